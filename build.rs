@@ -1,0 +1,338 @@
+//! Turns `proto/` into Rust: messages by prost, services by tonic-build, and from the contract's own options the table of
+//! RPCs and the JSON mapping. No system `protoc` is needed, and no fact of the contract is written a second time.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+use prost_reflect::{
+    Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor,
+    MethodDescriptor, Value,
+};
+use tonic_build::CodeGenBuilder;
+
+const PACKAGE: &str = "zendesk.gateway.v1";
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let mut files: Vec<PathBuf> = fs::read_dir("proto/zendesk/gateway/v1")?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "proto"));
+    files.sort();
+
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true).open_files(&files)?;
+    // The encoded form keeps our custom options; the decoded one would drop them.
+    let encoded = compiler.encode_file_descriptor_set();
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), &encoded)?;
+    let pool = DescriptorPool::decode(encoded.as_slice())?;
+
+    let mut config = prost_build::Config::new();
+    config.service_generator(Box::new(Services));
+    config.bytes([".zendesk.gateway.v1.UploadUserPhotoRequest"]);
+    derive_json(&pool, &mut config);
+    config.compile_fds(compiler.file_descriptor_set())?;
+
+    fs::write(out.join("contract.rs"), contract(&pool))?;
+    Ok(())
+}
+
+// ---- services -------------------------------------------------------------------------------------------------------
+
+/// Generates tonic services whose replies are already encoded messages, so that a cached answer is sent as it is stored.
+struct Services;
+
+impl prost_build::ServiceGenerator for Services {
+    fn generate(&mut self, service: prost_build::Service, buf: &mut String) {
+        let mut builder = CodeGenBuilder::new();
+        builder.emit_package(true).generate_default_stubs(true);
+        let server = builder.generate_server(&Side::of(&service, "crate::codec::EncodedCodec", true), "super");
+        let client = builder.generate_client(&Side::of(&service, "tonic_prost::ProstCodec", false), "super");
+        write!(buf, "{server}\n{client}").expect("writing to a string does not fail");
+    }
+}
+
+/// One side (server or client) of a service as tonic-build wants to see it.
+struct Side {
+    service: prost_build::Service,
+    methods: Vec<Method>,
+}
+
+struct Method {
+    inner: prost_build::Method,
+    codec: &'static str,
+    encoded_reply: bool,
+}
+
+impl Side {
+    fn of(service: &prost_build::Service, codec: &'static str, encoded_reply: bool) -> Self {
+        let methods = service.methods.iter().cloned();
+        Self {
+            service: service.clone(),
+            methods: methods.map(|method| Method { inner: method, codec, encoded_reply }).collect(),
+        }
+    }
+}
+
+impl tonic_build::Service for Side {
+    type Comment = String;
+    type Method = Method;
+
+    fn name(&self) -> &str {
+        &self.service.name
+    }
+    fn package(&self) -> &str {
+        &self.service.package
+    }
+    fn identifier(&self) -> &str {
+        &self.service.proto_name
+    }
+    fn methods(&self) -> &[Method] {
+        &self.methods
+    }
+    fn comment(&self) -> &[String] {
+        &self.service.comments.leading
+    }
+}
+
+impl tonic_build::Method for Method {
+    type Comment = String;
+
+    fn name(&self) -> &str {
+        &self.inner.name
+    }
+    fn identifier(&self) -> &str {
+        &self.inner.proto_name
+    }
+    fn codec_path(&self) -> &str {
+        self.codec
+    }
+    fn client_streaming(&self) -> bool {
+        self.inner.client_streaming
+    }
+    fn server_streaming(&self) -> bool {
+        self.inner.server_streaming
+    }
+    fn comment(&self) -> &[String] {
+        &self.inner.comments.leading
+    }
+    fn request_response_name(
+        &self,
+        proto_path: &str,
+        _compile_well_known_types: bool,
+    ) -> (proc_macro2::TokenStream, proc_macro2::TokenStream) {
+        let path = |name: &str| format!("{proto_path}::{name}").parse().expect("prost names are Rust paths");
+        let request: proc_macro2::TokenStream = path(&self.inner.input_type);
+        let reply: proc_macro2::TokenStream = path(&self.inner.output_type);
+        if self.encoded_reply { (request, quote::quote!(crate::codec::Encoded<#reply>)) } else { (request, reply) }
+    }
+}
+
+// ---- the contract table ---------------------------------------------------------------------------------------------
+
+/// `contract.rs`: every RPC with its options, each request's way to its RPC, the words of the enums, and the fields of
+/// the inputs.
+fn contract(pool: &DescriptorPool) -> String {
+    let mut code =
+        String::from("/// Every RPC of the contract, in the order of the proto files.\npub static RPCS: &[Rpc] = &[\n");
+    let mut links = String::new();
+    let methods = pool.services().filter(|service| service.package_name() == PACKAGE);
+    for (index, method) in methods.flat_map(|service| service.methods().collect::<Vec<_>>()).enumerate() {
+        rpc(&method, &mut code);
+        let (request, reply) = (method.input(), method.output());
+        writeln!(
+            links,
+            "impl Request for crate::proto::{} {{\n    type Reply = crate::proto::{};\n    fn rpc() -> &'static Rpc {{ &RPCS[{index}] }}\n}}",
+            request.name(),
+            reply.name()
+        )
+        .expect("writing to a string does not fail");
+    }
+    code.push_str("];\n");
+    code.push_str(&links);
+    for enumeration in pool.all_enums().filter(|enumeration| enumeration.package_name() == PACKAGE) {
+        words(pool, &enumeration, &mut code);
+    }
+    for message in inputs(pool) {
+        fields(&message, &mut code);
+    }
+    code
+}
+
+fn rpc(method: &MethodDescriptor, code: &mut String) {
+    let options = method.options();
+    let upstream = extension(&method.parent_pool().clone(), &options, "upstream");
+    let upstream = upstream.as_ref().and_then(Value::as_message);
+    let upstream = upstream.unwrap_or_else(|| panic!("{} has no (upstream) option", method.full_name()));
+    let mut endpoints = String::new();
+    for verb in ["get", "post", "put", "delete"] {
+        let paths = upstream.get_field_by_name(verb).expect("Upstream has a field per verb");
+        for path in paths.as_list().expect("paths are repeated").iter().filter_map(Value::as_str) {
+            write!(endpoints, "Endpoint {{ verb: {:?}, path: {path:?} }}, ", verb.to_uppercase())
+                .expect("writing to a string does not fail");
+        }
+    }
+    let risk = upstream.get_field_by_name("risk").and_then(|risk| risk.as_enum_number());
+    let risk = match risk {
+        Some(1) => "Read",
+        Some(2) => "Write",
+        Some(3) => "Admin",
+        Some(4) => "Destructive",
+        _ => panic!("{} states no risk", method.full_name()),
+    };
+    let idempotency = options.get_field_by_name("idempotency_level").and_then(|level| level.as_enum_number());
+    let idempotency = match idempotency {
+        Some(1) => "NoSideEffects",
+        Some(2) => "Idempotent",
+        _ => "Unsafe",
+    };
+    writeln!(
+        code,
+        "    Rpc {{ service: {service:?}, method: {method:?}, path: \"/{PACKAGE}.{service}/{method}\", idempotency: Idempotency::{idempotency}, risk: Risk::{risk}, streaming: {streaming}, endpoints: &[{endpoints}] }},",
+        service = method.parent_service().name(),
+        method = method.name(),
+        streaming = method.is_server_streaming(),
+    )
+    .expect("writing to a string does not fail");
+}
+
+fn extension(pool: &DescriptorPool, options: &DynamicMessage, name: &str) -> Option<Value> {
+    let extension = pool.get_extension_by_name(&format!("{PACKAGE}.{name}"))?;
+    options.has_extension(&extension).then(|| options.get_extension(&extension).into_owned())
+}
+
+fn words(pool: &DescriptorPool, enumeration: &EnumDescriptor, code: &mut String) {
+    let words: Vec<(String, i32)> = enumeration
+        .values()
+        .filter_map(|value| {
+            let word = extension(pool, &value.options(), "wire")?;
+            Some((word.as_str()?.to_owned(), value.number()))
+        })
+        .collect();
+    writeln!(
+        code,
+        "impl crate::json::Words for crate::proto::{} {{\n    const WORDS: &'static [(&'static str, i32)] = &{words:?};\n}}",
+        enumeration.name()
+    )
+    .expect("writing to a string does not fail");
+}
+
+fn fields(message: &MessageDescriptor, code: &mut String) {
+    let fields: Vec<(String, bool)> =
+        message.fields().map(|field| (field.name().to_owned(), field.cardinality() == Cardinality::Repeated)).collect();
+    let custom_fields = if message.get_field_by_name("user_fields").is_some() {
+        "    fn custom_fields(&self) -> Option<&prost_types::Struct> { self.user_fields.as_ref() }\n"
+    } else {
+        ""
+    };
+    writeln!(
+        code,
+        "impl crate::json::Input for crate::proto::{} {{\n    const FIELDS: &'static [(&'static str, bool)] = &{fields:?};\n{custom_fields}}}",
+        message.name()
+    )
+    .expect("writing to a string does not fail");
+}
+
+// ---- JSON -----------------------------------------------------------------------------------------------------------
+
+/// The messages whose fields are sent to Zendesk: `…Input`.
+fn inputs(pool: &DescriptorPool) -> Vec<MessageDescriptor> {
+    let ours = pool.all_messages().filter(|message| message.package_name() == PACKAGE);
+    ours.filter(|message| message.name().ends_with("Input")).collect()
+}
+
+/// Derives the JSON mapping: `Deserialize` for what Zendesk answers, `Serialize` for what it is sent.
+fn derive_json(pool: &DescriptorPool, config: &mut prost_build::Config) {
+    let services = pool.services().filter(|service| service.package_name() == PACKAGE);
+    let replies = services
+        .flat_map(|service| service.methods().collect::<Vec<_>>())
+        .filter(|method| !method.is_server_streaming())
+        .map(|method| method.output());
+    for message in reachable(replies) {
+        let name = message.full_name().to_owned();
+        config.message_attribute(&name, "#[derive(serde::Deserialize)]\n#[serde(default)]");
+        for field in message.fields() {
+            if let Some(reader) = reader(&field) {
+                let attribute = format!("#[serde(deserialize_with = \"crate::json::{reader}\")]");
+                config.field_attribute(format!("{name}.{}", field.name()), attribute);
+            }
+        }
+    }
+    for message in reachable(inputs(pool)) {
+        let name = message.full_name().to_owned();
+        config.message_attribute(&name, "#[derive(serde::Serialize)]");
+        for field in message.fields() {
+            config.field_attribute(format!("{name}.{}", field.name()), writer(&field));
+        }
+    }
+}
+
+/// The messages of this package that are reachable from `roots`, which are included.
+fn reachable(roots: impl IntoIterator<Item = MessageDescriptor>) -> Vec<MessageDescriptor> {
+    let mut queue: Vec<MessageDescriptor> = roots.into_iter().collect();
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    while let Some(message) = queue.pop() {
+        if message.package_name() == PACKAGE && seen.insert(message.full_name().to_owned()) {
+            queue.extend(message.fields().filter_map(|field| field.kind().as_message().cloned()));
+            found.push(message);
+        }
+    }
+    found
+}
+
+/// The function of `src/json.rs` that reads this field; none where serde's own reading is right.
+fn reader(field: &FieldDescriptor) -> Option<String> {
+    let kind = field.kind();
+    if field.cardinality() == Cardinality::Repeated {
+        return Some(match kind {
+            Kind::Enum(enumeration) => format!("words::<crate::proto::{}, _>", enumeration.name()),
+            _ => "list".to_owned(),
+        });
+    }
+    let optional = field.supports_presence();
+    match kind {
+        Kind::Enum(enumeration) if optional => {
+            Some(format!("optional_word::<crate::proto::{}, _>", enumeration.name()))
+        }
+        Kind::Enum(enumeration) => Some(format!("word::<crate::proto::{}, _>", enumeration.name())),
+        Kind::Message(message) => match message.full_name() {
+            "google.protobuf.Timestamp" => Some("timestamp".to_owned()),
+            "google.protobuf.Struct" => Some("structure".to_owned()),
+            _ => None,
+        },
+        _ if optional => Some("optional_scalar".to_owned()),
+        _ => Some("scalar".to_owned()),
+    }
+}
+
+/// The serde attribute that writes this field: only what is set is sent.
+fn writer(field: &FieldDescriptor) -> String {
+    if field.cardinality() == Cardinality::Repeated {
+        return match field.kind() {
+            Kind::Enum(enumeration) => format!(
+                "#[serde(skip_serializing_if = \"Vec::is_empty\", serialize_with = \"crate::json::write_words::<crate::proto::{}, _>\")]",
+                enumeration.name()
+            ),
+            _ => "#[serde(skip_serializing_if = \"Vec::is_empty\")]".to_owned(),
+        };
+    }
+    let how = match field.kind() {
+        Kind::Enum(enumeration) => {
+            format!(", serialize_with = \"crate::json::write_word::<crate::proto::{}, _>\"", enumeration.name())
+        }
+        Kind::Message(message) if message.full_name() == "google.protobuf.Struct" => {
+            ", serialize_with = \"crate::json::write_structure\"".to_owned()
+        }
+        _ => String::new(),
+    };
+    if field.supports_presence() {
+        format!("#[serde(skip_serializing_if = \"Option::is_none\"{how})]")
+    } else {
+        String::new()
+    }
+}

@@ -1,0 +1,255 @@
+//! The cache that never lies.
+//!
+//! A request to Zendesk is the scarcest thing this service has, so an answer is used for all who ask and for as long as it
+//! is good. A cache that does this badly is worse than none: it shows a caller the value from before its own write, hands
+//! one caller's timeout to a hundred others, or forgets everything in the minute that Zendesk is down. What a stock cache
+//! offers for this does not hold here. A fill that is under way during a write stores the old value after it; a leader
+//! whose deadline passes takes its followers along; an entry that expires cannot stand in for an error. So only the bounded
+//! store is moka's, and these are ours:
+//!
+//! - [`Key`]: answers are shared among callers with the same credential, never across.
+//! - [`Policy`]: how long an answer is fresh, how long it may be served stale while it is refreshed, or while Zendesk fails.
+//! - [`Control`]: what the caller accepts.
+//! - *flights*: one upstream read for all who wait, cancelled when nobody does.
+//! - *epochs* and [`WriteGuard`]: after a write through this replica no read sees what was there before.
+//! - [`Batcher`]: single reads that leave together as one.
+//!
+//! Values are encoded replies; nothing here knows what is in them. All times are tokio's, so that a test can move them.
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::config;
+use crate::error::{Error, Result};
+
+mod ask;
+mod batch;
+mod control;
+mod entry;
+mod epoch;
+mod flight;
+mod key;
+mod policy;
+mod stats;
+mod store;
+pub mod tag;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use entry::{Entry, Verdict};
+use epoch::{Epochs, slots_of};
+use flight::Flights;
+use policy::Lifetimes;
+use stats::Stats;
+use store::Store;
+
+pub use batch::Batcher;
+pub use control::Control;
+pub use epoch::Snapshot;
+pub use key::Key;
+pub use policy::{Kind, Policy, Windows};
+pub use stats::{BATCH_SIZES, Counts};
+pub use tag::Tag;
+pub use write::WriteGuard;
+
+/// The cache of one account. Cloning shares it.
+#[derive(Clone)]
+pub struct Cache(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    epochs: Epochs,
+    flights: Flights,
+    lifetimes: Lifetimes,
+    flight_deadline: Duration,
+    batch_wait: Duration,
+    stats: Arc<Stats>,
+}
+
+/// What a fetch has to keep to.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// When its answer is of no use any more; not the deadline of the caller who happened to start it.
+    pub deadline: Instant,
+    /// Whether nobody waits for it: it goes after reads that somebody waits for.
+    pub background: bool,
+}
+
+/// What a fetch brings.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// The encoded reply.
+    pub bytes: Bytes,
+    /// What the answer turned out to be about, beside the policy's tags: such as the user behind "the current user".
+    pub tags: Vec<Tag>,
+}
+
+impl From<Bytes> for Fetched {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, tags: Vec::new() }
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    /// The encoded reply.
+    pub bytes: Bytes,
+    /// Where it came from.
+    pub outcome: Outcome,
+    /// How old it may be: the time since its fetch began.
+    pub age: Duration,
+}
+
+/// Where an answer came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The cache, within its fresh time.
+    Hit,
+    /// The cache, past its fresh time.
+    Stale,
+    /// Zendesk.
+    Miss,
+    /// Zendesk, by a read that another caller had begun.
+    Coalesced,
+    /// Zendesk, because the caller or the policy wanted no cached answer.
+    Bypass,
+}
+
+impl Outcome {
+    /// Returns the value of the response metadata `x-cache`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Miss => "miss",
+            Self::Coalesced => "coalesced",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
+impl Cache {
+    /// Makes an empty cache.
+    pub fn new(settings: &config::Cache) -> Self {
+        let stats = Arc::new(Stats::default());
+        Self(Arc::new(Inner {
+            store: Store::new(settings.max_bytes, stats.clone()),
+            epochs: Epochs::new(),
+            flights: Flights::default(),
+            lifetimes: Lifetimes::new(settings),
+            flight_deadline: settings.flight_deadline,
+            batch_wait: settings.batch_wait,
+            stats,
+        }))
+    }
+
+    /// Returns the answer to a key if it is there and fresh: the short way, for callers who state no [`Control`]. It takes
+    /// no lock and allocates nothing.
+    pub fn get_fresh(&self, key: &Key) -> Option<Result<Hit>> {
+        let entry = self.0.valid(key)?;
+        let now = Instant::now();
+        entry.is_fresh(now).then(|| self.0.serve(&entry, Outcome::Hit, now))
+    }
+
+    /// Returns the answer to a key from the cache, from a flight under way, or by a fetch.
+    ///
+    /// The fetch runs in a task of its own under its own [`Terms`]; it is dropped when nobody waits for it any more.
+    ///
+    /// # Errors
+    /// What the fetch failed with, unless an older answer may stand in for it. [`Error::Deadline`] when the caller's deadline
+    /// passes first, [`Error::CacheMiss`] for `only-if-cached`, [`Error::NotFound`] also from the cache.
+    pub async fn read<F, Fut>(
+        &self,
+        key: &Key,
+        policy: &Policy,
+        control: Control,
+        deadline: Instant,
+        fetch: F,
+    ) -> Result<Hit>
+    where
+        F: FnOnce(Terms) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Fetched>> + Send + 'static,
+    {
+        let cache = &self.0;
+        let now = Instant::now();
+        let mut fallback = None;
+        if let Some(entry) = cache.valid(key) {
+            match entry.judge(now, control) {
+                Verdict::Fresh => return cache.serve(&entry, Outcome::Hit, now),
+                Verdict::Stale { refresh } => {
+                    if refresh && !control.only_if_cached && entry.claim_refresh(now, cache.flight_deadline) {
+                        cache.refresh(key, policy, fetch);
+                    }
+                    return cache.serve(&entry, Outcome::Stale, now);
+                }
+                Verdict::Old { fallback: usable } => fallback = usable.then_some(entry),
+            }
+        }
+        if control.only_if_cached {
+            return Err(Error::CacheMiss);
+        }
+        if deadline <= now {
+            return Err(Error::Deadline { sent: false });
+        }
+        if policy.kind == Kind::None {
+            return cache.ask_alone(key, deadline, fetch).await;
+        }
+        cache.ask(key, policy, control, deadline, fetch, fallback).await
+    }
+
+    /// Returns the state of the epochs. A fetch whose rows are to be stored takes it before it begins.
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.epochs.snapshot()
+    }
+
+    /// Stores an answer that came by another way: a row of a list page, or the answer of a write. It is dropped if a write
+    /// to anything it is about began, ended or was under way since the snapshot.
+    pub fn fill(&self, key: &Key, policy: &Policy, bytes: &Bytes, since: &Snapshot) {
+        if policy.kind != Kind::None {
+            let slots = slots_of(&policy.tags);
+            let windows = self.0.lifetimes.of(policy.kind);
+            let known = slots.len();
+            self.0.keep(key, Entry::new(Ok(bytes.clone()), slots, known, since, windows), since);
+        }
+    }
+
+    /// Begins a write: call it before the write is sent, and end the guard when its outcome is known.
+    pub fn begin_write(&self, tags: &[Tag]) -> WriteGuard {
+        WriteGuard::begin(self.clone(), tags)
+    }
+
+    /// Makes every answer with this tag void.
+    pub fn invalidate(&self, tag: Tag) {
+        self.0.epochs.invalidate(tag);
+    }
+
+    /// Makes every answer void.
+    pub fn invalidate_all(&self) {
+        self.0.epochs.invalidate_all();
+        self.0.store.clear();
+    }
+
+    /// Makes a batcher for one kind of id, which sends at most `most` ids at once.
+    pub fn batcher<Id, Value>(&self, most: usize) -> Batcher<Id, Value>
+    where
+        Id: Clone + Eq + Hash + Send + 'static,
+        Value: Clone + Send + 'static,
+    {
+        Batcher::new(most, self.0.batch_wait, self.0.stats.clone())
+    }
+
+    /// Returns what the cache did so far.
+    pub fn counts(&self) -> Counts {
+        self.0.stats.counts(self.0.store.size())
+    }
+
+    fn epochs(&self) -> &Epochs {
+        &self.0.epochs
+    }
+}

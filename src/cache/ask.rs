@@ -1,0 +1,171 @@
+//! A read that the store could not answer: it waits for a flight, and for no longer than its caller does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::control::Control;
+use super::entry::{Entry, is_outage};
+use super::epoch::{Slots, Snapshot, slots_of};
+use super::flight::{self, Boarded, Flight, Landed};
+use super::key::Key;
+use super::policy::Policy;
+use super::{Fetched, Hit, Inner, Outcome, Terms};
+use crate::error::{Error, Result};
+
+/// How near to its deadline a flight may end for want of time, and it is the deadline that ended it: calls keep back some
+/// of their time for the way home.
+const NEAR: Duration = Duration::from_millis(250);
+
+impl Inner {
+    pub(super) async fn ask<F, Fut>(
+        self: &Arc<Self>,
+        key: &Key,
+        policy: &Policy,
+        control: Control,
+        deadline: Instant,
+        fetch: F,
+        fallback: Option<Arc<Entry>>,
+    ) -> Result<Hit>
+    where
+        F: FnOnce(Terms) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Fetched>> + Send + 'static,
+    {
+        let mut fetch = Some(fetch);
+        let patience = fallback.as_ref().map_or(deadline, |_| deadline - way_home(deadline));
+        loop {
+            let (flight, mut seat, leads) = match self.board(key, policy, control, deadline, &mut fetch) {
+                Boarded::Landed(entry) => return self.serve(&entry, Outcome::Hit, Instant::now()),
+                Boarded::Seat { flight, seat, leads } => (flight, seat, leads),
+            };
+            let mut landed = flight::outcome(&mut seat, patience).await;
+            if landed.is_none() {
+                if let Some(entry) = self.stand_in(fallback.as_ref()) {
+                    // The caller has its answer; what was begun for it becomes the refresh.
+                    flight.keep();
+                    entry.refresh_late(Instant::now());
+                    return self.serve(&entry, Outcome::Stale, Instant::now());
+                }
+                landed = flight::outcome(&mut seat, deadline).await;
+            }
+            if !leads && self.is_for_others(&flight, landed.as_ref(), deadline) {
+                continue;
+            }
+            let outcome = match leads {
+                _ if control.no_cache => Outcome::Bypass,
+                true => Outcome::Miss,
+                false => Outcome::Coalesced,
+            };
+            return match landed {
+                Some(Ok(entry)) => self.serve(&entry, outcome, Instant::now()),
+                Some(Err(Error::AttemptTimeout)) if deadline <= Instant::now() => Err(Error::Deadline { sent: true }),
+                Some(Err(error)) => match self.stand_in(fallback.as_ref()) {
+                    Some(entry) if is_outage(&error) => self.serve(&entry, Outcome::Stale, Instant::now()),
+                    _ => Err(error),
+                },
+                None => Err(Error::Deadline { sent: true }),
+            };
+        }
+    }
+
+    /// Asks for what is not to be cached: in the caller's own task and time.
+    pub(super) async fn ask_alone<F, Fut>(&self, key: &Key, deadline: Instant, fetch: F) -> Result<Hit>
+    where
+        F: FnOnce(Terms) -> Fut,
+        Fut: Future<Output = Result<Fetched>>,
+    {
+        self.stats.bypassed.add();
+        let terms = Terms { deadline, background: false };
+        match flight::carried_out(deadline, key.rpc(), async { fetch(terms).await }).await {
+            Ok(Fetched { bytes, .. }) => Ok(Hit { bytes, outcome: Outcome::Bypass, age: Duration::ZERO }),
+            Err(Error::AttemptTimeout) if deadline <= Instant::now() => Err(Error::Deadline { sent: true }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns whether a flight's outcome is none for a caller who boarded later: it ended by a deadline that is not the
+    /// caller's, or its answer turned out to be about something that was written to before the caller came.
+    fn is_for_others(&self, flight: &Flight, landed: Option<&Landed>, deadline: Instant) -> bool {
+        match landed {
+            Some(Ok(entry)) => !self.epochs.unmoved(&entry.slots[entry.known..], entry.reading),
+            Some(Err(Error::AttemptTimeout)) => {
+                flight.deadline < deadline && flight.deadline <= Instant::now() + NEAR && Instant::now() < deadline
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns the older answer if it may still stand in for an error.
+    fn stand_in(&self, fallback: Option<&Arc<Entry>>) -> Option<Arc<Entry>> {
+        let entry = fallback?;
+        let usable = entry.outlasts_error(Instant::now()) && self.epochs.unmoved(&entry.slots, entry.reading);
+        usable.then(|| entry.clone())
+    }
+
+    /// Takes in what a flight brought: stores it, or notes the failure.
+    pub(super) fn landed(
+        &self,
+        key: &Key,
+        policy: &Policy,
+        mut slots: Slots,
+        since: &Snapshot,
+        outcome: Result<Fetched>,
+    ) -> Landed {
+        let known = slots.len();
+        let (answer, windows) = match outcome {
+            Ok(Fetched { bytes, tags }) => {
+                slots.extend(slots_of(&tags));
+                (Ok(bytes), self.lifetimes.of(policy.kind))
+            }
+            Err(error @ Error::NotFound(_)) => (Err(error), self.lifetimes.of_not_found()),
+            Err(error) => {
+                match self.valid(key) {
+                    Some(entry) if is_outage(&error) => {
+                        self.stats.failed_refreshes.add();
+                        entry.refresh_failed(Instant::now(), error.retry_after());
+                    }
+                    // Whoever is refused now gets no old data either.
+                    Some(_) => self.store.remove(key),
+                    None => {}
+                }
+                return Err(error);
+            }
+        };
+        Ok(self.keep(key, Entry::new(answer, slots, known, since, windows), since))
+    }
+
+    /// Stores an answer if nothing it is about was written to since.
+    pub(super) fn keep(&self, key: &Key, entry: Entry, since: &Snapshot) -> Arc<Entry> {
+        let entry = Arc::new(entry);
+        if self.epochs.storable(&entry.slots, since) {
+            self.stats.fills.add();
+            self.store.insert(key, entry.clone(), |other| self.epochs.unmoved(&other.slots, other.reading));
+        } else {
+            self.stats.dropped_fills.add();
+        }
+        entry
+    }
+
+    /// Returns what is stored for a key unless a write has made it void.
+    pub(super) fn valid(&self, key: &Key) -> Option<Arc<Entry>> {
+        self.store.get(key).filter(|entry| self.epochs.unmoved(&entry.slots, entry.reading))
+    }
+
+    pub(super) fn serve(&self, entry: &Entry, outcome: Outcome, now: Instant) -> Result<Hit> {
+        match outcome {
+            Outcome::Hit => self.stats.hits.add(),
+            Outcome::Stale => self.stats.stale.add(),
+            Outcome::Miss => self.stats.misses.add(),
+            Outcome::Coalesced => self.stats.coalesced.add(),
+            Outcome::Bypass => self.stats.bypassed.add(),
+        }
+        entry.answer.clone().map(|bytes| Hit { bytes, outcome, age: entry.age(now) })
+    }
+}
+
+/// Returns how long before a deadline an answer has to leave so that it arrives in time.
+fn way_home(deadline: Instant) -> Duration {
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    (remaining / 20).clamp(Duration::from_millis(25), Duration::from_millis(250)).min(remaining)
+}

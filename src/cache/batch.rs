@@ -1,0 +1,225 @@
+//! Batches: single reads by id that leave together as one upstream call.
+//!
+//! The first read leaves at once and alone. While it is under way others gather, and leave together when it returns: the
+//! busier the gateway, the larger the batches, and with no load nobody waits. Ids also leave as soon as there are enough
+//! to fill a call, or when the call before them takes too long, so that one call that hangs holds up nobody else.
+//!
+//! An id is never added to a batch that has left: what that batch reads may be older than the question.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+use super::Terms;
+use super::flight::carried_out;
+use super::stats::Stats;
+use crate::error::{Error, Result};
+
+/// Gathers single reads of one kind into calls for many. Cloning shares it.
+pub struct Batcher<Id, Value>(Arc<Inner<Id, Value>>);
+
+impl<Id, Value> Clone for Batcher<Id, Value> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+struct Inner<Id, Value> {
+    most: usize,
+    wait: Duration,
+    stats: Arc<Stats>,
+    /// By credential: ids asked for with different credentials never share a call.
+    lanes: Mutex<HashMap<u64, Lane<Id, Value>>>,
+    batches: AtomicU64,
+}
+
+/// The batches of one credential. A lane with nothing in it is removed.
+struct Lane<Id, Value> {
+    under_way: usize,
+    gathering: Option<Batch<Id, Value>>,
+}
+
+impl<Id, Value> Lane<Id, Value> {
+    /// Takes what has gathered, to be sent.
+    fn take(&mut self) -> Option<Batch<Id, Value>> {
+        let batch = self.gathering.take()?;
+        self.under_way += 1;
+        Some(batch)
+    }
+}
+
+struct Batch<Id, Value> {
+    number: u64,
+    members: Vec<Member<Id, Value>>,
+    fetch: Fetch<Id, Value>,
+    leaves_by: Instant,
+}
+
+struct Member<Id, Value> {
+    id: Id,
+    terms: Terms,
+    reply: oneshot::Sender<Result<Option<Value>>>,
+}
+
+type Fetch<Id, Value> = Box<dyn FnOnce(Vec<Id>, Terms) -> BoxFuture<'static, Result<HashMap<Id, Value>>> + Send>;
+
+impl<Id, Value> Batcher<Id, Value>
+where
+    Id: Clone + Eq + Hash + Send + 'static,
+    Value: Clone + Send + 'static,
+{
+    pub(super) fn new(most: usize, wait: Duration, stats: Arc<Stats>) -> Self {
+        Self(Arc::new(Inner { most, wait, stats, lanes: Mutex::default(), batches: AtomicU64::new(0) }))
+    }
+
+    /// Returns the value for an id, or `None` if the batch that asked for it left it out.
+    ///
+    /// Of all the fetches in a batch one is called, with the ids of all; so each must be able to stand for the others with
+    /// the same credential.
+    ///
+    /// # Errors
+    /// What the batch failed with, and [`Error::Deadline`] when the deadline of these terms passes first.
+    pub async fn get<F, Fut>(&self, credential: u64, id: Id, terms: Terms, fetch: F) -> Result<Option<Value>>
+    where
+        F: FnOnce(Vec<Id>, Terms) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<HashMap<Id, Value>>> + Send + 'static,
+    {
+        let (reply, mut answer) = oneshot::channel();
+        let member = Member { id, terms, reply };
+        let (number, leaves_by) = self.0.enter(credential, member, Box::new(|ids, terms| Box::pin(fetch(ids, terms))));
+        let mut hurried = false;
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer.unwrap_or(Err(Error::ShuttingDown)),
+                () = sleep_until(terms.deadline) => {
+                    return Err(Error::Deadline { sent: !self.0.gathers(credential, number) });
+                }
+                () = sleep_until(leaves_by), if !hurried => {
+                    hurried = true;
+                    self.0.hurry(credential, number);
+                }
+            }
+        }
+    }
+}
+
+impl<Id, Value> Inner<Id, Value>
+where
+    Id: Clone + Eq + Hash + Send + 'static,
+    Value: Clone + Send + 'static,
+{
+    fn lanes(&self) -> MutexGuard<'_, HashMap<u64, Lane<Id, Value>>> {
+        // Nothing in here can be left half done by a panic: no caller's code runs under the lock.
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a member to its credential's lane. Returns the batch it is in, and when that leaves at the latest.
+    fn enter(self: &Arc<Self>, credential: u64, member: Member<Id, Value>, fetch: Fetch<Id, Value>) -> (u64, Instant) {
+        let mut lanes = self.lanes();
+        let lane = lanes.entry(credential).or_insert(Lane { under_way: 0, gathering: None });
+        let batch = lane.gathering.get_or_insert_with(|| Batch {
+            number: self.batches.fetch_add(1, Relaxed),
+            members: Vec::new(),
+            fetch,
+            leaves_by: Instant::now() + self.wait,
+        });
+        batch.members.push(member);
+        let (number, leaves_by) = (batch.number, batch.leaves_by);
+        let full = batch.members.len() >= self.most;
+        let leaving = if full || lane.under_way == 0 { lane.take() } else { None };
+        drop(lanes);
+        self.send(credential, leaving);
+        (number, leaves_by)
+    }
+
+    /// Sends a batch that has waited long enough, if it has not left.
+    fn hurry(self: &Arc<Self>, credential: u64, number: u64) {
+        let is_it = |lane: &&mut Lane<Id, Value>| lane.gathering.as_ref().is_some_and(|batch| batch.number == number);
+        let leaving = self.lanes().get_mut(&credential).filter(is_it).and_then(Lane::take);
+        self.send(credential, leaving);
+    }
+
+    fn gathers(&self, credential: u64, number: u64) -> bool {
+        let lanes = self.lanes();
+        let gathering = lanes.get(&credential).and_then(|lane| lane.gathering.as_ref());
+        gathering.is_some_and(|batch| batch.number == number)
+    }
+
+    /// Sends a batch. Never under the lock: a runtime that shuts down drops the task, and with it the turn, on the spot.
+    fn send(self: &Arc<Self>, credential: u64, batch: Option<Batch<Id, Value>>) {
+        if let Some(batch) = batch {
+            let runtime = Handle::current();
+            let turn = Turn { lanes: self.clone(), credential, runtime: runtime.clone() };
+            runtime.spawn(turn.carry_out(batch));
+        }
+    }
+}
+
+/// A batch under way. Dropping it, however it ended, sends what has gathered meanwhile.
+struct Turn<Id: Clone + Eq + Hash + Send + 'static, Value: Clone + Send + 'static> {
+    lanes: Arc<Inner<Id, Value>>,
+    credential: u64,
+    runtime: Handle,
+}
+
+impl<Id, Value> Turn<Id, Value>
+where
+    Id: Clone + Eq + Hash + Send + 'static,
+    Value: Clone + Send + 'static,
+{
+    async fn carry_out(self, batch: Batch<Id, Value>) {
+        let Batch { mut members, fetch, .. } = batch;
+        members.retain(|member| !member.reply.is_closed());
+        let mut seen = HashSet::new();
+        let ids: Vec<Id> =
+            members.iter().map(|member| member.id.clone()).filter(|id| seen.insert(id.clone())).collect();
+        let Some(deadline) = members.iter().map(|member| member.terms.deadline).max() else { return };
+        let background = members.iter().all(|member| member.terms.background);
+        self.lanes.stats.batch(ids.len());
+        let outcome = tokio::select! {
+            biased;
+            outcome = carried_out(deadline, "batch", async { fetch(ids, Terms { deadline, background }).await }) => outcome,
+            () = deserted(&mut members) => return,
+        };
+        drop(self);
+        for Member { id, reply, .. } in members {
+            // A member that has left meanwhile needs no answer.
+            let _ = reply.send(outcome.as_ref().map(|values| values.get(&id).cloned()).map_err(Clone::clone));
+        }
+    }
+}
+
+impl<Id, Value> Drop for Turn<Id, Value>
+where
+    Id: Clone + Eq + Hash + Send + 'static,
+    Value: Clone + Send + 'static,
+{
+    fn drop(&mut self) {
+        let mut lanes = self.lanes.lanes();
+        let lane = lanes.get_mut(&self.credential).expect("a lane stays while a batch of it is under way");
+        lane.under_way -= 1;
+        let leaving = lane.take();
+        if lane.under_way == 0 {
+            lanes.remove(&self.credential);
+        }
+        drop(lanes);
+        let _inside = self.runtime.enter();
+        self.lanes.send(self.credential, leaving);
+    }
+}
+
+/// Waits until every member has left.
+async fn deserted<Id, Value>(members: &mut [Member<Id, Value>]) {
+    for member in members {
+        member.reply.closed().await;
+    }
+}

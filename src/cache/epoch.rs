@@ -1,0 +1,165 @@
+//! Epochs: what makes a write visible to every later read without knowing which answers it touches.
+//!
+//! One clock counts all changes. Each tag remembers when it last *moved*; each answer remembers the clock's reading from
+//! before its fetch began. An answer may be served if none of its tags has moved since, which takes a few loads and no
+//! lock, and needs no list from tags to keys. A write moves its tags before it is sent, so that nothing older is served
+//! or joined while it is under way, and again when it ended, so that nothing read in between outlives it. While a writer
+//! is inside a tag no fill is stored under it, for nobody can say which side of the write it saw.
+//!
+//! A write whose outcome is unknown may land at Zendesk after the gateway gave up on it. Its tags stay *unsettled* for a
+//! while: answers are served, but none is stored.
+//!
+//! The table has a fixed number of slots and tags with an id share them by hash. It takes 400 KB whatever the number of
+//! tags, and two tags in one slot can only invalidate each other without need.
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::tag::{FIXED_SLOTS, SHARED_SLOTS, Tag};
+
+/// The places of a few tags.
+pub(super) type Slots = SmallVec<[u32; 8]>;
+
+pub(super) struct Epochs {
+    clock: AtomicU64,
+    /// What was fetched before this reading is void, whatever its tags.
+    floor: AtomicU64,
+    slots: Box<[Slot]>,
+    born: Instant,
+}
+
+#[derive(Default)]
+struct Slot {
+    moved: AtomicU64,
+    writers: AtomicU32,
+    /// Nanoseconds after `born` until which nothing is stored.
+    unsettled: AtomicU64,
+}
+
+/// The state of the epochs before a fetch began. An answer is stored with it, and only while it still holds.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The clock before the fetch began.
+    pub(super) before: u64,
+    /// The clock that an answer under these epochs gets: later than `before` for the answer of a write, see `mine`.
+    pub(super) reading: u64,
+    /// When the fetch began: the age of its answer counts from here.
+    pub(super) at: Instant,
+    /// The tags that the write moved between `before` and `reading`, and nobody else did.
+    pub(super) mine: Slots,
+}
+
+impl Epochs {
+    pub(super) fn new() -> Self {
+        let slots = (0..FIXED_SLOTS + SHARED_SLOTS).map(|_| Slot::default()).collect();
+        Self { clock: AtomicU64::new(0), floor: AtomicU64::new(0), slots, born: Instant::now() }
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let now = self.clock.load(SeqCst);
+        Snapshot { before: now, reading: now, at: Instant::now(), mine: Slots::new() }
+    }
+
+    /// Returns whether an answer with these tags is still what a read at this reading of the clock would see.
+    pub(super) fn unmoved(&self, slots: &[u32], reading: u64) -> bool {
+        self.floor.load(SeqCst) <= reading && slots.iter().all(|slot| self.slot(*slot).moved.load(SeqCst) <= reading)
+    }
+
+    /// Returns whether an answer fetched under this snapshot may be stored.
+    pub(super) fn storable(&self, slots: &[u32], since: &Snapshot) -> bool {
+        let settled = self.since_birth(since.at);
+        self.floor.load(SeqCst) <= since.before
+            && slots.iter().all(|number| {
+                let slot = self.slot(*number);
+                let limit = if since.mine.contains(number) { since.reading } else { since.before };
+                slot.writers.load(SeqCst) == 0
+                    && slot.moved.load(SeqCst) <= limit
+                    && slot.unsettled.load(SeqCst) <= settled
+            })
+    }
+
+    pub(super) fn invalidate(&self, tag: Tag) {
+        let now = self.tick();
+        self.slot(tag.slot()).moved.fetch_max(now, SeqCst);
+    }
+
+    pub(super) fn invalidate_all(&self) {
+        let now = self.tick();
+        self.floor.fetch_max(now, SeqCst);
+    }
+
+    /// Goes inside the tags of a write. The writer is counted before the clock ticks: a snapshot from before the tick is
+    /// void by the move, one from after it meets the writer.
+    pub(super) fn enter(&self, slots: &[u32]) -> u64 {
+        for slot in slots {
+            self.slot(*slot).writers.fetch_add(1, SeqCst);
+        }
+        self.moved(slots)
+    }
+
+    /// Goes inside one more tag of a write that is under way, and returns whether nobody was there since it began.
+    pub(super) fn enter_late(&self, slot: u32, began: u64) -> (u64, bool) {
+        let empty = self.slot(slot).writers.fetch_add(1, SeqCst) == 0;
+        let now = self.tick();
+        let unmoved = self.slot(slot).moved.fetch_max(now, SeqCst) <= began;
+        (now, empty && unmoved)
+    }
+
+    /// Returns whether this writer is the only one since it entered.
+    pub(super) fn alone(&self, slot: u32, entered: u64) -> bool {
+        let slot = self.slot(slot);
+        slot.moved.load(SeqCst) == entered && slot.writers.load(SeqCst) == 1
+    }
+
+    /// Leaves the tags. They move before the writer is gone: whoever sees no writer also sees the move.
+    pub(super) fn leave(&self, slots: &[u32], unsettled_for: Option<Duration>) -> u64 {
+        let now = self.moved(slots);
+        if let Some(time) = unsettled_for {
+            let until = self.since_birth(Instant::now() + time);
+            for slot in slots {
+                self.slot(*slot).unsettled.fetch_max(until, SeqCst);
+            }
+        }
+        for slot in slots {
+            self.slot(*slot).writers.fetch_sub(1, SeqCst);
+        }
+        now
+    }
+
+    fn moved(&self, slots: &[u32]) -> u64 {
+        let now = self.tick();
+        for slot in slots {
+            self.slot(*slot).moved.fetch_max(now, SeqCst);
+        }
+        now
+    }
+
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, SeqCst) + 1
+    }
+
+    fn slot(&self, number: u32) -> &Slot {
+        &self.slots[number as usize]
+    }
+
+    fn since_birth(&self, time: Instant) -> u64 {
+        u64::try_from(time.saturating_duration_since(self.born).as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Returns the places that an answer with these tags depends on: its tags and their families.
+pub(super) fn slots_of(tags: &[Tag]) -> Slots {
+    let mut slots = Slots::new();
+    for tag in tags {
+        for slot in [tag.slot(), tag.family_slot()] {
+            if !slots.contains(&slot) {
+                slots.push(slot);
+            }
+        }
+    }
+    slots
+}

@@ -1,0 +1,240 @@
+//! Flights: one upstream read for all who want the same answer at the same time.
+//!
+//! A flight is a task of its own with its own deadline, so no caller's deadline or departure decides over another's answer.
+//! Callers board and leave; when the last has left, the flight is cancelled. It hands out upstream outcomes only. It can
+//! be boarded only while none of its tags has moved: a flight from before a write is for those who asked before the write.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
+
+use super::control::Control;
+use super::entry::{Entry, Verdict};
+use super::epoch::{Slots, Snapshot, slots_of};
+use super::key::{Key, KeyHasher};
+use super::policy::Policy;
+use super::{Fetched, Inner, Terms};
+use crate::error::{Error, Result};
+
+/// A flight gets at least this long, also when the caller who starts it has less: others with more time may board.
+const SHORTEST: Duration = Duration::from_secs(5);
+
+/// The flights that can be boarded.
+#[derive(Default)]
+pub(super) struct Flights(Mutex<HashMap<Key, Arc<Flight>, KeyHasher>>);
+
+type Board<'a> = MutexGuard<'a, HashMap<Key, Arc<Flight>, KeyHasher>>;
+
+pub(super) struct Flight {
+    pub(super) since: Snapshot,
+    pub(super) deadline: Instant,
+    /// Where the outcome appears; its receivers are the callers who wait.
+    outcome: watch::Sender<Option<Landed>>,
+    /// Whether the flight goes on with nobody waiting.
+    kept: AtomicBool,
+}
+
+/// What a flight brings: an answer, stored or not, or the upstream's failure.
+pub(super) type Landed = Result<Arc<Entry>>;
+
+/// What a caller finds who wants to board.
+pub(super) enum Boarded {
+    /// The flight has just landed.
+    Landed(Arc<Entry>),
+    /// A seat on a flight.
+    Seat {
+        flight: Arc<Flight>,
+        seat: watch::Receiver<Option<Landed>>,
+        /// Whether this caller started it.
+        leads: bool,
+    },
+}
+
+impl Flight {
+    /// Lets the flight go on when everybody has left.
+    pub(super) fn keep(&self) {
+        self.kept.store(true, SeqCst);
+    }
+}
+
+/// Waits for the outcome; `None` if it is not there by then.
+pub(super) async fn outcome(seat: &mut watch::Receiver<Option<Landed>>, until: Instant) -> Option<Landed> {
+    let landed = timeout_at(until, seat.wait_for(Option::is_some)).await.ok()?;
+    Some(landed.map_or(Err(Error::ShuttingDown), |outcome| outcome.clone().expect("waited for")))
+}
+
+impl Flights {
+    fn board(&self) -> Board<'_> {
+        // Nothing in here can be left half done by a panic: each change is one call to the map.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.board().is_empty()
+    }
+}
+
+impl Inner {
+    /// Boards the flight for a key, or starts it. Takes the fetch only if it starts one.
+    pub(super) fn board<F, Fut>(
+        self: &Arc<Self>,
+        key: &Key,
+        policy: &Policy,
+        control: Control,
+        deadline: Instant,
+        fetch: &mut Option<F>,
+    ) -> Boarded
+    where
+        F: FnOnce(Terms) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Fetched>> + Send + 'static,
+    {
+        let now = Instant::now();
+        let slots = slots_of(&policy.tags);
+        let board = self.flights.board();
+        // Who wants no cached answer wants none that was on its way before either.
+        let boardable = |flight: &&Arc<Flight>| {
+            let old = control.max_age.is_some_and(|most| now.saturating_duration_since(flight.since.at) > most);
+            !control.no_cache && !old && self.epochs.unmoved(&slots, flight.since.reading)
+        };
+        if let Some(flight) = board.get(key).filter(boardable) {
+            return Boarded::Seat { flight: flight.clone(), seat: flight.outcome.subscribe(), leads: false };
+        }
+        // A flight stores its answer before it leaves the board, so this look cannot miss both.
+        if let Some(entry) = self.valid(key).filter(|entry| entry.judge(now, control) == Verdict::Fresh) {
+            return Boarded::Landed(entry);
+        }
+        let fetch = fetch.take().expect("a caller who started a flight does not board again");
+        let until = deadline.max(now + SHORTEST).min(now + self.flight_deadline);
+        let (landing, seat) = self.prepare(board, key, policy, slots, until);
+        let flight = landing.flight.clone();
+        tokio::spawn(landing.fly(fetch, false).in_current_span());
+        Boarded::Seat { flight, seat, leads: true }
+    }
+
+    /// Starts a flight that nobody waits for, unless one is under way.
+    pub(super) fn refresh<F, Fut>(self: &Arc<Self>, key: &Key, policy: &Policy, fetch: F)
+    where
+        F: FnOnce(Terms) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Fetched>> + Send + 'static,
+    {
+        let slots = slots_of(&policy.tags);
+        let board = self.flights.board();
+        if let Some(flight) = board.get(key).filter(|flight| self.epochs.unmoved(&slots, flight.since.reading)) {
+            return flight.keep();
+        }
+        self.stats.refreshes.add();
+        let (landing, seat) = self.prepare(board, key, policy, slots, Instant::now() + self.flight_deadline);
+        landing.flight.keep();
+        drop(seat);
+        tokio::spawn(landing.fly(fetch, true));
+    }
+
+    /// Puts a new flight on the board. One that is there has been overtaken and lands for those it has.
+    fn prepare(
+        self: &Arc<Self>,
+        mut board: Board<'_>,
+        key: &Key,
+        policy: &Policy,
+        slots: Slots,
+        deadline: Instant,
+    ) -> (Landing, watch::Receiver<Option<Landed>>) {
+        let (outcome, seat) = watch::channel(None);
+        let since = self.epochs.snapshot();
+        let flight = Arc::new(Flight { since, deadline, outcome, kept: AtomicBool::new(false) });
+        board.insert(key.clone(), flight.clone());
+        self.stats.flights.add();
+        self.stats.flights_in_progress.add();
+        let landing = Landing { cache: self.clone(), key: key.clone(), policy: policy.clone(), slots, flight };
+        (landing, seat)
+    }
+}
+
+/// A flight under way. Dropping it takes it off the board, however it ends.
+struct Landing {
+    cache: Arc<Inner>,
+    key: Key,
+    policy: Policy,
+    slots: Slots,
+    flight: Arc<Flight>,
+}
+
+impl Landing {
+    async fn fly<F, Fut>(self, fetch: F, background: bool)
+    where
+        F: FnOnce(Terms) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Fetched>> + Send + 'static,
+    {
+        let terms = Terms { deadline: self.flight.deadline, background };
+        let outcome = tokio::select! {
+            biased;
+            outcome = carried_out(terms.deadline, self.key.rpc(), async move { fetch(terms).await }) => outcome,
+            () = self.deserted() => return self.cache.stats.cancelled_flights.add(),
+        };
+        let landed = self.cache.landed(&self.key, &self.policy, self.slots.clone(), &self.flight.since, outcome);
+        // Off the board before the callers wake: who comes now finds the store.
+        self.leave(&mut self.cache.flights.board());
+        self.flight.outcome.send_replace(Some(landed));
+    }
+
+    /// Waits until nobody waits.
+    async fn deserted(&self) {
+        loop {
+            self.flight.outcome.closed().await;
+            // Boarding takes the same lock, so nobody can board a flight that is about to be cancelled.
+            let mut board = self.cache.flights.board();
+            if self.flight.outcome.receiver_count() > 0 {
+                continue;
+            }
+            if !self.flight.kept.load(SeqCst) {
+                return self.leave(&mut board);
+            }
+            drop(board);
+            return std::future::pending().await;
+        }
+    }
+
+    fn leave(&self, board: &mut Board<'_>) {
+        if board.get(&self.key).is_some_and(|there| Arc::ptr_eq(there, &self.flight)) {
+            board.remove(&self.key);
+        }
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.leave(&mut self.cache.flights.board());
+        self.cache.stats.flights_in_progress.take();
+        // Only a runtime that shuts down ends a flight without an outcome while somebody waits.
+        self.flight.outcome.send_if_modified(|outcome| {
+            let open = outcome.is_none();
+            outcome.get_or_insert(Err(Error::ShuttingDown));
+            open
+        });
+    }
+}
+
+/// Runs a fetch to its end, its deadline or its panic, and returns what may be shared: a deadline inside it is its own, not
+/// that of any caller.
+pub(super) async fn carried_out<T>(
+    deadline: Instant,
+    what: &'static str,
+    fetch: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    match timeout_at(deadline, AssertUnwindSafe(fetch).catch_unwind()).await {
+        Ok(Ok(Err(Error::Deadline { .. }))) | Err(_) => Err(Error::AttemptTimeout),
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_panic)) => {
+            tracing::error!(rpc.method = what, "a fetch panicked");
+            Err(Error::Internal { what: "a fetch panicked" })
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Single reads that leave together.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use tokio::task::JoinSet;
+
+use super::*;
+
+type Many = Result<HashMap<i64, i64>>;
+
+/// Answers each id with itself after 100 ms, leaves out negative ones, and keeps a list of the calls.
+#[derive(Clone, Default)]
+struct ShowMany {
+    upstream: Upstream,
+    calls: Arc<Mutex<Vec<Vec<i64>>>>,
+}
+
+impl ShowMany {
+    fn fetch(&self) -> impl FnOnce(Vec<i64>, Terms) -> BoxFuture<'static, Many> + Send + use<> {
+        self.after(ms(100), Ok(()))
+    }
+
+    fn after(
+        &self,
+        time: Duration,
+        outcome: Result<()>,
+    ) -> impl FnOnce(Vec<i64>, Terms) -> BoxFuture<'static, Many> + Send + use<> {
+        let this = self.clone();
+        move |ids, _| {
+            Box::pin(async move {
+                let _underway = this.upstream.begin();
+                this.calls.lock().expect("no panic holds it").push(ids.clone());
+                sleep(time).await;
+                outcome.map(|()| ids.into_iter().filter(|id| *id >= 0).map(|id| (id, id)).collect())
+            })
+        }
+    }
+
+    fn sizes(&self) -> Vec<usize> {
+        self.calls.lock().expect("no panic holds it").iter().map(Vec::len).collect()
+    }
+}
+
+fn batcher() -> Batcher<i64, i64> {
+    cache().batcher(100)
+}
+
+fn terms(time: Duration) -> Terms {
+    Terms { deadline: within(time), background: false }
+}
+
+/// Spawns one get for each id, and returns each answer and how long it took.
+async fn get_all(
+    batcher: &Batcher<i64, i64>,
+    many: &ShowMany,
+    ids: impl Iterator<Item = i64>,
+) -> Vec<(i64, Result<Option<i64>>, Duration)> {
+    let mut callers = JoinSet::new();
+    for id in ids {
+        let (batcher, fetch) = (batcher.clone(), many.fetch());
+        callers.spawn(async move {
+            let begun = Instant::now();
+            let answer = batcher.get(CREDENTIAL, id, terms(secs(10)), fetch).await;
+            (id, answer, begun.elapsed())
+        });
+    }
+    callers.join_all().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_gets_at_once_cost_two_calls_and_each_gets_its_own_value() {
+    let (batcher, many) = (batcher(), ShowMany::default());
+    for (id, answer, _) in get_all(&batcher, &many, 1..=100).await {
+        assert_eq!(answer.expect("an answer"), Some(id));
+    }
+    assert_eq!(many.sizes(), [1, 99]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_get_waits_for_nobody() {
+    let (batcher, many) = (batcher(), ShowMany::default());
+    for round in 0..3 {
+        let answers = get_all(&batcher, &many, round..=round).await;
+        assert!(matches!(answers[..], [(_, Ok(Some(id)), took)] if id == round && took == ms(100)), "{answers:?}");
+    }
+    assert_eq!(many.sizes(), [1, 1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_batch_leaves_at_once_and_no_batch_is_larger_than_a_call_takes() {
+    let (batcher, many) = (batcher(), ShowMany::default());
+    let answers = get_all(&batcher, &many, 1..=250).await;
+    assert!(answers.iter().all(|(_, answer, took)| answer.is_ok() && *took <= ms(200)), "{answers:?}");
+    assert_eq!(many.sizes(), [1, 100, 100, 49]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_the_batch_leaves_out_is_reported_as_missing() {
+    let (batcher, many) = (batcher(), ShowMany::default());
+    for (id, answer, _) in get_all(&batcher, &many, [1, 2, -3, 4].into_iter()).await {
+        assert_eq!(answer.expect("an answer"), (id >= 0).then_some(id));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_asked_for_twice_is_sent_once_and_never_joins_a_batch_that_has_left() {
+    let (batcher, many) = (batcher(), ShowMany::default());
+    let answers = get_all(&batcher, &many, [1, 1, 1, 2].into_iter()).await;
+    assert!(answers.iter().all(|(id, answer, _)| answer.as_ref().is_ok_and(|value| *value == Some(*id))));
+    assert_eq!(*many.calls.lock().expect("no panic holds it"), [vec![1], vec![1, 2]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_reaches_exactly_the_batch_that_failed() {
+    let (batcher, many) = (batcher(), ShowMany::default());
+    let get = async |id, outcome| batcher.get(CREDENTIAL, id, terms(secs(10)), many.after(ms(100), outcome)).await;
+    let later = async |id| {
+        sleep(ms(150)).await;
+        batcher.get(CREDENTIAL, id, terms(secs(10)), many.fetch()).await
+    };
+    let failure = || Err(unavailable());
+    let (one, two, three, four) = tokio::join!(get(1, Ok(())), get(2, failure()), get(3, failure()), later(4));
+    assert_eq!(one.expect("an answer"), Some(1));
+    assert!(matches!((two, three), (Err(Error::Unavailable(_)), Err(Error::Unavailable(_)))));
+    assert_eq!(four.expect("an answer"), Some(4));
+    assert_eq!(many.sizes(), [1, 2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_leaves_at_its_own_deadline_and_the_others_are_answered() {
+    let (batcher, many) = (batcher(), ShowMany::default());
+    let begun = Instant::now();
+    let short = async {
+        let answer = batcher.get(CREDENTIAL, 1, terms(ms(30)), many.fetch()).await;
+        (answer, begun.elapsed())
+    };
+    let gathering = batcher.get(CREDENTIAL, 2, terms(ms(20)), many.fetch());
+    let long = batcher.get(CREDENTIAL, 3, terms(secs(1)), many.fetch());
+    let ((short, took), gathering, long) = tokio::join!(short, gathering, long);
+    assert!(matches!(short, Err(Error::Deadline { sent: true })), "{short:?}");
+    assert_eq!(took, ms(30));
+    assert!(matches!(gathering, Err(Error::Deadline { sent: false })), "{gathering:?}");
+    assert_eq!(long.expect("an answer"), Some(3));
+    assert_eq!(*many.calls.lock().expect("no panic holds it"), [vec![1], vec![3]], "who left is not asked for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_cancelled_when_nobody_waits_for_it_and_the_next_one_leaves() {
+    let (batcher, many) = (batcher(), ShowMany::default());
+    let hung = tokio::spawn({
+        let (batcher, fetch) = (batcher.clone(), many.after(Duration::from_hours(1), Ok(())));
+        async move { batcher.get(CREDENTIAL, 1, terms(Duration::from_hours(1)), fetch).await }
+    });
+    settle().await;
+    assert_eq!(many.upstream.under_way(), 1);
+    let next = tokio::spawn({
+        let (batcher, fetch) = (batcher.clone(), many.fetch());
+        async move { batcher.get(CREDENTIAL, 2, terms(secs(10)), fetch).await }
+    });
+    settle().await;
+    let begun = Instant::now();
+    hung.abort();
+    assert_eq!(next.await.expect("no panic").expect("an answer"), Some(2));
+    assert_eq!((begun.elapsed(), many.upstream.under_way()), (ms(100), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_hangs_holds_up_the_next_for_half_a_second_at_most() {
+    let (batcher, many) = (batcher(), ShowMany::default());
+    let hung = batcher.get(CREDENTIAL, 1, terms(secs(5)), many.after(Duration::from_hours(1), Ok(())));
+    let next = async {
+        let begun = Instant::now();
+        let answers = get_all(&batcher, &many, 2..=9).await;
+        assert!(answers.iter().all(|(_, answer, _)| answer.is_ok()), "{answers:?}");
+        begun.elapsed()
+    };
+    let (hung, next) = tokio::join!(hung, next);
+    assert!(matches!(hung, Err(Error::Deadline { .. } | Error::AttemptTimeout)), "{hung:?}");
+    assert_eq!(next, ms(600));
+    assert_eq!(many.sizes(), [1, 8]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_batch_reaches_its_waiters_and_wedges_nothing() {
+    let (batcher, many) = (batcher(), ShowMany::default());
+    let panics =
+        |_: Vec<i64>, _: Terms| -> BoxFuture<'static, Many> { Box::pin(async { panic!("a batch that panics") }) };
+    let (one, two) = tokio::join!(
+        batcher.get(CREDENTIAL, 1, terms(secs(10)), panics),
+        batcher.get(CREDENTIAL, 2, terms(secs(10)), many.fetch())
+    );
+    assert!(matches!(one, Err(Error::Internal { .. })), "{one:?}");
+    assert_eq!(two.expect("an answer"), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_do_not_share_calls_and_do_not_wait_for_each_other() {
+    let (batcher, many) = (batcher(), ShowMany::default());
+    let begun = Instant::now();
+    let calls = (0..4).map(|credential| batcher.get(credential, 7, terms(secs(10)), many.fetch()));
+    for answer in futures_util::future::join_all(calls).await {
+        assert_eq!(answer.expect("an answer"), Some(7));
+    }
+    assert_eq!((many.sizes(), begun.elapsed()), (vec![1; 4], ms(100)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_background_work_only_if_nobody_waits_for_any_of_it() {
+    let batcher = batcher();
+    let get = async |id, background| {
+        let fetch = move |ids: Vec<i64>, terms: Terms| async move {
+            sleep(ms(10)).await;
+            Ok(ids.into_iter().map(|id| (id, i64::from(terms.background))).collect())
+        };
+        let terms = Terms { background, ..terms(secs(10)) };
+        batcher.get(CREDENTIAL, id, terms, fetch).await.expect("an answer")
+    };
+    let answers = tokio::join!(get(1, true), get(2, true), get(3, false));
+    assert_eq!(answers, (Some(1), Some(0), Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_through_the_cache_are_batched() {
+    let cache = cache();
+    let batcher: Batcher<i64, i64> = cache.batcher(100);
+    let many = ShowMany::default();
+    let reads = (1..=100).map(|id| {
+        let (batcher, batch) = (batcher.clone(), many.fetch());
+        let fetch = move |terms| async move {
+            let value = batcher.get(CREDENTIAL, id, terms, batch).await?.ok_or_else(not_found)?;
+            Ok(Bytes::copy_from_slice(&value.to_be_bytes()).into())
+        };
+        let cache = cache.clone();
+        async move { cache.read(&key(id), &record(id), PLAIN, within(secs(10)), fetch).await }
+    });
+    for (answer, id) in futures_util::future::join_all(reads).await.into_iter().zip(1_i64..) {
+        assert_eq!(answer.expect("an answer").bytes, id.to_be_bytes()[..]);
+    }
+    assert_eq!(many.sizes(), [1, 99]);
+    assert_eq!((cache.counts().batches, cache.counts().batched_ids), ([1, 0, 0, 0, 1], 100));
+}

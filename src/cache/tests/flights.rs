@@ -1,0 +1,262 @@
+//! One upstream read for all who wait.
+
+use tokio::task::JoinSet;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_callers_with_mixed_deadlines_cost_one_fetch_and_all_with_time_are_answered() {
+    let (cache, upstream) = (cache(), Upstream::default());
+    let begun = Instant::now();
+    let mut callers = JoinSet::new();
+    // The first has the least time, so the flight outlives the caller who started it.
+    for caller in 0..1_000_u64 {
+        let time = ms(100 + caller * 1_900 / 999);
+        let (cache, fetch) = (cache.clone(), upstream.answers(ms(450), Ok("seven")));
+        callers.spawn(async move {
+            let answer = cache.read(&key(7), &record(7), PLAIN, begun + time, fetch).await;
+            (time, answer, begun.elapsed())
+        });
+    }
+    let mut answered = 0;
+    while let Some(caller) = callers.join_next().await {
+        let (time, answer, took) = caller.expect("no caller panics");
+        if time > ms(450) {
+            assert_answer(answer, "seven", Outcome::Coalesced, ms(450));
+            assert_eq!(took, ms(450));
+            answered += 1;
+        } else if time < ms(450) {
+            assert!(matches!(answer, Err(Error::Deadline { .. })), "{answer:?} after {took:?} of {time:?}");
+            assert!(took >= time && took <= time + ms(1), "{took:?} instead of {time:?}");
+        }
+    }
+    assert_eq!(upstream.calls(), 1);
+    assert!(answered > 800);
+    assert_answer(read(&cache, upstream.hangs()).await, "seven", Outcome::Hit, begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_caller_who_starts_a_flight_misses_and_the_others_are_coalesced() {
+    let (cache, upstream) = (cache(), Upstream::default());
+    let one = read(&cache, upstream.answers(ms(100), Ok("seven")));
+    let two = read(&cache, upstream.answers(ms(100), Ok("seven")));
+    let (one, two) = tokio::join!(one, two);
+    assert_answer(one, "seven", Outcome::Miss, ms(100));
+    assert_answer(two, "seven", Outcome::Coalesced, ms(100));
+    let counts = cache.counts();
+    assert_eq!((counts.misses, counts.coalesced, counts.flights, counts.flights_in_progress), (1, 1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flight_is_cancelled_when_the_last_caller_has_left_and_not_before() {
+    let (cache, upstream) = (cache(), Upstream::default());
+    let begin = || {
+        let (cache, fetch) = (cache.clone(), upstream.hangs());
+        tokio::spawn(async move { read(&cache, fetch).await })
+    };
+    let (one, two) = (begin(), begin());
+    settle().await;
+    one.abort();
+    sleep(ms(200)).await;
+    assert_eq!(upstream.under_way(), 1, "somebody still waits");
+    two.abort();
+    sleep(ms(100)).await;
+    assert_eq!(upstream.under_way(), 0, "nobody waits");
+    assert_eq!((cache.counts().cancelled_flights, cache.counts().flights_in_progress), (1, 0));
+    assert!(cache.0.flights.is_empty());
+    assert_answer(read(&cache, upstream.answers(ms(1), Ok("seven"))).await, "seven", Outcome::Miss, ms(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flight_is_cancelled_when_the_deadline_of_the_last_caller_has_passed() {
+    let (cache, upstream) = (cache(), Upstream::default());
+    let answer = cache.read(&key(7), &record(7), PLAIN, within(ms(300)), upstream.hangs()).await;
+    assert!(matches!(answer, Err(Error::Deadline { sent: true })));
+    sleep(ms(100)).await;
+    assert_eq!(upstream.under_way(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_comes_as_the_last_one_leaves_is_answered() {
+    let (cache, upstream) = (cache(), Upstream::default());
+    {
+        let one = read(&cache, upstream.answers(ms(300), Ok("seven")));
+        assert!(tokio::time::timeout(ms(100), one).await.is_err());
+    }
+    // The flight has not run since, so it learns of both at once.
+    let two = read(&cache, upstream.hangs()).await;
+    assert_answer(two, "seven", Outcome::Coalesced, ms(300));
+    assert_eq!(cache.counts().cancelled_flights, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_boards_just_after_a_flight_has_landed_finds_its_answer() {
+    let (cache, upstream) = (cache(), Upstream::default());
+    cache.fill(&key(7), &record(7), &Bytes::from_static(b"seven"), &cache.snapshot());
+    let mut fetch = Some(upstream.hangs());
+    let boarded = cache.0.board(&key(7), &record(7), PLAIN, within(secs(10)), &mut fetch);
+    assert!(matches!(boarded, flight::Boarded::Landed(entry) if entry.answer.as_ref().unwrap() == "seven"));
+    assert!(fetch.is_some());
+}
+
+#[test]
+fn callers_who_come_and_go_on_many_threads_are_answered_if_they_stay() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build();
+    runtime.expect("a runtime").block_on(async {
+        let cache = cache();
+        let callers = (0..4_u64).map(|caller| {
+            let cache = cache.clone();
+            tokio::spawn(async move {
+                for round in 0..2_000 {
+                    let upstream = Upstream::default();
+                    let fetch = move |_| async move {
+                        for _ in 0..20 {
+                            tokio::task::yield_now().await;
+                        }
+                        drop(upstream);
+                        Err(unavailable())
+                    };
+                    let leaves = (caller + round) % 2 == 0;
+                    let (key, policy) = (key(7), record(7));
+                    let mut answer = std::pin::pin!(cache.read(&key, &policy, PLAIN, within(secs(10)), fetch));
+                    if leaves {
+                        let _ = futures_util::poll!(answer.as_mut());
+                    } else {
+                        let answer = answer.await;
+                        assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+                    }
+                }
+            })
+        });
+        for caller in futures_util::future::join_all(callers).await {
+            caller.expect("no caller panics");
+        }
+        assert!(cache.counts().cancelled_flights > 0);
+        assert!(cache.0.flights.is_empty());
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flight_that_ends_by_its_own_deadline_does_not_end_a_caller_with_more_time() {
+    let cache = Cache::new(&config::Cache { flight_deadline: secs(1), ..config::Cache::default() });
+    let upstream = Upstream::default();
+    let one = read(&cache, upstream.hangs());
+    let two = async {
+        sleep(ms(900)).await;
+        read(&cache, upstream.answers(ms(100), Ok("seven"))).await
+    };
+    let (one, two) = tokio::join!(one, two);
+    assert!(matches!(one, Err(Error::AttemptTimeout)), "{one:?}");
+    assert_answer(two, "seven", Outcome::Miss, ms(100));
+    assert_eq!(upstream.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_inside_a_fetch_is_no_callers_deadline() {
+    let (cache, upstream) = (cache(), Upstream::default());
+    let answer = read(&cache, upstream.answers(ms(10), Err(Error::Deadline { sent: true }))).await;
+    assert!(matches!(answer, Err(Error::AttemptTimeout)), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_of_zendesk_reaches_all_who_wait_and_is_not_kept() {
+    let refusal = || Box::new(Refusal::default());
+    let failures = [
+        Error::Credential { own: true, refusal: refusal() },
+        Error::Credential { own: false, refusal: refusal() },
+        Error::Forbidden(refusal()),
+        Error::Throttled(refusal()),
+        Error::Server(refusal()),
+        unavailable(),
+        Error::GatewayTimeout(refusal()),
+        Error::BreakerOpen { class: "user_reads", retry_after: secs(1) },
+    ];
+    for failure in failures {
+        let (cache, upstream) = (cache(), Upstream::default());
+        let fetch = || upstream.answers(ms(10), Err(failure.clone()));
+        let (one, two) = tokio::join!(read(&cache, fetch()), read(&cache, fetch()));
+        for answer in [one, two] {
+            assert_eq!(answer.expect_err("a failure").row(), failure.row());
+        }
+        assert_eq!(upstream.calls(), 1, "{failure}");
+        assert!(read(&cache, fetch()).await.is_err());
+        assert_eq!(upstream.calls(), 2, "{failure} was kept");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_fetch_reaches_all_who_wait_and_wedges_nothing() {
+    let (cache, upstream) = (cache(), Upstream::default());
+    let later = |_: Terms| -> BoxFuture<'static, Result<Fetched>> {
+        Box::pin(async {
+            sleep(ms(50)).await;
+            panic!("a fetch that panics")
+        })
+    };
+    let (one, two) = tokio::join!(read(&cache, later), read(&cache, upstream.hangs()));
+    for answer in [one, two] {
+        assert!(matches!(answer, Err(Error::Internal { .. })), "{answer:?}");
+    }
+    let at_once = |_: Terms| -> BoxFuture<'static, Result<Fetched>> { panic!("a fetch that panics at once") };
+    assert!(matches!(read(&cache, at_once).await, Err(Error::Internal { .. })));
+    assert!(cache.0.flights.is_empty());
+    assert_eq!(cache.counts().flights_in_progress, 0);
+    assert_answer(read(&cache, upstream.answers(ms(10), Ok("seven"))).await, "seven", Outcome::Miss, ms(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_to_be_cached_is_neither_shared_nor_kept_and_ends_with_its_caller() {
+    let (cache, upstream) = (cache(), Upstream::default());
+    let ask = async |time| {
+        let fetch = upstream.answers(ms(100), Ok("job"));
+        cache.read(&key(7), &Policy::none(), PLAIN, within(time), fetch).await
+    };
+    let (one, two) = tokio::join!(ask(secs(1)), ask(secs(1)));
+    for answer in [one, two] {
+        assert_answer(answer, "job", Outcome::Bypass, Duration::ZERO);
+    }
+    assert_eq!(upstream.calls(), 2);
+    assert!(cache.get_fresh(&key(7)).is_none());
+    assert!(matches!(ask(ms(50)).await, Err(Error::Deadline { .. })));
+    assert_eq!(upstream.under_way(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flight_gets_time_for_those_who_come_later_up_to_its_cap() {
+    let cache = cache();
+    for (time, expected) in [(ms(100), secs(5)), (secs(20), secs(20)), (secs(900), secs(30))] {
+        let begun = Instant::now();
+        let (tell, told) = std::sync::mpsc::channel();
+        let fetch = move |terms: Terms| async move {
+            tell.send((terms.deadline, terms.background)).expect("the test waits");
+            Err(unavailable())
+        };
+        let answer = cache.read(&key(7), &record(7), PLAIN, begun + time, fetch).await;
+        assert!(answer.is_err());
+        assert_eq!(told.recv().expect("the fetch was called"), (begun + expected, false));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_on_many_threads_share_one_fetch() {
+    let cache = cache();
+    let upstream = Upstream::default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build();
+    let runtime = runtime.expect("a runtime");
+    for round in 0..200 {
+        let callers: Vec<_> = (0..16)
+            .map(|_| {
+                let (cache, upstream) = (cache.clone(), upstream.clone());
+                runtime.spawn(async move {
+                    let fetch = upstream.answers(Duration::ZERO, Ok("seven"));
+                    cache.read(&key(round), &record(round), PLAIN, Instant::now() + secs(10), fetch).await
+                })
+            })
+            .collect();
+        for caller in callers {
+            assert_eq!(caller.await.expect("no caller panics").expect("an answer").bytes, "seven");
+        }
+    }
+    runtime.shutdown_background();
+    assert_eq!(upstream.calls(), 200);
+}

@@ -1,0 +1,297 @@
+//! Settings: a TOML file, over it `ZENDESK_GATEWAY__SECTION__KEY` environment variables, over them the flags.
+//!
+//! Every mistake is reported in one go and by its full key, so that a new deployment is right after one look. Secrets are
+//! never settings: settings name the files that hold them.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+mod cache;
+mod load;
+mod resilience;
+mod telemetry;
+
+pub use cache::{Cache, Windows};
+pub use load::{Mistakes, Overrides, load};
+pub use resilience::{Attempt, Breaker, Queue, Rate, Retry};
+pub use telemetry::{Admin, LogFormat, Otlp, Telemetry};
+
+/// All settings.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(not(feature = "sandbox"), derive(Default))]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `[server]`: what callers connect to.
+    pub server: Server,
+    /// `[upstream]`: Zendesk.
+    pub upstream: Upstream,
+    /// `[cache]`: answers kept in memory.
+    pub cache: Cache,
+    /// `[admin]`: what operators connect to.
+    pub admin: Admin,
+    /// `[telemetry]`: logs, traces and metrics.
+    pub telemetry: Telemetry,
+    /// `[sandbox]`: the embedded stand-in.
+    #[cfg(feature = "sandbox")]
+    #[serde(skip_serializing)]
+    pub sandbox: crate::sandbox::Config,
+}
+
+#[cfg(feature = "sandbox")]
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server: Server::default(),
+            upstream: Upstream::default(),
+            cache: Cache::default(),
+            admin: Admin::default(),
+            telemetry: Telemetry::default(),
+            // A demo account: a realistic number of users, and the largest plan's budget.
+            sandbox: crate::sandbox::Config { users: 25_000, rate_limit: 2_500, ..crate::sandbox::Config::default() },
+        }
+    }
+}
+
+/// `[server]`: what callers connect to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// `server.listen`: address of the gRPC port. Default `127.0.0.1:50051`.
+    pub listen: SocketAddr,
+    /// `server.unary_deadline`: longest a unary call may take; also the default where the caller states none. Default `30s`.
+    #[serde(with = "humantime_serde")]
+    pub unary_deadline: Duration,
+    /// `server.stream_deadline`: the same for streams. Default `15m`.
+    #[serde(with = "humantime_serde")]
+    pub stream_deadline: Duration,
+    /// `server.max_request_bytes`: largest request message. Default 4 MiB.
+    pub max_request_bytes: usize,
+    /// `server.max_response_bytes`: largest response message. Default 16 MiB.
+    pub max_response_bytes: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            unary_deadline: Duration::from_secs(30),
+            stream_deadline: Duration::from_mins(15),
+            max_request_bytes: 4 << 20,
+            max_response_bytes: 16 << 20,
+        }
+    }
+}
+
+/// `[upstream]`: Zendesk.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Upstream {
+    /// `upstream.subdomain`: the account, as in `SUBDOMAIN.zendesk.com`. This or `upstream.base_url`.
+    pub subdomain: Option<String>,
+    /// `upstream.base_url`: where the account is served. HTTPS unless the host is loopback. No path.
+    pub base_url: Option<Url>,
+    /// `upstream.max_body_bytes`: largest response body, counted after decompression. Default 16 MiB.
+    pub max_body_bytes: usize,
+    /// `[upstream.credential]`: the gateway's own credential.
+    pub credential: CredentialKeys,
+    /// `[upstream.attempt]`: how long one HTTP exchange may take.
+    pub attempt: Attempt,
+    /// `[upstream.queue]`: how many exchanges at a time, and how many calls wait.
+    pub queue: Queue,
+    /// `[upstream.retry]`: which failures are tried again.
+    pub retry: Retry,
+    /// `[upstream.breaker]`: when an endpoint class counts as broken.
+    pub breaker: Breaker,
+    /// `[upstream.rate]`: how the request budget is shared out.
+    pub rate: Rate,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            subdomain: None,
+            base_url: None,
+            max_body_bytes: 16 << 20,
+            credential: CredentialKeys::default(),
+            attempt: Attempt::default(),
+            queue: Queue::default(),
+            retry: Retry::default(),
+            breaker: Breaker::default(),
+            rate: Rate::default(),
+        }
+    }
+}
+
+impl Upstream {
+    /// Returns where Zendesk is, or what is wrong with the settings that say so.
+    pub fn url(&self) -> Result<Url, String> {
+        match (&self.base_url, &self.subdomain) {
+            (Some(_), Some(_)) => Err("upstream.base_url: upstream.subdomain is set too; keep one".to_owned()),
+            (None, None) => Err("upstream.subdomain: not set; name the account, or set upstream.base_url".to_owned()),
+            (Some(url), None) => checked(url),
+            (None, Some(name)) => {
+                let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+                if name.is_empty() || !name.bytes().all(allowed) {
+                    return Err("upstream.subdomain: must be letters, digits and '-' only".to_owned());
+                }
+                Url::parse(&format!("https://{name}.zendesk.com"))
+                    .map_err(|error| format!("upstream.subdomain: {error}"))
+            }
+        }
+    }
+}
+
+fn checked(url: &Url) -> Result<Url, String> {
+    let loopback = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if loopback => {}
+        _ => return Err("upstream.base_url: must be https unless the host is loopback".to_owned()),
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || url.password().is_some() {
+        return Err("upstream.base_url: must be a scheme, a host and perhaps a port, nothing more".to_owned());
+    }
+    Ok(url.clone())
+}
+
+/// `[upstream.credential]`, as written.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CredentialKeys {
+    /// `upstream.credential.kind`: `api_token`, `password` or `oauth_token`.
+    pub kind: Option<CredentialKind>,
+    /// `upstream.credential.email`: the agent's address, for `api_token` and `password`.
+    pub email: Option<String>,
+    /// `upstream.credential.token_file`: file with the API token or the OAuth access token.
+    pub token_file: Option<PathBuf>,
+    /// `upstream.credential.password_file`: file with the password.
+    pub password_file: Option<PathBuf>,
+}
+
+/// How the gateway signs in at Zendesk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialKind {
+    /// Basic authentication with `email/token` and an API token. Zendesk ends API tokens on 2027-04-30.
+    ApiToken,
+    /// Basic authentication with e-mail and password.
+    Password,
+    /// An OAuth access token.
+    OauthToken,
+}
+
+/// A complete credential setting.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// None is configured.
+    None,
+    /// An API token.
+    ApiToken {
+        /// The agent's address.
+        email: String,
+        /// File with the token.
+        token_file: PathBuf,
+    },
+    /// A password.
+    Password {
+        /// The agent's address.
+        email: String,
+        /// File with the password.
+        password_file: PathBuf,
+    },
+    /// An OAuth access token.
+    OauthToken {
+        /// File with the token.
+        token_file: PathBuf,
+    },
+}
+
+impl CredentialKeys {
+    /// Returns the complete setting, or each key that is missing or misplaced.
+    pub fn complete(&self) -> Result<Credential, Vec<String>> {
+        let mut mistakes = Vec::new();
+        let mut need = |key: &str, set: bool, wanted: bool| match (set, wanted) {
+            (false, true) => mistakes.push(format!("upstream.credential.{key}: not set, and the kind needs it")),
+            (true, false) => mistakes.push(format!("upstream.credential.{key}: set, but the kind does not use it")),
+            _ => {}
+        };
+        let Some(kind) = self.kind else {
+            return Err(vec!["upstream.credential.kind: not set; one of api_token, password, oauth_token".to_owned()]);
+        };
+        need("email", self.email.is_some(), kind != CredentialKind::OauthToken);
+        need("token_file", self.token_file.is_some(), kind != CredentialKind::Password);
+        need("password_file", self.password_file.is_some(), kind == CredentialKind::Password);
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let email = self.email.clone().unwrap_or_default();
+        let file = |path: &Option<PathBuf>| path.clone().unwrap_or_default();
+        Ok(match kind {
+            CredentialKind::ApiToken => Credential::ApiToken { email, token_file: file(&self.token_file) },
+            CredentialKind::Password => Credential::Password { email, password_file: file(&self.password_file) },
+            CredentialKind::OauthToken => Credential::OauthToken { token_file: file(&self.token_file) },
+        })
+    }
+}
+
+impl Config {
+    /// Returns what is wrong although each single value is well-formed. With the embedded stand-in as upstream,
+    /// `[upstream]` need not name one.
+    pub fn mistakes(&self, sandboxed: bool) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        if !sandboxed {
+            mistakes.extend(self.upstream.url().err());
+            match self.upstream.credential.complete() {
+                Err(keys) => mistakes.extend(keys),
+                Ok(credential) => mistakes.extend(credential.unreadable()),
+            }
+        }
+        let positive = [
+            ("server.unary_deadline", self.server.unary_deadline.is_zero()),
+            ("server.stream_deadline", self.server.stream_deadline.is_zero()),
+            ("server.max_request_bytes", self.server.max_request_bytes == 0),
+            ("server.max_response_bytes", self.server.max_response_bytes == 0),
+            ("upstream.max_body_bytes", self.upstream.max_body_bytes == 0),
+        ];
+        mistakes.extend(
+            positive
+                .iter()
+                .chain(&self.cache.zeros())
+                .filter(|(_, zero)| *zero)
+                .map(|(key, _)| format!("{key}: must be more than 0")),
+        );
+        mistakes.extend(resilience::mistakes(&self.upstream));
+        mistakes.extend(self.telemetry.mistakes());
+        mistakes
+    }
+}
+
+impl Credential {
+    fn unreadable(&self) -> Option<String> {
+        let (key, path): (_, &Path) = match self {
+            Self::None => return None,
+            Self::ApiToken { token_file, .. } | Self::OauthToken { token_file } => ("token_file", token_file),
+            Self::Password { password_file, .. } => ("password_file", password_file),
+        };
+        let error = std::fs::File::open(path).err()?;
+        Some(format!("upstream.credential.{key}: cannot read {}: {error}", path.display()))
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        write!(to, "the configuration has {count} mistake{}:", if count == 1 { "" } else { "s" })?;
+        self.0.iter().try_for_each(|mistake| write!(to, "\n  {mistake}"))
+    }
+}

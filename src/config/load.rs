@@ -1,0 +1,92 @@
+//! Reads and merges the sources, and finds every mistake in them rather than the first.
+
+use std::path::Path;
+
+use config::builder::DefaultState;
+use config::{ConfigBuilder, Environment, File, FileFormat, Source, Value, ValueKind};
+
+use super::Config;
+
+/// Everything that is wrong with a configuration, each by its full key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<String>);
+
+impl std::error::Error for Mistakes {}
+
+/// Where settings can stand besides the file.
+pub struct Overrides<'a> {
+    /// Environment variables; tests pass their own.
+    pub environment: Vec<(String, String)>,
+    /// Flags, as full key and value.
+    pub flags: &'a [(&'static str, String)],
+    /// Whether the embedded stand-in is the upstream.
+    pub sandboxed: bool,
+}
+
+/// Reads the settings from all sources.
+///
+/// # Errors
+/// Every unknown key, every value of a wrong type and every combination that cannot work, in one [`Mistakes`].
+pub fn load(file: Option<&Path>, overrides: Overrides<'_>) -> Result<Config, Mistakes> {
+    let mut builder = config::Config::builder();
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Mistakes(vec![format!("--config: cannot read {}: {error}", path.display())]))?;
+        builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
+    }
+    let environment = overrides.environment.into_iter().filter(|(name, _)| name.starts_with("ZENDESK_GATEWAY__"));
+    let environment = Environment::with_prefix("ZENDESK_GATEWAY")
+        .prefix_separator("__")
+        .separator("__")
+        .source(Some(environment.collect()));
+    builder = builder.add_source(environment);
+    for (key, value) in overrides.flags {
+        builder = builder.set_override(*key, value.as_str()).map_err(|error| Mistakes(vec![error.to_string()]))?;
+    }
+    let merged = builder.build().map_err(|error| Mistakes(vec![error.to_string()]))?;
+
+    let mut mistakes = Vec::new();
+    let mut keys = Vec::new();
+    let tree = merged.collect().map_err(|error| Mistakes(vec![error.to_string()]))?;
+    for (key, value) in tree {
+        leaves(key, value, &mut keys);
+    }
+    for (key, value) in keys {
+        mistakes.extend(alone(&key, value).err().map(|problem| format!("{key}: {problem}")));
+    }
+    if !mistakes.is_empty() {
+        mistakes.sort();
+        return Err(Mistakes(mistakes));
+    }
+    let config: Config = merged.try_deserialize().map_err(|error| Mistakes(vec![error.to_string()]))?;
+    let mistakes = config.mistakes(overrides.sandboxed);
+    if mistakes.is_empty() { Ok(config) } else { Err(Mistakes(mistakes)) }
+}
+
+fn leaves(key: String, value: Value, into: &mut Vec<(String, Value)>) {
+    match value.kind {
+        ValueKind::Table(table) => {
+            for (name, value) in table {
+                leaves(format!("{key}.{name}"), value, into);
+            }
+        }
+        _ => into.push((key, value)),
+    }
+}
+
+/// Reads one setting as if it were the only one: what fails now fails because of this key.
+fn alone(key: &str, value: Value) -> Result<(), String> {
+    let builder: ConfigBuilder<DefaultState> = config::Config::builder();
+    let builder = builder.set_override(key, value).map_err(|error| error.to_string())?;
+    let only = builder.build().map_err(|error| error.to_string())?;
+    only.try_deserialize::<Config>().map(|_| ()).map_err(|error| describe(&error))
+}
+
+fn describe(error: &config::ConfigError) -> String {
+    let text = match error {
+        config::ConfigError::Type { unexpected, expected, .. } => format!("found {unexpected}, expected {expected}"),
+        config::ConfigError::At { error, .. } => return describe(error),
+        other => other.to_string(),
+    };
+    if text.contains("unknown field") { "no such setting".to_owned() } else { text }
+}

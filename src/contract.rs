@@ -1,0 +1,65 @@
+//! What the proto options say about each RPC: the upstream endpoints, what may be repeated, what is at risk.
+//!
+//! `build.rs` writes the table from the contract, so handlers, retry, authorization and tests read the same facts.
+
+include!(concat!(env!("OUT_DIR"), "/contract.rs"));
+
+/// One RPC of the contract.
+#[derive(Debug)]
+pub struct Rpc {
+    /// Service name without its package, such as `UserService`.
+    pub service: &'static str,
+    /// Method name, such as `GetUser`.
+    pub method: &'static str,
+    /// gRPC path, such as `/zendesk.gateway.v1.UserService/GetUser`.
+    pub path: &'static str,
+    /// Whether a call may be repeated.
+    pub idempotency: Idempotency,
+    /// The class that authorization decides by.
+    pub risk: Risk,
+    /// Whether the server streams replies.
+    pub streaming: bool,
+    /// The Zendesk endpoints behind the RPC.
+    pub endpoints: &'static [Endpoint],
+}
+
+/// One Zendesk endpoint: an HTTP verb and a path template with parameters in braces.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// HTTP verb in capitals.
+    pub verb: &'static str,
+    /// Path template, such as `/api/v2/users/{id}`.
+    pub path: &'static str,
+}
+
+/// The protobuf option `idempotency_level`: what may be repeated after it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idempotency {
+    /// A read: repeated, cached, cancelled with its caller.
+    NoSideEffects,
+    /// A write that ends the same however often it is done.
+    Idempotent,
+    /// Never repeated once sent.
+    Unsafe,
+}
+
+/// How much harm a call can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Risk {
+    /// Changes nothing.
+    Read,
+    /// Changes records, undone by another write.
+    Write,
+    /// Changes who belongs where.
+    Admin,
+    /// Cannot be undone through the API.
+    Destructive,
+}
+
+/// A request message: it knows its RPC and the message that answers it.
+pub trait Request: prost::Message + Default + 'static {
+    /// The reply message, or one message of the reply stream.
+    type Reply: prost::Message + Default + 'static;
+    /// Returns the RPC this message asks for.
+    fn rpc() -> &'static Rpc;
+}

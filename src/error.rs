@@ -1,0 +1,349 @@
+//! One vocabulary of failures, one table of what each of them means.
+//!
+//! A failure is judged once, where the response is read or the request is checked. The caller's status code, its reason,
+//! whether the call may be repeated and what the circuit breaker learns are all read from [`Error::row`].
+
+use std::fmt;
+use std::time::Duration;
+
+use tonic::Code;
+
+use crate::proto::ErrorReason;
+use crate::upstream::limits::Limits;
+
+mod status;
+
+/// Result with the gateway's own error.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Every way a call can fail. Cheap to clone: a flight hands the same failure to all who wait for it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// A field of the request was refused before anything was sent.
+    #[error("{field} {problem}")]
+    Invalid {
+        /// The field's path in the request message.
+        field: String,
+        /// What is wrong, as the end of a sentence that begins with the field.
+        problem: String,
+    },
+    /// Zendesk refused the values: 400 or 422.
+    #[error("zendesk refused the request: {0}")]
+    Rejected(Box<Refusal>),
+    /// A value that must be unique is taken.
+    #[error("zendesk refused a duplicate: {0}")]
+    Duplicate(Box<Refusal>),
+    /// The cursor of a page token is not accepted any more.
+    #[error("zendesk no longer accepts this page token")]
+    CursorExpired(Box<Refusal>),
+    /// An offset list was asked past its end of 10,000 rows.
+    #[error("zendesk serves only the first 10,000 rows of this list")]
+    PaginationDepth(Box<Refusal>),
+    /// 401: the credential was not accepted.
+    #[error("zendesk did not accept the credential: {refusal}")]
+    Credential {
+        /// Whether it is the gateway's own credential rather than one passed through for the caller.
+        own: bool,
+        /// What Zendesk said.
+        refusal: Box<Refusal>,
+    },
+    /// 403.
+    #[error("zendesk does not permit this: {0}")]
+    Forbidden(Box<Refusal>),
+    /// 404 or 410.
+    #[error("zendesk holds no such record: {0}")]
+    NotFound(Box<Refusal>),
+    /// 409.
+    #[error("zendesk saw a concurrent change: {0}")]
+    Conflict(Box<Refusal>),
+    /// 429.
+    #[error("zendesk's request budget is used up: {0}")]
+    Throttled(Box<Refusal>),
+    /// The account's job limit, told apart from 429 by Zendesk's own word.
+    #[error("zendesk's limit of bulk jobs is reached: {0}")]
+    JobLimit(Box<Refusal>),
+    /// 500, or a status that no rule covers.
+    #[error("zendesk failed: {0}")]
+    Server(Box<Refusal>),
+    /// 502, 503 or Cloudflare's 52x.
+    #[error("zendesk is unavailable: {0}")]
+    Unavailable(Box<Refusal>),
+    /// 504.
+    #[error("zendesk's own gateway timed out: {0}")]
+    GatewayTimeout(Box<Refusal>),
+    /// A successful status with a body that is not the documented JSON.
+    #[error("zendesk answered something that is not the documented JSON: {0}")]
+    Malformed(Box<Refusal>),
+    /// A body larger than the cap, counted after decompression.
+    #[error("zendesk's answer exceeds {limit} bytes")]
+    TooLarge {
+        /// The cap in bytes.
+        limit: usize,
+    },
+    /// No connection, so nothing was sent.
+    #[error("zendesk cannot be reached")]
+    Connect(Chain),
+    /// The connection broke after the request was sent, before the response headers.
+    #[error("the connection to zendesk broke before it answered")]
+    BrokenBeforeHeaders(Chain),
+    /// The connection broke, or its encoding was wrong, inside the body.
+    #[error("zendesk's answer broke off")]
+    BrokenBody(Chain),
+    /// The gateway's own limit for one attempt passed.
+    #[error("zendesk did not answer within the attempt's time")]
+    AttemptTimeout,
+    /// The caller's deadline passed.
+    #[error("the deadline passed{}", if *.sent { " while zendesk had the request" } else { " before anything was sent" })]
+    Deadline {
+        /// Whether a request was under way.
+        sent: bool,
+    },
+    /// A write was delivered, or may have been, and its outcome is not known.
+    #[error("the outcome of this write is unknown: {0}")]
+    OutcomeUnknown(Box<Error>),
+    /// The circuit breaker is open.
+    #[error("the circuit breaker for {class} is open")]
+    BreakerOpen {
+        /// The endpoint class.
+        class: &'static str,
+        /// When it probes next.
+        retry_after: Duration,
+    },
+    /// The request budget does not allow this call in time, so it was not sent.
+    #[error("the account's request budget is spent for now")]
+    BudgetSpent {
+        /// When there is budget again.
+        retry_after: Duration,
+    },
+    /// The gateway has no room for this call.
+    #[error("the gateway is overloaded: {what}")]
+    Overloaded {
+        /// Which bound was reached.
+        what: &'static str,
+    },
+    /// Zendesk repeated a cursor, or kept claiming rows without sending any.
+    #[error("zendesk's pagination does not end: {what}")]
+    PaginationLoop {
+        /// What was seen.
+        what: &'static str,
+    },
+    /// The caller wanted a cached answer only.
+    #[error("nothing fresh enough is cached")]
+    CacheMiss,
+    /// The RPC is not served by this version.
+    #[error("{method} is not served by this version")]
+    Unimplemented {
+        /// The RPC's name.
+        method: &'static str,
+    },
+    /// A defect in the gateway itself.
+    #[error("the gateway failed: {what}")]
+    Internal {
+        /// What happened; the log has the rest.
+        what: &'static str,
+    },
+    /// The gateway is draining.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+}
+
+/// What a refused response said.
+#[derive(Debug, Clone, Default)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: u16,
+    /// Zendesk's `x-request-id`.
+    pub request_id: Option<String>,
+    /// Zendesk's word for the error, such as `RecordInvalid`; it does not follow the caller's language.
+    pub word: Option<String>,
+    /// What Zendesk wrote, cut to 512 characters; localised.
+    pub text: String,
+    /// Refused fields.
+    pub violations: Vec<Violation>,
+    /// How long Zendesk asks to wait.
+    pub retry_after: Option<Duration>,
+    /// What the response said about the request budget.
+    pub limits: Limits,
+    /// The record that was asked for, such as `users/7`; empty where the request names none.
+    pub resource: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "HTTP {}", self.status)?;
+        if !self.text.is_empty() {
+            write!(to, ", {}", self.text)?;
+        }
+        Ok(())
+    }
+}
+
+/// One refused field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The field as Zendesk names it; `base` is the record as a whole.
+    pub field: String,
+    /// Zendesk's sentence, localised.
+    pub description: String,
+    /// Zendesk's word, such as `DuplicateValue`; empty where it gave none.
+    pub word: String,
+}
+
+/// The text of an error and its causes, for the log.
+#[derive(Debug, Clone)]
+pub struct Chain(pub String);
+
+impl Chain {
+    /// Writes an error and all its causes in one line.
+    pub fn of(error: &dyn std::error::Error) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        Self(text)
+    }
+}
+
+/// What an error means to everyone who has to act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// The canonical gRPC code.
+    pub code: Code,
+    /// The reason in `ErrorInfo`.
+    pub reason: ErrorReason,
+    /// Whether and when the call may be repeated.
+    pub retry: Retry,
+    /// What the circuit breaker learns.
+    pub breaker: Verdict,
+}
+
+/// Which calls may be repeated after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// None: the same call would fail the same way.
+    Never,
+    /// Any: nothing was delivered.
+    Undelivered,
+    /// Any, once the wait that Zendesk asked for fits: it refused without acting.
+    AsAsked,
+    /// `NO_SIDE_EFFECTS` and `IDEMPOTENT`: it may have been delivered.
+    Repeatable,
+    /// `NO_SIDE_EFFECTS`, once.
+    ReadOnce,
+}
+
+/// What an attempt tells the circuit breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The upstream works.
+    Success,
+    /// The upstream does not work.
+    Failure,
+    /// Says nothing about the upstream.
+    Ignore,
+}
+
+impl Error {
+    /// Refuses a field of the request.
+    pub fn invalid(field: &str, problem: &str) -> Self {
+        Self::Invalid { field: field.to_owned(), problem: problem.to_owned() }
+    }
+
+    /// The table: what each failure means. A new variant does not compile until all four questions are answered.
+    #[rustfmt::skip]
+    pub fn row(&self) -> Row {
+        use {Code as C, ErrorReason as R, Retry as T, Verdict as B};
+        let row = |code, reason, retry, breaker| Row { code, reason, retry, breaker };
+        match self {                          // code                   reason                   retry           breaker
+            Self::Invalid { .. }             => row(C::InvalidArgument,   R::InvalidField,         T::Never,       B::Ignore),
+            Self::Rejected(_)                => row(C::InvalidArgument,   R::RecordInvalid,        T::Never,       B::Success),
+            Self::Duplicate(_)               => row(C::AlreadyExists,     R::DuplicateValue,       T::Never,       B::Success),
+            Self::CursorExpired(_)           => row(C::FailedPrecondition, R::CursorExpired,       T::Never,       B::Success),
+            Self::PaginationDepth(_)         => row(C::OutOfRange,        R::PaginationDepth,      T::Never,       B::Success),
+            Self::Credential { own: true, .. }  => row(C::Internal,       R::CredentialRefused,    T::Never,       B::Success),
+            Self::Credential { own: false, .. } => row(C::Unauthenticated, R::CredentialRefused,   T::Never,       B::Success),
+            Self::Forbidden(_)               => row(C::PermissionDenied,  R::PermissionDenied,     T::Never,       B::Success),
+            Self::NotFound(_)                => row(C::NotFound,          R::NotFound,             T::Never,       B::Success),
+            Self::Conflict(_)                => row(C::Aborted,           R::Conflict,             T::Never,       B::Success),
+            Self::Throttled(_)               => row(C::ResourceExhausted, R::RateLimited,          T::AsAsked,     B::Ignore),
+            Self::JobLimit(_)                => row(C::ResourceExhausted, R::JobLimit,             T::Never,       B::Ignore),
+            Self::Server(_)                  => row(C::Internal,          R::UpstreamError,        T::ReadOnce,    B::Failure),
+            Self::Unavailable(_)             => row(C::Unavailable,       R::UpstreamUnavailable,  T::Repeatable,  B::Failure),
+            Self::GatewayTimeout(_)          => row(C::DeadlineExceeded,  R::UpstreamTimeout,      T::Repeatable,  B::Failure),
+            Self::Malformed(_)               => row(C::Internal,          R::UpstreamMalformed,    T::ReadOnce,    B::Failure),
+            Self::TooLarge { .. }            => row(C::Internal,          R::BodyTooLarge,         T::Never,       B::Success),
+            Self::Connect(_)                 => row(C::Unavailable,       R::UpstreamUnavailable,  T::Undelivered, B::Failure),
+            Self::BrokenBeforeHeaders(_)     => row(C::Unavailable,       R::UpstreamUnavailable,  T::Repeatable,  B::Failure),
+            Self::BrokenBody(_)              => row(C::Unavailable,       R::UpstreamUnavailable,  T::ReadOnce,    B::Failure),
+            Self::AttemptTimeout             => row(C::DeadlineExceeded,  R::UpstreamTimeout,      T::Repeatable,  B::Failure),
+            Self::Deadline { .. }            => row(C::DeadlineExceeded,  R::DeadlineExceeded,     T::Never,       B::Ignore),
+            Self::OutcomeUnknown(cause)      => Row { reason: R::OutcomeUnknown, retry: T::Never, code: unknown_code(cause), ..cause.row() },
+            Self::BreakerOpen { .. }         => row(C::Unavailable,       R::BreakerOpen,          T::Never,       B::Ignore),
+            Self::BudgetSpent { .. }         => row(C::ResourceExhausted, R::RateLimited,          T::Never,       B::Ignore),
+            Self::Overloaded { .. }          => row(C::Unavailable,       R::Overloaded,           T::Never,       B::Ignore),
+            Self::PaginationLoop { .. }      => row(C::Internal,          R::PaginationLoop,       T::Never,       B::Ignore),
+            Self::CacheMiss                  => row(C::Unavailable,       R::CacheMiss,            T::Never,       B::Ignore),
+            Self::Unimplemented { .. }       => row(C::Unimplemented,     R::Unimplemented,        T::Never,       B::Ignore),
+            Self::Internal { .. }            => row(C::Internal,          R::Internal,             T::Never,       B::Ignore),
+            Self::ShuttingDown               => row(C::Unavailable,       R::ShuttingDown,         T::Never,       B::Ignore),
+        }
+    }
+
+    /// Marks the failure of a write that may have been delivered: its outcome is unknown.
+    #[must_use]
+    pub fn of_a_write(self) -> Self {
+        match self.row().retry {
+            Retry::Repeatable | Retry::ReadOnce => Self::OutcomeUnknown(Box::new(self)),
+            Retry::Never if matches!(self, Self::Deadline { sent: true } | Self::TooLarge { .. }) => {
+                Self::OutcomeUnknown(Box::new(self))
+            }
+            _ => self,
+        }
+    }
+
+    /// Returns what the response said, where there was one.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Rejected(refusal)
+            | Self::Duplicate(refusal)
+            | Self::CursorExpired(refusal)
+            | Self::PaginationDepth(refusal)
+            | Self::Credential { refusal, .. }
+            | Self::Forbidden(refusal)
+            | Self::NotFound(refusal)
+            | Self::Conflict(refusal)
+            | Self::Throttled(refusal)
+            | Self::JobLimit(refusal)
+            | Self::Server(refusal)
+            | Self::Unavailable(refusal)
+            | Self::GatewayTimeout(refusal)
+            | Self::Malformed(refusal) => Some(refusal),
+            Self::OutcomeUnknown(cause) => cause.refusal(),
+            _ => None,
+        }
+    }
+
+    /// Returns how long the caller should wait before a repetition can succeed, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::BreakerOpen { retry_after, .. } | Self::BudgetSpent { retry_after } => Some(*retry_after),
+            other => other.refusal().and_then(|refusal| refusal.retry_after),
+        }
+    }
+}
+
+/// A write whose outcome is unknown keeps UNAVAILABLE or `DEADLINE_EXCEEDED`: clients must not read INTERNAL as "failed".
+fn unknown_code(cause: &Error) -> Code {
+    match cause.row().code {
+        Code::DeadlineExceeded => Code::DeadlineExceeded,
+        _ => Code::Unavailable,
+    }
+}
+
+/// Cuts a text from outside to 512 characters and takes out control characters.
+pub fn snippet(text: &str) -> String {
+    text.trim().chars().map(|char| if char.is_control() { ' ' } else { char }).take(512).collect()
+}

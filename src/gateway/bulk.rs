@@ -1,0 +1,275 @@
+//! Bulk calls of any size: cut into jobs of 100, a bounded number of jobs at a time, one outcome per input.
+//!
+//! Zendesk takes 100 items per request, runs at most 30 jobs per account, and reports results in an order of its own. Here a
+//! caller sends any number and gets, by its own index, what became of each. Once one job was accepted the call succeeds
+//! and the outcomes speak; before that an error says that nothing happened.
+
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::jobs::{has_ended, poll_every};
+use super::write::Change;
+use super::{Context, Gateway};
+use crate::cache::WriteGuard;
+use crate::contract;
+use crate::error::{Error, Result};
+use crate::proto::{BulkJob, BulkOutcome, BulkResult, GetJobResponse, Job};
+use crate::rest::{Changes, envelope};
+use crate::upstream::call::Priority;
+use crate::upstream::rest::Rest;
+
+mod outcome;
+
+pub(super) use outcome::unsent;
+
+/// Zendesk's limit of queued and running jobs for one account.
+pub const MOST_JOBS: usize = 30;
+/// How often a submission is tried again while other integrations hold all jobs of the account.
+const JOB_LIMIT_PAUSE: Duration = Duration::from_secs(2);
+/// A job that nobody waits for is followed so long, to keep count of the jobs that run.
+const FOLLOW: Duration = Duration::from_hours(1);
+
+/// A bulk request.
+pub trait Bulk: contract::Request<Reply: From<Outcome>> {
+    /// What happens to an input that goes well, where Zendesk does not say.
+    const VERB: BulkResult;
+    /// Returns the requests to send, each for at most 100 inputs, in the order of the inputs.
+    fn chunks(&self) -> Result<Vec<Chunk>>;
+    /// Whether the caller wants to wait until the jobs have ended.
+    fn wait(&self) -> bool;
+    /// Returns what the jobs change.
+    fn changes(&self) -> Changes;
+}
+
+/// One request of a bulk call.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// The request that starts the job.
+    pub rest: Rest,
+    /// What each of its inputs can be recognised by in the job's results.
+    pub keys: Vec<Key>,
+}
+
+/// What an input can be recognised by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Key {
+    /// The record's id.
+    pub id: Option<i64>,
+    /// The user's e-mail address.
+    pub email: Option<String>,
+    /// The user's external id.
+    pub external_id: Option<String>,
+}
+
+/// What became of a bulk call.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The jobs, in the order of their inputs.
+    pub jobs: Vec<BulkJob>,
+    /// One per input with `wait`; without, one per input that got into no job.
+    pub outcomes: Vec<BulkOutcome>,
+}
+
+struct Live {
+    at: usize,
+    started: Instant,
+    _slot: OwnedSemaphorePermit,
+}
+
+/// One bulk call under way.
+struct Run {
+    chunks: Vec<Chunk>,
+    /// Position of each chunk's first input.
+    firsts: Vec<usize>,
+    /// For each chunk, the job it got into, as last seen.
+    jobs: Vec<Option<Job>>,
+    /// For each chunk that got into no job, why.
+    refused: Vec<Option<Error>>,
+    live: Vec<Live>,
+    next: usize,
+}
+
+impl Gateway {
+    /// Answers a bulk request.
+    pub async fn bulk<B: Bulk>(&self, context: &Context, request: &B) -> Result<B::Reply> {
+        let chunks = request.chunks()?;
+        Ok(self.run_bulk(context, chunks, &request.changes(), B::VERB, request.wait()).await?.into())
+    }
+
+    /// Runs the jobs of a bulk call.
+    pub(super) async fn run_bulk(
+        &self,
+        context: &Context,
+        chunks: Vec<Chunk>,
+        changes: &Changes,
+        verb: BulkResult,
+        wait: bool,
+    ) -> Result<Outcome> {
+        // Held from before the first job until the last one has ended: what is read meanwhile may be of before or after.
+        let guard = self.begin(changes);
+        let mut run = Run::new(chunks);
+        let until = before(context.deadline);
+        // Without a wait, jobs are looked at only as far as slots for the rest are needed.
+        while run.next < run.chunks.len() || (wait && !run.live.is_empty()) {
+            if Instant::now() >= until {
+                break;
+            }
+            match self.submit(context, &mut run, until).await? {
+                Submitted::Accepted => continue,
+                Submitted::AllSent | Submitted::NoSlot => {}
+            }
+            if !run.live.is_empty() {
+                self.look(context, &mut run, until).await;
+            }
+        }
+        let outcome = run.outcome(verb, wait);
+        self.follow(context, guard, run.live, &run.jobs);
+        Ok(outcome)
+    }
+
+    /// Sends the next chunk if a job may start.
+    async fn submit(&self, context: &Context, run: &mut Run, until: Instant) -> Result<Submitted> {
+        let at = run.next;
+        let Some(chunk) = run.chunks.get(at) else { return Ok(Submitted::AllSent) };
+        let slot = if run.live.is_empty() {
+            let free = self.jobs.clone().acquire_owned();
+            match timeout_at(until, free).await {
+                Ok(slot) => slot.expect("the semaphore is never closed"),
+                Err(_) if run.is_untouched() => return Err(Error::Overloaded { what: "all job slots are taken" }),
+                Err(_) => return Ok(Submitted::NoSlot),
+            }
+        } else {
+            match self.jobs.clone().try_acquire_owned() {
+                Ok(slot) => slot,
+                Err(_) => return Ok(Submitted::NoSlot),
+            }
+        };
+        let change = Change {
+            rest: chunk.rest.clone(),
+            idempotency: contract::Idempotency::Unsafe,
+            priority: Priority::Background,
+            parse: envelope::<GetJobResponse>,
+            learnt: |_| Vec::new(),
+        };
+        match self.change(context, change, self.begin(&Changes::default())).await {
+            Ok((answer, _)) => {
+                let job = answer.body::<GetJobResponse>().job_status.unwrap_or_default();
+                if !has_ended(&job) {
+                    run.live.push(Live { at, started: Instant::now(), _slot: slot });
+                }
+                run.jobs[at] = Some(job);
+                run.next += 1;
+                Ok(Submitted::Accepted)
+            }
+            // Jobs of other integrations fill the account: one of ours ending, or time, makes room.
+            Err(Error::JobLimit(refusal)) if run.is_untouched() && Instant::now() + JOB_LIMIT_PAUSE >= until => {
+                Err(Error::JobLimit(refusal))
+            }
+            Err(Error::JobLimit(_)) => {
+                drop(slot);
+                if run.live.is_empty() {
+                    sleep_until((Instant::now() + JOB_LIMIT_PAUSE).min(until)).await;
+                }
+                Ok(Submitted::NoSlot)
+            }
+            Err(error) if run.is_untouched() => Err(error),
+            Err(error) => {
+                let goes_on = matches!(error.row().retry, crate::error::Retry::Never);
+                run.refused[at] = Some(error);
+                // What refuses this chunk's values need not refuse the next; what refuses to serve will.
+                run.next = if goes_on { at + 1 } else { run.chunks.len() };
+                Ok(Submitted::AllSent)
+            }
+        }
+    }
+
+    /// Waits a while and looks at the jobs that run.
+    async fn look(&self, context: &Context, run: &mut Run, until: Instant) {
+        let youngest = run.live.iter().map(|live| live.started).max().unwrap_or_else(Instant::now);
+        sleep_until((Instant::now() + poll_every(youngest.elapsed())).min(until)).await;
+        let ids = run.live.iter().filter_map(|live| Some(run.jobs[live.at].as_ref()?.id.clone())).collect();
+        // A look that fails is made again; the jobs go on meanwhile.
+        let Ok(seen) = self.show_jobs(context, ids).await else { return };
+        for job in seen {
+            if let Some(known) = run.jobs.iter_mut().flatten().find(|known| known.id == job.id) {
+                *known = job;
+            }
+        }
+        run.live.retain(|live| run.jobs[live.at].as_ref().is_some_and(|job| !has_ended(job)));
+    }
+
+    /// Keeps the slots of jobs that nobody waits for, and what they change out of the cache, until they have ended.
+    fn follow(&self, context: &Context, guard: WriteGuard, mut live: Vec<Live>, jobs: &[Option<Job>]) {
+        if live.is_empty() {
+            guard.finish();
+            return;
+        }
+        let mut ids: Vec<String> = live.iter().filter_map(|live| Some(jobs[live.at].as_ref()?.id.clone())).collect();
+        let (gateway, context) = (self.clone(), context.detached(FOLLOW));
+        tokio::spawn(async move {
+            let started = Instant::now();
+            while !live.is_empty() && Instant::now() < context.deadline {
+                sleep_until(Instant::now() + poll_every(started.elapsed()).max(Duration::from_secs(5))).await;
+                let Ok(seen) = gateway.show_jobs(&context, ids.clone()).await else { continue };
+                let ended: Vec<String> = seen.into_iter().filter(has_ended).map(|job| job.id).collect();
+                let keep: Vec<bool> = ids.iter().map(|id| !ended.contains(id)).collect();
+                let (mut of_live, mut of_ids) = (keep.iter(), keep.iter());
+                live.retain(|_| *of_live.next().expect("as many flags as jobs"));
+                ids.retain(|_| *of_ids.next().expect("as many flags as jobs"));
+            }
+            if live.is_empty() {
+                guard.finish();
+            }
+        });
+    }
+}
+
+enum Submitted {
+    Accepted,
+    NoSlot,
+    AllSent,
+}
+
+/// A little before the deadline, so that the outcomes still reach the caller.
+fn before(deadline: Instant) -> Instant {
+    let left = deadline.saturating_duration_since(Instant::now());
+    deadline - (left / 20).clamp(Duration::from_millis(25), Duration::from_millis(500)).min(left / 4)
+}
+
+impl Run {
+    fn new(chunks: Vec<Chunk>) -> Self {
+        let sizes = chunks.iter().map(|chunk| chunk.keys.len());
+        let firsts = sizes.scan(0, |first, size| Some(std::mem::replace(first, *first + size))).collect();
+        let count = chunks.len();
+        Self { chunks, firsts, jobs: vec![None; count], refused: vec![None; count], live: Vec::new(), next: 0 }
+    }
+
+    /// Whether Zendesk has accepted nothing yet.
+    fn is_untouched(&self) -> bool {
+        self.jobs.iter().all(Option::is_none)
+    }
+
+    fn outcome(&self, verb: BulkResult, wait: bool) -> Outcome {
+        let mut outcome = Outcome::default();
+        for (at, chunk) in self.chunks.iter().enumerate() {
+            let first = self.firsts[at];
+            if let Some(job) = &self.jobs[at] {
+                let mut seen = job.clone();
+                if wait {
+                    outcome.outcomes.extend(outcome::of_job(job, &chunk.keys, first, verb));
+                    // What became of each input stands in the outcomes.
+                    seen.results.clear();
+                }
+                let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+                let item_count = count(chunk.keys.len());
+                outcome.jobs.push(BulkJob { job: Some(seen), first_index: count(first), item_count });
+            } else {
+                let why = self.refused[at].as_ref();
+                outcome.outcomes.extend(outcome::without_job(why, &chunk.keys, first));
+            }
+        }
+        outcome
+    }
+}

@@ -1,0 +1,76 @@
+//! What a call carries besides its message.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Answered;
+use crate::cache::{Control, Hit, Key, Terms};
+use crate::codec::Encoded;
+use crate::contract;
+use crate::telemetry::Trace;
+use crate::upstream::call::{Ledger, Priority};
+use crate::upstream::credential::Credential;
+
+/// What a call carries besides its message: made by the server from the request's metadata, used by the gateway.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// When the answer is of no use any more.
+    pub deadline: Instant,
+    /// Whose authority is used at Zendesk.
+    pub credential: Credential,
+    /// What the caller accepts from the cache.
+    pub control: Control,
+    /// What the call has spent upstream.
+    pub ledger: Arc<Ledger>,
+    /// Where the call stands in its trace.
+    pub trace: Trace,
+}
+
+/// What the server knows about a call before its message is read; it travels in the request's extensions.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// What the caller and the operators call it by.
+    pub request_id: Option<http::HeaderValue>,
+    /// What the call will have spent upstream.
+    pub ledger: Arc<Ledger>,
+    /// Where the call stands in its trace.
+    pub trace: Trace,
+}
+
+impl Context {
+    /// Returns the name of the answer to a request.
+    pub fn key<R: contract::Request>(&self, request: &R) -> Key {
+        Key::new(self.credential.fingerprint(), R::rpc().path, request.encode_to_vec())
+    }
+
+    /// Returns this context under the terms of a fetch that may serve others, too.
+    #[must_use]
+    pub fn within(&self, terms: Terms) -> Self {
+        // Whoever waits for the fetch has it in their trace; a refresh that nobody waits for only links to its cause.
+        let trace = if terms.background { self.trace.detached() } else { self.trace.clone() };
+        Self { deadline: terms.deadline, trace, ..self.clone() }
+    }
+
+    /// Returns a context for work that goes on for at most `time` after the call has been answered.
+    #[must_use]
+    pub fn detached(&self, time: Duration) -> Self {
+        let (deadline, ledger) = (Instant::now() + time, Arc::new(Ledger::default()));
+        Self { deadline, ledger, trace: self.trace.detached(), ..self.clone() }
+    }
+}
+
+impl Terms {
+    /// Returns the priority that a fetch under these terms has.
+    pub fn priority(self) -> Priority {
+        if self.background { Priority::Background } else { Priority::Interactive }
+    }
+}
+
+impl<M: prost::Message> Answered<M> {
+    /// An answer that the cache gave or kept.
+    pub(super) fn of(hit: Hit) -> Self {
+        Self { message: Encoded::from_bytes(hit.bytes), warning: None, cached: Some((hit.outcome, hit.age)) }
+    }
+}

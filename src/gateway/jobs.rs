@@ -1,0 +1,147 @@
+//! Background jobs: looked at together, watched until they have ended.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use futures_util::{Stream, stream};
+use tokio::time::{Instant, sleep};
+
+use super::page::Page;
+use super::{Context, Gateway, parse};
+use crate::codec::Encoded;
+use crate::error::{Error, Result};
+use crate::path;
+use crate::proto::{
+    BatchGetJobsRequest, BatchGetJobsResponse, GetJobResponse, Job, JobState, WatchJobsRequest, WatchJobsResponse,
+};
+use crate::rest::envelope;
+use crate::upstream::call::Priority;
+use crate::upstream::rest::{Rest, text_id};
+
+/// Zendesk's limit of ids in one request.
+const MOST_IDS: usize = 100;
+/// A job may be unknown so long after it was accepted: under load Zendesk answers before every part of it knows the job.
+const NOT_FOUND_YET: Duration = Duration::from_secs(10);
+
+/// Whether a job will not change any more.
+pub fn has_ended(job: &Job) -> bool {
+    matches!(job.status(), JobState::Completed | JobState::Failed | JobState::Killed)
+}
+
+/// How long to wait before the next look at a job of this age: fast at first, then a quarter of its age, so that the time
+/// between a job's end and its being noticed stays in proportion and the number of looks grows only with its logarithm.
+pub fn poll_every(age: Duration) -> Duration {
+    (age / 4).clamp(Duration::from_millis(500), Duration::from_secs(10))
+}
+
+impl Gateway {
+    /// Show Many Job Statuses, in the order asked.
+    /// <https://developer.zendesk.com/api-reference/ticketing/ticket-management/job_statuses/#show-many-job-statuses>
+    pub async fn batch_get_jobs(
+        &self,
+        context: &Context,
+        request: BatchGetJobsRequest,
+    ) -> Result<Encoded<BatchGetJobsResponse>> {
+        let ids = checked(request.ids)?;
+        let seen = self.show_jobs(context, ids.clone()).await?;
+        let mut found: HashMap<String, Job> = seen.into_iter().map(|job| (job.id.clone(), job)).collect();
+        let mut reply = BatchGetJobsResponse::default();
+        for id in ids {
+            match found.remove(&id) {
+                Some(job) => reply.job_statuses.push(job),
+                None => reply.missing_ids.push(id),
+            }
+        }
+        Ok(Encoded::new(&reply))
+    }
+
+    /// Looks at jobs, 100 at a time; unknown ones are left out.
+    pub(super) async fn show_jobs(&self, context: &Context, ids: Vec<String>) -> Result<Vec<Job>> {
+        let mut jobs = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(MOST_IDS) {
+            let rest = Rest::get(path!["job_statuses", "show_many"]).query("ids", ids.join(","));
+            let seen = self.send(context, Priority::Interactive, rest, parse::<Page<Job>>);
+            jobs.extend(seen.await?.body::<Page<Job>>().rows);
+        }
+        Ok(jobs)
+    }
+
+    /// Streams each job as first seen and after each change, until all have ended.
+    pub fn watch_jobs(
+        &self,
+        context: Context,
+        request: WatchJobsRequest,
+    ) -> Result<impl Stream<Item = Result<Encoded<WatchJobsResponse>>> + Send + use<>> {
+        let open = checked(request.ids)?;
+        let watch = Watch { gateway: self.clone(), context, open, last: HashMap::new(), began: Instant::now() };
+        Ok(stream::try_unfold((watch, VecDeque::new(), true), |(mut watch, mut ready, first)| async move {
+            let mut first = first;
+            while ready.is_empty() && !watch.open.is_empty() {
+                if !first {
+                    sleep(poll_every(watch.began.elapsed())).await;
+                }
+                first = false;
+                ready = watch.look().await?;
+            }
+            let next = ready.pop_front();
+            Ok(next.map(|job| (Encoded::new(&WatchJobsResponse { job_status: Some(job) }), (watch, ready, first))))
+        }))
+    }
+}
+
+struct Watch {
+    gateway: Gateway,
+    context: Context,
+    open: Vec<String>,
+    last: HashMap<String, Job>,
+    began: Instant,
+}
+
+impl Watch {
+    /// Looks at the jobs that have not ended; returns those that changed.
+    async fn look(&mut self) -> Result<VecDeque<Job>> {
+        let mut seen = self.gateway.show_jobs(&self.context, self.open.clone()).await?;
+        let known: HashSet<&String> = seen.iter().map(|job| &job.id).collect();
+        let missing: Vec<String> = self.open.iter().filter(|id| !known.contains(id)).cloned().collect();
+        if self.began.elapsed() >= NOT_FOUND_YET {
+            for id in missing {
+                seen.push(self.show_one(&id).await?);
+            }
+        }
+        let mut changed = VecDeque::new();
+        for job in seen {
+            if self.last.get(&job.id) != Some(&job) {
+                self.last.insert(job.id.clone(), job.clone());
+                if has_ended(&job) {
+                    self.open.retain(|id| *id != job.id);
+                }
+                changed.push_back(job);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Asks for one job by its own path, which answers 404 by name where the list only leaves it out.
+    async fn show_one(&self, id: &str) -> Result<Job> {
+        let rest = Rest::get(path!["job_statuses", text_id("ids", id)?]);
+        let parse = envelope::<GetJobResponse>;
+        let answer = self.gateway.send(&self.context, Priority::Interactive, rest, parse);
+        Ok(answer.await?.body::<GetJobResponse>().job_status.unwrap_or_default())
+    }
+}
+
+/// Checks ids and takes repeated ones out.
+fn checked(ids: Vec<String>) -> Result<Vec<String>> {
+    if ids.is_empty() {
+        return Err(Error::invalid("ids", "must not be empty"));
+    }
+    let mut seen = HashSet::new();
+    let mut distinct = Vec::with_capacity(ids.len());
+    for id in ids {
+        text_id("ids", &id)?;
+        if seen.insert(id.clone()) {
+            distinct.push(id);
+        }
+    }
+    Ok(distinct)
+}

@@ -1,0 +1,142 @@
+//! One write: once it is sent it runs to its end, whoever still waits for it.
+
+use std::any::Any;
+
+use tokio::task::AbortHandle;
+use tower::ServiceExt as _;
+
+use super::{Answered, Context, Gateway};
+use crate::cache::{Snapshot, Tag, WriteGuard};
+use crate::codec::Encoded;
+use crate::contract::{Idempotency, Request as _};
+use crate::error::{Error, Result};
+use crate::json::Malformed;
+use crate::path;
+use crate::proto::{LogoutUsersRequest, LogoutUsersResponse};
+use crate::rest::{Changes, Write, bulk, nothing};
+use crate::upstream::call::{Answer, Call, Ledger, Parsed, Priority};
+use crate::upstream::rest::Rest;
+
+/// One change on its way out.
+pub(super) struct Change {
+    pub rest: Rest,
+    pub idempotency: Idempotency,
+    pub priority: Priority,
+    pub parse: fn(&[u8]) -> Result<Parsed, Malformed>,
+    /// What the parsed answer says was changed, beside what was known before.
+    pub learnt: fn(&(dyn Any + Send)) -> Vec<Tag>,
+}
+
+impl Gateway {
+    /// Answers a write.
+    pub async fn write<W: Write>(&self, context: &Context, request: &W) -> Result<Answered<W::Reply>> {
+        let (mut answer, since) = self.written(context, request).await?;
+        let warning = answer.warning.take();
+        let parsed = std::mem::replace(&mut answer.parsed, Box::new(()));
+        let mut reply = *parsed.downcast::<W::Reply>().expect("the write's own parse makes its reply");
+        W::complete(&mut reply, &answer);
+        self.keep(context, W::record(&reply), &since);
+        Ok(Answered { message: Encoded::new(&reply), warning, cached: None })
+    }
+
+    /// Carries out one write and returns its answer as it came.
+    pub(super) async fn written<W: Write>(&self, context: &Context, request: &W) -> Result<(Answer, Snapshot)> {
+        let change = Change {
+            rest: request.rest()?,
+            idempotency: request.idempotency(),
+            priority: Priority::Write,
+            parse: W::parse,
+            learnt: |parsed| parsed.downcast_ref::<W::Reply>().map(W::learnt).unwrap_or_default(),
+        };
+        self.change(context, change, self.begin(&request.changes())).await
+    }
+
+    /// Logout many users, 100 at a time. Answers 202 and `null`.
+    /// <https://developer.zendesk.com/api-reference/ticketing/users/users/#logout-many-users>
+    pub async fn logout_users(
+        &self,
+        context: &Context,
+        request: &LogoutUsersRequest,
+    ) -> Result<Encoded<LogoutUsersResponse>> {
+        bulk::ids("ids", &request.ids)?;
+        let post = || Rest::post(path!["users", "logout_many"]);
+        for chunk in bulk::Named::Ids(&request.ids).chunks(post) {
+            let change = Change {
+                rest: chunk.rest,
+                idempotency: LogoutUsersRequest::rpc().idempotency,
+                priority: Priority::Write,
+                parse: nothing::<LogoutUsersRequest>,
+                learnt: |_| Vec::new(),
+            };
+            self.change(context, change, self.begin(&Changes::default())).await?;
+        }
+        Ok(Encoded::new(&LogoutUsersResponse {}))
+    }
+
+    /// Makes what a write changes void in the cache, until its guard ends and once more then.
+    pub(super) fn begin(&self, changes: &Changes) -> WriteGuard {
+        let mut guard = self.cache.begin_write(&changes.tags);
+        changes.if_unknown.iter().for_each(|tag| guard.if_unknown(*tag));
+        guard
+    }
+
+    /// Sends one change on a task of its own, so that a caller who leaves cannot cut it off half-way.
+    pub(super) async fn change(
+        &self,
+        context: &Context,
+        change: Change,
+        mut guard: WriteGuard,
+    ) -> Result<(Answer, Snapshot)> {
+        let ledger = Ledger::within(&context.ledger);
+        let call = Call {
+            rest: change.rest.into(),
+            idempotency: change.idempotency,
+            priority: change.priority,
+            deadline: context.deadline,
+            credential: context.credential.clone(),
+            parse: change.parse,
+            ledger: ledger.clone(),
+            trace: context.trace.clone(),
+        };
+        let sent = self.upstream.clone().oneshot(call);
+        let task = tokio::spawn(async move {
+            match sent.await.map_err(Error::of_a_write) {
+                Ok(answer) => {
+                    for tag in (change.learnt)(&*answer.parsed) {
+                        guard.also(tag);
+                    }
+                    Ok((answer, guard.finish()))
+                }
+                // The guard is dropped without an end: nobody knows on which side of the write an answer would be.
+                Err(error @ Error::OutcomeUnknown(_)) => Err(error),
+                Err(error) => {
+                    guard.finish();
+                    Err(error)
+                }
+            }
+        });
+        let leaving = Leaving { ledger: ledger.as_ref(), task: task.abort_handle() };
+        let outcome = match tokio::time::timeout_at(context.deadline, task).await {
+            Ok(Ok(outcome)) => outcome,
+            // The task panicked; what it had sent it had sent.
+            Ok(Err(_)) => Err(Error::Deadline { sent: ledger.may_have_acted() }),
+            Err(_) => Err(Error::Deadline { sent: !ledger.close() && ledger.may_have_acted() }),
+        };
+        drop(leaving);
+        outcome.map_err(Error::of_a_write)
+    }
+}
+
+/// A caller who leaves takes along what was not sent yet, and nothing else.
+struct Leaving<'a> {
+    ledger: &'a Ledger,
+    task: AbortHandle,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if self.ledger.close() {
+            self.task.abort();
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The body of a partial update: exactly the masked fields, null where a masked field is unset.
+
+use prost_types::{FieldMask, Struct};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::structure::to_json;
+use crate::error::Error;
+
+/// A message whose fields are sent to Zendesk.
+pub trait Input: Serialize {
+    /// Each field's name, and whether it is a list.
+    const FIELDS: &'static [(&'static str, bool)];
+
+    /// Returns the custom fields, which a mask may address one by one as `user_fields.KEY`.
+    fn custom_fields(&self) -> Option<&Struct> {
+        None
+    }
+}
+
+/// Returns the JSON object of an update.
+///
+/// An empty mask means the fields that are set. A masked field that is unset becomes null, a masked list that is empty
+/// becomes `[]`, and `user_fields.KEY` addresses one custom field. `within` names the message in errors.
+///
+/// # Errors
+/// An unknown path is [`Error::Invalid`] naming it as `update_mask`; so is an update that changes nothing.
+pub fn patch<I: Input>(input: &I, mask: Option<&FieldMask>, within: &str) -> Result<Map<String, Value>, Error> {
+    let Value::Object(set) = serde_json::to_value(input).expect("inputs are objects with string keys") else {
+        unreachable!("a message is written as an object")
+    };
+    let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
+    let body = if paths.is_empty() { set } else { masked(input, &set, paths)? };
+    if body.is_empty() {
+        return Err(Error::invalid(within, "names nothing to change: set a field or list it in update_mask"));
+    }
+    Ok(body)
+}
+
+fn masked<I: Input>(input: &I, set: &Map<String, Value>, paths: &[String]) -> Result<Map<String, Value>, Error> {
+    let mut body = Map::new();
+    for path in paths {
+        if let Some(key) = path.strip_prefix("user_fields.").filter(|key| !key.is_empty())
+            && I::FIELDS.iter().any(|(name, _)| *name == "user_fields")
+        {
+            let value = input.custom_fields().and_then(|object| object.fields.get(key)).map_or(Value::Null, to_json);
+            let object = body.entry("user_fields").or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(object) = object {
+                object.insert(key.to_owned(), value);
+            }
+            continue;
+        }
+        let Some((name, is_list)) = I::FIELDS.iter().find(|(name, _)| name == path) else {
+            return Err(Error::invalid(
+                "update_mask",
+                &format!("has the unknown path \"{}\"", crate::error::snippet(path)),
+            ));
+        };
+        let unset = if *is_list { Value::Array(Vec::new()) } else { Value::Null };
+        body.insert((*name).to_owned(), set.get(*name).cloned().unwrap_or(unset));
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost_types::value::Kind;
+    use serde_json::json;
+
+    use super::*;
+    use crate::proto::{GroupInput, UserInput, UserRole};
+
+    fn mask(paths: &[&str]) -> FieldMask {
+        FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() }
+    }
+
+    #[test]
+    fn without_a_mask_the_set_fields_are_sent() {
+        let input = UserInput {
+            name: Some("A".to_owned()),
+            role: Some(UserRole::EndUser.into()),
+            details: Some(String::new()),
+            tags: vec!["t".to_owned()],
+            ..UserInput::default()
+        };
+        let body = patch(&input, None, "user").expect("a body");
+        let wanted = json!({"name": "A", "role": "end-user", "details": "", "tags": ["t"]});
+        assert_eq!(Value::Object(body.clone()), wanted);
+        assert_eq!(patch(&input, Some(&mask(&[])), "user").expect("a body"), body, "an empty mask is no mask");
+        assert!(patch(&GroupInput::default(), None, "group").is_err(), "nothing to change");
+    }
+
+    #[test]
+    fn custom_fields_are_addressed_one_by_one_or_as_a_whole() {
+        let number = |number| prost_types::Value { kind: Some(Kind::NumberValue(number)) };
+        let fields = [("plan".to_owned(), number(7.0)), ("rate".to_owned(), number(5.5))];
+        let input = UserInput { user_fields: Some(Struct { fields: fields.into() }), ..UserInput::default() };
+        let some = patch(&input, Some(&mask(&["user_fields.plan", "user_fields.gone"])), "user").expect("a body");
+        assert_eq!(Value::Object(some), json!({"user_fields": {"plan": 7, "gone": null}}));
+        let all = patch(&input, Some(&mask(&["user_fields"])), "user").expect("a body");
+        assert_eq!(Value::Object(all), json!({"user_fields": {"plan": 7, "rate": 5.5}}));
+        for unknown in ["nom", "user_fields.", "name.first", "", "user_fieldsx"] {
+            let refused = patch(&input, Some(&mask(&[unknown])), "user").expect_err(unknown);
+            assert!(matches!(refused, Error::Invalid { field, .. } if field == "update_mask"), "{unknown}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn the_body_holds_exactly_the_masked_fields_with_null_where_unset(
+            name in proptest::option::of(".{0,9}"),
+            notes in proptest::option::of(".{0,9}"),
+            organization_id in proptest::option::of(1_i64..),
+            suspended in proptest::option::of(any::<bool>()),
+            tags in proptest::collection::vec("[a-z]{1,5}", 0..3),
+            picked in proptest::sample::subsequence(&["name", "notes", "organization_id", "suspended", "tags"], 1..=5),
+        ) {
+            let input = UserInput {
+                name: name.clone(), notes: notes.clone(), organization_id, suspended, tags: tags.clone(),
+                ..UserInput::default()
+            };
+            let body = patch(&input, Some(&mask(&picked)), "user").expect("a body");
+            let value_of = |field: &str| match field {
+                "name" => json!(name),
+                "notes" => json!(notes),
+                "organization_id" => json!(organization_id),
+                "suspended" => json!(suspended),
+                _ => json!(tags),
+            };
+            let mut sent: Vec<&str> = body.keys().map(String::as_str).collect();
+            let mut wanted = picked.clone();
+            sent.sort_unstable();
+            wanted.sort_unstable();
+            prop_assert_eq!(sent, wanted);
+            for field in picked {
+                prop_assert_eq!(&body[field], &value_of(field), "{}", field);
+            }
+        }
+    }
+}

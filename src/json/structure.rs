@@ -1,0 +1,126 @@
+//! Free-form JSON objects ↔ `google.protobuf.Struct`.
+
+use std::fmt;
+
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Value};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+
+/// Doubles hold every integer up to here exactly.
+const EXACT: u64 = 1 << 53;
+
+/// Reads an object; null is none. A whole number that a double cannot hold exactly becomes a string of its digits, so
+/// that no digit is lost.
+pub fn structure<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Struct>, D::Error> {
+    match Json::deserialize(from)?.0.kind {
+        Some(Kind::StructValue(object)) => Ok(Some(object)),
+        Some(Kind::NullValue(_)) | None => Ok(None),
+        Some(_) => {
+            super::surprise("object");
+            Ok(None)
+        }
+    }
+}
+
+/// Writes an object; whole numbers are written without a fraction.
+pub fn write_structure<S: Serializer>(object: &Option<Struct>, to: S) -> Result<S::Ok, S::Error> {
+    object.as_ref().map(Object).serialize(to)
+}
+
+/// One value of an object as JSON.
+pub(super) fn to_json(value: &Value) -> serde_json::Value {
+    serde_json::to_value(Written(value)).expect("a struct value has string keys and finite parts only")
+}
+
+struct Json(Value);
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(AnyJson).map(|kind| Self(Value { kind: Some(kind) }))
+    }
+}
+
+struct AnyJson;
+
+impl<'de> Visitor<'de> for AnyJson {
+    type Value = Kind;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("any JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<Kind, E> {
+        Ok(Kind::NullValue(0))
+    }
+    fn visit_bool<E>(self, bool: bool) -> Result<Kind, E> {
+        Ok(Kind::BoolValue(bool))
+    }
+    #[expect(clippy::cast_precision_loss, reason = "only taken where a double is exact")]
+    fn visit_i64<E>(self, integer: i64) -> Result<Kind, E> {
+        Ok(if integer.unsigned_abs() <= EXACT {
+            Kind::NumberValue(integer as f64)
+        } else {
+            Kind::StringValue(integer.to_string())
+        })
+    }
+    #[expect(clippy::cast_precision_loss, reason = "only taken where a double is exact")]
+    fn visit_u64<E>(self, integer: u64) -> Result<Kind, E> {
+        Ok(if integer <= EXACT { Kind::NumberValue(integer as f64) } else { Kind::StringValue(integer.to_string()) })
+    }
+    fn visit_f64<E>(self, double: f64) -> Result<Kind, E> {
+        Ok(Kind::NumberValue(double))
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Kind, E> {
+        Ok(Kind::StringValue(text.to_owned()))
+    }
+    fn visit_string<E>(self, text: String) -> Result<Kind, E> {
+        Ok(Kind::StringValue(text))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Kind, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Json(value)) = items.next_element()? {
+            values.push(value);
+        }
+        Ok(Kind::ListValue(ListValue { values }))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
+        let mut object = Struct::default();
+        while let Some((key, Json(value))) = map.next_entry()? {
+            object.fields.insert(key, value);
+        }
+        Ok(Kind::StructValue(object))
+    }
+}
+
+struct Object<'a>(&'a Struct);
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(self.0.fields.len()))?;
+        for (key, value) in &self.0.fields {
+            map.serialize_entry(key, &Written(value))?;
+        }
+        map.end()
+    }
+}
+
+struct Written<'a>(&'a Value);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match &self.0.kind {
+            None | Some(Kind::NullValue(_)) => to.serialize_unit(),
+            Some(Kind::BoolValue(bool)) => to.serialize_bool(*bool),
+            #[expect(clippy::cast_possible_truncation, reason = "whole and inside the exact range")]
+            #[expect(clippy::cast_precision_loss, reason = "a power of two is exact")]
+            Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() <= EXACT as f64 => {
+                to.serialize_i64(*number as i64)
+            }
+            Some(Kind::NumberValue(number)) => to.serialize_f64(*number),
+            Some(Kind::StringValue(text)) => to.serialize_str(text),
+            Some(Kind::ListValue(list)) => to.collect_seq(list.values.iter().map(Written)),
+            Some(Kind::StructValue(object)) => Object(object).serialize(to),
+        }
+    }
+}

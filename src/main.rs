@@ -1,0 +1,248 @@
+//! The binary: `serve`, `sandbox`, `check`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use tokio::net::TcpListener;
+use tracing::info;
+use zendesk_gateway::cache::Cache;
+use zendesk_gateway::config::{self, Config, Overrides};
+use zendesk_gateway::gateway::Gateway;
+use zendesk_gateway::rpc::Rpc;
+#[cfg(feature = "sandbox")]
+use zendesk_gateway::sandbox::Sandbox;
+use zendesk_gateway::server;
+use zendesk_gateway::server::admin::{Admin, Readiness};
+use zendesk_gateway::telemetry::{Telemetry, view};
+use zendesk_gateway::upstream;
+use zendesk_gateway::upstream::credential::Credential;
+use zendesk_gateway::upstream::transport::Transport;
+
+/// A gRPC gateway for Zendesk users, groups and group memberships.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves gRPC and translates every call to Zendesk.
+    Serve {
+        #[command(flatten)]
+        source: SettingsSource,
+        /// Address of the gRPC port; overrides `server.listen`.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
+        /// Uses an embedded Zendesk stand-in instead of Zendesk.
+        #[cfg(feature = "sandbox")]
+        #[arg(long)]
+        sandbox: bool,
+        #[cfg(feature = "sandbox")]
+        #[command(flatten)]
+        account: Account,
+    },
+    /// Runs the Zendesk stand-in alone.
+    #[cfg(feature = "sandbox")]
+    Sandbox {
+        #[command(flatten)]
+        source: SettingsSource,
+        /// Address of the stand-in; overrides `sandbox.listen`.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+        #[command(flatten)]
+        account: Account,
+    },
+    /// Reports every mistake in the configuration and exits.
+    Check {
+        #[command(flatten)]
+        source: SettingsSource,
+        /// Checks for a start with `serve --sandbox`, which needs no upstream.
+        #[cfg(feature = "sandbox")]
+        #[arg(long)]
+        sandbox: bool,
+    },
+}
+
+#[derive(Args)]
+struct SettingsSource {
+    /// TOML file with settings.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[cfg(feature = "sandbox")]
+#[derive(Args)]
+struct Account {
+    /// How many users the stand-in holds; overrides `sandbox.users`.
+    #[arg(long, value_name = "NUMBER")]
+    users: Option<u32>,
+    /// What the stand-in's records look like: the same seed gives the same records; overrides `sandbox.seed`.
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+}
+
+#[cfg(feature = "sandbox")]
+impl Account {
+    fn flags(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let users = self.users.map(|users| ("sandbox.users", users.to_string()));
+        users.into_iter().chain(self.seed.map(|seed| ("sandbox.seed", seed.to_string())))
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(Cli::parse().command))
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        #[cfg(feature = "sandbox")]
+        Command::Serve { source, listen, sandbox, account } => {
+            let flags = listen.map(|listen| ("server.listen", listen.to_string())).into_iter().chain(account.flags());
+            serve(load(&source, &flags.collect::<Vec<_>>(), sandbox)?, sandbox).await
+        }
+        #[cfg(not(feature = "sandbox"))]
+        Command::Serve { source, listen } => {
+            let flags = listen.map(|listen| ("server.listen", listen.to_string()));
+            serve(load(&source, &flags.into_iter().collect::<Vec<_>>(), false)?, false).await
+        }
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox { source, listen, account } => {
+            let flags = std::iter::once(("sandbox.listen", listen.to_string())).chain(account.flags());
+            let config = load(&source, &flags.collect::<Vec<_>>(), true)?;
+            let telemetry = telemetry(&config)?;
+            let sandbox = Sandbox::start(config.sandbox).await?;
+            println!("Zendesk stand-in on {}", sandbox.base_url());
+            println!("  curl -u {}/token:{} {}api/v2/users/me", email(&sandbox), token(&sandbox), sandbox.base_url());
+            shutdown().await;
+            telemetry.shutdown().await;
+            Ok(())
+        }
+        #[cfg(feature = "sandbox")]
+        Command::Check { source, sandbox } => check(load(&source, &[], sandbox)?),
+        #[cfg(not(feature = "sandbox"))]
+        Command::Check { source } => check(load(&source, &[], false)?),
+    }
+}
+
+fn load(source: &SettingsSource, flags: &[(&'static str, String)], sandboxed: bool) -> anyhow::Result<Config> {
+    let environment = std::env::vars().collect();
+    Ok(config::load(source.config.as_deref(), Overrides { environment, flags, sandboxed })?)
+}
+
+#[expect(clippy::needless_pass_by_value, clippy::unnecessary_wraps, reason = "the end of a chain of calls")]
+fn check(config: Config) -> anyhow::Result<()> {
+    println!("the configuration is valid; gRPC would listen on {}", config.server.listen);
+    Ok(())
+}
+
+async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
+    let telemetry = telemetry(&config)?;
+    let listener = bind("server.listen", config.server.listen).await?;
+    let address = listener.local_addr()?;
+    let admin_listener = bind("admin.listen", config.admin.listen).await?;
+    let admin_address = admin_listener.local_addr()?;
+
+    #[cfg(feature = "sandbox")]
+    let sandbox = if sandboxed { Some(Sandbox::start(config.sandbox.clone()).await?) } else { None };
+    #[cfg(feature = "sandbox")]
+    let embedded = match &sandbox {
+        Some(sandbox) => Some((sandbox.base_url(), sandbox_credential(sandbox)?)),
+        None => None,
+    };
+    #[cfg(not(feature = "sandbox"))]
+    let embedded = None;
+    let (url, credential) = if let Some(embedded) = embedded {
+        embedded
+    } else {
+        let url = config.upstream.url().map_err(anyhow::Error::msg)?;
+        let settings = config.upstream.credential.complete().map_err(config::Mistakes)?;
+        (url, Credential::load(&settings)?)
+    };
+
+    let transport = Transport::new(&url, config.upstream.max_body_bytes)?;
+    let seen = upstream::trace::Layers::new(&telemetry, &url);
+    let (upstream, control) = upstream::stack(&config.upstream, Some(seen), transport);
+    let gateway = Gateway::new(upstream, Cache::new(&config.cache));
+    server::sources::watch(&telemetry, &control, gateway.cache(), &config);
+    telemetry.state().sources.credential.set(own_credential(&config, sandboxed));
+    let rpc = Rpc::new(gateway, credential, config.server.clone());
+    let readiness = Readiness::default();
+    let admin = tokio::spawn(Admin::new(&telemetry, &readiness, &url, &config).serve(admin_listener));
+    info!(server.address = %address, upstream.url = %url, "serving");
+    println!("gRPC on {address}, upstream {url}{}", if sandboxed { " (the embedded stand-in)" } else { "" });
+    println!("Three calls to try:");
+    println!("  grpcurl -plaintext {address} list");
+    println!("  grpcurl -plaintext -d '{{\"page_size\": 2}}' {address} zendesk.gateway.v1.UserService/ListUsers");
+    println!("  grpcurl -plaintext {address} zendesk.gateway.v1.GroupService/StreamGroups");
+    println!("Status page: http://{admin_address}/status");
+    readiness.serving();
+    let drained = async {
+        shutdown().await;
+        readiness.draining();
+    };
+    let outcome = server::run(listener, rpc, &config.server, &telemetry, drained).await;
+    admin.abort();
+    telemetry.shutdown().await; // after the last request, whatever the outcome
+    outcome
+}
+
+/// Starts telemetry, and makes its log the process's.
+fn telemetry(config: &Config) -> anyhow::Result<Telemetry> {
+    let telemetry = Telemetry::start(&config.telemetry, std::io::stderr())?;
+    tracing::dispatcher::set_global_default(telemetry.dispatch().clone())?;
+    Ok(telemetry)
+}
+
+async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{key}: cannot listen on {address}"))
+}
+
+/// Returns the kind and the end of the gateway's own credential, for the status page.
+fn own_credential(config: &Config, sandboxed: bool) -> impl Fn() -> view::Credential + use<> {
+    use config::CredentialKind::{ApiToken, OauthToken, Password};
+    let kind = if sandboxed { None } else { config.upstream.credential.kind };
+    let expires = (kind == Some(ApiToken)).then(|| {
+        // Whatever the token's own age: from then on Zendesk accepts none.
+        humantime::parse_rfc3339("2027-04-30T00:00:00Z").expect("a date")
+    });
+    let kind = match kind {
+        None => "api_token (stand-in)",
+        Some(ApiToken) => "api_token",
+        Some(Password) => "password",
+        Some(OauthToken) => "oauth_token",
+    };
+    move || view::Credential { kind: kind.to_owned(), expires }
+}
+
+#[cfg(feature = "sandbox")]
+fn sandbox_credential(sandbox: &Sandbox) -> anyhow::Result<Credential> {
+    use base64::Engine as _;
+    let pair = format!("{}/token:{}", email(sandbox), token(sandbox));
+    Credential::new(&format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair)), true)
+}
+
+#[cfg(feature = "sandbox")]
+fn email(sandbox: &Sandbox) -> &str {
+    &sandbox.config().credential.email
+}
+
+#[cfg(feature = "sandbox")]
+fn token(sandbox: &Sandbox) -> &str {
+    &sandbox.config().credential.api_token
+}
+
+/// Completes on SIGTERM or Ctrl-C.
+async fn shutdown() {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .expect("a process may listen for SIGTERM");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    info!("shutting down");
+}

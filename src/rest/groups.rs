@@ -1,0 +1,74 @@
+//! <https://developer.zendesk.com/api-reference/ticketing/groups/groups/>
+
+use super::{Read, Style, id, list, part, sort};
+use crate::cache::{Policy, tag};
+use crate::error::{Error, Result};
+use crate::path;
+use crate::proto::{
+    CountGroupsRequest, GetGroupRequest, Group, GroupFilter, ListAssignableGroupsRequest, ListGroupsRequest,
+    StreamAssignableGroupsRequest, StreamGroupsRequest,
+};
+use crate::upstream::rest::Rest;
+
+mod writes;
+
+/// Show Group. <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#show-group>
+impl Read for GetGroupRequest {
+    fn rest(&self) -> Result<Rest> {
+        Ok(Rest::get(path!["groups", id("id", self.id)?]))
+    }
+
+    fn cache(&self) -> Policy {
+        Policy::record(tag::group(self.id))
+    }
+}
+
+// List Groups. <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#list-groups>
+list!(ListGroupsRequest | StreamGroupsRequest => Group, Style::Cursor, |this| {
+    let filter = this.filter.unwrap_or_default();
+    let rest = match filter.user_id {
+        None => Rest::get(path!["groups"]),
+        Some(user) => Rest::get(path!["users", id("filter.user_id", user)?, "groups"]),
+    };
+    let exclude_deleted = filter.exclude_deleted.map(|exclude| exclude.to_string());
+    Ok(rest.query_if("exclude_deleted", exclude_deleted).query_if("sort", sort(&this.sort)?))
+}, scoped(Policy::list(tag::groups()), this.filter));
+
+/// Count Groups. <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#count-groups>
+impl Read for CountGroupsRequest {
+    fn rest(&self) -> Result<Rest> {
+        let filter = self.filter.unwrap_or_default();
+        if filter.exclude_deleted.is_some() {
+            return Err(Error::invalid("filter.exclude_deleted", "is not offered for counts"));
+        }
+        Ok(match filter.user_id {
+            None => Rest::get(path!["groups", "count"]),
+            Some(user) => Rest::get(path!["users", id("filter.user_id", user)?, "groups", "count"]),
+        })
+    }
+
+    fn cache(&self) -> Policy {
+        scoped(Policy::count(tag::groups()), self.filter)
+    }
+}
+
+// List Assignable Groups. The page promises cursors; the specification lists no parameters and only offsets were seen.
+// <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#list-assignable-groups>
+list!(ListAssignableGroupsRequest | StreamAssignableGroupsRequest => Group, Style::Offset, |this| {
+    Ok(Rest::get(path!["groups", "assignable"]))
+}, Policy::list(tag::groups()));
+
+/// A list or count of a user's groups changes with the user's memberships, too.
+fn scoped(policy: Policy, filter: Option<GroupFilter>) -> Policy {
+    match filter.and_then(|filter| filter.user_id) {
+        Some(user) => policy.and(tag::memberships_of_user(user)),
+        None => policy,
+    }
+}
+
+part!(Group =>
+    ListGroupsResponse { groups, next_page_token }
+    StreamGroupsResponse { groups, next_page_token }
+    ListAssignableGroupsResponse { groups, next_page_token; total_count }
+    StreamAssignableGroupsResponse { groups, next_page_token }
+);

@@ -1,0 +1,66 @@
+//! The writes of <https://developer.zendesk.com/api-reference/ticketing/groups/groups/>
+
+use super::super::{Changes, Write, id, nothing};
+use crate::cache::{Tag, tag};
+use crate::error::Result;
+use crate::gateway::page::{OwnRead, Row as _};
+use crate::json::Malformed;
+use crate::path;
+use crate::proto::{CreateGroupRequest, DeleteGroupRequest, UpdateGroupRequest};
+use crate::rest::input::{self, envelope};
+use crate::upstream::call::Parsed;
+use crate::upstream::rest::Rest;
+
+/// Create Group. <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#create-group>
+impl Write for CreateGroupRequest {
+    fn rest(&self) -> Result<Rest> {
+        let group = input::group(self.group.as_ref(), None, true)?;
+        Ok(Rest::post(path!["groups"]).json(&envelope("group", &group)))
+    }
+
+    fn changes(&self) -> Changes {
+        Changes::to([tag::groups()])
+    }
+
+    fn learnt(reply: &Self::Reply) -> Vec<Tag> {
+        reply.group.iter().map(|group| tag::group(group.id)).collect()
+    }
+
+    fn record(reply: &Self::Reply) -> Option<OwnRead> {
+        reply.group.as_ref()?.own_read()
+    }
+}
+
+/// Update Group. <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#update-group>
+impl Write for UpdateGroupRequest {
+    fn rest(&self) -> Result<Rest> {
+        let path = path!["groups", id("id", self.id)?];
+        let group = input::group(self.group.as_ref(), self.update_mask.as_ref(), false)?;
+        Ok(Rest::put(path).json(&envelope("group", &group)))
+    }
+
+    fn changes(&self) -> Changes {
+        Changes::to([tag::group(self.id), tag::groups()])
+    }
+
+    fn record(reply: &Self::Reply) -> Option<OwnRead> {
+        reply.group.as_ref()?.own_read()
+    }
+}
+
+/// Delete Group. Answers 204.
+/// <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#delete-group>
+impl Write for DeleteGroupRequest {
+    fn rest(&self) -> Result<Rest> {
+        Ok(Rest::delete(path!["groups", id("id", self.id)?]))
+    }
+
+    fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
+        nothing::<Self>(body)
+    }
+
+    /// Its memberships go with it, and agents whose default group it was get another.
+    fn changes(&self) -> Changes {
+        Changes::to([tag::group(self.id), tag::groups(), tag::every_membership(), tag::every_user()])
+    }
+}

@@ -1,0 +1,140 @@
+//! What callers write: checked field by field, then said as JSON.
+
+use prost_types::value::Kind;
+use prost_types::{FieldMask, Struct, Value};
+use serde_json::{Map, json};
+
+use super::known_word;
+use crate::error::{Error, Result};
+use crate::json::{Words, patch};
+use crate::proto::{
+    GroupInput, IdentityType, SeparationScope, TicketRestriction, UserInput, UserRole, VerificationMethod,
+};
+use crate::upstream::rest::UserKey;
+
+/// What a user is written for; some fields are for creation only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum For {
+    /// Create.
+    Create,
+    /// Create or update.
+    Upsert,
+    /// Update.
+    Update,
+}
+
+/// Returns the `user` object of a request body. `within` is the input's path in the request message.
+pub fn user(
+    input: Option<&UserInput>,
+    mask: Option<&FieldMask>,
+    wanted: For,
+    within: &str,
+) -> Result<Map<String, serde_json::Value>> {
+    let input = input.ok_or_else(|| Error::invalid(within, "is not set"))?;
+    check_user(input, within)?;
+    let body = patch(input, mask, within)?;
+    let field = |name: &str| format!("{within}.{name}");
+    let says =
+        |name: &str| body.get(name).is_some_and(|value| value.as_str().is_some_and(|text| !text.trim().is_empty()));
+    match wanted {
+        For::Create if !says("name") => return Err(Error::invalid(&field("name"), "must not be empty")),
+        For::Upsert if !says("email") && !says("external_id") => {
+            return Err(Error::invalid(&field("email"), "must be sent, or external_id, to say which user is meant"));
+        }
+        For::Update => {
+            let creation_only = ["organization", "group_ids", "active_brand_id", "separation", "password"];
+            if let Some(name) = creation_only.iter().find(|name| body.contains_key(**name)) {
+                return Err(Error::invalid(&field(name), "is for creation only"));
+            }
+        }
+        _ => {}
+    }
+    Ok(body)
+}
+
+/// Returns the `group` object of a request body.
+pub fn group(
+    input: Option<&GroupInput>,
+    mask: Option<&FieldMask>,
+    create: bool,
+) -> Result<Map<String, serde_json::Value>> {
+    let input = input.ok_or_else(|| Error::invalid("group", "is not set"))?;
+    let body = patch(input, mask, "group")?;
+    let empty = |value: &serde_json::Value| value.as_str().is_none_or(|name| name.trim().is_empty());
+    let name = body.get("name");
+    if name.is_some_and(empty) || (create && name.is_none()) {
+        return Err(Error::invalid("group.name", "must not be empty"));
+    }
+    Ok(body)
+}
+
+/// Returns how an upsert names its user, for the limit on updates of one user.
+pub fn key_of(input: &UserInput) -> Option<UserKey> {
+    let lower = |text: &String| text.trim().to_lowercase();
+    let email = input.email.as_ref().map(|email| UserKey::Email(lower(email)));
+    email.or_else(|| input.external_id.as_ref().map(|id| UserKey::ExternalId(lower(id))))
+}
+
+/// Wraps an object in Zendesk's envelope.
+pub fn envelope(key: &str, object: &Map<String, serde_json::Value>) -> serde_json::Value {
+    json!({ key: object })
+}
+
+fn check_user(input: &UserInput, within: &str) -> Result<()> {
+    let field = |name: &str| format!("{within}.{name}");
+    word::<UserRole>(input.role, &field("role"))?;
+    word::<TicketRestriction>(input.ticket_restriction, &field("ticket_restriction"))?;
+    let ids = [
+        ("custom_role_id", input.custom_role_id),
+        ("locale_id", input.locale_id),
+        ("organization_id", input.organization_id),
+        ("default_group_id", input.default_group_id),
+        ("active_brand_id", input.active_brand_id),
+    ];
+    let lists = [
+        ("organization_ids", &input.organization_ids),
+        ("group_ids", &input.group_ids),
+        ("agent_brand_ids", &input.agent_brand_ids),
+    ];
+    let single = ids.iter().filter_map(|(name, id)| Some((name, (*id)?)));
+    let listed = lists.iter().flat_map(|(name, ids)| ids.iter().map(move |id| (name, *id)));
+    if let Some((name, _)) = single.chain(listed).find(|(_, id)| *id <= 0) {
+        return Err(Error::invalid(&field(name), "must be a positive id"));
+    }
+    if input.organization.as_ref().is_some_and(|organization| organization.name.trim().is_empty()) {
+        return Err(Error::invalid(&field("organization.name"), "must not be empty"));
+    }
+    if let Some(separation) = &input.separation {
+        word::<SeparationScope>(separation.scope, &field("separation.scope"))?;
+    }
+    for identity in &input.identities {
+        known_word::<IdentityType>(&field("identities.type"), identity.r#type)?;
+        word::<VerificationMethod>(identity.verification_method, &field("identities.verification_method"))?;
+        if identity.value.trim().is_empty() {
+            return Err(Error::invalid(&field("identities.value"), "must not be empty"));
+        }
+    }
+    finite(input.user_fields.as_ref(), &field("user_fields"))
+}
+
+fn word<E: Words>(number: Option<i32>, field: &str) -> Result<()> {
+    number.map_or(Ok(()), |number| known_word::<E>(field, number).map(|_| ()))
+}
+
+/// JSON has no word for an infinite number; serde would write null and clear the field.
+fn finite(object: Option<&Struct>, field: &str) -> Result<()> {
+    fn holds(value: &Value) -> bool {
+        match &value.kind {
+            Some(Kind::NumberValue(number)) => number.is_finite(),
+            Some(Kind::ListValue(list)) => list.values.iter().all(holds),
+            Some(Kind::StructValue(object)) => object.fields.values().all(holds),
+            _ => true,
+        }
+    }
+    match object.and_then(|object| object.fields.iter().find(|(_, value)| !holds(value))) {
+        Some((key, _)) => {
+            Err(Error::invalid(&format!("{field}.{}", crate::error::snippet(key)), "must be a finite number"))
+        }
+        None => Ok(()),
+    }
+}

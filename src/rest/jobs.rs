@@ -1,0 +1,29 @@
+//! <https://developer.zendesk.com/api-reference/ticketing/ticket-management/job_statuses/>
+
+use super::{Read, Style, list, part};
+use crate::cache::Policy;
+use crate::error::Result;
+use crate::path;
+use crate::proto::{GetJobRequest, Job, ListJobsRequest, StreamJobsRequest};
+use crate::upstream::rest::{Rest, text_id};
+
+/// Show Job Status.
+/// <https://developer.zendesk.com/api-reference/ticketing/ticket-management/job_statuses/#show-job-status>
+impl Read for GetJobRequest {
+    fn rest(&self) -> Result<Rest> {
+        Ok(Rest::get(path!["job_statuses", text_id("id", &self.id)?]))
+    }
+
+    fn cache(&self) -> Policy {
+        Policy::none()
+    }
+}
+
+// List Job Statuses, cursor pagination only.
+// <https://developer.zendesk.com/api-reference/ticketing/ticket-management/job_statuses/#list-job-statuses>
+list!(ListJobsRequest | StreamJobsRequest => Job, Style::Cursor, |this| Ok(Rest::get(path!["job_statuses"])), Policy::none());
+
+part!(Job =>
+    ListJobsResponse { job_statuses, next_page_token }
+    StreamJobsResponse { job_statuses, next_page_token }
+);

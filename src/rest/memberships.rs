@@ -1,0 +1,77 @@
+//! <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/>
+
+use super::{Read, Style, id, list, part, sort};
+use crate::cache::{Policy, tag};
+use crate::error::{Error, Result};
+use crate::path;
+use crate::proto::{
+    GetMembershipRequest, GroupMembership, ListAssignableMembershipsRequest, ListMembershipsRequest,
+    StreamAssignableMembershipsRequest, StreamMembershipsRequest, membership_filter::Scope,
+};
+use crate::upstream::rest::Rest;
+
+pub mod bulk;
+mod writes;
+
+/// Show Membership. <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#show-membership>
+impl Read for GetMembershipRequest {
+    fn rest(&self) -> Result<Rest> {
+        let membership = id("id", self.id)?;
+        Ok(match self.user_id {
+            None => Rest::get(path!["group_memberships", membership]),
+            Some(user) => Rest::get(path!["users", id("user_id", user)?, "group_memberships", membership]),
+        })
+    }
+
+    fn cache(&self) -> Policy {
+        Policy::record(tag::membership(self.id))
+    }
+}
+
+// List Memberships. <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#list-memberships>
+list!(ListMembershipsRequest | StreamMembershipsRequest => GroupMembership, Style::Cursor, |this| {
+    let scope = this.filter.as_ref().and_then(|filter| filter.scope);
+    if scope.is_some() && !this.sort.is_empty() {
+        return Err(Error::invalid("sort", "cannot be combined with filter.scope"));
+    }
+    let rest = match scope {
+        None => Rest::get(path!["group_memberships"]),
+        Some(Scope::UserId(user)) => Rest::get(path!["users", id("filter.user_id", user)?, "group_memberships"]),
+        Some(Scope::GroupId(group)) => Rest::get(path!["groups", id("filter.group_id", group)?, "memberships"]),
+    };
+    let include = match (this.include_users, this.include_groups) {
+        (false, false) => None,
+        (true, false) => Some("users"),
+        (false, true) => Some("groups"),
+        (true, true) => Some("users,groups"),
+    };
+    Ok(rest.query_if("include", include).query_if("sort", sort(&this.sort)?))
+}, {
+    let policy = Policy::list(match this.filter.as_ref().and_then(|filter| filter.scope) {
+        None => tag::memberships(),
+        Some(Scope::UserId(user)) => tag::memberships_of_user(user),
+        Some(Scope::GroupId(group)) => tag::memberships_of_group(group),
+    });
+    let policy = if this.include_users { policy.and(tag::users()) } else { policy };
+    if this.include_groups { policy.and(tag::groups()) } else { policy }
+});
+
+// List Assignable Memberships. As for assignable groups, only offsets were seen.
+// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#list-assignable-memberships>
+list!(ListAssignableMembershipsRequest | StreamAssignableMembershipsRequest
+    => GroupMembership, Style::Offset, |this| {
+    Ok(match this.filter.and_then(|filter| filter.group_id) {
+        None => Rest::get(path!["group_memberships", "assignable"]),
+        Some(group) => Rest::get(path!["groups", id("filter.group_id", group)?, "memberships", "assignable"]),
+    })
+}, Policy::list(match this.filter.and_then(|filter| filter.group_id) {
+    None => tag::memberships(),
+    Some(group) => tag::memberships_of_group(group),
+}));
+
+part!(GroupMembership =>
+    ListMembershipsResponse { group_memberships, next_page_token, users, groups }
+    StreamMembershipsResponse { group_memberships, next_page_token, users, groups }
+    ListAssignableMembershipsResponse { group_memberships, next_page_token; total_count }
+    StreamAssignableMembershipsResponse { group_memberships, next_page_token }
+);

@@ -1,0 +1,85 @@
+//! The bulk writes of <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/>
+
+use serde_json::{Value, json};
+
+use crate::cache::tag;
+use crate::error::{Error, Result};
+use crate::gateway::bulk::{Bulk, Chunk, Key};
+use crate::path;
+use crate::proto::{BulkCreateMembershipsRequest, BulkDeleteMembershipsRequest, BulkResult, GroupMembershipInput};
+use crate::rest::Changes;
+use crate::rest::bulk::{MOST_ITEMS, Named, distinct, ids, some};
+use crate::upstream::rest::Rest;
+
+/// Bulk Create Memberships.
+/// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#bulk-create-memberships>
+impl Bulk for BulkCreateMembershipsRequest {
+    const VERB: BulkResult = BulkResult::Created;
+
+    fn chunks(&self) -> Result<Vec<Chunk>> {
+        some("group_memberships", &self.group_memberships)?;
+        for (index, input) in self.group_memberships.iter().enumerate() {
+            for (name, id) in [("user_id", input.user_id), ("group_id", input.group_id)] {
+                if id <= 0 {
+                    return Err(Error::invalid(&format!("group_memberships[{index}].{name}"), "must be a positive id"));
+                }
+            }
+        }
+        distinct("group_memberships", self.group_memberships.iter().map(|input| (input.user_id, input.group_id)))?;
+        Ok(create(&self.group_memberships))
+    }
+
+    fn wait(&self) -> bool {
+        self.wait
+    }
+
+    fn changes(&self) -> Changes {
+        everything()
+    }
+}
+
+/// Cuts checked memberships into requests that create them.
+pub fn create(inputs: &[GroupMembershipInput]) -> Vec<Chunk> {
+    let chunk = |inputs: &[GroupMembershipInput]| {
+        let bodies = inputs.iter().map(|input| {
+            let mut body = json!({ "user_id": input.user_id, "group_id": input.group_id });
+            if let Some(default) = input.default {
+                body["default"] = default.into();
+            }
+            body
+        });
+        let body = json!({ "group_memberships": bodies.collect::<Vec<Value>>() });
+        let rest = Rest::post(path!["group_memberships", "create_many"]).json(&body);
+        Chunk { rest, keys: vec![Key::default(); inputs.len()] }
+    };
+    inputs.chunks(MOST_ITEMS).map(chunk).collect()
+}
+
+/// Bulk Delete Memberships.
+/// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#bulk-delete-memberships>
+impl Bulk for BulkDeleteMembershipsRequest {
+    const VERB: BulkResult = BulkResult::Deleted;
+
+    fn chunks(&self) -> Result<Vec<Chunk>> {
+        ids("ids", &self.ids)?;
+        Ok(destroy(&self.ids))
+    }
+
+    fn wait(&self) -> bool {
+        self.wait
+    }
+
+    fn changes(&self) -> Changes {
+        everything()
+    }
+}
+
+/// Cuts checked ids into requests that delete them.
+pub fn destroy(ids: &[i64]) -> Vec<Chunk> {
+    Named::Ids(ids).chunks(|| Rest::delete(path!["group_memberships", "destroy_many"]))
+}
+
+/// Jobs act on any membership, and with it on the default group of any user.
+pub fn everything() -> Changes {
+    Changes::to([tag::every_membership(), tag::every_user()])
+}

@@ -1,0 +1,80 @@
+//! The writes of <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/>
+
+use serde_json::json;
+
+use super::super::{Changes, Write, id, nothing};
+use crate::cache::tag;
+use crate::error::{Error, Result};
+use crate::gateway::page::{OwnRead, Row as _};
+use crate::json::Malformed;
+use crate::path;
+use crate::proto::{CreateMembershipRequest, DeleteMembershipRequest, SetDefaultMembershipRequest};
+use crate::upstream::call::Parsed;
+use crate::upstream::rest::Rest;
+
+/// Create Membership. The path under a user takes no `user_id` in its body.
+/// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#create-membership>
+impl Write for CreateMembershipRequest {
+    fn rest(&self) -> Result<Rest> {
+        let input = self.group_membership.as_ref();
+        let input = input.ok_or_else(|| Error::invalid("group_membership", "is not set"))?;
+        let user = id("group_membership.user_id", input.user_id)?;
+        id("group_membership.group_id", input.group_id)?;
+        let mut membership = json!({ "group_id": input.group_id });
+        if let Some(default) = input.default {
+            membership["default"] = default.into();
+        }
+        let rest = if self.under_user {
+            Rest::post(path!["users", user, "group_memberships"])
+        } else {
+            membership["user_id"] = input.user_id.into();
+            Rest::post(path!["group_memberships"])
+        };
+        Ok(rest.json(&json!({ "group_membership": membership })))
+    }
+
+    /// The user's other memberships may cease to be its default, and its default group is a field of the user.
+    fn changes(&self) -> Changes {
+        let user = self.group_membership.as_ref().map(|input| tag::user(input.user_id));
+        Changes::to([tag::every_membership(), tag::users()].into_iter().chain(user))
+    }
+
+    fn record(reply: &Self::Reply) -> Option<OwnRead> {
+        reply.group_membership.as_ref()?.own_read()
+    }
+}
+
+/// Set Membership as Default. Answers all memberships of the user.
+/// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#set-membership-as-default>
+impl Write for SetDefaultMembershipRequest {
+    fn rest(&self) -> Result<Rest> {
+        let (user, membership) = (id("user_id", self.user_id)?, id("id", self.id)?);
+        Ok(Rest::put(path!["users", user, "group_memberships", membership, "make_default"]).json(&json!({})))
+    }
+
+    fn changes(&self) -> Changes {
+        Changes::to([tag::every_membership(), tag::user(self.user_id), tag::users()])
+    }
+}
+
+/// Delete Membership. Answers 204.
+/// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#delete-membership>
+impl Write for DeleteMembershipRequest {
+    fn rest(&self) -> Result<Rest> {
+        let membership = id("id", self.id)?;
+        Ok(match self.user_id {
+            None => Rest::delete(path!["group_memberships", membership]),
+            Some(user) => Rest::delete(path!["users", id("user_id", user)?, "group_memberships", membership]),
+        })
+    }
+
+    fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
+        nothing::<Self>(body)
+    }
+
+    /// The membership alone does not say whose it is; it may have been its user's default.
+    fn changes(&self) -> Changes {
+        let user = self.user_id.map_or(tag::every_user(), tag::user);
+        Changes::to([tag::every_membership(), user, tag::users()])
+    }
+}

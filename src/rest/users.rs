@@ -1,0 +1,238 @@
+//! <https://developer.zendesk.com/api-reference/ticketing/users/users/>
+
+use super::{List, Paging, Read, Style, brand, id, known_word, list, optional_id, optional_text, part, sort};
+use crate::cache::{Policy, tag};
+use crate::error::{Error, Result};
+use crate::path;
+use crate::proto::{
+    AutocompleteFilter, AutocompleteUsersRequest, AutocompleteUsersResponse, ComplianceDeletionStatus,
+    CountDeletedUsersRequest, CountUsersRequest, DeletedUser, GetCurrentUserRequest, GetDeletedUserRequest,
+    GetUserRelatedRequest, GetUserRequest, ListComplianceDeletionStatusesRequest, ListDeletedUsersRequest,
+    ListUsersRequest, SearchUsersRequest, StreamComplianceDeletionStatusesRequest, StreamDeletedUsersRequest,
+    StreamSearchUsersRequest, StreamUsersRequest, User, UserFilter, UserRole, UserSearchFilter, user_filter::Scope,
+};
+use crate::rest::Part;
+use crate::upstream::rest::Rest;
+
+mod bulk;
+mod writes;
+
+/// Show User. <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-user>
+impl Read for GetUserRequest {
+    fn rest(&self) -> Result<Rest> {
+        Ok(Rest::get(path!["users", id("id", self.id)?]))
+    }
+
+    fn cache(&self) -> Policy {
+        Policy::record(tag::user(self.id))
+    }
+}
+
+/// Show Self. <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-self>
+impl Read for GetCurrentUserRequest {
+    fn rest(&self) -> Result<Rest> {
+        Ok(Rest::get(path!["users", "me"]))
+    }
+
+    fn cache(&self) -> Policy {
+        Policy::none()
+    }
+}
+
+/// Show User Related Information.
+/// <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-user-related-information>
+impl Read for GetUserRelatedRequest {
+    fn rest(&self) -> Result<Rest> {
+        Ok(Rest::get(path!["users", id("id", self.id)?, "related"]))
+    }
+
+    fn cache(&self) -> Policy {
+        Policy::related(tag::user(self.id))
+    }
+}
+
+// List Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#list-users>
+list!(ListUsersRequest | StreamUsersRequest => User, Style::Cursor, |this| {
+    let filter = this.filter.as_ref();
+    let scoped = filter.is_some_and(|filter| filter.scope.is_some());
+    if scoped && !this.sort.is_empty() {
+        return Err(Error::invalid("sort", "cannot be combined with filter.scope"));
+    }
+    let rest = match filter.and_then(|filter| filter.scope) {
+        None => Rest::get(path!["users"]),
+        Some(Scope::GroupId(group)) => Rest::get(path!["groups", id("filter.group_id", group)?, "users"]),
+        Some(Scope::OrganizationId(organization)) => {
+            Rest::get(path!["organizations", id("filter.organization_id", organization)?, "users"])
+        }
+    };
+    let external_id = filter.and_then(|filter| filter.external_id.as_deref());
+    let rest = filtered(rest, filter)?.query_if("external_id", optional_text("filter.external_id", external_id)?);
+    Ok(rest.query_if("sort", sort(&this.sort)?))
+}, scoped(Policy::list(tag::users()), this.filter.as_ref()));
+
+/// Count Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#count-users>
+impl Read for CountUsersRequest {
+    fn rest(&self) -> Result<Rest> {
+        let filter = self.filter.as_ref();
+        if filter.is_some_and(|filter| filter.external_id.is_some()) {
+            return Err(Error::invalid("filter.external_id", "cannot be counted by; list with it instead"));
+        }
+        let rest = match filter.and_then(|filter| filter.scope) {
+            None => Rest::get(path!["users", "count"]),
+            Some(Scope::GroupId(group)) => Rest::get(path!["groups", id("filter.group_id", group)?, "users", "count"]),
+            Some(Scope::OrganizationId(organization)) => {
+                Rest::get(path!["organizations", id("filter.organization_id", organization)?, "users", "count"])
+            }
+        };
+        filtered(rest, filter)
+    }
+
+    fn cache(&self) -> Policy {
+        scoped(Policy::count(tag::users()), self.filter.as_ref())
+    }
+}
+
+/// A list or count of a group's users changes with the group's memberships, too.
+fn scoped(policy: Policy, filter: Option<&UserFilter>) -> Policy {
+    match filter.and_then(|filter| filter.scope) {
+        Some(Scope::GroupId(group)) => policy.and(tag::memberships_of_group(group)),
+        _ => policy,
+    }
+}
+
+/// Adds what lists and counts filter by.
+fn filtered(rest: Rest, filter: Option<&UserFilter>) -> Result<Rest> {
+    let Some(filter) = filter else { return Ok(rest) };
+    if filter.scope.is_some() && filter.brand_id.is_some() {
+        return Err(Error::invalid("filter.brand_id", "cannot be combined with filter.scope"));
+    }
+    let mut roles = Vec::with_capacity(filter.roles.len());
+    for role in &filter.roles {
+        let word = known_word::<UserRole>("filter.roles", *role)?;
+        if !roles.contains(&word) {
+            roles.push(word);
+        }
+    }
+    let rest = match roles.as_slice() {
+        [only] => rest.query("role", only),
+        many => many.iter().fold(rest, |rest, role| rest.query("role[]", role)),
+    };
+    let rest = rest.query_if("permission_set", optional_id("filter.permission_set", filter.permission_set)?);
+    Ok(rest.query_if("brand_id", brand("filter.brand_id", filter.brand_id.as_deref())?))
+}
+
+// Search Users, offset pagination only.
+// <https://developer.zendesk.com/api-reference/ticketing/users/users/#search-users>
+list!(SearchUsersRequest | StreamSearchUsersRequest => User, Style::Offset, |this| search(this.filter.as_ref()), Policy::search(tag::users()));
+
+fn search(filter: Option<&UserSearchFilter>) -> Result<Rest> {
+    let nothing = || Error::invalid("filter.query", "must not be empty, unless filter.external_id is set");
+    let filter = filter.ok_or_else(nothing)?;
+    let query = optional_text("filter.query", filter.query.as_deref())?;
+    let external_id = optional_text("filter.external_id", filter.external_id.as_deref())?;
+    match (query, external_id) {
+        (None, None) => return Err(nothing()),
+        (Some(_), Some(_)) => return Err(Error::invalid("filter.external_id", "cannot be combined with filter.query")),
+        _ => {}
+    }
+    let rest = Rest::get(path!["users", "search"]).query_if("query", query).query_if("external_id", external_id);
+    Ok(rest.query_if("brand_id", brand("filter.brand_id", filter.brand_id.as_deref())?))
+}
+
+/// Autocomplete Users, one page of the best matches.
+/// <https://developer.zendesk.com/api-reference/ticketing/users/users/#autocomplete-users>
+impl List for AutocompleteUsersRequest {
+    type Row = User;
+
+    fn rest(&self) -> Result<Rest> {
+        let set = |text| if str::is_empty(text) { None } else { Some(text) };
+        let (name, phone) = (self.name.as_str(), self.phone.as_str());
+        match (set(name), set(phone)) {
+            (None, None) => return Err(Error::invalid("name", "must not be empty, unless phone is set")),
+            (Some(_), Some(_)) => return Err(Error::invalid("phone", "cannot be combined with name")),
+            _ => {}
+        }
+        let (field_id, source) = (set(self.field_id.as_str()), set(self.source.as_str()));
+        if field_id.is_some() != source.is_some() {
+            return Err(Error::invalid("source", "and field_id go together"));
+        }
+        let filter = match self.filter {
+            0 => None,
+            number => Some(known_word::<AutocompleteFilter>("filter", number)?),
+        };
+        let rest = Rest::get(path!["users", "autocomplete"])
+            .query_if("name", optional_text("name", set(name))?)
+            .query_if("phone", optional_text("phone", set(phone))?)
+            .query_if("filter", filter)
+            .query_if("field_id", field_id)
+            .query_if("source", source);
+        Ok(rest.query_if("brand_id", brand("brand_id", self.brand_id.as_deref())?))
+    }
+
+    fn paging(&self) -> Paging<'_> {
+        Paging { style: Style::Single, size: self.page_size, token: "" }
+    }
+
+    fn cache(&self) -> Policy {
+        Policy::search(tag::users())
+    }
+}
+
+impl From<Part<User>> for AutocompleteUsersResponse {
+    fn from(part: Part<User>) -> Self {
+        Self { users: part.page.rows, total_count: part.page.count }
+    }
+}
+
+part!(User =>
+    ListUsersResponse { users, next_page_token }
+    StreamUsersResponse { users, next_page_token }
+    SearchUsersResponse { users, next_page_token; total_count }
+    StreamSearchUsersResponse { users, next_page_token }
+);
+
+/// Show Deleted User. <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-deleted-user>
+impl Read for GetDeletedUserRequest {
+    fn rest(&self) -> Result<Rest> {
+        Ok(Rest::get(path!["deleted_users", id("id", self.id)?]))
+    }
+
+    fn cache(&self) -> Policy {
+        Policy::record(tag::deleted_user(self.id))
+    }
+}
+
+// List Deleted Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#list-deleted-users>
+list!(ListDeletedUsersRequest | StreamDeletedUsersRequest => DeletedUser, Style::Cursor, |this| {
+    Ok(Rest::get(path!["deleted_users"]).query_if("sort", sort(&this.sort)?))
+}, Policy::list(tag::deleted_users()));
+
+part!(DeletedUser =>
+    ListDeletedUsersResponse { deleted_users, next_page_token }
+    StreamDeletedUsersResponse { deleted_users, next_page_token }
+);
+
+/// Count Deleted Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#count-deleted-users>
+impl Read for CountDeletedUsersRequest {
+    fn rest(&self) -> Result<Rest> {
+        Ok(Rest::get(path!["deleted_users", "count"]))
+    }
+
+    fn cache(&self) -> Policy {
+        Policy::count(tag::deleted_users())
+    }
+}
+
+// Show Compliance Deletion Statuses.
+// <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-compliance-deletion-statuses>
+list!(ListComplianceDeletionStatusesRequest | StreamComplianceDeletionStatusesRequest
+    => ComplianceDeletionStatus, Style::Cursor, |this| {
+    let application = optional_text("application", this.application.as_deref())?;
+    let path = path!["users", id("user_id", this.user_id)?, "compliance_deletion_statuses"];
+    Ok(Rest::get(path).query_if("application", application))
+}, Policy::list(tag::user(this.user_id)));
+
+part!(ComplianceDeletionStatus =>
+    ListComplianceDeletionStatusesResponse { compliance_deletion_statuses, next_page_token }
+    StreamComplianceDeletionStatusesResponse { compliance_deletion_statuses, next_page_token }
+);

@@ -1,0 +1,194 @@
+//! The bulk writes of <https://developer.zendesk.com/api-reference/ticketing/users/users/>
+
+use serde_json::{Map, Value, json};
+
+use crate::cache::tag;
+use crate::error::{Error, Result};
+use crate::gateway::bulk::{Bulk, Chunk, Key};
+use crate::path;
+use crate::proto::{
+    BulkCreateOrUpdateUsersRequest, BulkCreateUsersRequest, BulkDeleteUsersRequest, BulkResult, BulkUpdateUsersRequest,
+    UserInput, UserUpdate, user_update,
+};
+use crate::rest::Changes;
+use crate::rest::bulk::{MOST_ITEMS, Named, distinct, external_ids, ids, some};
+use crate::rest::input::{self, For, envelope};
+use crate::upstream::rest::Rest;
+
+/// Create Many Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#create-many-users>
+impl Bulk for BulkCreateUsersRequest {
+    const VERB: BulkResult = BulkResult::Created;
+
+    fn chunks(&self) -> Result<Vec<Chunk>> {
+        inputs(&self.users, For::Create, || Rest::post(path!["users", "create_many"]))
+    }
+
+    fn wait(&self) -> bool {
+        self.wait
+    }
+
+    fn changes(&self) -> Changes {
+        everybody()
+    }
+}
+
+/// Create Or Update Many Users.
+/// <https://developer.zendesk.com/api-reference/ticketing/users/users/#create-or-update-many-users>
+impl Bulk for BulkCreateOrUpdateUsersRequest {
+    const VERB: BulkResult = BulkResult::Updated;
+
+    fn chunks(&self) -> Result<Vec<Chunk>> {
+        inputs(&self.users, For::Upsert, || Rest::post(path!["users", "create_or_update_many"]))
+    }
+
+    fn wait(&self) -> bool {
+        self.wait
+    }
+
+    fn changes(&self) -> Changes {
+        everybody()
+    }
+}
+
+fn inputs(users: &[UserInput], wanted: For, rest: impl Fn() -> Rest) -> Result<Vec<Chunk>> {
+    some("users", users)?;
+    let bodies = users
+        .iter()
+        .enumerate()
+        .map(|(index, user)| input::user(Some(user), None, wanted, &format!("users[{index}]")).map(Value::Object));
+    let bodies: Vec<Value> = bodies.collect::<Result<_>>()?;
+    let lower = |text: &String| text.trim().to_lowercase();
+    distinct("users.email", users.iter().filter_map(|user| user.email.as_ref()).map(lower))?;
+    distinct("users.external_id", users.iter().filter_map(|user| user.external_id.as_ref()).map(lower))?;
+    let keys: Vec<Key> = users
+        .iter()
+        .map(|user| Key { id: None, email: user.email.clone(), external_id: user.external_id.clone() })
+        .collect();
+    Ok(listed(&bodies, &keys, rest))
+}
+
+/// Cuts a list of objects into requests with the list as their body.
+fn listed(bodies: &[Value], keys: &[Key], rest: impl Fn() -> Rest) -> Vec<Chunk> {
+    let chunks = bodies.chunks(MOST_ITEMS).zip(keys.chunks(MOST_ITEMS));
+    chunks.map(|(bodies, keys)| Chunk { rest: rest().json(&json!({ "users": bodies })), keys: keys.to_vec() }).collect()
+}
+
+/// Update Many Users: one change for many, or a change for each.
+/// <https://developer.zendesk.com/api-reference/ticketing/users/users/#update-many-users>
+impl Bulk for BulkUpdateUsersRequest {
+    const VERB: BulkResult = BulkResult::Updated;
+
+    fn chunks(&self) -> Result<Vec<Chunk>> {
+        let given = [!self.ids.is_empty(), !self.external_ids.is_empty(), !self.users.is_empty()];
+        match given.iter().filter(|given| **given).count() {
+            0 => return Err(Error::invalid("ids", "must not be empty, unless external_ids or users is set")),
+            1 => {}
+            _ if given[2] => return Err(Error::invalid("users", "cannot be combined with ids or external_ids")),
+            _ => return Err(Error::invalid("external_ids", "cannot be combined with ids")),
+        }
+        if self.brand_id.is_some() && self.external_ids.is_empty() {
+            return Err(Error::invalid("brand_id", "goes with external_ids only"));
+        }
+        if given[2] {
+            if self.user.is_some() {
+                return Err(Error::invalid("user", "goes with ids or external_ids only"));
+            }
+            if self.update_mask.is_some() {
+                return Err(Error::invalid("update_mask", "goes with user only; each of users has its own"));
+            }
+            return updates(&self.users);
+        }
+        let user = input::user(self.user.as_ref(), self.update_mask.as_ref(), For::Update, "user")?;
+        let body = envelope("user", &user);
+        let put = || Rest::put(path!["users", "update_many"]).json(&body);
+        named(&self.ids, &self.external_ids, self.brand_id, put)
+    }
+
+    fn wait(&self) -> bool {
+        self.wait
+    }
+
+    fn changes(&self) -> Changes {
+        everybody()
+    }
+}
+
+fn updates(users: &[UserUpdate]) -> Result<Vec<Chunk>> {
+    let (mut bodies, mut keys) = (Vec::with_capacity(users.len()), Vec::with_capacity(users.len()));
+    for (index, update) in users.iter().enumerate() {
+        let within = |name: &str| format!("users[{index}].{name}");
+        let mut body = Map::new();
+        let key = match &update.key {
+            Some(user_update::Key::Id(id)) if *id > 0 => {
+                body.insert("id".to_owned(), (*id).into());
+                Key { id: Some(*id), ..Key::default() }
+            }
+            Some(user_update::Key::Id(_)) => return Err(Error::invalid(&within("id"), "must be a positive id")),
+            Some(user_update::Key::ExternalId(id)) if !id.trim().is_empty() => {
+                body.insert("external_id".to_owned(), id.clone().into());
+                Key { external_id: Some(id.clone()), ..Key::default() }
+            }
+            Some(user_update::Key::ExternalId(_)) => {
+                return Err(Error::invalid(&within("external_id"), "must not be empty"));
+            }
+            None => return Err(Error::invalid(&within("id"), "must be set, or external_id")),
+        };
+        let user = input::user(update.user.as_ref(), update.update_mask.as_ref(), For::Update, &within("user"))?;
+        if key.external_id.is_some() && user.contains_key("external_id") {
+            return Err(Error::invalid(
+                &within("user.external_id"),
+                "cannot be changed where it says which user is meant",
+            ));
+        }
+        body.extend(user);
+        bodies.push(Value::Object(body));
+        keys.push(key);
+    }
+    distinct("users.id", keys.iter().filter_map(|key| key.id))?;
+    distinct("users.external_id", keys.iter().filter_map(|key| key.external_id.as_ref()).map(|id| id.to_lowercase()))?;
+    Ok(listed(&bodies, &keys, || Rest::put(path!["users", "update_many"])))
+}
+
+/// Bulk Delete Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#bulk-delete-users>
+impl Bulk for BulkDeleteUsersRequest {
+    const VERB: BulkResult = BulkResult::Deleted;
+
+    fn chunks(&self) -> Result<Vec<Chunk>> {
+        match (self.ids.is_empty(), self.external_ids.is_empty()) {
+            (true, true) => return Err(Error::invalid("ids", "must not be empty, unless external_ids is set")),
+            (false, false) => return Err(Error::invalid("external_ids", "cannot be combined with ids")),
+            _ => {}
+        }
+        if self.brand_id.is_some() && self.external_ids.is_empty() {
+            return Err(Error::invalid("brand_id", "goes with external_ids only"));
+        }
+        named(&self.ids, &self.external_ids, self.brand_id, || Rest::delete(path!["users", "destroy_many"]))
+    }
+
+    fn wait(&self) -> bool {
+        self.wait
+    }
+
+    fn changes(&self) -> Changes {
+        everybody()
+    }
+}
+
+/// Cuts the one list that is given into requests.
+fn named(by_id: &[i64], by_external_id: &[String], brand: Option<i64>, rest: impl Fn() -> Rest) -> Result<Vec<Chunk>> {
+    if brand.is_some_and(|brand| brand < 0) {
+        return Err(Error::invalid("brand_id", "must be a brand's id, or 0"));
+    }
+    let rest = || rest().query_if("brand_id", brand.map(|brand| brand.to_string()));
+    if by_external_id.is_empty() {
+        ids("ids", by_id)?;
+        return Ok(Named::Ids(by_id).chunks(rest));
+    }
+    external_ids("external_ids", by_external_id)?;
+    Ok(Named::ExternalIds(by_external_id).chunks(rest))
+}
+
+/// Jobs act on any user, and on the memberships of those who are agents.
+fn everybody() -> Changes {
+    Changes::to([tag::every_user(), tag::every_deleted_user(), tag::every_membership()])
+}

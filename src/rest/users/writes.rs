@@ -1,0 +1,223 @@
+//! The writes of <https://developer.zendesk.com/api-reference/ticketing/users/users/>
+
+use serde_json::json;
+
+use super::super::{Changes, Write, id, nothing};
+use crate::cache::{Tag, tag};
+use crate::contract::{Idempotency, Request as _};
+use crate::error::{Error, Result};
+use crate::gateway::page::{OwnRead, Row as _};
+use crate::json::Malformed;
+use crate::path;
+use crate::proto::{
+    CreateOrUpdateUserRequest, CreateOrUpdateUserResponse, CreateUserRequest, DeleteUserRequest, Disposition,
+    MergeUserRequest, PermanentlyDeleteUserRequest, RequestUserCreateRequest, UpdateUserRequest,
+    UploadUserPhotoRequest, UserInput,
+};
+use crate::rest::input::{self, For, envelope};
+use crate::upstream::call::{Answer, Parsed};
+use crate::upstream::rest::{Body, Rest, UserKey};
+
+/// Create User. <https://developer.zendesk.com/api-reference/ticketing/users/users/#create-user>
+impl Write for CreateUserRequest {
+    fn rest(&self) -> Result<Rest> {
+        let user = input::user(self.user.as_ref(), None, For::Create, "user")?;
+        Ok(Rest::post(path!["users"]).json(&envelope("user", &user)))
+    }
+
+    fn changes(&self) -> Changes {
+        Changes::to(seats(self.user.as_ref(), None))
+    }
+
+    fn learnt(reply: &Self::Reply) -> Vec<Tag> {
+        reply.user.iter().map(|user| tag::user(user.id)).collect()
+    }
+
+    fn record(reply: &Self::Reply) -> Option<OwnRead> {
+        reply.user.as_ref()?.own_read()
+    }
+}
+
+/// Create Or Update User. 201 says created, 200 updated.
+/// <https://developer.zendesk.com/api-reference/ticketing/users/users/#create-or-update-user>
+impl Write for CreateOrUpdateUserRequest {
+    fn rest(&self) -> Result<Rest> {
+        let user = input::user(self.user.as_ref(), self.update_mask.as_ref(), For::Upsert, "user")?;
+        let mut rest = Rest::post(path!["users", "create_or_update"]).json(&envelope("user", &user));
+        rest.updated_user = self.user.as_ref().and_then(input::key_of);
+        Ok(rest)
+    }
+
+    fn complete(reply: &mut CreateOrUpdateUserResponse, answer: &Answer) {
+        reply.set_disposition(match answer.status {
+            201 => Disposition::Created,
+            // A repeated attempt can have found what the first one created.
+            _ if answer.attempts > 1 => Disposition::Unspecified,
+            _ => Disposition::Updated,
+        });
+    }
+
+    fn changes(&self) -> Changes {
+        Changes::to(seats(self.user.as_ref(), None)).if_unknown(tag::every_user())
+    }
+
+    fn learnt(reply: &Self::Reply) -> Vec<Tag> {
+        reply.user.iter().map(|user| tag::user(user.id)).collect()
+    }
+
+    fn record(reply: &Self::Reply) -> Option<OwnRead> {
+        reply.user.as_ref()?.own_read()
+    }
+}
+
+/// Request User Create. Answers `null`.
+/// <https://developer.zendesk.com/api-reference/ticketing/users/users/#request-user-create>
+impl Write for RequestUserCreateRequest {
+    fn rest(&self) -> Result<Rest> {
+        let user = input::user(self.user.as_ref(), None, For::Create, "user")?;
+        if user.get("email").is_none_or(|email| email.as_str().is_none_or(|text| text.trim().is_empty())) {
+            return Err(Error::invalid("user.email", "must not be empty"));
+        }
+        Ok(Rest::post(path!["users", "request_create"]).json(&envelope("user", &user)))
+    }
+
+    fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
+        nothing::<Self>(body)
+    }
+
+    fn changes(&self) -> Changes {
+        Changes::default()
+    }
+}
+
+/// Update User. <https://developer.zendesk.com/api-reference/ticketing/users/users/#update-user>
+impl Write for UpdateUserRequest {
+    fn rest(&self) -> Result<Rest> {
+        let path = path!["users", id("id", self.id)?];
+        let user = input::user(self.user.as_ref(), self.update_mask.as_ref(), For::Update, "user")?;
+        Ok(Rest::put(path).json(&envelope("user", &user)).updates(UserKey::Id(self.id)))
+    }
+
+    /// An e-mail address is added, not set: whether adding it twice is refused is not known, so it is not repeated.
+    fn idempotency(&self) -> Idempotency {
+        let masked = self.update_mask.as_ref().filter(|mask| !mask.paths.is_empty());
+        let written = |name: &str| masked.is_none_or(|mask| mask.paths.iter().any(|path| path == name));
+        let user = self.user.as_ref();
+        let adds = user.is_some_and(|user| {
+            (user.email.is_some() && written("email"))
+                || (user.phone.is_some() && written("phone"))
+                || (!user.identities.is_empty() && written("identities"))
+        });
+        if adds { Idempotency::Unsafe } else { Self::rpc().idempotency }
+    }
+
+    fn changes(&self) -> Changes {
+        Changes::to(seats(self.user.as_ref(), Some(self.id)))
+    }
+
+    fn record(reply: &Self::Reply) -> Option<OwnRead> {
+        reply.user.as_ref()?.own_read()
+    }
+}
+
+/// Zendesk states no types; these are what its own pages accept, an assumption.
+const PICTURES: [(&str, &[u8]); 3] =
+    [("image/png", b"\x89PNG\r\n\x1a\n"), ("image/jpeg", b"\xff\xd8\xff"), ("image/gif", b"GIF8")];
+
+/// Update User, the profile image as a file in a multipart form.
+/// <https://developer.zendesk.com/api-reference/ticketing/users/users/#update-user>
+impl Write for UploadUserPhotoRequest {
+    fn rest(&self) -> Result<Rest> {
+        let path = path!["users", id("id", self.id)?];
+        let Some((_, magic)) = PICTURES.iter().find(|(kind, _)| *kind == self.content_type) else {
+            return Err(Error::invalid("content_type", "must be image/png, image/jpeg or image/gif"));
+        };
+        if !self.content.starts_with(magic) {
+            return Err(Error::invalid("content", "is not what content_type says"));
+        }
+        let plain = |char: char| !char.is_control() && !['/', '\\', '"'].contains(&char);
+        if self.file_name.trim().is_empty() || self.file_name.len() > 255 || !self.file_name.chars().all(plain) {
+            return Err(Error::invalid("file_name", "must be a name of at most 255 bytes, without a path"));
+        }
+        let mut rest = Rest::put(path).updates(UserKey::Id(self.id));
+        rest.body = Body::File {
+            field: "user[photo][uploaded_data]",
+            content: self.content.clone(),
+            content_type: self.content_type.clone(),
+            file_name: self.file_name.clone(),
+        };
+        Ok(rest)
+    }
+
+    fn changes(&self) -> Changes {
+        Changes::to([tag::user(self.id), tag::users()])
+    }
+
+    fn record(reply: &Self::Reply) -> Option<OwnRead> {
+        reply.user.as_ref()?.own_read()
+    }
+}
+
+/// Merge End Users. The path names who goes, the body who stays.
+/// <https://developer.zendesk.com/api-reference/ticketing/users/users/#merge-end-users>
+impl Write for MergeUserRequest {
+    fn rest(&self) -> Result<Rest> {
+        let path = path!["users", id("id", self.id)?, "merge"];
+        id("target_id", self.target_id)?;
+        if self.id == self.target_id {
+            return Err(Error::invalid("target_id", "must differ from id"));
+        }
+        Ok(Rest::put(path).json(&json!({ "user": { "id": self.target_id } })))
+    }
+
+    fn changes(&self) -> Changes {
+        Changes::to([tag::user(self.id), tag::user(self.target_id), tag::users(), tag::deleted_users()])
+    }
+
+    fn record(reply: &Self::Reply) -> Option<OwnRead> {
+        reply.user.as_ref()?.own_read()
+    }
+}
+
+/// Delete User. <https://developer.zendesk.com/api-reference/ticketing/users/users/#delete-user>
+impl Write for DeleteUserRequest {
+    fn rest(&self) -> Result<Rest> {
+        Ok(Rest::delete(path!["users", id("id", self.id)?]))
+    }
+
+    /// An agent's memberships go with it.
+    fn changes(&self) -> Changes {
+        let user = [tag::user(self.id), tag::users(), tag::every_membership()];
+        Changes::to(user.into_iter().chain([tag::deleted_user(self.id), tag::deleted_users()]))
+    }
+}
+
+/// Permanently Delete User.
+/// <https://developer.zendesk.com/api-reference/ticketing/users/users/#permanently-delete-user>
+impl Write for PermanentlyDeleteUserRequest {
+    fn rest(&self) -> Result<Rest> {
+        Ok(Rest::delete(path!["deleted_users", id("id", self.id)?]))
+    }
+
+    fn changes(&self) -> Changes {
+        let deleted = [tag::deleted_user(self.id), tag::deleted_users()];
+        Changes::to(deleted.into_iter().chain([tag::user(self.id), tag::users()]))
+    }
+}
+
+/// What a written user changes: itself, the lists, and memberships where it is or becomes an agent.
+fn seats(input: Option<&UserInput>, id: Option<i64>) -> Vec<Tag> {
+    let mut tags = vec![tag::users()];
+    tags.extend(id.map(tag::user));
+    let seats = input.is_some_and(|user| {
+        user.role.is_some()
+            || user.custom_role_id.is_some()
+            || user.default_group_id.is_some()
+            || !user.group_ids.is_empty()
+            || user.suspended.is_some()
+    });
+    if seats {
+        tags.push(tag::every_membership());
+    }
+    tags
+}

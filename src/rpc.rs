@@ -1,0 +1,105 @@
+//! The tonic services: one delegating line per RPC.
+
+use std::pin::Pin;
+
+use futures_util::{Stream, StreamExt as _};
+use tokio::time::Instant;
+use tonic::metadata::MetadataValue;
+use tonic::{Request, Response, Status};
+
+use crate::codec::Encoded;
+use crate::config;
+use crate::error::{Error, Result};
+use crate::gateway::bulk::Bulk;
+use crate::gateway::{Answered, Context, Gateway};
+use crate::rest::{List, Read, Write};
+use crate::upstream::credential::Credential;
+
+mod groups;
+mod jobs;
+mod memberships;
+mod open;
+mod until;
+mod users;
+
+/// A unary reply.
+type Reply<M> = std::result::Result<Response<Encoded<M>>, Status>;
+/// A reply of many messages.
+type Streamed<M> = std::result::Result<Response<BoxStream<M>>, Status>;
+type BoxStream<M> = Pin<Box<dyn Stream<Item = std::result::Result<Encoded<M>, Status>> + Send>>;
+
+/// All four services over one gateway.
+#[derive(Clone)]
+pub struct Rpc {
+    gateway: Gateway,
+    credential: Credential,
+    settings: config::Server,
+}
+
+impl Rpc {
+    /// Serves `gateway` with the gateway's own credential.
+    pub fn new(gateway: Gateway, credential: Credential, settings: config::Server) -> Self {
+        Self { gateway, credential, settings }
+    }
+
+    async fn read<R: Read>(&self, request: Request<R>) -> Reply<R::Reply> {
+        let (context, message) = self.open(request)?;
+        close(&context, self.gateway.read(&context, &message).await)
+    }
+
+    async fn list<R: List>(&self, request: Request<R>) -> Reply<R::Reply> {
+        let (context, message) = self.open(request)?;
+        close(&context, self.gateway.list(&context, &message).await)
+    }
+
+    async fn write<W: Write>(&self, request: Request<W>) -> Reply<W::Reply> {
+        let (context, message) = self.open(request)?;
+        close(&context, self.gateway.write(&context, &message).await)
+    }
+
+    async fn bulk<B: Bulk>(&self, request: Request<B>) -> Reply<B::Reply> {
+        let (context, message) = self.open(request)?;
+        let outcome = self.gateway.bulk(&context, &message).await;
+        close(&context, outcome.map(|reply| Encoded::new(&reply)))
+    }
+
+    fn stream<R: List>(&self, request: Request<R>) -> Streamed<R::Reply> {
+        let (context, message) = self.open(request)?;
+        let deadline = context.deadline;
+        Ok(streamed(self.gateway.stream(context, &message)?, deadline))
+    }
+}
+
+/// Answers with a stream that ends at its deadline.
+fn streamed<M: 'static>(
+    messages: impl Stream<Item = Result<Encoded<M>>> + Send + 'static,
+    deadline: Instant,
+) -> Response<BoxStream<M>> {
+    let messages = until::deadline(messages, deadline).map(|message| message.map_err(Status::from));
+    Response::new(Box::pin(messages))
+}
+
+/// Turns an outcome into a reply whose metadata says what it cost, where it came from, and what Zendesk ignored.
+fn close<M>(context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -> Reply<M> {
+    let spent = context.ledger.requests().into();
+    let answered = match outcome {
+        Ok(answered) => answered.into(),
+        Err(error) => {
+            let mut status = Status::from(error);
+            status.metadata_mut().insert("x-upstream-calls", spent);
+            return Err(status);
+        }
+    };
+    let mut response = Response::new(answered.message);
+    let metadata = response.metadata_mut();
+    metadata.insert("x-upstream-calls", spent);
+    if let Some((outcome, age)) = answered.cached {
+        metadata.insert("x-cache", MetadataValue::from_static(outcome.as_str()));
+        metadata.insert("age", age.as_secs().into());
+    }
+    // A write that did less than asked must not look complete.
+    if let Some(warning) = answered.warning.and_then(|text| text.parse().ok()) {
+        metadata.insert("x-zendesk-api-warn", warning);
+    }
+    Ok(response)
+}

@@ -1,0 +1,148 @@
+//! What each kind of job does to an item, and how it reports it.
+
+use serde_json::{Map, Value};
+
+use crate::sandbox::clock::Time;
+use crate::sandbox::rules::{Refusal, memberships, users};
+use crate::sandbox::store::job::{Entry, Item, Target, Task};
+use crate::sandbox::store::tables::Tables;
+use crate::sandbox::store::user::Role;
+
+impl Task {
+    /// The `job_type`. `Bulk Update User` is recorded, also for deletions; the
+    /// others follow its pattern.
+    pub fn job_type(self) -> &'static str {
+        match self {
+            Self::CreateUsers => "Bulk Create User",
+            Self::CreateOrUpdateUsers => "Bulk Create Or Update User",
+            Self::UpdateUsers | Self::DeleteUsers => "Bulk Update User",
+            Self::CreateMemberships => "Bulk Create Group Membership",
+            Self::DeleteMemberships => "Bulk Delete Group Membership",
+        }
+    }
+
+    /// The class that refusals name; one is recorded.
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::CreateUsers => "UserBulkCreateJob",
+            Self::CreateOrUpdateUsers => "UserBulkCreateOrUpdateJob",
+            Self::UpdateUsers | Self::DeleteUsers => "UserBulkUpdateJobV2",
+            Self::CreateMemberships => "GroupMembershipBulkCreateJob",
+            Self::DeleteMemberships => "GroupMembershipBulkDeleteJob",
+        }
+    }
+
+    /// What a running job says about the item it is at, in the recorded
+    /// spellings where there is one.
+    pub fn message(self, number: usize) -> String {
+        match self {
+            Self::CreateUsers | Self::CreateOrUpdateUsers => format!("Creating User #{number}"),
+            Self::UpdateUsers | Self::DeleteUsers => format!("Updating user #{number}"),
+            Self::CreateMemberships => format!("Creating group membership #{number}"),
+            Self::DeleteMemberships => format!("Deleting group membership #{number}"),
+        }
+    }
+
+    /// Puts results into the order they are shown in: that of the request,
+    /// except for created users.
+    pub fn arrange(self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        if self == Self::CreateUsers {
+            let middle = entries.len() / 2;
+            entries.rotate_left(middle);
+        }
+        entries
+    }
+
+    /// Does one item and reports on it.
+    pub fn run(self, tables: &mut Tables, index: usize, item: Item, caller: Option<i64>, now: Time) -> Entry {
+        match self {
+            Self::CreateUsers => match users::create(tables, item.attributes, now) {
+                Ok(saved) => Entry { id: Some(saved.id), status: Some("Created"), ..Entry::default() },
+                Err(refusal) => failed(index, None, "UserCreateError", &refusal),
+            },
+            Self::CreateOrUpdateUsers => create_or_update(tables, index, item.attributes, now),
+            Self::UpdateUsers => {
+                let id = target(tables, &item.target);
+                let updated = id.ok_or(Refusal::NotFound).and_then(|id| {
+                    may_edit(tables, caller, id)?;
+                    users::update(tables, id, item.attributes, now)
+                });
+                match updated {
+                    Ok(saved) => done("update", saved.id, "Updated"),
+                    Err(refusal) => failed(index, id, "UserUpdateError", &refusal),
+                }
+            }
+            Self::DeleteUsers => {
+                let id = target(tables, &item.target);
+                let deleted = id.ok_or(Refusal::NotFound).and_then(|id| users::delete(tables, id, now).map(|()| id));
+                match deleted {
+                    Ok(id) => done("delete", id, "Deleted"),
+                    Err(refusal) => failed(index, id, "UserDeleteError", &refusal),
+                }
+            }
+            Self::CreateMemberships => {
+                let id = |key: &str| item.attributes.get(key).and_then(Value::as_i64).unwrap_or_default();
+                let default = item.attributes.get("default").and_then(Value::as_bool).unwrap_or(false);
+                match memberships::create(tables, id("user_id"), id("group_id"), default, now) {
+                    Ok(id) => Entry { id: Some(id), status: Some("Created"), ..Entry::default() },
+                    Err(refusal) => failed(index, None, "GroupMembershipCreateFailed", &refusal),
+                }
+            }
+            Self::DeleteMemberships => {
+                let id = target(tables, &item.target).unwrap_or_default();
+                match memberships::delete(tables, id, now) {
+                    Ok(()) => done("delete", id, "Deleted"),
+                    Err(refusal) => failed(index, Some(id), "GroupMembershipDeleteFailed", &refusal),
+                }
+            }
+        }
+    }
+}
+
+/// Agents who are no admins can only change end users, and themselves.
+pub fn may_edit(tables: &Tables, caller: Option<i64>, user: i64) -> Result<(), Refusal> {
+    let role = |id: i64| tables.user(id).map(|user| user.role);
+    let is_admin = caller.and_then(role) == Some(Role::Admin);
+    if is_admin || caller == Some(user) || role(user) == Some(Role::EndUser) || role(user).is_none() {
+        Ok(())
+    } else {
+        Err(Refusal::Forbidden)
+    }
+}
+
+/// Entries as the vendor's article on this endpoint shows them: with the
+/// address, and with the index as `id` of a failure.
+fn create_or_update(tables: &mut Tables, index: usize, attributes: Map<String, Value>, now: Time) -> Entry {
+    let email = attributes.get("email").and_then(Value::as_str).map(str::to_owned);
+    match users::create_or_update(tables, attributes, now) {
+        Ok(saved) => {
+            let status = if saved.created { "Created" } else { "Updated" };
+            Entry { id: Some(saved.id), status: Some(status), email, ..Entry::default() }
+        }
+        Err(refusal) => Entry {
+            id: i64::try_from(index).ok(),
+            error: Some("UserUpdateError"),
+            details: Some(refusal.details()),
+            status: Some("Failed"),
+            ..Entry::default()
+        },
+    }
+}
+
+fn target(tables: &Tables, target: &Target) -> Option<i64> {
+    match target {
+        Target::New => None,
+        Target::Id(id) => Some(*id),
+        Target::ExternalId(id) => tables.external_id_owner(id),
+    }
+}
+
+fn done(action: &'static str, id: i64, status: &'static str) -> Entry {
+    Entry { action: Some(action), id: Some(id), status: Some(status), success: Some(true), ..Entry::default() }
+}
+
+/// A failure by its index, as recorded for other records; the names of the
+/// errors follow those that were seen.
+fn failed(index: usize, id: Option<i64>, error: &'static str, refusal: &Refusal) -> Entry {
+    Entry { index: Some(index), id, error: Some(error), details: Some(refusal.details()), ..Entry::default() }
+}

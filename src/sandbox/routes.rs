@@ -1,0 +1,74 @@
+//! Every endpoint the sandbox knows.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::{delete, get, post, put};
+
+use super::World;
+use super::call::Call;
+use super::errors;
+use super::reply::Answer;
+use super::{auth, groups, jobs, memberships, users};
+
+/// The table of routes; paths come here without `.json`.
+#[rustfmt::skip]
+pub fn table() -> Router<Arc<World>> {
+    let api = Router::new()
+        .route("/users", get(to(users::list::all)).post(to(users::write::create)))
+        .route("/users/count", get(to(users::list::count)))
+        .route("/users/me", get(to(users::show::me)))
+        .route("/users/show_many", get(to(users::show::many)))
+        .route("/users/search", get(to(users::search::search)))
+        .route("/users/autocomplete", get(to(users::search::autocomplete)).post(to(users::search::autocomplete)))
+        .route("/users/create_or_update", post(to(users::write::create_or_update)))
+        .route("/users/request_create", post(to(users::write::request_create)))
+        .route("/users/logout_many", post(to(users::write::logout_many)))
+        .route("/users/create_many", post(to(users::many::create)))
+        .route("/users/create_or_update_many", post(to(users::many::create_or_update)))
+        .route("/users/update_many", put(to(users::many::update)))
+        .route("/users/destroy_many", delete(to(users::many::destroy)))
+        .route("/users/{user_id}", get(to(users::show::one)).put(to(users::write::update)).delete(to(users::write::delete)))
+        .route("/users/{user_id}/merge", put(to(users::write::merge)))
+        .route("/users/{user_id}/related", get(to(users::show::related)))
+        .route("/users/{user_id}/compliance_deletion_statuses", get(to(users::deleted::compliance)))
+        .route("/users/{user_id}/groups", get(to(groups::of_user)))
+        .route("/users/{user_id}/groups/count", get(to(groups::count_of_user)))
+        .route("/users/{user_id}/group_memberships", get(to(memberships::of_user)).post(to(memberships::write::create_of_user)))
+        .route("/users/{user_id}/group_memberships/{group_membership_id}", get(to(memberships::show_of_user)).delete(to(memberships::write::delete_of_user)))
+        .route("/users/{user_id}/group_memberships/{group_membership_id}/make_default", put(to(memberships::write::make_default)))
+        .route("/deleted_users", get(to(users::deleted::list)))
+        .route("/deleted_users/count", get(to(users::deleted::count)))
+        .route("/deleted_users/{deleted_user_id}", get(to(users::deleted::show)).delete(to(users::write::erase)))
+        .route("/organizations/{organization_id}/users", get(to(users::list::in_organization)))
+        .route("/organizations/{organization_id}/users/count", get(to(users::list::count_in_organization)))
+        .route("/groups", get(to(groups::list)).post(to(groups::write::create)))
+        .route("/groups/count", get(to(groups::count)))
+        .route("/groups/assignable", get(to(groups::assignable)))
+        .route("/groups/{group_id}", get(to(groups::show)).put(to(groups::write::update)).delete(to(groups::write::delete)))
+        .route("/groups/{group_id}/users", get(to(users::list::in_group)))
+        .route("/groups/{group_id}/users/count", get(to(users::list::count_in_group)))
+        .route("/groups/{group_id}/memberships", get(to(memberships::of_group)))
+        .route("/groups/{group_id}/memberships/assignable", get(to(memberships::assignable_of_group)))
+        .route("/group_memberships", get(to(memberships::list)).post(to(memberships::write::create)))
+        .route("/group_memberships/assignable", get(to(memberships::assignable)))
+        .route("/group_memberships/create_many", post(to(memberships::write::create_many)))
+        .route("/group_memberships/destroy_many", delete(to(memberships::write::destroy_many)))
+        .route("/group_memberships/{group_membership_id}", get(to(memberships::show)).delete(to(memberships::write::delete)))
+        .route("/job_statuses", get(to(jobs::list)))
+        .route("/job_statuses/show_many", get(to(jobs::many)))
+        .route("/job_statuses/{job_status_id}", get(to(jobs::show)));
+    Router::new()
+        .nest("/api/v2", api)
+        .route("/oauth/tokens", post(to(auth::issue_token)))
+        .fallback(to(|_| errors::invalid_endpoint()))
+        .method_not_allowed_fallback(to(|_| errors::invalid_endpoint()))
+}
+
+/// Makes a handler of a function that answers a call.
+fn to<A: Answer + 'static>(
+    answer: fn(&Call) -> A,
+) -> impl Fn(Call) -> std::future::Ready<Response> + Clone + Send + Sync + 'static {
+    move |call| std::future::ready(call.send(answer(&call).reply()))
+}

@@ -1,0 +1,59 @@
+//! The stack of a request, and the task that serves it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::Uri;
+use axum::middleware::from_fn_with_state;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
+use tower::util::MapRequestLayer;
+
+use super::World;
+use super::connection::serve_admitting;
+use super::record::{self, SentPath};
+use super::{auth, control, faults, latency, limits, routes};
+
+/// Serves until `stop` is cancelled.
+pub fn spawn(listener: TcpListener, world: &Arc<World>, stop: CancellationToken) {
+    let app = app(world);
+    let faults = world.faults.clone();
+    let admits = move || faults.admits_connection();
+    tokio::spawn(async move { serve_admitting(listener, app, admits, stop.cancelled()).await });
+}
+
+fn app(world: &Arc<World>) -> Router {
+    let stack = ServiceBuilder::new()
+        // Sees everything, whatever becomes of it.
+        .layer(from_fn_with_state(Arc::clone(world), record::layer))
+        // A fault stands for the network and the proxies in front of the account, so it comes before the account's own rules.
+        .layer(from_fn_with_state(world.faults.clone(), faults::act))
+        // Strangers spend no budget.
+        .layer(from_fn_with_state(Arc::clone(world), auth::layer))
+        // Refusals come at once: an account over its limit is not slow.
+        .layer(from_fn_with_state(Arc::clone(world), limits::layer))
+        .layer(from_fn_with_state(Arc::clone(world), latency::layer));
+    let api = routes::table().layer(stack).with_state(Arc::clone(world));
+    // The suffix goes before routing, so every path is known with and without.
+    let api = ServiceBuilder::new().layer(MapRequestLayer::new(strip_json)).service(api);
+    control::routes(world).merge(faults::control_routes(world.faults.clone())).fallback_service(api)
+}
+
+fn strip_json(mut request: Request) -> Request {
+    let path = request.uri().path();
+    let Some(bare) = path.strip_suffix(".json") else {
+        return request;
+    };
+    let sent = SentPath(path.to_owned());
+    let target = match request.uri().query() {
+        Some(query) => format!("{bare}?{query}"),
+        None => bare.to_owned(),
+    };
+    if let Ok(uri) = target.parse::<Uri>() {
+        *request.uri_mut() = uri;
+        request.extensions_mut().insert(sent);
+    }
+    request
+}

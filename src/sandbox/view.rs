@@ -1,0 +1,91 @@
+//! Records as they appear on the wire, key by key in the recorded order.
+
+mod deleted_user;
+mod group;
+mod job;
+mod user;
+
+use std::fmt::{self, Display};
+
+use serde::{Serialize, Serializer};
+
+use super::store::group::{Group, Membership};
+use super::store::job::Job;
+use super::store::tables::Tables;
+use super::store::user::User;
+
+pub use user::{Anonymous, SelfView};
+
+/// Writes records; knows the host and suffix of every `url`.
+#[derive(Clone, Debug)]
+pub struct Links {
+    pub host: String,
+    pub suffix: &'static str,
+}
+
+impl Links {
+    /// Links of records on `host`.
+    pub fn new(host: &str, json_suffix: bool) -> Self {
+        Self { host: host.to_owned(), suffix: if json_suffix { ".json" } else { "" } }
+    }
+
+    /// The same links on another host.
+    pub fn on(&self, host: &str) -> Self {
+        Self { host: host.to_owned(), suffix: self.suffix }
+    }
+
+    pub fn user(&self, user: &User) -> Vec<u8> {
+        verbatim_or(user.verbatim.as_deref(), || json(&user::UserView::new(self, user)))
+    }
+
+    pub fn deleted_user(&self, user: &User) -> Vec<u8> {
+        verbatim_or(user.verbatim.as_deref(), || json(&deleted_user::DeletedUserView::new(self, user)))
+    }
+
+    pub fn group(&self, group: &Group, tables: &Tables) -> Vec<u8> {
+        let is_default = tables.default_group == group.id;
+        verbatim_or(group.verbatim.as_deref(), || json(&group::GroupView::new(self, group, is_default)))
+    }
+
+    pub fn membership(&self, membership: &Membership) -> Vec<u8> {
+        verbatim_or(membership.verbatim.as_deref(), || json(&group::MembershipView::new(self, membership)))
+    }
+
+    pub fn job(&self, job: &Job) -> Vec<u8> {
+        json(&job::JobView::new(self, job))
+    }
+
+    /// The `url` of a record.
+    pub fn url<I: Display>(&self, kind: &'static str, id: I) -> RecordUrl<'_, I> {
+        RecordUrl { links: self, kind, id }
+    }
+}
+
+/// The `url` of one record, written without building a string first.
+pub struct RecordUrl<'a, I> {
+    links: &'a Links,
+    kind: &'static str,
+    id: I,
+}
+
+impl<I: Display> Display for RecordUrl<'_, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Links { host, suffix } = self.links;
+        write!(f, "https://{host}/api/v2/{}/{}{suffix}", self.kind, self.id)
+    }
+}
+
+impl<I: Display> Serialize for RecordUrl<'_, I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Writes any of the sandbox's own structs.
+pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("the sandbox's structs have string keys and finite numbers")
+}
+
+fn verbatim_or(verbatim: Option<&str>, render: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
+    verbatim.map_or_else(render, |odd| odd.as_bytes().to_vec())
+}

@@ -1,0 +1,68 @@
+//! The settings as the status page shows them: by their full keys, and nothing that could be misused.
+
+use serde_json::Value;
+
+use crate::config::Config;
+
+/// Returns every setting that has a value.
+pub fn shown(config: &Config) -> Vec<(String, String)> {
+    let mut settings = Vec::new();
+    let tree = serde_json::to_value(config).expect("settings have text keys");
+    leaves(String::new(), &tree, &mut settings);
+    settings
+}
+
+fn leaves(key: String, value: &Value, into: &mut Vec<(String, String)>) {
+    match value {
+        Value::Null => {}
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                leaves(key, value, into);
+            }
+        }
+        Value::String(text) => into.push((key.clone(), masked(&key, text))),
+        other => into.push((key, other.to_string())),
+    }
+}
+
+/// Hides an address's local part, a URL's user and password, and whatever a key calls a secret without naming a file.
+fn masked(key: &str, text: &str) -> String {
+    let name = key.rsplit('.').next().unwrap_or_default();
+    let secret = ["secret", "token", "password", "key"].iter().any(|word| name.contains(word));
+    if secret && !name.ends_with("_file") && !name.ends_with("_url") {
+        return "***".to_owned();
+    }
+    match text.split_once("://") {
+        Some((scheme, rest)) if rest.contains('@') => {
+            let (_, host) = rest.rsplit_once('@').unwrap_or(("", rest));
+            format!("{scheme}://***@{host}")
+        }
+        None => match text.rsplit_once('@') {
+            Some((_, domain)) => format!("***@{domain}"),
+            None => text.to_owned(),
+        },
+        Some(_) => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_stand_by_their_full_keys_and_hide_addresses_and_secrets() {
+        let mut config = Config::default();
+        config.upstream.credential.email = Some("agent.smith@example.com".to_owned());
+        config.upstream.credential.token_file = Some("/run/secrets/token".into());
+        config.telemetry.otlp.endpoint = Some("http://user:pass@collector:4317".parse().expect("a URL"));
+        let shown = shown(&config);
+        let value = |key: &str| shown.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+        assert_eq!(value("server.unary_deadline"), Some("30s"));
+        assert_eq!(value("upstream.credential.email"), Some("***@example.com"));
+        assert_eq!(value("upstream.credential.token_file"), Some("/run/secrets/token"));
+        assert_eq!(value("telemetry.otlp.endpoint"), Some("http://***@collector:4317/"));
+        assert_eq!(value("upstream.subdomain"), None);
+        assert_eq!(masked("identity.api_key", "abc"), "***");
+    }
+}

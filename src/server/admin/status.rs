@@ -1,0 +1,216 @@
+//! What the gateway is doing right now, and what about it deserves attention.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::{Admin, Phase};
+use crate::telemetry::State;
+use crate::telemetry::budget::Budget;
+use crate::telemetry::slowest::Exchange;
+use crate::telemetry::state::Calls;
+use crate::telemetry::view::{self, BreakerState};
+
+/// Below this share of its limit, a budget is short.
+const SHORT: f64 = 0.1;
+/// A credential that ends sooner than this is mentioned.
+const SOON: Duration = Duration::from_hours(30 * 24);
+/// Zendesk's windows last a minute: an older statement that names no reset says nothing any more.
+const WINDOW: u64 = 60;
+
+/// One look at the gateway.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The version.
+    pub version: &'static str,
+    /// How long it has been running.
+    pub uptime_seconds: u64,
+    /// Whether it serves.
+    pub phase: Phase,
+    /// What deserves attention, the gravest first; empty when all is well.
+    pub findings: Vec<Finding>,
+    /// Where Zendesk is.
+    pub upstream: String,
+    /// The gateway's own credential.
+    pub credential: Option<view::Credential>,
+    /// The request budgets, as Zendesk last stated them.
+    pub budgets: Vec<Budget>,
+    /// What the governor makes of them.
+    pub governor: Option<view::Governor>,
+    /// Unary calls.
+    pub calls: CallCounts,
+    /// Streams.
+    pub streams: CallCounts,
+    /// The cache.
+    pub cache: Option<view::Cache>,
+    /// The share of reads that cost no upstream request of their own.
+    pub cache_hit_ratio: Option<f64>,
+    /// The circuit breakers.
+    pub breakers: Vec<view::Breaker>,
+    /// The queue for upstream permits.
+    pub queue: Option<view::Queue>,
+    /// Callers' connections.
+    pub connections: Option<view::Connections>,
+    /// Bulk jobs.
+    pub jobs: Option<view::Jobs>,
+    /// The slowest upstream exchanges of the last ten minutes.
+    pub slowest: Vec<Exchange>,
+    /// The settings, by full key.
+    pub settings: Vec<(String, String)>,
+}
+
+/// How many calls there were since the start.
+#[derive(Debug, Serialize)]
+pub struct CallCounts {
+    /// Under way.
+    pub active: u64,
+    /// Ended.
+    pub ended: u64,
+    /// Of those, the ones that the gateway or Zendesk failed.
+    pub failed: u64,
+    /// Of those, the ones that were refused for lack of request budget.
+    pub throttled: u64,
+}
+
+impl From<&Calls> for CallCounts {
+    fn from(calls: &Calls) -> Self {
+        Self { active: calls.active(), ended: calls.ended(), failed: calls.failed(), throttled: calls.throttled() }
+    }
+}
+
+/// Something that deserves attention.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How grave it is.
+    pub level: Level,
+    /// What it is, in a sentence.
+    pub text: String,
+}
+
+/// How grave a finding is; the graver first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Calls fail.
+    Problem,
+    /// Calls will fail, or some are slower than usual.
+    Warning,
+}
+
+impl Status {
+    /// Looks.
+    pub fn read(admin: &Admin) -> Self {
+        let state = admin.0.telemetry.state();
+        let cache = state.sources.cache.read();
+        let mut status = Self {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: state.started.elapsed().as_secs(),
+            phase: admin.0.readiness.phase(),
+            findings: Vec::new(),
+            upstream: admin.0.upstream.to_string(),
+            credential: state.sources.credential.read(),
+            budgets: state.budgets.read(),
+            governor: state.sources.governor.read(),
+            calls: (&state.calls).into(),
+            streams: (&state.streams).into(),
+            cache_hit_ratio: cache.as_ref().and_then(view::Cache::hit_ratio),
+            cache,
+            breakers: state.sources.breakers.read().unwrap_or_default(),
+            queue: state.sources.queue.read(),
+            connections: state.sources.connections.read(),
+            jobs: state.sources.jobs.read(),
+            slowest: state.slowest.read(),
+            settings: admin.0.settings.clone(),
+        };
+        status.findings = status.judge(state);
+        status
+    }
+
+    fn judge(&self, state: &State) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut find = |level, text: String| findings.push(Finding { level, text });
+        if self.phase == Phase::Draining {
+            find(Level::Warning, "Shutting down: new calls should go to another replica.".to_owned());
+        }
+        for breaker in &self.breakers {
+            let class = breaker.class;
+            match breaker.state {
+                BreakerState::Open => {
+                    let probe = breaker.probe_in.map_or(String::new(), |wait| format!("; it probes in {}", span(wait)));
+                    find(Level::Problem, format!("The circuit for {class} is open: Zendesk fails there{probe}."));
+                }
+                BreakerState::HalfOpen => find(Level::Warning, format!("The circuit for {class} is probing.")),
+                BreakerState::Closed => {}
+            }
+        }
+        if let Some(pause) = self.governor.as_ref().and_then(|governor| governor.closed_for) {
+            find(Level::Problem, format!("Zendesk asked for a pause; nothing is sent for {}.", span(pause)));
+        }
+        for budget in self.budgets.iter().filter(|budget| is_current(budget)) {
+            let of = if budget.name == "account" { "account".to_owned() } else { format!("endpoint {}", budget.name) };
+            let reset =
+                budget.reset_in.map_or(String::new(), |reset| format!(", and {} until there is more", span(reset)));
+            let Budget { remaining, limit, .. } = budget;
+            if *remaining == 0 {
+                find(Level::Problem, format!("The request budget of the {of} is used up: 0 of {limit} left{reset}."));
+            } else if f64::from(*remaining) < SHORT * f64::from(*limit) {
+                find(
+                    Level::Warning,
+                    format!("The request budget of the {of} is short: {remaining} of {limit} left{reset}."),
+                );
+            }
+        }
+        if let Some(queue) = self.queue.as_ref().filter(|queue| queue.waiting > 0) {
+            let text = format!("All {} upstream permits are in use, and {} calls wait.", queue.permits, queue.waiting);
+            find(Level::Warning, text);
+        }
+        if let Some(expires) = self.credential.as_ref().and_then(|credential| credential.expires) {
+            match expires.duration_since(SystemTime::now()) {
+                Err(_) => find(Level::Problem, "The credential for Zendesk has ended.".to_owned()),
+                Ok(left) if left < SOON => {
+                    find(Level::Warning, format!("The credential for Zendesk ends in {}.", span(left)));
+                }
+                Ok(_) => {}
+            }
+        }
+        for (signal, pushed) in state.pushed.signals() {
+            if pushed.is_down() {
+                find(Level::Warning, format!("The collector does not take {signal}; calls are not affected."));
+            }
+        }
+        findings.sort_by_key(|finding| finding.level);
+        findings
+    }
+}
+
+/// Whether a budget still says something about now.
+fn is_current(budget: &Budget) -> bool {
+    match budget.reset_in {
+        Some(reset) => !reset.is_zero(),
+        None => budget.stated_seconds_ago < WINDOW,
+    }
+}
+
+/// Writes a time span for people: its two largest units.
+pub fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let parts = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
+    let first = parts.iter().position(|(number, _)| *number > 0).unwrap_or(parts.len() - 1);
+    let shown: Vec<String> = parts[first..].iter().take(2).map(|(number, unit)| format!("{number} {unit}")).collect();
+    shown.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_shows_its_two_largest_units() {
+        let shown = |seconds| span(Duration::from_secs(seconds));
+        assert_eq!(shown(0), "0 s");
+        assert_eq!(shown(59), "59 s");
+        assert_eq!(shown(61), "1 min 1 s");
+        assert_eq!(shown(7322), "2 h 2 min");
+        assert_eq!(shown(90_000 * 24), "25 d 0 h");
+    }
+}

@@ -1,0 +1,83 @@
+//! Tells telemetry where each part's numbers come from.
+//!
+//! Telemetry stands below the parts and cannot ask them, so the one place that knows all of them introduces them.
+
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::telemetry::{Telemetry, view};
+use crate::upstream::breaker::{self, State};
+use crate::upstream::control::Control;
+use crate::upstream::governor;
+
+/// Introduces the cache and the layers of the outbound stack.
+pub fn watch(telemetry: &Telemetry, control: &Control, cache: &Cache, config: &Config) {
+    let sources = &telemetry.state().sources;
+    let (cache, max_bytes) = (cache.clone(), config.cache.max_bytes);
+    sources.cache.set(move || cache_view(&cache, max_bytes));
+    let breakers = control.breakers.clone();
+    sources.breakers.set(move || breakers.snapshot().iter().map(breaker_view).collect());
+    let governor = control.governor.clone();
+    sources.governor.set(move || governor_view(&governor.snapshot()));
+    let queue = control.queue.clone();
+    sources.queue.set(move || {
+        let now = queue.snapshot();
+        view::Queue {
+            permits: now.permits as u64,
+            in_use: now.in_use as u64,
+            waiting: now.waiting as u64,
+            refused_full: now.refused_full,
+            refused_too_late: now.refused_too_late,
+        }
+    });
+    let retries = control.retries.clone();
+    sources.retries.set(move || {
+        let now = retries.snapshot();
+        view::Retries { over_budget: now.out_of_budget, too_late: now.out_of_time }
+    });
+}
+
+fn cache_view(cache: &Cache, max_bytes: u64) -> view::Cache {
+    let now = cache.counts();
+    view::Cache {
+        hits: now.hits,
+        stale: now.stale,
+        misses: now.misses,
+        coalesced: now.coalesced,
+        bypassed: now.bypassed,
+        refreshes: now.refreshes,
+        failed_refreshes: now.failed_refreshes,
+        fills: now.fills,
+        dropped_fills: now.dropped_fills,
+        evictions: now.evictions,
+        entries: now.entries,
+        bytes: now.bytes,
+        max_bytes,
+        flights: now.flights,
+        cancelled_flights: now.cancelled_flights,
+        flights_in_progress: now.flights_in_progress,
+        batches: now.batches.iter().sum(),
+        batched_ids: now.batched_ids,
+    }
+}
+
+fn breaker_view(now: &breaker::Snapshot) -> view::Breaker {
+    let state = match now.state {
+        State::Closed => view::BreakerState::Closed,
+        State::Open => view::BreakerState::Open,
+        State::HalfOpen => view::BreakerState::HalfOpen,
+    };
+    let probe_in = (now.state == State::Open).then_some(now.probes_in);
+    view::Breaker { class: now.class, state, probe_in, opened: now.opened, refused: now.refused }
+}
+
+fn governor_view(now: &governor::Snapshot) -> view::Governor {
+    let windows = now.account.iter().chain(now.buckets.iter().map(|(_, window)| window));
+    view::Governor {
+        waiting: now.waiting as u64,
+        closed_for: windows.map(|window| window.closed_for).max().filter(|closed| !closed.is_zero()),
+        refused: now.refused,
+        throttled: now.throttled,
+        waited: now.waited,
+        admitted: [("write", now.writes), ("interactive", now.interactive), ("background", now.background)],
+    }
+}

@@ -1,0 +1,60 @@
+//! A response body that tells when and how it ended.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::call::Call;
+
+/// Watches a body for its trailers, which carry the call's status.
+pub struct Traced<B> {
+    body: B,
+    call: Option<Call>,
+}
+
+impl<B> Traced<B> {
+    /// Ends `call` when `body` ends, or is dropped before.
+    pub fn new(body: B, call: Call) -> Self {
+        Self { body, call: Some(call) }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Traced<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = &mut *self;
+        let frame = {
+            // A stream's messages are made while its body is polled.
+            let _attached = this.call.as_ref().map(|call| call.context().clone().attach());
+            ready!(Pin::new(&mut this.body).poll_frame(context))
+        };
+        if let Some(call) = &mut this.call {
+            match &frame {
+                Some(Ok(frame)) => {
+                    if let Some(trailers) = frame.trailers_ref() {
+                        call.status(trailers);
+                        this.call = None;
+                    }
+                }
+                Some(Err(_)) => {
+                    call.broke();
+                    this.call = None;
+                }
+                None => this.call = None,
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,222 @@
+//! What is told about one call.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderValue, Request};
+use opentelemetry::trace::{SpanBuilder, SpanKind, Status as SpanStatus, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_semantic_conventions::attribute as semconv;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+use tracing::{debug, info};
+
+use super::bound::Bound;
+use super::method::{self, Method};
+use super::request_id;
+use crate::gateway::context::Origin;
+use crate::proto::ErrorReason;
+use crate::telemetry::state::{Calls, End};
+use crate::telemetry::{Telemetry, Trace, trace};
+use crate::upstream::call::Ledger;
+
+/// One call, from its headers on. Dropping it ends it.
+pub struct Call {
+    telemetry: Telemetry,
+    bound: Bound,
+    method: Method,
+    context: Context,
+    started: Instant,
+    ledger: Arc<Ledger>,
+    request_id: HeaderValue,
+    cache: Option<&'static str>,
+    code: Option<Code>,
+    reason: Option<&'static str>,
+}
+
+impl Call {
+    /// Begins a call, and leaves in the request what the rest of the way needs to know.
+    pub fn begin<B>(telemetry: &Telemetry, bound: &Bound, request: &mut Request<B>) -> Self {
+        let method = method::of(request.uri().path());
+        let builder = SpanBuilder::from_name(method.name).with_kind(SpanKind::Server);
+        let context = Trace::below(trace::incoming(request.headers())).start(telemetry.tracer(), builder);
+        let request_id = request_id::of(request.headers(), context.span().span_context().trace_id());
+        let ledger = Arc::<Ledger>::default();
+        let trace = Trace::below(context.clone());
+        let origin = Origin { ledger: Arc::clone(&ledger), trace, request_id: Some(request_id.clone()) };
+        request.extensions_mut().insert(origin);
+        let call = Self {
+            telemetry: telemetry.clone(),
+            bound: bound.clone(),
+            method,
+            context,
+            started: Instant::now(),
+            ledger,
+            request_id,
+            cache: None,
+            code: None,
+            reason: None,
+        };
+        if let Some(calls) = call.calls() {
+            calls.begin();
+        }
+        call
+    }
+
+    /// Returns the context whose span is the call's.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Takes note of the response's headers, which hold the status if nothing follows them, and adds the request's id.
+    pub fn answered(&mut self, headers: &mut HeaderMap) {
+        headers.insert(request_id::NAME, self.request_id.clone());
+        self.cache = headers.get("x-cache").and_then(|value| match value.as_bytes() {
+            b"hit" => Some("hit"),
+            b"stale" => Some("stale"),
+            b"miss" => Some("miss"),
+            b"coalesced" => Some("coalesced"),
+            b"bypass" => Some("bypass"),
+            _ => None,
+        });
+        self.status(headers);
+    }
+
+    /// Takes note of the status in headers or trailers.
+    pub fn status(&mut self, headers: &HeaderMap) {
+        let Some(code) = headers.get("grpc-status") else { return };
+        let code = Code::from_bytes(code.as_bytes());
+        self.code = Some(code);
+        if code != Code::Ok {
+            self.reason = Status::from_header_map(headers).and_then(|status| reason(&status));
+        }
+    }
+
+    /// Takes note that the body could not be sent.
+    pub fn broke(&mut self) {
+        self.code = Some(Code::Internal);
+    }
+
+    /// Where it is counted.
+    fn calls(&self) -> Option<&Calls> {
+        let state = self.telemetry.state();
+        self.method.ours.then_some(if self.method.streaming { &state.streams } else { &state.calls })
+    }
+
+    fn measure(&self, code: Code, seconds: f64) {
+        let instruments = self.telemetry.instruments();
+        let span = self.context.span();
+        if code == Code::Ok {
+            self.bound.record(self.method, instruments, seconds, self.ledger.requests());
+            if !span.is_recording() {
+                return;
+            }
+        }
+        let status = name(code);
+        let attributes = [
+            KeyValue::new(semconv::RPC_SYSTEM_NAME, "grpc"),
+            KeyValue::new(semconv::RPC_METHOD, self.method.name),
+            KeyValue::new(semconv::RPC_RESPONSE_STATUS_CODE, status),
+            KeyValue::new(semconv::ERROR_TYPE, status),
+        ];
+        let told = if is_failure(code) { &attributes[..] } else { &attributes[..3] };
+        if code != Code::Ok {
+            instruments.call_duration.record(seconds, told);
+            if self.method.ours {
+                instruments.call_requests.record(self.ledger.requests().into(), &attributes[1..2]);
+            }
+            let reason = KeyValue::new(semconv::ERROR_TYPE, self.reason.unwrap_or(status));
+            instruments.call_errors.add(1, &[attributes[1].clone(), attributes[2].clone(), reason]);
+        }
+        if span.is_recording() {
+            span.set_attributes(told.iter().cloned());
+            span.set_attribute(KeyValue::new("zendesk_gateway.upstream_requests", i64::from(self.ledger.requests())));
+            span.set_attributes(self.cache.map(|cache| KeyValue::new("zendesk_gateway.cache", cache)));
+            if is_failure(code) {
+                span.set_status(SpanStatus::error(self.reason.unwrap_or(status)));
+            }
+        }
+        span.end();
+    }
+
+    /// Writes the access line.
+    fn log(&self, code: Code, seconds: f64) {
+        macro_rules! line {
+            ($level:ident) => {
+                $level!(
+                    target: "access",
+                    {
+                        rpc.method = self.method.name,
+                        rpc.status_code = name(code),
+                        duration_ms = (seconds * 1e6).round() / 1e3,
+                        upstream_calls = self.ledger.requests(),
+                        cache = self.cache,
+                        error.reason = self.reason,
+                        request_id = self.request_id.to_str().unwrap_or_default(),
+                    },
+                    "call ended"
+                )
+            };
+        }
+        let _attached = self.context.clone().attach();
+        if self.method.quiet {
+            line!(debug);
+        } else {
+            line!(info);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        // Without a status nobody waited for it.
+        let code = self.code.unwrap_or(Code::Cancelled);
+        let seconds = self.started.elapsed().as_secs_f64();
+        if let Some(calls) = self.calls() {
+            calls.end(match code {
+                Code::ResourceExhausted => End::Throttled,
+                code if is_failure(code) => End::Failed,
+                _ => End::Answered,
+            });
+        }
+        self.measure(code, seconds);
+        self.log(code, seconds);
+    }
+}
+
+/// Returns the reason in a status, if it is one of the contract's.
+fn reason(status: &Status) -> Option<&'static str> {
+    let details = status.get_error_details();
+    let reason = ErrorReason::from_str_name(&format!("ERROR_REASON_{}", details.error_info()?.reason))?;
+    Some(reason.as_str_name().trim_start_matches("ERROR_REASON_"))
+}
+
+/// Whether a code means that the server failed, rather than that the caller was refused. These are the codes by which the
+/// semantic conventions mark a server's span as failed.
+fn is_failure(code: Code) -> bool {
+    use Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unimplemented, Unknown};
+    matches!(code, Unknown | DeadlineExceeded | Unimplemented | Internal | Unavailable | DataLoss)
+}
+
+/// Returns a code's name in the protocol.
+fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

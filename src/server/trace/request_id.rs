@@ -1,0 +1,39 @@
+//! `x-request-id`: what a caller and an operator call the same call by.
+
+use http::{HeaderMap, HeaderValue};
+use opentelemetry::trace::TraceId;
+
+/// The metadata key.
+pub const NAME: &str = "x-request-id";
+/// Longest id that is taken over.
+const LONGEST: usize = 64;
+
+/// Returns the caller's id if it is sane, else the trace id, so that one word finds both.
+pub fn of(headers: &HeaderMap, trace: TraceId) -> HeaderValue {
+    let sane = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(allowed)
+    };
+    let generated = || HeaderValue::try_from(trace.to_string()).expect("hexadecimal digits are a header value");
+    headers.get(NAME).filter(sane).cloned().unwrap_or_else(generated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_sane_id_is_taken_over() {
+        let trace = TraceId::from_hex("0af7651916cd43dd8448eb211c80319c").expect("a trace id");
+        let taken = |id: &str| {
+            let value = HeaderValue::from_str(id).expect("a header value");
+            of(&HeaderMap::from_iter([(http::HeaderName::from_static(NAME), value)]), trace)
+        };
+        assert_eq!(taken("order-7_2.B"), "order-7_2.B");
+        for insane in ["", "a b", "agent@example.com", "a\"b", &"x".repeat(65)] {
+            assert_eq!(taken(insane), "0af7651916cd43dd8448eb211c80319c", "{insane}");
+        }
+        assert_eq!(of(&HeaderMap::new(), trace), "0af7651916cd43dd8448eb211c80319c");
+    }
+}

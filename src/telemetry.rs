@@ -1,0 +1,219 @@
+//! What the gateway tells about itself: OpenTelemetry traces, metrics and logs.
+//!
+//! One [`Telemetry`] is made at the start and handed to everyone who has something to tell. Nothing but the log subscriber
+//! is global to the process, and only the binary makes it so: two gateways in one process keep their numbers apart.
+//!
+//! Spans are made with OpenTelemetry's own interface rather than through `tracing`: a span that is not sampled then costs
+//! two random numbers instead of an entry in a registry, which matters to a call that is answered from memory. Log lines are
+//! `tracing` events and find their trace through the current OpenTelemetry context.
+//!
+//! Metrics have two readers over the same instruments: the scrape of the admin port, and the push over OTLP.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::{BatchConfigBuilder as LogBatches, BatchLogProcessor, SdkLoggerProvider};
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
+use opentelemetry_sdk::trace::{BatchConfigBuilder as SpanBatches, BatchSpanProcessor, SdkTracer, SdkTracerProvider};
+use opentelemetry_semantic_conventions::attribute as semconv;
+use prometheus::TextEncoder;
+use tracing::Dispatch;
+
+use crate::config;
+
+pub mod budget;
+pub mod instruments;
+pub mod logs;
+mod observe;
+pub mod push;
+mod sampling;
+pub mod slowest;
+pub mod state;
+pub mod trace;
+pub mod view;
+
+pub use instruments::Instruments;
+pub use state::State;
+pub use trace::Trace;
+
+use push::otlp::Collector;
+use push::{Bounded, Counted, MOST_WAITING, Pushed};
+
+/// The name under which the instruments and spans are made.
+const SCOPE: &str = "zendesk-gateway";
+
+/// Traces, metrics and logs of one gateway. Cloning shares it.
+#[derive(Clone)]
+pub struct Telemetry(Arc<Inner>);
+
+struct Inner {
+    tracer: SdkTracer,
+    instruments: Instruments,
+    state: Arc<State>,
+    scrape: prometheus::Registry,
+    dispatch: Dispatch,
+    lines: logs::writer::Writer,
+    propagate: bool,
+    tracers: SdkTracerProvider,
+    meters: SdkMeterProvider,
+    loggers: Option<SdkLoggerProvider>,
+}
+
+impl Telemetry {
+    /// Starts it. Log lines go to `lines`, but only from where [`Telemetry::dispatch`] is the subscriber.
+    ///
+    /// A collector is not waited for; it need not be there.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, when there is a collector: the connection to it lives there.
+    pub fn start(settings: &config::Telemetry, lines: impl Write + Send + 'static) -> anyhow::Result<Self> {
+        let resource = resource();
+        let pushed = Pushed::default();
+        let collector = Collector::of(&settings.otlp)?;
+        let wanted = |wanted: bool| collector.as_ref().filter(|_| wanted);
+
+        let ratio = wanted(settings.otlp.traces).map_or(0.0, |_| settings.sample_ratio);
+        let mut tracers =
+            SdkTracerProvider::builder().with_resource(resource.clone()).with_sampler(sampling::Ratio(ratio));
+        if let Some(collector) = wanted(settings.otlp.traces) {
+            let batches = SpanBatches::default().with_max_queue_size(2 * MOST_WAITING).build();
+            let exporter = Counted::new(collector.spans()?, &pushed.traces);
+            let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
+            tracers = tracers.with_span_processor(Bounded::new(processor, &pushed.traces));
+        }
+        let tracers = tracers.build();
+
+        let scrape = prometheus::Registry::new();
+        let reader = opentelemetry_prometheus::exporter().with_registry(scrape.clone()).scope_info_enabled(false);
+        let mut meters = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(reader.build()?);
+        if let Some(collector) = wanted(settings.otlp.metrics) {
+            let exporter = Counted::new(collector.metrics()?, &pushed.metrics);
+            meters =
+                meters.with_reader(PeriodicReader::builder(exporter).with_interval(settings.otlp.interval).build());
+        }
+        let meters = meters.build();
+
+        let loggers = match wanted(settings.otlp.logs) {
+            None => None,
+            Some(collector) => {
+                let batches = LogBatches::default().with_max_queue_size(2 * MOST_WAITING).build();
+                let exporter = Counted::new(collector.logs()?, &pushed.logs);
+                let processor = BatchLogProcessor::builder(exporter).with_batch_config(batches).build();
+                let processor = Bounded::new(processor, &pushed.logs);
+                Some(SdkLoggerProvider::builder().with_resource(resource).with_log_processor(processor).build())
+            }
+        };
+
+        let lines = logs::writer::Writer::start(lines);
+        let state = Arc::new(State {
+            started: Instant::now(),
+            calls: state::Calls::default(),
+            streams: state::Calls::default(),
+            budgets: budget::Budgets::default(),
+            slowest: slowest::Slowest::default(),
+            sources: view::Sources::default(),
+            pushed,
+            lost_lines: lines.lost(),
+        });
+        let meter = meters.meter(SCOPE);
+        observe::register(&meter, &state);
+        Ok(Self(Arc::new(Inner {
+            tracer: tracers.tracer(SCOPE),
+            instruments: Instruments::new(&meter),
+            state,
+            scrape,
+            dispatch: logs::dispatch(settings, lines.clone(), loggers.as_ref())?,
+            lines,
+            propagate: settings.propagate_upstream,
+            tracers,
+            meters,
+            loggers,
+        })))
+    }
+
+    /// Returns the subscriber that writes and pushes log lines; the binary makes it the process's.
+    pub fn dispatch(&self) -> &Dispatch {
+        &self.0.dispatch
+    }
+
+    /// Returns the instruments.
+    pub fn instruments(&self) -> &Instruments {
+        &self.0.instruments
+    }
+
+    /// Returns the numbers that are kept outside the instruments.
+    pub fn state(&self) -> &Arc<State> {
+        &self.0.state
+    }
+
+    /// Returns what makes spans.
+    pub fn tracer(&self) -> &SdkTracer {
+        &self.0.tracer
+    }
+
+    /// Whether requests to Zendesk carry the trace context.
+    pub fn propagates(&self) -> bool {
+        self.0.propagate
+    }
+
+    /// Returns all metrics in Prometheus' text format.
+    pub fn scrape(&self) -> anyhow::Result<String> {
+        Ok(TextEncoder::new().encode_to_string(&self.0.scrape.gather())?)
+    }
+
+    /// Pushes and writes everything told so far.
+    pub async fn flush(&self) {
+        self.ended(|inner| {
+            let (tracers, meters, loggers) = (inner.tracers.clone(), inner.meters.clone(), inner.loggers.clone());
+            vec![
+                Box::new(move || drop(tracers.force_flush())),
+                Box::new(move || drop(meters.force_flush())),
+                Box::new(move || drop(loggers.map(|loggers| loggers.force_flush()))),
+            ]
+        })
+        .await;
+    }
+
+    /// Ends it after the last request: pushes and writes everything, at most for as long as the SDK's own limit of 5 s.
+    pub async fn shutdown(&self) {
+        self.ended(|inner| {
+            let (tracers, meters, loggers) = (inner.tracers.clone(), inner.meters.clone(), inner.loggers.clone());
+            vec![
+                Box::new(move || drop(tracers.shutdown())),
+                Box::new(move || drop(meters.shutdown())),
+                Box::new(move || drop(loggers.map(|loggers| loggers.shutdown()))),
+            ]
+        })
+        .await;
+    }
+
+    /// Runs what blocks beside the runtime and beside each other: a dead collector makes each wait for its limit.
+    async fn ended(&self, work: impl FnOnce(&Inner) -> Vec<Box<dyn FnOnce() + Send>>) {
+        let tasks: Vec<_> = work(&self.0).into_iter().map(tokio::task::spawn_blocking).collect();
+        for task in tasks {
+            task.await.ok();
+        }
+        let lines = self.0.lines.clone();
+        tokio::task::spawn_blocking(move || lines.flush()).await.ok();
+    }
+}
+
+/// Returns who tells. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` have the last word, as everywhere.
+fn resource() -> Resource {
+    let name = std::env::var("OTEL_SERVICE_NAME").unwrap_or_else(|_| SCOPE.to_owned());
+    Resource::builder_empty()
+        .with_attributes([
+            KeyValue::new(semconv::SERVICE_NAME, name),
+            KeyValue::new(semconv::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
+            KeyValue::new(semconv::SERVICE_INSTANCE_ID, format!("{:032x}", fastrand::u128(..))),
+        ])
+        .with_detector(Box::new(TelemetryResourceDetector))
+        .with_detector(Box::new(EnvResourceDetector::new()))
+        .build()
+}

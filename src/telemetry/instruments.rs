@@ -1,0 +1,65 @@
+//! The instruments that are recorded into; those that read a number kept elsewhere are in `observe`.
+//!
+//! Names and units are OpenTelemetry's semantic conventions where there are any, else `zendesk_gateway.*`. The table in
+//! `docs/telemetry.md` is held against a live scrape by a test.
+
+use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry_semantic_conventions::metric;
+
+/// Attribute: the endpoint class, the unit of circuit breaking.
+pub const CLASS: &str = "zendesk_gateway.endpoint.class";
+
+/// Durations in seconds. The conventions' boundaries, and finer ones before them: an answer from the cache takes less than
+/// the first of those.
+const SECONDS: [f64; 17] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+/// Upstream requests per call.
+const REQUESTS: [f64; 9] = [0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0];
+
+/// The instruments.
+#[derive(Clone, Debug)]
+pub struct Instruments {
+    /// How long calls took.
+    pub call_duration: Histogram<f64>,
+    /// What calls ended with.
+    pub call_errors: Counter<u64>,
+    /// What calls cost.
+    pub call_requests: Histogram<u64>,
+    /// How long upstream operations took, waits and repetitions included.
+    pub operation_duration: Histogram<f64>,
+    /// How long HTTP exchanges took.
+    pub request_duration: Histogram<f64>,
+    /// Attempts after the first.
+    pub retries: Counter<u64>,
+}
+
+impl Instruments {
+    /// Makes the instruments.
+    pub fn new(meter: &Meter) -> Self {
+        let seconds = |name: &'static str, text: &'static str| {
+            meter.f64_histogram(name).with_unit("s").with_boundaries(SECONDS.to_vec()).with_description(text).build()
+        };
+        let counter = |name: &'static str, unit: &'static str, text: &'static str| {
+            meter.u64_counter(name).with_unit(unit).with_description(text).build()
+        };
+        Self {
+            call_duration: seconds(
+                metric::RPC_SERVER_CALL_DURATION,
+                "Duration of calls, streams to their last message.",
+            ),
+            call_errors: counter("zendesk_gateway.call.errors", "{call}", "Calls that were answered with an error."),
+            call_requests: meter
+                .u64_histogram("zendesk_gateway.call.upstream_requests")
+                .with_unit("{request}")
+                .with_boundaries(REQUESTS.to_vec())
+                .with_description("HTTP requests to Zendesk that a call cost.")
+                .build(),
+            operation_duration: seconds(
+                "zendesk_gateway.upstream.operation.duration",
+                "Duration of upstream operations with their waits and repetitions.",
+            ),
+            request_duration: seconds(metric::HTTP_CLIENT_REQUEST_DURATION, "Duration of HTTP requests to Zendesk."),
+            retries: counter("zendesk_gateway.upstream.retries", "{attempt}", "Attempts after the first."),
+        }
+    }
+}

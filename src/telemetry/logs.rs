@@ -1,0 +1,132 @@
+//! Log lines: which are written, and what they look like.
+//!
+//! Every line that is written within a call carries the call's trace id, taken from the OpenTelemetry context that is
+//! current where the line is written.
+
+use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, TraceContextExt as _};
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use tracing::field::{Field, Visit};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::layer::{self, SubscriberExt as _};
+use tracing_subscriber::{Layer, Registry};
+
+use crate::config::{LogFormat, Telemetry};
+
+pub mod writer;
+
+use writer::Writer;
+
+/// What the exporters themselves are made of: their lines are not pushed, or each push would cause the next.
+const BELOW: [&str; 8] = ["opentelemetry", "hyper", "h2", "tonic", "tower", "reqwest", "rustls", "tokio"];
+
+/// Puts together where events go: the filter, the lines, and the collector if there is one.
+pub fn dispatch(settings: &Telemetry, writer: Writer, pushed: Option<&SdkLoggerProvider>) -> anyhow::Result<Dispatch> {
+    let mut filter = EnvFilter::try_new(&settings.log_filter)?;
+    if !settings.log_filter.contains("opentelemetry") {
+        // The SDK reports each failed push; we count them and report an outage once.
+        filter = filter.add_directive("opentelemetry=off".parse()?);
+    }
+    let lines = Lines { format: settings.log_format, writer };
+    let pushed = pushed.map(|provider| {
+        let own = |metadata: &Metadata<'_>| !BELOW.iter().any(|target| metadata.target().starts_with(target));
+        OpenTelemetryTracingBridge::new(provider).with_filter(filter_fn(own))
+    });
+    Ok(Dispatch::new(Registry::default().with(filter).with(lines).with(pushed)))
+}
+
+struct Lines {
+    format: LogFormat,
+    writer: Writer,
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
+        let trace = Context::map_current(|context| {
+            let span = context.span().span_context().clone();
+            span.is_valid().then_some(span)
+        });
+        self.writer.write(|line| match self.format {
+            LogFormat::Json => json(event, trace.as_ref(), line),
+            LogFormat::Pretty => pretty(event, trace.as_ref(), line),
+        });
+    }
+}
+
+fn json(event: &Event<'_>, trace: Option<&SpanContext>, line: &mut String) {
+    let metadata = event.metadata();
+    let now = humantime::format_rfc3339_micros(SystemTime::now());
+    let _ = write!(line, r#"{{"timestamp":"{now}","level":"{}","target":"#, metadata.level());
+    text(metadata.target(), line);
+    event.record(&mut Json(line));
+    if let Some(trace) = trace {
+        let _ = write!(line, r#","trace_id":"{}","span_id":"{}""#, trace.trace_id(), trace.span_id());
+    }
+    line.push_str("}\n");
+}
+
+/// Writes a JSON string.
+fn text(value: &str, line: &mut String) {
+    line.push_str(&serde_json::to_string(value).expect("a string is JSON"));
+}
+
+struct Json<'a>(&'a mut String);
+
+impl Json<'_> {
+    fn plain(&mut self, field: &Field, value: impl std::fmt::Display) {
+        let _ = write!(self.0, r#","{}":{value}"#, field.name());
+    }
+}
+
+impl Visit for Json<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let _ = write!(self.0, r#","{}":"#, field.name());
+        text(value, self.0);
+    }
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.plain(field, value);
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.plain(field, value);
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.plain(field, value);
+    }
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if value.is_finite() {
+            self.plain(field, value);
+        } else {
+            self.record_debug(field, &value);
+        }
+    }
+}
+
+fn pretty(event: &Event<'_>, trace: Option<&SpanContext>, line: &mut String) {
+    let metadata = event.metadata();
+    let now = humantime::format_rfc3339_millis(SystemTime::now());
+    let _ = write!(line, "{now} {:>5} {}:", metadata.level(), metadata.target());
+    event.record(&mut Pretty(line));
+    if let Some(trace) = trace {
+        let _ = write!(line, " trace_id={}", trace.trace_id());
+    }
+    line.push('\n');
+}
+
+struct Pretty<'a>(&'a mut String);
+
+impl Visit for Pretty<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let _ = match field.name() {
+            "message" => write!(self.0, " {value:?}"),
+            name => write!(self.0, " {name}={value:?}"),
+        };
+    }
+}

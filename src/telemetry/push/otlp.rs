@@ -1,0 +1,80 @@
+//! The OTLP exporters, as the settings want them.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
+use opentelemetry_otlp::{
+    ExporterBuildError, LogExporter, MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig,
+};
+use tonic::metadata::{MetadataKey, MetadataMap, MetadataValue};
+use url::Url;
+
+use crate::config;
+
+/// Makes exporters to one collector.
+pub struct Collector<'a> {
+    settings: &'a config::Otlp,
+    endpoint: &'a Url,
+    metadata: MetadataMap,
+    tls: Option<ClientTlsConfig>,
+}
+
+impl<'a> Collector<'a> {
+    /// Returns the collector that the settings name, if they name one. Reads the files, connects to nothing.
+    pub fn of(settings: &'a config::Otlp) -> anyhow::Result<Option<Self>> {
+        let Some(endpoint) = &settings.endpoint else { return Ok(None) };
+        let metadata = settings.headers_file.as_deref().map(metadata).transpose()?.unwrap_or_default();
+        let tls = match (&settings.ca_file, endpoint.scheme()) {
+            (Some(path), "https") => {
+                let pem = std::fs::read(path).context("telemetry.otlp.ca_file")?;
+                Some(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
+            }
+            (None, "https") => Some(ClientTlsConfig::new().with_enabled_roots()),
+            _ => None,
+        };
+        Ok(Some(Self { settings, endpoint, metadata, tls }))
+    }
+
+    /// Makes the exporter of spans.
+    pub fn spans(&self) -> Result<SpanExporter, ExporterBuildError> {
+        self.configured(SpanExporter::builder().with_tonic()).build()
+    }
+
+    /// Makes the exporter of metrics.
+    pub fn metrics(&self) -> Result<MetricExporter, ExporterBuildError> {
+        self.configured(MetricExporter::builder().with_tonic()).build()
+    }
+
+    /// Makes the exporter of log records.
+    pub fn logs(&self) -> Result<LogExporter, ExporterBuildError> {
+        self.configured(LogExporter::builder().with_tonic()).build()
+    }
+
+    fn configured<B: WithExportConfig + WithTonicConfig>(&self, builder: B) -> B {
+        let endpoint = self.endpoint.as_str().trim_end_matches('/');
+        let builder = builder.with_endpoint(endpoint).with_timeout(self.settings.timeout);
+        let builder = builder.with_metadata(self.metadata.clone());
+        match &self.tls {
+            Some(tls) => builder.with_tls_config(tls.clone()),
+            None => builder,
+        }
+    }
+}
+
+/// Reads `name: value` lines.
+fn metadata(path: &Path) -> anyhow::Result<MetadataMap> {
+    let text = std::fs::read_to_string(path).context("telemetry.otlp.headers_file")?;
+    let mut map = MetadataMap::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        // The line itself stays out of the message: it may hold a token.
+        let malformed = || format!("telemetry.otlp.headers_file: line {} is not `name: value`", number + 1);
+        let (name, value) = line.split_once(':').with_context(malformed)?;
+        let name = MetadataKey::from_bytes(name.trim().to_lowercase().as_bytes()).ok().with_context(malformed)?;
+        let mut value = MetadataValue::try_from(value.trim()).ok().with_context(malformed)?;
+        value.set_sensitive(true);
+        map.insert(name, value);
+    }
+    Ok(map)
+}

@@ -1,0 +1,34 @@
+//! Which calls are traced.
+
+use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt as _, TraceId, TraceState};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, ShouldSample};
+
+/// Follows the parent's decision, else that of the trace it links to, else samples a share of all traces. Without the
+/// second rule the detached half of a sampled call would mostly be missing.
+#[derive(Debug, Clone)]
+pub struct Ratio(pub f64);
+
+impl ShouldSample for Ratio {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace_id: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let parent = parent.map(|context| context.span().span_context().clone()).filter(SpanContext::is_valid);
+        let decided = parent.as_ref().or(links.first().map(|link| &link.span_context));
+        let Some(decided) = decided else {
+            return Sampler::TraceIdRatioBased(self.0).should_sample(None, trace_id, name, kind, attributes, links);
+        };
+        let sampled = decided.is_sampled();
+        SamplingResult {
+            decision: if sampled { SamplingDecision::RecordAndSample } else { SamplingDecision::Drop },
+            attributes: Vec::new(),
+            trace_state: parent.map_or_else(TraceState::default, |parent| parent.trace_state().clone()),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Numbers that are kept here rather than in an instrument, because the status page shows them, too.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::budget::Budgets;
+use super::push::Pushed;
+use super::slowest::Slowest;
+use super::view::Sources;
+
+/// Everything that the metrics observe and the status page shows.
+pub struct State {
+    /// When the gateway started.
+    pub started: Instant,
+    /// Unary calls.
+    pub calls: Calls,
+    /// Streams.
+    pub streams: Calls,
+    /// The request budgets as Zendesk last stated them.
+    pub budgets: Budgets,
+    /// The slowest recent upstream exchanges.
+    pub slowest: Slowest,
+    /// What the other parts say about themselves.
+    pub sources: Sources,
+    /// What became of telemetry that is pushed.
+    pub pushed: Pushed,
+    /// Log lines that were lost because standard error did not take them.
+    pub lost_lines: Arc<AtomicU64>,
+}
+
+/// How a call ended, as far as an operator cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With what was asked for, or with what is wrong with the question.
+    Answered,
+    /// Refused for lack of request budget.
+    Throttled,
+    /// Failed by the gateway or by Zendesk.
+    Failed,
+}
+
+/// Calls of one kind.
+#[derive(Debug, Default)]
+pub struct Calls {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    failed: AtomicU64,
+    throttled: AtomicU64,
+}
+
+impl Calls {
+    /// Counts a call that begins.
+    pub fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a call that ended.
+    pub fn end(&self, how: End) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        match how {
+            End::Answered => {}
+            End::Throttled => drop(self.throttled.fetch_add(1, Ordering::Relaxed)),
+            End::Failed => drop(self.failed.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    /// Returns how many are under way.
+    pub fn active(&self) -> u64 {
+        // The later count is read first, so that the difference is never below 0.
+        let ended = self.ended.load(Ordering::Acquire);
+        self.begun.load(Ordering::Acquire).saturating_sub(ended)
+    }
+
+    /// Returns how many have ended.
+    pub fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many of them were refused for lack of request budget.
+    pub fn throttled(&self) -> u64 {
+        self.throttled.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many of them failed.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,165 @@
+//! Where a call stands in its trace.
+//!
+//! The place is handed on explicitly, from the server over the gateway's context into the upstream call, because the work
+//! passes through tasks of its own on the way: shared flights, writes that outlive their caller, background refreshes.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use http::HeaderMap;
+use opentelemetry::Context;
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
+use opentelemetry::trace::{SpanBuilder, SpanContext, TraceContextExt as _, Tracer as _};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracer;
+
+/// A place in a trace; the default is none, so that what follows begins a trace of its own. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Trace {
+    parent: Context,
+    link: Option<SpanContext>,
+    attempts: Option<Arc<AtomicU32>>,
+}
+
+impl Trace {
+    /// Returns the place below the span of `context`.
+    pub fn below(context: Context) -> Self {
+        Self { parent: context, link: None, attempts: None }
+    }
+
+    /// Returns the place of work that is not part of the call that caused it, such as a background refresh: a trace of its
+    /// own that links to the call.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let link = Some(self.parent.span().span_context().clone()).filter(SpanContext::is_valid);
+        Self { parent: Context::new(), link: link.or_else(|| self.link.clone()), attempts: None }
+    }
+
+    /// Counts the attempts made below this place.
+    #[must_use]
+    pub fn counting_attempts(self) -> Self {
+        Self { attempts: Some(Arc::default()), ..self }
+    }
+
+    /// Counts an attempt and returns how many came before it.
+    pub fn attempt(&self) -> u32 {
+        self.attempts.as_ref().map_or(0, |attempts| attempts.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Returns how many attempts were made.
+    pub fn attempts(&self) -> u32 {
+        self.attempts.as_ref().map_or(0, |attempts| attempts.load(Ordering::Relaxed))
+    }
+
+    /// Starts a span at this place and returns the context that holds it.
+    pub fn start(&self, tracer: &SdkTracer, mut builder: SpanBuilder) -> Context {
+        if let Some(link) = &self.link {
+            builder = builder.with_links(vec![opentelemetry::trace::Link::new(link.clone(), Vec::new(), 0)]);
+        }
+        self.parent.with_span(tracer.build_with_context(builder, &self.parent))
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "Trace({})", self.parent.span().span_context().trace_id())
+    }
+}
+
+/// Returns the caller's place, from the W3C headers `traceparent` and `tracestate`.
+pub fn incoming(headers: &HeaderMap) -> Context {
+    if headers.contains_key("traceparent") {
+        TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers))
+    } else {
+        Context::new()
+    }
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(http::HeaderName::as_str).collect()
+    }
+}
+
+/// Marks a context whose requests to Zendesk carry it.
+struct Outgoing;
+
+/// Lets requests made within `context` carry it.
+pub fn propagated(context: &Context) -> Context {
+    context.with_value(Outgoing)
+}
+
+/// Returns the headers that a request to Zendesk carries, made in the current context: none unless it is propagated.
+pub fn outgoing() -> Vec<(String, String)> {
+    Context::map_current(|context| {
+        let mut headers = Carried(Vec::new());
+        if context.get::<Outgoing>().is_some() {
+            TraceContextPropagator::new().inject_context(context, &mut headers);
+            headers.0.retain(|(_, value)| !value.is_empty());
+        }
+        headers.0
+    })
+}
+
+struct Carried(Vec<(String, String)>);
+
+impl Injector for Carried {
+    fn set(&mut self, key: &str, value: String) {
+        self.0.push((key.to_owned(), value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanData, SpanProcessor};
+
+    use super::*;
+    use crate::telemetry::sampling::Ratio;
+
+    #[derive(Debug, Clone, Default)]
+    struct Ended(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanProcessor for Ended {
+        fn on_start(&self, _: &mut Span, _: &Context) {}
+        fn on_end(&self, span: SpanData) {
+            self.0.lock().expect("no panic").push(span);
+        }
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+        fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn work_of_its_own_links_to_its_cause_and_is_sampled_like_it() {
+        let ended = Ended::default();
+        let provider = SdkTracerProvider::builder().with_sampler(Ratio(0.0)).with_span_processor(ended.clone()).build();
+        let tracer = provider.tracer("test");
+        let mut headers = HeaderMap::new();
+        let place = http::HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        headers.insert("traceparent", place);
+        let call = Trace::below(incoming(&headers)).start(&tracer, SpanBuilder::from_name("call"));
+        for place in [Trace::below(call.clone()), Trace::below(call.clone()).detached(), Trace::default()] {
+            place.start(&tracer, SpanBuilder::from_name("work")).span().end();
+        }
+        let spans = ended.0.lock().expect("no panic");
+        let [within, detached] = spans.as_slice() else { panic!("the third was not sampled: {spans:?}") };
+        let cause = call.span().span_context().clone();
+        assert_eq!((within.parent_span_id, within.span_context.trace_id()), (cause.span_id(), cause.trace_id()));
+        assert_ne!(detached.span_context.trace_id(), cause.trace_id());
+        assert_eq!(detached.links.links[0].span_context, cause);
+    }
+}

@@ -1,0 +1,246 @@
+//! What the parts of the gateway say about themselves, in plain numbers: read by the metrics and by the status page.
+//!
+//! Telemetry is below the parts, so it cannot ask them. Each part hands in a closure that returns its view, once, when the
+//! gateway is put together.
+
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+/// Where each view comes from. A part that is not there has none, and its instruments do not appear.
+#[derive(Default)]
+pub struct Sources {
+    /// The cache.
+    pub cache: Source<Cache>,
+    /// The circuit breakers, one per endpoint class.
+    pub breakers: Source<Vec<Breaker>>,
+    /// The rate governor.
+    pub governor: Source<Governor>,
+    /// The queue for upstream permits.
+    pub queue: Source<Queue>,
+    /// The retries.
+    pub retries: Source<Retries>,
+    /// Connections of callers.
+    pub connections: Source<Connections>,
+    /// Bulk jobs.
+    pub jobs: Source<Jobs>,
+    /// Files that are watched and read again.
+    pub reloads: Source<Vec<Reload>>,
+    /// The gateway's own credential.
+    pub credential: Source<Credential>,
+}
+
+/// Returns a view of one part at the moment it is asked.
+pub struct Source<T>(OnceLock<Box<dyn Fn() -> T + Send + Sync>>);
+
+impl<T> Default for Source<T> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+impl<T> Source<T> {
+    /// Says where the view comes from.
+    ///
+    /// # Panics
+    /// If it was said before: two parts of one kind in one gateway would hide each other.
+    pub fn set(&self, read: impl Fn() -> T + Send + Sync + 'static) {
+        assert!(self.0.set(Box::new(read)).is_ok(), "a view has one source");
+    }
+
+    /// Returns the view, if the part is there.
+    pub fn read(&self) -> Option<T> {
+        self.0.get().map(|read| read())
+    }
+}
+
+/// The cache. All but the gauges only grow.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Cache {
+    /// Reads answered from a fresh entry.
+    pub hits: u64,
+    /// Reads answered from a stale entry.
+    pub stale: u64,
+    /// Reads that asked Zendesk.
+    pub misses: u64,
+    /// Reads answered by what another read had asked.
+    pub coalesced: u64,
+    /// Reads that wanted no cached answer, or must not have one.
+    pub bypassed: u64,
+    /// Background refreshes begun.
+    pub refreshes: u64,
+    /// Background refreshes that failed.
+    pub failed_refreshes: u64,
+    /// Answers stored.
+    pub fills: u64,
+    /// Answers not stored because a write may have overtaken them.
+    pub dropped_fills: u64,
+    /// Answers that had to go for lack of room.
+    pub evictions: u64,
+    /// Gauge: answers held.
+    pub entries: u64,
+    /// Gauge: bytes held.
+    pub bytes: u64,
+    /// Most bytes that may be held.
+    pub max_bytes: u64,
+    /// Shared upstream reads begun.
+    pub flights: u64,
+    /// Shared upstream reads that were cancelled because nobody waited any more.
+    pub cancelled_flights: u64,
+    /// Gauge: shared upstream reads under way.
+    pub flights_in_progress: u64,
+    /// Requests that carried ids of several reads.
+    pub batches: u64,
+    /// Ids in them.
+    pub batched_ids: u64,
+}
+
+impl Cache {
+    /// Returns the share of reads that cost no upstream request of their own, if there were any.
+    pub fn hit_ratio(&self) -> Option<f64> {
+        let free = self.hits + self.stale + self.coalesced;
+        let all = free + self.misses + self.bypassed;
+        #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+        (all > 0).then(|| free as f64 / all as f64)
+    }
+}
+
+/// One circuit breaker.
+#[derive(Debug, Clone, Serialize)]
+pub struct Breaker {
+    /// The endpoint class.
+    pub class: &'static str,
+    /// Its state.
+    pub state: BreakerState,
+    /// How long until it probes, while it is open.
+    #[serde(serialize_with = "seconds")]
+    pub probe_in: Option<Duration>,
+    /// How often it opened.
+    pub opened: u64,
+    /// Calls it refused.
+    pub refused: u64,
+}
+
+/// The state of a circuit breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// Calls pass.
+    Closed,
+    /// Calls are refused.
+    Open,
+    /// One call probes.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    /// Returns its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// The rate governor.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Governor {
+    /// Gauge: calls that wait for budget.
+    pub waiting: u64,
+    /// How long no call is sent because Zendesk asked for that.
+    #[serde(serialize_with = "seconds")]
+    pub closed_for: Option<Duration>,
+    /// Calls refused because the budget does not allow them in time.
+    pub refused: u64,
+    /// Responses with status 429.
+    pub throttled: u64,
+    /// Calls that had to wait for budget.
+    pub waited: u64,
+    /// Calls let through, by their priority.
+    pub admitted: [(&'static str, u64); 3],
+}
+
+/// The queue for upstream permits.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Queue {
+    /// Gauge: permits in all.
+    pub permits: u64,
+    /// Gauge: permits that calls hold.
+    pub in_use: u64,
+    /// Gauge: calls that wait for one.
+    pub waiting: u64,
+    /// Calls refused because the queue was full.
+    pub refused_full: u64,
+    /// Calls refused because the queue was longer than their deadline.
+    pub refused_too_late: u64,
+}
+
+/// Retries.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Retries {
+    /// Failed attempts that were not repeated because the retry budget was used up.
+    pub over_budget: u64,
+    /// Failed attempts that were not repeated because the deadline was too near.
+    pub too_late: u64,
+}
+
+/// Connections of callers.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Connections {
+    /// Gauge: open connections.
+    pub active: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections refused or given up before the first call: too many, no handshake in time.
+    pub refused: u64,
+}
+
+/// Bulk jobs.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Jobs {
+    /// Gauge: jobs that the gateway waits for.
+    pub active: u64,
+    /// Jobs started at Zendesk.
+    pub started: u64,
+    /// Jobs that ended well.
+    pub completed: u64,
+    /// Jobs that failed or were killed.
+    pub failed: u64,
+}
+
+/// Something that is read again when its file changes.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reload {
+    /// What is read, such as `credential`.
+    pub what: &'static str,
+    /// Times it was read and taken.
+    pub taken: u64,
+    /// Times it could not be read or made no sense, so that the old one stayed.
+    pub failed: u64,
+}
+
+/// The gateway's own credential.
+#[derive(Debug, Clone, Serialize)]
+pub struct Credential {
+    /// Its kind, as in the settings.
+    pub kind: String,
+    /// When it ends, where that is known.
+    #[serde(serialize_with = "date")]
+    pub expires: Option<SystemTime>,
+}
+
+#[expect(clippy::ref_option, reason = "serde passes fields by reference")]
+pub(crate) fn seconds<S: serde::Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs_f64()).serialize(to)
+}
+
+#[expect(clippy::ref_option, reason = "serde passes fields by reference")]
+pub(crate) fn date<S: serde::Serializer>(time: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| humantime::format_rfc3339_seconds(time).to_string()).serialize(to)
+}

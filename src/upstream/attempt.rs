@@ -1,0 +1,119 @@
+//! The time limit of one attempt.
+//!
+//! It sits below the breaker and the retries, so that they see an attempt without an answer as a failure like any other.
+//! What it must not do is blame Zendesk for a caller in a hurry: an attempt that the caller's deadline cut short ends with
+//! [`Error::Deadline`], from which nobody learns anything; only our own limit makes an [`Error::AttemptTimeout`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::call::{Answer, Call};
+use super::deadline::usable;
+use crate::config;
+use crate::contract::Idempotency;
+use crate::error::Error;
+
+/// The limits, and what happened to attempts.
+#[derive(Debug)]
+pub struct Attempts {
+    read_timeout: Duration,
+    write_timeout: Duration,
+    started: AtomicU64,
+    timed_out: AtomicU64,
+}
+
+/// What [`Attempts`] counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// Attempts begun.
+    pub started: u64,
+    /// Attempts that our own limit ended.
+    pub timed_out: u64,
+}
+
+impl Attempts {
+    /// Takes the limits from the settings.
+    pub fn new(settings: &config::Attempt) -> Self {
+        let config::Attempt { read_timeout, write_timeout } = *settings;
+        Self { read_timeout, write_timeout, started: AtomicU64::new(0), timed_out: AtomicU64::new(0) }
+    }
+
+    /// Returns what was counted so far.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { started: self.started.load(Ordering::Relaxed), timed_out: self.timed_out.load(Ordering::Relaxed) }
+    }
+
+    /// Returns how long an attempt may take, and whether that is our own limit rather than the caller's.
+    fn limit(&self, call: &Call) -> (Duration, bool) {
+        if call.idempotency != Idempotency::NoSideEffects {
+            return (self.write_timeout, true);
+        }
+        let usable = usable(call.deadline);
+        if self.read_timeout <= usable { (self.read_timeout, true) } else { (usable, false) }
+    }
+}
+
+/// Wraps a service in [`Service`].
+#[derive(Debug, Clone)]
+pub struct Layer(Arc<Attempts>);
+
+impl Layer {
+    /// Uses the limits of `attempts`, and counts there.
+    pub fn new(attempts: &Arc<Attempts>) -> Self {
+        Self(Arc::clone(attempts))
+    }
+}
+
+impl<S> tower::Layer<S> for Layer {
+    type Service = Service<S>;
+
+    fn layer(&self, inner: S) -> Service<S> {
+        Service { inner, attempts: Arc::clone(&self.0) }
+    }
+}
+
+/// Ends attempts that take too long.
+#[derive(Debug, Clone)]
+pub struct Service<S> {
+    inner: S,
+    attempts: Arc<Attempts>,
+}
+
+impl<S> tower::Service<Call> for Service<S>
+where
+    S: tower::Service<Call, Response = Answer, Error = Error>,
+    S::Future: Send + 'static,
+{
+    type Response = Answer;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Answer, Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let attempts = Arc::clone(&self.attempts);
+        attempts.started.fetch_add(1, Ordering::Relaxed);
+        let (limit, ours) = attempts.limit(&call);
+        let ledger = Arc::clone(&call.ledger);
+        let before = ledger.requests();
+        let exchange = self.inner.call(call);
+        Box::pin(async move {
+            match timeout(limit, exchange).await {
+                Ok(result) => result,
+                Err(_) if ours => {
+                    attempts.timed_out.fetch_add(1, Ordering::Relaxed);
+                    Err(Error::AttemptTimeout)
+                }
+                Err(_) => Err(Error::Deadline { sent: ledger.requests() > before }),
+            }
+        })
+    }
+}

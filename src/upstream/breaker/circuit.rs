@@ -1,0 +1,201 @@
+//! One circuit: its state, and when it changes.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::window::Window;
+use crate::config;
+use crate::error::Verdict;
+use crate::upstream::jitter::Jitter;
+
+/// The state of a circuit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Calls go through.
+    Closed,
+    /// Calls are refused.
+    Open,
+    /// One call finds out whether the others may go through again.
+    HalfOpen,
+}
+
+/// One endpoint class.
+#[derive(Debug)]
+pub struct Circuit {
+    phase: Phase,
+    /// Counts the changes of state. What was let through before the last one decides nothing any more.
+    generation: u64,
+    since: Instant,
+    window: Window,
+    /// Failures since the last success.
+    consecutive: u32,
+    /// Failed probes since the circuit was last closed, which double the time it stays open.
+    reopened: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Closed,
+    Open(Pause),
+    HalfOpen { pause: Pause, probing: bool },
+}
+
+/// How long the endpoints are left alone.
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    /// When a safe call may probe.
+    safe_from: Instant,
+    /// When any call may, for lack of a safe one.
+    any_from: Instant,
+}
+
+/// What a call that is let through is known by.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass {
+    generation: u64,
+    /// Whether the circuit waits for how this call ends.
+    pub probe: bool,
+}
+
+/// How a circuit's state changed.
+pub type Change = Option<State>;
+
+impl Circuit {
+    /// Returns a closed circuit.
+    pub fn new(settings: &config::Breaker) -> Self {
+        Self {
+            phase: Phase::Closed,
+            generation: 0,
+            since: Instant::now(),
+            window: Window::new(settings.window),
+            consecutive: 0,
+            reopened: 0,
+        }
+    }
+
+    /// Lets a call through, or says when to come back. `safe` calls change nothing at Zendesk.
+    pub fn admit(&mut self, safe: bool) -> (Result<Pass, Duration>, Change) {
+        let now = Instant::now();
+        let (pause, probing) = match self.phase {
+            Phase::Closed => return (Ok(Pass { generation: self.generation, probe: false }), None),
+            Phase::Open(pause) => (pause, false),
+            Phase::HalfOpen { pause, probing } => (pause, probing),
+        };
+        let from = if safe { pause.safe_from } else { pause.any_from };
+        if probing || now < from {
+            // While a probe is under way, the answer is near: one more short pause.
+            let wait = from.saturating_duration_since(now);
+            return (Err(if wait.is_zero() { Duration::from_secs(1) } else { wait }), None);
+        }
+        let change = matches!(self.phase, Phase::Open(_)).then(|| self.enter(State::HalfOpen));
+        self.phase = Phase::HalfOpen { pause, probing: true };
+        (Ok(Pass { generation: self.generation, probe: true }), change)
+    }
+
+    /// Learns how a call ended.
+    pub fn settle(&mut self, pass: Pass, verdict: Verdict, rules: &Rules) -> Change {
+        if pass.generation != self.generation {
+            return None;
+        }
+        match (verdict, pass.probe) {
+            (Verdict::Ignore, true) => {
+                if let Phase::HalfOpen { probing, .. } = &mut self.phase {
+                    *probing = false;
+                }
+                None
+            }
+            (Verdict::Ignore, false) => None,
+            (Verdict::Success, true) => {
+                self.phase = Phase::Closed;
+                (self.consecutive, self.reopened) = (0, 0);
+                self.window = Window::new(rules.settings.window);
+                Some(self.enter(State::Closed))
+            }
+            (Verdict::Failure, true) => {
+                self.consecutive += 1;
+                self.reopened += 1;
+                Some(self.open(rules))
+            }
+            (Verdict::Success, false) => {
+                self.consecutive = 0;
+                self.window.count(true);
+                None
+            }
+            (Verdict::Failure, false) => {
+                self.consecutive += 1;
+                self.window.count(false);
+                self.is_broken(rules).then(|| self.open(rules))
+            }
+        }
+    }
+
+    /// Returns the state and since when it holds.
+    pub fn state(&self) -> (State, Instant) {
+        let state = match self.phase {
+            Phase::Closed => State::Closed,
+            Phase::Open(_) => State::Open,
+            Phase::HalfOpen { .. } => State::HalfOpen,
+        };
+        (state, self.since)
+    }
+
+    /// Returns the failures since the last success.
+    pub fn consecutive(&self) -> u32 {
+        self.consecutive
+    }
+
+    /// Returns the successes and failures in the window.
+    pub fn totals(&self) -> (u32, u32) {
+        self.window.totals()
+    }
+
+    /// Returns how long until a safe call may probe.
+    pub fn probes_in(&self) -> Duration {
+        match self.phase {
+            Phase::Closed => Duration::ZERO,
+            Phase::Open(pause) | Phase::HalfOpen { pause, .. } => {
+                pause.safe_from.saturating_duration_since(Instant::now())
+            }
+        }
+    }
+
+    fn is_broken(&self, rules: &Rules) -> bool {
+        let settings = &rules.settings;
+        let (successes, failures) = self.window.totals();
+        let samples = successes + failures;
+        self.consecutive >= settings.consecutive_failures
+            || samples >= settings.samples
+                && u64::from(successes) * 100 < u64::from(samples) * u64::from(settings.success_percent)
+    }
+
+    fn open(&mut self, rules: &Rules) -> State {
+        let config::Breaker { first_open, longest_open, .. } = rules.settings;
+        let doubled = first_open.saturating_mul(2_u32.saturating_pow(self.reopened));
+        let length = rules.jitter.slight(doubled.min(longest_open));
+        let safe_from = Instant::now() + length;
+        let any_from = if rules.has_reads { safe_from + length } else { safe_from };
+        self.phase = Phase::Open(Pause { safe_from, any_from });
+        self.enter(State::Open)
+    }
+
+    fn enter(&mut self, state: State) -> State {
+        self.generation += 1;
+        self.since = Instant::now();
+        state
+    }
+}
+
+/// What a circuit goes by.
+#[derive(Debug)]
+pub struct Rules {
+    /// The thresholds.
+    pub settings: config::Breaker,
+    /// Spreads the time circuits stay open.
+    pub jitter: Jitter,
+    /// Whether the class has reads. Only a read is safe to probe with, so a class that has some waits for one as long again
+    /// as the circuit was open, before a write probes; a class without takes what comes.
+    pub has_reads: bool,
+}

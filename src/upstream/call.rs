@@ -1,0 +1,224 @@
+//! What travels through the outbound stack: a [`Call`] down, an [`Answer`] or an error up.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use http::Method;
+use tokio::time::Instant;
+
+use super::credential::Credential;
+use super::limits::Limits;
+use super::rest::Rest;
+use crate::contract::Idempotency;
+use crate::error::Error;
+use crate::json::Malformed;
+use crate::telemetry::Trace;
+
+/// One upstream operation, however many attempts it takes. Cheap to clone.
+#[derive(Clone)]
+pub struct Call {
+    /// What is asked.
+    pub rest: Arc<Rest>,
+    /// Whether it may be repeated once sent.
+    pub idempotency: Idempotency,
+    /// Which calls go first when the budget is short.
+    pub priority: Priority,
+    /// When the answer is of no use any more.
+    pub deadline: Instant,
+    /// Whose credential is used.
+    pub credential: Credential,
+    /// Reads the body of a 2xx answer. It runs inside the attempt, so that a body which is not the documented JSON is a
+    /// failed attempt to everyone who judges attempts.
+    pub parse: fn(&[u8]) -> Result<Parsed, Malformed>,
+    /// What the inbound call has spent so far.
+    pub ledger: Arc<Ledger>,
+    /// Where it stands in its trace.
+    pub trace: Trace,
+}
+
+impl Call {
+    /// Returns the endpoint class, by which the circuit breaker and the metrics tell calls apart.
+    pub fn class(&self) -> Class {
+        Class::of(&self.rest)
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_struct("Call").field("class", &self.class()).field("priority", &self.priority).finish_non_exhaustive()
+    }
+}
+
+/// A parsed body: the type that the call's `parse` makes.
+pub type Parsed = Box<dyn Any + Send>;
+
+/// Which calls go first when the budget is short; the smaller goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Writes.
+    Write,
+    /// Reads that somebody waits for.
+    Interactive,
+    /// Streams, bulk jobs and refreshes.
+    Background,
+}
+
+/// What one inbound call, or one of the calls it makes, has spent upstream.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    sent: AtomicU32,
+    harmless: AtomicU32,
+    closed: AtomicBool,
+    within: Option<Arc<Ledger>>,
+}
+
+impl Ledger {
+    /// Returns an empty ledger whose requests are counted in `outer`, too: one call's share of what its inbound call spends.
+    pub fn within(outer: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self { within: Some(Arc::clone(outer)), ..Self::default() })
+    }
+
+    /// Counts one HTTP request, unless the ledger was closed: then it must not be sent.
+    pub fn send(&self) -> Result<(), Error> {
+        self.sent();
+        if self.is_closed() {
+            self.unsend();
+            return Err(Error::Deadline { sent: false });
+        }
+        Ok(())
+    }
+
+    /// Lets nothing be sent from now on. Returns whether nothing was sent before; with a request that is just being
+    /// handed over the answer is no, and the request is still refused.
+    pub fn close(&self) -> bool {
+        self.closed.store(true, Ordering::SeqCst);
+        self.sent.load(Ordering::SeqCst) == 0
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst) || self.within.as_ref().is_some_and(|outer| outer.is_closed())
+    }
+
+    fn unsend(&self) {
+        self.sent.fetch_sub(1, Ordering::SeqCst);
+        if let Some(outer) = &self.within {
+            outer.unsend();
+        }
+    }
+
+    /// Counts one HTTP request; the transport calls it when it hands the request to the connection.
+    pub fn sent(&self) {
+        self.sent.fetch_add(1, Ordering::SeqCst);
+        if let Some(outer) = &self.within {
+            outer.sent();
+        }
+    }
+
+    /// Records that `requests` of those sent cannot have changed anything: undelivered, or refused without acting.
+    pub fn harmless(&self, requests: u32) {
+        self.harmless.fetch_add(requests, Ordering::Relaxed);
+        if let Some(outer) = &self.within {
+            outer.harmless(requests);
+        }
+    }
+
+    /// Whether a request that was sent may have been acted upon.
+    pub fn may_have_acted(&self) -> bool {
+        self.requests() > self.harmless.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many HTTP requests were sent.
+    pub fn requests(&self) -> u32 {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// A successful answer.
+pub struct Answer {
+    /// HTTP status, 2xx.
+    pub status: u16,
+    /// The parsed body.
+    pub parsed: Parsed,
+    /// Zendesk's `x-request-id`.
+    pub request_id: Option<String>,
+    /// `x-zendesk-api-warn`: Zendesk ignored a part of the request.
+    pub warning: Option<String>,
+    /// What the response said about the request budget.
+    pub limits: Limits,
+    /// How many attempts it took; set by the retry layer.
+    pub attempts: u32,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Answer {
+    /// Returns the parsed body.
+    ///
+    /// # Panics
+    /// If `T` is not what the call's `parse` makes, which is a mistake in this crate.
+    pub fn body<T: 'static>(self) -> T {
+        *self.parsed.downcast().expect("the body has the type that the call's own parse makes")
+    }
+}
+
+/// The endpoint class of a call: what fails together is judged together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Class(pub &'static str);
+
+impl Class {
+    /// Every class.
+    pub const ALL: [Self; 10] = [
+        Self("user_reads"),
+        Self("user_writes"),
+        Self("user_search"),
+        Self("group_reads"),
+        Self("group_writes"),
+        Self("membership_reads"),
+        Self("membership_writes"),
+        Self("deleted_users"),
+        Self("jobs"),
+        Self("bulk"),
+    ];
+
+    /// Returns its place in [`Class::ALL`].
+    pub fn index(self) -> usize {
+        Self::ALL.iter().position(|class| *class == self).expect("classes come from Class::of, which names only these")
+    }
+
+    /// Whether there are reads in the class, so that one of them can find out whether its endpoints work again.
+    pub fn has_reads(self) -> bool {
+        !self.0.ends_with("_writes") && self.0 != "bulk"
+    }
+
+    /// Returns the class of a request.
+    pub fn of(rest: &Rest) -> Self {
+        let read = rest.method == Method::GET;
+        let path = rest.path.strip_prefix("/api/v2/").unwrap_or_default();
+        let family = path.split('/').next().unwrap_or_default();
+        if path.ends_with("_many") && !read {
+            return Self("bulk");
+        }
+        Self(match family {
+            "job_statuses" => "jobs",
+            "deleted_users" => "deleted_users",
+            _ if path.contains("memberships") => {
+                return Self(if read { "membership_reads" } else { "membership_writes" });
+            }
+            _ if path.ends_with("/search") || path.ends_with("/autocomplete") => "user_search",
+            _ if path.contains("/users") || family == "users" && !path.contains("/groups") => {
+                return Self(if read { "user_reads" } else { "user_writes" });
+            }
+            _ if read => "group_reads",
+            _ => "group_writes",
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! The outbound stack seen from outside: what `/status` shows and the metrics read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::jitter::Jitter;
+use super::{attempt, breaker, deadline, governor, queue, retry};
+use crate::config;
+
+/// Handles on the state that the layers of one stack share. Cheap to clone; a snapshot takes each lock for a moment.
+#[derive(Debug, Clone)]
+pub struct Control {
+    /// Calls whose deadline passed.
+    pub deadlines: Arc<deadline::Counters>,
+    /// The retry budget.
+    pub retries: Arc<retry::Retries>,
+    /// The request budgets, and who waits for them.
+    pub governor: Arc<governor::Governor>,
+    /// The permits, and who waits for one.
+    pub queue: Arc<queue::Queue>,
+    /// The circuits.
+    pub breakers: Arc<breaker::Breakers>,
+    /// The attempts' time limits.
+    pub attempts: Arc<attempt::Attempts>,
+}
+
+/// All of it at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// Calls whose deadline passed.
+    pub deadlines: deadline::Snapshot,
+    /// The retry budget.
+    pub retries: retry::Snapshot,
+    /// The request budgets.
+    pub governor: governor::Snapshot,
+    /// The permits, and how many wait for one.
+    pub queue: queue::Snapshot,
+    /// The circuits, one per endpoint class.
+    pub breakers: Vec<breaker::Snapshot>,
+    /// Attempts and how many timed out.
+    pub attempts: attempt::Snapshot,
+}
+
+impl Control {
+    pub(super) fn new(settings: &config::Upstream, jitter: Jitter) -> Self {
+        Self {
+            deadlines: Arc::default(),
+            retries: Arc::new(retry::Retries::new(&settings.retry, jitter)),
+            governor: Arc::new(governor::Governor::new(&settings.rate)),
+            queue: Arc::new(queue::Queue::new(&settings.queue)),
+            breakers: Arc::new(breaker::Breakers::new(&settings.breaker, jitter)),
+            attempts: Arc::new(attempt::Attempts::new(&settings.attempt)),
+        }
+    }
+
+    /// Returns everything as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            deadlines: self.deadlines.snapshot(),
+            retries: self.retries.snapshot(),
+            governor: self.governor.snapshot(),
+            queue: self.queue.snapshot(),
+            breakers: self.breakers.snapshot(),
+            attempts: self.attempts.snapshot(),
+        }
+    }
+}
+
+/// Writes a duration as a number of seconds.
+pub(super) fn seconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(duration.as_secs_f64())
+}

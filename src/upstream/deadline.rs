@@ -1,0 +1,130 @@
+//! The caller's deadline over everything below: waiting, back-off and every attempt.
+//!
+//! It sits outermost, so nothing in the stack can outlive the caller, with one exception. A write that was sent is not cut:
+//! dropping its connection would not undo it, but would hide its outcome from the audit log and from cache invalidation.
+//! From there on the attempt's own time limit ends it.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::call::{Answer, Call, Ledger};
+use crate::contract::Idempotency;
+use crate::error::Error;
+
+/// Returns the part of the remaining time that no attempt gets: the answer still has to be encoded and reach the caller
+/// before the caller's own timer hides it.
+pub fn margin(remaining: Duration) -> Duration {
+    let share = remaining / 20;
+    // A quarter at most, so that a deadline of a few milliseconds still gets an attempt.
+    share.clamp(Duration::from_millis(25), Duration::from_millis(250)).min(remaining / 4)
+}
+
+/// Returns the time in which an attempt, or a wait before one, is of use to the caller.
+pub fn usable(deadline: Instant) -> Duration {
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    remaining.saturating_sub(margin(remaining))
+}
+
+/// Calls whose deadline passed.
+#[derive(Debug, Default)]
+pub struct Counters {
+    sent: AtomicU64,
+    unsent: AtomicU64,
+}
+
+/// What [`Counters`] hold at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// Calls that ended while Zendesk may have had the request.
+    pub passed_after_sending: u64,
+    /// Calls that ended before anything was sent.
+    pub passed_before_sending: u64,
+}
+
+impl Counters {
+    /// Returns what they hold now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            passed_after_sending: self.sent.load(Ordering::Relaxed),
+            passed_before_sending: self.unsent.load(Ordering::Relaxed),
+        }
+    }
+
+    fn passed(&self, sent: bool) -> Error {
+        let counter = if sent { &self.sent } else { &self.unsent };
+        counter.fetch_add(1, Ordering::Relaxed);
+        Error::Deadline { sent }
+    }
+}
+
+/// Wraps a service in [`Service`].
+#[derive(Debug, Clone)]
+pub struct Layer(Arc<Counters>);
+
+impl Layer {
+    /// Counts into `counters`.
+    pub fn new(counters: &Arc<Counters>) -> Self {
+        Self(Arc::clone(counters))
+    }
+}
+
+impl<S> tower::Layer<S> for Layer {
+    type Service = Service<S>;
+
+    fn layer(&self, inner: S) -> Service<S> {
+        Service { inner, counters: Arc::clone(&self.0) }
+    }
+}
+
+/// Ends calls at their deadline.
+#[derive(Debug, Clone)]
+pub struct Service<S> {
+    inner: S,
+    counters: Arc<Counters>,
+}
+
+impl<S> tower::Service<Call> for Service<S>
+where
+    S: tower::Service<Call, Response = Answer, Error = Error>,
+    S::Future: Send + 'static,
+{
+    type Response = Answer;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Answer, Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut call: Call) -> Self::Future {
+        let counters = Arc::clone(&self.counters);
+        let deadline = call.deadline;
+        if deadline <= Instant::now() {
+            return Box::pin(async move { Err(counters.passed(false)) });
+        }
+        // The inbound call may make several calls at a time; whether this one was sent is its own ledger's to say.
+        let ledger = Ledger::within(&call.ledger);
+        call.ledger = Arc::clone(&ledger);
+        let write = call.idempotency != Idempotency::NoSideEffects;
+        let answer = self.inner.call(call);
+        Box::pin(async move {
+            let mut answer = pin!(answer);
+            let result = match timeout_at(deadline, answer.as_mut()).await {
+                Ok(result) => result,
+                Err(_) if write && ledger.may_have_acted() => answer.await,
+                Err(_) => Err(Error::Deadline { sent: ledger.may_have_acted() }),
+            };
+            result.map_err(|error| match error {
+                Error::Deadline { sent } => counters.passed(sent),
+                other => other,
+            })
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! Budgets of single endpoints, learnt from `zendesk-ratelimit-<name>` headers.
+//!
+//! Which endpoints have one is not documented in one place and changes, so nothing is configured: a bucket applies to the
+//! routes on whose responses it was seen, a route being the verb and the path without ids.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use tokio::time::Instant;
+
+use super::budget::{Budget, Opening};
+use crate::upstream::call::Priority;
+use crate::upstream::limits::Window;
+use crate::upstream::rest::Rest;
+
+/// Most buckets and routes that are remembered, whatever the responses say.
+const MOST: usize = 256;
+/// A bucket that counts jobs under way rather than requests in a window; there is nothing to pace.
+const JOBS: &str = "inflight-jobs";
+
+/// An endpoint: verb and path without ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Route(u64);
+
+impl Route {
+    /// Returns the route of a request. A segment with a digit is an id.
+    pub fn of(rest: &Rest) -> Self {
+        let mut hasher = DefaultHasher::new();
+        rest.method.hash(&mut hasher);
+        for segment in rest.path.trim_start_matches("/api/v2/").split('/') {
+            let is_id = segment.bytes().any(|byte| byte.is_ascii_digit());
+            if is_id { "{id}" } else { segment }.hash(&mut hasher);
+        }
+        Self(hasher.finish())
+    }
+}
+
+/// The budgets of all endpoints.
+#[derive(Debug)]
+pub struct Buckets {
+    headroom_percent: u32,
+    named: Vec<(String, Budget)>,
+    routes: HashMap<Route, Vec<usize>>,
+    closed: HashMap<Route, Instant>,
+}
+
+impl Buckets {
+    /// Returns none.
+    pub fn new(headroom_percent: u32) -> Self {
+        Self { headroom_percent, named: Vec::new(), routes: HashMap::new(), closed: HashMap::new() }
+    }
+
+    /// Returns when the next call on this route may go.
+    pub fn opening(&self, route: Route, priority: Priority, now: Instant) -> Opening {
+        let closed = self.closed.get(&route).filter(|until| now < **until);
+        let first = closed.map_or(Opening::Now, |until| Opening::At(*until));
+        self.of(route).map(|budget| budget.opening(priority, now)).fold(first, Opening::and)
+    }
+
+    /// Returns when a call that `ahead` others on this route go before is likely to get its turn.
+    pub fn estimate(&self, route: Route, priority: Priority, ahead: u32, now: Instant) -> Instant {
+        let closed = self.closed.get(&route).copied().unwrap_or(now).max(now);
+        self.of(route).map(|budget| budget.estimate(priority, ahead, now)).fold(closed, Instant::max)
+    }
+
+    /// Counts a request, and returns the buckets that it is counted in.
+    pub fn spend(&mut self, route: Route, now: Instant) -> Vec<usize> {
+        let places = self.routes.get(&route).cloned().unwrap_or_default();
+        for place in &places {
+            self.named[*place].1.spend(now);
+        }
+        places
+    }
+
+    /// Counts a request as no longer under way in these buckets, of which `heard` were stated by its response.
+    pub fn ended(&mut self, places: &[usize], sent: bool, heard: &[(String, Window)]) {
+        for place in places {
+            let (name, budget) = &mut self.named[*place];
+            let unheard = sent && !heard.iter().any(|(stated, _)| stated == name);
+            budget.ended(unheard);
+        }
+    }
+
+    /// Learns what the response to a request on this route says about one bucket.
+    pub fn hear(&mut self, route: Route, name: &str, window: &Window, asked: Instant) {
+        if let Some(budget) = self.learn(route, name) {
+            budget.hear(window, asked);
+        }
+    }
+
+    /// Learns that a successful response on this route stated no bucket.
+    pub fn hear_nothing(&mut self, route: Route) {
+        self.routes.remove(&route);
+    }
+
+    /// Closes one bucket.
+    pub fn close(&mut self, route: Route, name: &str, until: Instant) {
+        if let Some(budget) = self.learn(route, name) {
+            budget.close(until);
+        }
+    }
+
+    /// Closes one route, where Zendesk does not say which budget it is about.
+    pub fn close_route(&mut self, route: Route, until: Instant) {
+        let now = Instant::now();
+        self.closed.retain(|_, until| now < *until);
+        if self.closed.len() < MOST {
+            self.closed.insert(route, until);
+        }
+    }
+
+    /// Returns each bucket by its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Budget)> {
+        self.named.iter().map(|(name, budget)| (name.as_str(), budget))
+    }
+
+    fn of(&self, route: Route) -> impl Iterator<Item = &Budget> {
+        self.routes.get(&route).into_iter().flatten().map(|place| &self.named[*place].1)
+    }
+
+    /// Returns the bucket, which applies to the route from now on.
+    fn learn(&mut self, route: Route, name: &str) -> Option<&mut Budget> {
+        if name == JOBS {
+            return None;
+        }
+        let known = self.named.iter().position(|(known, _)| known == name);
+        let place = match known {
+            Some(place) => place,
+            None if self.named.len() < MOST => {
+                self.named.push((name.to_owned(), Budget::new(self.headroom_percent, 0)));
+                self.named.len() - 1
+            }
+            None => return None,
+        };
+        if self.routes.len() < MOST || self.routes.contains_key(&route) {
+            let places = self.routes.entry(route).or_default();
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        Some(&mut self.named[place].1)
+    }
+}

@@ -1,0 +1,290 @@
+//! One budget, the account's or an endpoint's: what is left by the last word of Zendesk, and when more may be spent.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::upstream::call::Priority;
+use crate::upstream::limits::Window;
+
+/// The length of a window where nothing longer has been seen. The account's is documented as a minute.
+const MINUTE: Duration = Duration::from_mins(1);
+/// How far the end of one window is believed to be stated apart: whole seconds, plus the way here.
+const TOLERANCE: Duration = Duration::from_secs(5);
+/// How long after the stated end of a window a new one may not have begun yet.
+const DOUBT: Duration = Duration::from_secs(1);
+/// How often is asked, in doubt, whether a new window has begun.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+/// How long an answer is trusted to show what others spend.
+const FRESH: Duration = Duration::from_secs(10);
+/// Requests under way while nothing is known.
+const FIRST: u32 = 10;
+
+/// When a call may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// At once.
+    Now,
+    /// When one of those under way has been answered.
+    OnAnswer,
+    /// Then, as far as can be said.
+    At(Instant),
+}
+
+impl Opening {
+    /// Returns when both allow it.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::At(one), Self::At(other)) => Self::At(one.max(other)),
+            (Self::At(at), _) | (_, Self::At(at)) => Self::At(at),
+            (Self::OnAnswer, _) | (_, Self::OnAnswer) => Self::OnAnswer,
+            (Self::Now, Self::Now) => Self::Now,
+        }
+    }
+}
+
+/// One budget.
+#[derive(Debug)]
+pub struct Budget {
+    /// Left alone, in percent of the limit.
+    headroom: u32,
+    /// Assumed per minute while responses state nothing; 0 does not pace.
+    assumed: u32,
+    told: Option<Told>,
+    /// Whether answers state no budget.
+    silent: bool,
+    /// The longest window seen.
+    length: Duration,
+    in_flight: u32,
+    last_spent: Option<Instant>,
+    closed_until: Option<Instant>,
+}
+
+/// What the newest response said.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    limit: u32,
+    remaining: u32,
+    ends: Instant,
+    /// When the request of that response was sent.
+    asked: Instant,
+    /// When the last response said anything.
+    heard: Instant,
+    /// When the first response of this window came.
+    begun: Instant,
+    /// Whether nobody said so.
+    assumed: bool,
+}
+
+/// A budget as it is now.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    pub limit: u32,
+    pub remaining: u32,
+    pub ends: Instant,
+    pub in_flight: u32,
+    pub closed_until: Option<Instant>,
+    /// Requests per second that would use up what is left.
+    pub pace: f64,
+}
+
+impl Budget {
+    /// Returns a budget that nothing is known about.
+    pub fn new(headroom_percent: u32, assumed_per_minute: u32) -> Self {
+        Self {
+            headroom: headroom_percent,
+            assumed: assumed_per_minute,
+            told: None,
+            silent: false,
+            length: MINUTE,
+            in_flight: 0,
+            last_spent: None,
+            closed_until: None,
+        }
+    }
+
+    /// Returns when the next call of this priority may go.
+    pub fn opening(&self, priority: Priority, now: Instant) -> Opening {
+        if let Some(until) = self.closed_until.filter(|until| now < *until) {
+            return Opening::At(until);
+        }
+        let Some(told) = self.told() else {
+            let enough = self.silent || self.in_flight < FIRST;
+            return if enough { Opening::Now } else { Opening::OnAnswer };
+        };
+        let left = self.left(&told);
+        let cautious = (told.limit / 50).max(4).min(told.limit.max(1));
+        if now < told.ends {
+            let at = if left < 1 { told.ends } else { self.line(&told, priority, left, told.ends) };
+            // Others may spend at the same time, so only a part of what is left is under way at once.
+            let fresh = now.saturating_duration_since(told.heard) < FRESH;
+            let most = if fresh { (told.remaining / 8).max(8) } else { cautious };
+            return match () {
+                () if at > now => Opening::At(at),
+                () if self.in_flight >= most => Opening::OnAnswer,
+                () => Opening::Now,
+            };
+        }
+        // The window is over by the clock. What was left is still good; else ask carefully until an answer says so.
+        let in_doubt = now < told.ends + DOUBT;
+        let most = if in_doubt { 1 } else { cautious };
+        let ask_at = self.last_spent.filter(|_| in_doubt).map_or(now, |spent| spent + ASK_EVERY);
+        match () {
+            () if left >= 1 && self.in_flight < cautious => Opening::Now,
+            () if self.in_flight >= most && in_doubt => Opening::At(told.ends + DOUBT),
+            () if self.in_flight >= most => Opening::OnAnswer,
+            () if ask_at > now => Opening::At(ask_at),
+            () => Opening::Now,
+        }
+    }
+
+    /// Returns when a call that `ahead` others go before is likely to get its turn, if nobody else spends.
+    pub fn estimate(&self, priority: Priority, ahead: u32, now: Instant) -> Instant {
+        let open = self.closed_until.map_or(now, |until| until.max(now));
+        let Some(told) = self.told() else { return open };
+        let mut ends = told.ends;
+        let mut left = self.left(&told);
+        let mut turn = i64::from(ahead) + 1;
+        let per_window = i64::from(told.limit - self.headroom(told.limit)).max(1);
+        if now >= ends {
+            (ends, left) = (now + self.length, per_window);
+        }
+        while turn > left {
+            turn -= left.max(0);
+            left = per_window;
+            ends += self.length;
+        }
+        self.line(&told, priority, left - turn + 1, ends).max(open)
+    }
+
+    /// Counts a request that is about to be sent.
+    pub fn spend(&mut self, now: Instant) {
+        self.in_flight += 1;
+        self.last_spent = Some(now);
+    }
+
+    /// Counts a request as no longer under way. One that was sent without an answer that states the budget has cost one.
+    pub fn ended(&mut self, unheard: bool) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.told = self.told();
+        if let Some(told) = self.told.as_mut().filter(|_| unheard) {
+            told.remaining = told.remaining.saturating_sub(1);
+        }
+    }
+
+    /// Learns what the response to a request sent at `asked` says.
+    pub fn hear(&mut self, window: &Window, asked: Instant) {
+        let now = Instant::now();
+        let reset = window.reset.unwrap_or(MINUTE);
+        self.length = self.length.max(reset);
+        self.silent = false;
+        let Window { limit, remaining, .. } = *window;
+        let fresh = Told { limit, remaining, ends: now + reset, asked, heard: now, begun: now, assumed: false };
+        let Some(told) = self.told.as_mut().filter(|told| !told.assumed) else {
+            self.told = Some(fresh);
+            return;
+        };
+        let over = asked > told.ends + DOUBT;
+        let begins = match window.reset {
+            Some(_) => fresh.ends > told.ends + TOLERANCE,
+            // Within a window, what is left only shrinks, but for answers that overtake each other.
+            None => remaining > told.remaining.saturating_add(self.in_flight + 1),
+        };
+        if over || begins {
+            *told = fresh;
+            return;
+        }
+        let from_before = window.reset.is_some() && fresh.ends + TOLERANCE < told.ends && asked < told.begun;
+        if from_before {
+            return;
+        }
+        told.heard = now;
+        if asked < told.asked {
+            told.remaining = told.remaining.min(remaining);
+            return;
+        }
+        (told.limit, told.remaining, told.asked) = (limit, remaining, asked);
+        if window.reset.is_some() {
+            told.ends = fresh.ends;
+        }
+    }
+
+    /// Learns that an answer stated no budget.
+    pub fn hear_nothing(&mut self, now: Instant) {
+        if self.told.is_none_or(|told| !told.assumed && now > told.ends + self.length) {
+            self.silent = true;
+            let (limit, ends) = (self.assumed, now + MINUTE);
+            self.told = (limit > 0).then_some(Told {
+                limit,
+                remaining: limit,
+                ends,
+                asked: now,
+                heard: now,
+                begun: now,
+                assumed: true,
+            });
+        }
+    }
+
+    /// Lets nothing through for a while, because Zendesk asked for it.
+    pub fn close(&mut self, until: Instant) {
+        self.closed_until = Some(self.closed_until.map_or(until, |before| before.max(until)));
+        // Where nothing is stated, a few find out whether it is over.
+        self.silent = false;
+    }
+
+    /// Whether hardly anything is left, so that a refusal is likely to be about this budget.
+    pub fn is_spent(window: &Window) -> bool {
+        window.remaining <= window.limit / 50
+    }
+
+    /// Returns the budget as it is now, where anything is known.
+    pub fn view(&self, now: Instant) -> Option<View> {
+        let told = self.told()?;
+        let seconds = told.ends.saturating_duration_since(now).as_secs_f64().max(1.0);
+        let left = u32::try_from(self.left(&told)).unwrap_or_default();
+        Some(View {
+            limit: told.limit,
+            remaining: told.remaining,
+            ends: told.ends,
+            in_flight: self.in_flight,
+            closed_until: self.closed_until.filter(|until| now < *until),
+            pace: f64::from(left) / seconds,
+        })
+    }
+
+    /// Returns what is known; an assumed window renews itself.
+    fn told(&self) -> Option<Told> {
+        let mut told = self.told?;
+        let now = Instant::now();
+        if told.assumed && now >= told.ends {
+            (told.remaining, told.ends, told.heard) = (told.limit, now + MINUTE, now);
+        }
+        Some(told)
+    }
+
+    fn left(&self, told: &Told) -> i64 {
+        i64::from(told.remaining) - i64::from(self.in_flight) - i64::from(self.headroom(told.limit))
+    }
+
+    fn headroom(&self, limit: u32) -> u32 {
+        u32::try_from(u64::from(limit) * u64::from(self.headroom) / 100).unwrap_or(u32::MAX)
+    }
+
+    /// Returns when the reserve of this priority has shrunk to what would be left after one more call.
+    fn line(&self, told: &Told, priority: Priority, left: i64, ends: Instant) -> Instant {
+        let reserve = f64::from(told.limit) * reserve(priority);
+        let after = f64::from(u32::try_from(left - 1).unwrap_or_default());
+        let share = if after < reserve { after / reserve } else { 1.0 };
+        ends.checked_sub(self.length.mul_f64(share)).unwrap_or(ends)
+    }
+}
+
+/// The share of an even pace that calls of this priority leave to those above them.
+fn reserve(priority: Priority) -> f64 {
+    match priority {
+        Priority::Write => 0.0,
+        Priority::Interactive => 0.5,
+        Priority::Background => 1.0,
+    }
+}

@@ -1,0 +1,180 @@
+//! What the governor knows, and what it decides from it. Everything here happens under one lock.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::buckets::{Buckets, Route};
+use super::budget::{Budget, Opening};
+use super::updates::Updates;
+use super::waiting::Waiter;
+use crate::config;
+use crate::error::{Error, Refusal};
+use crate::upstream::call::{Answer, Call, Priority};
+use crate::upstream::limits::{LONGEST_WAIT, Limits};
+use crate::upstream::rest::UserKey;
+use crate::upstream::room::{Rank, Room};
+
+/// How long a 429 that does not say how long closes the gate; Zendesk's own client waits as long.
+const UNSTATED_WAIT: Duration = Duration::from_secs(10);
+
+/// What a call spends from.
+#[derive(Debug, Clone)]
+pub struct Need {
+    pub priority: Priority,
+    pub route: Route,
+    pub user: Option<UserKey>,
+}
+
+impl Need {
+    /// Returns what this call spends from.
+    pub fn of(call: &Call) -> Self {
+        let rest = &*call.rest;
+        Self { priority: call.priority, route: Route::of(rest), user: rest.updated_user.clone() }
+    }
+}
+
+/// The budgets and those who wait.
+#[derive(Debug)]
+pub struct State {
+    pub account: Budget,
+    pub buckets: Buckets,
+    pub updates: Updates,
+    pub room: Room<Waiter>,
+    pub granted: [u64; 3],
+    pub waited: u64,
+    pub refused: u64,
+    pub throttled: u64,
+}
+
+impl State {
+    /// Returns a state in which nothing is known.
+    pub fn new(settings: &config::Rate) -> Self {
+        Self {
+            account: Budget::new(settings.headroom_percent, settings.assumed_per_minute),
+            buckets: Buckets::new(settings.headroom_percent),
+            updates: Updates::new(settings.updates_per_user, settings.update_spacing),
+            room: Room::new(settings.waiting),
+            granted: [0; 3],
+            waited: 0,
+            refused: 0,
+            throttled: 0,
+        }
+    }
+
+    /// Returns when a call may go that nobody goes before.
+    pub fn opening(&self, need: &Need, now: Instant) -> Opening {
+        let update = need.user.as_ref().map_or(now, |user| self.updates.opening(user, 0, 0, now));
+        let update = if update > now { Opening::At(update) } else { Opening::Now };
+        self.account.opening(need.priority, now).and(self.buckets.opening(need.route, need.priority, now)).and(update)
+    }
+
+    /// Returns when a call is likely to get its turn, after those who go before it.
+    pub fn estimate(&self, call: &Call, need: &Need, now: Instant) -> Instant {
+        let (mut all, mut on_route, mut updates, mut same_user) = (0, 0, 0, 0);
+        for other in self.room.ahead_of(call).map(|waiter| &waiter.need) {
+            all += 1;
+            on_route += u32::from(other.route == need.route);
+            updates += u32::from(other.user.is_some());
+            same_user += usize::from(other.user.is_some() && other.user == need.user);
+        }
+        let account = self.account.estimate(need.priority, all, now);
+        let bucket = self.buckets.estimate(need.route, need.priority, on_route, now);
+        let update = need.user.as_ref().map_or(now, |user| self.updates.opening(user, updates, same_user, now));
+        account.max(bucket).max(update)
+    }
+
+    /// Returns the first in the room who may go, or when somebody may.
+    pub fn next(&self, now: Instant) -> Result<Rank, Option<Instant>> {
+        let mut earliest: Option<Instant> = None;
+        for (rank, waiter) in self.room.iter() {
+            match self.opening(&waiter.need, now) {
+                Opening::Now => return Ok(*rank),
+                Opening::At(at) => earliest = Some(earliest.map_or(at, |before| before.min(at))),
+                Opening::OnAnswer => {}
+            }
+        }
+        Err(earliest)
+    }
+
+    /// Counts a request that is about to be sent, and returns the buckets that it is counted in.
+    pub fn spend(&mut self, need: &Need, now: Instant) -> Vec<usize> {
+        self.granted[need.priority as usize] += 1;
+        self.account.spend(now);
+        if let Some(user) = &need.user {
+            self.updates.spend(user, now);
+        }
+        self.buckets.spend(need.route, now)
+    }
+
+    /// Learns how a request ended that was let through at `asked`, and whether it was sent at all.
+    pub fn ended(
+        &mut self,
+        need: &Need,
+        places: &[usize],
+        asked: Instant,
+        sent: bool,
+        result: Option<&Result<Answer, Error>>,
+    ) {
+        let now = Instant::now();
+        let refusal = result.and_then(|result| result.as_ref().err()).and_then(Error::refusal);
+        let answer = result.and_then(|result| result.as_ref().ok());
+        let limits = answer.map(|answer| &answer.limits).or(refusal.map(|refusal| &refusal.limits));
+        let nothing = Limits::default();
+        let heard = limits.unwrap_or(&nothing);
+        self.account.ended(sent && heard.account.is_none());
+        self.buckets.ended(places, sent, &heard.buckets);
+        if let Some(user) = need.user.as_ref().filter(|_| !sent && limits.is_none()) {
+            self.updates.unspend(user);
+        }
+        if limits.is_none() {
+            return;
+        }
+        match &heard.account {
+            Some(window) => self.account.hear(window, asked),
+            // Only an answer: the error page of a proxy says nothing about what Zendesk states.
+            None if answer.is_some() => self.account.hear_nothing(now),
+            None => {}
+        }
+        for (name, window) in &heard.buckets {
+            match &need.user {
+                Some(user) if self.updates.is_theirs(window) => self.updates.hear(user, window, now),
+                _ => self.buckets.hear(need.route, name, window, asked),
+            }
+        }
+        if answer.is_some() && heard.buckets.is_empty() {
+            self.buckets.hear_nothing(need.route);
+        }
+        if let (Some(Err(Error::Throttled(_))), Some(refusal)) = (result, refusal) {
+            self.throttled(need, refusal, now);
+        }
+    }
+
+    /// Closes what a 429 is about, for everyone: the buckets it says are spent, or the account, or else what is left to
+    /// blame when the account has budget: updates of that user, or the route.
+    fn throttled(&mut self, need: &Need, refusal: &Refusal, now: Instant) {
+        self.throttled += 1;
+        let Limits { account, buckets } = &refusal.limits;
+        let wait = |window: Option<Duration>| now + refusal.retry_after.or(window).unwrap_or(UNSTATED_WAIT);
+        let theirs = |window: &_| need.user.is_some() && self.updates.is_theirs(window);
+        let spent: Vec<_> = buckets.iter().filter(|(_, window)| window.remaining == 0 && !theirs(window)).collect();
+        for (name, window) in &spent {
+            self.buckets.close(need.route, name, wait(window.reset));
+        }
+        if !spent.is_empty() {
+            return;
+        }
+        match (account, &need.user) {
+            (Some(window), Some(user)) if !Budget::is_spent(window) => self.updates.close(user, wait(None)),
+            (Some(window), None) if !Budget::is_spent(window) => self.buckets.close_route(need.route, wait(None)),
+            (Some(window), _) => self.account.close(wait(window.reset)),
+            (None, _) => self.account.close(wait(None)),
+        }
+    }
+
+    /// Refuses a call that would get its turn too late.
+    pub fn refuse(&mut self, turn: Instant, now: Instant) -> Error {
+        self.refused += 1;
+        Error::BudgetSpent { retry_after: turn.saturating_duration_since(now).min(LONGEST_WAIT) }
+    }
+}

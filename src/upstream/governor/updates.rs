@@ -1,0 +1,117 @@
+//! Zendesk's limits on updates of single users: 5 a minute for each user, and one a second for the account
+//! (<https://developer.zendesk.com/api-reference/ticketing/users/users/#update-user>).
+//!
+//! They are kept here, before the request is spent, because a refused update costs budget like any other. Time is measured
+//! when requests leave and Zendesk counts when they arrive, so a user's minute is taken a second longer.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::upstream::limits::Window;
+use crate::upstream::rest::UserKey;
+
+/// A minute on Zendesk's clock, and what the network may add to it.
+const MINUTE: Duration = Duration::from_secs(61);
+/// Most users that are remembered. With updates a second apart there are never more than a minute's worth.
+const MOST: usize = 4096;
+
+/// The recent updates.
+#[derive(Debug)]
+pub struct Updates {
+    per_user: usize,
+    spacing: Duration,
+    /// When the account may do the next.
+    next: Option<Instant>,
+    users: HashMap<UserKey, Recent>,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    sent: VecDeque<Instant>,
+    closed_until: Option<Instant>,
+}
+
+impl Updates {
+    /// Allows `per_user` updates of one user a minute (0: any number), `spacing` apart.
+    pub fn new(per_user: u32, spacing: Duration) -> Self {
+        let per_user = usize::try_from(per_user).unwrap_or(usize::MAX);
+        Self { per_user, spacing, next: None, users: HashMap::new() }
+    }
+
+    /// Returns when an update of this user may go that others go before: `ahead` of any user, `same` of this one.
+    pub fn opening(&self, user: &UserKey, ahead: u32, same: usize, now: Instant) -> Instant {
+        let account = self.next.unwrap_or(now).max(now) + self.spacing * ahead;
+        let Some(recent) = self.users.get(user) else { return account };
+        let closed = recent.closed_until.unwrap_or(now);
+        // The n-th update from now has to wait until the one `per_user` before it is a minute old.
+        let before = (recent.sent.len() + same).checked_sub(self.per_user).filter(|_| self.per_user > 0);
+        let user = before.map_or(now, |place| {
+            let last = recent.sent.back().copied().unwrap_or(now);
+            recent.sent.get(place).copied().unwrap_or(last + MINUTE) + MINUTE
+        });
+        account.max(closed).max(user)
+    }
+
+    /// Counts an update that is about to be sent.
+    pub fn spend(&mut self, user: &UserKey, now: Instant) {
+        self.next = Some(now + self.spacing);
+        if self.users.len() >= 64 {
+            self.forget_old(now);
+        }
+        let recent = self.users.entry(user.clone()).or_default();
+        while recent.sent.front().is_some_and(|sent| *sent + MINUTE <= now) {
+            recent.sent.pop_front();
+        }
+        recent.sent.push_back(now);
+    }
+
+    /// Takes back an update that was not sent after all.
+    pub fn unspend(&mut self, user: &UserKey) {
+        if let Some(recent) = self.users.get_mut(user) {
+            recent.sent.pop_back();
+        }
+    }
+
+    /// Returns whether a bucket stated for an update is one of these limits. Zendesk states both under one name, and tells
+    /// which only by the number: it is assumed that no other bucket of an update is as small.
+    pub fn is_theirs(&self, window: &Window) -> bool {
+        usize::try_from(window.limit).is_ok_and(|limit| limit <= self.per_user)
+    }
+
+    /// Learns from the headers of an update's response: others update users, too.
+    pub fn hear(&mut self, user: &UserKey, window: &Window, now: Instant) {
+        if window.remaining > 0 {
+            return;
+        }
+        let reset = window.reset.unwrap_or(MINUTE);
+        if window.limit > 1 {
+            self.close(user, now + reset);
+        } else {
+            self.next = self.next.max(Some(now + reset.min(self.spacing)));
+        }
+    }
+
+    /// Keeps back updates of this user.
+    pub fn close(&mut self, user: &UserKey, until: Instant) {
+        self.users.entry(user.clone()).or_default().closed_until = Some(until);
+    }
+
+    /// Returns how many users are remembered.
+    pub fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        self.users.retain(|_, recent| {
+            recent.closed_until.is_some_and(|until| now < until)
+                || recent.sent.back().is_some_and(|sent| now < *sent + MINUTE)
+        });
+        if self.users.len() >= MOST {
+            let oldest = self.users.iter().min_by_key(|(_, recent)| recent.sent.back().copied());
+            let oldest = oldest.map(|(user, _)| user.clone());
+            oldest.map(|user| self.users.remove(&user));
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Who waits for budget, and who wakes them.
+//!
+//! There is no task of its own behind the governor. The first in the room keeps the clock for all: it sleeps until somebody
+//! may go, lets everybody through who may, and hands the clock on when it leaves. Whatever changes the budgets nudges it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::budget::Opening;
+use super::pass::Pass;
+use super::snapshot::Snapshot;
+use super::state::{Need, State};
+use crate::config;
+use crate::error::Error;
+use crate::upstream::call::{Answer, Call, Ledger};
+use crate::upstream::deadline::usable;
+use crate::upstream::room::{Entry, Rank};
+
+/// The budgets of one Zendesk account.
+#[derive(Debug)]
+pub struct Governor {
+    state: Mutex<State>,
+}
+
+/// A call that waits.
+#[derive(Debug)]
+pub struct Waiter {
+    pub need: Need,
+    ledger: Arc<Ledger>,
+    admit: oneshot::Sender<Result<Pass, Error>>,
+    nudge: Arc<Notify>,
+}
+
+impl Governor {
+    /// Returns a governor that knows nothing yet.
+    pub fn new(settings: &config::Rate) -> Self {
+        Self { state: Mutex::new(State::new(settings)) }
+    }
+
+    /// Returns the budgets as they are now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::of(&self.state())
+    }
+
+    /// Returns a pass as soon as there is budget for the call, or refuses it at once if that will be too late.
+    pub(super) async fn enter(self: &Arc<Self>, call: &Call) -> Result<Pass, Error> {
+        let give_up = Instant::now() + usable(call.deadline);
+        let (place, admitted, nudge) = {
+            let mut state = self.state();
+            let now = Instant::now();
+            let need = Need::of(call);
+            self.let_through(&mut state, now);
+            if state.opening(&need, now) == Opening::Now {
+                let places = state.spend(&need, now);
+                return Ok(Pass::new(self, need, places, now, Arc::clone(&call.ledger)));
+            }
+            let turn = state.estimate(call, &need, now);
+            // A tenth more, because others may spend meanwhile.
+            if turn + turn.saturating_duration_since(now) / 10 >= give_up {
+                return Err(state.refuse(turn, now));
+            }
+            let (admit, admitted) = oneshot::channel();
+            let nudge = Arc::new(Notify::new());
+            let waiter = Waiter { need, ledger: Arc::clone(&call.ledger), admit, nudge: Arc::clone(&nudge) };
+            let rank = match state.room.enter(call, waiter) {
+                Entry::Placed(rank) => rank,
+                Entry::Displaced(rank, last) => {
+                    let refusal = state.refuse(turn, now);
+                    // It may be gone already; then nobody needs to be told.
+                    drop(last.admit.send(Err(refusal)));
+                    rank
+                }
+                Entry::Full => return Err(state.refuse(turn, now)),
+            };
+            state.waited += 1;
+            nudge_first(&state);
+            (Place { governor: self, rank }, admitted, nudge)
+        };
+        self.wait(&place, admitted, &nudge, give_up, call).await
+    }
+
+    /// Waits for the call's turn, and keeps the clock while it is the first.
+    async fn wait(
+        self: &Arc<Self>,
+        place: &Place<'_>,
+        mut admitted: oneshot::Receiver<Result<Pass, Error>>,
+        nudge: &Notify,
+        give_up: Instant,
+        call: &Call,
+    ) -> Result<Pass, Error> {
+        loop {
+            let wake = self.look(&place.rank).map_or(give_up, |at| at.min(give_up));
+            tokio::select! {
+                biased;
+                outcome = &mut admitted => {
+                    return outcome.expect("a waiter is sent its outcome before it is dropped, unless it left by itself");
+                }
+                () = nudge.notified() => {}
+                () = sleep_until(wake) => {
+                    let now = Instant::now();
+                    if now >= give_up {
+                        let mut state = self.state();
+                        let turn = state.estimate(call, &Need::of(call), now);
+                        return Err(state.refuse(turn, now));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets through who may go, if `rank` is the first, and returns when to look again.
+    fn look(self: &Arc<Self>, rank: &Rank) -> Option<Instant> {
+        let mut state = self.state();
+        if state.room.iter().next().is_none_or(|(first, _)| first != rank) {
+            return None;
+        }
+        self.let_through(&mut state, Instant::now())
+    }
+
+    /// Lets through everybody who may go, and returns when the next one may.
+    fn let_through(self: &Arc<Self>, state: &mut State, now: Instant) -> Option<Instant> {
+        let first = state.room.iter().next().map(|(rank, _)| *rank)?;
+        let next = loop {
+            let rank = match state.next(now) {
+                Ok(rank) => rank,
+                Err(next) => break next,
+            };
+            let waiter = state.room.leave(&rank).expect("the state chose it from the room");
+            let places = state.spend(&waiter.need, now);
+            let pass = Pass::new(self, waiter.need, places, now, waiter.ledger);
+            if let Err(Ok(pass)) = waiter.admit.send(Ok(pass)) {
+                // It left at this very moment. Its budget is counted back here, where the lock is held already.
+                let (need, places, asked) = pass.defuse();
+                state.ended(&need, &places, asked, false, None);
+            }
+        };
+        if state.room.iter().next().is_some_and(|(rank, _)| *rank != first) {
+            nudge_first(state);
+        }
+        next
+    }
+
+    /// Learns how a request ended.
+    pub(super) fn ended(
+        &self,
+        need: &Need,
+        places: &[usize],
+        asked: Instant,
+        sent: bool,
+        result: Option<&Result<Answer, Error>>,
+    ) {
+        let mut state = self.state();
+        state.ended(need, places, asked, sent, result);
+        nudge_first(&state);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes the one who keeps the clock, to look at what has changed.
+fn nudge_first(state: &State) {
+    if let Some((_, waiter)) = state.room.iter().next() {
+        waiter.nudge.notify_one();
+    }
+}
+
+/// A call's place in the room, given up when the call is.
+struct Place<'a> {
+    governor: &'a Arc<Governor>,
+    rank: Rank,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.governor.state();
+        if state.room.leave(&self.rank).is_some() {
+            nudge_first(&state);
+        }
+    }
+}

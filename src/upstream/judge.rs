@@ -1,0 +1,144 @@
+//! Reads a response once and says what it means: an [`Answer`], or the [`Error`] that everyone else acts on.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+
+use super::call::{Answer, Call};
+use super::limits::{Limits, retry_after};
+use crate::error::{Error, Refusal, Violation, snippet};
+
+static WARNINGS: AtomicU64 = AtomicU64::new(0);
+
+/// Returns how many answers so far said that Zendesk ignored a part of the request.
+pub fn warnings() -> u64 {
+    WARNINGS.load(Ordering::Relaxed)
+}
+
+/// Most field violations that are passed on; details travel in HTTP/2 trailers, which clients bound.
+const MOST_VIOLATIONS: usize = 16;
+
+/// Judges a complete response.
+pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Error> {
+    if status.is_success() {
+        return accept(call, status, headers, body);
+    }
+    let mut refusal = Box::new(refusal(status, headers, body));
+    call.rest.path.trim_start_matches("/api/v2/").clone_into(&mut refusal.resource);
+    let word = refusal.word.as_deref().unwrap_or_default();
+    let has = |wanted: &str| word == wanted || refusal.violations.iter().any(|violation| violation.word == wanted);
+    Err(match status.as_u16() {
+        _ if has("TooManyJobs") => Error::JobLimit(refusal),
+        400 if has("InvalidPaginationParameter") && call.rest.query.contains("page%5Bafter%5D=") => {
+            Error::CursorExpired(refusal)
+        }
+        400 | 422 if has("InvalidPaginationDepth") => Error::PaginationDepth(refusal),
+        400 | 413 | 414 | 415 | 422 if has("DuplicateValue") => Error::Duplicate(refusal),
+        400 | 413 | 414 | 415 | 422 => Error::Rejected(refusal),
+        401 => Error::Credential { own: call.credential.is_own(), refusal },
+        403 => Error::Forbidden(refusal),
+        404 | 410 => Error::NotFound(refusal),
+        409 => Error::Conflict(refusal),
+        429 => Error::Throttled(refusal),
+        502 | 503 | 520..=523 | 525..=527 | 530 => Error::Unavailable(refusal),
+        408 | 504 | 524 => Error::GatewayTimeout(refusal),
+        _ => Error::Server(refusal),
+    })
+}
+
+fn accept(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Error> {
+    let malformed = |why: &str| {
+        let request_id = header(headers, "x-request-id");
+        let text = why.to_owned();
+        Error::Malformed(Box::new(Refusal { status: status.as_u16(), request_id, text, ..Refusal::default() }))
+    };
+    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !body.is_empty() && !kind.is_empty() && !kind.contains("json") {
+        return Err(malformed("the content type is not JSON"));
+    }
+    let warning = header(headers, "x-zendesk-api-warn");
+    if warning.is_some() {
+        WARNINGS.fetch_add(1, Ordering::Relaxed);
+        // What it says can quote values, so only the caller is told.
+        tracing::warn!(upstream.class = call.class().0, "zendesk ignored a part of a request");
+    }
+    let parsed = (call.parse)(body).map_err(|error| malformed(&error.to_string()))?;
+    Ok(Answer {
+        status: status.as_u16(),
+        parsed,
+        request_id: header(headers, "x-request-id"),
+        warning,
+        limits: Limits::of(headers),
+        attempts: 1,
+    })
+}
+
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(snippet)
+}
+
+/// Reads an error body in any of the shapes Zendesk and the proxies before it use.
+fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
+    let mut refusal = Refusal {
+        status: status.as_u16(),
+        request_id: header(headers, "x-request-id"),
+        retry_after: retry_after(headers, SystemTime::now()),
+        limits: Limits::of(headers),
+        ..Refusal::default()
+    };
+    match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Object(object)) => read_object(&Value::Object(object), &mut refusal),
+        _ => refusal.text = plain_text(headers, body),
+    }
+    refusal
+}
+
+fn read_object(body: &Value, refusal: &mut Refusal) {
+    let text = |value: &Value| value.as_str().map(snippet);
+    // {"error": "RecordInvalid", "description": "…", "details": {…}}, and OAuth's {"error": "…", "error_description": "…"}
+    refusal.word = text(&body["error"]);
+    let sentences = [&body["description"], &body["error_description"], &body["error"]["message"], &body["message"]];
+    refusal.text = sentences.into_iter().find_map(text).unwrap_or_default();
+    // {"error": {"title": "Forbidden", "message": "…"}}
+    if let Some(title) = text(&body["error"]["title"]) {
+        refusal.word = Some(title);
+    }
+    // {"errors": [{"code": "…", "title": "…", "detail": "…"}]}
+    if let Some(first) = body["errors"].get(0) {
+        refusal.word = text(&first["code"]).or(refusal.word.take());
+        let sentence = text(&first["detail"]).or_else(|| text(&first["title"])).or_else(|| text(first));
+        refusal.text = sentence.unwrap_or_default();
+    }
+    if refusal.text.is_empty() {
+        refusal.text = refusal.word.clone().unwrap_or_default();
+    }
+    if let Some(details) = body["details"].as_object() {
+        let rows = details.iter().flat_map(|(field, problems)| match problems {
+            Value::Array(problems) => problems.iter().map(|problem| (field, problem)).collect(),
+            problem => vec![(field, problem)],
+        });
+        refusal.violations = rows.take(MOST_VIOLATIONS).map(|(field, problem)| violation(field, problem)).collect();
+    }
+}
+
+fn violation(field: &str, problem: &Value) -> Violation {
+    let key = problem["field_key"].as_str().unwrap_or(field);
+    let short = |text: &str| snippet(text).chars().take(128).collect::<String>();
+    Violation {
+        field: short(key),
+        description: short(problem["description"].as_str().or(problem.as_str()).unwrap_or_default()),
+        word: short(problem["error"].as_str().unwrap_or_default()),
+    }
+}
+
+/// Returns a text body; of an HTML page only that it was one, for its markup tells a caller nothing.
+fn plain_text(headers: &HeaderMap, body: &[u8]) -> String {
+    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let text = snippet(&String::from_utf8_lossy(&body[..body.len().min(4096)]));
+    if text.starts_with('<') || text.contains("<html") {
+        return "an HTML page".to_owned();
+    }
+    if kind.contains("json") && !text.is_empty() { "an unreadable JSON body".to_owned() } else { text }
+}

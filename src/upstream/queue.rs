@@ -1,0 +1,74 @@
+//! How many exchanges are under way at once, and who waits for that.
+//!
+//! Past a certain number of parallel exchanges Zendesk only gets slower, so there are permits. Calls without one wait in a
+//! bounded `Room`. Under overload most of them have to go, and the only question is when: a call that
+//! is refused on arrival can still be sent elsewhere, one that is refused at its deadline cannot. So a newcomer is refused
+//! at once when it would be the last in a full room, and also when the queue before it is longer than its deadline, judged
+//! by how long exchanges take. Serving the earliest deadline first without that judgement would spend every permit on calls
+//! that are about to expire, and answer nobody.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+
+use super::call::{Answer, Call};
+use crate::error::Error;
+
+mod pace;
+mod state;
+
+pub use state::{Queue, Snapshot};
+
+/// Wraps a service in [`Service`].
+#[derive(Debug, Clone)]
+pub struct Layer(Arc<Queue>);
+
+impl Layer {
+    /// Uses the permits of `queue`.
+    pub fn new(queue: &Arc<Queue>) -> Self {
+        Self(Arc::clone(queue))
+    }
+}
+
+impl<S> tower::Layer<S> for Layer {
+    type Service = Service<S>;
+
+    fn layer(&self, inner: S) -> Service<S> {
+        Service { inner, queue: Arc::clone(&self.0) }
+    }
+}
+
+/// Lets calls through when there is a permit.
+#[derive(Debug, Clone)]
+pub struct Service<S> {
+    inner: S,
+    queue: Arc<Queue>,
+}
+
+impl<S> tower::Service<Call> for Service<S>
+where
+    S: tower::Service<Call, Response = Answer, Error = Error> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Answer;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Answer, Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let queue = Arc::clone(&self.queue);
+        // The one that was polled ready goes with the call; the clone stays.
+        let next = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, next);
+        Box::pin(async move {
+            let permit = queue.enter(&call).await?;
+            let result = inner.call(call).await;
+            permit.done();
+            result
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! Permits and the waiting room before them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::pace::Pace;
+use crate::config;
+use crate::error::Error;
+use crate::upstream::call::{Call, Class};
+use crate::upstream::room::{Entry, Rank, Room};
+
+/// How much longer than the mean an exchange may take and still be counted on when a call is let into the queue.
+const SLOWER_THAN_MEAN: u32 = 2;
+
+/// Why a call is refused.
+#[derive(Debug, Clone, Copy)]
+enum Why {
+    /// It is the last in a full room.
+    Full,
+    /// The queue before it is longer than its deadline.
+    TooLate,
+}
+
+/// The permits.
+#[derive(Debug)]
+pub struct Queue {
+    state: Mutex<State>,
+    permits: usize,
+    full: AtomicU64,
+    too_late: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Permits nobody holds; when there is one, nobody waits.
+    free: usize,
+    room: Room<Waiter>,
+    pace: Pace,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    class: Class,
+    admit: oneshot::Sender<Result<Permit, Error>>,
+}
+
+/// The queue at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// Permits in all.
+    pub permits: usize,
+    /// Permits that calls hold.
+    pub in_use: usize,
+    /// Calls that wait for one.
+    pub waiting: usize,
+    /// Calls refused because the room was full.
+    pub refused_full: u64,
+    /// Calls refused because the queue was longer than their deadline.
+    pub refused_too_late: u64,
+}
+
+impl Queue {
+    /// Makes the permits.
+    pub fn new(settings: &config::Queue) -> Self {
+        let state = State { free: settings.permits, room: Room::new(settings.waiting), pace: Pace::default() };
+        let (full, too_late) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { state: Mutex::new(state), permits: settings.permits, full, too_late }
+    }
+
+    /// Returns the queue as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        let state = self.state();
+        Snapshot {
+            permits: self.permits,
+            in_use: self.permits - state.free,
+            waiting: state.room.len(),
+            refused_full: self.full.load(Ordering::Relaxed),
+            refused_too_late: self.too_late.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Returns a permit as soon as it is the call's turn.
+    pub(super) async fn enter(self: &Arc<Self>, call: &Call) -> Result<Permit, Error> {
+        let (place, admitted) = {
+            let mut state = self.state();
+            if state.free > 0 {
+                state.free -= 1;
+                return Ok(self.permit(call.class()));
+            }
+            if state.is_hopeless(call, self.permits) {
+                return Err(self.refuse(Why::TooLate));
+            }
+            let (admit, admitted) = oneshot::channel();
+            let rank = match state.room.enter(call, Waiter { class: call.class(), admit }) {
+                Entry::Placed(rank) => rank,
+                Entry::Displaced(rank, last) => {
+                    // It may be gone already; then nobody needs to be told.
+                    drop(last.admit.send(Err(self.refuse(Why::Full))));
+                    rank
+                }
+                Entry::Full => return Err(self.refuse(Why::Full)),
+            };
+            (Place { queue: self, rank }, admitted)
+        };
+        let outcome = timeout_at(call.deadline, admitted).await;
+        drop(place);
+        match outcome {
+            Ok(outcome) => {
+                outcome.expect("a waiter is sent its outcome before it is dropped, unless it left by itself")
+            }
+            Err(_) => Err(Error::Deadline { sent: false }),
+        }
+    }
+
+    /// Hands a permit on to the next, or keeps it.
+    fn release(self: &Arc<Self>, class: Class, since: Instant, done: bool) {
+        let mut state = self.state();
+        if done {
+            state.pace.ended(class, since.elapsed());
+        } else {
+            state.pace.cut_off(class, since.elapsed());
+        }
+        let now = Instant::now();
+        while let Some((rank, waiter)) = state.room.next() {
+            let remaining = rank.deadline.saturating_duration_since(now);
+            let outcome = match remaining {
+                _ if remaining.is_zero() => Err(Error::Deadline { sent: false }),
+                _ if remaining < state.pace.of(waiter.class) => Err(self.refuse(Why::TooLate)),
+                _ => Ok(self.permit(waiter.class)),
+            };
+            let granted = outcome.is_ok();
+            match waiter.admit.send(outcome) {
+                Ok(()) if granted => return,
+                // It left at this very moment. Its permit goes to the next one, not through another release.
+                Err(Ok(permit)) => permit.defuse(),
+                _ => {}
+            }
+        }
+        state.free += 1;
+    }
+
+    fn permit(self: &Arc<Self>, class: Class) -> Permit {
+        Permit { queue: Some(Arc::clone(self)), class, since: Instant::now(), done: false }
+    }
+
+    fn refuse(&self, why: Why) -> Error {
+        let (counter, what) = match why {
+            Why::Full => (&self.full, "the queue for zendesk is full"),
+            Why::TooLate => (&self.too_late, "the queue for zendesk is longer than the deadline"),
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        Error::Overloaded { what }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether the call would be served too late, as exchanges go at the moment.
+    fn is_hopeless(&self, call: &Call, permits: usize) -> bool {
+        let ahead = self.room.ahead_of(call).count() + 1;
+        let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        let wait = self.pace.overall() * count(ahead) / count(permits);
+        let needed = wait + self.pace.of(call.class()) * SLOWER_THAN_MEAN;
+        Instant::now() + needed > call.deadline
+    }
+}
+
+/// A call's right to one exchange. Dropping it, for whatever reason, lets the next call through.
+#[derive(Debug)]
+pub struct Permit {
+    queue: Option<Arc<Queue>>,
+    class: Class,
+    since: Instant,
+    done: bool,
+}
+
+impl Permit {
+    /// Says that the exchange ended by itself, so its duration means something.
+    pub(super) fn done(mut self) {
+        self.done = true;
+    }
+
+    fn defuse(mut self) {
+        self.queue = None;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(queue) = self.queue.take() {
+            queue.release(self.class, self.since, self.done);
+        }
+    }
+}
+
+/// A call's place in the room, given up when the call is.
+struct Place<'a> {
+    queue: &'a Arc<Queue>,
+    rank: Rank,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.queue.state().room.leave(&self.rank);
+    }
+}

@@ -1,0 +1,165 @@
+//! One REST request: a verb, a path of validated segments, a query, a body.
+//!
+//! A path is built from checked segments only, because a `..` in a formatted path climbs a level and
+//! hits a different endpoint.
+
+use bytes::Bytes;
+use http::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A request to Zendesk's REST API v2.
+#[derive(Debug, Clone)]
+pub struct Rest {
+    /// HTTP verb.
+    pub method: Method,
+    /// Path that begins with `/api/v2/`.
+    pub path: String,
+    /// Encoded query without its question mark.
+    pub query: String,
+    /// Body.
+    pub body: Body,
+    /// The one user this request updates, where Zendesk limits updates per user.
+    pub updated_user: Option<UserKey>,
+}
+
+/// What is sent as the body.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// None.
+    Empty,
+    /// An encoded JSON document.
+    Json(Bytes),
+    /// A file in a multipart form.
+    File {
+        /// The form field's name.
+        field: &'static str,
+        /// The file.
+        content: Bytes,
+        /// The file's media type.
+        content_type: String,
+        /// The file's name, without any path.
+        file_name: String,
+    },
+}
+
+/// How an update names its user; Zendesk allows 5 updates per minute for each.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum UserKey {
+    /// By id.
+    Id(i64),
+    /// By e-mail address, in lower case.
+    Email(String),
+    /// By external id, in lower case: Zendesk ignores its case.
+    ExternalId(String),
+}
+
+/// One segment of a path.
+#[derive(Debug)]
+pub struct Segment(String);
+
+impl From<&'static str> for Segment {
+    fn from(literal: &'static str) -> Self {
+        Self(literal.to_owned())
+    }
+}
+
+/// Builds a path from literal and checked segments: `path!["users", id("id", self.id)?]`.
+#[macro_export]
+macro_rules! path {
+    ($($segment:expr),+ $(,)?) => {
+        &[$($crate::upstream::rest::Segment::from($segment)),+]
+    };
+}
+
+/// Checks a record id: Zendesk's ids are positive.
+pub fn id(field: &str, id: i64) -> Result<Segment> {
+    if id > 0 { Ok(Segment(id.to_string())) } else { Err(Error::invalid(field, "must be a positive id")) }
+}
+
+/// Checks an id that is text, such as a job's: letters, digits, `-` and `_`, at most 64.
+pub fn text_id(field: &str, id: &str) -> Result<Segment> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if (1..=64).contains(&id.len()) && id.bytes().all(allowed) {
+        Ok(Segment(id.to_owned()))
+    } else {
+        Err(Error::invalid(field, "must be 1 to 64 letters, digits, '-' or '_'"))
+    }
+}
+
+impl Rest {
+    /// Reads.
+    pub fn get(path: &[Segment]) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    /// Creates, or starts a job.
+    pub fn post(path: &[Segment]) -> Self {
+        Self::new(Method::POST, path)
+    }
+
+    /// Changes.
+    pub fn put(path: &[Segment]) -> Self {
+        Self::new(Method::PUT, path)
+    }
+
+    /// Removes.
+    pub fn delete(path: &[Segment]) -> Self {
+        Self::new(Method::DELETE, path)
+    }
+
+    fn new(method: Method, segments: &[Segment]) -> Self {
+        let mut path = String::with_capacity(48);
+        path.push_str("/api/v2");
+        for Segment(segment) in segments {
+            path.push('/');
+            path.push_str(segment);
+        }
+        Self { method, path, query: String::new(), body: Body::Empty, updated_user: None }
+    }
+
+    /// Adds a query parameter, percent-encoded.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: impl AsRef<str>) -> Self {
+        if !self.query.is_empty() {
+            self.query.push('&');
+        }
+        self.query.extend(utf8_percent_encode(name, UNRESERVED));
+        self.query.push('=');
+        self.query.extend(utf8_percent_encode(value.as_ref(), UNRESERVED));
+        self
+    }
+
+    /// Adds a query parameter where there is a value.
+    #[must_use]
+    pub fn query_if(self, name: &str, value: Option<impl AsRef<str>>) -> Self {
+        match value {
+            Some(value) => self.query(name, value),
+            None => self,
+        }
+    }
+
+    /// Sets a JSON body.
+    #[must_use]
+    pub fn json(mut self, document: &impl Serialize) -> Self {
+        let document = serde_json::to_vec(document).expect("documents have string keys");
+        self.body = Body::Json(document.into());
+        self
+    }
+
+    /// Sets the one user this request updates.
+    #[must_use]
+    pub fn updates(mut self, user: UserKey) -> Self {
+        self.updated_user = Some(user);
+        self
+    }
+
+    /// Returns path and query, which identify a read.
+    pub fn target(&self) -> String {
+        if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }
+    }
+}

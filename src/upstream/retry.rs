@@ -1,0 +1,164 @@
+//! Which failures are tried again, when, and for whom.
+//!
+//! Whether a repetition can help and whether it can harm are two questions. The error's row answers the first together with
+//! what may have been delivered; the call's idempotency answers the second. On top of both stands one budget for all calls:
+//! when Zendesk is down, everybody's retries at once would keep it there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::{Sleep, sleep};
+use tower::retry::Policy;
+
+use super::call::{Answer, Call};
+use super::deadline::usable;
+use super::jitter::Jitter;
+use crate::config;
+use crate::contract::Idempotency;
+use crate::error::{Error, Retry as Rule};
+
+mod budget;
+
+use budget::Budget;
+
+/// What all calls share.
+#[derive(Debug)]
+pub struct Retries {
+    settings: config::Retry,
+    jitter: Jitter,
+    budget: Budget,
+    retried: AtomicU64,
+    out_of_budget: AtomicU64,
+    out_of_time: AtomicU64,
+}
+
+/// The retries at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// Retries that could begin now.
+    pub budget: f64,
+    /// Attempts after a first one.
+    pub retried: u64,
+    /// Failures that were not repeated for lack of budget.
+    pub out_of_budget: u64,
+    /// Failures that were not repeated because the wait did not fit the deadline.
+    pub out_of_time: u64,
+}
+
+impl Retries {
+    /// Returns a full budget.
+    pub fn new(settings: &config::Retry, jitter: Jitter) -> Self {
+        let budget = Budget::new(settings.budget_percent, settings.budget_per_second);
+        let zero = || AtomicU64::new(0);
+        Self { settings: settings.clone(), jitter, budget, retried: zero(), out_of_budget: zero(), out_of_time: zero() }
+    }
+
+    /// Returns the retries as they are now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            budget: self.budget.left(),
+            retried: self.retried.load(Ordering::Relaxed),
+            out_of_budget: self.out_of_budget.load(Ordering::Relaxed),
+            out_of_time: self.out_of_time.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The retries of one call.
+#[derive(Debug, Clone)]
+pub struct Retry {
+    shared: Arc<Retries>,
+    /// Attempts that ended.
+    made: u32,
+    /// Whether the one retry of [`Rule::ReadOnce`] is used up.
+    read_again: bool,
+    /// Requests sent by the attempts that ended.
+    sent: u32,
+    /// Why the call was repeated last.
+    cause: Option<Error>,
+}
+
+impl Retry {
+    /// Returns the policy that the retry layer clones for each call.
+    pub fn new(shared: &Arc<Retries>) -> Self {
+        Self { shared: Arc::clone(shared), made: 0, read_again: false, sent: 0, cause: None }
+    }
+
+    /// Whether this failure of this call may be repeated at all.
+    fn is_allowed(&mut self, call: &Call, rule: Rule) -> bool {
+        let read = call.idempotency == Idempotency::NoSideEffects;
+        match rule {
+            _ if self.made >= self.shared.settings.attempts => false,
+            Rule::Never => false,
+            Rule::Undelivered | Rule::AsAsked => true,
+            Rule::Repeatable => call.idempotency != Idempotency::Unsafe,
+            Rule::ReadOnce => read && !std::mem::replace(&mut self.read_again, true),
+        }
+    }
+
+    /// Returns how long to wait: what Zendesk asks for, or else any time up to a limit that doubles with each attempt.
+    fn wait(&self, error: &Error) -> Duration {
+        let config::Retry { first_backoff, longest_backoff, .. } = self.shared.settings;
+        let doubled = first_backoff.saturating_mul(2_u32.saturating_pow(self.made - 1));
+        error.retry_after().unwrap_or_else(|| self.shared.jitter.full(doubled.min(longest_backoff)))
+    }
+}
+
+impl Policy<Call, Answer, Error> for Retry {
+    type Future = Sleep;
+
+    fn clone_request(&mut self, call: &Call) -> Option<Call> {
+        Some(call.clone())
+    }
+
+    fn retry(&mut self, call: &mut Call, result: &mut Result<Answer, Error>) -> Option<Sleep> {
+        self.made += 1;
+        if self.made == 1 {
+            self.shared.budget.deposit();
+        }
+        let error = match result {
+            Ok(answer) => {
+                answer.attempts = self.made;
+                return None;
+            }
+            Err(error) => error,
+        };
+        match self.cause.take() {
+            // The repetition never left. What the caller has to know is why there was one: of a write that may have been
+            // done, "the breaker is open" alone would say that it was not.
+            Some(cause) if refused_here(error) => {
+                *error = cause;
+                return None;
+            }
+            _ => {}
+        }
+        let rule = error.row().retry;
+        let sent = call.ledger.requests();
+        if matches!(rule, Rule::Undelivered | Rule::AsAsked) {
+            call.ledger.harmless(sent - self.sent);
+        }
+        self.sent = sent;
+        if !self.is_allowed(call, rule) {
+            return None;
+        }
+        let wait = self.wait(error);
+        if wait >= usable(call.deadline) {
+            self.shared.out_of_time.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        if !self.shared.budget.withdraw() {
+            self.shared.out_of_budget.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        self.shared.retried.fetch_add(1, Ordering::Relaxed);
+        self.cause = Some(error.clone());
+        Some(sleep(wait))
+    }
+}
+
+/// Whether the attempt ended inside this process, before anything was sent.
+fn refused_here(error: &Error) -> bool {
+    matches!(error, Error::BreakerOpen { .. } | Error::BudgetSpent { .. } | Error::Overloaded { .. })
+}

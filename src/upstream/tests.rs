@@ -1,0 +1,9 @@
+//! Tests of the outbound stack at its seam: any function from a call to an answer stands in for Zendesk, and time is paused.
+
+mod breaker;
+mod deadline;
+mod governor;
+mod outage;
+mod queue;
+mod retry;
+mod support;

@@ -1,0 +1,3 @@
+mod account;
+mod limits;
+mod simulation;

@@ -1,0 +1,188 @@
+use std::future::pending;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+use tower::ServiceBuilder;
+
+use super::support::{Hits, SECOND, Zendesk, answer, ask, millis, read, settle, unsafe_write, within, zendesk};
+use crate::config;
+use crate::error::Error;
+use crate::upstream::call::{Call, Priority};
+use crate::upstream::queue::{self, Queue};
+use crate::upstream::{Jitter, stack_with};
+
+/// Only the queue, around a stand-in.
+fn queued(permits: usize, waiting: usize, inner: impl Zendesk) -> (impl Zendesk, Arc<Queue>) {
+    let queue = Arc::new(Queue::new(&config::Queue { permits, waiting }));
+    (ServiceBuilder::new().layer(queue::Layer::new(&queue)).service(inner), queue)
+}
+
+fn background(call: Call) -> Call {
+    Call { priority: Priority::Background, ..call }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_wait_by_priority_and_then_by_deadline() {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&order);
+    let one_at_a_time = zendesk(&Hits::default(), move |_, call: Call| {
+        let left = call.deadline.duration_since(Instant::now()).as_secs();
+        seen.lock().expect("no panic").push((call.priority, left));
+        async {
+            sleep(millis(1)).await;
+            Ok(answer())
+        }
+    });
+    let (service, _) = queued(1, 10, one_at_a_time);
+    let mut calls = JoinSet::new();
+    let seconds = |seconds: u64, call| within(SECOND * u32::try_from(seconds).expect("few") + millis(500), call);
+    for call in [
+        seconds(9, read()), // it finds the permit free
+        seconds(2, background(read())),
+        seconds(8, read()),
+        seconds(5, unsafe_write()),
+        seconds(4, read()),
+    ] {
+        let service = service.clone();
+        calls.spawn(async move { ask(&service, call).await });
+        settle().await;
+    }
+    assert!(calls.join_all().await.iter().all(Result::is_ok));
+    let expected =
+        [(Priority::Interactive, 9), (Priority::Write, 5), (Priority::Interactive, 4), (Priority::Interactive, 8)];
+    let order = order.lock().expect("no panic");
+    assert_eq!(order[..4], expected);
+    assert_eq!(order[4], (Priority::Background, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_in_a_full_room_is_refused_at_once() {
+    let (service, queue) = queued(1, 1, zendesk(&Hits::default(), |_, _| pending()));
+    let start = |call: Call| {
+        let service = service.clone();
+        tokio::spawn(async move { ask(&service, call).await })
+    };
+    let _served = start(read());
+    settle().await;
+    let displaced = start(background(read()));
+    settle().await;
+    let began = Instant::now();
+    let error = ask(&service, background(within(SECOND * 40, read()))).await.expect_err("it ranks last");
+    assert!(matches!(error, Error::Overloaded { .. }), "{error:?}");
+    let waits = start(read());
+    let error = displaced.await.expect("no panic").expect_err("an interactive call takes its place");
+    assert!(matches!(error, Error::Overloaded { .. }), "{error:?}");
+    assert!(began.elapsed() <= millis(10));
+    assert!(!waits.is_finished());
+    let snapshot = queue.snapshot();
+    assert_eq!((snapshot.in_use, snapshot.waiting, snapshot.refused_full), (1, 1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_deadline_passes_in_the_room_was_not_sent() {
+    let hits = Hits::default();
+    let (service, queue) = queued(1, 10, zendesk(&hits, |_, _| pending()));
+    let holder = tokio::spawn({
+        let service = service.clone();
+        async move { ask(&service, read()).await }
+    });
+    settle().await;
+    let error = ask(&service, within(SECOND, read())).await.expect_err("no permit");
+    assert!(matches!(error, Error::Deadline { sent: false }), "{error:?}");
+    holder.abort();
+    settle().await;
+    assert_eq!((hits.get(), queue.snapshot().in_use, queue.snapshot().waiting), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_calls_cancelled_half_way_leave_nothing_behind() {
+    let hits = Hits::default();
+    let mut settings = config::Upstream::default();
+    settings.queue.waiting = 1_000;
+    let (upstream, control) = stack_with(
+        &settings,
+        Jitter::OFF,
+        zendesk(&hits, |number, _| async move { if number == 1 { Ok(answer()) } else { pending().await } }),
+    );
+    ask(&upstream, read()).await.expect("an answer that states no budget, so nothing is paced");
+    let mut calls = JoinSet::new();
+    for _ in 0..1_000 {
+        let upstream = upstream.clone();
+        calls.spawn(async move { ask(&upstream, read()).await });
+    }
+    sleep(millis(50)).await;
+    let busy = control.snapshot().queue;
+    assert_eq!((busy.in_use, busy.waiting), (64, 936));
+    calls.shutdown().await;
+    let idle = control.snapshot().queue;
+    assert_eq!((idle.in_use, idle.waiting, hits.get()), (0, 0, 65));
+}
+
+/// A stand-in that does 64 things at a time in 100 ms each, and all of them ever slower the more it is given.
+fn congested() -> impl Zendesk {
+    let busy = Arc::new(AtomicU32::new(0));
+    zendesk(&Hits::default(), move |number, _| {
+        let busy = Arc::clone(&busy);
+        async move {
+            let load = busy.fetch_add(1, Ordering::Relaxed) + 1;
+            let done = Done(busy);
+            sleep(millis(75 + 50 * u64::from(number % 2)) * load.max(64) / 64).await;
+            drop(done);
+            Ok(answer())
+        }
+    })
+}
+
+struct Done(Arc<AtomicU32>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Offers `rate` calls a second for six seconds, whatever becomes of them. Of the last five, when the queue has seen how long
+/// exchanges take, returns the good answers per second and the longest time that a refusal took.
+async fn offer(service: impl Zendesk, rate: u32, deadline: Duration) -> (u32, Duration) {
+    let began = Instant::now();
+    let mut calls = JoinSet::new();
+    for number in 0..rate * 6 {
+        sleep_until(began + SECOND * number / rate).await;
+        let service = service.clone();
+        calls.spawn(async move {
+            let asked = Instant::now();
+            let result = tokio::time::timeout(deadline, ask(&service, within(deadline, read()))).await;
+            (result, asked.elapsed(), asked.duration_since(began) >= SECOND)
+        });
+    }
+    let (mut good, mut slowest) = (0, Duration::ZERO);
+    for (result, took, warm) in calls.join_all().await {
+        match result {
+            _ if !warm => {}
+            Ok(Ok(_)) => good += 1,
+            Ok(Err(Error::Overloaded { .. })) => slowest = slowest.max(took),
+            _ => {}
+        }
+    }
+    (good / 5, slowest)
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_four_times_the_load_as_many_calls_succeed_and_the_others_are_refused_at_once() {
+    for deadline in [millis(300), SECOND] {
+        let mut goodput = Vec::new();
+        for load in 1..=4 {
+            let (upstream, _) = stack_with(&config::Upstream::default(), Jitter::OFF, congested());
+            let (good, slowest) = offer(upstream, 640 * load, deadline).await;
+            assert!(slowest <= millis(10), "a refusal took {slowest:?} at {load}x");
+            goodput.push(good);
+        }
+        println!("answered per second at 1x to 4x with a deadline of {deadline:?}: {goodput:?}");
+        let peak = *goodput.iter().max().expect("four loads");
+        assert!(goodput.iter().all(|good| good * 10 >= peak * 9));
+        assert!(peak > 500);
+    }
+}

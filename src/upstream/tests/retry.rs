@@ -1,0 +1,207 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tower::ServiceBuilder;
+use tower::retry::RetryLayer;
+
+use super::support::{
+    Hits, SECOND, Zendesk, answer, ask, idempotent_write, millis, read, refusal, unavailable, unsafe_write, within,
+    zendesk,
+};
+use crate::config;
+use crate::contract::Idempotency;
+use crate::error::{Chain, Error};
+use crate::upstream::Jitter;
+use crate::upstream::call::Call;
+use crate::upstream::retry::{Retries, Retry};
+
+/// Only the retries, around a stand-in.
+fn retrying(inner: impl Zendesk) -> (impl Zendesk, Arc<Retries>) {
+    let retries = Arc::new(Retries::new(&config::Retry::default(), Jitter::OFF));
+    (ServiceBuilder::new().layer(RetryLayer::new(Retry::new(&retries))).service(inner), retries)
+}
+
+fn chain() -> Chain {
+    Chain("broken".to_owned())
+}
+
+/// How many attempts a failure is worth: of a read, an idempotent write and an unsafe one.
+fn attempts(error: &Error) -> [u32; 3] {
+    match error {
+        // nothing was delivered, or Zendesk refused without acting
+        Error::Connect(_) | Error::Throttled(_) => [3, 3, 3],
+        // it may have been done
+        Error::Unavailable(_) | Error::GatewayTimeout(_) | Error::BrokenBeforeHeaders(_) | Error::AttemptTimeout => {
+            [3, 3, 1]
+        }
+        // it was probably done
+        Error::Server(_) | Error::Malformed(_) | Error::BrokenBody(_) => [2, 1, 1],
+        // the same call would fail the same way
+        Error::Invalid { .. }
+        | Error::Rejected(_)
+        | Error::Duplicate(_)
+        | Error::CursorExpired(_)
+        | Error::PaginationDepth(_)
+        | Error::Credential { .. }
+        | Error::Forbidden(_)
+        | Error::NotFound(_)
+        | Error::Conflict(_)
+        | Error::JobLimit(_)
+        | Error::TooLarge { .. }
+        | Error::PaginationLoop { .. }
+        | Error::CacheMiss
+        | Error::Unimplemented { .. } => [1, 1, 1],
+        // the gateway itself refused, or the caller has gone
+        Error::Deadline { .. }
+        | Error::OutcomeUnknown(_)
+        | Error::BreakerOpen { .. }
+        | Error::BudgetSpent { .. }
+        | Error::Overloaded { .. }
+        | Error::Internal { .. }
+        | Error::ShuttingDown => [1, 1, 1],
+    }
+}
+
+fn every_error() -> Vec<Error> {
+    let said = |status| refusal(status, None);
+    vec![
+        Error::invalid("id", "must be a positive id"),
+        Error::Rejected(said(422)),
+        Error::Duplicate(said(422)),
+        Error::CursorExpired(said(400)),
+        Error::PaginationDepth(said(400)),
+        Error::Credential { own: true, refusal: said(401) },
+        Error::Credential { own: false, refusal: said(401) },
+        Error::Forbidden(said(403)),
+        Error::NotFound(said(404)),
+        Error::Conflict(said(409)),
+        Error::Throttled(said(429)),
+        Error::JobLimit(said(429)),
+        Error::Server(said(500)),
+        Error::Unavailable(said(503)),
+        Error::GatewayTimeout(said(504)),
+        Error::Malformed(said(200)),
+        Error::TooLarge { limit: 1 },
+        Error::Connect(chain()),
+        Error::BrokenBeforeHeaders(chain()),
+        Error::BrokenBody(chain()),
+        Error::AttemptTimeout,
+        Error::Deadline { sent: true },
+        Error::Deadline { sent: false },
+        Error::OutcomeUnknown(Box::new(unavailable())),
+        Error::BreakerOpen { class: "user_reads", retry_after: SECOND },
+        Error::BudgetSpent { retry_after: SECOND },
+        Error::Overloaded { what: "full" },
+        Error::PaginationLoop { what: "a cursor came twice" },
+        Error::CacheMiss,
+        Error::Unimplemented { method: "GetUser" },
+        Error::ShuttingDown,
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_failure_is_repeated_only_where_that_helps_and_cannot_harm() {
+    for error in every_error() {
+        let expected = attempts(&error);
+        for (call, expected) in [read(), idempotent_write(), unsafe_write()].into_iter().zip(expected) {
+            let hits = Hits::default();
+            let failure = error.clone();
+            let (service, _) = retrying(zendesk(&hits, move |_, _| std::future::ready(Err(failure.clone()))));
+            let idempotency = call.idempotency;
+            ask(&service, call).await.expect_err("it fails each time");
+            assert_eq!(hits.get(), expected, "{error:?} of a call that is {idempotency:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_backoff_doubles_and_the_answer_tells_the_attempts() {
+    let hits = Hits::default();
+    let third = zendesk(&hits, |number, _| async move { if number < 3 { Err(unavailable()) } else { Ok(answer()) } });
+    let (service, retries) = retrying(third);
+    let began = Instant::now();
+    let answer = ask(&service, read()).await.expect("the third attempt");
+    assert_eq!((answer.attempts, began.elapsed()), (3, millis(100 + 200)));
+    assert_eq!(retries.snapshot().retried, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_replaces_the_backoff_where_it_fits_the_deadline() {
+    let throttled = |wait: Duration| {
+        move |number, _: Call| async move {
+            if number == 1 { Err(Error::Throttled(refusal(429, Some(wait)))) } else { Ok(answer()) }
+        }
+    };
+    let hits = Hits::default();
+    let (service, _) = retrying(zendesk(&hits, throttled(SECOND * 7)));
+    let began = Instant::now();
+    assert_eq!(ask(&service, unsafe_write()).await.expect("the wait fits").attempts, 2);
+    assert_eq!(began.elapsed(), SECOND * 7);
+
+    let hits = Hits::default();
+    let (service, retries) = retrying(zendesk(&hits, throttled(SECOND * 93)));
+    let began = Instant::now();
+    let error = ask(&service, read()).await.expect_err("93 s do not fit into 30");
+    assert_eq!(began.elapsed(), Duration::ZERO, "it is told at once");
+    assert_eq!(error.retry_after(), Some(SECOND * 93));
+    assert_eq!((hits.get(), retries.snapshot().out_of_time), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backoff_that_does_not_fit_the_deadline_is_not_begun() {
+    let hits = Hits::default();
+    let (service, _) = retrying(zendesk(&hits, |_, _| async { Err(unavailable()) }));
+    let began = Instant::now();
+    ask(&service, within(millis(90), read())).await.expect_err("no time for 100 ms");
+    assert_eq!((hits.get(), began.elapsed()), (1, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_retries_share_one_budget_of_a_fifth_of_the_calls_and_one_a_second() {
+    let hits = Hits::default();
+    let (service, retries) = retrying(zendesk(&hits, |_, _| async { Err(unavailable()) }));
+    for _ in 0..6_000 {
+        let service = service.clone();
+        tokio::spawn(async move { ask(&service, read()).await });
+        sleep(millis(10)).await;
+    }
+    sleep(SECOND).await;
+    // 6,000 calls in 60 s: a fifth of them, one for each second, and the ten that a fresh budget begins with.
+    let allowed = 1_200 + 61 + 10;
+    let repeated = hits.get() - 6_000;
+    assert!((allowed - 40..=allowed).contains(&repeated), "{repeated} retries");
+    assert!(retries.snapshot().out_of_budget > 4_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repetition_that_never_left_does_not_hide_why_there_was_one() {
+    let local: [fn() -> Error; 3] = [
+        || Error::BreakerOpen { class: "user_writes", retry_after: SECOND },
+        || Error::BudgetSpent { retry_after: SECOND },
+        || Error::Overloaded { what: "full" },
+    ];
+    for refuse in local {
+        let hits = Hits::default();
+        let (service, _) = retrying(zendesk(&hits, move |number, _| async move {
+            if number == 1 { Err(unavailable()) } else { Err(refuse()) }
+        }));
+        let error = ask(&service, idempotent_write()).await.expect_err("failed");
+        assert!(matches!(error.of_a_write(), Error::OutcomeUnknown(_)), "the write may have been done");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_zendesk_refused_unread_leave_a_write_undone() {
+    for (error, acted) in [
+        (Error::Connect(chain()), false),
+        (Error::Throttled(refusal(429, None)), false),
+        (Error::BrokenBeforeHeaders(chain()), true),
+    ] {
+        let call = Call { idempotency: Idempotency::Idempotent, ..idempotent_write() };
+        let ledger = Arc::clone(&call.ledger);
+        let (service, _) = retrying(zendesk(&Hits::default(), move |_, _| std::future::ready(Err(error.clone()))));
+        ask(&service, call).await.expect_err("failed");
+        assert_eq!((ledger.requests(), ledger.may_have_acted()), (3, acted));
+    }
+}

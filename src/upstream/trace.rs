@@ -1,0 +1,61 @@
+//! Spans and measurements of the way out: one span per operation, and below it one per attempt.
+//!
+//! Both are layers of the outbound stack. [`Operation`] stands at its top and sees one call however often it is tried;
+//! [`Attempt`] stands right above the time limit of one exchange.
+//!
+//! Neither tells a path, a query or a body: they hold ids, names and addresses. What is told is the path's template.
+
+mod attempt;
+pub mod endpoint;
+mod operation;
+
+pub use attempt::Attempt;
+pub use operation::Operation;
+
+use url::Url;
+
+use crate::error::Error;
+use crate::telemetry::Telemetry;
+
+/// Both layers.
+#[derive(Clone)]
+pub struct Layers {
+    /// The one at the top of the stack.
+    pub operation: Operation,
+    /// The one above an attempt's time limit.
+    pub attempt: Attempt,
+}
+
+impl Layers {
+    /// Tells `telemetry` about calls to `upstream`.
+    pub fn new(telemetry: &Telemetry, upstream: &Url) -> Self {
+        Self { operation: Operation::new(telemetry), attempt: Attempt::new(telemetry, upstream) }
+    }
+}
+
+/// Adds the trace context to a request to Zendesk, where the settings want that.
+pub fn propagate(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    let headers = crate::telemetry::trace::outgoing();
+    headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))
+}
+
+/// Returns the kind of a failure, one of a few words: the HTTP status where there was one.
+fn error_type(error: &Error) -> String {
+    let word = match error {
+        Error::Connect(_) => "connect",
+        Error::BrokenBeforeHeaders(_) => "broken_before_headers",
+        Error::BrokenBody(_) => "broken_body",
+        Error::AttemptTimeout => "timeout",
+        Error::Malformed(_) => "malformed",
+        other => match status(other) {
+            Some(status) => return status.to_string(),
+            None => return other.row().reason.as_str_name().trim_start_matches("ERROR_REASON_").to_lowercase(),
+        },
+    };
+    word.to_owned()
+}
+
+/// Returns the HTTP status of a failure, where there was one.
+fn status(error: &Error) -> Option<u16> {
+    error.refusal().map(|refusal| refusal.status).filter(|status| *status > 0)
+}

@@ -1,0 +1,208 @@
+//! One attempt: one HTTP exchange, told in the words of the semantic conventions for HTTP clients.
+
+use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime};
+
+use futures_util::future::BoxFuture;
+use http::Method;
+use opentelemetry::trace::{FutureExt as _, SpanBuilder, SpanKind, Status, TraceContextExt as _};
+use opentelemetry::{Context as Otel, KeyValue};
+use opentelemetry_semantic_conventions::attribute as semconv;
+use tracing::warn;
+use url::Url;
+
+use super::{endpoint, error_type, status};
+use crate::error::{Error, Verdict};
+use crate::telemetry::budget::Window;
+use crate::telemetry::instruments::CLASS;
+use crate::telemetry::slowest::Exchange;
+use crate::telemetry::{Telemetry, trace};
+use crate::upstream::call::{Answer, Call, Class};
+use crate::upstream::limits::{self, Limits};
+
+/// Traces and measures attempts, and remembers what responses say about the budget.
+#[derive(Clone)]
+pub struct Attempt {
+    telemetry: Telemetry,
+    /// `server.address` and `server.port`.
+    server: [KeyValue; 2],
+}
+
+impl Attempt {
+    /// Tells `telemetry` about exchanges with `upstream`.
+    pub fn new(telemetry: &Telemetry, upstream: &Url) -> Self {
+        for class in Class::ALL {
+            // So that the first retry is seen as an increase.
+            telemetry.instruments().retries.add(0, &[KeyValue::new(CLASS, class.0)]);
+        }
+        let address = upstream.host_str().unwrap_or_default().to_owned();
+        let port = i64::from(upstream.port_or_known_default().unwrap_or_default());
+        let server = [KeyValue::new(semconv::SERVER_ADDRESS, address), KeyValue::new(semconv::SERVER_PORT, port)];
+        Self { telemetry: telemetry.clone(), server }
+    }
+}
+
+impl<S> tower::Layer<S> for Attempt {
+    type Service = Service<S>;
+
+    fn layer(&self, inner: S) -> Service<S> {
+        Service { inner, layer: self.clone() }
+    }
+}
+
+/// See [`Attempt`].
+#[derive(Clone)]
+pub struct Service<S> {
+    inner: S,
+    layer: Attempt,
+}
+
+impl<S> tower::Service<Call> for Service<S>
+where
+    S: tower::Service<Call, Response = Answer, Error = Error>,
+    S::Future: Send + 'static,
+{
+    type Response = Answer;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Answer, Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let exchange = Running::begin(&self.layer, &call);
+        let telemetry = &self.layer.telemetry;
+        let context = exchange.context.clone();
+        let context = if telemetry.propagates() { trace::propagated(&context) } else { context };
+        let answer = self.inner.call(call).with_context(context);
+        Box::pin(async move {
+            let mut exchange = exchange;
+            let answer = answer.await;
+            exchange.end(&answer);
+            answer
+        })
+    }
+}
+
+/// An exchange under way; dropping it tells how it went.
+struct Running {
+    layer: Attempt,
+    context: Otel,
+    class: &'static str,
+    method: Method,
+    template: &'static str,
+    number: u32,
+    started: Instant,
+    status: Option<u16>,
+    /// What it failed with.
+    failure: Option<String>,
+}
+
+impl Running {
+    fn begin(layer: &Attempt, call: &Call) -> Self {
+        let (method, class) = (call.rest.method.clone(), call.class().0);
+        let template = endpoint::template(&method, &call.rest.path);
+        let number = call.trace.attempt();
+        if number > 0 {
+            layer.telemetry.instruments().retries.add(1, &[KeyValue::new(CLASS, class)]);
+        }
+        let builder = SpanBuilder::from_name(format!("{method} {template}")).with_kind(SpanKind::Client);
+        let context = call.trace.start(layer.telemetry.tracer(), builder);
+        let failure = Some("cancelled".to_owned());
+        let started = Instant::now();
+        Self { layer: layer.clone(), context, class, method, template, number, started, status: None, failure }
+    }
+
+    fn end(&mut self, answer: &Result<Answer, Error>) {
+        match answer {
+            Ok(answer) => {
+                (self.status, self.failure) = (Some(answer.status), None);
+                self.note(&answer.limits);
+            }
+            Err(error) => {
+                (self.status, self.failure) = (status(error), Some(error_type(error)));
+                if let Some(refusal) = error.refusal() {
+                    self.note(&refusal.limits);
+                }
+                if error.row().breaker == Verdict::Failure {
+                    self.log(error);
+                }
+            }
+        }
+    }
+
+    /// Remembers what a response said about the budget.
+    fn note(&self, limits: &Limits) {
+        let budgets = &self.layer.telemetry.state().budgets;
+        let window =
+            |window: &limits::Window| Window { limit: window.limit, remaining: window.remaining, reset: window.reset };
+        if let Some(account) = &limits.account {
+            budgets.state("account", window(account));
+        }
+        for (name, bucket) in &limits.buckets {
+            budgets.state(name, window(bucket));
+        }
+    }
+
+    /// Says what happened, without what Zendesk wrote: that may hold personal data.
+    fn log(&self, error: &Error) {
+        let cause = match error {
+            Error::Connect(chain) | Error::BrokenBeforeHeaders(chain) | Error::BrokenBody(chain) => Some(&*chain.0),
+            _ => None,
+        };
+        let _attached = self.context.clone().attach();
+        warn!(
+            target: "upstream",
+            {
+                http.request.method = self.method.as_str(),
+                url.template = self.template,
+                "error.type" = self.failure.as_deref(),
+                error.cause = cause,
+                attempt = self.number + 1,
+                duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                zendesk.request_id = error.refusal().and_then(|refusal| refusal.request_id.as_deref()),
+            },
+            "an attempt failed"
+        );
+    }
+
+    fn attributes(&self) -> Vec<KeyValue> {
+        let mut attributes = Vec::with_capacity(7);
+        attributes.extend(self.layer.server.iter().cloned());
+        attributes.push(KeyValue::new(semconv::HTTP_REQUEST_METHOD, self.method.as_str().to_owned()));
+        attributes.push(KeyValue::new(semconv::URL_TEMPLATE, self.template));
+        attributes.push(KeyValue::new(CLASS, self.class));
+        attributes
+            .extend(self.status.map(|status| KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status))));
+        attributes.extend(self.failure.clone().map(|failure| KeyValue::new(semconv::ERROR_TYPE, failure)));
+        attributes
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let took = self.started.elapsed();
+        let attributes = self.attributes();
+        self.layer.telemetry.instruments().request_duration.record(took.as_secs_f64(), &attributes);
+        let span = self.context.span();
+        self.layer.telemetry.state().slowest.add(self.class, took, || Exchange {
+            class: self.class,
+            endpoint: format!("{} {}", self.method, self.template),
+            outcome: self.status.map(|status| status.to_string()).or(self.failure.clone()).unwrap_or_default(),
+            milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            ended: Some(SystemTime::now()),
+            trace_id: span.span_context().trace_id().to_string(),
+        });
+        if span.is_recording() {
+            span.set_attributes(attributes);
+            if self.number > 0 {
+                span.set_attribute(KeyValue::new(semconv::HTTP_REQUEST_RESEND_COUNT, i64::from(self.number)));
+            }
+            if let Some(failure) = &self.failure {
+                span.set_status(Status::error(failure.clone()));
+            }
+        }
+        span.end();
+    }
+}

@@ -1,0 +1,118 @@
+//! The bottom of the outbound stack: one attempt, one HTTP exchange, judged by its phase.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tower::Service;
+use url::Url;
+
+use super::call::{Answer, Call};
+use super::judge::judge;
+use super::rest::Body;
+use crate::error::{Chain, Error};
+
+/// Sends calls to Zendesk.
+#[derive(Clone)]
+pub struct Transport {
+    client: reqwest::Client,
+    base: Arc<str>,
+    max_body: usize,
+}
+
+impl Transport {
+    /// Builds the HTTP client: no redirects, no cookies, no retries of its own, HTTPS only unless `base` is loopback.
+    pub fn new(base: &Url, max_body: usize) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("zendesk-gateway/", env!("CARGO_PKG_VERSION")))
+            .https_only(base.scheme() == "https")
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(Duration::from_secs(5))
+            .pool_idle_timeout(Duration::from_mins(1))
+            .tcp_nodelay(true)
+            .build()?;
+        Ok(Self { client, base: base.as_str().trim_end_matches('/').into(), max_body })
+    }
+
+    async fn exchange(self, call: Call) -> Result<Answer, Error> {
+        let rest = &call.rest;
+        let mut request = self
+            .client
+            .request(rest.method.clone(), format!("{}{}", self.base, rest.target()))
+            .header(http::header::ACCEPT, "application/json")
+            .header(http::header::AUTHORIZATION, call.credential.header());
+        request = match &rest.body {
+            Body::Empty => request,
+            Body::Json(document) => {
+                request.header(http::header::CONTENT_TYPE, "application/json").body(document.clone())
+            }
+            Body::File { field, content, content_type, file_name } => {
+                let length = content.len() as u64;
+                let part = reqwest::multipart::Part::stream_with_length(content.clone(), length)
+                    .file_name(file_name.clone())
+                    .mime_str(content_type)
+                    .map_err(|_| Error::invalid("content_type", "is not a media type"))?;
+                request.multipart(reqwest::multipart::Form::new().part(*field, part))
+            }
+        };
+        request = super::trace::propagate(request);
+        call.ledger.send()?;
+        let mut response = request.send().await.map_err(|error| before_headers(&error.without_url()))?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let body = self.body(response).await?;
+        judge(&call, status, &headers, &body)
+    }
+
+    /// Reads a body, counted after decompression: a small compressed one must not become gigabytes of memory.
+    async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, Error> {
+        let too_large = Error::TooLarge { limit: self.max_body };
+        let announced = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
+        if announced > self.max_body {
+            return Err(too_large);
+        }
+        let mut body = Vec::with_capacity(announced);
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| Error::BrokenBody(Chain::of(&error.without_url())))?
+        {
+            if body.len() + chunk.len() > self.max_body {
+                return Err(too_large);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+/// Tells a request that never left from one that may have been delivered.
+fn before_headers(error: &reqwest::Error) -> Error {
+    let refused = |error: &(dyn std::error::Error + 'static)| {
+        error.downcast_ref::<h2::Error>().is_some_and(|error| error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    };
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut undelivered = error.is_connect() || error.is_builder();
+    while let Some(error) = cause {
+        undelivered |= refused(error);
+        cause = error.source();
+    }
+    let chain = Chain::of(error);
+    if undelivered { Error::Connect(chain) } else { Error::BrokenBeforeHeaders(chain) }
+}
+
+impl Service<Call> for Transport {
+    type Response = Answer;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Answer, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let exchange = self.clone().exchange(call);
+        Box::pin(exchange) as Pin<Box<_>>
+    }
+}

@@ -1,0 +1,92 @@
+//! The admin port: health for machines, status for people.
+
+use std::time::Duration;
+
+use zendesk_gateway::config::Telemetry as Settings;
+use zendesk_gateway::proto::GetUserRequest;
+use zendesk_gateway::telemetry::budget::Window;
+use zendesk_gateway::telemetry::view::{self, BreakerState};
+
+use crate::support::observed::{Observed, breaker};
+
+#[tokio::test]
+async fn readiness_follows_the_phase_and_never_the_upstream() {
+    let t = Observed::bare(Settings::default()).await;
+    let ready = async || t.get("/readyz", "*/*").await;
+    assert_eq!(ready().await, (503, "starting\n".to_owned()));
+    t.readiness.serving();
+    t.telemetry.state().sources.breakers.set(|| vec![breaker("user_reads", BreakerState::Open)]);
+    assert_eq!(ready().await, (200, "ready\n".to_owned()), "an open breaker is no reason to take the replica away");
+    t.readiness.draining();
+    assert_eq!(ready().await, (503, "draining\n".to_owned()));
+    assert_eq!(t.get("/livez", "*/*").await, (200, "live\n".to_owned()), "a draining process is alive");
+}
+
+#[tokio::test]
+async fn status_is_html_for_a_browser_and_json_for_everyone_else() {
+    let t = Observed::start(Settings::default()).await;
+    t.readiness.serving();
+    t.absent_sources();
+    let id = t.sandbox.store().user_ids()[1];
+    for _ in 0..3 {
+        t.users().get_user(GetUserRequest { id }).await.expect("a user");
+    }
+    t.users().get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0] }).await.expect("a user");
+    let (_, page) = t.get("/status", "text/html,application/xhtml+xml,*/*;q=0.8").await;
+    assert!(page.starts_with("<!doctype html>") && page.contains("all is well"), "{page}");
+    assert!(!page.contains("<script") && !page.contains("http-equiv=refresh content=0"), "nothing runs in it");
+    assert!(page.contains("50.0 %") && page.contains("GET /api/v2/users/{id}"), "{page}");
+
+    let json: serde_json::Value = serde_json::from_str(&t.get("/status", "*/*").await.1).expect("JSON");
+    assert_eq!(json["phase"], "serving");
+    assert_eq!(json["findings"], serde_json::json!([]));
+    assert_eq!(json["calls"]["ended"], 4);
+    assert_eq!(json["cache"]["hits"], 2);
+    assert_eq!(json["slowest"][0]["class"], "user_reads");
+    assert_eq!(json["budgets"][0]["name"], "account", "taken from the response headers: {json}");
+    assert!(json["budgets"][0]["remaining"].as_u64() > Some(0));
+}
+
+#[tokio::test]
+async fn status_says_what_deserves_attention_the_gravest_first() {
+    let t = Observed::bare(Settings::default()).await;
+    t.readiness.serving();
+    let state = t.telemetry.state();
+    state
+        .sources
+        .breakers
+        .set(|| vec![breaker("user_reads", BreakerState::Open), breaker("jobs", BreakerState::HalfOpen)]);
+    state.sources.queue.set(|| view::Queue { permits: 64, in_use: 64, waiting: 12, ..view::Queue::default() });
+    let window = |remaining, reset| Window { limit: 700, remaining, reset: Some(Duration::from_secs(reset)) };
+    state.budgets.state("account", window(0, 41));
+    state.budgets.state("users-search", window(30, 41));
+    state.budgets.state("<b>foreign</b>", window(0, 0));
+    let status = t.status().await;
+    let findings: Vec<(&str, &str)> = status["findings"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|finding| (finding["level"].as_str().expect("text"), finding["text"].as_str().expect("text")))
+        .collect();
+    let begins = |index: usize, level: &str, text: &str| {
+        assert!(findings[index].0 == level && findings[index].1.starts_with(text), "{findings:#?}");
+    };
+    begins(0, "problem", "The circuit for user_reads is open");
+    begins(1, "problem", "The request budget of the account is used up: 0 of 700 left, and 4");
+    begins(2, "warning", "The circuit for jobs is probing");
+    begins(3, "warning", "The request budget of the endpoint users-search is short: 30 of 700");
+    begins(4, "warning", "All 64 upstream permits are in use, and 12 calls wait");
+    assert_eq!(findings.len(), 5, "a window that has begun anew is no finding: {findings:#?}");
+    let (_, page) = t.get("/status?format=html", "*/*").await;
+    assert!(page.contains("needs attention"), "{page}");
+    assert!(page.contains("&lt;b&gt;foreign") && !page.contains("<b>foreign"), "names from outside are text");
+}
+
+#[tokio::test]
+async fn status_shows_the_settings_without_addresses() {
+    let t = Observed::start(Settings::default()).await;
+    let settings = t.status().await["settings"].to_string();
+    assert!(settings.contains(r#"["server.unary_deadline","30s"]"#), "{settings}");
+    assert!(settings.contains(r#"["telemetry.log_filter","info"]"#), "{settings}");
+    assert!(!settings.contains("sandbox."), "{settings}");
+}

@@ -1,0 +1,101 @@
+//! Settings: where they come from, and how mistakes are reported.
+
+use std::io::Write as _;
+
+use zendesk_gateway::config::{Config, Mistakes, Overrides, load};
+
+fn read(toml: &str, environment: &[(&str, &str)]) -> Result<Config, Mistakes> {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(toml.as_bytes()).expect("it can be written");
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    load(Some(file.path()), Overrides { environment, flags: &[], sandboxed: true })
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_flags_override_both() {
+    let toml = "[server]\nlisten = \"127.0.0.1:1\"\nunary_deadline = \"5s\"\n";
+    let listen = "ZENDESK_GATEWAY__SERVER__LISTEN";
+    assert_eq!(read(toml, &[]).expect("valid").server.listen.port(), 1);
+    let config = read(toml, &[(listen, "127.0.0.1:2"), ("ZENDESK_GATEWAY__SERVER__MAX_REQUEST_BYTES", "0100")]);
+    let config = config.expect("valid");
+    assert_eq!((config.server.listen.port(), config.server.max_request_bytes), (2, 100));
+    assert_eq!(config.server.unary_deadline.as_secs(), 5);
+    let flags = [("server.listen", "127.0.0.1:3".to_owned())];
+    let environment = vec![(listen.to_owned(), "127.0.0.1:2".to_owned())];
+    let flagged = load(None, Overrides { environment, flags: &flags, sandboxed: true }).expect("valid");
+    assert_eq!(flagged.server.listen.port(), 3);
+}
+
+#[test]
+fn all_mistakes_are_reported_together_by_their_full_keys() {
+    let toml = "nonsense = 1\n[server]\nlisten = \"nowhere\"\nunary_deadline = \"soon\"\nmax_request_bytes = -1\n\
+                [upstream]\nbase_url = \"not a url\"\n[upstream.credential]\nkind = \"magic\"\n[telemetry]\nlog_fromat = \"json\"\n";
+    let mistakes = read(toml, &[("ZENDESK_GATEWAY__SERVER__STREAM_DEADLINE", "later")]).expect_err("mistakes").0;
+    let keys: Vec<&str> = mistakes.iter().filter_map(|mistake| mistake.split_once(": ")).map(|(key, _)| key).collect();
+    let wanted = [
+        "nonsense",
+        "server.listen",
+        "server.max_request_bytes",
+        "server.stream_deadline",
+        "server.unary_deadline",
+        "telemetry.log_fromat",
+        "upstream.base_url",
+        "upstream.credential.kind",
+    ];
+    assert_eq!(keys, wanted, "{mistakes:#?}");
+    assert!(mistakes.contains(&"telemetry.log_fromat: no such setting".to_owned()), "{mistakes:#?}");
+}
+
+#[test]
+fn values_that_cannot_work_together_are_all_reported() {
+    let load = |toml: &str| {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.write_all(toml.as_bytes()).expect("it can be written");
+        load(Some(file.path()), Overrides { environment: Vec::new(), flags: &[], sandboxed: false })
+            .expect_err("mistakes")
+            .0
+    };
+    let nothing = load("");
+    assert!(nothing[0].starts_with("upstream.subdomain: not set"), "{nothing:#?}");
+    assert!(nothing[1].starts_with("upstream.credential.kind: not set"), "{nothing:#?}");
+    let several = load(
+        "[server]\nunary_deadline = \"0s\"\n[upstream]\nsubdomain = \"a.b/c\"\n\
+         [upstream.credential]\nkind = \"password\"\ntoken_file = \"/x\"\n[telemetry]\nlog_filter = \"a=b=c\"\n",
+    );
+    for key in [
+        "server.unary_deadline",
+        "upstream.subdomain",
+        "upstream.credential.email",
+        "upstream.credential.token_file",
+        "upstream.credential.password_file",
+        "telemetry.log_filter",
+    ] {
+        assert!(several.iter().any(|mistake| mistake.starts_with(&format!("{key}: "))), "{key}: {several:#?}");
+    }
+    for (url, problem) in [
+        ("http://zendesk.example", "must be https"),
+        ("https://a.example/path", "nothing more"),
+        ("ftp://127.0.0.1", "must be https"),
+    ] {
+        let mistakes = load(&format!("[upstream]\nbase_url = \"{url}\"\n"));
+        assert!(mistakes[0].starts_with("upstream.base_url: ") && mistakes[0].contains(problem), "{mistakes:#?}");
+    }
+    let missing = load(
+        "[upstream]\nsubdomain = \"a\"\n[upstream.credential]\nkind = \"oauth_token\"\ntoken_file = \"/no/such\"\n",
+    );
+    assert!(missing[0].starts_with("upstream.credential.token_file: cannot read /no/such"), "{missing:#?}");
+}
+
+#[test]
+fn check_reports_mistakes_and_fails() {
+    let binary = env!("CARGO_BIN_EXE_zendesk-gateway");
+    let run = |arguments: &[&str]| {
+        std::process::Command::new(binary).args(arguments).env_clear().output().expect("the binary runs")
+    };
+    let bad = run(&["check"]);
+    assert!(!bad.status.success());
+    let text = String::from_utf8_lossy(&bad.stderr).into_owned();
+    assert!(text.contains("2 mistakes") && text.contains("upstream.credential.kind"), "{text}");
+    let good = run(&["check", "--sandbox"]);
+    assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
+}

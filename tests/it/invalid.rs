@@ -1,0 +1,182 @@
+//! Bad input is refused by its field's name before anything is sent.
+
+use tonic::Code;
+
+use crate::support::{Dynamic, TestGateway, refused};
+
+/// RPC, request, the field that must be named.
+#[rustfmt::skip]
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("GetUser", "{}", "id"),
+    ("GetUser", r#"{"id": -7}"#, "id"),
+    ("GetUserRelated", r#"{"id": 0}"#, "id"),
+    ("GetDeletedUser", r#"{"id": -1}"#, "id"),
+    ("BatchGetUsers", "{}", "ids"),
+    ("BatchGetUsers", r#"{"ids": [1, 0]}"#, "ids"),
+    ("BatchGetUsers", r#"{"ids": [1], "external_ids": ["a"]}"#, "external_ids"),
+    ("BatchGetUsers", r#"{"external_ids": ["a,b"]}"#, "external_ids"),
+    ("BatchGetUsers", r#"{"external_ids": [" "]}"#, "external_ids"),
+    ("BatchGetUsers", r#"{"ids": [1], "brand_id": "7"}"#, "brand_id"),
+    ("ListUsers", r#"{"page_size": -1}"#, "page_size"),
+    ("ListUsers", r#"{"page_size": 101}"#, "page_size"),
+    ("ListUsers", r#"{"page_token": "not a token"}"#, "page_token"),
+    ("ListUsers", r#"{"page_token": "AAAA"}"#, "page_token"),
+    ("ListUsers", r#"{"sort": "name; drop"}"#, "sort"),
+    ("ListUsers", r#"{"sort": "-"}"#, "sort"),
+    ("ListUsers", r#"{"filter": {"group_id": 7}, "sort": "name"}"#, "sort"),
+    ("ListUsers", r#"{"filter": {"group_id": 0}}"#, "filter.group_id"),
+    ("ListUsers", r#"{"filter": {"organization_id": -3}}"#, "filter.organization_id"),
+    ("ListUsers", r#"{"filter": {"group_id": 7, "brand_id": "1"}}"#, "filter.brand_id"),
+    ("ListUsers", r#"{"filter": {"brand_id": "one"}}"#, "filter.brand_id"),
+    ("ListUsers", r#"{"filter": {"permission_set": 0}}"#, "filter.permission_set"),
+    ("ListUsers", r#"{"filter": {"external_id": ""}}"#, "filter.external_id"),
+    ("ListUsers", r#"{"filter": {"roles": ["USER_ROLE_UNSPECIFIED"]}}"#, "filter.roles"),
+    ("ListUsers", r#"{"filter": {"roles": [99]}}"#, "filter.roles"),
+    ("StreamUsers", r#"{"page_size": 1000}"#, "page_size"),
+    ("StreamUsers", r#"{"filter": {"roles": [99]}}"#, "filter.roles"),
+    ("CountUsers", r#"{"filter": {"external_id": "a"}}"#, "filter.external_id"),
+    ("CountUsers", r#"{"filter": {"group_id": -1}}"#, "filter.group_id"),
+    ("SearchUsers", "{}", "filter.query"),
+    ("SearchUsers", r#"{"filter": {"query": ""}}"#, "filter.query"),
+    ("SearchUsers", r#"{"filter": {"query": "  "}}"#, "filter.query"),
+    ("SearchUsers", r#"{"filter": {"query": "a", "external_id": "b"}}"#, "filter.external_id"),
+    ("StreamSearchUsers", r#"{"filter": {}}"#, "filter.query"),
+    ("AutocompleteUsers", "{}", "name"),
+    ("AutocompleteUsers", r#"{"name": "a", "phone": "1"}"#, "phone"),
+    ("AutocompleteUsers", r#"{"name": "a", "field_id": "1"}"#, "source"),
+    ("AutocompleteUsers", r#"{"name": "a", "filter": 9}"#, "filter"),
+    ("AutocompleteUsers", r#"{"name": "a", "page_size": 101}"#, "page_size"),
+    ("ListDeletedUsers", r#"{"page_size": 200}"#, "page_size"),
+    ("ListComplianceDeletionStatuses", r#"{"user_id": 0}"#, "user_id"),
+    ("ListComplianceDeletionStatuses", r#"{"user_id": 1, "application": ""}"#, "application"),
+    ("StreamComplianceDeletionStatuses", r#"{"user_id": -1}"#, "user_id"),
+    ("GetGroup", r#"{"id": 0}"#, "id"),
+    ("ListGroups", r#"{"filter": {"user_id": 0}}"#, "filter.user_id"),
+    ("ListGroups", r#"{"page_size": 101}"#, "page_size"),
+    ("CountGroups", r#"{"filter": {"user_id": -2}}"#, "filter.user_id"),
+    ("CountGroups", r#"{"filter": {"exclude_deleted": true}}"#, "filter.exclude_deleted"),
+    ("ListAssignableGroups", r#"{"page_size": 101}"#, "page_size"),
+    ("GetMembership", r#"{"id": 0}"#, "id"),
+    ("GetMembership", r#"{"id": 1, "user_id": 0}"#, "user_id"),
+    ("ListMemberships", r#"{"filter": {"user_id": 0}}"#, "filter.user_id"),
+    ("ListMemberships", r#"{"filter": {"group_id": -4}}"#, "filter.group_id"),
+    ("ListMemberships", r#"{"filter": {"group_id": 4}, "sort": "id"}"#, "sort"),
+    ("ListAssignableMemberships", r#"{"filter": {"group_id": 0}}"#, "filter.group_id"),
+    ("GetJob", "{}", "id"),
+    ("GetJob", r#"{"id": "../users"}"#, "id"),
+    ("GetJob", r#"{"id": "a/b"}"#, "id"),
+    ("GetJob", r#"{"id": "%2e%2e"}"#, "id"),
+    ("CreateUser", "{}", "user"),
+    ("CreateUser", r#"{"user": {}}"#, "user"),
+    ("CreateUser", r#"{"user": {"email": "a@b.example"}}"#, "user.name"),
+    ("CreateUser", r#"{"user": {"name": " "}}"#, "user.name"),
+    ("CreateUser", r#"{"user": {"name": "A", "role": "USER_ROLE_UNSPECIFIED"}}"#, "user.role"),
+    ("CreateUser", r#"{"user": {"name": "A", "organization_id": -1}}"#, "user.organization_id"),
+    ("CreateUser", r#"{"user": {"name": "A", "group_ids": [0]}}"#, "user.group_ids"),
+    ("CreateUser", r#"{"user": {"name": "A", "organization": {"name": ""}}}"#, "user.organization.name"),
+    ("CreateUser", r#"{"user": {"name": "A", "identities": [{"type": 0, "value": "x"}]}}"#, "user.identities.type"),
+    ("CreateUser", r#"{"user": {"name": "A", "identities": [{"type": 1, "value": ""}]}}"#, "user.identities.value"),
+    ("CreateOrUpdateUser", r#"{"user": {"name": "A"}}"#, "user.email"),
+    ("CreateOrUpdateUser", r#"{"user": {"email": "a@b.example", "name": "A"}, "update_mask": "name"}"#, "user.email"),
+    ("RequestUserCreate", r#"{"user": {"name": "A"}}"#, "user.email"),
+    ("UpdateUser", r#"{"user": {"name": "A"}}"#, "id"),
+    ("UpdateUser", r#"{"id": 7}"#, "user"),
+    ("UpdateUser", r#"{"id": 7, "user": {}}"#, "user"),
+    ("UpdateUser", r#"{"id": 7, "user": {"name": "A"}, "update_mask": "nom"}"#, "update_mask"),
+    ("UpdateUser", r#"{"id": 7, "user": {"name": "A"}, "update_mask": "name,userFields."}"#, "update_mask"),
+    ("UpdateUser", r#"{"id": 7, "user": {"password": "p"}}"#, "user.password"),
+    ("MergeUser", r#"{"id": 7, "target_id": 7}"#, "target_id"),
+    ("MergeUser", r#"{"id": 7}"#, "target_id"),
+    ("DeleteUser", "{}", "id"),
+    ("PermanentlyDeleteUser", r#"{"id": -7}"#, "id"),
+    ("LogoutUsers", "{}", "ids"),
+    ("LogoutUsers", r#"{"ids": [7, 7]}"#, "ids"),
+    ("BulkCreateUsers", "{}", "users"),
+    ("BulkCreateUsers", r#"{"users": [{"name": "A"}, {}]}"#, "users[1]"),
+    ("BulkCreateUsers", r#"{"users": [{"name": "A", "email": "x@y.z"}, {"name": "B", "email": "X@Y.Z"}]}"#, "users.email"),
+    ("BulkCreateOrUpdateUsers", r#"{"users": [{"name": "A"}]}"#, "users[0].email"),
+    ("BulkUpdateUsers", "{}", "ids"),
+    ("BulkUpdateUsers", r#"{"ids": [7], "external_ids": ["a"], "user": {"notes": "n"}}"#, "external_ids"),
+    ("BulkUpdateUsers", r#"{"ids": [7], "users": [{"id": 8}]}"#, "users"),
+    ("BulkUpdateUsers", r#"{"ids": [7]}"#, "user"),
+    ("BulkUpdateUsers", r#"{"ids": [7, 7], "user": {"notes": "n"}}"#, "ids"),
+    ("BulkUpdateUsers", r#"{"ids": [7], "user": {"notes": "n"}, "brand_id": 1}"#, "brand_id"),
+    ("BulkUpdateUsers", r#"{"external_ids": ["a", "A"], "user": {"notes": "n"}}"#, "external_ids"),
+    ("BulkUpdateUsers", r#"{"external_ids": ["a,b"], "user": {"notes": "n"}}"#, "external_ids"),
+    ("BulkUpdateUsers", r#"{"users": [{"id": 8}]}"#, "users[0].user"),
+    ("BulkUpdateUsers", r#"{"users": [{"user": {"notes": "n"}}]}"#, "users[0].id"),
+    ("BulkUpdateUsers", r#"{"users": [{"id": 8, "user": {"notes": "n"}}, {"id": 8, "user": {"notes": "m"}}]}"#, "users.id"),
+    ("BulkUpdateUsers", r#"{"users": [{"id": 8, "user": {"notes": "n"}}], "user": {"notes": "n"}}"#, "user"),
+    ("BulkDeleteUsers", "{}", "ids"),
+    ("BulkDeleteUsers", r#"{"ids": [7], "external_ids": ["a"]}"#, "external_ids"),
+    ("BulkDeleteUsers", r#"{"ids": [0]}"#, "ids"),
+    ("CreateGroup", "{}", "group"),
+    ("CreateGroup", r#"{"group": {"description": "d"}}"#, "group.name"),
+    ("UpdateGroup", r#"{"id": 7, "group": {"name": ""}}"#, "group.name"),
+    ("UpdateGroup", r#"{"id": 7, "group": {}, "update_mask": "name"}"#, "group.name"),
+    ("DeleteGroup", "{}", "id"),
+    ("GetGroupWithAgents", "{}", "id"),
+    ("CreateGroupWithAgents", r#"{"group": {"name": "G"}, "agents": {"user_ids": [0]}}"#, "agents.user_ids"),
+    ("UpdateGroupWithAgents", r#"{"id": 7}"#, "agents"),
+    ("UpdateGroupWithAgents", r#"{"id": 7, "agents": {"user_ids": [-1]}}"#, "agents.user_ids"),
+    ("UpdateGroupWithAgents", r#"{"id": 7, "agents": {}, "update_mask": "name"}"#, "group"),
+    ("CreateMembership", "{}", "group_membership"),
+    ("CreateMembership", r#"{"group_membership": {"group_id": 7}}"#, "group_membership.user_id"),
+    ("CreateMembership", r#"{"group_membership": {"user_id": 7}}"#, "group_membership.group_id"),
+    ("BulkCreateMemberships", "{}", "group_memberships"),
+    ("BulkCreateMemberships", r#"{"group_memberships": [{"user_id": 1, "group_id": 2}, {"user_id": 1}]}"#, "group_memberships[1].group_id"),
+    ("BulkCreateMemberships", r#"{"group_memberships": [{"user_id": 1, "group_id": 2}, {"user_id": 1, "group_id": 2}]}"#, "group_memberships"),
+    ("BulkDeleteMemberships", r#"{"ids": [1, 1]}"#, "ids"),
+    ("SetDefaultMembership", r#"{"id": 1}"#, "user_id"),
+    ("DeleteMembership", r#"{"id": 1, "user_id": 0}"#, "user_id"),
+    ("SetUserGroups", r#"{"user_id": 1}"#, "group_ids"),
+    ("SetUserGroups", r#"{"group_ids": [1]}"#, "user_id"),
+    ("BatchGetJobs", "{}", "ids"),
+    ("WatchJobs", r#"{"ids": ["a b"]}"#, "ids"),
+];
+
+#[tokio::test]
+async fn bad_input_is_refused_by_name_and_nothing_is_sent() {
+    let t = TestGateway::start().await;
+    let client = Dynamic::new(t.channel.clone());
+    for (rpc, request, field) in REFUSED {
+        let refused = refused(client.call(rpc, request).await);
+        assert_eq!(refused.code, Code::InvalidArgument, "{rpc} {request}: {}", refused.message);
+        assert_eq!(refused.reason, "INVALID_FIELD", "{rpc} {request}");
+        assert_eq!(refused.fields, [*field], "{rpc} {request}: {}", refused.message);
+        assert!(refused.message.starts_with(field), "{rpc} {request}: {}", refused.message);
+    }
+    assert_eq!(t.sandbox.total_hits(), 0, "nothing may reach the upstream");
+}
+
+#[tokio::test]
+async fn a_page_token_of_another_list_is_refused() {
+    let t = TestGateway::start().await;
+    let client = Dynamic::new(t.channel.clone());
+    let first = client.call("ListUsers", r#"{"page_size": 2}"#).await.expect("a page");
+    let token = first[0]["next_page_token"].as_str().expect("more pages").to_owned();
+    let sent = t.sandbox.total_hits();
+    for (rpc, request) in [
+        ("ListUsers", r#"{"filter": {"roles": ["USER_ROLE_AGENT"]}, "page_token": "TOKEN"}"#),
+        ("ListUsers", r#"{"filter": {"group_id": 7}, "page_token": "TOKEN"}"#),
+        ("ListUsers", r#"{"sort": "name", "page_token": "TOKEN"}"#),
+        ("ListGroups", r#"{"page_token": "TOKEN"}"#),
+        ("ListAssignableGroups", r#"{"page_token": "TOKEN"}"#),
+        ("StreamMemberships", r#"{"page_token": "TOKEN"}"#),
+    ] {
+        let refused = refused(client.call(rpc, &request.replace("TOKEN", &token)).await);
+        assert_eq!((refused.code, refused.fields.as_slice()), (Code::InvalidArgument, &["page_token".to_owned()][..]));
+    }
+    assert_eq!(t.sandbox.total_hits(), sent);
+    let stream = client.call("StreamUsers", &r#"{"page_token": "TOKEN"}"#.replace("TOKEN", &token)).await;
+    stream.expect("a list's token works in its stream twin, with any page size");
+}
+
+#[tokio::test]
+async fn a_malformed_deadline_is_refused_by_name() {
+    let t = TestGateway::start().await;
+    let mut request = tonic::Request::new(zendesk_gateway::proto::GetGroupRequest { id: 1 });
+    request.metadata_mut().insert("grpc-timeout", "soon".parse().expect("ascii"));
+    let refused = refused(t.groups().get_group(request).await);
+    assert_eq!((refused.code, refused.fields.as_slice()), (Code::InvalidArgument, &["grpc-timeout".to_owned()][..]));
+}

@@ -1,0 +1,25 @@
+//! The whole service in process: a real gRPC client, a real HTTP hop to the embedded stand-in.
+
+#![recursion_limit = "256"] // the JSON of a whole user is one macro call
+
+mod admin;
+mod bulk;
+mod cache;
+mod config;
+mod contract;
+mod credentials;
+mod dashboard;
+mod errors;
+mod fields;
+mod invalid;
+mod jobs;
+mod lists;
+mod matrix;
+mod pagination;
+mod readme;
+mod reads;
+mod real_clients;
+mod rosters;
+mod support;
+mod telemetry;
+mod writes;

@@ -1,0 +1,79 @@
+//! Lists whose pages lie: each ends as it must, and says why.
+
+use tonic::Code;
+use zendesk_gateway::proto::{ListUsersRequest, StreamUsersRequest};
+use zendesk_gateway::sandbox::faults::{CursorLoop, EmptyPages, LastPage, MissingHasMore, Respond, TruncatedJson, get};
+
+use crate::support::{TestGateway, refused};
+
+/// Streams all users; the ids that came, and how it ended.
+async fn stream(t: &TestGateway) -> (Vec<i64>, Result<(), tonic::Status>) {
+    let mut seen = Vec::new();
+    let request = StreamUsersRequest { page_size: 50, ..Default::default() };
+    let mut stream = t.users().stream_users(request).await.expect("a stream").into_inner();
+    loop {
+        match stream.message().await {
+            Ok(Some(message)) => seen.extend(message.users.iter().map(|user| user.id)),
+            Ok(None) => return (seen, Ok(())),
+            Err(status) => return (seen, Err(status)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_loop_is_an_error_and_not_an_endless_stream() {
+    let t = TestGateway::start().await;
+    t.sandbox.fault(get("/users"), CursorLoop::forever());
+    let (seen, ended) = stream(&t).await;
+    let ended = refused(ended);
+    assert_eq!((ended.code, ended.reason.as_str()), (Code::Internal, "PAGINATION_LOOP"));
+    assert!(seen.len() <= 100, "the second time a cursor comes is the end");
+}
+
+#[tokio::test]
+async fn pages_that_claim_more_and_are_empty_are_an_error_after_three() {
+    let t = TestGateway::start().await;
+    t.sandbox.fault(get("/users"), EmptyPages::forever());
+    let (seen, ended) = stream(&t).await;
+    let ended = refused(ended);
+    assert_eq!((seen.len(), ended.code, ended.reason.as_str()), (0, Code::Internal, "PAGINATION_LOOP"));
+    assert!(t.sandbox.hits("/users") <= 3);
+}
+
+#[tokio::test]
+async fn a_missing_has_more_loses_no_row() {
+    let t = TestGateway::start().await;
+    t.sandbox.fault(get("/users"), MissingHasMore::forever());
+    let (seen, ended) = stream(&t).await;
+    ended.expect("a good end");
+    assert_eq!(seen, t.sandbox.store().user_ids());
+}
+
+#[tokio::test]
+async fn a_last_page_with_links_still_set_is_the_last() {
+    let t = TestGateway::start().await;
+    t.sandbox.fault(get("/users"), LastPage::once());
+    let page = t.users().list_users(ListUsersRequest { page_size: 50, ..Default::default() }).await.expect("a page");
+    let page = page.into_inner();
+    assert_eq!((page.users.len(), page.next_page_token.as_str()), (50, ""));
+}
+
+#[tokio::test]
+async fn an_expired_cursor_says_start_again() {
+    let t = TestGateway::start().await;
+    let first = t.users().list_users(ListUsersRequest { page_size: 2, ..Default::default() }).await.expect("a page");
+    let page_token = first.into_inner().next_page_token;
+    let error = serde_json::json!({"code": "InvalidPaginationParameter", "title": "page[after] is not valid"});
+    t.sandbox.fault(get("/users"), Respond::with(400).json(serde_json::json!({"errors": [error]})).once());
+    let second = t.users().list_users(ListUsersRequest { page_token, ..Default::default() }).await;
+    let refused = refused(second);
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::FailedPrecondition, "CURSOR_EXPIRED"));
+}
+
+#[tokio::test]
+async fn truncated_json_of_the_right_length_never_passes_for_a_short_list() {
+    let t = TestGateway::start().await;
+    t.sandbox.fault(get("/users"), TruncatedJson::forever());
+    let refused = refused(t.users().list_users(ListUsersRequest::default()).await);
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::Internal, "UPSTREAM_MALFORMED"));
+}

@@ -1,0 +1,110 @@
+//! Single records, counts and batches.
+
+use zendesk_gateway::proto::{
+    BatchGetUsersRequest, CountDeletedUsersRequest, CountGroupsRequest, CountUsersRequest, GetCurrentUserRequest,
+    GetDeletedUserRequest, GetGroupRequest, GetMembershipRequest, GetUserRelatedRequest, GetUserRequest, GroupFilter,
+    UserFilter, UserRole, user_filter::Scope,
+};
+
+use crate::support::{TestGateway, account};
+use zendesk_gateway::sandbox;
+
+#[tokio::test]
+async fn a_user_is_read_as_zendesk_holds_it() {
+    let t = TestGateway::start().await;
+    let id = t.sandbox.store().user_ids()[3];
+    let user = t.users().get_user(GetUserRequest { id }).await.expect("a user").into_inner().user.expect("set");
+    assert_eq!(user.id, id);
+    assert!(id > i64::from(u32::MAX), "ids go beyond 32 bits");
+    assert!(user.user_fields.is_some_and(|fields| fields.fields.len() > 5), "all custom fields are there");
+    assert_eq!(t.sandbox.hits(&format!("/users/{id}")), 1);
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn the_current_user_is_the_credentials() {
+    let t = TestGateway::start().await;
+    let me = t.users().get_current_user(GetCurrentUserRequest {}).await.expect("a user").into_inner().user;
+    let me = me.expect("set");
+    assert_eq!(me.email.as_deref(), Some(t.sandbox.config().credential.email.as_str()));
+    assert_eq!(me.role, Some(UserRole::Admin.into()));
+    assert!(me.authenticity_token.is_some());
+}
+
+#[tokio::test]
+async fn a_batch_keeps_the_order_asked_and_names_the_missing() {
+    let t = TestGateway::start().await;
+    let held = t.sandbox.store().user_ids();
+    let mut ids: Vec<i64> = held.iter().rev().take(230).copied().collect();
+    ids.insert(7, 42);
+    ids.push(ids[0]);
+    ids.push(i64::MAX);
+    let request = BatchGetUsersRequest { ids: ids.clone(), ..Default::default() };
+    let reply = t.users().batch_get_users(request).await.expect("users").into_inner();
+    let wanted: Vec<i64> = held.iter().rev().take(230).copied().collect();
+    assert_eq!(reply.users.iter().map(|user| user.id).collect::<Vec<_>>(), wanted);
+    assert_eq!(reply.missing_ids, [42, i64::MAX]);
+    assert_eq!(t.sandbox.hits("/users/show_many"), 3, "232 distinct ids are three requests");
+}
+
+#[tokio::test]
+async fn a_batch_by_external_id_ignores_case() {
+    let t = TestGateway::start().await;
+    let mut users = Vec::new();
+    for id in t.sandbox.store().user_ids() {
+        let user = t.users().get_user(GetUserRequest { id }).await.expect("a user").into_inner().user.expect("set");
+        users.extend(user.external_id.map(|external_id| (external_id, user.id)));
+        if users.len() == 3 {
+            break;
+        }
+    }
+    let asked = vec![users[2].0.to_uppercase(), "nobody-has-this".to_owned(), users[0].0.to_lowercase()];
+    let request = BatchGetUsersRequest { external_ids: asked, ..Default::default() };
+    let reply = t.users().batch_get_users(request).await.expect("users").into_inner();
+    assert_eq!(reply.users.iter().map(|user| user.id).collect::<Vec<_>>(), [users[2].1, users[0].1]);
+    assert_eq!(reply.missing_external_ids, ["nobody-has-this"]);
+}
+
+#[tokio::test]
+async fn counts_are_what_is_held() {
+    let t = TestGateway::with(sandbox::Config { users: 340, ..account() }).await;
+    let all = t.users().count_users(CountUsersRequest::default()).await.expect("a count").into_inner().count;
+    assert_eq!(all.expect("set").value, Some(340));
+    let agents = UserFilter { roles: vec![UserRole::Agent.into(), UserRole::Admin.into()], ..Default::default() };
+    let some = t.users().count_users(CountUsersRequest { filter: Some(agents) }).await.expect("a count").into_inner();
+    assert!((1..340).contains(&some.count.expect("set").value.expect("a number")));
+    let groups = t.groups().count_groups(CountGroupsRequest::default()).await.expect("a count").into_inner().count;
+    assert_eq!(groups.expect("set").value, Some(12));
+    let membership = t.held_memberships()[0].clone();
+    let filter = UserFilter { scope: Some(Scope::GroupId(membership.group_id)), ..Default::default() };
+    let in_group = t.users().count_users(CountUsersRequest { filter: Some(filter) }).await.expect("a count");
+    let held = t.held_memberships().iter().filter(|row| row.group_id == membership.group_id).count();
+    assert_eq!(in_group.into_inner().count.expect("set").value, i64::try_from(held).ok());
+    let filter = Some(GroupFilter { user_id: Some(membership.user_id), ..Default::default() });
+    let of_user = t.groups().count_groups(CountGroupsRequest { filter }).await.expect("a count").into_inner();
+    let held = t.held_memberships().iter().filter(|row| row.user_id == membership.user_id).count();
+    assert_eq!(of_user.count.expect("set").value, i64::try_from(held).ok());
+    let deleted = t.users().count_deleted_users(CountDeletedUsersRequest {}).await.expect("a count").into_inner();
+    assert!(deleted.count.expect("set").value > Some(0));
+}
+
+#[tokio::test]
+async fn groups_memberships_related_and_deleted_users_are_read() {
+    let t = TestGateway::start().await;
+    let membership = t.held_memberships()[0].clone();
+    let by_id = t.memberships().get_membership(GetMembershipRequest { id: membership.id, user_id: None }).await;
+    let by_id = by_id.expect("a membership").into_inner().group_membership.expect("set");
+    assert_eq!((by_id.user_id, by_id.group_id), (Some(membership.user_id), Some(membership.group_id)));
+    let under_user = GetMembershipRequest { id: membership.id, user_id: Some(membership.user_id) };
+    let under_user = t.memberships().get_membership(under_user).await.expect("a membership").into_inner();
+    assert_eq!(under_user.group_membership, Some(by_id));
+    let group = t.groups().get_group(GetGroupRequest { id: membership.group_id }).await.expect("a group").into_inner();
+    assert_eq!(group.group.expect("set").id, membership.group_id);
+    let related = t.users().get_user_related(GetUserRelatedRequest { id: membership.user_id }).await;
+    assert!(related.expect("numbers").into_inner().user_related.expect("set").assigned_tickets.is_some());
+    let deleted = t.users().list_deleted_users(zendesk_gateway::proto::ListDeletedUsersRequest::default()).await;
+    let deleted = deleted.expect("a page").into_inner().deleted_users;
+    let soft = deleted.iter().find(|user| user.email.is_some()).expect("one that is not permanently deleted");
+    let shown = t.users().get_deleted_user(GetDeletedUserRequest { id: soft.id }).await.expect("it").into_inner();
+    assert_eq!(shown.deleted_user.as_ref(), Some(soft));
+}

@@ -1,0 +1,185 @@
+//! `TestGateway`: the gateway on a free port, before a stand-in on another.
+
+pub mod collector;
+mod dynamic;
+pub mod observed;
+mod scripted;
+
+pub use dynamic::Dynamic;
+pub use scripted::Scripted;
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+use url::Url;
+use zendesk_gateway::cache::Cache;
+use zendesk_gateway::config::Config;
+use zendesk_gateway::gateway::Gateway;
+use zendesk_gateway::proto::group_service_client::GroupServiceClient;
+use zendesk_gateway::proto::job_service_client::JobServiceClient;
+use zendesk_gateway::proto::membership_service_client::MembershipServiceClient;
+use zendesk_gateway::proto::user_service_client::UserServiceClient;
+use zendesk_gateway::rpc::Rpc;
+use zendesk_gateway::sandbox::{self, Sandbox};
+use zendesk_gateway::telemetry::Telemetry;
+use zendesk_gateway::upstream::credential::Credential;
+use zendesk_gateway::upstream::transport::Transport;
+use zendesk_gateway::{server, upstream as outbound};
+
+/// A gateway with its stand-in; dropping it shuts both down.
+pub struct TestGateway {
+    pub sandbox: Sandbox,
+    pub address: String,
+    pub channel: Channel,
+    shutdown: Option<oneshot::Sender<()>>,
+    served: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+/// A stand-in whose limits no test meets by accident.
+pub fn account() -> sandbox::Config {
+    let update_limits = sandbox::UpdateLimits { per_user: 0, per_account: 0, ..sandbox::UpdateLimits::default() };
+    sandbox::Config { rate_limit: 1_000_000, update_limits, ..sandbox::Config::default() }
+}
+
+/// Settings under which updates of one user are not paced, as the stand-in of [`account`] does not count them.
+pub fn settings() -> Config {
+    let mut config = Config::default();
+    config.upstream.rate.updates_per_user = 0;
+    config.upstream.rate.update_spacing = Duration::ZERO;
+    config
+}
+
+impl TestGateway {
+    pub async fn start() -> Self {
+        Self::with(account()).await
+    }
+
+    pub async fn with(account: sandbox::Config) -> Self {
+        Self::configured(account, settings()).await
+    }
+
+    pub async fn configured(account: sandbox::Config, config: Config) -> Self {
+        Self::signed(account, config, api_token).await
+    }
+
+    /// Signs in at the stand-in with what `credential` makes.
+    pub async fn signed(
+        account: sandbox::Config,
+        config: Config,
+        credential: impl FnOnce(&Sandbox) -> Credential,
+    ) -> Self {
+        let sandbox = Sandbox::start(account).await.expect("the stand-in starts on a free port");
+        let (url, credential) = (sandbox.base_url(), credential(&sandbox));
+        let (address, channel, shutdown, served) = serve(&url, credential, config).await;
+        Self { sandbox, address, channel, shutdown: Some(shutdown), served: Some(served) }
+    }
+
+    pub fn users(&self) -> UserServiceClient<Channel> {
+        UserServiceClient::new(self.channel.clone()).max_decoding_message_size(64 << 20)
+    }
+
+    pub fn groups(&self) -> GroupServiceClient<Channel> {
+        GroupServiceClient::new(self.channel.clone())
+    }
+
+    pub fn memberships(&self) -> MembershipServiceClient<Channel> {
+        MembershipServiceClient::new(self.channel.clone())
+    }
+
+    pub fn jobs(&self) -> JobServiceClient<Channel> {
+        JobServiceClient::new(self.channel.clone())
+    }
+
+    /// The memberships that the stand-in holds, in its order.
+    pub fn held_memberships(&self) -> Vec<Held> {
+        let rows = self.sandbox.store().memberships().into_iter().map(serde_json::from_value);
+        rows.collect::<Result<_, _>>().expect("memberships have an id, a user and a group")
+    }
+
+    /// Stops the gateway and waits until it has ended: nothing may hang.
+    pub async fn stop(mut self) {
+        drop(std::mem::replace(&mut self.channel, idle_channel()));
+        if let Some(shutdown) = self.shutdown.take() {
+            shutdown.send(()).expect("the server listens for its shutdown");
+        }
+        let served = self.served.take().expect("stopped once");
+        let ended = tokio::time::timeout(Duration::from_secs(10), served).await;
+        ended.expect("the server ends within 10 s").expect("it does not panic").expect("it ends well");
+    }
+}
+
+/// A membership as the stand-in holds it.
+#[derive(Debug, Clone, serde::Deserialize)]
+pub struct Held {
+    pub id: i64,
+    pub user_id: i64,
+    pub group_id: i64,
+}
+
+fn idle_channel() -> Channel {
+    Channel::from_static("http://127.0.0.1:1").connect_lazy()
+}
+
+/// Serves a gateway before `upstream` on a free port.
+pub async fn serve(
+    upstream: &Url,
+    credential: Credential,
+    config: Config,
+) -> (String, Channel, oneshot::Sender<()>, JoinHandle<anyhow::Result<()>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let transport = Transport::new(upstream, config.upstream.max_body_bytes).expect("a client");
+    let telemetry = Telemetry::start(&config.telemetry, std::io::sink()).expect("telemetry");
+    let (stack, _control) = outbound::stack(&config.upstream, None, transport);
+    let rpc = Rpc::new(Gateway::new(stack, Cache::new(&config.cache)), credential, config.server.clone());
+    let (shutdown, stopped) = oneshot::channel::<()>();
+    let served = tokio::spawn(async move {
+        let stopped = async {
+            stopped.await.ok();
+        };
+        server::run(listener, rpc, &config.server, &telemetry, stopped).await
+    });
+    let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
+    (address, channel, shutdown, served)
+}
+
+/// The stand-in's API token, as the gateway's own credential.
+pub fn api_token(sandbox: &Sandbox) -> Credential {
+    let known = &sandbox.config().credential;
+    basic(&format!("{}/token:{}", known.email, known.api_token))
+}
+
+/// A basic credential.
+pub fn basic(pair: &str) -> Credential {
+    let header = format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair));
+    Credential::new(&header, true).expect("a header")
+}
+
+/// The details of a refused call.
+pub struct Refused {
+    pub code: tonic::Code,
+    pub reason: String,
+    pub fields: Vec<String>,
+    pub message: String,
+}
+
+/// Takes a status apart.
+#[track_caller]
+pub fn refused<T: std::fmt::Debug>(outcome: Result<T, tonic::Status>) -> Refused {
+    use tonic_types::StatusExt as _;
+    let status = outcome.expect_err("a refusal");
+    let details = status.get_error_details();
+    Refused {
+        code: status.code(),
+        reason: details.error_info().map(|info| info.reason.clone()).unwrap_or_default(),
+        fields: details
+            .bad_request()
+            .map(|bad| bad.field_violations.iter().map(|violation| violation.field.clone()).collect())
+            .unwrap_or_default(),
+        message: status.message().to_owned(),
+    }
+}
