@@ -66,7 +66,7 @@ where
     /// Serves one connection until either side ends it.
     pub async fn serve(self, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         let settings = &*self.settings;
-        let calls = Calls::new(settings.send_timeout);
+        let calls = Calls::new(settings.send_timeout, &self.drain);
         let socket = Socket::new(socket, settings.preface_timeout, settings.send_timeout);
         let answering = Answering { stack: self.stack, peer };
         let mut connection = pin!(
