@@ -168,11 +168,12 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let seen = upstream::trace::Layers::new(&telemetry, &url);
     let (upstream, control) = upstream::stack(&config.upstream, Some(seen), transport);
     let gateway = Gateway::new(upstream, Cache::new(&config.cache));
-    server::sources::watch(&telemetry, &control, gateway.cache(), &config);
+    server::sources::watch(&telemetry, &control, &gateway, &config);
     telemetry.state().sources.credential.set(own_credential(&config, sandboxed));
-    let rpc = Rpc::new(gateway, credential, config.server.clone());
     let readiness = Readiness::default();
-    let admin = tokio::spawn(Admin::new(&telemetry, &readiness, &url, &config).serve(admin_listener));
+    let admin = Admin::new(&telemetry, &readiness, gateway.cache(), &url, &config);
+    let admin = tokio::spawn(admin.serve(admin_listener));
+    let rpc = Rpc::new(gateway, credential, config.server.clone());
     info!(server.address = %address, upstream.url = %url, "serving");
     println!("gRPC on {address}, upstream {url}{}", if sandboxed { " (the embedded stand-in)" } else { "" });
     println!("Three calls to try:");
