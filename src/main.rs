@@ -1,5 +1,6 @@
 //! The binary: `serve`, `sandbox`, `check`.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -7,6 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tracing::info;
+use url::Url;
 use zendesk_gateway::cache::Cache;
 use zendesk_gateway::config::{self, Config, Overrides};
 use zendesk_gateway::gateway::Gateway;
@@ -175,12 +177,8 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let admin = tokio::spawn(admin.serve(admin_listener));
     let rpc = Rpc::new(gateway, credential, config.server.clone());
     info!(server.address = %address, upstream.url = %url, "serving");
-    println!("gRPC on {address}, upstream {url}{}", if sandboxed { " (the embedded stand-in)" } else { "" });
-    println!("Three calls to try:");
-    println!("  grpcurl -plaintext {address} list");
-    println!("  grpcurl -plaintext -d '{{\"page_size\": 2}}' {address} zendesk.gateway.v1.UserService/ListUsers");
-    println!("  grpcurl -plaintext {address} zendesk.gateway.v1.GroupService/StreamGroups");
-    println!("Status page: http://{admin_address}/status");
+    let greeting = greeting(address, &url, sandboxed, admin_address);
+    std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
     readiness.serving();
     let drained = async {
         shutdown().await;
@@ -197,6 +195,19 @@ fn telemetry(config: &Config) -> anyhow::Result<Telemetry> {
     let telemetry = Telemetry::start(&config.telemetry, std::io::stderr())?;
     tracing::dispatcher::set_global_default(telemetry.dispatch().clone())?;
     Ok(telemetry)
+}
+
+/// Says where everything is.
+fn greeting(address: SocketAddr, url: &Url, sandboxed: bool, admin_address: SocketAddr) -> String {
+    let stand_in = if sandboxed { " (the embedded stand-in)" } else { "" };
+    format!(
+        "gRPC on {address}, upstream {url}{stand_in}\n\
+         Three calls to try:\n  \
+         grpcurl -plaintext {address} list\n  \
+         grpcurl -plaintext -d '{{\"page_size\": 2}}' {address} zendesk.gateway.v1.UserService/ListUsers\n  \
+         grpcurl -plaintext {address} zendesk.gateway.v1.GroupService/StreamGroups\n\
+         Status page: http://{admin_address}/status\n"
+    )
 }
 
 async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
