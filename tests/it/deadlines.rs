@@ -42,7 +42,7 @@ async fn gateway(obstacle: Obstacle) -> TestGateway {
         Obstacle::Hang | Obstacle::Queue => t.sandbox.fault(any("*"), Hang::before_headers().forever()),
         Obstacle::Drip => t.sandbox.fault(any("*"), Drip::of(1, Duration::from_millis(50)).forever()),
         Obstacle::Stream => {
-            t.sandbox.fault(get("/users").with_query("page%5Bafter%5D"), Hang::before_headers().forever())
+            t.sandbox.fault(get("/users").with_query("page[after]"), Hang::before_headers().forever())
         }
     };
     t
