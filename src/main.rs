@@ -24,6 +24,10 @@ use zendesk_gateway::upstream;
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::transport::Transport;
 
+/// Every call makes and drops some dozens of small things; this allocator is quicker at that than the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A gRPC gateway for Zendesk users, groups and group memberships.
 #[derive(Parser)]
 #[command(version)]
