@@ -25,6 +25,7 @@ use crate::upstream::rest::Rest;
 mod batch;
 pub mod bulk;
 pub mod context;
+mod drain;
 mod jobs;
 pub mod page;
 mod roster;
@@ -33,6 +34,7 @@ mod walk;
 pub mod write;
 
 pub use context::Context;
+pub use drain::Drain;
 use page::{Next, OwnRead, Page, Row};
 
 /// Answers calls.

@@ -2,6 +2,7 @@
 //!
 //! Telemetry stands below the parts and cannot ask them, so the one place that knows all of them introduces them.
 
+use super::accept::Counts;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::gateway::Gateway;
@@ -40,6 +41,12 @@ pub fn watch(telemetry: &Telemetry, control: &Control, gateway: &Gateway, config
         let now = retries.snapshot();
         view::Retries { over_budget: now.out_of_budget, too_late: now.out_of_time }
     });
+}
+
+/// Introduces the callers' connections.
+pub(super) fn connections(telemetry: &Telemetry, counts: &Counts) {
+    let counts = counts.clone();
+    telemetry.state().sources.connections.set(move || counts.view());
 }
 
 fn cache_view(cache: &Cache, max_bytes: u64) -> view::Cache {

@@ -3,6 +3,7 @@
 pub mod collector;
 mod dynamic;
 pub mod observed;
+pub mod raw;
 mod scripted;
 pub mod seam;
 pub mod wire;
@@ -27,6 +28,7 @@ use zendesk_gateway::proto::membership_service_client::MembershipServiceClient;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::{self, Sandbox};
+use zendesk_gateway::server::admin::Readiness;
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::transport::Transport;
@@ -47,11 +49,13 @@ pub fn account() -> sandbox::Config {
     sandbox::Config { rate_limit: 1_000_000, update_limits, ..sandbox::Config::default() }
 }
 
-/// Settings under which updates of one user are not paced, as the stand-in of [`account`] does not count them.
+/// Settings under which updates of one user are not paced, as the stand-in of [`account`] does not count them, and a
+/// shutdown is not announced, as nobody listens.
 pub fn settings() -> Config {
     let mut config = Config::default();
     config.upstream.rate.updates_per_user = 0;
     config.upstream.rate.update_spacing = Duration::ZERO;
+    config.server.drain.announce = Duration::ZERO;
     config
 }
 
@@ -143,7 +147,7 @@ pub async fn serve(
         let stopped = async {
             stopped.await.ok();
         };
-        server::run(listener, rpc, &config.server, &telemetry, stopped).await
+        server::run(listener, rpc, &config.server, &telemetry, &Readiness::default(), stopped).await
     });
     let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
     (address, channel, shutdown, served)

@@ -73,9 +73,11 @@ impl Observed {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let (observer, settings) = (telemetry.clone(), config.server.clone());
-        tokio::spawn(
-            async move { server::run(listener, rpc, &settings, &observer, std::future::pending::<()>()).await },
-        );
+        // The tests tell the readiness themselves.
+        let own = Readiness::default();
+        tokio::spawn(async move {
+            server::run(listener, rpc, &settings, &observer, &own, std::future::pending::<()>()).await
+        });
 
         let readiness = Readiness::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -96,7 +98,6 @@ impl Observed {
     /// Speaks for the parts that the gateway under test does not have.
     pub fn absent_sources(&self) {
         let sources = &self.telemetry.state().sources;
-        sources.connections.set(view::Connections::default);
         sources.reloads.set(|| vec![view::Reload { what: "credential", taken: 1, failed: 0 }]);
         sources.credential.set(|| view::Credential {
             kind: "api_token".to_owned(),
