@@ -6,7 +6,6 @@ pub mod observed;
 pub mod raw;
 mod scripted;
 pub mod seam;
-pub mod wire;
 
 pub use dynamic::Dynamic;
 pub use scripted::Scripted;
