@@ -5,6 +5,7 @@ mod dynamic;
 pub mod observed;
 pub mod raw;
 mod scripted;
+pub mod seam;
 
 pub use dynamic::Dynamic;
 pub use scripted::Scripted;
@@ -189,6 +190,19 @@ pub fn api_token(sandbox: &Sandbox) -> Credential {
 pub fn basic(pair: &str) -> Credential {
     let header = format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair));
     Credential::new(&header, true).expect("a header")
+}
+
+/// Waits until something that another task does has happened.
+#[track_caller]
+pub fn until(happened: impl Fn() -> bool) -> impl Future<Output = ()> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let patience = std::time::Instant::now() + Duration::from_secs(60);
+        while !happened() {
+            assert!(std::time::Instant::now() < patience, "it never happened: {caller}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
 }
 
 /// The details of a refused call.
