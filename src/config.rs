@@ -14,12 +14,14 @@ mod load;
 mod resilience;
 mod server;
 mod telemetry;
+mod tls;
 
 pub use cache::{Cache, Windows};
 pub use load::{Mistakes, Overrides, load};
 pub use resilience::{Attempt, Breaker, Queue, Rate, Retry};
 pub use server::{Drain, Server};
 pub use telemetry::{Admin, LogFormat, Otlp, Telemetry};
+pub use tls::{ClientAuth, Tls};
 
 /// All settings.
 #[derive(Debug, Clone, Serialize, Deserialize)]

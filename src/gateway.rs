@@ -28,6 +28,7 @@ pub mod context;
 mod drain;
 mod jobs;
 pub mod page;
+mod place;
 mod roster;
 pub mod token;
 mod walk;
@@ -36,6 +37,7 @@ pub mod write;
 pub use context::Context;
 pub use drain::Drain;
 use page::{Next, OwnRead, Page, Row};
+pub use place::Place;
 
 /// Answers calls.
 #[derive(Clone)]

@@ -3,6 +3,7 @@
 #![recursion_limit = "256"] // the JSON of a whole user is one macro call
 
 mod admin;
+mod attacks;
 mod bulk;
 mod cache;
 mod cancel;
@@ -21,6 +22,7 @@ mod lists;
 mod matrix;
 mod outages;
 mod pagination;
+mod process;
 mod punctuality;
 mod readme;
 mod reads;
@@ -29,4 +31,5 @@ mod rosters;
 mod server;
 mod support;
 mod telemetry;
+mod tls;
 mod writes;
