@@ -92,8 +92,7 @@ The end of a pod, counted from SIGTERM: for `announce` it still takes calls, the
 {{- end -}}
 {{- if eq (include "zendesk-gateway.port" $server) (include "zendesk-gateway.port" $admin) -}}
 {{- $found = append $found "config.admin.listen: has the port of config.server.listen" -}}
-{{- end -}}
-{{- if eq (toString (int .Values.service.port)) (include "zendesk-gateway.port" $admin) -}}
+{{- else if eq (toString (int .Values.service.port)) (include "zendesk-gateway.port" $admin) -}}
 {{- $found = append $found "service.port: is the port of config.admin.listen, which is on the headless Service, too" -}}
 {{- end -}}
 {{- range .Values.extraEnv -}}
@@ -163,6 +162,13 @@ The end of a pod, counted from SIGTERM: for `announce` it still takes calls, the
 {{- end -}}
 {{- if and .Values.grpcRoute.enabled (not .Values.grpcRoute.parentRefs) -}}
 {{- $found = append $found "grpcRoute.parentRefs: a GRPCRoute without a Gateway routes nothing" -}}
+{{- end -}}
+{{- range $key, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels -}}
+{{- range $label, $_ := $labels -}}
+{{- if regexMatch "^(app\\.kubernetes\\.io/(name|instance|component|version|managed-by)|helm\\.sh/chart)$" $label -}}
+{{- $found = append $found (printf "%s: %s is the chart's own; pods are selected by such labels" $key $label) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- $alerts := list -}}
 {{- range (.Files.Get "rules/zendesk-gateway.yaml" | fromYaml).groups -}}

@@ -5,6 +5,7 @@
 mod admin;
 mod bulk;
 mod cache;
+mod chart;
 mod config;
 mod contract;
 mod credentials;
