@@ -6,6 +6,7 @@ mod admin;
 mod bulk;
 mod cache;
 mod cancel;
+mod chart;
 mod config;
 mod contract;
 mod credentials;
