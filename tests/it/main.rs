@@ -26,4 +26,5 @@ mod real_clients;
 mod rosters;
 mod support;
 mod telemetry;
+mod workers;
 mod writes;
