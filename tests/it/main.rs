@@ -30,4 +30,5 @@ mod rosters;
 mod server;
 mod support;
 mod telemetry;
+mod workers;
 mod writes;
