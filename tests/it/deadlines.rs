@@ -35,9 +35,13 @@ fn tolerance() -> Duration {
 async fn gateway(obstacle: Obstacle) -> TestGateway {
     let mut config = settings();
     config.upstream.queue.permits = if matches!(obstacle, Obstacle::Queue) { 1 } else { 64 };
-    let t = TestGateway::configured(sandbox::Config { users: 500, ..account() }, config).await;
-    // The gateway knows the account's budget before anything goes wrong, so that the governor holds nobody back.
+    let rate_window = Duration::from_hours(1);
+    let t = TestGateway::configured(sandbox::Config { users: 500, rate_window, ..account() }, config).await;
+    // The gateway knows the account's budget before anything goes wrong, and the window is old enough for streams to take
+    // part, so that the governor holds nobody back.
     t.groups().get_group(group(0)).await.expect_err("no such group");
+    let mut all = t.users().stream_users(StreamUsersRequest::default()).await.expect("a stream").into_inner();
+    while all.message().await.expect("no break").is_some() {}
     match obstacle {
         Obstacle::Hang | Obstacle::Queue => t.sandbox.fault(any("*"), Hang::before_headers().forever()),
         Obstacle::Drip => t.sandbox.fault(any("*"), Drip::of(1, Duration::from_millis(50)).forever()),
