@@ -38,8 +38,6 @@ async fn gateway(obstacle: Obstacle) -> TestGateway {
     let t = TestGateway::configured(sandbox::Config { users: 500, ..account() }, config).await;
     // The gateway knows the account's budget before anything goes wrong, so that the governor holds nobody back.
     t.groups().get_group(group(0)).await.expect_err("no such group");
-    let mut all = t.users().stream_users(StreamUsersRequest::default()).await.expect("a stream").into_inner();
-    while all.message().await.expect("no break").is_some() {}
     match obstacle {
         Obstacle::Hang | Obstacle::Queue => t.sandbox.fault(any("*"), Hang::before_headers().forever()),
         Obstacle::Drip => t.sandbox.fault(any("*"), Drip::of(1, Duration::from_millis(50)).forever()),
