@@ -46,12 +46,25 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
     serde_json::from_slice(body).map_err(|error| Malformed { line: error.line(), column: error.column() })
 }
 
-/// Whether a body has so few opening brackets that it cannot be nested too deep, wherever they stand. A page of 100 users
-/// has some six hundred.
+/// Whether a body is nested so little that it can be read with recursion.
+///
+/// Brackets within strings are taken for brackets, so a string can hide some depth. It cannot hide much, because there may be
+/// no more than `MOST` opening ones wherever they stand; a page of 100 users has some six hundred.
 fn is_shallow(body: &[u8]) -> bool {
     const MOST: usize = 1024;
-    let opening = |bracket| memchr::memchr_iter(bracket, body).count();
-    opening(b'[') + opening(b'{') <= MOST
+    const DEEPEST: usize = 32;
+    let mut closing = memchr::memchr2_iter(b']', b'}', body).peekable();
+    let mut depth = 0_usize;
+    for (before, opening) in memchr::memchr2_iter(b'[', b'{', body).enumerate() {
+        while closing.next_if(|closing| *closing < opening).is_some() {
+            depth = depth.saturating_sub(1);
+        }
+        depth += 1;
+        if depth > DEEPEST || before >= MOST {
+            return false;
+        }
+    }
+    true
 }
 
 /// A body that is not the documented JSON. It says where, never what: the text may hold personal data.

@@ -12,7 +12,6 @@ mod contract;
 mod credentials;
 mod crowds;
 mod dashboard;
-mod deadlines;
 mod drain;
 mod errors;
 mod fields;
