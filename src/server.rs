@@ -29,10 +29,12 @@ mod routes;
 pub mod sources;
 pub mod tls;
 pub mod trace;
+pub mod workers;
 
 use admin::Readiness;
 use connection::{Peer, Server};
 use tls::Tls;
+use workers::Workers;
 
 /// Where connections come from.
 pub struct Listener {
@@ -48,7 +50,7 @@ impl From<TcpListener> for Listener {
     }
 }
 
-/// Serves until `shutdown` completes, and then until the last call has ended, or `server.drain.timeout` has passed.
+/// Serves connections on `workers` until `shutdown` completes, and then until the last call has ended, or `server.drain.timeout` has passed.
 ///
 /// Dropping the future ends every connection at once.
 ///
@@ -60,6 +62,7 @@ pub async fn run(
     settings: &config::Server,
     telemetry: &Telemetry,
     readiness: &Readiness,
+    workers: &Workers,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let Listener { socket: listener, tls } = listener.into();
@@ -77,7 +80,10 @@ pub async fn run(
     let counts = accept::Counts::default();
     sources::connections(telemetry, &counts);
     let server = Server::new(stack, settings, &drain);
-    let serve = |socket, address| serve(socket, address, tls.clone(), server.clone(), drain.clone(), counts.clone());
+    let serve = {
+        let (drain, counts) = (drain.clone(), counts.clone());
+        move |socket, address| serve(socket, address, tls.clone(), server.clone(), drain.clone(), counts.clone())
+    };
     let mut connections = JoinSet::new();
     let signal = async {
         shutdown.await;
@@ -91,7 +97,7 @@ pub async fn run(
     readiness.serving();
     let signalled = tokio::select! {
         signalled = signal => signalled,
-        () = accept::accept(&listener, &mut connections, settings.max_connections, &counts, serve) => Instant::now(),
+        () = accept::accept(&listener, &mut connections, settings.max_connections, &counts, workers, serve) => Instant::now(),
     };
     drain.begin();
     drop(listener);

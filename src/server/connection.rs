@@ -82,6 +82,7 @@ impl<S: Stack> Server<S> {
         let mut connection = pin!(
             http2::Builder::new(calls.clone())
                 .timer(TokioTimer::new())
+                .auto_date_header(false) // no gRPC client looks at it
                 .max_concurrent_streams(settings.max_streams_per_connection)
                 .max_header_list_size(settings.max_header_bytes)
                 .max_send_buf_size(SEND_BUFFER)
