@@ -300,6 +300,58 @@ async fn headers_beyond_all_measure() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_nobody_reads() {
+    let streams = scaled(400, 10_000);
+    let calls = (streams + 100).to_string();
+    let gateway = Binary::start(&[("SERVER__MAX_CALLS", &calls), ("SERVER__SEND_TIMEOUT", "10m")]).await;
+    let ids = gateway.ids().await;
+    let before = gateway.peak();
+    let mut held = Vec::new();
+    for _ in 0..streams / 100 {
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(1);
+        let (client, _) = Raw::with(&gateway.address, builder).await;
+        for _ in 0..100 {
+            let request = zendesk_gateway::proto::StreamUsersRequest::default();
+            let path = "/zendesk.gateway.v1.UserService/StreamUsers";
+            held.push((client.start(path, &[], &request).await.expect("sent"), client.clone()));
+        }
+    }
+    let mut unread = Vec::new();
+    for (call, _) in &mut held {
+        let response = tokio::time::timeout(LONG, &mut call.response).await.expect("answered").expect("headers");
+        assert!(response.headers().get("grpc-status").is_none(), "not refused: {response:?}");
+        unread.push(response);
+    }
+    let mut users = gateway.users().await;
+    call(&mut users, ids[0], |made| made >= 50).await;
+    let each = (gateway.peak() - before) / streams as u64;
+    println!("{streams} streams that nobody reads: {} KiB each", each >> 10);
+    assert!(each < 512 << 10, "{each} bytes for each stream");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_connections_than_file_descriptors() {
+    let gateway = Binary::with_descriptors(64, &[]).await;
+    let id = gateway.ids().await[0];
+    let mut users = gateway.users().await;
+    call(&mut users, id, |made| made >= 5).await;
+    let mut many = Vec::new();
+    for _ in 0..200 {
+        many.push(TcpStream::connect(&gateway.address).await.expect("the system accepts it"));
+    }
+    crate::support::until(|| gateway.log().contains("cannot accept connections")).await;
+    call(&mut users, id, |made| made >= 5).await;
+    drop(many);
+    let mut fresh = gateway.users().await;
+    call(&mut fresh, id, |made| made >= 5).await;
+    gateway.signal("TERM").await;
+    drop((users, fresh));
+    let (status, log) = gateway.ended(LONG).await;
+    assert!(status.success(), "{status}: {log}");
+}
+
 #[tokio::test]
 async fn json_that_is_nested_without_end() {
     for open in ["[", r#"{"user":{"user_fields":{"a":"#] {

@@ -13,7 +13,7 @@ use zendesk_gateway::sandbox::faults::{Delay, Matcher};
 use zendesk_gateway::sandbox::{self, Sandbox};
 
 use crate::support::raw::{LONG, Raw, Wire};
-use crate::support::{TestGateway, account, settings};
+use crate::support::{TestGateway, account, narrow, settings};
 
 fn many_users() -> sandbox::Config {
     sandbox::Config { users: 1_000, ..account() }
@@ -70,7 +70,7 @@ async fn a_stream_ends_at_a_page_and_its_token_leads_on_without_loss() {
     let mut t = TestGateway::with(many_users()).await;
     let all = t.sandbox.store().user_ids();
     let request = StreamUsersRequest { page_size: 100, ..Default::default() };
-    let mut stream = t.users().stream_users(request.clone()).await.expect("a stream").into_inner();
+    let mut stream = narrow(&t.address).stream_users(request.clone()).await.expect("a stream").into_inner();
     let mut seen: Vec<i64> = Vec::new();
     let mut token = String::new();
     let mut told = false;

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use zendesk_gateway::proto::{GetUserRequest, ListUsersRequest, StreamUsersRequest};
 
 use crate::support::binary::Binary;
+use crate::support::narrow;
 use crate::support::raw::{LONG, Wire};
 
 /// `ROUNDS=20 cargo test --test it process::` does it that often.
@@ -30,8 +31,8 @@ async fn a_signal_under_load_fails_no_call_and_every_stream_ends_with_its_token(
 /// One start and one SIGTERM; returns how long the exit took.
 async fn round(calls: &Arc<AtomicU64>, streams: &Arc<AtomicU64>) -> Duration {
     let settings = [
-        ("SERVER__DRAIN__ANNOUNCE", "2s"),
-        ("SERVER__DRAIN__TIMEOUT", "40s"),
+        ("SERVER__DRAIN__ANNOUNCE", "5s"),
+        ("SERVER__DRAIN__TIMEOUT", "60s"),
         ("SANDBOX__LATENCY", "20ms"),
         ("TELEMETRY__LOG_FILTER", "info,access=off"),
     ];
@@ -59,7 +60,7 @@ async fn round(calls: &Arc<AtomicU64>, streams: &Arc<AtomicU64>) -> Duration {
     }
     let begun = Arc::new(AtomicU64::new(0));
     for _ in 0..4 {
-        let (mut users, begun, streams) = (gateway.users().await, Arc::clone(&begun), Arc::clone(streams));
+        let (mut users, begun, streams) = (narrow(&gateway.address), Arc::clone(&begun), Arc::clone(streams));
         load.spawn(async move {
             let request = StreamUsersRequest { page_size: 20, ..Default::default() };
             let mut stream = users.stream_users(request).await.expect("a stream").into_inner();
@@ -88,7 +89,7 @@ async fn round(calls: &Arc<AtomicU64>, streams: &Arc<AtomicU64>) -> Duration {
     while let Some(ended) = load.join_next().await {
         ended.expect("no call failed");
     }
-    let (status, log) = gateway.ended(Duration::from_secs(40)).await;
+    let (status, log) = gateway.ended(LONG).await;
     assert!(status.success(), "{status}: {log}");
     assert!(!log.contains("calls that are left are cut"), "{log}");
     drop((mute, silent));

@@ -204,6 +204,12 @@ pub fn basic(pair: &str) -> Credential {
     Credential::new(&header, true).expect("a header")
 }
 
+/// A client that takes little ahead of being read, so that a stream is not over before its first message is looked at.
+pub fn narrow(address: &str) -> UserServiceClient<Channel> {
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).expect("a URI");
+    UserServiceClient::new(endpoint.initial_stream_window_size(16_384).connect_lazy())
+}
+
 /// Waits until something that another task does has happened.
 #[track_caller]
 pub fn until(happened: impl Fn() -> bool) -> impl Future<Output = ()> {

@@ -17,6 +17,7 @@ pub struct Binary {
     child: Child,
     pub address: String,
     pub admin: String,
+    http: reqwest::Client,
     log: Arc<Mutex<String>>,
     reading: JoinHandle<()>,
 }
@@ -24,7 +25,18 @@ pub struct Binary {
 impl Binary {
     /// Starts it with settings, as their environment variables without the prefix.
     pub async fn start(settings: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
+        Self::launch(Command::new(env!("CARGO_BIN_EXE_zendesk-gateway")), settings).await
+    }
+
+    /// Starts it with so many file descriptors, and no more.
+    pub async fn with_descriptors(number: u32, settings: &[(&str, &str)]) -> Self {
+        let mut shell = Command::new("sh");
+        let limit = format!("ulimit -n {number} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &limit, env!("CARGO_BIN_EXE_zendesk-gateway")]);
+        Self::launch(shell, settings).await
+    }
+
+    async fn launch(mut command: Command, settings: &[(&str, &str)]) -> Self {
         command.args(["serve", "--sandbox", "--users", "3000", "--listen", "127.0.0.1:0"]);
         let fixed = [("ADMIN__LISTEN", "127.0.0.1:0"), ("SANDBOX__RATE_LIMIT", "1000000")];
         for (key, value) in fixed.iter().chain(settings) {
@@ -49,7 +61,7 @@ impl Binary {
         });
         greeting.await.expect("it greets");
         let (address, admin) = (address.expect("its address"), admin.expect("its admin port"));
-        Self { child, address, admin, log, reading }
+        Self { child, address, admin, http: reqwest::Client::new(), log, reading }
     }
 
     /// A client of its own connection.
@@ -82,7 +94,7 @@ impl Binary {
 
     /// Whether it says that calls should go elsewhere.
     pub async fn is_draining(&self) -> bool {
-        let ready = reqwest::get(format!("{}/readyz", self.admin)).await;
+        let ready = self.http.get(format!("{}/readyz", self.admin)).send().await;
         ready.is_ok_and(|answer| answer.status() == 503)
     }
 
