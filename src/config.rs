@@ -14,11 +14,13 @@ use url::Url;
 mod cache;
 mod load;
 mod resilience;
+mod stream;
 mod telemetry;
 
 pub use cache::{Cache, Windows};
 pub use load::{Mistakes, Overrides, load};
 pub use resilience::{Attempt, Breaker, Queue, Rate, Retry};
+pub use stream::Stream;
 pub use telemetry::{Admin, LogFormat, Otlp, Telemetry};
 
 /// All settings.
@@ -109,6 +111,8 @@ pub struct Upstream {
     pub breaker: Breaker,
     /// `[upstream.rate]`: how the request budget is shared out.
     pub rate: Rate,
+    /// `[upstream.stream]`: how the pages of streams are fetched.
+    pub stream: Stream,
 }
 
 impl Default for Upstream {
@@ -123,6 +127,7 @@ impl Default for Upstream {
             retry: Retry::default(),
             breaker: Breaker::default(),
             rate: Rate::default(),
+            stream: Stream::default(),
         }
     }
 }
@@ -262,6 +267,7 @@ impl Config {
             ("server.max_request_bytes", self.server.max_request_bytes == 0),
             ("server.max_response_bytes", self.server.max_response_bytes == 0),
             ("upstream.max_body_bytes", self.upstream.max_body_bytes == 0),
+            ("upstream.stream.parallel_pages", self.upstream.stream.parallel_pages == 0),
         ];
         mistakes.extend(
             positive

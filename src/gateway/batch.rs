@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::page::{Page, Row as _};
+use super::page::Page;
+use super::row::Row as _;
 use super::{Context, Gateway, parse};
 use crate::cache::Control;
 use crate::codec::Encoded;

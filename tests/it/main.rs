@@ -20,6 +20,7 @@ mod readme;
 mod reads;
 mod real_clients;
 mod rosters;
+mod streams;
 mod support;
 mod telemetry;
 mod writes;
