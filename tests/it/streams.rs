@@ -120,7 +120,7 @@ async fn leaving_a_stream_cancels_the_page_that_is_fetched_ahead() {
 #[tokio::test]
 async fn leaving_a_search_cancels_the_pages_that_are_fetched_ahead() {
     let t = TestGateway::start().await;
-    t.sandbox.fault(get("/users/search").with_query("page="), Hang::before_headers().forever());
+    t.sandbox.fault(get("/users/search").with_query("&page="), Hang::before_headers().forever());
     let request = StreamSearchUsersRequest { filter: everybody(), page_size: 10, ..Default::default() };
     let mut stream = t.users().stream_search_users(request).await.expect("a stream").into_inner();
     stream.message().await.expect("no error").expect("a message");
