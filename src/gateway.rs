@@ -8,7 +8,6 @@ use bytes::Bytes;
 use futures_util::Stream;
 use prost::Message as _;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
 use crate::cache::{Batcher, Cache, Control, Fetched, Key, Outcome, Snapshot, Terms};
@@ -27,6 +26,7 @@ use crate::upstream::rest::Rest;
 mod batch;
 pub mod bulk;
 pub mod context;
+mod drain;
 mod jobs;
 pub mod page;
 mod roster;
@@ -37,6 +37,7 @@ mod walk;
 pub mod write;
 
 pub use context::Context;
+pub use drain::Drain;
 use page::{Next, Page};
 use row::{OwnRead, Row};
 
@@ -51,7 +52,7 @@ pub struct Gateway {
     /// Single reads of users that leave together.
     users: Batcher<i64, Bytes>,
     /// Slots for background jobs, of which the account has few.
-    jobs: Arc<Semaphore>,
+    jobs: Arc<bulk::Slots>,
     streams: config::Stream,
 }
 
@@ -75,8 +76,7 @@ impl Gateway {
     /// Builds a gateway on an outbound stack.
     pub fn new(upstream: Upstream, cache: Cache) -> Self {
         let users = cache.batcher(batch::MOST_IDS);
-        let (jobs, streams) = (Arc::new(Semaphore::new(bulk::MOST_JOBS)), config::Stream::default());
-        Self { upstream, cache, users, jobs, streams }
+        Self { upstream, cache, users, jobs: Arc::default(), streams: config::Stream::default() }
     }
 
     /// Streams lists by these settings.
@@ -88,6 +88,11 @@ impl Gateway {
     /// Returns the cache.
     pub fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    /// Returns how many background jobs there are and were.
+    pub fn jobs(&self) -> bulk::Counts {
+        self.jobs.counts()
     }
 
     /// Answers a read.

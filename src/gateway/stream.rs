@@ -16,7 +16,7 @@ use super::page::{Next, Page};
 use super::row::Row;
 use super::token::Position;
 use super::walk::{Paged, Walk};
-use super::{Context, Gateway, parse};
+use super::{Context, Drain, Gateway, parse};
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
 use crate::rest::Part;
@@ -43,13 +43,14 @@ where
     R: Row,
     M: From<Part<R>> + prost::Message + 'static,
 {
+    let drain = context.drain.clone();
     let pages = Arc::new(Pages { gateway, context, list: walk.list.clone(), message: PhantomData::<fn() -> M> });
     let order = if walk.list.is_numbered() {
         Order::Numbers(Numbered::new(pages, walk))
     } else {
         Order::Cursors(Cursors::new(pages, walk))
     };
-    let streaming = Streaming { order, ready: VecDeque::new(), begun: false };
+    let streaming = Streaming { order, ready: VecDeque::new(), begun: false, drain };
     stream::try_unfold(streaming, |mut streaming| async move {
         let message = streaming.message().await?;
         Ok(message.map(|message| (Encoded::from_bytes(message), streaming)))
@@ -62,6 +63,7 @@ struct Streaming<R, M> {
     /// What is left of the page that the caller is at.
     ready: VecDeque<Bytes>,
     begun: bool,
+    drain: Drain,
 }
 
 /// How the pages of a list are gone through.
@@ -73,9 +75,17 @@ enum Order<R, M> {
 impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Streaming<R, M> {
     async fn message(&mut self) -> Result<Option<Bytes>> {
         while self.ready.is_empty() {
-            let page = match &mut self.order {
-                Order::Cursors(cursors) => cursors.turn().await?,
-                Order::Numbers(numbered) => numbered.turn().await?,
+            let turn = async {
+                match &mut self.order {
+                    Order::Cursors(cursors) => cursors.turn().await,
+                    Order::Numbers(numbered) => numbered.turn().await,
+                }
+            };
+            let page = tokio::select! {
+                biased;
+                // The last message had the token of this page: the caller goes on elsewhere, and loses nothing.
+                () = self.drain.begun(), if self.begun => return Ok(None),
+                page = turn => page?,
             };
             let Some(page) = page else { return Ok(None) };
             self.ready = page;

@@ -11,7 +11,7 @@ use crate::cache::{Cache, Control};
 use crate::codec::Encoded;
 use crate::config;
 use crate::error::{Error, Result};
-use crate::gateway::{Context, Gateway};
+use crate::gateway::{Context, Drain, Gateway};
 use crate::proto::{
     StreamAssignableGroupsRequest, StreamAssignableGroupsResponse, StreamGroupsRequest, StreamGroupsResponse,
 };
@@ -39,6 +39,7 @@ pub fn context() -> Context {
         control: Control::default(),
         ledger: Arc::new(Ledger::default()),
         trace: Trace::default(),
+        drain: Drain::default(),
     }
 }
 
