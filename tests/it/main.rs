@@ -27,6 +27,7 @@ mod reads;
 mod real_clients;
 mod rosters;
 mod server;
+mod streams;
 mod support;
 mod telemetry;
 mod workers;
