@@ -3,7 +3,10 @@
 pub mod collector;
 mod dynamic;
 pub mod observed;
+pub mod raw;
 mod scripted;
+pub mod seam;
+pub mod wire;
 
 pub use dynamic::Dynamic;
 pub use scripted::Scripted;
@@ -25,6 +28,7 @@ use zendesk_gateway::proto::membership_service_client::MembershipServiceClient;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::{self, Sandbox};
+use zendesk_gateway::server::admin::Readiness;
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::transport::Transport;
@@ -45,11 +49,13 @@ pub fn account() -> sandbox::Config {
     sandbox::Config { rate_limit: 1_000_000, update_limits, ..sandbox::Config::default() }
 }
 
-/// Settings under which updates of one user are not paced, as the stand-in of [`account`] does not count them.
+/// Settings under which updates of one user are not paced, as the stand-in of [`account`] does not count them, and a
+/// shutdown is not announced, as nobody listens.
 pub fn settings() -> Config {
     let mut config = Config::default();
     config.upstream.rate.updates_per_user = 0;
     config.upstream.rate.update_spacing = Duration::ZERO;
+    config.server.drain.announce = Duration::ZERO;
     config
 }
 
@@ -141,7 +147,7 @@ pub async fn serve(
         let stopped = async {
             stopped.await.ok();
         };
-        server::run(listener, rpc, &config.server, &telemetry, stopped).await
+        server::run(listener, rpc, &config.server, &telemetry, &Readiness::default(), stopped).await
     });
     let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
     (address, channel, shutdown, served)
@@ -157,6 +163,19 @@ pub fn api_token(sandbox: &Sandbox) -> Credential {
 pub fn basic(pair: &str) -> Credential {
     let header = format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair));
     Credential::new(&header, true).expect("a header")
+}
+
+/// Waits until something that another task does has happened.
+#[track_caller]
+pub fn until(happened: impl Fn() -> bool) -> impl Future<Output = ()> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let patience = std::time::Instant::now() + Duration::from_secs(60);
+        while !happened() {
+            assert!(std::time::Instant::now() < patience, "it never happened: {caller}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
 }
 
 /// The details of a refused call.
