@@ -20,6 +20,7 @@ mod accept;
 pub mod admin;
 pub mod connection;
 mod deadline;
+mod leave;
 mod limit;
 pub mod panics;
 mod refusal;
@@ -46,14 +47,15 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     listener.local_addr().context("the gRPC port")?;
     let (routes, health) = routes::routes(rpc, settings).await?;
+    let drain = Drain::default();
     let stack = ServiceBuilder::new()
         .layer(trace::Layer::new(telemetry)) // the whole call in one span and one access line, refusals included
         .layer(panics::Layer) // a defect below ends one call, and is seen above
         .layer(deadline::Layer::new(settings)) // everything below ends in time, also the wait for the request's message
         .layer(limit::Layer::new(settings.max_calls)) // full: refuse before anything is spent on the call
+        .layer(leave::Layer(drain.clone())) // watches end with the gateway; streams are told to end at a page
         .service(routes);
 
-    let drain = Drain::default();
     let counts = accept::Counts::default();
     sources::connections(telemetry, &counts);
     let server = Server::new(stack, settings, &drain);
@@ -73,8 +75,8 @@ pub async fn run(
         signalled = signal => signalled,
         () = accept::accept(&listener, &mut connections, settings.max_connections, &counts, serve) => Instant::now(),
     };
-    drop(listener);
     drain.begin();
+    drop(listener);
     let ended = async { while connections.join_next().await.is_some() {} };
     if timeout_at(signalled + settings.drain.timeout, ended).await.is_err() {
         warn!(connections.cut = connections.len(), "the drain took too long; the calls that are left are cut");

@@ -68,7 +68,7 @@ where
         let settings = &*self.settings;
         let calls = Calls::new(settings.send_timeout);
         let socket = Socket::new(socket, settings.preface_timeout, settings.send_timeout);
-        let answering = Answering { stack: self.stack, peer, drain: self.drain.clone() };
+        let answering = Answering { stack: self.stack, peer };
         let mut connection = pin!(
             http2::Builder::new(calls.clone())
                 .timer(TokioTimer::new())
@@ -116,7 +116,6 @@ fn note(ended: hyper::Result<()>) {
 struct Answering<S> {
     stack: S,
     peer: Peer,
-    drain: Drain,
 }
 
 impl<S> hyper::service::Service<Request<Incoming>> for Answering<S>
@@ -128,9 +127,7 @@ where
     type Future = MapOk<Oneshot<S, Request<Incoming>>, fn(Response<Body>) -> Response<Reply>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let extensions = request.extensions_mut();
-        extensions.insert(self.peer.clone());
-        extensions.insert(self.drain.clone());
+        request.extensions_mut().insert(self.peer.clone());
         self.stack.clone().oneshot(request).map_ok(|response| {
             let deadline = response.extensions().get::<Deadline>().map(|Deadline(at)| *at);
             response.map(|body| Reply::new(body, deadline))

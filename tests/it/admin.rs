@@ -56,6 +56,7 @@ async fn status_says_what_deserves_attention_the_gravest_first() {
         .sources
         .breakers
         .set(|| vec![breaker("user_reads", BreakerState::Open), breaker("jobs", BreakerState::HalfOpen)]);
+    state.sources.governor.set(|| view::Governor { waiting: 1, ..view::Governor::default() });
     state.sources.queue.set(|| view::Queue { permits: 64, in_use: 64, waiting: 12, ..view::Queue::default() });
     let window = |remaining, reset| Window { limit: 700, remaining, reset: Some(Duration::from_secs(reset)) };
     state.budgets.state("account", window(0, 41));
@@ -75,8 +76,9 @@ async fn status_says_what_deserves_attention_the_gravest_first() {
     begins(1, "problem", "The request budget of the account is used up: 0 of 700 left, and 4");
     begins(2, "warning", "The circuit for jobs is probing");
     begins(3, "warning", "The request budget of the endpoint users-search is short: 30 of 700");
-    begins(4, "warning", "All 64 upstream permits are in use, and 12 calls wait");
-    assert_eq!(findings.len(), 5, "a window that has begun anew is no finding: {findings:#?}");
+    begins(4, "warning", "The request budget is shared out: 1 call waits for a turn");
+    begins(5, "warning", "All 64 upstream permits are in use, and 12 calls wait");
+    assert_eq!(findings.len(), 6, "a window that has begun anew is no finding: {findings:#?}");
     let (_, page) = t.get("/status?format=html", "*/*").await;
     assert!(page.contains("needs attention"), "{page}");
     assert!(page.contains("&lt;b&gt;foreign") && !page.contains("<b>foreign"), "names from outside are text");

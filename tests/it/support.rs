@@ -6,7 +6,6 @@ pub mod observed;
 pub mod raw;
 mod scripted;
 pub mod seam;
-pub mod wire;
 
 pub use dynamic::Dynamic;
 pub use scripted::Scripted;
@@ -106,8 +105,35 @@ impl TestGateway {
         rows.collect::<Result<_, _>>().expect("memberships have an id, a user and a group")
     }
 
+    /// Serves the account of a stand-in that another gateway served before.
+    pub async fn before(sandbox: Sandbox, config: Config) -> Self {
+        let (url, credential) = (sandbox.base_url(), api_token(&sandbox));
+        let (address, channel, shutdown, served) = serve(&url, credential, config).await;
+        Self { sandbox, address, channel, shutdown: Some(shutdown), served: Some(served) }
+    }
+
+    /// Tells the gateway to leave, and does not wait for it.
+    pub fn shut_down(&mut self) {
+        self.shutdown.take().expect("told once").send(()).expect("the server listens for its shutdown");
+    }
+
+    /// Waits until connections are refused.
+    pub async fn not_accepting(&self) {
+        let refused = tokio::time::timeout(raw::LONG, async {
+            while tokio::net::TcpStream::connect(&self.address).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        refused.await.expect("the gateway stops accepting");
+    }
+
     /// Stops the gateway and waits until it has ended: nothing may hang.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
+        self.leave().await;
+    }
+
+    /// Stops the gateway and returns its stand-in.
+    pub async fn leave(mut self) -> Sandbox {
         drop(std::mem::replace(&mut self.channel, idle_channel()));
         if let Some(shutdown) = self.shutdown.take() {
             shutdown.send(()).expect("the server listens for its shutdown");
@@ -115,6 +141,7 @@ impl TestGateway {
         let served = self.served.take().expect("stopped once");
         let ended = tokio::time::timeout(Duration::from_secs(10), served).await;
         ended.expect("the server ends within 10 s").expect("it does not panic").expect("it ends well");
+        self.sandbox
     }
 }
 

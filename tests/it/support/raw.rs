@@ -23,7 +23,6 @@ pub struct Raw {
 /// What a call was answered.
 #[derive(Debug)]
 pub struct Answer {
-    pub headers: HeaderMap,
     pub messages: Vec<Bytes>,
     pub trailers: HeaderMap,
 }
@@ -93,8 +92,8 @@ impl Call {
         let (head, mut body) = response.into_parts();
         let read = tokio::time::timeout(LONG, read(&mut body)).await;
         let (messages, trailers) = read.expect("the answer ends")?;
-        let trailers = trailers.unwrap_or_else(|| head.headers.clone());
-        Ok(Answer { headers: head.headers, messages, trailers })
+        let trailers = trailers.unwrap_or(head.headers);
+        Ok(Answer { messages, trailers })
     }
 }
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tonic::Request;
 use tower::service_fn;
 use zendesk_gateway::cache::Cache;
 use zendesk_gateway::config::Config;
 use zendesk_gateway::error::{Error, Refusal};
 use zendesk_gateway::gateway::Gateway;
+use zendesk_gateway::gateway::context::Deadline;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::upstream::limits::Limits;
 use zendesk_gateway::upstream::{self as outbound, Answer, Call, Control, Jitter};
@@ -83,9 +85,9 @@ pub fn records(call: &Call) -> Result<Answer, Error> {
     said(call, &body)
 }
 
-/// A request with a deadline.
+/// A request with a deadline, as the server's own layer hands it on.
 pub fn within<T>(deadline: Duration, message: T) -> Request<T> {
     let mut request = Request::new(message);
-    request.set_timeout(deadline);
+    request.extensions_mut().insert(Deadline(Instant::now() + deadline));
     request
 }
