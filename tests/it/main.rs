@@ -7,6 +7,7 @@ mod bulk;
 mod cache;
 mod cancel;
 mod chart;
+mod clients;
 mod config;
 mod contract;
 mod credentials;
