@@ -176,7 +176,8 @@ pub async fn serve(
     let tls = Tls::load(&config.server.tls, &Watcher::default()).await.expect("certificates");
     let listener = Listener { socket: listener, tls };
     let (stack, _control) = outbound::stack(&config.upstream, None, transport);
-    let rpc = Rpc::new(Gateway::new(stack, Cache::new(&config.cache)), credential, config.server.clone());
+    let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
+    let rpc = Rpc::new(gateway, credential, config.server.clone());
     let (shutdown, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(async move {
         let stopped = async {
