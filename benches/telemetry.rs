@@ -14,7 +14,9 @@ use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 use zendesk_gateway::cache::Cache;
 use zendesk_gateway::config::{self, LogFormat, Otlp};
 use zendesk_gateway::error::Error;
+use zendesk_gateway::contract::Risk;
 use zendesk_gateway::gateway::Gateway;
+use zendesk_gateway::gateway::caller::{Caller, Grant};
 use zendesk_gateway::proto::GetUserRequest;
 use zendesk_gateway::proto::user_service_server::UserServiceServer;
 use zendesk_gateway::rpc::Rpc;
@@ -88,6 +90,7 @@ async fn round(service: &mut Served) -> Duration {
         let request = Request::post("/zendesk.gateway.v1.UserService/GetUser")
             .header("content-type", "application/grpc")
             .header("te", "trailers")
+            .extension(Caller::new("anonymous".into(), Grant::default().and(Risk::Read)))
             .body(Body::new(Full::new(frame.clone())))
             .expect("a request");
         let response = service.ready().await.expect("ready").call(request).await.expect("an answer");

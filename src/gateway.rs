@@ -23,8 +23,10 @@ use crate::upstream::Upstream;
 use crate::upstream::call::{Answer, Call, Parsed, Priority};
 use crate::upstream::rest::Rest;
 
+pub mod audit;
 mod batch;
 pub mod bulk;
+pub mod caller;
 pub mod context;
 mod jobs;
 pub mod page;

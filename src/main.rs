@@ -15,10 +15,12 @@ use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server;
 use zendesk_gateway::server::admin::{Admin, Readiness};
+use zendesk_gateway::server::identity::Identity;
 use zendesk_gateway::telemetry::{Telemetry, view};
 use zendesk_gateway::upstream;
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::transport::Transport;
+use zendesk_gateway::watch::Watcher;
 
 /// A gRPC gateway for Zendesk users, groups and group memberships.
 #[derive(Parser)]
@@ -170,6 +172,10 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let gateway = Gateway::new(upstream, Cache::new(&config.cache));
     server::sources::watch(&telemetry, &control, gateway.cache(), &config);
     telemetry.state().sources.credential.set(own_credential(&config, sandboxed));
+    let watcher = Watcher::default();
+    let identity = Identity::start(&config, &watcher).await?;
+    let reloads = watcher.clone();
+    telemetry.state().sources.reloads.set(move || reloads.reloads());
     let rpc = Rpc::new(gateway, credential, config.server.clone());
     let readiness = Readiness::default();
     let admin = tokio::spawn(Admin::new(&telemetry, &readiness, &url, &config).serve(admin_listener));
@@ -180,12 +186,13 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     println!("  grpcurl -plaintext -d '{{\"page_size\": 2}}' {address} zendesk.gateway.v1.UserService/ListUsers");
     println!("  grpcurl -plaintext {address} zendesk.gateway.v1.GroupService/StreamGroups");
     println!("Status page: http://{admin_address}/status");
+    identity.settle().await;
     readiness.serving();
     let drained = async {
         shutdown().await;
         readiness.draining();
     };
-    let outcome = server::run(listener, rpc, &config.server, &telemetry, drained).await;
+    let outcome = server::run(listener, rpc, &identity, &config.server, &telemetry, drained).await;
     admin.abort();
     telemetry.shutdown().await; // after the last request, whatever the outcome
     outcome

@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 use crate::codec::Encoded;
 use crate::config;
 use crate::error::{Error, Result};
+use crate::gateway::audit::Trail;
 use crate::gateway::bulk::Bulk;
 use crate::gateway::{Answered, Context, Gateway};
 use crate::rest::{List, Read, Write};
@@ -82,6 +83,7 @@ fn streamed<M: 'static>(
 /// Turns an outcome into a reply whose metadata says what it cost, where it came from, and what Zendesk ignored.
 fn close<M>(context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -> Reply<M> {
     let spent = context.ledger.requests().into();
+    Trail::end(context.trail.as_ref(), outcome.as_ref().err());
     let answered = match outcome {
         Ok(answered) => answered.into(),
         Err(error) => {

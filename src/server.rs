@@ -16,8 +16,11 @@ use crate::proto::membership_service_server::MembershipServiceServer;
 use crate::proto::user_service_server::UserServiceServer;
 use crate::rpc::Rpc;
 use crate::telemetry::Telemetry;
+use identity::Identity;
 
 pub mod admin;
+pub mod connection;
+pub mod identity;
 pub mod sources;
 pub mod trace;
 
@@ -25,6 +28,7 @@ pub mod trace;
 pub async fn run(
     listener: TcpListener,
     rpc: Rpc,
+    identity: &Identity,
     settings: &config::Server,
     telemetry: &Telemetry,
     shutdown: impl Future<Output = ()>,
@@ -34,6 +38,7 @@ pub async fn run(
     Server::builder()
         .tcp_nodelay(true)
         .layer(trace::Layer::new(telemetry))
+        .layer(identity::Layer::new(identity, telemetry))
         .add_routes(routes)
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown)
         .await?;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Answered;
+use super::audit::Trail;
+use super::caller::Caller;
 use crate::cache::{Control, Hit, Key, Terms};
 use crate::codec::Encoded;
 use crate::contract;
@@ -18,6 +20,8 @@ use crate::upstream::credential::Credential;
 pub struct Context {
     /// When the answer is of no use any more.
     pub deadline: Instant,
+    /// Who makes the call.
+    pub caller: Caller,
     /// Whose authority is used at Zendesk.
     pub credential: Credential,
     /// What the caller accepts from the cache.
@@ -26,6 +30,8 @@ pub struct Context {
     pub ledger: Arc<Ledger>,
     /// Where the call stands in its trace.
     pub trace: Trace,
+    /// What is put on record about it; only of calls that can change something.
+    pub trail: Option<Arc<Trail>>,
 }
 
 /// What the server knows about a call before its message is read; it travels in the request's extensions.
@@ -57,7 +63,7 @@ impl Context {
     #[must_use]
     pub fn detached(&self, time: Duration) -> Self {
         let (deadline, ledger) = (Instant::now() + time, Arc::new(Ledger::default()));
-        Self { deadline, ledger, trace: self.trace.detached(), ..self.clone() }
+        Self { deadline, ledger, trace: self.trace.detached(), trail: None, ..self.clone() }
     }
 }
 

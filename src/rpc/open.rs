@@ -11,6 +11,8 @@ use crate::cache::Control;
 use crate::contract;
 use crate::error::{Error, Result};
 use crate::gateway::Context;
+use crate::gateway::audit::Trail;
+use crate::gateway::caller::Caller;
 use crate::gateway::context::Origin;
 
 impl Rpc {
@@ -18,13 +20,21 @@ impl Rpc {
     pub(super) fn open<R: contract::Request>(&self, request: Request<R>) -> Result<(Context, R)> {
         let (metadata, mut extensions, message) = request.into_parts();
         let origin: Origin = extensions.remove().unwrap_or_default();
+        let caller: Caller = extensions.remove().unwrap_or_default();
+        let trail = Trail::begin(R::rpc(), &caller, &origin);
+        // The layer that established the caller knows the RPC; only here it is known what the message asks for.
+        let allowed = caller.check(R::rpc(), message.risk());
+        let read = allowed.and_then(|()| Ok((timeout(&metadata)?, Control::from_metadata(&metadata)?)));
+        let (asked, control) = read.inspect_err(|error| Trail::end(trail.as_ref(), Some(error)))?;
         let most = if R::rpc().streaming { self.settings.stream_deadline } else { self.settings.unary_deadline };
         let context = Context {
-            deadline: Instant::now() + timeout(&metadata)?.map_or(most, |asked| asked.min(most)),
+            deadline: Instant::now() + asked.map_or(most, |asked| asked.min(most)),
+            caller,
             credential: self.credential.clone(),
-            control: Control::from_metadata(&metadata)?,
+            control,
             ledger: origin.ledger,
             trace: origin.trace,
+            trail,
         };
         Ok((context, message))
     }

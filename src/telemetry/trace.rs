@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::HeaderMap;
-use opentelemetry::Context;
+use opentelemetry::{Context, ContextGuard};
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
 use opentelemetry::trace::{SpanBuilder, SpanContext, TraceContextExt as _, Tracer as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -50,6 +50,11 @@ impl Trace {
     /// Returns how many attempts were made.
     pub fn attempts(&self) -> u32 {
         self.attempts.as_ref().map_or(0, |attempts| attempts.load(Ordering::Relaxed))
+    }
+
+    /// Makes this the place of whatever is logged until the guard is dropped.
+    pub fn enter(&self) -> ContextGuard {
+        self.parent.clone().attach()
     }
 
     /// Starts a span at this place and returns the context that holds it.

@@ -3,6 +3,8 @@
 #![recursion_limit = "256"] // the JSON of a whole user is one macro call
 
 mod admin;
+mod audit;
+mod authorization;
 mod bulk;
 mod cache;
 mod config;
@@ -11,6 +13,8 @@ mod credentials;
 mod dashboard;
 mod errors;
 mod fields;
+mod hostile;
+mod identity;
 mod invalid;
 mod jobs;
 mod lists;

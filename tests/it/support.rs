@@ -2,6 +2,7 @@
 
 pub mod collector;
 mod dynamic;
+pub mod issuer;
 pub mod observed;
 mod scripted;
 
@@ -25,9 +26,11 @@ use zendesk_gateway::proto::membership_service_client::MembershipServiceClient;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::{self, Sandbox};
+use zendesk_gateway::server::identity::Identity;
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::transport::Transport;
+use zendesk_gateway::watch::Watcher;
 use zendesk_gateway::{server, upstream as outbound};
 
 /// A gateway with its stand-in; dropping it shuts both down.
@@ -50,6 +53,7 @@ pub fn settings() -> Config {
     let mut config = Config::default();
     config.upstream.rate.updates_per_user = 0;
     config.upstream.rate.update_spacing = Duration::ZERO;
+    config.authorization.destructive = true;
     config
 }
 
@@ -135,13 +139,14 @@ pub async fn serve(
     let transport = Transport::new(upstream, config.upstream.max_body_bytes).expect("a client");
     let telemetry = Telemetry::start(&config.telemetry, std::io::sink()).expect("telemetry");
     let (stack, _control) = outbound::stack(&config.upstream, None, transport);
+    let identity = Identity::start(&config, &Watcher::default()).await.expect("an identity");
     let rpc = Rpc::new(Gateway::new(stack, Cache::new(&config.cache)), credential, config.server.clone());
     let (shutdown, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(async move {
         let stopped = async {
             stopped.await.ok();
         };
-        server::run(listener, rpc, &config.server, &telemetry, stopped).await
+        server::run(listener, rpc, &identity, &config.server, &telemetry, stopped).await
     });
     let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
     (address, channel, shutdown, served)
@@ -151,6 +156,15 @@ pub async fn serve(
 pub fn api_token(sandbox: &Sandbox) -> Credential {
     let known = &sandbox.config().credential;
     basic(&format!("{}/token:{}", known.email, known.api_token))
+}
+
+/// A request that carries metadata, too.
+pub fn with<M>(message: M, metadata: &[(&'static str, &str)]) -> tonic::Request<M> {
+    let mut request = tonic::Request::new(message);
+    for (key, value) in metadata {
+        request.metadata_mut().append(*key, value.parse().expect("metadata is ASCII"));
+    }
+    request
 }
 
 /// A basic credential.

@@ -15,10 +15,12 @@ use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server::admin::{Admin, Readiness};
+use zendesk_gateway::server::identity::Identity;
 use zendesk_gateway::server::{self, sources};
 use zendesk_gateway::telemetry::{Telemetry, view};
 use zendesk_gateway::upstream::transport::Transport;
 use zendesk_gateway::upstream::{self as outbound, trace};
+use zendesk_gateway::watch::Watcher;
 
 use super::{account, api_token};
 
@@ -67,13 +69,15 @@ impl Observed {
         if introduced {
             sources::watch(&telemetry, &control, gateway.cache(), &config);
         }
+        let watcher = Watcher::default();
+        let identity = Identity::start(&config, &watcher).await.expect("an identity");
         let rpc = Rpc::new(gateway, api_token(&sandbox), config.server.clone());
 
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let (observer, settings) = (telemetry.clone(), config.server.clone());
         tokio::spawn(
-            async move { server::run(listener, rpc, &settings, &observer, std::future::pending::<()>()).await },
+            async move { server::run(listener, rpc, &identity, &settings, &observer, std::future::pending::<()>()).await },
         );
 
         let readiness = Readiness::default();
