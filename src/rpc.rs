@@ -12,6 +12,7 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::gateway::audit::Trail;
 use crate::gateway::bulk::Bulk;
+use crate::gateway::caller::Caller;
 use crate::gateway::{Answered, Context, Gateway};
 use crate::rest::{List, Read, Write};
 use crate::upstream::credential::Credential;
@@ -20,6 +21,7 @@ mod groups;
 mod jobs;
 mod memberships;
 mod open;
+pub mod timeout;
 mod until;
 mod users;
 
@@ -35,12 +37,20 @@ pub struct Rpc {
     gateway: Gateway,
     credential: Credential,
     settings: config::Server,
+    /// Who makes calls that come without an established caller.
+    caller: Caller,
 }
 
 impl Rpc {
-    /// Serves `gateway` with the gateway's own credential.
+    /// Serves `gateway` with the gateway's own credential. A call that no server has established the caller of may do nothing.
     pub fn new(gateway: Gateway, credential: Credential, settings: config::Server) -> Self {
-        Self { gateway, credential, settings }
+        Self { gateway, credential, settings, caller: Caller::default() }
+    }
+
+    /// Says who makes the calls that come without a server.
+    #[must_use]
+    pub fn called_by(self, caller: Caller) -> Self {
+        Self { caller, ..self }
     }
 
     async fn read<R: Read>(&self, request: Request<R>) -> Reply<R::Reply> {

@@ -113,7 +113,8 @@ pub struct Authorization {
     /// `authorization.destructive`: whether calls that cannot be undone are carried out for those who may make them; without it they
     /// are refused for everybody. Default `false`.
     pub destructive: bool,
-    /// `[[authorization.rules]]`: who may do what; what no rule allows is refused.
+    /// `authorization.rules`: who may do what, as tables of `callers`, `risks`, `methods` and `impersonate`; what no rule allows is
+    /// refused.
     pub rules: Vec<Rule>,
 }
 
@@ -121,17 +122,16 @@ pub struct Authorization {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rule {
-    /// `authorization.rules.callers`: whom the rule is for: names such as `api_key:billing`, with `*` for any characters.
+    /// Whom the rule is for: names such as `api_key:billing`, with `*` for any characters.
     #[serde(deserialize_with = "list")]
     pub callers: Vec<String>,
-    /// `authorization.rules.risks`: which calls it allows: any of `read`, `write`, `admin` and `destructive`, as the contract states for
-    /// each RPC.
+    /// Which calls it allows: any of `read`, `write`, `admin` and `destructive`, as the contract states for each RPC.
     #[serde(deserialize_with = "list")]
     pub risks: Vec<Risk>,
-    /// `authorization.rules.methods`: to which RPCs it is confined, such as `UserService/Get*`. Default `["*"]`.
+    /// To which RPCs it is confined, such as `UserService/Get*`. Default all.
     #[serde(deserialize_with = "list")]
     pub methods: Vec<String>,
-    /// `authorization.rules.impersonate`: whether they may also act for a Zendesk user whom they name. Default `false`.
+    /// Whether they may also act for a Zendesk user whom they name. Default `false`.
     pub impersonate: bool,
 }
 
@@ -176,7 +176,9 @@ impl Identity {
         }
         self.jwt.check(self.uses(Method::Jwt), &mut mistakes);
         match (&self.api_keys.file, self.uses(Method::ApiKey)) {
-            (None, true) => mistakes.push("identity.api_keys.file: not set, and identity.methods has api_key".to_owned()),
+            (None, true) => {
+                mistakes.push("identity.api_keys.file: not set, and identity.methods has api_key".to_owned())
+            }
             (Some(_), false) => {
                 mistakes.push("identity.api_keys.file: set, but identity.methods has no api_key".to_owned());
             }

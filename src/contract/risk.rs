@@ -98,9 +98,8 @@ impl Values for BulkCreateOrUpdateUsersRequest {
 
 impl Values for BulkUpdateUsersRequest {
     fn risk(&self) -> Risk {
-        let each = |update: &crate::proto::UserUpdate| {
-            changes_privileges(update.user.as_ref(), update.update_mask.as_ref())
-        };
+        let each =
+            |update: &crate::proto::UserUpdate| changes_privileges(update.user.as_ref(), update.update_mask.as_ref());
         raised::<Self>(changes_privileges(self.user.as_ref(), self.update_mask.as_ref()) || self.users.iter().any(each))
     }
 }
@@ -165,8 +164,7 @@ mod tests {
         let one = BulkUpdateUsersRequest { user: Some(agent.clone()), ..Default::default() };
         let each = UserUpdate { user: Some(agent), ..UserUpdate::default() };
         let each = BulkUpdateUsersRequest { users: vec![UserUpdate::default(), each], ..Default::default() };
-        let risks =
-            [Request::risk(&create), Request::risk(&upsert), Request::risk(&one), Request::risk(&each)];
+        let risks = [Request::risk(&create), Request::risk(&upsert), Request::risk(&one), Request::risk(&each)];
         assert_eq!(risks, [Risk::Admin; 4]);
         assert_eq!(Request::risk(&BulkUpdateUsersRequest::default()), Risk::Write);
     }

@@ -182,7 +182,9 @@ fn outcome(error: &Error) -> &'static str {
     use Code::{Cancelled, DeadlineExceeded, Internal, Unavailable, Unknown};
     match error {
         Error::OutcomeUnknown(_) => "unknown",
-        error if matches!(error.row().code, Cancelled | DeadlineExceeded | Internal | Unavailable | Unknown) => "failed",
+        error if matches!(error.row().code, Cancelled | DeadlineExceeded | Internal | Unavailable | Unknown) => {
+            "failed"
+        }
         _ => "refused",
     }
 }

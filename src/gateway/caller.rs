@@ -58,6 +58,11 @@ impl Caller {
         Self { name: Some(name), grant }
     }
 
+    /// Code of this process, which may do anything.
+    pub fn local() -> Self {
+        Self::new("local".into(), Risk::ALL.into_iter().fold(Grant::default(), Grant::and))
+    }
+
     /// Returns its name, such as `api_key:billing`; `unknown` if nobody has established it.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or("unknown")
@@ -83,7 +88,12 @@ impl Caller {
         // A call whose values raise its risk is still a call of the RPC's own class.
         for needed in [rpc.risk, risk] {
             if !self.grant.has(1 << needed as u8) {
-                return no(format!("no rule allows {} a call of {} with risk {}", self.name(), rpc.name(), needed.as_str()));
+                return no(format!(
+                    "no rule allows {} a call of {} with risk {}",
+                    self.name(),
+                    rpc.name(),
+                    needed.as_str()
+                ));
             }
         }
         Ok(())
@@ -131,7 +141,9 @@ mod tests {
         assert!(why(check(all.nothing_final(), "DeleteUser", Risk::Destructive)).contains("authorization.destructive"));
         assert!(check(all.nothing_final(), "CreateGroup", Risk::Admin).is_ok());
         assert!(check(all.read_only(), "GetUser", Risk::Read).is_ok());
-        for (method, risk) in [("UpdateUser", Risk::Write), ("CreateGroup", Risk::Admin), ("DeleteUser", Risk::Destructive)] {
+        for (method, risk) in
+            [("UpdateUser", Risk::Write), ("CreateGroup", Risk::Admin), ("DeleteUser", Risk::Destructive)]
+        {
             assert!(why(check(all.read_only(), method, risk)).contains("authorization.read_only"), "{method}");
         }
         assert!(!Caller::new("a".into(), all).may_impersonate());

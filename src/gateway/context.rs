@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Answered;
 use super::audit::Trail;
 use super::caller::Caller;
+use super::{Answered, Drain};
 use crate::cache::{Control, Hit, Key, Terms};
 use crate::codec::Encoded;
 use crate::contract;
@@ -30,9 +30,15 @@ pub struct Context {
     pub ledger: Arc<Ledger>,
     /// Where the call stands in its trace.
     pub trace: Trace,
+    /// Says when the gateway is leaving.
+    pub drain: Drain,
     /// What is put on record about it; only of calls that can change something.
     pub trail: Option<Arc<Trail>>,
 }
+
+/// When a call's answer is of no use any more: the server reads it from the metadata before anyone waits for the message.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(pub Instant);
 
 /// What the server knows about a call before its message is read; it travels in the request's extensions.
 #[derive(Debug, Clone, Default)]

@@ -14,6 +14,7 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
+use tracing::warn;
 
 use crate::config::identity::Method;
 use crate::config::{self, Config};
@@ -100,7 +101,10 @@ impl Identity {
     /// # Panics
     /// Outside a tokio runtime.
     pub async fn start(config: &Config, watcher: &Watcher) -> anyhow::Result<Self> {
-        let identity = &config.identity;
+        let (identity, listen) = (&config.identity, config.server.listen);
+        if identity.is_off() && !listen.ip().is_loopback() {
+            warn!(server.address = %listen, "whoever reaches the port may call: identity.methods is none");
+        }
         let policy = Arc::new(Policy::new(&config.authorization, identity.is_off()));
         let tokens = match identity.uses(Method::Jwt) {
             true => Some(Tokens::start(&identity.jwt, &policy, watcher).await.context("identity.jwt")?),
@@ -140,7 +144,7 @@ impl Identity {
             Ok(known) => known,
             Err(Unknown::NoKey) => return Err(Problem::AskIssuer),
             Err(Unknown::Refused(method, why)) => {
-                count(instruments, method, why.word);
+                count(instruments, 1, method, why.word);
                 let error = Error::Unauthenticated { why: why.text };
                 return Err(Problem::Refused(refused(parts, &Caller::default(), error)));
             }
@@ -152,9 +156,11 @@ impl Identity {
             }
             parts.extensions.insert(caller);
         }
-        // What proves who the caller is concerns nobody further down.
-        parts.headers.remove(http::header::AUTHORIZATION);
-        parts.headers.remove(&API_KEY);
+        if self.0.anonymous.is_none() {
+            // What proves who the caller is concerns nobody further down.
+            parts.headers.remove(http::header::AUTHORIZATION);
+            parts.headers.remove(&API_KEY);
+        }
         Ok(())
     }
 
@@ -172,14 +178,15 @@ impl Identity {
         } else {
             ("no_keys", Error::IdentityUnavailable)
         };
-        count(instruments, "jwt", word);
+        count(instruments, 1, "jwt", word);
         refused(parts, &Caller::default(), error)
     }
 }
 
-fn count(instruments: &Instruments, method: &'static str, word: &'static str) {
+/// Counts so many refused calls.
+fn count(instruments: &Instruments, calls: u64, method: &'static str, word: &'static str) {
     let told = [KeyValue::new(IDENTITY_METHOD, method), KeyValue::new(semconv::ERROR_TYPE, word)];
-    instruments.identity_refused.add(1, &told);
+    instruments.identity_refused.add(calls, &told);
 }
 
 /// Refuses a call, for the record if it could have changed something.

@@ -173,7 +173,7 @@ impl Tokens {
 fn bearer(header: &HeaderValue) -> Result<&[u8], Why> {
     let bytes = header.as_bytes();
     let (scheme, token) = bytes.split_at_checked(7).ok_or(NO_BEARER)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") {
+    if !scheme.eq_ignore_ascii_case(b"bearer ") || token.is_empty() {
         return Err(NO_BEARER);
     }
     if token.len() > LONGEST { Err(MALFORMED) } else { Ok(token) }

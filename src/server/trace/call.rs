@@ -39,7 +39,7 @@ impl Call {
     pub fn begin<B>(telemetry: &Telemetry, bound: &Bound, request: &mut Request<B>) -> Self {
         let method = method::of(request.uri().path());
         let builder = SpanBuilder::from_name(method.name).with_kind(SpanKind::Server);
-        let context = Trace::below(trace::incoming(request.headers())).start(telemetry.tracer(), builder);
+        let context = telemetry.start_call(trace::incoming(request.headers()), builder);
         let request_id = request_id::of(request.headers(), context.span().span_context().trace_id());
         let ledger = Arc::<Ledger>::default();
         let trace = Trace::below(context.clone());
@@ -63,6 +63,11 @@ impl Call {
         call
     }
 
+    /// Whether the answer's messages are made while its body is sent.
+    pub fn is_stream(&self) -> bool {
+        self.method.streaming
+    }
+
     /// Returns the context whose span is the call's.
     pub fn context(&self) -> &Context {
         &self.context
@@ -70,7 +75,10 @@ impl Call {
 
     /// Takes note of the response's headers, which hold the status if nothing follows them, and adds the request's id.
     pub fn answered(&mut self, headers: &mut HeaderMap) {
-        headers.insert(request_id::NAME, self.request_id.clone());
+        let mut id = self.request_id.clone();
+        // An id that never comes again must not push what does out of the connection's compression table.
+        id.set_sensitive(true);
+        headers.insert(request_id::NAME, id);
         self.cache = headers.get("x-cache").and_then(|value| match value.as_bytes() {
             b"hit" => Some("hit"),
             b"stale" => Some("stale"),

@@ -16,7 +16,8 @@ use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server::admin::{Admin, Readiness};
 use zendesk_gateway::server::identity::Identity;
-use zendesk_gateway::server::{self, sources};
+use zendesk_gateway::server::workers::Workers;
+use zendesk_gateway::server::{self, Served, sources};
 use zendesk_gateway::telemetry::{Telemetry, view};
 use zendesk_gateway::upstream::transport::Transport;
 use zendesk_gateway::upstream::{self as outbound, trace};
@@ -67,8 +68,9 @@ impl Observed {
         let (stack, control) = outbound::stack(&config.upstream, Some(seen), transport);
         let gateway = Gateway::new(stack, Cache::new(&config.cache));
         if introduced {
-            sources::watch(&telemetry, &control, gateway.cache(), &config);
+            sources::watch(&telemetry, &control, &gateway, &config);
         }
+        let cache = gateway.cache().clone();
         let watcher = Watcher::default();
         let identity = Identity::start(&config, &watcher).await.expect("an identity");
         let rpc = Rpc::new(gateway, api_token(&sandbox), config.server.clone());
@@ -76,14 +78,18 @@ impl Observed {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let (observer, settings) = (telemetry.clone(), config.server.clone());
-        tokio::spawn(
-            async move { server::run(listener, rpc, &identity, &settings, &observer, std::future::pending::<()>()).await },
-        );
+        // The tests tell the readiness themselves.
+        let own = Readiness::default();
+        tokio::spawn(async move {
+            let workers = Workers::here();
+            let never = std::future::pending::<()>();
+            server::run(listener, Served { rpc, identity }, &settings, &observer, &own, &workers, never).await
+        });
 
         let readiness = Readiness::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let admin = format!("http://{}", listener.local_addr().expect("it is bound"));
-        tokio::spawn(Admin::new(&telemetry, &readiness, upstream, &config).serve(listener));
+        tokio::spawn(Admin::new(&telemetry, &readiness, &cache, upstream, &config).serve(listener));
         let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
         Self { sandbox, telemetry, readiness, lines, channel, admin }
     }
@@ -99,8 +105,6 @@ impl Observed {
     /// Speaks for the parts that the gateway under test does not have.
     pub fn absent_sources(&self) {
         let sources = &self.telemetry.state().sources;
-        sources.connections.set(view::Connections::default);
-        sources.jobs.set(view::Jobs::default);
         sources.reloads.set(|| vec![view::Reload { what: "credential", taken: 1, failed: 0 }]);
         sources.credential.set(|| view::Credential {
             kind: "api_token".to_owned(),
@@ -112,6 +116,14 @@ impl Observed {
     pub async fn get(&self, path: &str, accept: &str) -> (u16, String) {
         let url = format!("{}{path}", self.admin);
         let response = reqwest::Client::new().get(url).header("accept", accept).send().await.expect("it answers");
+        (response.status().as_u16(), response.text().await.expect("text"))
+    }
+
+    /// Posts to the admin port; returns status and body.
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+        let request = reqwest::Client::new().post(format!("{}{path}", self.admin));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let response = request.send().await.expect("it answers");
         (response.status().as_u16(), response.text().await.expect("text"))
     }
 

@@ -1,0 +1,114 @@
+//! What the port serves: the four services, health and reflection.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic::codec::CompressionEncoding::Gzip;
+use tonic::codegen::{BoxFuture, StdError};
+use tonic::server::NamedService as _;
+use tonic::service;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tower::{Service, ServiceExt as _};
+
+use crate::config;
+use crate::contract::RPCS;
+use crate::proto::DESCRIPTORS;
+use crate::proto::group_service_server::GroupServiceServer;
+use crate::proto::job_service_server::JobServiceServer;
+use crate::proto::membership_service_server::MembershipServiceServer;
+use crate::proto::user_service_server::UserServiceServer;
+use crate::rpc::Rpc;
+
+/// What clients' health checks are told.
+pub struct Health(HealthReporter);
+
+impl Health {
+    /// Says of every service, and of the server as a whole, whether calls should come here.
+    pub async fn say(&self, status: ServingStatus) {
+        let mut services: Vec<&str> = RPCS.iter().map(|rpc| rpc.service).collect();
+        services.dedup();
+        for service in services {
+            self.0.set_service_status(format!("zendesk.gateway.v1.{service}"), status).await;
+        }
+        self.0.set_service_status("", status).await;
+    }
+}
+
+/// Returns all services of the port.
+pub async fn routes(rpc: Rpc, settings: &config::Server) -> anyhow::Result<(Routes, Health)> {
+    let (request, response) = (settings.max_request_bytes, settings.max_response_bytes);
+    macro_rules! limited {
+        ($server:ident) => {
+            $server::new(rpc.clone())
+                .max_decoding_message_size(request)
+                .max_encoding_message_size(response)
+                .accept_compressed(Gzip)
+                .send_compressed(Gzip)
+        };
+    }
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let health = Health(reporter);
+    health.say(ServingStatus::Serving).await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that grpcurl can print the details of errors.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    let others = service::Routes::new(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    let services = Services {
+        users: limited!(UserServiceServer),
+        groups: limited!(GroupServiceServer),
+        memberships: limited!(MembershipServiceServer),
+        jobs: limited!(JobServiceServer),
+        others: others.prepare(),
+    };
+    Ok((Routes(services.into()), health))
+}
+
+/// All services of the port. Those of the contract are found by their names, without a router's matching, copying and boxing
+/// for each call; the others are rare.
+#[derive(Clone)]
+pub struct Routes(Arc<Services>);
+
+struct Services {
+    users: UserServiceServer<Rpc>,
+    groups: GroupServiceServer<Rpc>,
+    memberships: MembershipServiceServer<Rpc>,
+    jobs: JobServiceServer<Rpc>,
+    others: service::Routes,
+}
+
+impl<B> Service<Request<B>> for Routes
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError> + Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Response<Body>, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let services = &*self.0;
+        let path = request.uri().path().strip_prefix('/').unwrap_or_default();
+        match path.split_once('/').map_or("", |(service, _)| service) {
+            UserServiceServer::<Rpc>::NAME => services.users.clone().call(request),
+            GroupServiceServer::<Rpc>::NAME => services.groups.clone().call(request),
+            MembershipServiceServer::<Rpc>::NAME => services.memberships.clone().call(request),
+            JobServiceServer::<Rpc>::NAME => services.jobs.clone().call(request),
+            _ => Box::pin(services.others.clone().oneshot(request)),
+        }
+    }
+}
