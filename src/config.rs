@@ -15,6 +15,7 @@ pub mod identity;
 mod load;
 mod resilience;
 mod server;
+mod stream;
 mod telemetry;
 
 pub use cache::{Cache, Windows};
@@ -22,6 +23,7 @@ pub use identity::{Authorization, Identity};
 pub use load::{Mistakes, Overrides, load};
 pub use resilience::{Attempt, Breaker, Queue, Rate, Retry};
 pub use server::{Drain, Server};
+pub use stream::Stream;
 pub use telemetry::{Admin, LogFormat, Otlp, Telemetry};
 
 /// All settings.
@@ -88,6 +90,8 @@ pub struct Upstream {
     pub breaker: Breaker,
     /// `[upstream.rate]`: how the request budget is shared out.
     pub rate: Rate,
+    /// `[upstream.stream]`: how the pages of streams are fetched.
+    pub stream: Stream,
 }
 
 impl Default for Upstream {
@@ -102,6 +106,7 @@ impl Default for Upstream {
             retry: Retry::default(),
             breaker: Breaker::default(),
             rate: Rate::default(),
+            stream: Stream::default(),
         }
     }
 }
@@ -239,7 +244,10 @@ impl Config {
                 Ok(credential) => mistakes.extend(credential.unreadable()),
             }
         }
-        let positive = [("upstream.max_body_bytes", self.upstream.max_body_bytes == 0)];
+        let positive = [
+            ("upstream.max_body_bytes", self.upstream.max_body_bytes == 0),
+            ("upstream.stream.parallel_pages", self.upstream.stream.parallel_pages == 0),
+        ];
         mistakes.extend(
             positive
                 .iter()

@@ -102,6 +102,7 @@ impl Gateway {
             deadline: context.deadline,
             credential: context.credential.clone(),
             parse: change.parse,
+            peek: None,
             ledger: ledger.clone(),
             trace: context.trace.clone(),
         };

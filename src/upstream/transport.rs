@@ -71,6 +71,11 @@ impl Transport {
             call.ledger.answered(status.as_u16(), header(&headers, "x-request-id"));
         }
         let body = self.body(response).await?;
+        if let Some(peek) = call.peek.as_ref().filter(|_| status.is_success()) {
+            peek(&body);
+            // What the look has set off goes first: parsing a page takes longer than sending a request.
+            tokio::task::yield_now().await;
+        }
         judge(&call, status, &headers, &body)
     }
 

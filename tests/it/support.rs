@@ -175,7 +175,8 @@ pub async fn serve(
     let telemetry = Telemetry::start(&config.telemetry, std::io::sink()).expect("telemetry");
     let (stack, _control) = outbound::stack(&config.upstream, None, transport);
     let identity = Identity::start(&config, &Watcher::default()).await.expect("an identity");
-    let rpc = Rpc::new(Gateway::new(stack, Cache::new(&config.cache)), credential, config.server.clone());
+    let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
+    let rpc = Rpc::new(gateway, credential, config.server.clone());
     let (shutdown, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(async move {
         let stopped = async {
