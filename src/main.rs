@@ -18,9 +18,10 @@ use zendesk_gateway::rpc::Rpc;
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server::admin::{Admin, Readiness};
+use zendesk_gateway::server::identity::Identity;
 use zendesk_gateway::server::tls::Tls;
 use zendesk_gateway::server::workers::Workers;
-use zendesk_gateway::server::{self, Listener};
+use zendesk_gateway::server::{self, Listener, Served};
 use zendesk_gateway::telemetry::{Telemetry, view};
 use zendesk_gateway::upstream;
 use zendesk_gateway::upstream::credential::Credential;
@@ -187,7 +188,9 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let gateway = Gateway::new(upstream, Cache::new(&config.cache)).with_streams(config.upstream.stream);
     server::sources::watch(&telemetry, &control, &gateway, &config);
     telemetry.state().sources.credential.set(own_credential(&config, sandboxed));
-    telemetry.state().sources.reloads.set(move || watcher.reloads());
+    let identity = Identity::start(&config, &watcher).await?;
+    let reloads = watcher.clone();
+    telemetry.state().sources.reloads.set(move || reloads.reloads());
     let readiness = Readiness::default();
     let admin = Admin::new(&telemetry, &readiness, gateway.cache(), &url, &config);
     let admin = tokio::spawn(admin.serve(admin_listener));
@@ -197,8 +200,9 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
     let workers = Workers::start(config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get())?;
     let listener = Listener { socket, tls };
+    identity.settle().await;
     let outcome = tokio::select! {
-        outcome = server::run(listener, rpc, &config.server, &telemetry, &readiness, &workers, signals.first()) => outcome,
+        outcome = server::run(listener, Served { rpc, identity }, &config.server, &telemetry, &readiness, &workers, signals.first()) => outcome,
         () = signals.second() => Err(anyhow::anyhow!("ended at once by a second signal")),
     };
     admin.abort();

@@ -4,6 +4,8 @@
 
 mod admin;
 mod attacks;
+mod audit;
+mod authorization;
 mod bulk;
 mod cache;
 mod cancel;
@@ -17,6 +19,8 @@ mod dashboard;
 mod drain;
 mod errors;
 mod fields;
+mod hostile;
+mod identity;
 mod invalid;
 mod jobs;
 mod lists;
