@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, Value};
+use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, ReflectMessage as _, Value};
 use tonic::Code;
 use zendesk_gateway::contract::{RPCS, Risk, Rpc};
 use zendesk_gateway::proto::{GetUserRequest, UpdateUserRequest, UserInput};
