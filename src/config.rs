@@ -17,6 +17,7 @@ mod resilience;
 mod server;
 mod stream;
 mod telemetry;
+mod tls;
 
 pub use cache::{Cache, Windows};
 pub use identity::{Authorization, Identity};
@@ -25,6 +26,7 @@ pub use resilience::{Attempt, Breaker, Queue, Rate, Retry};
 pub use server::{Drain, Server};
 pub use stream::Stream;
 pub use telemetry::{Admin, LogFormat, Otlp, Telemetry};
+pub use tls::{ClientAuth, Tls};
 
 /// All settings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -258,7 +260,7 @@ impl Config {
         mistakes.extend(self.server.mistakes());
         mistakes.extend(resilience::mistakes(&self.upstream));
         mistakes.extend(self.telemetry.mistakes());
-        mistakes.extend(self.identity.mistakes(self.server.listen));
+        mistakes.extend(self.identity.mistakes(&self.server));
         mistakes.extend(self.authorization.mistakes(&self.identity));
         mistakes
     }

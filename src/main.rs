@@ -19,8 +19,9 @@ use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server::admin::{Admin, Readiness};
 use zendesk_gateway::server::identity::Identity;
+use zendesk_gateway::server::tls::Tls;
 use zendesk_gateway::server::workers::Workers;
-use zendesk_gateway::server::{self, Served};
+use zendesk_gateway::server::{self, Listener, Served};
 use zendesk_gateway::telemetry::{Telemetry, view};
 use zendesk_gateway::upstream;
 use zendesk_gateway::upstream::credential::Credential;
@@ -157,8 +158,10 @@ fn check(config: Config) -> anyhow::Result<()> {
 async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let telemetry = telemetry(&config)?;
-    let listener = bind("server.listen", config.server.listen).await?;
-    let address = listener.local_addr()?;
+    let watcher = Watcher::default();
+    let tls = Tls::load(&config.server.tls, &watcher).await.context("server.tls")?;
+    let socket = bind("server.listen", config.server.listen).await?;
+    let address = socket.local_addr()?;
     let admin_listener = bind("admin.listen", config.admin.listen).await?;
     let admin_address = admin_listener.local_addr()?;
 
@@ -185,10 +188,8 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let gateway = Gateway::new(upstream, Cache::new(&config.cache)).with_streams(config.upstream.stream);
     server::sources::watch(&telemetry, &control, &gateway, &config);
     telemetry.state().sources.credential.set(own_credential(&config, sandboxed));
-    let watcher = Watcher::default();
     let identity = Identity::start(&config, &watcher).await?;
-    let reloads = watcher.clone();
-    telemetry.state().sources.reloads.set(move || reloads.reloads());
+    telemetry.state().sources.reloads.set(move || watcher.reloads());
     let readiness = Readiness::default();
     let admin = Admin::new(&telemetry, &readiness, gateway.cache(), &url, &config);
     let admin = tokio::spawn(admin.serve(admin_listener));
@@ -197,6 +198,7 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let greeting = greeting(address, &url, sandboxed, admin_address);
     std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
     let workers = Workers::start(config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get())?;
+    let listener = Listener { socket, tls };
     identity.settle().await;
     let outcome = tokio::select! {
         outcome = server::run(listener, Served { rpc, identity }, &config.server, &telemetry, &readiness, &workers, signals.first()) => outcome,

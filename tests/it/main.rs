@@ -3,6 +3,7 @@
 #![recursion_limit = "256"] // the JSON of a whole user is one macro call
 
 mod admin;
+mod attacks;
 mod audit;
 mod authorization;
 mod bulk;
@@ -26,6 +27,7 @@ mod lists;
 mod matrix;
 mod outages;
 mod pagination;
+mod process;
 mod punctuality;
 mod readme;
 mod reads;
@@ -35,5 +37,6 @@ mod server;
 mod streams;
 mod support;
 mod telemetry;
+mod tls;
 mod workers;
 mod writes;

@@ -1,5 +1,7 @@
 //! `TestGateway`: the gateway on a free port, before a stand-in on another.
 
+pub mod authority;
+pub mod binary;
 pub mod collector;
 mod dynamic;
 pub mod issuer;
@@ -30,8 +32,9 @@ use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::{self, Sandbox};
 use zendesk_gateway::server::admin::Readiness;
 use zendesk_gateway::server::identity::Identity;
+use zendesk_gateway::server::tls::Tls;
 use zendesk_gateway::server::workers::Workers;
-use zendesk_gateway::server::{self, Served};
+use zendesk_gateway::server::{self, Listener, Served};
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream as outbound;
 use zendesk_gateway::upstream::credential::Credential;
@@ -173,6 +176,8 @@ pub async fn serve(
     let address = listener.local_addr().expect("it is bound").to_string();
     let transport = Transport::new(upstream, config.upstream.max_body_bytes).expect("a client");
     let telemetry = Telemetry::start(&config.telemetry, std::io::sink()).expect("telemetry");
+    let tls = Tls::load(&config.server.tls, &Watcher::default()).await.expect("certificates");
+    let listener = Listener { socket: listener, tls };
     let (stack, _control) = outbound::stack(&config.upstream, None, transport);
     let identity = Identity::start(&config, &Watcher::default()).await.expect("an identity");
     let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
@@ -220,6 +225,12 @@ pub fn with<M>(message: M, metadata: &[(&'static str, &str)]) -> tonic::Request<
 pub fn basic(pair: &str) -> Credential {
     let header = format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair));
     Credential::new(&header, true).expect("a header")
+}
+
+/// A client that takes little ahead of being read, so that a stream is not over before its first message is looked at.
+pub fn narrow(address: &str) -> UserServiceClient<Channel> {
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).expect("a URI");
+    UserServiceClient::new(endpoint.initial_stream_window_size(16_384).connect_lazy())
 }
 
 /// Waits until something that another task does has happened.
