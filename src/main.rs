@@ -198,10 +198,13 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let greeting = greeting(address, &url, sandboxed, admin_address);
     std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
     let workers = Workers::start(config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get())?;
-    let listener = Listener { socket, tls };
-    identity.settle().await;
+    tokio::select! {
+        () = identity.settle() => {}
+        () = signals.first() => {}
+    }
+    let (listener, served) = (Listener { socket, tls }, Served { rpc, identity });
     let outcome = tokio::select! {
-        outcome = server::run(listener, Served { rpc, identity }, &config.server, &telemetry, &readiness, &workers, signals.first()) => outcome,
+        outcome = server::run(listener, served, &config.server, &telemetry, &readiness, &workers, signals.first()) => outcome,
         () = signals.second() => Err(anyhow::anyhow!("ended at once by a second signal")),
     };
     admin.abort();
