@@ -260,7 +260,7 @@ impl Config {
         mistakes.extend(self.server.mistakes());
         mistakes.extend(resilience::mistakes(&self.upstream));
         mistakes.extend(self.telemetry.mistakes());
-        mistakes.extend(self.identity.mistakes(self.server.listen));
+        mistakes.extend(self.identity.mistakes(&self.server));
         mistakes.extend(self.authorization.mistakes(&self.identity));
         mistakes
     }

@@ -189,8 +189,7 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     server::sources::watch(&telemetry, &control, &gateway, &config);
     telemetry.state().sources.credential.set(own_credential(&config, sandboxed));
     let identity = Identity::start(&config, &watcher).await?;
-    let reloads = watcher.clone();
-    telemetry.state().sources.reloads.set(move || reloads.reloads());
+    telemetry.state().sources.reloads.set(move || watcher.reloads());
     let readiness = Readiness::default();
     let admin = Admin::new(&telemetry, &readiness, gateway.cache(), &url, &config);
     let admin = tokio::spawn(admin.serve(admin_listener));
@@ -199,10 +198,13 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let greeting = greeting(address, &url, sandboxed, admin_address);
     std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
     let workers = Workers::start(config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get())?;
-    let listener = Listener { socket, tls };
-    identity.settle().await;
+    tokio::select! {
+        () = identity.settle() => {}
+        () = signals.first() => {}
+    }
+    let (listener, served) = (Listener { socket, tls }, Served { rpc, identity });
     let outcome = tokio::select! {
-        outcome = server::run(listener, Served { rpc, identity }, &config.server, &telemetry, &readiness, &workers, signals.first()) => outcome,
+        outcome = server::run(listener, served, &config.server, &telemetry, &readiness, &workers, signals.first()) => outcome,
         () = signals.second() => Err(anyhow::anyhow!("ended at once by a second signal")),
     };
     admin.abort();

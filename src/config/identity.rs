@@ -1,7 +1,6 @@
 //! Settings of who may call and do what: `[identity]` says how callers prove who they are, `[authorization]` what each
 //! may do.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
-use super::glob;
+use super::{Server, glob};
 use crate::contract::{RPCS, Risk, Rpc};
 
 /// `[identity]`: how callers prove who they are.
@@ -163,8 +162,8 @@ impl Identity {
     }
 
     /// Returns what is wrong, each by its full key.
-    pub(super) fn mistakes(&self, listen: SocketAddr) -> Vec<String> {
-        let mut mistakes = Vec::new();
+    pub(super) fn mistakes(&self, server: &Server) -> Vec<String> {
+        let (mut mistakes, listen) = (Vec::new(), server.listen);
         if self.methods.is_empty() && !listen.ip().is_loopback() {
             mistakes.push(format!(
                 "identity.methods: not set, and server.listen is {listen}, which others can reach; name certificate, jwt or \
@@ -173,6 +172,9 @@ impl Identity {
         }
         if self.uses(Method::None) && self.methods.len() > 1 {
             mistakes.push("identity.methods: \"none\" cannot be combined with others".to_owned());
+        }
+        if self.uses(Method::Certificate) && server.tls.client_ca_file.is_none() {
+            mistakes.push("server.tls.client_ca_file: not set, and identity.methods has certificate".to_owned());
         }
         self.jwt.check(self.uses(Method::Jwt), &mut mistakes);
         match (&self.api_keys.file, self.uses(Method::ApiKey)) {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tonic::Code;
 use zendesk_gateway::config::Config;
 use zendesk_gateway::config::LogFormat;
 use zendesk_gateway::config::identity::{Method, Rule};
@@ -74,14 +73,14 @@ async fn a_change_is_on_record_with_who_what_and_how_it_went() {
     a.t.users().get_user(GetUserRequest { id }).await.expect("a read leaves no line");
     let reply = a.t.users().update_user(with(note(id), &[("x-request-id", "order-7")])).await.expect("a change");
     drop(reply);
-    let line = a.line(0).await;
+    let (line, target) = (a.line(0).await, format!("user:{id}"));
     for (field, wanted) in [
         ("target", "audit"),
         ("caller", "anonymous"),
         ("rpc.method", "zendesk.gateway.v1.UserService/UpdateUser"),
         ("risk", "write"),
         ("outcome", "done"),
-        ("targets", &format!("user:{id}")),
+        ("targets", target.as_str()),
         ("http.status", "200"),
         ("request_id", "order-7"),
     ] {
@@ -152,7 +151,8 @@ async fn callers_who_are_not_let_through_are_on_record_if_they_wanted_to_change_
     let (id, key) = (a.user(3), [("x-api-key", "right")]);
     let mut users = a.t.users();
     let reason = |line: &Value| (line["caller"].clone(), line["outcome"].clone(), line["error.reason"].clone());
-    let told = |caller: &str, reason: &str| (caller.into(), "refused".into(), reason.into());
+    let told =
+        |caller: &str, reason: &str| -> (Value, Value, Value) { (caller.into(), "refused".into(), reason.into()) };
 
     users.update_user(note(id)).await.expect_err("no key");
     assert_eq!(reason(&a.line(0).await), told("unknown", "CALLER_UNAUTHENTICATED"));
@@ -230,15 +230,6 @@ async fn a_change_whose_caller_has_gone_is_on_record_when_its_outcome_is_known()
     until(async || !a.lines().await.is_empty()).await;
     let line = a.line(0).await;
     assert_eq!((&line["outcome"], &line["http.status"]), (&"done".into(), &"200".into()), "{line}");
-
-    // Nothing of this one is sent: its deadline has passed before.
-    let mut late = tonic::Request::new(note(id));
-    late.metadata_mut().insert("grpc-timeout", "1n".parse().expect("ASCII"));
-    let refused = a.t.users().update_user(late).await.expect_err("too late");
-    assert!(matches!(refused.code(), Code::DeadlineExceeded | Code::Cancelled), "{refused:?}");
-    until(async || a.lines().await.len() == 2).await;
-    let line = a.line(1).await;
-    assert_eq!((&line["outcome"], &line["attempts"]), (&"failed".into(), &0.into()), "{line}");
 }
 
 async fn until(mut holds: impl AsyncFnMut() -> bool) {

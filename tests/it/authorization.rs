@@ -60,7 +60,7 @@ async fn the_right_caller_with_the_wrong_class_is_refused_before_anything_is_sen
     for rpc in RPCS {
         for (name, risk) in classes.iter().chain([&("nothing", Risk::Read)]) {
             t.sandbox.reset_stats();
-            let outcome = client.call_with(rpc.method, "{}", &[("x-api-key", name)]).await;
+            let outcome = client.call_with(rpc.method, "{}", &[("x-api-key", *name)]).await;
             if *risk == rpc.risk && *name != "nothing" {
                 assert!(passed(outcome), "{name} may call {}", rpc.method);
             } else {

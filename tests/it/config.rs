@@ -106,6 +106,7 @@ fn what_is_missing_or_wrong_about_callers_is_reported_by_its_key() {
         ("[identity]\nmethods = [\"none\", \"jwt\"]\n", "identity.methods: \"none\" cannot be combined"),
         ("[identity]\nmethods = [\"password\"]\n", "identity.methods: "),
         ("[identity]\nmethods = [\"api_key\"]\n", "identity.api_keys.file: not set"),
+        ("[identity]\nmethods = [\"certificate\"]\n", "server.tls.client_ca_file: not set"),
         ("[identity]\nmethods = [\"api_key\"]\n", "authorization.rules: not set, so no caller may do anything"),
         ("[identity.api_keys]\nfile = \"/x\"\n", "identity.api_keys.file: set, but"),
         (

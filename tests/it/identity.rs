@@ -16,7 +16,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
-use tower::{Layer as _, Service as _, ServiceExt as _};
+use tower::{Layer as _, ServiceExt as _};
 use zendesk_gateway::config::Config;
 use zendesk_gateway::config::identity::{Method, Rule};
 use zendesk_gateway::contract::Risk;
@@ -231,13 +231,13 @@ async fn caller_of(identity: &Identity, peer: Option<Peer>) -> Result<String, St
         let response = HttpResponse::builder().header("caller", caller).body(Body::empty());
         Ok::<_, std::convert::Infallible>(response.expect("a response"))
     });
-    let mut service = Layer::new(identity, &telemetry).layer(service);
+    let service = Layer::new(identity, &telemetry).layer(service);
     let mut request =
         HttpRequest::post("/zendesk.gateway.v1.UserService/GetUser").body(Body::empty()).expect("a request");
     if let Some(peer) = peer {
         request.extensions_mut().insert(peer);
     }
-    let response = service.ready().await.expect("ready").call(request).await.expect("an answer");
+    let response = service.clone().oneshot(request).await.expect("an answer");
     match Status::from_header_map(response.headers()) {
         Some(status) => Err(status),
         None => Ok(response.headers()["caller"].to_str().expect("ASCII").to_owned()),
@@ -322,7 +322,7 @@ async fn an_unknown_key_makes_the_gateway_ask_its_issuer_but_not_all_the_time() 
     }
     assert_eq!(endpoint.asked(), 2);
     for number in 0..50 {
-        let made_up = Key { kid: format!("made-up-{number}"), ..key.clone() };
+        let made_up = key.named(&format!("made-up-{number}"));
         let token = format!("Bearer {}", made_up.sign(&claims("a")));
         unauthenticated(ask(&t, &[("authorization", &token)]).await, "does not publish", "made up");
     }
@@ -359,7 +359,7 @@ impl Load {
             let service = tower::service_fn(|_: HttpRequest<Body>| async {
                 Ok::<_, std::convert::Infallible>(HttpResponse::new(Body::empty()))
             });
-            let mut service = Layer::new(identity, &telemetry).layer(service);
+            let service = Layer::new(identity, &telemetry).layer(service);
             let (calls, failed, stop) = (Arc::clone(&load.calls), Arc::clone(&load.failed), Arc::clone(&load.stop));
             let credential = Arc::clone(credential);
             tokio::spawn(async move {
@@ -367,7 +367,7 @@ impl Load {
                     let value = credential.lock().expect("no panic").clone();
                     let request = HttpRequest::post("/zendesk.gateway.v1.UserService/GetUser").header(header, value);
                     let request = request.body(Body::empty()).expect("a request");
-                    let answer = service.ready().await.expect("ready").call(request).await.expect("an answer");
+                    let answer = service.clone().oneshot(request).await.expect("an answer");
                     calls.fetch_add(1, Ordering::SeqCst);
                     if let Some(status) = Status::from_header_map(answer.headers()) {
                         failed.lock().expect("no panic").push(status.message().to_owned());
@@ -472,12 +472,12 @@ async fn a_key_that_is_taken_out_of_its_file_is_refused_from_then_on() {
         assert!(!request.headers().contains_key("authorization"), "what proved the caller goes no further");
         Ok::<_, std::convert::Infallible>(HttpResponse::new(Body::empty()))
     });
-    let mut service = Layer::new(&identity, &telemetry).layer(service);
+    let service = Layer::new(&identity, &telemetry).layer(service);
     let token = format!("Bearer {}", old.sign(&claims("billing")));
-    let mut call = async || {
+    let call = async || {
         let request = HttpRequest::post("/zendesk.gateway.v1.UserService/GetUser").header("authorization", &token);
         let request = request.body(Body::empty()).expect("a request");
-        let answer = service.ready().await.expect("ready").call(request).await.expect("an answer");
+        let answer = service.clone().oneshot(request).await.expect("an answer");
         Status::from_header_map(answer.headers()).map(|status| status.code())
     };
     assert_eq!(call().await, None);

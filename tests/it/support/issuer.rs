@@ -43,6 +43,11 @@ impl Key {
         Self { kid: kid.to_owned(), algorithm: Algorithm::RS256, key }
     }
 
+    /// The same key under another name.
+    pub fn named(&self, kid: &str) -> Self {
+        Self { kid: kid.to_owned(), ..self.clone() }
+    }
+
     /// The public half.
     pub fn jwk(&self) -> Value {
         let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).expect("a public key");
