@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_util::{Stream as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use tokio::sync::Notify;
 
 use super::support::{all, answer, by_cursor, decoded, gateway, parameter, rows};
@@ -35,8 +35,8 @@ impl List {
         Self { pages, ..Self::default() }
     }
 
-    fn note(&self, what: impl ToString) {
-        self.log.lock().expect("no panic").push(what.to_string());
+    fn note(&self, what: &str) {
+        self.log.lock().expect("no panic").push(what.to_owned());
     }
 
     fn log(&self) -> Vec<String> {
@@ -49,8 +49,8 @@ impl List {
 
     async fn serve(self, call: Call) -> Result<Answer> {
         assert_eq!(call.priority, Priority::Background);
-        let cursor = parameter(&call, "page%5Bafter%5D").map_or("1", |cursor| cursor);
-        self.note(format!("ask {cursor}"));
+        let cursor = parameter(&call, "page%5Bafter%5D").unwrap_or("1");
+        self.note(&format!("ask {cursor}"));
         let Ok(page) = cursor.parse::<usize>() else {
             let _dropped = Dropped(self.clone(), format!("drop {cursor}"));
             return std::future::pending().await;
@@ -67,7 +67,7 @@ impl List {
             peek(self.lies.get(&page).map_or(body.as_bytes(), |lie| lie.as_bytes()));
             tokio::task::yield_now().await;
         }
-        self.note(format!("read {page}"));
+        self.note(&format!("read {page}"));
         answer(&call, &body)
     }
 
@@ -137,7 +137,16 @@ async fn what_was_fetched_on_a_wrong_guess_is_dropped_and_the_right_page_asked_f
     let mut log = list.log();
     log.sort_unstable();
     let expected = [
-        "ask 1", "ask 2", "ask 3", "ask beyond", "ask wrong", "drop beyond", "drop wrong", "read 1", "read 2", "read 3",
+        "ask 1",
+        "ask 2",
+        "ask 3",
+        "ask beyond",
+        "ask wrong",
+        "drop beyond",
+        "drop wrong",
+        "read 1",
+        "read 2",
+        "read 3",
     ];
     assert_eq!(log, expected);
 }
@@ -155,7 +164,6 @@ async fn dropping_a_stream_ends_the_request_that_is_ahead() {
     let mut list = List::of(2);
     list.lies.insert(1, r#"{"meta":{"has_more":true,"after_cursor":"endless"}}"#);
     let mut messages = by_cursor(&list.gateway(config::Stream::default()), 2);
-    let _first = messages.as_mut().next();
     let poll = messages.as_mut().poll_next(&mut Context::from_waker(Waker::noop()));
     assert!(poll.is_pending());
     while !list.log().contains(&"ask endless".to_owned()) {
@@ -169,8 +177,7 @@ async fn dropping_a_stream_ends_the_request_that_is_ahead() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_yields_between_messages_although_the_next_is_ready() {
     let upstream = |call: Call| async move {
-        let rows: Vec<String> =
-            (1..=8).map(|id| format!(r#"{{"id":{id},"name":"{}"}}"#, "n".repeat(9_000))).collect();
+        let rows: Vec<String> = (1..=8).map(|id| format!(r#"{{"id":{id},"name":"{}"}}"#, "n".repeat(9_000))).collect();
         answer(&call, &format!(r#"{{"groups":[{}],"meta":{{"has_more":false}}}}"#, rows.join(",")))
     };
     let mut messages = by_cursor(&gateway(config::Stream::default(), upstream), 8);
