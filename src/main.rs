@@ -19,6 +19,7 @@ use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server;
 use zendesk_gateway::server::admin::{Admin, Readiness};
+use zendesk_gateway::server::workers::Workers;
 use zendesk_gateway::telemetry::{Telemetry, view};
 use zendesk_gateway::upstream;
 use zendesk_gateway::upstream::credential::Credential;
@@ -189,8 +190,9 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     info!(server.address = %address, upstream.url = %url, "serving");
     let greeting = greeting(address, &url, sandboxed, admin_address);
     std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
+    let workers = Workers::start(config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get())?;
     let outcome = tokio::select! {
-        outcome = server::run(listener, rpc, &config.server, &telemetry, &readiness, signals.first()) => outcome,
+        outcome = server::run(listener, rpc, &config.server, &telemetry, &readiness, &workers, signals.first()) => outcome,
         () = signals.second() => Err(anyhow::anyhow!("ended at once by a second signal")),
     };
     admin.abort();
