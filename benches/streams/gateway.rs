@@ -25,11 +25,11 @@ impl Gateway {
         let (port, admin) = (free_port()?, free_port()?);
         let token = folder().join("token");
         std::fs::write(&token, "sandbox-api-token")?;
-        let address = format!("127.0.0.1:{port}");
+        let (address, admin) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{admin}"));
         let mut command = Command::new(BINARY);
         let own = [
             ("SERVER__LISTEN", address.as_str()),
-            ("ADMIN__LISTEN", &format!("127.0.0.1:{admin}")),
+            ("ADMIN__LISTEN", admin.as_str()),
             ("UPSTREAM__BASE_URL", upstream.as_str()),
             ("UPSTREAM__CREDENTIAL__KIND", "api_token"),
             ("UPSTREAM__CREDENTIAL__EMAIL", "owner@sandbox.example"),
@@ -40,7 +40,7 @@ impl Gateway {
         }
         let process =
             Process::start(ANY_CORE, command.arg("serve"), port, &folder().join(format!("gateway-{port}.log")))?;
-        Ok(Self { process, address, admin: format!("http://127.0.0.1:{admin}/metrics") })
+        Ok(Self { process, address, admin: format!("http://{admin}/metrics") })
     }
 
     /// Returns how many streams are open, as the gateway itself counts them.
