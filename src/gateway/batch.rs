@@ -6,7 +6,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
 
-use super::page::{Page, Row as _};
+use super::page::Page;
+use super::row::Row as _;
 use super::{Context, Gateway, parse};
 use crate::cache::Control;
 use crate::codec::Encoded;

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
+use tonic::transport::Channel;
 use zendesk_gateway::proto::GetCurrentUserRequest;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::sandbox::Sandbox;
@@ -58,7 +59,9 @@ async fn a_demo_pod_answers_its_probes_and_its_test_and_ends_within_its_grace_pe
     if !has_helm() {
         return;
     }
-    let running = Running::start(&[scenario("sandbox")], json!({}), "").await;
+    let leaving = json!({"announce": "15s", "timeout": "50s"});
+    let mut running =
+        Running::start(&[scenario("sandbox")], json!({"config": {"server": {"drain": leaving}}}), "").await;
     running.passes("readinessProbe").await;
     running.passes("livenessProbe").await;
 
@@ -76,7 +79,15 @@ async fn a_demo_pod_answers_its_probes_and_its_test_and_ends_within_its_grace_pe
         let told = format!("{}{}", String::from_utf8_lossy(&called.stdout), String::from_utf8_lossy(&called.stderr));
         assert!(called.status.success() && told.contains("\"SERVING\""), "{told}");
     }
+    // A client that stays connected, and one that never said a word.
+    let idle = Channel::from_shared(format!("http://127.0.0.1:{}", running.port("grpc"))).expect("a URI");
+    let idle = idle.connect().await.expect("it listens");
+    let mute = tokio::net::TcpStream::connect(format!("127.0.0.1:{}", running.port("grpc"))).await.expect("it listens");
+    running.terminate();
+    running.is_no_longer_ready().await;
+    running.passes("livenessProbe").await;
     running.ends_within_its_grace_period().await;
+    drop((idle, mute));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +105,7 @@ async fn a_pod_signs_in_with_the_mounted_secret_and_stays_ready_while_zendesk_is
     });
     let settings = json!({"upstream": upstream, "cache": {"max_bytes": 0}});
     let values = json!({"config": settings, "secret": {"existingSecret": "zendesk"}});
-    let running = Running::start(&[], values, &credential.api_token).await;
+    let mut running = Running::start(&[], values, &credential.api_token).await;
     let address = format!("http://127.0.0.1:{}", running.port("grpc"));
     let mut users = UserServiceClient::connect(address).await.expect("it listens");
     let me = users.get_current_user(GetCurrentUserRequest {}).await.expect("the secret is the stand-in's token");
@@ -111,5 +122,6 @@ async fn a_pod_signs_in_with_the_mounted_secret_and_stays_ready_while_zendesk_is
         running.passes(probe).await;
     }
     drop(users);
+    running.terminate();
     running.ends_within_its_grace_period().await;
 }

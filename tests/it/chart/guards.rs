@@ -41,6 +41,11 @@ fn refused() -> Vec<(&'static str, Value, &'static str)> {
             json!({"config": {"server": {"unary_deadline": "1m"}}}),
             "config.server.drain.timeout: 45s is less than",
         ),
+        (
+            account,
+            json!({"config": {"server": {"drain": {"announce": "45s"}}}}),
+            "config.server.drain.timeout: 45s is not more",
+        ),
         (account, json!({"config": {"server": {"listen": "127.0.0.1:50051"}}}), "config.server.listen: nobody"),
         (account, json!({"config": {"admin": {"listen": "[::1]:9090"}}}), "config.admin.listen: nobody"),
         (
@@ -160,7 +165,10 @@ fn the_end_of_a_pod_is_reckoned_in_every_unit() {
             json!({"terminationGracePeriodSeconds": grace, "config": {"server": {"unary_deadline": deadline}}});
         try_render(&[scenario("api-token")], &values).is_ok()
     };
-    // Announced for 8 s, ended after 45 s.
+    // Announced for 8 s, ended after 45 s, as the binary does where nothing is set.
+    let server = zendesk_gateway::config::Server::default();
+    assert_eq!((server.drain.announce.as_secs(), server.drain.timeout.as_secs()), (8, 45));
+    assert_eq!(server.unary_deadline.as_secs(), 30);
     assert!(fits(46, "37s") && fits(46, "37000ms") && fits(46, "0m 36s 1000ms"));
     assert!(!fits(45, "37s") && !fits(46, "38s") && !fits(46, "37001ms") && !fits(46, "1h") && !fits(46, "1d"));
 }

@@ -162,6 +162,7 @@ fn all_settings(schema: &Value) -> Value {
         set(&mut all, &key, samples(leaf).swap_remove(0));
     }
     set(&mut all, "admin.listen", json!("0.0.0.0:9090"));
+    set(&mut all, "server.drain.timeout", json!("45s"));
     all["upstream"].as_object_mut().expect("a table").remove("base_url");
     all
 }

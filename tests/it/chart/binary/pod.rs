@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -96,6 +97,7 @@ fn file_settings(toml: &str) -> Vec<(String, String)> {
 pub struct Running {
     pub rendered: Rendered,
     child: Child,
+    signalled: Option<Instant>,
     _laid: Laid,
 }
 
@@ -118,7 +120,7 @@ impl Running {
             let rendered = render(scenario, &values);
             let laid = Laid::out(&rendered, &rendered.deployment()["spec"]["template"], rendered.gateway(), secret);
             let child = laid.command().args(&laid.args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-            let mut running = Self { rendered, child: child.expect("it starts"), _laid: laid };
+            let mut running = Self { rendered, child: child.expect("it starts"), signalled: None, _laid: laid };
             if running.came_up().await {
                 return running;
             }
@@ -128,13 +130,13 @@ impl Running {
 
     /// Returns whether it came up; it did not where it ended.
     async fn came_up(&mut self) -> bool {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let Err(problem) = self.probe("startupProbe").await else { return true };
             if self.child.try_wait().expect("it can be asked").is_some() {
                 return false;
             }
-            assert!(tokio::time::Instant::now() < deadline, "it does not come up: {problem}");
+            assert!(Instant::now() < deadline, "it does not come up: {problem}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -148,9 +150,9 @@ impl Running {
 
     /// Waits until a probe passes.
     pub async fn passes(&self, name: &str) {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         while let Err(problem) = self.probe(name).await {
-            assert!(tokio::time::Instant::now() < deadline, "{name} fails: {problem}");
+            assert!(Instant::now() < deadline, "{name} fails: {problem}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -176,17 +178,35 @@ impl Running {
         tokio::time::timeout(PATIENCE, asked).await.map_err(|_| "no answer".to_owned())?
     }
 
-    /// Sends SIGTERM as Kubernetes does, and waits no longer than Kubernetes would.
-    pub async fn ends_within_its_grace_period(mut self) {
+    /// Sends SIGTERM, as Kubernetes does.
+    pub fn terminate(&mut self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        self.signalled = Some(Instant::now());
+    }
+
+    /// Waits until the readiness probe is answered with a no.
+    pub async fn is_no_longer_ready(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.probe("readinessProbe").await {
+                Err(problem) if problem == "NotServing" || problem.starts_with("503") => return,
+                other => assert!(Instant::now() < deadline, "the probe says {other:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits no longer than Kubernetes would.
+    pub async fn ends_within_its_grace_period(mut self) {
         let grace = &self.rendered.deployment()["spec"]["template"]["spec"]["terminationGracePeriodSeconds"];
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(grace.as_u64().expect("a number"));
+        let signalled = self.signalled.expect("it was told to end");
+        let deadline = signalled + Duration::from_secs(grace.as_u64().expect("a number"));
         let ended = loop {
             if let Some(ended) = self.child.try_wait().expect("it can be asked") {
                 break ended;
             }
-            assert!(tokio::time::Instant::now() < deadline, "Kubernetes would have killed it");
+            assert!(Instant::now() < deadline, "Kubernetes would have killed it");
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
         assert!(ended.success(), "it ends with {ended}");
