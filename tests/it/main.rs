@@ -14,6 +14,7 @@ mod contract;
 mod credentials;
 mod crowds;
 mod dashboard;
+mod deadlines;
 mod drain;
 mod errors;
 mod fields;
