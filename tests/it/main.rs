@@ -16,6 +16,7 @@ mod contract;
 mod credentials;
 mod crowds;
 mod dashboard;
+mod deadlines;
 mod drain;
 mod errors;
 mod fields;
