@@ -180,7 +180,7 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let transport = Transport::new(&url, config.upstream.max_body_bytes)?;
     let seen = upstream::trace::Layers::new(&telemetry, &url);
     let (upstream, control) = upstream::stack(&config.upstream, Some(seen), transport);
-    let gateway = Gateway::new(upstream, Cache::new(&config.cache));
+    let gateway = Gateway::new(upstream, Cache::new(&config.cache)).with_streams(config.upstream.stream);
     server::sources::watch(&telemetry, &control, &gateway, &config);
     telemetry.state().sources.credential.set(own_credential(&config, sandboxed));
     let readiness = Readiness::default();

@@ -12,7 +12,7 @@ fn a_body_nested_without_end_is_read_without_recursion_where_no_field_wants_it()
     struct Small {
         id: i64,
     }
-    for depth in [100, MOST_BRACKETS - 1, MOST_BRACKETS, 100_000, 1_000_000] {
+    for depth in [100, 1_000, 100_000, 1_000_000] {
         let (open, close) = ("[".repeat(depth), "]".repeat(depth));
         let cut = format!(r#"{{"unknown":{open}"#);
         assert!(decode::<Small>(cut.as_bytes()).is_err(), "{depth}");

@@ -68,6 +68,11 @@ impl Transport {
         let mut response = request.send().await.map_err(|error| before_headers(&error.without_url()))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let body = self.body(response).await?;
+        if let Some(peek) = call.peek.as_ref().filter(|_| status.is_success()) {
+            peek(&body);
+            // What the look has set off goes first: parsing a page takes longer than sending a request.
+            tokio::task::yield_now().await;
+        }
         judge(&call, status, &headers, &body)
     }
 

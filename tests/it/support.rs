@@ -169,7 +169,8 @@ pub async fn serve(
     let transport = Transport::new(upstream, config.upstream.max_body_bytes).expect("a client");
     let telemetry = Telemetry::start(&config.telemetry, std::io::sink()).expect("telemetry");
     let (stack, _control) = outbound::stack(&config.upstream, None, transport);
-    let rpc = Rpc::new(Gateway::new(stack, Cache::new(&config.cache)), credential, config.server.clone());
+    let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
+    let rpc = Rpc::new(gateway, credential, config.server.clone());
     let (shutdown, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(async move {
         let stopped = async {

@@ -64,7 +64,7 @@ impl Observed {
         let transport = Transport::new(upstream, config.upstream.max_body_bytes).expect("a client");
         let seen = trace::Layers::new(&telemetry, upstream);
         let (stack, control) = outbound::stack(&config.upstream, Some(seen), transport);
-        let gateway = Gateway::new(stack, Cache::new(&config.cache));
+        let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
         if introduced {
             sources::watch(&telemetry, &control, &gateway, &config);
         }
