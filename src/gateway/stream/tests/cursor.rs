@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_util::{Stream as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use tokio::sync::Notify;
 
 use super::support::{all, answer, by_cursor, decoded, gateway, parameter, rows};

@@ -3,7 +3,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
-use prost::Message as _;
 use tokio::time::Instant;
 use tower::service_fn;
 
