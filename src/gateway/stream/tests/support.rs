@@ -15,10 +15,10 @@ use crate::proto::{
     StreamAssignableGroupsRequest, StreamAssignableGroupsResponse, StreamGroupsRequest, StreamGroupsResponse,
 };
 use crate::telemetry::Trace;
+use crate::upstream::Upstream;
 use crate::upstream::call::{Answer, Call, Ledger};
 use crate::upstream::credential::Credential;
 use crate::upstream::limits::Limits;
-use crate::upstream::Upstream;
 
 pub type Messages<M> = Pin<Box<dyn Stream<Item = Result<Encoded<M>>> + Send>>;
 
