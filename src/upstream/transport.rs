@@ -18,7 +18,7 @@ use crate::error::{Chain, Error};
 #[derive(Clone)]
 pub struct Transport {
     client: reqwest::Client,
-    base: Arc<str>,
+    base: Arc<Url>,
     max_body: usize,
 }
 
@@ -35,14 +35,18 @@ impl Transport {
             .pool_idle_timeout(Duration::from_mins(1))
             .tcp_nodelay(true)
             .build()?;
-        Ok(Self { client, base: base.as_str().trim_end_matches('/').into(), max_body })
+        Ok(Self { client, base: Arc::new(base.clone()), max_body })
     }
 
     async fn exchange(self, call: Call) -> Result<Answer, Error> {
         let rest = &call.rest;
+        // Only what follows the host is parsed anew.
+        let mut url = (*self.base).clone();
+        url.set_path(&rest.path);
+        url.set_query(Some(rest.query.as_str()).filter(|query| !query.is_empty()));
         let mut request = self
             .client
-            .request(rest.method.clone(), format!("{}{}", self.base, rest.target()))
+            .request(rest.method.clone(), url)
             .header(http::header::ACCEPT, "application/json")
             .header(http::header::AUTHORIZATION, call.credential.header());
         request = match &rest.body {
@@ -64,6 +68,11 @@ impl Transport {
         let mut response = request.send().await.map_err(|error| before_headers(&error.without_url()))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let body = self.body(response).await?;
+        if let Some(peek) = call.peek.as_ref().filter(|_| status.is_success()) {
+            peek(&body);
+            // What the look has set off goes first: parsing a page takes longer than sending a request.
+            tokio::task::yield_now().await;
+        }
         judge(&call, status, &headers, &body)
     }
 
