@@ -15,6 +15,7 @@ mod resilience;
 mod server;
 mod stream;
 mod telemetry;
+mod tls;
 
 pub use cache::{Cache, Windows};
 pub use load::{Mistakes, Overrides, load};
@@ -22,6 +23,7 @@ pub use resilience::{Attempt, Breaker, Queue, Rate, Retry};
 pub use server::{Drain, Server};
 pub use stream::Stream;
 pub use telemetry::{Admin, LogFormat, Otlp, Telemetry};
+pub use tls::{ClientAuth, Tls};
 
 /// All settings.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -29,6 +29,7 @@ pub mod context;
 mod drain;
 mod jobs;
 pub mod page;
+mod place;
 mod roster;
 pub mod row;
 mod stream;
@@ -39,6 +40,7 @@ pub mod write;
 pub use context::Context;
 pub use drain::Drain;
 use page::{Next, Page};
+pub use place::Place;
 use row::{OwnRead, Row};
 
 /// Reads a body into what its caller makes of it.

@@ -17,13 +17,15 @@ use zendesk_gateway::gateway::Gateway;
 use zendesk_gateway::rpc::Rpc;
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::sandbox::Sandbox;
-use zendesk_gateway::server;
 use zendesk_gateway::server::admin::{Admin, Readiness};
+use zendesk_gateway::server::tls::Tls;
 use zendesk_gateway::server::workers::Workers;
+use zendesk_gateway::server::{self, Listener};
 use zendesk_gateway::telemetry::{Telemetry, view};
 use zendesk_gateway::upstream;
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::transport::Transport;
+use zendesk_gateway::watch::Watcher;
 
 /// Every call makes and drops some dozens of small things; this allocator is quicker at that than the system's.
 #[global_allocator]
@@ -155,8 +157,10 @@ fn check(config: Config) -> anyhow::Result<()> {
 async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let telemetry = telemetry(&config)?;
-    let listener = bind("server.listen", config.server.listen).await?;
-    let address = listener.local_addr()?;
+    let watcher = Watcher::default();
+    let tls = Tls::load(&config.server.tls, &watcher).await.context("server.tls")?;
+    let socket = bind("server.listen", config.server.listen).await?;
+    let address = socket.local_addr()?;
     let admin_listener = bind("admin.listen", config.admin.listen).await?;
     let admin_address = admin_listener.local_addr()?;
 
@@ -183,6 +187,7 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let gateway = Gateway::new(upstream, Cache::new(&config.cache)).with_streams(config.upstream.stream);
     server::sources::watch(&telemetry, &control, &gateway, &config);
     telemetry.state().sources.credential.set(own_credential(&config, sandboxed));
+    telemetry.state().sources.reloads.set(move || watcher.reloads());
     let readiness = Readiness::default();
     let admin = Admin::new(&telemetry, &readiness, gateway.cache(), &url, &config);
     let admin = tokio::spawn(admin.serve(admin_listener));
@@ -191,6 +196,7 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let greeting = greeting(address, &url, sandboxed, admin_address);
     std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
     let workers = Workers::start(config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get())?;
+    let listener = Listener { socket, tls };
     let outcome = tokio::select! {
         outcome = server::run(listener, rpc, &config.server, &telemetry, &readiness, &workers, signals.first()) => outcome,
         () = signals.second() => Err(anyhow::anyhow!("ended at once by a second signal")),

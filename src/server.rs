@@ -1,15 +1,16 @@
 //! The gRPC port: connections, and the way of a call from its headers to the services.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic_health::ServingStatus;
 use tower::ServiceBuilder;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::config;
 use crate::gateway::Drain;
@@ -26,12 +27,28 @@ pub mod panics;
 mod refusal;
 mod routes;
 pub mod sources;
+pub mod tls;
 pub mod trace;
 pub mod workers;
 
 use admin::Readiness;
 use connection::{Peer, Server};
+use tls::Tls;
 use workers::Workers;
+
+/// Where connections come from.
+pub struct Listener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// TLS, unless it is plaintext.
+    pub tls: Option<Tls>,
+}
+
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Self {
+        Self { socket, tls: None }
+    }
+}
 
 /// Serves connections on `workers` until `shutdown` completes, and then until the last call has ended, or `server.drain.timeout` has passed.
 ///
@@ -40,7 +57,7 @@ use workers::Workers;
 /// # Errors
 /// The listener does not work, or the descriptors of the contract are not what reflection can serve.
 pub async fn run(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     rpc: Rpc,
     settings: &config::Server,
     telemetry: &Telemetry,
@@ -48,6 +65,7 @@ pub async fn run(
     workers: &Workers,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    let Listener { socket: listener, tls } = listener.into();
     listener.local_addr().context("the gRPC port")?;
     let (routes, health) = routes::routes(rpc, settings).await?;
     let drain = Drain::default();
@@ -62,7 +80,10 @@ pub async fn run(
     let counts = accept::Counts::default();
     sources::connections(telemetry, &counts);
     let server = Server::new(stack, settings, &drain);
-    let serve = move |socket, address| server.clone().serve(socket, Peer { address, certificates: None });
+    let serve = {
+        let (drain, counts) = (drain.clone(), counts.clone());
+        move |socket, address| serve(socket, address, tls.clone(), server.clone(), drain.clone(), counts.clone())
+    };
     let mut connections = JoinSet::new();
     let signal = async {
         shutdown.await;
@@ -88,4 +109,28 @@ pub async fn run(
         sleep(Duration::from_millis(50)).await;
     }
     Ok(())
+}
+
+/// Serves one connection, after its TLS handshake if there is one.
+async fn serve<S: connection::Stack>(
+    socket: TcpStream,
+    address: SocketAddr,
+    tls: Option<Tls>,
+    server: Server<S>,
+    drain: Drain,
+    counts: accept::Counts,
+) {
+    let Some(tls) = tls else { return server.serve(socket, Peer { address, certificates: None }).await };
+    let shaken = tokio::select! {
+        shaken = tls.accept(socket) => shaken,
+        // Nothing was asked yet, so nothing is lost.
+        () = drain.begun() => return counts.refuse(),
+    };
+    match shaken {
+        Ok((socket, certificates)) => server.serve(socket, Peer { address, certificates }).await,
+        Err(error) => {
+            counts.refuse();
+            debug!(%error, "no TLS with a peer");
+        }
+    }
 }

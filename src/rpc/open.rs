@@ -8,12 +8,15 @@ use crate::cache::Control;
 use crate::contract;
 use crate::error::Result;
 use crate::gateway::context::{Deadline, Origin};
-use crate::gateway::{Context, Drain};
+use crate::gateway::{Context, Drain, Place};
 
 impl Rpc {
     /// Takes a request apart.
     pub(super) fn open<R: contract::Request>(&self, request: Request<R>) -> Result<(Context, R)> {
         let (metadata, mut extensions, message) = request.into_parts();
+        if let Some(place) = extensions.get::<Place>() {
+            place.take()?;
+        }
         let origin: Origin = extensions.remove().unwrap_or_default();
         let longest = if R::rpc().streaming { self.settings.stream_deadline } else { self.settings.unary_deadline };
         let deadline = extensions.remove::<Deadline>().map(|Deadline(at)| at);

@@ -3,6 +3,7 @@
 #![recursion_limit = "256"] // the JSON of a whole user is one macro call
 
 mod admin;
+mod attacks;
 mod bulk;
 mod cache;
 mod cancel;
@@ -22,6 +23,7 @@ mod lists;
 mod matrix;
 mod outages;
 mod pagination;
+mod process;
 mod punctuality;
 mod readme;
 mod reads;
@@ -31,5 +33,6 @@ mod server;
 mod streams;
 mod support;
 mod telemetry;
+mod tls;
 mod workers;
 mod writes;

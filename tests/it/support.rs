@@ -1,5 +1,7 @@
 //! `TestGateway`: the gateway on a free port, before a stand-in on another.
 
+pub mod authority;
+pub mod binary;
 pub mod collector;
 mod dynamic;
 pub mod observed;
@@ -27,11 +29,14 @@ use zendesk_gateway::proto::membership_service_client::MembershipServiceClient;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::{self, Sandbox};
+use zendesk_gateway::server::Listener;
 use zendesk_gateway::server::admin::Readiness;
+use zendesk_gateway::server::tls::Tls;
 use zendesk_gateway::server::workers::Workers;
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::transport::Transport;
+use zendesk_gateway::watch::Watcher;
 use zendesk_gateway::{server, upstream as outbound};
 
 /// A gateway with its stand-in; dropping it shuts both down.
@@ -168,6 +173,8 @@ pub async fn serve(
     let address = listener.local_addr().expect("it is bound").to_string();
     let transport = Transport::new(upstream, config.upstream.max_body_bytes).expect("a client");
     let telemetry = Telemetry::start(&config.telemetry, std::io::sink()).expect("telemetry");
+    let tls = Tls::load(&config.server.tls, &Watcher::default()).await.expect("certificates");
+    let listener = Listener { socket: listener, tls };
     let (stack, _control) = outbound::stack(&config.upstream, None, transport);
     let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
     let rpc = Rpc::new(gateway, credential, config.server.clone());
@@ -196,6 +203,12 @@ pub fn api_token(sandbox: &Sandbox) -> Credential {
 pub fn basic(pair: &str) -> Credential {
     let header = format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair));
     Credential::new(&header, true).expect("a header")
+}
+
+/// A client that takes little ahead of being read, so that a stream is not over before its first message is looked at.
+pub fn narrow(address: &str) -> UserServiceClient<Channel> {
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).expect("a URI");
+    UserServiceClient::new(endpoint.initial_stream_window_size(16_384).connect_lazy())
 }
 
 /// Waits until something that another task does has happened.

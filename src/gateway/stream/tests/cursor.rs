@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_util::{Stream as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use tokio::sync::Notify;
 
 use super::support::{all, answer, by_cursor, decoded, gateway, parameter, rows};
@@ -137,7 +137,16 @@ async fn what_was_fetched_on_a_wrong_guess_is_dropped_and_the_right_page_asked_f
     let mut log = list.log();
     log.sort_unstable();
     let expected = [
-        "ask 1", "ask 2", "ask 3", "ask beyond", "ask wrong", "drop beyond", "drop wrong", "read 1", "read 2", "read 3",
+        "ask 1",
+        "ask 2",
+        "ask 3",
+        "ask beyond",
+        "ask wrong",
+        "drop beyond",
+        "drop wrong",
+        "read 1",
+        "read 2",
+        "read 3",
     ];
     assert_eq!(log, expected);
 }
@@ -169,8 +178,7 @@ async fn dropping_a_stream_ends_the_request_that_is_ahead() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_yields_between_messages_although_the_next_is_ready() {
     let upstream = |call: Call| async move {
-        let rows: Vec<String> =
-            (1..=8).map(|id| format!(r#"{{"id":{id},"name":"{}"}}"#, "n".repeat(9_000))).collect();
+        let rows: Vec<String> = (1..=8).map(|id| format!(r#"{{"id":{id},"name":"{}"}}"#, "n".repeat(9_000))).collect();
         answer(&call, &format!(r#"{{"groups":[{}],"meta":{{"has_more":false}}}}"#, rows.join(",")))
     };
     let mut messages = by_cursor(&gateway(config::Stream::default(), upstream), 8);

@@ -77,9 +77,11 @@ impl State {
     fn page(&mut self, number: usize, size: usize) -> String {
         let from = self.rows.len().min((number - 1) * size);
         let to = self.rows.len().min(from + size);
-        let next = if to < self.rows.len() { format!(r#""https://x.example/?page={}""#, number + 1) } else { "null".into() };
+        let next =
+            if to < self.rows.len() { format!(r#""https://x.example/?page={}""#, number + 1) } else { "null".into() };
         let count = if self.counts { self.rows.len().to_string() } else { "null".into() };
-        let body = format!(r#"{{"groups":[{}],"next_page":{next},"count":{count}}}"#, rows(self.rows[from..to].to_vec()));
+        let body =
+            format!(r#"{{"groups":[{}],"next_page":{next},"count":{count}}}"#, rows(self.rows[from..to].to_vec()));
         match self.changes.pop() {
             None | Some(Change::Nothing) => {}
             Some(Change::Insert(place)) => {

@@ -3,7 +3,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
-use prost::Message as _;
 use tokio::time::Instant;
 use tower::service_fn;
 
@@ -16,10 +15,10 @@ use crate::proto::{
     StreamAssignableGroupsRequest, StreamAssignableGroupsResponse, StreamGroupsRequest, StreamGroupsResponse,
 };
 use crate::telemetry::Trace;
+use crate::upstream::Upstream;
 use crate::upstream::call::{Answer, Call, Ledger};
 use crate::upstream::credential::Credential;
 use crate::upstream::limits::Limits;
-use crate::upstream::Upstream;
 
 pub type Messages<M> = Pin<Box<dyn Stream<Item = Result<Encoded<M>>> + Send>>;
 
