@@ -7,7 +7,7 @@
 //! sent. Whatever fails becomes one [`error::Error`], whose row in one table decides status, retry and breaker. The facts
 //! about each RPC stand in the proto options and reach everyone through [`contract`].
 //!
-//! `use` lines point only downwards: server → rpc → gateway → upstream, beside them rest; error, config, json and
+//! `use` lines point only downwards: server → rpc → gateway → upstream, beside them rest; error, config, json, watch and
 //! telemetry are the floor.
 
 pub mod cache;
@@ -25,3 +25,4 @@ pub mod sandbox;
 pub mod server;
 pub mod telemetry;
 pub mod upstream;
+pub mod watch;

@@ -13,8 +13,9 @@ use crate::error::{Error, Result};
 use crate::gateway::bulk::Bulk;
 use crate::gateway::{Answered, Context, Gateway};
 use crate::rest::{List, Read, Write};
-use crate::upstream::credential::Credential;
+use crate::upstream::credential::Source;
 
+mod credential;
 mod groups;
 mod jobs;
 mod memberships;
@@ -32,14 +33,14 @@ type BoxStream<M> = Pin<Box<dyn Stream<Item = std::result::Result<Encoded<M>, St
 #[derive(Clone)]
 pub struct Rpc {
     gateway: Gateway,
-    credential: Credential,
+    credentials: Source,
     settings: config::Server,
 }
 
 impl Rpc {
-    /// Serves `gateway` with the gateway's own credential.
-    pub fn new(gateway: Gateway, credential: Credential, settings: config::Server) -> Self {
-        Self { gateway, credential, settings }
+    /// Serves `gateway`, whose calls are made with `credentials`.
+    pub fn new(gateway: Gateway, credentials: impl Into<Source>, settings: config::Server) -> Self {
+        Self { gateway, credentials: credentials.into(), settings }
     }
 
     async fn read<R: Read>(&self, request: Request<R>) -> Reply<R::Reply> {

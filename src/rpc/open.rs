@@ -21,7 +21,7 @@ impl Rpc {
         let most = if R::rpc().streaming { self.settings.stream_deadline } else { self.settings.unary_deadline };
         let context = Context {
             deadline: Instant::now() + timeout(&metadata)?.map_or(most, |asked| asked.min(most)),
-            credential: self.credential.clone(),
+            credential: self.credential(&metadata)?,
             control: Control::from_metadata(&metadata)?,
             ledger: origin.ledger,
             trace: origin.trace,

@@ -7,7 +7,9 @@ use crate::config::Config;
 use crate::telemetry::{Telemetry, view};
 use crate::upstream::breaker::{self, State};
 use crate::upstream::control::Control;
+use crate::upstream::credential::Source;
 use crate::upstream::governor;
+use crate::watch::Watcher;
 
 /// Introduces the cache and the layers of the outbound stack.
 pub fn watch(telemetry: &Telemetry, control: &Control, cache: &Cache, config: &Config) {
@@ -34,6 +36,14 @@ pub fn watch(telemetry: &Telemetry, control: &Control, cache: &Cache, config: &C
         let now = retries.snapshot();
         view::Retries { over_budget: now.out_of_budget, too_late: now.out_of_time }
     });
+}
+
+/// Introduces the credentials and the files that are watched.
+pub fn credentials(telemetry: &Telemetry, credentials: &Source, watcher: &Watcher) {
+    let sources = &telemetry.state().sources;
+    let (shown, renewed, watcher) = (credentials.clone(), credentials.clone(), watcher.clone());
+    sources.credential.set(move || shown.view());
+    sources.reloads.set(move || watcher.reloads().into_iter().chain(renewed.reload()).collect());
 }
 
 fn cache_view(cache: &Cache, max_bytes: u64) -> view::Cache {

@@ -26,7 +26,7 @@ use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::{self, Sandbox};
 use zendesk_gateway::telemetry::Telemetry;
-use zendesk_gateway::upstream::credential::Credential;
+use zendesk_gateway::upstream::credential::{Credential, Source};
 use zendesk_gateway::upstream::transport::Transport;
 use zendesk_gateway::{server, upstream as outbound};
 
@@ -73,8 +73,13 @@ impl TestGateway {
         credential: impl FnOnce(&Sandbox) -> Credential,
     ) -> Self {
         let sandbox = Sandbox::start(account).await.expect("the stand-in starts on a free port");
-        let (url, credential) = (sandbox.base_url(), credential(&sandbox));
-        let (address, channel, shutdown, served) = serve(&url, credential, config).await;
+        let credential = credential(&sandbox);
+        Self::before(sandbox, config, credential).await
+    }
+
+    /// Serves before a stand-in that is there already.
+    pub async fn before(sandbox: Sandbox, config: Config, credentials: impl Into<Source>) -> Self {
+        let (address, channel, shutdown, served) = serve(&sandbox.base_url(), credentials, config).await;
         Self { sandbox, address, channel, shutdown: Some(shutdown), served: Some(served) }
     }
 
@@ -127,7 +132,7 @@ fn idle_channel() -> Channel {
 /// Serves a gateway before `upstream` on a free port.
 pub async fn serve(
     upstream: &Url,
-    credential: Credential,
+    credentials: impl Into<Source>,
     config: Config,
 ) -> (String, Channel, oneshot::Sender<()>, JoinHandle<anyhow::Result<()>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -135,7 +140,7 @@ pub async fn serve(
     let transport = Transport::new(upstream, config.upstream.max_body_bytes).expect("a client");
     let telemetry = Telemetry::start(&config.telemetry, std::io::sink()).expect("telemetry");
     let (stack, _control) = outbound::stack(&config.upstream, None, transport);
-    let rpc = Rpc::new(Gateway::new(stack, Cache::new(&config.cache)), credential, config.server.clone());
+    let rpc = Rpc::new(Gateway::new(stack, Cache::new(&config.cache)), credentials, config.server.clone());
     let (shutdown, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(async move {
         let stopped = async {

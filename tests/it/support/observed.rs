@@ -101,6 +101,7 @@ impl Observed {
         sources.credential.set(|| view::Credential {
             kind: "api_token".to_owned(),
             expires: Some(std::time::SystemTime::now() + Duration::from_hours(24 * 365)),
+            ..view::Credential::default()
         });
     }
 

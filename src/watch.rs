@@ -1,0 +1,278 @@
+//! Files that are read again when they change: certificates, keys, credentials.
+//!
+//! A file is looked at twice a second and its content compared, rather than asked for notifications: that works the same
+//! for a file that is renamed into place, for Kubernetes' swapped symlinks and on network volumes. A new content is taken
+//! only once it has stood unchanged between two looks and makes sense; until then the last good one stays in use. So a
+//! file that is caught half-written changes nothing.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::telemetry::view;
+
+/// Time between two looks, unless a watcher was made for another.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// More than any certificate bundle or key set has; a path that names something else must not fill the memory.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// Everything that is watched in one process. Cloning shares it.
+#[derive(Clone)]
+pub struct Watcher {
+    interval: Duration,
+    counts: Arc<Mutex<Vec<Arc<Counts>>>>,
+}
+
+impl Default for Watcher {
+    fn default() -> Self {
+        Self::every(INTERVAL)
+    }
+}
+
+/// A value that follows its files. Cloning shares it; the files are watched as long as a clone is left.
+pub struct Watched<T>(Arc<Inner<T>>);
+
+struct Inner<T> {
+    what: &'static str,
+    paths: Vec<PathBuf>,
+    read: Box<dyn Fn(&[Vec<u8>]) -> anyhow::Result<T> + Send + Sync>,
+    value: watch::Sender<Arc<T>>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    what: &'static str,
+    taken: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Watcher {
+    /// Looks at files this often.
+    pub fn every(interval: Duration) -> Self {
+        Self { interval, counts: Arc::default() }
+    }
+
+    /// Reads a file and keeps reading it. `what` names it for operators, such as `credential`; `read` makes the value, and
+    /// its errors are logged, so they must not quote the content.
+    ///
+    /// # Errors
+    /// The file cannot be read, or makes no sense: there is no last good one yet.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn file<T: Send + Sync + 'static>(
+        &self,
+        what: &'static str,
+        path: &Path,
+        read: impl Fn(&[u8]) -> anyhow::Result<T> + Send + Sync + 'static,
+    ) -> anyhow::Result<Watched<T>> {
+        self.files(what, vec![path.to_owned()], move |contents| read(&contents[0])).await
+    }
+
+    /// The same for files that belong together, such as a certificate and its key; `read` gets their contents in the order
+    /// of `paths`.
+    ///
+    /// # Errors
+    /// See [`Watcher::file`].
+    ///
+    /// # Panics
+    /// See [`Watcher::file`].
+    pub async fn files<T: Send + Sync + 'static>(
+        &self,
+        what: &'static str,
+        paths: Vec<PathBuf>,
+        read: impl Fn(&[Vec<u8>]) -> anyhow::Result<T> + Send + Sync + 'static,
+    ) -> anyhow::Result<Watched<T>> {
+        let hashes = RandomState::new();
+        let contents = contents(&paths).await?;
+        let (seen, first) = (hashes.hash_one(&contents), read(&contents).with_context(|| names(&paths))?);
+        drop(contents);
+        let counts = Arc::new(Counts { what, ..Counts::default() });
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counts));
+        let (value, _) = watch::channel(Arc::new(first));
+        let inner = Arc::new(Inner { what, paths, read: Box::new(read), value, counts });
+        let (weak, interval) = (Arc::downgrade(&inner), self.interval);
+        tokio::spawn(async move {
+            let mut look = Look { hashes, judged: seen, last: seen };
+            loop {
+                tokio::time::sleep(interval).await;
+                let Some(inner) = weak.upgrade() else { return };
+                look.at(&inner).await;
+            }
+        });
+        Ok(Watched(inner))
+    }
+
+    /// Returns how often each kind of file was read again.
+    pub fn reloads(&self) -> Vec<view::Reload> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = |counts: &Arc<Counts>| view::Reload {
+            what: counts.what,
+            taken: counts.taken.load(Ordering::Relaxed),
+            failed: counts.failed.load(Ordering::Relaxed),
+        };
+        counts.iter().map(read).collect()
+    }
+}
+
+impl<T> Watched<T> {
+    /// Returns the value of the last good content.
+    pub fn get(&self) -> Arc<T> {
+        self.0.value.borrow().clone()
+    }
+
+    /// Returns a receiver that is told of each new value.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<T>> {
+        self.0.value.subscribe()
+    }
+}
+
+impl<T> Clone for Watched<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+/// What one watch has seen, as hashes: contents can be secrets, and are not kept.
+struct Look {
+    hashes: RandomState,
+    /// What was last taken or refused.
+    judged: u64,
+    /// What was there at the last look.
+    last: u64,
+}
+
+impl Look {
+    async fn at<T>(&mut self, inner: &Inner<T>) {
+        let outcome = contents(&inner.paths).await;
+        let seen = match &outcome {
+            Ok(contents) => self.hashes.hash_one(contents),
+            // One missing file is one state, however long it lasts.
+            Err(error) => self.hashes.hash_one(format!("{error:#}")),
+        };
+        let settled = std::mem::replace(&mut self.last, seen) == seen;
+        if !settled || self.judged == seen {
+            return;
+        }
+        self.judged = seen;
+        match outcome.and_then(|contents| (inner.read)(&contents).with_context(|| names(&inner.paths))) {
+            Ok(value) => {
+                inner.value.send_replace(Arc::new(value));
+                inner.counts.taken.fetch_add(1, Ordering::Relaxed);
+                info!(file.what = inner.what, "a changed file is in use");
+            }
+            Err(error) => {
+                inner.counts.failed.fetch_add(1, Ordering::Relaxed);
+                let error = format!("{error:#}");
+                warn!(
+                    file.what = inner.what,
+                    error, "a changed file cannot be taken; what was read before stays in use"
+                );
+            }
+        }
+    }
+}
+
+async fn contents(paths: &[PathBuf]) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut contents = Vec::with_capacity(paths.len());
+    for path in paths {
+        let name = || format!("{}", path.display());
+        let file = tokio::fs::File::open(path).await.with_context(name)?;
+        let mut content = Vec::new();
+        file.take(MOST_BYTES + 1).read_to_end(&mut content).await.with_context(name)?;
+        ensure!(content.len() as u64 <= MOST_BYTES, "{}: larger than {MOST_BYTES} bytes", path.display());
+        contents.push(content);
+    }
+    Ok(contents)
+}
+
+fn names(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn number(content: &[u8]) -> anyhow::Result<u32> {
+        Ok(std::str::from_utf8(content)?.trim().parse()?)
+    }
+
+    async fn until(mut holds: impl FnMut() -> bool) {
+        let waited = tokio::time::timeout(Duration::from_secs(60), async {
+            while !holds() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        waited.await.expect("it holds within a minute");
+    }
+
+    #[tokio::test]
+    async fn a_good_content_replaces_the_last_and_a_bad_one_does_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("number");
+        fs::write(&path, "1").expect("written");
+        let watcher = Watcher::default();
+        let value = watcher.file("number", &path, number).await.expect("a number");
+        let counted = || {
+            let counts = &watcher.reloads()[0];
+            (counts.taken, counts.failed)
+        };
+        assert_eq!((*value.get(), counted()), (1, (0, 0)));
+        fs::write(&path, "nonsense").expect("written");
+        until(|| counted() == (0, 1)).await;
+        assert_eq!(*value.get(), 1, "the last good one stays");
+        let next = folder.path().join("next");
+        fs::write(&next, "2").expect("written");
+        fs::rename(&next, &path).expect("renamed");
+        until(|| counted() == (1, 1)).await;
+        assert_eq!(*value.get(), 2);
+        fs::remove_file(&path).expect("removed");
+        until(|| counted() == (1, 2)).await;
+        assert_eq!(*value.get(), 2, "a missing file is a bad one, counted once");
+        fs::write(&path, "3").expect("written");
+        until(|| *value.get() == 3).await;
+        assert_eq!(counted(), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn the_first_content_must_be_good() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("number");
+        let watcher = Watcher::default();
+        assert!(watcher.file("number", &path, number).await.is_err(), "missing");
+        fs::write(&path, "one").expect("written");
+        let refused = watcher.file("number", &path, number).await.err().expect("nonsense");
+        assert!(format!("{refused:#}").contains("number"), "names the file: {refused:#}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_content_that_is_still_changing_is_not_taken() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("number");
+        fs::write(&path, "1").expect("written");
+        let watcher = Watcher::default();
+        let value = watcher.file("number", &path, number).await.expect("a number");
+        let hashes = RandomState::new();
+        let first = hashes.hash_one(vec![b"1".to_vec()]);
+        let mut look = Look { hashes, judged: first, last: first };
+        fs::write(&path, "12").expect("written");
+        look.at(&value.0).await;
+        assert_eq!(*value.get(), 1, "seen once");
+        fs::write(&path, "123").expect("written");
+        look.at(&value.0).await;
+        assert_eq!(*value.get(), 1, "changed since");
+        look.at(&value.0).await;
+        assert_eq!(*value.get(), 123, "seen twice");
+    }
+}
