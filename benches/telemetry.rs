@@ -3,31 +3,25 @@
 //! The real service answers in process, without a network, so that the difference is not lost in it. Rounds of all variants
 //! alternate, and the best round of each counts: what else the machine does only ever adds.
 
+#[path = "common/in_process.rs"]
+mod in_process;
+
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut, BytesMut};
-use http::Request;
-use http_body_util::{BodyExt as _, Full};
-use prost::Message as _;
-use tonic::body::Body;
-use tower::{Layer as _, Service, ServiceExt as _, service_fn};
+use http::HeaderMap;
+use tower::service_fn;
 use zendesk_gateway::cache::Cache;
 use zendesk_gateway::config::{self, LogFormat, Otlp};
 use zendesk_gateway::error::Error;
 use zendesk_gateway::gateway::Gateway;
-use zendesk_gateway::proto::GetUserRequest;
-use zendesk_gateway::proto::user_service_server::UserServiceServer;
-use zendesk_gateway::rpc::Rpc;
-use zendesk_gateway::server::trace;
 use zendesk_gateway::telemetry::Telemetry;
-use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::limits::Limits;
 use zendesk_gateway::upstream::{Answer, Call, Upstream};
 
+use in_process::Served;
+
 const CALLS: u32 = 20_000;
 const ROUNDS: usize = 15;
-
-type Served = tower::util::BoxCloneService<Request<Body>, http::Response<Body>, std::convert::Infallible>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
@@ -53,11 +47,7 @@ async fn main() {
     let mut measured: Vec<(&str, Option<Telemetry>, Served, Duration)> = Vec::new();
     for (name, settings) in variants {
         let telemetry = settings.map(|it| Telemetry::start(&it, std::io::sink()).expect("telemetry"));
-        let service = UserServiceServer::new(rpc());
-        let service: Served = match &telemetry {
-            None => service.boxed_clone(),
-            Some(telemetry) => trace::Layer::new(telemetry).layer(service).boxed_clone(),
-        };
+        let service = Served::new(gateway(), telemetry.as_ref());
         measured.push((name, telemetry, service, Duration::MAX));
     }
     for _ in 0..ROUNDS {
@@ -77,28 +67,16 @@ async fn main() {
 }
 
 async fn round(service: &mut Served) -> Duration {
-    let message = GetUserRequest { id: 7 };
-    let mut frame = BytesMut::new();
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(message.encoded_len()).expect("it is short"));
-    message.encode(&mut frame).expect("it fits");
-    let frame = frame.freeze();
+    let metadata = HeaderMap::new();
     let started = Instant::now();
     for _ in 0..CALLS {
-        let request = Request::post("/zendesk.gateway.v1.UserService/GetUser")
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(Body::new(Full::new(frame.clone())))
-            .expect("a request");
-        let response = service.ready().await.expect("ready").call(request).await.expect("an answer");
-        let body = response.into_body().collect().await.expect("a body");
-        assert_eq!(body.trailers().and_then(|trailers| trailers.get("grpc-status")).expect("a status"), "0");
+        service.call(&metadata).await;
     }
     started.elapsed()
 }
 
-/// The service over an upstream that always knows user 7; after the first call the cache answers.
-fn rpc() -> Rpc {
+/// A gateway before an upstream that always knows user 7; after the first call the cache answers.
+fn gateway() -> Gateway {
     let body =
         br#"{"user":{"id":7,"name":"Johnny","email":"a@example.com","role":"agent","verified":true,"tags":["a","b"]}}"#;
     let upstream = service_fn(move |call: Call| async move {
@@ -116,6 +94,5 @@ fn rpc() -> Rpc {
     cache.record.fresh = Some(Duration::from_hours(1));
     cache.record.stale_while_revalidate = Some(Duration::from_hours(2));
     cache.record.stale_if_error = Some(Duration::from_hours(2));
-    let credential = Credential::new("Bearer token", true).expect("a header");
-    Rpc::new(Gateway::new(Upstream::new(upstream), Cache::new(&cache)), credential, config::Server::default())
+    Gateway::new(Upstream::new(upstream), Cache::new(&cache))
 }

@@ -224,13 +224,15 @@ impl Cache {
         WriteGuard::begin(self.clone(), tags)
     }
 
-    /// Makes every answer with this tag void.
+    /// Makes every answer with this tag void, for changes that no write through this replica tells of.
     pub fn invalidate(&self, tag: Tag) {
+        self.0.stats.invalidations.add();
         self.0.epochs.invalidate(tag);
     }
 
     /// Makes every answer void.
     pub fn invalidate_all(&self) {
+        self.0.stats.invalidations.add();
         self.0.epochs.invalidate_all();
         self.0.store.clear();
     }

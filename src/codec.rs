@@ -66,4 +66,9 @@ impl<T> Encoder for BytesEncoder<T> {
         buffer.put(item.bytes);
         Ok(())
     }
+
+    /// A stream whose next message is always ready is sent message by message, or each stalled one would hold several.
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(8 << 10, 16 << 10)
+    }
 }

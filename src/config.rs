@@ -4,8 +4,6 @@
 //! never settings: settings name the files that hold them.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -14,12 +12,14 @@ mod cache;
 mod credential;
 mod load;
 mod resilience;
+mod server;
 mod telemetry;
 
 pub use cache::{Cache, Windows};
 pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient, secret};
 pub use load::{Mistakes, Overrides, load};
 pub use resilience::{Attempt, Breaker, Queue, Rate, Retry};
+pub use server::{Drain, Server};
 pub use telemetry::{Admin, LogFormat, Otlp, Telemetry};
 
 /// All settings.
@@ -54,36 +54,6 @@ impl Default for Config {
             telemetry: Telemetry::default(),
             // A demo account: a realistic number of users, and the largest plan's budget.
             sandbox: crate::sandbox::Config { users: 25_000, rate_limit: 2_500, ..crate::sandbox::Config::default() },
-        }
-    }
-}
-
-/// `[server]`: what callers connect to.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Server {
-    /// `server.listen`: address of the gRPC port. Default `127.0.0.1:50051`.
-    pub listen: SocketAddr,
-    /// `server.unary_deadline`: longest a unary call may take; also the default where the caller states none. Default `30s`.
-    #[serde(with = "humantime_serde")]
-    pub unary_deadline: Duration,
-    /// `server.stream_deadline`: the same for streams. Default `15m`.
-    #[serde(with = "humantime_serde")]
-    pub stream_deadline: Duration,
-    /// `server.max_request_bytes`: largest request message. Default 4 MiB.
-    pub max_request_bytes: usize,
-    /// `server.max_response_bytes`: largest response message. Default 16 MiB.
-    pub max_response_bytes: usize,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
-            unary_deadline: Duration::from_secs(30),
-            stream_deadline: Duration::from_mins(15),
-            max_request_bytes: 4 << 20,
-            max_response_bytes: 16 << 20,
         }
     }
 }
@@ -177,13 +147,7 @@ impl Config {
                 Ok(credential) => mistakes.extend(credential.unusable()),
             }
         }
-        let positive = [
-            ("server.unary_deadline", self.server.unary_deadline.is_zero()),
-            ("server.stream_deadline", self.server.stream_deadline.is_zero()),
-            ("server.max_request_bytes", self.server.max_request_bytes == 0),
-            ("server.max_response_bytes", self.server.max_response_bytes == 0),
-            ("upstream.max_body_bytes", self.upstream.max_body_bytes == 0),
-        ];
+        let positive = [("upstream.max_body_bytes", self.upstream.max_body_bytes == 0)];
         mistakes.extend(
             positive
                 .iter()
@@ -191,6 +155,7 @@ impl Config {
                 .filter(|(_, zero)| *zero)
                 .map(|(key, _)| format!("{key}: must be more than 0")),
         );
+        mistakes.extend(self.server.mistakes());
         mistakes.extend(resilience::mistakes(&self.upstream));
         mistakes.extend(self.telemetry.mistakes());
         mistakes

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use futures_util::Stream;
 use prost::Message as _;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
 use crate::cache::{Batcher, Cache, Control, Fetched, Key, Outcome, Snapshot, Terms};
@@ -26,6 +25,7 @@ use crate::upstream::rest::Rest;
 mod batch;
 pub mod bulk;
 pub mod context;
+mod drain;
 mod jobs;
 pub mod page;
 mod roster;
@@ -34,6 +34,7 @@ mod walk;
 pub mod write;
 
 pub use context::Context;
+pub use drain::Drain;
 use page::{Next, OwnRead, Page, Row};
 
 /// Answers calls.
@@ -44,7 +45,7 @@ pub struct Gateway {
     /// Single reads of users that leave together.
     users: Batcher<i64, Bytes>,
     /// Slots for background jobs, of which the account has few.
-    jobs: Arc<Semaphore>,
+    jobs: Arc<bulk::Slots>,
 }
 
 /// A reply, and what is worth knowing beside it.
@@ -67,12 +68,17 @@ impl Gateway {
     /// Builds a gateway on an outbound stack.
     pub fn new(upstream: Upstream, cache: Cache) -> Self {
         let users = cache.batcher(batch::MOST_IDS);
-        Self { upstream, cache, users, jobs: Arc::new(Semaphore::new(bulk::MOST_JOBS)) }
+        Self { upstream, cache, users, jobs: Arc::default() }
     }
 
     /// Returns the cache.
     pub fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    /// Returns how many background jobs there are and were.
+    pub fn jobs(&self) -> bulk::Counts {
+        self.jobs.counts()
     }
 
     /// Answers a read.

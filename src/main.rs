@@ -1,12 +1,16 @@
 //! The binary: `serve`, `sandbox`, `check`.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tracing::info;
+use url::Url;
 use zendesk_gateway::cache::Cache;
 use zendesk_gateway::config::{self, Config, Overrides};
 use zendesk_gateway::gateway::Gateway;
@@ -22,6 +26,10 @@ use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::credential::Source;
 use zendesk_gateway::upstream::transport::Transport;
 use zendesk_gateway::watch::Watcher;
+
+/// Every call makes and drops some dozens of small things; this allocator is quicker at that than the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A gRPC gateway for Zendesk users, groups and group memberships.
 #[derive(Parser)]
@@ -98,7 +106,10 @@ impl Account {
 
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(Cli::parse().command))
+    let outcome = runtime.block_on(run(Cli::parse().command));
+    // Nothing that still runs is waited for: a name that is being resolved must not hold up the end.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn run(command: Command) -> anyhow::Result<()> {
@@ -121,7 +132,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
             let sandbox = Sandbox::start(config.sandbox).await?;
             println!("Zendesk stand-in on {}", sandbox.base_url());
             println!("  curl -u {}/token:{} {}api/v2/users/me", email(&sandbox), token(&sandbox), sandbox.base_url());
-            shutdown().await;
+            Signals::listen()?.first().await;
             telemetry.shutdown().await;
             Ok(())
         }
@@ -144,6 +155,7 @@ fn check(config: Config) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
+    let signals = Signals::listen()?;
     let telemetry = telemetry(&config)?;
     let listener = bind("server.listen", config.server.listen).await?;
     let address = listener.local_addr()?;
@@ -173,24 +185,19 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let seen = upstream::trace::Layers::new(&telemetry, &url);
     let (upstream, control) = upstream::stack(&config.upstream, Some(seen), transport);
     let gateway = Gateway::new(upstream, Cache::new(&config.cache));
-    server::sources::watch(&telemetry, &control, gateway.cache(), &config);
+    server::sources::watch(&telemetry, &control, &gateway, &config);
     server::sources::credentials(&telemetry, &credentials, &watcher);
-    let rpc = Rpc::new(gateway, credentials, config.server.clone());
     let readiness = Readiness::default();
-    let admin = tokio::spawn(Admin::new(&telemetry, &readiness, &url, &config).serve(admin_listener));
+    let admin = Admin::new(&telemetry, &readiness, gateway.cache(), &url, &config);
+    let admin = tokio::spawn(admin.serve(admin_listener));
+    let rpc = Rpc::new(gateway, credentials, config.server.clone());
     info!(server.address = %address, upstream.url = %url, "serving");
-    println!("gRPC on {address}, upstream {url}{}", if sandboxed { " (the embedded stand-in)" } else { "" });
-    println!("Three calls to try:");
-    println!("  grpcurl -plaintext {address} list");
-    println!("  grpcurl -plaintext -d '{{\"page_size\": 2}}' {address} zendesk.gateway.v1.UserService/ListUsers");
-    println!("  grpcurl -plaintext {address} zendesk.gateway.v1.GroupService/StreamGroups");
-    println!("Status page: http://{admin_address}/status");
-    readiness.serving();
-    let drained = async {
-        shutdown().await;
-        readiness.draining();
+    let greeting = greeting(address, &url, sandboxed, admin_address);
+    std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
+    let outcome = tokio::select! {
+        outcome = server::run(listener, rpc, &config.server, &telemetry, &readiness, signals.first()) => outcome,
+        () = signals.second() => Err(anyhow::anyhow!("ended at once by a second signal")),
     };
-    let outcome = server::run(listener, rpc, &config.server, &telemetry, drained).await;
     admin.abort();
     telemetry.shutdown().await; // after the last request, whatever the outcome
     outcome
@@ -200,7 +207,21 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
 fn telemetry(config: &Config) -> anyhow::Result<Telemetry> {
     let telemetry = Telemetry::start(&config.telemetry, std::io::stderr())?;
     tracing::dispatcher::set_global_default(telemetry.dispatch().clone())?;
+    std::panic::set_hook(Box::new(server::panics::log));
     Ok(telemetry)
+}
+
+/// Says where everything is.
+fn greeting(address: SocketAddr, url: &Url, sandboxed: bool, admin_address: SocketAddr) -> String {
+    let stand_in = if sandboxed { " (the embedded stand-in)" } else { "" };
+    format!(
+        "gRPC on {address}, upstream {url}{stand_in}\n\
+         Three calls to try:\n  \
+         grpcurl -plaintext {address} list\n  \
+         grpcurl -plaintext -d '{{\"page_size\": 2}}' {address} zendesk.gateway.v1.UserService/ListUsers\n  \
+         grpcurl -plaintext {address} zendesk.gateway.v1.GroupService/StreamGroups\n\
+         Status page: http://{admin_address}/status\n"
+    )
 }
 
 async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -225,13 +246,30 @@ fn token(sandbox: &Sandbox) -> &str {
     &sandbox.config().credential.api_token
 }
 
-/// Completes on SIGTERM or Ctrl-C.
-async fn shutdown() {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .expect("a process may listen for SIGTERM");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+/// SIGTERM and SIGINT, from the moment they are listened for.
+struct Signals(watch::Receiver<u32>);
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (count, received) = watch::channel(0);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                count.send_modify(|count| *count += 1);
+            }
+        });
+        Ok(Self(received))
     }
-    info!("shutting down");
+
+    async fn first(&self) {
+        self.0.clone().wait_for(|count| *count >= 1).await.ok();
+    }
+
+    async fn second(&self) {
+        self.0.clone().wait_for(|count| *count >= 2).await.ok();
+    }
 }

@@ -20,6 +20,7 @@ mod groups;
 mod jobs;
 mod memberships;
 mod open;
+pub mod timeout;
 mod until;
 mod users;
 

@@ -108,6 +108,12 @@ impl Sandbox {
         url.expect("an IP address and a port are a valid authority")
     }
 
+    /// Returns what it serves, to be asked without a network: on a paused clock a socket's time would not pass.
+    #[cfg(test)]
+    pub(crate) fn api(&self) -> axum::Router {
+        server::app(&self.world)
+    }
+
     /// Returns the settings the sandbox was started with.
     pub fn config(&self) -> &Config {
         &self.world.config

@@ -1,72 +1,88 @@
-//! The gRPC port: the four services, health and reflection.
+//! The gRPC port: connections, and the way of a call from its headers to the services.
 
 use std::future::Future;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::service::Routes;
-use tonic::transport::Server;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic_health::ServingStatus;
+use tower::ServiceBuilder;
+use tracing::{info, warn};
 
 use crate::config;
-use crate::contract::RPCS;
-use crate::proto::DESCRIPTORS;
-use crate::proto::group_service_server::GroupServiceServer;
-use crate::proto::job_service_server::JobServiceServer;
-use crate::proto::membership_service_server::MembershipServiceServer;
-use crate::proto::user_service_server::UserServiceServer;
+use crate::gateway::Drain;
 use crate::rpc::Rpc;
 use crate::telemetry::Telemetry;
 
+mod accept;
 pub mod admin;
+pub mod connection;
+mod deadline;
+mod leave;
+mod limit;
+pub mod panics;
+mod refusal;
+mod routes;
 pub mod sources;
 pub mod trace;
 
-/// Serves until `shutdown` completes.
+use admin::Readiness;
+use connection::{Peer, Server};
+
+/// Serves until `shutdown` completes, and then until the last call has ended, or `server.drain.timeout` has passed.
+///
+/// Dropping the future ends every connection at once.
+///
+/// # Errors
+/// The listener does not work, or the descriptors of the contract are not what reflection can serve.
 pub async fn run(
     listener: TcpListener,
     rpc: Rpc,
     settings: &config::Server,
     telemetry: &Telemetry,
+    readiness: &Readiness,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let routes = routes(rpc, settings).await?;
-    listener.local_addr()?;
-    Server::builder()
-        .tcp_nodelay(true)
-        .layer(trace::Layer::new(telemetry))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown)
-        .await?;
-    Ok(())
-}
+    listener.local_addr().context("the gRPC port")?;
+    let (routes, health) = routes::routes(rpc, settings).await?;
+    let drain = Drain::default();
+    let stack = ServiceBuilder::new()
+        .layer(trace::Layer::new(telemetry)) // the whole call in one span and one access line, refusals included
+        .layer(panics::Layer) // a defect below ends one call, and is seen above
+        .layer(deadline::Layer::new(settings)) // everything below ends in time, also the wait for the request's message
+        .layer(limit::Layer::new(settings.max_calls)) // full: refuse before anything is spent on the call
+        .layer(leave::Layer(drain.clone())) // watches end with the gateway; streams are told to end at a page
+        .service(routes);
 
-/// Returns all services of the port.
-async fn routes(rpc: Rpc, settings: &config::Server) -> anyhow::Result<Routes> {
-    let (request, response) = (settings.max_request_bytes, settings.max_response_bytes);
-    macro_rules! limited {
-        ($server:ident) => {
-            $server::new(rpc.clone()).max_decoding_message_size(request).max_encoding_message_size(response)
-        };
-    }
-    let (health, health_service) = tonic_health::server::health_reporter();
-    let mut services: Vec<&str> = RPCS.iter().map(|rpc| rpc.service).collect();
-    services.dedup();
-    for service in services {
-        let name = format!("zendesk.gateway.v1.{service}");
-        health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
-    }
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // So that grpcurl can print the details of errors.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    let counts = accept::Counts::default();
+    sources::connections(telemetry, &counts);
+    let server = Server::new(stack, settings, &drain);
+    let serve = |socket, address| server.clone().serve(socket, Peer { address, certificates: None });
+    let mut connections = JoinSet::new();
+    let signal = async {
+        shutdown.await;
+        let signalled = Instant::now();
+        info!(drain.announce_s = settings.drain.announce.as_secs_f64(), "draining: calls should go elsewhere");
+        readiness.draining();
+        health.say(ServingStatus::NotServing).await;
+        sleep(settings.drain.announce).await;
+        signalled
     };
-    Ok(Routes::new(limited!(UserServiceServer))
-        .add_service(limited!(GroupServiceServer))
-        .add_service(limited!(MembershipServiceServer))
-        .add_service(limited!(JobServiceServer))
-        .add_service(health_service)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?))
+    readiness.serving();
+    let signalled = tokio::select! {
+        signalled = signal => signalled,
+        () = accept::accept(&listener, &mut connections, settings.max_connections, &counts, serve) => Instant::now(),
+    };
+    drain.begin();
+    drop(listener);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if timeout_at(signalled + settings.drain.timeout, ended).await.is_err() {
+        warn!(connections.cut = connections.len(), "the drain took too long; the calls that are left are cut");
+        connections.shutdown().await;
+        // The calls' own tasks learn of the end of their connections, and their access lines are still written.
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
 }

@@ -13,9 +13,9 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
-use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider as _;
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{SpanBuilder, TracerProvider as _};
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{BatchConfigBuilder as LogBatches, BatchLogProcessor, SdkLoggerProvider};
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
@@ -28,6 +28,7 @@ use tracing::Dispatch;
 use crate::config;
 
 pub mod budget;
+pub mod hex;
 pub mod instruments;
 pub mod logs;
 mod observe;
@@ -60,6 +61,8 @@ struct Inner {
     dispatch: Dispatch,
     lines: logs::writer::Writer,
     propagate: bool,
+    /// The share of calls that are traced though nobody asked for it.
+    sampled: f64,
     tracers: SdkTracerProvider,
     meters: SdkMeterProvider,
     loggers: Option<SdkLoggerProvider>,
@@ -131,6 +134,7 @@ impl Telemetry {
             dispatch: logs::dispatch(settings, lines.clone(), loggers.as_ref())?,
             lines,
             propagate: settings.propagate_upstream,
+            sampled: ratio,
             tracers,
             meters,
             loggers,
@@ -155,6 +159,11 @@ impl Telemetry {
     /// Returns what makes spans.
     pub fn tracer(&self) -> &SdkTracer {
         &self.0.tracer
+    }
+
+    /// Starts the span of a call that came from `parent`, and returns the context that holds it.
+    pub fn start_call(&self, parent: Context, builder: SpanBuilder) -> Context {
+        trace::start_call(&self.0.tracer, self.0.sampled, parent, builder)
     }
 
     /// Whether requests to Zendesk carry the trace context.

@@ -39,10 +39,13 @@ impl Default for Watcher {
 /// A value that follows its files. Cloning shares it; the files are watched as long as a clone is left.
 pub struct Watched<T>(Arc<Inner<T>>);
 
+/// Makes a value of files' contents.
+type Read<T> = dyn Fn(&[Vec<u8>]) -> anyhow::Result<T> + Send + Sync;
+
 struct Inner<T> {
     what: &'static str,
     paths: Vec<PathBuf>,
-    read: Box<dyn Fn(&[Vec<u8>]) -> anyhow::Result<T> + Send + Sync>,
+    read: Box<Read<T>>,
     value: watch::Sender<Arc<T>>,
     counts: Arc<Counts>,
 }
@@ -209,7 +212,7 @@ mod tests {
     }
 
     async fn until(mut holds: impl FnMut() -> bool) {
-        let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        let waited = tokio::time::timeout(Duration::from_mins(1), async {
             while !holds() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }

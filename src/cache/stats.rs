@@ -40,6 +40,7 @@ pub(super) struct Stats {
     pub(super) fills: Counter,
     pub(super) dropped_fills: Counter,
     pub(super) evictions: Counter,
+    pub(super) invalidations: Counter,
     pub(super) flights: Counter,
     pub(super) cancelled_flights: Counter,
     pub(super) flights_in_progress: Counter,
@@ -66,6 +67,7 @@ impl Stats {
             fills: self.fills.get(),
             dropped_fills: self.dropped_fills.get(),
             evictions: self.evictions.get(),
+            invalidations: self.invalidations.get(),
             entries,
             bytes,
             flights: self.flights.get(),
@@ -100,6 +102,8 @@ pub struct Counts {
     pub dropped_fills: u64,
     /// Answers that had to go for lack of room.
     pub evictions: u64,
+    /// Times that answers were made void by an operator rather than by a write.
+    pub invalidations: u64,
     /// Gauge: answers held.
     pub entries: u64,
     /// Gauge: bytes held.

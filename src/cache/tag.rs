@@ -5,6 +5,10 @@
 //! because any write may change who is in them, and one for *every* answer of a family, for writes that cannot say which
 //! records they touch.
 
+mod text;
+
+pub use text::NoTag;
+
 /// Something that answers are about and writes change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tag {

@@ -110,7 +110,8 @@ impl CredentialKeys {
     pub fn complete(&self) -> Result<Credential, Vec<String>> {
         use CredentialKind::{ApiToken, OauthClient, OauthToken, PassThrough, Password};
         let Some(kind) = self.kind else {
-            let kinds = [ApiToken, Password, OauthToken, OauthClient, PassThrough].map(CredentialKind::as_str).join(", ");
+            let kinds =
+                [ApiToken, Password, OauthToken, OauthClient, PassThrough].map(CredentialKind::as_str).join(", ");
             return Err(vec![format!("upstream.credential.kind: not set; one of {kinds}")]);
         };
         // Which kinds use a key, and whether they need it.
@@ -161,12 +162,31 @@ impl CredentialKeys {
         let (shortest, longest) = LIFETIMES;
         let wrong = [
             // Basic authentication ends the name at the first colon.
-            ("email", self.email.as_ref().is_some_and(|email| !plain(email) || !email.contains('@') || email.contains(':')), "must be an e-mail address"),
-            ("client_id", self.client_id.as_ref().is_some_and(|id| !plain(id)), "must be the client's identifier, without spaces"),
-            ("scope", self.scope.as_ref().is_some_and(|scope| scope.split(' ').any(|word| !plain(&word.to_owned()))), "must be words with one space between"),
-            ("token_lifetime", self.token_lifetime.is_some_and(|time| time <= shortest || time >= longest), "must be more than 5 minutes and less than 48 hours"),
+            (
+                "email",
+                self.email.as_ref().is_some_and(|email| !plain(email) || !email.contains('@') || email.contains(':')),
+                "must be an e-mail address",
+            ),
+            (
+                "client_id",
+                self.client_id.as_ref().is_some_and(|id| !plain(id)),
+                "must be the client's identifier, without spaces",
+            ),
+            (
+                "scope",
+                self.scope.as_ref().is_some_and(|scope| scope.split(' ').any(|word| !plain(&word.to_owned()))),
+                "must be words with one space between",
+            ),
+            (
+                "token_lifetime",
+                self.token_lifetime.is_some_and(|time| time <= shortest || time >= longest),
+                "must be more than 5 minutes and less than 48 hours",
+            ),
         ];
-        wrong.into_iter().filter(|(_, wrong, _)| *wrong).map(|(key, _, problem)| format!("upstream.credential.{key}: {problem}"))
+        wrong
+            .into_iter()
+            .filter(|(_, wrong, _)| *wrong)
+            .map(|(key, _, problem)| format!("upstream.credential.{key}: {problem}"))
     }
 }
 
@@ -218,4 +238,80 @@ pub fn secret(content: &[u8]) -> Result<SecretString, &'static str> {
         return Err("holds a control character or more than one line");
     }
     Ok(SecretString::from(secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(keys: &CredentialKeys) -> Vec<String> {
+        let mistakes = keys.complete().err().unwrap_or_default();
+        let named = mistakes.iter().map(|mistake| mistake.strip_prefix("upstream.credential.").expect("a full key"));
+        named.map(|mistake| mistake.split_once(": ").expect("a key and a problem").0.to_owned()).collect()
+    }
+
+    #[test]
+    fn each_kind_names_what_it_lacks_and_what_it_has_no_use_for() {
+        use CredentialKind::{ApiToken, OauthClient, OauthToken, PassThrough, Password};
+        let of = |kind| CredentialKeys { kind: Some(kind), ..CredentialKeys::default() };
+        assert_eq!(mistakes(&CredentialKeys::default()), ["kind"]);
+        assert_eq!(mistakes(&of(ApiToken)), ["email", "token_file"]);
+        assert_eq!(mistakes(&of(Password)), ["email", "password_file"]);
+        assert_eq!(mistakes(&of(OauthToken)), ["token_file"]);
+        assert_eq!(mistakes(&of(OauthClient)), ["client_id", "client_secret_file"]);
+        assert!(mistakes(&of(PassThrough)).is_empty());
+        let all = |kind| CredentialKeys {
+            kind: Some(kind),
+            email: Some("a@b.example".to_owned()),
+            token_file: Some("/t".into()),
+            password_file: Some("/p".into()),
+            client_id: Some("c".to_owned()),
+            client_secret_file: Some("/s".into()),
+            scope: Some("read".to_owned()),
+            token_lifetime: Some(Duration::from_hours(2)),
+        };
+        assert_eq!(
+            mistakes(&all(PassThrough)),
+            ["email", "token_file", "password_file", "client_id", "client_secret_file", "scope", "token_lifetime"]
+        );
+        assert_eq!(mistakes(&all(OauthClient)), ["email", "token_file", "password_file"]);
+    }
+
+    #[test]
+    fn values_that_no_kind_could_use_are_refused() {
+        let client = CredentialKeys {
+            kind: Some(CredentialKind::OauthClient),
+            client_id: Some("c".to_owned()),
+            client_secret_file: Some("/s".into()),
+            ..CredentialKeys::default()
+        };
+        let Ok(Credential::OauthClient(complete)) = client.complete() else { panic!("it is complete") };
+        assert_eq!((complete.scope.as_str(), complete.token_lifetime), ("read write", Duration::from_hours(1)));
+        for scope in ["", " read", "read  write", "read\n"] {
+            assert_eq!(mistakes(&CredentialKeys { scope: Some(scope.to_owned()), ..client.clone() }), ["scope"]);
+        }
+        for minutes in [0, 5, 48 * 60] {
+            let keys = CredentialKeys { token_lifetime: Some(Duration::from_mins(minutes)), ..client.clone() };
+            assert_eq!(mistakes(&keys), ["token_lifetime"]);
+        }
+        let token = CredentialKeys {
+            kind: Some(CredentialKind::ApiToken),
+            token_file: Some("/t".into()),
+            ..CredentialKeys::default()
+        };
+        for email in ["", "a", "a:b@c", "a b@c", "a@b\n"] {
+            assert_eq!(mistakes(&CredentialKeys { email: Some(email.to_owned()), ..token.clone() }), ["email"]);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_one_line_without_its_break() {
+        use secrecy::ExposeSecret as _;
+        for text in ["s", "s\n", "s\r\n", "s\n\n"] {
+            assert_eq!(secret(text.as_bytes()).expect("a secret").expose_secret(), "s");
+        }
+        for content in [&b""[..], b"\n", b"a\nb", b"a\0b", b"\xff", b"\ta"] {
+            assert!(secret(content).is_err(), "{content:?}");
+        }
+    }
 }

@@ -21,8 +21,10 @@ use crate::upstream::call::Priority;
 use crate::upstream::rest::Rest;
 
 mod outcome;
+mod slots;
 
 pub(super) use outcome::unsent;
+pub use slots::{Counts, Slots};
 
 /// Zendesk's limit of queued and running jobs for one account.
 pub const MOST_JOBS: usize = 30;
@@ -134,16 +136,15 @@ impl Gateway {
         let at = run.next;
         let Some(chunk) = run.chunks.get(at) else { return Ok(Submitted::AllSent) };
         let slot = if run.live.is_empty() {
-            let free = self.jobs.clone().acquire_owned();
-            match timeout_at(until, free).await {
-                Ok(slot) => slot.expect("the semaphore is never closed"),
+            match timeout_at(until, self.jobs.take()).await {
+                Ok(slot) => slot,
                 Err(_) if run.is_untouched() => return Err(Error::Overloaded { what: "all job slots are taken" }),
                 Err(_) => return Ok(Submitted::NoSlot),
             }
         } else {
-            match self.jobs.clone().try_acquire_owned() {
-                Ok(slot) => slot,
-                Err(_) => return Ok(Submitted::NoSlot),
+            match self.jobs.try_take() {
+                Some(slot) => slot,
+                None => return Ok(Submitted::NoSlot),
             }
         };
         let change = Change {
@@ -156,7 +157,10 @@ impl Gateway {
         match self.change(context, change, self.begin(&Changes::default())).await {
             Ok((answer, _)) => {
                 let job = answer.body::<GetJobResponse>().job_status.unwrap_or_default();
-                if !has_ended(&job) {
+                self.jobs.started();
+                if has_ended(&job) {
+                    self.jobs.ended(&job);
+                } else {
                     run.live.push(Live { at, started: Instant::now(), _slot: slot });
                 }
                 run.jobs[at] = Some(job);
@@ -197,6 +201,8 @@ impl Gateway {
                 *known = job;
             }
         }
+        let ended = |live: &Live| run.jobs[live.at].as_ref().filter(|job| has_ended(job));
+        run.live.iter().filter_map(ended).for_each(|job| self.jobs.ended(job));
         run.live.retain(|live| run.jobs[live.at].as_ref().is_some_and(|job| !has_ended(job)));
     }
 
@@ -213,7 +219,12 @@ impl Gateway {
             while !live.is_empty() && Instant::now() < context.deadline {
                 sleep_until(Instant::now() + poll_every(started.elapsed()).max(Duration::from_secs(5))).await;
                 let Ok(seen) = gateway.show_jobs(&context, ids.clone()).await else { continue };
-                let ended: Vec<String> = seen.into_iter().filter(has_ended).map(|job| job.id).collect();
+                let ended: Vec<String> = seen
+                    .into_iter()
+                    .filter(has_ended)
+                    .inspect(|job| gateway.jobs.ended(job))
+                    .map(|job| job.id)
+                    .collect();
                 let keep: Vec<bool> = ids.iter().map(|id| !ended.contains(id)).collect();
                 let (mut of_live, mut of_ids) = (keep.iter(), keep.iter());
                 live.retain(|_| *of_live.next().expect("as many flags as jobs"));

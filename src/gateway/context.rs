@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Answered;
+use super::{Answered, Drain};
 use crate::cache::{Control, Hit, Key, Terms};
 use crate::codec::Encoded;
 use crate::contract;
@@ -26,7 +26,13 @@ pub struct Context {
     pub ledger: Arc<Ledger>,
     /// Where the call stands in its trace.
     pub trace: Trace,
+    /// Says when the gateway is leaving.
+    pub drain: Drain,
 }
+
+/// When a call's answer is of no use any more: the server reads it from the metadata before anyone waits for the message.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(pub Instant);
 
 /// What the server knows about a call before its message is read; it travels in the request's extensions.
 #[derive(Debug, Clone, Default)]

@@ -78,7 +78,11 @@ impl Gateway {
             let mut first = first;
             while ready.is_empty() && !watch.open.is_empty() {
                 if !first {
-                    sleep(poll_every(watch.began.elapsed())).await;
+                    tokio::select! {
+                        () = sleep(poll_every(watch.began.elapsed())) => {}
+                        // An end without an error would say that all jobs have ended.
+                        () = watch.context.drain.begun() => return Err(Error::ShuttingDown),
+                    }
                 }
                 first = false;
                 ready = watch.look().await?;

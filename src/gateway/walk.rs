@@ -116,16 +116,22 @@ impl<R: Row> Walk<R> {
     where
         M: From<Part<R>> + prost::Message + 'static,
     {
-        let state = (Some(self), VecDeque::new());
-        stream::try_unfold(state, move |(mut walk, mut ready): (Option<Self>, VecDeque<Bytes>)| {
+        let state = (Some(self), VecDeque::new(), false);
+        stream::try_unfold(state, move |(mut walk, mut ready, begun): (Option<Self>, VecDeque<Bytes>, bool)| {
             let (gateway, context) = (gateway.clone(), context.clone());
             async move {
                 loop {
                     if let Some(message) = ready.pop_front() {
-                        return Ok(Some((Encoded::from_bytes(message), (walk, ready))));
+                        return Ok(Some((Encoded::from_bytes(message), (walk, ready, true))));
                     }
                     let Some(mut at) = walk.take() else { return Ok(None) };
-                    let (page, next) = gateway.page(&context, Priority::Background, &at).await?;
+                    let page = gateway.page(&context, Priority::Background, &at);
+                    let (page, next) = tokio::select! {
+                        biased;
+                        // The last message had the token of this page: the caller goes on elsewhere, and loses nothing.
+                        () = context.drain.begun(), if begun => return Ok(None),
+                        page = page => page?,
+                    };
                     let token = at.token(&next)?;
                     let was_empty = page.rows.is_empty();
                     ready = messages::<R, M>(page, &token);

@@ -7,12 +7,12 @@ use crate::error::{Error, Result};
 use crate::upstream::credential::{AUTHORIZATION, Asked, Credential, ON_BEHALF_OF};
 
 impl Rpc {
-    /// Returns the credential of a call.
-    pub(super) fn credential(&self, metadata: &MetadataMap) -> Result<Credential> {
+    /// Returns the credential of a call by somebody who may or may not act for others.
+    pub(super) fn credential(&self, metadata: &MetadataMap, may_impersonate: bool) -> Result<Credential> {
         let asked = Asked {
             authorization: only(metadata, AUTHORIZATION)?,
             on_behalf_of: only(metadata, ON_BEHALF_OF)?,
-            may_impersonate: false,
+            may_impersonate,
         };
         self.credentials.of(asked)
     }

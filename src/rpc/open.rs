@@ -1,80 +1,30 @@
 //! From a request's metadata to the call's [`Context`].
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 use tonic::Request;
-use tonic::metadata::MetadataMap;
 
 use super::Rpc;
 use crate::cache::Control;
 use crate::contract;
-use crate::error::{Error, Result};
-use crate::gateway::Context;
-use crate::gateway::context::Origin;
+use crate::error::Result;
+use crate::gateway::context::{Deadline, Origin};
+use crate::gateway::{Context, Drain};
 
 impl Rpc {
     /// Takes a request apart.
     pub(super) fn open<R: contract::Request>(&self, request: Request<R>) -> Result<(Context, R)> {
         let (metadata, mut extensions, message) = request.into_parts();
         let origin: Origin = extensions.remove().unwrap_or_default();
-        let most = if R::rpc().streaming { self.settings.stream_deadline } else { self.settings.unary_deadline };
+        let longest = if R::rpc().streaming { self.settings.stream_deadline } else { self.settings.unary_deadline };
+        let deadline = extensions.remove::<Deadline>().map(|Deadline(at)| at);
         let context = Context {
-            deadline: Instant::now() + timeout(&metadata)?.map_or(most, |asked| asked.min(most)),
-            credential: self.credential(&metadata)?,
+            deadline: deadline.unwrap_or_else(|| Instant::now() + longest),
+            credential: self.credential(&metadata, false)?,
             control: Control::from_metadata(&metadata)?,
             ledger: origin.ledger,
             trace: origin.trace,
+            drain: extensions.remove::<Drain>().unwrap_or_default(),
         };
         Ok((context, message))
-    }
-}
-
-/// Reads `grpc-timeout`: at most 8 digits and a unit.
-/// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
-fn timeout(metadata: &MetadataMap) -> Result<Option<Duration>> {
-    let Some(value) = metadata.get("grpc-timeout") else { return Ok(None) };
-    let parsed = value.to_str().ok().and_then(|text| {
-        let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-        let valid = (1..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-        let number: u64 = if valid { digits.parse().ok()? } else { return None };
-        Some(match unit {
-            "H" => Duration::from_hours(number),
-            "M" => Duration::from_mins(number),
-            "S" => Duration::from_secs(number),
-            "m" => Duration::from_millis(number),
-            "u" => Duration::from_micros(number),
-            "n" => Duration::from_nanos(number),
-            _ => return None,
-        })
-    });
-    parsed.map(Some).ok_or_else(|| Error::invalid("grpc-timeout", "must be up to 8 digits and one of H, M, S, m, u, n"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_unit_of_a_timeout_is_read_and_nonsense_is_refused() {
-        let read = |text: &'static str| {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("grpc-timeout", text.parse().expect("ascii"));
-            timeout(&metadata)
-        };
-        for (text, wanted) in [
-            ("2H", Duration::from_hours(2)),
-            ("3M", Duration::from_mins(3)),
-            ("4S", Duration::from_secs(4)),
-            ("500m", Duration::from_millis(500)),
-            ("99999999u", Duration::from_micros(99_999_999)),
-            ("7n", Duration::from_nanos(7)),
-        ] {
-            assert_eq!(read(text).expect(text), Some(wanted), "{text}");
-        }
-        for text in ["", "1", "S", "-1S", "1s", "123456789S", "1 S", "1SS"] {
-            assert!(read(text).is_err(), "{text}");
-        }
-        assert_eq!(timeout(&MetadataMap::new()).expect("none"), None);
     }
 }

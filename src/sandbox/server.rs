@@ -24,7 +24,8 @@ pub fn spawn(listener: TcpListener, world: &Arc<World>, stop: CancellationToken)
     tokio::spawn(async move { serve_admitting(listener, app, admits, stop.cancelled()).await });
 }
 
-fn app(world: &Arc<World>) -> Router {
+/// Returns everything that is served.
+pub fn app(world: &Arc<World>) -> Router {
     let stack = ServiceBuilder::new()
         // Sees everything, whatever becomes of it.
         .layer(from_fn_with_state(Arc::clone(world), record::layer))

@@ -10,14 +10,16 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Json, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tracing::warn;
 use url::Url;
 
+use crate::cache::Cache;
 use crate::config::Config;
 use crate::telemetry::Telemetry;
 
+mod invalidate;
 mod page;
 mod settings;
 mod status;
@@ -31,16 +33,18 @@ pub struct Admin(Arc<Inner>);
 struct Inner {
     telemetry: Telemetry,
     readiness: Readiness,
+    cache: Cache,
     upstream: Url,
     settings: Vec<(String, String)>,
 }
 
 impl Admin {
-    /// Shows a gateway before `upstream`. Of `config` nothing secret is kept.
-    pub fn new(telemetry: &Telemetry, readiness: &Readiness, upstream: &Url, config: &Config) -> Self {
+    /// Shows a gateway before `upstream`, and lets operators invalidate its cache. Of `config` nothing secret is kept.
+    pub fn new(telemetry: &Telemetry, readiness: &Readiness, cache: &Cache, upstream: &Url, config: &Config) -> Self {
         Self(Arc::new(Inner {
             telemetry: telemetry.clone(),
             readiness: readiness.clone(),
+            cache: cache.clone(),
             upstream: upstream.clone(),
             settings: settings::shown(config),
         }))
@@ -54,6 +58,7 @@ impl Admin {
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
             .route("/status", get(status))
+            .route("/cache/invalidate", post(invalidate::invalidate))
             .with_state(self.clone())
     }
 

@@ -2,8 +2,10 @@
 //!
 //! Telemetry stands below the parts and cannot ask them, so the one place that knows all of them introduces them.
 
+use super::accept::Counts;
 use crate::cache::Cache;
 use crate::config::Config;
+use crate::gateway::Gateway;
 use crate::telemetry::{Telemetry, view};
 use crate::upstream::breaker::{self, State};
 use crate::upstream::control::Control;
@@ -11,11 +13,16 @@ use crate::upstream::credential::Source;
 use crate::upstream::governor;
 use crate::watch::Watcher;
 
-/// Introduces the cache and the layers of the outbound stack.
-pub fn watch(telemetry: &Telemetry, control: &Control, cache: &Cache, config: &Config) {
+/// Introduces the gateway's cache and jobs, and the layers of the outbound stack.
+pub fn watch(telemetry: &Telemetry, control: &Control, gateway: &Gateway, config: &Config) {
     let sources = &telemetry.state().sources;
-    let (cache, max_bytes) = (cache.clone(), config.cache.max_bytes);
+    let (cache, max_bytes) = (gateway.cache().clone(), config.cache.max_bytes);
     sources.cache.set(move || cache_view(&cache, max_bytes));
+    let gateway = gateway.clone();
+    sources.jobs.set(move || {
+        let now = gateway.jobs();
+        view::Jobs { active: now.active, started: now.started, completed: now.completed, failed: now.failed }
+    });
     let breakers = control.breakers.clone();
     sources.breakers.set(move || breakers.snapshot().iter().map(breaker_view).collect());
     let governor = control.governor.clone();
@@ -46,6 +53,12 @@ pub fn credentials(telemetry: &Telemetry, credentials: &Source, watcher: &Watche
     sources.reloads.set(move || watcher.reloads().into_iter().chain(renewed.reload()).collect());
 }
 
+/// Introduces the callers' connections.
+pub(super) fn connections(telemetry: &Telemetry, counts: &Counts) {
+    let counts = counts.clone();
+    telemetry.state().sources.connections.set(move || counts.view());
+}
+
 fn cache_view(cache: &Cache, max_bytes: u64) -> view::Cache {
     let now = cache.counts();
     view::Cache {
@@ -59,6 +72,7 @@ fn cache_view(cache: &Cache, max_bytes: u64) -> view::Cache {
         fills: now.fills,
         dropped_fills: now.dropped_fills,
         evictions: now.evictions,
+        invalidations: now.invalidations,
         entries: now.entries,
         bytes: now.bytes,
         max_bytes,

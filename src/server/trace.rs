@@ -17,7 +17,7 @@ use crate::telemetry::Telemetry;
 mod body;
 mod bound;
 mod call;
-mod method;
+pub(super) mod method;
 mod request_id;
 
 use body::Traced;

@@ -16,6 +16,7 @@ use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::{self, SubscriberExt as _};
 use tracing_subscriber::{Layer, Registry};
 
+use super::hex;
 use crate::config::{LogFormat, Telemetry};
 
 pub mod writer;
@@ -61,31 +62,50 @@ impl<S: Subscriber> Layer<S> for Lines {
 fn json(event: &Event<'_>, trace: Option<&SpanContext>, line: &mut String) {
     let metadata = event.metadata();
     let now = humantime::format_rfc3339_micros(SystemTime::now());
-    let _ = write!(line, r#"{{"timestamp":"{now}","level":"{}","target":"#, metadata.level());
+    let _ = write!(line, r#"{{"timestamp":"{now}","level":""#);
+    line.push_str(metadata.level().as_str());
+    line.push_str(r#"","target":"#);
     text(metadata.target(), line);
     event.record(&mut Json(line));
     if let Some(trace) = trace {
-        let _ = write!(line, r#","trace_id":"{}","span_id":"{}""#, trace.trace_id(), trace.span_id());
+        line.push_str(r#","trace_id":""#);
+        line.push_str(hex::trace(trace.trace_id()).as_str());
+        line.push_str(r#"","span_id":""#);
+        line.push_str(hex::span(trace.span_id()).as_str());
+        line.push('"');
     }
     line.push_str("}\n");
 }
 
 /// Writes a JSON string.
 fn text(value: &str, line: &mut String) {
-    line.push_str(&serde_json::to_string(value).expect("a string is JSON"));
+    if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        line.push('"');
+        line.push_str(value);
+        line.push('"');
+    } else {
+        line.push_str(&serde_json::to_string(value).expect("a string is JSON"));
+    }
 }
 
 struct Json<'a>(&'a mut String);
 
 impl Json<'_> {
     fn plain(&mut self, field: &Field, value: impl std::fmt::Display) {
-        let _ = write!(self.0, r#","{}":{value}"#, field.name());
+        self.name(field);
+        let _ = write!(self.0, "{value}");
+    }
+
+    fn name(&mut self, field: &Field) {
+        self.0.push_str(",\"");
+        self.0.push_str(field.name());
+        self.0.push_str("\":");
     }
 }
 
 impl Visit for Json<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        let _ = write!(self.0, r#","{}":"#, field.name());
+        self.name(field);
         text(value, self.0);
     }
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {

@@ -4,7 +4,9 @@ use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt as _, Tr
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, ShouldSample};
 
-/// Follows the parent's decision, else that of the trace it links to, else samples a share of all traces. Without the
+use super::trace::is_chosen;
+
+/// Follows the parent's decision, else that of the trace it links to, else what was decided for the call, else samples a share of all traces. Without the
 /// second rule the detached half of a sampled call would mostly be missing.
 #[derive(Debug, Clone)]
 pub struct Ratio(pub f64);
@@ -19,8 +21,13 @@ impl ShouldSample for Ratio {
         attributes: &[KeyValue],
         links: &[Link],
     ) -> SamplingResult {
+        let parent_is_chosen = parent.is_some_and(is_chosen);
         let parent = parent.map(|context| context.span().span_context().clone()).filter(SpanContext::is_valid);
         let decided = parent.as_ref().or(links.first().map(|link| &link.span_context));
+        if decided.is_none() && parent_is_chosen {
+            let trace_state = TraceState::default();
+            return SamplingResult { decision: SamplingDecision::RecordAndSample, attributes: Vec::new(), trace_state };
+        }
         let Some(decided) = decided else {
             return Sampler::TraceIdRatioBased(self.0).should_sample(None, trace_id, name, kind, attributes, links);
         };

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use http::HeaderMap;
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
-use opentelemetry::trace::{SpanBuilder, SpanContext, TraceContextExt as _, Tracer as _};
+use opentelemetry::trace::{
+    SpanBuilder, SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, Tracer as _,
+};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracer;
 
@@ -65,6 +67,30 @@ impl fmt::Debug for Trace {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(to, "Trace({})", self.parent.span().span_context().trace_id())
     }
+}
+
+/// Marks the context of a call that is traced though nobody asked for it.
+struct Chosen;
+
+/// Returns whether a trace that begins here was chosen to be traced.
+pub(super) fn is_chosen(context: &Context) -> bool {
+    context.get::<Chosen>().is_some()
+}
+
+/// Starts the span of a call, and returns the context that holds it.
+///
+/// Whether a call without a parent is traced is decided before the SDK is asked: of a span that is not, only the ids are of
+/// use, and the SDK takes several times as long to make more of it.
+pub(super) fn start_call(tracer: &SdkTracer, share: f64, parent: Context, builder: SpanBuilder) -> Context {
+    if parent.span().span_context().is_valid() {
+        return Trace::below(parent).start(tracer, builder);
+    }
+    if fastrand::f64() < share {
+        return Trace::below(parent.with_value(Chosen)).start(tracer, builder);
+    }
+    let trace = TraceId::from_bytes(fastrand::u128(1..).to_be_bytes());
+    let span = SpanId::from_bytes(fastrand::u64(1..).to_be_bytes());
+    parent.with_remote_span_context(SpanContext::new(trace, span, TraceFlags::NOT_SAMPLED, false, TraceState::NONE))
 }
 
 /// Returns the caller's place, from the W3C headers `traceparent` and `tracestate`.
@@ -155,7 +181,18 @@ mod tests {
         for place in [Trace::below(call.clone()), Trace::below(call.clone()).detached(), Trace::default()] {
             place.start(&tracer, SpanBuilder::from_name("work")).span().end();
         }
-        let spans = ended.0.lock().expect("no panic");
+        for (share, sampled) in [(0.0, false), (1.0, true)] {
+            let call = start_call(&tracer, share, Context::new(), SpanBuilder::from_name("root"));
+            let place = call.span().span_context().clone();
+            assert!(place.is_valid() && place.is_sampled() == sampled, "{place:?}");
+            let below = Trace::below(call).start(&tracer, SpanBuilder::from_name("below"));
+            let below = below.span().span_context().clone();
+            assert_eq!((below.trace_id(), below.is_sampled()), (place.trace_id(), sampled));
+        }
+        let mut spans = ended.0.lock().expect("no panic");
+        let mut names: Vec<_> = spans.drain(2..).map(|span| span.name).collect();
+        names.sort();
+        assert_eq!(names, ["below", "root"], "the first root was not sampled");
         let [within, detached] = spans.as_slice() else { panic!("the third was not sampled: {spans:?}") };
         let cause = call.span().span_context().clone();
         assert_eq!((within.parent_span_id, within.span_context.trace_id()), (cause.span_id(), cause.trace_id()));

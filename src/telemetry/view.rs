@@ -78,6 +78,8 @@ pub struct Cache {
     pub dropped_fills: u64,
     /// Answers that had to go for lack of room.
     pub evictions: u64,
+    /// Times that an operator made answers void.
+    pub invalidations: u64,
     /// Gauge: answers held.
     pub entries: u64,
     /// Gauge: bytes held.
@@ -204,7 +206,7 @@ pub struct Connections {
 /// Bulk jobs.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Jobs {
-    /// Gauge: jobs that the gateway waits for.
+    /// Gauge: jobs that have not ended.
     pub active: u64,
     /// Jobs started at Zendesk.
     pub started: u64,

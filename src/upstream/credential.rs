@@ -51,6 +51,12 @@ struct Token {
     accepted: AtomicBool,
 }
 
+/// Returns the access token in an answer of the token endpoint, if it is one.
+pub(crate) fn issued(body: &[u8]) -> Option<String> {
+    use secrecy::ExposeSecret as _;
+    Some(exchange::read(body)?.token.expose_secret().to_owned())
+}
+
 /// Where a credential comes from.
 #[derive(Clone)]
 enum Origin {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use zendesk_gateway::config::Telemetry as Settings;
-use zendesk_gateway::proto::GetUserRequest;
+use zendesk_gateway::proto::{GetGroupRequest, GetUserRequest};
 use zendesk_gateway::telemetry::budget::Window;
 use zendesk_gateway::telemetry::view::{self, BreakerState};
 
-use crate::support::observed::{Observed, breaker};
+use crate::support::observed::{Observed, breaker, scrape};
 
 #[tokio::test]
 async fn readiness_follows_the_phase_and_never_the_upstream() {
@@ -56,6 +56,7 @@ async fn status_says_what_deserves_attention_the_gravest_first() {
         .sources
         .breakers
         .set(|| vec![breaker("user_reads", BreakerState::Open), breaker("jobs", BreakerState::HalfOpen)]);
+    state.sources.governor.set(|| view::Governor { waiting: 1, ..view::Governor::default() });
     state.sources.queue.set(|| view::Queue { permits: 64, in_use: 64, waiting: 12, ..view::Queue::default() });
     let window = |remaining, reset| Window { limit: 700, remaining, reset: Some(Duration::from_secs(reset)) };
     state.budgets.state("account", window(0, 41));
@@ -75,8 +76,9 @@ async fn status_says_what_deserves_attention_the_gravest_first() {
     begins(1, "problem", "The request budget of the account is used up: 0 of 700 left, and 4");
     begins(2, "warning", "The circuit for jobs is probing");
     begins(3, "warning", "The request budget of the endpoint users-search is short: 30 of 700");
-    begins(4, "warning", "All 64 upstream permits are in use, and 12 calls wait");
-    assert_eq!(findings.len(), 5, "a window that has begun anew is no finding: {findings:#?}");
+    begins(4, "warning", "The request budget is shared out: 1 call waits for a turn");
+    begins(5, "warning", "All 64 upstream permits are in use, and 12 calls wait");
+    assert_eq!(findings.len(), 6, "a window that has begun anew is no finding: {findings:#?}");
     let (_, page) = t.get("/status?format=html", "*/*").await;
     assert!(page.contains("needs attention"), "{page}");
     assert!(page.contains("&lt;b&gt;foreign") && !page.contains("<b>foreign"), "names from outside are text");
@@ -89,4 +91,54 @@ async fn status_shows_the_settings_without_addresses() {
     assert!(settings.contains(r#"["server.unary_deadline","30s"]"#), "{settings}");
     assert!(settings.contains(r#"["telemetry.log_filter","info"]"#), "{settings}");
     assert!(!settings.contains("sandbox."), "{settings}");
+}
+
+#[tokio::test]
+async fn an_operator_makes_answers_void_by_tag_or_all_of_them() {
+    let t = Observed::start(Settings::default()).await;
+    let ids = &t.sandbox.store().user_ids()[..2];
+    let group = t.sandbox.store().memberships()[0]["group_id"].as_i64().expect("an id");
+    let read_all = async || {
+        t.sandbox.reset_stats();
+        for id in ids {
+            t.users().get_user(GetUserRequest { id: *id }).await.expect("a user");
+        }
+        t.groups().get_group(GetGroupRequest { id: group }).await.expect("a group");
+        t.sandbox.total_hits()
+    };
+    assert_eq!((read_all().await, read_all().await), (3, 0));
+
+    let (status, text) = t.post(&format!("/cache/invalidate?tag=user:{}", ids[0]), &[]).await;
+    assert_eq!((status, text), (200, format!("{{\"invalidated\":[\"user:{}\"]}}", ids[0])));
+    assert_eq!(read_all().await, 1, "the one that was named");
+    assert_eq!(t.post("/cache/invalidate?tag=groups&tag=user_lists", &[]).await.0, 200);
+    assert_eq!(read_all().await, 1, "the group, and no user");
+    assert_eq!(t.post("/cache/invalidate?all=true", &[]).await.0, 200);
+    assert_eq!(read_all().await, 3);
+
+    let counted = scrape::read(&t.scrape().await)["zendesk_gateway_cache_invalidations_total"].samples[0].2;
+    assert!((counted - 4.0).abs() < 0.1, "three tags and once all: {counted}");
+}
+
+#[tokio::test]
+async fn what_is_no_invalidation_is_refused_by_name_and_voids_nothing() {
+    let t = Observed::start(Settings::default()).await;
+    let id = t.sandbox.store().user_ids()[0];
+    t.users().get_user(GetUserRequest { id }).await.expect("a user");
+    for (query, wrong) in [
+        ("", "tag: is missing"),
+        ("?tag=user:x", "tag: `user` needs a positive id"),
+        ("?tag=users&tag=organization:7", "tag: `organization` is not a tag"),
+        ("?all=yes", "all: must be `true`"),
+        ("?all=true&tag=users", "all: leaves nothing"),
+        ("?tags=users", "tags: unknown"),
+    ] {
+        let (status, text) = t.post(&format!("/cache/invalidate{query}"), &[]).await;
+        assert!(status == 400 && text.starts_with(wrong), "{query}: {status} {text}");
+    }
+    let (status, text) = t.post("/cache/invalidate?all=true", &[("origin", "https://elsewhere.example")]).await;
+    assert!(status == 403 && text.contains("origin"), "{text}");
+    assert_eq!(t.get("/cache/invalidate?all=true", "*/*").await.0, 405, "a link must not change anything");
+    t.users().get_user(GetUserRequest { id }).await.expect("a user");
+    assert_eq!(t.sandbox.total_hits(), 1, "the answer is still there");
 }

@@ -45,7 +45,7 @@ async fn signed(settings_of: impl FnOnce(&Sandbox) -> config::Credential) -> (Te
     let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
     let source = Source::start(&settings_of(&sandbox), &sandbox.base_url(), &watcher()).await;
     let source = source.expect("a complete credential");
-    (TestGateway::before(sandbox, settings(), source.clone()).await, source)
+    (TestGateway::using(sandbox, settings(), source.clone()).await, source)
 }
 
 #[tokio::test]

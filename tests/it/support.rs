@@ -3,7 +3,9 @@
 pub mod collector;
 mod dynamic;
 pub mod observed;
+pub mod raw;
 mod scripted;
+pub mod seam;
 
 pub use dynamic::Dynamic;
 pub use scripted::Scripted;
@@ -25,6 +27,7 @@ use zendesk_gateway::proto::membership_service_client::MembershipServiceClient;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::{self, Sandbox};
+use zendesk_gateway::server::admin::Readiness;
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream::credential::{Credential, Source};
 use zendesk_gateway::upstream::transport::Transport;
@@ -45,11 +48,13 @@ pub fn account() -> sandbox::Config {
     sandbox::Config { rate_limit: 1_000_000, update_limits, ..sandbox::Config::default() }
 }
 
-/// Settings under which updates of one user are not paced, as the stand-in of [`account`] does not count them.
+/// Settings under which updates of one user are not paced, as the stand-in of [`account`] does not count them, and a
+/// shutdown is not announced, as nobody listens.
 pub fn settings() -> Config {
     let mut config = Config::default();
     config.upstream.rate.updates_per_user = 0;
     config.upstream.rate.update_spacing = Duration::ZERO;
+    config.server.drain.announce = Duration::ZERO;
     config
 }
 
@@ -74,11 +79,11 @@ impl TestGateway {
     ) -> Self {
         let sandbox = Sandbox::start(account).await.expect("the stand-in starts on a free port");
         let credential = credential(&sandbox);
-        Self::before(sandbox, config, credential).await
+        Self::using(sandbox, config, credential).await
     }
 
-    /// Serves before a stand-in that is there already.
-    pub async fn before(sandbox: Sandbox, config: Config, credentials: impl Into<Source>) -> Self {
+    /// Serves the account of a stand-in that is there already, with chosen credentials.
+    pub async fn using(sandbox: Sandbox, config: Config, credentials: impl Into<Source>) -> Self {
         let (address, channel, shutdown, served) = serve(&sandbox.base_url(), credentials, config).await;
         Self { sandbox, address, channel, shutdown: Some(shutdown), served: Some(served) }
     }
@@ -105,8 +110,34 @@ impl TestGateway {
         rows.collect::<Result<_, _>>().expect("memberships have an id, a user and a group")
     }
 
+    /// Serves the account of a stand-in that another gateway served before.
+    pub async fn before(sandbox: Sandbox, config: Config) -> Self {
+        let credential = api_token(&sandbox);
+        Self::using(sandbox, config, credential).await
+    }
+
+    /// Tells the gateway to leave, and does not wait for it.
+    pub fn shut_down(&mut self) {
+        self.shutdown.take().expect("told once").send(()).expect("the server listens for its shutdown");
+    }
+
+    /// Waits until connections are refused.
+    pub async fn not_accepting(&self) {
+        let refused = tokio::time::timeout(raw::LONG, async {
+            while tokio::net::TcpStream::connect(&self.address).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        refused.await.expect("the gateway stops accepting");
+    }
+
     /// Stops the gateway and waits until it has ended: nothing may hang.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
+        self.leave().await;
+    }
+
+    /// Stops the gateway and returns its stand-in.
+    pub async fn leave(mut self) -> Sandbox {
         drop(std::mem::replace(&mut self.channel, idle_channel()));
         if let Some(shutdown) = self.shutdown.take() {
             shutdown.send(()).expect("the server listens for its shutdown");
@@ -114,6 +145,7 @@ impl TestGateway {
         let served = self.served.take().expect("stopped once");
         let ended = tokio::time::timeout(Duration::from_secs(10), served).await;
         ended.expect("the server ends within 10 s").expect("it does not panic").expect("it ends well");
+        self.sandbox
     }
 }
 
@@ -146,7 +178,7 @@ pub async fn serve(
         let stopped = async {
             stopped.await.ok();
         };
-        server::run(listener, rpc, &config.server, &telemetry, stopped).await
+        server::run(listener, rpc, &config.server, &telemetry, &Readiness::default(), stopped).await
     });
     let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
     (address, channel, shutdown, served)
@@ -162,6 +194,19 @@ pub fn api_token(sandbox: &Sandbox) -> Credential {
 pub fn basic(pair: &str) -> Credential {
     let header = format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair));
     Credential::new(&header, true).expect("a header")
+}
+
+/// Waits until something that another task does has happened.
+#[track_caller]
+pub fn until(happened: impl Fn() -> bool) -> impl Future<Output = ()> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let patience = std::time::Instant::now() + Duration::from_secs(60);
+        while !happened() {
+            assert!(std::time::Instant::now() < patience, "it never happened: {caller}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
 }
 
 /// The details of a refused call.

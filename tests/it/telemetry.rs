@@ -11,7 +11,9 @@ use tonic::Request;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use zendesk_gateway::config::{Config, LogFormat, Otlp, Telemetry as Settings};
-use zendesk_gateway::proto::{GetUserRequest, StreamGroupsRequest, StreamUsersRequest};
+use zendesk_gateway::proto::{
+    BulkUpdateUsersRequest, GetUserRequest, StreamGroupsRequest, StreamUsersRequest, UserInput,
+};
 use zendesk_gateway::sandbox::{self, Sandbox};
 
 use crate::support::account;
@@ -387,4 +389,21 @@ async fn a_background_refresh_is_a_trace_of_its_own_that_links_to_its_cause() {
     let link = &refresh.links[0];
     assert_eq!((&link.trace_id, &link.span_id), (&cause.trace_id, &cause.span_id));
     assert!(spans.iter().any(|span| span.parent_span_id == refresh.span_id), "its attempt is below it");
+}
+
+#[tokio::test]
+async fn bulk_jobs_are_counted_from_their_start_to_their_end() {
+    let t = Observed::start(settings()).await;
+    let ids = t.sandbox.store().user_ids().into_iter().rev().take(150).collect();
+    let user = Some(UserInput { notes: Some("same for all".to_owned()), ..Default::default() });
+    let request = BulkUpdateUsersRequest { ids, user, wait: true, ..Default::default() };
+    t.users().bulk_update_users(request).await.expect("two jobs");
+    let live = scrape::read(&t.scrape().await);
+    let value =
+        |name: &str| live[name].samples.iter().map(|(_, labels, value)| (labels.values().next().cloned(), *value));
+    assert_eq!(value("zendesk_gateway_jobs_started_total").collect::<Vec<_>>(), [(None, 2.0)]);
+    assert_eq!(value("zendesk_gateway_jobs_active").collect::<Vec<_>>(), [(None, 0.0)]);
+    let mut ended: Vec<_> = value("zendesk_gateway_jobs_ended_total").collect();
+    ended.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(ended, [(Some("completed".to_owned()), 2.0), (Some("failed".to_owned()), 0.0)]);
 }

@@ -104,42 +104,48 @@ fn callers_who_come_and_go_on_many_threads_are_answered_if_they_stay() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build();
     runtime.expect("a runtime").block_on(async {
         let cache = cache();
-        let callers = (0..4_u64).map(|caller| {
+        let callers = (0..4).map(|caller| {
             let cache = cache.clone();
             tokio::spawn(async move {
                 for round in 0..2_000 {
-                    let upstream = Upstream::default();
-                    let fetch = move |_| async move {
-                        for _ in 0..20 {
-                            tokio::task::yield_now().await;
-                        }
-                        drop(upstream);
-                        Err(unavailable())
-                    };
-                    let leaves = (caller + round) % 2 == 0;
-                    let (key, policy) = (key(7), record(7));
-                    let mut answer = std::pin::pin!(cache.read(&key, &policy, PLAIN, within(secs(10)), fetch));
-                    if leaves {
-                        let _ = futures_util::poll!(answer.as_mut());
-                    } else {
-                        let answer = answer.await;
-                        assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
-                    }
+                    come_and_perhaps_go(&cache, (caller + round) % 3 != 0, round % 5).await;
                 }
             })
         });
         for caller in futures_util::future::join_all(callers).await {
             caller.expect("no caller panics");
         }
-        // The last flight may have lost its last caller just now.
+        come_and_perhaps_go(&cache, true, 0).await;
+        // The last flight has lost its last caller just now, and may not know it yet.
         let landed = async {
             while !cache.0.flights.is_empty() || cache.counts().flights_in_progress > 0 {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(secs(10), landed).await.expect("no flight is left behind");
+        tokio::time::timeout(secs(60), landed).await.expect("no flight is left behind");
         assert!(cache.counts().cancelled_flights > 0);
     });
+}
+
+/// Asks for an answer that never comes well, and leaves after so many yields or stays to the end.
+async fn come_and_perhaps_go(cache: &Cache, leaves: bool, yields: u32) {
+    let fetch = move |_| async move {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        Err(unavailable())
+    };
+    let (key, policy) = (key(7), record(7));
+    let mut answer = std::pin::pin!(cache.read(&key, &policy, PLAIN, within(secs(60)), fetch));
+    if leaves {
+        let _ = futures_util::poll!(answer.as_mut());
+        for _ in 0..yields {
+            tokio::task::yield_now().await;
+        }
+    } else {
+        let answer = answer.await;
+        assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

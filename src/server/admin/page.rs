@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use super::Phase;
-use super::status::{CallCounts, Level, Status, span};
+use super::status::{CallCounts, Level, Status, counted, span};
 use crate::telemetry::budget::Budget;
 use crate::telemetry::view::{self, BreakerState};
 
@@ -134,12 +134,12 @@ fn cache(status: &Status, to: &mut String) -> fmt::Result {
     write!(
         to,
         "<section><h2>Cache</h2><p class=big>{ratio} <small>hits</small>{}<p>{} answers, {} of {}\
-         <p>{} flights under way · {} stale served</section>",
+         <p>{} under way · {} stale served</section>",
         bar(cache.bytes, cache.max_bytes, false),
         number(cache.entries),
         bytes(cache.bytes),
         bytes(cache.max_bytes),
-        number(cache.flights_in_progress),
+        counted(cache.flights_in_progress, "flight", "flights"),
         number(cache.stale)
     )
 }

@@ -160,8 +160,13 @@ impl Status {
                 );
             }
         }
+        if let Some(governor) = self.governor.as_ref().filter(|governor| governor.waiting > 0) {
+            let calls = counted(governor.waiting, "call waits", "calls wait");
+            find(Level::Warning, format!("The request budget is shared out: {calls} for a turn."));
+        }
         if let Some(queue) = self.queue.as_ref().filter(|queue| queue.waiting > 0) {
-            let text = format!("All {} upstream permits are in use, and {} calls wait.", queue.permits, queue.waiting);
+            let waiting = counted(queue.waiting, "call waits", "calls wait");
+            let text = format!("All {} upstream permits are in use, and {waiting}.", queue.permits);
             find(Level::Warning, text);
         }
         let credential = self.credential.as_ref();
@@ -194,6 +199,11 @@ fn is_current(budget: &Budget) -> bool {
         Some(reset) => !reset.is_zero(),
         None => budget.stated_seconds_ago < WINDOW,
     }
+}
+
+/// Writes how many there are.
+pub fn counted(number: u64, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
 }
 
 /// Writes a time span for people: its two largest units.

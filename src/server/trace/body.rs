@@ -29,7 +29,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Traced<B> {
         let this = &mut *self;
         let frame = {
             // A stream's messages are made while its body is polled.
-            let _attached = this.call.as_ref().map(|call| call.context().clone().attach());
+            let call = this.call.as_ref().filter(|call| call.is_stream());
+            let _attached = call.map(|call| call.context().clone().attach());
             ready!(Pin::new(&mut this.body).poll_frame(context))
         };
         if let Some(call) = &mut this.call {

@@ -39,7 +39,7 @@ impl Call {
     pub fn begin<B>(telemetry: &Telemetry, bound: &Bound, request: &mut Request<B>) -> Self {
         let method = method::of(request.uri().path());
         let builder = SpanBuilder::from_name(method.name).with_kind(SpanKind::Server);
-        let context = Trace::below(trace::incoming(request.headers())).start(telemetry.tracer(), builder);
+        let context = telemetry.start_call(trace::incoming(request.headers()), builder);
         let request_id = request_id::of(request.headers(), context.span().span_context().trace_id());
         let ledger = Arc::<Ledger>::default();
         let trace = Trace::below(context.clone());
@@ -61,6 +61,11 @@ impl Call {
             calls.begin();
         }
         call
+    }
+
+    /// Whether the answer's messages are made while its body is sent.
+    pub fn is_stream(&self) -> bool {
+        self.method.streaming
     }
 
     /// Returns the context whose span is the call's.

@@ -3,6 +3,8 @@
 use http::{HeaderMap, HeaderValue};
 use opentelemetry::trace::TraceId;
 
+use crate::telemetry::hex;
+
 /// The metadata key.
 pub const NAME: &str = "x-request-id";
 /// Longest id that is taken over.
@@ -15,7 +17,7 @@ pub fn of(headers: &HeaderMap, trace: TraceId) -> HeaderValue {
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
         (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(allowed)
     };
-    let generated = || HeaderValue::try_from(trace.to_string()).expect("hexadecimal digits are a header value");
+    let generated = || HeaderValue::from_bytes(hex::trace(trace).as_bytes()).expect("digits are a header value");
     headers.get(NAME).filter(sane).cloned().unwrap_or_else(generated)
 }
 

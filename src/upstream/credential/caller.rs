@@ -109,8 +109,23 @@ mod tests {
     fn anything_else_is_refused_and_never_quoted() {
         let long = format!("Bearer {}", "a".repeat(LONGEST));
         for text in [
-            "", " ", "Bearer", "Bearer ", "Bearer  x", "Digest abc", "abc", "Bearer =", "Bearer a b", "Bearer a=b",
-            "Bearer a\r\nx-evil: 1", "Bearer a\0", "Bearer ü", "Basic a:b", "Bearer a,b", "Bearer a\u{202e}", &long,
+            "",
+            " ",
+            "Bearer",
+            "Bearer ",
+            "Bearer  x",
+            "Digest abc",
+            "abc",
+            "Bearer =",
+            "Bearer a b",
+            "Bearer a=b",
+            "Bearer a\r\nx-evil: 1",
+            "Bearer a\0",
+            "Bearer ü",
+            "Basic a:b",
+            "Bearer a,b",
+            "Bearer a\u{202e}",
+            &long,
         ] {
             let problem = read(text).expect_err(text);
             assert!(text.len() < 8 || !problem.contains(&text[7..]), "{problem}");
@@ -125,8 +140,24 @@ mod tests {
         }
         let long = format!("{}@example.com", "a".repeat(LONGEST_USER));
         for text in [
-            "", "0", "-1", "+7", "9223372036854775808", "a", "@", "a@", "@b", "a@b@c", "a b@c", "a@b\r\nx: y", "a@b,c@d",
-            "<a@b>", "\"a\"@b", "ü@example.com", "7 ", &long,
+            "",
+            "0",
+            "-1",
+            "+7",
+            "9223372036854775808",
+            "a",
+            "@",
+            "a@",
+            "@b",
+            "a@b@c",
+            "a b@c",
+            "a@b\r\nx: y",
+            "a@b,c@d",
+            "<a@b>",
+            "\"a\"@b",
+            "ü@example.com",
+            "7 ",
+            &long,
         ] {
             let refused = impersonated(text.as_bytes()).expect_err(text);
             assert!(matches!(refused, Error::Invalid { field, .. } if field == ON_BEHALF_OF), "{text}");

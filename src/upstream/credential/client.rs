@@ -8,8 +8,8 @@
 //! another reason than its age, such as a user who cannot be impersonated, would be renewed with every call. So only a
 //! token that was accepted before is renewed at once; others have to be as old as [`UNPROVEN`].
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
@@ -73,7 +73,8 @@ impl Client {
         let (shown, current) = watch::channel(Current::default());
         let (wanted, wishes) = mpsc::unbounded_channel();
         let counts = Arc::<Counts>::default();
-        let task = Task { get, jitter, shown, counts: counts.clone(), last: None, next: Some(Instant::now()), failures: 0 };
+        let task =
+            Task { get, jitter, shown, counts: counts.clone(), last: None, next: Some(Instant::now()), failures: 0 };
         tokio::spawn(task.run(wishes));
         Self { current, wanted, counts }
     }
@@ -156,7 +157,8 @@ impl Task {
         }
         let now = self.shown.borrow().clone();
         let good = |current: &Current| {
-            let other = current.token.clone().filter(|token| !wanted.refused.as_ref().is_some_and(|it| Arc::ptr_eq(it, token)));
+            let other =
+                current.token.clone().filter(|token| !wanted.refused.as_ref().is_some_and(|it| Arc::ptr_eq(it, token)));
             other.filter(|_| current.ends.is_none_or(|(ends, _)| ends > Instant::now()))
         };
         if let Some(token) = good(&now) {
@@ -187,7 +189,8 @@ impl Task {
 
     async fn exchange(&mut self) {
         let outcome = (self.get)().await.and_then(|issued| {
-            let token = Token::new(&bearer(&issued.token)).map_err(|_| Error::Internal { what: "an access token is no header value" })?;
+            let token = Token::new(&bearer(&issued.token))
+                .map_err(|_| Error::Internal { what: "an access token is no header value" })?;
             Ok((Arc::new(token), issued.lifetime))
         });
         let now = Instant::now();
@@ -197,7 +200,8 @@ impl Task {
                 self.failures = 0;
                 self.counts.taken.fetch_add(1, Ordering::Relaxed);
                 // A lifetime that no clock can hold is none.
-                let ends = lifetime.and_then(|life| Some((now.checked_add(life)?, SystemTime::now().checked_add(life)?)));
+                let ends =
+                    lifetime.and_then(|life| Some((now.checked_add(life)?, SystemTime::now().checked_add(life)?)));
                 self.next = lifetime.filter(|_| ends.is_some()).map(|life| {
                     let life = life.mul_f64(SHARE) - self.jitter.full(life / 10);
                     now + life.max(FIRST_WAIT)

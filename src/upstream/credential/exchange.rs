@@ -105,7 +105,11 @@ impl Exchange {
             let retry_after = retry_after(response.headers(), std::time::SystemTime::now());
             Box::new(Refusal { status: response.status().as_u16(), retry_after, ..Refusal::default() })
         };
-        if response.status().is_success() { read(&body).ok_or_else(|| Error::Malformed(refusal())) } else { Err(refused(response.status(), refusal())) }
+        if response.status().is_success() {
+            read(&body).ok_or_else(|| Error::Malformed(refusal()))
+        } else {
+            Err(refused(response.status(), refusal()))
+        }
     }
 }
 

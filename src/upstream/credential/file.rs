@@ -49,7 +49,8 @@ impl File {
         let write: Write = Arc::new(write);
         let its = write.clone();
         let read = move |content: &[u8]| token(content, &its);
-        let watched = watcher.file("credential", path, read).await.map_err(|error| anyhow::anyhow!("{key}: {error:#}"))?;
+        let watched =
+            watcher.file("credential", path, read).await.map_err(|error| anyhow::anyhow!("{key}: {error:#}"))?;
         Ok(Self { path: path.to_owned(), write, watched, past: Mutex::default() })
     }
 

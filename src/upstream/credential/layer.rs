@@ -58,14 +58,14 @@ where
             }
             let outcome = inner.call(call.clone()).await;
             if !matches!(outcome, Err(Error::Credential { .. })) {
-                call.credential.judged(&outcome);
+                judged(&call, &outcome);
                 return outcome;
             }
             call.ledger.harmless(1);
             let Some(next) = call.credential.instead().await? else { return outcome };
             call.credential = next;
             let outcome = inner.oneshot(call.clone()).await;
-            call.credential.judged(&outcome);
+            judged(&call, &outcome);
             outcome
         })
     }
@@ -89,14 +89,18 @@ impl Credential {
         };
         Ok(next.map(|token| self.with(token)))
     }
+}
 
-    /// Takes note of what came of a request with it. Only an answer proves it: proxies refuse without looking at it.
-    fn judged(&self, outcome: &Result<Answer>) {
-        let Some(token) = self.token.as_ref().filter(|_| outcome.is_ok()) else { return };
-        if !token.accepted.swap(true, Ordering::Relaxed)
-            && let Origin::File(file) = &self.origin
-        {
-            file.accepted(token);
-        }
+/// Takes note of what came of a call. Only an answer proves a credential: proxies refuse without looking at it. And not every
+/// answer: Zendesk tells whoever has a wrong password who they are, which is nobody.
+fn judged(call: &Call, outcome: &Result<Answer>) {
+    if outcome.is_err() || call.rest.path == "/api/v2/users/me" {
+        return;
+    }
+    let Some(token) = &call.credential.token else { return };
+    if !token.accepted.swap(true, Ordering::Relaxed)
+        && let Origin::File(file) = &call.credential.origin
+    {
+        file.accepted(token);
     }
 }

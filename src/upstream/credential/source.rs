@@ -127,7 +127,11 @@ impl Source {
                 let (expires, failing) = client.state();
                 view::Credential { kind, expires, renewed: true, failing }
             }
-            _ => view::Credential { expires: (kind == "api_token").then(end_of_api_tokens), kind, ..view::Credential::default() },
+            _ => view::Credential {
+                expires: (kind == "api_token").then(end_of_api_tokens),
+                kind,
+                ..view::Credential::default()
+            },
         }
     }
 

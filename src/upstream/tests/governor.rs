@@ -1,3 +1,5 @@
 mod account;
 mod limits;
 mod simulation;
+#[cfg(feature = "sandbox")]
+mod stand_in;

@@ -49,7 +49,7 @@ async fn a_call_is_made_with_the_callers_credential_and_no_other_metadata_reache
         assert_eq!(me.user.expect("a user").email.as_ref(), Some(&known.email));
         let seen = t.sandbox.requests().pop().expect("a request").headers;
         assert_eq!(seen["authorization"], credential);
-        let mut names: Vec<&str> = seen.keys().map(axum::http::HeaderName::as_str).collect();
+        let mut names: Vec<&str> = seen.keys().map(http::HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["accept", "accept-encoding", "authorization", "host", "user-agent"]);
         assert!(!format!("{seen:?}").contains("of-the-gateway"));
@@ -99,9 +99,14 @@ async fn personal() -> (url::Url, Arc<AtomicU64>) {
     let counted = requests.clone();
     let seen = |headers: &HeaderMap| headers["authorization"].to_str().expect("ASCII").to_owned();
     let user = |id: i64, whose: &str| json!({"id": id, "name": format!("{whose} {id}"), "active": true});
-    let rows = move |ids: &mut dyn Iterator<Item = i64>, whose: &str| -> Vec<Value> { ids.map(|id| user(id, whose)).collect() };
+    let rows = move |ids: &mut dyn Iterator<Item = i64>, whose: &str| -> Vec<Value> {
+        ids.map(|id| user(id, whose)).collect()
+    };
     let routes = axum::Router::new()
-        .route("/api/v2/users/me", get(move |headers: HeaderMap| async move { Json(json!({"user": user(1, &seen(&headers))})) }))
+        .route(
+            "/api/v2/users/me",
+            get(move |headers: HeaderMap| async move { Json(json!({"user": user(1, &seen(&headers))})) }),
+        )
         .route(
             "/api/v2/users/show_many",
             get(move |headers: HeaderMap, Query(query): Query<std::collections::HashMap<String, String>>| async move {
@@ -112,7 +117,9 @@ async fn personal() -> (url::Url, Arc<AtomicU64>) {
         )
         .route(
             "/api/v2/users/{id}",
-            get(move |headers: HeaderMap, Path(id): Path<i64>| async move { Json(json!({"user": user(id, &seen(&headers))})) }),
+            get(move |headers: HeaderMap, Path(id): Path<i64>| async move {
+                Json(json!({"user": user(id, &seen(&headers))}))
+            }),
         )
         .route(
             "/api/v2/users",
@@ -159,7 +166,8 @@ async fn ten_thousand_interleaved_calls_of_two_callers_never_get_each_others_ans
                 }
                 2 => {
                     let ids = vec![id, fastrand::i64(1..=20)];
-                    let reply = users.batch_get_users(with(whose, BatchGetUsersRequest { ids, ..Default::default() })).await;
+                    let reply =
+                        users.batch_get_users(with(whose, BatchGetUsersRequest { ids, ..Default::default() })).await;
                     reply.expect("users").into_inner().users.iter().for_each(right);
                 }
                 kind => {

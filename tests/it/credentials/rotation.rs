@@ -18,33 +18,35 @@ use super::*;
 /// Callers who read past the cache, write and stream for as long as this is there.
 pub struct Load {
     stop: Arc<AtomicBool>,
-    calls: Arc<AtomicU64>,
+    /// How many rounds each caller has made.
+    rounds: Vec<Arc<AtomicU64>>,
     ended: Arc<AtomicBool>,
     callers: JoinSet<Result<(), tonic::Status>>,
 }
 
 impl Load {
     pub fn on(t: &TestGateway) -> Self {
-        let (stop, calls) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let stop = Arc::<AtomicBool>::default();
+        let rounds: Vec<Arc<AtomicU64>> = (0..5).map(|_| Arc::default()).collect();
         let ended = Arc::<AtomicBool>::default();
         let mut callers = JoinSet::new();
         let mut spawn = |caller: BoxFuture<'static, Result<(), tonic::Status>>| {
             let ended = ended.clone();
             callers.spawn(caller.inspect(move |_| ended.store(true, Ordering::Relaxed)));
         };
-        for id in t.sandbox.store().user_ids().into_iter().take(4) {
-            let (mut users, stop, calls) = (UserServiceClient::new(t.channel.clone()), stop.clone(), calls.clone());
+        for (id, made) in t.sandbox.store().user_ids().into_iter().zip(&rounds[1..]) {
+            let (mut users, stop, made) = (UserServiceClient::new(t.channel.clone()), stop.clone(), made.clone());
             spawn(Box::pin(async move {
                 while !stop.load(Ordering::Relaxed) {
                     let mut request = Request::new(GetUserRequest { id });
                     request.metadata_mut().insert("cache-control", "no-cache".parse().expect("ASCII"));
                     users.get_user(request).await?;
-                    calls.fetch_add(1, Ordering::Relaxed);
+                    made.fetch_add(1, Ordering::Relaxed);
                 }
                 Ok(())
             }));
         }
-        let (mut groups, stopped, counted) = (GroupServiceClient::new(t.channel.clone()), stop.clone(), calls.clone());
+        let (mut groups, stopped, made) = (GroupServiceClient::new(t.channel.clone()), stop.clone(), rounds[0].clone());
         spawn(Box::pin(async move {
             while !stopped.load(Ordering::Relaxed) {
                 let group = GroupInput { name: Some("made under load".to_owned()), ..GroupInput::default() };
@@ -54,22 +56,27 @@ impl Load {
                 while let Some(part) = rows.next().await {
                     part?;
                 }
-                counted.fetch_add(2, Ordering::Relaxed);
+                made.fetch_add(1, Ordering::Relaxed);
             }
             Ok(())
         }));
-        Self { stop, calls, ended, callers }
+        Self { stop, rounds, ended, callers }
     }
 
-    pub fn calls(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed)
+    fn made(&self) -> Vec<u64> {
+        self.rounds.iter().map(|rounds| rounds.load(Ordering::Relaxed)).collect()
     }
 
-    /// Waits until so many more calls were answered.
-    pub async fn more(&self, calls: u64) {
-        let wanted = self.calls() + calls;
-        // Callers end early only by a failure, which `end` shows.
-        until("calls are answered", || self.calls() >= wanted || self.ended.load(Ordering::Relaxed)).await;
+    /// Whether a caller has ended before its time, which it does only by a failure; `end` shows it.
+    pub fn has_failed(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Waits until every call that is under way now has ended, and each caller has made a whole round since.
+    pub async fn round(&self) {
+        let before = self.made();
+        let done = || self.made().iter().zip(&before).all(|(now, before)| *now >= before + 2);
+        until("every caller has made two rounds", || self.has_failed() || done()).await;
     }
 
     /// Ends the load; none of its calls may have failed.
@@ -78,7 +85,7 @@ impl Load {
         for ended in self.callers.join_all().await {
             ended.expect("no call failed");
         }
-        self.calls.load(Ordering::Relaxed)
+        self.rounds.iter().map(|rounds| rounds.load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -121,7 +128,7 @@ async fn fifty_rotations_under_load_with_half_written_files_fail_no_call() {
     })
     .await;
     let load = Load::on(&t);
-    load.more(20).await;
+    load.round().await;
     let mut keys = t.sandbox.config().credential.clone();
     for number in 1..=50 {
         keys.oauth_token = format!("rotated-{number:03}-{:016x}", number * 7919);
@@ -134,7 +141,8 @@ async fn fifty_rotations_under_load_with_half_written_files_fail_no_call() {
                 // Left half-written for so long that the half is taken for the secret, and used.
                 write(&file, half);
                 let wrong = format!("Bearer {half}");
-                until("the half is tried", || sent(&t.sandbox).any(|header| header == wrong)).await;
+                until("the half is tried", || load.has_failed() || sent(&t.sandbox).any(|header| header == wrong))
+                    .await;
                 write(&file, &whole);
             }
             1 => {
@@ -149,12 +157,16 @@ async fn fifty_rotations_under_load_with_half_written_files_fail_no_call() {
             _ => publish(number, &whole),
         }
         let right = format!("Bearer {}", keys.oauth_token);
-        until("the new token is in use", || sent(&t.sandbox).take(8).all(|header| header == right)).await;
+        until("the new token is in use", || load.has_failed() || sent(&t.sandbox).any(|header| header == right)).await;
+        load.round().await;
         t.sandbox.rotate_credential(keys.clone());
-        load.more(5).await;
+        load.round().await;
+        if load.has_failed() {
+            break;
+        }
     }
-    let calls = load.end().await;
-    assert!(calls > 300, "{calls} calls");
+    let rounds = load.end().await;
+    assert!(rounds >= 5 * 4 * 50, "{rounds} rounds");
     assert!(source.view().expires.is_none());
     t.stop().await;
 }
@@ -167,7 +179,7 @@ async fn a_token_that_is_revoked_before_its_successor_was_seen_is_looked_up_with
     let settings_of = config::Credential::OauthToken { token_file: secret(&folder, &keys.oauth_token) };
     let rarely = Watcher::every(Duration::from_hours(1));
     let source = Source::start(&settings_of, &sandbox.base_url(), &rarely).await.expect("a secret");
-    let t = TestGateway::before(sandbox, settings(), source).await;
+    let t = TestGateway::using(sandbox, settings(), source).await;
     let id = t.sandbox.store().user_ids()[0];
     "next".clone_into(&mut keys.oauth_token);
     t.sandbox.rotate_credential(keys);

@@ -26,16 +26,40 @@ impl Dynamic {
 
     /// Calls an RPC; the replies come back as JSON in the vendor's field names, 64-bit numbers as numbers.
     pub async fn call(&self, name: &str, request: &str) -> Result<Vec<serde_json::Value>, Status> {
+        self.call_with(name, request, &[]).await
+    }
+
+    /// The same with metadata.
+    pub async fn call_with(
+        &self,
+        name: &str,
+        request: &str,
+        metadata: &[(&'static str, String)],
+    ) -> Result<Vec<serde_json::Value>, Status> {
         let method = self.method(name);
         let mut json = serde_json::Deserializer::from_str(request);
         let options = DeserializeOptions::new().deny_unknown_fields(true);
         let message = DynamicMessage::deserialize_with_options(method.input(), &mut json, &options)
             .unwrap_or_else(|error| panic!("{name} {request}: {error}"));
+        self.call_message(&method, &message, metadata).await
+    }
+
+    /// Calls an RPC with a message that is there already.
+    pub async fn call_message(
+        &self,
+        method: &MethodDescriptor,
+        message: &DynamicMessage,
+        metadata: &[(&'static str, String)],
+    ) -> Result<Vec<serde_json::Value>, Status> {
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
         let path = path.parse().expect("a path");
         let mut client = tonic::client::Grpc::new(self.channel.clone());
         client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-        let response = client.server_streaming(tonic::Request::new(message.encode_to_vec()), path, Bytes).await?;
+        let mut request = tonic::Request::new(message.encode_to_vec());
+        for (name, value) in metadata {
+            request.metadata_mut().insert(*name, value.parse().expect("ASCII"));
+        }
+        let response = client.server_streaming(request, path, Bytes).await?;
         let mut stream = response.into_inner();
         let mut replies = Vec::new();
         while let Some(reply) = stream.message().await? {

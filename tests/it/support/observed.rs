@@ -57,6 +57,11 @@ impl Observed {
         Self::put_together(sandbox, &upstream, config, true).await
     }
 
+    /// Starts one with everything chosen.
+    pub async fn with(sandbox: Sandbox, upstream: &Url, config: Config) -> Self {
+        Self::put_together(sandbox, upstream, config, true).await
+    }
+
     async fn put_together(sandbox: Sandbox, upstream: &Url, config: Config, introduced: bool) -> Self {
         let lines = Lines::default();
         let telemetry = Telemetry::start(&config.telemetry, lines.clone()).expect("telemetry");
@@ -65,21 +70,24 @@ impl Observed {
         let (stack, control) = outbound::stack(&config.upstream, Some(seen), transport);
         let gateway = Gateway::new(stack, Cache::new(&config.cache));
         if introduced {
-            sources::watch(&telemetry, &control, gateway.cache(), &config);
+            sources::watch(&telemetry, &control, &gateway, &config);
         }
+        let cache = gateway.cache().clone();
         let rpc = Rpc::new(gateway, api_token(&sandbox), config.server.clone());
 
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let (observer, settings) = (telemetry.clone(), config.server.clone());
-        tokio::spawn(
-            async move { server::run(listener, rpc, &settings, &observer, std::future::pending::<()>()).await },
-        );
+        // The tests tell the readiness themselves.
+        let own = Readiness::default();
+        tokio::spawn(async move {
+            server::run(listener, rpc, &settings, &observer, &own, std::future::pending::<()>()).await
+        });
 
         let readiness = Readiness::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let admin = format!("http://{}", listener.local_addr().expect("it is bound"));
-        tokio::spawn(Admin::new(&telemetry, &readiness, upstream, &config).serve(listener));
+        tokio::spawn(Admin::new(&telemetry, &readiness, &cache, upstream, &config).serve(listener));
         let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
         Self { sandbox, telemetry, readiness, lines, channel, admin }
     }
@@ -95,8 +103,6 @@ impl Observed {
     /// Speaks for the parts that the gateway under test does not have.
     pub fn absent_sources(&self) {
         let sources = &self.telemetry.state().sources;
-        sources.connections.set(view::Connections::default);
-        sources.jobs.set(view::Jobs::default);
         sources.reloads.set(|| vec![view::Reload { what: "credential", taken: 1, failed: 0 }]);
         sources.credential.set(|| view::Credential {
             kind: "api_token".to_owned(),
@@ -109,6 +115,14 @@ impl Observed {
     pub async fn get(&self, path: &str, accept: &str) -> (u16, String) {
         let url = format!("{}{path}", self.admin);
         let response = reqwest::Client::new().get(url).header("accept", accept).send().await.expect("it answers");
+        (response.status().as_u16(), response.text().await.expect("text"))
+    }
+
+    /// Posts to the admin port; returns status and body.
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+        let request = reqwest::Client::new().post(format!("{}{path}", self.admin));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let response = request.send().await.expect("it answers");
         (response.status().as_u16(), response.text().await.expect("text"))
     }
 
@@ -147,6 +161,11 @@ impl Write for Lines {
 }
 
 impl Lines {
+    /// All lines.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no test panics inside").clone()).expect("text")
+    }
+
     /// The lines of one target, read as JSON.
     pub fn of(&self, target: &str) -> Vec<serde_json::Value> {
         let text = String::from_utf8(self.0.lock().expect("no test panics inside").clone()).expect("text");

@@ -45,9 +45,8 @@ async fn a_second_refusal_is_final() {
     let (stack, _) = stack_with(&config::Upstream::default(), Jitter::OFF, upstream);
     let credential = endpoint.credential();
     ask(&stack, Call { credential: credential.clone(), ..read() }).await.expect("accepted");
-    let credential = Credential { token: credential.current().token, ..credential };
     for _ in 0..20 {
-        let outcome = ask(&stack, Call { credential: credential.clone(), ..read() }).await;
+        let outcome = ask(&stack, Call { credential: credential.current(), ..read() }).await;
         assert!(matches!(outcome, Err(Error::Credential { .. })), "{outcome:?}");
     }
     assert_eq!(endpoint.asked(), 2, "a token that never worked is not renewed with every call");

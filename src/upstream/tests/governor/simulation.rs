@@ -22,23 +22,23 @@ fn background() -> Call {
 
 /// What became of the calls that were offered.
 #[derive(Default)]
-struct Outcome {
+pub struct Outcome {
     /// How long the good answers took, shortest first.
-    took: Vec<Duration>,
+    pub took: Vec<Duration>,
     /// How long the refusals took.
-    refused: Vec<Duration>,
-    others: u32,
+    pub refused: Vec<Duration>,
+    pub others: u32,
 }
 
 impl Outcome {
     /// Returns the time within which this many percent were answered.
-    fn percentile(&self, percent: usize) -> Duration {
+    pub fn percentile(&self, percent: usize) -> Duration {
         self.took[(self.took.len() - 1) * percent / 100]
     }
 }
 
 /// Offers calls at an even rate, whatever becomes of them.
-async fn offer(replicas: &[Upstream], per_minute: u32, minutes: u32, call: impl Fn() -> Call) -> Outcome {
+pub async fn offer(replicas: &[Upstream], per_minute: u32, minutes: u32, call: impl Fn() -> Call) -> Outcome {
     let began = Instant::now();
     let mut calls = JoinSet::new();
     for number in 0..per_minute * minutes {
@@ -65,12 +65,12 @@ async fn offer(replicas: &[Upstream], per_minute: u32, minutes: u32, call: impl 
 }
 
 /// Keeps asking for the next page, as `streams` streams do.
-fn stream_all(upstream: &Upstream, streams: u32) {
+pub fn stream_all(upstream: &Upstream, streams: u32, page: fn() -> Call) {
     for _ in 0..streams {
         let upstream = upstream.clone();
         tokio::spawn(async move {
             loop {
-                let page = ask(&upstream, within(Duration::from_mins(15), background())).await;
+                let page = ask(&upstream, within(Duration::from_mins(15), page())).await;
                 if page.is_err() {
                     sleep(SECOND).await;
                 }
@@ -151,7 +151,7 @@ async fn headers_that_do_not_say_when_the_window_ends_are_enough() {
 async fn interactive_reads_and_writes_do_not_wait_for_the_streams_that_use_up_the_rest() {
     let account = Account::new(700);
     let (upstream, control) = replica(&account);
-    stream_all(&upstream, 100);
+    stream_all(&upstream, 100, background);
     for call in [read, unsafe_write] {
         let outcome = offer(std::slice::from_ref(&upstream), 240, 2, call).await;
         println!("half took {:?}, 99 of 100 took {:?}", outcome.percentile(50), outcome.percentile(99));
@@ -167,7 +167,7 @@ async fn interactive_reads_and_writes_do_not_wait_for_the_streams_that_use_up_th
 async fn streams_get_less_than_a_third_while_interactive_reads_have_to_wait() {
     let account = Account::new(700);
     let (upstream, control) = replica(&account);
-    stream_all(&upstream, 100);
+    stream_all(&upstream, 100, background);
     offer(&[upstream], 1_400, 4, read).await;
     let governor = control.snapshot().governor;
     assert!(governor.background * 10 <= (governor.background + governor.interactive) * 3, "{governor:?}");
@@ -178,7 +178,7 @@ async fn streams_get_less_than_a_third_while_interactive_reads_have_to_wait() {
 async fn streams_alone_use_the_whole_budget() {
     let account = Account::new(700);
     let (upstream, _) = replica(&account);
-    stream_all(&upstream, 100);
+    stream_all(&upstream, 100, background);
     sleep_until(Instant::now() + Duration::from_mins(4)).await;
     assert_well_spent(&account);
 }

@@ -1,0 +1,55 @@
+//! The real service without a network: a call goes in as an HTTP request and comes out as an HTTP response.
+
+use std::convert::Infallible;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, Request};
+use http_body_util::{BodyExt as _, Full};
+use prost::Message as _;
+use tonic::body::Body;
+use tower::{Layer as _, Service as _, ServiceExt as _};
+use zendesk_gateway::config;
+use zendesk_gateway::gateway::Gateway;
+use zendesk_gateway::proto::GetUserRequest;
+use zendesk_gateway::proto::user_service_server::UserServiceServer;
+use zendesk_gateway::rpc::Rpc;
+use zendesk_gateway::server::trace;
+use zendesk_gateway::telemetry::Telemetry;
+use zendesk_gateway::upstream::credential::Credential;
+
+/// The service, ready to be called.
+pub struct Served {
+    service: tower::util::BoxCloneService<Request<Body>, http::Response<Body>, Infallible>,
+    frame: Bytes,
+}
+
+impl Served {
+    /// Puts the service over `gateway`.
+    pub fn new(gateway: Gateway, telemetry: Option<&Telemetry>) -> Self {
+        let credential = Credential::new("Bearer token", true).expect("a header");
+        let service = UserServiceServer::new(Rpc::new(gateway, credential, config::Server::default()));
+        let service = match telemetry {
+            None => service.boxed_clone(),
+            Some(telemetry) => trace::Layer::new(telemetry).layer(service).boxed_clone(),
+        };
+        let message = GetUserRequest { id: 7 };
+        let mut frame = BytesMut::new();
+        frame.put_u8(0);
+        frame.put_u32(u32::try_from(message.encoded_len()).expect("it is short"));
+        message.encode(&mut frame).expect("it fits");
+        Self { service, frame: frame.freeze() }
+    }
+
+    /// Gets user 7 with this metadata, and makes sure that the status is OK.
+    pub async fn call(&mut self, metadata: &HeaderMap) {
+        let mut request = Request::post("/zendesk.gateway.v1.UserService/GetUser")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(Body::new(Full::new(self.frame.clone())))
+            .expect("a request");
+        request.headers_mut().extend(metadata.clone());
+        let response = self.service.ready().await.expect("ready").call(request).await.expect("an answer");
+        let body = response.into_body().collect().await.expect("a body");
+        assert_eq!(body.trailers().and_then(|trailers| trailers.get("grpc-status")).expect("a status"), "0");
+    }
+}

@@ -1,0 +1,71 @@
+//! The gateway beside the ceiling and its peers: `cargo bench --bench compare` measures, prints, and writes
+//! `docs/benchmarks.md`; with `-- --quick` the loads are small and nothing is written.
+//!
+//! All run on loopback. The server under test has one core to itself; the load generator, the Zendesk stand-in and the
+//! collector share another. Contenders take turns, so that what else the machine does falls on all of them, and what counts is
+//! the median of several rounds. Time on a shared machine is noisy; processor time per call is much less so.
+
+mod compare {
+    pub mod bare;
+    pub mod collector;
+    pub mod json;
+    pub mod load;
+    pub mod peers;
+    pub mod probe;
+    pub mod process;
+    pub mod report;
+    pub mod scenes;
+    pub mod series;
+}
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::ensure;
+
+use compare::peers::{OTHER_CORE, Tools};
+use compare::report::Report;
+use compare::scenes::{Size, Stage};
+use compare::{bare, scenes};
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [role, flavour, port, reply] = arguments.as_slice()
+        && role == "bare"
+    {
+        return bare::serve(flavour, port.parse()?, Path::new(reply));
+    }
+    let size = if arguments.iter().any(|argument| argument == "--quick") { Size::Quick } else { Size::Full };
+    ensure!(std::thread::available_parallelism()?.get() >= 2, "server and load need a core each");
+    stay_off_the_servers_core()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(compare(size))
+}
+
+async fn compare(size: Size) -> anyhow::Result<()> {
+    let stage = Stage::set(Tools::prepare()?, size).await?;
+    let mut report = Report::new(stage.tools.versions()?, size);
+    report.json(&scenes::json(&stage).await?);
+    report.cached(&scenes::cached(&stage).await?);
+    report.uncached(&scenes::uncached(&stage).await?);
+    report.concurrent(&scenes::concurrent(&stage).await?);
+    report.cores(&scenes::cores(&stage).await?);
+    report.memory(&scenes::memory(&stage).await?);
+    let page = report.page();
+    println!("{page}");
+    if matches!(size, Size::Full) {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md");
+        std::fs::write(path, page)?;
+        println!("written to {path}");
+    }
+    Ok(())
+}
+
+/// Threads that are made from here on inherit the core.
+fn stay_off_the_servers_core() -> anyhow::Result<()> {
+    let process = std::process::id().to_string();
+    let mut pin = Command::new("taskset");
+    pin.args(["--pid", "--cpu-list", OTHER_CORE, &process]).stdout(Stdio::null());
+    ensure!(pin.status()?.success(), "taskset failed");
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! How many instructions a cached and an uncached read take: `cargo bench --bench instructions` compares them with the
+//! committed `benches/instructions.txt` and fails if they differ by more than the tolerance, in either direction, so that the
+//! file stays true. `-- --renew` writes the file anew.
+//!
+//! Instructions are counted by valgrind, which no noise of the machine reaches. The real service answers in process, and a
+//! canned response stands in for the HTTP exchange with Zendesk: everything of ours is counted, from the request's headers to
+//! the last frame of its body, but not HTTP/2, the sockets and the HTTP client. A count depends a little on the compiler, and on
+//! what the processor offers to code that asks it; hence the tolerance.
+
+#[path = "common/in_process.rs"]
+mod in_process;
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tower::service_fn;
+use zendesk_gateway::cache::Cache;
+use zendesk_gateway::config::{self, Otlp};
+use zendesk_gateway::gateway::Gateway;
+use zendesk_gateway::telemetry::Telemetry;
+use zendesk_gateway::upstream::judge::judge;
+use zendesk_gateway::upstream::trace::Layers;
+use zendesk_gateway::upstream::{self, Call};
+
+use in_process::Served;
+
+/// What may differ without anybody having to look.
+const TOLERANCE_PERCENT: f64 = 5.0;
+/// Two runs of different length; their difference is free of what happens once.
+const CALLS: [u32; 2] = [200, 1200];
+const READS: [&str; 2] = ["cached", "uncached"];
+const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
+const USER: &[u8] = include_bytes!("common/user.json");
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["read", kind, calls] => {
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(read(kind, calls.parse()?))
+        }
+        ["--renew"] => {
+            let mut lines = String::new();
+            for kind in READS {
+                writeln!(lines, "{kind} {}", per_call(kind)?)?;
+            }
+            print!("{lines}");
+            Ok(std::fs::write(BASELINE, lines)?)
+        }
+        _ => compare(),
+    }
+}
+
+/// Compares with the baseline.
+fn compare() -> anyhow::Result<()> {
+    let baseline = std::fs::read_to_string(BASELINE)?;
+    let mut off = Vec::new();
+    for kind in READS {
+        let known = baseline.lines().find_map(|line| line.strip_prefix(kind)?.trim().parse::<u32>().ok());
+        let known = known.with_context(|| format!("{BASELINE} says nothing of {kind} reads"))?;
+        let counted = per_call(kind)?;
+        let percent = (f64::from(counted) / f64::from(known) - 1.0) * 100.0;
+        println!("{kind} read: {counted} instructions, {percent:+.1} % against {known}");
+        if percent.abs() > TOLERANCE_PERCENT {
+            off.push(format!("{kind} reads by {percent:+.1} %"));
+        }
+    }
+    ensure!(
+        off.is_empty(),
+        "instructions differ from the baseline: {}; if that is meant, renew it with \
+         `cargo bench --profile counted --bench instructions -- --renew`",
+        off.join(", ")
+    );
+    Ok(())
+}
+
+/// Returns the instructions per call.
+fn per_call(kind: &str) -> anyhow::Result<u32> {
+    let counted = CALLS.map(|calls| instructions(kind, calls));
+    let [few, many] = counted;
+    Ok(u32::try_from((many? - few?) / u64::from(CALLS[1] - CALLS[0]))?)
+}
+
+/// Runs this program under valgrind.
+fn instructions(kind: &str, calls: u32) -> anyhow::Result<u64> {
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+    command.arg(std::env::current_exe()?).args(["read", kind, &calls.to_string()]);
+    let output = command.output().context("valgrind cannot be run")?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "the run under valgrind failed:\n{text}");
+    let count = text.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
+    count.with_context(|| format!("valgrind reports no count:\n{text}"))
+}
+
+/// Makes calls of one kind.
+async fn read(kind: &str, calls: u32) -> anyhow::Result<()> {
+    let settings = config::Telemetry {
+        log_filter: "info,access=off".to_owned(),
+        otlp: Otlp::default(),
+        ..config::Telemetry::default()
+    };
+    let telemetry = Telemetry::start(&settings, std::io::sink())?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("content-type", "application/json; charset=utf-8"),
+        ("x-rate-limit", "700"),
+        ("x-rate-limit-remaining", "650"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    let transport = service_fn(move |call: Call| {
+        let headers = headers.clone();
+        async move {
+            call.ledger.send()?;
+            judge(&call, StatusCode::OK, &headers, USER)
+        }
+    });
+    let seen = Layers::new(&telemetry, &"http://127.0.0.1".parse()?);
+    let (upstream, _control) = upstream::stack(&config::Upstream::default(), Some(seen), transport);
+    let mut cache = config::Cache::default();
+    // However slow valgrind is, what is cached stays fresh.
+    let long = Some(std::time::Duration::from_hours(1));
+    cache.record = config::Windows { fresh: long, stale_while_revalidate: long, stale_if_error: long };
+    let mut served = Served::new(Gateway::new(upstream, Cache::new(&cache)), Some(&telemetry));
+    let mut metadata = HeaderMap::new();
+    if kind == "uncached" {
+        metadata.insert("cache-control", HeaderValue::from_static("no-cache"));
+    }
+    for _ in 0..calls {
+        served.call(&metadata).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Tags as operators write them: `user:7`, `groups`.
+
+use std::str::FromStr;
+
+use super::{
+    Tag, deleted_user, deleted_users, every_deleted_user, every_group, every_membership, every_user, group, groups,
+    membership, memberships, memberships_of_group, memberships_of_user, user, users,
+};
+
+/// Words that need an id after them, as in `user:7`.
+const WITH_ID: [(&str, fn(i64) -> Tag); 6] = [
+    ("user", user),
+    ("deleted_user", deleted_user),
+    ("group", group),
+    ("membership", membership),
+    ("memberships_of_user", memberships_of_user),
+    ("memberships_of_group", memberships_of_group),
+];
+
+/// Words that stand alone.
+const ALONE: [(&str, fn() -> Tag); 8] = [
+    ("users", every_user),
+    ("user_lists", users),
+    ("deleted_users", every_deleted_user),
+    ("deleted_user_lists", deleted_users),
+    ("groups", every_group),
+    ("group_lists", groups),
+    ("memberships", every_membership),
+    ("membership_lists", memberships),
+];
+
+/// Why a text is no tag.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoTag {
+    /// No tag begins like this.
+    #[error("`{0}` is not a tag; tags are {words}", words = words())]
+    Word(String),
+    /// The word stands alone.
+    #[error("`{0}` takes no id")]
+    Id(String),
+    /// The word needs an id.
+    #[error("`{0}` needs a positive id, as in `{0}:7`")]
+    NoId(String),
+}
+
+impl FromStr for Tag {
+    type Err = NoTag;
+
+    fn from_str(text: &str) -> Result<Self, NoTag> {
+        let (word, id) = match text.split_once(':') {
+            Some((word, id)) => (word, Some(id)),
+            None => (text, None),
+        };
+        if let Some((_, tag)) = WITH_ID.iter().find(|(known, _)| *known == word) {
+            let digits = id.filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()));
+            let id = digits.and_then(|id| id.parse().ok()).filter(|id| *id > 0);
+            return id.map(tag).ok_or_else(|| NoTag::NoId(word.to_owned()));
+        }
+        match ALONE.iter().find(|(known, _)| *known == word) {
+            Some(_) if id.is_some() => Err(NoTag::Id(word.to_owned())),
+            Some((_, tag)) => Ok(tag()),
+            None => Err(NoTag::Word(word.chars().take(64).collect())),
+        }
+    }
+}
+
+fn words() -> String {
+    let with_id = WITH_ID.iter().map(|(word, _)| format!("{word}:ID"));
+    with_id.chain(ALONE.iter().map(|(word, _)| (*word).to_owned())).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_its_tag_and_nothing_else_is_one() {
+        for (word, tag) in WITH_ID {
+            assert_eq!(format!("{word}:6100000000007").parse(), Ok(tag(6_100_000_000_007)), "{word}");
+            for bad in
+                [word.to_owned(), format!("{word}:"), format!("{word}:0"), format!("{word}:-7"), format!("{word}:+7")]
+            {
+                assert_eq!(bad.parse::<Tag>(), Err(NoTag::NoId(word.to_owned())), "{bad}");
+            }
+        }
+        for (word, tag) in ALONE {
+            assert_eq!(word.parse(), Ok(tag()), "{word}");
+            assert_eq!(format!("{word}:7").parse::<Tag>(), Err(NoTag::Id(word.to_owned())));
+        }
+        for bad in ["", ":7", "User:7", "organization:7", "*"] {
+            let error = bad.parse::<Tag>().expect_err(bad).to_string();
+            assert!(error.contains("user:ID") && error.contains("membership_lists"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Slots for background jobs, of which the account has few, and what became of the jobs that had one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::MOST_JOBS;
+use crate::proto::{Job, JobState};
+
+/// The slots.
+pub struct Slots {
+    free: Arc<Semaphore>,
+    started: AtomicU64,
+    completed: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// The jobs at one moment. All but the gauge only grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Gauge: slots taken by jobs that have not ended, or are about to be started.
+    pub active: u64,
+    /// Jobs started at Zendesk.
+    pub started: u64,
+    /// Jobs that ended well.
+    pub completed: u64,
+    /// Jobs that failed or were killed.
+    pub failed: u64,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        let (started, completed, failed) = Default::default();
+        Self { free: Arc::new(Semaphore::new(MOST_JOBS)), started, completed, failed }
+    }
+}
+
+impl Slots {
+    /// Waits for a slot.
+    pub(super) async fn take(&self) -> OwnedSemaphorePermit {
+        self.free.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// Returns a slot if one is free.
+    pub(super) fn try_take(&self) -> Option<OwnedSemaphorePermit> {
+        self.free.clone().try_acquire_owned().ok()
+    }
+
+    /// Counts a job that Zendesk accepted.
+    pub(super) fn started(&self) {
+        self.started.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a job that was seen to have ended.
+    pub(super) fn ended(&self, job: &Job) {
+        let count = if job.status() == JobState::Completed { &self.completed } else { &self.failed };
+        count.fetch_add(1, Relaxed);
+    }
+
+    /// Returns what was counted so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            active: (MOST_JOBS - self.free.available_permits().min(MOST_JOBS)) as u64,
+            started: self.started.load(Relaxed),
+            completed: self.completed.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `POST /cache/invalidate`: lets operators say that something changed at Zendesk which no write through this replica told.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Json, Response};
+use serde::Serialize;
+use tracing::info;
+use url::form_urlencoded;
+
+use super::Admin;
+use crate::cache::Tag;
+
+/// What is to be made void.
+enum Which {
+    Tags(Vec<(String, Tag)>),
+    All,
+}
+
+#[derive(Serialize)]
+struct Done {
+    invalidated: Vec<String>,
+}
+
+/// Makes answers void: `?tag=user:7&tag=groups`, or `?all=true`. Nothing happens unless all of the query is understood.
+pub async fn invalidate(State(admin): State<Admin>, uri: Uri, headers: HeaderMap) -> Response {
+    // Browsers add it to whatever a page sends; emptying the cache is not for pages.
+    if headers.contains_key(header::ORIGIN) {
+        return (StatusCode::FORBIDDEN, "not for browsers: the request has an origin header\n").into_response();
+    }
+    let which = match read(uri.query().unwrap_or_default()) {
+        Ok(which) => which,
+        Err(mistake) => return (StatusCode::BAD_REQUEST, format!("{mistake}\n")).into_response(),
+    };
+    let cache = &admin.0.cache;
+    let invalidated = match which {
+        Which::All => {
+            cache.invalidate_all();
+            info!("an operator emptied the cache");
+            vec!["all".to_owned()]
+        }
+        Which::Tags(tags) => {
+            tags.iter().for_each(|(_, tag)| cache.invalidate(*tag));
+            info!(cache.tags = tags.len(), "an operator made answers void");
+            tags.into_iter().map(|(text, _)| text).collect()
+        }
+    };
+    Json(Done { invalidated }).into_response()
+}
+
+fn read(query: &str) -> Result<Which, String> {
+    let mut tags = Vec::new();
+    let mut all = false;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match name.as_ref() {
+            "tag" => {
+                let tag = value.parse().map_err(|error| format!("tag: {error}"))?;
+                tags.push((value.into_owned(), tag));
+            }
+            "all" if value == "true" => all = true,
+            "all" => return Err("all: must be `true`".to_owned()),
+            other => return Err(format!("{}: unknown; there are `tag` and `all`", other.escape_debug())),
+        }
+    }
+    match (all, tags.is_empty()) {
+        (true, true) => Ok(Which::All),
+        (true, false) => Err("all: leaves nothing for `tag` to name".to_owned()),
+        (false, true) => Err("tag: is missing; name tags, or say `all=true`".to_owned()),
+        (false, false) => Ok(Which::Tags(tags)),
+    }
+}

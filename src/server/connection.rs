@@ -1,0 +1,136 @@
+//! One connection of a caller, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryFutureExt as _;
+use futures_util::future::MapOk;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls_pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep, sleep_until};
+use tonic::body::Body;
+use tower::ServiceExt as _;
+use tower::util::Oneshot;
+use tracing::debug;
+
+use crate::config;
+use crate::gateway::Drain;
+use crate::gateway::context::Deadline;
+
+mod socket;
+mod stall;
+
+use socket::Socket;
+use stall::{Calls, Reply};
+
+/// What a connection may have on its way to a peer for one call.
+const SEND_BUFFER: usize = 32 << 10;
+/// How long a connection without calls stays open after GOAWAY: a call that was on its way then is still answered, and a
+/// peer that never reads it holds nobody up.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Who is at the other end of a connection; it travels in the extensions of each request.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The certificates that it proved to own, its own first; they are verified.
+    pub certificates: Option<Arc<[CertificateDer<'static>]>>,
+}
+
+/// Serves connections.
+#[derive(Clone)]
+pub struct Server<S> {
+    stack: S,
+    settings: Arc<config::Server>,
+    drain: Drain,
+}
+
+impl<S> Server<S>
+where
+    S: tower::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    /// Answers calls with `stack` until they are told to `drain`.
+    pub fn new(stack: S, settings: &config::Server, drain: &Drain) -> Self {
+        Self { stack, settings: Arc::new(settings.clone()), drain: drain.clone() }
+    }
+
+    /// Serves one connection until either side ends it.
+    pub async fn serve(self, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let settings = &*self.settings;
+        let calls = Calls::new(settings.send_timeout);
+        let socket = Socket::new(socket, settings.preface_timeout, settings.send_timeout);
+        let answering = Answering { stack: self.stack, peer };
+        let mut connection = pin!(
+            http2::Builder::new(calls.clone())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(settings.max_streams_per_connection)
+                .max_header_list_size(settings.max_header_bytes)
+                .max_send_buf_size(SEND_BUFFER)
+                .keep_alive_interval(settings.keepalive_interval)
+                .keep_alive_timeout(settings.keepalive_timeout)
+                .serve_connection(TokioIo::new(socket), answering)
+        );
+        let leaving = tokio::select! {
+            ended = connection.as_mut() => return note(ended),
+            () = sleep(settings.max_connection_age.mul_f64(0.9 + 0.2 * fastrand::f64())) => false,
+            () = self.drain.begun() => true,
+        };
+        connection.as_mut().graceful_shutdown();
+        let cut = Instant::now() + settings.max_connection_age_grace;
+        let idle = async {
+            if !leaving {
+                self.drain.begun().await;
+            }
+            loop {
+                calls.done().await;
+                sleep(LINGER).await;
+                if calls.is_empty() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            ended = connection => note(ended),
+            () = sleep_until(cut) => debug!("a connection's calls outlived its age and grace"),
+            () = idle => debug!("a peer did not close its connection"),
+        }
+    }
+}
+
+fn note(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        debug!(error = &error as &dyn std::error::Error, "a connection broke");
+    }
+}
+
+/// Hands a connection's calls to the stack.
+struct Answering<S> {
+    stack: S,
+    peer: Peer,
+}
+
+impl<S> hyper::service::Service<Request<Incoming>> for Answering<S>
+where
+    S: tower::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone,
+{
+    type Response = Response<Reply>;
+    type Error = Infallible;
+    type Future = MapOk<Oneshot<S, Request<Incoming>>, fn(Response<Body>) -> Response<Reply>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer.clone());
+        self.stack.clone().oneshot(request).map_ok(|response| {
+            let deadline = response.extensions().get::<Deadline>().map(|Deadline(at)| *at);
+            response.map(|body| Reply::new(body, deadline))
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! A connection's bytes, and how long a peer may leave them lying.
+
+use std::future::Future as _;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
+const PREFACE: usize = 24;
+
+/// Breaks a connection whose peer does not begin, or does not read.
+pub struct Socket<T> {
+    inner: T,
+    begun: usize,
+    begin_by: Pin<Box<Sleep>>,
+    send_timeout: Duration,
+    /// Runs while the peer takes nothing.
+    stuck: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T> Socket<T> {
+    /// The preface must have come within `preface_timeout`, and what is sent must be taken, bit by bit, within
+    /// `send_timeout` each.
+    pub fn new(inner: T, preface_timeout: Duration, send_timeout: Duration) -> Self {
+        Self { inner, begun: 0, begin_by: Box::pin(sleep(preface_timeout)), send_timeout, stuck: None }
+    }
+
+    /// Ends a write that has made no progress for too long.
+    fn written<R>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        if outcome.is_ready() {
+            self.stuck = None;
+            return outcome;
+        }
+        let timeout = self.send_timeout;
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        ready!(stuck.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read")))
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut this.inner).poll_read(context, buffer);
+        if this.begun < PREFACE {
+            this.begun += buffer.filled().len() - before;
+            if this.begun < PREFACE && outcome.is_pending() {
+                ready!(this.begin_by.as_mut().poll(context));
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface in time")));
+            }
+            // A peer that sends it byte by byte is no faster than one that sends nothing.
+            if this.begun < PREFACE && Instant::now() >= this.begin_by.deadline() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface in time")));
+            }
+        }
+        outcome
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.written(context, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.inner).poll_write_vectored(context, bytes);
+        self.written(context, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.inner).poll_flush(context);
+        self.written(context, outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.inner).poll_shutdown(context);
+        self.written(context, outcome)
+    }
+}

@@ -1,0 +1,150 @@
+//! What a peer takes of a reply: in small pieces, and if it takes none for too long, not at all.
+//!
+//! hyper asks a body for its next piece only when the peer has room for it, so a body never learns that its peer has
+//! stopped reading. The task that sends the reply does: its last piece was made, and it is asked for no other.
+//! [`Reply`] notes what happens to the body, and [`Guarded`], around hyper's task, draws the conclusion. Dropping the
+//! task resets the stream and frees what it held.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::task::TaskTracker;
+use tonic::Status;
+use tonic::body::Body;
+use tracing::debug;
+
+/// Most bytes that are handed on at once: what is on its way to a peer that stops reading is lost memory.
+const PIECE: usize = 16 << 10;
+
+thread_local! {
+    /// What the body did in the current poll of its task.
+    static BODY: Cell<Did> = const { Cell::new(Did::Nothing) };
+}
+
+#[derive(Clone, Copy)]
+enum Did {
+    /// It was not asked.
+    Nothing,
+    /// It had nothing yet, so the peer has room.
+    Wait,
+    /// It gave a piece of a reply that is of no use after the deadline.
+    Give(Option<Instant>),
+}
+
+/// A reply's body.
+pub struct Reply {
+    body: Body,
+    rest: Bytes,
+    deadline: Option<Instant>,
+}
+
+impl Reply {
+    /// Gives `body` in small pieces.
+    pub fn new(body: Body, deadline: Option<Instant>) -> Self {
+        Self { body, rest: Bytes::new(), deadline }
+    }
+}
+
+impl http_body::Body for Reply {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        if this.rest.is_empty() {
+            BODY.set(Did::Wait);
+            let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => this.rest = data,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(status)) => return Poll::Ready(Some(Err(status))),
+                None => return Poll::Ready(None),
+            }
+        }
+        BODY.set(Did::Give(this.deadline));
+        let piece = this.rest.split_to(PIECE.min(this.rest.len()));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+/// Runs the calls of one connection.
+#[derive(Clone)]
+pub struct Calls {
+    tasks: TaskTracker,
+    send_timeout: Duration,
+}
+
+impl Calls {
+    /// A call ends if its peer takes nothing of the reply for `send_timeout`.
+    pub fn new(send_timeout: Duration) -> Self {
+        Self { tasks: TaskTracker::new(), send_timeout }
+    }
+
+    /// Completes when no call is under way.
+    pub async fn done(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Whether no call is under way.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Calls {
+    fn execute(&self, call: F) {
+        self.tasks.spawn(Guarded { call, send_timeout: self.send_timeout, stalled: None });
+    }
+}
+
+pin_project! {
+    struct Guarded<F> {
+        #[pin]
+        call: F,
+        send_timeout: Duration,
+        stalled: Option<Pin<Box<Sleep>>>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Guarded<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        BODY.set(Did::Nothing);
+        if this.call.poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        match BODY.get() {
+            Did::Nothing => {}
+            Did::Wait => *this.stalled = None,
+            Did::Give(deadline) => {
+                let patience = Instant::now() + *this.send_timeout;
+                let until = deadline.map_or(patience, |deadline| deadline.min(patience));
+                *this.stalled = Some(Box::pin(sleep_until(until)));
+            }
+        }
+        if let Some(stalled) = this.stalled {
+            ready!(stalled.as_mut().poll(context));
+            debug!("a peer took nothing of a reply for too long; its call is reset");
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,130 @@
+//! Bounds how many calls are under way, from their headers to the end of their replies.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::refusal;
+use super::trace::method;
+use crate::error::Error;
+
+/// Most calls at a time of health and reflection: apart from the others, so that a full gateway still says how it is, and
+/// bounded, because watching costs memory.
+const MOST_COMMON: usize = 1024;
+
+/// Refuses calls beyond the limit.
+#[derive(Clone)]
+pub struct Layer {
+    calls: Arc<Semaphore>,
+    common: Arc<Semaphore>,
+}
+
+impl Layer {
+    /// Lets `most` calls through at a time.
+    pub fn new(most: usize) -> Self {
+        Self { calls: Arc::new(Semaphore::new(most)), common: Arc::new(Semaphore::new(MOST_COMMON)) }
+    }
+}
+
+impl<S> tower::Layer<S> for Layer {
+    type Service = Service<S>;
+
+    fn layer(&self, inner: S) -> Service<S> {
+        Service { inner, layer: self.clone() }
+    }
+}
+
+/// See [`Layer`].
+#[derive(Clone)]
+pub struct Service<S> {
+    inner: S,
+    layer: Layer,
+}
+
+impl<S, Q, R> tower::Service<Request<Q>> for Service<S>
+where
+    S: tower::Service<Request<Q>, Response = Response<R>, Error = Infallible>,
+{
+    type Response = Response<Counted<R>>;
+    type Error = Infallible;
+    type Future = Answering<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        let ours = method::of(request.uri().path()).ours;
+        let room = if ours { &self.layer.calls } else { &self.layer.common };
+        match Arc::clone(room).try_acquire_owned() {
+            Ok(place) => Answering { answer: Some(self.inner.call(request)), place: Some(place) },
+            Err(_) => Answering { answer: None, place: None },
+        }
+    }
+}
+
+pin_project! {
+    /// The answer to come.
+    pub struct Answering<F> {
+        #[pin]
+        answer: Option<F>,
+        place: Option<OwnedSemaphorePermit>,
+    }
+}
+
+impl<F, R> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<R>, Infallible>>,
+{
+    type Output = Result<Response<Counted<R>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(answer) = this.answer.as_pin_mut() else {
+            let refused = refusal::response(Error::Overloaded { what: "too many calls at a time" });
+            return Poll::Ready(Ok(refused.map(|()| Counted { body: None, place: None })));
+        };
+        let Ok(response) = ready!(answer.poll(context));
+        let place = this.place.take();
+        Poll::Ready(Ok(response.map(|body| Counted { body: Some(body), place })))
+    }
+}
+
+/// A reply that counts until it ends.
+pub struct Counted<B> {
+    body: Option<B>,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(context));
+        let last = frame.as_ref().is_none_or(|frame| frame.as_ref().map_or(true, Frame::is_trailers));
+        if last {
+            this.body = None;
+            this.place = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}

@@ -1,0 +1,170 @@
+//! How the gateway leaves: announced first, nothing lost, and in time whoever is still connected.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use zendesk_gateway::proto::{BulkDeleteUsersRequest, GetUserRequest, StreamUsersRequest, WatchJobsRequest};
+use zendesk_gateway::sandbox::faults::{Delay, Matcher};
+use zendesk_gateway::sandbox::{self, Sandbox};
+
+use crate::support::raw::{LONG, Wire};
+use crate::support::{TestGateway, account, settings};
+
+fn many_users() -> sandbox::Config {
+    sandbox::Config { users: 1_000, ..account() }
+}
+
+/// Waits until the stand-in has been asked `hits` times.
+async fn asked(sandbox: &Sandbox, hits: u64) {
+    let waited = tokio::time::timeout(LONG, async {
+        while sandbox.total_hits() < hits {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    waited.await.expect("the stand-in is asked");
+}
+
+#[tokio::test]
+async fn a_call_that_is_under_way_is_answered() {
+    let mut t = TestGateway::start().await;
+    let id = t.sandbox.store().user_ids()[0];
+    t.sandbox.fault(Matcher::default(), Delay::by(Duration::from_secs(1)).forever());
+    let mut users = t.users();
+    let call = tokio::spawn(async move { users.get_user(GetUserRequest { id }).await });
+    asked(&t.sandbox, 1).await;
+    t.shut_down();
+    call.await.expect("no panic").expect("answered after the signal");
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn it_says_not_serving_at_once_and_still_accepts_for_a_while() {
+    let mut config = settings();
+    config.server.drain.announce = Duration::from_secs(2);
+    let mut t = TestGateway::configured(account(), config).await;
+    let mut health = HealthClient::new(t.channel.clone());
+    let service = "zendesk.gateway.v1.UserService".to_owned();
+    let mut watch = health.watch(HealthCheckRequest { service }).await.expect("a watch").into_inner();
+    let serving = watch.message().await.expect("no error").expect("the first state");
+    assert_eq!(serving.status(), ServingStatus::Serving);
+    t.shut_down();
+    let told = tokio::time::timeout(LONG, watch.message()).await.expect("told").expect("no error").expect("a change");
+    assert_eq!(told.status(), ServingStatus::NotServing);
+    let whole = health.check(HealthCheckRequest::default()).await.expect("answered").into_inner();
+    assert_eq!(whole.status(), ServingStatus::NotServing);
+    let fresh = tonic::transport::Endpoint::from_shared(format!("http://{}", t.address)).expect("a URI");
+    let fresh = fresh.connect().await.expect("a new connection is accepted");
+    let mut users = zendesk_gateway::proto::user_service_client::UserServiceClient::new(fresh);
+    users.get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0] }).await.expect("and its call answered");
+    drop((users, health, watch));
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_at_a_page_and_its_token_leads_on_without_loss() {
+    let mut t = TestGateway::with(many_users()).await;
+    let all = t.sandbox.store().user_ids();
+    let request = StreamUsersRequest { page_size: 100, ..Default::default() };
+    let mut stream = t.users().stream_users(request.clone()).await.expect("a stream").into_inner();
+    let mut seen: Vec<i64> = Vec::new();
+    let mut token = String::new();
+    let mut told = false;
+    while let Some(message) = stream.message().await.expect("an end in order") {
+        seen.extend(message.users.iter().map(|user| user.id));
+        token = message.next_page_token;
+        if !told {
+            told = true;
+            t.shut_down();
+            // The rest is read only once the gateway drains.
+            t.not_accepting().await;
+        }
+    }
+    assert!(!token.is_empty(), "the last message says where to go on");
+    assert!(seen.len() < all.len(), "it ended early: {} of {}", seen.len(), all.len());
+    drop(stream);
+    let sandbox = t.leave().await;
+    let t = TestGateway::before(sandbox, settings()).await;
+    let request = StreamUsersRequest { page_token: token, ..request };
+    let mut stream = t.users().stream_users(request).await.expect("a stream").into_inner();
+    while let Some(message) = stream.message().await.expect("the rest") {
+        seen.extend(message.users.iter().map(|user| user.id));
+    }
+    assert_eq!(seen, all, "nothing lost and nothing twice");
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_whose_next_page_is_slow_does_not_wait_for_it() {
+    let mut t = TestGateway::with(many_users()).await;
+    t.sandbox.fault(Matcher::default(), Delay::by(Duration::from_mins(10)).after(1).forever());
+    let mut stream = t.users().stream_users(StreamUsersRequest::default()).await.expect("a stream").into_inner();
+    let mut token = String::new();
+    while token.is_empty() {
+        token = stream.message().await.expect("no error").expect("the first page").next_page_token;
+    }
+    t.shut_down();
+    let rest = tokio::time::timeout(LONG, stream.message()).await.expect("it ends").expect("in order");
+    assert_eq!(rest, None);
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn a_watch_of_jobs_is_told_to_go_elsewhere() {
+    let jobs = sandbox::Jobs { per_item: Duration::from_mins(10), ..sandbox::Jobs::default() };
+    let mut t = TestGateway::with(sandbox::Config { jobs, ..account() }).await;
+    let request = BulkDeleteUsersRequest { ids: t.sandbox.store().user_ids()[1..3].to_vec(), ..Default::default() };
+    let reply = t.users().bulk_delete_users(request).await.expect("a job").into_inner();
+    let ids = vec![reply.jobs[0].job.clone().expect("set").id];
+    let mut watch = t.jobs().watch_jobs(WatchJobsRequest { ids }).await.expect("a watch").into_inner();
+    watch.message().await.expect("no error").expect("the first look");
+    t.shut_down();
+    let ended = tokio::time::timeout(LONG, async {
+        loop {
+            match watch.message().await {
+                Ok(Some(_)) => {}
+                other => return other,
+            }
+        }
+    });
+    let refusal = crate::support::refused(ended.await.expect("it ends"));
+    assert_eq!((refusal.code, refusal.reason.as_str()), (Code::Unavailable, "SHUTTING_DOWN"), "not an end of the jobs");
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn mute_peers_do_not_hold_up_the_end() {
+    let t = TestGateway::start().await;
+    let mute = TcpStream::connect(&t.address).await.expect("it listens");
+    let mut half = TcpStream::connect(&t.address).await.expect("it listens");
+    half.write_all(b"PRI * HTTP/2.0").await.expect("taken");
+    let silent = Wire::begin(&t.address).await;
+    let watching = {
+        let mut health = HealthClient::new(t.channel.clone());
+        health.watch(HealthCheckRequest::default()).await.expect("a watch")
+    };
+    t.users().get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0] }).await.expect("answered");
+    let started = Instant::now();
+    // Within 10 s, while the settings allow 45.
+    t.stop().await;
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    drop((mute, half, silent, watching));
+}
+
+#[tokio::test]
+async fn what_does_not_end_is_cut() {
+    let mut config = settings();
+    config.server.drain.timeout = Duration::from_secs(1);
+    let mut t = TestGateway::configured(account(), config).await;
+    t.sandbox.fault(Matcher::default(), Delay::by(Duration::from_mins(10)).forever());
+    let mut users = t.users();
+    let call = tokio::spawn(async move { users.get_user(GetUserRequest { id: 7 }).await });
+    asked(&t.sandbox, 1).await;
+    t.shut_down();
+    call.await.expect("no panic").expect_err("cut");
+    t.stop().await;
+}

@@ -1,0 +1,282 @@
+//! Connections: what a peer may hold open, and what it gets.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use flate2::write::GzEncoder;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tonic::Code;
+use tonic::codec::CompressionEncoding::Gzip;
+use tonic_health::pb::health_client::HealthClient;
+use zendesk_gateway::config::Telemetry;
+use zendesk_gateway::proto::user_service_client::UserServiceClient;
+use zendesk_gateway::proto::{GetUserRequest, GetUserResponse, ListUsersRequest, StreamUsersRequest};
+use zendesk_gateway::sandbox::faults::{Delay, Matcher};
+
+use crate::support::observed::Observed;
+use crate::support::raw::{LONG, Raw, Wire, framed};
+use crate::support::{TestGateway, account, refused, settings};
+
+const GET_USER: &str = "/zendesk.gateway.v1.UserService/GetUser";
+const STREAM_USERS: &str = "/zendesk.gateway.v1.UserService/StreamUsers";
+
+/// Reads until the server has closed the connection.
+async fn closed(mut socket: TcpStream) {
+    let mut bytes = Vec::new();
+    // An end by a reset is one, too.
+    tokio::time::timeout(LONG, socket.read_to_end(&mut bytes)).await.expect("the server closes it").ok();
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_begin_is_closed_and_holds_up_nobody() {
+    let mut config = settings();
+    config.server.preface_timeout = Duration::from_millis(300);
+    let t = TestGateway::configured(account(), config).await;
+    let mute = TcpStream::connect(&t.address).await.expect("it listens");
+    let mut dripping = TcpStream::connect(&t.address).await.expect("it listens");
+    dripping.write_all(b"PRI * HTTP").await.expect("taken");
+    t.users().get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0] }).await.expect("others are answered");
+    closed(mute).await;
+    closed(dripping).await;
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_closed_and_make_room_when_they_end() {
+    let mut config = settings();
+    config.server.max_connections = 2;
+    let t = TestGateway::configured(account(), config).await;
+    let (first, _first) = Raw::connect(&t.address).await;
+    let (second, held) = Raw::connect(&t.address).await;
+    let id = t.sandbox.store().user_ids()[0];
+    for client in [&first, &second] {
+        let answer = client.call(GET_USER, &[], &GetUserRequest { id }).await.expect("answered");
+        assert_eq!(answer.code(), Code::Ok);
+    }
+    closed(TcpStream::connect(&t.address).await.expect("the system accepts it")).await;
+    drop(second);
+    held.await.expect("no panic").expect("an orderly end");
+    let again = tokio::time::timeout(LONG, async {
+        loop {
+            let socket = TcpStream::connect(&t.address).await.expect("the system accepts it");
+            let Ok((send, connection)) = h2::client::handshake(socket).await else { continue };
+            tokio::spawn(connection);
+            let Ok(mut send) = send.ready().await else { continue };
+            let request = http::Request::post(format!("http://gateway{GET_USER}")).body(()).expect("a request");
+            let Ok((response, _)) = send.send_request(request, true) else { continue };
+            if response.await.is_ok() {
+                return;
+            }
+        }
+    });
+    again.await.expect("there is room again");
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn calls_beyond_the_limit_are_refused_but_health_is_not() {
+    let mut config = settings();
+    config.server.max_calls = 2;
+    let t = TestGateway::configured(account(), config).await;
+    let (client, _) = Raw::connect(&t.address).await;
+    // Calls whose message does not come.
+    let held = [client.begin(GET_USER, &[]).await.expect("sent"), client.begin(GET_USER, &[]).await.expect("sent")];
+    let id = t.sandbox.store().user_ids()[0];
+    let answer = client.call(GET_USER, &[], &GetUserRequest { id }).await.expect("answered");
+    let refusal = refused(Err::<(), _>(answer.status()));
+    assert_eq!((refusal.code, refusal.reason.as_str()), (Code::Unavailable, "OVERLOADED"));
+    HealthClient::new(t.channel.clone()).check(tonic_health::pb::HealthCheckRequest::default()).await.expect("healthy");
+    drop(held);
+    let again = tokio::time::timeout(LONG, async {
+        while client.call(GET_USER, &[], &GetUserRequest { id }).await.expect("answered").code() != Code::Ok {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    again.await.expect("there is room once they are given up");
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_counts_until_it_ends() {
+    let mut config = settings();
+    config.server.max_calls = 1;
+    let t = TestGateway::configured(zendesk_gateway::sandbox::Config { users: 500, ..account() }, config).await;
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(1);
+    let (client, _) = Raw::with(&t.address, builder).await;
+    let call = client.start(STREAM_USERS, &[], &StreamUsersRequest::default()).await.expect("sent");
+    let response = call.response.await.expect("headers");
+    let answer = client.call(GET_USER, &[], &GetUserRequest { id: 1 }).await;
+    // Its own answer does not fit into the window of one byte, but a refusal has no body.
+    assert_eq!(answer.expect("answered").code(), Code::Unavailable);
+    drop(response);
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn one_connection_may_have_so_many_calls_and_no_more() {
+    let mut config = settings();
+    config.server.max_streams_per_connection = 3;
+    let t = TestGateway::configured(account(), config).await;
+    let mut wire = Wire::begin(&t.address).await;
+    // The settings that the server sends: identifier 3 is the limit of streams.
+    let mut head = [0; 9];
+    let found = tokio::time::timeout(LONG, async {
+        loop {
+            wire.socket.read_exact(&mut head).await.expect("frames");
+            let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+            wire.socket.read_exact(&mut payload).await.expect("a payload");
+            if let Some(limit) = payload.chunks(6).find(|entry| head[3] == 4 && entry[1] == 3) {
+                return limit[5];
+            }
+        }
+    });
+    assert_eq!(found.await.expect("settings come"), 3);
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn an_old_connection_is_asked_to_end_and_its_calls_are_answered() {
+    let mut config = settings();
+    config.server.max_connection_age = Duration::from_millis(300);
+    let t = TestGateway::configured(account(), config).await;
+    t.sandbox.fault(Matcher::default(), Delay::by(Duration::from_secs(2)).forever());
+    let (client, ended) = Raw::connect(&t.address).await;
+    let id = t.sandbox.store().user_ids()[0];
+    let answer = client.call(GET_USER, &[], &GetUserRequest { id }).await.expect("answered");
+    assert_eq!(answer.code(), Code::Ok, "a call that outlives the age is answered");
+    tokio::time::timeout(LONG, ended).await.expect("then the connection ends").expect("no panic").expect("in order");
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn an_old_connection_whose_calls_do_not_end_is_cut_after_the_grace() {
+    let mut config = settings();
+    config.server.max_connection_age = Duration::from_millis(200);
+    config.server.max_connection_age_grace = Duration::from_millis(200);
+    let t = TestGateway::configured(account(), config).await;
+    let (client, ended) = Raw::connect(&t.address).await;
+    let call = client.begin(GET_USER, &[]).await.expect("sent");
+    tokio::time::timeout(LONG, ended).await.expect("the connection is cut").expect("no panic").ok();
+    call.response.await.expect_err("without an answer");
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_stops_reading_loses_its_call_and_keeps_its_connection() {
+    let mut config = settings();
+    config.server.send_timeout = Duration::from_millis(400);
+    let t = TestGateway::configured(zendesk_gateway::sandbox::Config { users: 500, ..account() }, config).await;
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(1000);
+    let (client, _) = Raw::with(&t.address, builder).await;
+    let call = client.start(STREAM_USERS, &[], &StreamUsersRequest::default()).await.expect("sent");
+    let mut body = call.response.await.expect("headers").into_body();
+    let lost = tokio::time::timeout(LONG, async {
+        loop {
+            match body.data().await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return error,
+                None => panic!("the stream ended although nobody read it"),
+            }
+        }
+    });
+    assert_eq!(lost.await.expect("it is reset").reason(), Some(h2::Reason::CANCEL));
+    let answer = client.call(GET_USER, &[], &GetUserRequest { id: -1 }).await.expect("the connection is there");
+    assert_eq!(answer.code(), Code::InvalidArgument);
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_keeps_its_call() {
+    let mut config = settings();
+    config.server.send_timeout = Duration::from_secs(3);
+    let t = TestGateway::configured(zendesk_gateway::sandbox::Config { users: 300, ..account() }, config).await;
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(16_000);
+    let (client, _) = Raw::with(&t.address, builder).await;
+    let call = client.start(STREAM_USERS, &[], &StreamUsersRequest::default()).await.expect("sent");
+    let mut body = call.response.await.expect("headers").into_body();
+    let mut pauses = 0;
+    while let Some(data) = body.data().await {
+        let data = data.expect("not reset");
+        if pauses < 20 {
+            pauses += 1;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        body.flow_control().release_capacity(data.len()).expect("a stream");
+    }
+    let trailers = body.trailers().await.expect("ended in order").expect("trailers");
+    assert_eq!(trailers["grpc-status"], "0");
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn metadata_beyond_the_limit_is_refused_without_a_call() {
+    let t = TestGateway::start().await;
+    let (client, _) = Raw::connect(&t.address).await;
+    let long = "x".repeat(20_000);
+    let call = client.start(GET_USER, &[("x-long", &long)], &GetUserRequest { id: 7 }).await.expect("sent");
+    match call.response.await {
+        Ok(response) => assert_eq!(response.status(), http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        Err(error) => assert!(error.is_reset() || error.is_go_away(), "{error:?}"),
+    }
+    assert_eq!(t.sandbox.total_hits(), 0);
+    t.users().get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0] }).await.expect("others are answered");
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn gzip_works_both_ways() {
+    let t = TestGateway::start().await;
+    let mut users = UserServiceClient::new(t.channel.clone()).send_compressed(Gzip).accept_compressed(Gzip);
+    let list = users.list_users(ListUsersRequest::default()).await.expect("a page");
+    assert_eq!(list.metadata().get("grpc-encoding").expect("it is compressed"), "gzip");
+    let plain = t.users().list_users(ListUsersRequest::default()).await.expect("a page");
+    assert_eq!(plain.metadata().get("grpc-encoding"), None, "only for who accepts it");
+    assert_eq!(plain.into_inner(), list.into_inner(), "from the cache, too");
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_inflates_beyond_the_limit_is_refused() {
+    let mut config = settings();
+    config.server.max_request_bytes = 100_000;
+    let t = TestGateway::configured(account(), config).await;
+    let mut bomb = GzEncoder::new(Vec::new(), flate2::Compression::best());
+    bomb.write_all(&vec![0; 50 << 20]).expect("memory");
+    let bomb = bomb.finish().expect("memory");
+    assert!(bomb.len() < 100_000, "the limit on the wire does not stop it: {}", bomb.len());
+    let (client, _) = Raw::connect(&t.address).await;
+    let mut call = client.begin(GET_USER, &[("grpc-encoding", "gzip")]).await.expect("sent");
+    call.request.send_data(framed(1, &bomb), true).expect("sent");
+    assert_eq!(call.answer().await.expect("answered").code(), Code::ResourceExhausted);
+    // And one that says its size.
+    let mut call = client.begin(GET_USER, &[]).await.expect("sent");
+    call.request.send_data(bytes::Bytes::from_static(&[0, 0x40, 0, 0, 0]), false).expect("sent");
+    assert_eq!(call.answer().await.expect("answered").code(), Code::OutOfRange);
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_breaks_the_protocol_is_told_why_and_closed() {
+    let t = TestGateway::start().await;
+    let mut wire = Wire::begin(&t.address).await;
+    // DATA on a stream that was never opened.
+    wire.frame(0, 0, 1, b"data").await.expect("taken");
+    assert_eq!(wire.closed().await, Some(1), "PROTOCOL_ERROR");
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn connections_are_counted() {
+    let t = Observed::start(Telemetry::default()).await;
+    let id = t.sandbox.store().user_ids()[0];
+    let answer: GetUserResponse = t.users().get_user(GetUserRequest { id }).await.expect("a user").into_inner();
+    assert_eq!(answer.user.map(|user| user.id), Some(id));
+    let status = t.status().await;
+    assert_eq!((&status["connections"]["active"], &status["connections"]["accepted"]), (&1.into(), &1.into()));
+    let scrape = t.scrape().await;
+    assert!(scrape.contains("zendesk_gateway_connections_active 1"), "{scrape}");
+}
