@@ -49,6 +49,7 @@ async fn compare(size: Size) -> anyhow::Result<()> {
     report.cached(&scenes::cached(&stage).await?);
     report.uncached(&scenes::uncached(&stage).await?);
     report.concurrent(&scenes::concurrent(&stage).await?);
+    report.pages(&scenes::pages(&stage).await?);
     report.cores(&scenes::cores(&stage).await?);
     report.memory(&scenes::memory(&stage).await?);
     let page = report.page();

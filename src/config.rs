@@ -13,6 +13,7 @@ mod credential;
 mod load;
 mod resilience;
 mod server;
+mod stream;
 mod telemetry;
 
 pub use cache::{Cache, Windows};
@@ -20,6 +21,7 @@ pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient, se
 pub use load::{Mistakes, Overrides, load};
 pub use resilience::{Attempt, Breaker, Queue, Rate, Retry};
 pub use server::{Drain, Server};
+pub use stream::Stream;
 pub use telemetry::{Admin, LogFormat, Otlp, Telemetry};
 
 /// All settings.
@@ -80,6 +82,8 @@ pub struct Upstream {
     pub breaker: Breaker,
     /// `[upstream.rate]`: how the request budget is shared out.
     pub rate: Rate,
+    /// `[upstream.stream]`: how the pages of streams are fetched.
+    pub stream: Stream,
 }
 
 impl Default for Upstream {
@@ -94,6 +98,7 @@ impl Default for Upstream {
             retry: Retry::default(),
             breaker: Breaker::default(),
             rate: Rate::default(),
+            stream: Stream::default(),
         }
     }
 }
@@ -147,7 +152,10 @@ impl Config {
                 Ok(credential) => mistakes.extend(credential.unusable()),
             }
         }
-        let positive = [("upstream.max_body_bytes", self.upstream.max_body_bytes == 0)];
+        let positive = [
+            ("upstream.max_body_bytes", self.upstream.max_body_bytes == 0),
+            ("upstream.stream.parallel_pages", self.upstream.stream.parallel_pages == 0),
+        ];
         mistakes.extend(
             positive
                 .iter()

@@ -179,8 +179,14 @@ pub fn record(data: &[u8]) {
 /// A path that was built stays where it belongs, and its query is what was put in.
 fn within(rest: &Rest) {
     let base = Url::parse("https://account.zendesk.com").expect("a URL");
-    let url = base.join(&rest.target()).expect("a target is a valid reference");
+    let joined = base.join(&rest.target()).expect("a target is a valid reference");
+    // As the transport does it.
+    let mut url = base.clone();
+    url.set_path(&rest.path);
+    url.set_query(Some(rest.query.as_str()).filter(|query| !query.is_empty()));
+    assert_eq!(url, joined, "both ways lead to the same place");
     assert_eq!((url.host_str(), url.path()), (base.host_str(), rest.path.as_str()), "nothing was resolved or encoded");
+    assert_eq!(url.query().unwrap_or_default(), rest.query);
     assert!(rest.path.starts_with("/api/v2/") && !rest.path.contains("//") && url.fragment().is_none());
     assert!(rest.path.split('/').all(|segment| segment != "." && segment != ".."));
     assert!(rest.target().bytes().all(|byte| byte.is_ascii_graphic()));

@@ -12,6 +12,7 @@ use tower::ServiceExt as _;
 
 use crate::cache::{Batcher, Cache, Control, Fetched, Key, Outcome, Snapshot, Terms};
 use crate::codec::Encoded;
+use crate::config;
 use crate::contract::Idempotency;
 use crate::error::{Error, Refusal, Result};
 use crate::json::{self, Malformed};
@@ -19,7 +20,7 @@ use crate::path;
 use crate::proto::{GetCurrentUserRequest, GetCurrentUserResponse, GetUserRequest, GetUserResponse, User};
 use crate::rest::{List, Part, Read, envelope};
 use crate::upstream::Upstream;
-use crate::upstream::call::{Answer, Call, Parsed, Priority};
+use crate::upstream::call::{Answer, Call, Parsed, Peek, Priority};
 use crate::upstream::rest::Rest;
 
 mod batch;
@@ -29,13 +30,19 @@ mod drain;
 mod jobs;
 pub mod page;
 mod roster;
+pub mod row;
+mod stream;
 pub mod token;
 mod walk;
 pub mod write;
 
 pub use context::Context;
 pub use drain::Drain;
-use page::{Next, OwnRead, Page, Row};
+use page::{Next, Page};
+use row::{OwnRead, Row};
+
+/// Reads a body into what its caller makes of it.
+type Parse = fn(&[u8]) -> Result<Parsed, Malformed>;
 
 /// Answers calls.
 #[derive(Clone)]
@@ -46,6 +53,7 @@ pub struct Gateway {
     users: Batcher<i64, Bytes>,
     /// Slots for background jobs, of which the account has few.
     jobs: Arc<bulk::Slots>,
+    streams: config::Stream,
 }
 
 /// A reply, and what is worth knowing beside it.
@@ -68,7 +76,13 @@ impl Gateway {
     /// Builds a gateway on an outbound stack.
     pub fn new(upstream: Upstream, cache: Cache) -> Self {
         let users = cache.batcher(batch::MOST_IDS);
-        Self { upstream, cache, users, jobs: Arc::default() }
+        Self { upstream, cache, users, jobs: Arc::default(), streams: config::Stream::default() }
+    }
+
+    /// Streams lists by these settings.
+    #[must_use]
+    pub fn with_streams(self, streams: config::Stream) -> Self {
+        Self { streams, ..self }
     }
 
     /// Returns the cache.
@@ -156,10 +170,10 @@ impl Gateway {
             let (context, since) = (its.within(terms), gateway.cache.snapshot());
             let (page, next) = gateway.page(&context, terms.priority(), &walk).await?;
             // A search lags behind, so its rows may be older than what is cached.
-            if walk.is_current() {
+            if walk.list.is_current() {
                 page.rows.iter().for_each(|row| gateway.keep(&context, row.own_read(), &since));
             }
-            let next_page_token = walk.token(&next)?;
+            let next_page_token = walk.list.token(&next)?;
             let reply = R::Reply::from(Part { page, next_page_token });
             Ok(Fetched::from(Bytes::from(reply.encode_to_vec())))
         };
@@ -174,7 +188,7 @@ impl Gateway {
         request: &R,
     ) -> Result<impl Stream<Item = Result<Encoded<R::Reply>>> + Send + use<R>> {
         let walk = walk::Walk::<R::Row>::begin(request.rest()?, request.paging())?;
-        Ok(walk.stream(self.clone(), context))
+        Ok(stream::pages(self.clone(), context, walk))
     }
 
     /// Answers from the cache alone, if it has a fresh answer and the caller states no wishes.
@@ -209,18 +223,25 @@ impl Gateway {
 
     /// Fetches the page that a walk stands at, and says what comes after it.
     async fn page<R: Row>(&self, context: &Context, priority: Priority, at: &walk::Walk<R>) -> Result<(Page<R>, Next)> {
-        let page = self.send(context, priority, at.rest(), parse::<Page<R>>).await?.body::<Page<R>>();
-        let next = at.after(&page);
+        let rest = at.list.rest(at.at());
+        let page = self.send(context, priority, rest, parse::<Page<R>>).await?.body::<Page<R>>();
+        let next = at.list.after(at.at(), &page);
         Ok((page, next))
     }
 
     /// Sends one read.
-    async fn send(
+    async fn send(&self, context: &Context, priority: Priority, rest: Rest, parse: Parse) -> Result<Answer> {
+        self.send_and_peek(context, priority, rest, parse, None).await
+    }
+
+    /// Sends one read whose body is looked at before it is parsed.
+    async fn send_and_peek(
         &self,
         context: &Context,
         priority: Priority,
         rest: Rest,
-        parse: fn(&[u8]) -> Result<Parsed, Malformed>,
+        parse: Parse,
+        peek: Option<Peek>,
     ) -> Result<Answer> {
         let call = Call {
             rest: rest.into(),
@@ -229,6 +250,7 @@ impl Gateway {
             deadline: context.deadline,
             credential: context.credential.clone(),
             parse,
+            peek,
             ledger: context.ledger.clone(),
             trace: context.trace.clone(),
         };

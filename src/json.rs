@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 mod patch;
 mod structure;
+#[cfg(test)]
+mod tests;
 
 pub use patch::{Input, patch};
 pub use structure::{structure, write_structure};
@@ -31,8 +33,38 @@ fn surprise(what: &'static str) {
 }
 
 /// Reads a JSON body into a message.
+///
+/// `sonic-rs` reads in two thirds of the time that `serde_json` takes. It skips what no field wants by recursion without a
+/// limit, though, which a hostile body could use to overflow the stack; so it gets only bodies that cannot be deep. Whatever
+/// it refuses, `serde_json` has the last word on, whose limit is 128 levels, and whose positions are exact.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
+    if is_shallow(body)
+        && let Ok(value) = sonic_rs::from_slice(body)
+    {
+        return Ok(value);
+    }
     serde_json::from_slice(body).map_err(|error| Malformed { line: error.line(), column: error.column() })
+}
+
+/// Whether a body is nested so little that it can be read with recursion.
+///
+/// Brackets within strings are taken for brackets, so a string can hide some depth. It cannot hide much, because there may be
+/// no more than `MOST` opening ones wherever they stand; a page of 100 users has some six hundred.
+fn is_shallow(body: &[u8]) -> bool {
+    const MOST: usize = 1024;
+    const DEEPEST: usize = 32;
+    let mut closing = memchr::memchr2_iter(b']', b'}', body).peekable();
+    let mut depth = 0_usize;
+    for (before, opening) in memchr::memchr2_iter(b'[', b'{', body).enumerate() {
+        while closing.next_if(|closing| *closing < opening).is_some() {
+            depth = depth.saturating_sub(1);
+        }
+        depth += 1;
+        if depth > DEEPEST || before >= MOST {
+            return false;
+        }
+    }
+    true
 }
 
 /// A body that is not the documented JSON. It says where, never what: the text may hold personal data.

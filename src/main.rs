@@ -19,6 +19,7 @@ use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server;
 use zendesk_gateway::server::admin::{Admin, Readiness};
+use zendesk_gateway::server::workers::Workers;
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream;
 #[cfg(feature = "sandbox")]
@@ -184,7 +185,7 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let transport = Transport::new(&url, config.upstream.max_body_bytes)?;
     let seen = upstream::trace::Layers::new(&telemetry, &url);
     let (upstream, control) = upstream::stack(&config.upstream, Some(seen), transport);
-    let gateway = Gateway::new(upstream, Cache::new(&config.cache));
+    let gateway = Gateway::new(upstream, Cache::new(&config.cache)).with_streams(config.upstream.stream);
     server::sources::watch(&telemetry, &control, &gateway, &config);
     server::sources::credentials(&telemetry, &credentials, &watcher);
     let readiness = Readiness::default();
@@ -194,8 +195,9 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     info!(server.address = %address, upstream.url = %url, "serving");
     let greeting = greeting(address, &url, sandboxed, admin_address);
     std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
+    let workers = Workers::start(config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get())?;
     let outcome = tokio::select! {
-        outcome = server::run(listener, rpc, &config.server, &telemetry, &readiness, signals.first()) => outcome,
+        outcome = server::run(listener, rpc, &config.server, &telemetry, &readiness, &workers, signals.first()) => outcome,
         () = signals.second() => Err(anyhow::anyhow!("ended at once by a second signal")),
     };
     admin.abort();

@@ -27,11 +27,13 @@ mod refusal;
 mod routes;
 pub mod sources;
 pub mod trace;
+pub mod workers;
 
 use admin::Readiness;
 use connection::{Peer, Server};
+use workers::Workers;
 
-/// Serves until `shutdown` completes, and then until the last call has ended, or `server.drain.timeout` has passed.
+/// Serves connections on `workers` until `shutdown` completes, and then until the last call has ended, or `server.drain.timeout` has passed.
 ///
 /// Dropping the future ends every connection at once.
 ///
@@ -43,6 +45,7 @@ pub async fn run(
     settings: &config::Server,
     telemetry: &Telemetry,
     readiness: &Readiness,
+    workers: &Workers,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     listener.local_addr().context("the gRPC port")?;
@@ -59,7 +62,7 @@ pub async fn run(
     let counts = accept::Counts::default();
     sources::connections(telemetry, &counts);
     let server = Server::new(stack, settings, &drain);
-    let serve = |socket, address| server.clone().serve(socket, Peer { address, certificates: None });
+    let serve = move |socket, address| server.clone().serve(socket, Peer { address, certificates: None });
     let mut connections = JoinSet::new();
     let signal = async {
         shutdown.await;
@@ -73,7 +76,7 @@ pub async fn run(
     readiness.serving();
     let signalled = tokio::select! {
         signalled = signal => signalled,
-        () = accept::accept(&listener, &mut connections, settings.max_connections, &counts, serve) => Instant::now(),
+        () = accept::accept(&listener, &mut connections, settings.max_connections, &counts, workers, serve) => Instant::now(),
     };
     drain.begin();
     drop(listener);

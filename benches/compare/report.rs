@@ -9,7 +9,7 @@ use super::series::Series;
 
 /// Gathers results.
 pub struct Report {
-    peers: String,
+    versions: String,
     size: Size,
     targets: Vec<Target>,
     tables: String,
@@ -17,16 +17,16 @@ pub struct Report {
 
 /// A promise, and what became of it.
 struct Target {
-    what: &'static str,
+    what: String,
     promised: &'static str,
     measured: String,
     met: bool,
 }
 
 impl Report {
-    /// Begins a page. `peers` names the versions of what the gateway is compared with.
-    pub fn new(peers: String, size: Size) -> Self {
-        Self { peers, size, targets: Vec::new(), tables: String::new() }
+    /// Begins a page. `versions` are those of what the gateway is compared with.
+    pub fn new(versions: String, size: Size) -> Self {
+        Self { versions, size, targets: Vec::new(), tables: String::new() }
     }
 
     /// JSON to messages.
@@ -57,11 +57,7 @@ impl Report {
 
     /// Reads that go upstream, one after another.
     pub fn uncached(&mut self, scene: &Scene) {
-        let of = |name| &scene.of(name).cpu;
-        let over_envoy = of(name::GATEWAY).over(of(name::ENVOY));
-        self.target("uncached unary read: CPU per call ÷ Envoy", "≤ 0.33", &over_envoy, |it| it <= 0.33);
-        let over_python = of(name::GATEWAY).over(of(name::PYTHON));
-        self.target("uncached unary read: CPU per call ÷ Python", "≤ 0.05", &over_python, |it| it <= 0.05);
+        self.peers(scene, "uncached unary read, one at a time");
         let added = |name, base| scene.of(name).latency.minus(&scene.of(base).latency);
         let (ours, envoys) = (added(name::GATEWAY, name::DIRECT_GZIP), added(name::ENVOY, name::DIRECT));
         let ratio = ours.over(&envoys);
@@ -77,10 +73,22 @@ impl Report {
         let _ = writeln!(self.tables, "\nAdded p50: zendesk-gateway {ours} µs, Envoy {envoys} µs.");
     }
 
-    /// Reads that go upstream, eight at a time.
+    /// Reads that go upstream, many at a time.
     pub fn concurrent(&mut self, scene: &Scene) {
-        self.section("Uncached reads, eight at a time");
-        self.text("`GetGroup`, 8 connections with one call at a time each, otherwise the same.");
+        self.peers(scene, "uncached unary read, 32 at a time");
+        self.section("Uncached reads, many at a time");
+        self.text("`GetGroup`, 8 connections with 4 calls at a time each, otherwise the same.");
+        self.scene(scene, name::ENVOY);
+    }
+
+    /// Whole pages.
+    pub fn pages(&mut self, scene: &Scene) {
+        self.peers(scene, "uncached page of 100 users");
+        self.section("Uncached pages");
+        self.text(
+            "`ListUsers`, 100 users a page, 2 connections with one call at a time each. The gateway also keeps each row as \
+             the answer to its own `GetUser`, and gives a token for the next page; the others do not.",
+        );
         self.scene(scene, name::ENVOY);
     }
 
@@ -103,13 +111,13 @@ impl Report {
         let users = if matches!(self.size, Size::Full) { "100,000" } else { "10,000" };
         let text = |megabytes: f64| format!("{megabytes:.1} MB");
         self.targets.push(Target {
-            what: "resident memory, idle",
+            what: "resident memory, idle".to_owned(),
             promised: "≤ 20 MB",
             measured: text(memory.idle),
             met: memory.idle <= 20.0,
         });
         self.targets.push(Target {
-            what: "resident memory with 100,000 users cached",
+            what: "resident memory with 100,000 users cached".to_owned(),
             promised: "≤ 150 MB",
             measured: format!("{} with {users}", text(memory.full)),
             met: memory.full <= 150.0,
@@ -138,7 +146,7 @@ impl Report {
              traced, both pushed to a collector, cache with its default policy. One row has the access log on top.\n\n\
              Machine: {}. Peers: {}.\n\n## Promises\n\n",
             machine(),
-            self.peers
+            self.versions
         );
         page.push_str("| what | promised | measured | |\n|---|---|---|---|\n");
         for Target { what, promised, measured, met } in &self.targets {
@@ -153,9 +161,18 @@ impl Report {
         page
     }
 
-    fn target(&mut self, what: &'static str, promised: &'static str, measured: &Series, keeps: fn(f64) -> bool) {
+    /// Holds processor time against the peers'.
+    fn peers(&mut self, scene: &Scene, what: &str) {
+        let of = |name| &scene.of(name).cpu;
+        let over_envoy = of(name::GATEWAY).over(of(name::ENVOY));
+        self.target(&format!("{what}: CPU per call ÷ Envoy"), "≤ 0.33", &over_envoy, |it| it <= 0.33);
+        let over_python = of(name::GATEWAY).over(of(name::PYTHON));
+        self.target(&format!("{what}: CPU per call ÷ Python"), "≤ 0.05", &over_python, |it| it <= 0.05);
+    }
+
+    fn target(&mut self, what: &str, promised: &'static str, measured: &Series, keeps: fn(f64) -> bool) {
         let met = keeps(measured.median());
-        self.targets.push(Target { what, promised, measured: measured.to_string(), met });
+        self.targets.push(Target { what: what.to_owned(), promised, measured: measured.to_string(), met });
     }
 
     fn section(&mut self, title: &str) {

@@ -84,8 +84,27 @@ async def main(port, descriptors, upstream, authorization):
             response_serializer=reply_class.SerializeToString,
         )
 
+    page = message("ListUsersResponse")
+
+    async def list_users(request, context):
+        async with session.get(f"{upstream}/api/v2/users", params={"page[size]": request.page_size}) as response:
+            if response.status != 200:
+                await context.abort(grpc.StatusCode.INTERNAL, f"upstream answered {response.status}")
+            body = await response.json()
+        reply = page()
+        for row in body["users"]:
+            user(reply.users.add(), row)
+        return reply
+
     server = grpc.aio.server()
-    users = {"GetUser": unary("GetUserRequest", "GetUserResponse", "users", "user", user)}
+    users = {
+        "ListUsers": grpc.unary_unary_rpc_method_handler(
+            list_users,
+            request_deserializer=message("ListUsersRequest").FromString,
+            response_serializer=page.SerializeToString,
+        ),
+        "GetUser": unary("GetUserRequest", "GetUserResponse", "users", "user", user),
+    }
     groups = {"GetGroup": unary("GetGroupRequest", "GetGroupResponse", "groups", "group", group)}
     server.add_generic_rpc_handlers(
         (

@@ -1,6 +1,7 @@
 //! Settings of the port that callers connect to: what a peer may hold open, and how the gateway leaves.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Server {
     /// `server.listen`: address of the gRPC port. Default `127.0.0.1:50051`.
     pub listen: SocketAddr,
+    /// `server.workers`: threads that serve connections; each connection stays on one. Default one per core.
+    pub workers: Option<NonZeroUsize>,
     /// `server.unary_deadline`: longest a unary call may take; also the default where the caller states none. Default `30s`.
     #[serde(with = "humantime_serde")]
     pub unary_deadline: Duration,
@@ -57,6 +60,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            workers: None,
             unary_deadline: Duration::from_secs(30),
             stream_deadline: Duration::from_mins(15),
             max_request_bytes: 4 << 20,
@@ -116,6 +120,9 @@ impl Server {
         ];
         let zeros = positive.iter().filter(|(_, zero)| *zero);
         let mut mistakes: Vec<String> = zeros.map(|(key, _)| format!("server.{key}: must be more than 0")).collect();
+        if self.workers.is_some_and(|workers| workers.get() > 1024) {
+            mistakes.push("server.workers: must be at most 1024".to_owned());
+        }
         // The semaphores count no further, and no machine has so many.
         for (key, value) in [("max_calls", self.max_calls), ("max_connections", self.max_connections)] {
             if value > 1_000_000 {

@@ -2,19 +2,21 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use prost::Message as _;
 
-use super::page::{Page, Row as _};
+use super::page::Page;
+use super::row::Row as _;
 use super::{Context, Gateway, parse};
 use crate::cache::Control;
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
 use crate::path;
-use crate::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, GetUserResponse, User};
+use crate::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, User};
 use crate::rest::brand;
 use crate::upstream::call::{Answer, Priority};
 use crate::upstream::rest::Rest;
-use prost::Message as _;
 
 /// Zendesk's limit for one request.
 pub(super) const MOST_IDS: usize = 100;
@@ -32,16 +34,19 @@ impl Gateway {
         context: &Context,
         request: BatchGetUsersRequest,
     ) -> Result<Encoded<BatchGetUsersResponse>> {
-        let reply = match (request.ids.is_empty(), request.external_ids.is_empty()) {
-            (true, true) => return Err(Error::invalid("ids", "must not be empty, unless external_ids is set")),
-            (false, false) => return Err(Error::invalid("external_ids", "cannot be combined with ids")),
-            (false, true) => self.users_by_id(context, &request).await?,
-            (true, false) => self.users_by_external_id(context, &request).await?,
-        };
-        Ok(Encoded::new(&reply))
+        match (request.ids.is_empty(), request.external_ids.is_empty()) {
+            (true, true) => Err(Error::invalid("ids", "must not be empty, unless external_ids is set")),
+            (false, false) => Err(Error::invalid("external_ids", "cannot be combined with ids")),
+            (false, true) => self.users_by_id(context, &request).await,
+            (true, false) => Ok(Encoded::new(&self.users_by_external_id(context, &request).await?)),
+        }
     }
 
-    async fn users_by_id(&self, context: &Context, request: &BatchGetUsersRequest) -> Result<BatchGetUsersResponse> {
+    async fn users_by_id(
+        &self,
+        context: &Context,
+        request: &BatchGetUsersRequest,
+    ) -> Result<Encoded<BatchGetUsersResponse>> {
         if request.brand_id.is_some() {
             return Err(Error::invalid("brand_id", "goes with external_ids only"));
         }
@@ -57,22 +62,28 @@ impl Gateway {
         let lists = unknown.chunks(MOST_IDS).map(|ids| ids.iter().map(i64::to_string).collect::<Vec<_>>().join(","));
         let users = self.show_many(context, "ids", lists.collect(), request).await?;
         for user in users {
-            self.keep(context, user.own_read(), &since);
-            found.insert(user.id, user);
-        }
-        let mut reply = BatchGetUsersResponse::default();
-        for id in ids {
-            match found.remove(&id) {
-                Some(user) => reply.users.push(user),
-                None => reply.missing_ids.push(id),
+            if let Some(read) = user.own_read() {
+                found.insert(user.id, read.reply.clone());
+                self.keep(context, Some(read), &since);
             }
         }
-        Ok(reply)
+        // The reply to a read of one user and the reply with many both have users as field 1, so the encoded ones are put
+        // one after the other.
+        let mut bytes = Vec::with_capacity(found.values().map(Bytes::len).sum::<usize>() + 16);
+        let mut rest = BatchGetUsersResponse::default();
+        for id in ids {
+            match found.remove(&id) {
+                Some(user) => bytes.extend_from_slice(&user),
+                None => rest.missing_ids.push(id),
+            }
+        }
+        rest.encode(&mut bytes).expect("a vector grows");
+        Ok(Encoded::from_bytes(bytes.into()))
     }
 
-    /// Takes users from the cache; returns them, and the ids that have to be asked for. What is known not to exist is in
-    /// neither.
-    fn cached_users(&self, context: &Context, ids: &[i64], include_deleted: bool) -> (HashMap<i64, User>, Vec<i64>) {
+    /// Takes users from the cache; returns the encoded replies to their reads, and the ids that have to be asked for. What
+    /// is known not to exist is in neither.
+    fn cached_users(&self, context: &Context, ids: &[i64], include_deleted: bool) -> (HashMap<i64, Bytes>, Vec<i64>) {
         let (mut found, mut unknown) = (HashMap::new(), Vec::new());
         let wishes = Control { only_if_cached: false, ..context.control };
         for id in ids {
@@ -84,10 +95,9 @@ impl Gateway {
                 Some(Err(_)) if include_deleted => unknown.push(*id),
                 Some(Err(_)) => {}
                 Some(Ok(hit)) => {
-                    let reply = GetUserResponse::decode(hit.bytes).expect("the gateway encoded it");
-                    let user = reply.user.unwrap_or_default();
-                    if include_deleted || user.active != Some(false) {
-                        found.insert(*id, user);
+                    let shown = Shown::decode(hit.bytes.clone()).expect("the gateway encoded it");
+                    if include_deleted || shown.user.is_none_or(|user| user.active != Some(false)) {
+                        found.insert(*id, hit.bytes);
                     }
                 }
             }
@@ -146,6 +156,19 @@ impl Gateway {
     }
 }
 
+/// All that has to be read of a `GetUserResponse` here: whether the user is a deleted one.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct Shown {
+    #[prost(message, optional, tag = "1")]
+    user: Option<Activity>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct Activity {
+    #[prost(bool, optional, tag = "21")]
+    active: Option<bool>,
+}
+
 fn distinct(ids: impl Iterator<Item = i64>) -> Vec<i64> {
     let mut seen = HashSet::new();
     ids.filter(|id| seen.insert(*id)).collect()
@@ -166,4 +189,22 @@ fn lists(ids: &[&str]) -> Vec<String> {
         }
     }
     lists
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::GetUserResponse;
+
+    #[test]
+    fn whether_a_user_is_deleted_is_read_off_the_encoded_reply() {
+        for active in [None, Some(true), Some(false)] {
+            let user = User { id: 7, name: Some("N".to_owned()), active, ..User::default() };
+            let reply = GetUserResponse { user: Some(user.clone()) }.encode_to_vec();
+            let shown = Shown::decode(reply.as_slice()).expect("the fields' numbers are the contract's");
+            assert_eq!(shown.user.expect("set").active, active);
+            let many = BatchGetUsersResponse { users: vec![user.clone(), user], ..BatchGetUsersResponse::default() };
+            assert_eq!(many.encode_to_vec(), [reply.as_slice(), &reply].concat());
+        }
+    }
 }

@@ -4,101 +4,29 @@ use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
-use bytes::Bytes;
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::cache::Policy;
-use crate::proto::{
-    ComplianceDeletionStatus, DeletedUser, GetGroupRequest, GetMembershipRequest, GetUserRequest, Group,
-    GroupMembership, Job, User,
-};
-use crate::rest::Read;
+use super::row::Row;
+use crate::proto::{Group, User};
 
-/// A record that Zendesk lists.
-pub trait Row: prost::Message + DeserializeOwned + Default + 'static {
-    /// The key of the list in Zendesk's JSON.
-    const KEY: &'static str;
-    /// Whether sideloaded users and groups can come beside it.
-    const SIDELOADS: bool = false;
-
-    /// Returns the ids of the user and the group that this row names, for rows with sideloads.
-    fn names(&self) -> (Option<i64>, Option<i64>) {
-        (None, None)
-    }
-
-    /// Returns the read whose answer is this very row; none where no read shows just it.
-    fn own_read(&self) -> Option<OwnRead> {
-        None
-    }
-
-    /// Returns the encoded envelope of this row: every single read's reply has its record as field 1.
-    fn in_envelope(&self) -> Bytes {
-        let mut bytes = Vec::with_capacity(self.encoded_len() + 6);
-        prost::encoding::message::encode(1, self, &mut bytes);
-        bytes.into()
-    }
+/// What the rows of a page are read into, in Zendesk's order.
+pub trait Rows: DeserializeOwned + Default {
+    /// Whether there are none.
+    fn is_empty(&self) -> bool;
 }
 
-/// A read, and its answer.
-pub struct OwnRead {
-    /// The RPC's path.
-    pub rpc: &'static str,
-    /// The encoded request.
-    pub request: Vec<u8>,
-    /// How the answer is cached.
-    pub policy: Policy,
-    /// The encoded reply.
-    pub reply: Bytes,
-}
-
-impl OwnRead {
-    fn of<R: Read>(request: &R, row: &impl Row) -> Self {
-        Self { rpc: R::rpc().path, request: request.encode_to_vec(), policy: request.cache(), reply: row.in_envelope() }
+impl<R: Row> Rows for Vec<R> {
+    fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
     }
-}
-
-impl Row for User {
-    const KEY: &'static str = "users";
-
-    fn own_read(&self) -> Option<OwnRead> {
-        Some(OwnRead::of(&GetUserRequest { id: self.id }, self))
-    }
-}
-impl Row for DeletedUser {
-    const KEY: &'static str = "deleted_users";
-}
-impl Row for ComplianceDeletionStatus {
-    const KEY: &'static str = "compliance_deletion_statuses";
-}
-impl Row for Group {
-    const KEY: &'static str = "groups";
-
-    fn own_read(&self) -> Option<OwnRead> {
-        Some(OwnRead::of(&GetGroupRequest { id: self.id }, self))
-    }
-}
-impl Row for GroupMembership {
-    const KEY: &'static str = "group_memberships";
-    const SIDELOADS: bool = true;
-
-    fn names(&self) -> (Option<i64>, Option<i64>) {
-        (self.user_id, self.group_id)
-    }
-
-    fn own_read(&self) -> Option<OwnRead> {
-        Some(OwnRead::of(&GetMembershipRequest { id: self.id, user_id: None }, self))
-    }
-}
-impl Row for Job {
-    const KEY: &'static str = "job_statuses";
 }
 
 /// One page.
 #[derive(Debug)]
-pub struct Page<R> {
-    /// The rows, in Zendesk's order.
-    pub rows: Vec<R>,
+pub struct Page<R, C = Vec<R>> {
+    /// The rows.
+    pub rows: C,
     /// Sideloaded users.
     pub users: Vec<User>,
     /// Sideloaded groups.
@@ -107,11 +35,13 @@ pub struct Page<R> {
     pub count: Option<i64>,
     meta: Meta,
     has_link: bool,
+    row: PhantomData<fn() -> R>,
 }
 
+/// Where a list goes on, as a page in cursor mode says it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Meta {
+pub struct Meta {
     #[serde(deserialize_with = "crate::json::optional_scalar")]
     has_more: Option<bool>,
     #[serde(deserialize_with = "crate::json::optional_scalar")]
@@ -131,62 +61,74 @@ pub enum Next {
     Nowhere,
 }
 
-impl<R> Page<R> {
-    /// Returns what comes after a page in cursor mode.
+impl Meta {
+    /// Returns what comes after a page that says this.
     ///
     /// Links are never followed: their host can be another than the account's, and the last page has them too. Where
     /// `has_more` is missing, the list goes on while there is a cursor and the page was not empty.
-    pub fn after(&self) -> Next {
-        let cursor = self.meta.after_cursor.as_ref().filter(|cursor| !cursor.is_empty());
-        match (self.meta.has_more, cursor) {
+    pub fn next(&self, is_empty: bool) -> Next {
+        let cursor = self.after_cursor.as_ref().filter(|cursor| !cursor.is_empty());
+        match (self.has_more, cursor) {
             (Some(false), _) | (None, None) => Next::End,
-            (None, Some(_)) if self.rows.is_empty() => Next::End,
+            (None, Some(_)) if is_empty => Next::End,
             (Some(true) | None, Some(cursor)) => Next::Cursor(cursor.clone()),
             (Some(true), None) => Next::Nowhere,
         }
+    }
+}
+
+impl<R, C: Rows> Page<R, C> {
+    /// Returns what comes after a page in cursor mode.
+    pub fn after(&self) -> Next {
+        self.meta.next(self.rows.is_empty())
     }
 
     /// Returns what comes after page `number` in offset mode. The count can be a day old, so only the link counts.
     pub fn after_page(&self, number: u32) -> Next {
         if self.has_link { Next::Page(number.saturating_add(1)) } else { Next::End }
     }
-}
 
-impl<R: Row> Page<R> {
-    /// Returns some of this page's rows with the sideloads that they name.
+    /// Returns a page with no rows and the sideloads that some rows name.
     #[must_use]
-    pub fn part(&self, rows: Vec<R>) -> Self {
-        let (users, groups): (HashSet<_>, HashSet<_>) = rows.iter().map(Row::names).unzip();
+    pub fn beside(&self, names: &[(Option<i64>, Option<i64>)]) -> Page<R> {
+        let (users, groups): (HashSet<_>, HashSet<_>) = names.iter().copied().unzip();
         let users = self.users.iter().filter(|user| users.contains(&Some(user.id))).cloned().collect();
         let groups = self.groups.iter().filter(|group| groups.contains(&Some(group.id))).cloned().collect();
-        Self { rows, users, groups, count: self.count, meta: Meta::default(), has_link: false }
+        Page { users, groups, count: self.count, ..Page::new(Vec::new()) }
     }
 }
 
-impl<'de, R: Row> Deserialize<'de> for Page<R> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_map(Reader(PhantomData))
-    }
-}
-
-struct Reader<R>(PhantomData<R>);
-
-impl<'de, R: Row> Visitor<'de> for Reader<R> {
-    type Value = Page<R>;
-
-    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "an object with the list \"{}\"", R::KEY)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Page<R>, A::Error> {
-        let mut page = Page {
-            rows: Vec::new(),
+impl<R, C> Page<R, C> {
+    fn new(rows: C) -> Self {
+        Self {
+            rows,
             users: Vec::new(),
             groups: Vec::new(),
             count: None,
             meta: Meta::default(),
             has_link: false,
-        };
+            row: PhantomData,
+        }
+    }
+}
+
+impl<'de, R: Row, C: Rows> Deserialize<'de> for Page<R, C> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Reader(PhantomData))
+    }
+}
+
+struct Reader<R, C>(PhantomData<(R, C)>);
+
+impl<'de, R: Row, C: Rows> Visitor<'de> for Reader<R, C> {
+    type Value = Page<R, C>;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "an object with the list \"{}\"", R::KEY)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Page<R, C>, A::Error> {
+        let mut page = Page::new(C::default());
         let mut listed = false;
         while let Some(key) = map.next_key::<Key<R>>()? {
             match key {

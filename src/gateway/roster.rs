@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::bulk::{Chunk, Key, Outcome, unsent};
-use super::page::Row;
+use super::row::Row;
 use super::walk::Walk;
 use super::{Context, Gateway};
 use crate::codec::Encoded;

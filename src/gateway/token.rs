@@ -25,6 +25,16 @@ pub enum Position {
     Page(u32),
 }
 
+impl Position {
+    /// Returns the page number; a list begins with page 1.
+    pub fn number(&self) -> u32 {
+        match self {
+            Self::Page(number) => *number,
+            Self::Start | Self::After(_) => 1,
+        }
+    }
+}
+
 /// Writes the token of the page that follows; empty where none does.
 pub fn write(next: &Next, list: &str) -> String {
     let (kind, payload) = match next {

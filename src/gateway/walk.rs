@@ -1,63 +1,49 @@
 //! A walk over the pages of a list: where it stands, how the next page is asked for, when it has ended.
-//!
-//! Streams pull: a page is asked for when the one before it has been taken by the caller, so a slow caller slows the
-//! upstream requests down and memory stays at one page.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::marker::PhantomData;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::{Stream, stream};
-
-use super::page::{Next, Page, Row};
+use super::page::{Next, Page, Rows};
 use super::token::{self, Position};
-use super::{Context, Gateway};
-use crate::codec::Encoded;
 use crate::error::{Error, Result};
-use crate::rest::{Paging, Part, Style};
-use crate::upstream::call::Priority;
+use crate::rest::{Paging, Style};
 use crate::upstream::rest::Rest;
 
-/// Rows of one stream message: about this many encoded bytes, so that flow control works in small steps.
-const MESSAGE_BYTES: usize = 16 << 10;
-/// So many pages in a row may be empty while claiming more.
+/// So many pages in a row may bring nothing new while claiming more.
 const EMPTY_PAGES: u32 = 3;
 
-/// Where a walk stands in a list.
+/// A list, and how it is paged through.
 #[derive(Debug)]
-pub struct Walk<R> {
+pub struct Paged<R> {
     list: Rest,
     /// What tokens are bound to: the list's request, and for page numbers the page size too.
     bound: String,
     style: Style,
-    size: u32,
-    at: Position,
-    seen: HashSet<Position>,
-    empty: u32,
+    /// Rows of a page, 1 to 100.
+    pub size: u32,
     row: PhantomData<fn() -> R>,
 }
 
-impl<R: Row> Walk<R> {
-    /// Begins where the caller asks.
-    pub fn begin(list: Rest, paging: Paging<'_>) -> Result<Self> {
-        let size = match paging.size {
-            0 => 100,
-            size @ 1..=100 => size.unsigned_abs(),
-            _ => return Err(Error::invalid("page_size", "must be 1 to 100, or 0 for 100")),
-        };
-        let bound = match paging.style {
-            Style::Cursor => list.target(),
-            Style::Offset | Style::Single => format!("{} {size}", list.target()),
-        };
-        let at = token::read(paging.token, &bound, paging.style)?;
-        Ok(Self { list, bound, style: paging.style, size, at, seen: HashSet::new(), empty: 0, row: PhantomData })
-    }
+/// Where a walk stands in a list.
+#[derive(Debug)]
+pub struct Walk<R> {
+    /// The list.
+    pub list: Arc<Paged<R>>,
+    at: Position,
+    /// Where the walk has been, by hash: a walk over millions of rows remembers eight bytes a page.
+    seen: HashSet<u64>,
+    hasher: RandomState,
+    empty: u32,
+}
 
-    /// Returns the request for the page the walk stands at.
-    pub fn rest(&self) -> Rest {
+impl<R> Paged<R> {
+    /// Returns the request for a page.
+    pub fn rest(&self, at: &Position) -> Rest {
         let rest = self.list.clone();
         let size = self.size.to_string();
-        match (&self.at, self.style) {
+        match (at, self.style) {
             (Position::After(cursor), _) => boundaries(rest.query("page[size]", size)).query("page[after]", cursor),
             (Position::Page(number), _) => rest.query("per_page", size).query("page", number.to_string()),
             (Position::Start, Style::Cursor) => boundaries(rest.query("page[size]", size)),
@@ -65,27 +51,60 @@ impl<R: Row> Walk<R> {
         }
     }
 
+    /// Whether pages have numbers, so that they can be asked for in any order.
+    pub fn is_numbered(&self) -> bool {
+        self.style == Style::Offset
+    }
+
     /// Whether rows are as new as the list's own endpoint has them; a search answers from an index that lags behind.
     pub fn is_current(&self) -> bool {
         self.style == Style::Cursor
     }
 
-    /// Returns what comes after the page the walk stands at.
-    pub fn after(&self, page: &Page<R>) -> Next {
-        match (self.style, &self.at) {
-            (Style::Cursor, _) => page.after(),
-            (Style::Single, _) => Next::End,
-            (Style::Offset, Position::Page(number)) => page.after_page(*number),
-            (Style::Offset, _) => page.after_page(1),
+    /// Returns what comes after a page.
+    pub fn after<C: Rows>(&self, at: &Position, page: &Page<R, C>) -> Next {
+        match self.style {
+            Style::Cursor => page.after(),
+            Style::Single => Next::End,
+            Style::Offset => page.after_page(at.number()),
         }
     }
 
     /// Returns the token of what comes next; empty at the end.
     pub fn token(&self, next: &Next) -> Result<String> {
         match next {
-            Next::Nowhere => Err(Error::PaginationLoop { what: "a page claims more and has no cursor" }),
+            Next::Nowhere => Err(nowhere()),
             next => Ok(token::write(next, &self.bound)),
         }
+    }
+}
+
+impl<R> Walk<R> {
+    /// Begins where the caller asks.
+    pub fn begin(list: Rest, paging: Paging<'_>) -> Result<Self> {
+        let Paging { style, size, token } = paging;
+        let size = match size {
+            0 => 100,
+            size @ 1..=100 => size.unsigned_abs(),
+            _ => return Err(Error::invalid("page_size", "must be 1 to 100, or 0 for 100")),
+        };
+        let bound = match style {
+            Style::Cursor => list.target(),
+            Style::Offset | Style::Single => format!("{} {size}", list.target()),
+        };
+        let at = token::read(token, &bound, style)?;
+        let list = Arc::new(Paged { list, bound, style, size, row: PhantomData });
+        Ok(Self { list, at, seen: HashSet::new(), hasher: RandomState::new(), empty: 0 })
+    }
+
+    /// Returns where it stands.
+    pub fn at(&self) -> &Position {
+        &self.at
+    }
+
+    /// Whether the last page was empty and claimed more.
+    pub fn is_astray(&self) -> bool {
+        self.empty > 0
     }
 
     /// Goes on to what comes next; false at the end.
@@ -93,11 +112,13 @@ impl<R: Row> Walk<R> {
         self.empty = if was_empty { self.empty + 1 } else { 0 };
         let at = match next {
             Next::End => return Ok(false),
-            Next::Nowhere => return Err(Error::PaginationLoop { what: "a page claims more and has no cursor" }),
+            Next::Nowhere => return Err(nowhere()),
             Next::Cursor(cursor) => Position::After(cursor),
             Next::Page(number) => Position::Page(number),
         };
-        if at == self.at || !self.seen.insert(at.clone()) {
+        // Numbers only grow, unless the walk itself goes back.
+        let numbered = matches!(at, Position::Page(_));
+        if !numbered && (at == self.at || !self.seen.insert(self.hasher.hash_one(&at))) {
             return Err(Error::PaginationLoop { what: "a cursor came twice" });
         }
         if self.empty >= EMPTY_PAGES {
@@ -107,61 +128,17 @@ impl<R: Row> Walk<R> {
         Ok(true)
     }
 
-    /// Streams this page and all that follow.
-    pub fn stream<M>(
-        self,
-        gateway: Gateway,
-        context: Context,
-    ) -> impl Stream<Item = Result<Encoded<M>>> + Send + use<R, M>
-    where
-        M: From<Part<R>> + prost::Message + 'static,
-    {
-        let state = (Some(self), VecDeque::new(), false);
-        stream::try_unfold(state, move |(mut walk, mut ready, begun): (Option<Self>, VecDeque<Bytes>, bool)| {
-            let (gateway, context) = (gateway.clone(), context.clone());
-            async move {
-                loop {
-                    if let Some(message) = ready.pop_front() {
-                        return Ok(Some((Encoded::from_bytes(message), (walk, ready, true))));
-                    }
-                    let Some(mut at) = walk.take() else { return Ok(None) };
-                    let page = gateway.page(&context, Priority::Background, &at);
-                    let (page, next) = tokio::select! {
-                        biased;
-                        // The last message had the token of this page: the caller goes on elsewhere, and loses nothing.
-                        () = context.drain.begun(), if begun => return Ok(None),
-                        page = page => page?,
-                    };
-                    let token = at.token(&next)?;
-                    let was_empty = page.rows.is_empty();
-                    ready = messages::<R, M>(page, &token);
-                    if at.advance(next, was_empty)? {
-                        walk = Some(at);
-                    }
-                }
-            }
-        })
+    /// Goes back to a page that has to be read again.
+    pub fn go_back(&mut self, number: u32) {
+        self.at = Position::Page(number);
     }
+}
+
+fn nowhere() -> Error {
+    Error::PaginationLoop { what: "a page claims more and has no cursor" }
 }
 
 /// Without the flag, users and groups leave `has_more` out; lists that do not know it ignore it.
 fn boundaries(rest: Rest) -> Rest {
     rest.query("include_boundary_indicators", "true")
-}
-
-/// Cuts a page into messages; the last one carries the token of the page that follows.
-fn messages<R: Row, M: From<Part<R>> + prost::Message>(mut page: Page<R>, token: &str) -> VecDeque<Bytes> {
-    let mut messages = VecDeque::new();
-    let mut rows = std::mem::take(&mut page.rows).into_iter().peekable();
-    while rows.peek().is_some() {
-        let (mut part, mut bytes) = (Vec::new(), 0);
-        while let Some(row) = rows.next_if(|_| bytes < MESSAGE_BYTES) {
-            bytes += row.encoded_len();
-            part.push(row);
-        }
-        let part = page.part(part);
-        let next_page_token = if rows.peek().is_none() { token.to_owned() } else { String::new() };
-        messages.push_back(M::from(Part { page: part, next_page_token }).encode_to_vec().into());
-    }
-    messages
 }

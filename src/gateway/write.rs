@@ -95,6 +95,7 @@ impl Gateway {
             deadline: context.deadline,
             credential: context.credential.clone(),
             parse: change.parse,
+            peek: None,
             ledger: ledger.clone(),
             trace: context.trace.clone(),
         };

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::warn;
 
+use super::workers::Workers;
 use crate::telemetry::view;
 
 /// How long the loop rests after an error at first, such as no file descriptor left; the rest doubles while it lasts.
@@ -49,13 +50,14 @@ impl Counts {
     }
 }
 
-/// Accepts until the future is dropped; the connections go on in `connections`, at most `most` at a time.
+/// Accepts until the future is dropped; the connections go on in `connections` and on `workers`, at most `most` at a time.
 pub async fn accept<F>(
     listener: &TcpListener,
     connections: &mut JoinSet<()>,
     most: usize,
     counts: &Counts,
-    serve: impl Fn(TcpStream, SocketAddr) -> F,
+    workers: &Workers,
+    serve: impl Fn(TcpStream, SocketAddr) -> F + Clone + Send + 'static,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -86,12 +88,18 @@ pub async fn accept<F>(
         if socket.set_nodelay(true).is_err() {
             continue;
         }
+        // Its events are to wake the worker that serves it, not this loop.
+        let Ok(socket) = socket.into_std() else { continue };
         counts.0.accepted.fetch_add(1, Ordering::Release);
-        let (connection, counts) = (serve(socket, address), Ended(counts.clone()));
-        connections.spawn(async move {
-            connection.await;
-            drop((place, counts));
-        });
+        let (serve, counts, seat) = (serve.clone(), Ended(counts.clone()), workers.seat());
+        let worker = seat.runtime.clone();
+        let connection = async move {
+            if let Ok(socket) = TcpStream::from_std(socket) {
+                serve(socket, address).await;
+            }
+            drop((place, counts, seat));
+        };
+        connections.spawn_on(connection, &worker);
     }
 }
 

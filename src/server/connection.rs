@@ -72,6 +72,7 @@ where
         let mut connection = pin!(
             http2::Builder::new(calls.clone())
                 .timer(TokioTimer::new())
+                .auto_date_header(false) // no gRPC client looks at it
                 .max_concurrent_streams(settings.max_streams_per_connection)
                 .max_header_list_size(settings.max_header_bytes)
                 .max_send_buf_size(SEND_BUFFER)

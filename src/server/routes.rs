@@ -1,9 +1,19 @@
 //! What the port serves: the four services, health and reflection.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tonic::body::Body;
 use tonic::codec::CompressionEncoding::Gzip;
-use tonic::service::Routes;
+use tonic::codegen::{BoxFuture, StdError};
+use tonic::server::NamedService as _;
+use tonic::service;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::{Service, ServiceExt as _};
 
 use crate::config;
 use crate::contract::RPCS;
@@ -51,12 +61,54 @@ pub async fn routes(rpc: Rpc, settings: &config::Server) -> anyhow::Result<(Rout
             // So that grpcurl can print the details of errors.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    let routes = Routes::new(limited!(UserServiceServer))
-        .add_service(limited!(GroupServiceServer))
-        .add_service(limited!(MembershipServiceServer))
-        .add_service(limited!(JobServiceServer))
-        .add_service(health_service)
+    let others = service::Routes::new(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    Ok((routes.prepare(), health))
+    let services = Services {
+        users: limited!(UserServiceServer),
+        groups: limited!(GroupServiceServer),
+        memberships: limited!(MembershipServiceServer),
+        jobs: limited!(JobServiceServer),
+        others: others.prepare(),
+    };
+    Ok((Routes(services.into()), health))
+}
+
+/// All services of the port. Those of the contract are found by their names, without a router's matching, copying and boxing
+/// for each call; the others are rare.
+#[derive(Clone)]
+pub struct Routes(Arc<Services>);
+
+struct Services {
+    users: UserServiceServer<Rpc>,
+    groups: GroupServiceServer<Rpc>,
+    memberships: MembershipServiceServer<Rpc>,
+    jobs: JobServiceServer<Rpc>,
+    others: service::Routes,
+}
+
+impl<B> Service<Request<B>> for Routes
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError> + Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Response<Body>, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let services = &*self.0;
+        let path = request.uri().path().strip_prefix('/').unwrap_or_default();
+        match path.split_once('/').map_or("", |(service, _)| service) {
+            UserServiceServer::<Rpc>::NAME => services.users.clone().call(request),
+            GroupServiceServer::<Rpc>::NAME => services.groups.clone().call(request),
+            MembershipServiceServer::<Rpc>::NAME => services.memberships.clone().call(request),
+            JobServiceServer::<Rpc>::NAME => services.jobs.clone().call(request),
+            _ => Box::pin(services.others.clone().oneshot(request)),
+        }
+    }
 }

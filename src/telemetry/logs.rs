@@ -79,12 +79,28 @@ fn json(event: &Event<'_>, trace: Option<&SpanContext>, line: &mut String) {
 
 /// Writes a JSON string.
 fn text(value: &str, line: &mut String) {
+    line.push('"');
+    escaped(value, line);
+    line.push('"');
+}
+
+/// Writes what stands between the quotes of a JSON string.
+fn escaped(value: &str, line: &mut String) {
     if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
-        line.push('"');
         line.push_str(value);
-        line.push('"');
     } else {
-        line.push_str(&serde_json::to_string(value).expect("a string is JSON"));
+        let quoted = serde_json::to_string(value).expect("a string is JSON");
+        line.push_str(&quoted[1..quoted.len() - 1]);
+    }
+}
+
+/// Takes what a formatter writes into a JSON string.
+struct Escaped<'a>(&'a mut String);
+
+impl std::fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, part: &str) -> std::fmt::Result {
+        escaped(part, self.0);
+        Ok(())
     }
 }
 
@@ -109,7 +125,10 @@ impl Visit for Json<'_> {
         text(value, self.0);
     }
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.record_str(field, &format!("{value:?}"));
+        self.name(field);
+        self.0.push('"');
+        let _ = write!(Escaped(self.0), "{value:?}");
+        self.0.push('"');
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
         self.plain(field, value);

@@ -205,7 +205,7 @@ fn others(on: &Observed<'_>) {
     on.counter("zendesk_gateway.connections.refused", "{connection}", "Connections refused or given up before their first call.", |s, put| {
         if let Some(connections) = s.sources.connections.read() { put(connections.refused, &[]) }
     });
-    on.gauge("zendesk_gateway.jobs.active", "{job}", "Bulk jobs that are waited for.", |s, put| {
+    on.gauge("zendesk_gateway.jobs.active", "{job}", "Bulk jobs that have not ended yet.", |s, put| {
         if let Some(jobs) = s.sources.jobs.read() { put(jobs.active, &[]) }
     });
     on.counter("zendesk_gateway.jobs.started", "{job}", "Bulk jobs started at Zendesk.", |s, put| {

@@ -32,6 +32,8 @@ pub struct Call {
     /// Reads the body of a 2xx answer. It runs inside the attempt, so that a body which is not the documented JSON is a
     /// failed attempt to everyone who judges attempts.
     pub parse: fn(&[u8]) -> Result<Parsed, Malformed>,
+    /// Sees the body of a 2xx answer before it is parsed, once per attempt that gets so far.
+    pub peek: Option<Peek>,
     /// What the inbound call has spent so far.
     pub ledger: Arc<Ledger>,
     /// Where it stands in its trace.
@@ -53,6 +55,9 @@ impl fmt::Debug for Call {
 
 /// A parsed body: the type that the call's `parse` makes.
 pub type Parsed = Box<dyn Any + Send>;
+
+/// A look at a body, for what must not wait until it is parsed. It runs inside the exchange, so it has to be short.
+pub type Peek = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
 /// Which calls go first when the budget is short; the smaller goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,7 +11,7 @@
 //! left
 //! 100% ┐                        writes may spend all that is left,
 //!      │ ╲                      interactive reads leave half of what an even pace would leave,
-//!  50% ┤╲  ╲  background        background leaves all of it
+//!  50% ┤╲  ╲  background        background leaves nearly all of it
 //!      │   ╲  ╲
 //!      │interactive╲
 //!   0% └───────────╲─ end of window

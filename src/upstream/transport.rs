@@ -18,7 +18,7 @@ use crate::error::{Chain, Error};
 #[derive(Clone)]
 pub struct Transport {
     client: reqwest::Client,
-    base: Arc<str>,
+    base: Arc<Url>,
     max_body: usize,
 }
 
@@ -26,7 +26,7 @@ impl Transport {
     /// Sends calls to `base`, and reads bodies of up to `max_body` bytes, counted after decompression.
     pub fn new(base: &Url, max_body: usize) -> anyhow::Result<Self> {
         let client = client(base)?;
-        Ok(Self { client, base: base.as_str().trim_end_matches('/').into(), max_body })
+        Ok(Self { client, base: Arc::new(base.clone()), max_body })
     }
 
     async fn exchange(self, call: Call) -> Result<Answer, Error> {
@@ -34,9 +34,13 @@ impl Transport {
         let authorization = call.credential.header();
         // The credential layer above has waited for one.
         let authorization = authorization.ok_or(Error::Internal { what: "a call has no credential" })?;
+        // Only what follows the host is parsed anew.
+        let mut url = (*self.base).clone();
+        url.set_path(&rest.path);
+        url.set_query(Some(rest.query.as_str()).filter(|query| !query.is_empty()));
         let mut request = self
             .client
-            .request(rest.method.clone(), format!("{}{}", self.base, rest.target()))
+            .request(rest.method.clone(), url)
             .header(http::header::ACCEPT, "application/json")
             .header(http::header::AUTHORIZATION, authorization);
         if let Some(user) = call.credential.on_behalf_of() {
@@ -61,6 +65,11 @@ impl Transport {
         let mut response = request.send().await.map_err(|error| before_headers(&error.without_url()))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let body = self.body(response).await?;
+        if let Some(peek) = call.peek.as_ref().filter(|_| status.is_success()) {
+            peek(&body);
+            // What the look has set off goes first: parsing a page takes longer than sending a request.
+            tokio::task::yield_now().await;
+        }
         judge(&call, status, &headers, &body)
     }
 

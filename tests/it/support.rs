@@ -28,6 +28,7 @@ use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::{self, Sandbox};
 use zendesk_gateway::server::admin::Readiness;
+use zendesk_gateway::server::workers::Workers;
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream::credential::{Credential, Source};
 use zendesk_gateway::upstream::transport::Transport;
@@ -172,13 +173,18 @@ pub async fn serve(
     let transport = Transport::new(upstream, config.upstream.max_body_bytes).expect("a client");
     let telemetry = Telemetry::start(&config.telemetry, std::io::sink()).expect("telemetry");
     let (stack, _control) = outbound::stack(&config.upstream, None, transport);
-    let rpc = Rpc::new(Gateway::new(stack, Cache::new(&config.cache)), credentials, config.server.clone());
+    let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
+    let rpc = Rpc::new(gateway, credentials, config.server.clone());
     let (shutdown, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(async move {
         let stopped = async {
             stopped.await.ok();
         };
-        server::run(listener, rpc, &config.server, &telemetry, &Readiness::default(), stopped).await
+        let workers = config
+            .server
+            .workers
+            .map_or_else(Workers::here, |threads| Workers::start(threads.get()).expect("a process may have threads"));
+        server::run(listener, rpc, &config.server, &telemetry, &Readiness::default(), &workers, stopped).await
     });
     let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
     (address, channel, shutdown, served)

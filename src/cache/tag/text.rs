@@ -7,8 +7,11 @@ use super::{
     membership, memberships, memberships_of_group, memberships_of_user, user, users,
 };
 
+type WithId = fn(i64) -> Tag;
+type Alone = fn() -> Tag;
+
 /// Words that need an id after them, as in `user:7`.
-const WITH_ID: [(&str, fn(i64) -> Tag); 6] = [
+const WITH_ID: [(&str, WithId); 6] = [
     ("user", user),
     ("deleted_user", deleted_user),
     ("group", group),
@@ -18,7 +21,7 @@ const WITH_ID: [(&str, fn(i64) -> Tag); 6] = [
 ];
 
 /// Words that stand alone.
-const ALONE: [(&str, fn() -> Tag); 8] = [
+const ALONE: [(&str, Alone); 8] = [
     ("users", every_user),
     ("user_lists", users),
     ("deleted_users", every_deleted_user),

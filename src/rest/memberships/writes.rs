@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::{Changes, Write, id, nothing};
 use crate::cache::tag;
 use crate::error::{Error, Result};
-use crate::gateway::page::{OwnRead, Row as _};
+use crate::gateway::row::{OwnRead, Row as _};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{CreateMembershipRequest, DeleteMembershipRequest, SetDefaultMembershipRequest};

@@ -6,7 +6,7 @@ use super::super::{Changes, Write, id, nothing};
 use crate::cache::{Tag, tag};
 use crate::contract::{Idempotency, Request as _};
 use crate::error::{Error, Result};
-use crate::gateway::page::{OwnRead, Row as _};
+use crate::gateway::row::{OwnRead, Row as _};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{

@@ -119,10 +119,10 @@ fn calls(status: &Status, to: &mut String) -> fmt::Result {
         row("streams", &status.streams)
     )?;
     if let Some(connections) = &status.connections {
-        write!(to, "<p>{} connections", number(connections.active))?;
+        write!(to, "<p>{}", counted(connections.active, "connection", "connections"))?;
     }
     if let Some(jobs) = &status.jobs {
-        write!(to, "<p>{} bulk jobs waited for", number(jobs.active))?;
+        write!(to, "<p>{} not ended yet", counted(jobs.active, "bulk job", "bulk jobs"))?;
     }
     to.push_str("</section>");
     Ok(())

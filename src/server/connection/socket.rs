@@ -72,17 +72,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         self.written(context, outcome)
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.inner).poll_write_vectored(context, bytes);
-        self.written(context, outcome)
-    }
-
+    /// Says no, so that h2 copies small replies together and sends them in one system call. With yes it would hand over
+    /// each reply by itself, which costs a third more for messages below 1 KiB.
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        false
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

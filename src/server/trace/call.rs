@@ -75,7 +75,10 @@ impl Call {
 
     /// Takes note of the response's headers, which hold the status if nothing follows them, and adds the request's id.
     pub fn answered(&mut self, headers: &mut HeaderMap) {
-        headers.insert(request_id::NAME, self.request_id.clone());
+        let mut id = self.request_id.clone();
+        // An id that never comes again must not push what does out of the connection's compression table.
+        id.set_sensitive(true);
+        headers.insert(request_id::NAME, id);
         self.cache = headers.get("x-cache").and_then(|value| match value.as_bytes() {
             b"hit" => Some("hit"),
             b"stale" => Some("stale"),

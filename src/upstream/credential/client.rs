@@ -6,7 +6,7 @@
 //!
 //! A call whose token Zendesk refused asks for the next one early. That is cheap to abuse: a token that is refused for
 //! another reason than its age, such as a user who cannot be impersonated, would be renewed with every call. So only a
-//! token that was accepted before is renewed at once; others have to be as old as [`UNPROVEN`].
+//! token that was accepted before is renewed whenever it is refused; for others there is one exchange per [`UNPROVEN`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +31,7 @@ const SHARE: f64 = 0.8;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Where the doubling ends.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
-/// A refused token that was never accepted, or that was used for somebody else, is renewed only when it is so old.
+/// Least time between two exchanges for refused tokens that were never accepted, or that were used for somebody else.
 const UNPROVEN: Duration = Duration::from_secs(10);
 
 /// Gets a token.
@@ -73,8 +73,15 @@ impl Client {
         let (shown, current) = watch::channel(Current::default());
         let (wanted, wishes) = mpsc::unbounded_channel();
         let counts = Arc::<Counts>::default();
-        let task =
-            Task { get, jitter, shown, counts: counts.clone(), last: None, next: Some(Instant::now()), failures: 0 };
+        let task = Task {
+            get,
+            jitter,
+            shown,
+            counts: counts.clone(),
+            unproven: None,
+            next: Some(Instant::now()),
+            failures: 0,
+        };
         tokio::spawn(task.run(wishes));
         Self { current, wanted, counts }
     }
@@ -120,8 +127,8 @@ struct Task {
     jitter: Jitter,
     shown: watch::Sender<Current>,
     counts: Arc<Counts>,
-    /// When the last exchange ended.
-    last: Option<Instant>,
+    /// When a token was last renewed because it was refused, although it may not have been the token's fault.
+    unproven: Option<Instant>,
     /// When the next one is due.
     next: Option<Instant>,
     /// Exchanges in a row that failed.
@@ -177,13 +184,17 @@ impl Task {
         let _ = wanted.reply.send(answer);
     }
 
-    fn may_exchange(&self, wanted: &Wanted) -> bool {
-        let age = self.last.map(|last| last.elapsed());
+    fn may_exchange(&mut self, wanted: &Wanted) -> bool {
         match &wanted.refused {
             // The wait after a failure; its end is an exchange that is due, which comes first.
             _ if self.failures > 0 => false,
             None => true,
-            Some(token) => (token.is_accepted() && !wanted.impersonating) || age.is_none_or(|age| age >= UNPROVEN),
+            Some(token) if token.is_accepted() && !wanted.impersonating => true,
+            Some(_) if self.unproven.is_some_and(|last| last.elapsed() < UNPROVEN) => false,
+            Some(_) => {
+                self.unproven = Some(Instant::now());
+                true
+            }
         }
     }
 
@@ -194,7 +205,6 @@ impl Task {
             Ok((Arc::new(token), issued.lifetime))
         });
         let now = Instant::now();
-        self.last = Some(now);
         match outcome {
             Ok((token, lifetime)) => {
                 self.failures = 0;

@@ -273,7 +273,7 @@ impl Budget {
 
     /// Returns when the reserve of this priority has shrunk to what would be left after one more call.
     fn line(&self, told: &Told, priority: Priority, left: i64, ends: Instant) -> Instant {
-        let reserve = f64::from(told.limit) * reserve(priority);
+        let reserve = f64::from(told.limit - self.headroom(told.limit)) * reserve(priority);
         let after = f64::from(u32::try_from(left - 1).unwrap_or_default());
         let share = if after < reserve { after / reserve } else { 1.0 };
         ends.checked_sub(self.length.mul_f64(share)).unwrap_or(ends)
@@ -285,6 +285,7 @@ fn reserve(priority: Priority) -> f64 {
     match priority {
         Priority::Write => 0.0,
         Priority::Interactive => 0.5,
-        Priority::Background => 1.0,
+        // Ends of windows are stated in whole seconds: a reserve of all of it would hold up whatever comes in the first one.
+        Priority::Background => 0.98,
     }
 }

@@ -15,6 +15,7 @@ use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server::admin::{Admin, Readiness};
+use zendesk_gateway::server::workers::Workers;
 use zendesk_gateway::server::{self, sources};
 use zendesk_gateway::telemetry::{Telemetry, view};
 use zendesk_gateway::upstream::transport::Transport;
@@ -68,7 +69,7 @@ impl Observed {
         let transport = Transport::new(upstream, config.upstream.max_body_bytes).expect("a client");
         let seen = trace::Layers::new(&telemetry, upstream);
         let (stack, control) = outbound::stack(&config.upstream, Some(seen), transport);
-        let gateway = Gateway::new(stack, Cache::new(&config.cache));
+        let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
         if introduced {
             sources::watch(&telemetry, &control, &gateway, &config);
         }
@@ -81,7 +82,7 @@ impl Observed {
         // The tests tell the readiness themselves.
         let own = Readiness::default();
         tokio::spawn(async move {
-            server::run(listener, rpc, &settings, &observer, &own, std::future::pending::<()>()).await
+            server::run(listener, rpc, &settings, &observer, &own, &Workers::here(), std::future::pending::<()>()).await
         });
 
         let readiness = Readiness::default();

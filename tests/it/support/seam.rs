@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tonic::Request;
 use tower::service_fn;
 use zendesk_gateway::cache::Cache;
-use zendesk_gateway::config::Config;
+use zendesk_gateway::config::{self, Config};
 use zendesk_gateway::error::{Error, Refusal};
 use zendesk_gateway::gateway::Gateway;
 use zendesk_gateway::gateway::context::Deadline;
@@ -22,6 +22,8 @@ pub struct Seam {
     pub rpc: Rpc,
     pub cache: Cache,
     pub control: Control,
+    gateway: Gateway,
+    settings: config::Server,
     hits: Arc<AtomicU32>,
 }
 
@@ -41,8 +43,14 @@ impl Seam {
         });
         let (upstream, control) = outbound::stack_with(&config.upstream, Jitter::OFF, zendesk);
         let cache = Cache::new(&config.cache);
-        let rpc = Rpc::new(Gateway::new(upstream, cache.clone()), super::basic("a:b"), config.server.clone());
-        Self { rpc, cache, control, hits }
+        let (gateway, settings) = (Gateway::new(upstream, cache.clone()), config.server.clone());
+        let rpc = Rpc::new(gateway.clone(), super::basic("a:b"), settings.clone());
+        Self { rpc, cache, control, gateway, settings, hits }
+    }
+
+    /// The same gateway for callers with a credential of their own.
+    pub fn signed(&self, pair: &str) -> Rpc {
+        Rpc::new(self.gateway.clone(), super::basic(pair), self.settings.clone())
     }
 
     /// How many requests Zendesk got.

@@ -49,7 +49,7 @@ async fn a_second_refusal_is_final() {
         let outcome = ask(&stack, Call { credential: credential.current(), ..read() }).await;
         assert!(matches!(outcome, Err(Error::Credential { .. })), "{outcome:?}");
     }
-    assert_eq!(endpoint.asked(), 2, "a token that never worked is not renewed with every call");
+    assert_eq!(endpoint.asked(), 3, "tokens that never worked are not renewed with every call");
 }
 
 #[tokio::test(start_paused = true)]

@@ -263,3 +263,21 @@ async fn calls_that_go_away_leave_no_budget_reserved_and_nobody_waiting() {
     ask(&service, read()).await.expect("answered");
     assert_eq!(governor.snapshot().account.expect("stated").in_flight, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_begins_with_the_window_is_not_held_up() {
+    let hits = Hits::default();
+    let fresh = stated(Some(window(700, 699, 60)), &[]);
+    let (service, _) = governed(
+        &defaults(),
+        zendesk(&hits, move |_, _| {
+            let limits = fresh.clone();
+            async move { Ok(Answer { limits, ..answer() }) }
+        }),
+    );
+    ask(&service, read()).await.expect("the first of the window");
+    let page = || Call { priority: Priority::Background, ..within(millis(10), groups()) };
+    for _ in 0..5 {
+        ask(&service, page()).await.expect("nobody has spent anything yet");
+    }
+}

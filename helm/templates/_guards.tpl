@@ -1,0 +1,183 @@
+{{/*
+Refuses values that are well-formed each but do not work together. The binary refuses its own such mistakes, too, but only once its
+pod has started; here nothing has changed yet. All are collected, so that one look is enough.
+*/}}
+{{- define "zendesk-gateway.guards" -}}
+{{- $mistakes := concat
+  (include "zendesk-gateway.guards.scaling" . | fromJsonArray)
+  (include "zendesk-gateway.guards.drain" . | fromJsonArray)
+  (include "zendesk-gateway.guards.ports" . | fromJsonArray)
+  (include "zendesk-gateway.guards.upstream" . | fromJsonArray)
+  (include "zendesk-gateway.guards.identity" . | fromJsonArray)
+  (include "zendesk-gateway.guards.objects" . | fromJsonArray) -}}
+{{- if $mistakes -}}
+{{- fail (printf "these values do not work:\n  - %s" (join "\n  - " $mistakes)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "zendesk-gateway.guards.scaling" -}}
+{{- $found := list -}}
+{{- $hpa := .Values.autoscaling -}}
+{{- $keda := .Values.keda -}}
+{{- $budget := .Values.podDisruptionBudget -}}
+{{- if and $hpa.enabled $keda.enabled -}}
+{{- $found = append $found "keda.enabled: autoscaling.enabled is set too; two scalers would fight over the number of pods" -}}
+{{- end -}}
+{{- if and $hpa.enabled (gt (int $hpa.minReplicas) (int $hpa.maxReplicas)) -}}
+{{- $found = append $found "autoscaling.minReplicas: is more than autoscaling.maxReplicas" -}}
+{{- end -}}
+{{- if and $hpa.enabled (not $hpa.targetCPUUtilizationPercentage) (not $hpa.metrics) -}}
+{{- $found = append $found "autoscaling.metrics: nothing to follow; set it or autoscaling.targetCPUUtilizationPercentage" -}}
+{{- end -}}
+{{- if and $keda.enabled (gt (int $keda.minReplicaCount) (int $keda.maxReplicaCount)) -}}
+{{- $found = append $found "keda.minReplicaCount: is more than keda.maxReplicaCount" -}}
+{{- end -}}
+{{- if and $keda.enabled (not $keda.triggers) -}}
+{{- $found = append $found "keda.triggers: KEDA needs at least one" -}}
+{{- end -}}
+{{- if $budget.enabled -}}
+{{- $min := $budget.minAvailable -}}
+{{- $max := $budget.maxUnavailable -}}
+{{- if not (or (kindIs "invalid" $min) (kindIs "invalid" $max)) -}}
+{{- $found = append $found "podDisruptionBudget.maxUnavailable: podDisruptionBudget.minAvailable is set too; keep one" -}}
+{{- end -}}
+{{- $fewest := .Values.replicaCount -}}
+{{- if $hpa.enabled -}}{{- $fewest = $hpa.minReplicas -}}{{- else if $keda.enabled -}}{{- $fewest = $keda.minReplicaCount -}}{{- end -}}
+{{- if or (eq (toString $min) "100%") (and (not (kindIs "invalid" $min)) (not (kindIs "string" $min)) (ge (int $min) (int $fewest))) -}}
+{{- $found = append $found (printf "podDisruptionBudget.minAvailable: with %v of %v pods no node can ever be drained" $min $fewest) -}}
+{{- end -}}
+{{- if has (toString $max) (list "0" "0%") -}}
+{{- $found = append $found "podDisruptionBudget.maxUnavailable: with 0 no node can ever be drained" -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{/*
+The end of a pod, counted from SIGTERM: for `announce` it still takes calls, the last of which may run for `unary_deadline`; at
+`timeout` the gateway cuts what is left and ends; at the grace period Kubernetes kills it, with the last telemetry unsent.
+*/}}
+{{- define "zendesk-gateway.guards.drain" -}}
+{{- $found := list -}}
+{{- $server := .Values.config.server -}}
+{{- $announce := dig "drain" "announce" "8s" $server -}}
+{{- $timeout := dig "drain" "timeout" "45s" $server -}}
+{{- $deadline := dig "unary_deadline" "30s" $server -}}
+{{- $announced := include "zendesk-gateway.milliseconds" $announce | int64 -}}
+{{- $drained := include "zendesk-gateway.milliseconds" $timeout | int64 -}}
+{{- $answered := include "zendesk-gateway.milliseconds" $deadline | int64 -}}
+{{- $grace := int64 .Values.terminationGracePeriodSeconds -}}
+{{- if le (mul 1000 $grace) $drained -}}
+{{- $found = append $found (printf "terminationGracePeriodSeconds: %d s is not more than config.server.drain.timeout, %s; Kubernetes would kill the gateway before it has ended" $grace $timeout) -}}
+{{- end -}}
+{{- if le $drained $announced -}}
+{{- $found = append $found (printf "config.server.drain.timeout: %s is not more than config.server.drain.announce, %s" $timeout $announce) -}}
+{{- else if lt $drained (add $announced $answered) -}}
+{{- $found = append $found (printf "config.server.drain.timeout: %s is less than config.server.drain.announce, %s, and config.server.unary_deadline, %s, together; calls that were accepted would be cut" $timeout $announce $deadline) -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{- define "zendesk-gateway.guards.ports" -}}
+{{- $found := list -}}
+{{- $server := .Values.config.server.listen -}}
+{{- $admin := .Values.config.admin.listen -}}
+{{- range $key, $address := dict "config.server.listen" $server "config.admin.listen" $admin -}}
+{{- if regexMatch "^(127\\.|\\[::1\\])" $address -}}
+{{- $found = append $found (printf "%s: nobody outside of the pod reaches %s, not even the probes" $key $address) -}}
+{{- end -}}
+{{- if lt (include "zendesk-gateway.port" $address | int) 1024 -}}
+{{- $found = append $found (printf "%s: the gateway is not root and cannot listen on a port below 1024" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq (include "zendesk-gateway.port" $server) (include "zendesk-gateway.port" $admin) -}}
+{{- $found = append $found "config.admin.listen: has the port of config.server.listen" -}}
+{{- else if eq (toString (int .Values.service.port)) (include "zendesk-gateway.port" $admin) -}}
+{{- $found = append $found "service.port: is the port of config.admin.listen, which is on the headless Service, too" -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- if and (hasPrefix "ZENDESK_GATEWAY__" .name) (not (hasPrefix "ZENDESK_GATEWAY__SANDBOX__" .name)) -}}
+{{- $found = append $found (printf "extraEnv: %s would override config unchecked; set it in config" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{- define "zendesk-gateway.guards.upstream" -}}
+{{- $found := list -}}
+{{- $config := include "zendesk-gateway.config" . | fromJson -}}
+{{- $upstream := dig "upstream" dict $config -}}
+{{- $account := or (hasKey $upstream "subdomain") (hasKey $upstream "base_url") -}}
+{{- if .Values.sandbox.enabled -}}
+{{- if $account -}}
+{{- $found = append $found "sandbox.enabled: answers come from the stand-in, but config.upstream names an account" -}}
+{{- end -}}
+{{- if or .Values.autoscaling.enabled .Values.keda.enabled (gt (int .Values.replicaCount) 1) -}}
+{{- $found = append $found "sandbox.enabled: each pod would hold users of its own; set replicaCount to 1, without autoscaling or keda" -}}
+{{- end -}}
+{{- else -}}
+{{- if not $account -}}
+{{- $found = append $found "config.upstream.subdomain: not set; name the account, or set config.upstream.base_url, or sandbox.enabled for a demo" -}}
+{{- end -}}
+{{- if and (hasKey $upstream "subdomain") (hasKey $upstream "base_url") -}}
+{{- $found = append $found "config.upstream.base_url: config.upstream.subdomain is set too; keep one" -}}
+{{- end -}}
+{{- $credential := dig "credential" dict $upstream -}}
+{{- $kind := dig "kind" "" $credential -}}
+{{- if not $kind -}}
+{{- $found = append $found "config.upstream.credential.kind: not set; it says how the gateway signs in at Zendesk" -}}
+{{- end -}}
+{{- $file := get (dict "api_token" "token_file" "oauth_token" "token_file" "password" "password_file" "oauth_client" "client_secret_file") $kind -}}
+{{- if and $file (not (hasKey $credential $file)) -}}
+{{- $found = append $found (printf "secret.existingSecret: not set, and config.upstream.credential.kind %s needs a file; set it, or secret.data, or config.upstream.credential.%s" $kind $file) -}}
+{{- end -}}
+{{- if and .Values.secret.data $file (hasPrefix .Values.secret.mountPath (dig $file "" $credential)) -}}
+{{- $key := base (get $credential $file) -}}
+{{- if not (hasKey .Values.secret.data $key) -}}
+{{- $found = append $found (printf "secret.data: has no key %s, which config.upstream.credential.kind %s reads" $key $kind) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.secret.existingSecret .Values.secret.data -}}
+{{- $found = append $found "secret.data: secret.existingSecret is set too; keep one" -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{- define "zendesk-gateway.guards.identity" -}}
+{{- $found := list -}}
+{{- if and .Values.tls.certificate.enabled .Values.tls.existingSecret -}}
+{{- $found = append $found "tls.existingSecret: tls.certificate.enabled is set too; keep one" -}}
+{{- end -}}
+{{- if and .Values.tls.certificate.enabled (not (dig "name" "" .Values.tls.certificate.issuerRef)) -}}
+{{- $found = append $found "tls.certificate.issuerRef: has no name; cert-manager needs to know who signs" -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{- define "zendesk-gateway.guards.objects" -}}
+{{- $found := list -}}
+{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
+{{- $found = append $found "podMonitor.enabled: serviceMonitor.enabled is set too; every series would be there twice" -}}
+{{- end -}}
+{{- if and .Values.grpcRoute.enabled (not .Values.grpcRoute.parentRefs) -}}
+{{- $found = append $found "grpcRoute.parentRefs: a GRPCRoute without a Gateway routes nothing" -}}
+{{- end -}}
+{{- range $key, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels -}}
+{{- range $label, $_ := $labels -}}
+{{- if regexMatch "^(app\\.kubernetes\\.io/(name|instance|component|version|managed-by)|helm\\.sh/chart)$" $label -}}
+{{- $found = append $found (printf "%s: %s is the chart's own; pods are selected by such labels" $key $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $alerts := list -}}
+{{- range (.Files.Get "rules/zendesk-gateway.yaml" | fromYaml).groups -}}
+{{- range .rules -}}{{- $alerts = append $alerts .alert -}}{{- end -}}
+{{- end -}}
+{{- range .Values.prometheusRule.disabled -}}
+{{- if not (has . $alerts) -}}
+{{- $found = append $found (printf "prometheusRule.disabled: there is no alert %s" .) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}

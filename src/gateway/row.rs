@@ -1,0 +1,130 @@
+//! The records that Zendesk lists.
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use crate::cache::Policy;
+use crate::proto::{
+    ComplianceDeletionStatus, DeletedUser, GetGroupRequest, GetMembershipRequest, GetUserRequest, Group,
+    GroupMembership, Job, User,
+};
+use crate::rest::Read;
+
+/// The field that holds the record in every single read's reply, and the rows in every stream's messages.
+pub const FIELD: u32 = 1;
+
+/// A record that Zendesk lists.
+pub trait Row: prost::Message + DeserializeOwned + Default + 'static {
+    /// The key of the list in Zendesk's JSON.
+    const KEY: &'static str;
+    /// Whether sideloaded users and groups can come beside it.
+    const SIDELOADS: bool = false;
+
+    /// Returns the record's id; none where it is not a number.
+    fn id(&self) -> Option<i64>;
+
+    /// Returns the ids of the user and the group that this row names, for rows with sideloads.
+    fn names(&self) -> (Option<i64>, Option<i64>) {
+        (None, None)
+    }
+
+    /// Returns the read whose answer is the row with this id in an envelope; none where no read shows just it.
+    fn read_of(_id: i64, _reply: impl FnOnce() -> Bytes) -> Option<OwnRead> {
+        None
+    }
+
+    /// Returns the read whose answer is this very row.
+    fn own_read(&self) -> Option<OwnRead> {
+        Self::read_of(self.id()?, || self.in_envelope())
+    }
+
+    /// Returns the encoded envelope of this row.
+    fn in_envelope(&self) -> Bytes {
+        let mut bytes = Vec::with_capacity(self.encoded_len() + 6);
+        prost::encoding::message::encode(FIELD, self, &mut bytes);
+        bytes.into()
+    }
+}
+
+/// A read, and its answer.
+pub struct OwnRead {
+    /// The RPC's path.
+    pub rpc: &'static str,
+    /// The encoded request.
+    pub request: Vec<u8>,
+    /// How the answer is cached.
+    pub policy: Policy,
+    /// The encoded reply.
+    pub reply: Bytes,
+}
+
+impl OwnRead {
+    fn of<R: Read>(request: &R, reply: Bytes) -> Self {
+        Self { rpc: R::rpc().path, request: request.encode_to_vec(), policy: request.cache(), reply }
+    }
+}
+
+impl Row for User {
+    const KEY: &'static str = "users";
+
+    fn id(&self) -> Option<i64> {
+        Some(self.id)
+    }
+
+    fn read_of(id: i64, reply: impl FnOnce() -> Bytes) -> Option<OwnRead> {
+        Some(OwnRead::of(&GetUserRequest { id }, reply()))
+    }
+}
+
+impl Row for DeletedUser {
+    const KEY: &'static str = "deleted_users";
+
+    fn id(&self) -> Option<i64> {
+        Some(self.id)
+    }
+}
+
+impl Row for ComplianceDeletionStatus {
+    const KEY: &'static str = "compliance_deletion_statuses";
+
+    fn id(&self) -> Option<i64> {
+        None
+    }
+}
+
+impl Row for Group {
+    const KEY: &'static str = "groups";
+
+    fn id(&self) -> Option<i64> {
+        Some(self.id)
+    }
+
+    fn read_of(id: i64, reply: impl FnOnce() -> Bytes) -> Option<OwnRead> {
+        Some(OwnRead::of(&GetGroupRequest { id }, reply()))
+    }
+}
+
+impl Row for GroupMembership {
+    const KEY: &'static str = "group_memberships";
+    const SIDELOADS: bool = true;
+
+    fn id(&self) -> Option<i64> {
+        Some(self.id)
+    }
+
+    fn names(&self) -> (Option<i64>, Option<i64>) {
+        (self.user_id, self.group_id)
+    }
+
+    fn read_of(id: i64, reply: impl FnOnce() -> Bytes) -> Option<OwnRead> {
+        Some(OwnRead::of(&GetMembershipRequest { id, user_id: None }, reply()))
+    }
+}
+
+impl Row for Job {
+    const KEY: &'static str = "job_statuses";
+
+    fn id(&self) -> Option<i64> {
+        None
+    }
+}

@@ -1,0 +1,112 @@
+//! Lists with cursors: each page says where the next begins, and says it at the end of its body.
+//!
+//! The next page is asked for as soon as that is known, before the rows are read, which takes longer than sending a request.
+//! But only one page ahead: a page that the caller has not come to yet only remembers where the next one begins. What the
+//! body's end said is a guess until the page was read; if the page says otherwise, what was fetched ahead is dropped.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::{Fetch, Pages, tail};
+use crate::error::Result;
+use crate::gateway::page::Next;
+use crate::gateway::row::Row;
+use crate::gateway::token::Position;
+use crate::gateway::walk::Walk;
+use crate::rest::Part;
+
+/// A walk along the cursors of a list.
+pub struct Cursors<R, M> {
+    pages: Arc<Pages<R, M>>,
+    /// None at the end.
+    walk: Option<Walk<R>>,
+    /// The page that the walk stands at, if it is on its way.
+    coming: Option<Coming>,
+}
+
+/// A page on its way, and the one after it.
+struct Coming {
+    at: Position,
+    fetch: Fetch,
+    ahead: Arc<Ahead>,
+}
+
+/// What is known of the page after one that is on its way.
+#[derive(Default)]
+struct Ahead(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// Whether the caller has come to the page before.
+    wanted: bool,
+    /// Where it begins, if it was not asked for yet.
+    at: Option<Position>,
+    coming: Option<Coming>,
+}
+
+impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
+    pub fn new(pages: Arc<Pages<R, M>>, walk: Walk<R>) -> Self {
+        Self { pages, walk: Some(walk), coming: None }
+    }
+
+    /// Returns the messages of the next page; none at the end.
+    pub async fn turn(&mut self) -> Result<Option<VecDeque<Bytes>>> {
+        let Some(mut walk) = self.walk.take() else { return Ok(None) };
+        let coming = self.coming.take().filter(|coming| coming.at == *walk.at());
+        let Coming { fetch, ahead, .. } = coming.unwrap_or_else(|| self.pages.come(walk.at().clone()));
+        if !walk.is_astray() {
+            ahead.want(&self.pages);
+        }
+        let leaf = fetch.leaf().await?;
+        if walk.advance(leaf.next, leaf.messages.is_empty())? {
+            self.coming = ahead.take();
+            self.walk = Some(walk);
+        }
+        Ok(Some(leaf.messages.into_iter().map(|message| message.bytes).collect()))
+    }
+}
+
+impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
+    /// Begins to fetch a page, and listens for where the next one begins.
+    fn come(self: &Arc<Self>, at: Position) -> Coming {
+        let ahead = Arc::new(Ahead::default());
+        let peek = self.gateway.streams.prefetch.then(|| {
+            let (pages, ahead) = (Arc::clone(self), Arc::clone(&ahead));
+            Arc::new(move |body: &[u8]| {
+                if let Some(Next::Cursor(cursor)) = tail::next(body) {
+                    ahead.found(&pages, Position::After(cursor));
+                }
+            }) as _
+        });
+        Coming { at: at.clone(), fetch: self.fetch(at, peek), ahead }
+    }
+}
+
+impl Ahead {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The caller has come to the page before: the next one may be fetched.
+    fn want<R: Row, M: From<Part<R>> + prost::Message + 'static>(&self, pages: &Arc<Pages<R, M>>) {
+        let mut state = self.state();
+        state.wanted = true;
+        state.coming = state.at.take().map(|at| pages.come(at));
+    }
+
+    /// The page before has said where it begins; it says so again if it had to be fetched again.
+    fn found<R: Row, M: From<Part<R>> + prost::Message + 'static>(&self, pages: &Arc<Pages<R, M>>, at: Position) {
+        let mut state = self.state();
+        if !state.wanted {
+            state.at = Some(at);
+        } else if state.coming.as_ref().is_none_or(|coming| coming.at != at) {
+            state.coming = Some(pages.come(at));
+        }
+    }
+
+    fn take(&self) -> Option<Coming> {
+        self.state().coming.take()
+    }
+}

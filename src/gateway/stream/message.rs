@@ -1,0 +1,215 @@
+//! The messages of a stream, written while the rows are read.
+//!
+//! A row becomes bytes as soon as it was read, so that no page of structs is ever held: what waits for a slow caller is as
+//! large as what is sent. Rows stand in field 1 of every stream's messages, and a message is the sum of its fields, so what
+//! is known only at the page's end (the token, the sideloads) is written behind the rows.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use prost::encoding::{DecodeContext, decode_key, skip_field};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::gateway::page::{Page, Rows};
+use crate::gateway::row::{self, OwnRead, Row};
+use crate::rest::Part;
+
+/// Rows of one message: about this many encoded bytes, so that flow control works in small steps.
+const BYTES: usize = 16 << 10;
+
+/// Some rows of a page, encoded.
+#[derive(Debug)]
+pub struct Message {
+    /// The encoded message.
+    pub bytes: Bytes,
+    /// The ids of its rows, where they have some.
+    ids: Vec<i64>,
+}
+
+/// The rows of a page on their way into messages.
+#[derive(Debug)]
+pub struct Chunks<R> {
+    list: Vec<Chunk>,
+    row: PhantomData<fn() -> R>,
+}
+
+#[derive(Debug, Default)]
+struct Chunk {
+    bytes: Vec<u8>,
+    ids: Vec<i64>,
+    /// What the rows name, for sideloads.
+    names: Vec<(Option<i64>, Option<i64>)>,
+}
+
+impl<R> Default for Chunks<R> {
+    fn default() -> Self {
+        Self { list: Vec::new(), row: PhantomData }
+    }
+}
+
+impl<R: Row> Rows for Chunks<R> {
+    fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+impl<R: Row> Chunks<R> {
+    fn push(&mut self, row: &R) {
+        let chunk = match self.list.last_mut() {
+            Some(chunk) if chunk.bytes.len() < BYTES => chunk,
+            _ => self.list.push_mut(Chunk::default()),
+        };
+        prost::encoding::message::encode(row::FIELD, row, &mut chunk.bytes);
+        chunk.ids.extend(row.id());
+        if R::SIDELOADS {
+            chunk.names.push(row.names());
+        }
+    }
+}
+
+impl<'de, R: Row> Deserialize<'de> for Chunks<R> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Writer<R>(PhantomData<R>);
+        impl<'de, R: Row> Visitor<'de> for Writer<R> {
+            type Value = Chunks<R>;
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(to, "a list of {}", R::KEY)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Chunks<R>, A::Error> {
+                let mut chunks = Chunks::default();
+                while let Some(row) = rows.next_element::<R>()? {
+                    chunks.push(&row);
+                }
+                Ok(chunks)
+            }
+        }
+        from.deserialize_seq(Writer(PhantomData))
+    }
+}
+
+impl<R: Row> Page<R, Chunks<R>> {
+    /// Returns the messages of the page; the last one carries the token of the page that follows.
+    pub fn messages<M: From<Part<R>> + prost::Message>(mut self, token: &str) -> Vec<Message> {
+        let chunks = std::mem::take(&mut self.rows.list);
+        let last = chunks.len().saturating_sub(1);
+        let finish = |(at, chunk): (usize, Chunk)| {
+            let Chunk { mut bytes, ids, names } = chunk;
+            let next_page_token = if at == last { token.to_owned() } else { String::new() };
+            let rest = M::from(Part { page: self.beside(&names), next_page_token });
+            rest.encode(&mut bytes).expect("a vector grows");
+            bytes.shrink_to_fit();
+            Message { bytes: bytes.into(), ids }
+        };
+        chunks.into_iter().enumerate().map(finish).collect()
+    }
+}
+
+impl Message {
+    /// Takes out the rows that were seen before, and notes the others.
+    pub fn retain_new(&mut self, seen: &mut HashSet<i64>) {
+        let new: Vec<bool> = self.ids.iter().map(|id| seen.insert(*id)).collect();
+        if new.iter().all(|new| *new) {
+            return;
+        }
+        let mut kept = Vec::with_capacity(self.bytes.len());
+        let mut row = 0;
+        for (tag, field) in fields(&self.bytes) {
+            if tag == row::FIELD {
+                row += 1;
+            }
+            if tag != row::FIELD || new[row - 1] {
+                kept.extend_from_slice(field);
+            }
+        }
+        self.bytes = kept.into();
+        let mut new = new.iter();
+        self.ids.retain(|_| new.next() == Some(&true));
+    }
+
+    /// Returns the rows as answers to their own reads: a single read's reply has its record in the same field.
+    pub fn own_reads<R: Row>(&self) -> impl Iterator<Item = OwnRead> {
+        let rows = fields(&self.bytes).filter(|(tag, _)| *tag == row::FIELD);
+        // Copied, so that a cached row does not keep the whole message in memory.
+        rows.zip(&self.ids).filter_map(|((_, row), id)| R::read_of(*id, || Bytes::copy_from_slice(row)))
+    }
+}
+
+/// The fields of an encoded message: tag, and the bytes with the tag.
+fn fields(message: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    const OURS: &str = "the gateway encoded it";
+    let mut rest = message;
+    std::iter::from_fn(move || {
+        let from = rest;
+        if from.is_empty() {
+            return None;
+        }
+        let (tag, wire) = decode_key(&mut rest).expect(OURS);
+        skip_field(wire, tag, &mut rest, DecodeContext::default()).expect(OURS);
+        Some((tag, &from[..from.len() - rest.len()]))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::proto::{Group, GroupMembership, StreamGroupsResponse, StreamMembershipsResponse, User};
+
+    fn messages<R: Row, M: From<Part<R>> + prost::Message + Default>(json: &str) -> (Vec<Message>, Vec<M>) {
+        let page: Page<R, Chunks<R>> = serde_json::from_str(json).expect("a page");
+        let messages = page.messages::<M>("next");
+        let decoded = messages.iter().map(|message| M::decode(message.bytes.clone()).expect("a message")).collect();
+        (messages, decoded)
+    }
+
+    fn groups(ids: &[i64]) -> String {
+        let rows = ids.iter().map(|id| format!(r#"{{"id":{id},"name":"{}"}}"#, "n".repeat(6_000)));
+        format!(r#"{{"groups":[{}],"next_page":null}}"#, rows.collect::<Vec<_>>().join(","))
+    }
+
+    #[test]
+    fn a_page_becomes_messages_of_some_kilobytes_and_the_last_has_the_token() {
+        let (_, messages) = messages::<Group, StreamGroupsResponse>(&groups(&[1, 2, 3, 4, 5]));
+        let ids: Vec<Vec<i64>> =
+            messages.iter().map(|message| message.groups.iter().map(|group| group.id).collect()).collect();
+        assert_eq!(ids, [vec![1, 2, 3], vec![4, 5]]);
+        let tokens: Vec<&str> = messages.iter().map(|message| message.next_page_token.as_str()).collect();
+        assert_eq!(tokens, ["", "next"]);
+    }
+
+    #[test]
+    fn each_message_has_the_sideloads_that_its_rows_name() {
+        let json = r#"{"group_memberships":[{"id":1,"user_id":7,"group_id":8},{"id":2,"user_id":7,"group_id":9}],
+            "users":[{"id":6},{"id":7}],"groups":[{"id":8},{"id":9},{"id":10}],"meta":{"has_more":false}}"#;
+        let (_, messages) = messages::<GroupMembership, StreamMembershipsResponse>(json);
+        let [message] = messages.as_slice() else { panic!("one small message: {messages:?}") };
+        assert_eq!(message.users, [User { id: 7, ..User::default() }]);
+        assert_eq!(message.groups.iter().map(|group| group.id).collect::<Vec<_>>(), [8, 9]);
+    }
+
+    #[test]
+    fn rows_that_were_seen_before_are_taken_out_and_nothing_else_is() {
+        let (mut encoded, _) = messages::<Group, StreamGroupsResponse>(&groups(&[1, 2, 3]));
+        let mut seen = HashSet::from([2]);
+        encoded[0].retain_new(&mut seen);
+        let message = StreamGroupsResponse::decode(encoded[0].bytes.clone()).expect("a message");
+        assert_eq!(message.groups.iter().map(|group| group.id).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!((message.next_page_token.as_str(), encoded[0].ids.as_slice()), ("next", [1, 3].as_slice()));
+        assert_eq!(seen, HashSet::from([1, 2, 3]));
+        encoded[0].retain_new(&mut seen);
+        let message = StreamGroupsResponse::decode(encoded[0].bytes.clone()).expect("a message");
+        assert_eq!((message.groups.len(), message.next_page_token.as_str()), (0, "next"));
+    }
+
+    #[test]
+    fn a_row_in_a_message_is_the_answer_to_its_own_read() {
+        let (encoded, decoded) = messages::<Group, StreamGroupsResponse>(&groups(&[1, 2]));
+        let reads: Vec<OwnRead> = encoded[0].own_reads::<Group>().collect();
+        let replies: Vec<Bytes> = reads.into_iter().map(|read| read.reply).collect();
+        assert_eq!(replies, decoded[0].groups.iter().map(Row::in_envelope).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,129 @@
+//! Lists with page numbers: the first page says how many there are, so they are fetched some at a time.
+//!
+//! Page numbers mean positions, and positions shift while rows come and go. Every page states how many rows the list has;
+//! while that number stands, pages fetched in any order fit together. When it changes, what was fetched ahead is dropped:
+//!
+//! - It grew: rows have moved to later pages. A page that is asked for after the one before it was answered has them all, so
+//!   it is asked for again. Rows that come twice are left out by their ids.
+//! - It shrank: rows have moved to earlier pages, and those at the boundary were jumped over. The walk goes back by as many
+//!   pages as rows have gone, and what was seen before is left out.
+//!
+//! What cannot be noticed is a row that goes and one that comes between the same two answers.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Fetch, Leaf, Pages};
+use crate::error::Result;
+use crate::gateway::row::Row;
+use crate::gateway::token::Position;
+use crate::gateway::walk::Walk;
+use crate::rest::Part;
+
+/// Zendesk serves so many pages, and so many rows: <https://developer.zendesk.com/api-reference/introduction/pagination/>
+const LAST_PAGE: u32 = 100;
+const LAST_ROW: u32 = 10_000;
+/// So often a walk goes back from the same page. A number that goes up and down without end is no reason to never arrive.
+const GOES_BACK: u32 = 10;
+
+/// A walk along the page numbers of a list.
+pub struct Numbered<R, M> {
+    pages: Arc<Pages<R, M>>,
+    /// None at the end.
+    walk: Option<Walk<R>>,
+    /// Pages on their way, in order, from the one that the walk stands at.
+    coming: VecDeque<Coming>,
+    /// How many pages are fetched at a time: fewer while the list changes.
+    width: u32,
+    /// How many rows the list has, as the last page said.
+    count: Option<i64>,
+    seen: HashSet<i64>,
+    furthest: u32,
+    gone_back: u32,
+}
+
+struct Coming {
+    number: u32,
+    /// The last page that had been answered when this one was asked for.
+    behind: u32,
+    fetch: Fetch,
+}
+
+impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
+    pub fn new(pages: Arc<Pages<R, M>>, walk: Walk<R>) -> Self {
+        let walk = Some(walk);
+        let (coming, seen) = (VecDeque::new(), HashSet::new());
+        let mut numbered = Self { pages, walk, coming, width: 1, count: None, seen, furthest: 0, gone_back: 0 };
+        numbered.width = numbered.widest();
+        numbered
+    }
+
+    /// Returns the messages of the next page; none at the end.
+    pub async fn turn(&mut self) -> Result<Option<VecDeque<Bytes>>> {
+        let Some(mut walk) = self.walk.take() else { return Ok(None) };
+        let leaf = self.settled(&mut walk).await?;
+        self.count = leaf.count;
+        let Leaf { mut messages, next, .. } = leaf;
+        let was_empty = messages.is_empty();
+        messages.iter_mut().for_each(|message| message.retain_new(&mut self.seen));
+        let answered = walk.at().number();
+        if walk.advance(next, was_empty)? {
+            self.fetch_ahead(answered);
+            self.walk = Some(walk);
+        }
+        Ok(Some(messages.into_iter().map(|message| message.bytes).filter(|bytes| !bytes.is_empty()).collect()))
+    }
+
+    /// Fetches the page that the walk stands at until it fits to the page before; that can make the walk go back.
+    async fn settled(&mut self, walk: &mut Walk<R>) -> Result<Leaf> {
+        loop {
+            let number = walk.at().number();
+            if number > self.furthest {
+                (self.furthest, self.gone_back) = (number, 0);
+            }
+            let coming = self.coming.pop_front().filter(|coming| coming.number == number);
+            let early = coming.as_ref().is_some_and(|coming| coming.behind + 1 < number);
+            let fetch = coming.map_or_else(|| self.pages.fetch(walk.at().clone(), None), |coming| coming.fetch);
+            let leaf = fetch.leaf().await?;
+            let grown = self.count.zip(leaf.count).map_or(0, |(before, now)| now - before);
+            if grown == 0 {
+                self.width = self.widest().min(self.width + 1);
+                return Ok(leaf);
+            }
+            self.coming.clear();
+            self.width = (self.width / 2).max(1);
+            if grown > 0 && !early || grown < 0 && self.gone_back == GOES_BACK {
+                return Ok(leaf);
+            }
+            if grown < 0 {
+                self.gone_back += 1;
+                self.count = leaf.count;
+                let rows = u32::try_from(-grown).unwrap_or(u32::MAX);
+                walk.go_back(number.saturating_sub(rows.div_ceil(self.pages.list.size)).max(1));
+            }
+        }
+    }
+
+    /// Asks for the pages after the one that was answered, as many at a time as may be.
+    fn fetch_ahead(&mut self, answered: u32) {
+        let from = self.coming.back().map_or(answered, |coming| coming.number) + 1;
+        let to = self.last_page().min(answered + self.width);
+        for number in from..=to {
+            let fetch = self.pages.fetch(Position::Page(number), None);
+            self.coming.push_back(Coming { number, behind: answered, fetch });
+        }
+    }
+
+    /// Returns the number of the last page that surely is there; 0 where the list does not say how many rows it has.
+    fn last_page(&self) -> u32 {
+        let (rows, size) = (self.count.unwrap_or_default(), self.pages.list.size);
+        let rows = u32::try_from(rows).unwrap_or(if rows < 0 { 0 } else { u32::MAX });
+        rows.div_ceil(size).min(LAST_PAGE).min(LAST_ROW / size)
+    }
+
+    fn widest(&self) -> u32 {
+        u32::try_from(self.pages.gateway.streams.parallel_pages).unwrap_or(u32::MAX).min(LAST_PAGE)
+    }
+}

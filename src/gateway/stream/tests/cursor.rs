@@ -1,0 +1,192 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::sync::Notify;
+
+use super::support::{all, answer, by_cursor, decoded, gateway, parameter, rows};
+use crate::config;
+use crate::error::Result;
+use crate::upstream::call::{Answer, Call, Priority};
+
+/// A list of some pages with two rows each, and what happened to it.
+#[derive(Clone, Default)]
+struct List {
+    pages: usize,
+    log: Arc<Mutex<Vec<String>>>,
+    /// What the end of a page's body is taken for, by page, instead of what it is.
+    lies: HashMap<usize, &'static str>,
+    /// Pages that are answered only when told.
+    held: HashMap<usize, Arc<Notify>>,
+}
+
+struct Dropped(List, String);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.note(&self.1);
+    }
+}
+
+impl List {
+    fn of(pages: usize) -> Self {
+        Self { pages, ..Self::default() }
+    }
+
+    fn note(&self, what: impl ToString) {
+        self.log.lock().expect("no panic").push(what.to_string());
+    }
+
+    fn log(&self) -> Vec<String> {
+        self.log.lock().expect("no panic").clone()
+    }
+
+    fn asked(&self) -> usize {
+        self.log().iter().filter(|line| line.starts_with("ask")).count()
+    }
+
+    async fn serve(self, call: Call) -> Result<Answer> {
+        assert_eq!(call.priority, Priority::Background);
+        let cursor = parameter(&call, "page%5Bafter%5D").map_or("1", |cursor| cursor);
+        self.note(format!("ask {cursor}"));
+        let Ok(page) = cursor.parse::<usize>() else {
+            let _dropped = Dropped(self.clone(), format!("drop {cursor}"));
+            return std::future::pending().await;
+        };
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if let Some(held) = self.held.get(&page) {
+            held.notified().await;
+        }
+        let first = i64::try_from(page).expect("few pages") * 2;
+        let more = page < self.pages;
+        let meta = format!(r#""meta":{{"has_more":{more},"after_cursor":"{}"}}"#, page + 1);
+        let body = format!(r#"{{"groups":[{}],{meta}}}"#, rows([first, first + 1]));
+        if let Some(peek) = &call.peek {
+            peek(self.lies.get(&page).map_or(body.as_bytes(), |lie| lie.as_bytes()));
+            tokio::task::yield_now().await;
+        }
+        self.note(format!("read {page}"));
+        answer(&call, &body)
+    }
+
+    fn gateway(&self, streams: config::Stream) -> crate::gateway::Gateway {
+        let list = self.clone();
+        gateway(streams, move |call| list.clone().serve(call))
+    }
+}
+
+fn ids(pages: i64) -> Vec<i64> {
+    (2..2 + 2 * pages).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_request_leaves_before_the_page_is_read() {
+    let list = List::of(4);
+    assert_eq!(all(by_cursor(&list.gateway(config::Stream::default()), 2)).await, ids(4));
+    assert_eq!(list.log(), ["ask 1", "ask 2", "read 1", "ask 3", "read 2", "ask 4", "read 3", "read 4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_prefetching_a_page_is_asked_for_when_the_one_before_was_taken() {
+    let list = List::of(3);
+    let streams = config::Stream { prefetch: false, ..config::Stream::default() };
+    let mut messages = by_cursor(&list.gateway(streams), 2);
+    for page in 1..=3 {
+        messages.next().await.expect("a message").expect("good");
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert_eq!(list.asked(), page);
+    }
+    assert!(messages.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_stops_reading_has_one_page_ready_and_no_further_one_is_asked_for() {
+    let list = List::of(50);
+    let mut messages = by_cursor(&list.gateway(config::Stream::default()), 2);
+    for page in 1..=5 {
+        messages.next().await.expect("a message").expect("good");
+        // Time passes only when nothing is left to do.
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert_eq!(list.asked(), page + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_message_comes_while_the_second_page_is_on_its_way() {
+    let mut list = List::of(2);
+    let held = Arc::new(Notify::new());
+    list.held.insert(2, Arc::clone(&held));
+    let mut messages = by_cursor(&list.gateway(config::Stream::default()), 2);
+    let first = decoded(messages.next().await.expect("a message").expect("good"));
+    assert_eq!((first.groups.len(), first.next_page_token.is_empty()), (2, false));
+    assert_eq!(list.log(), ["ask 1", "ask 2", "read 1"]);
+    held.notify_one();
+    assert_eq!(all(messages).await, [4, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_fetched_on_a_wrong_guess_is_dropped_and_the_right_page_asked_for() {
+    let mut list = List::of(3);
+    list.lies.insert(1, r#"{"meta":{"has_more":true,"after_cursor":"wrong"}}"#);
+    list.lies.insert(3, r#"{"meta":{"has_more":true,"after_cursor":"beyond"}}"#);
+    let seen = all(by_cursor(&list.gateway(config::Stream::default()), 2)).await;
+    assert_eq!(seen, ids(3));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut log = list.log();
+    log.sort_unstable();
+    let expected = [
+        "ask 1",
+        "ask 2",
+        "ask 3",
+        "ask beyond",
+        "ask wrong",
+        "drop beyond",
+        "drop wrong",
+        "read 1",
+        "read 2",
+        "read 3",
+    ];
+    assert_eq!(log, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_whose_end_says_nothing_is_read_first() {
+    let mut list = List::of(3);
+    list.lies.extend([(1, "{}"), (2, "not JSON")]);
+    assert_eq!(all(by_cursor(&list.gateway(config::Stream::default()), 2)).await, ids(3));
+    assert_eq!(list.log(), ["ask 1", "read 1", "ask 2", "read 2", "ask 3", "read 3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_a_stream_ends_the_request_that_is_ahead() {
+    let mut list = List::of(2);
+    list.lies.insert(1, r#"{"meta":{"has_more":true,"after_cursor":"endless"}}"#);
+    let mut messages = by_cursor(&list.gateway(config::Stream::default()), 2);
+    let _first = messages.as_mut().next();
+    let poll = messages.as_mut().poll_next(&mut Context::from_waker(Waker::noop()));
+    assert!(poll.is_pending());
+    while !list.log().contains(&"ask endless".to_owned()) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(messages);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(list.log().contains(&"drop endless".to_owned()), "{:?}", list.log());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_yields_between_messages_although_the_next_is_ready() {
+    let upstream = |call: Call| async move {
+        let rows: Vec<String> = (1..=8).map(|id| format!(r#"{{"id":{id},"name":"{}"}}"#, "n".repeat(9_000))).collect();
+        answer(&call, &format!(r#"{{"groups":[{}],"meta":{{"has_more":false}}}}"#, rows.join(",")))
+    };
+    let mut messages = by_cursor(&gateway(config::Stream::default(), upstream), 8);
+    messages.next().await.expect("a message").expect("good");
+    for _ in 2..=4 {
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(messages.as_mut().poll_next(&mut context).is_pending());
+        tokio::task::yield_now().await;
+        let Poll::Ready(Some(Ok(_))) = messages.as_mut().poll_next(&mut context) else { panic!("it was ready") };
+    }
+}

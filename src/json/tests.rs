@@ -1,0 +1,75 @@
+//! Two readers that must agree.
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+
+#[test]
+fn a_body_nested_without_end_is_read_without_recursion_where_no_field_wants_it() {
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default)]
+    struct Small {
+        id: i64,
+    }
+    for depth in [100, 1_000, 100_000, 1_000_000] {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        let cut = format!(r#"{{"unknown":{open}"#);
+        assert!(decode::<Small>(cut.as_bytes()).is_err(), "{depth}");
+        let whole = format!(r#"{{"unknown":{open}{close},"id":7}}"#);
+        assert_eq!(decode::<Small>(whole.as_bytes()).expect("JSON").id, 7, "{depth}");
+    }
+}
+
+/// JSON as text, with numbers at the edges and every kind of escape.
+fn json() -> impl Strategy<Value = String> {
+    let number = prop_oneof![
+        any::<i64>().prop_map(|number| number.to_string()),
+        any::<u64>().prop_map(|number| number.to_string()),
+        any::<f64>().prop_filter("JSON has none", |number| number.is_finite()).prop_map(|number| format!("{number:?}")),
+        Just("0".to_owned()),
+        Just("-1".to_owned()),
+    ];
+    let text = prop_oneof![
+        any::<String>().prop_map(|text| serde_json::to_string(&text).expect("a string")),
+        Just(r#""\u00e9\ud83d\ude00\n\/\"""#.to_owned()),
+    ];
+    let leaf = prop_oneof![Just("null".to_owned()), any::<bool>().prop_map(|it| it.to_string()), number, text.clone()];
+    leaf.prop_recursive(5, 40, 6, move |inner| {
+        let pair = (text.clone(), inner.clone()).prop_map(|(key, value)| format!("{key} : {value}"));
+        prop_oneof![
+            prop::collection::vec(inner, 0..6).prop_map(|items| format!("[{}]", items.join(" ,\n"))),
+            prop::collection::vec(pair, 0..6).prop_map(|pairs| format!("{{{}}}", pairs.join(","))),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn both_readers_read_the_same(text in json()) {
+        let one: Value = sonic_rs::from_slice(text.as_bytes()).expect("JSON");
+        prop_assert_eq!(one, serde_json::from_slice::<Value>(text.as_bytes()).expect("JSON"));
+    }
+
+    #[test]
+    fn what_one_refuses_the_other_refuses(text in json(), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+        let mut bytes = text.into_bytes();
+        let at = at.index(bytes.len());
+        if cut {
+            bytes.truncate(at);
+        } else {
+            bytes[at] = byte;
+        }
+        let (one, other) = (sonic_rs::from_slice::<Value>(&bytes), serde_json::from_slice::<Value>(&bytes));
+        prop_assert_eq!(one.ok(), other.ok(), "{}", String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn what_no_field_wants_is_still_looked_at(text in json(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut bytes = text.into_bytes();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        let (one, other) = (sonic_rs::from_slice::<IgnoredAny>(&bytes), serde_json::from_slice::<IgnoredAny>(&bytes));
+        prop_assert_eq!(one.is_ok(), other.is_ok(), "{}", String::from_utf8_lossy(&bytes));
+    }
+}

@@ -1,0 +1,219 @@
+//! A container as the kubelet would run it, but in a folder instead of an image.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::Instant;
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::super::rendered::{Rendered, list, render};
+
+/// Long enough for the slowest machine; whoever waits that long has found a fault.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A container's files, arguments and environment, below a folder.
+pub struct Laid {
+    pub folder: TempDir,
+    pub args: Vec<String>,
+    env: Vec<(String, String)>,
+}
+
+impl Laid {
+    /// Lays out what the container mounts. Of files that others make, `secret` is the content.
+    pub fn out(rendered: &Rendered, pod: &Value, container: &Value, secret: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let root = folder.path().to_str().expect("a plain name").to_owned();
+        let paths: Vec<&str> =
+            list(&container["volumeMounts"]).map(|mount| mount["mountPath"].as_str().expect("a path")).collect();
+        let moved =
+            |text: &str| paths.iter().fold(text.to_owned(), |text, path| text.replace(path, &format!("{root}{path}")));
+
+        for (mount, path) in list(&container["volumeMounts"]).zip(&paths) {
+            let inside = PathBuf::from(format!("{root}{path}"));
+            std::fs::create_dir_all(&inside).expect("it can be made");
+            let volume =
+                list(&pod["spec"]["volumes"]).find(|volume| volume["name"] == mount["name"]).expect("a volume");
+            for (name, content) in files(rendered, volume) {
+                std::fs::write(inside.join(name), moved(&content)).expect("it can be written");
+            }
+        }
+        for (key, path) in file_settings(rendered.toml()) {
+            let mounted = paths.iter().any(|mount| path.starts_with(&format!("{mount}/")));
+            assert!(mounted || container["name"] == "health", "{key} = {path} is in no mounted folder: {paths:?}");
+            let place = PathBuf::from(moved(&path));
+            if mounted && !place.exists() {
+                std::fs::write(place, secret).expect("it can be written");
+            }
+        }
+        let args = list(&container["args"]).map(|arg| moved(arg.as_str().expect("text"))).collect();
+        let mut env: Vec<(String, String)> = Vec::new();
+        for variable in list(&container["env"]) {
+            // What comes from the pod's own fields is any text.
+            let mut value = variable["value"].as_str().unwrap_or("from-a-field").to_owned();
+            for (name, known) in &env {
+                value = value.replace(&format!("$({name})"), known);
+            }
+            env.push((variable["name"].as_str().expect("a name").to_owned(), moved(&value)));
+        }
+        Self { folder, args, env }
+    }
+
+    /// The binary with the container's environment and nothing else.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
+        command.env_clear().envs(self.env.iter().cloned()).current_dir(self.folder.path());
+        command
+    }
+}
+
+/// The files of a volume that the release itself fills.
+fn files(rendered: &Rendered, volume: &Value) -> Vec<(String, String)> {
+    let (kind, name, field) = match (&volume["configMap"]["name"], &volume["secret"]["secretName"]) {
+        (Value::String(name), _) => ("ConfigMap", name, "data"),
+        (_, Value::String(name)) => ("Secret", name, "stringData"),
+        _ => return Vec::new(),
+    };
+    let object = rendered.of(kind).find(|object| object["metadata"]["name"] == *name);
+    let data = object.and_then(|object| object[field].as_object());
+    let pair = |(name, content): (&String, &Value)| (name.clone(), content.as_str().expect("text").to_owned());
+    data.into_iter().flatten().map(pair).collect()
+}
+
+/// The settings that name files.
+fn file_settings(toml: &str) -> Vec<(String, String)> {
+    let pairs = toml.lines().filter_map(|line| line.trim().split_once(" = "));
+    let files = pairs.filter(|(key, _)| key.ends_with("_file"));
+    files.map(|(key, path)| (key.to_owned(), path.trim_matches('"').to_owned())).collect()
+}
+
+/// The gateway's container, running. It is killed when the test ends early.
+pub struct Running {
+    pub rendered: Rendered,
+    child: Child,
+    signalled: Option<Instant>,
+    _laid: Laid,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Running {
+    /// Starts it on free ports and waits for its startup probe.
+    pub async fn start(scenario: &[PathBuf], values: Value, secret: &str) -> Self {
+        // Between choosing a port and listening on it somebody else may take it.
+        for _ in 0..10 {
+            let [grpc, admin] = free_ports();
+            let mut values = values.clone();
+            values["config"]["server"]["listen"] = json!(format!("0.0.0.0:{grpc}"));
+            values["config"]["admin"]["listen"] = json!(format!("0.0.0.0:{admin}"));
+            let rendered = render(scenario, &values);
+            let laid = Laid::out(&rendered, &rendered.deployment()["spec"]["template"], rendered.gateway(), secret);
+            let child = laid.command().args(&laid.args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+            let mut running = Self { rendered, child: child.expect("it starts"), signalled: None, _laid: laid };
+            if running.came_up().await {
+                return running;
+            }
+        }
+        panic!("it ended at once, ten times");
+    }
+
+    /// Returns whether it came up; it did not where it ended.
+    async fn came_up(&mut self) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let Err(problem) = self.probe("startupProbe").await else { return true };
+            if self.child.try_wait().expect("it can be asked").is_some() {
+                return false;
+            }
+            assert!(Instant::now() < deadline, "it does not come up: {problem}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Returns the port of a name.
+    #[track_caller]
+    pub fn port(&self, name: &str) -> u64 {
+        let port = list(&self.rendered.gateway()["ports"]).find(|port| port["name"] == name).expect("a port");
+        port["containerPort"].as_u64().expect("a number")
+    }
+
+    /// Waits until a probe passes.
+    pub async fn passes(&self, name: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(problem) = self.probe(name).await {
+            assert!(Instant::now() < deadline, "{name} fails: {problem}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Asks once, as the kubelet does.
+    pub async fn probe(&self, name: &str) -> Result<(), String> {
+        let probe = &self.rendered.gateway()[name];
+        let asked = async {
+            if let Some(port) = probe["grpc"]["port"].as_u64() {
+                let service = probe["grpc"]["service"].as_str().unwrap_or_default().to_owned();
+                let channel = Channel::from_shared(format!("http://127.0.0.1:{port}")).expect("a URI").connect().await;
+                let mut client = HealthClient::new(channel.map_err(|error| error.to_string())?);
+                let answer = client.check(HealthCheckRequest { service }).await.map_err(|status| status.to_string())?;
+                let status = answer.into_inner().status();
+                return if status == ServingStatus::Serving { Ok(()) } else { Err(format!("{status:?}")) };
+            }
+            let get = &probe["httpGet"];
+            let port = self.port(get["port"].as_str().expect("a port's name"));
+            let url = format!("http://127.0.0.1:{port}{}", get["path"].as_str().expect("a path"));
+            let answer = reqwest::get(url).await.map_err(|error| error.to_string())?;
+            if answer.status().is_success() { Ok(()) } else { Err(answer.status().to_string()) }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.map_err(|_| "no answer".to_owned())?
+    }
+
+    /// Sends SIGTERM, as Kubernetes does.
+    pub fn terminate(&mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        self.signalled = Some(Instant::now());
+    }
+
+    /// Waits until the readiness probe is answered with a no.
+    pub async fn is_no_longer_ready(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.probe("readinessProbe").await {
+                Err(problem) if problem == "NotServing" || problem.starts_with("503") => return,
+                other => assert!(Instant::now() < deadline, "the probe says {other:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits no longer than Kubernetes would.
+    pub async fn ends_within_its_grace_period(mut self) {
+        let grace = &self.rendered.deployment()["spec"]["template"]["spec"]["terminationGracePeriodSeconds"];
+        let signalled = self.signalled.expect("it was told to end");
+        let deadline = signalled + Duration::from_secs(grace.as_u64().expect("a number"));
+        let ended = loop {
+            if let Some(ended) = self.child.try_wait().expect("it can be asked") {
+                break ended;
+            }
+            assert!(Instant::now() < deadline, "Kubernetes would have killed it");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        assert!(ended.success(), "it ends with {ended}");
+    }
+}
+
+fn free_ports() -> [u16; 2] {
+    let listeners = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
+}

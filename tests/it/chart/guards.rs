@@ -1,0 +1,174 @@
+//! Values that are refused because they do not work together.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::rendered::{has_helm, root, scenario, try_render};
+
+/// The scenario, what is set over it, and how the refusal begins.
+fn refused() -> Vec<(&'static str, Value, &'static str)> {
+    let account = "api-token";
+    vec![
+        (
+            account,
+            json!({"keda": {"enabled": true, "triggers": [{}]}, "autoscaling": {"enabled": true}}),
+            "keda.enabled: ",
+        ),
+        (account, json!({"autoscaling": {"enabled": true, "minReplicas": 7}}), "autoscaling.minReplicas: "),
+        (
+            account,
+            json!({"autoscaling": {"enabled": true, "targetCPUUtilizationPercentage": 0}}),
+            "autoscaling.metrics: ",
+        ),
+        (account, json!({"keda": {"enabled": true, "minReplicaCount": 7, "triggers": [{}]}}), "keda.minReplicaCount: "),
+        (account, json!({"keda": {"enabled": true}}), "keda.triggers: "),
+        (
+            account,
+            json!({"podDisruptionBudget": {"minAvailable": 1, "maxUnavailable": 1}}),
+            "podDisruptionBudget.maxUnavailable: podDisruptionBudget.minAvailable is set too",
+        ),
+        (account, json!({"podDisruptionBudget": {"minAvailable": 2}}), "podDisruptionBudget.minAvailable: with 2 of 2"),
+        (
+            account,
+            json!({"podDisruptionBudget": {"minAvailable": "100%"}}),
+            "podDisruptionBudget.minAvailable: with 100%",
+        ),
+        (account, json!({"podDisruptionBudget": {"maxUnavailable": 0}}), "podDisruptionBudget.maxUnavailable: with 0"),
+        (account, json!({"terminationGracePeriodSeconds": 45}), "terminationGracePeriodSeconds: 45 s is not more than"),
+        (
+            account,
+            json!({"config": {"server": {"unary_deadline": "1m"}}}),
+            "config.server.drain.timeout: 45s is less than",
+        ),
+        (
+            account,
+            json!({"config": {"server": {"drain": {"announce": "45s"}}}}),
+            "config.server.drain.timeout: 45s is not more",
+        ),
+        (account, json!({"config": {"server": {"listen": "127.0.0.1:50051"}}}), "config.server.listen: nobody"),
+        (account, json!({"config": {"admin": {"listen": "[::1]:9090"}}}), "config.admin.listen: nobody"),
+        (
+            account,
+            json!({"config": {"server": {"listen": "0.0.0.0:443"}}}),
+            "config.server.listen: the gateway is not root",
+        ),
+        (account, json!({"config": {"admin": {"listen": "0.0.0.0:50051"}}}), "config.admin.listen: has the port"),
+        (account, json!({"service": {"port": 9090}}), "service.port: is the port of config.admin.listen"),
+        (
+            account,
+            json!({"extraEnv": [{"name": "ZENDESK_GATEWAY__SERVER__LISTEN", "value": "0.0.0.0:1"}]}),
+            "extraEnv: ZENDESK_GATEWAY__SERVER__LISTEN would",
+        ),
+        (account, json!({"sandbox": {"enabled": true}, "replicaCount": 1}), "sandbox.enabled: answers come"),
+        ("sandbox", json!({"replicaCount": 2}), "sandbox.enabled: each pod"),
+        ("sandbox", json!({"autoscaling": {"enabled": true}}), "sandbox.enabled: each pod"),
+        (
+            "",
+            upstream(json!({"credential": {"kind": "api_token", "token_file": "/x"}})),
+            "config.upstream.subdomain: not set",
+        ),
+        (
+            account,
+            json!({"config": {"upstream": {"base_url": "https://a.example"}}}),
+            "config.upstream.base_url: config.upstream.subdomain is set too",
+        ),
+        ("", upstream(json!({"subdomain": "example"})), "config.upstream.credential.kind: not set"),
+        (account, json!({"secret": {"existingSecret": ""}}), "secret.existingSecret: not set, and"),
+        (account, json!({"secret": {"existingSecret": "", "data": {"tokn": "x"}}}), "secret.data: has no key token"),
+        (account, json!({"secret": {"data": {"token": "x"}}}), "secret.data: secret.existingSecret is set too"),
+        (
+            account,
+            json!({"tls": {"existingSecret": "a", "certificate": {"enabled": true, "issuerRef": {"name": "b"}}}}),
+            "tls.existingSecret: tls.certificate.enabled is set too",
+        ),
+        (account, json!({"tls": {"certificate": {"enabled": true}}}), "tls.certificate.issuerRef: "),
+        (
+            account,
+            json!({"serviceMonitor": {"enabled": true}, "podMonitor": {"enabled": true}}),
+            "podMonitor.enabled: serviceMonitor.enabled is set too",
+        ),
+        (account, json!({"podLabels": {"app.kubernetes.io/name": "x"}}), "podLabels: app.kubernetes.io/name is"),
+        (account, json!({"grpcRoute": {"enabled": true}}), "grpcRoute.parentRefs: "),
+        (
+            account,
+            json!({"prometheusRule": {"disabled": ["ZendeskGatewayCacheWarm"]}}),
+            "prometheusRule.disabled: there is no alert ZendeskGatewayCacheWarm",
+        ),
+    ]
+}
+
+fn upstream(upstream: Value) -> Value {
+    json!({"config": {"upstream": upstream}})
+}
+
+fn files(base: &str) -> Vec<PathBuf> {
+    if base.is_empty() { Vec::new() } else { vec![scenario(base)] }
+}
+
+/// The literal parts of every refusal that the templates can word.
+fn worded() -> Vec<String> {
+    let source = std::fs::read_to_string(root().join("helm/templates/_guards.tpl")).expect("the guards");
+    let appended = source.lines().filter_map(|line| line.split_once("append $found ")).map(|(_, rest)| rest);
+    let literal = |text: &str| text.split('"').nth(1).expect("a text").to_owned();
+    appended.map(literal).collect()
+}
+
+#[test]
+fn every_guard_fires_and_names_the_value() {
+    if !has_helm() {
+        return;
+    }
+    let mut fired = String::new();
+    for (base, values, beginning) in refused() {
+        let Err(said) = try_render(&files(base), &values) else { panic!("accepted: {values}") };
+        let refusals: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  - ")).collect();
+        assert!(refusals.iter().any(|line| line.starts_with(beginning)), "{values}: {said}");
+        assert_eq!(refusals.len(), 1, "nothing else is wrong: {values}: {said}");
+        fired.push_str(&said);
+    }
+    let worded = worded();
+    assert!(worded.len() > 20, "{worded:#?}");
+    for text in worded {
+        let longest = text.split(['%', '\\']).max_by_key(|part| part.len()).expect("a part");
+        let longest = longest.trim_start_matches(['s', 'd', 'v']);
+        assert!(fired.contains(longest), "no test makes this guard fire: {text}");
+    }
+}
+
+#[test]
+fn all_refusals_are_told_at_once() {
+    if !has_helm() {
+        return;
+    }
+    let values =
+        json!({"terminationGracePeriodSeconds": 10, "grpcRoute": {"enabled": true}, "service": {"port": 9090}});
+    let Err(said) = try_render(&[], &values) else { panic!("accepted") };
+    for key in [
+        "config.upstream.subdomain",
+        "config.upstream.credential.kind",
+        "terminationGracePeriodSeconds",
+        "grpcRoute.parentRefs",
+        "service.port",
+    ] {
+        assert!(said.contains(&format!("\n  - {key}: ")), "{key}: {said}");
+    }
+}
+
+#[test]
+fn the_end_of_a_pod_is_reckoned_in_every_unit() {
+    if !has_helm() {
+        return;
+    }
+    let fits = |grace: u32, deadline: &str| {
+        let values =
+            json!({"terminationGracePeriodSeconds": grace, "config": {"server": {"unary_deadline": deadline}}});
+        try_render(&[scenario("api-token")], &values).is_ok()
+    };
+    // Announced for 8 s, ended after 45 s, as the binary does where nothing is set.
+    let server = zendesk_gateway::config::Server::default();
+    assert_eq!((server.drain.announce.as_secs(), server.drain.timeout.as_secs()), (8, 45));
+    assert_eq!(server.unary_deadline.as_secs(), 30);
+    assert!(fits(46, "37s") && fits(46, "37000ms") && fits(46, "0m 36s 1000ms"));
+    assert!(!fits(45, "37s") && !fits(46, "38s") && !fits(46, "37001ms") && !fits(46, "1h") && !fits(46, "1d"));
+}

@@ -1,0 +1,302 @@
+//! What each scenario renders.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::rendered::{FULL_NAME, container, has_helm, helm, list, render, root, scenario, scenarios, try_render};
+use crate::real_clients::usable;
+
+#[test]
+fn every_scenario_lints_and_renders_without_a_warning() {
+    if !has_helm() {
+        return;
+    }
+    for (name, files) in scenarios() {
+        let said = helm(&["lint", "--strict", "helm"], &files, &json!({}));
+        let told = format!("{}{}", said.stdout, said.stderr);
+        assert!(said.success && told.contains("1 chart(s) linted, 0 chart(s) failed"), "{name}: {told}");
+        assert!(!told.contains("[WARNING]") && !told.contains("[ERROR]"), "{name}: {told}");
+        let rendered = render(&files, &json!({}));
+        assert!(!rendered.yaml.contains("<no value>"), "{name}: {}", rendered.yaml);
+        for object in &rendered.objects {
+            let (kind, metadata) = (&object["kind"], &object["metadata"]);
+            let ours = metadata["labels"]["app.kubernetes.io/managed-by"] == "Helm";
+            let foreign =
+                metadata["name"].as_str().is_some_and(|name| name.ends_with("-text") || name.ends_with("-proxies"));
+            assert!(ours || foreign, "{name}: {kind} lacks the common labels: {metadata}");
+        }
+    }
+}
+
+#[test]
+fn each_option_makes_its_object_and_nothing_else_does() {
+    if !has_helm() {
+        return;
+    }
+    let base = ["ConfigMap", "Deployment", "Service"];
+    let usual = ["Pod", "PodDisruptionBudget", "ServiceAccount"];
+    for (name, more) in [
+        ("api-token", &[][..]),
+        ("sandbox", &[]),
+        ("autoscaling", &["HorizontalPodAutoscaler"]),
+        ("keda", &["ScaledObject"]),
+        ("monitoring", &["ServiceMonitor", "PrometheusRule"]),
+        ("podmonitor", &["PodMonitor"]),
+        ("network-policy", &["NetworkPolicy"]),
+        ("grpcroute", &["GRPCRoute"]),
+        ("extras", &[]),
+    ] {
+        let rendered = render(&[scenario(name)], &json!({}));
+        let kinds: BTreeSet<&str> = rendered.objects.iter().filter_map(|object| object["kind"].as_str()).collect();
+        assert_eq!(kinds, base.iter().chain(&usual).chain(more).copied().collect(), "{name}");
+        assert_eq!(rendered.of("Service").count(), 2, "{name}");
+    }
+    let bare = render(&[scenario("password")], &json!({}));
+    let kinds: BTreeSet<&str> = bare.objects.iter().filter_map(|object| object["kind"].as_str()).collect();
+    assert_eq!(kinds, base.into_iter().chain(["Secret"]).collect(), "everything optional left out");
+    assert_eq!(bare.one("Secret", "trial")["stringData"]["zendesk-password"], "not-a-password");
+    assert_eq!(bare.deployment()["spec"]["template"]["spec"]["serviceAccountName"], "default");
+    let probe = &bare.gateway()["readinessProbe"]["grpc"]["port"];
+    assert_eq!(probe, 8443, "the port follows the settings");
+}
+
+#[test]
+fn every_pod_fits_the_restricted_standard_and_holds_no_token() {
+    if !has_helm() {
+        return;
+    }
+    for (name, files) in scenarios() {
+        let rendered = render(&files, &json!({}));
+        for account in rendered.of("ServiceAccount") {
+            assert_eq!(account["automountServiceAccountToken"], false, "{name}");
+        }
+        for pod in rendered.pods() {
+            let spec = &pod["spec"];
+            assert_eq!(spec["automountServiceAccountToken"], false, "{name}");
+            assert_eq!(spec["securityContext"]["runAsNonRoot"], true, "{name}");
+            assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+            for host in ["hostNetwork", "hostPID", "hostIPC"] {
+                assert!(spec[host].is_null(), "{name}: {host}");
+            }
+            for container in list(&spec["containers"]).chain(list(&spec["initContainers"])) {
+                let context = &container["securityContext"];
+                assert_eq!(context["allowPrivilegeEscalation"], false, "{name}: {container}");
+                assert_eq!(context["capabilities"], json!({"drop": ["ALL"]}), "{name}: {container}");
+            }
+            for volume in list(&spec["volumes"]) {
+                let allowed = ["configMap", "secret", "emptyDir", "projected", "downwardAPI", "csi", "ephemeral"];
+                assert!(allowed.iter().any(|kind| volume.get(kind).is_some()), "{name}: {volume}");
+            }
+            if let Some(gateway) = list(&spec["containers"]).find(|container| container["name"] != "renew-secrets") {
+                assert_eq!(gateway["securityContext"]["readOnlyRootFilesystem"], true, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_folder_is_mounted_within_another_and_no_file_alone() {
+    if !has_helm() {
+        return;
+    }
+    for (name, files) in scenarios() {
+        let rendered = render(&files, &json!({}));
+        for pod in rendered.pods() {
+            let volumes: BTreeSet<_> =
+                list(&pod["spec"]["volumes"]).map(|volume| &volume["name"]).map(Value::to_string).collect();
+            for container in list(&pod["spec"]["containers"]) {
+                let mounts: Vec<&Value> = list(&container["volumeMounts"]).collect();
+                for mount in &mounts {
+                    assert!(volumes.contains(&mount["name"].to_string()), "{name}: no volume {}", mount["name"]);
+                    assert!(mount["subPath"].is_null(), "{name}: a rotation would not arrive: {mount}");
+                    let path = format!("{}/", mount["mountPath"].as_str().expect("a path"));
+                    let within = mounts.iter().filter_map(|other| other["mountPath"].as_str());
+                    assert_eq!(
+                        within.filter(|other| format!("{other}/").starts_with(&path)).count(),
+                        1,
+                        "{name}: {path}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_change_of_settings_or_of_the_charts_own_secret_replaces_the_pods_and_nothing_else_does() {
+    if !has_helm() {
+        return;
+    }
+    let files = [scenario("password")];
+    let annotations =
+        |values: Value| render(&files, &values).deployment()["spec"]["template"]["metadata"]["annotations"].clone();
+    let before = annotations(json!({}));
+    assert_eq!(before, annotations(json!({"replicaCount": 4, "service": {"port": 8000}})));
+    let settings = annotations(json!({"config": {"cache": {"max_bytes": 1000}}}));
+    assert_ne!(before["checksum/config"], settings["checksum/config"]);
+    assert_eq!(before["checksum/secret"], settings["checksum/secret"]);
+    let secret = annotations(json!({"secret": {"data": {"zendesk-password": "another"}}}));
+    assert_eq!(before["checksum/config"], secret["checksum/config"]);
+    assert_ne!(before["checksum/secret"], secret["checksum/secret"]);
+}
+
+#[test]
+fn services_and_budget_select_the_gateways_pods_and_not_the_tests() {
+    if !has_helm() {
+        return;
+    }
+    let rendered = render(&[scenario("network-policy")], &json!({"podMonitor": {"enabled": true}}));
+    let matches = |selector: &Value, labels: &Value| {
+        selector.as_object().expect("labels").iter().all(|(key, value)| labels[key] == *value)
+    };
+    let [gateway, test] = rendered.pods().try_into().expect("two pods");
+    let mut selectors = vec![
+        &rendered.deployment()["spec"]["selector"]["matchLabels"],
+        &rendered.one("PodDisruptionBudget", FULL_NAME)["spec"]["selector"]["matchLabels"],
+        &rendered.one("NetworkPolicy", FULL_NAME)["spec"]["podSelector"]["matchLabels"],
+        &rendered.one("PodMonitor", FULL_NAME)["spec"]["selector"]["matchLabels"],
+    ];
+    selectors.extend(rendered.of("Service").map(|service| &service["spec"]["selector"]));
+    for selector in selectors {
+        assert!(matches(selector, &gateway["metadata"]["labels"]), "{selector}");
+        assert!(!matches(selector, &test["metadata"]["labels"]), "{selector}");
+    }
+    let monitored = render(&[scenario("monitoring")], &json!({}));
+    let selector = &monitored.one("ServiceMonitor", FULL_NAME)["spec"]["selector"]["matchLabels"];
+    let found: Vec<_> =
+        monitored.of("Service").filter(|service| matches(selector, &service["metadata"]["labels"])).collect();
+    assert_eq!(found.len(), 1, "every pod is scraped once");
+    assert!(list(&found[0]["spec"]["ports"]).any(|port| port["name"] == "admin"));
+    assert_eq!(found[0]["spec"]["clusterIP"], "None");
+}
+
+#[test]
+fn whoever_scales_sets_the_number_of_pods_alone() {
+    if !has_helm() {
+        return;
+    }
+    for name in ["autoscaling", "keda"] {
+        assert!(render(&[scenario(name)], &json!({})).deployment()["spec"]["replicas"].is_null(), "{name}");
+    }
+    let keda = render(&[scenario("keda")], &json!({}));
+    let query = &keda.one("ScaledObject", FULL_NAME)["spec"]["triggers"][0]["metadata"]["query"];
+    assert_eq!(query, r#"sum(zendesk_gateway_calls_active{namespace="support"})"#, "templates are filled in");
+    let plain = render(&[scenario("api-token")], &json!({"replicaCount": 5}));
+    assert_eq!(plain.deployment()["spec"]["replicas"], 5);
+    let spread = &plain.deployment()["spec"]["template"]["spec"]["topologySpreadConstraints"];
+    assert_eq!(spread[0]["labelSelector"]["matchLabels"], plain.deployment()["spec"]["selector"]["matchLabels"]);
+}
+
+#[test]
+fn the_network_policy_opens_the_ports_that_the_settings_name() {
+    if !has_helm() {
+        return;
+    }
+    let rendered = render(&[scenario("network-policy")], &json!({}));
+    let spec = &rendered.one("NetworkPolicy", FULL_NAME)["spec"];
+    let ports = |rule: &Value| list(&rule["ports"]).filter_map(|port| port["port"].as_u64()).collect::<Vec<_>>();
+    let ingress: Vec<_> = list(&spec["ingress"]).map(ports).collect();
+    assert_eq!(ingress, [vec![50051], vec![9090], vec![]]);
+    assert_eq!(list(&spec["ingress"][0]["from"]).count(), 2, "the callers, and the test pod");
+    let egress: Vec<_> = list(&spec["egress"]).map(ports).collect();
+    assert_eq!(egress, [vec![53, 53], vec![8443, 4317], vec![3128]], "names, Zendesk and the collector, the extra");
+    let plain = render(&[scenario("api-token")], &json!({"networkPolicy": {"enabled": true}}));
+    let spec = &plain.one("NetworkPolicy", FULL_NAME)["spec"];
+    assert_eq!(ports(&spec["egress"][1]), [443]);
+    assert!(spec["ingress"][0]["from"].is_null(), "nobody named: everybody");
+    assert_eq!(list(&spec["ingress"]).count(), 1, "nobody named: the admin port stays closed");
+}
+
+#[test]
+fn alerts_and_dashboard_are_those_of_the_repository() {
+    if !has_helm() {
+        return;
+    }
+    let rendered = render(&[scenario("monitoring")], &json!({}));
+    let file = std::fs::read_to_string(root().join("helm/rules/zendesk-gateway.yaml")).expect("the rules");
+    let file: Value = serde_yaml_ng::from_str(&file).expect("YAML");
+    let spec = &rendered.one("PrometheusRule", FULL_NAME)["spec"];
+    let wanted = list(&file["groups"][0]["rules"]).filter(|rule| rule["alert"] != "ZendeskGatewayCacheCold");
+    let wanted: Vec<&Value> = wanted.collect();
+    for (rule, wanted) in list(&spec["groups"][0]["rules"]).zip(&wanted) {
+        assert_eq!((&rule["alert"], &rule["expr"], &rule["for"]), (&wanted["alert"], &wanted["expr"], &wanted["for"]));
+        assert_eq!(rule["labels"]["team"], "support-platform");
+        assert_eq!(rule["labels"]["severity"], wanted["labels"]["severity"]);
+        let runbook = wanted["annotations"]["runbook_url"].as_str().expect("a runbook");
+        let url = format!("https://git.example.com/zendesk-gateway/blob/main/{runbook}");
+        assert_eq!(rule["annotations"]["runbook_url"], url);
+    }
+    assert_eq!(list(&spec["groups"][0]["rules"]).count(), wanted.len());
+    let dashboard = rendered.one("ConfigMap", &format!("{FULL_NAME}-dashboard"));
+    let kept = dashboard["data"]["zendesk-gateway.json"].as_str().expect("the dashboard");
+    let own = std::fs::read_to_string(root().join("helm/dashboards/zendesk-gateway.json")).expect("the dashboard");
+    assert_eq!(kept.trim(), own.trim());
+
+    let mut probe = Command::new("promtool");
+    probe.arg("--version");
+    if usable("promtool (Debian package prometheus)", probe) {
+        let rules = tempfile::Builder::new().suffix(".json").tempfile().expect("a temporary file");
+        std::fs::write(rules.path(), spec.to_string()).expect("it can be written");
+        let checked = Command::new("promtool").args(["check", "rules"]).arg(rules.path()).output().expect("it starts");
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    }
+}
+
+#[test]
+fn hooks_arrive_where_they_belong() {
+    if !has_helm() {
+        return;
+    }
+    let rendered = render(&[scenario("extras")], &json!({"extraArgs": ["--listen=0.0.0.0:50051"]}));
+    let gateway = rendered.gateway();
+    let digest = "0123456789abcdef".repeat(4);
+    let image = format!("registry.example.com/support/zendesk-gateway@sha256:{digest}");
+    assert_eq!(gateway["image"], image, "a digest wins");
+    assert_eq!(list(&gateway["args"]).last(), Some(&json!("--listen=0.0.0.0:50051")));
+    assert!(list(&gateway["env"]).any(|variable| variable["name"] == "SSL_CERT_FILE"));
+    assert_eq!(gateway["envFrom"][0]["configMapRef"]["name"], "proxies");
+    let pod = &rendered.deployment()["spec"]["template"];
+    container(pod, "renew-secrets");
+    assert_eq!(pod["spec"]["initContainers"][0]["args"][0], "--role=shop", "templates are filled in");
+    for (key, value) in [
+        ("priorityClassName", json!("high")),
+        ("runtimeClassName", json!("gvisor")),
+        ("dnsPolicy", json!("ClusterFirst")),
+        ("serviceAccountName", json!("zendesk-gateway-vault")),
+        ("imagePullSecrets", json!([{"name": "registry"}])),
+        ("nodeSelector", json!({"kubernetes.io/arch": "arm64"})),
+    ] {
+        assert_eq!(pod["spec"][key], value, "{key}");
+    }
+    assert_eq!(pod["metadata"]["labels"]["tier"], "gateway");
+    assert_eq!(rendered.one("ConfigMap", "shop-proxies")["data"]["HTTPS_PROXY"], "http://proxy.example.com:3128");
+    rendered.one("ConfigMap", "shop-zendesk-text");
+    assert!(
+        rendered.toml().contains(r#"token_file = "/vault/secrets/zendesk-token""#),
+        "what is set is not overridden"
+    );
+    for object in &rendered.objects {
+        let chart = object["metadata"]["labels"]["helm.sh/chart"].is_string();
+        assert!(!chart || object["metadata"]["annotations"]["owner"] == "support-platform", "{object}");
+    }
+    let sandbox =
+        render(&[scenario("sandbox")], &json!({"image": {"tag": "1.2", "digest": format!("sha256:{digest}")}}));
+    assert_eq!(sandbox.gateway()["image"], "zendesk-gateway:1.2-sandbox", "a digest would be that of another image");
+}
+
+#[test]
+fn names_stay_within_what_kubernetes_takes_and_old_clusters_are_refused() {
+    if !has_helm() {
+        return;
+    }
+    let long = "n".repeat(80);
+    let rendered = render(&[scenario("api-token")], &json!({"fullnameOverride": long}));
+    for object in &rendered.objects {
+        assert!(object["metadata"]["name"].as_str().is_some_and(|name| name.len() <= 63), "{}", object["metadata"]);
+    }
+    assert!(try_render(&[scenario("api-token")], &json!({})).is_ok());
+    let old = helm(&["template", "shop", "helm", "--kube-version", "1.26.0"], &[scenario("api-token")], &json!({}));
+    assert!(!old.success && old.stderr.contains("kubeVersion: >=1.27.0-0"), "{}", old.stderr);
+}

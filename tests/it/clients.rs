@@ -1,0 +1,86 @@
+//! What `docs/clients.md` tells callers to do, done.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use zendesk_gateway::contract::{Idempotency, RPCS, Rpc};
+use zendesk_gateway::proto::CountUsersRequest;
+use zendesk_gateway::proto::user_service_client::UserServiceClient;
+
+use crate::real_clients::{python, usable};
+use crate::support::TestGateway;
+
+mod balanced;
+
+const GUIDE: &str = include_str!("../../docs/clients.md");
+const SERVICE_CONFIG: &str = include_str!("../../docs/service-config.json");
+
+/// The first block of a language.
+fn block(language: &str) -> &'static str {
+    let after = GUIDE.split(&format!("```{language}\n")).nth(1).expect("a block");
+    after.split("```").next().expect("an end")
+}
+
+#[test]
+fn the_service_config_repeats_reads_and_nothing_else() {
+    let names = |wanted: fn(&Rpc) -> bool| {
+        let rpcs = RPCS.iter().filter(|rpc| wanted(rpc));
+        let names =
+            rpcs.map(|rpc| json!({"service": format!("zendesk.gateway.v1.{}", rpc.service), "method": rpc.method}));
+        Value::Array(names.collect())
+    };
+    let config: Value = serde_json::from_str(SERVICE_CONFIG).expect("JSON");
+    let methods = config["methodConfig"].as_array().expect("a list");
+    assert_eq!(methods.len(), 3);
+    let unary_reads = names(|rpc| rpc.idempotency == Idempotency::NoSideEffects && !rpc.streaming);
+    assert_eq!(methods[0]["name"], unary_reads, "{unary_reads}");
+    let streamed_reads = names(|rpc| rpc.idempotency == Idempotency::NoSideEffects && rpc.streaming);
+    assert_eq!(methods[1]["name"], streamed_reads, "{streamed_reads}");
+    assert!(methods[1]["timeout"].is_null(), "a stream takes as long as its rows");
+    let mut services: Vec<&str> = RPCS.iter().map(|rpc| rpc.service).collect();
+    services.dedup();
+    let services = services.iter().map(|service| json!({"service": format!("zendesk.gateway.v1.{service}")}));
+    assert_eq!(methods[2]["name"], Value::Array(services.collect()), "everything else");
+    assert!(methods[2]["retryPolicy"].is_null(), "a write may have been done");
+    assert_eq!(config["loadBalancingConfig"], json!([{"round_robin": {}}]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_of_the_guide_spreads_its_calls_over_all_replicas() {
+    let mut probe = python();
+    probe.args(["-c", "import grpc"]);
+    if !usable("Python with grpcio", probe) {
+        return;
+    }
+    let (one, other) = (TestGateway::start().await, TestGateway::start().await);
+    let target = "dns:///zendesk-gateway-headless.support:50051";
+    assert!(block("python").contains(target));
+    // No name here resolves to two addresses, so both are written down.
+    let own = block("python").replace(target, &format!("ipv4:{},{}", one.address, other.address));
+    let script = format!(
+        "{own}
+grpc.channel_ready_future(channel).result(timeout=60)
+count = channel.unary_unary('/zendesk.gateway.v1.UserService/GetCurrentUser')
+for _ in range(400):
+    count(b'', timeout=60, wait_for_ready=True, metadata=[('cache-control', 'no-cache')])
+"
+    );
+    let mut client: Command = python();
+    client.args(["-c", &script]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = tokio::task::spawn_blocking(move || client.output()).await.expect("no panic").expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let hits = [&one, &other].map(|gateway| gateway.sandbox.hits("/users/me"));
+    assert!(hits.iter().sum::<u64>() >= 400 && hits.iter().all(|hits| *hits > 0), "{hits:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rust_of_the_guide_is_compiled_here_and_follows_a_name() {
+    let source = include_str!("clients/balanced.rs");
+    let shown = source.split_once("\n\n").expect("a module doc").1;
+    assert_eq!(block("rust"), shown, "docs/clients.md shows tests/it/clients/balanced.rs");
+    let t = TestGateway::start().await;
+    let port = t.address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+    let channel = balanced::balanced("127.0.0.1".to_owned(), port);
+    let counted = UserServiceClient::new(channel).count_users(CountUsersRequest::default()).await;
+    counted.expect("it finds the gateway");
+}
