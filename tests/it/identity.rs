@@ -392,7 +392,7 @@ async fn replace(path: &Path, text: &str, watcher: &Watcher, round: usize) {
             std::fs::rename(&next, path).expect("renamed");
         }
         1 => {
-            std::fs::write(path, &text[..text.len() / 2]).expect("written");
+            std::fs::write(path, &text[..text.len() / 2 + 5]).expect("written");
             // Longer than two looks: it is not the timing that saves the calls.
             tokio::time::sleep(Duration::from_millis(1700)).await;
             std::fs::write(path, text).expect("written");
