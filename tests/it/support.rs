@@ -225,6 +225,16 @@ pub fn with<M>(message: M, metadata: &[(&'static str, impl AsRef<str>)]) -> toni
     request
 }
 
+/// A file's lines for callers and their API keys.
+pub fn key_file(keys: &[(&str, &str)]) -> String {
+    use aws_lc_rs::digest::{SHA256, digest};
+    let hash = |key: &str| {
+        let bytes = digest(&SHA256, key.as_bytes());
+        bytes.as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    };
+    keys.iter().fold(String::new(), |text, (caller, key)| format!("{text}{caller} {}\n", hash(key)))
+}
+
 /// A basic credential.
 pub fn basic(pair: &str) -> Credential {
     let header = format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair));
