@@ -66,12 +66,10 @@ proptest! {
     }
 
     #[test]
-    fn what_no_field_wants_is_still_looked_at(text in json(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn what_no_field_wants_is_still_read_to_its_end(text in json(), at in any::<prop::sample::Index>()) {
         let mut bytes = text.into_bytes();
-        let at = at.index(bytes.len());
-        bytes[at] = byte;
+        bytes.truncate(at.index(bytes.len()));
         let (one, other) = (sonic_rs::from_slice::<IgnoredAny>(&bytes), serde_json::from_slice::<IgnoredAny>(&bytes));
-        // The other does not look whether it is UTF-8.
-        prop_assert!(other.is_ok() || one.is_err(), "{}", String::from_utf8_lossy(&bytes));
+        prop_assert_eq!(one.is_ok(), other.is_ok(), "{}", String::from_utf8_lossy(&bytes));
     }
 }
