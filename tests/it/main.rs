@@ -4,6 +4,8 @@
 
 mod admin;
 mod attacks;
+mod audit;
+mod authorization;
 mod bulk;
 mod cache;
 mod cancel;
@@ -18,6 +20,8 @@ mod deadlines;
 mod drain;
 mod errors;
 mod fields;
+mod hostile;
+mod identity;
 mod invalid;
 mod jobs;
 mod lists;
