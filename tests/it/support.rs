@@ -152,8 +152,8 @@ impl TestGateway {
             shutdown.send(()).expect("the server listens for its shutdown");
         }
         let served = self.served.take().expect("stopped once");
-        let ended = tokio::time::timeout(Duration::from_secs(10), served).await;
-        ended.expect("the server ends within 10 s").expect("it does not panic").expect("it ends well");
+        let ended = tokio::time::timeout(Duration::from_mins(1), served).await;
+        ended.expect("the server ends within a minute").expect("it does not panic").expect("it ends well");
         self.sandbox
     }
 }
