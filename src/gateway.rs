@@ -23,8 +23,10 @@ use crate::upstream::Upstream;
 use crate::upstream::call::{Answer, Call, Parsed, Peek, Priority};
 use crate::upstream::rest::Rest;
 
+pub mod audit;
 mod batch;
 pub mod bulk;
+pub mod caller;
 pub mod context;
 mod drain;
 mod jobs;

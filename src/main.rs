@@ -18,9 +18,10 @@ use zendesk_gateway::rpc::Rpc;
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server::admin::{Admin, Readiness};
+use zendesk_gateway::server::identity::Identity;
 use zendesk_gateway::server::tls::Tls;
 use zendesk_gateway::server::workers::Workers;
-use zendesk_gateway::server::{self, Listener};
+use zendesk_gateway::server::{self, Listener, Served};
 use zendesk_gateway::telemetry::{Telemetry, view};
 use zendesk_gateway::upstream;
 use zendesk_gateway::upstream::credential::Credential;
@@ -187,6 +188,7 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let gateway = Gateway::new(upstream, Cache::new(&config.cache)).with_streams(config.upstream.stream);
     server::sources::watch(&telemetry, &control, &gateway, &config);
     telemetry.state().sources.credential.set(own_credential(&config, sandboxed));
+    let identity = Identity::start(&config, &watcher).await?;
     telemetry.state().sources.reloads.set(move || watcher.reloads());
     let readiness = Readiness::default();
     let admin = Admin::new(&telemetry, &readiness, gateway.cache(), &url, &config);
@@ -196,9 +198,13 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let greeting = greeting(address, &url, sandboxed, admin_address);
     std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
     let workers = Workers::start(config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get())?;
-    let listener = Listener { socket, tls };
+    tokio::select! {
+        () = identity.settle() => {}
+        () = signals.first() => {}
+    }
+    let (listener, served) = (Listener { socket, tls }, Served { rpc, identity });
     let outcome = tokio::select! {
-        outcome = server::run(listener, rpc, &config.server, &telemetry, &readiness, &workers, signals.first()) => outcome,
+        outcome = server::run(listener, served, &config.server, &telemetry, &readiness, &workers, signals.first()) => outcome,
         () = signals.second() => Err(anyhow::anyhow!("ended at once by a second signal")),
     };
     admin.abort();

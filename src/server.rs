@@ -21,6 +21,7 @@ mod accept;
 pub mod admin;
 pub mod connection;
 mod deadline;
+pub mod identity;
 mod leave;
 mod limit;
 pub mod panics;
@@ -33,6 +34,7 @@ pub mod workers;
 
 use admin::Readiness;
 use connection::{Peer, Server};
+use identity::Identity;
 use tls::Tls;
 use workers::Workers;
 
@@ -50,7 +52,16 @@ impl From<TcpListener> for Listener {
     }
 }
 
-/// Serves connections on `workers` until `shutdown` completes, and then until the last call has ended, or `server.drain.timeout` has passed.
+/// What is served, and to whom.
+pub struct Served {
+    /// The contract's services.
+    pub rpc: Rpc,
+    /// Establishes who calls.
+    pub identity: Identity,
+}
+
+/// Serves connections on `workers` until `shutdown` completes, and then until the last call has ended, or
+/// `server.drain.timeout` has passed.
 ///
 /// Dropping the future ends every connection at once.
 ///
@@ -58,7 +69,7 @@ impl From<TcpListener> for Listener {
 /// The listener does not work, or the descriptors of the contract are not what reflection can serve.
 pub async fn run(
     listener: impl Into<Listener>,
-    rpc: Rpc,
+    served: Served,
     settings: &config::Server,
     telemetry: &Telemetry,
     readiness: &Readiness,
@@ -67,7 +78,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let Listener { socket: listener, tls } = listener.into();
     listener.local_addr().context("the gRPC port")?;
-    let (routes, health) = routes::routes(rpc, settings).await?;
+    let (routes, health) = routes::routes(served.rpc, settings).await?;
     let drain = Drain::default();
     let stack = ServiceBuilder::new()
         .layer(trace::Layer::new(telemetry)) // the whole call in one span and one access line, refusals included
@@ -75,6 +86,7 @@ pub async fn run(
         .layer(deadline::Layer::new(settings)) // everything below ends in time, also the wait for the request's message
         .layer(limit::Layer::new(settings.max_calls)) // full: refuse before anything is spent on the call
         .layer(leave::Layer(drain.clone())) // watches end with the gateway; streams are told to end at a page
+        .layer(identity::Layer::new(&served.identity, telemetry)) // who calls, and whether that one may: nothing is read for others
         .service(routes);
 
     let counts = accept::Counts::default();

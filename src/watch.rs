@@ -41,11 +41,24 @@ struct Inner<T> {
     counts: Arc<Counts>,
 }
 
+/// How often something was read again.
 #[derive(Default)]
-struct Counts {
+pub struct Counts {
     what: &'static str,
     taken: AtomicU64,
     failed: AtomicU64,
+}
+
+impl Counts {
+    /// Counts a new content that is in use.
+    pub fn taken(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one that could not be read or made no sense.
+    pub fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Watcher {
@@ -84,8 +97,7 @@ impl Watcher {
         let contents = contents(&paths).await?;
         let (seen, first) = (hashes.hash_one(&contents), read(&contents).with_context(|| names(&paths))?);
         drop(contents);
-        let counts = Arc::new(Counts { what, ..Counts::default() });
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counts));
+        let counts = self.counts(what);
         let (value, _) = watch::channel(Arc::new(first));
         let inner = Arc::new(Inner { what, paths, read: Box::new(read), value, counts });
         let weak = Arc::downgrade(&inner);
@@ -98,6 +110,13 @@ impl Watcher {
             }
         });
         Ok(Watched(inner))
+    }
+
+    /// Returns what counts the reads of something that is no file.
+    pub fn counts(&self, what: &'static str) -> Arc<Counts> {
+        let counts = Arc::new(Counts { what, ..Counts::default() });
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counts));
+        counts
     }
 
     /// Returns how often each kind of file was read again.
@@ -155,11 +174,11 @@ impl Look {
         match outcome.and_then(|contents| (inner.read)(&contents).with_context(|| names(&inner.paths))) {
             Ok(value) => {
                 inner.value.send_replace(Arc::new(value));
-                inner.counts.taken.fetch_add(1, Ordering::Relaxed);
+                inner.counts.taken();
                 info!(file.what = inner.what, "a changed file is in use");
             }
             Err(error) => {
-                inner.counts.failed.fetch_add(1, Ordering::Relaxed);
+                inner.counts.failed();
                 let error = format!("{error:#}");
                 warn!(
                     file.what = inner.what,

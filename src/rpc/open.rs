@@ -7,6 +7,7 @@ use super::Rpc;
 use crate::cache::Control;
 use crate::contract;
 use crate::error::Result;
+use crate::gateway::audit::Trail;
 use crate::gateway::context::{Deadline, Origin};
 use crate::gateway::{Context, Drain, Place};
 
@@ -18,14 +19,22 @@ impl Rpc {
             place.take()?;
         }
         let origin: Origin = extensions.remove().unwrap_or_default();
+        let caller = extensions.remove().unwrap_or_else(|| self.caller.clone());
+        let trail = Trail::begin(R::rpc(), &caller, &origin);
+        // The layer that established the caller knows the RPC; only here it is known what the message asks for.
+        let allowed = caller.check(R::rpc(), message.risk());
+        let control = allowed.and_then(|()| Control::from_metadata(&metadata));
+        let control = control.inspect_err(|error| Trail::end(trail.as_ref(), Some(error)))?;
         let longest = if R::rpc().streaming { self.settings.stream_deadline } else { self.settings.unary_deadline };
         let deadline = extensions.remove::<Deadline>().map(|Deadline(at)| at);
         let context = Context {
+            caller,
             deadline: deadline.unwrap_or_else(|| Instant::now() + longest),
             credential: self.credential.clone(),
-            control: Control::from_metadata(&metadata)?,
+            control,
             ledger: origin.ledger,
             trace: origin.trace,
+            trail,
             drain: extensions.remove::<Drain>().unwrap_or_default(),
         };
         Ok((context, message))

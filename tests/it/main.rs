@@ -4,6 +4,8 @@
 
 mod admin;
 mod attacks;
+mod audit;
+mod authorization;
 mod bulk;
 mod cache;
 mod cancel;
@@ -14,9 +16,12 @@ mod contract;
 mod credentials;
 mod crowds;
 mod dashboard;
+mod deadlines;
 mod drain;
 mod errors;
 mod fields;
+mod hostile;
+mod identity;
 mod invalid;
 mod jobs;
 mod lists;

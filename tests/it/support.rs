@@ -4,6 +4,7 @@ pub mod authority;
 pub mod binary;
 pub mod collector;
 mod dynamic;
+pub mod issuer;
 pub mod observed;
 pub mod raw;
 mod scripted;
@@ -29,15 +30,16 @@ use zendesk_gateway::proto::membership_service_client::MembershipServiceClient;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::{self, Sandbox};
-use zendesk_gateway::server::Listener;
 use zendesk_gateway::server::admin::Readiness;
+use zendesk_gateway::server::identity::Identity;
 use zendesk_gateway::server::tls::Tls;
 use zendesk_gateway::server::workers::Workers;
+use zendesk_gateway::server::{self, Listener, Served};
 use zendesk_gateway::telemetry::Telemetry;
+use zendesk_gateway::upstream as outbound;
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::transport::Transport;
 use zendesk_gateway::watch::Watcher;
-use zendesk_gateway::{server, upstream as outbound};
 
 /// A gateway with its stand-in; dropping it shuts both down.
 pub struct TestGateway {
@@ -61,6 +63,7 @@ pub fn settings() -> Config {
     config.upstream.rate.updates_per_user = 0;
     config.upstream.rate.update_spacing = Duration::ZERO;
     config.server.drain.announce = Duration::ZERO;
+    config.authorization.destructive = true;
     config
 }
 
@@ -176,6 +179,7 @@ pub async fn serve(
     let tls = Tls::load(&config.server.tls, &Watcher::default()).await.expect("certificates");
     let listener = Listener { socket: listener, tls };
     let (stack, _control) = outbound::stack(&config.upstream, None, transport);
+    let identity = Identity::start(&config, &Watcher::default()).await.expect("an identity");
     let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
     let rpc = Rpc::new(gateway, credential, config.server.clone());
     let (shutdown, stopped) = oneshot::channel::<()>();
@@ -187,7 +191,16 @@ pub async fn serve(
             .server
             .workers
             .map_or_else(Workers::here, |threads| Workers::start(threads.get()).expect("a process may have threads"));
-        server::run(listener, rpc, &config.server, &telemetry, &Readiness::default(), &workers, stopped).await
+        server::run(
+            listener,
+            Served { rpc, identity },
+            &config.server,
+            &telemetry,
+            &Readiness::default(),
+            &workers,
+            stopped,
+        )
+        .await
     });
     let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
     (address, channel, shutdown, served)
@@ -197,6 +210,15 @@ pub async fn serve(
 pub fn api_token(sandbox: &Sandbox) -> Credential {
     let known = &sandbox.config().credential;
     basic(&format!("{}/token:{}", known.email, known.api_token))
+}
+
+/// A request that carries metadata, too.
+pub fn with<M>(message: M, metadata: &[(&'static str, &str)]) -> tonic::Request<M> {
+    let mut request = tonic::Request::new(message);
+    for (key, value) in metadata {
+        request.metadata_mut().append(*key, value.parse().expect("metadata is ASCII"));
+    }
+    request
 }
 
 /// A basic credential.

@@ -26,16 +26,40 @@ impl Dynamic {
 
     /// Calls an RPC; the replies come back as JSON in the vendor's field names, 64-bit numbers as numbers.
     pub async fn call(&self, name: &str, request: &str) -> Result<Vec<serde_json::Value>, Status> {
-        let method = self.method(name);
+        self.call_with(name, request, &[]).await
+    }
+
+    /// The same with metadata.
+    pub async fn call_with(
+        &self,
+        name: &str,
+        request: &str,
+        metadata: &[(&'static str, &str)],
+    ) -> Result<Vec<serde_json::Value>, Status> {
+        self.send(name, &self.message(name, request), metadata).await
+    }
+
+    /// Reads the request of an RPC.
+    pub fn message(&self, name: &str, request: &str) -> DynamicMessage {
         let mut json = serde_json::Deserializer::from_str(request);
         let options = DeserializeOptions::new().deny_unknown_fields(true);
-        let message = DynamicMessage::deserialize_with_options(method.input(), &mut json, &options)
-            .unwrap_or_else(|error| panic!("{name} {request}: {error}"));
+        DynamicMessage::deserialize_with_options(self.method(name).input(), &mut json, &options)
+            .unwrap_or_else(|error| panic!("{name} {request}: {error}"))
+    }
+
+    /// Calls an RPC with a request that was put together.
+    pub async fn send(
+        &self,
+        name: &str,
+        message: &DynamicMessage,
+        metadata: &[(&'static str, &str)],
+    ) -> Result<Vec<serde_json::Value>, Status> {
+        let method = self.method(name);
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
         let path = path.parse().expect("a path");
         let mut client = tonic::client::Grpc::new(self.channel.clone());
         client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-        let response = client.server_streaming(tonic::Request::new(message.encode_to_vec()), path, Bytes).await?;
+        let response = client.server_streaming(super::with(message.encode_to_vec(), metadata), path, Bytes).await?;
         let mut stream = response.into_inner();
         let mut replies = Vec::new();
         while let Some(reply) = stream.message().await? {
