@@ -60,7 +60,8 @@ pub struct Served {
     pub identity: Identity,
 }
 
-/// Serves connections on `workers` until `shutdown` completes, and then until the last call has ended, or `server.drain.timeout` has passed.
+/// Serves connections on `workers` until `shutdown` completes, and then until the last call has ended, or
+/// `server.drain.timeout` has passed.
 ///
 /// Dropping the future ends every connection at once.
 ///

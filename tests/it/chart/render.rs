@@ -255,6 +255,8 @@ fn hooks_arrive_where_they_belong() {
     let image = format!("registry.example.com/support/zendesk-gateway@sha256:{digest}");
     assert_eq!(gateway["image"], image, "a digest wins");
     assert_eq!(list(&gateway["args"]).last(), Some(&json!("--listen=0.0.0.0:50051")));
+    let test = rendered.of("Pod").next().expect("the test's pod");
+    assert!(list(&container(test, "health")["args"]).any(|arg| arg == "-v"));
     assert!(list(&gateway["env"]).any(|variable| variable["name"] == "SSL_CERT_FILE"));
     assert_eq!(gateway["envFrom"][0]["configMapRef"]["name"], "proxies");
     let pod = &rendered.deployment()["spec"]["template"];

@@ -1,22 +1,28 @@
 //! A container as the kubelet would run it, but in a folder instead of an image.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::super::rendered::{Rendered, list, render};
+use super::super::rendered::{FULL_NAME, Rendered, container, list, render};
+use crate::real_clients::usable;
 
 /// Long enough for the slowest machine; whoever waits that long has found a fault.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The content of a file by its path.
+pub type Secrets<'a> = &'a (dyn Fn(&str) -> String + Sync);
 
 /// A container's files, arguments and environment, below a folder.
 pub struct Laid {
@@ -26,8 +32,8 @@ pub struct Laid {
 }
 
 impl Laid {
-    /// Lays out what the container mounts. Of files that others make, `secret` is the content.
-    pub fn out(rendered: &Rendered, pod: &Value, container: &Value, secret: &str) -> Self {
+    /// Lays out what the container mounts. Files that others make have the content of [`Secrets`].
+    pub fn out(rendered: &Rendered, pod: &Value, container: &Value, secrets: Secrets<'_>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let root = folder.path().to_str().expect("a plain name").to_owned();
         let paths: Vec<&str> =
@@ -49,7 +55,7 @@ impl Laid {
             assert!(mounted || container["name"] == "health", "{key} = {path} is in no mounted folder: {paths:?}");
             let place = PathBuf::from(moved(&path));
             if mounted && !place.exists() {
-                std::fs::write(place, secret).expect("it can be written");
+                std::fs::write(place, secrets(&path)).expect("it can be written");
             }
         }
         let args = list(&container["args"]).map(|arg| moved(arg.as_str().expect("text"))).collect();
@@ -89,7 +95,7 @@ fn files(rendered: &Rendered, volume: &Value) -> Vec<(String, String)> {
 /// The settings that name files.
 fn file_settings(toml: &str) -> Vec<(String, String)> {
     let pairs = toml.lines().filter_map(|line| line.trim().split_once(" = "));
-    let files = pairs.filter(|(key, _)| key.ends_with("_file"));
+    let files = pairs.filter(|(key, _)| key.ends_with("_file") || *key == "file");
     files.map(|(key, path)| (key.to_owned(), path.trim_matches('"').to_owned())).collect()
 }
 
@@ -110,7 +116,7 @@ impl Drop for Running {
 
 impl Running {
     /// Starts it on free ports and waits for its startup probe.
-    pub async fn start(scenario: &[PathBuf], values: Value, secret: &str) -> Self {
+    pub async fn start(scenario: &[PathBuf], values: Value, secrets: Secrets<'_>) -> Self {
         // Between choosing a port and listening on it somebody else may take it.
         for _ in 0..10 {
             let [grpc, admin] = free_ports();
@@ -118,27 +124,18 @@ impl Running {
             values["config"]["server"]["listen"] = json!(format!("0.0.0.0:{grpc}"));
             values["config"]["admin"]["listen"] = json!(format!("0.0.0.0:{admin}"));
             let rendered = render(scenario, &values);
-            let laid = Laid::out(&rendered, &rendered.deployment()["spec"]["template"], rendered.gateway(), secret);
-            let child = laid.command().args(&laid.args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-            let mut running = Self { rendered, child: child.expect("it starts"), signalled: None, _laid: laid };
-            if running.came_up().await {
+            let laid = Laid::out(&rendered, &rendered.deployment()["spec"]["template"], rendered.gateway(), secrets);
+            let mut command = laid.command();
+            let child = command.args(&laid.args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+            let mut child = child.expect("it starts");
+            let listens = tells_where_it_listens(child.stdout.take().expect("piped"));
+            let running = Self { rendered, child, signalled: None, _laid: laid };
+            if tokio::time::timeout(PATIENCE, listens).await.expect("it says something or ends").is_ok() {
+                running.passes("startupProbe").await;
                 return running;
             }
         }
         panic!("it ended at once, ten times");
-    }
-
-    /// Returns whether it came up; it did not where it ended.
-    async fn came_up(&mut self) -> bool {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let Err(problem) = self.probe("startupProbe").await else { return true };
-            if self.child.try_wait().expect("it can be asked").is_some() {
-                return false;
-            }
-            assert!(Instant::now() < deadline, "it does not come up: {problem}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
     }
 
     /// Returns the port of a name.
@@ -178,6 +175,24 @@ impl Running {
         tokio::time::timeout(PATIENCE, asked).await.map_err(|_| "no answer".to_owned())?
     }
 
+    /// Runs the test's call of the port, which stands for the Service, by a name of this machine.
+    pub async fn passes_its_test(&self, host: &str, secrets: Secrets<'_>) {
+        let mut probe = Command::new("grpcurl");
+        probe.arg("-version");
+        if !usable("grpcurl", probe) {
+            return;
+        }
+        let pod = self.rendered.of("Pod").next().expect("the test's pod");
+        let laid = Laid::out(&self.rendered, pod, container(pod, "health"), secrets);
+        let (service, here) = (format!("{FULL_NAME}:50051"), format!("{host}:{}", self.port("grpc")));
+        assert!(laid.args.contains(&service), "it calls through the Service: {:?}", laid.args);
+        let args: Vec<String> = laid.args.iter().map(|arg| arg.replace(&service, &here)).collect();
+        let called = tokio::task::spawn_blocking(|| Command::new("grpcurl").args(args).output());
+        let called = called.await.expect("no panic").expect("it starts");
+        let told = format!("{}{}", String::from_utf8_lossy(&called.stdout), String::from_utf8_lossy(&called.stderr));
+        assert!(called.status.success() && told.contains("\"SERVING\""), "{told}");
+    }
+
     /// Sends SIGTERM, as Kubernetes does.
     pub fn terminate(&mut self) {
         let pid = self.child.id().to_string();
@@ -211,6 +226,21 @@ impl Running {
         };
         assert!(ended.success(), "it ends with {ended}");
     }
+}
+
+/// Completes when the process says where it listens, with an error where it ends instead. What it says later is read, too, so
+/// that nothing blocks it.
+fn tells_where_it_listens(stdout: ChildStdout) -> oneshot::Receiver<()> {
+    let (tell, told) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut tell = Some(tell);
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if line.starts_with("gRPC on ") {
+                tell.take().map(|tell| tell.send(()));
+            }
+        }
+    });
+    told
 }
 
 fn free_ports() -> [u16; 2] {
