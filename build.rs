@@ -144,9 +144,12 @@ fn contract(pool: &DescriptorPool) -> String {
     for (index, method) in methods.flat_map(|service| service.methods().collect::<Vec<_>>()).enumerate() {
         rpc(&method, &mut code);
         let (request, reply) = (method.input(), method.output());
+        // Whoever writes a user can make it an agent: what the values risk must be said for each such request.
+        let writes_users = reachable([request.clone()]).iter().any(|message| message.name() == "UserInput");
+        let risk = if writes_users { "    fn risk(&self) -> Risk { risk::Values::risk(self) }\n" } else { "" };
         writeln!(
             links,
-            "impl Request for crate::proto::{} {{\n    type Reply = crate::proto::{};\n    fn rpc() -> &'static Rpc {{ &RPCS[{index}] }}\n}}",
+            "impl Request for crate::proto::{} {{\n    type Reply = crate::proto::{};\n    fn rpc() -> &'static Rpc {{ &RPCS[{index}] }}\n{risk}}}",
             request.name(),
             reply.name()
         )

@@ -16,6 +16,7 @@ use zendesk_gateway::cache::Cache;
 use zendesk_gateway::config::Config;
 use zendesk_gateway::error::Error;
 use zendesk_gateway::gateway::Gateway;
+use zendesk_gateway::gateway::caller::Caller;
 use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{GetUserRequest, UpdateUserRequest, UserInput};
 use zendesk_gateway::rpc::Rpc;
@@ -174,5 +175,6 @@ fn rpc(config: &Config, sent: &Arc<Sent>) -> Rpc {
     });
     let (upstream, _) = outbound::stack_with(&config.upstream, Jitter::RANDOM, zendesk);
     let credential = Credential::new("Bearer token", true).expect("a header");
-    Rpc::new(Gateway::new(upstream, Cache::new(&config.cache)), credential, config.server.clone())
+    let gateway = Gateway::new(upstream, Cache::new(&config.cache));
+    Rpc::new(gateway, credential, config.server.clone()).called_by(Caller::local())
 }

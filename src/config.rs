@@ -10,19 +10,24 @@ use url::Url;
 
 mod cache;
 mod credential;
+pub mod glob;
+pub mod identity;
 mod load;
 mod resilience;
 mod server;
 mod stream;
 mod telemetry;
+mod tls;
 
 pub use cache::{Cache, Windows};
 pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient, secret};
+pub use identity::{Authorization, Identity};
 pub use load::{Mistakes, Overrides, load};
 pub use resilience::{Attempt, Breaker, Queue, Rate, Retry};
 pub use server::{Drain, Server};
 pub use stream::Stream;
 pub use telemetry::{Admin, LogFormat, Otlp, Telemetry};
+pub use tls::{ClientAuth, Tls};
 
 /// All settings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +36,10 @@ pub use telemetry::{Admin, LogFormat, Otlp, Telemetry};
 pub struct Config {
     /// `[server]`: what callers connect to.
     pub server: Server,
+    /// `[identity]`: how callers prove who they are.
+    pub identity: Identity,
+    /// `[authorization]`: what each caller may do.
+    pub authorization: Authorization,
     /// `[upstream]`: Zendesk.
     pub upstream: Upstream,
     /// `[cache]`: answers kept in memory.
@@ -50,6 +59,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             server: Server::default(),
+            identity: Identity::default(),
+            authorization: Authorization::default(),
             upstream: Upstream::default(),
             cache: Cache::default(),
             admin: Admin::default(),
@@ -123,21 +134,25 @@ impl Upstream {
 }
 
 fn checked(url: &Url) -> Result<Url, String> {
-    let loopback = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
     match url.scheme() {
         "https" => {}
-        "http" if loopback => {}
+        "http" if is_loopback(url) => {}
         _ => return Err("upstream.base_url: must be https unless the host is loopback".to_owned()),
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || url.password().is_some() {
         return Err("upstream.base_url: must be a scheme, a host and perhaps a port, nothing more".to_owned());
     }
     Ok(url.clone())
+}
+
+/// Whether a URL's host is this machine.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 impl Config {
@@ -166,6 +181,8 @@ impl Config {
         mistakes.extend(self.server.mistakes());
         mistakes.extend(resilience::mistakes(&self.upstream));
         mistakes.extend(self.telemetry.mistakes());
+        mistakes.extend(self.identity.mistakes(&self.server));
+        mistakes.extend(self.authorization.mistakes(&self.identity));
         mistakes
     }
 }

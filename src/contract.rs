@@ -2,6 +2,13 @@
 //!
 //! `build.rs` writes the table from the contract, so handlers, retry, authorization and tests read the same facts.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+mod risk;
+
 include!(concat!(env!("OUT_DIR"), "/contract.rs"));
 
 /// One RPC of the contract.
@@ -44,13 +51,14 @@ pub enum Idempotency {
 }
 
 /// How much harm a call can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Risk {
     /// Changes nothing.
     Read,
     /// Changes records, undone by another write.
     Write,
-    /// Changes who belongs where.
+    /// Changes who belongs where and who may do what.
     Admin,
     /// Cannot be undone through the API.
     Destructive,
@@ -62,4 +70,38 @@ pub trait Request: prost::Message + Default + 'static {
     type Reply: prost::Message + Default + 'static;
     /// Returns the RPC this message asks for.
     fn rpc() -> &'static Rpc;
+    /// Returns the risk of a call with these very values, which can be higher than the RPC's own.
+    fn risk(&self) -> Risk {
+        Self::rpc().risk
+    }
+}
+
+static PATHS: LazyLock<HashMap<&'static str, usize>> =
+    LazyLock::new(|| RPCS.iter().enumerate().map(|(index, rpc)| (rpc.path, index)).collect());
+
+/// Returns the place in [`RPCS`] of the RPC at a gRPC path.
+pub fn index_of(path: &str) -> Option<usize> {
+    PATHS.get(path).copied()
+}
+
+impl Rpc {
+    /// Returns its name without the package, such as `UserService/GetUser`.
+    pub fn name(&self) -> &'static str {
+        self.path.trim_start_matches("/zendesk.gateway.v1.")
+    }
+}
+
+impl Risk {
+    /// Every class, from harmless to final.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Admin, Self::Destructive];
+
+    /// Returns its word in the settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+            Self::Destructive => "destructive",
+        }
+    }
 }

@@ -136,6 +136,21 @@ pub enum Error {
     /// The caller wanted a cached answer only.
     #[error("nothing fresh enough is cached")]
     CacheMiss,
+    /// The gateway did not accept the caller's own identity.
+    #[error("the caller is not authenticated: {why}")]
+    Unauthenticated {
+        /// What is wrong with what the caller sent.
+        why: &'static str,
+    },
+    /// The caller sent a token, and the keys to verify it with could not be fetched yet.
+    #[error("tokens cannot be verified yet: the issuer's keys have not been read")]
+    IdentityUnavailable,
+    /// The gateway's policy does not let this caller make this call.
+    #[error("the caller may not make this call: {why}")]
+    CallerForbidden {
+        /// What stands against it.
+        why: String,
+    },
     /// The RPC is not served by this version.
     #[error("{method} is not served by this version")]
     Unimplemented {
@@ -294,6 +309,9 @@ impl Error {
             Self::Overloaded { .. }          => row(C::Unavailable,       R::Overloaded,           T::Never,       B::Ignore),
             Self::PaginationLoop { .. }      => row(C::Internal,          R::PaginationLoop,       T::Never,       B::Ignore),
             Self::CacheMiss                  => row(C::Unavailable,       R::CacheMiss,            T::Never,       B::Ignore),
+            Self::Unauthenticated { .. }     => row(C::Unauthenticated,   R::CallerUnauthenticated, T::Never,      B::Ignore),
+            Self::IdentityUnavailable        => row(C::Unavailable,       R::IdentityUnavailable,  T::Never,       B::Ignore),
+            Self::CallerForbidden { .. }     => row(C::PermissionDenied,  R::CallerForbidden,      T::Never,       B::Ignore),
             Self::Unimplemented { .. }       => row(C::Unimplemented,     R::Unimplemented,        T::Never,       B::Ignore),
             Self::Internal { .. }            => row(C::Internal,          R::Internal,             T::Never,       B::Ignore),
             Self::ShuttingDown               => row(C::Unavailable,       R::ShuttingDown,         T::Never,       B::Ignore),

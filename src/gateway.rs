@@ -23,12 +23,15 @@ use crate::upstream::Upstream;
 use crate::upstream::call::{Answer, Call, Parsed, Peek, Priority};
 use crate::upstream::rest::Rest;
 
+pub mod audit;
 mod batch;
 pub mod bulk;
+pub mod caller;
 pub mod context;
 mod drain;
 mod jobs;
 pub mod page;
+mod place;
 mod roster;
 pub mod row;
 mod stream;
@@ -39,6 +42,7 @@ pub mod write;
 pub use context::Context;
 pub use drain::Drain;
 use page::{Next, Page};
+pub use place::Place;
 use row::{OwnRead, Row};
 
 /// Reads a body into what its caller makes of it.

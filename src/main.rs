@@ -17,9 +17,11 @@ use zendesk_gateway::gateway::Gateway;
 use zendesk_gateway::rpc::Rpc;
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::sandbox::Sandbox;
-use zendesk_gateway::server;
 use zendesk_gateway::server::admin::{Admin, Readiness};
+use zendesk_gateway::server::identity::Identity;
+use zendesk_gateway::server::tls::Tls;
 use zendesk_gateway::server::workers::Workers;
+use zendesk_gateway::server::{self, Listener, Served};
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream;
 #[cfg(feature = "sandbox")]
@@ -158,14 +160,15 @@ fn check(config: Config) -> anyhow::Result<()> {
 async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let telemetry = telemetry(&config)?;
-    let listener = bind("server.listen", config.server.listen).await?;
-    let address = listener.local_addr()?;
+    let watcher = Watcher::default();
+    let tls = Tls::load(&config.server.tls, &watcher).await.context("server.tls")?;
+    let socket = bind("server.listen", config.server.listen).await?;
+    let address = socket.local_addr()?;
     let admin_listener = bind("admin.listen", config.admin.listen).await?;
     let admin_address = admin_listener.local_addr()?;
 
     #[cfg(feature = "sandbox")]
     let sandbox = if sandboxed { Some(Sandbox::start(config.sandbox.clone()).await?) } else { None };
-    let watcher = Watcher::default();
     #[cfg(feature = "sandbox")]
     let embedded = match &sandbox {
         Some(sandbox) => Some((sandbox.base_url(), sandbox_credential(sandbox)?)),
@@ -188,6 +191,7 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let gateway = Gateway::new(upstream, Cache::new(&config.cache)).with_streams(config.upstream.stream);
     server::sources::watch(&telemetry, &control, &gateway, &config);
     server::sources::credentials(&telemetry, &credentials, &watcher);
+    let identity = Identity::start(&config, &watcher).await?;
     let readiness = Readiness::default();
     let admin = Admin::new(&telemetry, &readiness, gateway.cache(), &url, &config);
     let admin = tokio::spawn(admin.serve(admin_listener));
@@ -196,8 +200,13 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let greeting = greeting(address, &url, sandboxed, admin_address);
     std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
     let workers = Workers::start(config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get())?;
+    tokio::select! {
+        () = identity.settle() => {}
+        () = signals.first() => {}
+    }
+    let (listener, served) = (Listener { socket, tls }, Served { rpc, identity });
     let outcome = tokio::select! {
-        outcome = server::run(listener, rpc, &config.server, &telemetry, &readiness, &workers, signals.first()) => outcome,
+        outcome = server::run(listener, served, &config.server, &telemetry, &readiness, &workers, signals.first()) => outcome,
         () = signals.second() => Err(anyhow::anyhow!("ended at once by a second signal")),
     };
     admin.abort();

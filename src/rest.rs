@@ -49,6 +49,11 @@ pub trait Write: contract::Request<Reply: DeserializeOwned> {
     /// Returns what it changes.
     fn changes(&self) -> Changes;
 
+    /// Returns what it is about beside what it changes, for the record.
+    fn about(&self) -> Vec<Tag> {
+        Vec::new()
+    }
+
     /// Returns what only the reply says was changed.
     fn learnt(_reply: &Self::Reply) -> Vec<Tag> {
         Vec::new()

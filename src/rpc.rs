@@ -10,7 +10,9 @@ use tonic::{Request, Response, Status};
 use crate::codec::Encoded;
 use crate::config;
 use crate::error::{Error, Result};
+use crate::gateway::audit::Trail;
 use crate::gateway::bulk::Bulk;
+use crate::gateway::caller::Caller;
 use crate::gateway::{Answered, Context, Gateway};
 use crate::rest::{List, Read, Write};
 use crate::upstream::credential::Source;
@@ -36,12 +38,21 @@ pub struct Rpc {
     gateway: Gateway,
     credentials: Source,
     settings: config::Server,
+    /// Who makes calls that come without an established caller.
+    caller: Caller,
 }
 
 impl Rpc {
-    /// Serves `gateway`, whose calls are made with `credentials`.
+    /// Serves `gateway`, whose calls are made with `credentials`. A call that no server has established the caller of may
+    /// do nothing.
     pub fn new(gateway: Gateway, credentials: impl Into<Source>, settings: config::Server) -> Self {
-        Self { gateway, credentials: credentials.into(), settings }
+        Self { gateway, credentials: credentials.into(), settings, caller: Caller::default() }
+    }
+
+    /// Says who makes the calls that come without a server.
+    #[must_use]
+    pub fn called_by(self, caller: Caller) -> Self {
+        Self { caller, ..self }
     }
 
     async fn read<R: Read>(&self, request: Request<R>) -> Reply<R::Reply> {
@@ -84,6 +95,7 @@ fn streamed<M: 'static>(
 /// Turns an outcome into a reply whose metadata says what it cost, where it came from, and what Zendesk ignored.
 fn close<M>(context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -> Reply<M> {
     let spent = context.ledger.requests().into();
+    Trail::end(context.trail.as_ref(), outcome.as_ref().err());
     let answered = match outcome {
         Ok(answered) => answered.into(),
         Err(error) => {

@@ -1,15 +1,16 @@
 //! The gRPC port: connections, and the way of a call from its headers to the services.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic_health::ServingStatus;
 use tower::ServiceBuilder;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::config;
 use crate::gateway::Drain;
@@ -20,36 +21,64 @@ mod accept;
 pub mod admin;
 pub mod connection;
 mod deadline;
+pub mod identity;
 mod leave;
 mod limit;
 pub mod panics;
 mod refusal;
 mod routes;
 pub mod sources;
+pub mod tls;
 pub mod trace;
 pub mod workers;
 
 use admin::Readiness;
 use connection::{Peer, Server};
+use identity::Identity;
+use tls::Tls;
 use workers::Workers;
 
-/// Serves connections on `workers` until `shutdown` completes, and then until the last call has ended, or `server.drain.timeout` has passed.
+/// Where connections come from.
+pub struct Listener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// TLS, unless it is plaintext.
+    pub tls: Option<Tls>,
+}
+
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Self {
+        Self { socket, tls: None }
+    }
+}
+
+/// What is served, and to whom.
+pub struct Served {
+    /// The contract's services.
+    pub rpc: Rpc,
+    /// Establishes who calls.
+    pub identity: Identity,
+}
+
+/// Serves connections on `workers` until `shutdown` completes, and then until the last call has ended, or
+/// `server.drain.timeout` has passed.
 ///
 /// Dropping the future ends every connection at once.
 ///
 /// # Errors
 /// The listener does not work, or the descriptors of the contract are not what reflection can serve.
 pub async fn run(
-    listener: TcpListener,
-    rpc: Rpc,
+    listener: impl Into<Listener>,
+    served: Served,
     settings: &config::Server,
     telemetry: &Telemetry,
     readiness: &Readiness,
     workers: &Workers,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    let Listener { socket: listener, tls } = listener.into();
     listener.local_addr().context("the gRPC port")?;
-    let (routes, health) = routes::routes(rpc, settings).await?;
+    let (routes, health) = routes::routes(served.rpc, settings).await?;
     let drain = Drain::default();
     let stack = ServiceBuilder::new()
         .layer(trace::Layer::new(telemetry)) // the whole call in one span and one access line, refusals included
@@ -57,12 +86,16 @@ pub async fn run(
         .layer(deadline::Layer::new(settings)) // everything below ends in time, also the wait for the request's message
         .layer(limit::Layer::new(settings.max_calls)) // full: refuse before anything is spent on the call
         .layer(leave::Layer(drain.clone())) // watches end with the gateway; streams are told to end at a page
+        .layer(identity::Layer::new(&served.identity, telemetry)) // who calls, and whether that one may: nothing is read for others
         .service(routes);
 
     let counts = accept::Counts::default();
     sources::connections(telemetry, &counts);
     let server = Server::new(stack, settings, &drain);
-    let serve = move |socket, address| server.clone().serve(socket, Peer { address, certificates: None });
+    let serve = {
+        let (drain, counts) = (drain.clone(), counts.clone());
+        move |socket, address| serve(socket, address, tls.clone(), server.clone(), drain.clone(), counts.clone())
+    };
     let mut connections = JoinSet::new();
     let signal = async {
         shutdown.await;
@@ -88,4 +121,28 @@ pub async fn run(
         sleep(Duration::from_millis(50)).await;
     }
     Ok(())
+}
+
+/// Serves one connection, after its TLS handshake if there is one.
+async fn serve<S: connection::Stack>(
+    socket: TcpStream,
+    address: SocketAddr,
+    tls: Option<Tls>,
+    server: Server<S>,
+    drain: Drain,
+    counts: accept::Counts,
+) {
+    let Some(tls) = tls else { return server.serve(socket, Peer { address, certificates: None }).await };
+    let shaken = tokio::select! {
+        shaken = tls.accept(socket) => shaken,
+        // Nothing was asked yet, so nothing is lost.
+        () = drain.begun() => return counts.refuse(),
+    };
+    match shaken {
+        Ok((socket, certificates)) => server.serve(socket, Peer { address, certificates }).await,
+        Err(error) => {
+            counts.refuse();
+            debug!(%error, "no TLS with a peer");
+        }
+    }
 }

@@ -27,7 +27,7 @@ const MOST_BYTES: u64 = 4 << 20;
 #[derive(Clone)]
 pub struct Watcher {
     interval: Duration,
-    counts: Arc<Mutex<Vec<Arc<Counts>>>>,
+    all: Arc<Mutex<Vec<Arc<Counts>>>>,
 }
 
 impl Default for Watcher {
@@ -50,17 +50,30 @@ struct Inner<T> {
     counts: Arc<Counts>,
 }
 
+/// How often something was read again.
 #[derive(Default)]
-struct Counts {
+pub struct Counts {
     what: &'static str,
     taken: AtomicU64,
     failed: AtomicU64,
 }
 
+impl Counts {
+    /// Counts a new content that is in use.
+    pub fn taken(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one that could not be read or made no sense.
+    pub fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Watcher {
     /// Looks at files this often.
     pub fn every(interval: Duration) -> Self {
-        Self { interval, counts: Arc::default() }
+        Self { interval, all: Arc::default() }
     }
 
     /// Reads a file and keeps reading it. `what` names it for operators, such as `credential`; `read` makes the value, and
@@ -98,8 +111,7 @@ impl Watcher {
         let contents = contents(&paths).await?;
         let (seen, first) = (hashes.hash_one(&contents), read(&contents).with_context(|| names(&paths))?);
         drop(contents);
-        let counts = Arc::new(Counts { what, ..Counts::default() });
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counts));
+        let counts = self.counts(what);
         let (value, _) = watch::channel(Arc::new(first));
         let inner = Arc::new(Inner { what, paths, read: Box::new(read), value, counts });
         let (weak, interval) = (Arc::downgrade(&inner), self.interval);
@@ -114,9 +126,16 @@ impl Watcher {
         Ok(Watched(inner))
     }
 
+    /// Returns what counts the reads of something that is no file.
+    pub fn counts(&self, what: &'static str) -> Arc<Counts> {
+        let counts = Arc::new(Counts { what, ..Counts::default() });
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counts));
+        counts
+    }
+
     /// Returns how often each kind of file was read again.
     pub fn reloads(&self) -> Vec<view::Reload> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let read = |counts: &Arc<Counts>| view::Reload {
             what: counts.what,
             taken: counts.taken.load(Ordering::Relaxed),
@@ -169,11 +188,11 @@ impl Look {
         match outcome.and_then(|contents| (inner.read)(&contents).with_context(|| names(&inner.paths))) {
             Ok(value) => {
                 inner.value.send_replace(Arc::new(value));
-                inner.counts.taken.fetch_add(1, Ordering::Relaxed);
+                inner.counts.taken();
                 info!(file.what = inner.what, "a changed file is in use");
             }
             Err(error) => {
-                inner.counts.failed.fetch_add(1, Ordering::Relaxed);
+                inner.counts.failed();
                 let error = format!("{error:#}");
                 warn!(
                     file.what = inner.what,

@@ -10,6 +10,7 @@ use tonic::body::Body;
 use tower::{Layer as _, Service as _, ServiceExt as _};
 use zendesk_gateway::config;
 use zendesk_gateway::gateway::Gateway;
+use zendesk_gateway::gateway::caller::Caller;
 use zendesk_gateway::proto::GetUserRequest;
 use zendesk_gateway::proto::user_service_server::UserServiceServer;
 use zendesk_gateway::rpc::Rpc;
@@ -27,7 +28,8 @@ impl Served {
     /// Puts the service over `gateway`.
     pub fn new(gateway: Gateway, telemetry: Option<&Telemetry>) -> Self {
         let credential = Credential::new("Bearer token", true).expect("a header");
-        let service = UserServiceServer::new(Rpc::new(gateway, credential, config::Server::default()));
+        let service = Rpc::new(gateway, credential, config::Server::default()).called_by(Caller::local());
+        let service = UserServiceServer::new(service);
         let service = match telemetry {
             None => service.boxed_clone(),
             Some(telemetry) => trace::Layer::new(telemetry).layer(service).boxed_clone(),

@@ -205,7 +205,7 @@ pub async fn cached(stage: &Stage) -> anyhow::Result<Scene> {
     let (bare_target, same) = stage.target(&bare, &[], &request, stage.user).await?;
     let (bare_multi_target, _) = stage.target(&bare_multi, &[], &request, stage.user).await?;
     ensure!(reply == same, "both answer the same bytes");
-    let shape = Shape { calls: stage.size.calls(150_000), connections: 8, at_once: 8 };
+    let shape = Shape { calls: stage.size.calls(100_000), connections: 8, at_once: 8 };
     let before = (stage.upstream_requests().await?, stage.collector.spans());
     let contenders = [
         Contender { name: name::BARE, server: &bare, target: bare_target, shape },
@@ -238,8 +238,8 @@ pub async fn uncached(stage: &Stage) -> anyhow::Result<Scene> {
     let mut compressed = direct.clone();
     compressed.headers.push(("accept-encoding".to_owned(), "gzip".to_owned()));
     let server = &stage.stand_in;
-    contenders.one_more(name::DIRECT, server, direct, shape(5_000));
-    contenders.one_more(name::DIRECT_GZIP, server, compressed, shape(5_000));
+    contenders.one_more(name::DIRECT, server, direct, shape(3_000));
+    contenders.one_more(name::DIRECT_GZIP, server, compressed, shape(3_000));
     contenders.measure(stage, "uncached reads, one after another", &request, stage.user).await
 }
 
@@ -253,7 +253,7 @@ pub async fn concurrent(stage: &Stage) -> anyhow::Result<Scene> {
 
 /// Whole pages.
 pub async fn pages(stage: &Stage) -> anyhow::Result<Scene> {
-    let shape = |calls| Shape { calls: stage.size.calls(calls) / 10, connections: 2, at_once: 1 };
+    let shape = |calls| Shape { calls: stage.size.calls(calls) / 5, connections: 2, at_once: 1 };
     let request = ListUsersRequest { page_size: 100, ..ListUsersRequest::default() };
     // A page of the gateway also says how it goes on, which Python leaves out.
     let contenders = translators(stage, &request, stage.last, false, shape).await?;
@@ -285,9 +285,9 @@ async fn translators<'a, R: contract::Request<Reply: PartialEq>>(
     let reply = |bytes: Bytes| <R::Reply as prost::Message>::decode(bytes);
     ensure!(!same || reply(ours)? == reply(by_hand)?, "the gateway and Python answer the same");
     let targets = vec![
-        (name::GATEWAY, gateway_target, shape(10_000)),
-        (name::ENVOY, envoy_target, shape(10_000)),
-        (name::PYTHON, python_target, shape(3_000)),
+        (name::GATEWAY, gateway_target, shape(5_000)),
+        (name::ENVOY, envoy_target, shape(5_000)),
+        (name::PYTHON, python_target, shape(2_000)),
     ];
     Ok(Translators { servers: [gateway, envoy, python], targets, others: Vec::new() })
 }
@@ -329,7 +329,7 @@ pub async fn cores(stage: &Stage) -> anyhow::Result<Scene> {
     let two = stage.gateway("gateway-two-cores", "0,1", &[])?;
     let (one_target, _) = stage.target(&one, &[], &request, stage.user).await?;
     let (two_target, _) = stage.target(&two, &[], &request, stage.user).await?;
-    let shape = Shape { calls: stage.size.calls(150_000), connections: 2, at_once: 16 };
+    let shape = Shape { calls: stage.size.calls(100_000), connections: 2, at_once: 16 };
     let contenders = [
         Contender { name: name::ONE_CORE, server: &one, target: one_target, shape },
         Contender { name: name::TWO_CORES, server: &two, target: two_target, shape },

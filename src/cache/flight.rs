@@ -174,9 +174,11 @@ impl Landing {
         Fut: Future<Output = Result<Fetched>> + Send + 'static,
     {
         let terms = Terms { deadline: self.flight.deadline, background };
+        // A fetch holds the whole way to Zendesk; boxed, it is not copied each time that this task is moved.
+        let fetch = Box::pin(async move { fetch(terms).await });
         let outcome = tokio::select! {
             biased;
-            outcome = carried_out(terms.deadline, self.key.rpc(), async move { fetch(terms).await }) => outcome,
+            outcome = carried_out(terms.deadline, self.key.rpc(), fetch) => outcome,
             () = self.deserted() => return self.cache.stats.cancelled_flights.add(),
         };
         let landed = self.cache.landed(&self.key, &self.policy, self.slots.clone(), &self.flight.since, outcome);

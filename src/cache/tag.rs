@@ -46,6 +46,17 @@ impl Tag {
         Self { family, aspect, id }
     }
 
+    /// Returns the kind and the id of the one record that the tag is about.
+    pub fn record(self) -> Option<(&'static str, i64)> {
+        let kind = match (self.family, self.aspect) {
+            (_, Aspect::Every | Aspect::Collection) => return None,
+            (_, Aspect::OfUser) | (Family::User | Family::DeletedUser, _) => "user",
+            (_, Aspect::OfGroup) | (Family::Group, _) => "group",
+            (Family::Membership, Aspect::Record) => "membership",
+        };
+        Some((kind, self.id))
+    }
+
     /// Returns the place of this tag's epoch. Tags without an id have one each, for every write moves one of them.
     pub(super) fn slot(self) -> u32 {
         let family = self.family as u64;

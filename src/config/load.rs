@@ -46,13 +46,13 @@ pub fn load(file: Option<&Path>, overrides: Overrides<'_>) -> Result<Config, Mis
     let merged = builder.build().map_err(|error| Mistakes(vec![error.to_string()]))?;
 
     let mut mistakes = Vec::new();
-    let mut keys = Vec::new();
+    let mut leaves = Leaves::default();
     let tree = merged.collect().map_err(|error| Mistakes(vec![error.to_string()]))?;
     for (key, value) in tree {
-        leaves(key, value, &mut keys);
+        leaves.add(key.clone(), key, value);
     }
-    for (key, value) in keys {
-        mistakes.extend(alone(&key, value).err().map(|problem| format!("{key}: {problem}")));
+    for Leaf { shown, path, value } in leaves.0 {
+        mistakes.extend(alone(&path, value).err().map(|problem| format!("{shown}: {problem}")));
     }
     if !mistakes.is_empty() {
         mistakes.sort();
@@ -63,14 +63,33 @@ pub fn load(file: Option<&Path>, overrides: Overrides<'_>) -> Result<Config, Mis
     if mistakes.is_empty() { Ok(config) } else { Err(Mistakes(mistakes)) }
 }
 
-fn leaves(key: String, value: Value, into: &mut Vec<(String, Value)>) {
-    match value.kind {
-        ValueKind::Table(table) => {
-            for (name, value) in table {
-                leaves(format!("{key}.{name}"), value, into);
+/// Every single setting.
+#[derive(Default)]
+struct Leaves(Vec<Leaf>);
+
+struct Leaf {
+    /// The key for people.
+    shown: String,
+    /// The key under which it can stand alone: as if its table were the first of a list.
+    path: String,
+    value: Value,
+}
+
+impl Leaves {
+    fn add(&mut self, shown: String, path: String, value: Value) {
+        match value.kind {
+            ValueKind::Table(table) => {
+                for (name, value) in table {
+                    self.add(format!("{shown}.{name}"), format!("{path}.{name}"), value);
+                }
             }
+            ValueKind::Array(items) if items.iter().any(|item| matches!(item.kind, ValueKind::Table(_))) => {
+                for (index, item) in items.into_iter().enumerate() {
+                    self.add(format!("{shown}[{index}]"), format!("{path}[0]"), item);
+                }
+            }
+            _ => self.0.push(Leaf { shown, path, value }),
         }
-        _ => into.push((key, value)),
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Tls;
+
 /// `[server]`: what callers connect to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -54,6 +56,8 @@ pub struct Server {
     pub send_timeout: Duration,
     /// `[server.drain]`: how the gateway leaves.
     pub drain: Drain,
+    /// `[server.tls]`: TLS.
+    pub tls: Tls,
 }
 
 impl Default for Server {
@@ -76,6 +80,7 @@ impl Default for Server {
             max_connection_age_grace: Duration::from_mins(5),
             send_timeout: Duration::from_secs(30),
             drain: Drain::default(),
+            tls: Tls::default(),
         }
     }
 }
@@ -137,6 +142,7 @@ impl Server {
                 "server.drain.announce: must be less than server.drain.timeout, which is counted from the signal";
             mistakes.push(text.to_owned());
         }
+        mistakes.extend(self.tls.mistakes());
         mistakes
     }
 }

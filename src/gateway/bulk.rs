@@ -9,10 +9,11 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::audit::Targets;
 use super::jobs::{has_ended, poll_every};
 use super::write::Change;
 use super::{Context, Gateway};
-use crate::cache::WriteGuard;
+use crate::cache::{Tag, WriteGuard};
 use crate::contract;
 use crate::error::{Error, Result};
 use crate::proto::{BulkJob, BulkOutcome, BulkResult, GetJobResponse, Job};
@@ -52,6 +53,22 @@ pub struct Chunk {
     pub rest: Rest,
     /// What each of its inputs can be recognised by in the job's results.
     pub keys: Vec<Key>,
+    /// What it is about beside that, for the record.
+    pub about: Vec<Tag>,
+}
+
+impl Chunk {
+    /// Returns what it is about, for the record: ids, and how many inputs have none.
+    pub fn targets(&self) -> Targets {
+        let mut targets = Targets::of(&self.about);
+        let kind = if self.rest.path.contains("group_memberships") { "membership" } else { "user" };
+        self.keys.iter().filter_map(|key| key.id).for_each(|id| targets.add(kind, id));
+        let without = self.keys.iter().filter(|key| key.id.is_none()).count();
+        if without > 0 {
+            targets.add("items", without);
+        }
+        targets
+    }
 }
 
 /// What an input can be recognised by.
@@ -148,6 +165,7 @@ impl Gateway {
             }
         };
         let change = Change {
+            targets: chunk.targets(),
             rest: chunk.rest.clone(),
             idempotency: contract::Idempotency::Unsafe,
             priority: Priority::Background,

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::audit::Trail;
+use super::caller::Caller;
 use super::{Answered, Drain};
 use crate::cache::{Control, Hit, Key, Terms};
 use crate::codec::Encoded;
@@ -18,6 +20,8 @@ use crate::upstream::credential::Credential;
 pub struct Context {
     /// When the answer is of no use any more.
     pub deadline: Instant,
+    /// Who makes the call.
+    pub caller: Caller,
     /// Whose authority is used at Zendesk.
     pub credential: Credential,
     /// What the caller accepts from the cache.
@@ -28,6 +32,8 @@ pub struct Context {
     pub trace: Trace,
     /// Says when the gateway is leaving.
     pub drain: Drain,
+    /// What is put on record about it; only of calls that can change something.
+    pub trail: Option<Arc<Trail>>,
 }
 
 /// When a call's answer is of no use any more: the server reads it from the metadata before anyone waits for the message.
@@ -63,7 +69,7 @@ impl Context {
     #[must_use]
     pub fn detached(&self, time: Duration) -> Self {
         let (deadline, ledger) = (Instant::now() + time, Arc::new(Ledger::default()));
-        Self { deadline, ledger, trace: self.trace.detached(), ..self.clone() }
+        Self { deadline, ledger, trace: self.trace.detached(), trail: None, ..self.clone() }
     }
 }
 

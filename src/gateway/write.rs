@@ -1,10 +1,12 @@
 //! One write: once it is sent it runs to its end, whoever still waits for it.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 use tower::ServiceExt as _;
 
+use super::audit::{Targets, Trail};
 use super::{Answered, Context, Gateway};
 use crate::cache::{Snapshot, Tag, WriteGuard};
 use crate::codec::Encoded;
@@ -12,7 +14,7 @@ use crate::contract::{Idempotency, Request as _};
 use crate::error::{Error, Result};
 use crate::json::Malformed;
 use crate::path;
-use crate::proto::{LogoutUsersRequest, LogoutUsersResponse};
+use crate::proto::{GetJobResponse, LogoutUsersRequest, LogoutUsersResponse};
 use crate::rest::{Changes, Write, bulk, nothing};
 use crate::upstream::call::{Answer, Call, Ledger, Parsed, Priority};
 use crate::upstream::rest::Rest;
@@ -25,6 +27,8 @@ pub(super) struct Change {
     pub parse: fn(&[u8]) -> Result<Parsed, Malformed>,
     /// What the parsed answer says was changed, beside what was known before.
     pub learnt: fn(&(dyn Any + Send)) -> Vec<Tag>,
+    /// What it is about, for the record.
+    pub targets: Targets,
 }
 
 impl Gateway {
@@ -41,14 +45,16 @@ impl Gateway {
 
     /// Carries out one write and returns its answer as it came.
     pub(super) async fn written<W: Write>(&self, context: &Context, request: &W) -> Result<(Answer, Snapshot)> {
+        let changes = request.changes();
         let change = Change {
             rest: request.rest()?,
             idempotency: request.idempotency(),
             priority: Priority::Write,
             parse: W::parse,
             learnt: |parsed| parsed.downcast_ref::<W::Reply>().map(W::learnt).unwrap_or_default(),
+            targets: Targets::of(request.about().iter().chain(&changes.tags)),
         };
-        self.change(context, change, self.begin(&request.changes())).await
+        self.change(context, change, self.begin(&changes)).await
     }
 
     /// Logout many users, 100 at a time. Answers 202 and `null`.
@@ -62,6 +68,7 @@ impl Gateway {
         let post = || Rest::post(path!["users", "logout_many"]);
         for chunk in bulk::Named::Ids(&request.ids).chunks(post) {
             let change = Change {
+                targets: chunk.targets(),
                 rest: chunk.rest,
                 idempotency: LogoutUsersRequest::rpc().idempotency,
                 priority: Priority::Write,
@@ -100,12 +107,13 @@ impl Gateway {
             trace: context.trace.clone(),
         };
         let sent = self.upstream.clone().oneshot(call);
+        let record = Record { trail: context.trail.clone(), targets: change.targets, ledger: ledger.clone() };
         let task = tokio::spawn(async move {
-            match sent.await.map_err(Error::of_a_write) {
+            match sent.await.map_err(Error::of_a_write).inspect_err(|error| record.failed(error)) {
                 Ok(answer) => {
-                    for tag in (change.learnt)(&*answer.parsed) {
-                        guard.also(tag);
-                    }
+                    let learnt = (change.learnt)(&*answer.parsed);
+                    record.done(&learnt, &answer);
+                    learnt.into_iter().for_each(|tag| guard.also(tag));
                     Ok((answer, guard.finish()))
                 }
                 // The guard is dropped without an end: nobody knows on which side of the write an answer would be.
@@ -125,6 +133,28 @@ impl Gateway {
         };
         drop(leaving);
         outcome.map_err(Error::of_a_write)
+    }
+}
+
+/// What is put on record about one change when its outcome is known.
+struct Record {
+    trail: Option<Arc<Trail>>,
+    targets: Targets,
+    ledger: Arc<Ledger>,
+}
+
+impl Record {
+    fn done(mut self, learnt: &[Tag], answer: &Answer) {
+        let Some(trail) = self.trail else { return };
+        self.targets.add_all(learnt);
+        let job = answer.parsed.downcast_ref::<GetJobResponse>().and_then(|reply| reply.job_status.as_ref());
+        trail.change(&self.targets, job.map(|job| job.id.as_str()), &self.ledger, None);
+    }
+
+    fn failed(&self, error: &Error) {
+        if let Some(trail) = &self.trail {
+            trail.change(&self.targets, None, &self.ledger, Some(error));
+        }
     }
 }
 

@@ -92,7 +92,8 @@ impl Named<'_> {
         for (text, key) in texts.iter().zip(keys) {
             if of_list.len() == MOST_ITEMS || (!list.is_empty() && list.len() + text.len() >= LONGEST_LIST) {
                 let keys = std::mem::take(&mut of_list);
-                chunks.push(Chunk { rest: rest().query(name, std::mem::take(&mut list)), keys });
+                let rest = rest().query(name, std::mem::take(&mut list));
+                chunks.push(Chunk { rest, keys, about: Vec::new() });
             }
             if !list.is_empty() {
                 list.push(',');
@@ -100,7 +101,7 @@ impl Named<'_> {
             list.push_str(text);
             of_list.push(key);
         }
-        chunks.push(Chunk { rest: rest().query(name, list), keys: of_list });
+        chunks.push(Chunk { rest: rest().query(name, list), keys: of_list, about: Vec::new() });
         chunks
     }
 }

@@ -7,22 +7,37 @@ use super::Rpc;
 use crate::cache::Control;
 use crate::contract;
 use crate::error::Result;
+use crate::gateway::audit::Trail;
 use crate::gateway::context::{Deadline, Origin};
-use crate::gateway::{Context, Drain};
+use crate::gateway::{Context, Drain, Place};
 
 impl Rpc {
     /// Takes a request apart.
     pub(super) fn open<R: contract::Request>(&self, request: Request<R>) -> Result<(Context, R)> {
         let (metadata, mut extensions, message) = request.into_parts();
+        if let Some(place) = extensions.get::<Place>() {
+            place.take()?;
+        }
         let origin: Origin = extensions.remove().unwrap_or_default();
+        let caller = extensions.remove().unwrap_or_else(|| self.caller.clone());
+        let trail = Trail::begin(R::rpc(), &caller, &origin);
+        // The layer that established the caller knows the RPC; only here it is known what the message asks for.
+        let allowed = caller.check(R::rpc(), message.risk());
+        let read = allowed.and_then(|()| {
+            let credential = self.credential(&metadata, &caller)?;
+            Ok((credential, Control::from_metadata(&metadata)?))
+        });
+        let (credential, control) = read.inspect_err(|error| Trail::end(trail.as_ref(), Some(error)))?;
         let longest = if R::rpc().streaming { self.settings.stream_deadline } else { self.settings.unary_deadline };
         let deadline = extensions.remove::<Deadline>().map(|Deadline(at)| at);
         let context = Context {
+            caller,
             deadline: deadline.unwrap_or_else(|| Instant::now() + longest),
-            credential: self.credential(&metadata, false)?,
-            control: Control::from_metadata(&metadata)?,
+            credential,
+            control,
             ledger: origin.ledger,
             trace: origin.trace,
+            trail,
             drain: extensions.remove::<Drain>().unwrap_or_default(),
         };
         Ok((context, message))

@@ -45,6 +45,20 @@ pub struct Peer {
     pub certificates: Option<Arc<[CertificateDer<'static>]>>,
 }
 
+/// The inbound stack, as a connection sees it.
+pub trait Stack:
+    tower::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Stack for S where
+    S: tower::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
 /// Serves connections.
 #[derive(Clone)]
 pub struct Server<S> {
@@ -53,11 +67,7 @@ pub struct Server<S> {
     drain: Drain,
 }
 
-impl<S> Server<S>
-where
-    S: tower::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
+impl<S: Stack> Server<S> {
     /// Answers calls with `stack` until they are told to `drain`.
     pub fn new(stack: S, settings: &config::Server, drain: &Drain) -> Self {
         Self { stack, settings: Arc::new(settings.clone()), drain: drain.clone() }
@@ -66,7 +76,7 @@ where
     /// Serves one connection until either side ends it.
     pub async fn serve(self, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         let settings = &*self.settings;
-        let calls = Calls::new(settings.send_timeout);
+        let calls = Calls::new(settings.send_timeout, &self.drain);
         let socket = Socket::new(socket, settings.preface_timeout, settings.send_timeout);
         let answering = Answering { stack: self.stack, peer };
         let mut connection = pin!(
@@ -119,10 +129,7 @@ struct Answering<S> {
     peer: Peer,
 }
 
-impl<S> hyper::service::Service<Request<Incoming>> for Answering<S>
-where
-    S: tower::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone,
-{
+impl<S: Stack> hyper::service::Service<Request<Incoming>> for Answering<S> {
     type Response = Response<Reply>;
     type Error = Infallible;
     type Future = MapOk<Oneshot<S, Request<Incoming>>, fn(Response<Body>) -> Response<Reply>>;

@@ -1,4 +1,4 @@
-//! Bounds how many calls are under way, from their headers to the end of their replies.
+//! Bounds how many calls are under way, from their message to the end of their reply.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -10,11 +10,12 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::refusal;
 use super::trace::method;
 use crate::error::Error;
+use crate::gateway::Place;
 
 /// Most calls at a time of health and reflection: apart from the others, so that a full gateway still says how it is, and
 /// bounded, because watching costs memory.
@@ -61,13 +62,19 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let ours = method::of(request.uri().path()).ours;
-        let room = if ours { &self.layer.calls } else { &self.layer.common };
-        match Arc::clone(room).try_acquire_owned() {
-            Ok(place) => Answering { answer: Some(self.inner.call(request)), place: Some(place) },
-            Err(_) => Answering { answer: None, place: None },
-        }
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        let place = if method::of(request.uri().path()).ours {
+            let place = Place::within(&self.layer.calls);
+            request.extensions_mut().insert(place.clone());
+            place
+        } else {
+            let place = Place::within(&self.layer.common);
+            if let Err(refused) = place.take() {
+                return Answering { answer: None, place: None, refused: Some(refused) };
+            }
+            place
+        };
+        Answering { answer: Some(self.inner.call(request)), place: Some(place), refused: None }
     }
 }
 
@@ -76,7 +83,8 @@ pin_project! {
     pub struct Answering<F> {
         #[pin]
         answer: Option<F>,
-        place: Option<OwnedSemaphorePermit>,
+        place: Option<Place>,
+        refused: Option<Error>,
     }
 }
 
@@ -89,8 +97,8 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Some(answer) = this.answer.as_pin_mut() else {
-            let refused = refusal::response(Error::Overloaded { what: "too many calls at a time" });
-            return Poll::Ready(Ok(refused.map(|()| Counted { body: None, place: None })));
+            let refused = this.refused.take().expect("a future is not polled after it ended");
+            return Poll::Ready(Ok(refusal::response(refused).map(|()| Counted { body: None, place: None })));
         };
         let Ok(response) = ready!(answer.poll(context));
         let place = this.place.take();
@@ -101,7 +109,7 @@ where
 /// A reply that counts until it ends.
 pub struct Counted<B> {
     body: Option<B>,
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {

@@ -116,3 +116,82 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Caught<B> {
         self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use http_body_util::BodyExt as _;
+    use tower::{Layer as _, ServiceExt as _, service_fn};
+
+    use super::*;
+    use crate::telemetry::Telemetry;
+
+    /// A body that cannot be made.
+    struct Broken;
+
+    impl Body for Broken {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            panic!("the body of agent@example.com");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_call_with_internal_wherever_it_is() {
+        let at_once = service_fn(|_: Request<()>| -> std::future::Ready<Result<Response<Broken>, Infallible>> {
+            panic!("at once");
+        });
+        let response = Layer.layer(at_once).oneshot(Request::new(())).await.expect("a response");
+        assert_eq!(response.headers()["grpc-status"], "13");
+
+        let later = service_fn(|_: Request<()>| async { panic!("later") as Result<Response<Broken>, Infallible> });
+        let response = Layer.layer(later).oneshot(Request::new(())).await.expect("a response");
+        assert_eq!(response.headers()["grpc-status"], "13");
+
+        let within = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Broken)) });
+        let response = Layer.layer(within).oneshot(Request::new(())).await.expect("a response");
+        let trailers = response.into_body().collect().await.expect("a body").trailers().cloned();
+        assert_eq!(trailers.expect("trailers")["grpc-status"], "13");
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no panic inside").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_logged_once_by_its_place_and_without_its_words() {
+        let lines = Lines::default();
+        let telemetry = Telemetry::start(&crate::config::Telemetry::default(), lines.clone()).expect("telemetry");
+        let usual = std::panic::take_hook();
+        // The hook is the process's; other tests keep theirs.
+        std::panic::set_hook(Box::new(move |panic| match std::thread::current().name() {
+            Some("panics-for-a-test") => log(panic),
+            _ => usual(panic),
+        }));
+        let dispatch = telemetry.dispatch().clone();
+        let panicking = std::thread::Builder::new().name("panics-for-a-test".to_owned()).spawn(move || {
+            tracing::dispatcher::with_default(&dispatch, || {
+                let caught = catch_unwind(|| panic!("the record of agent@example.com"));
+                assert!(caught.is_err());
+            });
+        });
+        panicking.expect("a thread").join().expect("it is caught");
+        telemetry.flush().await;
+        let text = String::from_utf8(lines.0.lock().expect("no panic inside").clone()).expect("text");
+        assert_eq!(text.matches("the gateway panicked").count(), 1, "{text}");
+        assert!(text.contains("panics.rs:") && !text.contains("agent@example.com"), "{text}");
+    }
+}

@@ -8,6 +8,8 @@ use opentelemetry_semantic_conventions::metric;
 
 /// Attribute: the endpoint class, the unit of circuit breaking.
 pub const CLASS: &str = "zendesk_gateway.endpoint.class";
+/// Attribute: the way in which a caller tried to say who it is.
+pub const IDENTITY_METHOD: &str = "zendesk_gateway.identity.method";
 
 /// Durations in seconds. The conventions' boundaries, and finer ones before them: an answer from the cache takes less than
 /// the first of those.
@@ -31,6 +33,8 @@ pub struct Instruments {
     pub request_duration: Histogram<f64>,
     /// Attempts after the first.
     pub retries: Counter<u64>,
+    /// Callers that could not be established.
+    pub identity_refused: Counter<u64>,
 }
 
 impl Instruments {
@@ -60,6 +64,11 @@ impl Instruments {
             ),
             request_duration: seconds(metric::HTTP_CLIENT_REQUEST_DURATION, "Duration of HTTP requests to Zendesk."),
             retries: counter("zendesk_gateway.upstream.retries", "{attempt}", "Attempts after the first."),
+            identity_refused: counter(
+                "zendesk_gateway.identity.refused",
+                "{call}",
+                "Calls refused because it is not certain who makes them.",
+            ),
         }
     }
 }

@@ -33,6 +33,8 @@ pub fn dispatch(settings: &Telemetry, writer: Writer, pushed: Option<&SdkLoggerP
         // The SDK reports each failed push; we count them and report an outage once.
         filter = filter.add_directive("opentelemetry=off".parse()?);
     }
+    // Who changed what is put on record whatever else is left out.
+    filter = filter.add_directive("audit=info".parse()?);
     let lines = Lines { format: settings.log_format, writer };
     let pushed = pushed.map(|provider| {
         let own = |metadata: &Metadata<'_>| !BELOW.iter().any(|target| metadata.target().starts_with(target));

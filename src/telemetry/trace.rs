@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::HeaderMap;
-use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
 use opentelemetry::trace::{
     SpanBuilder, SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, Tracer as _,
 };
+use opentelemetry::{Context, ContextGuard};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracer;
 
@@ -52,6 +52,11 @@ impl Trace {
     /// Returns how many attempts were made.
     pub fn attempts(&self) -> u32 {
         self.attempts.as_ref().map_or(0, |attempts| attempts.load(Ordering::Relaxed))
+    }
+
+    /// Makes this the place of whatever is logged until the guard is dropped.
+    pub fn enter(&self) -> ContextGuard {
+        self.parent.clone().attach()
     }
 
     /// Starts a span at this place and returns the context that holds it.

@@ -2,8 +2,8 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Method;
 use tokio::time::Instant;
@@ -76,6 +76,8 @@ pub struct Ledger {
     sent: AtomicU32,
     harmless: AtomicU32,
     closed: AtomicBool,
+    /// Status and `x-request-id` of each response to a write.
+    answers: Mutex<Vec<(u16, Option<String>)>>,
     within: Option<Arc<Ledger>>,
 }
 
@@ -127,6 +129,16 @@ impl Ledger {
         if let Some(outer) = &self.within {
             outer.harmless(requests);
         }
+    }
+
+    /// Records a response to a write, for the record of who changed what.
+    pub fn answered(&self, status: u16, request_id: Option<String>) {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).push((status, request_id));
+    }
+
+    /// Returns status and `x-request-id` of each response to a write.
+    pub fn answers(&self) -> Vec<(u16, Option<String>)> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether a request that was sent may have been acted upon.

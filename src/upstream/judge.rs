@@ -75,7 +75,8 @@ fn accept(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
     })
 }
 
-fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+/// Returns a header's text, cut and without control characters.
+pub fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(snippet)
 }
 

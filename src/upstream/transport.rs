@@ -10,7 +10,7 @@ use tower::Service;
 use url::Url;
 
 use super::call::{Answer, Call};
-use super::judge::judge;
+use super::judge::{header, judge};
 use super::rest::Body;
 use crate::error::{Chain, Error};
 
@@ -64,6 +64,9 @@ impl Transport {
         call.ledger.send()?;
         let mut response = request.send().await.map_err(|error| before_headers(&error.without_url()))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        if rest.method != http::Method::GET {
+            call.ledger.answered(status.as_u16(), header(&headers, "x-request-id"));
+        }
         let body = self.body(response).await?;
         if let Some(peek) = call.peek.as_ref().filter(|_| status.is_success()) {
             peek(&body);

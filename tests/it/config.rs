@@ -86,6 +86,69 @@ fn values_that_cannot_work_together_are_all_reported() {
     assert!(missing[0].starts_with("upstream.credential.token_file: cannot read /no/such"), "{missing:#?}");
 }
 
+fn mistakes(toml: &str) -> Vec<String> {
+    read(toml, &[]).expect_err("mistakes").0
+}
+
+#[test]
+fn an_open_port_must_say_so() {
+    let open = "[server]\nlisten = \"0.0.0.0:1\"\n";
+    let told = mistakes(open);
+    assert!(told[0].starts_with("identity.methods: not set") && told[0].contains("[\"none\"]"), "{told:#?}");
+    read(&format!("{open}[identity]\nmethods = [\"none\"]\n"), &[]).expect("it says so");
+    read(open, &[("ZENDESK_GATEWAY__IDENTITY__METHODS", "none")]).expect("the environment can say so, too");
+    read("[server]\nlisten = \"[::1]:1\"\n", &[]).expect("a loopback address is not open");
+}
+
+#[test]
+fn what_is_missing_or_wrong_about_callers_is_reported_by_its_key() {
+    for (toml, wanted) in [
+        ("[identity]\nmethods = [\"none\", \"jwt\"]\n", "identity.methods: \"none\" cannot be combined"),
+        ("[identity]\nmethods = [\"password\"]\n", "identity.methods: "),
+        ("[identity]\nmethods = [\"api_key\"]\n", "identity.api_keys.file: not set"),
+        ("[identity]\nmethods = [\"certificate\"]\n", "server.tls.client_ca_file: not set"),
+        ("[identity]\nmethods = [\"api_key\"]\n", "authorization.rules: not set, so no caller may do anything"),
+        ("[identity.api_keys]\nfile = \"/x\"\n", "identity.api_keys.file: set, but"),
+        (
+            "[identity]\nmethods = [\"api_key\"]\n[identity.api_keys]\nfile = \"/no/such\"\n",
+            "identity.api_keys.file: cannot read",
+        ),
+        ("[identity]\nmethods = [\"jwt\"]\n", "identity.jwt.issuer: not set"),
+        ("[identity]\nmethods = [\"jwt\"]\n", "identity.jwt.audience: not set"),
+        ("[identity]\nmethods = [\"jwt\"]\n", "identity.jwt.jwks_url: not set"),
+        ("[identity.jwt]\nissuer = \"a\"\n", "identity.jwt.issuer: set, but"),
+        (
+            "[identity]\nmethods = [\"jwt\"]\n[identity.jwt]\njwks_url = \"http://a.example/\"\n",
+            "identity.jwt.jwks_url: must be https",
+        ),
+        (
+            "[identity]\nmethods = [\"jwt\"]\n[identity.jwt]\njwks_url = \"https://a.example/\"\njwks_file = \"/x\"\n",
+            "identity.jwt.jwks_url: identity.jwt.jwks_file is set too",
+        ),
+        ("[identity.jwt]\nalgorithms = [\"HS256\"]\n", "identity.jwt.algorithms: "),
+        ("[identity]\nmethods = [\"jwt\"]\n[identity.jwt]\nalgorithms = []\n", "identity.jwt.algorithms: must name"),
+        ("[identity]\nmethods = [\"jwt\"]\n[identity.jwt]\nleeway = \"1h\"\n", "identity.jwt.leeway: must be at most"),
+        ("[[authorization.rules]]\nrisks = [\"read\"]\n", "authorization.rules[0].callers: not set"),
+        ("[[authorization.rules]]\ncallers = [\"*\"]\n", "authorization.rules[0].risks: not set"),
+        ("[[authorization.rules]]\ncallers = [\"*\"]\nrisks = [\"all\"]\n", "authorization.rules[0].risks: "),
+        (
+            "[[authorization.rules]]\ncallers = [\"*\"]\nrisk = [\"read\"]\n",
+            "authorization.rules[0].risk: no such setting",
+        ),
+        (
+            "[[authorization.rules]]\ncallers = [\"api_key:a\"]\nrisks = [\"read\"]\n",
+            "authorization.rules[0].callers: \"api_key:a\" is the name of no caller",
+        ),
+        (
+            "[[authorization.rules]]\ncallers = [\"*\"]\nrisks = [\"read\"]\n[[authorization.rules]]\ncallers = [\"*\"]\nrisks = [\"read\"]\nmethods = [\"UserService/Gut*\"]\n",
+            "authorization.rules[1].methods: \"UserService/Gut*\" matches no RPC",
+        ),
+    ] {
+        let told = mistakes(toml);
+        assert!(told.iter().any(|mistake| mistake.starts_with(wanted)), "{toml}{wanted}: {told:#?}");
+    }
+}
+
 #[test]
 fn check_reports_mistakes_and_fails() {
     let binary = env!("CARGO_BIN_EXE_zendesk-gateway");

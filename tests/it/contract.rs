@@ -8,7 +8,7 @@ use crate::support::{Dynamic, TestGateway};
 
 /// For each RPC, requests that reach all of its endpoints.
 #[rustfmt::skip]
-const REQUESTS: &[(&str, &str)] = &[
+pub const REQUESTS: &[(&str, &str)] = &[
     ("GetUser", r#"{"id": 7}"#),
     ("BatchGetUsers", r#"{"ids": [7, 8]}"#),
     ("BatchGetUsers", r#"{"external_ids": ["a", "b"], "include_deleted": true}"#),
@@ -136,7 +136,7 @@ async fn every_rpc_calls_the_endpoints_of_its_option_and_no_other() {
 }
 
 /// Finds the endpoint that a request on the wire belongs to.
-fn stated<'a>(rpc: &'a Rpc, verb: &str, path: &str) -> Option<&'a Endpoint> {
+pub fn stated<'a>(rpc: &'a Rpc, verb: &str, path: &str) -> Option<&'a Endpoint> {
     rpc.endpoints.iter().find(|endpoint| endpoint.verb == verb && fits(endpoint.path, path))
 }
 
@@ -165,10 +165,10 @@ async fn no_rpc_is_unimplemented() {
 }
 
 /// Records that the stand-in holds, for the requests that need some.
-struct Known(Vec<(&'static str, String)>);
+pub struct Known(Vec<(&'static str, String)>);
 
 impl Known {
-    fn of(t: &TestGateway) -> Self {
+    pub fn of(t: &TestGateway) -> Self {
         let held = t.held_memberships();
         let mut agents: Vec<i64> = held.iter().map(|row| row.user_id).collect();
         agents.dedup();
@@ -182,7 +182,7 @@ impl Known {
         Self(known)
     }
 
-    fn fill(&self, request: &str) -> String {
+    pub fn fill(&self, request: &str) -> String {
         self.0.iter().fold(request.to_owned(), |text, (name, value)| text.replace(name, value))
     }
 }

@@ -65,10 +65,10 @@ async fn a_wait_for_the_upstream_permit_ends_at_the_deadline() {
 #[tokio::test]
 async fn a_stream_ends_at_the_deadline_although_it_has_begun() {
     let t = TestGateway::start().await;
-    t.sandbox.fault(Matcher::default(), Delay::by(NEVER).after(2).forever());
+    t.sandbox.fault(Matcher::default(), Delay::by(NEVER).after(1).forever());
     let (client, _) = Raw::connect(&t.address).await;
     let request = StreamUsersRequest { page_size: 5, ..Default::default() };
-    let answer = client.call(STREAM_USERS, &[("grpc-timeout", "700m")], &request).await.expect("answered");
+    let answer = client.call(STREAM_USERS, &[("grpc-timeout", "4S")], &request).await.expect("answered");
     assert_eq!(answer.code(), Code::DeadlineExceeded, "{answer:?}");
     let last = answer.messages.last().expect("pages came before it");
     let last = StreamUsersResponse::decode(last.clone()).expect("a message");

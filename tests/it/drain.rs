@@ -12,8 +12,8 @@ use zendesk_gateway::proto::{BulkDeleteUsersRequest, GetUserRequest, StreamUsers
 use zendesk_gateway::sandbox::faults::{Delay, Matcher};
 use zendesk_gateway::sandbox::{self, Sandbox};
 
-use crate::support::raw::{LONG, Wire};
-use crate::support::{TestGateway, account, settings};
+use crate::support::raw::{LONG, Raw, Wire};
+use crate::support::{TestGateway, account, narrow, settings};
 
 fn many_users() -> sandbox::Config {
     sandbox::Config { users: 1_000, ..account() }
@@ -70,7 +70,7 @@ async fn a_stream_ends_at_a_page_and_its_token_leads_on_without_loss() {
     let mut t = TestGateway::with(many_users()).await;
     let all = t.sandbox.store().user_ids();
     let request = StreamUsersRequest { page_size: 100, ..Default::default() };
-    let mut stream = t.users().stream_users(request.clone()).await.expect("a stream").into_inner();
+    let mut stream = narrow(&t.address).stream_users(request.clone()).await.expect("a stream").into_inner();
     let mut seen: Vec<i64> = Vec::new();
     let mut token = String::new();
     let mut told = false;
@@ -153,6 +153,20 @@ async fn mute_peers_do_not_hold_up_the_end() {
     t.stop().await;
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     drop((mute, half, silent, watching));
+}
+
+#[tokio::test]
+async fn a_peer_that_has_stopped_reading_does_not_hold_up_the_end() {
+    let t = TestGateway::with(many_users()).await;
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(1);
+    let (client, _) = Raw::with(&t.address, builder).await;
+    let stream = "/zendesk.gateway.v1.UserService/StreamUsers";
+    let call = client.start(stream, &[], &StreamUsersRequest::default()).await.expect("sent");
+    let response = call.response.await.expect("headers");
+    // Within 10 s, while the settings allow it 30 to read on.
+    t.stop().await;
+    drop((response, call.request, client));
 }
 
 #[tokio::test]

@@ -3,6 +3,9 @@
 #![recursion_limit = "256"] // the JSON of a whole user is one macro call
 
 mod admin;
+mod attacks;
+mod audit;
+mod authorization;
 mod bulk;
 mod cache;
 mod cancel;
@@ -13,16 +16,20 @@ mod contract;
 mod credentials;
 mod crowds;
 mod dashboard;
+mod deadlines;
 mod drain;
 mod errors;
 mod fields;
 mod fuzz;
+mod hostile;
+mod identity;
 mod invalid;
 mod jobs;
 mod lists;
 mod matrix;
 mod outages;
 mod pagination;
+mod process;
 mod punctuality;
 mod readme;
 mod reads;
@@ -33,5 +40,6 @@ mod server;
 mod streams;
 mod support;
 mod telemetry;
+mod tls;
 mod workers;
 mod writes;

@@ -80,20 +80,56 @@ async fn calls_beyond_the_limit_are_refused_but_health_is_not() {
     config.server.max_calls = 2;
     let t = TestGateway::configured(account(), config).await;
     let (client, _) = Raw::connect(&t.address).await;
-    // Calls whose message does not come.
-    let held = [client.begin(GET_USER, &[]).await.expect("sent"), client.begin(GET_USER, &[]).await.expect("sent")];
-    let id = t.sandbox.store().user_ids()[0];
-    let answer = client.call(GET_USER, &[], &GetUserRequest { id }).await.expect("answered");
-    let refusal = refused(Err::<(), _>(answer.status()));
+    let ids = t.sandbox.store().user_ids();
+    // Calls that are not answered, and more whose message does not come.
+    let slow = t.sandbox.fault(Matcher::default(), Delay::by(Duration::from_mins(10)).forever());
+    let mut held = Vec::new();
+    for id in [ids[1], ids[2]] {
+        held.push(client.start(GET_USER, &[], &GetUserRequest { id }).await.expect("sent"));
+    }
+    let mut idle = Vec::new();
+    for _ in 0..10 {
+        idle.push(client.begin(GET_USER, &[]).await.expect("sent"));
+    }
+    let id = ids[0];
+    let refusal = tokio::time::timeout(LONG, async {
+        loop {
+            let answer = client.call(GET_USER, &[("grpc-timeout", "200m")], &GetUserRequest { id }).await;
+            let refusal = refused(Err::<(), _>(answer.expect("answered").status()));
+            // Until both of the others have their places it may have one.
+            if refusal.code != Code::DeadlineExceeded {
+                return refusal;
+            }
+        }
+    });
+    let refusal = refusal.await.expect("it is refused");
     assert_eq!((refusal.code, refusal.reason.as_str()), (Code::Unavailable, "OVERLOADED"));
     HealthClient::new(t.channel.clone()).check(tonic_health::pb::HealthCheckRequest::default()).await.expect("healthy");
     drop(held);
+    t.sandbox.faults().remove(slow);
     let again = tokio::time::timeout(LONG, async {
         while client.call(GET_USER, &[], &GetUserRequest { id }).await.expect("answered").code() != Code::Ok {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
     again.await.expect("there is room once they are given up");
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn calls_without_a_message_keep_nobody_out() {
+    let mut config = settings();
+    config.server.max_calls = 2;
+    let t = TestGateway::configured(account(), config).await;
+    let (client, _) = Raw::connect(&t.address).await;
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        idle.push(client.begin(GET_USER, &[]).await.expect("sent"));
+    }
+    let id = t.sandbox.store().user_ids()[0];
+    let answer = client.call(GET_USER, &[], &GetUserRequest { id }).await.expect("answered");
+    assert_eq!(answer.code(), Code::Ok, "{answer:?}");
+    drop(idle);
     t.stop().await;
 }
 
@@ -110,7 +146,7 @@ async fn a_stream_counts_until_it_ends() {
     let answer = client.call(GET_USER, &[], &GetUserRequest { id: 1 }).await;
     // Its own answer does not fit into the window of one byte, but a refusal has no body.
     assert_eq!(answer.expect("answered").code(), Code::Unavailable);
-    drop(response);
+    drop((response, call.request));
     t.stop().await;
 }
 

@@ -1,7 +1,10 @@
 //! `TestGateway`: the gateway on a free port, before a stand-in on another.
 
+pub mod authority;
+pub mod binary;
 pub mod collector;
 mod dynamic;
+pub mod issuer;
 pub mod observed;
 pub mod raw;
 mod scripted;
@@ -28,11 +31,15 @@ use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::{self, Sandbox};
 use zendesk_gateway::server::admin::Readiness;
+use zendesk_gateway::server::identity::Identity;
+use zendesk_gateway::server::tls::Tls;
 use zendesk_gateway::server::workers::Workers;
+use zendesk_gateway::server::{self, Listener, Served};
 use zendesk_gateway::telemetry::Telemetry;
+use zendesk_gateway::upstream as outbound;
 use zendesk_gateway::upstream::credential::{Credential, Source};
 use zendesk_gateway::upstream::transport::Transport;
-use zendesk_gateway::{server, upstream as outbound};
+use zendesk_gateway::watch::Watcher;
 
 /// A gateway with its stand-in; dropping it shuts both down.
 pub struct TestGateway {
@@ -56,6 +63,7 @@ pub fn settings() -> Config {
     config.upstream.rate.updates_per_user = 0;
     config.upstream.rate.update_spacing = Duration::ZERO;
     config.server.drain.announce = Duration::ZERO;
+    config.authorization.destructive = true;
     config
 }
 
@@ -172,7 +180,10 @@ pub async fn serve(
     let address = listener.local_addr().expect("it is bound").to_string();
     let transport = Transport::new(upstream, config.upstream.max_body_bytes).expect("a client");
     let telemetry = Telemetry::start(&config.telemetry, std::io::sink()).expect("telemetry");
+    let tls = Tls::load(&config.server.tls, &Watcher::default()).await.expect("certificates");
+    let listener = Listener { socket: listener, tls };
     let (stack, _control) = outbound::stack(&config.upstream, None, transport);
+    let identity = Identity::start(&config, &Watcher::default()).await.expect("an identity");
     let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
     let rpc = Rpc::new(gateway, credentials, config.server.clone());
     let (shutdown, stopped) = oneshot::channel::<()>();
@@ -184,7 +195,16 @@ pub async fn serve(
             .server
             .workers
             .map_or_else(Workers::here, |threads| Workers::start(threads.get()).expect("a process may have threads"));
-        server::run(listener, rpc, &config.server, &telemetry, &Readiness::default(), &workers, stopped).await
+        server::run(
+            listener,
+            Served { rpc, identity },
+            &config.server,
+            &telemetry,
+            &Readiness::default(),
+            &workers,
+            stopped,
+        )
+        .await
     });
     let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
     (address, channel, shutdown, served)
@@ -196,10 +216,25 @@ pub fn api_token(sandbox: &Sandbox) -> Credential {
     basic(&format!("{}/token:{}", known.email, known.api_token))
 }
 
+/// A request that carries metadata, too.
+pub fn with<M>(message: M, metadata: &[(&'static str, &str)]) -> tonic::Request<M> {
+    let mut request = tonic::Request::new(message);
+    for (key, value) in metadata {
+        request.metadata_mut().append(*key, value.parse().expect("metadata is ASCII"));
+    }
+    request
+}
+
 /// A basic credential.
 pub fn basic(pair: &str) -> Credential {
     let header = format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair));
     Credential::new(&header, true).expect("a header")
+}
+
+/// A client that takes little ahead of being read, so that a stream is not over before its first message is looked at.
+pub fn narrow(address: &str) -> UserServiceClient<Channel> {
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).expect("a URI");
+    UserServiceClient::new(endpoint.initial_stream_window_size(16_384).connect_lazy())
 }
 
 /// Waits until something that another task does has happened.

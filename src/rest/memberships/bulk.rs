@@ -50,7 +50,8 @@ pub fn create(inputs: &[GroupMembershipInput]) -> Vec<Chunk> {
         });
         let body = json!({ "group_memberships": bodies.collect::<Vec<Value>>() });
         let rest = Rest::post(path!["group_memberships", "create_many"]).json(&body);
-        Chunk { rest, keys: vec![Key::default(); inputs.len()] }
+        let about = inputs.iter().flat_map(|input| [tag::user(input.user_id), tag::group(input.group_id)]);
+        Chunk { rest, keys: vec![Key::default(); inputs.len()], about: about.collect() }
     };
     inputs.chunks(MOST_ITEMS).map(chunk).collect()
 }

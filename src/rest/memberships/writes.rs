@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::{Changes, Write, id, nothing};
-use crate::cache::tag;
+use crate::cache::{Tag, tag};
 use crate::error::{Error, Result};
 use crate::gateway::row::{OwnRead, Row as _};
 use crate::json::Malformed;
@@ -39,6 +39,14 @@ impl Write for CreateMembershipRequest {
         Changes::to([tag::every_membership(), tag::users()].into_iter().chain(user))
     }
 
+    fn about(&self) -> Vec<Tag> {
+        self.group_membership.iter().map(|input| tag::group(input.group_id)).collect()
+    }
+
+    fn learnt(reply: &Self::Reply) -> Vec<Tag> {
+        reply.group_membership.iter().map(|membership| tag::membership(membership.id)).collect()
+    }
+
     fn record(reply: &Self::Reply) -> Option<OwnRead> {
         reply.group_membership.as_ref()?.own_read()
     }
@@ -54,6 +62,10 @@ impl Write for SetDefaultMembershipRequest {
 
     fn changes(&self) -> Changes {
         Changes::to([tag::every_membership(), tag::user(self.user_id), tag::users()])
+    }
+
+    fn about(&self) -> Vec<Tag> {
+        vec![tag::membership(self.id)]
     }
 }
 
@@ -76,5 +88,9 @@ impl Write for DeleteMembershipRequest {
     fn changes(&self) -> Changes {
         let user = self.user_id.map_or(tag::every_user(), tag::user);
         Changes::to([tag::every_membership(), user, tag::users()])
+    }
+
+    fn about(&self) -> Vec<Tag> {
+        vec![tag::membership(self.id)]
     }
 }

@@ -70,7 +70,11 @@ fn inputs(users: &[UserInput], wanted: For, rest: impl Fn() -> Rest) -> Result<V
 /// Cuts a list of objects into requests with the list as their body.
 fn listed(bodies: &[Value], keys: &[Key], rest: impl Fn() -> Rest) -> Vec<Chunk> {
     let chunks = bodies.chunks(MOST_ITEMS).zip(keys.chunks(MOST_ITEMS));
-    chunks.map(|(bodies, keys)| Chunk { rest: rest().json(&json!({ "users": bodies })), keys: keys.to_vec() }).collect()
+    let chunk = |(bodies, keys): (&[Value], &[Key])| {
+        let rest = rest().json(&json!({ "users": bodies }));
+        Chunk { rest, keys: keys.to_vec(), about: Vec::new() }
+    };
+    chunks.map(chunk).collect()
 }
 
 /// Update Many Users: one change for many, or a change for each.

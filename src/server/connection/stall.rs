@@ -14,14 +14,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::body::Body;
 use tracing::debug;
 
+use crate::gateway::Drain;
+
 /// Most bytes that are handed on at once: what is on its way to a peer that stops reading is lost memory.
 const PIECE: usize = 16 << 10;
+/// What is left of a peer's time once the gateway leaves.
+const WHILE_LEAVING: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// What the body did in the current poll of its task.
@@ -86,13 +90,35 @@ impl http_body::Body for Reply {
 #[derive(Clone)]
 pub struct Calls {
     tasks: TaskTracker,
-    send_timeout: Duration,
+    patience: Patience,
+}
+
+/// How long a peer may take nothing of a reply.
+#[derive(Clone)]
+struct Patience {
+    timeout: Duration,
+    drain: Drain,
+}
+
+impl Patience {
+    /// Completes when a peer that has just stopped reading has had its time.
+    async fn end(self, deadline: Option<Instant>) {
+        let until = Instant::now() + self.timeout;
+        let leaving = async {
+            self.drain.begun().await;
+            sleep(WHILE_LEAVING).await;
+        };
+        tokio::select! {
+            () = sleep_until(deadline.map_or(until, |deadline| deadline.min(until))) => {}
+            () = leaving => {}
+        }
+    }
 }
 
 impl Calls {
-    /// A call ends if its peer takes nothing of the reply for `send_timeout`.
-    pub fn new(send_timeout: Duration) -> Self {
-        Self { tasks: TaskTracker::new(), send_timeout }
+    /// A call ends if its peer takes nothing of the reply for `timeout`, and sooner once the gateway leaves.
+    pub fn new(timeout: Duration, drain: &Drain) -> Self {
+        Self { tasks: TaskTracker::new(), patience: Patience { timeout, drain: drain.clone() } }
     }
 
     /// Completes when no call is under way.
@@ -109,7 +135,7 @@ impl Calls {
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Calls {
     fn execute(&self, call: F) {
-        self.tasks.spawn(Guarded { call, send_timeout: self.send_timeout, stalled: None });
+        self.tasks.spawn(Guarded { call, patience: self.patience.clone(), stalled: None });
     }
 }
 
@@ -117,8 +143,8 @@ pin_project! {
     struct Guarded<F> {
         #[pin]
         call: F,
-        send_timeout: Duration,
-        stalled: Option<Pin<Box<Sleep>>>,
+        patience: Patience,
+        stalled: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     }
 }
 
@@ -134,11 +160,7 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
         match BODY.get() {
             Did::Nothing => {}
             Did::Wait => *this.stalled = None,
-            Did::Give(deadline) => {
-                let patience = Instant::now() + *this.send_timeout;
-                let until = deadline.map_or(patience, |deadline| deadline.min(patience));
-                *this.stalled = Some(Box::pin(sleep_until(until)));
-            }
+            Did::Give(deadline) => *this.stalled = Some(Box::pin(this.patience.clone().end(deadline))),
         }
         if let Some(stalled) = this.stalled {
             ready!(stalled.as_mut().poll(context));

@@ -9,7 +9,7 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_semantic_conventions::attribute as semconv;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
-use tracing::{debug, info};
+use tracing::{Level, debug, event_enabled, info};
 
 use super::bound::Bound;
 use super::method::{self, Method};
@@ -150,7 +150,10 @@ impl Call {
     /// Writes the access line.
     fn log(&self, code: Code, seconds: f64) {
         macro_rules! line {
-            ($level:ident) => {
+            ($level:ident, $number:ident) => {
+                // Where nobody wants the line, its trace need not be looked up either.
+                let wanted = event_enabled!(target: "access", Level::$number);
+                let _attached = wanted.then(|| self.context.clone().attach());
                 $level!(
                     target: "access",
                     {
@@ -166,11 +169,10 @@ impl Call {
                 )
             };
         }
-        let _attached = self.context.clone().attach();
         if self.method.quiet {
-            line!(debug);
+            line!(debug, DEBUG);
         } else {
-            line!(info);
+            line!(info, INFO);
         }
     }
 }

@@ -59,6 +59,9 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::OutcomeUnknown(_)
         | Error::BreakerOpen { .. }
         | Error::BudgetSpent { .. }
+        | Error::Unauthenticated { .. }
+        | Error::IdentityUnavailable
+        | Error::CallerForbidden { .. }
         | Error::Overloaded { .. }
         | Error::Internal { .. }
         | Error::ShuttingDown => [1, 1, 1],

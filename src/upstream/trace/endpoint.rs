@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use http::Method;
+use smallvec::SmallVec;
 
 use crate::contract::RPCS;
 
@@ -12,6 +13,7 @@ const OTHER: &str = "_OTHER";
 struct Template {
     verb: &'static str,
     path: &'static str,
+    parts: Vec<&'static str>,
     parameters: usize,
 }
 
@@ -21,6 +23,7 @@ static TEMPLATES: LazyLock<Vec<Template>> = LazyLock::new(|| {
         .map(|endpoint| Template {
             verb: endpoint.verb,
             path: endpoint.path,
+            parts: endpoint.path.split('/').collect(),
             parameters: endpoint.path.matches('{').count(),
         })
         .collect();
@@ -32,16 +35,13 @@ static TEMPLATES: LazyLock<Vec<Template>> = LazyLock::new(|| {
 
 /// Returns the template of a path, such as `/api/v2/users/{id}`.
 pub fn template(method: &Method, path: &str) -> &'static str {
+    let segments: SmallVec<[&str; 8]> = path.split('/').collect();
     let matches = |template: &&Template| {
-        let (mut segments, mut parts) = (path.split('/'), template.path.split('/'));
-        template.verb == method.as_str()
-            && loop {
-                match (segments.next(), parts.next()) {
-                    (None, None) => break true,
-                    (Some(segment), Some(part)) if part == segment || part.starts_with('{') => {}
-                    _ => break false,
-                }
-            }
+        // From the end: all begin alike.
+        let mut pairs = template.parts.iter().zip(&segments).rev();
+        template.parts.len() == segments.len()
+            && template.verb == method.as_str()
+            && pairs.all(|(part, segment)| part == segment || part.starts_with('{'))
     };
     TEMPLATES.iter().find(matches).map_or(OTHER, |template| template.path)
 }

@@ -29,13 +29,15 @@ fn resolved<'a>(schema: &'a Value, at: &'a Value) -> &'a Value {
     }
 }
 
-/// The leaves below a part of the schema by their full key; a list of tables is a leaf.
-fn leaves<'a>(schema: &'a Value, at: &'a Value, key: &str, into: &mut BTreeMap<String, &'a Value>) {
+/// The leaves below a part of the schema by their full key. With `lists` they go on into lists of tables.
+fn leaves<'a>(schema: &'a Value, at: &'a Value, key: &str, lists: bool, into: &mut BTreeMap<String, &'a Value>) {
     let at = resolved(schema, at);
+    let row = resolved(schema, &at["items"]);
+    let at = if lists && row["properties"].is_object() { row } else { at };
     match at["properties"].as_object() {
         Some(properties) => {
             for (name, below) in properties {
-                leaves(schema, below, &join(key, name), into);
+                leaves(schema, below, &join(key, name), lists, into);
             }
         }
         None => drop(into.insert(key.to_owned(), at)),
@@ -49,7 +51,7 @@ fn join(key: &str, name: &str) -> String {
 /// The settings of the schema.
 fn settings(schema: &Value) -> BTreeMap<String, &Value> {
     let mut found = BTreeMap::new();
-    leaves(schema, &schema["properties"]["config"], "", &mut found);
+    leaves(schema, &schema["properties"]["config"], "", true, &mut found);
     found
 }
 
@@ -76,10 +78,11 @@ fn documented() -> BTreeSet<String> {
 }
 
 /// Returns what the binary says against a single setting, before it looks at how the settings fit together.
-fn type_mistakes(key: &str, value: &Value) -> Vec<String> {
+fn type_mistakes(schema: &Value, key: &str, value: &Value) -> Vec<String> {
     // An unknown key ends the reading after the types have been judged.
     let mut tree = json!({"no_such_section": 1});
     set(&mut tree, key, value.clone());
+    let tree = in_lists(schema, &schema["properties"]["config"], tree);
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     write!(file, "{}", toml(&tree)).expect("it can be written");
     let overrides = Overrides { environment: Vec::new(), flags: &[], sandboxed: true };
@@ -91,6 +94,21 @@ fn type_mistakes(key: &str, value: &Value) -> Vec<String> {
 fn set(tree: &mut Value, key: &str, value: Value) {
     let place = key.split('.').fold(tree, |at, name| &mut at[name]);
     *place = value;
+}
+
+/// Puts each table of which there is a list into one.
+fn in_lists(schema: &Value, at: &Value, value: Value) -> Value {
+    let at = resolved(schema, at);
+    let row = resolved(schema, &at["items"]);
+    let tables = row["properties"].is_object();
+    let Value::Object(fields) = value else { return value };
+    let properties = if tables { &row["properties"] } else { &at["properties"] };
+    let fields = fields.into_iter().map(|(name, below)| {
+        let below = in_lists(schema, &properties[&name], below);
+        (name, below)
+    });
+    let table = Value::Object(fields.collect());
+    if tables { json!([table]) } else { table }
 }
 
 /// TOML in its inline form, which is JSON with other punctuation.
@@ -122,7 +140,9 @@ fn samples(leaf: &Value) -> Vec<Value> {
 #[test]
 fn the_schema_knows_the_settings_of_the_readme_and_of_the_binary_and_no_others() {
     let schema = schema();
-    let known: BTreeSet<String> = settings(&schema).into_keys().collect();
+    let mut rows = BTreeMap::new();
+    leaves(&schema, &schema["properties"]["config"], "", false, &mut rows);
+    let known: BTreeSet<String> = rows.into_keys().collect();
     let documented = documented();
     assert!(documented.len() > 60, "{documented:#?}");
     let (missing, more): (Vec<_>, Vec<_>) =
@@ -141,16 +161,20 @@ fn every_setting_has_the_type_that_the_binary_wants() {
     let schema = schema();
     for (key, leaf) in settings(&schema) {
         for sample in samples(leaf) {
-            assert_eq!(type_mistakes(&key, &sample), [""; 0], "{key} = {sample}");
+            assert_eq!(type_mistakes(&schema, &key, &sample), [""; 0], "{key} = {sample}");
         }
-        // Text and paths take any text.
-        let free = leaf["type"] == "string" && leaf["pattern"].as_str().is_none_or(|pattern| pattern == "^/.+");
-        let subdomain = key == "upstream.subdomain";
-        if !free && !subdomain {
-            let mistakes = type_mistakes(&key, &json!("no such value"));
-            assert!(mistakes.iter().any(|mistake| mistake.starts_with(&format!("{key}: "))), "{key}: {mistakes:?}");
+        // Text, lists of it and paths take any text.
+        let text = |leaf: &Value| leaf["type"] == "string" && leaf["pattern"].as_str().is_none_or(|it| it == "^/.+");
+        let free = text(leaf) || text(&leaf["items"]) || key == "upstream.subdomain";
+        if !free {
+            let mistakes = type_mistakes(&schema, &key, &json!("no such value"));
+            // Of a list of tables, the binary names the list.
+            let named = |mistake: &String| {
+                format!("{key}.").starts_with(&format!("{}.", mistake.split(": ").next().unwrap_or_default()))
+            };
+            assert!(mistakes.iter().any(named), "{key}: {mistakes:?}");
         }
-        let mistakes = type_mistakes(&key, &json!({"no": {"such": "table"}}));
+        let mistakes = type_mistakes(&schema, &key, &json!({"no": {"such": "table"}}));
         assert!(!mistakes.is_empty(), "{key} is no table");
     }
 }
@@ -164,7 +188,7 @@ fn all_settings(schema: &Value) -> Value {
     set(&mut all, "admin.listen", json!("0.0.0.0:9090"));
     set(&mut all, "server.drain.timeout", json!("45s"));
     all["upstream"].as_object_mut().expect("a table").remove("base_url");
-    all
+    in_lists(schema, &schema["properties"]["config"], all)
 }
 
 #[test]
@@ -239,7 +263,7 @@ fn every_value_is_described_in_the_charts_readme() {
         .collect();
     let schema = schema();
     let mut all = BTreeMap::new();
-    leaves(&schema, &schema, "", &mut all);
+    leaves(&schema, &schema, "", false, &mut all);
     for key in all.keys().filter(|key| !key.starts_with("config.") && !key.starts_with("tls.certificate.issuerRef.")) {
         // A probe is one value to its reader.
         let shown = key.split('.').take(if key.starts_with("probes.") { 2 } else { 9 }).collect::<Vec<_>>().join(".");
@@ -288,7 +312,7 @@ fn a_value_of_a_wrong_type_is_refused_by_its_name_wherever_it_stands() {
     }
     let schema = schema();
     let mut all = BTreeMap::new();
-    leaves(&schema, &schema, "", &mut all);
+    leaves(&schema, &schema, "", false, &mut all);
     assert!(all.len() > 150, "{}", all.len());
     let mut values = json!({});
     for (key, leaf) in &all {

@@ -34,32 +34,32 @@ impl Dynamic {
         &self,
         name: &str,
         request: &str,
-        metadata: &[(&'static str, String)],
+        metadata: &[(&'static str, &str)],
     ) -> Result<Vec<serde_json::Value>, Status> {
-        let method = self.method(name);
-        let mut json = serde_json::Deserializer::from_str(request);
-        let options = DeserializeOptions::new().deny_unknown_fields(true);
-        let message = DynamicMessage::deserialize_with_options(method.input(), &mut json, &options)
-            .unwrap_or_else(|error| panic!("{name} {request}: {error}"));
-        self.call_message(&method, &message, metadata).await
+        self.send(name, &self.message(name, request), metadata).await
     }
 
-    /// Calls an RPC with a message that is there already.
-    pub async fn call_message(
+    /// Reads the request of an RPC.
+    pub fn message(&self, name: &str, request: &str) -> DynamicMessage {
+        let mut json = serde_json::Deserializer::from_str(request);
+        let options = DeserializeOptions::new().deny_unknown_fields(true);
+        DynamicMessage::deserialize_with_options(self.method(name).input(), &mut json, &options)
+            .unwrap_or_else(|error| panic!("{name} {request}: {error}"))
+    }
+
+    /// Calls an RPC with a request that was put together.
+    pub async fn send(
         &self,
-        method: &MethodDescriptor,
+        name: &str,
         message: &DynamicMessage,
-        metadata: &[(&'static str, String)],
+        metadata: &[(&'static str, &str)],
     ) -> Result<Vec<serde_json::Value>, Status> {
+        let method = self.method(name);
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
         let path = path.parse().expect("a path");
         let mut client = tonic::client::Grpc::new(self.channel.clone());
         client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-        let mut request = tonic::Request::new(message.encode_to_vec());
-        for (name, value) in metadata {
-            request.metadata_mut().insert(*name, value.parse().expect("ASCII"));
-        }
-        let response = client.server_streaming(request, path, Bytes).await?;
+        let response = client.server_streaming(super::with(message.encode_to_vec(), metadata), path, Bytes).await?;
         let mut stream = response.into_inner();
         let mut replies = Vec::new();
         while let Some(reply) = stream.message().await? {

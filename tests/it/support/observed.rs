@@ -15,11 +15,13 @@ use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server::admin::{Admin, Readiness};
+use zendesk_gateway::server::identity::Identity;
 use zendesk_gateway::server::workers::Workers;
-use zendesk_gateway::server::{self, sources};
+use zendesk_gateway::server::{self, Served, sources};
 use zendesk_gateway::telemetry::{Telemetry, view};
 use zendesk_gateway::upstream::transport::Transport;
 use zendesk_gateway::upstream::{self as outbound, trace};
+use zendesk_gateway::watch::Watcher;
 
 use super::{account, api_token};
 
@@ -74,6 +76,8 @@ impl Observed {
             sources::watch(&telemetry, &control, &gateway, &config);
         }
         let cache = gateway.cache().clone();
+        let watcher = Watcher::default();
+        let identity = Identity::start(&config, &watcher).await.expect("an identity");
         let rpc = Rpc::new(gateway, api_token(&sandbox), config.server.clone());
 
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -82,7 +86,9 @@ impl Observed {
         // The tests tell the readiness themselves.
         let own = Readiness::default();
         tokio::spawn(async move {
-            server::run(listener, rpc, &settings, &observer, &own, &Workers::here(), std::future::pending::<()>()).await
+            let workers = Workers::here();
+            let never = std::future::pending::<()>();
+            server::run(listener, Served { rpc, identity }, &settings, &observer, &own, &workers, never).await
         });
 
         let readiness = Readiness::default();

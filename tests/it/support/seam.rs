@@ -12,6 +12,7 @@ use zendesk_gateway::cache::Cache;
 use zendesk_gateway::config::{self, Config};
 use zendesk_gateway::error::{Error, Refusal};
 use zendesk_gateway::gateway::Gateway;
+use zendesk_gateway::gateway::caller::Caller;
 use zendesk_gateway::gateway::context::Deadline;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::upstream::limits::Limits;
@@ -44,13 +45,13 @@ impl Seam {
         let (upstream, control) = outbound::stack_with(&config.upstream, Jitter::OFF, zendesk);
         let cache = Cache::new(&config.cache);
         let (gateway, settings) = (Gateway::new(upstream, cache.clone()), config.server.clone());
-        let rpc = Rpc::new(gateway.clone(), super::basic("a:b"), settings.clone());
+        let rpc = Rpc::new(gateway.clone(), super::basic("a:b"), settings.clone()).called_by(Caller::local());
         Self { rpc, cache, control, gateway, settings, hits }
     }
 
     /// The same gateway for callers with a credential of their own.
     pub fn signed(&self, pair: &str) -> Rpc {
-        Rpc::new(self.gateway.clone(), super::basic(pair), self.settings.clone())
+        Rpc::new(self.gateway.clone(), super::basic(pair), self.settings.clone()).called_by(Caller::local())
     }
 
     /// How many requests Zendesk got.

@@ -35,8 +35,8 @@ impl List {
         Self { pages, ..Self::default() }
     }
 
-    fn note(&self, what: impl ToString) {
-        self.log.lock().expect("no panic").push(what.to_string());
+    fn note(&self, what: &str) {
+        self.log.lock().expect("no panic").push(what.to_owned());
     }
 
     fn log(&self) -> Vec<String> {
@@ -49,8 +49,8 @@ impl List {
 
     async fn serve(self, call: Call) -> Result<Answer> {
         assert_eq!(call.priority, Priority::Background);
-        let cursor = parameter(&call, "page%5Bafter%5D").map_or("1", |cursor| cursor);
-        self.note(format!("ask {cursor}"));
+        let cursor = parameter(&call, "page%5Bafter%5D").unwrap_or("1");
+        self.note(&format!("ask {cursor}"));
         let Ok(page) = cursor.parse::<usize>() else {
             let _dropped = Dropped(self.clone(), format!("drop {cursor}"));
             return std::future::pending().await;
@@ -67,7 +67,7 @@ impl List {
             peek(self.lies.get(&page).map_or(body.as_bytes(), |lie| lie.as_bytes()));
             tokio::task::yield_now().await;
         }
-        self.note(format!("read {page}"));
+        self.note(&format!("read {page}"));
         answer(&call, &body)
     }
 
@@ -164,7 +164,6 @@ async fn dropping_a_stream_ends_the_request_that_is_ahead() {
     let mut list = List::of(2);
     list.lies.insert(1, r#"{"meta":{"has_more":true,"after_cursor":"endless"}}"#);
     let mut messages = by_cursor(&list.gateway(config::Stream::default()), 2);
-    let _first = messages.as_mut().next();
     let poll = messages.as_mut().poll_next(&mut Context::from_waker(Waker::noop()));
     assert!(poll.is_pending());
     while !list.log().contains(&"ask endless".to_owned()) {

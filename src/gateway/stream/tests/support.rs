@@ -10,6 +10,7 @@ use crate::cache::{Cache, Control};
 use crate::codec::Encoded;
 use crate::config;
 use crate::error::{Error, Result};
+use crate::gateway::caller::Caller;
 use crate::gateway::{Context, Drain, Gateway};
 use crate::proto::{
     StreamAssignableGroupsRequest, StreamAssignableGroupsResponse, StreamGroupsRequest, StreamGroupsResponse,
@@ -34,11 +35,13 @@ where
 pub fn context() -> Context {
     Context {
         deadline: Instant::now() + Duration::from_hours(1),
+        caller: Caller::local(),
         credential: Credential::new("Bearer x", true).expect("a header"),
         control: Control::default(),
         ledger: Arc::new(Ledger::default()),
         trace: Trace::default(),
         drain: Drain::default(),
+        trail: None,
     }
 }
 

@@ -1,12 +1,14 @@
 //! A container as the kubelet would run it, but in a folder instead of an image.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
@@ -119,26 +121,17 @@ impl Running {
             values["config"]["admin"]["listen"] = json!(format!("0.0.0.0:{admin}"));
             let rendered = render(scenario, &values);
             let laid = Laid::out(&rendered, &rendered.deployment()["spec"]["template"], rendered.gateway(), secret);
-            let child = laid.command().args(&laid.args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-            let mut running = Self { rendered, child: child.expect("it starts"), signalled: None, _laid: laid };
-            if running.came_up().await {
+            let mut command = laid.command();
+            let child = command.args(&laid.args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+            let mut child = child.expect("it starts");
+            let listens = tells_where_it_listens(child.stdout.take().expect("piped"));
+            let running = Self { rendered, child, signalled: None, _laid: laid };
+            if tokio::time::timeout(PATIENCE, listens).await.expect("it says something or ends").is_ok() {
+                running.passes("startupProbe").await;
                 return running;
             }
         }
         panic!("it ended at once, ten times");
-    }
-
-    /// Returns whether it came up; it did not where it ended.
-    async fn came_up(&mut self) -> bool {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let Err(problem) = self.probe("startupProbe").await else { return true };
-            if self.child.try_wait().expect("it can be asked").is_some() {
-                return false;
-            }
-            assert!(Instant::now() < deadline, "it does not come up: {problem}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
     }
 
     /// Returns the port of a name.
@@ -211,6 +204,21 @@ impl Running {
         };
         assert!(ended.success(), "it ends with {ended}");
     }
+}
+
+/// Completes when the process says where it listens, with an error where it ends instead. What it says later is read, too, so
+/// that nothing blocks it.
+fn tells_where_it_listens(stdout: ChildStdout) -> oneshot::Receiver<()> {
+    let (tell, told) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut tell = Some(tell);
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if line.starts_with("gRPC on ") {
+                tell.take().map(|tell| tell.send(()));
+            }
+        }
+    });
+    told
 }
 
 fn free_ports() -> [u16; 2] {

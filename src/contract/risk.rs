@@ -1,0 +1,171 @@
+//! Requests whose values can raise the risk of their RPC: whoever writes a user can make it an agent.
+//!
+//! A caller who may write users must not thereby decide who is an agent, what agents may do and where they belong; that is
+//! what the class ADMIN is for. The build demands an implementation here of every request that holds a `UserInput`.
+
+use prost_types::FieldMask;
+
+use super::{Request, Risk};
+use crate::proto::{
+    BulkCreateOrUpdateUsersRequest, BulkCreateUsersRequest, BulkUpdateUsersRequest, CreateOrUpdateUserRequest,
+    CreateUserRequest, RequestUserCreateRequest, UpdateUserRequest, UserInput, UserRole,
+};
+
+/// A request whose values matter.
+pub trait Values: Request {
+    /// Returns the risk of a call with these values.
+    fn risk(&self) -> Risk;
+}
+
+/// Fields that say who is an agent, what it may do and where it belongs, and the one that lets somebody else be it.
+const PRIVILEGES: [&str; 9] = [
+    "role",
+    "custom_role_id",
+    "default_group_id",
+    "group_ids",
+    "moderator",
+    "only_private_comments",
+    "restricted_agent",
+    "ticket_restriction",
+    "password",
+];
+
+/// Whether a new user gets more than any end user has.
+fn gives_privileges(user: &UserInput) -> bool {
+    user.role.is_some_and(|role| role != i32::from(UserRole::EndUser))
+        || user.custom_role_id.is_some()
+        || user.default_group_id.is_some()
+        || !user.group_ids.is_empty()
+        || user.moderator.is_some()
+}
+
+/// Whether the privileges of a user that may exist are changed. It may be an agent: `END_USER` takes something from it, and
+/// a masked field that is unset is cleared.
+fn changes_privileges(user: Option<&UserInput>, mask: Option<&FieldMask>) -> bool {
+    let set = user.is_some_and(|user| {
+        gives_privileges(user)
+            || user.role.is_some()
+            || user.only_private_comments.is_some()
+            || user.restricted_agent.is_some()
+            || user.ticket_restriction.is_some()
+            || user.password.is_some()
+    });
+    let cleared = mask.is_some_and(|mask| mask.paths.iter().any(|path| PRIVILEGES.contains(&path.as_str())));
+    set || cleared
+}
+
+fn raised<R: Request>(raise: bool) -> Risk {
+    let own = R::rpc().risk;
+    if raise { own.max(Risk::Admin) } else { own }
+}
+
+impl Values for CreateUserRequest {
+    fn risk(&self) -> Risk {
+        raised::<Self>(self.user.iter().any(gives_privileges))
+    }
+}
+
+/// It creates nothing: the account's owner is asked to.
+impl Values for RequestUserCreateRequest {
+    fn risk(&self) -> Risk {
+        raised::<Self>(false)
+    }
+}
+
+impl Values for CreateOrUpdateUserRequest {
+    fn risk(&self) -> Risk {
+        raised::<Self>(changes_privileges(self.user.as_ref(), self.update_mask.as_ref()))
+    }
+}
+
+impl Values for UpdateUserRequest {
+    fn risk(&self) -> Risk {
+        raised::<Self>(changes_privileges(self.user.as_ref(), self.update_mask.as_ref()))
+    }
+}
+
+impl Values for BulkCreateUsersRequest {
+    fn risk(&self) -> Risk {
+        raised::<Self>(self.users.iter().any(gives_privileges))
+    }
+}
+
+impl Values for BulkCreateOrUpdateUsersRequest {
+    fn risk(&self) -> Risk {
+        raised::<Self>(self.users.iter().any(|user| changes_privileges(Some(user), None)))
+    }
+}
+
+impl Values for BulkUpdateUsersRequest {
+    fn risk(&self) -> Risk {
+        let each =
+            |update: &crate::proto::UserUpdate| changes_privileges(update.user.as_ref(), update.update_mask.as_ref());
+        raised::<Self>(changes_privileges(self.user.as_ref(), self.update_mask.as_ref()) || self.users.iter().any(each))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::UserUpdate;
+
+    #[test]
+    fn every_field_that_makes_an_agent_or_moves_one_raises_an_update_to_admin() {
+        let update = |user: UserInput| Request::risk(&UpdateUserRequest { id: 7, user: Some(user), update_mask: None });
+        let plain = UserInput { name: Some("A".to_owned()), tags: vec!["t".to_owned()], ..UserInput::default() };
+        assert_eq!(update(plain), Risk::Write);
+        for role in [UserRole::EndUser, UserRole::Agent, UserRole::Admin] {
+            assert_eq!(update(UserInput { role: Some(role.into()), ..UserInput::default() }), Risk::Admin, "{role:?}");
+        }
+        let new = [
+            UserInput { custom_role_id: Some(1), ..UserInput::default() },
+            UserInput { default_group_id: Some(1), ..UserInput::default() },
+            UserInput { group_ids: vec![1], ..UserInput::default() },
+            UserInput { moderator: Some(true), ..UserInput::default() },
+        ];
+        for user in new {
+            assert_eq!(update(user.clone()), Risk::Admin, "{user:?}");
+            let create = CreateUserRequest { user: Some(user.clone()) };
+            assert_eq!(Request::risk(&create), Risk::Admin, "{user:?}");
+        }
+        let existing = [
+            UserInput { only_private_comments: Some(false), ..UserInput::default() },
+            UserInput { restricted_agent: Some(false), ..UserInput::default() },
+            UserInput { ticket_restriction: Some(0), ..UserInput::default() },
+            UserInput { password: Some("p".to_owned()), ..UserInput::default() },
+        ];
+        for user in existing {
+            assert_eq!(update(user.clone()), Risk::Admin, "{user:?}");
+        }
+        for field in PRIVILEGES {
+            let update_mask = Some(FieldMask { paths: vec!["name".to_owned(), field.to_owned()] });
+            let request = UpdateUserRequest { id: 7, user: Some(UserInput::default()), update_mask };
+            assert_eq!(Request::risk(&request), Risk::Admin, "{field} is cleared");
+        }
+    }
+
+    #[test]
+    fn an_end_user_may_be_created_without_being_an_administrator() {
+        let user = |role: UserRole| UserInput { role: Some(role.into()), ..UserInput::default() };
+        let create = |role| Request::risk(&CreateUserRequest { user: Some(user(role)) });
+        assert_eq!((create(UserRole::EndUser), create(UserRole::Agent)), (Risk::Write, Risk::Admin));
+        let request = RequestUserCreateRequest { user: Some(user(UserRole::Agent)) };
+        assert_eq!(Request::risk(&request), Risk::Write, "it only asks");
+        let upsert = |role| Request::risk(&CreateOrUpdateUserRequest { user: Some(user(role)), ..Default::default() });
+        assert_eq!(upsert(UserRole::EndUser), Risk::Admin, "it may be an agent until now");
+    }
+
+    #[test]
+    fn one_privileged_user_among_many_raises_a_bulk_call() {
+        let agent = UserInput { role: Some(UserRole::Agent.into()), ..UserInput::default() };
+        let users = vec![UserInput::default(), agent.clone()];
+        let create = BulkCreateUsersRequest { users: users.clone(), ..Default::default() };
+        let upsert = BulkCreateOrUpdateUsersRequest { users, ..Default::default() };
+        let one = BulkUpdateUsersRequest { user: Some(agent.clone()), ..Default::default() };
+        let each = UserUpdate { user: Some(agent), ..UserUpdate::default() };
+        let each = BulkUpdateUsersRequest { users: vec![UserUpdate::default(), each], ..Default::default() };
+        let risks = [Request::risk(&create), Request::risk(&upsert), Request::risk(&one), Request::risk(&each)];
+        assert_eq!(risks, [Risk::Admin; 4]);
+        assert_eq!(Request::risk(&BulkUpdateUsersRequest::default()), Risk::Write);
+    }
+}

@@ -1,0 +1,194 @@
+//! The record of who changed what: one line for each attempt to change something, with what became of it.
+//!
+//! The lines have a target of their own, `audit`, which no filter can take out. They name callers, RPCs, record ids,
+//! statuses and request ids; never a name, an address, a body or an external id, which may be an address.
+//!
+//! A change that was sent is put on record when its outcome is known, also if nobody waits for it any more. A call that
+//! sent nothing leaves one line that says why.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::HeaderValue;
+use tonic::Code;
+use tracing::info;
+
+use super::caller::Caller;
+use super::context::Origin;
+use crate::cache::Tag;
+use crate::contract::{Risk, Rpc};
+use crate::error::Error;
+use crate::telemetry::Trace;
+use crate::upstream::call::Ledger;
+
+/// What is known of one call that can change something. Dropping the last clone ends its record.
+#[derive(Debug)]
+pub struct Trail {
+    caller: Caller,
+    rpc: &'static Rpc,
+    request_id: Option<HeaderValue>,
+    trace: Trace,
+    /// Whether there is a line already.
+    told: AtomicBool,
+    /// How the call ended, if it has not just been left.
+    end: Mutex<Option<(&'static str, Option<&'static str>)>>,
+}
+
+/// What a change is about, by ids only.
+#[derive(Debug, Clone, Default)]
+pub struct Targets(String);
+
+impl Targets {
+    /// Names the records behind tags; tags of collections name none.
+    pub fn of<'a>(tags: impl IntoIterator<Item = &'a Tag>) -> Self {
+        let mut targets = Self::default();
+        targets.add_all(tags);
+        targets
+    }
+
+    /// Names the records behind more tags.
+    pub fn add_all<'a>(&mut self, tags: impl IntoIterator<Item = &'a Tag>) {
+        tags.into_iter().filter_map(|tag| tag.record()).for_each(|(kind, id)| self.add(kind, id));
+    }
+
+    /// Names one more record, or with the kind `items` a number of records that have no id here.
+    pub fn add(&mut self, kind: &str, id: impl std::fmt::Display) {
+        let name = format!("{kind}:{id}");
+        if self.0.split(' ').all(|other| other != name) {
+            let space = if self.0.is_empty() { "" } else { " " };
+            let _ = write!(self.0, "{space}{name}");
+        }
+    }
+}
+
+impl Trail {
+    /// Begins the record of a call, if it can change something.
+    pub fn begin(rpc: &'static Rpc, caller: &Caller, origin: &Origin) -> Option<Arc<Self>> {
+        (rpc.risk != Risk::Read).then(|| {
+            Arc::new(Self {
+                caller: caller.clone(),
+                rpc,
+                request_id: origin.request_id.clone(),
+                trace: origin.trace.clone(),
+                told: AtomicBool::new(false),
+                end: Mutex::default(),
+            })
+        })
+    }
+
+    /// Says how a call ended, for the case that it sent nothing.
+    pub fn end(trail: Option<&Arc<Self>>, error: Option<&Error>) {
+        if let Some(trail) = trail {
+            let end = error.map_or(("unchanged", None), |error| (outcome(error), Some(reason(error))));
+            *trail.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+        }
+    }
+
+    /// Puts one change on record, now that its outcome is known.
+    pub fn change(&self, targets: &Targets, job: Option<&str>, ledger: &Ledger, error: Option<&Error>) {
+        self.told.store(true, Ordering::Relaxed);
+        let (outcome, reason) = error.map_or(("done", None), |error| (outcome(error), Some(reason(error))));
+        let (mut statuses, mut ids) = (String::new(), String::new());
+        for (status, id) in ledger.answers() {
+            let _ = write!(statuses, "{}{status}", if statuses.is_empty() { "" } else { " " });
+            if let Some(id) = id {
+                let _ = write!(ids, "{}{id}", if ids.is_empty() { "" } else { " " });
+            }
+        }
+        let some = |text: String| Some(text).filter(|text| !text.is_empty());
+        let line = Line {
+            targets: some(targets.0.clone()),
+            job,
+            attempts: ledger.requests(),
+            statuses: some(statuses),
+            request_ids: some(ids),
+            ..Line::new(self.rpc, &self.caller, self.request_id.as_ref(), outcome, reason)
+        };
+        line.write(&self.trace);
+    }
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        if *self.told.get_mut() {
+            return;
+        }
+        let end = self.end.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        // Without an end nobody waited for it, and nothing was sent.
+        let (outcome, reason) = end.unwrap_or(("failed", Some("CANCELLED")));
+        Line::new(self.rpc, &self.caller, self.request_id.as_ref(), outcome, reason).write(&self.trace);
+    }
+}
+
+/// Puts on record that a caller was not let through, if the call could have changed something.
+pub fn refused(rpc: &'static Rpc, caller: &Caller, origin: Option<&Origin>, error: &Error) {
+    let origin = origin.cloned().unwrap_or_default();
+    let trail = Trail::begin(rpc, caller, &origin);
+    Trail::end(trail.as_ref(), Some(error));
+}
+
+struct Line<'a> {
+    caller: &'a str,
+    rpc: &'static Rpc,
+    outcome: &'static str,
+    reason: Option<&'static str>,
+    targets: Option<String>,
+    job: Option<&'a str>,
+    attempts: u32,
+    statuses: Option<String>,
+    request_ids: Option<String>,
+    request_id: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    fn new(
+        rpc: &'static Rpc,
+        caller: &'a Caller,
+        request_id: Option<&'a HeaderValue>,
+        outcome: &'static str,
+        reason: Option<&'static str>,
+    ) -> Self {
+        let request_id = request_id.and_then(|id| id.to_str().ok());
+        let caller = caller.name();
+        let (targets, job, attempts, statuses, request_ids) = (None, None, 0, None, None);
+        Self { caller, rpc, outcome, reason, targets, job, attempts, statuses, request_ids, request_id }
+    }
+
+    fn write(&self, trace: &Trace) {
+        let _within = trace.enter();
+        info!(
+            target: "audit",
+            {
+                caller = self.caller,
+                rpc.method = self.rpc.path.trim_start_matches('/'),
+                risk = self.rpc.risk.as_str(),
+                outcome = self.outcome,
+                error.reason = self.reason,
+                targets = self.targets,
+                job_id = self.job,
+                attempts = self.attempts,
+                http.status = self.statuses,
+                zendesk.request_ids = self.request_ids,
+                request_id = self.request_id,
+            },
+            "change"
+        );
+    }
+}
+
+/// Says in a word what became of a change that did not go well.
+fn outcome(error: &Error) -> &'static str {
+    use Code::{Cancelled, DeadlineExceeded, Internal, Unavailable, Unknown};
+    match error {
+        Error::OutcomeUnknown(_) => "unknown",
+        error if matches!(error.row().code, Cancelled | DeadlineExceeded | Internal | Unavailable | Unknown) => {
+            "failed"
+        }
+        _ => "refused",
+    }
+}
+
+fn reason(error: &Error) -> &'static str {
+    error.row().reason.as_str_name().trim_start_matches("ERROR_REASON_")
+}

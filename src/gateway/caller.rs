@@ -1,0 +1,152 @@
+//! Who makes a call, and what it may do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::contract::{Risk, Rpc};
+use crate::error::{Error, Result};
+
+/// Who makes a call, and what that one may do with the RPC it calls: put into the request's extensions by the server. The
+/// default is somebody unknown who may do nothing. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Caller {
+    name: Option<Arc<str>>,
+    grant: Grant,
+}
+
+/// What one caller may do with one RPC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Grant(u8);
+
+const IMPERSONATE: u8 = 1 << 4;
+const READ_ONLY: u8 = 1 << 5;
+const NOTHING_FINAL: u8 = 1 << 6;
+
+impl Grant {
+    /// Adds calls of a class.
+    #[must_use]
+    pub const fn and(self, risk: Risk) -> Self {
+        Self(self.0 | 1 << risk as u8)
+    }
+
+    /// Adds that the caller may name the Zendesk user for whom it acts.
+    #[must_use]
+    pub const fn and_impersonate(self) -> Self {
+        Self(self.0 | IMPERSONATE)
+    }
+
+    /// Refuses everything but reads, whatever else is granted.
+    #[must_use]
+    pub const fn read_only(self) -> Self {
+        Self(self.0 | READ_ONLY)
+    }
+
+    /// Refuses what cannot be undone, whatever else is granted.
+    #[must_use]
+    pub const fn nothing_final(self) -> Self {
+        Self(self.0 | NOTHING_FINAL)
+    }
+
+    const fn has(self, bits: u8) -> bool {
+        self.0 & bits == bits
+    }
+}
+
+impl Caller {
+    /// A caller who may do what `grant` says with the RPC it calls.
+    pub fn new(name: Arc<str>, grant: Grant) -> Self {
+        Self { name: Some(name), grant }
+    }
+
+    /// Code of this process, which may do anything.
+    pub fn local() -> Self {
+        Self::new("local".into(), Risk::ALL.into_iter().fold(Grant::default(), Grant::and))
+    }
+
+    /// Returns its name, such as `api_key:billing`; `unknown` if nobody has established it.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or("unknown")
+    }
+
+    /// Whether it may name the Zendesk user for whom it acts.
+    pub fn may_impersonate(&self) -> bool {
+        self.grant.has(IMPERSONATE)
+    }
+
+    /// Checks that it may make a call of this risk.
+    ///
+    /// # Errors
+    /// [`Error::CallerForbidden`] says what stands against it.
+    pub fn check(&self, rpc: &Rpc, risk: Risk) -> Result<()> {
+        let no = |why: String| Err(Error::CallerForbidden { why });
+        if risk > Risk::Read && self.grant.has(READ_ONLY) {
+            return no("the gateway is read-only (authorization.read_only)".to_owned());
+        }
+        if risk == Risk::Destructive && self.grant.has(NOTHING_FINAL) {
+            return no("what cannot be undone is switched off (authorization.destructive)".to_owned());
+        }
+        // A call whose values raise its risk is still a call of the RPC's own class.
+        for needed in [rpc.risk, risk] {
+            if !self.grant.has(1 << needed as u8) {
+                return no(format!(
+                    "no rule allows {} a call of {} with risk {}",
+                    self.name(),
+                    rpc.name(),
+                    needed.as_str()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "Caller({})", self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::RPCS;
+
+    fn rpc(method: &str) -> &'static Rpc {
+        RPCS.iter().find(|rpc| rpc.method == method).expect("an RPC")
+    }
+
+    fn check(grant: Grant, method: &str, risk: Risk) -> Result<()> {
+        Caller::new("api_key:a".into(), grant).check(rpc(method), risk)
+    }
+
+    #[test]
+    fn nothing_is_allowed_that_was_not_granted() {
+        let unknown = Caller::default();
+        for rpc in RPCS {
+            assert!(matches!(unknown.check(rpc, rpc.risk), Err(Error::CallerForbidden { .. })), "{}", rpc.method);
+        }
+        let write = Grant::default().and(Risk::Write);
+        assert!(check(write, "UpdateUser", Risk::Write).is_ok());
+        assert!(check(write, "UpdateUser", Risk::Admin).is_err(), "the values raise it");
+        assert!(check(write.and(Risk::Admin), "UpdateUser", Risk::Admin).is_ok());
+        assert!(check(Grant::default().and(Risk::Admin), "UpdateUser", Risk::Admin).is_err(), "it writes, too");
+        assert!(check(write, "GetUser", Risk::Read).is_err(), "a class does not contain those below it");
+    }
+
+    #[test]
+    fn the_switches_win_over_what_is_granted() {
+        let all = Risk::ALL.into_iter().fold(Grant::default(), Grant::and);
+        assert!(check(all, "DeleteUser", Risk::Destructive).is_ok());
+        let why = |outcome: Result<()>| outcome.expect_err("a refusal").to_string();
+        assert!(why(check(all.nothing_final(), "DeleteUser", Risk::Destructive)).contains("authorization.destructive"));
+        assert!(check(all.nothing_final(), "CreateGroup", Risk::Admin).is_ok());
+        assert!(check(all.read_only(), "GetUser", Risk::Read).is_ok());
+        for (method, risk) in
+            [("UpdateUser", Risk::Write), ("CreateGroup", Risk::Admin), ("DeleteUser", Risk::Destructive)]
+        {
+            assert!(why(check(all.read_only(), method, risk)).contains("authorization.read_only"), "{method}");
+        }
+        assert!(!Caller::new("a".into(), all).may_impersonate());
+        assert!(Caller::new("a".into(), all.and_impersonate()).may_impersonate());
+    }
+}

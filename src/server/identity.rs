@@ -1,0 +1,240 @@
+//! Who calls, established before anything else is done for a call.
+//!
+//! A caller proves who it is with a verified client certificate, a signed token or a key; what it sends is either right or
+//! refused, never a reason to try the next way. Then the rules say what it may do ([`policy`]): the class of the RPC is
+//! checked here, before the message is read; a class that the message's values raise is checked where the message is known.
+//!
+//! What was verified once is remembered, so that a further call costs a hash and a look-up. Health checks are open to
+//! everybody; reflection, and whatever else is asked for, needs a caller but no rule.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use http::request::Parts;
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::KeyValue;
+use opentelemetry_semantic_conventions::attribute as semconv;
+use tracing::warn;
+
+use crate::config::identity::Method;
+use crate::config::{self, Config};
+use crate::contract::{RPCS, index_of};
+use crate::error::Error;
+use crate::gateway::audit;
+use crate::gateway::caller::Caller;
+use crate::gateway::context::Origin;
+use crate::server::connection::Peer;
+use crate::telemetry::Instruments;
+use crate::telemetry::instruments::IDENTITY_METHOD;
+use crate::watch::{Watched, Watcher};
+
+mod api_key;
+mod certificate;
+mod jwks;
+mod jwt;
+mod layer;
+mod policy;
+mod remote;
+
+pub use layer::Layer;
+
+use api_key::Keys;
+use certificate::Certificates;
+use jwt::Tokens;
+use policy::{Known, Policy};
+
+/// The metadata key that carries a caller's key.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// The service that is open to everybody.
+const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// Establishes callers. Cloning shares it.
+#[derive(Clone)]
+pub struct Identity(Arc<Inner>);
+
+struct Inner {
+    /// Everybody, where nobody proves anything.
+    anonymous: Option<Known>,
+    certificates: Option<Certificates>,
+    tokens: Option<Tokens>,
+    keys: Option<Watched<Keys>>,
+}
+
+/// What is wrong with what a caller sent: a word for operators and a sentence for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Why {
+    pub word: &'static str,
+    pub text: &'static str,
+}
+
+impl Why {
+    const fn new(word: &'static str, text: &'static str) -> Self {
+        Self { word, text }
+    }
+}
+
+const NOTHING: Why = Why::new("missing", "nothing was sent that says who calls");
+const SEVERAL: Why = Why::new("ambiguous", "more than one credential was sent");
+
+/// Why a call goes no further.
+enum Problem {
+    /// It is refused.
+    Refused(Error),
+    /// It cannot be judged with the keys at hand: the issuer must be asked first.
+    AskIssuer,
+}
+
+/// Why somebody is not established.
+enum Unknown {
+    /// What was sent is wrong, or nothing was.
+    Refused(&'static str, Why),
+    /// The token names a key that is not known, or none is known.
+    NoKey,
+}
+
+impl Identity {
+    /// Reads what the settings name, and keeps reading it.
+    ///
+    /// # Errors
+    /// A file that cannot be read or makes no sense. A URL that does not answer is no error: see [`Identity::settle`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn start(config: &Config, watcher: &Watcher) -> anyhow::Result<Self> {
+        let (identity, listen) = (&config.identity, config.server.listen);
+        if identity.is_off() && !listen.ip().is_loopback() {
+            warn!(server.address = %listen, "whoever reaches the port may call: identity.methods is none");
+        }
+        let policy = Arc::new(Policy::new(&config.authorization, identity.is_off()));
+        let tokens = match identity.uses(Method::Jwt) {
+            true => Some(Tokens::start(&identity.jwt, &policy, watcher).await.context("identity.jwt")?),
+            false => None,
+        };
+        let keys = match identity.api_keys.file.as_ref().filter(|_| identity.uses(Method::ApiKey)) {
+            None => None,
+            Some(path) => {
+                let policy = Arc::clone(&policy);
+                let read = move |content: &[u8]| Keys::read(content, &policy);
+                Some(watcher.file("api_keys", path, read).await.context("identity.api_keys.file")?)
+            }
+        };
+        Ok(Self(Arc::new(Inner {
+            anonymous: identity.is_off().then(|| policy.known(config::identity::ANONYMOUS)),
+            certificates: identity.uses(Method::Certificate).then(|| Certificates::new(&policy)),
+            tokens,
+            keys,
+        })))
+    }
+
+    /// Waits until the issuer's keys were read for the first time, but not for ever: while a rollout goes on, a replica that
+    /// can verify no token must not replace one that can; where the issuer is gone altogether, the other ways still work.
+    pub async fn settle(&self) {
+        if let Some(tokens) = &self.0.tokens {
+            tokens.settle().await;
+        }
+    }
+
+    /// Establishes who makes a call, and that it may make one of this RPC. Puts the [`Caller`] into the request.
+    fn admit(&self, parts: &mut Parts, instruments: &Instruments) -> Result<(), Problem> {
+        let index = index_of(parts.uri.path());
+        if index.is_none() && parts.uri.path().starts_with(HEALTH) {
+            return Ok(());
+        }
+        let known = match self.0.establish(&parts.headers, &parts.extensions) {
+            Ok(known) => known,
+            Err(Unknown::NoKey) => return Err(Problem::AskIssuer),
+            Err(Unknown::Refused(method, why)) => {
+                count(instruments, 1, method, why.word);
+                let error = Error::Unauthenticated { why: why.text };
+                return Err(Problem::Refused(refused(parts, &Caller::default(), error)));
+            }
+        };
+        if let Some(index) = index {
+            let (rpc, caller) = (&RPCS[index], Caller::new(known.name, known.grants[index]));
+            if let Err(error) = caller.check(rpc, rpc.risk) {
+                return Err(Problem::Refused(refused(parts, &caller, error)));
+            }
+            parts.extensions.insert(caller);
+        }
+        if self.0.anonymous.is_none() {
+            // What proves who the caller is concerns nobody further down.
+            parts.headers.remove(http::header::AUTHORIZATION);
+            parts.headers.remove(&API_KEY);
+        }
+        Ok(())
+    }
+
+    /// Asks the issuer for its keys, now that a token needs one that is not known.
+    async fn ask_issuer(&self) {
+        if let Some(tokens) = &self.0.tokens {
+            tokens.ask().await;
+        }
+    }
+
+    /// Refuses a call whose token needs a key that the issuer did not name either.
+    fn without_key(&self, parts: &Parts, instruments: &Instruments) -> Error {
+        let (word, error) = if self.0.tokens.as_ref().is_some_and(Tokens::has_keys) {
+            (jwt::UNKNOWN_KEY.word, Error::Unauthenticated { why: jwt::UNKNOWN_KEY.text })
+        } else {
+            ("no_keys", Error::IdentityUnavailable)
+        };
+        count(instruments, 1, "jwt", word);
+        refused(parts, &Caller::default(), error)
+    }
+}
+
+/// Counts so many refused calls.
+fn count(instruments: &Instruments, calls: u64, method: &'static str, word: &'static str) {
+    let told = [KeyValue::new(IDENTITY_METHOD, method), KeyValue::new(semconv::ERROR_TYPE, word)];
+    instruments.identity_refused.add(calls, &told);
+}
+
+/// Refuses a call, for the record if it could have changed something.
+fn refused(parts: &Parts, caller: &Caller, error: Error) -> Error {
+    if let Some(index) = index_of(parts.uri.path()) {
+        audit::refused(&RPCS[index], caller, parts.extensions.get::<Origin>(), &error);
+    }
+    error
+}
+
+impl Inner {
+    fn establish(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Known, Unknown> {
+        if let Some(everybody) = &self.anonymous {
+            return Ok(everybody.clone());
+        }
+        let token = self.tokens.as_ref().zip(only(headers, &http::header::AUTHORIZATION, "jwt")?);
+        let key = self.keys.as_ref().zip(only(headers, &API_KEY, "api_key")?);
+        match (token, key) {
+            (Some(_), Some(_)) => Err(Unknown::Refused("unknown", SEVERAL)),
+            (Some((tokens, header)), None) => tokens.verify(header).map_err(|failure| match failure {
+                jwt::Failure::Refused(why) => Unknown::Refused("jwt", why),
+                jwt::Failure::NoKey => Unknown::NoKey,
+            }),
+            (None, Some((keys, key))) => {
+                keys.get().find(key.as_bytes()).ok_or(Unknown::Refused("api_key", api_key::UNKNOWN))
+            }
+            (None, None) => {
+                let chain = extensions.get::<Peer>().and_then(|peer| peer.certificates.as_ref());
+                match self.certificates.as_ref().zip(chain) {
+                    Some((certificates, chain)) => {
+                        certificates.caller(chain).map_err(|why| Unknown::Refused("certificate", why))
+                    }
+                    None => Err(Unknown::Refused("unknown", NOTHING)),
+                }
+            }
+        }
+    }
+}
+
+/// Returns the one value of a header; two of them are nobody's.
+fn only<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    method: &'static str,
+) -> Result<Option<&'a HeaderValue>, Unknown> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(_), Some(_)) => Err(Unknown::Refused(method, SEVERAL)),
+        (value, _) => Ok(value),
+    }
+}

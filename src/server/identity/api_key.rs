@@ -1,0 +1,139 @@
+//! API keys: a file says which caller a key belongs to, without holding any key.
+//!
+//! A key is 256 random bits, so one SHA-256 is enough: there is nothing to guess that a slow hash would protect, and it
+//! would be paid on every call.
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, bail, ensure};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::Why;
+use super::policy::{Known, Policy};
+
+/// The key is nobody's.
+pub const UNKNOWN: Why = Why::new("unknown_key", "the API key is not known");
+/// Longest name of a caller.
+const LONGEST_NAME: usize = 128;
+
+/// The keys of one file.
+pub struct Keys {
+    /// By the first bytes of their hash. The rest is compared in constant time.
+    slots: HashMap<[u8; 8], Vec<Entry>>,
+}
+
+struct Entry {
+    hash: [u8; 32],
+    caller: Known,
+}
+
+impl Keys {
+    /// Reads a file: `name hash` per line, `#` begins a comment. One caller may have several keys, which is how they are
+    /// exchanged.
+    pub fn read(content: &[u8], policy: &Policy) -> anyhow::Result<Self> {
+        let text = std::str::from_utf8(content).context("is not text")?;
+        let mut slots: HashMap<[u8; 8], Vec<Entry>> = HashMap::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.split('#').next().unwrap_or_default();
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                [] => {}
+                [name, hash] => {
+                    ensure!(is_name(name), "line {number}: a name is letters, digits and any of -_./@, at most 128");
+                    let hash = bytes(hash).with_context(|| format!("line {number}: not a SHA-256 in hexadecimal"))?;
+                    let slot = slots.entry(prefix(&hash)).or_default();
+                    ensure!(slot.iter().all(|entry| entry.hash != hash), "line {number}: the same key twice");
+                    slot.push(Entry { hash, caller: policy.known(&format!("api_key:{name}")) });
+                }
+                _ => bail!("line {number}: must be a name and a hash"),
+            }
+        }
+        // An empty file is one that is being written, and would lock everybody out.
+        ensure!(!slots.is_empty(), "holds no key");
+        Ok(Self { slots })
+    }
+
+    /// Returns whose key this is.
+    pub fn find(&self, key: &[u8]) -> Option<Known> {
+        let hash = digest(&SHA256, key);
+        let hash = hash.as_ref();
+        let slot = self.slots.get(&hash[..8])?;
+        let entry = slot.iter().find(|entry| verify_slices_are_equal(&entry.hash, hash).is_ok())?;
+        Some(entry.caller.clone())
+    }
+}
+
+fn prefix(hash: &[u8; 32]) -> [u8; 8] {
+    let mut prefix = [0; 8];
+    prefix.copy_from_slice(&hash[..8]);
+    prefix
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./@".contains(&byte);
+    name.len() <= LONGEST_NAME && name.bytes().all(allowed)
+}
+
+fn bytes(hexadecimal: &str) -> Option<[u8; 32]> {
+    let digits = hexadecimal.as_bytes();
+    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let mut hash = [0; 32];
+    for (byte, pair) in hash.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Authorization;
+
+    // printf '%s' key-one | sha256sum
+    const ONE: &str = "2d40c7e6ec2a6d6ee1f5c6b3cd3b5c9e9b1b2f5bd2c1d35b1a2e4a3ad2b0b9a7";
+
+    fn read(text: &str) -> anyhow::Result<Keys> {
+        Keys::read(text.as_bytes(), &Policy::new(&Authorization::default(), false))
+    }
+
+    fn hash_of(key: &str) -> String {
+        digest(&SHA256, key.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_hash_and_names_its_caller() {
+        let (one, two, other) = (hash_of("one"), hash_of("two").to_uppercase(), hash_of("other"));
+        let text = format!("# callers\nbilling {one} # since May\n\n billing\t{two}\nhr/eu {other}\n");
+        let keys = read(&text).expect("a file");
+        let name = |key: &str| keys.find(key.as_bytes()).map(|known| known.name.to_string());
+        assert_eq!(name("one").as_deref(), Some("api_key:billing"));
+        assert_eq!(name("two").as_deref(), Some("api_key:billing"));
+        assert_eq!(name("other").as_deref(), Some("api_key:hr/eu"));
+        for wrong in ["", "One", "one ", &one, "three"] {
+            assert!(name(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_anything_wrong_in_it_is_refused_as_a_whole_and_says_where() {
+        let good = format!("a {ONE}\n");
+        assert!(read(&good).is_ok());
+        for (text, problem) in [
+            (String::new(), "holds no key"),
+            ("# nothing\n".to_owned(), "holds no key"),
+            (good[..good.len() - 9].to_owned(), "line 1: not a SHA-256"),
+            (format!("{good}b"), "line 2: must be"),
+            (format!("{good}b {ONE} c\n"), "line 2: must be"),
+            (format!("{good}b {ONE}\n"), "line 2: the same key twice"),
+            (format!("a* {ONE}\n"), "line 1: a name is"),
+            (format!("a {}g\n", &ONE[1..]), "line 1: not a SHA-256"),
+        ] {
+            let error = read(&text).err().expect("a mistake");
+            assert!(format!("{error:#}").starts_with(problem), "{text:?}: {error:#}");
+            assert!(!format!("{error:#}").contains(&ONE[..16]), "no hash in a message");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Bearer tokens: signed by an issuer that the settings name, for this gateway, for a while.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use http::HeaderValue;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{decode, decode_header};
+use moka::sync::Cache;
+use serde::Deserialize;
+
+use super::Why;
+use super::jwks::KeySet;
+use super::policy::{Known, Policy};
+use super::remote::Remote;
+use crate::config;
+use crate::watch::{Watched, Watcher};
+
+pub const UNKNOWN_KEY: Why = Why::new("unknown_key", "the token is signed with a key that its issuer does not publish");
+const NO_BEARER: Why = Why::new("scheme", "authorization must be a bearer token");
+const MALFORMED: Why = Why::new("malformed", "the token is not a signed token of the compact form");
+const CRITICAL: Why = Why::new("malformed", "the token demands an extension that is not known");
+const ALGORITHM: Why = Why::new("algorithm", "the token's algorithm is not accepted");
+const SIGNATURE: Why = Why::new("signature", "the token's signature is wrong");
+const EXPIRED: Why = Why::new("expired", "the token has expired");
+const EARLY: Why = Why::new("not_yet_valid", "the token is not valid yet");
+const ISSUER: Why = Why::new("issuer", "the token is of another issuer");
+const AUDIENCE: Why = Why::new("audience", "the token is for another audience");
+const CLAIMS: Why = Why::new("claims", "the token must have exp, iss, aud and sub");
+const SUBJECT: Why = Why::new("subject", "the token's subject is not a name");
+
+/// Longest token: metadata of more is refused before.
+const LONGEST: usize = 8192;
+/// Longest subject.
+const LONGEST_SUBJECT: usize = 256;
+/// Most tokens that are remembered.
+const MOST: u64 = 10_000;
+/// Longest wait for the first keys.
+const SETTLE: Duration = Duration::from_secs(30);
+
+/// Why a token proves nothing.
+pub enum Failure {
+    /// It is wrong.
+    Refused(Why),
+    /// Its key is not known, or none is known.
+    NoKey,
+}
+
+impl From<Why> for Failure {
+    fn from(why: Why) -> Self {
+        Self::Refused(why)
+    }
+}
+
+/// Verifies tokens.
+pub struct Tokens {
+    keys: Source,
+    policy: Arc<Policy>,
+    leeway: Duration,
+    /// Tokens that were verified, by their hash.
+    seen: Cache<[u8; 32], Seen>,
+}
+
+/// Where the issuer's keys come from.
+enum Source {
+    File(Watched<KeySet>),
+    Url(Remote),
+}
+
+#[derive(Clone)]
+struct Seen {
+    caller: Known,
+    /// When it ends, the leeway included, in seconds since 1970.
+    ends: u64,
+    /// The keys it was verified with: without them it must be verified again.
+    keys: u64,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    exp: u64,
+}
+
+impl Tokens {
+    /// Starts reading the issuer's keys.
+    pub async fn start(
+        settings: &config::identity::Jwt,
+        policy: &Arc<Policy>,
+        watcher: &Watcher,
+    ) -> anyhow::Result<Self> {
+        let read = {
+            let settings = settings.clone();
+            move |content: &[u8]| KeySet::read(content, &settings)
+        };
+        let keys = match (&settings.jwks_file, &settings.jwks_url) {
+            (Some(path), _) => Source::File(watcher.file("jwks", path, read).await?),
+            (None, Some(url)) => Source::Url(Remote::start(url, settings.refresh, watcher.counts("jwks"), read)?),
+            (None, None) => anyhow::bail!("neither jwks_file nor jwks_url is set"),
+        };
+        let seen = Cache::builder().max_capacity(MOST).time_to_idle(Duration::from_mins(10)).build();
+        Ok(Self { keys, policy: Arc::clone(policy), leeway: settings.leeway, seen })
+    }
+
+    /// Returns the caller that a header's token names.
+    pub fn verify(&self, header: &HeaderValue) -> Result<Known, Failure> {
+        let token = bearer(header)?;
+        let keys = self.keys().ok_or(Failure::NoKey)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, token).as_ref());
+        if let Some(seen) = self.seen.get(&hash).filter(|seen| seen.keys == keys.number && now < seen.ends) {
+            return Ok(seen.caller);
+        }
+        let (caller, expires) = self.check(token, &keys)?;
+        let ends = expires.saturating_add(self.leeway.as_secs());
+        self.seen.insert(hash, Seen { caller: caller.clone(), ends, keys: keys.number });
+        Ok(caller)
+    }
+
+    fn check(&self, token: &[u8], keys: &KeySet) -> Result<(Known, u64), Failure> {
+        let header = decode_header(token).map_err(|_| MALFORMED)?;
+        if header.crit.is_some() {
+            return Err(CRITICAL.into());
+        }
+        let key = keys.find(header.kid.as_deref()).ok_or(Failure::NoKey)?;
+        let claims = decode::<Claims>(token, &key.key, &key.validation).map_err(|error| match error.kind() {
+            ErrorKind::InvalidAlgorithm | ErrorKind::MissingAlgorithm => ALGORITHM,
+            ErrorKind::InvalidSignature => SIGNATURE,
+            ErrorKind::ExpiredSignature => EXPIRED,
+            ErrorKind::ImmatureSignature => EARLY,
+            ErrorKind::InvalidIssuer => ISSUER,
+            ErrorKind::InvalidAudience => AUDIENCE,
+            ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) | ErrorKind::Json(_) => CLAIMS,
+            _ => MALFORMED,
+        })?;
+        let Claims { sub, exp } = claims.claims;
+        // It is compared with patterns and written into log lines.
+        if !(1..=LONGEST_SUBJECT).contains(&sub.len()) || sub.contains('*') || sub.chars().any(char::is_control) {
+            return Err(SUBJECT.into());
+        }
+        Ok((self.policy.known(&format!("jwt:{sub}")), exp))
+    }
+
+    fn keys(&self) -> Option<Arc<KeySet>> {
+        match &self.keys {
+            Source::File(keys) => Some(keys.get()),
+            Source::Url(remote) => remote.get(),
+        }
+    }
+
+    /// Whether there are any keys.
+    pub fn has_keys(&self) -> bool {
+        self.keys().is_some()
+    }
+
+    /// Asks the issuer for its keys before it is time. A file is looked at all the time anyway.
+    pub async fn ask(&self) {
+        if let Source::Url(remote) = &self.keys {
+            remote.ask().await;
+        }
+    }
+
+    /// Waits until there are keys, but not for ever.
+    pub async fn settle(&self) {
+        if let Source::Url(remote) = &self.keys {
+            remote.first(SETTLE).await;
+        }
+    }
+}
+
+fn bearer(header: &HeaderValue) -> Result<&[u8], Why> {
+    let bytes = header.as_bytes();
+    let (scheme, token) = bytes.split_at_checked(7).ok_or(NO_BEARER)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer ") || token.is_empty() {
+        return Err(NO_BEARER);
+    }
+    if token.len() > LONGEST { Err(MALFORMED) } else { Ok(token) }
+}

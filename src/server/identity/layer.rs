@@ -1,0 +1,134 @@
+//! [`Identity`] as a layer of the inbound stack.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use http::request::Parts;
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::{Identity, Problem};
+use crate::error::Error;
+use crate::telemetry::Telemetry;
+
+/// Lets a call through once its caller is established and may make it.
+#[derive(Clone)]
+pub struct Layer {
+    identity: Identity,
+    telemetry: Telemetry,
+}
+
+impl Layer {
+    /// Judges by `identity`, and counts whom it refuses.
+    pub fn new(identity: &Identity, telemetry: &Telemetry) -> Self {
+        // So that the first refusal is seen as an increase.
+        super::count(telemetry.instruments(), 0, "unknown", super::NOTHING.word);
+        Self { identity: identity.clone(), telemetry: telemetry.clone() }
+    }
+
+    /// Judges a call.
+    fn judge(&self, parts: &mut Parts) -> Result<(), Problem> {
+        self.identity.admit(parts, self.telemetry.instruments())
+    }
+
+    /// Judges a call whose token needs keys that are not at hand.
+    async fn ask_and_judge(&self, parts: &mut Parts) -> Result<(), Error> {
+        self.identity.ask_issuer().await;
+        self.judge(parts).map_err(|problem| match problem {
+            Problem::Refused(error) => error,
+            Problem::AskIssuer => self.identity.without_key(parts, self.telemetry.instruments()),
+        })
+    }
+}
+
+impl<S> tower::Layer<S> for Layer {
+    type Service = Service<S>;
+
+    fn layer(&self, inner: S) -> Service<S> {
+        Service { inner, layer: self.clone() }
+    }
+}
+
+/// See [`Layer`].
+#[derive(Clone)]
+pub struct Service<S> {
+    inner: S,
+    layer: Layer,
+}
+
+impl<S, B> tower::Service<Request<B>> for Service<S>
+where
+    S: tower::Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Admitting<S::Future, S::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        match self.layer.judge(&mut parts) {
+            Ok(()) => Admitting::Admitted { answer: self.inner.call(Request::from_parts(parts, body)) },
+            Err(Problem::Refused(error)) => Admitting::Refused { error: Some(error) },
+            Err(Problem::AskIssuer) => {
+                // The service that was asked whether it is ready goes along; its clone takes its place.
+                let clone = self.inner.clone();
+                let (mut inner, layer) = (std::mem::replace(&mut self.inner, clone), self.layer.clone());
+                let answer = Box::pin(async move {
+                    match layer.ask_and_judge(&mut parts).await {
+                        Ok(()) => inner.call(Request::from_parts(parts, body)).await,
+                        Err(error) => Ok(Status::from(error).into_http()),
+                    }
+                });
+                Admitting::Asking { answer }
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// The answer to come.
+    #[project = Projected]
+    pub enum Admitting<F, E> {
+        /// The call goes on.
+        Admitted {
+            #[pin]
+            answer: F,
+        },
+        /// It does not.
+        Refused {
+            error: Option<Error>,
+        },
+        /// The issuer of its token is asked first.
+        Asking {
+            answer: BoxFuture<'static, Result<Response<Body>, E>>,
+        },
+    }
+}
+
+impl<F, E> Future for Admitting<F, E>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            Projected::Admitted { answer } => answer.poll(context),
+            Projected::Refused { error } => {
+                let error = error.take().expect("a future is not polled after it ended");
+                Poll::Ready(Ok(Status::from(error).into_http()))
+            }
+            Projected::Asking { answer } => answer.as_mut().poll(context),
+        }
+    }
+}

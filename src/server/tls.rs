@@ -1,0 +1,91 @@
+//! TLS on the gRPC port: the handshake, and certificates that change while the gateway runs.
+//!
+//! A connection keeps the certificate that it began with; new ones get the newest that made sense. So nothing is restarted
+//! and no call fails when a certificate is replaced.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use rustls::crypto::aws_lc_rs;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::config::{self, ClientAuth};
+use crate::watch::{Watched, Watcher};
+
+/// Makes TLS connections.
+#[derive(Clone)]
+pub struct Tls {
+    config: Watched<ServerConfig>,
+    handshake_timeout: Duration,
+}
+
+impl Tls {
+    /// Reads the files that the settings name, and keeps reading them; none if the port is plaintext.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not what it should be.
+    pub async fn load(settings: &config::Tls, watcher: &Watcher) -> anyhow::Result<Option<Self>> {
+        let (Some(certificate), Some(key)) = (&settings.cert_file, &settings.key_file) else { return Ok(None) };
+        let mut paths = vec![certificate.clone(), key.clone()];
+        paths.extend(settings.client_ca_file.clone());
+        let auth = settings.client_auth();
+        let config = watcher.files("certificate", paths, move |contents| server_config(contents, auth)).await?;
+        Ok(Some(Self { config, handshake_timeout: settings.handshake_timeout }))
+    }
+
+    /// Shakes hands, and returns the certificates that the peer proved to own.
+    ///
+    /// # Errors
+    /// The peer does not speak TLS or HTTP/2, shows no certificate that it should, or takes too long.
+    pub async fn accept(
+        &self,
+        socket: TcpStream,
+    ) -> io::Result<(TlsStream<TcpStream>, Option<Arc<[CertificateDer<'static>]>>)> {
+        let handshake = TlsAcceptor::from(self.config.get()).accept(socket);
+        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in time");
+        let stream = timeout(self.handshake_timeout, handshake).await.map_err(late)??;
+        let certificates = stream.get_ref().1.peer_certificates().map(Arc::from);
+        Ok((stream, certificates))
+    }
+}
+
+/// Makes a configuration of the files' contents: the certificate, its key, and perhaps the authorities of callers.
+fn server_config(contents: &[Vec<u8>], auth: ClientAuth) -> anyhow::Result<ServerConfig> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .context("the protocol versions")?;
+    let builder = match (auth, contents.get(2)) {
+        (ClientAuth::Off, _) | (_, None) => builder.with_no_client_auth(),
+        (auth, Some(authorities)) => {
+            let mut roots = RootCertStore::empty();
+            for authority in certificates(authorities).context("the callers' authorities")? {
+                roots.add(authority).context("the callers' authorities")?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+            let verifier = if auth == ClientAuth::Optional { verifier.allow_unauthenticated() } else { verifier };
+            builder.with_client_cert_verifier(verifier.build().context("the callers' authorities")?)
+        }
+    };
+    let chain = certificates(&contents[0]).context("the certificate")?;
+    // The library's own error could quote the key.
+    let key = PrivateKeyDer::from_pem_slice(&contents[1]).ok().context("the key: it is no PEM private key")?;
+    let mut config = builder.with_single_cert(chain, key).context("the certificate and its key")?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+fn certificates(pem: &[u8]) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
+    ensure!(!certificates.is_empty(), "no certificate in it");
+    Ok(certificates)
+}

@@ -1,0 +1,370 @@
+//! Hostile peers against the real binary: it survives, its memory stays bounded, and its other callers are answered.
+//!
+//! The strict figures, one attack after the other and at full scale:
+//! `STRICT=1 cargo test --release --test it attacks:: -- --nocapture --test-threads 1`
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tonic::Code;
+use tonic::transport::Channel;
+use zendesk_gateway::proto::GetUserRequest;
+use zendesk_gateway::proto::user_service_client::UserServiceClient;
+
+use crate::support::binary::Binary;
+use crate::support::raw::{LONG, Raw, Wire, frame, framed};
+use crate::support::{Scripted, TestGateway, api_token, serve, settings};
+
+const GET_USER: &str = "/zendesk.gateway.v1.UserService/GetUser";
+/// More memory than this no attack may cost, in bytes.
+const MOST_MEMORY: u64 = 300 << 20;
+/// HTTP/2's ENHANCE_YOUR_CALM.
+const CALM: Option<u32> = Some(11);
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
+fn strict() -> bool {
+    std::env::var_os("STRICT").is_some()
+}
+
+/// A number for the normal run, and the full one for the strict.
+fn scaled(normal: usize, full: usize) -> usize {
+    if strict() { full } else { normal }
+}
+
+/// The header block of a call, each field spelled out.
+fn call_headers() -> Vec<u8> {
+    let mut block = vec![0x83, 0x86]; // POST, http
+    let mut literal = |name: &[u8], value: &[u8]| {
+        block.extend(name);
+        block.push(u8::try_from(value.len()).expect("short"));
+        block.extend(value);
+    };
+    literal(&[0x04], GET_USER.as_bytes()); // :path
+    literal(&[0x01], b"gateway"); // :authority
+    literal(&[0x0f, 0x10], b"application/grpc"); // content-type
+    literal(&[0x00, 0x02, b't', b'e'], b"trailers");
+    block
+}
+
+/// One caller's calls, one after the other, until `enough`.
+async fn call(users: &mut UserServiceClient<Channel>, id: i64, enough: impl Fn(usize) -> bool) -> Vec<Duration> {
+    let mut times = Vec::new();
+    while !enough(times.len()) {
+        let began = Instant::now();
+        let mut request = tonic::Request::new(GetUserRequest { id });
+        request.set_timeout(LONG);
+        users.get_user(request).await.expect("other callers are answered");
+        times.push(began.elapsed());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    times
+}
+
+fn p99(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() * 99 / 100]
+}
+
+/// Lets a well-behaved caller call while the gateway is attacked.
+async fn withstand(name: &str, attack: impl AsyncFnOnce(String)) {
+    let gateway = Binary::start(&[("TELEMETRY__LOG_FILTER", "warn"), ("SERVER__KEEPALIVE_INTERVAL", "5s")]).await;
+    let id = gateway.ids().await[0];
+    let mut users = gateway.users().await;
+    let calls = scaled(100, 2_000);
+    let mut calm = call(&mut users, id, |made| made >= calls).await;
+    let before = gateway.peak();
+    let over = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&over);
+    let calling = async move { call(&mut users, id, |made| seen.load(Ordering::Relaxed) && made >= 50).await };
+    let calling = tokio::spawn(calling);
+    let began = Instant::now();
+    attack(gateway.address.clone()).await;
+    let took = began.elapsed();
+    over.store(true, Ordering::Relaxed);
+    let mut during = calling.await.expect("other callers are answered");
+    let grown = gateway.peak() - before;
+    let (calm, during) = (p99(&mut calm), p99(&mut during));
+    println!("{name}: took {took:?}, memory +{} KiB, p99 {calm:?} -> {during:?}", grown >> 10);
+    assert!(grown < MOST_MEMORY, "{name}: memory grew by {grown} bytes");
+    assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
+    if strict() {
+        assert!(during < calm * 2, "{name}: p99 {calm:?} -> {during:?}");
+    }
+    gateway.signal("TERM").await;
+    let (status, log) = gateway.ended(LONG).await;
+    assert!(status.success(), "{status}: {log}");
+}
+
+/// Sends frames over and over until the server closes the connection, or enough were sent; returns why it closed.
+async fn flood(address: &str, opening: &[Vec<u8>], frames: &[u8], times: usize) -> Option<u32> {
+    let Wire { socket } = Wire::begin(address).await;
+    let (mut from, mut to) = socket.into_split();
+    let opening = opening.concat();
+    let frames = frames.to_vec();
+    let sending = tokio::spawn(async move {
+        if to.write_all(&opening).await.is_err() {
+            return;
+        }
+        let batch = frames.repeat(100);
+        for _ in 0..times.div_ceil(100) {
+            if to.write_all(&batch).await.is_err() {
+                return;
+            }
+        }
+        to.shutdown().await.ok();
+    });
+    let reason = tokio::time::timeout(LONG, async {
+        let mut head = [0; 9];
+        let mut reason = None;
+        while from.read_exact(&mut head).await.is_ok() {
+            let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+            if from.read_exact(&mut payload).await.is_err() {
+                break;
+            }
+            if head[3] == 7 {
+                reason = Some(u32::from_be_bytes(payload[4..8].try_into().expect("four bytes")));
+            }
+        }
+        reason
+    });
+    let reason = reason.await.expect("the server ends the connection");
+    sending.await.expect("no panic");
+    reason
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rapid_resets() {
+    withstand("rapid reset", async |address| {
+        for _ in 0..scaled(5, 50) {
+            let mut frames = Vec::new();
+            for stream in (1..2_000).step_by(2) {
+                frames.extend(frame(HEADERS, END_HEADERS, stream, &call_headers()));
+                frames.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+            }
+            let reason = flood(&address, &[], &frames, 1).await;
+            assert!(reason == CALM || reason.is_none(), "{reason:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_held_streams() {
+    withstand("held streams", async |address| {
+        let (connections, mut held) = (scaled(20, 500), Vec::new());
+        for _ in 0..connections {
+            let mut wire = Wire::begin(&address).await;
+            let mut frames = Vec::new();
+            for stream in (1..200).step_by(2) {
+                frames.extend(frame(HEADERS, END_HEADERS, stream, &call_headers()));
+            }
+            wire.socket.write_all(&frames).await.expect("taken");
+            held.push(wire);
+        }
+        println!("{} streams held", connections * 100);
+        tokio::time::sleep(Duration::from_secs(scaled(1, 5) as u64)).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_continuations() {
+    withstand("CONTINUATION flood", async |address| {
+        for _ in 0..scaled(5, 50) {
+            let opening = [frame(HEADERS, 0, 1, &call_headers())];
+            let reason = flood(&address, &opening, &frame(CONTINUATION, 0, 1, &[]), 20_000).await;
+            assert!(reason == CALM || reason.is_none(), "{reason:?}");
+            let field = [&[0x00, 0x03, b'x', b'-', b'y', 0x64][..], &[b'z'; 100]].concat();
+            let reason = flood(&address, &opening, &frame(CONTINUATION, 0, 1, &field.repeat(100)), 2_000).await;
+            assert!(reason.is_none_or(|reason| reason != 0), "{reason:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_empty_and_tiny_data() {
+    withstand("empty and 1-byte DATA", async |address| {
+        for _ in 0..scaled(5, 50) {
+            let opening = [frame(HEADERS, END_HEADERS, 1, &call_headers())];
+            let reason = flood(&address, &opening, &frame(DATA, 0, 1, &[]), 50_000).await;
+            assert!(reason == CALM || reason.is_none(), "{reason:?}");
+            let opening = [opening[0].clone(), frame(DATA, 0, 1, &[0, 0, 1, 0, 0])];
+            flood(&address, &opening, &frame(DATA, 0, 1, &[0]), 50_000).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_pings_and_settings() {
+    withstand("PING and SETTINGS floods", async |address| {
+        for _ in 0..scaled(1, 5) {
+            flood(&address, &[], &frame(PING, 0, 0, &[0; 8]), 50_000).await;
+            flood(&address, &[], &frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]), 50_000).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_whose_answers_nobody_reads() {
+    withstand("PING flood, answers unread", async |address| {
+        let mut wire = Wire::begin(&address).await;
+        let batch = frame(PING, 0, 0, &[0; 8]).repeat(1_000);
+        let sent = async { while wire.socket.write_all(&batch).await.is_ok() {} };
+        tokio::time::timeout(Duration::from_secs(scaled(2, 20) as u64), sent).await.ok();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lengths_that_promise_a_gigabyte_and_messages_that_inflate_to_one() {
+    withstand("1 GiB length prefix and gzip bombs", async |address| {
+        let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        for _ in 0..scaled(64, 1024) {
+            bomb.write_all(&vec![0; 1 << 20]).expect("memory");
+        }
+        let bomb = framed(1, &bomb.finish().expect("memory"));
+        for _ in 0..scaled(5, 50) {
+            let (client, _) = Raw::connect(&address).await;
+            let mut call = client.begin(GET_USER, &[]).await.expect("sent");
+            call.request.send_data(Bytes::from_static(&[0, 0x40, 0, 0, 0]), false).expect("sent");
+            assert_eq!(call.answer().await.expect("answered").code(), Code::OutOfRange);
+            let mut call = client.begin(GET_USER, &[("grpc-encoding", "gzip")]).await.expect("sent");
+            call.request.send_data(bomb.clone(), true).expect("sent");
+            assert_eq!(call.answer().await.expect("answered").code(), Code::ResourceExhausted);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_do_nothing() {
+    withstand("idle connections", async |address| {
+        let (mut idle, wanted) = (Vec::new(), scaled(500, 8_000));
+        for number in 0..wanted {
+            match number % 3 {
+                0 => idle.push(TcpStream::connect(&address).await.expect("the system accepts it")),
+                1 => {
+                    let mut slow = TcpStream::connect(&address).await.expect("the system accepts it");
+                    slow.write_all(b"PRI * HT").await.ok();
+                    idle.push(slow);
+                }
+                _ => {
+                    let mut begun = TcpStream::connect(&address).await.expect("the system accepts it");
+                    begun.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.ok();
+                    idle.push(begun);
+                }
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_beyond_all_measure() {
+    withstand("oversized headers", async |address| {
+        let mut attackers = JoinSet::new();
+        for _ in 0..scaled(4, 16) {
+            let address = address.clone();
+            attackers.spawn(async move {
+                for _ in 0..scaled(5, 50) {
+                    let (client, _) = Raw::connect(&address).await;
+                    let long = "x".repeat(60_000);
+                    if let Ok(call) = client.start(GET_USER, &[("x-long", &long)], &GetUserRequest { id: 1 }).await {
+                        let status = call.response.await.map(|response| response.status());
+                        assert!(status.is_err() || status.is_ok_and(|status| status == 431), "not taken for a call");
+                    }
+                }
+            });
+        }
+        while let Some(ended) = attackers.join_next().await {
+            ended.expect("no panic");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_nobody_reads() {
+    let streams = scaled(400, 10_000);
+    let calls = (streams + 100).to_string();
+    let gateway = Binary::start(&[("SERVER__MAX_CALLS", &calls), ("SERVER__SEND_TIMEOUT", "10m")]).await;
+    let ids = gateway.ids().await;
+    let before = gateway.peak();
+    let mut held = Vec::new();
+    for _ in 0..streams / 100 {
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(1);
+        let (client, _) = Raw::with(&gateway.address, builder).await;
+        for _ in 0..100 {
+            let request = zendesk_gateway::proto::StreamUsersRequest::default();
+            let path = "/zendesk.gateway.v1.UserService/StreamUsers";
+            held.push((client.start(path, &[], &request).await.expect("sent"), client.clone()));
+        }
+    }
+    let mut unread = Vec::new();
+    for (call, _) in &mut held {
+        let response = tokio::time::timeout(LONG, &mut call.response).await.expect("answered").expect("headers");
+        assert!(response.headers().get("grpc-status").is_none(), "not refused: {response:?}");
+        unread.push(response);
+    }
+    let mut users = gateway.users().await;
+    call(&mut users, ids[0], |made| made >= 50).await;
+    let each = (gateway.peak() - before) / streams as u64;
+    println!("{streams} streams that nobody reads: {} KiB each", each >> 10);
+    assert!(each < 512 << 10, "{each} bytes for each stream");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_connections_than_file_descriptors() {
+    let gateway = Binary::with_descriptors(64, &[]).await;
+    let id = gateway.ids().await[0];
+    let mut users = gateway.users().await;
+    call(&mut users, id, |made| made >= 5).await;
+    let mut many = Vec::new();
+    for _ in 0..200 {
+        many.push(TcpStream::connect(&gateway.address).await.expect("the system accepts it"));
+    }
+    crate::support::until(|| gateway.log().contains("cannot accept connections")).await;
+    call(&mut users, id, |made| made >= 5).await;
+    drop(many);
+    let mut fresh = gateway.users().await;
+    call(&mut fresh, id, |made| made >= 5).await;
+    gateway.signal("TERM").await;
+    drop((users, fresh));
+    let (status, log) = gateway.ended(LONG).await;
+    assert!(status.success(), "{status}: {log}");
+}
+
+#[tokio::test]
+async fn json_that_is_nested_without_end() {
+    for open in ["[", r#"{"user":{"user_fields":{"a":"#] {
+        let deep = Scripted::start("200 OK\r\ncontent-type: application/json", open.repeat(100_000)).await;
+        let sandbox = zendesk_gateway::sandbox::Sandbox::start(crate::support::account()).await.expect("it starts");
+        let (address, _channel, shutdown, served) = serve(&deep.url, api_token(&sandbox), settings()).await;
+        let (client, _) = Raw::connect(&address).await;
+        let answer = client.call(GET_USER, &[], &GetUserRequest { id: 7 }).await.expect("answered");
+        assert_eq!(answer.code(), Code::Internal, "{answer:?}");
+        drop(client);
+        shutdown.send(()).expect("it listens");
+        served.await.expect("no panic").expect("ended well");
+    }
+    // And it is still what it was.
+    TestGateway::start().await.stop().await;
+}

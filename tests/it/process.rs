@@ -1,0 +1,107 @@
+//! The process's own life: signals while calls are under way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use zendesk_gateway::proto::{GetUserRequest, ListUsersRequest, StreamUsersRequest};
+
+use crate::support::binary::Binary;
+use crate::support::narrow;
+use crate::support::raw::{LONG, Wire};
+
+/// `ROUNDS=20 cargo test --test it process::` does it that often.
+fn rounds() -> u32 {
+    std::env::var("ROUNDS").ok().map_or(2, |rounds| rounds.parse().expect("a number"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_under_load_fails_no_call_and_every_stream_ends_with_its_token() {
+    let (calls, streams) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let mut longest = Duration::ZERO;
+    for _ in 0..rounds() {
+        longest = longest.max(round(&calls, &streams).await);
+    }
+    let (calls, streams) = (calls.load(Ordering::Relaxed), streams.load(Ordering::Relaxed));
+    println!("{} rounds: {calls} calls, 0 failed; {streams} streams; longest exit {longest:?}", rounds());
+}
+
+/// One start and one SIGTERM; returns how long the exit took.
+async fn round(calls: &Arc<AtomicU64>, streams: &Arc<AtomicU64>) -> Duration {
+    let settings = [
+        ("SERVER__DRAIN__ANNOUNCE", "5s"),
+        ("SERVER__DRAIN__TIMEOUT", "60s"),
+        ("SANDBOX__LATENCY", "20ms"),
+        ("TELEMETRY__LOG_FILTER", "info,access=off"),
+    ];
+    let gateway = Binary::start(&settings).await;
+    let ids = Arc::new(gateway.ids().await);
+    let leaving = Arc::new(AtomicBool::new(false));
+    let mut load = JoinSet::new();
+    for worker in 0..4_usize {
+        let (mut users, leaving, calls) = (gateway.users().await, Arc::clone(&leaving), Arc::clone(calls));
+        let ids = Arc::clone(&ids);
+        load.spawn(async move {
+            let mut made = 0;
+            while !leaving.load(Ordering::Relaxed) {
+                users
+                    .get_user(GetUserRequest { id: ids[(worker * 25 + made) % ids.len()] })
+                    .await
+                    .expect("no call fails");
+                let mut list = tonic::Request::new(ListUsersRequest { page_size: 10, ..Default::default() });
+                list.metadata_mut().insert("cache-control", "no-cache".parse().expect("a value"));
+                users.list_users(list).await.expect("no call fails");
+                made += 1;
+                calls.fetch_add(2, Ordering::Relaxed);
+            }
+        });
+    }
+    let begun = Arc::new(AtomicU64::new(0));
+    for _ in 0..4 {
+        let (mut users, begun, streams) = (narrow(&gateway.address), Arc::clone(&begun), Arc::clone(streams));
+        load.spawn(async move {
+            let request = StreamUsersRequest { page_size: 20, ..Default::default() };
+            let mut stream = users.stream_users(request).await.expect("a stream").into_inner();
+            let mut token = String::new();
+            let mut rows = 0;
+            while let Some(message) = stream.message().await.expect("a stream ends in order") {
+                if rows == 0 {
+                    begun.fetch_add(1, Ordering::Relaxed);
+                }
+                rows += message.users.len();
+                token = message.next_page_token;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            assert!(!token.is_empty(), "{rows} rows, and no token");
+            streams.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+    let mute = TcpStream::connect(&gateway.address).await.expect("it listens");
+    let silent = Wire::begin(&gateway.address).await;
+    crate::support::until(|| begun.load(Ordering::Relaxed) == 4).await;
+    gateway.signal("TERM").await;
+    let signalled = Instant::now();
+    // What a balancer does: it sends calls elsewhere once it is told to.
+    tokio::time::timeout(LONG, async { while !gateway.is_draining().await {} }).await.expect("it says so");
+    leaving.store(true, Ordering::Relaxed);
+    while let Some(ended) = load.join_next().await {
+        ended.expect("no call failed");
+    }
+    let (status, log) = gateway.ended(LONG).await;
+    assert!(status.success(), "{status}: {log}");
+    assert!(!log.contains("calls that are left are cut"), "{log}");
+    drop((mute, silent));
+    signalled.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let gateway = Binary::start(&[("SERVER__DRAIN__ANNOUNCE", "10m"), ("SERVER__DRAIN__TIMEOUT", "20m")]).await;
+    gateway.signal("INT").await;
+    tokio::time::timeout(LONG, async { while !gateway.is_draining().await {} }).await.expect("it drains");
+    gateway.signal("TERM").await;
+    let (status, _) = gateway.ended(LONG).await;
+    assert!(!status.success(), "it did not do what it had promised");
+}

@@ -1,0 +1,120 @@
+//! The real binary with its embedded stand-in, as an operator runs it.
+
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+use tonic::transport::{Channel, Endpoint};
+use zendesk_gateway::proto::user_service_client::UserServiceClient;
+
+use super::raw::LONG;
+
+/// A process; dropping it kills it.
+pub struct Binary {
+    child: Child,
+    pub address: String,
+    pub admin: String,
+    http: reqwest::Client,
+    log: Arc<Mutex<String>>,
+    reading: JoinHandle<()>,
+}
+
+impl Binary {
+    /// Starts it with settings, as their environment variables without the prefix.
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
+        Self::launch(Command::new(env!("CARGO_BIN_EXE_zendesk-gateway")), settings).await
+    }
+
+    /// Starts it with so many file descriptors, and no more.
+    pub async fn with_descriptors(number: u32, settings: &[(&str, &str)]) -> Self {
+        let mut shell = Command::new("sh");
+        let limit = format!("ulimit -n {number} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &limit, env!("CARGO_BIN_EXE_zendesk-gateway")]);
+        Self::launch(shell, settings).await
+    }
+
+    async fn launch(mut command: Command, settings: &[(&str, &str)]) -> Self {
+        command.args(["serve", "--sandbox", "--users", "3000", "--listen", "127.0.0.1:0"]);
+        let fixed = [("ADMIN__LISTEN", "127.0.0.1:0"), ("SANDBOX__RATE_LIMIT", "1000000")];
+        for (key, value) in fixed.iter().chain(settings) {
+            command.env(format!("ZENDESK_GATEWAY__{key}"), value);
+        }
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().expect("the binary starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let log = Arc::<Mutex<String>>::default();
+        let reading = tokio::spawn(keep(child.stderr.take().expect("piped"), Arc::clone(&log)));
+        let (mut address, mut admin) = (None, None);
+        let greeting = tokio::time::timeout(LONG, async {
+            while let Some(line) = lines.next_line().await.expect("text") {
+                if let Some(rest) = line.strip_prefix("gRPC on ") {
+                    address = rest.split(',').next().map(str::to_owned);
+                }
+                if let Some(rest) = line.strip_prefix("Status page: ") {
+                    admin = rest.strip_suffix("/status").map(str::to_owned);
+                    return;
+                }
+            }
+        });
+        greeting.await.expect("it greets");
+        let (address, admin) = (address.expect("its address"), admin.expect("its admin port"));
+        Self { child, address, admin, http: reqwest::Client::new(), log, reading }
+    }
+
+    /// A client of its own connection.
+    pub async fn users(&self) -> UserServiceClient<Channel> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).expect("a URI");
+        UserServiceClient::new(endpoint.connect().await.expect("it listens"))
+    }
+
+    /// The ids of some users.
+    pub async fn ids(&self) -> Vec<i64> {
+        let list = zendesk_gateway::proto::ListUsersRequest { page_size: 100, ..Default::default() };
+        let page = self.users().await.list_users(list).await.expect("a page").into_inner();
+        page.users.iter().map(|user| user.id).collect()
+    }
+
+    /// The most memory it has had so far, in bytes.
+    pub fn peak(&self) -> u64 {
+        let id = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    }
+
+    /// Sends it a signal.
+    pub async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status().await.expect("kill exists");
+        assert!(sent.success());
+    }
+
+    /// Whether it says that calls should go elsewhere.
+    pub async fn is_draining(&self) -> bool {
+        let ready = self.http.get(format!("{}/readyz", self.admin)).send().await;
+        ready.is_ok_and(|answer| answer.status() == 503)
+    }
+
+    /// Waits for its end, and returns its status and what it logged.
+    pub async fn ended(mut self, within: Duration) -> (ExitStatus, String) {
+        let status =
+            tokio::time::timeout(within, self.child.wait()).await.expect("it ends in time").expect("its status");
+        self.reading.await.expect("no panic");
+        (status, self.log.lock().expect("no panic inside").clone())
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no panic inside").clone()
+    }
+}
+
+async fn keep(mut from: impl AsyncRead + Unpin, log: Arc<Mutex<String>>) {
+    let mut bytes = [0; 8192];
+    while let Ok(read @ 1..) = from.read(&mut bytes).await {
+        log.lock().expect("no panic inside").push_str(&String::from_utf8_lossy(&bytes[..read]));
+    }
+}

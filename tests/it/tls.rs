@@ -1,0 +1,190 @@
+//! TLS on the gRPC port: who gets in, and certificates that change under load.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use zendesk_gateway::config::{self, ClientAuth, Config};
+use zendesk_gateway::proto::GetUserRequest;
+use zendesk_gateway::proto::user_service_client::UserServiceClient;
+use zendesk_gateway::server::tls::Tls;
+use zendesk_gateway::watch::Watcher;
+
+use crate::support::authority::Authority;
+use crate::support::raw::LONG;
+use crate::support::{TestGateway, account, settings};
+
+fn with(tls: config::Tls) -> Config {
+    let mut config = settings();
+    config.server.tls = tls;
+    config
+}
+
+/// Asks for no user at all over a new connection: the answer shows that the call got through, and costs nothing.
+async fn ask(address: &str, tls: ClientTlsConfig) -> Result<(), String> {
+    let endpoint = Endpoint::from_shared(format!("https://{address}")).expect("a URI");
+    let channel: Channel = endpoint.tls_config(tls).expect("settings").connect().await.map_err(|e| format!("{e:?}"))?;
+    match UserServiceClient::new(channel).get_user(GetUserRequest { id: -1 }).await {
+        Err(status) if status.code() == tonic::Code::InvalidArgument => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+/// Shakes hands and returns the server's certificate.
+async fn certificate(address: &str, authority: &Authority) -> std::io::Result<CertificateDer<'static>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.der()).expect("a certificate");
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let socket = TcpStream::connect(address).await?;
+    let name = ServerName::try_from("localhost").expect("a name");
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await?;
+    let shown = stream.get_ref().1.peer_certificates().expect("servers show one");
+    Ok(shown[0].clone())
+}
+
+#[tokio::test]
+async fn a_port_with_a_certificate_speaks_tls_only() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+    let t = TestGateway::configured(account(), with(authority.sign().write(folder.path()))).await;
+    ask(&t.address, authority.trusted()).await.expect("answered");
+    ask(&t.address, Authority::new().trusted()).await.expect_err("who trusts another authority does not believe it");
+    let plain = Endpoint::from_shared(format!("http://{}", t.address)).expect("a URI").connect_lazy();
+    UserServiceClient::new(plain).get_user(GetUserRequest { id: -1 }).await.expect_err("no plaintext");
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn client_certificates_are_verified_and_can_be_required() {
+    let (authority, callers) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("ca.crt");
+    std::fs::write(&path, callers.pem()).expect("written");
+    let known = || authority.trusted().identity(callers.sign().identity());
+    let foreign = || authority.trusted().identity(Authority::new().sign().identity());
+    for (auth, without) in [(None, false), (Some(ClientAuth::Required), false), (Some(ClientAuth::Optional), true)] {
+        let mut tls = authority.sign().write(folder.path());
+        (tls.client_ca_file, tls.client_auth) = (Some(path.clone()), auth);
+        let t = TestGateway::configured(account(), with(tls)).await;
+        ask(&t.address, known()).await.expect("a known caller is answered");
+        ask(&t.address, foreign()).await.expect_err("a certificate of another authority is refused");
+        assert_eq!(ask(&t.address, authority.trusted()).await.is_ok(), without, "{auth:?} without a certificate");
+        t.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_peers_certificate_is_known_after_the_handshake() {
+    let (authority, callers) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut settings = authority.sign().write(folder.path());
+    let path = folder.path().join("ca.crt");
+    std::fs::write(&path, callers.pem()).expect("written");
+    settings.client_ca_file = Some(path);
+    let tls = Tls::load(&settings, &Watcher::default()).await.expect("certificates").expect("TLS is on");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let caller = callers.sign();
+    let client = authority.trusted().identity(caller.identity());
+    let asking = tokio::spawn(async move { ask(&address, client).await });
+    let (socket, _) = listener.accept().await.expect("a connection");
+    let (stream, certificates) = tls.accept(socket).await.expect("a handshake");
+    assert_eq!(certificates.expect("shown")[0], caller.der);
+    drop(stream);
+    asking.await.expect("no panic").expect_err("nobody answers here");
+}
+
+#[tokio::test]
+async fn a_peer_that_stalls_its_handshake_is_closed_and_holds_up_nobody() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+    let mut tls = authority.sign().write(folder.path());
+    tls.handshake_timeout = Duration::from_millis(500);
+    let t = TestGateway::configured(account(), with(tls)).await;
+    let mut stalled = Vec::new();
+    for _ in 0..50 {
+        stalled.push(TcpStream::connect(&t.address).await.expect("it listens"));
+    }
+    ask(&t.address, authority.trusted()).await.expect("others are answered");
+    for mut socket in stalled {
+        let read = tokio::time::timeout(LONG, socket.read(&mut [0; 1])).await.expect("it is closed");
+        assert!(matches!(read, Ok(0) | Err(_)));
+    }
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn a_stalled_handshake_does_not_hold_up_the_end() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+    let mut tls = authority.sign().write(folder.path());
+    tls.handshake_timeout = Duration::from_mins(10);
+    let t = TestGateway::configured(account(), with(tls)).await;
+    let stalled = TcpStream::connect(&t.address).await.expect("it listens");
+    ask(&t.address, authority.trusted()).await.expect("answered after the other was accepted");
+    t.stop().await;
+    drop(stalled);
+}
+
+/// Replaces a certificate as badly as one can: half of it, then the rest, then its key.
+async fn replace(folder: &Path, authority: &Authority) -> CertificateDer<'static> {
+    let next = authority.sign();
+    let (file, key) = (folder.join("tls.crt"), folder.join("tls.key"));
+    std::fs::write(&file, &next.certificate[..next.certificate.len() / 2]).expect("written");
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    std::fs::write(&file, &next.certificate).expect("written");
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    std::fs::write(&key, &next.key).expect("written");
+    next.der
+}
+
+/// `ROUNDS=50 cargo test --test it tls::certificates` replaces it that often.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_replaced_under_load_and_no_call_fails() {
+    let rounds: u32 = std::env::var("ROUNDS").ok().map_or(3, |rounds| rounds.parse().expect("a number"));
+    let (authority, folder) = (Arc::new(Authority::new()), tempfile::tempdir().expect("a folder"));
+    let t = TestGateway::configured(account(), with(authority.sign().write(folder.path()))).await;
+    let (asked, enough) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut load = JoinSet::new();
+    for _ in 0..4 {
+        let (address, authority) = (t.address.clone(), Arc::clone(&authority));
+        let (asked, enough) = (Arc::clone(&asked), Arc::clone(&enough));
+        load.spawn(async move {
+            while !enough.load(Ordering::Relaxed) {
+                ask(&address, authority.trusted()).await.expect("no call fails");
+                asked.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+    }
+    for round in 0..rounds {
+        let next = replace(folder.path(), &authority).await;
+        let shown = tokio::time::timeout(LONG, async {
+            while certificate(&t.address, &authority).await.expect("a handshake") != next {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        shown.await.unwrap_or_else(|_| panic!("new connections get the new certificate in round {round}"));
+    }
+    // Nonsense that stays changes nothing.
+    std::fs::write(folder.path().join("tls.key"), "nonsense").expect("written");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    ask(&t.address, authority.trusted()).await.expect("the last good certificate stays");
+    enough.store(true, Ordering::Relaxed);
+    while let Some(ended) = load.join_next().await {
+        ended.expect("no call failed");
+    }
+    println!("{} calls, {rounds} replacements, 0 failures", asked.load(Ordering::Relaxed));
+    t.stop().await;
+}
