@@ -119,7 +119,7 @@ impl Told {
             .logs()
             .iter()
             .map(|record| format!("{record:?}"))
-            .partition(|record| record.contains("audit"));
+            .partition(|record| record.contains(r#"key: "risk""#));
         let pushed = format!("{:?}{:?}{}", self.collector.spans(), self.collector.metrics(), logs.join("\n"));
         vec![
             ("the log", log.join("\n")),
