@@ -235,6 +235,12 @@ async fn no_metadata_of_a_caller_reaches_the_upstream() {
         }
         unseen(&t, name);
     }
+    // These two would change whose authority is used, and here they must not.
+    for name in ["x-zendesk-authorization", "x-on-behalf-of"] {
+        t.sandbox.reset_stats();
+        t.users().get_user(with(GetUserRequest { id }, &[(name, "smuggled")])).await.expect_err(name);
+        assert_eq!(t.sandbox.total_hits(), 0, "{name}");
+    }
     t.sandbox.reset_stats();
     for name in REFUSED {
         let metadata = [(name, "7"), ("cache-control", "no-cache")];
