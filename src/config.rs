@@ -4,12 +4,12 @@
 //! never settings: settings name the files that hold them.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 mod cache;
+mod credential;
 pub mod glob;
 pub mod identity;
 mod load;
@@ -20,6 +20,7 @@ mod telemetry;
 mod tls;
 
 pub use cache::{Cache, Windows};
+pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient, secret};
 pub use identity::{Authorization, Identity};
 pub use load::{Mistakes, Overrides, load};
 pub use resilience::{Attempt, Breaker, Queue, Rate, Retry};
@@ -154,86 +155,6 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// `[upstream.credential]`, as written.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CredentialKeys {
-    /// `upstream.credential.kind`: `api_token`, `password` or `oauth_token`.
-    pub kind: Option<CredentialKind>,
-    /// `upstream.credential.email`: the agent's address, for `api_token` and `password`.
-    pub email: Option<String>,
-    /// `upstream.credential.token_file`: file with the API token or the OAuth access token.
-    pub token_file: Option<PathBuf>,
-    /// `upstream.credential.password_file`: file with the password.
-    pub password_file: Option<PathBuf>,
-}
-
-/// How the gateway signs in at Zendesk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CredentialKind {
-    /// Basic authentication with `email/token` and an API token. Zendesk ends API tokens on 2027-04-30.
-    ApiToken,
-    /// Basic authentication with e-mail and password.
-    Password,
-    /// An OAuth access token.
-    OauthToken,
-}
-
-/// A complete credential setting.
-#[derive(Debug, Clone)]
-pub enum Credential {
-    /// None is configured.
-    None,
-    /// An API token.
-    ApiToken {
-        /// The agent's address.
-        email: String,
-        /// File with the token.
-        token_file: PathBuf,
-    },
-    /// A password.
-    Password {
-        /// The agent's address.
-        email: String,
-        /// File with the password.
-        password_file: PathBuf,
-    },
-    /// An OAuth access token.
-    OauthToken {
-        /// File with the token.
-        token_file: PathBuf,
-    },
-}
-
-impl CredentialKeys {
-    /// Returns the complete setting, or each key that is missing or misplaced.
-    pub fn complete(&self) -> Result<Credential, Vec<String>> {
-        let mut mistakes = Vec::new();
-        let mut need = |key: &str, set: bool, wanted: bool| match (set, wanted) {
-            (false, true) => mistakes.push(format!("upstream.credential.{key}: not set, and the kind needs it")),
-            (true, false) => mistakes.push(format!("upstream.credential.{key}: set, but the kind does not use it")),
-            _ => {}
-        };
-        let Some(kind) = self.kind else {
-            return Err(vec!["upstream.credential.kind: not set; one of api_token, password, oauth_token".to_owned()]);
-        };
-        need("email", self.email.is_some(), kind != CredentialKind::OauthToken);
-        need("token_file", self.token_file.is_some(), kind != CredentialKind::Password);
-        need("password_file", self.password_file.is_some(), kind == CredentialKind::Password);
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
-        let email = self.email.clone().unwrap_or_default();
-        let file = |path: &Option<PathBuf>| path.clone().unwrap_or_default();
-        Ok(match kind {
-            CredentialKind::ApiToken => Credential::ApiToken { email, token_file: file(&self.token_file) },
-            CredentialKind::Password => Credential::Password { email, password_file: file(&self.password_file) },
-            CredentialKind::OauthToken => Credential::OauthToken { token_file: file(&self.token_file) },
-        })
-    }
-}
-
 impl Config {
     /// Returns what is wrong although each single value is well-formed. With the embedded stand-in as upstream,
     /// `[upstream]` need not name one.
@@ -243,7 +164,7 @@ impl Config {
             mistakes.extend(self.upstream.url().err());
             match self.upstream.credential.complete() {
                 Err(keys) => mistakes.extend(keys),
-                Ok(credential) => mistakes.extend(credential.unreadable()),
+                Ok(credential) => mistakes.extend(credential.unusable()),
             }
         }
         let positive = [
@@ -263,18 +184,6 @@ impl Config {
         mistakes.extend(self.identity.mistakes(&self.server));
         mistakes.extend(self.authorization.mistakes(&self.identity));
         mistakes
-    }
-}
-
-impl Credential {
-    fn unreadable(&self) -> Option<String> {
-        let (key, path): (_, &Path) = match self {
-            Self::None => return None,
-            Self::ApiToken { token_file, .. } | Self::OauthToken { token_file } => ("token_file", token_file),
-            Self::Password { password_file, .. } => ("password_file", password_file),
-        };
-        let error = std::fs::File::open(path).err()?;
-        Some(format!("upstream.credential.{key}: cannot read {}: {error}", path.display()))
     }
 }
 

@@ -47,6 +47,12 @@ pub enum Error {
         /// What Zendesk said.
         refusal: Box<Refusal>,
     },
+    /// The caller's own credential is used at Zendesk, and the caller sent none.
+    #[error("the metadata x-zendesk-authorization is missing: calls are made with each caller's own credential")]
+    CredentialMissing,
+    /// The caller may not act for another user.
+    #[error("the caller may not act on behalf of others")]
+    ImpersonationForbidden,
     /// 403.
     #[error("zendesk does not permit this: {0}")]
     Forbidden(Box<Refusal>),
@@ -280,6 +286,8 @@ impl Error {
             Self::PaginationDepth(_)         => row(C::OutOfRange,        R::PaginationDepth,      T::Never,       B::Success),
             Self::Credential { own: true, .. }  => row(C::Internal,       R::CredentialRefused,    T::Never,       B::Success),
             Self::Credential { own: false, .. } => row(C::Unauthenticated, R::CredentialRefused,   T::Never,       B::Success),
+            Self::CredentialMissing          => row(C::Unauthenticated,   R::CredentialMissing,    T::Never,       B::Ignore),
+            Self::ImpersonationForbidden     => row(C::PermissionDenied,  R::CallerForbidden,      T::Never,       B::Ignore),
             Self::Forbidden(_)               => row(C::PermissionDenied,  R::PermissionDenied,     T::Never,       B::Success),
             Self::NotFound(_)                => row(C::NotFound,          R::NotFound,             T::Never,       B::Success),
             Self::Conflict(_)                => row(C::Aborted,           R::Conflict,             T::Never,       B::Success),

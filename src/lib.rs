@@ -15,6 +15,8 @@ pub mod codec;
 pub mod config;
 pub mod contract;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gateway;
 pub mod json;
 pub mod proto;

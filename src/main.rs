@@ -22,9 +22,11 @@ use zendesk_gateway::server::identity::Identity;
 use zendesk_gateway::server::tls::Tls;
 use zendesk_gateway::server::workers::Workers;
 use zendesk_gateway::server::{self, Listener, Served};
-use zendesk_gateway::telemetry::{Telemetry, view};
+use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream;
+#[cfg(feature = "sandbox")]
 use zendesk_gateway::upstream::credential::Credential;
+use zendesk_gateway::upstream::credential::Source;
 use zendesk_gateway::upstream::transport::Transport;
 use zendesk_gateway::watch::Watcher;
 
@@ -167,6 +169,7 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
 
     #[cfg(feature = "sandbox")]
     let sandbox = if sandboxed { Some(Sandbox::start(config.sandbox.clone()).await?) } else { None };
+    let watcher = Watcher::default();
     #[cfg(feature = "sandbox")]
     let embedded = match &sandbox {
         Some(sandbox) => Some((sandbox.base_url(), sandbox_credential(sandbox)?)),
@@ -174,12 +177,13 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     };
     #[cfg(not(feature = "sandbox"))]
     let embedded = None;
-    let (url, credential) = if let Some(embedded) = embedded {
+    let (url, credentials) = if let Some(embedded) = embedded {
         embedded
     } else {
         let url = config.upstream.url().map_err(anyhow::Error::msg)?;
         let settings = config.upstream.credential.complete().map_err(config::Mistakes)?;
-        (url, Credential::load(&settings)?)
+        let credentials = Source::start(&settings, &url, &watcher).await?;
+        (url, credentials)
     };
 
     let transport = Transport::new(&url, config.upstream.max_body_bytes)?;
@@ -187,13 +191,12 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let (upstream, control) = upstream::stack(&config.upstream, Some(seen), transport);
     let gateway = Gateway::new(upstream, Cache::new(&config.cache)).with_streams(config.upstream.stream);
     server::sources::watch(&telemetry, &control, &gateway, &config);
-    telemetry.state().sources.credential.set(own_credential(&config, sandboxed));
     let identity = Identity::start(&config, &watcher).await?;
-    telemetry.state().sources.reloads.set(move || watcher.reloads());
+    server::sources::credentials(&telemetry, &credentials, &watcher);
     let readiness = Readiness::default();
     let admin = Admin::new(&telemetry, &readiness, gateway.cache(), &url, &config);
     let admin = tokio::spawn(admin.serve(admin_listener));
-    let rpc = Rpc::new(gateway, credential, config.server.clone());
+    let rpc = Rpc::new(gateway, credentials, config.server.clone());
     info!(server.address = %address, upstream.url = %url, "serving");
     let greeting = greeting(address, &url, sandboxed, admin_address);
     std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
@@ -237,28 +240,12 @@ async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{key}: cannot listen on {address}"))
 }
 
-/// Returns the kind and the end of the gateway's own credential, for the status page.
-fn own_credential(config: &Config, sandboxed: bool) -> impl Fn() -> view::Credential + use<> {
-    use config::CredentialKind::{ApiToken, OauthToken, Password};
-    let kind = if sandboxed { None } else { config.upstream.credential.kind };
-    let expires = (kind == Some(ApiToken)).then(|| {
-        // Whatever the token's own age: from then on Zendesk accepts none.
-        humantime::parse_rfc3339("2027-04-30T00:00:00Z").expect("a date")
-    });
-    let kind = match kind {
-        None => "api_token (stand-in)",
-        Some(ApiToken) => "api_token",
-        Some(Password) => "password",
-        Some(OauthToken) => "oauth_token",
-    };
-    move || view::Credential { kind: kind.to_owned(), expires }
-}
-
 #[cfg(feature = "sandbox")]
-fn sandbox_credential(sandbox: &Sandbox) -> anyhow::Result<Credential> {
+fn sandbox_credential(sandbox: &Sandbox) -> anyhow::Result<Source> {
     use base64::Engine as _;
     let pair = format!("{}/token:{}", email(sandbox), token(sandbox));
-    Credential::new(&format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair)), true)
+    let credential = Credential::new(&format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair)), true)?;
+    Ok(Source::fixed("api_token (stand-in)", credential))
 }
 
 #[cfg(feature = "sandbox")]

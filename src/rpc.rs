@@ -15,8 +15,9 @@ use crate::gateway::bulk::Bulk;
 use crate::gateway::caller::Caller;
 use crate::gateway::{Answered, Context, Gateway};
 use crate::rest::{List, Read, Write};
-use crate::upstream::credential::Credential;
+use crate::upstream::credential::Source;
 
+mod credential;
 mod groups;
 mod jobs;
 mod memberships;
@@ -35,16 +36,17 @@ type BoxStream<M> = Pin<Box<dyn Stream<Item = std::result::Result<Encoded<M>, St
 #[derive(Clone)]
 pub struct Rpc {
     gateway: Gateway,
-    credential: Credential,
+    credentials: Source,
     settings: config::Server,
     /// Who makes calls that come without an established caller.
     caller: Caller,
 }
 
 impl Rpc {
-    /// Serves `gateway` with the gateway's own credential. A call that no server has established the caller of may do nothing.
-    pub fn new(gateway: Gateway, credential: Credential, settings: config::Server) -> Self {
-        Self { gateway, credential, settings, caller: Caller::default() }
+    /// Serves `gateway`, whose calls are made with `credentials`. A call that no server has established the caller of may
+    /// do nothing.
+    pub fn new(gateway: Gateway, credentials: impl Into<Source>, settings: config::Server) -> Self {
+        Self { gateway, credentials: credentials.into(), settings, caller: Caller::default() }
     }
 
     /// Says who makes the calls that come without a server.

@@ -177,6 +177,11 @@ impl Sandbox {
         self.world.keys.rotate(credential);
     }
 
+    /// Accepts other credentials besides those it accepts already.
+    pub fn admit_credential(&self, credential: Credentials) {
+        self.world.keys.admit(credential);
+    }
+
     /// Makes every token from `POST /oauth/tokens` invalid.
     pub fn revoke_issued_tokens(&self) {
         self.world.keys.revoke_issued();

@@ -70,6 +70,7 @@ where
     let service = ServiceBuilder::new()
         .option_layer(operation) // one client span however many attempts
         .layer(deadline::Layer::new(&control.deadlines)) // nothing below outlives the caller
+        .layer(credential::Layer) // once more with the next credential if this one has ended; that goes past no limit below
         .layer(RetryLayer::new(retry::Retry::new(&control.retries))) // what follows happens once per attempt
         .layer(governor::Layer::new(&control.governor)) // every attempt spends budget
         .layer(queue::Layer::new(&control.queue)) // a permit is held while Zendesk works, not during back-off

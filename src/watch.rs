@@ -18,14 +18,23 @@ use tracing::{info, warn};
 
 use crate::telemetry::view;
 
-/// Time between two looks.
+/// Time between two looks, unless a watcher was made for another.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// More than any certificate bundle or key set has; a path that names something else must not fill the memory.
 const MOST_BYTES: u64 = 4 << 20;
 
 /// Everything that is watched in one process. Cloning shares it.
-#[derive(Clone, Default)]
-pub struct Watcher(Arc<Mutex<Vec<Arc<Counts>>>>);
+#[derive(Clone)]
+pub struct Watcher {
+    interval: Duration,
+    counts: Arc<Mutex<Vec<Arc<Counts>>>>,
+}
+
+impl Default for Watcher {
+    fn default() -> Self {
+        Self::every(INTERVAL)
+    }
+}
 
 /// A value that follows its files. Cloning shares it; the files are watched as long as a clone is left.
 pub struct Watched<T>(Arc<Inner<T>>);
@@ -62,6 +71,11 @@ impl Counts {
 }
 
 impl Watcher {
+    /// Looks at files this often.
+    pub fn every(interval: Duration) -> Self {
+        Self { interval, counts: Arc::default() }
+    }
+
     /// Reads a file and keeps reading it. `what` names it for operators, such as `credential`; `read` makes the value, and
     /// its errors are logged, so they must not quote the content.
     ///
@@ -100,11 +114,11 @@ impl Watcher {
         let counts = self.counts(what);
         let (value, _) = watch::channel(Arc::new(first));
         let inner = Arc::new(Inner { what, paths, read: Box::new(read), value, counts });
-        let weak = Arc::downgrade(&inner);
+        let (weak, interval) = (Arc::downgrade(&inner), self.interval);
         tokio::spawn(async move {
             let mut look = Look { hashes, judged: seen, last: seen };
             loop {
-                tokio::time::sleep(INTERVAL).await;
+                tokio::time::sleep(interval).await;
                 let Some(inner) = weak.upgrade() else { return };
                 look.at(&inner).await;
             }
@@ -115,13 +129,13 @@ impl Watcher {
     /// Returns what counts the reads of something that is no file.
     pub fn counts(&self, what: &'static str) -> Arc<Counts> {
         let counts = Arc::new(Counts { what, ..Counts::default() });
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counts));
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counts));
         counts
     }
 
     /// Returns how often each kind of file was read again.
     pub fn reloads(&self) -> Vec<view::Reload> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let read = |counts: &Arc<Counts>| view::Reload {
             what: counts.what,
             taken: counts.taken.load(Ordering::Relaxed),

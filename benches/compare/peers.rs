@@ -17,6 +17,9 @@ pub const SERVER_CORE: &str = "0";
 /// The core of everything else: load generator, stand-in, collector.
 pub const OTHER_CORE: &str = "1";
 
+/// What the gateway's callers prove themselves with, and its SHA-256.
+const API_KEY: &str = "bench-key";
+const API_KEY_HASH: &str = "b0962662e937d44c699c8305d90cbf190b3150c59b13863d1380b5cc3c711bb7";
 const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers");
 
 /// Returns the gateway's binary: the one that was built for this, unless `GATEWAY_BINARY` names another, such as that of an
@@ -101,8 +104,11 @@ impl Tools {
         settings: &[(&str, &str)],
     ) -> anyhow::Result<Server> {
         let (port, admin) = (free_port()?, free_port()?);
-        let token = self.directory.join("token");
+        let (token, keys) = (self.directory.join("token"), self.directory.join("keys"));
         fs::write(&token, "sandbox-api-token")?;
+        fs::write(&keys, format!("bench {API_KEY_HASH}\n"))?;
+        let callers = self.directory.join("callers.toml");
+        fs::write(&callers, "[[authorization.rules]]\ncallers = [\"api_key:bench\"]\nrisks = [\"read\"]\n")?;
         let mut command = Command::new(gateway_binary());
         let mut set = |key: &str, value: &str| {
             command.env(format!("ZENDESK_GATEWAY__{}", key.to_uppercase().replace('.', "__")), value);
@@ -113,6 +119,8 @@ impl Tools {
         set("upstream.credential.kind", "api_token");
         set("upstream.credential.email", "owner@sandbox.example");
         set("upstream.credential.token_file", &token.to_string_lossy());
+        set("identity.methods", "api_key");
+        set("identity.api_keys.file", &keys.to_string_lossy());
         set("telemetry.otlp.endpoint", &format!("http://127.0.0.1:{collector}"));
         set("telemetry.otlp.logs", "false");
         set("telemetry.otlp.interval", "5s");
@@ -121,9 +129,9 @@ impl Tools {
         for (key, value) in settings {
             set(key, value);
         }
-        command.arg("serve");
+        command.args(["serve", "--config"]).arg(&callers);
         let process = Process::start(cores, &command, port, &self.log(name))?;
-        Ok(Server { process, port, headers: Vec::new(), admin })
+        Ok(Server { process, port, headers: vec![("x-api-key".to_owned(), API_KEY.to_owned())], admin })
     }
 
     /// Starts the bare tonic service, which answers the encoded `reply`.

@@ -37,7 +37,7 @@ struct Inner<Id, Value> {
     wait: Duration,
     stats: Arc<Stats>,
     /// By credential: ids asked for with different credentials never share a call.
-    lanes: Mutex<HashMap<u64, Lane<Id, Value>>>,
+    lanes: Mutex<HashMap<u128, Lane<Id, Value>>>,
     batches: AtomicU64,
 }
 
@@ -87,7 +87,7 @@ where
     ///
     /// # Errors
     /// What the batch failed with, and [`Error::Deadline`] when the deadline of these terms passes first.
-    pub async fn get<F, Fut>(&self, credential: u64, id: Id, terms: Terms, fetch: F) -> Result<Option<Value>>
+    pub async fn get<F, Fut>(&self, credential: u128, id: Id, terms: Terms, fetch: F) -> Result<Option<Value>>
     where
         F: FnOnce(Vec<Id>, Terms) -> Fut + Send + 'static,
         Fut: Future<Output = Result<HashMap<Id, Value>>> + Send + 'static,
@@ -117,13 +117,13 @@ where
     Id: Clone + Eq + Hash + Send + 'static,
     Value: Clone + Send + 'static,
 {
-    fn lanes(&self) -> MutexGuard<'_, HashMap<u64, Lane<Id, Value>>> {
+    fn lanes(&self) -> MutexGuard<'_, HashMap<u128, Lane<Id, Value>>> {
         // Nothing in here can be left half done by a panic: no caller's code runs under the lock.
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a member to its credential's lane. Returns the batch it is in, and when that leaves at the latest.
-    fn enter(self: &Arc<Self>, credential: u64, member: Member<Id, Value>, fetch: Fetch<Id, Value>) -> (u64, Instant) {
+    fn enter(self: &Arc<Self>, credential: u128, member: Member<Id, Value>, fetch: Fetch<Id, Value>) -> (u64, Instant) {
         let mut lanes = self.lanes();
         let lane = lanes.entry(credential).or_insert(Lane { under_way: 0, gathering: None });
         let batch = lane.gathering.get_or_insert_with(|| Batch {
@@ -142,20 +142,20 @@ where
     }
 
     /// Sends a batch that has waited long enough, if it has not left.
-    fn hurry(self: &Arc<Self>, credential: u64, number: u64) {
+    fn hurry(self: &Arc<Self>, credential: u128, number: u64) {
         let is_it = |lane: &&mut Lane<Id, Value>| lane.gathering.as_ref().is_some_and(|batch| batch.number == number);
         let leaving = self.lanes().get_mut(&credential).filter(is_it).and_then(Lane::take);
         self.send(credential, leaving);
     }
 
-    fn gathers(&self, credential: u64, number: u64) -> bool {
+    fn gathers(&self, credential: u128, number: u64) -> bool {
         let lanes = self.lanes();
         let gathering = lanes.get(&credential).and_then(|lane| lane.gathering.as_ref());
         gathering.is_some_and(|batch| batch.number == number)
     }
 
     /// Sends a batch. Never under the lock: a runtime that shuts down drops the task, and with it the turn, on the spot.
-    fn send(self: &Arc<Self>, credential: u64, batch: Option<Batch<Id, Value>>) {
+    fn send(self: &Arc<Self>, credential: u128, batch: Option<Batch<Id, Value>>) {
         if let Some(batch) = batch {
             let runtime = Handle::current();
             let turn = Turn { lanes: self.clone(), credential, runtime: runtime.clone() };
@@ -167,7 +167,7 @@ where
 /// A batch under way. Dropping it, however it ended, sends what has gathered meanwhile.
 struct Turn<Id: Clone + Eq + Hash + Send + 'static, Value: Clone + Send + 'static> {
     lanes: Arc<Inner<Id, Value>>,
-    credential: u64,
+    credential: u128,
     runtime: Handle,
 }
 

@@ -13,7 +13,7 @@ static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 pub struct Key {
     // The hash stands first, so that keys that differ are told apart by their first comparison.
     hash: u64,
-    credential: u64,
+    credential: u128,
     rpc: &'static str,
     request: Bytes,
 }
@@ -21,7 +21,7 @@ pub struct Key {
 impl Key {
     /// Names the answer to a request: the fingerprint of the credential that asks, the RPC's path, and the canonical
     /// request, which is the encoded message with everything left out that does not change the answer.
-    pub fn new(credential: u64, rpc: &'static str, request: impl Into<Bytes>) -> Self {
+    pub fn new(credential: u128, rpc: &'static str, request: impl Into<Bytes>) -> Self {
         let request = request.into();
         let hash = HASHER.hash_one((credential, rpc, &*request));
         Self { hash, credential, rpc, request }

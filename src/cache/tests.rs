@@ -19,7 +19,7 @@ mod staleness;
 mod tokens;
 mod writes;
 
-const CREDENTIAL: u64 = 0xA;
+const CREDENTIAL: u128 = 0xA;
 
 fn cache() -> Cache {
     Cache::new(&config::Cache::default())

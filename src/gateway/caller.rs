@@ -26,7 +26,7 @@ impl Grant {
     /// Adds calls of a class.
     #[must_use]
     pub const fn and(self, risk: Risk) -> Self {
-        Self(self.0 | 1 << risk as u8)
+        Self(self.0 | (1 << risk as u8))
     }
 
     /// Adds that the caller may name the Zendesk user for whom it acts.

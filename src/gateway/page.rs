@@ -85,7 +85,7 @@ impl<R, C: Rows> Page<R, C> {
 
     /// Returns what comes after page `number` in offset mode. The count can be a day old, so only the link counts.
     pub fn after_page(&self, number: u32) -> Next {
-        if self.has_link { Next::Page(number + 1) } else { Next::End }
+        if self.has_link { Next::Page(number.saturating_add(1)) } else { Next::End }
     }
 
     /// Returns a page with no rows and the sideloads that some rows name.

@@ -78,6 +78,14 @@ pub fn read(token: &str, list: &str, style: Style) -> Result<Position> {
     }
 }
 
+/// Writes any bytes behind a check that is right.
+pub(crate) fn forged(bytes: &[u8], list: &str) -> String {
+    let mut token = vec![VERSION];
+    token.extend(check(list).to_be_bytes());
+    token.extend(bytes);
+    BASE64_URL_SAFE_NO_PAD.encode(token)
+}
+
 /// FNV-1a, because a token must mean the same to every replica and version.
 fn check(list: &str) -> u64 {
     list.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
@@ -118,10 +126,7 @@ mod tests {
 
         #[test]
         fn no_bytes_behind_a_right_check_make_reading_panic(payload in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let mut token = vec![VERSION];
-            token.extend(check("/api/v2/users").to_be_bytes());
-            token.extend(payload);
-            let token = BASE64_URL_SAFE_NO_PAD.encode(token);
+            let token = forged(&payload, "/api/v2/users");
             drop(read(&token, "/api/v2/users", Style::Cursor));
             drop(read(&token, "/api/v2/users", Style::Offset));
         }

@@ -23,14 +23,16 @@ impl Rpc {
         let trail = Trail::begin(R::rpc(), &caller, &origin);
         // The layer that established the caller knows the RPC; only here it is known what the message asks for.
         let allowed = caller.check(R::rpc(), message.risk());
-        let control = allowed.and_then(|()| Control::from_metadata(&metadata));
-        let control = control.inspect_err(|error| Trail::end(trail.as_ref(), Some(error)))?;
+        let asked = allowed.and_then(|()| {
+            Ok((self.credential(&metadata, caller.may_impersonate())?, Control::from_metadata(&metadata)?))
+        });
+        let (credential, control) = asked.inspect_err(|error| Trail::end(trail.as_ref(), Some(error)))?;
         let longest = if R::rpc().streaming { self.settings.stream_deadline } else { self.settings.unary_deadline };
         let deadline = extensions.remove::<Deadline>().map(|Deadline(at)| at);
         let context = Context {
             caller,
             deadline: deadline.unwrap_or_else(|| Instant::now() + longest),
-            credential: self.credential.clone(),
+            credential,
             control,
             ledger: origin.ledger,
             trace: origin.trace,

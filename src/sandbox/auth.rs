@@ -29,18 +29,25 @@ pub struct Caller(pub Option<i64>);
 /// What is accepted right now.
 #[derive(Debug)]
 pub struct Keys {
-    accepted: RwLock<Credentials>,
+    /// The newest last; there is always one.
+    accepted: RwLock<Vec<Credentials>>,
     issued: Mutex<HashMap<String, Instant>>,
 }
 
 impl Keys {
     pub fn new(accepted: Credentials) -> Self {
-        Self { accepted: RwLock::new(accepted), issued: Mutex::default() }
+        Self { accepted: RwLock::new(vec![accepted]), issued: Mutex::default() }
     }
 
     /// Accepts other credentials from now on.
     pub fn rotate(&self, accepted: Credentials) {
-        *self.accepted.write().unwrap_or_else(PoisonError::into_inner) = accepted;
+        *self.accepted.write().unwrap_or_else(PoisonError::into_inner) = vec![accepted];
+    }
+
+    /// Accepts other credentials, too: an account can have several tokens, so
+    /// a rotation creates the new one before it revokes the old.
+    pub fn admit(&self, accepted: Credentials) {
+        self.accepted.write().unwrap_or_else(PoisonError::into_inner).push(accepted);
     }
 
     /// Makes every token from `POST /oauth/tokens` invalid.
@@ -48,9 +55,10 @@ impl Keys {
         self.issued().clear();
     }
 
-    fn accepted(&self) -> Credentials {
-        let accepted = self.accepted.read();
-        accepted.unwrap_or_else(PoisonError::into_inner).clone()
+    /// Returns the credentials that `fits`, the newest of several.
+    fn accepted(&self, fits: impl Fn(&Credentials) -> bool) -> Option<Credentials> {
+        let accepted = self.accepted.read().unwrap_or_else(PoisonError::into_inner);
+        accepted.iter().rfind(|one| fits(one)).cloned()
     }
 
     fn issued(&self) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
@@ -72,18 +80,18 @@ impl Keys {
     /// like no credential, a wrong token is refused: that is how the recorded
     /// answers of `users/me` differ.
     fn identify(&self, headers: &HeaderMap, tables: &Tables) -> Result<Option<i64>, Reply> {
-        let accepted = self.accepted();
-        let owner = || tables.email_owner(&accepted.email);
+        let owner = |accepted: &Credentials| tables.email_owner(&accepted.email);
         let Some(header) = headers.get(header::AUTHORIZATION) else {
             return Ok(None);
         };
         let header = header.to_str().unwrap_or_default();
         let (scheme, value) = header.split_once(' ').unwrap_or((header, ""));
         if scheme.eq_ignore_ascii_case("bearer") {
-            if value != accepted.oauth_token && !self.is_issued(value) {
+            let issued = self.is_issued(value);
+            let Some(accepted) = self.accepted(|one| issued || value == one.oauth_token) else {
                 return Err(errors::invalid_token());
-            }
-            return on_behalf_of(headers, tables).unwrap_or_else(|| Ok(owner()));
+            };
+            return on_behalf_of(headers, tables).unwrap_or_else(|| Ok(owner(&accepted)));
         }
         let decoded = STANDARD.decode(value).ok();
         let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
@@ -94,14 +102,15 @@ impl Keys {
             // An API token speaks for any member of staff; that it does not
             // speak for end users is the account's setting (an assumption).
             let user = tables.email_owner(email).and_then(|id| tables.user(id));
-            let user = user.filter(|user| user.is_staff() && secret == accepted.api_token);
+            let known = self.accepted(|one| secret == one.api_token).is_some();
+            let user = user.filter(|user| user.is_staff() && known);
             return match user {
                 Some(user) => Ok(Some(user.id)),
                 None => Err(errors::unauthenticated()),
             };
         }
-        let right = login.eq_ignore_ascii_case(&accepted.email) && secret == accepted.password;
-        Ok(owner().filter(|_| right))
+        let right = |one: &Credentials| login.eq_ignore_ascii_case(&one.email) && secret == one.password;
+        Ok(self.accepted(right).as_ref().and_then(owner))
     }
 }
 
@@ -165,10 +174,10 @@ pub fn issue_token(call: &Call) -> Outcome {
             "The authorization grant type is not supported by the authorization server.",
         );
     }
-    let accepted = call.world.keys.accepted();
-    let known = text("client_id") == Some(accepted.client_id.as_str())
-        && text("client_secret") == Some(accepted.client_secret.as_str());
-    if !known {
+    let known = call.world.keys.accepted(|one| {
+        text("client_id") == Some(one.client_id.as_str()) && text("client_secret") == Some(one.client_secret.as_str())
+    });
+    if known.is_none() {
         return refuse(
             StatusCode::UNAUTHORIZED,
             "invalid_client",

@@ -106,9 +106,10 @@ impl Identity {
             warn!(server.address = %listen, "whoever reaches the port may call: identity.methods is none");
         }
         let policy = Arc::new(Policy::new(&config.authorization, identity.is_off()));
-        let tokens = match identity.uses(Method::Jwt) {
-            true => Some(Tokens::start(&identity.jwt, &policy, watcher).await.context("identity.jwt")?),
-            false => None,
+        let tokens = if identity.uses(Method::Jwt) {
+            Some(Tokens::start(&identity.jwt, &policy, watcher).await.context("identity.jwt")?)
+        } else {
+            None
         };
         let keys = match identity.api_keys.file.as_ref().filter(|_| identity.uses(Method::ApiKey)) {
             None => None,

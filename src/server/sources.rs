@@ -9,7 +9,9 @@ use crate::gateway::Gateway;
 use crate::telemetry::{Telemetry, view};
 use crate::upstream::breaker::{self, State};
 use crate::upstream::control::Control;
+use crate::upstream::credential::Source;
 use crate::upstream::governor;
+use crate::watch::Watcher;
 
 /// Introduces the gateway's cache and jobs, and the layers of the outbound stack.
 pub fn watch(telemetry: &Telemetry, control: &Control, gateway: &Gateway, config: &Config) {
@@ -41,6 +43,14 @@ pub fn watch(telemetry: &Telemetry, control: &Control, gateway: &Gateway, config
         let now = retries.snapshot();
         view::Retries { over_budget: now.out_of_budget, too_late: now.out_of_time }
     });
+}
+
+/// Introduces the credentials and the files that are watched.
+pub fn credentials(telemetry: &Telemetry, credentials: &Source, watcher: &Watcher) {
+    let sources = &telemetry.state().sources;
+    let (shown, renewed, watcher) = (credentials.clone(), credentials.clone(), watcher.clone());
+    sources.credential.set(move || shown.view());
+    sources.reloads.set(move || watcher.reloads().into_iter().chain(renewed.reload()).collect());
 }
 
 /// Introduces the callers' connections.

@@ -216,7 +216,7 @@ fn others(on: &Observed<'_>) {
         put(jobs.completed, &outcome("completed"));
         put(jobs.failed, &outcome("failed"));
     });
-    on.counter("zendesk_gateway.reloads", "{reload}", "Files read again after they changed.", |s, put| {
+    on.counter("zendesk_gateway.reloads", "{reload}", "Files read again after they changed, and access tokens got anew.", |s, put| {
         for one in s.sources.reloads.read().unwrap_or_default() {
             let what = is("zendesk_gateway.reload.what", one.what);
             put(one.taken, &[what.clone(), is("zendesk_gateway.outcome", "taken")]);
@@ -224,7 +224,9 @@ fn others(on: &Observed<'_>) {
         }
     });
     on.seconds("zendesk_gateway.credential.remaining", "Time until the gateway's own credential ends.", |s, put| {
-        let expires = s.sources.credential.read().and_then(|credential| credential.expires);
+        // One that is renewed in time has no end that anybody has to prepare for; failed renewals are counted as reloads.
+        let credential = s.sources.credential.read().filter(|credential| !credential.renewed);
+        let expires = credential.and_then(|credential| credential.expires);
         if let Some(expires) = expires {
             let left = expires.duration_since(std::time::SystemTime::now()).unwrap_or_default();
             put(left.as_secs_f64(), &[]);

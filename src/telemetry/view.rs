@@ -216,7 +216,7 @@ pub struct Jobs {
     pub failed: u64,
 }
 
-/// Something that is read again when its file changes.
+/// Something that is read again when its file changes, or got anew before it ends.
 #[derive(Debug, Clone, Serialize)]
 pub struct Reload {
     /// What is read, such as `credential`.
@@ -227,14 +227,18 @@ pub struct Reload {
     pub failed: u64,
 }
 
-/// The gateway's own credential.
-#[derive(Debug, Clone, Serialize)]
+/// The credential that calls are made with.
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Credential {
     /// Its kind, as in the settings.
     pub kind: String,
     /// When it ends, where that is known.
     #[serde(serialize_with = "date")]
     pub expires: Option<SystemTime>,
+    /// Whether the gateway renews it before its end.
+    pub renewed: bool,
+    /// What the last renewal failed with, in a word; none if it did not fail.
+    pub failing: Option<String>,
 }
 
 #[expect(clippy::ref_option, reason = "serde passes fields by reference")]

@@ -1,86 +1,133 @@
 //! Whose authority a call uses at Zendesk.
+//!
+//! The gateway signs in with a credential of its own or passes on the caller's. A [`Source`] says which one a call begins
+//! with, and never waits: what can take time, such as getting an access token, is done by tasks of its own. The [`Layer`]
+//! in the outbound stack steps in when Zendesk does not accept the credential any more: a 401 says that nothing was carried
+//! out, so the call is sent once more with the credential that has replaced it meanwhile.
+//!
+//! Answers are cached by [`Credential::fingerprint`]. It stands for the user at Zendesk where that is known, so that a new
+//! token for the same user does not empty the cache, and for the credential itself where it is not.
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use http::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
 
-use crate::config;
+mod caller;
+mod client;
+mod exchange;
+mod file;
+mod fingerprint;
+mod layer;
+mod source;
+#[cfg(test)]
+mod tests;
 
-/// A credential, ready to be sent. Its text never leaves this type but as the `authorization` header.
+use client::Client;
+use file::File;
+
+pub use caller::{AUTHORIZATION, ON_BEHALF_OF, impersonated, passed_through};
+pub use layer::Layer;
+pub use source::{Asked, Source};
+
+/// A credential, ready to be sent. Its text never leaves this type but as the `authorization` header. Cloning shares it.
 #[derive(Clone)]
-pub struct Credential(Arc<Inner>);
-
-struct Inner {
-    header: HeaderValue,
+pub struct Credential {
+    /// None while an OAuth client has no access token yet.
+    token: Option<Arc<Token>>,
     own: bool,
-    fingerprint: u64,
+    fingerprint: u128,
+    on_behalf_of: Option<HeaderValue>,
+    /// Where the next one comes from when Zendesk does not accept this one any more.
+    origin: Origin,
 }
 
-impl Credential {
-    /// Reads the gateway's own credential from the file that the configuration names.
-    pub fn load(settings: &config::Credential) -> anyhow::Result<Self> {
-        let basic = |user: &str, secret: &SecretString| {
-            let pair = format!("{user}:{}", secret.expose_secret());
-            format!("Basic {}", BASE64_STANDARD.encode(pair))
-        };
-        let header = match settings {
-            config::Credential::None => anyhow::bail!("upstream.credential: no credential is configured"),
-            config::Credential::ApiToken { email, token_file } => {
-                basic(&format!("{email}/token"), &read(token_file, "upstream.credential.token_file")?)
-            }
-            config::Credential::Password { email, password_file } => {
-                basic(email, &read(password_file, "upstream.credential.password_file")?)
-            }
-            config::Credential::OauthToken { token_file } => {
-                format!("Bearer {}", read(token_file, "upstream.credential.token_file")?.expose_secret())
-            }
-        };
-        Self::new(&header, true)
-    }
+/// The value of an `authorization` header.
+struct Token {
+    header: HeaderValue,
+    fingerprint: u128,
+    /// Whether Zendesk has accepted it at least once.
+    accepted: AtomicBool,
+}
 
-    /// Takes the value of an `authorization` header.
-    pub fn new(header: &str, own: bool) -> anyhow::Result<Self> {
-        let mut hasher = DefaultHasher::new();
-        header.hash(&mut hasher);
+/// Returns the access token in an answer of the token endpoint, if it is one.
+pub(crate) fn issued(body: &[u8]) -> Option<String> {
+    use secrecy::ExposeSecret as _;
+    Some(exchange::read(body)?.token.expose_secret().to_owned())
+}
+
+/// Where a credential comes from.
+#[derive(Clone)]
+enum Origin {
+    /// A place that never has another.
+    Fixed,
+    /// A file that may have changed.
+    File(Arc<File>),
+    /// An OAuth client, which can get another.
+    Client(Arc<Client>),
+}
+
+impl Token {
+    fn new(header: &str) -> anyhow::Result<Self> {
         let mut header = HeaderValue::from_str(header)
             .map_err(|_| anyhow::anyhow!("the credential has characters that no HTTP header can carry"))?;
         header.set_sensitive(true);
-        Ok(Self(Arc::new(Inner { header, own, fingerprint: hasher.finish() })))
+        let fingerprint = fingerprint::of(&[header.as_bytes()]);
+        Ok(Self { header, fingerprint, accepted: AtomicBool::new(false) })
     }
 
-    /// Returns the header to send.
-    pub fn header(&self) -> HeaderValue {
-        self.0.header.clone()
+    fn is_accepted(&self) -> bool {
+        self.accepted.load(Ordering::Relaxed)
+    }
+}
+
+impl Credential {
+    /// Takes the value of an `authorization` header.
+    pub fn new(header: &str, own: bool) -> anyhow::Result<Self> {
+        let token = Token::new(header)?;
+        let fingerprint = token.fingerprint;
+        Ok(Self { token: Some(Arc::new(token)), own, fingerprint, on_behalf_of: None, origin: Origin::Fixed })
     }
 
-    /// Whether it is the gateway's own rather than one passed through for the caller.
+    /// Returns the header to send; none while an OAuth client has no access token.
+    pub fn header(&self) -> Option<HeaderValue> {
+        self.token.as_ref().map(|token| token.header.clone())
+    }
+
+    /// Returns the value of `X-On-Behalf-Of`: the user the call is made for, if not the credential's own.
+    pub fn on_behalf_of(&self) -> Option<&HeaderValue> {
+        self.on_behalf_of.as_ref()
+    }
+
+    /// Whether the gateway rather than the caller has to answer for it: it is the gateway's own, used for itself.
     pub fn is_own(&self) -> bool {
-        self.0.own
+        self.own && self.on_behalf_of.is_none()
     }
 
-    /// Returns a number that tells credentials apart within this process, for cache keys.
-    pub fn fingerprint(&self) -> u64 {
-        self.0.fingerprint
+    /// Returns a number that tells users of Zendesk apart within this process, for cache keys: 128 bits of a keyed hash, so
+    /// nobody can look for two credentials with the same one.
+    pub fn fingerprint(&self) -> u128 {
+        self.fingerprint
+    }
+
+    /// Whether it is an OAuth token; others cannot be used on behalf of somebody else.
+    fn is_bearer(&self) -> bool {
+        let begins = |token: &Arc<Token>| token.header.as_bytes().get(..7).map(<[u8]>::to_ascii_lowercase);
+        match &self.origin {
+            Origin::Client(_) => true,
+            _ => self.token.as_ref().and_then(begins).is_some_and(|scheme| scheme == b"bearer "),
+        }
+    }
+
+    /// Returns it with another token of the same origin.
+    fn with(&self, token: Arc<Token>) -> Self {
+        Self { token: Some(token), ..self.clone() }
     }
 }
 
 impl fmt::Debug for Credential {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str(if self.0.own { "Credential(own)" } else { "Credential(passed through)" })
+        to.write_str(if self.own { "Credential(own)" } else { "Credential(passed through)" })
     }
-}
-
-/// Reads a secret: the file's text without the line break that editors add.
-fn read(path: &Path, key: &str) -> anyhow::Result<SecretString> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| anyhow::anyhow!("{key}: cannot read {}: {error}", path.display()))?;
-    let secret = text.trim_end_matches(['\r', '\n']);
-    anyhow::ensure!(!secret.is_empty(), "{key}: {} is empty", path.display());
-    Ok(SecretString::from(secret.to_owned()))
 }

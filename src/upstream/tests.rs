@@ -6,4 +6,4 @@ mod governor;
 mod outage;
 mod queue;
 mod retry;
-mod support;
+pub(super) mod support;

@@ -40,7 +40,7 @@ pub fn propagate(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
 }
 
 /// Returns the kind of a failure, one of a few words: the HTTP status where there was one.
-fn error_type(error: &Error) -> String {
+pub(super) fn error_type(error: &Error) -> String {
     let word = match error {
         Error::Connect(_) => "connect",
         Error::BrokenBeforeHeaders(_) => "broken_before_headers",

@@ -23,23 +23,17 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Builds the HTTP client: no redirects, no cookies, no retries of its own, HTTPS only unless `base` is loopback.
+    /// Sends calls to `base`, and reads bodies of up to `max_body` bytes, counted after decompression.
     pub fn new(base: &Url, max_body: usize) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("zendesk-gateway/", env!("CARGO_PKG_VERSION")))
-            .https_only(base.scheme() == "https")
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(Duration::from_secs(5))
-            .pool_idle_timeout(Duration::from_mins(1))
-            .tcp_nodelay(true)
-            .build()?;
+        let client = client(base)?;
         Ok(Self { client, base: Arc::new(base.clone()), max_body })
     }
 
     async fn exchange(self, call: Call) -> Result<Answer, Error> {
         let rest = &call.rest;
+        let authorization = call.credential.header();
+        // The credential layer above has waited for one.
+        let authorization = authorization.ok_or(Error::Internal { what: "a call has no credential" })?;
         // Only what follows the host is parsed anew.
         let mut url = (*self.base).clone();
         url.set_path(&rest.path);
@@ -48,7 +42,10 @@ impl Transport {
             .client
             .request(rest.method.clone(), url)
             .header(http::header::ACCEPT, "application/json")
-            .header(http::header::AUTHORIZATION, call.credential.header());
+            .header(http::header::AUTHORIZATION, authorization);
+        if let Some(user) = call.credential.on_behalf_of() {
+            request = request.header("x-on-behalf-of", user.clone());
+        }
         request = match &rest.body {
             Body::Empty => request,
             Body::Json(document) => {
@@ -97,6 +94,20 @@ impl Transport {
         }
         Ok(body)
     }
+}
+
+/// Builds an HTTP client: no redirects, no cookies, no retries of its own, HTTPS only unless `base` is loopback.
+pub(super) fn client(base: &Url) -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .user_agent(concat!("zendesk-gateway/", env!("CARGO_PKG_VERSION")))
+        .https_only(base.scheme() == "https")
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(Duration::from_secs(5))
+        .pool_idle_timeout(Duration::from_mins(1))
+        .tcp_nodelay(true)
+        .build()
 }
 
 /// Tells a request that never left from one that may have been delivered.

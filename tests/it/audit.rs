@@ -17,7 +17,7 @@ use zendesk_gateway::proto::{
 use zendesk_gateway::sandbox::faults::{Delay, Eof, Respond, Throttle, post, put};
 
 use crate::support::observed::Observed;
-use crate::support::{settings, with};
+use crate::support::{key_file, settings, with};
 
 /// Settings that filter every line out that can be filtered out.
 fn quiet() -> Config {
@@ -29,14 +29,14 @@ fn quiet() -> Config {
 
 struct Audited {
     t: Observed,
-    _lines: tracing::dispatcher::DefaultGuard,
+    _dispatch: tracing::dispatcher::DefaultGuard,
 }
 
 impl Audited {
     async fn start(config: Config) -> Self {
         let t = Observed::configured(config).await;
-        let _lines = tracing::dispatcher::set_default(t.telemetry.dispatch());
-        Self { t, _lines }
+        let dispatch = tracing::dispatcher::set_default(t.telemetry.dispatch());
+        Self { t, _dispatch: dispatch }
     }
 
     /// The record so far, which forgets nothing.
@@ -140,8 +140,7 @@ async fn every_way_to_fail_is_told_apart() {
 async fn callers_who_are_not_let_through_are_on_record_if_they_wanted_to_change_something() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("keys");
-    // printf '%s' right | sha256sum
-    std::fs::write(&path, "crm 27042f4e6eaca7d0b2a7ee4026df2ecfa51d3339e6d122aa099118ecd8563bad\n").expect("written");
+    std::fs::write(&path, key_file(&[("crm", "right")])).expect("written");
     let mut config = quiet();
     config.identity.methods = vec![Method::ApiKey];
     config.identity.api_keys.file = Some(path);

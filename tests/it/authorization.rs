@@ -1,6 +1,5 @@
 //! What each caller may do: by the contract's risk classes, method by method, and nothing else.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use tempfile::TempDir;
 use tonic::{Code, Status};
 use zendesk_gateway::config::Config;
@@ -12,7 +11,7 @@ use zendesk_gateway::proto::{
     UpdateUserRequest, UserInput, UserRole,
 };
 
-use crate::support::{Dynamic, TestGateway, account, refused, settings, with};
+use crate::support::{Dynamic, TestGateway, account, key_file, refused, settings, with};
 
 fn rule(caller: &str, risks: &[Risk], methods: &[&str]) -> Rule {
     Rule {
@@ -26,13 +25,9 @@ fn rule(caller: &str, risks: &[Risk], methods: &[&str]) -> Rule {
 /// Callers whose keys are their names.
 fn callers(folder: &TempDir, names: &[&str]) -> Config {
     let mut config = settings();
-    let mut text = String::new();
-    for name in names {
-        let hash: String = digest(&SHA256, name.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        text += &format!("{name} {hash}\n");
-    }
+    let keys: Vec<(&str, &str)> = names.iter().map(|name| (*name, *name)).collect();
     let path = folder.path().join("keys");
-    std::fs::write(&path, text).expect("a temporary file");
+    std::fs::write(&path, key_file(&keys)).expect("a temporary file");
     config.identity.methods = vec![Method::ApiKey];
     config.identity.api_keys.file = Some(path);
     config

@@ -101,6 +101,7 @@ fn an_open_port_must_say_so() {
 }
 
 #[test]
+#[rustfmt::skip]
 fn what_is_missing_or_wrong_about_callers_is_reported_by_its_key() {
     for (toml, wanted) in [
         ("[identity]\nmethods = [\"none\", \"jwt\"]\n", "identity.methods: \"none\" cannot be combined"),

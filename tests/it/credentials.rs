@@ -1,13 +1,19 @@
-//! The gateway's own credential: each kind from its file, and what callers and operators see of a wrong one.
+//! The credentials that calls are made with: each kind from its file, and what callers and operators see of a wrong one.
+
+mod oauth_client;
+mod pass_through;
+mod rotation;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tonic::Code;
-use zendesk_gateway::config;
+use zendesk_gateway::config::{self, OauthClient};
 use zendesk_gateway::proto::{GetCurrentUserRequest, GetUserRequest};
 use zendesk_gateway::sandbox::Sandbox;
-use zendesk_gateway::upstream::credential::Credential;
+use zendesk_gateway::upstream::credential::Source;
+use zendesk_gateway::watch::Watcher;
 
 use crate::support::{TestGateway, account, basic, refused, settings};
 
@@ -18,13 +24,33 @@ fn secret(folder: &TempDir, text: &str) -> PathBuf {
     file
 }
 
-async fn signed(credential: impl FnOnce(&Sandbox) -> Credential) -> TestGateway {
-    TestGateway::signed(account(), settings(), credential).await
+/// A watcher that does not keep tests waiting.
+fn watcher() -> Watcher {
+    Watcher::every(Duration::from_millis(20))
+}
+
+/// The stand-in's OAuth client.
+fn oauth_client(sandbox: &Sandbox, folder: &TempDir) -> OauthClient {
+    let known = &sandbox.config().credential;
+    OauthClient {
+        client_id: known.client_id.clone(),
+        client_secret_file: secret(folder, &known.client_secret),
+        scope: "read write".to_owned(),
+        token_lifetime: Duration::from_hours(1),
+    }
+}
+
+/// A gateway that signs in as the settings say.
+async fn signed(settings_of: impl FnOnce(&Sandbox) -> config::Credential) -> (TestGateway, Source) {
+    let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
+    let source = Source::start(&settings_of(&sandbox), &sandbox.base_url(), &watcher()).await;
+    let source = source.expect("a complete credential");
+    (TestGateway::using(sandbox, settings(), source.clone()).await, source)
 }
 
 #[tokio::test]
 async fn each_kind_of_credential_is_read_from_its_file_and_means_the_owner() {
-    let kinds: [fn(&Sandbox, &TempDir) -> config::Credential; 3] = [
+    let kinds: [fn(&Sandbox, &TempDir) -> config::Credential; 4] = [
         |sandbox, folder| {
             let known = &sandbox.config().credential;
             config::Credential::ApiToken { email: known.email.clone(), token_file: secret(folder, &known.api_token) }
@@ -37,20 +63,26 @@ async fn each_kind_of_credential_is_read_from_its_file_and_means_the_owner() {
             let known = &sandbox.config().credential;
             config::Credential::OauthToken { token_file: secret(folder, &known.oauth_token) }
         },
+        |sandbox, folder| config::Credential::OauthClient(oauth_client(sandbox, folder)),
     ];
     for kind in kinds {
         let folder = TempDir::new().expect("a temporary folder");
-        let t = signed(|sandbox| Credential::load(&kind(sandbox, &folder)).expect("a complete credential")).await;
+        let (t, source) = signed(|sandbox| kind(sandbox, &folder)).await;
         let me = t.users().get_current_user(GetCurrentUserRequest {}).await.expect("the owner").into_inner();
         let me = me.user.expect("a user");
-        let email = t.sandbox.config().credential.email.clone();
-        assert_eq!(me.email, Some(email));
+        let known = t.sandbox.config().credential.clone();
+        assert_eq!(me.email.as_ref(), Some(&known.email));
+        let shown = format!("{:?}", source.view());
+        for secret in [&known.api_token, &known.password, &known.oauth_token, &known.client_secret] {
+            assert!(!shown.contains(secret.as_str()), "{shown}");
+        }
+        t.stop().await;
     }
 }
 
 #[tokio::test]
 async fn a_wrong_credential_of_the_gateway_is_no_fault_of_the_caller() {
-    let t = signed(|sandbox| {
+    let t = TestGateway::signed(account(), settings(), |sandbox| {
         let email = &sandbox.config().credential.email;
         basic(&format!("{email}/token:wrong"))
     })
@@ -62,7 +94,7 @@ async fn a_wrong_credential_of_the_gateway_is_no_fault_of_the_caller() {
 
 #[tokio::test]
 async fn a_password_that_zendesk_does_not_know_is_no_user_rather_than_an_empty_one() {
-    let t = signed(|sandbox| {
+    let t = TestGateway::signed(account(), settings(), |sandbox| {
         let email = &sandbox.config().credential.email;
         basic(&format!("{email}:wrong"))
     })
@@ -71,13 +103,18 @@ async fn a_password_that_zendesk_does_not_know_is_no_user_rather_than_an_empty_o
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Internal, "CREDENTIAL_REFUSED"));
 }
 
-#[test]
-fn a_file_that_is_missing_or_empty_is_named_by_its_setting() {
+#[tokio::test]
+async fn a_file_that_is_missing_empty_or_no_secret_is_named_by_its_setting() {
     let folder = TempDir::new().expect("a temporary folder");
-    let token_file = folder.path().join("absent");
-    let error = Credential::load(&config::Credential::OauthToken { token_file }).expect_err("no file");
-    assert!(error.to_string().starts_with("upstream.credential.token_file: cannot read "), "{error}");
-    let token_file = secret(&folder, "");
-    let error = Credential::load(&config::Credential::OauthToken { token_file }).expect_err("no text");
-    assert!(error.to_string().ends_with(" is empty"), "{error}");
+    let url = "http://127.0.0.1:1".parse().expect("a URL");
+    let refusal = async |token_file: PathBuf| {
+        let started = Source::start(&config::Credential::OauthToken { token_file }, &url, &watcher()).await;
+        started.err().expect("no secret").to_string()
+    };
+    let missing = refusal(folder.path().join("absent")).await;
+    assert!(missing.starts_with("upstream.credential.token_file: ") && missing.contains("absent"), "{missing}");
+    for (text, problem) in [("", " is empty"), ("one\ntwo", " holds a control character or more than one line")] {
+        let refused = refusal(secret(&folder, text)).await;
+        assert!(refused.contains("upstream.credential.token_file: ") && refused.ends_with(problem.trim()), "{refused}");
+    }
 }

@@ -141,7 +141,7 @@ async fn no_text_of_any_request_changes_which_endpoint_is_called() {
                     let mut message = client.message(rpc.method, &json.replace("\"wait\": true", "\"wait\": false"));
                     put(&mut message, &path, text);
                     t.sandbox.reset_stats();
-                    let outcome = client.send(rpc.method, &message, &[]).await;
+                    let outcome = client.send(rpc.method, &message, &[] as &[(&str, &str)]).await;
                     tried += 1;
                     let excused = path == ["file_name"] && HARMLESS_IN_A_NAME.contains(&text.as_str());
                     if in_a_path(&path[0]) && !excused {

@@ -81,10 +81,13 @@ async fn round(calls: &Arc<AtomicU64>, streams: &Arc<AtomicU64>) -> Duration {
     let mute = TcpStream::connect(&gateway.address).await.expect("it listens");
     let silent = Wire::begin(&gateway.address).await;
     crate::support::until(|| begun.load(Ordering::Relaxed) == 4).await;
+    let answered = calls.load(Ordering::Relaxed);
+    crate::support::until(|| calls.load(Ordering::Relaxed) >= answered + 50).await;
     gateway.signal("TERM").await;
     let signalled = Instant::now();
-    // What a balancer does: it sends calls elsewhere once it is told to.
+    // What a balancer does: it sends calls elsewhere a moment after it is told to.
     tokio::time::timeout(LONG, async { while !gateway.is_draining().await {} }).await.expect("it says so");
+    tokio::time::sleep(Duration::from_secs(1)).await;
     leaving.store(true, Ordering::Relaxed);
     while let Some(ended) = load.join_next().await {
         ended.expect("no call failed");

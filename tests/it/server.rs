@@ -113,6 +113,7 @@ async fn calls_beyond_the_limit_are_refused_but_health_is_not() {
         }
     });
     again.await.expect("there is room once they are given up");
+    drop(idle);
     t.stop().await;
 }
 

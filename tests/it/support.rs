@@ -37,7 +37,7 @@ use zendesk_gateway::server::workers::Workers;
 use zendesk_gateway::server::{self, Listener, Served};
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream as outbound;
-use zendesk_gateway::upstream::credential::Credential;
+use zendesk_gateway::upstream::credential::{Credential, Source};
 use zendesk_gateway::upstream::transport::Transport;
 use zendesk_gateway::watch::Watcher;
 
@@ -87,8 +87,13 @@ impl TestGateway {
         credential: impl FnOnce(&Sandbox) -> Credential,
     ) -> Self {
         let sandbox = Sandbox::start(account).await.expect("the stand-in starts on a free port");
-        let (url, credential) = (sandbox.base_url(), credential(&sandbox));
-        let (address, channel, shutdown, served) = serve(&url, credential, config).await;
+        let credential = credential(&sandbox);
+        Self::using(sandbox, config, credential).await
+    }
+
+    /// Serves the account of a stand-in that is there already, with chosen credentials.
+    pub async fn using(sandbox: Sandbox, config: Config, credentials: impl Into<Source>) -> Self {
+        let (address, channel, shutdown, served) = serve(&sandbox.base_url(), credentials, config).await;
         Self { sandbox, address, channel, shutdown: Some(shutdown), served: Some(served) }
     }
 
@@ -116,9 +121,8 @@ impl TestGateway {
 
     /// Serves the account of a stand-in that another gateway served before.
     pub async fn before(sandbox: Sandbox, config: Config) -> Self {
-        let (url, credential) = (sandbox.base_url(), api_token(&sandbox));
-        let (address, channel, shutdown, served) = serve(&url, credential, config).await;
-        Self { sandbox, address, channel, shutdown: Some(shutdown), served: Some(served) }
+        let credential = api_token(&sandbox);
+        Self::using(sandbox, config, credential).await
     }
 
     /// Tells the gateway to leave, and does not wait for it.
@@ -148,8 +152,8 @@ impl TestGateway {
             shutdown.send(()).expect("the server listens for its shutdown");
         }
         let served = self.served.take().expect("stopped once");
-        let ended = tokio::time::timeout(Duration::from_secs(10), served).await;
-        ended.expect("the server ends within 10 s").expect("it does not panic").expect("it ends well");
+        let ended = tokio::time::timeout(Duration::from_mins(1), served).await;
+        ended.expect("the server ends within a minute").expect("it does not panic").expect("it ends well");
         self.sandbox
     }
 }
@@ -169,7 +173,7 @@ fn idle_channel() -> Channel {
 /// Serves a gateway before `upstream` on a free port.
 pub async fn serve(
     upstream: &Url,
-    credential: Credential,
+    credentials: impl Into<Source>,
     config: Config,
 ) -> (String, Channel, oneshot::Sender<()>, JoinHandle<anyhow::Result<()>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -181,7 +185,7 @@ pub async fn serve(
     let (stack, _control) = outbound::stack(&config.upstream, None, transport);
     let identity = Identity::start(&config, &Watcher::default()).await.expect("an identity");
     let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
-    let rpc = Rpc::new(gateway, credential, config.server.clone());
+    let rpc = Rpc::new(gateway, credentials, config.server.clone());
     let (shutdown, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(async move {
         let stopped = async {
@@ -213,12 +217,22 @@ pub fn api_token(sandbox: &Sandbox) -> Credential {
 }
 
 /// A request that carries metadata, too.
-pub fn with<M>(message: M, metadata: &[(&'static str, &str)]) -> tonic::Request<M> {
+pub fn with<M>(message: M, metadata: &[(&'static str, impl AsRef<str>)]) -> tonic::Request<M> {
     let mut request = tonic::Request::new(message);
     for (key, value) in metadata {
-        request.metadata_mut().append(*key, value.parse().expect("metadata is ASCII"));
+        request.metadata_mut().append(*key, value.as_ref().parse().expect("metadata is ASCII"));
     }
     request
+}
+
+/// A file's lines for callers and their API keys.
+pub fn key_file(keys: &[(&str, &str)]) -> String {
+    use aws_lc_rs::digest::{SHA256, digest};
+    let hash = |key: &str| {
+        let bytes = digest(&SHA256, key.as_bytes());
+        bytes.as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    };
+    keys.iter().fold(String::new(), |text, (caller, key)| format!("{text}{caller} {}\n", hash(key)))
 }
 
 /// A basic credential.

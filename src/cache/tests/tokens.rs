@@ -19,7 +19,7 @@ async fn ten_thousand_interleaved_calls_of_two_credentials_never_see_each_others
         let mut random = random.fork();
         callers.spawn(async move {
             sleep(ms(random.u64(0..60_000))).await;
-            let (credential, id) = (random.u64(1..=2), random.i64(0..20));
+            let (credential, id) = (random.u128(1..=2), random.i64(0..20));
             if random.u8(0..20) == 0 {
                 cache.begin_write(&[tag::user(id)]).finish();
             }

@@ -150,7 +150,9 @@ pub fn order<'t>(call: &Call, tables: &'t Tables) -> Result<Order<'t, i64>, Repl
 }
 
 /// The largest number a count tells; beyond it a background job counts, and
-/// until that is done, as here, `refreshed_at` is null.
+/// until that is done, as here, `refreshed_at` is null. The specification says
+/// so; no recording shows such a count, so that it is capped at exactly this
+/// number and stays null is an assumption.
 const LARGEST_COUNT: usize = 100_000;
 
 /// The envelope of a count.

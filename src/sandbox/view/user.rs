@@ -112,6 +112,9 @@ impl SelfView {
 }
 
 /// What `users/me` shows to a caller that it does not know.
+///
+/// Recorded are the status 200, the name and that the id is null. That the
+/// other keys of a user are there too, and what they hold, is an assumption.
 #[derive(Serialize)]
 pub struct Anonymous<'a> {
     id: Option<i64>,

@@ -169,7 +169,12 @@ impl Status {
             let text = format!("All {} upstream permits are in use, and {waiting}.", queue.permits);
             find(Level::Warning, text);
         }
-        if let Some(expires) = self.credential.as_ref().and_then(|credential| credential.expires) {
+        let credential = self.credential.as_ref();
+        if let Some(failing) = credential.and_then(|credential| credential.failing.as_deref()) {
+            find(Level::Warning, format!("No new access token for Zendesk could be had ({failing})."));
+        }
+        let unattended = |credential: &&view::Credential| !credential.renewed || credential.failing.is_some();
+        if let Some(expires) = credential.filter(unattended).and_then(|credential| credential.expires) {
             match expires.duration_since(SystemTime::now()) {
                 Err(_) => find(Level::Problem, "The credential for Zendesk has ended.".to_owned()),
                 Ok(left) if left < SOON => {

@@ -100,7 +100,7 @@ mod tests {
     }
 
     fn hash_of(key: &str) -> String {
-        digest(&SHA256, key.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        digest(&SHA256, key.as_bytes()).as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
@@ -59,7 +59,7 @@ impl KeySet {
         let mut named = HashMap::new();
         for (name, key) in keys {
             let Some(name) = name else { continue };
-            named.insert(name, key).map_or(Ok(()), |_| Err(())).ok().context("has two keys with one kid")?;
+            ensure!(named.insert(name, key).is_none(), "has two keys with one kid");
         }
         Ok(Self { number: NUMBER.fetch_add(1, Ordering::Relaxed), named, only })
     }

@@ -44,6 +44,8 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::CursorExpired(_)
         | Error::PaginationDepth(_)
         | Error::Credential { .. }
+        | Error::CredentialMissing
+        | Error::ImpersonationForbidden
         | Error::Forbidden(_)
         | Error::NotFound(_)
         | Error::Conflict(_)
@@ -98,6 +100,8 @@ fn every_error() -> Vec<Error> {
         Error::Overloaded { what: "full" },
         Error::PaginationLoop { what: "a cursor came twice" },
         Error::CacheMiss,
+        Error::CredentialMissing,
+        Error::ImpersonationForbidden,
         Error::Unimplemented { method: "GetUser" },
         Error::ShuttingDown,
     ]

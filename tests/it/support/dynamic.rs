@@ -26,7 +26,7 @@ impl Dynamic {
 
     /// Calls an RPC; the replies come back as JSON in the vendor's field names, 64-bit numbers as numbers.
     pub async fn call(&self, name: &str, request: &str) -> Result<Vec<serde_json::Value>, Status> {
-        self.call_with(name, request, &[]).await
+        self.call_with(name, request, &[] as &[(&str, &str)]).await
     }
 
     /// The same with metadata.
@@ -34,7 +34,7 @@ impl Dynamic {
         &self,
         name: &str,
         request: &str,
-        metadata: &[(&'static str, &str)],
+        metadata: &[(&'static str, impl AsRef<str>)],
     ) -> Result<Vec<serde_json::Value>, Status> {
         self.send(name, &self.message(name, request), metadata).await
     }
@@ -52,7 +52,7 @@ impl Dynamic {
         &self,
         name: &str,
         message: &DynamicMessage,
-        metadata: &[(&'static str, &str)],
+        metadata: &[(&'static str, impl AsRef<str>)],
     ) -> Result<Vec<serde_json::Value>, Status> {
         let method = self.method(name);
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());

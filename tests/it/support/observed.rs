@@ -60,6 +60,11 @@ impl Observed {
         Self::put_together(sandbox, &upstream, config, true).await
     }
 
+    /// Starts one with everything chosen.
+    pub async fn with(sandbox: Sandbox, upstream: &Url, config: Config) -> Self {
+        Self::put_together(sandbox, upstream, config, true).await
+    }
+
     async fn put_together(sandbox: Sandbox, upstream: &Url, config: Config, introduced: bool) -> Self {
         let lines = Lines::default();
         let telemetry = Telemetry::start(&config.telemetry, lines.clone()).expect("telemetry");
@@ -109,6 +114,7 @@ impl Observed {
         sources.credential.set(|| view::Credential {
             kind: "api_token".to_owned(),
             expires: Some(std::time::SystemTime::now() + Duration::from_hours(24 * 365)),
+            ..view::Credential::default()
         });
     }
 
@@ -162,6 +168,11 @@ impl Write for Lines {
 }
 
 impl Lines {
+    /// All lines.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no test panics inside").clone()).expect("text")
+    }
+
     /// The lines of one target, read as JSON.
     pub fn of(&self, target: &str) -> Vec<serde_json::Value> {
         let text = String::from_utf8(self.0.lock().expect("no test panics inside").clone()).expect("text");

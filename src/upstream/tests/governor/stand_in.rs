@@ -41,7 +41,7 @@ fn zendesk(sandbox: &Sandbox) -> impl Zendesk + use<> {
         let request = http::Request::builder()
             .method(call.rest.method.clone())
             .uri(call.rest.target())
-            .header(http::header::AUTHORIZATION, call.credential.header())
+            .header(http::header::AUTHORIZATION, call.credential.header().expect("tests have one"))
             .body(axum::body::Body::empty())
             .expect("a request");
         let api = api.clone();

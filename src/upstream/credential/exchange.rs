@@ -1,0 +1,136 @@
+//! The OAuth client credentials grant: client id and secret for an access token.
+//! <https://developer.zendesk.com/api-reference/ticketing/oauth/grant_type_tokens/>
+//!
+//! It goes past the outbound stack. The stack's calls wait for a token, so a token must not wait among them; the endpoint is
+//! no part of the API whose budget, circuits and retries the stack keeps; and it must not be asked by callers' retries but
+//! at its own pace, which [`Client`](super::client::Client) sets: one exchange at a time, spaced out while it fails.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::config;
+use crate::error::{Chain, Error, Refusal};
+use crate::upstream::limits::retry_after;
+use crate::upstream::transport;
+use crate::watch::{Watched, Watcher};
+
+/// Longest that one exchange may take.
+const LONGEST: Duration = Duration::from_secs(10);
+/// No answer of the endpoint is near this size.
+const MOST_BYTES: usize = 64 << 10;
+
+/// An access token as it was issued.
+pub(super) struct Issued {
+    pub token: SecretString,
+    /// How long it lasts, where that was said.
+    pub lifetime: Option<Duration>,
+}
+
+/// Asks for access tokens.
+pub(super) struct Exchange {
+    client: reqwest::Client,
+    url: Url,
+    client_id: String,
+    secret: Watched<SecretString>,
+    scope: String,
+    lifetime: Duration,
+}
+
+#[derive(Serialize)]
+struct Ask<'a> {
+    grant_type: &'static str,
+    client_id: &'a str,
+    client_secret: &'a str,
+    scope: &'a str,
+    expires_in: u64,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    access_token: String,
+    token_type: Option<String>,
+    expires_in: Option<u64>,
+}
+
+impl Exchange {
+    pub(super) async fn new(settings: &config::OauthClient, base: &Url, watcher: &Watcher) -> anyhow::Result<Self> {
+        let read = |content: &[u8]| config::secret(content).map_err(anyhow::Error::msg);
+        let secret = watcher.file("client_secret", &settings.client_secret_file, read).await;
+        Ok(Self {
+            client: transport::client(base)?,
+            url: base.join("/oauth/tokens")?,
+            client_id: settings.client_id.clone(),
+            secret: secret.map_err(|error| anyhow::anyhow!("upstream.credential.client_secret_file: {error:#}"))?,
+            scope: settings.scope.clone(),
+            lifetime: settings.token_lifetime,
+        })
+    }
+
+    pub(super) async fn carry_out(&self) -> Result<Issued, Error> {
+        tokio::time::timeout(LONGEST, self.ask()).await.unwrap_or(Err(Error::AttemptTimeout))
+    }
+
+    async fn ask(&self) -> Result<Issued, Error> {
+        let secret = self.secret.get();
+        let ask = Ask {
+            grant_type: "client_credentials",
+            client_id: &self.client_id,
+            client_secret: secret.expose_secret(),
+            scope: &self.scope,
+            expires_in: self.lifetime.as_secs(),
+        };
+        let body = serde_json::to_vec(&ask).expect("it has text keys");
+        let request = self
+            .client
+            .post(self.url.clone())
+            .header(http::header::ACCEPT, "application/json")
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(body);
+        let mut response = request.send().await.map_err(|error| Error::Connect(Chain::of(&error.without_url())))?;
+        let mut body = Vec::new();
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| Error::BrokenBody(Chain::of(&error.without_url())))?
+        {
+            if body.len() + chunk.len() > MOST_BYTES {
+                return Err(Error::TooLarge { limit: MOST_BYTES });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let refusal = || {
+            // Its text is left out: nobody but the operator can act on it, and it could repeat what was sent.
+            let retry_after = retry_after(response.headers(), std::time::SystemTime::now());
+            Box::new(Refusal { status: response.status().as_u16(), retry_after, ..Refusal::default() })
+        };
+        if response.status().is_success() {
+            read(&body).ok_or_else(|| Error::Malformed(refusal()))
+        } else {
+            Err(refused(response.status(), refusal()))
+        }
+    }
+}
+
+/// Reads an answer; none if it is not what is documented.
+pub(super) fn read(body: &[u8]) -> Option<Issued> {
+    let reply: Reply = serde_json::from_slice(body).ok()?;
+    let is_bearer = reply.token_type.is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
+    let is_token = !reply.access_token.is_empty() && reply.access_token.bytes().all(|byte| byte.is_ascii_graphic());
+    (is_bearer && is_token).then(|| Issued {
+        token: reply.access_token.into(),
+        lifetime: reply.expires_in.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+    })
+}
+
+fn refused(status: StatusCode, refusal: Box<Refusal>) -> Error {
+    match status.as_u16() {
+        429 => Error::Throttled(refusal),
+        500 => Error::Server(refusal),
+        504 => Error::GatewayTimeout(refusal),
+        501.. => Error::Unavailable(refusal),
+        // `invalid_client`, `invalid_scope` and the like: the credential is wrong, whatever the status.
+        _ => Error::Credential { own: true, refusal },
+    }
+}

@@ -1,0 +1,136 @@
+use super::*;
+use crate::upstream::credential::Token;
+use crate::upstream::tests::support::{settle, unavailable};
+
+fn text(token: Option<&Arc<Token>>) -> Option<&str> {
+    Some(token?.header.to_str().expect("ASCII"))
+}
+
+fn accept(token: &Arc<Token>) {
+    token.accepted.store(true, std::sync::atomic::Ordering::Relaxed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_there_before_anybody_asks_and_is_renewed_ahead_of_its_end() {
+    let endpoint = Endpoint::lasting(1000 * SECOND);
+    let client = endpoint.client();
+    settle().await;
+    assert_eq!((text(client.current().as_ref()), endpoint.asked()), (Some("Bearer token-1"), 1));
+    // Without jitter it is the earliest time.
+    sleep(699 * SECOND).await;
+    assert_eq!(endpoint.asked(), 1);
+    sleep(2 * SECOND).await;
+    assert_eq!((text(client.current().as_ref()), endpoint.asked()), (Some("Bearer token-2"), 2));
+    sleep(100_000 * SECOND).await;
+    assert_eq!(endpoint.asked(), 1 + 100_701 / 700, "and so on");
+    assert_eq!(client.reload().taken, endpoint.asked() as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_renew_at_different_times_between_seven_and_eight_tenths() {
+    let endpoint = Endpoint::lasting(1000 * SECOND);
+    let started = Instant::now();
+    let clients: Vec<Client> = (0..50).map(|_| Client::start(endpoint.get(), Jitter::RANDOM)).collect();
+    sleep(801 * SECOND).await;
+    let asked = endpoint.asked.lock().expect("no test panics inside").clone();
+    let renewed: Vec<Duration> = asked.iter().skip(50).map(|when| *when - started).collect();
+    assert_eq!(renewed.len(), 50);
+    assert!(renewed.iter().all(|after| (700 * SECOND..=800 * SECOND).contains(after)), "{renewed:?}");
+    assert!(renewed[49] - renewed[0] > 10 * SECOND, "{renewed:?}");
+    drop(clients);
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_need_the_next_token_there_is_one_exchange() {
+    let endpoint = Endpoint { takes: 3 * SECOND, ..Endpoint::lasting(1000 * SECOND) };
+    let client = Arc::new(endpoint.client());
+    let first = client.next(None, false).await.expect("the endpoint works").expect("a token");
+    accept(&first);
+    let callers = (0..100).map(|_| {
+        let (client, refused) = (client.clone(), first.clone());
+        tokio::spawn(async move { client.next(Some(&refused), false).await })
+    });
+    for next in futures_util::future::join_all(callers).await {
+        let next = next.expect("no panic").expect("the endpoint works");
+        assert_eq!(text(next.as_ref()), Some("Bearer token-2"));
+    }
+    assert_eq!(endpoint.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_goes_on_when_the_caller_who_began_it_leaves() {
+    let endpoint = Endpoint { takes: 5 * SECOND, ..Endpoint::lasting(1000 * SECOND) };
+    let client = endpoint.client();
+    let impatient = tokio::time::timeout(SECOND, client.next(None, false)).await;
+    assert!(impatient.is_err());
+    sleep(5 * SECOND).await;
+    assert_eq!((text(client.current().as_ref()), endpoint.asked()), (Some("Bearer token-1"), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_endpoint_fails_the_token_stays_to_its_end_and_exchanges_are_spaced_out() {
+    let endpoint = Endpoint::lasting(1000 * SECOND);
+    let client = endpoint.client();
+    settle().await;
+    let token = client.current().expect("a token");
+    accept(&token);
+    endpoint.fail(&unavailable(), usize::from(u16::MAX));
+    sleep(999 * SECOND).await;
+    assert_eq!(text(client.current().as_ref()), Some("Bearer token-1"), "it is good until its end");
+    assert_eq!(client.state().1.as_deref(), Some("503"));
+    // Between 700 s and 999 s: after 1, 2, 4, 8, 16, 32 and then every 60 s.
+    assert!((8..=12).contains(&endpoint.asked()), "{}", endpoint.asked());
+    let (asked, before) = (endpoint.asked(), Instant::now());
+    for _ in 0..100 {
+        let refused = client.next(Some(&token), false).await;
+        assert!(matches!(refused, Err(Error::Unavailable(_))), "told what the exchange failed with");
+    }
+    assert_eq!((endpoint.asked(), before.elapsed()), (asked, Duration::ZERO), "at once, and without an exchange");
+    sleep(2 * SECOND).await;
+    assert!(client.current().is_none(), "it has ended");
+    endpoint.failures.lock().expect("no test panics inside").clear();
+    sleep(61 * SECOND).await;
+    assert!(client.current().is_some() && client.state().1.is_none(), "the endpoint is back");
+    assert!(client.reload().failed >= 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_renewed_at_once_if_it_was_accepted_before_and_else_once_in_a_while() {
+    let endpoint = Endpoint::lasting(1000 * SECOND);
+    let client = endpoint.client();
+    settle().await;
+    let mut renewed = 0;
+    for _ in 0..100 {
+        let token = client.current().expect("a token");
+        renewed += u32::from(client.next(Some(&token), false).await.expect("no failure").is_some());
+    }
+    assert_eq!((renewed, endpoint.asked()), (1, 2), "new ones may just not be liked");
+    let token = client.current().expect("a token");
+    accept(&token);
+    let next = client.next(Some(&token), false).await.expect("no failure").expect("another");
+    assert_eq!(endpoint.asked(), 3);
+    let again = client.next(Some(&token), false).await.expect("no failure").expect("another");
+    assert!(Arc::ptr_eq(&next, &again), "whoever comes late gets the one that is there");
+    accept(&next);
+    assert!(client.next(Some(&next), true).await.expect("no failure").is_none(), "the other user may be at fault");
+    sleep(11 * SECOND).await;
+    assert!(client.next(Some(&next), true).await.expect("no failure").is_some(), "but now and then it is tried");
+    assert_eq!(endpoint.asked(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_without_an_end_or_with_an_absurd_one_is_kept() {
+    for lifetime in [Duration::ZERO, Duration::from_secs(u64::MAX)] {
+        let endpoint = Endpoint::lasting(lifetime);
+        let client = endpoint.client();
+        settle().await;
+        sleep(10_000_000 * SECOND).await;
+        assert_eq!((text(client.current().as_ref()), endpoint.asked()), (Some("Bearer token-1"), 1));
+        assert_eq!(client.state().0, None);
+    }
+    let endpoint = Endpoint::lasting(Duration::from_millis(1));
+    let client = endpoint.client();
+    sleep(100 * SECOND).await;
+    assert!(endpoint.asked() <= 101, "an absurdly short one does not make a storm");
+    drop(client);
+}

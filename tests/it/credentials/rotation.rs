@@ -1,0 +1,218 @@
+//! Secrets that change while calls are made with them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::task::JoinSet;
+use tonic::Request;
+use zendesk_gateway::proto::group_service_client::GroupServiceClient;
+use zendesk_gateway::proto::user_service_client::UserServiceClient;
+use zendesk_gateway::proto::{CreateGroupRequest, GroupInput, StreamGroupsRequest};
+
+use super::*;
+
+/// Callers who read past the cache, write and stream for as long as this is there.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    /// How many rounds each caller has made.
+    rounds: Vec<Arc<AtomicU64>>,
+    ended: Arc<AtomicBool>,
+    callers: JoinSet<Result<(), tonic::Status>>,
+}
+
+impl Load {
+    pub fn on(t: &TestGateway) -> Self {
+        let stop = Arc::<AtomicBool>::default();
+        let rounds: Vec<Arc<AtomicU64>> = (0..5).map(|_| Arc::default()).collect();
+        let ended = Arc::<AtomicBool>::default();
+        let mut callers = JoinSet::new();
+        let mut spawn = |caller: BoxFuture<'static, Result<(), tonic::Status>>| {
+            let ended = ended.clone();
+            callers.spawn(caller.inspect(move |_| ended.store(true, Ordering::Relaxed)));
+        };
+        for (id, made) in t.sandbox.store().user_ids().into_iter().zip(&rounds[1..]) {
+            let (mut users, stop, made) = (UserServiceClient::new(t.channel.clone()), stop.clone(), made.clone());
+            spawn(Box::pin(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let mut request = Request::new(GetUserRequest { id });
+                    request.metadata_mut().insert("cache-control", "no-cache".parse().expect("ASCII"));
+                    users.get_user(request).await?;
+                    made.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(())
+            }));
+        }
+        let (mut groups, stopped, made) = (GroupServiceClient::new(t.channel.clone()), stop.clone(), rounds[0].clone());
+        spawn(Box::pin(async move {
+            while !stopped.load(Ordering::Relaxed) {
+                let group = GroupInput { name: Some("made under load".to_owned()), ..GroupInput::default() };
+                groups.create_group(CreateGroupRequest { group: Some(group), ..CreateGroupRequest::default() }).await?;
+                let request = StreamGroupsRequest { page_size: 5, ..StreamGroupsRequest::default() };
+                let mut rows = groups.stream_groups(request).await?.into_inner().take(3);
+                while let Some(part) = rows.next().await {
+                    part?;
+                }
+                made.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        }));
+        Self { stop, rounds, ended, callers }
+    }
+
+    fn made(&self) -> Vec<u64> {
+        self.rounds.iter().map(|rounds| rounds.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Whether a caller has ended before its time, which it does only by a failure; `end` shows it.
+    pub fn has_failed(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Waits until every call that is under way now has ended, and each caller has made a whole round since.
+    pub async fn round(&self) {
+        let before = self.made();
+        let done = || self.made().iter().zip(&before).all(|(now, before)| *now >= before + 2);
+        until("every caller has made two rounds", || self.has_failed() || done()).await;
+    }
+
+    /// Ends the load; none of its calls may have failed.
+    pub async fn end(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        for ended in self.callers.join_all().await {
+            ended.expect("no call failed");
+        }
+        self.rounds.iter().map(|rounds| rounds.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// Waits for what other tasks bring about.
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_mins(2);
+    while !holds() {
+        assert!(Instant::now() < patience, "waited for two minutes until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The `authorization` of the requests so far, the last first.
+fn sent(sandbox: &Sandbox) -> impl Iterator<Item = String> {
+    let requests = sandbox.requests();
+    requests.into_iter().rev().map(|request| request.headers["authorization"].to_str().expect("ASCII").to_owned())
+}
+
+fn write(file: &Path, text: &str) {
+    std::fs::write(file, text).expect("the file can be written");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_rotations_under_load_with_half_written_files_fail_no_call() {
+    let folder = TempDir::new().expect("a temporary folder");
+    // As Kubernetes mounts a secret: the file is a link through a folder that is itself a link, which is swapped.
+    let file = folder.path().join("token");
+    std::os::unix::fs::symlink("..data/token", &file).expect("a link");
+    let publish = |number: usize, text: &str| {
+        let version = folder.path().join(format!("..{number}"));
+        std::fs::create_dir(&version).expect("a folder");
+        write(&version.join("token"), text);
+        let next = folder.path().join("..data_tmp");
+        std::os::unix::fs::symlink(&version, &next).expect("a link");
+        std::fs::rename(&next, folder.path().join("..data")).expect("swapped");
+    };
+    let (t, source) = signed(|sandbox| {
+        publish(0, &sandbox.config().credential.oauth_token);
+        config::Credential::OauthToken { token_file: file.clone() }
+    })
+    .await;
+    let load = Load::on(&t);
+    load.round().await;
+    let mut keys = t.sandbox.config().credential.clone();
+    for number in 1..=50 {
+        keys.oauth_token = format!("rotated-{number:03}-{:016x}", number * 7919);
+        // The new token is created, handed out, and only then is the old one revoked.
+        t.sandbox.admit_credential(keys.clone());
+        t.sandbox.reset_stats();
+        let (half, whole) = (&keys.oauth_token[..9], format!("{}\n", keys.oauth_token));
+        match number % 5 {
+            0 => {
+                // Left half-written for so long that the half is taken for the secret, and used.
+                write(&file, half);
+                let wrong = format!("Bearer {half}");
+                until("the half is tried", || load.has_failed() || sent(&t.sandbox).any(|header| header == wrong))
+                    .await;
+                write(&file, &whole);
+            }
+            1 => {
+                write(&file, "");
+                tokio::time::sleep(Duration::from_millis(60)).await;
+                write(&file, &whole);
+            }
+            2 => {
+                write(&file, half);
+                write(&file, &whole);
+            }
+            _ => publish(number, &whole),
+        }
+        let right = format!("Bearer {}", keys.oauth_token);
+        until("the new token is in use", || load.has_failed() || sent(&t.sandbox).any(|header| header == right)).await;
+        load.round().await;
+        t.sandbox.rotate_credential(keys.clone());
+        load.round().await;
+        if load.has_failed() {
+            break;
+        }
+    }
+    let rounds = load.end().await;
+    assert!(rounds >= 5 * 4 * 50, "{rounds} rounds");
+    assert!(source.view().expires.is_none());
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_revoked_before_its_successor_was_seen_is_looked_up_within_the_call() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
+    let mut keys = sandbox.config().credential.clone();
+    let settings_of = config::Credential::OauthToken { token_file: secret(&folder, &keys.oauth_token) };
+    let rarely = Watcher::every(Duration::from_hours(1));
+    let source = Source::start(&settings_of, &sandbox.base_url(), &rarely).await.expect("a secret");
+    let t = TestGateway::using(sandbox, settings(), source).await;
+    let id = t.sandbox.store().user_ids()[0];
+    "next".clone_into(&mut keys.oauth_token);
+    t.sandbox.rotate_credential(keys);
+    secret(&folder, "next");
+    let user = t.users().get_user(GetUserRequest { id }).await.expect("sent again with what stands in the file");
+    assert_eq!(user.metadata().get("x-upstream-calls").expect("a count"), "2");
+}
+
+#[tokio::test]
+async fn a_wrong_new_secret_is_tried_once_and_the_one_before_stays_in_use() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let (t, _) = signed(|sandbox| {
+        let known = &sandbox.config().credential;
+        config::Credential::ApiToken { email: known.email.clone(), token_file: secret(&folder, &known.api_token) }
+    })
+    .await;
+    let mut requests = 0;
+    let ask = async || {
+        let mut request = Request::new(GetUserRequest { id: t.sandbox.store().user_ids()[0] });
+        request.metadata_mut().insert("cache-control", "no-cache".parse().expect("ASCII"));
+        t.users().get_user(request).await.expect("the credential before is good")
+    };
+    ask().await;
+    secret(&folder, "mistyped");
+    let wrong = basic(&format!("{}/token:mistyped", t.sandbox.config().credential.email));
+    let wrong = wrong.header().expect("a header").to_str().expect("ASCII").to_owned();
+    while !sent(&t.sandbox).any(|header| header == wrong) {
+        ask().await;
+        requests += 1;
+        assert!(requests < 10_000, "it is never tried");
+    }
+    for _ in 0..20 {
+        ask().await;
+    }
+    assert_eq!(sent(&t.sandbox).filter(|header| *header == wrong).count(), 1);
+}
