@@ -17,6 +17,9 @@ Only what is not set is filled in, so whoever mounts files elsewhere names them 
 {{- $files := dict "cert_file" (printf "%s/tls.crt" .Values.tls.mountPath) "key_file" (printf "%s/tls.key" .Values.tls.mountPath) -}}
 {{- $_ := set $server "tls" (merge (deepCopy $tls) $files) -}}
 {{- end -}}
+{{- if and .Values.sandbox.enabled (not (dig "identity" "methods" list $config)) -}}
+{{- $_ := set $config "identity" (merge (dict "methods" (list "none")) (dig "identity" dict $config)) -}}
+{{- end -}}
 {{- toJson $config -}}
 {{- end -}}
 

@@ -146,6 +146,20 @@ The end of a pod, counted from SIGTERM: for `announce` it still takes calls, the
 
 {{- define "zendesk-gateway.guards.identity" -}}
 {{- $found := list -}}
+{{- $config := include "zendesk-gateway.config" . | fromJson -}}
+{{- $methods := dig "identity" "methods" list $config -}}
+{{- if not $methods -}}
+{{- $found = append $found "config.identity.methods: not set; name certificate, jwt or api_key, or [none] if whoever reaches the pods may call" -}}
+{{- end -}}
+{{- if and (has "none" $methods) (gt (len $methods) 1) -}}
+{{- $found = append $found "config.identity.methods: none cannot be combined with others" -}}
+{{- end -}}
+{{- if and $methods (not (has "none" $methods)) (not (dig "authorization" "rules" list $config)) -}}
+{{- $found = append $found "config.authorization.rules: not set, so no caller may do anything" -}}
+{{- end -}}
+{{- if and (has "certificate" $methods) (not (dig "server" "tls" "client_ca_file" "" $config)) -}}
+{{- $found = append $found "config.server.tls.client_ca_file: not set, and config.identity.methods has certificate" -}}
+{{- end -}}
 {{- if and .Values.tls.certificate.enabled .Values.tls.existingSecret -}}
 {{- $found = append $found "tls.existingSecret: tls.certificate.enabled is set too; keep one" -}}
 {{- end -}}

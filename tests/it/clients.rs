@@ -24,7 +24,7 @@ fn block(language: &str) -> &'static str {
 
 #[test]
 fn the_service_config_repeats_reads_and_nothing_else() {
-    let named = |wanted: &Value| -> BTreeSet<String> {
+    let set_of = |wanted: &Value| -> BTreeSet<String> {
         wanted.as_array().expect("a list").iter().map(Value::to_string).collect()
     };
     let names = |wanted: fn(&Rpc) -> bool| {
@@ -37,14 +37,14 @@ fn the_service_config_repeats_reads_and_nothing_else() {
     let methods = config["methodConfig"].as_array().expect("a list");
     assert_eq!(methods.len(), 3);
     let unary_reads = names(|rpc| rpc.idempotency == Idempotency::NoSideEffects && !rpc.streaming);
-    assert_eq!(named(&methods[0]["name"]), named(&unary_reads));
+    assert_eq!(set_of(&methods[0]["name"]), set_of(&unary_reads));
     let streamed_reads = names(|rpc| rpc.idempotency == Idempotency::NoSideEffects && rpc.streaming);
-    assert_eq!(named(&methods[1]["name"]), named(&streamed_reads));
+    assert_eq!(set_of(&methods[1]["name"]), set_of(&streamed_reads));
     assert!(methods[1]["timeout"].is_null(), "a stream takes as long as its rows");
     let mut services: Vec<&str> = RPCS.iter().map(|rpc| rpc.service).collect();
     services.dedup();
     let services = services.iter().map(|service| json!({"service": format!("zendesk.gateway.v1.{service}")}));
-    assert_eq!(named(&methods[2]["name"]), named(&Value::Array(services.collect())), "everything else");
+    assert_eq!(set_of(&methods[2]["name"]), set_of(&Value::Array(services.collect())), "everything else");
     assert!(methods[2]["retryPolicy"].is_null(), "a write may have been done");
     assert_eq!(config["loadBalancingConfig"], json!([{"round_robin": {}}]));
 }

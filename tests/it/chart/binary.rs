@@ -49,7 +49,8 @@ fn the_settings_of_a_pod_that_would_not_start_are_found_by_its_test() {
     }
     let credential = json!({"kind": "oauth_token"});
     let upstream = json!({"base_url": "http://zendesk.example", "credential": credential});
-    let values = json!({"config": {"upstream": upstream}, "secret": {"existingSecret": "zendesk"}});
+    let settings = json!({"upstream": upstream, "identity": {"methods": ["none"]}});
+    let values = json!({"config": settings, "secret": {"existingSecret": "zendesk"}});
     let rendered = render(&[], &values);
     let pod = rendered.of("Pod").next().expect("the test's pod");
     let laid = Laid::out(&rendered, pod, container(pod, "settings"), &any);
@@ -65,7 +66,7 @@ async fn a_demo_pod_answers_its_probes_and_its_test_and_ends_within_its_grace_pe
     }
     let leaving = json!({"announce": "15s", "timeout": "50s"});
     let mut running =
-        Running::start(&[scenario("sandbox")], json!({"config": {"server": {"drain": leaving}}}), &any).await;
+        Running::start(&[scenario("sandbox")], &json!({"config": {"server": {"drain": leaving}}}), &any).await;
     running.passes("readinessProbe").await;
     running.passes("livenessProbe").await;
 
@@ -94,9 +95,10 @@ async fn a_pod_signs_in_with_the_mounted_secret_and_stays_ready_while_zendesk_is
         "credential": {"kind": "api_token", "email": credential.email},
         "retry": {"attempts": 1},
     });
-    let settings = json!({"upstream": upstream, "cache": {"max_bytes": 0}});
+    let identity = json!({"methods": ["none"]});
+    let settings = json!({"upstream": upstream, "identity": identity, "cache": {"max_bytes": 0}});
     let values = json!({"config": settings, "secret": {"existingSecret": "zendesk"}});
-    let mut running = Running::start(&[], values, &|_| credential.api_token.clone()).await;
+    let mut running = Running::start(&[], &values, &|_| credential.api_token.clone()).await;
     let address = format!("http://127.0.0.1:{}", running.port("grpc"));
     let mut users = UserServiceClient::connect(address).await.expect("it listens");
     let me = users.get_current_user(GetCurrentUserRequest {}).await.expect("the secret is the stand-in's token");

@@ -60,12 +60,18 @@ fn refused() -> Vec<(&'static str, Value, &'static str)> {
             json!({"extraEnv": [{"name": "ZENDESK_GATEWAY__SERVER__LISTEN", "value": "0.0.0.0:1"}]}),
             "extraEnv: ZENDESK_GATEWAY__SERVER__LISTEN would",
         ),
+    ]
+}
+
+fn refused_connections() -> Vec<(&'static str, Value, &'static str)> {
+    let account = "api-token";
+    vec![
         (account, json!({"sandbox": {"enabled": true}, "replicaCount": 1}), "sandbox.enabled: answers come"),
         ("sandbox", json!({"replicaCount": 2}), "sandbox.enabled: each pod"),
         ("sandbox", json!({"autoscaling": {"enabled": true}}), "sandbox.enabled: each pod"),
         (
             "",
-            upstream(json!({"credential": {"kind": "api_token", "token_file": "/x"}})),
+            upstream(&json!({"credential": {"kind": "api_token", "token_file": "/x"}})),
             "config.upstream.subdomain: not set",
         ),
         (
@@ -73,7 +79,7 @@ fn refused() -> Vec<(&'static str, Value, &'static str)> {
             json!({"config": {"upstream": {"base_url": "https://a.example"}}}),
             "config.upstream.base_url: config.upstream.subdomain is set too",
         ),
-        ("", upstream(json!({"subdomain": "example"})), "config.upstream.credential.kind: not set"),
+        ("", upstream(&json!({"subdomain": "example"})), "config.upstream.credential.kind: not set"),
         (account, json!({"secret": {"existingSecret": ""}}), "secret.existingSecret: not set, and"),
         (account, json!({"secret": {"existingSecret": "", "data": {"tokn": "x"}}}), "secret.data: has no key token"),
         (account, json!({"secret": {"data": {"token": "x"}}}), "secret.data: secret.existingSecret is set too"),
@@ -83,6 +89,28 @@ fn refused() -> Vec<(&'static str, Value, &'static str)> {
             "tls.existingSecret: tls.certificate.enabled is set too",
         ),
         (account, json!({"tls": {"certificate": {"enabled": true}}}), "tls.certificate.issuerRef: "),
+        (
+            "",
+            json!({
+                "config": {"upstream": {"subdomain": "example", "credential": {"kind": "oauth_token"}}},
+                "secret": {"existingSecret": "zendesk"},
+            }),
+            "config.identity.methods: not set",
+        ),
+        (
+            account,
+            json!({"config": {"identity": {"methods": ["jwt", "none"]}}}),
+            "config.identity.methods: none cannot",
+        ),
+        (account, json!({"config": {"identity": {"methods": ["jwt"]}}}), "config.authorization.rules: not set"),
+        (
+            account,
+            json!({"config": {
+                "identity": {"methods": ["certificate"]},
+                "authorization": {"rules": [{"callers": ["*"], "risks": ["read"]}]},
+            }}),
+            "config.server.tls.client_ca_file: not set",
+        ),
         (
             account,
             json!({"serviceMonitor": {"enabled": true}, "podMonitor": {"enabled": true}}),
@@ -98,8 +126,8 @@ fn refused() -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
-fn upstream(upstream: Value) -> Value {
-    json!({"config": {"upstream": upstream}})
+fn upstream(upstream: &Value) -> Value {
+    json!({"config": {"upstream": upstream, "identity": {"methods": ["none"]}}})
 }
 
 fn files(base: &str) -> Vec<PathBuf> {
@@ -120,7 +148,7 @@ fn every_guard_fires_and_names_the_value() {
         return;
     }
     let mut fired = String::new();
-    for (base, values, beginning) in refused() {
+    for (base, values, beginning) in refused().into_iter().chain(refused_connections()) {
         let Err(said) = try_render(&files(base), &values) else { panic!("accepted: {values}") };
         let refusals: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  - ")).collect();
         assert!(refusals.iter().any(|line| line.starts_with(beginning)), "{values}: {said}");
@@ -145,6 +173,7 @@ fn all_refusals_are_told_at_once() {
         json!({"terminationGracePeriodSeconds": 10, "grpcRoute": {"enabled": true}, "service": {"port": 9090}});
     let Err(said) = try_render(&[], &values) else { panic!("accepted") };
     for key in [
+        "config.identity.methods",
         "config.upstream.subdomain",
         "config.upstream.credential.kind",
         "terminationGracePeriodSeconds",

@@ -34,13 +34,12 @@ fn leaves<'a>(schema: &'a Value, at: &'a Value, key: &str, lists: bool, into: &m
     let at = resolved(schema, at);
     let row = resolved(schema, &at["items"]);
     let at = if lists && row["properties"].is_object() { row } else { at };
-    match at["properties"].as_object() {
-        Some(properties) => {
-            for (name, below) in properties {
-                leaves(schema, below, &join(key, name), lists, into);
-            }
+    if let Some(properties) = at["properties"].as_object() {
+        for (name, below) in properties {
+            leaves(schema, below, &join(key, name), lists, into);
         }
-        None => drop(into.insert(key.to_owned(), at)),
+    } else {
+        into.insert(key.to_owned(), at);
     }
 }
 
@@ -70,11 +69,15 @@ fn documented() -> BTreeSet<String> {
     let kinds = serde_json::to_value(Config::default()).expect("settings have a form in JSON");
     let kinds = kinds["cache"].as_object().expect("a table").iter().filter(|(_, below)| below.is_object());
     let kinds: Vec<&String> = kinds.map(|(kind, _)| kind).collect();
-    keys.flat_map(|key| match key.contains("<kind>") {
-        true => kinds.iter().map(|kind| key.replace("<kind>", kind)).collect(),
-        false => vec![key.to_owned()],
-    })
-    .collect()
+    let mut documented = BTreeSet::new();
+    for key in keys {
+        if key.contains("<kind>") {
+            documented.extend(kinds.iter().map(|kind| key.replace("<kind>", kind)));
+        } else {
+            documented.insert(key.to_owned());
+        }
+    }
+    documented
 }
 
 /// Returns what the binary says against a single setting, before it looks at how the settings fit together.
@@ -124,7 +127,8 @@ fn toml(tree: &Value) -> String {
         }
     }
     let tree = tree.as_object().expect("a table");
-    tree.iter().map(|(name, value)| format!("{name} = {}\n", inline(value))).collect()
+    let lines: Vec<String> = tree.iter().map(|(name, value)| format!("{name} = {}", inline(value))).collect();
+    lines.join("\n")
 }
 
 /// Values that a setting may have: the schema's examples, or each word of a vocabulary.
@@ -219,7 +223,9 @@ fn the_schema_is_closed_and_knows_the_values_and_no_others() {
         let at = resolved(schema, at);
         if let Some(properties) = at["properties"].as_object() {
             assert_eq!(at["additionalProperties"], false, "{path} is open");
-            properties.iter().for_each(|(name, below)| closed(schema, below, &join(path, name)));
+            for (name, below) in properties {
+                closed(schema, below, &join(path, name));
+            }
         } else if at["type"] == "object" {
             let open = at["additionalProperties"]["type"] == "string" || at["description"].is_string();
             assert!(open, "{path} is an object of unknown content and does not say why");
@@ -283,19 +289,20 @@ fn misspelt(value: &Value, path: &str, names: &mut Vec<String>) -> Value {
     Value::Object(fields)
 }
 
+/// Of the values those whose keys are the chart's; the others are Kubernetes'.
+fn ours(schema: &Value, at: &Value) -> Value {
+    let properties = resolved(schema, at)["properties"].as_object();
+    let fields =
+        properties.into_iter().flatten().filter(|(_, below)| resolved(schema, below)["properties"].is_object());
+    Value::Object(fields.map(|(name, below)| (name.clone(), ours(schema, below))).collect())
+}
+
 #[test]
 fn a_misspelt_value_is_refused_by_its_name_wherever_it_stands() {
     if !has_helm() {
         return;
     }
     let schema = schema();
-    // Of the values those whose keys are the chart's; the others are Kubernetes'.
-    fn ours(schema: &Value, at: &Value) -> Value {
-        let properties = resolved(schema, at)["properties"].as_object();
-        let fields =
-            properties.into_iter().flatten().filter(|(_, below)| resolved(schema, below)["properties"].is_object());
-        Value::Object(fields.map(|(name, below)| (name.clone(), ours(schema, below))).collect())
-    }
     let mut told = Vec::new();
     let values = misspelt(&ours(&schema, &schema), "", &mut told);
     assert!(told.len() > 40, "{told:#?}");

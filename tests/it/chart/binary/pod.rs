@@ -116,7 +116,7 @@ impl Drop for Running {
 
 impl Running {
     /// Starts it on free ports and waits for its startup probe.
-    pub async fn start(scenario: &[PathBuf], values: Value, secrets: Secrets<'_>) -> Self {
+    pub async fn start(scenario: &[PathBuf], values: &Value, secrets: Secrets<'_>) -> Self {
         // Between choosing a port and listening on it somebody else may take it.
         for _ in 0..10 {
             let [grpc, admin] = free_ports();
@@ -236,7 +236,9 @@ fn tells_where_it_listens(stdout: ChildStdout) -> oneshot::Receiver<()> {
         let mut tell = Some(tell);
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             if line.starts_with("gRPC on ") {
-                tell.take().map(|tell| tell.send(()));
+                if let Some(tell) = tell.take() {
+                    tell.send(()).ok();
+                }
             }
         }
     });
