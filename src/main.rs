@@ -169,7 +169,6 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
 
     #[cfg(feature = "sandbox")]
     let sandbox = if sandboxed { Some(Sandbox::start(config.sandbox.clone()).await?) } else { None };
-    let watcher = Watcher::default();
     #[cfg(feature = "sandbox")]
     let embedded = match &sandbox {
         Some(sandbox) => Some((sandbox.base_url(), sandbox_credential(sandbox)?)),
@@ -191,8 +190,8 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let (upstream, control) = upstream::stack(&config.upstream, Some(seen), transport);
     let gateway = Gateway::new(upstream, Cache::new(&config.cache)).with_streams(config.upstream.stream);
     server::sources::watch(&telemetry, &control, &gateway, &config);
-    let identity = Identity::start(&config, &watcher).await?;
     server::sources::credentials(&telemetry, &credentials, &watcher);
+    let identity = Identity::start(&config, &watcher).await?;
     let readiness = Readiness::default();
     let admin = Admin::new(&telemetry, &readiness, gateway.cache(), &url, &config);
     let admin = tokio::spawn(admin.serve(admin_listener));

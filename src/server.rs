@@ -91,10 +91,10 @@ pub async fn run(
 
     let counts = accept::Counts::default();
     sources::connections(telemetry, &counts);
-    let server = Server::new(stack, settings, &drain);
+    let answering = Server::new(stack, settings, &drain);
     let serve = {
         let (drain, counts) = (drain.clone(), counts.clone());
-        move |socket, address| serve(socket, address, tls.clone(), server.clone(), drain.clone(), counts.clone())
+        move |socket, address| serve(socket, address, tls.clone(), answering.clone(), drain.clone(), counts.clone())
     };
     let mut connections = JoinSet::new();
     let signal = async {

@@ -27,7 +27,7 @@ const MOST_BYTES: u64 = 4 << 20;
 #[derive(Clone)]
 pub struct Watcher {
     interval: Duration,
-    counts: Arc<Mutex<Vec<Arc<Counts>>>>,
+    all: Arc<Mutex<Vec<Arc<Counts>>>>,
 }
 
 impl Default for Watcher {
@@ -73,7 +73,7 @@ impl Counts {
 impl Watcher {
     /// Looks at files this often.
     pub fn every(interval: Duration) -> Self {
-        Self { interval, counts: Arc::default() }
+        Self { interval, all: Arc::default() }
     }
 
     /// Reads a file and keeps reading it. `what` names it for operators, such as `credential`; `read` makes the value, and
@@ -129,13 +129,13 @@ impl Watcher {
     /// Returns what counts the reads of something that is no file.
     pub fn counts(&self, what: &'static str) -> Arc<Counts> {
         let counts = Arc::new(Counts { what, ..Counts::default() });
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counts));
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counts));
         counts
     }
 
     /// Returns how often each kind of file was read again.
     pub fn reloads(&self) -> Vec<view::Reload> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let read = |counts: &Arc<Counts>| view::Reload {
             what: counts.what,
             taken: counts.taken.load(Ordering::Relaxed),

@@ -4,15 +4,16 @@ use tonic::metadata::MetadataMap;
 
 use super::Rpc;
 use crate::error::{Error, Result};
+use crate::gateway::caller::Caller;
 use crate::upstream::credential::{AUTHORIZATION, Asked, Credential, ON_BEHALF_OF};
 
 impl Rpc {
-    /// Returns the credential of a call by somebody who may or may not act for others.
-    pub(super) fn credential(&self, metadata: &MetadataMap, may_impersonate: bool) -> Result<Credential> {
+    /// Returns the credential of a caller's call.
+    pub(super) fn credential(&self, metadata: &MetadataMap, caller: &Caller) -> Result<Credential> {
         let asked = Asked {
             authorization: only(metadata, AUTHORIZATION)?,
             on_behalf_of: only(metadata, ON_BEHALF_OF)?,
-            may_impersonate,
+            may_impersonate: caller.may_impersonate(),
         };
         self.credentials.of(asked)
     }

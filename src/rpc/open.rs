@@ -15,17 +15,14 @@ impl Rpc {
     /// Takes a request apart.
     pub(super) fn open<R: contract::Request>(&self, request: Request<R>) -> Result<(Context, R)> {
         let (metadata, mut extensions, message) = request.into_parts();
-        if let Some(place) = extensions.get::<Place>() {
-            place.take()?;
-        }
         let origin: Origin = extensions.remove().unwrap_or_default();
         let caller = extensions.remove().unwrap_or_else(|| self.caller.clone());
         let trail = Trail::begin(R::rpc(), &caller, &origin);
         // The layer that established the caller knows the RPC; only here it is known what the message asks for.
-        let allowed = caller.check(R::rpc(), message.risk());
-        let asked = allowed.and_then(|()| {
-            Ok((self.credential(&metadata, caller.may_impersonate())?, Control::from_metadata(&metadata)?))
-        });
+        let placed = extensions.get::<Place>().map_or(Ok(()), Place::take);
+        let allowed = placed.and_then(|()| caller.check(R::rpc(), message.risk()));
+        let asked =
+            allowed.and_then(|()| Ok((self.credential(&metadata, &caller)?, Control::from_metadata(&metadata)?)));
         let (credential, control) = asked.inspect_err(|error| Trail::end(trail.as_ref(), Some(error)))?;
         let longest = if R::rpc().streaming { self.settings.stream_deadline } else { self.settings.unary_deadline };
         let deadline = extensions.remove::<Deadline>().map(|Deadline(at)| at);

@@ -133,6 +133,9 @@ impl Ledger {
 
     /// Records a response to a write, for the record of who changed what.
     pub fn answered(&self, status: u16, request_id: Option<String>) {
+        if let Some(outer) = &self.within {
+            outer.answered(status, request_id.clone());
+        }
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).push((status, request_id));
     }
 

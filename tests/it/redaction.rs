@@ -15,12 +15,15 @@ use zendesk_gateway::telemetry::Telemetry;
 
 use crate::support::collector::Collector;
 use crate::support::observed::Observed;
-use crate::support::{Dynamic, Scripted, account};
+use crate::support::{Dynamic, Scripted, account, settings};
 
 /// Each marked text begins so. It is of letters and digits only: no encoding changes it.
 const MARK: &str = "leak5eed";
 /// Each marked number begins so.
 const DIGITS: &str = "987651234";
+
+/// Where ids of records may stand.
+const AUDIT: &str = "the audit";
 
 static NUMBER: AtomicU32 = AtomicU32::new(1000);
 
@@ -62,10 +65,8 @@ fn talkative(collector: &str) -> Config {
     let otlp = Otlp { endpoint: Some(collector.parse().expect("a URL")), ..Otlp::default() };
     let log_filter = "off,zendesk_gateway=trace,access=trace,upstream=trace,audit=trace,panic=trace".to_owned();
     let telemetry = Settings { log_format: LogFormat::Json, log_filter, otlp, ..Settings::default() };
-    let mut config = Config { telemetry, ..Config::default() };
+    let mut config = Config { telemetry, ..settings() };
     config.upstream.credential.email = Some(format!("{}@shown.example", mark()));
-    config.upstream.rate.updates_per_user = 0;
-    config.upstream.rate.update_spacing = std::time::Duration::ZERO;
     config
 }
 
@@ -84,6 +85,10 @@ fn metadata() -> Vec<(&'static str, String)> {
         ("x-request-id", email()),
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
     ]
+}
+
+fn borrowed(metadata: &[(&'static str, String)]) -> Vec<(&'static str, &str)> {
+    metadata.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
 struct Told {
@@ -106,9 +111,21 @@ impl Told {
     async fn everything(&self) -> Vec<(&'static str, String)> {
         self.t.telemetry.flush().await;
         let stats = reqwest::get(format!("{}__sandbox/stats", self.t.sandbox.base_url())).await.expect("it answers");
+        // The audit names the records that were changed, by their ids and nothing else.
+        let (audit, log): (Vec<String>, Vec<String>) =
+            self.t.lines.text().lines().map(str::to_owned).partition(|line| line.contains(r#""target":"audit""#));
+        let (changes, logs): (Vec<String>, Vec<String>) = self
+            .collector
+            .logs()
+            .iter()
+            .map(|record| format!("{record:?}"))
+            .partition(|record| record.contains(r#"key: "risk""#));
+        let pushed = format!("{:?}{:?}{}", self.collector.spans(), self.collector.metrics(), logs.join("\n"));
         vec![
-            ("the log", self.t.lines.text()),
-            ("the collector", self.collector.dump()),
+            ("the log", log.join("\n")),
+            ("the collector", pushed),
+            (AUDIT, audit.join("\n")),
+            (AUDIT, changes.join("\n")),
             ("/metrics", self.t.scrape().await),
             ("/status as JSON", self.t.get("/status?format=json", "*/*").await.1),
             ("/status as a page", self.t.get("/status?format=html", "*/*").await.1),
@@ -119,7 +136,8 @@ impl Told {
     #[track_caller]
     fn assert_clean(told: &[(&'static str, String)], secrets: &[String]) {
         for (place, text) in told {
-            for mark in [MARK, DIGITS].into_iter().chain(secrets.iter().map(String::as_str)) {
+            let ids = (*place != AUDIT).then_some(DIGITS);
+            for mark in [MARK].into_iter().chain(ids).chain(secrets.iter().map(String::as_str)) {
                 if let Some(at) = text.find(mark) {
                     let from = text.floor_char_boundary(at.saturating_sub(300));
                     let to = text.ceil_char_boundary((at + 100).min(text.len()));
@@ -185,8 +203,9 @@ async fn calls_that_succeed_and_calls_that_fail_tell_nothing_of_what_they_carry(
         "name": name, "email": address, "phone": phone(), "external_id": external, "alias": mark(), "notes": mark(),
         "details": mark(), "signature": mark(), "tags": [mark()], "user_fields": {"secret": mark()},
     }});
-    let ask =
-        async |rpc: &str, request: serde_json::Value| client.call_with(rpc, &request.to_string(), &metadata()).await;
+    let ask = async |rpc: &str, request: serde_json::Value| {
+        client.call_with(rpc, &request.to_string(), &borrowed(&metadata())).await
+    };
     let made = ask("CreateUser", user.clone()).await.expect("a user");
     let id = made[0]["user"]["id"].as_i64().expect("an id");
     let taken = ask("CreateUser", user.clone()).await.expect_err("the address is taken");
@@ -234,9 +253,9 @@ async fn calls_that_succeed_and_calls_that_fail_tell_nothing_of_what_they_carry(
         ("x-on-behalf-of", ""),
     ] {
         let marked = [(name, format!("{text}{}", mark()))];
-        client.call_with("GetUser", &json!({"id": id}).to_string(), &marked).await.expect_err(name);
+        client.call_with("GetUser", &json!({"id": id}).to_string(), &borrowed(&marked)).await.expect_err(name);
     }
-    client.call_with("GetUser", "{}", &[("x-unknown", mark())]).await.expect_err("no id");
+    client.call_with("GetUser", "{}", &[("x-unknown", &mark())]).await.expect_err("no id");
 
     let seen = t.sandbox.requests();
     let sent = format!("{seen:?}");
@@ -259,12 +278,13 @@ async fn a_request_with_a_mark_in_every_field_of_every_rpc_tells_nothing() {
         let mut metadata = metadata();
         // To watch jobs that nobody has started takes as long as one waits.
         metadata.push(("grpc-timeout", "10S".to_owned()));
-        client.send(rpc.method, &message, &metadata).await.ok();
+        client.send(rpc.method, &message, &borrowed(&metadata)).await.ok();
     }
     let everything = told.everything().await;
     for rpc in RPCS {
         assert!(everything[0].1.contains(rpc.method), "{} was called", rpc.method);
     }
+    assert!(everything[2].1.contains(DIGITS), "the audit names what was to be changed");
     Told::assert_clean(&everything, &[]);
 }
 
@@ -312,7 +332,7 @@ async fn whatever_zendesk_answers_is_told_to_the_caller_and_to_nobody_else() {
         let requests =
             [("GetUser", json!({"id": id()}).to_string()), ("UpdateUser", user), ("ListUsers", "{}".to_owned())];
         for (rpc, request) in requests {
-            client.call_with(rpc, &request, &metadata()).await.ok();
+            client.call_with(rpc, &request, &borrowed(&metadata())).await.ok();
         }
         let everything = told.everything().await;
         assert!(everything[0].1.contains("UpdateUser"), "{}", everything[0].1);

@@ -192,9 +192,9 @@ fn changed(changes: Vec<Change>, seed: u64, parallel_pages: usize) -> (Vec<i64>,
             state.changes = changes;
             state.fate = fastrand::Rng::with_seed(seed);
         }
-        let seen = all(by_number(&list.gateway(parallel_pages), 10, "")).await;
+        let listed = all(by_number(&list.gateway(parallel_pages), 10, "")).await;
         let held = list.state().rows.clone();
-        (seen, held)
+        (listed, held)
     })
 }
 
