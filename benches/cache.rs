@@ -49,16 +49,19 @@ struct Run {
     sent_writes: u64,
 }
 
+/// What a variant does to the settings.
+type Change = fn(&mut Config);
+
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() {
-    let nothing_kept: fn(&mut Config) = |config| {
+    let nothing_kept: Change = |config| {
         let record = &mut config.cache.record;
         record.fresh = Some(Duration::ZERO);
         record.stale_while_revalidate = Some(Duration::ZERO);
         record.stale_if_error = Some(Duration::ZERO);
     };
-    let not_batched: fn(&mut Config) = |config| config.cache.batch_wait = Duration::ZERO;
-    let variants: [(&str, Vec<fn(&mut Config)>); 4] = [
+    let not_batched: Change = |config| config.cache.batch_wait = Duration::ZERO;
+    let variants: [(&str, Vec<Change>); 4] = [
         ("reads under way shared, nothing kept or batched", vec![nothing_kept, not_batched]),
         ("shared and batched, nothing kept", vec![nothing_kept]),
         ("shared and kept, not batched", vec![not_batched]),
@@ -74,7 +77,9 @@ async fn main() {
             config.upstream.rate.updates_per_user = 0;
             config.upstream.rate.update_spacing = Duration::ZERO;
             config.upstream.queue.permits = 1_024;
-            changes.iter().for_each(|change| change(&mut config));
+            for change in changes {
+                change(&mut config);
+            }
             let run = run(&config, load).await;
             assert_eq!(run.failed, 0, "no call fails");
             #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
@@ -146,7 +151,9 @@ fn shares() -> Vec<f64> {
         })
         .collect();
     let all = *sums.last().expect("there are users");
-    sums.iter_mut().for_each(|sum| *sum /= all);
+    for sum in &mut sums {
+        *sum /= all;
+    }
     sums
 }
 

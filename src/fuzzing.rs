@@ -13,7 +13,15 @@ use crate::error::Error;
 use crate::gateway::page::{Next, Page};
 use crate::gateway::row::Row;
 use crate::gateway::token::{self, Position};
-use crate::proto::*;
+use crate::proto::{
+    AutocompleteUsersRequest, ComplianceDeletionStatus, CountUsersRequest, CountUsersResponse, CreateGroupRequest,
+    CreateMembershipRequest, CreateOrUpdateUserRequest, CreateUserRequest, DeleteMembershipRequest, DeletedUser,
+    GetDeletedUserResponse, GetGroupResponse, GetJobRequest, GetJobResponse, GetMembershipRequest,
+    GetMembershipResponse, GetUserRelatedRequest, GetUserRelatedResponse, GetUserRequest, GetUserResponse, Group,
+    GroupMembership, Job, ListComplianceDeletionStatusesRequest, ListDeletedUsersRequest, ListGroupsRequest,
+    ListJobsRequest, ListMembershipsRequest, ListUsersRequest, MergeUserRequest, RequestUserCreateRequest,
+    SearchUsersRequest, UpdateGroupRequest, UpdateUserRequest, UploadUserPhotoRequest, User,
+};
 use crate::rest::{List, Read, Style, Write, envelope};
 use crate::rpc::timeout;
 use crate::upstream::call::{Call, Priority};

@@ -24,6 +24,7 @@ pub fn compare(body: &[u8], rounds: usize, time: Duration) -> (Series, Series) {
     (ours.warm(), usual.warm())
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a page is no larger than a few megabytes")]
 fn speed(body: &[u8], time: Duration, decode: fn(&[u8]) -> Vec<User>) -> f64 {
     let (started, mut pages) = (Instant::now(), 0);
     while started.elapsed() < time {

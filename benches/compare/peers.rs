@@ -211,7 +211,7 @@ fn authorization() -> String {
 }
 
 fn succeed(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("{:?} cannot be run", command.get_program()))?;
-    ensure!(status.success(), "{:?} failed", command.get_program());
+    let status = command.status().with_context(|| format!("{} cannot be run", command.get_program().display()))?;
+    ensure!(status.success(), "{} failed", command.get_program().display());
     Ok(())
 }

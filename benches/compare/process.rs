@@ -34,11 +34,11 @@ impl Process {
             .context("taskset (Debian util-linux) cannot be run")?;
         let mut process = Self { child };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let patience = Instant::now() + Duration::from_secs(60);
+        let patience = Instant::now() + Duration::from_mins(1);
         while TcpStream::connect(address).is_err() {
             let ended = process.child.try_wait()?;
             if ended.is_some() || Instant::now() > patience {
-                bail!("{:?} did not start; see {}", command.get_program(), log.display());
+                bail!("{} did not start; see {}", command.get_program().display(), log.display());
             }
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -101,8 +101,8 @@ impl Stage {
         // An agent has the most fields.
         let last = users["users"].as_array().and_then(|users| users.last()?["id"].as_i64());
         let last = last.context("the stand-in has no users")?;
-        let agents = users["users"].as_array().into_iter().flatten().filter(|user| user["role"] == "agent");
-        let user = agents.filter_map(|user| user["id"].as_i64()).next().context("the stand-in has no agent")?;
+        let mut agents = users["users"].as_array().into_iter().flatten().filter(|user| user["role"] == "agent");
+        let user = agents.find_map(|user| user["id"].as_i64()).context("the stand-in has no agent")?;
         let groups: Value = serde_json::from_slice(&get(&stand_in, "/api/v2/groups?page%5Bsize%5D=1").await?)?;
         let group = groups["groups"][0]["id"].as_i64().context("the stand-in has no group")?;
         Ok(Self { tools, size, collector, collector_port, stand_in, page, user, group, last })
@@ -373,8 +373,8 @@ pub async fn memory(stage: &Stage) -> anyhow::Result<Memory> {
     let metrics = reqwest::get(format!("http://127.0.0.1:{}/metrics", gateway.admin)).await?.text().await?;
     let entries =
         metrics.lines().find_map(|line| line.strip_prefix("zendesk_gateway_cache_entries")?.split(' ').next_back());
-    let entries = entries.context("the gateway counts its cached answers")?.parse::<f64>()?;
-    Ok(Memory { idle, full: gateway.process.resident_megabytes(), entries: entries as u64 })
+    let entries = entries.context("the gateway counts its cached answers")?.parse()?;
+    Ok(Memory { idle, full: gateway.process.resident_megabytes(), entries })
 }
 
 async fn get(server: &Server, path: &str) -> anyhow::Result<Vec<u8>> {

@@ -179,7 +179,7 @@ impl Identity {
         self.jwt.check(self.uses(Method::Jwt), &mut mistakes);
         match (&self.api_keys.file, self.uses(Method::ApiKey)) {
             (None, true) => {
-                mistakes.push("identity.api_keys.file: not set, and identity.methods has api_key".to_owned())
+                mistakes.push("identity.api_keys.file: not set, and identity.methods has api_key".to_owned());
             }
             (Some(_), false) => {
                 mistakes.push("identity.api_keys.file: set, but identity.methods has no api_key".to_owned());

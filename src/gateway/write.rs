@@ -113,7 +113,9 @@ impl Gateway {
                 Ok(answer) => {
                     let learnt = (change.learnt)(&*answer.parsed);
                     record.done(&learnt, &answer);
-                    learnt.into_iter().for_each(|tag| guard.also(tag));
+                    for tag in learnt {
+                        guard.also(tag);
+                    }
                     Ok((answer, guard.finish()))
                 }
                 // The guard is dropped without an end: nobody knows on which side of the write an answer would be.

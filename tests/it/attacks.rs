@@ -24,7 +24,7 @@ use crate::support::{Scripted, TestGateway, api_token, serve, settings};
 const GET_USER: &str = "/zendesk.gateway.v1.UserService/GetUser";
 /// More memory than this no attack may cost, in bytes.
 const MOST_MEMORY: u64 = 300 << 20;
-/// HTTP/2's ENHANCE_YOUR_CALM.
+/// HTTP/2's `ENHANCE_YOUR_CALM`.
 const CALM: Option<u32> = Some(11);
 
 const DATA: u8 = 0;

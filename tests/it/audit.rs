@@ -23,7 +23,7 @@ use crate::support::{key_file, settings, with};
 fn quiet() -> Config {
     let mut config = settings();
     config.telemetry.log_format = LogFormat::Json;
-    config.telemetry.log_filter = "off,audit=off".to_owned();
+    "off,audit=off".clone_into(&mut config.telemetry.log_filter);
     config
 }
 

@@ -67,7 +67,7 @@ async fn a_crowd_whose_deadlines_are_all_too_short_costs_one_request_and_leaves_
         let rpc = t.rpc.clone();
         callers.spawn(async move { rpc.get_group(within(LATENCY / 3, GetGroupRequest { id: 7 })).await.map(drop) });
     }
-    assert!(callers.join_all().await.iter().all(|outcome| outcome.is_err()));
+    assert!(callers.join_all().await.iter().all(Result::is_err));
     sleep(Duration::from_millis(100)).await;
     let (counts, queue) = (t.cache.counts(), t.control.snapshot().queue);
     assert_eq!((t.hits(), counts.cancelled_flights, counts.flights_in_progress), (1, 1, 0));

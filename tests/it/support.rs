@@ -252,7 +252,7 @@ pub fn narrow(address: &str) -> UserServiceClient<Channel> {
 pub fn until(happened: impl Fn() -> bool) -> impl Future<Output = ()> {
     let caller = std::panic::Location::caller();
     async move {
-        let patience = std::time::Instant::now() + Duration::from_secs(60);
+        let patience = std::time::Instant::now() + Duration::from_mins(1);
         while !happened() {
             assert!(std::time::Instant::now() < patience, "it never happened: {caller}");
             tokio::time::sleep(Duration::from_millis(2)).await;

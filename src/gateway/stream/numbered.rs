@@ -67,7 +67,9 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
         self.count = leaf.count;
         let Leaf { mut messages, next, .. } = leaf;
         let was_empty = messages.is_empty();
-        messages.iter_mut().for_each(|message| message.retain_new(&mut self.seen));
+        for message in &mut messages {
+            message.retain_new(&mut self.seen);
+        }
         let answered = walk.at().number();
         if walk.advance(next, was_empty)? {
             self.fetch_ahead(answered);

@@ -119,8 +119,8 @@ mod tests {
         let chain = |name: &str| -> Chain { vec![certificate(&[name], &[])].into() };
         let (one, two) = (chain("one"), chain("two"));
         for _ in 0..2 {
-            assert_eq!(&*certificates.caller(&one).ok().expect("a caller").name, "certificate:one");
-            assert_eq!(&*certificates.caller(&two).ok().expect("a caller").name, "certificate:two");
+            assert_eq!(&*certificates.caller(&one).expect("a caller").name, "certificate:one");
+            assert_eq!(&*certificates.caller(&two).expect("a caller").name, "certificate:two");
         }
         assert!(certificates.caller(&Vec::new().into()).is_err(), "no certificate at all");
     }

@@ -105,7 +105,7 @@ async fn a_pod_signs_in_with_the_mounted_secret_and_stays_ready_while_zendesk_is
     assert_eq!(me.into_inner().user.and_then(|user| user.email), Some(credential.email));
 
     drop(sandbox);
-    let gone = tokio::time::timeout(Duration::from_secs(60), async {
+    let gone = tokio::time::timeout(Duration::from_mins(1), async {
         while users.get_current_user(GetCurrentUserRequest {}).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -50,7 +50,7 @@ impl Load {
         spawn(Box::pin(async move {
             while !stopped.load(Ordering::Relaxed) {
                 let group = GroupInput { name: Some("made under load".to_owned()), ..GroupInput::default() };
-                groups.create_group(CreateGroupRequest { group: Some(group), ..CreateGroupRequest::default() }).await?;
+                groups.create_group(CreateGroupRequest { group: Some(group) }).await?;
                 let request = StreamGroupsRequest { page_size: 5, ..StreamGroupsRequest::default() };
                 let mut rows = groups.stream_groups(request).await?.into_inner().take(3);
                 while let Some(part) = rows.next().await {

@@ -119,7 +119,7 @@ async fn the_first_message_comes_while_the_second_page_is_on_its_way() {
     let held = Arc::new(Notify::new());
     list.held.insert(2, Arc::clone(&held));
     let mut messages = by_cursor(&list.gateway(config::Stream::default()), 2);
-    let first = decoded(messages.next().await.expect("a message").expect("good"));
+    let first = decoded(&messages.next().await.expect("a message").expect("good"));
     assert_eq!((first.groups.len(), first.next_page_token.is_empty()), (2, false));
     assert_eq!(list.log(), ["ask 1", "ask 2", "read 1"]);
     held.notify_one();

@@ -154,7 +154,7 @@ async fn every_token_leads_to_the_rest_of_the_list() {
     let mut messages = by_number(&gateway, 10, "");
     let mut before = 0;
     while let Some(message) = messages.next().await {
-        let message = decoded(message.expect("good"));
+        let message = decoded(&message.expect("good"));
         before += i64::try_from(message.groups.len()).expect("few");
         if message.next_page_token.is_empty() {
             break;

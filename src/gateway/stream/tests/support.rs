@@ -61,12 +61,12 @@ pub fn by_number(gateway: &Gateway, page_size: i32, page_token: &str) -> Message
 pub async fn all<M: Listed>(mut messages: Messages<M>) -> Vec<i64> {
     let mut ids = Vec::new();
     while let Some(message) = messages.next().await {
-        ids.extend(decoded(message.expect("a message")).ids());
+        ids.extend(decoded(&message.expect("a message")).ids());
     }
     ids
 }
 
-pub fn decoded<M: prost::Message + Default>(message: Encoded<M>) -> M {
+pub fn decoded<M: prost::Message + Default>(message: &Encoded<M>) -> M {
     M::decode(message.bytes().clone()).expect("a message")
 }
 

@@ -36,7 +36,7 @@ async fn replicas_renew_at_different_times_between_seven_and_eight_tenths() {
     let renewed: Vec<Duration> = asked.iter().skip(50).map(|when| *when - started).collect();
     assert_eq!(renewed.len(), 50);
     assert!(renewed.iter().all(|after| (700 * SECOND..=800 * SECOND).contains(after)), "{renewed:?}");
-    assert!(renewed[49] - renewed[0] > 10 * SECOND, "{renewed:?}");
+    assert!(renewed[49].checked_sub(renewed[0]).unwrap() > 10 * SECOND, "{renewed:?}");
     drop(clients);
 }
 

@@ -1,3 +1,5 @@
+use std::future::{Ready, ready};
+
 use tower::{Layer as _, ServiceExt as _};
 
 use super::*;
@@ -11,8 +13,9 @@ fn refused() -> Error {
 }
 
 /// A Zendesk that accepts one token.
-async fn only<const GOOD: usize>(call: Call) -> Result<Answer, Error> {
-    if sent(&call.credential) == format!("Bearer token-{GOOD}") { Ok(answer()) } else { Err(refused()) }
+fn only<const GOOD: usize>(call: &Call) -> Ready<Result<Answer, Error>> {
+    let accepted = sent(&call.credential) == format!("Bearer token-{GOOD}");
+    ready(if accepted { Ok(answer()) } else { Err(refused()) })
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,7 +60,7 @@ async fn without_a_token_the_call_ends_with_what_the_exchange_failed_with_and_no
     let endpoint = Endpoint::lasting(1000 * SECOND);
     endpoint.fail(&unavailable(), 1);
     let hits = Hits::default();
-    let service = super::super::Layer.layer(zendesk(&hits, |_, call| only::<2>(call)));
+    let service = super::super::Layer.layer(zendesk(&hits, |_, call| only::<2>(&call)));
     let call = Call { credential: endpoint.credential(), ..read() };
     let outcome = service.clone().oneshot(call.clone()).await;
     assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");

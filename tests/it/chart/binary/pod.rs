@@ -19,7 +19,7 @@ use super::super::rendered::{FULL_NAME, Rendered, container, list, render};
 use crate::real_clients::usable;
 
 /// Long enough for the slowest machine; whoever waits that long has found a fault.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The content of a file by its path.
 pub type Secrets<'a> = &'a (dyn Fn(&str) -> String + Sync);
