@@ -87,7 +87,7 @@ fn metadata() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn borrowed(metadata: &[(&'static str, String)]) -> Vec<(&'static str, &str)> {
+fn borrowed<'a>(metadata: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
     metadata.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
