@@ -121,7 +121,7 @@ async fn leaving_a_stream_cancels_the_page_that_is_fetched_ahead() {
 async fn leaving_a_search_cancels_the_pages_that_are_fetched_ahead() {
     let t = TestGateway::start().await;
     t.sandbox.fault(get("/users/search").with_query("&page="), Hang::before_headers().forever());
-    let request = StreamSearchUsersRequest { filter: everybody(), page_size: 10, ..Default::default() };
+    let request = StreamSearchUsersRequest { filter: Some(everybody()), page_size: 10, ..Default::default() };
     let mut stream = t.users().stream_search_users(request).await.expect("a stream").into_inner();
     stream.message().await.expect("no error").expect("a message");
     until("six further pages are asked for", || t.sandbox.hits("/users/search") == 7).await;
@@ -189,8 +189,8 @@ async fn a_cursor_that_expires_half_way_says_start_again() {
     assert_eq!(seen, t.sandbox.store().user_ids()[..100]);
 }
 
-fn everybody() -> Option<UserSearchFilter> {
-    Some(UserSearchFilter { query: Some("type:user".to_owned()), ..Default::default() })
+fn everybody() -> UserSearchFilter {
+    UserSearchFilter { query: Some("type:user".to_owned()), ..Default::default() }
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn rows_that_come_while_a_search_is_streamed_make_no_other_row_missing_or_
     let t = TestGateway::start().await;
     let held = t.sandbox.store().user_ids();
     t.sandbox.fault(get("/users/search"), Delay::by(Duration::from_millis(3)).with_probability(0.5).forever());
-    let request = StreamSearchUsersRequest { filter: everybody(), page_size: 5, ..Default::default() };
+    let request = StreamSearchUsersRequest { filter: Some(everybody()), page_size: 5, ..Default::default() };
     let mut stream = t.users().stream_search_users(request).await.expect("a stream").into_inner();
     let (mut seen, mut come) = (Vec::new(), 0_i64);
     while let Some(message) = stream.message().await.expect("no error") {
@@ -221,7 +221,7 @@ async fn a_search_stream_resumes_at_each_of_its_tokens() {
     let t = TestGateway::start().await;
     let held = t.sandbox.store().user_ids();
     let request = |page_token: &str| StreamSearchUsersRequest {
-        filter: everybody(),
+        filter: Some(everybody()),
         page_size: 40,
         page_token: page_token.to_owned(),
     };

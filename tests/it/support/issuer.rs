@@ -23,7 +23,7 @@ pub const AUDIENCE: &str = "zendesk-gateway";
 pub struct Key {
     pub kid: String,
     pub algorithm: Algorithm,
-    key: EncodingKey,
+    private: EncodingKey,
 }
 
 impl Key {
@@ -31,7 +31,7 @@ impl Key {
     pub fn ec(kid: &str) -> Self {
         let key = rcgen::KeyPair::generate().expect("a key");
         let key = EncodingKey::from_ec_der(&key.serialize_der());
-        Self { kid: kid.to_owned(), algorithm: Algorithm::ES256, key }
+        Self { kid: kid.to_owned(), algorithm: Algorithm::ES256, private: key }
     }
 
     /// An RSA key, for RS256.
@@ -40,7 +40,7 @@ impl Key {
         let pkcs8: Pkcs8V1Der<'_> = pair.as_der().expect("it can be written");
         // The library wants the inner PKCS #1, which begins after a head of fixed length.
         let key = EncodingKey::from_rsa_der(&pkcs8.as_ref()[26..]);
-        Self { kid: kid.to_owned(), algorithm: Algorithm::RS256, key }
+        Self { kid: kid.to_owned(), algorithm: Algorithm::RS256, private: key }
     }
 
     /// The same key under another name.
@@ -50,7 +50,7 @@ impl Key {
 
     /// The public half.
     pub fn jwk(&self) -> Value {
-        let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).expect("a public key");
+        let mut jwk = Jwk::from_encoding_key(&self.private, self.algorithm).expect("a public key");
         jwk.common.key_id = Some(self.kid.clone());
         jwk.common.key_algorithm = None;
         serde_json::to_value(jwk).expect("a JWK is JSON")
@@ -63,7 +63,7 @@ impl Key {
 
     pub fn sign_as(&self, algorithm: Algorithm, claims: &Value) -> String {
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(algorithm) };
-        jsonwebtoken::encode(&header, claims, &self.key).expect("it can be signed")
+        jsonwebtoken::encode(&header, claims, &self.private).expect("it can be signed")
     }
 
     /// A token that is signed with HMAC, with a text that everybody knows as its secret.
