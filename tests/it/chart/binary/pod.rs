@@ -235,10 +235,8 @@ fn tells_where_it_listens(stdout: ChildStdout) -> oneshot::Receiver<()> {
     std::thread::spawn(move || {
         let mut tell = Some(tell);
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if line.starts_with("gRPC on ") {
-                if let Some(tell) = tell.take() {
-                    tell.send(()).ok();
-                }
+            if let Some(tell) = tell.take_if(|_| line.starts_with("gRPC on ")) {
+                tell.send(()).ok();
             }
         }
     });
