@@ -29,7 +29,7 @@ pub async fn direct(upstream: &Url, rows: u32) -> anyhow::Result<()> {
     // A client of its own for each walk would open a connection each time.
     static CLIENT: std::sync::OnceLock<reqwest::Client> = std::sync::OnceLock::new();
     let client = CLIENT.get_or_init(reqwest::Client::new);
-    let (mut seen, mut after) = (0, None);
+    let (mut seen, mut after) = (0, None::<String>);
     loop {
         let mut url = upstream.join("/api/v2/users?page[size]=100&include_boundary_indicators=true")?;
         if let Some(cursor) = &after {
