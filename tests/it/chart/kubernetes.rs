@@ -38,7 +38,7 @@ fn every_object_of_every_scenario_passes_the_strict_schemas_of_four_versions() {
     for (name, files) in scenarios() {
         let rendered = render(&files, &json!({}));
         count += rendered.objects.len();
-        all += &["---\n# ", &name, "\n", &rendered.yaml, "\n"].concat();
+        all.push(format!("---\n# {name}\n{}\n", rendered.yaml));
     }
     let Some(found) = problems(&all.concat()) else { return };
     assert_eq!(found["problems"], json!([]));

@@ -235,9 +235,7 @@ fn tells_where_it_listens(stdout: ChildStdout) -> oneshot::Receiver<()> {
     std::thread::spawn(move || {
         let mut tell = Some(tell);
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if line.starts_with("gRPC on ")
-                && let Some(tell) = tell.take()
-            {
+            if let Some(tell) = tell.take_if(|_| line.starts_with("gRPC on ")) {
                 tell.send(()).ok();
             }
         }
