@@ -14,7 +14,7 @@ use super::{Credential, Origin};
 use crate::error::{Error, Result};
 use crate::upstream::call::{Answer, Call};
 
-/// Wraps a service in [`Service`].
+/// Wraps a service in `Service`.
 #[derive(Debug, Clone, Copy)]
 pub struct Layer;
 
