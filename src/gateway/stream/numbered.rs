@@ -26,7 +26,7 @@ use crate::rest::Part;
 const LAST_PAGE: u32 = 100;
 const LAST_ROW: u32 = 10_000;
 /// So often a walk goes back from the same page. A number that goes up and down without end is no reason to never arrive.
-const GOES_BACK: u32 = 10;
+pub(super) const GOES_BACK: u32 = 10;
 
 /// A walk along the page numbers of a list.
 pub struct Numbered<R, M> {
