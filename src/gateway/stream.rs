@@ -7,9 +7,12 @@
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::page::{Next, Page};
@@ -25,6 +28,7 @@ use crate::upstream::call::{Peek, Priority};
 mod cursor;
 mod message;
 mod numbered;
+mod packed;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -32,6 +36,10 @@ mod tests;
 use cursor::Cursors;
 use message::{Chunks, Message};
 use numbered::Numbered;
+use packed::Packed;
+
+/// A page that the caller has not come to in this time is compressed: the caller is slow, or has stopped reading.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Streams the page that a walk stands at and all that follow.
 pub fn pages<R, M>(
@@ -114,12 +122,17 @@ struct Leaf {
     count: Option<i64>,
 }
 
-/// A page on its way; dropping it ends the request.
-struct Fetch(AbortOnDropHandle<Result<Leaf>>);
+/// A page on its way, or waiting for the caller; dropping it ends the request.
+struct Fetch {
+    task: AbortOnDropHandle<Result<Leaf>>,
+    /// Tells the task that the caller has come.
+    wanted: Arc<Notify>,
+}
 
 impl Fetch {
     async fn leaf(self) -> Result<Leaf> {
-        match self.0.await {
+        self.wanted.notify_one();
+        match self.task.await {
             Ok(outcome) => outcome,
             Err(error) if error.is_panic() => {
                 tracing::error!("the fetch of a page panicked");
@@ -133,8 +146,18 @@ impl Fetch {
 impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
     /// Begins to fetch a page.
     fn fetch(self: &Arc<Self>, at: Position, peek: Option<Peek>) -> Fetch {
-        let pages = Arc::clone(self);
-        Fetch(AbortOnDropHandle::new(tokio::spawn(async move { pages.leaf(&at, peek).await })))
+        let wanted = Arc::<Notify>::default();
+        let (pages, come) = (Arc::clone(self), Arc::clone(&wanted));
+        let task = tokio::spawn(async move {
+            let leaf = pages.leaf(&at, peek).await?;
+            if timeout(PATIENCE, come.notified()).await.is_ok() {
+                return Ok(leaf);
+            }
+            let packed = Packed::new(leaf);
+            come.notified().await;
+            Ok(packed.unpack())
+        });
+        Fetch { task: AbortOnDropHandle::new(task), wanted }
     }
 
     async fn leaf(&self, at: &Position, peek: Option<Peek>) -> Result<Leaf> {

@@ -17,7 +17,8 @@ use crate::gateway::page::{Page, Rows};
 use crate::gateway::row::{self, OwnRead, Row};
 use crate::rest::Part;
 
-/// Rows of one message: about this many encoded bytes, so that flow control works in small steps.
+/// Rows of one message: at most this many encoded bytes, unless one row is larger, so that flow control works in small steps.
+/// It is also what is allocated for a message at once: a buffer that grows as rows come ends up twice as large.
 const BYTES: usize = 16 << 10;
 
 /// Some rows of a page, encoded.
@@ -26,17 +27,19 @@ pub struct Message {
     /// The encoded message.
     pub bytes: Bytes,
     /// The ids of its rows, where they have some.
-    ids: Vec<i64>,
+    pub ids: Vec<i64>,
 }
 
 /// The rows of a page on their way into messages.
 #[derive(Debug)]
 pub struct Chunks<R> {
     list: Vec<Chunk>,
+    /// Bytes of the largest row so far.
+    largest: usize,
     row: PhantomData<fn() -> R>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Chunk {
     bytes: Vec<u8>,
     ids: Vec<i64>,
@@ -44,9 +47,15 @@ struct Chunk {
     names: Vec<(Option<i64>, Option<i64>)>,
 }
 
+impl Chunk {
+    fn new() -> Self {
+        Self { bytes: Vec::with_capacity(BYTES), ids: Vec::new(), names: Vec::new() }
+    }
+}
+
 impl<R> Default for Chunks<R> {
     fn default() -> Self {
-        Self { list: Vec::new(), row: PhantomData }
+        Self { list: Vec::new(), largest: 0, row: PhantomData }
     }
 }
 
@@ -59,10 +68,13 @@ impl<R: Row> Rows for Chunks<R> {
 impl<R: Row> Chunks<R> {
     fn push(&mut self, row: &R) {
         let chunk = match self.list.last_mut() {
-            Some(chunk) if chunk.bytes.len() < BYTES => chunk,
-            _ => self.list.push_mut(Chunk::default()),
+            // There is room for a row like those before it. That it is this row's size would have to be found out first.
+            Some(chunk) if chunk.bytes.len() + self.largest <= BYTES => chunk,
+            _ => self.list.push_mut(Chunk::new()),
         };
+        let before = chunk.bytes.len();
         prost::encoding::message::encode(row::FIELD, row, &mut chunk.bytes);
+        self.largest = self.largest.max(chunk.bytes.len() - before);
         chunk.ids.extend(row.id());
         if R::SIDELOADS {
             chunk.names.push(row.names());
@@ -167,7 +179,7 @@ mod tests {
     }
 
     fn groups(ids: &[i64]) -> String {
-        let rows = ids.iter().map(|id| format!(r#"{{"id":{id},"name":"{}"}}"#, "n".repeat(6_000)));
+        let rows = ids.iter().map(|id| format!(r#"{{"id":{id},"name":"{}"}}"#, "n".repeat(5_000)));
         format!(r#"{{"groups":[{}],"next_page":null}}"#, rows.collect::<Vec<_>>().join(","))
     }
 
@@ -179,6 +191,17 @@ mod tests {
         assert_eq!(ids, [vec![1, 2, 3], vec![4, 5]]);
         let tokens: Vec<&str> = messages.iter().map(|message| message.next_page_token.as_str()).collect();
         assert_eq!(tokens, ["", "next"]);
+    }
+
+    #[test]
+    fn rows_take_no_more_memory_than_they_are_sent_with() {
+        let rows: Vec<String> = (1..=100).map(|id| format!(r#"{{"id":{id},"name":"{}"}}"#, "n".repeat(600))).collect();
+        let page = format!(r#"{{"groups":[{}],"next_page":null}}"#, rows.join(","));
+        let page: Page<Group, Chunks<Group>> = serde_json::from_str(&page).expect("a page");
+        let sizes: Vec<usize> = page.rows.list.iter().map(|chunk| chunk.bytes.capacity()).collect();
+        assert_eq!(sizes, [BYTES; 4], "no buffer had to grow");
+        let (_, messages) = messages::<Group, StreamGroupsResponse>(&groups(&[1, 2, 3, 4, 5]));
+        assert!(messages.iter().all(|message| message.encoded_len() <= BYTES));
     }
 
     #[test]

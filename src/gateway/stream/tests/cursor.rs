@@ -106,8 +106,10 @@ async fn a_caller_who_stops_reading_has_one_page_ready_and_no_further_one_is_ask
     let list = List::of(50);
     let mut messages = by_cursor(&list.gateway(config::Stream::default()), 2);
     for page in 1..=5 {
-        messages.next().await.expect("a message").expect("good");
-        // Time passes only when nothing is left to do.
+        let message = decoded(&messages.next().await.expect("a message").expect("good"));
+        let first = i64::try_from(page).expect("few pages") * 2;
+        assert_eq!(message.groups.iter().map(|group| group.id).collect::<Vec<_>>(), [first, first + 1]);
+        // Time passes only when nothing is left to do. What waits so long was packed.
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(list.asked(), page + 1);
     }
