@@ -3,7 +3,10 @@
 //! Names and units are OpenTelemetry's semantic conventions where there are any, else `zendesk_gateway.*`. The table in
 //! `docs/telemetry.md` is held against a live scrape by a test.
 
-use opentelemetry::metrics::{Counter, Histogram, Meter};
+use std::sync::{Arc, OnceLock};
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{BoundHistogram, Counter, Histogram, Meter};
 use opentelemetry_semantic_conventions::metric;
 
 /// Attribute: the endpoint class, the unit of circuit breaking.
@@ -70,5 +73,25 @@ impl Instruments {
                 "Calls refused because it is not certain who makes them.",
             ),
         }
+    }
+}
+
+/// Some series of a histogram, with their attributes looked up once. Each is made when it is first needed: what never happens
+/// has no series.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    histogram: Histogram<f64>,
+    series: Arc<[OnceLock<BoundHistogram<f64>>]>,
+}
+
+impl Bound {
+    /// Makes room for so many series.
+    pub fn new(histogram: &Histogram<f64>, series: usize) -> Self {
+        Self { histogram: histogram.clone(), series: (0..series).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// Records into the series with this number, whose attributes are always the same.
+    pub fn record(&self, number: usize, value: f64, attributes: impl FnOnce() -> Vec<KeyValue>) {
+        self.series[number].get_or_init(|| self.histogram.bind(&attributes())).record(value);
     }
 }

@@ -59,8 +59,17 @@ impl Trace {
         self.parent.clone().attach()
     }
 
-    /// Starts a span at this place and returns the context that holds it.
-    pub fn start(&self, tracer: &SdkTracer, mut builder: SpanBuilder) -> Context {
+    /// Starts a span at this place and returns the context that holds it. In a call that is not traced that is the place
+    /// itself: nobody would see the span.
+    pub fn start(&self, tracer: &SdkTracer, builder: impl FnOnce() -> SpanBuilder) -> Context {
+        let span = self.parent.span();
+        if span.span_context().is_valid() && !span.span_context().is_sampled() {
+            return self.parent.clone();
+        }
+        self.begin(tracer, builder())
+    }
+
+    fn begin(&self, tracer: &SdkTracer, mut builder: SpanBuilder) -> Context {
         if let Some(link) = &self.link {
             builder = builder.with_links(vec![opentelemetry::trace::Link::new(link.clone(), Vec::new(), 0)]);
         }
@@ -88,10 +97,10 @@ pub(super) fn is_chosen(context: &Context) -> bool {
 /// use, and the SDK takes several times as long to make more of it.
 pub(super) fn start_call(tracer: &SdkTracer, share: f64, parent: Context, builder: SpanBuilder) -> Context {
     if parent.span().span_context().is_valid() {
-        return Trace::below(parent).start(tracer, builder);
+        return Trace::below(parent).begin(tracer, builder);
     }
     if fastrand::f64() < share {
-        return Trace::below(parent.with_value(Chosen)).start(tracer, builder);
+        return Trace::below(parent.with_value(Chosen)).begin(tracer, builder);
     }
     let trace = TraceId::from_bytes(fastrand::u128(1..).to_be_bytes());
     let span = SpanId::from_bytes(fastrand::u64(1..).to_be_bytes());
@@ -182,15 +191,15 @@ mod tests {
         let mut headers = HeaderMap::new();
         let place = http::HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
         headers.insert("traceparent", place);
-        let call = Trace::below(incoming(&headers)).start(&tracer, SpanBuilder::from_name("call"));
+        let call = Trace::below(incoming(&headers)).start(&tracer, || SpanBuilder::from_name("call"));
         for place in [Trace::below(call.clone()), Trace::below(call.clone()).detached(), Trace::default()] {
-            place.start(&tracer, SpanBuilder::from_name("work")).span().end();
+            place.start(&tracer, || SpanBuilder::from_name("work")).span().end();
         }
         for (share, sampled) in [(0.0, false), (1.0, true)] {
             let call = start_call(&tracer, share, Context::new(), SpanBuilder::from_name("root"));
             let place = call.span().span_context().clone();
             assert!(place.is_valid() && place.is_sampled() == sampled, "{place:?}");
-            let below = Trace::below(call).start(&tracer, SpanBuilder::from_name("below"));
+            let below = Trace::below(call).start(&tracer, || SpanBuilder::from_name("below"));
             let below = below.span().span_context().clone();
             assert_eq!((below.trace_id(), below.is_sampled()), (place.trace_id(), sampled));
         }

@@ -43,7 +43,7 @@ pub struct Call {
 impl Call {
     /// Returns the endpoint class, by which the circuit breaker and the metrics tell calls apart.
     pub fn class(&self) -> Class {
-        Class::of(&self.rest)
+        self.rest.class
     }
 }
 
@@ -220,9 +220,9 @@ impl Class {
     }
 
     /// Returns the class of a request.
-    pub fn of(rest: &Rest) -> Self {
-        let read = rest.method == Method::GET;
-        let path = rest.path.strip_prefix("/api/v2/").unwrap_or_default();
+    pub fn of(method: &Method, path: &str) -> Self {
+        let read = method == Method::GET;
+        let path = path.strip_prefix("/api/v2/").unwrap_or_default();
         let family = path.split('/').next().unwrap_or_default();
         if path.ends_with("_many") && !read {
             return Self("bulk");

@@ -8,6 +8,7 @@ use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
+use super::call::Class;
 use crate::error::{Error, Result};
 
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -19,6 +20,8 @@ pub struct Rest {
     pub method: Method,
     /// Path that begins with `/api/v2/`.
     pub path: String,
+    /// What the two of them are judged together with.
+    pub class: Class,
     /// Encoded query without its question mark.
     pub query: String,
     /// Body.
@@ -119,7 +122,8 @@ impl Rest {
             path.push('/');
             path.push_str(segment);
         }
-        Self { method, path, query: String::new(), body: Body::Empty, updated_user: None }
+        let class = Class::of(&method, &path);
+        Self { method, path, class, query: String::new(), body: Body::Empty, updated_user: None }
     }
 
     /// Adds a query parameter, percent-encoded.
@@ -156,6 +160,12 @@ impl Rest {
     pub fn updates(mut self, user: UserKey) -> Self {
         self.updated_user = Some(user);
         self
+    }
+
+    /// Whether the answer is one record: it fits into a packet or two as it is, and to compress it would only take both sides
+    /// time. Lists, searches and batches have a query.
+    pub fn is_of_one_record(&self) -> bool {
+        self.query.is_empty()
     }
 
     /// Returns path and query, which identify a read.

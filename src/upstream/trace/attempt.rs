@@ -1,5 +1,6 @@
 //! One attempt: one HTTP exchange, told in the words of the semantic conventions for HTTP clients.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
@@ -11,10 +12,11 @@ use opentelemetry_semantic_conventions::attribute as semconv;
 use tracing::warn;
 use url::Url;
 
-use super::{endpoint, error_type, status};
+use super::endpoint::{self, Endpoint};
+use super::{error_type, status};
 use crate::error::{Error, Verdict};
 use crate::telemetry::budget::Window;
-use crate::telemetry::instruments::CLASS;
+use crate::telemetry::instruments::{Bound, CLASS};
 use crate::telemetry::slowest::Exchange;
 use crate::telemetry::{Telemetry, trace};
 use crate::upstream::call::{Answer, Call, Class};
@@ -22,10 +24,14 @@ use crate::upstream::limits::{self, Limits};
 
 /// Traces and measures attempts, and remembers what responses say about the budget.
 #[derive(Clone)]
-pub struct Attempt {
+pub struct Attempt(Arc<Means>);
+
+struct Means {
     telemetry: Telemetry,
     /// `server.address` and `server.port`.
     server: [KeyValue; 2],
+    /// The durations of those answered with 200, by endpoint.
+    answered: Bound,
 }
 
 impl Attempt {
@@ -38,7 +44,8 @@ impl Attempt {
         let address = upstream.host_str().unwrap_or_default().to_owned();
         let port = i64::from(upstream.port_or_known_default().unwrap_or_default());
         let server = [KeyValue::new(semconv::SERVER_ADDRESS, address), KeyValue::new(semconv::SERVER_PORT, port)];
-        Self { telemetry: telemetry.clone(), server }
+        let answered = Bound::new(&telemetry.instruments().request_duration, endpoint::count());
+        Self(Arc::new(Means { telemetry: telemetry.clone(), server, answered }))
     }
 }
 
@@ -72,7 +79,7 @@ where
 
     fn call(&mut self, call: Call) -> Self::Future {
         let exchange = Running::begin(&self.layer, &call);
-        let telemetry = &self.layer.telemetry;
+        let telemetry = &self.layer.0.telemetry;
         let context = exchange.context.clone();
         let context = if telemetry.propagates() { trace::propagated(&context) } else { context };
         let answer = self.inner.call(call).with_context(context);
@@ -87,11 +94,11 @@ where
 
 /// An exchange under way; dropping it tells how it went.
 struct Running {
-    layer: Attempt,
+    means: Arc<Means>,
     context: Otel,
     class: &'static str,
     method: Method,
-    template: &'static str,
+    endpoint: Endpoint,
     number: u32,
     started: Instant,
     status: Option<u16>,
@@ -100,18 +107,19 @@ struct Running {
 }
 
 impl Running {
-    fn begin(layer: &Attempt, call: &Call) -> Self {
+    fn begin(Attempt(means): &Attempt, call: &Call) -> Self {
         let (method, class) = (call.rest.method.clone(), call.class().0);
-        let template = endpoint::template(&method, &call.rest.path);
+        let endpoint = endpoint::of(&method, &call.rest.path);
         let number = call.trace.attempt();
         if number > 0 {
-            layer.telemetry.instruments().retries.add(1, &[KeyValue::new(CLASS, class)]);
+            means.telemetry.instruments().retries.add(1, &[KeyValue::new(CLASS, class)]);
         }
-        let builder = SpanBuilder::from_name(format!("{method} {template}")).with_kind(SpanKind::Client);
-        let context = call.trace.start(layer.telemetry.tracer(), builder);
+        let context = call.trace.start(means.telemetry.tracer(), || {
+            SpanBuilder::from_name(format!("{method} {}", endpoint.template)).with_kind(SpanKind::Client)
+        });
+        let (means, started) = (Arc::clone(means), Instant::now());
         let failure = Some("cancelled".to_owned());
-        let started = Instant::now();
-        Self { layer: layer.clone(), context, class, method, template, number, started, status: None, failure }
+        Self { means, context, class, method, endpoint, number, started, status: None, failure }
     }
 
     fn end(&mut self, answer: &Result<Answer, Error>) {
@@ -134,7 +142,7 @@ impl Running {
 
     /// Remembers what a response said about the budget.
     fn note(&self, limits: &Limits) {
-        let budgets = &self.layer.telemetry.state().budgets;
+        let budgets = &self.means.telemetry.state().budgets;
         let window =
             |window: &limits::Window| Window { limit: window.limit, remaining: window.remaining, reset: window.reset };
         if let Some(account) = &limits.account {
@@ -156,7 +164,7 @@ impl Running {
             target: "upstream",
             {
                 http.request.method = self.method.as_str(),
-                url.template = self.template,
+                url.template = self.endpoint.template,
                 "error.type" = self.failure.as_deref(),
                 error.cause = cause,
                 attempt = self.number + 1,
@@ -169,9 +177,9 @@ impl Running {
 
     fn attributes(&self) -> Vec<KeyValue> {
         let mut attributes = Vec::with_capacity(7);
-        attributes.extend(self.layer.server.iter().cloned());
+        attributes.extend(self.means.server.iter().cloned());
         attributes.push(KeyValue::new(semconv::HTTP_REQUEST_METHOD, self.method.as_str().to_owned()));
-        attributes.push(KeyValue::new(semconv::URL_TEMPLATE, self.template));
+        attributes.push(KeyValue::new(semconv::URL_TEMPLATE, self.endpoint.template));
         attributes.push(KeyValue::new(CLASS, self.class));
         attributes
             .extend(self.status.map(|status| KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status))));
@@ -183,19 +191,22 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        let attributes = self.attributes();
-        self.layer.telemetry.instruments().request_duration.record(took.as_secs_f64(), &attributes);
+        let (telemetry, seconds) = (&self.means.telemetry, took.as_secs_f64());
+        match (self.status, &self.failure, self.endpoint.number) {
+            (Some(200), None, Some(number)) => self.means.answered.record(number, seconds, || self.attributes()),
+            _ => telemetry.instruments().request_duration.record(seconds, &self.attributes()),
+        }
         let span = self.context.span();
-        self.layer.telemetry.state().slowest.add(self.class, took, || Exchange {
+        telemetry.state().slowest.add(self.class, took, || Exchange {
             class: self.class,
-            endpoint: format!("{} {}", self.method, self.template),
+            endpoint: format!("{} {}", self.method, self.endpoint.template),
             outcome: self.status.map(|status| status.to_string()).or(self.failure.clone()).unwrap_or_default(),
             milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             ended: Some(SystemTime::now()),
             trace_id: span.span_context().trace_id().to_string(),
         });
         if span.is_recording() {
-            span.set_attributes(attributes);
+            span.set_attributes(self.attributes());
             if self.number > 0 {
                 span.set_attribute(KeyValue::new(semconv::HTTP_REQUEST_RESEND_COUNT, i64::from(self.number)));
             }

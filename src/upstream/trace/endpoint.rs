@@ -27,23 +27,38 @@ static TEMPLATES: LazyLock<Vec<Template>> = LazyLock::new(|| {
             parameters: endpoint.path.matches('{').count(),
         })
         .collect();
-    // `users/show_many` comes before `users/{id}`.
-    templates.sort_by_key(|template| (template.parameters, template.verb, template.path));
+    // Those that a path can match stand together, and `users/show_many` comes before `users/{id}`.
+    templates.sort_by_key(|template| (template.parts.len(), template.parameters, template.verb, template.path));
     templates.dedup_by_key(|template| (template.verb, template.path));
     templates
 });
 
-/// Returns the template of a path, such as `/api/v2/users/{id}`.
-pub fn template(method: &Method, path: &str) -> &'static str {
+/// One of the contract's endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The path's template, such as `/api/v2/users/{id}`.
+    pub template: &'static str,
+    /// Its place among all, unless it is none of them.
+    pub number: Option<usize>,
+}
+
+/// Returns how many there are.
+pub fn count() -> usize {
+    TEMPLATES.len()
+}
+
+/// Returns the endpoint that a path belongs to.
+pub fn of(method: &Method, path: &str) -> Endpoint {
     let segments: SmallVec<[&str; 8]> = path.split('/').collect();
-    let matches = |template: &&Template| {
+    let matches = |template: &Template| {
         // From the end: all begin alike.
         let mut pairs = template.parts.iter().zip(&segments).rev();
-        template.parts.len() == segments.len()
-            && template.verb == method.as_str()
-            && pairs.all(|(part, segment)| part == segment || part.starts_with('{'))
+        template.verb == method.as_str() && pairs.all(|(part, segment)| part == segment || part.starts_with('{'))
     };
-    TEMPLATES.iter().find(matches).map_or(OTHER, |template| template.path)
+    let first = TEMPLATES.partition_point(|template| template.parts.len() < segments.len());
+    let as_long = TEMPLATES[first..].iter().take_while(|template| template.parts.len() == segments.len());
+    let number = as_long.enumerate().find(|(_, template)| matches(template)).map(|(at, _)| first + at);
+    Endpoint { template: number.map_or(OTHER, |number| TEMPLATES[number].path), number }
 }
 
 #[cfg(test)]
@@ -60,9 +75,9 @@ mod tests {
             ("/api/v2/tickets/7", "_OTHER"),
             ("/api/v2/users/7/", "_OTHER"),
         ] {
-            assert_eq!(template(&Method::GET, path), wanted, "{path}");
+            assert_eq!(of(&Method::GET, path).template, wanted, "{path}");
         }
-        assert_eq!(template(&Method::PATCH, "/api/v2/users/7"), "_OTHER");
+        assert_eq!(of(&Method::PATCH, "/api/v2/users/7"), Endpoint { template: "_OTHER", number: None });
     }
 
     #[test]
@@ -70,7 +85,7 @@ mod tests {
         for endpoint in RPCS.iter().flat_map(|rpc| rpc.endpoints) {
             let path = endpoint.path.replace(['{', '}'], "");
             let verb = Method::from_bytes(endpoint.verb.as_bytes()).expect("a verb");
-            let found = template(&verb, &path);
+            let found = of(&verb, &path).template;
             assert_eq!(found.matches('{').count(), endpoint.path.matches('{').count(), "{verb} {path}: {found}");
         }
     }

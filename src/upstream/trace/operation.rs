@@ -10,18 +10,23 @@ use opentelemetry_semantic_conventions::attribute as semconv;
 
 use super::{endpoint, error_type};
 use crate::error::Error;
-use crate::telemetry::instruments::CLASS;
+use crate::telemetry::instruments::{Bound, CLASS};
 use crate::telemetry::{Telemetry, Trace};
-use crate::upstream::call::{Answer, Call};
+use crate::upstream::call::{Answer, Call, Class};
 
 /// Traces and measures operations.
 #[derive(Clone)]
-pub struct Operation(Telemetry);
+pub struct Operation {
+    telemetry: Telemetry,
+    /// The durations of those that went well, by class.
+    went_well: Bound,
+}
 
 impl Operation {
     /// Tells `telemetry`.
     pub fn new(telemetry: &Telemetry) -> Self {
-        Self(telemetry.clone())
+        let went_well = Bound::new(&telemetry.instruments().operation_duration, Class::ALL.len());
+        Self { telemetry: telemetry.clone(), went_well }
     }
 }
 
@@ -29,7 +34,7 @@ impl<S> tower::Layer<S> for Operation {
     type Service = Service<S>;
 
     fn layer(&self, inner: S) -> Service<S> {
-        Service { inner, telemetry: self.0.clone() }
+        Service { inner, layer: self.clone() }
     }
 }
 
@@ -37,7 +42,7 @@ impl<S> tower::Layer<S> for Operation {
 #[derive(Clone)]
 pub struct Service<S> {
     inner: S,
-    telemetry: Telemetry,
+    layer: Operation,
 }
 
 impl<S> tower::Service<Call> for Service<S>
@@ -54,18 +59,16 @@ where
     }
 
     fn call(&mut self, mut call: Call) -> Self::Future {
-        let class = call.class().0;
-        let builder = SpanBuilder::from_name(format!("zendesk {class}")).with_kind(SpanKind::Client);
-        let context = call.trace.start(self.telemetry.tracer(), builder);
-        if context.span().is_recording() {
-            context.span().set_attributes([
-                KeyValue::new(CLASS, class),
-                KeyValue::new(semconv::URL_TEMPLATE, endpoint::template(&call.rest.method, &call.rest.path)),
-            ]);
-        }
+        let class = call.class();
+        let context = call.trace.start(self.layer.telemetry.tracer(), || {
+            let template = endpoint::of(&call.rest.method, &call.rest.path).template;
+            let attributes = [KeyValue::new(CLASS, class.0), KeyValue::new(semconv::URL_TEMPLATE, template)];
+            let name = format!("zendesk {}", class.0);
+            SpanBuilder::from_name(name).with_kind(SpanKind::Client).with_attributes(attributes)
+        });
         call.trace = Trace::below(context.clone()).counting_attempts();
         let running = Running {
-            telemetry: self.telemetry.clone(),
+            layer: self.layer.clone(),
             trace: call.trace.clone(),
             context: context.clone(),
             class,
@@ -84,10 +87,10 @@ where
 
 /// An operation under way; dropping it tells how it went.
 struct Running {
-    telemetry: Telemetry,
+    layer: Operation,
     trace: Trace,
     context: Otel,
-    class: &'static str,
+    class: Class,
     started: Instant,
     /// What it failed with.
     outcome: Option<String>,
@@ -95,16 +98,19 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut attributes = vec![KeyValue::new(CLASS, self.class)];
+        let Operation { telemetry, went_well } = &self.layer;
+        let (seconds, class) = (self.started.elapsed().as_secs_f64(), KeyValue::new(CLASS, self.class.0));
         let span = self.context.span();
         if let Some(outcome) = self.outcome.take() {
-            attributes.push(KeyValue::new(semconv::ERROR_TYPE, outcome.clone()));
+            let error = KeyValue::new(semconv::ERROR_TYPE, outcome.clone());
+            telemetry.instruments().operation_duration.record(seconds, &[class, error.clone()]);
             if span.is_recording() {
-                span.set_attribute(attributes[1].clone());
+                span.set_attribute(error);
                 span.set_status(Status::error(outcome));
             }
+        } else {
+            went_well.record(self.class.index(), seconds, || vec![class]);
         }
-        self.telemetry.instruments().operation_duration.record(self.started.elapsed().as_secs_f64(), &attributes);
         if span.is_recording() {
             span.set_attribute(KeyValue::new("zendesk_gateway.attempts", i64::from(self.trace.attempts())));
         }
