@@ -37,6 +37,11 @@ impl Key {
         Self { request: Bytes::copy_from_slice(&self.request), ..self.clone() }
     }
 
+    /// Returns which of so many parts of all keys this one belongs to.
+    pub(super) fn part_of(&self, parts: usize) -> usize {
+        usize::try_from(self.hash % parts as u64).unwrap_or_default()
+    }
+
     pub(super) fn request_bytes(&self) -> usize {
         self.request.len()
     }

@@ -2,12 +2,11 @@
 //!
 //! Its `TinyLFU` admission keeps what is read often against the rows of lists that nobody asks for one by one.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use moka::ops::compute::Op;
 use moka::sync::Cache as Moka;
 
 use super::entry::Entry;
@@ -21,8 +20,14 @@ const BOOKKEEPING: usize = 640;
 /// An error's text is cut to 512 characters where it is made; with its words and ids it stays below this.
 const ERROR_BYTES: usize = 1024;
 
+/// So many keys can be stored under at a time, if they do not share a turn.
+const TURNS: usize = 64;
+
 pub(super) struct Store {
     entries: Moka<Key, Arc<Entry>, KeyHasher>,
+    /// Who holds its turn is alone with the keys that have it. moka's own way of looking and storing in one step takes longer
+    /// than both.
+    turns: [Mutex<()>; TURNS],
     /// Bytes stored since moka last settled its books.
     unsettled: AtomicU64,
     settle_at: u64,
@@ -39,7 +44,8 @@ impl Store {
                 }
             })
             .build_with_hasher(KeyHasher::default());
-        Self { entries, unsettled: AtomicU64::new(0), settle_at: max_bytes / 64 }
+        let turns = std::array::from_fn(|_| Mutex::default());
+        Self { entries, turns, unsettled: AtomicU64::new(0), settle_at: max_bytes / 64 }
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Entry>> {
@@ -49,11 +55,14 @@ impl Store {
     /// Stores an entry, unless one is there that is both valid and younger: fetches do not end in the order they began.
     pub(super) fn insert(&self, key: &Key, entry: Arc<Entry>, is_valid: impl Fn(&Entry) -> bool) {
         let bytes = u64::from(weight(key, &entry));
-        let at = entry.at;
-        self.entries.entry(key.detached()).and_compute_with(|old| match old {
-            Some(old) if old.value().at > at && is_valid(old.value()) => Op::Nop,
-            _ => Op::Put(entry),
-        });
+        let turn = self.turns[key.part_of(TURNS)].lock().unwrap_or_else(PoisonError::into_inner);
+        // Looked at without counting as a read, by which moka tells what is worth keeping.
+        let old = self.entries.contains_key(key).then(|| self.get(key)).flatten();
+        if old.is_some_and(|old| old.at > entry.at && is_valid(&old)) {
+            return;
+        }
+        self.entries.insert(key.detached(), entry);
+        drop(turn);
         // moka applies writes in batches of 64, which may be 64 large pages. Its bound holds whenever it has settled.
         if self.unsettled.fetch_add(bytes, Relaxed) + bytes > self.settle_at {
             self.unsettled.store(0, Relaxed);
