@@ -18,7 +18,6 @@ mod compare {
     pub mod series;
 }
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::ensure;
@@ -30,10 +29,10 @@ use compare::{bare, scenes};
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    if let [role, flavour, port, reply] = arguments.as_slice()
+    if let [role, flavour, port, what @ ..] = arguments.as_slice()
         && role == "bare"
     {
-        return bare::serve(flavour, port.parse()?, Path::new(reply));
+        return bare::serve(flavour, port.parse()?, what);
     }
     let size = if arguments.iter().any(|argument| argument == "--quick") { Size::Quick } else { Size::Full };
     ensure!(std::thread::available_parallelism()?.get() >= 2, "server and load need a core each");

@@ -134,14 +134,24 @@ impl Tools {
         Ok(Server { process, port, headers: vec![("x-api-key".to_owned(), API_KEY.to_owned())], admin })
     }
 
-    /// Starts the bare tonic service, which answers the encoded `reply`.
-    pub fn bare(&self, flavour: &str, reply: &[u8]) -> anyhow::Result<Server> {
-        let port = free_port()?;
+    /// Starts a bare tonic service that answers the encoded `reply` from memory, in the way that [`super::bare`] calls so.
+    pub fn bare(&self, flavour: &str, way: &str, reply: &[u8]) -> anyhow::Result<Server> {
         let file = self.directory.join("reply.bin");
         fs::write(&file, reply)?;
+        self.bare_server(flavour, &[way, &file.to_string_lossy()])
+    }
+
+    /// Starts a bare tonic service that asks `upstream` with reqwest.
+    pub fn by_hand(&self, upstream: &Server) -> anyhow::Result<Server> {
+        let base = format!("http://127.0.0.1:{}", upstream.port);
+        self.bare_server("current_thread", &["upstream", &base, &authorization()])
+    }
+
+    fn bare_server(&self, flavour: &str, what: &[&str]) -> anyhow::Result<Server> {
+        let port = free_port()?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["bare", flavour, &port.to_string()]).arg(&file);
-        let process = Process::start(SERVER_CORE, &command, port, &self.log("bare"))?;
+        command.args(["bare", flavour, &port.to_string()]).args(what);
+        let process = Process::start(SERVER_CORE, &command, port, &self.log(what[0]))?;
         Ok(Server { process, port, headers: Vec::new(), admin: 0 })
     }
 

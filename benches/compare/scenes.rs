@@ -52,6 +52,8 @@ pub struct Stage {
     /// A page of 100 users as Zendesk writes it.
     page: Vec<u8>,
     user: i64,
+    /// All users of the page.
+    users: Vec<i64>,
     group: i64,
     /// The last user of the page.
     last: i64,
@@ -99,13 +101,14 @@ impl Stage {
         let page = get(&stand_in, "/api/v2/users?page%5Bsize%5D=100").await?;
         let users: Value = serde_json::from_slice(&page)?;
         // An agent has the most fields.
-        let last = users["users"].as_array().and_then(|users| users.last()?["id"].as_i64());
-        let last = last.context("the stand-in has no users")?;
+        let ids = users["users"].as_array().into_iter().flatten().filter_map(|user| user["id"].as_i64());
+        let ids: Vec<i64> = ids.collect();
+        let last = *ids.last().context("the stand-in has no users")?;
         let mut agents = users["users"].as_array().into_iter().flatten().filter(|user| user["role"] == "agent");
         let user = agents.find_map(|user| user["id"].as_i64()).context("the stand-in has no agent")?;
         let groups: Value = serde_json::from_slice(&get(&stand_in, "/api/v2/groups?page%5Bsize%5D=1").await?)?;
         let group = groups["groups"][0]["id"].as_i64().context("the stand-in has no group")?;
-        Ok(Self { tools, size, collector, collector_port, stand_in, page, user, group, last })
+        Ok(Self { tools, size, collector, collector_port, stand_in, page, user, users: ids, group, last })
     }
 
     fn gateway(&self, name: &str, cores: &str, settings: &[(&str, &str)]) -> anyhow::Result<Server> {
@@ -176,11 +179,13 @@ pub mod name {
     pub const GATEWAY: &str = "zendesk-gateway";
     pub const LOGGING: &str = "zendesk-gateway, with access log";
     pub const BARE: &str = "bare tonic, one thread";
+    pub const BARE_SHARED: &str = "bare tonic, encoding from an `Arc`";
+    pub const BARE_BYTES: &str = "bare tonic, sending stored bytes";
     pub const BARE_MULTI: &str = "bare tonic, tokio's default runtime";
     pub const ENVOY: &str = "Envoy reverse transcoder";
+    pub const BY_HAND: &str = "bare tonic and reqwest";
     pub const PYTHON: &str = "Python grpcio + aiohttp";
     pub const DIRECT: &str = "no translation";
-    pub const DIRECT_GZIP: &str = "no translation, compressed";
     pub const ONE_CORE: &str = "one core";
     pub const TWO_CORES: &str = "two cores";
 }
@@ -200,19 +205,31 @@ pub async fn cached(stage: &Stage) -> anyhow::Result<Scene> {
     let logging = stage.gateway("gateway-logging", SERVER_CORE, &[("telemetry.log_filter", "info")])?;
     let (gateway_target, reply) = stage.target(&gateway, &[], &request, stage.user).await?;
     let (logging_target, _) = stage.target(&logging, &[], &request, stage.user).await?;
-    let bare = stage.tools.bare("current_thread", &reply)?;
-    let bare_multi = stage.tools.bare("multi_thread", &reply)?;
-    let (bare_target, same) = stage.target(&bare, &[], &request, stage.user).await?;
-    let (bare_multi_target, _) = stage.target(&bare_multi, &[], &request, stage.user).await?;
-    ensure!(reply == same, "both answer the same bytes");
+    let ways = [
+        (name::BARE, "current_thread", "clone"),
+        (name::BARE_SHARED, "current_thread", "shared"),
+        (name::BARE_BYTES, "current_thread", "bytes"),
+        (name::BARE_MULTI, "multi_thread", "clone"),
+    ];
+    let mut bare = Vec::new();
+    for (name, flavour, way) in ways {
+        let server = stage.tools.bare(flavour, way, &reply)?;
+        let (target, same) = stage.target(&server, &[], &request, stage.user).await?;
+        ensure!(reply == same, "all answer the same bytes");
+        bare.push((name, server, target));
+    }
     let shape = Shape { calls: stage.size.calls(100_000), connections: 8, at_once: 8 };
     let before = (stage.upstream_requests().await?, stage.collector.spans());
-    let contenders = [
-        Contender { name: name::BARE, server: &bare, target: bare_target, shape },
-        Contender { name: name::BARE_MULTI, server: &bare_multi, target: bare_multi_target, shape },
+    let mut contenders = vec![
         Contender { name: name::GATEWAY, server: &gateway, target: gateway_target, shape },
         Contender { name: name::LOGGING, server: &logging, target: logging_target, shape },
     ];
+    contenders.extend(bare.iter().map(|(name, server, target)| Contender {
+        name,
+        server,
+        target: target.clone(),
+        shape,
+    }));
     let scene = tokio::task::block_in_place(|| stage.measure("cached reads", &contenders))?;
     for contender in &contenders {
         stage.target(contender.server, &[], &request, stage.user).await?;
@@ -235,17 +252,14 @@ pub async fn uncached(stage: &Stage) -> anyhow::Result<Scene> {
         body: None,
         reply_bytes: None,
     };
-    let mut compressed = direct.clone();
-    compressed.headers.push(("accept-encoding".to_owned(), "gzip".to_owned()));
     let server = &stage.stand_in;
     contenders.one_more(name::DIRECT, server, direct, shape(3_000));
-    contenders.one_more(name::DIRECT_GZIP, server, compressed, shape(3_000));
     contenders.measure(stage, "uncached reads, one after another", &request, stage.user).await
 }
 
-/// Reads that go upstream, many at a time.
+/// Reads that go upstream, as many at a time as the gateway lets through.
 pub async fn concurrent(stage: &Stage) -> anyhow::Result<Scene> {
-    let shape = |calls| Shape { calls: stage.size.calls(calls), connections: 8, at_once: 4 };
+    let shape = |calls| Shape { calls: stage.size.calls(4 * calls), connections: 8, at_once: 8 };
     let request = GetGroupRequest { id: stage.group };
     let contenders = translators(stage, &request, stage.group, true, shape).await?;
     contenders.measure(stage, "uncached reads, many at a time", &request, stage.group).await
@@ -262,7 +276,7 @@ pub async fn pages(stage: &Stage) -> anyhow::Result<Scene> {
 
 /// The gateway, told to answer nothing from its cache, and its peers.
 struct Translators<'a> {
-    servers: [Server; 3],
+    servers: [Server; 4],
     targets: Vec<(&'static str, Target, Shape)>,
     others: Vec<(&'static str, &'a Server, Target, Shape)>,
 }
@@ -279,17 +293,20 @@ async fn translators<'a, R: contract::Request<Reply: PartialEq>>(
     let gateway = stage.gateway("gateway", SERVER_CORE, &[])?;
     let envoy = stage.tools.envoy(&stage.stand_in)?;
     let python = stage.tools.python(&stage.stand_in)?;
+    let plain = stage.tools.by_hand(&stage.stand_in)?;
     let (gateway_target, ours) = stage.target(&gateway, NO_CACHE, request, id).await?;
     let (envoy_target, _) = stage.target(&envoy, &[], request, id).await?;
     let (python_target, by_hand) = stage.target(&python, &[], request, id).await?;
+    let (plain_target, _) = stage.target(&plain, &[], request, id).await?;
     let reply = |bytes: Bytes| <R::Reply as prost::Message>::decode(bytes);
     ensure!(!same || reply(ours)? == reply(by_hand)?, "the gateway and Python answer the same");
     let targets = vec![
         (name::GATEWAY, gateway_target, shape(5_000)),
         (name::ENVOY, envoy_target, shape(5_000)),
         (name::PYTHON, python_target, shape(2_000)),
+        (name::BY_HAND, plain_target, shape(5_000)),
     ];
-    Ok(Translators { servers: [gateway, envoy, python], targets, others: Vec::new() })
+    Ok(Translators { servers: [gateway, envoy, python, plain], targets, others: Vec::new() })
 }
 
 impl<'a> Translators<'a> {
@@ -315,26 +332,43 @@ impl<'a> Translators<'a> {
         let calls: u64 = contenders.iter().map(|contender| u64::from(contender.shape.calls)).sum();
         let (made, wanted) = (stage.upstream_requests().await? - before, calls * (stage.size.rounds() as u64 + 1));
         ensure!(made.abs_diff(wanted) < 10, "{wanted} calls made {made} upstream requests");
-        for (server, extra) in self.servers.iter().zip([NO_CACHE, &[], &[]]) {
+        for (server, extra) in self.servers.iter().zip([NO_CACHE, &[], &[], &[]]) {
             stage.target(server, extra, request, id).await?;
         }
         Ok(measured)
     }
 }
 
-/// Cached reads over few connections, with one core and with two. The load generator shares the second one.
-pub async fn cores(stage: &Stage) -> anyhow::Result<Scene> {
-    let request = GetUserRequest { id: stage.user };
+/// Cached reads over few connections, with one core and with two: of one user, and of a hundred at a time. The load generator
+/// shares the second core.
+pub async fn cores(stage: &Stage) -> anyhow::Result<(Scene, Scene)> {
     let one = stage.gateway("gateway", SERVER_CORE, &[])?;
     let two = stage.gateway("gateway-two-cores", "0,1", &[])?;
-    let (one_target, _) = stage.target(&one, &[], &request, stage.user).await?;
-    let (two_target, _) = stage.target(&two, &[], &request, stage.user).await?;
-    let shape = Shape { calls: stage.size.calls(100_000), connections: 2, at_once: 16 };
-    let contenders = [
-        Contender { name: name::ONE_CORE, server: &one, target: one_target, shape },
-        Contender { name: name::TWO_CORES, server: &two, target: two_target, shape },
-    ];
-    tokio::task::block_in_place(|| stage.measure("cached reads on one core and on two", &contenders))
+    let user = GetUserRequest { id: stage.user };
+    let batch = BatchGetUsersRequest { ids: stage.users.clone(), ..BatchGetUsersRequest::default() };
+    let shape = |calls| Shape { calls: stage.size.calls(calls), connections: 2, at_once: 16 };
+    let users = stage.on_cores(&one, &two, "cached reads on one core and on two", &user, shape(100_000)).await?;
+    let batches = stage.on_cores(&one, &two, "the same, 100 users at a time", &batch, shape(10_000)).await?;
+    Ok((users, batches))
+}
+
+impl Stage {
+    async fn on_cores<R: contract::Request>(
+        &self,
+        one: &Server,
+        two: &Server,
+        scene: &str,
+        request: &R,
+        shape: Shape,
+    ) -> anyhow::Result<Scene> {
+        let (one_target, _) = self.target(one, &[], request, self.user).await?;
+        let (two_target, _) = self.target(two, &[], request, self.user).await?;
+        let contenders = [
+            Contender { name: name::ONE_CORE, server: one, target: one_target, shape },
+            Contender { name: name::TWO_CORES, server: two, target: two_target, shape },
+        ];
+        tokio::task::block_in_place(|| self.measure(scene, &contenders))
+    }
 }
 
 /// Resident memory in MB: of an idle gateway, and with 100,000 users in its cache.
