@@ -54,6 +54,12 @@ pub struct Config {
     pub sandbox: crate::sandbox::Config,
 }
 
+/// The stand-in of a demo: an account with a realistic number of users, and the largest plan's request budget.
+#[cfg(feature = "sandbox")]
+const DEMO_USERS: u32 = 25_000;
+#[cfg(feature = "sandbox")]
+const DEMO_RATE_LIMIT: u32 = 2_500;
+
 #[cfg(feature = "sandbox")]
 impl Default for Config {
     fn default() -> Self {
@@ -65,8 +71,11 @@ impl Default for Config {
             cache: Cache::default(),
             admin: Admin::default(),
             telemetry: Telemetry::default(),
-            // A demo account: a realistic number of users, and the largest plan's budget.
-            sandbox: crate::sandbox::Config { users: 25_000, rate_limit: 2_500, ..crate::sandbox::Config::default() },
+            sandbox: crate::sandbox::Config {
+                users: DEMO_USERS,
+                rate_limit: DEMO_RATE_LIMIT,
+                ..crate::sandbox::Config::default()
+            },
         }
     }
 }

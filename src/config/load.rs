@@ -29,6 +29,11 @@ pub struct Overrides<'a> {
 /// Every unknown key, every value of a wrong type and every combination that cannot work, in one [`Mistakes`].
 pub fn load(file: Option<&Path>, overrides: Overrides<'_>) -> Result<Config, Mistakes> {
     let mut builder = config::Config::builder();
+    // A table with one setting takes the others from the table's own defaults, which are those of tests.
+    #[cfg(feature = "sandbox")]
+    for (key, demo) in [("sandbox.users", super::DEMO_USERS), ("sandbox.rate_limit", super::DEMO_RATE_LIMIT)] {
+        builder = builder.set_default(key, demo).map_err(|error| Mistakes(vec![error.to_string()]))?;
+    }
     if let Some(path) = file {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Mistakes(vec![format!("--config: cannot read {}: {error}", path.display())]))?;

@@ -27,6 +27,14 @@ fn the_environment_overrides_the_file_and_flags_override_both() {
 }
 
 #[test]
+fn a_setting_of_the_stand_in_leaves_the_rest_of_the_demo_as_it_is() {
+    let sandbox = read("[sandbox]\nusers = 5\n", &[]).expect("valid").sandbox;
+    assert_eq!((sandbox.users, sandbox.rate_limit), (5, 2_500));
+    let sandbox = read("", &[("ZENDESK_GATEWAY__SANDBOX__RATE_LIMIT", "7")]).expect("valid").sandbox;
+    assert_eq!((sandbox.users, sandbox.rate_limit), (25_000, 7));
+}
+
+#[test]
 fn all_mistakes_are_reported_together_by_their_full_keys() {
     let toml = "nonsense = 1\n[server]\nlisten = \"nowhere\"\nunary_deadline = \"soon\"\nmax_request_bytes = -1\n\
                 [upstream]\nbase_url = \"not a url\"\n[upstream.credential]\nkind = \"magic\"\n[telemetry]\nlog_fromat = \"json\"\n";
