@@ -30,8 +30,9 @@ mod tail;
 mod tests;
 
 use cursor::Cursors;
-use message::{Chunks, Message};
 use numbered::Numbered;
+
+pub(crate) use message::{Chunks, Message};
 
 /// Streams the page that a walk stands at and all that follow.
 pub fn pages<R, M>(

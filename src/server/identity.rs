@@ -36,6 +36,9 @@ mod layer;
 mod policy;
 mod remote;
 
+pub(crate) use certificate::name as certificate_name;
+pub(crate) use jwks::KeySet;
+pub(crate) use jwt::name as token_name;
 pub use layer::Layer;
 
 use api_key::Keys;

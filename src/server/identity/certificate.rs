@@ -50,7 +50,7 @@ impl Certificates {
 }
 
 /// Returns the SPIFFE id of a certificate, or else `certificate:` and the common name of its subject.
-fn name(certificate: &[u8]) -> Result<String, Why> {
+pub fn name(certificate: &[u8]) -> Result<String, Why> {
     let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| UNREADABLE)?;
     let alternatives = certificate.subject_alternative_name().map_err(|_| UNREADABLE)?;
     let alternatives = alternatives.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
