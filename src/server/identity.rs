@@ -196,7 +196,7 @@ fn count(instruments: &Instruments, calls: u64, method: &'static str, word: &'st
 /// Refuses a call, for the record if it could have changed something.
 fn refused(parts: &Parts, caller: &Caller, error: Error) -> Error {
     if let Some(index) = index_of(parts.uri.path()) {
-        audit::refused(&RPCS[index], caller, parts.extensions.get::<Origin>(), &error);
+        audit::refused(&RPCS[index], caller, parts.extensions.get::<Origin>(), &parts.headers, &error);
     }
     error
 }

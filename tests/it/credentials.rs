@@ -1,6 +1,7 @@
 //! The credentials that calls are made with: each kind from its file, and what callers and operators see of a wrong one.
 
 mod oauth_client;
+mod on_behalf_of;
 mod pass_through;
 mod rotation;
 

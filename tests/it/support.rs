@@ -234,6 +234,11 @@ pub fn api_token(sandbox: &Sandbox) -> Credential {
     basic(&format!("{}/token:{}", known.email, known.api_token))
 }
 
+/// The stand-in's OAuth token, as the gateway's own credential.
+pub fn oauth_token(sandbox: &Sandbox) -> Credential {
+    Credential::new(&format!("Bearer {}", sandbox.config().credential.oauth_token), true).expect("a header")
+}
+
 /// A request that carries metadata, too.
 pub fn with<M>(message: M, metadata: &[(&'static str, impl AsRef<str>)]) -> tonic::Request<M> {
     let mut request = tonic::Request::new(message);
