@@ -77,6 +77,7 @@ pub const TARGETS: &[Target] = &[
 #[rustfmt::skip]
 const PAGES: &[&[u8]] = &[
     br#"{"users":[{"id":7,"name":"A","email":null,"tags":["a"],"user_fields":{"a":1.5,"b":[null]},"role":"agent","created_at":"2009-07-20T22:55:29Z"}],"meta":{"has_more":true,"after_cursor":"eyJvIjoiaWQifQ=="},"links":{"next":"https://evil.example/?page%5Bafter%5D=x"}}"#,
+    br#"{"users":[{"id":1},{"id":2,"name":"B"},{"id":3},{"id":2},{"id":4,"tags":[]}],"meta":{"has_more":false}}"#,
     br#"{"groups":[],"next_page":"http://x","previous_page":null,"count":1e300}"#, br#"{"users":null,"meta":{"has_more":"x","after_cursor":7}}"#,
     br#"{"group_memberships":[{"id":9223372036854775808}],"users":{},"groups":7}"#, br#"{"job_statuses":[{"id":"V3-0","results":{"success":true},"total":null}]}"#,
     br#"{"deleted_users":[{"created_at":"99999-99-99T99:99:99Z"}]}"#, b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", b"{\"users\":[{\"name\":\"\\ud800\"}]}",

@@ -58,7 +58,13 @@ async fn whoever_may_act_for_others_does_and_zendesk_is_told_for_whom() {
     let by_address = [("x-api-key", "desk"), ("x-on-behalf-of", address.as_str())];
     assert_eq!(me(&t, &by_address).await.expect("the same agent").0, agent);
     assert_eq!(for_whom(&t.sandbox).as_ref(), Some(&address));
-    assert_eq!(me(&t, &[("x-api-key", "desk")]).await.expect("the owner again").0, own.0, "they share no answers");
+    let as_owner = &as_agent[..1];
+    for (metadata, calls) in [(as_owner, "1"), (&as_agent, "1"), (&by_address, "1"), (as_owner, "0"), (&as_agent, "0")]
+    {
+        let reply = t.users().get_user(with(GetUserRequest { id: own.0 }, metadata)).await.expect("a user");
+        let made = reply.metadata().get("x-upstream-calls").expect("a count");
+        assert_eq!(made, calls, "they share no answers: {metadata:?}");
+    }
 
     t.users().update_user(with(change(agent), &as_agent)).await.expect("a change");
     assert_eq!(for_whom(&t.sandbox), Some(agent_id));

@@ -7,6 +7,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::support::Scripted;
 use crate::support::issuer::{Endpoint, now};
 
 #[tokio::test]
@@ -178,4 +179,27 @@ async fn without_any_keys_yet_a_token_is_neither_right_nor_wrong() {
     endpoint.status.store(200, Ordering::SeqCst);
     later().await;
     ask(&t, &[("authorization", &token)]).await.expect("the keys are there now");
+}
+
+#[tokio::test]
+async fn keys_are_taken_from_the_url_that_is_set_only_and_not_without_end() {
+    let key = Key::ec("one");
+    let endpoint = Endpoint::start(jwks(&[&key])).await;
+    let mut config = from_url(&endpoint);
+    let elsewhere = format!("302 Found\r\nlocation: {}", endpoint.url);
+    let long = jwks(&[&key]) + &" ".repeat(1 << 20);
+    let token = format!("Bearer {}", key.sign(&claims("billing")));
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let silent_url = format!("http://{}/jwks", silent.local_addr().expect("it is bound")).parse().expect("a URL");
+    for (row, url) in [
+        ("leads elsewhere", Scripted::start(&elsewhere, "").await.url),
+        ("too long", Scripted::start("200 OK", long).await.url),
+        ("never answers", silent_url),
+    ] {
+        config.identity.jwt.jwks_url = Some(url);
+        let t = started(config.clone()).await;
+        let refused = refused(ask(&t, &[("authorization", &token)]).await);
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "IDENTITY_UNAVAILABLE"), "{row}");
+    }
+    assert_eq!(endpoint.asked(), 0);
 }
