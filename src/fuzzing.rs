@@ -12,6 +12,7 @@ use crate::contract::Idempotency;
 use crate::error::Error;
 use crate::gateway::page::{Next, Page};
 use crate::gateway::row::Row;
+use crate::gateway::stream::{self, Chunks};
 use crate::gateway::token::{self, Position};
 use crate::proto::{
     AutocompleteUsersRequest, ComplianceDeletionStatus, CountUsersRequest, CountUsersResponse, CreateGroupRequest,
@@ -31,6 +32,8 @@ use crate::upstream::limits::{LONGEST_WAIT, Limits, retry_after};
 use crate::upstream::rest::{Body, Rest, text_id};
 use crate::{json, path};
 
+mod identity;
+
 /// A function, its name, and inputs to begin with: some that are right, some that were trouble elsewhere.
 pub type Target = (&'static str, fn(&[u8]), &'static [&'static [u8]]);
 
@@ -45,12 +48,8 @@ pub const TARGETS: &[Target] = &[
         b"x-rate-limit: 4294967296\nx-rate-limit-remaining: -1",
     ]),
     ("page_token", page_token, &[b"", b"AQ", b"AQAAAAAAAAAAYw", b"AQAAAAAAAAAAcP____8", b"eyJvIjoiaWQifQ", b"====", b"\xff"]),
-    ("page", page, &[
-        br#"{"users":[{"id":7,"name":"A","email":null,"tags":["a"],"user_fields":{"a":1.5,"b":[null]},"role":"agent","created_at":"2009-07-20T22:55:29Z"}],"meta":{"has_more":true,"after_cursor":"eyJvIjoiaWQifQ=="},"links":{"next":"https://evil.example/?page%5Bafter%5D=x"}}"#,
-        br#"{"groups":[],"next_page":"http://x","previous_page":null,"count":1e300}"#, br#"{"users":null,"meta":{"has_more":"x","after_cursor":7}}"#,
-        br#"{"group_memberships":[{"id":9223372036854775808}],"users":{},"groups":7}"#, br#"{"job_statuses":[{"id":"V3-0","results":{"success":true},"total":null}]}"#,
-        br#"{"deleted_users":[{"created_at":"99999-99-99T99:99:99Z"}]}"#, b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", b"{\"users\":[{\"name\":\"\\ud800\"}]}",
-    ]),
+    ("page", page, PAGES),
+    ("stream_page", stream_page, PAGES),
     ("record", record, &[
         br#"{"user":{"id":7,"photo":{"thumbnails":[{}]},"user_fields":{"x":{"y":[1,2,{"z":null}]}}}}"#, br#"{"group":{"id":-1}}"#, br#"{"user":null}"#,
         br#"{"job_status":{"results":[{"id":1,"index":0,"error":"x","details":"y"}]}}"#, br#"{"count":{"value":100000,"refreshed_at":null}}"#, b"null", b"{}", b"\xef\xbb\xbf{}",
@@ -67,9 +66,21 @@ pub const TARGETS: &[Target] = &[
         b"\x00{\"details\":[[]],\"errors\":7}", b"\xff\xfe\xfd", b"\x00{\"details\":{\"base\":\"x\",\"\":[null,7]}}",
     ]),
     ("access_token", access_token, &[br#"{"access_token":"a","token_type":"bearer","expires_in":7200}"#, br#"{"access_token":"a b"}"#, br#"{"access_token":7,"expires_in":-1}"#, b"{\"access_token\":\"\\r\\n\"}"]),
+    ("token", identity::token, identity::TOKENS),
+    ("key_set", identity::key_set, identity::KEY_SETS),
+    ("certificate", identity::certificate, identity::CERTIFICATES),
     ("trace_context", trace_context, &[
         b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\ntracestate: a=b", b"traceparent: 00-00000000000000000000000000000000-0000000000000000-00", b"traceparent: ff-", b"tracestate: ====",
     ]),
+];
+
+#[rustfmt::skip]
+const PAGES: &[&[u8]] = &[
+    br#"{"users":[{"id":7,"name":"A","email":null,"tags":["a"],"user_fields":{"a":1.5,"b":[null]},"role":"agent","created_at":"2009-07-20T22:55:29Z"}],"meta":{"has_more":true,"after_cursor":"eyJvIjoiaWQifQ=="},"links":{"next":"https://evil.example/?page%5Bafter%5D=x"}}"#,
+    br#"{"users":[{"id":1},{"id":2,"name":"B"},{"id":3},{"id":2},{"id":4,"tags":[]}],"meta":{"has_more":false}}"#,
+    br#"{"groups":[],"next_page":"http://x","previous_page":null,"count":1e300}"#, br#"{"users":null,"meta":{"has_more":"x","after_cursor":7}}"#,
+    br#"{"group_memberships":[{"id":9223372036854775808}],"users":{},"groups":7}"#, br#"{"job_statuses":[{"id":"V3-0","results":{"success":true},"total":null}]}"#,
+    br#"{"deleted_users":[{"created_at":"99999-99-99T99:99:99Z"}]}"#, b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", b"{\"users\":[{\"name\":\"\\ud800\"}]}",
 ];
 
 const LIST: &str = "/api/v2/users?role=agent";
@@ -166,6 +177,41 @@ pub fn page(data: &[u8]) {
     of::<DeletedUser>(data);
     of::<Job>(data);
     of::<ComplianceDeletionStatus>(data);
+}
+
+/// Pages as streams write them, row by row while they are read: the same rows lead to the same place.
+pub fn stream_page(data: &[u8]) {
+    /// Any stream's message, without what stands beside the rows.
+    #[derive(prost::Message)]
+    struct Rows<R: Message + Default + std::fmt::Debug> {
+        #[prost(message, repeated, tag = "1")]
+        rows: Vec<R>,
+    }
+    fn of<L: List<Row: PartialEq + std::fmt::Debug>>(data: &[u8]) {
+        let (whole, chunks) = (json::decode::<Page<L::Row>>(data), json::decode::<Page<L::Row, Chunks<L::Row>>>(data));
+        let (whole, chunks) = match (whole, chunks) {
+            (Ok(whole), Ok(chunks)) => (whole, chunks),
+            (whole, chunks) => return assert_eq!(whole.is_ok(), chunks.is_ok(), "only one of them reads it"),
+        };
+        assert_eq!((chunks.after(), chunks.after_page(7)), (whole.after(), whole.after_page(7)));
+        assert_eq!((chunks.count, &chunks.users, &chunks.groups), (whole.count, &whole.users, &whole.groups));
+        let messages = chunks.messages::<L::Reply>("");
+        let reads =
+            messages.iter().flat_map(stream::Message::own_reads::<L::Row>).map(|read| (read.request, read.reply));
+        let wanted = whole.rows.iter().filter_map(Row::own_read).map(|read| (read.request, read.reply));
+        assert!(reads.eq(wanted), "each row is the answer to its own read");
+        let rows = messages.iter().flat_map(|message| {
+            let message = Rows::<L::Row>::decode(message.bytes.clone());
+            message.expect("it was just encoded").rows
+        });
+        assert_eq!(rows.collect::<Vec<_>>(), whole.rows);
+    }
+    of::<ListUsersRequest>(data);
+    of::<ListGroupsRequest>(data);
+    of::<ListMembershipsRequest>(data);
+    of::<ListDeletedUsersRequest>(data);
+    of::<ListJobsRequest>(data);
+    of::<ListComplianceDeletionStatusesRequest>(data);
 }
 
 /// Single records.

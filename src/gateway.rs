@@ -34,7 +34,7 @@ pub mod page;
 mod place;
 mod roster;
 pub mod row;
-mod stream;
+pub(crate) mod stream;
 pub mod token;
 mod walk;
 pub mod write;

@@ -276,6 +276,10 @@ mod tests {
         fs::write(&path, "one").expect("written");
         let refused = watcher.file("number", &path, number).await.err().expect("nonsense");
         assert!(format!("{refused:#}").contains("number"), "names the file: {refused:#}");
+        let large = fs::File::create(&path).expect("created");
+        large.set_len(MOST_BYTES + 1).expect("a hole");
+        let refused = watcher.file("number", &path, |_| Ok(())).await.err().expect("too large");
+        assert!(format!("{refused:#}").contains("larger than"), "{refused:#}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,8 @@
 //! The record of who changed what: one line for each attempt to change something, with what became of it.
 //!
 //! The lines have a target of their own, `audit`, which no filter can take out. They name callers, RPCs, record ids,
-//! statuses and request ids; never a name, an address, a body or an external id, which may be an address.
+//! statuses and request ids; never a name, an address, a body or an external id, which may be an address. Of a user for whom a
+//! caller acts they say the id, or only that an address was given.
 //!
 //! A change that was sent is put on record when its outcome is known, also if nobody waits for it any more. A call that
 //! sent nothing leaves one line that says why.
@@ -10,7 +11,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use tonic::Code;
 use tracing::info;
 
@@ -21,12 +22,14 @@ use crate::contract::{Risk, Rpc};
 use crate::error::Error;
 use crate::telemetry::Trace;
 use crate::upstream::call::Ledger;
+use crate::upstream::credential::{ON_BEHALF_OF, impersonated};
 
 /// What is known of one call that can change something. Dropping the last clone ends its record.
 #[derive(Debug)]
 pub struct Trail {
     caller: Caller,
     rpc: &'static Rpc,
+    on_behalf_of: Option<String>,
     request_id: Option<HeaderValue>,
     trace: Trace,
     /// Whether there is a line already.
@@ -63,12 +66,13 @@ impl Targets {
 }
 
 impl Trail {
-    /// Begins the record of a call, if it can change something.
-    pub fn begin(rpc: &'static Rpc, caller: &Caller, origin: &Origin) -> Option<Arc<Self>> {
+    /// Begins the record of a call with this metadata, if it can change something.
+    pub fn begin(rpc: &'static Rpc, caller: &Caller, origin: &Origin, metadata: &HeaderMap) -> Option<Arc<Self>> {
         (rpc.risk != Risk::Read).then(|| {
             Arc::new(Self {
                 caller: caller.clone(),
                 rpc,
+                on_behalf_of: metadata.get(ON_BEHALF_OF).and_then(whom),
                 request_id: origin.request_id.clone(),
                 trace: origin.trace.clone(),
                 told: AtomicBool::new(false),
@@ -103,7 +107,7 @@ impl Trail {
             attempts: ledger.requests(),
             statuses: some(statuses),
             request_ids: some(ids),
-            ..Line::new(self.rpc, &self.caller, self.request_id.as_ref(), outcome, reason)
+            ..Line::new(self, outcome, reason)
         };
         line.write(&self.trace);
     }
@@ -117,20 +121,28 @@ impl Drop for Trail {
         let end = self.end.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         // Without an end nobody waited for it, and nothing was sent.
         let (outcome, reason) = end.unwrap_or(("failed", Some("CANCELLED")));
-        Line::new(self.rpc, &self.caller, self.request_id.as_ref(), outcome, reason).write(&self.trace);
+        Line::new(self, outcome, reason).write(&self.trace);
     }
 }
 
 /// Puts on record that a caller was not let through, if the call could have changed something.
-pub fn refused(rpc: &'static Rpc, caller: &Caller, origin: Option<&Origin>, error: &Error) {
+pub fn refused(rpc: &'static Rpc, caller: &Caller, origin: Option<&Origin>, metadata: &HeaderMap, error: &Error) {
     let origin = origin.cloned().unwrap_or_default();
-    let trail = Trail::begin(rpc, caller, &origin);
+    let trail = Trail::begin(rpc, caller, &origin, metadata);
     Trail::end(trail.as_ref(), Some(error));
+}
+
+/// Says for whom a caller wants to act: by the id, or that it is by an address.
+fn whom(user: &HeaderValue) -> Option<String> {
+    let user = impersonated(user.as_bytes()).ok()?;
+    let id: Option<i64> = user.to_str().ok()?.parse().ok();
+    Some(id.map_or_else(|| "address".to_owned(), |id| format!("user:{id}")))
 }
 
 struct Line<'a> {
     caller: &'a str,
     rpc: &'static Rpc,
+    on_behalf_of: Option<&'a str>,
     outcome: &'static str,
     reason: Option<&'static str>,
     targets: Option<String>,
@@ -142,17 +154,20 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(
-        rpc: &'static Rpc,
-        caller: &'a Caller,
-        request_id: Option<&'a HeaderValue>,
-        outcome: &'static str,
-        reason: Option<&'static str>,
-    ) -> Self {
-        let request_id = request_id.and_then(|id| id.to_str().ok());
-        let caller = caller.name();
-        let (targets, job, attempts, statuses, request_ids) = (None, None, 0, None, None);
-        Self { caller, rpc, outcome, reason, targets, job, attempts, statuses, request_ids, request_id }
+    fn new(trail: &'a Trail, outcome: &'static str, reason: Option<&'static str>) -> Self {
+        Self {
+            caller: trail.caller.name(),
+            rpc: trail.rpc,
+            on_behalf_of: trail.on_behalf_of.as_deref(),
+            outcome,
+            reason,
+            targets: None,
+            job: None,
+            attempts: 0,
+            statuses: None,
+            request_ids: None,
+            request_id: trail.request_id.as_ref().and_then(|id| id.to_str().ok()),
+        }
     }
 
     fn write(&self, trace: &Trace) {
@@ -161,6 +176,7 @@ impl<'a> Line<'a> {
             target: "audit",
             {
                 caller = self.caller,
+                on_behalf_of = self.on_behalf_of,
                 rpc.method = self.rpc.path.trim_start_matches('/'),
                 risk = self.rpc.risk.as_str(),
                 outcome = self.outcome,

@@ -34,12 +34,13 @@ mod tail;
 mod tests;
 
 use cursor::Cursors;
-use message::{Chunks, Message};
 use numbered::Numbered;
 use packed::Packed;
 
 /// A page that the caller has not come to in this time is compressed: the caller is slow, or has stopped reading.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(crate) use message::{Chunks, Message};
 
 /// Streams the page that a walk stands at and all that follow.
 pub fn pages<R, M>(

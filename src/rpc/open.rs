@@ -17,7 +17,7 @@ impl Rpc {
         let (metadata, mut extensions, message) = request.into_parts();
         let origin: Origin = extensions.remove().unwrap_or_default();
         let caller = extensions.remove().unwrap_or_else(|| self.caller.clone());
-        let trail = Trail::begin(R::rpc(), &caller, &origin);
+        let trail = Trail::begin(R::rpc(), &caller, &origin, metadata.as_ref());
         // The layer that established the caller knows the RPC; only here it is known what the message asks for.
         let placed = extensions.get::<Place>().map_or(Ok(()), Place::take);
         let allowed = placed.and_then(|()| caller.check(R::rpc(), message.risk()));

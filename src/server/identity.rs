@@ -36,6 +36,9 @@ mod layer;
 mod policy;
 mod remote;
 
+pub(crate) use certificate::name as certificate_name;
+pub(crate) use jwks::KeySet;
+pub(crate) use jwt::name as token_name;
 pub use layer::Layer;
 
 use api_key::Keys;
@@ -193,7 +196,7 @@ fn count(instruments: &Instruments, calls: u64, method: &'static str, word: &'st
 /// Refuses a call, for the record if it could have changed something.
 fn refused(parts: &Parts, caller: &Caller, error: Error) -> Error {
     if let Some(index) = index_of(parts.uri.path()) {
-        audit::refused(&RPCS[index], caller, parts.extensions.get::<Origin>(), &error);
+        audit::refused(&RPCS[index], caller, parts.extensions.get::<Origin>(), &parts.headers, &error);
     }
     error
 }

@@ -17,7 +17,7 @@ use zendesk_gateway::proto::{
 use zendesk_gateway::sandbox::faults::{Delay, Eof, Respond, Throttle, post, put};
 
 use crate::support::observed::Observed;
-use crate::support::{key_file, settings, with};
+use crate::support::{key_file, oauth_token, settings, with};
 
 /// Settings that filter every line out that can be filtered out.
 fn quiet() -> Config {
@@ -34,7 +34,10 @@ struct Audited {
 
 impl Audited {
     async fn start(config: Config) -> Self {
-        let t = Observed::configured(config).await;
+        Self::of(Observed::configured(config).await)
+    }
+
+    fn of(t: Observed) -> Self {
         let dispatch = tracing::dispatcher::set_default(t.telemetry.dispatch());
         Self { t, _dispatch: dispatch }
     }
@@ -165,6 +168,42 @@ async fn callers_who_are_not_let_through_are_on_record_if_they_wanted_to_change_
     users.update_user(with(note(id), &key)).await.expect("allowed");
     let line = a.line(3).await;
     assert_eq!((&line["caller"], &line["outcome"]), (&"api_key:crm".into(), &"done".into()));
+}
+
+#[tokio::test]
+async fn for_whom_a_change_was_made_is_on_record_by_id_and_never_by_address() {
+    let mut config = quiet();
+    let rule = |methods: &str, impersonate| Rule {
+        callers: vec!["*".to_owned()],
+        risks: vec![Risk::Read, Risk::Write],
+        methods: vec![methods.to_owned()],
+        impersonate,
+    };
+    config.authorization.rules = vec![rule("*", false), rule("UserService/UpdateUser", true)];
+    let a = Audited::of(Observed::signed(config, oauth_token).await);
+    let id = a.user(3);
+    let agent = a.t.sandbox.store().memberships()[0]["user_id"].as_i64().expect("an id");
+    let address = a.t.users().get_user(GetUserRequest { id: agent }).await.expect("the agent").into_inner();
+    let address = address.user.and_then(|user| user.email).expect("an address");
+    let (agent, mut users) = (agent.to_string(), a.t.users());
+    let acting = |user: &str| [("x-on-behalf-of", user.to_owned())];
+    let told = |line: &Value| (line["on_behalf_of"].clone(), line["outcome"].clone());
+    let wanted = |user: &str, outcome: &str| -> (Value, Value) { (user.into(), outcome.into()) };
+
+    users.update_user(with(note(id), &acting(&agent))).await.expect("a change for the agent");
+    assert_eq!(told(&a.line(0).await), wanted(&format!("user:{agent}"), "done"));
+    users.update_user(with(note(id), &acting(&address))).await.expect("a change for the agent");
+    assert_eq!(told(&a.line(1).await), wanted("address", "done"));
+    users.create_user(with(CreateUserRequest { user: Some(named("N")) }, &acting(&agent))).await.expect_err("no right");
+    assert_eq!(told(&a.line(2).await), wanted(&format!("user:{agent}"), "refused"));
+    users.delete_user(with(DeleteUserRequest { id }, &acting(&address))).await.expect_err("no rule for it");
+    assert_eq!(told(&a.line(3).await), wanted("address", "refused"));
+    users.update_user(with(note(id), &acting("nobody in particular"))).await.expect_err("no user");
+    users.update_user(note(id)).await.expect("a change for oneself");
+    let lines = a.lines().await;
+    assert!(lines.len() == 6 && lines[4..].iter().all(|line| line.get("on_behalf_of").is_none()), "{lines:#?}");
+    let all = format!("{lines:?}");
+    assert!(!all.contains(&address) && !all.contains("nobody") && !all.contains('@'), "{all}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The credentials that calls are made with: each kind from its file, and what callers and operators see of a wrong one.
 
 mod oauth_client;
+mod on_behalf_of;
 mod pass_through;
 mod rotation;
 
@@ -15,6 +16,7 @@ use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::upstream::credential::Source;
 use zendesk_gateway::watch::Watcher;
 
+use crate::support::load::watcher;
 use crate::support::{TestGateway, account, basic, refused, settings};
 
 /// A secret in a file, with the line break an editor leaves.
@@ -22,11 +24,6 @@ fn secret(folder: &TempDir, text: &str) -> PathBuf {
     let file = folder.path().join("secret");
     std::fs::write(&file, format!("{text}\n")).expect("a temporary file");
     file
-}
-
-/// A watcher that does not keep tests waiting.
-fn watcher() -> Watcher {
-    Watcher::every(Duration::from_millis(20))
 }
 
 /// The stand-in's OAuth client.
@@ -42,8 +39,15 @@ fn oauth_client(sandbox: &Sandbox, folder: &TempDir) -> OauthClient {
 
 /// A gateway that signs in as the settings say.
 async fn signed(settings_of: impl FnOnce(&Sandbox) -> config::Credential) -> (TestGateway, Source) {
+    signed_and_watched(&watcher(), settings_of).await
+}
+
+async fn signed_and_watched(
+    watcher: &Watcher,
+    settings_of: impl FnOnce(&Sandbox) -> config::Credential,
+) -> (TestGateway, Source) {
     let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
-    let source = Source::start(&settings_of(&sandbox), &sandbox.base_url(), &watcher()).await;
+    let source = Source::start(&settings_of(&sandbox), &sandbox.base_url(), watcher).await;
     let source = source.expect("a complete credential");
     (TestGateway::using(sandbox, settings(), source.clone()).await, source)
 }

@@ -256,6 +256,8 @@ async fn calls_that_succeed_and_calls_that_fail_tell_nothing_of_what_they_carry(
         client.call_with("GetUser", &json!({"id": id}).to_string(), &borrowed(&marked)).await.expect_err(name);
     }
     client.call_with("GetUser", "{}", &[("x-unknown", &mark())]).await.expect_err("no id");
+    let acting = [("x-on-behalf-of", email())];
+    client.call_with("UpdateUser", &json!({"id": id}).to_string(), &acting).await.expect_err("nobody may");
 
     let seen = t.sandbox.requests();
     let sent = format!("{seen:?}");

@@ -5,6 +5,7 @@ pub mod binary;
 pub mod collector;
 mod dynamic;
 pub mod issuer;
+pub mod load;
 pub mod observed;
 pub mod raw;
 mod scripted;
@@ -93,8 +94,22 @@ impl TestGateway {
 
     /// Serves the account of a stand-in that is there already, with chosen credentials.
     pub async fn using(sandbox: Sandbox, config: Config, credentials: impl Into<Source>) -> Self {
-        let (address, channel, shutdown, served) = serve(&sandbox.base_url(), credentials, config).await;
+        Self::watching(sandbox, config, credentials, &Watcher::default()).await
+    }
+
+    /// Reads certificates and keys again as often as `watcher` says.
+    pub async fn watching(sandbox: Sandbox, config: Config, credentials: impl Into<Source>, watcher: &Watcher) -> Self {
+        let upstream = sandbox.base_url();
+        let serving = Box::pin(serve_and_watch(&upstream, credentials, config, watcher));
+        let (address, channel, shutdown, served) = serving.await;
         Self { sandbox, address, channel, shutdown: Some(shutdown), served: Some(served) }
+    }
+
+    /// The same with the stand-in's API token, in an account of its own.
+    pub async fn watched(config: Config, watcher: &Watcher) -> Self {
+        let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
+        let credential = api_token(&sandbox);
+        Self::watching(sandbox, config, credential, watcher).await
     }
 
     pub fn users(&self) -> UserServiceClient<Channel> {
@@ -170,20 +185,23 @@ fn idle_channel() -> Channel {
     Channel::from_static("http://127.0.0.1:1").connect_lazy()
 }
 
+/// What [`serve`] starts: its address, a channel to it, what ends it, and its end.
+type Serving = (String, Channel, oneshot::Sender<()>, JoinHandle<anyhow::Result<()>>);
+
 /// Serves a gateway before `upstream` on a free port.
-pub async fn serve(
-    upstream: &Url,
-    credentials: impl Into<Source>,
-    config: Config,
-) -> (String, Channel, oneshot::Sender<()>, JoinHandle<anyhow::Result<()>>) {
+pub async fn serve(upstream: &Url, credentials: impl Into<Source>, config: Config) -> Serving {
+    Box::pin(serve_and_watch(upstream, credentials, config, &Watcher::default())).await
+}
+
+async fn serve_and_watch(upstream: &Url, credentials: impl Into<Source>, config: Config, watcher: &Watcher) -> Serving {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
     let transport = Transport::new(upstream, config.upstream.max_body_bytes).expect("a client");
     let telemetry = Telemetry::start(&config.telemetry, std::io::sink()).expect("telemetry");
-    let tls = Tls::load(&config.server.tls, &Watcher::default()).await.expect("certificates");
+    let tls = Tls::load(&config.server.tls, watcher).await.expect("certificates");
     let listener = Listener { socket: listener, tls };
     let (stack, _control) = outbound::stack(&config.upstream, None, transport);
-    let identity = Identity::start(&config, &Watcher::default()).await.expect("an identity");
+    let identity = Identity::start(&config, watcher).await.expect("an identity");
     let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
     let rpc = Rpc::new(gateway, credentials, config.server.clone());
     let (shutdown, stopped) = oneshot::channel::<()>();
@@ -214,6 +232,11 @@ pub async fn serve(
 pub fn api_token(sandbox: &Sandbox) -> Credential {
     let known = &sandbox.config().credential;
     basic(&format!("{}/token:{}", known.email, known.api_token))
+}
+
+/// The stand-in's OAuth token, as the gateway's own credential.
+pub fn oauth_token(sandbox: &Sandbox) -> Credential {
+    Credential::new(&format!("Bearer {}", sandbox.config().credential.oauth_token), true).expect("a header")
 }
 
 /// A request that carries metadata, too.

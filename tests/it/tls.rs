@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs;
@@ -10,8 +9,8 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
+use tonic::Status;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use zendesk_gateway::config::{self, ClientAuth, Config};
 use zendesk_gateway::proto::GetUserRequest;
@@ -19,9 +18,10 @@ use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::server::tls::Tls;
 use zendesk_gateway::watch::Watcher;
 
-use crate::support::authority::Authority;
+use crate::support::authority::{Authority, Signed};
+use crate::support::load::{Load, reloads, spoil, watcher};
 use crate::support::raw::LONG;
-use crate::support::{TestGateway, account, settings};
+use crate::support::{TestGateway, account, settings, until};
 
 fn with(tls: config::Tls) -> Config {
     let mut config = settings();
@@ -29,10 +29,18 @@ fn with(tls: config::Tls) -> Config {
     config
 }
 
+async fn connect(address: &str, tls: ClientTlsConfig) -> Result<Channel, String> {
+    let endpoint = Endpoint::from_shared(format!("https://{address}")).expect("a URI");
+    endpoint.tls_config(tls).expect("settings").connect().await.map_err(|error| format!("{error:?}"))
+}
+
+async fn read(channel: Channel, id: i64) -> Result<(), Status> {
+    UserServiceClient::new(channel).get_user(GetUserRequest { id }).await.map(drop)
+}
+
 /// Asks for no user at all over a new connection: the answer shows that the call got through, and costs nothing.
 async fn ask(address: &str, tls: ClientTlsConfig) -> Result<(), String> {
-    let endpoint = Endpoint::from_shared(format!("https://{address}")).expect("a URI");
-    let channel: Channel = endpoint.tls_config(tls).expect("settings").connect().await.map_err(|e| format!("{e:?}"))?;
+    let channel = connect(address, tls).await?;
     match UserServiceClient::new(channel).get_user(GetUserRequest { id: -1 }).await {
         Err(status) if status.code() == tonic::Code::InvalidArgument => Ok(()),
         other => Err(format!("{other:?}")),
@@ -137,54 +145,49 @@ async fn a_stalled_handshake_does_not_hold_up_the_end() {
     drop(stalled);
 }
 
-/// Replaces a certificate as badly as one can: half of it, then the rest, then its key.
-async fn replace(folder: &Path, authority: &Authority) -> CertificateDer<'static> {
-    let next = authority.sign();
+/// Replaces a certificate as badly as one can: half of it, then the rest without its key, then half of that, each until it was
+/// looked at; every other time all at once. Returns when it is in use.
+async fn replace(folder: &Path, next: &Signed, watcher: &Watcher, round: usize) {
     let (file, key) = (folder.join("tls.crt"), folder.join("tls.key"));
-    std::fs::write(&file, &next.certificate[..next.certificate.len() / 2]).expect("written");
-    tokio::time::sleep(Duration::from_millis(30)).await;
+    let (before, _) = reloads(watcher, "certificate");
+    if round.is_multiple_of(2) {
+        let (half, whole) = (&next.certificate.as_bytes()[..next.certificate.len() / 2], next.certificate.as_bytes());
+        spoil(&file, half, watcher, "certificate").await;
+        spoil(&file, whole, watcher, "certificate").await;
+        spoil(&key, &next.key.as_bytes()[..next.key.len() / 2], watcher, "certificate").await;
+        spoil(&key, b"nonsense", watcher, "certificate").await;
+    }
     std::fs::write(&file, &next.certificate).expect("written");
-    tokio::time::sleep(Duration::from_millis(30)).await;
     std::fs::write(&key, &next.key).expect("written");
-    next.der
+    until(|| reloads(watcher, "certificate").0 > before).await;
 }
 
-/// `ROUNDS=50 cargo test --test it tls::certificates` replaces it that often.
-#[tokio::test(flavor = "multi_thread")]
-async fn certificates_are_replaced_under_load_and_no_call_fails() {
-    let rounds: u32 = std::env::var("ROUNDS").ok().map_or(3, |rounds| rounds.parse().expect("a number"));
-    let (authority, folder) = (Arc::new(Authority::new()), tempfile::tempdir().expect("a folder"));
-    let t = TestGateway::configured(account(), with(authority.sign().write(folder.path()))).await;
-    let (asked, enough) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    let mut load = JoinSet::new();
-    for _ in 0..4 {
-        let (address, authority) = (t.address.clone(), Arc::clone(&authority));
-        let (asked, enough) = (Arc::clone(&asked), Arc::clone(&enough));
-        load.spawn(async move {
-            while !enough.load(Ordering::Relaxed) {
-                ask(&address, authority.trusted()).await.expect("no call fails");
-                asked.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_exchanges_of_certificates_under_load_fail_no_call() {
+    let (authority, folder, watcher) = (Arc::new(Authority::new()), tempfile::tempdir().expect("a folder"), watcher());
+    let t = TestGateway::watched(with(authority.sign().write(folder.path())), &watcher).await;
+    let id = t.sandbox.store().user_ids()[0];
+    let mut load = Load::default();
+    for _ in 0..2 {
+        // Each call over a connection of its own, and each over the one that was there before all exchanges.
+        let (address, trusted) = (t.address.clone(), authority.trusted());
+        load.add(move || {
+            let (address, trusted) = (address.clone(), trusted.clone());
+            async move { read(connect(&address, trusted).await.map_err(Status::unavailable)?, id).await }
         });
+        let channel = connect(&t.address, authority.trusted()).await.expect("a connection");
+        load.add(move || read(channel.clone(), id));
     }
-    for round in 0..rounds {
-        let next = replace(folder.path(), &authority).await;
-        let shown = tokio::time::timeout(LONG, async {
-            while certificate(&t.address, &authority).await.expect("a handshake") != next {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
-        shown.await.unwrap_or_else(|_| panic!("new connections get the new certificate in round {round}"));
+    for round in 0..50 {
+        let next = authority.sign();
+        replace(folder.path(), &next, &watcher, round).await;
+        let shown = certificate(&t.address, &authority).await.expect("a handshake");
+        assert_eq!(shown, next.der, "new connections get the new certificate");
+        load.round().await;
+        assert!(!load.has_failed(), "a call failed in round {round}");
     }
-    // Nonsense that stays changes nothing.
-    std::fs::write(folder.path().join("tls.key"), "nonsense").expect("written");
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    ask(&t.address, authority.trusted()).await.expect("the last good certificate stays");
-    enough.store(true, Ordering::Relaxed);
-    while let Some(ended) = load.join_next().await {
-        ended.expect("no call failed");
-    }
-    println!("{} calls, {rounds} replacements, 0 failures", asked.load(Ordering::Relaxed));
+    assert!(load.end().await >= 4 * 2 * 50);
+    let (taken, failed) = reloads(&watcher, "certificate");
+    assert!(taken == 50 && failed >= 4 * 25, "{taken} {failed}");
     t.stop().await;
 }

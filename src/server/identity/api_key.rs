@@ -115,6 +115,8 @@ mod tests {
         for wrong in ["", "One", "one ", &one, "three"] {
             assert!(name(wrong).is_none(), "{wrong}");
         }
+        let begins_the_same = format!("a {}{}\n", &one[..16], &other[16..]);
+        assert!(read(&begins_the_same).expect("a file").find(b"one").is_none(), "the whole hash counts");
     }
 
     #[test]

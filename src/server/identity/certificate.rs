@@ -50,7 +50,7 @@ impl Certificates {
 }
 
 /// Returns the SPIFFE id of a certificate, or else `certificate:` and the common name of its subject.
-fn name(certificate: &[u8]) -> Result<String, Why> {
+pub fn name(certificate: &[u8]) -> Result<String, Why> {
     let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| UNREADABLE)?;
     let alternatives = certificate.subject_alternative_name().map_err(|_| UNREADABLE)?;
     let alternatives = alternatives.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
@@ -96,6 +96,7 @@ mod tests {
     #[test]
     fn a_spiffe_id_wins_over_the_subject_and_only_one_name_counts() {
         let spiffe = "spiffe://prod.example/ns/billing/sa/api";
+        let long = "n".repeat(LONGEST_NAME);
         for (names, uris, wanted) in [
             (&["web"][..], &[][..], Ok("certificate:web")),
             (&["web"], &[spiffe], Ok(spiffe)),
@@ -105,6 +106,7 @@ mod tests {
             (&[""], &[], Err(NO_NAME)),
             (&["a*"], &[], Err(NO_NAME)),
             (&["a\nb"], &[], Err(NO_NAME)),
+            (&[long.as_str()], &[], Err(NO_NAME)),
             (&["web"], &[spiffe, "spiffe://other.example/x"], Err(SEVERAL_NAMES)),
         ] {
             assert_eq!(name(&certificate(names, uris)), wanted.map(str::to_owned), "{names:?} {uris:?}");

@@ -113,34 +113,10 @@ impl Tokens {
         if let Some(seen) = self.seen.get(&hash).filter(|seen| seen.keys == keys.number && now < seen.ends) {
             return Ok(seen.caller);
         }
-        let (caller, expires) = self.check(token, &keys)?;
-        let ends = expires.saturating_add(self.leeway.as_secs());
+        let (name, expires) = check(token, &keys)?;
+        let (caller, ends) = (self.policy.known(&name), expires.saturating_add(self.leeway.as_secs()));
         self.seen.insert(hash, Seen { caller: caller.clone(), ends, keys: keys.number });
         Ok(caller)
-    }
-
-    fn check(&self, token: &[u8], keys: &KeySet) -> Result<(Known, u64), Failure> {
-        let header = decode_header(token).map_err(|_| MALFORMED)?;
-        if header.crit.is_some() {
-            return Err(CRITICAL.into());
-        }
-        let key = keys.find(header.kid.as_deref()).ok_or(Failure::NoKey)?;
-        let claims = decode::<Claims>(token, &key.key, &key.validation).map_err(|error| match error.kind() {
-            ErrorKind::InvalidAlgorithm | ErrorKind::MissingAlgorithm => ALGORITHM,
-            ErrorKind::InvalidSignature => SIGNATURE,
-            ErrorKind::ExpiredSignature => EXPIRED,
-            ErrorKind::ImmatureSignature => EARLY,
-            ErrorKind::InvalidIssuer => ISSUER,
-            ErrorKind::InvalidAudience => AUDIENCE,
-            ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) | ErrorKind::Json(_) => CLAIMS,
-            _ => MALFORMED,
-        })?;
-        let Claims { sub, exp } = claims.claims;
-        // It is compared with patterns and written into log lines.
-        if !(1..=LONGEST_SUBJECT).contains(&sub.len()) || sub.contains('*') || sub.chars().any(char::is_control) {
-            return Err(SUBJECT.into());
-        }
-        Ok((self.policy.known(&format!("jwt:{sub}")), exp))
     }
 
     fn keys(&self) -> Option<Arc<KeySet>> {
@@ -168,6 +144,35 @@ impl Tokens {
             remote.first(SETTLE).await;
         }
     }
+}
+
+/// Returns the caller that a header's token names, and when the token ends in seconds since 1970.
+pub fn name(header: &HeaderValue, keys: &KeySet) -> Result<(String, u64), Failure> {
+    check(bearer(header)?, keys)
+}
+
+fn check(token: &[u8], keys: &KeySet) -> Result<(String, u64), Failure> {
+    let header = decode_header(token).map_err(|_| MALFORMED)?;
+    if header.crit.is_some() {
+        return Err(CRITICAL.into());
+    }
+    let key = keys.find(header.kid.as_deref()).ok_or(Failure::NoKey)?;
+    let claims = decode::<Claims>(token, &key.key, &key.validation).map_err(|error| match error.kind() {
+        ErrorKind::InvalidAlgorithm | ErrorKind::MissingAlgorithm => ALGORITHM,
+        ErrorKind::InvalidSignature => SIGNATURE,
+        ErrorKind::ExpiredSignature => EXPIRED,
+        ErrorKind::ImmatureSignature => EARLY,
+        ErrorKind::InvalidIssuer => ISSUER,
+        ErrorKind::InvalidAudience => AUDIENCE,
+        ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) | ErrorKind::Json(_) => CLAIMS,
+        _ => MALFORMED,
+    })?;
+    let Claims { sub, exp } = claims.claims;
+    // It is compared with patterns and written into log lines.
+    if !(1..=LONGEST_SUBJECT).contains(&sub.len()) || sub.contains('*') || sub.chars().any(char::is_control) {
+        return Err(SUBJECT.into());
+    }
+    Ok((format!("jwt:{sub}"), exp))
 }
 
 fn bearer(header: &HeaderValue) -> Result<&[u8], Why> {

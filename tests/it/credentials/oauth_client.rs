@@ -6,9 +6,9 @@ use serde_json::json;
 use tonic::Request;
 use zendesk_gateway::sandbox::faults::{Html, Matcher, Respond};
 
-use super::rotation::{Load, until};
+use super::rotation::under_load;
 use super::*;
-use crate::support::Scripted;
+use crate::support::{Scripted, until};
 
 async fn client(lifetime: Duration) -> (TestGateway, Source, TempDir) {
     let folder = TempDir::new().expect("a temporary folder");
@@ -59,8 +59,8 @@ async fn the_token_is_asked_for_as_documented_and_shown_without_its_text() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_fails_while_tokens_are_renewed_ahead_of_their_end() {
     let (t, source, _folder) = client(Duration::from_secs(5)).await;
-    let load = Load::on(&t);
-    until("a token was renewed", || load.has_failed() || source.reload().expect("it gets tokens").taken >= 2).await;
+    let load = under_load(&t);
+    until(|| load.has_failed() || source.reload().expect("it gets tokens").taken >= 2).await;
     load.round().await;
     assert!(load.end().await >= 10);
     t.stop().await;
@@ -69,7 +69,7 @@ async fn no_call_fails_while_tokens_are_renewed_ahead_of_their_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_that_are_revoked_fifty_times_under_load_are_renewed_within_the_calls_that_meet_it() {
     let (t, source, _folder) = client(Duration::from_hours(1)).await;
-    let load = Load::on(&t);
+    let load = under_load(&t);
     for _ in 0..50 {
         load.round().await;
         t.sandbox.revoke_issued_tokens();
@@ -99,7 +99,7 @@ async fn while_the_token_endpoint_is_down_the_last_token_serves() {
     }
     assert!(exchanges(&t.sandbox) <= tried + 2, "calls do not hammer the endpoint");
     t.sandbox.faults().clear();
-    until("the endpoint is tried again", || source.view().failing.is_none()).await;
+    until(|| source.view().failing.is_none()).await;
     ask(&t).await.expect("a new token");
 }
 
@@ -116,7 +116,7 @@ async fn a_wrong_secret_is_the_operators_to_solve_and_a_right_one_in_the_file_so
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Internal, "CREDENTIAL_REFUSED"));
     assert!(!refused.message.contains("wrong") && source.view().expires.is_none());
     secret(&folder, &t.sandbox.config().credential.client_secret);
-    until("the right secret is tried", || source.view().failing.is_none()).await;
+    until(|| source.view().failing.is_none()).await;
     ask(&t).await.expect("a user");
 }
 
@@ -146,7 +146,7 @@ async fn whatever_the_endpoint_answers_is_a_failure_unless_it_is_a_token() {
         };
         let settings_of = config::Credential::OauthClient(settings_of);
         let source = Source::start(&settings_of, &upstream.url, &watcher()).await.expect("a secret");
-        until("the endpoint has answered", || source.view().failing.is_some()).await;
+        until(|| source.view().failing.is_some()).await;
         assert_eq!(source.reload().expect("it gets tokens").taken, 0, "{head} {body:.40}");
     }
 }
@@ -159,7 +159,7 @@ async fn a_slow_first_exchange_holds_up_calls_only_until_it_ends() {
     let settings_of = config::Credential::OauthClient(oauth_client(&sandbox, &folder));
     let source = Source::start(&settings_of, &sandbox.base_url(), &watcher()).await.expect("a secret");
     let t = TestGateway::using(sandbox, settings(), source.clone()).await;
-    until("the first exchange has failed", || source.view().failing.is_some()).await;
-    until("the second has not", || source.view().failing.is_none()).await;
+    until(|| source.view().failing.is_some()).await;
+    until(|| source.view().failing.is_none()).await;
     ask(&t).await.expect("a user");
 }

@@ -1,101 +1,41 @@
 //! Secrets that change while calls are made with them.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::task::JoinSet;
+use futures_util::StreamExt as _;
 use tonic::Request;
-use zendesk_gateway::proto::group_service_client::GroupServiceClient;
-use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::proto::{CreateGroupRequest, GroupInput, StreamGroupsRequest};
 
 use super::*;
+use crate::support::load::{Load, spoil};
+use crate::support::{until, with};
 
-/// Callers who read past the cache, write and stream for as long as this is there.
-pub struct Load {
-    stop: Arc<AtomicBool>,
-    /// How many rounds each caller has made.
-    rounds: Vec<Arc<AtomicU64>>,
-    ended: Arc<AtomicBool>,
-    callers: JoinSet<Result<(), tonic::Status>>,
-}
-
-impl Load {
-    pub fn on(t: &TestGateway) -> Self {
-        let stop = Arc::<AtomicBool>::default();
-        let rounds: Vec<Arc<AtomicU64>> = (0..5).map(|_| Arc::default()).collect();
-        let ended = Arc::<AtomicBool>::default();
-        let mut callers = JoinSet::new();
-        let mut spawn = |caller: BoxFuture<'static, Result<(), tonic::Status>>| {
-            let ended = ended.clone();
-            callers.spawn(caller.inspect(move |_| ended.store(true, Ordering::Relaxed)));
-        };
-        for (id, made) in t.sandbox.store().user_ids().into_iter().zip(&rounds[1..]) {
-            let (mut users, stop, made) = (UserServiceClient::new(t.channel.clone()), stop.clone(), made.clone());
-            spawn(Box::pin(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    let mut request = Request::new(GetUserRequest { id });
-                    request.metadata_mut().insert("cache-control", "no-cache".parse().expect("ASCII"));
-                    users.get_user(request).await?;
-                    made.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(())
-            }));
-        }
-        let (mut groups, stopped, made) = (GroupServiceClient::new(t.channel.clone()), stop.clone(), rounds[0].clone());
-        spawn(Box::pin(async move {
-            while !stopped.load(Ordering::Relaxed) {
-                let group = GroupInput { name: Some("made under load".to_owned()), ..GroupInput::default() };
-                groups.create_group(CreateGroupRequest { group: Some(group) }).await?;
-                let request = StreamGroupsRequest { page_size: 5, ..StreamGroupsRequest::default() };
-                let mut rows = groups.stream_groups(request).await?.into_inner().take(3);
-                while let Some(part) = rows.next().await {
-                    part?;
-                }
-                made.fetch_add(1, Ordering::Relaxed);
+/// Puts callers to work who read past the cache, write and stream.
+pub fn under_load(t: &TestGateway) -> Load {
+    let mut load = Load::default();
+    for id in t.sandbox.store().user_ids().into_iter().take(4) {
+        let users = t.users();
+        load.add(move || {
+            let mut users = users.clone();
+            async move { users.get_user(with(GetUserRequest { id }, &[("cache-control", "no-cache")])).await.map(drop) }
+        });
+    }
+    let groups = t.groups();
+    load.add(move || {
+        let mut groups = groups.clone();
+        async move {
+            let group = GroupInput { name: Some("made under load".to_owned()), ..GroupInput::default() };
+            groups.create_group(CreateGroupRequest { group: Some(group) }).await?;
+            let request = StreamGroupsRequest { page_size: 5, ..StreamGroupsRequest::default() };
+            let mut rows = groups.stream_groups(request).await?.into_inner().take(3);
+            while let Some(part) = rows.next().await {
+                part?;
             }
             Ok(())
-        }));
-        Self { stop, rounds, ended, callers }
-    }
-
-    fn made(&self) -> Vec<u64> {
-        self.rounds.iter().map(|rounds| rounds.load(Ordering::Relaxed)).collect()
-    }
-
-    /// Whether a caller has ended before its time, which it does only by a failure; `end` shows it.
-    pub fn has_failed(&self) -> bool {
-        self.ended.load(Ordering::Relaxed)
-    }
-
-    /// Waits until every call that is under way now has ended, and each caller has made a whole round since.
-    pub async fn round(&self) {
-        let before = self.made();
-        let done = || self.made().iter().zip(&before).all(|(now, before)| *now >= before + 2);
-        until("every caller has made two rounds", || self.has_failed() || done()).await;
-    }
-
-    /// Ends the load; none of its calls may have failed.
-    pub async fn end(self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        for ended in self.callers.join_all().await {
-            ended.expect("no call failed");
         }
-        self.rounds.iter().map(|rounds| rounds.load(Ordering::Relaxed)).sum()
-    }
-}
-
-/// Waits for what other tasks bring about.
-pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let patience = Instant::now() + Duration::from_mins(2);
-    while !holds() {
-        assert!(Instant::now() < patience, "waited for two minutes until {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    });
+    load
 }
 
 /// The `authorization` of the requests so far, the last first.
@@ -122,12 +62,13 @@ async fn fifty_rotations_under_load_with_half_written_files_fail_no_call() {
         std::os::unix::fs::symlink(&version, &next).expect("a link");
         std::fs::rename(&next, folder.path().join("..data")).expect("swapped");
     };
-    let (t, source) = signed(|sandbox| {
+    let watcher = watcher();
+    let (t, source) = signed_and_watched(&watcher, |sandbox| {
         publish(0, &sandbox.config().credential.oauth_token);
         config::Credential::OauthToken { token_file: file.clone() }
     })
     .await;
-    let load = Load::on(&t);
+    let load = under_load(&t);
     load.round().await;
     let mut keys = t.sandbox.config().credential.clone();
     for number in 1..=50 {
@@ -141,13 +82,11 @@ async fn fifty_rotations_under_load_with_half_written_files_fail_no_call() {
                 // Left half-written for so long that the half is taken for the secret, and used.
                 write(&file, half);
                 let wrong = format!("Bearer {half}");
-                until("the half is tried", || load.has_failed() || sent(&t.sandbox).any(|header| header == wrong))
-                    .await;
+                until(|| load.has_failed() || sent(&t.sandbox).any(|header| header == wrong)).await;
                 write(&file, &whole);
             }
             1 => {
-                write(&file, "");
-                tokio::time::sleep(Duration::from_millis(60)).await;
+                spoil(&file, b"", &watcher, "credential").await;
                 write(&file, &whole);
             }
             2 => {
@@ -157,7 +96,7 @@ async fn fifty_rotations_under_load_with_half_written_files_fail_no_call() {
             _ => publish(number, &whole),
         }
         let right = format!("Bearer {}", keys.oauth_token);
-        until("the new token is in use", || load.has_failed() || sent(&t.sandbox).any(|header| header == right)).await;
+        until(|| load.has_failed() || sent(&t.sandbox).any(|header| header == right)).await;
         load.round().await;
         t.sandbox.rotate_credential(keys.clone());
         load.round().await;

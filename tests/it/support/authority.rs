@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, SanType};
 use rustls_pki_types::CertificateDer;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 use zendesk_gateway::config;
@@ -26,8 +26,16 @@ impl Authority {
 
     /// Signs a certificate for `localhost`, of a server or a client.
     pub fn sign(&self) -> Signed {
+        self.sign_what(&CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters"))
+    }
+
+    /// Signs a client's certificate with a common name and URIs.
+    pub fn sign_caller(&self, name: Option<&str>, uris: &[&str]) -> Signed {
+        self.sign_what(&caller(name, uris))
+    }
+
+    fn sign_what(&self, params: &CertificateParams) -> Signed {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         Signed { der: certificate.der().clone(), certificate: certificate.pem(), key: key.serialize_pem() }
     }
@@ -44,6 +52,17 @@ impl Authority {
     pub fn trusted(&self) -> ClientTlsConfig {
         ClientTlsConfig::new().ca_certificate(Certificate::from_pem(self.pem())).domain_name("localhost")
     }
+}
+
+/// What a client's certificate says.
+fn caller(name: Option<&str>, uris: &[&str]) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    if let Some(name) = name {
+        params.distinguished_name.push(DnType::CommonName, name);
+    }
+    params.subject_alt_names = uris.iter().map(|uri| SanType::URI((*uri).try_into().expect("ASCII"))).collect();
+    params
 }
 
 impl Signed {

@@ -1,10 +1,11 @@
 //! An issuer of tokens: its keys, what it publishes, and what it signs.
 
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use axum::body::Body;
 use axum::http::StatusCode;
 use axum::routing::get;
 use base64::Engine as _;
@@ -62,8 +63,17 @@ impl Key {
     }
 
     pub fn sign_as(&self, algorithm: Algorithm, claims: &Value) -> String {
-        let header = Header { kid: Some(self.kid.clone()), ..Header::new(algorithm) };
-        jsonwebtoken::encode(&header, claims, &self.private).expect("it can be signed")
+        self.sign_under(&Header { kid: Some(self.kid.clone()), ..Header::new(algorithm) }, claims)
+    }
+
+    /// A token that demands to be understood in a way that nobody knows.
+    pub fn sign_critical(&self, claims: &Value) -> String {
+        let (kid, crit) = (Some(self.kid.clone()), Some(vec!["unheard-of".to_owned()]));
+        self.sign_under(&Header { kid, crit, ..Header::new(self.algorithm) }, claims)
+    }
+
+    fn sign_under(&self, header: &Header, claims: &Value) -> String {
+        jsonwebtoken::encode(header, claims, &self.private).expect("it can be signed")
     }
 
     /// A token that is signed with HMAC, with a text that everybody knows as its secret.
@@ -101,6 +111,8 @@ pub struct Endpoint {
     pub document: Arc<Mutex<String>>,
     /// What it answers with.
     pub status: Arc<AtomicU16>,
+    /// Whether its connection breaks in the middle of the document.
+    pub breaks: Arc<AtomicBool>,
     /// How often it was asked.
     pub asked: Arc<AtomicU32>,
 }
@@ -110,16 +122,26 @@ impl Endpoint {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/jwks", listener.local_addr().expect("it is bound")).parse().expect("a URL");
         let status = Arc::new(AtomicU16::new(200));
-        let endpoint = Self { url, document: Arc::new(Mutex::new(document)), status, asked: Arc::default() };
+        let document = Arc::new(Mutex::new(document));
+        let endpoint = Self { url, document, status, breaks: Arc::default(), asked: Arc::default() };
         let its = endpoint.clone();
         let answer = move || async move {
             its.asked.fetch_add(1, Ordering::SeqCst);
             let status = StatusCode::from_u16(its.status.load(Ordering::SeqCst)).expect("a status");
-            (status, its.document.lock().expect("no test panics inside").clone())
+            let document = its.document.lock().expect("no test panics inside").clone();
+            let whole = if its.breaks.load(Ordering::SeqCst) { document.len() / 2 } else { document.len() };
+            let rest = (whole < document.len()).then(|| Err(std::io::Error::other("broken on purpose")));
+            let parts = std::iter::once(Ok(document[..whole].to_owned())).chain(rest);
+            (status, Body::from_stream(futures_util::stream::iter(parts)))
         };
         let routes = axum::Router::new().route("/jwks", get(answer));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         endpoint
+    }
+
+    /// Publishes another document.
+    pub fn publish(&self, document: &str) {
+        document.clone_into(&mut self.document.lock().expect("no test panics inside"));
     }
 
     pub fn asked(&self) -> u32 {

@@ -19,6 +19,7 @@ use zendesk_gateway::server::identity::Identity;
 use zendesk_gateway::server::workers::Workers;
 use zendesk_gateway::server::{self, Served, sources};
 use zendesk_gateway::telemetry::{Telemetry, view};
+use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::transport::Transport;
 use zendesk_gateway::upstream::{self as outbound, trace};
 use zendesk_gateway::watch::Watcher;
@@ -44,28 +45,40 @@ impl Observed {
     /// Starts one whose parts say nothing about themselves, so that a test can speak for them.
     pub async fn bare(settings: config::Telemetry) -> Self {
         let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
-        let upstream = sandbox.base_url();
-        Self::put_together(sandbox, &upstream, with(settings), false).await
+        let (upstream, credential) = (sandbox.base_url(), api_token(&sandbox));
+        Self::put_together(sandbox, &upstream, with(settings), credential, false).await
     }
 
     /// Starts it before another upstream than the stand-in.
     pub async fn before(sandbox: Sandbox, upstream: &Url, settings: config::Telemetry) -> Self {
-        Self::put_together(sandbox, upstream, with(settings), true).await
+        Self::with(sandbox, upstream, with(settings)).await
     }
 
     /// Starts one with other settings than those of telemetry, too.
     pub async fn configured(config: Config) -> Self {
+        Self::signed(config, api_token).await
+    }
+
+    /// The same, signed in at the stand-in with what `credential` makes.
+    pub async fn signed(config: Config, credential: impl FnOnce(&Sandbox) -> Credential) -> Self {
         let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
-        let upstream = sandbox.base_url();
-        Self::put_together(sandbox, &upstream, config, true).await
+        let (upstream, credential) = (sandbox.base_url(), credential(&sandbox));
+        Self::put_together(sandbox, &upstream, config, credential, true).await
     }
 
     /// Starts one with everything chosen.
     pub async fn with(sandbox: Sandbox, upstream: &Url, config: Config) -> Self {
-        Self::put_together(sandbox, upstream, config, true).await
+        let credential = api_token(&sandbox);
+        Self::put_together(sandbox, upstream, config, credential, true).await
     }
 
-    async fn put_together(sandbox: Sandbox, upstream: &Url, config: Config, introduced: bool) -> Self {
+    async fn put_together(
+        sandbox: Sandbox,
+        upstream: &Url,
+        config: Config,
+        credential: Credential,
+        introduced: bool,
+    ) -> Self {
         let lines = Lines::default();
         let telemetry = Telemetry::start(&config.telemetry, lines.clone()).expect("telemetry");
         let transport = Transport::new(upstream, config.upstream.max_body_bytes).expect("a client");
@@ -78,7 +91,7 @@ impl Observed {
         let cache = gateway.cache().clone();
         let watcher = Watcher::default();
         let identity = Identity::start(&config, &watcher).await.expect("an identity");
-        let rpc = Rpc::new(gateway, api_token(&sandbox), config.server.clone());
+        let rpc = Rpc::new(gateway, credential, config.server.clone());
 
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");

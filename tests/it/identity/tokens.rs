@@ -1,0 +1,205 @@
+//! Bearer tokens, and the keys of their issuer.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::support::Scripted;
+use crate::support::issuer::{Endpoint, now};
+
+#[tokio::test]
+async fn every_way_to_forge_or_misuse_a_token_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let (key, rsa, stranger) = (Key::ec("one"), Key::rsa("two"), Key::ec("one"));
+    let unpublished = Key::ec("three");
+    let t = started(with_tokens(&folder, &[&key, &rsa])).await;
+    let good = claims("billing");
+    let but = |name: &str, value: Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        claims
+    };
+    let without = |name: &str| {
+        let mut claims = good.clone();
+        claims.as_object_mut().expect("claims").remove(name);
+        claims
+    };
+    let public = key.jwk();
+    let modulus = rsa.jwk()["n"].as_str().expect("a modulus").to_owned();
+    let (head, rest) = key.sign(&good).split_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a token");
+    let other = key.sign(&claims("somebody-else"));
+    let swapped =
+        format!("{head}.{}.{}", other.split('.').nth(1).expect("claims"), rest.split_once('.').expect("two").1);
+    let rows = [
+        ("none", key.unsigned("none", &good), "compact form"),
+        ("NONE", key.unsigned("NONE", &good), "compact form"),
+        ("no algorithm", key.unsigned("", &good), "compact form"),
+        ("no signature", format!("{head}.{}.", rest.split_once('.').expect("two").0), "signature is wrong"),
+        ("HMAC with the public key", key.confuse(public.to_string().as_bytes(), &good), "algorithm is not accepted"),
+        ("HMAC with its coordinate", key.confuse(public["x"].as_str().expect("x").as_bytes(), &good), "algorithm"),
+        ("HMAC with the modulus", rsa.confuse(modulus.as_bytes(), &good), "algorithm is not accepted"),
+        ("HMAC with nothing", key.confuse(b"", &good), "algorithm is not accepted"),
+        ("an algorithm that is not allowed", rsa.sign_as(Algorithm::PS256, &good), "algorithm is not accepted"),
+        ("an algorithm of another kind than the key's", key.named("two").sign(&good), "algorithm is not accepted"),
+        ("a demand that nobody knows", key.sign_critical(&good), "demands an extension"),
+        ("another's key under the same name", stranger.sign(&good), "signature is wrong"),
+        ("another's claims", swapped, "signature is wrong"),
+        ("unknown key", unpublished.sign(&good), "does not publish"),
+        ("expired", key.sign(&but("exp", json!(now() - 31))), "has expired"),
+        ("not yet valid", key.sign(&but("nbf", json!(now() + 120))), "not valid yet"),
+        ("never ends", key.sign(&without("exp")), "must have exp"),
+        ("ends with a word", key.sign(&but("exp", json!("later"))), "must have exp"),
+        ("wrong issuer", key.sign(&but("iss", json!("https://issuer.example"))), "another issuer"),
+        ("no issuer", key.sign(&without("iss")), "must have exp"),
+        ("wrong audience", key.sign(&but("aud", json!("another-service"))), "another audience"),
+        ("wrong audiences", key.sign(&but("aud", json!(["a", "b"]))), "another audience"),
+        ("no audience", key.sign(&without("aud")), "must have exp"),
+        ("no subject", key.sign(&without("sub")), "must have exp"),
+        ("empty subject", key.sign(&but("sub", json!(""))), "not a name"),
+        ("a pattern for a subject", key.sign(&but("sub", json!("*"))), "not a name"),
+        ("a line break in the subject", key.sign(&but("sub", json!("a\nb"))), "not a name"),
+        ("no token", String::new(), "bearer token"),
+        ("two parts", "a.b".to_owned(), "compact form"),
+        ("four parts", format!("{}.x", key.sign(&good)), "compact form"),
+        ("too long", key.sign(&but("sub", json!("x".repeat(7000)))), "compact form"),
+    ];
+    for (row, token, what) in &rows {
+        unauthenticated(ask(&t, &[("authorization", &format!("Bearer {token}"))]).await, what, row);
+    }
+    unauthenticated(ask(&t, &[("authorization", "Basic YTpi")]).await, "bearer token", "another scheme");
+    unauthenticated(ask(&t, &[]).await, "nothing was sent", "nothing");
+    unauthenticated(ask(&t, &[("x-api-key", "right")]).await, "nothing was sent", "a way that is not switched on");
+    let twice = [("authorization", &*format!("Bearer {}", key.sign(&good))), ("authorization", "Bearer a.b.c")];
+    unauthenticated(ask(&t, &twice).await, "more than one credential", "two tokens");
+    assert_eq!(t.sandbox.total_hits(), 0, "nothing may reach the upstream");
+
+    for (row, token) in [
+        ("EC", key.sign(&good)),
+        ("RSA", rsa.sign(&good)),
+        ("several audiences", key.sign(&but("aud", json!(["a", AUDIENCE])))),
+        ("within the leeway", key.sign(&but("exp", json!(now() - 5)))),
+        ("early within the leeway", key.sign(&but("nbf", json!(now() + 10)))),
+    ] {
+        for _ in 0..2 {
+            ask(&t, &[("authorization", &format!("bearer {token}"))]).await.expect(row);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_was_accepted_is_refused_once_it_has_ended() {
+    let (folder, key) = (TempDir::new().expect("a folder"), Key::ec("one"));
+    let mut config = with_tokens(&folder, &[&key]);
+    config.identity.jwt.leeway = Duration::from_secs(5);
+    let t = started(config).await;
+    let mut claims = claims("billing");
+    claims["exp"] = json!(now() + 2);
+    let token = format!("Bearer {}", key.sign(&claims));
+    ask(&t, &[("authorization", &token)]).await.expect("it lasts for seven seconds");
+    let ended = tokio::time::timeout(Duration::from_mins(1), async {
+        while ask(&t, &[("authorization", &token)]).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    ended.await.expect("it ends");
+    assert!(now() >= claims["exp"].as_u64().expect("a time") + 5, "and not before its time");
+    unauthenticated(ask(&t, &[("authorization", &token)]).await, "has expired", "ended");
+}
+
+pub fn from_url(endpoint: &Endpoint) -> Config {
+    let folder = TempDir::new().expect("a folder");
+    let mut config = with_tokens(&folder, &[&Key::ec("unused")]);
+    config.identity.jwt.jwks_file = None;
+    config.identity.jwt.jwks_url = Some(endpoint.url.clone());
+    config
+}
+
+#[tokio::test]
+async fn while_the_issuer_is_down_its_last_keys_are_used() {
+    let (key, other) = (Key::ec("one"), Key::ec("two"));
+    let endpoint = Endpoint::start(jwks(&[&key])).await;
+    let t = started(from_url(&endpoint)).await;
+    let token = format!("Bearer {}", key.sign(&claims("a")));
+    ask(&t, &[("authorization", &token)]).await.expect("a known key");
+    for (status, document) in [(503, "down"), (200, "<html>"), (200, "{\"keys\": []}"), (302, "")] {
+        endpoint.status.store(status, Ordering::SeqCst);
+        document.clone_into(&mut endpoint.document.lock().expect("no panic"));
+        later().await;
+        let unknown = format!("Bearer {}", other.sign(&claims("a")));
+        unauthenticated(ask(&t, &[("authorization", &unknown)]).await, "does not publish", document);
+        let again = format!("Bearer {}", key.sign(&claims("b")));
+        ask(&t, &[("authorization", &again)]).await.expect("the last good keys");
+    }
+}
+
+/// Lets the time pass that must lie between two questions to the issuer.
+async fn later() {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(6)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn an_unknown_key_makes_the_gateway_ask_its_issuer_but_not_all_the_time() {
+    let (key, new) = (Key::ec("one"), Key::ec("two"));
+    let endpoint = Endpoint::start(jwks(&[&key])).await;
+    let t = started(from_url(&endpoint)).await;
+    ask(&t, &[("authorization", &format!("Bearer {}", key.sign(&claims("a"))))]).await.expect("a known key");
+    assert_eq!(endpoint.asked(), 1);
+    later().await;
+    *endpoint.document.lock().expect("no panic") = jwks(&[&key, &new]);
+    let token = format!("Bearer {}", new.sign(&claims("a")));
+    let authorization = [("authorization", &*token)];
+    let calls = (0..20).map(|_| ask(&t, &authorization));
+    for outcome in futures_util::future::join_all(calls).await {
+        outcome.expect("those that come meanwhile wait for the same answer");
+    }
+    assert_eq!(endpoint.asked(), 2);
+    for number in 0..50 {
+        let made_up = key.named(&format!("made-up-{number}"));
+        let token = format!("Bearer {}", made_up.sign(&claims("a")));
+        unauthenticated(ask(&t, &[("authorization", &token)]).await, "does not publish", "made up");
+    }
+    assert_eq!(endpoint.asked(), 2, "made-up keys do not make it ask");
+}
+
+#[tokio::test]
+async fn without_any_keys_yet_a_token_is_neither_right_nor_wrong() {
+    let key = Key::ec("one");
+    let endpoint = Endpoint::start(jwks(&[&key])).await;
+    endpoint.status.store(503, Ordering::SeqCst);
+    let t = started(from_url(&endpoint)).await;
+    let token = format!("Bearer {}", key.sign(&claims("a")));
+    let refused = refused(ask(&t, &[("authorization", &token)]).await);
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "IDENTITY_UNAVAILABLE"));
+    assert_eq!(t.sandbox.total_hits(), 0);
+    endpoint.status.store(200, Ordering::SeqCst);
+    later().await;
+    ask(&t, &[("authorization", &token)]).await.expect("the keys are there now");
+}
+
+#[tokio::test]
+async fn keys_are_taken_from_the_url_that_is_set_only_and_not_without_end() {
+    let key = Key::ec("one");
+    let endpoint = Endpoint::start(jwks(&[&key])).await;
+    let mut config = from_url(&endpoint);
+    let elsewhere = format!("302 Found\r\nlocation: {}", endpoint.url);
+    let long = jwks(&[&key]) + &" ".repeat(1 << 20);
+    let token = format!("Bearer {}", key.sign(&claims("billing")));
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let silent_url = format!("http://{}/jwks", silent.local_addr().expect("it is bound")).parse().expect("a URL");
+    for (row, url) in [
+        ("leads elsewhere", Scripted::start(&elsewhere, "").await.url),
+        ("too long", Scripted::start("200 OK", long).await.url),
+        ("never answers", silent_url),
+    ] {
+        config.identity.jwt.jwks_url = Some(url);
+        let t = started(config.clone()).await;
+        let refused = refused(ask(&t, &[("authorization", &token)]).await);
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "IDENTITY_UNAVAILABLE"), "{row}");
+    }
+    assert_eq!(endpoint.asked(), 0);
+}
