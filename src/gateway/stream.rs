@@ -37,10 +37,10 @@ use cursor::Cursors;
 use numbered::Numbered;
 use packed::Packed;
 
+pub(crate) use message::{Chunks, Message};
+
 /// A page that the caller has not come to in this time is compressed: the caller is slow, or has stopped reading.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-pub(crate) use message::{Chunks, Message};
 
 /// Streams the page that a walk stands at and all that follow.
 pub fn pages<R, M>(
