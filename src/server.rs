@@ -84,7 +84,7 @@ pub async fn run(
         .layer(trace::Layer::new(telemetry)) // the whole call in one span and one access line, refusals included
         .layer(panics::Layer) // a defect below ends one call, and is seen above
         .layer(deadline::Layer::new(settings)) // everything below ends in time, also the wait for the request's message
-        .layer(limit::Layer::new(settings.max_calls)) // full: refuse before anything is spent on the call
+        .layer(limit::Layer::new(settings, &drain)) // full: refuse before anything is spent on the call; no message: neither wait long
         .layer(leave::Layer(drain.clone())) // watches end with the gateway; streams are told to end at a page
         .layer(identity::Layer::new(&served.identity, telemetry)) // who calls, and whether that one may: nothing is read for others
         .service(routes);
