@@ -31,8 +31,12 @@ pub struct Server {
     /// `server.message_timeout`: longest wait for the whole of a call's request message. Default `10s`.
     #[serde(with = "humantime_serde")]
     pub message_timeout: Duration,
-    /// `server.max_connections`: most connections at a time; more are closed at once. Default 4096.
+    /// `server.max_connections`: most connections at a time; one more takes the place of the one that has had no call for
+    /// longest, and is closed at once if all are in use. Default 4096.
     pub max_connections: usize,
+    /// `server.max_connections_per_peer`: most connections at a time from one IP address; more are closed at once. 0 does not
+    /// count them, which suits callers behind a proxy or a shared address. Default 0.
+    pub max_connections_per_peer: usize,
     /// `server.max_streams_per_connection`: most calls at a time on one connection; clients queue the rest. Default 100.
     pub max_streams_per_connection: u32,
     /// `server.max_header_bytes`: most metadata of one call, counted as HTTP/2 counts it. Default 16384.
@@ -75,6 +79,7 @@ impl Default for Server {
             max_calls: 512,
             message_timeout: Duration::from_secs(10),
             max_connections: 4096,
+            max_connections_per_peer: 0,
             max_streams_per_connection: 100,
             max_header_bytes: 16 << 10,
             preface_timeout: Duration::from_secs(5),

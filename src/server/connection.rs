@@ -20,13 +20,16 @@ use tower::ServiceExt as _;
 use tower::util::Oneshot;
 use tracing::debug;
 
+use super::accept::Counts;
 use crate::config;
 use crate::gateway::Drain;
 use crate::gateway::context::Deadline;
 
+mod activity;
 mod socket;
 mod stall;
 
+pub use activity::Activity;
 use socket::Socket;
 use stall::{Calls, Reply};
 
@@ -65,19 +68,25 @@ pub struct Server<S> {
     stack: S,
     settings: Arc<config::Server>,
     drain: Drain,
+    counts: Counts,
 }
 
 impl<S: Stack> Server<S> {
     /// Answers calls with `stack` until they are told to `drain`.
-    pub fn new(stack: S, settings: &config::Server, drain: &Drain) -> Self {
-        Self { stack, settings: Arc::new(settings.clone()), drain: drain.clone() }
+    pub fn new(stack: S, settings: &config::Server, drain: &Drain, counts: &Counts) -> Self {
+        Self { stack, settings: Arc::new(settings.clone()), drain: drain.clone(), counts: counts.clone() }
     }
 
     /// Serves one connection until either side ends it.
-    pub async fn serve(self, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+    pub async fn serve(
+        self,
+        socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+        activity: &Activity,
+    ) {
         let settings = &*self.settings;
-        let calls = Calls::new(settings.send_timeout, &self.drain);
-        let socket = Socket::new(socket, settings.preface_timeout, settings.send_timeout);
+        let calls = Calls::new(activity.clone(), settings.send_timeout, &self.drain);
+        let socket = Socket::new(socket, settings.preface_timeout, settings.send_timeout, self.counts);
         let answering = Answering { stack: self.stack, peer };
         let mut connection = pin!(
             http2::Builder::new(calls.clone())
@@ -94,6 +103,7 @@ impl<S: Stack> Server<S> {
             ended = connection.as_mut() => return note(ended),
             () = sleep(settings.max_connection_age.mul_f64(0.9 + 0.2 * fastrand::f64())) => false,
             () = self.drain.begun() => true,
+            () = activity.asked_to_leave() => true,
         };
         connection.as_mut().graceful_shutdown();
         let cut = Instant::now() + settings.max_connection_age_grace;

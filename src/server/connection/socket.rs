@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::server::accept::Counts;
+
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
 const PREFACE: usize = 24;
 
@@ -17,6 +19,7 @@ pub struct Socket<T> {
     inner: T,
     begun: usize,
     begin_by: Pin<Box<Sleep>>,
+    counts: Counts,
     send_timeout: Duration,
     /// Runs while the peer takes nothing.
     stuck: Option<Pin<Box<Sleep>>>,
@@ -24,9 +27,16 @@ pub struct Socket<T> {
 
 impl<T> Socket<T> {
     /// The preface must have come within `preface_timeout`, and what is sent must be taken, bit by bit, within
-    /// `send_timeout` each.
-    pub fn new(inner: T, preface_timeout: Duration, send_timeout: Duration) -> Self {
-        Self { inner, begun: 0, begin_by: Box::pin(sleep(preface_timeout)), send_timeout, stuck: None }
+    /// `send_timeout` each. Whoever does not begin is counted as refused.
+    pub fn new(inner: T, preface_timeout: Duration, send_timeout: Duration, counts: Counts) -> Self {
+        let begin_by = Box::pin(sleep(preface_timeout));
+        Self { inner, begun: 0, begin_by, counts, send_timeout, stuck: None }
+    }
+
+    /// Gives up a peer that has not begun.
+    fn late(&self) -> Poll<io::Result<()>> {
+        self.counts.refuse();
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface in time")))
     }
 
     /// Ends a write that has made no progress for too long.
@@ -55,11 +65,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
             this.begun += buffer.filled().len() - before;
             if this.begun < PREFACE && outcome.is_pending() {
                 ready!(this.begin_by.as_mut().poll(context));
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface in time")));
+                return this.late();
             }
             // A peer that sends it byte by byte is no faster than one that sends nothing.
             if this.begun < PREFACE && Instant::now() >= this.begin_by.deadline() {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface in time")));
+                return this.late();
             }
         }
         outcome
