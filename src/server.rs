@@ -83,8 +83,8 @@ pub async fn run(
     let stack = ServiceBuilder::new()
         .layer(trace::Layer::new(telemetry)) // the whole call in one span and one access line, refusals included
         .layer(panics::Layer) // a defect below ends one call, and is seen above
-        .layer(deadline::Layer::new(settings)) // everything below ends in time, also the wait for the request's message
-        .layer(limit::Layer::new(settings, &drain)) // full: refuse before anything is spent on the call, and do not wait long for its message
+        .layer(limit::Layer::new(settings.max_calls)) // full: refuse before anything is spent on the call
+        .layer(deadline::Layer::new(settings, &drain)) // everything below ends in time, also the wait for the request's message
         .layer(leave::Layer(drain.clone())) // watches end with the gateway; streams are told to end at a page
         .layer(identity::Layer::new(&served.identity, telemetry)) // who calls, and whether that one may: nothing is read for others
         .service(routes);

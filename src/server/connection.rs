@@ -99,17 +99,22 @@ impl<S: Stack> Server<S> {
                 .keep_alive_timeout(settings.keepalive_timeout)
                 .serve_connection(TokioIo::new(socket), answering)
         );
+        let unwanted = || async {
+            tokio::select! {
+                () = self.drain.begun() => {}
+                () = activity.asked_to_leave() => {}
+            }
+        };
         let leaving = tokio::select! {
             ended = connection.as_mut() => return note(ended),
             () = sleep(settings.max_connection_age.mul_f64(0.9 + 0.2 * fastrand::f64())) => false,
-            () = self.drain.begun() => true,
-            () = activity.asked_to_leave() => true,
+            () = unwanted() => true,
         };
         connection.as_mut().graceful_shutdown();
         let cut = Instant::now() + settings.max_connection_age_grace;
         let idle = async {
             if !leaving {
-                self.drain.begun().await;
+                unwanted().await;
             }
             loop {
                 calls.done().await;

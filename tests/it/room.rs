@@ -10,7 +10,7 @@ use zendesk_gateway::proto::{GetUserRequest, GetUserResponse, StreamUsersRequest
 
 use crate::support::authority::Authority;
 use crate::support::observed::Observed;
-use crate::support::raw::{Call, LONG, Raw};
+use crate::support::raw::{Call, LONG, Raw, Wire};
 use crate::support::{TestGateway, account, settings};
 
 const GET_USER: &str = "/zendesk.gateway.v1.UserService/GetUser";
@@ -70,6 +70,19 @@ async fn a_newcomer_takes_the_place_of_an_idle_connection_and_never_that_of_a_bu
     assert_refused_before_anything_is_sent(&busy).await;
     assert!(futures_util::FutureExt::now_or_never(&mut call.response).is_none(), "its call goes on");
     drop(newcomers);
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_too_old_and_that_its_peer_does_not_close_makes_room_too() {
+    let mut config = settings();
+    config.server.max_connections = 1;
+    config.server.max_connection_age = Duration::from_millis(100);
+    config.server.max_connection_age_grace = LONG * 10;
+    let t = TestGateway::configured(account(), config).await;
+    let old = Wire::begin(&t.address).await;
+    Raw::get_in(&t.address).await;
+    drop(old);
     t.stop().await;
 }
 

@@ -1,9 +1,11 @@
-//! The wait for a call's message, where it did not come together with the headers: for so many calls, for so long, and
-//! hardly at all once the gateway leaves. Such a call has asked for nothing yet, so nothing is lost with it.
+//! The wait for a call's message: for so many calls, for so long, and hardly at all once the gateway leaves. Such a call has
+//! asked for nothing yet, so nothing is lost with it.
+//!
+//! Most messages come with the headers or right after them, so nothing of this is begun within [`SOON`]: whoever fills the
+//! room keeps out only those who wait as long themselves.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -12,8 +14,10 @@ use tokio::time::sleep;
 use crate::error::{Error, Result};
 use crate::gateway::Drain;
 
-/// Most calls that wait at a time; each holds some 10 KB.
-pub(super) const MOST: usize = 8192;
+/// When a message has come that does so in the usual way.
+pub const SOON: Duration = Duration::from_millis(250);
+/// Most calls that wait longer at a time. Each holds a few kilobytes, and what there is of its message.
+pub const MOST: usize = 8192;
 /// How long a message may still be on its way once the gateway leaves.
 const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
@@ -33,22 +37,14 @@ impl Waiting {
         Self { room: Arc::new(Semaphore::new(MOST)), longest, drain: drain.clone() }
     }
 
-    /// Completes with the reason when a call that waits, and perhaps has just begun to, does so in vain.
-    pub fn poll(&self, patience: &mut Option<Patience>, context: &mut Context<'_>) -> Poll<Error> {
-        let patience = match patience {
-            Some(patience) => patience,
-            None => match self.begin() {
-                Ok(begun) => patience.insert(begun),
-                Err(error) => return Poll::Ready(error),
-            },
-        };
-        patience.as_mut().poll(context)
-    }
-
-    fn begin(&self) -> Result<Patience> {
+    /// Begins the wait of a call whose message has not come soon.
+    ///
+    /// # Errors
+    /// Too many calls wait.
+    pub fn begin(&self) -> Result<Patience> {
         let place = Arc::clone(&self.room).try_acquire_owned();
         let place = place.map_err(|_| Error::Overloaded { what: "too many calls wait for their messages" })?;
-        let (longest, drain) = (self.longest, self.drain.clone());
+        let (rest, drain) = (self.longest.saturating_sub(SOON), self.drain.clone());
         Ok(Box::pin(async move {
             let _place = place;
             let leaving = async {
@@ -56,7 +52,7 @@ impl Waiting {
                 sleep(ON_ITS_WAY).await;
             };
             tokio::select! {
-                () = sleep(longest) => Error::Deadline { sent: false },
+                () = sleep(rest) => Error::Deadline { sent: false },
                 () = leaving => Error::ShuttingDown,
             }
         }))
