@@ -23,12 +23,18 @@ async fn closed(mut socket: TcpStream) {
     tokio::time::timeout(LONG, socket.read_to_end(&mut bytes)).await.expect("the server closes it").ok();
 }
 
-/// A gateway with room for so many connections, which waits for a call's message as long as it takes.
-async fn with_room_for(connections: usize) -> TestGateway {
+/// Settings under which nobody is closed for doing nothing.
+fn patient() -> Config {
     let mut config = settings();
-    config.server.max_connections = connections;
+    config.server.preface_timeout = LONG * 10;
     config.server.message_timeout = LONG * 10;
     config.server.unary_deadline = LONG * 10;
+    config
+}
+
+async fn with_room_for(connections: usize) -> TestGateway {
+    let mut config = patient();
+    config.server.max_connections = connections;
     TestGateway::configured(account(), config).await
 }
 
@@ -75,7 +81,7 @@ async fn a_newcomer_takes_the_place_of_an_idle_connection_and_never_that_of_a_bu
 
 #[tokio::test]
 async fn a_connection_that_is_too_old_and_that_its_peer_does_not_close_makes_room_too() {
-    let mut config = settings();
+    let mut config = patient();
     config.server.max_connections = 1;
     config.server.max_connection_age = Duration::from_millis(100);
     config.server.max_connection_age_grace = LONG * 10;
@@ -88,7 +94,7 @@ async fn a_connection_that_is_too_old_and_that_its_peer_does_not_close_makes_roo
 
 #[tokio::test]
 async fn one_peer_may_have_so_many_connections_and_others_still_get_in() {
-    let mut config = settings();
+    let mut config = patient();
     config.server.max_connections_per_peer = 1;
     let t = TestGateway::configured(account(), config).await;
     let (first, _first) = Raw::connect(&t.address).await;
