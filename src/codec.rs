@@ -51,7 +51,8 @@ impl<T: Message + 'static, U: Message + Default + 'static> Codec for EncodedCode
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        ProstCodec::<U, U>::raw_decoder(BufferSettings::default())
+        // Most requests are small, and each call has its buffer even before its message comes.
+        ProstCodec::<U, U>::raw_decoder(BufferSettings::new(1 << 10, 32 << 10))
     }
 }
 

@@ -33,7 +33,7 @@ pub mod trace;
 pub mod workers;
 
 use admin::Readiness;
-use connection::{Peer, Server};
+use connection::{Activity, Peer, Server};
 use identity::Identity;
 use tls::Tls;
 use workers::Workers;
@@ -83,18 +83,21 @@ pub async fn run(
     let stack = ServiceBuilder::new()
         .layer(trace::Layer::new(telemetry)) // the whole call in one span and one access line, refusals included
         .layer(panics::Layer) // a defect below ends one call, and is seen above
-        .layer(deadline::Layer::new(settings)) // everything below ends in time, also the wait for the request's message
         .layer(limit::Layer::new(settings.max_calls)) // full: refuse before anything is spent on the call
+        .layer(deadline::Layer::new(settings, &drain)) // everything below ends in time, also the wait for the request's message
         .layer(leave::Layer(drain.clone())) // watches end with the gateway; streams are told to end at a page
         .layer(identity::Layer::new(&served.identity, telemetry)) // who calls, and whether that one may: nothing is read for others
         .service(routes);
 
     let counts = accept::Counts::default();
     sources::connections(telemetry, &counts);
-    let answering = Server::new(stack, settings, &drain);
+    let answering = Server::new(stack, settings, &drain, &counts);
     let serve = {
         let (drain, counts) = (drain.clone(), counts.clone());
-        move |socket, address| serve(socket, address, tls.clone(), answering.clone(), drain.clone(), counts.clone())
+        move |socket, address, activity| {
+            let accepted = Accepted { socket, address, activity };
+            serve(accepted, tls.clone(), answering.clone(), drain.clone(), counts.clone())
+        }
     };
     let mut connections = JoinSet::new();
     let signal = async {
@@ -109,7 +112,7 @@ pub async fn run(
     readiness.serving();
     let signalled = tokio::select! {
         signalled = signal => signalled,
-        () = accept::accept(&listener, &mut connections, settings.max_connections, &counts, workers, serve) => Instant::now(),
+        () = accept::accept(&listener, &mut connections, settings, &counts, workers, serve) => Instant::now(),
     };
     drain.begin();
     drop(listener);
@@ -123,23 +126,31 @@ pub async fn run(
     Ok(())
 }
 
-/// Serves one connection, after its TLS handshake if there is one.
-async fn serve<S: connection::Stack>(
+/// A connection of which nothing is known yet but where it comes from.
+struct Accepted {
     socket: TcpStream,
     address: SocketAddr,
+    activity: Activity,
+}
+
+/// Serves one connection, after its TLS handshake if there is one.
+async fn serve<S: connection::Stack>(
+    accepted: Accepted,
     tls: Option<Tls>,
     server: Server<S>,
     drain: Drain,
     counts: accept::Counts,
 ) {
-    let Some(tls) = tls else { return server.serve(socket, Peer { address, certificates: None }).await };
+    let Accepted { socket, address, activity } = accepted;
+    let Some(tls) = tls else { return server.serve(socket, Peer { address, certificates: None }, &activity).await };
     let shaken = tokio::select! {
         shaken = tls.accept(socket) => shaken,
         // Nothing was asked yet, so nothing is lost.
         () = drain.begun() => return counts.refuse(),
+        () = activity.asked_to_leave() => return counts.refuse(),
     };
     match shaken {
-        Ok((socket, certificates)) => server.serve(socket, Peer { address, certificates }).await,
+        Ok((socket, certificates)) => server.serve(socket, Peer { address, certificates }, &activity).await,
         Err(error) => {
             counts.refuse();
             debug!(%error, "no TLS with a peer");

@@ -28,8 +28,15 @@ pub struct Server {
     pub max_response_bytes: usize,
     /// `server.max_calls`: most calls at a time; more are UNAVAILABLE. Health and reflection are not counted. Default 512.
     pub max_calls: usize,
-    /// `server.max_connections`: most connections at a time; more are closed at once. Default 4096.
+    /// `server.message_timeout`: longest wait for the whole of a call's request message. Default `10s`.
+    #[serde(with = "humantime_serde")]
+    pub message_timeout: Duration,
+    /// `server.max_connections`: most connections at a time; one more takes the place of the one that has had no call for
+    /// longest, and is closed at once if all are in use. Default 4096.
     pub max_connections: usize,
+    /// `server.max_connections_per_peer`: most connections at a time from one IP address; more are closed at once. 0 does not
+    /// count them, which suits callers behind a proxy or a shared address. Default 0.
+    pub max_connections_per_peer: usize,
     /// `server.max_streams_per_connection`: most calls at a time on one connection; clients queue the rest. Default 100.
     pub max_streams_per_connection: u32,
     /// `server.max_header_bytes`: most metadata of one call, counted as HTTP/2 counts it. Default 16384.
@@ -70,7 +77,9 @@ impl Default for Server {
             max_request_bytes: 4 << 20,
             max_response_bytes: 16 << 20,
             max_calls: 512,
+            message_timeout: Duration::from_secs(10),
             max_connections: 4096,
+            max_connections_per_peer: 0,
             max_streams_per_connection: 100,
             max_header_bytes: 16 << 10,
             preface_timeout: Duration::from_secs(5),
@@ -113,6 +122,7 @@ impl Server {
             ("max_request_bytes", self.max_request_bytes == 0),
             ("max_response_bytes", self.max_response_bytes == 0),
             ("max_calls", self.max_calls == 0),
+            ("message_timeout", self.message_timeout.is_zero()),
             ("max_connections", self.max_connections == 0),
             ("max_streams_per_connection", self.max_streams_per_connection == 0),
             ("preface_timeout", self.preface_timeout.is_zero()),

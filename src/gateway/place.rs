@@ -33,4 +33,9 @@ impl Place {
         self.0.taken.set(place).ok();
         Ok(())
     }
+
+    /// Whether it was taken: before that, the call has not asked for anything.
+    pub fn is_taken(&self) -> bool {
+        self.0.taken.get().is_some()
+    }
 }

@@ -9,16 +9,24 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
+use super::connection::Activity;
 use super::workers::Workers;
+use crate::config;
 use crate::telemetry::view;
+
+mod open;
+
+use open::Open;
 
 /// How long the loop rests after an error at first, such as no file descriptor left; the rest doubles while it lasts.
 const FIRST_REST: Duration = Duration::from_millis(10);
 /// Where the doubling ends.
 const LONGEST_REST: Duration = Duration::from_secs(1);
+/// How long a newcomer waits for the place of a connection that was asked to leave.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Counts connections. Cloning shares it.
 #[derive(Clone, Default)]
@@ -50,23 +58,29 @@ impl Counts {
     }
 }
 
-/// Accepts until the future is dropped; the connections go on in `connections` and on `workers`, at most `most` at a time.
+/// Accepts until the future is dropped; the connections go on in `connections` and on `workers`, at most as many at a time
+/// as the settings say.
 pub async fn accept<F>(
     listener: &TcpListener,
     connections: &mut JoinSet<()>,
-    most: usize,
+    settings: &config::Server,
     counts: &Counts,
     workers: &Workers,
-    serve: impl Fn(TcpStream, SocketAddr) -> F + Clone + Send + 'static,
+    serve: impl Fn(TcpStream, SocketAddr, Activity) -> F + Clone + Send + 'static,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let room = Arc::new(Semaphore::new(most));
+    let room = Arc::new(Semaphore::new(settings.max_connections));
+    let mut open = Open::default();
     let mut rest = FIRST_REST;
     loop {
         let accepted = tokio::select! {
+            biased; // what has ended is not to be in the way of what begins
+            Some(ended) = connections.join_next_with_id() => {
+                open.ended(ended.map_or_else(|panicked| panicked.id(), |(id, ())| id));
+                continue;
+            }
             accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
         };
         let (socket, address) = match accepted {
             Ok(accepted) => accepted,
@@ -80,10 +94,13 @@ pub async fn accept<F>(
             }
         };
         rest = FIRST_REST;
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+        let most_of_one = settings.max_connections_per_peer;
+        let too_many = most_of_one > 0 && open.of(address) >= most_of_one;
+        let place = Arc::clone(&room).try_acquire_owned().ok();
+        if too_many || place.is_none() && !open.make_room() {
             counts.refuse();
             continue;
-        };
+        }
         // Small replies must not wait for the acknowledgement of others.
         if socket.set_nodelay(true).is_err() {
             continue;
@@ -93,13 +110,21 @@ pub async fn accept<F>(
         counts.0.accepted.fetch_add(1, Ordering::Release);
         let (serve, counts, seat) = (serve.clone(), Ended(counts.clone()), workers.seat());
         let worker = seat.runtime.clone();
+        let activity = Activity::begin();
+        let (room, begun) = (Arc::clone(&room), activity.clone());
         let connection = async move {
-            if let Ok(socket) = TcpStream::from_std(socket) {
-                serve(socket, address).await;
+            let place = match place {
+                Some(place) => Some(place),
+                None => timeout(PATIENCE, room.acquire_owned()).await.ok().and_then(Result::ok),
+            };
+            match (&place, TcpStream::from_std(socket)) {
+                (Some(_), Ok(socket)) => serve(socket, address, activity).await,
+                _ => counts.0.refuse(),
             }
             drop((place, counts, seat));
         };
-        connections.spawn_on(connection, &worker);
+        let task = connections.spawn_on(connection, &worker).id();
+        open.begun(task, address, begun);
     }
 }
 

@@ -20,13 +20,16 @@ use tower::ServiceExt as _;
 use tower::util::Oneshot;
 use tracing::debug;
 
+use super::accept::Counts;
 use crate::config;
 use crate::gateway::Drain;
 use crate::gateway::context::Deadline;
 
+mod activity;
 mod socket;
 mod stall;
 
+pub use activity::Activity;
 use socket::Socket;
 use stall::{Calls, Reply};
 
@@ -65,19 +68,25 @@ pub struct Server<S> {
     stack: S,
     settings: Arc<config::Server>,
     drain: Drain,
+    counts: Counts,
 }
 
 impl<S: Stack> Server<S> {
     /// Answers calls with `stack` until they are told to `drain`.
-    pub fn new(stack: S, settings: &config::Server, drain: &Drain) -> Self {
-        Self { stack, settings: Arc::new(settings.clone()), drain: drain.clone() }
+    pub fn new(stack: S, settings: &config::Server, drain: &Drain, counts: &Counts) -> Self {
+        Self { stack, settings: Arc::new(settings.clone()), drain: drain.clone(), counts: counts.clone() }
     }
 
     /// Serves one connection until either side ends it.
-    pub async fn serve(self, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+    pub async fn serve(
+        self,
+        socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+        activity: &Activity,
+    ) {
         let settings = &*self.settings;
-        let calls = Calls::new(settings.send_timeout, &self.drain);
-        let socket = Socket::new(socket, settings.preface_timeout, settings.send_timeout);
+        let calls = Calls::new(activity.clone(), settings.send_timeout, &self.drain);
+        let socket = Socket::new(socket, settings.preface_timeout, settings.send_timeout, self.counts);
         let answering = Answering { stack: self.stack, peer };
         let mut connection = pin!(
             http2::Builder::new(calls.clone())
@@ -90,16 +99,22 @@ impl<S: Stack> Server<S> {
                 .keep_alive_timeout(settings.keepalive_timeout)
                 .serve_connection(TokioIo::new(socket), answering)
         );
+        let unwanted = || async {
+            tokio::select! {
+                () = self.drain.begun() => {}
+                () = activity.asked_to_leave() => {}
+            }
+        };
         let leaving = tokio::select! {
             ended = connection.as_mut() => return note(ended),
             () = sleep(settings.max_connection_age.mul_f64(0.9 + 0.2 * fastrand::f64())) => false,
-            () = self.drain.begun() => true,
+            () = unwanted() => true,
         };
         connection.as_mut().graceful_shutdown();
         let cut = Instant::now() + settings.max_connection_age_grace;
         let idle = async {
             if !leaving {
-                self.drain.begun().await;
+                unwanted().await;
             }
             loop {
                 calls.done().await;

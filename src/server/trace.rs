@@ -19,6 +19,7 @@ mod bound;
 mod call;
 pub(super) mod method;
 mod request_id;
+pub(super) mod reset;
 
 use body::Traced;
 use bound::Bound;

@@ -91,6 +91,23 @@ async fn a_request_whose_message_never_comes_ends_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_message_that_does_not_come_is_waited_for_no_longer_than_its_own_limit() {
+    let mut config = settings();
+    config.server.unary_deadline = NEVER;
+    config.server.message_timeout = Duration::from_millis(300);
+    let t = TestGateway::configured(account(), config).await;
+    let (client, _) = Raw::connect(&t.address).await;
+    for path in [GET_USER, STREAM_USERS, "/grpc.health.v1.Health/Check"] {
+        let mut call = client.begin(path, &[]).await.expect("sent");
+        // A beginning is not a message.
+        call.request.send_data(bytes::Bytes::from_static(&[0, 0, 0]), false).expect("sent");
+        let answer = call.answer().await.expect("answered");
+        assert_eq!(answer.code(), Code::DeadlineExceeded, "{answer:?}");
+    }
+    t.stop().await;
+}
+
+#[tokio::test]
 async fn a_stream_that_nobody_reads_is_reset_at_the_deadline() {
     let t = TestGateway::with(zendesk_gateway::sandbox::Config { users: 2_000, ..account() }).await;
     let mut builder = h2::client::Builder::new();

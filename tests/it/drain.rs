@@ -15,6 +15,10 @@ use zendesk_gateway::sandbox::{self, Sandbox};
 use crate::support::raw::{LONG, Raw, Wire};
 use crate::support::{TestGateway, account, narrow, settings};
 
+const GET_USER: &str = "/zendesk.gateway.v1.UserService/GetUser";
+/// Longer than any test.
+const NEVER: Duration = Duration::from_mins(10);
+
 fn many_users() -> sandbox::Config {
     sandbox::Config { users: 1_000, ..account() }
 }
@@ -153,6 +157,28 @@ async fn mute_peers_do_not_hold_up_the_end() {
     t.stop().await;
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     drop((mute, half, silent, watching));
+}
+
+#[tokio::test]
+async fn a_call_whose_message_never_comes_does_not_hold_up_the_end() {
+    let mut config = settings();
+    config.server.message_timeout = NEVER;
+    config.server.unary_deadline = NEVER;
+    config.server.drain.timeout = NEVER;
+    let mut t = TestGateway::configured(account(), config).await;
+    let (client, _) = Raw::connect(&t.address).await;
+    let mut mute = Vec::new();
+    for path in [GET_USER, "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"] {
+        mute.push(client.begin(path, &[]).await.expect("sent"));
+    }
+    // An answer on the same connection shows that they have arrived.
+    client.call(GET_USER, &[], &GetUserRequest { id: 7 }).await.expect("answered");
+    t.shut_down();
+    for call in mute {
+        let refusal = crate::support::refused(Err::<(), _>(call.answer().await.expect("answered").status()));
+        assert_eq!((refusal.code, refusal.reason.as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
+    }
+    t.stop().await;
 }
 
 #[tokio::test]

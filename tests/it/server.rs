@@ -9,12 +9,10 @@ use tokio::net::TcpStream;
 use tonic::Code;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic_health::pb::health_client::HealthClient;
-use zendesk_gateway::config::Telemetry;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
-use zendesk_gateway::proto::{GetUserRequest, GetUserResponse, ListUsersRequest, StreamUsersRequest};
+use zendesk_gateway::proto::{GetUserRequest, ListUsersRequest, StreamUsersRequest};
 use zendesk_gateway::sandbox::faults::{Delay, Matcher};
 
-use crate::support::observed::Observed;
 use crate::support::raw::{LONG, Raw, Wire, framed};
 use crate::support::{TestGateway, account, refused, settings};
 
@@ -39,38 +37,6 @@ async fn a_peer_that_does_not_begin_is_closed_and_holds_up_nobody() {
     t.users().get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0] }).await.expect("others are answered");
     closed(mute).await;
     closed(dripping).await;
-    t.stop().await;
-}
-
-#[tokio::test]
-async fn connections_beyond_the_limit_are_closed_and_make_room_when_they_end() {
-    let mut config = settings();
-    config.server.max_connections = 2;
-    let t = TestGateway::configured(account(), config).await;
-    let (first, _first) = Raw::connect(&t.address).await;
-    let (second, held) = Raw::connect(&t.address).await;
-    let id = t.sandbox.store().user_ids()[0];
-    for client in [&first, &second] {
-        let answer = client.call(GET_USER, &[], &GetUserRequest { id }).await.expect("answered");
-        assert_eq!(answer.code(), Code::Ok);
-    }
-    closed(TcpStream::connect(&t.address).await.expect("the system accepts it")).await;
-    drop(second);
-    held.await.expect("no panic").expect("an orderly end");
-    let again = tokio::time::timeout(LONG, async {
-        loop {
-            let socket = TcpStream::connect(&t.address).await.expect("the system accepts it");
-            let Ok((send, connection)) = h2::client::handshake(socket).await else { continue };
-            tokio::spawn(connection);
-            let Ok(mut send) = send.ready().await else { continue };
-            let request = http::Request::post(format!("http://gateway{GET_USER}")).body(()).expect("a request");
-            let Ok((response, _)) = send.send_request(request, true) else { continue };
-            if response.await.is_ok() {
-                return;
-            }
-        }
-    });
-    again.await.expect("there is room again");
     t.stop().await;
 }
 
@@ -304,16 +270,4 @@ async fn a_peer_that_breaks_the_protocol_is_told_why_and_closed() {
     wire.frame(0, 0, 1, b"data").await.expect("taken");
     assert_eq!(wire.closed().await, Some(1), "PROTOCOL_ERROR");
     t.stop().await;
-}
-
-#[tokio::test]
-async fn connections_are_counted() {
-    let t = Observed::start(Telemetry::default()).await;
-    let id = t.sandbox.store().user_ids()[0];
-    let answer: GetUserResponse = t.users().get_user(GetUserRequest { id }).await.expect("a user").into_inner();
-    assert_eq!(answer.user.map(|user| user.id), Some(id));
-    let status = t.status().await;
-    assert_eq!((&status["connections"]["active"], &status["connections"]["accepted"]), (&1.into(), &1.into()));
-    let scrape = t.scrape().await;
-    assert!(scrape.contains("zendesk_gateway_connections_active 1"), "{scrape}");
 }

@@ -1,4 +1,4 @@
-//! A connection's bytes, and how long a peer may leave them lying.
+//! A connection's bytes: how long a peer may leave them lying, and how many of them are read in one go.
 
 use std::future::Future as _;
 use std::io;
@@ -9,14 +9,21 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::server::accept::Counts;
+
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
 const PREFACE: usize = 24;
+/// How many bytes are read before other connections of the same thread have their turn: thousands of the smallest frames.
+const TURN: usize = 32 << 10;
 
-/// Breaks a connection whose peer does not begin, or does not read.
+/// Breaks a connection whose peer does not begin, or does not read. Whoever sends without a pause is read with pauses.
 pub struct Socket<T> {
     inner: T,
     begun: usize,
     begin_by: Pin<Box<Sleep>>,
+    counts: Counts,
+    /// Bytes that were read without a pause.
+    turn: usize,
     send_timeout: Duration,
     /// Runs while the peer takes nothing.
     stuck: Option<Pin<Box<Sleep>>>,
@@ -24,9 +31,16 @@ pub struct Socket<T> {
 
 impl<T> Socket<T> {
     /// The preface must have come within `preface_timeout`, and what is sent must be taken, bit by bit, within
-    /// `send_timeout` each.
-    pub fn new(inner: T, preface_timeout: Duration, send_timeout: Duration) -> Self {
-        Self { inner, begun: 0, begin_by: Box::pin(sleep(preface_timeout)), send_timeout, stuck: None }
+    /// `send_timeout` each. Whoever does not begin is counted as refused.
+    pub fn new(inner: T, preface_timeout: Duration, send_timeout: Duration, counts: Counts) -> Self {
+        let begin_by = Box::pin(sleep(preface_timeout));
+        Self { inner, begun: 0, begin_by, counts, turn: 0, send_timeout, stuck: None }
+    }
+
+    /// Gives up a peer that has not begun.
+    fn late(&self) -> Poll<io::Result<()>> {
+        self.counts.refuse();
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface in time")))
     }
 
     /// Ends a write that has made no progress for too long.
@@ -49,17 +63,23 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.turn >= TURN {
+            this.turn = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.inner).poll_read(context, buffer);
+        this.turn = if outcome.is_pending() { 0 } else { this.turn + buffer.filled().len() - before };
         if this.begun < PREFACE {
             this.begun += buffer.filled().len() - before;
             if this.begun < PREFACE && outcome.is_pending() {
                 ready!(this.begin_by.as_mut().poll(context));
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface in time")));
+                return this.late();
             }
             // A peer that sends it byte by byte is no faster than one that sends nothing.
             if this.begun < PREFACE && Instant::now() >= this.begin_by.deadline() {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface in time")));
+                return this.late();
             }
         }
         outcome
@@ -86,5 +106,31 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.inner).poll_shutdown(context);
         self.written(context, outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_sends_without_a_pause_lets_others_have_their_turn() {
+        let minute = Duration::from_mins(1);
+        let mut socket = Socket::new(tokio::io::repeat(0), minute, minute, Counts::default());
+        let mut bytes = [0; 1024];
+        for _ in 0..3 {
+            let mut read = 0;
+            while read <= TURN
+                && let Some(more) = socket.read(&mut bytes).now_or_never()
+            {
+                read += more.expect("it never ends");
+            }
+            assert_eq!(read, TURN);
+        }
+        // Whoever waits for it is woken to go on.
+        tokio::time::timeout(minute, socket.read_exact(&mut vec![0; TURN * 3])).await.expect("woken").expect("read");
     }
 }

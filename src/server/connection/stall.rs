@@ -15,17 +15,21 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::task::TaskTracker;
-use tonic::Status;
 use tonic::body::Body;
-use tracing::debug;
+use tonic::{Code, Status};
 
+use super::Activity;
 use crate::gateway::Drain;
+use crate::server::trace::reset::{self, Why};
 
 /// Most bytes that are handed on at once: what is on its way to a peer that stops reading is lost memory.
 const PIECE: usize = 16 << 10;
 /// What is left of a peer's time once the gateway leaves.
 const WHILE_LEAVING: Duration = Duration::from_secs(5);
+
+const UNREAD: Why = Why { code: Code::Aborted, reason: "REPLY_NOT_READ" };
+const LATE: Why = Why { code: Code::DeadlineExceeded, reason: "DEADLINE_EXCEEDED" };
+const LEAVING: Why = Why { code: Code::Unavailable, reason: "SHUTTING_DOWN" };
 
 thread_local! {
     /// What the body did in the current poll of its task.
@@ -89,7 +93,7 @@ impl http_body::Body for Reply {
 /// Runs the calls of one connection.
 #[derive(Clone)]
 pub struct Calls {
-    tasks: TaskTracker,
+    activity: Activity,
     patience: Patience,
 }
 
@@ -101,50 +105,67 @@ struct Patience {
 }
 
 impl Patience {
-    /// Completes when a peer that has just stopped reading has had its time.
-    async fn end(self, deadline: Option<Instant>) {
+    /// Completes when a peer that has just stopped reading has had its time, with what its call then ends with.
+    async fn end(self, deadline: Option<Instant>) -> Why {
         let until = Instant::now() + self.timeout;
+        let (until, why) = match deadline {
+            Some(deadline) if deadline < until => (deadline, LATE),
+            _ => (until, UNREAD),
+        };
         let leaving = async {
             self.drain.begun().await;
             sleep(WHILE_LEAVING).await;
         };
         tokio::select! {
-            () = sleep_until(deadline.map_or(until, |deadline| deadline.min(until))) => {}
-            () = leaving => {}
+            () = sleep_until(until) => why,
+            () = leaving => LEAVING,
         }
     }
 }
 
 impl Calls {
     /// A call ends if its peer takes nothing of the reply for `timeout`, and sooner once the gateway leaves.
-    pub fn new(timeout: Duration, drain: &Drain) -> Self {
-        Self { tasks: TaskTracker::new(), patience: Patience { timeout, drain: drain.clone() } }
+    pub fn new(activity: Activity, timeout: Duration, drain: &Drain) -> Self {
+        Self { activity, patience: Patience { timeout, drain: drain.clone() } }
     }
 
     /// Completes when no call is under way.
     pub async fn done(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
+        let tasks = self.activity.calls();
+        tasks.close();
+        tasks.wait().await;
     }
 
     /// Whether no call is under way.
     pub fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
+        self.activity.calls().is_empty()
     }
 }
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Calls {
     fn execute(&self, call: F) {
-        self.tasks.spawn(Guarded { call, patience: self.patience.clone(), stalled: None });
+        let ended = Ended(self.activity.clone());
+        let guarded = Guarded { call: Some(call), ended, patience: self.patience.clone(), stalled: None };
+        self.activity.calls().spawn(guarded);
+    }
+}
+
+/// Takes note of the end of a call, however it comes.
+struct Ended(Activity);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.call_ends();
     }
 }
 
 pin_project! {
     struct Guarded<F> {
         #[pin]
-        call: F,
+        call: Option<F>,
+        ended: Ended,
         patience: Patience,
-        stalled: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+        stalled: Option<Pin<Box<dyn Future<Output = Why> + Send>>>,
     }
 }
 
@@ -152,9 +173,9 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
+        let mut this = self.project();
         BODY.set(Did::Nothing);
-        if this.call.poll(context).is_ready() {
+        if this.call.as_mut().as_pin_mut().is_none_or(|call| call.poll(context).is_ready()) {
             return Poll::Ready(());
         }
         match BODY.get() {
@@ -163,8 +184,8 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
             Did::Give(deadline) => *this.stalled = Some(Box::pin(this.patience.clone().end(deadline))),
         }
         if let Some(stalled) = this.stalled {
-            ready!(stalled.as_mut().poll(context));
-            debug!("a peer took nothing of a reply for too long; its call is reset");
+            let why = ready!(stalled.as_mut().poll(context));
+            reset::because(why, || this.call.set(None));
             return Poll::Ready(());
         }
         Poll::Pending

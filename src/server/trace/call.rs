@@ -13,7 +13,7 @@ use tracing::{Level, debug, event_enabled, info};
 
 use super::bound::Bound;
 use super::method::{self, Method};
-use super::request_id;
+use super::{request_id, reset};
 use crate::gateway::context::Origin;
 use crate::proto::ErrorReason;
 use crate::telemetry::state::{Calls, End};
@@ -179,6 +179,9 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
+        if let (None, Some(why)) = (self.code, reset::why()) {
+            (self.code, self.reason) = (Some(why.code), Some(why.reason));
+        }
         // Without a status nobody waited for it.
         let code = self.code.unwrap_or(Code::Cancelled);
         let seconds = self.started.elapsed().as_secs_f64();

@@ -16,8 +16,9 @@ use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server::admin::{Admin, Readiness};
 use zendesk_gateway::server::identity::Identity;
+use zendesk_gateway::server::tls::Tls;
 use zendesk_gateway::server::workers::Workers;
-use zendesk_gateway::server::{self, Served, sources};
+use zendesk_gateway::server::{self, Listener, Served, sources};
 use zendesk_gateway::telemetry::{Telemetry, view};
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::transport::Transport;
@@ -31,6 +32,7 @@ pub struct Observed {
     pub telemetry: Telemetry,
     pub readiness: Readiness,
     pub lines: Lines,
+    pub address: String,
     pub channel: Channel,
     pub admin: String,
 }
@@ -94,7 +96,9 @@ impl Observed {
         let rpc = Rpc::new(gateway, credential, config.server.clone());
 
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let tls = Tls::load(&config.server.tls, &watcher).await.expect("certificates");
+        let listener = Listener { socket: listener, tls };
         let (observer, settings) = (telemetry.clone(), config.server.clone());
         // The tests tell the readiness themselves.
         let own = Readiness::default();
@@ -109,7 +113,7 @@ impl Observed {
         let admin = format!("http://{}", listener.local_addr().expect("it is bound"));
         tokio::spawn(Admin::new(&telemetry, &readiness, &cache, upstream, &config).serve(listener));
         let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
-        Self { sandbox, telemetry, readiness, lines, channel, admin }
+        Self { sandbox, telemetry, readiness, lines, address, channel, admin }
     }
 
     pub fn users(&self) -> UserServiceClient<Channel> {

@@ -10,6 +10,7 @@ use prost::Message;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use zendesk_gateway::proto::GetUserRequest;
 
 /// Longer than anything takes that is meant to happen.
 pub const LONG: Duration = Duration::from_mins(1);
@@ -41,9 +42,34 @@ impl Raw {
 
     pub async fn with(address: &str, builder: h2::client::Builder) -> (Self, JoinHandle<Result<(), h2::Error>>) {
         let socket = TcpStream::connect(address).await.expect("it listens");
+        Self::over(socket, builder).await.expect("it speaks HTTP/2")
+    }
+
+    /// Speaks over a connection that is there already.
+    pub async fn over(
+        socket: TcpStream,
+        builder: h2::client::Builder,
+    ) -> Result<(Self, JoinHandle<Result<(), h2::Error>>), h2::Error> {
         socket.set_nodelay(true).expect("a socket");
-        let (send, connection) = builder.handshake(socket).await.expect("it speaks HTTP/2");
-        (Self { send }, tokio::spawn(connection))
+        let (send, connection) = builder.handshake(socket).await?;
+        Ok((Self { send }, tokio::spawn(connection)))
+    }
+
+    /// Connects over and over until a call is answered.
+    pub async fn get_in(address: &str) -> Self {
+        let path = "/zendesk.gateway.v1.UserService/GetUser";
+        let served = tokio::time::timeout(LONG, async {
+            loop {
+                let socket = TcpStream::connect(address).await.expect("the system accepts it");
+                if let Ok((client, _)) = Self::over(socket, h2::client::Builder::new()).await
+                    && client.call(path, &[], &GetUserRequest { id: -1 }).await.is_ok()
+                {
+                    return client;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        served.await.expect("there is room in the end")
     }
 
     /// Begins a call and sends nothing but its headers.

@@ -1,0 +1,61 @@
+//! Whether a connection is in use, and the word that it is to make room for another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What is known of a connection to whoever accepts the next. Cloning shares it.
+#[derive(Clone)]
+pub struct Activity(Arc<Inner>);
+
+struct Inner {
+    calls: TaskTracker,
+    began: Instant,
+    /// When its last call ended, in milliseconds since it began.
+    last: AtomicU64,
+    leave: CancellationToken,
+}
+
+impl Activity {
+    /// A connection that begins now.
+    pub fn begin() -> Self {
+        Self(Arc::new(Inner {
+            calls: TaskTracker::new(),
+            began: Instant::now(),
+            last: AtomicU64::new(0),
+            leave: CancellationToken::new(),
+        }))
+    }
+
+    /// Its calls.
+    pub fn calls(&self) -> &TaskTracker {
+        &self.0.calls
+    }
+
+    /// Takes note that a call ends.
+    pub fn call_ends(&self) {
+        let now = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.last.store(now, Ordering::Relaxed);
+    }
+
+    /// Returns for how long it has had no call; none if it has one, or is leaving anyway.
+    pub fn idle(&self) -> Option<Duration> {
+        let unused = self.0.calls.is_empty() && !self.0.leave.is_cancelled();
+        let last = Duration::from_millis(self.0.last.load(Ordering::Relaxed));
+        unused.then(|| self.0.began.elapsed().saturating_sub(last))
+    }
+
+    /// Asks it to make room for another.
+    pub fn ask_to_leave(&self) {
+        self.0.leave.cancel();
+    }
+
+    /// Completes when it is asked to.
+    pub async fn asked_to_leave(&self) {
+        self.0.leave.cancelled().await;
+    }
+}

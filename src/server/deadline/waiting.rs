@@ -1,0 +1,60 @@
+//! The wait for a call's message: for so many calls, for so long, and hardly at all once the gateway leaves. Such a call has
+//! asked for nothing yet, so nothing is lost with it.
+//!
+//! Most messages come with the headers or right after them, so nothing of this is begun within [`SOON`]: whoever fills the
+//! room keeps out only those who wait as long themselves.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use crate::error::{Error, Result};
+use crate::gateway::Drain;
+
+/// When a message has come that does so in the usual way.
+pub const SOON: Duration = Duration::from_millis(250);
+/// Most calls that wait longer at a time. Each holds a few kilobytes, and what there is of its message.
+pub const MOST: usize = 8192;
+/// How long a message may still be on its way once the gateway leaves.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
+
+/// Where calls wait for their messages.
+pub struct Waiting {
+    room: Arc<Semaphore>,
+    longest: Duration,
+    drain: Drain,
+}
+
+/// Completes with the reason when there is no more use in waiting.
+pub type Patience = Pin<Box<dyn Future<Output = Error> + Send>>;
+
+impl Waiting {
+    /// Lets each wait for at most `longest`.
+    pub fn new(longest: Duration, drain: &Drain) -> Self {
+        Self { room: Arc::new(Semaphore::new(MOST)), longest, drain: drain.clone() }
+    }
+
+    /// Begins the wait of a call whose message has not come soon.
+    ///
+    /// # Errors
+    /// Too many calls wait.
+    pub fn begin(&self) -> Result<Patience> {
+        let place = Arc::clone(&self.room).try_acquire_owned();
+        let place = place.map_err(|_| Error::Overloaded { what: "too many calls wait for their messages" })?;
+        let (rest, drain) = (self.longest.saturating_sub(SOON), self.drain.clone());
+        Ok(Box::pin(async move {
+            let _place = place;
+            let leaving = async {
+                drain.begun().await;
+                sleep(ON_ITS_WAY).await;
+            };
+            tokio::select! {
+                () = sleep(rest) => Error::Deadline { sent: false },
+                () = leaving => Error::ShuttingDown,
+            }
+        }))
+    }
+}

@@ -1,0 +1,195 @@
+//! Room for connections: who gets in when there is none, and what is counted and told of those that do not.
+
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpSocket, TcpStream};
+use tonic::Code;
+use zendesk_gateway::config::{self, Config, Telemetry};
+use zendesk_gateway::proto::{GetUserRequest, GetUserResponse, StreamUsersRequest};
+
+use crate::support::authority::Authority;
+use crate::support::observed::Observed;
+use crate::support::raw::{Call, LONG, Raw, Wire};
+use crate::support::{TestGateway, account, settings};
+
+const GET_USER: &str = "/zendesk.gateway.v1.UserService/GetUser";
+const STREAM_USERS: &str = "/zendesk.gateway.v1.UserService/StreamUsers";
+
+/// Reads until the server has closed the connection.
+async fn closed(mut socket: TcpStream) {
+    let mut bytes = Vec::new();
+    // An end by a reset is one, too.
+    tokio::time::timeout(LONG, socket.read_to_end(&mut bytes)).await.expect("the server closes it").ok();
+}
+
+/// Settings under which nobody is closed for doing nothing.
+fn patient() -> Config {
+    let mut config = settings();
+    config.server.preface_timeout = LONG * 10;
+    config.server.message_timeout = LONG * 10;
+    config.server.unary_deadline = LONG * 10;
+    config
+}
+
+async fn with_room_for(connections: usize) -> TestGateway {
+    let mut config = patient();
+    config.server.max_connections = connections;
+    TestGateway::configured(account(), config).await
+}
+
+/// A connection with a call under way.
+async fn busy(t: &TestGateway) -> (Raw, Call) {
+    let (client, _) = Raw::connect(&t.address).await;
+    let call = client.begin(GET_USER, &[]).await.expect("sent");
+    assert_refused_before_anything_is_sent(&client).await;
+    (client, call)
+}
+
+/// Makes a call that costs nothing: its answer shows that the connection is served, and that the calls before have arrived.
+async fn assert_refused_before_anything_is_sent(client: &Raw) {
+    let answer = client.call(GET_USER, &[], &GetUserRequest { id: -1 }).await.expect("answered");
+    assert_eq!(answer.code(), Code::InvalidArgument, "{answer:?}");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_closed_and_there_is_room_when_others_end() {
+    let t = with_room_for(2).await;
+    let (_first, second) = (busy(&t).await, busy(&t).await);
+    closed(TcpStream::connect(&t.address).await.expect("the system accepts it")).await;
+    drop(second);
+    Raw::get_in(&t.address).await;
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn a_newcomer_takes_the_place_of_an_idle_connection_and_never_that_of_a_busy_one() {
+    let t = with_room_for(3).await;
+    let (busy, mut call) = busy(&t).await;
+    let (idle, left) = Raw::connect(&t.address).await;
+    assert_refused_before_anything_is_sent(&idle).await;
+    let mute = TcpStream::connect(&t.address).await.expect("the system accepts it");
+    let newcomers = (Raw::get_in(&t.address).await, Raw::get_in(&t.address).await);
+    // The one in order, the other without a word.
+    tokio::time::timeout(LONG, left).await.expect("it is asked to leave").expect("no panic").expect("in order");
+    closed(mute).await;
+    assert_refused_before_anything_is_sent(&busy).await;
+    assert!(futures_util::FutureExt::now_or_never(&mut call.response).is_none(), "its call goes on");
+    drop(newcomers);
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_too_old_and_that_its_peer_does_not_close_makes_room_too() {
+    let mut config = patient();
+    config.server.max_connections = 1;
+    config.server.max_connection_age = Duration::from_millis(100);
+    config.server.max_connection_age_grace = LONG * 10;
+    let t = TestGateway::configured(account(), config).await;
+    let old = Wire::begin(&t.address).await;
+    Raw::get_in(&t.address).await;
+    drop(old);
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn one_peer_may_have_so_many_connections_and_others_still_get_in() {
+    let mut config = patient();
+    config.server.max_connections_per_peer = 1;
+    let t = TestGateway::configured(account(), config).await;
+    let (first, _first) = Raw::connect(&t.address).await;
+    assert_refused_before_anything_is_sent(&first).await;
+    closed(TcpStream::connect(&t.address).await.expect("the system accepts it")).await;
+    let other = TcpSocket::new_v4().expect("a socket");
+    other.bind("127.0.0.2:0".parse().expect("an address")).expect("all of 127.0.0.0/8 is here");
+    let other = other.connect(t.address.parse().expect("an address")).await.expect("it listens");
+    let (other, _other) = Raw::over(other, h2::client::Builder::new()).await.expect("it speaks HTTP/2");
+    assert_refused_before_anything_is_sent(&other).await;
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn connections_are_counted() {
+    let t = Observed::start(Telemetry::default()).await;
+    let id = t.sandbox.store().user_ids()[0];
+    let answer: GetUserResponse = t.users().get_user(GetUserRequest { id }).await.expect("a user").into_inner();
+    assert_eq!(answer.user.map(|user| user.id), Some(id));
+    let status = t.status().await;
+    assert_eq!((&status["connections"]["active"], &status["connections"]["accepted"]), (&1.into(), &1.into()));
+    let scrape = t.scrape().await;
+    assert!(scrape.contains("zendesk_gateway_connections_active 1"), "{scrape}");
+}
+
+/// Waits until as many connections were counted as refused.
+async fn refused(t: &Observed, wanted: u64) {
+    let counted = tokio::time::timeout(LONG, async {
+        while t.status().await["connections"]["refused"] != wanted {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    counted.await.expect("they are counted");
+}
+
+#[tokio::test]
+async fn peers_that_begin_too_late_are_counted_as_refused() {
+    let mut config = Config::default();
+    config.server.preface_timeout = Duration::from_millis(100);
+    let t = Observed::configured(config).await;
+    // Who goes away by itself is not refused.
+    drop(TcpStream::connect(&t.address).await.expect("it listens"));
+    closed(TcpStream::connect(&t.address).await.expect("it listens")).await;
+    refused(&t, 1).await;
+}
+
+#[tokio::test]
+async fn peers_that_do_not_shake_hands_are_counted_as_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut config = Config::default();
+    config.server.tls = Authority::new().sign().write(directory.path());
+    config.server.tls.handshake_timeout = Duration::from_millis(100);
+    let t = Observed::configured(config).await;
+    let late = TcpStream::connect(&t.address).await.expect("it listens");
+    let mut plain = TcpStream::connect(&t.address).await.expect("it listens");
+    tokio::io::AsyncWriteExt::write_all(&mut plain, b"GET / HTTP/1.1\r\n\r\n").await.expect("taken");
+    closed(late).await;
+    closed(plain).await;
+    refused(&t, 2).await;
+}
+
+/// How the only call of a stream is told in the access log once it has ended.
+async fn told(t: &Observed) -> (String, String) {
+    crate::support::until(|| !t.lines.of("access").is_empty()).await;
+    let line = t.lines.of("access").remove(0);
+    let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+    (text("rpc.status_code"), text("error.reason"))
+}
+
+#[tokio::test]
+async fn a_call_that_the_gateway_resets_is_not_told_as_one_that_its_caller_gave_up() {
+    let stalled = |timeout| {
+        let mut config = Config { telemetry: json(), ..Config::default() };
+        config.server.send_timeout = timeout;
+        config
+    };
+    for (timeout, headers, wanted) in [
+        (Duration::from_millis(300), &[][..], ("ABORTED", "REPLY_NOT_READ")),
+        (LONG * 10, &[("grpc-timeout", "500m")][..], ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED")),
+        (LONG * 10, &[][..], ("CANCELLED", "")),
+    ] {
+        let t = Observed::configured(stalled(timeout)).await;
+        let _lines = tracing::dispatcher::set_default(t.telemetry.dispatch());
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(1);
+        let (client, _) = Raw::with(&t.address, builder).await;
+        let call = client.start(STREAM_USERS, headers, &StreamUsersRequest::default()).await.expect("sent");
+        let response = call.response.await.expect("headers");
+        let kept = (wanted.0 != "CANCELLED").then_some((response, call.request));
+        let (code, reason) = told(&t).await;
+        assert_eq!((code.as_str(), reason.as_str()), wanted);
+        drop(kept);
+    }
+}
+
+fn json() -> Telemetry {
+    Telemetry { log_format: config::LogFormat::Json, ..Telemetry::default() }
+}
