@@ -54,8 +54,8 @@ impl Workers {
     }
 }
 
-/// Time between two beats of a worker: shorter than any timer of a call.
-const BEAT: Duration = Duration::from_millis(250);
+/// Time between two beats of a worker: as short as the shortest timer of most calls, by which a message should have come.
+const BEAT: Duration = Duration::from_millis(100);
 
 /// Runs until the sender is gone, and always has a timer that is about to end.
 ///

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::gateway::Drain;
 
 /// When a message has come that does so in the usual way.
-pub const SOON: Duration = Duration::from_millis(250);
+pub const SOON: Duration = Duration::from_millis(100);
 /// Most calls that wait longer at a time. Each holds a few kilobytes, and what there is of its message.
 pub const MOST: usize = 8192;
 /// How long a message may still be on its way once the gateway leaves.
