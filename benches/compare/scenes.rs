@@ -218,7 +218,7 @@ pub async fn cached(stage: &Stage) -> anyhow::Result<Scene> {
         ensure!(reply == same, "all answer the same bytes");
         bare.push((name, server, target));
     }
-    let shape = Shape { calls: stage.size.calls(100_000), connections: 8, at_once: 8 };
+    let shape = Shape { calls: stage.size.calls(60_000), connections: 8, at_once: 8 };
     let before = (stage.upstream_requests().await?, stage.collector.spans());
     let mut contenders = vec![
         Contender { name: name::GATEWAY, server: &gateway, target: gateway_target, shape },
@@ -303,7 +303,7 @@ async fn translators<'a, R: contract::Request<Reply: PartialEq>>(
     let targets = vec![
         (name::GATEWAY, gateway_target, shape(5_000)),
         (name::ENVOY, envoy_target, shape(5_000)),
-        (name::PYTHON, python_target, shape(2_000)),
+        (name::PYTHON, python_target, shape(1_000)),
         (name::BY_HAND, plain_target, shape(5_000)),
     ];
     Ok(Translators { servers: [gateway, envoy, python, plain], targets, others: Vec::new() })
@@ -347,8 +347,10 @@ pub async fn cores(stage: &Stage) -> anyhow::Result<(Scene, Scene)> {
     let user = GetUserRequest { id: stage.user };
     let batch = BatchGetUsersRequest { ids: stage.users.clone(), ..BatchGetUsersRequest::default() };
     let shape = |calls| Shape { calls: stage.size.calls(calls), connections: 2, at_once: 16 };
-    let users = stage.on_cores(&one, &two, "cached reads on one core and on two", &user, shape(100_000)).await?;
-    let batches = stage.on_cores(&one, &two, "the same, 100 users at a time", &batch, shape(10_000)).await?;
+    let users =
+        stage.on_cores(&one, &two, "cached reads on one core and on two", &user, stage.user, shape(100_000)).await?;
+    let batches =
+        stage.on_cores(&one, &two, "the same, 100 users at a time", &batch, stage.last, shape(10_000)).await?;
     Ok((users, batches))
 }
 
@@ -359,10 +361,11 @@ impl Stage {
         two: &Server,
         scene: &str,
         request: &R,
+        id: i64,
         shape: Shape,
     ) -> anyhow::Result<Scene> {
-        let (one_target, _) = self.target(one, &[], request, self.user).await?;
-        let (two_target, _) = self.target(two, &[], request, self.user).await?;
+        let (one_target, _) = self.target(one, &[], request, id).await?;
+        let (two_target, _) = self.target(two, &[], request, id).await?;
         let contenders = [
             Contender { name: name::ONE_CORE, server: one, target: one_target, shape },
             Contender { name: name::TWO_CORES, server: two, target: two_target, shape },
