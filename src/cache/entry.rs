@@ -33,11 +33,42 @@ pub(super) struct Entry {
     pub(super) reading: u64,
     /// When its fetch began.
     pub(super) at: Instant,
-    windows: Windows,
+    ages: Ages,
     /// Failed refreshes since.
     failures: AtomicU32,
     /// Age in nanoseconds before which no refresh starts.
     retry_at: AtomicU64,
+}
+
+/// [`Windows`] in milliseconds, in a quarter of the room: there is one for each entry.
+struct Ages {
+    fresh: u32,
+    stale_while_revalidate: u32,
+    stale_if_error: u32,
+}
+
+impl Ages {
+    fn of(windows: Windows) -> Self {
+        let short = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let Windows { fresh, stale_while_revalidate, stale_if_error } = windows;
+        Self {
+            fresh: short(fresh),
+            stale_while_revalidate: short(stale_while_revalidate),
+            stale_if_error: short(stale_if_error),
+        }
+    }
+
+    fn fresh(&self) -> Duration {
+        Duration::from_millis(self.fresh.into())
+    }
+
+    fn stale_while_revalidate(&self) -> Duration {
+        Duration::from_millis(self.stale_while_revalidate.into())
+    }
+
+    fn stale_if_error(&self) -> Duration {
+        Duration::from_millis(self.stale_if_error.into())
+    }
 }
 
 /// What a stored answer is good for.
@@ -73,7 +104,7 @@ impl Entry {
             known,
             reading: since.reading,
             at: since.at,
-            windows,
+            ages: Ages::of(windows),
             failures: AtomicU32::new(0),
             retry_at: AtomicU64::new(0),
         }
@@ -84,7 +115,7 @@ impl Entry {
     }
 
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
-        self.age(now) < self.windows.fresh
+        self.age(now) < self.ages.fresh()
     }
 
     pub(super) fn judge(&self, now: Instant, control: Control) -> Verdict {
@@ -94,13 +125,13 @@ impl Entry {
         if refused {
             return Verdict::Old { fallback: false };
         }
-        if age < self.windows.fresh {
+        if age < self.ages.fresh() {
             return Verdict::Fresh;
         }
-        if self.answer.is_err() || age >= self.windows.stale_if_error {
+        if self.answer.is_err() || age >= self.ages.stale_if_error() {
             return Verdict::Old { fallback: false };
         }
-        let accepted = age < self.windows.stale_while_revalidate || control.max_age.is_some();
+        let accepted = age < self.ages.stale_while_revalidate() || control.max_age.is_some();
         if accepted || self.failed_lately(age) {
             return Verdict::Stale { refresh: nanos(age) >= self.retry_at.load(Relaxed) };
         }
@@ -109,7 +140,7 @@ impl Entry {
 
     /// Returns whether the answer may still stand in for an error.
     pub(super) fn outlasts_error(&self, now: Instant) -> bool {
-        self.answer.is_ok() && self.age(now) < self.windows.stale_if_error
+        self.answer.is_ok() && self.age(now) < self.ages.stale_if_error()
     }
 
     /// Zendesk is known to be failing, so nobody is made to wait for the next look at it. An answer that nobody has asked

@@ -21,8 +21,8 @@ use tokio::time::Instant;
 
 use super::tag::{FIXED_SLOTS, SHARED_SLOTS, Tag};
 
-/// The places of a few tags.
-pub(super) type Slots = SmallVec<[u32; 8]>;
+/// The places of a few tags. A record has two; those of a list's page may be more than fit in here.
+pub(super) type Slots = SmallVec<[u32; 4]>;
 
 pub(super) struct Epochs {
     clock: AtomicU64,
