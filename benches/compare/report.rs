@@ -12,6 +12,8 @@ pub struct Report {
     versions: String,
     size: Size,
     targets: Vec<Target>,
+    /// Rows that say how far the libraries alone are from the promises.
+    floors: String,
     tables: String,
 }
 
@@ -26,7 +28,7 @@ struct Target {
 impl Report {
     /// Begins a page. `versions` are those of what the gateway is compared with.
     pub fn new(versions: String, size: Size) -> Self {
-        Self { versions, size, targets: Vec::new(), tables: String::new() }
+        Self { versions, size, targets: Vec::new(), floors: String::new(), tables: String::new() }
     }
 
     /// JSON to messages.
@@ -158,6 +160,12 @@ impl Report {
             let _ =
                 writeln!(page, "| {what} | {promised} | {measured} | {} |", if *met { "kept" } else { "**missed**" });
         }
+        page.push_str(
+            "\nWhat the two libraries alone cost, tonic and reqwest with nothing around them, bounds what can be promised beside \
+             Envoy. The last column is the price of everything that the gateway does beyond translating.\n\n\
+             | CPU per call | bare tonic and reqwest ÷ Envoy | gateway ÷ bare tonic and reqwest |\n|---|---|---|\n",
+        );
+        page.push_str(&self.floors);
         page.push_str(&self.tables);
         page.push_str("\n## Streams, telemetry, instructions\n\n");
         page.push_str(include_str!("../other.md"));
@@ -171,6 +179,8 @@ impl Report {
         let of = |name| &scene.of(name).cpu;
         let over_envoy = of(name::GATEWAY).over(of(name::ENVOY));
         self.target(&format!("{what}: CPU per call ÷ Envoy"), "≤ 0.33", &over_envoy, |it| it <= 0.33);
+        let (floor, over_floor) = (of(name::BY_HAND).over(of(name::ENVOY)), of(name::GATEWAY).over(of(name::BY_HAND)));
+        let _ = writeln!(self.floors, "| {what} | {floor} | {over_floor} |");
         let over_python = of(name::GATEWAY).over(of(name::PYTHON));
         self.target(&format!("{what}: CPU per call ÷ Python"), "≤ 0.05", &over_python, |it| it <= 0.05);
     }
