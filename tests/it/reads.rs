@@ -22,6 +22,17 @@ async fn a_user_is_read_as_zendesk_holds_it() {
 }
 
 #[tokio::test]
+async fn a_record_is_asked_for_as_it_is_and_many_are_asked_for_compressed() {
+    let t = TestGateway::start().await;
+    let ids = t.sandbox.store().user_ids()[..2].to_vec();
+    t.users().get_user(GetUserRequest { id: ids[0] }).await.expect("a user");
+    let many = BatchGetUsersRequest { ids, ..Default::default() };
+    t.users().batch_get_users(many).await.expect("users");
+    let asked = |sent: &sandbox::Recorded| sent.headers["accept-encoding"].to_str().expect("text").to_owned();
+    assert_eq!(t.sandbox.requests().iter().map(asked).collect::<Vec<_>>(), ["identity", "gzip"]);
+}
+
+#[tokio::test]
 async fn the_current_user_is_the_credentials() {
     let t = TestGateway::start().await;
     let me = t.users().get_current_user(GetCurrentUserRequest {}).await.expect("a user").into_inner().user;
