@@ -40,7 +40,7 @@ use packed::Packed;
 pub(crate) use message::{Chunks, Message};
 
 /// A page that the caller has not come to in this time is compressed: the caller is slow, or has stopped reading.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Streams the page that a walk stands at and all that follow.
 pub fn pages<R, M>(
@@ -150,7 +150,8 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
         let wanted = Arc::<Notify>::default();
         let (pages, come) = (Arc::clone(self), Arc::clone(&wanted));
         let task = tokio::spawn(async move {
-            let leaf = pages.leaf(&at, peek).await?;
+            // Boxed, the whole way to Zendesk is given up before the wait, which can be long.
+            let leaf = Box::pin(pages.leaf(&at, peek)).await?;
             if timeout(PATIENCE, come.notified()).await.is_ok() {
                 return Ok(leaf);
             }
