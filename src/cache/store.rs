@@ -56,7 +56,7 @@ impl Store {
     pub(super) fn insert(&self, key: &Key, entry: Arc<Entry>, is_valid: impl Fn(&Entry) -> bool) {
         let bytes = u64::from(weight(key, &entry));
         let turn = self.turns[key.part_of(TURNS)].lock().unwrap_or_else(PoisonError::into_inner);
-        // Looked at without counting as a read, by which moka tells what is worth keeping.
+        // Only what is there is looked at: a look counts as a read, by which moka tells what is worth keeping.
         let old = self.entries.contains_key(key).then(|| self.get(key)).flatten();
         if old.is_some_and(|old| old.at > entry.at && is_valid(&old)) {
             return;
