@@ -32,7 +32,7 @@ pub struct Layer(Telemetry, Bound);
 impl Layer {
     /// Tells `telemetry`.
     pub fn new(telemetry: &Telemetry) -> Self {
-        Self(telemetry.clone(), Bound::new())
+        Self(telemetry.clone(), Bound::new(telemetry.instruments()))
     }
 }
 

@@ -79,19 +79,19 @@ impl Instruments {
 /// Some series of a histogram, with their attributes looked up once. Each is made when it is first needed: what never happens
 /// has no series.
 #[derive(Clone, Debug)]
-pub struct Bound {
-    histogram: Histogram<f64>,
-    series: Arc<[OnceLock<BoundHistogram<f64>>]>,
+pub struct Bound<T> {
+    histogram: Histogram<T>,
+    series: Arc<[OnceLock<BoundHistogram<T>>]>,
 }
 
-impl Bound {
+impl<T: Clone> Bound<T> {
     /// Makes room for so many series.
-    pub fn new(histogram: &Histogram<f64>, series: usize) -> Self {
+    pub fn new(histogram: &Histogram<T>, series: usize) -> Self {
         Self { histogram: histogram.clone(), series: (0..series).map(|_| OnceLock::new()).collect() }
     }
 
     /// Records into the series with this number, whose attributes are always the same.
-    pub fn record(&self, number: usize, value: f64, attributes: impl FnOnce() -> Vec<KeyValue>) {
+    pub fn record(&self, number: usize, value: T, attributes: impl FnOnce() -> Vec<KeyValue>) {
         self.series[number].get_or_init(|| self.histogram.bind(&attributes())).record(value);
     }
 }

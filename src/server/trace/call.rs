@@ -115,7 +115,7 @@ impl Call {
         let instruments = self.telemetry.instruments();
         let span = self.context.span();
         if code == Code::Ok {
-            self.bound.record(self.method, instruments, seconds, self.ledger.requests());
+            self.bound.record(self.method, seconds, self.ledger.requests());
             if !span.is_recording() {
                 return;
             }

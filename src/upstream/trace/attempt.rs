@@ -31,7 +31,7 @@ struct Means {
     /// `server.address` and `server.port`.
     server: [KeyValue; 2],
     /// The durations of those answered with 200, by endpoint.
-    answered: Bound,
+    answered: Bound<f64>,
 }
 
 impl Attempt {

@@ -19,7 +19,7 @@ use crate::upstream::call::{Answer, Call, Class};
 pub struct Operation {
     telemetry: Telemetry,
     /// The durations of those that went well, by class.
-    went_well: Bound,
+    went_well: Bound<f64>,
 }
 
 impl Operation {
