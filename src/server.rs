@@ -30,6 +30,7 @@ mod routes;
 pub mod sources;
 pub mod tls;
 pub mod trace;
+mod turns;
 pub mod workers;
 
 use admin::Readiness;

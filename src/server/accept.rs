@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::connection::Activity;
+use super::turns;
 use super::workers::Workers;
 use crate::config;
 use crate::telemetry::view;
@@ -27,6 +28,9 @@ const FIRST_REST: Duration = Duration::from_millis(10);
 const LONGEST_REST: Duration = Duration::from_secs(1);
 /// How long a newcomer waits for the place of a connection that was asked to leave.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many connections of each worker wait for their first turn at a time; the others wait to be accepted.
+const BEGINNINGS: usize = 8;
 
 /// Counts connections. Cloning shares it.
 #[derive(Clone, Default)]
@@ -71,18 +75,24 @@ pub async fn accept<F>(
     F: Future<Output = ()> + Send + 'static,
 {
     let room = Arc::new(Semaphore::new(settings.max_connections));
+    // Only so many begin at a time, so that this thread does not take the processor from those that serve.
+    let beginnings = Arc::new(Semaphore::new(BEGINNINGS * workers.number()));
     let mut open = Open::default();
     let mut rest = FIRST_REST;
     loop {
+        let begins = async {
+            let beginning = Arc::clone(&beginnings).acquire_owned().await.expect("it is never closed");
+            listener.accept().await.map(|accepted| (accepted, beginning))
+        };
         let accepted = tokio::select! {
             biased; // what has ended is not to be in the way of what begins
             Some(ended) = connections.join_next_with_id() => {
                 open.ended(ended.map_or_else(|panicked| panicked.id(), |(id, ())| id));
                 continue;
             }
-            accepted = listener.accept() => accepted,
+            accepted = begins => accepted,
         };
-        let (socket, address) = match accepted {
+        let ((socket, address), beginning) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 if !is_of_one_connection(&error) {
@@ -99,6 +109,10 @@ pub async fn accept<F>(
         let place = Arc::clone(&room).try_acquire_owned().ok();
         if too_many || place.is_none() && !open.make_room() {
             counts.refuse();
+            workers.seat().runtime.spawn(async move {
+                turns::after_the_others().await;
+                drop((socket, beginning));
+            });
             continue;
         }
         // Small replies must not wait for the acknowledgement of others.
@@ -113,6 +127,9 @@ pub async fn accept<F>(
         let activity = Activity::begin();
         let (room, begun) = (Arc::clone(&room), activity.clone());
         let connection = async move {
+            // Those who are there already come before whoever begins.
+            turns::after_the_others().await;
+            drop(beginning);
             let place = match place {
                 Some(place) => Some(place),
                 None => timeout(PATIENCE, room.acquire_owned()).await.ok().and_then(Result::ok),

@@ -131,10 +131,7 @@ impl Message {
         }
         sleep.as_mut().reset(first);
         if !self.has_come() {
-            match self.waiting.begin() {
-                Ok(patience) => self.patience = Some(patience),
-                Err(error) => return Poll::Ready(error),
-            }
+            self.patience = Some(self.waiting.begin());
         }
         self.poll(sleep, first, context)
     }

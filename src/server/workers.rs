@@ -46,6 +46,11 @@ impl Workers {
         Self(vec![Worker { runtime: Handle::current(), busy: Arc::default(), _end: None }])
     }
 
+    /// How many there are.
+    pub(super) fn number(&self) -> usize {
+        self.0.len()
+    }
+
     /// Returns a seat at the worker with the fewest connections.
     pub(super) fn seat(&self) -> Seat {
         let idlest = self.0.iter().min_by_key(|worker| Arc::strong_count(&worker.busy));

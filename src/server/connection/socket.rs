@@ -10,11 +10,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::server::accept::Counts;
+use crate::server::turns::Turns;
 
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
 const PREFACE: usize = 24;
-/// How many bytes are read before other connections of the same thread have their turn: thousands of the smallest frames.
-const TURN: usize = 32 << 10;
 
 /// Breaks a connection whose peer does not begin, or does not read. Whoever sends without a pause is read with pauses.
 pub struct Socket<T> {
@@ -22,8 +21,7 @@ pub struct Socket<T> {
     begun: usize,
     begin_by: Pin<Box<Sleep>>,
     counts: Counts,
-    /// Bytes that were read without a pause.
-    turn: usize,
+    turns: Turns,
     send_timeout: Duration,
     /// Runs while the peer takes nothing.
     stuck: Option<Pin<Box<Sleep>>>,
@@ -34,7 +32,7 @@ impl<T> Socket<T> {
     /// `send_timeout` each. Whoever does not begin is counted as refused.
     pub fn new(inner: T, preface_timeout: Duration, send_timeout: Duration, counts: Counts) -> Self {
         let begin_by = Box::pin(sleep(preface_timeout));
-        Self { inner, begun: 0, begin_by, counts, turn: 0, send_timeout, stuck: None }
+        Self { inner, begun: 0, begin_by, counts, turns: Turns::new(), send_timeout, stuck: None }
     }
 
     /// Gives up a peer that has not begun.
@@ -49,6 +47,7 @@ impl<T> Socket<T> {
             self.stuck = None;
             return outcome;
         }
+        self.turns.pause();
         let timeout = self.send_timeout;
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(timeout)));
         ready!(stuck.as_mut().poll(context));
@@ -63,14 +62,22 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.turn >= TURN {
-            this.turn = 0;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
+        let portion = ready!(this.turns.poll(context));
         let before = buffer.filled().len();
-        let outcome = Pin::new(&mut this.inner).poll_read(context, buffer);
-        this.turn = if outcome.is_pending() { 0 } else { this.turn + buffer.filled().len() - before };
+        let outcome = if buffer.remaining() > portion {
+            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(portion));
+            let outcome = Pin::new(&mut this.inner).poll_read(context, &mut part);
+            let read = part.filled().len();
+            buffer.advance(read);
+            outcome
+        } else {
+            Pin::new(&mut this.inner).poll_read(context, buffer)
+        };
+        if outcome.is_pending() {
+            this.turns.pause();
+        } else {
+            this.turns.did(buffer.filled().len() - before);
+        }
         if this.begun < PREFACE {
             this.begun += buffer.filled().len() - before;
             if this.begun < PREFACE && outcome.is_pending() {
@@ -113,24 +120,27 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
 mod tests {
     use futures_util::FutureExt as _;
     use tokio::io::AsyncReadExt as _;
+    use tokio::task::unconstrained;
 
     use super::*;
 
     #[tokio::test]
     async fn a_peer_that_sends_without_a_pause_lets_others_have_their_turn() {
         let minute = Duration::from_mins(1);
-        let mut socket = Socket::new(tokio::io::repeat(0), minute, minute, Counts::default());
-        let mut bytes = [0; 1024];
-        for _ in 0..3 {
-            let mut read = 0;
-            while read <= TURN
-                && let Some(more) = socket.read(&mut bytes).now_or_never()
-            {
-                read += more.expect("it never ends");
+        let mut socket = Socket::new(tokio::io::repeat(7), minute, minute, Counts::default());
+        let mut bytes = [0; 100];
+        let until_pause = async {
+            let turn = Instant::now();
+            // tokio pauses by itself after a number of reads, of which one may cost anything.
+            while let Some(read) = unconstrained(socket.read(&mut bytes)).now_or_never() {
+                assert_eq!(read.expect("it never ends"), bytes.len());
+                assert!(turn.elapsed() < Duration::from_secs(10), "no pause");
             }
-            assert_eq!(read, TURN);
-        }
+        };
+        until_pause.await;
         // Whoever waits for it is woken to go on.
-        tokio::time::timeout(minute, socket.read_exact(&mut vec![0; TURN * 3])).await.expect("woken").expect("read");
+        let mut more = vec![0; 1 << 20];
+        tokio::time::timeout(minute, socket.read_exact(&mut more)).await.expect("woken").expect("read");
+        assert!(more.iter().all(|byte| *byte == 7));
     }
 }

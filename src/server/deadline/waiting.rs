@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::gateway::Drain;
+use crate::server::turns;
 
 /// When a message has come that does so in the usual way.
 pub const SOON: Duration = Duration::from_millis(100);
@@ -37,24 +38,26 @@ impl Waiting {
         Self { room: Arc::new(Semaphore::new(MOST)), longest, drain: drain.clone() }
     }
 
-    /// Begins the wait of a call whose message has not come soon.
-    ///
-    /// # Errors
-    /// Too many calls wait.
-    pub fn begin(&self) -> Result<Patience> {
+    /// Begins the wait of a call whose message has not come soon. If too many wait already, it is short.
+    pub fn begin(&self) -> Patience {
         let place = Arc::clone(&self.room).try_acquire_owned();
-        let place = place.map_err(|_| Error::Overloaded { what: "too many calls wait for their messages" })?;
         let (rest, drain) = (self.longest.saturating_sub(SOON), self.drain.clone());
-        Ok(Box::pin(async move {
-            let _place = place;
+        Box::pin(async move {
+            let Ok(_place) = place else {
+                // There may be thousands at once, which nobody else should have to wait for.
+                turns::after_the_others().await;
+                return Error::Overloaded { what: "too many calls wait for their messages" };
+            };
             let leaving = async {
                 drain.begun().await;
                 sleep(ON_ITS_WAY).await;
             };
             tokio::select! {
-                () = sleep(rest) => Error::Deadline { sent: false },
-                () = leaving => Error::ShuttingDown,
+                () = sleep(rest) => {}
+                () = leaving => return Error::ShuttingDown,
             }
-        }))
+            turns::after_the_others().await;
+            Error::Deadline { sent: false }
+        })
     }
 }
