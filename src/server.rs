@@ -31,6 +31,7 @@ pub mod sources;
 pub mod tls;
 pub mod trace;
 mod turns;
+mod unpack;
 pub mod workers;
 
 use admin::Readiness;

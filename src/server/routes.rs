@@ -15,6 +15,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::{Service, ServiceExt as _};
 
+use super::unpack;
 use crate::config;
 use crate::contract::RPCS;
 use crate::proto::DESCRIPTORS;
@@ -65,6 +66,7 @@ pub async fn routes(rpc: Rpc, settings: &config::Server) -> anyhow::Result<(Rout
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
     let services = Services {
+        max_request_bytes: request,
         users: limited!(UserServiceServer),
         groups: limited!(GroupServiceServer),
         memberships: limited!(MembershipServiceServer),
@@ -80,6 +82,7 @@ pub async fn routes(rpc: Rpc, settings: &config::Server) -> anyhow::Result<(Rout
 pub struct Routes(Arc<Services>);
 
 struct Services {
+    max_request_bytes: usize,
     users: UserServiceServer<Rpc>,
     groups: GroupServiceServer<Rpc>,
     memberships: MembershipServiceServer<Rpc>,
@@ -102,6 +105,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let services = &*self.0;
+        let request = unpack::request(request, services.max_request_bytes);
         let path = request.uri().path().strip_prefix('/').unwrap_or_default();
         match path.split_once('/').map_or("", |(service, _)| service) {
             UserServiceServer::<Rpc>::NAME => services.users.clone().call(request),
