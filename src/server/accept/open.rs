@@ -5,38 +5,74 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::task::Id;
+use tokio::time::Instant;
 
 use crate::server::connection::Activity;
 
 /// How long a connection is without a call before another may take its place: whoever calls now and then keeps it.
 const IDLE: Duration = Duration::from_secs(2);
 
+/// How many are looked for at a time, because to look at thousands for each newcomer would keep others waiting.
+const AT_A_TIME: usize = 64;
+
 /// All open connections, by their tasks.
 #[derive(Default)]
-pub struct Open(HashMap<Id, (IpAddr, Activity)>);
+pub struct Open {
+    all: HashMap<Id, (IpAddr, Activity)>,
+    /// Those that were idle longest when they were looked for, longest last.
+    idle: Vec<Id>,
+    /// When there may be one again.
+    not_before: Option<Instant>,
+}
 
 impl Open {
     /// Takes note of a connection.
     pub fn begun(&mut self, task: Id, address: SocketAddr, activity: Activity) {
-        self.0.insert(task, (address.ip().to_canonical(), activity));
+        self.all.insert(task, (address.ip().to_canonical(), activity));
     }
 
     /// Forgets one.
     pub fn ended(&mut self, task: Id) {
-        self.0.remove(&task);
+        self.all.remove(&task);
     }
 
     /// Returns how many a peer has.
     pub fn of(&self, peer: SocketAddr) -> usize {
         let peer = peer.ip().to_canonical();
-        self.0.values().filter(|(address, _)| *address == peer).count()
+        self.all.values().filter(|(address, _)| *address == peer).count()
     }
 
     /// Asks the connection that has had no call for longest to leave; returns whether there is one.
-    pub fn make_room(&self) -> bool {
-        let idle = self.0.values().filter_map(|(_, activity)| Some((activity.idle()?, activity)));
-        let longest = idle.max_by_key(|(idle, _)| *idle).filter(|(idle, _)| *idle >= IDLE);
-        longest.inspect(|(_, activity)| activity.ask_to_leave()).is_some()
+    pub fn make_room(&mut self) -> bool {
+        let now = Instant::now();
+        loop {
+            while let Some(one) = self.idle.pop() {
+                // It may have ended since it was looked for, or have been used.
+                let Some((_, activity)) = self.all.get(&one) else { continue };
+                if activity.idle(now).is_some_and(|idle| idle >= IDLE) {
+                    activity.ask_to_leave();
+                    return true;
+                }
+            }
+            if self.not_before.is_some_and(|then| now < then) {
+                return false;
+            }
+            self.look(now);
+            if self.idle.is_empty() {
+                return false;
+            }
+        }
+    }
+
+    /// Looks for those that have been idle for long enough.
+    fn look(&mut self, now: Instant) {
+        let idle = self.all.iter().filter_map(|(one, (_, activity))| Some((activity.idle(now)?, *one)));
+        let mut idle: Vec<_> = idle.collect();
+        idle.sort_unstable_by_key(|(idle, _)| *idle);
+        let longest = idle.last().map_or(Duration::ZERO, |(idle, _)| *idle);
+        self.not_before = now.checked_add(IDLE.saturating_sub(longest));
+        let enough = idle.partition_point(|(idle, _)| *idle < IDLE).max(idle.len().saturating_sub(AT_A_TIME));
+        self.idle = idle[enough..].iter().map(|(_, one)| *one).collect();
     }
 }
 
@@ -58,12 +94,12 @@ mod tests {
     }
 
     fn leaving(all: &[Activity]) -> Vec<bool> {
-        all.iter().map(|activity| activity.idle().is_none()).collect()
+        all.iter().map(|activity| activity.idle(Instant::now()).is_none()).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_connection_that_was_idle_longest_makes_room() {
-        let (open, all) = connections(&["10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3"]).await;
+        let (mut open, all) = connections(&["10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3"]).await;
         // The oldest was in use until now.
         all[0].call_ends();
         assert!(open.make_room());
@@ -77,12 +113,30 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_with_a_call_keeps_its_place() {
-        let (open, all) = connections(&["10.0.0.1:1"]).await;
+        let (mut open, all) = connections(&["10.0.0.1:1"]).await;
         let call = all[0].calls().token();
         tokio::time::advance(IDLE * 10).await;
         assert!(!open.make_room());
         drop(call);
+        all[0].call_ends();
+        assert!(!open.make_room());
+        tokio::time::advance(IDLE).await;
         assert!(open.make_room());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_was_idle_and_is_not_any_more_makes_no_room() {
+        let (mut open, all) = connections(&["10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3", "10.0.0.1:4"]).await;
+        tokio::time::advance(IDLE).await;
+        assert!(open.make_room());
+        assert_eq!(leaving(&all), [true, false, false, false]);
+        // The next one calls, and the one after it ends.
+        all[1].call_ends();
+        let third = open.all.iter().find(|(_, (_, activity))| activity.is(&all[2])).map(|(one, _)| *one);
+        open.ended(third.expect("it is open"));
+        assert!(open.make_room());
+        assert_eq!(leaving(&all), [true, false, false, true]);
+        assert!(!open.make_room());
     }
 
     #[tokio::test(start_paused = true)]

@@ -42,11 +42,17 @@ impl Activity {
         self.0.last.store(now, Ordering::Relaxed);
     }
 
-    /// Returns for how long it has had no call; none if it has one, or is leaving anyway.
-    pub fn idle(&self) -> Option<Duration> {
+    /// Returns for how long it has had no call by `now`; none if it has one, or is leaving anyway.
+    pub fn idle(&self, now: Instant) -> Option<Duration> {
         let unused = self.0.calls.is_empty() && !self.0.leave.is_cancelled();
         let last = Duration::from_millis(self.0.last.load(Ordering::Relaxed));
-        unused.then(|| self.0.began.elapsed().saturating_sub(last))
+        unused.then(|| now.saturating_duration_since(self.0.began + last))
+    }
+
+    /// Whether both are of one connection.
+    #[cfg(test)]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Asks it to make room for another.
