@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
@@ -162,9 +162,9 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let telemetry = telemetry(&config)?;
     let watcher = Watcher::default();
     let tls = Tls::load(&config.server.tls, &watcher).await.context("server.tls")?;
-    let socket = bind("server.listen", config.server.listen).await?;
+    let socket = bind("server.listen", config.server.listen)?;
     let address = socket.local_addr()?;
-    let admin_listener = bind("admin.listen", config.admin.listen).await?;
+    let admin_listener = bind("admin.listen", config.admin.listen)?;
     let admin_address = admin_listener.local_addr()?;
 
     #[cfg(feature = "sandbox")]
@@ -235,8 +235,18 @@ fn greeting(address: SocketAddr, url: &Url, sandboxed: bool, admin_address: Sock
     )
 }
 
-async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{key}: cannot listen on {address}"))
+/// How many connections may wait to be accepted, as far as the system allows it. Those beyond it would try again after a
+/// second, which all callers do at once when they lose their connections to another replica.
+const BACKLOG: u32 = 4096;
+
+fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| format!("{key}: cannot listen on {address}"))
 }
 
 #[cfg(feature = "sandbox")]

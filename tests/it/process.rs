@@ -99,6 +99,21 @@ async fn round(calls: &Arc<AtomicU64>, streams: &Arc<AtomicU64>) -> Duration {
     signalled.elapsed()
 }
 
+#[tokio::test]
+async fn callers_that_come_back_all_at_once_need_not_try_twice() {
+    let gateway = Binary::start(&[]).await;
+    gateway.signal("STOP").await;
+    let mut waiting = Vec::new();
+    for number in 0..500 {
+        // Who finds no room is not told so, but tries again after a second.
+        let connecting = tokio::time::timeout(Duration::from_millis(900), TcpStream::connect(&gateway.address));
+        let connected = connecting.await.unwrap_or_else(|_| panic!("no room for caller {number}"));
+        waiting.push(connected.expect("the system accepts it"));
+    }
+    gateway.signal("CONT").await;
+    gateway.ids().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_at_once() {
     let gateway = Binary::start(&[("SERVER__DRAIN__ANNOUNCE", "10m"), ("SERVER__DRAIN__TIMEOUT", "20m")]).await;
