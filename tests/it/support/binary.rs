@@ -36,6 +36,13 @@ impl Binary {
         Self::launch(shell, settings).await
     }
 
+    /// Starts it on one processor, which is also all that it sees.
+    pub async fn on_processor(number: u32, settings: &[(&str, &str)]) -> Self {
+        let mut bound = Command::new("taskset");
+        bound.args(["-c", &number.to_string(), env!("CARGO_BIN_EXE_zendesk-gateway")]);
+        Self::launch(bound, settings).await
+    }
+
     async fn launch(mut command: Command, settings: &[(&str, &str)]) -> Self {
         command.args(["serve", "--sandbox", "--users", "3000", "--listen", "127.0.0.1:0"]);
         let fixed = [("ADMIN__LISTEN", "127.0.0.1:0"), ("SANDBOX__RATE_LIMIT", "1000000")];
