@@ -88,6 +88,14 @@ impl Turns {
         self.permit = None;
         (self.did, self.parts) = (0, 0);
     }
+
+    /// Gives up the turn, or the place among those who wait, because nothing can be done until something else happens: who is
+    /// not asked for more work would keep it from the others. Whoever had one waits anew.
+    pub fn stall(&mut self) {
+        let long = self.wait.is_some() || self.permit.is_some();
+        self.pause();
+        self.wait = long.then(|| -> Wait { Box::pin(next(Duration::ZERO)) });
+    }
 }
 
 /// Completes when all short work is done and nobody else does long work, which lasts until the permit is dropped.

@@ -47,7 +47,8 @@ impl<T> Socket<T> {
             self.stuck = None;
             return outcome;
         }
-        self.turns.pause();
+        // Nothing more is read until it is written.
+        self.turns.stall();
         let timeout = self.send_timeout;
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(timeout)));
         ready!(stuck.as_mut().poll(context));
@@ -119,10 +120,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::task::unconstrained;
 
     use super::*;
+    use crate::server::turns;
 
     #[tokio::test]
     async fn a_peer_that_sends_without_a_pause_lets_others_have_their_turn() {
@@ -142,5 +144,21 @@ mod tests {
         let mut more = vec![0; 1 << 20];
         tokio::time::timeout(minute, socket.read_exact(&mut more)).await.expect("woken").expect("read");
         assert!(more.iter().all(|byte| *byte == 7));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_floods_and_does_not_read_holds_up_nobody_else_who_begins() {
+        let minute = Duration::from_mins(1);
+        let (writer, _unread) = tokio::io::duplex(1);
+        let peer = tokio::io::join(tokio::io::repeat(7), writer);
+        let mut socket = Socket::new(peer, minute, minute, Counts::default());
+        let mut bytes = [0; 100];
+        while unconstrained(socket.read(&mut bytes)).now_or_never().is_some() {}
+        while unconstrained(socket.write(&bytes)).now_or_never().is_some() {}
+        // It is woken, but as long as its answers are not taken, nothing of it is read.
+        let begun = tokio::time::timeout(Duration::from_secs(10), turns::after_the_others()).await;
+        begun.expect("it is not in the way");
+        let more = tokio::time::timeout(Duration::from_secs(10), socket.read_exact(&mut bytes)).await;
+        more.expect("it goes on in the end").expect("read");
     }
 }
