@@ -313,6 +313,9 @@ async fn pings_whose_answers_nobody_reads() {
         let batch = frame(PING, 0, 0, &[0; 8]).repeat(1_000);
         let sent = async { while wire.socket.write_all(&batch).await.is_ok() {} };
         tokio::time::timeout(Duration::from_secs(scaled(2, 20) as u64), sent).await.ok();
+        // On whichever thread they are served, newcomers do not wait for it.
+        let newcomers = futures_util::future::join_all((0..4).map(|_| Raw::get_in(&address)));
+        tokio::time::timeout(Duration::from_secs(10), newcomers).await.expect("they are let in");
     })
     .await;
 }
