@@ -259,10 +259,8 @@ fn derive_json(pool: &DescriptorPool, config: &mut prost_build::Config) {
         let name = message.full_name().to_owned();
         config.message_attribute(&name, "#[derive(serde::Deserialize)]\n#[serde(default)]");
         for field in message.fields() {
-            if let Some(reader) = reader(&field) {
-                let attribute = format!("#[serde(deserialize_with = \"crate::json::{reader}\")]");
-                config.field_attribute(format!("{name}.{}", field.name()), attribute);
-            }
+            let attribute = format!("#[serde(deserialize_with = \"crate::json::{}\")]", reader(&field));
+            config.field_attribute(format!("{name}.{}", field.name()), attribute);
         }
     }
     for message in reachable(inputs(pool)) {
@@ -288,28 +286,27 @@ fn reachable(roots: impl IntoIterator<Item = MessageDescriptor>) -> Vec<MessageD
     found
 }
 
-/// The function of `src/json.rs` that reads this field; none where serde's own reading is right.
-fn reader(field: &FieldDescriptor) -> Option<String> {
+/// The function of `src/json.rs` that reads this field. There is one for each kind: serde's own reading refuses a null.
+fn reader(field: &FieldDescriptor) -> String {
     let kind = field.kind();
     if field.cardinality() == Cardinality::Repeated {
-        return Some(match kind {
+        return match kind {
             Kind::Enum(enumeration) => format!("words::<crate::proto::{}, _>", enumeration.name()),
+            Kind::Message(_) => "objects".to_owned(),
             _ => "list".to_owned(),
-        });
+        };
     }
     let optional = field.supports_presence();
     match kind {
-        Kind::Enum(enumeration) if optional => {
-            Some(format!("optional_word::<crate::proto::{}, _>", enumeration.name()))
-        }
-        Kind::Enum(enumeration) => Some(format!("word::<crate::proto::{}, _>", enumeration.name())),
+        Kind::Enum(enumeration) if optional => format!("optional_word::<crate::proto::{}, _>", enumeration.name()),
+        Kind::Enum(enumeration) => format!("word::<crate::proto::{}, _>", enumeration.name()),
         Kind::Message(message) => match message.full_name() {
-            "google.protobuf.Timestamp" => Some("timestamp".to_owned()),
-            "google.protobuf.Struct" => Some("structure".to_owned()),
-            _ => None,
+            "google.protobuf.Timestamp" => "timestamp".to_owned(),
+            "google.protobuf.Struct" => "structure".to_owned(),
+            _ => "optional_object".to_owned(),
         },
-        _ if optional => Some("optional_scalar".to_owned()),
-        _ => Some("scalar".to_owned()),
+        _ if optional => "optional_scalar".to_owned(),
+        _ => "scalar".to_owned(),
     }
 }
 

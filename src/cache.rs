@@ -16,6 +16,7 @@
 //!
 //! Values are encoded replies; nothing here knows what is in them. All times are tokio's, so that a test can move them.
 
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,12 +51,13 @@ use store::Store;
 
 pub use batch::Batcher;
 pub use control::Control;
+pub use entry::is_outage;
 pub use epoch::Snapshot;
 pub use key::Key;
 pub use policy::{Kind, Policy, Windows};
 pub use stats::{BATCH_SIZES, Counts};
 pub use tag::Tag;
-pub use write::WriteGuard;
+pub use write::{UNKNOWN_SETTLES_AFTER, WriteGuard};
 
 /// The cache of one account. Cloning shares it.
 #[derive(Clone)]
@@ -103,6 +105,28 @@ pub struct Hit {
     /// Where it came from.
     pub outcome: Outcome,
     /// How old it may be: the time since its fetch began.
+    pub age: Duration,
+}
+
+/// What the cache alone can answer.
+#[derive(Debug)]
+pub enum Look {
+    /// This, without asking Zendesk.
+    Good(Held),
+    /// This, if Zendesk is asked and fails: see [`is_outage`].
+    IfZendeskFails(Held),
+    /// Nothing.
+    Nothing,
+}
+
+/// An answer that is held.
+#[derive(Debug)]
+pub struct Held {
+    /// The encoded reply, or "no such record".
+    pub answer: Result<Bytes>,
+    /// Whether it is past its fresh time.
+    pub outcome: Outcome,
+    /// How old it may be.
     pub age: Duration,
 }
 
@@ -155,6 +179,27 @@ impl Cache {
         let entry = self.0.valid(key)?;
         let now = Instant::now();
         entry.is_fresh(now).then(|| self.0.serve(&entry, Outcome::Hit, now))
+    }
+
+    /// Returns what the cache alone can answer to a caller with these wishes, for calls that ask for many records at once. It
+    /// begins no refresh.
+    pub fn look(&self, key: &Key, control: Control) -> Look {
+        let now = Instant::now();
+        let Some(entry) = self.0.valid(key) else { return Look::Nothing };
+        let held = |outcome| Held { answer: entry.answer.clone(), outcome, age: entry.age(now) };
+        match entry.judge(now, control) {
+            Verdict::Fresh => {
+                self.0.stats.hits.add();
+                Look::Good(held(Outcome::Hit))
+            }
+            // A caller who states an age gets what is no older.
+            Verdict::Stale { .. } if control.max_age.is_some() => {
+                self.0.stats.stale.add();
+                Look::Good(held(Outcome::Stale))
+            }
+            Verdict::Stale { .. } | Verdict::Old { fallback: true } => Look::IfZendeskFails(held(Outcome::Stale)),
+            Verdict::Old { fallback: false } => Look::Nothing,
+        }
     }
 
     /// Returns the answer to a key from the cache, from a flight under way, or by a fetch.
@@ -237,13 +282,17 @@ impl Cache {
         self.0.store.clear();
     }
 
-    /// Makes a batcher for one kind of id, which sends at most `most` ids at once.
-    pub fn batcher<Id, Value>(&self, most: usize) -> Batcher<Id, Value>
+    /// Makes a batcher for one kind of id, which sends at most `most` ids at once. `fetch` makes the calls, each for the ids
+    /// that it is given.
+    pub fn batcher<Way, Id, Value, F, Fut>(&self, most: usize, fetch: F) -> Batcher<Way, Id, Value>
     where
+        Way: Clone + Send + 'static,
         Id: Clone + Eq + Hash + Send + 'static,
         Value: Clone + Send + 'static,
+        F: Fn(Way, Vec<Id>, Terms) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<HashMap<Id, Value>>> + Send + 'static,
     {
-        Batcher::new(most, self.0.batch_wait, self.0.stats.clone())
+        Batcher::new(most, self.0.batch_wait, self.0.stats.clone(), fetch)
     }
 
     /// Returns what the cache did so far.

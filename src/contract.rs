@@ -65,7 +65,7 @@ pub enum Risk {
 }
 
 /// A request message: it knows its RPC and the message that answers it.
-pub trait Request: prost::Message + Default + 'static {
+pub trait Request: prost::Message + Clone + Default + 'static {
     /// The reply message, or one message of the reply stream.
     type Reply: prost::Message + Default + 'static;
     /// Returns the RPC this message asks for.

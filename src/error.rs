@@ -30,6 +30,12 @@ pub enum Error {
     /// Zendesk refused the values: 400 or 422.
     #[error("zendesk refused the request: {0}")]
     Rejected(Box<Refusal>),
+    /// Any other 4xx: Zendesk, or a proxy before it, refused the request and did not carry it out.
+    #[error("zendesk refused to carry out the request: {0}")]
+    Refused(Box<Refusal>),
+    /// 3xx: what was asked for is elsewhere. Redirects are not followed, so nothing was carried out.
+    #[error("zendesk redirected the request instead of answering it: {0}")]
+    Redirected(Box<Refusal>),
     /// A value that must be unique is taken.
     #[error("zendesk refused a duplicate: {0}")]
     Duplicate(Box<Refusal>),
@@ -56,12 +62,21 @@ pub enum Error {
     /// 403.
     #[error("zendesk does not permit this: {0}")]
     Forbidden(Box<Refusal>),
-    /// 404 or 410.
+    /// 404 or 410 about the record that the request names.
     #[error("zendesk holds no such record: {0}")]
     NotFound(Box<Refusal>),
+    /// Any other 404 or 410: there is no such account, or no such API at its address.
+    #[error("zendesk has no account, or not this API, at the configured address: {0}")]
+    AccountNotFound(Box<Refusal>),
     /// 409.
     #[error("zendesk saw a concurrent change: {0}")]
     Conflict(Box<Refusal>),
+    /// Other calls change the same thing, and this one's turn did not come before its deadline. It changed nothing.
+    #[error("other calls are changing {what}, and the turn of this one did not come in time")]
+    TurnMissed {
+        /// What is changed.
+        what: &'static str,
+    },
     /// 429.
     #[error("zendesk's request budget is used up: {0}")]
     Throttled(Box<Refusal>),
@@ -80,6 +95,15 @@ pub enum Error {
     /// A successful status with a body that is not the documented JSON.
     #[error("zendesk answered something that is not the documented JSON: {0}")]
     Malformed(Box<Refusal>),
+    /// A successful status with a body that is not about what was asked for.
+    #[error("zendesk answered something else than was asked for: {0}")]
+    Foreign(Box<Refusal>),
+    /// A list of which not every row can be had, where acting on a part of it would do harm.
+    #[error("zendesk's list cannot be read whole: {what}")]
+    Incomplete {
+        /// What is missing.
+        what: &'static str,
+    },
     /// A body larger than the cap, counted after decompression.
     #[error("zendesk's answer exceeds {limit} bytes")]
     TooLarge {
@@ -281,6 +305,8 @@ impl Error {
         match self {                          // code                   reason                   retry           breaker
             Self::Invalid { .. }             => row(C::InvalidArgument,   R::InvalidField,         T::Never,       B::Ignore),
             Self::Rejected(_)                => row(C::InvalidArgument,   R::RecordInvalid,        T::Never,       B::Success),
+            Self::Refused(_)                 => row(C::FailedPrecondition, R::UpstreamRefused,     T::Never,       B::Success),
+            Self::Redirected(_)              => row(C::FailedPrecondition, R::UpstreamRefused,     T::Never,       B::Success),
             Self::Duplicate(_)               => row(C::AlreadyExists,     R::DuplicateValue,       T::Never,       B::Success),
             Self::CursorExpired(_)           => row(C::FailedPrecondition, R::CursorExpired,       T::Never,       B::Success),
             Self::PaginationDepth(_)         => row(C::OutOfRange,        R::PaginationDepth,      T::Never,       B::Success),
@@ -290,13 +316,17 @@ impl Error {
             Self::ImpersonationForbidden     => row(C::PermissionDenied,  R::CallerForbidden,      T::Never,       B::Ignore),
             Self::Forbidden(_)               => row(C::PermissionDenied,  R::PermissionDenied,     T::Never,       B::Success),
             Self::NotFound(_)                => row(C::NotFound,          R::NotFound,             T::Never,       B::Success),
+            Self::AccountNotFound(_)         => row(C::FailedPrecondition, R::AccountNotFound,     T::Never,       B::Success),
             Self::Conflict(_)                => row(C::Aborted,           R::Conflict,             T::Never,       B::Success),
+            Self::TurnMissed { .. }          => row(C::Aborted,           R::Conflict,             T::Never,       B::Ignore),
             Self::Throttled(_)               => row(C::ResourceExhausted, R::RateLimited,          T::AsAsked,     B::Ignore),
             Self::JobLimit(_)                => row(C::ResourceExhausted, R::JobLimit,             T::Never,       B::Ignore),
             Self::Server(_)                  => row(C::Internal,          R::UpstreamError,        T::ReadOnce,    B::Failure),
             Self::Unavailable(_)             => row(C::Unavailable,       R::UpstreamUnavailable,  T::Repeatable,  B::Failure),
             Self::GatewayTimeout(_)          => row(C::DeadlineExceeded,  R::UpstreamTimeout,      T::Repeatable,  B::Failure),
             Self::Malformed(_)               => row(C::Internal,          R::UpstreamMalformed,    T::ReadOnce,    B::Failure),
+            Self::Foreign(_)                 => row(C::Internal,          R::UpstreamMalformed,    T::ReadOnce,    B::Ignore),
+            Self::Incomplete { .. }          => row(C::Internal,          R::UpstreamMalformed,    T::Never,       B::Ignore),
             Self::TooLarge { .. }            => row(C::Internal,          R::BodyTooLarge,         T::Never,       B::Success),
             Self::Connect(_)                 => row(C::Unavailable,       R::UpstreamUnavailable,  T::Undelivered, B::Failure),
             Self::BrokenBeforeHeaders(_)     => row(C::Unavailable,       R::UpstreamUnavailable,  T::Repeatable,  B::Failure),
@@ -334,19 +364,23 @@ impl Error {
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Rejected(refusal)
+            | Self::Refused(refusal)
+            | Self::Redirected(refusal)
             | Self::Duplicate(refusal)
             | Self::CursorExpired(refusal)
             | Self::PaginationDepth(refusal)
             | Self::Credential { refusal, .. }
             | Self::Forbidden(refusal)
             | Self::NotFound(refusal)
+            | Self::AccountNotFound(refusal)
             | Self::Conflict(refusal)
             | Self::Throttled(refusal)
             | Self::JobLimit(refusal)
             | Self::Server(refusal)
             | Self::Unavailable(refusal)
             | Self::GatewayTimeout(refusal)
-            | Self::Malformed(refusal) => Some(refusal),
+            | Self::Malformed(refusal)
+            | Self::Foreign(refusal) => Some(refusal),
             Self::OutcomeUnknown(cause) => cause.refusal(),
             _ => None,
         }

@@ -1,27 +1,21 @@
 //! What a call means: one read, one page, one stream — and what is more than one upstream call.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
 use prost::Message as _;
-use serde::de::DeserializeOwned;
-use tower::ServiceExt as _;
 
 use crate::cache::{Batcher, Cache, Control, Fetched, Key, Outcome, Snapshot, Terms};
 use crate::codec::Encoded;
 use crate::config;
-use crate::contract::Idempotency;
 use crate::error::{Error, Refusal, Result};
-use crate::json::{self, Malformed};
-use crate::path;
-use crate::proto::{GetCurrentUserRequest, GetCurrentUserResponse, GetUserRequest, GetUserResponse, User};
-use crate::rest::{List, Part, Read, envelope};
+use crate::proto::{GetCurrentUserRequest, GetCurrentUserResponse, GetUserRequest, GetUserResponse};
+use crate::rest::{List, Part, Read};
 use crate::upstream::Upstream;
-use crate::upstream::call::{Answer, Call, Parsed, Peek, Priority};
-use crate::upstream::rest::Rest;
+use crate::upstream::call::Priority;
+use crate::upstream::credential::Credential;
 
 pub mod audit;
 mod batch;
@@ -32,29 +26,32 @@ mod drain;
 mod jobs;
 pub mod page;
 mod place;
+mod read;
 mod roster;
 pub mod row;
 pub(crate) mod stream;
 pub mod token;
+mod turns;
 mod walk;
 pub mod write;
 
 pub use context::Context;
 pub use drain::Drain;
-use page::{Next, Page};
+use page::Page;
 pub use place::Place;
-use row::{OwnRead, Row};
-
-/// Reads a body into what its caller makes of it.
-type Parse = fn(&[u8]) -> Result<Parsed, Malformed>;
+use read::{ReadContext, Reads};
+use row::{OwnRead, Row as _};
+use turns::Turns;
 
 /// Answers calls.
 #[derive(Clone)]
 pub struct Gateway {
-    upstream: Upstream,
+    reads: Reads,
     cache: Cache,
     /// Single reads of users that leave together.
-    users: Batcher<i64, Bytes>,
+    users: Batcher<ReadContext, i64, Bytes>,
+    /// Declarative writes to one group or one user, one after the other.
+    turns: Turns,
     /// Slots for background jobs, of which the account has few.
     jobs: Arc<bulk::Slots>,
     streams: config::Stream,
@@ -64,23 +61,27 @@ pub struct Gateway {
 pub struct Answered<M> {
     /// The reply.
     pub message: Encoded<M>,
-    /// `x-zendesk-api-warn`: Zendesk ignored a part of the request.
-    pub warning: Option<String>,
     /// Where it came from and how old it may be.
     pub cached: Option<(Outcome, Duration)>,
 }
 
 impl<M> From<Encoded<M>> for Answered<M> {
     fn from(message: Encoded<M>) -> Self {
-        Self { message, warning: None, cached: None }
+        Self { message, cached: None }
     }
 }
 
 impl Gateway {
     /// Builds a gateway on an outbound stack.
     pub fn new(upstream: Upstream, cache: Cache) -> Self {
-        let users = cache.batcher(batch::MOST_IDS);
-        Self { upstream, cache, users, jobs: Arc::default(), streams: config::Stream::default() }
+        let reads = Reads { upstream };
+        let many = reads.clone();
+        let users = cache.batcher(batch::MOST_IDS, move |read: ReadContext, ids: Vec<i64>, terms| {
+            let many = many.clone();
+            async move { many.users(&read.within(terms), &ids).await }
+        });
+        let (turns, jobs, streams) = (Turns::default(), Arc::default(), config::Stream::default());
+        Self { reads, cache, users, turns, jobs, streams }
     }
 
     /// Streams lists by these settings.
@@ -105,11 +106,11 @@ impl Gateway {
         if let Some(hit) = self.fresh(context, &key) {
             return hit;
         }
-        let (rest, gateway, its) = (request.rest()?, self.clone(), context.clone());
+        request.rest()?;
+        let (reads, read, asked) = (self.reads.clone(), context.read(Priority::Interactive), request.clone());
         let fetch = move |terms: Terms| async move {
-            let context = its.within(terms);
-            let answer = gateway.send(&context, terms.priority(), rest, envelope::<R::Reply>).await?;
-            Ok(Fetched::from(Bytes::from(answer.body::<R::Reply>().encode_to_vec())))
+            let reply = reads.one(&read.within(terms), &asked).await?;
+            Ok(Fetched::from(Bytes::from(reply.encode_to_vec())))
         };
         let hit = self.cache.read(&key, &request.cache(), context.control, context.deadline, fetch).await?;
         Ok(Answered::of(hit))
@@ -121,24 +122,16 @@ impl Gateway {
         if let Some(hit) = self.fresh(context, &key) {
             return hit;
         }
-        let (rest, id) = (request.rest()?, request.id);
-        let (gateway, its) = (self.clone(), context.clone());
+        request.rest()?;
+        let (reads, read, asked) = (self.reads.clone(), context.read(Priority::Interactive), *request);
+        let (users, credential) = (self.users.clone(), context.credential.fingerprint());
         let fetch = move |terms: Terms| async move {
-            let (batching, of_batch, alone) = (gateway.clone(), its.clone(), rest.clone());
-            let many = move |ids: Vec<i64>, terms: Terms| async move {
-                let context = of_batch.within(terms);
-                match ids.as_slice() {
-                    [only] => Ok(HashMap::from([(*only, batching.user(&context, terms, alone).await?)])),
-                    many => batching.users_of(&context, terms, many).await,
-                }
-            };
-            let batched = gateway.users.get(its.credential.fingerprint(), id, terms, many).await?;
-            let bytes = match batched {
-                Some(bytes) => bytes,
-                // Left out of a batch: asked for by itself, a deleted user is answered and a missing one is told apart.
-                None => gateway.user(&its.within(terms), terms, rest).await?,
-            };
-            Ok(Fetched::from(bytes))
+            if let Some(bytes) = users.get(credential, read.clone(), asked.id, terms).await? {
+                return Ok(Fetched::from(bytes));
+            }
+            // Left out of a batch: asked for by itself, a deleted user is answered and a missing one is told apart.
+            let reply = reads.one(&read.within(terms), &asked).await?;
+            Ok(Fetched::from(Bytes::from(reply.encode_to_vec())))
         };
         let hit = self.cache.read(&key, &request.cache(), context.control, context.deadline, fetch).await?;
         Ok(Answered::of(hit))
@@ -169,15 +162,15 @@ impl Gateway {
             return hit;
         }
         let walk = walk::Walk::<R::Row>::begin(request.rest()?, request.paging())?;
-        let (gateway, its) = (self.clone(), context.clone());
+        let (gateway, read) = (self.clone(), context.read(Priority::Interactive));
         let fetch = move |terms: Terms| async move {
-            let (context, since) = (its.within(terms), gateway.cache.snapshot());
-            let (page, next) = gateway.page(&context, terms.priority(), &walk).await?;
+            let (read, since) = (read.within(terms), gateway.cache.snapshot());
+            let page: Page<R::Row> = gateway.reads.page(&read, &walk.list, walk.at(), None).await?;
             // A search lags behind, so its rows may be older than what is cached.
             if walk.list.is_current() {
-                page.rows.iter().for_each(|row| gateway.keep(&context, row.own_read(), &since));
+                page.rows.iter().for_each(|row| gateway.keep(&read.credential, row.own_read(), &since));
             }
-            let next_page_token = walk.list.token(&next)?;
+            let next_page_token = walk.list.token(&walk.list.after(walk.at(), &page))?;
             let reply = R::Reply::from(Part { page, next_page_token });
             Ok(Fetched::from(Bytes::from(reply.encode_to_vec())))
         };
@@ -204,65 +197,10 @@ impl Gateway {
     }
 
     /// Keeps a row of a page, or the record that a write answered with, as the answer to its own read.
-    fn keep(&self, context: &Context, read: Option<OwnRead>, since: &Snapshot) {
+    fn keep(&self, credential: &Credential, read: Option<OwnRead>, since: &Snapshot) {
         if let Some(OwnRead { rpc, request, policy, reply }) = read {
-            let key = Key::new(context.credential.fingerprint(), rpc, request);
+            let key = Key::new(credential.fingerprint(), rpc, request);
             self.cache.fill(&key, &policy, &reply, since);
         }
     }
-
-    /// Reads one user as the answer to its own read.
-    async fn user(&self, context: &Context, terms: Terms, rest: Rest) -> Result<Bytes> {
-        let answer = self.send(context, terms.priority(), rest, envelope::<GetUserResponse>).await?;
-        Ok(answer.body::<GetUserResponse>().encode_to_vec().into())
-    }
-
-    /// Reads many users as the answers to their own reads.
-    async fn users_of(&self, context: &Context, terms: Terms, ids: &[i64]) -> Result<HashMap<i64, Bytes>> {
-        let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
-        let rest = Rest::get(path!["users", "show_many"]).query("ids", ids.join(","));
-        let page = self.send(context, terms.priority(), rest, parse::<Page<User>>).await?.body::<Page<User>>();
-        Ok(page.rows.into_iter().map(|user| (user.id, user.in_envelope())).collect())
-    }
-
-    /// Fetches the page that a walk stands at, and says what comes after it.
-    async fn page<R: Row>(&self, context: &Context, priority: Priority, at: &walk::Walk<R>) -> Result<(Page<R>, Next)> {
-        let rest = at.list.rest(at.at());
-        let page = self.send(context, priority, rest, parse::<Page<R>>).await?.body::<Page<R>>();
-        let next = at.list.after(at.at(), &page);
-        Ok((page, next))
-    }
-
-    /// Sends one read.
-    async fn send(&self, context: &Context, priority: Priority, rest: Rest, parse: Parse) -> Result<Answer> {
-        self.send_and_peek(context, priority, rest, parse, None).await
-    }
-
-    /// Sends one read whose body is looked at before it is parsed.
-    async fn send_and_peek(
-        &self,
-        context: &Context,
-        priority: Priority,
-        rest: Rest,
-        parse: Parse,
-        peek: Option<Peek>,
-    ) -> Result<Answer> {
-        let call = Call {
-            rest: rest.into(),
-            idempotency: Idempotency::NoSideEffects,
-            priority,
-            deadline: context.deadline,
-            credential: context.credential.clone(),
-            parse,
-            peek,
-            ledger: context.ledger.clone(),
-            trace: context.trace.clone(),
-        };
-        self.upstream.clone().oneshot(call).await
-    }
-}
-
-/// Reads a body into a `T`.
-fn parse<T: DeserializeOwned + Send + 'static>(body: &[u8]) -> Result<Parsed, Malformed> {
-    json::decode::<T>(body).map(|value| Box::new(value) as Parsed)
 }

@@ -39,11 +39,12 @@ fn surprise(what: &'static str) {
 /// it refuses, `serde_json` has the last word on, whose limit is 128 levels, and whose positions are exact.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
     if is_shallow(body)
-        && let Ok(value) = sonic_rs::from_slice(body)
+        && let Ok(Object(value)) = sonic_rs::from_slice(body)
     {
         return Ok(value);
     }
-    serde_json::from_slice(body).map_err(|error| Malformed { line: error.line(), column: error.column() })
+    let read = serde_json::from_slice(body).map(|Object(value)| value);
+    read.map_err(|error| Malformed::Unreadable { line: error.line(), column: error.column() })
 }
 
 /// Whether a body is nested so little that it can be read with recursion.
@@ -67,17 +68,86 @@ fn is_shallow(body: &[u8]) -> bool {
     true
 }
 
-/// A body that is not the documented JSON. It says where, never what: the text may hold personal data.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("not the documented JSON at line {line}, column {column}")]
-pub struct Malformed {
-    line: usize,
-    column: usize,
+/// A body that is no answer to what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// It is not the documented JSON. The error says where, never what: the text may hold personal data.
+    #[error("not the documented JSON at line {line}, column {column}")]
+    Unreadable {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+    },
+    /// It does not hold what was asked for: no record, one without its id, or another one.
+    #[error("not about the record or the list that was asked for")]
+    Foreign,
 }
 
-impl Malformed {
-    /// A body that says nothing where something is documented.
-    pub const EMPTY: Self = Self { line: 1, column: 0 };
+/// A JSON object, read into a message. By itself serde would take a list, too, and put its items into the fields in order.
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        from.deserialize_map(Fields(PhantomData))
+    }
+}
+
+/// Reads a message field. Null, and whatever is no object, is absent: the empty list that PHP writes for an empty object
+/// must not read as a message that is there.
+pub fn optional_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    struct Lenient<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Lenient<T> {
+        type Value = Option<T>;
+        fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+            to.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
+            T::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Some)
+        }
+        fn visit_unit<E>(self) -> Result<Option<T>, E> {
+            Ok(None)
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Option<T>, A::Error> {
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(no_object())
+        }
+        fn visit_str<E>(self, _: &str) -> Result<Option<T>, E> {
+            Ok(no_object())
+        }
+        fn visit_bool<E>(self, _: bool) -> Result<Option<T>, E> {
+            Ok(no_object())
+        }
+        fn visit_i64<E>(self, _: i64) -> Result<Option<T>, E> {
+            Ok(no_object())
+        }
+        fn visit_u64<E>(self, _: u64) -> Result<Option<T>, E> {
+            Ok(no_object())
+        }
+        fn visit_f64<E>(self, _: f64) -> Result<Option<T>, E> {
+            Ok(no_object())
+        }
+    }
+    fn no_object<T>() -> Option<T> {
+        surprise("object");
+        None
+    }
+    from.deserialize_any(Lenient(PhantomData))
+}
+
+/// Reads a list of messages; null is empty, and a lone object is a list of one (job results come so).
+pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    Ok(list::<Object<T>, D>(from)?.into_iter().map(|Object(item)| item).collect())
 }
 
 /// The words an enum has on the wire.
@@ -128,7 +198,7 @@ pub fn write_words<E: Words, S: Serializer>(numbers: &[i32], to: S) -> Result<S:
     to.collect_seq(numbers.iter().filter_map(|number| word_of::<E>(*number)))
 }
 
-/// Reads a list; null is empty, and a lone value or object is a list of one (job results come so).
+/// Reads a list; null is empty, and a lone object is a list of one.
 pub fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
     struct List<T>(PhantomData<T>);
     impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {

@@ -27,6 +27,14 @@ pub trait Read: contract::Request<Reply: DeserializeOwned> {
     /// Returns the request to send.
     fn rest(&self) -> Result<Rest>;
 
+    /// Whether a reply is about what was asked: the record with the id that the request names, or at least one with an id.
+    fn fits(&self, reply: &Self::Reply) -> bool;
+
+    /// Reads the body of a 2xx answer as the envelope that is the reply.
+    fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
+        envelope(body, |reply| self.fits(reply))
+    }
+
     /// Returns how the answer may be cached, and what it is about.
     fn cache(&self) -> Policy;
 }
@@ -41,9 +49,12 @@ pub trait Write: contract::Request<Reply: DeserializeOwned> {
         Self::rpc().idempotency
     }
 
+    /// Whether a reply is about the record that the request names. A record that was created has an id.
+    fn fits(&self, reply: &Self::Reply) -> bool;
+
     /// Reads the body of a 2xx answer, by default as the envelope that is the reply.
-    fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
-        envelope::<Self::Reply>(body)
+    fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
+        envelope(body, |reply| self.fits(reply))
     }
 
     /// Returns what it changes.
@@ -91,15 +102,23 @@ impl Changes {
     }
 }
 
-/// Reads an envelope, which must hold something: `{}` and `{"user": null}` are not answers.
-pub fn envelope<T: prost::Message + DeserializeOwned + 'static>(body: &[u8]) -> Result<Parsed, Malformed> {
+/// Reads an envelope, and checks that it holds what was asked for: `{}`, `{"user": {}}` and another user are no answers.
+pub fn envelope<T>(body: &[u8], fits: impl FnOnce(&T) -> bool) -> Result<Parsed, Malformed>
+where
+    T: DeserializeOwned + Send + 'static,
+{
     let message = json::decode::<T>(body)?;
-    if message.encoded_len() == 0 { Err(Malformed::EMPTY) } else { Ok(Box::new(message)) }
+    if fits(&message) { Ok(Box::new(message)) } else { Err(Malformed::Foreign) }
 }
 
 /// Reads a body that says nothing: empty or `null`, and whatever Zendesk may add one day.
-pub fn nothing<R: contract::Request>(_body: &[u8]) -> Result<Parsed, Malformed> {
+pub fn nothing<R: contract::Request>() -> Result<Parsed, Malformed> {
     Ok(Box::new(R::Reply::default()))
+}
+
+/// Whether a reply's record has this id.
+fn has_id<T>(record: Option<&T>, id: i64, of: impl Fn(&T) -> i64) -> bool {
+    record.is_some_and(|record| of(record) == id)
 }
 
 /// A request for one page of a list; its stream twin asks for all that follow too.
@@ -133,6 +152,9 @@ pub struct Paging<'a> {
 pub enum Style {
     /// Cursors that stay right while rows come and go.
     Cursor,
+    /// Cursors by the vendor's pages, and perhaps page numbers: where Zendesk refuses cursors with 400, or answers by number,
+    /// the list is read by number.
+    CursorOrOffset,
     /// Page numbers, for lists that have no cursors; they end at 10,000 rows.
     Offset,
     /// One page, the best matches.

@@ -5,6 +5,9 @@
 //! to fill a call, or when the call before them takes too long, so that one call that hangs holds up nobody else.
 //!
 //! An id is never added to a batch that has left: what that batch reads may be older than the question.
+//!
+//! The fetch is one function, made with the batcher and called with the ids of those who still wait. No member brings a
+//! fetch of its own: it would know that member's id, and a batch outlives the members that it was opened by.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -24,77 +27,81 @@ use super::stats::Stats;
 use crate::error::{Error, Result};
 
 /// Gathers single reads of one kind into calls for many. Cloning shares it.
-pub struct Batcher<Id, Value>(Arc<Inner<Id, Value>>);
+///
+/// `Way` is what a call needs beside the ids, such as the credential. It is the same for all in a lane, so that of any
+/// member serves.
+pub struct Batcher<Way, Id, Value>(Arc<Inner<Way, Id, Value>>);
 
-impl<Id, Value> Clone for Batcher<Id, Value> {
+impl<Way, Id, Value> Clone for Batcher<Way, Id, Value> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-struct Inner<Id, Value> {
+struct Inner<Way, Id, Value> {
     most: usize,
     wait: Duration,
     stats: Arc<Stats>,
+    fetch: Fetch<Way, Id, Value>,
     /// By credential: ids asked for with different credentials never share a call.
-    lanes: Mutex<HashMap<u128, Lane<Id, Value>>>,
+    lanes: Mutex<HashMap<u128, Lane<Way, Id, Value>>>,
     batches: AtomicU64,
 }
 
 /// The batches of one credential. A lane with nothing in it is removed.
-struct Lane<Id, Value> {
+struct Lane<Way, Id, Value> {
     under_way: usize,
-    gathering: Option<Batch<Id, Value>>,
+    gathering: Option<Batch<Way, Id, Value>>,
 }
 
-impl<Id, Value> Lane<Id, Value> {
+impl<Way, Id, Value> Lane<Way, Id, Value> {
     /// Takes what has gathered, to be sent.
-    fn take(&mut self) -> Option<Batch<Id, Value>> {
+    fn take(&mut self) -> Option<Batch<Way, Id, Value>> {
         let batch = self.gathering.take()?;
         self.under_way += 1;
         Some(batch)
     }
 }
 
-struct Batch<Id, Value> {
+struct Batch<Way, Id, Value> {
     number: u64,
-    members: Vec<Member<Id, Value>>,
-    fetch: Fetch<Id, Value>,
+    members: Vec<Member<Way, Id, Value>>,
     leaves_by: Instant,
 }
 
-struct Member<Id, Value> {
+struct Member<Way, Id, Value> {
+    way: Way,
     id: Id,
     terms: Terms,
     reply: oneshot::Sender<Result<Option<Value>>>,
 }
 
-type Fetch<Id, Value> = Box<dyn FnOnce(Vec<Id>, Terms) -> BoxFuture<'static, Result<HashMap<Id, Value>>> + Send>;
+/// Fetches the values of many ids; ids that it leaves out have none.
+type Fetch<Way, Id, Value> =
+    Box<dyn Fn(Way, Vec<Id>, Terms) -> BoxFuture<'static, Result<HashMap<Id, Value>>> + Send + Sync>;
 
-impl<Id, Value> Batcher<Id, Value>
+impl<Way, Id, Value> Batcher<Way, Id, Value>
 where
+    Way: Clone + Send + 'static,
     Id: Clone + Eq + Hash + Send + 'static,
     Value: Clone + Send + 'static,
 {
-    pub(super) fn new(most: usize, wait: Duration, stats: Arc<Stats>) -> Self {
-        Self(Arc::new(Inner { most, wait, stats, lanes: Mutex::default(), batches: AtomicU64::new(0) }))
+    pub(super) fn new<F, Fut>(most: usize, wait: Duration, stats: Arc<Stats>, fetch: F) -> Self
+    where
+        F: Fn(Way, Vec<Id>, Terms) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<HashMap<Id, Value>>> + Send + 'static,
+    {
+        let fetch: Fetch<Way, Id, Value> = Box::new(move |way, ids, terms| Box::pin(fetch(way, ids, terms)));
+        Self(Arc::new(Inner { most, wait, stats, fetch, lanes: Mutex::default(), batches: AtomicU64::new(0) }))
     }
 
     /// Returns the value for an id, or `None` if the batch that asked for it left it out.
     ///
-    /// Of all the fetches in a batch one is called, with the ids of all; so each must be able to stand for the others with
-    /// the same credential.
-    ///
     /// # Errors
     /// What the batch failed with, and [`Error::Deadline`] when the deadline of these terms passes first.
-    pub async fn get<F, Fut>(&self, credential: u128, id: Id, terms: Terms, fetch: F) -> Result<Option<Value>>
-    where
-        F: FnOnce(Vec<Id>, Terms) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<HashMap<Id, Value>>> + Send + 'static,
-    {
+    pub async fn get(&self, credential: u128, way: Way, id: Id, terms: Terms) -> Result<Option<Value>> {
         let (reply, mut answer) = oneshot::channel();
-        let member = Member { id, terms, reply };
-        let (number, leaves_by) = self.0.enter(credential, member, Box::new(|ids, terms| Box::pin(fetch(ids, terms))));
+        let (number, leaves_by) = self.0.enter(credential, Member { way, id, terms, reply });
         let mut hurried = false;
         loop {
             tokio::select! {
@@ -112,24 +119,24 @@ where
     }
 }
 
-impl<Id, Value> Inner<Id, Value>
+impl<Way, Id, Value> Inner<Way, Id, Value>
 where
+    Way: Clone + Send + 'static,
     Id: Clone + Eq + Hash + Send + 'static,
     Value: Clone + Send + 'static,
 {
-    fn lanes(&self) -> MutexGuard<'_, HashMap<u128, Lane<Id, Value>>> {
+    fn lanes(&self) -> MutexGuard<'_, HashMap<u128, Lane<Way, Id, Value>>> {
         // Nothing in here can be left half done by a panic: no caller's code runs under the lock.
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a member to its credential's lane. Returns the batch it is in, and when that leaves at the latest.
-    fn enter(self: &Arc<Self>, credential: u128, member: Member<Id, Value>, fetch: Fetch<Id, Value>) -> (u64, Instant) {
+    fn enter(self: &Arc<Self>, credential: u128, member: Member<Way, Id, Value>) -> (u64, Instant) {
         let mut lanes = self.lanes();
         let lane = lanes.entry(credential).or_insert(Lane { under_way: 0, gathering: None });
         let batch = lane.gathering.get_or_insert_with(|| Batch {
             number: self.batches.fetch_add(1, Relaxed),
             members: Vec::new(),
-            fetch,
             leaves_by: Instant::now() + self.wait,
         });
         batch.members.push(member);
@@ -143,7 +150,8 @@ where
 
     /// Sends a batch that has waited long enough, if it has not left.
     fn hurry(self: &Arc<Self>, credential: u128, number: u64) {
-        let is_it = |lane: &&mut Lane<Id, Value>| lane.gathering.as_ref().is_some_and(|batch| batch.number == number);
+        let is_it =
+            |lane: &&mut Lane<Way, Id, Value>| lane.gathering.as_ref().is_some_and(|batch| batch.number == number);
         let leaving = self.lanes().get_mut(&credential).filter(is_it).and_then(Lane::take);
         self.send(credential, leaving);
     }
@@ -155,7 +163,7 @@ where
     }
 
     /// Sends a batch. Never under the lock: a runtime that shuts down drops the task, and with it the turn, on the spot.
-    fn send(self: &Arc<Self>, credential: u128, batch: Option<Batch<Id, Value>>) {
+    fn send(self: &Arc<Self>, credential: u128, batch: Option<Batch<Way, Id, Value>>) {
         if let Some(batch) = batch {
             let runtime = Handle::current();
             let turn = Turn { lanes: self.clone(), credential, runtime: runtime.clone() };
@@ -165,29 +173,32 @@ where
 }
 
 /// A batch under way. Dropping it, however it ended, sends what has gathered meanwhile.
-struct Turn<Id: Clone + Eq + Hash + Send + 'static, Value: Clone + Send + 'static> {
-    lanes: Arc<Inner<Id, Value>>,
+struct Turn<Way: Clone + Send + 'static, Id: Clone + Eq + Hash + Send + 'static, Value: Clone + Send + 'static> {
+    lanes: Arc<Inner<Way, Id, Value>>,
     credential: u128,
     runtime: Handle,
 }
 
-impl<Id, Value> Turn<Id, Value>
+impl<Way, Id, Value> Turn<Way, Id, Value>
 where
+    Way: Clone + Send + 'static,
     Id: Clone + Eq + Hash + Send + 'static,
     Value: Clone + Send + 'static,
 {
-    async fn carry_out(self, batch: Batch<Id, Value>) {
-        let Batch { mut members, fetch, .. } = batch;
+    async fn carry_out(self, batch: Batch<Way, Id, Value>) {
+        let mut members = batch.members;
         members.retain(|member| !member.reply.is_closed());
+        let Some(way) = members.first().map(|member| member.way.clone()) else { return };
         let mut seen = HashSet::new();
         let ids: Vec<Id> =
             members.iter().map(|member| member.id.clone()).filter(|id| seen.insert(id.clone())).collect();
         let Some(deadline) = members.iter().map(|member| member.terms.deadline).max() else { return };
         let background = members.iter().all(|member| member.terms.background);
         self.lanes.stats.batch(ids.len());
+        let terms = Terms { deadline, background };
         let outcome = tokio::select! {
             biased;
-            outcome = carried_out(deadline, "batch", async { fetch(ids, Terms { deadline, background }).await }) => outcome,
+            outcome = carried_out(deadline, "batch", async { (self.lanes.fetch)(way, ids, terms).await }) => outcome,
             () = deserted(&mut members) => return,
         };
         drop(self);
@@ -198,8 +209,9 @@ where
     }
 }
 
-impl<Id, Value> Drop for Turn<Id, Value>
+impl<Way, Id, Value> Drop for Turn<Way, Id, Value>
 where
+    Way: Clone + Send + 'static,
     Id: Clone + Eq + Hash + Send + 'static,
     Value: Clone + Send + 'static,
 {
@@ -218,7 +230,7 @@ where
 }
 
 /// Waits until every member has left.
-async fn deserted<Id, Value>(members: &mut [Member<Id, Value>]) {
+async fn deserted<Way, Id, Value>(members: &mut [Member<Way, Id, Value>]) {
     for member in members {
         member.reply.closed().await;
     }

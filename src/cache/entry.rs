@@ -181,7 +181,7 @@ fn nanos(time: Duration) -> u64 {
 
 /// Returns whether an error says that Zendesk, or the way to it, does not work right now: then an older answer is better
 /// than none. A refusal is an answer, and whoever is refused gets no old data either.
-pub(super) fn is_outage(error: &Error) -> bool {
+pub fn is_outage(error: &Error) -> bool {
     matches!(
         error,
         Error::Throttled(_)
@@ -189,6 +189,7 @@ pub(super) fn is_outage(error: &Error) -> bool {
             | Error::Unavailable(_)
             | Error::GatewayTimeout(_)
             | Error::Malformed(_)
+            | Error::Foreign(_)
             | Error::Connect(_)
             | Error::BrokenBeforeHeaders(_)
             | Error::BrokenBody(_)

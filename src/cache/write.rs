@@ -10,7 +10,7 @@ use super::tag::Tag;
 
 /// How long the tags of a write with unknown outcome stay unsettled. Zendesk answers writes within half a second, and a
 /// request that it still holds after this long is not expected to be carried out any more; the time is an assumption.
-const UNKNOWN_SETTLES_AFTER: Duration = Duration::from_secs(10);
+pub const UNKNOWN_SETTLES_AFTER: Duration = Duration::from_secs(10);
 
 /// A write under way. Dropping it says that the outcome is not known, [`WriteGuard::finish`] that it is.
 #[must_use = "a write guard that is dropped at once says that the write ended with unknown outcome"]

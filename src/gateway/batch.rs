@@ -1,28 +1,28 @@
 //! `BatchGetUsers`: any number of users by id or external id, in the order asked, the missing ones named.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
 
-use super::page::Page;
 use super::row::Row as _;
-use super::{Context, Gateway, parse};
-use crate::cache::Control;
+use super::{Answered, Context, Gateway};
+use crate::cache::{Control, Held, Look, Outcome, is_outage};
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
 use crate::path;
 use crate::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, User};
 use crate::rest::brand;
-use crate::upstream::call::{Answer, Priority};
+use crate::upstream::call::Priority;
 use crate::upstream::rest::Rest;
 
 /// Zendesk's limit for one request.
 pub(super) const MOST_IDS: usize = 100;
 /// Longest list of external ids in one request's query; servers refuse request lines of more than 8 KiB.
 const LONGEST_LIST: usize = 4000;
-/// So many parts of one call are fetched at once.
+/// Most parts of one call that are fetched at once.
 const AT_ONCE: usize = 4;
 
 impl Gateway {
@@ -33,12 +33,12 @@ impl Gateway {
         &self,
         context: &Context,
         request: BatchGetUsersRequest,
-    ) -> Result<Encoded<BatchGetUsersResponse>> {
+    ) -> Result<Answered<BatchGetUsersResponse>> {
         match (request.ids.is_empty(), request.external_ids.is_empty()) {
             (true, true) => Err(Error::invalid("ids", "must not be empty, unless external_ids is set")),
             (false, false) => Err(Error::invalid("external_ids", "cannot be combined with ids")),
             (false, true) => self.users_by_id(context, &request).await,
-            (true, false) => Ok(Encoded::new(&self.users_by_external_id(context, &request).await?)),
+            (true, false) => self.users_by_external_id(context, &request).await,
         }
     }
 
@@ -46,7 +46,7 @@ impl Gateway {
         &self,
         context: &Context,
         request: &BatchGetUsersRequest,
-    ) -> Result<Encoded<BatchGetUsersResponse>> {
+    ) -> Result<Answered<BatchGetUsersResponse>> {
         if request.brand_id.is_some() {
             return Err(Error::invalid("brand_id", "goes with external_ids only"));
         }
@@ -54,62 +54,82 @@ impl Gateway {
             return Err(Error::invalid("ids", "must be positive ids"));
         }
         let ids = distinct(request.ids.iter().copied());
-        let (mut found, unknown) = self.cached_users(context, &ids, request.include_deleted);
-        if context.control.only_if_cached && !unknown.is_empty() {
+        let mut found = self.cached_users(context, &ids, request.include_deleted);
+        if context.control.only_if_cached && !found.unknown.is_empty() {
             return Err(Error::CacheMiss);
         }
+        if !found.unknown.is_empty() && found.outcome != Outcome::Stale {
+            found.outcome = if context.control.no_cache { Outcome::Bypass } else { Outcome::Miss };
+        }
         let since = self.cache.snapshot();
-        let lists = unknown.chunks(MOST_IDS).map(|ids| ids.iter().map(i64::to_string).collect::<Vec<_>>().join(","));
-        let users = self.show_many(context, "ids", lists.collect(), request).await?;
-        for user in users {
-            if let Some(read) = user.own_read() {
-                found.insert(user.id, read.reply.clone());
-                self.keep(context, Some(read), &since);
+        let unknown = std::mem::take(&mut found.unknown);
+        let parts = unknown.chunks(MOST_IDS).map(<[i64]>::to_vec).map(|ids| async move {
+            let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+            let rest = Rest::get(path!["users", "show_many"]).query("ids", list);
+            let rest = rest.query_if("include_deleted", request.include_deleted.then_some("true"));
+            let read = context.read(Priority::Interactive);
+            let users = self.reads.many(&read, rest, ids.clone(), |user: &User| user.id).await;
+            (ids, users)
+        });
+        let mut parts = stream::iter(parts).buffered(AT_ONCE);
+        while let Some((ids, users)) = parts.next().await {
+            match users {
+                Ok(users) => {
+                    for user in users {
+                        if let Some(read) = user.own_read() {
+                            found.users.insert(user.id, read.reply.clone());
+                            self.keep(&context.credential, Some(read), &since);
+                        }
+                    }
+                }
+                // What is held is better than nothing, if there is something for each of them.
+                Err(error) if is_outage(&error) && ids.iter().all(|id| found.older.contains_key(id)) => {
+                    for id in ids {
+                        let held = found.older.remove(&id).expect("looked for just now");
+                        found.take(id, held, request.include_deleted);
+                    }
+                }
+                Err(error) => return Err(error),
             }
         }
         // The reply to a read of one user and the reply with many both have users as field 1, so the encoded ones are put
         // one after the other.
-        let mut bytes = Vec::with_capacity(found.values().map(Bytes::len).sum::<usize>() + 16);
-        let mut rest = BatchGetUsersResponse::default();
+        let mut bytes = Vec::with_capacity(found.users.values().map(Bytes::len).sum::<usize>() + 16);
+        let mut missing = BatchGetUsersResponse::default();
         for id in ids {
-            match found.remove(&id) {
+            match found.users.remove(&id) {
                 Some(user) => bytes.extend_from_slice(&user),
-                None => rest.missing_ids.push(id),
+                None => missing.missing_ids.push(id),
             }
         }
-        rest.encode(&mut bytes).expect("a vector grows");
-        Ok(Encoded::from_bytes(bytes.into()))
+        missing.encode(&mut bytes).expect("a vector grows");
+        Ok(Answered { message: Encoded::from_bytes(bytes.into()), cached: Some((found.outcome, found.age)) })
     }
 
-    /// Takes users from the cache; returns the encoded replies to their reads, and the ids that have to be asked for. What
-    /// is known not to exist is in neither.
-    fn cached_users(&self, context: &Context, ids: &[i64], include_deleted: bool) -> (HashMap<i64, Bytes>, Vec<i64>) {
-        let (mut found, mut unknown) = (HashMap::new(), Vec::new());
+    /// Takes users from the cache. What is known not to exist is neither found nor unknown.
+    fn cached_users(&self, context: &Context, ids: &[i64], include_deleted: bool) -> Found {
+        let mut found = Found::default();
         let wishes = Control { only_if_cached: false, ..context.control };
         for id in ids {
-            let key = context.key(&GetUserRequest { id: *id });
-            let cached = if wishes == Control::default() { self.cache.get_fresh(&key) } else { None };
-            match cached {
-                None => unknown.push(*id),
-                // A deleted user is not there, unless deleted ones are asked for: what a read says of one id cannot tell.
-                Some(Err(_)) if include_deleted => unknown.push(*id),
-                Some(Err(_)) => {}
-                Some(Ok(hit)) => {
-                    let shown = Shown::decode(hit.bytes.clone()).expect("the gateway encoded it");
-                    if include_deleted || shown.user.is_none_or(|user| user.active != Some(false)) {
-                        found.insert(*id, hit.bytes);
-                    }
+            match self.cache.look(&context.key(&GetUserRequest { id: *id }), wishes) {
+                // What a read says of one id cannot tell whether there is a deleted user.
+                Look::Good(Held { answer: Err(_), .. }) if include_deleted => found.unknown.push(*id),
+                Look::Good(held) => found.take(*id, held, include_deleted),
+                Look::IfZendeskFails(held) => {
+                    found.unknown.push(*id);
+                    found.older.insert(*id, held);
                 }
+                Look::Nothing => found.unknown.push(*id),
             }
         }
-        (found, unknown)
+        found
     }
 
     async fn users_by_external_id(
         &self,
         context: &Context,
         request: &BatchGetUsersRequest,
-    ) -> Result<BatchGetUsersResponse> {
+    ) -> Result<Answered<BatchGetUsersResponse>> {
         if request.external_ids.iter().any(|id| id.trim().is_empty() || id.contains(',')) {
             return Err(Error::invalid(
                 "external_ids",
@@ -119,41 +139,74 @@ impl Gateway {
         // Zendesk ignores the case of external ids, so two that differ only in case are one user.
         let mut asked = HashSet::new();
         let ids: Vec<&str> = request.external_ids.iter().map(String::as_str).collect();
-        let ids: Vec<&str> = ids.into_iter().filter(|id| asked.insert(id.to_lowercase())).collect();
-        let users = self.show_many(context, "external_ids", lists(&ids), request).await?;
-        let mut found: HashMap<String, User> = HashMap::new();
-        for user in users {
-            if let Some(external_id) = &user.external_id {
-                found.insert(external_id.to_lowercase(), user);
-            }
-        }
+        let ids: Vec<&str> = ids.into_iter().filter(|id| asked.insert(folded(id))).collect();
+        let brand = brand("brand_id", request.brand_id.as_deref())?;
+        let part = |list: &Vec<&str>| {
+            let rest = Rest::get(path!["users", "show_many"]).query("external_ids", list.join(","));
+            let rest = rest.query_if("include_deleted", request.include_deleted.then_some("true"));
+            let wanted: Vec<_> = list.iter().map(|id| Some(folded(id))).collect();
+            (rest.query_if("brand_id", brand), wanted)
+        };
+        let parts: Vec<_> = lists(&ids).iter().map(part).collect();
+        let read = &context.read(Priority::Interactive);
+        let parts = parts.into_iter().map(|(rest, wanted)| self.reads.many(read, rest, wanted, external_id));
+        let users: Vec<Vec<User>> = stream::iter(parts).buffered(AT_ONCE).try_collect().await?;
+        let mut found: HashMap<String, User> =
+            users.into_iter().flatten().filter_map(|user| Some((external_id(&user)?, user))).collect();
         let mut reply = BatchGetUsersResponse::default();
         for id in ids {
-            match found.remove(&id.to_lowercase()) {
+            match found.remove(&folded(id)) {
                 Some(user) => reply.users.push(user),
                 None => reply.missing_external_ids.push(id.to_owned()),
             }
         }
-        Ok(reply)
+        Ok(Answered { message: Encoded::new(&reply), cached: Some((Outcome::Bypass, Duration::ZERO)) })
     }
+}
 
-    async fn show_many(
-        &self,
-        context: &Context,
-        name: &'static str,
-        lists: Vec<String>,
-        request: &BatchGetUsersRequest,
-    ) -> Result<Vec<User>> {
-        let brand = brand("brand_id", request.brand_id.as_deref())?;
-        let include_deleted = request.include_deleted.then_some("true");
-        let parts = lists.into_iter().map(|list| {
-            let rest = Rest::get(path!["users", "show_many"]).query(name, list);
-            let rest = rest.query_if("include_deleted", include_deleted).query_if("brand_id", brand);
-            self.send(context, Priority::Interactive, rest, parse::<Page<User>>)
-        });
-        let pages: Vec<Page<User>> = stream::iter(parts).buffered(AT_ONCE).map_ok(Answer::body).try_collect().await?;
-        Ok(pages.into_iter().flat_map(|page| page.rows).collect())
+/// What is known of the users that a call asks for.
+struct Found {
+    /// The encoded replies to their reads.
+    users: HashMap<i64, Bytes>,
+    /// Who has to be asked for.
+    unknown: Vec<i64>,
+    /// What is held of those, for the case that Zendesk fails.
+    older: HashMap<i64, Held>,
+    /// Where the answer comes from: stale if any part of it is, else Zendesk if any part of it is, else the cache.
+    outcome: Outcome,
+    /// The age of the oldest part.
+    age: Duration,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        let (users, unknown, older) = (HashMap::new(), Vec::new(), HashMap::new());
+        Self { users, unknown, older, outcome: Outcome::Hit, age: Duration::ZERO }
     }
+}
+
+impl Found {
+    /// Takes what is held of one user. A deleted one is not there, unless deleted ones are asked for.
+    fn take(&mut self, id: i64, held: Held, include_deleted: bool) {
+        self.age = self.age.max(held.age);
+        if held.outcome == Outcome::Stale {
+            self.outcome = Outcome::Stale;
+        }
+        let Ok(bytes) = held.answer else { return };
+        let shown = Shown::decode(bytes.clone()).expect("the gateway encoded it");
+        if include_deleted || shown.user.is_none_or(|user| user.active != Some(false)) {
+            self.users.insert(id, bytes);
+        }
+    }
+}
+
+/// A user's external id as Zendesk compares it.
+fn external_id(user: &User) -> Option<String> {
+    user.external_id.as_deref().map(folded)
+}
+
+fn folded(external_id: &str) -> String {
+    external_id.to_lowercase()
 }
 
 /// All that has to be read of a `GetUserResponse` here: whether the user is a deleted one.
@@ -174,19 +227,19 @@ fn distinct(ids: impl Iterator<Item = i64>) -> Vec<i64> {
     ids.filter(|id| seen.insert(*id)).collect()
 }
 
-/// Joins ids with commas into lists within Zendesk's limit and a request line's.
-fn lists(ids: &[&str]) -> Vec<String> {
-    let mut lists: Vec<String> = Vec::new();
-    let mut count = 0;
+/// Cuts ids into lists within Zendesk's limit and a request line's.
+fn lists<'a>(ids: &[&'a str]) -> Vec<Vec<&'a str>> {
+    let mut lists: Vec<Vec<&str>> = Vec::new();
+    let mut length = 0;
     for id in ids {
-        if let Some(list) = lists.last_mut().filter(|list| count < MOST_IDS && list.len() + id.len() < LONGEST_LIST) {
-            list.push(',');
-            list.push_str(id);
-            count += 1;
-        } else {
-            lists.push((*id).to_owned());
-            count = 1;
+        match lists.last_mut() {
+            Some(list) if list.len() < MOST_IDS && length + id.len() < LONGEST_LIST => list.push(id),
+            _ => {
+                lists.push(vec![id]);
+                length = 0;
+            }
         }
+        length += id.len() + 1;
     }
     lists
 }

@@ -4,6 +4,7 @@
 //! caller sends any number and gets, by its own index, what became of each. Once one job was accepted the call succeeds
 //! and the outcomes speak; before that an error says that nothing happened.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,7 +19,7 @@ use crate::contract;
 use crate::error::{Error, Result};
 use crate::proto::{BulkJob, BulkOutcome, BulkResult, GetJobResponse, Job};
 use crate::rest::{Changes, envelope};
-use crate::upstream::call::Priority;
+use crate::upstream::call::{Parse, Priority};
 use crate::upstream::rest::Rest;
 
 mod outcome;
@@ -169,7 +170,7 @@ impl Gateway {
             rest: chunk.rest.clone(),
             idempotency: contract::Idempotency::Unsafe,
             priority: Priority::Background,
-            parse: envelope::<GetJobResponse>,
+            parse: accepted(),
             learnt: |_| Vec::new(),
         };
         match self.change(context, change, self.begin(&Changes::default())).await {
@@ -259,6 +260,13 @@ enum Submitted {
     Accepted,
     NoSlot,
     AllSent,
+}
+
+/// Reads the answer to a submission. One that names no job cannot be followed: nobody knows what will become of the inputs.
+fn accepted() -> Parse {
+    Arc::new(|body| {
+        envelope(body, |reply: &GetJobResponse| reply.job_status.as_ref().is_some_and(|job| !job.id.is_empty()))
+    })
 }
 
 /// A little before the deadline, so that the outcomes still reach the caller.

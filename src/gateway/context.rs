@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::audit::Trail;
 use super::caller::Caller;
+use super::turns::Turn;
 use super::{Answered, Drain};
 use crate::cache::{Control, Hit, Key, Terms};
 use crate::codec::Encoded;
@@ -34,6 +35,8 @@ pub struct Context {
     pub drain: Drain,
     /// What is put on record about it; only of calls that can change something.
     pub trail: Option<Arc<Trail>>,
+    /// The call's turn among those that change the same thing. Whatever goes on for the call holds it, too.
+    pub turn: Option<Turn>,
 }
 
 /// When a call's answer is of no use any more: the server reads it from the metadata before anyone waits for the message.
@@ -57,14 +60,6 @@ impl Context {
         Key::new(self.credential.fingerprint(), R::rpc().path, request.encode_to_vec())
     }
 
-    /// Returns this context under the terms of a fetch that may serve others, too.
-    #[must_use]
-    pub fn within(&self, terms: Terms) -> Self {
-        // Whoever waits for the fetch has it in their trace; a refresh that nobody waits for only links to its cause.
-        let trace = if terms.background { self.trace.detached() } else { self.trace.clone() };
-        Self { deadline: terms.deadline, trace, ..self.clone() }
-    }
-
     /// Returns a context for work that goes on for at most `time` after the call has been answered.
     #[must_use]
     pub fn detached(&self, time: Duration) -> Self {
@@ -83,6 +78,6 @@ impl Terms {
 impl<M: prost::Message> Answered<M> {
     /// An answer that the cache gave or kept.
     pub(super) fn of(hit: Hit) -> Self {
-        Self { message: Encoded::from_bytes(hit.bytes), warning: None, cached: Some((hit.outcome, hit.age)) }
+        Self { message: Encoded::from_bytes(hit.bytes), cached: Some((hit.outcome, hit.age)) }
     }
 }

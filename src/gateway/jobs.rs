@@ -6,15 +6,13 @@ use std::time::Duration;
 use futures_util::{Stream, stream};
 use tokio::time::{Instant, sleep};
 
-use super::page::Page;
-use super::{Context, Gateway, parse};
+use super::{Context, Gateway};
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
 use crate::path;
 use crate::proto::{
-    BatchGetJobsRequest, BatchGetJobsResponse, GetJobResponse, Job, JobState, WatchJobsRequest, WatchJobsResponse,
+    BatchGetJobsRequest, BatchGetJobsResponse, GetJobRequest, Job, JobState, WatchJobsRequest, WatchJobsResponse,
 };
-use crate::rest::envelope;
 use crate::upstream::call::Priority;
 use crate::upstream::rest::{Rest, text_id};
 
@@ -60,8 +58,8 @@ impl Gateway {
         let mut jobs = Vec::with_capacity(ids.len());
         for ids in ids.chunks(MOST_IDS) {
             let rest = Rest::get(path!["job_statuses", "show_many"]).query("ids", ids.join(","));
-            let seen = self.send(context, Priority::Interactive, rest, parse::<Page<Job>>);
-            jobs.extend(seen.await?.body::<Page<Job>>().rows);
+            let read = context.read(Priority::Interactive);
+            jobs.extend(self.reads.many(&read, rest, ids.to_vec(), |job: &Job| job.id.clone()).await?);
         }
         Ok(jobs)
     }
@@ -127,10 +125,9 @@ impl Watch {
 
     /// Asks for one job by its own path, which answers 404 by name where the list only leaves it out.
     async fn show_one(&self, id: &str) -> Result<Job> {
-        let rest = Rest::get(path!["job_statuses", text_id("ids", id)?]);
-        let parse = envelope::<GetJobResponse>;
-        let answer = self.gateway.send(&self.context, Priority::Interactive, rest, parse);
-        Ok(answer.await?.body::<GetJobResponse>().job_status.unwrap_or_default())
+        let (read, request) = (self.context.read(Priority::Interactive), GetJobRequest { id: id.to_owned() });
+        let reply = self.gateway.reads.one(&read, &request).await?;
+        Ok(reply.job_status.expect("a reply without the job is refused"))
     }
 }
 

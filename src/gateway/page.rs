@@ -4,21 +4,57 @@ use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::row::Row;
+use crate::json::{self, Malformed, Object};
 use crate::proto::{Group, User};
+use crate::upstream::rest::Owner;
+
+mod link;
+#[cfg(test)]
+mod tests;
+
+use link::{Link, Links};
 
 /// What the rows of a page are read into, in Zendesk's order.
-pub trait Rows: DeserializeOwned + Default {
-    /// Whether there are none.
-    fn is_empty(&self) -> bool;
+pub trait Rows: Default {
+    /// Reads the list of rows.
+    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error>;
+
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// Whether every row is one that `owner` can have.
+    fn belong_to(&self, owner: Owner) -> bool;
 }
 
 impl<R: Row> Rows for Vec<R> {
-    fn is_empty(&self) -> bool {
-        self.as_slice().is_empty()
+    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct List<R>(PhantomData<R>);
+        impl<'de, R: Row> Visitor<'de> for List<R> {
+            type Value = Vec<R>;
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(to, "a list of {}", R::KEY)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Vec<R>, A::Error> {
+                let mut list = Vec::new();
+                while let Some(Object(row)) = rows.next_element()? {
+                    list.push(row);
+                }
+                Ok(list)
+            }
+        }
+        from.deserialize_seq(List(PhantomData))
+    }
+
+    fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    fn belong_to(&self, owner: Owner) -> bool {
+        self.iter().map(Row::names).all(|(user, group)| owner.has(user, group))
     }
 }
 
@@ -33,8 +69,10 @@ pub struct Page<R, C = Vec<R>> {
     pub groups: Vec<Group>,
     /// How many rows the whole list has; offset lists state it.
     pub count: Option<i64>,
+    /// Whether the list was there at all.
+    listed: bool,
     meta: Meta,
-    has_link: bool,
+    link: Link,
     row: PhantomData<fn() -> R>,
 }
 
@@ -57,35 +95,81 @@ pub enum Next {
     Cursor(String),
     /// The list goes on with this page number.
     Page(u32),
+    /// The list was asked for by cursor and answered by page number: it goes on with this one, of pages with so many rows.
+    Numbered {
+        /// The page number.
+        number: u32,
+        /// Rows of a page, 1 to 100.
+        size: u32,
+    },
     /// Zendesk claims more without saying where.
     Nowhere,
 }
 
 impl Meta {
-    /// Returns what comes after a page that says this.
+    /// Returns what comes after a page that says this; none where it says nothing.
     ///
-    /// Links are never followed: their host can be another than the account's, and the last page has them too. Where
-    /// `has_more` is missing, the list goes on while there is a cursor and the page was not empty.
-    pub fn next(&self, is_empty: bool) -> Next {
+    /// Where `has_more` is missing, the list goes on while there is a cursor and the page was not empty.
+    pub fn next(&self, is_empty: bool) -> Option<Next> {
         let cursor = self.after_cursor.as_ref().filter(|cursor| !cursor.is_empty());
         match (self.has_more, cursor) {
-            (Some(false), _) | (None, None) => Next::End,
-            (None, Some(_)) if is_empty => Next::End,
-            (Some(true) | None, Some(cursor)) => Next::Cursor(cursor.clone()),
-            (Some(true), None) => Next::Nowhere,
+            (Some(false), _) => Some(Next::End),
+            (None, Some(_)) if is_empty => Some(Next::End),
+            (_, Some(cursor)) => Some(Next::Cursor(cursor.clone())),
+            (Some(true), None) => Some(Next::Nowhere),
+            (None, None) => None,
         }
     }
 }
 
-impl<R, C: Rows> Page<R, C> {
-    /// Returns what comes after a page in cursor mode.
-    pub fn after(&self) -> Next {
-        self.meta.next(self.rows.is_empty())
+impl<R: Row, C: Rows> Page<R, C> {
+    /// Reads a page of the list that was asked for.
+    ///
+    /// # Errors
+    /// [`Malformed::Foreign`] for an object without the list, which is an error page or another endpoint's answer and not an
+    /// empty list, and for rows of another owner.
+    pub fn read(body: &[u8], owner: Owner) -> Result<Self, Malformed> {
+        let page = json::decode::<Self>(body)?;
+        if page.listed && page.rows.belong_to(owner) { Ok(page) } else { Err(Malformed::Foreign) }
     }
 
-    /// Returns what comes after page `number` in offset mode. The count can be a day old, so only the link counts.
-    pub fn after_page(&self, number: u32) -> Next {
-        if self.has_link { Next::Page(number.saturating_add(1)) } else { Next::End }
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.len() == 0
+    }
+
+    /// Returns what comes after a page that was asked for by cursor, with at most `size` rows.
+    ///
+    /// A page that says neither where the list goes on nor that it has ended is the whole list, unless it has just as many
+    /// rows as were asked for: then nobody can tell.
+    pub fn after(&self, size: u32) -> Next {
+        match (self.meta.next(self.is_empty()), &self.link) {
+            (Some(Next::Nowhere) | None, Link::Cursor(_)) if self.is_empty() => Next::End,
+            (Some(Next::Nowhere) | None, Link::Cursor(cursor)) => Next::Cursor(cursor.clone()),
+            (Some(Next::Nowhere) | None, Link::Page { number, size }) => {
+                Next::Numbered { number: *number, size: *size }
+            }
+            (Some(next), _) => next,
+            (None, Link::Unreadable) => Next::Nowhere,
+            (None, Link::Missing) if self.is_full(size) => Next::Nowhere,
+            (None, Link::Missing | Link::None) => Next::End,
+        }
+    }
+
+    /// Returns what comes after page `number` of a list that was asked for by number, with at most `size` rows. The count can
+    /// be a day old, so it does not count; where there is no link at all, a full page may have one after it.
+    pub fn after_page(&self, number: u32, size: u32) -> Next {
+        let next = Next::Page(number.saturating_add(1));
+        match self.link {
+            Link::Page { .. } | Link::Cursor(_) | Link::Unreadable => next,
+            Link::Missing if self.meta.has_more.is_none() && self.is_full(size) => next,
+            Link::None | Link::Missing if self.meta.has_more == Some(true) => Next::Nowhere,
+            Link::None | Link::Missing => Next::End,
+        }
+    }
+
+    fn is_full(&self, size: u32) -> bool {
+        u32::try_from(self.rows.len()).is_ok_and(|rows| rows == size)
     }
 
     /// Returns a page with no rows and the sideloads that some rows name.
@@ -105,8 +189,9 @@ impl<R, C> Page<R, C> {
             users: Vec::new(),
             groups: Vec::new(),
             count: None,
+            listed: false,
             meta: Meta::default(),
-            has_link: false,
+            link: Link::Missing,
             row: PhantomData,
         }
     }
@@ -129,33 +214,61 @@ impl<'de, R: Row, C: Rows> Visitor<'de> for Reader<R, C> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Page<R, C>, A::Error> {
         let mut page = Page::new(C::default());
-        let mut listed = false;
+        // Some endpoints say at the top what others say in `meta`.
+        let mut top = Meta::default();
         while let Some(key) = map.next_key::<Key<R>>()? {
             match key {
                 Key::Rows(_) => {
-                    page.rows = map.next_value()?;
-                    listed = true;
+                    page.rows = map.next_value_seed(List(PhantomData))?;
+                    page.listed = true;
                 }
-                Key::Users => page.users = map.next_value()?,
-                Key::Groups => page.groups = map.next_value()?,
-                Key::Meta => page.meta = map.next_value::<Option<Meta>>()?.unwrap_or_default(),
-                Key::Count => page.count = map.next_value::<Count>()?.0,
-                Key::NextPage => page.has_link = map.next_value::<Option<IgnoredAny>>()?.is_some(),
+                Key::Users => page.users = objects(map.next_value()?),
+                Key::Groups => page.groups = objects(map.next_value()?),
+                Key::Meta => page.meta = map.next_value::<Paging>()?.0.unwrap_or_default(),
+                Key::HasMore => top.has_more = map.next_value::<Value<bool>>()?.0,
+                Key::AfterCursor => top.after_cursor = map.next_value::<Value<String>>()?.0,
+                Key::Count => page.count = map.next_value::<Value<i64>>()?.0,
+                Key::NextPage => page.link = page.link.or(map.next_value()?),
+                Key::Links => page.link = page.link.or(map.next_value::<Links>()?.next),
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        // An object without the list is an error page or another endpoint's answer, not an empty list.
-        if listed { Ok(page) } else { Err(serde::de::Error::missing_field(R::KEY)) }
+        page.meta.has_more = page.meta.has_more.or(top.has_more);
+        page.meta.after_cursor = page.meta.after_cursor.or(top.after_cursor);
+        Ok(page)
     }
 }
 
-struct Count(Option<i64>);
+/// Reads the rows into a `C`.
+struct List<C>(PhantomData<C>);
 
-impl<'de> Deserialize<'de> for Count {
+impl<'de, C: Rows> DeserializeSeed<'de> for List<C> {
+    type Value = C;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<C, D::Error> {
+        C::read(from)
+    }
+}
+
+fn objects<T>(list: Vec<Object<T>>) -> Vec<T> {
+    list.into_iter().map(|Object(item)| item).collect()
+}
+
+struct Paging(Option<Meta>);
+
+impl<'de> Deserialize<'de> for Paging {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        crate::json::optional_scalar(from).map(Self)
+        json::optional_object(from).map(Self)
+    }
+}
+
+struct Value<T>(Option<T>);
+
+impl<'de, T: json::Scalar> Deserialize<'de> for Value<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        json::optional_scalar(from).map(Self)
     }
 }
 
@@ -164,8 +277,11 @@ enum Key<R> {
     Users,
     Groups,
     Meta,
+    HasMore,
+    AfterCursor,
     Count,
     NextPage,
+    Links,
     Other,
 }
 
@@ -183,58 +299,15 @@ impl<'de, R: Row> Deserialize<'de> for Key<R> {
                     "users" if R::SIDELOADS => Key::Users,
                     "groups" if R::SIDELOADS => Key::Groups,
                     "meta" => Key::Meta,
+                    "has_more" => Key::HasMore,
+                    "after_cursor" => Key::AfterCursor,
                     "count" => Key::Count,
                     "next_page" => Key::NextPage,
+                    "links" => Key::Links,
                     _ => Key::Other,
                 })
             }
         }
         from.deserialize_identifier(Name(PhantomData))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn page(json: &str) -> Page<Group> {
-        serde_json::from_str(json).expect("a page")
-    }
-
-    #[test]
-    fn a_last_page_ends_although_its_cursors_and_links_are_set() {
-        let last = page(
-            r#"{"groups":[{"id":1}],"meta":{"has_more":false,"after_cursor":"a","before_cursor":"b"},
-                "links":{"next":"https://other.example/api/v2/groups.json?page%5Bafter%5D=a","prev":null}}"#,
-        );
-        assert_eq!((last.rows.len(), last.after()), (1, Next::End));
-    }
-
-    #[test]
-    fn without_has_more_a_list_goes_on_until_a_page_is_empty() {
-        let cursor = Next::Cursor("a".to_owned());
-        assert_eq!(page(r#"{"groups":[{"id":1}],"meta":{"after_cursor":"a"}}"#).after(), cursor);
-        assert_eq!(page(r#"{"groups":[],"meta":{"after_cursor":"a"}}"#).after(), Next::End);
-        assert_eq!(page(r#"{"groups":[{"id":1}],"meta":{"after_cursor":null}}"#).after(), Next::End);
-        assert_eq!(page(r#"{"groups":[{"id":1}]}"#).after(), Next::End);
-        assert_eq!(page(r#"{"groups":[],"meta":null}"#).after(), Next::End);
-    }
-
-    #[test]
-    fn a_page_that_claims_more_without_a_cursor_leads_nowhere() {
-        assert_eq!(page(r#"{"groups":[{"id":1}],"meta":{"has_more":true}}"#).after(), Next::Nowhere);
-    }
-
-    #[test]
-    fn an_offset_list_goes_on_by_its_link_and_not_by_its_count() {
-        let more = page(r#"{"groups":[],"next_page":"https://x.example/?page=3","count":5}"#);
-        assert_eq!((more.after_page(2), more.count), (Next::Page(3), Some(5)));
-        assert_eq!(page(r#"{"groups":[],"next_page":null,"count":5000}"#).after_page(2), Next::End);
-    }
-
-    #[test]
-    fn an_object_without_the_list_is_no_empty_page() {
-        assert!(serde_json::from_str::<Page<Group>>(r#"{"error":"x"}"#).is_err());
-        assert!(serde_json::from_str::<Page<Group>>("[]").is_err());
     }
 }

@@ -23,7 +23,10 @@ pub trait Row: prost::Message + DeserializeOwned + Default + 'static {
     /// Returns the record's id; none where it is not a number.
     fn id(&self) -> Option<i64>;
 
-    /// Returns the ids of the user and the group that this row names, for rows with sideloads.
+    /// Whether rows say whose they are.
+    const NAMES: bool = false;
+
+    /// Returns the ids of the user and the group that this row names.
     fn names(&self) -> (Option<i64>, Option<i64>) {
         (None, None)
     }
@@ -35,7 +38,7 @@ pub trait Row: prost::Message + DeserializeOwned + Default + 'static {
 
     /// Returns the read whose answer is this very row.
     fn own_read(&self) -> Option<OwnRead> {
-        Self::read_of(self.id()?, || self.in_envelope())
+        Self::read_of(self.id().filter(|id| *id > 0)?, || self.in_envelope())
     }
 
     /// Returns the encoded envelope of this row.
@@ -86,9 +89,14 @@ impl Row for DeletedUser {
 
 impl Row for ComplianceDeletionStatus {
     const KEY: &'static str = "compliance_deletion_statuses";
+    const NAMES: bool = true;
 
     fn id(&self) -> Option<i64> {
         None
+    }
+
+    fn names(&self) -> (Option<i64>, Option<i64>) {
+        (self.user_id, None)
     }
 }
 
@@ -107,6 +115,7 @@ impl Row for Group {
 impl Row for GroupMembership {
     const KEY: &'static str = "group_memberships";
     const SIDELOADS: bool = true;
+    const NAMES: bool = true;
 
     fn id(&self) -> Option<i64> {
         Some(self.id)

@@ -19,7 +19,7 @@ use super::page::{Next, Page};
 use super::row::Row;
 use super::token::Position;
 use super::walk::{Paged, Walk};
-use super::{Context, Drain, Gateway, parse};
+use super::{Context, Drain, Gateway};
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
 use crate::rest::Part;
@@ -96,6 +96,11 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Streaming<R, M> {
                 () = self.drain.begun(), if self.begun => return Ok(None),
                 page = turn => page?,
             };
+            if let Order::Cursors(cursors) = &mut self.order
+                && let Some(numbered) = cursors.turned()
+            {
+                self.order = Order::Numbers(numbered);
+            }
             let Some(page) = page else { return Ok(None) };
             self.ready = page;
         }
@@ -165,15 +170,14 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
     async fn leaf(&self, at: &Position, peek: Option<Peek>) -> Result<Leaf> {
         let Self { gateway, context, list, .. } = self;
         let since = gateway.cache.snapshot();
-        let parse = parse::<Page<R, Chunks<R>>>;
-        let answer = gateway.send_and_peek(context, Priority::Background, list.rest(at), parse, peek).await?;
-        let page = answer.body::<Page<R, Chunks<R>>>();
+        let read = context.read(Priority::Background);
+        let page: Page<R, Chunks<R>> = gateway.reads.page(&read, list, at, peek).await?;
         let (next, count) = (list.after(at, &page), page.count);
         let messages = page.messages::<M>(&list.token(&next)?);
         // A search lags behind, so its rows may be older than what is cached.
         if gateway.streams.fill_cache && list.is_current() {
             let rows = messages.iter().flat_map(Message::own_reads::<R>);
-            rows.for_each(|row| gateway.keep(context, Some(row), &since));
+            rows.for_each(|row| gateway.keep(&read.credential, Some(row), &since));
         }
         Ok(Leaf { messages, next, count })
     }

@@ -1,7 +1,8 @@
 //! Page tokens: opaque, versioned, bound to the list they come from.
 //!
-//! A token is `1 | check of the list's request | c cursor` or `1 | check | p page number`, in base64url. The check makes
-//! a token used with other filters a clear error instead of rows from another list; it is no secret and protects nothing.
+//! A token is `1 | check of the list's request | c cursor`, `1 | check | p page number`, or, where a list was asked for by
+//! cursor and answered by page number, `1 | check | n page number | rows of a page`, in base64url. The check makes a token
+//! used with other filters a clear error instead of rows from another list; it is no secret and protects nothing.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -23,13 +24,20 @@ pub enum Position {
     After(String),
     /// At a page number, from 1.
     Page(u32),
+    /// At a page number of a list that is asked for by cursor and answered by page number.
+    Numbered {
+        /// The page number, from 2.
+        number: u32,
+        /// Rows of a page, 1 to 100.
+        size: u32,
+    },
 }
 
 impl Position {
     /// Returns the page number; a list begins with page 1.
     pub fn number(&self) -> u32 {
         match self {
-            Self::Page(number) => *number,
+            Self::Page(number) | Self::Numbered { number, .. } => *number,
             Self::Start | Self::After(_) => 1,
         }
     }
@@ -40,6 +48,7 @@ pub fn write(next: &Next, list: &str) -> String {
     let (kind, payload) = match next {
         Next::Cursor(cursor) => (b'c', cursor.as_bytes().to_vec()),
         Next::Page(number) => (b'p', number.to_be_bytes().to_vec()),
+        Next::Numbered { number, size } => (b'n', [number.to_be_bytes(), size.to_be_bytes()].concat()),
         Next::End | Next::Nowhere => return String::new(),
     };
     let mut token = vec![VERSION];
@@ -64,7 +73,7 @@ pub fn read(token: &str, list: &str, style: Style) -> Result<Position> {
         return Err(refuse("belongs to a list with other filters"));
     }
     match (kind, style) {
-        (b'c', Style::Cursor) => match std::str::from_utf8(payload) {
+        (b'c', Style::Cursor | Style::CursorOrOffset) => match std::str::from_utf8(payload) {
             Ok(cursor) if !cursor.is_empty() && cursor.len() <= LONGEST_CURSOR => {
                 Ok(Position::After(cursor.to_owned()))
             }
@@ -74,6 +83,17 @@ pub fn read(token: &str, list: &str, style: Style) -> Result<Position> {
             Ok(number) if number > 1 => Ok(Position::Page(number)),
             _ => Err(refuse("holds no page")),
         },
+        (b'n', Style::Cursor | Style::CursorOrOffset) => {
+            let fields =
+                payload.split_first_chunk::<4>().and_then(|(number, size)| Some((number, size.try_into().ok()?)));
+            let fields = fields.map(|(number, size)| (u32::from_be_bytes(*number), u32::from_be_bytes(size)));
+            match fields {
+                Some((number, size)) if number > 1 && (1..=100).contains(&size) => {
+                    Ok(Position::Numbered { number, size })
+                }
+                _ => Err(refuse("holds no page")),
+            }
+        }
         _ => Err(refuse("belongs to another kind of list")),
     }
 }
@@ -104,6 +124,9 @@ mod tests {
         assert_eq!(read_back, Position::After("eyJvIjoiaWQifQ==".to_owned()));
         let page = write(&Next::Page(7), "/api/v2/groups/assignable");
         assert_eq!(read(&page, "/api/v2/groups/assignable", Style::Offset).expect("its own list"), Position::Page(7));
+        let numbered = write(&Next::Numbered { number: 3, size: 25 }, "/api/v2/users");
+        let place = Position::Numbered { number: 3, size: 25 };
+        assert_eq!(read(&numbered, "/api/v2/users", Style::Cursor).expect("its own list"), place);
         assert_eq!(write(&Next::End, "/api/v2/users"), "");
         assert_eq!(read("", "/api/v2/users", Style::Cursor).expect("no token"), Position::Start);
     }

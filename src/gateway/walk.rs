@@ -6,12 +6,13 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::page::{Next, Page, Rows};
+use super::row::Row;
 use super::token::{self, Position};
 use crate::error::{Error, Result};
 use crate::rest::{Paging, Style};
 use crate::upstream::rest::Rest;
 
-/// So many pages in a row may bring nothing new while claiming more.
+/// Most consecutive pages that may claim more while they are empty.
 const EMPTY_PAGES: u32 = 3;
 
 /// A list, and how it is paged through.
@@ -21,6 +22,8 @@ pub struct Paged<R> {
     /// What tokens are bound to: the list's request, and for page numbers the page size too.
     bound: String,
     style: Style,
+    /// Whether it is asked for by page number because Zendesk answered so when it was asked for by cursor.
+    turned: bool,
     /// Rows of a page, 1 to 100.
     pub size: u32,
     row: PhantomData<fn() -> R>,
@@ -43,17 +46,30 @@ impl<R> Paged<R> {
     pub fn rest(&self, at: &Position) -> Rest {
         let rest = self.list.clone();
         let size = self.size.to_string();
-        match (at, self.style) {
+        match (at, self.is_numbered() || self.style == Style::Single) {
+            (Position::Page(number) | Position::Numbered { number, .. }, _) => {
+                rest.query("per_page", size).query("page", number.to_string())
+            }
             (Position::After(cursor), _) => boundaries(rest.query("page[size]", size)).query("page[after]", cursor),
-            (Position::Page(number), _) => rest.query("per_page", size).query("page", number.to_string()),
-            (Position::Start, Style::Cursor) => boundaries(rest.query("page[size]", size)),
-            (Position::Start, Style::Offset | Style::Single) => rest.query("per_page", size),
+            (Position::Start, false) => boundaries(rest.query("page[size]", size)),
+            (Position::Start, true) => rest.query("per_page", size),
         }
+    }
+
+    /// Returns the request for the first page by number, where Zendesk may refuse to page this list by cursor.
+    pub fn instead_of_cursor(&self, at: &Position) -> Option<Rest> {
+        let may_refuse = self.style == Style::CursorOrOffset && !self.turned && *at == Position::Start;
+        may_refuse.then(|| self.list.clone().query("per_page", self.size.to_string()))
+    }
+
+    /// Returns the request without its paging.
+    pub fn list(&self) -> &Rest {
+        &self.list
     }
 
     /// Whether pages have numbers, so that they can be asked for in any order.
     pub fn is_numbered(&self) -> bool {
-        self.style == Style::Offset
+        self.style == Style::Offset || self.turned
     }
 
     /// Whether rows are as new as the list's own endpoint has them; a search answers from an index that lags behind.
@@ -62,18 +78,34 @@ impl<R> Paged<R> {
     }
 
     /// Returns what comes after a page.
-    pub fn after<C: Rows>(&self, at: &Position, page: &Page<R, C>) -> Next {
+    pub fn after<C: Rows>(&self, at: &Position, page: &Page<R, C>) -> Next
+    where
+        R: Row,
+    {
         match self.style {
-            Style::Cursor => page.after(),
             Style::Single => Next::End,
-            Style::Offset => page.after_page(at.number()),
+            _ if self.is_numbered() => page.after_page(at.number(), self.size),
+            _ => match page.after(self.size) {
+                // Only the first page can be page 1. Anywhere else the cursor was ignored, and rows would come twice or never.
+                Next::Numbered { number, .. } if number != 2 || *at != Position::Start => Next::Nowhere,
+                next => next,
+            },
         }
+    }
+
+    /// Returns the same list, asked for by page number from now on.
+    fn turned(&self, size: u32) -> Self {
+        let Self { list, bound, style, .. } = self;
+        Self { list: list.clone(), bound: bound.clone(), style: *style, turned: true, size, row: PhantomData }
     }
 
     /// Returns the token of what comes next; empty at the end.
     pub fn token(&self, next: &Next) -> Result<String> {
         match next {
             Next::Nowhere => Err(nowhere()),
+            Next::Page(number) if self.turned => {
+                Ok(token::write(&Next::Numbered { number: *number, size: self.size }, &self.bound))
+            }
             next => Ok(token::write(next, &self.bound)),
         }
     }
@@ -89,12 +121,22 @@ impl<R> Walk<R> {
             _ => return Err(Error::invalid("page_size", "must be 1 to 100, or 0 for 100")),
         };
         let bound = match style {
-            Style::Cursor => list.target(),
+            Style::Cursor | Style::CursorOrOffset => list.target(),
             Style::Offset | Style::Single => format!("{} {size}", list.target()),
         };
         let at = token::read(token, &bound, style)?;
-        let list = Arc::new(Paged { list, bound, style, size, row: PhantomData });
-        Ok(Self { list, at, seen: HashSet::new(), hasher: RandomState::new(), empty: 0 })
+        let list = Arc::new(Paged { list, bound, style, turned: false, size, row: PhantomData });
+        let mut walk = Self { list, at, seen: HashSet::new(), hasher: RandomState::new(), empty: 0 };
+        if let Position::Numbered { number, size } = walk.at {
+            walk.turn(number, size);
+        }
+        Ok(walk)
+    }
+
+    /// Goes on by page number.
+    fn turn(&mut self, number: u32, size: u32) {
+        self.list = Arc::new(self.list.turned(size));
+        self.at = Position::Page(number);
     }
 
     /// Returns where it stands.
@@ -110,21 +152,23 @@ impl<R> Walk<R> {
     /// Goes on to what comes next; false at the end.
     pub fn advance(&mut self, next: Next, was_empty: bool) -> Result<bool> {
         self.empty = if was_empty { self.empty + 1 } else { 0 };
-        let at = match next {
-            Next::End => return Ok(false),
-            Next::Nowhere => return Err(nowhere()),
-            Next::Cursor(cursor) => Position::After(cursor),
-            Next::Page(number) => Position::Page(number),
-        };
-        // Numbers only grow, unless the walk itself goes back.
-        let numbered = matches!(at, Position::Page(_));
-        if !numbered && (at == self.at || !self.seen.insert(self.hasher.hash_one(&at))) {
-            return Err(Error::PaginationLoop { what: "a cursor came twice" });
-        }
-        if self.empty >= EMPTY_PAGES {
+        if self.empty >= EMPTY_PAGES && next != Next::End {
             return Err(Error::PaginationLoop { what: "pages claim more and are empty" });
         }
-        self.at = at;
+        match next {
+            Next::End => return Ok(false),
+            Next::Nowhere => return Err(nowhere()),
+            // Numbers only grow, unless the walk itself goes back.
+            Next::Page(number) => self.at = Position::Page(number),
+            Next::Numbered { number, size } => self.turn(number, size),
+            Next::Cursor(cursor) => {
+                let at = Position::After(cursor);
+                if at == self.at || !self.seen.insert(self.hasher.hash_one(&at)) {
+                    return Err(Error::PaginationLoop { what: "a cursor came twice" });
+                }
+                self.at = at;
+            }
+        }
         Ok(true)
     }
 

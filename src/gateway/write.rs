@@ -8,15 +8,14 @@ use tower::ServiceExt as _;
 
 use super::audit::{Targets, Trail};
 use super::{Answered, Context, Gateway};
-use crate::cache::{Snapshot, Tag, WriteGuard};
+use crate::cache::{Snapshot, Tag, UNKNOWN_SETTLES_AFTER, WriteGuard};
 use crate::codec::Encoded;
 use crate::contract::{Idempotency, Request as _};
 use crate::error::{Error, Result};
-use crate::json::Malformed;
 use crate::path;
 use crate::proto::{GetJobResponse, LogoutUsersRequest, LogoutUsersResponse};
 use crate::rest::{Changes, Write, bulk, nothing};
-use crate::upstream::call::{Answer, Call, Ledger, Parsed, Priority};
+use crate::upstream::call::{Answer, Call, Ledger, Parse, Priority};
 use crate::upstream::rest::Rest;
 
 /// One change on its way out.
@@ -24,7 +23,7 @@ pub(super) struct Change {
     pub rest: Rest,
     pub idempotency: Idempotency,
     pub priority: Priority,
-    pub parse: fn(&[u8]) -> Result<Parsed, Malformed>,
+    pub parse: Parse,
     /// What the parsed answer says was changed, beside what was known before.
     pub learnt: fn(&(dyn Any + Send)) -> Vec<Tag>,
     /// What it is about, for the record.
@@ -35,22 +34,22 @@ impl Gateway {
     /// Answers a write.
     pub async fn write<W: Write>(&self, context: &Context, request: &W) -> Result<Answered<W::Reply>> {
         let (mut answer, since) = self.written(context, request).await?;
-        let warning = answer.warning.take();
         let parsed = std::mem::replace(&mut answer.parsed, Box::new(()));
         let mut reply = *parsed.downcast::<W::Reply>().expect("the write's own parse makes its reply");
         W::complete(&mut reply, &answer);
-        self.keep(context, W::record(&reply), &since);
-        Ok(Answered { message: Encoded::new(&reply), warning, cached: None })
+        self.keep(&context.credential, W::record(&reply), &since);
+        Ok(Encoded::new(&reply).into())
     }
 
     /// Carries out one write and returns its answer as it came.
     pub(super) async fn written<W: Write>(&self, context: &Context, request: &W) -> Result<(Answer, Snapshot)> {
         let changes = request.changes();
+        let asked = request.clone();
         let change = Change {
             rest: request.rest()?,
             idempotency: request.idempotency(),
             priority: Priority::Write,
-            parse: W::parse,
+            parse: Arc::new(move |body| asked.parse(body)),
             learnt: |parsed| parsed.downcast_ref::<W::Reply>().map(W::learnt).unwrap_or_default(),
             targets: Targets::of(request.about().iter().chain(&changes.tags)),
         };
@@ -72,7 +71,7 @@ impl Gateway {
                 rest: chunk.rest,
                 idempotency: LogoutUsersRequest::rpc().idempotency,
                 priority: Priority::Write,
-                parse: nothing::<LogoutUsersRequest>,
+                parse: Arc::new(|_| nothing::<LogoutUsersRequest>()),
                 learnt: |_| Vec::new(),
             };
             self.change(context, change, self.begin(&Changes::default())).await?;
@@ -106,7 +105,8 @@ impl Gateway {
             ledger: ledger.clone(),
             trace: context.trace.clone(),
         };
-        let sent = self.upstream.clone().oneshot(call);
+        let sent = self.reads.upstream.clone().oneshot(call);
+        let turn = context.turn.clone();
         let record = Record { trail: context.trail.clone(), targets: change.targets, ledger: ledger.clone() };
         let task = tokio::spawn(async move {
             match sent.await.map_err(Error::of_a_write).inspect_err(|error| record.failed(error)) {
@@ -119,7 +119,16 @@ impl Gateway {
                     Ok((answer, guard.finish()))
                 }
                 // The guard is dropped without an end: nobody knows on which side of the write an answer would be.
-                Err(error @ Error::OutcomeUnknown(_)) => Err(error),
+                Err(error @ Error::OutcomeUnknown(_)) => {
+                    if turn.is_some() {
+                        // Nor what the next one would find, until the write can be taken not to come any more.
+                        tokio::spawn(async move {
+                            tokio::time::sleep(UNKNOWN_SETTLES_AFTER).await;
+                            drop(turn);
+                        });
+                    }
+                    Err(error)
+                }
                 Err(error) => {
                     guard.finish();
                     Err(error)
@@ -134,6 +143,9 @@ impl Gateway {
             Err(_) => Err(Error::Deadline { sent: !ledger.close() && ledger.may_have_acted() }),
         };
         drop(leaving);
+        if let Ok((Answer { warning: Some(warning), .. }, _)) = &outcome {
+            context.ledger.warned(warning);
+        }
         outcome.map_err(Error::of_a_write)
     }
 }

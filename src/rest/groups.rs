@@ -1,6 +1,6 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/groups/groups/>
 
-use super::{Read, Style, id, list, part, sort};
+use super::{Read, Style, has_id, id, list, part, sort};
 use crate::cache::{Policy, tag};
 use crate::error::{Error, Result};
 use crate::path;
@@ -16,6 +16,10 @@ mod writes;
 impl Read for GetGroupRequest {
     fn rest(&self) -> Result<Rest> {
         Ok(Rest::get(path!["groups", id("id", self.id)?]))
+    }
+
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        has_id(reply.group.as_ref(), self.id, |group| group.id)
     }
 
     fn cache(&self) -> Policy {
@@ -47,14 +51,18 @@ impl Read for CountGroupsRequest {
         })
     }
 
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        reply.count.is_some_and(|count| count.value.is_some())
+    }
+
     fn cache(&self) -> Policy {
         scoped(Policy::count(tag::groups()), self.filter)
     }
 }
 
-// List Assignable Groups. The page promises cursors; the specification lists no parameters and only offsets were seen.
+// List Assignable Groups. The page promises cursors, and the specification lists no parameters.
 // <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#list-assignable-groups>
-list!(ListAssignableGroupsRequest | StreamAssignableGroupsRequest => Group, Style::Offset, |this| {
+list!(ListAssignableGroupsRequest | StreamAssignableGroupsRequest => Group, Style::CursorOrOffset, |this| {
     Ok(Rest::get(path!["groups", "assignable"]))
 }, Policy::list(tag::groups()));
 

@@ -14,6 +14,10 @@ impl Read for GetJobRequest {
         Ok(Rest::get(path!["job_statuses", text_id("id", &self.id)?]))
     }
 
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        reply.job_status.as_ref().is_some_and(|job| job.id == self.id)
+    }
+
     fn cache(&self) -> Policy {
         Policy::none()
     }

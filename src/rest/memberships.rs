@@ -23,6 +23,11 @@ impl Read for GetMembershipRequest {
         })
     }
 
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        let whose = |row: &GroupMembership| self.user_id.is_none() || row.user_id == self.user_id;
+        reply.group_membership.as_ref().is_some_and(|row| row.id == self.id && whose(row))
+    }
+
     fn cache(&self) -> Policy {
         Policy::record(tag::membership(self.id))
     }
@@ -56,10 +61,10 @@ list!(ListMembershipsRequest | StreamMembershipsRequest => GroupMembership, Styl
     if this.include_groups { policy.and(tag::groups()) } else { policy }
 });
 
-// List Assignable Memberships. As for assignable groups, only offsets were seen.
+// List Assignable Memberships, paged as assignable groups are.
 // <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#list-assignable-memberships>
 list!(ListAssignableMembershipsRequest | StreamAssignableMembershipsRequest
-    => GroupMembership, Style::Offset, |this| {
+    => GroupMembership, Style::CursorOrOffset, |this| {
     Ok(match this.filter.and_then(|filter| filter.group_id) {
         None => Rest::get(path!["group_memberships", "assignable"]),
         Some(group) => Rest::get(path!["groups", id("filter.group_id", group)?, "memberships", "assignable"]),

@@ -1,6 +1,6 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/users/users/>
 
-use super::{List, Paging, Read, Style, brand, id, known_word, list, optional_id, optional_text, part, sort};
+use super::{List, Paging, Read, Style, brand, has_id, id, known_word, list, optional_id, optional_text, part, sort};
 use crate::cache::{Policy, tag};
 use crate::error::{Error, Result};
 use crate::path;
@@ -23,6 +23,10 @@ impl Read for GetUserRequest {
         Ok(Rest::get(path!["users", id("id", self.id)?]))
     }
 
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        has_id(reply.user.as_ref(), self.id, |user| user.id)
+    }
+
     fn cache(&self) -> Policy {
         Policy::record(tag::user(self.id))
     }
@@ -32,6 +36,11 @@ impl Read for GetUserRequest {
 impl Read for GetCurrentUserRequest {
     fn rest(&self) -> Result<Rest> {
         Ok(Rest::get(path!["users", "me"]))
+    }
+
+    /// A greeting of nobody has no id and is told apart from a body that holds no user at all.
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        reply.user.as_ref().is_some_and(|user| *user != User::default())
     }
 
     fn cache(&self) -> Policy {
@@ -44,6 +53,10 @@ impl Read for GetCurrentUserRequest {
 impl Read for GetUserRelatedRequest {
     fn rest(&self) -> Result<Rest> {
         Ok(Rest::get(path!["users", id("id", self.id)?, "related"]))
+    }
+
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        reply.user_related.is_some()
     }
 
     fn cache(&self) -> Policy {
@@ -85,6 +98,10 @@ impl Read for CountUsersRequest {
             }
         };
         filtered(rest, filter)
+    }
+
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        reply.count.is_some_and(|count| count.value.is_some())
     }
 
     fn cache(&self) -> Policy {
@@ -197,6 +214,10 @@ impl Read for GetDeletedUserRequest {
         Ok(Rest::get(path!["deleted_users", id("id", self.id)?]))
     }
 
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        has_id(reply.deleted_user.as_ref(), self.id, |user| user.id)
+    }
+
     fn cache(&self) -> Policy {
         Policy::record(tag::deleted_user(self.id))
     }
@@ -216,6 +237,10 @@ part!(DeletedUser =>
 impl Read for CountDeletedUsersRequest {
     fn rest(&self) -> Result<Rest> {
         Ok(Rest::get(path!["deleted_users", "count"]))
+    }
+
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        reply.count.is_some_and(|count| count.value.is_some())
     }
 
     fn cache(&self) -> Policy {

@@ -43,7 +43,8 @@ impl MembershipService for Rpc {
         &self,
         r: Request<SetDefaultMembershipRequest>,
     ) -> Reply<SetDefaultMembershipResponse> {
-        self.write(r).await
+        let (context, message) = self.open(r)?;
+        close(&context, self.gateway.set_default_membership(&context, &message).await)
     }
     async fn delete_membership(&self, r: Request<DeleteMembershipRequest>) -> Reply<DeleteMembershipResponse> {
         self.write(r).await

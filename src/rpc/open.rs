@@ -34,6 +34,7 @@ impl Rpc {
             ledger: origin.ledger,
             trace: origin.trace,
             trail,
+            turn: None,
             drain: extensions.remove::<Drain>().unwrap_or_default(),
         };
         Ok((context, message))

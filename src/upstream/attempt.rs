@@ -17,7 +17,7 @@ use super::call::{Answer, Call};
 use super::deadline::usable;
 use crate::config;
 use crate::contract::Idempotency;
-use crate::error::Error;
+use crate::error::{Chain, Error};
 
 /// The limits, and what happened to attempts.
 #[derive(Debug)]
@@ -106,13 +106,17 @@ where
         let before = ledger.requests();
         let exchange = self.inner.call(call);
         Box::pin(async move {
-            match timeout(limit, exchange).await {
+            let outcome = timeout(limit, exchange).await;
+            // The exchange has been given up by now: what no connection had taken will never be sent.
+            let sent = ledger.requests() > before;
+            match outcome {
                 Ok(result) => result,
                 Err(_) if ours => {
                     attempts.timed_out.fetch_add(1, Ordering::Relaxed);
-                    Err(Error::AttemptTimeout)
+                    let unsent = || Error::Connect(Chain("no connection took the request in time".to_owned()));
+                    Err(if sent { Error::AttemptTimeout } else { unsent() })
                 }
-                Err(_) => Err(Error::Deadline { sent: ledger.requests() > before }),
+                Err(_) => Err(Error::Deadline { sent }),
             }
         })
     }

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::Method;
 use tokio::time::Instant;
@@ -29,9 +29,9 @@ pub struct Call {
     pub deadline: Instant,
     /// Whose credential is used.
     pub credential: Credential,
-    /// Reads the body of a 2xx answer. It runs inside the attempt, so that a body which is not the documented JSON is a
-    /// failed attempt to everyone who judges attempts.
-    pub parse: fn(&[u8]) -> Result<Parsed, Malformed>,
+    /// Reads the body of a 2xx answer. It runs inside the attempt, so that a body which is not the documented JSON, or is about
+    /// something else, is a failed attempt to everyone who judges attempts.
+    pub parse: Parse,
     /// Sees the body of a 2xx answer before it is parsed, once per attempt that gets so far.
     pub peek: Option<Peek>,
     /// What the inbound call has spent so far.
@@ -56,6 +56,9 @@ impl fmt::Debug for Call {
 /// A parsed body: the type that the call's `parse` makes.
 pub type Parsed = Box<dyn Any + Send>;
 
+/// Reads a body, and checks that it is about what was asked: only the request knows that.
+pub type Parse = Arc<dyn Fn(&[u8]) -> Result<Parsed, Malformed> + Send + Sync>;
+
 /// A look at a body, for what must not wait until it is parsed. It runs inside the exchange, so it has to be short.
 pub type Peek = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
@@ -78,6 +81,7 @@ pub struct Ledger {
     closed: AtomicBool,
     /// Status and `x-request-id` of each response to a write.
     answers: Mutex<Vec<(u16, Option<String>)>>,
+    warnings: Mutex<Vec<String>>,
     within: Option<Arc<Ledger>>,
 }
 
@@ -87,7 +91,8 @@ impl Ledger {
         Arc::new(Self { within: Some(Arc::clone(outer)), ..Self::default() })
     }
 
-    /// Counts one HTTP request, unless the ledger was closed: then it must not be sent.
+    /// Counts one HTTP request, unless the ledger was closed: then it must not be sent. The transport calls it when a
+    /// connection takes the request.
     pub fn send(&self) -> Result<(), Error> {
         self.sent();
         if self.is_closed() {
@@ -97,29 +102,31 @@ impl Ledger {
         Ok(())
     }
 
-    /// Lets nothing be sent from now on. Returns whether nothing was sent before; with a request that is just being
-    /// handed over the answer is no, and the request is still refused.
+    /// Lets nothing be sent from now on. Returns whether nothing was sent before; with a request that a connection is just
+    /// taking the answer is no, and the request is still refused.
     pub fn close(&self) -> bool {
         self.closed.store(true, Ordering::SeqCst);
         self.sent.load(Ordering::SeqCst) == 0
     }
 
-    fn is_closed(&self) -> bool {
+    /// Whether nothing may be sent any more.
+    pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst) || self.within.as_ref().is_some_and(|outer| outer.is_closed())
     }
 
-    fn unsend(&self) {
-        self.sent.fetch_sub(1, Ordering::SeqCst);
-        if let Some(outer) = &self.within {
-            outer.unsend();
-        }
-    }
-
-    /// Counts one HTTP request; the transport calls it when it hands the request to the connection.
+    /// Counts one HTTP request.
     pub fn sent(&self) {
         self.sent.fetch_add(1, Ordering::SeqCst);
         if let Some(outer) = &self.within {
             outer.sent();
+        }
+    }
+
+    /// Takes back one that was counted and is not sent after all.
+    pub fn unsend(&self) {
+        self.sent.fetch_sub(1, Ordering::SeqCst);
+        if let Some(outer) = &self.within {
+            outer.unsend();
         }
     }
 
@@ -136,12 +143,25 @@ impl Ledger {
         if let Some(outer) = &self.within {
             outer.answered(status, request_id.clone());
         }
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).push((status, request_id));
+        locked(&self.answers).push((status, request_id));
     }
 
     /// Returns status and `x-request-id` of each response to a write.
     pub fn answers(&self) -> Vec<(u16, Option<String>)> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.answers).clone()
+    }
+
+    /// Records that Zendesk ignored a part of a write. What was said before is not said again.
+    pub fn warned(&self, warning: &str) {
+        let mut warnings = locked(&self.warnings);
+        if !warnings.iter().any(|known| known == warning) {
+            warnings.push(warning.to_owned());
+        }
+    }
+
+    /// Returns what Zendesk ignored.
+    pub fn warnings(&self) -> Vec<String> {
+        locked(&self.warnings).clone()
     }
 
     /// Whether a request that was sent may have been acted upon.
@@ -151,8 +171,12 @@ impl Ledger {
 
     /// Returns how many HTTP requests were sent.
     pub fn requests(&self) -> u32 {
-        self.sent.load(Ordering::Relaxed)
+        self.sent.load(Ordering::SeqCst)
     }
+}
+
+fn locked<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A successful answer.

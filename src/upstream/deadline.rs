@@ -118,11 +118,14 @@ where
             let mut answer = pin!(answer);
             let result = match timeout_at(deadline, answer.as_mut()).await {
                 Ok(result) => result,
-                Err(_) if write && ledger.may_have_acted() => answer.await,
-                Err(_) => Err(Error::Deadline { sent: ledger.may_have_acted() }),
+                Err(_) => {
+                    // What no connection has taken by now is not sent any more, and no attempt follows.
+                    ledger.close();
+                    if write && ledger.may_have_acted() { answer.await } else { Err(Error::Deadline { sent: false }) }
+                }
             };
             result.map_err(|error| match error {
-                Error::Deadline { sent } => counters.passed(sent),
+                Error::Deadline { sent } => counters.passed(sent || ledger.may_have_acted()),
                 other => other,
             })
         })

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::call::{Answer, Call};
 use super::limits::{Limits, retry_after};
 use crate::error::{Error, Refusal, Violation, snippet};
+use crate::json::Malformed;
 
 static WARNINGS: AtomicU64 = AtomicU64::new(0);
 
@@ -39,24 +40,56 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
         400 | 413 | 414 | 415 | 422 => Error::Rejected(refusal),
         401 => Error::Credential { own: call.credential.is_own(), refusal },
         403 => Error::Forbidden(refusal),
-        404 | 410 => Error::NotFound(refusal),
+        404 | 410 if is_about_the_record(call, &refusal, body) => Error::NotFound(refusal),
+        404 | 410 => Error::AccountNotFound(refusal),
         409 => Error::Conflict(refusal),
         429 => Error::Throttled(refusal),
         502 | 503 | 520..=523 | 525..=527 | 530 => Error::Unavailable(refusal),
         408 | 504 | 524 => Error::GatewayTimeout(refusal),
+        // The answer to a write that was carried out, by HTTP: its outcome is elsewhere, which is not known here.
+        303 if call.rest.method != http::Method::GET => Error::Server(refusal),
+        300..=399 => {
+            refusal.text = redirection(headers);
+            Error::Redirected(refusal)
+        }
+        // A proxy's note that the client has left: it does not say how far the request had come.
+        499 => Error::Server(refusal),
+        400..=498 => Error::Refused(refusal),
         _ => Error::Server(refusal),
     })
 }
 
+/// Whether a 404 says that there is no such record, rather than no such account or no such API.
+///
+/// Whoever keeps copies deletes them by this, so it has to be said in Zendesk's own word, or, since some answers are empty, by
+/// an empty body for a path that names a record. What a closed or wrong address answers is a page, a sentence, or the word
+/// `InvalidEndpoint`, and it answers so for collections, too.
+fn is_about_the_record(call: &Call, refusal: &Refusal, body: &[u8]) -> bool {
+    let named = call.rest.names_record;
+    let says = refusal.word.as_deref() == Some("RecordNotFound");
+    let may_be = named || call.rest.method != http::Method::GET;
+    (says && may_be) || (named && body.trim_ascii().is_empty())
+}
+
+/// Says where a redirect leads: to which host, without the path, which can hold anything.
+fn redirection(headers: &HeaderMap) -> String {
+    let location = headers.get(http::header::LOCATION).and_then(|value| value.to_str().ok());
+    let Some(location) = location else { return "to an address that is not given".to_owned() };
+    match url::Url::parse(location) {
+        Ok(url) => format!("to the host {}", snippet(url.host_str().unwrap_or("of no name"))),
+        Err(_) => "to another path of the same host".to_owned(),
+    }
+}
+
 fn accept(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Error> {
-    let malformed = |why: &str| {
-        let request_id = header(headers, "x-request-id");
+    let refusal = |why: &str| {
+        let (request_id, limits) = (header(headers, "x-request-id"), Limits::of(headers));
         let text = why.to_owned();
-        Error::Malformed(Box::new(Refusal { status: status.as_u16(), request_id, text, ..Refusal::default() }))
+        Box::new(Refusal { status: status.as_u16(), request_id, text, limits, ..Refusal::default() })
     };
     let kind = headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !body.is_empty() && !kind.is_empty() && !kind.contains("json") {
-        return Err(malformed("the content type is not JSON"));
+        return Err(Error::Malformed(refusal("the content type is not JSON")));
     }
     let warning = header(headers, "x-zendesk-api-warn");
     if warning.is_some() {
@@ -64,7 +97,10 @@ fn accept(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
         // What it says can quote values, so only the caller is told.
         tracing::warn!(upstream.class = call.class().0, "zendesk ignored a part of a request");
     }
-    let parsed = (call.parse)(body).map_err(|error| malformed(&error.to_string()))?;
+    let parsed = (call.parse)(body).map_err(|error| match error {
+        Malformed::Foreign => Error::Foreign(refusal(&error.to_string())),
+        Malformed::Unreadable { .. } => Error::Malformed(refusal(&error.to_string())),
+    })?;
     Ok(Answer {
         status: status.as_u16(),
         parsed,

@@ -28,6 +28,33 @@ pub struct Rest {
     pub body: Body,
     /// The one user this request updates, where Zendesk limits updates per user.
     pub updated_user: Option<UserKey>,
+    /// Whether the path names a record by its id. If it does not, a 404 cannot be about a record.
+    pub names_record: bool,
+    /// Whose rows the answer holds.
+    pub owner: Owner,
+}
+
+/// Whose rows a list below `users/{id}` or `groups/{id}` holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// Anybody's.
+    #[default]
+    Anybody,
+    /// Those of one user.
+    User(i64),
+    /// Those of one group.
+    Group(i64),
+}
+
+impl Owner {
+    /// Whether a row that names this user and this group can be one of them. Not every kind of row names them.
+    pub fn has(self, user: Option<i64>, group: Option<i64>) -> bool {
+        match self {
+            Self::Anybody => true,
+            Self::User(id) => user.is_none_or(|user| user == id),
+            Self::Group(id) => group.is_none_or(|group| group == id),
+        }
+    }
 }
 
 /// What is sent as the body.
@@ -63,11 +90,18 @@ pub enum UserKey {
 
 /// One segment of a path.
 #[derive(Debug)]
-pub struct Segment(String);
+pub enum Segment {
+    /// A word of the API.
+    Word(&'static str),
+    /// A record's id.
+    Id(i64),
+    /// An id that is text.
+    TextId(String),
+}
 
 impl From<&'static str> for Segment {
-    fn from(literal: &'static str) -> Self {
-        Self(literal.to_owned())
+    fn from(word: &'static str) -> Self {
+        Self::Word(word)
     }
 }
 
@@ -81,14 +115,14 @@ macro_rules! path {
 
 /// Checks a record id: Zendesk's ids are positive.
 pub fn id(field: &str, id: i64) -> Result<Segment> {
-    if id > 0 { Ok(Segment(id.to_string())) } else { Err(Error::invalid(field, "must be a positive id")) }
+    if id > 0 { Ok(Segment::Id(id)) } else { Err(Error::invalid(field, "must be a positive id")) }
 }
 
 /// Checks an id that is text, such as a job's: letters, digits, `-` and `_`, at most 64.
 pub fn text_id(field: &str, id: &str) -> Result<Segment> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if (1..=64).contains(&id.len()) && id.bytes().all(allowed) {
-        Ok(Segment(id.to_owned()))
+        Ok(Segment::TextId(id.to_owned()))
     } else {
         Err(Error::invalid(field, "must be 1 to 64 letters, digits, '-' or '_'"))
     }
@@ -118,12 +152,22 @@ impl Rest {
     fn new(method: Method, segments: &[Segment]) -> Self {
         let mut path = String::with_capacity(48);
         path.push_str("/api/v2");
-        for Segment(segment) in segments {
+        for segment in segments {
             path.push('/');
-            path.push_str(segment);
+            match segment {
+                Segment::Word(word) => path.push_str(word),
+                Segment::Id(id) => path.push_str(&id.to_string()),
+                Segment::TextId(id) => path.push_str(id),
+            }
         }
         let class = Class::of(&method, &path);
-        Self { method, path, class, query: String::new(), body: Body::Empty, updated_user: None }
+        let names_record = segments.iter().any(|segment| !matches!(segment, Segment::Word(_)));
+        let owner = match segments {
+            [Segment::Word("users"), Segment::Id(id), Segment::Word(_), ..] => Owner::User(*id),
+            [Segment::Word("groups"), Segment::Id(id), Segment::Word(_), ..] => Owner::Group(*id),
+            _ => Owner::Anybody,
+        };
+        Self { method, path, class, query: String::new(), body: Body::Empty, updated_user: None, names_record, owner }
     }
 
     /// Adds a query parameter, percent-encoded.

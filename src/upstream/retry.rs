@@ -128,7 +128,7 @@ impl Policy<Call, Answer, Error> for Retry {
         match self.cause.take() {
             // The repetition never left. What the caller has to know is why there was one: of a write that may have been
             // done, "the breaker is open" alone would say that it was not.
-            Some(cause) if refused_here(error) => {
+            Some(cause) if refused_here(call, error) => {
                 *error = cause;
                 return None;
             }
@@ -158,7 +158,13 @@ impl Policy<Call, Answer, Error> for Retry {
     }
 }
 
-/// Whether the attempt ended inside this process, before anything was sent.
-fn refused_here(error: &Error) -> bool {
-    matches!(error, Error::BreakerOpen { .. } | Error::BudgetSpent { .. } | Error::Overloaded { .. })
+/// Whether the attempt ended inside this process, before anything was sent. For a read that is over its deadline, that is the
+/// reason to tell.
+fn refused_here(call: &Call, error: &Error) -> bool {
+    let write = call.idempotency != Idempotency::NoSideEffects;
+    match error {
+        Error::BreakerOpen { .. } | Error::BudgetSpent { .. } | Error::Overloaded { .. } => true,
+        Error::Deadline { sent: false } => write,
+        _ => false,
+    }
 }

@@ -47,6 +47,7 @@ pub(super) fn error_type(error: &Error) -> String {
         Error::BrokenBody(_) => "broken_body",
         Error::AttemptTimeout => "timeout",
         Error::Malformed(_) => "malformed",
+        Error::Foreign(_) => "foreign",
         other => match status(other) {
             Some(status) => return status.to_string(),
             None => return other.row().reason.as_str_name().trim_start_matches("ERROR_REASON_").to_lowercase(),

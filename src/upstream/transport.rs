@@ -14,10 +14,16 @@ use super::judge::{header, judge};
 use super::rest::Body;
 use crate::error::{Chain, Error};
 
+mod handover;
+mod pool;
+
+use handover::Handover;
+use pool::Pool;
+
 /// Sends calls to Zendesk.
 #[derive(Clone)]
 pub struct Transport {
-    client: reqwest::Client,
+    pool: Arc<Pool>,
     base: Arc<Url>,
     max_body: usize,
 }
@@ -25,8 +31,7 @@ pub struct Transport {
 impl Transport {
     /// Sends calls to `base`, and reads bodies of up to `max_body` bytes, counted after decompression.
     pub fn new(base: &Url, max_body: usize) -> anyhow::Result<Self> {
-        let client = client(base)?;
-        Ok(Self { client, base: Arc::new(base.clone()), max_body })
+        Ok(Self { pool: Arc::new(Pool::new(base)?), base: Arc::new(base.clone()), max_body })
     }
 
     async fn exchange(self, call: Call) -> Result<Answer, Error> {
@@ -38,8 +43,8 @@ impl Transport {
         let mut url = (*self.base).clone();
         url.set_path(&rest.path);
         url.set_query(Some(rest.query.as_str()).filter(|query| !query.is_empty()));
-        let mut request = self
-            .client
+        let client = self.pool.client();
+        let mut request = client
             .request(rest.method.clone(), url)
             .header(http::header::ACCEPT, "application/json")
             .header(http::header::AUTHORIZATION, authorization);
@@ -63,9 +68,16 @@ impl Transport {
                 request.multipart(reqwest::multipart::Form::new().part(*field, part))
             }
         };
-        request = super::trace::propagate(request);
-        call.ledger.send()?;
-        let mut response = request.send().await.map_err(|error| before_headers(&error.without_url()))?;
+        let handover = Handover::new(&call.ledger);
+        let request = super::trace::propagate(request).build();
+        let mut request = request.map_err(|error| Error::Connect(Chain::of(&error.without_url())))?;
+        let body = request.body_mut().take().unwrap_or_default();
+        *request.body_mut() = Some(handover.of(body));
+        let mut response = match client.execute(request).await {
+            Ok(response) => response,
+            Err(_) if call.ledger.is_closed() && !handover.is_taken() => return Err(Error::Deadline { sent: false }),
+            Err(error) => return Err(before_headers(&error.without_url(), handover.is_taken())),
+        };
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         if rest.method != http::Method::GET {
             call.ledger.answered(status.as_u16(), header(&headers, "x-request-id"));
@@ -76,7 +88,12 @@ impl Transport {
             // What the look has set off goes first: parsing a page takes longer than sending a request.
             tokio::task::yield_now().await;
         }
-        judge(&call, status, &headers, &body)
+        let judged = judge(&call, status, &headers, &body);
+        if matches!(judged, Err(Error::Foreign(_))) {
+            // Perhaps the answer to an earlier request: then all that follow on that connection are off by one, too.
+            self.pool.renew();
+        }
+        judged
     }
 
     /// Reads a body, counted after decompression: a small compressed one must not become gigabytes of memory.
@@ -114,12 +131,12 @@ pub(super) fn client(base: &Url) -> reqwest::Result<reqwest::Client> {
 }
 
 /// Tells a request that never left from one that may have been delivered.
-fn before_headers(error: &reqwest::Error) -> Error {
+fn before_headers(error: &reqwest::Error, taken: bool) -> Error {
     let refused = |error: &(dyn std::error::Error + 'static)| {
         error.downcast_ref::<h2::Error>().is_some_and(|error| error.reason() == Some(h2::Reason::REFUSED_STREAM))
     };
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    let mut undelivered = error.is_connect() || error.is_builder();
+    let mut undelivered = !taken;
     while let Some(error) = cause {
         undelivered |= refused(error);
         cause = error.source();

@@ -24,9 +24,16 @@ struct Row(&'static str, &'static str, &'static str, Code, &'static str, &'stati
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     Row("404 Not Found", JSON, r#"{"error":"RecordNotFound","description":"Not found"}"#, Code::NotFound, "NOT_FOUND", "Not found"),
-    Row("404 Not Found", JSON, r#"{"error":"InvalidEndpoint","description":"Not found"}"#, Code::NotFound, "NOT_FOUND", "Not found"),
+    Row("404 Not Found", JSON, r#"{"error":"InvalidEndpoint","description":"Not found"}"#, Code::FailedPrecondition, "ACCOUNT_NOT_FOUND", "Not found"),
+    Row("404 Not Found", TEXT, "There is no help desk configured at this address.", Code::FailedPrecondition, "ACCOUNT_NOT_FOUND", "no help desk"),
+    Row("404 Not Found", HTML, "<html>Help Center Closed</html>", Code::FailedPrecondition, "ACCOUNT_NOT_FOUND", "an HTML page"),
+    Row("404 Not Found", JSON, r#"{"error":"NotFound"}"#, Code::FailedPrecondition, "ACCOUNT_NOT_FOUND", "NotFound"),
+    Row("404 Not Found", JSON, "[]", Code::FailedPrecondition, "ACCOUNT_NOT_FOUND", "404"),
+    Row("404 Not Found", JSON, r#"{"errors":[{"code":"RecordNotFound","title":"Not here"}]}"#, Code::NotFound, "NOT_FOUND", "Not here"),
+    Row("404 Not Found", TEXT, " \r\n", Code::NotFound, "NOT_FOUND", "404"),
     Row("404 Not Found", TEXT, "", Code::NotFound, "NOT_FOUND", "404"),
-    Row("410 Gone", JSON, r#"{"error":"Gone"}"#, Code::NotFound, "NOT_FOUND", "Gone"),
+    Row("410 Gone", JSON, r#"{"error":"Gone"}"#, Code::FailedPrecondition, "ACCOUNT_NOT_FOUND", "Gone"),
+    Row("410 Gone", JSON, r#"{"error":"RecordNotFound"}"#, Code::NotFound, "NOT_FOUND", "RecordNotFound"),
     Row("422 Unprocessable Entity", JSON, r#"{"error":"RecordInvalid","description":"Record validation errors","details":{"email":[{"description":"Email: a@b is already being used by another user","error":"DuplicateValue"}]}}"#, Code::AlreadyExists, "DUPLICATE_VALUE", "Record validation errors"),
     Row("422 Unprocessable Entity", JSON, r#"{"error":"RecordInvalid","description":"Erreurs","details":{"base":[{"description":"Le nom est vide","error":"BlankValue"}]}}"#, Code::InvalidArgument, "RECORD_INVALID", "Erreurs"),
     Row("422 Unprocessable Entity", JSON, r#"{"error":"invalid","description":"Invalid search: Requested response size was greater than Search Response Limits"}"#, Code::InvalidArgument, "RECORD_INVALID", "Invalid search"),
@@ -45,7 +52,12 @@ const TABLE: &[Row] = &[
     Row("429 Too Many Requests", JSON, r#"{"error":"TooManyJobs","description":"Too many UserBulkUpdateJobV2 jobs are currently queued or running."}"#, Code::ResourceExhausted, "JOB_LIMIT", "UserBulkUpdateJobV2"),
     Row("400 Bad Request", JSON, r#"{"error":"TooManyValues","description":"Maximum 100 users may be created per call"}"#, Code::InvalidArgument, "RECORD_INVALID", "Maximum 100"),
     Row("500 Internal Server Error", HTML, "<html><body>oops</body></html>", Code::Internal, "UPSTREAM_ERROR", "an HTML page"),
-    Row("418 I'm a teapot", TEXT, "short and stout", Code::Internal, "UPSTREAM_ERROR", "stout"),
+    Row("418 I'm a teapot", TEXT, "short and stout", Code::FailedPrecondition, "UPSTREAM_REFUSED", "stout"),
+    Row("402 Payment Required", JSON, r#"{"error":"PaymentRequired","description":"Your account has ended"}"#, Code::FailedPrecondition, "UPSTREAM_REFUSED", "has ended"),
+    Row("405 Method Not Allowed", TEXT, "", Code::FailedPrecondition, "UPSTREAM_REFUSED", "405"),
+    Row("431 Request Header Fields Too Large", HTML, "<html></html>", Code::FailedPrecondition, "UPSTREAM_REFUSED", "431"),
+    Row("451 Unavailable For Legal Reasons", TEXT, "no", Code::FailedPrecondition, "UPSTREAM_REFUSED", "451"),
+    Row("499 Client Closed Request", TEXT, "", Code::Internal, "UPSTREAM_ERROR", "499"),
     Row("502 Bad Gateway", HTML, "<html>\n<head><title>502 Bad Gateway</title></head><center>nginx</center></html>", Code::Unavailable, "UPSTREAM_UNAVAILABLE", "an HTML page"),
     Row("503 Service Unavailable", JSON, r#"{"error":"ServiceUnavailable","description":"maintenance"}"#, Code::Unavailable, "UPSTREAM_UNAVAILABLE", "maintenance"),
     Row("504 Gateway Timeout", HTML, "<html></html>", Code::DeadlineExceeded, "UPSTREAM_TIMEOUT", "504"),
@@ -56,10 +68,12 @@ const TABLE: &[Row] = &[
     Row("200 OK", JSON, r#"{"user":{"id":7}"#, Code::Internal, "UPSTREAM_MALFORMED", "not the documented JSON"),
     Row("200 OK", HTML, "<html>Sign in</html>", Code::Internal, "UPSTREAM_MALFORMED", "content type"),
     Row("200 OK", JSON, "", Code::Internal, "UPSTREAM_MALFORMED", "not the documented JSON"),
-    Row("200 OK", JSON, "{}", Code::Internal, "UPSTREAM_MALFORMED", "not the documented JSON"),
-    Row("200 OK", JSON, r#"{"user":null}"#, Code::Internal, "UPSTREAM_MALFORMED", "not the documented JSON"),
+    Row("200 OK", JSON, "{}", Code::Internal, "UPSTREAM_MALFORMED", "something else than was asked for"),
+    Row("200 OK", JSON, r#"{"user":null}"#, Code::Internal, "UPSTREAM_MALFORMED", "something else than was asked for"),
     Row("200 OK", JSON, "[1,2]", Code::Internal, "UPSTREAM_MALFORMED", "not the documented JSON"),
-    Row("302 Found", "location: https://example.com/", "", Code::Internal, "UPSTREAM_ERROR", "302"),
+    Row("302 Found", "location: https://example.com/a/secret?x=y", "", Code::FailedPrecondition, "UPSTREAM_REFUSED", "302, to the host example.com"),
+    Row("301 Moved Permanently", "location: /elsewhere", "", Code::FailedPrecondition, "UPSTREAM_REFUSED", "another path"),
+    Row("303 See Other", TEXT, "", Code::FailedPrecondition, "UPSTREAM_REFUSED", "not given"),
 ];
 
 async fn client(upstream: &Scripted) -> (UserServiceClient<Channel>, tokio::sync::oneshot::Sender<()>) {
@@ -90,7 +104,8 @@ async fn every_shape_of_failure_has_its_code_reason_and_message() {
 
 #[tokio::test]
 async fn field_violations_keep_zendesks_field_names() {
-    let Row(status, kind, body, ..) = &TABLE[4];
+    let row = TABLE.iter().find(|Row(_, _, body, ..)| body.contains("DuplicateValue"));
+    let Row(status, kind, body, ..) = row.expect("it is in the table");
     let upstream = Scripted::start(&format!("{status}\r\n{kind}"), *body).await;
     let refused = refused(client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await);
     assert_eq!(refused.fields, ["email"]);

@@ -79,7 +79,7 @@ fn agent() -> Value {
 #[tokio::test]
 async fn every_field_of_a_user_survives() {
     let mut me = agent();
-    for (rpc, request) in [("GetUser", r#"{"id": 1}"#), ("GetCurrentUser", "{}")] {
+    for (rpc, request) in [("GetUser", r#"{"id": 6100000000001}"#), ("GetCurrentUser", "{}")] {
         let body = json!({"user": me});
         assert_survived(&body, &through(&body, rpc, request).await, rpc);
     }
@@ -117,16 +117,16 @@ async fn every_field_of_the_other_records_survives() {
                      "email": "x@y", "title": "t", "account_id": 9, "external_id": "e"}]});
     let count = json!({"refreshed_at": "2020-04-06T02:18:17Z", "value": 102});
     for (rpc, request, body) in [
-        ("GetGroup", r#"{"id": 1}"#, json!({"group": group})),
+        ("GetGroup", r#"{"id": 3432}"#, json!({"group": group})),
         ("ListGroups", "{}", json!({"groups": [group, group]})),
         ("ListAssignableGroups", "{}", json!({"groups": [group]})),
-        ("GetMembership", r#"{"id": 1}"#, json!({"group_membership": membership})),
+        ("GetMembership", r#"{"id": 4}"#, json!({"group_membership": membership})),
         ("ListMemberships", "{}", json!({"group_memberships": [membership], "users": [agent()], "groups": [group]})),
-        ("GetDeletedUser", r#"{"id": 1}"#, json!({"deleted_user": deleted})),
+        ("GetDeletedUser", r#"{"id": 189}"#, json!({"deleted_user": deleted})),
         ("ListDeletedUsers", "{}", json!({"deleted_users": [deleted, deleted]})),
         ("GetUserRelated", r#"{"id": 1}"#, json!({"user_related": related})),
         ("ListComplianceDeletionStatuses", r#"{"user_id": 1}"#, json!({"compliance_deletion_statuses": compliance})),
-        ("GetJob", r#"{"id": "82de"}"#, json!({"job_status": job})),
+        ("GetJob", r#"{"id": "82de0b044094f0c67893ac9fe64f1a99"}"#, json!({"job_status": job})),
         ("ListJobs", "{}", json!({"job_statuses": [job]})),
         ("CountUsers", "{}", json!({"count": count})),
         ("CountGroups", "{}", json!({"count": count})),
@@ -143,7 +143,7 @@ async fn a_null_in_any_field_fails_no_call() {
         let mut user = source.clone();
         user[key] = Value::Null;
         let body = json!({"user": user});
-        assert_survived(&body, &through(&body, "GetUser", r#"{"id": 1}"#).await, key);
+        assert_survived(&body, &through(&body, "GetUser", r#"{"id": 6100000000001}"#).await, key);
     }
     let mut nothing = json!({"user": {"id": 1}});
     for key in source.as_object().expect("an object").keys().filter(|key| *key != "id") {

@@ -155,10 +155,10 @@ async fn a_compressed_body_that_was_tampered_with_is_an_error_and_never_more_tha
             priority: Priority::Interactive,
             deadline: tokio::time::Instant::now() + std::time::Duration::from_mins(1),
             credential: Credential::new("Bearer x", true).expect("a header"),
-            parse: |body| {
+            parse: std::sync::Arc::new(|body| {
                 assert!(body.len() <= CAP);
                 zendesk_gateway::json::decode::<serde_json::Value>(body).map(|value| Box::new(value) as _)
-            },
+            }),
             peek: None,
             ledger: std::sync::Arc::default(),
             trace: zendesk_gateway::telemetry::Trace::default(),

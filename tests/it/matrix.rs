@@ -13,8 +13,8 @@ use zendesk_gateway::sandbox::faults::{
 
 use crate::support::{Refused, TestGateway, account, refused, settings};
 
-/// A fault, and for a read, an idempotent write and an unsafe write: code, reason, attempts.
-struct Row(&'static str, fn(&Sandbox), [(Code, &'static str, usize); 3]);
+/// A fault, and for a read, a list, an idempotent write and an unsafe write: code, reason, attempts.
+struct Row(&'static str, fn(&Sandbox), [(Code, &'static str, usize); 4]);
 
 #[rustfmt::skip]
 fn table() -> Vec<Row> {
@@ -23,11 +23,13 @@ fn table() -> Vec<Row> {
     const D: Code = Code::DeadlineExceeded;
     const UNKNOWN: &str = "OUTCOME_UNKNOWN";
     // It may have been done: reads and idempotent writes are repeated, an unsafe write never is.
-    let maybe = |code, reason| [(code, reason, 3), (code, UNKNOWN, 3), (code, UNKNOWN, 1)];
+    let maybe = |code, reason| [(code, reason, 3), (code, reason, 3), (code, UNKNOWN, 3), (code, UNKNOWN, 1)];
     // It was probably done: a read is repeated once.
-    let broken = |code, reason| [(code, reason, 2), (U, UNKNOWN, 1), (U, UNKNOWN, 1)];
+    let broken = |code, reason| [(code, reason, 2), (code, reason, 2), (U, UNKNOWN, 1), (U, UNKNOWN, 1)];
     // The same call would fail the same way.
-    let same = |code, reason| [(code, reason, 1); 3];
+    let same = |code, reason| [(code, reason, 1); 4];
+    let gone = (Code::NotFound, "NOT_FOUND", 1);
+    let nowhere = (Code::FailedPrecondition, "ACCOUNT_NOT_FOUND", 1);
     vec![
         Row("reset before headers", rule!(Reset::before_headers()), maybe(U, "UPSTREAM_UNAVAILABLE")),
         Row("end before headers",   rule!(Eof::before_headers()),   maybe(U, "UPSTREAM_UNAVAILABLE")),
@@ -39,7 +41,7 @@ fn table() -> Vec<Row> {
         Row("truncated JSON",       rule!(TruncatedJson::once()), broken(Code::Internal, "UPSTREAM_MALFORMED")),
         Row("an HTML page with 200", rule!(Html::ok()),             broken(Code::Internal, "UPSTREAM_MALFORMED")),
         Row("an empty 200",         rule!(Empty::once()),        broken(Code::Internal, "UPSTREAM_MALFORMED")),
-        Row("a gzip bomb",          rule!(GzipBomb::of(64)),        [(Code::Internal, "BODY_TOO_LARGE", 1), (U, UNKNOWN, 1), (U, UNKNOWN, 1)]),
+        Row("a gzip bomb",          rule!(GzipBomb::of(64)),        [(Code::Internal, "BODY_TOO_LARGE", 1), (Code::Internal, "BODY_TOO_LARGE", 1), (U, UNKNOWN, 1), (U, UNKNOWN, 1)]),
         Row("500",                  rule!(Respond::with(500)),      broken(Code::Internal, "UPSTREAM_ERROR")),
         Row("502 of nginx",         rule!(Html::nginx_502()),       maybe(U, "UPSTREAM_UNAVAILABLE")),
         Row("503",                  rule!(Respond::with(503)),      maybe(U, "UPSTREAM_UNAVAILABLE")),
@@ -51,7 +53,10 @@ fn table() -> Vec<Row> {
         Row("400",                  rule!(Respond::with(400)),      same(Code::InvalidArgument, "RECORD_INVALID")),
         Row("401",                  rule!(Respond::with(401)),      same(Code::Internal, "CREDENTIAL_REFUSED")),
         Row("403",                  rule!(Respond::with(403)),      same(Code::PermissionDenied, "PERMISSION_DENIED")),
-        Row("404",                  rule!(Respond::with(404)),      same(Code::NotFound, "NOT_FOUND")),
+        Row("404",                  rule!(Respond::with(404)),      [gone, nowhere, gone, nowhere]), // about a record only where the path names one
+        Row("402, and other 4xx",   rule!(Respond::with(402)),      same(Code::FailedPrecondition, "UPSTREAM_REFUSED")),
+        Row("307, not followed",    rule!(Respond::with(307)),      same(Code::FailedPrecondition, "UPSTREAM_REFUSED")),
+        Row("499",                  rule!(Respond::with(499)),      broken(Code::Internal, "UPSTREAM_ERROR")),
         Row("409 as text",          rule!(Conflict::once()),     same(Code::Aborted, "CONFLICT")),
         Row("422",                  rule!(Respond::with(422)),      same(Code::InvalidArgument, "RECORD_INVALID")),
         Row("429 for long",         rule!(Throttle::once().retry_after(250)), same(Code::ResourceExhausted, "RATE_LIMITED")),
@@ -68,12 +73,9 @@ async fn every_fault_against_every_class_has_its_code_and_its_attempts() {
     impatient.upstream.attempt.write_timeout = Duration::from_millis(400);
     let mut wrong = Vec::new();
     for Row(fault, rule, expected) in table() {
-        for (class, (code, reason, attempts)) in ["read", "list", "idempotent write", "unsafe write"].into_iter().zip([
-            expected[0],
-            expected[0],
-            expected[1],
-            expected[2],
-        ]) {
+        for (class, (code, reason, attempts)) in
+            ["read", "list", "idempotent write", "unsafe write"].into_iter().zip(expected)
+        {
             // A gateway for each: a breaker that one row opened must not answer the next.
             // Only where no answer comes an attempt is cut short: a slow machine must not cut others.
             let mute = matches!(fault, "no answer" | "an answer that stops");

@@ -1,13 +1,10 @@
 //! Single reads that leave together.
 
-use std::collections::HashMap;
 use std::sync::Mutex;
 
 use tokio::task::JoinSet;
 
 use super::*;
-
-type Many = Result<HashMap<i64, i64>>;
 
 /// Answers each id with itself after 100 ms, leaves out negative ones, and keeps a list of the calls.
 #[derive(Clone, Default)]
@@ -16,25 +13,21 @@ struct ShowMany {
     calls: Arc<Mutex<Vec<Vec<i64>>>>,
 }
 
+/// How the call goes that a member's way is used for.
+#[derive(Clone)]
+struct Way {
+    many: ShowMany,
+    time: Duration,
+    outcome: Result<()>,
+}
+
 impl ShowMany {
-    fn fetch(&self) -> impl FnOnce(Vec<i64>, Terms) -> BoxFuture<'static, Many> + Send + use<> {
+    fn fetch(&self) -> Way {
         self.after(ms(100), Ok(()))
     }
 
-    fn after(
-        &self,
-        time: Duration,
-        outcome: Result<()>,
-    ) -> impl FnOnce(Vec<i64>, Terms) -> BoxFuture<'static, Many> + Send + use<> {
-        let this = self.clone();
-        move |ids, _| {
-            Box::pin(async move {
-                let _underway = this.upstream.begin();
-                this.calls.lock().expect("no panic holds it").push(ids.clone());
-                sleep(time).await;
-                outcome.map(|()| ids.into_iter().filter(|id| *id >= 0).map(|id| (id, id)).collect())
-            })
-        }
+    fn after(&self, time: Duration, outcome: Result<()>) -> Way {
+        Way { many: self.clone(), time, outcome }
     }
 
     fn sizes(&self) -> Vec<usize> {
@@ -42,8 +35,17 @@ impl ShowMany {
     }
 }
 
-fn batcher() -> Batcher<i64, i64> {
-    cache().batcher(100)
+fn batcher() -> Batcher<Way, i64, i64> {
+    batcher_of(&cache())
+}
+
+fn batcher_of(cache: &Cache) -> Batcher<Way, i64, i64> {
+    cache.batcher(100, |way: Way, ids: Vec<i64>, _| async move {
+        let _underway = way.many.upstream.begin();
+        way.many.calls.lock().expect("no panic holds it").push(ids.clone());
+        sleep(way.time).await;
+        way.outcome.map(|()| ids.into_iter().filter(|id| *id >= 0).map(|id| (id, id)).collect())
+    })
 }
 
 fn terms(time: Duration) -> Terms {
@@ -52,7 +54,7 @@ fn terms(time: Duration) -> Terms {
 
 /// Spawns one get for each id, and returns each answer and how long it took.
 async fn get_all(
-    batcher: &Batcher<i64, i64>,
+    batcher: &Batcher<Way, i64, i64>,
     many: &ShowMany,
     ids: impl Iterator<Item = i64>,
 ) -> Vec<(i64, Result<Option<i64>>, Duration)> {
@@ -61,7 +63,7 @@ async fn get_all(
         let (batcher, fetch) = (batcher.clone(), many.fetch());
         callers.spawn(async move {
             let begun = Instant::now();
-            let answer = batcher.get(CREDENTIAL, id, terms(secs(10)), fetch).await;
+            let answer = batcher.get(CREDENTIAL, fetch, id, terms(secs(10))).await;
             (id, answer, begun.elapsed())
         });
     }
@@ -114,10 +116,10 @@ async fn an_id_asked_for_twice_is_sent_once_and_never_joins_a_batch_that_has_lef
 #[tokio::test(start_paused = true)]
 async fn a_failure_reaches_exactly_the_batch_that_failed() {
     let (batcher, many) = (batcher(), ShowMany::default());
-    let get = async |id, outcome| batcher.get(CREDENTIAL, id, terms(secs(10)), many.after(ms(100), outcome)).await;
+    let get = async |id, outcome| batcher.get(CREDENTIAL, many.after(ms(100), outcome), id, terms(secs(10))).await;
     let later = async |id| {
         sleep(ms(150)).await;
-        batcher.get(CREDENTIAL, id, terms(secs(10)), many.fetch()).await
+        batcher.get(CREDENTIAL, many.fetch(), id, terms(secs(10))).await
     };
     let failure = || Err(unavailable());
     let (one, two, three, four) = tokio::join!(get(1, Ok(())), get(2, failure()), get(3, failure()), later(4));
@@ -132,11 +134,11 @@ async fn a_waiter_leaves_at_its_own_deadline_and_the_others_are_answered() {
     let (batcher, many) = (batcher(), ShowMany::default());
     let begun = Instant::now();
     let short = async {
-        let answer = batcher.get(CREDENTIAL, 1, terms(ms(30)), many.fetch()).await;
+        let answer = batcher.get(CREDENTIAL, many.fetch(), 1, terms(ms(30))).await;
         (answer, begun.elapsed())
     };
-    let gathering = batcher.get(CREDENTIAL, 2, terms(ms(20)), many.fetch());
-    let long = batcher.get(CREDENTIAL, 3, terms(secs(1)), many.fetch());
+    let gathering = batcher.get(CREDENTIAL, many.fetch(), 2, terms(ms(20)));
+    let long = batcher.get(CREDENTIAL, many.fetch(), 3, terms(secs(1)));
     let ((short, took), gathering, long) = tokio::join!(short, gathering, long);
     assert!(matches!(short, Err(Error::Deadline { sent: true })), "{short:?}");
     assert_eq!(took, ms(30));
@@ -146,17 +148,35 @@ async fn a_waiter_leaves_at_its_own_deadline_and_the_others_are_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_who_opened_a_batch_and_left_does_not_decide_what_the_last_one_left_gets() {
+    let (batcher, many) = (batcher(), ShowMany::default());
+    let hung = batcher.get(CREDENTIAL, many.after(ms(500), Ok(())), 1002, terms(secs(5)));
+    let opens = async {
+        sleep(ms(100)).await;
+        batcher.get(CREDENTIAL, many.fetch(), 2, terms(ms(200))).await
+    };
+    let stays = async {
+        sleep(ms(150)).await;
+        batcher.get(CREDENTIAL, many.fetch(), 3, terms(secs(5))).await
+    };
+    let (hung, opens, stays) = tokio::join!(hung, opens, stays);
+    assert_eq!((hung.expect("an answer"), stays.expect("an answer")), (Some(1002), Some(3)));
+    assert!(matches!(opens, Err(Error::Deadline { sent: false })), "{opens:?}");
+    assert_eq!(*many.calls.lock().expect("no panic holds it"), [vec![1002], vec![3]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_is_cancelled_when_nobody_waits_for_it_and_the_next_one_leaves() {
     let (batcher, many) = (batcher(), ShowMany::default());
     let hung = tokio::spawn({
         let (batcher, fetch) = (batcher.clone(), many.after(Duration::from_hours(1), Ok(())));
-        async move { batcher.get(CREDENTIAL, 1, terms(Duration::from_hours(1)), fetch).await }
+        async move { batcher.get(CREDENTIAL, fetch, 1, terms(Duration::from_hours(1))).await }
     });
     settle().await;
     assert_eq!(many.upstream.under_way(), 1);
     let next = tokio::spawn({
         let (batcher, fetch) = (batcher.clone(), many.fetch());
-        async move { batcher.get(CREDENTIAL, 2, terms(secs(10)), fetch).await }
+        async move { batcher.get(CREDENTIAL, fetch, 2, terms(secs(10))).await }
     });
     settle().await;
     let begun = Instant::now();
@@ -168,7 +188,7 @@ async fn a_batch_is_cancelled_when_nobody_waits_for_it_and_the_next_one_leaves()
 #[tokio::test(start_paused = true)]
 async fn a_call_that_hangs_holds_up_the_next_for_half_a_second_at_most() {
     let (batcher, many) = (batcher(), ShowMany::default());
-    let hung = batcher.get(CREDENTIAL, 1, terms(secs(5)), many.after(Duration::from_hours(1), Ok(())));
+    let hung = batcher.get(CREDENTIAL, many.after(Duration::from_hours(1), Ok(())), 1, terms(secs(5)));
     let next = async {
         let begun = Instant::now();
         let answers = get_all(&batcher, &many, 2..=9).await;
@@ -183,13 +203,12 @@ async fn a_call_that_hangs_holds_up_the_next_for_half_a_second_at_most() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_a_batch_reaches_its_waiters_and_wedges_nothing() {
-    let (batcher, many) = (batcher(), ShowMany::default());
-    let panics =
-        |_: Vec<i64>, _: Terms| -> BoxFuture<'static, Many> { Box::pin(async { panic!("a batch that panics") }) };
-    let (one, two) = tokio::join!(
-        batcher.get(CREDENTIAL, 1, terms(secs(10)), panics),
-        batcher.get(CREDENTIAL, 2, terms(secs(10)), many.fetch())
-    );
+    let batcher = cache().batcher(100, |panics: bool, ids: Vec<i64>, _| async move {
+        assert!(!panics, "a batch that panics");
+        Ok(ids.into_iter().map(|id| (id, id)).collect())
+    });
+    let get = async |id, panics| batcher.get(CREDENTIAL, panics, id, terms(secs(10))).await;
+    let (one, two) = tokio::join!(get(1, true), get(2, false));
     assert!(matches!(one, Err(Error::Internal { .. })), "{one:?}");
     assert_eq!(two.expect("an answer"), Some(2));
 }
@@ -198,7 +217,7 @@ async fn a_panic_in_a_batch_reaches_its_waiters_and_wedges_nothing() {
 async fn credentials_do_not_share_calls_and_do_not_wait_for_each_other() {
     let (batcher, many) = (batcher(), ShowMany::default());
     let begun = Instant::now();
-    let calls = (0..4).map(|credential| batcher.get(credential, 7, terms(secs(10)), many.fetch()));
+    let calls = (0..4).map(|credential| batcher.get(credential, many.fetch(), 7, terms(secs(10))));
     for answer in futures_util::future::join_all(calls).await {
         assert_eq!(answer.expect("an answer"), Some(7));
     }
@@ -207,14 +226,13 @@ async fn credentials_do_not_share_calls_and_do_not_wait_for_each_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_is_background_work_only_if_nobody_waits_for_any_of_it() {
-    let batcher = batcher();
+    let batcher = cache().batcher(100, |(), ids: Vec<i64>, terms: Terms| async move {
+        sleep(ms(10)).await;
+        Ok(ids.into_iter().map(|id| (id, i64::from(terms.background))).collect())
+    });
     let get = async |id, background| {
-        let fetch = move |ids: Vec<i64>, terms: Terms| async move {
-            sleep(ms(10)).await;
-            Ok(ids.into_iter().map(|id| (id, i64::from(terms.background))).collect())
-        };
         let terms = Terms { background, ..terms(secs(10)) };
-        batcher.get(CREDENTIAL, id, terms, fetch).await.expect("an answer")
+        batcher.get(CREDENTIAL, (), id, terms).await.expect("an answer")
     };
     let answers = tokio::join!(get(1, true), get(2, true), get(3, false));
     assert_eq!(answers, (Some(1), Some(0), Some(0)));
@@ -223,12 +241,12 @@ async fn a_batch_is_background_work_only_if_nobody_waits_for_any_of_it() {
 #[tokio::test(start_paused = true)]
 async fn reads_through_the_cache_are_batched() {
     let cache = cache();
-    let batcher: Batcher<i64, i64> = cache.batcher(100);
+    let batcher = batcher_of(&cache);
     let many = ShowMany::default();
     let reads = (1..=100).map(|id| {
         let (batcher, batch) = (batcher.clone(), many.fetch());
         let fetch = move |terms| async move {
-            let value = batcher.get(CREDENTIAL, id, terms, batch).await?.ok_or_else(not_found)?;
+            let value = batcher.get(CREDENTIAL, batch, id, terms).await?.ok_or_else(not_found)?;
             Ok(Bytes::copy_from_slice(&value.to_be_bytes()).into())
         };
         let cache = cache.clone();

@@ -1,17 +1,26 @@
 //! What one credential reads never reaches another.
 
-use std::collections::HashMap;
-
 use tokio::task::JoinSet;
 
 use super::*;
 
 const SEED: u64 = 0x70CE;
 
+fn says(credential: u128, id: i64) -> Bytes {
+    Bytes::from(format!("{credential}:{id}"))
+}
+
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_interleaved_calls_of_two_credentials_never_see_each_others_answers() {
     let cache = cache();
-    let batcher: Batcher<i64, Bytes> = cache.batcher(100);
+    let batcher =
+        cache.batcher(100, |(credential, work, fails): (u128, Duration, bool), ids: Vec<i64>, _| async move {
+            sleep(work).await;
+            if fails {
+                return Err(unavailable());
+            }
+            Ok(ids.into_iter().map(|id| (id, says(credential, id))).collect())
+        });
     let mut random = fastrand::Rng::with_seed(SEED);
     let mut callers = JoinSet::new();
     for call in 0..10_000 {
@@ -23,25 +32,16 @@ async fn ten_thousand_interleaved_calls_of_two_credentials_never_see_each_others
             if random.u8(0..20) == 0 {
                 cache.begin_write(&[tag::user(id)]).finish();
             }
-            let says = move |id: i64| Bytes::from(format!("{credential}:{id}"));
             let (work, fails) = (ms(random.u64(0..2_000)), random.u8(0..10) == 0);
-            let many = move |ids: Vec<i64>, _| async move {
-                sleep(work).await;
-                if fails {
-                    Err(unavailable())
-                } else {
-                    Ok(ids.into_iter().map(|id| (id, says(id))).collect::<HashMap<_, _>>())
-                }
-            };
             let fetch = move |terms| async move {
-                let value = batcher.get(credential, id, terms, many).await?;
+                let value = batcher.get(credential, (credential, work, fails), id, terms).await?;
                 Ok(value.ok_or_else(not_found)?.into())
             };
             let key = Key::new(credential, "/Get", id.to_be_bytes().to_vec());
             let control = Control { no_cache: random.u8(0..10) == 0, ..PLAIN };
             let answer = cache.read(&key, &record(id), control, within(secs(10)), fetch).await;
             if let Ok(hit) = &answer {
-                assert_eq!(hit.bytes, says(id), "call {call} of seed {SEED:#x}");
+                assert_eq!(hit.bytes, says(credential, id), "call {call} of seed {SEED:#x}");
             }
             answer.is_ok()
         });

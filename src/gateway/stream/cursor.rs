@@ -5,10 +5,12 @@
 //! body's end said is a guess until the page was read; if the page says otherwise, what was fetched ahead is dropped.
 
 use std::collections::VecDeque;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::numbered::Numbered;
 use super::{Fetch, Pages, tail};
 use crate::error::Result;
 use crate::gateway::page::Next;
@@ -24,6 +26,8 @@ pub struct Cursors<R, M> {
     walk: Option<Walk<R>>,
     /// The page that the walk stands at, if it is on its way.
     coming: Option<Coming>,
+    /// The rest of the list, if Zendesk has answered by page number.
+    turned: Option<Numbered<R, M>>,
 }
 
 /// A page on its way, and the one after it.
@@ -48,7 +52,12 @@ struct State {
 
 impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
     pub fn new(pages: Arc<Pages<R, M>>, walk: Walk<R>) -> Self {
-        Self { pages, walk: Some(walk), coming: None }
+        Self { pages, walk: Some(walk), coming: None, turned: None }
+    }
+
+    /// Returns what goes on with the list where Zendesk has answered by page number.
+    pub fn turned(&mut self) -> Option<Numbered<R, M>> {
+        self.turned.take()
     }
 
     /// Returns the messages of the next page; none at the end.
@@ -61,14 +70,25 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
         }
         let leaf = fetch.leaf().await?;
         if walk.advance(leaf.next, leaf.messages.is_empty())? {
-            self.coming = ahead.take();
-            self.walk = Some(walk);
+            if walk.list.is_numbered() {
+                let seen = leaf.messages.iter().flat_map(|message| &message.ids).copied().collect();
+                self.turned = Some(Numbered::after_first(self.pages.turned(&walk), walk, leaf.count, seen));
+            } else {
+                self.coming = ahead.take();
+                self.walk = Some(walk);
+            }
         }
         Ok(Some(leaf.messages.into_iter().map(|message| message.bytes).collect()))
     }
 }
 
 impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
+    /// Returns the pages of the same list by number.
+    fn turned(&self, walk: &Walk<R>) -> Arc<Self> {
+        let (gateway, context) = (self.gateway.clone(), self.context.clone());
+        Arc::new(Self { gateway, context, list: walk.list.clone(), message: PhantomData })
+    }
+
     /// Begins to fetch a page, and listens for where the next one begins.
     fn come(self: &Arc<Self>, at: Position) -> Coming {
         let ahead = Arc::new(Ahead::default());

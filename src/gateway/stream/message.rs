@@ -10,12 +10,14 @@ use std::marker::PhantomData;
 
 use bytes::Bytes;
 use prost::encoding::{DecodeContext, decode_key, skip_field};
+use serde::Deserializer;
 use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 
 use crate::gateway::page::{Page, Rows};
 use crate::gateway::row::{self, OwnRead, Row};
+use crate::json::Object;
 use crate::rest::Part;
+use crate::upstream::rest::Owner;
 
 /// Rows of one message: at most this many encoded bytes, unless one row is larger, so that flow control works in small steps.
 /// It is also what is allocated for a message at once: a buffer that grows as rows come ends up twice as large.
@@ -34,6 +36,8 @@ pub struct Message {
 #[derive(Debug)]
 pub struct Chunks<R> {
     list: Vec<Chunk>,
+    /// How many rows there are.
+    rows: usize,
     /// Bytes of the largest row so far.
     largest: usize,
     row: PhantomData<fn() -> R>,
@@ -43,7 +47,7 @@ pub struct Chunks<R> {
 struct Chunk {
     bytes: Vec<u8>,
     ids: Vec<i64>,
-    /// What the rows name, for sideloads.
+    /// Whose the rows are.
     names: Vec<(Option<i64>, Option<i64>)>,
 }
 
@@ -55,13 +59,35 @@ impl Chunk {
 
 impl<R> Default for Chunks<R> {
     fn default() -> Self {
-        Self { list: Vec::new(), largest: 0, row: PhantomData }
+        Self { list: Vec::new(), rows: 0, largest: 0, row: PhantomData }
     }
 }
 
 impl<R: Row> Rows for Chunks<R> {
-    fn is_empty(&self) -> bool {
-        self.list.is_empty()
+    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Writer<R>(PhantomData<R>);
+        impl<'de, R: Row> Visitor<'de> for Writer<R> {
+            type Value = Chunks<R>;
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(to, "a list of {}", R::KEY)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Chunks<R>, A::Error> {
+                let mut chunks = Chunks::default();
+                while let Some(Object(row)) = rows.next_element::<Object<R>>()? {
+                    chunks.push(&row);
+                }
+                Ok(chunks)
+            }
+        }
+        from.deserialize_seq(Writer(PhantomData))
+    }
+
+    fn len(&self) -> usize {
+        self.rows
+    }
+
+    fn belong_to(&self, owner: Owner) -> bool {
+        self.list.iter().flat_map(|chunk| &chunk.names).all(|(user, group)| owner.has(*user, *group))
     }
 }
 
@@ -76,29 +102,10 @@ impl<R: Row> Chunks<R> {
         prost::encoding::message::encode(row::FIELD, row, &mut chunk.bytes);
         self.largest = self.largest.max(chunk.bytes.len() - before);
         chunk.ids.extend(row.id());
-        if R::SIDELOADS {
+        if R::NAMES {
             chunk.names.push(row.names());
         }
-    }
-}
-
-impl<'de, R: Row> Deserialize<'de> for Chunks<R> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Writer<R>(PhantomData<R>);
-        impl<'de, R: Row> Visitor<'de> for Writer<R> {
-            type Value = Chunks<R>;
-            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(to, "a list of {}", R::KEY)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Chunks<R>, A::Error> {
-                let mut chunks = Chunks::default();
-                while let Some(row) = rows.next_element::<R>()? {
-                    chunks.push(&row);
-                }
-                Ok(chunks)
-            }
-        }
-        from.deserialize_seq(Writer(PhantomData))
+        self.rows += 1;
     }
 }
 
@@ -145,7 +152,8 @@ impl Message {
     pub fn own_reads<R: Row>(&self) -> impl Iterator<Item = OwnRead> {
         let rows = fields(&self.bytes).filter(|(tag, _)| *tag == row::FIELD);
         // Copied, so that a cached row does not keep the whole message in memory.
-        rows.zip(&self.ids).filter_map(|((_, row), id)| R::read_of(*id, || Bytes::copy_from_slice(row)))
+        let known = rows.zip(&self.ids).filter(|(_, id)| **id > 0);
+        known.filter_map(|((_, row), id)| R::read_of(*id, || Bytes::copy_from_slice(row)))
     }
 }
 

@@ -60,6 +60,13 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
         numbered
     }
 
+    /// Goes on after the first page of a list that was asked for by cursor.
+    pub fn after_first(pages: Arc<Pages<R, M>>, walk: Walk<R>, count: Option<i64>, seen: HashSet<i64>) -> Self {
+        let mut numbered = Self { count, seen, ..Self::new(pages, walk) };
+        numbered.fetch_ahead(1);
+        numbered
+    }
+
     /// Returns the messages of the next page; none at the end.
     pub async fn turn(&mut self) -> Result<Option<VecDeque<Bytes>>> {
         let Some(mut walk) = self.walk.take() else { return Ok(None) };

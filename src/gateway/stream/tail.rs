@@ -24,7 +24,7 @@ pub fn next(body: &[u8]) -> Option<Next> {
     rest.push(b'{');
     rest.extend_from_slice(&body[at..]);
     let tail: Tail = serde_json::from_slice(&rest).ok()?;
-    Some(tail.meta.next(false))
+    tail.meta.next(false)
 }
 
 #[cfg(test)]

@@ -3,3 +3,4 @@
 mod cursor;
 mod numbered;
 mod support;
+mod turned;

@@ -1,6 +1,6 @@
 //! The writes of <https://developer.zendesk.com/api-reference/ticketing/groups/groups/>
 
-use super::super::{Changes, Write, id, nothing};
+use super::super::{Changes, Write, has_id, id, nothing};
 use crate::cache::{Tag, tag};
 use crate::error::Result;
 use crate::gateway::row::{OwnRead, Row as _};
@@ -16,6 +16,10 @@ impl Write for CreateGroupRequest {
     fn rest(&self) -> Result<Rest> {
         let group = input::group(self.group.as_ref(), None, true)?;
         Ok(Rest::post(path!["groups"]).json(&envelope("group", &group)))
+    }
+
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        reply.group.as_ref().is_some_and(|group| group.id > 0)
     }
 
     fn changes(&self) -> Changes {
@@ -39,6 +43,10 @@ impl Write for UpdateGroupRequest {
         Ok(Rest::put(path).json(&envelope("group", &group)))
     }
 
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        has_id(reply.group.as_ref(), self.id, |group| group.id)
+    }
+
     fn changes(&self) -> Changes {
         Changes::to([tag::group(self.id), tag::groups()])
     }
@@ -55,8 +63,12 @@ impl Write for DeleteGroupRequest {
         Ok(Rest::delete(path!["groups", id("id", self.id)?]))
     }
 
-    fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
-        nothing::<Self>(body)
+    fn parse(&self, _body: &[u8]) -> Result<Parsed, Malformed> {
+        nothing::<Self>()
+    }
+
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        *reply == Self::Reply::default()
     }
 
     /// Its memberships go with it, and agents whose default group it was get another.

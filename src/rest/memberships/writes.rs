@@ -8,7 +8,10 @@ use crate::error::{Error, Result};
 use crate::gateway::row::{OwnRead, Row as _};
 use crate::json::Malformed;
 use crate::path;
-use crate::proto::{CreateMembershipRequest, DeleteMembershipRequest, SetDefaultMembershipRequest};
+use crate::proto::{
+    CreateMembershipRequest, DeleteMembershipRequest, GroupMembershipInput, SetDefaultMembershipRequest,
+};
+use crate::rest::bulk::MOST_ITEMS;
 use crate::upstream::call::Parsed;
 use crate::upstream::rest::Rest;
 
@@ -31,6 +34,15 @@ impl Write for CreateMembershipRequest {
             Rest::post(path!["group_memberships"])
         };
         Ok(rest.json(&json!({ "group_membership": membership })))
+    }
+
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        let named = |wanted: fn(&GroupMembershipInput) -> i64, given: Option<i64>| {
+            given.is_none() || given == self.group_membership.as_ref().map(wanted)
+        };
+        reply.group_membership.as_ref().is_some_and(|row| {
+            row.id > 0 && named(|input| input.user_id, row.user_id) && named(|input| input.group_id, row.group_id)
+        })
     }
 
     /// The user's other memberships may cease to be its default, and its default group is a field of the user.
@@ -60,6 +72,13 @@ impl Write for SetDefaultMembershipRequest {
         Ok(Rest::put(path!["users", user, "group_memberships", membership, "make_default"]).json(&json!({})))
     }
 
+    /// Answers all memberships of the user. That of somebody who has very many may be on another page, an assumption.
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        let rows = &reply.group_memberships;
+        let of_user = rows.iter().all(|row| row.user_id.is_none_or(|user| user == self.user_id));
+        of_user && (rows.len() >= MOST_ITEMS || rows.iter().any(|row| row.id == self.id))
+    }
+
     fn changes(&self) -> Changes {
         Changes::to([tag::every_membership(), tag::user(self.user_id), tag::users()])
     }
@@ -80,8 +99,12 @@ impl Write for DeleteMembershipRequest {
         })
     }
 
-    fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
-        nothing::<Self>(body)
+    fn parse(&self, _body: &[u8]) -> Result<Parsed, Malformed> {
+        nothing::<Self>()
+    }
+
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        *reply == Self::Reply::default()
     }
 
     /// The membership alone does not say whose it is; it may have been its user's default.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::{Changes, Write, id, nothing};
+use super::super::{Changes, Write, has_id, id, nothing};
 use crate::cache::{Tag, tag};
 use crate::contract::{Idempotency, Request as _};
 use crate::error::{Error, Result};
@@ -23,6 +23,10 @@ impl Write for CreateUserRequest {
     fn rest(&self) -> Result<Rest> {
         let user = input::user(self.user.as_ref(), None, For::Create, "user")?;
         Ok(Rest::post(path!["users"]).json(&envelope("user", &user)))
+    }
+
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        reply.user.as_ref().is_some_and(|user| user.id > 0)
     }
 
     fn changes(&self) -> Changes {
@@ -57,6 +61,10 @@ impl Write for CreateOrUpdateUserRequest {
         });
     }
 
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        reply.user.as_ref().is_some_and(|user| user.id > 0)
+    }
+
     fn changes(&self) -> Changes {
         Changes::to(seats(self.user.as_ref(), None)).if_unknown(tag::every_user())
     }
@@ -81,8 +89,12 @@ impl Write for RequestUserCreateRequest {
         Ok(Rest::post(path!["users", "request_create"]).json(&envelope("user", &user)))
     }
 
-    fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
-        nothing::<Self>(body)
+    fn parse(&self, _body: &[u8]) -> Result<Parsed, Malformed> {
+        nothing::<Self>()
+    }
+
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        *reply == Self::Reply::default()
     }
 
     fn changes(&self) -> Changes {
@@ -109,6 +121,10 @@ impl Write for UpdateUserRequest {
                 || (!user.identities.is_empty() && written("identities"))
         });
         if adds { Idempotency::Unsafe } else { Self::rpc().idempotency }
+    }
+
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        has_id(reply.user.as_ref(), self.id, |user| user.id)
     }
 
     fn changes(&self) -> Changes {
@@ -149,6 +165,10 @@ impl Write for UploadUserPhotoRequest {
         Ok(rest)
     }
 
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        has_id(reply.user.as_ref(), self.id, |user| user.id)
+    }
+
     fn changes(&self) -> Changes {
         Changes::to([tag::user(self.id), tag::users()])
     }
@@ -170,6 +190,11 @@ impl Write for MergeUserRequest {
         Ok(Rest::put(path).json(&json!({ "user": { "id": self.target_id } })))
     }
 
+    /// Answers the user that stays.
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        has_id(reply.user.as_ref(), self.target_id, |user| user.id)
+    }
+
     fn changes(&self) -> Changes {
         Changes::to([tag::user(self.id), tag::user(self.target_id), tag::users(), tag::deleted_users()])
     }
@@ -185,6 +210,10 @@ impl Write for DeleteUserRequest {
         Ok(Rest::delete(path!["users", id("id", self.id)?]))
     }
 
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        has_id(reply.user.as_ref(), self.id, |user| user.id)
+    }
+
     /// An agent's memberships go with it.
     fn changes(&self) -> Changes {
         let user = [tag::user(self.id), tag::users(), tag::every_membership()];
@@ -197,6 +226,10 @@ impl Write for DeleteUserRequest {
 impl Write for PermanentlyDeleteUserRequest {
     fn rest(&self) -> Result<Rest> {
         Ok(Rest::delete(path!["deleted_users", id("id", self.id)?]))
+    }
+
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        has_id(reply.deleted_user.as_ref(), self.id, |user| user.id)
     }
 
     fn changes(&self) -> Changes {

@@ -36,10 +36,14 @@ fn attempts(error: &Error) -> [u32; 3] {
             [3, 3, 1]
         }
         // it was probably done
-        Error::Server(_) | Error::Malformed(_) | Error::BrokenBody(_) => [2, 1, 1],
+        Error::Server(_) | Error::Malformed(_) | Error::Foreign(_) | Error::BrokenBody(_) => [2, 1, 1],
         // the same call would fail the same way
         Error::Invalid { .. }
         | Error::Rejected(_)
+        | Error::Refused(_)
+        | Error::Redirected(_)
+        | Error::AccountNotFound(_)
+        | Error::Incomplete { .. }
         | Error::Duplicate(_)
         | Error::CursorExpired(_)
         | Error::PaginationDepth(_)
@@ -56,6 +60,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::Unimplemented { .. } => [1, 1, 1],
         // the gateway itself refused, or the caller has gone
         Error::Deadline { .. }
+        | Error::TurnMissed { .. }
         | Error::OutcomeUnknown(_)
         | Error::BreakerOpen { .. }
         | Error::BudgetSpent { .. }
@@ -74,6 +79,9 @@ fn every_error() -> Vec<Error> {
         Error::invalid("id", "must be a positive id"),
         Error::Rejected(said(422)),
         Error::Duplicate(said(422)),
+        Error::Refused(said(402)),
+        Error::Redirected(said(302)),
+        Error::AccountNotFound(said(404)),
         Error::CursorExpired(said(400)),
         Error::PaginationDepth(said(400)),
         Error::Credential { own: true, refusal: said(401) },
@@ -87,6 +95,8 @@ fn every_error() -> Vec<Error> {
         Error::Unavailable(said(503)),
         Error::GatewayTimeout(said(504)),
         Error::Malformed(said(200)),
+        Error::Foreign(said(200)),
+        Error::Incomplete { what: "a row lacks an id" },
         Error::TooLarge { limit: 1 },
         Error::Connect(chain()),
         Error::BrokenBeforeHeaders(chain()),
@@ -98,6 +108,7 @@ fn every_error() -> Vec<Error> {
         Error::BreakerOpen { class: "user_reads", retry_after: SECOND },
         Error::BudgetSpent { retry_after: SECOND },
         Error::Overloaded { what: "full" },
+        Error::TurnMissed { what: "a group" },
         Error::PaginationLoop { what: "a cursor came twice" },
         Error::CacheMiss,
         Error::CredentialMissing,

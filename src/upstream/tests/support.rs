@@ -29,7 +29,7 @@ pub fn call(rest: Rest, idempotency: Idempotency, priority: Priority) -> Call {
         priority,
         deadline: Instant::now() + Duration::from_secs(30),
         credential: Credential::new("Bearer x", true).expect("a header"),
-        parse: |_| Ok(Box::new(())),
+        parse: Arc::new(|_| Ok(Box::new(()))),
         peek: None,
         ledger: Arc::new(Ledger::default()),
         trace: crate::telemetry::Trace::default(),

@@ -82,7 +82,7 @@ impl State {
             if to < self.rows.len() { format!(r#""https://x.example/?page={}""#, number + 1) } else { "null".into() };
         let count = if self.counts { self.rows.len().to_string() } else { "null".into() };
         let body =
-            format!(r#"{{"groups":[{}],"next_page":{next},"count":{count}}}"#, rows(self.rows[from..to].to_vec()));
+            format!(r#"{{"users":[{}],"next_page":{next},"count":{count}}}"#, rows(self.rows[from..to].to_vec()));
         match self.changes.pop() {
             None | Some(Change::Nothing) => {}
             Some(Change::Insert(place)) => {
@@ -156,7 +156,7 @@ async fn every_token_leads_to_the_rest_of_the_list() {
     let mut before = 0;
     while let Some(message) = messages.next().await {
         let message = decoded(&message.expect("good"));
-        before += i64::try_from(message.groups.len()).expect("few");
+        before += i64::try_from(message.users.len()).expect("few");
         if message.next_page_token.is_empty() {
             break;
         }

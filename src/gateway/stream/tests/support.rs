@@ -14,6 +14,7 @@ use crate::gateway::caller::Caller;
 use crate::gateway::{Context, Drain, Gateway};
 use crate::proto::{
     StreamAssignableGroupsRequest, StreamAssignableGroupsResponse, StreamGroupsRequest, StreamGroupsResponse,
+    StreamSearchUsersRequest, StreamSearchUsersResponse, UserSearchFilter,
 };
 use crate::telemetry::Trace;
 use crate::upstream::Upstream;
@@ -42,6 +43,7 @@ pub fn context() -> Context {
         trace: Trace::default(),
         drain: Drain::default(),
         trail: None,
+        turn: None,
     }
 }
 
@@ -51,8 +53,15 @@ pub fn by_cursor(gateway: &Gateway, page_size: i32) -> Messages<StreamGroupsResp
     Box::pin(gateway.stream(context(), &request).expect("a good request"))
 }
 
-/// Streams assignable groups by page number, some a page.
-pub fn by_number(gateway: &Gateway, page_size: i32, page_token: &str) -> Messages<StreamAssignableGroupsResponse> {
+/// Streams a search by page number, some a page.
+pub fn by_number(gateway: &Gateway, page_size: i32, page_token: &str) -> Messages<StreamSearchUsersResponse> {
+    let filter = Some(UserSearchFilter { query: Some("a".to_owned()), ..UserSearchFilter::default() });
+    let request = StreamSearchUsersRequest { page_size, page_token: page_token.to_owned(), filter };
+    Box::pin(gateway.stream(context(), &request).expect("a good request"))
+}
+
+/// Streams assignable groups, some a page.
+pub fn assignable(gateway: &Gateway, page_size: i32, page_token: &str) -> Messages<StreamAssignableGroupsResponse> {
     let request = StreamAssignableGroupsRequest { page_size, page_token: page_token.to_owned() };
     Box::pin(gateway.stream(context(), &request).expect("a good request"))
 }
@@ -83,6 +92,12 @@ impl Listed for StreamGroupsResponse {
 impl Listed for StreamAssignableGroupsResponse {
     fn ids(&self) -> Vec<i64> {
         self.groups.iter().map(|group| group.id).collect()
+    }
+}
+
+impl Listed for StreamSearchUsersResponse {
+    fn ids(&self) -> Vec<i64> {
+        self.users.iter().map(|user| user.id).collect()
     }
 }
 

@@ -1,0 +1,124 @@
+//! Links to the next page, of which only the place is taken: they are never followed, for their host can be another than the
+//! account's.
+
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::json;
+
+/// Rows of a page where a link does not say, and the most there are.
+const ROWS: u32 = 100;
+
+/// Where a page says that the list goes on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Link {
+    /// The page has no link, not even an empty one.
+    #[default]
+    Missing,
+    /// The page says that there is none.
+    None,
+    /// To what comes after a cursor.
+    Cursor(String),
+    /// To a page number.
+    Page {
+        /// The number.
+        number: u32,
+        /// Rows of a page.
+        size: u32,
+    },
+    /// To somewhere that cannot be told.
+    Unreadable,
+}
+
+/// `links` of a page in cursor mode.
+pub struct Links {
+    /// The link to the next page.
+    pub next: Link,
+}
+
+impl Link {
+    /// Returns this link or, if it leads nowhere, the other.
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Missing, other) => other,
+            (Self::None, Self::Missing) => Self::None,
+            (Self::None, other) => other,
+            (this, _) => this,
+        }
+    }
+
+    fn of(text: &str) -> Self {
+        if text.is_empty() {
+            return Self::None;
+        }
+        let Some((_, query)) = text.split_once('?') else { return Self::Unreadable };
+        let query = query.split('#').next().unwrap_or_default();
+        let value = |wanted: &str| {
+            url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value)
+        };
+        if let Some(cursor) = value("page[after]").filter(|cursor| !cursor.is_empty()) {
+            return Self::Cursor(cursor.into_owned());
+        }
+        let number = value("page").and_then(|number| number.parse().ok()).filter(|number| *number > 1);
+        let size =
+            value("per_page").map_or(Some(ROWS), |size| size.parse().ok()).filter(|size| (1..=ROWS).contains(size));
+        match number.zip(size) {
+            Some((number, size)) => Self::Page { number, size },
+            None => Self::Unreadable,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Link {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Link;
+
+    fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str("a link")
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Link, E> {
+        Ok(Link::of(text))
+    }
+    fn visit_unit<E>(self) -> Result<Link, E> {
+        Ok(Link::None)
+    }
+    fn visit_bool<E>(self, is: bool) -> Result<Link, E> {
+        Ok(if is { Link::Unreadable } else { Link::None })
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Link, E> {
+        Ok(Link::Unreadable)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Link, E> {
+        Ok(Link::Unreadable)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Link, E> {
+        Ok(Link::Unreadable)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Link, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Link::Unreadable)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Link, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Link::Unreadable)
+    }
+}
+
+impl<'de> Deserialize<'de> for Links {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Both {
+            #[serde(default)]
+            next: Link,
+        }
+        let links: Option<Both> = json::optional_object(from)?;
+        Ok(Self { next: links.map(|links| links.next).unwrap_or_default() })
+    }
+}

@@ -1,0 +1,147 @@
+//! Reads on their way out.
+//!
+//! A read can have several callers: all who wait for a flight, or for a batch. So what sends it must not know which of them
+//! began it. It gets a [`ReadContext`], which holds nothing that differs between those who may share it, and the request,
+//! which is the same for all of them or made from what they asked for at the moment it leaves.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message as _;
+use tokio::time::Instant;
+use tower::ServiceExt as _;
+
+use super::Context;
+use super::page::{Page, Rows};
+use super::row::Row;
+use super::token::Position;
+use super::walk::Paged;
+use crate::cache::Terms;
+use crate::contract::Idempotency;
+use crate::error::{Error, Result};
+use crate::json::Malformed;
+use crate::path;
+use crate::proto::{GetUserRequest, User};
+use crate::rest::Read;
+use crate::telemetry::Trace;
+use crate::upstream::Upstream;
+use crate::upstream::call::{Answer, Call, Ledger, Parse, Parsed, Peek, Priority};
+use crate::upstream::credential::Credential;
+use crate::upstream::rest::{Owner, Rest};
+
+/// What a read needs beside its request.
+#[derive(Debug, Clone)]
+pub struct ReadContext {
+    /// Whose authority is used at Zendesk; the same for all who share the read.
+    pub credential: Credential,
+    /// When the answer is of no use any more.
+    pub deadline: Instant,
+    /// Which reads go first when the budget is short.
+    pub priority: Priority,
+    /// Where the requests are counted: with the caller who began the read.
+    pub ledger: Arc<Ledger>,
+    /// Where they are traced: with the caller who began the read.
+    pub trace: Trace,
+}
+
+impl Context {
+    /// Returns what a read for this call alone needs.
+    pub(super) fn read(&self, priority: Priority) -> ReadContext {
+        ReadContext {
+            credential: self.credential.clone(),
+            deadline: self.deadline,
+            priority,
+            ledger: self.ledger.clone(),
+            trace: self.trace.clone(),
+        }
+    }
+}
+
+impl ReadContext {
+    /// Returns this context under the terms of a read that may serve others, too.
+    #[must_use]
+    pub fn within(&self, terms: Terms) -> Self {
+        // Whoever waits for the read has it in their trace; a refresh that nobody waits for only links to its cause.
+        let trace = if terms.background { self.trace.detached() } else { self.trace.clone() };
+        Self { deadline: terms.deadline, priority: terms.priority(), trace, ..self.clone() }
+    }
+}
+
+/// Sends reads.
+#[derive(Clone)]
+pub(super) struct Reads {
+    pub upstream: Upstream,
+}
+
+impl Reads {
+    /// Sends one read, and returns its answer as the reply to the request.
+    pub async fn one<R: Read>(&self, read: &ReadContext, request: &R) -> Result<R::Reply> {
+        let rest = request.rest()?;
+        let asked = request.clone();
+        let parse: Parse = Arc::new(move |body| asked.parse(body));
+        Ok(self.send(read, rest, parse, None).await?.body())
+    }
+
+    /// Reads many users as the answers to their own reads; those that Zendesk leaves out are left out. A single one is read by
+    /// its own path, which answers deleted users, too.
+    pub async fn users(&self, read: &ReadContext, ids: &[i64]) -> Result<HashMap<i64, Bytes>> {
+        if let [id] = *ids {
+            let reply = self.one(read, &GetUserRequest { id }).await?;
+            return Ok(HashMap::from([(id, reply.encode_to_vec().into())]));
+        }
+        let list: Vec<String> = ids.iter().map(i64::to_string).collect();
+        let rest = Rest::get(path!["users", "show_many"]).query("ids", list.join(","));
+        let users = self.many(read, rest, ids.to_vec(), |user: &User| user.id).await?;
+        Ok(users.into_iter().map(|user| (user.id, user.in_envelope())).collect())
+    }
+
+    /// Reads the rows that are asked for by `wanted`, each of them at most once.
+    pub async fn many<R, Id>(&self, read: &ReadContext, rest: Rest, wanted: Vec<Id>, id: fn(&R) -> Id) -> Result<Vec<R>>
+    where
+        R: Row,
+        Id: PartialEq + Send + Sync + 'static,
+    {
+        let parse: Parse = Arc::new(move |body| {
+            let page = Page::<R>::read(body, Owner::Anybody)?;
+            let asked = page.rows.iter().all(|row| wanted.contains(&id(row)));
+            if asked { Ok(Box::new(page.rows) as Parsed) } else { Err(Malformed::Foreign) }
+        });
+        Ok(self.send(read, rest, parse, None).await?.body())
+    }
+
+    /// Reads the page of a list at a position.
+    pub async fn page<R: Row, C: Rows + Send + 'static>(
+        &self,
+        read: &ReadContext,
+        list: &Paged<R>,
+        at: &Position,
+        peek: Option<Peek>,
+    ) -> Result<Page<R, C>> {
+        let owner = list.list().owner;
+        let parse: Parse = Arc::new(move |body| Page::<R, C>::read(body, owner).map(|page| Box::new(page) as Parsed));
+        let answer = self.send(read, list.rest(at), parse.clone(), peek).await;
+        let answer = match (answer, list.instead_of_cursor(at)) {
+            (Err(Error::Rejected(refusal)), Some(rest)) if refusal.status == 400 => {
+                self.send(read, rest, parse, None).await?
+            }
+            (answer, _) => answer?,
+        };
+        Ok(answer.body())
+    }
+
+    async fn send(&self, read: &ReadContext, rest: Rest, parse: Parse, peek: Option<Peek>) -> Result<Answer> {
+        let call = Call {
+            rest: rest.into(),
+            idempotency: Idempotency::NoSideEffects,
+            priority: read.priority,
+            deadline: read.deadline,
+            credential: read.credential.clone(),
+            parse,
+            peek,
+            ledger: read.ledger.clone(),
+            trace: read.trace.clone(),
+        };
+        self.upstream.clone().oneshot(call).await
+    }
+}

@@ -1,0 +1,55 @@
+//! The difference between what is and what is wanted.
+
+use std::collections::{HashMap, HashSet};
+
+use super::list::Side;
+use crate::error::{Error, Result};
+use crate::proto::{GroupMembership, GroupMembershipInput, MembershipPlan};
+
+/// What has to be written.
+#[derive(Debug)]
+pub struct Difference {
+    unchanged: Vec<i64>,
+    /// Whom to add: the id on the other side, and the membership to create.
+    pub adds: Vec<(i64, GroupMembershipInput)>,
+    /// Whom to remove: the id on the other side, and the membership to delete.
+    pub removes: Vec<(i64, i64)>,
+}
+
+impl Difference {
+    /// Compares the ids that are wanted with the memberships that are there.
+    pub fn between(wanted: &[i64], present: &[GroupMembership], side: Side) -> Self {
+        let held: HashMap<i64, i64> = present.iter().filter_map(|row| Some((side.other(row)?, row.id))).collect();
+        let keep: HashSet<i64> = wanted.iter().copied().collect();
+        let (unchanged, adds): (Vec<i64>, Vec<i64>) = wanted.iter().partition(|id| held.contains_key(id));
+        let others = present.iter().filter_map(|row| Some((side.other(row)?, row.id)));
+        Self {
+            unchanged,
+            adds: adds.into_iter().map(|id| (id, side.input(id))).collect(),
+            removes: others.filter(|(id, _)| !keep.contains(id)).collect(),
+        }
+    }
+
+    /// Returns it in the contract's words.
+    pub fn plan(&self) -> MembershipPlan {
+        MembershipPlan {
+            adds: self.adds.iter().map(|(id, _)| *id).collect(),
+            removes: self.removes().collect(),
+            unchanged: self.unchanged.clone(),
+        }
+    }
+
+    /// Whom to remove.
+    pub fn removes(&self) -> impl Iterator<Item = i64> {
+        self.removes.iter().map(|(id, _)| *id)
+    }
+}
+
+/// Checks the ids of the wanted side and takes repeated ones out.
+pub fn wanted(field: &str, ids: Vec<i64>) -> Result<Vec<i64>> {
+    if ids.iter().any(|id| *id <= 0) {
+        return Err(Error::invalid(field, "must be positive ids"));
+    }
+    let mut seen = HashSet::new();
+    Ok(ids.into_iter().filter(|id| seen.insert(*id)).collect())
+}

@@ -1,0 +1,95 @@
+//! The memberships of a group or a user, all of them.
+
+use crate::error::{Error, Result};
+use crate::gateway::page::{Next, Page};
+use crate::gateway::row::Row;
+use crate::gateway::turns::Whole;
+use crate::gateway::walk::Walk;
+use crate::gateway::{Context, Gateway};
+use crate::path;
+use crate::proto::{GroupMembership, GroupMembershipInput};
+use crate::rest::{Paging, Style};
+use crate::upstream::call::Priority;
+use crate::upstream::deadline::usable;
+use crate::upstream::rest::{Rest, id};
+
+/// From which side memberships are looked at.
+#[derive(Debug, Clone, Copy)]
+pub enum Side {
+    /// The agents of a group.
+    AgentsOf(i64),
+    /// The groups of a user.
+    GroupsOf(i64),
+}
+
+impl Side {
+    /// Returns the id on the other side of a membership.
+    pub fn other(self, row: &GroupMembership) -> Option<i64> {
+        match self {
+            Self::AgentsOf(_) => row.user_id,
+            Self::GroupsOf(_) => row.group_id,
+        }
+    }
+
+    /// Returns the membership of this side with an id on the other.
+    pub fn input(self, other: i64) -> GroupMembershipInput {
+        let (user_id, group_id) = match self {
+            Self::AgentsOf(group) => (other, group),
+            Self::GroupsOf(user) => (user, other),
+        };
+        GroupMembershipInput { user_id, group_id, default: None }
+    }
+
+    fn list(self) -> Result<Rest> {
+        Ok(match self {
+            Self::AgentsOf(group) => Rest::get(path!["groups", id("id", group)?, "memberships"]),
+            Self::GroupsOf(user) => Rest::get(path!["users", id("user_id", user)?, "group_memberships"]),
+        })
+    }
+}
+
+/// Whether this group is the default one.
+pub fn is_default(rows: &[GroupMembership], group: i64) -> bool {
+    rows.iter().any(|row| row.group_id == Some(group) && row.default == Some(true))
+}
+
+impl Gateway {
+    /// Waits for the call's turn, and returns the context to go on with.
+    pub(super) async fn in_turn(&self, context: &Context, whole: Whole) -> Result<Context> {
+        let until = tokio::time::Instant::now() + usable(context.deadline);
+        Ok(Context { turn: Some(self.turns.take(whole, until).await?), ..context.clone() })
+    }
+
+    /// Reads all memberships of a group or a user.
+    pub(super) async fn memberships(&self, context: &Context, side: Side) -> Result<Vec<GroupMembership>> {
+        let is_whole = |row: &GroupMembership| row.id > 0 && row.user_id.is_some() && row.group_id.is_some();
+        self.all(context, side.list()?, is_whole).await
+    }
+
+    /// Reads a list to its end. What acts on all members must not act on a part of them, so anything that leaves a doubt whether
+    /// these are all is an error.
+    pub(super) async fn all<R: Row>(&self, context: &Context, list: Rest, is_whole: fn(&R) -> bool) -> Result<Vec<R>> {
+        let mut walk = Walk::<R>::begin(list, Paging { style: Style::Cursor, size: 0, token: "" })?;
+        let read = context.read(Priority::Interactive);
+        let mut rows = Vec::new();
+        loop {
+            let page: Page<R> = self.reads.page(&read, &walk.list, walk.at(), None).await?;
+            let (next, was_empty) = (walk.list.after(walk.at(), &page), page.is_empty());
+            let count = page.count.and_then(|count| usize::try_from(count).ok());
+            rows.extend(page.rows);
+            if matches!(next, Next::Numbered { .. }) {
+                return Err(Error::Incomplete { what: "it comes by page number, and rows move between pages" });
+            }
+            if walk.advance(next, was_empty)? {
+                continue;
+            }
+            return match () {
+                () if count.is_some_and(|count| count > rows.len()) => {
+                    Err(Error::Incomplete { what: "it states more rows than it has" })
+                }
+                () if !rows.iter().all(is_whole) => Err(Error::Incomplete { what: "a row lacks an id" }),
+                () => Ok(rows),
+            };
+        }
+    }
+}

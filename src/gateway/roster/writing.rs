@@ -1,0 +1,184 @@
+//! Writing a difference: singly where there is little of it, as jobs where there is more.
+
+use super::difference::Difference;
+use super::list::{self, Side};
+use crate::error::{Error, Result};
+use crate::gateway::bulk::{Chunk, Outcome, unsent};
+use crate::gateway::{Context, Gateway};
+use crate::proto::{
+    BulkResult, CreateMembershipRequest, DeleteMembershipRequest, GroupMembership, GroupMembershipInput,
+    MembershipFailure, SetDefaultMembershipRequest,
+};
+use crate::rest::memberships::bulk as many;
+
+/// Most memberships that are written singly: a job costs its own call and at least one look at it.
+const FEW: usize = 2;
+
+/// One call's writing.
+pub struct Writing<'a> {
+    gateway: &'a Gateway,
+    context: &'a Context,
+    side: Side,
+    /// Whether the call has changed something. From then on a failure is reported beside what was done.
+    written: bool,
+    failed: Vec<Failed>,
+}
+
+/// A step that failed, and the state that it was to bring about.
+struct Failed {
+    wanted: Wanted,
+    failure: MembershipFailure,
+}
+
+/// What a step is to bring about for an id on the other side.
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    There(i64),
+    Gone(i64),
+    Default(i64),
+}
+
+impl Wanted {
+    fn id(self) -> i64 {
+        match self {
+            Self::There(id) | Self::Gone(id) | Self::Default(id) => id,
+        }
+    }
+
+    /// Whether it is as wanted.
+    fn holds(self, rows: &[GroupMembership], side: Side) -> bool {
+        let there = |id| rows.iter().any(|row| side.other(row) == Some(id));
+        match self {
+            Self::There(id) => there(id),
+            Self::Gone(id) => !there(id),
+            Self::Default(id) => list::is_default(rows, id),
+        }
+    }
+}
+
+impl<'a> Writing<'a> {
+    /// Begins to write for a call.
+    pub fn of(gateway: &'a Gateway, context: &'a Context, side: Side) -> Self {
+        Self { gateway, context, side, written: false, failed: Vec::new() }
+    }
+
+    /// Says that the call has changed something by other means.
+    pub fn has_written(&mut self) {
+        self.written = true;
+    }
+
+    /// Adds whom the difference adds.
+    pub async fn add(&mut self, difference: &Difference) -> Result<()> {
+        if difference.adds.len() > FEW {
+            let inputs: Vec<GroupMembershipInput> = difference.adds.iter().map(|(_, input)| *input).collect();
+            let wanted = difference.adds.iter().map(|(id, _)| Wanted::There(*id)).collect();
+            return self.jobs(many::create(&inputs), BulkResult::Created, wanted).await;
+        }
+        for (id, input) in &difference.adds {
+            let request = CreateMembershipRequest { group_membership: Some(*input), under_user: false };
+            let outcome = self.gateway.carry(self.context, &request).await;
+            self.note(Wanted::There(*id), outcome.map(drop)).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes whom the difference removes.
+    pub async fn remove(&mut self, difference: &Difference) -> Result<()> {
+        if difference.removes.len() > FEW {
+            let ids: Vec<i64> = difference.removes.iter().map(|(_, membership)| *membership).collect();
+            let wanted = difference.removes().map(Wanted::Gone).collect();
+            return self.jobs(many::destroy(&ids), BulkResult::Deleted, wanted).await;
+        }
+        for (id, membership) in &difference.removes {
+            let request = DeleteMembershipRequest { id: *membership, user_id: None };
+            let outcome = match self.gateway.carry(self.context, &request).await {
+                // Gone is what was wanted.
+                Err(Error::NotFound(_)) => Ok(()),
+                other => other.map(drop),
+            };
+            self.note(Wanted::Gone(*id), outcome).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a group the user's default; `before` is what was there before this call wrote anything.
+    pub async fn make_default(&mut self, user_id: i64, group: i64, before: Vec<GroupMembership>) -> Result<()> {
+        let rows = if self.written { self.gateway.memberships(self.context, self.side).await? } else { before };
+        let wanted = Wanted::Default(group);
+        match rows.iter().find(|row| row.group_id == Some(group)) {
+            Some(row) => {
+                let request = SetDefaultMembershipRequest { id: row.id, user_id };
+                let outcome = self.gateway.carry(self.context, &request).await;
+                self.note(wanted, outcome.map(drop)).await
+            }
+            None => {
+                self.failed.push(Failed { wanted, failure: skipped(group) });
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns what failed so far and is not as wanted all the same: somebody else may have added whom this call was to add.
+    pub async fn failures(&mut self) -> Vec<MembershipFailure> {
+        if !self.failed.is_empty()
+            && let Ok(rows) = self.gateway.memberships(self.context, self.side).await
+        {
+            self.failed.retain(|failed| !failed.wanted.holds(&rows, self.side));
+        }
+        std::mem::take(&mut self.failed).into_iter().map(|failed| failed.failure).collect()
+    }
+
+    /// Notes how one step went. The first failure of a call that has changed nothing is the call's, unless all is as wanted.
+    async fn note(&mut self, wanted: Wanted, outcome: Result<()>) -> Result<()> {
+        let Err(error) = outcome else {
+            self.written = true;
+            return Ok(());
+        };
+        if self.written {
+            self.failed.push(Failed { wanted, failure: failure(wanted.id(), &error) });
+            return Ok(());
+        }
+        let refused =
+            matches!(error, Error::Rejected(_) | Error::Duplicate(_) | Error::NotFound(_) | Error::Conflict(_));
+        if refused && wanted.holds(&self.gateway.memberships(self.context, self.side).await?, self.side) {
+            return Ok(());
+        }
+        Err(error)
+    }
+
+    async fn jobs(&mut self, chunks: Vec<Chunk>, verb: BulkResult, wanted: Vec<Wanted>) -> Result<()> {
+        let run = self.gateway.run_bulk(self.context, chunks, &many::everything(), verb, true).await;
+        let Outcome { outcomes, .. } = match run {
+            Ok(outcome) => outcome,
+            Err(error) if self.written => {
+                let failed = |wanted: Wanted| Failed { wanted, failure: failure(wanted.id(), &error) };
+                self.failed.extend(wanted.into_iter().map(failed));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        self.written = true;
+        debug_assert_eq!(outcomes.len(), wanted.len(), "each input has an outcome");
+        for (outcome, wanted) in outcomes.into_iter().zip(wanted) {
+            let went_well = matches!(outcome.result(), BulkResult::Created | BulkResult::Updated | BulkResult::Deleted);
+            if !went_well {
+                let (id, result, job_id) = (wanted.id(), outcome.result, outcome.job_id);
+                let failure = MembershipFailure { id, result, error: outcome.error, details: outcome.details, job_id };
+                self.failed.push(Failed { wanted, failure });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn failure(id: i64, error: &Error) -> MembershipFailure {
+    let (result, word, details) = unsent(error);
+    MembershipFailure { id, result: result.into(), error: Some(word), details: Some(details), job_id: None }
+}
+
+/// A step that was left out because one before it failed.
+pub fn skipped(id: i64) -> MembershipFailure {
+    let details = Some("left out, because a step before it failed".to_owned());
+    let (result, error) = (BulkResult::NotSent.into(), Some("CONFLICT".to_owned()));
+    MembershipFailure { id, result, error, details, job_id: None }
+}
