@@ -37,6 +37,7 @@ mod sampling;
 pub mod slowest;
 pub mod state;
 pub mod trace;
+pub mod trouble;
 pub mod view;
 
 pub use instruments::Instruments;
@@ -120,6 +121,7 @@ impl Telemetry {
             streams: state::Calls::default(),
             budgets: budget::Budgets::default(),
             slowest: slowest::Slowest::default(),
+            trouble: trouble::Trouble::default(),
             sources: view::Sources::default(),
             pushed,
             lost_lines: lines.lost(),

@@ -19,10 +19,10 @@ pub fn list(call: &Call) -> Outcome {
     respond(call, &tables, live(&tables), Modes::Both)
 }
 
-/// `GET /groups/assignable`: pages by number only.
+/// `GET /groups/assignable`
 pub fn assignable(call: &Call) -> Outcome {
     let tables = call.world.store.read();
-    respond(call, &tables, live(&tables), Modes::OffsetOnly)
+    respond(call, &tables, live(&tables), Modes::Both)
 }
 
 /// `GET /users/{user_id}/groups`

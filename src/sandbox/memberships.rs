@@ -19,13 +19,12 @@ pub fn list(call: &Call) -> Outcome {
     respond(call, &tables, rows, Modes::Both)
 }
 
-/// `GET /group_memberships/assignable`: of agents who can be given tickets;
-/// pages by number only.
+/// `GET /group_memberships/assignable`: of agents who can be given tickets.
 pub fn assignable(call: &Call) -> Outcome {
     let tables = call.world.store.read();
     let rows = tables.memberships();
     let rows = rows.filter(|place| is_assignable(&tables, place)).collect();
-    respond(call, &tables, rows, Modes::OffsetOnly)
+    respond(call, &tables, rows, Modes::Both)
 }
 
 /// `GET /users/{user_id}/group_memberships`
@@ -53,7 +52,7 @@ pub fn assignable_of_group(call: &Call) -> Outcome {
     tables.group(group).ok_or_else(errors::not_found)?;
     let rows = tables.memberships_in(group);
     let rows = rows.filter(|place| is_assignable(&tables, place)).collect();
-    respond(call, &tables, rows, Modes::OffsetOnly)
+    respond(call, &tables, rows, Modes::Both)
 }
 
 /// `GET /group_memberships/{group_membership_id}`

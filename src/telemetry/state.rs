@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::budget::Budgets;
 use super::push::Pushed;
 use super::slowest::Slowest;
+use super::trouble::Trouble;
 use super::view::Sources;
 
 /// Everything that the metrics observe and the status page shows.
@@ -21,6 +22,8 @@ pub struct State {
     pub budgets: Budgets,
     /// The slowest recent upstream exchanges.
     pub slowest: Slowest,
+    /// Answers of Zendesk that tell of a mistake.
+    pub trouble: Trouble,
     /// What the other parts say about themselves.
     pub sources: Sources,
     /// What became of telemetry that is pushed.

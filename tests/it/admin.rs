@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use zendesk_gateway::config::Telemetry as Settings;
 use zendesk_gateway::proto::{GetGroupRequest, GetUserRequest};
+use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::telemetry::budget::Window;
 use zendesk_gateway::telemetry::view::{self, BreakerState};
 
 use crate::support::observed::{Observed, breaker, scrape};
+use crate::support::{Scripted, account};
 
 #[tokio::test]
 async fn readiness_follows_the_phase_and_never_the_upstream() {
@@ -141,4 +143,22 @@ async fn what_is_no_invalidation_is_refused_by_name_and_voids_nothing() {
     assert_eq!(t.get("/cache/invalidate?all=true", "*/*").await.0, 405, "a link must not change anything");
     t.users().get_user(GetUserRequest { id }).await.expect("a user");
     assert_eq!(t.sandbox.total_hits(), 1, "the answer is still there");
+}
+
+#[tokio::test]
+async fn status_says_when_the_address_or_the_way_to_it_is_wrong() {
+    for (head, body, begins) in [
+        ("404 Not Found\r\ncontent-type: text/html", "<html>Help Center Closed</html>", "Zendesk has no such account"),
+        ("302 Found\r\nlocation: https://other.example/", "", "Requests are redirected"),
+        ("200 OK\r\ncontent-type: application/json", r#"{"user":{"id":1003}}"#, "Zendesk answers something else"),
+    ] {
+        let upstream = Scripted::start(head, body).await;
+        let sandbox = Sandbox::start(account()).await.expect("a stand-in");
+        let t = Observed::before(sandbox, &upstream.url, Settings::default()).await;
+        t.readiness.serving();
+        t.users().get_user(GetUserRequest { id: 7 }).await.expect_err(begins);
+        let findings = t.status().await["findings"].clone();
+        let text = findings[0]["text"].as_str().unwrap_or_else(|| panic!("{begins}: {findings}"));
+        assert!(findings[0]["level"] == "problem" && text.starts_with(begins), "{findings}");
+    }
 }

@@ -3,6 +3,7 @@
 #![recursion_limit = "256"] // the JSON of a whole user is one macro call
 
 mod admin;
+mod answers;
 mod attacks;
 mod audit;
 mod authorization;

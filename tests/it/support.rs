@@ -12,7 +12,7 @@ mod scripted;
 pub mod seam;
 
 pub use dynamic::Dynamic;
-pub use scripted::Scripted;
+pub use scripted::{Scripted, answer};
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@ use crate::telemetry::State;
 use crate::telemetry::budget::Budget;
 use crate::telemetry::slowest::Exchange;
 use crate::telemetry::state::Calls;
+use crate::telemetry::trouble::Seen;
 use crate::telemetry::view::{self, BreakerState};
 
 /// Below this share of its limit, a budget is short.
@@ -131,6 +132,25 @@ impl Status {
         let mut find = |level, text: String| findings.push(Finding { level, text });
         if self.phase == Phase::Draining {
             find(Level::Warning, "Shutting down: new calls should go to another replica.".to_owned());
+        }
+        let answers = |seen: Seen| {
+            let since = span(seen.since.elapsed());
+            format!("{} in {since}", counted(seen.count, "answer", "answers"))
+        };
+        if let Some(seen) = state.trouble.account_not_found.read() {
+            let text = "Zendesk has no such account, or not this API, at this address";
+            let next = "check upstream.base_url, and whether the account is closed";
+            find(Level::Problem, format!("{text} ({}): {next}.", answers(seen)));
+        }
+        if let Some(seen) = state.trouble.redirected.read() {
+            let text = "Requests are redirected instead of answered";
+            let next = "set upstream.base_url to the account's own address";
+            find(Level::Problem, format!("{text} ({}): {next}.", answers(seen)));
+        }
+        if let Some(seen) = state.trouble.foreign.read() {
+            let text = "Zendesk answers something else than was asked for, which no caller is given";
+            let next = "look for a proxy on the way that mixes up answers";
+            find(Level::Problem, format!("{text} ({}): {next}.", answers(seen)));
         }
         for breaker in &self.breakers {
             let class = breaker.class;

@@ -27,17 +27,17 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Traced<B> {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = &mut *self;
-        let frame = {
+        let mut frame = {
             // A stream's messages are made while its body is polled.
             let call = this.call.as_ref().filter(|call| call.is_stream());
             let _attached = call.map(|call| call.context().clone().attach());
             ready!(Pin::new(&mut this.body).poll_frame(context))
         };
         if let Some(call) = &mut this.call {
-            match &frame {
+            match &mut frame {
                 Some(Ok(frame)) => {
-                    if let Some(trailers) = frame.trailers_ref() {
-                        call.status(trailers);
+                    if let Some(trailers) = frame.trailers_mut() {
+                        call.ended(trailers);
                         this.call = None;
                     }
                 }

@@ -20,6 +20,9 @@ use crate::telemetry::state::{Calls, End};
 use crate::telemetry::{Telemetry, Trace, trace};
 use crate::upstream::call::Ledger;
 
+/// What a call cost; unary calls say it in the response's headers.
+const UPSTREAM_CALLS: &str = "x-upstream-calls";
+
 /// One call, from its headers on. Dropping it ends it.
 pub struct Call {
     telemetry: Telemetry,
@@ -90,8 +93,16 @@ impl Call {
         self.status(headers);
     }
 
+    /// Takes note of the response's trailers. What a stream cost is known only here.
+    pub fn ended(&mut self, trailers: &mut HeaderMap) {
+        if self.method.ours && self.method.streaming {
+            trailers.insert(UPSTREAM_CALLS, self.ledger.requests().into());
+        }
+        self.status(trailers);
+    }
+
     /// Takes note of the status in headers or trailers.
-    pub fn status(&mut self, headers: &HeaderMap) {
+    fn status(&mut self, headers: &HeaderMap) {
         let Some(code) = headers.get("grpc-status") else { return };
         let code = Code::from_bytes(code.as_bytes());
         self.code = Some(code);

@@ -72,8 +72,11 @@ struct Told {
     heard: Instant,
     /// When the first response of this window came.
     begun: Instant,
-    /// Whether nobody said so.
+    /// True if the limit was assumed, not read from a response.
     assumed: bool,
+    /// True if only this response says that a new window has begun, with a count that fits the old one. Zendesk counts and
+    /// tells the time in different places: at the turn of the minute a response can state the new window and the old count.
+    doubtful: bool,
 }
 
 /// A budget as it is now.
@@ -114,6 +117,9 @@ impl Budget {
         };
         let left = self.left(&told);
         let cautious = (told.limit / 50).max(4).min(told.limit.max(1));
+        if told.doubtful && now < told.ends {
+            return if self.in_flight < cautious { Opening::Now } else { Opening::OnAnswer };
+        }
         if now < told.ends {
             let at = if left < 1 { told.ends } else { self.line(&told, priority, left, told.ends) };
             // Others may spend at the same time, so only a part of what is left is under way at once.
@@ -148,6 +154,8 @@ impl Budget {
         let per_window = i64::from(told.limit - self.headroom(told.limit)).max(1);
         if now >= ends {
             (ends, left) = (now + self.length, per_window);
+        } else if told.doubtful {
+            left = per_window;
         }
         while turn > left {
             turn -= left.max(0);
@@ -179,7 +187,16 @@ impl Budget {
         self.length = self.length.max(reset);
         self.silent = false;
         let Window { limit, remaining, .. } = *window;
-        let fresh = Told { limit, remaining, ends: now + reset, asked, heard: now, begun: now, assumed: false };
+        let fresh = Told {
+            limit,
+            remaining,
+            ends: now + reset,
+            asked,
+            heard: now,
+            begun: now,
+            assumed: false,
+            doubtful: false,
+        };
         let Some(told) = self.told.as_mut().filter(|told| !told.assumed) else {
             self.told = Some(fresh);
             return;
@@ -191,7 +208,8 @@ impl Budget {
             None => remaining > told.remaining.saturating_add(self.in_flight + 1),
         };
         if over || begins {
-            *told = fresh;
+            let doubtful = !over && remaining <= told.remaining;
+            *told = Told { doubtful, ..fresh };
             return;
         }
         let from_before = window.reset.is_some() && fresh.ends + TOLERANCE < told.ends && asked < told.begun;
@@ -199,6 +217,11 @@ impl Budget {
             return;
         }
         told.heard = now;
+        // A second response of the new window: what it says holds, whether it agrees or not.
+        if std::mem::take(&mut told.doubtful) && remaining > told.remaining {
+            (told.remaining, told.asked) = (remaining, told.asked.max(asked));
+            return;
+        }
         if asked < told.asked {
             told.remaining = told.remaining.min(remaining);
             return;
@@ -222,6 +245,7 @@ impl Budget {
                 heard: now,
                 begun: now,
                 assumed: true,
+                doubtful: false,
             });
         }
     }

@@ -130,6 +130,13 @@ impl Running {
             }
             Err(error) => {
                 (self.status, self.failure) = (status(error), Some(error_type(error)));
+                let trouble = &self.means.telemetry.state().trouble;
+                match error {
+                    Error::AccountNotFound(_) => trouble.account_not_found.note(),
+                    Error::Redirected(_) => trouble.redirected.note(),
+                    Error::Foreign(_) => trouble.foreign.note(),
+                    _ => {}
+                }
                 if let Some(refusal) = error.refusal() {
                     self.note(&refusal.limits);
                 }

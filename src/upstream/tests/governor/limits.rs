@@ -281,3 +281,43 @@ async fn a_stream_that_begins_with_the_window_is_not_held_up() {
         ask(&service, page()).await.expect("nobody has spent anything yet");
     }
 }
+
+/// Answers the first requests with these windows, and those that follow with the last one.
+fn telling(windows: Vec<Window>) -> impl Zendesk {
+    let hits = Hits::default();
+    zendesk(&hits, move |number, _| {
+        let at = windows.len().min(usize::try_from(number).expect("few")) - 1;
+        let limits = stated(Some(windows[at]), &[]);
+        async move { Ok(Answer { limits, ..answer() }) }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_of_the_old_window_that_comes_with_the_new_one_is_not_believed() {
+    let page = || Call { priority: Priority::Background, ..within(millis(10), groups()) };
+    for (old, late) in [(508, 507), (3, 2), (1, 0)] {
+        let (service, _) =
+            governed(&defaults(), telling(vec![window(700, old, 1), window(700, late, 60), window(700, 699, 60)]));
+        ask(&service, Call { priority: Priority::Write, ..read() }).await.expect("the last of a window");
+        sleep(millis(900)).await;
+        ask(&service, Call { priority: Priority::Write, ..read() }).await.expect("at the turn of the minute");
+        ask(&service, page()).await.unwrap_or_else(|error| panic!("{late} left of the old window: {error:?}"));
+        for _ in 0..5 {
+            ask(&service, page()).await.expect("699 are left");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_answer_that_agrees_is_believed() {
+    let (service, _) =
+        governed(&defaults(), telling(vec![window(700, 508, 1), window(700, 20, 60), window(700, 19, 60)]));
+    for pause in [0, 900] {
+        sleep(millis(pause)).await;
+        ask(&service, Call { priority: Priority::Write, ..read() }).await.expect("a write");
+    }
+    let page = || Call { priority: Priority::Background, ..within(SECOND, groups()) };
+    ask(&service, page()).await.expect("not believed yet");
+    let error = ask(&service, page()).await.expect_err("hardly anything is left, others have spent it");
+    assert!(matches!(error, Error::BudgetSpent { .. }), "{error:?}");
+}

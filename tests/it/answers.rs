@@ -1,0 +1,284 @@
+//! What Zendesk answers is compared with what was asked: a record that is another one, or none, is never an answer.
+
+use serde_json::{Value, json};
+use tonic::{Code, Status};
+use zendesk_gateway::contract::{Idempotency, RPCS};
+
+use crate::support::{Dynamic, Refused, Scripted, answer, basic, refused, serve, settings};
+
+/// Each RPC whose reply is one record: the request, the record's envelope, the record, and its id's key in it.
+#[rustfmt::skip]
+fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
+    let (user, group) = (json!({"id": 7, "name": "A"}), json!({"id": 7, "name": "G"}));
+    let membership = json!({"id": 7, "user_id": 8, "group_id": 9});
+    vec![
+        ("GetUser", r#"{"id": 7}"#, "user", user.clone()),
+        ("GetDeletedUser", r#"{"id": 7}"#, "deleted_user", user.clone()),
+        ("GetGroup", r#"{"id": 7}"#, "group", group.clone()),
+        ("GetMembership", r#"{"id": 7}"#, "group_membership", membership.clone()),
+        ("GetMembership", r#"{"id": 7, "user_id": 8}"#, "group_membership", membership.clone()),
+        ("GetJob", r#"{"id": "V3-7"}"#, "job_status", json!({"id": "V3-7", "status": "queued"})),
+        ("CreateUser", r#"{"user": {"name": "A"}}"#, "user", user.clone()),
+        ("CreateOrUpdateUser", r#"{"user": {"email": "a@b.example"}}"#, "user", user.clone()),
+        ("UpdateUser", r#"{"id": 7, "user": {"notes": "n"}}"#, "user", user.clone()),
+        ("UploadUserPhoto", r#"{"id": 7, "content": "R0lGODlh", "content_type": "image/gif", "file_name": "a.gif"}"#, "user", user.clone()),
+        ("MergeUser", r#"{"id": 3, "target_id": 7}"#, "user", user.clone()),
+        ("DeleteUser", r#"{"id": 7}"#, "user", user.clone()),
+        ("PermanentlyDeleteUser", r#"{"id": 7}"#, "deleted_user", user),
+        ("CreateGroup", r#"{"group": {"name": "G"}}"#, "group", group.clone()),
+        ("UpdateGroup", r#"{"id": 7, "group": {"name": "G"}}"#, "group", group),
+        ("CreateMembership", r#"{"group_membership": {"user_id": 8, "group_id": 9}}"#, "group_membership", membership.clone()),
+        ("SetDefaultMembership", r#"{"id": 7, "user_id": 8}"#, "group_memberships", json!([membership])),
+    ]
+}
+
+/// RPCs whose reply is no record, or that are made of the calls above; each with the test of what it takes for an answer.
+const ELSEWHERE: &[&str] = &[
+    // below: the rows of lists and batches, counts, and who is asking
+    "BatchGetUsers",
+    "BatchGetJobs",
+    "WatchJobs",
+    "GetCurrentUser",
+    "GetUserRelated",
+    "CountUsers",
+    "CountDeletedUsers",
+    "CountGroups",
+    "ListMemberships",
+    "StreamMemberships",
+    "ListComplianceDeletionStatuses",
+    "StreamComplianceDeletionStatuses",
+    // lists whose rows do not say whose they are: page::tests
+    "ListUsers",
+    "StreamUsers",
+    "SearchUsers",
+    "StreamSearchUsers",
+    "AutocompleteUsers",
+    "ListDeletedUsers",
+    "StreamDeletedUsers",
+    "ListGroups",
+    "StreamGroups",
+    "ListAssignableGroups",
+    "StreamAssignableGroups",
+    "ListAssignableMemberships",
+    "StreamAssignableMemberships",
+    "ListJobs",
+    "StreamJobs",
+    // answered with nothing, or with 204
+    "RequestUserCreate",
+    "LogoutUsers",
+    "DeleteGroup",
+    "DeleteMembership",
+    // bulk: a job without an id
+    "BulkCreateUsers",
+    "BulkCreateOrUpdateUsers",
+    "BulkUpdateUsers",
+    "BulkDeleteUsers",
+    "BulkCreateMemberships",
+    "BulkDeleteMemberships",
+    // rosters
+    "GetGroupWithAgents",
+    "CreateGroupWithAgents",
+    "UpdateGroupWithAgents",
+    "SetUserGroups",
+];
+
+/// Bodies that hold no record, or another one than the good body does.
+fn bad(envelope: &str, record: &Value, names_id: bool) -> Vec<Value> {
+    let with = |id: Option<Value>| {
+        let mut record = record.clone();
+        let one = if record.is_array() { &mut record[0] } else { &mut record };
+        match id {
+            Some(id) => one["id"] = id,
+            None => drop(one.as_object_mut().expect("a record").remove("id")),
+        }
+        json!({ envelope: record })
+    };
+    let mut bad = vec![
+        with(None),
+        with(Some(Value::Null)),
+        with(Some(json!([7]))),
+        json!({ envelope: {} }),
+        json!({ envelope: [] }),
+        json!({ envelope: [[7, "u", "A", "a@b.example"]] }),
+        json!({ envelope: [7, "u", "A", "a@b.example"] }),
+        json!({ envelope: null }),
+        json!({ "other": record }),
+        json!({}),
+        json!([{ envelope: record }]),
+        json!([record]),
+    ];
+    if !record.is_array() {
+        bad.push(json!({ envelope: [record] }));
+    }
+    if record["id"].is_i64() || record.is_array() {
+        bad.extend([with(Some(json!(0))), with(Some(json!(-7))), with(Some(json!(9_223_372_036_854_775_808_u64)))]);
+    } else {
+        bad.push(with(Some(json!(""))));
+    }
+    if names_id {
+        bad.push(with(Some(if record["id"].is_string() { json!("V3-8") } else { json!(1003) })));
+    }
+    if record.get("user_id").is_some() {
+        bad.push(json!({ envelope: {"id": 7, "user_id": 1003, "group_id": 9} }));
+    }
+    bad
+}
+
+/// A client of a gateway before `upstream`, and what keeps the gateway running.
+async fn before(upstream: &Scripted) -> (Dynamic, tokio::sync::oneshot::Sender<()>) {
+    let mut config = settings();
+    // Each bad answer to a read is worth a repetition, however many there are.
+    config.upstream.retry.budget_per_second = 1000;
+    let (_, channel, running, _) = serve(&upstream.url, basic("a@b.example/token:t"), config).await;
+    (Dynamic::new(channel), running)
+}
+
+async fn ask(upstream: &Scripted, rpc: &str, request: &str) -> Result<Vec<Value>, Status> {
+    before(upstream).await.0.call(rpc, request).await
+}
+
+#[tokio::test]
+async fn every_rpc_is_in_a_table() {
+    for rpc in RPCS {
+        let here = records().iter().any(|(name, ..)| *name == rpc.method);
+        assert!(here != ELSEWHERE.contains(&rpc.method), "{} is in one of the tables", rpc.method);
+    }
+}
+
+#[tokio::test]
+async fn another_record_or_none_is_never_an_answer_and_is_not_kept() {
+    for (name, request, envelope, record) in records() {
+        let rpc = RPCS.iter().find(|rpc| rpc.method == name).expect("an RPC");
+        let read = rpc.idempotency == Idempotency::NoSideEffects;
+        // A membership of somebody else is only wrong where the call says whose it is.
+        let whose = name != "GetMembership" || request.contains("user_id");
+        let mut bodies = bad(envelope, &record, !name.starts_with("Create"));
+        bodies.retain(|body| whose || body[envelope]["user_id"] != 1003);
+        // A read is asked for once more, in case it was an answer to something else. Between the first and the second comes a
+        // good one: nothing of the first is kept.
+        let times = if read { 2 } else { 1 };
+        let bad: Vec<String> = bodies.iter().flat_map(|body| vec![body.to_string(); times]).collect();
+        let good = json!({ envelope: record }).to_string();
+        let script: Vec<&str> = bad[..times].iter().chain([&good]).chain(&bad[times..]).map(String::as_str).collect();
+        let upstream = Scripted::in_turn(&script).await;
+        let (client, _running) = before(&upstream).await;
+        for (index, body) in bodies.iter().enumerate() {
+            let control = if index == 0 { "max-age=9" } else { "no-cache" };
+            let Refused { code, reason, .. } =
+                refused(client.call_with(name, request, &[("cache-control", control)]).await);
+            let wanted =
+                if read { (Code::Internal, "UPSTREAM_MALFORMED") } else { (Code::Unavailable, "OUTCOME_UNKNOWN") };
+            assert_eq!((code, reason.as_str()), wanted, "{name} {request}: {body}");
+            if index == 0 {
+                let good = client.call(name, request).await;
+                good.unwrap_or_else(|status| panic!("{name} {request}: the good one came, but {status}"));
+            }
+        }
+        assert_eq!(upstream.asked().len(), script.len(), "{name} {request}");
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_was_answered_about_something_else_is_asked_again() {
+    let upstream = Scripted::in_turn(&[r#"{"user":{"id":1003}}"#, r#"{"user":{"id":1002}}"#]).await;
+    let (client, _running) = before(&upstream).await;
+    for _ in 0..2 {
+        let reply = client.call("GetUser", r#"{"id": 1002}"#).await.expect("answered");
+        assert_eq!(reply[0]["user"]["id"], 1002);
+    }
+    assert_eq!(upstream.asked().len(), 2, "and the right answer is kept");
+}
+
+#[tokio::test]
+async fn counts_greetings_and_related_numbers_say_something() {
+    for (name, request, body) in [
+        ("CountUsers", "{}", r#"{"count":{}}"#),
+        ("CountUsers", "{}", r#"{"count":[]}"#),
+        ("CountGroups", "{}", r#"{"count":{"refreshed_at":null}}"#),
+        ("CountDeletedUsers", "{}", r#"{"user":{"id":7}}"#),
+        ("GetUserRelated", r#"{"id": 7}"#, r#"{"user_related":[]}"#),
+        ("GetUserRelated", r#"{"id": 7}"#, r#"{"user":{"id":7}}"#),
+        ("GetCurrentUser", "{}", r#"{"user":{}}"#),
+        ("GetCurrentUser", "{}", r#"{"user":[]}"#),
+        ("GetCurrentUser", "{}", r#"{"user":[7,"u"]}"#),
+    ] {
+        let upstream = Scripted::in_turn(&[body]).await;
+        let outcome = ask(&upstream, name, request).await;
+        assert_eq!(refused(outcome).reason, "UPSTREAM_MALFORMED", "{name} {body}");
+    }
+}
+
+#[tokio::test]
+async fn rows_that_nobody_asked_for_are_never_an_answer() {
+    let users = r#"{"users":[{"id":1},{"id":1003,"external_id":"z"}]}"#;
+    let memberships = r#"{"group_memberships":[{"id":1,"user_id":7,"group_id":5},{"id":2,"user_id":8,"group_id":6}]}"#;
+    let steps = r#"{"compliance_deletion_statuses":[{"user_id":7,"action":"x"},{"user_id":8,"action":"x"}]}"#;
+    let jobs = r#"{"job_statuses":[{"id":"a","status":"completed"},{"id":"z","status":"completed"}]}"#;
+    for (name, request, body) in [
+        ("BatchGetUsers", r#"{"ids": [1, 2]}"#, users),
+        ("BatchGetUsers", r#"{"external_ids": ["x", "y"]}"#, users),
+        ("BatchGetJobs", r#"{"ids": ["a", "b"]}"#, jobs),
+        ("WatchJobs", r#"{"ids": ["a", "b"]}"#, jobs),
+        ("ListMemberships", r#"{"filter": {"user_id": 7}}"#, memberships),
+        ("ListMemberships", r#"{"filter": {"group_id": 5}}"#, memberships),
+        ("StreamMemberships", r#"{"filter": {"group_id": 5}}"#, memberships),
+        ("ListComplianceDeletionStatuses", r#"{"user_id": 7}"#, steps),
+        ("StreamComplianceDeletionStatuses", r#"{"user_id": 7}"#, steps),
+    ] {
+        let upstream = Scripted::in_turn(&[body]).await;
+        let outcome = ask(&upstream, name, request).await;
+        assert_eq!(refused(outcome).reason, "UPSTREAM_MALFORMED", "{name} {request}");
+    }
+    let upstream = Scripted::in_turn(&[r#"{"users":[{"id":2},{"id":1}]}"#]).await;
+    let reply = ask(&upstream, "BatchGetUsers", r#"{"ids": [1, 2, 3]}"#).await.expect("answered");
+    assert_eq!(reply[0], json!({"users": [{"id": 1}, {"id": 2}], "missing_ids": [3]}));
+}
+
+#[tokio::test]
+async fn an_empty_list_in_place_of_an_object_is_an_absent_object() {
+    let user = r#"{"user":{"id":7,"photo":[],"separation":[],"suspension_details":[]}}"#;
+    let upstream = Scripted::in_turn(&[user]).await;
+    let reply = ask(&upstream, "GetUser", r#"{"id": 7}"#).await.expect("answered");
+    assert_eq!(
+        reply[0],
+        json!({"user": {"id": 7}}),
+        "present suspension details would mean that the user is suspended"
+    );
+}
+
+#[tokio::test]
+async fn a_list_by_number_is_never_taken_for_the_whole_list() {
+    let page = |rows: &str, next: &str| format!(r#"{{"group_memberships":[{rows}],"next_page":{next},"count":250}}"#);
+    let rows =
+        r#"{"id":11,"user_id":1,"group_id":5},{"id":12,"user_id":2,"group_id":5},{"id":13,"user_id":3,"group_id":5}"#;
+    let link = r#""https://a.example/api/v2/groups/5/memberships.json?page=2""#;
+    for memberships in [
+        page(rows, link),
+        page(rows, "null"),
+        r#"{"group_memberships":[{"id":11,"user_id":1},{"id":12,"user_id":2,"group_id":5}]}"#.to_owned(),
+        r#"{"group_memberships":[{"user_id":1,"group_id":5}]}"#.to_owned(),
+        r#"{"group_memberships":[{"id":11,"user_id":1,"group_id":5}],"meta":{"has_more":true}}"#.to_owned(),
+    ] {
+        let shown = memberships.clone();
+        let upstream = Scripted::by(move |head| {
+            let body = if head.contains("/memberships") { &memberships } else { r#"{"group":{"id":5,"name":"G"}}"# };
+            answer("200 OK\r\ncontent-type: application/json", body.as_bytes())
+        })
+        .await;
+        for request in
+            [r#"{"id": 5, "agents": {"user_ids": [1, 2]}}"#, r#"{"id": 5, "agents": {}, "validate_only": true}"#]
+        {
+            let outcome = ask(&upstream, "UpdateGroupWithAgents", request).await;
+            assert_eq!(refused(outcome).code, Code::Internal, "{shown}");
+        }
+        assert!(upstream.asked().iter().all(|line| line.starts_with("GET ")), "nothing is written: {shown}");
+    }
+    let users = r#"{"users":[{"id":1},{"id":2}],"next_page":"https://a.example/?page=2","count":250}"#;
+    let upstream = Scripted::by(move |head| {
+        let body = if head.contains("/users") { users } else { r#"{"group":{"id":5,"name":"G"}}"# };
+        answer("200 OK\r\ncontent-type: application/json", body.as_bytes())
+    })
+    .await;
+    let outcome = ask(&upstream, "GetGroupWithAgents", r#"{"id": 5}"#).await;
+    assert_eq!(refused(outcome).reason, "UPSTREAM_MALFORMED");
+}
