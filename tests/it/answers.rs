@@ -6,7 +6,7 @@ use zendesk_gateway::contract::{Idempotency, RPCS};
 
 use crate::support::{Dynamic, Refused, Scripted, answer, basic, refused, serve, settings};
 
-/// Each RPC whose reply is one record: the request, the record's envelope, the record, and its id's key in it.
+/// Each RPC whose reply is one record: the request, the record's envelope, and the record.
 #[rustfmt::skip]
 fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
     let (user, group) = (json!({"id": 7, "name": "A"}), json!({"id": 7, "name": "G"}));
@@ -27,8 +27,7 @@ fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("PermanentlyDeleteUser", r#"{"id": 7}"#, "deleted_user", user),
         ("CreateGroup", r#"{"group": {"name": "G"}}"#, "group", group.clone()),
         ("UpdateGroup", r#"{"id": 7, "group": {"name": "G"}}"#, "group", group),
-        ("CreateMembership", r#"{"group_membership": {"user_id": 8, "group_id": 9}}"#, "group_membership", membership.clone()),
-        ("SetDefaultMembership", r#"{"id": 7, "user_id": 8}"#, "group_memberships", json!([membership])),
+        ("CreateMembership", r#"{"group_membership": {"user_id": 8, "group_id": 9}}"#, "group_membership", membership),
     ]
 }
 
@@ -75,7 +74,8 @@ const ELSEWHERE: &[&str] = &[
     "BulkDeleteUsers",
     "BulkCreateMemberships",
     "BulkDeleteMemberships",
-    // rosters
+    // below, and rosters
+    "SetDefaultMembership",
     "GetGroupWithAgents",
     "CreateGroupWithAgents",
     "UpdateGroupWithAgents",
@@ -86,10 +86,9 @@ const ELSEWHERE: &[&str] = &[
 fn bad(envelope: &str, record: &Value, names_id: bool) -> Vec<Value> {
     let with = |id: Option<Value>| {
         let mut record = record.clone();
-        let one = if record.is_array() { &mut record[0] } else { &mut record };
         match id {
-            Some(id) => one["id"] = id,
-            None => drop(one.as_object_mut().expect("a record").remove("id")),
+            Some(id) => record["id"] = id,
+            None => drop(record.as_object_mut().expect("a record").remove("id")),
         }
         json!({ envelope: record })
     };
@@ -106,11 +105,9 @@ fn bad(envelope: &str, record: &Value, names_id: bool) -> Vec<Value> {
         json!({}),
         json!([{ envelope: record }]),
         json!([record]),
+        json!({ envelope: [record] }),
     ];
-    if !record.is_array() {
-        bad.push(json!({ envelope: [record] }));
-    }
-    if record["id"].is_i64() || record.is_array() {
+    if record["id"].is_i64() {
         bad.extend([with(Some(json!(0))), with(Some(json!(-7))), with(Some(json!(9_223_372_036_854_775_808_u64)))]);
     } else {
         bad.push(with(Some(json!(""))));
@@ -187,6 +184,21 @@ async fn a_read_that_was_answered_about_something_else_is_asked_again() {
         assert_eq!(reply[0]["user"]["id"], 1002);
     }
     assert_eq!(upstream.asked().len(), 2, "and the right answer is kept");
+}
+
+#[tokio::test]
+async fn the_memberships_of_somebody_else_do_not_say_that_a_default_was_set() {
+    for body in [
+        r#"{"group_memberships":[]}"#,
+        r#"{"group_memberships":[{"id":7,"user_id":1003}]}"#,
+        r#"{"group_memberships":[{"id":1003,"user_id":8}]}"#,
+        r#"{"group_memberships":[[7,"u",8]]}"#,
+        r#"{"group_membership":{"id":7,"user_id":8}}"#,
+    ] {
+        let upstream = Scripted::in_turn(&[body]).await;
+        let outcome = ask(&upstream, "SetDefaultMembership", r#"{"id": 7, "user_id": 8}"#).await;
+        assert_eq!(refused(outcome).reason, "OUTCOME_UNKNOWN", "{body}");
+    }
 }
 
 #[tokio::test]
