@@ -37,6 +37,7 @@ pub mod row;
 pub(crate) mod stream;
 pub mod token;
 mod walk;
+mod warnings;
 pub mod write;
 
 pub use context::Context;

@@ -72,8 +72,7 @@ impl Rpc {
 
     async fn bulk<B: Bulk>(&self, request: Request<B>) -> Reply<B::Reply> {
         let (context, message) = self.open(request)?;
-        let outcome = self.gateway.bulk(&context, &message).await;
-        close(&context, outcome.map(|reply| Encoded::new(&reply)))
+        close(&context, self.gateway.bulk(&context, &message).await)
     }
 
     fn stream<R: List>(&self, request: Request<R>) -> Streamed<R::Reply> {

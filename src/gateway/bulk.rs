@@ -11,19 +11,25 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::audit::Targets;
 use super::jobs::{has_ended, poll_every};
+use super::warnings::Warnings;
 use super::write::Change;
-use super::{Context, Gateway};
+use super::{Answered, Context, Gateway};
 use crate::cache::{Tag, WriteGuard};
+use crate::codec::Encoded;
 use crate::contract;
 use crate::error::{Error, Result};
-use crate::proto::{BulkJob, BulkOutcome, BulkResult, GetJobResponse, Job};
-use crate::rest::{Changes, envelope};
+use crate::proto::{BulkJob, BulkOutcome, GetJobResponse, Job};
+use crate::rest::Changes;
+use crate::rest::bulk::accepted;
 use crate::upstream::call::Priority;
 use crate::upstream::rest::Rest;
 
+mod evidence;
+mod kind;
 mod outcome;
 mod slots;
 
+pub use kind::Kind;
 pub(super) use outcome::unsent;
 pub use slots::{Counts, Slots};
 
@@ -36,8 +42,8 @@ const FOLLOW: Duration = Duration::from_hours(1);
 
 /// A bulk request.
 pub trait Bulk: contract::Request<Reply: From<Outcome>> {
-    /// What happens to an input that goes well, where Zendesk does not say.
-    const VERB: BulkResult;
+    /// What its jobs do with each input.
+    const KIND: Kind;
     /// Returns the requests to send, each for at most 100 inputs, in the order of the inputs.
     fn chunks(&self) -> Result<Vec<Chunk>>;
     /// Whether the caller wants to wait until the jobs have ended.
@@ -89,6 +95,8 @@ pub struct Outcome {
     pub jobs: Vec<BulkJob>,
     /// One per input with `wait`; without, one per input that got into no job.
     pub outcomes: Vec<BulkOutcome>,
+    /// What Zendesk ignored of the requests.
+    pub warning: Option<String>,
 }
 
 struct Live {
@@ -104,17 +112,22 @@ struct Run {
     firsts: Vec<usize>,
     /// For each chunk, the job it got into, as last seen.
     jobs: Vec<Option<Job>>,
-    /// For each chunk that got into no job, why.
+    /// For each chunk that was sent and got into no job, why.
     refused: Vec<Option<Error>>,
+    /// Why the chunks after the last that was sent were not sent, if time was not the reason.
+    stopped: Option<Error>,
+    warnings: Warnings,
     live: Vec<Live>,
     next: usize,
 }
 
 impl Gateway {
     /// Answers a bulk request.
-    pub async fn bulk<B: Bulk>(&self, context: &Context, request: &B) -> Result<B::Reply> {
+    pub async fn bulk<B: Bulk>(&self, context: &Context, request: &B) -> Result<Answered<B::Reply>> {
         let chunks = request.chunks()?;
-        Ok(self.run_bulk(context, chunks, &request.changes(), B::VERB, request.wait()).await?.into())
+        let mut outcome = self.run_bulk(context, chunks, &request.changes(), B::KIND, request.wait()).await?;
+        let warning = outcome.warning.take();
+        Ok(Answered { message: Encoded::new(&outcome.into()), warning, cached: None })
     }
 
     /// Runs the jobs of a bulk call.
@@ -123,7 +136,7 @@ impl Gateway {
         context: &Context,
         chunks: Vec<Chunk>,
         changes: &Changes,
-        verb: BulkResult,
+        kind: Kind,
         wait: bool,
     ) -> Result<Outcome> {
         // Held from before the first job until the last one has ended: what is read meanwhile may be of before or after.
@@ -143,7 +156,7 @@ impl Gateway {
                 self.look(context, &mut run, until).await;
             }
         }
-        let outcome = run.outcome(verb, wait);
+        let outcome = run.outcome(kind, wait);
         self.follow(context, guard, run.live, &run.jobs);
         Ok(outcome)
     }
@@ -169,11 +182,12 @@ impl Gateway {
             rest: chunk.rest.clone(),
             idempotency: contract::Idempotency::Unsafe,
             priority: Priority::Background,
-            parse: envelope::<GetJobResponse>,
+            parse: accepted,
             learnt: |_| Vec::new(),
         };
         match self.change(context, change, self.begin(&Changes::default())).await {
-            Ok((answer, _)) => {
+            Ok((mut answer, _)) => {
+                run.warnings.add(answer.warning.take());
                 let job = answer.body::<GetJobResponse>().job_status.unwrap_or_default();
                 self.jobs.started();
                 if has_ended(&job) {
@@ -199,9 +213,10 @@ impl Gateway {
             Err(error) if run.is_untouched() => Err(error),
             Err(error) => {
                 let goes_on = matches!(error.row().retry, crate::error::Retry::Never);
-                run.refused[at] = Some(error);
                 // What refuses this chunk's values need not refuse the next; what refuses to serve will.
                 run.next = if goes_on { at + 1 } else { run.chunks.len() };
+                run.stopped = (!goes_on).then(|| error.clone());
+                run.refused[at] = Some(error);
                 Ok(Submitted::AllSent)
             }
         }
@@ -215,8 +230,10 @@ impl Gateway {
         // A look that fails is made again; the jobs go on meanwhile.
         let Ok(seen) = self.show_jobs(context, ids).await else { return };
         for job in seen {
-            if let Some(known) = run.jobs.iter_mut().flatten().find(|known| known.id == job.id) {
-                *known = job;
+            // A job that was not asked for is not one of ours.
+            let is_asked = |at: &usize| run.jobs[*at].as_ref().is_some_and(|known| known.id == job.id);
+            if let Some(at) = run.live.iter().map(|live| live.at).find(is_asked) {
+                run.jobs[at] = Some(job);
             }
         }
         let ended = |live: &Live| run.jobs[live.at].as_ref().filter(|job| has_ended(job));
@@ -239,7 +256,7 @@ impl Gateway {
                 let Ok(seen) = gateway.show_jobs(&context, ids.clone()).await else { continue };
                 let ended: Vec<String> = seen
                     .into_iter()
-                    .filter(has_ended)
+                    .filter(|job| has_ended(job) && ids.contains(&job.id))
                     .inspect(|job| gateway.jobs.ended(job))
                     .map(|job| job.id)
                     .collect();
@@ -272,7 +289,16 @@ impl Run {
         let sizes = chunks.iter().map(|chunk| chunk.keys.len());
         let firsts = sizes.scan(0, |first, size| Some(std::mem::replace(first, *first + size))).collect();
         let count = chunks.len();
-        Self { chunks, firsts, jobs: vec![None; count], refused: vec![None; count], live: Vec::new(), next: 0 }
+        Self {
+            chunks,
+            firsts,
+            jobs: vec![None; count],
+            refused: vec![None; count],
+            stopped: None,
+            warnings: Warnings::default(),
+            live: Vec::new(),
+            next: 0,
+        }
     }
 
     /// Whether Zendesk has accepted nothing yet.
@@ -280,23 +306,23 @@ impl Run {
         self.jobs.iter().all(Option::is_none)
     }
 
-    fn outcome(&self, verb: BulkResult, wait: bool) -> Outcome {
-        let mut outcome = Outcome::default();
+    fn outcome(&self, kind: Kind, wait: bool) -> Outcome {
+        let mut outcome = Outcome { warning: self.warnings.text(), ..Outcome::default() };
+        let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
         for (at, chunk) in self.chunks.iter().enumerate() {
             let first = self.firsts[at];
-            if let Some(job) = &self.jobs[at] {
-                let mut seen = job.clone();
-                if wait {
-                    outcome.outcomes.extend(outcome::of_job(job, &chunk.keys, first, verb));
-                    // What became of each input stands in the outcomes.
-                    seen.results.clear();
+            match (&self.jobs[at], &self.refused[at]) {
+                (Some(job), _) => {
+                    if wait {
+                        outcome.outcomes.extend(outcome::of_job(kind, job, &chunk.keys, first));
+                    }
+                    let item_count = count(chunk.keys.len());
+                    outcome.jobs.push(BulkJob { job: Some(job.clone()), first_index: count(first), item_count });
                 }
-                let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
-                let item_count = count(chunk.keys.len());
-                outcome.jobs.push(BulkJob { job: Some(seen), first_index: count(first), item_count });
-            } else {
-                let why = self.refused[at].as_ref();
-                outcome.outcomes.extend(outcome::without_job(why, &chunk.keys, first));
+                (None, Some(error)) => outcome.outcomes.extend(outcome::refused(error, &chunk.keys, first)),
+                (None, None) => {
+                    outcome.outcomes.extend(outcome::not_sent(self.stopped.as_ref(), &chunk.keys, first));
+                }
             }
         }
         outcome

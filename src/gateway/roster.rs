@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::bulk::{Chunk, Key, Outcome, unsent};
+use super::bulk::{Chunk, Key, Kind, Outcome, unsent};
 use super::row::Row;
 use super::walk::Walk;
 use super::{Context, Gateway};
@@ -209,7 +209,7 @@ impl Gateway {
         } else {
             let chunks = many::create(&difference.adds);
             let names = &difference.plan.adds;
-            self.jobs_of(context, chunks, BulkResult::Created, names, &mut written, &mut failures).await?;
+            self.jobs_of(context, chunks, Kind::Create, names, &mut written, &mut failures).await?;
         }
         if difference.removes.len() <= FEW {
             for (membership, name) in difference.removes.iter().zip(&difference.plan.removes) {
@@ -224,7 +224,7 @@ impl Gateway {
         } else {
             let chunks = many::destroy(&difference.removes);
             let names = &difference.plan.removes;
-            self.jobs_of(context, chunks, BulkResult::Deleted, names, &mut written, &mut failures).await?;
+            self.jobs_of(context, chunks, Kind::Delete, names, &mut written, &mut failures).await?;
         }
         Ok(failures)
     }
@@ -233,13 +233,13 @@ impl Gateway {
         &self,
         context: &Context,
         chunks: Vec<Chunk>,
-        verb: BulkResult,
+        kind: Kind,
         names: &[i64],
         written: &mut bool,
         failures: &mut Vec<MembershipFailure>,
     ) -> Result<()> {
         let keys: Vec<Key> = chunks.iter().flat_map(|chunk| chunk.keys.clone()).collect();
-        let outcome = match self.run_bulk(context, chunks, &many::everything(), verb, true).await {
+        let outcome = match self.run_bulk(context, chunks, &many::everything(), kind, true).await {
             Ok(outcome) => outcome,
             Err(error) if *written => {
                 failures.extend(names.iter().map(|name| failure(*name, &error)));

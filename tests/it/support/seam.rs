@@ -12,6 +12,7 @@ use zendesk_gateway::cache::Cache;
 use zendesk_gateway::config::{self, Config};
 use zendesk_gateway::error::{Error, Refusal};
 use zendesk_gateway::gateway::Gateway;
+use zendesk_gateway::gateway::bulk::Counts;
 use zendesk_gateway::gateway::caller::Caller;
 use zendesk_gateway::gateway::context::Deadline;
 use zendesk_gateway::rpc::Rpc;
@@ -52,6 +53,11 @@ impl Seam {
     /// The same gateway for callers with a credential of their own.
     pub fn signed(&self, pair: &str) -> Rpc {
         Rpc::new(self.gateway.clone(), super::basic(pair), self.settings.clone()).called_by(Caller::local())
+    }
+
+    /// How many background jobs there are and were.
+    pub fn jobs(&self) -> Counts {
+        self.gateway.jobs()
     }
 
     /// How many requests Zendesk got.
