@@ -105,7 +105,7 @@ async fn the_end_of_anothers_job_is_not_counted_as_one_of_ours() {
     });
     let request = BulkDeleteUsersRequest { ids: vec![11], ..Default::default() };
     t.rpc.bulk_delete_users(within(Duration::from_secs(5), request)).await.expect("a job");
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let counts = t.jobs();
     assert!(t.hits() > 2, "it is followed");
     assert_eq!((counts.active, counts.started, counts.completed, counts.failed), (1, 1, 0, 0));

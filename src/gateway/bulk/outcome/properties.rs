@@ -98,13 +98,13 @@ fn sort() -> impl Strategy<Value = Sort> {
     ])
 }
 
-/// A job's inputs, with ids that are all different, and small enough at times to be mistaken for positions.
+/// A job's inputs, all with an e-mail address at times, and with ids that are all different, and small enough at times to be mistaken for positions.
 fn inputs() -> impl Strategy<Value = (Sort, Vec<Input>)> {
     let ids = prop::collection::hash_set(prop_oneof![1_i64..30, any::<u32>().prop_map(i64::from)], 1..12);
     let ids = ids.prop_filter("ids are positive", |ids| ids.iter().all(|id| *id > 0));
-    (sort(), ids, prop::collection::vec(0_u8..20, 12)).prop_map(|(sort, ids, seeds)| {
+    (sort(), ids, prop::collection::vec(0_u8..20, 12), any::<bool>()).prop_map(|(sort, ids, seeds, with_email)| {
         let inputs = ids.into_iter().zip(seeds).enumerate();
-        (sort, inputs.map(|(position, (id, seed))| input(sort, position, id, seed)).collect())
+        (sort, inputs.map(|(position, (id, seed))| input(sort, position, id, seed | u8::from(with_email))).collect())
     })
 }
 

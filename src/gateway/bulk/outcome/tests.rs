@@ -90,6 +90,8 @@ fn created_users_are_counted_and_their_failures_are_told_by_index() {
         (json!([created(91), created(92), {"id": 1, "error": "E", "status": "Failed"}]), "? ? ?"),
         // A position that the job does not have, and one with two ends.
         (json!([created(91), created(92), failed(3)]), "? ? ?"),
+        (json!([created(91), created(92), created(93), failed(3)]), "? ? ?"),
+        (json!([created(91), created(92), failed(1), {"index": 1, "id": 95, "status": "Created"}]), "? ? ?"),
         (json!([created(91), failed(1), {"index": 1, "id": 95, "status": "Created"}]), "? ? ?"),
         // Named all the same.
         (json!([{"id": 91, "status": "Created", "email": " C@X"}, created(92), created(93)]), "C C C91"),
