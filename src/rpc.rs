@@ -112,8 +112,8 @@ fn close<M>(context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -
         metadata.insert("age", age.as_secs().into());
     }
     // A write that did less than asked must not look complete.
-    for warning in context.ledger.warnings().iter().filter_map(|text| text.parse().ok()) {
-        metadata.append("x-zendesk-api-warn", warning);
+    if let Some(warning) = context.ledger.warnings().and_then(|text| text.parse().ok()) {
+        metadata.insert("x-zendesk-api-warn", warning);
     }
     Ok(response)
 }

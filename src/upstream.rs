@@ -26,6 +26,7 @@ pub mod retry;
 mod room;
 pub mod trace;
 pub mod transport;
+mod warnings;
 
 #[cfg(test)]
 mod tests;

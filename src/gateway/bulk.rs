@@ -17,14 +17,18 @@ use super::{Context, Gateway};
 use crate::cache::{Tag, WriteGuard};
 use crate::contract;
 use crate::error::{Error, Result};
-use crate::proto::{BulkJob, BulkOutcome, BulkResult, GetJobResponse, Job};
-use crate::rest::{Changes, envelope};
-use crate::upstream::call::{Parse, Priority};
+use crate::proto::{BulkJob, BulkOutcome, GetJobResponse, Job};
+use crate::rest::Changes;
+use crate::rest::bulk::accepted;
+use crate::upstream::call::Priority;
 use crate::upstream::rest::Rest;
 
+mod evidence;
+mod kind;
 mod outcome;
 mod slots;
 
+pub use kind::Kind;
 pub(super) use outcome::unsent;
 pub use slots::{Counts, Slots};
 
@@ -37,8 +41,8 @@ const FOLLOW: Duration = Duration::from_hours(1);
 
 /// A bulk request.
 pub trait Bulk: contract::Request<Reply: From<Outcome>> {
-    /// What happens to an input that goes well, where Zendesk does not say.
-    const VERB: BulkResult;
+    /// What its jobs do with each input.
+    const KIND: Kind;
     /// Returns the requests to send, each for at most 100 inputs, in the order of the inputs.
     fn chunks(&self) -> Result<Vec<Chunk>>;
     /// Whether the caller wants to wait until the jobs have ended.
@@ -105,8 +109,10 @@ struct Run {
     firsts: Vec<usize>,
     /// For each chunk, the job it got into, as last seen.
     jobs: Vec<Option<Job>>,
-    /// For each chunk that got into no job, why.
+    /// For each chunk that was sent and got into no job, why.
     refused: Vec<Option<Error>>,
+    /// Why the chunks after the last that was sent were not sent, if time was not the reason.
+    stopped: Option<Error>,
     live: Vec<Live>,
     next: usize,
 }
@@ -115,7 +121,7 @@ impl Gateway {
     /// Answers a bulk request.
     pub async fn bulk<B: Bulk>(&self, context: &Context, request: &B) -> Result<B::Reply> {
         let chunks = request.chunks()?;
-        Ok(self.run_bulk(context, chunks, &request.changes(), B::VERB, request.wait()).await?.into())
+        Ok(self.run_bulk(context, chunks, &request.changes(), B::KIND, request.wait()).await?.into())
     }
 
     /// Runs the jobs of a bulk call.
@@ -124,7 +130,7 @@ impl Gateway {
         context: &Context,
         chunks: Vec<Chunk>,
         changes: &Changes,
-        verb: BulkResult,
+        kind: Kind,
         wait: bool,
     ) -> Result<Outcome> {
         // Held from before the first job until the last one has ended: what is read meanwhile may be of before or after.
@@ -144,7 +150,7 @@ impl Gateway {
                 self.look(context, &mut run, until).await;
             }
         }
-        let outcome = run.outcome(verb, wait);
+        let outcome = run.outcome(kind, wait);
         self.follow(context, guard, run.live, &run.jobs);
         Ok(outcome)
     }
@@ -170,12 +176,12 @@ impl Gateway {
             rest: chunk.rest.clone(),
             idempotency: contract::Idempotency::Unsafe,
             priority: Priority::Background,
-            parse: accepted(),
+            parse: Arc::new(accepted),
             learnt: |_| Vec::new(),
         };
         match self.change(context, change, self.begin(&Changes::default())).await {
             Ok((answer, _)) => {
-                let job = answer.body::<GetJobResponse>().job_status.unwrap_or_default();
+                let job = answer.body::<GetJobResponse>().job_status.expect("a reply without a job is refused");
                 self.jobs.started();
                 if has_ended(&job) {
                     self.jobs.ended(&job);
@@ -200,9 +206,10 @@ impl Gateway {
             Err(error) if run.is_untouched() => Err(error),
             Err(error) => {
                 let goes_on = matches!(error.row().retry, crate::error::Retry::Never);
-                run.refused[at] = Some(error);
                 // What refuses this chunk's values need not refuse the next; what refuses to serve will.
                 run.next = if goes_on { at + 1 } else { run.chunks.len() };
+                run.stopped = (!goes_on).then(|| error.clone());
+                run.refused[at] = Some(error);
                 Ok(Submitted::AllSent)
             }
         }
@@ -216,8 +223,10 @@ impl Gateway {
         // A look that fails is made again; the jobs go on meanwhile.
         let Ok(seen) = self.show_jobs(context, ids).await else { return };
         for job in seen {
-            if let Some(known) = run.jobs.iter_mut().flatten().find(|known| known.id == job.id) {
-                *known = job;
+            // A job that was not asked for is not one of ours.
+            let is_asked = |at: &usize| run.jobs[*at].as_ref().is_some_and(|known| known.id == job.id);
+            if let Some(at) = run.live.iter().map(|live| live.at).find(is_asked) {
+                run.jobs[at] = Some(job);
             }
         }
         let ended = |live: &Live| run.jobs[live.at].as_ref().filter(|job| has_ended(job));
@@ -240,7 +249,7 @@ impl Gateway {
                 let Ok(seen) = gateway.show_jobs(&context, ids.clone()).await else { continue };
                 let ended: Vec<String> = seen
                     .into_iter()
-                    .filter(has_ended)
+                    .filter(|job| has_ended(job) && ids.contains(&job.id))
                     .inspect(|job| gateway.jobs.ended(job))
                     .map(|job| job.id)
                     .collect();
@@ -262,13 +271,6 @@ enum Submitted {
     AllSent,
 }
 
-/// Reads the answer to a submission. One that names no job cannot be followed: nobody knows what will become of the inputs.
-fn accepted() -> Parse {
-    Arc::new(|body| {
-        envelope(body, |reply: &GetJobResponse| reply.job_status.as_ref().is_some_and(|job| !job.id.is_empty()))
-    })
-}
-
 /// A little before the deadline, so that the outcomes still reach the caller.
 fn before(deadline: Instant) -> Instant {
     let left = deadline.saturating_duration_since(Instant::now());
@@ -280,7 +282,15 @@ impl Run {
         let sizes = chunks.iter().map(|chunk| chunk.keys.len());
         let firsts = sizes.scan(0, |first, size| Some(std::mem::replace(first, *first + size))).collect();
         let count = chunks.len();
-        Self { chunks, firsts, jobs: vec![None; count], refused: vec![None; count], live: Vec::new(), next: 0 }
+        Self {
+            chunks,
+            firsts,
+            jobs: vec![None; count],
+            refused: vec![None; count],
+            stopped: None,
+            live: Vec::new(),
+            next: 0,
+        }
     }
 
     /// Whether Zendesk has accepted nothing yet.
@@ -288,23 +298,23 @@ impl Run {
         self.jobs.iter().all(Option::is_none)
     }
 
-    fn outcome(&self, verb: BulkResult, wait: bool) -> Outcome {
+    fn outcome(&self, kind: Kind, wait: bool) -> Outcome {
         let mut outcome = Outcome::default();
+        let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
         for (at, chunk) in self.chunks.iter().enumerate() {
             let first = self.firsts[at];
-            if let Some(job) = &self.jobs[at] {
-                let mut seen = job.clone();
-                if wait {
-                    outcome.outcomes.extend(outcome::of_job(job, &chunk.keys, first, verb));
-                    // What became of each input stands in the outcomes.
-                    seen.results.clear();
+            match (&self.jobs[at], &self.refused[at]) {
+                (Some(job), _) => {
+                    if wait {
+                        outcome.outcomes.extend(outcome::of_job(kind, job, &chunk.keys, first));
+                    }
+                    let item_count = count(chunk.keys.len());
+                    outcome.jobs.push(BulkJob { job: Some(job.clone()), first_index: count(first), item_count });
                 }
-                let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
-                let item_count = count(chunk.keys.len());
-                outcome.jobs.push(BulkJob { job: Some(seen), first_index: count(first), item_count });
-            } else {
-                let why = self.refused[at].as_ref();
-                outcome.outcomes.extend(outcome::without_job(why, &chunk.keys, first));
+                (None, Some(error)) => outcome.outcomes.extend(outcome::refused(error, &chunk.keys, first)),
+                (None, None) => {
+                    outcome.outcomes.extend(outcome::not_sent(self.stopped.as_ref(), &chunk.keys, first));
+                }
             }
         }
         outcome

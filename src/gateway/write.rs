@@ -144,7 +144,7 @@ impl Gateway {
         };
         drop(leaving);
         if let Ok((Answer { warning: Some(warning), .. }, _)) = &outcome {
-            context.ledger.warned(warning);
+            context.ledger.warned(warning.clone());
         }
         outcome.map_err(Error::of_a_write)
     }

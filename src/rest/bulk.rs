@@ -2,8 +2,14 @@
 
 use std::collections::HashSet;
 
+use serde::Deserialize;
+
 use crate::error::{Error, Result};
 use crate::gateway::bulk::{Chunk, Key, Outcome};
+use crate::json::{self, Malformed};
+use crate::proto::GetJobResponse;
+use crate::rest::envelope;
+use crate::upstream::call::Parsed;
 use crate::upstream::rest::Rest;
 
 /// Zendesk's limit of items per request.
@@ -30,6 +36,26 @@ reply!(
     BulkCreateMembershipsResponse,
     BulkDeleteMembershipsResponse
 );
+
+/// Reads the answer to a bulk request, which must name the job that it became.
+///
+/// Zendesk has accepted the inputs then, and their fate can be learnt from the job only: without an id it stays unknown. The
+/// reader of messages takes much for a text, so the id is looked at before. Commas separate ids where jobs are asked for.
+pub fn accepted(body: &[u8]) -> Result<Parsed, Malformed> {
+    #[derive(Deserialize)]
+    struct Accepted {
+        job_status: Named,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        id: String,
+    }
+    let Accepted { job_status: Named { id } } = json::decode(body)?;
+    if id.trim().is_empty() || id.contains(',') {
+        return Err(Malformed::Foreign);
+    }
+    envelope(body, |reply: &GetJobResponse| reply.job_status.is_some())
+}
 
 /// Refuses an empty list.
 pub fn some<T>(field: &str, items: &[T]) -> Result<()> {

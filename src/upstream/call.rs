@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::credential::Credential;
 use super::limits::Limits;
 use super::rest::Rest;
+use super::warnings::Warnings;
 use crate::contract::Idempotency;
 use crate::error::Error;
 use crate::json::Malformed;
@@ -81,7 +82,7 @@ pub struct Ledger {
     closed: AtomicBool,
     /// Status and `x-request-id` of each response to a write.
     answers: Mutex<Vec<(u16, Option<String>)>>,
-    warnings: Mutex<Vec<String>>,
+    warnings: Mutex<Warnings>,
     within: Option<Arc<Ledger>>,
 }
 
@@ -151,17 +152,14 @@ impl Ledger {
         locked(&self.answers).clone()
     }
 
-    /// Records that Zendesk ignored a part of a write. What was said before is not said again.
-    pub fn warned(&self, warning: &str) {
-        let mut warnings = locked(&self.warnings);
-        if !warnings.iter().any(|known| known == warning) {
-            warnings.push(warning.to_owned());
-        }
+    /// Records that Zendesk ignored a part of a write.
+    pub fn warned(&self, warning: String) {
+        locked(&self.warnings).add(Some(warning));
     }
 
-    /// Returns what Zendesk ignored.
-    pub fn warnings(&self) -> Vec<String> {
-        locked(&self.warnings).clone()
+    /// Returns what Zendesk ignored, if anything.
+    pub fn warnings(&self) -> Option<String> {
+        locked(&self.warnings).text()
     }
 
     /// Whether a request that was sent may have been acted upon.
@@ -175,8 +173,8 @@ impl Ledger {
     }
 }
 
-fn locked<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
-    list.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A successful answer.

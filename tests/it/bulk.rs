@@ -14,13 +14,16 @@ use zendesk_gateway::sandbox::faults::{Respond, post};
 
 use crate::support::{TestGateway, account, refused, settings};
 
-fn jobs(per_item: Duration) -> sandbox::Jobs {
+mod jobs;
+mod outcomes;
+
+fn pace(per_item: Duration) -> sandbox::Jobs {
     sandbox::Jobs { per_item, ..sandbox::Jobs::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_memberships_are_fifty_jobs_and_five_thousand_outcomes() {
-    let jobs = jobs(Duration::from_millis(5));
+    let jobs = pace(Duration::from_millis(5));
     let t = TestGateway::with(sandbox::Config { users: 20_000, groups: 60, jobs, ..account() }).await;
     let store = t.sandbox.store();
     let groups: Vec<i64> = store
@@ -137,7 +140,7 @@ async fn upserts_updates_and_deletions_are_told_apart() {
 
 #[tokio::test]
 async fn without_wait_the_jobs_come_back_at_once() {
-    let jobs = jobs(Duration::from_secs(5));
+    let jobs = pace(Duration::from_secs(5));
     let t = TestGateway::with(sandbox::Config { jobs, ..account() }).await;
     let ids: Vec<i64> = t.held_memberships().iter().map(|row| row.id).take(15).collect();
     let reply = t.memberships().bulk_delete_memberships(BulkDeleteMembershipsRequest { ids, wait: false }).await;

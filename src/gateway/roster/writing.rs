@@ -3,7 +3,7 @@
 use super::difference::Difference;
 use super::list::{self, Side};
 use crate::error::{Error, Result};
-use crate::gateway::bulk::{Chunk, Outcome, unsent};
+use crate::gateway::bulk::{Chunk, Kind, Outcome, unsent};
 use crate::gateway::{Context, Gateway};
 use crate::proto::{
     BulkResult, CreateMembershipRequest, DeleteMembershipRequest, GroupMembership, GroupMembershipInput,
@@ -72,7 +72,7 @@ impl<'a> Writing<'a> {
         if difference.adds.len() > FEW {
             let inputs: Vec<GroupMembershipInput> = difference.adds.iter().map(|(_, input)| *input).collect();
             let wanted = difference.adds.iter().map(|(id, _)| Wanted::There(*id)).collect();
-            return self.jobs(many::create(&inputs), BulkResult::Created, wanted).await;
+            return self.jobs(many::create(&inputs), Kind::Create, wanted).await;
         }
         for (id, input) in &difference.adds {
             let request = CreateMembershipRequest { group_membership: Some(*input), under_user: false };
@@ -87,7 +87,7 @@ impl<'a> Writing<'a> {
         if difference.removes.len() > FEW {
             let ids: Vec<i64> = difference.removes.iter().map(|(_, membership)| *membership).collect();
             let wanted = difference.removes().map(Wanted::Gone).collect();
-            return self.jobs(many::destroy(&ids), BulkResult::Deleted, wanted).await;
+            return self.jobs(many::destroy(&ids), Kind::Delete, wanted).await;
         }
         for (id, membership) in &difference.removes {
             let request = DeleteMembershipRequest { id: *membership, user_id: None };
@@ -146,8 +146,8 @@ impl<'a> Writing<'a> {
         Err(error)
     }
 
-    async fn jobs(&mut self, chunks: Vec<Chunk>, verb: BulkResult, wanted: Vec<Wanted>) -> Result<()> {
-        let run = self.gateway.run_bulk(self.context, chunks, &many::everything(), verb, true).await;
+    async fn jobs(&mut self, chunks: Vec<Chunk>, kind: Kind, wanted: Vec<Wanted>) -> Result<()> {
+        let run = self.gateway.run_bulk(self.context, chunks, &many::everything(), kind, true).await;
         let Outcome { outcomes, .. } = match run {
             Ok(outcome) => outcome,
             Err(error) if self.written => {

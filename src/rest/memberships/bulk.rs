@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use crate::cache::tag;
 use crate::error::{Error, Result};
-use crate::gateway::bulk::{Bulk, Chunk, Key};
+use crate::gateway::bulk::{Bulk, Chunk, Key, Kind};
 use crate::path;
-use crate::proto::{BulkCreateMembershipsRequest, BulkDeleteMembershipsRequest, BulkResult, GroupMembershipInput};
+use crate::proto::{BulkCreateMembershipsRequest, BulkDeleteMembershipsRequest, GroupMembershipInput};
 use crate::rest::Changes;
 use crate::rest::bulk::{MOST_ITEMS, Named, distinct, ids, some};
 use crate::upstream::rest::Rest;
@@ -14,7 +14,7 @@ use crate::upstream::rest::Rest;
 /// Bulk Create Memberships.
 /// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#bulk-create-memberships>
 impl Bulk for BulkCreateMembershipsRequest {
-    const VERB: BulkResult = BulkResult::Created;
+    const KIND: Kind = Kind::Create;
 
     fn chunks(&self) -> Result<Vec<Chunk>> {
         some("group_memberships", &self.group_memberships)?;
@@ -59,7 +59,7 @@ pub fn create(inputs: &[GroupMembershipInput]) -> Vec<Chunk> {
 /// Bulk Delete Memberships.
 /// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#bulk-delete-memberships>
 impl Bulk for BulkDeleteMembershipsRequest {
-    const VERB: BulkResult = BulkResult::Deleted;
+    const KIND: Kind = Kind::Delete;
 
     fn chunks(&self) -> Result<Vec<Chunk>> {
         ids("ids", &self.ids)?;

@@ -4,11 +4,11 @@ use serde_json::{Map, Value, json};
 
 use crate::cache::tag;
 use crate::error::{Error, Result};
-use crate::gateway::bulk::{Bulk, Chunk, Key};
+use crate::gateway::bulk::{Bulk, Chunk, Key, Kind};
 use crate::path;
 use crate::proto::{
-    BulkCreateOrUpdateUsersRequest, BulkCreateUsersRequest, BulkDeleteUsersRequest, BulkResult, BulkUpdateUsersRequest,
-    UserInput, UserUpdate, user_update,
+    BulkCreateOrUpdateUsersRequest, BulkCreateUsersRequest, BulkDeleteUsersRequest, BulkUpdateUsersRequest, UserInput,
+    UserUpdate, user_update,
 };
 use crate::rest::Changes;
 use crate::rest::bulk::{MOST_ITEMS, Named, distinct, external_ids, ids, some};
@@ -17,7 +17,7 @@ use crate::upstream::rest::Rest;
 
 /// Create Many Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#create-many-users>
 impl Bulk for BulkCreateUsersRequest {
-    const VERB: BulkResult = BulkResult::Created;
+    const KIND: Kind = Kind::Create;
 
     fn chunks(&self) -> Result<Vec<Chunk>> {
         inputs(&self.users, For::Create, || Rest::post(path!["users", "create_many"]))
@@ -35,7 +35,7 @@ impl Bulk for BulkCreateUsersRequest {
 /// Create Or Update Many Users.
 /// <https://developer.zendesk.com/api-reference/ticketing/users/users/#create-or-update-many-users>
 impl Bulk for BulkCreateOrUpdateUsersRequest {
-    const VERB: BulkResult = BulkResult::Updated;
+    const KIND: Kind = Kind::CreateOrUpdate;
 
     fn chunks(&self) -> Result<Vec<Chunk>> {
         inputs(&self.users, For::Upsert, || Rest::post(path!["users", "create_or_update_many"]))
@@ -80,7 +80,7 @@ fn listed(bodies: &[Value], keys: &[Key], rest: impl Fn() -> Rest) -> Vec<Chunk>
 /// Update Many Users: one change for many, or a change for each.
 /// <https://developer.zendesk.com/api-reference/ticketing/users/users/#update-many-users>
 impl Bulk for BulkUpdateUsersRequest {
-    const VERB: BulkResult = BulkResult::Updated;
+    const KIND: Kind = Kind::Update;
 
     fn chunks(&self) -> Result<Vec<Chunk>> {
         let given = [!self.ids.is_empty(), !self.external_ids.is_empty(), !self.users.is_empty()];
@@ -155,7 +155,7 @@ fn updates(users: &[UserUpdate]) -> Result<Vec<Chunk>> {
 
 /// Bulk Delete Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#bulk-delete-users>
 impl Bulk for BulkDeleteUsersRequest {
-    const VERB: BulkResult = BulkResult::Deleted;
+    const KIND: Kind = Kind::Delete;
 
     fn chunks(&self) -> Result<Vec<Chunk>> {
         match (self.ids.is_empty(), self.external_ids.is_empty()) {

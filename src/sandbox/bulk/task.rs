@@ -44,13 +44,19 @@ impl Task {
     }
 
     /// Puts results into the order they are shown in: that of the request,
-    /// except for created users.
-    pub fn arrange(self, mut entries: Vec<Entry>) -> Vec<Entry> {
-        if self == Self::CreateUsers {
-            let middle = entries.len() / 2;
-            entries.rotate_left(middle);
+    /// except for created users, whose recorded order is none. Two results or
+    /// more are never in the order of the request.
+    pub fn arrange(self, entries: Vec<Entry>) -> Vec<Entry> {
+        if self != Self::CreateUsers {
+            return entries;
         }
-        entries
+        let count = entries.len();
+        let mut placed: Vec<(usize, Entry)> = entries.into_iter().enumerate().collect();
+        fastrand::Rng::with_seed(count as u64).shuffle(&mut placed);
+        if placed.is_sorted_by_key(|(position, _)| *position) {
+            placed.rotate_left(count.min(1));
+        }
+        placed.into_iter().map(|(_, entry)| entry).collect()
     }
 
     /// Does one item and reports on it.
@@ -84,7 +90,7 @@ impl Task {
                 let id = |key: &str| item.attributes.get(key).and_then(Value::as_i64).unwrap_or_default();
                 let default = item.attributes.get("default").and_then(Value::as_bool).unwrap_or(false);
                 match memberships::create(tables, id("user_id"), id("group_id"), default, now) {
-                    Ok(id) => Entry { id: Some(id), status: Some("Created"), ..Entry::default() },
+                    Ok(id) => Entry { index: Some(index), id: Some(id), status: Some("Created"), ..Entry::default() },
                     Err(refusal) => failed(index, None, "GroupMembershipCreateFailed", &refusal),
                 }
             }
@@ -111,12 +117,13 @@ pub fn may_edit(tables: &Tables, caller: Option<i64>, user: i64) -> Result<(), R
 }
 
 /// Entries as the vendor's article on this endpoint shows them: with the
-/// address, and with the index as `id` of a failure.
+/// address of the record, if it has one, and with the index as `id` of a
+/// failure.
 fn create_or_update(tables: &mut Tables, index: usize, attributes: Map<String, Value>, now: Time) -> Entry {
-    let email = attributes.get("email").and_then(Value::as_str).map(str::to_owned);
     match users::create_or_update(tables, attributes, now) {
         Ok(saved) => {
             let status = if saved.created { "Created" } else { "Updated" };
+            let email = tables.user(saved.id).and_then(|user| user.email.as_deref().map(str::to_owned));
             Entry { id: Some(saved.id), status: Some(status), email, ..Entry::default() }
         }
         Err(refusal) => Entry {

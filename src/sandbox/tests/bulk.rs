@@ -56,6 +56,8 @@ async fn created_users_are_reported_out_of_order_and_without_address() {
         ids.push(result["id"].as_i64().expect("an id"));
     }
     assert!(!ids.is_sorted(), "{ids:?}");
+    let few = ended(&t, &t.post("/users/create_many", users(2)).await).await;
+    assert!(few["results"][0]["id"].as_i64() > few["results"][1]["id"].as_i64(), "{few}");
     for id in ids {
         let name = t.sandbox.store().user(id).expect("created")["name"].to_string();
         assert!(name.contains("Bulk"));
@@ -88,14 +90,17 @@ async fn create_or_update_reports_in_order_with_addresses() {
         {"name": "N", "email": "n@x.example"},
         {"name": "B", "email": "A@x.example"},
         {"name": "C", "email": "bad"},
+        {"name": "E", "external_id": "up-1"},
     ]});
     let job = ended(&t, &t.post("/users/create_or_update_many", body).await).await;
     let results = &job["results"];
     assert_eq!((&results[0]["status"], &results[0]["email"]), (&json!("Created"), &json!("n@x.example")));
-    assert_eq!(results[1], json!({"id": id, "status": "Updated", "email": "A@x.example"}));
+    assert_eq!(results[1], json!({"id": id, "status": "Updated", "email": "a@x.example"}), "the record's address");
     let failure = json!({"id": 2, "error": "UserUpdateError", "status": "Failed",
         "details": "Email: bad is not properly formatted"});
     assert_eq!(results[2], failure);
+    let no_address = results[3].as_object().expect("an entry");
+    assert!(no_address["status"] == "Created" && no_address.len() == 2, "{no_address:?}");
     assert_eq!(t.sandbox.store().user(id).expect("a user")["name"], "B");
 }
 
@@ -146,6 +151,7 @@ async fn memberships_are_made_and_unmade_in_bulk() {
     let body = json!({"group_memberships": rows});
     let job = ended(&t, &t.post("/group_memberships/create_many", body).await).await;
     assert_eq!(job["status"], "completed");
+    assert_eq!((&job["results"][2]["index"], &job["results"][2]["status"]), (&json!(2), &json!("Created")));
     let made = t.get_of("/groups/{}/memberships", group).await.ids("group_memberships");
     assert_eq!(made.len(), 3);
     let path = format!("/group_memberships/destroy_many?ids={},{},1", made[0], made[1]);

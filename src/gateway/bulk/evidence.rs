@@ -1,0 +1,215 @@
+//! What the results of an ended job prove about each of its inputs.
+//!
+//! No two kinds of job report alike: created users come in no order and with nothing but an id, memberships by index,
+//! updates and deletions by id, upserts by e-mail address where there is one, failures by index, and some jobs answer with
+//! one object for all. Results may also be missing, repeated, or contradict each other. So each input is only said to have
+//! ended in some way if one of these proves it:
+//!
+//! 1. **A name**: the result names the input, by index, id, e-mail address or external id.
+//! 2. **The order**, for upserts only: see [`by_order`].
+//! 3. **A count**: the results that name nobody are as many as the inputs that nobody named, and all say the same.
+//! 4. **The whole job**: a deletion answers `{"success":true}` for all.
+
+use std::collections::HashSet;
+
+use super::Key;
+use super::kind::{Kind, has_failed};
+use crate::proto::{BulkResult, Job, JobResult, JobState};
+
+/// What is proven about one input.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Evidence<'a> {
+    /// Nothing.
+    None,
+    /// How it ended, but not which result is its own.
+    End(BulkResult),
+    /// How it ended, by its own result.
+    Result(BulkResult, &'a JobResult),
+}
+
+/// A result, read.
+struct Claim<'a> {
+    result: &'a JobResult,
+    /// How its input ended, if it says so clearly.
+    end: Option<BulkResult>,
+    names: Names,
+}
+
+/// Which input a result names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Names {
+    Nobody,
+    Input(usize),
+    /// Several inputs, or one that the job does not have: the result contradicts itself or the request.
+    Contradiction(Vec<usize>),
+}
+
+/// Returns what an ended job proves about each input.
+pub fn of_job<'a>(kind: Kind, job: &'a Job, keys: &[Key]) -> Vec<Evidence<'a>> {
+    let completed = job.status() == JobState::Completed;
+    if completed && kind == Kind::Delete && keys.len() > 1 && is_success_of_all(&job.results) {
+        return vec![Evidence::End(BulkResult::Deleted); keys.len()];
+    }
+    let claims: Vec<Claim> = job.results.iter().map(|result| Claim::read(kind, result, keys)).collect();
+    if completed && kind == Kind::CreateOrUpdate && in_order(&claims, keys) {
+        return by_order(&claims);
+    }
+    let (mut evidence, open, consistent) = by_name(&claims, keys);
+    // A job that was broken off may have left out any input, and a contradiction may hide one.
+    if completed && consistent {
+        by_count(&claims, keys, &open, &mut evidence);
+    }
+    evidence
+}
+
+/// Whether the results are the one object that answers for all inputs: `{"success":true}`.
+fn is_success_of_all(results: &[JobResult]) -> bool {
+    matches!(results, [only] if *only == JobResult { success: Some(true), ..JobResult::default() })
+}
+
+impl<'a> Claim<'a> {
+    fn read(kind: Kind, result: &'a JobResult, keys: &[Key]) -> Self {
+        Self { result, end: kind.end(result), names: names(kind, result, keys) }
+    }
+
+    fn evidence(&self) -> Evidence<'a> {
+        self.end.map_or(Evidence::None, |end| Evidence::Result(end, self.result))
+    }
+}
+
+/// Finds the input that a result names.
+fn names(kind: Kind, result: &JobResult, keys: &[Key]) -> Names {
+    let mut named: Vec<usize> = Vec::new();
+    let mut is_foreign = false;
+    if let Some(index) = result.index {
+        match position(index, keys) {
+            Some(position) => named.push(position),
+            None => is_foreign = true,
+        }
+    }
+    if let Some(id) = result.id {
+        match only(keys, |key| key.id == Some(id)) {
+            Some(position) => named.push(position),
+            // Failed upserts give the position as "id". No input of an upsert has an id that it could be mistaken for.
+            None if kind == Kind::CreateOrUpdate && has_failed(result) => named.extend(position(id, keys)),
+            None => is_foreign |= !keys.is_empty() && keys.iter().all(|key| key.id.is_some()),
+        }
+    }
+    // An address that no input has says nothing: a user found by another address is reported with the primary one.
+    named.extend(only(keys, |key| is_same(key.email.as_deref(), result.email.as_deref())));
+    named.extend(only(keys, |key| is_same(key.external_id.as_deref(), result.external_id.as_deref())));
+    named.sort_unstable();
+    named.dedup();
+    match named.as_slice() {
+        _ if is_foreign => Names::Contradiction(named),
+        [] if keys.len() == 1 && fits(result, &keys[0]) => Names::Input(0),
+        [] => Names::Nobody,
+        [one] => Names::Input(*one),
+        _ => Names::Contradiction(named),
+    }
+}
+
+fn position(number: i64, keys: &[Key]) -> Option<usize> {
+    usize::try_from(number).ok().filter(|position| *position < keys.len())
+}
+
+/// The position of the one input that is meant.
+fn only(keys: &[Key], is_meant: impl Fn(&Key) -> bool) -> Option<usize> {
+    let mut found = keys.iter().enumerate().filter(|(_, key)| is_meant(key)).map(|(position, _)| position);
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// Whether two texts name the same user; Zendesk compares both kinds without case.
+fn is_same(mine: Option<&str>, theirs: Option<&str>) -> bool {
+    match (mine, theirs) {
+        (Some(mine), Some(theirs)) => mine.trim().to_lowercase() == theirs.trim().to_lowercase(),
+        _ => false,
+    }
+}
+
+/// Whether a result that does not name an input can be about it: whatever both have is the same.
+fn fits(result: &JobResult, key: &Key) -> bool {
+    let text = |mine: &Option<String>, theirs: &Option<String>| {
+        mine.is_none() || theirs.is_none() || is_same(mine.as_deref(), theirs.as_deref())
+    };
+    let id = key.id.is_none() || result.id.is_none() || key.id == result.id;
+    id && text(&key.email, &result.email) && text(&key.external_id, &result.external_id)
+}
+
+/// Whether the results of an upsert can be read by their order.
+///
+/// There have to be as many as inputs, all different, and whatever a result names has to be the input at its position.
+/// A result without an id can only be told from a repeated one if it names its input.
+fn in_order(claims: &[Claim], keys: &[Key]) -> bool {
+    let mut ids = HashSet::new();
+    claims.len() == keys.len()
+        && claims.iter().enumerate().all(|(position, claim)| match (&claim.names, claim.result.id) {
+            (Names::Input(named), _) if *named != position => false,
+            (Names::Contradiction(_), _) | (Names::Nobody, None) => false,
+            _ if has_failed(claim.result) => claim.names == Names::Input(position),
+            (_, Some(id)) => ids.insert(id),
+            (Names::Input(_), None) => true,
+        })
+}
+
+/// Takes the results of an upsert in the order of the request.
+///
+/// **Assumption**: `create_or_update_many` reports in the order of the request. The vendor documents no order, and one article
+/// of its community shows this one; results of this job name no more than an address, so that for users who are told apart by
+/// an external id there is nothing else to go by.
+fn by_order<'a>(claims: &[Claim<'a>]) -> Vec<Evidence<'a>> {
+    claims.iter().map(Claim::evidence).collect()
+}
+
+/// Gives each input the result that names it. Returns also which inputs no result names, and whether nothing contradicts.
+fn by_name<'a>(claims: &[Claim<'a>], keys: &[Key]) -> (Vec<Evidence<'a>>, Vec<usize>, bool) {
+    let mut of_inputs: Vec<Vec<&Claim<'a>>> = keys.iter().map(|_| Vec::new()).collect();
+    let mut contested: HashSet<usize> = HashSet::new();
+    let mut consistent = true;
+    for claim in claims {
+        match &claim.names {
+            Names::Nobody => {}
+            Names::Input(position) => of_inputs[*position].push(claim),
+            Names::Contradiction(positions) => {
+                consistent = false;
+                contested.extend(positions);
+            }
+        }
+    }
+    let mut evidence = vec![Evidence::None; keys.len()];
+    for (position, claims) in of_inputs.iter().enumerate() {
+        let Some((first, others)) = claims.split_first() else { continue };
+        // Zendesk may say the same twice, and it may say two things of one input.
+        let agree = others.iter().all(|other| other.end == first.end && other.result.id == first.result.id);
+        consistent &= agree;
+        if agree && !contested.contains(&position) {
+            evidence[position] = first.evidence();
+        }
+    }
+    let is_open = |position: &usize| of_inputs[*position].is_empty() && !contested.contains(position);
+    (evidence, (0..keys.len()).filter(is_open).collect(), consistent)
+}
+
+/// Where the results that name nobody are as many as the inputs that nobody named, and all say the same, each of these inputs
+/// ended so. Only ids tell results apart that are alike, so results without one, and repeated ones, do not count.
+fn by_count<'a>(claims: &[Claim<'a>], keys: &[Key], open: &[usize], evidence: &mut [Evidence<'a>]) {
+    let mut left: Vec<&Claim<'a>> = claims.iter().filter(|claim| claim.names == Names::Nobody).collect();
+    let mut ids = HashSet::new();
+    let all_have_ids = left.iter().all(|claim| claim.result.id.is_some());
+    let Some(end) = left.first().and_then(|claim| claim.end).filter(|end| *end != BulkResult::Failed) else { return };
+    let all_say_so = left.iter().all(|claim| claim.end == Some(end));
+    let fit = |claim: &&Claim| open.iter().all(|position| fits(claim.result, &keys[*position]));
+    if !all_have_ids || !all_say_so || !left.iter().all(fit) {
+        return;
+    }
+    left.retain(|claim| ids.insert(claim.result.id));
+    if left.len() != open.len() {
+        return;
+    }
+    for position in open {
+        evidence[*position] = match left.as_slice() {
+            [only] => only.evidence(),
+            _ => Evidence::End(end),
+        };
+    }
+}

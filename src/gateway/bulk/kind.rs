@@ -1,0 +1,84 @@
+//! What a job does with its inputs, and how one of its results says how an input ended.
+
+use crate::proto::{BulkResult, JobResult};
+
+/// What a job does with each of its inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It creates a record.
+    Create,
+    /// It updates the record that the input identifies, or creates one.
+    CreateOrUpdate,
+    /// It updates a record.
+    Update,
+    /// It deletes a record.
+    Delete,
+}
+
+impl Kind {
+    /// Returns how an input ended by what a result says, if it says so clearly.
+    ///
+    /// A word that is not known, or that does not fit the job, proves nothing; neither does a result that says both that
+    /// the input went well and that it failed.
+    pub fn end(self, result: &JobResult) -> Option<BulkResult> {
+        let status = result.status.as_deref().filter(|word| !word.is_empty());
+        if has_failed(result) {
+            let went_well = result.success == Some(true) || status.is_some_and(|word| of_status(word).is_some());
+            return (!went_well).then_some(BulkResult::Failed);
+        }
+        let said = match (status, result.action.as_deref()) {
+            (Some(word), _) => of_status(word)?,
+            (None, Some(action)) if result.success == Some(true) => of_action(action)?,
+            (None, None) if result.success == Some(true) => self.only_end()?,
+            // The vendor's specification gives a created resource as no more than its id and its position.
+            (None, None) if self == Self::Create && result.id.is_some() && result.index.is_some() => {
+                BulkResult::Created
+            }
+            _ => return None,
+        };
+        self.can_end(said).then_some(said)
+    }
+
+    /// The one way in which an input can go well, where there is only one.
+    fn only_end(self) -> Option<BulkResult> {
+        match self {
+            Self::Create => Some(BulkResult::Created),
+            Self::Update => Some(BulkResult::Updated),
+            Self::Delete => Some(BulkResult::Deleted),
+            Self::CreateOrUpdate => None,
+        }
+    }
+
+    fn can_end(self, end: BulkResult) -> bool {
+        match self {
+            Self::CreateOrUpdate => matches!(end, BulkResult::Created | BulkResult::Updated),
+            _ => self.only_end() == Some(end),
+        }
+    }
+}
+
+/// Whether a result says that its input failed.
+pub fn has_failed(result: &JobResult) -> bool {
+    let is_failed = |word: &str| word.eq_ignore_ascii_case("failed");
+    result.error.as_deref().is_some_and(|error| !error.is_empty())
+        || result.success == Some(false)
+        || result.status.as_deref().is_some_and(is_failed)
+}
+
+fn of_status(word: &str) -> Option<BulkResult> {
+    match word.to_ascii_lowercase().as_str() {
+        "created" => Some(BulkResult::Created),
+        "updated" => Some(BulkResult::Updated),
+        "deleted" => Some(BulkResult::Deleted),
+        _ => None,
+    }
+}
+
+fn of_action(action: &str) -> Option<BulkResult> {
+    match action.to_ascii_lowercase().as_str() {
+        "create" => Some(BulkResult::Created),
+        "update" => Some(BulkResult::Updated),
+        "delete" => Some(BulkResult::Deleted),
+        _ => None,
+    }
+}

@@ -1,0 +1,377 @@
+//! Each kind of job, each shape of results, each number of them.
+
+use prost::Message as _;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::error::Refusal;
+use crate::proto::{BulkCreateOrUpdateUsersResponse, BulkJob};
+
+/// The inputs of a job, by what they can be recognised by.
+fn of_ids(ids: &[i64]) -> Vec<Key> {
+    ids.iter().map(|id| Key { id: Some(*id), ..Key::default() }).collect()
+}
+
+fn of_texts(texts: &[(Option<&str>, Option<&str>)]) -> Vec<Key> {
+    let key = |(email, external_id): &(Option<&str>, Option<&str>)| Key {
+        id: None,
+        email: email.map(str::to_owned),
+        external_id: external_id.map(str::to_owned),
+    };
+    texts.iter().map(key).collect()
+}
+
+fn job(status: &str, results: &Value) -> Job {
+    let job = json!({"id": "V3-1", "status": status, "results": results, "message": "Stopped at noon"});
+    serde_json::from_value(job).expect("a job")
+}
+
+fn outcomes(kind: Kind, status: &str, results: &Value, keys: &[Key]) -> Vec<BulkOutcome> {
+    of_job(kind, &job(status, results), keys, 0)
+}
+
+/// The results as letters, with the id where there is one: `C7 U F ?`.
+fn letters(outcomes: &[BulkOutcome]) -> String {
+    let letter = |outcome: &BulkOutcome| match outcome.result() {
+        BulkResult::Created => "C",
+        BulkResult::Updated => "U",
+        BulkResult::Deleted => "D",
+        BulkResult::Failed => "F",
+        BulkResult::Unknown => "?",
+        BulkResult::Pending => "P",
+        BulkResult::NotSent | BulkResult::Unspecified => "!",
+    };
+    let told = |outcome: &BulkOutcome| {
+        format!("{}{}", letter(outcome), outcome.id.map(|id| id.to_string()).unwrap_or_default())
+    };
+    outcomes.iter().map(told).collect::<Vec<_>>().join(" ")
+}
+
+#[track_caller]
+fn check(kind: Kind, keys: &[Key], rows: &[(Value, &str)]) {
+    for (results, wanted) in rows {
+        let told = outcomes(kind, "completed", results, keys);
+        assert_eq!(letters(&told), *wanted, "{kind:?}: {results}");
+        for outcome in told {
+            let is_unknown = outcome.result() == BulkResult::Unknown;
+            assert_eq!(outcome.error.as_deref() == Some("JOB_FAILED"), is_unknown, "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn created_users_are_counted_and_their_failures_are_told_by_index() {
+    let created = |id: i64| json!({"id": id, "status": "Created"});
+    let failed = |index: i64| json!({"index": index, "error": "UserCreateError", "details": "d"});
+    let keys = of_texts(&[(Some("a@x"), None), (None, None), (Some("c@x"), Some("C"))]);
+    let rows = [
+        (json!([created(93), created(91), created(92)]), "C C C"),
+        (json!([created(93), failed(1), created(92)]), "C F C"),
+        (json!([failed(2), created(91), failed(0)]), "F C91 F"),
+        (json!([failed(2), failed(1), failed(0)]), "F F F"),
+        // Missing, repeated, too many.
+        (json!([]), "? ? ?"),
+        (Value::Null, "? ? ?"),
+        (json!([created(91), created(92)]), "? ? ?"),
+        (json!([created(91), failed(1)]), "? F ?"),
+        (json!([created(91), created(92), created(92)]), "? ? ?"),
+        (json!([created(91), created(92), created(93), created(93)]), "C C C"),
+        (json!([created(91), created(92), created(93), created(94)]), "? ? ?"),
+        (json!([created(91), created(92), failed(1), failed(1)]), "C F C"),
+        // Not clear.
+        (json!([created(91), created(92), {"id": 93, "status": "Skipped"}]), "? ? ?"),
+        (json!([created(91), created(92), {"id": 93, "status": "Updated"}]), "? ? ?"),
+        (json!([created(91), created(92), {"id": 93}]), "? ? ?"),
+        (json!([{"status": "Created"}, {"status": "Created"}, {"status": "Created"}]), "? ? ?"),
+        (json!([{}, {}, {}]), "? ? ?"),
+        (json!({"success": true}), "? ? ?"),
+        (json!([created(91), created(92), {"id": 93, "status": "Created", "error": "E"}]), "? ? ?"),
+        // A failure whose id may be a position or not.
+        (json!([created(91), created(92), {"id": 1, "error": "E", "status": "Failed"}]), "? ? ?"),
+        // A position that the job does not have, and one with two ends.
+        (json!([created(91), created(92), failed(3)]), "? ? ?"),
+        (json!([created(91), created(92), created(93), failed(3)]), "? ? ?"),
+        (json!([created(91), created(92), failed(1), {"index": 1, "id": 95, "status": "Created"}]), "? ? ?"),
+        (json!([created(91), failed(1), {"index": 1, "id": 95, "status": "Created"}]), "? ? ?"),
+        // Named all the same.
+        (json!([{"id": 91, "status": "Created", "email": " C@X"}, created(92), created(93)]), "C C C91"),
+        (json!([{"id": 91, "index": 0, "status": "Created", "email": "c@x"}, created(92), created(93)]), "? ? ?"),
+    ];
+    check(Kind::Create, &keys, &rows);
+}
+
+#[test]
+fn memberships_are_told_by_index() {
+    let created = |index: i64| json!({"index": index, "id": 90 + index, "status": "Created"});
+    let failed = |index: i64| json!({"index": index, "error": "E", "details": "d"});
+    let keys = vec![Key::default(); 3];
+    let rows = [
+        (json!([created(2), created(0), created(1)]), "C90 C91 C92"),
+        (json!([created(2), failed(0)]), "F ? C92"),
+        (json!([created(0), created(0), failed(2)]), "C90 ? F"),
+        (json!([created(0), {"index": 0, "id": 99, "status": "Created"}, created(1), created(2)]), "? C91 C92"),
+        (json!([created(0), failed(0), created(1), created(2)]), "? C91 C92"),
+        (json!([created(0), created(1), created(3)]), "C90 C91 ?"),
+        (json!([created(0), created(1), {"index": -1, "id": 92, "status": "Created"}]), "C90 C91 ?"),
+        // As the vendor's specification gives a created resource.
+        (json!([{"index": 1, "id": 91}, {"index": 0, "id": 90}, {"index": 2, "error": "E"}]), "C90 C91 F"),
+        (json!([created(0), created(1), {"id": 92, "status": "Created"}]), "C90 C91 C92"),
+    ];
+    check(Kind::Create, &keys, &rows);
+}
+
+#[test]
+fn upserts_by_external_id_are_read_in_the_order_of_the_request() {
+    let (created, updated) =
+        (|id: i64| json!({"id": id, "status": "Created"}), |id: i64| json!({"id": id, "status": "Updated"}));
+    let failed = |id: i64| json!({"id": id, "error": "UserUpdateError", "details": "d", "status": "Failed"});
+    let keys = of_texts(&[(None, Some("a")), (None, Some("b")), (None, Some("c")), (None, Some("d"))]);
+    let rows = [
+        (json!([updated(91), updated(92), created(93), created(94)]), "U91 U92 C93 C94"),
+        (json!([updated(91), failed(1), created(93), created(94)]), "U91 F C93 C94"),
+        (json!([failed(0), failed(1), failed(2), failed(3)]), "F F F F"),
+        // A small id of a record that was updated is no position.
+        (json!([updated(3), updated(2), created(1), created(4)]), "U3 U2 C1 C4"),
+        // Nothing about one of them.
+        (json!([updated(91), {"id": 92, "status": "Skipped"}, created(93), created(94)]), "U91 ? C93 C94"),
+        // Not as many as inputs, or not all different: only what has a name, or all that say the same.
+        (json!([updated(91), updated(92), created(93)]), "? ? ? ?"),
+        (json!([updated(91), failed(1), created(93)]), "? F ? ?"),
+        (json!([updated(91), updated(92), created(93), created(93)]), "? ? ? ?"),
+        (json!([updated(91), updated(92), created(93), created(94), created(95)]), "? ? ? ?"),
+        (json!([created(91), created(92), created(93), created(94), created(94)]), "C C C C"),
+        (json!([]), "? ? ? ?"),
+        (Value::Null, "? ? ? ?"),
+        (json!({"success": true}), "? ? ? ?"),
+        // A failure that is not at its position: the order is another one.
+        (json!([updated(91), created(93), failed(1), created(94)]), "? F ? ?"),
+        (json!([updated(91), updated(92), updated(93), failed(2)]), "U U F U"),
+        (json!([updated(91), updated(92), created(93), {"error": "E", "status": "Failed"}]), "? ? ? ?"),
+        (json!([updated(91), updated(92), created(93), failed(4)]), "? ? ? ?"),
+        (json!([updated(91), updated(92), created(93), {"status": "Created"}]), "? ? ? ?"),
+    ];
+    check(Kind::CreateOrUpdate, &keys, &rows);
+}
+
+#[test]
+fn upserts_are_told_by_address_wherever_the_results_stand() {
+    let told = |id: i64, status: &str, email: &str| json!({"id": id, "status": status, "email": email});
+    let nameless = |id: i64, status: &str| json!({"id": id, "status": status});
+    let keys = of_texts(&[(Some("a@x"), None), (Some("B@x"), Some("b")), (None, Some("c"))]);
+    let rows = [
+        (json!([told(91, "Updated", "A@X"), told(92, "Created", "b@x"), nameless(93, "Created")]), "U91 C92 C93"),
+        // An address that no input has: the user's primary one.
+        (json!([told(91, "Updated", "a@x"), told(92, "Updated", "primary@x"), nameless(93, "Created")]), "U91 U92 C93"),
+        // In another order, names still hold, and one that is left belongs to the one that is left.
+        (json!([told(92, "Created", "b@x"), told(91, "Updated", "a@x"), nameless(93, "Created")]), "U91 C92 C93"),
+        (json!([told(92, "Created", "b@x"), nameless(93, "Created"), told(91, "Updated", "a@x")]), "U91 C92 C93"),
+        // An address that no input has, in an order that is not that of the request, may be anybody's.
+        (json!([told(92, "Created", "b@x"), told(91, "Updated", "primary@x"), nameless(93, "Created")]), "? C92 ?"),
+        (json!([nameless(93, "Created"), told(92, "Created", "b@x")]), "? C92 ?"),
+        (json!([told(91, "Updated", "a@x"), told(91, "Updated", "a@x"), told(92, "Created", "b@x")]), "U91 C92 ?"),
+        // Two ends of one input.
+        (json!([told(91, "Updated", "a@x"), told(91, "Created", "a@x"), told(92, "Created", "b@x")]), "? C92 ?"),
+        // One result with the names of two inputs.
+        (
+            json!([told(91, "Updated", "a@x"), {"id": 92, "status": "Created", "email": "b@x", "external_id": "C"}]),
+            "U91 ? ?",
+        ),
+        (json!([{"id": 93, "status": "Updated", "external_id": "C"}]), "? ? U93"),
+    ];
+    check(Kind::CreateOrUpdate, &keys, &rows);
+}
+
+#[test]
+fn updates_are_told_by_id() {
+    let updated = |id: i64| json!({"id": id, "action": "update", "status": "Updated", "success": true});
+    let failed = |index: i64, id: i64| json!({"index": index, "id": id, "error": "E", "details": "d"});
+    // Ids that could be mistaken for positions.
+    let keys = of_ids(&[2, 0x5_0000_0000, 1]);
+    let (a, b, c) = (2, 0x5_0000_0000, 1);
+    let all = format!("U{a} U{b} U{c}");
+    let rows = [
+        (json!([updated(c), updated(a), updated(b)]), all.as_str()),
+        (json!([updated(c), updated(a), updated(b), updated(b)]), all.as_str()),
+        (json!([updated(c), {"id": 2, "error": "E", "success": false}, updated(b)]), "F2 U21474836480 U1"),
+        (json!([failed(1, b), updated(a)]), "U2 F21474836480 ?1"),
+        // The position is one input's and the id another's.
+        (json!([failed(1, a), updated(c)]), "?2 ?21474836480 U1"),
+        (json!([updated(a), updated(b), updated(99)]), "U2 U21474836480 ?1"),
+        (json!([updated(a), updated(b), {"status": "Updated", "success": true}]), "U2 U21474836480 ?1"),
+        (json!([updated(a), failed(1, b), {"id": 1, "status": "Deleted", "success": true}]), "U2 F21474836480 ?1"),
+        (json!([updated(a), failed(1, b), {"id": 1, "action": "update", "success": true}]), "U2 F21474836480 U1"),
+        (json!([updated(a), failed(1, b), {"id": 1, "action": "merge", "success": true}]), "U2 F21474836480 ?1"),
+        (json!([updated(a), failed(1, b), {"id": 1, "success": true}]), "U2 F21474836480 U1"),
+        (json!([updated(a), updated(b), {"id": 1, "status": "Updated", "success": false}]), "U2 U21474836480 ?1"),
+        (json!([updated(a), failed(0, a), updated(b), updated(c)]), "?2 U21474836480 U1"),
+        (json!({"success": true}), "?2 ?21474836480 ?1"),
+        (Value::Null, "?2 ?21474836480 ?1"),
+    ];
+    check(Kind::Update, &keys, &rows);
+    let one_by_external_id = [of_ids(&[91]), of_texts(&[(None, Some("b"))])].concat();
+    check(
+        Kind::Update,
+        &one_by_external_id,
+        &[(json!([updated(92), updated(91)]), "U91 U92"), (json!([updated(92), updated(93)]), "?91 ?")],
+    );
+}
+
+#[test]
+fn deletions_are_told_by_id_by_count_or_all_at_once() {
+    let deleted = |id: i64| json!({"id": id, "action": "delete", "status": "Deleted", "success": true});
+    let failed = |index: i64| json!({"index": index, "error": "E"});
+    let rows = [
+        (json!([deleted(92), deleted(91)]), "D91 D92"),
+        (json!([deleted(92), failed(0)]), "F91 D92"),
+        (json!([deleted(92)]), "?91 D92"),
+        (json!({"success": true}), "D91 D92"),
+        (json!({"success": false}), "?91 ?92"),
+        (json!([{"success": true}, {"success": true}]), "?91 ?92"),
+        (json!({"success": true, "status": "Deleted"}), "?91 ?92"),
+        (json!([]), "?91 ?92"),
+        // What a deletion cannot do.
+        (json!([deleted(91), {"id": 92, "status": "Updated", "success": true}]), "D91 ?92"),
+    ];
+    check(Kind::Delete, &of_ids(&[91, 92]), &rows);
+    let rows = [
+        (json!([deleted(92), deleted(91)]), "D D"),
+        (json!([deleted(92), failed(0)]), "F D92"),
+        (json!([deleted(92), deleted(92)]), "? ?"),
+        (json!([deleted(91), deleted(92), deleted(93)]), "? ?"),
+        (json!([{"external_id": "B", "id": 92, "status": "Deleted"}, deleted(91)]), "D91 D92"),
+        (json!([{"external_id": "x", "id": 92, "status": "Deleted"}, deleted(91)]), "? ?"),
+    ];
+    check(Kind::Delete, &of_texts(&[(None, Some("a")), (None, Some("b"))]), &rows);
+}
+
+#[test]
+fn the_only_result_of_the_only_input_needs_no_name() {
+    let one = of_texts(&[(None, None)]);
+    check(Kind::Create, &one, &[(json!([{"id": 9, "status": "Created"}]), "C9"), (json!([{"error": "E"}]), "F")]);
+    check(Kind::Create, &one, &[(json!({"success": true}), "C"), (json!({"success": false}), "F")]);
+    let one = of_texts(&[(None, Some("a"))]);
+    check(
+        Kind::CreateOrUpdate,
+        &one,
+        &[(json!([{"id": 9, "status": "Updated"}]), "U9"), (json!({"success": true}), "?")],
+    );
+    check(
+        Kind::Delete,
+        &of_ids(&[9]),
+        &[(json!({"success": true}), "D9"), (json!([{"id": 8, "status": "Deleted"}]), "?9")],
+    );
+}
+
+#[test]
+fn a_job_that_was_broken_off_proves_only_what_has_a_name() {
+    let created = |id: i64| json!({"id": id, "status": "Created"});
+    let keys = of_texts(&[(None, Some("a")), (None, Some("b"))]);
+    let results = json!([created(91), created(92)]);
+    for status in ["failed", "killed"] {
+        for kind in [Kind::Create, Kind::CreateOrUpdate] {
+            let told = outcomes(kind, status, &results, &keys);
+            assert_eq!(letters(&told), "? ?", "{status} {kind:?}");
+            assert_eq!(told[0].details.as_deref(), Some("Stopped at noon"));
+        }
+        let named = json!([{"index": 1, "error": "E", "details": "d"}]);
+        let told = outcomes(Kind::Create, status, &named, &keys);
+        assert_eq!((letters(&told).as_str(), told[1].details.as_deref()), ("? F", Some("d")));
+        let told = outcomes(Kind::Delete, status, &json!({"success": true}), &of_ids(&[1, 2]));
+        assert_eq!(letters(&told), "?1 ?2");
+    }
+    for status in ["queued", "working", "a word of tomorrow"] {
+        assert_eq!(letters(&outcomes(Kind::Create, status, &results, &keys)), "P P", "{status}");
+    }
+}
+
+#[test]
+fn outcomes_carry_the_index_in_the_whole_request_and_what_the_result_says() {
+    let keys = of_texts(&[(Some("A@x"), None), (None, Some("b"))]);
+    let results = json!([
+        {"id": 9, "status": "Updated", "email": "a@x"},
+        {"id": 1, "error": "UserUpdateError", "details": "Email: b is not properly formatted", "status": "Failed"},
+    ]);
+    let told = of_job(Kind::CreateOrUpdate, &job("completed", &results), &keys, 200);
+    let wanted = [
+        BulkOutcome {
+            index: 200,
+            result: BulkResult::Updated.into(),
+            id: Some(9),
+            email: Some("a@x".to_owned()),
+            job_id: Some("V3-1".to_owned()),
+            ..BulkOutcome::default()
+        },
+        BulkOutcome {
+            index: 201,
+            result: BulkResult::Failed.into(),
+            external_id: Some("b".to_owned()),
+            error: Some("UserUpdateError".to_owned()),
+            details: Some("Email: b is not properly formatted".to_owned()),
+            job_id: Some("V3-1".to_owned()),
+            ..BulkOutcome::default()
+        },
+    ];
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn an_input_that_was_not_sent_says_what_stopped_it() {
+    let told = |stopped_by: Option<&Error>| not_sent(stopped_by, &[Key::default()], 7).remove(0);
+    let word = |stopped_by: Option<&Error>| told(stopped_by).error.expect("a word");
+    assert_eq!(word(None), "DEADLINE_EXCEEDED");
+    assert_eq!(word(Some(&Error::AttemptTimeout)), "UPSTREAM_TIMEOUT");
+    let unknown = Error::AttemptTimeout.of_a_write();
+    assert_eq!(word(Some(&unknown)), "UPSTREAM_TIMEOUT", "it is known of this input that it was not sent");
+    assert_eq!((told(Some(&unknown)).result(), told(Some(&unknown)).index), (BulkResult::NotSent, 7));
+    assert_eq!(unsent(&unknown).0, BulkResult::Unknown);
+    let refusal = |status: u16| Box::new(Refusal { status, word: Some("Word".to_owned()), ..Refusal::default() });
+    let told = |error: &Error| {
+        let (result, word, _) = unsent(error);
+        (result, word)
+    };
+    assert_eq!(told(&Error::JobLimit(refusal(429))), (BulkResult::NotSent, "JOB_LIMIT".to_owned()));
+    assert_eq!(told(&Error::Forbidden(refusal(403))), (BulkResult::Failed, "Word".to_owned()));
+    let lost = Error::Server(refusal(500)).of_a_write();
+    assert_eq!(told(&lost), (BulkResult::Unknown, "OUTCOME_UNKNOWN".to_owned()));
+}
+
+#[test]
+fn eight_thousand_inputs_fit_into_the_message_that_clients_take() {
+    let text = |text: &str, length: usize, number: usize| {
+        Some(format!("{text}{number:0>width$}", width = length - text.len()))
+    };
+    let reply = |failed: bool| {
+        let mut reply = BulkCreateOrUpdateUsersResponse::default();
+        for first in (0..8_000_usize).step_by(100) {
+            let keys: Vec<Key> = (first..first + 100)
+                .map(|number| Key {
+                    id: None,
+                    email: text("address-", 40, number),
+                    external_id: text("ext-", 36, number),
+                })
+                .collect();
+            let results = keys.iter().enumerate().map(|(position, key)| {
+                let id = if failed { position } else { 9_007_199_254_740_991 - first - position };
+                let id = i64::try_from(id).ok();
+                let (error, details) = (text("UserUpdateError", 15, position), text("Email: ", 140, position));
+                let status = Some(if failed { "Failed" } else { "Updated" }.to_owned());
+                let result = JobResult { id, status, ..JobResult::default() };
+                if failed {
+                    JobResult { error, details, ..result }
+                } else {
+                    JobResult { email: key.email.clone(), ..result }
+                }
+            });
+            let mut job = Job { id: format!("V3-{first:032x}"), results: results.collect(), ..Job::default() };
+            job.set_status(JobState::Completed);
+            reply.outcomes.extend(of_job(Kind::CreateOrUpdate, &job, &keys, first));
+            reply.jobs.push(BulkJob { job: Some(job), first_index: 0, item_count: 100 });
+        }
+        let wanted = if failed { BulkResult::Failed } else { BulkResult::Updated };
+        assert!(reply.outcomes.iter().all(|outcome| outcome.result() == wanted));
+        reply.encoded_len()
+    };
+    let (went_well, failed) = (reply(false), reply(true));
+    assert!(went_well / 8_000 <= 200, "{} bytes each", went_well / 8_000);
+    assert!(failed / 8_000 <= 500 && failed < 4 << 20, "{} bytes each", failed / 8_000);
+}

@@ -1,0 +1,158 @@
+//! What bulk requests are answered with: jobs that can be followed or not, warnings, and refusals in between.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tonic::Code;
+use zendesk_gateway::config::Config;
+use zendesk_gateway::proto::user_service_server::UserService as _;
+use zendesk_gateway::proto::{
+    BulkCreateUsersRequest, BulkDeleteMembershipsRequest, BulkDeleteUsersRequest, BulkOutcome, BulkResult,
+    BulkUpdateUsersRequest, UserInput,
+};
+use zendesk_gateway::sandbox::faults::{Respond, Throttle, delete, get, post, put};
+
+use crate::support::seam::{Seam, said, within};
+use crate::support::{TestGateway, account, refused, settings};
+
+fn users(count: usize) -> BulkCreateUsersRequest {
+    let user = |n: usize| UserInput { name: Some(format!("J {n}")), ..UserInput::default() };
+    BulkCreateUsersRequest { users: (0..count).map(user).collect(), wait: true }
+}
+
+fn ends(outcomes: &[BulkOutcome]) -> Vec<BulkResult> {
+    outcomes.iter().map(BulkOutcome::result).collect()
+}
+
+fn queued(id: &str) -> Value {
+    json!({"job_status": {"id": id, "status": "queued", "total": 1}})
+}
+
+/// A job of deletions that has ended.
+fn deleted(id: &str, ids: &[i64]) -> Value {
+    let result = |id: &i64| json!({"id": id, "action": "delete", "status": "Deleted", "success": true});
+    json!({"id": id, "status": "completed", "results": ids.iter().map(result).collect::<Vec<_>>()})
+}
+
+/// Answers to a bulk request that name no job.
+fn nameless() -> [Value; 9] {
+    [
+        json!({"job_status": {"status": "queued", "total": 2}}),
+        json!({"job_status": {"id": null, "status": "queued"}}),
+        json!({"job_status": {"id": "", "status": "queued"}}),
+        json!({"job_status": {"id": " ", "status": "queued"}}),
+        json!({"job_status": {"id": 17, "status": "queued"}}),
+        json!({"job_status": {"id": ["V3-1"], "status": "queued"}}),
+        json!({"job_status": {}}),
+        json!({"job_status": null}),
+        json!({"status": "ok"}),
+    ]
+}
+
+#[tokio::test]
+async fn the_outcome_of_a_request_that_names_no_job_is_unknown() {
+    let mut config = settings();
+    // Each of these answers counts as a failure of Zendesk.
+    config.upstream.breaker.consecutive_failures = 100;
+    let t = TestGateway::configured(account(), config).await;
+    for body in nameless() {
+        t.sandbox.fault(post("/users/create_many"), Respond::with(200).json(body.clone()));
+        let refused = refused(t.users().bulk_create_users(users(2)).await);
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "OUTCOME_UNKNOWN"), "{body}");
+    }
+    assert_eq!(t.sandbox.hits("/job_statuses/show_many"), 0, "there is nothing to look at");
+}
+
+#[tokio::test]
+async fn inputs_of_a_later_request_that_names_no_job_are_unknown_by_index() {
+    let t = TestGateway::start().await;
+    t.sandbox.fault(post("/users/create_many"), Respond::with(200).json(nameless()[0].clone()).after(1));
+    let reply = t.users().bulk_create_users(users(250)).await.expect("the first job was accepted").into_inner();
+    let places: Vec<(i32, i32)> = reply.jobs.iter().map(|job| (job.first_index, job.item_count)).collect();
+    assert_eq!(places, [(0, 100), (200, 50)]);
+    for (index, outcome) in reply.outcomes.iter().enumerate() {
+        let is_unknown = (100..200).contains(&index);
+        let wanted = if is_unknown { BulkResult::Unknown } else { BulkResult::Created };
+        assert_eq!((usize::try_from(outcome.index), outcome.result()), (Ok(index), wanted), "{outcome:?}");
+        assert_eq!((outcome.job_id.is_none(), outcome.error.is_some()), (is_unknown, is_unknown), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_job_of_another_is_not_taken_for_ours() {
+    let t = TestGateway::start().await;
+    t.sandbox.fault(delete("/users/destroy_many"), Respond::with(200).json(queued("V3-1")));
+    let foreign = json!({"job_statuses": [deleted("V3-2", &[11, 12]), deleted("", &[11, 12])]});
+    t.sandbox.fault(get("/job_statuses/show_many"), Respond::with(200).json(foreign));
+    let both = json!({"job_statuses": [deleted("V3-2", &[11, 12]), deleted("V3-1", &[12])]});
+    t.sandbox.fault(get("/job_statuses/show_many"), Respond::with(200).json(both));
+    let ours = json!({"job_statuses": [deleted("V3-1", &[12])]});
+    t.sandbox.fault(get("/job_statuses/show_many"), Respond::with(200).json(ours));
+    let request = BulkDeleteUsersRequest { ids: vec![11, 12], wait: true, ..Default::default() };
+    let reply = t.users().bulk_delete_users(request).await.expect("a job").into_inner();
+    assert_eq!(ends(&reply.outcomes), [BulkResult::Unknown, BulkResult::Deleted]);
+    assert_eq!(reply.jobs[0].job.as_ref().expect("a job").id, "V3-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_anothers_job_is_not_counted_as_one_of_ours() {
+    let t = Seam::new(&Config::default(), |call| async move {
+        let ours = json!({"id": "V3-1", "status": "working"});
+        let body = if call.rest.path.contains("show_many") {
+            json!({"job_statuses": [deleted("V3-2", &[11]), ours]})
+        } else {
+            queued("V3-1")
+        };
+        said(&call, &body.to_string())
+    });
+    let request = BulkDeleteUsersRequest { ids: vec![11], ..Default::default() };
+    t.rpc.bulk_delete_users(within(Duration::from_secs(5), request)).await.expect("a job");
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let counts = t.jobs();
+    assert!(t.hits() > 2, "it is followed");
+    assert_eq!((counts.active, counts.started, counts.completed, counts.failed), (1, 1, 0, 0));
+}
+
+#[tokio::test]
+async fn what_zendesk_ignored_of_any_of_the_requests_reaches_the_caller() {
+    let t = TestGateway::start().await;
+    let warn = |key: &str| format!("Removed restricted keys [\"{key}\"] from parameters according to whitelist");
+    let accepted = |id: &str, key: &str| Respond::with(200).json(queued(id)).header("x-zendesk-api-warn", &warn(key));
+    // The first and the third say the same, the second something else.
+    for (id, key) in [("V3-1", "users"), ("V3-2", "ids"), ("V3-3", "users")] {
+        t.sandbox.fault(delete("/users/destroy_many"), accepted(id, key));
+        t.sandbox.fault(put("/users/update_many"), accepted(id, key));
+        t.sandbox.fault(delete("/group_memberships/destroy_many"), accepted(id, key));
+    }
+    let ended = ["V3-1", "V3-2", "V3-3"].map(|id| deleted(id, &[]));
+    let seen = json!({ "job_statuses": ended });
+    t.sandbox.fault(get("/job_statuses/show_many"), Respond::with(200).json(seen).forever());
+    let (ids, wanted) = ((1..=250).collect::<Vec<i64>>(), format!("{}; {}", warn("users"), warn("ids")));
+
+    let request = BulkDeleteUsersRequest { ids: ids.clone(), wait: true, ..Default::default() };
+    let reply = t.users().bulk_delete_users(request).await.expect("jobs");
+    assert_eq!(reply.metadata().get("x-zendesk-api-warn").expect("passed on"), &wanted);
+    let user = Some(UserInput { notes: Some("n".to_owned()), ..UserInput::default() });
+    let request = BulkUpdateUsersRequest { ids: ids.clone(), user, ..Default::default() };
+    let reply = t.users().bulk_update_users(request).await.expect("jobs");
+    assert_eq!(reply.metadata().get("x-zendesk-api-warn").expect("without a wait, too"), &wanted);
+    let request = BulkDeleteMembershipsRequest { ids, wait: true };
+    let reply = t.memberships().bulk_delete_memberships(request).await.expect("jobs");
+    assert_eq!(reply.metadata().get("x-zendesk-api-warn").expect("passed on"), &wanted);
+
+    let reply = t.users().bulk_create_users(BulkCreateUsersRequest { wait: false, ..users(1) }).await.expect("a job");
+    assert_eq!(reply.metadata().get("x-zendesk-api-warn"), None);
+}
+
+#[tokio::test]
+async fn inputs_that_were_not_sent_say_what_stopped_them() {
+    let mut config = settings();
+    config.server.unary_deadline = Duration::from_secs(3);
+    let t = TestGateway::configured(account(), config).await;
+    t.sandbox.fault(post("/users/create_many"), Throttle::once().retry_after(60).after(1));
+    let reply = t.users().bulk_create_users(users(250)).await.expect("the first job was accepted").into_inner();
+    for outcome in &reply.outcomes[100..] {
+        let told = (outcome.result(), outcome.error.as_deref());
+        assert_eq!(told, (BulkResult::NotSent, Some("RATE_LIMITED")), "{outcome:?}");
+    }
+}
