@@ -42,5 +42,6 @@ mod streams;
 mod support;
 mod telemetry;
 mod tls;
+mod truth;
 mod workers;
 mod writes;

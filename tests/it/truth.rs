@@ -1,0 +1,5 @@
+//! The truth test.
+
+mod clock;
+mod http;
+mod scenarios;
