@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use url::Url;
 
@@ -96,6 +96,8 @@ struct Door {
     changed: Notify,
     /// Connections of our own that fill the system's queue.
     fillers: Mutex<HashSet<SocketAddr>>,
+    /// Counts how often everybody was to hang up.
+    hung_up: watch::Sender<u32>,
 }
 
 impl Server {
@@ -139,6 +141,13 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Closes every connection that has no request under way, so that new ones are needed.
+    pub fn hang_up(&self) {
+        self.door.hung_up.send_modify(|times| *times += 1);
+    }
+}
+
 /// A server that accepts nobody, for as long as this is there.
 pub struct Shut {
     door: Arc<Door>,
@@ -176,17 +185,28 @@ where
             continue;
         }
         socket.set_nodelay(true).expect("a socket");
-        tokio::spawn(serve(socket, lay, answer.clone()));
+        tokio::spawn(serve(socket, lay, door.hung_up.subscribe(), answer.clone()));
     }
 }
 
-async fn serve<F, A>(mut socket: TcpStream, mut lay: bool, answer: F) -> std::io::Result<()>
+async fn serve<F, A>(
+    mut socket: TcpStream,
+    mut lay: bool,
+    mut hung_up: watch::Receiver<u32>,
+    answer: F,
+) -> std::io::Result<()>
 where
     F: Fn(Request) -> A + Send + Sync + 'static,
     A: Future<Output = Reply> + Send + 'static,
 {
     let mut buffer = Vec::with_capacity(1024);
-    while let Some(mut request) = read(&mut socket, &mut buffer).await? {
+    loop {
+        let read = tokio::select! {
+            biased;
+            request = read(&mut socket, &mut buffer) => request?,
+            _ = hung_up.changed() => None,
+        };
+        let Some(mut request) = read else { return Ok(()) };
         request.lay = std::mem::take(&mut lay);
         match answer(request).await {
             Reply::Whole(response) => socket.write_all(&response.bytes()).await?,
@@ -204,7 +224,6 @@ where
             Reply::Closed => return Ok(()),
         }
     }
-    Ok(())
 }
 
 /// Reads one request; none when the peer has closed the connection.
