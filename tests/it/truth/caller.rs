@@ -12,7 +12,7 @@ use zendesk_gateway::contract::Request;
 
 use super::book::{Claim, Key};
 use super::clock::now;
-use super::judge::{Asked, claim, is_failure_of_weather};
+use super::judge::{Asked, claim, is_to_be_expected};
 use super::state::{State, Truth};
 use super::world::Kind;
 use crate::support::raw::Raw;
@@ -102,12 +102,15 @@ impl Caller {
             Ok(_) => Some(Code::Ok),
             Err(status) => status.as_ref().map(Status::code),
         };
-        state.tally.call(rpc.method, code);
+        state.tally.call(rpc.method, code, asked.begun);
         if let Err(Some(status)) = &outcome
-            && !is_failure_of_weather(status)
-            && status.code() != Code::NotFound
+            && !is_to_be_expected(rpc.method, status)
         {
-            state.wrong("a call was refused for no reason", &asked, &format!("{status:?}"));
+            state.wrong(
+                "a call was refused for no reason",
+                &asked,
+                &format!("{:?} \"{}\"", status.code(), status.message()),
+            );
         }
         let outcome = outcome.map(|(reply, cache)| {
             state.tally.judged += 1;
@@ -162,23 +165,22 @@ impl Caller {
             let path = PathAndQuery::from_static(rpc.path);
             let mut replies = client.server_streaming(question, path, codec).await?.into_inner();
             while messages.len() < most {
-                match replies.message().await? {
-                    Some(message) => messages.push(message),
-                    None => {
-                        ended = true;
-                        break;
-                    }
-                }
+                let Some(message) = replies.message().await? else {
+                    ended = true;
+                    break;
+                };
+                messages.push(message);
             }
             Ok::<_, Status>(())
         };
         if let Err(status) = read.boxed().await {
             code = status.code();
-            if !is_failure_of_weather(&status) && code != Code::NotFound {
-                self.truth.lock().wrong("a call was refused for no reason", &asked, &format!("{status:?}"));
+            if !is_to_be_expected(rpc.method, &status) {
+                let what = format!("{code:?} \"{}\"", status.message());
+                self.truth.lock().wrong("a call was refused for no reason", &asked, &what);
             }
         }
-        self.truth.lock().tally.call(rpc.method, Some(code));
+        self.truth.lock().tally.call(rpc.method, Some(code), asked.begun);
         (asked, messages, ended)
     }
 

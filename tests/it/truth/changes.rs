@@ -7,7 +7,7 @@ use super::http::{Request, Response};
 use super::jobs::Task;
 use super::reads::{ids, missing, param};
 use super::state::State;
-use super::world::{Kind, Life};
+use super::world::{Kind, Life, Record};
 
 /// Records with the versions that a write made of them.
 type Made = Vec<(Kind, i64, u64)>;
@@ -73,6 +73,10 @@ fn shown(state: &State, status: u16, key: &str, kind: Kind, id: i64) -> Response
 pub fn write(state: &mut State, request: &Request, path: &[&str], nonce: u64) -> Response {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let id = |at: usize| path.get(at).and_then(|segment| segment.parse().ok()).unwrap_or_default();
+    if let Some(task) = task(request, path, &body) {
+        state.book.done(nonce, &[]);
+        return state.start(nonce, task);
+    }
     match (request.method.as_str(), path) {
         ("POST", ["users"]) => create(state, Kind::User, "user", nonce),
         ("POST", ["groups"]) => create(state, Kind::Group, "group", nonce),
@@ -118,13 +122,7 @@ pub fn write(state: &mut State, request: &Request, path: &[&str], nonce: u64) ->
             done(state, nonce, &made, response)
         }
         ("PUT", ["users", _, "group_memberships", _, "make_default"]) => make_default(state, id(1), id(3), nonce),
-        _ => match task(request, path, &body) {
-            Some(task) => {
-                state.book.done(nonce, &[]);
-                state.start(nonce, task)
-            }
-            None => missing(),
-        },
+        _ => missing(),
     }
 }
 
@@ -191,7 +189,7 @@ fn make_default(state: &mut State, user: i64, membership: i64, nonce: u64) -> Re
             made.push((Kind::Membership, id, version.expect("it is there")));
         }
     }
-    let rows = state.world.live(Kind::Membership).filter(|row| row.user == user).map(|row| row.json());
+    let rows = state.world.live(Kind::Membership).filter(|row| row.user == user).map(Record::json);
     let text = format!(r#"{{"group_memberships":[{}]}}"#, rows.collect::<Vec<_>>().join(","));
     done(state, nonce, &made, Response::new(200, text))
 }

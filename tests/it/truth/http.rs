@@ -94,6 +94,8 @@ struct Door {
     closed: AtomicBool,
     opened: Notify,
     changed: Notify,
+    /// Says that nobody accepts any more.
+    asleep: Notify,
     /// Connections of our own that fill the system's queue.
     fillers: Mutex<HashSet<SocketAddr>>,
     /// Counts how often everybody was to hang up.
@@ -128,6 +130,7 @@ impl Server {
     pub async fn shut(&self) -> Shut {
         self.door.closed.store(true, Ordering::SeqCst);
         self.door.changed.notify_one();
+        self.door.asleep.notified().await;
         let mut fillers = Vec::new();
         while fillers.len() <= 2 * BACKLOG as usize {
             let Ok(Ok(filler)) = timeout(Duration::from_millis(30), TcpStream::connect(self.address)).await else {
@@ -166,12 +169,10 @@ where
     F: Fn(Request) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Reply> + Send + 'static,
 {
-    // How many of the next connections may have waited for the door to open.
-    let mut waited = 0;
     loop {
         if door.closed.load(Ordering::SeqCst) {
+            door.asleep.notify_one();
             door.opened.notified().await;
-            waited = 2 * BACKLOG;
             continue;
         }
         let (socket, peer) = tokio::select! {
@@ -179,11 +180,14 @@ where
             () = door.changed.notified() => continue,
             accepted = listener.accept() => accepted.expect("it listens"),
         };
-        let lay = waited > 0;
-        waited = waited.saturating_sub(1);
-        if door.fillers.lock().expect("no panic").remove(&peer) {
-            continue;
-        }
+        // The queue keeps its order: what comes before the last filler was in it before it was full.
+        let lay = {
+            let mut fillers = door.fillers.lock().expect("no panic");
+            if fillers.remove(&peer) {
+                continue;
+            }
+            !fillers.is_empty()
+        };
         socket.set_nodelay(true).expect("a socket");
         tokio::spawn(serve(socket, lay, door.hung_up.subscribe(), answer.clone()));
     }

@@ -135,15 +135,11 @@ impl State {
             }
             Task::Join(pairs) => {
                 for (index, (user, group)) in pairs.iter().enumerate() {
-                    match join(self, *user, *group, job.nonce) {
-                        Some(id) => note(self, Kind::Membership, id, "Created", index),
-                        None => {
-                            let there =
-                                self.world.live(Kind::Membership).find(|row| row.user == *user && row.group == *group);
-                            let id = there.map_or(0, |row| row.id);
-                            note(self, Kind::Membership, id, "Created", index);
-                        }
-                    }
+                    let id = join(self, *user, *group, job.nonce).unwrap_or_else(|| {
+                        let mut there = self.world.live(Kind::Membership);
+                        there.find(|row| row.user == *user && row.group == *group).map_or(0, |row| row.id)
+                    });
+                    note(self, Kind::Membership, id, "Created", index);
                 }
             }
             Task::EndMemberships(ids) => {

@@ -122,7 +122,9 @@ impl State {
             for (kind, id, version) in made {
                 first.entry((kind, id)).or_insert(version);
             }
-            first.into_iter().for_each(|((kind, id), version)| self.floors.raise(kind, id, version, at));
+            for ((kind, id), version) in first {
+                self.floors.raise(kind, id, version, at);
+            }
         }
         self.book.end(nonce, key, claim, told.to_owned());
     }
@@ -184,15 +186,19 @@ pub fn claim(status: &Status) -> Claim {
     }
 }
 
-/// Whether a status is an ordinary failure in rough weather; anything else is looked at.
-pub fn is_failure_of_weather(status: &Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Unavailable
-            | Code::DeadlineExceeded
-            | Code::ResourceExhausted
-            | Code::Internal
-            | Code::Aborted
-            | Code::Cancelled
-    )
+/// Whether a status is one that hurried callers get in rough weather.
+pub fn is_to_be_expected(rpc: &str, status: &Status) -> bool {
+    // Lists, counts and jobs name nothing that could be missing, or only what nothing deletes.
+    let names_one =
+        !["List", "Stream", "Count", "Search", "Auto", "Batch", "Bulk"].iter().any(|word| rpc.starts_with(word));
+    (names_one && status.code() == Code::NotFound)
+        || matches!(
+            status.code(),
+            Code::Unavailable
+                | Code::DeadlineExceeded
+                | Code::ResourceExhausted
+                | Code::Internal
+                | Code::Aborted
+                | Code::Cancelled
+        )
 }

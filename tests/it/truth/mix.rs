@@ -74,7 +74,7 @@ pub const MIX: &[Row] = mix![
     "UpdateUser", Write, 40, to_users::update_user;
     "UploadUserPhoto", Write, 5, to_users::upload_user_photo;
     "MergeUser", Write, 5, to_users::merge_user;
-    "DeleteUser", Write, 20, to_users::delete_user;
+    "DeleteUser", Write, 40, to_users::delete_user;
     "PermanentlyDeleteUser", Write, 10, to_users::permanently_delete_user;
     "LogoutUsers", Write, 5, to_users::logout_users;
     "CreateGroup", Write, 5, to_groups::create_group;

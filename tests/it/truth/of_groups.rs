@@ -205,14 +205,18 @@ pub async fn get_job(caller: &mut Caller) {
 pub async fn list_jobs(caller: &mut Caller) {
     let told = caller.ask(&ListJobsRequest { page_size: 5, ..Default::default() }).await;
     if let Ok(reply) = &told.outcome {
-        reply.job_statuses.iter().for_each(|job| judge_job(caller, &told.asked, job, None));
+        for job in &reply.job_statuses {
+            judge_job(caller, &told.asked, job, None);
+        }
     }
 }
 
 pub async fn stream_jobs(caller: &mut Caller) {
     let (asked, messages, _) = caller.stream(&StreamJobsRequest { page_size: 10, ..Default::default() }, 5).await;
     let jobs: Vec<Job> = messages.into_iter().flat_map(|message| message.job_statuses).collect();
-    jobs.iter().for_each(|job| judge_job(caller, &asked, job, None));
+    for job in &jobs {
+        judge_job(caller, &asked, job, None);
+    }
 }
 
 pub async fn batch_get_jobs(caller: &mut Caller) {
@@ -233,7 +237,7 @@ pub async fn batch_get_jobs(caller: &mut Caller) {
 pub async fn watch_jobs(caller: &mut Caller) {
     let Some(id) = some_job(caller) else { return list_jobs(caller).await };
     let (asked, messages, _) = caller.stream(&WatchJobsRequest { ids: vec![id.clone()] }, 5).await;
-    messages
-        .iter()
-        .for_each(|message| judge_job(caller, &asked, &message.job_status.clone().unwrap_or_default(), Some(&id)));
+    for message in messages {
+        judge_job(caller, &asked, &message.job_status.unwrap_or_default(), Some(&id));
+    }
 }

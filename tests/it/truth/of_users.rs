@@ -90,8 +90,8 @@ pub async fn get_user_related(caller: &mut Caller) {
     });
 }
 
-fn in_group(group: i64) -> Option<UserFilter> {
-    Some(UserFilter { scope: Some(user_filter::Scope::GroupId(group)), ..Default::default() })
+fn in_group(group: i64) -> UserFilter {
+    UserFilter { scope: Some(user_filter::Scope::GroupId(group)), ..Default::default() }
 }
 
 fn judge_of_group(caller: &Caller, asked: &super::judge::Asked, users: &[User], group: i64) {
@@ -108,7 +108,7 @@ fn judge_of_group(caller: &Caller, asked: &super::judge::Asked, users: &[User], 
 pub async fn list_users(caller: &mut Caller) {
     let group = caller.chance(30).then(|| caller.random.i64(GROUPS));
     let page_size = *caller.random.choice(&[5, 24, 100]).expect("there are three");
-    let request = ListUsersRequest { filter: group.and_then(in_group), page_size, ..Default::default() };
+    let request = ListUsersRequest { filter: group.map(in_group), page_size, ..Default::default() };
     let told = caller.ask(&request).await;
     let Ok(reply) = &told.outcome else { return };
     caller.judge(|state| {
@@ -138,7 +138,7 @@ pub async fn list_users(caller: &mut Caller) {
 
 /// Reads a stream half-way, then the rest by the token.
 pub async fn stream_users(caller: &mut Caller) {
-    let request = StreamUsersRequest { page_size: 5, ..Default::default() };
+    let request = StreamUsersRequest { page_size: 10, ..Default::default() };
     let most = if caller.chance(50) { 2 } else { 1000 };
     let (asked, mut messages, mut ended) = caller.stream(&request, most).await;
     let token = messages.last().map(|message| message.next_page_token.clone()).unwrap_or_default();
@@ -184,7 +184,7 @@ pub async fn autocomplete_users(caller: &mut Caller) {
 pub async fn count_users(caller: &mut Caller) {
     if caller.chance(30) {
         let group = caller.any(SET_GROUPS);
-        let told = caller.ask(&CountUsersRequest { filter: in_group(group) }).await;
+        let told = caller.ask(&CountUsersRequest { filter: Some(in_group(group)) }).await;
         caller.lasting(&told, Kind::Group, group);
         return;
     }

@@ -46,7 +46,7 @@ pub struct Pools {
     /// Memberships with the pair that each is of.
     pub memberships: VecDeque<(i64, i64, i64)>,
     /// Users and groups of which no membership is there.
-    pairs: Vec<(i64, i64)>,
+    pairs: VecDeque<(i64, i64)>,
     resting: VecDeque<(u64, i64, i64)>,
 }
 
@@ -67,11 +67,7 @@ impl Default for Pools {
 
 impl Pools {
     pub fn pair(&mut self) -> Option<(i64, i64)> {
-        if self.pairs.is_empty() {
-            return None;
-        }
-        let any = fastrand::usize(..self.pairs.len());
-        Some(self.pairs.swap_remove(any))
+        self.pairs.pop_front()
     }
 
     /// Lets a pair rest until it can be known whether it is a membership.
@@ -92,7 +88,7 @@ impl Pools {
     pub fn free(&mut self, membership: Option<i64>, user: i64, group: i64) {
         match membership {
             Some(id) => self.memberships.push_back((id, user, group)),
-            None => self.pairs.push((user, group)),
+            None => self.pairs.push_back((user, group)),
         }
     }
 }

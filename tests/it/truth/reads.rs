@@ -64,12 +64,16 @@ fn count(count: i64) -> Response {
     Response::new(200, format!(r#"{{"count":{{"value":{count},"refreshed_at":null}}}}"#))
 }
 
+fn count_of<'a>(rows: impl Iterator<Item = &'a Record>) -> Response {
+    count(i64::try_from(rows.count()).expect("few rows"))
+}
+
 fn one(key: &str, record: Option<&Record>) -> Response {
     record.map_or_else(missing, |record| Response::new(200, format!(r#"{{"{key}":{}}}"#, record.json())))
 }
 
 /// The users or groups that memberships are of, in the order of their ids.
-fn others<'a>(state: &'a State, kind: Kind, of: (Kind, i64)) -> impl Iterator<Item = &'a Record> {
+fn others(state: &State, kind: Kind, of: (Kind, i64)) -> impl Iterator<Item = &Record> {
     state.world.roster(of.0, of.1).into_iter().filter_map(move |id| state.world.get(kind, id))
 }
 
@@ -113,7 +117,7 @@ pub fn read(state: &State, path: &[&str], query: &str) -> Response {
             Response::new(200, text)
         }),
         ["users", _, "groups"] => by_cursor("groups", others(state, Group, (User, id)), query, nothing),
-        ["users", _, "groups", "count"] => count(others(state, Group, (User, id)).count() as i64),
+        ["users", _, "groups", "count"] => count_of(others(state, Group, (User, id))),
         ["users", _, "group_memberships"] => {
             by_cursor("group_memberships", memberships(state, (User, id)), query, |page| sideloads(state, query, page))
         }
@@ -132,7 +136,7 @@ pub fn read(state: &State, path: &[&str], query: &str) -> Response {
         ["groups", "assignable"] => by_number("groups", world.live(Group), query),
         ["groups", _] => one("group", world.get(Group, id)),
         ["groups", _, "users"] => by_cursor("users", others(state, User, (Group, id)), query, nothing),
-        ["groups", _, "users", "count"] => count(others(state, User, (Group, id)).count() as i64),
+        ["groups", _, "users", "count"] => count_of(others(state, User, (Group, id))),
         ["groups", _, "memberships"] => {
             by_cursor("group_memberships", memberships(state, (Group, id)), query, |page| sideloads(state, query, page))
         }

@@ -20,10 +20,8 @@ use super::weather::Weather;
 use crate::support::raw::Raw;
 use crate::support::{basic, serve, settings};
 
-/// Callers at a time.
-const CALLERS: usize = 120;
 /// Calls of one round through all phases.
-const ROUND: i64 = 200_000;
+const ROUND: i64 = 400_000;
 
 /// A part of a run.
 struct Phase {
@@ -31,6 +29,9 @@ struct Phase {
     /// Of a hundred calls of a round, how many are in this phase, and how long it may take at most.
     share: i64,
     longest: Duration,
+    /// How many call at a time, and how long each rests at most before the next call.
+    callers: usize,
+    rest: Duration,
     weather: Weather,
     patience: Patience,
     mix: &'static [(Sort, u32)],
@@ -44,7 +45,7 @@ enum Events {
     None,
     /// Nothing works for a second.
     Outage,
-    /// Connections are closed and new ones hang in their handshake for two and a half seconds.
+    /// Connections are closed and new ones hang in their handshake for a second.
     Handshakes,
 }
 
@@ -55,6 +56,7 @@ const HURRIED: Patience = Patience { tiny: 30, short: 200, middling: 300, leaves
 fn short_limits(config: &mut Config) {
     config.upstream.attempt.read_timeout = Duration::from_millis(800);
     config.upstream.attempt.write_timeout = Duration::from_millis(1_500);
+    config.upstream.queue.permits = 200;
     config.upstream.retry.first_backoff = Duration::from_millis(10);
     // Only the outage is to open circuits.
     config.upstream.breaker.consecutive_failures = 40;
@@ -64,28 +66,34 @@ fn short_limits(config: &mut Config) {
 const PHASES: &[Phase] = &[
     Phase {
         name: "fair weather, cached",
-        share: 60,
+        share: 85,
         longest: Duration::from_mins(10),
+        callers: 120,
+        rest: Duration::ZERO,
         weather: Weather::FAIR,
         patience: PATIENT,
-        mix: &[(Sort::Read, 900), (Sort::List, 60), (Sort::Write, 30), (Sort::Roster, 5)],
+        mix: &[(Sort::Read, 920), (Sort::List, 50), (Sort::Write, 27), (Sort::Roster, 3)],
         configure: |_| (),
         events: Events::None,
     },
     Phase {
         name: "jobs and whole lists, little room at Zendesk",
-        share: 5,
-        longest: Duration::from_mins(10),
+        share: 2,
+        longest: Duration::from_secs(6),
+        callers: 60,
+        rest: Duration::ZERO,
         weather: Weather { slow: 100, ..Weather::FAIR },
         patience: PATIENT,
-        mix: &[(Sort::Read, 500), (Sort::List, 100), (Sort::Write, 50), (Sort::Job, 30), (Sort::Roster, 100)],
+        mix: &[(Sort::Read, 600), (Sort::List, 100), (Sort::Write, 50), (Sort::Job, 20), (Sort::Roster, 100)],
         configure: |config| config.upstream.queue.permits = 24,
         events: Events::None,
     },
     Phase {
         name: "rough weather, hurried callers",
-        share: 25,
+        share: 9,
         longest: Duration::from_mins(10),
+        callers: 240,
+        rest: Duration::ZERO,
         weather: Weather::ROUGH,
         patience: HURRIED,
         mix: &[(Sort::Read, 800), (Sort::List, 100), (Sort::Write, 80), (Sort::Roster, 20)],
@@ -94,8 +102,10 @@ const PHASES: &[Phase] = &[
     },
     Phase {
         name: "rough weather, nothing kept",
-        share: 5,
+        share: 2,
         longest: Duration::from_mins(10),
+        callers: 240,
+        rest: Duration::ZERO,
         weather: Weather::ROUGH,
         patience: HURRIED,
         mix: &[(Sort::Read, 800), (Sort::List, 50), (Sort::Write, 80), (Sort::Job, 5), (Sort::Roster, 20)],
@@ -106,10 +116,25 @@ const PHASES: &[Phase] = &[
         },
         events: Events::None,
     },
+    // So few that a batch holds two or three, of whom some leave before it does.
+    Phase {
+        name: "slow Zendesk, few callers who leave, nothing kept",
+        share: 1,
+        longest: Duration::from_secs(5),
+        callers: 10,
+        rest: Duration::from_millis(100),
+        weather: Weather { slow: 300, slowest: 500, ..Weather::FAIR },
+        patience: Patience { tiny: 50, short: 350, middling: 200, leaves: 200 },
+        mix: &[(Sort::Read, 1000)],
+        configure: |config| config.cache.max_bytes = 0,
+        events: Events::None,
+    },
     Phase {
         name: "handshakes that hang",
-        share: 5,
-        longest: Duration::from_secs(8),
+        share: 1,
+        longest: Duration::from_secs(3),
+        callers: 120,
+        rest: Duration::ZERO,
         weather: Weather::FAIR,
         patience: HURRIED,
         mix: &[(Sort::Read, 300), (Sort::Write, 600), (Sort::Roster, 20)],
@@ -133,8 +158,8 @@ pub async fn run(seed: u64, calls: i64) -> Truth {
             Box::pin(play(&truth, &server, phase, seed ^ left.cast_unsigned(), (round * phase.share / 100).max(1)))
                 .await;
             let made = truth.lock().tally.calls() - before;
-            let rate = made as f64 / at.elapsed().as_secs_f64();
-            println!("{}: {made} calls in {:?}, {rate:.0}/s", phase.name, at.elapsed());
+            let rate = rate(made, at.elapsed());
+            println!("{}: {made} calls in {:?}, {rate}/s", phase.name, at.elapsed());
         }
     }
     let took = began.elapsed();
@@ -145,13 +170,18 @@ pub async fn run(seed: u64, calls: i64) -> Truth {
     let (made, judged, rows) = (state.tally.calls(), state.tally.judged, state.tally.rows);
     println!("{}", state.tally.told());
     println!(
-        "{made} calls in {took:?}, {:.0}/s; {judged} answers and {rows} records judged; {} violations; TRUTH_SEED={seed} \
+        "{made} calls in {took:?}, {}/s; {judged} answers and {rows} records judged; {} violations; TRUTH_SEED={seed} \
          TRUTH_CALLS={calls}",
-        made as f64 / took.as_secs_f64(),
+        rate(made, took),
         state.tally.violations()
     );
     drop(state);
     truth
+}
+
+/// Calls per second.
+fn rate(calls: u64, took: Duration) -> u128 {
+    u128::from(calls) * 1_000_000 / took.as_micros().max(1)
 }
 
 async fn play(truth: &Truth, server: &Server, phase: &'static Phase, seed: u64, calls: i64) {
@@ -160,18 +190,18 @@ async fn play(truth: &Truth, server: &Server, phase: &'static Phase, seed: u64, 
     (phase.configure)(&mut config);
     let (address, _, shutdown, served) = Box::pin(serve(&server.url(), basic("a:b"), config)).await;
     let mut lines = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..6 {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("a URI");
         lines.push(Line::Tonic(endpoint.connect().await.expect("it listens")));
     }
-    for _ in 0..2 {
+    for _ in 0..3 {
         lines.push(Line::Raw(Raw::connect(&address).await.0));
     }
     truth.lock().weather = phase.weather;
     let until = Instant::now() + phase.longest;
     let (left, choice) = (Arc::new(AtomicI64::new(calls)), Arc::new(Choice::of(phase.mix)));
     let mut callers = JoinSet::new();
-    for number in 0..CALLERS {
+    for number in 0..phase.callers {
         let random = fastrand::Rng::with_seed(seed.wrapping_mul(1_000).wrapping_add(number as u64));
         let mut caller = Caller { truth: truth.clone(), random, lines: lines.clone(), patience: phase.patience };
         let (left, choice) = (Arc::clone(&left), Arc::clone(&choice));
@@ -179,6 +209,9 @@ async fn play(truth: &Truth, server: &Server, phase: &'static Phase, seed: u64, 
             while left.fetch_sub(1, Ordering::Relaxed) > 0 && Instant::now() < until {
                 let call = choice.any(&mut caller.random);
                 call(&mut caller).await;
+                if !phase.rest.is_zero() {
+                    sleep(phase.rest.mul_f32(caller.random.f32())).await;
+                }
             }
         });
     }
@@ -219,12 +252,13 @@ async fn events(truth: Truth, server: Server, events: Events) {
         Events::Handshakes => {
             sleep(Duration::from_millis(50)).await;
             let shut = server.shut().await;
-            for _ in 0..50 {
+            for _ in 0..20 {
                 server.hang_up();
                 sleep(Duration::from_millis(50)).await;
             }
             drop(shut);
-            sleep(Duration::from_millis(1_500)).await;
+            // The first packet comes for the third time now.
+            sleep(Duration::from_millis(2_500)).await;
         }
     }
 }

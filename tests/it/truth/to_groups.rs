@@ -7,8 +7,8 @@ use super::caller::Caller;
 use super::to_users::member;
 use super::world::{GROUPS, GROUPS_OF_SET_USERS, Kind, SET_GROUPS, SET_USERS};
 
-fn input(nonce: u64) -> Option<GroupInput> {
-    Some(GroupInput { name: Some(format!("n{nonce}")), ..Default::default() })
+fn input(nonce: u64) -> GroupInput {
+    GroupInput { name: Some(format!("n{nonce}")), ..Default::default() }
 }
 
 fn judge<A>(caller: &Caller, nonce: u64, told: &super::caller::Told<A>, group: Option<&Group>, wanted: Option<i64>) {
@@ -25,7 +25,7 @@ fn judge<A>(caller: &Caller, nonce: u64, told: &super::caller::Told<A>, group: O
 }
 
 pub async fn create_group(caller: &mut Caller) {
-    let (nonce, told) = caller.write(true, None, |nonce| CreateGroupRequest { group: input(nonce) }).await;
+    let (nonce, told) = caller.write(true, None, |nonce| CreateGroupRequest { group: Some(input(nonce)) }).await;
     let Ok(reply) = &told.outcome else { return };
     judge(caller, nonce, &told, reply.group.as_ref(), None);
     if let Some(group) = &reply.group {
@@ -35,7 +35,7 @@ pub async fn create_group(caller: &mut Caller) {
 
 pub async fn update_group(caller: &mut Caller) {
     let id = caller.any(GROUPS);
-    let request = |nonce| UpdateGroupRequest { id, group: input(nonce), update_mask: None };
+    let request = |nonce| UpdateGroupRequest { id, group: Some(input(nonce)), update_mask: None };
     let (nonce, told) = caller.write(false, None, request).await;
     caller.lasting(&told, Kind::Group, id);
     if let Ok(reply) = &told.outcome {
@@ -52,7 +52,7 @@ pub async fn create_group_with_agents(caller: &mut Caller) {
     let user_ids = vec![1001, 1002, member(caller)];
     let dry = caller.chance(10);
     let request = |nonce| CreateGroupWithAgentsRequest {
-        group: input(nonce),
+        group: Some(input(nonce)),
         agents: Some(AgentList { user_ids: user_ids.clone() }),
         validate_only: dry,
     };
@@ -91,7 +91,7 @@ pub async fn update_group_with_agents(caller: &mut Caller) {
     let place = caller.judge(|state| state.rosters.begin(subject, &user_ids));
     let request = |nonce: u64| UpdateGroupWithAgentsRequest {
         id,
-        group: if renames { input(nonce) } else { None },
+        group: renames.then(|| input(nonce)),
         agents: Some(AgentList { user_ids: user_ids.clone() }),
         ..Default::default()
     };

@@ -28,7 +28,7 @@ async fn answer(truth: Truth, request: Request) -> Reply {
         let fate = state.weather.fate(&mut state.random);
         let latency = state.weather.latency(&mut state.random);
         let before = latency.mul_f32(state.random.f32());
-        (fate, before, latency - before)
+        (fate, before, latency.saturating_sub(before))
     };
     let is_read = request.method == "GET";
     // A late change of a roster would look like another caller's; all others may be carried out late.

@@ -183,11 +183,6 @@ impl World {
         self.version
     }
 
-    /// The newest version of all.
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
     pub fn all(&self, kind: Kind) -> impl DoubleEndedIterator<Item = &Record> {
         self.records.get(&kind).into_iter().flat_map(BTreeMap::values)
     }
