@@ -72,7 +72,7 @@ const PHASES: &[Phase] = &[
         rest: Duration::ZERO,
         weather: Weather::FAIR,
         patience: PATIENT,
-        mix: &[(Sort::Read, 920), (Sort::List, 50), (Sort::Write, 27), (Sort::Roster, 3)],
+        mix: &[(Sort::Read, 940), (Sort::List, 40), (Sort::Write, 18), (Sort::Roster, 2)],
         configure: |_| (),
         events: Events::None,
     },
