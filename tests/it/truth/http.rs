@@ -14,8 +14,10 @@ use url::Url;
 
 use super::clock::now;
 
-/// Connections that the system keeps for a server that does not accept them; the next ones hang in their handshake.
-const BACKLOG: u32 = 64;
+/// Connections that the system keeps for a server that does not accept them; the next ones hang in their handshake. More than a
+/// gateway opens at a time, so that none hangs by chance: a client whose last packet of the handshake is dropped believes to be
+/// connected, and what it sends is read late although it left in time.
+const BACKLOG: u32 = 256;
 
 /// A request that arrived.
 #[derive(Debug)]

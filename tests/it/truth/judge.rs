@@ -9,7 +9,7 @@ use super::state::State;
 use super::world::{Kind, Life, Stamp};
 
 /// What a packet may take from the gateway to the upstream's own eyes, beside what the machine is late by.
-const ON_THE_WAY: u64 = 50 * MILLISECOND;
+const ON_THE_WAY: u64 = 100 * MILLISECOND;
 /// How long "no such record" may be remembered.
 const NOT_FOUND_KEPT: u64 = 10 * SECOND;
 
@@ -168,7 +168,7 @@ impl State {
 
 /// How much later than its caller's end a request may be read which left before.
 pub fn slack() -> u64 {
-    ON_THE_WAY + 2 * lag()
+    ON_THE_WAY + 3 * lag()
 }
 
 /// What a status says about a write.

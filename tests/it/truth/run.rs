@@ -66,7 +66,7 @@ fn short_limits(config: &mut Config) {
 const PHASES: &[Phase] = &[
     Phase {
         name: "fair weather, cached",
-        share: 85,
+        share: 75,
         longest: Duration::from_mins(10),
         callers: 120,
         rest: Duration::ZERO,
@@ -78,7 +78,7 @@ const PHASES: &[Phase] = &[
     },
     Phase {
         name: "jobs and whole lists, little room at Zendesk",
-        share: 2,
+        share: 3,
         longest: Duration::from_secs(6),
         callers: 60,
         rest: Duration::ZERO,
@@ -90,7 +90,7 @@ const PHASES: &[Phase] = &[
     },
     Phase {
         name: "rough weather, hurried callers",
-        share: 9,
+        share: 15,
         longest: Duration::from_mins(10),
         callers: 240,
         rest: Duration::ZERO,
@@ -102,8 +102,8 @@ const PHASES: &[Phase] = &[
     },
     Phase {
         name: "rough weather, nothing kept",
-        share: 2,
-        longest: Duration::from_mins(10),
+        share: 5,
+        longest: Duration::from_secs(10),
         callers: 240,
         rest: Duration::ZERO,
         weather: Weather::ROUGH,
