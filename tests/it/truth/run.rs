@@ -143,7 +143,7 @@ const PHASES: &[Phase] = &[
     },
 ];
 
-/// Makes so many calls and judges them. Prints what was called and what was wrong; returns how much was.
+/// Makes so many calls and judges them. Prints what was called and what was wrong; returns all that is known.
 pub async fn run(seed: u64, calls: i64) -> Truth {
     let truth = Truth::new(seed);
     let server = upstream::start(&truth);
