@@ -43,5 +43,6 @@ mod streams;
 mod support;
 mod telemetry;
 mod tls;
+mod truth;
 mod workers;
 mod writes;

@@ -1,0 +1,86 @@
+//! A connection on which the upstream has sent one response too many, so that every later one answers the request before it.
+
+use serde_json::Value;
+
+use super::{Arc, Mutex, Reply, Request, Response, Stage};
+use crate::support::Dynamic;
+
+/// Each RPC with a record of its own, the envelope of its reply, and a request for the record with this id.
+const RPCS: [(&str, &str, &str); 9] = [
+    ("GetUser", "user", r#"{"id": ID}"#),
+    ("GetGroup", "group", r#"{"id": ID}"#),
+    ("GetMembership", "group_membership", r#"{"id": ID}"#),
+    ("GetDeletedUser", "deleted_user", r#"{"id": ID}"#),
+    ("GetJob", "job_status", r#"{"id": "ID"}"#),
+    ("UpdateUser", "user", r#"{"id": ID, "user": {"notes": "n"}}"#),
+    ("DeleteUser", "user", r#"{"id": ID}"#),
+    ("UpdateGroup", "group", r#"{"id": ID, "group": {"name": "n"}}"#),
+    ("GetGroupWithAgents", "group", r#"{"id": ID}"#),
+];
+
+/// The right answer to a request for a record.
+fn right(request: &Request) -> Response {
+    let path = request.path.trim_start_matches("/api/v2/");
+    let (family, rest) = path.split_once('/').expect("a record's path");
+    let (id, list) = rest.split_once('/').unwrap_or((rest, ""));
+    if !list.is_empty() {
+        return Response::new(200, r#"{"users":[],"meta":{"has_more":false}}"#);
+    }
+    let key = match family {
+        "job_statuses" => return Response::new(200, format!(r#"{{"job_status":{{"id":"{id}","status":"queued"}}}}"#)),
+        family => family.trim_end_matches('s'),
+    };
+    Response::new(200, format!(r#"{{"{key}":{{"id":{id},"name":"N{id}"}}}}"#))
+}
+
+async fn ask(t: &Stage, rpc: &str, envelope: &str, request: &str, id: i64) -> Result<String, tonic::Status> {
+    let replies = Dynamic::new(t.channel.clone()).call(rpc, &request.replace("ID", &id.to_string())).await?;
+    Ok(match &replies[0][envelope]["id"] {
+        Value::String(id) => id.clone(),
+        id => id.to_string(),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_belongs_to_the_request_before_is_never_passed_on_as_right() {
+    let mut wrong = Vec::new();
+    for (rpc, envelope, request) in RPCS {
+        let before = Arc::new(Mutex::new(None::<Response>));
+        let t = Stage::set(move |request| {
+            let right = right(&request);
+            let before = before.lock().expect("no panic").replace(right.clone());
+            async move { Reply::Whole(before.unwrap_or(right)) }
+        })
+        .await;
+        for id in 1..20 {
+            if let Ok(answered) = ask(&t, rpc, envelope, request, id).await
+                && answered != id.to_string()
+            {
+                wrong.push(format!("{rpc} {id} was answered {answered}"));
+                break;
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_that_nobody_asked_for_answers_no_later_request() {
+    let mut wrong = Vec::new();
+    for (rpc, envelope, request) in RPCS {
+        let t = Stage::set(|request| async move {
+            let response = right(&request);
+            Reply::WithOneMore(response.clone(), response)
+        })
+        .await;
+        for id in 1..100 {
+            if let Ok(answered) = ask(&t, rpc, envelope, request, id).await
+                && answered != id.to_string()
+            {
+                wrong.push(format!("{rpc} {id} was answered {answered}"));
+                break;
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
