@@ -1,6 +1,9 @@
 //! What is sent to Zendesk: enums by their words, and every body and query as Zendesk's specification wants them.
 
+mod bodies;
+mod schema;
 mod values;
+mod vendor;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value};
 use serde_json::json;
