@@ -163,6 +163,9 @@ fn contract(pool: &DescriptorPool) -> String {
     for message in inputs(pool) {
         fields(&message, &mut code);
     }
+    for message in reachable(inputs(pool)) {
+        enum_fields(&message, &mut code);
+    }
     code
 }
 
@@ -238,6 +241,39 @@ fn fields(message: &MessageDescriptor, code: &mut String) {
         message.name()
     )
     .expect("writing to a string does not fail");
+}
+
+/// The check of a message's enum fields, its own and those of the messages in it.
+fn enum_fields(message: &MessageDescriptor, code: &mut String) {
+    let mut checks = String::new();
+    for field in message.fields() {
+        let (name, list) = (field.name(), field.cardinality() == Cardinality::Repeated);
+        // `type` is a keyword of Rust.
+        let place = if name == "type" { "self.r#type".to_owned() } else { format!("self.{name}") };
+        let each = if list || field.supports_presence() {
+            format!("{place}.iter()")
+        } else {
+            format!("[&{place}].into_iter()")
+        };
+        let check = match field.kind() {
+            Kind::Enum(enumeration) => format!(
+                "if {each}.any(|number| crate::json::word_of::<crate::proto::{}>(*number).is_none()) {{ return Some(format!(\"{{within}}.{name}\")); }}",
+                enumeration.name()
+            ),
+            Kind::Message(inner) if inner.package_name() == PACKAGE => format!(
+                "if let Some(field) = {each}.find_map(|inner| crate::json::EnumFields::without_word(inner, &format!(\"{{within}}.{name}\"))) {{ return Some(field); }}"
+            ),
+            _ => continue,
+        };
+        writeln!(checks, "        {check}").expect("writing to a string does not fail");
+    }
+    let check = if checks.is_empty() {
+        String::new()
+    } else {
+        format!("    fn without_word(&self, within: &str) -> Option<String> {{\n{checks}        None\n    }}\n")
+    };
+    writeln!(code, "impl crate::json::EnumFields for crate::proto::{} {{\n{check}}}", message.name())
+        .expect("writing to a string does not fail");
 }
 
 // ---- JSON -----------------------------------------------------------------------------------------------------------
@@ -321,18 +357,20 @@ fn writer(field: &FieldDescriptor) -> String {
             _ => "#[serde(skip_serializing_if = \"Vec::is_empty\")]".to_owned(),
         };
     }
-    let how = match field.kind() {
+    let optional = field.supports_presence();
+    let mut how = Vec::new();
+    if optional {
+        how.push("skip_serializing_if = \"Option::is_none\"".to_owned());
+    }
+    match field.kind() {
         Kind::Enum(enumeration) => {
-            format!(", serialize_with = \"crate::json::write_word::<crate::proto::{}, _>\"", enumeration.name())
+            let writer = if optional { "write_optional_word" } else { "write_word" };
+            how.push(format!("serialize_with = \"crate::json::{writer}::<crate::proto::{}, _>\"", enumeration.name()));
         }
         Kind::Message(message) if message.full_name() == "google.protobuf.Struct" => {
-            ", serialize_with = \"crate::json::write_structure\"".to_owned()
+            how.push("serialize_with = \"crate::json::write_structure\"".to_owned());
         }
-        _ => String::new(),
-    };
-    if field.supports_presence() {
-        format!("#[serde(skip_serializing_if = \"Option::is_none\"{how})]")
-    } else {
-        String::new()
+        _ => {}
     }
+    if how.is_empty() { String::new() } else { format!("#[serde({})]", how.join(", ")) }
 }

@@ -17,7 +17,7 @@ mod structure;
 #[cfg(test)]
 mod tests;
 
-pub use patch::{Input, patch};
+pub use patch::{EnumFields, Input, patch};
 pub use structure::{structure, write_structure};
 
 static SURPRISES: AtomicU64 = AtomicU64::new(0);
@@ -188,14 +188,24 @@ pub fn words<'de, E: Words, D: Deserializer<'de>>(from: D) -> Result<Vec<i32>, D
     Ok(words.iter().map(|word| number_of::<E>(word)).collect())
 }
 
-/// Writes an enum field as its word.
-pub fn write_word<E: Words, S: Serializer>(number: &Option<i32>, to: S) -> Result<S::Ok, S::Error> {
-    number.and_then(word_of::<E>).serialize(to)
+/// Writes an enum field as its word. A number without a word is an error: [`patch()`] refuses it by its field before.
+pub fn write_word<E: Words, S: Serializer>(number: &i32, to: S) -> Result<S::Ok, S::Error> {
+    let word = word_of::<E>(*number).ok_or_else(|| serde::ser::Error::custom("an enum number has no word"))?;
+    to.serialize_str(word)
+}
+
+/// Writes an enum field with presence; none is null.
+pub fn write_optional_word<E: Words, S: Serializer>(number: &Option<i32>, to: S) -> Result<S::Ok, S::Error> {
+    match number {
+        Some(number) => write_word::<E, S>(number, to),
+        None => to.serialize_none(),
+    }
 }
 
 /// Writes a list of enum words.
 pub fn write_words<E: Words, S: Serializer>(numbers: &[i32], to: S) -> Result<S::Ok, S::Error> {
-    to.collect_seq(numbers.iter().filter_map(|number| word_of::<E>(*number)))
+    let words: Option<Vec<&str>> = numbers.iter().map(|number| word_of::<E>(*number)).collect();
+    words.ok_or_else(|| serde::ser::Error::custom("an enum number has no word"))?.serialize(to)
 }
 
 /// Reads a list; null is empty, and a lone object is a list of one.

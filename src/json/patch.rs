@@ -7,8 +7,16 @@ use serde_json::{Map, Value};
 use super::structure::to_json;
 use crate::error::Error;
 
+/// A message that is written as JSON, as far as its enums go: only numbers that have a word can be sent.
+pub trait EnumFields {
+    /// Returns the path of the first enum field whose number has no word; `within` is the path of this message.
+    fn without_word(&self, _within: &str) -> Option<String> {
+        None
+    }
+}
+
 /// A message whose fields are sent to Zendesk.
-pub trait Input: Serialize {
+pub trait Input: EnumFields + Serialize {
     /// Each field's name, and whether it is a list.
     const FIELDS: &'static [(&'static str, bool)];
 
@@ -24,9 +32,13 @@ pub trait Input: Serialize {
 /// becomes `[]`, and `user_fields.KEY` addresses one custom field. `within` names the message in errors.
 ///
 /// # Errors
-/// An unknown path is [`Error::Invalid`] naming it as `update_mask`; so is an update that changes nothing.
+/// An enum number without a word is [`Error::Invalid`] by its field, an unknown path as `update_mask`; so is an update
+/// that changes nothing.
 pub fn patch<I: Input>(input: &I, mask: Option<&FieldMask>, within: &str) -> Result<Map<String, Value>, Error> {
-    let Value::Object(set) = serde_json::to_value(input).expect("inputs are objects with string keys") else {
+    if let Some(field) = input.without_word(within) {
+        return Err(Error::invalid(&field, "is not a value of its enum"));
+    }
+    let Value::Object(set) = serde_json::to_value(input).expect("inputs are objects whose enums have words") else {
         unreachable!("a message is written as an object")
     };
     let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();

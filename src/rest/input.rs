@@ -4,12 +4,9 @@ use prost_types::value::Kind;
 use prost_types::{FieldMask, Struct, Value};
 use serde_json::{Map, json};
 
-use super::known_word;
 use crate::error::{Error, Result};
-use crate::json::{Words, patch};
-use crate::proto::{
-    GroupInput, IdentityType, SeparationScope, TicketRestriction, UserInput, UserRole, VerificationMethod,
-};
+use crate::json::patch;
+use crate::proto::{GroupInput, Separation, SeparationScope, UserInput};
 use crate::upstream::rest::UserKey;
 
 /// What a user is written for; some fields are for creation only.
@@ -22,6 +19,15 @@ pub enum For {
     /// Update.
     Update,
 }
+
+/// Fields that Update User does not take: Zendesk would answer 200 and leave them as they are.
+const CREATION_ONLY: [&str; 6] =
+    ["organization", "group_ids", "active_brand_id", "separation", "password", "identities"];
+
+const CANNOT_CLEAR: &str = "cannot be cleared: update_mask names it, so it must be set";
+
+/// What Zendesk's specification does not let be null, so that a mask cannot clear it.
+const NEVER_NULL: [&str; 6] = ["name", "email", "role", "organization", "separation", "password"];
 
 /// Returns the `user` object of a request body. `within` is the input's path in the request message.
 pub fn user(
@@ -41,13 +47,18 @@ pub fn user(
         For::Upsert if !says("email") && !says("external_id") => {
             return Err(Error::invalid(&field("email"), "must be sent, or external_id, to say which user is meant"));
         }
+        For::Upsert if body.contains_key("separation") && !says("name") => {
+            return Err(Error::invalid(&field("separation"), "is for creation, which needs a name, too"));
+        }
         For::Update => {
-            let creation_only = ["organization", "group_ids", "active_brand_id", "separation", "password"];
-            if let Some(name) = creation_only.iter().find(|name| body.contains_key(**name)) {
+            if let Some(name) = CREATION_ONLY.iter().find(|name| body.contains_key(**name)) {
                 return Err(Error::invalid(&field(name), "is for creation only"));
             }
         }
         _ => {}
+    }
+    if let Some(name) = NEVER_NULL.iter().find(|name| body.get(**name).is_some_and(serde_json::Value::is_null)) {
+        return Err(Error::invalid(&field(name), CANNOT_CLEAR));
     }
     Ok(body)
 }
@@ -59,11 +70,18 @@ pub fn group(
     create: bool,
 ) -> Result<Map<String, serde_json::Value>> {
     let input = input.ok_or_else(|| Error::invalid("group", "is not set"))?;
-    let body = patch(input, mask, "group")?;
+    let mut body = patch(input, mask, "group")?;
     let empty = |value: &serde_json::Value| value.as_str().is_none_or(|name| name.trim().is_empty());
     let name = body.get("name");
     if name.is_some_and(empty) || (create && name.is_none()) {
         return Err(Error::invalid("group.name", "must not be empty"));
+    }
+    if body.get("is_public").is_some_and(serde_json::Value::is_null) {
+        return Err(Error::invalid("group.is_public", CANNOT_CLEAR));
+    }
+    // Zendesk's word for no description is an empty text; its specification does not let it be null.
+    if let Some(description) = body.get_mut("description").filter(|description| description.is_null()) {
+        *description = "".into();
     }
     Ok(body)
 }
@@ -82,8 +100,6 @@ pub fn envelope(key: &str, object: &Map<String, serde_json::Value>) -> serde_jso
 
 fn check_user(input: &UserInput, within: &str) -> Result<()> {
     let field = |name: &str| format!("{within}.{name}");
-    word::<UserRole>(input.role, &field("role"))?;
-    word::<TicketRestriction>(input.ticket_restriction, &field("ticket_restriction"))?;
     let ids = [
         ("custom_role_id", input.custom_role_id),
         ("locale_id", input.locale_id),
@@ -105,20 +121,30 @@ fn check_user(input: &UserInput, within: &str) -> Result<()> {
         return Err(Error::invalid(&field("organization.name"), "must not be empty"));
     }
     if let Some(separation) = &input.separation {
-        word::<SeparationScope>(separation.scope, &field("separation.scope"))?;
+        check_separation(separation, &field("separation"))?;
     }
-    for identity in &input.identities {
-        known_word::<IdentityType>(&field("identities.type"), identity.r#type)?;
-        word::<VerificationMethod>(identity.verification_method, &field("identities.verification_method"))?;
-        if identity.value.trim().is_empty() {
-            return Err(Error::invalid(&field("identities.value"), "must not be empty"));
-        }
+    if input.identities.iter().any(|identity| identity.value.trim().is_empty()) {
+        return Err(Error::invalid(&field("identities.value"), "must not be empty"));
     }
     finite(input.user_fields.as_ref(), &field("user_fields"))
 }
 
-fn word<E: Words>(number: Option<i32>, field: &str) -> Result<()> {
-    number.map_or(Ok(()), |number| known_word::<E>(field, number).map(|_| ()))
+/// The whole account takes no brand, one brand needs it.
+fn check_separation(separation: &Separation, within: &str) -> Result<()> {
+    let field = |name: &str| format!("{within}.{name}");
+    let Some(scope) = separation.scope else { return Err(Error::invalid(&field("scope"), "must be set")) };
+    match (SeparationScope::try_from(scope), separation.brand_id) {
+        (Ok(SeparationScope::Brand), None) => {
+            Err(Error::invalid(&field("brand_id"), "must be set, as the scope is a brand"))
+        }
+        (Ok(SeparationScope::Brand), Some(brand)) if brand <= 0 => {
+            Err(Error::invalid(&field("brand_id"), "must be a positive id"))
+        }
+        (Ok(SeparationScope::Account), Some(_)) => {
+            Err(Error::invalid(&field("brand_id"), "must not be set, as the scope is the whole account"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// JSON has no word for an infinite number; serde would write null and clear the field.

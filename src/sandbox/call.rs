@@ -87,8 +87,7 @@ impl Call {
     /// An id from the path. The wire calls every one of them `id`.
     pub fn id(&self, name: &str) -> Result<i64, Reply> {
         let text = self.param(name);
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        if !is_integer(text) {
             return Err(errors::invalid_attribute("id", "must be an integer"));
         }
         // An integer beyond 64 bits is nobody's id.
@@ -101,13 +100,17 @@ impl Call {
         found.map_or("", |(_, value)| value)
     }
 
-    /// Up to 100 ids from a comma-separated query parameter; what is no
-    /// integer is nobody's id.
+    /// Up to 100 ids from a comma-separated query parameter. That a text is
+    /// refused, as it is in a path, is an assumption.
     pub fn ids(&self, name: &str) -> Result<Option<Vec<i64>>, Reply> {
         let Some(items) = self.query.list(name) else {
             return Ok(None);
         };
         at_most_100(items.len())?;
+        if !items.iter().all(|id| is_integer(id)) {
+            return Err(errors::invalid_attribute(name, "must be an integer"));
+        }
+        // An integer beyond 64 bits is nobody's id.
         Ok(Some(items.iter().filter_map(|id| id.parse().ok()).collect()))
     }
 
@@ -134,11 +137,12 @@ impl Call {
         if items.len() > 100 {
             return Err(if key == "users" { errors::too_many_users() } else { errors::too_many_values() });
         }
+        // What Zendesk says to a list of something else is an assumption.
         let objects = items.into_iter().map(|item| match item {
-            Value::Object(object) => object,
-            _ => Map::new(),
+            Value::Object(object) => Ok(object),
+            _ => Err(errors::invalid_attribute(key, "must be a list of objects")),
         });
-        Ok(objects.collect())
+        objects.collect()
     }
 
     /// The whole JSON body.
@@ -171,7 +175,7 @@ impl Call {
     /// Warns if there is a body where none is expected; it has no effect.
     pub fn warn_of_body(&self, reply: Reply, controller: &str) -> Reply {
         let keys = self.json().unwrap_or_default();
-        let warnings = Warnings { unpermitted: keys.into_iter().map(|(key, _)| key).collect(), invalid: Vec::new() };
+        let warnings = Warnings { unpermitted: keys.into_iter().map(|(key, _)| key).collect() };
         reply.warning(warnings.header(controller, "destroy"))
     }
 
@@ -185,6 +189,11 @@ impl Call {
     pub fn send(&self, reply: Reply) -> Response {
         reply.send(&Asked::of(&self.method, &self.headers))
     }
+}
+
+fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn at_most_100(count: usize) -> Result<(), Reply> {

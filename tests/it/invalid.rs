@@ -85,6 +85,20 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("UpdateUser", r#"{"id": 7, "user": {"name": "A"}, "update_mask": "nom"}"#, "update_mask"),
     ("UpdateUser", r#"{"id": 7, "user": {"name": "A"}, "update_mask": "name,userFields."}"#, "update_mask"),
     ("UpdateUser", r#"{"id": 7, "user": {"password": "p"}}"#, "user.password"),
+    ("CreateUser", r#"{"user": {"name": "A", "separation": {}}}"#, "user.separation.scope"),
+    ("CreateUser", r#"{"user": {"name": "A", "separation": {"scope": 2}}}"#, "user.separation.brand_id"),
+    ("CreateUser", r#"{"user": {"name": "A", "separation": {"scope": 2, "brand_id": 0}}}"#, "user.separation.brand_id"),
+    ("CreateUser", r#"{"user": {"name": "A", "separation": {"scope": 1, "brand_id": 7}}}"#, "user.separation.brand_id"),
+    ("CreateOrUpdateUser", r#"{"user": {"email": "a@b.example", "separation": {"scope": 1}}}"#, "user.separation"),
+    ("CreateOrUpdateUser", r#"{"user": {"external_id": "e"}, "update_mask": "externalId,email"}"#, "user.email"),
+    ("CreateOrUpdateUser", r#"{"user": {"external_id": "e"}, "update_mask": "externalId,organization"}"#, "user.organization"),
+    ("CreateOrUpdateUser", r#"{"user": {"external_id": "e"}, "update_mask": "externalId,password"}"#, "user.password"),
+    ("UpdateUser", r#"{"id": 7, "update_mask": "name", "user": {}}"#, "user.name"),
+    ("UpdateUser", r#"{"id": 7, "update_mask": "notes,role", "user": {"notes": "n"}}"#, "user.role"),
+    ("UpdateUser", r#"{"id": 7, "update_mask": "email", "user": {}}"#, "user.email"),
+    ("BulkUpdateUsers", r#"{"ids": [7], "update_mask": "email", "user": {}}"#, "user.email"),
+    ("BulkUpdateUsers", r#"{"users": [{"id": 7, "update_mask": "role", "user": {}}]}"#, "users[0].user.role"),
+    ("UpdateGroup", r#"{"id": 7, "group": {}, "update_mask": "isPublic"}"#, "group.is_public"),
     ("MergeUser", r#"{"id": 7, "target_id": 7}"#, "target_id"),
     ("MergeUser", r#"{"id": 7}"#, "target_id"),
     ("DeleteUser", "{}", "id"),
@@ -147,6 +161,54 @@ async fn bad_input_is_refused_by_name_and_nothing_is_sent() {
         assert!(refused.message.starts_with(field), "{rpc} {request}: {}", refused.message);
     }
     assert_eq!(t.sandbox.total_hits(), 0, "nothing may reach the upstream");
+}
+
+/// Fields of a user that Zendesk takes when it creates one, each with a value, and does not take in an update.
+const FOR_CREATION: [(&str, &str); 6] = [
+    ("organization", r#"{"name": "VIP"}"#),
+    ("group_ids", "[7]"),
+    ("active_brand_id", "7"),
+    ("separation", r#"{"scope": "SEPARATION_SCOPE_ACCOUNT"}"#),
+    ("password", r#""p""#),
+    ("identities", r#"[{"type": "IDENTITY_TYPE_EMAIL", "value": "a@b.example"}]"#),
+];
+
+#[tokio::test]
+async fn an_update_refuses_what_is_for_creation_set_or_named_by_its_mask() {
+    let t = TestGateway::start().await;
+    let client = Dynamic::new(t.channel.clone());
+    for (field, value) in FOR_CREATION {
+        let mask: String = field
+            .split('_')
+            .enumerate()
+            .map(|(n, word)| if n == 0 { word.to_owned() } else { capital(word) })
+            .collect();
+        let set = format!(r#""user": {{"notes": "n", "{field}": {value}}}"#);
+        let masked = format!(r#""user": {{"{field}": {value}}}, "update_mask": "{mask}""#);
+        let cleared = format!(r#""user": {{"notes": "n"}}, "update_mask": "notes,{mask}""#);
+        for change in [set, masked, cleared] {
+            for (rpc, request, within) in [
+                ("UpdateUser", format!(r#"{{"id": 7, {change}}}"#), "user"),
+                ("BulkUpdateUsers", format!(r#"{{"ids": [7], {change}}}"#), "user"),
+                ("BulkUpdateUsers", format!(r#"{{"external_ids": ["e"], {change}}}"#), "user"),
+                ("BulkUpdateUsers", format!(r#"{{"users": [{{"id": 7, {change}}}]}}"#), "users[0].user"),
+            ] {
+                let refused = refused(client.call(rpc, &request).await);
+                assert_eq!(
+                    (refused.code, refused.reason.as_str()),
+                    (Code::InvalidArgument, "INVALID_FIELD"),
+                    "{request}"
+                );
+                assert_eq!(refused.fields, [format!("{within}.{field}")], "{request}");
+            }
+        }
+    }
+    assert_eq!(t.sandbox.total_hits(), 0, "nothing may reach the upstream");
+}
+
+fn capital(word: &str) -> String {
+    let (first, others) = word.split_at(1);
+    format!("{}{others}", first.to_uppercase())
 }
 
 #[tokio::test]

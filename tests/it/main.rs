@@ -36,6 +36,7 @@ mod readme;
 mod reads;
 mod real_clients;
 mod redaction;
+mod requests;
 mod room;
 mod rosters;
 mod server;

@@ -116,9 +116,7 @@ impl Write for UpdateUserRequest {
         let written = |name: &str| masked.is_none_or(|mask| mask.paths.iter().any(|path| path == name));
         let user = self.user.as_ref();
         let adds = user.is_some_and(|user| {
-            (user.email.is_some() && written("email"))
-                || (user.phone.is_some() && written("phone"))
-                || (!user.identities.is_empty() && written("identities"))
+            (user.email.is_some() && written("email")) || (user.phone.is_some() && written("phone"))
         });
         if adds { Idempotency::Unsafe } else { Self::rpc().idempotency }
     }

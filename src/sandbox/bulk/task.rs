@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::sandbox::clock::Time;
+use crate::sandbox::rules::attributes::Attributes;
 use crate::sandbox::rules::{Refusal, memberships, users};
 use crate::sandbox::store::job::{Entry, Item, Target, Task};
 use crate::sandbox::store::tables::Tables;
@@ -87,9 +88,11 @@ impl Task {
                 }
             }
             Self::CreateMemberships => {
-                let id = |key: &str| item.attributes.get(key).and_then(Value::as_i64).unwrap_or_default();
-                let default = item.attributes.get("default").and_then(Value::as_bool).unwrap_or(false);
-                match memberships::create(tables, id("user_id"), id("group_id"), default, now) {
+                let mut given = Attributes::new("group_membership", item.attributes);
+                let user = given.integer("user_id").value().unwrap_or_default();
+                let group = given.integer("group_id").value().unwrap_or_default();
+                let default = given.boolean("default").unwrap_or(false);
+                match given.check().and_then(|()| memberships::create(tables, user, group, default, now)) {
                     Ok(id) => Entry { index: Some(index), id: Some(id), status: Some("Created"), ..Entry::default() },
                     Err(refusal) => failed(index, None, "GroupMembershipCreateFailed", &refusal),
                 }

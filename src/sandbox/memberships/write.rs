@@ -28,7 +28,9 @@ pub fn create_of_user(call: &Call) -> Outcome {
 
 fn create_for(call: &Call, user: i64, mut given: Attributes) -> Outcome {
     let group = given.integer("group_id").value().unwrap_or_default();
+    given.not_null(&["default"]);
     let default = given.boolean("default").unwrap_or(false);
+    given.check()?;
     let mut tables = call.world.store.write();
     let id = memberships::create(&mut tables, user, group, default, call.world.clock.now())?;
     let membership = tables.membership(id).ok_or_else(errors::not_found)?;

@@ -54,16 +54,17 @@ fn change(
     given: &mut Attributes,
     assumptions: &Assumptions,
 ) -> Result<(), Refusal> {
+    given.not_null(&["name", "description", "is_public"]);
     if let Change::Set(name) = given.text("name") {
         group.name = name.trim().into();
     }
-    match given.text("description") {
-        Change::Set(description) => group.description = description.into(),
-        Change::Clear => group.description = "".into(),
-        Change::Keep => {}
+    if let Change::Set(description) = given.text("description") {
+        group.description = description.into();
     }
+    let is_public = given.boolean("is_public");
+    given.check()?;
     let is_new = group.id == 0;
-    match given.boolean("is_public") {
+    match is_public {
         // The rule is documented, its words are an assumption.
         Some(true) if !group.is_public && !is_new => {
             return Err(Refusal::invalid(

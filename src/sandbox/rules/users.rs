@@ -27,6 +27,11 @@ pub fn create(tables: &mut Tables, given: Map<String, Value>, now: Time) -> Resu
     Ok(Saved { id, created: true, warnings })
 }
 
+/// Checks a user as [`create`] does, and creates none.
+pub fn check(tables: &Tables, given: Map<String, Value>, now: Time) -> Result<Warnings, Refusal> {
+    change::check(tables, User::end_user(0, "", now), given)
+}
+
 /// Changes a user that is not deleted.
 pub fn update(tables: &mut Tables, id: i64, given: Map<String, Value>, now: Time) -> Result<Saved, Refusal> {
     let mut user = tables.active_user(id).ok_or(Refusal::NotFound)?.clone();

@@ -1,21 +1,41 @@
 //! What a user can be recognised by beside the primary address.
 
+/// Every kind of identity.
+pub const KINDS: [&str; 10] = [
+    "email",
+    "twitter",
+    "facebook",
+    "google",
+    "phone_number",
+    "agent_forwarding",
+    "any_channel",
+    "foreign",
+    "sdk",
+    "messaging",
+];
+
+/// How an identity can have been verified; all but the first say that it was.
+pub const METHODS: [&str; 5] = ["none", "low", "sso", "embed", "full"];
+
 /// A secondary address, a phone number, or an account elsewhere.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// `email`, `phone_number`, `twitter`, …
+    /// One of [`KINDS`].
     pub kind: Box<str>,
     pub value: Box<str>,
     pub verified: bool,
+    /// Whether it was called the primary one of its kind. A primary address is
+    /// the user's `email` and no secondary one.
+    pub primary: bool,
 }
 
 impl Identity {
     pub fn email(address: &str, verified: bool) -> Self {
-        Self { kind: "email".into(), value: address.into(), verified }
+        Self { kind: "email".into(), value: address.into(), verified, primary: false }
     }
 
     pub fn phone(number: &str) -> Self {
-        Self { kind: "phone_number".into(), value: number.into(), verified: false }
+        Self { kind: "phone_number".into(), value: number.into(), verified: false, primary: false }
     }
 
     /// Whether the value is an address, which has to be unique.

@@ -6,6 +6,7 @@ use crate::sandbox::bulk::{enqueue, new_items};
 use crate::sandbox::call::Call;
 use crate::sandbox::errors;
 use crate::sandbox::reply::{Outcome, Reply};
+use crate::sandbox::rules::attributes::as_integer;
 use crate::sandbox::store::job::{Item, Target, Task};
 
 /// `POST /users/create_many`
@@ -26,7 +27,7 @@ pub fn update(call: &Call) -> Outcome {
             let attributes = call.object("user")?;
             targets.into_iter().map(|target| Item { target, attributes: attributes.clone() }).collect()
         }
-        None => call.objects("users")?.into_iter().map(told_apart).collect(),
+        None => call.objects("users")?.into_iter().map(told_apart).collect::<Result<_, _>>()?,
     };
     enqueue(call, Task::UpdateUsers, items)
 }
@@ -56,13 +57,15 @@ fn named(call: &Call) -> Result<Option<Vec<Target>>, Reply> {
     Ok(texts.map(|texts| texts.iter().map(|id| Target::ExternalId((*id).to_owned())).collect()))
 }
 
-/// An entry is about the user with its `id`, or else its `external_id`.
-fn told_apart(mut attributes: Map<String, Value>) -> Item {
-    let id = attributes.remove("id").as_ref().and_then(Value::as_i64);
+/// An entry is about the user with its `id`, or else its `external_id`. That an
+/// id which is no integer is refused at once, as in a path, is an assumption.
+fn told_apart(mut attributes: Map<String, Value>) -> Result<Item, Reply> {
+    let wrong = || errors::invalid_attribute("id", "must be an integer");
+    let id = attributes.remove("id").map(|id| as_integer(&id).ok_or_else(wrong)).transpose()?;
     let target = match (id, attributes.get("external_id").and_then(Value::as_str)) {
         (Some(id), _) => Target::Id(id),
         (None, Some(external_id)) => Target::ExternalId(external_id.to_owned()),
         (None, None) => Target::New,
     };
-    Item { target, attributes }
+    Ok(Item { target, attributes })
 }

@@ -90,7 +90,7 @@ fn roles_of<'a>(users: impl Iterator<Item = &'a User>) -> Vec<Value> {
 fn identities(call: &Call, tables: &Tables, user: &User) -> Vec<Value> {
     let primary = user.email.as_deref().map(|address| ("email", address, user.verified, true));
     let others = tables.identities(user.id).iter();
-    let others = others.map(|other| (&*other.kind, &*other.value, other.verified, false));
+    let others = others.map(|other| (&*other.kind, &*other.value, other.verified, other.primary));
     let links = call.world.store.links();
     let shown = (1..).zip(primary.into_iter().chain(others)).map(|(at, (kind, value, verified, primary))| {
         json!({

@@ -7,6 +7,7 @@ use crate::sandbox::bulk::may_edit;
 use crate::sandbox::call::Call;
 use crate::sandbox::errors;
 use crate::sandbox::reply::{Envelope, Outcome, Reply};
+use crate::sandbox::rules::attributes::as_integer;
 use crate::sandbox::rules::users::{self, Saved};
 use crate::sandbox::store::tables::Tables;
 use crate::sandbox::store::user::Photo;
@@ -33,10 +34,11 @@ pub fn create_or_update(call: &Call) -> Outcome {
 }
 
 /// `POST /users/request_create`: reminds the owner to buy more seats; there is
-/// nothing to answer.
+/// nothing to answer. That it refuses what creation refuses is an assumption.
 pub fn request_create(call: &Call) -> Outcome {
-    call.object("user")?;
-    Ok(Reply::ok(b"null".to_vec()))
+    let given = call.object("user")?;
+    let warnings = users::check(&call.world.store.read(), given, call.world.clock.now())?;
+    Ok(Reply::ok(b"null".to_vec()).warning(warnings.header("users", "request_create")))
 }
 
 /// `PUT /users/{user_id}`, as JSON or as a form with a picture.
@@ -62,8 +64,8 @@ pub fn update(call: &Call) -> Outcome {
 pub fn merge(call: &Call) -> Outcome {
     let from = call.id("user_id")?;
     let given = call.object("user")?;
-    let into = given.get("id").and_then(Value::as_i64);
-    let into = into.ok_or_else(|| errors::parameter_missing("id"))?;
+    let into = given.get("id").ok_or_else(|| errors::parameter_missing("id"))?;
+    let into = as_integer(into).ok_or_else(|| errors::invalid_attribute("id", "must be an integer"))?;
     let mut tables = call.world.store.write();
     users::merge(&mut tables, from, into, call.world.clock.now())?;
     Ok(Reply::ok(enveloped(call, &tables, into)))

@@ -2,6 +2,7 @@
 //! follows from it.
 
 mod contact;
+mod identities;
 mod role;
 mod teams;
 
@@ -9,36 +10,28 @@ use serde_json::{Map, Value};
 
 use crate::sandbox::errors::Finding;
 use crate::sandbox::rules::Refusal;
-use crate::sandbox::rules::attributes::{Attributes, Change, Warnings};
+use crate::sandbox::rules::attributes::{Attributes, Change, Warnings, as_integer, as_text};
 use crate::sandbox::rules::memberships;
+use crate::sandbox::store::identity::Identity;
 use crate::sandbox::store::tables::Tables;
 use crate::sandbox::store::user::{Locale, Photo, User, Zone};
+use teams::Places;
 
-/// Attributes that are permitted and have no effect here.
-const INERT: [&str; 6] =
-    ["password", "skip_verify_email", "active_brand_id", "agent_brand_ids", "separation", "organization_ids"];
+/// Attributes that the specification does not let be null.
+const NEVER_NULL: [&str; 7] = ["email", "role", "organization", "password", "separation", "identities", "group_ids"];
+
+/// A user as a change would leave it, with what is saved beside it.
+struct Draft {
+    user: User,
+    organization: Option<String>,
+    identities: Vec<Identity>,
+    groups: Places,
+    warnings: Warnings,
+}
 
 /// Applies the attributes and saves the user, or changes nothing.
-pub fn save(tables: &mut Tables, mut user: User, given: Map<String, Value>, is_new: bool) -> Result<Warnings, Refusal> {
-    let mut given = Attributes::new("user", given);
-    let mut findings = Vec::new();
-    for key in INERT {
-        given.take(key);
-    }
-
-    plain(&mut user, &mut given);
-    name(&mut user, &mut given, &mut findings);
-    place_and_time(&mut user, &mut given, &mut findings);
-    role::apply(&mut user, &mut given, &mut findings);
-    external_id(tables, &mut user, &mut given, &mut findings);
-    let organization = organization(tables, &mut user, &mut given, &mut findings);
-    let identities = contact::apply(tables, &mut user, &mut given, is_new, &mut findings);
-    let groups = teams::wanted(tables, &user, &mut given, &mut findings);
-    let warnings = given.finish();
-    if !findings.is_empty() {
-        return Err(Refusal::Invalid(findings));
-    }
-
+pub fn save(tables: &mut Tables, user: User, given: Map<String, Value>, is_new: bool) -> Result<Warnings, Refusal> {
+    let Draft { mut user, organization, identities, groups, warnings } = draft(tables, user, given, is_new)?;
     let (id, now) = (user.id, user.updated_at);
     if let Some(name) = organization {
         let organization = tables.fresh_id();
@@ -58,6 +51,52 @@ pub fn save(tables: &mut Tables, mut user: User, given: Map<String, Value>, is_n
         teams::join(tables, id, &groups, now)?;
     }
     Ok(warnings)
+}
+
+/// Checks the attributes as [`save`] does, and changes nothing.
+pub fn check(tables: &Tables, user: User, given: Map<String, Value>) -> Result<Warnings, Refusal> {
+    draft(tables, user, given, true).map(|draft| draft.warnings)
+}
+
+fn draft(tables: &Tables, mut user: User, given: Map<String, Value>, is_new: bool) -> Result<Draft, Refusal> {
+    let mut given = Attributes::new("user", given);
+    let mut findings = Vec::new();
+    given.not_null(&NEVER_NULL);
+    inert(&mut given);
+    plain(&mut user, &mut given);
+    name(&mut user, &mut given, &mut findings);
+    place_and_time(&mut user, &mut given, &mut findings);
+    role::apply(&mut user, &mut given, &mut findings);
+    external_id(tables, &mut user, &mut given, &mut findings);
+    let organization = organization(tables, &mut user, &mut given, &mut findings);
+    let identities = contact::apply(tables, &mut user, &mut given, is_new, &mut findings);
+    let groups = teams::wanted(tables, &user, &mut given, &mut findings);
+    findings.splice(..0, given.findings());
+    if findings.is_empty() {
+        Ok(Draft { user, organization, identities, groups, warnings: given.finish() })
+    } else {
+        Err(Refusal::Invalid(findings))
+    }
+}
+
+/// Attributes that are permitted and have no effect here.
+fn inert(given: &mut Attributes) {
+    given.text("password");
+    given.boolean("skip_verify_email");
+    given.integer("active_brand_id");
+    given.integers("agent_brand_ids");
+    given.integers("organization_ids");
+    if let Some(separation) = given.object("separation") {
+        let brand = separation.get("brand_id").map(as_integer);
+        let fits = match separation.get("scope").and_then(Value::as_str) {
+            Some("account") => brand.is_none(),
+            Some("brand") => brand.flatten().is_some(),
+            _ => false,
+        };
+        if !fits {
+            given.wrong("separation", "is invalid");
+        }
+    }
 }
 
 /// Attributes that any value is good for.
@@ -151,7 +190,13 @@ fn organization(
         }
         change => change.write(&mut user.organization_id),
     }
-    let named = given.object("organization").and_then(|object| object.get("name")?.as_str().map(str::to_owned));
+    let named = given.object("organization").and_then(|object| {
+        let name = object.get("name").and_then(as_text);
+        if name.is_none() {
+            given.wrong("organization", "name is invalid");
+        }
+        name
+    });
     let name = named.or(given.text("organization_name").value())?;
     match tables.organization_named(&name) {
         Some(id) => {

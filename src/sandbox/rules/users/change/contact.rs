@@ -1,7 +1,6 @@
 //! Addresses, numbers and accounts elsewhere.
 
-use serde_json::Value;
-
+use super::identities;
 use crate::sandbox::errors::Finding;
 use crate::sandbox::rules::attributes::{Attributes, Change};
 use crate::sandbox::store::identity::Identity;
@@ -10,6 +9,9 @@ use crate::sandbox::store::user::User;
 
 /// The first of its kind is the primary one, an update adds another one beside
 /// it. Returns what is to be added.
+///
+/// That an address which is called primary among the identities comes before
+/// `email` is an assumption.
 pub fn apply(
     tables: &Tables,
     user: &mut User,
@@ -28,13 +30,9 @@ pub fn apply(
     if is_new {
         user.verified = verified.unwrap_or(false);
     }
-    for identity in given.take("identities").iter().filter_map(Value::as_array).flatten() {
-        let text = |key: &str| identity.get(key).and_then(Value::as_str);
-        if let (Some(kind), Some(value)) = (text("type"), text("value")) {
-            wanted.push(Identity { kind: kind.into(), value: value.into(), verified: false });
-        }
-    }
-    for identity in wanted {
+    wanted.extend(identities::read(given, is_new));
+    wanted.sort_by_key(|identity| !(identity.is_email() && identity.primary));
+    for mut identity in wanted {
         if !identity.is_email() {
             added.push(identity);
             continue;
@@ -51,8 +49,10 @@ pub fn apply(
         } else if own || added.iter().any(known) || tables.identities(user.id).iter().any(known) {
             // The user has this address already.
         } else if user.email.is_none() {
+            user.verified |= identity.verified;
             user.email = Some(identity.value);
         } else {
+            identity.primary = false;
             added.push(identity);
         }
     }

@@ -1,0 +1,285 @@
+//! Every write RPC with every field set: what is sent fits the schema of its operation.
+
+use std::collections::BTreeSet;
+
+use prost_reflect::{DynamicMessage, Kind, ReflectMessage as _, Value};
+use serde_json::json;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+use zendesk_gateway::contract::{RPCS, Risk, Rpc};
+use zendesk_gateway::sandbox::faults::{Respond, any};
+
+use super::schema::{Schema, operation};
+use super::values::{every_path, full, mask, put, set_paths, variants};
+use crate::contract::{Known, REQUESTS, stated};
+use crate::support::{Dynamic, TestGateway};
+
+/// What an update refuses: see `invalid::an_update_refuses_what_is_for_creation_set_or_named_by_its_mask`.
+const FOR_CREATION: &[&str] = &["organization", "group_ids", "active_brand_id", "separation", "password", "identities"];
+
+/// RPC, request without the message that is filled, the field of that message.
+const FILLED: &[(&str, &str, &str)] = &[
+    ("CreateUser", "{}", "user"),
+    ("CreateOrUpdateUser", "{}", "user"),
+    ("RequestUserCreate", "{}", "user"),
+    ("UpdateUser", r#"{"id": 7}"#, "user"),
+    ("BulkCreateUsers", r#"{"wait": true}"#, "users"),
+    ("BulkCreateOrUpdateUsers", r#"{"wait": true}"#, "users"),
+    ("BulkUpdateUsers", r#"{"ids": [7], "wait": true}"#, "user"),
+    ("BulkUpdateUsers", r#"{"external_ids": ["e"], "brand_id": 7}"#, "user"),
+    ("CreateGroup", "{}", "group"),
+    ("UpdateGroup", r#"{"id": 7}"#, "group"),
+    ("CreateGroupWithAgents", r#"{"agents": {}}"#, "group"),
+    ("UpdateGroupWithAgents", r#"{"id": 7}"#, "group"),
+    ("CreateMembership", "{}", "group_membership"),
+    ("CreateMembership", r#"{"under_user": true}"#, "group_membership"),
+    ("BulkCreateMemberships", r#"{"wait": true}"#, "group_memberships"),
+];
+
+/// Requests that hold no message of fields, or hold several.
+const PLAIN: &[(&str, &str)] = &[
+    (
+        "UploadUserPhoto",
+        r#"{"id": 9223372036854775807, "content": "R0lGODlh", "content_type": "image/gif", "file_name": "Zoë 🦀.gif"}"#,
+    ),
+    ("MergeUser", r#"{"id": 9223372036854775807, "target_id": 9007199254740993}"#),
+    ("MergeUser", r#"{"id": 1, "target_id": 2}"#),
+    ("DeleteUser", r#"{"id": 9223372036854775807}"#),
+    ("PermanentlyDeleteUser", r#"{"id": 9223372036854775807}"#),
+    ("LogoutUsers", r#"{"ids": [1]}"#),
+    ("LogoutUsers", r#"{"ids": [1, 9007199254740993, 9223372036854775807]}"#),
+    ("BulkUpdateUsers", r#"{"ids": [1, 9223372036854775807], "user": {"notes": "n"}}"#),
+    ("BulkUpdateUsers", r#"{"external_ids": ["Zoë 🦀", "a b&c=d?", "%2C"], "brand_id": 0, "user": {"notes": "n"}}"#),
+    ("BulkUpdateUsers", r#"{"external_ids": ["e"], "brand_id": 9223372036854775807, "user": {"notes": "n"}}"#),
+    ("BulkDeleteUsers", r#"{"ids": [1, 9223372036854775807], "wait": true}"#),
+    ("BulkDeleteUsers", r#"{"external_ids": ["Zoë 🦀", "a b&c=d?", "%2C"], "brand_id": 0}"#),
+    ("BulkDeleteUsers", r#"{"external_ids": ["e"], "brand_id": 9223372036854775807}"#),
+    ("DeleteGroup", r#"{"id": 9223372036854775807}"#),
+    ("DeleteMembership", r#"{"id": 9223372036854775807, "user_id": 9223372036854775807}"#),
+    ("SetDefaultMembership", r#"{"id": 9223372036854775807, "user_id": 9223372036854775807}"#),
+    ("BulkDeleteMemberships", r#"{"ids": [1, 9223372036854775807], "wait": true}"#),
+];
+
+/// Fields that no request carries to Zendesk, each with the reason.
+const NOT_SENT: &[(&str, &str)] = &[
+    // Plans are made of reads.
+    ("CreateGroupWithAgents", "validate_only"),
+    ("UpdateGroupWithAgents", "validate_only"),
+    ("SetUserGroups", "validate_only"),
+];
+
+/// Calls RPCs and holds what they send against the schema.
+struct Checker {
+    t: TestGateway,
+    client: Dynamic,
+    schema: Schema,
+    /// RPC and path of every field that was set in a request that was sent.
+    fields: BTreeSet<(&'static str, String)>,
+    operations: BTreeSet<String>,
+    sent: usize,
+}
+
+impl Checker {
+    async fn start() -> Self {
+        let t = TestGateway::start().await;
+        let client = Dynamic::new(t.channel.clone());
+        let (fields, operations) = (BTreeSet::new(), BTreeSet::new());
+        Self { t, client, schema: Schema::load(), fields, operations, sent: 0 }
+    }
+
+    /// Calls an RPC. Either what it sends is right, or the gateway refuses a field, which is returned.
+    async fn call(&mut self, rpc: &'static Rpc, request: &DynamicMessage) -> Option<String> {
+        self.t.sandbox.reset_stats();
+        let outcome = self.client.send(rpc.method, request, &[] as &[(&str, &str)]).await;
+        let requests = self.t.sandbox.requests();
+        let writes: Vec<_> = requests.iter().filter(|sent| sent.method != "GET").collect();
+        if let Err(status) = &outcome {
+            let details = status.get_error_details();
+            if details.error_info().is_some_and(|info| info.reason == "INVALID_FIELD") {
+                assert_eq!((status.code(), writes.len()), (Code::InvalidArgument, 0), "{}: {request}", rpc.method);
+                return Some(details.bad_request().expect("a field").field_violations[0].field.clone());
+            }
+        }
+        assert!(!writes.is_empty(), "{} sent nothing: {request}", rpc.method);
+        for sent in writes {
+            let endpoint = stated(rpc, &sent.method, &sent.path).expect("an endpoint of the RPC");
+            let name = operation(endpoint.verb, endpoint.path);
+            let problems = self.schema.problems(&name, sent);
+            let body = String::from_utf8_lossy(&sent.body);
+            assert!(problems.is_empty(), "{} sent {name}?{} {body}\n{problems:#?}", rpc.method, sent.query);
+            self.operations.insert(name);
+            self.sent += 1;
+        }
+        self.fields.extend(set_paths(request).into_iter().map(|path| (rpc.method, path)));
+        None
+    }
+
+    /// Calls an RPC with a request in which one field is of interest: only that one may be refused.
+    async fn call_about(&mut self, rpc: &'static Rpc, request: &DynamicMessage, field: &str) {
+        if let Some(refused) = self.call(rpc, request).await {
+            // A separation goes with a name only.
+            let own = refused.split('.').any(|part| part == field || (field == "name" && part == "separation"));
+            assert!(own, "{}: {refused} was refused, not {field}: {request}", rpc.method);
+        }
+    }
+}
+
+fn rpc(method: &str) -> &'static Rpc {
+    RPCS.iter().find(|rpc| rpc.method == method).unwrap_or_else(|| panic!("no RPC {method}"))
+}
+
+fn is_update(method: &str) -> bool {
+    method == "UpdateUser" || method == "BulkUpdateUsers"
+}
+
+/// Every field with every value, and every mask that names one.
+async fn fill(checker: &mut Checker, method: &str, template: &str, at: &str) {
+    let rpc = rpc(method);
+    let left_out = if is_update(method) { FOR_CREATION } else { &[] };
+    let template = checker.client.message(method, template);
+    let field = template.descriptor().get_field_by_name(at).expect("the field that is filled");
+    let Kind::Message(input) = field.kind() else { panic!("{at} is no message") };
+    let everything = full(&input, left_out);
+    let mut request = template.clone();
+    put(&mut request, at, everything.clone());
+    assert_eq!(checker.call(rpc, &request).await, None, "{method} takes a request with every field");
+    for variant in variants(&input, left_out) {
+        put(&mut request, at, variant.message);
+        checker.call_about(rpc, &request, &variant.field).await;
+    }
+    if !request.descriptor().fields().any(|field| field.name() == "update_mask") {
+        return;
+    }
+    for field in input.fields().filter(|field| !left_out.contains(&field.name())) {
+        // Who is meant goes with every mask of an upsert.
+        let mut unset = DynamicMessage::new(input.clone());
+        let mut paths = vec![field.name()];
+        if method == "CreateOrUpdateUser" {
+            unset.set_field_by_name("external_id", Value::String("e".to_owned()));
+            paths.push("external_id");
+        }
+        for message in [unset, everything.clone()] {
+            put(&mut request, at, message);
+            mask(&mut request, &paths);
+            checker.call_about(rpc, &request, field.name()).await;
+        }
+    }
+    let all: Vec<String> = input.fields().map(|field| field.name().to_owned()).collect();
+    let mut all: Vec<&str> = all.iter().map(String::as_str).filter(|name| !left_out.contains(name)).collect();
+    if all.contains(&"user_fields") {
+        all.extend(["user_fields.plan", "user_fields.Zoë.🦀"]);
+    }
+    put(&mut request, at, everything);
+    mask(&mut request, &all);
+    assert_eq!(checker.call(rpc, &request).await, None, "{method} takes a mask of every field");
+}
+
+/// Every field with every value, in a bulk update that has a change of its own for each user.
+async fn fill_updates(checker: &mut Checker) {
+    let rpc = rpc("BulkUpdateUsers");
+    for (key, value, known) in
+        [("id", Value::I64(i64::MAX), None), ("external_id", Value::String("Zoë".to_owned()), Some("external_id"))]
+    {
+        let request = checker.client.message(rpc.method, "{}");
+        let update = request.descriptor().get_field_by_name("users").expect("changes").kind();
+        let update = DynamicMessage::new(update.as_message().expect("a change").clone());
+        let input = update.descriptor().get_field_by_name("user").expect("values").kind();
+        let input = input.as_message().expect("a user").clone();
+        // The key is no value at the same time.
+        let left_out: Vec<&str> = FOR_CREATION.iter().copied().chain(known).collect();
+        let mut call = async |user: DynamicMessage, masked: Option<&str>, field: &str| {
+            let (mut request, mut update) = (request.clone(), update.clone());
+            update.set_field_by_name(key, value.clone());
+            put(&mut update, "user", user);
+            if let Some(path) = masked {
+                mask(&mut update, &[path]);
+            }
+            put(&mut request, "users", update);
+            checker.call_about(rpc, &request, field).await;
+        };
+        for variant in variants(&input, &left_out) {
+            call(variant.message, None, &variant.field).await;
+        }
+        for field in input.fields().filter(|field| !left_out.contains(&field.name())) {
+            call(DynamicMessage::new(input.clone()), Some(field.name()), field.name()).await;
+            call(full(&input, &left_out), Some(field.name()), field.name()).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_of_every_write_fits_zendesks_schema() {
+    let mut checker = Checker::start().await;
+    let known = Known::of(&checker.t);
+    let writes = || RPCS.iter().filter(|rpc| rpc.risk != Risk::Read);
+    for rpc in writes() {
+        for (_, request) in REQUESTS.iter().filter(|(method, _)| *method == rpc.method) {
+            let request = checker.client.message(rpc.method, &known.fill(request));
+            assert_eq!(checker.call(rpc, &request).await, None, "{request}");
+        }
+    }
+    // What is sent does not depend on the answer, and no job has to be followed.
+    checker.t.sandbox.fault(any("*"), Respond::with(404).forever());
+    for (method, request) in PLAIN {
+        let request = checker.client.message(method, request);
+        assert_eq!(checker.call(rpc(method), &request).await, None, "{request}");
+    }
+    for (method, template, at) in FILLED {
+        fill(&mut checker, method, template, at).await;
+    }
+    fill_updates(&mut checker).await;
+
+    for rpc in writes() {
+        for path in every_path(&checker.client.method(rpc.method).input()) {
+            let refused =
+                is_update(rpc.method) && FOR_CREATION.iter().any(|name| path.split('.').any(|part| part == *name));
+            let sent = checker.fields.contains(&(rpc.method, path.clone()));
+            assert!(sent || refused || NOT_SENT.contains(&(rpc.method, &path)), "{}.{path} was never sent", rpc.method);
+        }
+    }
+    let all = checker.schema.names();
+    let missed: Vec<&String> = all.iter().filter(|name| !checker.operations.contains(*name)).collect();
+    assert!(missed.is_empty(), "never called: {missed:?}");
+    assert!(checker.sent > 1_500, "{}", checker.sent);
+}
+
+#[test]
+fn the_schema_describes_every_write_of_the_contract_and_nothing_else() {
+    let endpoints = RPCS.iter().flat_map(|rpc| rpc.endpoints).filter(|endpoint| endpoint.verb != "GET");
+    let stated: BTreeSet<String> = endpoints.map(|endpoint| operation(endpoint.verb, endpoint.path)).collect();
+    assert_eq!(stated, Schema::load().names().into_iter().collect());
+}
+
+#[test]
+fn the_schema_refuses_what_zendesk_does_not_know() {
+    let schema = Schema::load();
+    let (create, update) = ("POST /api/v2/users", "PUT /api/v2/users/{}");
+    let many = "PUT /api/v2/users/update_many";
+    for (name, body, fits) in [
+        (create, json!({"user": {"name": "A", "identities": [{"type": "email", "value": "v"}]}}), true),
+        (create, json!({"user": {"name": "A", "identities": [{"type": 1, "value": "v"}]}}), false),
+        (create, json!({"user": {"name": "A", "identities": [{"type": "email"}]}}), false),
+        (create, json!({"user": {"name": "A", "role": "king"}}), false),
+        (create, json!({"user": {"name": "A", "shoe_size": 46}}), false),
+        (create, json!({"user": {"name": "A"}, "users": []}), false),
+        (create, json!({"user": {"name": null}}), false),
+        (create, json!({"user": {"name": "A", "separation": {"scope": "account", "brand_id": 7}}}), false),
+        (create, json!({}), false),
+        (update, json!({"user": {"notes": null, "organization_id": 7, "tags": []}}), true),
+        (update, json!({"user": {"identities": [{"type": "email", "value": "v"}]}}), false),
+        (update, json!({"user": {"password": "p"}}), false),
+        (update, json!({"user": {"organization_id": "7"}}), false),
+        (update, json!({"user": {"email": null}}), false),
+        (many, json!({"users": [{"id": 7, "notes": "n"}, {"external_id": "e", "tags": ["t"]}]}), true),
+        (many, json!({"users": [{"id": "7"}]}), false),
+        (many, json!({"user": {"notes": "n"}, "users": []}), false),
+        ("PUT /api/v2/groups/{}", json!({"group": {"description": ""}}), true),
+        ("PUT /api/v2/groups/{}", json!({"group": {"description": null}}), false),
+        ("POST /api/v2/group_memberships", json!({"group_membership": {"user_id": 1, "group_id": 2}}), true),
+        ("POST /api/v2/group_memberships", json!({"group_membership": {"group_id": 2}}), false),
+        ("POST /api/v2/users/{}/group_memberships", json!({"group_membership": {"user_id": 1, "group_id": 2}}), false),
+    ] {
+        let problems = schema.problems_of_body(name, &body);
+        assert_eq!(problems.is_empty(), fits, "{name} {body}: {problems:?}");
+    }
+}
