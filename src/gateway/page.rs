@@ -24,7 +24,7 @@ pub trait Rows: Default {
     fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error>;
 
     /// How many there are.
-    fn len(&self) -> usize;
+    fn count(&self) -> usize;
 
     /// Whether every row is one that `owner` can have.
     fn belong_to(&self, owner: Owner) -> bool;
@@ -49,8 +49,8 @@ impl<R: Row> Rows for Vec<R> {
         from.deserialize_seq(List(PhantomData))
     }
 
-    fn len(&self) -> usize {
-        self.as_slice().len()
+    fn count(&self) -> usize {
+        self.len()
     }
 
     fn belong_to(&self, owner: Owner) -> bool {
@@ -135,7 +135,7 @@ impl<R: Row, C: Rows> Page<R, C> {
 
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.rows.len() == 0
+        self.rows.count() == 0
     }
 
     /// Returns what comes after a page that was asked for by cursor, with at most `size` rows.
@@ -169,7 +169,7 @@ impl<R: Row, C: Rows> Page<R, C> {
     }
 
     fn is_full(&self, size: u32) -> bool {
-        u32::try_from(self.rows.len()).is_ok_and(|rows| rows == size)
+        u32::try_from(self.rows.count()).is_ok_and(|rows| rows == size)
     }
 
     /// Returns a page with no rows and the sideloads that some rows name.

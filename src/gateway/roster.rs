@@ -136,9 +136,10 @@ impl Gateway {
             return Err(Error::invalid("default_group_id", "must be one of group_ids"));
         }
         let side = Side::GroupsOf(request.user_id);
-        let in_turn = match request.validate_only {
-            false => self.in_turn(context, Whole::GroupsOfUser(request.user_id)).await?,
-            true => context.clone(),
+        let in_turn = if request.validate_only {
+            context.clone()
+        } else {
+            self.in_turn(context, Whole::GroupsOfUser(request.user_id)).await?
         };
         let context = &in_turn;
         let present = self.memberships(context, side).await?;

@@ -116,13 +116,12 @@ where
         let answer = self.inner.call(call);
         Box::pin(async move {
             let mut answer = pin!(answer);
-            let result = match timeout_at(deadline, answer.as_mut()).await {
-                Ok(result) => result,
-                Err(_) => {
-                    // What no connection has taken by now is not sent any more, and no attempt follows.
-                    ledger.close();
-                    if write && ledger.may_have_acted() { answer.await } else { Err(Error::Deadline { sent: false }) }
-                }
+            let result = if let Ok(result) = timeout_at(deadline, answer.as_mut()).await {
+                result
+            } else {
+                // What no connection has taken by now is not sent any more, and no attempt follows.
+                ledger.close();
+                if write && ledger.may_have_acted() { answer.await } else { Err(Error::Deadline { sent: false }) }
             };
             result.map_err(|error| match error {
                 Error::Deadline { sent } => counters.passed(sent || ledger.may_have_acted()),

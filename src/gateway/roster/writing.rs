@@ -105,17 +105,13 @@ impl<'a> Writing<'a> {
     pub async fn make_default(&mut self, user_id: i64, group: i64, before: Vec<GroupMembership>) -> Result<()> {
         let rows = if self.written { self.gateway.memberships(self.context, self.side).await? } else { before };
         let wanted = Wanted::Default(group);
-        match rows.iter().find(|row| row.group_id == Some(group)) {
-            Some(row) => {
-                let request = SetDefaultMembershipRequest { id: row.id, user_id };
-                let outcome = self.gateway.carry(self.context, &request).await;
-                self.note(wanted, outcome.map(drop)).await
-            }
-            None => {
-                self.failed.push(Failed { wanted, failure: skipped(group) });
-                Ok(())
-            }
-        }
+        let Some(row) = rows.iter().find(|row| row.group_id == Some(group)) else {
+            self.failed.push(Failed { wanted, failure: skipped(group) });
+            return Ok(());
+        };
+        let request = SetDefaultMembershipRequest { id: row.id, user_id };
+        let outcome = self.gateway.carry(self.context, &request).await;
+        self.note(wanted, outcome.map(drop)).await
     }
 
     /// Returns what failed so far and is not as wanted all the same: somebody else may have added whom this call was to add.

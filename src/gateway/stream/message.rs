@@ -82,7 +82,7 @@ impl<R: Row> Rows for Chunks<R> {
         from.deserialize_seq(Writer(PhantomData))
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.rows
     }
 

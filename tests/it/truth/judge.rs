@@ -180,8 +180,10 @@ pub fn claim(status: &Status) -> Claim {
         "DEADLINE_EXCEEDED" if status.message().contains("before anything was sent") => Claim::NotSent,
         "INVALID_FIELD" | "BREAKER_OPEN" | "OVERLOADED" | "CACHE_MISS" | "SHUTTING_DOWN" => Claim::NotSent,
         "UPSTREAM_UNAVAILABLE" if status.message().contains("cannot be reached") => Claim::NotSent,
-        "RATE_LIMITED" if info.domain == "zendesk-gateway" => Claim::NotSent,
-        "RATE_LIMITED" | "CONFLICT" | "NOT_FOUND" | "RECORD_INVALID" | "DUPLICATE_VALUE" => Claim::Refused,
+        "RATE_LIMITED" | "CONFLICT" if info.domain == "zendesk-gateway" => Claim::NotSent,
+        "RATE_LIMITED" | "CONFLICT" | "NOT_FOUND" | "RECORD_INVALID" | "DUPLICATE_VALUE" | "UPSTREAM_REFUSED" => {
+            Claim::Refused
+        }
         _ => Claim::Unknown,
     }
 }
@@ -191,14 +193,12 @@ pub fn is_to_be_expected(rpc: &str, status: &Status) -> bool {
     // Lists, counts and jobs name nothing that could be missing, or only what nothing deletes.
     let names_one =
         !["List", "Stream", "Count", "Search", "Auto", "Batch", "Bulk"].iter().any(|word| rpc.starts_with(word));
+    let details = status.get_error_details();
+    let failed = details.error_info().is_some_and(|info| info.reason == "UPSTREAM_ERROR");
     (names_one && status.code() == Code::NotFound)
+        || (failed && status.code() == Code::Internal)
         || matches!(
             status.code(),
-            Code::Unavailable
-                | Code::DeadlineExceeded
-                | Code::ResourceExhausted
-                | Code::Internal
-                | Code::Aborted
-                | Code::Cancelled
+            Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Aborted | Code::Cancelled
         )
 }

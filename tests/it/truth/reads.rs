@@ -55,7 +55,8 @@ fn by_number<'a>(key: &str, rows: impl Iterator<Item = &'a Record>, query: &str)
     let (page, size) = (number(query, "page", 1), number(query, "per_page", 100));
     let rows: Vec<&Record> = rows.collect();
     let (first, count) = ((page - 1) * size, rows.len());
-    let next = if first + size < count { r#""https://truth.example/next""# } else { "null" };
+    let link = format!(r#""https://truth.example/list.json?page={}&per_page={size}""#, page + 1);
+    let next = if first + size < count { &link } else { "null" };
     let rows = joined(rows.into_iter().skip(first).take(size));
     Response::new(200, format!(r#"{{"{key}":[{rows}],"next_page":{next},"count":{count}}}"#))
 }
@@ -133,7 +134,8 @@ pub fn read(state: &State, path: &[&str], query: &str) -> Response {
         }
         ["groups"] => by_cursor("groups", world.live(Group), query, nothing),
         ["groups", "count"] => count(world.groups.now()),
-        ["groups", "assignable"] => by_number("groups", world.live(Group), query),
+        // By cursor, as the vendor's pages promise. Those of memberships are by number, as some accounts have them.
+        ["groups", "assignable"] => by_cursor("groups", world.live(Group), query, nothing),
         ["groups", _] => one("group", world.get(Group, id)),
         ["groups", _, "users"] => by_cursor("users", others(state, User, (Group, id)), query, nothing),
         ["groups", _, "users", "count"] => count_of(others(state, User, (Group, id))),
