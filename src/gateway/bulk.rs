@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::proto::{BulkJob, BulkOutcome, GetJobResponse, Job};
 use crate::rest::Changes;
 use crate::rest::bulk::accepted;
-use crate::upstream::call::Priority;
+use crate::upstream::call::{Ledger, Priority};
 use crate::upstream::rest::Rest;
 
 mod evidence;
@@ -125,6 +125,9 @@ impl Gateway {
     }
 
     /// Runs the jobs of a bulk call.
+    ///
+    /// On a task of its own: a caller who leaves takes along what was not sent yet, and nothing else. The jobs that were
+    /// accepted keep their slots, what they change out of the cache, and the call's turn, until they have ended.
     pub(super) async fn run_bulk(
         &self,
         context: &Context,
@@ -133,13 +136,20 @@ impl Gateway {
         kind: Kind,
         wait: bool,
     ) -> Result<Outcome> {
+        let ledger = Ledger::within(&context.ledger);
+        let its = Context { ledger: Arc::clone(&ledger), ..context.clone() };
         // Held from before the first job until the last one has ended: what is read meanwhile may be of before or after.
-        let guard = self.begin(changes);
-        let mut run = Run::new(chunks);
+        let (gateway, guard) = (self.clone(), self.begin(changes));
+        let task = tokio::spawn(async move { gateway.run(&its, Run::new(chunks), guard, kind, wait).await });
+        let _leaving = Leaving(&ledger);
+        task.await.unwrap_or(Err(Error::Internal { what: "a bulk call panicked" }))
+    }
+
+    async fn run(&self, context: &Context, mut run: Run, guard: WriteGuard, kind: Kind, wait: bool) -> Result<Outcome> {
         let until = before(context.deadline);
         // Without a wait, jobs are looked at only as far as slots for the rest are needed.
         while run.next < run.chunks.len() || (wait && !run.live.is_empty()) {
-            if Instant::now() >= until {
+            if Instant::now() >= until || context.ledger.is_closed() {
                 break;
             }
             match self.submit(context, &mut run, until).await? {
@@ -262,6 +272,15 @@ impl Gateway {
                 guard.finish();
             }
         });
+    }
+}
+
+/// Lets nothing more be sent once the caller has left.
+struct Leaving<'a>(&'a Ledger);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

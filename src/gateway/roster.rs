@@ -26,7 +26,7 @@ mod writing;
 
 use difference::{Difference, wanted};
 use list::Side;
-use writing::{Writing, skipped};
+use writing::Writing;
 
 impl Gateway {
     /// Reads a group with its agents.
@@ -114,8 +114,7 @@ impl Gateway {
         };
         if let Some(difference) = difference {
             writing.add(&difference).await?;
-            writing.remove(&difference).await?;
-            reply.failures = writing.failures().await;
+            reply.failures = writing.remove_unless_failed(&difference).await?;
         }
         Ok(Encoded::new(&reply))
     }
@@ -158,14 +157,7 @@ impl Gateway {
         if let Some(group) = default {
             writing.make_default(request.user_id, group, present).await?;
         }
-        reply.failures = writing.failures().await;
-        // What could not be added may be why something else must stay: nothing is removed after a failure.
-        if reply.failures.is_empty() {
-            writing.remove(&difference).await?;
-            reply.failures = writing.failures().await;
-        } else {
-            reply.failures.extend(difference.removes().map(skipped));
-        }
+        reply.failures = writing.remove_unless_failed(&difference).await?;
         reply.group_memberships = self.memberships(context, side).await?;
         Ok(Encoded::new(&reply))
     }

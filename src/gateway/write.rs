@@ -109,7 +109,7 @@ impl Gateway {
         let turn = context.turn.clone();
         let record = Record { trail: context.trail.clone(), targets: change.targets, ledger: ledger.clone() };
         let task = tokio::spawn(async move {
-            match sent.await.map_err(Error::of_a_write).inspect_err(|error| record.failed(error)) {
+            let outcome = match sent.await.map_err(Error::of_a_write).inspect_err(|error| record.failed(error)) {
                 Ok(answer) => {
                     let learnt = (change.learnt)(&*answer.parsed);
                     record.done(&learnt, &answer);
@@ -119,21 +119,20 @@ impl Gateway {
                     Ok((answer, guard.finish()))
                 }
                 // The guard is dropped without an end: nobody knows on which side of the write an answer would be.
-                Err(error @ Error::OutcomeUnknown(_)) => {
-                    if turn.is_some() {
-                        // Nor what the next one would find, until the write can be taken not to come any more.
-                        tokio::spawn(async move {
-                            tokio::time::sleep(UNKNOWN_SETTLES_AFTER).await;
-                            drop(turn);
-                        });
-                    }
-                    Err(error)
-                }
+                Err(error @ Error::OutcomeUnknown(_)) => Err(error),
                 Err(error) => {
                     guard.finish();
                     Err(error)
                 }
+            };
+            // What is not known, or what nobody waited for, may go on at Zendesk, and the next one's turn comes after that.
+            if turn.is_some() && (matches!(outcome, Err(Error::OutcomeUnknown(_))) || record.ledger.is_closed()) {
+                tokio::spawn(async move {
+                    tokio::time::sleep(UNKNOWN_SETTLES_AFTER).await;
+                    drop(turn);
+                });
             }
+            outcome
         });
         let leaving = Leaving { ledger: ledger.as_ref(), task: task.abort_handle() };
         let outcome = match tokio::time::timeout_at(context.deadline, task).await {
@@ -144,7 +143,7 @@ impl Gateway {
         };
         drop(leaving);
         if let Ok((Answer { warning: Some(warning), .. }, _)) = &outcome {
-            context.ledger.warned(warning.clone());
+            context.ledger.warned(warning);
         }
         outcome.map_err(Error::of_a_write)
     }
@@ -158,11 +157,12 @@ struct Record {
 }
 
 impl Record {
-    fn done(mut self, learnt: &[Tag], answer: &Answer) {
-        let Some(trail) = self.trail else { return };
-        self.targets.add_all(learnt);
+    fn done(&self, learnt: &[Tag], answer: &Answer) {
+        let Some(trail) = &self.trail else { return };
+        let mut targets = self.targets.clone();
+        targets.add_all(learnt);
         let job = answer.parsed.downcast_ref::<GetJobResponse>().and_then(|reply| reply.job_status.as_ref());
-        trail.change(&self.targets, job.map(|job| job.id.as_str()), &self.ledger, None);
+        trail.change(&targets, job.map(|job| job.id.as_str()), &self.ledger, None);
     }
 
     fn failed(&self, error: &Error) {

@@ -153,8 +153,11 @@ impl Ledger {
     }
 
     /// Records that Zendesk ignored a part of a write.
-    pub fn warned(&self, warning: String) {
-        locked(&self.warnings).add(Some(warning));
+    pub fn warned(&self, warning: &str) {
+        if let Some(outer) = &self.within {
+            outer.warned(warning);
+        }
+        locked(&self.warnings).add(warning);
     }
 
     /// Returns what Zendesk ignored, if anything.

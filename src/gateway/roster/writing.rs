@@ -82,8 +82,21 @@ impl<'a> Writing<'a> {
         Ok(())
     }
 
+    /// Removes whom the difference removes, and returns what failed. After a failure nobody is removed: what could not be added
+    /// may be why somebody else has to stay, and a group whose new agents all failed must not be left with none.
+    pub async fn remove_unless_failed(&mut self, difference: &Difference) -> Result<Vec<MembershipFailure>> {
+        let mut failures = self.failures().await;
+        if failures.is_empty() {
+            self.remove(difference).await?;
+            failures = self.failures().await;
+        } else {
+            failures.extend(difference.removes().map(skipped));
+        }
+        Ok(failures)
+    }
+
     /// Removes whom the difference removes.
-    pub async fn remove(&mut self, difference: &Difference) -> Result<()> {
+    async fn remove(&mut self, difference: &Difference) -> Result<()> {
         if difference.removes.len() > FEW {
             let ids: Vec<i64> = difference.removes.iter().map(|(_, membership)| *membership).collect();
             let wanted = difference.removes().map(Wanted::Gone).collect();
@@ -173,7 +186,7 @@ fn failure(id: i64, error: &Error) -> MembershipFailure {
 }
 
 /// A step that was left out because one before it failed.
-pub fn skipped(id: i64) -> MembershipFailure {
+fn skipped(id: i64) -> MembershipFailure {
     let details = Some("left out, because a step before it failed".to_owned());
     let (result, error) = (BulkResult::NotSent.into(), Some("CONFLICT".to_owned()));
     MembershipFailure { id, result, error, details, job_id: None }
