@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use prost::Message as _;
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Request};
 use zendesk_gateway::config::Config;
 use zendesk_gateway::proto::user_service_server::UserService as _;
-use zendesk_gateway::proto::{GetUserRequest, GetUserResponse};
+use zendesk_gateway::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, GetUserResponse};
 
 use crate::support::seam::{Seam, ids, records, said, unavailable};
 
@@ -85,6 +86,46 @@ async fn while_zendesk_is_dead_for_five_minutes_every_known_read_is_answered_wit
         let fresh = t.rpc.get_user(Request::new(GetUserRequest { id: 1 })).await.expect("alive again");
         assert_eq!(fresh.metadata().get("x-cache").expect("set"), "hit", "{outage:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_users_at_once_say_where_they_come_from_and_how_old_the_oldest_is() {
+    let dead = Arc::<AtomicBool>::default();
+    let is_dead = Arc::clone(&dead);
+    let t = Seam::new(&Config::default(), move |call| {
+        let dead = is_dead.load(Ordering::Relaxed);
+        async move { if dead { Err(unavailable()) } else { records(&call) } }
+    });
+    let ask = async |ids: &[i64], control: Option<&'static str>| {
+        let mut request = Request::new(BatchGetUsersRequest { ids: ids.to_vec(), ..Default::default() });
+        if let Some(control) = control {
+            request.metadata_mut().insert("cache-control", control.parse().expect("ASCII"));
+        }
+        let reply = t.rpc.batch_get_users(request).await?;
+        let said = |name| reply.metadata().get(name).expect("set").to_str().expect("ASCII").to_owned();
+        let (cache, age) = (said("x-cache"), said("age"));
+        let reply = BatchGetUsersResponse::decode(reply.into_inner().bytes().clone()).expect("a reply");
+        assert_eq!(reply.users.iter().map(|user| user.id).collect::<Vec<_>>(), ids);
+        Ok::<_, tonic::Status>((cache, age.parse::<u64>().expect("a number")))
+    };
+    let said = |cache: &str, age| (cache.to_owned(), age);
+    assert_eq!(ask(&[1, 2], None).await.expect("alive"), said("miss", 0));
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(ask(&[2, 1], None).await.expect("alive"), said("hit", 20));
+    assert_eq!(ask(&[1, 3], None).await.expect("alive"), said("miss", 20), "the age is that of the oldest");
+    assert_eq!(ask(&[1], Some("no-cache")).await.expect("alive"), said("bypass", 0));
+    sleep(Duration::from_secs(15)).await;
+    assert_eq!(ask(&[1, 2], Some("max-age=40")).await.expect("alive"), said("stale", 35));
+
+    dead.store(true, Ordering::Relaxed);
+    assert_eq!(ask(&[3, 2], None).await.expect("known"), said("stale", 35), "one is fresh, the other has to do");
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(ask(&[1, 2, 3], None).await.expect("known"), said("stale", 335));
+    for (ids, control) in [(&[1, 2, 99][..], None), (&[1], Some("no-cache")), (&[1], Some("max-age=5"))] {
+        ask(ids, control).await.expect_err("somebody is unknown, or nothing old is wanted");
+    }
+    let page = BatchGetUsersRequest { external_ids: vec!["x".to_owned()], ..Default::default() };
+    t.rpc.batch_get_users(Request::new(page)).await.map(drop).expect_err("nothing is kept by external id");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,14 +4,15 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use tonic::Code;
+use zendesk_gateway::proto::group_service_client::GroupServiceClient;
 use zendesk_gateway::proto::{
     AgentList, CreateGroupWithAgentsRequest, GetGroupWithAgentsRequest, GroupInput, SetUserGroupsRequest,
-    UpdateGroupWithAgentsRequest,
+    UpdateGroupWithAgentsRequest, UpdateGroupWithAgentsResponse,
 };
 use zendesk_gateway::sandbox;
 use zendesk_gateway::sandbox::faults::{Hang, any};
 
-use crate::support::{TestGateway, account, refused, settings};
+use crate::support::{Scripted, TestGateway, account, answer, basic, refused, serve, settings, until};
 
 async fn large() -> TestGateway {
     TestGateway::with(sandbox::Config { users: 2_000, ..account() }).await
@@ -25,7 +26,7 @@ fn writes(t: &TestGateway) -> usize {
     t.sandbox.requests().iter().filter(|request| request.method != "GET").count()
 }
 
-async fn set(t: &TestGateway, id: i64, user_ids: &[i64]) -> zendesk_gateway::proto::UpdateGroupWithAgentsResponse {
+async fn set(t: &TestGateway, id: i64, user_ids: &[i64]) -> UpdateGroupWithAgentsResponse {
     let agents = Some(AgentList { user_ids: user_ids.to_vec() });
     let request = UpdateGroupWithAgentsRequest { id, agents, ..Default::default() };
     t.groups().update_group_with_agents(request).await.expect("set").into_inner()
@@ -163,4 +164,109 @@ async fn an_agents_groups_are_set_with_a_default_that_stays_valid() {
         let refused = refused(t.memberships().set_user_groups(request).await);
         assert_eq!((refused.code, refused.fields.as_slice()), (Code::InvalidArgument, &[field.to_owned()][..]));
     }
+}
+
+/// A group with members, whose answers a test can bend.
+struct Bent {
+    members: std::sync::Mutex<Vec<i64>>,
+    writes: std::sync::Mutex<Vec<String>>,
+}
+
+impl Bent {
+    /// Answers as `bend` says, and truly where it says nothing.
+    async fn start(
+        members: &[i64],
+        bend: impl Fn(&Self, &str) -> Option<(&'static str, &'static str)> + Send + Sync + 'static,
+    ) -> (Scripted, std::sync::Arc<Self>) {
+        let group = std::sync::Arc::new(Self { members: members.to_vec().into(), writes: std::sync::Mutex::default() });
+        let this = group.clone();
+        let upstream = Scripted::by(move |head| {
+            let line = head.lines().next().unwrap_or_default();
+            if !line.starts_with("GET") {
+                this.writes.lock().expect("no panic").push(line.trim_end_matches(" HTTP/1.1").to_owned());
+            }
+            let json = |status: &str, body: &str| {
+                answer(&format!("{status}\r\ncontent-type: application/json"), body.as_bytes())
+            };
+            if let Some((status, body)) = bend(&this, line) {
+                return json(status, body);
+            }
+            if line.contains("/memberships") {
+                let rows = this.members.lock().expect("no panic");
+                let rows = rows.iter().map(|user| format!(r#"{{"id":{},"user_id":{user},"group_id":5}}"#, user * 10));
+                let rows = rows.collect::<Vec<_>>().join(",");
+                return json("200 OK", &format!(r#"{{"group_memberships":[{rows}],"meta":{{"has_more":false}}}}"#));
+            }
+            json("200 OK", r#"{"group":{"id":5,"name":"G"}}"#)
+        })
+        .await;
+        (upstream, group)
+    }
+
+    async fn set(upstream: &Scripted, user_ids: &[i64]) -> Result<UpdateGroupWithAgentsResponse, tonic::Status> {
+        let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), settings()).await;
+        let agents = Some(AgentList { user_ids: user_ids.to_vec() });
+        let group = Some(GroupInput { description: Some("d".to_owned()), ..Default::default() });
+        let request = UpdateGroupWithAgentsRequest { id: 5, agents, group, ..Default::default() };
+        Ok(GroupServiceClient::new(channel).update_group_with_agents(request).await?.into_inner())
+    }
+}
+
+#[tokio::test]
+async fn who_is_added_already_or_gone_already_is_no_failure() {
+    let taken = r#"{"error":"RecordInvalid","details":{"user_id":[{"description":"User has already been taken","error":"DuplicateValue"}]}}"#;
+    let (upstream, group) = Bent::start(&[1, 2], move |this, line| {
+        let mut members = this.members.lock().expect("no panic");
+        if line.starts_with("POST") {
+            // Somebody else was a moment faster.
+            members.push(3);
+            return Some(("422 Unprocessable Entity", taken));
+        }
+        line.starts_with("DELETE").then(|| {
+            members.retain(|user| *user != 2);
+            ("404 Not Found", r#"{"error":"RecordNotFound"}"#)
+        })
+    })
+    .await;
+    let reply = Bent::set(&upstream, &[1, 3]).await.expect("all is as wanted");
+    assert_eq!(reply.failures, []);
+    assert_eq!(*group.members.lock().expect("no panic"), [1, 3]);
+}
+
+#[tokio::test]
+async fn nobody_is_removed_after_a_failed_addition() {
+    for (status, body) in [
+        ("422 Unprocessable Entity", r#"{"error":"RecordInvalid","details":{"user_id":[{"error":"InvalidValue"}]}}"#),
+        ("403 Forbidden", r#"{"error":"Forbidden"}"#),
+        ("500 Internal Server Error", "{}"),
+    ] {
+        let (upstream, group) =
+            Bent::start(&[1, 2], move |_, line| line.starts_with("POST").then_some((status, body))).await;
+        let reply = Bent::set(&upstream, &[3]).await.expect("the group itself was written");
+        let failed: Vec<i64> = reply.failures.iter().map(|failure| failure.id).collect();
+        assert_eq!(failed, [3, 1, 2], "{status}: who was not added, and who was left alone therefore");
+        let writes = group.writes.lock().expect("no panic");
+        assert!(writes.iter().all(|line| !line.starts_with("DELETE")), "{status}: {writes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_turn_that_does_not_come_in_time_is_aborted_with_nothing_sent() {
+    let t = large().await;
+    let group = t.held_memberships()[0].group_id;
+    t.sandbox.fault(any("/groups/{id}/memberships"), Hang::before_headers());
+    let change = |seconds| {
+        let agents = Some(AgentList { user_ids: vec![1] });
+        let mut request = tonic::Request::new(UpdateGroupWithAgentsRequest { id: group, agents, ..Default::default() });
+        request.set_timeout(Duration::from_secs(seconds));
+        let mut groups = t.groups();
+        async move { groups.update_group_with_agents(request).await }
+    };
+    let first = tokio::spawn(change(20));
+    until(|| t.sandbox.total_hits() > 0).await;
+    let status = change(1).await.expect_err("the first one is at it");
+    assert_eq!(status.metadata().get("x-upstream-calls").expect("said"), "0");
+    let refused = refused(Err::<(), _>(status));
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::Aborted, "CONFLICT"));
+    first.abort();
 }

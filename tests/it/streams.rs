@@ -16,6 +16,7 @@ use zendesk_gateway::proto::{
 use zendesk_gateway::sandbox;
 use zendesk_gateway::sandbox::faults::{Delay, Hang, Reset, Respond, TruncatedJson, get};
 
+use crate::support::raw::Raw;
 use crate::support::{TestGateway, account, refused, settings};
 
 /// Longer than anything takes; only a failure waits for it.
@@ -271,4 +272,18 @@ fn the_rows_of_every_stream_stand_in_field_1() {
         streams += 1;
     }
     assert!(streams >= 9, "every list has a stream");
+}
+
+#[tokio::test]
+async fn a_stream_says_at_its_end_what_it_cost() {
+    let t = TestGateway::start().await;
+    let (client, _connection) = Raw::connect(&t.address).await;
+    let path = "/zendesk.gateway.v1.UserService/StreamUsers";
+    let request = StreamUsersRequest { page_size: 100, ..Default::default() };
+    let answer = client.call(path, &[], &request).await.expect("answered");
+    let sent = t.sandbox.total_hits().to_string();
+    assert_eq!((answer.code(), &answer.trailers["x-upstream-calls"]), (Code::Ok, &sent.parse().expect("ASCII")));
+    let bad = StreamUsersRequest { page_size: 101, ..Default::default() };
+    let answer = client.call(path, &[], &bad).await.expect("answered");
+    assert_eq!(answer.code(), Code::InvalidArgument);
 }

@@ -102,6 +102,109 @@ impl Body for Watched {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match self.state.stands.load(Ordering::SeqCst) {
+            // A body that is empty, or that a GET has without saying how long it is, is never asked for and could not fail.
+            WITHDRAWN => SizeHint::with_exact(1),
+            _ => self.body.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+    use hyper::body::Incoming;
+    use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use hyper_util::server::conn::auto::Builder;
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// Answers 200 and tells of each request that came whole.
+    async fn server() -> (String, mpsc::UnboundedReceiver<http::Method>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
+        let (whole, came) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let whole = whole.clone();
+                let service = service_fn(move |request: http::Request<Incoming>| {
+                    let whole = whole.clone();
+                    async move {
+                        let method = request.method().clone();
+                        http_body_util::BodyExt::collect(request.into_body()).await?;
+                        whole.send(method).expect("the test listens");
+                        Ok::<_, hyper::Error>(http::Response::new(Full::new(Bytes::new())))
+                    }
+                });
+                tokio::spawn(async move {
+                    let socket = TokioIo::new(socket);
+                    // A request that is broken off ends its connection, which is what is looked for.
+                    drop(Builder::new(TokioExecutor::new()).serve_connection(socket, service).await);
+                });
+            }
+        });
+        (url, came)
+    }
+
+    fn clients() -> [reqwest::Client; 2] {
+        let http1 = reqwest::Client::builder().build().expect("a client");
+        let http2 = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+        [http1, http2]
+    }
+
+    fn request(client: &reqwest::Client, method: &http::Method, url: &str, handover: &Handover) -> reqwest::Request {
+        let body = if *method == http::Method::POST { "{}" } else { "" };
+        let request = client.request(method.clone(), url).body(handover.of(body.into()));
+        request.build().expect("a request")
+    }
+
+    const METHODS: [http::Method; 4] = [http::Method::GET, http::Method::POST, http::Method::PUT, http::Method::DELETE];
+
+    #[tokio::test]
+    async fn a_request_is_taken_when_a_connection_writes_it_with_a_body_or_without() {
+        let (url, mut came) = server().await;
+        for (client, method) in clients().iter().flat_map(|client| METHODS.map(|method| (client.clone(), method))) {
+            let ledger = Arc::<Ledger>::default();
+            let handover = Handover::new(&ledger);
+            let request = request(&client, &method, &url, &handover);
+            assert!(!handover.is_taken() && ledger.requests() == 0, "{method} is only put together");
+            client.execute(request).await.expect("answered");
+            assert!(handover.is_taken() && ledger.requests() == 1, "{method}");
+            assert_eq!(came.recv().await, Some(method));
+        }
+        // Nothing listens at this port: no connection, nothing taken.
+        let ledger = Arc::<Ledger>::default();
+        let handover = Handover::new(&ledger);
+        let [client, _] = clients();
+        let request = request(&client, &http::Method::DELETE, "http://127.0.0.1:1/", &handover);
+        client.execute(request).await.expect_err("nobody is there");
+        assert!(!handover.is_taken() && ledger.requests() == 0);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_withdrawn_never_comes_whole() {
+        let (url, mut came) = server().await;
+        for (client, method) in clients().iter().flat_map(|client| METHODS.map(|method| (client.clone(), method))) {
+            for closed in [false, true] {
+                let ledger = Arc::<Ledger>::default();
+                let handover = Handover::new(&ledger);
+                let request = request(&client, &method, &url, &handover);
+                // The caller's deadline has passed, or the exchange was given up.
+                let kept = if closed {
+                    ledger.close();
+                    Some(handover)
+                } else {
+                    drop(handover);
+                    None
+                };
+                client.execute(request).await.expect_err("it is withdrawn");
+                assert!(kept.is_none_or(|handover| !handover.is_taken()) && ledger.requests() == 0, "{method}");
+            }
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert!(came.try_recv().is_err(), "none of them");
     }
 }
