@@ -316,7 +316,7 @@ impl Error {
             Self::ImpersonationForbidden     => row(C::PermissionDenied,  R::CallerForbidden,      T::Never,       B::Ignore),
             Self::Forbidden(_)               => row(C::PermissionDenied,  R::PermissionDenied,     T::Never,       B::Success),
             Self::NotFound(_)                => row(C::NotFound,          R::NotFound,             T::Never,       B::Success),
-            Self::AccountNotFound(_)         => row(C::FailedPrecondition, R::AccountNotFound,     T::Never,       B::Success),
+            Self::AccountNotFound(_)         => row(C::Internal,          R::AccountNotFound,      T::Never,       B::Success),
             Self::Conflict(_)                => row(C::Aborted,           R::Conflict,             T::Never,       B::Success),
             Self::TurnMissed { .. }          => row(C::Aborted,           R::Conflict,             T::Never,       B::Ignore),
             Self::Throttled(_)               => row(C::ResourceExhausted, R::RateLimited,          T::AsAsked,     B::Ignore),

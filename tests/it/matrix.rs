@@ -29,7 +29,7 @@ fn table() -> Vec<Row> {
     // The same call would fail the same way.
     let same = |code, reason| [(code, reason, 1); 4];
     let gone = (Code::NotFound, "NOT_FOUND", 1);
-    let nowhere = (Code::FailedPrecondition, "ACCOUNT_NOT_FOUND", 1);
+    let nowhere = (Code::Internal, "ACCOUNT_NOT_FOUND", 1);
     vec![
         Row("reset before headers", rule!(Reset::before_headers()), maybe(U, "UPSTREAM_UNAVAILABLE")),
         Row("end before headers",   rule!(Eof::before_headers()),   maybe(U, "UPSTREAM_UNAVAILABLE")),
