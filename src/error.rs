@@ -351,12 +351,14 @@ impl Error {
     /// Marks the failure of a write that may have been delivered: its outcome is unknown.
     #[must_use]
     pub fn of_a_write(self) -> Self {
+        if self.leaves_open() { Self::OutcomeUnknown(Box::new(self)) } else { self }
+    }
+
+    /// Whether a write that failed so may have been carried out.
+    pub fn leaves_open(&self) -> bool {
         match self.row().retry {
-            Retry::Repeatable | Retry::ReadOnce => Self::OutcomeUnknown(Box::new(self)),
-            Retry::Never if matches!(self, Self::Deadline { sent: true } | Self::TooLarge { .. }) => {
-                Self::OutcomeUnknown(Box::new(self))
-            }
-            _ => self,
+            Retry::Repeatable | Retry::ReadOnce => true,
+            _ => matches!(self, Self::Deadline { sent: true } | Self::TooLarge { .. }),
         }
     }
 

@@ -94,13 +94,19 @@ fn streamed<M: 'static>(
 
 /// Turns an outcome into a reply whose metadata says what it cost, where it came from, and what Zendesk ignored.
 fn close<M>(context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -> Reply<M> {
-    let spent = context.ledger.requests().into();
+    let requests = context.ledger.requests();
+    let spent = requests.into();
+    // A write that did less than asked must not look complete, and neither must one that failed half-way.
+    let ignored = if requests > 0 { context.ledger.warnings().and_then(|text| text.parse().ok()) } else { None };
     Trail::end(context.trail.as_ref(), outcome.as_ref().err());
     let answered = match outcome {
         Ok(answered) => answered.into(),
         Err(error) => {
             let mut status = Status::from(error);
             status.metadata_mut().insert("x-upstream-calls", spent);
+            if let Some(ignored) = ignored {
+                status.metadata_mut().insert("x-zendesk-api-warn", ignored);
+            }
             return Err(status);
         }
     };
@@ -111,9 +117,8 @@ fn close<M>(context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -
         metadata.insert("x-cache", MetadataValue::from_static(outcome.as_str()));
         metadata.insert("age", age.as_secs().into());
     }
-    // A write that did less than asked must not look complete.
-    if let Some(warning) = context.ledger.warnings().and_then(|text| text.parse().ok()) {
-        metadata.insert("x-zendesk-api-warn", warning);
+    if let Some(ignored) = ignored {
+        metadata.insert("x-zendesk-api-warn", ignored);
     }
     Ok(response)
 }

@@ -17,6 +17,8 @@ impl From<Error> for Status {
         let row = error.row();
         let refusal = error.refusal();
         let mut metadata = HashMap::new();
+        // What the gateway refuses by Zendesk's own rules was never answered by Zendesk.
+        let refusal = refusal.filter(|refusal| refusal.status > 0);
         if let Some(refusal) = refusal {
             metadata.insert("http_status".to_owned(), refusal.status.to_string());
             metadata.extend(refusal.request_id.clone().map(|id| ("request_id".to_owned(), id)));

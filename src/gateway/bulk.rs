@@ -14,13 +14,13 @@ use super::audit::Targets;
 use super::jobs::{has_ended, poll_every};
 use super::write::Change;
 use super::{Context, Gateway};
-use crate::cache::{Tag, WriteGuard};
+use crate::cache::{Tag, UNKNOWN_SETTLES_AFTER, WriteGuard};
 use crate::contract;
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result};
 use crate::proto::{BulkJob, BulkOutcome, GetJobResponse, Job};
 use crate::rest::Changes;
 use crate::rest::bulk::accepted;
-use crate::upstream::call::{Ledger, Priority};
+use crate::upstream::call::{Answer, Ledger, Priority};
 use crate::upstream::rest::Rest;
 
 mod evidence;
@@ -99,12 +99,13 @@ pub struct Outcome {
 struct Live {
     at: usize,
     started: Instant,
-    _slot: OwnedSemaphorePermit,
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 /// One bulk call under way.
 struct Run {
     chunks: Vec<Chunk>,
+    changes: Changes,
     /// Position of each chunk's first input.
     firsts: Vec<usize>,
     /// For each chunk, the job it got into, as last seen.
@@ -140,7 +141,8 @@ impl Gateway {
         let its = Context { ledger: Arc::clone(&ledger), ..context.clone() };
         // Held from before the first job until the last one has ended: what is read meanwhile may be of before or after.
         let (gateway, guard) = (self.clone(), self.begin(changes));
-        let task = tokio::spawn(async move { gateway.run(&its, Run::new(chunks), guard, kind, wait).await });
+        let run = Run::new(chunks, changes.clone());
+        let task = tokio::spawn(async move { gateway.run(&its, run, guard, kind, wait).await });
         let _leaving = Leaving(&ledger);
         task.await.unwrap_or(Err(Error::Internal { what: "a bulk call panicked" }))
     }
@@ -161,6 +163,10 @@ impl Gateway {
             }
         }
         let outcome = run.outcome(kind, wait);
+        if run.refused.iter().flatten().any(|error| matches!(error, Error::OutcomeUnknown(_))) {
+            // A job of which nobody knows may change the same; what it changes is kept out of the cache by a guard of its own.
+            self.begin(&run.changes).unsettled_for(UNKNOWN_SETTLES_AFTER);
+        }
         self.follow(context, guard, run.live, &run.jobs);
         Ok(outcome)
     }
@@ -188,15 +194,27 @@ impl Gateway {
             priority: Priority::Background,
             parse: Arc::new(accepted),
             learnt: |_| Vec::new(),
+            late: Some({
+                let (gateway, context, changes) = (self.clone(), context.clone(), run.changes.clone());
+                Box::new(move |answer| gateway.follow_late(&context, &changes, answer))
+            }),
         };
         match self.change(context, change, self.begin(&Changes::default())).await {
             Ok((answer, _)) => {
                 let job = answer.body::<GetJobResponse>().job_status.expect("a reply without a job is refused");
+                if run.jobs.iter().flatten().any(|known| known.id == job.id) {
+                    // The job of an earlier request says nothing about these inputs.
+                    let refusal =
+                        Refusal { status: 200, text: "the job of another request".to_owned(), ..Refusal::default() };
+                    run.refused[at] = Some(Error::Foreign(Box::new(refusal)).of_a_write());
+                    run.next += 1;
+                    return Ok(Submitted::AllSent);
+                }
                 self.jobs.started();
                 if has_ended(&job) {
                     self.jobs.ended(&job);
                 } else {
-                    run.live.push(Live { at, started: Instant::now(), _slot: slot });
+                    run.live.push(Live { at, started: Instant::now(), _slot: Some(slot) });
                 }
                 run.jobs[at] = Some(job);
                 run.next += 1;
@@ -242,6 +260,16 @@ impl Gateway {
         let ended = |live: &Live| run.jobs[live.at].as_ref().filter(|job| has_ended(job));
         run.live.iter().filter_map(ended).for_each(|job| self.jobs.ended(job));
         run.live.retain(|live| run.jobs[live.at].as_ref().is_some_and(|job| !has_ended(job)));
+    }
+
+    /// Follows a job that was accepted when its caller did not wait for it any more.
+    fn follow_late(&self, context: &Context, changes: &Changes, answer: &Answer) {
+        let job = answer.parsed.downcast_ref::<GetJobResponse>().and_then(|reply| reply.job_status.clone());
+        if let Some(job) = job.filter(|job| !has_ended(job)) {
+            self.jobs.started();
+            let live = Live { at: 0, started: Instant::now(), _slot: self.jobs.try_take() };
+            self.follow(context, self.begin(changes), vec![live], &[Some(job)]);
+        }
     }
 
     /// Keeps the slots of jobs that nobody waits for, and what they change out of the cache, until they have ended.
@@ -297,12 +325,13 @@ fn before(deadline: Instant) -> Instant {
 }
 
 impl Run {
-    fn new(chunks: Vec<Chunk>) -> Self {
+    fn new(chunks: Vec<Chunk>, changes: Changes) -> Self {
         let sizes = chunks.iter().map(|chunk| chunk.keys.len());
         let firsts = sizes.scan(0, |first, size| Some(std::mem::replace(first, *first + size))).collect();
         let count = chunks.len();
         Self {
             chunks,
+            changes,
             firsts,
             jobs: vec![None; count],
             refused: vec![None; count],

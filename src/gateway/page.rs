@@ -100,10 +100,28 @@ pub enum Next {
         /// The page number.
         number: u32,
         /// Rows of a page, 1 to 100.
-        size: u32,
+        size: Size,
     },
     /// Zendesk claims more without saying where.
     Nowhere,
+}
+
+/// How many rows the pages of a list have that is read by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Size {
+    /// So many, which each request asks for.
+    Asked(u32),
+    /// So many, by Zendesk's own choice: to ask for another number would move where pages begin.
+    Own(u32),
+}
+
+impl Size {
+    /// Returns the number of rows.
+    pub fn rows(self) -> u32 {
+        match self {
+            Self::Asked(rows) | Self::Own(rows) => rows,
+        }
+    }
 }
 
 impl Meta {
@@ -144,10 +162,16 @@ impl<R: Row, C: Rows> Page<R, C> {
     /// rows as were asked for: then nobody can tell.
     pub fn after(&self, size: u32) -> Next {
         match (self.meta.next(self.is_empty()), &self.link) {
+            // By its cursors the list has ended, and by its numbers it has not.
+            (Some(Next::End), Link::Page { .. }) => Next::Nowhere,
             (Some(Next::Nowhere) | None, Link::Cursor(_)) if self.is_empty() => Next::End,
             (Some(Next::Nowhere) | None, Link::Cursor(cursor)) => Next::Cursor(cursor.clone()),
             (Some(Next::Nowhere) | None, Link::Page { number, size }) => {
-                Next::Numbered { number: *number, size: *size }
+                let own = u32::try_from(self.rows.count()).ok().filter(|rows| *rows > 0);
+                match size.map(Size::Asked).or(own.map(Size::Own)) {
+                    Some(size) => Next::Numbered { number: *number, size },
+                    None => Next::Nowhere,
+                }
             }
             (Some(next), _) => next,
             (None, Link::Unreadable) => Next::Nowhere,

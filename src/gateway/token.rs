@@ -1,13 +1,13 @@
 //! Page tokens: opaque, versioned, bound to the list they come from.
 //!
 //! A token is `1 | check of the list's request | c cursor`, `1 | check | p page number`, or, where a list was asked for by
-//! cursor and answered by page number, `1 | check | n page number | rows of a page`, in base64url. The check makes a token
+//! cursor and answered by page number, `1 | check | n page number | rows of a page | whether they are asked for`, in base64url. The check makes a token
 //! used with other filters a clear error instead of rows from another list; it is no secret and protects nothing.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use super::page::Next;
+use super::page::{Next, Size};
 use crate::error::{Error, Result};
 use crate::rest::Style;
 
@@ -29,7 +29,7 @@ pub enum Position {
         /// The page number, from 2.
         number: u32,
         /// Rows of a page, 1 to 100.
-        size: u32,
+        size: Size,
     },
 }
 
@@ -48,7 +48,10 @@ pub fn write(next: &Next, list: &str) -> String {
     let (kind, payload) = match next {
         Next::Cursor(cursor) => (b'c', cursor.as_bytes().to_vec()),
         Next::Page(number) => (b'p', number.to_be_bytes().to_vec()),
-        Next::Numbered { number, size } => (b'n', [number.to_be_bytes(), size.to_be_bytes()].concat()),
+        Next::Numbered { number, size } => {
+            let asked = u8::from(matches!(size, Size::Asked(_)));
+            (b'n', [&number.to_be_bytes()[..], &size.rows().to_be_bytes(), &[asked]].concat())
+        }
         Next::End | Next::Nowhere => return String::new(),
     };
     let mut token = vec![VERSION];
@@ -83,19 +86,22 @@ pub fn read(token: &str, list: &str, style: Style) -> Result<Position> {
             Ok(number) if number > 1 => Ok(Position::Page(number)),
             _ => Err(refuse("holds no page")),
         },
-        (b'n', Style::Cursor | Style::CursorOrOffset) => {
-            let fields =
-                payload.split_first_chunk::<4>().and_then(|(number, size)| Some((number, size.try_into().ok()?)));
-            let fields = fields.map(|(number, size)| (u32::from_be_bytes(*number), u32::from_be_bytes(size)));
-            match fields {
-                Some((number, size)) if number > 1 && (1..=100).contains(&size) => {
-                    Ok(Position::Numbered { number, size })
-                }
-                _ => Err(refuse("holds no page")),
-            }
-        }
+        (b'n', Style::Cursor | Style::CursorOrOffset) => numbered(payload).ok_or_else(|| refuse("holds no page")),
         _ => Err(refuse("belongs to another kind of list")),
     }
+}
+
+/// Reads the place in a list that is read by number.
+fn numbered(payload: &[u8]) -> Option<Position> {
+    let (number, rest) = payload.split_first_chunk::<4>()?;
+    let (rows, asked) = rest.split_first_chunk::<4>()?;
+    let (number, rows) = (u32::from_be_bytes(*number), u32::from_be_bytes(*rows));
+    let size = match asked {
+        [0] => Size::Own(rows),
+        [1] => Size::Asked(rows),
+        _ => return None,
+    };
+    (number > 1 && (1..=100).contains(&rows)).then_some(Position::Numbered { number, size })
 }
 
 /// Writes any bytes behind a check that is right.
@@ -124,8 +130,8 @@ mod tests {
         assert_eq!(read_back, Position::After("eyJvIjoiaWQifQ==".to_owned()));
         let page = write(&Next::Page(7), "/api/v2/groups/assignable");
         assert_eq!(read(&page, "/api/v2/groups/assignable", Style::Offset).expect("its own list"), Position::Page(7));
-        let numbered = write(&Next::Numbered { number: 3, size: 25 }, "/api/v2/users");
-        let place = Position::Numbered { number: 3, size: 25 };
+        let numbered = write(&Next::Numbered { number: 3, size: Size::Own(25) }, "/api/v2/users");
+        let place = Position::Numbered { number: 3, size: Size::Own(25) };
         assert_eq!(read(&numbered, "/api/v2/users", Style::Cursor).expect("its own list"), place);
         assert_eq!(write(&Next::End, "/api/v2/users"), "");
         assert_eq!(read("", "/api/v2/users", Style::Cursor).expect("no token"), Position::Start);

@@ -5,15 +5,18 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::page::{Next, Page, Rows};
+use super::page::{Next, Page, Rows, Size};
 use super::row::Row;
 use super::token::{self, Position};
 use crate::error::{Error, Result};
 use crate::rest::{Paging, Style};
 use crate::upstream::rest::Rest;
 
-/// Most consecutive pages that may claim more while they are empty.
-const EMPTY_PAGES: u32 = 3;
+/// Most consecutive pages that may claim more while adding nothing.
+pub(super) const EMPTY_PAGES: u32 = 3;
+
+/// Zendesk serves so many rows of a list with page numbers: <https://developer.zendesk.com/api-reference/introduction/pagination/>
+const MOST_ROWS: u32 = 10_000;
 
 /// A list, and how it is paged through.
 #[derive(Debug)]
@@ -22,8 +25,8 @@ pub struct Paged<R> {
     /// What tokens are bound to: the list's request, and for page numbers the page size too.
     bound: String,
     style: Style,
-    /// Whether it is asked for by page number because Zendesk answered so when it was asked for by cursor.
-    turned: bool,
+    /// How large its pages are, if it is asked for by page number because Zendesk answered so when it was asked for by cursor.
+    turned: Option<Size>,
     /// Rows of a page, 1 to 100.
     pub size: u32,
     row: PhantomData<fn() -> R>,
@@ -48,7 +51,8 @@ impl<R> Paged<R> {
         let size = self.size.to_string();
         match (at, self.is_numbered() || self.style == Style::Single) {
             (Position::Page(number) | Position::Numbered { number, .. }, _) => {
-                rest.query("per_page", size).query("page", number.to_string())
+                let asked = !matches!(self.turned, Some(Size::Own(_)));
+                rest.query_if("per_page", asked.then_some(size)).query("page", number.to_string())
             }
             (Position::After(cursor), _) => boundaries(rest.query("page[size]", size)).query("page[after]", cursor),
             (Position::Start, false) => boundaries(rest.query("page[size]", size)),
@@ -58,7 +62,7 @@ impl<R> Paged<R> {
 
     /// Returns the request for the first page by number, where Zendesk may refuse to page this list by cursor.
     pub fn instead_of_cursor(&self, at: &Position) -> Option<Rest> {
-        let may_refuse = self.style == Style::CursorOrOffset && !self.turned && *at == Position::Start;
+        let may_refuse = self.style == Style::CursorOrOffset && self.turned.is_none() && *at == Position::Start;
         may_refuse.then(|| self.list.clone().query("per_page", self.size.to_string()))
     }
 
@@ -69,7 +73,7 @@ impl<R> Paged<R> {
 
     /// Whether pages have numbers, so that they can be asked for in any order.
     pub fn is_numbered(&self) -> bool {
-        self.style == Style::Offset || self.turned
+        self.style == Style::Offset || self.turned.is_some()
     }
 
     /// Whether rows are as new as the list's own endpoint has them; a search answers from an index that lags behind.
@@ -88,23 +92,26 @@ impl<R> Paged<R> {
             _ => match page.after(self.size) {
                 // Only the first page can be page 1. Anywhere else the cursor was ignored, and rows would come twice or never.
                 Next::Numbered { number, .. } if number != 2 || *at != Position::Start => Next::Nowhere,
+                Next::Cursor(cursor) if matches!(at, Position::After(before) if *before == cursor) => Next::Nowhere,
                 next => next,
             },
         }
     }
 
     /// Returns the same list, asked for by page number from now on.
-    fn turned(&self, size: u32) -> Self {
+    fn turned(&self, size: Size) -> Self {
         let Self { list, bound, style, .. } = self;
-        Self { list: list.clone(), bound: bound.clone(), style: *style, turned: true, size, row: PhantomData }
+        let (list, bound, turned, size) = (list.clone(), bound.clone(), Some(size), size.rows());
+        Self { list, bound, style: *style, turned, size, row: PhantomData }
     }
 
     /// Returns the token of what comes next; empty at the end.
     pub fn token(&self, next: &Next) -> Result<String> {
         match next {
             Next::Nowhere => Err(nowhere()),
-            Next::Page(number) if self.turned => {
-                Ok(token::write(&Next::Numbered { number: *number, size: self.size }, &self.bound))
+            Next::Page(number) => {
+                let next = self.turned.map(|size| Next::Numbered { number: *number, size });
+                Ok(token::write(&next.unwrap_or(Next::Page(*number)), &self.bound))
             }
             next => Ok(token::write(next, &self.bound)),
         }
@@ -125,16 +132,27 @@ impl<R> Walk<R> {
             Style::Offset | Style::Single => format!("{} {size}", list.target()),
         };
         let at = token::read(token, &bound, style)?;
-        let list = Arc::new(Paged { list, bound, style, turned: false, size, row: PhantomData });
+        let list = Arc::new(Paged { list, bound, style, turned: None, size, row: PhantomData });
         let mut walk = Self { list, at, seen: HashSet::new(), hasher: RandomState::new(), empty: 0 };
         if let Position::Numbered { number, size } = walk.at {
             walk.turn(number, size);
         }
+        walk.not_too_deep()?;
         Ok(walk)
     }
 
+    /// Refuses what Zendesk refuses for every list with page numbers. A list whose pages claim more without end ends here, too.
+    fn not_too_deep(&self) -> Result<()> {
+        match self.at {
+            Position::Page(number) if (number - 1).saturating_mul(self.list.size) >= MOST_ROWS => {
+                Err(Error::PaginationDepth(Box::default()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Goes on by page number.
-    fn turn(&mut self, number: u32, size: u32) {
+    fn turn(&mut self, number: u32, size: Size) {
         self.list = Arc::new(self.list.turned(size));
         self.at = Position::Page(number);
     }
@@ -169,6 +187,7 @@ impl<R> Walk<R> {
                 self.at = at;
             }
         }
+        self.not_too_deep()?;
         Ok(true)
     }
 
@@ -179,7 +198,7 @@ impl<R> Walk<R> {
 }
 
 fn nowhere() -> Error {
-    Error::PaginationLoop { what: "a page claims more and has no cursor" }
+    Error::PaginationLoop { what: "a page claims more and does not say where" }
 }
 
 /// Without the flag, users and groups leave `has_more` out; lists that do not know it ignore it.

@@ -28,7 +28,12 @@ pub(super) struct Change {
     pub learnt: fn(&(dyn Any + Send)) -> Vec<Tag>,
     /// What it is about, for the record.
     pub targets: Targets,
+    /// What to do with an answer that nobody waits for any more.
+    pub late: Option<Late>,
 }
+
+/// Takes an answer that came too late for its caller.
+pub(super) type Late = Box<dyn FnOnce(&Answer) + Send>;
 
 impl Gateway {
     /// Answers a write.
@@ -52,6 +57,7 @@ impl Gateway {
             parse: Arc::new(move |body| asked.parse(body)),
             learnt: |parsed| parsed.downcast_ref::<W::Reply>().map(W::learnt).unwrap_or_default(),
             targets: Targets::of(request.about().iter().chain(&changes.tags)),
+            late: None,
         };
         self.change(context, change, self.begin(&changes)).await
     }
@@ -73,6 +79,7 @@ impl Gateway {
                 priority: Priority::Write,
                 parse: Arc::new(|_| nothing::<LogoutUsersRequest>()),
                 learnt: |_| Vec::new(),
+                late: None,
             };
             self.change(context, change, self.begin(&Changes::default())).await?;
         }
@@ -116,6 +123,10 @@ impl Gateway {
                     for tag in learnt {
                         guard.also(tag);
                     }
+                    // Nobody waits any more.
+                    if let Some(late) = change.late.filter(|_| record.ledger.is_closed()) {
+                        late(&answer);
+                    }
                     Ok((answer, guard.finish()))
                 }
                 // The guard is dropped without an end: nobody knows on which side of the write an answer would be.
@@ -125,8 +136,8 @@ impl Gateway {
                     Err(error)
                 }
             };
-            // What is not known, or what nobody waited for, may go on at Zendesk, and the next one's turn comes after that.
-            if turn.is_some() && (matches!(outcome, Err(Error::OutcomeUnknown(_))) || record.ledger.is_closed()) {
+            // It may still be carried out, and the next one's turn comes after that.
+            if turn.is_some() && matches!(outcome, Err(Error::OutcomeUnknown(_))) {
                 tokio::spawn(async move {
                     tokio::time::sleep(UNKNOWN_SETTLES_AFTER).await;
                     drop(turn);
@@ -142,9 +153,6 @@ impl Gateway {
             Err(_) => Err(Error::Deadline { sent: !ledger.close() && ledger.may_have_acted() }),
         };
         drop(leaving);
-        if let Ok((Answer { warning: Some(warning), .. }, _)) = &outcome {
-            context.ledger.warned(warning);
-        }
         outcome.map_err(Error::of_a_write)
     }
 }

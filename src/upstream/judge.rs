@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::call::{Answer, Call};
 use super::limits::{Limits, retry_after};
+use crate::contract::Idempotency;
 use crate::error::{Error, Refusal, Violation, snippet};
 use crate::json::Malformed;
 
@@ -23,8 +24,12 @@ const MOST_VIOLATIONS: usize = 16;
 
 /// Judges a complete response.
 pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Error> {
+    let warning = header(headers, "x-zendesk-api-warn");
+    if let Some(warning) = warning.as_deref().filter(|_| call.idempotency != Idempotency::NoSideEffects) {
+        call.ledger.warned(warning);
+    }
     if status.is_success() {
-        return accept(call, status, headers, body);
+        return accept(call, status, headers, body, warning);
     }
     let mut refusal = Box::new(refusal(status, headers, body));
     call.rest.path.trim_start_matches("/api/v2/").clone_into(&mut refusal.resource);
@@ -81,7 +86,13 @@ fn redirection(headers: &HeaderMap) -> String {
     }
 }
 
-fn accept(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Error> {
+fn accept(
+    call: &Call,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    warning: Option<String>,
+) -> Result<Answer, Error> {
     let refusal = |why: &str| {
         let (request_id, limits) = (header(headers, "x-request-id"), Limits::of(headers));
         let text = why.to_owned();
@@ -91,7 +102,6 @@ fn accept(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
     if !body.is_empty() && !kind.is_empty() && !kind.contains("json") {
         return Err(Error::Malformed(refusal("the content type is not JSON")));
     }
-    let warning = header(headers, "x-zendesk-api-warn");
     if warning.is_some() {
         WARNINGS.fetch_add(1, Ordering::Relaxed);
         // What it says can quote values, so only the caller is told.

@@ -76,7 +76,7 @@ pub struct Retry {
     read_again: bool,
     /// Requests sent by the attempts that ended.
     sent: u32,
-    /// Why the call was repeated last.
+    /// Why the call was repeated: of several failures, one that leaves open whether a write was done.
     cause: Option<Error>,
 }
 
@@ -125,21 +125,33 @@ impl Policy<Call, Answer, Error> for Retry {
             }
             Err(error) => error,
         };
-        match self.cause.take() {
-            // The repetition never left. What the caller has to know is why there was one: of a write that may have been
-            // done, "the breaker is open" alone would say that it was not.
-            Some(cause) if refused_here(call, error) => {
-                *error = cause;
-                return None;
-            }
-            _ => {}
-        }
+        let earlier = self.cause.take();
         let rule = error.row().retry;
         let sent = call.ledger.requests();
         if matches!(rule, Rule::Undelivered | Rule::AsAsked) {
             call.ledger.harmless(sent - self.sent);
         }
         self.sent = sent;
+        let write = call.idempotency != Idempotency::NoSideEffects;
+        let open = earlier.filter(|earlier| write && earlier.leaves_open() || refused_here(call, error));
+        let Some(wait) = self.wait_for_another(call, rule, error) else {
+            match open {
+                // That there is no such record is true whatever became of the attempt before. Of any other failure the caller
+                // would think that nothing was done, and the attempt before may still be carried out.
+                Some(earlier) if !matches!(error, Error::NotFound(_)) => *error = earlier,
+                _ => {}
+            }
+            return None;
+        };
+        self.shared.retried.fetch_add(1, Ordering::Relaxed);
+        self.cause = Some(open.unwrap_or_else(|| error.clone()));
+        Some(sleep(wait))
+    }
+}
+
+impl Retry {
+    /// Returns how long to wait before another attempt, if there may be one.
+    fn wait_for_another(&mut self, call: &Call, rule: Rule, error: &Error) -> Option<Duration> {
         if !self.is_allowed(call, rule) {
             return None;
         }
@@ -152,9 +164,7 @@ impl Policy<Call, Answer, Error> for Retry {
             self.shared.out_of_budget.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        self.shared.retried.fetch_add(1, Ordering::Relaxed);
-        self.cause = Some(error.clone());
-        Some(sleep(wait))
+        Some(wait)
     }
 }
 

@@ -193,6 +193,7 @@ async fn the_memberships_of_somebody_else_do_not_say_that_a_default_was_set() {
         r#"{"group_memberships":[{"id":7,"user_id":1003}]}"#,
         r#"{"group_memberships":[{"id":1003,"user_id":8}]}"#,
         r#"{"group_memberships":[[7,"u",8]]}"#,
+        r#"{"group_memberships":[{"id":7,"user_id":8,"default":false}]}"#,
         r#"{"group_membership":{"id":7,"user_id":8}}"#,
     ] {
         let upstream = Scripted::in_turn(&[body]).await;
@@ -269,6 +270,7 @@ async fn a_list_by_number_is_never_taken_for_the_whole_list() {
         page(rows, "null"),
         r#"{"group_memberships":[{"id":11,"user_id":1},{"id":12,"user_id":2,"group_id":5}]}"#.to_owned(),
         r#"{"group_memberships":[{"user_id":1,"group_id":5}]}"#.to_owned(),
+        r#"{"group_memberships":[{"id":1,"user_id":1,"group_id":5},{"id":1,"user_id":9,"group_id":5}]}"#.to_owned(),
         r#"{"group_memberships":[{"id":11,"user_id":1,"group_id":5}],"meta":{"has_more":true}}"#.to_owned(),
     ] {
         let shown = memberships.clone();

@@ -50,11 +50,14 @@ pub fn of_job<'a>(kind: Kind, job: &'a Job, keys: &[Key]) -> Vec<Evidence<'a>> {
     if completed && kind == Kind::Delete && keys.len() > 1 && is_success_of_all(&job.results) {
         return vec![Evidence::End(BulkResult::Deleted); keys.len()];
     }
-    let claims: Vec<Claim> = job.results.iter().map(|result| Claim::read(kind, result, keys)).collect();
+    let claims: Vec<Claim> = job.results.iter().map(|result| Claim::read(kind, result, keys, completed)).collect();
     if completed && kind == Kind::CreateOrUpdate && in_order(&claims, keys) {
         return by_order(&claims);
     }
-    let (mut evidence, open, consistent) = by_name(&claims, keys);
+    let (mut evidence, open, mut consistent) = by_name(&claims, keys);
+    if kind == Kind::Create {
+        consistent &= !forget_shared_ids(&mut evidence);
+    }
     // A job that was broken off may have left out any input, and a contradiction may hide one.
     if completed && consistent {
         by_count(&claims, keys, &open, &mut evidence);
@@ -68,8 +71,8 @@ fn is_success_of_all(results: &[JobResult]) -> bool {
 }
 
 impl<'a> Claim<'a> {
-    fn read(kind: Kind, result: &'a JobResult, keys: &[Key]) -> Self {
-        Self { result, end: kind.end(result), names: names(kind, result, keys) }
+    fn read(kind: Kind, result: &'a JobResult, keys: &[Key], completed: bool) -> Self {
+        Self { result, end: kind.end(result, completed), names: names(kind, result, keys) }
     }
 
     fn evidence(&self) -> Evidence<'a> {
@@ -188,6 +191,19 @@ fn by_name<'a>(claims: &[Claim<'a>], keys: &[Key]) -> (Vec<Evidence<'a>>, Vec<us
     }
     let is_open = |position: &usize| of_inputs[*position].is_empty() && !contested.contains(position);
     (evidence, (0..keys.len()).filter(is_open).collect(), consistent)
+}
+
+/// Takes back what is said of inputs that are to have become one and the same record. Returns whether there were any.
+fn forget_shared_ids(evidence: &mut [Evidence<'_>]) -> bool {
+    let id = |evidence: &Evidence<'_>| match evidence {
+        Evidence::Result(BulkResult::Created, result) => result.id,
+        _ => None,
+    };
+    let (mut seen, mut shared) = (HashSet::new(), HashSet::new());
+    shared.extend(evidence.iter().filter_map(id).filter(|id| !seen.insert(*id)));
+    let shares = |evidence: &&mut Evidence<'_>| id(evidence).is_some_and(|id| shared.contains(&id));
+    evidence.iter_mut().filter(shares).for_each(|evidence| *evidence = Evidence::None);
+    !shared.is_empty()
 }
 
 /// Where the results that name nobody are as many as the inputs that nobody named, and all say the same, each of these inputs

@@ -18,9 +18,9 @@ pub enum Kind {
 impl Kind {
     /// Returns how an input ended by what a result says, if it says so clearly.
     ///
-    /// A word that is not known, or that does not fit the job, proves nothing; neither does a result that says both that
+    /// `completed` is whether the job as a whole went well. A word that is not known, or that does not fit the job, proves nothing; neither does a result that says both that
     /// the input went well and that it failed.
-    pub fn end(self, result: &JobResult) -> Option<BulkResult> {
+    pub fn end(self, result: &JobResult, completed: bool) -> Option<BulkResult> {
         let status = result.status.as_deref().filter(|word| !word.is_empty());
         if has_failed(result) {
             let went_well = result.success == Some(true) || status.is_some_and(|word| of_status(word).is_some());
@@ -31,7 +31,7 @@ impl Kind {
             (None, Some(action)) if result.success == Some(true) => of_action(action)?,
             (None, None) if result.success == Some(true) => self.only_end()?,
             // The vendor's specification gives a created resource as no more than its id and its position.
-            (None, None) if self == Self::Create && result.id.is_some() && result.index.is_some() => {
+            (None, None) if completed && self == Self::Create && result.id.is_some() && result.index.is_some() => {
                 BulkResult::Created
             }
             _ => return None,

@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::json;
 
-/// Rows of a page where a link does not say, and the most there are.
-const ROWS: u32 = 100;
+/// Most rows of a page.
+const MOST_ROWS: u32 = 100;
 
 /// Where a page says that the list goes on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub enum Link {
     Page {
         /// The number.
         number: u32,
-        /// Rows of a page.
-        size: u32,
+        /// Rows of a page, if the link says so.
+        size: Option<u32>,
     },
     /// To somewhere that cannot be told.
     Unreadable,
@@ -60,11 +60,11 @@ impl Link {
             return Self::Cursor(cursor.into_owned());
         }
         let number = value("page").and_then(|number| number.parse().ok()).filter(|number| *number > 1);
-        let size =
-            value("per_page").map_or(Some(ROWS), |size| size.parse().ok()).filter(|size| (1..=ROWS).contains(size));
-        match number.zip(size) {
-            Some((number, size)) => Self::Page { number, size },
-            None => Self::Unreadable,
+        let size = value("per_page").map(|size| size.parse().ok().filter(|size| (1..=MOST_ROWS).contains(size)));
+        match (number, size) {
+            (Some(number), None) => Self::Page { number, size: None },
+            (Some(number), Some(Some(size))) => Self::Page { number, size: Some(size) },
+            _ => Self::Unreadable,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The memberships of a group or a user, all of them.
 
+use std::collections::HashMap;
+
 use crate::error::{Error, Result};
 use crate::gateway::page::{Next, Page};
 use crate::gateway::row::Row;
@@ -68,15 +70,29 @@ impl Gateway {
 
     /// Reads a list to its end. What acts on all members must not act on a part of them, so anything that leaves a doubt whether
     /// these are all is an error.
-    pub(super) async fn all<R: Row>(&self, context: &Context, list: Rest, is_whole: fn(&R) -> bool) -> Result<Vec<R>> {
+    pub(super) async fn all<R: Row + PartialEq>(
+        &self,
+        context: &Context,
+        list: Rest,
+        is_whole: fn(&R) -> bool,
+    ) -> Result<Vec<R>> {
         let mut walk = Walk::<R>::begin(list, Paging { style: Style::Cursor, size: 0, token: "" })?;
         let read = context.read(Priority::Interactive);
-        let mut rows = Vec::new();
+        let (mut rows, mut places) = (Vec::new(), HashMap::<i64, usize>::new());
         loop {
             let page: Page<R> = self.reads.page(&read, &walk.list, walk.at(), None).await?;
             let (next, was_empty) = (walk.list.after(walk.at(), &page), page.is_empty());
             let count = page.count.and_then(|count| usize::try_from(count).ok());
-            rows.extend(page.rows);
+            for row in page.rows {
+                match row.id().and_then(|id| places.get(&id)) {
+                    Some(place) if rows[*place] == row => {}
+                    Some(_) => return Err(Error::Incomplete { what: "two rows have one id" }),
+                    None => {
+                        places.extend(row.id().map(|id| (id, rows.len())));
+                        rows.push(row);
+                    }
+                }
+            }
             if matches!(next, Next::Numbered { .. }) {
                 return Err(Error::Incomplete { what: "it comes by page number, and rows move between pages" });
             }

@@ -116,7 +116,9 @@ impl<'a> Writing<'a> {
 
     /// Makes a group the user's default; `before` is what was there before this call wrote anything.
     pub async fn make_default(&mut self, user_id: i64, group: i64, before: Vec<GroupMembership>) -> Result<()> {
-        let rows = if self.written { self.gateway.memberships(self.context, self.side).await? } else { before };
+        // Somebody else may have added what this call was to add.
+        let known = !self.written && before.iter().any(|row| row.group_id == Some(group));
+        let rows = if known { before } else { self.gateway.memberships(self.context, self.side).await? };
         let wanted = Wanted::Default(group);
         let Some(row) = rows.iter().find(|row| row.group_id == Some(group)) else {
             self.failed.push(Failed { wanted, failure: skipped(group) });

@@ -16,10 +16,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Fetch, Leaf, Pages};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::gateway::page::Next;
 use crate::gateway::row::Row;
 use crate::gateway::token::Position;
-use crate::gateway::walk::Walk;
+use crate::gateway::walk::{EMPTY_PAGES, Walk};
 use crate::rest::Part;
 
 /// Zendesk serves so many pages, and so many rows: <https://developer.zendesk.com/api-reference/introduction/pagination/>
@@ -42,6 +43,8 @@ pub struct Numbered<R, M> {
     seen: HashSet<i64>,
     furthest: u32,
     gone_back: u32,
+    /// Pages in a row that the walk had not come to before and that added nothing.
+    idle: u32,
 }
 
 struct Coming {
@@ -55,7 +58,8 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
     pub fn new(pages: Arc<Pages<R, M>>, walk: Walk<R>) -> Self {
         let walk = Some(walk);
         let (coming, seen) = (VecDeque::new(), HashSet::new());
-        let mut numbered = Self { pages, walk, coming, width: 1, count: None, seen, furthest: 0, gone_back: 0 };
+        let mut numbered =
+            Self { pages, walk, coming, width: 1, count: None, seen, furthest: 0, gone_back: 0, idle: 0 };
         numbered.width = numbered.widest();
         numbered
     }
@@ -70,14 +74,21 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
     /// Returns the messages of the next page; none at the end.
     pub async fn turn(&mut self) -> Result<Option<VecDeque<Bytes>>> {
         let Some(mut walk) = self.walk.take() else { return Ok(None) };
+        let before = self.furthest;
         let leaf = self.settled(&mut walk).await?;
         self.count = leaf.count;
         let Leaf { mut messages, next, .. } = leaf;
         let was_empty = messages.is_empty();
+        let had_ids = messages.iter().any(|message| !message.ids.is_empty());
         for message in &mut messages {
             message.retain_new(&mut self.seen);
         }
         let answered = walk.at().number();
+        let adds = !had_ids || messages.iter().any(|message| !message.ids.is_empty());
+        self.idle = if adds || answered <= before { 0 } else { self.idle + 1 };
+        if self.idle >= EMPTY_PAGES && next != Next::End {
+            return Err(Error::PaginationLoop { what: "pages claim more and add nothing" });
+        }
         if walk.advance(next, was_empty)? {
             self.fetch_ahead(answered);
             self.walk = Some(walk);

@@ -76,7 +76,7 @@ impl Write for SetDefaultMembershipRequest {
     fn fits(&self, reply: &Self::Reply) -> bool {
         let rows = &reply.group_memberships;
         let of_user = rows.iter().all(|row| row.user_id.is_none_or(|user| user == self.user_id));
-        of_user && (rows.len() >= MOST_ITEMS || rows.iter().any(|row| row.id == self.id))
+        of_user && (rows.len() >= MOST_ITEMS || rows.iter().any(|row| row.id == self.id && row.default != Some(false)))
     }
 
     fn changes(&self) -> Changes {

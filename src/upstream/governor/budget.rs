@@ -17,6 +17,8 @@ const DOUBT: Duration = Duration::from_secs(1);
 const ASK_EVERY: Duration = Duration::from_millis(250);
 /// How long an answer is trusted to show what others spend.
 const FRESH: Duration = Duration::from_secs(10);
+/// Requests under way while it is not known whether a count is that of the old window.
+const WHILE_DOUBTFUL: u32 = 2;
 /// Requests under way while nothing is known.
 const FIRST: u32 = 10;
 
@@ -118,7 +120,7 @@ impl Budget {
         let left = self.left(&told);
         let cautious = (told.limit / 50).max(4).min(told.limit.max(1));
         if told.doubtful && now < told.ends {
-            return if self.in_flight < cautious { Opening::Now } else { Opening::OnAnswer };
+            return if self.in_flight < WHILE_DOUBTFUL { Opening::Now } else { Opening::OnAnswer };
         }
         if now < told.ends {
             let at = if left < 1 { told.ends } else { self.line(&told, priority, left, told.ends) };
@@ -217,9 +219,15 @@ impl Budget {
             return;
         }
         told.heard = now;
-        // A second response of the new window: what it says holds, whether it agrees or not.
-        if std::mem::take(&mut told.doubtful) && remaining > told.remaining {
-            (told.remaining, told.asked) = (remaining, told.asked.max(asked));
+        if told.doubtful && remaining > told.remaining {
+            (told.remaining, told.asked, told.doubtful) = (remaining, told.asked.max(asked), false);
+            return;
+        }
+        let young = asked < told.begun + DOUBT;
+        // Some counts of the old window may come; one that was asked for a second later is not one of them.
+        told.doubtful &= young;
+        // Nor does a budget shrink by a quarter in the first second of its window.
+        if young && !told.doubtful && told.remaining - remaining.min(told.remaining) > told.limit / 4 {
             return;
         }
         if asked < told.asked {

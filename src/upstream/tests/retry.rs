@@ -223,3 +223,40 @@ async fn requests_that_zendesk_refused_unread_leave_a_write_undone() {
         assert_eq!((ledger.requests(), ledger.may_have_acted()), (3, acted));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_repetition_that_is_refused_does_not_hide_that_the_attempt_before_may_have_been_done() {
+    let lost = || [Error::BrokenBeforeHeaders(chain()), Error::AttemptTimeout, unavailable()];
+    let refusals = || {
+        [
+            Error::Throttled(refusal(429, None)),
+            Error::Rejected(refusal(422, None)),
+            Error::Duplicate(refusal(422, None)),
+            Error::Refused(refusal(451, None)),
+            Error::Redirected(refusal(302, None)),
+            Error::Credential { own: true, refusal: refusal(401, None) },
+            Error::Forbidden(refusal(403, None)),
+            Error::Conflict(refusal(409, None)),
+            Error::AccountNotFound(refusal(404, None)),
+            Error::Connect(chain()),
+        ]
+    };
+    for (first, second) in lost().into_iter().flat_map(|first| refusals().map(|second| (first.clone(), second))) {
+        let fails = (first.clone(), second.clone());
+        let zendesk = zendesk(&Hits::default(), move |number, _| {
+            let error = if number == 1 { fails.0.clone() } else { fails.1.clone() };
+            async move { Err(error) }
+        });
+        let (service, _) = retrying(zendesk);
+        let error = ask(&service, idempotent_write()).await.expect_err("it fails").of_a_write();
+        assert!(matches!(error, Error::OutcomeUnknown(_)), "{first:?}, then {second:?}: {error:?}");
+        let error = ask(&service, read()).await.expect_err("it fails");
+        assert!(error.row().reason == second.row().reason, "of a read the last failure is told: {error:?}");
+    }
+    // Whatever became of the first attempt, there is no such record now.
+    let (service, _) = retrying(zendesk(&Hits::default(), |number, _| async move {
+        Err(if number == 1 { unavailable() } else { Error::NotFound(refusal(404, None)) })
+    }));
+    let error = ask(&service, idempotent_write()).await.expect_err("it is gone");
+    assert!(matches!(error, Error::NotFound(_)), "{error:?}");
+}

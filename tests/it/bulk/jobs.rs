@@ -1,5 +1,7 @@
 //! What bulk requests are answered with: jobs that can be followed or not, warnings, and refusals in between.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -92,6 +94,46 @@ async fn the_job_of_another_is_not_taken_for_ours() {
     let reply = t.users().bulk_delete_users(request).await.expect("a job").into_inner();
     assert_eq!(ends(&reply.outcomes), [BulkResult::Unknown, BulkResult::Deleted]);
     assert_eq!(reply.jobs[0].job.as_ref().expect("a job").id, "V3-1");
+}
+
+#[tokio::test]
+async fn a_job_that_was_named_twice_says_nothing_of_the_second_request() {
+    let t = TestGateway::start().await;
+    t.sandbox.fault(delete("/users/destroy_many"), Respond::with(200).json(queued("V3-1")).forever());
+    let ended = json!({"job_statuses": [{"id": "V3-1", "status": "completed", "results": {"success": true}}]});
+    t.sandbox.fault(get("/job_statuses/show_many"), Respond::with(200).json(ended).forever());
+    let request = BulkDeleteUsersRequest { ids: (1..=150).collect(), wait: true, ..Default::default() };
+    let reply = t.users().bulk_delete_users(request).await.expect("a job").into_inner();
+    let ends = ends(&reply.outcomes);
+    assert_eq!((ends.len(), reply.jobs.len()), (150, 1));
+    assert!(
+        ends[..100].iter().all(|end| *end == BulkResult::Deleted)
+            && ends[100..].iter().all(|end| *end == BulkResult::Unknown)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_accepted_after_its_caller_has_left_is_followed_to_its_end() {
+    let ended = Arc::<AtomicBool>::default();
+    let has_ended = Arc::clone(&ended);
+    let t = Seam::new(&Config::default(), move |call| {
+        let status = if has_ended.load(Ordering::Relaxed) { "completed" } else { "working" };
+        async move {
+            if call.rest.path.contains("show_many") {
+                return said(&call, &json!({"job_statuses": [{"id": "V3-1", "status": status}]}).to_string());
+            }
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            said(&call, &queued("V3-1").to_string())
+        }
+    });
+    let request = BulkDeleteUsersRequest { ids: vec![11], wait: true, ..Default::default() };
+    let outcome = t.rpc.bulk_delete_users(within(Duration::from_secs(1), request)).await.map(drop);
+    assert_eq!(refused(outcome).reason, "OUTCOME_UNKNOWN");
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!((t.jobs().active, t.jobs().started), (1, 1), "its slot is taken while it runs");
+    ended.store(true, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!((t.jobs().active, t.jobs().completed), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]

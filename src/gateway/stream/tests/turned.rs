@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt as _;
 
-use super::support::{all, answer, assignable, by_cursor, decoded, gateway, parameter, rows};
+use super::support::{
+    Listed, Messages, all, answer, assignable, by_cursor, by_number, decoded, gateway, parameter, rows,
+};
 use crate::config;
 use crate::error::{Error, Refusal};
 use crate::gateway::Gateway;
@@ -21,7 +23,7 @@ enum Cursors {
 }
 
 /// A list of [`ROWS`] groups in pages by number; keeps a list of what was asked.
-fn numbered(cursors: Cursors) -> (Gateway, Arc<Mutex<Vec<String>>>) {
+fn numbered(cursors: Cursors, link_states_size: bool) -> (Gateway, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::<Mutex<Vec<String>>>::default();
     let log = asked.clone();
     let gateway = gateway(config::Stream::default(), move |call: Call| {
@@ -42,7 +44,8 @@ fn numbered(cursors: Cursors) -> (Gateway, Arc<Mutex<Vec<String>>>) {
                 let size: i64 = parameter(&call, "per_page").map_or(10, |size| size.parse().expect("a number"));
                 let number: i64 = parameter(&call, "page").map_or(1, |page| page.parse().expect("a number"));
                 let to = (number * size).min(ROWS);
-                let link = format!(r#""https://x.example/groups.json?page={}&per_page={size}""#, number + 1);
+                let stated = if link_states_size { format!("&per_page={size}") } else { String::new() };
+                let link = format!(r#""https://x.example/groups.json?page={}{stated}""#, number + 1);
                 let next = if to < ROWS { link } else { "null".to_owned() };
                 let rows = rows((number - 1) * size + 1..=to);
                 answer(&call, &format!(r#"{{"groups":[{rows}],"next_page":{next},"count":{ROWS}}}"#))
@@ -55,7 +58,7 @@ fn numbered(cursors: Cursors) -> (Gateway, Arc<Mutex<Vec<String>>>) {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_goes_on_by_number_and_loses_no_row() {
-    let (gateway, asked) = numbered(Cursors::Ignored);
+    let (gateway, asked) = numbered(Cursors::Ignored, true);
     assert_eq!(all(by_cursor(&gateway, 4)).await, (1..=ROWS).collect::<Vec<_>>());
     let asked = asked.lock().expect("no panic");
     assert_eq!(asked[0], "page%5Bsize%5D=4&include_boundary_indicators=true");
@@ -64,7 +67,7 @@ async fn a_stream_goes_on_by_number_and_loses_no_row() {
 
 #[tokio::test(start_paused = true)]
 async fn each_token_of_such_a_stream_leads_to_the_rest_of_it() {
-    let (gateway, _) = numbered(Cursors::Ignored);
+    let (gateway, _) = numbered(Cursors::Ignored, true);
     let mut messages = assignable(&gateway, 4, "");
     let mut before = 0;
     while let Some(message) = messages.next().await {
@@ -81,7 +84,7 @@ async fn each_token_of_such_a_stream_leads_to_the_rest_of_it() {
 
 #[tokio::test(start_paused = true)]
 async fn an_assignable_list_that_refuses_cursors_is_read_by_number() {
-    let (gateway, asked) = numbered(Cursors::Refused);
+    let (gateway, asked) = numbered(Cursors::Refused, true);
     assert_eq!(all(assignable(&gateway, 4, "")).await, (1..=ROWS).collect::<Vec<_>>());
     assert_eq!(asked.lock().expect("no panic")[1], "per_page=4");
     let refused = by_cursor(&gateway, 4).next().await;
@@ -90,8 +93,52 @@ async fn an_assignable_list_that_refuses_cursors_is_read_by_number() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cursor_that_is_ignored_half_way_is_an_error() {
-    let (gateway, _) = numbered(Cursors::IgnoredFrom(2));
+    let (gateway, _) = numbered(Cursors::IgnoredFrom(2), true);
     let mut messages = by_cursor(&gateway, 4);
     assert!(matches!(messages.next().await, Some(Ok(_))));
     assert!(matches!(messages.next().await, Some(Err(Error::PaginationLoop { .. }))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_link_states_a_page_size_none_is_asked_for() {
+    let (gateway, asked) = numbered(Cursors::Ignored, false);
+    assert_eq!(all(by_cursor(&gateway, 4)).await, (1..=ROWS).collect::<Vec<_>>());
+    assert_eq!(asked.lock().expect("no panic")[1..], ["page=2", "page=3"], "another size would move where pages begin");
+    let first = assignable(&gateway, 4, "").next().await.expect("a message").expect("good");
+    let token = decoded(&first).next_page_token;
+    assert_eq!(all(assignable(&gateway, 4, &token)).await, (11..=ROWS).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_by_number_that_repeats_itself_ends_with_an_error() {
+    for search in [false, true] {
+        let hits = Arc::<Mutex<u32>>::default();
+        let count = hits.clone();
+        let gateway = gateway(config::Stream::default(), move |call: Call| {
+            *count.lock().expect("no panic") += 1;
+            let key = if search { "users" } else { "groups" };
+            let number: u32 = parameter(&call, "page").map_or(1, |page| page.parse().expect("a number"));
+            let link = format!("https://x.example/?page={}&per_page=2", number + 1);
+            let outcome = answer(&call, &format!(r#"{{"{key}":[{}],"next_page":"{link}"}}"#, rows([1, 2])));
+            async move { outcome }
+        });
+        let (ids, error) = if search {
+            until_it_fails(by_number(&gateway, 2, "")).await
+        } else {
+            until_it_fails(by_cursor(&gateway, 2)).await
+        };
+        assert!(matches!(error, Error::PaginationLoop { .. }), "{error:?}");
+        assert_eq!(ids, [1, 2], "each row once");
+        assert!(*hits.lock().expect("no panic") < 20);
+    }
+}
+
+async fn until_it_fails<M: Listed>(mut messages: Messages<M>) -> (Vec<i64>, Error) {
+    let mut ids = Vec::new();
+    loop {
+        match messages.next().await.expect("it fails before it ends") {
+            Ok(message) => ids.extend(decoded(&message).ids()),
+            Err(error) => return (ids, error),
+        }
+    }
 }
