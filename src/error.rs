@@ -3,15 +3,16 @@
 //! A failure is judged once, where the response is read or the request is checked. The caller's status code, its reason,
 //! whether the call may be repeated and what the circuit breaker learns are all read from [`Error::row`].
 
-use std::fmt;
 use std::time::Duration;
 
 use tonic::Code;
 
 use crate::proto::ErrorReason;
-use crate::upstream::limits::Limits;
 
+mod refusal;
 mod status;
+
+pub use refusal::{Refusal, Violation};
 
 /// Result with the gateway's own error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -190,48 +191,6 @@ pub enum Error {
     /// The gateway is draining.
     #[error("the gateway is shutting down")]
     ShuttingDown,
-}
-
-/// What a refused response said.
-#[derive(Debug, Clone, Default)]
-pub struct Refusal {
-    /// HTTP status.
-    pub status: u16,
-    /// Zendesk's `x-request-id`.
-    pub request_id: Option<String>,
-    /// Zendesk's word for the error, such as `RecordInvalid`; it does not follow the caller's language.
-    pub word: Option<String>,
-    /// What Zendesk wrote, cut to 512 characters; localised.
-    pub text: String,
-    /// Refused fields.
-    pub violations: Vec<Violation>,
-    /// How long Zendesk asks to wait.
-    pub retry_after: Option<Duration>,
-    /// What the response said about the request budget.
-    pub limits: Limits,
-    /// The record that was asked for, such as `users/7`; empty where the request names none.
-    pub resource: String,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "HTTP {}", self.status)?;
-        if !self.text.is_empty() {
-            write!(to, ", {}", self.text)?;
-        }
-        Ok(())
-    }
-}
-
-/// One refused field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// The field as Zendesk names it; `base` is the record as a whole.
-    pub field: String,
-    /// Zendesk's sentence, localised.
-    pub description: String,
-    /// Zendesk's word, such as `DuplicateValue`; empty where it gave none.
-    pub word: String,
 }
 
 /// The text of an error and its causes, for the log.

@@ -1,0 +1,48 @@
+//! What Zendesk says when it refuses.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::upstream::limits::Limits;
+
+/// What a refused response said.
+#[derive(Debug, Clone, Default)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: u16,
+    /// Zendesk's `x-request-id`.
+    pub request_id: Option<String>,
+    /// Zendesk's word for the error, such as `RecordInvalid`; it does not follow the caller's language.
+    pub word: Option<String>,
+    /// What Zendesk wrote, cut to 512 characters; localised.
+    pub text: String,
+    /// Refused fields.
+    pub violations: Vec<Violation>,
+    /// How long Zendesk asks to wait.
+    pub retry_after: Option<Duration>,
+    /// What the response said about the request budget.
+    pub limits: Limits,
+    /// The record that was asked for, such as `users/7`; empty where the request names none.
+    pub resource: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "HTTP {}", self.status)?;
+        if !self.text.is_empty() {
+            write!(to, ", {}", self.text)?;
+        }
+        Ok(())
+    }
+}
+
+/// One refused field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The field as Zendesk names it; `base` is the record as a whole.
+    pub field: String,
+    /// Zendesk's sentence, localised.
+    pub description: String,
+    /// Zendesk's word, such as `DuplicateValue`; empty where it gave none.
+    pub word: String,
+}
