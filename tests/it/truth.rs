@@ -30,8 +30,8 @@
 //! 3. **A refused write was not made.** Each write bears a number, or acts on a record that no other call acts on, so each request
 //!    at the upstream is some call's. If the caller was told that nothing was sent, nothing may ever arrive. If it was told that
 //!    Zendesk refused, nothing was done. Whatever it was told, nothing of it arrives once its call has ended, for its caller acts on
-//!    the answer. What had left before may be read a moment after: 100 ms, and three times what this machine is late at the time, which
-//!    is measured all the while. A request on a connection that had to wait to be accepted is not held against anybody.
+//!    the answer. What had left before may be read a moment after: 100 ms (two seconds in the run beside all other tests), and three
+//!    times what this machine is late at the time, which is measured all the while. A request on a connection that had to wait to be accepted is not held against anybody.
 //! 4. **A write that was answered OK was done**; exactly once, unless the contract calls it idempotent. One that is not is never done
 //!    twice, however it ended.
 //! 5. **What is there is found.** `NOT_FOUND` is wrong for a record that was there and known, or had been there for longer than "no

@@ -10,6 +10,9 @@ use super::world::{Kind, Life, Stamp};
 
 /// What a packet may take from the gateway to the upstream's own eyes, beside what the machine is late by.
 const ON_THE_WAY: u64 = 100 * MILLISECOND;
+/// The same where other tests run at the same time. A request that left only when a connection was made at last, after the
+/// second repetition of a SYN, comes later.
+const BESIDE_OTHERS: u64 = 2 * SECOND;
 /// How long "no such record" may be remembered.
 const NOT_FOUND_KEPT: u64 = 10 * SECOND;
 
@@ -168,7 +171,8 @@ impl State {
 
 /// How much later than its caller's end a request may be read which left before.
 pub fn slack() -> u64 {
-    ON_THE_WAY + 3 * lag()
+    let on_the_way = if std::env::var_os("TRUTH_CALLS").is_some() { ON_THE_WAY } else { BESIDE_OTHERS };
+    on_the_way + 3 * lag()
 }
 
 /// What a status says about a write.
