@@ -202,11 +202,13 @@ impl Gateway {
         match self.change(context, change, self.begin(&Changes::default())).await {
             Ok((answer, _)) => {
                 let job = answer.body::<GetJobResponse>().job_status.expect("a reply without a job is refused");
-                if run.jobs.iter().flatten().any(|known| known.id == job.id) {
-                    // The job of an earlier request says nothing about these inputs.
+                let same = |known: &Option<Job>| known.as_ref().is_some_and(|known| known.id == job.id);
+                if let Some(first) = run.jobs.iter().position(same) {
+                    // One job cannot be that of two requests, and nobody knows whose it is.
                     let refusal =
                         Refusal { status: 200, text: "the job of another request".to_owned(), ..Refusal::default() };
-                    run.refused[at] = Some(Error::Foreign(Box::new(refusal)).of_a_write());
+                    let unknown = Error::Foreign(Box::new(refusal)).of_a_write();
+                    (run.refused[first], run.refused[at]) = (Some(unknown.clone()), Some(unknown));
                     run.next += 1;
                     return Ok(Submitted::AllSent);
                 }
@@ -352,9 +354,11 @@ impl Run {
         for (at, chunk) in self.chunks.iter().enumerate() {
             let first = self.firsts[at];
             match (&self.jobs[at], &self.refused[at]) {
-                (Some(job), _) => {
-                    if wait {
-                        outcome.outcomes.extend(outcome::of_job(kind, job, &chunk.keys, first));
+                (Some(job), contested) => {
+                    match contested {
+                        Some(error) => outcome.outcomes.extend(outcome::refused(error, &chunk.keys, first)),
+                        None if wait => outcome.outcomes.extend(outcome::of_job(kind, job, &chunk.keys, first)),
+                        None => {}
                     }
                     let item_count = count(chunk.keys.len());
                     outcome.jobs.push(BulkJob { job: Some(job.clone()), first_index: count(first), item_count });

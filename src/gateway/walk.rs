@@ -142,7 +142,7 @@ impl<R> Walk<R> {
     }
 
     /// Refuses what Zendesk refuses for every list with page numbers. A list whose pages claim more without end ends here, too.
-    fn not_too_deep(&self) -> Result<()> {
+    pub fn not_too_deep(&self) -> Result<()> {
         match self.at {
             Position::Page(number) if (number - 1).saturating_mul(self.list.size) >= MOST_ROWS => {
                 Err(Error::PaginationDepth(Box::default()))
@@ -187,7 +187,6 @@ impl<R> Walk<R> {
                 self.at = at;
             }
         }
-        self.not_too_deep()?;
         Ok(true)
     }
 

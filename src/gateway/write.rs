@@ -137,7 +137,8 @@ impl Gateway {
                 }
             };
             // It may still be carried out, and the next one's turn comes after that.
-            if turn.is_some() && matches!(outcome, Err(Error::OutcomeUnknown(_))) {
+            let open = matches!(outcome, Err(Error::OutcomeUnknown(_))) || record.ledger.has_lost_one();
+            if turn.is_some() && open {
                 tokio::spawn(async move {
                     tokio::time::sleep(UNKNOWN_SETTLES_AFTER).await;
                     drop(turn);

@@ -170,6 +170,11 @@ impl Ledger {
         self.requests() > self.harmless.load(Ordering::Relaxed)
     }
 
+    /// Whether more than one request may have been acted upon: an attempt was lost and may still be carried out.
+    pub fn has_lost_one(&self) -> bool {
+        self.requests() > self.harmless.load(Ordering::Relaxed) + 1
+    }
+
     /// Returns how many HTTP requests were sent.
     pub fn requests(&self) -> u32 {
         self.sent.load(Ordering::SeqCst)

@@ -136,9 +136,11 @@ impl Policy<Call, Answer, Error> for Retry {
         let open = earlier.filter(|earlier| write && earlier.leaves_open() || refused_here(call, error));
         let Some(wait) = self.wait_for_another(call, rule, error) else {
             match open {
-                // That there is no such record is true whatever became of the attempt before. Of any other failure the caller
-                // would think that nothing was done, and the attempt before may still be carried out.
-                Some(earlier) if !matches!(error, Error::NotFound(_)) => *error = earlier,
+                // What was to be deleted is gone, whatever became of the attempt before. Of any other failure the caller would
+                // think that nothing was done, and the attempt before may still be carried out.
+                Some(earlier) if !(matches!(error, Error::NotFound(_)) && call.rest.method == http::Method::DELETE) => {
+                    *error = earlier;
+                }
                 _ => {}
             }
             return None;

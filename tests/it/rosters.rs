@@ -6,11 +6,11 @@ use std::time::Duration;
 use tonic::Code;
 use zendesk_gateway::proto::group_service_client::GroupServiceClient;
 use zendesk_gateway::proto::{
-    AgentList, CreateGroupWithAgentsRequest, GetGroupWithAgentsRequest, GroupInput, SetUserGroupsRequest,
-    UpdateGroupWithAgentsRequest, UpdateGroupWithAgentsResponse,
+    AgentList, CreateGroupWithAgentsRequest, GetGroupWithAgentsRequest, GroupInput, SetDefaultMembershipRequest,
+    SetUserGroupsRequest, UpdateGroupWithAgentsRequest, UpdateGroupWithAgentsResponse,
 };
 use zendesk_gateway::sandbox;
-use zendesk_gateway::sandbox::faults::{Hang, any};
+use zendesk_gateway::sandbox::faults::{Hang, Reset, any};
 
 use crate::support::{Scripted, TestGateway, account, answer, basic, refused, serve, settings, until};
 
@@ -269,4 +269,21 @@ async fn a_turn_that_does_not_come_in_time_is_aborted_with_nothing_sent() {
     let refused = refused(Err::<(), _>(status));
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Aborted, "CONFLICT"));
     first.abort();
+}
+
+#[tokio::test]
+async fn a_turn_waits_for_an_attempt_that_was_lost_although_its_repetition_was_answered() {
+    let t = TestGateway::start().await;
+    let held = t.held_memberships()[0].clone();
+    t.sandbox.fault(any("/users/{id}/group_memberships/{id}/make_default"), Reset::before_headers());
+    let change = |seconds| {
+        let request = SetDefaultMembershipRequest { id: held.id, user_id: held.user_id };
+        let mut request = tonic::Request::new(request);
+        request.set_timeout(Duration::from_secs(seconds));
+        let mut memberships = t.memberships();
+        async move { memberships.set_default_membership(request).await }
+    };
+    change(20).await.expect("the repetition is answered");
+    let refused = refused(change(1).await);
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::Aborted, "CONFLICT"));
 }

@@ -74,6 +74,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
     /// Returns the messages of the next page; none at the end.
     pub async fn turn(&mut self) -> Result<Option<VecDeque<Bytes>>> {
         let Some(mut walk) = self.walk.take() else { return Ok(None) };
+        walk.not_too_deep()?;
         let before = self.furthest;
         let leaf = self.settled(&mut walk).await?;
         self.count = leaf.count;

@@ -12,8 +12,10 @@ use super::support::{
 use crate::config;
 use crate::contract::Idempotency;
 use crate::error::{Chain, Error};
+use crate::path;
 use crate::upstream::Jitter;
-use crate::upstream::call::Call;
+use crate::upstream::call::{Call, Priority};
+use crate::upstream::rest::{Rest, id};
 use crate::upstream::retry::{Retries, Retry};
 
 /// Only the retries, around a stand-in.
@@ -253,10 +255,17 @@ async fn a_repetition_that_is_refused_does_not_hide_that_the_attempt_before_may_
         let error = ask(&service, read()).await.expect_err("it fails");
         assert!(error.row().reason == second.row().reason, "of a read the last failure is told: {error:?}");
     }
-    // Whatever became of the first attempt, there is no such record now.
-    let (service, _) = retrying(zendesk(&Hits::default(), |number, _| async move {
-        Err(if number == 1 { unavailable() } else { Error::NotFound(refusal(404, None)) })
-    }));
-    let error = ask(&service, idempotent_write()).await.expect_err("it is gone");
+    // Whatever became of the first attempt, what was to be deleted is not there.
+    let lost_then_missing = || {
+        retrying(zendesk(&Hits::default(), |number, _| async move {
+            Err(if number == 1 { unavailable() } else { Error::NotFound(refusal(404, None)) })
+        }))
+        .0
+    };
+    let rest = Rest::delete(path!["users", id("id", 7).expect("an id")]);
+    let delete = super::support::call(rest, Idempotency::Idempotent, Priority::Write);
+    let error = ask(&lost_then_missing(), delete).await.expect_err("it is gone");
     assert!(matches!(error, Error::NotFound(_)), "{error:?}");
+    let error = ask(&lost_then_missing(), idempotent_write()).await.expect_err("nobody knows").of_a_write();
+    assert!(matches!(error, Error::OutcomeUnknown(_)), "{error:?}");
 }
