@@ -1,8 +1,9 @@
 //! Page tokens: opaque, versioned, bound to the list they come from.
 //!
 //! A token is `1 | check of the list's request | c cursor`, `1 | check | p page number`, or, where a list was asked for by
-//! cursor and answered by page number, `1 | check | n page number | rows of a page | whether they are asked for`, in base64url. The check makes a token
-//! used with other filters a clear error instead of rows from another list; it is no secret and protects nothing.
+//! cursor and answered by page number, `1 | check | n page number | rows of a page | whether they are asked for`, in
+//! base64url. The check makes a token used with other filters a clear error instead of rows from another list; it is no
+//! secret and protects nothing.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

@@ -18,8 +18,8 @@ pub enum Kind {
 impl Kind {
     /// Returns how an input ended by what a result says, if it says so clearly.
     ///
-    /// `completed` is whether the job as a whole went well. A word that is not known, or that does not fit the job, proves nothing; neither does a result that says both that
-    /// the input went well and that it failed.
+    /// `completed` is whether the job as a whole went well. A word that is not known, or that does not fit the job, proves
+    /// nothing; neither does a result that says both that the input went well and that it failed.
     pub fn end(self, result: &JobResult, completed: bool) -> Option<BulkResult> {
         let status = result.status.as_deref().filter(|word| !word.is_empty());
         if has_failed(result) {

@@ -99,13 +99,13 @@ impl Gateway {
             if walk.advance(next, was_empty)? {
                 continue;
             }
-            return match () {
-                () if count.is_some_and(|count| count > rows.len()) => {
-                    Err(Error::Incomplete { what: "it states more rows than it has" })
-                }
-                () if !rows.iter().all(is_whole) => Err(Error::Incomplete { what: "a row lacks an id" }),
-                () => Ok(rows),
-            };
+            if count.is_some_and(|count| count > rows.len()) {
+                return Err(Error::Incomplete { what: "it states more rows than it has" });
+            }
+            if !rows.iter().all(is_whole) {
+                return Err(Error::Incomplete { what: "a row lacks an id" });
+            }
+            return Ok(rows);
         }
     }
 }

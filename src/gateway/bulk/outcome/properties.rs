@@ -98,7 +98,8 @@ fn sort() -> impl Strategy<Value = Sort> {
     ])
 }
 
-/// A job's inputs, all with an e-mail address at times, and with ids that are all different, and small enough at times to be mistaken for positions.
+/// A job's inputs: at times all with an e-mail address, and with ids that are all different and at times so small that
+/// they could be mistaken for positions.
 fn inputs() -> impl Strategy<Value = (Sort, Vec<Input>)> {
     let ids = prop::collection::hash_set(prop_oneof![1_i64..30, any::<u32>().prop_map(i64::from)], 1..12);
     let ids = ids.prop_filter("ids are positive", |ids| ids.iter().all(|id| *id > 0));
