@@ -2,6 +2,10 @@
 
 /// Longest text in bytes. gRPC clients take 8 KiB of metadata in all unless they are told otherwise.
 const LONGEST: usize = 4096;
+/// Longest first warning: it leaves room to say how many others are left out.
+const LONGEST_FIRST: usize = LONGEST - 64;
+/// How a warning ends that was cut.
+const CUT: &str = "... (cut)";
 
 /// The warnings of several requests, each told once, in the order in which they came.
 #[derive(Debug, Default)]
@@ -15,10 +19,15 @@ impl Warnings {
         }
     }
 
-    /// Returns all warnings with `; ` between them, at most 4 KiB. Warnings that do not fit are counted at the end.
+    /// Returns all warnings with `; ` between them, at most 4 KiB. Warnings that do not fit are counted at the end, and one
+    /// that is too long by itself is cut.
     pub fn text(&self) -> Option<String> {
         let (first, others) = self.0.split_first()?;
         let mut text = first.clone();
+        if text.len() > LONGEST_FIRST {
+            text.truncate(text.floor_char_boundary(LONGEST_FIRST - CUT.len()));
+            text.push_str(CUT);
+        }
         for (told, warning) in others.iter().enumerate() {
             let left_out = |count: usize| format!("; and {count} more that do not fit here");
             // The note on what is left out must fit behind whatever is told.
@@ -59,5 +68,18 @@ mod tests {
         assert!(fit >= 6 && text.ends_with(&format!("; and {} more that do not fit here", 200 - fit)), "{text}");
         let all = first(7).expect("some");
         assert!(!all.contains("more that") && all.contains("006x"), "seven fit");
+    }
+
+    #[test]
+    fn a_warning_that_is_too_long_by_itself_is_cut() {
+        let long = "é".repeat(5_000);
+        let alone = told([long.as_str()]).expect("one");
+        assert!(alone.len() <= LONGEST && alone.ends_with("... (cut)"), "{}", alone.len());
+        let both = told([long.as_str(), "x".repeat(64).as_str()]).expect("two");
+        assert!(
+            both.len() <= LONGEST && both.ends_with("... (cut); and 1 more that do not fit here"),
+            "{}",
+            both.len()
+        );
     }
 }
