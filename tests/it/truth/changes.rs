@@ -94,7 +94,7 @@ pub fn write(state: &mut State, request: &Request, path: &[&str], nonce: u64) ->
             let target = body["user"]["id"].as_i64().unwrap_or_default();
             let Some(version) = state.world.change(Kind::User, target, nonce, |_| ()) else { return missing() };
             let Some(ended) = state.world.end(Kind::User, id(1), nonce, Life::Deleted) else { return missing() };
-            let made = vec![(Kind::User, target, version), (Kind::User, id(1), ended), (Kind::User, 0, ended)];
+            let made = vec![(Kind::User, target, version), (Kind::User, id(1), ended)];
             let response = shown(state, 200, "user", Kind::User, target);
             done(state, nonce, &made, response)
         }
@@ -126,14 +126,9 @@ pub fn write(state: &mut State, request: &Request, path: &[&str], nonce: u64) ->
     }
 }
 
-/// The newest version of a record and, for a new one, of which records there are.
+/// The newest version of a record.
 fn made(state: &State, kind: Kind, id: i64) -> Made {
-    let record = state.world.ever(kind, id).expect("it was just written");
-    let mut made = vec![(kind, id, record.now.version)];
-    if record.history.len() == 1 {
-        made.push((kind, 0, record.now.version));
-    }
-    made
+    vec![(kind, id, state.world.ever(kind, id).expect("it was just written").now.version)]
 }
 
 fn create(state: &mut State, kind: Kind, key: &str, nonce: u64) -> Response {
@@ -152,7 +147,7 @@ fn change(state: &mut State, kind: Kind, key: &str, id: i64, nonce: u64) -> Resp
 fn end(state: &mut State, kind: Kind, id: i64, nonce: u64, life: Life, key: Option<&str>) -> Response {
     let Some(version) = state.world.end(kind, id, nonce, life) else { return missing() };
     let response = key.map_or(Response::new(204, ""), |key| shown(state, 200, key, kind, id));
-    done(state, nonce, &vec![(kind, id, version), (kind, 0, version)], response)
+    done(state, nonce, &vec![(kind, id, version)], response)
 }
 
 /// Creates or updates the user with this external id; says whether it was created.

@@ -7,7 +7,12 @@ use super::world::Kind;
 /// How many steps of a floor are remembered; before the first of them it is taken to be nothing, which accuses nobody.
 const REMEMBERED: usize = 64;
 
-/// For each record the versions that callers were told of, and when. Id 0 stands for which records of a kind there are.
+/// In the place of an id: how many records of a kind there are,
+pub const COUNT: i64 = 0;
+/// and how many deleted ones.
+pub const COUNT_OF_DELETED: i64 = -1;
+
+/// For each record and count the versions that callers were told of, and when.
 #[derive(Default)]
 pub struct Floors(HashMap<(Kind, i64), VecDeque<(u64, u64)>>);
 
@@ -32,6 +37,6 @@ impl Floors {
 
     /// Forgets records that are not there any more.
     pub fn retain(&mut self, known: impl Fn(Kind, i64) -> bool) {
-        self.0.retain(|(kind, id), _| *id == 0 || known(*kind, *id));
+        self.0.retain(|(kind, id), _| *id <= 0 || known(*kind, *id));
     }
 }

@@ -105,7 +105,7 @@ impl State {
         let (mut results, mut made) = (Vec::new(), Vec::new());
         let mut note = |state: &Self, kind: Kind, id: i64, word: &str, index: usize| {
             let version = state.world.ever(kind, id).map(|record| record.now.version).unwrap_or_default();
-            made.extend([(kind, id, version), (kind, 0, version)]);
+            made.push((kind, id, version));
             results.push(format!(r#"{{"id":{id},"index":{index},"status":"{word}","success":true}}"#));
         };
         match &job.task {

@@ -5,6 +5,7 @@ use tonic_types::StatusExt as _;
 
 use super::book::{Claim, Entry, Key};
 use super::clock::{MILLISECOND, SECOND, lag, now};
+use super::floors::{COUNT, COUNT_OF_DELETED};
 use super::state::State;
 use super::world::{Kind, Life, Stamp};
 
@@ -98,12 +99,12 @@ impl State {
 
     /// Judges a count of all records of a kind.
     pub fn counted(&mut self, asked: &Asked, kind: Kind, deleted: bool, value: Option<i64>) {
-        let floor = self.floors.at(kind, 0, asked.begun);
-        let counter = match kind {
-            _ if deleted => &self.world.deleted,
-            Kind::Group => &self.world.groups,
-            _ => &self.world.users,
+        let (what, counter) = match kind {
+            _ if deleted => (COUNT_OF_DELETED, &self.world.deleted),
+            Kind::Group => (COUNT, &self.world.groups),
+            _ => (COUNT, &self.world.users),
         };
+        let floor = self.floors.at(kind, what, asked.begun);
         if !value.is_some_and(|value| counter.was(value, floor)) {
             let text = format!("{}: {value:?}; there are {} now, v{floor} was known", asked.told(), counter.now());
             self.tally.wrong("a count was answered that was true at no moment", || text);
@@ -127,6 +128,9 @@ impl State {
             }
             for ((kind, id), version) in first {
                 self.floors.raise(kind, id, version, at);
+                for count in self.world.counts_changed_by(kind, version) {
+                    self.floors.raise(kind, count, version, at);
+                }
             }
         }
         self.book.end(nonce, key, claim, told.to_owned());

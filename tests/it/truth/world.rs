@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::clock::{SECOND, now};
+use super::floors::{COUNT, COUNT_OF_DELETED};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -143,6 +144,11 @@ impl Counter {
         self.0.back().map_or(0, |(_, count)| *count)
     }
 
+    /// Whether there are more or fewer since this version.
+    fn changed(&self, version: u64) -> bool {
+        self.0.binary_search_by_key(&version, |(version, _)| *version).is_ok()
+    }
+
     /// Whether there were so many at some moment, from the one on at which this version had come to be.
     pub fn was(&self, count: i64, since: u64) -> bool {
         for (version, then) in self.0.iter().rev() {
@@ -215,6 +221,19 @@ impl World {
             Kind::Group => self.groups.add(version, by),
             Kind::Membership => {}
         }
+    }
+
+    /// The counts, as [`floors`](super::floors) names them, that a change of a record of this kind changed.
+    pub fn counts_changed_by(&self, kind: Kind, version: u64) -> Vec<i64> {
+        let (all, deleted) = match kind {
+            Kind::User => (self.users.changed(version), self.deleted.changed(version)),
+            Kind::Group => (self.groups.changed(version), false),
+            Kind::Membership => (false, false),
+        };
+        [(all, COUNT), (deleted, COUNT_OF_DELETED)]
+            .into_iter()
+            .filter_map(|(changed, count)| changed.then_some(count))
+            .collect()
     }
 
     /// Creates a record; returns its id.
