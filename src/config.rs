@@ -4,6 +4,7 @@
 //! never settings: settings name the files that hold them.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -23,7 +24,7 @@ pub use cache::{Cache, Windows};
 pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient, secret};
 pub use identity::{Authorization, Identity};
 pub use load::{Mistakes, Overrides, load};
-pub use resilience::{Attempt, Breaker, Queue, Rate, Retry};
+pub use resilience::{Attempt, Breaker, Connection, Queue, Rate, Retry};
 pub use server::{Drain, Server};
 pub use stream::Stream;
 pub use telemetry::{Admin, LogFormat, Otlp, Telemetry};
@@ -88,12 +89,16 @@ pub struct Upstream {
     pub subdomain: Option<String>,
     /// `upstream.base_url`: where the account is served. HTTPS unless the host is loopback. No path.
     pub base_url: Option<Url>,
+    /// `upstream.ca_file`: PEM file of certificates that are trusted beside the system's, for a proxy that ends TLS.
+    pub ca_file: Option<PathBuf>,
     /// `upstream.max_body_bytes`: largest response body, counted after decompression. Default 16 MiB.
     pub max_body_bytes: usize,
     /// `[upstream.credential]`: the gateway's own credential.
     pub credential: CredentialKeys,
     /// `[upstream.attempt]`: how long one HTTP exchange may take.
     pub attempt: Attempt,
+    /// `[upstream.connection]`: the connections.
+    pub connection: Connection,
     /// `[upstream.queue]`: how many exchanges at a time, and how many calls wait.
     pub queue: Queue,
     /// `[upstream.retry]`: which failures are tried again.
@@ -111,9 +116,11 @@ impl Default for Upstream {
         Self {
             subdomain: None,
             base_url: None,
+            ca_file: None,
             max_body_bytes: 16 << 20,
             credential: CredentialKeys::default(),
             attempt: Attempt::default(),
+            connection: Connection::default(),
             queue: Queue::default(),
             retry: Retry::default(),
             breaker: Breaker::default(),

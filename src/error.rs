@@ -114,6 +114,12 @@ pub enum Error {
     /// No connection, so nothing was sent.
     #[error("zendesk cannot be reached")]
     Connect(Chain),
+    /// The connections that there may be are full, so nothing was sent. The queue waits for room.
+    #[error("the connections to zendesk take no more requests at a time")]
+    NoStream {
+        /// How many requests they take.
+        allowed: usize,
+    },
     /// The connection broke after the request was sent, before the response headers.
     #[error("the connection to zendesk broke before it answered")]
     BrokenBeforeHeaders(Chain),
@@ -193,11 +199,31 @@ pub enum Error {
     ShuttingDown,
 }
 
-/// The text of an error and its causes, for the log.
+/// What happened to a connection: the text of an error and its causes, for the log.
 #[derive(Debug, Clone)]
-pub struct Chain(pub String);
+pub struct Chain {
+    /// The text.
+    pub text: String,
+    /// Whether another call has told of it. The end of a connection is one event, however many calls it hits.
+    pub told: bool,
+}
 
 impl Chain {
+    /// Returns an event that nobody has told of.
+    pub fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), told: false }
+    }
+
+    /// Returns an event that another call has told of.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self { told: true, ..self }
+    }
+
+    fn verdict(&self) -> Verdict {
+        if self.told { Verdict::Ignore } else { Verdict::Failure }
+    }
+
     /// Writes an error and all its causes in one line.
     pub fn of(error: &dyn std::error::Error) -> Self {
         let mut text = error.to_string();
@@ -207,7 +233,7 @@ impl Chain {
             text.push_str(&error.to_string());
             cause = error.source();
         }
-        Self(text)
+        Self { text, told: false }
     }
 }
 
@@ -287,9 +313,10 @@ impl Error {
             Self::Foreign(_)                 => row(C::Internal,          R::UpstreamMalformed,    T::ReadOnce,    B::Ignore),
             Self::Incomplete { .. }          => row(C::Internal,          R::UpstreamMalformed,    T::Never,       B::Ignore),
             Self::TooLarge { .. }            => row(C::Internal,          R::BodyTooLarge,         T::Never,       B::Success),
-            Self::Connect(_)                 => row(C::Unavailable,       R::UpstreamUnavailable,  T::Undelivered, B::Failure),
-            Self::BrokenBeforeHeaders(_)     => row(C::Unavailable,       R::UpstreamUnavailable,  T::Repeatable,  B::Failure),
-            Self::BrokenBody(_)              => row(C::Unavailable,       R::UpstreamUnavailable,  T::ReadOnce,    B::Failure),
+            Self::Connect(event)             => row(C::Unavailable,       R::UpstreamUnavailable,  T::Undelivered, event.verdict()),
+            Self::BrokenBeforeHeaders(event) => row(C::Unavailable,       R::UpstreamUnavailable,  T::Repeatable,  event.verdict()),
+            Self::BrokenBody(event)          => row(C::Unavailable,       R::UpstreamUnavailable,  T::ReadOnce,    event.verdict()),
+            Self::NoStream { .. }            => row(C::Unavailable,       R::Overloaded,           T::Undelivered, B::Ignore),
             Self::AttemptTimeout             => row(C::DeadlineExceeded,  R::UpstreamTimeout,      T::Repeatable,  B::Failure),
             Self::Deadline { .. }            => row(C::DeadlineExceeded,  R::DeadlineExceeded,     T::Never,       B::Ignore),
             Self::OutcomeUnknown(cause)      => Row { reason: R::OutcomeUnknown, retry: T::Never, code: unknown_code(cause), ..cause.row() },

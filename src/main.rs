@@ -27,7 +27,7 @@ use zendesk_gateway::upstream;
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::credential::Source;
-use zendesk_gateway::upstream::transport::Transport;
+use zendesk_gateway::upstream::transport::{Origin, Transport};
 use zendesk_gateway::watch::Watcher;
 
 /// Every call makes and drops some dozens of small things; this allocator is quicker at that than the system's.
@@ -176,20 +176,24 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     };
     #[cfg(not(feature = "sandbox"))]
     let embedded = None;
-    let (url, credentials) = if let Some(embedded) = embedded {
-        embedded
+    let ca_file = config.upstream.ca_file.as_deref();
+    let (origin, credentials) = if let Some((url, credentials)) = embedded {
+        (Origin::new(&url, ca_file)?, credentials)
     } else {
-        let url = config.upstream.url().map_err(anyhow::Error::msg)?;
+        let origin = Origin::new(&config.upstream.url().map_err(anyhow::Error::msg)?, ca_file)?;
         let settings = config.upstream.credential.complete().map_err(config::Mistakes)?;
-        let credentials = Source::start(&settings, &url, &watcher).await?;
-        (url, credentials)
+        let credentials = Source::start(&settings, &origin, &watcher).await?;
+        (origin, credentials)
     };
+    let url = origin.url().clone();
 
-    let transport = Transport::new(&url, config.upstream.max_body_bytes)?;
+    let transport = Transport::new(&origin, &config.upstream)?;
+    let connections = transport.connections();
     let seen = upstream::trace::Layers::new(&telemetry, &url);
     let (upstream, control) = upstream::stack(&config.upstream, Some(seen), transport);
     let gateway = Gateway::new(upstream, Cache::new(&config.cache)).with_streams(config.upstream.stream);
     server::sources::watch(&telemetry, &control, &gateway, &config);
+    server::sources::upstream_connections(&telemetry, &connections);
     server::sources::credentials(&telemetry, &credentials, &watcher);
     let identity = Identity::start(&config, &watcher).await?;
     let readiness = Readiness::default();

@@ -191,6 +191,7 @@ pub fn is_outage(error: &Error) -> bool {
             | Error::Malformed(_)
             | Error::Foreign(_)
             | Error::Connect(_)
+            | Error::NoStream { .. }
             | Error::BrokenBeforeHeaders(_)
             | Error::BrokenBody(_)
             | Error::AttemptTimeout

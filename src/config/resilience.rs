@@ -25,6 +25,29 @@ impl Default for Attempt {
     }
 }
 
+/// `[upstream.connection]`: the connections to Zendesk.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Connection {
+    /// `upstream.connection.most`: most HTTP/2 connections at a time. A second one is opened only when the first takes no more
+    /// requests. Default 4.
+    pub most: usize,
+    /// `upstream.connection.ping_interval`: after this long without a word from Zendesk on an HTTP/2 connection, used or idle, a
+    /// ping is sent. Default `1s`.
+    #[serde(with = "humantime_serde")]
+    pub ping_interval: Duration,
+    /// `upstream.connection.ping_timeout`: a connection whose ping is not answered within this time is given up, with what
+    /// is under way on it. Default `2s`.
+    #[serde(with = "humantime_serde")]
+    pub ping_timeout: Duration,
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self { most: 4, ping_interval: Duration::from_secs(1), ping_timeout: Duration::from_secs(2) }
+    }
+}
+
 /// `[upstream.queue]`: how many calls are with Zendesk at once and how many wait for that.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -140,10 +163,13 @@ impl Default for Rate {
 
 /// Returns what is wrong with the settings of the outbound stack, each by its full key.
 pub(super) fn mistakes(upstream: &Upstream) -> Vec<String> {
-    let Upstream { attempt, queue, retry, breaker, rate, .. } = upstream;
+    let Upstream { attempt, connection, queue, retry, breaker, rate, .. } = upstream;
     let not_positive = [
         ("attempt.read_timeout", attempt.read_timeout.is_zero()),
         ("attempt.write_timeout", attempt.write_timeout.is_zero()),
+        ("connection.most", connection.most == 0),
+        ("connection.ping_interval", connection.ping_interval.is_zero()),
+        ("connection.ping_timeout", connection.ping_timeout.is_zero()),
         ("queue.permits", queue.permits == 0),
         ("retry.attempts", retry.attempts == 0),
         ("breaker.consecutive_failures", breaker.consecutive_failures == 0),

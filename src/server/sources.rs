@@ -10,7 +10,7 @@ use crate::telemetry::{Telemetry, view};
 use crate::upstream::breaker::{self, State};
 use crate::upstream::control::Control;
 use crate::upstream::credential::Source;
-use crate::upstream::governor;
+use crate::upstream::{governor, transport};
 use crate::watch::Watcher;
 
 /// Introduces the gateway's cache and jobs, and the layers of the outbound stack.
@@ -51,6 +51,25 @@ pub fn credentials(telemetry: &Telemetry, credentials: &Source, watcher: &Watche
     let (shown, renewed, watcher) = (credentials.clone(), credentials.clone(), watcher.clone());
     sources.credential.set(move || shown.view());
     sources.reloads.set(move || watcher.reloads().into_iter().chain(renewed.reload()).collect());
+}
+
+/// Introduces the connections to Zendesk.
+pub fn upstream_connections(telemetry: &Telemetry, connections: &transport::Connections) {
+    let connections = connections.clone();
+    telemetry.state().sources.upstream_connections.set(move || {
+        let now = connections.snapshot();
+        view::UpstreamConnections {
+            opened: now.opened,
+            failed: now.failed,
+            connecting_seconds: now.connecting.as_secs_f64(),
+            http2_open: now.http2_open,
+            http2_ended: now.http2_ended,
+            http2_oldest_seconds: now.http2_oldest.as_secs_f64(),
+            http2_requests: now.http2_requests as u64,
+            http2_streams: now.http2_streams as u64,
+            moved: now.moved,
+        }
+    });
 }
 
 /// Introduces the callers' connections.

@@ -187,6 +187,23 @@ fn queue(on: &Observed<'_>) {
         put(queue.refused_full, &outcome("full"));
         put(queue.refused_too_late, &outcome("too_late"));
     });
+    on.gauge("zendesk_gateway.upstream.connections.active", "{connection}", "HTTP/2 connections to Zendesk in use.", |s, put| {
+        if let Some(now) = s.sources.upstream_connections.read() { put(now.http2_open, &[]) }
+    });
+    on.gauge("zendesk_gateway.upstream.connections.streams", "{request}", "Requests that one HTTP/2 connection takes at a time, as far as it is known.", |s, put| {
+        if let Some(now) = s.sources.upstream_connections.read() { put(now.http2_streams, &[]) }
+    });
+    on.counter("zendesk_gateway.upstream.connections.attempts", "{attempt}", "Attempts to connect to Zendesk, over either protocol.", |s, put| {
+        let Some(now) = s.sources.upstream_connections.read() else { return };
+        put(now.opened, &outcome("opened"));
+        put(now.failed, &outcome("failed"));
+    });
+    on.counter("zendesk_gateway.upstream.connections.ended", "{connection}", "HTTP/2 connections that ended or were given up.", |s, put| {
+        if let Some(now) = s.sources.upstream_connections.read() { put(now.http2_ended, &[]) }
+    });
+    on.counter("zendesk_gateway.upstream.requests.moved", "{request}", "Requests sent again on another connection, because the one before had not processed them.", |s, put| {
+        if let Some(now) = s.sources.upstream_connections.read() { put(now.moved, &[]) }
+    });
     on.counter("zendesk_gateway.retries.denied", "{attempt}", "Failed attempts that could have been repeated and were not.", |s, put| {
         let Some(retries) = s.sources.retries.read() else { return };
         put(retries.over_budget, &outcome("over_budget"));

@@ -21,6 +21,8 @@ pub struct Sources {
     pub queue: Source<Queue>,
     /// The retries.
     pub retries: Source<Retries>,
+    /// Connections to Zendesk.
+    pub upstream_connections: Source<UpstreamConnections>,
     /// Connections of callers.
     pub connections: Source<Connections>,
     /// Bulk jobs.
@@ -181,6 +183,29 @@ pub struct Queue {
     pub refused_full: u64,
     /// Calls refused because the queue was longer than their deadline.
     pub refused_too_late: u64,
+}
+
+/// Connections to Zendesk. All but the gauges only grow.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct UpstreamConnections {
+    /// Connections that came about, over HTTP/1.1 or HTTP/2.
+    pub opened: u64,
+    /// Attempts to connect that failed.
+    pub failed: u64,
+    /// How long the successful attempts took in all, in seconds: name, TCP and TLS.
+    pub connecting_seconds: f64,
+    /// Gauge: HTTP/2 connections in use.
+    pub http2_open: u64,
+    /// HTTP/2 connections that ended, or were given up.
+    pub http2_ended: u64,
+    /// Gauge: how long the oldest HTTP/2 connection in use exists, in seconds.
+    pub http2_oldest_seconds: f64,
+    /// Gauge: requests under way on HTTP/2 connections.
+    pub http2_requests: u64,
+    /// Gauge: requests that one HTTP/2 connection takes at a time, as far as it is known, otherwise what is assumed.
+    pub http2_streams: u64,
+    /// Requests that were sent again on another connection, because the one before had provably not processed them.
+    pub moved: u64,
 }
 
 /// Retries.

@@ -113,7 +113,7 @@ where
                 Ok(result) => result,
                 Err(_) if ours => {
                     attempts.timed_out.fetch_add(1, Ordering::Relaxed);
-                    let unsent = || Error::Connect(Chain("no connection took the request in time".to_owned()));
+                    let unsent = || Error::Connect(Chain::new("no connection took the request in time"));
                     Err(if sent { Error::AttemptTimeout } else { unsent() })
                 }
                 Err(_) => Err(Error::Deadline { sent }),

@@ -1,12 +1,13 @@
 //! How many exchanges are under way at once, and who waits for that.
 //!
-//! Past a certain number of parallel exchanges Zendesk only gets slower, so there are permits. Calls without one wait in a
-//! bounded `Room`. Under overload most of them have to go, and the only question is when: a call that
+//! Past a certain number of parallel exchanges Zendesk only gets slower, so there are permits, and no more of them than
+//! the connections take requests at a time. Calls without one wait in a bounded `Room`. Under overload most of them have to go, and the only question is when: a call that
 //! is refused on arrival can still be sent elsewhere, one that is refused at its deadline cannot. So a newcomer is refused
 //! at once when it would be the last in a full room, and also when the queue before it is longer than its deadline, judged
 //! by how long exchanges take. Serving the earliest deadline first without that judgement would spend every permit on calls
 //! that are about to expire, and answer nobody.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -65,10 +66,19 @@ where
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         Box::pin(async move {
-            let permit = queue.enter(&call).await?;
-            let result = inner.call(call).await;
-            permit.done();
-            result
+            loop {
+                let permit = queue.enter(&call).await?;
+                match inner.call(call.clone()).await {
+                    // It has not been sent. Here it waits for room, or is refused, as any other.
+                    Err(Error::NoStream { allowed }) => queue.allow(allowed),
+                    result => {
+                        permit.done();
+                        return result;
+                    }
+                }
+                drop(permit);
+                poll_fn(|context| inner.poll_ready(context)).await?;
+            }
         })
     }
 }

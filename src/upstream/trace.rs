@@ -43,6 +43,7 @@ pub fn propagate(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
 pub(super) fn error_type(error: &Error) -> String {
     let word = match error {
         Error::Connect(_) => "connect",
+        Error::NoStream { .. } => "no_stream",
         Error::BrokenBeforeHeaders(_) => "broken_before_headers",
         Error::BrokenBody(_) => "broken_body",
         Error::AttemptTimeout => "timeout",

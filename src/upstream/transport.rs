@@ -1,49 +1,132 @@
 //! The bottom of the outbound stack: one attempt, one HTTP exchange, judged by its phase.
 
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::time::{Instant, timeout};
 use tower::Service;
-use url::Url;
 
 use super::call::{Answer, Call};
 use super::judge::{header, judge};
 use super::rest::Body;
+use crate::config;
 use crate::error::{Chain, Error};
 
+pub mod connections;
+mod connector;
 mod handover;
-mod pool;
+mod lane;
+mod loss;
+mod origin;
+pub mod pool;
+mod tls;
 
 use handover::Handover;
+use lane::Seat;
+use loss::Loss;
 use pool::Pool;
+
+pub use origin::Origin;
+
+/// How often a request that was provably not processed goes to another connection within one attempt.
+const MOST_MOVES: u32 = 10;
+
+/// How soon an HTTP/2 connection with room takes a request. The client hands it over at once; only what the connection has no
+/// room for waits.
+const TAKEN_WITHIN: Duration = Duration::from_millis(5);
 
 /// Sends calls to Zendesk.
 #[derive(Clone)]
 pub struct Transport {
     pool: Arc<Pool>,
-    base: Arc<Url>,
+    origin: Arc<Origin>,
     max_body: usize,
 }
 
+/// Why an exchange did not end with an answer.
+enum Failed {
+    /// The request was provably not processed: it may go on another connection.
+    Move,
+    /// Anything else.
+    Error(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
 impl Transport {
-    /// Sends calls to `base`, and reads bodies of up to `max_body` bytes, counted after decompression.
-    pub fn new(base: &Url, max_body: usize) -> anyhow::Result<Self> {
-        Ok(Self { pool: Arc::new(Pool::new(base)?), base: Arc::new(base.clone()), max_body })
+    /// Sends calls to `origin`, and reads bodies of up to `upstream.max_body_bytes`, counted after decompression.
+    pub fn new(origin: &Origin, settings: &config::Upstream) -> anyhow::Result<Self> {
+        let pool = Arc::new(Pool::new(origin, &settings.connection)?);
+        Ok(Self { pool, origin: Arc::new(origin.clone()), max_body: settings.max_body_bytes })
+    }
+
+    /// Returns what is known of the connections.
+    pub fn connections(&self) -> Connections {
+        Connections(Arc::clone(&self.pool))
     }
 
     async fn exchange(self, call: Call) -> Result<Answer, Error> {
+        for _ in 0..MOST_MOVES {
+            match self.exchange_on(self.pool.seat().await?, &call).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failed::Error(error)) => return Err(error),
+                Err(Failed::Move) if call.ledger.is_closed() => return Err(Error::Deadline { sent: false }),
+                Err(Failed::Move) => self.pool.moved(),
+            }
+        }
+        Err(Error::Connect(Chain::new("no connection processed the request")))
+    }
+
+    async fn exchange_on(&self, seat: Seat, call: &Call) -> Result<Answer, Failed> {
+        let rest = &call.rest;
+        let lane = Arc::clone(seat.lane());
+        let handover = Handover::new(&call.ledger, seat);
+        let request = self.request(call, lane.client(), &handover)?;
+        let mut response = match self.response(request, &handover).await {
+            Ok(response) => response,
+            Err(_) if call.ledger.is_closed() && !handover.is_taken() => {
+                return Err(Error::Deadline { sent: false }.into());
+            }
+            Err(Some(error)) => return Err(self.before_headers(&error.without_url(), &handover, call)),
+            Err(None) => return Err(Failed::Move),
+        };
+        lane.heard(false);
+        self.pool.answered(&lane);
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        if rest.method != http::Method::GET {
+            call.ledger.answered(status.as_u16(), header(&headers, "x-request-id"));
+        }
+        let body = self.body(response, &handover).await?;
+        lane.heard(true);
+        if let Some(peek) = call.peek.as_ref().filter(|_| status.is_success()) {
+            peek(&body);
+            // What the look has set off goes first: parsing a page takes longer than sending a request.
+            tokio::task::yield_now().await;
+        }
+        let judged = judge(call, status, &headers, &body);
+        if matches!(judged, Err(Error::Foreign(_))) {
+            // Perhaps the answer to an earlier request: then all that follow on that connection are off by one, too.
+            self.pool.renew(&lane);
+        }
+        judged.map_err(Failed::Error)
+    }
+
+    fn request(&self, call: &Call, client: &reqwest::Client, handover: &Handover) -> Result<reqwest::Request, Error> {
         let rest = &call.rest;
         let authorization = call.credential.header();
         // The credential layer above has waited for one.
         let authorization = authorization.ok_or(Error::Internal { what: "a call has no credential" })?;
         // Only what follows the host is parsed anew.
-        let mut url = (*self.base).clone();
+        let mut url = self.origin.url().clone();
         url.set_path(&rest.path);
         url.set_query(Some(rest.query.as_str()).filter(|query| !query.is_empty()));
-        let client = self.pool.client();
         let mut request = client
             .request(rest.method.clone(), url)
             .header(http::header::ACCEPT, "application/json")
@@ -68,45 +151,87 @@ impl Transport {
                 request.multipart(reqwest::multipart::Form::new().part(*field, part))
             }
         };
-        let handover = Handover::new(&call.ledger);
         let request = super::trace::propagate(request).build();
         let mut request = request.map_err(|error| Error::Connect(Chain::of(&error.without_url())))?;
         let body = request.body_mut().take().unwrap_or_default();
         *request.body_mut() = Some(handover.of(body));
-        let mut response = match client.execute(request).await {
-            Ok(response) => response,
-            Err(_) if call.ledger.is_closed() && !handover.is_taken() => return Err(Error::Deadline { sent: false }),
-            Err(error) => return Err(before_headers(&error.without_url(), handover.is_taken())),
-        };
-        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        if rest.method != http::Method::GET {
-            call.ledger.answered(status.as_u16(), header(&headers, "x-request-id"));
+        Ok(request)
+    }
+
+    /// Returns the head of the response. `Err(None)` says that the connection has no room for the request, which was withdrawn.
+    async fn response(
+        &self,
+        request: reqwest::Request,
+        handover: &Handover,
+    ) -> Result<reqwest::Response, Option<reqwest::Error>> {
+        let lane = handover.lane();
+        let mut response = pin!(lane.client().execute(request));
+        while lane.is_open() && !lane.is_http1() {
+            let began = Instant::now();
+            if let Ok(response) = timeout(TAKEN_WITHIN, response.as_mut()).await {
+                return response.map_err(Some);
+            }
+            let late = began.elapsed() > 2 * TAKEN_WITHIN;
+            if handover.is_taken() || lane.taken() < 2 {
+                break;
+            }
+            // A process that is late itself says nothing about the connection.
+            if !late && handover.withdraw() {
+                self.pool.learn(lane);
+                return Err(None);
+            }
         }
-        let body = self.body(response).await?;
-        if let Some(peek) = call.peek.as_ref().filter(|_| status.is_success()) {
-            peek(&body);
-            // What the look has set off goes first: parsing a page takes longer than sending a request.
-            tokio::task::yield_now().await;
+        response.await.map_err(Some)
+    }
+
+    /// Says what became of a request that got no answer.
+    fn before_headers(&self, error: &reqwest::Error, handover: &Handover, call: &Call) -> Failed {
+        let (lane, taken) = (handover.lane(), handover.is_taken());
+        let chain = Chain::of(error);
+        match Loss::of(error) {
+            Loss::NotProcessed => {
+                // It was sent and counts as if it were not: the connection's end is told to nobody.
+                if taken {
+                    call.ledger.unsend();
+                }
+                lane.end();
+                Failed::Move
+            }
+            Loss::Refused => {
+                if taken {
+                    call.ledger.unsend();
+                }
+                if lane.taken() > 1 {
+                    self.pool.learn(lane);
+                    return Failed::Move;
+                }
+                Failed::Error(Error::Connect(chain))
+            }
+            Loss::Stream if taken => Failed::Error(Error::BrokenBeforeHeaders(chain)),
+            Loss::Connection if taken => {
+                Failed::Error(Error::BrokenBeforeHeaders(if lane.broke() { chain } else { chain.again() }))
+            }
+            // Nothing was sent. A connection that came about and takes nothing has ended.
+            Loss::Stream | Loss::Connection if lane.is_http1() || lane.failure().is_some() => {
+                Failed::Error(Error::Connect(chain))
+            }
+            Loss::Stream | Loss::Connection => {
+                lane.end();
+                Failed::Move
+            }
         }
-        let judged = judge(&call, status, &headers, &body);
-        if matches!(judged, Err(Error::Foreign(_))) {
-            // Perhaps the answer to an earlier request: then all that follow on that connection are off by one, too.
-            self.pool.renew();
-        }
-        judged
     }
 
     /// Reads a body, counted after decompression: a small compressed one must not become gigabytes of memory.
-    async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, Error> {
+    async fn body(&self, mut response: reqwest::Response, handover: &Handover) -> Result<Vec<u8>, Error> {
         let too_large = Error::TooLarge { limit: self.max_body };
         let announced = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
         if announced > self.max_body {
             return Err(too_large);
         }
         let mut body = Vec::with_capacity(announced);
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| Error::BrokenBody(Chain::of(&error.without_url())))?
-        {
+        while let Some(chunk) = response.chunk().await.map_err(|error| inside_body(&error.without_url(), handover))? {
+            handover.lane().heard(false);
             if body.len() + chunk.len() > self.max_body {
                 return Err(too_large);
             }
@@ -116,33 +241,21 @@ impl Transport {
     }
 }
 
-/// Builds an HTTP client: no redirects, no cookies, no retries of its own, HTTPS only unless `base` is loopback.
-pub(super) fn client(base: &Url) -> reqwest::Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .user_agent(concat!("zendesk-gateway/", env!("CARGO_PKG_VERSION")))
-        .https_only(base.scheme() == "https")
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .connect_timeout(Duration::from_secs(5))
-        .pool_idle_timeout(Duration::from_mins(1))
-        .tcp_nodelay(true)
-        .build()
+fn inside_body(error: &reqwest::Error, handover: &Handover) -> Error {
+    let chain = Chain::of(error);
+    let known = Loss::is_of_connection(error) && !handover.lane().broke();
+    Error::BrokenBody(if known { chain.again() } else { chain })
 }
 
-/// Tells a request that never left from one that may have been delivered.
-fn before_headers(error: &reqwest::Error, taken: bool) -> Error {
-    let refused = |error: &(dyn std::error::Error + 'static)| {
-        error.downcast_ref::<h2::Error>().is_some_and(|error| error.reason() == Some(h2::Reason::REFUSED_STREAM))
-    };
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    let mut undelivered = !taken;
-    while let Some(error) = cause {
-        undelivered |= refused(error);
-        cause = error.source();
+/// The connections of a transport, seen from outside.
+#[derive(Clone)]
+pub struct Connections(Arc<Pool>);
+
+impl Connections {
+    /// Returns them as they are now.
+    pub fn snapshot(&self) -> connections::Snapshot {
+        self.0.snapshot()
     }
-    let chain = Chain::of(error);
-    if undelivered { Error::Connect(chain) } else { Error::BrokenBeforeHeaders(chain) }
 }
 
 impl Service<Call> for Transport {
@@ -155,7 +268,6 @@ impl Service<Call> for Transport {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let exchange = self.clone().exchange(call);
-        Box::pin(exchange) as Pin<Box<_>>
+        Box::pin(self.clone().exchange(call))
     }
 }

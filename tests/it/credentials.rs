@@ -17,7 +17,7 @@ use zendesk_gateway::upstream::credential::Source;
 use zendesk_gateway::watch::Watcher;
 
 use crate::support::load::watcher;
-use crate::support::{TestGateway, account, basic, refused, settings};
+use crate::support::{TestGateway, account, basic, plain, refused, settings};
 
 /// A secret in a file, with the line break an editor leaves.
 fn secret(folder: &TempDir, text: &str) -> PathBuf {
@@ -47,7 +47,7 @@ async fn signed_and_watched(
     settings_of: impl FnOnce(&Sandbox) -> config::Credential,
 ) -> (TestGateway, Source) {
     let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
-    let source = Source::start(&settings_of(&sandbox), &sandbox.base_url(), watcher).await;
+    let source = Source::start(&settings_of(&sandbox), &plain(&sandbox.base_url()), watcher).await;
     let source = source.expect("a complete credential");
     (TestGateway::using(sandbox, settings(), source.clone()).await, source)
 }
@@ -112,7 +112,7 @@ async fn a_file_that_is_missing_empty_or_no_secret_is_named_by_its_setting() {
     let folder = TempDir::new().expect("a temporary folder");
     let url = "http://127.0.0.1:1".parse().expect("a URL");
     let refusal = async |token_file: PathBuf| {
-        let started = Source::start(&config::Credential::OauthToken { token_file }, &url, &watcher()).await;
+        let started = Source::start(&config::Credential::OauthToken { token_file }, &plain(&url), &watcher()).await;
         started.err().expect("no secret").to_string()
     };
     let missing = refusal(folder.path().join("absent")).await;

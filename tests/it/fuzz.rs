@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tower::ServiceExt as _;
+use zendesk_gateway::config;
 use zendesk_gateway::contract::Idempotency;
 use zendesk_gateway::error::Error;
 use zendesk_gateway::fuzzing::TARGETS;
@@ -19,7 +20,7 @@ use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::rest::Rest;
 use zendesk_gateway::upstream::transport::Transport;
 
-use crate::support::Scripted;
+use crate::support::{Scripted, plain};
 
 /// Bytes that mean something to one parser or another.
 const WORDS: &[&[u8]] = &[
@@ -148,7 +149,8 @@ async fn a_compressed_body_that_was_tampered_with_is_an_error_and_never_more_tha
         };
         let head = "200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\nconnection: close";
         let upstream = Scripted::start(head, body).await;
-        let transport = Transport::new(&upstream.url, CAP).expect("a client");
+        let settings = config::Upstream { max_body_bytes: CAP, ..config::Upstream::default() };
+        let transport = Transport::new(&plain(&upstream.url), &settings).expect("a client");
         let call = Call {
             rest: Rest::get(path!["users"]).into(),
             idempotency: Idempotency::NoSideEffects,

@@ -39,7 +39,7 @@ use zendesk_gateway::server::{self, Listener, Served};
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream as outbound;
 use zendesk_gateway::upstream::credential::{Credential, Source};
-use zendesk_gateway::upstream::transport::Transport;
+use zendesk_gateway::upstream::transport::{Origin, Transport};
 use zendesk_gateway::watch::Watcher;
 
 /// A gateway with its stand-in; dropping it shuts both down.
@@ -188,6 +188,16 @@ fn idle_channel() -> Channel {
 /// What [`serve`] starts: its address, a channel to it, what ends it, and its end.
 type Serving = (String, Channel, oneshot::Sender<()>, JoinHandle<anyhow::Result<()>>);
 
+/// Says how Zendesk is spoken to at this address.
+pub fn origin(upstream: &Url, config: &Config) -> Origin {
+    Origin::new(upstream, config.upstream.ca_file.as_deref()).expect("certificates")
+}
+
+/// The same without certificates of its own.
+pub fn plain(upstream: &Url) -> Origin {
+    Origin::new(upstream, None).expect("nothing is read")
+}
+
 /// Serves a gateway before `upstream` on a free port.
 pub async fn serve(upstream: &Url, credentials: impl Into<Source>, config: Config) -> Serving {
     Box::pin(serve_and_watch(upstream, credentials, config, &Watcher::default())).await
@@ -196,7 +206,7 @@ pub async fn serve(upstream: &Url, credentials: impl Into<Source>, config: Confi
 async fn serve_and_watch(upstream: &Url, credentials: impl Into<Source>, config: Config, watcher: &Watcher) -> Serving {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
-    let transport = Transport::new(upstream, config.upstream.max_body_bytes).expect("a client");
+    let transport = Transport::new(&origin(upstream, &config), &config.upstream).expect("a client");
     let telemetry = Telemetry::start(&config.telemetry, std::io::sink()).expect("telemetry");
     let tls = Tls::load(&config.server.tls, watcher).await.expect("certificates");
     let listener = Listener { socket: listener, tls };

@@ -150,13 +150,27 @@ fn queue(status: &Status, to: &mut String) -> fmt::Result {
     write!(
         to,
         "<section><h2>Upstream queue</h2><p class=big>{} <small>of {} in use</small>{}\
-         <p>{} waiting · {} refused</section>",
+         <p>{} waiting · {} refused",
         number(queue.in_use),
         number(queue.permits),
         bar(queue.in_use, queue.permits, full),
         number(queue.waiting),
         number(queue.refused_full + queue.refused_too_late)
-    )
+    )?;
+    if let Some(connections) = &status.upstream_connections {
+        let view::UpstreamConnections { http2_open, opened, failed, http2_oldest_seconds, .. } = *connections;
+        if http2_open > 0 {
+            let oldest = span(Duration::from_secs_f64(http2_oldest_seconds));
+            write!(
+                to,
+                "<p>{} in use, up to {oldest} old",
+                counted(http2_open, "HTTP/2 connection", "HTTP/2 connections")
+            )?;
+        }
+        write!(to, "<p>{} opened · {} failed", counted(opened, "connection", "connections"), number(failed))?;
+    }
+    to.push_str("</section>");
+    Ok(())
 }
 
 fn breakers(breakers: &[view::Breaker], to: &mut String) -> fmt::Result {

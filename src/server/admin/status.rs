@@ -50,6 +50,8 @@ pub struct Status {
     pub breakers: Vec<view::Breaker>,
     /// The queue for upstream permits.
     pub queue: Option<view::Queue>,
+    /// Connections to Zendesk.
+    pub upstream_connections: Option<view::UpstreamConnections>,
     /// Callers' connections.
     pub connections: Option<view::Connections>,
     /// Bulk jobs.
@@ -118,6 +120,7 @@ impl Status {
             cache,
             breakers: state.sources.breakers.read().unwrap_or_default(),
             queue: state.sources.queue.read(),
+            upstream_connections: state.sources.upstream_connections.read(),
             connections: state.sources.connections.read(),
             jobs: state.sources.jobs.read(),
             slowest: state.slowest.read(),

@@ -117,7 +117,7 @@ impl Inner {
             }
             Err(error) => {
                 self.counts.failed();
-                let error = Chain::of(error.as_ref()).0;
+                let error = Chain::of(error.as_ref()).text;
                 warn!(error, "the issuer's keys cannot be read; what was read before stays in use");
                 (false, before)
             }

@@ -228,7 +228,7 @@ impl Task {
                 self.failures += 1;
                 self.next = Some(now + wait);
                 let cause = match &failure {
-                    Error::Connect(chain) | Error::BrokenBody(chain) => Some(&*chain.0),
+                    Error::Connect(chain) | Error::BrokenBody(chain) => Some(&*chain.text),
                     _ => None,
                 };
                 warn!({ "error.type" = error_type(&failure), error.cause = cause, retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }, "no access token for zendesk was issued");

@@ -15,7 +15,7 @@ use url::Url;
 use crate::config;
 use crate::error::{Chain, Error, Refusal};
 use crate::upstream::limits::retry_after;
-use crate::upstream::transport;
+use crate::upstream::transport::Origin;
 use crate::watch::{Watched, Watcher};
 
 /// Longest that one exchange may take.
@@ -57,12 +57,16 @@ struct Reply {
 }
 
 impl Exchange {
-    pub(super) async fn new(settings: &config::OauthClient, base: &Url, watcher: &Watcher) -> anyhow::Result<Self> {
+    pub(super) async fn new(
+        settings: &config::OauthClient,
+        zendesk: &Origin,
+        watcher: &Watcher,
+    ) -> anyhow::Result<Self> {
         let read = |content: &[u8]| config::secret(content).map_err(anyhow::Error::msg);
         let secret = watcher.file("client_secret", &settings.client_secret_file, read).await;
         Ok(Self {
-            client: transport::client(base)?,
-            url: base.join("/oauth/tokens")?,
+            client: zendesk.client().connect_timeout(LONGEST).build()?,
+            url: zendesk.url().join("/oauth/tokens")?,
             client_id: settings.client_id.clone(),
             secret: secret.map_err(|error| anyhow::anyhow!("upstream.credential.client_secret_file: {error:#}"))?,
             scope: settings.scope.clone(),

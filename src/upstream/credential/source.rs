@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use url::Url;
-
 use super::caller::{impersonated, passed_through};
 use super::client::Client;
 use super::exchange::Exchange;
@@ -14,6 +12,7 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::telemetry::view;
 use crate::upstream::jitter::Jitter;
+use crate::upstream::transport;
 use crate::watch::Watcher;
 
 /// Says which credential a call begins with. Cloning shares it.
@@ -60,7 +59,11 @@ impl Source {
     ///
     /// # Errors
     /// A file cannot be read or holds no secret.
-    pub async fn start(settings: &config::Credential, zendesk: &Url, watcher: &Watcher) -> anyhow::Result<Self> {
+    pub async fn start(
+        settings: &config::Credential,
+        zendesk: &transport::Origin,
+        watcher: &Watcher,
+    ) -> anyhow::Result<Self> {
         let (user, origin) = match settings {
             config::Credential::PassThrough => return Ok(Self(Arc::new(Place::PassThrough))),
             config::Credential::ApiToken { email, .. } => {

@@ -12,6 +12,7 @@ use crate::config;
 use crate::error::Error;
 use crate::upstream::call::{Call, Class};
 use crate::upstream::room::{Entry, Rank, Room};
+use crate::upstream::transport::pool::BELIEVED;
 
 /// How much longer than the mean an exchange may take and still be counted on when a call is let into the queue.
 const SLOWER_THAN_MEAN: u32 = 2;
@@ -36,8 +37,10 @@ pub struct Queue {
 
 #[derive(Debug)]
 struct State {
-    /// Permits nobody holds; when there is one, nobody waits.
-    free: usize,
+    /// Permits that calls hold; as long as not all are held, nobody waits.
+    in_use: usize,
+    /// How many the connections have room for, if that was found to be less than all, and when.
+    allowed: Option<(usize, Instant)>,
     room: Room<Waiter>,
     pace: Pace,
 }
@@ -51,7 +54,7 @@ struct Waiter {
 /// The queue at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Snapshot {
-    /// Permits in all.
+    /// Permits in all, or as many as the connections have room for.
     pub permits: usize,
     /// Permits that calls hold.
     pub in_use: usize,
@@ -66,7 +69,8 @@ pub struct Snapshot {
 impl Queue {
     /// Makes the permits.
     pub fn new(settings: &config::Queue) -> Self {
-        let state = State { free: settings.permits, room: Room::new(settings.waiting), pace: Pace::default() };
+        let (room, pace) = (Room::new(settings.waiting), Pace::default());
+        let state = State { in_use: 0, allowed: None, room, pace };
         let (full, too_late) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { state: Mutex::new(state), permits: settings.permits, full, too_late }
     }
@@ -75,8 +79,8 @@ impl Queue {
     pub fn snapshot(&self) -> Snapshot {
         let state = self.state();
         Snapshot {
-            permits: self.permits,
-            in_use: self.permits - state.free,
+            permits: state.permits(self.permits),
+            in_use: state.in_use,
             waiting: state.room.len(),
             refused_full: self.full.load(Ordering::Relaxed),
             refused_too_late: self.too_late.load(Ordering::Relaxed),
@@ -87,11 +91,12 @@ impl Queue {
     pub(super) async fn enter(self: &Arc<Self>, call: &Call) -> Result<Permit, Error> {
         let (place, admitted) = {
             let mut state = self.state();
-            if state.free > 0 {
-                state.free -= 1;
+            let permits = state.permits(self.permits);
+            if state.in_use < permits {
+                state.in_use += 1;
                 return Ok(self.permit(call.class()));
             }
-            if state.is_hopeless(call, self.permits) {
+            if state.is_hopeless(call, permits) {
                 return Err(self.refuse(Why::TooLate));
             }
             let (admit, admitted) = oneshot::channel();
@@ -116,6 +121,11 @@ impl Queue {
         }
     }
 
+    /// Notes how many requests the connections have room for at a time.
+    pub(super) fn allow(&self, requests: usize) {
+        self.state().allowed = Some((requests.max(1), Instant::now()));
+    }
+
     /// Hands a permit on to the next, or keeps it.
     fn release(self: &Arc<Self>, class: Class, since: Instant, done: bool) {
         let mut state = self.state();
@@ -124,8 +134,15 @@ impl Queue {
         } else {
             state.pace.cut_off(class, since.elapsed());
         }
+        state.in_use -= 1;
+        self.admit(&mut state);
+    }
+
+    /// Hands out the permits that nobody holds.
+    fn admit(self: &Arc<Self>, state: &mut State) {
         let now = Instant::now();
-        while let Some((rank, waiter)) = state.room.next() {
+        while state.in_use < state.permits(self.permits) {
+            let Some((rank, waiter)) = state.room.next() else { return };
             let remaining = rank.deadline.saturating_duration_since(now);
             let outcome = match remaining {
                 _ if remaining.is_zero() => Err(Error::Deadline { sent: false }),
@@ -134,13 +151,12 @@ impl Queue {
             };
             let granted = outcome.is_ok();
             match waiter.admit.send(outcome) {
-                Ok(()) if granted => return,
+                Ok(()) if granted => state.in_use += 1,
                 // It left at this very moment. Its permit goes to the next one, not through another release.
                 Err(Ok(permit)) => permit.defuse(),
                 _ => {}
             }
         }
-        state.free += 1;
     }
 
     fn permit(self: &Arc<Self>, class: Class) -> Permit {
@@ -162,6 +178,12 @@ impl Queue {
 }
 
 impl State {
+    /// Returns how many permits there are, of those that are set.
+    fn permits(&self, set: usize) -> usize {
+        let allowed = self.allowed.filter(|(_, at)| at.elapsed() < BELIEVED);
+        allowed.map_or(set, |(allowed, _)| allowed.min(set))
+    }
+
     /// Whether the call would be served too late, as exchanges go at the moment.
     fn is_hopeless(&self, call: &Call, permits: usize) -> bool {
         let ahead = self.room.ahead_of(call).count() + 1;

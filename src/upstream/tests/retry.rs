@@ -25,14 +25,14 @@ fn retrying(inner: impl Zendesk) -> (impl Zendesk, Arc<Retries>) {
 }
 
 fn chain() -> Chain {
-    Chain("broken".to_owned())
+    Chain::new("broken")
 }
 
 /// How many attempts a failure is worth: of a read, an idempotent write and an unsafe one.
 fn attempts(error: &Error) -> [u32; 3] {
     match error {
         // nothing was delivered, or Zendesk refused without acting
-        Error::Connect(_) | Error::Throttled(_) => [3, 3, 3],
+        Error::Connect(_) | Error::NoStream { .. } | Error::Throttled(_) => [3, 3, 3],
         // it may have been done
         Error::Unavailable(_) | Error::GatewayTimeout(_) | Error::BrokenBeforeHeaders(_) | Error::AttemptTimeout => {
             [3, 3, 1]
@@ -101,6 +101,7 @@ fn every_error() -> Vec<Error> {
         Error::Incomplete { what: "a row lacks an id" },
         Error::TooLarge { limit: 1 },
         Error::Connect(chain()),
+        Error::NoStream { allowed: 10 },
         Error::BrokenBeforeHeaders(chain()),
         Error::BrokenBody(chain()),
         Error::AttemptTimeout,

@@ -163,7 +163,7 @@ impl Running {
     /// Says what happened, without what Zendesk wrote: that may hold personal data.
     fn log(&self, error: &Error) {
         let cause = match error {
-            Error::Connect(chain) | Error::BrokenBeforeHeaders(chain) | Error::BrokenBody(chain) => Some(&*chain.0),
+            Error::Connect(chain) | Error::BrokenBeforeHeaders(chain) | Error::BrokenBody(chain) => Some(&*chain.text),
             _ => None,
         };
         let _attached = self.context.clone().attach();

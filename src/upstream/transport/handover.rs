@@ -11,12 +11,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::lane::{Lane, Seat};
 use crate::upstream::call::Ledger;
 
 const WAITING: u8 = 0;
@@ -24,33 +25,56 @@ const TAKEN: u8 = 1;
 const WITHDRAWN: u8 = 2;
 
 /// A request on its way to a connection. Dropping it withdraws the request, unless it was taken.
-pub struct Handover(Arc<State>);
+pub struct Handover {
+    state: Arc<State>,
+    seat: Seat,
+}
 
 struct State {
     ledger: Arc<Ledger>,
+    lane: Arc<Lane>,
     stands: AtomicU8,
+    /// When it was taken, as the lane counts time.
+    taken_at: AtomicU64,
 }
 
 impl Handover {
-    /// Counts in `ledger` when a connection takes the request, which may not happen once the ledger was closed.
-    pub fn new(ledger: &Arc<Ledger>) -> Self {
-        Self(Arc::new(State { ledger: Arc::clone(ledger), stands: AtomicU8::new(WAITING) }))
+    /// Counts in `ledger` when the connection takes the request, which may not happen once the ledger was closed.
+    pub fn new(ledger: &Arc<Ledger>, seat: Seat) -> Self {
+        let (stands, taken_at) = (AtomicU8::new(WAITING), AtomicU64::new(0));
+        let (ledger, lane) = (Arc::clone(ledger), Arc::clone(seat.lane()));
+        Self { state: Arc::new(State { ledger, lane, stands, taken_at }), seat }
+    }
+
+    /// Returns the connection.
+    pub fn lane(&self) -> &Arc<Lane> {
+        self.seat.lane()
     }
 
     /// Returns the request's body, which tells when a connection takes the request.
     pub fn of(&self, body: reqwest::Body) -> reqwest::Body {
-        reqwest::Body::wrap(Watched { body, state: Arc::clone(&self.0) })
+        reqwest::Body::wrap(Watched { body, state: Arc::clone(&self.state) })
     }
 
     /// Whether a connection has taken the request, so that it may have been delivered.
     pub fn is_taken(&self) -> bool {
-        self.0.stands.load(Ordering::SeqCst) == TAKEN
+        self.state.stands.load(Ordering::SeqCst) == TAKEN
+    }
+}
+
+impl Handover {
+    /// Withdraws the request, if the connection has not taken it.
+    pub fn withdraw(&self) -> bool {
+        self.state.stands.compare_exchange(WAITING, WITHDRAWN, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 }
 
 impl Drop for Handover {
     fn drop(&mut self) {
-        let _ = self.0.stands.compare_exchange(WAITING, WITHDRAWN, Ordering::SeqCst, Ordering::SeqCst);
+        self.withdraw();
+        if self.is_taken() {
+            self.lane().leave(self.state.taken_at.load(Ordering::SeqCst));
+        }
     }
 }
 
@@ -61,12 +85,16 @@ impl State {
             WAITING => {}
             stands => return stands == TAKEN,
         }
-        // Counted first: who sees it withdrawn must not see it counted for good.
+        // Counted first: who sees it withdrawn must not see it counted for good, and who sees it taken must see it counted.
         let open = self.ledger.send().is_ok();
+        if open {
+            self.taken_at.store(self.lane.take(), Ordering::SeqCst);
+        }
         let to = if open { TAKEN } else { WITHDRAWN };
         let stood = self.stands.compare_exchange(WAITING, to, Ordering::SeqCst, Ordering::SeqCst);
         if open && stood.is_err() {
             self.ledger.unsend();
+            self.lane.untake();
         }
         open && stood.is_ok()
     }
@@ -120,6 +148,7 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::sync::mpsc;
 
+    use super::super::lane::Link;
     use super::*;
 
     /// Answers 200 and tells of each request that came whole.
@@ -149,6 +178,12 @@ mod tests {
         (url, came)
     }
 
+    fn seat(client: &reqwest::Client) -> Seat {
+        let link = Arc::new(Link::new(&Arc::default()));
+        link.connected(true);
+        Seat::on(&Lane::new(client.clone(), link, std::time::Duration::from_secs(3), &Arc::default()))
+    }
+
     fn clients() -> [reqwest::Client; 2] {
         let http1 = reqwest::Client::builder().build().expect("a client");
         let http2 = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
@@ -168,7 +203,7 @@ mod tests {
         let (url, mut came) = server().await;
         for (client, method) in clients().iter().flat_map(|client| METHODS.map(|method| (client.clone(), method))) {
             let ledger = Arc::<Ledger>::default();
-            let handover = Handover::new(&ledger);
+            let handover = Handover::new(&ledger, seat(&client));
             let request = request(&client, &method, &url, &handover);
             assert!(!handover.is_taken() && ledger.requests() == 0, "{method} is only put together");
             client.execute(request).await.expect("answered");
@@ -177,8 +212,8 @@ mod tests {
         }
         // Nothing listens at this port: no connection, nothing taken.
         let ledger = Arc::<Ledger>::default();
-        let handover = Handover::new(&ledger);
         let [client, _] = clients();
+        let handover = Handover::new(&ledger, seat(&client));
         let request = request(&client, &http::Method::DELETE, "http://127.0.0.1:1/", &handover);
         client.execute(request).await.expect_err("nobody is there");
         assert!(!handover.is_taken() && ledger.requests() == 0);
@@ -190,7 +225,7 @@ mod tests {
         for (client, method) in clients().iter().flat_map(|client| METHODS.map(|method| (client.clone(), method))) {
             for closed in [false, true] {
                 let ledger = Arc::<Ledger>::default();
-                let handover = Handover::new(&ledger);
+                let handover = Handover::new(&ledger, seat(&client));
                 let request = request(&client, &method, &url, &handover);
                 // The caller's deadline has passed, or the exchange was given up.
                 let kept = if closed {

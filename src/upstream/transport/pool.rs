@@ -1,59 +1,215 @@
-//! The client whose connections are used, and another one when they cannot be trusted any more.
+//! Which connection a request goes on, and when another one is opened.
+//!
+//! Over HTTP/1.1 the client's own pool decides. Over HTTP/2 one [`Lane`] serves all as long as it has room. Another one is
+//! opened, one at a time, when there is none, when it is full, when it has ended, or when it is silent; those who need it
+//! wait for that one attempt, and share its failure.
+//!
+//! How many requests a connection takes at a time is Zendesk's to say, and the client does not tell. It shows, though: what
+//! the client holds back is not taken. From that the number is learnt, and forgotten after a while, since it may change.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use url::Url;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
-/// Least time between two pools: the answer that shows one to be bad can come again and again, and each pool has its own
-/// connections to open.
+use super::connections::{Counters, Snapshot};
+use super::connector;
+use super::lane::{Lane, Link, SETTLED_AFTER, Seat};
+use super::origin::Origin;
+use crate::config;
+use crate::error::{Chain, Error};
+
+/// Least time between two replacements of connections that answer what was not asked: such answers can come again and again.
 const LEAST: Duration = Duration::from_secs(1);
+
+/// Requests on one HTTP/2 connection as long as no fewer are known to be allowed: RFC 9113 advises to allow 100 at least.
+const STREAMS_ASSUMED: usize = 100;
+
+/// How long a smaller number, or that a further connection could not be opened, is believed.
+pub const BELIEVED: Duration = Duration::from_secs(30);
+
+/// How long a connection that the others make superfluous is kept.
+const SPARE: Duration = Duration::from_mins(1);
 
 /// The connections to Zendesk.
 pub struct Pool {
-    base: Url,
+    origin: Origin,
+    settings: config::Connection,
     state: Mutex<State>,
+    changed: Arc<Notify>,
+    counters: Arc<Counters>,
 }
 
 struct State {
-    client: reqwest::Client,
-    made: Instant,
-    /// Whether its connections are to be used no more.
+    lanes: Vec<Arc<Lane>>,
+    /// How many requests a connection takes at a time, and when that was learnt.
+    streams: Option<(usize, Instant)>,
+    /// How many requests a connection has had at a time. A new one gets no more until it has said how many it takes.
+    proven: usize,
+    /// When an attempt to open a further connection failed.
+    no_further: Option<Instant>,
+    /// When connections over HTTP/1.1 were replaced last, and whether they are to be used no more.
+    renewed: Instant,
     distrusted: bool,
+}
+
+/// What a request is to do.
+enum Step {
+    Take(Seat),
+    /// Wait for this connection, or for room on another one.
+    Wait(Arc<Lane>),
 }
 
 impl Pool {
     /// Returns a pool without connections.
-    pub fn new(base: &Url) -> anyhow::Result<Self> {
-        let state = State { client: super::client(base)?, made: Instant::now(), distrusted: false };
-        Ok(Self { base: base.clone(), state: Mutex::new(state) })
+    pub fn new(origin: &Origin, settings: &config::Connection) -> anyhow::Result<Self> {
+        let (changed, counters) = (Arc::default(), Arc::default());
+        let state = State {
+            lanes: Vec::new(),
+            streams: None,
+            proven: 1,
+            no_further: None,
+            renewed: Instant::now(),
+            distrusted: false,
+        };
+        let (origin, settings) = (origin.clone(), settings.clone());
+        let pool = Self { origin, settings, state: Mutex::new(state), changed, counters };
+        pool.lane()?; // so that what stands against a client is said at the start
+        Ok(pool)
     }
 
-    /// Returns the client to send the next request with.
-    pub fn client(&self) -> reqwest::Client {
+    /// Returns a place for a request, as soon as there is one.
+    pub async fn seat(&self) -> Result<Seat, Error> {
+        let mut waited_for: Option<Arc<Lane>> = None;
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            match self.step(waited_for.take())? {
+                Step::Take(seat) => return Ok(seat),
+                Step::Wait(lane) => waited_for = Some(lane),
+            }
+            // Time, too, can make room: see [`Lane::is_settled`].
+            drop(timeout(SETTLED_AFTER, changed).await);
+        }
+    }
+
+    fn step(&self, waited_for: Option<Arc<Lane>>) -> Result<Step, Error> {
         let mut state = self.state();
         if state.distrusted {
-            self.replace(&mut state);
+            state.renew();
         }
-        state.client.clone()
+        // The usual case first: over HTTP/1.1 there is nothing else.
+        if let Some(first) = state.lanes.first().filter(|lane| lane.is_http1() && !lane.is_over()) {
+            return Ok(Step::Take(Seat::on(first)));
+        }
+        state.tidy();
+        let (streams, proven) = (state.streams(), state.proven);
+        let has_room = |lane: &&Arc<Lane>| lane.seats() < if lane.is_settled() { streams } else { streams.min(proven) };
+        let open = || state.lanes.iter().filter(|lane| lane.is_open());
+        if let Some(lane) = open().filter(|lane| !lane.is_silent()).find(has_room) {
+            return Ok(Step::Take(Seat::on(lane)));
+        }
+        if let Some(chain) = waited_for.and_then(|lane| lane.failure()) {
+            if open().next().is_none() {
+                return Err(Error::Connect(chain.again()));
+            }
+            state.no_further = Some(Instant::now());
+        }
+        let open = || state.lanes.iter().filter(|lane| lane.is_open());
+        if let Some(opening) = state.lanes.iter().find(|lane| !lane.is_open()) {
+            return Ok(Seat::to_open(opening).map_or_else(|| Step::Wait(Arc::clone(opening)), Step::Take));
+        }
+        if let Some(new) = open().find(|lane| !lane.is_settled()) {
+            return Ok(Step::Wait(Arc::clone(new)));
+        }
+        let may_open = state.lanes.is_empty()
+            || (state.lanes.len() < self.settings.most
+                && state.no_further.is_none_or(|failed| failed.elapsed() > BELIEVED));
+        if may_open {
+            let lane = self.lane().map_err(|error| Error::Connect(Chain::of(error.as_ref())))?;
+            let seat = Seat::to_open(&lane).expect("nobody else knows it yet");
+            state.lanes.push(lane);
+            return Ok(Step::Take(seat));
+        }
+        // All are silent or full: better one that may be dead than none.
+        match open().filter(has_room).max_by_key(|lane| lane.heard_at()) {
+            Some(lane) => Ok(Step::Take(Seat::on(lane))),
+            None => Err(Error::NoStream { allowed: state.lanes.len() * streams }),
+        }
     }
 
-    /// Opens new connections for what is sent from now on, at most once a second. Requests under way end on the old ones:
-    /// the client cannot close a single connection.
-    pub fn renew(&self) {
+    /// Learns how many requests a connection takes from one that has no room for another. Of those that it has taken, one
+    /// does not count: the one that it refused, or one that the client holds back, for which it has room.
+    pub fn learn(&self, lane: &Lane) {
+        let streams = lane.taken().saturating_sub(1).max(1);
         let mut state = self.state();
-        state.distrusted = true;
-        self.replace(&mut state);
+        let streams = streams.min(state.streams());
+        state.proven = state.proven.min(streams);
+        if state.streams() != streams {
+            tracing::info!(streams, "zendesk takes fewer requests at a time on one connection");
+        }
+        state.streams = Some((streams, Instant::now()));
     }
 
-    fn replace(&self, state: &mut State) {
-        if state.made.elapsed() < LEAST {
-            return;
+    /// Notes that a connection answers, with so many requests under way on it.
+    pub fn answered(&self, lane: &Lane) {
+        // One may be held back in the client.
+        let taken = lane.taken().saturating_sub(1);
+        if !lane.is_http1() && taken > 1 {
+            let mut state = self.state();
+            state.proven = state.proven.max(taken.min(state.streams()));
         }
-        match super::client(&self.base) {
-            Ok(client) => *state = State { client, made: Instant::now(), distrusted: false },
-            Err(error) => tracing::error!(error = %error, "no new connections to zendesk can be made"),
+    }
+
+    /// Counts a request that is sent again on another connection.
+    pub fn moved(&self) {
+        self.counters.moved();
+    }
+
+    /// Uses no connection of today for what is sent from now on, at most once a second. Requests under way end where they
+    /// are.
+    pub fn renew(&self, lane: &Arc<Lane>) {
+        let mut state = self.state();
+        if lane.is_http1() {
+            state.distrusted = true;
+            state.renew();
+        } else {
+            lane.retire();
         }
+    }
+
+    /// Returns the connections as they are now.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut state = self.state();
+        state.tidy();
+        let shared = || state.lanes.iter().filter(|lane| !lane.is_http1() && lane.is_open());
+        let oldest = shared().map(|lane| lane.age()).max().unwrap_or_default();
+        let requests = shared().map(|lane| lane.taken()).sum();
+        let streams = state.streams();
+        Snapshot { http2_oldest: oldest, http2_requests: requests, http2_streams: streams, ..self.counters.snapshot() }
+    }
+
+    fn lane(&self) -> anyhow::Result<Arc<Lane>> {
+        let config::Connection { ping_interval, ping_timeout, .. } = self.settings;
+        let link = Arc::new(Link::new(&self.counters));
+        let builder = self
+            .origin
+            .client()
+            .http2_keep_alive_interval(ping_interval)
+            .http2_keep_alive_timeout(ping_timeout)
+            .http2_keep_alive_while_idle(true);
+        let builder = if self.origin.has_tls() {
+            builder.connector_layer(connector::Layer(Arc::clone(&link)))
+        } else {
+            // Without TLS there is nothing to agree on.
+            link.connected(false);
+            builder.connect_timeout(connector::CONNECT_TIMEOUT)
+        };
+        // The ping is sent, its answer is late, and the client has noticed.
+        let decided_after = ping_interval + ping_timeout + ping_timeout / 4;
+        Ok(Lane::new(builder.build()?, link, decided_after, &self.changed))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -61,24 +217,52 @@ impl Pool {
     }
 }
 
+impl State {
+    /// Lets what is sent from now on go on new connections, unless there were new ones a moment ago.
+    fn renew(&mut self) {
+        if self.renewed.elapsed() >= LEAST {
+            (self.renewed, self.distrusted) = (Instant::now(), false);
+            self.lanes.iter().filter(|lane| lane.is_http1()).for_each(|lane| lane.retire());
+        }
+    }
+
+    /// Forgets lanes that take no more requests, and idle ones beside another.
+    fn tidy(&mut self) {
+        self.lanes.retain(|lane| !lane.is_over());
+        let mut kept = 0;
+        self.lanes.retain(|lane| {
+            let spare = kept > 0 && lane.is_open() && lane.seats() == 0 && lane.heard_at().elapsed() > SPARE;
+            kept += usize::from(!spare);
+            !spare
+        });
+    }
+
+    fn streams(&self) -> usize {
+        let learnt = self.streams.filter(|(_, at)| at.elapsed() < BELIEVED);
+        learnt.map_or(STREAMS_ASSUMED, |(streams, _)| streams)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn connections_are_replaced_at_most_once_a_second() {
-        let pool = Pool::new(&"http://127.0.0.1:1".parse().expect("a URL")).expect("a client");
-        let made = |pool: &Pool| pool.state().made;
-        let first = made(&pool);
-        pool.renew();
-        drop(pool.client());
-        assert_eq!(made(&pool), first, "too soon");
-        pool.state().made -= LEAST;
-        let aged = made(&pool);
-        drop(pool.client());
-        assert!(made(&pool) > aged, "what was asked for too soon is done at the next request");
-        let second = made(&pool);
-        drop(pool.client());
-        assert_eq!(made(&pool), second, "once");
+    fn pool(url: &str) -> Pool {
+        let origin = Origin::new(&url.parse().expect("a URL"), None).expect("nothing is read");
+        Pool::new(&origin, &config::Connection::default()).expect("a client")
+    }
+
+    #[tokio::test]
+    async fn connections_are_replaced_at_most_once_a_second() {
+        let pool = pool("http://127.0.0.1:1");
+        let lane = async || Arc::clone(pool.seat().await.expect("without TLS there is always room").lane());
+        let first = lane().await;
+        pool.renew(&first);
+        assert!(Arc::ptr_eq(&first, &lane().await), "too soon");
+        pool.state().renewed -= LEAST;
+        let second = lane().await;
+        assert!(!Arc::ptr_eq(&first, &second), "what was asked for too soon is done at the next request");
+        pool.state().renewed -= LEAST;
+        assert!(Arc::ptr_eq(&second, &lane().await), "once");
     }
 }

@@ -8,7 +8,7 @@ use zendesk_gateway::sandbox::faults::{Html, Matcher, Respond};
 
 use super::rotation::under_load;
 use super::*;
-use crate::support::{Scripted, until};
+use crate::support::{Scripted, plain, until};
 
 async fn client(lifetime: Duration) -> (TestGateway, Source, TempDir) {
     let folder = TempDir::new().expect("a temporary folder");
@@ -145,7 +145,7 @@ async fn whatever_the_endpoint_answers_is_a_failure_unless_it_is_a_token() {
             token_lifetime: Duration::from_hours(1),
         };
         let settings_of = config::Credential::OauthClient(settings_of);
-        let source = Source::start(&settings_of, &upstream.url, &watcher()).await.expect("a secret");
+        let source = Source::start(&settings_of, &plain(&upstream.url), &watcher()).await.expect("a secret");
         until(|| source.view().failing.is_some()).await;
         assert_eq!(source.reload().expect("it gets tokens").taken, 0, "{head} {body:.40}");
     }
@@ -157,7 +157,7 @@ async fn a_slow_first_exchange_holds_up_calls_only_until_it_ends() {
     let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
     sandbox.fault(endpoint(), Respond::with(503).times(1));
     let settings_of = config::Credential::OauthClient(oauth_client(&sandbox, &folder));
-    let source = Source::start(&settings_of, &sandbox.base_url(), &watcher()).await.expect("a secret");
+    let source = Source::start(&settings_of, &plain(&sandbox.base_url()), &watcher()).await.expect("a secret");
     let t = TestGateway::using(sandbox, settings(), source.clone()).await;
     until(|| source.view().failing.is_some()).await;
     until(|| source.view().failing.is_none()).await;

@@ -16,7 +16,7 @@ use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::proto::{BatchGetUsersRequest, ListUsersRequest};
 
 use super::*;
-use crate::support::serve;
+use crate::support::{plain, serve};
 
 async fn passing() -> TestGateway {
     signed(|_| config::Credential::PassThrough).await.0
@@ -140,7 +140,7 @@ async fn personal() -> (url::Url, Arc<AtomicU64>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_interleaved_calls_of_two_callers_never_get_each_others_answers() {
     let (url, requests) = personal().await;
-    let source = Source::start(&config::Credential::PassThrough, &url, &watcher()).await.expect("no file");
+    let source = Source::start(&config::Credential::PassThrough, &plain(&url), &watcher()).await.expect("no file");
     let mut config = settings();
     // Entries expire all the time, so that flights, refreshes, batches and hits all take part.
     config.cache.record.fresh = Some(Duration::from_millis(20));

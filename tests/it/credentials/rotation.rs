@@ -9,7 +9,7 @@ use zendesk_gateway::proto::{CreateGroupRequest, GroupInput, StreamGroupsRequest
 
 use super::*;
 use crate::support::load::{Load, spoil};
-use crate::support::{until, with};
+use crate::support::{plain, until, with};
 
 /// Puts callers to work who read past the cache, write and stream.
 pub fn under_load(t: &TestGateway) -> Load {
@@ -117,7 +117,7 @@ async fn a_token_that_is_revoked_before_its_successor_was_seen_is_looked_up_with
     let mut keys = sandbox.config().credential.clone();
     let settings_of = config::Credential::OauthToken { token_file: secret(&folder, &keys.oauth_token) };
     let rarely = Watcher::every(Duration::from_hours(1));
-    let source = Source::start(&settings_of, &sandbox.base_url(), &rarely).await.expect("a secret");
+    let source = Source::start(&settings_of, &plain(&sandbox.base_url()), &rarely).await.expect("a secret");
     let t = TestGateway::using(sandbox, settings(), source).await;
     let id = t.sandbox.store().user_ids()[0];
     "next".clone_into(&mut keys.oauth_token);

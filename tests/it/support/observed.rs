@@ -25,7 +25,7 @@ use zendesk_gateway::upstream::transport::Transport;
 use zendesk_gateway::upstream::{self as outbound, trace};
 use zendesk_gateway::watch::Watcher;
 
-use super::{account, api_token};
+use super::{account, api_token, origin};
 
 pub struct Observed {
     pub sandbox: Sandbox,
@@ -83,12 +83,14 @@ impl Observed {
     ) -> Self {
         let lines = Lines::default();
         let telemetry = Telemetry::start(&config.telemetry, lines.clone()).expect("telemetry");
-        let transport = Transport::new(upstream, config.upstream.max_body_bytes).expect("a client");
+        let transport = Transport::new(&origin(upstream, &config), &config.upstream).expect("a client");
+        let connections = transport.connections();
         let seen = trace::Layers::new(&telemetry, upstream);
         let (stack, control) = outbound::stack(&config.upstream, Some(seen), transport);
         let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
         if introduced {
             sources::watch(&telemetry, &control, &gateway, &config);
+            sources::upstream_connections(&telemetry, &connections);
         }
         let cache = gateway.cache().clone();
         let watcher = Watcher::default();

@@ -1,0 +1,189 @@
+//! How a [`Lane`](super::lane::Lane) gets its connection.
+//!
+//! By itself a client opens connections as requests come: ten for a burst of ten, of which HTTP/2 needs one. So the client's
+//! connector is wrapped. The first request on a lane starts the attempt to connect, and from then on the attempt belongs to
+//! nobody: a caller who leaves does not end it, and whoever comes next waits for the same one. Once it is there, it is known
+//! which protocol was agreed on. With HTTP/2 this is the only connection that the lane ever has: asked for another one, the
+//! connector answers that the first has ended. With HTTP/1.1 it lets every request have its own.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use hyper_util::client::legacy::connect::Connection;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+use tower::Service;
+use tower::util::BoxCloneSyncService;
+
+use super::lane::Link;
+use crate::error::Chain;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Longest time that a connection may take to come about: name, TCP and TLS.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a lane has no connection for a request.
+#[derive(Debug, thiserror::Error)]
+enum NoConnection {
+    #[error("the connection has ended")]
+    Ended,
+    #[error("{}", .0.text)]
+    Failed(Chain),
+}
+
+/// Wraps the connector of one lane's client.
+#[derive(Clone)]
+pub struct Layer(pub Arc<Link>);
+
+impl<T: 'static, C: Send + 'static> tower::Layer<BoxCloneSyncService<T, C, BoxError>> for Layer {
+    type Service = Connector<T, C>;
+
+    fn layer(&self, inner: BoxCloneSyncService<T, C, BoxError>) -> Connector<T, C> {
+        Connector {
+            inner,
+            lane: Arc::new(Connecting { link: Arc::clone(&self.0), state: Mutex::default(), ended: Notify::new() }),
+        }
+    }
+}
+
+/// The connector of one lane. `T` is where to connect to and `C` a connection; the client keeps the names of both to itself.
+pub struct Connector<T, C> {
+    inner: BoxCloneSyncService<T, C, BoxError>,
+    lane: Arc<Connecting<C>>,
+}
+
+impl<T, C> Clone for Connector<T, C> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), lane: Arc::clone(&self.lane) }
+    }
+}
+
+struct Connecting<C> {
+    link: Arc<Link>,
+    state: Mutex<State<C>>,
+    /// Wakes those who wait for the attempt.
+    ended: Notify,
+}
+
+#[derive(Default)]
+enum State<C> {
+    /// Nobody has asked yet.
+    #[default]
+    Idle,
+    /// The attempt is under way.
+    Waiting,
+    /// The connection waits for a request.
+    Ready(C),
+    /// The HTTP/2 connection was handed over.
+    Given,
+    /// HTTP/1.1: each request may connect.
+    Open,
+    Failed(Chain),
+}
+
+impl<T, C> Service<T> for Connector<T, C>
+where
+    T: Send + 'static,
+    C: Connection + Send + 'static,
+{
+    type Response = C;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<C, BoxError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, target: T) -> Self::Future {
+        let attempt = self.inner.call(target);
+        let lane = Arc::clone(&self.lane);
+        Box::pin(async move { lane.connection(attempt).await })
+    }
+}
+
+/// What a request that asks for a connection has to do.
+enum Next {
+    Begin,
+    Wait,
+    ConnectItself,
+}
+
+impl<C: Connection + Send + 'static> Connecting<C> {
+    /// Returns the lane's connection. `attempt` connects; it is only run if no other attempt was begun.
+    async fn connection(
+        self: Arc<Self>,
+        attempt: impl Future<Output = Result<C, BoxError>> + Send + 'static,
+    ) -> Result<C, BoxError> {
+        let mut attempt = Some(attempt);
+        loop {
+            let mut ended = pin!(self.ended.notified());
+            ended.as_mut().enable();
+            match self.next()? {
+                (Some(connection), _) => return Ok(connection),
+                (None, Next::Begin) => {
+                    let attempt = attempt.take().expect("only the first to ask begins, and it does so once");
+                    let lane = Arc::clone(&self);
+                    tokio::spawn(async move { lane.attempt(attempt).await });
+                }
+                (None, Next::Wait) => {}
+                (None, Next::ConnectItself) => {
+                    let attempt = attempt.take().expect("whoever waits has not begun an attempt");
+                    return self.link.count(Instant::now(), timeout(CONNECT_TIMEOUT, attempt).await?);
+                }
+            }
+            ended.await;
+        }
+    }
+
+    fn next(&self) -> Result<(Option<C>, Next), BoxError> {
+        let mut state = self.state();
+        Ok(match std::mem::replace(&mut *state, State::Waiting) {
+            State::Idle => (None, Next::Begin),
+            State::Waiting => (None, Next::Wait),
+            State::Ready(connection) => {
+                *state = if self.link.is_http1() { State::Open } else { State::Given };
+                (Some(connection), Next::Wait)
+            }
+            State::Open => {
+                *state = State::Open;
+                (None, Next::ConnectItself)
+            }
+            State::Given => {
+                *state = State::Given;
+                self.link.end();
+                return Err(NoConnection::Ended.into());
+            }
+            State::Failed(chain) => {
+                *state = State::Failed(chain.clone());
+                return Err(NoConnection::Failed(chain).into());
+            }
+        })
+    }
+
+    async fn attempt(&self, attempt: impl Future<Output = Result<C, BoxError>>) {
+        let began = Instant::now();
+        let outcome = timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or_else(|late| Err(late.into()));
+        let outcome = self.link.count(began, outcome);
+        *self.state() = match outcome {
+            Ok(connection) => {
+                self.link.connected(connection.connected().is_negotiated_h2());
+                State::Ready(connection)
+            }
+            Err(error) => {
+                let chain = Chain::of(error.as_ref());
+                self.link.fail(chain.clone());
+                State::Failed(chain)
+            }
+        };
+        self.ended.notify_waiters();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<C>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,44 @@
+//! What became of a request whose connection or stream ended without an answer.
+//!
+//! HTTP/2 says for some ends that nothing was processed (RFC 9113, 6.8 and 8.7): such a request may be sent again, whatever it
+//! does. Everything else may have been carried out.
+
+/// How a request was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// The peer sent GOAWAY and processes no stream from this one on, or had sent it before this one began.
+    NotProcessed,
+    /// The peer refused the stream without processing it: `REFUSED_STREAM`.
+    Refused,
+    /// This stream was reset, for any other reason.
+    Stream,
+    /// The connection ended.
+    Connection,
+}
+
+impl Loss {
+    /// Reads it from a client's error and its causes.
+    pub fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut causes = std::iter::successors(Some(error), |error| error.source());
+        causes.find_map(|cause| cause.downcast_ref::<h2::Error>()).map_or(Self::Connection, Self::of_h2)
+    }
+
+    /// Whether an error inside a body is the connection's end, not the stream's, and not an encoding that cannot be read.
+    pub fn is_of_connection(error: &(dyn std::error::Error + 'static)) -> bool {
+        let mut causes = std::iter::successors(Some(error), |error| error.source());
+        causes.any(|cause| cause.is::<h2::Error>() || cause.is::<hyper::Error>()) && Self::of(error) == Self::Connection
+    }
+
+    fn of_h2(error: &h2::Error) -> Self {
+        // The client gives a stream the peer's GOAWAY as its error only if the stream is above the last one that the GOAWAY
+        // names; those that the peer still wants to answer, and then does not, end with the connection.
+        if error.is_go_away() && error.is_remote() {
+            return Self::NotProcessed;
+        }
+        match error.reason() {
+            Some(h2::Reason::REFUSED_STREAM) if error.is_remote() => Self::Refused,
+            _ if error.is_reset() => Self::Stream,
+            _ => Self::Connection,
+        }
+    }
+}

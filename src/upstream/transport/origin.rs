@@ -1,0 +1,53 @@
+//! Where Zendesk is, and how it is spoken to.
+
+use std::path::Path;
+use std::time::Duration;
+
+use url::Url;
+
+use super::tls;
+
+/// Scheme, host and port of the account, with what a client needs to speak to it.
+#[derive(Clone)]
+pub struct Origin {
+    url: Url,
+    tls: Option<rustls::ClientConfig>,
+}
+
+impl Origin {
+    /// Reads the certificates that are trusted, if `url` is an `https` one.
+    pub fn new(url: &Url, ca_file: Option<&Path>) -> anyhow::Result<Self> {
+        let tls = if url.scheme() == "https" { Some(tls::config(ca_file)?) } else { None };
+        Ok(Self { url: url.clone(), tls })
+    }
+
+    /// Returns the address.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Whether TLS is spoken, in which the HTTP version is agreed on. Without it, it is HTTP/1.1.
+    pub fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Returns a client to be completed: no redirects, no cookies, no retries of its own, and nothing but this scheme.
+    pub fn client(&self) -> reqwest::ClientBuilder {
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("zendesk-gateway/", env!("CARGO_PKG_VERSION")))
+            .https_only(self.has_tls())
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .pool_idle_timeout(IDLE)
+            .tcp_nodelay(true);
+        match &self.tls {
+            Some(tls) => builder.tls_backend_preconfigured(tls.clone()),
+            None => builder,
+        }
+    }
+}
+
+/// How long an unused connection is kept. Longer than a minute, so that a call a minute does not pay for a connection each
+/// time; shorter than the middleboxes that forget connections without a word.
+const IDLE: Duration = Duration::from_secs(220);
