@@ -9,7 +9,7 @@
 //!
 //! - [`world`]: the records. Each change makes a new version; the numbers of versions grow over all records, so that they order all
 //!   changes. A record shows its id, its version and the call that wrote it in its `url`, which the contract passes through.
-//! - [`upstream`], over [`http`], [`reads`], [`changes`], [`jobs`]: does what it is asked and says so, except when the [`weather`] has it
+//! - [`upstream`], over [`http`] or [`http2`], [`reads`], [`changes`], [`jobs`]: does what it is asked and says so, except when the [`weather`] has it
 //!   be slow, refuse, break off, or do what it was asked and not say so. What it says it did, it did.
 //! - [`caller`]: one of up to 240 at a time, over six tonic channels and three bare HTTP/2 connections which enforce no deadline
 //!   by themselves. Deadlines are 2 ms to 3 s, and some calls are dropped. [`mix`] holds every RPC of the contract, or the test fails.
@@ -66,6 +66,7 @@ mod changes;
 mod clock;
 mod floors;
 mod http;
+mod http2;
 mod jobs;
 mod judge;
 mod mix;
@@ -87,6 +88,7 @@ mod world;
 
 use std::collections::BTreeSet;
 
+use http::Wire;
 use prost_reflect::DescriptorPool;
 
 fn set(name: &str, default: u64) -> u64 {
@@ -95,9 +97,18 @@ fn set(name: &str, default: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_was_true_between_its_question_and_its_arrival() {
+    Box::pin(every_answer_is_true(Wire::Http1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_was_true_over_tls_and_http2() {
+    Box::pin(every_answer_is_true(Wire::Http2)).await;
+}
+
+async fn every_answer_is_true(wire: Wire) {
     let seed = set("TRUTH_SEED", 1);
     let calls = set("TRUTH_CALLS", 10_000).cast_signed();
-    let truth = Box::pin(run::run(seed, calls)).await;
+    let truth = Box::pin(run::run(seed, calls, wire)).await;
     let state = truth.lock();
     assert_eq!(state.tally.violations(), 0, "see above; TRUTH_SEED={seed} TRUTH_CALLS={calls}");
 }

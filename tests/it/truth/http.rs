@@ -10,9 +10,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use url::Url;
 
 use super::clock::now;
+use super::http2;
 
 /// Connections that the system keeps for a server that does not accept them; the next ones hang in their handshake. More than a
 /// gateway opens at a time, so that none hangs by chance: a client whose last packet of the handshake is dropped believes to be
@@ -65,15 +67,22 @@ impl Response {
         Self { status, body: body.into(), headers: "" }
     }
 
+    /// The headers, without the body's length. The budget is one that nobody can use up; while none is known the gateway lets
+    /// only ten requests out at a time.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let further = self.headers.lines().filter_map(|line| line.split_once(": "));
+        let budget = [
+            ("content-type", "application/json"),
+            ("ratelimit-limit", "100000000"),
+            ("ratelimit-remaining", "99999999"),
+            ("ratelimit-reset", "60"),
+        ];
+        budget.into_iter().chain(further)
+    }
+
     fn head(&self) -> String {
-        // A budget that nobody can use up; while none is known the gateway lets only ten requests out at a time.
-        format!(
-            "HTTP/1.1 {} X\r\ncontent-type: application/json\r\nratelimit-limit: 100000000\r\nratelimit-remaining: \
-             99999999\r\nratelimit-reset: 60\r\n{}content-length: {}\r\n\r\n",
-            self.status,
-            self.headers,
-            self.body.len()
-        )
+        let headers = self.headers().map(|(name, value)| [name, ": ", value, "\r\n"].concat()).collect::<String>();
+        format!("HTTP/1.1 {} X\r\n{headers}content-length: {}\r\n\r\n", self.status, self.body.len())
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -83,10 +92,21 @@ impl Response {
     }
 }
 
+/// What is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// HTTP/1.1 without TLS.
+    Http1,
+    /// HTTP/2 over TLS.
+    Http2,
+}
+
 /// The server; it ends with its runtime.
 #[derive(Clone)]
 pub struct Server {
     address: SocketAddr,
+    /// The certificate, where TLS and HTTP/2 are spoken.
+    certificate: Option<Arc<str>>,
     door: Arc<Door>,
 }
 
@@ -106,7 +126,7 @@ struct Door {
 
 impl Server {
     /// Answers every request with what `answer` makes of it.
-    pub fn start<F, A>(answer: F) -> Self
+    pub fn start<F, A>(wire: Wire, answer: F) -> Self
     where
         F: Fn(Request) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Reply> + Send + 'static,
@@ -114,13 +134,27 @@ impl Server {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let listener = socket.listen(BACKLOG).expect("it listens");
-        let server = Self { address: listener.local_addr().expect("it is bound"), door: Arc::default() };
-        tokio::spawn(accept(listener, Arc::clone(&server.door), answer));
+        let (tls, certificate) = match wire {
+            Wire::Http1 => (None, None),
+            Wire::Http2 => {
+                let (acceptor, certificate) = http2::acceptor();
+                (Some(acceptor), Some(certificate.into()))
+            }
+        };
+        let address = listener.local_addr().expect("it is bound");
+        let server = Self { address, certificate, door: Arc::default() };
+        tokio::spawn(accept(listener, tls, Arc::clone(&server.door), answer));
         server
     }
 
     pub fn url(&self) -> Url {
-        format!("http://{}", self.address).parse().expect("a URL")
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address).parse().expect("a URL")
+    }
+
+    /// Returns the certificate to trust, where TLS and HTTP/2 are spoken.
+    pub fn certificate(&self) -> Option<&str> {
+        self.certificate.as_deref()
     }
 
     /// Lets every new connection hang in its handshake until what is returned is dropped.
@@ -166,7 +200,7 @@ impl Drop for Shut {
     }
 }
 
-async fn accept<F, A>(listener: TcpListener, door: Arc<Door>, answer: F)
+async fn accept<F, A>(listener: TcpListener, tls: Option<TlsAcceptor>, door: Arc<Door>, answer: F)
 where
     F: Fn(Request) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Reply> + Send + 'static,
@@ -191,7 +225,11 @@ where
             !fillers.is_empty()
         };
         socket.set_nodelay(true).expect("a socket");
-        tokio::spawn(serve(socket, lay, door.hung_up.subscribe(), answer.clone()));
+        let (hung_up, answer) = (door.hung_up.subscribe(), answer.clone());
+        match tls.clone() {
+            Some(tls) => drop(tokio::spawn(http2::serve(socket, tls, lay, hung_up, answer))),
+            None => drop(tokio::spawn(serve(socket, lay, hung_up, answer))),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One run: phases of calls, each through a gateway of its own, all against one upstream.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use zendesk_gateway::config::Config;
 use super::book::GRACE;
 use super::caller::{Caller, Line, Patience};
 use super::clock::{nanos, now, watch_lag};
-use super::http::Server;
+use super::http::{Server, Wire};
 use super::mix::{Choice, Sort};
 use super::state::Truth;
 use super::upstream;
@@ -144,9 +145,15 @@ const PHASES: &[Phase] = &[
 ];
 
 /// Makes so many calls and judges them. Prints what was called and what was wrong; returns all that is known.
-pub async fn run(seed: u64, calls: i64) -> Truth {
+pub async fn run(seed: u64, calls: i64, wire: Wire) -> Truth {
     let truth = Truth::new(seed);
-    let server = upstream::start(&truth);
+    let server = upstream::start(&truth, wire);
+    let directory = tempfile::tempdir().expect("a directory");
+    let ca_file = server.certificate().map(|certificate| {
+        let file = directory.path().join("ca.pem");
+        std::fs::write(&file, certificate).expect("it is written");
+        file
+    });
     let lag = tokio::spawn(watch_lag());
     let began = Instant::now();
     let mut left = calls;
@@ -155,8 +162,8 @@ pub async fn run(seed: u64, calls: i64) -> Truth {
         left -= round;
         for phase in PHASES {
             let (before, at) = (truth.lock().tally.calls(), Instant::now());
-            Box::pin(play(&truth, &server, phase, seed ^ left.cast_unsigned(), (round * phase.share / 100).max(1)))
-                .await;
+            let calls = (round * phase.share / 100).max(1);
+            Box::pin(play(&truth, &server, ca_file.clone(), phase, seed ^ left.cast_unsigned(), calls)).await;
             let made = truth.lock().tally.calls() - before;
             let rate = rate(made, at.elapsed());
             println!("{}: {made} calls in {:?}, {rate}/s", phase.name, at.elapsed());
@@ -170,7 +177,7 @@ pub async fn run(seed: u64, calls: i64) -> Truth {
     let (made, judged, rows) = (state.tally.calls(), state.tally.judged, state.tally.rows);
     println!("{}", state.tally.told());
     println!(
-        "{made} calls in {took:?}, {}/s; {judged} answers and {rows} records judged; {} violations; TRUTH_SEED={seed} \
+        "{made} calls in {took:?}, {}/s; {judged} answers and {rows} records judged; {} violations over {wire:?}; TRUTH_SEED={seed} \
          TRUTH_CALLS={calls}",
         rate(made, took),
         state.tally.violations()
@@ -184,8 +191,9 @@ fn rate(calls: u64, took: Duration) -> u128 {
     u128::from(calls) * 1_000_000 / took.as_micros().max(1)
 }
 
-async fn play(truth: &Truth, server: &Server, phase: &'static Phase, seed: u64, calls: i64) {
+async fn play(truth: &Truth, server: &Server, ca_file: Option<PathBuf>, phase: &'static Phase, seed: u64, calls: i64) {
     let mut config = settings();
+    config.upstream.ca_file = ca_file;
     config.server.drain.timeout = Duration::from_secs(10);
     (phase.configure)(&mut config);
     let (address, _, shutdown, served) = Box::pin(serve(&server.url(), basic("a:b"), config)).await;

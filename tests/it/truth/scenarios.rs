@@ -11,7 +11,7 @@ use zendesk_gateway::proto::group_service_client::GroupServiceClient;
 use zendesk_gateway::proto::membership_service_client::MembershipServiceClient;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
 
-use super::http::{Reply, Request, Response, Server};
+use super::http::{Reply, Request, Response, Server, Wire};
 use crate::support::{basic, serve, settings};
 
 mod desynchronised;
@@ -41,7 +41,7 @@ impl Stage {
         F: Fn(Request) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Reply> + Send + 'static,
     {
-        let server = Server::start(answer);
+        let server = Server::start(Wire::Http1, answer);
         let (address, channel, running, _) = Box::pin(serve(&server.url(), basic("a:b"), config)).await;
         Self { server, address, channel, _running: running }
     }

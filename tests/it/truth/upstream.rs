@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::changes::{nonce_of, write};
-use super::http::{Reply, Request, Response, Server};
+use super::http::{Reply, Request, Response, Server, Wire};
 use super::judge::slack;
 use super::reads::read;
 use super::state::Truth;
@@ -15,9 +15,9 @@ use super::weather::{Fate, refusal};
 const FOREVER: Duration = Duration::from_secs(6);
 
 /// Starts it.
-pub fn start(truth: &Truth) -> Server {
+pub fn start(truth: &Truth, wire: Wire) -> Server {
     let truth = truth.clone();
-    Server::start(move |request| answer(truth.clone(), request))
+    Server::start(wire, move |request| answer(truth.clone(), request))
 }
 
 async fn answer(truth: Truth, request: Request) -> Reply {
