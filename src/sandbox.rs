@@ -52,7 +52,8 @@ use url::Url;
 
 use faults::{Fault, Faults, Matcher, Rule, RuleId};
 
-pub use config::{Assumptions, Bucket, Config, Credentials, Jobs, Latency, UpdateLimits};
+pub use config::{Assumptions, Bucket, Config, Credentials, GoAway, Jobs, Latency, UpdateLimits, Wire};
+pub use connection::{ConnectionCounts, Connections, Mute};
 pub use record::{Outcome, Recorded, Stats};
 pub use store::Store;
 
@@ -65,6 +66,14 @@ struct World {
     limits: limits::Limits,
     recorder: record::Recorder,
     faults: Faults,
+    connections: Connections,
+}
+
+impl World {
+    fn reset_counts(&self) {
+        self.recorder.reset();
+        self.connections.reset_counts();
+    }
 }
 
 /// A running sandbox. Dropping it stops the server.
@@ -78,8 +87,12 @@ impl Sandbox {
     /// Seeds an account and serves it.
     ///
     /// # Errors
-    /// If the address cannot be bound.
+    /// If the address cannot be bound, no certificate can be made or written to its file, or both versions of HTTP are off.
     pub async fn start(config: Config) -> io::Result<Self> {
+        let connections = Connections::new(config.wire.clone())?;
+        if let (Some(ca), Some(file)) = (connections.ca_pem(), &config.wire.ca_file) {
+            tokio::fs::write(file, ca).await?;
+        }
         let listener = tokio::net::TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
         let clock = clock::Clock::start();
@@ -91,6 +104,7 @@ impl Sandbox {
             limits: limits::Limits::new(&config),
             recorder: record::Recorder::default(),
             faults: Faults::default(),
+            connections,
             clock,
             config,
         });
@@ -99,13 +113,29 @@ impl Sandbox {
         Ok(Self { world, address, _stop: stop.drop_guard() })
     }
 
-    /// Returns the address to send requests to, such as `http://127.0.0.1:49152/`.
+    /// Returns the address to send requests to, such as `http://127.0.0.1:49152/`, or `https://127.0.0.1:49152/` with TLS.
     ///
     /// # Panics
     /// Never: every socket address makes a valid URL.
     pub fn base_url(&self) -> Url {
-        let url = Url::parse(&format!("http://{}", self.address));
+        let scheme = if self.ca_pem().is_some() { "https" } else { "http" };
+        let url = Url::parse(&format!("{scheme}://{}", self.address));
         url.expect("an IP address and a port are a valid authority")
+    }
+
+    /// Returns the certificate of the authority that signed the sandbox's own, in PEM, if it speaks TLS.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.world.connections.ca_pem()
+    }
+
+    /// Returns the control of the connections: what they do from now on, and how many there were.
+    pub fn connections(&self) -> &Connections {
+        &self.world.connections
+    }
+
+    /// Resets all open connections (TCP RST), with every stream on them.
+    pub fn reset_connections(&self) {
+        self.world.connections.reset();
     }
 
     /// Returns what it serves, to be asked without a network: on a paused clock a socket's time would not pass.
@@ -158,7 +188,7 @@ impl Sandbox {
 
     /// Forgets all requests and counts.
     pub fn reset_stats(&self) {
-        self.world.recorder.reset();
+        self.world.reset_counts();
     }
 
     /// Sets what other integrations spend per rate window from now on.

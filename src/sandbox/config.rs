@@ -9,12 +9,18 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+mod wire;
+
+pub use wire::{GoAway, Wire};
+
 /// The settings of one sandbox.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Address to listen on; port 0 picks a free one.
     pub listen: SocketAddr,
+    /// How it is spoken to.
+    pub wire: Wire,
     /// Number of live users in the seed data; deleted users come on top.
     pub users: u32,
     /// Number of live groups in the seed data; one deleted group comes on top.
@@ -56,6 +62,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            wire: Wire::default(),
             users: 250,
             groups: 12,
             seed: 1,
@@ -262,6 +269,20 @@ mod tests {
         assert_eq!(read("realistic").expect("a name"), Latency::Realistic);
         assert_eq!(read("20ms").expect("a duration"), Latency::Fixed(Duration::from_millis(20)));
         assert!(read("soon").is_err());
+    }
+
+    #[test]
+    fn the_wire_is_plain_http_1_unless_set() {
+        let plain = Config::default().wire;
+        assert!(!plain.tls && plain.http1 && plain.round_trip.is_zero());
+        let read = serde_json::from_value::<Config>(serde_json::json!({ "wire": {
+            "tls": true, "ca_file": "ca.pem", "http1": false, "max_concurrent_streams": 128, "goaway_every": 1000, "goaway": "polite",
+            "idle_timeout": "3m", "round_trip": "40ms",
+        } }));
+        let wire = read.expect("every setting is known").wire;
+        assert!(wire.tls && wire.http2 && !wire.http1 && wire.goaway == GoAway::Polite);
+        assert_eq!((wire.max_concurrent_streams, wire.goaway_every), (Some(128), Some(1000)));
+        assert_eq!((wire.idle_timeout, wire.round_trip), (Some(Duration::from_mins(3)), Duration::from_millis(40)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 
 use super::World;
+use super::connection::ConnectionCounts;
 use super::record;
 
 /// `GET /__sandbox/stats` and `POST /__sandbox/stats/reset`.
@@ -24,13 +25,18 @@ struct Stats {
     #[serde(flatten)]
     requests: record::Stats,
     live_jobs: usize,
+    connections: ConnectionCounts,
 }
 
 async fn show(State(world): State<Arc<World>>) -> Json<Stats> {
-    Json(Stats { requests: world.recorder.stats(), live_jobs: world.live_jobs() })
+    Json(Stats {
+        requests: world.recorder.stats(),
+        live_jobs: world.live_jobs(),
+        connections: world.connections.counts(),
+    })
 }
 
 async fn reset(State(world): State<Arc<World>>) -> StatusCode {
-    world.recorder.reset();
+    world.reset_counts();
     StatusCode::NO_CONTENT
 }

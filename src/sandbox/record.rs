@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
@@ -25,6 +25,8 @@ const LARGEST_BODY: usize = 16 * 1024 * 1024;
 /// One request as it arrived, and what became of it.
 #[derive(Clone, Debug)]
 pub struct Recorded {
+    /// The version of HTTP that it came by.
+    pub version: Version,
     /// HTTP method in capitals.
     pub method: String,
     /// Path as sent, still percent-encoded, with `.json` if it was there.
@@ -50,7 +52,7 @@ pub enum Outcome {
     Completed,
     /// The client went away before that.
     Cancelled,
-    /// A fault closed the connection before that.
+    /// A fault closed the connection, or on HTTP/2 the stream, before that.
     Cut,
 }
 
@@ -195,6 +197,7 @@ pub async fn layer(State(world): State<Arc<World>>, request: Request, next: Next
     let route = route.map_or("(no route)", MatchedPath::as_str);
     let sent = parts.extensions.get::<SentPath>();
     let recorded = Recorded {
+        version: parts.version,
         method: parts.method.to_string(),
         path: sent.map_or_else(|| path.to_owned(), |sent| sent.0.clone()),
         query: parts.uri.query().unwrap_or_default().to_owned(),

@@ -12,16 +12,16 @@ use tower::ServiceBuilder;
 use tower::util::MapRequestLayer;
 
 use super::World;
-use super::connection::serve_admitting;
+use super::connection::serve_registered;
 use super::record::{self, SentPath};
 use super::{auth, control, faults, latency, limits, routes};
 
 /// Serves until `stop` is cancelled.
 pub fn spawn(listener: TcpListener, world: &Arc<World>, stop: CancellationToken) {
     let app = app(world);
-    let faults = world.faults.clone();
+    let (connections, faults) = (world.connections.clone(), world.faults.clone());
     let admits = move || faults.admits_connection();
-    tokio::spawn(async move { serve_admitting(listener, app, admits, stop.cancelled()).await });
+    tokio::spawn(async move { serve_registered(listener, app, connections, admits, stop.cancelled()).await });
 }
 
 /// Returns everything that is served.

@@ -12,6 +12,7 @@ mod records;
 mod search;
 mod update_limits;
 mod user_writes;
+mod wire;
 mod wrong_values;
 
 use axum::http::{HeaderMap, Method};

@@ -3,6 +3,8 @@
 //! Handle and socket share one state behind a mutex: hyper polls the [`Wire`](super::wire::Wire), the middleware calls
 //! [`ConnectionControl`], and both take turns, so the lock is hardly ever contended. Orders hold for the current response only: hyper takes the
 //! next request when the response is flushed, and that request starts clean.
+//!
+//! On HTTP/2 a response has a stream to itself, so its orders lie with that [`Stream`], and the connection goes on.
 
 use std::io;
 use std::pin::Pin;
@@ -11,88 +13,141 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use h2::Reason;
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use super::channel::Channel;
 use super::guard::AnswerGuard;
+use super::http2::{Stop, Stream};
+use super::socket::Socket;
 
 /// How a response stops before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The connection is reset: the client's next read fails with "connection reset by peer".
+    /// The connection is reset: the client's next read fails with "connection reset by peer". On HTTP/2 only the stream is, with
+    /// `INTERNAL_ERROR`.
     Reset,
-    /// The connection is closed in good order: the client reads end of file.
+    /// The connection is closed in good order: the client reads end of file. On HTTP/2 a stream that ends in good order is complete,
+    /// so it is reset with `CANCEL`, which is what a proxy says that has no more of the response itself.
     Eof,
-    /// Nothing more is sent, and the connection stays open until the client leaves.
+    /// Nothing more is sent, and the connection stays open until the client leaves. On HTTP/2 other streams are served.
     Hang,
 }
 
-/// Decides what the socket of one connection does to the response in progress.
+/// Decides what the socket of one connection does to the response in progress, or what its stream does on HTTP/2.
 ///
 /// Found in the extensions of every request that [`serve`](super::serve) hands to its router.
 #[derive(Clone)]
 pub struct ConnectionControl {
-    state: Arc<Mutex<State>>,
+    target: Target,
+}
+
+#[derive(Clone)]
+enum Target {
+    Connection(Arc<Mutex<State>>),
+    Stream(Arc<Stream>),
 }
 
 impl ConnectionControl {
-    pub(super) fn over(state: Arc<Mutex<State>>) -> Self {
-        Self { state }
+    pub(super) fn of_connection(state: Arc<Mutex<State>>) -> Self {
+        Self { target: Target::Connection(state) }
+    }
+
+    pub(super) fn of_stream(stream: Arc<Stream>) -> Self {
+        Self { target: Target::Stream(stream) }
     }
 
     /// Ends the connection once `bytes` more bytes are written, counted from the status line when called before the response is
     /// returned. With 0 the client sees nothing of the response.
+    ///
+    /// On HTTP/2 the bytes are those of the body, except that with 0 there are no headers either.
     pub fn close_after(&self, bytes: usize, ending: Ending) {
-        self.lock().ending = Some((Moment::AfterBytes(bytes), ending));
+        self.end(Moment::AfterBytes(bytes), ending);
+    }
+
+    /// Ends the connection within the headers of the response, to be called before it is returned. On HTTP/2, where a block of headers
+    /// cannot be cut, the stream ends right behind them.
+    pub fn close_within_headers(&self, ending: Ending) {
+        match &self.target {
+            Target::Connection(_) => self.end(Moment::AfterBytes(WITHIN_HEADERS), ending),
+            Target::Stream(_) => self.end(Moment::AfterHead, ending),
+        }
     }
 
     /// Ends the connection as soon as everything that hyper holds for it is written.
     ///
     /// To be called while a response body hands over its last chunk; called earlier, it may come before the status line.
     pub fn close_once_flushed(&self, ending: Ending) {
-        self.lock().ending = Some((Moment::OnceFlushed, ending));
+        self.end(Moment::OnceFlushed, ending);
     }
 
-    /// Sends the response in pieces of `bytes` bytes, one per `every`, from its status line on. Timers have a granularity of 1 ms.
+    fn end(&self, moment: Moment, ending: Ending) {
+        match &self.target {
+            Target::Connection(state) => lock(state).ending = Some((moment, ending)),
+            Target::Stream(stream) => stream.stop(moment, ending.into()),
+        }
+    }
+
+    /// Refuses the stream with `REFUSED_STREAM`, which promises that its request was not processed. Does nothing on HTTP/1.1.
+    pub fn refuse_stream(&self) {
+        if let Target::Stream(stream) = &self.target {
+            stream.stop(Moment::AfterBytes(0), Stop::Reset(Reason::REFUSED_STREAM));
+        }
+    }
+
+    /// Sends the response in pieces of `bytes` bytes, one per `every`, from its status line on; on HTTP/2 from its body on. Timers have
+    /// a granularity of 1 ms.
     pub fn drip(&self, bytes: usize, every: Duration) {
-        self.lock().drip = Some(Drip { bytes, every, left: bytes, pause: Box::pin(tokio::time::sleep(every)) });
+        let drip = Drip { bytes, every, left: bytes, pause: Box::pin(tokio::time::sleep(every)) };
+        match &self.target {
+            Target::Connection(state) => lock(state).drip = Some(drip),
+            Target::Stream(stream) => stream.drip(drip),
+        }
     }
 
     /// Writes `surplus` right after the response, as a server does that miscounted its body.
     ///
-    /// To be called while a response body hands over its last chunk; called earlier, it may come before the status line.
+    /// To be called while a response body hands over its last chunk; called earlier, it may come before the status line. Does nothing on
+    /// HTTP/2, where no byte can follow the last of a stream.
     pub fn append(&self, surplus: Bytes) {
-        self.lock().surplus = surplus;
+        if let Target::Connection(state) = &self.target {
+            lock(state).surplus = surplus;
+        }
     }
 
-    /// Whether this side closed the connection on purpose, so that nobody blames the client.
+    /// Whether the response has a stream to itself, as on HTTP/2.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.target, Target::Stream(_))
+    }
+
+    /// Whether this side ended the response on purpose, so that nobody blames the client.
     pub fn was_cut(&self) -> bool {
-        self.lock().cut
-    }
-
-    /// Forgets what was ordered for the response before.
-    pub(super) fn begin_response(&self) {
-        let mut state = self.lock();
-        state.ending = None;
-        state.drip = None;
-        state.surplus = Bytes::new();
+        match &self.target {
+            Target::Connection(state) => lock(state).was_cut(),
+            Target::Stream(stream) => stream.was_cut(),
+        }
     }
 
     /// Keeps `guard` until everything written so far has reached the socket.
     pub(super) fn complete_once_flushed(&self, guard: AnswerGuard) {
-        self.lock().unflushed.push(guard);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        match &self.target {
+            Target::Connection(state) => lock(state).unflushed.push(guard),
+            Target::Stream(stream) => stream.complete_once_written(guard),
+        }
     }
 }
+
+/// How many bytes of a response are sent when it breaks within its headers: the status line (17 bytes and more) and part of what
+/// follows. The shortest head, with nothing but a date, has more than 50.
+const WITHIN_HEADERS: usize = 24;
 
 /// The socket and what was ordered for it.
 pub(super) struct State {
     /// Gone once a fault has closed the connection.
-    socket: Option<TcpStream>,
+    channel: Option<Channel>,
+    /// The socket at the bottom of the channel, which may be reset from elsewhere.
+    socket: Socket,
     ending: Option<(Moment, Ending)>,
     drip: Option<Drip>,
     /// Bytes that follow the response although its length does not account for them.
@@ -104,12 +159,14 @@ pub(super) struct State {
 }
 
 #[derive(Clone, Copy)]
-enum Moment {
+pub(super) enum Moment {
     AfterBytes(usize),
+    /// Only on HTTP/2.
+    AfterHead,
     OnceFlushed,
 }
 
-struct Drip {
+pub(super) struct Drip {
     bytes: usize,
     every: Duration,
     left: usize,
@@ -117,9 +174,10 @@ struct Drip {
 }
 
 impl State {
-    pub(super) fn of(socket: TcpStream) -> Self {
+    pub(super) fn of(channel: Channel, socket: Socket) -> Self {
         Self {
-            socket: Some(socket),
+            channel: Some(channel),
+            socket,
             ending: None,
             drip: None,
             surplus: Bytes::new(),
@@ -128,17 +186,28 @@ impl State {
         }
     }
 
-    pub(super) fn socket(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        self.socket.as_mut().map(Pin::new).ok_or_else(closed)
+    pub(super) fn channel(&mut self) -> io::Result<Pin<&mut Channel>> {
+        self.channel.as_mut().map(Pin::new).ok_or_else(closed)
+    }
+
+    fn was_cut(&self) -> bool {
+        self.cut || self.socket.was_cut()
+    }
+
+    /// Forgets what was ordered for the response before.
+    pub(super) fn begin_response(&mut self) {
+        self.ending = None;
+        self.drip = None;
+        self.surplus = Bytes::new();
     }
 
     /// Returns how many of `wanted` bytes may be written now.
     pub(super) fn grant(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
         let mut granted = wanted;
         match self.ending {
-            Some((Moment::AfterBytes(0), ending)) => return self.end(ending),
+            Some((Moment::AfterBytes(0), ending)) => return self.end(cx, ending),
             Some((Moment::AfterBytes(left), _)) => granted = granted.min(left),
-            Some((Moment::OnceFlushed, _)) | None => {}
+            Some((Moment::AfterHead | Moment::OnceFlushed, _)) | None => {}
         }
         if let Some(drip) = &mut self.drip {
             granted = granted.min(ready!(drip.grant(cx)));
@@ -151,28 +220,28 @@ impl State {
             *left = left.saturating_sub(written);
         }
         if let Some(drip) = &mut self.drip {
-            drip.left = drip.left.saturating_sub(written);
+            drip.spend(written);
         }
     }
 
     pub(super) fn hang_up(&mut self) {
-        self.socket = None;
+        self.channel = None;
     }
 
     pub(super) fn take_unflushed(&mut self) -> Vec<AnswerGuard> {
         std::mem::take(&mut self.unflushed)
     }
 
-    fn end<T>(&mut self, ending: Ending) -> Poll<io::Result<T>> {
+    fn end<T>(&mut self, cx: &mut Context<'_>, ending: Ending) -> Poll<io::Result<T>> {
+        // What was granted before must not be lost in a layer above the socket.
+        ready!(self.channel()?.poll_flush(cx))?;
         match ending {
             Ending::Hang => return Poll::Pending,
-            Ending::Reset => {
-                if let Some(socket) = self.socket.take() {
-                    reset_on_close(&socket);
-                }
-            }
-            Ending::Eof => drop(self.socket.take()),
+            Ending::Reset => self.channel()?.reset(),
+            // Says good-bye in TLS, too, where the client could not tell the end from an attack.
+            Ending::Eof => drop(self.channel()?.poll_shutdown(cx)),
         }
+        self.channel = None;
         self.cut = true;
         Poll::Ready(Err(closed()))
     }
@@ -185,32 +254,29 @@ impl State {
     pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.surplus.has_remaining() {
             let surplus = self.surplus.clone();
-            let written = ready!(self.socket()?.poll_write(cx, &surplus))?;
+            let written = ready!(self.channel()?.poll_write(cx, &surplus))?;
             self.surplus.advance(written);
         }
-        ready!(self.socket()?.poll_flush(cx))?;
+        ready!(self.channel()?.poll_flush(cx))?;
         match self.ending {
-            Some((Moment::OnceFlushed, ending)) => self.end(ending),
+            Some((Moment::OnceFlushed, ending)) => self.end(cx, ending),
             _ => Poll::Ready(Ok(())),
         }
     }
 }
 
 impl Drip {
-    fn grant(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+    pub(super) fn spend(&mut self, sent: usize) {
+        self.left = self.left.saturating_sub(sent);
+    }
+
+    pub(super) fn grant(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         if self.left == 0 {
             ready!(self.pause.as_mut().poll(cx));
             self.left = self.bytes;
             self.pause.as_mut().reset(Instant::now() + self.every);
         }
         Poll::Ready(self.left)
-    }
-}
-
-/// Makes closing `socket` a reset instead of the usual farewell.
-pub(super) fn reset_on_close(socket: &TcpStream) {
-    if let Err(error) = socket.set_zero_linger() {
-        tracing::debug!(%error, "cannot reset the connection, it will just close");
     }
 }
 

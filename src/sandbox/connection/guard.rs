@@ -3,6 +3,9 @@
 //! hyper drops the handler's future when the connection ends under it, and drops the response body when it ends later; an answer that
 //! was handed over whole may still wait for a slow socket. An [`AnswerGuard`] covers all three: created before the handler runs, it
 //! moves into the response body and from there to the connection, which releases it when the last byte is written.
+//!
+//! On HTTP/2 the connection releases it when the frame that ends the stream is written; a client that resets the stream has left, and
+//! one that loses the connection has left all of its streams.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -22,7 +25,7 @@ pub enum Ended {
     Complete,
     /// The client went away before that.
     ClientLeft,
-    /// A fault closed the connection before that.
+    /// A fault closed the connection, or on HTTP/2 the stream, before that.
     Cut,
 }
 

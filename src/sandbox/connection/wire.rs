@@ -6,26 +6,38 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
+use super::channel::Channel;
 use super::control::{ConnectionControl, State, lock};
 use super::guard::AnswerGuard;
+use super::socket::Socket;
 
 /// A socket that obeys its [`ConnectionControl`].
 pub(super) struct Wire {
     state: Arc<Mutex<State>>,
 }
 
-/// Wraps `socket` and returns it with its control.
-pub(super) fn wrap(socket: TcpStream) -> (Wire, ConnectionControl) {
-    let state = Arc::new(Mutex::new(State::of(socket)));
-    let control = ConnectionControl::over(Arc::clone(&state));
-    (Wire { state }, control)
+/// The orders for one connection, which start anew with each response.
+#[derive(Clone)]
+pub(super) struct Orders(Arc<Mutex<State>>);
+
+impl Orders {
+    /// Forgets what was ordered for the response before, and returns the control of the next.
+    pub(super) fn begin_response(&self) -> ConnectionControl {
+        lock(&self.0).begin_response();
+        ConnectionControl::of_connection(Arc::clone(&self.0))
+    }
+}
+
+/// Wraps `channel` and returns it with the orders that it obeys.
+pub(super) fn wrap(channel: Channel, socket: Socket) -> (Wire, Orders) {
+    let state = Arc::new(Mutex::new(State::of(channel, socket)));
+    (Wire { state: Arc::clone(&state) }, Orders(state))
 }
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        lock(&self.state).socket()?.poll_read(cx, buf)
+        lock(&self.state).channel()?.poll_read(cx, buf)
     }
 }
 
@@ -33,7 +45,7 @@ impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = lock(&self.state);
         let granted = ready!(state.grant(cx, buf.len()))?;
-        let written = ready!(state.socket()?.poll_write(cx, &buf[..granted]))?;
+        let written = ready!(state.channel()?.poll_write(cx, &buf[..granted]))?;
         state.spend(written);
         Poll::Ready(Ok(written))
     }
@@ -46,7 +58,7 @@ impl AsyncWrite for Wire {
         {
             let mut state = lock(&self.state);
             if !state.has_orders() {
-                return state.socket()?.poll_write_vectored(cx, bufs);
+                return state.channel()?.poll_write_vectored(cx, bufs);
             }
         }
         let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
@@ -67,8 +79,8 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match lock(&self.state).socket() {
-            Ok(socket) => socket.poll_shutdown(cx),
+        match lock(&self.state).channel() {
+            Ok(channel) => channel.poll_shutdown(cx),
             Err(_) => Poll::Ready(Ok(())),
         }
     }
