@@ -1,7 +1,7 @@
 //! Fault control: makes the stand-in fail the way Zendesk and the network in front of it fail, on purpose and on the wire.
 //!
 //! A gateway that is only tested against clean answers is tested on the easy half. Each fault here is the real thing as a client sees
-//! it: a reset is a TCP RST, a truncated body has the length of what was sent, a gzip bomb inflates. Faults that concern bytes rather
+//! it: a reset is a TCP RST (on HTTP/2 an `RST_STREAM`), a truncated body has the length of what was sent, a gzip bomb inflates. Faults that concern bytes rather
 //! than messages need the stand-in's own accept loop, [`connection::serve`](super::connection::serve).
 //!
 //! A [`Rule`] joins a [`Matcher`], a [`Fault`] and how often it acts. The first live rule that matches a request acts on it, in the order in
@@ -27,15 +27,15 @@ mod tests;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::{Method, Uri};
+use http::{Method, Uri, Version};
 use serde::{Deserialize, Serialize};
 
 pub use apply::{Faulted, act, wrap};
 pub use control::{CONTROL_PATH, control_routes};
 pub use kinds::{
     BrokenGzip, Conflict, CursorLoop, Delay, Drip, Empty, EmptyPages, Eof, Fault, GzipBomb, Hang, HeaderText, Headers,
-    Html, LastPage, MissingHasMore, Page, Point, Refuse, Reset, Respond, RetryAfter, Shape, Throttle, TruncatedJson,
-    WrongLength,
+    Html, LastPage, MissingHasMore, Page, Point, Refuse, RefuseStream, Reset, Respond, RetryAfter, Shape, Throttle,
+    TruncatedJson, WrongLength,
 };
 pub use matcher::{Matcher, any, delete, get, post, put};
 pub use rule::Rule;
@@ -145,8 +145,15 @@ impl Faults {
     }
 
     /// Returns the rule that acts on a request, if one does.
-    fn pick_for(&self, method: &Method, uri: &Uri) -> Option<(RuleId, Arc<Rule>)> {
-        self.pick(|rule| !matches!(rule.fault, Fault::Refuse(_)) && rule.when.matches(method, uri))
+    fn pick_for(&self, version: Version, method: &Method, uri: &Uri) -> Option<(RuleId, Arc<Rule>)> {
+        self.pick(|rule| {
+            let applies = match rule.fault {
+                Fault::Refuse(_) => false,
+                Fault::RefuseStream(_) => version == Version::HTTP_2,
+                _ => true,
+            };
+            applies && rule.when.matches(method, uri)
+        })
     }
 
     fn pick(&self, matches: impl Fn(&Rule) -> bool) -> Option<(RuleId, Arc<Rule>)> {

@@ -22,10 +22,6 @@ use super::rule::Rule;
 use super::{Faults, RuleId};
 use crate::sandbox::connection::{ConnectionControl, Ending};
 
-/// How many bytes of a response are sent when it breaks within its headers: the status line (17 bytes and more) and part of what
-/// follows. The shortest head, with nothing but a date, has more than 50.
-const WITHIN_HEADERS: usize = 24;
-
 /// Marks a response that a fault acted on; found in its extensions, for whoever records exchanges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Faulted(pub RuleId);
@@ -43,7 +39,7 @@ pub async fn act(State(faults): State<Faults>, request: Request, next: Next) -> 
     if request.uri().path().starts_with(CONTROL_PATH) {
         return next.run(request).await;
     }
-    let Some((id, rule)) = faults.pick_for(request.method(), request.uri()) else {
+    let Some((id, rule)) = faults.pick_for(request.version(), request.method(), request.uri()) else {
         return next.run(request).await;
     };
     let mut response = play(&rule, request, next).await;
@@ -75,6 +71,13 @@ async fn play(rule: &Rule, request: Request, next: Next) -> Response {
             on_the_wire(request, |control, request| async move {
                 control.drip(drip.bytes.get(), drip.every);
                 next.run(request).await
+            })
+            .await
+        }
+        Fault::RefuseStream(_) => {
+            on_the_wire(request, |control, _| async move {
+                control.refuse_stream();
+                Response::default()
             })
             .await
         }
@@ -117,13 +120,13 @@ async fn interrupt(ending: Ending, at: Point, rule: &Rule, request: Request, nex
             }
             Point::WithinHeaders => {
                 let response = next.run(request).await;
-                control.close_after(WITHIN_HEADERS, ending);
+                control.close_within_headers(ending);
                 response
             }
             Point::WithinBody => {
                 let (parts, body) = normal(request, next).await;
                 if body.len() < 2 {
-                    control.close_after(WITHIN_HEADERS, ending);
+                    control.close_within_headers(ending);
                     return Response::from_parts(parts, Body::from(body));
                 }
                 body::halved(parts, &body, ending, control)

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use answers::{Conflict, Empty, Html, Page, Respond, RetryAfter, Shape, Throttle};
 pub use bodies::{BrokenGzip, CursorLoop, EmptyPages, GzipBomb, LastPage, MissingHasMore, TruncatedJson, WrongLength};
-pub use breaks::{Delay, Drip, Eof, Hang, Point, Refuse, Reset};
+pub use breaks::{Delay, Drip, Eof, Hang, Point, Refuse, RefuseStream, Reset};
 pub use fields::{HeaderText, Headers};
 
 /// A fault: one kind with its parameters. In JSON an object with the kind as its only key, `{"delay": {"by": "250ms"}}`.
@@ -31,7 +31,7 @@ pub enum Fault {
     Conflict(Conflict),
     /// 200 without a body.
     Empty(Empty),
-    /// A TCP reset.
+    /// A TCP reset, or that of a stream.
     Reset(Reset),
     /// An orderly close before the answer is complete.
     Eof(Eof),
@@ -41,6 +41,8 @@ pub enum Fault {
     Drip(Drip),
     /// A connection that is reset as soon as it is accepted.
     Refuse(Refuse),
+    /// A stream that is refused, on HTTP/2.
+    RefuseStream(RefuseStream),
     /// JSON that stops midway in a well-formed HTTP response.
     TruncatedJson(TruncatedJson),
     /// A content-length that does not fit the body.
@@ -81,6 +83,7 @@ each_is_a_fault!(
     Hang,
     Drip,
     Refuse,
+    RefuseStream,
     TruncatedJson,
     WrongLength,
     GzipBomb,

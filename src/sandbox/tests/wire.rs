@@ -1,6 +1,7 @@
 //! What lies between a client and the account: encryption, versions, distance, and how connections end.
 
 mod ends;
+mod faults;
 mod goaway;
 mod handshakes;
 mod silence;

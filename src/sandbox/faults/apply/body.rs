@@ -28,6 +28,10 @@ pub(super) fn miscounted(parts: Parts, mut body: Bytes, by: i32, control: Connec
         return broken_off(parts, body, promised, Ending::Eof, control);
     }
     let promised = body.len().saturating_sub(distance);
+    if control.is_stream() {
+        // Here the surplus is part of the stream, whose client has to notice that the length is wrong.
+        return response(parts, promised, LastWords::new(body, Box::new(|| ()), false));
+    }
     let surplus = body.split_off(promised);
     let last_words = Box::new(move || control.append(surplus));
     response(parts, promised, LastWords::new(body, last_words, false))

@@ -17,7 +17,8 @@ pub struct TruncatedJson {}
 #[serde(deny_unknown_fields)]
 pub struct WrongLength {
     /// What is added to the right length. Above it, the connection closes with bytes missing; below it, the surplus follows the
-    /// response on the connection, where the next response is expected.
+    /// response on the connection, where the next response is expected. On HTTP/2 only the stream is reset above it, and below it the
+    /// stream carries more than its headers promise.
     pub(in super::super) by: NonZeroI32,
 }
 

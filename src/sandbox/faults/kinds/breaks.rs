@@ -1,4 +1,7 @@
 //! Faults of time and of the connection.
+//!
+//! On HTTP/2 a fault that breaks a response breaks its stream, and the connection goes on:
+//! [`Sandbox::reset_connections`](crate::sandbox::Sandbox::reset_connections) breaks whole connections.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -30,13 +33,13 @@ impl Delay {
 pub enum Point {
     /// Before the first byte. The request is not handled, unless the rule says that it is applied.
     BeforeHeaders,
-    /// After the status line, in the middle of a header.
+    /// After the status line, in the middle of a header. On HTTP/2, where headers come whole or not at all, right behind them.
     WithinHeaders,
     /// After half the body, with a content-length that promises all of it. A response without a body breaks within its headers.
     WithinBody,
 }
 
-/// Resets the connection (TCP RST).
+/// Resets the connection (TCP RST); on HTTP/2 the stream (`RST_STREAM` with `INTERNAL_ERROR`).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reset {
@@ -45,6 +48,9 @@ pub struct Reset {
 }
 
 /// Closes the connection (TCP FIN) before the response is complete.
+///
+/// A stream of HTTP/2 that ends in good order is complete, so there it is reset with `CANCEL`, the code of somebody who does not want
+/// the stream any more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Eof {
@@ -52,7 +58,7 @@ pub struct Eof {
     pub(in super::super) at: Point,
 }
 
-/// Falls silent until the client leaves.
+/// Falls silent until the client leaves. On HTTP/2 only the stream does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hang {
@@ -83,7 +89,7 @@ macro_rules! happens_at_a_point {
 
 happens_at_a_point!(Reset, Eof, Hang);
 
-/// Sends the normal answer a few bytes at a time, its status line included.
+/// Sends the normal answer a few bytes at a time, its status line included. On HTTP/2 only the body comes in pieces.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drip {
@@ -112,4 +118,10 @@ impl Drip {
 #[serde(deny_unknown_fields)]
 pub struct Refuse {}
 
-starts_with_how_often!(Refuse);
+/// Refuses the stream of a request (`RST_STREAM` with `REFUSED_STREAM`), which promises that it was not processed: the request is
+/// never handled, whatever the rule says about applying it. Only for HTTP/2; requests by HTTP/1.1 do not match.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefuseStream {}
+
+starts_with_how_often!(Refuse, RefuseStream);

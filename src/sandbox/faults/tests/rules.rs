@@ -3,14 +3,14 @@ use super::*;
 /// Returns which of `count` GET requests for `target` would meet a fault.
 fn struck(faults: &Faults, target: &str, count: usize) -> Vec<bool> {
     let uri = target.parse().expect("a target");
-    (0..count).map(|_| faults.pick_for(&Method::GET, &uri).is_some()).collect()
+    (0..count).map(|_| faults.pick_for(Version::HTTP_11, &Method::GET, &uri).is_some()).collect()
 }
 
 fn strikes(when: Matcher, method: &Method, target: &str) -> bool {
     let faults = Faults::default();
     faults.add(Empty::once().when(when));
     let uri = target.parse().expect("a target");
-    faults.pick_for(method, &uri).is_some()
+    faults.pick_for(Version::HTTP_11, method, &uri).is_some()
 }
 
 #[test]
@@ -63,10 +63,10 @@ fn the_first_live_rule_that_matches_acts() {
     let first = faults.add(Empty::once().when(get("/users/7")));
     let second = faults.add(Conflict::forever().when(get("/users*")));
     let uri = "/api/v2/users/7".parse().expect("a target");
-    let chosen = || faults.pick_for(&Method::GET, &uri).map(|(id, _)| id);
+    let chosen = || faults.pick_for(Version::HTTP_11, &Method::GET, &uri).map(|(id, _)| id);
     assert_eq!([chosen(), chosen()], [Some(first), Some(second)]);
     assert!(faults.remove(second) && !faults.remove(second));
-    assert_eq!(faults.pick_for(&Method::GET, &uri).map(|(id, _)| id), None);
+    assert_eq!(faults.pick_for(Version::HTTP_11, &Method::GET, &uri).map(|(id, _)| id), None);
 }
 
 #[test]
