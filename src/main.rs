@@ -134,7 +134,13 @@ async fn run(command: Command) -> anyhow::Result<()> {
             let telemetry = telemetry(&config)?;
             let sandbox = Sandbox::start(config.sandbox).await?;
             println!("Zendesk stand-in on {}", sandbox.base_url());
-            println!("  curl -u {}/token:{} {}api/v2/users/me", email(&sandbox), token(&sandbox), sandbox.base_url());
+            let trust = ca_option(&sandbox);
+            println!(
+                "  curl{trust} -u {}/token:{} {}api/v2/users/me",
+                email(&sandbox),
+                token(&sandbox),
+                sandbox.base_url()
+            );
             Signals::listen()?.first().await;
             telemetry.shutdown().await;
             Ok(())
@@ -259,6 +265,16 @@ fn sandbox_credential(sandbox: &Sandbox) -> anyhow::Result<Source> {
     let pair = format!("{}/token:{}", email(sandbox), token(sandbox));
     let credential = Credential::new(&format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair)), true)?;
     Ok(Source::fixed("api_token (stand-in)", credential))
+}
+
+/// Returns what curl needs to trust the stand-in.
+#[cfg(feature = "sandbox")]
+fn ca_option(sandbox: &Sandbox) -> String {
+    match (sandbox.ca_pem(), &sandbox.config().wire.ca_file) {
+        (None, _) => String::new(),
+        (Some(_), Some(file)) => format!(" --cacert {}", file.display()),
+        (Some(_), None) => " --insecure".to_owned(),
+    }
 }
 
 #[cfg(feature = "sandbox")]

@@ -1,10 +1,13 @@
 //! The process's own life: signals while calls are under way.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
+use tokio::process::Command;
 use tokio::task::JoinSet;
 use zendesk_gateway::proto::{GetUserRequest, ListUsersRequest, StreamUsersRequest};
 
@@ -122,4 +125,28 @@ async fn a_second_signal_ends_it_at_once() {
     gateway.signal("TERM").await;
     let (status, _) = gateway.ended(LONG).await;
     assert!(!status.success(), "it did not do what it had promised");
+}
+
+#[tokio::test]
+async fn the_stand_in_alone_speaks_tls_and_hands_out_its_authority() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca_file = folder.path().join("ca.pem");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
+    command
+        .args(["sandbox", "--listen", "127.0.0.1:0", "--users", "30"])
+        .env("ZENDESK_GATEWAY__SANDBOX__WIRE__TLS", "true");
+    command.env("ZENDESK_GATEWAY__SANDBOX__WIRE__CA_FILE", &ca_file).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().expect("the binary starts");
+    let mut told = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut line = async || tokio::time::timeout(LONG, told.next_line()).await.expect("in time").expect("text");
+    let greeting = line().await.expect("a greeting");
+    let url = greeting.strip_prefix("Zendesk stand-in on ").expect("where it is");
+    assert!(url.starts_with("https://127.0.0.1:"), "{url}");
+    let trust = format!("--cacert {}", ca_file.display());
+    assert!(line().await.expect("an example").contains(&trust));
+    let ca = std::fs::read(&ca_file).expect("written before the greeting");
+    let ca = reqwest::Certificate::from_pem(&ca).expect("a certificate");
+    let client = reqwest::Client::builder().tls_certs_only([ca]).build().expect("a client");
+    let answer = client.get(format!("{url}api/v2/users/me")).send().await.expect("a trusted answer");
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_2));
 }
