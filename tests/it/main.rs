@@ -45,5 +45,6 @@ mod support;
 mod telemetry;
 mod tls;
 mod truth;
+mod wire;
 mod workers;
 mod writes;

@@ -51,10 +51,12 @@ pub struct TestGateway {
     served: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
-/// A stand-in whose limits no test meets by accident.
+/// A stand-in whose limits no test meets by accident. With `TEST_WIRE=http2` in the environment it speaks TLS and HTTP/2.
 pub fn account() -> sandbox::Config {
     let update_limits = sandbox::UpdateLimits { per_user: 0, per_account: 0, ..sandbox::UpdateLimits::default() };
-    sandbox::Config { rate_limit: 1_000_000, update_limits, ..sandbox::Config::default() }
+    let tls = std::env::var_os("TEST_WIRE").is_some_and(|wire| wire == "http2");
+    let wire = sandbox::Wire { tls, ..sandbox::Wire::default() };
+    sandbox::Config { rate_limit: 1_000_000, update_limits, wire, ..sandbox::Config::default() }
 }
 
 /// Settings under which updates of one user are not paced, as the stand-in of [`account`] does not count them, and a
@@ -98,7 +100,19 @@ impl TestGateway {
     }
 
     /// Reads certificates and keys again as often as `watcher` says.
-    pub async fn watching(sandbox: Sandbox, config: Config, credentials: impl Into<Source>, watcher: &Watcher) -> Self {
+    pub async fn watching(
+        sandbox: Sandbox,
+        mut config: Config,
+        credentials: impl Into<Source>,
+        watcher: &Watcher,
+    ) -> Self {
+        // Read once, at the start.
+        let trusted = sandbox.ca_pem().map(|certificate| {
+            let mut file = tempfile::NamedTempFile::new().expect("a file");
+            std::io::Write::write_all(&mut file, certificate.as_bytes()).expect("it is written");
+            file
+        });
+        config.upstream.ca_file = trusted.as_ref().map(|file| file.path().to_owned());
         let upstream = sandbox.base_url();
         let serving = Box::pin(serve_and_watch(&upstream, credentials, config, watcher));
         let (address, channel, shutdown, served) = serving.await;
