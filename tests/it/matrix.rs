@@ -17,7 +17,7 @@ use crate::support::{Refused, TestGateway, account, refused, settings};
 struct Row(&'static str, fn(&Sandbox), [(Code, &'static str, usize); 4]);
 
 #[rustfmt::skip]
-fn table() -> Vec<Row> {
+fn table(http2: bool) -> Vec<Row> {
     macro_rules! rule { ($rule:expr) => { |sandbox| { sandbox.fault(any("*"), $rule.forever()); } } }
     const U: Code = Code::Unavailable;
     const D: Code = Code::DeadlineExceeded;
@@ -28,13 +28,15 @@ fn table() -> Vec<Row> {
     let broken = |code, reason| [(code, reason, 2), (code, reason, 2), (U, UNKNOWN, 1), (U, UNKNOWN, 1)];
     // The same call would fail the same way.
     let same = |code, reason| [(code, reason, 1); 4];
+    // Over HTTP/2 a head comes whole, and what breaks is the body.
+    let headless = if http2 { broken } else { maybe }(U, "UPSTREAM_UNAVAILABLE");
     let gone = (Code::NotFound, "NOT_FOUND", 1);
     let nowhere = (Code::Internal, "ACCOUNT_NOT_FOUND", 1);
     vec![
         Row("reset before headers", rule!(Reset::before_headers()), maybe(U, "UPSTREAM_UNAVAILABLE")),
         Row("end before headers",   rule!(Eof::before_headers()),   maybe(U, "UPSTREAM_UNAVAILABLE")),
-        Row("reset within headers", rule!(Reset::within_headers()), maybe(U, "UPSTREAM_UNAVAILABLE")),
-        Row("end within headers",   rule!(Eof::within_headers()),   maybe(U, "UPSTREAM_UNAVAILABLE")),
+        Row("reset within headers", rule!(Reset::within_headers()), headless),
+        Row("end within headers",   rule!(Eof::within_headers()),   headless),
         Row("reset within body",    rule!(Reset::within_body()),    broken(U, "UPSTREAM_UNAVAILABLE")),
         Row("end within body",      rule!(Eof::within_body()),      broken(U, "UPSTREAM_UNAVAILABLE")),
         Row("broken gzip",          rule!(BrokenGzip::once()),   broken(U, "UPSTREAM_UNAVAILABLE")),
@@ -72,20 +74,24 @@ async fn every_fault_against_every_class_has_its_code_and_its_attempts() {
     impatient.upstream.attempt.read_timeout = Duration::from_millis(400);
     impatient.upstream.attempt.write_timeout = Duration::from_millis(400);
     let mut wrong = Vec::new();
-    for Row(fault, rule, expected) in table() {
+    let over_both =
+        table(false).into_iter().map(|row| (false, row)).chain(table(true).into_iter().map(|row| (true, row)));
+    for (http2, Row(fault, rule, expected)) in over_both {
         for (class, (code, reason, attempts)) in
             ["read", "list", "idempotent write", "unsafe write"].into_iter().zip(expected)
         {
             // A gateway for each: a breaker that one row opened must not answer the next.
             // Only where no answer comes an attempt is cut short: a slow machine must not cut others.
             let mute = matches!(fault, "no answer" | "an answer that stops");
-            let t = TestGateway::configured(account(), if mute { &impatient } else { &config }.clone()).await;
+            let mut account = account();
+            account.wire.tls = http2;
+            let t = TestGateway::configured(account, if mute { &impatient } else { &config }.clone()).await;
             rule(&t.sandbox);
             let seen = call(&t, class).await;
             let asked = usize::try_from(t.sandbox.total_hits()).expect("few");
             if (seen.code, seen.reason.as_str(), asked) != (code, reason, attempts) {
                 wrong.push(format!(
-                    "{fault} × {class}: {:?} {} after {asked}, expected {code:?} {reason} after {attempts}: {}",
+                    "{fault} × {class}, over HTTP/2 {http2}: {:?} {} after {asked}, expected {code:?} {reason} after {attempts}: {}",
                     seen.code, seen.reason, seen.message
                 ));
             }

@@ -96,7 +96,7 @@ impl TestGateway {
 
     /// Serves the account of a stand-in that is there already, with chosen credentials.
     pub async fn using(sandbox: Sandbox, config: Config, credentials: impl Into<Source>) -> Self {
-        Self::watching(sandbox, config, credentials, &Watcher::default()).await
+        Box::pin(Self::watching(sandbox, config, credentials, &Watcher::default())).await
     }
 
     /// Reads certificates and keys again as often as `watcher` says.
@@ -123,7 +123,7 @@ impl TestGateway {
     pub async fn watched(config: Config, watcher: &Watcher) -> Self {
         let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
         let credential = api_token(&sandbox);
-        Self::watching(sandbox, config, credential, watcher).await
+        Box::pin(Self::watching(sandbox, config, credential, watcher)).await
     }
 
     pub fn users(&self) -> UserServiceClient<Channel> {

@@ -52,9 +52,11 @@
 //!
 //! ```console
 //! $ cargo test --test it truth::                                                       # 10,000 calls
-//! $ TRUTH_CALLS=200000 cargo test --profile counted --test it truth::every_answer      # as CI does
-//! $ TRUTH_CALLS=10000000 TRUTH_SEED=7 cargo test --profile counted --test it truth::every_answer -- --nocapture
+//! $ TRUTH_CALLS=200000 cargo test --profile counted --test it truth::every_answer -- --test-threads 1     # as CI does
+//! $ TRUTH_CALLS=10000000 TRUTH_SEED=7 cargo test --profile counted --test it truth::every_answer -- --nocapture --test-threads 1
 //! ```
+//!
+//! It is made twice: over HTTP/1.1, and over TLS and HTTP/2.
 //!
 //! The seed chooses the calls, the deadlines and the weather. How threads and packets meet is new in every run, so a violation that does
 //! not come again with its seed comes again with many calls. Each is told with the call, its times, what it said, and the
