@@ -111,8 +111,29 @@ where
     if fits(&message) { Ok(Box::new(message)) } else { Err(Malformed::Foreign) }
 }
 
-/// Reads a body that says nothing: empty or `null`, and whatever Zendesk may add one day.
-pub fn nothing<R: contract::Request>() -> Result<Parsed, Malformed> {
+/// Reads a body that says nothing: empty or `null`, and whatever Zendesk may add one day, but no error and no record. Those are
+/// the answer to another request, or that of a proxy which takes every status for success.
+pub fn nothing<R: contract::Request>(body: &[u8]) -> Result<Parsed, Malformed> {
+    const OF_OTHERS: [&str; 11] = [
+        "error",
+        "errors",
+        "user",
+        "users",
+        "deleted_user",
+        "group",
+        "groups",
+        "group_membership",
+        "group_memberships",
+        "job_status",
+        "job_statuses",
+    ];
+    if !body.trim_ascii().is_empty() {
+        let value = serde_json::from_slice::<serde_json::Value>(body);
+        let value = value.map_err(|error| Malformed::Unreadable { line: error.line(), column: error.column() })?;
+        if OF_OTHERS.iter().any(|key| value.get(key).is_some()) {
+            return Err(Malformed::Foreign);
+        }
+    }
     Ok(Box::new(R::Reply::default()))
 }
 

@@ -158,7 +158,8 @@ impl Gateway {
             writing.make_default(request.user_id, group, present).await?;
         }
         reply.failures = writing.remove_unless_failed(&difference).await?;
-        reply.group_memberships = self.memberships(context, side).await?;
+        // What was written stays written, whatever becomes of this look.
+        reply.group_memberships = writing.look_again().await.unwrap_or_default();
         Ok(Encoded::new(&reply))
     }
 

@@ -77,7 +77,7 @@ impl Gateway {
                 rest: chunk.rest,
                 idempotency: LogoutUsersRequest::rpc().idempotency,
                 priority: Priority::Write,
-                parse: Arc::new(|_| nothing::<LogoutUsersRequest>()),
+                parse: Arc::new(nothing::<LogoutUsersRequest>),
                 learnt: |_| Vec::new(),
                 late: None,
             };

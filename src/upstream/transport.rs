@@ -88,8 +88,9 @@ impl Transport {
         let rest = &call.rest;
         let lane = Arc::clone(seat.lane());
         let handover = Handover::new(&call.ledger, seat);
-        let request = self.request(call, lane.client(), &handover)?;
-        let mut response = match self.response(request, &handover).await {
+        let client = lane.client(rest.method != http::Method::GET, &self.origin);
+        let request = self.request(call, client, &handover)?;
+        let mut response = match self.response(client, request, &handover).await {
             Ok(response) => response,
             Err(_) if call.ledger.is_closed() && !handover.is_taken() => {
                 return Err(Error::Deadline { sent: false }.into());
@@ -161,11 +162,12 @@ impl Transport {
     /// Returns the head of the response. `Err(None)` says that the connection has no room for the request, which was withdrawn.
     async fn response(
         &self,
+        client: &reqwest::Client,
         request: reqwest::Request,
         handover: &Handover,
     ) -> Result<reqwest::Response, Option<reqwest::Error>> {
         let lane = handover.lane();
-        let mut response = pin!(lane.client().execute(request));
+        let mut response = pin!(client.execute(request));
         while lane.is_open() && !lane.is_http1() {
             let began = Instant::now();
             if let Ok(response) = timeout(TAKEN_WITHIN, response.as_mut()).await {

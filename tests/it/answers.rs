@@ -62,7 +62,7 @@ const ELSEWHERE: &[&str] = &[
     "StreamAssignableMemberships",
     "ListJobs",
     "StreamJobs",
-    // answered with nothing, or with 204
+    // below: answered with nothing
     "RequestUserCreate",
     "LogoutUsers",
     "DeleteGroup",
@@ -172,6 +172,35 @@ async fn another_record_or_none_is_never_an_answer_and_is_not_kept() {
             }
         }
         assert_eq!(upstream.asked().len(), script.len(), "{name} {request}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_or_a_record_is_no_answer_to_a_write_that_is_answered_with_nothing() {
+    let calls = [
+        ("DeleteGroup", r#"{"id": 7}"#),
+        ("DeleteMembership", r#"{"id": 7}"#),
+        ("RequestUserCreate", r#"{"user": {"name": "A", "email": "a@b.example"}}"#),
+        ("LogoutUsers", r#"{"ids": [7]}"#),
+    ];
+    let bodies = [
+        r#"{"error":"RecordNotFound","description":"Not found"}"#,
+        r#"{"errors":[{"code":"Forbidden"}]}"#,
+        r#"{"user":{"id":7}}"#,
+        r#"{"groups":[]}"#,
+        r#"{"group""#,
+        "<html></html>",
+    ];
+    for (name, request) in calls {
+        for body in bodies {
+            let upstream = Scripted::in_turn(&[body]).await;
+            let seen = refused(ask(&upstream, name, request).await);
+            assert_eq!((seen.code, seen.reason.as_str()), (Code::Unavailable, "OUTCOME_UNKNOWN"), "{name}: {body}");
+        }
+        for body in ["null", "", "{}", " ", r#"{"new":1}"#] {
+            let upstream = Scripted::in_turn(&[body]).await;
+            ask(&upstream, name, request).await.unwrap_or_else(|status| panic!("{name}: {body:?}: {status}"));
+        }
     }
 }
 

@@ -7,10 +7,10 @@ use tonic::Code;
 use zendesk_gateway::proto::group_service_client::GroupServiceClient;
 use zendesk_gateway::proto::{
     AgentList, CreateGroupWithAgentsRequest, GetGroupWithAgentsRequest, GroupInput, SetDefaultMembershipRequest,
-    SetUserGroupsRequest, UpdateGroupWithAgentsRequest, UpdateGroupWithAgentsResponse,
+    SetUserGroupsRequest, SetUserGroupsResponse, UpdateGroupWithAgentsRequest, UpdateGroupWithAgentsResponse,
 };
 use zendesk_gateway::sandbox;
-use zendesk_gateway::sandbox::faults::{Hang, Reset, any};
+use zendesk_gateway::sandbox::faults::{Hang, Html, Matcher, Reset, Respond, Throttle, any, get};
 
 use crate::support::{Scripted, TestGateway, account, answer, basic, refused, serve, settings, until};
 
@@ -163,6 +163,58 @@ async fn an_agents_groups_are_set_with_a_default_that_stays_valid() {
         let request = SetUserGroupsRequest { user_id, group_ids, default_group_id: default, validate_only: false };
         let refused = refused(t.memberships().set_user_groups(request).await);
         assert_eq!((refused.code, refused.fields.as_slice()), (Code::InvalidArgument, &[field.to_owned()][..]));
+    }
+}
+
+/// A user who is in one group and is to be in another.
+async fn moved(t: &TestGateway) -> Result<SetUserGroupsResponse, tonic::Status> {
+    let held = t.held_memberships();
+    let user_id = held[0].user_id;
+    let of_user = |group: &i64| held.iter().any(|row| row.user_id == user_id && row.group_id == *group);
+    let groups = t.sandbox.store().groups();
+    let mut groups = groups.iter().filter(|group| group["deleted"] == false).filter_map(|group| group["id"].as_i64());
+    let other = groups.find(|group| !of_user(group)).expect("nobody is in all groups");
+    let request = SetUserGroupsRequest { user_id, group_ids: vec![other], ..Default::default() };
+    Ok(t.memberships().set_user_groups(request).await?.into_inner())
+}
+
+#[tokio::test]
+async fn what_was_written_is_told_although_the_last_look_fails() {
+    let list = || get("/users/{id}/group_memberships");
+    type Break = fn(&TestGateway, Matcher);
+    let breaks: [(&str, Break); 6] = [
+        ("403", |t, when| _ = t.sandbox.fault(when, Respond::with(403).forever().after(1))),
+        ("404", |t, when| _ = t.sandbox.fault(when, Respond::with(404).forever().after(1))),
+        ("429", |t, when| _ = t.sandbox.fault(when, Throttle::once().retry_after(250).after(1))),
+        ("503", |t, when| _ = t.sandbox.fault(when, Respond::with(503).forever().after(1))),
+        ("an HTML page", |t, when| _ = t.sandbox.fault(when, Html::ok().forever().after(1))),
+        ("a closed connection", |t, when| _ = t.sandbox.fault(when, Reset::before_headers().forever().after(1))),
+    ];
+    for (what, break_it) in breaks {
+        let t = TestGateway::start().await;
+        break_it(&t, list());
+        let reply = moved(&t).await.unwrap_or_else(|status| panic!("{what}: {status:?}"));
+        let plan = reply.plan.expect("it is told");
+        assert_eq!((plan.adds.len(), reply.failures.len()), (1, 0), "{what}");
+        assert_eq!(reply.group_memberships, [], "{what}: not known");
+        t.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_after_something_was_written_never_says_that_nothing_was() {
+    for cap in (150..900).step_by(50).map(Duration::from_millis) {
+        let mut config = settings();
+        config.server.unary_deadline = cap;
+        let account = sandbox::Config { latency: sandbox::Latency::Fixed(Duration::from_millis(100)), ..account() };
+        let t = TestGateway::configured(account, config).await;
+        let outcome = moved(&t).await;
+        let written = writes(&t) > 0;
+        if let Err(status) = outcome {
+            let seen = refused::<()>(Err(status));
+            assert!(!written || seen.reason == "OUTCOME_UNKNOWN", "{cap:?}: {} {}", seen.reason, seen.message);
+        }
+        t.stop().await;
     }
 }
 

@@ -142,10 +142,20 @@ fn fits(result: &JobResult, key: &Key) -> bool {
 /// Whether the results of an upsert can be read by their order.
 ///
 /// There have to be as many as inputs, all different, and whatever a result names has to be the input at its position.
-/// A result without an id can only be told from a repeated one if it names its input.
+/// A result without an id can only be told from a repeated one if it names its input. Another address than the input's can be
+/// the primary one of a user who was found by a second one, so it is no user who was created, and some other result has to
+/// show that the order holds.
 fn in_order(claims: &[Claim], keys: &[Key]) -> bool {
     let mut ids = HashSet::new();
-    claims.len() == keys.len()
+    let by_another_address = |(claim, key): &(&Claim, &Key)| {
+        let (mine, theirs) = (key.email.as_deref(), claim.result.email.as_deref());
+        mine.is_some() && theirs.is_some() && !is_same(mine, theirs)
+    };
+    let mut others = claims.iter().zip(keys).filter(by_another_address).peekable();
+    let proven = others.peek().is_none() || claims.iter().any(|claim| matches!(claim.names, Names::Input(_)));
+    proven
+        && others.all(|(claim, _)| claim.end != Some(BulkResult::Created))
+        && claims.len() == keys.len()
         && claims.iter().enumerate().all(|(position, claim)| match (&claim.names, claim.result.id) {
             (Names::Input(named), _) if *named != position => false,
             (Names::Contradiction(_), _) | (Names::Nobody, None) => false,

@@ -1,5 +1,7 @@
 //! Writing a difference: singly where there is little of it, as jobs where there is more.
 
+use tokio::time::Instant;
+
 use super::difference::Difference;
 use super::list::{self, Side};
 use crate::error::{Error, Result};
@@ -10,6 +12,7 @@ use crate::proto::{
     MembershipFailure, SetDefaultMembershipRequest,
 };
 use crate::rest::memberships::bulk as many;
+use crate::upstream::deadline::usable;
 
 /// Most memberships that are written singly: a job costs its own call and at least one look at it.
 const FEW: usize = 2;
@@ -118,8 +121,12 @@ impl<'a> Writing<'a> {
     pub async fn make_default(&mut self, user_id: i64, group: i64, before: Vec<GroupMembership>) -> Result<()> {
         // Somebody else may have added what this call was to add.
         let known = !self.written && before.iter().any(|row| row.group_id == Some(group));
-        let rows = if known { before } else { self.gateway.memberships(self.context, self.side).await? };
         let wanted = Wanted::Default(group);
+        let rows = if known { Ok(before) } else { self.gateway.memberships(self.context, self.side).await };
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(error) => return self.note(wanted, Err(error)).await,
+        };
         let Some(row) = rows.iter().find(|row| row.group_id == Some(group)) else {
             self.failed.push(Failed { wanted, failure: skipped(group) });
             return Ok(());
@@ -132,11 +139,17 @@ impl<'a> Writing<'a> {
     /// Returns what failed so far and is not as wanted all the same: somebody else may have added whom this call was to add.
     pub async fn failures(&mut self) -> Vec<MembershipFailure> {
         if !self.failed.is_empty()
-            && let Ok(rows) = self.gateway.memberships(self.context, self.side).await
+            && let Ok(rows) = self.look_again().await
         {
             self.failed.retain(|failed| !failed.wanted.holds(&rows, self.side));
         }
         std::mem::take(&mut self.failed).into_iter().map(|failed| failed.failure).collect()
+    }
+
+    /// Reads the memberships after writing. It leaves time to answer the caller, who has to hear what was written.
+    pub async fn look_again(&self) -> Result<Vec<GroupMembership>> {
+        let deadline = Instant::now() + usable(self.context.deadline);
+        self.gateway.memberships(&Context { deadline, ..self.context.clone() }, self.side).await
     }
 
     /// Notes how one step went. The first failure of a call that has changed nothing is the call's, unless all is as wanted.

@@ -63,8 +63,8 @@ impl Write for DeleteGroupRequest {
         Ok(Rest::delete(path!["groups", id("id", self.id)?]))
     }
 
-    fn parse(&self, _body: &[u8]) -> Result<Parsed, Malformed> {
-        nothing::<Self>()
+    fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
+        nothing::<Self>(body)
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {

@@ -99,8 +99,8 @@ impl Write for DeleteMembershipRequest {
         })
     }
 
-    fn parse(&self, _body: &[u8]) -> Result<Parsed, Malformed> {
-        nothing::<Self>()
+    fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
+        nothing::<Self>(body)
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {

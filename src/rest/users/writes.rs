@@ -89,8 +89,8 @@ impl Write for RequestUserCreateRequest {
         Ok(Rest::post(path!["users", "request_create"]).json(&envelope("user", &user)))
     }
 
-    fn parse(&self, _body: &[u8]) -> Result<Parsed, Malformed> {
-        nothing::<Self>()
+    fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
+        nothing::<Self>(body)
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {

@@ -4,13 +4,14 @@
 //! room for only so many. The client does not show its connections, so each gets a client of its own, and with it a name.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connections::Counters;
+use super::origin::Origin;
 use crate::error::Chain;
 
 const CONNECTING: u8 = 0;
@@ -85,6 +86,8 @@ impl Drop for Link {
 /// A connection, and who uses it.
 pub struct Lane {
     client: reqwest::Client,
+    /// The client of writes over HTTP/1.1, which keeps no connection: see [`Lane::client`].
+    of_writes: OnceLock<reqwest::Client>,
     link: Arc<Link>,
     /// When pings have decided whether the connection lives.
     decided_after: Duration,
@@ -115,6 +118,7 @@ impl Lane {
     pub fn new(client: reqwest::Client, link: Arc<Link>, decided_after: Duration, changed: &Arc<Notify>) -> Arc<Self> {
         Arc::new(Self {
             client,
+            of_writes: OnceLock::new(),
             link,
             decided_after,
             born: Instant::now(),
@@ -131,9 +135,14 @@ impl Lane {
         })
     }
 
-    /// Returns the client whose connection this is.
-    pub fn client(&self) -> &reqwest::Client {
-        &self.client
+    /// Returns the client whose connection this is. Over HTTP/1.1 nothing but their order ties answers to requests, so that
+    /// one answer too many becomes that of the next request, and the answer to a write often names nothing to compare: a write
+    /// has a connection for itself there, from a client that `origin` makes.
+    pub fn client(&self, writes: bool, origin: &Origin) -> &reqwest::Client {
+        if !writes || !self.is_http1() {
+            return &self.client;
+        }
+        self.of_writes.get_or_init(|| origin.client_for_single_use().unwrap_or_else(|_| self.client.clone()))
     }
 
     /// Whether HTTP/1.1 is spoken.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::connector::CONNECT_TIMEOUT;
 use super::tls;
 
 /// Scheme, host and port of the account, with what a client needs to speak to it.
@@ -29,6 +30,16 @@ impl Origin {
     /// Whether TLS is spoken, in which the HTTP version is agreed on. Without it, it is HTTP/1.1.
     pub fn has_tls(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// Returns a client for HTTP/1.1 whose connections carry one request each.
+    pub fn client_for_single_use(&self) -> reqwest::Result<reqwest::Client> {
+        let mut tls = self.tls.clone();
+        if let Some(tls) = &mut tls {
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        }
+        let single_use = Self { tls, ..self.clone() };
+        single_use.client().http1_only().connect_timeout(CONNECT_TIMEOUT).pool_max_idle_per_host(0).build()
     }
 
     /// Returns a client to be completed: no redirects, no cookies, no retries of its own, and nothing but this scheme.

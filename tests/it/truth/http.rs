@@ -48,6 +48,8 @@ pub enum Reply {
     Whole(Response),
     /// A response and, in the same packet, one more that nobody asked for.
     WithOneMore(Response, Response),
+    /// A response and, a moment later, one more that nobody asked for.
+    WithOneMoreLate(Response, Response),
     /// The head and half of the body; then the connection is closed.
     Cut(Response),
     /// Nothing; the connection is closed.
@@ -258,6 +260,11 @@ where
                 let mut bytes = response.bytes();
                 bytes.extend(more.bytes());
                 socket.write_all(&bytes).await?;
+            }
+            Reply::WithOneMoreLate(response, more) => {
+                socket.write_all(&response.bytes()).await?;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                socket.write_all(&more.bytes()).await?;
             }
             Reply::Cut(response) => {
                 let bytes = response.bytes();

@@ -104,7 +104,9 @@ async fn read(request: http::Request<RecvStream>, at: u64, lay: bool) -> Option<
 
 async fn send(reply: Reply, mut respond: SendResponse<Bytes>) -> Result<(), h2::Error> {
     let (response, cut) = match reply {
-        Reply::Whole(response) | Reply::WithOneMore(response, _) => (response, false),
+        Reply::Whole(response) | Reply::WithOneMore(response, _) | Reply::WithOneMoreLate(response, _) => {
+            (response, false)
+        }
         Reply::Cut(response) => (response, true),
         Reply::Closed => {
             respond.send_reset(Reason::INTERNAL_ERROR);

@@ -162,6 +162,10 @@ fn upserts_are_told_by_address_wherever_the_results_stand() {
         (json!([told(91, "Updated", "A@X"), told(92, "Created", "b@x"), nameless(93, "Created")]), "U91 C92 C93"),
         // An address that no input has: the user's primary one.
         (json!([told(91, "Updated", "a@x"), told(92, "Updated", "primary@x"), nameless(93, "Created")]), "U91 U92 C93"),
+        // Nobody is created by another address than the one that was given.
+        (json!([told(91, "Updated", "a@x"), told(92, "Created", "y@x"), nameless(93, "Created")]), "U91 ? ?"),
+        // Where no result names an input, addresses of others show that these are not the results of this job.
+        (json!([told(91, "Updated", "x@x"), told(92, "Updated", "y@x"), nameless(93, "Created")]), "? ? ?"),
         // In another order, names still hold, and one that is left belongs to the one that is left.
         (json!([told(92, "Created", "b@x"), told(91, "Updated", "a@x"), nameless(93, "Created")]), "U91 C92 C93"),
         (json!([told(92, "Created", "b@x"), nameless(93, "Created"), told(91, "Updated", "a@x")]), "U91 C92 C93"),

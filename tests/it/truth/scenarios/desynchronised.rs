@@ -92,3 +92,37 @@ async fn a_response_that_nobody_asked_for_answers_no_later_request() {
     }
     assert_eq!(wrong, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_response_that_nobody_asked_for_answers_no_write() {
+    let writes = [
+        ("CreateUser", r#"{"user": {"name": "N"}}"#),
+        ("CreateOrUpdateUser", r#"{"user": {"name": "N", "external_id": "x"}}"#),
+        ("UpdateUser", r#"{"id": 7, "user": {"notes": "n"}}"#),
+        ("DeleteUser", r#"{"id": 7}"#),
+        ("LogoutUsers", r#"{"ids": [7]}"#),
+        ("CreateGroup", r#"{"group": {"name": "G"}}"#),
+        ("UpdateGroup", r#"{"id": 7, "group": {"name": "G"}}"#),
+        ("DeleteGroup", r#"{"id": 7}"#),
+        ("CreateMembership", r#"{"group_membership": {"user_id": 7, "group_id": 7}}"#),
+        ("DeleteMembership", r#"{"id": 7}"#),
+        ("BulkCreateUsers", r#"{"users": [{"name": "N"}], "wait": true}"#),
+    ];
+    for (rpc, request) in writes {
+        for (read, envelope, of) in [RPCS[0], RPCS[1], RPCS[2], RPCS[4]] {
+            // Reads are answered twice; every write is refused, after a while.
+            let t = Stage::set(|request| async move {
+                if request.method == "GET" {
+                    return Reply::WithOneMoreLate(right(&request), right(&request));
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+                Reply::Whole(Response::new(422, r#"{"error":"RecordInvalid","description":"no"}"#))
+            })
+            .await;
+            ask(&t, read, envelope, of, 7).await.expect("the read is answered");
+            let written = Dynamic::new(t.channel.clone()).call(rpc, request).await;
+            let status = written.expect_err(&format!("{rpc} after {read} was refused"));
+            assert_eq!(status.code(), tonic::Code::InvalidArgument, "{rpc} after {read}: {status:?}");
+        }
+    }
+}
