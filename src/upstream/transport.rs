@@ -21,7 +21,7 @@ mod handover;
 mod lane;
 mod loss;
 mod origin;
-pub mod pool;
+mod pool;
 mod tls;
 
 use handover::Handover;
@@ -30,6 +30,7 @@ use loss::Loss;
 use pool::Pool;
 
 pub use origin::Origin;
+pub(super) use pool::BELIEVED;
 
 /// How often a request that was provably not processed goes to another connection within one attempt.
 const MOST_MOVES: u32 = 10;

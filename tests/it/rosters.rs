@@ -180,8 +180,8 @@ async fn moved(t: &TestGateway) -> Result<SetUserGroupsResponse, tonic::Status> 
 
 #[tokio::test]
 async fn what_was_written_is_told_although_the_last_look_fails() {
-    let list = || get("/users/{id}/group_memberships");
     type Break = fn(&TestGateway, Matcher);
+    let list = || get("/users/{id}/group_memberships");
     let breaks: [(&str, Break); 6] = [
         ("403", |t, when| _ = t.sandbox.fault(when, Respond::with(403).forever().after(1))),
         ("404", |t, when| _ = t.sandbox.fault(when, Respond::with(404).forever().after(1))),

@@ -12,7 +12,7 @@ use crate::config;
 use crate::error::Error;
 use crate::upstream::call::{Call, Class};
 use crate::upstream::room::{Entry, Rank, Room};
-use crate::upstream::transport::pool::BELIEVED;
+use crate::upstream::transport::BELIEVED;
 
 /// How much longer than the mean an exchange may take and still be counted on when a call is let into the queue.
 const SLOWER_THAN_MEAN: u32 = 2;

@@ -302,11 +302,6 @@ impl Seat {
     pub fn lane(&self) -> &Arc<Lane> {
         &self.lane
     }
-
-    /// Whether the connection is opened for this request.
-    pub fn opens(&self) -> bool {
-        self.opens
-    }
 }
 
 impl Drop for Seat {
