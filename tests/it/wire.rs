@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use http::Version;
 use tonic::{Code, Request, Status};
 use zendesk_gateway::config::Config;
-use zendesk_gateway::proto::{CreateUserRequest, GetUserRelatedRequest, GetUserRequest, UserInput};
+use zendesk_gateway::proto::{CreateUserRequest, GetUserRelatedRequest, GetUserRequest, StreamUsersRequest, UserInput};
 use zendesk_gateway::sandbox::faults::{RefuseStream, Reset, get, post};
 use zendesk_gateway::sandbox::{self, GoAway, Mute, Wire};
 
@@ -123,7 +123,10 @@ async fn http_1_is_spoken_where_http_2_is_not() {
     assert!(flood(&gateway, What::Read, 64, 8).await.is_empty());
     assert!(flood(&gateway, What::Write, 8, 8).await.is_empty());
     assert!(gateway.sandbox.requests().iter().all(|request| request.version == Version::HTTP_11));
-    assert!(gateway.sandbox.connections().counts().accepted <= 16, "connections are used again");
+    assert!(
+        gateway.sandbox.connections().counts().accepted <= 24,
+        "reads use connections again, and each write has its own"
+    );
     gateway.stop().await;
 }
 
@@ -358,5 +361,52 @@ async fn the_end_of_a_connection_is_one_failure_however_many_calls_it_hits() {
         assert!(failed.len() > 10, "{} were under way", failed.len());
     }
     call(&gateway, What::Write, 100, Duration::from_secs(10)).await.expect("no circuit is open");
+    gateway.stop().await;
+}
+
+/// Reads all users as a stream; returns how long it took and how many there were.
+async fn streamed(gateway: &TestGateway) -> (Duration, usize) {
+    let began = Instant::now();
+    let request = StreamUsersRequest { page_size: 100, ..Default::default() };
+    let mut stream = gateway.users().stream_users(request).await.expect("a stream").into_inner();
+    let mut ids = std::collections::BTreeSet::new();
+    while let Some(message) = stream.message().await.expect("it goes on") {
+        for user in message.users {
+            assert!(ids.insert(user.id), "{} came twice", user.id);
+        }
+    }
+    (began.elapsed(), ids.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_takes_as_long_as_its_pages() {
+    const PAGES: u32 = 50;
+    let mut account = edge(|wire| wire.round_trip = Duration::from_millis(150));
+    account.users = 100 * PAGES;
+    let gateway = TestGateway::configured(account, uncached()).await;
+    call(&gateway, What::Read, 0, Duration::from_secs(10)).await.expect("all is well");
+    let (took, rows) = streamed(&gateway).await;
+    assert_eq!(rows, 100 * PAGES as usize);
+    let ratio = took.as_secs_f64() / (0.150 * f64::from(PAGES));
+    println!("{PAGES} pages at a round trip of 150 ms took {took:?}: {ratio:.3} of pages × round trip");
+    let most = if cfg!(debug_assertions) { 1.2 } else { 1.03 };
+    assert!(ratio <= most, "{ratio:.3}");
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_has_every_row_once_although_connections_end_under_it() {
+    let mut account = edge(|wire| wire.goaway_every = Some(7));
+    account.users = 3_000;
+    let gateway = TestGateway::configured(account, uncached()).await;
+    let breaks = async {
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            gateway.sandbox.reset_connections();
+        }
+    };
+    let ((_, rows), ()) = tokio::join!(streamed(&gateway), breaks);
+    assert_eq!(rows, 3_000);
+    assert!(gateway.sandbox.connections().counts().goaways >= 3);
     gateway.stop().await;
 }

@@ -39,3 +39,35 @@ fn authorities(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     };
     read().with_context(|| format!("upstream.ca_file: {}", file.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::{HandshakeKind, ServerConfig};
+    use rustls_pki_types::{PrivateKeyDer, ServerName};
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_wants_the_hybrid_key_exchange_does_not_have_to_ask_for_it() {
+        let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let key = PrivateKeyDer::try_from(signed.signing_key.serialize_der()).expect("a key");
+        let mut provider = default_provider();
+        provider.kx_groups = vec![kx_group::X25519MLKEM768];
+        let server = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![signed.cert.der().clone()], key)
+            .expect("they belong together");
+        let mut ca_file = tempfile::NamedTempFile::new().expect("a file");
+        std::io::Write::write_all(&mut ca_file, signed.cert.pem().as_bytes()).expect("it is written");
+        let client = TlsConnector::from(Arc::new(config(Some(ca_file.path())).expect("it is trusted")));
+        let server = TlsAcceptor::from(Arc::new(server));
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let name = ServerName::try_from("localhost").expect("a name");
+        let (client, served) = tokio::join!(client.connect(name, near), server.accept(far));
+        client.expect("connected");
+        assert_eq!(served.expect("accepted").get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+    }
+}
