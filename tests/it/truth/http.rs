@@ -263,7 +263,8 @@ where
             }
             Reply::WithOneMoreLate(response, more) => {
                 socket.write_all(&response.bytes()).await?;
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                // By then the next request is on its way.
+                tokio::time::sleep(Duration::from_millis(40)).await;
                 socket.write_all(&more.bytes()).await?;
             }
             Reply::Cut(response) => {

@@ -115,7 +115,7 @@ async fn a_late_response_that_nobody_asked_for_answers_no_write() {
                 if request.method == "GET" {
                     return Reply::WithOneMoreLate(right(&request), right(&request));
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+                tokio::time::sleep(std::time::Duration::from_millis(120)).await;
                 Reply::Whole(Response::new(422, r#"{"error":"RecordInvalid","description":"no"}"#))
             })
             .await;
