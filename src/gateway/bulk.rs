@@ -203,12 +203,16 @@ impl Gateway {
             Ok((answer, _)) => {
                 let job = answer.body::<GetJobResponse>().job_status.expect("a reply without a job is refused");
                 let same = |known: &Option<Job>| known.as_ref().is_some_and(|known| known.id == job.id);
-                if let Some(first) = run.jobs.iter().position(same) {
+                let first = run.jobs.iter().position(same);
+                if !self.jobs.is_new(&job.id) {
                     // One job cannot be that of two requests, and nobody knows whose it is.
                     let refusal =
                         Refusal { status: 200, text: "the job of another request".to_owned(), ..Refusal::default() };
                     let unknown = Error::Foreign(Box::new(refusal)).of_a_write();
-                    (run.refused[first], run.refused[at]) = (Some(unknown.clone()), Some(unknown));
+                    if let Some(first) = first {
+                        run.refused[first] = Some(unknown.clone());
+                    }
+                    run.refused[at] = Some(unknown);
                     run.next += 1;
                     return Ok(Submitted::AllSent);
                 }

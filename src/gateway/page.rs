@@ -180,6 +180,20 @@ impl<R: Row, C: Rows> Page<R, C> {
         }
     }
 
+    /// Whether the page says anything of where the list goes on, or how long it is. One that does not can be a part of it.
+    pub fn says_how_it_goes_on(&self) -> bool {
+        let Meta { has_more, after_cursor } = &self.meta;
+        has_more.is_some() || after_cursor.is_some() || self.link != Link::Missing || self.count.is_some()
+    }
+
+    /// Whether the page says that there are more rows than it has.
+    pub fn says_that_there_is_more(&self) -> bool {
+        let rows = i64::try_from(self.rows.count()).unwrap_or(i64::MAX);
+        self.meta.has_more == Some(true)
+            || !matches!(self.link, Link::Missing | Link::None)
+            || self.count.is_some_and(|count| count > rows)
+    }
+
     /// Returns what comes after page `number` of a list that was asked for by number, with at most `size` rows. The count can
     /// be a day old, so it does not count; where there is no link at all, a full page may have one after it.
     pub fn after_page(&self, number: u32, size: u32) -> Next {

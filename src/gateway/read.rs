@@ -105,7 +105,12 @@ impl Reads {
         let parse: Parse = Arc::new(move |body| {
             let page = Page::<R>::read(body, Owner::Anybody)?;
             let asked = page.rows.iter().all(|row| wanted.contains(&id(row)));
-            if asked { Ok(Box::new(page.rows) as Parsed) } else { Err(Malformed::Foreign) }
+            // Who is not there must not be missing for being on another page.
+            if asked && !page.says_that_there_is_more() {
+                Ok(Box::new(page.rows) as Parsed)
+            } else {
+                Err(Malformed::Foreign)
+            }
         });
         Ok(self.send(read, rest, parse, None).await?.body())
     }

@@ -70,13 +70,20 @@ where
                 let permit = queue.enter(&call).await?;
                 match inner.call(call.clone()).await {
                     // It has not been sent. Here it waits for room, or is refused, as any other.
-                    Err(Error::NoStream { allowed }) => queue.allow(allowed),
+                    Err(Error::NoStream { allowed }) => {
+                        queue.allow(allowed);
+                        drop(permit);
+                    }
                     result => {
-                        permit.done();
+                        // Only an answer shows how long exchanges take: a failure to connect takes no time, and an attempt that
+                        // is cut by a deadline would make them look the faster the later calls are let through.
+                        let answered = result.as_ref().map_or_else(|error| error.refusal().is_some(), |_| true);
+                        if answered {
+                            permit.done();
+                        }
                         return result;
                     }
                 }
-                drop(permit);
                 poll_fn(|context| inner.poll_ready(context)).await?;
             }
         })

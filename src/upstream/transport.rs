@@ -25,7 +25,7 @@ mod pool;
 mod tls;
 
 use handover::Handover;
-use lane::Seat;
+use lane::{SILENT_AFTER, Seat};
 use loss::Loss;
 use pool::Pool;
 
@@ -107,6 +107,7 @@ impl Transport {
         }
         let body = self.body(response, &handover).await?;
         lane.heard(true);
+        handover.answered();
         if let Some(peek) = call.peek.as_ref().filter(|_| status.is_success()) {
             peek(&body);
             // What the look has set off goes first: parsing a page takes longer than sending a request.
@@ -169,20 +170,27 @@ impl Transport {
     ) -> Result<reqwest::Response, Option<reqwest::Error>> {
         let lane = handover.lane();
         let mut response = pin!(client.execute(request));
+        let offered = Instant::now();
         while lane.is_open() && !lane.is_http1() {
             let began = Instant::now();
             if let Ok(response) = timeout(TAKEN_WITHIN, response.as_mut()).await {
                 return response.map_err(Some);
             }
             let late = began.elapsed() > 2 * TAKEN_WITHIN;
-            if handover.is_taken() || lane.taken() < 2 {
+            if handover.is_taken() {
                 break;
             }
-            // A process that is late itself says nothing about the connection.
-            if !late && handover.withdraw() {
-                self.pool.learn(lane);
-                return Err(None);
+            let full = lane.taken() > 1;
+            // A process that is late itself says nothing about the connection, and one request says nothing about room.
+            if late || !(full || offered.elapsed() > SILENT_AFTER) || !handover.withdraw() {
+                continue;
             }
+            if full {
+                self.pool.learn(lane);
+            } else {
+                lane.retire();
+            }
+            return Err(None);
         }
         response.await.map_err(Some)
     }

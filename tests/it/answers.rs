@@ -277,6 +277,36 @@ async fn rows_that_nobody_asked_for_are_never_an_answer() {
 }
 
 #[tokio::test]
+async fn nobody_is_missing_from_a_batch_that_says_itself_that_it_is_not_whole() {
+    for more in [
+        r#""count":2,"next_page":null"#,
+        r#""next_page":"https://a.example/api/v2/users/show_many.json?ids=1,2&page=2""#,
+        r#""meta":{"has_more":true,"after_cursor":"x"}"#,
+    ] {
+        let body = format!(r#"{{"users":[{{"id":1,"external_id":"x"}}],{more}}}"#);
+        for request in [r#"{"ids": [1, 2]}"#, r#"{"external_ids": ["x", "y"]}"#] {
+            let upstream = Scripted::in_turn(&[&body]).await;
+            let outcome = ask(&upstream, "BatchGetUsers", request).await;
+            assert_eq!(refused(outcome).reason, "UPSTREAM_MALFORMED", "{request}: {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_user_with_another_external_id_is_not_the_one_that_was_written() {
+    for rpc in ["CreateUser", "CreateOrUpdateUser"] {
+        let request = r#"{"user": {"name": "N", "external_id": "Mine"}}"#;
+        let upstream = Scripted::in_turn(&[r#"{"user":{"id":7,"external_id":"theirs"}}"#]).await;
+        let seen = refused(ask(&upstream, rpc, request).await);
+        assert_eq!((seen.code, seen.reason.as_str()), (Code::Unavailable, "OUTCOME_UNKNOWN"), "{rpc}");
+        for same in [r#"{"user":{"id":7,"external_id":"mine"}}"#, r#"{"user":{"id":7}}"#] {
+            let upstream = Scripted::in_turn(&[same]).await;
+            ask(&upstream, rpc, request).await.unwrap_or_else(|status| panic!("{rpc}: {same}: {status}"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_empty_list_in_place_of_an_object_is_an_absent_object() {
     let user = r#"{"user":{"id":7,"photo":[],"separation":[],"suspension_details":[]}}"#;
     let upstream = Scripted::in_turn(&[user]).await;
@@ -297,6 +327,8 @@ async fn a_list_by_number_is_never_taken_for_the_whole_list() {
     for memberships in [
         page(rows, link),
         page(rows, "null"),
+        format!(r#"{{"group_memberships":[{rows}]}}"#),
+        format!(r#"{{"group_memberships":[{rows}],"meta":{{}}}}"#),
         r#"{"group_memberships":[{"id":11,"user_id":1},{"id":12,"user_id":2,"group_id":5}]}"#.to_owned(),
         r#"{"group_memberships":[{"user_id":1,"group_id":5}]}"#.to_owned(),
         r#"{"group_memberships":[{"id":1,"user_id":1,"group_id":5},{"id":1,"user_id":9,"group_id":5}]}"#.to_owned(),

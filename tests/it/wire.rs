@@ -131,6 +131,24 @@ async fn http_1_is_spoken_where_http_2_is_not() {
 }
 
 #[tokio::test]
+async fn http_2_is_spoken_again_after_a_time_without() {
+    let gateway = gateway(|wire| wire.http2 = false).await;
+    for what in [What::Read, What::Write] {
+        call(&gateway, what, 1, Duration::from_secs(10)).await.expect("over HTTP/1.1");
+    }
+    gateway.sandbox.connections().change(|wire| (wire.http1, wire.http2) = (false, true));
+    gateway.sandbox.reset_connections();
+    for number in 2..6 {
+        call(&gateway, What::Write, number, Duration::from_secs(10)).await.expect("over HTTP/2");
+        call(&gateway, What::Read, number, Duration::from_secs(10)).await.expect("over HTTP/2");
+    }
+    let last = gateway.sandbox.requests().pop().expect("a request");
+    assert_eq!(last.version, Version::HTTP_2);
+    assert!(gateway.sandbox.connections().counts().accepted <= 6, "the new connection is used again");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_caller_who_leaves_does_not_end_the_attempt_to_connect() {
     let gateway = gateway(|wire| wire.round_trip = Duration::from_millis(200)).await;
     for number in 0..3 {
@@ -267,10 +285,12 @@ async fn of_a_connection_that_falls_silent_only_the_writes_it_took_have_an_unkno
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_requests_are_given_to_connections_than_they_take_and_the_others_are_refused_at_once() {
     const STREAMS: u32 = 10;
-    let gateway = gateway(|wire| {
+    let account = edge(|wire| {
         (wire.max_concurrent_streams, wire.round_trip) = (Some(STREAMS), Duration::from_millis(150));
-    })
-    .await;
+    });
+    let mut config = uncached();
+    config.upstream.connection.most = 1;
+    let gateway = TestGateway::configured(account, config).await;
     // The first calls find out.
     drop(flood(&gateway, What::Read, 64, 64).await);
     let (began, deadline) = (Instant::now(), Duration::from_millis(500));
@@ -296,12 +316,11 @@ async fn no_more_requests_are_given_to_connections_than_they_take_and_the_others
     let done: u32 = outcomes.iter().map(|(done, ..)| done).sum();
     let late: u32 = outcomes.iter().map(|(.., late)| late).sum();
     let mut refused: Vec<(usize, Duration)> = outcomes.into_iter().flat_map(|(_, refused, _)| refused).collect();
-    // One connection can do so many; there may be several.
     let possible = f64::from(STREAMS) / 0.150;
     let goodput = f64::from(done) / took;
-    println!("{goodput:.0} a second of {possible:.0} by one connection, {} refused, {late} late", refused.len());
+    println!("{goodput:.0} a second of {possible:.0}, {} refused, {late} late", refused.len());
     assert!(
-        goodput >= 0.9 * possible,
+        goodput >= if cfg!(debug_assertions) { 0.75 } else { 0.9 } * possible,
         "{goodput:.0} of {possible:.0} a second; {} refused, {late} late",
         refused.len()
     );

@@ -151,6 +151,13 @@ fn in_order(claims: &[Claim], keys: &[Key]) -> bool {
         let (mine, theirs) = (key.email.as_deref(), claim.result.email.as_deref());
         mine.is_some() && theirs.is_some() && !is_same(mine, theirs)
     };
+    let another_external_id = |(claim, key): (&Claim, &Key)| {
+        let (mine, theirs) = (key.external_id.as_deref(), claim.result.external_id.as_deref());
+        mine.is_some() && theirs.is_some() && !is_same(mine, theirs)
+    };
+    if claims.iter().zip(keys).any(another_external_id) {
+        return false;
+    }
     let mut others = claims.iter().zip(keys).filter(by_another_address).peekable();
     let proven = others.peek().is_none() || claims.iter().any(|claim| matches!(claim.names, Names::Input(_)));
     proven

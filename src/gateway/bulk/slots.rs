@@ -8,9 +8,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::MOST_JOBS;
 use crate::proto::{Job, JobState};
 
+/// Most accepted jobs whose ids are remembered.
+const MOST_KNOWN: u64 = 10_000;
+
 /// The slots.
 pub struct Slots {
     free: Arc<Semaphore>,
+    /// Ids of jobs that were accepted not long ago.
+    known: moka::sync::Cache<String, ()>,
     started: AtomicU64,
     completed: AtomicU64,
     failed: AtomicU64,
@@ -32,7 +37,8 @@ pub struct Counts {
 impl Default for Slots {
     fn default() -> Self {
         let (started, completed, failed) = Default::default();
-        Self { free: Arc::new(Semaphore::new(MOST_JOBS)), started, completed, failed }
+        let known = moka::sync::Cache::new(MOST_KNOWN);
+        Self { free: Arc::new(Semaphore::new(MOST_JOBS)), known, started, completed, failed }
     }
 }
 
@@ -45,6 +51,11 @@ impl Slots {
     /// Returns a slot if one is free.
     pub(super) fn try_take(&self) -> Option<OwnedSemaphorePermit> {
         self.free.clone().try_acquire_owned().ok()
+    }
+
+    /// Notes an accepted job. Returns whether no request was answered with it before: one job cannot be that of two.
+    pub(super) fn is_new(&self, id: &str) -> bool {
+        self.known.entry_by_ref(id).or_insert(()).is_fresh()
     }
 
     /// Counts a job that Zendesk accepted.

@@ -82,6 +82,7 @@ impl Gateway {
         loop {
             let page: Page<R> = self.reads.page(&read, &walk.list, walk.at(), None).await?;
             let (next, was_empty) = (walk.list.after(walk.at(), &page), page.is_empty());
+            let says_how_it_goes_on = page.says_how_it_goes_on();
             let count = page.count.and_then(|count| usize::try_from(count).ok());
             for row in page.rows {
                 match row.id().and_then(|id| places.get(&id)) {
@@ -98,6 +99,9 @@ impl Gateway {
             }
             if walk.advance(next, was_empty)? {
                 continue;
+            }
+            if !says_how_it_goes_on {
+                return Err(Error::Incomplete { what: "it does not say that it has ended" });
             }
             if count.is_some_and(|count| count > rows.len()) {
                 return Err(Error::Incomplete { what: "it states more rows than it has" });

@@ -12,11 +12,20 @@ use crate::path;
 use crate::proto::{
     CreateOrUpdateUserRequest, CreateOrUpdateUserResponse, CreateUserRequest, DeleteUserRequest, Disposition,
     MergeUserRequest, PermanentlyDeleteUserRequest, RequestUserCreateRequest, UpdateUserRequest,
-    UploadUserPhotoRequest, UserInput,
+    UploadUserPhotoRequest, User, UserInput,
 };
 use crate::rest::input::{self, For, envelope};
 use crate::upstream::call::{Answer, Parsed};
 use crate::upstream::rest::{Body, Rest, UserKey};
+
+/// Whether a user can be the one that was written: of what identifies a user only the external id comes back as it was given,
+/// but for its case. An address can come back as another one, the user's primary.
+fn has_external_id_of(user: &User, input: Option<&UserInput>) -> bool {
+    let given = input.and_then(|input| input.external_id.as_deref()).map(str::trim).filter(|id| !id.is_empty());
+    let same =
+        |given: &str| user.external_id.as_ref().is_none_or(|id| id.trim().to_lowercase() == given.to_lowercase());
+    given.is_none_or(same)
+}
 
 /// Create User. <https://developer.zendesk.com/api-reference/ticketing/users/users/#create-user>
 impl Write for CreateUserRequest {
@@ -26,7 +35,7 @@ impl Write for CreateUserRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        reply.user.as_ref().is_some_and(|user| user.id > 0)
+        reply.user.as_ref().is_some_and(|user| user.id > 0 && has_external_id_of(user, self.user.as_ref()))
     }
 
     fn changes(&self) -> Changes {
@@ -62,7 +71,7 @@ impl Write for CreateOrUpdateUserRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        reply.user.as_ref().is_some_and(|user| user.id > 0)
+        reply.user.as_ref().is_some_and(|user| user.id > 0 && has_external_id_of(user, self.user.as_ref()))
     }
 
     fn changes(&self) -> Changes {

@@ -11,6 +11,7 @@ use super::pace::Pace;
 use crate::config;
 use crate::error::Error;
 use crate::upstream::call::{Call, Class};
+use crate::upstream::deadline::usable;
 use crate::upstream::room::{Entry, Rank, Room};
 use crate::upstream::transport::BELIEVED;
 
@@ -143,10 +144,11 @@ impl Queue {
         let now = Instant::now();
         while state.in_use < state.permits(self.permits) {
             let Some((rank, waiter)) = state.room.next() else { return };
-            let remaining = rank.deadline.saturating_duration_since(now);
-            let outcome = match remaining {
-                _ if remaining.is_zero() => Err(Error::Deadline { sent: false }),
-                _ if remaining < state.pace.of(waiter.class) => Err(self.refuse(Why::TooLate)),
+            // The earliest deadline goes first, so the calls that are let through are those with hardly time enough.
+            let needed = state.pace.of(waiter.class) * 5 / 4;
+            let outcome = match rank.deadline {
+                deadline if deadline <= now => Err(Error::Deadline { sent: false }),
+                deadline if usable(deadline) < needed => Err(self.refuse(Why::TooLate)),
                 _ => Ok(self.permit(waiter.class)),
             };
             let granted = outcome.is_ok();

@@ -38,16 +38,31 @@ enum NoConnection {
 
 /// Wraps the connector of one lane's client.
 #[derive(Clone)]
-pub struct Layer(pub Arc<Link>);
+pub struct Layer {
+    link: Arc<Link>,
+    /// Whether HTTP/1.1 is known to be spoken, so that each request connects itself.
+    open: bool,
+}
+
+impl Layer {
+    /// For a lane that has no connection yet.
+    pub fn new(link: &Arc<Link>) -> Self {
+        Self { link: Arc::clone(link), open: false }
+    }
+
+    /// For a lane on which HTTP/1.1 is spoken.
+    pub fn open(link: &Arc<Link>) -> Self {
+        Self { link: Arc::clone(link), open: true }
+    }
+}
 
 impl<T: 'static, C: Send + 'static> tower::Layer<BoxCloneSyncService<T, C, BoxError>> for Layer {
     type Service = Connector<T, C>;
 
     fn layer(&self, inner: BoxCloneSyncService<T, C, BoxError>) -> Connector<T, C> {
-        Connector {
-            inner,
-            lane: Arc::new(Connecting { link: Arc::clone(&self.0), state: Mutex::default(), ended: Notify::new() }),
-        }
+        let state = Mutex::new(if self.open { State::Open } else { State::Idle });
+        let lane = Connecting { link: Arc::clone(&self.link), state, ended: Notify::new() };
+        Connector { inner, lane: Arc::new(lane) }
     }
 }
 
@@ -70,10 +85,8 @@ struct Connecting<C> {
     ended: Notify,
 }
 
-#[derive(Default)]
 enum State<C> {
     /// Nobody has asked yet.
-    #[default]
     Idle,
     /// The attempt is under way.
     Waiting,
@@ -133,7 +146,12 @@ impl<C: Connection + Send + 'static> Connecting<C> {
                 (None, Next::Wait) => {}
                 (None, Next::ConnectItself) => {
                     let attempt = attempt.take().expect("whoever waits has not begun an attempt");
-                    return self.link.count(Instant::now(), timeout(CONNECT_TIMEOUT, attempt).await?);
+                    let connection = self.link.count(Instant::now(), timeout(CONNECT_TIMEOUT, attempt).await?)?;
+                    if connection.connected().is_negotiated_h2() {
+                        // Times have changed: what follows goes on a lane of its own.
+                        self.link.end();
+                    }
+                    return Ok(connection);
                 }
             }
             ended.await;

@@ -11,7 +11,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -28,6 +28,8 @@ const WITHDRAWN: u8 = 2;
 pub struct Handover {
     state: Arc<State>,
     seat: Seat,
+    /// Whether the answer came whole.
+    answered: AtomicBool,
 }
 
 struct State {
@@ -43,7 +45,7 @@ impl Handover {
     pub fn new(ledger: &Arc<Ledger>, seat: Seat) -> Self {
         let (stands, taken_at) = (AtomicU8::new(WAITING), AtomicU64::new(0));
         let (ledger, lane) = (Arc::clone(ledger), Arc::clone(seat.lane()));
-        Self { state: Arc::new(State { ledger, lane, stands, taken_at }), seat }
+        Self { state: Arc::new(State { ledger, lane, stands, taken_at }), seat, answered: AtomicBool::new(false) }
     }
 
     /// Returns the connection.
@@ -63,6 +65,11 @@ impl Handover {
 }
 
 impl Handover {
+    /// Notes that the answer came whole.
+    pub fn answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
     /// Withdraws the request, if the connection has not taken it.
     pub fn withdraw(&self) -> bool {
         self.state.stands.compare_exchange(WAITING, WITHDRAWN, Ordering::SeqCst, Ordering::SeqCst).is_ok()
@@ -73,7 +80,7 @@ impl Drop for Handover {
     fn drop(&mut self) {
         self.withdraw();
         if self.is_taken() {
-            self.lane().leave(self.state.taken_at.load(Ordering::SeqCst));
+            self.lane().leave(self.state.taken_at.load(Ordering::SeqCst), self.answered.load(Ordering::Relaxed));
         }
     }
 }
@@ -94,7 +101,7 @@ impl State {
         let stood = self.stands.compare_exchange(WAITING, to, Ordering::SeqCst, Ordering::SeqCst);
         if open && stood.is_err() {
             self.ledger.unsend();
-            self.lane.untake();
+            self.lane.untake(self.taken_at.load(Ordering::SeqCst));
         }
         open && stood.is_ok()
     }

@@ -20,12 +20,17 @@ const HTTP2: u8 = 2;
 const ENDED: u8 = 3;
 const FAILED: u8 = 4;
 
-/// After this long without a word in answer to a request, others go elsewhere.
-const SILENT_AFTER: Duration = Duration::from_millis(750);
+/// After this long without a word in answer to a request, or without taking one, a connection is passed over.
+pub const SILENT_AFTER: Duration = Duration::from_millis(750);
 
 /// How long after its first request a connection has said how many it takes at a time, if it has not answered before: it says so
 /// first of all.
 pub const SETTLED_AFTER: Duration = Duration::from_millis(500);
+
+/// Most requests that may be given up on one connection before others go on a new one. The client remembers few of the streams
+/// that it has reset, takes what still comes for the others for errors, and ends the connection, with all that is under way
+/// on it, at the 1,024th.
+const MOST_ABANDONED: usize = 500;
 
 /// What a lane's connector tells of its connection.
 pub struct Link {
@@ -102,6 +107,8 @@ pub struct Lane {
     opener: AtomicBool,
     /// Whether new requests are to go elsewhere.
     retired: AtomicBool,
+    /// Requests that were given up before their answer was whole.
+    abandoned: AtomicUsize,
     /// Whether somebody was told that the connection broke.
     broken: AtomicBool,
     /// When the connection took its first request, in milliseconds since `born`; 0 if it has not.
@@ -127,6 +134,7 @@ impl Lane {
             open: AtomicBool::new(false),
             opener: AtomicBool::new(false),
             retired: AtomicBool::new(false),
+            abandoned: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
             first_taken: AtomicU64::new(0),
             unanswered: AtomicU64::new(0),
@@ -142,7 +150,7 @@ impl Lane {
         if !writes || !self.is_http1() {
             return &self.client;
         }
-        self.of_writes.get_or_init(|| origin.client_for_single_use().unwrap_or_else(|_| self.client.clone()))
+        self.of_writes.get_or_init(|| origin.client_for_single_use(&self.link).unwrap_or_else(|_| self.client.clone()))
     }
 
     /// Whether HTTP/1.1 is spoken.
@@ -233,7 +241,7 @@ impl Lane {
         self.unanswered.store(if awaited { now } else { 0 }, Ordering::SeqCst);
     }
 
-    /// Notes that the connection took a request. Returns when, for [`Lane::leave`].
+    /// Notes that the connection took a request. Returns when, for [`Lane::leave`]; 0 over HTTP/1.1.
     pub fn take(&self) -> u64 {
         if !self.is_open() && !self.open.swap(true, Ordering::SeqCst) {
             self.changed.notify_waiters();
@@ -249,19 +257,22 @@ impl Lane {
     }
 
     /// Takes back that a request was taken.
-    pub fn untake(&self) {
-        if !self.is_http1() {
+    pub fn untake(&self, taken_at: u64) {
+        if taken_at > 0 {
             self.taken.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
     /// Notes that a request which was taken at that time is over. One that waited longer than pings take to decide, while
     /// nothing at all was heard, ends the connection's use: pings may come through where nothing else does.
-    pub fn leave(&self, taken_at: u64) {
-        if self.is_http1() {
+    pub fn leave(&self, taken_at: u64, answered: bool) {
+        if taken_at == 0 {
             return;
         }
         self.taken.fetch_sub(1, Ordering::SeqCst);
+        if !answered && self.abandoned.fetch_add(1, Ordering::SeqCst) >= MOST_ABANDONED {
+            self.retire();
+        }
         let waited = Duration::from_millis(self.now().saturating_sub(taken_at));
         if waited > self.decided_after && self.heard.load(Ordering::SeqCst) < taken_at {
             self.retire();

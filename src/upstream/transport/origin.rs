@@ -1,11 +1,13 @@
 //! Where Zendesk is, and how it is spoken to.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
-use super::connector::CONNECT_TIMEOUT;
+use super::connector::{CONNECT_TIMEOUT, Layer};
+use super::lane::Link;
 use super::tls;
 
 /// Scheme, host and port of the account, with what a client needs to speak to it.
@@ -32,14 +34,12 @@ impl Origin {
         self.tls.is_some()
     }
 
-    /// Returns a client for HTTP/1.1 whose connections carry one request each.
-    pub fn client_for_single_use(&self) -> reqwest::Result<reqwest::Client> {
-        let mut tls = self.tls.clone();
-        if let Some(tls) = &mut tls {
-            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        }
-        let single_use = Self { tls, ..self.clone() };
-        single_use.client().http1_only().connect_timeout(CONNECT_TIMEOUT).pool_max_idle_per_host(0).build()
+    /// Returns a client whose connections carry one request each, for a lane on which HTTP/1.1 is spoken. It offers HTTP/2,
+    /// too, so that the lane hears of it when that is spoken again.
+    pub fn client_for_single_use(&self, link: &Arc<Link>) -> reqwest::Result<reqwest::Client> {
+        let client = self.client().pool_max_idle_per_host(0);
+        if self.has_tls() { client.connector_layer(Layer::open(link)) } else { client.connect_timeout(CONNECT_TIMEOUT) }
+            .build()
     }
 
     /// Returns a client to be completed: no redirects, no cookies, no retries of its own, and nothing but this scheme.

@@ -201,7 +201,7 @@ impl Pool {
             .http2_keep_alive_timeout(ping_timeout)
             .http2_keep_alive_while_idle(true);
         let builder = if self.origin.has_tls() {
-            builder.connector_layer(connector::Layer(Arc::clone(&link)))
+            builder.connector_layer(connector::Layer::new(&link))
         } else {
             // Without TLS there is nothing to agree on.
             link.connected(false);

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use serde_json::{Value, json};
 use zendesk_gateway::proto::{
     BulkCreateMembershipsRequest, BulkCreateOrUpdateUsersRequest, BulkCreateUsersRequest, BulkDeleteMembershipsRequest,
@@ -22,7 +24,9 @@ fn ends(outcomes: &[BulkOutcome]) -> Vec<BulkResult> {
 
 /// Makes a bulk request start a job that ends with these results.
 fn ends_with(t: &TestGateway, request: Matcher, results: &Value) {
-    let job = |status: &str, results: &Value| json!({"id": "V3-7", "total": 3, "status": status, "results": results});
+    static JOBS: AtomicU32 = AtomicU32::new(0);
+    let id = format!("V3-{}", JOBS.fetch_add(1, Ordering::Relaxed));
+    let job = |status: &str, results: &Value| json!({"id": id, "total": 3, "status": status, "results": results});
     t.sandbox.fault(request, Respond::with(200).json(json!({"job_status": job("queued", &Value::Null)})));
     let seen = json!({"job_statuses": [job("completed", results)]});
     t.sandbox.fault(get("/job_statuses/show_many"), Respond::with(200).json(seen));

@@ -164,6 +164,11 @@ fn upserts_are_told_by_address_wherever_the_results_stand() {
         (json!([told(91, "Updated", "a@x"), told(92, "Updated", "primary@x"), nameless(93, "Created")]), "U91 U92 C93"),
         // Nobody is created by another address than the one that was given.
         (json!([told(91, "Updated", "a@x"), told(92, "Created", "y@x"), nameless(93, "Created")]), "U91 ? ?"),
+        // An external id that no input has is another user's.
+        (
+            json!([told(91, "Updated", "a@x"), {"id": 92, "status": "Updated", "external_id": "z"}, nameless(93, "Created")]),
+            "U91 ? ?",
+        ),
         // Where no result names an input, addresses of others show that these are not the results of this job.
         (json!([told(91, "Updated", "x@x"), told(92, "Updated", "y@x"), nameless(93, "Created")]), "? ? ?"),
         // In another order, names still hold, and one that is left belongs to the one that is left.
