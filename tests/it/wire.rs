@@ -408,7 +408,7 @@ async fn a_stream_takes_as_long_as_its_pages() {
     assert_eq!(rows, 100 * PAGES as usize);
     let ratio = took.as_secs_f64() / (0.150 * f64::from(PAGES));
     println!("{PAGES} pages at a round trip of 150 ms took {took:?}: {ratio:.3} of pages × round trip");
-    let most = if cfg!(debug_assertions) { 1.2 } else { 1.03 };
+    let most = if cfg!(debug_assertions) { 1.5 } else { 1.03 };
     assert!(ratio <= most, "{ratio:.3}");
     gateway.stop().await;
 }
