@@ -150,7 +150,7 @@ impl Lane {
         if !writes || !self.is_http1() {
             return &self.client;
         }
-        self.of_writes.get_or_init(|| origin.client_for_single_use(&self.link).unwrap_or_else(|_| self.client.clone()))
+        self.of_writes.get_or_init(|| origin.client_for_single_use(&self.link).expect("such a client was built before"))
     }
 
     /// Whether HTTP/1.1 is spoken.

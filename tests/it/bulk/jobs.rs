@@ -109,6 +109,19 @@ async fn a_job_that_was_named_twice_says_nothing_of_either_request() {
     assert!(ends.iter().all(|end| *end == BulkResult::Unknown), "nobody knows whose job it is: {ends:?}");
 }
 
+#[tokio::test]
+async fn a_job_of_another_call_says_nothing_of_this_one() {
+    let t = TestGateway::start().await;
+    t.sandbox.fault(delete("/users/destroy_many"), Respond::with(200).json(queued("V3-1")).forever());
+    let ended = json!({"job_statuses": [{"id": "V3-1", "status": "completed", "results": {"success": true}}]});
+    t.sandbox.fault(get("/job_statuses/show_many"), Respond::with(200).json(ended).forever());
+    let request = |ids| BulkDeleteUsersRequest { ids, wait: true, ..Default::default() };
+    let first = t.users().bulk_delete_users(request(vec![1, 2])).await.expect("a job").into_inner();
+    assert_eq!(ends(&first.outcomes), [BulkResult::Deleted; 2]);
+    let second = t.users().bulk_delete_users(request(vec![3, 4])).await.expect("told by outcomes").into_inner();
+    assert_eq!(ends(&second.outcomes), [BulkResult::Unknown; 2]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_job_that_is_accepted_after_its_caller_has_left_is_followed_to_its_end() {
     let ended = Arc::<AtomicBool>::default();
