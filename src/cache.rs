@@ -78,8 +78,21 @@ struct Inner {
 pub struct Terms {
     /// When its answer is of no use any more; not the deadline of the caller who happened to start it.
     pub deadline: Instant,
+    /// By when the caller who started it wants the answer: never later than the deadline.
+    pub wanted_by: Instant,
     /// Whether nobody waits for it: it goes after reads that somebody waits for.
     pub background: bool,
+}
+
+impl Terms {
+    /// Returns the terms of a fetch for both: until the last of them gives up there is somebody to wait for.
+    fn and(self, other: Self) -> Self {
+        Self {
+            deadline: self.deadline.max(other.deadline),
+            wanted_by: self.wanted_by.max(other.wanted_by),
+            background: self.background && other.background,
+        }
+    }
 }
 
 /// What a fetch brings.

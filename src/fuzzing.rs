@@ -349,6 +349,7 @@ pub fn refusal(data: &[u8]) {
         idempotency: Idempotency::NoSideEffects,
         priority: Priority::Interactive,
         deadline: tokio::time::Instant::now(),
+        wanted_by: tokio::time::Instant::now(),
         credential: Credential::new("Bearer x", true).expect("a header"),
         parse: Arc::new(|body| GetUserRequest { id: 7 }.parse(body)),
         peek: None,

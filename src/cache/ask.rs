@@ -76,7 +76,7 @@ impl Inner {
         Fut: Future<Output = Result<Fetched>>,
     {
         self.stats.bypassed.add();
-        let terms = Terms { deadline, background: false };
+        let terms = Terms { deadline, wanted_by: deadline, background: false };
         match flight::carried_out(deadline, key.rpc(), async { fetch(terms).await }).await {
             Ok(Fetched { bytes, .. }) => Ok(Hit { bytes, outcome: Outcome::Bypass, age: Duration::ZERO }),
             Err(Error::AttemptTimeout) if deadline <= Instant::now() => Err(Error::Deadline { sent: true }),
@@ -85,12 +85,15 @@ impl Inner {
     }
 
     /// Returns whether a flight's outcome is none for a caller who boarded later: it ended by a deadline that is not the
-    /// caller's, or its answer turned out to be about something that was written to before the caller came.
+    /// caller's, was refused because another could not wait long enough, or its answer turned out to be about something that was written to before the caller came.
     fn is_for_others(&self, flight: &Flight, landed: Option<&Landed>, deadline: Instant) -> bool {
         match landed {
             Some(Ok(entry)) => !self.epochs.unmoved(&entry.slots[entry.known..], entry.reading),
             Some(Err(Error::AttemptTimeout)) => {
                 flight.deadline < deadline && flight.deadline <= Instant::now() + NEAR && Instant::now() < deadline
+            }
+            Some(Err(Error::Overloaded { .. } | Error::BudgetSpent { .. })) => {
+                flight.wanted_by < deadline && Instant::now() < deadline
             }
             _ => false,
         }

@@ -192,13 +192,11 @@ where
         let mut seen = HashSet::new();
         let ids: Vec<Id> =
             members.iter().map(|member| member.id.clone()).filter(|id| seen.insert(id.clone())).collect();
-        let Some(deadline) = members.iter().map(|member| member.terms.deadline).max() else { return };
-        let background = members.iter().all(|member| member.terms.background);
+        let Some(terms) = members.iter().map(|member| member.terms).reduce(Terms::and) else { return };
         self.lanes.stats.batch(ids.len());
-        let terms = Terms { deadline, background };
         let outcome = tokio::select! {
             biased;
-            outcome = carried_out(deadline, "batch", async { (self.lanes.fetch)(way, ids, terms).await }) => outcome,
+            outcome = carried_out(terms.deadline, "batch", async { (self.lanes.fetch)(way, ids, terms).await }) => outcome,
             () = deserted(&mut members) => return,
         };
         drop(self);

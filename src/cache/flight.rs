@@ -36,6 +36,8 @@ type Board<'a> = MutexGuard<'a, HashMap<Key, Arc<Flight>, KeyHasher>>;
 pub(super) struct Flight {
     pub(super) since: Snapshot,
     pub(super) deadline: Instant,
+    /// By when the caller who started it wants the answer.
+    pub(super) wanted_by: Instant,
     /// Where the outcome appears; its receivers are the callers who wait.
     outcome: watch::Sender<Option<Landed>>,
     /// Whether the flight goes on with nobody waiting.
@@ -114,7 +116,7 @@ impl Inner {
         }
         let fetch = fetch.take().expect("a caller who started a flight does not board again");
         let until = deadline.max(now + SHORTEST).min(now + self.flight_deadline);
-        let (landing, seat) = self.prepare(board, key, policy, slots, until);
+        let (landing, seat) = self.prepare(board, key, policy, slots, (until, deadline.min(until)));
         let flight = landing.flight.clone();
         tokio::spawn(landing.fly(fetch, false).in_current_span());
         Boarded::Seat { flight, seat, leads: true }
@@ -132,7 +134,8 @@ impl Inner {
             return flight.keep();
         }
         self.stats.refreshes.add();
-        let (landing, seat) = self.prepare(board, key, policy, slots, Instant::now() + self.flight_deadline);
+        let until = Instant::now() + self.flight_deadline;
+        let (landing, seat) = self.prepare(board, key, policy, slots, (until, until));
         landing.flight.keep();
         drop(seat);
         tokio::spawn(landing.fly(fetch, true));
@@ -145,11 +148,11 @@ impl Inner {
         key: &Key,
         policy: &Policy,
         slots: Slots,
-        deadline: Instant,
+        (deadline, wanted_by): (Instant, Instant),
     ) -> (Landing, watch::Receiver<Option<Landed>>) {
         let (outcome, seat) = watch::channel(None);
         let since = self.epochs.snapshot();
-        let flight = Arc::new(Flight { since, deadline, outcome, kept: AtomicBool::new(false) });
+        let flight = Arc::new(Flight { since, deadline, wanted_by, outcome, kept: AtomicBool::new(false) });
         board.insert(key.clone(), flight.clone());
         self.stats.flights.add();
         self.stats.flights_in_progress.add();
@@ -173,7 +176,8 @@ impl Landing {
         F: FnOnce(Terms) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Fetched>> + Send + 'static,
     {
-        let terms = Terms { deadline: self.flight.deadline, background };
+        let Flight { deadline, wanted_by, .. } = *self.flight;
+        let terms = Terms { deadline, wanted_by, background };
         // A fetch holds the whole way to Zendesk; boxed, it is not copied each time that this task is moved.
         let fetch = Box::pin(async move { fetch(terms).await });
         let outcome = tokio::select! {

@@ -37,6 +37,8 @@ pub struct ReadContext {
     pub credential: Credential,
     /// When the answer is of no use any more.
     pub deadline: Instant,
+    /// By when the caller who began the read wants it.
+    pub wanted_by: Instant,
     /// Which reads go first when the budget is short.
     pub priority: Priority,
     /// Where the requests are counted: with the caller who began the read.
@@ -51,6 +53,7 @@ impl Context {
         ReadContext {
             credential: self.credential.clone(),
             deadline: self.deadline,
+            wanted_by: self.deadline,
             priority,
             ledger: self.ledger.clone(),
             trace: self.trace.clone(),
@@ -64,7 +67,8 @@ impl ReadContext {
     pub fn within(&self, terms: Terms) -> Self {
         // Whoever waits for the read has it in their trace; a refresh that nobody waits for only links to its cause.
         let trace = if terms.background { self.trace.detached() } else { self.trace.clone() };
-        Self { deadline: terms.deadline, priority: terms.priority(), trace, ..self.clone() }
+        let Terms { deadline, wanted_by, .. } = terms;
+        Self { deadline, wanted_by, priority: terms.priority(), trace, ..self.clone() }
     }
 }
 
@@ -141,6 +145,7 @@ impl Reads {
             idempotency: Idempotency::NoSideEffects,
             priority: read.priority,
             deadline: read.deadline,
+            wanted_by: read.wanted_by,
             credential: read.credential.clone(),
             parse,
             peek,

@@ -106,6 +106,7 @@ impl Gateway {
             idempotency: change.idempotency,
             priority: change.priority,
             deadline: context.deadline,
+            wanted_by: context.deadline,
             credential: context.credential.clone(),
             parse: change.parse,
             peek: None,

@@ -189,6 +189,9 @@ impl Conversation {
         let Some(tls) = self.registry.tls() else {
             return Ok((Channel::Plain(link), registry::version(&self.settings, None)));
         };
+        if self.settings.silent_handshakes {
+            return std::future::pending().await;
+        }
         let stream = tls.accept(link, registry::protocols(&self.settings)).await?;
         let session = stream.get_ref().1;
         self.registry.count_handshake(session.handshake_kind());

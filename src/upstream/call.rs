@@ -28,6 +28,9 @@ pub struct Call {
     pub priority: Priority,
     /// When the answer is of no use any more.
     pub deadline: Instant,
+    /// By when its caller wants it. What waits for its turn is ordered, and refused, by this. It is before the deadline where
+    /// the answer is also of use to others.
+    pub wanted_by: Instant,
     /// Whose credential is used.
     pub credential: Credential,
     /// Reads the body of a 2xx answer. It runs inside the attempt, so that a body which is not the documented JSON, or is about

@@ -14,7 +14,7 @@ use super::call::{Call, Priority};
 pub struct Rank {
     /// Decides first.
     pub priority: Priority,
-    /// Decides among equals.
+    /// By when it is wanted; decides among equals.
     pub deadline: Instant,
     turn: u64,
 }
@@ -47,7 +47,7 @@ impl<W> Room<W> {
     /// Lets a newcomer in, if there is room or somebody who ranks lower.
     pub fn enter(&mut self, call: &Call, waiter: W) -> Entry<W> {
         self.turn += 1;
-        let rank = Rank { priority: call.priority, deadline: call.deadline, turn: self.turn };
+        let rank = Rank { priority: call.priority, deadline: call.wanted_by, turn: self.turn };
         if self.waiting.len() < self.places {
             self.waiting.insert(rank, waiter);
             return Entry::Placed(rank);
@@ -79,7 +79,7 @@ impl<W> Room<W> {
 
     /// Returns those who would go before a call that came now.
     pub fn ahead_of(&self, call: &Call) -> impl Iterator<Item = &W> {
-        let rank = Rank { priority: call.priority, deadline: call.deadline, turn: u64::MAX };
+        let rank = Rank { priority: call.priority, deadline: call.wanted_by, turn: u64::MAX };
         self.waiting.range(..rank).map(|(_, waiter)| waiter)
     }
 

@@ -27,7 +27,7 @@ mod tls;
 use handover::Handover;
 use lane::{SILENT_AFTER, Seat};
 use loss::Loss;
-use pool::Pool;
+use pool::{Pool, SLOW};
 
 pub use origin::Origin;
 pub(super) use pool::BELIEVED;
@@ -161,7 +161,8 @@ impl Transport {
         Ok(request)
     }
 
-    /// Returns the head of the response. `Err(None)` says that the connection has no room for the request, which was withdrawn.
+    /// Returns the head of the response. `Err(None)` says that the connection has no room for the request, or does not come about
+    /// while another one did; the request was withdrawn.
     async fn response(
         &self,
         client: &reqwest::Client,
@@ -170,6 +171,15 @@ impl Transport {
     ) -> Result<reqwest::Response, Option<reqwest::Error>> {
         let lane = handover.lane();
         let mut response = pin!(client.execute(request));
+        while !lane.is_open() && !lane.is_http1() {
+            if let Ok(response) = timeout(SLOW, response.as_mut()).await {
+                return response.map_err(Some);
+            }
+            if !handover.is_taken() && self.pool.has_room() && handover.withdraw() {
+                lane.retire();
+                return Err(None);
+            }
+        }
         let offered = Instant::now();
         while lane.is_open() && !lane.is_http1() {
             let began = Instant::now();

@@ -156,6 +156,7 @@ async fn a_compressed_body_that_was_tampered_with_is_an_error_and_never_more_tha
             idempotency: Idempotency::NoSideEffects,
             priority: Priority::Interactive,
             deadline: tokio::time::Instant::now() + std::time::Duration::from_mins(1),
+            wanted_by: tokio::time::Instant::now() + std::time::Duration::from_mins(1),
             credential: Credential::new("Bearer x", true).expect("a header"),
             parse: std::sync::Arc::new(|body| {
                 assert!(body.len() <= CAP);

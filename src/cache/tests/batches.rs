@@ -49,7 +49,7 @@ fn batcher_of(cache: &Cache) -> Batcher<Way, i64, i64> {
 }
 
 fn terms(time: Duration) -> Terms {
-    Terms { deadline: within(time), background: false }
+    Terms { deadline: within(time), wanted_by: within(time), background: false }
 }
 
 /// Spawns one get for each id, and returns each answer and how long it took.
@@ -236,6 +236,22 @@ async fn a_batch_is_background_work_only_if_nobody_waits_for_any_of_it() {
     };
     let answers = tokio::join!(get(1, true), get(2, true), get(3, false));
     assert_eq!(answers, (Some(1), Some(0), Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_wanted_until_the_last_of_its_members_gives_up() {
+    let begun = Instant::now();
+    let batcher = cache().batcher(100, move |(), ids: Vec<i64>, terms: Terms| async move {
+        sleep(ms(10)).await;
+        let wanted = terms.wanted_by.duration_since(begun).as_secs();
+        Ok(ids.into_iter().map(|id| (id, wanted)).collect())
+    });
+    let get = async |id, wanted| {
+        let terms = Terms { wanted_by: begun + secs(wanted), ..terms(secs(10)) };
+        batcher.get(CREDENTIAL, (), id, terms).await.expect("an answer")
+    };
+    let answers = tokio::join!(get(1, 1), get(2, 3), get(3, 9), get(4, 6));
+    assert_eq!(answers, (Some(1), Some(9), Some(9), Some(9)));
 }
 
 #[tokio::test(start_paused = true)]

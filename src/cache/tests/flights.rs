@@ -240,12 +240,35 @@ async fn a_flight_gets_time_for_those_who_come_later_up_to_its_cap() {
         let begun = Instant::now();
         let (tell, told) = std::sync::mpsc::channel();
         let fetch = move |terms: Terms| async move {
-            tell.send((terms.deadline, terms.background)).expect("the test waits");
+            tell.send((terms.deadline, terms.wanted_by, terms.background)).expect("the test waits");
             Err(unavailable())
         };
         let answer = cache.read(&key(7), &record(7), PLAIN, begun + time, fetch).await;
         assert!(answer.is_err());
-        assert_eq!(told.recv().expect("the fetch was called"), (begun + expected, false));
+        let wanted_by = begun + time.min(expected);
+        assert_eq!(told.recv().expect("the fetch was called"), (begun + expected, wanted_by, false));
+    }
+}
+
+/// Refused on behalf of a caller in a hurry: who shares the hurry shares the refusal, who does not asks again.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_for_want_of_time_is_for_those_who_have_no_more() {
+    let overloaded = Error::Overloaded { what: "the queue" };
+    for refusal in [overloaded, Error::BudgetSpent { retry_after: secs(1) }] {
+        let (cache, upstream) = (cache(), Upstream::default());
+        let ask = async |time, fetch| cache.read(&key(7), &record(7), PLAIN, within(time), fetch).await;
+        let hurried = || upstream.answers(ms(10), Err(refusal.clone()));
+        let (first, same, less, more) = tokio::join!(
+            ask(ms(300), hurried()),
+            ask(ms(300), hurried()),
+            ask(ms(200), hurried()),
+            ask(secs(3), upstream.answers(ms(10), Ok("seven"))),
+        );
+        for answer in [first, same, less] {
+            assert_eq!(answer.expect_err("a refusal").row(), refusal.row());
+        }
+        assert_answer(more, "seven", Outcome::Miss, ms(10));
+        assert_eq!(upstream.calls(), 2);
     }
 }
 

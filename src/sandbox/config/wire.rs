@@ -24,6 +24,8 @@ pub struct Wire {
     pub goaway_every: Option<u32>,
     /// The kind of GOAWAY that `goaway_every` sends.
     pub goaway: GoAway,
+    /// Leaves TLS handshakes unanswered, as a hung machine does behind a load balancer that accepts connections for it.
+    pub silent_handshakes: bool,
     /// Ends connections that have had no request in progress for so long. Pings do not count.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Option<Duration>,
@@ -43,6 +45,7 @@ impl Default for Wire {
             max_concurrent_streams: None,
             goaway_every: None,
             goaway: GoAway::default(),
+            silent_handshakes: false,
             idle_timeout: None,
             round_trip: Duration::ZERO,
         }

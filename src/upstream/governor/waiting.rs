@@ -46,7 +46,7 @@ impl Governor {
 
     /// Returns a pass as soon as there is budget for the call, or refuses it at once if that will be too late.
     pub(super) async fn enter(self: &Arc<Self>, call: &Call) -> Result<Pass, Error> {
-        let give_up = Instant::now() + usable(call.deadline);
+        let give_up = Instant::now() + usable(call.wanted_by);
         let (place, admitted, nudge) = {
             let mut state = self.state();
             let now = Instant::now();

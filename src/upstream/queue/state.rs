@@ -49,6 +49,7 @@ struct State {
 #[derive(Debug)]
 struct Waiter {
     class: Class,
+    deadline: Instant,
     admit: oneshot::Sender<Result<Permit, Error>>,
 }
 
@@ -101,7 +102,7 @@ impl Queue {
                 return Err(self.refuse(Why::TooLate));
             }
             let (admit, admitted) = oneshot::channel();
-            let rank = match state.room.enter(call, Waiter { class: call.class(), admit }) {
+            let rank = match state.room.enter(call, Waiter { class: call.class(), deadline: call.deadline, admit }) {
                 Entry::Placed(rank) => rank,
                 Entry::Displaced(rank, last) => {
                     // It may be gone already; then nobody needs to be told.
@@ -112,13 +113,13 @@ impl Queue {
             };
             (Place { queue: self, rank }, admitted)
         };
-        let outcome = timeout_at(call.deadline, admitted).await;
+        let outcome = timeout_at(call.wanted_by, admitted).await;
         drop(place);
         match outcome {
             Ok(outcome) => {
                 outcome.expect("a waiter is sent its outcome before it is dropped, unless it left by itself")
             }
-            Err(_) => Err(Error::Deadline { sent: false }),
+            Err(_) => Err(self.late(call.deadline)),
         }
     }
 
@@ -147,8 +148,8 @@ impl Queue {
             // The earliest deadline goes first, so the calls that are let through are those with hardly time enough.
             let needed = state.pace.of(waiter.class) * 5 / 4;
             let outcome = match rank.deadline {
-                deadline if deadline <= now => Err(Error::Deadline { sent: false }),
-                deadline if usable(deadline) < needed => Err(self.refuse(Why::TooLate)),
+                wanted_by if wanted_by <= now => Err(self.late(waiter.deadline)),
+                wanted_by if usable(wanted_by) < needed => Err(self.refuse(Why::TooLate)),
                 _ => Ok(self.permit(waiter.class)),
             };
             let granted = outcome.is_ok();
@@ -163,6 +164,11 @@ impl Queue {
 
     fn permit(self: &Arc<Self>, class: Class) -> Permit {
         Permit { queue: Some(Arc::clone(self)), class, since: Instant::now(), done: false }
+    }
+
+    /// What a call ends with that waited for longer than it is wanted. There may be others who want it later.
+    fn late(&self, deadline: Instant) -> Error {
+        if deadline <= Instant::now() { Error::Deadline { sent: false } } else { self.refuse(Why::TooLate) }
     }
 
     fn refuse(&self, why: Why) -> Error {
@@ -192,7 +198,7 @@ impl State {
         let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
         let wait = self.pace.overall() * count(ahead) / count(permits);
         let needed = wait + self.pace.of(call.class()) * SLOWER_THAN_MEAN;
-        Instant::now() + needed > call.deadline
+        Instant::now() + needed > call.wanted_by
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tower::ServiceBuilder;
 
-use super::support::{Hits, SECOND, Zendesk, answer, ask, millis, read, settle, unsafe_write, within, zendesk};
+use super::support::{Hits, SECOND, Zendesk, answer, ask, millis, read, settle, shared, unsafe_write, within, zendesk};
 use crate::config;
 use crate::error::Error;
 use crate::upstream::call::{Call, Priority};
@@ -95,6 +95,32 @@ async fn a_call_whose_deadline_passes_in_the_room_was_not_sent() {
     holder.abort();
     settle().await;
     assert_eq!((hits.get(), queue.snapshot().in_use, queue.snapshot().waiting), (1, 0, 0));
+}
+
+/// Others may share the answer for longer, but its turn is its own caller's.
+#[tokio::test(start_paused = true)]
+async fn a_read_for_others_waits_and_is_refused_by_the_time_of_its_own_caller() {
+    let hits = Hits::default();
+    let (service, queue) = queued(1, 10, zendesk(&hits, |_, _| pending()));
+    let start = |call: Call| {
+        let service = service.clone();
+        tokio::spawn(async move { ask(&service, call).await })
+    };
+    let holder = start(read());
+    settle().await;
+    let began = Instant::now();
+    let error = ask(&service, shared(millis(100))).await.expect_err("an exchange takes longer than that");
+    assert!(matches!(error, Error::Overloaded { .. }) && began.elapsed().is_zero(), "{error:?}");
+    let (patient, hurried) = (start(shared(SECOND * 3)), start(shared(SECOND)));
+    settle().await;
+    holder.abort();
+    settle().await;
+    assert_eq!(hits.get(), 2, "the one who came later goes first");
+    let error = patient.await.expect("no panic").expect_err("no permit");
+    assert!(matches!(error, Error::Overloaded { .. }), "{error:?}: who shares it may have more time");
+    assert_eq!(began.elapsed(), SECOND * 3);
+    assert!(!hurried.is_finished());
+    assert_eq!((queue.snapshot().waiting, queue.snapshot().refused_too_late), (0, 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,11 +23,13 @@ pub fn millis(millis: u64) -> Duration {
 
 /// A call that must be answered within 30 seconds.
 pub fn call(rest: Rest, idempotency: Idempotency, priority: Priority) -> Call {
+    let deadline = Instant::now() + Duration::from_secs(30);
     Call {
         rest: Arc::new(rest),
         idempotency,
         priority,
-        deadline: Instant::now() + Duration::from_secs(30),
+        deadline,
+        wanted_by: deadline,
         credential: Credential::new("Bearer x", true).expect("a header"),
         parse: Arc::new(|_| Ok(Box::new(()))),
         peek: None,
@@ -51,7 +53,13 @@ pub fn unsafe_write() -> Call {
 }
 
 pub fn within(deadline: Duration, call: Call) -> Call {
-    Call { deadline: Instant::now() + deadline, ..call }
+    let deadline = Instant::now() + deadline;
+    Call { deadline, wanted_by: deadline, ..call }
+}
+
+/// A read that its first caller wants soon, and that others may share for 30 seconds.
+pub fn shared(wanted_within: Duration) -> Call {
+    Call { wanted_by: Instant::now() + wanted_within, ..read() }
 }
 
 pub fn answer() -> Answer {

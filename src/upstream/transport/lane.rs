@@ -35,7 +35,8 @@ const MOST_ABANDONED: usize = 500;
 /// What a lane's connector tells of its connection.
 pub struct Link {
     phase: AtomicU8,
-    failure: Mutex<Option<Chain>>,
+    /// Why no connection came about, and since when that is known.
+    failure: Mutex<Option<(Instant, Chain)>>,
     counters: Arc<Counters>,
 }
 
@@ -62,7 +63,7 @@ impl Link {
 
     /// Notes that no connection came about.
     pub fn fail(&self, chain: Chain) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(chain);
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), chain));
         self.phase.store(FAILED, Ordering::SeqCst);
     }
 
@@ -170,6 +171,15 @@ impl Lane {
 
     /// Returns why there is no connection, if the attempt failed.
     pub fn failure(&self) -> Option<Chain> {
+        Some(self.failed()?.1)
+    }
+
+    /// Returns when the attempt failed, if it did.
+    pub fn failed_at(&self) -> Option<Instant> {
+        Some(self.failed()?.0)
+    }
+
+    fn failed(&self) -> Option<(Instant, Chain)> {
         self.link.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -30,6 +30,13 @@ const STREAMS_ASSUMED: usize = 100;
 /// How long a smaller number, or that a further connection could not be opened, is believed.
 pub const BELIEVED: Duration = Duration::from_secs(30);
 
+/// Least time between a failed attempt to connect and the next one, when there is no connection. Each attempt is one failure to the
+/// circuits, so that a peer that restarts within a moment opens none.
+const APART: Duration = Duration::from_millis(100);
+
+/// When another connection is opened beside one that does not come about: a peer may have accepted it and never speak.
+pub const SLOW: Duration = Duration::from_secs(1);
+
 /// How long a connection that the others make superfluous is kept.
 const SPARE: Duration = Duration::from_mins(1);
 
@@ -50,6 +57,8 @@ struct State {
     proven: usize,
     /// When an attempt to open a further connection failed.
     no_further: Option<Instant>,
+    /// When an attempt to open the only connection failed.
+    failed: Option<Instant>,
     /// When connections over HTTP/1.1 were replaced last, and whether they are to be used no more.
     renewed: Instant,
     distrusted: bool,
@@ -60,6 +69,8 @@ enum Step {
     Take(Seat),
     /// Wait for this connection, or for room on another one.
     Wait(Arc<Lane>),
+    /// Wait so long before another attempt to connect.
+    Pause(Duration),
 }
 
 impl Pool {
@@ -71,6 +82,7 @@ impl Pool {
             streams: None,
             proven: 1,
             no_further: None,
+            failed: None,
             renewed: Instant::now(),
             distrusted: false,
         };
@@ -86,12 +98,16 @@ impl Pool {
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            match self.step(waited_for.take())? {
+            let most = match self.step(waited_for.take())? {
                 Step::Take(seat) => return Ok(seat),
-                Step::Wait(lane) => waited_for = Some(lane),
-            }
-            // Time, too, can make room: see [`Lane::is_settled`].
-            drop(timeout(SETTLED_AFTER, changed).await);
+                Step::Wait(lane) => {
+                    waited_for = Some(lane);
+                    // Time, too, can make room: see [`Lane::is_settled`].
+                    SETTLED_AFTER
+                }
+                Step::Pause(time) => time,
+            };
+            drop(timeout(most, changed).await);
         }
     }
 
@@ -112,22 +128,34 @@ impl Pool {
             return Ok(Step::Take(Seat::on(lane)));
         }
         if let Some(chain) = waited_for.and_then(|lane| lane.failure()) {
-            if open().next().is_none() {
+            if state.lanes.is_empty() {
                 return Err(Error::Connect(chain.again()));
             }
-            state.no_further = Some(Instant::now());
+            if open().next().is_some() {
+                state.no_further = Some(Instant::now());
+            }
         }
         let open = || state.lanes.iter().filter(|lane| lane.is_open());
-        if let Some(opening) = state.lanes.iter().find(|lane| !lane.is_open()) {
-            return Ok(Seat::to_open(opening).map_or_else(|| Step::Wait(Arc::clone(opening)), Step::Take));
+        let opening = || state.lanes.iter().filter(|lane| !lane.is_open());
+        if let Some(seat) = opening().find_map(Seat::to_open) {
+            return Ok(Step::Take(seat));
         }
-        if let Some(new) = open().find(|lane| !lane.is_settled()) {
+        let newest = opening().min_by_key(|lane| lane.age());
+        if let Some(new) = newest.filter(|lane| lane.age() < SLOW).or_else(|| open().find(|lane| !lane.is_settled())) {
             return Ok(Step::Wait(Arc::clone(new)));
         }
         let may_open = state.lanes.is_empty()
+            || (open().next().is_none() && state.lanes.len() < 2)
             || (state.lanes.len() < self.settings.most
                 && state.no_further.is_none_or(|failed| failed.elapsed() > BELIEVED));
+        if let Some(new) = newest.filter(|_| !may_open) {
+            return Ok(Step::Wait(Arc::clone(new)));
+        }
         if may_open {
+            let pause = state.failed.map_or(Duration::ZERO, |failed| APART.saturating_sub(failed.elapsed()));
+            if state.lanes.is_empty() && !pause.is_zero() {
+                return Ok(Step::Pause(pause));
+            }
             let lane = self.lane().map_err(|error| Error::Connect(Chain::of(error.as_ref())))?;
             let seat = Seat::to_open(&lane).expect("nobody else knows it yet");
             state.lanes.push(lane);
@@ -161,6 +189,13 @@ impl Pool {
             let mut state = self.state();
             state.proven = state.proven.max(taken.min(state.streams()));
         }
+    }
+
+    /// Whether a connection that is there has room.
+    pub fn has_room(&self) -> bool {
+        let state = self.state();
+        let usable = |lane: &&Arc<Lane>| lane.is_open() && !lane.is_over() && !lane.is_silent();
+        state.lanes.iter().filter(usable).any(|lane| lane.seats() < state.streams())
     }
 
     /// Counts a request that is sent again on another connection.
@@ -228,6 +263,9 @@ impl State {
 
     /// Forgets lanes that take no more requests, and idle ones beside another.
     fn tidy(&mut self) {
+        if let Some(at) = self.lanes.iter().filter_map(|lane| lane.failed_at()).max() {
+            self.failed = self.failed.max(Some(at));
+        }
         self.lanes.retain(|lane| !lane.is_over());
         let mut kept = 0;
         self.lanes.retain(|lane| {

@@ -15,7 +15,8 @@ use crate::upstream::governor::{self, Governor};
 use crate::upstream::limits::{Limits, Window};
 use crate::upstream::rest::{Rest, UserKey, id};
 use crate::upstream::tests::support::{
-    Hits, SECOND, Zendesk, answer, ask, call, idempotent_write, millis, read, settle, unsafe_write, within, zendesk,
+    Hits, SECOND, Zendesk, answer, ask, call, idempotent_write, millis, read, settle, shared, unsafe_write, within,
+    zendesk,
 };
 
 /// Only the governor, around a stand-in.
@@ -66,9 +67,11 @@ async fn a_429_closes_the_gate_for_everybody_until_zendesk_opens_it() {
         assert!(matches!(error, Error::BudgetSpent { retry_after } if retry_after == SECOND * 20), "{error:?}");
     }
     assert_eq!((hits.get(), began.elapsed()), (1, Duration::ZERO), "nothing is sent, and nobody waits in vain");
+    // Others may want it later, but they have not asked.
+    ask(&service, shared(SECOND * 5)).await.expect_err("refused");
     ask(&service, read()).await.expect("a call with time enough waits");
     assert_eq!((hits.get(), began.elapsed()), (2, SECOND * 20));
-    assert_eq!((governor.snapshot().throttled, governor.snapshot().refused), (1, 100));
+    assert_eq!((governor.snapshot().throttled, governor.snapshot().refused), (1, 101));
 }
 
 #[tokio::test(start_paused = true)]

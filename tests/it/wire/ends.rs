@@ -1,0 +1,56 @@
+//! Streams and connections that end under a request.
+
+use std::time::Duration;
+
+use zendesk_gateway::sandbox;
+use zendesk_gateway::sandbox::faults::{RefuseStream, Reset, get, post};
+
+use super::{What, call, created, edge, flood, gateway, reason, uncached};
+use crate::support::TestGateway;
+
+#[tokio::test]
+async fn what_a_reset_stream_leaves_open_depends_on_why_and_when() {
+    let gateway = gateway(|_| ()).await;
+    let deadline = Duration::from_secs(10);
+    let sandbox = &gateway.sandbox;
+
+    // Refused: not processed, so even this write is sent again.
+    sandbox.fault(post("/users"), RefuseStream::once());
+    call(&gateway, What::Write, 1, deadline).await.expect("sent again");
+    sandbox.fault(get("/users/{id}/related"), RefuseStream::times(2));
+    call(&gateway, What::Read, 1, deadline).await.expect("sent again, and again");
+
+    // Reset before the response, and inside it: perhaps processed.
+    for (number, reset) in [(2, Reset::before_headers()), (3, Reset::within_body())] {
+        sandbox.fault(post("/users"), reset.clone().after_applying());
+        let status = call(&gateway, What::Write, number, deadline).await.expect_err("nobody knows");
+        assert_eq!(reason(&status), "OUTCOME_UNKNOWN", "{reset:?}");
+        sandbox.fault(get("/users/{id}/related"), reset);
+        call(&gateway, What::Read, number, deadline).await.expect("a read is repeated");
+    }
+    assert_eq!(created(&gateway), [(1, 1), (2, 1), (3, 1)].into());
+    assert_eq!(sandbox.connections().counts().accepted, 1, "streams end, the connection goes on");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_connection_is_one_failure_however_many_calls_it_hits() {
+    let mut account = edge(|_| ());
+    account.latency = sandbox::Latency::Fixed(Duration::from_millis(300));
+    let gateway = TestGateway::configured(account, uncached()).await;
+    // So many at a time have been seen to work; a new connection gets no more before its first answer.
+    assert!(flood(&gateway, What::Write, 40, 20).await.is_empty());
+    // More than open a circuit if each counts.
+    for _ in 0..3 {
+        let hit = flood(&gateway, What::Write, 20, 20);
+        let reset = async {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            gateway.sandbox.reset_connections();
+        };
+        let (failed, ()) = tokio::join!(hit, reset);
+        assert!(failed.iter().all(|(_, status)| reason(status) == "OUTCOME_UNKNOWN"), "{failed:?}");
+        assert!(failed.len() > 10, "{} were under way", failed.len());
+    }
+    call(&gateway, What::Write, 100, Duration::from_secs(10)).await.expect("no circuit is open");
+    gateway.stop().await;
+}

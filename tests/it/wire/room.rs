@@ -1,0 +1,102 @@
+//! How many requests a connection takes, and what becomes of the others.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use zendesk_gateway::sandbox::faults::{Delay, get, post};
+
+use super::{What, call, created, edge, flood, gateway, reason, uncached};
+use crate::support::TestGateway;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_writes_are_given_to_connections_than_they_take_and_the_others_are_refused_at_once() {
+    crowded(What::Write).await;
+}
+
+/// A read could serve others, too, who may have more time; that must not keep it in line for longer than it is wanted.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_reads_are_given_to_connections_than_they_take_and_the_others_are_refused_at_once() {
+    crowded(What::Read).await;
+}
+
+/// Four times as many calls as one connection takes.
+async fn crowded(what: What) {
+    const STREAMS: u32 = 10;
+    let mut account = edge(|wire| {
+        (wire.max_concurrent_streams, wire.round_trip) = (Some(STREAMS), Duration::from_millis(150));
+    });
+    // So that no two calls at a time ask for the same.
+    account.users = 5_000;
+    let mut config = uncached();
+    config.upstream.connection.most = 1;
+    let gateway = TestGateway::configured(account, config).await;
+    // The first calls find out.
+    drop(flood(&gateway, What::Read, 64, 64).await);
+    let (began, deadline) = (Instant::now(), Duration::from_millis(500));
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let caller = async || {
+        let (mut done, mut refused, mut late) = (0, Vec::new(), 0);
+        while began.elapsed() < Duration::from_secs(4) {
+            let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let asked = Instant::now();
+            match call(&gateway, what, number, deadline).await {
+                Ok(()) => done += 1,
+                Err(status) if reason(&status) == "OVERLOADED" => {
+                    refused.push((number, asked.elapsed()));
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(_) => late += 1,
+            }
+        }
+        (done, refused, late)
+    };
+    let outcomes = join_all((0..64).map(|_| caller())).await;
+    let took = began.elapsed().as_secs_f64();
+    let done: u32 = outcomes.iter().map(|(done, ..)| done).sum();
+    let late: u32 = outcomes.iter().map(|(.., late)| late).sum();
+    let mut refused: Vec<(usize, Duration)> = outcomes.into_iter().flat_map(|(_, refused, _)| refused).collect();
+    let possible = f64::from(STREAMS) / 0.150;
+    let goodput = f64::from(done) / took;
+    println!("{goodput:.0} a second of {possible:.0}, {} refused, {late} late", refused.len());
+    assert!(
+        goodput >= if cfg!(debug_assertions) { 0.75 } else { 0.9 } * possible,
+        "{goodput:.0} of {possible:.0} a second; {} refused, {late} late",
+        refused.len()
+    );
+    assert!(!refused.is_empty(), "there is room for all");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let created = created(&gateway);
+    assert!(refused.iter().all(|(number, _)| !created.contains_key(number)), "a refused write was sent");
+    assert!(created.values().all(|times| *times == 1));
+    refused.sort_by_key(|(_, took)| *took);
+    let (_, median) = refused[refused.len() / 2];
+    let most = if cfg!(debug_assertions) { 50 } else { 10 };
+    assert!(median <= Duration::from_millis(most), "{median:?}");
+    gateway.stop().await;
+}
+
+/// The client keeps few of the streams that it has reset in mind, and would end the connection at the 1,024th.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_which_many_callers_gave_up_is_left_before_it_ends_under_the_others() {
+    let gateway = gateway(|_| ()).await;
+    call(&gateway, What::Write, 0, Duration::from_secs(5)).await.expect("all is well");
+    gateway.sandbox.fault(get("/users/{id}/related"), Delay::by(Duration::from_secs(2)).forever());
+    gateway.sandbox.fault(post("/users"), Delay::by(Duration::from_millis(500)).forever());
+    let hurried = async {
+        for round in 0..50 {
+            let calls =
+                (0..32).map(|number| call(&gateway, What::Read, round * 32 + number, Duration::from_millis(80)));
+            assert!(join_all(calls).await.iter().all(Result::is_err));
+        }
+    };
+    let patient = async {
+        for number in 1..9 {
+            call(&gateway, What::Write, number, Duration::from_secs(10)).await.expect("others do not notice");
+        }
+    };
+    tokio::join!(hurried, patient);
+    assert_eq!(created(&gateway), (0..9).map(|number| (number, 1)).collect());
+    let accepted = gateway.sandbox.connections().counts().accepted;
+    assert!((2..=8).contains(&accepted), "{accepted} connections");
+    gateway.stop().await;
+}
