@@ -17,11 +17,11 @@ use zendesk_gateway::config::Config;
 use zendesk_gateway::error::Error;
 use zendesk_gateway::gateway::Gateway;
 use zendesk_gateway::gateway::caller::Caller;
+use zendesk_gateway::limits::Limits;
 use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{GetUserRequest, UpdateUserRequest, UserInput};
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::upstream::credential::Credential;
-use zendesk_gateway::upstream::limits::Limits;
 use zendesk_gateway::upstream::{self as outbound, Answer, Call, Jitter};
 
 const USERS: usize = 10_000;

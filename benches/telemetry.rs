@@ -14,8 +14,8 @@ use zendesk_gateway::cache::Cache;
 use zendesk_gateway::config::{self, LogFormat, Otlp};
 use zendesk_gateway::error::Error;
 use zendesk_gateway::gateway::Gateway;
+use zendesk_gateway::limits::Limits;
 use zendesk_gateway::telemetry::Telemetry;
-use zendesk_gateway::upstream::limits::Limits;
 use zendesk_gateway::upstream::{Answer, Call, Upstream};
 
 use in_process::Served;

@@ -12,10 +12,9 @@ use url::Url;
 use crate::cache::Control;
 use crate::contract::Idempotency;
 use crate::error::Error;
-use crate::gateway::page::{Next, Page};
-use crate::gateway::row::Row;
 use crate::gateway::stream::{self, Chunks};
 use crate::gateway::token::{self, Position};
+use crate::limits::{LONGEST_WAIT, Limits, retry_after};
 use crate::proto::{
     AutocompleteUsersRequest, ComplianceDeletionStatus, CountUsersRequest, CountUsersResponse, CreateGroupRequest,
     CreateMembershipRequest, CreateOrUpdateUserRequest, CreateUserRequest, DeleteMembershipRequest, DeletedUser,
@@ -25,12 +24,13 @@ use crate::proto::{
     ListJobsRequest, ListMembershipsRequest, ListUsersRequest, MergeUserRequest, RequestUserCreateRequest,
     SearchUsersRequest, UpdateGroupRequest, UpdateUserRequest, UploadUserPhotoRequest, User,
 };
+use crate::rest::page::{Next, Page};
+use crate::rest::row::Row;
 use crate::rest::{List, Read, Style, Write, envelope};
 use crate::rpc::timeout;
 use crate::upstream::call::{Call, Priority};
 use crate::upstream::credential::{Credential, impersonated, issued, passed_through};
 use crate::upstream::judge::judge;
-use crate::upstream::limits::{LONGEST_WAIT, Limits, retry_after};
 use crate::upstream::rest::{Body, Rest, text_id};
 use crate::{json, path};
 

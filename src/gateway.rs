@@ -12,6 +12,9 @@ use crate::codec::Encoded;
 use crate::config;
 use crate::error::{Error, Refusal, Result};
 use crate::proto::{GetCurrentUserRequest, GetCurrentUserResponse, GetUserRequest, GetUserResponse};
+use crate::rest::many::MOST_ITEMS;
+use crate::rest::page::Page;
+use crate::rest::row::{OwnRead, Row as _};
 use crate::rest::{List, Part, Read};
 use crate::upstream::Upstream;
 use crate::upstream::call::Priority;
@@ -24,11 +27,10 @@ pub mod caller;
 pub mod context;
 mod drain;
 mod jobs;
-pub mod page;
+pub mod origin;
 mod place;
 mod read;
 mod roster;
-pub mod row;
 pub(crate) mod stream;
 pub mod token;
 mod turns;
@@ -37,10 +39,8 @@ pub mod write;
 
 pub use context::Context;
 pub use drain::Drain;
-use page::Page;
 pub use place::Place;
 use read::{ReadContext, Reads};
-use row::{OwnRead, Row as _};
 use turns::Turns;
 
 /// Answers calls.
@@ -76,7 +76,7 @@ impl Gateway {
     pub fn new(upstream: Upstream, cache: Cache) -> Self {
         let reads = Reads { upstream };
         let many = reads.clone();
-        let users = cache.batcher(batch::MOST_IDS, move |read: ReadContext, ids: Vec<i64>, terms| {
+        let users = cache.batcher(MOST_ITEMS, move |read: ReadContext, ids: Vec<i64>, terms| {
             let many = many.clone();
             async move { many.users(&read.within(terms), &ids).await }
         });

@@ -7,8 +7,29 @@
 //! sent. Whatever fails becomes one [`error::Error`], whose row in one table decides status, retry and breaker. The facts
 //! about each RPC stand in the proto options and reach everyone through [`contract`].
 //!
-//! `use` lines point only downwards: server → rpc → gateway → upstream, beside them rest; error, config, json, watch and
-//! telemetry are the floor.
+//! # Floors
+//!
+//! Code imports from floors below its own, and on its own floor only from its own part. A test holds it to this list.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | `fuzzing` | assertions about what is read from outside |
+//! | `server` | connections, who calls, limits, and the operators' pages |
+//! | `rpc` | one method for each RPC: the message, the deadline, the credential |
+//! | `gateway` | reads, writes, lists, streams and jobs: what a call takes beside one request |
+//! | `rest` | how each message is said in REST, and how its answer is read |
+//! | `upstream` | one request to Zendesk: the stack of retries, budgets, circuits, and the transport |
+//! | `cache` | answers, flights and batches |
+//! | `watch` | files that are read again when they change |
+//! | `telemetry` | traces, metrics and logs |
+//! | `config` | settings |
+//! | `json` | JSON straight into messages |
+//! | `error` | every failure, and what it means |
+//! | `limits` | what responses say of the request budget |
+//! | `contract` | the facts of each RPC |
+//! | `codec` | messages that are encoded already |
+//! | `proto` | the messages |
+//! | `sandbox` | the stand-in for Zendesk |
 
 pub mod cache;
 pub mod codec;
@@ -19,6 +40,7 @@ pub mod error;
 pub mod fuzzing;
 pub mod gateway;
 pub mod json;
+pub mod limits;
 pub mod proto;
 pub mod rest;
 pub mod rpc;

@@ -11,9 +11,9 @@ use crate::codec::Encoded;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::gateway::audit::Trail;
-use crate::gateway::bulk::Bulk;
 use crate::gateway::caller::Caller;
 use crate::gateway::{Answered, Context, Gateway};
+use crate::rest::bulk::Bulk;
 use crate::rest::{List, Read, Write};
 use crate::upstream::credential::Source;
 

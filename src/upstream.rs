@@ -19,7 +19,6 @@ pub mod deadline;
 pub mod governor;
 pub mod jitter;
 pub mod judge;
-pub mod limits;
 pub mod queue;
 pub mod rest;
 pub mod retry;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Timestamp, Value};
 use serde::Deserialize;
-use zendesk_gateway::gateway::page::Page;
 use zendesk_gateway::json;
 use zendesk_gateway::proto::{Attachment, RoleType, TicketRestriction, User, UserRole};
+use zendesk_gateway::rest::page::Page;
 
 use super::series::Series;
 

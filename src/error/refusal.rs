@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::upstream::limits::Limits;
+use crate::limits::Limits;
 
 /// What a refused response said.
 #[derive(Debug, Clone, Default)]

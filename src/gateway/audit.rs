@@ -16,10 +16,11 @@ use tonic::Code;
 use tracing::info;
 
 use super::caller::Caller;
-use super::context::Origin;
+use super::origin::Origin;
 use crate::cache::Tag;
 use crate::contract::{Risk, Rpc};
 use crate::error::Error;
+use crate::rest::bulk::Chunk;
 use crate::telemetry::Trace;
 use crate::upstream::call::Ledger;
 use crate::upstream::credential::{ON_BEHALF_OF, impersonated};
@@ -47,6 +48,18 @@ impl Targets {
     pub fn of<'a>(tags: impl IntoIterator<Item = &'a Tag>) -> Self {
         let mut targets = Self::default();
         targets.add_all(tags);
+        targets
+    }
+
+    /// Names the records of one request of a bulk call: by their ids, and how many have none.
+    pub fn of_chunk(chunk: &Chunk) -> Self {
+        let mut targets = Self::of(&chunk.about);
+        let kind = if chunk.rest.path.contains("group_memberships") { "membership" } else { "user" };
+        chunk.keys.iter().filter_map(|key| key.id).for_each(|id| targets.add(kind, id));
+        let without = chunk.keys.iter().filter(|key| key.id.is_none()).count();
+        if without > 0 {
+            targets.add("items", without);
+        }
         targets
     }
 

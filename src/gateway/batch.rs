@@ -7,21 +7,16 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
 
-use super::row::Row as _;
 use super::{Answered, Context, Gateway};
 use crate::cache::{Control, Held, Look, Outcome, is_outage};
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
-use crate::path;
 use crate::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, User};
-use crate::rest::brand;
+use crate::rest::many::{MOST_ITEMS, lists};
+use crate::rest::row::Row as _;
+use crate::rest::users;
 use crate::upstream::call::Priority;
-use crate::upstream::rest::Rest;
 
-/// Zendesk's limit for one request.
-pub(super) const MOST_IDS: usize = 100;
-/// Longest list of external ids in one request's query; servers refuse request lines of more than 8 KiB.
-const LONGEST_LIST: usize = 4000;
 /// Most parts of one call that are fetched at once.
 const AT_ONCE: usize = 4;
 
@@ -63,10 +58,8 @@ impl Gateway {
         }
         let since = self.cache.snapshot();
         let unknown = std::mem::take(&mut found.unknown);
-        let parts = unknown.chunks(MOST_IDS).map(<[i64]>::to_vec).map(|ids| async move {
-            let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
-            let rest = Rest::get(path!["users", "show_many"]).query("ids", list);
-            let rest = rest.query_if("include_deleted", request.include_deleted.then_some("true"));
+        let parts = unknown.chunks(MOST_ITEMS).map(<[i64]>::to_vec).map(|ids| async move {
+            let rest = users::show_many(&ids, request.include_deleted);
             let read = context.read(Priority::Interactive);
             let users = self.reads.many(&read, rest, ids.clone(), |user: &User| user.id).await;
             (ids, users)
@@ -140,14 +133,11 @@ impl Gateway {
         let mut asked = HashSet::new();
         let ids: Vec<&str> = request.external_ids.iter().map(String::as_str).collect();
         let ids: Vec<&str> = ids.into_iter().filter(|id| asked.insert(folded(id))).collect();
-        let brand = brand("brand_id", request.brand_id.as_deref())?;
-        let part = |list: &Vec<&str>| {
-            let rest = Rest::get(path!["users", "show_many"]).query("external_ids", list.join(","));
-            let rest = rest.query_if("include_deleted", request.include_deleted.then_some("true"));
-            let wanted: Vec<_> = list.iter().map(|id| Some(folded(id))).collect();
-            (rest.query_if("brand_id", brand), wanted)
+        let part = |ids: &[&str]| {
+            let wanted: Vec<_> = ids.iter().map(|id| Some(folded(id))).collect();
+            Ok((users::show_many_by_external_id(request, ids)?, wanted))
         };
-        let parts: Vec<_> = lists(&ids).iter().map(part).collect();
+        let parts = lists(&ids).into_iter().map(part).collect::<Result<Vec<_>>>()?;
         let read = &context.read(Priority::Interactive);
         let parts = parts.into_iter().map(|(rest, wanted)| self.reads.many(read, rest, wanted, external_id));
         let users: Vec<Vec<User>> = stream::iter(parts).buffered(AT_ONCE).try_collect().await?;
@@ -225,23 +215,6 @@ struct Activity {
 fn distinct(ids: impl Iterator<Item = i64>) -> Vec<i64> {
     let mut seen = HashSet::new();
     ids.filter(|id| seen.insert(*id)).collect()
-}
-
-/// Cuts ids into lists within Zendesk's limit and a request line's.
-fn lists<'a>(ids: &[&'a str]) -> Vec<Vec<&'a str>> {
-    let mut lists: Vec<Vec<&str>> = Vec::new();
-    let mut length = 0;
-    for id in ids {
-        match lists.last_mut() {
-            Some(list) if list.len() < MOST_IDS && length + id.len() < LONGEST_LIST => list.push(id),
-            _ => {
-                lists.push(vec![id]);
-                length = 0;
-            }
-        }
-        length += id.len() + 1;
-    }
-    lists
 }
 
 #[cfg(test)]

@@ -14,21 +14,18 @@ use super::audit::Targets;
 use super::jobs::{has_ended, poll_every};
 use super::write::Change;
 use super::{Context, Gateway};
-use crate::cache::{Tag, UNKNOWN_SETTLES_AFTER, WriteGuard};
+use crate::cache::{UNKNOWN_SETTLES_AFTER, WriteGuard};
 use crate::contract;
 use crate::error::{Error, Refusal, Result};
-use crate::proto::{BulkJob, BulkOutcome, GetJobResponse, Job};
+use crate::proto::{BulkJob, GetJobResponse, Job};
 use crate::rest::Changes;
-use crate::rest::bulk::accepted;
+use crate::rest::bulk::{Bulk, Chunk, Kind, Outcome, accepted};
 use crate::upstream::call::{Answer, Ledger, Priority};
-use crate::upstream::rest::Rest;
 
 mod evidence;
-mod kind;
 mod outcome;
 mod slots;
 
-pub use kind::Kind;
 pub(super) use outcome::unsent;
 pub use slots::{Counts, Slots};
 
@@ -38,63 +35,6 @@ pub const MOST_JOBS: usize = 30;
 const JOB_LIMIT_PAUSE: Duration = Duration::from_secs(2);
 /// A job that nobody waits for is followed so long, to keep count of the jobs that run.
 const FOLLOW: Duration = Duration::from_hours(1);
-
-/// A bulk request.
-pub trait Bulk: contract::Request<Reply: From<Outcome>> {
-    /// What its jobs do with each input.
-    const KIND: Kind;
-    /// Returns the requests to send, each for at most 100 inputs, in the order of the inputs.
-    fn chunks(&self) -> Result<Vec<Chunk>>;
-    /// Whether the caller wants to wait until the jobs have ended.
-    fn wait(&self) -> bool;
-    /// Returns what the jobs change.
-    fn changes(&self) -> Changes;
-}
-
-/// One request of a bulk call.
-#[derive(Debug, Clone)]
-pub struct Chunk {
-    /// The request that starts the job.
-    pub rest: Rest,
-    /// What each of its inputs can be recognised by in the job's results.
-    pub keys: Vec<Key>,
-    /// What it is about beside that, for the record.
-    pub about: Vec<Tag>,
-}
-
-impl Chunk {
-    /// Returns what it is about, for the record: ids, and how many inputs have none.
-    pub fn targets(&self) -> Targets {
-        let mut targets = Targets::of(&self.about);
-        let kind = if self.rest.path.contains("group_memberships") { "membership" } else { "user" };
-        self.keys.iter().filter_map(|key| key.id).for_each(|id| targets.add(kind, id));
-        let without = self.keys.iter().filter(|key| key.id.is_none()).count();
-        if without > 0 {
-            targets.add("items", without);
-        }
-        targets
-    }
-}
-
-/// What an input can be recognised by.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Key {
-    /// The record's id.
-    pub id: Option<i64>,
-    /// The user's e-mail address.
-    pub email: Option<String>,
-    /// The user's external id.
-    pub external_id: Option<String>,
-}
-
-/// What became of a bulk call.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// The jobs, in the order of their inputs.
-    pub jobs: Vec<BulkJob>,
-    /// One per input with `wait`; without, one per input that got into no job.
-    pub outcomes: Vec<BulkOutcome>,
-}
 
 struct Live {
     at: usize,
@@ -188,7 +128,7 @@ impl Gateway {
             }
         };
         let change = Change {
-            targets: chunk.targets(),
+            targets: Targets::of_chunk(chunk),
             rest: chunk.rest.clone(),
             idempotency: contract::Idempotency::Unsafe,
             priority: Priority::Background,

@@ -9,15 +9,14 @@ use tokio::time::{Instant, sleep};
 use super::{Context, Gateway};
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
-use crate::path;
 use crate::proto::{
     BatchGetJobsRequest, BatchGetJobsResponse, GetJobRequest, Job, JobState, WatchJobsRequest, WatchJobsResponse,
 };
+use crate::rest::jobs::show_many;
+use crate::rest::many::MOST_ITEMS;
 use crate::upstream::call::Priority;
-use crate::upstream::rest::{Rest, text_id};
+use crate::upstream::rest::text_id;
 
-/// Zendesk's limit of ids in one request.
-const MOST_IDS: usize = 100;
 /// A job may be unknown so long after it was accepted: under load Zendesk answers before every part of it knows the job.
 const NOT_FOUND_YET: Duration = Duration::from_secs(10);
 
@@ -56,10 +55,9 @@ impl Gateway {
     /// Looks at jobs, 100 at a time; unknown ones are left out.
     pub(super) async fn show_jobs(&self, context: &Context, ids: Vec<String>) -> Result<Vec<Job>> {
         let mut jobs = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(MOST_IDS) {
-            let rest = Rest::get(path!["job_statuses", "show_many"]).query("ids", ids.join(","));
+        for ids in ids.chunks(MOST_ITEMS) {
             let read = context.read(Priority::Interactive);
-            jobs.extend(self.reads.many(&read, rest, ids.to_vec(), |job: &Job| job.id.clone()).await?);
+            jobs.extend(self.reads.many(&read, show_many(ids), ids.to_vec(), |job: &Job| job.id.clone()).await?);
         }
         Ok(jobs)
     }

@@ -13,17 +13,16 @@ use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use super::Context;
-use super::page::{Page, Rows};
-use super::row::Row;
 use super::token::Position;
 use super::walk::Paged;
 use crate::cache::Terms;
 use crate::contract::Idempotency;
 use crate::error::{Error, Result};
 use crate::json::Malformed;
-use crate::path;
 use crate::proto::{GetUserRequest, User};
-use crate::rest::Read;
+use crate::rest::page::{Page, Rows};
+use crate::rest::row::Row;
+use crate::rest::{Read, users};
 use crate::telemetry::Trace;
 use crate::upstream::Upstream;
 use crate::upstream::call::{Answer, Call, Ledger, Parse, Parsed, Peek, Priority};
@@ -94,9 +93,7 @@ impl Reads {
             let reply = self.one(read, &GetUserRequest { id }).await?;
             return Ok(HashMap::from([(id, reply.encode_to_vec().into())]));
         }
-        let list: Vec<String> = ids.iter().map(i64::to_string).collect();
-        let rest = Rest::get(path!["users", "show_many"]).query("ids", list.join(","));
-        let users = self.many(read, rest, ids.to_vec(), |user: &User| user.id).await?;
+        let users = self.many(read, users::show_many(ids, false), ids.to_vec(), |user: &User| user.id).await?;
         Ok(users.into_iter().map(|user| (user.id, user.in_envelope())).collect())
     }
 

@@ -9,16 +9,15 @@ use super::turns::Whole;
 use super::{Answered, Context, Gateway};
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
-use crate::path;
 use crate::proto::{
     CreateGroupRequest, CreateGroupWithAgentsRequest, CreateGroupWithAgentsResponse, GetGroupRequest,
     GetGroupWithAgentsRequest, GetGroupWithAgentsResponse, Group, MembershipPlan, SetDefaultMembershipRequest,
     SetDefaultMembershipResponse, SetUserGroupsRequest, SetUserGroupsResponse, UpdateGroupRequest,
     UpdateGroupWithAgentsRequest, UpdateGroupWithAgentsResponse, User,
 };
-use crate::rest::Write;
+use crate::rest::{Write, groups};
 use crate::upstream::call::Priority;
-use crate::upstream::rest::{Rest, id};
+use crate::upstream::rest::id;
 
 mod difference;
 mod list;
@@ -35,7 +34,7 @@ impl Gateway {
         context: &Context,
         request: &GetGroupWithAgentsRequest,
     ) -> Result<Encoded<GetGroupWithAgentsResponse>> {
-        let users = Rest::get(path!["groups", id("id", request.id)?, "users"]);
+        let users = groups::users_of(request.id)?;
         let group = self.group(context, request.id);
         let agents = self.all(context, users, |user: &User| user.id > 0);
         let (group, agents) = futures_util::try_join!(group, agents)?;

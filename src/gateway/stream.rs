@@ -15,14 +15,14 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::page::{Next, Page};
-use super::row::Row;
 use super::token::Position;
 use super::walk::{Paged, Walk};
 use super::{Context, Drain, Gateway};
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
 use crate::rest::Part;
+use crate::rest::page::{Next, Page};
+use crate::rest::row::Row;
 use crate::upstream::call::{Peek, Priority};
 
 mod cursor;

@@ -8,9 +8,9 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use super::page::{Next, Size};
 use crate::error::{Error, Result};
 use crate::rest::Style;
+use crate::rest::page::{Next, Size};
 
 const VERSION: u8 = 1;
 /// Zendesk's cursors are below 100 characters; a group's carries its name.

@@ -5,10 +5,10 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::page::{Next, Page, Rows, Size};
-use super::row::Row;
 use super::token::{self, Position};
 use crate::error::{Error, Result};
+use crate::rest::page::{Next, Page, Rows, Size};
+use crate::rest::row::Row;
 use crate::rest::{Paging, Style};
 use crate::upstream::rest::Rest;
 

@@ -12,9 +12,8 @@ use crate::cache::{Snapshot, Tag, UNKNOWN_SETTLES_AFTER, WriteGuard};
 use crate::codec::Encoded;
 use crate::contract::{Idempotency, Request as _};
 use crate::error::{Error, Result};
-use crate::path;
 use crate::proto::{GetJobResponse, LogoutUsersRequest, LogoutUsersResponse};
-use crate::rest::{Changes, Write, bulk, nothing};
+use crate::rest::{Changes, Write, nothing, users};
 use crate::upstream::call::{Answer, Call, Ledger, Parse, Priority};
 use crate::upstream::rest::Rest;
 
@@ -63,17 +62,14 @@ impl Gateway {
     }
 
     /// Logout many users, 100 at a time. Answers 202 and `null`.
-    /// <https://developer.zendesk.com/api-reference/ticketing/users/users/#logout-many-users>
     pub async fn logout_users(
         &self,
         context: &Context,
         request: &LogoutUsersRequest,
     ) -> Result<Encoded<LogoutUsersResponse>> {
-        bulk::ids("ids", &request.ids)?;
-        let post = || Rest::post(path!["users", "logout_many"]);
-        for chunk in bulk::Named::Ids(&request.ids).chunks(post) {
+        for chunk in users::logout_many(request)? {
             let change = Change {
-                targets: chunk.targets(),
+                targets: Targets::of_chunk(&chunk),
                 rest: chunk.rest,
                 idempotency: LogoutUsersRequest::rpc().idempotency,
                 priority: Priority::Write,

@@ -80,3 +80,8 @@ part!(Group =>
     ListAssignableGroupsResponse { groups, next_page_token; total_count }
     StreamAssignableGroupsResponse { groups, next_page_token }
 );
+
+/// List Users of a group. <https://developer.zendesk.com/api-reference/ticketing/users/users/#list-users>
+pub fn users_of(group: i64) -> Result<Rest> {
+    Ok(Rest::get(path!["groups", id("id", group)?, "users"]))
+}

@@ -31,3 +31,9 @@ part!(Job =>
     ListJobsResponse { job_statuses, next_page_token }
     StreamJobsResponse { job_statuses, next_page_token }
 );
+
+/// Show Many Job Statuses.
+/// <https://developer.zendesk.com/api-reference/ticketing/ticket-management/job_statuses/#show-many-job-statuses>
+pub fn show_many(ids: &[String]) -> Rest {
+    Rest::get(path!["job_statuses", "show_many"]).query("ids", ids.join(","))
+}

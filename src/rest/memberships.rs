@@ -80,3 +80,15 @@ part!(GroupMembership =>
     ListAssignableMembershipsResponse { group_memberships, next_page_token; total_count }
     StreamAssignableMembershipsResponse { group_memberships, next_page_token }
 );
+
+/// List Memberships of a group.
+/// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#list-memberships>
+pub fn of_group(group: i64) -> Result<Rest> {
+    Ok(Rest::get(path!["groups", id("id", group)?, "memberships"]))
+}
+
+/// List Memberships of a user.
+/// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#list-memberships>
+pub fn of_user(user: i64) -> Result<Rest> {
+    Ok(Rest::get(path!["users", id("user_id", user)?, "group_memberships"]))
+}

@@ -15,7 +15,10 @@ use crate::rest::Part;
 use crate::upstream::rest::Rest;
 
 mod bulk;
+mod many;
 mod writes;
+
+pub use many::{logout_many, show_many, show_many_by_external_id};
 
 /// Show User. <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-user>
 impl Read for GetUserRequest {

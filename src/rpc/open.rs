@@ -8,7 +8,8 @@ use crate::cache::Control;
 use crate::contract;
 use crate::error::Result;
 use crate::gateway::audit::Trail;
-use crate::gateway::context::{Deadline, Origin};
+use crate::gateway::context::Deadline;
+use crate::gateway::origin::Origin;
 use crate::gateway::{Context, Drain, Place};
 
 impl Rpc {

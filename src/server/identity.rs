@@ -22,7 +22,7 @@ use crate::contract::{RPCS, index_of};
 use crate::error::Error;
 use crate::gateway::audit;
 use crate::gateway::caller::Caller;
-use crate::gateway::context::Origin;
+use crate::gateway::origin::Origin;
 use crate::server::connection::Peer;
 use crate::telemetry::Instruments;
 use crate::telemetry::instruments::IDENTITY_METHOD;

@@ -9,12 +9,12 @@ use http::Method;
 use tokio::time::Instant;
 
 use super::credential::Credential;
-use super::limits::Limits;
 use super::rest::Rest;
 use super::warnings::Warnings;
 use crate::contract::Idempotency;
 use crate::error::Error;
 use crate::json::Malformed;
+use crate::limits::Limits;
 use crate::telemetry::Trace;
 
 /// One upstream operation, however many attempts it takes. Cheap to clone.

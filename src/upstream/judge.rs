@@ -7,10 +7,10 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::call::{Answer, Call};
-use super::limits::{Limits, retry_after};
 use crate::contract::Idempotency;
 use crate::error::{Error, Refusal, Violation, snippet};
 use crate::json::Malformed;
+use crate::limits::{Limits, retry_after};
 
 static WARNINGS: AtomicU64 = AtomicU64::new(0);
 

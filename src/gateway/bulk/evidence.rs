@@ -12,9 +12,8 @@
 
 use std::collections::HashSet;
 
-use super::Key;
-use super::kind::{Kind, has_failed};
 use crate::proto::{BulkResult, Job, JobResult, JobState};
+use crate::rest::bulk::{Key, Kind, has_failed};
 
 /// What is proven about one input.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,10 +1,9 @@
 //! What became of each input, as the caller is told: how it ended if that is proven, UNKNOWN otherwise.
 
-use super::Key;
 use super::evidence::{self, Evidence};
-use super::kind::Kind;
 use crate::error::{Error, snippet};
 use crate::proto::{BulkOutcome, BulkResult, Job, JobResult, JobState};
+use crate::rest::bulk::{Key, Kind};
 
 #[cfg(test)]
 mod properties;

@@ -3,17 +3,16 @@
 use std::collections::HashMap;
 
 use crate::error::{Error, Result};
-use crate::gateway::page::{Next, Page};
-use crate::gateway::row::Row;
 use crate::gateway::turns::Whole;
 use crate::gateway::walk::Walk;
 use crate::gateway::{Context, Gateway};
-use crate::path;
 use crate::proto::{GroupMembership, GroupMembershipInput};
-use crate::rest::{Paging, Style};
+use crate::rest::page::{Next, Page};
+use crate::rest::row::Row;
+use crate::rest::{Paging, Style, memberships};
 use crate::upstream::call::Priority;
 use crate::upstream::deadline::usable;
-use crate::upstream::rest::{Rest, id};
+use crate::upstream::rest::Rest;
 
 /// From which side memberships are looked at.
 #[derive(Debug, Clone, Copy)]
@@ -43,10 +42,10 @@ impl Side {
     }
 
     fn list(self) -> Result<Rest> {
-        Ok(match self {
-            Self::AgentsOf(group) => Rest::get(path!["groups", id("id", group)?, "memberships"]),
-            Self::GroupsOf(user) => Rest::get(path!["users", id("user_id", user)?, "group_memberships"]),
-        })
+        match self {
+            Self::AgentsOf(group) => memberships::of_group(group),
+            Self::GroupsOf(user) => memberships::of_user(user),
+        }
     }
 }
 

@@ -5,12 +5,13 @@ use tokio::time::Instant;
 use super::difference::Difference;
 use super::list::{self, Side};
 use crate::error::{Error, Result};
-use crate::gateway::bulk::{Chunk, Kind, Outcome, unsent};
+use crate::gateway::bulk::unsent;
 use crate::gateway::{Context, Gateway};
 use crate::proto::{
     BulkResult, CreateMembershipRequest, DeleteMembershipRequest, GroupMembership, GroupMembershipInput,
     MembershipFailure, SetDefaultMembershipRequest,
 };
+use crate::rest::bulk::{Chunk, Kind, Outcome};
 use crate::rest::memberships::bulk as many;
 use crate::upstream::deadline::usable;
 

@@ -13,11 +13,11 @@ use bytes::Bytes;
 use super::numbered::Numbered;
 use super::{Fetch, Pages, tail};
 use crate::error::Result;
-use crate::gateway::page::Next;
-use crate::gateway::row::Row;
 use crate::gateway::token::Position;
 use crate::gateway::walk::Walk;
 use crate::rest::Part;
+use crate::rest::page::Next;
+use crate::rest::row::Row;
 
 /// A walk along the cursors of a list.
 pub struct Cursors<R, M> {

@@ -13,10 +13,10 @@ use prost::encoding::{DecodeContext, decode_key, skip_field};
 use serde::Deserializer;
 use serde::de::{SeqAccess, Visitor};
 
-use crate::gateway::page::{Page, Rows};
-use crate::gateway::row::{self, OwnRead, Row};
 use crate::json::Object;
 use crate::rest::Part;
+use crate::rest::page::{Page, Rows};
+use crate::rest::row::{self, OwnRead, Row};
 use crate::upstream::rest::Owner;
 
 /// Rows of one message: at most this many encoded bytes, unless one row is larger, so that flow control works in small steps.

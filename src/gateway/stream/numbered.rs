@@ -17,11 +17,11 @@ use bytes::Bytes;
 
 use super::{Fetch, Leaf, Pages};
 use crate::error::{Error, Result};
-use crate::gateway::page::Next;
-use crate::gateway::row::Row;
 use crate::gateway::token::Position;
 use crate::gateway::walk::{EMPTY_PAGES, Walk};
 use crate::rest::Part;
+use crate::rest::page::Next;
+use crate::rest::row::Row;
 
 /// Zendesk serves so many pages, and so many rows: <https://developer.zendesk.com/api-reference/introduction/pagination/>
 const LAST_PAGE: u32 = 100;

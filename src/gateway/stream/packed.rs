@@ -8,7 +8,7 @@ use flate2::write::DeflateEncoder;
 
 use super::Leaf;
 use super::message::Message;
-use crate::gateway::page::Next;
+use crate::rest::page::Next;
 
 const OURS: &str = "the gateway packed it";
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::gateway::page::{Meta, Next};
+use crate::rest::page::{Meta, Next};
 
 /// The paging information is shorter: two cursors, and two links that repeat them.
 const LONGEST: usize = 16 << 10;

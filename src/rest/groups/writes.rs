@@ -3,11 +3,11 @@
 use super::super::{Changes, Write, has_id, id, nothing};
 use crate::cache::{Tag, tag};
 use crate::error::Result;
-use crate::gateway::row::{OwnRead, Row as _};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{CreateGroupRequest, DeleteGroupRequest, UpdateGroupRequest};
 use crate::rest::input::{self, envelope};
+use crate::rest::row::{OwnRead, Row as _};
 use crate::upstream::call::Parsed;
 use crate::upstream::rest::Rest;
 

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use crate::cache::tag;
 use crate::error::{Error, Result};
-use crate::gateway::bulk::{Bulk, Chunk, Key, Kind};
 use crate::path;
 use crate::proto::{BulkCreateMembershipsRequest, BulkDeleteMembershipsRequest, GroupMembershipInput};
 use crate::rest::Changes;
-use crate::rest::bulk::{MOST_ITEMS, Named, distinct, ids, some};
+use crate::rest::bulk::{Bulk, Chunk, Key, Kind};
+use crate::rest::many::{MOST_ITEMS, Named, distinct, ids, some};
 use crate::upstream::rest::Rest;
 
 /// Bulk Create Memberships.

@@ -5,13 +5,13 @@ use serde_json::json;
 use super::super::{Changes, Write, id, nothing};
 use crate::cache::{Tag, tag};
 use crate::error::{Error, Result};
-use crate::gateway::row::{OwnRead, Row as _};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{
     CreateMembershipRequest, DeleteMembershipRequest, GroupMembershipInput, SetDefaultMembershipRequest,
 };
-use crate::rest::bulk::MOST_ITEMS;
+use crate::rest::many::MOST_ITEMS;
+use crate::rest::row::{OwnRead, Row as _};
 use crate::upstream::call::Parsed;
 use crate::upstream::rest::Rest;
 

@@ -4,15 +4,15 @@ use serde_json::{Map, Value, json};
 
 use crate::cache::tag;
 use crate::error::{Error, Result};
-use crate::gateway::bulk::{Bulk, Chunk, Key, Kind};
 use crate::path;
 use crate::proto::{
     BulkCreateOrUpdateUsersRequest, BulkCreateUsersRequest, BulkDeleteUsersRequest, BulkUpdateUsersRequest, UserInput,
     UserUpdate, user_update,
 };
 use crate::rest::Changes;
-use crate::rest::bulk::{MOST_ITEMS, Named, distinct, external_ids, ids, some};
+use crate::rest::bulk::{Bulk, Chunk, Key, Kind};
 use crate::rest::input::{self, For, envelope};
+use crate::rest::many::{MOST_ITEMS, Named, distinct, external_ids, ids, some};
 use crate::upstream::rest::Rest;
 
 /// Create Many Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#create-many-users>

@@ -6,7 +6,6 @@ use super::super::{Changes, Write, has_id, id, nothing};
 use crate::cache::{Tag, tag};
 use crate::contract::{Idempotency, Request as _};
 use crate::error::{Error, Result};
-use crate::gateway::row::{OwnRead, Row as _};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{
@@ -15,6 +14,7 @@ use crate::proto::{
     UploadUserPhotoRequest, User, UserInput,
 };
 use crate::rest::input::{self, For, envelope};
+use crate::rest::row::{OwnRead, Row as _};
 use crate::upstream::call::{Answer, Parsed};
 use crate::upstream::rest::{Body, Rest, UserKey};
 

@@ -14,7 +14,7 @@ use tracing::{Level, debug, event_enabled, info};
 use super::bound::Bound;
 use super::method::{self, Method};
 use super::{request_id, reset};
-use crate::gateway::context::Origin;
+use crate::gateway::origin::Origin;
 use crate::proto::ErrorReason;
 use crate::telemetry::state::{Calls, End};
 use crate::telemetry::{Telemetry, Trace, trace};

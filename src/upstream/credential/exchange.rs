@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::config;
 use crate::error::{Chain, Error, Refusal};
-use crate::upstream::limits::retry_after;
+use crate::limits::retry_after;
 use crate::upstream::transport::Origin;
 use crate::watch::{Watched, Watcher};
 

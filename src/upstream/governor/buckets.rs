@@ -9,8 +9,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use tokio::time::Instant;
 
 use super::budget::{Budget, Opening};
+use crate::limits::Window;
 use crate::upstream::call::Priority;
-use crate::upstream::limits::Window;
 use crate::upstream::rest::Rest;
 
 /// Most buckets and routes that are remembered, whatever the responses say.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::limits::Window;
 use crate::upstream::call::Priority;
-use crate::upstream::limits::Window;
 
 /// The length of a window where nothing longer has been seen. The account's is documented as a minute.
 const MINUTE: Duration = Duration::from_mins(1);

@@ -10,8 +10,8 @@ use super::updates::Updates;
 use super::waiting::Waiter;
 use crate::config;
 use crate::error::{Error, Refusal};
+use crate::limits::{LONGEST_WAIT, Limits};
 use crate::upstream::call::{Answer, Call, Priority};
-use crate::upstream::limits::{LONGEST_WAIT, Limits};
 use crate::upstream::rest::UserKey;
 use crate::upstream::room::{Rank, Room};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::upstream::limits::Window;
+use crate::limits::Window;
 use crate::upstream::rest::UserKey;
 
 /// A minute on Zendesk's clock, and what the network may add to it.

@@ -9,10 +9,10 @@ use tower::{Service, ServiceExt, service_fn};
 
 use crate::contract::Idempotency;
 use crate::error::{Error, Refusal};
+use crate::limits::Limits;
 use crate::path;
 use crate::upstream::call::{Answer, Call, Ledger, Priority};
 use crate::upstream::credential::Credential;
-use crate::upstream::limits::Limits;
 use crate::upstream::rest::{Rest, id};
 
 pub const SECOND: Duration = Duration::from_secs(1);

@@ -80,13 +80,14 @@ async fn crowded(what: What) {
 async fn a_connection_on_which_many_callers_gave_up_is_left_before_it_ends_under_the_others() {
     let gateway = gateway(|_| ()).await;
     call(&gateway, What::Write, 0, Duration::from_secs(5)).await.expect("all is well");
-    gateway.sandbox.fault(get("/users/{id}/related"), Delay::by(Duration::from_secs(2)).forever());
+    // Answers that cross with the resets: they arrive a moment after their callers have left.
+    gateway.sandbox.fault(get("/users/{id}/related"), Delay::by(Duration::from_millis(50)).forever());
     gateway.sandbox.fault(post("/users"), Delay::by(Duration::from_millis(500)).forever());
     let hurried = async {
         for round in 0..50 {
             let calls =
                 (0..32).map(|number| call(&gateway, What::Read, round * 32 + number, Duration::from_millis(80)));
-            assert!(join_all(calls).await.iter().all(Result::is_err));
+            join_all(calls).await;
         }
     };
     let patient = async {

@@ -12,6 +12,7 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::gateway::caller::Caller;
 use crate::gateway::{Context, Drain, Gateway};
+use crate::limits::Limits;
 use crate::proto::{
     StreamAssignableGroupsRequest, StreamAssignableGroupsResponse, StreamGroupsRequest, StreamGroupsResponse,
     StreamSearchUsersRequest, StreamSearchUsersResponse, UserSearchFilter,
@@ -20,7 +21,6 @@ use crate::telemetry::Trace;
 use crate::upstream::Upstream;
 use crate::upstream::call::{Answer, Call, Ledger};
 use crate::upstream::credential::Credential;
-use crate::upstream::limits::Limits;
 
 pub type Messages<M> = Pin<Box<dyn Stream<Item = Result<Encoded<M>>> + Send>>;
 

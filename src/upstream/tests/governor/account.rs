@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::error::{Error, Refusal};
+use crate::limits::{Limits, Window};
 use crate::upstream::call::{Answer, Call};
-use crate::upstream::limits::{Limits, Window};
 use crate::upstream::tests::support::{Hits, Zendesk, answer, millis, zendesk};
 
 /// An account.

@@ -9,10 +9,10 @@ use super::account::Account;
 use crate::config;
 use crate::contract::Idempotency;
 use crate::error::{Error, Refusal};
+use crate::limits::{Limits, Window};
 use crate::path;
 use crate::upstream::call::{Answer, Call, Priority};
 use crate::upstream::governor::{self, Governor};
-use crate::upstream::limits::{Limits, Window};
 use crate::upstream::rest::{Rest, UserKey, id};
 use crate::upstream::tests::support::{
     Hits, SECOND, Zendesk, answer, ask, call, idempotent_write, millis, read, settle, shared, unsafe_write, within,

@@ -8,7 +8,7 @@ use crate::proto::{
     ComplianceDeletionStatus, DeletedUser, GetGroupRequest, GetMembershipRequest, GetUserRequest, Group,
     GroupMembership, Job, User,
 };
-use crate::rest::Read;
+use crate::rest::read::Read;
 
 /// The field that holds the record in every single read's reply, and the rows in every stream's messages.
 pub const FIELD: u32 = 1;

@@ -1,0 +1,97 @@
+//! A request for one page of a list.
+
+use super::page::Page;
+use super::row::Row;
+use crate::cache::Policy;
+use crate::contract;
+use crate::error::Result;
+use crate::upstream::rest::Rest;
+
+/// A request for one page of a list; its stream twin asks for all that follow too.
+pub trait List: contract::Request<Reply: From<Part<Self::Row>>> {
+    /// What the list holds.
+    type Row: Row;
+
+    /// Returns the request without its pagination.
+    fn rest(&self) -> Result<Rest>;
+
+    /// Returns how Zendesk paginates this list, and what the caller asked for.
+    fn paging(&self) -> Paging<'_>;
+
+    /// Returns how a page may be cached, and what it is about.
+    fn cache(&self) -> Policy;
+}
+
+/// Where in a list to begin.
+#[derive(Debug, Clone, Copy)]
+pub struct Paging<'a> {
+    /// How Zendesk paginates this list.
+    pub style: Style,
+    /// `page_size` of the request.
+    pub size: i32,
+    /// `page_token` of the request.
+    pub token: &'a str,
+}
+
+/// How Zendesk paginates a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Cursors that stay right while rows come and go.
+    Cursor,
+    /// Cursors by the vendor's pages, and perhaps page numbers: where Zendesk refuses cursors with 400, or answers by number,
+    /// the list is read by number.
+    CursorOrOffset,
+    /// Page numbers, for lists that have no cursors; they end at 10,000 rows.
+    Offset,
+    /// One page, the best matches.
+    Single,
+}
+
+/// A part of a list on its way into a reply message.
+#[derive(Debug)]
+pub struct Part<R> {
+    /// The rows, and what came beside them.
+    pub page: Page<R>,
+    /// Token of the page that follows; empty where none does, and within a page.
+    pub next_page_token: String,
+}
+
+/// Implements [`List`] for a list request and its stream twin, which have the same fields.
+macro_rules! list {
+    ($($request:ty)|+ => $row:ty, $style:expr, |$this:ident| $rest:expr, $cache:expr) => {
+        $(impl $crate::rest::List for $request {
+            type Row = $row;
+            #[allow(unused_variables, reason = "not every list depends on its request")]
+            fn rest(&self) -> $crate::error::Result<$crate::upstream::rest::Rest> {
+                let $this = self;
+                $rest
+            }
+            fn paging(&self) -> $crate::rest::Paging<'_> {
+                $crate::rest::Paging { style: $style, size: self.page_size, token: &self.page_token }
+            }
+            #[allow(unused_variables, reason = "not every list depends on its request")]
+            fn cache(&self) -> $crate::cache::Policy {
+                let $this = self;
+                $cache
+            }
+        })+
+    };
+}
+
+/// Fills a list reply and its stream twin from a page's rows.
+macro_rules! part {
+    ($row:ty => $($reply:ident { $rows:ident, next_page_token $(, $side:ident)* $(; $total:ident)? })+) => {
+        $(impl From<$crate::rest::Part<$row>> for $crate::proto::$reply {
+            fn from(part: $crate::rest::Part<$row>) -> Self {
+                Self {
+                    $rows: part.page.rows,
+                    next_page_token: part.next_page_token,
+                    $($side: part.page.$side,)*
+                    $($total: part.page.count,)?
+                }
+            }
+        })+
+    };
+}
+
+pub(super) use {list, part};

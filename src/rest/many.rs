@@ -1,0 +1,101 @@
+//! Requests that name many records: checks of whole lists, and cutting them into what one request may hold.
+
+use std::collections::HashSet;
+
+use super::bulk::{Chunk, Key};
+use crate::error::{Error, Result};
+use crate::upstream::rest::Rest;
+
+/// Zendesk's limit of items per request.
+pub const MOST_ITEMS: usize = 100;
+/// Longest list of ids in one request's query; servers refuse request lines of more than 8 KiB.
+const LONGEST_LIST: usize = 4000;
+/// Longest external id.
+const LONGEST_EXTERNAL_ID: usize = 255;
+
+/// Refuses an empty list.
+pub fn some<T>(field: &str, items: &[T]) -> Result<()> {
+    if items.is_empty() { Err(Error::invalid(field, "must not be empty")) } else { Ok(()) }
+}
+
+/// Refuses a list that names something twice: Zendesk would do it twice, in an order nobody knows.
+pub fn distinct<T: std::hash::Hash + Eq>(field: &str, items: impl Iterator<Item = T>) -> Result<()> {
+    let mut seen = HashSet::new();
+    for (index, item) in items.enumerate() {
+        if !seen.insert(item) {
+            return Err(Error::invalid(field, &format!("names the same one twice, the second time at index {index}")));
+        }
+    }
+    Ok(())
+}
+
+/// Checks a list of record ids.
+pub fn ids(field: &str, ids: &[i64]) -> Result<()> {
+    some(field, ids)?;
+    if ids.iter().any(|id| *id <= 0) {
+        return Err(Error::invalid(field, "must be positive ids"));
+    }
+    distinct(field, ids.iter())
+}
+
+/// Checks a list of external ids, which travel separated by commas.
+pub fn external_ids(field: &str, ids: &[String]) -> Result<()> {
+    some(field, ids)?;
+    if ids.iter().any(|id| id.trim().is_empty() || id.contains(',') || id.len() > LONGEST_EXTERNAL_ID) {
+        let problem = "must be 1 to 255 bytes each, without a comma, which separates them upstream";
+        return Err(Error::invalid(field, problem));
+    }
+    distinct(field, ids.iter().map(|id| id.to_lowercase()))
+}
+
+/// Cuts a list whose items go into a query, separated by commas, into what one request may hold.
+pub fn lists<T: AsRef<str>>(items: &[T]) -> Vec<&[T]> {
+    let mut lists = Vec::new();
+    let (mut start, mut length) = (0, 0);
+    for (at, item) in items.iter().enumerate() {
+        let item = item.as_ref().len();
+        if at - start == MOST_ITEMS || (at > start && length + item > LONGEST_LIST) {
+            lists.push(&items[start..at]);
+            (start, length) = (at, 0);
+        }
+        length += item + 1;
+    }
+    lists.push(&items[start..]);
+    lists
+}
+
+/// Which records a bulk request names in its query.
+pub enum Named<'a> {
+    /// By id.
+    Ids(&'a [i64]),
+    /// By external id.
+    ExternalIds(&'a [String]),
+}
+
+impl Named<'_> {
+    /// Cuts the list into requests made by `rest` with the list in their query.
+    pub fn chunks(&self, rest: impl Fn() -> Rest) -> Vec<Chunk> {
+        let chunk = |rest: Rest, keys: Vec<Key>| Chunk { rest, keys, about: Vec::new() };
+        match self {
+            Self::Ids(ids) => {
+                let of = |ids: &[i64]| {
+                    let keys = ids.iter().map(|id| Key { id: Some(*id), ..Key::default() });
+                    chunk(rest().query("ids", joined(ids)), keys.collect())
+                };
+                ids.chunks(MOST_ITEMS).map(of).collect()
+            }
+            Self::ExternalIds(ids) => {
+                let of = |ids: &[String]| {
+                    let keys = ids.iter().map(|id| Key { external_id: Some(id.clone()), ..Key::default() });
+                    chunk(rest().query("external_ids", ids.join(",")), keys.collect())
+                };
+                lists(ids).into_iter().map(of).collect()
+            }
+        }
+    }
+}
+
+/// Returns ids as a query lists them.
+pub fn joined(ids: &[i64]) -> String {
+    ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
+}

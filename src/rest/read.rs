@@ -1,0 +1,28 @@
+//! A request that one GET answers.
+
+use serde::de::DeserializeOwned;
+
+use super::answer::envelope;
+use crate::cache::Policy;
+use crate::contract;
+use crate::error::Result;
+use crate::json::Malformed;
+use crate::upstream::call::Parsed;
+use crate::upstream::rest::Rest;
+
+/// A request that one GET answers, with the reply as the envelope of its JSON.
+pub trait Read: contract::Request<Reply: DeserializeOwned> {
+    /// Returns the request to send.
+    fn rest(&self) -> Result<Rest>;
+
+    /// Whether a reply is about what was asked: the record with the id that the request names, or at least one with an id.
+    fn fits(&self, reply: &Self::Reply) -> bool;
+
+    /// Reads the body of a 2xx answer as the envelope that is the reply.
+    fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
+        envelope(body, |reply| self.fits(reply))
+    }
+
+    /// Returns how the answer may be cached, and what it is about.
+    fn cache(&self) -> Policy;
+}
