@@ -139,6 +139,8 @@ impl Gateway {
                 Box::new(move |answer| gateway.follow_late(&context, &changes, answer))
             }),
         };
+        // What is not known by then is told as not known, while the caller still listens.
+        let context = &Context { deadline: until, ..context.clone() };
         match self.change(context, change, self.begin(&Changes::default())).await {
             Ok((answer, _)) => {
                 let job = answer.body::<GetJobResponse>().job_status.expect("a reply without a job is refused");

@@ -97,17 +97,19 @@ impl Reads {
         Ok(users.into_iter().map(|user| (user.id, user.in_envelope())).collect())
     }
 
-    /// Reads the rows that are asked for by `wanted`, each of them at most once.
+    /// Reads the rows that are asked for by `wanted`. Two rows of one record must agree.
     pub async fn many<R, Id>(&self, read: &ReadContext, rest: Rest, wanted: Vec<Id>, id: fn(&R) -> Id) -> Result<Vec<R>>
     where
-        R: Row,
+        R: Row + PartialEq,
         Id: PartialEq + Send + Sync + 'static,
     {
         let parse: Parse = Arc::new(move |body| {
             let page = Page::<R>::read(body, Owner::Anybody)?;
             let asked = page.rows.iter().all(|row| wanted.contains(&id(row)));
+            let agrees = |at: usize, row: &R| page.rows[..at].iter().all(|other| id(other) != id(row) || other == row);
+            let agree = page.rows.iter().enumerate().all(|(at, row)| agrees(at, row));
             // Who is not there must not be missing for being on another page.
-            if asked && !page.says_that_there_is_more() {
+            if asked && agree && !page.says_that_there_is_more() {
                 Ok(Box::new(page.rows) as Parsed)
             } else {
                 Err(Malformed::Foreign)

@@ -6,7 +6,7 @@
 //! all as wanted writes nothing. Calls that change the same group or user take turns.
 
 use super::turns::Whole;
-use super::{Answered, Context, Gateway};
+use super::{Context, Gateway};
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
 use crate::proto::{
@@ -167,10 +167,16 @@ impl Gateway {
         &self,
         context: &Context,
         request: &SetDefaultMembershipRequest,
-    ) -> Result<Answered<SetDefaultMembershipResponse>> {
+    ) -> Result<Encoded<SetDefaultMembershipResponse>> {
         request.rest()?;
         let context = self.in_turn(context, Whole::GroupsOfUser(request.user_id)).await?;
-        self.write(&context, request).await
+        let mut reply = self.carry(&context, request).await?;
+        if reply.group_memberships.is_empty() {
+            // The answer was a part of them. What was written stays written, whatever becomes of this look.
+            let side = Side::GroupsOf(request.user_id);
+            reply.group_memberships = self.memberships(&context, side).await.unwrap_or_default();
+        }
+        Ok(Encoded::new(&reply))
     }
 
     /// Carries out one write and returns its reply as a message.

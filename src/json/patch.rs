@@ -68,6 +68,10 @@ fn masked<I: Input>(input: &I, set: &Map<String, Value>, paths: &[String]) -> Re
                 &format!("has the unknown path \"{}\"", crate::error::snippet(path)),
             ));
         };
+        if *name == "user_fields" && !set.contains_key(*name) {
+            let problem = "names user_fields, of which no key is set: name single ones as user_fields.KEY";
+            return Err(Error::invalid("update_mask", problem));
+        }
         let unset = if *is_list { Value::Array(Vec::new()) } else { Value::Null };
         body.insert((*name).to_owned(), set.get(*name).cloned().unwrap_or(unset));
     }

@@ -9,7 +9,8 @@ use crate::proto::{
     CountDeletedUsersRequest, CountUsersRequest, DeletedUser, GetCurrentUserRequest, GetDeletedUserRequest,
     GetUserRelatedRequest, GetUserRequest, ListComplianceDeletionStatusesRequest, ListDeletedUsersRequest,
     ListUsersRequest, SearchUsersRequest, StreamComplianceDeletionStatusesRequest, StreamDeletedUsersRequest,
-    StreamSearchUsersRequest, StreamUsersRequest, User, UserFilter, UserRole, UserSearchFilter, user_filter::Scope,
+    StreamSearchUsersRequest, StreamUsersRequest, User, UserFilter, UserRelated, UserRole, UserSearchFilter,
+    user_filter::Scope,
 };
 use crate::rest::Part;
 use crate::upstream::rest::Rest;
@@ -59,7 +60,7 @@ impl Read for GetUserRelatedRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        reply.user_related.is_some()
+        reply.user_related.is_some_and(|related| related != UserRelated::default())
     }
 
     fn cache(&self) -> Policy {

@@ -105,7 +105,14 @@ impl Transport {
         if rest.method != http::Method::GET {
             call.ledger.answered(status.as_u16(), header(&headers, "x-request-id"));
         }
-        let body = self.body(response, &handover).await?;
+        let body = match self.body(response, &handover).await {
+            Ok(body) => body,
+            // The status has said that the write was refused; only Zendesk's words are lost.
+            Err(_) if rest.method != http::Method::GET && is_refusal(status) => {
+                return Err(Failed::Error(refused_without_words(call, status, &headers)));
+            }
+            Err(error) => return Err(error.into()),
+        };
         lane.heard(true);
         handover.answered();
         if let Some(peek) = call.peek.as_ref().filter(|_| status.is_success()) {
@@ -259,6 +266,20 @@ impl Transport {
             body.extend_from_slice(&chunk);
         }
         Ok(body)
+    }
+}
+
+/// Whether a status says by itself that a request was not carried out.
+fn is_refusal(status: http::StatusCode) -> bool {
+    status.is_client_error() || status.is_redirection()
+}
+
+/// Judges a refusal whose body did not come whole. Whether a record or the whole account is not there, only the body says.
+fn refused_without_words(call: &Call, status: http::StatusCode, headers: &http::HeaderMap) -> Error {
+    match judge(call, status, headers, b"").err() {
+        Some(Error::NotFound(refusal) | Error::AccountNotFound(refusal)) => Error::Refused(refusal),
+        Some(error) => error,
+        None => Error::Internal { what: "a refusal is no success" },
     }
 }
 

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use zendesk_gateway::contract::{Idempotency, RPCS};
 
+mod writes;
+
 use crate::support::{Dynamic, Refused, Scripted, answer, basic, refused, serve, settings};
 
 /// Each RPC whose reply is one record: the request, the record's envelope, and the record.
@@ -117,6 +119,9 @@ fn bad(envelope: &str, record: &Value, names_id: bool) -> Vec<Value> {
     }
     if record.get("user_id").is_some() {
         bad.push(json!({ envelope: {"id": 7, "user_id": 1003, "group_id": 9} }));
+        if !names_id {
+            bad.push(json!({ envelope: {"id": 7} }));
+        }
     }
     bad
 }
@@ -240,6 +245,8 @@ async fn counts_greetings_and_related_numbers_say_something() {
         ("CountDeletedUsers", "{}", r#"{"user":{"id":7}}"#),
         ("GetUserRelated", r#"{"id": 7}"#, r#"{"user_related":[]}"#),
         ("GetUserRelated", r#"{"id": 7}"#, r#"{"user":{"id":7}}"#),
+        ("GetUserRelated", r#"{"id": 7}"#, r#"{"user_related":{}}"#),
+        ("GetUserRelated", r#"{"id": 7}"#, r#"{"user_related":{"error":"x"}}"#),
         ("GetCurrentUser", "{}", r#"{"user":{}}"#),
         ("GetCurrentUser", "{}", r#"{"user":[]}"#),
         ("GetCurrentUser", "{}", r#"{"user":[7,"u"]}"#),
@@ -271,7 +278,24 @@ async fn rows_that_nobody_asked_for_are_never_an_answer() {
         let outcome = ask(&upstream, name, request).await;
         assert_eq!(refused(outcome).reason, "UPSTREAM_MALFORMED", "{name} {request}");
     }
-    let upstream = Scripted::in_turn(&[r#"{"users":[{"id":2},{"id":1}]}"#]).await;
+    for (name, request, body) in [
+        ("BatchGetUsers", r#"{"ids": [1, 2]}"#, r#"{"users":[{"id":1,"name":"A"},{"id":1,"name":"B"}]}"#),
+        (
+            "BatchGetUsers",
+            r#"{"external_ids": ["x"]}"#,
+            r#"{"users":[{"id":1,"external_id":"x"},{"id":2,"external_id":"X"}]}"#,
+        ),
+        (
+            "WatchJobs",
+            r#"{"ids": ["a"]}"#,
+            r#"{"job_statuses":[{"id":"a","status":"completed"},{"id":"a","status":"working"}]}"#,
+        ),
+    ] {
+        let upstream = Scripted::in_turn(&[body]).await;
+        let outcome = ask(&upstream, name, request).await;
+        assert_eq!(refused(outcome).reason, "UPSTREAM_MALFORMED", "{name} contradicts itself");
+    }
+    let upstream = Scripted::in_turn(&[r#"{"users":[{"id":2},{"id":1},{"id":2}]}"#]).await;
     let reply = ask(&upstream, "BatchGetUsers", r#"{"ids": [1, 2, 3]}"#).await.expect("answered");
     assert_eq!(reply[0], json!({"users": [{"id": 1}, {"id": 2}], "missing_ids": [3]}));
 }

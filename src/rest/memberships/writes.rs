@@ -8,12 +8,14 @@ use crate::error::{Error, Result};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{
-    CreateMembershipRequest, DeleteMembershipRequest, GroupMembershipInput, SetDefaultMembershipRequest,
+    CreateMembershipRequest, DeleteMembershipRequest, GroupMembership, SetDefaultMembershipRequest,
+    SetDefaultMembershipResponse,
 };
 use crate::rest::many::MOST_ITEMS;
+use crate::rest::page::Page;
 use crate::rest::row::{OwnRead, Row as _};
 use crate::upstream::call::Parsed;
-use crate::upstream::rest::Rest;
+use crate::upstream::rest::{Owner, Rest};
 
 /// Create Membership. The path under a user takes no `user_id` in its body.
 /// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#create-membership>
@@ -37,12 +39,8 @@ impl Write for CreateMembershipRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        let named = |wanted: fn(&GroupMembershipInput) -> i64, given: Option<i64>| {
-            given.is_none() || given == self.group_membership.as_ref().map(wanted)
-        };
-        reply.group_membership.as_ref().is_some_and(|row| {
-            row.id > 0 && named(|input| input.user_id, row.user_id) && named(|input| input.group_id, row.group_id)
-        })
+        let wanted = self.group_membership.as_ref().map(|input| (Some(input.user_id), Some(input.group_id)));
+        reply.group_membership.as_ref().is_some_and(|row| row.id > 0 && Some((row.user_id, row.group_id)) == wanted)
     }
 
     /// The user's other memberships may cease to be its default, and its default group is a field of the user.
@@ -64,7 +62,7 @@ impl Write for CreateMembershipRequest {
     }
 }
 
-/// Set Membership as Default. Answers all memberships of the user.
+/// Set Membership as Default. Answers all memberships of the user; the reply is empty where these are a part of them.
 /// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#set-membership-as-default>
 impl Write for SetDefaultMembershipRequest {
     fn rest(&self) -> Result<Rest> {
@@ -72,11 +70,20 @@ impl Write for SetDefaultMembershipRequest {
         Ok(Rest::put(path!["users", user, "group_memberships", membership, "make_default"]).json(&json!({})))
     }
 
-    /// Answers all memberships of the user. That of somebody who has very many may be on another page, an assumption.
+    fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
+        let page = Page::<GroupMembership>::read(body, Owner::User(self.user_id))?;
+        // Zendesk's pages end at a hundred rows; that this answer has pages at all is an assumption.
+        let is_part = page.says_that_there_is_more() || page.rows.len() >= MOST_ITEMS;
+        let reply = SetDefaultMembershipResponse { group_memberships: page.rows };
+        match (self.fits(&reply), is_part) {
+            (_, true) => Ok(Box::new(SetDefaultMembershipResponse::default())),
+            (true, false) => Ok(Box::new(reply)),
+            (false, false) => Err(Malformed::Foreign),
+        }
+    }
+
     fn fits(&self, reply: &Self::Reply) -> bool {
-        let rows = &reply.group_memberships;
-        let of_user = rows.iter().all(|row| row.user_id.is_none_or(|user| user == self.user_id));
-        of_user && (rows.len() >= MOST_ITEMS || rows.iter().any(|row| row.id == self.id && row.default != Some(false)))
+        reply.group_memberships.iter().any(|row| row.id == self.id && row.default != Some(false))
     }
 
     fn changes(&self) -> Changes {

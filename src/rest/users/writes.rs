@@ -65,8 +65,8 @@ impl Write for CreateOrUpdateUserRequest {
         reply.set_disposition(match answer.status {
             201 => Disposition::Created,
             // A repeated attempt can have found what the first one created.
-            _ if answer.attempts > 1 => Disposition::Unspecified,
-            _ => Disposition::Updated,
+            200 if answer.attempts == 1 => Disposition::Updated,
+            _ => Disposition::Unspecified,
         });
     }
 
@@ -202,8 +202,10 @@ impl Write for MergeUserRequest {
         has_id(reply.user.as_ref(), self.target_id, |user| user.id)
     }
 
+    /// The merged user becomes a deleted one, an assumption: the vendor's page does not say what becomes of it.
     fn changes(&self) -> Changes {
-        Changes::to([tag::user(self.id), tag::user(self.target_id), tag::users(), tag::deleted_users()])
+        let merged = [tag::user(self.id), tag::deleted_user(self.id), tag::deleted_users()];
+        Changes::to(merged.into_iter().chain([tag::user(self.target_id), tag::users()]))
     }
 
     fn record(reply: &Self::Reply) -> Option<OwnRead> {
@@ -217,8 +219,10 @@ impl Write for DeleteUserRequest {
         Ok(Rest::delete(path!["users", id("id", self.id)?]))
     }
 
+    /// A user that is still active was not deleted.
     fn fits(&self, reply: &Self::Reply) -> bool {
-        has_id(reply.user.as_ref(), self.id, |user| user.id)
+        let is_active = reply.user.as_ref().is_some_and(|user| user.active == Some(true));
+        has_id(reply.user.as_ref(), self.id, |user| user.id) && !is_active
     }
 
     /// An agent's memberships go with it.

@@ -59,7 +59,7 @@ async fn crowded(what: What) {
     let goodput = f64::from(done) / took;
     println!("{goodput:.0} a second of {possible:.0}, {} refused, {late} late", refused.len());
     assert!(
-        goodput >= if cfg!(debug_assertions) { 0.75 } else { 0.9 } * possible,
+        goodput >= if cfg!(debug_assertions) { 0.6 } else { 0.9 } * possible,
         "{goodput:.0} of {possible:.0} a second; {} refused, {late} late",
         refused.len()
     );

@@ -1,0 +1,114 @@
+//! What an answer says of a write, and what it does not.
+
+use serde_json::json;
+use tonic::Code;
+
+use super::{ask, before};
+use crate::support::{Scripted, answer, refused};
+
+/// A response whose body ends before its length.
+fn cut(head: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {head}\r\ncontent-type: application/json\r\ncontent-length: 400\r\n\r\n{{\"error\":\"Rec")
+        .into_bytes()
+}
+
+#[tokio::test]
+async fn a_refusal_is_one_although_its_words_are_lost() {
+    let refusals = [
+        "301 Moved Permanently",
+        "302 Found",
+        "400 Bad Request",
+        "401 Unauthorized",
+        "402 Payment Required",
+        "403 Forbidden",
+        "404 Not Found",
+        "405 Method Not Allowed",
+        "410 Gone",
+        "413 Content Too Large",
+        "422 Unprocessable Content",
+    ];
+    for head in refusals {
+        let unreadable =
+            answer(&format!("{head}\r\ncontent-type: application/json\r\ncontent-encoding: gzip"), b"no gzip");
+        for bytes in [cut(head), unreadable] {
+            for (rpc, request) in [("CreateUser", r#"{"user": {"name": "A"}}"#), ("DeleteUser", r#"{"id": 7}"#)] {
+                let upstream = Scripted::raw(bytes.clone()).await;
+                let seen = refused(ask(&upstream, rpc, request).await);
+                assert_ne!(seen.reason, "OUTCOME_UNKNOWN", "{rpc} {head}");
+                assert!(!matches!(seen.code, Code::Unavailable | Code::NotFound), "{rpc} {head}: {:?}", seen.code);
+                assert_eq!(upstream.asked().len(), 1, "{rpc} {head}");
+            }
+        }
+    }
+    for open in ["408 Request Timeout", "500 Internal Server Error", "201 Created"] {
+        let upstream = Scripted::raw(cut(open)).await;
+        let seen = refused(ask(&upstream, "CreateUser", r#"{"user": {"name": "A"}}"#).await);
+        assert_eq!(seen.reason, "OUTCOME_UNKNOWN", "{open}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_the_memberships_is_read_to_the_end_after_a_default_was_set() {
+    let part = r#"{"group_memberships":[{"id":7,"user_id":8,"group_id":9,"default":true}],"#;
+    let whole = r#"{"group_memberships":[{"id":7,"user_id":8,"group_id":9,"default":true},{"id":6,"user_id":8,"group_id":5}],
+        "meta":{"has_more":false}}"#;
+    for more in [
+        r#""next_page":"https://a.example/api/v2/users/8/group_memberships.json?page=2","count":300}"#,
+        r#""meta":{"has_more":true,"after_cursor":"x"}}"#,
+        r#""count":2}"#,
+    ] {
+        let body = format!("{part}{more}");
+        let upstream = Scripted::in_turn(&[&body, whole]).await;
+        let reply = ask(&upstream, "SetDefaultMembership", r#"{"id": 7, "user_id": 8}"#).await.expect("answered");
+        assert_eq!(reply[0]["group_memberships"].as_array().map(Vec::len), Some(2), "{more}");
+        // What cannot be read again is left out, and the default is set all the same.
+        let upstream = Scripted::in_turn(&[&body, r#"{"group_memberships":[]}"#]).await;
+        let reply = ask(&upstream, "SetDefaultMembership", r#"{"id": 7, "user_id": 8}"#).await.expect("answered");
+        assert_eq!(reply[0], json!({}), "{more}");
+    }
+}
+
+#[tokio::test]
+async fn a_merged_user_is_looked_for_among_the_deleted_ones_anew() {
+    let missing = answer("404 Not Found\r\ncontent-type: application/json", br#"{"error":"RecordNotFound"}"#);
+    let merged = answer("200 OK\r\ncontent-type: application/json", br#"{"user":{"id":8}}"#);
+    let found = answer("200 OK\r\ncontent-type: application/json", br#"{"deleted_user":{"id":3}}"#);
+    let is_merged = std::sync::atomic::AtomicBool::new(false);
+    let upstream = Scripted::by(move |head| {
+        if head.starts_with("PUT") {
+            is_merged.store(true, std::sync::atomic::Ordering::SeqCst);
+            return merged.clone();
+        }
+        if is_merged.load(std::sync::atomic::Ordering::SeqCst) { found.clone() } else { missing.clone() }
+    })
+    .await;
+    let (client, _running) = before(&upstream).await;
+    let none = refused(client.call("GetDeletedUser", r#"{"id": 3}"#).await);
+    assert_eq!(none.reason, "NOT_FOUND");
+    client.call("MergeUser", r#"{"id": 3, "target_id": 8}"#).await.expect("merged");
+    let reply = client.call("GetDeletedUser", r#"{"id": 3}"#).await.expect("it is there now");
+    assert_eq!(reply[0]["deleted_user"]["id"], 3);
+}
+
+#[tokio::test]
+async fn a_user_who_is_still_active_was_not_deleted() {
+    let upstream = Scripted::in_turn(&[r#"{"user":{"id":7,"active":true}}"#]).await;
+    let seen = refused(ask(&upstream, "DeleteUser", r#"{"id": 7}"#).await);
+    assert_eq!((seen.code, seen.reason.as_str()), (Code::Unavailable, "OUTCOME_UNKNOWN"));
+}
+
+#[tokio::test]
+async fn only_what_the_status_says_is_told_of_an_upsert() {
+    for (status, disposition) in [
+        ("200 OK", json!("DISPOSITION_UPDATED")),
+        ("201 Created", json!("DISPOSITION_CREATED")),
+        ("202 Accepted", json!(null)),
+        ("206 Partial Content", json!(null)),
+    ] {
+        let head = format!("{status}\r\ncontent-type: application/json");
+        let upstream = Scripted::start(&head, r#"{"user":{"id":7}}"#).await;
+        let request = r#"{"user": {"email": "a@b.example"}}"#;
+        let reply = ask(&upstream, "CreateOrUpdateUser", request).await.expect("answered");
+        assert_eq!(reply[0]["disposition"], disposition, "{status}");
+    }
+}
