@@ -27,7 +27,8 @@ use zendesk_gateway::upstream;
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::credential::Source;
-use zendesk_gateway::upstream::transport::{Origin, Transport};
+use zendesk_gateway::upstream::http::Origin;
+use zendesk_gateway::upstream::transport::Transport;
 use zendesk_gateway::watch::Watcher;
 
 /// Every call makes and drops some dozens of small things; this allocator is quicker at that than the system's.

@@ -1,9 +1,8 @@
 //! The outbound stack seen from outside: what `/status` shows and the metrics read.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::jitter::Jitter;
 use super::{attempt, breaker, deadline, governor, queue, retry};
@@ -66,9 +65,4 @@ impl Control {
             attempts: self.attempts.snapshot(),
         }
     }
-}
-
-/// Writes a duration as a number of seconds.
-pub(super) fn seconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64(duration.as_secs_f64())
 }

@@ -10,7 +10,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderValue;
 
@@ -23,9 +22,11 @@ mod layer;
 mod source;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use client::Client;
 use file::File;
+use token::Token;
 
 pub use caller::{AUTHORIZATION, ON_BEHALF_OF, impersonated, passed_through};
 pub use layer::Layer;
@@ -43,14 +44,6 @@ pub struct Credential {
     origin: Origin,
 }
 
-/// The value of an `authorization` header.
-struct Token {
-    header: HeaderValue,
-    fingerprint: u128,
-    /// Whether Zendesk has accepted it at least once.
-    accepted: AtomicBool,
-}
-
 /// Returns the access token in an answer of the token endpoint, if it is one.
 pub(crate) fn issued(body: &[u8]) -> Option<String> {
     use secrecy::ExposeSecret as _;
@@ -66,20 +59,6 @@ enum Origin {
     File(Arc<File>),
     /// An OAuth client, which can get another.
     Client(Arc<Client>),
-}
-
-impl Token {
-    fn new(header: &str) -> anyhow::Result<Self> {
-        let mut header = HeaderValue::from_str(header)
-            .map_err(|_| anyhow::anyhow!("the credential has characters that no HTTP header can carry"))?;
-        header.set_sensitive(true);
-        let fingerprint = fingerprint::of(&[header.as_bytes()]);
-        Ok(Self { header, fingerprint, accepted: AtomicBool::new(false) })
-    }
-
-    fn is_accepted(&self) -> bool {
-        self.accepted.load(Ordering::Relaxed)
-    }
 }
 
 impl Credential {

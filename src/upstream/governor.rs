@@ -31,7 +31,6 @@ use crate::error::Error;
 
 mod buckets;
 mod budget;
-mod pass;
 mod snapshot;
 mod state;
 mod updates;

@@ -14,7 +14,6 @@ pub use operation::Operation;
 
 use url::Url;
 
-use crate::error::Error;
 use crate::telemetry::Telemetry;
 
 /// Both layers.
@@ -37,27 +36,4 @@ impl Layers {
 pub fn propagate(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
     let headers = crate::telemetry::trace::outgoing();
     headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))
-}
-
-/// Returns the kind of a failure, one of a few words: the HTTP status where there was one.
-pub(super) fn error_type(error: &Error) -> String {
-    let word = match error {
-        Error::Connect(_) => "connect",
-        Error::NoStream { .. } => "no_stream",
-        Error::BrokenBeforeHeaders(_) => "broken_before_headers",
-        Error::BrokenBody(_) => "broken_body",
-        Error::AttemptTimeout => "timeout",
-        Error::Malformed(_) => "malformed",
-        Error::Foreign(_) => "foreign",
-        other => match status(other) {
-            Some(status) => return status.to_string(),
-            None => return other.row().reason.as_str_name().trim_start_matches("ERROR_REASON_").to_lowercase(),
-        },
-    };
-    word.to_owned()
-}
-
-/// Returns the HTTP status of a failure, where there was one.
-fn status(error: &Error) -> Option<u16> {
-    error.refusal().map(|refusal| refusal.status).filter(|status| *status > 0)
 }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use tower::Service;
 
 use super::call::{Answer, Call};
+use super::http::Origin;
 use super::judge::{header, judge};
 use super::rest::Body;
 use crate::config;
@@ -19,17 +20,15 @@ pub mod connections;
 mod connector;
 mod handover;
 mod lane;
+mod link;
 mod loss;
-mod origin;
 mod pool;
-mod tls;
 
 use handover::Handover;
 use lane::{SILENT_AFTER, Seat};
 use loss::Loss;
 use pool::{Pool, SLOW};
 
-pub use origin::Origin;
 pub(super) use pool::BELIEVED;
 
 /// How often a request that was provably not processed goes to another connection within one attempt.

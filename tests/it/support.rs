@@ -39,7 +39,8 @@ use zendesk_gateway::server::{self, Listener, Served};
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream as outbound;
 use zendesk_gateway::upstream::credential::{Credential, Source};
-use zendesk_gateway::upstream::transport::{Origin, Transport};
+use zendesk_gateway::upstream::http::Origin;
+use zendesk_gateway::upstream::transport::Transport;
 use zendesk_gateway::watch::Watcher;
 
 /// A gateway with its stand-in; dropping it shuts both down.

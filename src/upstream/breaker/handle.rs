@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::circuit::{Change, Circuit, Pass, Rules, State};
 use crate::config;
 use crate::error::{Error, Verdict};
-use crate::upstream::call::Class;
-use crate::upstream::control::seconds;
+use crate::upstream::class::Class;
 use crate::upstream::jitter::Jitter;
+use crate::upstream::seconds::seconds;
 
 /// One circuit for each class.
 #[derive(Debug)]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::{Credential, Origin, Token, fingerprint};
+use super::token::Token;
+use super::{Credential, Origin, fingerprint};
 use crate::error::{Error, Result};
 
 /// Metadata with the caller's own credential. `authorization` is how callers sign in at the gateway.

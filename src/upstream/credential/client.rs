@@ -17,13 +17,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::Token;
 use super::exchange::Issued;
 use super::file::bearer;
+use super::token::Token;
 use crate::error::Error;
 use crate::telemetry::view;
+use crate::upstream::error_type::error_type;
 use crate::upstream::jitter::Jitter;
-use crate::upstream::trace::error_type;
 
 /// The share of its life after which a token is renewed, less up to a tenth of its life.
 const SHARE: f64 = 0.8;

@@ -15,7 +15,7 @@ use url::Url;
 use crate::config;
 use crate::error::{Chain, Error, Refusal};
 use crate::limits::retry_after;
-use crate::upstream::transport::Origin;
+use crate::upstream::http::Origin;
 use crate::watch::{Watched, Watcher};
 
 /// Longest that one exchange may take.

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::Token;
+use super::token::Token;
 use crate::config;
 use crate::watch::{Watched, Watcher};
 

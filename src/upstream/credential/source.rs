@@ -12,7 +12,7 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::telemetry::view;
 use crate::upstream::jitter::Jitter;
-use crate::upstream::transport;
+use crate::upstream::http;
 use crate::watch::Watcher;
 
 /// Says which credential a call begins with. Cloning shares it.
@@ -61,7 +61,7 @@ impl Source {
     /// A file cannot be read or holds no secret.
     pub async fn start(
         settings: &config::Credential,
-        zendesk: &transport::Origin,
+        zendesk: &http::Origin,
         watcher: &Watcher,
     ) -> anyhow::Result<Self> {
         let (user, origin) = match settings {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::budget::Budget;
 use super::state::State;
-use crate::upstream::control::seconds;
+use crate::upstream::seconds::seconds;
 
 /// The budgets at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -54,7 +54,7 @@ pub struct Window {
 }
 
 impl Snapshot {
-    pub(super) fn of(state: &State) -> Self {
+    pub(super) fn of<W>(state: &State<W>) -> Self {
         let now = Instant::now();
         let buckets = state.buckets.iter();
         let [writes, interactive, background] = state.granted;

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use super::buckets::{Buckets, Route};
 use super::budget::{Budget, Opening};
 use super::updates::Updates;
-use super::waiting::Waiter;
 use crate::config;
 use crate::error::{Error, Refusal};
 use crate::limits::{LONGEST_WAIT, Limits};
@@ -34,20 +33,26 @@ impl Need {
     }
 }
 
+/// Somebody who waits.
+pub trait Waits {
+    /// Returns what it will spend from.
+    fn need(&self) -> &Need;
+}
+
 /// The budgets and those who wait.
 #[derive(Debug)]
-pub struct State {
+pub struct State<W> {
     pub account: Budget,
     pub buckets: Buckets,
     pub updates: Updates,
-    pub room: Room<Waiter>,
+    pub room: Room<W>,
     pub granted: [u64; 3],
     pub waited: u64,
     pub refused: u64,
     pub throttled: u64,
 }
 
-impl State {
+impl<W: Waits> State<W> {
     /// Returns a state in which nothing is known.
     pub fn new(settings: &config::Rate) -> Self {
         Self {
@@ -72,7 +77,7 @@ impl State {
     /// Returns when a call is likely to get its turn, after those who go before it.
     pub fn estimate(&self, call: &Call, need: &Need, now: Instant) -> Instant {
         let (mut all, mut on_route, mut updates, mut same_user) = (0, 0, 0, 0);
-        for other in self.room.ahead_of(call).map(|waiter| &waiter.need) {
+        for other in self.room.ahead_of(call).map(Waits::need) {
             all += 1;
             on_route += u32::from(other.route == need.route);
             updates += u32::from(other.user.is_some());
@@ -88,7 +93,7 @@ impl State {
     pub fn next(&self, now: Instant) -> Result<Rank, Option<Instant>> {
         let mut earliest: Option<Instant> = None;
         for (rank, waiter) in self.room.iter() {
-            match self.opening(&waiter.need, now) {
+            match self.opening(waiter.need(), now) {
                 Opening::Now => return Ok(*rank),
                 Opening::At(at) => earliest = Some(earliest.map_or(at, |before| before.min(at))),
                 Opening::OnAnswer => {}

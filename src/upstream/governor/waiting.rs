@@ -9,9 +9,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::budget::Opening;
-use super::pass::Pass;
 use super::snapshot::Snapshot;
-use super::state::{Need, State};
+use super::state::{Need, State, Waits};
 use crate::config;
 use crate::error::Error;
 use crate::upstream::call::{Answer, Call, Ledger};
@@ -21,7 +20,7 @@ use crate::upstream::room::{Entry, Rank};
 /// The budgets of one Zendesk account.
 #[derive(Debug)]
 pub struct Governor {
-    state: Mutex<State>,
+    state: Mutex<State<Waiter>>,
 }
 
 /// A call that waits.
@@ -31,6 +30,12 @@ pub struct Waiter {
     ledger: Arc<Ledger>,
     admit: oneshot::Sender<Result<Pass, Error>>,
     nudge: Arc<Notify>,
+}
+
+impl Waits for Waiter {
+    fn need(&self) -> &Need {
+        &self.need
+    }
 }
 
 impl Governor {
@@ -120,7 +125,7 @@ impl Governor {
     }
 
     /// Lets through everybody who may go, and returns when the next one may.
-    fn let_through(self: &Arc<Self>, state: &mut State, now: Instant) -> Option<Instant> {
+    fn let_through(self: &Arc<Self>, state: &mut State<Waiter>, now: Instant) -> Option<Instant> {
         let first = state.room.iter().next().map(|(rank, _)| *rank)?;
         let next = loop {
             let rank = match state.next(now) {
@@ -156,13 +161,13 @@ impl Governor {
         nudge_first(&state);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<Waiter>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Wakes the one who keeps the clock, to look at what has changed.
-fn nudge_first(state: &State) {
+fn nudge_first(state: &State<Waiter>) {
     if let Some((_, waiter)) = state.room.iter().next() {
         waiter.nudge.notify_one();
     }
@@ -180,5 +185,50 @@ impl Drop for Place<'_> {
         if state.room.leave(&self.rank).is_some() {
             nudge_first(&state);
         }
+    }
+}
+
+/// A call's leave to be sent: a guard, so that budget reserved for a call that goes away comes back.
+#[derive(Debug)]
+pub struct Pass {
+    governor: Option<Arc<Governor>>,
+    need: Need,
+    /// The buckets that it is counted in.
+    places: Vec<usize>,
+    asked: Instant,
+    ledger: Arc<Ledger>,
+    /// What the ledger said when the pass was made: more than that means that the call was sent.
+    sent_before: u32,
+}
+
+impl Pass {
+    /// Returns a pass for a request that `places` count already.
+    pub fn new(governor: &Arc<Governor>, need: Need, places: Vec<usize>, asked: Instant, ledger: Arc<Ledger>) -> Self {
+        let sent_before = ledger.requests();
+        Self { governor: Some(Arc::clone(governor)), need, places, asked, ledger, sent_before }
+    }
+
+    /// Learns from how the call ended.
+    pub fn settle(mut self, result: &Result<Answer, Error>) {
+        self.end(Some(result));
+    }
+
+    /// Returns what it stands for, which nobody counts back any more.
+    pub fn defuse(mut self) -> (Need, Vec<usize>, Instant) {
+        self.governor = None;
+        (self.need.clone(), std::mem::take(&mut self.places), self.asked)
+    }
+
+    fn end(&mut self, result: Option<&Result<Answer, Error>>) {
+        if let Some(governor) = self.governor.take() {
+            let sent = self.ledger.requests() > self.sent_before;
+            governor.ended(&self.need, &self.places, self.asked, sent, result);
+        }
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.end(None);
     }
 }

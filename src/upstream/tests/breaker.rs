@@ -15,7 +15,8 @@ use crate::path;
 use crate::upstream::Jitter;
 use crate::upstream::attempt::{self, Attempts};
 use crate::upstream::breaker::{self, Breakers, Snapshot, State};
-use crate::upstream::call::{Call, Class};
+use crate::upstream::call::Call;
+use crate::upstream::class::Class;
 use crate::upstream::rest::{Rest, id};
 
 /// The breaker and the time limit that it judges by, around a stand-in.

@@ -13,14 +13,15 @@ use tracing::warn;
 use url::Url;
 
 use super::endpoint::{self, Endpoint};
-use super::{error_type, status};
 use crate::error::{Error, Verdict};
 use crate::limits::{self, Limits};
 use crate::telemetry::budget::Window;
 use crate::telemetry::instruments::{Bound, CLASS};
 use crate::telemetry::slowest::Exchange;
 use crate::telemetry::{Telemetry, trace};
-use crate::upstream::call::{Answer, Call, Class};
+use crate::upstream::call::{Answer, Call};
+use crate::upstream::class::Class;
+use crate::upstream::error_type::{error_type, status};
 
 /// Traces and measures attempts, and remembers what responses say about the budget.
 #[derive(Clone)]

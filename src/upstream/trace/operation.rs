@@ -8,11 +8,13 @@ use opentelemetry::trace::{FutureExt as _, SpanBuilder, SpanKind, Status, TraceC
 use opentelemetry::{Context as Otel, KeyValue};
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use super::{endpoint, error_type};
+use super::endpoint;
 use crate::error::Error;
 use crate::telemetry::instruments::{Bound, CLASS};
 use crate::telemetry::{Telemetry, Trace};
-use crate::upstream::call::{Answer, Call, Class};
+use crate::upstream::call::{Answer, Call};
+use crate::upstream::class::Class;
+use crate::upstream::error_type::error_type;
 
 /// Traces and measures operations.
 #[derive(Clone)]

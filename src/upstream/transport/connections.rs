@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::upstream::control::seconds;
+use crate::upstream::seconds::seconds;
 
 /// What happened to connections.
 #[derive(Debug, Default)]

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
-use super::lane::Link;
+use super::link::Link;
 use crate::error::Chain;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -155,7 +155,7 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::sync::mpsc;
 
-    use super::super::lane::Link;
+    use super::super::link::Link;
     use super::*;
 
     /// Answers 200 and tells of each request that came whole.

@@ -3,22 +3,17 @@
 //! What goes wrong on HTTP/2 goes wrong per connection: it dies without a word, it is told to take no more requests, it has
 //! room for only so many. The client does not show its connections, so each gets a client of its own, and with it a name.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::connections::Counters;
-use super::origin::Origin;
+use super::connector::{CONNECT_TIMEOUT, Layer};
+use super::link::Link;
 use crate::error::Chain;
-
-const CONNECTING: u8 = 0;
-const HTTP1: u8 = 1;
-const HTTP2: u8 = 2;
-const ENDED: u8 = 3;
-const FAILED: u8 = 4;
+use crate::upstream::http::Origin;
 
 /// After this long without a word in answer to a request, or without taking one, a connection is passed over.
 pub const SILENT_AFTER: Duration = Duration::from_millis(750);
@@ -31,63 +26,6 @@ pub const SETTLED_AFTER: Duration = Duration::from_millis(500);
 /// that it has reset, takes what still comes for the others for errors, and ends the connection, with all that is under way
 /// on it, at the 1,024th.
 const MOST_ABANDONED: usize = 500;
-
-/// What a lane's connector tells of its connection.
-pub struct Link {
-    phase: AtomicU8,
-    /// Why no connection came about, and since when that is known.
-    failure: Mutex<Option<(Instant, Chain)>>,
-    counters: Arc<Counters>,
-}
-
-impl Link {
-    /// A connection that nobody has asked for yet.
-    pub fn new(counters: &Arc<Counters>) -> Self {
-        Self { phase: AtomicU8::new(CONNECTING), failure: Mutex::default(), counters: Arc::clone(counters) }
-    }
-
-    /// Notes what was agreed on.
-    pub fn connected(&self, http2: bool) {
-        self.phase.store(if http2 { HTTP2 } else { HTTP1 }, Ordering::SeqCst);
-        if http2 {
-            self.counters.began();
-        }
-    }
-
-    /// Notes that the connection takes no more requests.
-    pub fn end(&self) {
-        if self.phase.swap(ENDED, Ordering::SeqCst) == HTTP2 {
-            self.counters.ended();
-        }
-    }
-
-    /// Notes that no connection came about.
-    pub fn fail(&self, chain: Chain) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), chain));
-        self.phase.store(FAILED, Ordering::SeqCst);
-    }
-
-    /// Counts an attempt to connect.
-    pub fn count<C, E>(&self, began: Instant, outcome: Result<C, E>) -> Result<C, E> {
-        self.counters.connected(began.elapsed(), outcome.is_ok());
-        outcome
-    }
-
-    /// Whether HTTP/1.1 is spoken, where each request has a connection for itself.
-    pub fn is_http1(&self) -> bool {
-        self.phase.load(Ordering::SeqCst) == HTTP1
-    }
-
-    fn is_over(&self) -> bool {
-        matches!(self.phase.load(Ordering::SeqCst), ENDED | FAILED)
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
 
 /// A connection, and who uses it.
 pub struct Lane {
@@ -151,7 +89,7 @@ impl Lane {
         if !writes || !self.is_http1() {
             return &self.client;
         }
-        self.of_writes.get_or_init(|| origin.client_for_single_use(&self.link).expect("such a client was built before"))
+        self.of_writes.get_or_init(|| for_single_use(origin, &self.link).expect("such a client was built before"))
     }
 
     /// Whether HTTP/1.1 is spoken.
@@ -180,7 +118,7 @@ impl Lane {
     }
 
     fn failed(&self) -> Option<(Instant, Chain)> {
-        self.link.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.link.failure()
     }
 
     /// Lets new requests go elsewhere.
@@ -293,6 +231,14 @@ impl Lane {
     fn now(&self) -> u64 {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
+}
+
+/// Returns a client whose connections carry one request each, for a lane on which HTTP/1.1 is spoken. It offers HTTP/2, too, so
+/// that the lane hears of it when that is spoken again.
+fn for_single_use(origin: &Origin, link: &Arc<Link>) -> reqwest::Result<reqwest::Client> {
+    let client = origin.client().pool_max_idle_per_host(0);
+    if origin.has_tls() { client.connector_layer(Layer::open(link)) } else { client.connect_timeout(CONNECT_TIMEOUT) }
+        .build()
 }
 
 /// A request's place on a lane.

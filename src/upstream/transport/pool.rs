@@ -16,10 +16,11 @@ use tokio::time::{Instant, timeout};
 
 use super::connections::{Counters, Snapshot};
 use super::connector;
-use super::lane::{Lane, Link, SETTLED_AFTER, Seat};
-use super::origin::Origin;
+use super::lane::{Lane, SETTLED_AFTER, Seat};
+use super::link::Link;
 use crate::config;
 use crate::error::{Chain, Error};
+use crate::upstream::http::Origin;
 
 /// Least time between two replacements of connections that answer what was not asked: such answers can come again and again.
 const LEAST: Duration = Duration::from_secs(1);

@@ -1,14 +1,11 @@
 //! Where Zendesk is, and how it is spoken to.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
-use super::connector::{CONNECT_TIMEOUT, Layer};
-use super::lane::Link;
-use super::tls;
+mod tls;
 
 /// Scheme, host and port of the account, with what a client needs to speak to it.
 #[derive(Clone)]
@@ -32,14 +29,6 @@ impl Origin {
     /// Whether TLS is spoken, in which the HTTP version is agreed on. Without it, it is HTTP/1.1.
     pub fn has_tls(&self) -> bool {
         self.tls.is_some()
-    }
-
-    /// Returns a client whose connections carry one request each, for a lane on which HTTP/1.1 is spoken. It offers HTTP/2,
-    /// too, so that the lane hears of it when that is spoken again.
-    pub fn client_for_single_use(&self, link: &Arc<Link>) -> reqwest::Result<reqwest::Client> {
-        let client = self.client().pool_max_idle_per_host(0);
-        if self.has_tls() { client.connector_layer(Layer::open(link)) } else { client.connect_timeout(CONNECT_TIMEOUT) }
-            .build()
     }
 
     /// Returns a client to be completed: no redirects, no cookies, no retries of its own, and nothing but this scheme.
