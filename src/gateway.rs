@@ -1,14 +1,11 @@
 //! What a call means: one read, one page, one stream — and what is more than one upstream call.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
 use prost::Message as _;
 
-use crate::cache::{Batcher, Cache, Control, Fetched, Key, Outcome, Snapshot, Terms};
-use crate::codec::Encoded;
+use crate::cache::{Batcher, Cache, Control, Fetched, Key, Snapshot, Terms};
 use crate::config;
 use crate::error::{Error, Refusal, Result};
 use crate::proto::{GetCurrentUserRequest, GetCurrentUserResponse, GetUserRequest, GetUserResponse};
@@ -20,6 +17,7 @@ use crate::upstream::Upstream;
 use crate::upstream::call::Priority;
 use crate::upstream::credential::Credential;
 
+mod answered;
 pub mod audit;
 mod batch;
 pub mod bulk;
@@ -37,6 +35,7 @@ mod turns;
 mod walk;
 pub mod write;
 
+pub use answered::Answered;
 pub use context::Context;
 pub use drain::Drain;
 pub use place::Place;
@@ -55,20 +54,6 @@ pub struct Gateway {
     /// Slots for background jobs, of which the account has few.
     jobs: Arc<bulk::Slots>,
     streams: config::Stream,
-}
-
-/// A reply, and what is worth knowing beside it.
-pub struct Answered<M> {
-    /// The reply.
-    pub message: Encoded<M>,
-    /// Where it came from and how old it may be.
-    pub cached: Option<(Outcome, Duration)>,
-}
-
-impl<M> From<Encoded<M>> for Answered<M> {
-    fn from(message: Encoded<M>) -> Self {
-        Self { message, cached: None }
-    }
 }
 
 impl Gateway {
@@ -176,16 +161,6 @@ impl Gateway {
         };
         let hit = self.cache.read(&key, &request.cache(), context.control, context.deadline, fetch).await?;
         Ok(Answered::of(hit))
-    }
-
-    /// Streams all pages of a list from the one that is asked for.
-    pub fn stream<R: List>(
-        &self,
-        context: Context,
-        request: &R,
-    ) -> Result<impl Stream<Item = Result<Encoded<R::Reply>>> + Send + use<R>> {
-        let walk = walk::Walk::<R::Row>::begin(request.rest()?, request.paging())?;
-        Ok(stream::pages(self.clone(), context, walk))
     }
 
     /// Answers from the cache alone, if it has a fresh answer and the caller states no wishes.

@@ -29,8 +29,6 @@ mod slots;
 pub(super) use outcome::unsent;
 pub use slots::{Counts, Slots};
 
-/// Zendesk's limit of queued and running jobs for one account.
-pub const MOST_JOBS: usize = 30;
 /// How often a submission is tried again while other integrations hold all jobs of the account.
 const JOB_LIMIT_PAUSE: Duration = Duration::from_secs(2);
 /// A job that nobody waits for is followed so long, to keep count of the jobs that run.

@@ -7,10 +7,9 @@ use tokio::time::Instant;
 
 use super::audit::Trail;
 use super::caller::Caller;
+use super::drain::Drain;
 use super::turns::Turn;
-use super::{Answered, Drain};
-use crate::cache::{Control, Hit, Key, Terms};
-use crate::codec::Encoded;
+use crate::cache::{Control, Key, Terms};
 use crate::contract;
 use crate::telemetry::Trace;
 use crate::upstream::call::{Ledger, Priority};
@@ -61,12 +60,5 @@ impl Terms {
     /// Returns the priority that a fetch under these terms has.
     pub fn priority(self) -> Priority {
         if self.background { Priority::Background } else { Priority::Interactive }
-    }
-}
-
-impl<M: prost::Message> Answered<M> {
-    /// An answer that the cache gave or kept.
-    pub(super) fn of(hit: Hit) -> Self {
-        Self { message: Encoded::from_bytes(hit.bytes), cached: Some((hit.outcome, hit.age)) }
     }
 }

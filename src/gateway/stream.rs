@@ -7,43 +7,47 @@
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use tokio::sync::Notify;
-use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::token::Position;
-use super::walk::{Paged, Walk};
+use super::walk::Walk;
 use super::{Context, Drain, Gateway};
 use crate::codec::Encoded;
-use crate::error::{Error, Result};
-use crate::rest::Part;
-use crate::rest::page::{Next, Page};
+use crate::error::Result;
 use crate::rest::row::Row;
-use crate::upstream::call::{Peek, Priority};
+use crate::rest::{List, Part};
 
 mod cursor;
+mod leaf;
 mod message;
 mod numbered;
 mod packed;
+mod pages;
 mod tail;
 #[cfg(test)]
 mod tests;
 
 use cursor::Cursors;
 use numbered::Numbered;
-use packed::Packed;
+use pages::Pages;
 
 pub(crate) use message::{Chunks, Message};
 
-/// A page that the caller has not come to in this time is compressed: the caller is slow, or has stopped reading.
-const PATIENCE: Duration = Duration::from_millis(100);
+impl Gateway {
+    /// Streams all pages of a list from the one that is asked for.
+    pub fn stream<R: List>(
+        &self,
+        context: Context,
+        request: &R,
+    ) -> Result<impl Stream<Item = Result<Encoded<R::Reply>>> + Send + use<R>> {
+        let walk = Walk::<R::Row>::begin(request.rest()?, request.paging())?;
+        Ok(pages(self.clone(), context, walk))
+    }
+}
 
 /// Streams the page that a walk stands at and all that follow.
-pub fn pages<R, M>(
+fn pages<R, M>(
     gateway: Gateway,
     context: Context,
     walk: Walk<R>,
@@ -109,76 +113,5 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Streaming<R, M> {
             tokio::task::yield_now().await;
         }
         Ok(self.ready.pop_front())
-    }
-}
-
-/// Fetches the pages of one list for one call.
-struct Pages<R, M> {
-    gateway: Gateway,
-    context: Context,
-    list: Arc<Paged<R>>,
-    message: PhantomData<fn() -> M>,
-}
-
-/// A page, ready to go out.
-struct Leaf {
-    messages: Vec<Message>,
-    next: Next,
-    /// How many rows the whole list has, if the page says so.
-    count: Option<i64>,
-}
-
-/// A page on its way, or waiting for the caller; dropping it ends the request.
-struct Fetch {
-    task: AbortOnDropHandle<Result<Leaf>>,
-    /// Tells the task that the caller has come.
-    wanted: Arc<Notify>,
-}
-
-impl Fetch {
-    async fn leaf(self) -> Result<Leaf> {
-        self.wanted.notify_one();
-        match self.task.await {
-            Ok(outcome) => outcome,
-            Err(error) if error.is_panic() => {
-                tracing::error!("the fetch of a page panicked");
-                Err(Error::Internal { what: "the fetch of a page panicked" })
-            }
-            Err(_) => Err(Error::ShuttingDown),
-        }
-    }
-}
-
-impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
-    /// Begins to fetch a page.
-    fn fetch(self: &Arc<Self>, at: Position, peek: Option<Peek>) -> Fetch {
-        let wanted = Arc::<Notify>::default();
-        let (pages, come) = (Arc::clone(self), Arc::clone(&wanted));
-        let task = tokio::spawn(async move {
-            // Boxed, the whole way to Zendesk is given up before the wait, which can be long.
-            let leaf = Box::pin(pages.leaf(&at, peek)).await?;
-            if timeout(PATIENCE, come.notified()).await.is_ok() {
-                return Ok(leaf);
-            }
-            let packed = Packed::new(leaf);
-            come.notified().await;
-            Ok(packed.unpack())
-        });
-        Fetch { task: AbortOnDropHandle::new(task), wanted }
-    }
-
-    async fn leaf(&self, at: &Position, peek: Option<Peek>) -> Result<Leaf> {
-        let Self { gateway, context, list, .. } = self;
-        let since = gateway.cache.snapshot();
-        let read = context.read(Priority::Background);
-        let page: Page<R, Chunks<R>> = gateway.reads.page(&read, list, at, peek).await?;
-        let (next, count) = (list.after(at, &page), page.count);
-        let messages = page.messages::<M>(&list.token(&next)?);
-        // A search lags behind, so its rows may be older than what is cached.
-        if gateway.streams.fill_cache && list.is_current() {
-            let rows = messages.iter().flat_map(Message::own_reads::<R>);
-            rows.for_each(|row| gateway.keep(&read.credential, Some(row), &since));
-        }
-        Ok(Leaf { messages, next, count })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::evidence::{self, Evidence};
 use crate::error::{Error, snippet};
+use crate::gateway::jobs::has_ended;
 use crate::proto::{BulkOutcome, BulkResult, Job, JobResult, JobState};
 use crate::rest::bulk::{Key, Kind};
 
@@ -16,7 +17,7 @@ pub fn of_job(kind: Kind, job: &Job, keys: &[Key], first: usize) -> Vec<BulkOutc
     for outcome in &mut outcomes {
         outcome.job_id = Some(job.id.clone());
     }
-    if !super::has_ended(job) {
+    if !has_ended(job) {
         set_all(&mut outcomes, BulkResult::Pending, None, None);
         return outcomes;
     }

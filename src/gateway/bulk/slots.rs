@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::MOST_JOBS;
 use crate::proto::{Job, JobState};
+
+/// Zendesk's limit of queued and running jobs for one account.
+pub const MOST_JOBS: usize = 30;
 
 /// Most accepted jobs whose ids are remembered.
 const MOST_KNOWN: u64 = 10_000;

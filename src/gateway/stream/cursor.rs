@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::numbered::Numbered;
-use super::{Fetch, Pages, tail};
+use super::pages::{Fetch, Pages};
+use super::tail;
 use crate::error::Result;
 use crate::gateway::token::Position;
 use crate::gateway::walk::Walk;

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Fetch, Leaf, Pages};
+use super::leaf::Leaf;
+use super::pages::{Fetch, Pages};
 use crate::error::{Error, Result};
 use crate::gateway::token::Position;
 use crate::gateway::walk::{EMPTY_PAGES, Walk};

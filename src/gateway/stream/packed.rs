@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 
-use super::Leaf;
+use super::leaf::Leaf;
 use super::message::Message;
 use crate::rest::page::Next;
 

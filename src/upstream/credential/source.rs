@@ -11,8 +11,8 @@ use super::{AUTHORIZATION, Credential, Origin, fingerprint};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::telemetry::view;
-use crate::upstream::jitter::Jitter;
 use crate::upstream::http;
+use crate::upstream::jitter::Jitter;
 use crate::watch::Watcher;
 
 /// Says which credential a call begins with. Cloning shares it.

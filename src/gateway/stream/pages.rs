@@ -1,0 +1,88 @@
+//! The pages of one list, fetched for one call.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::leaf::Leaf;
+use super::message::{Chunks, Message};
+use super::packed::Packed;
+use crate::error::{Error, Result};
+use crate::gateway::token::Position;
+use crate::gateway::walk::Paged;
+use crate::gateway::{Context, Gateway};
+use crate::rest::Part;
+use crate::rest::page::Page;
+use crate::rest::row::Row;
+use crate::upstream::call::{Peek, Priority};
+
+/// A page that the caller has not come to in this time is compressed: the caller is slow, or has stopped reading.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Fetches the pages of one list for one call.
+pub struct Pages<R, M> {
+    pub gateway: Gateway,
+    pub context: Context,
+    pub list: Arc<Paged<R>>,
+    pub message: PhantomData<fn() -> M>,
+}
+
+/// A page on its way, or waiting for the caller; dropping it ends the request.
+pub struct Fetch {
+    task: AbortOnDropHandle<Result<Leaf>>,
+    /// Tells the task that the caller has come.
+    wanted: Arc<Notify>,
+}
+
+impl Fetch {
+    /// Returns the page, for which the caller has come.
+    pub async fn leaf(self) -> Result<Leaf> {
+        self.wanted.notify_one();
+        match self.task.await {
+            Ok(outcome) => outcome,
+            Err(error) if error.is_panic() => {
+                tracing::error!("the fetch of a page panicked");
+                Err(Error::Internal { what: "the fetch of a page panicked" })
+            }
+            Err(_) => Err(Error::ShuttingDown),
+        }
+    }
+}
+
+impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
+    /// Begins to fetch a page.
+    pub fn fetch(self: &Arc<Self>, at: Position, peek: Option<Peek>) -> Fetch {
+        let wanted = Arc::<Notify>::default();
+        let (pages, come) = (Arc::clone(self), Arc::clone(&wanted));
+        let task = tokio::spawn(async move {
+            // Boxed, the whole way to Zendesk is given up before the wait, which can be long.
+            let leaf = Box::pin(pages.leaf(&at, peek)).await?;
+            if timeout(PATIENCE, come.notified()).await.is_ok() {
+                return Ok(leaf);
+            }
+            let packed = Packed::new(leaf);
+            come.notified().await;
+            Ok(packed.unpack())
+        });
+        Fetch { task: AbortOnDropHandle::new(task), wanted }
+    }
+
+    async fn leaf(&self, at: &Position, peek: Option<Peek>) -> Result<Leaf> {
+        let Self { gateway, context, list, .. } = self;
+        let since = gateway.cache.snapshot();
+        let read = context.read(Priority::Background);
+        let page: Page<R, Chunks<R>> = gateway.reads.page(&read, list, at, peek).await?;
+        let (next, count) = (list.after(at, &page), page.count);
+        let messages = page.messages::<M>(&list.token(&next)?);
+        // A search lags behind, so its rows may be older than what is cached.
+        if gateway.streams.fill_cache && list.is_current() {
+            let rows = messages.iter().flat_map(Message::own_reads::<R>);
+            rows.for_each(|row| gateway.keep(&read.credential, Some(row), &since));
+        }
+        Ok(Leaf { messages, next, count })
+    }
+}
