@@ -13,8 +13,9 @@ COPY Cargo.toml Cargo.lock build.rs ./
 COPY benches benches
 COPY proto proto
 COPY src src
+COPY stand-in stand-in
 ARG FEATURES=""
-RUN cargo build --release --locked --no-default-features --features "$FEATURES" --bin zendesk-gateway
+RUN cargo build --release --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway
 
 # glibc, the authorities' certificates and time zones; no shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot

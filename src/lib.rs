@@ -44,9 +44,10 @@ pub mod limits;
 pub mod proto;
 pub mod rest;
 pub mod rpc;
-#[cfg(feature = "sandbox")]
-pub mod sandbox;
 pub mod server;
 pub mod telemetry;
 pub mod upstream;
 pub mod watch;
+
+#[cfg(feature = "sandbox")]
+pub use zendesk_stand_in as sandbox;

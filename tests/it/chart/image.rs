@@ -94,7 +94,10 @@ fn the_image_fits_the_crate_and_the_chart() {
     };
     assert!(build[0].contains(&format!("rust:{}-", field("rust-version"))), "{}", build[0]);
     let built = build.iter().find_map(|line| line.strip_prefix("RUN cargo ")).expect("a build");
-    assert_eq!(built, r#"build --release --locked --no-default-features --features "$FEATURES" --bin zendesk-gateway"#);
+    assert_eq!(
+        built,
+        r#"build --release --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway"#
+    );
     assert!(build.contains(&r#"ARG FEATURES="""#.to_owned()), "nothing optional unless it is asked for");
     assert!(
         instructions().iter().all(|line| !line.contains("amd64") && !line.contains("x86_64")),

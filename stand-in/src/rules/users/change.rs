@@ -1,0 +1,208 @@
+//! One change to one user: every attribute, what it must look like, and what
+//! follows from it.
+
+mod contact;
+mod identities;
+mod role;
+mod teams;
+
+use serde_json::{Map, Value};
+
+use crate::errors::Finding;
+use crate::rules::Refusal;
+use crate::rules::attributes::{Attributes, Change, Warnings, as_integer, as_text};
+use crate::rules::memberships;
+use crate::store::identity::Identity;
+use crate::store::tables::Tables;
+use crate::store::user::{Locale, Photo, User, Zone};
+use teams::Places;
+
+/// Attributes that the specification does not let be null.
+const NEVER_NULL: [&str; 7] = ["email", "role", "organization", "password", "separation", "identities", "group_ids"];
+
+/// A user as a change would leave it, with what is saved beside it.
+struct Draft {
+    user: User,
+    organization: Option<String>,
+    identities: Vec<Identity>,
+    groups: Places,
+    warnings: Warnings,
+}
+
+/// Applies the attributes and saves the user, or changes nothing.
+pub fn save(tables: &mut Tables, user: User, given: Map<String, Value>, is_new: bool) -> Result<Warnings, Refusal> {
+    let Draft { mut user, organization, identities, groups, warnings } = draft(tables, user, given, is_new)?;
+    let (id, now) = (user.id, user.updated_at);
+    if let Some(name) = organization {
+        let organization = tables.fresh_id();
+        tables.put_organization(organization, Some(&name));
+        user.organization_id = Some(organization);
+    }
+    if !user.is_staff() {
+        memberships::leave_all(tables, id);
+        user.default_group_id = None;
+    }
+    let is_staff = user.is_staff();
+    tables.put_user(user);
+    for identity in identities {
+        tables.add_identity(id, identity);
+    }
+    if is_staff {
+        teams::join(tables, id, &groups, now)?;
+    }
+    Ok(warnings)
+}
+
+/// Checks the attributes as [`save`] does, and changes nothing.
+pub fn check(tables: &Tables, user: User, given: Map<String, Value>) -> Result<Warnings, Refusal> {
+    draft(tables, user, given, true).map(|draft| draft.warnings)
+}
+
+fn draft(tables: &Tables, mut user: User, given: Map<String, Value>, is_new: bool) -> Result<Draft, Refusal> {
+    let mut given = Attributes::new("user", given);
+    let mut findings = Vec::new();
+    given.not_null(&NEVER_NULL);
+    inert(&mut given);
+    plain(&mut user, &mut given);
+    name(&mut user, &mut given, &mut findings);
+    place_and_time(&mut user, &mut given, &mut findings);
+    role::apply(&mut user, &mut given, &mut findings);
+    external_id(tables, &mut user, &mut given, &mut findings);
+    let organization = organization(tables, &mut user, &mut given, &mut findings);
+    let identities = contact::apply(tables, &mut user, &mut given, is_new, &mut findings);
+    let groups = teams::wanted(tables, &user, &mut given, &mut findings);
+    findings.splice(..0, given.findings());
+    if findings.is_empty() {
+        Ok(Draft { user, organization, identities, groups, warnings: given.finish() })
+    } else {
+        Err(Refusal::Invalid(findings))
+    }
+}
+
+/// Attributes that are permitted and have no effect here.
+fn inert(given: &mut Attributes) {
+    given.text("password");
+    given.boolean("skip_verify_email");
+    given.integer("active_brand_id");
+    given.integers("agent_brand_ids");
+    given.integers("organization_ids");
+    if let Some(separation) = given.object("separation") {
+        let brand = separation.get("brand_id").map(as_integer);
+        let fits = match separation.get("scope").and_then(Value::as_str) {
+            Some("account") => brand.is_none(),
+            Some("brand") => brand.flatten().is_some(),
+            _ => false,
+        };
+        if !fits {
+            given.wrong("separation", "is invalid");
+        }
+    }
+}
+
+/// Attributes that any value is good for.
+fn plain(user: &mut User, given: &mut Attributes) {
+    given.text("alias").map(Box::from).write(&mut user.alias);
+    given.text("details").map(Box::from).write(&mut user.details);
+    given.text("notes").map(Box::from).write(&mut user.notes);
+    given.text("signature").map(Box::from).write(&mut user.signature);
+    if let Some(tags) = given.texts("tags") {
+        let tags = tags.iter().flat_map(|tag| tag.split_whitespace());
+        let mut tags: Vec<String> = tags.map(str::to_lowercase).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        user.tags = tags.join(" ").into();
+    }
+    user.moderator = given.boolean("moderator").unwrap_or(user.moderator);
+    user.suspended = given.boolean("suspended").unwrap_or(user.suspended);
+    user.only_private_comments = given.boolean("only_private_comments").unwrap_or(user.only_private_comments);
+    if let Some(fields) = given.object("user_fields") {
+        user.fields.apply(&fields);
+    }
+    if let Change::Set(url) = given.text("remote_photo_url") {
+        let file_name = url.rsplit('/').next().unwrap_or("photo");
+        user.photo = Some(Box::new(Photo {
+            id: user.id + 29,
+            file_name: file_name.into(),
+            content_type: "image/png",
+            size: 4_096,
+            dimensions: None,
+        }));
+    }
+}
+
+fn name(user: &mut User, given: &mut Attributes, findings: &mut Vec<Finding>) {
+    match given.text("name") {
+        Change::Set(name) => user.name = name.trim().into(),
+        Change::Clear => user.name = "".into(),
+        Change::Keep => {}
+    }
+    if user.name.is_empty() {
+        findings.push(Finding::new("name", "BlankValue", "Name: cannot be blank"));
+    }
+}
+
+/// That unknown zones and languages are refused is an assumption.
+fn place_and_time(user: &mut User, given: &mut Attributes, findings: &mut Vec<Finding>) {
+    if let Change::Set(name) = given.text("time_zone") {
+        match Zone::parse(&name) {
+            Some(zone) => user.zone = zone,
+            None => findings.push(Finding::new("time_zone", "InvalidValue", "Time zone: is invalid")),
+        }
+    }
+    let by_number = given.integer("locale_id");
+    let language = given.text("language").value();
+    let locale = match (given.text("locale").value().or(language), by_number) {
+        (Some(tag), _) => Some(Locale::by_tag(&tag)),
+        (None, Change::Set(number)) => Some(Locale::by_number(number)),
+        (None, Change::Keep | Change::Clear) => None,
+    };
+    match locale {
+        Some(Some(locale)) => user.locale = locale,
+        Some(None) => findings.push(Finding::new("locale", "InvalidValue", "Locale: is invalid")),
+        None => {}
+    }
+}
+
+fn external_id(tables: &Tables, user: &mut User, given: &mut Attributes, findings: &mut Vec<Finding>) {
+    match given.text("external_id") {
+        Change::Keep => {}
+        Change::Set(id) if !id.is_empty() => {
+            let owner = tables.external_id_owner(&id);
+            if owner.is_some_and(|owner| owner != user.id) {
+                findings.push(Finding::new("external_id", "DuplicateValue", "External has already been taken"));
+            }
+            user.external_id = Some(id.into());
+        }
+        Change::Clear | Change::Set(_) => user.external_id = None,
+    }
+}
+
+/// Returns the name of an organization that has to be made first.
+fn organization(
+    tables: &Tables,
+    user: &mut User,
+    given: &mut Attributes,
+    findings: &mut Vec<Finding>,
+) -> Option<String> {
+    match given.integer("organization_id") {
+        Change::Set(id) if !tables.has_organization(id) => {
+            findings.push(Finding::new("organization", "InvalidValue", "Organization: Invalid organization"));
+        }
+        change => change.write(&mut user.organization_id),
+    }
+    let named = given.object("organization").and_then(|object| {
+        let name = object.get("name").and_then(as_text);
+        if name.is_none() {
+            given.wrong("organization", "name is invalid");
+        }
+        name
+    });
+    let name = named.or(given.text("organization_name").value())?;
+    match tables.organization_named(&name) {
+        Some(id) => {
+            user.organization_id = Some(id);
+            None
+        }
+        None => Some(name),
+    }
+}

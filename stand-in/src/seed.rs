@@ -1,0 +1,130 @@
+//! The account as it is found at start: the same records for the same seed and
+//! sizes, with the variety that recordings show.
+
+mod jobs;
+mod names;
+mod people;
+mod teams;
+
+use super::clock::{Clock, Time};
+use super::config::Config;
+use super::store::tables::Tables;
+
+/// Ids of seeded users start here; ids of other kinds stay below.
+const USERS_FROM: i64 = 6_100_000_000_000;
+/// Distance between the ids of two live users, give or take the jitter.
+const USERS_STEP: i64 = 20_011;
+const GROUPS_FROM: i64 = 6_097_000_000_000;
+const MEMBERSHIPS_FROM: i64 = 6_098_000_000_000;
+const ORGANIZATIONS_FROM: i64 = 6_096_000_000_000;
+/// Ids of records that are created later.
+const FRESH_FROM: i64 = 6_500_000_000_000;
+
+/// 2016-01-01, when the account was opened.
+const OPENED: u32 = 1_451_606_400;
+/// Ten years, the age of the account.
+const AGE: u32 = 315_576_000;
+
+/// Fills the tables of a new sandbox.
+pub fn tables(config: &Config, clock: &Clock) -> Tables {
+    let mut tables = Tables::new(FRESH_FROM);
+    let groups = teams::groups(config, &mut tables);
+    people::fill(config, &groups, &mut tables);
+    jobs::fill(config, clock, &mut tables);
+    tables
+}
+
+/// A generator for one record, so that records do not depend on each other.
+fn dice(config: &Config, kind: u64, index: u32) -> fastrand::Rng {
+    let spread = (u64::from(index) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    fastrand::Rng::with_seed(config.seed.rotate_left(17) ^ spread ^ (kind << 56))
+}
+
+/// A moment in the life of the account: 0 is its opening, `of` is today.
+fn moment(index: u32, of: u32, dice: &mut fastrand::Rng) -> Time {
+    let share = u64::from(AGE) * u64::from(index) / u64::from(of.max(1));
+    let share = u32::try_from(share).unwrap_or(AGE);
+    Time(OPENED + share + dice.u32(0..86_400))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::Links;
+
+    fn seeded(users: u32, seed: u64) -> Tables {
+        let config = Config { users, seed, ..Config::default() };
+        tables(&config, &Clock::start())
+    }
+
+    fn rendered(tables: &Tables) -> Vec<String> {
+        let links = Links::new("a.example", true);
+        let users = tables.live().iter().chain(tables.deleted());
+        users
+            .map(|id| {
+                let user = tables.user(*id).expect("listed users exist");
+                String::from_utf8(links.user(user)).expect("JSON is UTF-8")
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn the_same_seed_gives_the_same_users() {
+        assert_eq!(rendered(&seeded(120, 7)), rendered(&seeded(120, 7)));
+        assert_ne!(rendered(&seeded(120, 7)), rendered(&seeded(120, 8)));
+    }
+
+    #[tokio::test]
+    async fn seed_data_has_the_variety_of_practice() {
+        let tables = seeded(1000, 1);
+        assert_eq!(tables.live().len(), 1000);
+        let all = rendered(&tables).join("\n");
+        for needle in [
+            "\"email\":null",
+            "\"phone\":null",
+            "\"photo\":null",
+            "\"thumbnails\":[",
+            "\"organization_id\":null",
+            "\"external_id\":null",
+            "\"alias\":null",
+            "\"alias\":\"\"",
+            "\"notes\":null",
+            "\"notes\":\"\"",
+            "\"signature\":null",
+            "\"signature\":\"\"",
+            "\"last_login_at\":null",
+            "\"two_factor_auth_enabled\":null",
+            "\"role_type\":1,",
+            "\"role_type\":4,",
+            "\"ticket_restriction\":null",
+            "\"suspended\":true",
+            "\"tags\":[]",
+            "\"time_zone\":\"Alaska\"",
+            "\"time_zone\":\"America/New_York\"",
+            "\"active\":false",
+            "\"vip\":true",
+            "\"plan\":\"",
+            "\"seats\":1",
+            "\"favourite_products\":[",
+            "\"name\":\"Permanently Deleted User\",\"email\":null",
+        ] {
+            assert!(all.contains(needle), "no user has {needle}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_agent_is_in_a_group_and_has_one_default() {
+        let tables = seeded(1000, 1);
+        assert!(tables.staff().count() > 20);
+        for id in tables.staff() {
+            let defaults: Vec<i64> = tables
+                .memberships_of(id)
+                .filter(|membership| membership.default)
+                .map(|membership| membership.group_id)
+                .collect();
+            let user = tables.user(id).expect("staff exist");
+            assert_eq!(defaults, Vec::from_iter(user.default_group_id), "{id}");
+        }
+        assert!(tables.memberships().any(|membership| membership.updated_at.is_none()));
+    }
+}

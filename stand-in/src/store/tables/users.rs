@@ -1,0 +1,179 @@
+//! Users, their identities and their organizations.
+
+use super::{Tables, insert, remove};
+use crate::store::identity::Identity;
+use crate::store::user::{Life, User};
+
+impl Tables {
+    /// The user with this id, live or deleted.
+    pub fn user(&self, id: i64) -> Option<&User> {
+        let at = self.users.binary_search_by_key(&id, |user| user.id).ok()?;
+        Some(&self.users[at])
+    }
+
+    /// The user with this id unless deleted.
+    pub fn active_user(&self, id: i64) -> Option<&User> {
+        self.user(id).filter(|user| user.is_active())
+    }
+
+    /// Live users as search knows them, by id.
+    pub fn indexed_users(&self) -> impl Iterator<Item = &User> {
+        let seen = self.users.iter().filter_map(|user| self.history.seen(user));
+        seen.filter(|user| user.is_active())
+    }
+
+    /// Ids of live users, ascending.
+    pub fn live(&self) -> &[i64] {
+        &self.live
+    }
+
+    /// Ids of deleted users, ascending.
+    pub fn deleted(&self) -> &[i64] {
+        &self.deleted
+    }
+
+    /// Ids of live agents and admins, ascending.
+    pub fn staff(&self) -> impl Iterator<Item = i64> + '_ {
+        self.staff.iter().copied()
+    }
+
+    /// The owner of an address, primary or secondary, in any case.
+    pub fn email_owner(&self, address: &str) -> Option<i64> {
+        self.emails.get(address.to_lowercase().as_str()).copied()
+    }
+
+    /// The live user with this external id, in any case.
+    pub fn external_id_owner(&self, external_id: &str) -> Option<i64> {
+        self.external_ids.get(external_id.to_lowercase().as_str()).copied()
+    }
+
+    /// Whether a live user other than `user` has this number.
+    pub fn has_phone(&self, number: &str, user: i64) -> bool {
+        let mut others = self.users.iter().filter(|other| other.is_active() && other.id != user);
+        others.any(|other| other.phone.as_deref() == Some(number))
+    }
+
+    /// Identities of a user beyond the primary address.
+    pub fn identities(&self, user: i64) -> &[Identity] {
+        self.secondary.get(&user).map_or(&[], Vec::as_slice)
+    }
+
+    /// Gives a user another identity.
+    pub fn add_identity(&mut self, user: i64, identity: Identity) {
+        if identity.is_email() {
+            self.emails.insert(identity.value.to_lowercase().into(), user);
+        }
+        self.secondary.entry(user).or_default().push(identity);
+    }
+
+    /// Takes a user's identities beyond the primary address away.
+    pub fn take_identities(&mut self, user: i64) -> Vec<Identity> {
+        let identities = self.secondary.remove(&user).unwrap_or_default();
+        for identity in identities.iter().filter(|identity| identity.is_email()) {
+            self.emails.remove(identity.value.to_lowercase().as_str());
+        }
+        identities
+    }
+
+    /// Tickets that keep a user from being deleted.
+    pub fn open_tickets(&self, user: i64) -> u32 {
+        self.open_tickets.get(&user).copied().unwrap_or(0)
+    }
+
+    pub fn set_open_tickets(&mut self, user: i64, count: u32) {
+        self.open_tickets.insert(user, count);
+    }
+
+    /// Ids of the account's organizations, ascending.
+    pub fn organization_ids(&self) -> impl Iterator<Item = i64> + '_ {
+        self.organizations.keys().copied()
+    }
+
+    /// Makes an organization known, with a name of its own if one is given.
+    pub fn put_organization(&mut self, id: i64, name: Option<&str>) {
+        self.organizations.insert(id, name.map(Box::from));
+    }
+
+    pub fn has_organization(&self, id: i64) -> bool {
+        self.organizations.contains_key(&id)
+    }
+
+    pub fn organization_name(&self, id: i64) -> String {
+        match self.organizations.get(&id) {
+            Some(Some(name)) => name.to_string(),
+            _ => format!("Organization {}", id % 100_000),
+        }
+    }
+
+    /// The organization with this name, in any case.
+    pub fn organization_named(&self, name: &str) -> Option<i64> {
+        let wanted = name.to_lowercase();
+        self.organization_ids().find(|id| self.organization_name(*id).to_lowercase() == wanted)
+    }
+
+    /// Ids of an organization's live users, ascending.
+    pub fn members_of(&self, organization: i64) -> impl Iterator<Item = i64> + '_ {
+        let members = self.by_organization.get(&organization);
+        members.into_iter().flatten().copied()
+    }
+
+    /// Adds a user or replaces the one with the same id.
+    pub fn put_user(&mut self, user: User) {
+        let id = user.id;
+        match self.users.binary_search_by_key(&id, |user| user.id) {
+            Ok(at) => {
+                self.unindex(at);
+                self.history.remember(id, Some(&self.users[at]));
+                self.users[at] = user;
+                self.index(at);
+            }
+            Err(at) => {
+                self.history.remember(id, None);
+                self.users.insert(at, user);
+                self.index(at);
+            }
+        }
+    }
+
+    fn index(&mut self, at: usize) {
+        let user = &self.users[at];
+        if user.life != Life::Active {
+            insert(&mut self.deleted, user.id);
+            return;
+        }
+        insert(&mut self.live, user.id);
+        if user.is_staff() {
+            self.staff.insert(user.id);
+        }
+        if let Some(organization) = user.organization_id {
+            self.by_organization.entry(organization).or_default().insert(user.id);
+            self.organizations.entry(organization).or_default();
+        }
+        if let Some(email) = &user.email {
+            self.emails.insert(email.to_lowercase().into(), user.id);
+        }
+        if let Some(external_id) = &user.external_id {
+            self.external_ids.insert(external_id.to_lowercase().into(), user.id);
+        }
+    }
+
+    fn unindex(&mut self, at: usize) {
+        let user = &self.users[at];
+        remove(&mut self.deleted, user.id);
+        remove(&mut self.live, user.id);
+        self.staff.remove(&user.id);
+        if let Some(members) = user.organization_id.and_then(|id| self.by_organization.get_mut(&id)) {
+            members.remove(&user.id);
+        }
+        if !user.is_active() {
+            // What a deleted user leaves in its record may be somebody else's by now.
+            return;
+        }
+        if let Some(email) = &user.email {
+            self.emails.remove(email.to_lowercase().as_str());
+        }
+        if let Some(external_id) = &user.external_id {
+            self.external_ids.remove(external_id.to_lowercase().as_str());
+        }
+    }
+}

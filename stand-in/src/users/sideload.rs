@@ -1,0 +1,109 @@
+//! Records beside users: `include=organizations,roles,identities,groups,…`.
+//!
+//! Names that the sandbox does not know add nothing; what Zendesk does with
+//! them, and the keys of organizations here, are assumptions.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::call::Call;
+use crate::reply::Envelope;
+use crate::store::roles;
+use crate::store::tables::Tables;
+use crate::store::user::User;
+
+/// When organizations and roles were made.
+const OPENED: &str = "2016-01-01T00:00:00Z";
+
+/// Adds what `include` asks for.
+pub fn beside(call: &Call, tables: &Tables, envelope: Envelope, ids: &[i64]) -> Envelope {
+    let Some(names) = call.query.list("include") else {
+        return envelope;
+    };
+    let users = || ids.iter().filter_map(|id| tables.user(*id));
+    names.into_iter().fold(envelope, |envelope, name| match name {
+        "organizations" => {
+            let ids: BTreeSet<i64> = users().filter_map(|user| user.organization_id).collect();
+            let rows: Vec<Value> = ids.into_iter().map(|id| organization(call, tables, id)).collect();
+            envelope.value("organizations", &rows)
+        }
+        "groups" => {
+            let places = users().flat_map(|user| tables.memberships_of(user.id));
+            let ids: BTreeSet<i64> = places.map(|place| place.group_id).collect();
+            let groups = ids.into_iter().filter_map(|id| tables.group(id));
+            let links = call.world.store.links();
+            envelope.rows("groups", groups.map(|group| links.group(group, tables)))
+        }
+        "roles" => envelope.value("roles", &roles_of(users())),
+        "identities" => {
+            let rows: Vec<Value> = users().flat_map(|user| identities(call, tables, user)).collect();
+            envelope.value("identities", &rows)
+        }
+        "open_ticket_count" => {
+            let counts = users().map(|user| (user.id.to_string(), json!(tables.open_tickets(user.id))));
+            let counts: serde_json::Map<String, Value> = counts.collect();
+            envelope.value("open_ticket_count", &counts)
+        }
+        _ => envelope,
+    })
+}
+
+fn organization(call: &Call, tables: &Tables, id: i64) -> Value {
+    json!({
+        "url": call.world.store.links().url("organizations", id),
+        "id": id,
+        "name": tables.organization_name(id),
+        "created_at": OPENED,
+        "updated_at": OPENED,
+        "external_id": null,
+        "group_id": null,
+    })
+}
+
+/// Custom roles by id; the role of users without one is a system role, whose
+/// id, description and creation are null.
+fn roles_of<'a>(users: impl Iterator<Item = &'a User>) -> Vec<Value> {
+    let mut custom = BTreeSet::new();
+    let mut system = BTreeSet::new();
+    for user in users {
+        match user.custom_role_id {
+            Some(id) => custom.insert(id),
+            None => system.insert(user.role.name()),
+        };
+    }
+    let custom = custom.into_iter().filter_map(roles::find).map(|role| {
+        json!({
+            "id": role.id,
+            "name": role.name,
+            "description": role.description,
+            "role_type": role.role_type,
+            "created_at": OPENED,
+            "updated_at": OPENED,
+        })
+    });
+    let system = system.into_iter();
+    let system = system.map(|name| json!({"id": null, "name": name, "description": null, "created_at": null}));
+    custom.chain(system).collect()
+}
+
+fn identities(call: &Call, tables: &Tables, user: &User) -> Vec<Value> {
+    let primary = user.email.as_deref().map(|address| ("email", address, user.verified, true));
+    let others = tables.identities(user.id).iter();
+    let others = others.map(|other| (&*other.kind, &*other.value, other.verified, other.primary));
+    let links = call.world.store.links();
+    let shown = (1..).zip(primary.into_iter().chain(others)).map(|(at, (kind, value, verified, primary))| {
+        json!({
+            "url": links.url("users", format_args!("{}/identities/{}", user.id, user.id + at)),
+            "id": user.id + at,
+            "user_id": user.id,
+            "type": kind,
+            "value": value,
+            "verified": verified,
+            "primary": primary,
+            "created_at": user.created_at,
+            "updated_at": user.updated_at,
+        })
+    });
+    shown.collect()
+}
