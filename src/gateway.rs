@@ -29,7 +29,7 @@ pub mod origin;
 mod place;
 mod read;
 mod roster;
-pub(crate) mod stream;
+pub mod stream;
 pub mod token;
 mod turns;
 mod walk;

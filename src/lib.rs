@@ -13,7 +13,6 @@
 //!
 //! | part | what it does |
 //! |---|---|
-//! | `fuzzing` | assertions about what is read from outside |
 //! | `server` | connections, who calls, limits, and the operators' pages |
 //! | `rpc` | one method for each RPC: the message, the deadline, the credential |
 //! | `gateway` | reads, writes, lists, streams and jobs: what a call takes beside one request |
@@ -36,8 +35,6 @@ pub mod codec;
 pub mod config;
 pub mod contract;
 pub mod error;
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod gateway;
 pub mod json;
 pub mod limits;

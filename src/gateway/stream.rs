@@ -32,7 +32,7 @@ use cursor::Cursors;
 use numbered::Numbered;
 use pages::Pages;
 
-pub(crate) use message::{Chunks, Message};
+pub use message::{Chunks, Message};
 
 impl Gateway {
     /// Streams all pages of a list from the one that is asked for.

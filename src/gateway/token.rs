@@ -105,14 +105,6 @@ fn numbered(payload: &[u8]) -> Option<Position> {
     (number > 1 && (1..=100).contains(&rows)).then_some(Position::Numbered { number, size })
 }
 
-/// Writes any bytes behind a check that is right.
-pub(crate) fn forged(bytes: &[u8], list: &str) -> String {
-    let mut token = vec![VERSION];
-    token.extend(check(list).to_be_bytes());
-    token.extend(bytes);
-    BASE64_URL_SAFE_NO_PAD.encode(token)
-}
-
 /// FNV-1a, because a token must mean the same to every replica and version.
 fn check(list: &str) -> u64 {
     list.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
@@ -123,6 +115,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Writes any bytes behind a check that is right.
+    fn forged(bytes: &[u8], list: &str) -> String {
+        let mut token = vec![VERSION];
+        token.extend(check(list).to_be_bytes());
+        token.extend(bytes);
+        BASE64_URL_SAFE_NO_PAD.encode(token)
+    }
 
     #[test]
     fn a_token_leads_back_to_where_it_was_written() {

@@ -36,9 +36,9 @@ mod layer;
 mod policy;
 mod remote;
 
-pub(crate) use certificate::name as certificate_name;
-pub(crate) use jwks::KeySet;
-pub(crate) use jwt::name as token_name;
+pub use certificate::name as certificate_name;
+pub use jwks::KeySet;
+pub use jwt::name as token_name;
 pub use layer::Layer;
 
 use api_key::Keys;
@@ -65,8 +65,10 @@ struct Inner {
 
 /// What is wrong with what a caller sent: a word for operators and a sentence for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Why {
+pub struct Why {
+    /// What metrics and logs call it.
     pub word: &'static str,
+    /// What the caller is told.
     pub text: &'static str,
 }
 

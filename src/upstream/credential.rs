@@ -29,6 +29,7 @@ use file::File;
 use token::Token;
 
 pub use caller::{AUTHORIZATION, ON_BEHALF_OF, impersonated, passed_through};
+pub use exchange::{Issued, read as issued};
 pub use layer::Layer;
 pub use source::{Asked, Source};
 
@@ -42,12 +43,6 @@ pub struct Credential {
     on_behalf_of: Option<HeaderValue>,
     /// Where the next one comes from when Zendesk does not accept this one any more.
     origin: Origin,
-}
-
-/// Returns the access token in an answer of the token endpoint, if it is one.
-pub(crate) fn issued(body: &[u8]) -> Option<String> {
-    use secrecy::ExposeSecret as _;
-    Some(exchange::read(body)?.token.expose_secret().to_owned())
 }
 
 /// Where a credential comes from.

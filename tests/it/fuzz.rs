@@ -13,7 +13,6 @@ use tower::ServiceExt as _;
 use zendesk_gateway::config;
 use zendesk_gateway::contract::Idempotency;
 use zendesk_gateway::error::Error;
-use zendesk_gateway::fuzzing::TARGETS;
 use zendesk_gateway::path;
 use zendesk_gateway::upstream::call::{Call, Priority};
 use zendesk_gateway::upstream::credential::Credential;
@@ -21,6 +20,15 @@ use zendesk_gateway::upstream::rest::Rest;
 use zendesk_gateway::upstream::transport::Transport;
 
 use crate::support::{Scripted, plain};
+
+mod answers;
+mod headers;
+mod identity;
+mod pages;
+mod requests;
+mod targets;
+
+use targets::TARGETS;
 
 /// Bytes that mean something to one parser or another.
 const WORDS: &[&[u8]] = &[

@@ -24,7 +24,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 const MOST_BYTES: usize = 64 << 10;
 
 /// An access token as it was issued.
-pub(super) struct Issued {
+pub struct Issued {
+    /// What calls are authorized with.
     pub token: SecretString,
     /// How long it lasts, where that was said.
     pub lifetime: Option<Duration>,
@@ -117,8 +118,8 @@ impl Exchange {
     }
 }
 
-/// Reads an answer; none if it is not what is documented.
-pub(super) fn read(body: &[u8]) -> Option<Issued> {
+/// Reads an answer of the token endpoint; none if it is not what is documented.
+pub fn read(body: &[u8]) -> Option<Issued> {
     let reply: Reply = serde_json::from_slice(body).ok()?;
     let is_bearer = reply.token_type.is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
     let is_token = !reply.access_token.is_empty() && reply.access_token.bytes().all(|byte| byte.is_ascii_graphic());

@@ -5,9 +5,8 @@ use std::sync::LazyLock;
 use http::HeaderValue;
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
-
-use crate::config::identity::Jwt;
-use crate::server::identity::{KeySet, certificate_name, token_name};
+use zendesk_gateway::config::identity::Jwt;
+use zendesk_gateway::server::identity::{KeySet, certificate_name, token_name};
 
 /// The key that signed the first two examples of tokens.
 const KEYS: &[u8] = br#"{"keys":[{"kty":"EC","crv":"P-256","x":"bl202osVxL42ddA598cbnSBQ7U_WICuA7wTpJjp1tK0","y":"WnWhUgfCtf38CvIO2vevG0jlJbxVpPeo6fvcQ8koRIQ","kid":"a"}]}"#;
