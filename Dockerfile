@@ -15,7 +15,7 @@ COPY proto proto
 COPY src src
 COPY stand-in stand-in
 ARG FEATURES=""
-RUN cargo build --release --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway
+RUN cargo build --profile dist --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway
 
 # glibc, the authorities' certificates and time zones; no shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot
@@ -26,7 +26,7 @@ LABEL org.opencontainers.image.title="zendesk-gateway" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
-COPY --from=build /build/target/release/zendesk-gateway /usr/local/bin/zendesk-gateway
+COPY --from=build /build/target/dist/zendesk-gateway /usr/local/bin/zendesk-gateway
 USER 65532:65532
 # No settings here: the environment would override the file that the chart mounts.
 EXPOSE 50051 9090

@@ -1,7 +1,7 @@
 //! Streams beside a client that asks Zendesk itself: `cargo bench --bench streams`; with `-- --full` for a million users and
 //! a thousand callers who have stopped reading. `-- stalled` and the like measure one thing alone.
 //!
-//! The gateway is the release binary with everything on, in a process of its own. Pages are what the stand-in serves,
+//! The gateway is built as it is shipped, with everything on, in a process of its own. Pages are what the stand-in serves,
 //! compressed as it compresses them, but replayed by threads that sleep: tokio's timer goes by whole milliseconds and would
 //! hide what asking early gains. Contenders take turns, and the median of the rounds counts.
 

@@ -130,7 +130,7 @@ impl Report {
             met: memory.full <= 150.0,
         });
         self.section("Memory");
-        self.text("Resident memory of the release binary, with its sandbox compiled in but not running.");
+        self.text("Resident memory of the binary that is shipped, with its sandbox compiled in but not running.");
         self.row(&["state", "MB", "answers in the cache"]);
         self.row(&["---", "---:", "---:"]);
         self.row(&["idle", &format!("{:.1}", memory.idle), "0"]);

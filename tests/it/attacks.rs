@@ -3,7 +3,7 @@
 //! The strict figures, one attack after the other and at full scale, each kept up for five seconds. The gateway has the first
 //! processor to itself, and the caller whose calls are timed comes before the attackers on the second: in the field, neither
 //! shares one with it.
-//! `STRICT=1 cargo test --release --test it attacks:: -- --nocapture --test-threads 1`
+//! `STRICT=1 cargo test --profile dist --test it attacks:: -- --nocapture --test-threads 1`
 
 use std::io::Write as _;
 use std::sync::Arc;

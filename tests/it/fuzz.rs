@@ -1,7 +1,7 @@
 //! Everything that parses input from outside, on inputs that nobody would write.
 //!
 //! Each target gets a fixed number of inputs that are made from its examples by a fixed seed, so that a failure can be
-//! repeated. For a longer run: `ZENDESK_GATEWAY_FUZZ_RUNS=1000000 cargo test --release --test it fuzz`, with another
+//! repeated. For a longer run: `ZENDESK_GATEWAY_FUZZ_RUNS=1000000 cargo test --profile counted --test it fuzz`, with another
 //! `ZENDESK_GATEWAY_FUZZ_SEED` each time.
 
 use std::io::Write as _;

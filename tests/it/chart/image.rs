@@ -96,7 +96,7 @@ fn the_image_fits_the_crate_and_the_chart() {
     let built = build.iter().find_map(|line| line.strip_prefix("RUN cargo ")).expect("a build");
     assert_eq!(
         built,
-        r#"build --release --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway"#
+        r#"build --profile dist --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway"#
     );
     assert!(build.contains(&r#"ARG FEATURES="""#.to_owned()), "nothing optional unless it is asked for");
     assert!(
@@ -114,7 +114,7 @@ fn the_image_fits_the_crate_and_the_chart() {
     }
     assert!(labels.contains(&field("description")), "{labels}");
     let copies: Vec<_> = run.iter().filter(|line| line.starts_with("COPY ")).collect();
-    assert_eq!(copies, ["COPY --from=build /build/target/release/zendesk-gateway /usr/local/bin/zendesk-gateway"]);
+    assert_eq!(copies, ["COPY --from=build /build/target/dist/zendesk-gateway /usr/local/bin/zendesk-gateway"]);
     assert!(run.contains(&r#"ENTRYPOINT ["/usr/local/bin/zendesk-gateway"]"#.to_owned()), "{run:?}");
 
     let chart: Value = serde_yaml_ng::from_str(&read("helm/Chart.yaml")).expect("YAML");
@@ -148,7 +148,7 @@ fn the_release_build_of_the_image_makes_a_binary_that_runs_on_its_base_alone() {
     let built = shell.output().expect("sh starts");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
 
-    let binary = Path::new(&target).join("release/zendesk-gateway");
+    let binary = Path::new(&target).join("dist/zendesk-gateway");
     let run = |args: &[&str]| {
         let output = Command::new(&binary).args(args).env_clear().output().expect("it starts");
         (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
