@@ -51,7 +51,6 @@ use store::Store;
 
 pub use batch::Batcher;
 pub use control::Control;
-pub use entry::is_outage;
 pub use epoch::Snapshot;
 pub use key::Key;
 pub use policy::{Kind, Policy, Windows};
@@ -95,21 +94,6 @@ impl Terms {
     }
 }
 
-/// What a fetch brings.
-#[derive(Debug, Clone)]
-pub struct Fetched {
-    /// The encoded reply.
-    pub bytes: Bytes,
-    /// What the answer turned out to be about, beside the policy's tags: such as the user behind "the current user".
-    pub tags: Vec<Tag>,
-}
-
-impl From<Bytes> for Fetched {
-    fn from(bytes: Bytes) -> Self {
-        Self { bytes, tags: Vec::new() }
-    }
-}
-
 /// An answer.
 #[derive(Debug, Clone)]
 pub struct Hit {
@@ -126,7 +110,7 @@ pub struct Hit {
 pub enum Look {
     /// This, without asking Zendesk.
     Good(Held),
-    /// This, if Zendesk is asked and fails: see [`is_outage`].
+    /// This, if Zendesk is asked and fails: see [`outage`](crate::error::Row::outage).
     IfZendeskFails(Held),
     /// Nothing.
     Nothing,
@@ -232,7 +216,7 @@ impl Cache {
     ) -> Result<Hit>
     where
         F: FnOnce(Terms) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Fetched>> + Send + 'static,
+        Fut: Future<Output = Result<Bytes>> + Send + 'static,
     {
         let cache = &self.0;
         let now = Instant::now();
@@ -272,8 +256,7 @@ impl Cache {
         if policy.kind != Kind::None {
             let slots = slots_of(&policy.tags);
             let windows = self.0.lifetimes.of(policy.kind);
-            let known = slots.len();
-            self.0.keep(key, Entry::new(Ok(bytes.clone()), slots, known, since, windows), since);
+            self.0.keep(key, Entry::new(Ok(bytes.clone()), slots, since, windows), since);
         }
     }
 

@@ -182,12 +182,6 @@ pub enum Error {
         /// What stands against it.
         why: String,
     },
-    /// The RPC is not served by this version.
-    #[error("{method} is not served by this version")]
-    Unimplemented {
-        /// The RPC's name.
-        method: &'static str,
-    },
     /// A defect in the gateway itself.
     #[error("the gateway failed: {what}")]
     Internal {
@@ -248,6 +242,24 @@ pub struct Row {
     pub retry: Retry,
     /// What the circuit breaker learns.
     pub breaker: Verdict,
+    /// What became of a write that ended so.
+    pub fate: Fate,
+    /// True if Zendesk, or the way to it, does not work right now: then an older answer is better than none. A refusal is an answer,
+    /// and whoever is refused gets no older one either.
+    pub outage: bool,
+}
+
+/// What became of a write that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The gateway's own limits held it back. Nothing was tried.
+    Held,
+    /// It was not delivered, or sent back to be sent later.
+    Unsent,
+    /// Zendesk refused it, and did not carry it out.
+    Refused,
+    /// It may have been carried out.
+    Open,
 }
 
 /// Which calls may be repeated after a failure.
@@ -282,70 +294,76 @@ impl Error {
         Self::Invalid { field: field.to_owned(), problem: problem.to_owned() }
     }
 
-    /// The table: what each failure means. A new variant does not compile until all four questions are answered.
+    /// The table: what each failure means. A new variant does not compile until all six questions are answered.
     #[rustfmt::skip]
     pub fn row(&self) -> Row {
-        use {Code as C, ErrorReason as R, Retry as T, Verdict as B};
-        let row = |code, reason, retry, breaker| Row { code, reason, retry, breaker };
-        match self {                          // code                   reason                   retry           breaker
-            Self::Invalid { .. }             => row(C::InvalidArgument,   R::InvalidField,         T::Never,       B::Ignore),
-            Self::Rejected(_)                => row(C::InvalidArgument,   R::RecordInvalid,        T::Never,       B::Success),
-            Self::Refused(_)                 => row(C::FailedPrecondition, R::UpstreamRefused,     T::Never,       B::Success),
-            Self::Redirected(_)              => row(C::FailedPrecondition, R::UpstreamRefused,     T::Never,       B::Success),
-            Self::Duplicate(_)               => row(C::AlreadyExists,     R::DuplicateValue,       T::Never,       B::Success),
-            Self::CursorExpired(_)           => row(C::FailedPrecondition, R::CursorExpired,       T::Never,       B::Success),
-            Self::PaginationDepth(_)         => row(C::OutOfRange,        R::PaginationDepth,      T::Never,       B::Success),
-            Self::Credential { own: true, .. }  => row(C::Internal,       R::CredentialRefused,    T::Never,       B::Success),
-            Self::Credential { own: false, .. } => row(C::Unauthenticated, R::CredentialRefused,   T::Never,       B::Success),
-            Self::CredentialMissing          => row(C::Unauthenticated,   R::CredentialMissing,    T::Never,       B::Ignore),
-            Self::ImpersonationForbidden     => row(C::PermissionDenied,  R::CallerForbidden,      T::Never,       B::Ignore),
-            Self::Forbidden(_)               => row(C::PermissionDenied,  R::PermissionDenied,     T::Never,       B::Success),
-            Self::NotFound(_)                => row(C::NotFound,          R::NotFound,             T::Never,       B::Success),
-            Self::AccountNotFound(_)         => row(C::Internal,          R::AccountNotFound,      T::Never,       B::Success),
-            Self::Conflict(_)                => row(C::Aborted,           R::Conflict,             T::Never,       B::Success),
-            Self::TurnMissed { .. }          => row(C::Aborted,           R::Conflict,             T::Never,       B::Ignore),
-            Self::Throttled(_)               => row(C::ResourceExhausted, R::RateLimited,          T::AsAsked,     B::Ignore),
-            Self::JobLimit(_)                => row(C::ResourceExhausted, R::JobLimit,             T::Never,       B::Ignore),
-            Self::Server(_)                  => row(C::Internal,          R::UpstreamError,        T::ReadOnce,    B::Failure),
-            Self::Unavailable(_)             => row(C::Unavailable,       R::UpstreamUnavailable,  T::Repeatable,  B::Failure),
-            Self::GatewayTimeout(_)          => row(C::DeadlineExceeded,  R::UpstreamTimeout,      T::Repeatable,  B::Failure),
-            Self::Malformed(_)               => row(C::Internal,          R::UpstreamMalformed,    T::ReadOnce,    B::Failure),
-            Self::Foreign(_)                 => row(C::Internal,          R::UpstreamMalformed,    T::ReadOnce,    B::Ignore),
-            Self::Incomplete { .. }          => row(C::Internal,          R::UpstreamMalformed,    T::Never,       B::Ignore),
-            Self::TooLarge { .. }            => row(C::Internal,          R::BodyTooLarge,         T::Never,       B::Success),
-            Self::Connect(event)             => row(C::Unavailable,       R::UpstreamUnavailable,  T::Undelivered, event.verdict()),
-            Self::BrokenBeforeHeaders(event) => row(C::Unavailable,       R::UpstreamUnavailable,  T::Repeatable,  event.verdict()),
-            Self::BrokenBody(event)          => row(C::Unavailable,       R::UpstreamUnavailable,  T::ReadOnce,    event.verdict()),
-            Self::NoStream { .. }            => row(C::Unavailable,       R::Overloaded,           T::Undelivered, B::Ignore),
-            Self::AttemptTimeout             => row(C::DeadlineExceeded,  R::UpstreamTimeout,      T::Repeatable,  B::Failure),
-            Self::Deadline { .. }            => row(C::DeadlineExceeded,  R::DeadlineExceeded,     T::Never,       B::Ignore),
-            Self::OutcomeUnknown(cause)      => Row { reason: R::OutcomeUnknown, retry: T::Never, code: unknown_code(cause), ..cause.row() },
-            Self::BreakerOpen { .. }         => row(C::Unavailable,       R::BreakerOpen,          T::Never,       B::Ignore),
-            Self::BudgetSpent { .. }         => row(C::ResourceExhausted, R::RateLimited,          T::Never,       B::Ignore),
-            Self::Overloaded { .. }          => row(C::Unavailable,       R::Overloaded,           T::Never,       B::Ignore),
-            Self::PaginationLoop { .. }      => row(C::Internal,          R::PaginationLoop,       T::Never,       B::Ignore),
-            Self::CacheMiss                  => row(C::Unavailable,       R::CacheMiss,            T::Never,       B::Ignore),
-            Self::Unauthenticated { .. }     => row(C::Unauthenticated,   R::CallerUnauthenticated, T::Never,      B::Ignore),
-            Self::IdentityUnavailable        => row(C::Unavailable,       R::IdentityUnavailable,  T::Never,       B::Ignore),
-            Self::CallerForbidden { .. }     => row(C::PermissionDenied,  R::CallerForbidden,      T::Never,       B::Ignore),
-            Self::Unimplemented { .. }       => row(C::Unimplemented,     R::Unimplemented,        T::Never,       B::Ignore),
-            Self::Internal { .. }            => row(C::Internal,          R::Internal,             T::Never,       B::Ignore),
-            Self::ShuttingDown               => row(C::Unavailable,       R::ShuttingDown,         T::Never,       B::Ignore),
+        use {Code as C, ErrorReason as R, Fate as F, Retry as T, Verdict as B};
+        let row = |code, reason, retry, breaker, fate, outage| Row { code, reason, retry, breaker, fate, outage };
+        match self {                                // code                 reason                    retry            breaker            fate         outage
+            Self::Invalid { .. }                 => row(C::InvalidArgument,     R::InvalidField,          T::Never,        B::Ignore,         F::Unsent,   false),
+            Self::Rejected(_)                    => row(C::InvalidArgument,     R::RecordInvalid,         T::Never,        B::Success,        F::Refused,  false),
+            Self::Refused(_)                     => row(C::FailedPrecondition,  R::UpstreamRefused,       T::Never,        B::Success,        F::Refused,  false),
+            Self::Redirected(_)                  => row(C::FailedPrecondition,  R::UpstreamRefused,       T::Never,        B::Success,        F::Refused,  false),
+            Self::Duplicate(_)                   => row(C::AlreadyExists,       R::DuplicateValue,        T::Never,        B::Success,        F::Refused,  false),
+            Self::CursorExpired(_)               => row(C::FailedPrecondition,  R::CursorExpired,         T::Never,        B::Success,        F::Refused,  false),
+            Self::PaginationDepth(_)             => row(C::OutOfRange,          R::PaginationDepth,       T::Never,        B::Success,        F::Refused,  false),
+            Self::Credential { own: true, .. }   => row(C::Internal,            R::CredentialRefused,     T::Never,        B::Success,        F::Refused,  false),
+            Self::Credential { own: false, .. }  => row(C::Unauthenticated,     R::CredentialRefused,     T::Never,        B::Success,        F::Refused,  false),
+            Self::CredentialMissing              => row(C::Unauthenticated,     R::CredentialMissing,     T::Never,        B::Ignore,         F::Unsent,   false),
+            Self::ImpersonationForbidden         => row(C::PermissionDenied,    R::CallerForbidden,       T::Never,        B::Ignore,         F::Unsent,   false),
+            Self::Forbidden(_)                   => row(C::PermissionDenied,    R::PermissionDenied,      T::Never,        B::Success,        F::Refused,  false),
+            Self::NotFound(_)                    => row(C::NotFound,            R::NotFound,              T::Never,        B::Success,        F::Refused,  false),
+            Self::AccountNotFound(_)             => row(C::Internal,            R::AccountNotFound,       T::Never,        B::Success,        F::Refused,  false),
+            Self::Conflict(_)                    => row(C::Aborted,             R::Conflict,              T::Never,        B::Success,        F::Refused,  false),
+            Self::TurnMissed { .. }              => row(C::Aborted,             R::Conflict,              T::Never,        B::Ignore,         F::Unsent,   false),
+            Self::Throttled(_)                   => row(C::ResourceExhausted,   R::RateLimited,           T::AsAsked,      B::Ignore,         F::Unsent,   true),
+            Self::JobLimit(_)                    => row(C::ResourceExhausted,   R::JobLimit,              T::Never,        B::Ignore,         F::Unsent,   false),
+            Self::Server(_)                      => row(C::Internal,            R::UpstreamError,         T::ReadOnce,     B::Failure,        F::Open,     true),
+            Self::Unavailable(_)                 => row(C::Unavailable,         R::UpstreamUnavailable,   T::Repeatable,   B::Failure,        F::Open,     true),
+            Self::GatewayTimeout(_)              => row(C::DeadlineExceeded,    R::UpstreamTimeout,       T::Repeatable,   B::Failure,        F::Open,     true),
+            Self::Malformed(_)                   => row(C::Internal,            R::UpstreamMalformed,     T::ReadOnce,     B::Failure,        F::Open,     true),
+            Self::Foreign(_)                     => row(C::Internal,            R::UpstreamMalformed,     T::ReadOnce,     B::Ignore,         F::Open,     true),
+            Self::Incomplete { .. }              => row(C::Internal,            R::UpstreamMalformed,     T::Never,        B::Ignore,         F::Unsent,   false),
+            Self::TooLarge { .. }                => row(C::Internal,            R::BodyTooLarge,          T::Never,        B::Success,        F::Open,     false),
+            Self::Connect(event)                 => row(C::Unavailable,         R::UpstreamUnavailable,   T::Undelivered,  event.verdict(),   F::Unsent,   true),
+            Self::BrokenBeforeHeaders(event)     => row(C::Unavailable,         R::UpstreamUnavailable,   T::Repeatable,   event.verdict(),   F::Open,     true),
+            Self::BrokenBody(event)              => row(C::Unavailable,         R::UpstreamUnavailable,   T::ReadOnce,     event.verdict(),   F::Open,     true),
+            Self::NoStream { .. }                => row(C::Unavailable,         R::Overloaded,            T::Undelivered,  B::Ignore,         F::Unsent,   true),
+            Self::AttemptTimeout                 => row(C::DeadlineExceeded,    R::UpstreamTimeout,       T::Repeatable,   B::Failure,        F::Open,     true),
+            Self::Deadline { sent: true }        => row(C::DeadlineExceeded,    R::DeadlineExceeded,      T::Never,        B::Ignore,         F::Open,     true),
+            Self::Deadline { sent: false }       => row(C::DeadlineExceeded,    R::DeadlineExceeded,      T::Never,        B::Ignore,         F::Unsent,   true),
+            Self::OutcomeUnknown(cause)          => Row { reason: R::OutcomeUnknown, retry: T::Never, code: unknown_code(cause), fate: F::Open, outage: false, ..cause.row() },
+            Self::BreakerOpen { .. }             => row(C::Unavailable,         R::BreakerOpen,           T::Never,        B::Ignore,         F::Held,     true),
+            Self::BudgetSpent { .. }             => row(C::ResourceExhausted,   R::RateLimited,           T::Never,        B::Ignore,         F::Held,     true),
+            Self::Overloaded { .. }              => row(C::Unavailable,         R::Overloaded,            T::Never,        B::Ignore,         F::Held,     true),
+            Self::PaginationLoop { .. }          => row(C::Internal,            R::PaginationLoop,        T::Never,        B::Ignore,         F::Unsent,   false),
+            Self::CacheMiss                      => row(C::Unavailable,         R::CacheMiss,             T::Never,        B::Ignore,         F::Unsent,   false),
+            Self::Unauthenticated { .. }         => row(C::Unauthenticated,     R::CallerUnauthenticated, T::Never,        B::Ignore,         F::Unsent,   false),
+            Self::IdentityUnavailable            => row(C::Unavailable,         R::IdentityUnavailable,   T::Never,        B::Ignore,         F::Unsent,   false),
+            Self::CallerForbidden { .. }         => row(C::PermissionDenied,    R::CallerForbidden,       T::Never,        B::Ignore,         F::Unsent,   false),
+            Self::Internal { .. }                => row(C::Internal,            R::Internal,              T::Never,        B::Ignore,         F::Unsent,   true),
+            Self::ShuttingDown                   => row(C::Unavailable,         R::ShuttingDown,          T::Never,        B::Ignore,         F::Unsent,   true),
         }
+    }
+
+    /// Returns the reason as callers read it: `NOT_FOUND`.
+    pub fn reason(&self) -> &'static str {
+        word(self.row().reason)
     }
 
     /// Marks the failure of a write that may have been delivered: its outcome is unknown.
     #[must_use]
     pub fn of_a_write(self) -> Self {
-        if self.leaves_open() { Self::OutcomeUnknown(Box::new(self)) } else { self }
+        match self {
+            Self::OutcomeUnknown(_) => self,
+            open if open.leaves_open() => Self::OutcomeUnknown(Box::new(open)),
+            other => other,
+        }
     }
 
     /// Whether a write that failed so may have been carried out.
     pub fn leaves_open(&self) -> bool {
-        match self.row().retry {
-            Retry::Repeatable | Retry::ReadOnce => true,
-            _ => matches!(self, Self::Deadline { sent: true } | Self::TooLarge { .. }),
-        }
+        self.row().fate == Fate::Open
     }
 
     /// Returns what the response said, where there was one.
@@ -389,6 +407,11 @@ fn unknown_code(cause: &Error) -> Code {
         Code::DeadlineExceeded => Code::DeadlineExceeded,
         _ => Code::Unavailable,
     }
+}
+
+/// Returns a reason as callers read it, without the prefix that enums have in the contract.
+pub fn word(reason: ErrorReason) -> &'static str {
+    reason.as_str_name().trim_start_matches("ERROR_REASON_")
 }
 
 /// Cuts a text from outside to 512 characters and takes out control characters.

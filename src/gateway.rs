@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message as _;
 
-use crate::cache::{Batcher, Cache, Control, Fetched, Key, Snapshot, Terms};
+use crate::cache::{Batcher, Cache, Control, Key, Snapshot, Terms};
 use crate::config;
 use crate::error::{Error, Refusal, Result};
 use crate::proto::{GetCurrentUserRequest, GetCurrentUserResponse, GetUserRequest, GetUserResponse};
@@ -95,7 +95,7 @@ impl Gateway {
         let (reads, read, asked) = (self.reads.clone(), context.read(Priority::Interactive), request.clone());
         let fetch = move |terms: Terms| async move {
             let reply = reads.one(&read.within(terms), &asked).await?;
-            Ok(Fetched::from(Bytes::from(reply.encode_to_vec())))
+            Ok(Bytes::from(reply.encode_to_vec()))
         };
         let hit = self.cache.read(&key, &request.cache(), context.control, context.deadline, fetch).await?;
         Ok(Answered::of(hit))
@@ -112,11 +112,11 @@ impl Gateway {
         let (users, credential) = (self.users.clone(), context.credential.fingerprint());
         let fetch = move |terms: Terms| async move {
             if let Some(bytes) = users.get(credential, read.clone(), asked.id, terms).await? {
-                return Ok(Fetched::from(bytes));
+                return Ok(bytes);
             }
             // Left out of a batch: asked for by itself, a deleted user is answered and a missing one is told apart.
             let reply = reads.one(&read.within(terms), &asked).await?;
-            Ok(Fetched::from(Bytes::from(reply.encode_to_vec())))
+            Ok(Bytes::from(reply.encode_to_vec()))
         };
         let hit = self.cache.read(&key, &request.cache(), context.control, context.deadline, fetch).await?;
         Ok(Answered::of(hit))
@@ -157,7 +157,7 @@ impl Gateway {
             }
             let next_page_token = walk.list.token(&walk.list.after(walk.at(), &page))?;
             let reply = R::Reply::from(Part { page, next_page_token });
-            Ok(Fetched::from(Bytes::from(reply.encode_to_vec())))
+            Ok(Bytes::from(reply.encode_to_vec()))
         };
         let hit = self.cache.read(&key, &request.cache(), context.control, context.deadline, fetch).await?;
         Ok(Answered::of(hit))

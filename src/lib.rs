@@ -26,6 +26,7 @@
 //! | `error` | every failure, and what it means |
 //! | `limits` | what responses say of the request budget |
 //! | `contract` | the facts of each RPC |
+//! | `deadline` | how much of a deadline is left for work |
 //! | `codec` | messages that are encoded already |
 //! | `proto` | the messages |
 //! | `sandbox` | the stand-in for Zendesk |
@@ -34,6 +35,7 @@ pub mod cache;
 pub mod codec;
 pub mod config;
 pub mod contract;
+pub mod deadline;
 pub mod error;
 pub mod gateway;
 pub mod json;

@@ -150,11 +150,6 @@ impl<T> Watched<T> {
     pub fn get(&self) -> Arc<T> {
         self.0.value.borrow().clone()
     }
-
-    /// Returns a receiver that is told of each new value.
-    pub fn subscribe(&self) -> watch::Receiver<Arc<T>> {
-        self.0.value.subscribe()
-    }
 }
 
 impl<T> Clone for Watched<T> {

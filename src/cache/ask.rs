@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::control::Control;
-use super::entry::{Entry, is_outage};
-use super::epoch::{Slots, Snapshot, slots_of};
+use super::entry::Entry;
+use super::epoch::{Slots, Snapshot};
 use super::flight::{self, Boarded, Flight, Landed};
 use super::key::Key;
 use super::policy::Policy;
-use super::{Fetched, Hit, Inner, Outcome, Terms};
+use super::{Hit, Inner, Outcome, Terms};
+use crate::deadline::usable;
 use crate::error::{Error, Result};
 
 /// How near to its deadline a flight may end for want of time, and it is the deadline that ended it: calls keep back some
@@ -30,10 +32,10 @@ impl Inner {
     ) -> Result<Hit>
     where
         F: FnOnce(Terms) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Fetched>> + Send + 'static,
+        Fut: Future<Output = Result<Bytes>> + Send + 'static,
     {
         let mut fetch = Some(fetch);
-        let patience = fallback.as_ref().map_or(deadline, |_| deadline - way_home(deadline));
+        let patience = fallback.as_ref().map_or(deadline, |_| Instant::now() + usable(deadline));
         loop {
             let (flight, mut seat, leads) = match self.board(key, policy, control, deadline, &mut fetch) {
                 Boarded::Landed(entry) => return self.serve(&entry, Outcome::Hit, Instant::now()),
@@ -49,7 +51,7 @@ impl Inner {
                 }
                 landed = flight::outcome(&mut seat, deadline).await;
             }
-            if !leads && self.is_for_others(&flight, landed.as_ref(), deadline) {
+            if !leads && is_for_others(&flight, landed.as_ref(), deadline) {
                 continue;
             }
             let outcome = match leads {
@@ -61,7 +63,7 @@ impl Inner {
                 Some(Ok(entry)) => self.serve(&entry, outcome, Instant::now()),
                 Some(Err(Error::AttemptTimeout)) if deadline <= Instant::now() => Err(Error::Deadline { sent: true }),
                 Some(Err(error)) => match self.stand_in(fallback.as_ref()) {
-                    Some(entry) if is_outage(&error) => self.serve(&entry, Outcome::Stale, Instant::now()),
+                    Some(entry) if error.row().outage => self.serve(&entry, Outcome::Stale, Instant::now()),
                     _ => Err(error),
                 },
                 None => Err(Error::Deadline { sent: true }),
@@ -73,29 +75,14 @@ impl Inner {
     pub(super) async fn ask_alone<F, Fut>(&self, key: &Key, deadline: Instant, fetch: F) -> Result<Hit>
     where
         F: FnOnce(Terms) -> Fut,
-        Fut: Future<Output = Result<Fetched>>,
+        Fut: Future<Output = Result<Bytes>>,
     {
         self.stats.bypassed.add();
         let terms = Terms { deadline, wanted_by: deadline, background: false };
         match flight::carried_out(deadline, key.rpc(), async { fetch(terms).await }).await {
-            Ok(Fetched { bytes, .. }) => Ok(Hit { bytes, outcome: Outcome::Bypass, age: Duration::ZERO }),
+            Ok(bytes) => Ok(Hit { bytes, outcome: Outcome::Bypass, age: Duration::ZERO }),
             Err(Error::AttemptTimeout) if deadline <= Instant::now() => Err(Error::Deadline { sent: true }),
             Err(error) => Err(error),
-        }
-    }
-
-    /// Returns whether a flight's outcome is none for a caller who boarded later: it ended by a deadline that is not the
-    /// caller's, was refused because another could not wait long enough, or its answer turned out to be about something that was written to before the caller came.
-    fn is_for_others(&self, flight: &Flight, landed: Option<&Landed>, deadline: Instant) -> bool {
-        match landed {
-            Some(Ok(entry)) => !self.epochs.unmoved(&entry.slots[entry.known..], entry.reading),
-            Some(Err(Error::AttemptTimeout)) => {
-                flight.deadline < deadline && flight.deadline <= Instant::now() + NEAR && Instant::now() < deadline
-            }
-            Some(Err(Error::Overloaded { .. } | Error::BudgetSpent { .. })) => {
-                flight.wanted_by < deadline && Instant::now() < deadline
-            }
-            _ => false,
         }
     }
 
@@ -111,20 +98,16 @@ impl Inner {
         &self,
         key: &Key,
         policy: &Policy,
-        mut slots: Slots,
+        slots: Slots,
         since: &Snapshot,
-        outcome: Result<Fetched>,
+        outcome: Result<Bytes>,
     ) -> Landed {
-        let known = slots.len();
         let (answer, windows) = match outcome {
-            Ok(Fetched { bytes, tags }) => {
-                slots.extend(slots_of(&tags));
-                (Ok(bytes), self.lifetimes.of(policy.kind))
-            }
+            Ok(bytes) => (Ok(bytes), self.lifetimes.of(policy.kind)),
             Err(error @ Error::NotFound(_)) => (Err(error), self.lifetimes.of_not_found()),
             Err(error) => {
                 match self.valid(key) {
-                    Some(entry) if is_outage(&error) => {
+                    Some(entry) if error.row().outage => {
                         self.stats.failed_refreshes.add();
                         entry.refresh_failed(Instant::now(), error.retry_after());
                     }
@@ -135,7 +118,7 @@ impl Inner {
                 return Err(error);
             }
         };
-        Ok(self.keep(key, Entry::new(answer, slots, known, since, windows), since))
+        Ok(self.keep(key, Entry::new(answer, slots, since, windows), since))
     }
 
     /// Stores an answer if nothing it is about was written to since.
@@ -167,8 +150,16 @@ impl Inner {
     }
 }
 
-/// Returns how long before a deadline an answer has to leave so that it arrives in time.
-fn way_home(deadline: Instant) -> Duration {
-    let remaining = deadline.saturating_duration_since(Instant::now());
-    (remaining / 20).clamp(Duration::from_millis(25), Duration::from_millis(250)).min(remaining)
+/// Returns whether a flight's outcome is none for a caller who boarded later: it ended by a deadline that is not the caller's, or
+/// was refused because another could not wait long enough.
+fn is_for_others(flight: &Flight, landed: Option<&Landed>, deadline: Instant) -> bool {
+    match landed {
+        Some(Err(Error::AttemptTimeout)) => {
+            flight.deadline < deadline && flight.deadline <= Instant::now() + NEAR && Instant::now() < deadline
+        }
+        Some(Err(Error::Overloaded { .. } | Error::BudgetSpent { .. })) => {
+            flight.wanted_by < deadline && Instant::now() < deadline
+        }
+        _ => false,
+    }
 }

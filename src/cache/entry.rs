@@ -27,8 +27,6 @@ pub(super) struct Entry {
     pub(super) answer: Result<Bytes, Error>,
     /// What the answer depends on: the policy's tags, then those that the answer itself named.
     pub(super) slots: Slots,
-    /// How many of the slots were known before the answer.
-    pub(super) known: usize,
     /// The reading of the epoch clock that the answer is good for.
     pub(super) reading: u64,
     /// When its fetch began.
@@ -89,19 +87,12 @@ pub(super) enum Verdict {
 }
 
 impl Entry {
-    pub(super) fn new(
-        answer: Result<Bytes, Error>,
-        slots: Slots,
-        known: usize,
-        since: &Snapshot,
-        windows: Windows,
-    ) -> Self {
+    pub(super) fn new(answer: Result<Bytes, Error>, slots: Slots, since: &Snapshot, windows: Windows) -> Self {
         // A row is a slice of its page, and would keep all of it alive outside what the bound counts.
         let answer = answer.map(|bytes| Bytes::copy_from_slice(&bytes));
         Self {
             answer,
             slots,
-            known,
             reading: since.reading,
             at: since.at,
             ages: Ages::of(windows),
@@ -179,31 +170,6 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Returns whether an error says that Zendesk, or the way to it, does not work right now: then an older answer is better
-/// than none. A refusal is an answer, and whoever is refused gets no old data either.
-pub fn is_outage(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Throttled(_)
-            | Error::Server(_)
-            | Error::Unavailable(_)
-            | Error::GatewayTimeout(_)
-            | Error::Malformed(_)
-            | Error::Foreign(_)
-            | Error::Connect(_)
-            | Error::NoStream { .. }
-            | Error::BrokenBeforeHeaders(_)
-            | Error::BrokenBody(_)
-            | Error::AttemptTimeout
-            | Error::Deadline { .. }
-            | Error::BreakerOpen { .. }
-            | Error::BudgetSpent { .. }
-            | Error::Overloaded { .. }
-            | Error::ShuttingDown
-            | Error::Internal { .. }
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::epoch::Epochs;
@@ -218,7 +184,7 @@ mod tests {
     fn record(answer: Result<Bytes>) -> Entry {
         let lifetimes = Lifetimes::new(&config::Cache::default());
         let windows = if answer.is_ok() { lifetimes.of(Kind::Record) } else { lifetimes.of_not_found() };
-        Entry::new(answer, Slots::new(), 0, &Epochs::new().snapshot(), windows)
+        Entry::new(answer, Slots::new(), &Epochs::new().snapshot(), windows)
     }
 
     fn at(entry: &Entry, age: u64, control: Control) -> Verdict {

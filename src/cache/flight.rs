@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -21,7 +22,7 @@ use super::entry::{Entry, Verdict};
 use super::epoch::{Slots, Snapshot, slots_of};
 use super::key::{Key, KeyHasher};
 use super::policy::Policy;
-use super::{Fetched, Inner, Terms};
+use super::{Inner, Terms};
 use crate::error::{Error, Result};
 
 /// A flight gets at least this long, also when the caller who starts it has less: others with more time may board.
@@ -97,7 +98,7 @@ impl Inner {
     ) -> Boarded
     where
         F: FnOnce(Terms) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Fetched>> + Send + 'static,
+        Fut: Future<Output = Result<Bytes>> + Send + 'static,
     {
         let now = Instant::now();
         let slots = slots_of(&policy.tags);
@@ -126,7 +127,7 @@ impl Inner {
     pub(super) fn refresh<F, Fut>(self: &Arc<Self>, key: &Key, policy: &Policy, fetch: F)
     where
         F: FnOnce(Terms) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Fetched>> + Send + 'static,
+        Fut: Future<Output = Result<Bytes>> + Send + 'static,
     {
         let slots = slots_of(&policy.tags);
         let board = self.flights.board();
@@ -174,7 +175,7 @@ impl Landing {
     async fn fly<F, Fut>(self, fetch: F, background: bool)
     where
         F: FnOnce(Terms) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Fetched>> + Send + 'static,
+        Fut: Future<Output = Result<Bytes>> + Send + 'static,
     {
         let Flight { deadline, wanted_by, .. } = *self.flight;
         let terms = Terms { deadline, wanted_by, background };

@@ -103,7 +103,7 @@ mod tests {
     fn entry(bytes: usize) -> Arc<Entry> {
         let windows = Lifetimes::new(&config::Cache::default()).of(Kind::Record);
         let answer = Ok(Bytes::from(vec![0; bytes]));
-        Arc::new(Entry::new(answer, Slots::new(), 0, &Epochs::new().snapshot(), windows))
+        Arc::new(Entry::new(answer, Slots::new(), &Epochs::new().snapshot(), windows))
     }
 
     fn key(number: u64) -> Key {

@@ -93,7 +93,7 @@ impl Upstream {
         &self,
         after: Duration,
         answer: Result<&'static str>,
-    ) -> impl FnOnce(Terms) -> BoxFuture<'static, Result<Fetched>> + Send + 'static {
+    ) -> impl FnOnce(Terms) -> BoxFuture<'static, Result<Bytes>> + Send + 'static {
         let upstream = self.clone();
         move |_| {
             Box::pin(async move {
@@ -105,7 +105,7 @@ impl Upstream {
     }
 
     /// Never answers.
-    fn hangs(&self) -> impl FnOnce(Terms) -> BoxFuture<'static, Result<Fetched>> + Send + 'static {
+    fn hangs(&self) -> impl FnOnce(Terms) -> BoxFuture<'static, Result<Bytes>> + Send + 'static {
         self.answers(Duration::from_hours(24), Ok("too late"))
     }
 }
@@ -113,7 +113,7 @@ impl Upstream {
 /// Reads record 7, plainly, with ten seconds of time.
 async fn read(
     cache: &Cache,
-    fetch: impl FnOnce(Terms) -> BoxFuture<'static, Result<Fetched>> + Send + 'static,
+    fetch: impl FnOnce(Terms) -> BoxFuture<'static, Result<Bytes>> + Send + 'static,
 ) -> Result<Hit> {
     cache.read(&key(7), &record(7), PLAIN, within(secs(10)), fetch).await
 }

@@ -25,8 +25,7 @@ impl From<Error> for Status {
             metadata.extend(refusal.word.clone().map(|word| ("zendesk_error".to_owned(), word)));
         }
         let domain = if refusal.is_some() { ZENDESK } else { GATEWAY };
-        let reason = row.reason.as_str_name().trim_start_matches("ERROR_REASON_");
-        let mut details = ErrorDetails::with_error_info(reason, domain, metadata);
+        let mut details = ErrorDetails::with_error_info(error.reason(), domain, metadata);
 
         let violations: Vec<FieldViolation> = match (&error, refusal) {
             (Error::Invalid { field, problem }, _) => vec![FieldViolation::new(field, problem)],

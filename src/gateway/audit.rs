@@ -97,7 +97,7 @@ impl Trail {
     /// Says how a call ended, for the case that it sent nothing.
     pub fn end(trail: Option<&Arc<Self>>, error: Option<&Error>) {
         if let Some(trail) = trail {
-            let end = error.map_or(("unchanged", None), |error| (outcome(error), Some(reason(error))));
+            let end = error.map_or(("unchanged", None), |error| (outcome(error), Some(error.reason())));
             *trail.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
         }
     }
@@ -105,7 +105,7 @@ impl Trail {
     /// Puts one change on record, now that its outcome is known.
     pub fn change(&self, targets: &Targets, job: Option<&str>, ledger: &Ledger, error: Option<&Error>) {
         self.told.store(true, Ordering::Relaxed);
-        let (outcome, reason) = error.map_or(("done", None), |error| (outcome(error), Some(reason(error))));
+        let (outcome, reason) = error.map_or(("done", None), |error| (outcome(error), Some(error.reason())));
         let (mut statuses, mut ids) = (String::new(), String::new());
         for (status, id) in ledger.answers() {
             let _ = write!(statuses, "{}{status}", if statuses.is_empty() { "" } else { " " });
@@ -216,8 +216,4 @@ fn outcome(error: &Error) -> &'static str {
         }
         _ => "refused",
     }
-}
-
-fn reason(error: &Error) -> &'static str {
-    error.row().reason.as_str_name().trim_start_matches("ERROR_REASON_")
 }

@@ -8,11 +8,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
 
 use super::{Answered, Context, Gateway};
-use crate::cache::{Control, Held, Look, Outcome, is_outage};
+use crate::cache::{Control, Held, Look, Outcome};
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
 use crate::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, User};
-use crate::rest::many::{MOST_ITEMS, lists};
+use crate::rest::many::{MOST_ITEMS, lists, unique};
 use crate::rest::row::Row as _;
 use crate::rest::users;
 use crate::upstream::call::Priority;
@@ -48,7 +48,7 @@ impl Gateway {
         if request.ids.iter().any(|id| *id <= 0) {
             return Err(Error::invalid("ids", "must be positive ids"));
         }
-        let ids = distinct(request.ids.iter().copied());
+        let ids = unique(request.ids.iter().copied());
         let mut found = self.cached_users(context, &ids, request.include_deleted);
         if context.control.only_if_cached && !found.unknown.is_empty() {
             return Err(Error::CacheMiss);
@@ -76,7 +76,7 @@ impl Gateway {
                     }
                 }
                 // What is held is better than nothing, if there is something for each of them.
-                Err(error) if is_outage(&error) && ids.iter().all(|id| found.older.contains_key(id)) => {
+                Err(error) if error.row().outage && ids.iter().all(|id| found.older.contains_key(id)) => {
                     for id in ids {
                         let held = found.older.remove(&id).expect("looked for just now");
                         found.take(id, held, request.include_deleted);
@@ -210,11 +210,6 @@ struct Shown {
 struct Activity {
     #[prost(bool, optional, tag = "21")]
     active: Option<bool>,
-}
-
-fn distinct(ids: impl Iterator<Item = i64>) -> Vec<i64> {
-    let mut seen = HashSet::new();
-    ids.filter(|id| seen.insert(*id)).collect()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::write::Change;
 use super::{Context, Gateway};
 use crate::cache::{UNKNOWN_SETTLES_AFTER, WriteGuard};
 use crate::contract;
+use crate::deadline::usable;
 use crate::error::{Error, Refusal, Result};
 use crate::proto::{BulkJob, GetJobResponse, Job};
 use crate::rest::Changes;
@@ -86,7 +87,8 @@ impl Gateway {
     }
 
     async fn run(&self, context: &Context, mut run: Run, guard: WriteGuard, kind: Kind, wait: bool) -> Result<Outcome> {
-        let until = before(context.deadline);
+        // The outcomes still have to reach the caller.
+        let until = Instant::now() + usable(context.deadline);
         // Without a wait, jobs are looked at only as far as slots for the rest are needed.
         while run.next < run.chunks.len() || (wait && !run.live.is_empty()) {
             if Instant::now() >= until || context.ledger.is_closed() {
@@ -262,12 +264,6 @@ enum Submitted {
     Accepted,
     NoSlot,
     AllSent,
-}
-
-/// A little before the deadline, so that the outcomes still reach the caller.
-fn before(deadline: Instant) -> Instant {
-    let left = deadline.saturating_duration_since(Instant::now());
-    deadline - (left / 20).clamp(Duration::from_millis(25), Duration::from_millis(500)).min(left / 4)
 }
 
 impl Run {

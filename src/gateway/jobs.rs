@@ -13,7 +13,7 @@ use crate::proto::{
     BatchGetJobsRequest, BatchGetJobsResponse, GetJobRequest, Job, JobState, WatchJobsRequest, WatchJobsResponse,
 };
 use crate::rest::jobs::show_many;
-use crate::rest::many::MOST_ITEMS;
+use crate::rest::many::{MOST_ITEMS, unique};
 use crate::upstream::call::Priority;
 use crate::upstream::rest::text_id;
 
@@ -134,13 +134,6 @@ fn checked(ids: Vec<String>) -> Result<Vec<String>> {
     if ids.is_empty() {
         return Err(Error::invalid("ids", "must not be empty"));
     }
-    let mut seen = HashSet::new();
-    let mut distinct = Vec::with_capacity(ids.len());
-    for id in ids {
-        text_id("ids", &id)?;
-        if seen.insert(id.clone()) {
-            distinct.push(id);
-        }
-    }
-    Ok(distinct)
+    ids.iter().try_for_each(|id| text_id("ids", id).map(drop))?;
+    Ok(unique(ids))
 }

@@ -29,6 +29,12 @@ pub fn distinct<T: std::hash::Hash + Eq>(field: &str, items: impl Iterator<Item 
     Ok(())
 }
 
+/// Returns items without repetitions, in the order in which they came first.
+pub fn unique<T: std::hash::Hash + Eq + Clone>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut seen = HashSet::new();
+    items.into_iter().filter(|item| seen.insert(item.clone())).collect()
+}
+
 /// Checks a list of record ids.
 pub fn ids(field: &str, ids: &[i64]) -> Result<()> {
     some(field, ids)?;

@@ -14,9 +14,9 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::call::{Answer, Call};
-use super::deadline::usable;
 use crate::config;
 use crate::contract::Idempotency;
+use crate::deadline::usable;
 use crate::error::{Chain, Error};
 
 /// The limits, and what happened to attempts.

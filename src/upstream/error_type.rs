@@ -14,7 +14,7 @@ pub fn error_type(error: &Error) -> String {
         Error::Foreign(_) => "foreign",
         other => match status(other) {
             Some(status) => return status.to_string(),
-            None => return other.row().reason.as_str_name().trim_start_matches("ERROR_REASON_").to_lowercase(),
+            None => return other.reason().to_lowercase(),
         },
     };
     word.to_owned()

@@ -13,11 +13,11 @@ use tokio::time::{Sleep, sleep};
 use tower::retry::Policy;
 
 use super::call::{Answer, Call};
-use super::deadline::usable;
 use super::jitter::Jitter;
 use crate::config;
 use crate::contract::Idempotency;
-use crate::error::{Error, Retry as Rule};
+use crate::deadline::usable;
+use crate::error::{Error, Fate, Retry as Rule};
 
 mod budget;
 
@@ -174,9 +174,5 @@ impl Retry {
 /// reason to tell.
 fn refused_here(call: &Call, error: &Error) -> bool {
     let write = call.idempotency != Idempotency::NoSideEffects;
-    match error {
-        Error::BreakerOpen { .. } | Error::BudgetSpent { .. } | Error::Overloaded { .. } => true,
-        Error::Deadline { sent: false } => write,
-        _ => false,
-    }
+    error.row().fate == Fate::Held || write && matches!(error, Error::Deadline { sent: false })
 }

@@ -199,7 +199,7 @@ async fn a_failure_of_zendesk_reaches_all_who_wait_and_is_not_kept() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_a_fetch_reaches_all_who_wait_and_wedges_nothing() {
     let (cache, upstream) = (cache(), Upstream::default());
-    let later = |_: Terms| -> BoxFuture<'static, Result<Fetched>> {
+    let later = |_: Terms| -> BoxFuture<'static, Result<Bytes>> {
         Box::pin(async {
             sleep(ms(50)).await;
             panic!("a fetch that panics")
@@ -209,7 +209,7 @@ async fn a_panic_in_a_fetch_reaches_all_who_wait_and_wedges_nothing() {
     for answer in [one, two] {
         assert!(matches!(answer, Err(Error::Internal { .. })), "{answer:?}");
     }
-    let at_once = |_: Terms| -> BoxFuture<'static, Result<Fetched>> { panic!("a fetch that panics at once") };
+    let at_once = |_: Terms| -> BoxFuture<'static, Result<Bytes>> { panic!("a fetch that panics at once") };
     assert!(matches!(read(&cache, at_once).await, Err(Error::Internal { .. })));
     assert!(cache.0.flights.is_empty());
     assert_eq!(cache.counts().flights_in_progress, 0);

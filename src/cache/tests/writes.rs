@@ -74,32 +74,6 @@ async fn a_read_after_a_write_does_not_board_a_flight_from_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_may_name_what_it_is_about() {
-    let cache = cache();
-    let policy = Policy::record(tag::group(1));
-    let me = |after: Duration, text: &'static str| {
-        move |_: Terms| async move {
-            sleep(after).await;
-            Ok(Fetched { bytes: Bytes::from_static(text.as_bytes()), tags: vec![tag::user(7)] })
-        }
-    };
-    let ask = async |after, text| cache.read(&key(0), &policy, PLAIN, within(secs(10)), me(after, text)).await;
-    let early = ask(ms(300), "old");
-    let late = async {
-        sleep(ms(100)).await;
-        cache.begin_write(&[tag::user(7)]).finish();
-        // Nobody can tell yet that the flight under way is about user 7.
-        ask(ms(300), "new").await
-    };
-    let (early, late) = tokio::join!(early, late);
-    assert_answer(early, "old", Outcome::Miss, ms(300));
-    assert_answer(late, "new", Outcome::Miss, ms(300));
-    assert_eq!(held(&cache, 0).expect("stored"), "new");
-    cache.begin_write(&[tag::user(7)]).finish();
-    assert_eq!(held(&cache, 0), None);
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_old_answer_that_a_write_made_void_stands_in_for_no_error() {
     let (cache, upstream) = (cache(), Upstream::default());
     fill(&cache, 7, "old", &cache.snapshot());

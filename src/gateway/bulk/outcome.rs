@@ -1,7 +1,7 @@
 //! What became of each input, as the caller is told: how it ended if that is proven, UNKNOWN otherwise.
 
 use super::evidence::{self, Evidence};
-use crate::error::{Error, snippet};
+use crate::error::{Error, Fate, snippet};
 use crate::gateway::jobs::has_ended;
 use crate::proto::{BulkOutcome, BulkResult, Job, JobResult, JobState};
 use crate::rest::bulk::{Key, Kind};
@@ -47,8 +47,8 @@ pub fn refused(error: &Error, keys: &[Key], first: usize) -> Vec<BulkOutcome> {
 pub fn not_sent(stopped_by: Option<&Error>, keys: &[Key], first: usize) -> Vec<BulkOutcome> {
     let (word, details) = match stopped_by {
         // What is unknown is unknown of the inputs before; these have been stopped by its cause.
-        Some(Error::OutcomeUnknown(cause)) => (reason(cause), snippet(&cause.to_string())),
-        Some(error) => (reason(error), snippet(&error.to_string())),
+        Some(Error::OutcomeUnknown(cause)) => (cause.reason().to_owned(), snippet(&cause.to_string())),
+        Some(error) => (error.reason().to_owned(), snippet(&error.to_string())),
         None => ("DEADLINE_EXCEEDED".to_owned(), "the deadline came first".to_owned()),
     };
     let mut outcomes = base(keys, first);
@@ -58,20 +58,14 @@ pub fn not_sent(stopped_by: Option<&Error>, keys: &[Key], first: usize) -> Vec<B
 
 /// What a failed request means for the inputs it held: the result, a word and a sentence.
 pub fn unsent(error: &Error) -> (BulkResult, String, String) {
-    let result = match error {
-        Error::OutcomeUnknown(_) => BulkResult::Unknown,
-        Error::Throttled(_) | Error::JobLimit(_) => BulkResult::NotSent,
-        _ if error.refusal().is_some_and(|refusal| refusal.status < 500) => BulkResult::Failed,
-        _ => BulkResult::NotSent,
+    let result = match error.row().fate {
+        Fate::Open => BulkResult::Unknown,
+        Fate::Refused => BulkResult::Failed,
+        Fate::Held | Fate::Unsent => BulkResult::NotSent,
     };
     // Zendesk's own word says why it refused the inputs; what only kept them from being sent has the gateway's word.
     let word = error.refusal().and_then(|refusal| refusal.word.clone()).filter(|_| result == BulkResult::Failed);
-    (result, word.unwrap_or_else(|| reason(error)), snippet(&error.to_string()))
-}
-
-/// The reason without its prefix.
-fn reason(error: &Error) -> String {
-    error.row().reason.as_str_name().trim_start_matches("ERROR_REASON_").to_owned()
+    (result, word.unwrap_or_else(|| error.reason().to_owned()), snippet(&error.to_string()))
 }
 
 fn base(keys: &[Key], first: usize) -> Vec<BulkOutcome> {

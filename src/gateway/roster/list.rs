@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::deadline::usable;
 use crate::error::{Error, Result};
 use crate::gateway::turns::Whole;
 use crate::gateway::walk::Walk;
@@ -11,7 +12,6 @@ use crate::rest::page::{Next, Page};
 use crate::rest::row::Row;
 use crate::rest::{Paging, Style, memberships};
 use crate::upstream::call::Priority;
-use crate::upstream::deadline::usable;
 use crate::upstream::rest::Rest;
 
 /// From which side memberships are looked at.

@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::difference::Difference;
 use super::list::{self, Side};
+use crate::deadline::usable;
 use crate::error::{Error, Result};
 use crate::gateway::bulk::unsent;
 use crate::gateway::{Context, Gateway};
@@ -13,7 +14,6 @@ use crate::proto::{
 };
 use crate::rest::bulk::{Chunk, Kind, Outcome};
 use crate::rest::memberships::bulk as many;
-use crate::upstream::deadline::usable;
 
 /// Most memberships that are written singly: a job costs its own call and at least one look at it.
 const FEW: usize = 2;

@@ -14,6 +14,7 @@ use tracing::{Level, debug, event_enabled, info};
 use super::bound::Bound;
 use super::method::{self, Method};
 use super::{request_id, reset};
+use crate::error::word;
 use crate::gateway::origin::Origin;
 use crate::proto::ErrorReason;
 use crate::telemetry::state::{Calls, End};
@@ -212,7 +213,7 @@ impl Drop for Call {
 fn reason(status: &Status) -> Option<&'static str> {
     let details = status.get_error_details();
     let reason = ErrorReason::from_str_name(&format!("ERROR_REASON_{}", details.error_info()?.reason))?;
-    Some(reason.as_str_name().trim_start_matches("ERROR_REASON_"))
+    Some(word(reason))
 }
 
 /// Whether a code means that the server failed, rather than that the caller was refused. These are the codes by which the

@@ -12,9 +12,9 @@ use super::budget::Opening;
 use super::snapshot::Snapshot;
 use super::state::{Need, State, Waits};
 use crate::config;
+use crate::deadline::usable;
 use crate::error::Error;
 use crate::upstream::call::{Answer, Call, Ledger};
-use crate::upstream::deadline::usable;
 use crate::upstream::room::{Entry, Rank};
 
 /// The budgets of one Zendesk account.

@@ -7,9 +7,10 @@ use tower::ServiceBuilder;
 
 use super::support::{Hits, SECOND, answer, ask, idempotent_write, millis, read, unsafe_write, within, zendesk};
 use crate::config;
+use crate::deadline::{margin, usable};
 use crate::error::Error;
 use crate::upstream::attempt::{self, Attempts};
-use crate::upstream::deadline::{self, margin, usable};
+use crate::upstream::deadline;
 use crate::upstream::{Jitter, stack_with};
 
 #[tokio::test(start_paused = true)]

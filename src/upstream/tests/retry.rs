@@ -58,8 +58,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::JobLimit(_)
         | Error::TooLarge { .. }
         | Error::PaginationLoop { .. }
-        | Error::CacheMiss
-        | Error::Unimplemented { .. } => [1, 1, 1],
+        | Error::CacheMiss => [1, 1, 1],
         // the gateway itself refused, or the caller has gone
         Error::Deadline { .. }
         | Error::TurnMissed { .. }
@@ -116,7 +115,6 @@ fn every_error() -> Vec<Error> {
         Error::CacheMiss,
         Error::CredentialMissing,
         Error::ImpersonationForbidden,
-        Error::Unimplemented { method: "GetUser" },
         Error::ShuttingDown,
     ]
 }

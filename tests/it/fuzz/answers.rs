@@ -7,6 +7,7 @@ use prost::Message;
 use secrecy::ExposeSecret as _;
 use serde::de::DeserializeOwned;
 use zendesk_gateway::contract::Idempotency;
+use zendesk_gateway::limits::LONGEST_WAIT;
 use zendesk_gateway::path;
 use zendesk_gateway::proto::{
     CountUsersResponse, GetDeletedUserResponse, GetGroupResponse, GetJobResponse, GetMembershipResponse,
@@ -17,7 +18,6 @@ use zendesk_gateway::telemetry::Trace;
 use zendesk_gateway::upstream::call::{Call, Priority};
 use zendesk_gateway::upstream::credential::{Credential, issued};
 use zendesk_gateway::upstream::judge::judge;
-use zendesk_gateway::limits::LONGEST_WAIT;
 use zendesk_gateway::upstream::rest::Rest;
 
 use super::headers::headers;

@@ -3,10 +3,10 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use zendesk_gateway::cache::Control;
 use zendesk_gateway::error::Error;
+use zendesk_gateway::limits::{LONGEST_WAIT, Limits, retry_after};
 use zendesk_gateway::rpc::timeout;
 use zendesk_gateway::telemetry;
 use zendesk_gateway::upstream::credential::{impersonated, passed_through};
-use zendesk_gateway::limits::{LONGEST_WAIT, Limits, retry_after};
 
 fn header(name: &'static str, data: &[u8]) -> Option<HeaderMap> {
     Some(HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_bytes(data).ok()?)]))

@@ -4,8 +4,6 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use prost::Message;
 use zendesk_gateway::error::Error;
-use zendesk_gateway::rest::page::{Next, Page};
-use zendesk_gateway::rest::row::Row;
 use zendesk_gateway::gateway::stream::{self, Chunks};
 use zendesk_gateway::gateway::token::{self, Position};
 use zendesk_gateway::json;
@@ -13,6 +11,8 @@ use zendesk_gateway::proto::{
     ComplianceDeletionStatus, DeletedUser, Group, GroupMembership, Job, ListComplianceDeletionStatusesRequest,
     ListDeletedUsersRequest, ListGroupsRequest, ListJobsRequest, ListMembershipsRequest, ListUsersRequest, User,
 };
+use zendesk_gateway::rest::page::{Next, Page};
+use zendesk_gateway::rest::row::Row;
 use zendesk_gateway::rest::{List, Style};
 
 const LIST: &str = "/api/v2/users?role=agent";
