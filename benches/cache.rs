@@ -183,5 +183,5 @@ fn rpc(config: &Config, sent: &Arc<Sent>) -> Rpc {
     let (upstream, _) = outbound::stack_with(&config.upstream, Jitter::RANDOM, zendesk);
     let credential = Credential::new("Bearer token", true).expect("a header");
     let gateway = Gateway::new(upstream, Cache::new(&config.cache));
-    Rpc::new(gateway, credential, config.server.clone()).called_by(Caller::local())
+    Rpc::new(gateway, credential).called_by(Caller::local(), &config.server)
 }

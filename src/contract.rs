@@ -2,9 +2,6 @@
 //!
 //! `build.rs` writes the table from the contract, so handlers, retry, authorization and tests read the same facts.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
 use serde::{Deserialize, Serialize};
 
 mod risk;
@@ -74,14 +71,6 @@ pub trait Request: prost::Message + Clone + Default + 'static {
     fn risk(&self) -> Risk {
         Self::rpc().risk
     }
-}
-
-static PATHS: LazyLock<HashMap<&'static str, usize>> =
-    LazyLock::new(|| RPCS.iter().enumerate().map(|(index, rpc)| (rpc.path, index)).collect());
-
-/// Returns the place in [`RPCS`] of the RPC at a gRPC path.
-pub fn index_of(path: &str) -> Option<usize> {
-    PATHS.get(path).copied()
 }
 
 impl Rpc {

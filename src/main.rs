@@ -206,7 +206,7 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let readiness = Readiness::default();
     let admin = Admin::new(&telemetry, &readiness, gateway.cache(), &url, &config);
     let admin = tokio::spawn(admin.serve(admin_listener));
-    let rpc = Rpc::new(gateway, credentials, config.server.clone());
+    let rpc = Rpc::new(gateway, credentials);
     info!(server.address = %address, upstream.url = %url, "serving");
     let greeting = greeting(address, &url, sandboxed, admin_address);
     std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service

@@ -12,19 +12,23 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::gateway::audit::Trail;
 use crate::gateway::caller::Caller;
-use crate::gateway::{Answered, Context, Gateway};
+use crate::gateway::{Answered, Context, Drain, Gateway};
 use crate::rest::bulk::Bulk;
 use crate::rest::{List, Read, Write};
 use crate::upstream::credential::Source;
 
 mod credential;
+pub mod facts;
 mod groups;
 mod jobs;
 mod memberships;
+pub mod method;
 mod open;
 pub mod timeout;
 mod until;
 mod users;
+
+use facts::Terms;
 
 /// A unary reply.
 type Reply<M> = std::result::Result<Response<Encoded<M>>, Status>;
@@ -37,22 +41,28 @@ type BoxStream<M> = Pin<Box<dyn Stream<Item = std::result::Result<Encoded<M>, St
 pub struct Rpc {
     gateway: Gateway,
     credentials: Source,
-    settings: config::Server,
-    /// Who makes calls that come without an established caller.
-    caller: Caller,
+    drain: Drain,
+    /// For calls that come without a server.
+    local: Option<(Terms, Caller)>,
 }
 
 impl Rpc {
-    /// Serves `gateway`, whose calls are made with `credentials`. A call that no server has established the caller of may
-    /// do nothing.
-    pub fn new(gateway: Gateway, credentials: impl Into<Source>, settings: config::Server) -> Self {
-        Self { gateway, credentials: credentials.into(), settings, caller: Caller::default() }
+    /// Serves `gateway`, whose calls are made with `credentials`. A call must come with the [`Facts`](facts::Facts) that a
+    /// server has put down.
+    pub fn new(gateway: Gateway, credentials: impl Into<Source>) -> Self {
+        Self { gateway, credentials: credentials.into(), drain: Drain::default(), local: None }
     }
 
-    /// Says who makes the calls that come without a server.
+    /// Also takes calls that come without a server, from `caller` and on these terms.
     #[must_use]
-    pub fn called_by(self, caller: Caller) -> Self {
-        Self { caller, ..self }
+    pub fn called_by(self, caller: Caller, settings: &config::Server) -> Self {
+        Self { local: Some((Terms::of(settings), caller)), ..self }
+    }
+
+    /// Lets calls know when the gateway leaves.
+    #[must_use]
+    pub fn until(self, drain: &Drain) -> Self {
+        Self { drain: drain.clone(), ..self }
     }
 
     async fn read<R: Read>(&self, request: Request<R>) -> Reply<R::Reply> {

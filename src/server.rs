@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 use crate::config;
 use crate::gateway::Drain;
 use crate::rpc::Rpc;
+use crate::rpc::facts::{Peer, Terms};
 use crate::telemetry::Telemetry;
 
 mod accept;
@@ -22,6 +23,7 @@ pub mod admin;
 pub mod connection;
 mod deadline;
 pub mod identity;
+pub mod inbound;
 mod leave;
 mod limit;
 pub mod panics;
@@ -35,7 +37,7 @@ mod unpack;
 pub mod workers;
 
 use admin::Readiness;
-use connection::{Activity, Peer, Server};
+use connection::{Activity, Server};
 use identity::Identity;
 use tls::Tls;
 use workers::Workers;
@@ -80,14 +82,14 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let Listener { socket: listener, tls } = listener.into();
     listener.local_addr().context("the gRPC port")?;
-    let (routes, health) = routes::routes(served.rpc, settings).await?;
     let drain = Drain::default();
+    let (routes, health) = routes::routes(served.rpc.until(&drain), settings).await?;
     let stack = ServiceBuilder::new()
-        .layer(trace::Layer::new(telemetry)) // the whole call in one span and one access line, refusals included
+        .layer(trace::Layer::new(telemetry, &Terms::of(settings))) // says what a call is; its one span and access line
         .layer(panics::Layer) // a defect below ends one call, and is seen above
-        .layer(limit::Layer::new(settings.max_calls)) // full: refuse before anything is spent on the call
+        .layer(limit::Layer) // full: refuse before anything is spent on the call
         .layer(deadline::Layer::new(settings, &drain)) // everything below ends in time, also the wait for the request's message
-        .layer(leave::Layer(drain.clone())) // watches end with the gateway; streams are told to end at a page
+        .layer(leave::Layer(drain.clone())) // watches end with the gateway
         .layer(identity::Layer::new(&served.identity, telemetry)) // who calls, and whether that one may: nothing is read for others
         .service(routes);
 

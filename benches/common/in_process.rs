@@ -7,13 +7,15 @@ use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
 use prost::Message as _;
 use tonic::body::Body;
-use tower::{Layer as _, Service as _, ServiceExt as _};
+use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 use zendesk_gateway::config;
 use zendesk_gateway::gateway::Gateway;
 use zendesk_gateway::gateway::caller::Caller;
 use zendesk_gateway::proto::GetUserRequest;
 use zendesk_gateway::proto::user_service_server::UserServiceServer;
 use zendesk_gateway::rpc::Rpc;
+use zendesk_gateway::rpc::facts::{Peer, Terms};
+use zendesk_gateway::server::inbound::{Arrival, Inbound};
 use zendesk_gateway::server::trace;
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream::credential::Credential;
@@ -28,11 +30,20 @@ impl Served {
     /// Puts the service over `gateway`.
     pub fn new(gateway: Gateway, telemetry: Option<&Telemetry>) -> Self {
         let credential = Credential::new("Bearer token", true).expect("a header");
-        let service = Rpc::new(gateway, credential, config::Server::default()).called_by(Caller::local());
-        let service = UserServiceServer::new(service);
+        let (settings, caller) = (config::Server::default(), Caller::local());
+        let service = UserServiceServer::new(Rpc::new(gateway, credential).called_by(caller.clone(), &settings));
         let service = match telemetry {
             None => service.boxed_clone(),
-            Some(telemetry) => trace::Layer::new(telemetry).layer(service).boxed_clone(),
+            Some(telemetry) => {
+                let admitted = service_fn(move |mut call: Inbound<Body>| {
+                    call.facts.caller = Some(caller.clone());
+                    service.clone().call(call.into_request())
+                });
+                let peer = Peer { address: ([127, 0, 0, 1], 7).into(), certificates: None };
+                let traced = trace::Layer::new(telemetry, &Terms::of(&settings)).layer(admitted);
+                let traced = traced.map_request(move |request| Arrival { peer: peer.clone(), request });
+                traced.map_response(|answer| answer.response).boxed_clone()
+            }
         };
         let message = GetUserRequest { id: 7 };
         let mut frame = BytesMut::new();

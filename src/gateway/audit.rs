@@ -139,9 +139,8 @@ impl Drop for Trail {
 }
 
 /// Puts on record that a caller was not let through, if the call could have changed something.
-pub fn refused(rpc: &'static Rpc, caller: &Caller, origin: Option<&Origin>, metadata: &HeaderMap, error: &Error) {
-    let origin = origin.cloned().unwrap_or_default();
-    let trail = Trail::begin(rpc, caller, &origin, metadata);
+pub fn refused(rpc: &'static Rpc, caller: &Caller, origin: &Origin, metadata: &HeaderMap, error: &Error) {
+    let trail = Trail::begin(rpc, caller, origin, metadata);
     Trail::end(trail.as_ref(), Some(error));
 }
 

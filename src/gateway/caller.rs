@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::contract::{Risk, Rpc};
 use crate::error::{Error, Result};
 
-/// Who makes a call, and what that one may do with the RPC it calls: put into the request's extensions by the server. The
-/// default is somebody unknown who may do nothing. Cheap to clone.
+/// Who makes a call, and what that one may do with the RPC it calls. The default is somebody unknown who may do nothing. Cheap
+/// to clone.
 #[derive(Clone, Default)]
 pub struct Caller {
     name: Option<Arc<str>>,

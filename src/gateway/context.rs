@@ -38,9 +38,6 @@ pub struct Context {
     pub turn: Option<Turn>,
 }
 
-/// When a call's answer is of no use any more: the server reads it from the metadata before anyone waits for the message.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline(pub Instant);
 
 impl Context {
     /// Returns the name of the answer to a request.

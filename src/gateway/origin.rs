@@ -1,11 +1,11 @@
-//! What the server knows about a call before its message is read.
+//! What a call is called by, where it stands in its trace, and where is counted what it spends.
 
 use std::sync::Arc;
 
 use crate::telemetry::Trace;
 use crate::upstream::call::Ledger;
 
-/// What the server knows about a call before its message is read; it travels in the request's extensions.
+/// What a call is called by, where it stands in its trace, and where is counted what it spends.
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
     /// What the caller and the operators call it by.

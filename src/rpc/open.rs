@@ -1,43 +1,97 @@
-//! From a request's metadata to the call's [`Context`].
+//! From what the server knows of a call, and from its metadata, to the call's [`Context`].
 
-use tokio::time::Instant;
 use tonic::Request;
 
 use super::Rpc;
+use super::facts::{Facts, absent};
 use crate::cache::Control;
 use crate::contract;
 use crate::error::Result;
+use crate::gateway::Context;
 use crate::gateway::audit::Trail;
-use crate::gateway::context::Deadline;
-use crate::gateway::origin::Origin;
-use crate::gateway::{Context, Drain, Place};
 
 impl Rpc {
     /// Takes a request apart.
     pub(super) fn open<R: contract::Request>(&self, request: Request<R>) -> Result<(Context, R)> {
         let (metadata, mut extensions, message) = request.into_parts();
-        let origin: Origin = extensions.remove().unwrap_or_default();
-        let caller = extensions.remove().unwrap_or_else(|| self.caller.clone());
-        let trail = Trail::begin(R::rpc(), &caller, &origin, metadata.as_ref());
+        let local = || self.local.as_ref().map(|(terms, caller)| terms.local(R::rpc(), caller.clone()));
+        let facts: Facts = extensions.remove().or_else(local).ok_or_else(|| absent("everything"))?;
+        let caller = facts.caller.ok_or_else(|| absent("the caller"))?;
+        let deadline = facts.deadline.ok_or_else(|| absent("the deadline"))?;
+        let trail = Trail::begin(R::rpc(), &caller, &facts.origin, metadata.as_ref());
         // The layer that established the caller knows the RPC; only here it is known what the message asks for.
-        let placed = extensions.get::<Place>().map_or(Ok(()), Place::take);
-        let allowed = placed.and_then(|()| caller.check(R::rpc(), message.risk()));
+        let allowed = facts.place.take().and_then(|()| caller.check(R::rpc(), message.risk()));
         let asked =
             allowed.and_then(|()| Ok((self.credential(&metadata, &caller)?, Control::from_metadata(&metadata)?)));
         let (credential, control) = asked.inspect_err(|error| Trail::end(trail.as_ref(), Some(error)))?;
-        let longest = if R::rpc().streaming { self.settings.stream_deadline } else { self.settings.unary_deadline };
-        let deadline = extensions.remove::<Deadline>().map(|Deadline(at)| at);
         let context = Context {
             caller,
-            deadline: deadline.unwrap_or_else(|| Instant::now() + longest),
+            deadline,
             credential,
             control,
-            ledger: origin.ledger,
-            trace: origin.trace,
+            ledger: facts.origin.ledger,
+            trace: facts.origin.trace,
             trail,
             turn: None,
-            drain: extensions.remove::<Drain>().unwrap_or_default(),
+            drain: self.drain.clone(),
         };
         Ok((context, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tonic::Code;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::cache::Cache;
+    use crate::config;
+    use crate::contract::Request as _;
+    use crate::error::Error;
+    use crate::gateway::Gateway;
+    use crate::gateway::caller::Caller;
+    use crate::proto::GetUserRequest;
+    use crate::proto::user_service_server::UserService as _;
+    use crate::rpc::facts::Terms;
+    use crate::upstream::credential::Credential;
+    use crate::upstream::{Answer, Call, Upstream};
+
+    /// The handlers over a Zendesk that refuses all that is sent.
+    fn rpc() -> Rpc {
+        let zendesk = service_fn(|_: Call| async { Err::<Answer, _>(Error::AttemptTimeout) });
+        let gateway = Gateway::new(Upstream::new(zendesk), Cache::new(&config::Cache::default()));
+        Rpc::new(gateway, Credential::new("Bearer token", true).expect("a header"))
+    }
+
+    async fn code(rpc: &Rpc, facts: Option<Facts>) -> Code {
+        let mut request = Request::new(GetUserRequest { id: 7 });
+        facts.map(|facts| request.extensions_mut().insert(facts));
+        rpc.get_user(request).await.err().map_or(Code::Ok, |status| status.code())
+    }
+
+    #[tokio::test]
+    async fn a_call_that_comes_without_what_the_server_knows_of_it_is_a_defect_and_goes_no_further() {
+        let (rpc, settings) = (rpc(), config::Server::default());
+        let facts = || Terms::of(&settings).local(GetUserRequest::rpc(), Caller::local());
+        assert_eq!(code(&rpc, None).await, Code::Internal);
+        assert_eq!(code(&rpc, Some(Facts { caller: None, ..facts() })).await, Code::Internal);
+        assert_eq!(code(&rpc, Some(Facts { deadline: None, ..facts() })).await, Code::Internal);
+        let sent = Code::DeadlineExceeded;
+        assert_eq!(code(&rpc, Some(facts())).await, sent);
+        assert_eq!(code(&rpc.called_by(Caller::local(), &settings), None).await, sent);
+    }
+
+    #[tokio::test]
+    async fn a_call_takes_its_place_when_its_message_is_there_and_not_before() {
+        let settings = config::Server { max_calls: 1, ..config::Server::default() };
+        let terms = Terms::of(&settings);
+        let facts = || terms.local(GetUserRequest::rpc(), Caller::local());
+        let (one, other) = (facts(), facts());
+        one.place.take().expect("there is room: the other has no message yet");
+        assert_eq!(code(&rpc(), Some(other)).await, Code::Unavailable);
+        assert_eq!(one.cut().expect("a deadline") - one.began, settings.unary_deadline + Duration::from_millis(25));
     }
 }

@@ -1,7 +1,6 @@
 //! One connection of a caller, from its first byte to its last.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,18 +11,17 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, sleep_until};
-use tonic::body::Body;
 use tower::ServiceExt as _;
 use tower::util::Oneshot;
 use tracing::debug;
 
 use super::accept::Counts;
+use super::inbound::{Answer, Arrival};
 use crate::config;
 use crate::gateway::Drain;
-use crate::gateway::context::Deadline;
+use crate::rpc::facts::Peer;
 
 mod activity;
 mod socket;
@@ -39,26 +37,14 @@ const SEND_BUFFER: usize = 32 << 10;
 /// peer that never reads it holds nobody up.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Who is at the other end of a connection; it travels in the extensions of each request.
-#[derive(Debug, Clone)]
-pub struct Peer {
-    /// Its address.
-    pub address: SocketAddr,
-    /// The certificates that it proved to own, its own first; they are verified.
-    pub certificates: Option<Arc<[CertificateDer<'static>]>>,
-}
-
 /// The inbound stack, as a connection sees it.
 pub trait Stack:
-    tower::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+    tower::Service<Arrival<Incoming>, Response = Answer, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
 }
 
 impl<S> Stack for S where
-    S: tower::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + 'static
+    S: tower::Service<Arrival<Incoming>, Response = Answer, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
 }
 
@@ -147,13 +133,11 @@ struct Answering<S> {
 impl<S: Stack> hyper::service::Service<Request<Incoming>> for Answering<S> {
     type Response = Response<Reply>;
     type Error = Infallible;
-    type Future = MapOk<Oneshot<S, Request<Incoming>>, fn(Response<Body>) -> Response<Reply>>;
+    type Future = MapOk<Oneshot<S, Arrival<Incoming>>, fn(Answer) -> Response<Reply>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.peer.clone());
-        self.stack.clone().oneshot(request).map_ok(|response| {
-            let deadline = response.extensions().get::<Deadline>().map(|Deadline(at)| *at);
-            response.map(|body| Reply::new(body, deadline))
-        })
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let arrival = Arrival { peer: self.peer.clone(), request };
+        let reply = |Answer { response, deadline }: Answer| response.map(|body| Reply::new(body, deadline));
+        self.stack.clone().oneshot(arrival).map_ok(reply)
     }
 }

@@ -12,39 +12,33 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::inbound::Inbound;
 use super::refusal;
-use super::trace::method;
 use crate::config;
 use crate::error::Error;
-use crate::gateway::context::Deadline;
 use crate::gateway::{Drain, Place};
-use crate::rpc::timeout;
 
 mod waiting;
 
 use waiting::{Patience, SOON, Waiting};
 
-/// How much later than the gateway's own waits.
-const MOMENT: Duration = Duration::from_millis(25);
-
 /// See the module.
 #[derive(Clone)]
 pub struct Layer {
     unary: Duration,
-    stream: Duration,
     waiting: Arc<Waiting>,
 }
 
 impl Layer {
-    /// Takes the longest durations from the settings.
+    /// Takes the longest waits from the settings.
     pub fn new(settings: &config::Server, drain: &Drain) -> Self {
         let waiting = Arc::new(Waiting::new(settings.message_timeout, drain));
-        Self { unary: settings.unary_deadline, stream: settings.stream_deadline, waiting }
+        Self { unary: settings.unary_deadline, waiting }
     }
 }
 
@@ -63,9 +57,9 @@ pub struct Service<S> {
     layer: Layer,
 }
 
-impl<S, Q, R> tower::Service<Request<Q>> for Service<S>
+impl<S, Q, R> tower::Service<Inbound<Q>> for Service<S>
 where
-    S: tower::Service<Request<Q>, Response = Response<R>, Error = Infallible>,
+    S: tower::Service<Inbound<Q>, Response = Response<R>, Error = Infallible>,
 {
     type Response = Response<Ending<R>>;
     type Error = Infallible;
@@ -75,31 +69,15 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let now = Instant::now();
-        let asked = match timeout::read(request.headers()) {
-            Ok(asked) => asked,
-            Err(error) => return Answering::refused(error),
-        };
-        let method = method::of(request.uri().path());
-        let longest = match (method.ours, method.streaming) {
-            (true, false) => Some(self.layer.unary),
-            (true, true) => Some(self.layer.stream),
-            // Whoever watches the health does so as long as the connection lasts.
-            (false, _) => None,
-        };
-        let time = asked.into_iter().chain(longest).min();
-        let deadline = time.map(|time| now + time);
-        if let Some(deadline) = deadline {
-            request.extensions_mut().insert(Deadline(deadline));
-        }
+    fn call(&mut self, call: Inbound<Q>) -> Self::Future {
+        let facts = &call.facts;
         // A stream, too, has its message soon and answers with its headers then.
-        let first = now + time.map_or(self.layer.unary, |time| time.min(self.layer.unary)) + MOMENT;
-        let place = request.extensions().get::<Place>().cloned();
+        let first = facts.answer_by(self.layer.unary);
+        let (soon, cut) = (first.min(facts.began + SOON), facts.cut());
+        // Health and reflection do not say when they have their message, but answer at once what they are asked.
+        let place = facts.method.is_ours().then(|| facts.place.clone());
         let message = Message { place, waiting: Arc::clone(&self.layer.waiting), patience: None };
-        let answer = Some(self.inner.call(request));
-        let sleep = Some(sleep_until(first.min(now + SOON)));
-        Answering { refused: None, answer, message: Some(message), sleep, first, deadline }
+        Answering { answer: self.inner.call(call), message, sleep: sleep_until(soon), first, cut }
     }
 }
 
@@ -111,7 +89,7 @@ struct Message {
 }
 
 impl Message {
-    /// Whether it is there. Health and reflection do not say so, but answer at once what they are asked.
+    /// Whether it is there.
     fn has_come(&self) -> bool {
         self.place.as_ref().is_some_and(Place::is_taken)
     }
@@ -140,21 +118,13 @@ impl Message {
 pin_project! {
     /// The answer to come.
     pub struct Answering<F> {
-        refused: Option<Error>,
         #[pin]
-        answer: Option<F>,
-        message: Option<Message>,
+        answer: F,
+        message: Message,
         #[pin]
-        sleep: Option<Sleep>,
+        sleep: Sleep,
         first: Instant,
-        deadline: Option<Instant>,
-    }
-}
-
-impl<F> Answering<F> {
-    fn refused(error: Error) -> Self {
-        let first = Instant::now();
-        Self { refused: Some(error), answer: None, message: None, sleep: None, first, deadline: None }
+        cut: Option<Instant>,
     }
 }
 
@@ -166,21 +136,11 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let (Some(answer), Some(sleep), Some(message)) =
-            (this.answer.as_pin_mut(), this.sleep.as_pin_mut(), this.message)
-        else {
-            let error = this.refused.take().expect("a future is not polled after it ended");
-            return Poll::Ready(Ok(refusal::response(error).map(|()| Ending::NOTHING)));
-        };
-        if let Poll::Ready(Ok(mut response)) = answer.poll(context) {
-            if let Some(deadline) = *this.deadline {
-                // The connection wants to know how long a peer may leave the reply lying.
-                response.extensions_mut().insert(Deadline(deadline + MOMENT));
-            }
-            let deadline = *this.deadline;
-            return Poll::Ready(Ok(response.map(|body| Ending { body: Some(body), deadline, sleep: None })));
+        if let Poll::Ready(Ok(response)) = this.answer.poll(context) {
+            let cut = *this.cut;
+            return Poll::Ready(Ok(response.map(|body| Ending { body: Some(body), cut, sleep: None })));
         }
-        let error = ready!(message.poll(sleep, *this.first, context));
+        let error = ready!(this.message.poll(this.sleep, *this.first, context));
         Poll::Ready(Ok(refusal::response(error).map(|()| Ending::NOTHING)))
     }
 }
@@ -188,12 +148,12 @@ where
 /// A reply that ends at the deadline.
 pub struct Ending<B> {
     body: Option<B>,
-    deadline: Option<Instant>,
+    cut: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> Ending<B> {
-    const NOTHING: Self = Self { body: None, deadline: None, sleep: None };
+    const NOTHING: Self = Self { body: None, cut: None, sleep: None };
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Ending<B> {
@@ -206,9 +166,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Ending<B> {
         if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
             return Poll::Ready(frame);
         }
-        let Some(deadline) = this.deadline else { return Poll::Pending };
+        let Some(cut) = this.cut else { return Poll::Pending };
         // Most replies are ready at once, and need no timer.
-        let sleep = this.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline + MOMENT)));
+        let sleep = this.sleep.get_or_insert_with(|| Box::pin(sleep_until(cut)));
         ready!(sleep.as_mut().poll(context));
         this.body = None;
         Poll::Ready(Some(Ok(Frame::trailers(refusal::trailers(Error::Deadline { sent: true })))))
@@ -227,23 +187,26 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Ending<B> {
 mod tests {
     use futures_util::FutureExt as _;
     use futures_util::future::BoxFuture;
-    use tokio::sync::Semaphore;
+    use http::Request;
     use tokio::time::{sleep, timeout};
     use tower::{Layer as _, ServiceExt as _, service_fn};
 
     use super::*;
+    use crate::contract::RPCS;
+    use crate::gateway::caller::Caller;
+    use crate::rpc::facts::Terms;
 
     type Answer = BoxFuture<'static, Result<Response<Ending<String>>, Infallible>>;
 
     /// Answers as soon as it has a message: at once, after a moment or never; or has it and does not answer.
-    async fn answer(request: Request<&'static str>) -> Result<Response<String>, Infallible> {
-        match *request.body() {
+    async fn answer(call: Inbound<&'static str>) -> Result<Response<String>, Infallible> {
+        match *call.request.body() {
             "late" => sleep(SOON / 2).await,
             "none" => std::future::pending().await,
             _ => {}
         }
-        request.extensions().get::<Place>().expect("it has one").take().expect("there is room");
-        if *request.body() == "slow" {
+        call.facts.place.take().expect("there is room");
+        if *call.request.body() == "slow" {
             std::future::pending::<()>().await;
         }
         Ok(Response::new(String::new()))
@@ -254,10 +217,10 @@ mod tests {
         let minutes = Duration::from_mins(10);
         let settings = config::Server { unary_deadline: minutes, ..config::Server::default() };
         let service = Layer::new(&settings, drain).layer(service_fn(answer));
-        let room = Arc::new(Semaphore::new(10));
+        let terms = Terms::of(&settings);
         move |message| {
-            let request = Request::post("/zendesk.gateway.v1.UserService/GetUser").extension(Place::within(&room));
-            service.clone().oneshot(request.body(message).expect("a request")).boxed()
+            let facts = terms.local(&RPCS[0], Caller::local());
+            service.clone().oneshot(Inbound { facts, request: Request::new(message) }).boxed()
         }
     }
 
@@ -286,7 +249,7 @@ mod tests {
         let (call, longest) = (calls(&Drain::default()), config::Server::default().message_timeout);
         let started = Instant::now();
         assert_eq!(status(call("none").await).as_deref(), Some("4"), "DEADLINE_EXCEEDED");
-        assert!(started.elapsed().abs_diff(longest) < MOMENT, "{:?}", started.elapsed());
+        assert!(started.elapsed().abs_diff(longest) < Duration::from_millis(25), "{:?}", started.elapsed());
         let slow = timeout(longest * 10, call("slow")).await;
         assert!(slow.is_err(), "whose message is there has its whole time");
     }

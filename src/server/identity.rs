@@ -11,19 +11,18 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 use tracing::warn;
 
 use crate::config::identity::Method;
 use crate::config::{self, Config};
-use crate::contract::{RPCS, index_of};
+use crate::contract::RPCS;
 use crate::error::Error;
 use crate::gateway::audit;
 use crate::gateway::caller::Caller;
-use crate::gateway::origin::Origin;
-use crate::server::connection::Peer;
+use crate::rpc::facts::{Facts, Peer};
 use crate::telemetry::Instruments;
 use crate::telemetry::instruments::IDENTITY_METHOD;
 use crate::watch::{Watched, Watcher};
@@ -140,27 +139,27 @@ impl Identity {
         }
     }
 
-    /// Establishes who makes a call, and that it may make one of this RPC. Puts the [`Caller`] into the request.
-    fn admit(&self, parts: &mut Parts, instruments: &Instruments) -> Result<(), Problem> {
-        let index = index_of(parts.uri.path());
-        if index.is_none() && parts.uri.path().starts_with(HEALTH) {
+    /// Establishes who makes a call, and that it may make one of this RPC. Puts the [`Caller`] down among the facts.
+    fn admit(&self, facts: &mut Facts, parts: &mut Parts, instruments: &Instruments) -> Result<(), Problem> {
+        let place = facts.method.rpc;
+        if place.is_none() && parts.uri.path().starts_with(HEALTH) {
             return Ok(());
         }
-        let known = match self.0.establish(&parts.headers, &parts.extensions) {
+        let known = match self.0.establish(&parts.headers, &facts.peer) {
             Ok(known) => known,
             Err(Unknown::NoKey) => return Err(Problem::AskIssuer),
             Err(Unknown::Refused(method, why)) => {
                 count(instruments, 1, method, why.word);
                 let error = Error::Unauthenticated { why: why.text };
-                return Err(Problem::Refused(refused(parts, &Caller::default(), error)));
+                return Err(Problem::Refused(refused(facts, parts, &Caller::default(), error)));
             }
         };
-        if let Some(index) = index {
-            let (rpc, caller) = (&RPCS[index], Caller::new(known.name, known.grants[index]));
+        if let Some(place) = place {
+            let (rpc, caller) = (&RPCS[place], Caller::new(known.name, known.grants[place]));
             if let Err(error) = caller.check(rpc, rpc.risk) {
-                return Err(Problem::Refused(refused(parts, &caller, error)));
+                return Err(Problem::Refused(refused(facts, parts, &caller, error)));
             }
-            parts.extensions.insert(caller);
+            facts.caller = Some(caller);
         }
         if self.0.anonymous.is_none() {
             // What proves who the caller is concerns nobody further down.
@@ -178,14 +177,14 @@ impl Identity {
     }
 
     /// Refuses a call whose token needs a key that the issuer did not name either.
-    fn without_key(&self, parts: &Parts, instruments: &Instruments) -> Error {
+    fn without_key(&self, facts: &Facts, parts: &Parts, instruments: &Instruments) -> Error {
         let (word, error) = if self.0.tokens.as_ref().is_some_and(Tokens::has_keys) {
             (jwt::UNKNOWN_KEY.word, Error::Unauthenticated { why: jwt::UNKNOWN_KEY.text })
         } else {
             ("no_keys", Error::IdentityUnavailable)
         };
         count(instruments, 1, "jwt", word);
-        refused(parts, &Caller::default(), error)
+        refused(facts, parts, &Caller::default(), error)
     }
 }
 
@@ -196,15 +195,15 @@ fn count(instruments: &Instruments, calls: u64, method: &'static str, word: &'st
 }
 
 /// Refuses a call, for the record if it could have changed something.
-fn refused(parts: &Parts, caller: &Caller, error: Error) -> Error {
-    if let Some(index) = index_of(parts.uri.path()) {
-        audit::refused(&RPCS[index], caller, parts.extensions.get::<Origin>(), &parts.headers, &error);
+fn refused(facts: &Facts, parts: &Parts, caller: &Caller, error: Error) -> Error {
+    if let Some(rpc) = facts.method.rpc() {
+        audit::refused(rpc, caller, &facts.origin, &parts.headers, &error);
     }
     error
 }
 
 impl Inner {
-    fn establish(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Known, Unknown> {
+    fn establish(&self, headers: &HeaderMap, peer: &Peer) -> Result<Known, Unknown> {
         if let Some(everybody) = &self.anonymous {
             return Ok(everybody.clone());
         }
@@ -219,15 +218,12 @@ impl Inner {
             (None, Some((keys, key))) => {
                 keys.get().find(key.as_bytes()).ok_or(Unknown::Refused("api_key", api_key::UNKNOWN))
             }
-            (None, None) => {
-                let chain = extensions.get::<Peer>().and_then(|peer| peer.certificates.as_ref());
-                match self.certificates.as_ref().zip(chain) {
-                    Some((certificates, chain)) => {
-                        certificates.caller(chain).map_err(|why| Unknown::Refused("certificate", why))
-                    }
-                    None => Err(Unknown::Refused("unknown", NOTHING)),
+            (None, None) => match self.certificates.as_ref().zip(peer.certificates.as_ref()) {
+                Some((certificates, chain)) => {
+                    certificates.caller(chain).map_err(|why| Unknown::Refused("certificate", why))
                 }
-            }
+                None => Err(Unknown::Refused("unknown", NOTHING)),
+            },
         }
     }
 }

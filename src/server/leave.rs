@@ -8,12 +8,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::inbound::Inbound;
 use super::refusal;
-use super::trace::method;
 use crate::error::Error;
 use crate::gateway::Drain;
 
@@ -36,9 +36,9 @@ pub struct Service<S> {
     drain: Drain,
 }
 
-impl<S, Q, R> tower::Service<Request<Q>> for Service<S>
+impl<S, Q, R> tower::Service<Inbound<Q>> for Service<S>
 where
-    S: tower::Service<Request<Q>, Response = Response<R>, Error = Infallible>,
+    S: tower::Service<Inbound<Q>, Response = Response<R>, Error = Infallible>,
 {
     type Response = Response<Leaving<R>>;
     type Error = Infallible;
@@ -48,12 +48,9 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let ours = method::of(request.uri().path()).ours;
-        if ours {
-            request.extensions_mut().insert(self.drain.clone());
-        }
-        Answering { answer: self.inner.call(request), drain: (!ours).then(|| self.drain.clone()) }
+    fn call(&mut self, call: Inbound<Q>) -> Self::Future {
+        let drain = (!call.facts.method.is_ours()).then(|| self.drain.clone());
+        Answering { answer: self.inner.call(call), drain }
     }
 }
 

@@ -3,43 +3,27 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::sync::Semaphore;
 
+use super::inbound::Inbound;
 use super::refusal;
-use super::trace::method;
 use crate::error::Error;
 use crate::gateway::Place;
 
-/// Most calls at a time of health and reflection: apart from the others, so that a full gateway still says how it is, and
-/// bounded, because watching costs memory.
-const MOST_COMMON: usize = 1024;
-
 /// Refuses calls beyond the limit.
 #[derive(Clone)]
-pub struct Layer {
-    calls: Arc<Semaphore>,
-    common: Arc<Semaphore>,
-}
-
-impl Layer {
-    /// Lets `most` calls through at a time.
-    pub fn new(most: usize) -> Self {
-        Self { calls: Arc::new(Semaphore::new(most)), common: Arc::new(Semaphore::new(MOST_COMMON)) }
-    }
-}
+pub struct Layer;
 
 impl<S> tower::Layer<S> for Layer {
     type Service = Service<S>;
 
     fn layer(&self, inner: S) -> Service<S> {
-        Service { inner, layer: self.clone() }
+        Service { inner }
     }
 }
 
@@ -47,12 +31,11 @@ impl<S> tower::Layer<S> for Layer {
 #[derive(Clone)]
 pub struct Service<S> {
     inner: S,
-    layer: Layer,
 }
 
-impl<S, Q, R> tower::Service<Request<Q>> for Service<S>
+impl<S, Q, R> tower::Service<Inbound<Q>> for Service<S>
 where
-    S: tower::Service<Request<Q>, Response = Response<R>, Error = Infallible>,
+    S: tower::Service<Inbound<Q>, Response = Response<R>, Error = Infallible>,
 {
     type Response = Response<Counted<R>>;
     type Error = Infallible;
@@ -62,19 +45,15 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let place = if method::of(request.uri().path()).ours {
-            let place = Place::within(&self.layer.calls);
-            request.extensions_mut().insert(place.clone());
-            place
-        } else {
-            let place = Place::within(&self.layer.common);
+    fn call(&mut self, call: Inbound<Q>) -> Self::Future {
+        let place = call.facts.place.clone();
+        // What the contract's methods are asked is known, and their place taken, once their message is there.
+        if !call.facts.method.is_ours() {
             if let Err(refused) = place.take() {
                 return Answering { answer: None, place: None, refused: Some(refused) };
             }
-            place
-        };
-        Answering { answer: Some(self.inner.call(request)), place: Some(place), refused: None }
+        }
+        Answering { answer: Some(self.inner.call(call)), place: Some(place), refused: None }
     }
 }
 

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tracing::error;
@@ -45,9 +45,9 @@ pub struct Service<S> {
     inner: S,
 }
 
-impl<S, Q, R> tower::Service<Request<Q>> for Service<S>
+impl<S, Q, R> tower::Service<Q> for Service<S>
 where
-    S: tower::Service<Request<Q>, Response = Response<R>, Error = Infallible>,
+    S: tower::Service<Q, Response = Response<R>, Error = Infallible>,
 {
     type Response = Response<Caught<R>>;
     type Error = Infallible;
@@ -57,7 +57,7 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Q>) -> Self::Future {
+    fn call(&mut self, request: Q) -> Self::Future {
         // Whatever the call leaves half-done is dropped with it.
         Answering { answer: catch_unwind(AssertUnwindSafe(|| self.inner.call(request))).ok() }
     }
@@ -122,6 +122,7 @@ mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
+    use http::Request;
     use http_body_util::BodyExt as _;
     use tower::{Layer as _, ServiceExt as _, service_fn};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use tonic::body::Body;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::codegen::{BoxFuture, StdError};
@@ -15,6 +15,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::{Service, ServiceExt as _};
 
+use super::inbound::Inbound;
 use super::unpack;
 use crate::config;
 use crate::contract::RPCS;
@@ -90,7 +91,7 @@ struct Services {
     others: service::Routes,
 }
 
-impl<B> Service<Request<B>> for Routes
+impl<B> Service<Inbound<B>> for Routes
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError> + Send + 'static,
@@ -103,11 +104,11 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, call: Inbound<B>) -> Self::Future {
         let services = &*self.0;
-        let request = unpack::request(request, services.max_request_bytes);
-        let path = request.uri().path().strip_prefix('/').unwrap_or_default();
-        match path.split_once('/').map_or("", |(service, _)| service) {
+        let service = call.facts.method.service();
+        let request = unpack::request(call.into_request(), services.max_request_bytes);
+        match service {
             UserServiceServer::<Rpc>::NAME => services.users.clone().call(request),
             GroupServiceServer::<Rpc>::NAME => services.groups.clone().call(request),
             MembershipServiceServer::<Rpc>::NAME => services.memberships.clone().call(request),

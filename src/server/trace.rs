@@ -8,16 +8,21 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
+use http::Response;
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 use tonic::body::Body;
 
+use super::inbound::{Answer, Arrival, Inbound};
+use super::refusal;
+use crate::error::Error;
+use crate::rpc::facts::Terms;
+use crate::rpc::timeout;
 use crate::telemetry::Telemetry;
 
 mod body;
 mod bound;
 mod call;
-pub(super) mod method;
 mod request_id;
 pub(super) mod reset;
 
@@ -27,12 +32,16 @@ use call::Call;
 
 /// Traces, measures and logs every call.
 #[derive(Clone)]
-pub struct Layer(Telemetry, Bound);
+pub struct Layer {
+    telemetry: Telemetry,
+    bound: Bound,
+    terms: Terms,
+}
 
 impl Layer {
-    /// Tells `telemetry`.
-    pub fn new(telemetry: &Telemetry) -> Self {
-        Self(telemetry.clone(), Bound::new(telemetry.instruments()))
+    /// Tells `telemetry`, and puts down for the layers below what is known of a call that is answered on these terms.
+    pub fn new(telemetry: &Telemetry, terms: &Terms) -> Self {
+        Self { telemetry: telemetry.clone(), bound: Bound::new(telemetry.instruments()), terms: terms.clone() }
     }
 }
 
@@ -40,7 +49,7 @@ impl<S> tower::Layer<S> for Layer {
     type Service = Service<S>;
 
     fn layer(&self, inner: S) -> Service<S> {
-        Service { inner, telemetry: self.0.clone(), bound: self.1.clone() }
+        Service { inner, layer: self.clone() }
     }
 }
 
@@ -48,17 +57,16 @@ impl<S> tower::Layer<S> for Layer {
 #[derive(Clone)]
 pub struct Service<S> {
     inner: S,
-    telemetry: Telemetry,
-    bound: Bound,
+    layer: Layer,
 }
 
-impl<S, Q, R> tower::Service<Request<Q>> for Service<S>
+impl<S, Q, R> tower::Service<Arrival<Q>> for Service<S>
 where
-    S: tower::Service<Request<Q>, Response = Response<R>>,
+    S: tower::Service<Inbound<Q>, Response = Response<R>>,
     R: http_body::Body<Data = bytes::Bytes> + Send + Unpin + 'static,
     R::Error: Into<tonic::codegen::StdError>,
 {
-    type Response = Response<Body>;
+    type Response = Answer;
     type Error = S::Error;
     type Future = Answering<S::Future>;
 
@@ -66,12 +74,20 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let call = Call::begin(&self.telemetry, &self.bound, &mut request);
-        let attached = call.context().clone().attach();
-        let answer = self.inner.call(request);
-        drop(attached);
-        Answering { answer, call: Some(call) }
+    fn call(&mut self, Arrival { peer, request }: Arrival<Q>) -> Self::Future {
+        let Layer { telemetry, bound, terms } = &self.layer;
+        let (call, origin) = Call::begin(telemetry, bound, &request);
+        match timeout::read(request.headers()) {
+            Ok(asked) => {
+                let facts = terms.facts(call.method(), peer, origin, asked);
+                let deadline = facts.cut();
+                let attached = call.context().clone().attach();
+                let answer = self.inner.call(Inbound { facts, request });
+                drop(attached);
+                Answering { answer: Some(answer), refused: None, call: Some(call), deadline }
+            }
+            Err(error) => Answering { answer: None, refused: Some(error), call: Some(call), deadline: None },
+        }
     }
 }
 
@@ -79,8 +95,10 @@ pin_project! {
     /// The answer to come.
     pub struct Answering<F> {
         #[pin]
-        answer: F,
+        answer: Option<F>,
+        refused: Option<Error>,
         call: Option<Call>,
+        deadline: Option<Instant>,
     }
 }
 
@@ -90,18 +108,25 @@ where
     R: http_body::Body<Data = bytes::Bytes> + Send + Unpin + 'static,
     R::Error: Into<tonic::codegen::StdError>,
 {
-    type Output = Result<Response<Body>, E>;
+    type Output = Result<Answer, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        const ONCE: &str = "a future is not polled after it ended";
         let this = self.project();
+        let Some(answer) = this.answer.as_pin_mut() else {
+            let mut call = this.call.take().expect(ONCE);
+            let mut response = refusal::response(this.refused.take().expect(ONCE));
+            call.answered(response.headers_mut());
+            return Poll::Ready(Ok(Answer { response: response.map(|()| Body::empty()), deadline: None }));
+        };
         let answer = {
             let _attached = this.call.as_ref().map(|call| call.context().clone().attach());
-            ready!(this.answer.poll(context))
+            ready!(answer.poll(context))
         };
-        let mut call = this.call.take().expect("a future is not polled after it ended");
+        let mut call = this.call.take().expect(ONCE);
         Poll::Ready(answer.map(|mut response| {
             call.answered(response.headers_mut());
-            response.map(|body| Body::new(Traced::new(body, call)))
+            Answer { response: response.map(|body| Body::new(Traced::new(body, call))), deadline: *this.deadline }
         }))
     }
 }

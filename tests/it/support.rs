@@ -228,7 +228,7 @@ async fn serve_and_watch(upstream: &Url, credentials: impl Into<Source>, config:
     let (stack, _control) = outbound::stack(&config.upstream, None, transport);
     let identity = Identity::start(&config, watcher).await.expect("an identity");
     let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
-    let rpc = Rpc::new(gateway, credentials, config.server.clone());
+    let rpc = Rpc::new(gateway, credentials);
     let (shutdown, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(async move {
         let stopped = async {

@@ -13,6 +13,8 @@ use tonic::body::Body;
 
 use super::{Identity, Problem};
 use crate::error::Error;
+use crate::rpc::facts::Facts;
+use crate::server::inbound::Inbound;
 use crate::telemetry::Telemetry;
 
 /// Lets a call through once its caller is established and may make it.
@@ -31,16 +33,16 @@ impl Layer {
     }
 
     /// Judges a call.
-    fn judge(&self, parts: &mut Parts) -> Result<(), Problem> {
-        self.identity.admit(parts, self.telemetry.instruments())
+    fn judge(&self, facts: &mut Facts, parts: &mut Parts) -> Result<(), Problem> {
+        self.identity.admit(facts, parts, self.telemetry.instruments())
     }
 
     /// Judges a call whose token needs keys that are not at hand.
-    async fn ask_and_judge(&self, parts: &mut Parts) -> Result<(), Error> {
+    async fn ask_and_judge(&self, facts: &mut Facts, parts: &mut Parts) -> Result<(), Error> {
         self.identity.ask_issuer().await;
-        self.judge(parts).map_err(|problem| match problem {
+        self.judge(facts, parts).map_err(|problem| match problem {
             Problem::Refused(error) => error,
-            Problem::AskIssuer => self.identity.without_key(parts, self.telemetry.instruments()),
+            Problem::AskIssuer => self.identity.without_key(facts, parts, self.telemetry.instruments()),
         })
     }
 }
@@ -60,9 +62,9 @@ pub struct Service<S> {
     layer: Layer,
 }
 
-impl<S, B> tower::Service<Request<B>> for Service<S>
+impl<S, B> tower::Service<Inbound<B>> for Service<S>
 where
-    S: tower::Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    S: tower::Service<Inbound<B>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send,
     B: Send + 'static,
 {
@@ -74,18 +76,21 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, Inbound { mut facts, request }: Inbound<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        match self.layer.judge(&mut parts) {
-            Ok(()) => Admitting::Admitted { answer: self.inner.call(Request::from_parts(parts, body)) },
+        match self.layer.judge(&mut facts, &mut parts) {
+            Ok(()) => {
+                let request = Request::from_parts(parts, body);
+                Admitting::Admitted { answer: self.inner.call(Inbound { facts, request }) }
+            }
             Err(Problem::Refused(error)) => Admitting::Refused { error: Some(error) },
             Err(Problem::AskIssuer) => {
                 // The service that was asked whether it is ready goes along; its clone takes its place.
                 let clone = self.inner.clone();
                 let (mut inner, layer) = (std::mem::replace(&mut self.inner, clone), self.layer.clone());
                 let answer = Box::pin(async move {
-                    match layer.ask_and_judge(&mut parts).await {
-                        Ok(()) => inner.call(Request::from_parts(parts, body)).await,
+                    match layer.ask_and_judge(&mut facts, &mut parts).await {
+                        Ok(()) => inner.call(Inbound { facts, request: Request::from_parts(parts, body) }).await,
                         Err(error) => Ok(Status::from(error).into_http()),
                     }
                 });

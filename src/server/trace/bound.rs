@@ -3,7 +3,7 @@
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use super::method::{self, Method};
+use crate::rpc::method::{self, Method};
 use crate::telemetry::Instruments;
 use crate::telemetry::instruments;
 
@@ -25,13 +25,13 @@ impl Bound {
     }
 
     /// Records a call whose status is OK.
-    pub fn record(&self, method: Method, seconds: f64, requests: u32) {
+    pub fn record(&self, method: &Method, seconds: f64, requests: u32) {
         let name = || KeyValue::new(semconv::RPC_METHOD, method.name);
         self.duration.record(method.index, seconds, || {
             let (system, status) = (semconv::RPC_SYSTEM_NAME, semconv::RPC_RESPONSE_STATUS_CODE);
             vec![KeyValue::new(system, "grpc"), name(), KeyValue::new(status, "OK")]
         });
-        if method.ours {
+        if method.is_ours() {
             self.requests.record(method.index, requests.into(), || vec![name()]);
         }
     }

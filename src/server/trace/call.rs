@@ -12,11 +12,11 @@ use tonic_types::StatusExt as _;
 use tracing::{Level, debug, event_enabled, info};
 
 use super::bound::Bound;
-use super::method::{self, Method};
 use super::{request_id, reset};
 use crate::error::word;
 use crate::gateway::origin::Origin;
 use crate::proto::ErrorReason;
+use crate::rpc::method::{self, Method};
 use crate::telemetry::state::{Calls, End};
 use crate::telemetry::{Telemetry, Trace, trace};
 use crate::upstream::call::Ledger;
@@ -28,7 +28,7 @@ const UPSTREAM_CALLS: &str = "x-upstream-calls";
 pub struct Call {
     telemetry: Telemetry,
     bound: Bound,
-    method: Method,
+    method: &'static Method,
     context: Context,
     started: Instant,
     ledger: Arc<Ledger>,
@@ -39,8 +39,8 @@ pub struct Call {
 }
 
 impl Call {
-    /// Begins a call, and leaves in the request what the rest of the way needs to know.
-    pub fn begin<B>(telemetry: &Telemetry, bound: &Bound, request: &mut Request<B>) -> Self {
+    /// Begins a call, and returns what the rest of the way tells of it.
+    pub fn begin<B>(telemetry: &Telemetry, bound: &Bound, request: &Request<B>) -> (Self, Origin) {
         let method = method::of(request.uri().path());
         let builder = SpanBuilder::from_name(method.name).with_kind(SpanKind::Server);
         let context = telemetry.start_call(trace::incoming(request.headers()), builder);
@@ -48,7 +48,6 @@ impl Call {
         let ledger = Arc::<Ledger>::default();
         let trace = Trace::below(context.clone());
         let origin = Origin { ledger: Arc::clone(&ledger), trace, request_id: Some(request_id.clone()) };
-        request.extensions_mut().insert(origin);
         let call = Self {
             telemetry: telemetry.clone(),
             bound: bound.clone(),
@@ -64,7 +63,12 @@ impl Call {
         if let Some(calls) = call.calls() {
             calls.begin();
         }
-        call
+        (call, origin)
+    }
+
+    /// Returns which method is called.
+    pub fn method(&self) -> &'static Method {
+        self.method
     }
 
     /// Whether the answer's messages are made while its body is sent.
@@ -96,7 +100,7 @@ impl Call {
 
     /// Takes note of the response's trailers. What a stream cost is known only here.
     pub fn ended(&mut self, trailers: &mut HeaderMap) {
-        if self.method.ours && self.method.streaming {
+        if self.method.is_ours() && self.method.streaming {
             trailers.insert(UPSTREAM_CALLS, self.ledger.requests().into());
         }
         self.status(trailers);
@@ -120,7 +124,7 @@ impl Call {
     /// Where it is counted.
     fn calls(&self) -> Option<&Calls> {
         let state = self.telemetry.state();
-        self.method.ours.then_some(if self.method.streaming { &state.streams } else { &state.calls })
+        self.method.is_ours().then_some(if self.method.streaming { &state.streams } else { &state.calls })
     }
 
     fn measure(&self, code: Code, seconds: f64) {
@@ -142,7 +146,7 @@ impl Call {
         let told = if is_failure(code) { &attributes[..] } else { &attributes[..3] };
         if code != Code::Ok {
             instruments.call_duration.record(seconds, told);
-            if self.method.ours {
+            if self.method.is_ours() {
                 instruments.call_requests.record(self.ledger.requests().into(), &attributes[1..2]);
             }
             let reason = KeyValue::new(semconv::ERROR_TYPE, self.reason.unwrap_or(status));

@@ -7,7 +7,11 @@ use std::time::Duration;
 use axum::http::{Request as HttpRequest, Response as HttpResponse};
 use tonic::body::Body;
 use tower::{Layer as _, ServiceExt as _};
+use zendesk_gateway::gateway::origin::Origin;
+use zendesk_gateway::rpc::facts::{Peer, Terms};
+use zendesk_gateway::rpc::method;
 use zendesk_gateway::server::identity::{Identity, Layer};
+use zendesk_gateway::server::inbound::Inbound;
 use zendesk_gateway::telemetry::Telemetry;
 
 use super::*;
@@ -164,16 +168,19 @@ async fn a_key_that_is_taken_out_of_its_file_is_refused_from_then_on() {
     let watcher = watcher();
     let identity = Identity::start(&config, &watcher).await.expect("keys");
     let telemetry = Telemetry::start(&config.telemetry, std::io::sink()).expect("telemetry");
-    let service = tower::service_fn(|request: HttpRequest<Body>| async move {
+    let service = tower::service_fn(|Inbound { request, .. }: Inbound<Body>| async move {
         assert!(!request.headers().contains_key("authorization"), "what proved the caller goes no further");
         Ok::<_, std::convert::Infallible>(HttpResponse::new(Body::empty()))
     });
     let service = Layer::new(&identity, &telemetry).layer(service);
-    let token = bearer(&old);
+    let (token, terms) = (bearer(&old), Terms::of(&config.server));
     let call = async || {
-        let request = HttpRequest::post("/zendesk.gateway.v1.UserService/GetUser").header("authorization", &token);
+        let path = "/zendesk.gateway.v1.UserService/GetUser";
+        let request = HttpRequest::post(path).header("authorization", &token);
         let request = request.body(Body::empty()).expect("a request");
-        let answer = service.clone().oneshot(request).await.expect("an answer");
+        let peer = Peer { address: ([127, 0, 0, 1], 7).into(), certificates: None };
+        let facts = terms.facts(method::of(path), peer, Origin::default(), None);
+        let answer = service.clone().oneshot(Inbound { facts, request }).await.expect("an answer");
         Status::from_header_map(answer.headers()).map(|status| status.code())
     };
     assert_eq!(call().await, None);

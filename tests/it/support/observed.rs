@@ -95,7 +95,7 @@ impl Observed {
         let cache = gateway.cache().clone();
         let watcher = Watcher::default();
         let identity = Identity::start(&config, &watcher).await.expect("an identity");
-        let rpc = Rpc::new(gateway, credential, config.server.clone());
+        let rpc = Rpc::new(gateway, credential);
 
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();

@@ -11,12 +11,13 @@ use tonic::Request;
 use tower::service_fn;
 use zendesk_gateway::cache::Cache;
 use zendesk_gateway::config::{self, Config};
+use zendesk_gateway::contract;
 use zendesk_gateway::error::{Error, Refusal};
 use zendesk_gateway::gateway::Gateway;
 use zendesk_gateway::gateway::bulk::Counts;
 use zendesk_gateway::gateway::caller::Caller;
-use zendesk_gateway::gateway::context::Deadline;
 use zendesk_gateway::rpc::Rpc;
+use zendesk_gateway::rpc::facts::Terms;
 use zendesk_gateway::upstream::judge::judge;
 use zendesk_gateway::upstream::{self as outbound, Answer, Call, Control, Jitter};
 
@@ -47,13 +48,13 @@ impl Seam {
         let (upstream, control) = outbound::stack_with(&config.upstream, Jitter::OFF, zendesk);
         let cache = Cache::new(&config.cache);
         let (gateway, settings) = (Gateway::new(upstream, cache.clone()), config.server.clone());
-        let rpc = Rpc::new(gateway.clone(), super::basic("a:b"), settings.clone()).called_by(Caller::local());
+        let rpc = Rpc::new(gateway.clone(), super::basic("a:b")).called_by(Caller::local(), &settings);
         Self { rpc, cache, control, gateway, settings, hits }
     }
 
     /// The same gateway for callers with a credential of their own.
     pub fn signed(&self, pair: &str) -> Rpc {
-        Rpc::new(self.gateway.clone(), super::basic(pair), self.settings.clone()).called_by(Caller::local())
+        Rpc::new(self.gateway.clone(), super::basic(pair)).called_by(Caller::local(), &self.settings)
     }
 
     /// How many background jobs there are and were.
@@ -99,9 +100,11 @@ pub fn records(call: &Call) -> Result<Answer, Error> {
     said(call, &body)
 }
 
-/// A request with a deadline, as the server's own layer hands it on.
-pub fn within<T>(deadline: Duration, message: T) -> Request<T> {
+/// A request with a deadline, as the server's own layers hand it on.
+pub fn within<T: contract::Request>(deadline: Duration, message: T) -> Request<T> {
+    let mut facts = Terms::of(&config::Server::default()).local(T::rpc(), Caller::local());
+    facts.deadline = Some(Instant::now() + deadline);
     let mut request = Request::new(message);
-    request.extensions_mut().insert(Deadline(Instant::now() + deadline));
+    request.extensions_mut().insert(facts);
     request
 }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::contract::RPCS;
+use crate::contract::{RPCS, Rpc};
 
 /// A method.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Method {
     /// Its number among all methods.
     pub index: usize,
@@ -14,40 +14,57 @@ pub struct Method {
     pub name: &'static str,
     /// Whether the server streams.
     pub streaming: bool,
-    /// Whether it is one of the contract's, whose calls are what the gateway is for.
-    pub ours: bool,
+    /// Its place in [`RPCS`], if it is one of the contract's.
+    pub rpc: Option<usize>,
     /// Whether it is asked all the time by machines, so that its access lines are for debugging only.
     pub quiet: bool,
 }
 
-const OTHER: Method = Method { index: 0, name: "_OTHER", streaming: false, ours: false, quiet: false };
+impl Method {
+    /// Whether it is one of the contract's, whose calls are what the gateway is for.
+    pub fn is_ours(&self) -> bool {
+        self.rpc.is_some()
+    }
+
+    /// Returns the full name of its service; for whatever is not served, a name that no service has.
+    pub fn service(&self) -> &'static str {
+        self.name.split_once('/').map_or(self.name, |(service, _)| service)
+    }
+
+    /// Returns what the contract says about it, if it is one of the contract's.
+    pub fn rpc(&self) -> Option<&'static Rpc> {
+        self.rpc.map(|place| &RPCS[place])
+    }
+}
+
+static OTHER: Method = Method { index: 0, name: "_OTHER", streaming: false, rpc: None, quiet: false };
 
 /// What this server serves besides the contract.
 const COMMON: [Method; 4] = [
-    Method { index: 0, name: "grpc.health.v1.Health/Check", streaming: false, ours: false, quiet: true },
-    Method { index: 0, name: "grpc.health.v1.Health/Watch", streaming: true, ours: false, quiet: true },
+    Method { index: 0, name: "grpc.health.v1.Health/Check", streaming: false, rpc: None, quiet: true },
+    Method { index: 0, name: "grpc.health.v1.Health/Watch", streaming: true, rpc: None, quiet: true },
     Method {
         index: 0,
         name: "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         streaming: true,
-        ours: false,
+        rpc: None,
         quiet: false,
     },
     Method {
         index: 0,
         name: "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
         streaming: true,
-        ours: false,
+        rpc: None,
         quiet: false,
     },
 ];
 
 static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
-    let contract = RPCS.iter().map(|rpc| Method {
+    let contract = RPCS.iter().enumerate().map(|(place, rpc)| Method {
         index: 0,
         name: rpc.path.trim_start_matches('/'),
         streaming: rpc.streaming,
-        ours: true,
+        rpc: Some(place),
         quiet: false,
     });
     let numbered = contract.chain(COMMON).zip(1..).map(|(method, index)| Method { index, ..method });
@@ -55,8 +72,8 @@ static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
 });
 
 /// Returns the method of a request path.
-pub fn of(path: &str) -> Method {
-    METHODS.get(path.strip_prefix('/').unwrap_or_default()).copied().unwrap_or(OTHER)
+pub fn of(path: &str) -> &'static Method {
+    METHODS.get(path.strip_prefix('/').unwrap_or_default()).unwrap_or(&OTHER)
 }
 
 /// Returns how many methods there are.
