@@ -22,6 +22,7 @@ mod accept;
 pub mod admin;
 pub mod connection;
 mod deadline;
+mod ending;
 pub mod identity;
 pub mod inbound;
 mod leave;

@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::ending::{Next, Witness, Witnessed};
 use super::inbound::Inbound;
 use super::refusal;
 use crate::config;
@@ -61,7 +62,7 @@ impl<S, Q, R> tower::Service<Inbound<Q>> for Service<S>
 where
     S: tower::Service<Inbound<Q>, Response = Response<R>, Error = Infallible>,
 {
-    type Response = Response<Ending<R>>;
+    type Response = Response<Witnessed<R, Cut>>;
     type Error = Infallible;
     type Future = Answering<S::Future>;
 
@@ -132,54 +133,38 @@ impl<F, R> Future for Answering<F>
 where
     F: Future<Output = Result<Response<R>, Infallible>>,
 {
-    type Output = Result<Response<Ending<R>>, Infallible>;
+    type Output = Result<Response<Witnessed<R, Cut>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Poll::Ready(Ok(response)) = this.answer.poll(context) {
-            let cut = *this.cut;
-            return Poll::Ready(Ok(response.map(|body| Ending { body: Some(body), cut, sleep: None })));
+            let cut = Cut { at: *this.cut, sleep: None };
+            return Poll::Ready(Ok(response.map(|body| Witnessed::new(body, cut))));
         }
         let error = ready!(this.message.poll(this.sleep, *this.first, context));
-        Poll::Ready(Ok(refusal::response(error).map(|()| Ending::NOTHING)))
+        Poll::Ready(Ok(refusal::response(error).map(|()| Witnessed::nothing())))
     }
 }
 
-/// A reply that ends at the deadline.
-pub struct Ending<B> {
-    body: Option<B>,
-    cut: Option<Instant>,
+/// Ends a reply at the deadline.
+pub struct Cut {
+    at: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl<B> Ending<B> {
-    const NOTHING: Self = Self { body: None, cut: None, sleep: None };
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Ending<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = &mut *self;
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
-            return Poll::Ready(frame);
+impl Witness for Cut {
+    fn poll<B>(&mut self, body: Pin<&mut B>, context: &mut Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
+    where
+        B: Body<Data = Bytes>,
+    {
+        if let Poll::Ready(next) = body.poll_frame(context) {
+            return Poll::Ready(Ok(next));
         }
-        let Some(cut) = this.cut else { return Poll::Pending };
+        let Some(at) = self.at else { return Poll::Pending };
         // Most replies are ready at once, and need no timer.
-        let sleep = this.sleep.get_or_insert_with(|| Box::pin(sleep_until(cut)));
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
         ready!(sleep.as_mut().poll(context));
-        this.body = None;
-        Poll::Ready(Some(Ok(Frame::trailers(refusal::trailers(Error::Deadline { sent: true })))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        Poll::Ready(Err(Error::Deadline { sent: true }))
     }
 }
 
@@ -196,7 +181,7 @@ mod tests {
     use crate::gateway::caller::Caller;
     use crate::rpc::facts::Terms;
 
-    type Answer = BoxFuture<'static, Result<Response<Ending<String>>, Infallible>>;
+    type Answer = BoxFuture<'static, Result<Response<Witnessed<String, Cut>>, Infallible>>;
 
     /// Answers as soon as it has a message: at once, after a moment or never; or has it and does not answer.
     async fn answer(call: Inbound<&'static str>) -> Result<Response<String>, Infallible> {
@@ -225,7 +210,7 @@ mod tests {
     }
 
     /// The status in an answer's headers; the service's own answers have none.
-    fn status(answer: Result<Response<Ending<String>>, Infallible>) -> Option<String> {
+    fn status(answer: Result<Response<Witnessed<String, Cut>>, Infallible>) -> Option<String> {
         let Ok(response) = answer;
         response.headers().get("grpc-status").map(|status| status.to_str().expect("digits").to_owned())
     }

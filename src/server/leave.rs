@@ -9,11 +9,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::Response;
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use pin_project_lite::pin_project;
 
+use super::ending::{Next, Witness, Witnessed};
 use super::inbound::Inbound;
-use super::refusal;
 use crate::error::Error;
 use crate::gateway::Drain;
 
@@ -40,7 +40,7 @@ impl<S, Q, R> tower::Service<Inbound<Q>> for Service<S>
 where
     S: tower::Service<Inbound<Q>, Response = Response<R>, Error = Infallible>,
 {
-    type Response = Response<Leaving<R>>;
+    type Response = Response<Witnessed<R, Leaving>>;
     type Error = Infallible;
     type Future = Answering<S::Future>;
 
@@ -67,7 +67,7 @@ impl<F, R> Future for Answering<F>
 where
     F: Future<Output = Result<Response<R>, Infallible>>,
 {
-    type Output = Result<Response<Leaving<R>>, Infallible>;
+    type Output = Result<Response<Witnessed<R, Leaving>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -76,39 +76,25 @@ where
             let begun = async move { drain.begun().await };
             Box::pin(begun) as Begun
         });
-        Poll::Ready(Ok(response.map(|body| Leaving { body: Some(body), begun })))
+        Poll::Ready(Ok(response.map(|body| Witnessed::new(body, Leaving(begun)))))
     }
 }
 
 type Begun = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A reply that ends when the gateway leaves.
-pub struct Leaving<B> {
-    body: Option<B>,
-    begun: Option<Begun>,
-}
+/// Ends a reply when the gateway leaves.
+pub struct Leaving(Option<Begun>);
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Leaving<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = &mut *self;
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
-            return Poll::Ready(frame);
+impl Witness for Leaving {
+    fn poll<B>(&mut self, body: Pin<&mut B>, context: &mut Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
+    where
+        B: Body<Data = Bytes>,
+    {
+        if let Poll::Ready(next) = body.poll_frame(context) {
+            return Poll::Ready(Ok(next));
         }
-        let Some(begun) = &mut this.begun else { return Poll::Pending };
+        let Some(begun) = &mut self.0 else { return Poll::Pending };
         ready!(begun.as_mut().poll(context));
-        this.body = None;
-        Poll::Ready(Some(Ok(Frame::trailers(refusal::trailers(Error::ShuttingDown)))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        Poll::Ready(Err(Error::ShuttingDown))
     }
 }

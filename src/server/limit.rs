@@ -5,11 +5,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use http::Response;
-use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::ending::{Witness, Witnessed};
 use super::inbound::Inbound;
 use super::refusal;
 use crate::error::Error;
@@ -37,7 +36,7 @@ impl<S, Q, R> tower::Service<Inbound<Q>> for Service<S>
 where
     S: tower::Service<Inbound<Q>, Response = Response<R>, Error = Infallible>,
 {
-    type Response = Response<Counted<R>>;
+    type Response = Response<Witnessed<R, Place>>;
     type Error = Infallible;
     type Future = Answering<S::Future>;
 
@@ -48,10 +47,10 @@ where
     fn call(&mut self, call: Inbound<Q>) -> Self::Future {
         let place = call.facts.place.clone();
         // What the contract's methods are asked is known, and their place taken, once their message is there.
-        if !call.facts.method.is_ours() {
-            if let Err(refused) = place.take() {
-                return Answering { answer: None, place: None, refused: Some(refused) };
-            }
+        if !call.facts.method.is_ours()
+            && let Err(refused) = place.take()
+        {
+            return Answering { answer: None, place: None, refused: Some(refused) };
         }
         Answering { answer: Some(self.inner.call(call)), place: Some(place), refused: None }
     }
@@ -71,47 +70,19 @@ impl<F, R> Future for Answering<F>
 where
     F: Future<Output = Result<Response<R>, Infallible>>,
 {
-    type Output = Result<Response<Counted<R>>, Infallible>;
+    type Output = Result<Response<Witnessed<R, Place>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Some(answer) = this.answer.as_pin_mut() else {
             let refused = this.refused.take().expect("a future is not polled after it ended");
-            return Poll::Ready(Ok(refusal::response(refused).map(|()| Counted { body: None, place: None })));
+            return Poll::Ready(Ok(refusal::response(refused).map(|()| Witnessed::nothing())));
         };
         let Ok(response) = ready!(answer.poll(context));
-        let place = this.place.take();
-        Poll::Ready(Ok(response.map(|body| Counted { body: Some(body), place })))
+        let place = this.place.take().expect("a future is not polled after it ended");
+        Poll::Ready(Ok(response.map(|body| Witnessed::new(body, place))))
     }
 }
 
-/// A reply that counts until it ends.
-pub struct Counted<B> {
-    body: Option<B>,
-    place: Option<Place>,
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = &mut *self;
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(body).poll_frame(context));
-        let last = frame.as_ref().is_none_or(|frame| frame.as_ref().map_or(true, Frame::is_trailers));
-        if last {
-            this.body = None;
-            this.place = None;
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
-    }
-}
+/// A place is left when the reply has ended.
+impl Witness for Place {}

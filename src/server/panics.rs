@@ -8,10 +8,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::Response;
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use tracing::error;
 
+use super::ending::{Next, Witness, Witnessed};
 use super::refusal;
 use crate::error::Error;
 
@@ -49,7 +50,7 @@ impl<S, Q, R> tower::Service<Q> for Service<S>
 where
     S: tower::Service<Q, Response = Response<R>, Error = Infallible>,
 {
-    type Response = Response<Caught<R>>;
+    type Response = Response<Witnessed<R, Catch>>;
     type Error = Infallible;
     type Future = Answering<S::Future>;
 
@@ -75,45 +76,33 @@ impl<F, R> Future for Answering<F>
 where
     F: Future<Output = Result<Response<R>, Infallible>>,
 {
-    type Output = Result<Response<Caught<R>>, Infallible>;
+    type Output = Result<Response<Witnessed<R, Catch>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Some(answer) = this.answer.as_mut().as_pin_mut() {
             if let Ok(polled) = catch_unwind(AssertUnwindSafe(|| answer.poll(context))) {
                 let Ok(response) = ready!(polled);
-                return Poll::Ready(Ok(response.map(|body| Caught { body: Some(body) })));
+                return Poll::Ready(Ok(response.map(|body| Witnessed::new(body, Catch))));
             }
             this.answer.set(None);
         }
-        Poll::Ready(Ok(refusal::response(defect()).map(|()| Caught { body: None })))
+        Poll::Ready(Ok(refusal::response(defect()).map(|()| Witnessed::nothing())))
     }
 }
 
-/// A reply that ends with INTERNAL where making it panics.
-pub struct Caught<B> {
-    body: Option<B>,
-}
+/// Ends a reply with INTERNAL where making it panics.
+pub struct Catch;
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Caught<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        if let Ok(polled) = catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(context))) {
-            return polled;
+impl Witness for Catch {
+    fn poll<B>(&mut self, body: Pin<&mut B>, context: &mut Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
+    where
+        B: Body<Data = Bytes>,
+    {
+        match catch_unwind(AssertUnwindSafe(|| body.poll_frame(context))) {
+            Ok(polled) => polled.map(Ok),
+            Err(_) => Poll::Ready(Err(defect())),
         }
-        self.body = None;
-        Poll::Ready(Some(Ok(Frame::trailers(refusal::trailers(defect())))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
@@ -123,6 +112,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use http::Request;
+    use http_body::Frame;
     use http_body_util::BodyExt as _;
     use tower::{Layer as _, ServiceExt as _, service_fn};
 

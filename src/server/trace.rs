@@ -13,6 +13,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tonic::body::Body;
 
+use super::ending::Witnessed;
 use super::inbound::{Answer, Arrival, Inbound};
 use super::refusal;
 use crate::error::Error;
@@ -20,13 +21,11 @@ use crate::rpc::facts::Terms;
 use crate::rpc::timeout;
 use crate::telemetry::Telemetry;
 
-mod body;
 mod bound;
 mod call;
 mod request_id;
 pub(super) mod reset;
 
-use body::Traced;
 use bound::Bound;
 use call::Call;
 
@@ -126,7 +125,7 @@ where
         let mut call = this.call.take().expect(ONCE);
         Poll::Ready(answer.map(|mut response| {
             call.answered(response.headers_mut());
-            Answer { response: response.map(|body| Body::new(Traced::new(body, call))), deadline: *this.deadline }
+            Answer { response: response.map(|body| Body::new(Witnessed::new(body, call))), deadline: *this.deadline }
         }))
     }
 }

@@ -1,9 +1,13 @@
 //! What is told about one call.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request};
+use http_body::Body;
 use opentelemetry::trace::{SpanBuilder, SpanKind, Status as SpanStatus, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_semantic_conventions::attribute as semconv;
@@ -13,11 +17,12 @@ use tracing::{Level, debug, event_enabled, info};
 
 use super::bound::Bound;
 use super::{request_id, reset};
-use crate::error::word;
+use crate::error::{Error, word};
 use crate::gateway::origin::Origin;
 use crate::proto::ErrorReason;
 use crate::rpc::method::{self, Method};
-use crate::telemetry::state::{Calls, End};
+use crate::server::ending::{End, Next, Witness};
+use crate::telemetry::state::{self, Calls};
 use crate::telemetry::{Telemetry, Trace, trace};
 use crate::upstream::call::Ledger;
 
@@ -71,11 +76,6 @@ impl Call {
         self.method
     }
 
-    /// Whether the answer's messages are made while its body is sent.
-    pub fn is_stream(&self) -> bool {
-        self.method.streaming
-    }
-
     /// Returns the context whose span is the call's.
     pub fn context(&self) -> &Context {
         &self.context
@@ -98,14 +98,6 @@ impl Call {
         self.status(headers);
     }
 
-    /// Takes note of the response's trailers. What a stream cost is known only here.
-    pub fn ended(&mut self, trailers: &mut HeaderMap) {
-        if self.method.is_ours() && self.method.streaming {
-            trailers.insert(UPSTREAM_CALLS, self.ledger.requests().into());
-        }
-        self.status(trailers);
-    }
-
     /// Takes note of the status in headers or trailers.
     fn status(&mut self, headers: &HeaderMap) {
         let Some(code) = headers.get("grpc-status") else { return };
@@ -114,11 +106,6 @@ impl Call {
         if code != Code::Ok {
             self.reason = Status::from_header_map(headers).and_then(|status| reason(&status));
         }
-    }
-
-    /// Takes note that the body could not be sent.
-    pub fn broke(&mut self) {
-        self.code = Some(Code::Internal);
     }
 
     /// Where it is counted.
@@ -193,6 +180,31 @@ impl Call {
     }
 }
 
+impl Witness for Call {
+    fn poll<B>(&mut self, body: Pin<&mut B>, context: &mut task::Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
+    where
+        B: Body<Data = Bytes>,
+    {
+        // A stream's messages are made while its body is polled.
+        let _attached = self.method.streaming.then(|| self.context.clone().attach());
+        body.poll_frame(context).map(Ok)
+    }
+
+    fn ended(&mut self, end: End<'_>) {
+        match end {
+            End::Status(trailers) => {
+                // What a stream cost is known only here.
+                if self.method.is_ours() && self.method.streaming {
+                    trailers.insert(UPSTREAM_CALLS, self.ledger.requests().into());
+                }
+                self.status(trailers);
+            }
+            End::Broken => self.code = Some(Code::Internal),
+            End::Silent => {}
+        }
+    }
+}
+
 impl Drop for Call {
     fn drop(&mut self) {
         if let (None, Some(why)) = (self.code, reset::why()) {
@@ -203,9 +215,9 @@ impl Drop for Call {
         let seconds = self.started.elapsed().as_secs_f64();
         if let Some(calls) = self.calls() {
             calls.end(match code {
-                Code::ResourceExhausted => End::Throttled,
-                code if is_failure(code) => End::Failed,
-                _ => End::Answered,
+                Code::ResourceExhausted => state::End::Throttled,
+                code if is_failure(code) => state::End::Failed,
+                _ => state::End::Answered,
             });
         }
         self.measure(code, seconds);
