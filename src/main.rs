@@ -18,9 +18,9 @@ use zendesk_gateway::rpc::Rpc;
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server::admin::{Admin, Readiness};
+use zendesk_gateway::server::flood::workers::Workers;
 use zendesk_gateway::server::identity::Identity;
 use zendesk_gateway::server::tls::Tls;
-use zendesk_gateway::server::workers::Workers;
 use zendesk_gateway::server::{self, Listener, Served};
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream;

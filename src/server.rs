@@ -20,9 +20,11 @@ use crate::telemetry::Telemetry;
 
 mod accept;
 pub mod admin;
-pub mod connection;
+mod connection;
+mod counts;
 mod deadline;
 mod ending;
+pub mod flood;
 pub mod identity;
 pub mod inbound;
 mod leave;
@@ -33,15 +35,14 @@ mod routes;
 pub mod sources;
 pub mod tls;
 pub mod trace;
-mod turns;
-mod unpack;
-pub mod workers;
 
 use admin::Readiness;
-use connection::{Activity, Server};
+use connection::Server;
+use counts::Counts;
+use flood::activity::Activity;
+use flood::workers::Workers;
 use identity::Identity;
 use tls::Tls;
-use workers::Workers;
 
 /// Where connections come from.
 pub struct Listener {
@@ -94,7 +95,7 @@ pub async fn run(
         .layer(identity::Layer::new(&served.identity, telemetry)) // who calls, and whether that one may: nothing is read for others
         .service(routes);
 
-    let counts = accept::Counts::default();
+    let counts = Counts::default();
     sources::connections(telemetry, &counts);
     let answering = Server::new(stack, settings, &drain, &counts);
     let serve = {
@@ -144,7 +145,7 @@ async fn serve<S: connection::Stack>(
     tls: Option<Tls>,
     server: Server<S>,
     drain: Drain,
-    counts: accept::Counts,
+    counts: Counts,
 ) {
     let Accepted { socket, address, activity } = accepted;
     let Some(tls) = tls else { return server.serve(socket, Peer { address, certificates: None }, &activity).await };

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -12,15 +11,12 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use super::connection::Activity;
-use super::turns;
-use super::workers::Workers;
+use super::counts::Counts;
+use super::flood::activity::Activity;
+use super::flood::open::Open;
+use super::flood::turns;
+use super::flood::workers::Workers;
 use crate::config;
-use crate::telemetry::view;
-
-mod open;
-
-use open::Open;
 
 /// How long the loop rests after an error at first, such as no file descriptor left; the rest doubles while it lasts.
 const FIRST_REST: Duration = Duration::from_millis(10);
@@ -31,36 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many connections of each worker wait for their first turn at a time; the others wait to be accepted.
 const BEGINNINGS: usize = 8;
-
-/// Counts connections. Cloning shares it.
-#[derive(Clone, Default)]
-pub struct Counts(Arc<Numbers>);
-
-#[derive(Default)]
-struct Numbers {
-    accepted: AtomicU64,
-    ended: AtomicU64,
-    refused: AtomicU64,
-}
-
-impl Counts {
-    /// Returns the numbers as telemetry shows them.
-    pub fn view(&self) -> view::Connections {
-        // The later count is read first, so that the difference is never below 0.
-        let ended = self.0.ended.load(Ordering::Acquire);
-        let accepted = self.0.accepted.load(Ordering::Acquire);
-        view::Connections {
-            active: accepted.saturating_sub(ended),
-            accepted,
-            refused: self.0.refused.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Counts a connection that was given up before its first call.
-    pub fn refuse(&self) {
-        self.0.refused.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 /// Accepts until the future is dropped; the connections go on in `connections` and on `workers`, at most as many at a time
 /// as the settings say.
@@ -121,11 +87,10 @@ pub async fn accept<F>(
         }
         // Its events are to wake the worker that serves it, not this loop.
         let Ok(socket) = socket.into_std() else { continue };
-        counts.0.accepted.fetch_add(1, Ordering::Release);
-        let (serve, counts, seat) = (serve.clone(), Ended(counts.clone()), workers.seat());
+        let (serve, counted, seat) = (serve.clone(), counts.begin(), workers.seat());
         let worker = seat.runtime.clone();
         let activity = Activity::begin();
-        let (room, begun) = (Arc::clone(&room), activity.clone());
+        let (counts, room, begun) = (counts.clone(), Arc::clone(&room), activity.clone());
         let connection = async move {
             // Those who are there already come before whoever begins.
             turns::after_the_others().await;
@@ -136,9 +101,9 @@ pub async fn accept<F>(
             };
             match (&place, TcpStream::from_std(socket)) {
                 (Some(_), Ok(socket)) => serve(socket, address, activity).await,
-                _ => counts.0.refuse(),
+                _ => counts.refuse(),
             }
-            drop((place, counts, seat));
+            drop((place, counted, seat));
         };
         let task = connections.spawn_on(connection, &worker).id();
         open.begun(task, address, begun);
@@ -149,13 +114,4 @@ pub async fn accept<F>(
 fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
-}
-
-/// Counts the end of a connection, however it comes.
-struct Ended(Counts);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.0.ended.fetch_add(1, Ordering::Release);
-    }
 }

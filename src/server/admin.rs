@@ -3,9 +3,6 @@
 //! `/livez` answers as long as the process can. `/readyz` says whether new calls should come here: trouble upstream does
 //! not change that, for every replica has the same upstream, and taking all of them away would turn stale answers into none.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
@@ -13,43 +10,21 @@ use axum::response::{Html, IntoResponse, Json, Redirect, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tracing::warn;
-use url::Url;
-
-use crate::cache::Cache;
-use crate::config::Config;
-use crate::telemetry::Telemetry;
 
 mod invalidate;
 mod page;
+pub mod readiness;
 mod settings;
+mod shown;
 mod status;
 
+pub use readiness::Readiness;
+pub use shown::Admin;
 pub use status::Status;
 
-/// What the admin port shows.
-#[derive(Clone)]
-pub struct Admin(Arc<Inner>);
-
-struct Inner {
-    telemetry: Telemetry,
-    readiness: Readiness,
-    cache: Cache,
-    upstream: Url,
-    settings: Vec<(String, String)>,
-}
+use readiness::Phase;
 
 impl Admin {
-    /// Shows a gateway before `upstream`, and lets operators invalidate its cache. Of `config` nothing secret is kept.
-    pub fn new(telemetry: &Telemetry, readiness: &Readiness, cache: &Cache, upstream: &Url, config: &Config) -> Self {
-        Self(Arc::new(Inner {
-            telemetry: telemetry.clone(),
-            readiness: readiness.clone(),
-            cache: cache.clone(),
-            upstream: upstream.clone(),
-            settings: settings::shown(config),
-        }))
-    }
-
     /// Returns the routes.
     pub fn routes(&self) -> Router {
         Router::new()
@@ -66,43 +41,6 @@ impl Admin {
     pub async fn serve(self, listener: TcpListener) {
         if let Err(error) = axum::serve(listener, self.routes()).await {
             warn!(%error, "the admin port failed");
-        }
-    }
-}
-
-/// Whether new calls should come here.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<AtomicU8>);
-
-/// The phases of a gateway's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Not serving yet.
-    Starting,
-    /// Serving.
-    Serving,
-    /// Finishing what is under way.
-    Draining,
-}
-
-impl Readiness {
-    /// Says that calls are answered from now on.
-    pub fn serving(&self) {
-        self.0.store(1, Ordering::Relaxed);
-    }
-
-    /// Says that no new calls should come.
-    pub fn draining(&self) {
-        self.0.store(2, Ordering::Relaxed);
-    }
-
-    /// Returns the phase.
-    pub fn phase(&self) -> Phase {
-        match self.0.load(Ordering::Relaxed) {
-            0 => Phase::Starting,
-            1 => Phase::Serving,
-            _ => Phase::Draining,
         }
     }
 }

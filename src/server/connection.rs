@@ -17,19 +17,14 @@ use tower::ServiceExt as _;
 use tower::util::Oneshot;
 use tracing::debug;
 
-use super::accept::Counts;
+use super::counts::Counts;
+use super::flood::activity::Activity;
+use super::flood::socket::Socket;
+use super::flood::stall::{Calls, Reply};
 use super::inbound::{Answer, Arrival};
 use crate::config;
 use crate::gateway::Drain;
 use crate::rpc::facts::Peer;
-
-mod activity;
-mod socket;
-mod stall;
-
-pub use activity::Activity;
-use socket::Socket;
-use stall::{Calls, Reply};
 
 /// What a connection may have on its way to a peer for one call.
 const SEND_BUFFER: usize = 32 << 10;

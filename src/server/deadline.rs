@@ -18,15 +18,12 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::ending::{Next, Witness, Witnessed};
+use super::flood::waiting::{Patience, SOON, Waiting};
 use super::inbound::Inbound;
 use super::refusal;
 use crate::config;
 use crate::error::Error;
 use crate::gateway::{Drain, Place};
-
-mod waiting;
-
-use waiting::{Patience, SOON, Waiting};
 
 /// See the module.
 #[derive(Clone)]
@@ -180,6 +177,7 @@ mod tests {
     use crate::contract::RPCS;
     use crate::gateway::caller::Caller;
     use crate::rpc::facts::Terms;
+    use crate::server::flood::waiting::MOST;
 
     type Answer = BoxFuture<'static, Result<Response<Witnessed<String, Cut>>, Infallible>>;
 
@@ -218,7 +216,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_so_many_calls_wait_for_their_messages_and_keep_out_nobody_whose_message_comes_soon() {
         let call = calls(&Drain::default());
-        let mut waiting: Vec<_> = (0..waiting::MOST).map(|_| tokio::spawn(call("none"))).collect();
+        let mut waiting: Vec<_> = (0..MOST).map(|_| tokio::spawn(call("none"))).collect();
         sleep(SOON * 2).await;
         assert_eq!(status(call("none").await).as_deref(), Some("14"), "UNAVAILABLE");
         assert_eq!(status(call("here").await), None);

@@ -15,8 +15,8 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::{Service, ServiceExt as _};
 
+use super::flood::unpack;
 use super::inbound::Inbound;
-use super::unpack;
 use crate::config;
 use crate::contract::RPCS;
 use crate::proto::DESCRIPTORS;

@@ -2,7 +2,7 @@
 //!
 //! Telemetry stands below the parts and cannot ask them, so the one place that knows all of them introduces them.
 
-use super::accept::Counts;
+use super::counts::Counts;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::gateway::Gateway;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tracing::info;
 use url::form_urlencoded;
 
-use super::Admin;
+use super::shown::Admin;
 use crate::cache::Tag;
 
 /// What is to be made void.

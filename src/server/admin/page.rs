@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use super::Phase;
+use super::readiness::Phase;
 use super::status::{CallCounts, Level, Status, counted, span};
 use crate::telemetry::budget::Budget;
 use crate::telemetry::view::{self, BreakerState};

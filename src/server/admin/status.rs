@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::{Admin, Phase};
+use super::readiness::Phase;
+use super::shown::Admin;
 use crate::telemetry::State;
 use crate::telemetry::budget::Budget;
 use crate::telemetry::slowest::Exchange;

@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail, ensure};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::Why;
 use super::policy::{Known, Policy};
+use super::why::Why;
 
 /// The key is nobody's.
 pub const UNKNOWN: Why = Why::new("unknown_key", "the API key is not known");

@@ -10,10 +10,10 @@ use jsonwebtoken::{decode, decode_header};
 use moka::sync::Cache;
 use serde::Deserialize;
 
-use super::Why;
 use super::jwks::KeySet;
 use super::policy::{Known, Policy};
 use super::remote::Remote;
+use super::why::Why;
 use crate::config;
 use crate::watch::{Watched, Watcher};
 

@@ -11,7 +11,8 @@ use pin_project_lite::pin_project;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::{Identity, Problem};
+use super::judge::{self, Identity, Problem};
+use super::why::NOTHING;
 use crate::error::Error;
 use crate::rpc::facts::Facts;
 use crate::server::inbound::Inbound;
@@ -28,7 +29,7 @@ impl Layer {
     /// Judges by `identity`, and counts whom it refuses.
     pub fn new(identity: &Identity, telemetry: &Telemetry) -> Self {
         // So that the first refusal is seen as an increase.
-        super::count(telemetry.instruments(), 0, "unknown", super::NOTHING.word);
+        judge::count(telemetry.instruments(), 0, "unknown", NOTHING.word);
         Self { identity: identity.clone(), telemetry: telemetry.clone() }
     }
 

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::Activity;
+use super::activity::Activity;
 use crate::gateway::Drain;
 use crate::server::trace::reset::{self, Why};
 
@@ -189,5 +189,86 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
             return Poll::Ready(());
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, poll_fn};
+    use std::sync::{Arc, Mutex};
+
+    use http_body::Body as _;
+    use http_body_util::{BodyExt as _, Full};
+    use hyper::rt::Executor as _;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn reply(bytes: usize, deadline: Option<Instant>) -> Reply {
+        Reply::new(Body::new(Full::new(Bytes::from(vec![7; bytes]))), deadline)
+    }
+
+    #[tokio::test]
+    async fn a_reply_is_handed_on_in_small_pieces() {
+        let mut reply = reply(2 * PIECE + 5, None);
+        let mut pieces = Vec::new();
+        while let Some(frame) = reply.frame().await {
+            pieces.push(frame.expect("a piece").into_data().expect("data").len());
+        }
+        assert_eq!(pieces, [PIECE, PIECE, 5]);
+        assert!(reply.is_end_stream());
+    }
+
+    /// Puts down why it was dropped.
+    struct Seen(Arc<Mutex<Option<Option<Why>>>>);
+
+    impl Drop for Seen {
+        fn drop(&mut self) {
+            *self.0.lock().expect("no panic inside") = Some(reset::why());
+        }
+    }
+
+    /// Sends one piece of a reply to a peer that then stops reading; returns what the call ends with, and when.
+    async fn unread(deadline: Option<Duration>, drain: Drain) -> (Option<Why>, Duration) {
+        let (began, why) = (Instant::now(), Arc::default());
+        let seen = Seen(Arc::clone(&why));
+        let calls = Calls::new(Activity::begin(), MINUTE, &drain);
+        let mut reply = reply(2 * PIECE, deadline.map(|time| began + time));
+        calls.execute(async move {
+            let _seen = seen;
+            reply.frame().await.expect("a piece").expect("it is there");
+            pending::<()>().await;
+        });
+        calls.done().await;
+        let why = why.lock().expect("no panic inside").take().expect("it was dropped");
+        (why, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_ends_when_its_peer_stops_reading_and_says_why() {
+        let leaving = Drain::default();
+        leaving.begin();
+        for (deadline, drain, why, time) in [
+            (None, Drain::default(), UNREAD, MINUTE),
+            (Some(MINUTE * 2), Drain::default(), UNREAD, MINUTE),
+            (Some(MINUTE / 2), Drain::default(), LATE, MINUTE / 2),
+            (None, leaving, LEAVING, WHILE_LEAVING),
+        ] {
+            let (seen, took) = unread(deadline, drain).await;
+            assert_eq!(seen, Some(why));
+            assert!(took.abs_diff(time) < Duration::from_millis(10), "{took:?} for {why:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_has_nothing_to_send_yet_is_left_alone() {
+        let calls = Calls::new(Activity::begin(), MINUTE, &Drain::default());
+        let slow = futures_util::stream::pending::<Result<Frame<Bytes>, Status>>();
+        let mut reply = Reply::new(Body::new(http_body_util::StreamBody::new(slow)), None);
+        calls.execute(async move {
+            poll_fn(|context| Pin::new(&mut reply).poll_frame(context)).await;
+        });
+        assert!(tokio::time::timeout(MINUTE * 10, calls.done()).await.is_err(), "the peer has room");
     }
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
+use super::turns;
 use crate::error::Error;
 use crate::gateway::Drain;
-use crate::server::turns;
 
 /// When a message has come that does so in the usual way.
 pub const SOON: Duration = Duration::from_millis(100);

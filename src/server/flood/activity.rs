@@ -65,3 +65,29 @@ impl Activity {
         self.0.leave.cancelled().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_from_the_end_of_its_last_call_until_it_is_to_leave() {
+        let (activity, second) = (Activity::begin(), Duration::from_secs(1));
+        let idle = || activity.idle(Instant::now());
+        advance(second * 3).await;
+        assert_eq!(idle(), Some(second * 3), "it never had a call");
+        let call = activity.calls().token();
+        assert_eq!(idle(), None);
+        drop(call);
+        activity.call_ends();
+        advance(second).await;
+        assert_eq!(idle(), Some(second));
+        assert!(activity.asked_to_leave().now_or_never().is_none());
+        activity.ask_to_leave();
+        assert!(activity.asked_to_leave().now_or_never().is_some());
+        assert_eq!(idle(), None, "it is not asked twice");
+    }
+}

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::server::accept::Counts;
-use crate::server::turns::Turns;
+use super::turns::Turns;
+use crate::server::counts::Counts;
 
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
 const PREFACE: usize = 24;
@@ -124,7 +124,7 @@ mod tests {
     use tokio::task::unconstrained;
 
     use super::*;
-    use crate::server::turns;
+    use crate::server::flood::turns;
 
     #[tokio::test]
     async fn a_peer_that_sends_without_a_pause_lets_others_have_their_turn() {
@@ -160,5 +160,36 @@ mod tests {
         begun.expect("it is not in the way");
         let more = tokio::time::timeout(Duration::from_secs(10), socket.read_exact(&mut bytes)).await;
         more.expect("it goes on in the end").expect("read");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_begin_in_time_is_given_up_and_counted() {
+        let (seconds, hour) = (Duration::from_secs(10), Duration::from_hours(1));
+        for sent in [&b""[..], b"PRI * HTTP/2.0"] {
+            let (mut peer, inner) = tokio::io::duplex(64);
+            peer.write_all(sent).await.expect("there is room");
+            let (began, counts) = (Instant::now(), Counts::default());
+            let mut socket = Socket::new(inner, seconds, hour, counts.clone());
+            let late = socket.read_to_end(&mut Vec::new()).await.expect_err("it has not begun");
+            assert_eq!((late.kind(), counts.view().refused), (io::ErrorKind::TimedOut, 1));
+            assert!(began.elapsed().abs_diff(seconds) < Duration::from_millis(10));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
+        let (seconds, hour) = (Duration::from_secs(10), Duration::from_hours(1));
+        let (mut peer, inner) = tokio::io::duplex(8);
+        let mut socket = Socket::new(inner, hour, seconds, Counts::default());
+        let slow = async {
+            for _ in 0..4 {
+                sleep(seconds / 2).await;
+                peer.read_exact(&mut [0; 8]).await.expect("it is sent");
+            }
+        };
+        let (sent, ()) = tokio::join!(socket.write_all(&[7; 40]), slow);
+        sent.expect("a bit at a time is enough");
+        let stuck = socket.write_all(&[7; 40]).await.expect_err("nothing is taken any more");
+        assert_eq!(stuck.kind(), io::ErrorKind::TimedOut);
     }
 }

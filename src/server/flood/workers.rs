@@ -26,9 +26,9 @@ struct Worker {
 }
 
 /// One connection's seat at a worker; dropping it makes room.
-pub(super) struct Seat {
+pub(in crate::server) struct Seat {
     /// The runtime to serve it on.
-    pub(super) runtime: Handle,
+    pub(in crate::server) runtime: Handle,
     _busy: Arc<()>,
 }
 
@@ -47,12 +47,12 @@ impl Workers {
     }
 
     /// How many there are.
-    pub(super) fn number(&self) -> usize {
+    pub(in crate::server) fn number(&self) -> usize {
         self.0.len()
     }
 
     /// Returns a seat at the worker with the fewest connections.
-    pub(super) fn seat(&self) -> Seat {
+    pub(in crate::server) fn seat(&self) -> Seat {
         let idlest = self.0.iter().min_by_key(|worker| Arc::strong_count(&worker.busy));
         let Worker { runtime, busy, .. } = idlest.expect("there is at least one worker");
         Seat { runtime: runtime.clone(), _busy: Arc::clone(busy) }

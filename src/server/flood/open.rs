@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::Id;
 use tokio::time::Instant;
 
-use crate::server::connection::Activity;
+use super::activity::Activity;
 
 /// How long a connection is without a call before another may take its place: whoever calls now and then keeps it.
 const IDLE: Duration = Duration::from_secs(2);

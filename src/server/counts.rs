@@ -1,0 +1,68 @@
+//! How many connections there were and are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::telemetry::view;
+
+/// Counts connections. Cloning shares it.
+#[derive(Clone, Default)]
+pub struct Counts(Arc<Numbers>);
+
+#[derive(Default)]
+struct Numbers {
+    accepted: AtomicU64,
+    ended: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Counts {
+    /// Returns the numbers as telemetry shows them.
+    pub fn view(&self) -> view::Connections {
+        // The later count is read first, so that the difference is never below 0.
+        let ended = self.0.ended.load(Ordering::Acquire);
+        let accepted = self.0.accepted.load(Ordering::Acquire);
+        view::Connections {
+            active: accepted.saturating_sub(ended),
+            accepted,
+            refused: self.0.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Counts a connection until what this returns is dropped.
+    pub fn begin(&self) -> Counted {
+        self.0.accepted.fetch_add(1, Ordering::Release);
+        Counted(self.clone())
+    }
+
+    /// Counts a connection that was given up before its first call.
+    pub fn refuse(&self) {
+        self.0.refused.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts the end of a connection, however it comes.
+pub struct Counted(Counts);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.ended.fetch_add(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_active_from_its_beginning_to_its_end() {
+        let counts = Counts::default();
+        let (one, other) = (counts.begin(), counts.clone().begin());
+        drop(one);
+        counts.refuse();
+        let now = counts.view();
+        assert_eq!((now.accepted, now.active, now.refused), (2, 1, 1));
+        drop(other);
+        assert_eq!(counts.view().active, 0);
+    }
+}

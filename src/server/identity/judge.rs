@@ -1,0 +1,204 @@
+//! Establishes the caller of a call, and judges whether that one may make it.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::KeyValue;
+use opentelemetry_semantic_conventions::attribute as semconv;
+use tracing::warn;
+
+use super::api_key::{self, Keys};
+use super::certificate::Certificates;
+use super::jwt::{self, Tokens};
+use super::policy::{Known, Policy};
+use super::why::{NOTHING, SEVERAL, Why};
+use crate::config::identity::Method;
+use crate::config::{self, Config};
+use crate::contract::RPCS;
+use crate::error::Error;
+use crate::gateway::audit;
+use crate::gateway::caller::Caller;
+use crate::rpc::facts::{Facts, Peer};
+use crate::telemetry::Instruments;
+use crate::telemetry::instruments::IDENTITY_METHOD;
+use crate::watch::{Watched, Watcher};
+
+/// The metadata key that carries a caller's key.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// The service that is open to everybody.
+const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// Establishes callers. Cloning shares it.
+#[derive(Clone)]
+pub struct Identity(Arc<Inner>);
+
+struct Inner {
+    /// Everybody, where nobody proves anything.
+    anonymous: Option<Known>,
+    certificates: Option<Certificates>,
+    tokens: Option<Tokens>,
+    keys: Option<Watched<Keys>>,
+}
+
+/// Why a call goes no further.
+pub enum Problem {
+    /// It is refused.
+    Refused(Error),
+    /// It cannot be judged with the keys at hand: the issuer must be asked first.
+    AskIssuer,
+}
+
+/// Why somebody is not established.
+enum Unknown {
+    /// What was sent is wrong, or nothing was.
+    Refused(&'static str, Why),
+    /// The token names a key that is not known, or none is known.
+    NoKey,
+}
+
+impl Identity {
+    /// Reads what the settings name, and keeps reading it.
+    ///
+    /// # Errors
+    /// A file that cannot be read or makes no sense. A URL that does not answer is no error: see [`Identity::settle`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn start(config: &Config, watcher: &Watcher) -> anyhow::Result<Self> {
+        let (identity, listen) = (&config.identity, config.server.listen);
+        if identity.is_off() && !listen.ip().is_loopback() {
+            warn!(server.address = %listen, "whoever reaches the port may call: identity.methods is none");
+        }
+        let policy = Arc::new(Policy::new(&config.authorization, identity.is_off()));
+        let tokens = if identity.uses(Method::Jwt) {
+            Some(Tokens::start(&identity.jwt, &policy, watcher).await.context("identity.jwt")?)
+        } else {
+            None
+        };
+        let keys = match identity.api_keys.file.as_ref().filter(|_| identity.uses(Method::ApiKey)) {
+            None => None,
+            Some(path) => {
+                let policy = Arc::clone(&policy);
+                let read = move |content: &[u8]| Keys::read(content, &policy);
+                Some(watcher.file("api_keys", path, read).await.context("identity.api_keys.file")?)
+            }
+        };
+        Ok(Self(Arc::new(Inner {
+            anonymous: identity.is_off().then(|| policy.known(config::identity::ANONYMOUS)),
+            certificates: identity.uses(Method::Certificate).then(|| Certificates::new(&policy)),
+            tokens,
+            keys,
+        })))
+    }
+
+    /// Waits until the issuer's keys were read for the first time, but not for ever: while a rollout goes on, a replica that
+    /// can verify no token must not replace one that can; where the issuer is gone altogether, the other ways still work.
+    pub async fn settle(&self) {
+        if let Some(tokens) = &self.0.tokens {
+            tokens.settle().await;
+        }
+    }
+
+    /// Establishes who makes a call, and that it may make one of this RPC. Puts the [`Caller`] down among the facts.
+    pub fn admit(&self, facts: &mut Facts, parts: &mut Parts, instruments: &Instruments) -> Result<(), Problem> {
+        let place = facts.method.rpc;
+        if place.is_none() && parts.uri.path().starts_with(HEALTH) {
+            return Ok(());
+        }
+        let known = match self.0.establish(&parts.headers, &facts.peer) {
+            Ok(known) => known,
+            Err(Unknown::NoKey) => return Err(Problem::AskIssuer),
+            Err(Unknown::Refused(method, why)) => {
+                count(instruments, 1, method, why.word);
+                let error = Error::Unauthenticated { why: why.text };
+                return Err(Problem::Refused(refused(facts, parts, &Caller::default(), error)));
+            }
+        };
+        if let Some(place) = place {
+            let (rpc, caller) = (&RPCS[place], Caller::new(known.name, known.grants[place]));
+            if let Err(error) = caller.check(rpc, rpc.risk) {
+                return Err(Problem::Refused(refused(facts, parts, &caller, error)));
+            }
+            facts.caller = Some(caller);
+        }
+        if self.0.anonymous.is_none() {
+            // What proves who the caller is concerns nobody further down.
+            parts.headers.remove(http::header::AUTHORIZATION);
+            parts.headers.remove(&API_KEY);
+        }
+        Ok(())
+    }
+
+    /// Asks the issuer for its keys, now that a token needs one that is not known.
+    pub async fn ask_issuer(&self) {
+        if let Some(tokens) = &self.0.tokens {
+            tokens.ask().await;
+        }
+    }
+
+    /// Refuses a call whose token needs a key that the issuer did not name either.
+    pub fn without_key(&self, facts: &Facts, parts: &Parts, instruments: &Instruments) -> Error {
+        let (word, error) = if self.0.tokens.as_ref().is_some_and(Tokens::has_keys) {
+            (jwt::UNKNOWN_KEY.word, Error::Unauthenticated { why: jwt::UNKNOWN_KEY.text })
+        } else {
+            ("no_keys", Error::IdentityUnavailable)
+        };
+        count(instruments, 1, "jwt", word);
+        refused(facts, parts, &Caller::default(), error)
+    }
+}
+
+/// Counts so many refused calls.
+pub fn count(instruments: &Instruments, calls: u64, method: &'static str, word: &'static str) {
+    let told = [KeyValue::new(IDENTITY_METHOD, method), KeyValue::new(semconv::ERROR_TYPE, word)];
+    instruments.identity_refused.add(calls, &told);
+}
+
+/// Refuses a call, for the record if it could have changed something.
+fn refused(facts: &Facts, parts: &Parts, caller: &Caller, error: Error) -> Error {
+    if let Some(rpc) = facts.method.rpc() {
+        audit::refused(rpc, caller, &facts.origin, &parts.headers, &error);
+    }
+    error
+}
+
+impl Inner {
+    fn establish(&self, headers: &HeaderMap, peer: &Peer) -> Result<Known, Unknown> {
+        if let Some(everybody) = &self.anonymous {
+            return Ok(everybody.clone());
+        }
+        let token = self.tokens.as_ref().zip(only(headers, &http::header::AUTHORIZATION, "jwt")?);
+        let key = self.keys.as_ref().zip(only(headers, &API_KEY, "api_key")?);
+        match (token, key) {
+            (Some(_), Some(_)) => Err(Unknown::Refused("unknown", SEVERAL)),
+            (Some((tokens, header)), None) => tokens.verify(header).map_err(|failure| match failure {
+                jwt::Failure::Refused(why) => Unknown::Refused("jwt", why),
+                jwt::Failure::NoKey => Unknown::NoKey,
+            }),
+            (None, Some((keys, key))) => {
+                keys.get().find(key.as_bytes()).ok_or(Unknown::Refused("api_key", api_key::UNKNOWN))
+            }
+            (None, None) => match self.certificates.as_ref().zip(peer.certificates.as_ref()) {
+                Some((certificates, chain)) => {
+                    certificates.caller(chain).map_err(|why| Unknown::Refused("certificate", why))
+                }
+                None => Err(Unknown::Refused("unknown", NOTHING)),
+            },
+        }
+    }
+}
+
+/// Returns the one value of a header; two of them are nobody's.
+fn only<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    method: &'static str,
+) -> Result<Option<&'a HeaderValue>, Unknown> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(_), Some(_)) => Err(Unknown::Refused(method, SEVERAL)),
+        (value, _) => Ok(value),
+    }
+}

@@ -1,0 +1,17 @@
+//! What is wrong with what a caller sent.
+
+/// A word for operators and a sentence for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Why {
+    pub word: &'static str,
+    pub text: &'static str,
+}
+
+impl Why {
+    pub const fn new(word: &'static str, text: &'static str) -> Self {
+        Self { word, text }
+    }
+}
+
+pub const NOTHING: Why = Why::new("missing", "nothing was sent that says who calls");
+pub const SEVERAL: Why = Why::new("ambiguous", "more than one credential was sent");
