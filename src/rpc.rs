@@ -3,8 +3,9 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt as _};
+use http::header::AGE;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
-use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use crate::codec::Encoded;
@@ -29,6 +30,11 @@ mod until;
 mod users;
 
 use facts::Terms;
+
+/// What a call cost, where its answer came from, and how old that is. These are in most replies, so their names are no text that
+/// would have to be read each time.
+const UPSTREAM_CALLS: HeaderName = HeaderName::from_static("x-upstream-calls");
+const CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 /// A unary reply.
 type Reply<M> = std::result::Result<Response<Encoded<M>>, Status>;
@@ -105,7 +111,6 @@ fn streamed<M: 'static>(
 /// Turns an outcome into a reply whose metadata says what it cost, where it came from, and what Zendesk ignored.
 fn close<M>(context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -> Reply<M> {
     let requests = context.ledger.requests();
-    let spent = requests.into();
     // A write that did less than asked must not look complete, and neither must one that failed half-way.
     let ignored = if requests > 0 { context.ledger.warnings().and_then(|text| text.parse().ok()) } else { None };
     Trail::end(context.trail.as_ref(), outcome.as_ref().err());
@@ -113,7 +118,8 @@ fn close<M>(context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -
         Ok(answered) => answered.into(),
         Err(error) => {
             let mut status = Status::from(error);
-            status.metadata_mut().insert("x-upstream-calls", spent);
+            let metadata: &mut HeaderMap = status.metadata_mut().as_mut();
+            metadata.insert(UPSTREAM_CALLS, requests.into());
             if let Some(ignored) = ignored {
                 status.metadata_mut().insert("x-zendesk-api-warn", ignored);
             }
@@ -121,14 +127,14 @@ fn close<M>(context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -
         }
     };
     let mut response = Response::new(answered.message);
-    let metadata = response.metadata_mut();
-    metadata.insert("x-upstream-calls", spent);
+    let metadata: &mut HeaderMap = response.metadata_mut().as_mut();
+    metadata.insert(UPSTREAM_CALLS, HeaderValue::from(requests));
     if let Some((outcome, age)) = answered.cached {
-        metadata.insert("x-cache", MetadataValue::from_static(outcome.as_str()));
-        metadata.insert("age", age.as_secs().into());
+        metadata.insert(CACHE, HeaderValue::from_static(outcome.as_str()));
+        metadata.insert(AGE, age.as_secs().into());
     }
     if let Some(ignored) = ignored {
-        metadata.insert("x-zendesk-api-warn", ignored);
+        response.metadata_mut().insert("x-zendesk-api-warn", ignored);
     }
     Ok(response)
 }

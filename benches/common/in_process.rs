@@ -1,6 +1,7 @@
 //! The real service without a network: a call goes in as an HTTP request and comes out as an HTTP response.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, Request};
@@ -36,12 +37,12 @@ impl Served {
             None => service.boxed_clone(),
             Some(telemetry) => {
                 let admitted = service_fn(move |mut call: Inbound<Body>| {
-                    call.facts.caller = Some(caller.clone());
+                    call.facts_mut().caller = Some(caller.clone());
                     service.clone().call(call.into_request())
                 });
-                let peer = Peer { address: ([127, 0, 0, 1], 7).into(), certificates: None };
+                let peer = Arc::new(Peer { address: ([127, 0, 0, 1], 7).into(), certificates: None });
                 let traced = trace::Layer::new(telemetry, &Terms::of(&settings)).layer(admitted);
-                let traced = traced.map_request(move |request| Arrival { peer: peer.clone(), request });
+                let traced = traced.map_request(move |request| Arrival { peer: Arc::clone(&peer), request });
                 traced.map_response(|answer| answer.response).boxed_clone()
             }
         };

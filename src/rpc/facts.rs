@@ -34,7 +34,7 @@ pub struct Facts {
     /// Which method is called.
     pub method: &'static Method,
     /// Who is at the other end of the connection.
-    pub peer: Peer,
+    pub peer: Arc<Peer>,
     /// When the call's headers came.
     pub began: Instant,
     /// When its answer is of no use any more. Whoever watches the health does so as long as the connection lasts.
@@ -90,7 +90,7 @@ impl Terms {
     }
 
     /// Puts down what is known of a call that comes now and is to be answered within `asked`.
-    pub fn facts(&self, method: &'static Method, peer: Peer, origin: Origin, asked: Option<Duration>) -> Facts {
+    pub fn facts(&self, method: &'static Method, peer: Arc<Peer>, origin: Origin, asked: Option<Duration>) -> Facts {
         let began = Instant::now();
         let (longest, room) = match (method.is_ours(), method.streaming) {
             (true, false) => (Some(self.unary), &self.calls),
@@ -104,7 +104,7 @@ impl Terms {
     /// Puts down the same of a call of this process, which no connection brought.
     pub fn local(&self, rpc: &contract::Rpc, caller: Caller) -> Facts {
         let peer = Peer { address: ([127, 0, 0, 1], 0).into(), certificates: None };
-        let facts = self.facts(method::of(rpc.path), peer, Origin::default(), None);
+        let facts = self.facts(method::of(rpc.path), Arc::new(peer), Origin::default(), None);
         Facts { caller: Some(caller), ..facts }
     }
 }

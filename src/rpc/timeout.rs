@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::error::{Error, Result};
+
+const NAME: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Reads `grpc-timeout`: at most 8 digits and a unit.
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
 pub fn read(headers: &HeaderMap) -> Result<Option<Duration>> {
-    let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };
+    let Some(value) = headers.get(&NAME) else { return Ok(None) };
     let parsed = value.to_str().ok().and_then(|text| {
         let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
         let valid = (1..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -29,15 +31,13 @@ pub fn read(headers: &HeaderMap) -> Result<Option<Duration>> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderValue;
 
     use super::*;
 
     #[test]
     fn every_unit_of_a_timeout_is_read_and_nonsense_is_refused() {
-        let parsed = |text: &'static str| {
-            read(&HeaderMap::from_iter([(HeaderName::from_static("grpc-timeout"), HeaderValue::from_static(text))]))
-        };
+        let parsed = |text: &'static str| read(&HeaderMap::from_iter([(NAME, HeaderValue::from_static(text))]));
         for (text, wanted) in [
             ("2H", Duration::from_hours(2)),
             ("3M", Duration::from_mins(3)),

@@ -68,7 +68,7 @@ impl<S: Stack> Server<S> {
         let settings = &*self.settings;
         let calls = Calls::new(activity.clone(), settings.send_timeout, &self.drain);
         let socket = Socket::new(socket, settings.preface_timeout, settings.send_timeout, self.counts);
-        let answering = Answering { stack: self.stack, peer };
+        let answering = Answering { stack: self.stack, peer: Arc::new(peer) };
         let mut connection = pin!(
             http2::Builder::new(calls.clone())
                 .timer(TokioTimer::new())
@@ -122,7 +122,7 @@ fn note(ended: hyper::Result<()>) {
 /// Hands a connection's calls to the stack.
 struct Answering<S> {
     stack: S,
-    peer: Peer,
+    peer: Arc<Peer>,
 }
 
 impl<S: Stack> hyper::service::Service<Request<Incoming>> for Answering<S> {
@@ -131,7 +131,7 @@ impl<S: Stack> hyper::service::Service<Request<Incoming>> for Answering<S> {
     type Future = MapOk<Oneshot<S, Arrival<Incoming>>, fn(Answer) -> Response<Reply>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let arrival = Arrival { peer: self.peer.clone(), request };
+        let arrival = Arrival { peer: Arc::clone(&self.peer), request };
         let reply = |Answer { response, deadline }: Answer| response.map(|body| Reply::new(body, deadline));
         self.stack.clone().oneshot(arrival).map_ok(reply)
     }

@@ -68,7 +68,7 @@ where
     }
 
     fn call(&mut self, call: Inbound<Q>) -> Self::Future {
-        let facts = &call.facts;
+        let facts = call.facts();
         // A stream, too, has its message soon and answers with its headers then.
         let first = facts.answer_by(self.layer.unary);
         let (soon, cut) = (first.min(facts.began + SOON), facts.cut());
@@ -183,13 +183,15 @@ mod tests {
 
     /// Answers as soon as it has a message: at once, after a moment or never; or has it and does not answer.
     async fn answer(call: Inbound<&'static str>) -> Result<Response<String>, Infallible> {
-        match *call.request.body() {
+        let place = call.facts().place.clone();
+        let message = call.into_request().into_body();
+        match message {
             "late" => sleep(SOON / 2).await,
             "none" => std::future::pending().await,
             _ => {}
         }
-        call.facts.place.take().expect("there is room");
-        if *call.request.body() == "slow" {
+        place.take().expect("there is room");
+        if message == "slow" {
             std::future::pending::<()>().await;
         }
         Ok(Response::new(String::new()))
@@ -203,7 +205,7 @@ mod tests {
         let terms = Terms::of(&settings);
         move |message| {
             let facts = terms.local(&RPCS[0], Caller::local());
-            service.clone().oneshot(Inbound { facts, request: Request::new(message) }).boxed()
+            service.clone().oneshot(Inbound::new(facts, Request::new(message))).boxed()
         }
     }
 

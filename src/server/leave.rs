@@ -49,7 +49,7 @@ where
     }
 
     fn call(&mut self, call: Inbound<Q>) -> Self::Future {
-        let drain = (!call.facts.method.is_ours()).then(|| self.drain.clone());
+        let drain = (!call.facts().method.is_ours()).then(|| self.drain.clone());
         Answering { answer: self.inner.call(call), drain }
     }
 }

@@ -45,9 +45,9 @@ where
     }
 
     fn call(&mut self, call: Inbound<Q>) -> Self::Future {
-        let place = call.facts.place.clone();
+        let place = call.facts().place.clone();
         // What the contract's methods are asked is known, and their place taken, once their message is there.
-        if !call.facts.method.is_ours()
+        if !call.facts().method.is_ours()
             && let Err(refused) = place.take()
         {
             return Answering { answer: None, place: None, refused: Some(refused) };

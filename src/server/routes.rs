@@ -106,7 +106,7 @@ where
 
     fn call(&mut self, call: Inbound<B>) -> Self::Future {
         let services = &*self.0;
-        let service = call.facts.method.service();
+        let service = call.facts().method.service();
         let request = unpack::request(call.into_request(), services.max_request_bytes);
         match service {
             UserServiceServer::<Rpc>::NAME => services.users.clone().call(request),

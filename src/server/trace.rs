@@ -81,7 +81,7 @@ where
                 let facts = terms.facts(call.method(), peer, origin, asked);
                 let deadline = facts.cut();
                 let attached = call.context().clone().attach();
-                let answer = self.inner.call(Inbound { facts, request });
+                let answer = self.inner.call(Inbound::new(facts, request));
                 drop(attached);
                 Answering { answer: Some(answer), refused: None, call: Some(call), deadline }
             }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
@@ -20,7 +19,8 @@ use crate::contract::RPCS;
 use crate::error::Error;
 use crate::gateway::audit;
 use crate::gateway::caller::Caller;
-use crate::rpc::facts::{Facts, Peer};
+use crate::rpc::facts::Peer;
+use crate::server::inbound::Inbound;
 use crate::telemetry::Instruments;
 use crate::telemetry::instruments::IDENTITY_METHOD;
 use crate::watch::{Watched, Watcher};
@@ -43,7 +43,7 @@ struct Inner {
 }
 
 /// Why a call goes no further.
-pub enum Problem {
+pub(super) enum Problem {
     /// It is refused.
     Refused(Error),
     /// It cannot be judged with the keys at hand: the issuer must be asked first.
@@ -102,64 +102,65 @@ impl Identity {
     }
 
     /// Establishes who makes a call, and that it may make one of this RPC. Puts the [`Caller`] down among the facts.
-    pub fn admit(&self, facts: &mut Facts, parts: &mut Parts, instruments: &Instruments) -> Result<(), Problem> {
-        let place = facts.method.rpc;
-        if place.is_none() && parts.uri.path().starts_with(HEALTH) {
+    pub(super) fn admit<B>(&self, call: &mut Inbound<B>, instruments: &Instruments) -> Result<(), Problem> {
+        let place = call.facts().method.rpc;
+        if place.is_none() && call.path().starts_with(HEALTH) {
             return Ok(());
         }
-        let known = match self.0.establish(&parts.headers, &facts.peer) {
+        let known = match self.0.establish(call.headers(), &call.facts().peer) {
             Ok(known) => known,
             Err(Unknown::NoKey) => return Err(Problem::AskIssuer),
             Err(Unknown::Refused(method, why)) => {
                 count(instruments, 1, method, why.word);
                 let error = Error::Unauthenticated { why: why.text };
-                return Err(Problem::Refused(refused(facts, parts, &Caller::default(), error)));
+                return Err(Problem::Refused(refused(call, &Caller::default(), error)));
             }
         };
         if let Some(place) = place {
             let (rpc, caller) = (&RPCS[place], Caller::new(known.name, known.grants[place]));
             if let Err(error) = caller.check(rpc, rpc.risk) {
-                return Err(Problem::Refused(refused(facts, parts, &caller, error)));
+                return Err(Problem::Refused(refused(call, &caller, error)));
             }
-            facts.caller = Some(caller);
+            call.facts_mut().caller = Some(caller);
         }
         if self.0.anonymous.is_none() {
             // What proves who the caller is concerns nobody further down.
-            parts.headers.remove(http::header::AUTHORIZATION);
-            parts.headers.remove(&API_KEY);
+            call.headers_mut().remove(http::header::AUTHORIZATION);
+            call.headers_mut().remove(&API_KEY);
         }
         Ok(())
     }
 
     /// Asks the issuer for its keys, now that a token needs one that is not known.
-    pub async fn ask_issuer(&self) {
+    pub(super) async fn ask_issuer(&self) {
         if let Some(tokens) = &self.0.tokens {
             tokens.ask().await;
         }
     }
 
     /// Refuses a call whose token needs a key that the issuer did not name either.
-    pub fn without_key(&self, facts: &Facts, parts: &Parts, instruments: &Instruments) -> Error {
+    pub(super) fn without_key<B>(&self, call: &Inbound<B>, instruments: &Instruments) -> Error {
         let (word, error) = if self.0.tokens.as_ref().is_some_and(Tokens::has_keys) {
             (jwt::UNKNOWN_KEY.word, Error::Unauthenticated { why: jwt::UNKNOWN_KEY.text })
         } else {
             ("no_keys", Error::IdentityUnavailable)
         };
         count(instruments, 1, "jwt", word);
-        refused(facts, parts, &Caller::default(), error)
+        refused(call, &Caller::default(), error)
     }
 }
 
 /// Counts so many refused calls.
-pub fn count(instruments: &Instruments, calls: u64, method: &'static str, word: &'static str) {
+pub(super) fn count(instruments: &Instruments, calls: u64, method: &'static str, word: &'static str) {
     let told = [KeyValue::new(IDENTITY_METHOD, method), KeyValue::new(semconv::ERROR_TYPE, word)];
     instruments.identity_refused.add(calls, &told);
 }
 
 /// Refuses a call, for the record if it could have changed something.
-fn refused(facts: &Facts, parts: &Parts, caller: &Caller, error: Error) -> Error {
+fn refused<B>(call: &Inbound<B>, caller: &Caller, error: Error) -> Error {
+    let facts = call.facts();
     if let Some(rpc) = facts.method.rpc() {
-        audit::refused(rpc, caller, &facts.origin, &parts.headers, &error);
+        audit::refused(rpc, caller, &facts.origin, call.headers(), &error);
     }
     error
 }

@@ -5,8 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
-use http::request::Parts;
-use http::{Request, Response};
+use http::Response;
 use pin_project_lite::pin_project;
 use tonic::Status;
 use tonic::body::Body;
@@ -14,7 +13,6 @@ use tonic::body::Body;
 use super::judge::{self, Identity, Problem};
 use super::why::NOTHING;
 use crate::error::Error;
-use crate::rpc::facts::Facts;
 use crate::server::inbound::Inbound;
 use crate::telemetry::Telemetry;
 
@@ -34,16 +32,16 @@ impl Layer {
     }
 
     /// Judges a call.
-    fn judge(&self, facts: &mut Facts, parts: &mut Parts) -> Result<(), Problem> {
-        self.identity.admit(facts, parts, self.telemetry.instruments())
+    fn judge<B>(&self, call: &mut Inbound<B>) -> Result<(), Problem> {
+        self.identity.admit(call, self.telemetry.instruments())
     }
 
     /// Judges a call whose token needs keys that are not at hand.
-    async fn ask_and_judge(&self, facts: &mut Facts, parts: &mut Parts) -> Result<(), Error> {
+    async fn ask_and_judge<B>(&self, call: &mut Inbound<B>) -> Result<(), Error> {
         self.identity.ask_issuer().await;
-        self.judge(facts, parts).map_err(|problem| match problem {
+        self.judge(call).map_err(|problem| match problem {
             Problem::Refused(error) => error,
-            Problem::AskIssuer => self.identity.without_key(facts, parts, self.telemetry.instruments()),
+            Problem::AskIssuer => self.identity.without_key(call, self.telemetry.instruments()),
         })
     }
 }
@@ -77,21 +75,17 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, Inbound { mut facts, request }: Inbound<B>) -> Self::Future {
-        let (mut parts, body) = request.into_parts();
-        match self.layer.judge(&mut facts, &mut parts) {
-            Ok(()) => {
-                let request = Request::from_parts(parts, body);
-                Admitting::Admitted { answer: self.inner.call(Inbound { facts, request }) }
-            }
+    fn call(&mut self, mut call: Inbound<B>) -> Self::Future {
+        match self.layer.judge(&mut call) {
+            Ok(()) => Admitting::Admitted { answer: self.inner.call(call) },
             Err(Problem::Refused(error)) => Admitting::Refused { error: Some(error) },
             Err(Problem::AskIssuer) => {
                 // The service that was asked whether it is ready goes along; its clone takes its place.
                 let clone = self.inner.clone();
                 let (mut inner, layer) = (std::mem::replace(&mut self.inner, clone), self.layer.clone());
                 let answer = Box::pin(async move {
-                    match layer.ask_and_judge(&mut facts, &mut parts).await {
-                        Ok(()) => inner.call(Inbound { facts, request: Request::from_parts(parts, body) }).await,
+                    match layer.ask_and_judge(&mut call).await {
+                        Ok(()) => inner.call(call).await,
                         Err(error) => Ok(Status::from(error).into_http()),
                     }
                 });

@@ -6,7 +6,7 @@ use std::task::{self, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body::Body;
 use opentelemetry::trace::{SpanBuilder, SpanKind, Status as SpanStatus, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
@@ -27,7 +27,9 @@ use crate::telemetry::{Telemetry, Trace, trace};
 use crate::upstream::call::Ledger;
 
 /// What a call cost; unary calls say it in the response's headers.
-const UPSTREAM_CALLS: &str = "x-upstream-calls";
+const UPSTREAM_CALLS: HeaderName = HeaderName::from_static("x-upstream-calls");
+const CACHE: HeaderName = HeaderName::from_static("x-cache");
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// One call, from its headers on. Dropping it ends it.
 pub struct Call {
@@ -87,7 +89,7 @@ impl Call {
         // An id that never comes again must not push what does out of the connection's compression table.
         id.set_sensitive(true);
         headers.insert(request_id::NAME, id);
-        self.cache = headers.get("x-cache").and_then(|value| match value.as_bytes() {
+        self.cache = headers.get(&CACHE).and_then(|value| match value.as_bytes() {
             b"hit" => Some("hit"),
             b"stale" => Some("stale"),
             b"miss" => Some("miss"),
@@ -100,7 +102,7 @@ impl Call {
 
     /// Takes note of the status in headers or trailers.
     fn status(&mut self, headers: &HeaderMap) {
-        let Some(code) = headers.get("grpc-status") else { return };
+        let Some(code) = headers.get(&STATUS) else { return };
         let code = Code::from_bytes(code.as_bytes());
         self.code = Some(code);
         if code != Code::Ok {

@@ -1,12 +1,12 @@
 //! `x-request-id`: what a caller and an operator call the same call by.
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::TraceId;
 
 use crate::telemetry::hex;
 
 /// The metadata key.
-pub const NAME: &str = "x-request-id";
+pub const NAME: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over.
 const LONGEST: usize = 64;
 
@@ -18,7 +18,7 @@ pub fn of(headers: &HeaderMap, trace: TraceId) -> HeaderValue {
         (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(allowed)
     };
     let generated = || HeaderValue::from_bytes(hex::trace(trace).as_bytes()).expect("digits are a header value");
-    headers.get(NAME).filter(sane).cloned().unwrap_or_else(generated)
+    headers.get(&NAME).filter(sane).cloned().unwrap_or_else(generated)
 }
 
 #[cfg(test)]
@@ -30,7 +30,7 @@ mod tests {
         let trace = TraceId::from_hex("0af7651916cd43dd8448eb211c80319c").expect("a trace id");
         let taken = |id: &str| {
             let value = HeaderValue::from_str(id).expect("a header value");
-            of(&HeaderMap::from_iter([(http::HeaderName::from_static(NAME), value)]), trace)
+            of(&HeaderMap::from_iter([(NAME, value)]), trace)
         };
         assert_eq!(taken("order-7_2.B"), "order-7_2.B");
         for insane in ["", "a b", "agent@example.com", "a\"b", &"x".repeat(65)] {

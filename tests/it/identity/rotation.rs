@@ -168,8 +168,8 @@ async fn a_key_that_is_taken_out_of_its_file_is_refused_from_then_on() {
     let watcher = watcher();
     let identity = Identity::start(&config, &watcher).await.expect("keys");
     let telemetry = Telemetry::start(&config.telemetry, std::io::sink()).expect("telemetry");
-    let service = tower::service_fn(|Inbound { request, .. }: Inbound<Body>| async move {
-        assert!(!request.headers().contains_key("authorization"), "what proved the caller goes no further");
+    let service = tower::service_fn(|call: Inbound<Body>| async move {
+        assert!(!call.headers().contains_key("authorization"), "what proved the caller goes no further");
         Ok::<_, std::convert::Infallible>(HttpResponse::new(Body::empty()))
     });
     let service = Layer::new(&identity, &telemetry).layer(service);
@@ -179,8 +179,8 @@ async fn a_key_that_is_taken_out_of_its_file_is_refused_from_then_on() {
         let request = HttpRequest::post(path).header("authorization", &token);
         let request = request.body(Body::empty()).expect("a request");
         let peer = Peer { address: ([127, 0, 0, 1], 7).into(), certificates: None };
-        let facts = terms.facts(method::of(path), peer, Origin::default(), None);
-        let answer = service.clone().oneshot(Inbound { facts, request }).await.expect("an answer");
+        let facts = terms.facts(method::of(path), Arc::new(peer), Origin::default(), None);
+        let answer = service.clone().oneshot(Inbound::new(facts, request)).await.expect("an answer");
         Status::from_header_map(answer.headers()).map(|status| status.code())
     };
     assert_eq!(call().await, None);
