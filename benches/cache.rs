@@ -12,10 +12,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::Request;
 use tower::service_fn;
-use zendesk_gateway::cache::Cache;
+use zendesk_gateway::assembly;
 use zendesk_gateway::config::Config;
 use zendesk_gateway::error::Error;
-use zendesk_gateway::gateway::Gateway;
 use zendesk_gateway::gateway::caller::Caller;
 use zendesk_gateway::limits::Limits;
 use zendesk_gateway::proto::user_service_server::UserService as _;
@@ -182,6 +181,6 @@ fn rpc(config: &Config, sent: &Arc<Sent>) -> Rpc {
     });
     let (upstream, _) = outbound::stack_with(&config.upstream, Jitter::RANDOM, zendesk);
     let credential = Credential::new("Bearer token", true).expect("a header");
-    let gateway = Gateway::new(upstream, Cache::new(&config.cache));
+    let gateway = assembly::gateway(config, upstream);
     Rpc::new(gateway, credential).called_by(Caller::local(), &config.server)
 }

@@ -16,9 +16,8 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tower::service_fn;
-use zendesk_gateway::cache::Cache;
-use zendesk_gateway::config::{self, Otlp};
-use zendesk_gateway::gateway::Gateway;
+use zendesk_gateway::assembly;
+use zendesk_gateway::config::{self, Config, Otlp};
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream::judge::judge;
 use zendesk_gateway::upstream::trace::Layers;
@@ -118,12 +117,12 @@ async fn read(kind: &str, calls: u32) -> anyhow::Result<()> {
         }
     });
     let seen = Layers::new(&telemetry, &"http://127.0.0.1".parse()?);
-    let (upstream, _control) = upstream::stack(&config::Upstream::default(), Some(seen), transport);
-    let mut cache = config::Cache::default();
+    let mut config = Config::default();
     // However slow valgrind is, what is cached stays fresh.
     let long = Some(std::time::Duration::from_hours(1));
-    cache.record = config::Windows { fresh: long, stale_while_revalidate: long, stale_if_error: long };
-    let mut served = Served::new(Gateway::new(upstream, Cache::new(&cache)), Some(&telemetry));
+    config.cache.record = config::Windows { fresh: long, stale_while_revalidate: long, stale_if_error: long };
+    let (upstream, _control) = upstream::stack(&config.upstream, Some(seen), transport);
+    let mut served = Served::new(assembly::gateway(&config, upstream), Some(&telemetry));
     let mut metadata = HeaderMap::new();
     if kind == "uncached" {
         metadata.insert("cache-control", HeaderValue::from_static("no-cache"));

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use tower::service_fn;
-use zendesk_gateway::cache::Cache;
-use zendesk_gateway::config::{self, LogFormat, Otlp};
+use zendesk_gateway::assembly;
+use zendesk_gateway::config::{self, Config, LogFormat, Otlp};
 use zendesk_gateway::error::Error;
 use zendesk_gateway::gateway::Gateway;
 use zendesk_gateway::limits::Limits;
@@ -90,9 +90,9 @@ fn gateway() -> Gateway {
             attempts: 1,
         })
     });
-    let mut cache = config::Cache::default();
-    cache.record.fresh = Some(Duration::from_hours(1));
-    cache.record.stale_while_revalidate = Some(Duration::from_hours(2));
-    cache.record.stale_if_error = Some(Duration::from_hours(2));
-    Gateway::new(Upstream::new(upstream), Cache::new(&cache))
+    let mut config = Config::default();
+    config.cache.record.fresh = Some(Duration::from_hours(1));
+    config.cache.record.stale_while_revalidate = Some(Duration::from_hours(2));
+    config.cache.record.stale_if_error = Some(Duration::from_hours(2));
+    assembly::gateway(&config, Upstream::new(upstream))
 }

@@ -5,7 +5,7 @@
 //! checks every field, and sends the call down the [`upstream`] stack, whose last layer makes one HTTP exchange with
 //! Zendesk and judges it; the JSON body is read straight into the reply message ([`json`]), encoded once ([`codec`]) and
 //! sent. Whatever fails becomes one [`error::Error`], whose row in one table decides status, retry and breaker. The facts
-//! about each RPC stand in the proto options and reach everyone through [`contract`].
+//! about each RPC stand in the proto options and reach everyone through [`contract`]. All of it is put together in [`assembly`].
 //!
 //! # Floors
 //!
@@ -13,6 +13,7 @@
 //!
 //! | part | what it does |
 //! |---|---|
+//! | `assembly` | the whole gateway, put together from its settings |
 //! | `server` | connections, who calls, limits, and the operators' pages |
 //! | `rpc` | one method for each RPC: the message, the deadline, the credential |
 //! | `gateway` | reads, writes, lists, streams and jobs: what a call takes beside one request |
@@ -31,6 +32,7 @@
 //! | `proto` | the messages |
 //! | `sandbox` | the stand-in for Zendesk |
 
+pub mod assembly;
 pub mod cache;
 pub mod codec;
 pub mod config;

@@ -11,24 +11,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
 use url::Url;
-use zendesk_gateway::cache::Cache;
+use zendesk_gateway::assembly::{Around, assemble};
 use zendesk_gateway::config::{self, Config, Overrides};
-use zendesk_gateway::gateway::Gateway;
-use zendesk_gateway::rpc::Rpc;
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::sandbox::Sandbox;
-use zendesk_gateway::server::admin::{Admin, Readiness};
+use zendesk_gateway::server;
+use zendesk_gateway::server::admin::Readiness;
 use zendesk_gateway::server::flood::workers::Workers;
-use zendesk_gateway::server::identity::Identity;
-use zendesk_gateway::server::tls::Tls;
-use zendesk_gateway::server::{self, Listener, Served};
 use zendesk_gateway::telemetry::Telemetry;
-use zendesk_gateway::upstream;
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::credential::Source;
 use zendesk_gateway::upstream::http::Origin;
-use zendesk_gateway::upstream::transport::Transport;
 use zendesk_gateway::watch::Watcher;
 
 /// Every call makes and drops some dozens of small things; this allocator is quicker at that than the system's.
@@ -168,7 +162,6 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let telemetry = telemetry(&config)?;
     let watcher = Watcher::default();
-    let tls = Tls::load(&config.server.tls, &watcher).await.context("server.tls")?;
     let socket = bind("server.listen", config.server.listen)?;
     let address = socket.local_addr()?;
     let admin_listener = bind("admin.listen", config.admin.listen)?;
@@ -193,31 +186,24 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
         (origin, credentials)
     };
     let url = origin.url().clone();
-
-    let transport = Transport::new(&origin, &config.upstream)?;
-    let connections = transport.connections();
-    let seen = upstream::trace::Layers::new(&telemetry, &url);
-    let (upstream, control) = upstream::stack(&config.upstream, Some(seen), transport);
-    let gateway = Gateway::new(upstream, Cache::new(&config.cache)).with_streams(config.upstream.stream);
-    server::sources::watch(&telemetry, &control, &gateway, &config);
-    server::sources::upstream_connections(&telemetry, &connections);
     server::sources::credentials(&telemetry, &credentials, &watcher);
-    let identity = Identity::start(&config, &watcher).await?;
+
+    let settings = config.server.clone();
+    let around = Around { origin, credentials, telemetry: telemetry.clone(), watcher };
+    let gateway = assemble(config, around).await?;
+    gateway.introduce();
     let readiness = Readiness::default();
-    let admin = Admin::new(&telemetry, &readiness, gateway.cache(), &url, &config);
-    let admin = tokio::spawn(admin.serve(admin_listener));
-    let rpc = Rpc::new(gateway, credentials);
+    let admin = tokio::spawn(gateway.admin(&readiness).serve(admin_listener));
     info!(server.address = %address, upstream.url = %url, "serving");
     let greeting = greeting(address, &url, sandboxed, admin_address);
     std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
-    let workers = Workers::start(config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get())?;
+    let workers = Workers::start(settings.workers.map_or_else(std::thread::available_parallelism, Ok)?.get())?;
     tokio::select! {
-        () = identity.settle() => {}
+        () = gateway.settle() => {}
         () = signals.first() => {}
     }
-    let (listener, served) = (Listener { socket, tls }, Served { rpc, identity });
     let outcome = tokio::select! {
-        outcome = server::run(listener, served, &config.server, &telemetry, &readiness, &workers, signals.first()) => outcome,
+        outcome = gateway.run(socket, &readiness, &workers, signals.first()) => outcome,
         () = signals.second() => Err(anyhow::anyhow!("ended at once by a second signal")),
     };
     admin.abort();

@@ -22,25 +22,18 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use url::Url;
-use zendesk_gateway::cache::Cache;
+use zendesk_gateway::assembly::{Around, Assembly, assemble};
 use zendesk_gateway::config::Config;
-use zendesk_gateway::gateway::Gateway;
 use zendesk_gateway::proto::group_service_client::GroupServiceClient;
 use zendesk_gateway::proto::job_service_client::JobServiceClient;
 use zendesk_gateway::proto::membership_service_client::MembershipServiceClient;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
-use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::{self, Sandbox};
 use zendesk_gateway::server::admin::Readiness;
 use zendesk_gateway::server::flood::workers::Workers;
-use zendesk_gateway::server::identity::Identity;
-use zendesk_gateway::server::tls::Tls;
-use zendesk_gateway::server::{self, Listener, Served};
 use zendesk_gateway::telemetry::Telemetry;
-use zendesk_gateway::upstream as outbound;
 use zendesk_gateway::upstream::credential::{Credential, Source};
 use zendesk_gateway::upstream::http::Origin;
-use zendesk_gateway::upstream::transport::Transport;
 use zendesk_gateway::watch::Watcher;
 
 /// A gateway with its stand-in; dropping it shuts both down.
@@ -221,36 +214,34 @@ pub async fn serve(upstream: &Url, credentials: impl Into<Source>, config: Confi
 async fn serve_and_watch(upstream: &Url, credentials: impl Into<Source>, config: Config, watcher: &Watcher) -> Serving {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
-    let transport = Transport::new(&origin(upstream, &config), &config.upstream).expect("a client");
     let telemetry = Telemetry::start(&config.telemetry, std::io::sink()).expect("telemetry");
-    let tls = Tls::load(&config.server.tls, watcher).await.expect("certificates");
-    let listener = Listener { socket: listener, tls };
-    let (stack, _control) = outbound::stack(&config.upstream, None, transport);
-    let identity = Identity::start(&config, watcher).await.expect("an identity");
-    let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
-    let rpc = Rpc::new(gateway, credentials);
+    let threads = config.server.workers;
+    let gateway = assembled(upstream, credentials, config, telemetry, watcher).await;
+    gateway.introduce();
     let (shutdown, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(async move {
         let stopped = async {
             stopped.await.ok();
         };
-        let workers = config
-            .server
-            .workers
+        let workers = threads
             .map_or_else(Workers::here, |threads| Workers::start(threads.get()).expect("a process may have threads"));
-        server::run(
-            listener,
-            Served { rpc, identity },
-            &config.server,
-            &telemetry,
-            &Readiness::default(),
-            &workers,
-            stopped,
-        )
-        .await
+        gateway.run(listener, &Readiness::default(), &workers, stopped).await
     });
     let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
     (address, channel, shutdown, served)
+}
+
+/// Puts a gateway before `upstream` together.
+pub async fn assembled(
+    upstream: &Url,
+    credentials: impl Into<Source>,
+    config: Config,
+    telemetry: Telemetry,
+    watcher: &Watcher,
+) -> Assembly {
+    let (origin, watcher) = (origin(upstream, &config), watcher.clone());
+    let around = Around { origin, credentials: credentials.into(), telemetry, watcher };
+    Box::pin(assemble(config, around)).await.expect("what the settings name can be read")
 }
 
 /// The stand-in's API token, as the gateway's own credential.

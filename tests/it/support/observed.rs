@@ -7,25 +7,17 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tonic::transport::Channel;
 use url::Url;
-use zendesk_gateway::cache::Cache;
 use zendesk_gateway::config::{self, Config};
-use zendesk_gateway::gateway::Gateway;
 use zendesk_gateway::proto::group_service_client::GroupServiceClient;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
-use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::Sandbox;
-use zendesk_gateway::server::admin::{Admin, Readiness};
+use zendesk_gateway::server::admin::Readiness;
 use zendesk_gateway::server::flood::workers::Workers;
-use zendesk_gateway::server::identity::Identity;
-use zendesk_gateway::server::tls::Tls;
-use zendesk_gateway::server::{self, Listener, Served, sources};
 use zendesk_gateway::telemetry::{Telemetry, view};
 use zendesk_gateway::upstream::credential::Credential;
-use zendesk_gateway::upstream::transport::Transport;
-use zendesk_gateway::upstream::{self as outbound, trace};
 use zendesk_gateway::watch::Watcher;
 
-use super::{account, api_token, origin};
+use super::{account, api_token, assembled};
 
 pub struct Observed {
     pub sandbox: Sandbox,
@@ -83,37 +75,21 @@ impl Observed {
     ) -> Self {
         let lines = Lines::default();
         let telemetry = Telemetry::start(&config.telemetry, lines.clone()).expect("telemetry");
-        let transport = Transport::new(&origin(upstream, &config), &config.upstream).expect("a client");
-        let connections = transport.connections();
-        let seen = trace::Layers::new(&telemetry, upstream);
-        let (stack, control) = outbound::stack(&config.upstream, Some(seen), transport);
-        let gateway = Gateway::new(stack, Cache::new(&config.cache)).with_streams(config.upstream.stream);
+        let gateway = assembled(upstream, credential, config, telemetry.clone(), &Watcher::default()).await;
         if introduced {
-            sources::watch(&telemetry, &control, &gateway, &config);
-            sources::upstream_connections(&telemetry, &connections);
+            gateway.introduce();
         }
-        let cache = gateway.cache().clone();
-        let watcher = Watcher::default();
-        let identity = Identity::start(&config, &watcher).await.expect("an identity");
-        let rpc = Rpc::new(gateway, credential);
-
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("it is bound").to_string();
-        let tls = Tls::load(&config.server.tls, &watcher).await.expect("certificates");
-        let listener = Listener { socket: listener, tls };
-        let (observer, settings) = (telemetry.clone(), config.server.clone());
         // The tests tell the readiness themselves.
-        let own = Readiness::default();
-        tokio::spawn(async move {
-            let workers = Workers::here();
-            let never = std::future::pending::<()>();
-            server::run(listener, Served { rpc, identity }, &settings, &observer, &own, &workers, never).await
-        });
-
-        let readiness = Readiness::default();
+        let (readiness, own) = (Readiness::default(), Readiness::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let admin = format!("http://{}", listener.local_addr().expect("it is bound"));
-        tokio::spawn(Admin::new(&telemetry, &readiness, &cache, upstream, &config).serve(listener));
+        tokio::spawn(gateway.admin(&readiness).serve(listener));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        tokio::spawn(async move {
+            let workers = Workers::here();
+            gateway.run(listener, &own, &workers, std::future::pending::<()>()).await
+        });
         let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
         Self { sandbox, telemetry, readiness, lines, address, channel, admin }
     }

@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tonic::Request;
 use tower::service_fn;
+use zendesk_gateway::assembly;
 use zendesk_gateway::cache::Cache;
 use zendesk_gateway::config::{self, Config};
 use zendesk_gateway::contract;
@@ -46,8 +47,8 @@ impl Seam {
             zendesk(call)
         });
         let (upstream, control) = outbound::stack_with(&config.upstream, Jitter::OFF, zendesk);
-        let cache = Cache::new(&config.cache);
-        let (gateway, settings) = (Gateway::new(upstream, cache.clone()), config.server.clone());
+        let (gateway, settings) = (assembly::gateway(config, upstream), config.server.clone());
+        let cache = gateway.cache().clone();
         let rpc = Rpc::new(gateway.clone(), super::basic("a:b")).called_by(Caller::local(), &settings);
         Self { rpc, cache, control, gateway, settings, hits }
     }

@@ -1,0 +1,104 @@
+//! The whole gateway, put together from its settings in one place: for the process, for the tests and for the benchmarks.
+
+use std::future::Future;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use url::Url;
+
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::gateway::Gateway;
+use crate::rpc::Rpc;
+use crate::server::admin::{Admin, Readiness};
+use crate::server::flood::workers::Workers;
+use crate::server::identity::Identity;
+use crate::server::tls::Tls;
+use crate::server::{self, Listener, Served, sources};
+use crate::telemetry::Telemetry;
+use crate::upstream::control::Control;
+use crate::upstream::credential::Source;
+use crate::upstream::transport::{Connections, Origin, Transport};
+use crate::upstream::{self, Upstream};
+use crate::watch::Watcher;
+
+/// What a gateway needs besides its settings.
+pub struct Around {
+    /// Where Zendesk is.
+    pub origin: Origin,
+    /// What its calls are made with there.
+    pub credentials: Source,
+    /// Whom it tells of itself.
+    pub telemetry: Telemetry,
+    /// Says when files have changed.
+    pub watcher: Watcher,
+}
+
+/// A gateway that can be served.
+pub struct Assembly {
+    config: Config,
+    telemetry: Telemetry,
+    url: Url,
+    tls: Option<Tls>,
+    gateway: Gateway,
+    control: Control,
+    connections: Connections,
+    served: Served,
+}
+
+/// Puts a gateway together.
+///
+/// # Errors
+/// A file that the settings name cannot be read, or makes no sense.
+pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly> {
+    let Around { origin, credentials, telemetry, watcher } = around;
+    let url = origin.url().clone();
+    let tls = Tls::load(&config.server.tls, &watcher).await.context("server.tls")?;
+    let transport = Transport::new(&origin, &config.upstream)?;
+    let connections = transport.connections();
+    let seen = upstream::trace::Layers::new(&telemetry, &url);
+    let (stack, control) = upstream::stack(&config.upstream, Some(seen), transport);
+    let gateway = gateway(&config, stack);
+    let identity = Identity::start(&config, &watcher).await?;
+    let served = Served { rpc: Rpc::new(gateway.clone(), credentials), identity };
+    Ok(Assembly { config, telemetry, url, tls, gateway, control, connections, served })
+}
+
+/// Puts a gateway over an outbound stack, which need not end at Zendesk.
+pub fn gateway(config: &Config, upstream: Upstream) -> Gateway {
+    Gateway::new(upstream, Cache::new(&config.cache)).with_streams(config.upstream.stream)
+}
+
+impl Assembly {
+    /// Lets telemetry know where the numbers of the parts come from.
+    pub fn introduce(&self) {
+        sources::watch(&self.telemetry, &self.control, &self.gateway, &self.config);
+        sources::upstream_connections(&self.telemetry, &self.connections);
+    }
+
+    /// Returns what operators see of it, who read in `readiness` whether calls should come here.
+    pub fn admin(&self, readiness: &Readiness) -> Admin {
+        Admin::new(&self.telemetry, readiness, self.gateway.cache(), &self.url, &self.config)
+    }
+
+    /// Waits until it can establish callers, but not for ever: see [`Identity::settle`].
+    pub async fn settle(&self) {
+        self.served.identity.settle().await;
+    }
+
+    /// Serves it at `socket` until `shutdown` completes and its calls have ended: see [`server::run`].
+    ///
+    /// # Errors
+    /// The port does not work.
+    pub async fn run(
+        self,
+        socket: TcpListener,
+        readiness: &Readiness,
+        workers: &Workers,
+        shutdown: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
+        let listener = Listener { socket, tls: self.tls };
+        let settings = &self.config.server;
+        Box::pin(server::run(listener, self.served, settings, &self.telemetry, readiness, workers, shutdown)).await
+    }
+}
