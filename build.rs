@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.compile_fds(compiler.file_descriptor_set())?;
 
     fs::write(out.join("contract.rs"), contract(&pool))?;
+    fs::write(out.join("handlers.rs"), handlers(&pool))?;
     Ok(())
 }
 
@@ -130,6 +131,85 @@ impl tonic_build::Method for Method {
         let reply: proc_macro2::TokenStream = path(&self.inner.output_type);
         if self.encoded_reply { (request, quote::quote!(crate::codec::Encoded<#reply>)) } else { (request, reply) }
     }
+}
+
+// ---- handlers -------------------------------------------------------------------------------------------------------
+
+/// RPCs that are more than one request: the gateway has a method for each, by the RPC's name.
+const COMPOSED: [&str; 11] = [
+    "GetUser",
+    "BatchGetUsers",
+    "GetCurrentUser",
+    "LogoutUsers",
+    "GetGroupWithAgents",
+    "CreateGroupWithAgents",
+    "UpdateGroupWithAgents",
+    "SetDefaultMembership",
+    "SetUserGroups",
+    "BatchGetJobs",
+    "WatchJobs",
+];
+
+/// `handlers.rs`: tonic's traits for `rpc::Rpc`, each RPC handed on to what its shape in the contract asks for.
+fn handlers(pool: &DescriptorPool) -> String {
+    let mut code = String::new();
+    let mut composed: BTreeSet<&str> = COMPOSED.into();
+    for service in pool.services().filter(|service| service.package_name() == PACKAGE) {
+        let name = service.name();
+        let module = format!("crate::proto::{}_server", snake(name));
+        writeln!(code, "#[tonic::async_trait]\nimpl {module}::{name} for Rpc {{")
+            .expect("writing to a string does not fail");
+        for method in service.methods() {
+            let is_composed = composed.remove(method.name());
+            let body = handler(&method, is_composed);
+            let streams = method.is_server_streaming();
+            writeln!(
+                code,
+                "    async fn {}(&self, r: Request<crate::proto::{}>) -> {}<crate::proto::{}> {{\n        {body}\n    }}",
+                snake(method.name()),
+                method.input().name(),
+                if streams { "Streamed" } else { "Reply" },
+                method.output().name(),
+            )
+            .expect("writing to a string does not fail");
+        }
+        code.push_str("}\n");
+    }
+    assert!(composed.is_empty(), "the contract has no {composed:?}");
+    code
+}
+
+fn handler(method: &MethodDescriptor, is_composed: bool) -> String {
+    let name = snake(method.name());
+    let (output, streams) = (method.output(), method.is_server_streaming());
+    let reads =
+        method.options().get_field_by_name("idempotency_level").is_some_and(|level| level.as_enum_number() == Some(1));
+    let lists = output.get_field(1).is_some_and(|field| field.is_list());
+    match () {
+        () if is_composed && streams => format!(
+            "let (context, message) = self.open(r)?;\n        let deadline = context.deadline;\n        Ok(streamed(self.gateway.{name}(context, message)?, deadline))"
+        ),
+        () if is_composed => format!(
+            "let (context, message) = self.open(r)?;\n        close(&context, self.gateway.{name}(&context, message).await)"
+        ),
+        () if streams => "self.stream(r)".to_owned(),
+        () if reads && lists => "self.list(r).await".to_owned(),
+        () if reads => "self.read(r).await".to_owned(),
+        () if output.get_field_by_name("outcomes").is_some() => "self.bulk(r).await".to_owned(),
+        () => "self.write(r).await".to_owned(),
+    }
+}
+
+/// `GetUser` as `get_user`.
+fn snake(name: &str) -> String {
+    let mut text = String::new();
+    for char in name.chars() {
+        if char.is_ascii_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.push(char.to_ascii_lowercase());
+    }
+    text
 }
 
 // ---- the contract table ---------------------------------------------------------------------------------------------

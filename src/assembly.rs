@@ -18,7 +18,8 @@ use crate::server::{self, Listener, Served, sources};
 use crate::telemetry::Telemetry;
 use crate::upstream::control::Control;
 use crate::upstream::credential::Source;
-use crate::upstream::transport::{Connections, Origin, Transport};
+use crate::upstream::http::Origin;
+use crate::upstream::transport::{Connections, Transport};
 use crate::upstream::{self, Upstream};
 use crate::watch::Watcher;
 

@@ -102,13 +102,13 @@ impl Gateway {
     }
 
     /// Show User. While one read of a user is under way, others gather and leave together.
-    pub async fn get_user(&self, context: &Context, request: &GetUserRequest) -> Result<Answered<GetUserResponse>> {
-        let key = context.key(request);
+    pub async fn get_user(&self, context: &Context, request: GetUserRequest) -> Result<Answered<GetUserResponse>> {
+        let key = context.key(&request);
         if let Some(hit) = self.fresh(context, &key) {
             return hit;
         }
         request.rest()?;
-        let (reads, read, asked) = (self.reads.clone(), context.read(Priority::Interactive), *request);
+        let (reads, read, asked) = (self.reads.clone(), context.read(Priority::Interactive), request);
         let (users, credential) = (self.users.clone(), context.credential.fingerprint());
         let fetch = move |terms: Terms| async move {
             if let Some(bytes) = users.get(credential, read.clone(), asked.id, terms).await? {
@@ -126,12 +126,12 @@ impl Gateway {
     ///
     /// Zendesk greets a missing or wrong password with 200 and an "Anonymous user" without an id, which must not pass for
     /// an answer.
-    pub async fn current_user(
+    pub async fn get_current_user(
         &self,
         context: &Context,
-        request: &GetCurrentUserRequest,
+        request: GetCurrentUserRequest,
     ) -> Result<Answered<GetCurrentUserResponse>> {
-        let reply = self.read(context, request).await?;
+        let reply = self.read(context, &request).await?;
         let message = GetCurrentUserResponse::decode(reply.message.bytes().clone()).expect("the gateway encoded it");
         if message.user.is_some_and(|user| user.id > 0) {
             return Ok(reply);

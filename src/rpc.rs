@@ -1,4 +1,4 @@
-//! The tonic services: one delegating line per RPC.
+//! The tonic services. `build.rs` writes a handler for each RPC from the contract; here is what the handlers have in common.
 
 use std::pin::Pin;
 
@@ -20,14 +20,10 @@ use crate::upstream::credential::Source;
 
 mod credential;
 pub mod facts;
-mod groups;
-mod jobs;
-mod memberships;
 pub mod method;
 mod open;
 pub mod timeout;
 mod until;
-mod users;
 
 use facts::Terms;
 
@@ -41,6 +37,8 @@ type Reply<M> = std::result::Result<Response<Encoded<M>>, Status>;
 /// A reply of many messages.
 type Streamed<M> = std::result::Result<Response<BoxStream<M>>, Status>;
 type BoxStream<M> = Pin<Box<dyn Stream<Item = std::result::Result<Encoded<M>, Status>> + Send>>;
+
+include!(concat!(env!("OUT_DIR"), "/handlers.rs"));
 
 /// All four services over one gateway.
 #[derive(Clone)]

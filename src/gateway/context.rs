@@ -38,7 +38,6 @@ pub struct Context {
     pub turn: Option<Turn>,
 }
 
-
 impl Context {
     /// Returns the name of the answer to a request.
     pub fn key<R: contract::Request>(&self, request: &R) -> Key {

@@ -29,10 +29,10 @@ use writing::Writing;
 
 impl Gateway {
     /// Reads a group with its agents.
-    pub async fn group_with_agents(
+    pub async fn get_group_with_agents(
         &self,
         context: &Context,
-        request: &GetGroupWithAgentsRequest,
+        request: GetGroupWithAgentsRequest,
     ) -> Result<Encoded<GetGroupWithAgentsResponse>> {
         let users = groups::users_of(request.id)?;
         let group = self.group(context, request.id);
@@ -166,11 +166,11 @@ impl Gateway {
     pub async fn set_default_membership(
         &self,
         context: &Context,
-        request: &SetDefaultMembershipRequest,
+        request: SetDefaultMembershipRequest,
     ) -> Result<Encoded<SetDefaultMembershipResponse>> {
         request.rest()?;
         let context = self.in_turn(context, Whole::GroupsOfUser(request.user_id)).await?;
-        let mut reply = self.carry(&context, request).await?;
+        let mut reply = self.carry(&context, &request).await?;
         if reply.group_memberships.is_empty() {
             // The answer was a part of them. What was written stays written, whatever becomes of this look.
             let side = Side::GroupsOf(request.user_id);

@@ -65,9 +65,9 @@ impl Gateway {
     pub async fn logout_users(
         &self,
         context: &Context,
-        request: &LogoutUsersRequest,
+        request: LogoutUsersRequest,
     ) -> Result<Encoded<LogoutUsersResponse>> {
-        for chunk in users::logout_many(request)? {
+        for chunk in users::logout_many(&request)? {
             let change = Change {
                 targets: Targets::of_chunk(&chunk),
                 rest: chunk.rest,

@@ -42,14 +42,19 @@ pub fn patch<I: Input>(input: &I, mask: Option<&FieldMask>, within: &str) -> Res
         unreachable!("a message is written as an object")
     };
     let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
-    let body = if paths.is_empty() { set } else { masked(input, &set, paths)? };
+    let body = if paths.is_empty() { set } else { masked(input, &set, paths, within)? };
     if body.is_empty() {
         return Err(Error::invalid(within, "names nothing to change: set a field or list it in update_mask"));
     }
     Ok(body)
 }
 
-fn masked<I: Input>(input: &I, set: &Map<String, Value>, paths: &[String]) -> Result<Map<String, Value>, Error> {
+fn masked<I: Input>(
+    input: &I,
+    set: &Map<String, Value>,
+    paths: &[String],
+    within: &str,
+) -> Result<Map<String, Value>, Error> {
     let mut body = Map::new();
     for path in paths {
         if let Some(key) = path.strip_prefix("user_fields.").filter(|key| !key.is_empty())
@@ -69,8 +74,8 @@ fn masked<I: Input>(input: &I, set: &Map<String, Value>, paths: &[String]) -> Re
             ));
         };
         if *name == "user_fields" && !set.contains_key(*name) {
-            let problem = "names user_fields, of which no key is set: name single ones as user_fields.KEY";
-            return Err(Error::invalid("update_mask", problem));
+            let problem = "has no key that is set, though update_mask names it: name single keys as user_fields.KEY";
+            return Err(Error::invalid(&format!("{within}.user_fields"), problem));
         }
         let unset = if *is_list { Value::Array(Vec::new()) } else { Value::Null };
         body.insert((*name).to_owned(), set.get(*name).cloned().unwrap_or(unset));
@@ -116,6 +121,9 @@ mod tests {
         assert_eq!(Value::Object(some), json!({"user_fields": {"plan": 7, "gone": null}}));
         let all = patch(&input, Some(&mask(&["user_fields"])), "user").expect("a body");
         assert_eq!(Value::Object(all), json!({"user_fields": {"plan": 7, "rate": 5.5}}));
+        let none = patch(&UserInput::default(), Some(&mask(&["user_fields"])), "user")
+            .expect_err("nobody knows what null does");
+        assert!(matches!(none, Error::Invalid { field, .. } if field == "user.user_fields"));
         for unknown in ["nom", "user_fields.", "name.first", "", "user_fieldsx"] {
             let refused = patch(&input, Some(&mask(&[unknown])), "user").expect_err(unknown);
             assert!(matches!(refused, Error::Invalid { field, .. } if field == "update_mask"), "{unknown}");

@@ -22,3 +22,4 @@ pub use judge::Identity;
 pub use jwks::KeySet;
 pub use jwt::name as token_name;
 pub use layer::Layer;
+pub use why::Why;

@@ -88,7 +88,12 @@ async fn whatever_holds_a_call_up_it_ends_at_its_deadline_with_deadline_exceeded
                 }
                 let mut overshoots = Vec::new();
                 for (answer, took) in calls.join_all().await {
-                    assert_eq!(answer.code(), Code::DeadlineExceeded, "{obstacle:?} with {deadline:?}: {answer:?}");
+                    // A queue that is longer than the deadline refuses the call while it can still go elsewhere.
+                    let refused = matches!(obstacle, Obstacle::Queue) && answer.code() == Code::Unavailable;
+                    assert!(
+                        refused || answer.code() == Code::DeadlineExceeded,
+                        "{obstacle:?}, {deadline:?}: {answer:?}"
+                    );
                     overshoots.push(took.saturating_sub(deadline));
                 }
                 best = best.min(overshoots.into_iter().max().expect("some calls"));

@@ -1,28 +1,6 @@
-//! The README's tables against the contract and the settings.
-
-use std::fmt::Write as _;
-
-use zendesk_gateway::contract::RPCS;
+//! The README's table of settings against the settings.
 
 const README: &str = include_str!("../../README.md");
-
-#[test]
-fn the_rpc_table_is_the_contracts() {
-    let mut service = "";
-    for rpc in RPCS {
-        if rpc.service != service {
-            service = rpc.service;
-            assert!(README.contains(&format!("**{service}**")), "README names {service}");
-        }
-        let mut row = format!("| `{}`{} |", rpc.method, if rpc.streaming { " (stream)" } else { "" });
-        let endpoints = rpc.endpoints.iter().map(|endpoint| {
-            let path = endpoint.path.trim_start_matches("/api/v2");
-            format!("`{} {path}`", endpoint.verb)
-        });
-        write!(row, " {} |", endpoints.collect::<Vec<_>>().join(", ")).expect("writing to a string does not fail");
-        assert!(README.contains(&row), "README has no row\n{row}");
-    }
-}
 
 #[test]
 fn the_settings_table_says_what_the_settings_docs_say() {

@@ -2,13 +2,15 @@
 
 /// A word for operators and a sentence for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Why {
+pub struct Why {
+    /// What metrics and logs call it.
     pub word: &'static str,
+    /// What the caller is told.
     pub text: &'static str,
 }
 
 impl Why {
-    pub const fn new(word: &'static str, text: &'static str) -> Self {
+    pub(super) const fn new(word: &'static str, text: &'static str) -> Self {
         Self { word, text }
     }
 }

@@ -1,0 +1,83 @@
+//! Documents that say what the contract says. `BLESS=1 cargo test --test it documents` writes them anew.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use zendesk_gateway::contract::{Idempotency, RPCS, Rpc};
+
+const README: &str = include_str!("../../README.md");
+const SERVICE_CONFIG: &str = include_str!("../../docs/service-config.json");
+
+/// The RPCs service by service, users first.
+fn rpcs() -> Vec<&'static Rpc> {
+    let mut rpcs: Vec<&Rpc> = RPCS.iter().collect();
+    rpcs.sort_by_key(|rpc| {
+        ["UserService", "GroupService", "MembershipService"].iter().position(|name| *name == rpc.service).unwrap_or(3)
+    });
+    rpcs
+}
+
+/// Compares a document with what it should be, or makes it so.
+#[track_caller]
+fn is(path: &str, present: &str, wanted: &str) {
+    if std::env::var_os("BLESS").is_some() {
+        return std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(path), wanted).expect("it is written");
+    }
+    assert!(present == wanted, "{path} is stale: BLESS=1 cargo test --test it documents");
+}
+
+#[test]
+fn the_readme_lists_the_rpcs_of_the_contract() {
+    let mut table = String::new();
+    let mut service = "";
+    for rpc in rpcs() {
+        if rpc.service != service {
+            service = rpc.service;
+            let head = "| RPC | Zendesk endpoints (below `/api/v2`) |\n|---|---|";
+            write!(table, "**{service}**\n\n{head}\n").expect("writing to a string does not fail");
+        }
+        let endpoints = rpc.endpoints.iter().map(|endpoint| {
+            let path = endpoint.path.trim_start_matches("/api/v2");
+            format!("`{} {path}`", endpoint.verb)
+        });
+        let (name, endpoints) = (rpc.method, endpoints.collect::<Vec<_>>().join(", "));
+        let streams = if rpc.streaming { " (stream)" } else { "" };
+        writeln!(table, "| `{name}`{streams} | {endpoints} |").expect("writing to a string does not fail");
+    }
+    let table = table.replace("|\n**", "|\n\n**");
+    let (before, rest) = README.split_once("## RPCs\n").expect("its heading");
+    let (_, after) = rest.split_once("## Settings\n").expect("the heading that follows");
+    let intro = format!(
+        "{} RPCs. Each one's comment in [`proto/`](proto/zendesk/gateway/v1) lists its errors and links the vendor's page.",
+        RPCS.len()
+    );
+    is("README.md", README, &format!("{before}## RPCs\n\n{intro}\n\n{table}\n## Settings\n{after}"));
+}
+
+#[test]
+fn the_service_config_lists_the_rpcs_of_the_contract() {
+    let names = |wanted: fn(&Rpc) -> bool| {
+        let rpcs = rpcs().into_iter().filter(|rpc| wanted(rpc));
+        let names = rpcs.map(|rpc| {
+            format!("        {{\"service\": \"zendesk.gateway.v1.{}\", \"method\": \"{}\"}}", rpc.service, rpc.method)
+        });
+        names.collect::<Vec<_>>().join(",\n")
+    };
+    let mut services: Vec<&str> = rpcs().iter().map(|rpc| rpc.service).collect();
+    services.dedup();
+    let services = services.iter().map(|name| format!("        {{\"service\": \"zendesk.gateway.v1.{name}\"}}"));
+    let lists = [
+        names(|rpc| rpc.idempotency == Idempotency::NoSideEffects && !rpc.streaming),
+        names(|rpc| rpc.idempotency == Idempotency::NoSideEffects && rpc.streaming),
+        services.collect::<Vec<_>>().join(",\n"),
+    ];
+    let mut wanted = String::new();
+    let mut rest = SERVICE_CONFIG;
+    for list in lists {
+        let (before, after) = rest.split_once("\"name\": [\n").expect("three lists");
+        let (_, after) = after.split_once("\n      ]").expect("its end");
+        write!(wanted, "{before}\"name\": [\n{list}\n      ]").expect("writing to a string does not fail");
+        rest = after;
+    }
+    is("docs/service-config.json", SERVICE_CONFIG, &(wanted + rest));
+}
