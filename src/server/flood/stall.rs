@@ -221,18 +221,18 @@ mod tests {
     }
 
     /// Puts down why it was dropped.
-    struct Seen(Arc<Mutex<Option<Option<Why>>>>);
+    struct Seen(Arc<Mutex<Vec<Option<Why>>>>);
 
     impl Drop for Seen {
         fn drop(&mut self) {
-            *self.0.lock().expect("no panic inside") = Some(reset::why());
+            self.0.lock().expect("no panic inside").push(reset::why());
         }
     }
 
     /// Sends one piece of a reply to a peer that then stops reading; returns what the call ends with, and when.
     async fn unread(deadline: Option<Duration>, drain: Drain) -> (Option<Why>, Duration) {
-        let (began, why) = (Instant::now(), Arc::default());
-        let seen = Seen(Arc::clone(&why));
+        let (began, ends) = (Instant::now(), Arc::<Mutex<Vec<_>>>::default());
+        let seen = Seen(Arc::clone(&ends));
         let calls = Calls::new(Activity::begin(), MINUTE, &drain);
         let mut reply = reply(2 * PIECE, deadline.map(|time| began + time));
         calls.execute(async move {
@@ -241,7 +241,7 @@ mod tests {
             pending::<()>().await;
         });
         calls.done().await;
-        let why = why.lock().expect("no panic inside").take().expect("it was dropped");
+        let why = ends.lock().expect("no panic inside").pop().expect("it was dropped");
         (why, began.elapsed())
     }
 

@@ -40,7 +40,7 @@ impl Observed {
     pub async fn bare(settings: config::Telemetry) -> Self {
         let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
         let (upstream, credential) = (sandbox.base_url(), api_token(&sandbox));
-        Self::put_together(sandbox, &upstream, with(settings), credential, false).await
+        Box::pin(Self::put_together(sandbox, &upstream, with(settings), credential, false)).await
     }
 
     /// Starts it before another upstream than the stand-in.
@@ -57,13 +57,13 @@ impl Observed {
     pub async fn signed(config: Config, credential: impl FnOnce(&Sandbox) -> Credential) -> Self {
         let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
         let (upstream, credential) = (sandbox.base_url(), credential(&sandbox));
-        Self::put_together(sandbox, &upstream, config, credential, true).await
+        Box::pin(Self::put_together(sandbox, &upstream, config, credential, true)).await
     }
 
     /// Starts one with everything chosen.
     pub async fn with(sandbox: Sandbox, upstream: &Url, config: Config) -> Self {
         let credential = api_token(&sandbox);
-        Self::put_together(sandbox, upstream, config, credential, true).await
+        Box::pin(Self::put_together(sandbox, upstream, config, credential, true)).await
     }
 
     async fn put_together(
