@@ -11,13 +11,14 @@ mod tls;
 #[derive(Clone)]
 pub struct Origin {
     url: Url,
-    tls: Option<rustls::ClientConfig>,
+    /// Made once: a client of its own is made for each connection.
+    tls: rustls::ClientConfig,
 }
 
 impl Origin {
     /// Reads the certificates that are trusted, if `url` is an `https` one.
     pub fn new(url: &Url, ca_file: Option<&Path>) -> anyhow::Result<Self> {
-        let tls = if url.scheme() == "https" { Some(tls::config(ca_file)?) } else { None };
+        let tls = if url.scheme() == "https" { tls::config(ca_file)? } else { tls::none()? };
         Ok(Self { url: url.clone(), tls })
     }
 
@@ -28,23 +29,20 @@ impl Origin {
 
     /// Whether TLS is spoken, in which the HTTP version is agreed on. Without it, it is HTTP/1.1.
     pub fn has_tls(&self) -> bool {
-        self.tls.is_some()
+        self.url.scheme() == "https"
     }
 
     /// Returns a client to be completed: no redirects, no cookies, no retries of its own, and nothing but this scheme.
     pub fn client(&self) -> reqwest::ClientBuilder {
-        let builder = reqwest::Client::builder()
+        reqwest::Client::builder()
             .user_agent(concat!("zendesk-gateway/", env!("CARGO_PKG_VERSION")))
             .https_only(self.has_tls())
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
             .pool_idle_timeout(IDLE)
-            .tcp_nodelay(true);
-        match &self.tls {
-            Some(tls) => builder.tls_backend_preconfigured(tls.clone()),
-            None => builder,
-        }
+            .tcp_nodelay(true)
+            .tls_backend_preconfigured(self.tls.clone())
     }
 }
 
