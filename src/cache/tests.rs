@@ -99,7 +99,7 @@ impl Upstream {
             Box::pin(async move {
                 let _underway = upstream.begin();
                 sleep(after).await;
-                answer.map(|text| Bytes::from_static(text.as_bytes()).into())
+                answer.map(|text| Bytes::from_static(text.as_bytes()))
             })
         }
     }

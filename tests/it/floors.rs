@@ -31,7 +31,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Returns a path from the root of the crate; none where it leads out of the crate.
-    fn from_root(&self, path: &[String]) -> Option<Module> {
+    fn absolute(&self, path: &[String]) -> Option<Module> {
         let first = path.first()?.as_str();
         let (mut base, rest) = match first {
             "crate" => (Vec::new(), &path[1..]),
@@ -74,7 +74,7 @@ impl Reader<'_> {
     }
 
     fn name(&mut self, path: &[String], known_as: Option<String>, public: bool) {
-        let Some(path) = self.from_root(path) else { return };
+        let Some(path) = self.absolute(path) else { return };
         match known_as.filter(|_| public) {
             Some(known_as) => drop(self.file.handed_on.insert(known_as, path)),
             None => drop(self.file.names.insert(path)),
@@ -236,7 +236,7 @@ fn no_files_import_each_other_in_a_circle() {
         let of = |file: &&Module| {
             let origins =
                 imports[*file].iter().filter(|origin| members.contains(origin)).map(|origin| origin.join("/"));
-            format!("{} imports {}", file.join("/"), Vec::from_iter(origins).join(", "))
+            format!("{} imports {}", file.join("/"), origins.collect::<Vec<_>>().join(", "))
         };
         members.iter().map(of).collect()
     };

@@ -263,7 +263,7 @@ async fn reads_through_the_cache_are_batched() {
         let (batcher, batch) = (batcher.clone(), many.fetch());
         let fetch = move |terms| async move {
             let value = batcher.get(CREDENTIAL, batch, id, terms).await?.ok_or_else(not_found)?;
-            Ok(Bytes::copy_from_slice(&value.to_be_bytes()).into())
+            Ok(Bytes::copy_from_slice(&value.to_be_bytes()))
         };
         let cache = cache.clone();
         async move { cache.read(&key(id), &record(id), PLAIN, within(secs(10)), fetch).await }

@@ -78,7 +78,7 @@ impl Caller {
                 upstream.pause().await;
                 let version = upstream.world(|world| world.versions[id]);
                 upstream.pause().await;
-                if upstream.random.u8(0..10) == 0 { Err(unavailable()) } else { Ok(encode(&[version]).into()) }
+                if upstream.random.u8(0..10) == 0 { Err(unavailable()) } else { Ok(encode(&[version])) }
             };
             let deadline = within(ms(self.random.u64(1..200)));
             self.cache.read(&key, &record(number(id)), control, deadline, fetch).await
@@ -100,7 +100,7 @@ impl Caller {
             for (id, version) in versions.iter().enumerate() {
                 upstream.cache.fill(&key(number(id)), &record(number(id)), &encode(&[*version]), &since);
             }
-            Ok(encode(&versions).into())
+            Ok(encode(&versions))
         };
         let deadline = within(ms(self.random.u64(1..200)));
         let policy = Policy::list(tag::users());
