@@ -38,6 +38,8 @@ pub fn watch(telemetry: &Telemetry, control: &Control, gateway: &Gateway, config
             refused_too_late: now.refused_too_late,
         }
     });
+    let attempts = control.attempts.clone();
+    sources.warnings.set(move || attempts.snapshot().warned);
     let retries = control.retries.clone();
     sources.retries.set(move || {
         let now = retries.snapshot();

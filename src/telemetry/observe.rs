@@ -204,6 +204,9 @@ fn queue(on: &Observed<'_>) {
     on.counter("zendesk_gateway.upstream.requests.moved", "{request}", "Requests sent again on another connection, because the one before had not processed them.", |s, put| {
         if let Some(now) = s.sources.upstream_connections.read() { put(now.moved, &[]) }
     });
+    on.counter("zendesk_gateway.upstream.warnings", "{response}", "Responses that said that Zendesk ignored a part of the request.", |s, put| {
+        if let Some(warnings) = s.sources.warnings.read() { put(warnings, &[]) }
+    });
     on.counter("zendesk_gateway.retries.denied", "{attempt}", "Failed attempts that could have been repeated and were not.", |s, put| {
         let Some(retries) = s.sources.retries.read() else { return };
         put(retries.over_budget, &outcome("over_budget"));

@@ -21,6 +21,8 @@ pub struct Sources {
     pub queue: Source<Queue>,
     /// The retries.
     pub retries: Source<Retries>,
+    /// Answers so far that said that Zendesk ignored a part of a request.
+    pub warnings: Source<u64>,
     /// Connections to Zendesk.
     pub upstream_connections: Source<UpstreamConnections>,
     /// Connections of callers.

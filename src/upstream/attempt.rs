@@ -26,6 +26,7 @@ pub struct Attempts {
     write_timeout: Duration,
     started: AtomicU64,
     timed_out: AtomicU64,
+    warned: AtomicU64,
 }
 
 /// What [`Attempts`] counted.
@@ -35,18 +36,30 @@ pub struct Snapshot {
     pub started: u64,
     /// Attempts that our own limit ended.
     pub timed_out: u64,
+    /// Answers that said that Zendesk ignored a part of the request: `x-zendesk-api-warn`.
+    pub warned: u64,
 }
 
 impl Attempts {
     /// Takes the limits from the settings.
     pub fn new(settings: &config::Attempt) -> Self {
         let config::Attempt { read_timeout, write_timeout } = *settings;
-        Self { read_timeout, write_timeout, started: AtomicU64::new(0), timed_out: AtomicU64::new(0) }
+        Self {
+            read_timeout,
+            write_timeout,
+            started: AtomicU64::new(0),
+            timed_out: AtomicU64::new(0),
+            warned: AtomicU64::new(0),
+        }
     }
 
     /// Returns what was counted so far.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { started: self.started.load(Ordering::Relaxed), timed_out: self.timed_out.load(Ordering::Relaxed) }
+        Snapshot {
+            started: self.started.load(Ordering::Relaxed),
+            timed_out: self.timed_out.load(Ordering::Relaxed),
+            warned: self.warned.load(Ordering::Relaxed),
+        }
     }
 
     /// Returns how long an attempt may take, and whether that is our own limit rather than the caller's.
@@ -110,7 +123,12 @@ where
             // The exchange has been given up by now: what no connection had taken will never be sent.
             let sent = ledger.requests() > before;
             match outcome {
-                Ok(result) => result,
+                Ok(result) => {
+                    if result.as_ref().is_ok_and(|answer| answer.warning.is_some()) {
+                        attempts.warned.fetch_add(1, Ordering::Relaxed);
+                    }
+                    result
+                }
                 Err(_) if ours => {
                     attempts.timed_out.fetch_add(1, Ordering::Relaxed);
                     let unsent = || Error::Connect(Chain::new("no connection took the request in time"));

@@ -1,6 +1,5 @@
 //! Reads a response once and says what it means: an [`Answer`], or the [`Error`] that everyone else acts on.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
@@ -11,13 +10,6 @@ use crate::contract::Idempotency;
 use crate::error::{Error, Refusal, Violation, snippet};
 use crate::json::Malformed;
 use crate::limits::{Limits, retry_after};
-
-static WARNINGS: AtomicU64 = AtomicU64::new(0);
-
-/// Returns how many answers so far said that Zendesk ignored a part of the request.
-pub fn warnings() -> u64 {
-    WARNINGS.load(Ordering::Relaxed)
-}
 
 /// Most field violations that are passed on; details travel in HTTP/2 trailers, which clients bound.
 const MOST_VIOLATIONS: usize = 16;
@@ -103,7 +95,6 @@ fn accept(
         return Err(Error::Malformed(refusal("the content type is not JSON")));
     }
     if warning.is_some() {
-        WARNINGS.fetch_add(1, Ordering::Relaxed);
         // What it says can quote values, so only the caller is told.
         tracing::warn!(upstream.class = call.class().0, "zendesk ignored a part of a request");
     }

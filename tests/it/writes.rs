@@ -119,10 +119,8 @@ async fn an_attribute_that_zendesk_ignores_is_told_to_the_caller() {
     let warn = "{:allowed_parameters=>{}, :unpermitted_keys=>[\"user.restricted_agent\"], :invalid_values=>[]}";
     let body = json!({"user": {"id": id, "name": "x"}});
     t.sandbox.fault(put(&format!("/users/{id}")), Respond::with(200).json(body).header("x-zendesk-api-warn", warn));
-    let counted = zendesk_gateway::upstream::judge::warnings();
     let reply = t.users().update_user(UpdateUserRequest { id, user, update_mask: None }).await.expect("updated");
     assert_eq!(reply.metadata().get("x-zendesk-api-warn").expect("passed on"), warn);
-    assert!(zendesk_gateway::upstream::judge::warnings() > counted);
 }
 
 #[tokio::test]

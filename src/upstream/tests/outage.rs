@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::support::{Hits, answer, ask, millis, read, unavailable, unsafe_write, within, zendesk};
 use crate::config;
 use crate::error::Error;
-use crate::upstream::call::Call;
+use crate::upstream::call::{Answer, Call};
 use crate::upstream::{Jitter, stack_with};
 
 #[tokio::test(start_paused = true)]
@@ -32,6 +32,18 @@ async fn a_read_that_hangs_is_tried_again_within_its_deadline() {
     let answer = ask(&upstream, read()).await.expect("the second attempt");
     assert_eq!((answer.attempts, began.elapsed()), (2, millis(10_000 + 100)));
     assert_eq!(control.snapshot().attempts.timed_out, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn responses_that_say_that_a_part_was_ignored_are_counted() {
+    let warned = zendesk(&Hits::default(), |number, _| async move {
+        Ok(Answer { warning: (number == 1).then(|| "ignored".to_owned()), ..answer() })
+    });
+    let (upstream, control) = stack_with(&config::Upstream::default(), Jitter::OFF, warned);
+    for _ in 0..3 {
+        ask(&upstream, read()).await.expect("an answer");
+    }
+    assert_eq!(control.snapshot().attempts.warned, 1);
 }
 
 #[tokio::test(start_paused = true)]
