@@ -19,10 +19,10 @@ use zendesk_gateway::server;
 use zendesk_gateway::server::admin::Readiness;
 use zendesk_gateway::server::flood::workers::Workers;
 use zendesk_gateway::telemetry::Telemetry;
+use zendesk_gateway::upstream::client::Origin;
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::credential::Source;
-use zendesk_gateway::upstream::http::Origin;
 use zendesk_gateway::watch::Watcher;
 
 /// Every call makes and drops some dozens of small things; this allocator is quicker at that than the system's.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use tower::Service;
 
 use super::call::{Answer, Call};
-use super::http::Origin;
+use super::client::{Origin, Unread, read_body};
 use super::judge::{header, judge};
 use super::rest::Body;
 use crate::config;
@@ -104,7 +104,7 @@ impl Transport {
         if rest.method != http::Method::GET {
             call.ledger.answered(status.as_u16(), header(&headers, "x-request-id"));
         }
-        let body = match self.body(response, &handover).await {
+        let body = match self.body(&mut response, &handover).await {
             Ok(body) => body,
             // The status has said that the write was refused; only Zendesk's words are lost.
             Err(_) if rest.method != http::Method::GET && is_refusal(status) => {
@@ -249,22 +249,12 @@ impl Transport {
         }
     }
 
-    /// Reads a body, counted after decompression: a small compressed one must not become gigabytes of memory.
-    async fn body(&self, mut response: reqwest::Response, handover: &Handover) -> Result<Vec<u8>, Error> {
-        let too_large = Error::TooLarge { limit: self.max_body };
-        let announced = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
-        if announced > self.max_body {
-            return Err(too_large);
-        }
-        let mut body = Vec::with_capacity(announced);
-        while let Some(chunk) = response.chunk().await.map_err(|error| inside_body(&error.without_url(), handover))? {
-            handover.lane().heard(false);
-            if body.len() + chunk.len() > self.max_body {
-                return Err(too_large);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+    async fn body(&self, response: &mut reqwest::Response, handover: &Handover) -> Result<Vec<u8>, Error> {
+        let read = read_body(response, self.max_body, || handover.lane().heard(false)).await;
+        read.map_err(|why| match why {
+            Unread::TooLarge => Error::TooLarge { limit: self.max_body },
+            Unread::Broken(error) => inside_body(&error, handover),
+        })
     }
 }
 

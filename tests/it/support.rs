@@ -32,8 +32,8 @@ use zendesk_gateway::sandbox::{self, Sandbox};
 use zendesk_gateway::server::admin::Readiness;
 use zendesk_gateway::server::flood::workers::Workers;
 use zendesk_gateway::telemetry::Telemetry;
+use zendesk_gateway::upstream::client::Origin;
 use zendesk_gateway::upstream::credential::{Credential, Source};
-use zendesk_gateway::upstream::http::Origin;
 use zendesk_gateway::watch::Watcher;
 
 /// A gateway with its stand-in; dropping it shuts both down.

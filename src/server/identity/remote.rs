@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
@@ -14,6 +14,7 @@ use url::Url;
 
 use super::jwks::KeySet;
 use crate::error::Chain;
+use crate::upstream::client::{Origin, Unread, read_body};
 use crate::watch::Counts;
 
 /// Least time between two reads.
@@ -55,12 +56,7 @@ impl Remote {
         counts: Arc<Counts>,
         read: impl Fn(&[u8]) -> anyhow::Result<KeySet> + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder()
-            .https_only(url.scheme() == "https")
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .timeout(PATIENCE)
-            .build()?;
+        let client = Origin::new(url, None)?.client().timeout(PATIENCE).build()?;
         let (keys, _) = watch::channel(None);
         let inner =
             Arc::new(Inner { client, url: url.clone(), read: Box::new(read), keys, counts, last: Mutex::default() });
@@ -132,14 +128,12 @@ impl Inner {
     }
 
     async fn fetch(&self) -> anyhow::Result<Vec<u8>> {
-        let request = self.client.get(self.url.clone()).header(http::header::ACCEPT, "application/json");
+        let request = self.client.get(self.url.clone()).header(reqwest::header::ACCEPT, "application/json");
         let mut response = request.send().await.map_err(reqwest::Error::without_url)?;
         ensure!(response.status() == 200, "HTTP {}", response.status().as_u16());
-        let mut content = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url).context("the body")? {
-            ensure!(content.len() + chunk.len() <= MOST_BYTES, "larger than {MOST_BYTES} bytes");
-            content.extend_from_slice(&chunk);
-        }
-        Ok(content)
+        read_body(&mut response, MOST_BYTES, || ()).await.map_err(|why| match why {
+            Unread::TooLarge => anyhow::anyhow!("larger than {MOST_BYTES} bytes"),
+            Unread::Broken(error) => anyhow::Error::new(error).context("the body"),
+        })
     }
 }

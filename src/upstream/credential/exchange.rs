@@ -15,7 +15,7 @@ use url::Url;
 use crate::config;
 use crate::error::{Chain, Error, Refusal};
 use crate::limits::retry_after;
-use crate::upstream::http::Origin;
+use crate::upstream::client::{Origin, Unread, read_body};
 use crate::watch::{Watched, Watcher};
 
 /// Longest that one exchange may take.
@@ -96,15 +96,10 @@ impl Exchange {
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(body);
         let mut response = request.send().await.map_err(|error| Error::Connect(Chain::of(&error.without_url())))?;
-        let mut body = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| Error::BrokenBody(Chain::of(&error.without_url())))?
-        {
-            if body.len() + chunk.len() > MOST_BYTES {
-                return Err(Error::TooLarge { limit: MOST_BYTES });
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = read_body(&mut response, MOST_BYTES, || ()).await.map_err(|why| match why {
+            Unread::TooLarge => Error::TooLarge { limit: MOST_BYTES },
+            Unread::Broken(error) => Error::BrokenBody(Chain::of(&error)),
+        })?;
         let refusal = || {
             // Its text is left out: nobody but the operator can act on it, and it could repeat what was sent.
             let retry_after = retry_after(response.headers(), std::time::SystemTime::now());

@@ -11,7 +11,7 @@ use super::{AUTHORIZATION, Credential, Origin, fingerprint};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::telemetry::view;
-use crate::upstream::http;
+use crate::upstream::client;
 use crate::upstream::jitter::Jitter;
 use crate::watch::Watcher;
 
@@ -61,7 +61,7 @@ impl Source {
     /// A file cannot be read or holds no secret.
     pub async fn start(
         settings: &config::Credential,
-        zendesk: &http::Origin,
+        zendesk: &client::Origin,
         watcher: &Watcher,
     ) -> anyhow::Result<Self> {
         let (user, origin) = match settings {

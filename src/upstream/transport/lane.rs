@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::connector::{CONNECT_TIMEOUT, Layer};
 use super::link::Link;
 use crate::error::Chain;
-use crate::upstream::http::Origin;
+use crate::upstream::client::Origin;
 
 /// After this long without a word in answer to a request, or without taking one, a connection is passed over.
 pub const SILENT_AFTER: Duration = Duration::from_millis(750);

@@ -20,7 +20,7 @@ use super::lane::{Lane, SETTLED_AFTER, Seat};
 use super::link::Link;
 use crate::config;
 use crate::error::{Chain, Error};
-use crate::upstream::http::Origin;
+use crate::upstream::client::Origin;
 
 /// Least time between two replacements of connections that answer what was not asked: such answers can come again and again.
 const LEAST: Duration = Duration::from_secs(1);

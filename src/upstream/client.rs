@@ -46,6 +46,33 @@ impl Origin {
     }
 }
 
+/// Why a body was not read.
+#[derive(Debug)]
+pub enum Unread {
+    /// It is larger than the limit.
+    TooLarge,
+    /// It broke off, or its encoding is wrong. The URL, which can hold names, is left out.
+    Broken(reqwest::Error),
+}
+
+/// Reads a body of at most `most` bytes, counted after decompression: a small compressed one must not become gigabytes of memory.
+/// Each part that arrives is told to `arrived`.
+pub async fn read_body(response: &mut reqwest::Response, most: usize, arrived: impl Fn()) -> Result<Vec<u8>, Unread> {
+    let announced = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
+    if announced > most {
+        return Err(Unread::TooLarge);
+    }
+    let mut body = Vec::with_capacity(announced);
+    while let Some(part) = response.chunk().await.map_err(|error| Unread::Broken(error.without_url()))? {
+        arrived();
+        if body.len() + part.len() > most {
+            return Err(Unread::TooLarge);
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body)
+}
+
 /// How long an unused connection is kept. Longer than a minute, so that a call a minute does not pay for a connection each
 /// time; shorter than the middleboxes that forget connections without a word.
 const IDLE: Duration = Duration::from_secs(220);
