@@ -25,7 +25,7 @@ pub struct Control {
     pub attempts: Arc<attempt::Attempts>,
 }
 
-/// All of it at one moment.
+/// The state of all layers at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Snapshot {
     /// Calls whose deadline passed.
