@@ -37,7 +37,7 @@ impl Key {
         Self { request: Bytes::copy_from_slice(&self.request), ..self.clone() }
     }
 
-    /// Returns which of so many parts of all keys this one belongs to.
+    /// Returns the number, below `parts`, of the part that this key belongs to if all keys are split by their hash.
     pub(super) fn part_of(&self, parts: usize) -> usize {
         usize::try_from(self.hash % parts as u64).unwrap_or_default()
     }
