@@ -20,7 +20,7 @@ const BOOKKEEPING: usize = 640;
 /// An error's text is cut to 512 characters where it is made; with its words and ids it stays below this.
 const ERROR_BYTES: usize = 1024;
 
-/// Locks for storing: keys with different locks can be stored at the same time.
+/// Number of locks for storing: keys with different locks can be stored at the same time.
 const TURNS: usize = 64;
 
 pub(super) struct Store {
