@@ -233,7 +233,7 @@ impl Chain {
     }
 }
 
-/// What an error means to everyone who has to act on it.
+/// What an error means for each part that acts on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
     /// The canonical gRPC code.

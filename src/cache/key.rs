@@ -1,4 +1,4 @@
-//! What makes two reads the same read: who asks, which RPC, and the request.
+//! What makes two reads the same read: the credential, the RPC, and the request.
 
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::LazyLock;

@@ -11,7 +11,7 @@ use opentelemetry_semantic_conventions::metric;
 
 /// Attribute: the endpoint class, the unit of circuit breaking.
 pub const CLASS: &str = "zendesk_gateway.endpoint.class";
-/// Attribute: the way in which a caller tried to say who it is.
+/// Attribute: the method by which a caller tried to authenticate.
 pub const IDENTITY_METHOD: &str = "zendesk_gateway.identity.method";
 
 /// Boundaries of durations, in seconds: those of the conventions, and finer ones before them, because an answer from the cache

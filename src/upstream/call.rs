@@ -71,7 +71,7 @@ pub type Peek = Arc<dyn Fn(&[u8]) + Send + Sync>;
 pub enum Priority {
     /// Writes.
     Write,
-    /// Reads that somebody waits for.
+    /// Reads that a caller waits for.
     Interactive,
     /// Streams, bulk jobs and refreshes.
     Background,

@@ -15,9 +15,9 @@ pub struct Control {
     pub deadlines: Arc<deadline::Counters>,
     /// The retry budget.
     pub retries: Arc<retry::Retries>,
-    /// The request budgets, and who waits for them.
+    /// The request budgets, and the calls that wait for them.
     pub governor: Arc<governor::Governor>,
-    /// The permits, and who waits for one.
+    /// The permits, and the calls that wait for one.
     pub queue: Arc<queue::Queue>,
     /// The circuits.
     pub breakers: Arc<breaker::Breakers>,

@@ -197,8 +197,8 @@ impl Transport {
                 break;
             }
             let full = lane.taken() > 1;
-            // If this process itself was late, the delay says nothing about the connection. With one request taken at most,
-            // nobody can tell that it is full; it is given up only after `SILENT_AFTER`.
+            // If this process itself was late, the delay says nothing about the connection. With at most one request taken, the
+            // connection is not known to be full; it is given up only after `SILENT_AFTER`.
             if late || !(full || offered.elapsed() > SILENT_AFTER) || !handover.withdraw() {
                 continue;
             }

@@ -186,7 +186,7 @@ impl Task {
 
     fn may_exchange(&mut self, wanted: &Wanted) -> bool {
         match &wanted.refused {
-            // During the wait after a failure nobody may; it ends with an exchange that is due, which comes first.
+            // No exchange during the wait after a failure: the wait ends with one that is due, and `run` puts that first.
             _ if self.failures > 0 => false,
             None => true,
             Some(token) if token.is_accepted() && !wanted.impersonating => true,

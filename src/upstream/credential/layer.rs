@@ -92,7 +92,7 @@ impl Credential {
 }
 
 /// Marks the credential as accepted if the outcome proves it. Only a success does: proxies refuse without looking at the
-/// credential. A success of `/users/me` does not: Zendesk answers it even for a wrong password, with a user who is nobody.
+/// credential. A success of `/users/me` does not: Zendesk answers it even for a wrong password, with an anonymous user.
 fn judged(call: &Call, outcome: &Result<Answer>) {
     if outcome.is_err() || call.rest.path == "/api/v2/users/me" {
         return;

@@ -86,7 +86,7 @@ struct Connecting<C> {
 }
 
 enum State<C> {
-    /// Nobody has asked yet.
+    /// No request has asked for a connection yet.
     Idle,
     /// The attempt is under way.
     Waiting,
