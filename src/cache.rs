@@ -1,11 +1,10 @@
 //! The cache that never lies.
 //!
-//! A request to Zendesk is the scarcest thing this service has, so an answer is used for all who ask and for as long as it
-//! is good. A cache that does this badly is worse than none: it shows a caller the value from before its own write, hands
-//! one caller's timeout to a hundred others, or forgets everything in the minute that Zendesk is down. What a stock cache
-//! offers for this does not hold here. A fill that is under way during a write stores the old value after it; a leader
-//! whose deadline passes takes its followers along; an entry that expires cannot stand in for an error. So only the bounded
-//! store is moka's, and these are ours:
+//! A request to Zendesk is the scarcest thing this service has, so an answer is used for all who ask and for as long as it is
+//! good. A cache that does this badly is worse than none: it shows a caller the value from before its own write, hands one
+//! caller's timeout to a hundred others, or forgets everything in the minute that Zendesk is down. A stock cache fails in each
+//! of these ways: a fill that is under way during a write stores the old value after it; a leader whose deadline passes fails
+//! its followers, too; an expired entry cannot stand in for an error. So only the bounded store is moka's, and these are ours:
 //!
 //! - [`Key`]: answers are shared among callers with the same credential, never across.
 //! - [`Policy`]: how long an answer is fresh, how long it may be served stale while it is refreshed, or while Zendesk fails.
@@ -72,19 +71,20 @@ struct Inner {
     stats: Arc<Stats>,
 }
 
-/// What a fetch has to keep to.
+/// The time limits and the priority of a fetch.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
-    /// When its answer is of no use any more; not the deadline of the caller who happened to start it.
+    /// When the fetch is given up. It can be later than the deadline of the caller who started it, because others may wait,
+    /// too.
     pub deadline: Instant,
     /// By when the caller who started it wants the answer: never later than the deadline.
     pub wanted_by: Instant,
-    /// Whether nobody waits for it: it goes after reads that somebody waits for.
+    /// True if no caller waits for it: reads that callers wait for go first.
     pub background: bool,
 }
 
 impl Terms {
-    /// Returns the terms of a fetch for both: until the last of them gives up there is somebody to wait for.
+    /// Returns the terms of a fetch that serves both: it lasts until the later one gives up.
     fn and(self, other: Self) -> Self {
         Self {
             deadline: self.deadline.max(other.deadline),
@@ -108,11 +108,11 @@ pub struct Hit {
 /// What the cache alone can answer.
 #[derive(Debug)]
 pub enum Look {
-    /// This, without asking Zendesk.
+    /// An answer that may be served without asking Zendesk.
     Good(Held),
-    /// This, if Zendesk is asked and fails: see [`outage`](crate::error::Row::outage).
+    /// An answer that may be served only if Zendesk is asked and fails: see [`outage`](crate::error::Row::outage).
     IfZendeskFails(Held),
-    /// Nothing.
+    /// No answer.
     Nothing,
 }
 
@@ -121,7 +121,7 @@ pub enum Look {
 pub struct Held {
     /// The encoded reply, or "no such record".
     pub answer: Result<Bytes>,
-    /// Whether it is past its fresh time.
+    /// [`Outcome::Hit`] within its fresh time, [`Outcome::Stale`] past it.
     pub outcome: Outcome,
     /// How old it may be.
     pub age: Duration,
@@ -178,7 +178,7 @@ impl Cache {
         entry.is_fresh(now).then(|| self.0.serve(&entry, Outcome::Hit, now))
     }
 
-    /// Returns what the cache alone can answer to a caller with these wishes, for calls that ask for many records at once. It
+    /// Returns what the cache alone can answer to a caller with this control, for calls that ask for many records at once. It
     /// begins no refresh.
     pub fn look(&self, key: &Key, control: Control) -> Look {
         let now = Instant::now();
@@ -189,7 +189,7 @@ impl Cache {
                 self.0.stats.hits.add();
                 Look::Good(held(Outcome::Hit))
             }
-            // A caller who states an age gets what is no older.
+            // A caller who sets `max-age` accepts any answer up to that age.
             Verdict::Stale { .. } if control.max_age.is_some() => {
                 self.0.stats.stale.add();
                 Look::Good(held(Outcome::Stale))
@@ -265,7 +265,7 @@ impl Cache {
         WriteGuard::begin(self.clone(), tags)
     }
 
-    /// Makes every answer with this tag void, for changes that no write through this replica tells of.
+    /// Makes every answer with this tag void, for changes that were not made through this replica.
     pub fn invalidate(&self, tag: Tag) {
         self.0.stats.invalidations.add();
         self.0.epochs.invalidate(tag);

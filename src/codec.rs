@@ -51,7 +51,7 @@ impl<T: Message + 'static, U: Message + Default + 'static> Codec for EncodedCode
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        // Most requests are small, and each call has its buffer even before its message comes.
+        // Most requests are small, and each call has its buffer even before its message arrives.
         ProstCodec::<U, U>::raw_decoder(BufferSettings::new(1 << 10, 32 << 10))
     }
 }
@@ -68,7 +68,8 @@ impl<T> Encoder for BytesEncoder<T> {
         Ok(())
     }
 
-    /// A stream whose next message is always ready is sent message by message, or each stalled one would hold several.
+    /// Small buffers, so that a stream whose next message is always ready is sent message by message: with larger ones a
+    /// stalled stream would hold several.
     fn buffer_settings(&self) -> BufferSettings {
         BufferSettings::new(8 << 10, 16 << 10)
     }

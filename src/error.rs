@@ -17,7 +17,7 @@ pub use refusal::{Refusal, Violation};
 /// Result with the gateway's own error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Every way a call can fail. Cheap to clone: a flight hands the same failure to all who wait for it.
+/// Every way a call can fail. Cheap to clone: a flight hands the same failure to all callers who wait for it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// A field of the request was refused before anything was sent.
@@ -28,13 +28,14 @@ pub enum Error {
         /// What is wrong, as the end of a sentence that begins with the field.
         problem: String,
     },
-    /// Zendesk refused the values: 400 or 422.
+    /// Zendesk refused the values: 400, 413, 414, 415 or 422.
     #[error("zendesk refused the request: {0}")]
     Rejected(Box<Refusal>),
     /// Any other 4xx: Zendesk, or a proxy before it, refused the request and did not carry it out.
     #[error("zendesk refused to carry out the request: {0}")]
     Refused(Box<Refusal>),
-    /// 3xx: what was asked for is elsewhere. Redirects are not followed, so nothing was carried out.
+    /// 3xx, except a 303 that answers a write: what was asked for is elsewhere. Redirects are not followed, so nothing was
+    /// carried out.
     #[error("zendesk redirected the request instead of answering it: {0}")]
     Redirected(Box<Refusal>),
     /// A value that must be unique is taken.
@@ -49,7 +50,8 @@ pub enum Error {
     /// 401: the credential was not accepted.
     #[error("zendesk did not accept the credential: {refusal}")]
     Credential {
-        /// Whether it is the gateway's own credential rather than one passed through for the caller.
+        /// Whether it is the gateway's own credential, used for itself: not passed through by the caller, nor on behalf of a
+        /// user.
         own: bool,
         /// What Zendesk said.
         refusal: Box<Refusal>,
@@ -87,10 +89,10 @@ pub enum Error {
     /// 500, or a status that no rule covers.
     #[error("zendesk failed: {0}")]
     Server(Box<Refusal>),
-    /// 502, 503 or Cloudflare's 52x.
+    /// 502, 503, or Cloudflare's 520 to 523, 525 to 527 or 530.
     #[error("zendesk is unavailable: {0}")]
     Unavailable(Box<Refusal>),
-    /// 504.
+    /// 408, 504 or Cloudflare's 524.
     #[error("zendesk's own gateway timed out: {0}")]
     GatewayTimeout(Box<Refusal>),
     /// A successful status with a body that is not the documented JSON.
@@ -99,7 +101,7 @@ pub enum Error {
     /// A successful status with a body that is not about what was asked for.
     #[error("zendesk answered something else than was asked for: {0}")]
     Foreign(Box<Refusal>),
-    /// A list of which not every row can be had, where acting on a part of it would do harm.
+    /// A list that cannot be read whole, where acting on a part of it would do harm.
     #[error("zendesk's list cannot be read whole: {what}")]
     Incomplete {
         /// What is missing.
@@ -114,7 +116,7 @@ pub enum Error {
     /// No connection, so nothing was sent.
     #[error("zendesk cannot be reached")]
     Connect(Chain),
-    /// The connections that there may be are full, so nothing was sent. The queue waits for room.
+    /// All connections that may be opened are full, so nothing was sent. The queue makes the call wait for room.
     #[error("the connections to zendesk take no more requests at a time")]
     NoStream {
         /// How many requests they take.
@@ -132,7 +134,7 @@ pub enum Error {
     /// The caller's deadline passed.
     #[error("the deadline passed{}", if *.sent { " while zendesk had the request" } else { " before anything was sent" })]
     Deadline {
-        /// Whether a request was under way.
+        /// Whether Zendesk may have the request.
         sent: bool,
     },
     /// A write was delivered, or may have been, and its outcome is not known.
@@ -179,13 +181,13 @@ pub enum Error {
     /// The gateway's policy does not let this caller make this call.
     #[error("the caller may not make this call: {why}")]
     CallerForbidden {
-        /// What stands against it.
+        /// Why the policy refuses it.
         why: String,
     },
     /// A defect in the gateway itself.
     #[error("the gateway failed: {what}")]
     Internal {
-        /// What happened; the log has the rest.
+        /// What happened; the log has the details.
         what: &'static str,
     },
     /// The gateway is draining.
@@ -198,17 +200,17 @@ pub enum Error {
 pub struct Chain {
     /// The text.
     pub text: String,
-    /// Whether another call has told of it. The end of a connection is one event, however many calls it hits.
+    /// Whether another call has reported it. The end of a connection is one event, however many calls it hits.
     pub told: bool,
 }
 
 impl Chain {
-    /// Returns an event that nobody has told of.
+    /// Returns an event that no call has reported yet.
     pub fn new(text: &str) -> Self {
         Self { text: text.to_owned(), told: false }
     }
 
-    /// Returns an event that another call has told of.
+    /// Returns the event as one that another call has reported.
     #[must_use]
     pub fn again(self) -> Self {
         Self { told: true, ..self }
@@ -231,7 +233,7 @@ impl Chain {
     }
 }
 
-/// What an error means to everyone who has to act on it.
+/// What an error means for each part that acts on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
     /// The canonical gRPC code.
@@ -242,10 +244,10 @@ pub struct Row {
     pub retry: Retry,
     /// What the circuit breaker learns.
     pub breaker: Verdict,
-    /// What became of a write that ended so.
+    /// What became of a write that failed this way.
     pub fate: Fate,
-    /// True if Zendesk, or the way to it, does not work right now: then an older answer is better than none. A refusal is an answer,
-    /// and whoever is refused gets no older one either.
+    /// True if Zendesk, or the way to it, does not work right now: then an older answer is better than none. A refusal is an
+    /// answer: a caller who is refused gets no older one.
     pub outage: bool,
 }
 
@@ -254,7 +256,7 @@ pub struct Row {
 pub enum Fate {
     /// The gateway's own limits held it back. Nothing was tried.
     Held,
-    /// It was not delivered, or sent back to be sent later.
+    /// It was not delivered, or Zendesk refused it for now without carrying it out.
     Unsent,
     /// Zendesk refused it, and did not carry it out.
     Refused,
@@ -269,7 +271,7 @@ pub enum Retry {
     Never,
     /// Any: nothing was delivered.
     Undelivered,
-    /// Any, once the wait that Zendesk asked for fits: it refused without acting.
+    /// Any, if the wait that Zendesk asks for fits the deadline: it refused without acting.
     AsAsked,
     /// `NO_SIDE_EFFECTS` and `IDEMPOTENT`: it may have been delivered.
     Repeatable,
@@ -361,7 +363,7 @@ impl Error {
         }
     }
 
-    /// Whether a write that failed so may have been carried out.
+    /// True if a write that failed this way may have been carried out.
     pub fn leaves_open(&self) -> bool {
         self.row().fate == Fate::Open
     }
@@ -414,7 +416,7 @@ pub fn word(reason: ErrorReason) -> &'static str {
     reason.as_str_name().trim_start_matches("ERROR_REASON_")
 }
 
-/// Cuts a text from outside to 512 characters and takes out control characters.
+/// Trims a text from outside, cuts it to 512 characters and replaces control characters by spaces.
 pub fn snippet(text: &str) -> String {
     text.trim().chars().map(|char| if char.is_control() { ' ' } else { char }).take(512).collect()
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 
-/// Longest wait that is believed; a larger `Retry-After` is cut to it.
+/// Longest wait that is accepted; a larger `Retry-After` or reset is cut to it.
 pub const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// The budget as one response states it. Everything is optional: proxies and error pages state nothing.
@@ -26,7 +26,7 @@ pub struct Window {
     pub limit: u32,
     /// Requests left in it.
     pub remaining: u32,
-    /// When it starts anew, where stated.
+    /// Time until the window starts anew, if stated.
     pub reset: Option<Duration>,
 }
 

@@ -1,7 +1,7 @@
-//! What the gateway tells about itself: OpenTelemetry traces, metrics and logs.
+//! What the gateway reports about itself: OpenTelemetry traces, metrics and logs.
 //!
-//! One [`Telemetry`] is made at the start and handed to everyone who has something to tell. Nothing but the log subscriber
-//! is global to the process, and only the binary makes it so: two gateways in one process keep their numbers apart.
+//! One [`Telemetry`] is made at the start and handed to every part that reports. Only the log subscriber is global to the
+//! process, and only the binary makes it so: two gateways in one process keep their numbers apart.
 //!
 //! Spans are made with OpenTelemetry's own interface rather than through `tracing`: a span that is not sampled then costs
 //! two random numbers instead of an entry in a registry, which matters to a call that is answered from memory. Log lines are
@@ -62,7 +62,7 @@ struct Inner {
     dispatch: Dispatch,
     lines: logs::writer::Writer,
     propagate: bool,
-    /// The share of calls that are traced though nobody asked for it.
+    /// The share of calls that are traced although the caller sent no trace context.
     sampled: f64,
     tracers: SdkTracerProvider,
     meters: SdkMeterProvider,
@@ -70,12 +70,12 @@ struct Inner {
 }
 
 impl Telemetry {
-    /// Starts it. Log lines go to `lines`, but only from where [`Telemetry::dispatch`] is the subscriber.
+    /// Starts telemetry. Log lines go to `lines` wherever [`Telemetry::dispatch`] is the subscriber.
     ///
-    /// A collector is not waited for; it need not be there.
+    /// It does not wait for a collector, which need not be there.
     ///
     /// # Panics
-    /// Outside a tokio runtime, when there is a collector: the connection to it lives there.
+    /// Outside a tokio runtime, if the settings name a collector: the connection to it lives in the runtime.
     pub fn start(settings: &config::Telemetry, lines: impl Write + Send + 'static) -> anyhow::Result<Self> {
         let resource = resource();
         let pushed = Pushed::default();
@@ -158,7 +158,7 @@ impl Telemetry {
         &self.0.state
     }
 
-    /// Returns what makes spans.
+    /// Returns the tracer, which makes spans.
     pub fn tracer(&self) -> &SdkTracer {
         &self.0.tracer
     }
@@ -178,7 +178,7 @@ impl Telemetry {
         Ok(TextEncoder::new().encode_to_string(&self.0.scrape.gather())?)
     }
 
-    /// Pushes and writes everything told so far.
+    /// Pushes and writes everything recorded so far.
     pub async fn flush(&self) {
         self.ended(|inner| {
             let (tracers, meters, loggers) = (inner.tracers.clone(), inner.meters.clone(), inner.loggers.clone());
@@ -191,7 +191,7 @@ impl Telemetry {
         .await;
     }
 
-    /// Ends it after the last request: pushes and writes everything, at most for as long as the SDK's own limit of 5 s.
+    /// Ends telemetry after the last request: pushes and writes everything, for at most the SDK's own limit of 5 s.
     pub async fn shutdown(&self) {
         self.ended(|inner| {
             let (tracers, meters, loggers) = (inner.tracers.clone(), inner.meters.clone(), inner.loggers.clone());
@@ -204,7 +204,7 @@ impl Telemetry {
         .await;
     }
 
-    /// Runs what blocks beside the runtime and beside each other: a dead collector makes each wait for its limit.
+    /// Runs blocking work in parallel on threads of its own, because a dead collector makes each piece wait for its limit.
     async fn ended(&self, work: impl FnOnce(&Inner) -> Vec<Box<dyn FnOnce() + Send>>) {
         let tasks: Vec<_> = work(&self.0).into_iter().map(tokio::task::spawn_blocking).collect();
         for task in tasks {
@@ -215,7 +215,8 @@ impl Telemetry {
     }
 }
 
-/// Returns who tells. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` have the last word, as everywhere.
+/// Returns the resource that all telemetry names as its source. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` override it,
+/// as the conventions say.
 fn resource() -> Resource {
     let name = std::env::var("OTEL_SERVICE_NAME").unwrap_or_else(|_| SCOPE.to_owned());
     Resource::builder_empty()

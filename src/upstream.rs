@@ -50,7 +50,7 @@ where
     layered(settings, Jitter::RANDOM, seen, transport)
 }
 
-/// Builds the stack with a chosen randomness in its waits.
+/// Builds the stack with the given jitter in its waits, and without telemetry.
 pub fn stack_with<S>(settings: &config::Upstream, jitter: Jitter, transport: S) -> (Upstream, Control)
 where
     S: Service<Call, Response = Answer, Error = Error> + Clone + Send + Sync + 'static,
@@ -74,7 +74,7 @@ where
     let service = ServiceBuilder::new()
         .option_layer(operation) // one client span however many attempts
         .layer(deadline::Layer::new(&control.deadlines)) // nothing below outlives the caller
-        .layer(credential::Layer) // once more with the next credential if this one has ended; that goes past no limit below
+        .layer(credential::Layer) // resends once with the next credential; above the retries, so the resend obeys every limit
         .layer(RetryLayer::new(retry::Retry::new(&control.retries))) // what follows happens once per attempt
         .layer(governor::Layer::new(&control.governor)) // every attempt spends budget
         .layer(queue::Layer::new(&control.queue)) // a permit is held while Zendesk works, not during back-off

@@ -1,9 +1,9 @@
 //! Files that are read again when they change: certificates, keys, credentials.
 //!
-//! A file is looked at twice a second and its content compared, rather than asked for notifications: that works the same
-//! for a file that is renamed into place, for Kubernetes' swapped symlinks and on network volumes. A new content is taken
-//! only once it has stood unchanged between two looks and makes sense; until then the last good one stays in use. So a
-//! file that is caught half-written changes nothing.
+//! The watcher reads each file twice a second and compares its content, instead of asking for notifications: that works the
+//! same for a file that is renamed into place, for Kubernetes' swapped symlinks and on network volumes. A new content is taken
+//! only if two reads in a row find it unchanged and it is valid; until then the last good one stays in use. So a file that is
+//! read half-written changes nothing.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
@@ -18,9 +18,10 @@ use tracing::{info, warn};
 
 use crate::telemetry::view;
 
-/// Time between two looks, unless a watcher was made for another.
+/// Time between two reads, unless the watcher was made with another.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// More than any certificate bundle or key set has; a path that names something else must not fill the memory.
+/// Largest content that is read: more than any certificate bundle or key set has. A path to something else must not fill the
+/// memory.
 const MOST_BYTES: u64 = 4 << 20;
 
 /// Everything that is watched in one process. Cloning shares it.
@@ -64,14 +65,14 @@ impl Counts {
         self.taken.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts one that could not be read or made no sense.
+    /// Counts a content that could not be read or was invalid.
     pub fn failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl Watcher {
-    /// Looks at files this often.
+    /// Returns a watcher that reads its files this often.
     pub fn every(interval: Duration) -> Self {
         Self { interval, all: Arc::default() }
     }
@@ -80,7 +81,7 @@ impl Watcher {
     /// its errors are logged, so they must not quote the content.
     ///
     /// # Errors
-    /// The file cannot be read, or makes no sense: there is no last good one yet.
+    /// The file cannot be read or is invalid: there is no last good content yet.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -126,7 +127,7 @@ impl Watcher {
         Ok(Watched(inner))
     }
 
-    /// Returns what counts the reads of something that is no file.
+    /// Returns counters for something that is read again and is not a file.
     pub fn counts(&self, what: &'static str) -> Arc<Counts> {
         let counts = Arc::new(Counts { what, ..Counts::default() });
         self.all.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counts));
@@ -163,7 +164,7 @@ struct Look {
     hashes: RandomState,
     /// What was last taken or refused.
     judged: u64,
-    /// What was there at the last look.
+    /// What the last read found.
     last: u64,
 }
 
@@ -172,7 +173,7 @@ impl Look {
         let outcome = contents(&inner.paths).await;
         let seen = match &outcome {
             Ok(contents) => self.hashes.hash_one(contents),
-            // One missing file is one state, however long it lasts.
+            // An error counts as a content, so that a file that stays missing is reported once.
             Err(error) => self.hashes.hash_one(format!("{error:#}")),
         };
         let settled = std::mem::replace(&mut self.last, seen) == seen;

@@ -16,8 +16,8 @@ use super::{Hit, Inner, Outcome, Terms};
 use crate::deadline::usable;
 use crate::error::{Error, Result};
 
-/// How near to its deadline a flight may end for want of time, and it is the deadline that ended it: calls keep back some
-/// of their time for the way home.
+/// A flight that runs out of time this near to its deadline was ended by the deadline: calls keep back some of their time for
+/// returning the answer.
 const NEAR: Duration = Duration::from_millis(250);
 
 impl Inner {
@@ -44,7 +44,7 @@ impl Inner {
             let mut landed = flight::outcome(&mut seat, patience).await;
             if landed.is_none() {
                 if let Some(entry) = self.stand_in(fallback.as_ref()) {
-                    // The caller has its answer; what was begun for it becomes the refresh.
+                    // The caller gets the older answer; the flight that was begun for it becomes the refresh.
                     flight.keep();
                     entry.refresh_late(Instant::now());
                     return self.serve(&entry, Outcome::Stale, Instant::now());
@@ -71,7 +71,7 @@ impl Inner {
         }
     }
 
-    /// Asks for what is not to be cached: in the caller's own task and time.
+    /// Fetches an answer that is not to be cached, in the caller's own task and within its deadline.
     pub(super) async fn ask_alone<F, Fut>(&self, key: &Key, deadline: Instant, fetch: F) -> Result<Hit>
     where
         F: FnOnce(Terms) -> Fut,
@@ -111,7 +111,7 @@ impl Inner {
                         self.stats.failed_refreshes.add();
                         entry.refresh_failed(Instant::now(), error.retry_after());
                     }
-                    // Whoever is refused now gets no old data either.
+                    // A caller who is refused now must not see old data either.
                     Some(_) => self.store.remove(key),
                     None => {}
                 }
@@ -150,8 +150,8 @@ impl Inner {
     }
 }
 
-/// Returns whether a flight's outcome is none for a caller who boarded later: it ended by a deadline that is not the caller's, or
-/// was refused because another could not wait long enough.
+/// Returns whether a caller who boarded later has to ask again: the flight ended by a deadline earlier than the caller's, or
+/// was refused because the caller who started it could not wait long enough.
 fn is_for_others(flight: &Flight, landed: Option<&Landed>, deadline: Instant) -> bool {
     match landed {
         Some(Err(Error::AttemptTimeout)) => {

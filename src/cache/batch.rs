@@ -6,8 +6,8 @@
 //!
 //! An id is never added to a batch that has left: what that batch reads may be older than the question.
 //!
-//! The fetch is one function, made with the batcher and called with the ids of those who still wait. No member brings a
-//! fetch of its own: it would know that member's id, and a batch outlives the members that it was opened by.
+//! The fetch is one function, made with the batcher and called with the ids of those who still wait. No member brings a fetch
+//! of its own: it would be tied to that member's id, and a batch outlives the member that opened it.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -28,8 +28,8 @@ use crate::error::{Error, Result};
 
 /// Gathers single reads of one kind into calls for many. Cloning shares it.
 ///
-/// `Way` is what a call needs beside the ids, such as the credential. It is the same for all in a lane, so that of any
-/// member serves.
+/// `Way` is what a call needs beside the ids, such as the credential. It is the same for all members of a lane, so any member's
+/// serves.
 pub struct Batcher<Way, Id, Value>(Arc<Inner<Way, Id, Value>>);
 
 impl<Way, Id, Value> Clone for Batcher<Way, Id, Value> {
@@ -162,7 +162,8 @@ where
         gathering.is_some_and(|batch| batch.number == number)
     }
 
-    /// Sends a batch. Never under the lock: a runtime that shuts down drops the task, and with it the turn, on the spot.
+    /// Sends a batch. Never call it under the lock: a runtime that shuts down drops the task at once, and with it the [`Turn`],
+    /// which takes the lock.
     fn send(self: &Arc<Self>, credential: u128, batch: Option<Batch<Way, Id, Value>>) {
         if let Some(batch) = batch {
             let runtime = Handle::current();

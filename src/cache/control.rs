@@ -54,7 +54,7 @@ fn seconds(argument: &str) -> Result<Duration> {
     if argument.is_empty() || !argument.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Error::invalid("cache-control", "must give max-age as a whole number of seconds"));
     }
-    // Digits only fail to parse by being too many; the RFC wants such a number read as a very large one.
+    // Digits fail to parse only if there are too many; RFC 9111 wants such a number read as a very large one.
     Ok(Duration::from_secs(argument.parse::<u32>().unwrap_or(u32::MAX).into()))
 }
 

@@ -1,7 +1,7 @@
 //! One stored answer, and whether it may be served now.
 //!
-//! Freshness is judged on tokio's clock, by age. Age counts from before the fetch began, for the answer may have been made
-//! at any moment since.
+//! Freshness is judged on tokio's clock, by age. Age counts from before the fetch began, because Zendesk may have read the
+//! answer at any moment since.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -17,9 +17,9 @@ use crate::error::{Error, Result};
 
 /// Pause after the first failed refresh; it doubles with each further one.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
-/// Longest pause that is of the cache's own making.
+/// Longest pause that the cache chooses itself.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
-/// Longest pause that Zendesk can ask for: a key is worth a look once a minute.
+/// Longest pause that Zendesk can ask for: a key may be tried again once a minute.
 const LONGEST_ASKED: Duration = Duration::from_mins(1);
 
 pub(super) struct Entry {
@@ -27,7 +27,7 @@ pub(super) struct Entry {
     pub(super) answer: Result<Bytes, Error>,
     /// What the answer depends on: the policy's tags, then those that the answer itself named.
     pub(super) slots: Slots,
-    /// The reading of the epoch clock that the answer is good for.
+    /// The reading of the epoch clock that the answer reflects: it is void once one of its tags has moved after that.
     pub(super) reading: u64,
     /// When its fetch began.
     pub(super) at: Instant,
@@ -38,7 +38,7 @@ pub(super) struct Entry {
     retry_at: AtomicU64,
 }
 
-/// [`Windows`] in milliseconds, in a quarter of the room: there is one for each entry.
+/// [`Windows`] in milliseconds, in a quarter of the memory: every entry has one.
 struct Ages {
     fresh: u32,
     stale_while_revalidate: u32,
@@ -111,7 +111,7 @@ impl Entry {
 
     pub(super) fn judge(&self, now: Instant, control: Control) -> Verdict {
         let age = self.age(now);
-        // Who states an age, or wants none, wants no older answer for an error either.
+        // A caller who sets `max-age` or `no-cache` gets the error, not an older answer.
         let refused = control.no_cache || control.max_age.is_some_and(|most| age > most);
         if refused {
             return Verdict::Old { fallback: false };
@@ -134,22 +134,22 @@ impl Entry {
         self.answer.is_ok() && self.age(now) < self.ages.stale_if_error()
     }
 
-    /// Zendesk is known to be failing, so nobody is made to wait for the next look at it. An answer that nobody has asked
-    /// for in a while is another matter: the failure is old news, and its next reader waits for a true answer.
+    /// True if a refresh failed lately: Zendesk is known to be failing, so callers do not wait for the next attempt. If nobody
+    /// has asked for a while, the failure is old news, and the next reader waits for a true answer.
     fn failed_lately(&self, age: Duration) -> bool {
         let due = Duration::from_nanos(self.retry_at.load(Relaxed));
         self.failures.load(Relaxed) > 0 && age < due + LONGEST_BACK_OFF
     }
 
-    /// Takes on the refresh that is due; only one caller succeeds. Nobody else does within `time`, which is how long the
-    /// refresh may take.
+    /// Claims the refresh that is due. Only one caller succeeds, and no other within `time`, which is how long the refresh may
+    /// take.
     pub(super) fn claim_refresh(&self, now: Instant, time: Duration) -> bool {
         let age = self.age(now);
         let due = self.retry_at.load(Relaxed);
         nanos(age) >= due && self.retry_at.compare_exchange(due, nanos(age + time), Relaxed, Relaxed).is_ok()
     }
 
-    /// Notes that somebody waited for a refresh in vain. Who comes after need not find out again.
+    /// Notes that a caller waited for a refresh in vain, so that later callers do not.
     pub(super) fn refresh_late(&self, now: Instant) {
         if !self.failed_lately(self.age(now)) {
             self.refresh_failed(now, None);

@@ -1,10 +1,10 @@
 //! Epochs: what makes a write visible to every later read without knowing which answers it touches.
 //!
-//! One clock counts all changes. Each tag remembers when it last *moved*; each answer remembers the clock's reading from
-//! before its fetch began. An answer may be served if none of its tags has moved since, which takes a few loads and no
-//! lock, and needs no list from tags to keys. A write moves its tags before it is sent, so that nothing older is served
-//! or joined while it is under way, and again when it ended, so that nothing read in between outlives it. While a writer
-//! is inside a tag no fill is stored under it, for nobody can say which side of the write it saw.
+//! One clock counts all changes. Each tag remembers when it last *moved*; each answer remembers the clock's reading from before
+//! its fetch began. An answer may be served if none of its tags has moved since, which takes a few loads and no lock, and needs
+//! no list from tags to keys. A write moves its tags before it is sent, so that nothing older is served or joined while it is
+//! under way, and again when it ended, so that nothing read in between outlives it. While a writer is inside a tag no fill is
+//! stored under it, because it is unknown whether the fill saw the state before or after the write.
 //!
 //! A write whose outcome is unknown may land at Zendesk after the gateway gave up on it. Its tags stay *unsettled* for a
 //! while: answers are served, but none is stored.
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::tag::{FIXED_SLOTS, SHARED_SLOTS, Tag};
 
-/// The places of a few tags. A record has two; those of a list's page may be more than fit in here.
+/// The slots of a few tags. A record has two; a list's page may have more than fit in here.
 pub(super) type Slots = SmallVec<[u32; 4]>;
 
 pub(super) struct Epochs {
@@ -45,11 +45,11 @@ struct Slot {
 pub struct Snapshot {
     /// The clock before the fetch began.
     pub(super) before: u64,
-    /// The clock that an answer under these epochs gets: later than `before` for the answer of a write, see `mine`.
+    /// The reading that an answer is stored with: later than `before` for the answer of a write, see `mine`.
     pub(super) reading: u64,
     /// When the fetch began: the age of its answer counts from here.
     pub(super) at: Instant,
-    /// The tags that the write moved between `before` and `reading`, and nobody else did.
+    /// The slots that the write alone moved between `before` and `reading`.
     pub(super) mine: Slots,
 }
 
@@ -92,8 +92,8 @@ impl Epochs {
         self.floor.fetch_max(now, SeqCst);
     }
 
-    /// Goes inside the tags of a write. The writer is counted before the clock ticks: a snapshot from before the tick is
-    /// void by the move, one from after it meets the writer.
+    /// Enters the tags of a write. The writer is counted before the clock ticks: a snapshot from before the tick is void by the
+    /// move, and one from after it meets the writer.
     pub(super) fn enter(&self, slots: &[u32]) -> u64 {
         for slot in slots {
             self.slot(*slot).writers.fetch_add(1, SeqCst);
@@ -101,7 +101,8 @@ impl Epochs {
         self.moved(slots)
     }
 
-    /// Goes inside one more tag of a write that is under way, and returns whether nobody was there since it began.
+    /// Enters one more tag of a write that is under way. Returns the clock's reading, and whether no other write used the tag
+    /// since this one began.
     pub(super) fn enter_late(&self, slot: u32, began: u64) -> (u64, bool) {
         let empty = self.slot(slot).writers.fetch_add(1, SeqCst) == 0;
         let now = self.tick();
@@ -115,7 +116,7 @@ impl Epochs {
         slot.moved.load(SeqCst) == entered && slot.writers.load(SeqCst) == 1
     }
 
-    /// Leaves the tags. They move before the writer is gone: whoever sees no writer also sees the move.
+    /// Leaves the tags. They move before the writer is gone: a reader who sees no writer also sees the move.
     pub(super) fn leave(&self, slots: &[u32], unsettled_for: Option<Duration>) -> u64 {
         let now = self.moved(slots);
         if let Some(time) = unsettled_for {
@@ -151,7 +152,7 @@ impl Epochs {
     }
 }
 
-/// Returns the places that an answer with these tags depends on: its tags and their families.
+/// Returns the slots that an answer with these tags depends on: those of its tags and of their families.
 pub(super) fn slots_of(tags: &[Tag]) -> Slots {
     let mut slots = Slots::new();
     for tag in tags {

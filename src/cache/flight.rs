@@ -1,8 +1,8 @@
 //! Flights: one upstream read for all who want the same answer at the same time.
 //!
-//! A flight is a task of its own with its own deadline, so no caller's deadline or departure decides over another's answer.
-//! Callers board and leave; when the last has left, the flight is cancelled. It hands out upstream outcomes only. It can
-//! be boarded only while none of its tags has moved: a flight from before a write is for those who asked before the write.
+//! A flight is a task of its own with its own deadline, so no caller's deadline or departure decides another caller's answer.
+//! Callers board and leave; when the last has left, the flight is cancelled. It hands out upstream outcomes only. It can be
+//! boarded only while none of its tags has moved: a flight from before a write serves only callers who asked before the write.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -25,7 +25,7 @@ use super::policy::Policy;
 use super::{Inner, Terms};
 use crate::error::{Error, Result};
 
-/// A flight gets at least this long, also when the caller who starts it has less: others with more time may board.
+/// A flight gets at least this long, even if the caller who starts it has less: others with more time may board.
 const SHORTEST: Duration = Duration::from_secs(5);
 
 /// The flights that can be boarded.
@@ -48,7 +48,7 @@ pub(super) struct Flight {
 /// What a flight brings: an answer, stored or not, or the upstream's failure.
 pub(super) type Landed = Result<Arc<Entry>>;
 
-/// What a caller finds who wants to board.
+/// What a caller who wants to board gets.
 pub(super) enum Boarded {
     /// The flight has just landed.
     Landed(Arc<Entry>),
@@ -103,7 +103,7 @@ impl Inner {
         let now = Instant::now();
         let slots = slots_of(&policy.tags);
         let board = self.flights.board();
-        // Who wants no cached answer wants none that was on its way before either.
+        // A caller who sets `no-cache` boards no earlier flight, one who sets `max-age` none that began longer ago than that.
         let boardable = |flight: &&Arc<Flight>| {
             let old = control.max_age.is_some_and(|most| now.saturating_duration_since(flight.since.at) > most);
             !control.no_cache && !old && self.epochs.unmoved(&slots, flight.since.reading)
@@ -111,7 +111,7 @@ impl Inner {
         if let Some(flight) = board.get(key).filter(boardable) {
             return Boarded::Seat { flight: flight.clone(), seat: flight.outcome.subscribe(), leads: false };
         }
-        // A flight stores its answer before it leaves the board, so this look cannot miss both.
+        // A flight stores its answer before it leaves the board, so this check cannot miss both the flight and its answer.
         if let Some(entry) = self.valid(key).filter(|entry| entry.judge(now, control) == Verdict::Fresh) {
             return Boarded::Landed(entry);
         }
@@ -142,7 +142,7 @@ impl Inner {
         tokio::spawn(landing.fly(fetch, true));
     }
 
-    /// Puts a new flight on the board. One that is there has been overtaken and lands for those it has.
+    /// Puts a new flight on the board, in place of an older one, which lands for the callers that it already has.
     fn prepare(
         self: &Arc<Self>,
         mut board: Board<'_>,
@@ -179,7 +179,7 @@ impl Landing {
     {
         let Flight { deadline, wanted_by, .. } = *self.flight;
         let terms = Terms { deadline, wanted_by, background };
-        // A fetch holds the whole way to Zendesk; boxed, it is not copied each time that this task is moved.
+        // A fetch holds the futures of the whole outbound stack; boxed, it is not copied each time that this task is moved.
         let fetch = Box::pin(async move { fetch(terms).await });
         let outcome = tokio::select! {
             biased;
@@ -187,12 +187,12 @@ impl Landing {
             () = self.deserted() => return self.cache.stats.cancelled_flights.add(),
         };
         let landed = self.cache.landed(&self.key, &self.policy, self.slots.clone(), &self.flight.since, outcome);
-        // Off the board before the callers wake: who comes now finds the store.
+        // The flight leaves the board before the callers wake: a caller who comes now finds the answer in the store.
         self.leave(&mut self.cache.flights.board());
         self.flight.outcome.send_replace(Some(landed));
     }
 
-    /// Waits until nobody waits.
+    /// Waits until no caller waits for the flight, and takes it off the board; never returns if the flight is kept.
     async fn deserted(&self) {
         loop {
             self.flight.outcome.closed().await;
@@ -229,8 +229,8 @@ impl Drop for Landing {
     }
 }
 
-/// Runs a fetch to its end, its deadline or its panic, and returns what may be shared: a deadline inside it is its own, not
-/// that of any caller.
+/// Runs a fetch to its end, its deadline or its panic, and returns what callers may share: a deadline that passed inside
+/// becomes [`Error::AttemptTimeout`], because it is no caller's own.
 pub(super) async fn carried_out<T>(
     deadline: Instant,
     what: &'static str,

@@ -1,4 +1,4 @@
-//! What makes two reads the same read: who asks, which RPC, and the request.
+//! What makes two reads the same read: the credential, the RPC, and the request.
 
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::LazyLock;
@@ -37,7 +37,7 @@ impl Key {
         Self { request: Bytes::copy_from_slice(&self.request), ..self.clone() }
     }
 
-    /// Returns which of so many parts of all keys this one belongs to.
+    /// Returns the number, below `parts`, of the part that this key belongs to if all keys are split by their hash.
     pub(super) fn part_of(&self, parts: usize) -> usize {
         usize::try_from(self.hash % parts as u64).unwrap_or_default()
     }

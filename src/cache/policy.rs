@@ -1,4 +1,4 @@
-//! What lives how long.
+//! How long each kind of answer is cached.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A number that many count on.
+/// A counter that many tasks share.
 #[derive(Default)]
 pub(super) struct Counter(AtomicU64);
 
@@ -90,7 +90,7 @@ pub struct Counts {
     pub misses: u64,
     /// Reads answered by a flight that another read began.
     pub coalesced: u64,
-    /// Reads that were not to be cached, or wanted no cached answer.
+    /// Reads that are never cached, or whose caller wanted no cached answer.
     pub bypassed: u64,
     /// Background refreshes begun.
     pub refreshes: u64,
@@ -100,7 +100,7 @@ pub struct Counts {
     pub fills: u64,
     /// Answers not stored because a write may have overtaken them.
     pub dropped_fills: u64,
-    /// Answers that had to go for lack of room.
+    /// Answers evicted for lack of room.
     pub evictions: u64,
     /// Times that answers were made void by an operator rather than by a write.
     pub invalidations: u64,

@@ -20,15 +20,15 @@ const BOOKKEEPING: usize = 640;
 /// An error's text is cut to 512 characters where it is made; with its words and ids it stays below this.
 const ERROR_BYTES: usize = 1024;
 
-/// So many keys can be stored under at a time, if they do not share a turn.
+/// Number of locks for storing: keys with different locks can be stored at the same time.
 const TURNS: usize = 64;
 
 pub(super) struct Store {
     entries: Moka<Key, Arc<Entry>, KeyHasher>,
-    /// Who holds its turn is alone with the keys that have it. moka's own way of looking and storing in one step takes longer
-    /// than both.
+    /// A lock for each part of the keys: its holder alone stores under them. moka's own way of looking and storing in one step
+    /// takes longer than the two steps under a lock.
     turns: [Mutex<()>; TURNS],
-    /// Bytes stored since moka last settled its books.
+    /// Bytes stored since moka last ran its pending tasks.
     unsettled: AtomicU64,
     settle_at: u64,
 }
@@ -56,14 +56,14 @@ impl Store {
     pub(super) fn insert(&self, key: &Key, entry: Arc<Entry>, is_valid: impl Fn(&Entry) -> bool) {
         let bytes = u64::from(weight(key, &entry));
         let turn = self.turns[key.part_of(TURNS)].lock().unwrap_or_else(PoisonError::into_inner);
-        // Only what is there is looked at: a look counts as a read, by which moka tells what is worth keeping.
+        // `get` only what is there: moka counts it as a read, by which it decides what is worth keeping.
         let old = self.entries.contains_key(key).then(|| self.get(key)).flatten();
         if old.is_some_and(|old| old.at > entry.at && is_valid(&old)) {
             return;
         }
         self.entries.insert(key.detached(), entry);
         drop(turn);
-        // moka applies writes in batches of 64, which may be 64 large pages. Its bound holds whenever it has settled.
+        // moka applies writes in batches of 64, which may be 64 large pages. Its bound holds once it has run its pending tasks.
         if self.unsettled.fetch_add(bytes, Relaxed) + bytes > self.settle_at {
             self.unsettled.store(0, Relaxed);
             self.entries.run_pending_tasks();

@@ -1,8 +1,8 @@
-//! What an answer is about, so that a write can name what it makes untrue.
+//! What an answer is about, so that a write can name the answers that it makes untrue.
 //!
 //! An answer carries tags, a write moves tags. Tags belong to the account, not to a credential: what one caller changes is
 //! changed for all. Beside the tag for one record there is one for a *collection*, which lists, searches and counts carry
-//! because any write may change who is in them, and one for *every* answer of a family, for writes that cannot say which
+//! because any write may change what is in them, and one for *every* answer of a family, for writes that cannot say which
 //! records they touch.
 
 mod text;

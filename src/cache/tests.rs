@@ -124,7 +124,7 @@ fn assert_answer(hit: Result<Hit>, text: &str, outcome: Outcome, age: Duration) 
     assert_eq!((&*hit.bytes, hit.outcome, hit.age), (text.as_bytes(), outcome, age));
 }
 
-/// Lets every task that can go on go on, in no time.
+/// Lets every task that can run do so, without time passing.
 async fn settle() {
     for _ in 0..50 {
         tokio::task::yield_now().await;

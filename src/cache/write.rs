@@ -17,7 +17,8 @@ pub const UNKNOWN_SETTLES_AFTER: Duration = Duration::from_secs(10);
 pub struct WriteGuard {
     cache: Cache,
     slots: Slots,
-    /// When each slot moved for this write; nothing for one that another write was in at that time.
+    /// The clock's reading when each slot moved for this write; none if another write moved or held the slot since this one
+    /// began.
     entered: SmallVec<[Option<u64>; 8]>,
     if_unknown: Slots,
     began: Snapshot,
@@ -36,7 +37,7 @@ impl WriteGuard {
         Self { cache, slots, entered, if_unknown: Slots::new(), began, ended: false }
     }
 
-    /// Adds a tag that only the answer could name, such as the id of a created record.
+    /// Adds a tag that only the answer names, such as that of a created record.
     pub fn also(&mut self, tag: Tag) {
         let slot = tag.slot();
         if self.slots.contains(&slot) {
@@ -53,8 +54,8 @@ impl WriteGuard {
         self.if_unknown.push(tag.slot());
     }
 
-    /// Ends a write whose outcome is known, be it done or refused. Its answer may be stored under the snapshot, but not
-    /// under a tag that another write was inside meanwhile: then nobody can say which of the two came last.
+    /// Ends a write whose outcome is known, be it done or refused. Its answer may be stored under the snapshot, but not under a
+    /// tag that another write held meanwhile: then it is unknown which of the two came last.
     pub fn finish(mut self) -> Snapshot {
         self.ended = true;
         let epochs = self.cache.epochs();
@@ -65,8 +66,8 @@ impl WriteGuard {
         Snapshot { reading, mine, ..self.began.clone() }
     }
 
-    /// Ends a write that goes on at Zendesk, such as a bulk job that nobody watches: for this long nothing is stored under
-    /// its tags.
+    /// Ends a write that goes on at Zendesk, such as a bulk job that nobody watches: for `time` nothing is stored under its
+    /// tags.
     pub fn unsettled_for(mut self, time: Duration) {
         self.ended = true;
         self.cache.epochs().leave(&self.slots, Some(time));

@@ -17,7 +17,8 @@ pub trait Values: Request {
     fn risk(&self) -> Risk;
 }
 
-/// Fields that say who is an agent, what it may do and where it belongs, and the one that lets somebody else be it.
+/// Fields that decide who is an agent, what it may do and where it belongs, and the password, which lets somebody else act as
+/// it.
 const PRIVILEGES: [&str; 9] = [
     "role",
     "custom_role_id",
@@ -30,7 +31,7 @@ const PRIVILEGES: [&str; 9] = [
     "password",
 ];
 
-/// Whether a new user gets more than any end user has.
+/// True if a new user gets more privileges than an end user has.
 fn gives_privileges(user: &UserInput) -> bool {
     user.role.is_some_and(|role| role != i32::from(UserRole::EndUser))
         || user.custom_role_id.is_some()
@@ -39,8 +40,8 @@ fn gives_privileges(user: &UserInput) -> bool {
         || user.moderator.is_some()
 }
 
-/// Whether the privileges of a user that may exist are changed. It may be an agent: `END_USER` takes something from it, and
-/// a masked field that is unset is cleared.
+/// True if the privileges of a user that may exist already are changed. The user may be an agent: then `END_USER` takes
+/// privileges away, and a masked field that is unset is cleared.
 fn changes_privileges(user: Option<&UserInput>, mask: Option<&FieldMask>) -> bool {
     let set = user.is_some_and(|user| {
         gives_privileges(user)
@@ -65,7 +66,7 @@ impl Values for CreateUserRequest {
     }
 }
 
-/// It creates nothing: the account's owner is asked to.
+/// This call creates nothing: it asks the account's owner to.
 impl Values for RequestUserCreateRequest {
     fn risk(&self) -> Risk {
         raised::<Self>(false)

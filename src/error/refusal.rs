@@ -22,7 +22,7 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// What the response said about the request budget.
     pub limits: Limits,
-    /// The record that was asked for, such as `users/7`; empty where the request names none.
+    /// The request's path below `/api/v2/`, such as `users/7`; may be empty.
     pub resource: String,
 }
 

@@ -7,9 +7,9 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::{Error, snippet};
 
-/// Zendesk refused.
+/// The error domain if Zendesk refused.
 const ZENDESK: &str = "zendesk.com";
-/// The gateway refused.
+/// The error domain if the gateway refused.
 const GATEWAY: &str = "zendesk-gateway";
 
 impl From<Error> for Status {
@@ -17,7 +17,7 @@ impl From<Error> for Status {
         let row = error.row();
         let refusal = error.refusal();
         let mut metadata = HashMap::new();
-        // What the gateway refuses by Zendesk's own rules was never answered by Zendesk.
+        // A refusal without a status is the gateway's own, made by Zendesk's rules: Zendesk never saw the request.
         let refusal = refusal.filter(|refusal| refusal.status > 0);
         if let Some(refusal) = refusal {
             metadata.insert("http_status".to_owned(), refusal.status.to_string());

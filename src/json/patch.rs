@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::structure::to_json;
 use crate::error::Error;
 
-/// A message that is written as JSON, as far as its enums go: only numbers that have a word can be sent.
+/// The enum fields of a message that is written as JSON: only numbers that have a word can be sent.
 pub trait EnumFields {
     /// Returns the path of the first enum field whose number has no word; `within` is the path of this message.
     fn without_word(&self, _within: &str) -> Option<String> {

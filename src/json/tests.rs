@@ -26,7 +26,7 @@ fn json() -> impl Strategy<Value = String> {
     let number = prop_oneof![
         any::<i64>().prop_map(|number| number.to_string()),
         any::<u64>().prop_map(|number| number.to_string()),
-        // Few digits: of longer ones serde_json is content with the nearest but one.
+        // Few digits: of longer numbers serde_json may take a neighbour of the nearest double.
         any::<i32>().prop_map(|number| format!("{:?}", f64::from(number) / 8.0)),
         Just("0".to_owned()),
         Just("-1".to_owned()),

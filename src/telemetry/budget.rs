@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// Most budgets that are remembered; their names come from outside.
+/// Most budgets that are remembered: their names come from outside.
 const MOST: usize = 32;
 
 /// The account's budget and those of single endpoints.

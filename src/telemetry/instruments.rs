@@ -11,14 +11,14 @@ use opentelemetry_semantic_conventions::metric;
 
 /// Attribute: the endpoint class, the unit of circuit breaking.
 pub const CLASS: &str = "zendesk_gateway.endpoint.class";
-/// Attribute: the way in which a caller tried to say who it is.
+/// Attribute: the method by which a caller tried to authenticate.
 pub const IDENTITY_METHOD: &str = "zendesk_gateway.identity.method";
 
-/// Durations in seconds. The conventions' boundaries, and finer ones before them: an answer from the cache takes less than
-/// the first of those.
+/// Boundaries of durations, in seconds: those of the conventions, and finer ones before them, because an answer from the cache
+/// takes less than the conventions' first.
 const SECONDS: [f64; 17] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
-/// Upstream requests per call.
+/// Boundaries of the number of upstream requests per call.
 const REQUESTS: [f64; 9] = [0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0];
 
 /// The instruments.
@@ -26,9 +26,9 @@ const REQUESTS: [f64; 9] = [0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0];
 pub struct Instruments {
     /// How long calls took.
     pub call_duration: Histogram<f64>,
-    /// What calls ended with.
+    /// Calls that ended with an error.
     pub call_errors: Counter<u64>,
-    /// What calls cost.
+    /// How many HTTP requests to Zendesk calls cost.
     pub call_requests: Histogram<u64>,
     /// How long upstream operations took, waits and repetitions included.
     pub operation_duration: Histogram<f64>,
@@ -36,7 +36,7 @@ pub struct Instruments {
     pub request_duration: Histogram<f64>,
     /// Attempts after the first.
     pub retries: Counter<u64>,
-    /// Callers that could not be established.
+    /// Calls refused because their caller is not authenticated.
     pub identity_refused: Counter<u64>,
 }
 

@@ -23,17 +23,17 @@ pub mod writer;
 
 use writer::Writer;
 
-/// What the exporters themselves are made of: their lines are not pushed, or each push would cause the next.
+/// The crates that the exporters use: their lines are not pushed, or each push would cause the next.
 const BELOW: [&str; 8] = ["opentelemetry", "hyper", "h2", "tonic", "tower", "reqwest", "rustls", "tokio"];
 
-/// Puts together where events go: the filter, the lines, and the collector if there is one.
+/// Builds the subscriber: the filter, the log lines, and the push to the collector if there is one.
 pub fn dispatch(settings: &Telemetry, writer: Writer, pushed: Option<&SdkLoggerProvider>) -> anyhow::Result<Dispatch> {
     let mut filter = EnvFilter::try_new(&settings.log_filter)?;
     if !settings.log_filter.contains("opentelemetry") {
-        // The SDK reports each failed push; we count them and report an outage once.
+        // The SDK logs each failed push; the gateway counts them and logs an outage once.
         filter = filter.add_directive("opentelemetry=off".parse()?);
     }
-    // Who changed what is put on record whatever else is left out.
+    // The audit log is written whatever else the filter leaves out.
     filter = filter.add_directive("audit=info".parse()?);
     let lines = Lines { format: settings.log_format, writer };
     let pushed = pushed.map(|provider| {
@@ -86,7 +86,7 @@ fn text(value: &str, line: &mut String) {
     line.push('"');
 }
 
-/// Writes what stands between the quotes of a JSON string.
+/// Writes the inside of a JSON string, without its quotes.
 fn escaped(value: &str, line: &mut String) {
     if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
         line.push_str(value);
@@ -96,7 +96,7 @@ fn escaped(value: &str, line: &mut String) {
     }
 }
 
-/// Takes what a formatter writes into a JSON string.
+/// Escapes what a formatter writes, for the inside of a JSON string.
 struct Escaped<'a>(&'a mut String);
 
 impl std::fmt::Write for Escaped<'_> {

@@ -1,4 +1,4 @@
-//! The instruments that read a number somebody keeps anyway: one line per instrument, read when a collection happens.
+//! The instruments that read a number which another part keeps anyway: one line per instrument, read at each collection.
 
 use std::sync::Arc;
 
@@ -244,7 +244,7 @@ fn others(on: &Observed<'_>) {
         }
     });
     on.seconds("zendesk_gateway.credential.remaining", "Time until the gateway's own credential ends.", |s, put| {
-        // One that is renewed in time has no end that anybody has to prepare for; failed renewals are counted as reloads.
+        // A credential that the gateway renews has no end to prepare for; failed renewals are counted as reloads.
         let credential = s.sources.credential.read().filter(|credential| !credential.renewed);
         let expires = credential.and_then(|credential| credential.expires);
         if let Some(expires) = expires {

@@ -1,7 +1,7 @@
 //! Pushing to a collector over OTLP, so that a slow or dead collector costs a count and nothing else.
 //!
-//! The SDK exports from threads of its own, so no call ever waits for the collector. Around its parts stand wrappers that
-//! bound what is waiting, count what became of it, and log an outage once when it begins and once when it ends.
+//! The SDK exports from threads of its own, so no call ever waits for the collector. Wrappers around its parts bound the
+//! waiting items, count what became of them, and log an outage once when it begins and once when it ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -90,7 +90,7 @@ impl Signal {
     }
 }
 
-/// Counts what an exporter achieves.
+/// Counts the items that an exporter pushed or failed to push.
 #[derive(Debug)]
 pub struct Counted<E> {
     exporter: E,
@@ -154,7 +154,7 @@ impl<E: PushMetricExporter> PushMetricExporter for Counted<E> {
     }
 }
 
-/// Bounds what waits before a processor, so that what is lost is known.
+/// Bounds the items that wait in a processor, and counts those that are dropped.
 #[derive(Debug)]
 pub struct Bounded<P> {
     processor: P,

@@ -6,8 +6,8 @@ use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, Should
 
 use super::trace::is_chosen;
 
-/// Follows the parent's decision, else that of the trace it links to, else what was decided for the call, else samples a share of all traces. Without the
-/// second rule the detached half of a sampled call would mostly be missing.
+/// Follows the parent's decision, else that of the trace it links to, else what was decided for the call, else samples a share
+/// of all traces. Without the second rule most traces of background work that a sampled call began would be missing.
 #[derive(Debug, Clone)]
 pub struct Ratio(pub f64);
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// How long an exchange is remembered.
 const RECENT: Duration = Duration::from_mins(10);
-/// So many are remembered per class.
+/// Most exchanges that are remembered per class.
 const PER_CLASS: usize = 3;
 
 /// The slowest recent exchanges.

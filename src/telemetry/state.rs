@@ -22,9 +22,9 @@ pub struct State {
     pub budgets: Budgets,
     /// The slowest recent upstream exchanges.
     pub slowest: Slowest,
-    /// Answers of Zendesk that tell of a mistake.
+    /// Answers of Zendesk that point to a mistake.
     pub trouble: Trouble,
-    /// What the other parts say about themselves.
+    /// The views of the other parts.
     pub sources: Sources,
     /// What became of telemetry that is pushed.
     pub pushed: Pushed,
@@ -35,7 +35,7 @@ pub struct State {
 /// How a call ended, as far as an operator cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// With what was asked for, or with what is wrong with the question.
+    /// Answered with a reply, or with an error that is the caller's own.
     Answered,
     /// Refused for lack of request budget.
     Throttled,
@@ -70,7 +70,7 @@ impl Calls {
 
     /// Returns how many are under way.
     pub fn active(&self) -> u64 {
-        // The later count is read first, so that the difference is never below 0.
+        // `ended` is read first, because it is counted later: so the difference is never below 0.
         let ended = self.ended.load(Ordering::Acquire);
         self.begun.load(Ordering::Acquire).saturating_sub(ended)
     }

@@ -59,8 +59,8 @@ impl Trace {
         self.parent.clone().attach()
     }
 
-    /// Starts a span at this place and returns the context that holds it. In a call that is not traced that is the place
-    /// itself: nobody would see the span.
+    /// Starts a span at this place and returns the context that holds it. If the call is not sampled, it returns the parent's
+    /// context: nobody would see the span.
     pub fn start(&self, tracer: &SdkTracer, builder: impl FnOnce() -> SpanBuilder) -> Context {
         let span = self.parent.span();
         if span.span_context().is_valid() && !span.span_context().is_sampled() {
@@ -83,18 +83,18 @@ impl fmt::Debug for Trace {
     }
 }
 
-/// Marks the context of a call that is traced though nobody asked for it.
+/// Marks the context of a call that was chosen for tracing although the caller sent no trace context.
 struct Chosen;
 
-/// Returns whether a trace that begins here was chosen to be traced.
+/// Returns whether a trace that begins in this context was chosen to be recorded.
 pub(super) fn is_chosen(context: &Context) -> bool {
     context.get::<Chosen>().is_some()
 }
 
 /// Starts the span of a call, and returns the context that holds it.
 ///
-/// Whether a call without a parent is traced is decided before the SDK is asked: of a span that is not, only the ids are of
-/// use, and the SDK takes several times as long to make more of it.
+/// Whether to trace a call without a parent is decided before the SDK is asked: an untraced call needs only ids, and the SDK
+/// takes several times as long to make its span.
 pub(super) fn start_call(tracer: &SdkTracer, share: f64, parent: Context, builder: SpanBuilder) -> Context {
     if parent.span().span_context().is_valid() {
         return Trace::below(parent).begin(tracer, builder);
@@ -135,7 +135,8 @@ pub fn propagated(context: &Context) -> Context {
     context.with_value(Outgoing)
 }
 
-/// Returns the headers that a request to Zendesk carries, made in the current context: none unless it is propagated.
+/// Returns the trace headers of a request to Zendesk made in the current context: none unless the context is marked by
+/// [`propagated`].
 pub fn outgoing() -> Vec<(String, String)> {
     Context::map_current(|context| {
         let mut headers = Carried(Vec::new());

@@ -1,9 +1,9 @@
-//! Answers of Zendesk that tell of a mistake an operator has to look at, as last seen.
+//! Recent answers of Zendesk that point to a mistake which an operator has to look at.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What was not seen for so long is over.
+/// How long after the last such answer the trouble is over.
 const OVER_AFTER: Duration = Duration::from_mins(1);
 
 /// What was seen.
@@ -24,7 +24,7 @@ pub struct Recent(Mutex<Option<Seen>>);
 /// How often and since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// When it came first, without a minute's pause since.
+    /// When the first of these answers came; a minute without one ends the count.
     pub since: Instant,
     last: Instant,
     /// How often it came since then.

@@ -1,4 +1,4 @@
-//! What the parts of the gateway say about themselves, in plain numbers: read by the metrics and by the status page.
+//! What the parts of the gateway report about themselves, in plain numbers: read by the metrics and by the status page.
 //!
 //! Telemetry is below the parts, so it cannot ask them. Each part hands in a closure that returns its view, once, when the
 //! gateway is put together.
@@ -45,10 +45,10 @@ impl<T> Default for Source<T> {
 }
 
 impl<T> Source<T> {
-    /// Says where the view comes from.
+    /// Sets where the view comes from.
     ///
     /// # Panics
-    /// If it was said before: two parts of one kind in one gateway would hide each other.
+    /// If it was set before: two parts of one kind in one gateway would hide each other.
     pub fn set(&self, read: impl Fn() -> T + Send + Sync + 'static) {
         assert!(self.0.set(Box::new(read)).is_ok(), "a view has one source");
     }
@@ -68,7 +68,7 @@ pub struct Cache {
     pub stale: u64,
     /// Reads that asked Zendesk.
     pub misses: u64,
-    /// Reads answered by what another read had asked.
+    /// Reads answered by a flight that another read began.
     pub coalesced: u64,
     /// Reads that wanted no cached answer, or must not have one.
     pub bypassed: u64,
@@ -80,7 +80,7 @@ pub struct Cache {
     pub fills: u64,
     /// Answers not stored because a write may have overtaken them.
     pub dropped_fills: u64,
-    /// Answers that had to go for lack of room.
+    /// Answers evicted for lack of room.
     pub evictions: u64,
     /// Times that an operator made answers void.
     pub invalidations: u64,
@@ -190,7 +190,7 @@ pub struct Queue {
 /// Connections to Zendesk. All but the gauges only grow.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct UpstreamConnections {
-    /// Connections that came about, over HTTP/1.1 or HTTP/2.
+    /// Connections that were opened, over HTTP/1.1 or HTTP/2.
     pub opened: u64,
     /// Attempts to connect that failed.
     pub failed: u64,
@@ -200,11 +200,11 @@ pub struct UpstreamConnections {
     pub http2_open: u64,
     /// HTTP/2 connections that ended, or were given up.
     pub http2_ended: u64,
-    /// Gauge: how long the oldest HTTP/2 connection in use exists, in seconds.
+    /// Gauge: age of the oldest HTTP/2 connection in use, in seconds.
     pub http2_oldest_seconds: f64,
     /// Gauge: requests under way on HTTP/2 connections.
     pub http2_requests: u64,
-    /// Gauge: requests that one HTTP/2 connection takes at a time, as far as it is known, otherwise what is assumed.
+    /// Gauge: requests that one HTTP/2 connection takes at a time: the number learnt, or else assumed.
     pub http2_streams: u64,
     /// Requests that were sent again on another connection, because the one before had provably not processed them.
     pub moved: u64,
@@ -243,14 +243,14 @@ pub struct Jobs {
     pub failed: u64,
 }
 
-/// Something that is read again when its file changes, or got anew before it ends.
+/// Something that is read again when its file changes, or renewed before it ends.
 #[derive(Debug, Clone, Serialize)]
 pub struct Reload {
     /// What is read, such as `credential`.
     pub what: &'static str,
     /// Times it was read and taken.
     pub taken: u64,
-    /// Times it could not be read or made no sense, so that the old one stayed.
+    /// Times it could not be read or was invalid, so that the old one stayed in use.
     pub failed: u64,
 }
 
@@ -264,7 +264,7 @@ pub struct Credential {
     pub expires: Option<SystemTime>,
     /// Whether the gateway renews it before its end.
     pub renewed: bool,
-    /// What the last renewal failed with, in a word; none if it did not fail.
+    /// The kind of failure of the last renewal; none if it did not fail.
     pub failing: Option<String>,
 }
 

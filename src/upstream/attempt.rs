@@ -1,8 +1,8 @@
 //! The time limit of one attempt.
 //!
-//! It sits below the breaker and the retries, so that they see an attempt without an answer as a failure like any other.
-//! What it must not do is blame Zendesk for a caller in a hurry: an attempt that the caller's deadline cut short ends with
-//! [`Error::Deadline`], from which nobody learns anything; only our own limit makes an [`Error::AttemptTimeout`].
+//! It sits below the breaker and the retries, so that they see an attempt without an answer as a failure like any other. It
+//! must not blame Zendesk for a short deadline: an attempt that the caller's deadline cut short ends with [`Error::Deadline`],
+//! which is neither retried nor counted by the breaker; only the gateway's own limit makes an [`Error::AttemptTimeout`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use crate::contract::Idempotency;
 use crate::deadline::usable;
 use crate::error::{Chain, Error};
 
-/// The limits, and what happened to attempts.
+/// The time limits of attempts, and counts of attempts started and timed out.
 #[derive(Debug)]
 pub struct Attempts {
     read_timeout: Duration,
@@ -34,7 +34,7 @@ pub struct Attempts {
 pub struct Snapshot {
     /// Attempts begun.
     pub started: u64,
-    /// Attempts that our own limit ended.
+    /// Attempts that the gateway's own limit ended.
     pub timed_out: u64,
     /// Answers that said that Zendesk ignored a part of the request: `x-zendesk-api-warn`.
     pub warned: u64,
@@ -120,7 +120,7 @@ where
         let exchange = self.inner.call(call);
         Box::pin(async move {
             let outcome = timeout(limit, exchange).await;
-            // The exchange has been given up by now: what no connection had taken will never be sent.
+            // The timeout has dropped the exchange: a request that no connection has taken yet will never be sent.
             let sent = ledger.requests() > before;
             match outcome {
                 Ok(result) => {

@@ -1,13 +1,12 @@
 //! Leaves a broken endpoint class alone, and finds out by itself when it works again.
 //!
-//! Calls to a broken upstream cost callers their whole deadline and Zendesk its recovery. Each endpoint class has a circuit:
-//! Closed lets calls through and watches how they end, Open refuses them at once, `HalfOpen` lets one of the callers' own
-//! calls through and goes by how that one ends.
+//! Calls to a broken upstream cost callers their whole deadline and slow Zendesk's recovery. Each endpoint class has a circuit:
+//! Closed lets calls through and watches how they end, Open refuses them at once, `HalfOpen` lets one caller's call through as
+//! a probe and follows its outcome.
 //!
-//! Three things decide whether such a circuit can be trusted. It refuses in `call`, never in `poll_ready`: an open circuit of
-//! one class must not hold up the others. What it hands out is a `Ticket`, a guard: a probe whose caller went away frees
-//! the slot. And a ticket knows the generation it was handed out in, so a slow call from before the circuit opened cannot
-//! decide what happens after.
+//! Three rules make such a circuit reliable. It refuses in `call`, never in `poll_ready`: an open circuit of one class must not
+//! hold up the others. It hands out a `Ticket`, a guard: a probe whose caller goes away frees the slot. And a ticket carries
+//! the generation it was issued in, so a slow call from before the circuit opened cannot change the state after.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

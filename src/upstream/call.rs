@@ -28,15 +28,15 @@ pub struct Call {
     pub priority: Priority,
     /// When the answer is of no use any more.
     pub deadline: Instant,
-    /// By when its caller wants it. What waits for its turn is ordered, and refused, by this. It is before the deadline where
-    /// the answer is also of use to others.
+    /// By when its own caller wants the answer. Waiting rooms order and refuse calls by this time. It is earlier than the
+    /// deadline where the answer is also of use to callers with more time.
     pub wanted_by: Instant,
     /// Whose credential is used.
     pub credential: Credential,
-    /// Reads the body of a 2xx answer. It runs inside the attempt, so that a body which is not the documented JSON, or is about
-    /// something else, is a failed attempt to everyone who judges attempts.
+    /// Reads the body of a 2xx answer. It runs inside the attempt, so that retries, breaker and telemetry see a body that is
+    /// not the documented JSON, or is about something else, as a failed attempt.
     pub parse: Parse,
-    /// Sees the body of a 2xx answer before it is parsed, once per attempt that gets so far.
+    /// Sees the body of a 2xx answer before it is parsed, once for each attempt that receives one.
     pub peek: Option<Peek>,
     /// What the inbound call has spent so far.
     pub ledger: Arc<Ledger>,
@@ -60,10 +60,10 @@ impl fmt::Debug for Call {
 /// A parsed body: the type that the call's `parse` makes.
 pub type Parsed = Box<dyn Any + Send>;
 
-/// Reads a body, and checks that it is about what was asked: only the request knows that.
+/// Reads a body, and checks that it answers this very request.
 pub type Parse = Arc<dyn Fn(&[u8]) -> Result<Parsed, Malformed> + Send + Sync>;
 
-/// A look at a body, for what must not wait until it is parsed. It runs inside the exchange, so it has to be short.
+/// Looks at a body, for work that must begin before it is parsed. It runs inside the exchange, so it has to be short.
 pub type Peek = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
 /// Which calls go first when the budget is short; the smaller goes first.
@@ -71,7 +71,7 @@ pub type Peek = Arc<dyn Fn(&[u8]) + Send + Sync>;
 pub enum Priority {
     /// Writes.
     Write,
-    /// Reads that somebody waits for.
+    /// Reads that a caller waits for.
     Interactive,
     /// Streams, bulk jobs and refreshes.
     Background,
@@ -95,8 +95,10 @@ impl Ledger {
         Arc::new(Self { within: Some(Arc::clone(outer)), ..Self::default() })
     }
 
-    /// Counts one HTTP request, unless the ledger was closed: then it must not be sent. The transport calls it when a
-    /// connection takes the request.
+    /// Counts one HTTP request. The transport calls it when a connection takes the request.
+    ///
+    /// # Errors
+    /// [`Error::Deadline`] if the ledger was closed: then the request must not be sent.
     pub fn send(&self) -> Result<(), Error> {
         self.sent();
         if self.is_closed() {
@@ -106,14 +108,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Lets nothing be sent from now on. Returns whether nothing was sent before; with a request that a connection is just
-    /// taking the answer is no, and the request is still refused.
+    /// Refuses every request from now on. Returns true if none was sent before. A request that a connection is taking at this
+    /// moment makes it false, though that request is refused, too.
     pub fn close(&self) -> bool {
         self.closed.store(true, Ordering::SeqCst);
         self.sent.load(Ordering::SeqCst) == 0
     }
 
-    /// Whether nothing may be sent any more.
+    /// True if this ledger, or the one around it, refuses every request.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst) || self.within.as_ref().is_some_and(|outer| outer.is_closed())
     }
@@ -126,7 +128,7 @@ impl Ledger {
         }
     }
 
-    /// Takes back one that was counted and is not sent after all.
+    /// Takes back one counted request that was not sent after all, or was provably not processed.
     pub fn unsend(&self) {
         self.sent.fetch_sub(1, Ordering::SeqCst);
         if let Some(outer) = &self.within {
@@ -142,7 +144,7 @@ impl Ledger {
         }
     }
 
-    /// Records a response to a write, for the record of who changed what.
+    /// Records a response to a write, for the audit log.
     pub fn answered(&self, status: u16, request_id: Option<String>) {
         if let Some(outer) = &self.within {
             outer.answered(status, request_id.clone());

@@ -1,4 +1,4 @@
-//! What fails together is judged together.
+//! Groups of endpoints that tend to fail together; each has one circuit breaker.
 
 use http::Method;
 
@@ -26,7 +26,7 @@ impl Class {
         Self::ALL.iter().position(|class| *class == self).expect("classes come from Class::of, which names only these")
     }
 
-    /// Whether there are reads in the class, so that one of them can find out whether its endpoints work again.
+    /// True if the class has reads, one of which can find out whether its endpoints work again.
     pub fn has_reads(self) -> bool {
         !self.0.ends_with("_writes") && self.0 != "bulk"
     }

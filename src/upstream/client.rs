@@ -1,4 +1,4 @@
-//! Where Zendesk is, and how it is spoken to.
+//! Zendesk's address, and the settings of the HTTP clients that connect to it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,12 +11,12 @@ mod tls;
 #[derive(Clone)]
 pub struct Origin {
     url: Url,
-    /// Made once: a client of its own is made for each connection.
+    /// Made once and shared, because each connection has a client of its own.
     tls: rustls::ClientConfig,
 }
 
 impl Origin {
-    /// Reads the certificates that are trusted, if `url` is an `https` one.
+    /// Reads the trusted certificates if `url` is an `https` one.
     pub fn new(url: &Url, ca_file: Option<&Path>) -> anyhow::Result<Self> {
         let tls = if url.scheme() == "https" { tls::config(ca_file)? } else { tls::none()? };
         Ok(Self { url: url.clone(), tls })
@@ -27,12 +27,12 @@ impl Origin {
         &self.url
     }
 
-    /// Whether TLS is spoken, in which the HTTP version is agreed on. Without it, it is HTTP/1.1.
+    /// True if connections use TLS, which negotiates the HTTP version. Without TLS it is HTTP/1.1.
     pub fn has_tls(&self) -> bool {
         self.url.scheme() == "https"
     }
 
-    /// Returns a client to be completed: no redirects, no cookies, no retries of its own, and nothing but this scheme.
+    /// Returns a builder for a client without redirects, cookies or retries of its own; at an `https` origin it refuses `http`.
     pub fn client(&self) -> reqwest::ClientBuilder {
         reqwest::Client::builder()
             .user_agent(concat!("zendesk-gateway/", env!("CARGO_PKG_VERSION")))

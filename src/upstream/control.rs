@@ -15,9 +15,9 @@ pub struct Control {
     pub deadlines: Arc<deadline::Counters>,
     /// The retry budget.
     pub retries: Arc<retry::Retries>,
-    /// The request budgets, and who waits for them.
+    /// The request budgets, and the calls that wait for them.
     pub governor: Arc<governor::Governor>,
-    /// The permits, and who waits for one.
+    /// The permits, and the calls that wait for one.
     pub queue: Arc<queue::Queue>,
     /// The circuits.
     pub breakers: Arc<breaker::Breakers>,
@@ -25,7 +25,7 @@ pub struct Control {
     pub attempts: Arc<attempt::Attempts>,
 }
 
-/// All of it at one moment.
+/// The state of all layers at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Snapshot {
     /// Calls whose deadline passed.

@@ -1,9 +1,9 @@
 //! Whose authority a call uses at Zendesk.
 //!
-//! The gateway signs in with a credential of its own or passes on the caller's. A [`Source`] says which one a call begins
-//! with, and never waits: what can take time, such as getting an access token, is done by tasks of its own. The [`Layer`]
-//! in the outbound stack steps in when Zendesk does not accept the credential any more: a 401 says that nothing was carried
-//! out, so the call is sent once more with the credential that has replaced it meanwhile.
+//! The gateway signs in with a credential of its own or passes on the caller's. A [`Source`] says which one a call begins with,
+//! and never waits: slow work, such as getting an access token, runs in tasks of its own. The [`Layer`] in the outbound stack
+//! steps in when Zendesk does not accept the credential any more: a 401 says that nothing was carried out, so the call is sent
+//! once more with the credential that has replaced it meanwhile.
 //!
 //! Answers are cached by [`Credential::fingerprint`]. It stands for the user at Zendesk where that is known, so that a new
 //! token for the same user does not empty the cache, and for the credential itself where it is not.
@@ -33,7 +33,7 @@ pub use exchange::{Issued, read as issued};
 pub use layer::Layer;
 pub use source::{Asked, Source};
 
-/// A credential, ready to be sent. Its text never leaves this type but as the `authorization` header. Cloning shares it.
+/// A credential, ready to be sent. Its text leaves this type only as the `authorization` header. Cloning shares it.
 #[derive(Clone)]
 pub struct Credential {
     /// None while an OAuth client has no access token yet.
@@ -48,7 +48,7 @@ pub struct Credential {
 /// Where a credential comes from.
 #[derive(Clone)]
 enum Origin {
-    /// A place that never has another.
+    /// A fixed value without a successor.
     Fixed,
     /// A file that may have changed.
     File(Arc<File>),
@@ -74,18 +74,18 @@ impl Credential {
         self.on_behalf_of.as_ref()
     }
 
-    /// Whether the gateway rather than the caller has to answer for it: it is the gateway's own, used for itself.
+    /// True if the gateway, not the caller, is to blame when Zendesk refuses it: its own credential, used on nobody's behalf.
     pub fn is_own(&self) -> bool {
         self.own && self.on_behalf_of.is_none()
     }
 
     /// Returns a number that tells users of Zendesk apart within this process, for cache keys: 128 bits of a keyed hash, so
-    /// nobody can look for two credentials with the same one.
+    /// nobody can search for two credentials with the same number.
     pub fn fingerprint(&self) -> u128 {
         self.fingerprint
     }
 
-    /// Whether it is an OAuth token; others cannot be used on behalf of somebody else.
+    /// True if it is an OAuth token; no other credential can act on behalf of another user.
     fn is_bearer(&self) -> bool {
         let begins = |token: &Arc<Token>| token.header.as_bytes().get(..7).map(<[u8]>::to_ascii_lowercase);
         match &self.origin {

@@ -1,8 +1,8 @@
 //! The caller's deadline over everything below: waiting, back-off and every attempt.
 //!
 //! It sits outermost, so nothing in the stack can outlive the caller, with one exception. A write that was sent is not cut:
-//! dropping its connection would not undo it, but would hide its outcome from the audit log and from cache invalidation.
-//! From there on the attempt's own time limit ends it.
+//! dropping its connection would not undo it, but would hide its outcome from the audit log and from cache invalidation. After
+//! that only the attempt's own time limit ends it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,9 +27,9 @@ pub struct Counters {
 /// What [`Counters`] hold at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Snapshot {
-    /// Calls that ended while Zendesk may have had the request.
+    /// Calls whose deadline passed when Zendesk may have had the request.
     pub passed_after_sending: u64,
-    /// Calls that ended before anything was sent.
+    /// Calls whose deadline passed before anything was sent.
     pub passed_before_sending: u64,
 }
 
@@ -94,7 +94,7 @@ where
         if deadline <= Instant::now() {
             return Box::pin(async move { Err(counters.passed(false)) });
         }
-        // The inbound call may make several calls at a time; whether this one was sent is its own ledger's to say.
+        // The inbound call may make several calls at a time; a ledger of its own tells whether this one was sent.
         let ledger = Ledger::within(&call.ledger);
         call.ledger = Arc::clone(&ledger);
         let write = call.idempotency != Idempotency::NoSideEffects;
@@ -104,7 +104,7 @@ where
             let result = if let Ok(result) = timeout_at(deadline, answer.as_mut()).await {
                 result
             } else {
-                // What no connection has taken by now is not sent any more, and no attempt follows.
+                // A closed ledger refuses a request that no connection has taken yet, and every further attempt.
                 ledger.close();
                 if write && ledger.may_have_acted() { answer.await } else { Err(Error::Deadline { sent: false }) }
             };

@@ -1,8 +1,8 @@
-//! Failures in a word, as telemetry says them.
+//! Short names of failures, for `error.type` in telemetry.
 
 use crate::error::Error;
 
-/// Returns the kind of a failure, one of a few words: the HTTP status where there was one.
+/// Returns the kind of a failure: one of a few words, or else the HTTP status of the response.
 pub fn error_type(error: &Error) -> String {
     let word = match error {
         Error::Connect(_) => "connect",

@@ -1,10 +1,10 @@
 //! Shares out Zendesk's request budget, so that it is used up but never overdrawn.
 //!
-//! The budget belongs to the account, and others spend from it, too: other replicas, other integrations, people. Nobody can
-//! be told a fixed share of what nobody administers, so the governor goes by what each response says is left. It never
-//! counts on a configured number, and what others spend shows up as budget that shrinks faster.
+//! The budget belongs to the account, and others spend from it, too: other replicas, other integrations, people. Nobody assigns
+//! shares, so the governor goes by what each response says is left; what others spend shows up as budget that shrinks faster.
+//! It uses a configured number only while responses state no budget.
 //!
-//! Calls are kept back only when budget is short, and the more important a call is, the later. For each priority there is a
+//! The governor holds calls back only when the budget is short, the least important ones first. For each priority there is a
 //! reserve, a straight line from a share of the budget at the beginning of the window down to nothing at its end:
 //!
 //! ```text
@@ -17,9 +17,9 @@
 //!   0% └───────────╲─ end of window
 //! ```
 //!
-//! Streams alone use the whole budget at an even pace; interactive reads always find half of the even pace ahead of them as
-//! a burst; and nothing is left over at the end. Those who are kept back wait in the order of `Room`. A
-//! call that would get its turn after its deadline is refused at once, with the time when it is worth coming back.
+//! Streams alone use the whole budget at an even pace; interactive reads can always spend about half of the evenly paced budget
+//! in a burst; and nothing is left over at the end. Calls that are held back wait in the order of `Room`. A call whose turn
+//! would come after its deadline is refused at once, with the time after which to try again.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -80,7 +80,7 @@ where
 
     fn call(&mut self, call: Call) -> Self::Future {
         let governor = Arc::clone(&self.governor);
-        // The one that was polled ready goes with the call; the clone stays.
+        // The service that was polled ready goes with the call; its clone stays.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         Box::pin(async move {

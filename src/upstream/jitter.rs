@@ -13,12 +13,12 @@ impl Jitter {
     /// Always the longest wait.
     pub const OFF: Self = Self(|| 1.0);
 
-    /// Returns anything from nothing to `longest`.
+    /// Returns a random time between zero and `longest`.
     pub fn full(self, longest: Duration) -> Duration {
         longest.mul_f64((self.0)())
     }
 
-    /// Returns the last quarter of `longest` or all of it.
+    /// Returns a random time between three quarters of `longest` and all of it.
     pub fn slight(self, longest: Duration) -> Duration {
         longest.mul_f64(0.75 + 0.25 * (self.0)())
     }

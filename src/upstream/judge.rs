@@ -1,4 +1,4 @@
-//! Reads a response once and says what it means: an [`Answer`], or the [`Error`] that everyone else acts on.
+//! Reads a response once and says what it means: an [`Answer`], or the [`Error`] that all other layers act on.
 
 use std::time::SystemTime;
 
@@ -43,13 +43,13 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
         429 => Error::Throttled(refusal),
         502 | 503 | 520..=523 | 525..=527 | 530 => Error::Unavailable(refusal),
         408 | 504 | 524 => Error::GatewayTimeout(refusal),
-        // The answer to a write that was carried out, by HTTP: its outcome is elsewhere, which is not known here.
+        // By HTTP, a 303 says that the write was carried out and its outcome is elsewhere; the gateway does not look there.
         303 if call.rest.method != http::Method::GET => Error::Server(refusal),
         300..=399 => {
             refusal.text = redirection(headers);
             Error::Redirected(refusal)
         }
-        // A proxy's note that the client has left: it does not say how far the request had come.
+        // A proxy saw its client close the connection; how far the request got is not known.
         499 => Error::Server(refusal),
         400..=498 => Error::Refused(refusal),
         _ => Error::Server(refusal),
@@ -58,9 +58,9 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
 
 /// Whether a 404 says that there is no such record, rather than no such account or no such API.
 ///
-/// Whoever keeps copies deletes them by this, so it has to be said in Zendesk's own word, or, since some answers are empty, by
-/// an empty body for a path that names a record. What a closed or wrong address answers is a page, a sentence, or the word
-/// `InvalidEndpoint`, and it answers so for collections, too.
+/// Callers that keep copies delete them on this answer, so it takes Zendesk's own word `RecordNotFound` or, since some answers
+/// are empty, an empty body for a path that names a record. A closed or wrong address answers with a page, a sentence, or the
+/// word `InvalidEndpoint`, and does so for collections, too.
 fn is_about_the_record(call: &Call, refusal: &Refusal, body: &[u8]) -> bool {
     let named = call.rest.names_record;
     let says = refusal.word.as_deref() == Some("RecordNotFound");
@@ -171,7 +171,7 @@ fn violation(field: &str, problem: &Value) -> Violation {
     }
 }
 
-/// Returns a text body; of an HTML page only that it was one, for its markup tells a caller nothing.
+/// Returns a text body. For an HTML page it says only that it was one, because markup tells a caller nothing.
 fn plain_text(headers: &HeaderMap, body: &[u8]) -> String {
     let kind = headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let text = snippet(&String::from_utf8_lossy(&body[..body.len().min(4096)]));

@@ -1,11 +1,11 @@
-//! How many exchanges are under way at once, and who waits for that.
+//! Limits how many exchanges run at once, and queues the calls that wait for a permit.
 //!
-//! Past a certain number of parallel exchanges Zendesk only gets slower, so there are permits, and no more of them than
-//! the connections take requests at a time. Calls without one wait in a bounded `Room`. Under overload most of them have to go, and the only question is when: a call that
-//! is refused on arrival can still be sent elsewhere, one that is refused at its deadline cannot. So a newcomer is refused
-//! at once when it would be the last in a full room, and also when the queue before it is longer than its deadline, judged
-//! by how long exchanges take. Serving the earliest deadline first without that judgement would spend every permit on calls
-//! that are about to expire, and answer nobody.
+//! Past a certain number of parallel exchanges Zendesk only gets slower, so there are permits, and no more of them than the
+//! connections take requests at a time. Calls without one wait in a bounded `Room`. Under overload most calls must be refused,
+//! and the only question is when: a call that is refused on arrival can still be sent elsewhere, one that is refused at its
+//! deadline cannot. So a newcomer is refused at once when it would be the last in a full room, and also when the expected wait,
+//! judged by how long exchanges take, is longer than its deadline. Serving the earliest deadline first without that judgement
+//! would spend every permit on calls that are about to expire, and answer nobody.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -62,21 +62,21 @@ where
 
     fn call(&mut self, call: Call) -> Self::Future {
         let queue = Arc::clone(&self.queue);
-        // The one that was polled ready goes with the call; the clone stays.
+        // The service that was polled ready goes with the call; its clone stays.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         Box::pin(async move {
             loop {
                 let permit = queue.enter(&call).await?;
                 match inner.call(call.clone()).await {
-                    // It has not been sent. Here it waits for room, or is refused, as any other.
+                    // Nothing was sent. The call queues for a permit again, or is refused, like any other.
                     Err(Error::NoStream { allowed }) => {
                         queue.allow(allowed);
                         drop(permit);
                     }
                     result => {
-                        // Only an answer shows how long exchanges take: a failure to connect takes no time, and an attempt that
-                        // is cut by a deadline would make them look the faster the later calls are let through.
+                        // Only a response shows how long exchanges take: a failure to connect takes no time, and attempts cut
+                        // by a deadline would make exchanges look faster the later calls are let through.
                         let answered = result.as_ref().map_or_else(|error| error.refusal().is_some(), |_| true);
                         if answered {
                             permit.done();

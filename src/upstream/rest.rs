@@ -20,7 +20,7 @@ pub struct Rest {
     pub method: Method,
     /// Path that begins with `/api/v2/`.
     pub path: String,
-    /// What the two of them are judged together with.
+    /// The endpoint class of verb and path.
     pub class: Class,
     /// Encoded query without its question mark.
     pub query: String,
@@ -47,7 +47,7 @@ pub enum Owner {
 }
 
 impl Owner {
-    /// Whether a row that names this user and this group can be one of them. Not every kind of row names them.
+    /// True unless the row names another user or group than the owner. Not every kind of row names them.
     pub fn has(self, user: Option<i64>, group: Option<i64>) -> bool {
         match self {
             Self::Anybody => true,
@@ -206,7 +206,7 @@ impl Rest {
         self
     }
 
-    /// Whether the answer is one record: it fits into a packet or two as it is, and to compress it would only take both sides
+    /// True if the answer is one record. It fits into a packet or two uncompressed, so compression would only cost both sides
     /// time. Lists, searches and batches have a query.
     pub fn is_of_one_record(&self) -> bool {
         self.query.is_empty()

@@ -23,7 +23,7 @@ mod budget;
 
 use budget::Budget;
 
-/// What all calls share.
+/// The settings, the retry budget and the counters that all calls share.
 #[derive(Debug)]
 pub struct Retries {
     settings: config::Retry,
@@ -86,7 +86,7 @@ impl Retry {
         Self { shared: Arc::clone(shared), made: 0, read_again: false, sent: 0, cause: None }
     }
 
-    /// Whether this failure of this call may be repeated at all.
+    /// True if the call may be repeated after a failure with this rule.
     fn is_allowed(&mut self, call: &Call, rule: Rule) -> bool {
         let read = call.idempotency == Idempotency::NoSideEffects;
         match rule {
@@ -98,7 +98,7 @@ impl Retry {
         }
     }
 
-    /// Returns how long to wait: what Zendesk asks for, or else any time up to a limit that doubles with each attempt.
+    /// Returns the backoff: what Zendesk asks for, or else a random time up to a limit that doubles with each attempt.
     fn wait(&self, error: &Error) -> Duration {
         let config::Retry { first_backoff, longest_backoff, .. } = self.shared.settings;
         let doubled = first_backoff.saturating_mul(2_u32.saturating_pow(self.made - 1));
@@ -136,8 +136,9 @@ impl Policy<Call, Answer, Error> for Retry {
         let open = earlier.filter(|earlier| write && earlier.leaves_open() || refused_here(call, error));
         let Some(wait) = self.wait_for_another(call, rule, error) else {
             match open {
-                // What was to be deleted is gone, whatever became of the attempt before. Of any other failure the caller would
-                // think that nothing was done, and the attempt before may still be carried out.
+                // The caller gets the earlier error: the last one alone would say that nothing was done, but the earlier
+                // attempt may still be carried out. A DELETE that ends with "not found" is the exception: the record is gone
+                // either way.
                 Some(earlier) if !(matches!(error, Error::NotFound(_)) && call.rest.method == http::Method::DELETE) => {
                     *error = earlier;
                 }
@@ -170,8 +171,8 @@ impl Retry {
     }
 }
 
-/// Whether the attempt ended inside this process, before anything was sent. For a read that is over its deadline, that is the
-/// reason to tell.
+/// True if the attempt ended inside this process, before anything was sent. A read past its deadline is not counted here: its
+/// caller should get the deadline as the reason, not the earlier failure.
 fn refused_here(call: &Call, error: &Error) -> bool {
     let write = call.idempotency != Idempotency::NoSideEffects;
     error.row().fate == Fate::Held || write && matches!(error, Error::Deadline { sent: false })

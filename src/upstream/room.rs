@@ -1,4 +1,4 @@
-//! A bounded waiting room: who goes next, and who has to leave when it is full.
+//! A bounded waiting room: which call goes next, and which is refused when the room is full.
 //!
 //! The order is priority first, then the earliest deadline: of two equal calls the one that can wait less goes first. The
 //! last in that order is the one to refuse, newcomer or not, because it is the one that would be served last.
@@ -12,14 +12,14 @@ use super::call::{Call, Priority};
 /// A place in the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    /// Decides first.
+    /// Compared first.
     pub priority: Priority,
-    /// By when it is wanted; decides among equals.
+    /// The call's `wanted_by`; compared among equal priorities.
     pub deadline: Instant,
     turn: u64,
 }
 
-/// Those who wait, in order.
+/// The calls that wait, in order.
 #[derive(Debug)]
 pub struct Room<W> {
     waiting: BTreeMap<Rank, W>,
@@ -32,7 +32,7 @@ pub struct Room<W> {
 pub enum Entry<W> {
     /// It waits.
     Placed(Rank),
-    /// It waits in the place of another, who was the last and has to be told.
+    /// It waits in place of the last one, which has to be refused.
     Displaced(Rank, W),
     /// It would be the last in a full room.
     Full,
@@ -44,7 +44,7 @@ impl<W> Room<W> {
         Self { waiting: BTreeMap::new(), places, turn: 0 }
     }
 
-    /// Lets a newcomer in, if there is room or somebody who ranks lower.
+    /// Lets a newcomer in, if there is room or a waiting call ranks lower.
     pub fn enter(&mut self, call: &Call, waiter: W) -> Entry<W> {
         self.turn += 1;
         let rank = Rank { priority: call.priority, deadline: call.wanted_by, turn: self.turn };
@@ -77,7 +77,7 @@ impl<W> Room<W> {
         self.waiting.iter()
     }
 
-    /// Returns those who would go before a call that came now.
+    /// Returns the waiting calls that would go before this one if it came now.
     pub fn ahead_of(&self, call: &Call) -> impl Iterator<Item = &W> {
         let rank = Rank { priority: call.priority, deadline: call.wanted_by, turn: u64::MAX };
         self.waiting.range(..rank).map(|(_, waiter)| waiter)

@@ -1,9 +1,9 @@
-//! Spans and measurements of the way out: one span per operation, and below it one per attempt.
+//! Spans and measurements of the outbound stack: one span per operation, and below it one per attempt.
 //!
 //! Both are layers of the outbound stack. [`Operation`] stands at its top and sees one call however often it is tried;
 //! [`Attempt`] stands right above the time limit of one exchange.
 //!
-//! Neither tells a path, a query or a body: they hold ids, names and addresses. What is told is the path's template.
+//! Neither records a path, a query or a body, because they hold ids, names and addresses; they record the path's template.
 
 mod attempt;
 pub mod endpoint;
@@ -26,13 +26,13 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Tells `telemetry` about calls to `upstream`.
+    /// Reports calls to `upstream` to `telemetry`.
     pub fn new(telemetry: &Telemetry, upstream: &Url) -> Self {
         Self { operation: Operation::new(telemetry), attempt: Attempt::new(telemetry, upstream) }
     }
 }
 
-/// Adds the trace context to a request to Zendesk, where the settings want that.
+/// Adds the trace context to a request to Zendesk, if the settings ask for it.
 pub fn propagate(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
     let headers = crate::telemetry::trace::outgoing();
     headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))

@@ -1,4 +1,4 @@
-//! The bottom of the outbound stack: one attempt, one HTTP exchange, judged by its phase.
+//! The bottom of the outbound stack: one HTTP exchange, and what a failure means by how far the exchange got.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -34,8 +34,8 @@ pub(super) use pool::BELIEVED;
 /// How often a request that was provably not processed goes to another connection within one attempt.
 const MOST_MOVES: u32 = 10;
 
-/// How soon an HTTP/2 connection with room takes a request. The client hands it over at once; only what the connection has no
-/// room for waits.
+/// How soon an HTTP/2 connection with room takes a request. The client hands it over at once; it waits only if the connection
+/// has no room.
 const TAKEN_WITHIN: Duration = Duration::from_millis(5);
 
 /// Sends calls to Zendesk.
@@ -106,7 +106,7 @@ impl Transport {
         }
         let body = match self.body(&mut response, &handover).await {
             Ok(body) => body,
-            // The status has said that the write was refused; only Zendesk's words are lost.
+            // The status says that the write was refused; only Zendesk's explanation is lost.
             Err(_) if rest.method != http::Method::GET && is_refusal(status) => {
                 return Err(Failed::Error(refused_without_words(call, status, &headers)));
             }
@@ -116,12 +116,12 @@ impl Transport {
         handover.answered();
         if let Some(peek) = call.peek.as_ref().filter(|_| status.is_success()) {
             peek(&body);
-            // What the look has set off goes first: parsing a page takes longer than sending a request.
+            // Work that the peek started goes first: parsing a page takes longer than sending a request.
             tokio::task::yield_now().await;
         }
         let judged = judge(call, status, &headers, &body);
         if matches!(judged, Err(Error::Foreign(_))) {
-            // Perhaps the answer to an earlier request: then all that follow on that connection are off by one, too.
+            // This may be the answer to an earlier request; then all later answers on that connection are off by one, too.
             self.pool.renew(&lane);
         }
         judged.map_err(Failed::Error)
@@ -132,7 +132,7 @@ impl Transport {
         let authorization = call.credential.header();
         // The credential layer above has waited for one.
         let authorization = authorization.ok_or(Error::Internal { what: "a call has no credential" })?;
-        // Only what follows the host is parsed anew.
+        // The origin is parsed already; only path and query are set.
         let mut url = self.origin.url().clone();
         url.set_path(&rest.path);
         url.set_query(Some(rest.query.as_str()).filter(|query| !query.is_empty()));
@@ -167,8 +167,8 @@ impl Transport {
         Ok(request)
     }
 
-    /// Returns the head of the response. `Err(None)` says that the connection has no room for the request, or does not come about
-    /// while another one did; the request was withdrawn.
+    /// Returns the head of the response. `Err(None)` means that the request was withdrawn: the connection has no room for it,
+    /// or is still not open while another one has room.
     async fn response(
         &self,
         client: &reqwest::Client,
@@ -197,7 +197,8 @@ impl Transport {
                 break;
             }
             let full = lane.taken() > 1;
-            // A process that is late itself says nothing about the connection, and one request says nothing about room.
+            // If this process itself was late, the delay says nothing about the connection. With at most one request taken, the
+            // connection is not known to be full; it is given up only after `SILENT_AFTER`.
             if late || !(full || offered.elapsed() > SILENT_AFTER) || !handover.withdraw() {
                 continue;
             }
@@ -211,13 +212,13 @@ impl Transport {
         response.await.map_err(Some)
     }
 
-    /// Says what became of a request that got no answer.
+    /// Decides what became of a request that got no answer.
     fn before_headers(&self, error: &reqwest::Error, handover: &Handover, call: &Call) -> Failed {
         let (lane, taken) = (handover.lane(), handover.is_taken());
         let chain = Chain::of(error);
         match Loss::of(error) {
             Loss::NotProcessed => {
-                // It was sent and counts as if it were not: the connection's end is told to nobody.
+                // It was sent, but counts as not sent: it moves to another connection, and no failure is reported.
                 if taken {
                     call.ledger.unsend();
                 }
@@ -238,7 +239,7 @@ impl Transport {
             Loss::Connection if taken => {
                 Failed::Error(Error::BrokenBeforeHeaders(if lane.broke() { chain } else { chain.again() }))
             }
-            // Nothing was sent. A connection that came about and takes nothing has ended.
+            // Nothing was sent. A connection that did open and does not take the request has ended.
             Loss::Stream | Loss::Connection if lane.is_http1() || lane.failure().is_some() => {
                 Failed::Error(Error::Connect(chain))
             }
@@ -258,12 +259,12 @@ impl Transport {
     }
 }
 
-/// Whether a status says by itself that a request was not carried out.
+/// True if the status alone says that a request was not carried out.
 fn is_refusal(status: http::StatusCode) -> bool {
     status.is_client_error() || status.is_redirection()
 }
 
-/// Judges a refusal whose body did not come whole. Whether a record or the whole account is not there, only the body says.
+/// Judges a refusal whose body was cut short. Only the body could say whether a record or the whole account is missing.
 fn refused_without_words(call: &Call, status: http::StatusCode, headers: &http::HeaderMap) -> Error {
     match judge(call, status, headers, b"").err() {
         Some(Error::NotFound(refusal) | Error::AccountNotFound(refusal)) => Error::Refused(refusal),

@@ -1,10 +1,10 @@
-//! What Zendesk ignored of the requests of one call, as one text for its caller.
+//! Collects what Zendesk ignored in the requests of one call, as one text for its caller.
 
 /// Longest text in bytes. gRPC clients take 8 KiB of metadata in all unless they are told otherwise.
 const LONGEST: usize = 4096;
 /// Longest first warning: it leaves room to say how many others are left out.
 const LONGEST_FIRST: usize = LONGEST - 64;
-/// How a warning ends that was cut.
+/// The end of a warning that was cut.
 const CUT: &str = "... (cut)";
 
 /// The warnings of several requests, each told once, in the order in which they came.
@@ -30,7 +30,7 @@ impl Warnings {
         }
         for (told, warning) in others.iter().enumerate() {
             let left_out = |count: usize| format!("; and {count} more that do not fit here");
-            // The note on what is left out must fit behind whatever is told.
+            // Room for the note on what is left out must remain.
             if text.len() + "; ".len() + warning.len() + left_out(others.len()).len() > LONGEST {
                 text.push_str(&left_out(others.len() - told));
                 break;

@@ -22,7 +22,7 @@ use super::reply::{Asked, Outcome, Reply};
 use super::store::tables::Tables;
 use super::store::user::User;
 
-/// The user behind a request; nobody only on `users/me`.
+/// The user behind a request; none only on `users/me`.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller(pub Option<i64>);
 
@@ -76,9 +76,9 @@ impl Keys {
         until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Finds the user that `headers` authenticate. A wrong password is treated
-    /// like no credential, a wrong token is refused: that is how the recorded
-    /// answers of `users/me` differ.
+    /// Finds the user that `headers` authenticate. A wrong password counts as
+    /// no credential, a wrong token is refused: in the recordings `users/me`
+    /// answers them so.
     fn identify(&self, headers: &HeaderMap, tables: &Tables) -> Result<Option<i64>, Reply> {
         let owner = |accepted: &Credentials| tables.email_owner(&accepted.email);
         let Some(header) = headers.get(header::AUTHORIZATION) else {
@@ -124,8 +124,7 @@ fn on_behalf_of(headers: &HeaderMap, tables: &Tables) -> Option<Result<Option<i6
     Some(id.map(Some).ok_or_else(errors::invalid_token))
 }
 
-/// Lets known callers pass. End users have no business here, except to ask
-/// who they are.
+/// Lets known callers pass. End users may only ask who they are.
 pub async fn layer(State(world): State<Arc<World>>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if !path.starts_with("/api/v2") {

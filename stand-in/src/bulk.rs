@@ -1,8 +1,8 @@
 //! Background jobs: taking bulk requests in, and working them off over time.
 //!
-//! No task runs in the background. Before anything looks at the account, the
-//! work that is due by then is done, item by item, so that what a caller sees
-//! depends on tokio's time alone and a paused clock pauses jobs, too.
+//! No task runs in the background. Before each look at the account, the work
+//! that is due is done, item by item. So what a caller sees depends on tokio's
+//! time alone, and a paused clock pauses jobs, too.
 
 mod task;
 

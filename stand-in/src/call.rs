@@ -90,7 +90,7 @@ impl Call {
         if !is_integer(text) {
             return Err(errors::invalid_attribute("id", "must be an integer"));
         }
-        // An integer beyond 64 bits is nobody's id.
+        // No record has an id beyond 64 bits.
         text.parse().map_err(|_| errors::not_found())
     }
 
@@ -110,7 +110,7 @@ impl Call {
         if !items.iter().all(|id| is_integer(id)) {
             return Err(errors::invalid_attribute(name, "must be an integer"));
         }
-        // An integer beyond 64 bits is nobody's id.
+        // No record has an id beyond 64 bits.
         Ok(Some(items.iter().filter_map(|id| id.parse().ok()).collect()))
     }
 
@@ -137,7 +137,7 @@ impl Call {
         if items.len() > 100 {
             return Err(if key == "users" { errors::too_many_users() } else { errors::too_many_values() });
         }
-        // What Zendesk says to a list of something else is an assumption.
+        // Assumption: what Zendesk answers to a list of something else.
         let objects = items.into_iter().map(|item| match item {
             Value::Object(object) => Ok(object),
             _ => Err(errors::invalid_attribute(key, "must be a list of objects")),
@@ -172,7 +172,7 @@ impl Call {
         limited
     }
 
-    /// Warns if there is a body where none is expected; it has no effect.
+    /// Warns of a body where none is expected; the body has no effect.
     pub fn warn_of_body(&self, reply: Reply, controller: &str) -> Reply {
         let keys = self.json().unwrap_or_default();
         let warnings = Warnings { unpermitted: keys.into_iter().map(|(key, _)| key).collect() };

@@ -1,8 +1,9 @@
 //! The stand-in's own accept loop: HTTP on connections that a fault can reach.
 //!
-//! A framework's server hides the socket, and with it half of what goes wrong in production: a reset in the middle of a body, a status
-//! line that never ends, a peer that sends ten bytes a second. Here every stream is wrapped, and a handle to it, a
-//! [`ConnectionControl`], travels in the extensions of each request, so a middleware can decide what the socket does to *its* answer.
+//! A framework's server hides the socket, and with it half of what goes wrong in production: a reset in the middle of a body, a
+//! status line that never ends, a peer that sends ten bytes a second. Here every socket is wrapped, and its handle, a
+//! [`ConnectionControl`], travels in the extensions of each request, so a middleware can decide what the socket does to *its*
+//! answer.
 //!
 //! ```text
 //! socket ─► distance ─► TLS ─► Wire   ─► hyper, HTTP/1.1 ─► router
@@ -65,16 +66,17 @@ const MAX_REQUEST_BODY: usize = 32 * 1024 * 1024;
 /// How long answers in progress may take once the server was asked to stop. Short, because a hanging fault never ends by itself.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long a connection that was told to go away is still read after its last byte is written. A client may be about to send something,
-/// and what arrives at a closed socket is answered with a reset, which can overtake the answers. nginx and Envoy linger like that, too.
+/// How long a connection that got a GOAWAY is still read after its last byte is written. A client may be about to send
+/// something, and a closed socket answers it with a reset, which can overtake the answers. nginx and Envoy linger like that,
+/// too.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How long the loop rests when the system cannot hand out a connection (no file descriptors left, say).
+/// How long the loop pauses when the system cannot hand out a connection (no file descriptors left, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Serves `app` on `listener` until `shutdown` resolves.
 ///
-/// Then no connection is taken any more, idle ones close, and answers in progress have one second to end. Dropping the future
+/// Then it accepts no more connections, idle ones close, and answers in progress have one second to end. Dropping the future
 /// instead closes every connection at once.
 pub async fn serve(listener: TcpListener, app: Router, shutdown: impl Future<Output = ()>) {
     serve_admitting(listener, app, || true, shutdown).await;
@@ -184,7 +186,7 @@ impl Conversation {
         }
     }
 
-    /// Encrypts the connection if it is to be, and settles the version of HTTP.
+    /// Encrypts the connection if the settings say so, and negotiates the version of HTTP.
     async fn shake_hands(&self, link: Link) -> io::Result<(Channel, Version)> {
         let Some(tls) = self.registry.tls() else {
             return Ok((Channel::Plain(link), registry::version(&self.settings, None)));
@@ -207,7 +209,7 @@ impl Conversation {
             async move { Ok::<_, Infallible>(request_in_progress.until_sent(answer(request, app, control).await)) }
         });
         let connection = http1::Builder::new()
-            // The default is what makes a leaving client visible; it is spelled out because cancellation depends on it.
+            // This default makes a leaving client visible; it is spelled out because cancellation depends on it.
             .half_close(false)
             // An idle connection stays open like Zendesk's, so that no test races with a server that hangs up. If it is to end, it
             // does so below.

@@ -137,7 +137,7 @@ pub fn invalid_token() -> Reply {
 }
 
 /// 429: a single user, or the account's users, changed too often. The shape is
-/// one of those seen; that it is this one here is an assumption.
+/// one of those recorded; that this refusal has it is an assumption.
 pub fn too_many_updates(retry_after_seconds: u64) -> Reply {
     let body = r#"{"errors":[{"code":"TooManyRequests","title":"Too Many Requests","detail":"You have exceeded the rate limit of this endpoint","status":"429"}]}"#;
     Reply::json(StatusCode::TOO_MANY_REQUESTS, body.into()).header("retry-after", retry_after_seconds.to_string())

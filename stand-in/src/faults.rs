@@ -1,11 +1,12 @@
 //! Fault control: makes the stand-in fail the way Zendesk and the network in front of it fail, on purpose and on the wire.
 //!
-//! A gateway that is only tested against clean answers is tested on the easy half. Each fault here is the real thing as a client sees
-//! it: a reset is a TCP RST (on HTTP/2 an `RST_STREAM`), a truncated body has the length of what was sent, a gzip bomb inflates. Faults that concern bytes rather
-//! than messages need the stand-in's own accept loop, [`connection::serve`](super::connection::serve).
+//! A gateway that is only tested against clean answers is only half tested. Each fault here is the real thing as a client sees
+//! it: a reset is a TCP RST (on HTTP/2 an `RST_STREAM`), a truncated body has the length of what was sent, a gzip bomb
+//! inflates. Faults that concern bytes rather than messages need the stand-in's own accept loop,
+//! [`connection::serve`](super::connection::serve).
 //!
-//! A [`Rule`] joins a [`Matcher`], a [`Fault`] and how often it acts. The first live rule that matches a request acts on it, in the order in
-//! which rules were added. Tests say it in a sentence, other processes over HTTP ([`control_routes`]):
+//! A [`Rule`] joins a [`Matcher`], a [`Fault`] and how often it acts. The first live rule that matches a request acts on it, in
+//! the order in which rules were added. Tests add rules in code, other processes over HTTP ([`control_routes`]):
 //!
 //! ```ignore
 //! sandbox.fault(get("/users/7"), Throttle::once().retry_after(1));
@@ -48,7 +49,7 @@ pub struct Faults {
 
 #[derive(Default)]
 struct Shared {
-    /// How many rules can still act: lets the many requests of a fault-free run pass without a lock.
+    /// How many rules can still act: while it is 0, requests pass without a lock.
     live: AtomicUsize,
     book: Mutex<Book>,
 }
@@ -77,7 +78,7 @@ pub struct RuleId(u64);
 pub struct RuleStatus {
     /// The rule's id.
     pub id: RuleId,
-    /// How many requests matched while the rule was live and none before it acted.
+    /// How many requests matched while the rule was live and no earlier rule acted.
     pub matched: u64,
     /// How many times it acted.
     pub hits: u64,
@@ -138,8 +139,8 @@ impl Faults {
             .collect()
     }
 
-    /// Returns whether the next connection may be accepted, which uses up a [`Refuse`] rule if not: the question that
-    /// [`connection::serve_admitting`](super::connection::serve_admitting) asks.
+    /// Returns whether the next connection may be accepted, for
+    /// [`connection::serve_admitting`](super::connection::serve_admitting). A refusal uses up one time of a [`Refuse`] rule.
     pub fn admits_connection(&self) -> bool {
         self.pick(|rule| matches!(rule.fault, Fault::Refuse(_))).is_none()
     }
@@ -175,7 +176,7 @@ impl Faults {
         self.shared.live.store(live, Ordering::Release);
     }
 
-    /// The book is consistent after each statement, so a lock poisoned by a panicking test is as good as any.
+    /// The book is consistent after each statement, so a lock that a panicking test poisoned can be used.
     fn book(&self) -> MutexGuard<'_, Book> {
         self.shared.book.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,12 +1,9 @@
 //! A faithful Zendesk stand-in, spoken to over real HTTP.
 //!
-//! Zendesk cannot be reached from a laptop, from CI or in a demo, so the
-//! gateway brings its own account: users, groups, memberships, deleted users
-//! and job statuses in memory, seeded reproducibly at any size. It behaves as
-//! recordings of the real thing do, down to the quirks that bite clients; what
-//! no recording shows is collected in [`Assumptions`] or called an assumption
-//! in a comment. It enforces limits itself and remembers every request, so it
-//! can be the judge of a client's manners.
+//! Zendesk cannot be reached from a laptop, from CI or in a demo, so the gateway brings its own account: users, groups,
+//! memberships, deleted users and job statuses in memory, seeded reproducibly at any size. It behaves as recordings of the real
+//! thing do, down to the quirks that bite clients; what no recording shows is collected in [`Assumptions`] or called an
+//! assumption in a comment. It enforces limits itself and remembers every request, so tests can check how a client behaves.
 //!
 //! ```text
 //! connection ─► record ─► faults ─► credentials ─► limits ─► latency ─► routes ─► store
@@ -138,7 +135,7 @@ impl Sandbox {
         self.world.connections.reset();
     }
 
-    /// Returns what it serves, to be asked without a network: on a paused clock a socket's time would not pass.
+    /// Returns the served API, to be called without a network: a test with a paused clock cannot wait for sockets.
     pub fn api(&self) -> axum::Router {
         server::app(&self.world)
     }

@@ -54,7 +54,8 @@ impl Limits {
         self.account().spend(requests);
     }
 
-    /// Spends a change to a user, for an answer to be marked with what is left.
+    /// Spends a change to a user, and returns a function that adds what is left
+    /// to the answer.
     pub fn take_update(&self, user: Option<i64>) -> Result<impl Fn(Reply) -> Reply + use<>, Reply> {
         let (state, admitted) = self.updates.lock().unwrap_or_else(PoisonError::into_inner).take(user);
         let announce = move |reply: Reply| match state {

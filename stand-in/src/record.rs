@@ -1,7 +1,7 @@
 //! What the sandbox saw: every request, and counts by path and by route.
 //!
-//! Tests ask here what really reached Zendesk; a client's own opinion of what
-//! it sent is no evidence.
+//! Tests look here for what really reached Zendesk; what a client reports about
+//! itself is no evidence.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,7 +66,7 @@ impl From<Ended> for Outcome {
     }
 }
 
-/// The path as it was sent, kept while routes see it without its suffix.
+/// The path as sent; the routes see it without its suffix.
 #[derive(Clone, Debug)]
 pub struct SentPath(pub String);
 

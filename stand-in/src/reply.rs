@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::view::json;
 
-/// What a route has to say. Refusals are replies too.
+/// A route's answer. Refusals are replies, too.
 #[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,
@@ -30,7 +30,7 @@ pub type Outcome = Result<Reply, Reply>;
 
 /// What a route function may return.
 pub trait Answer {
-    /// The reply, be it a refusal.
+    /// Returns the reply, which may be a refusal.
     fn reply(self) -> Reply;
 }
 
@@ -119,7 +119,7 @@ impl Reply {
     }
 }
 
-/// What the way of answering depends on.
+/// The facts about a request that decide how its answer is sent.
 #[derive(Clone, Debug)]
 pub struct Asked {
     method: Method,
@@ -175,7 +175,7 @@ fn text(value: &str) -> HeaderValue {
     HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// A JSON object written key by key, so that records go in as they are.
+/// A JSON object written key by key, so that records can be put in verbatim.
 #[derive(Debug)]
 pub struct Envelope(Vec<u8>);
 

@@ -1,4 +1,4 @@
-//! What changes mean: the account's rules, apart from how they are asked for.
+//! The account's rules for changes, apart from how a change is requested.
 //!
 //! Single requests and background jobs change records through the same rules,
 //! so a bulk change is refused for the same reasons as a single one.
@@ -26,7 +26,7 @@ impl Refusal {
         Self::Invalid(vec![Finding::new(field, error, description)])
     }
 
-    /// All findings as one line, the way jobs report them.
+    /// All findings as one line, as jobs report them.
     pub fn details(&self) -> String {
         match self {
             Self::NotFound => "Not found".into(),

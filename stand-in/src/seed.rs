@@ -40,7 +40,8 @@ fn dice(config: &Config, kind: u64, index: u32) -> fastrand::Rng {
     fastrand::Rng::with_seed(config.seed.rotate_left(17) ^ spread ^ (kind << 56))
 }
 
-/// A moment in the life of the account: 0 is its opening, `of` is today.
+/// A moment in the life of the account: index 0 is its opening, index `of` is
+/// today.
 fn moment(index: u32, of: u32, dice: &mut fastrand::Rng) -> Time {
     let share = u64::from(AGE) * u64::from(index) / u64::from(of.max(1));
     let share = u32::try_from(share).unwrap_or(AGE);

@@ -27,17 +27,17 @@ pub fn spawn(listener: TcpListener, world: &Arc<World>, stop: CancellationToken)
 /// Returns everything that is served.
 pub fn app(world: &Arc<World>) -> Router {
     let stack = ServiceBuilder::new()
-        // Sees everything, whatever becomes of it.
+        // Outermost, so that it sees every request, whatever becomes of it.
         .layer(from_fn_with_state(Arc::clone(world), record::layer))
         // A fault stands for the network and the proxies in front of the account, so it comes before the account's own rules.
         .layer(from_fn_with_state(world.faults.clone(), faults::act))
-        // Strangers spend no budget.
+        // Above the limits, so that unauthenticated callers spend no budget.
         .layer(from_fn_with_state(Arc::clone(world), auth::layer))
-        // Refusals come at once: an account over its limit is not slow.
+        // Above the latency, so that refusals come at once: an account over its limit is not slow.
         .layer(from_fn_with_state(Arc::clone(world), limits::layer))
         .layer(from_fn_with_state(Arc::clone(world), latency::layer));
     let api = routes::table().layer(stack).with_state(Arc::clone(world));
-    // The suffix goes before routing, so every path is known with and without.
+    // The `.json` suffix is cut before routing, so every path exists with and without it.
     let api = ServiceBuilder::new().layer(MapRequestLayer::new(strip_json)).service(api);
     control::routes(world).merge(faults::control_routes(world.faults.clone())).fallback_service(api)
 }

@@ -13,7 +13,7 @@ struct ShowMany {
     calls: Arc<Mutex<Vec<Vec<i64>>>>,
 }
 
-/// How the call goes that a member's way is used for.
+/// What happens to the call that uses this member's way.
 #[derive(Clone)]
 struct Way {
     many: ShowMany,

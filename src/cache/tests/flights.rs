@@ -127,7 +127,7 @@ fn callers_who_come_and_go_on_many_threads_are_answered_if_they_stay() {
     });
 }
 
-/// Asks for an answer that never comes well, and leaves after so many yields or stays to the end.
+/// Asks for an answer that only fails, and leaves after so many yields or stays to the end.
 async fn come_and_perhaps_go(cache: &Cache, leaves: bool, yields: u32) {
     let fetch = move |_| async move {
         for _ in 0..20 {
@@ -250,7 +250,8 @@ async fn a_flight_gets_time_for_those_who_come_later_up_to_its_cap() {
     }
 }
 
-/// Refused on behalf of a caller in a hurry: who shares the hurry shares the refusal, who does not asks again.
+/// The flight is refused because its first caller has little time: a caller with as little time shares the refusal, one with
+/// more asks again.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_for_want_of_time_is_for_those_who_have_no_more() {
     let overloaded = Error::Overloaded { what: "the queue" };

@@ -132,7 +132,7 @@ impl Caller {
         });
         self.pause().await;
         if lands == 1 {
-            // It has landed, but nobody can say so.
+            // The write has landed, but the gateway cannot know.
             return drop(write);
         }
         if !named {

@@ -1,6 +1,7 @@
-//! Writes log lines from a thread of its own, so that no call waits for whoever reads standard error.
+//! Writes log lines from a thread of its own, so that no call waits for the reader of standard error.
 //!
-//! Lines gather for a moment and leave in one system call. Where nobody reads, they are dropped and counted.
+//! Lines gather for a moment and leave in one system call. If nobody reads, lines that exceed the bound are dropped and
+//! counted.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -12,7 +13,7 @@ use std::time::Duration;
 const MOST: usize = 4 << 20;
 /// How long lines gather.
 const GATHER: Duration = Duration::from_millis(10);
-/// How long the end waits for whoever reads.
+/// How long a flush waits for the reader.
 const LAST: Duration = Duration::from_secs(2);
 
 thread_local! {
@@ -80,7 +81,7 @@ impl Writer {
         });
     }
 
-    /// Waits until everything taken so far is written, but not for ever.
+    /// Waits until everything taken so far is written, for 2 s at most.
     pub fn flush(&self) {
         self.0.0.settle(|state| state.urgent = true);
         self.0.0.lock().urgent = false;
@@ -115,7 +116,7 @@ impl Shared {
         }
     }
 
-    /// Waits, but not for ever, until nothing is left to write.
+    /// Waits until nothing is left to write, for [`LAST`] at most.
     fn settle(&self, hurry: impl FnOnce(&mut State)) {
         let mut state = self.lock();
         hurry(&mut state);

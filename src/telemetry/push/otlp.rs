@@ -1,4 +1,4 @@
-//! The OTLP exporters, as the settings want them.
+//! Builds the OTLP exporters from the settings.
 
 use std::path::Path;
 

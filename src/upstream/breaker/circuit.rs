@@ -26,7 +26,7 @@ pub enum State {
 #[derive(Debug)]
 pub struct Circuit {
     phase: Phase,
-    /// Counts the changes of state. What was let through before the last one decides nothing any more.
+    /// Counts the changes of state. Calls let through in an earlier generation decide nothing any more.
     generation: u64,
     since: Instant,
     window: Window,
@@ -52,7 +52,7 @@ struct Pause {
     any_from: Instant,
 }
 
-/// What a call that is let through is known by.
+/// Identifies a call that was let through.
 #[derive(Debug, Clone, Copy)]
 pub struct Pass {
     generation: u64,
@@ -86,7 +86,7 @@ impl Circuit {
         };
         let from = if safe { pause.safe_from } else { pause.any_from };
         if probing || now < from {
-            // While a probe is under way, the answer is near: one more short pause.
+            // A probe under way will end soon, so one second is enough.
             let wait = from.saturating_duration_since(now);
             return (Err(if wait.is_zero() { Duration::from_secs(1) } else { wait }), None);
         }
@@ -188,14 +188,14 @@ impl Circuit {
     }
 }
 
-/// What a circuit goes by.
+/// The rules of a circuit.
 #[derive(Debug)]
 pub struct Rules {
     /// The thresholds.
     pub settings: config::Breaker,
     /// Spreads the time circuits stay open.
     pub jitter: Jitter,
-    /// Whether the class has reads. Only a read is safe to probe with, so a class that has some waits for one as long again
-    /// as the circuit was open, before a write probes; a class without takes what comes.
+    /// True if the class has reads. Only a read is a safe probe. A class with reads waits for one, as long again as the circuit
+    /// was open, before a write may probe; in a class without reads any call may.
     pub has_reads: bool,
 }

@@ -1,4 +1,4 @@
-//! The circuits of all classes, what they hand out, and how they look from outside.
+//! The circuits of all classes, the tickets they hand out, and their snapshots.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -132,7 +132,7 @@ impl Breaker {
     }
 }
 
-/// A call's leave to go through. Dropped without a verdict it says nothing, but frees a probe's slot.
+/// A call's permission to go through. Dropped without a verdict it counts as no outcome, but frees a probe's slot.
 #[derive(Debug)]
 pub struct Ticket {
     breaker: Arc<Breaker>,

@@ -1,4 +1,4 @@
-//! What is offered and accepted in TLS with Zendesk.
+//! The TLS configuration for connections to Zendesk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_platform_verifier::Verifier;
 
-/// Returns how to speak TLS: certificates are verified as the system does, and by those in `ca_file`, too. Reading the system's
-/// takes a while, and sessions that can be resumed are kept in it, so one serves all connections.
+/// Returns a configuration that trusts the system's certificates and those in `ca_file`. All connections share one: reading the
+/// system's certificates takes a while, and the configuration keeps the sessions that can be resumed.
 pub fn config(ca_file: Option<&Path>) -> anyhow::Result<ClientConfig> {
     let authorities = ca_file.map(authorities).transpose()?.unwrap_or_default();
     let mut provider = default_provider();
-    // Zendesk's edge prefers this one. Without a key share for it in the first flight it asks for one, which is a round trip
-    // more; with it, the share for plain X25519 goes along.
+    // Zendesk's edge prefers this group. If the first message has no key share for it, the edge asks for one, which costs a
+    // round trip. With it, the share for plain X25519 is sent as well.
     let hybrid = kx_group::X25519MLKEM768;
     provider.kx_groups.retain(|group| group.name() != hybrid.name());
     provider.kx_groups.insert(0, hybrid);
@@ -24,14 +24,15 @@ pub fn config(ca_file: Option<&Path>) -> anyhow::Result<ClientConfig> {
     let verifier = Verifier::new_with_extra_roots(authorities, Arc::clone(&provider))?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .dangerous() // the name of whatever is not the built-in list of roots
+        .dangerous() // rustls calls every verifier so that is not its own
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 
-/// Returns how not to speak TLS: nobody is trusted. Without it, each client would read the system's certificates, which takes long.
+/// Returns a configuration that trusts no certificate, for clients without TLS. Without it each client would read the system's
+/// certificates, which takes long.
 pub fn none() -> anyhow::Result<ClientConfig> {
     let provider = Arc::new(default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;

@@ -1,6 +1,6 @@
-//! What callers say about authority at Zendesk: their own credential, and whom they act for.
+//! What callers send about authority at Zendesk: their own credential, and the user they act for.
 //!
-//! Both become headers of a request to Zendesk, so both are checked by the character here.
+//! Both become headers of a request to Zendesk, so every character of both is checked here.
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ pub fn impersonated(value: &[u8]) -> Result<HeaderValue> {
 }
 
 impl Credential {
-    /// Returns this credential used for a user.
+    /// Returns this credential acting on behalf of a user.
     ///
     /// # Errors
     /// [`Error::Invalid`] if it is no OAuth token: Zendesk ignores `X-On-Behalf-Of` with any other, and would carry the call

@@ -1,8 +1,8 @@
 //! The access tokens of an OAuth client: always one at hand, renewed ahead of its end.
 //!
-//! One task owns the tokens, so there is one exchange at a time however many calls want the next token. It renews at
-//! three quarters of a token's life, at a time that differs among replicas. While the endpoint fails, the last token
-//! stays in use to its end, exchanges are spaced out, and calls that cannot do without are told at once what it failed with.
+//! One task owns the tokens, so there is one exchange at a time however many calls want the next token. It renews at three
+//! quarters of a token's life, at a time that differs among replicas. While the endpoint fails, the last token stays in use to
+//! its end, exchanges are spaced out, and calls without a usable token fail at once with the last failure.
 //!
 //! A call whose token Zendesk refused asks for the next one early. That is cheap to abuse: a token that is refused for
 //! another reason than its age, such as a user who cannot be impersonated, would be renewed with every call. So only a
@@ -50,7 +50,7 @@ struct Counts {
     failed: AtomicU64,
 }
 
-/// What the task has.
+/// The token that the task holds.
 #[derive(Clone, Default)]
 struct Current {
     token: Option<Arc<Token>>,
@@ -60,7 +60,7 @@ struct Current {
     failure: Option<Error>,
 }
 
-/// A call that needs a token, and not this one.
+/// A call that needs a token, and not the refused one.
 struct Wanted {
     refused: Option<Arc<Token>>,
     impersonating: bool,
@@ -86,15 +86,15 @@ impl Client {
         Self { current, wanted, counts }
     }
 
-    /// Returns the token to begin a call with; none if there is none that is good by the clock.
+    /// Returns the token to begin a call with; none if there is none, or the clock says that it has ended.
     pub(super) fn current(&self) -> Option<Arc<Token>> {
         let current = self.current.borrow();
         let over = current.ends.is_some_and(|(ends, _)| ends <= Instant::now());
         current.token.clone().filter(|_| !over)
     }
 
-    /// Returns a token that is good by the clock and is not the refused one; waits for an exchange if that can help. None
-    /// if the refused one is too young for another.
+    /// Returns a token that has not ended and is not the refused one; waits for an exchange if that can help. None if the last
+    /// exchange for a refused token was less than [`UNPROVEN`] ago.
     ///
     /// # Errors
     /// What the exchange failed with.
@@ -147,7 +147,7 @@ impl Task {
                 }
             };
             tokio::select! {
-                // Whoever waits is served by an exchange that is due anyway.
+                // An exchange that is due comes first, because it serves the waiting calls, too.
                 biased;
                 () = due => self.exchange().await,
                 wanted = wishes.recv() => match wanted {
@@ -186,7 +186,7 @@ impl Task {
 
     fn may_exchange(&mut self, wanted: &Wanted) -> bool {
         match &wanted.refused {
-            // The wait after a failure; its end is an exchange that is due, which comes first.
+            // No exchange during the wait after a failure: the wait ends with one that is due, and `run` puts that first.
             _ if self.failures > 0 => false,
             None => true,
             Some(token) if token.is_accepted() && !wanted.impersonating => true,
@@ -209,7 +209,7 @@ impl Task {
             Ok((token, lifetime)) => {
                 self.failures = 0;
                 self.counts.taken.fetch_add(1, Ordering::Relaxed);
-                // A lifetime that no clock can hold is none.
+                // A lifetime too long for the clock counts as none.
                 let ends =
                     lifetime.and_then(|life| Some((now.checked_add(life)?, SystemTime::now().checked_add(life)?)));
                 self.next = lifetime.filter(|_| ends.is_some()).map(|life| {
@@ -222,7 +222,7 @@ impl Task {
             Err(failure) => {
                 self.counts.failed.fetch_add(1, Ordering::Relaxed);
                 let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_WAIT);
-                // At least half of it, so that the wait is one.
+                // At least half of it, so that there always is a wait.
                 let wait = wait / 2 + self.jitter.full(wait / 2);
                 let wait = failure.retry_after().map_or(wait, |asked| asked.max(wait));
                 self.failures += 1;

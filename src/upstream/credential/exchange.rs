@@ -1,9 +1,9 @@
 //! The OAuth client credentials grant: client id and secret for an access token.
 //! <https://developer.zendesk.com/api-reference/ticketing/oauth/grant_type_tokens/>
 //!
-//! It goes past the outbound stack. The stack's calls wait for a token, so a token must not wait among them; the endpoint is
-//! no part of the API whose budget, circuits and retries the stack keeps; and it must not be asked by callers' retries but
-//! at its own pace, which [`Client`](super::client::Client) sets: one exchange at a time, spaced out while it fails.
+//! It bypasses the outbound stack, for three reasons. The stack's calls wait for a token, so the exchange must not queue among
+//! them. The endpoint is not part of the API whose budget, circuits and retries the stack manages. And callers' retries must
+//! not set its pace; [`Client`](super::client::Client) does: one exchange at a time, spaced out while they fail.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::watch::{Watched, Watcher};
 
 /// Longest that one exchange may take.
 const LONGEST: Duration = Duration::from_secs(10);
-/// No answer of the endpoint is near this size.
+/// Largest body that is read; no answer of the endpoint is near this size.
 const MOST_BYTES: usize = 64 << 10;
 
 /// An access token as it was issued.

@@ -17,7 +17,7 @@ use super::token::Token;
 use crate::config;
 use crate::watch::{Watched, Watcher};
 
-/// How long a secret that Zendesk refused is left alone.
+/// How long a secret that Zendesk refused is not tried again, while an accepted one is known.
 const REST: Duration = Duration::from_secs(30);
 
 /// Makes a header of a secret.
@@ -83,7 +83,7 @@ impl File {
         if differs(&current) {
             return Some(current);
         }
-        // The old secret may have ended before the file was looked at again.
+        // The old secret may have ended before the watcher read the file again.
         let content = tokio::fs::read(&self.path).await.unwrap_or_default();
         let there = token(&content, &self.write).ok().map(Arc::new).filter(differs);
         if there.is_some() {

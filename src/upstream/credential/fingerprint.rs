@@ -1,9 +1,9 @@
 //! Numbers that stand for credentials in cache keys.
 //!
 //! With passed-through credentials the values come from callers, and two with the same fingerprint would read each other's
-//! answers. So it is HMAC-SHA-256 under a key that only this process knows, cut to 128 bits: nobody can compute it to look
-//! for a pair, and no two out of a billion meet by chance but with a probability of 10⁻²¹. Keeping the values themselves
-//! to compare would keep secrets in memory for as long as answers are cached.
+//! answers. So it is HMAC-SHA-256 under a key that only this process knows, cut to 128 bits: nobody can compute it to look for
+//! a pair, and among a billion values the chance that any two collide is 10⁻²¹. Keeping the values themselves to compare would
+//! keep secrets in memory for as long as answers are cached.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ static KEY: LazyLock<hmac::Key> = LazyLock::new(|| {
     hmac::Key::generate(hmac::HMAC_SHA256, &random).expect("the system has random numbers")
 });
 
-/// Returns the number of a list of parts; the same bytes cut differently have another.
+/// Returns the number of a list of parts; the same bytes split differently have another.
 pub(super) fn of(parts: &[&[u8]]) -> u128 {
     let mut context = hmac::Context::with_key(&KEY);
     for part in parts {

@@ -50,7 +50,7 @@ where
             return Box::pin(self.inner.call(call));
         }
         let later = self.inner.clone();
-        // The one that was asked whether it is ready is the one to call.
+        // The service that was polled ready is the one to call.
         let mut inner = std::mem::replace(&mut self.inner, later);
         Box::pin(async move {
             if call.credential.token.is_none() {
@@ -91,8 +91,8 @@ impl Credential {
     }
 }
 
-/// Takes note of what came of a call. Only an answer proves a credential: proxies refuse without looking at it. And not every
-/// answer: Zendesk tells whoever has a wrong password who they are, which is nobody.
+/// Marks the credential as accepted if the outcome proves it. Only a success does: proxies refuse without looking at the
+/// credential. A success of `/users/me` does not: Zendesk answers it even for a wrong password, with an anonymous user.
 fn judged(call: &Call, outcome: &Result<Answer>) {
     if outcome.is_err() || call.rest.path == "/api/v2/users/me" {
         return;

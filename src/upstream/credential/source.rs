@@ -23,7 +23,7 @@ enum Place {
     /// The gateway's own.
     Own {
         kind: &'static str,
-        /// It without a token, if its origin has one.
+        /// The credential, without a token if its origin has one.
         base: Credential,
     },
     /// Each caller's own.
@@ -42,20 +42,20 @@ pub struct Asked<'a> {
 }
 
 impl From<Credential> for Source {
-    /// One that stays as it is.
+    /// A source of one fixed credential.
     fn from(base: Credential) -> Self {
         Self::fixed("fixed", base)
     }
 }
 
 impl Source {
-    /// Has one that stays as it is; `kind` is what the status page calls it.
+    /// Returns a source of one fixed credential; `kind` is its name on the status page.
     pub fn fixed(kind: &'static str, base: Credential) -> Self {
         Self(Arc::new(Place::Own { kind, base }))
     }
 
-    /// Begins to follow what the settings name. With an OAuth client the first access token is under way when this returns;
-    /// calls wait for it.
+    /// Begins to follow the credential that the settings name. With an OAuth client the first access token is under way when
+    /// this returns; calls wait for it.
     ///
     /// # Errors
     /// A file cannot be read or holds no secret.
@@ -105,7 +105,7 @@ impl Source {
     pub fn of(&self, asked: Asked<'_>) -> Result<Credential> {
         let credential = match (&*self.0, asked.authorization) {
             (Place::Own { base, .. }, None) => base.current(),
-            // Going on with the gateway's authority would be another answer than the one that was asked for.
+            // The caller asked with its own authority; with the gateway's, the answer could be another.
             (Place::Own { .. }, Some(_)) => {
                 return Err(Error::invalid(AUTHORIZATION, "is not used: calls are made with the gateway's credential"));
             }
@@ -138,7 +138,7 @@ impl Source {
         }
     }
 
-    /// Returns how often access tokens were issued, where the gateway gets them for itself.
+    /// Returns how often access tokens were issued, if the gateway gets them itself.
     pub fn reload(&self) -> Option<view::Reload> {
         match &*self.0 {
             Place::Own { base: Credential { origin: Origin::Client(client), .. }, .. } => Some(client.reload()),
@@ -165,7 +165,7 @@ impl Credential {
     }
 }
 
-/// Whatever a token's own age: from then on Zendesk accepts none.
+/// Returns when Zendesk stops accepting API tokens, whatever their age.
 fn end_of_api_tokens() -> SystemTime {
     humantime::parse_rfc3339("2027-04-30T00:00:00Z").expect("a date")
 }

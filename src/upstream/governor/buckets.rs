@@ -1,7 +1,7 @@
 //! Budgets of single endpoints, learnt from `zendesk-ratelimit-<name>` headers.
 //!
 //! Which endpoints have one is not documented in one place and changes, so nothing is configured: a bucket applies to the
-//! routes on whose responses it was seen, a route being the verb and the path without ids.
+//! routes on whose responses it was seen. A route is the verb and the path without ids.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -45,7 +45,7 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// Returns none.
+    /// Returns no buckets yet: responses teach them.
     pub fn new(headroom_percent: u32) -> Self {
         Self { headroom_percent, named: Vec::new(), routes: HashMap::new(), closed: HashMap::new() }
     }
@@ -57,7 +57,7 @@ impl Buckets {
         self.of(route).map(|budget| budget.opening(priority, now)).fold(first, Opening::and)
     }
 
-    /// Returns when a call that `ahead` others on this route go before is likely to get its turn.
+    /// Returns when a call with `ahead` others before it on this route is likely to get its turn.
     pub fn estimate(&self, route: Route, priority: Priority, ahead: u32, now: Instant) -> Instant {
         let closed = self.closed.get(&route).copied().unwrap_or(now).max(now);
         self.of(route).map(|budget| budget.estimate(priority, ahead, now)).fold(closed, Instant::max)
@@ -72,7 +72,7 @@ impl Buckets {
         places
     }
 
-    /// Counts a request as no longer under way in these buckets, of which `heard` were stated by its response.
+    /// Ends a request that these buckets count; `heard` are the buckets that its response stated.
     pub fn ended(&mut self, places: &[usize], sent: bool, heard: &[(String, Window)]) {
         for place in places {
             let (name, budget) = &mut self.named[*place];
@@ -100,7 +100,7 @@ impl Buckets {
         }
     }
 
-    /// Closes one route, where Zendesk does not say which budget it is about.
+    /// Closes one route, for a 429 that does not say which budget is spent.
     pub fn close_route(&mut self, route: Route, until: Instant) {
         let now = Instant::now();
         self.closed.retain(|_, until| now < *until);

@@ -1,4 +1,4 @@
-//! One budget, the account's or an endpoint's: what is left by the last word of Zendesk, and when more may be spent.
+//! One budget, the account's or an endpoint's: what is left according to Zendesk's last response, and when more may be spent.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use crate::upstream::call::Priority;
 
 /// The length of a window where nothing longer has been seen. The account's is documented as a minute.
 const MINUTE: Duration = Duration::from_mins(1);
-/// How far the end of one window is believed to be stated apart: whole seconds, plus the way here.
+/// Most by which two responses differ about the end of the same window: it is stated in whole seconds, plus network time.
 const TOLERANCE: Duration = Duration::from_secs(5);
-/// How long after the stated end of a window a new one may not have begun yet.
+/// How long after its stated end a window may still go on.
 const DOUBT: Duration = Duration::from_secs(1);
-/// How often is asked, in doubt, whether a new window has begun.
+/// How often, in doubt, a request may go to find out whether a new window has begun.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 /// How long an answer is trusted to show what others spend.
 const FRESH: Duration = Duration::from_secs(10);
-/// Requests under way while it is not known whether a count is that of the old window.
+/// Most requests under way while a count may be that of the old window.
 const WHILE_DOUBTFUL: u32 = 2;
-/// Requests under way while nothing is known.
+/// Most requests under way while nothing is known.
 const FIRST: u32 = 10;
 
 /// When a call may go.
@@ -29,7 +29,7 @@ pub enum Opening {
     Now,
     /// When one of those under way has been answered.
     OnAnswer,
-    /// Then, as far as can be said.
+    /// At this time, as far as can be told.
     At(Instant),
 }
 
@@ -48,7 +48,7 @@ impl Opening {
 /// One budget.
 #[derive(Debug)]
 pub struct Budget {
-    /// Left alone, in percent of the limit.
+    /// Share of the limit that is never spent, in percent.
     headroom: u32,
     /// Assumed per minute while responses state nothing; 0 does not pace.
     assumed: u32,
@@ -133,7 +133,8 @@ impl Budget {
                 () => Opening::Now,
             };
         }
-        // The window is over by the clock. What was left is still good; else ask carefully until an answer says so.
+        // By the clock the window is over. What was left of it may still be spent; beyond that only a few requests go, until a
+        // response confirms the new window.
         let in_doubt = now < told.ends + DOUBT;
         let most = if in_doubt { 1 } else { cautious };
         let ask_at = self.last_spent.filter(|_| in_doubt).map_or(now, |spent| spent + ASK_EVERY);
@@ -146,7 +147,7 @@ impl Budget {
         }
     }
 
-    /// Returns when a call that `ahead` others go before is likely to get its turn, if nobody else spends.
+    /// Returns when a call with `ahead` others before it is likely to get its turn, if nobody else spends.
     pub fn estimate(&self, priority: Priority, ahead: u32, now: Instant) -> Instant {
         let open = self.closed_until.map_or(now, |until| until.max(now));
         let Some(told) = self.told() else { return open };
@@ -173,7 +174,7 @@ impl Budget {
         self.last_spent = Some(now);
     }
 
-    /// Counts a request as no longer under way. One that was sent without an answer that states the budget has cost one.
+    /// Ends a request that was under way. `unheard` says that it was sent and no response stated the budget: it has cost one.
     pub fn ended(&mut self, unheard: bool) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.told = self.told();
@@ -206,7 +207,7 @@ impl Budget {
         let over = asked > told.ends + DOUBT;
         let begins = match window.reset {
             Some(_) => fresh.ends > told.ends + TOLERANCE,
-            // Within a window, what is left only shrinks, but for answers that overtake each other.
+            // Within a window, what is left only shrinks, except when responses overtake each other.
             None => remaining > told.remaining.saturating_add(self.in_flight + 1),
         };
         if over || begins {
@@ -224,9 +225,9 @@ impl Budget {
             return;
         }
         let young = asked < told.begun + DOUBT;
-        // Some counts of the old window may come; one that was asked for a second later is not one of them.
+        // Counts of the old window may still come, but not for a request sent a second after the new window began.
         told.doubtful &= young;
-        // Nor does a budget shrink by a quarter in the first second of its window.
+        // No budget shrinks by a quarter in the first second of its window: such a count is that of the old one.
         if young && !told.doubtful && told.remaining - remaining.min(told.remaining) > told.limit / 4 {
             return;
         }
@@ -261,7 +262,7 @@ impl Budget {
     /// Lets nothing through for a while, because Zendesk asked for it.
     pub fn close(&mut self, until: Instant) {
         self.closed_until = Some(self.closed_until.map_or(until, |before| before.max(until)));
-        // Where nothing is stated, a few find out whether it is over.
+        // If no budget is known, only a few requests at a time (`FIRST`) find out whether the wait is over.
         self.silent = false;
     }
 
@@ -317,7 +318,7 @@ fn reserve(priority: Priority) -> f64 {
     match priority {
         Priority::Write => 0.0,
         Priority::Interactive => 0.5,
-        // Ends of windows are stated in whole seconds: a reserve of all of it would hold up whatever comes in the first one.
+        // Window ends are stated in whole seconds: a reserve of 1.0 would hold up every call of the window's first second.
         Priority::Background => 0.98,
     }
 }

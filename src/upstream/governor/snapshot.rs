@@ -39,14 +39,14 @@ pub struct Snapshot {
 pub struct Window {
     /// Requests per window.
     pub limit: u32,
-    /// Requests left by the last word of Zendesk.
+    /// Requests left according to Zendesk's last response.
     pub remaining: u32,
     /// Requests under way.
     pub in_flight: u32,
     /// How long until the window ends.
     #[serde(serialize_with = "seconds")]
     pub resets_in: Duration,
-    /// How much longer a 429 keeps the gate closed; zero where none does.
+    /// How much longer a 429 keeps this budget closed; zero if none does.
     #[serde(serialize_with = "seconds")]
     pub closed_for: Duration,
     /// Requests per second that would use up what is left by the end of the window.

@@ -14,7 +14,7 @@ use crate::upstream::call::{Answer, Call, Priority};
 use crate::upstream::rest::UserKey;
 use crate::upstream::room::{Rank, Room};
 
-/// How long a 429 that does not say how long closes the gate; Zendesk's own client waits as long.
+/// How long a budget stays closed after a 429 that states no wait; Zendesk's own client waits as long.
 const UNSTATED_WAIT: Duration = Duration::from_secs(10);
 
 /// What a call spends from.
@@ -33,13 +33,13 @@ impl Need {
     }
 }
 
-/// Somebody who waits.
+/// A waiting call.
 pub trait Waits {
-    /// Returns what it will spend from.
+    /// Returns what the call will spend from.
     fn need(&self) -> &Need;
 }
 
-/// The budgets and those who wait.
+/// The budgets and the calls that wait for them.
 #[derive(Debug)]
 pub struct State<W> {
     pub account: Budget,
@@ -67,14 +67,14 @@ impl<W: Waits> State<W> {
         }
     }
 
-    /// Returns when a call may go that nobody goes before.
+    /// Returns when a call with no other before it may go.
     pub fn opening(&self, need: &Need, now: Instant) -> Opening {
         let update = need.user.as_ref().map_or(now, |user| self.updates.opening(user, 0, 0, now));
         let update = if update > now { Opening::At(update) } else { Opening::Now };
         self.account.opening(need.priority, now).and(self.buckets.opening(need.route, need.priority, now)).and(update)
     }
 
-    /// Returns when a call is likely to get its turn, after those who go before it.
+    /// Returns when a call is likely to get its turn, after the waiting calls that go before it.
     pub fn estimate(&self, call: &Call, need: &Need, now: Instant) -> Instant {
         let (mut all, mut on_route, mut updates, mut same_user) = (0, 0, 0, 0);
         for other in self.room.ahead_of(call).map(Waits::need) {
@@ -89,7 +89,7 @@ impl<W: Waits> State<W> {
         account.max(bucket).max(update)
     }
 
-    /// Returns the first in the room who may go, or when somebody may.
+    /// Returns the first waiting call that may go, or else when the next one may.
     pub fn next(&self, now: Instant) -> Result<Rank, Option<Instant>> {
         let mut earliest: Option<Instant> = None;
         for (rank, waiter) in self.room.iter() {
@@ -112,7 +112,7 @@ impl<W: Waits> State<W> {
         self.buckets.spend(need.route, now)
     }
 
-    /// Learns how a request ended that was let through at `asked`, and whether it was sent at all.
+    /// Learns how a request that was let through at `asked` ended, and whether it was sent at all.
     pub fn ended(
         &mut self,
         need: &Need,
@@ -137,7 +137,7 @@ impl<W: Waits> State<W> {
         }
         match &heard.account {
             Some(window) => self.account.hear(window, asked),
-            // Only an answer: the error page of a proxy says nothing about what Zendesk states.
+            // Only for an answer: a proxy's error page does not mean that Zendesk states no budget.
             None if answer.is_some() => self.account.hear_nothing(now),
             None => {}
         }
@@ -155,8 +155,8 @@ impl<W: Waits> State<W> {
         }
     }
 
-    /// Closes what a 429 is about, for everyone: the buckets it says are spent, or the account, or else what is left to
-    /// blame when the account has budget: updates of that user, or the route.
+    /// Closes what a 429 is about, for all callers: the buckets that it states as spent; else, if the account has budget left,
+    /// the updates of that user or the route; else the account.
     fn throttled(&mut self, need: &Need, refusal: &Refusal, now: Instant) {
         self.throttled += 1;
         let Limits { account, buckets } = &refusal.limits;
@@ -177,7 +177,7 @@ impl<W: Waits> State<W> {
         }
     }
 
-    /// Refuses a call that would get its turn too late.
+    /// Refuses a call whose turn would come too late.
     pub fn refuse(&mut self, turn: Instant, now: Instant) -> Error {
         self.refused += 1;
         Error::BudgetSpent { retry_after: turn.saturating_duration_since(now).min(LONGEST_WAIT) }

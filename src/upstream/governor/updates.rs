@@ -1,8 +1,8 @@
 //! Zendesk's limits on updates of single users: 5 a minute for each user, and one a second for the account
 //! (<https://developer.zendesk.com/api-reference/ticketing/users/users/#update-user>).
 //!
-//! They are kept here, before the request is spent, because a refused update costs budget like any other. Time is measured
-//! when requests leave and Zendesk counts when they arrive, so a user's minute is taken a second longer.
+//! They are enforced here, before a request is sent, because a refused update costs budget like any other. The gateway takes
+//! the time when requests leave, Zendesk when they arrive, so a user's minute counts as a second longer.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl Updates {
         Self { per_user, spacing, next: None, users: HashMap::new() }
     }
 
-    /// Returns when an update of this user may go that others go before: `ahead` of any user, `same` of this one.
+    /// Returns when an update of this user may go after the waiting ones: `ahead` of any user, `same` of this one.
     pub fn opening(&self, user: &UserKey, ahead: u32, same: usize, now: Instant) -> Instant {
         let account = self.next.unwrap_or(now).max(now) + self.spacing * ahead;
         let Some(recent) = self.users.get(user) else { return account };
@@ -74,8 +74,8 @@ impl Updates {
         }
     }
 
-    /// Returns whether a bucket stated for an update is one of these limits. Zendesk states both under one name, and tells
-    /// which only by the number: it is assumed that no other bucket of an update is as small.
+    /// Returns whether a bucket stated for an update is one of these limits. Zendesk states both under one name, and only the
+    /// number tells them apart. Assumption: no other bucket of an update is as small.
     pub fn is_theirs(&self, window: &Window) -> bool {
         usize::try_from(window.limit).is_ok_and(|limit| limit <= self.per_user)
     }
@@ -93,7 +93,7 @@ impl Updates {
         }
     }
 
-    /// Keeps back updates of this user.
+    /// Holds back updates of this user.
     pub fn close(&mut self, user: &UserKey, until: Instant) {
         self.users.entry(user.clone()).or_default().closed_until = Some(until);
     }

@@ -1,7 +1,7 @@
-//! Who waits for budget, and who wakes them.
+//! The calls that wait for budget, and what wakes them.
 //!
-//! There is no task of its own behind the governor. The first in the room keeps the clock for all: it sleeps until somebody
-//! may go, lets everybody through who may, and hands the clock on when it leaves. Whatever changes the budgets nudges it.
+//! The governor has no task of its own. The first call in the room keeps the clock for all: it sleeps until a call may go, lets
+//! all calls through that may, and hands the clock on when it leaves. Every change of a budget wakes it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -62,7 +62,7 @@ impl Governor {
                 return Ok(Pass::new(self, need, places, now, Arc::clone(&call.ledger)));
             }
             let turn = state.estimate(call, &need, now);
-            // A tenth more, because others may spend meanwhile.
+            // A tenth of the wait is added, because others may spend meanwhile.
             if turn + turn.saturating_duration_since(now) / 10 >= give_up {
                 return Err(state.refuse(turn, now));
             }
@@ -73,7 +73,7 @@ impl Governor {
                 Entry::Placed(rank) => rank,
                 Entry::Displaced(rank, last) => {
                     let refusal = state.refuse(turn, now);
-                    // It may be gone already; then nobody needs to be told.
+                    // If that call has left already, the send fails and may.
                     drop(last.admit.send(Err(refusal)));
                     rank
                 }
@@ -115,7 +115,7 @@ impl Governor {
         }
     }
 
-    /// Lets through who may go, if `rank` is the first, and returns when to look again.
+    /// If `rank` is the first, lets through all calls that may go, and returns when to look again.
     fn look(self: &Arc<Self>, rank: &Rank) -> Option<Instant> {
         let mut state = self.state();
         if state.room.iter().next().is_none_or(|(first, _)| first != rank) {
@@ -124,7 +124,7 @@ impl Governor {
         self.let_through(&mut state, Instant::now())
     }
 
-    /// Lets through everybody who may go, and returns when the next one may.
+    /// Lets through all calls that may go, and returns when the next one may.
     fn let_through(self: &Arc<Self>, state: &mut State<Waiter>, now: Instant) -> Option<Instant> {
         let first = state.room.iter().next().map(|(rank, _)| *rank)?;
         let next = loop {
@@ -136,7 +136,7 @@ impl Governor {
             let places = state.spend(&waiter.need, now);
             let pass = Pass::new(self, waiter.need, places, now, waiter.ledger);
             if let Err(Ok(pass)) = waiter.admit.send(Ok(pass)) {
-                // It left at this very moment. Its budget is counted back here, where the lock is held already.
+                // The call left at this very moment. Its budget is returned here, because the lock is held already.
                 let (need, places, asked) = pass.defuse();
                 state.ended(&need, &places, asked, false, None);
             }
@@ -166,14 +166,14 @@ impl Governor {
     }
 }
 
-/// Wakes the one who keeps the clock, to look at what has changed.
+/// Wakes the call that keeps the clock, to look at what has changed.
 fn nudge_first(state: &State<Waiter>) {
     if let Some((_, waiter)) = state.room.iter().next() {
         waiter.nudge.notify_one();
     }
 }
 
-/// A call's place in the room, given up when the call is.
+/// A call's place in the room, freed when the call is dropped.
 struct Place<'a> {
     governor: &'a Arc<Governor>,
     rank: Rank,
@@ -188,7 +188,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// A call's leave to be sent: a guard, so that budget reserved for a call that goes away comes back.
+/// A call's permission to spend budget: a guard, so that the budget of a call that goes away is returned.
 #[derive(Debug)]
 pub struct Pass {
     governor: Option<Arc<Governor>>,
@@ -197,12 +197,12 @@ pub struct Pass {
     places: Vec<usize>,
     asked: Instant,
     ledger: Arc<Ledger>,
-    /// What the ledger said when the pass was made: more than that means that the call was sent.
+    /// The ledger's count when the pass was made; a higher count means that the call was sent.
     sent_before: u32,
 }
 
 impl Pass {
-    /// Returns a pass for a request that `places` count already.
+    /// Returns a pass for a request that the buckets at `places` count already.
     pub fn new(governor: &Arc<Governor>, need: Need, places: Vec<usize>, asked: Instant, ledger: Arc<Ledger>) -> Self {
         let sent_before = ledger.requests();
         Self { governor: Some(Arc::clone(governor)), need, places, asked, ledger, sent_before }
@@ -213,7 +213,7 @@ impl Pass {
         self.end(Some(result));
     }
 
-    /// Returns what it stands for, which nobody counts back any more.
+    /// Takes the pass apart, so that dropping it returns no budget.
     pub fn defuse(mut self) -> (Need, Vec<usize>, Instant) {
         self.governor = None;
         (self.need.clone(), std::mem::take(&mut self.places), self.asked)

@@ -32,8 +32,8 @@ impl Pace {
         *mean += (took - *mean) * WEIGHT;
     }
 
-    /// Learns from an exchange that was cut off: it would have taken longer than this. Were a cut counted like an end,
-    /// calls that are cut ever earlier would make exchanges look ever faster.
+    /// Learns from an exchange that was cut off: it would have taken longer than this. If a cut counted like an end, calls that
+    /// are cut ever earlier would make exchanges look ever faster.
     pub fn cut_off(&mut self, class: Class, after: Duration) {
         if after > self.of(class) {
             self.ended(class, after);

@@ -16,7 +16,7 @@ use crate::upstream::class::Class;
 use crate::upstream::room::{Entry, Rank, Room};
 use crate::upstream::transport::BELIEVED;
 
-/// How much longer than the mean an exchange may take and still be counted on when a call is let into the queue.
+/// A call is let into the queue only if it has time for an exchange this many times as long as the mean.
 const SLOWER_THAN_MEAN: u32 = 2;
 
 /// Why a call is refused.
@@ -24,7 +24,7 @@ const SLOWER_THAN_MEAN: u32 = 2;
 enum Why {
     /// It is the last in a full room.
     Full,
-    /// The queue before it is longer than its deadline.
+    /// The wait would be longer than its deadline.
     TooLate,
 }
 
@@ -41,7 +41,7 @@ pub struct Queue {
 struct State {
     /// Permits that calls hold; as long as not all are held, nobody waits.
     in_use: usize,
-    /// How many the connections have room for, if that was found to be less than all, and when.
+    /// How many requests the connections have room for, if that is fewer than the permits, and when it was learnt.
     allowed: Option<(usize, Instant)>,
     room: Room<Waiter>,
     pace: Pace,
@@ -106,7 +106,7 @@ impl Queue {
             let rank = match state.room.enter(call, Waiter { class: call.class(), deadline: call.deadline, admit }) {
                 Entry::Placed(rank) => rank,
                 Entry::Displaced(rank, last) => {
-                    // It may be gone already; then nobody needs to be told.
+                    // If that call has left already, the send fails and may.
                     drop(last.admit.send(Err(self.refuse(Why::Full))));
                     rank
                 }
@@ -146,7 +146,8 @@ impl Queue {
         let now = Instant::now();
         while state.in_use < state.permits(self.permits) {
             let Some((rank, waiter)) = state.room.next() else { return };
-            // The earliest deadline goes first, so the calls that are let through are those with hardly time enough.
+            // The earliest deadline goes first, so the next call often has hardly enough time: it needs a quarter more than the
+            // mean.
             let needed = state.pace.of(waiter.class) * 5 / 4;
             let outcome = match rank.deadline {
                 wanted_by if wanted_by <= now => Err(self.late(waiter.deadline)),
@@ -156,7 +157,8 @@ impl Queue {
             let granted = outcome.is_ok();
             match waiter.admit.send(outcome) {
                 Ok(()) if granted => state.in_use += 1,
-                // It left at this very moment. Its permit goes to the next one, not through another release.
+                // The call left at this very moment. The loop gives its permit to the next one, so the permit must not release
+                // itself.
                 Err(Ok(permit)) => permit.defuse(),
                 _ => {}
             }
@@ -167,7 +169,8 @@ impl Queue {
         Permit { queue: Some(Arc::clone(self)), class, since: Instant::now(), done: false }
     }
 
-    /// What a call ends with that waited for longer than it is wanted. There may be others who want it later.
+    /// Returns the error of a call that waited past its `wanted_by`. It is a deadline only if the call's own deadline has
+    /// passed, too: others may want the answer later.
     fn late(&self, deadline: Instant) -> Error {
         if deadline <= Instant::now() { Error::Deadline { sent: false } } else { self.refuse(Why::TooLate) }
     }
@@ -187,13 +190,13 @@ impl Queue {
 }
 
 impl State {
-    /// Returns how many permits there are, of those that are set.
+    /// Returns how many of the `set` permits the connections have room for.
     fn permits(&self, set: usize) -> usize {
         let allowed = self.allowed.filter(|(_, at)| at.elapsed() < BELIEVED);
         allowed.map_or(set, |(allowed, _)| allowed.min(set))
     }
 
-    /// Whether the call would be served too late, as exchanges go at the moment.
+    /// True if the call would be served too late at the present pace of exchanges.
     fn is_hopeless(&self, call: &Call, permits: usize) -> bool {
         let ahead = self.room.ahead_of(call).count() + 1;
         let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
@@ -231,7 +234,7 @@ impl Drop for Permit {
     }
 }
 
-/// A call's place in the room, given up when the call is.
+/// A call's place in the room, freed when the call is dropped.
 struct Place<'a> {
     queue: &'a Arc<Queue>,
     rank: Rank,

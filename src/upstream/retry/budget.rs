@@ -1,4 +1,4 @@
-//! The budget that all retries share: a share of the calls, and a few each second besides.
+//! The budget that all retries share: a percentage of the calls, plus a few each second.
 //!
 //! tower's `TpsBudget` does nearly this; it is not used because it rounds the share to a whole number of calls, forgets its
 //! debts after ten seconds, and cannot tell an operator how much is left.

@@ -97,7 +97,7 @@ async fn a_call_whose_deadline_passes_in_the_room_was_not_sent() {
     assert_eq!((hits.get(), queue.snapshot().in_use, queue.snapshot().waiting), (1, 0, 0));
 }
 
-/// Others may share the answer for longer, but its turn is its own caller's.
+/// Others may share the answer for longer, but the call's turn is decided by its own caller's time.
 #[tokio::test(start_paused = true)]
 async fn a_read_for_others_waits_and_is_refused_by_the_time_of_its_own_caller() {
     let hits = Hits::default();

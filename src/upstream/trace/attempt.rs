@@ -1,4 +1,4 @@
-//! One attempt: one HTTP exchange, told in the words of the semantic conventions for HTTP clients.
+//! One attempt: one HTTP exchange, described by the semantic conventions for HTTP clients.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -31,12 +31,12 @@ struct Means {
     telemetry: Telemetry,
     /// `server.address` and `server.port`.
     server: [KeyValue; 2],
-    /// The durations of those answered with 200, by endpoint.
+    /// The durations of attempts answered with 200, by endpoint.
     answered: Bound<f64>,
 }
 
 impl Attempt {
-    /// Tells `telemetry` about exchanges with `upstream`.
+    /// Reports exchanges with `upstream` to `telemetry`.
     pub fn new(telemetry: &Telemetry, upstream: &Url) -> Self {
         for class in Class::ALL {
             // So that the first retry is seen as an increase.
@@ -93,7 +93,7 @@ where
     }
 }
 
-/// An exchange under way; dropping it tells how it went.
+/// An exchange under way; dropping it records how it went.
 struct Running {
     means: Arc<Means>,
     context: Otel,
@@ -161,7 +161,7 @@ impl Running {
         }
     }
 
-    /// Says what happened, without what Zendesk wrote: that may hold personal data.
+    /// Logs the failure without Zendesk's text, which may hold personal data.
     fn log(&self, error: &Error) {
         let cause = match error {
             Error::Connect(chain) | Error::BrokenBeforeHeaders(chain) | Error::BrokenBody(chain) => Some(&*chain.text),

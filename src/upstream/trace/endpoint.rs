@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::contract::RPCS;
 
-/// What is told where no template matches; the number of templates stays what the contract says.
+/// Stands for every path without a template, so that telemetry has no more values than the contract has paths.
 const OTHER: &str = "_OTHER";
 
 struct Template {
@@ -27,7 +27,7 @@ static TEMPLATES: LazyLock<Vec<Template>> = LazyLock::new(|| {
             parameters: endpoint.path.matches('{').count(),
         })
         .collect();
-    // Those that a path can match stand together, and `users/show_many` comes before `users/{id}`.
+    // Templates with the same number of segments stand together, and `users/show_many` comes before `users/{id}`.
     templates.sort_by_key(|template| (template.parts.len(), template.parameters, template.verb, template.path));
     templates.dedup_by_key(|template| (template.verb, template.path));
     templates
@@ -38,7 +38,7 @@ static TEMPLATES: LazyLock<Vec<Template>> = LazyLock::new(|| {
 pub struct Endpoint {
     /// The path's template, such as `/api/v2/users/{id}`.
     pub template: &'static str,
-    /// Its place among all, unless it is none of them.
+    /// Its index among all templates; none if no template matches.
     pub number: Option<usize>,
 }
 

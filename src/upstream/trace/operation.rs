@@ -20,12 +20,12 @@ use crate::upstream::error_type::error_type;
 #[derive(Clone)]
 pub struct Operation {
     telemetry: Telemetry,
-    /// The durations of those that went well, by class.
+    /// The durations of successful operations, by class.
     went_well: Bound<f64>,
 }
 
 impl Operation {
-    /// Tells `telemetry`.
+    /// Reports operations to `telemetry`.
     pub fn new(telemetry: &Telemetry) -> Self {
         let went_well = Bound::new(&telemetry.instruments().operation_duration, Class::ALL.len());
         Self { telemetry: telemetry.clone(), went_well }
@@ -87,7 +87,7 @@ where
     }
 }
 
-/// An operation under way; dropping it tells how it went.
+/// An operation under way; dropping it records how it went.
 struct Running {
     layer: Operation,
     trace: Trace,

@@ -21,7 +21,7 @@ pub struct Counters {
 /// The connections at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Snapshot {
-    /// Connections that came about, over either protocol.
+    /// Connections that were opened, over either protocol.
     pub opened: u64,
     /// Attempts to connect that failed.
     pub failed: u64,
@@ -32,12 +32,12 @@ pub struct Snapshot {
     pub http2_open: u64,
     /// HTTP/2 connections that ended, or were given up.
     pub http2_ended: u64,
-    /// How long the oldest HTTP/2 connection in use exists.
+    /// Age of the oldest HTTP/2 connection in use.
     #[serde(serialize_with = "seconds")]
     pub http2_oldest: Duration,
     /// Requests under way on HTTP/2 connections.
     pub http2_requests: usize,
-    /// Requests that an HTTP/2 connection takes at a time, as far as it is known; as long as it is not, what is assumed.
+    /// Requests that an HTTP/2 connection takes at a time: the number learnt, or else assumed.
     pub http2_streams: usize,
     /// Requests that were sent again on another connection, because the one before had provably not processed them.
     pub moved: u64,

@@ -1,10 +1,10 @@
 //! How a [`Lane`](super::lane::Lane) gets its connection.
 //!
 //! By itself a client opens connections as requests come: ten for a burst of ten, of which HTTP/2 needs one. So the client's
-//! connector is wrapped. The first request on a lane starts the attempt to connect, and from then on the attempt belongs to
-//! nobody: a caller who leaves does not end it, and whoever comes next waits for the same one. Once it is there, it is known
-//! which protocol was agreed on. With HTTP/2 this is the only connection that the lane ever has: asked for another one, the
-//! connector answers that the first has ended. With HTTP/1.1 it lets every request have its own.
+//! connector is wrapped. The first request on a lane starts the attempt to connect, which runs in a task of its own: a caller
+//! who leaves does not end it, and later requests wait for the same attempt. Once connected, the negotiated protocol is known.
+//! With HTTP/2 this is the only connection that the lane ever has: asked for another one, the connector answers that the first
+//! has ended. With HTTP/1.1 each request may open its own.
 
 use std::future::Future;
 use std::pin::pin;
@@ -24,7 +24,7 @@ use crate::error::Chain;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Longest time that a connection may take to come about: name, TCP and TLS.
+/// Longest time that opening a connection may take: name, TCP and TLS.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a lane has no connection for a request.
@@ -40,7 +40,7 @@ enum NoConnection {
 #[derive(Clone)]
 pub struct Layer {
     link: Arc<Link>,
-    /// Whether HTTP/1.1 is known to be spoken, so that each request connects itself.
+    /// True if the lane is known to use HTTP/1.1, so that each request opens a connection itself.
     open: bool,
 }
 
@@ -50,7 +50,7 @@ impl Layer {
         Self { link: Arc::clone(link), open: false }
     }
 
-    /// For a lane on which HTTP/1.1 is spoken.
+    /// For a lane that uses HTTP/1.1.
     pub fn open(link: &Arc<Link>) -> Self {
         Self { link: Arc::clone(link), open: true }
     }
@@ -66,7 +66,7 @@ impl<T: 'static, C: Send + 'static> tower::Layer<BoxCloneSyncService<T, C, BoxEr
     }
 }
 
-/// The connector of one lane. `T` is where to connect to and `C` a connection; the client keeps the names of both to itself.
+/// The connector of one lane. `T` is the target and `C` a connection; the client does not export either type.
 pub struct Connector<T, C> {
     inner: BoxCloneSyncService<T, C, BoxError>,
     lane: Arc<Connecting<C>>,
@@ -81,12 +81,12 @@ impl<T, C> Clone for Connector<T, C> {
 struct Connecting<C> {
     link: Arc<Link>,
     state: Mutex<State<C>>,
-    /// Wakes those who wait for the attempt.
+    /// Wakes the requests that wait for the attempt.
     ended: Notify,
 }
 
 enum State<C> {
-    /// Nobody has asked yet.
+    /// No request has asked for a connection yet.
     Idle,
     /// The attempt is under way.
     Waiting,
@@ -148,7 +148,7 @@ impl<C: Connection + Send + 'static> Connecting<C> {
                     let attempt = attempt.take().expect("whoever waits has not begun an attempt");
                     let connection = self.link.count(Instant::now(), timeout(CONNECT_TIMEOUT, attempt).await?)?;
                     if connection.connected().is_negotiated_h2() {
-                        // Times have changed: what follows goes on a lane of its own.
+                        // The peer speaks HTTP/2 now: this lane ends, so that later requests go on a new one.
                         self.link.end();
                     }
                     return Ok(connection);

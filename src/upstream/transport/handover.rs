@@ -1,13 +1,13 @@
 //! The moment at which a connection takes a request.
 //!
-//! Between the decision to send a request and its first byte on a connection lie seconds: a name to resolve, a connection to
-//! open, a handshake. A caller who leaves then, or whose deadline passes, is told that nothing was sent, and that has to stay
-//! true. So a request can be withdrawn until a connection takes it, and never both.
+//! Between the decision to send a request and its first byte on a connection can lie seconds: a name to resolve, a connection
+//! to open, a handshake. A caller who leaves then, or whose deadline passes, is told that nothing was sent, and that has to
+//! stay true. So a request can be withdrawn until a connection takes it; it is never both taken and withdrawn.
 //!
-//! What shows that moment is the request's body. The client asks it whether it has ended when it writes the head, and neither
-//! before nor without it: by that it decides what the head says of the body. It asks so for requests without a body, too, and
-//! it drops a connection, unwritten, or resets the stream, whose body fails. (An observation about hyper 1, which a test
-//! holds on to; one that asked earlier would only make "not sent" into "not known".)
+//! The request's body shows that moment. The client asks the body whether it has ended exactly when it writes the head, because
+//! the head has to describe the body; it asks for requests without a body, too. If the body fails, the client drops the
+//! connection unwritten, or resets the stream. (An observation about hyper 1, which a test checks; a client that asked earlier
+//! would only turn "not sent" into "not known".)
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ const WITHDRAWN: u8 = 2;
 pub struct Handover {
     state: Arc<State>,
     seat: Seat,
-    /// Whether the answer came whole.
+    /// Whether the whole answer was received.
     answered: AtomicBool,
 }
 
@@ -65,7 +65,7 @@ impl Handover {
 }
 
 impl Handover {
-    /// Notes that the answer came whole.
+    /// Notes that the whole answer was received.
     pub fn answered(&self) {
         self.answered.store(true, Ordering::Relaxed);
     }
@@ -92,7 +92,8 @@ impl State {
             WAITING => {}
             stands => return stands == TAKEN,
         }
-        // Counted first: who sees it withdrawn must not see it counted for good, and who sees it taken must see it counted.
+        // Count first, so that a reader who sees TAKEN also sees the count; if the request was withdrawn meanwhile, the count
+        // is taken back.
         let open = self.ledger.send().is_ok();
         if open {
             self.taken_at.store(self.lane.take(), Ordering::SeqCst);
@@ -138,7 +139,7 @@ impl Body for Watched {
 
     fn size_hint(&self) -> SizeHint {
         match self.state.stands.load(Ordering::SeqCst) {
-            // A body that is empty, or that a GET has without saying how long it is, is never asked for and could not fail.
+            // The client never polls an empty body, nor a GET's body of unknown length, and one that is not polled cannot fail.
             WITHDRAWN => SizeHint::with_exact(1),
             _ => self.body.size_hint(),
         }
@@ -158,7 +159,7 @@ mod tests {
     use super::super::link::Link;
     use super::*;
 
-    /// Answers 200 and tells of each request that came whole.
+    /// Answers 200 and reports each request that was received whole.
     async fn server() -> (String, mpsc::UnboundedReceiver<http::Method>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
@@ -177,7 +178,7 @@ mod tests {
                 });
                 tokio::spawn(async move {
                     let socket = TokioIo::new(socket);
-                    // A request that is broken off ends its connection, which is what is looked for.
+                    // A request that is broken off ends its connection, as the test expects.
                     drop(Builder::new(TokioExecutor::new()).serve_connection(socket, service).await);
                 });
             }

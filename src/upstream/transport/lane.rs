@@ -1,7 +1,7 @@
 //! One connection to Zendesk over HTTP/2, or the connections to it over HTTP/1.1.
 //!
-//! What goes wrong on HTTP/2 goes wrong per connection: it dies without a word, it is told to take no more requests, it has
-//! room for only so many. The client does not show its connections, so each gets a client of its own, and with it a name.
+//! HTTP/2 fails per connection: one dies silently, one may take no more requests, one is full. The client does not expose its
+//! connections, so each connection gets a client of its own, by which it can be told apart.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,25 +15,25 @@ use super::link::Link;
 use crate::error::Chain;
 use crate::upstream::client::Origin;
 
-/// After this long without a word in answer to a request, or without taking one, a connection is passed over.
+/// A connection is passed over after it has kept a request waiting this long for any part of an answer, or has not taken one.
 pub const SILENT_AFTER: Duration = Duration::from_millis(750);
 
-/// How long after its first request a connection has said how many it takes at a time, if it has not answered before: it says so
-/// first of all.
+/// How long after its first request a connection counts as settled, even without an answer: how many requests it takes at a
+/// time is the first thing that a peer says.
 pub const SETTLED_AFTER: Duration = Duration::from_millis(500);
 
-/// Most requests that may be given up on one connection before others go on a new one. The client remembers few of the streams
-/// that it has reset, takes what still comes for the others for errors, and ends the connection, with all that is under way
-/// on it, at the 1,024th.
+/// Most requests that may be given up on one connection before new ones go on another. The client remembers only a few of the
+/// streams that it has reset. Whatever still comes for the others it counts as errors, and at the 1,024th it ends the
+/// connection with everything under way on it.
 const MOST_ABANDONED: usize = 500;
 
-/// A connection, and who uses it.
+/// A connection, and the requests that use it.
 pub struct Lane {
     client: reqwest::Client,
     /// The client of writes over HTTP/1.1, which keeps no connection: see [`Lane::client`].
     of_writes: OnceLock<reqwest::Client>,
     link: Arc<Link>,
-    /// When pings have decided whether the connection lives.
+    /// How long pings take to decide whether the connection lives.
     decided_after: Duration,
     born: Instant,
     /// Requests that have a seat.
@@ -42,25 +42,25 @@ pub struct Lane {
     taken: AtomicUsize,
     /// Whether the connection has taken a request, which shows that it is ready for others.
     open: AtomicBool,
-    /// Whether the request that the connection is opened for is on its way.
+    /// Whether a request has the seat that opens the connection.
     opener: AtomicBool,
-    /// Whether new requests are to go elsewhere.
+    /// Whether new requests go on other connections.
     retired: AtomicBool,
-    /// Requests that were given up before their answer was whole.
+    /// Requests that were given up before their whole answer was received.
     abandoned: AtomicUsize,
-    /// Whether somebody was told that the connection broke.
+    /// Whether a request has reported that the connection broke.
     broken: AtomicBool,
     /// When the connection took its first request, in milliseconds since `born`; 0 if it has not.
     first_taken: AtomicU64,
-    /// Since when nothing was heard although something is awaited, in milliseconds since `born`; 0 for nothing.
+    /// Since when an answer is awaited and nothing was received, in milliseconds since `born`; 0 if none is awaited.
     unanswered: AtomicU64,
-    /// When something was heard last, likewise.
+    /// When a part of an answer was last received, in milliseconds since `born`; 0 for never.
     heard: AtomicU64,
     changed: Arc<Notify>,
 }
 
 impl Lane {
-    /// Returns a lane whose connection does not exist yet, or, where HTTP/1.1 is known to be spoken, exists as it is needed.
+    /// Returns a lane whose connection is not open yet; over HTTP/1.1 connections are opened as requests need them.
     pub fn new(client: reqwest::Client, link: Arc<Link>, decided_after: Duration, changed: &Arc<Notify>) -> Arc<Self> {
         Arc::new(Self {
             client,
@@ -82,9 +82,9 @@ impl Lane {
         })
     }
 
-    /// Returns the client whose connection this is. Over HTTP/1.1 nothing but their order ties answers to requests, so that
-    /// one answer too many becomes that of the next request, and the answer to a write often names nothing to compare: a write
-    /// has a connection for itself there, from a client that `origin` makes.
+    /// Returns the client to send with. Over HTTP/1.1 only their order ties answers to requests, so a surplus answer is taken
+    /// for that of the next request, and the answer to a write often names nothing to compare. So each write over HTTP/1.1 has
+    /// a connection to itself, from a client that `origin` makes.
     pub fn client(&self, writes: bool, origin: &Origin) -> &reqwest::Client {
         if !writes || !self.is_http1() {
             return &self.client;
@@ -92,7 +92,7 @@ impl Lane {
         self.of_writes.get_or_init(|| for_single_use(origin, &self.link).expect("such a client was built before"))
     }
 
-    /// Whether HTTP/1.1 is spoken.
+    /// True if the lane uses HTTP/1.1.
     pub fn is_http1(&self) -> bool {
         self.link.is_http1()
     }
@@ -102,7 +102,7 @@ impl Lane {
         self.open.load(Ordering::SeqCst)
     }
 
-    /// Whether new requests go elsewhere.
+    /// True if new requests go on other connections.
     pub fn is_over(&self) -> bool {
         self.retired.load(Ordering::SeqCst) || self.link.is_over()
     }
@@ -121,7 +121,7 @@ impl Lane {
         self.link.failure()
     }
 
-    /// Lets new requests go elsewhere.
+    /// Sends new requests to other connections.
     pub fn retire(&self) {
         self.retired.store(true, Ordering::SeqCst);
     }
@@ -139,8 +139,8 @@ impl Lane {
         self.is_http1() || !self.broken.swap(true, Ordering::SeqCst)
     }
 
-    /// Whether the client knows how many requests the connection takes at a time, and holds back what is beyond. Before that
-    /// a peer may end the connection because of one too many.
+    /// True if the client knows how many requests the connection takes at a time, and so holds back surplus ones. Before that,
+    /// a surplus request can make the peer end the connection.
     pub fn is_settled(&self) -> bool {
         let first = self.first_taken.load(Ordering::SeqCst);
         let since = Duration::from_millis(self.now().saturating_sub(first));
@@ -152,14 +152,14 @@ impl Lane {
         self.seats.load(Ordering::SeqCst)
     }
 
-    /// How many requests the connection has taken that did not end.
+    /// How many requests the connection has taken that have not ended.
     pub fn taken(&self) -> usize {
         self.taken.load(Ordering::SeqCst)
     }
 
-    /// Whether a request waits for a word from the connection so long that others should not wait, too, and so short that
-    /// pings have not decided yet whether it lives. After that a dead one has been closed, which the next request notices
-    /// before it is sent, and a live one is merely slow.
+    /// True if an answer has been awaited for [`SILENT_AFTER`] or longer, so that no other request should join, and pings have
+    /// not decided yet whether the connection lives. Once they have, a dead connection is closed, which the next request
+    /// notices before it is sent, and a live one is merely slow.
     pub fn is_silent(&self) -> bool {
         let since = self.unanswered.load(Ordering::SeqCst);
         let waited = Duration::from_millis(self.now().saturating_sub(since));
@@ -171,12 +171,12 @@ impl Lane {
         self.born.elapsed()
     }
 
-    /// When something was heard last, for a comparison of lanes.
+    /// When a part of an answer was last received, to compare lanes by.
     pub fn heard_at(&self) -> Instant {
         self.born + Duration::from_millis(self.heard.load(Ordering::SeqCst))
     }
 
-    /// Notes that an answer began, went on, or ended.
+    /// Notes that a part of an answer was received, or its end.
     pub fn heard(&self, ended: bool) {
         if self.is_http1() {
             return;
@@ -211,8 +211,8 @@ impl Lane {
         }
     }
 
-    /// Notes that a request which was taken at that time is over. One that waited longer than pings take to decide, while
-    /// nothing at all was heard, ends the connection's use: pings may come through where nothing else does.
+    /// Notes that the request taken at `taken_at` has ended. If it waited longer than pings take to decide, and nothing at all
+    /// was received, the lane is retired: pings may get through where nothing else does.
     pub fn leave(&self, taken_at: u64, answered: bool) {
         if taken_at == 0 {
             return;
@@ -233,8 +233,8 @@ impl Lane {
     }
 }
 
-/// Returns a client whose connections carry one request each, for a lane on which HTTP/1.1 is spoken. It offers HTTP/2, too, so
-/// that the lane hears of it when that is spoken again.
+/// Returns a client whose connections carry one request each, for a lane that uses HTTP/1.1. It offers HTTP/2, too, so that the
+/// lane notices when the peer speaks it again.
 fn for_single_use(origin: &Origin, link: &Arc<Link>) -> reqwest::Result<reqwest::Client> {
     let client = origin.client().pool_max_idle_per_host(0);
     if origin.has_tls() { client.connector_layer(Layer::open(link)) } else { client.connect_timeout(CONNECT_TIMEOUT) }

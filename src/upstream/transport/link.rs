@@ -1,4 +1,4 @@
-//! What is known of a lane's connection: how far it is, and how it ended.
+//! What is known of a lane's connection: its phase, and why connecting failed.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,21 +14,21 @@ const HTTP2: u8 = 2;
 const ENDED: u8 = 3;
 const FAILED: u8 = 4;
 
-/// What a lane's connector tells of its connection.
+/// What a lane's connector reports about its connection.
 pub struct Link {
     phase: AtomicU8,
-    /// Why no connection came about, and since when that is known.
+    /// Why connecting failed, and when.
     failure: Mutex<Option<(Instant, Chain)>>,
     counters: Arc<Counters>,
 }
 
 impl Link {
-    /// A connection that nobody has asked for yet.
+    /// A connection that no request has asked for yet.
     pub fn new(counters: &Arc<Counters>) -> Self {
         Self { phase: AtomicU8::new(CONNECTING), failure: Mutex::default(), counters: Arc::clone(counters) }
     }
 
-    /// Notes what was agreed on.
+    /// Notes the negotiated protocol.
     pub fn connected(&self, http2: bool) {
         self.phase.store(if http2 { HTTP2 } else { HTTP1 }, Ordering::SeqCst);
         if http2 {
@@ -43,13 +43,13 @@ impl Link {
         }
     }
 
-    /// Notes that no connection came about.
+    /// Notes that connecting failed.
     pub fn fail(&self, chain: Chain) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), chain));
         self.phase.store(FAILED, Ordering::SeqCst);
     }
 
-    /// Returns why no connection came about, and since when that is known.
+    /// Returns when connecting failed, and why.
     pub fn failure(&self) -> Option<(Instant, Chain)> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -60,7 +60,7 @@ impl Link {
         outcome
     }
 
-    /// Whether HTTP/1.1 is spoken, where each request has a connection for itself.
+    /// True if the lane uses HTTP/1.1, where each request has a connection to itself.
     pub fn is_http1(&self) -> bool {
         self.phase.load(Ordering::SeqCst) == HTTP1
     }

@@ -1,7 +1,7 @@
 //! What became of a request whose connection or stream ended without an answer.
 //!
-//! HTTP/2 says for some ends that nothing was processed (RFC 9113, 6.8 and 8.7): such a request may be sent again, whatever it
-//! does. Everything else may have been carried out.
+//! Some endings of HTTP/2 guarantee that nothing was processed (RFC 9113, 6.8 and 8.7): such a request may be sent again, even
+//! a write. After any other ending it may have been carried out.
 
 /// How a request was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,13 +17,14 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// Reads it from a client's error and its causes.
+    /// Reads the loss from a client's error and its causes.
     pub fn of(error: &(dyn std::error::Error + 'static)) -> Self {
         let mut causes = std::iter::successors(Some(error), |error| error.source());
         causes.find_map(|cause| cause.downcast_ref::<h2::Error>()).map_or(Self::Connection, Self::of_h2)
     }
 
-    /// Whether an error inside a body is the connection's end, not the stream's, and not an encoding that cannot be read.
+    /// True if an error inside a body means that the connection ended; false if only the stream did, or the encoding is
+    /// unreadable.
     pub fn is_of_connection(error: &(dyn std::error::Error + 'static)) -> bool {
         let mut causes = std::iter::successors(Some(error), |error| error.source());
         causes.any(|cause| cause.is::<h2::Error>() || cause.is::<hyper::Error>()) && Self::of(error) == Self::Connection

@@ -1,11 +1,12 @@
 //! Which connection a request goes on, and when another one is opened.
 //!
-//! Over HTTP/1.1 the client's own pool decides. Over HTTP/2 one [`Lane`] serves all as long as it has room. Another one is
-//! opened, one at a time, when there is none, when it is full, when it has ended, or when it is silent; those who need it
-//! wait for that one attempt, and share its failure.
+//! Over HTTP/1.1 the client's own pool decides. Over HTTP/2 one [`Lane`] serves all as long as it has room. The pool opens
+//! another, one at a time, when there is none, or when it is full, ended or silent; the requests that need it wait for that one
+//! attempt and share its failure.
 //!
-//! How many requests a connection takes at a time is Zendesk's to say, and the client does not tell. It shows, though: what
-//! the client holds back is not taken. From that the number is learnt, and forgotten after a while, since it may change.
+//! Zendesk decides how many requests a connection takes at a time, and the client does not expose the number. But a request
+//! that the client holds back is not taken. From that the pool learns the number, and forgets it after a while, since it may
+//! change.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,23 +23,23 @@ use crate::config;
 use crate::error::{Chain, Error};
 use crate::upstream::client::Origin;
 
-/// Least time between two replacements of connections that answer what was not asked: such answers can come again and again.
+/// Least time between two replacements of connections that answer something else than was asked: such answers can keep coming.
 const LEAST: Duration = Duration::from_secs(1);
 
-/// Requests on one HTTP/2 connection as long as no fewer are known to be allowed: RFC 9113 advises to allow 100 at least.
+/// Requests on one HTTP/2 connection at a time, until it is known to take fewer: RFC 9113 advises peers to allow at least 100.
 const STREAMS_ASSUMED: usize = 100;
 
-/// How long a smaller number, or that a further connection could not be opened, is believed.
+/// How long the pool goes by a smaller number of requests, or by the failure to open a further connection.
 pub const BELIEVED: Duration = Duration::from_secs(30);
 
-/// Least time between a failed attempt to connect and the next one, when there is no connection. Each attempt is one failure to the
-/// circuits, so that a peer that restarts within a moment opens none.
+/// Least time between a failed attempt to connect and the next one, when there is no connection. Each attempt counts as one
+/// failure in the circuits; at this distance a peer's short restart opens none.
 const APART: Duration = Duration::from_millis(100);
 
-/// When another connection is opened beside one that does not come about: a peer may have accepted it and never speak.
+/// How long opening a connection may take before another is opened beside it: a peer may accept a connection and never speak.
 pub const SLOW: Duration = Duration::from_secs(1);
 
-/// How long a connection that the others make superfluous is kept.
+/// How long an idle connection is kept beside others.
 const SPARE: Duration = Duration::from_mins(1);
 
 /// The connections to Zendesk.
@@ -54,13 +55,13 @@ struct State {
     lanes: Vec<Arc<Lane>>,
     /// How many requests a connection takes at a time, and when that was learnt.
     streams: Option<(usize, Instant)>,
-    /// How many requests a connection has had at a time. A new one gets no more until it has said how many it takes.
+    /// Most requests that a connection is known to have handled at a time. A new one gets no more until it is settled.
     proven: usize,
     /// When an attempt to open a further connection failed.
     no_further: Option<Instant>,
     /// When an attempt to open the only connection failed.
     failed: Option<Instant>,
-    /// When connections over HTTP/1.1 were replaced last, and whether they are to be used no more.
+    /// When connections over HTTP/1.1 were last replaced, and whether the present ones are due.
     renewed: Instant,
     distrusted: bool,
 }
@@ -89,11 +90,11 @@ impl Pool {
         };
         let (origin, settings) = (origin.clone(), settings.clone());
         let pool = Self { origin, settings, state: Mutex::new(state), changed, counters };
-        pool.lane()?; // so that what stands against a client is said at the start
+        pool.lane()?; // so that an error in building a client shows at the start
         Ok(pool)
     }
 
-    /// Returns a place for a request, as soon as there is one.
+    /// Waits for a place for a request, and returns it.
     pub async fn seat(&self) -> Result<Seat, Error> {
         let mut waited_for: Option<Arc<Lane>> = None;
         loop {
@@ -103,7 +104,7 @@ impl Pool {
                 Step::Take(seat) => return Ok(seat),
                 Step::Wait(lane) => {
                     waited_for = Some(lane);
-                    // Time, too, can make room: see [`Lane::is_settled`].
+                    // Time alone can make room, too: see [`Lane::is_settled`].
                     SETTLED_AFTER
                 }
                 Step::Pause(time) => time,
@@ -169,8 +170,8 @@ impl Pool {
         }
     }
 
-    /// Learns how many requests a connection takes from one that has no room for another. Of those that it has taken, one
-    /// does not count: the one that it refused, or one that the client holds back, for which it has room.
+    /// Learns how many requests a connection takes, from one that has no room for another. Of those that count as taken, one is
+    /// left out: the one that the peer refused, or one that the client has taken and holds back.
     pub fn learn(&self, lane: &Lane) {
         let streams = lane.taken().saturating_sub(1).max(1);
         let mut state = self.state();
@@ -182,7 +183,7 @@ impl Pool {
         state.streams = Some((streams, Instant::now()));
     }
 
-    /// Notes that a connection answers, with so many requests under way on it.
+    /// Notes that a connection answered with its present number of requests under way.
     pub fn answered(&self, lane: &Lane) {
         // One may be held back in the client.
         let taken = lane.taken().saturating_sub(1);
@@ -192,7 +193,7 @@ impl Pool {
         }
     }
 
-    /// Whether a connection that is there has room.
+    /// True if an open connection has room.
     pub fn has_room(&self) -> bool {
         let state = self.state();
         let usable = |lane: &&Arc<Lane>| lane.is_open() && !lane.is_over() && !lane.is_silent();
@@ -204,8 +205,8 @@ impl Pool {
         self.counters.moved();
     }
 
-    /// Uses no connection of today for what is sent from now on, at most once a second. Requests under way end where they
-    /// are.
+    /// Sends new requests on other connections than this one; over HTTP/1.1 on new ones, at most once a second. Requests under
+    /// way end where they are.
     pub fn renew(&self, lane: &Arc<Lane>) {
         let mut state = self.state();
         if lane.is_http1() {
@@ -239,11 +240,11 @@ impl Pool {
         let builder = if self.origin.has_tls() {
             builder.connector_layer(connector::Layer::new(&link))
         } else {
-            // Without TLS there is nothing to agree on.
+            // Without TLS there is nothing to negotiate.
             link.connected(false);
             builder.connect_timeout(connector::CONNECT_TIMEOUT)
         };
-        // The ping is sent, its answer is late, and the client has noticed.
+        // The time until a ping is sent, its answer is late, and the client has noticed.
         let decided_after = ping_interval + ping_timeout + ping_timeout / 4;
         Ok(Lane::new(builder.build()?, link, decided_after, &self.changed))
     }
@@ -254,7 +255,7 @@ impl Pool {
 }
 
 impl State {
-    /// Lets what is sent from now on go on new connections, unless there were new ones a moment ago.
+    /// Retires the connections over HTTP/1.1, unless they were replaced less than `LEAST` ago.
     fn renew(&mut self) {
         if self.renewed.elapsed() >= LEAST {
             (self.renewed, self.distrusted) = (Instant::now(), false);
@@ -262,7 +263,7 @@ impl State {
         }
     }
 
-    /// Forgets lanes that take no more requests, and idle ones beside another.
+    /// Drops lanes that take no more requests, and idle ones beside another.
     fn tidy(&mut self) {
         if let Some(at) = self.lanes.iter().filter_map(|lane| lane.failed_at()).max() {
             self.failed = self.failed.max(Some(at));

@@ -33,8 +33,8 @@ impl Task {
         }
     }
 
-    /// What a running job says about the item it is at, in the recorded
-    /// spellings where there is one.
+    /// A running job's message about its present item, in the recorded spelling
+    /// if there is one.
     pub fn message(self, number: usize) -> String {
         match self {
             Self::CreateUsers | Self::CreateOrUpdateUsers => format!("Creating User #{number}"),
@@ -44,9 +44,9 @@ impl Task {
         }
     }
 
-    /// Puts results into the order they are shown in: that of the request,
-    /// except for created users, whose recorded order is none. Two results or
-    /// more are never in the order of the request.
+    /// Puts results into the order in which they are shown: that of the
+    /// request, except for created users, which come in no recorded order. Two
+    /// or more of those are never in the order of the request.
     pub fn arrange(self, entries: Vec<Entry>) -> Vec<Entry> {
         if self != Self::CreateUsers {
             return entries;

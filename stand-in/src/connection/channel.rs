@@ -48,7 +48,7 @@ impl Channel {
     }
 }
 
-/// Both enums only choose whom to ask.
+/// Both enums only forward to their variant.
 macro_rules! asks_its_variant {
     ($kind:ident: $($variant:ident),*) => {
         impl AsyncRead for $kind {

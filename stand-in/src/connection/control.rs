@@ -1,8 +1,8 @@
 //! The handle that tells a connection how to misbehave, and the orders it leaves.
 //!
 //! Handle and socket share one state behind a mutex: hyper polls the [`Wire`](super::wire::Wire), the middleware calls
-//! [`ConnectionControl`], and both take turns, so the lock is hardly ever contended. Orders hold for the current response only: hyper takes the
-//! next request when the response is flushed, and that request starts clean.
+//! [`ConnectionControl`], and they take turns, so the lock is hardly ever contended. Orders hold for the current response only:
+//! hyper takes the next request when the response is flushed, and that request starts without orders.
 //!
 //! On HTTP/2 a response has a stream to itself, so its orders lie with that [`Stream`], and the connection goes on.
 
@@ -28,8 +28,8 @@ pub enum Ending {
     /// The connection is reset: the client's next read fails with "connection reset by peer". On HTTP/2 only the stream is, with
     /// `INTERNAL_ERROR`.
     Reset,
-    /// The connection is closed in good order: the client reads end of file. On HTTP/2 a stream that ends in good order is complete,
-    /// so it is reset with `CANCEL`, which is what a proxy says that has no more of the response itself.
+    /// The connection is closed in good order: the client reads end of file. On HTTP/2 a stream that ends in good order is
+    /// complete, so it is reset with `CANCEL`, as a proxy does that gets no more of the response itself.
     Eof,
     /// Nothing more is sent, and the connection stays open until the client leaves. On HTTP/2 other streams are served.
     Hang,
@@ -121,7 +121,7 @@ impl ConnectionControl {
         matches!(self.target, Target::Stream(_))
     }
 
-    /// Whether this side ended the response on purpose, so that nobody blames the client.
+    /// True if this side ended the response on purpose, so that the client does not count as having left.
     pub fn was_cut(&self) -> bool {
         match &self.target {
             Target::Connection(state) => lock(state).was_cut(),
@@ -238,7 +238,7 @@ impl State {
         match ending {
             Ending::Hang => return Poll::Pending,
             Ending::Reset => self.channel()?.reset(),
-            // Says good-bye in TLS, too, where the client could not tell the end from an attack.
+            // TLS is ended in good order, too: without that the client could not tell the end from an attack.
             Ending::Eof => drop(self.channel()?.poll_shutdown(cx)),
         }
         self.channel = None;
@@ -280,7 +280,7 @@ impl Drip {
     }
 }
 
-/// A panic elsewhere leaves nothing half-done in the state, so a poisoned lock is as good as any.
+/// A panic elsewhere leaves nothing half-done in the state, so a poisoned lock can be used.
 pub(super) fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,7 @@
 //! Distance: what either side sends arrives half a round trip later.
 //!
 //! A real network delays bytes without holding up those behind them, so each direction is a queue of chunks that know when they
-//! arrive. [`carry`] reads the socket at all times, because a chunk's time starts when it was sent, not when
-//! somebody cares to read it.
+//! arrive. [`carry`] reads the socket at all times, because a chunk's time starts when it was sent, not when it is read.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -37,7 +36,7 @@ pub(super) fn move_away(socket: Socket, round_trip: Duration) -> (Far, impl Futu
     (Far { socket: socket.clone(), arriving, leaving }, carry(socket, entrance, exit))
 }
 
-/// Copies in both directions until this side has sent all that it will send.
+/// Copies in both directions until this side has sent everything.
 async fn carry(socket: Socket, mut arriving: Entrance, mut leaving: Exit) {
     let (mut from, mut to) = (socket.clone(), socket.clone());
     let inwards = async {
@@ -101,7 +100,7 @@ struct Way {
     /// How many bytes the chunks hold together.
     queued: usize,
     end: Option<(Instant, End)>,
-    /// Whether nobody reads any more.
+    /// Whether the reader is gone.
     closed: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,

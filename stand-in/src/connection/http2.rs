@@ -1,9 +1,9 @@
 //! HTTP/2 with the manners of an edge.
 //!
-//! hyper speaks the protocol, and speaks it too well: its GOAWAY loses nothing, and its streams cannot be told to end in the middle.
-//! So [`Frames`] sits between it and the channel, reads the nine bytes that each frame starts with, and can add a frame or leave
-//! frames out. [`Streams`] is what both know about the streams of one connection, and [`Ordered`] is a response body that obeys
-//! the orders left for its stream.
+//! hyper speaks the protocol too well for a test of failures: its GOAWAY loses nothing, and its streams cannot be made to end
+//! in the middle. So [`Frames`] sits between it and the channel, reads the nine bytes that each frame starts with, and can add
+//! a frame or leave frames out. [`Streams`] is what both know about the streams of one connection, and [`Ordered`] is a
+//! response body that obeys the orders left for its stream.
 
 mod body;
 mod frames;

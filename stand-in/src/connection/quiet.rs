@@ -12,12 +12,14 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, sleep};
 
-/// Resolves once it has been quiet for `timeout`; never without one.
+/// Resolves once no request was in progress for `timeout`; never without a
+/// timeout.
 pub(super) async fn lasts(timeout: Option<Duration>, quiet_for: impl Fn() -> Duration) {
     let Some(timeout) = timeout else {
         return pending().await;
     };
-    // While it is loud, the end of the next possible silence is waited for, which is early enough.
+    // While a request is in progress, this waits for the earliest end of the
+    // next silence, which is early enough.
     while let Some(left) = timeout.checked_sub(quiet_for()).filter(|left| !left.is_zero()) {
         sleep(left).await;
     }
@@ -60,7 +62,8 @@ impl Requests {
 pub(super) struct InProgress(Requests);
 
 impl InProgress {
-    /// Stays until hyper has taken all of the response, or will take no more of it.
+    /// Counts the request as in progress until hyper has taken all of the
+    /// response, or will take no more of it.
     pub(super) fn until_sent(self, response: Response) -> Response<Held> {
         response.map(|body| Held { body, _request: self })
     }

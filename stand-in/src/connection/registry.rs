@@ -16,7 +16,7 @@ use crate::config::{GoAway, Wire};
 
 /// The connections of a stand-in.
 ///
-/// What is done to connections is done to those that exist at that moment; new ones work as the settings say.
+/// An action on connections concerns those that exist at that moment; new ones work as the settings say.
 #[derive(Clone)]
 pub struct Connections {
     shared: Arc<Shared>,
@@ -45,9 +45,9 @@ pub struct ConnectionCounts {
     pub open: u64,
     /// TLS handshakes completed, of every kind.
     pub handshakes: u64,
-    /// Those of them that took a round trip more, because the client had to be asked for another key share (`HelloRetryRequest`).
+    /// TLS handshakes that took one more round trip, because the server had to ask for another key share (`HelloRetryRequest`).
     pub handshakes_retried: u64,
-    /// Those of them that resumed an earlier session.
+    /// TLS handshakes that resumed an earlier session.
     pub handshakes_resumed: u64,
     /// HTTP/2 connections that a GOAWAY was sent on.
     pub goaways: u64,
@@ -227,7 +227,7 @@ pub(super) fn version(wire: &Wire, protocol: Option<&[u8]>) -> Version {
     }
 }
 
-/// Every change under these locks is a single step, so a poisoned one is as good as any.
+/// Every change under these locks is a single step, so a poisoned lock can be used.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -51,7 +51,7 @@ impl Socket {
         self.gone.cancel();
     }
 
-    /// Silences the connection: neither is anything more read from it, nor written to it.
+    /// Silences the connection: nothing more is read from it or written to it.
     pub(super) fn mute(&self, kind: Mute) -> io::Result<()> {
         let mut state = self.lock();
         if let (Mute::Dropped, Some(stream)) = (kind, &state.stream) {
@@ -70,7 +70,7 @@ impl Socket {
         self.lock().cut
     }
 
-    /// Resolves when there is nobody left to serve, although nothing that is read or written says so.
+    /// Resolves when the connection is reset, or its client has left while it was mute: reads and writes do not show that.
     pub(super) async fn gone(&self) {
         self.gone.cancelled().await;
     }
@@ -114,7 +114,7 @@ impl AsyncRead for Socket {
         let mut state = self.lock();
         match state.mute {
             None => state.stream()?.poll_read(cx, buf),
-            // The filter lets nothing through that could be waited for.
+            // The filter drops every packet, so there is nothing to wait for.
             Some(Mute::Dropped) => Poll::Pending,
             Some(Mute::Acknowledged) => {
                 ready!(state.discard(cx));

@@ -43,7 +43,7 @@ impl Tls {
 
     /// Shakes hands on `link`, offering `protocols` by ALPN.
     pub(super) async fn accept(&self, link: Link, protocols: Vec<Vec<u8>>) -> io::Result<Box<TlsStream<Link>>> {
-        // A copy shares the tickets of earlier connections.
+        // The copy shares the session tickets of earlier connections.
         let mut config = self.config.clone();
         config.alpn_protocols = protocols;
         Ok(Box::new(TlsAcceptor::from(Arc::new(config)).accept(link).await?))

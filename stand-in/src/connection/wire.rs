@@ -87,8 +87,8 @@ impl AsyncWrite for Wire {
 }
 
 impl Drop for Wire {
-    /// Closes the socket even while clones of the control live on, and lets the guards of unsent answers speak (they ask the control,
-    /// so the lock must be free by then).
+    /// Closes the socket even while clones of the control live on, and drops the guards of unsent answers, which report their
+    /// end (they ask the control, so the lock must be free by then).
     fn drop(&mut self) {
         let mut state = lock(&self.state);
         state.hang_up();

@@ -22,13 +22,13 @@ use super::rule::Rule;
 use super::{Faults, RuleId};
 use crate::connection::{ConnectionControl, Ending};
 
-/// Marks a response that a fault acted on; found in its extensions, for whoever records exchanges.
+/// Marks a response that a fault acted on, in its extensions, for the recorder of exchanges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Faulted(pub RuleId);
 
 /// Puts the faults around `app`.
 ///
-/// The control routes can be part of `app`, they never meet a fault. They should be: merging them afterwards would replace the
+/// The control routes should be part of `app`, where they never meet a fault: merging them afterwards would replace the
 /// fallback, and with it the faults on paths that do not exist.
 pub fn wrap(app: Router, faults: Faults) -> Router {
     app.layer(from_fn_with_state(faults, act))
@@ -136,7 +136,7 @@ async fn interrupt(ending: Ending, at: Point, rule: &Rule, request: Request, nex
     .await
 }
 
-/// Plays a fault that needs the connection, or says that there is none to play on.
+/// Acts a fault on the request's connection, or answers that the request has no connection to act on.
 async fn on_the_wire<F: Future<Output = Response>>(
     request: Request,
     fault: impl FnOnce(ConnectionControl, Request) -> F,
@@ -148,7 +148,8 @@ async fn on_the_wire<F: Future<Output = Response>>(
     }
 }
 
-/// Makes the normal answer, uncompressed and whole even if the client holds a copy, without the headers that an alteration would belie.
+/// Makes the normal answer, uncompressed and whole even if the client holds a copy, without the headers that an alteration
+/// would make untrue.
 async fn normal(mut request: Request, next: Next) -> (response::Parts, Bytes) {
     let headers = request.headers_mut();
     headers.remove(ACCEPT_ENCODING);

@@ -1,6 +1,6 @@
 //! What can go wrong.
 //!
-//! Each kind is a struct that is at once the JSON of its parameters and the entry to the builder: `Throttle::once()` makes a
+//! Each kind is a struct that is both the JSON form of its parameters and the start of the builder: `Throttle::once()` makes a
 //! [`Rule<Throttle>`](super::Rule) on which the kind's own settings and the rule's can be chained.
 
 mod answers;
@@ -94,7 +94,7 @@ each_is_a_fault!(
     LastPage,
 );
 
-/// Gives kinds that need no parameter the constructors that make `Kind::once()` a sentence.
+/// Gives kinds that need no parameter the constructors `Kind::once()`, `Kind::times()` and `Kind::forever()`.
 macro_rules! starts_with_how_often {
     ($($kind:ident),* $(,)?) => { $(
         impl $kind {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::kinds::Fault;
 use super::matcher::Matcher;
 
-/// Says that requests which match `when` meet a fault.
+/// Makes requests that match `when` meet a fault.
 ///
 /// Built from a fault (`Throttle::once().retry_after(1)` is a `Rule<Throttle>` for any request) or read from JSON:
 ///
@@ -167,13 +167,13 @@ impl<F: Into<Fault>> Rule<F> {
         self
     }
 
-    /// Changes the fault itself; the faults' own builder methods are made of this.
+    /// Changes the fault itself; the faults' own builder methods use it.
     pub(super) fn with(mut self, change: impl FnOnce(&mut F)) -> Self {
         change(&mut self.fault);
         self
     }
 
-    /// Forgets which fault it is about, so that all rules have one type.
+    /// Erases the fault's type, so that all rules have one type.
     pub(super) fn erase(self) -> Rule {
         Rule {
             when: self.when,

@@ -25,9 +25,9 @@ impl Updates {
         }
     }
 
-    /// Spends a change to `user`, or to nobody known yet, if both limits allow
-    /// it. The state is that of the limit that refuses, and else the user's
-    /// (which of the two is announced is an assumption).
+    /// Spends a change to `user`, or to a user not known yet, if both limits
+    /// allow it. The state is that of the limit that refuses, or else the
+    /// user's (which of the two is announced is an assumption).
     pub fn take(&mut self, user: Option<i64>) -> (Option<State>, bool) {
         if self.users.len() > SWEEP_AT {
             self.users.retain(|_, window| !window.is_idle());

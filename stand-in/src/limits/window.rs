@@ -62,7 +62,8 @@ impl Window {
         self.started.elapsed() >= self.length
     }
 
-    /// Starts the current window when the last one has ended; tells whether it did.
+    /// Starts a new window if the last one has ended, and returns whether it
+    /// did.
     fn turn(&mut self) -> bool {
         let elapsed = self.started.elapsed();
         if elapsed < self.length {
@@ -76,12 +77,12 @@ impl Window {
     }
 }
 
-/// The account's window, which integrations that nobody sees spend from, too.
+/// The account's window, from which simulated other integrations spend, too.
 #[derive(Debug)]
 pub struct Account {
     window: Window,
     foreign_rate: u32,
-    /// From when the foreign rate is to be charged.
+    /// Until when the foreign rate has been charged.
     charged_until: Instant,
     /// Fraction of a foreign request that is not charged yet.
     owed: f64,
@@ -114,7 +115,7 @@ impl Account {
         self.foreign_rate = per_window;
     }
 
-    /// Charges what others have spent since the last look.
+    /// Charges what others have spent since the last charge.
     fn charge(&mut self) {
         if self.window.turn() {
             (self.charged_until, self.owed) = (self.window.started, 0.0);

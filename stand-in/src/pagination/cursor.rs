@@ -20,9 +20,10 @@ use super::{CursorFrame, HasMore, Listing, Meta, PageLinks, link};
 
 const LARGEST_PAGE: usize = 100;
 
-/// The order of a list and how a row's place in it is told.
+/// The order of a list, and the key of a row's place in it.
 pub struct Order<'a, T> {
-    /// As in the cursor: `id`, `name,id`, with `-` in front when descending.
+    /// The name in the cursor: `id`, `name,id`, with `-` in front when
+    /// descending.
     pub name: String,
     pub key: Box<dyn Fn(&T) -> Key + 'a>,
 }

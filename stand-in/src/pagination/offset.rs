@@ -44,8 +44,8 @@ pub fn cut<'a, T>(call: &Call, rows: &'a [T]) -> Result<(&'a [T], Frame), Reply>
     Ok((&rows[from..to], frame))
 }
 
-/// The answer to `page[size]` where only numbers are known. Its words are
-/// recorded, the shape around them is an assumption.
+/// The answer to `page[size]` at an endpoint that has only numbered pages. Its
+/// words are recorded, the shape around them is an assumption.
 pub fn page_must_be_an_integer() -> Reply {
     errors::invalid_attribute("page", "page must be an integer")
 }

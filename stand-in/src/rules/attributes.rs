@@ -4,8 +4,8 @@
 //! Attributes that are unknown do not fail a change: they are left out and
 //! reported in the header `x-zendesk-api-warn`, which is a Ruby hash as text.
 //! Values that the specification does not allow do fail it, with 422 and a
-//! finding each. Nobody has seen Zendesk do that for every one of them: it is
-//! an assumption, so that a client that sends them does not pass its tests.
+//! finding each. That Zendesk refuses every one of them is an assumption, made
+//! so that a client that sends them fails its tests.
 
 use std::fmt::Write;
 
@@ -14,8 +14,7 @@ use serde_json::{Map, Value};
 use super::Refusal;
 use crate::errors::Finding;
 
-/// Attributes that are taken one by one, so that the rest are known to be
-/// unpermitted.
+/// Attributes that are taken one by one; those left at the end are unpermitted.
 #[derive(Debug)]
 pub struct Attributes {
     /// `user`, `group`, `group_membership`.

@@ -36,8 +36,8 @@ pub fn create(tables: &mut Tables, user: i64, group: i64, as_default: bool, now:
     Ok(id)
 }
 
-/// Makes one of an agent's memberships the default, the others not, and the
-/// user say so too.
+/// Makes `membership` the agent's only default, or none, and sets the user's
+/// default group accordingly.
 pub fn make_default(tables: &mut Tables, user: i64, membership: Option<i64>, now: Time) {
     let places: Vec<Membership> = tables.memberships_of(user).cloned().collect();
     let mut default_group = None;

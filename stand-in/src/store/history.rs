@@ -1,4 +1,4 @@
-//! What search still believes: users as they were before recent changes.
+//! What search still sees: users as they were before recent changes.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use super::user::User;
 #[derive(Debug, Default)]
 pub struct History {
     lag: Duration,
-    /// Per user, oldest first: when the change becomes visible and what there
-    /// was before it, which is nothing for a new user.
+    /// Per user, oldest first: when a change becomes visible, and the version
+    /// before it; none for a new user.
     past: HashMap<i64, Vec<(Instant, Option<User>)>>,
 }
 

@@ -14,7 +14,8 @@ pub const KINDS: [&str; 10] = [
     "messaging",
 ];
 
-/// How an identity can have been verified; all but the first say that it was.
+/// Verification methods of an identity; all but the first mean that it is
+/// verified.
 pub const METHODS: [&str; 5] = ["none", "low", "sso", "embed", "full"];
 
 /// A secondary address, a phone number, or an account elsewhere.
@@ -24,8 +25,8 @@ pub struct Identity {
     pub kind: Box<str>,
     pub value: Box<str>,
     pub verified: bool,
-    /// Whether it was called the primary one of its kind. A primary address is
-    /// the user's `email` and no secondary one.
+    /// Whether the request marked it as the primary one of its kind. A primary
+    /// address becomes the user's `email`, not a secondary address.
     pub primary: bool,
 }
 

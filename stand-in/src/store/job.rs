@@ -28,7 +28,7 @@ pub struct Job {
     pub work: Option<Work>,
 }
 
-/// The inside of a job.
+/// The work of a job.
 #[derive(Clone, Debug)]
 pub struct Work {
     pub task: Task,
@@ -97,7 +97,7 @@ impl Status {
     }
 }
 
-/// What a job has to show for itself.
+/// The results of a job.
 #[derive(Clone, Debug)]
 pub enum Results {
     /// Null, until the job has ended.

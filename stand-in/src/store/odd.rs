@@ -1,5 +1,5 @@
-//! Records in a test's own words: unknown keys, nulls and strings where numbers
-//! are documented, served as they came.
+//! Records that a test writes itself, served verbatim: with unknown keys,
+//! nulls, or strings where numbers are documented.
 
 use serde_json::{Map, Value};
 

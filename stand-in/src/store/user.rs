@@ -123,7 +123,7 @@ impl User {
     }
 }
 
-/// Where a user stands between creation and oblivion.
+/// A user's state: live, deleted or erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     Active,

@@ -149,10 +149,10 @@ pub fn order<'t>(call: &Call, tables: &'t Tables) -> Result<Order<'t, i64>, Repl
     Ok(Order { name: sort.name, key: Box::new(place) })
 }
 
-/// The largest number a count tells; beyond it a background job counts, and
-/// until that is done, as here, `refreshed_at` is null. The specification says
-/// so; no recording shows such a count, so that it is capped at exactly this
-/// number and stays null is an assumption.
+/// The largest number that a count reports. Beyond it a background job counts,
+/// and until that is done, `refreshed_at` is null, as it always is here. The
+/// specification says so; no recording shows such a count, so the cap at
+/// exactly this number and the lasting null are assumptions.
 const LARGEST_COUNT: usize = 100_000;
 
 /// The envelope of a count.

@@ -57,8 +57,8 @@ fn named(call: &Call) -> Result<Option<Vec<Target>>, Reply> {
     Ok(texts.map(|texts| texts.iter().map(|id| Target::ExternalId((*id).to_owned())).collect()))
 }
 
-/// An entry is about the user with its `id`, or else its `external_id`. That an
-/// id which is no integer is refused at once, as in a path, is an assumption.
+/// An entry names its user by `id`, or else by `external_id`. Assumption: an id
+/// that is no integer is refused at once, as in a path.
 fn told_apart(mut attributes: Map<String, Value>) -> Result<Item, Reply> {
     let wrong = || errors::invalid_attribute("id", "must be an integer");
     let id = attributes.remove("id").map(|id| as_integer(&id).ok_or_else(wrong)).transpose()?;

@@ -105,8 +105,8 @@ impl Term {
     }
 }
 
-/// Splits a query at blanks outside of quotes; a key nobody knows makes the
-/// term plain text.
+/// Splits a query at blanks outside of quotes; an unknown key makes the term
+/// plain text.
 fn terms(query: &str) -> Vec<Term> {
     const KEYS: [&str; 12] = [
         "type",

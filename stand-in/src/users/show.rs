@@ -22,8 +22,8 @@ pub fn one(call: &Call) -> Outcome {
     Ok(Reply::ok(envelope.finish()).cached("max-age=5, private"))
 }
 
-/// `GET /users/show_many`: by id, ascending whatever the order asked; unknown
-/// ones are left out.
+/// `GET /users/show_many`: ascending by id, whatever order the request has;
+/// unknown ids are left out.
 pub fn many(call: &Call) -> Outcome {
     let tables = call.world.store.read();
     let mut ids = match (call.ids("ids")?, call.texts("external_ids")?) {
@@ -48,7 +48,8 @@ pub fn many(call: &Call) -> Outcome {
     Ok(Reply::ok(envelope.finish()))
 }
 
-/// `GET /users/me`: 200 even for strangers, who learn that they are nobody.
+/// `GET /users/me`: 200 even for unauthenticated callers, who get an anonymous
+/// user.
 pub fn me(call: &Call) -> Reply {
     let tables = call.world.store.read();
     let links = call.world.store.links();

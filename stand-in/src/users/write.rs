@@ -95,7 +95,7 @@ pub fn erase(call: &Call) -> Outcome {
     Ok(Reply::ok(Envelope::new().raw("deleted_user", &shown).finish()))
 }
 
-/// `POST /users/logout_many`: 202 and nothing to say.
+/// `POST /users/logout_many`: 202 with `null` as its body.
 pub fn logout_many(call: &Call) -> Outcome {
     call.admins_only()?;
     call.ids("ids")?.ok_or_else(|| errors::parameter_missing("ids"))?;

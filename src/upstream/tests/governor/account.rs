@@ -122,8 +122,8 @@ impl Account {
         self.spent.lock().expect("no panic").accepted
     }
 
-    /// Returns the percentage of the budget that was used in each window that is over, by whomever, but not in the first,
-    /// of which we saw only a part.
+    /// Returns the percentage of the budget that all callers used in each window that is over, except the first, which the
+    /// gateway saw only in part.
     pub fn used(&self) -> Vec<u32> {
         let now = self.began.elapsed().as_nanos() / self.length.as_nanos();
         let spent = self.spent.lock().expect("no panic");

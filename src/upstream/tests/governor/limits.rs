@@ -67,7 +67,7 @@ async fn a_429_closes_the_gate_for_everybody_until_zendesk_opens_it() {
         assert!(matches!(error, Error::BudgetSpent { retry_after } if retry_after == SECOND * 20), "{error:?}");
     }
     assert_eq!((hits.get(), began.elapsed()), (1, Duration::ZERO), "nothing is sent, and nobody waits in vain");
-    // Others may want it later, but they have not asked.
+    // Other callers may want it later, but none has asked.
     ask(&service, shared(SECOND * 5)).await.expect_err("refused");
     ask(&service, read()).await.expect("a call with time enough waits");
     assert_eq!((hits.get(), began.elapsed()), (2, SECOND * 20));
@@ -83,7 +83,7 @@ async fn a_429_of_an_endpoint_closes_only_that_endpoint() {
             let account = Some(window(700, 600, 40));
             match number {
                 1 => Err(throttled(20, stated(account, &[("users-index", window(100, 0, 20))]))),
-                // Zendesk does not say which budget it was; the account's it cannot be.
+                // Zendesk does not say which budget is spent; it cannot be the account's.
                 3 => Err(throttled(20, stated(account, &[]))),
                 _ => Ok(Answer { limits: stated(account, &[]), ..answer() }),
             }

@@ -143,7 +143,7 @@ async fn headers_that_do_not_say_when_the_window_ends_are_enough() {
     offer(&[upstream], 1_400, 5, read).await;
     assert_eq!(account.throttled(), 0);
     let used = account.used();
-    // The end of the first window is a guess of up to a minute too late; its change is then seen in what is left.
+    // The first window's end is a guess, up to a minute too late; the governor then sees the new window in what is left.
     assert!(used[1..].iter().all(|percent| *percent >= 90), "percent used of each window: {used:?}");
 }
 

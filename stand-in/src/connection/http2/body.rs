@@ -16,7 +16,7 @@ use super::stream::{Stop, Stream};
 pub struct Ordered {
     body: Body,
     stream: Arc<Stream>,
-    /// What the handler's body has handed over and orders hold back.
+    /// Bytes that the handler's body has handed over and that orders hold back.
     held: Bytes,
     /// How many bytes were handed on.
     sent: usize,
@@ -27,7 +27,8 @@ impl Ordered {
         Self { body, stream, held: Bytes::new(), sent: 0 }
     }
 
-    /// Returns how many bytes may still be sent before an order ends the stream, and how it does.
+    /// Returns how many bytes may still be sent before an order ends the
+    /// stream, and how the order ends it.
     fn limit(&self) -> Option<(usize, Stop)> {
         let (moment, how) = self.stream.ending()?;
         let left = match moment {
@@ -39,7 +40,7 @@ impl Ordered {
         Some((left, how))
     }
 
-    /// Hands on as much of what is held as may be sent.
+    /// Hands on as many of the held bytes as may be sent.
     fn send(&mut self, cx: &mut Context<'_>) -> Poll<Frame<Bytes>> {
         let most = self.limit().map_or(usize::MAX, |(left, _)| left);
         let granted = ready!(self.stream.grant(cx, self.held.len().min(most)));

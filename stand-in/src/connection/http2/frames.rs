@@ -23,7 +23,7 @@ const PORTION: usize = 16 * 1024;
 pub struct Frames {
     channel: Channel,
     streams: Arc<Streams>,
-    /// What is missing of the client's preface.
+    /// How many bytes of the client's preface are missing.
     preface: usize,
     arriving: Parser,
     verdict: Verdict,
@@ -73,7 +73,7 @@ impl Frames {
         }
     }
 
-    /// Takes `filled` bytes of the portion, and leaves for hyper what concerns it.
+    /// Takes `filled` bytes of the portion, and keeps for hyper the frames that it is to see.
     fn arrived(&mut self, filled: usize) {
         let (preface, mut frames) = self.portion[..filled].split_at(self.preface.min(filled));
         self.preface -= preface.len();
@@ -104,7 +104,7 @@ impl Frames {
         }
     }
 
-    /// Sends what is to be sent beside hyper's frames, if one of those has not been written by half.
+    /// Sends the frames that are added beside hyper's, unless hyper is in the middle of writing one.
     fn poll_add(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.greeted || self.leaving.until_boundary() > 0 {
             return Poll::Ready(Ok(()));

@@ -99,7 +99,7 @@ impl Parser {
         Some(Piece::Head(head))
     }
 
-    /// Returns how many bytes may follow before anything but the rest of this frame can; 0 between two frames.
+    /// Returns how many bytes this frame still needs; 0 between two frames.
     pub fn until_boundary(&self) -> usize {
         match (self.current, self.filled) {
             (Some(_), _) => self.left,

@@ -12,7 +12,7 @@ use super::super::socket::Socket;
 
 /// One stream of a connection.
 pub struct Stream {
-    /// Knows whether the whole connection was cut.
+    /// Tells whether the whole connection was cut.
     socket: Socket,
     state: Mutex<State>,
 }
@@ -28,7 +28,7 @@ struct State {
     /// How many bytes of the response's body are written.
     body_written: usize,
     end: Option<End>,
-    /// Whoever waits for the response to get further.
+    /// The task that waits for the response to get further.
     waiting: Option<Waker>,
     /// The guards of an answer that is complete for the handler, but not yet written.
     unwritten: Vec<AnswerGuard>,
@@ -164,7 +164,7 @@ impl Stream {
     }
 }
 
-/// Lets guards speak, which ask their stream: its lock must be free by now.
+/// Lets guards report how their answer ended. They ask their stream, so its lock must be free by now.
 fn settle(guards: Vec<AnswerGuard>, end: End) {
     match end {
         End::Complete => guards.into_iter().for_each(AnswerGuard::complete),

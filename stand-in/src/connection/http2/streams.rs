@@ -16,8 +16,8 @@ use super::parser::{self, Head};
 use super::stream::{End, Stream};
 use crate::config::{GoAway, Wire};
 
-/// The header that tells a request's stream, which hyper keeps to itself. It is added on the way in and removed before anybody
-/// else sees the request.
+/// The header that carries a request's stream id, which hyper does not expose. It is added on the way in and removed before a
+/// handler sees the request.
 const TAG: HeaderName = HeaderName::from_static("x-sandbox-stream");
 
 /// The streams of one connection.
@@ -53,7 +53,7 @@ pub enum Verdict {
     Pass,
     /// hyper sees it, and it opens a stream.
     Open,
-    /// Nobody sees it: its stream is above the last one.
+    /// hyper does not see it: its stream is above the last one.
     Swallow,
 }
 
@@ -110,7 +110,7 @@ impl Streams {
         headers.remove(TAG);
         let found = tag.and_then(|id: u32| self.table().open.get(&id).cloned());
         found.unwrap_or_else(|| {
-            // Its client has reset it by now.
+            // The client has reset this stream by now.
             let stream = Stream::new(self.socket.clone());
             stream.end(End::Broken);
             stream
@@ -245,8 +245,8 @@ impl Table {
 
 /// Returns a frame that ends the header block of `stream` with its tag.
 ///
-/// HPACK's "literal header field without indexing" changes no table, so it can be added to a block by somebody who has not
-/// followed the tables (RFC 7541, section 6.2.2).
+/// HPACK's "literal header field without indexing" changes no table, so it can be added to a block without following the tables
+/// (RFC 7541, section 6.2.2).
 pub(super) fn tag(stream: u32) -> Vec<u8> {
     let value = stream.to_string();
     let mut block = vec![0];

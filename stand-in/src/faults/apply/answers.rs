@@ -81,7 +81,7 @@ fn set(headers: &mut HeaderMap, given: &HeaderMap) {
     }
 }
 
-/// Makes a page for browsers. The originals are longer; what counts is that they are HTML and who signs them.
+/// Makes a page for browsers. The originals are longer; a client only sees that they are HTML, and which proxy they name.
 fn page(page: Page) -> Response {
     let (status, server, html) = match page {
         Page::Ok => (

@@ -13,7 +13,7 @@ use hyper::body::{Body as HttpBody, Frame};
 
 use crate::connection::{ConnectionControl, Ending};
 
-/// Promises all of `body`, sends half, and ends so.
+/// Promises all of `body`, sends half, and ends with `ending`.
 pub(super) fn halved(parts: Parts, body: &Bytes, ending: Ending, control: ConnectionControl) -> Response {
     let promised = body.len();
     let half = body.slice(..promised / 2);
@@ -29,7 +29,7 @@ pub(super) fn miscounted(parts: Parts, mut body: Bytes, by: i32, control: Connec
     }
     let promised = body.len().saturating_sub(distance);
     if control.is_stream() {
-        // Here the surplus is part of the stream, whose client has to notice that the length is wrong.
+        // On HTTP/2 the surplus is part of the stream; the client has to notice that the length is wrong.
         return response(parts, promised, LastWords::new(body, Box::new(|| ()), false));
     }
     let surplus = body.split_off(promised);
@@ -47,12 +47,12 @@ fn response(mut parts: Parts, promised: usize, body: LastWords) -> Response {
     Response::from_parts(parts, Body::new(body))
 }
 
-/// A body of one chunk that gives the connection an order while handing the chunk over, which is when hyper has written the headers
-/// and will flush next. Its size is not known to hyper, which then believes the content-length header.
+/// A body of one chunk that gives the connection an order while handing the chunk over, which is when hyper has written the
+/// headers and will flush next. hyper does not know its size, and so believes the content-length header.
 struct LastWords {
     chunk: Option<Bytes>,
     order: Option<Box<dyn FnOnce() + Send>>,
-    /// Whether the body goes on, as far as hyper knows, when the chunk is sent.
+    /// Whether the body claims to go on after its chunk.
     endless: bool,
 }
 

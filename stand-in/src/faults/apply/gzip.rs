@@ -24,7 +24,8 @@ pub(super) fn bomb(megabytes: u16) -> Response {
     (headers, blanks(usize::from(megabytes))).into_response()
 }
 
-/// Compresses one MiB, ends it on a byte boundary with no reference back, and repeats the result: making a bomb costs nothing.
+/// Compresses one MiB, ends it on a byte boundary with no reference back, and repeats the result, so that making a bomb costs
+/// nothing.
 fn blanks(megabytes: usize) -> Vec<u8> {
     let plain = vec![b' '; MIB];
     let mut block = Vec::with_capacity(16 * 1024);

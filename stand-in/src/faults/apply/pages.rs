@@ -52,8 +52,8 @@ impl Asked {
     }
 }
 
-/// Changes the request where the fault calls for it: an empty page is made of the first one, because its client may come with a cursor that
-/// was invented here and means nothing to the handler.
+/// Changes the request if the fault needs it: an empty page is made from the first page, because the client may send a cursor
+/// that was invented here and that the handler does not know.
 pub(super) fn prepare(fault: &Fault, mut request: Request) -> Request {
     if let Fault::EmptyPages(_) = fault {
         let first = Asked::by(&request).with(AFTER, None);

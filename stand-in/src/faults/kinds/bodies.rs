@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::starts_with_how_often;
 use crate::faults::Rule;
 
-/// Cuts the normal answer's JSON in half; content-length is that of the half, so HTTP finds no fault with it.
+/// Cuts the normal answer's JSON in half. The content-length is that of the half, so the answer is valid HTTP.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TruncatedJson {}
@@ -16,9 +16,9 @@ pub struct TruncatedJson {}
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WrongLength {
-    /// What is added to the right length. Above it, the connection closes with bytes missing; below it, the surplus follows the
-    /// response on the connection, where the next response is expected. On HTTP/2 only the stream is reset above it, and below it the
-    /// stream carries more than its headers promise.
+    /// What is added to the right length. If it is positive, the connection closes with bytes missing; if negative, the surplus
+    /// follows the response on the connection, where the next response is expected. On HTTP/2 a positive one resets only the
+    /// stream, and with a negative one the stream carries more than its headers promise.
     pub(in super::super) by: NonZeroI32,
 }
 

@@ -49,8 +49,8 @@ pub struct Reset {
 
 /// Closes the connection (TCP FIN) before the response is complete.
 ///
-/// A stream of HTTP/2 that ends in good order is complete, so there it is reset with `CANCEL`, the code of somebody who does not want
-/// the stream any more.
+/// A stream of HTTP/2 that ends in good order is complete, so there it is reset with `CANCEL`, the code for a stream that is
+/// not wanted any more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Eof {
@@ -112,8 +112,8 @@ impl Drip {
     }
 }
 
-/// Resets new connections as soon as they are accepted. There is no request yet to look at, so the rule's matcher is not asked, and
-/// `times` counts connections.
+/// Resets new connections as soon as they are accepted. There is no request yet, so the rule's matcher is ignored, and `times`
+/// counts connections.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refuse {}

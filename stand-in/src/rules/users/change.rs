@@ -99,7 +99,7 @@ fn inert(given: &mut Attributes) {
     }
 }
 
-/// Attributes that any value is good for.
+/// Attributes that accept any value.
 fn plain(user: &mut User, given: &mut Attributes) {
     given.text("alias").map(Box::from).write(&mut user.alias);
     given.text("details").map(Box::from).write(&mut user.details);

@@ -166,7 +166,8 @@ impl Tables {
             members.remove(&user.id);
         }
         if !user.is_active() {
-            // What a deleted user leaves in its record may be somebody else's by now.
+            // The addresses in a deleted user's record may belong to another
+            // user by now.
             return;
         }
         if let Some(email) = &user.email {

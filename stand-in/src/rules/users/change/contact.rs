@@ -7,11 +7,11 @@ use crate::store::identity::Identity;
 use crate::store::tables::Tables;
 use crate::store::user::User;
 
-/// The first of its kind is the primary one, an update adds another one beside
-/// it. Returns what is to be added.
+/// The first value of a kind becomes the primary one, an update adds another
+/// beside it. Returns the identities to add.
 ///
-/// That an address which is called primary among the identities comes before
-/// `email` is an assumption.
+/// Assumption: an address marked as primary among the identities comes before
+/// `email`.
 pub fn apply(
     tables: &Tables,
     user: &mut User,

@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::rules::attributes::{Attributes, as_boolean};
 use crate::store::identity::{Identity, KINDS, METHODS};
 
-/// Reads `identities`. They are for creation: an update answers 200 and adds
-/// none, as clients report. That it warns of them, too, is an assumption.
+/// Reads `identities`. They only count in a creation: an update answers 200 and
+/// adds none, as clients report. That it also warns of them is an assumption.
 pub fn read(given: &mut Attributes, is_new: bool) -> Vec<Identity> {
     let Some(value) = given.take("identities") else {
         return Vec::new();
@@ -45,7 +45,7 @@ fn identity(item: &Value) -> Result<Identity, &'static str> {
     let kind = word("type", &KINDS)?.ok_or("type")?;
     let value = item.get("value").and_then(Value::as_str).filter(|value| !value.trim().is_empty()).ok_or("value")?;
     let method = word("verification_method", &METHODS)?;
-    // The method has taken the flag's place.
+    // The method overrides the flag.
     let flagged = flag("verified")?.unwrap_or(false);
     let verified = method.map_or(flagged, |method| method != "none");
     Ok(Identity { kind: kind.into(), value: value.into(), verified, primary: flag("primary")?.unwrap_or(false) })

@@ -5,8 +5,8 @@ use crate::rules::attributes::{Attributes, Change};
 use crate::store::roles;
 use crate::store::user::{Restriction, Role, User};
 
-/// A custom role makes an end user an agent; a restriction that does not fit an
-/// end user becomes `requested`.
+/// A custom role makes an end user an agent; a ticket restriction that an end
+/// user cannot have becomes `requested`.
 pub fn apply(user: &mut User, given: &mut Attributes, findings: &mut Vec<Finding>) {
     let custom = given.integer("custom_role_id");
     let mut role = user.role;
