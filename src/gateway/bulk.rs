@@ -185,8 +185,8 @@ impl Gateway {
             Err(error) if run.is_untouched() => Err(error),
             Err(error) => {
                 let goes_on = matches!(error.row().retry, crate::error::Retry::Never);
-                // An error that a later attempt could avoid (Zendesk throttles, or cannot be reached) would meet the next chunk,
-                // too, and ends the call. After any other error the next chunk may go through.
+                // An error that a later attempt could avoid (Zendesk throttles, or cannot be reached) would meet the next
+                // chunk, too, and ends the call. After any other error the next chunk may go through.
                 run.next = if goes_on { at + 1 } else { run.chunks.len() };
                 run.stopped = (!goes_on).then(|| error.clone());
                 run.refused[at] = Some(error);
