@@ -119,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes any bytes behind a check that is right.
+    /// Returns a token with a valid check, followed by any bytes.
     fn forged(bytes: &[u8], list: &str) -> String {
         let mut token = vec![VERSION];
         token.extend(check(list).to_be_bytes());

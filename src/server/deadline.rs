@@ -181,7 +181,7 @@ mod tests {
 
     type Answer = BoxFuture<'static, Result<Response<Witnessed<String, Cut>>, Infallible>>;
 
-    /// Answers as soon as it has a message: at once, after a moment or never; or has it and does not answer.
+    /// Answers when the message comes, which is at once, late ("late") or never ("none"); with "slow", the answer never comes.
     async fn answer(call: Inbound<&'static str>) -> Result<Response<String>, Infallible> {
         let place = call.facts().place.clone();
         let message = call.into_request().into_body();
@@ -197,7 +197,7 @@ mod tests {
         Ok(Response::new(String::new()))
     }
 
-    /// Makes calls whose message comes as said.
+    /// Returns a function that makes a call with the given message: see [`answer`].
     fn calls(drain: &Drain) -> impl Fn(&'static str) -> Answer + use<> {
         let minutes = Duration::from_mins(10);
         let settings = config::Server { unary_deadline: minutes, ..config::Server::default() };

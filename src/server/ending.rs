@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// Puts down what it sees.
+    /// Notes of what a witness sees.
     #[derive(Clone, Default)]
     struct Notes(Arc<Mutex<Vec<&'static str>>>);
 
@@ -148,7 +148,7 @@ mod tests {
 
     type Step = Result<Frame<Bytes>, &'static str>;
 
-    /// A reply of these frames.
+    /// Returns a reply with these frames.
     fn reply(steps: Vec<Step>, error: Option<Error>) -> (impl Body<Data = Bytes, Error = &'static str> + Unpin, Notes) {
         let notes = Notes::default();
         (Witnessed::new(StreamBody::new(stream::iter(steps)), Notary(notes.clone(), error)), notes)

@@ -80,7 +80,7 @@ impl Open {
 mod tests {
     use super::*;
 
-    /// The connections of a test, oldest first; a second lies between two.
+    /// The connections of a test, oldest first, begun a second apart.
     async fn connections(addresses: &[&str]) -> (Open, Vec<Activity>) {
         let (mut open, mut all) = (Open::default(), Vec::new());
         for address in addresses {

@@ -133,14 +133,14 @@ mod tests {
         let mut bytes = [0; 100];
         let until_pause = async {
             let turn = Instant::now();
-            // tokio pauses by itself after a number of reads, of which one may cost anything.
+            // Unconstrained, because tokio's own budget would also pause it, but by the number of reads and not by their cost.
             while let Some(read) = unconstrained(socket.read(&mut bytes)).now_or_never() {
                 assert_eq!(read.expect("it never ends"), bytes.len());
                 assert!(turn.elapsed() < Duration::from_secs(10), "no pause");
             }
         };
         until_pause.await;
-        // Whoever waits for it is woken to go on.
+        // After the pause, the reader is woken and goes on.
         let mut more = vec![0; 1 << 20];
         tokio::time::timeout(minute, socket.read_exact(&mut more)).await.expect("woken").expect("read");
         assert!(more.iter().all(|byte| *byte == 7));
@@ -155,7 +155,7 @@ mod tests {
         let mut bytes = [0; 100];
         while unconstrained(socket.read(&mut bytes)).now_or_never().is_some() {}
         while unconstrained(socket.write(&bytes)).now_or_never().is_some() {}
-        // It is woken, but as long as its answers are not taken, nothing of it is read.
+        // A peer that does not take its answers does not get a turn, so it does not block the others.
         let begun = tokio::time::timeout(Duration::from_secs(10), turns::after_the_others()).await;
         begun.expect("it is not in the way");
         let more = tokio::time::timeout(Duration::from_secs(10), socket.read_exact(&mut bytes)).await;

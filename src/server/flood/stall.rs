@@ -220,7 +220,7 @@ mod tests {
         assert!(reply.is_end_stream());
     }
 
-    /// Puts down why it was dropped.
+    /// Notes why it was dropped.
     struct Seen(Arc<Mutex<Vec<Option<Why>>>>);
 
     impl Drop for Seen {

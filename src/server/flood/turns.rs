@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    /// Works without looking up, as one does who reads a flood.
+    /// Works without a pause, like a task that reads a flood.
     fn work_for(time: Duration) {
         let began = Instant::now();
         while began.elapsed() < time {
@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    /// Works in so many parts of a time each, and notes each.
+    /// Works in this many parts of a given time, and notes each.
     async fn long_work(parts: usize, each: Duration, note: impl Fn()) {
         let mut turns = Turns::new();
         for _ in 0..parts {
@@ -159,7 +159,7 @@ mod tests {
             let done = Arc::clone(&done);
             working.spawn(long_work(60, TURN, move || done.lock().expect("no panic").push(Did::Long)));
         }
-        // A call: tasks of which each wakes the next.
+        // Stands for a call: tasks of which each wakes the next.
         let (to_there, mut from_here) = mpsc::channel(1);
         let (to_here, mut from_there) = mpsc::channel(1);
         working.spawn(async move {
@@ -174,7 +174,7 @@ mod tests {
         }
         let done = done.lock().expect("no panic").clone();
         let waited: Vec<usize> = done.split(|did| *did == Did::Short).map(<[Did]>::len).collect();
-        // At first nobody is known to work long.
+        // Skips the first hops: until its first turn is over, long work is not known as long.
         let longest = waited[4..HOPS].iter().max().expect("there are some");
         assert!(*longest <= 8, "parts of long work before each hop: {waited:?}");
         assert!(waited[4..HOPS].iter().sum::<usize>() > HOPS / 2, "it goes on meanwhile: {waited:?}");

@@ -258,7 +258,7 @@ mod tests {
         packer.finish().expect("memory")
     }
 
-    /// Reads a compressed request that comes in pieces of so many bytes; returns how many were read, too.
+    /// Reads a compressed request that comes in pieces of `piece` bytes; also returns how many bytes were read.
     async fn read(body: Vec<u8>, piece: usize) -> (Result<Bytes, Status>, usize) {
         let read = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&read);
