@@ -1,5 +1,5 @@
-//! Turns `proto/` into Rust: messages by prost, services by tonic-build, and from the contract's own options the table of
-//! RPCs and the JSON mapping. No system `protoc` is needed, and no fact of the contract is written a second time.
+//! Turns `proto/` into Rust: messages with prost, services with tonic-build, and, from the contract's own options, the table of
+//! RPCs and the JSON mapping. So no system `protoc` is needed, and no fact of the contract is written twice.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -57,7 +57,7 @@ impl prost_build::ServiceGenerator for Services {
     }
 }
 
-/// One side (server or client) of a service as tonic-build wants to see it.
+/// One side (server or client) of a service, in the form that tonic-build takes.
 struct Side {
     service: prost_build::Service,
     methods: Vec<Method>,
@@ -135,7 +135,7 @@ impl tonic_build::Method for Method {
 
 // ---- handlers -------------------------------------------------------------------------------------------------------
 
-/// RPCs that are more than one request: the gateway has a method for each, by the RPC's name.
+/// RPCs that are more than one plain read, list, stream, write or bulk call: the gateway has a method for each, named after it.
 const COMPOSED: [&str; 11] = [
     "GetUser",
     "BatchGetUsers",
@@ -150,7 +150,7 @@ const COMPOSED: [&str; 11] = [
     "WatchJobs",
 ];
 
-/// `handlers.rs`: tonic's traits for `rpc::Rpc`, each RPC handed on to what its shape in the contract asks for.
+/// `handlers.rs`: tonic's traits for `rpc::Rpc`. Each handler calls the function for its RPC's shape in the contract.
 fn handlers(pool: &DescriptorPool) -> String {
     let mut code = String::new();
     let mut composed: BTreeSet<&str> = COMPOSED.into();
@@ -214,7 +214,7 @@ fn snake(name: &str) -> String {
 
 // ---- the contract table ---------------------------------------------------------------------------------------------
 
-/// `contract.rs`: every RPC with its options, each request's way to its RPC, the words of the enums, and the fields of
+/// `contract.rs`: every RPC with its options, the RPC of each request message, the wire words of the enums, and the fields of
 /// the inputs.
 fn contract(pool: &DescriptorPool) -> String {
     let mut code =
@@ -224,7 +224,7 @@ fn contract(pool: &DescriptorPool) -> String {
     for (index, method) in methods.flat_map(|service| service.methods().collect::<Vec<_>>()).enumerate() {
         rpc(&method, &mut code);
         let (request, reply) = (method.input(), method.output());
-        // Whoever writes a user can make it an agent: what the values risk must be said for each such request.
+        // A request that writes a user can make it an agent, so its values can raise its risk.
         let writes_users = reachable([request.clone()]).iter().any(|message| message.name() == "UserInput");
         let risk = if writes_users { "    fn risk(&self) -> Risk { risk::Values::risk(self) }\n" } else { "" };
         writeln!(
@@ -323,7 +323,7 @@ fn fields(message: &MessageDescriptor, code: &mut String) {
     .expect("writing to a string does not fail");
 }
 
-/// The check of a message's enum fields, its own and those of the messages in it.
+/// Writes the check of a message's enum fields, including those of the messages in it.
 fn enum_fields(message: &MessageDescriptor, code: &mut String) {
     let mut checks = String::new();
     for field in message.fields() {
@@ -364,7 +364,7 @@ fn inputs(pool: &DescriptorPool) -> Vec<MessageDescriptor> {
     ours.filter(|message| message.name().ends_with("Input")).collect()
 }
 
-/// Derives the JSON mapping: `Deserialize` for what Zendesk answers, `Serialize` for what it is sent.
+/// Derives the JSON mapping: `Deserialize` for Zendesk's answers, `Serialize` for what is sent to Zendesk.
 fn derive_json(pool: &DescriptorPool, config: &mut prost_build::Config) {
     let services = pool.services().filter(|service| service.package_name() == PACKAGE);
     let replies = services
@@ -388,7 +388,7 @@ fn derive_json(pool: &DescriptorPool, config: &mut prost_build::Config) {
     }
 }
 
-/// The messages of this package that are reachable from `roots`, which are included.
+/// The messages of this package that are reachable from `roots`, including the roots.
 fn reachable(roots: impl IntoIterator<Item = MessageDescriptor>) -> Vec<MessageDescriptor> {
     let mut queue: Vec<MessageDescriptor> = roots.into_iter().collect();
     let mut seen = BTreeSet::new();
@@ -402,7 +402,7 @@ fn reachable(roots: impl IntoIterator<Item = MessageDescriptor>) -> Vec<MessageD
     found
 }
 
-/// The function of `src/json.rs` that reads this field. There is one for each kind: serde's own reading refuses a null.
+/// The function of `src/json.rs` that reads this field. Each kind has one, because serde's own refuses a null.
 fn reader(field: &FieldDescriptor) -> String {
     let kind = field.kind();
     if field.cardinality() == Cardinality::Repeated {

@@ -25,17 +25,17 @@ use crate::watch::Watcher;
 
 /// What a gateway needs besides its settings.
 pub struct Around {
-    /// Where Zendesk is.
+    /// Zendesk's address, and whom to trust there.
     pub origin: Origin,
-    /// What its calls are made with there.
+    /// Credentials for the calls to Zendesk.
     pub credentials: Source,
-    /// Whom it tells of itself.
+    /// Where the gateway sends its metrics, traces and logs.
     pub telemetry: Telemetry,
-    /// Says when files have changed.
+    /// Watches the files that the settings name.
     pub watcher: Watcher,
 }
 
-/// A gateway that can be served.
+/// A gateway that is ready to serve.
 pub struct Assembly {
     config: Config,
     telemetry: Telemetry,
@@ -50,7 +50,7 @@ pub struct Assembly {
 /// Puts a gateway together.
 ///
 /// # Errors
-/// A file that the settings name cannot be read, or makes no sense.
+/// A file that the settings name cannot be read or is not valid.
 pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly> {
     let Around { origin, credentials, telemetry, watcher } = around;
     let url = origin.url().clone();
@@ -65,29 +65,29 @@ pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly
     Ok(Assembly { config, telemetry, url, tls, gateway, control, connections, served })
 }
 
-/// Puts a gateway over an outbound stack, which need not end at Zendesk.
+/// Puts a gateway on an outbound stack, which need not end at Zendesk.
 pub fn gateway(config: &Config, upstream: Upstream) -> Gateway {
     Gateway::new(upstream, Cache::new(&config.cache)).with_streams(config.upstream.stream)
 }
 
 impl Assembly {
-    /// Lets telemetry know where the numbers of the parts come from.
+    /// Registers with telemetry where the parts' numbers come from.
     pub fn introduce(&self) {
         sources::watch(&self.telemetry, &self.control, &self.gateway, &self.config);
         sources::upstream_connections(&self.telemetry, &self.connections);
     }
 
-    /// Returns what operators see of it, who read in `readiness` whether calls should come here.
+    /// Returns the admin port's view of the gateway; `/readyz` answers by `readiness`.
     pub fn admin(&self, readiness: &Readiness) -> Admin {
         Admin::new(&self.telemetry, readiness, self.gateway.cache(), &self.url, &self.config)
     }
 
-    /// Waits until it can establish callers, but not for ever: see [`Identity::settle`].
+    /// Waits until the gateway can authenticate callers, but not for ever: see [`Identity::settle`].
     pub async fn settle(&self) {
         self.served.identity.settle().await;
     }
 
-    /// Serves it at `socket` until `shutdown` completes and its calls have ended: see [`server::run`].
+    /// Serves the gateway at `socket` until `shutdown` completes and its calls have ended: see [`server::run`].
     ///
     /// # Errors
     /// The port does not work.

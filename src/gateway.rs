@@ -1,4 +1,4 @@
-//! What a call means: one read, one page, one stream — and what is more than one upstream call.
+//! Carries out calls: reads, lists, streams, writes and bulk jobs, and the RPCs that take more than one upstream call.
 
 use std::sync::Arc;
 
@@ -47,11 +47,11 @@ use turns::Turns;
 pub struct Gateway {
     reads: Reads,
     cache: Cache,
-    /// Single reads of users that leave together.
+    /// Batches single reads of users into one request.
     users: Batcher<ReadContext, i64, Bytes>,
-    /// Declarative writes to one group or one user, one after the other.
+    /// Makes declarative writes to one group or one user run one after the other.
     turns: Turns,
-    /// Slots for background jobs, of which the account has few.
+    /// Slots for background jobs: Zendesk limits how many one account may have.
     jobs: Arc<bulk::Slots>,
     streams: config::Stream,
 }
@@ -69,7 +69,7 @@ impl Gateway {
         Self { reads, cache, users, turns, jobs, streams }
     }
 
-    /// Streams lists by these settings.
+    /// Sets how lists are streamed.
     #[must_use]
     pub fn with_streams(self, streams: config::Stream) -> Self {
         Self { streams, ..self }
@@ -80,7 +80,7 @@ impl Gateway {
         &self.cache
     }
 
-    /// Returns how many background jobs there are and were.
+    /// Returns the counts of background jobs.
     pub fn jobs(&self) -> bulk::Counts {
         self.jobs.counts()
     }
@@ -101,7 +101,7 @@ impl Gateway {
         Ok(Answered::of(hit))
     }
 
-    /// Show User. While one read of a user is under way, others gather and leave together.
+    /// Show User. While one read of a user is under way, further reads gather and are sent as one batch.
     pub async fn get_user(&self, context: &Context, request: GetUserRequest) -> Result<Answered<GetUserResponse>> {
         let key = context.key(&request);
         if let Some(hit) = self.fresh(context, &key) {
@@ -114,7 +114,8 @@ impl Gateway {
             if let Some(bytes) = users.get(credential, read.clone(), asked.id, terms).await? {
                 return Ok(bytes);
             }
-            // Left out of a batch: asked for by itself, a deleted user is answered and a missing one is told apart.
+            // The batch's answer left this user out. A single read tells why: it answers a deleted user, and 404 for a
+            // missing one.
             let reply = reads.one(&read.within(terms), &asked).await?;
             Ok(Bytes::from(reply.encode_to_vec()))
         };
@@ -122,10 +123,9 @@ impl Gateway {
         Ok(Answered::of(hit))
     }
 
-    /// Answers who the credential belongs to.
+    /// Returns the user whom the credential belongs to.
     ///
-    /// Zendesk greets a missing or wrong password with 200 and an "Anonymous user" without an id, which must not pass for
-    /// an answer.
+    /// Zendesk answers a missing or wrong password with 200 and an "Anonymous user" without an id; that is an error here.
     pub async fn get_current_user(
         &self,
         context: &Context,
@@ -163,7 +163,7 @@ impl Gateway {
         Ok(Answered::of(hit))
     }
 
-    /// Answers from the cache alone, if it has a fresh answer and the caller states no wishes.
+    /// Answers from the cache alone, if it has a fresh answer and the caller sent no cache directives.
     fn fresh<M: prost::Message>(&self, context: &Context, key: &Key) -> Option<Result<Answered<M>>> {
         if context.control != Control::default() {
             return None;
@@ -171,7 +171,7 @@ impl Gateway {
         Some(self.cache.get_fresh(key)?.map(Answered::of))
     }
 
-    /// Keeps a row of a page, or the record that a write answered with, as the answer to its own read.
+    /// Caches a row of a page, or the record in a write's answer, as the answer to the read of that one record.
     fn keep(&self, credential: &Credential, read: Option<OwnRead>, since: &Snapshot) {
         if let Some(OwnRead { rpc, request, policy, reply }) = read {
             let key = Key::new(credential.fingerprint(), rpc, request);

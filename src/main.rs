@@ -25,7 +25,7 @@ use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::credential::Source;
 use zendesk_gateway::watch::Watcher;
 
-/// Every call makes and drops some dozens of small things; this allocator is quicker at that than the system's.
+/// Every call makes dozens of small allocations, at which this allocator is faster than the system's.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -105,7 +105,7 @@ impl Account {
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(run(Cli::parse().command));
-    // Nothing that still runs is waited for: a name that is being resolved must not hold up the end.
+    // Does not wait for what still runs: a DNS lookup must not hold up the end.
     runtime.shutdown_background();
     outcome
 }
@@ -211,7 +211,7 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     outcome
 }
 
-/// Starts telemetry, and makes its log the process's.
+/// Starts telemetry, and makes it the process's logger.
 fn telemetry(config: &Config) -> anyhow::Result<Telemetry> {
     let telemetry = Telemetry::start(&config.telemetry, std::io::stderr())?;
     tracing::dispatcher::set_global_default(telemetry.dispatch().clone())?;
@@ -219,7 +219,7 @@ fn telemetry(config: &Config) -> anyhow::Result<Telemetry> {
     Ok(telemetry)
 }
 
-/// Says where everything is.
+/// Returns the text that says where everything is.
 fn greeting(address: SocketAddr, url: &Url, sandboxed: bool, admin_address: SocketAddr) -> String {
     let stand_in = if sandboxed { " (the embedded stand-in)" } else { "" };
     format!(
@@ -232,8 +232,8 @@ fn greeting(address: SocketAddr, url: &Url, sandboxed: bool, admin_address: Sock
     )
 }
 
-/// How many connections may wait to be accepted, as far as the system allows it. Those beyond it would try again after a
-/// second, which all callers do at once when they lose their connections to another replica.
+/// Most connections that may wait to be accepted, if the system allows as many. A connection beyond it would be retried after
+/// a second. Many come at once when another replica ends and all its callers connect here.
 const BACKLOG: u32 = 4096;
 
 fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -274,7 +274,7 @@ fn token(sandbox: &Sandbox) -> &str {
     &sandbox.config().credential.api_token
 }
 
-/// SIGTERM and SIGINT, from the moment they are listened for.
+/// Counts SIGTERM and SIGINT from the time of [`Signals::listen`] on.
 struct Signals(watch::Receiver<u32>);
 
 impl Signals {

@@ -1,8 +1,7 @@
-//! How each request message becomes REST, and how its answer becomes the reply, and nothing else.
+//! How each request message becomes a REST request, how its answer becomes the reply, and nothing else.
 //!
-//! One block per RPC, in the order of the vendor's reference: what is asked, how it is said, how the answer becomes the
-//! reply. Transport, caching, retries and status codes are elsewhere; a field that is wrong is refused here, by its name,
-//! before anything is sent.
+//! One block per RPC, in the order of the vendor's reference. Transport, cache, retries and status codes are elsewhere. A
+//! wrong field is refused here, by its name, before anything is sent.
 
 mod answer;
 pub mod bulk;

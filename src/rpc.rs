@@ -1,4 +1,4 @@
-//! The tonic services. `build.rs` writes a handler for each RPC from the contract; here is what the handlers have in common.
+//! The tonic services. `build.rs` generates a handler for each RPC from the contract; this module has what they share.
 
 use std::pin::Pin;
 
@@ -27,8 +27,8 @@ mod until;
 
 use facts::Terms;
 
-/// What a call cost, where its answer came from, and how old that is. These are in most replies, so their names are no text that
-/// would have to be read each time.
+/// Response headers: the number of upstream requests, and where the answer came from. They are constants because most replies
+/// have them, and a name given as text would be parsed each time.
 const UPSTREAM_CALLS: HeaderName = HeaderName::from_static("x-upstream-calls");
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
 
@@ -46,24 +46,24 @@ pub struct Rpc {
     gateway: Gateway,
     credentials: Source,
     drain: Drain,
-    /// For calls that come without a server.
+    /// Terms and caller of calls that come without a server.
     local: Option<(Terms, Caller)>,
 }
 
 impl Rpc {
-    /// Serves `gateway`, whose calls are made with `credentials`. A call must come with the [`Facts`](facts::Facts) that a
-    /// server has put down.
+    /// Serves `gateway`, with `credentials` for Zendesk. A call must come with the [`Facts`](facts::Facts) that the server has
+    /// put into its extensions.
     pub fn new(gateway: Gateway, credentials: impl Into<Source>) -> Self {
         Self { gateway, credentials: credentials.into(), drain: Drain::default(), local: None }
     }
 
-    /// Also takes calls that come without a server, from `caller` and on these terms.
+    /// Also accepts calls that come without a server, as calls of `caller` with the limits in `settings`.
     #[must_use]
     pub fn called_by(self, caller: Caller, settings: &config::Server) -> Self {
         Self { local: Some((Terms::of(settings), caller)), ..self }
     }
 
-    /// Lets calls know when the gateway leaves.
+    /// Tells calls when the gateway shuts down.
     #[must_use]
     pub fn until(self, drain: &Drain) -> Self {
         Self { drain: drain.clone(), ..self }
@@ -106,10 +106,12 @@ fn streamed<M: 'static>(
     Response::new(Box::pin(messages))
 }
 
-/// Turns an outcome into a reply whose metadata says what it cost, where it came from, and what Zendesk ignored.
+/// Turns an outcome into a reply. Its metadata has the number of upstream requests, where the answer came from and how old it
+/// is, and what Zendesk ignored of the request.
 fn close<M>(context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -> Reply<M> {
     let requests = context.ledger.requests();
-    // A write that did less than asked must not look complete, and neither must one that failed half-way.
+    // Tells the caller what Zendesk ignored, so that a write that did less than asked does not look complete. Errors have it,
+    // too, because a call that failed half-way may have written something.
     let ignored = if requests > 0 { context.ledger.warnings().and_then(|text| text.parse().ok()) } else { None };
     Trail::end(context.trail.as_ref(), outcome.as_ref().err());
     let answered = match outcome {

@@ -1,4 +1,4 @@
-//! The gRPC port: connections, and the way of a call from its headers to the services.
+//! The gRPC port: its connections, and the layers between a call's headers and the services.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -48,7 +48,7 @@ use tls::Tls;
 pub struct Listener {
     /// The socket.
     pub socket: TcpListener,
-    /// TLS, unless it is plaintext.
+    /// TLS; none if the port is plaintext.
     pub tls: Option<Tls>,
 }
 
@@ -58,11 +58,11 @@ impl From<TcpListener> for Listener {
     }
 }
 
-/// What is served, and to whom.
+/// The services, and how their callers are authenticated.
 pub struct Served {
     /// The contract's services.
     pub rpc: Rpc,
-    /// Establishes who calls.
+    /// Authenticates and authorizes callers.
     pub identity: Identity,
 }
 
@@ -72,7 +72,7 @@ pub struct Served {
 /// Dropping the future ends every connection at once.
 ///
 /// # Errors
-/// The listener does not work, or the descriptors of the contract are not what reflection can serve.
+/// The listener does not work, or reflection cannot serve the contract's descriptors.
 pub async fn run(
     listener: impl Into<Listener>,
     served: Served,
@@ -87,12 +87,12 @@ pub async fn run(
     let drain = Drain::default();
     let (routes, health) = routes::routes(served.rpc.until(&drain), settings).await?;
     let stack = ServiceBuilder::new()
-        .layer(trace::Layer::new(telemetry, &Terms::of(settings))) // says what a call is; its one span and access line
-        .layer(panics::Layer) // a defect below ends one call, and is seen above
-        .layer(limit::Layer) // full: refuse before anything is spent on the call
-        .layer(deadline::Layer::new(settings, &drain)) // everything below ends in time, also the wait for the request's message
-        .layer(leave::Layer(drain.clone())) // watches end with the gateway
-        .layer(identity::Layer::new(&served.identity, telemetry)) // who calls, and whether that one may: nothing is read for others
+        .layer(trace::Layer::new(telemetry, &Terms::of(settings))) // collects a call's facts; one span and access line each
+        .layer(panics::Layer) // a panic below ends one call with INTERNAL, which the layer above still records
+        .layer(limit::Layer) // bounds the calls under way, above the layers that spend anything on a call
+        .layer(deadline::Layer::new(settings, &drain)) // everything below ends in time, even the wait for the request's message
+        .layer(leave::Layer(drain.clone())) // health watches and reflection end when the gateway shuts down
+        .layer(identity::Layer::new(&served.identity, telemetry)) // refuses a caller before its message is read
         .service(routes);
 
     let counts = Counts::default();
@@ -126,13 +126,13 @@ pub async fn run(
     if timeout_at(signalled + settings.drain.timeout, ended).await.is_err() {
         warn!(connections.cut = connections.len(), "the drain took too long; the calls that are left are cut");
         connections.shutdown().await;
-        // The calls' own tasks learn of the end of their connections, and their access lines are still written.
+        // Gives the calls' own tasks time to see that their connections have ended, and to write their access lines.
         sleep(Duration::from_millis(50)).await;
     }
     Ok(())
 }
 
-/// A connection of which nothing is known yet but where it comes from.
+/// An accepted connection, before its first byte is read.
 struct Accepted {
     socket: TcpStream,
     address: SocketAddr,
@@ -151,7 +151,7 @@ async fn serve<S: connection::Stack>(
     let Some(tls) = tls else { return server.serve(socket, Peer { address, certificates: None }, &activity).await };
     let shaken = tokio::select! {
         shaken = tls.accept(socket) => shaken,
-        // Nothing was asked yet, so nothing is lost.
+        // The peer has made no call yet, so nothing is lost.
         () = drain.begun() => return counts.refuse(),
         () = activity.asked_to_leave() => return counts.refuse(),
     };

@@ -1,15 +1,15 @@
-//! A reply, and what is worth knowing beside it.
+//! A reply, and how the cache answered it.
 
 use std::time::Duration;
 
 use crate::cache::{Hit, Outcome};
 use crate::codec::Encoded;
 
-/// A reply, and what is worth knowing beside it.
+/// A reply, and how the cache answered it.
 pub struct Answered<M> {
     /// The reply.
     pub message: Encoded<M>,
-    /// Where it came from and how old it may be.
+    /// Where the reply came from and how old it may be; none if the cache had no part in it.
     pub cached: Option<(Outcome, Duration)>,
 }
 
@@ -20,7 +20,7 @@ impl<M> From<Encoded<M>> for Answered<M> {
 }
 
 impl<M: prost::Message> Answered<M> {
-    /// An answer that the cache gave or kept.
+    /// Wraps an answer that came through the cache.
     pub(super) fn of(hit: Hit) -> Self {
         Self { message: Encoded::from_bytes(hit.bytes), cached: Some((hit.outcome, hit.age)) }
     }

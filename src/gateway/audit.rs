@@ -1,11 +1,11 @@
-//! The record of who changed what: one line for each attempt to change something, with what became of it.
+//! The audit log: who changed what. Each attempt to change something leaves one line with its outcome.
 //!
-//! The lines have a target of their own, `audit`, which no filter can take out. They name callers, RPCs, record ids,
-//! statuses and request ids; never a name, an address, a body or an external id, which may be an address. Of a user for whom a
-//! caller acts they say the id, or only that an address was given.
+//! The lines have a target of their own, `audit`, which no filter can switch off. They name callers, RPCs, record ids,
+//! statuses and request ids; never a name, an address, a body or an external id, which may be an address. The user on whose
+//! behalf a caller acts appears as an id, or, if the caller gave an address, only as `address`.
 //!
-//! A change that was sent is put on record when its outcome is known, also if nobody waits for it any more. A call that
-//! sent nothing leaves one line that says why.
+//! A change that was sent is logged when its outcome is known, even if its caller has left. A call that sent nothing leaves
+//! one line that says why.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,8 @@ use crate::telemetry::Trace;
 use crate::upstream::call::Ledger;
 use crate::upstream::credential::{ON_BEHALF_OF, impersonated};
 
-/// What is known of one call that can change something. Dropping the last clone ends its record.
+/// The audit trail of one call that can change something. If no change was logged, dropping the last clone logs how the call
+/// ended.
 #[derive(Debug)]
 pub struct Trail {
     caller: Caller,
@@ -33,25 +34,25 @@ pub struct Trail {
     on_behalf_of: Option<String>,
     request_id: Option<HeaderValue>,
     trace: Trace,
-    /// Whether there is a line already.
+    /// True once a line was written.
     told: AtomicBool,
-    /// How the call ended, if it has not just been left.
+    /// Outcome and error reason of the call; none while it runs, and for good if its caller cancelled it.
     end: Mutex<Option<(&'static str, Option<&'static str>)>>,
 }
 
-/// What a change is about, by ids only.
+/// The records that a change is about, by ids only.
 #[derive(Debug, Clone, Default)]
 pub struct Targets(String);
 
 impl Targets {
-    /// Names the records behind tags; tags of collections name none.
+    /// Names the records of cache tags; a tag of a collection names none.
     pub fn of<'a>(tags: impl IntoIterator<Item = &'a Tag>) -> Self {
         let mut targets = Self::default();
         targets.add_all(tags);
         targets
     }
 
-    /// Names the records of one request of a bulk call: by their ids, and how many have none.
+    /// Names the records of one request of a bulk call: their ids, and the number of items without one.
     pub fn of_chunk(chunk: &Chunk) -> Self {
         let mut targets = Self::of(&chunk.about);
         let kind = if chunk.rest.path.contains("group_memberships") { "membership" } else { "user" };
@@ -63,12 +64,12 @@ impl Targets {
         targets
     }
 
-    /// Names the records behind more tags.
+    /// Names the records of more tags.
     pub fn add_all<'a>(&mut self, tags: impl IntoIterator<Item = &'a Tag>) {
         tags.into_iter().filter_map(|tag| tag.record()).for_each(|(kind, id)| self.add(kind, id));
     }
 
-    /// Names one more record, or with the kind `items` a number of records that have no id here.
+    /// Names one more record. With the kind `items`, `id` is instead a number of items without an id.
     pub fn add(&mut self, kind: &str, id: impl std::fmt::Display) {
         let name = format!("{kind}:{id}");
         if self.0.split(' ').all(|other| other != name) {
@@ -79,7 +80,7 @@ impl Targets {
 }
 
 impl Trail {
-    /// Begins the record of a call with this metadata, if it can change something.
+    /// Begins the trail of a call with this metadata; none if the RPC only reads.
     pub fn begin(rpc: &'static Rpc, caller: &Caller, origin: &Origin, metadata: &HeaderMap) -> Option<Arc<Self>> {
         (rpc.risk != Risk::Read).then(|| {
             Arc::new(Self {
@@ -94,7 +95,7 @@ impl Trail {
         })
     }
 
-    /// Says how a call ended, for the case that it sent nothing.
+    /// Notes how a call ended; it is logged only if the call sent no change.
     pub fn end(trail: Option<&Arc<Self>>, error: Option<&Error>) {
         if let Some(trail) = trail {
             let end = error.map_or(("unchanged", None), |error| (outcome(error), Some(error.reason())));
@@ -102,7 +103,7 @@ impl Trail {
         }
     }
 
-    /// Puts one change on record, now that its outcome is known.
+    /// Logs one change, now that its outcome is known.
     pub fn change(&self, targets: &Targets, job: Option<&str>, ledger: &Ledger, error: Option<&Error>) {
         self.told.store(true, Ordering::Relaxed);
         let (outcome, reason) = error.map_or(("done", None), |error| (outcome(error), Some(error.reason())));
@@ -132,19 +133,19 @@ impl Drop for Trail {
             return;
         }
         let end = self.end.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        // Without an end nobody waited for it, and nothing was sent.
+        // Without an end the caller cancelled the call, and nothing was sent.
         let (outcome, reason) = end.unwrap_or(("failed", Some("CANCELLED")));
         Line::new(self, outcome, reason).write(&self.trace);
     }
 }
 
-/// Puts on record that a caller was not let through, if the call could have changed something.
+/// Logs that a caller was refused, if the call could have changed something.
 pub fn refused(rpc: &'static Rpc, caller: &Caller, origin: &Origin, metadata: &HeaderMap, error: &Error) {
     let trail = Trail::begin(rpc, caller, origin, metadata);
     Trail::end(trail.as_ref(), Some(error));
 }
 
-/// Says for whom a caller wants to act: by the id, or that it is by an address.
+/// Returns on whose behalf a caller wants to act: `user:` and the id, or `address` if the caller gave an address.
 fn whom(user: &HeaderValue) -> Option<String> {
     let user = impersonated(user.as_bytes()).ok()?;
     let id: Option<i64> = user.to_str().ok()?.parse().ok();
@@ -205,7 +206,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Says in a word what became of a change that did not go well.
+/// Returns the outcome of a change that failed: `unknown`, `failed`, or `refused`.
 fn outcome(error: &Error) -> &'static str {
     use Code::{Cancelled, DeadlineExceeded, Internal, Unavailable, Unknown};
     match error {

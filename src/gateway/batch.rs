@@ -1,4 +1,4 @@
-//! `BatchGetUsers`: any number of users by id or external id, in the order asked, the missing ones named.
+//! `BatchGetUsers`: any number of users by id or external id, in the order of the request, with a list of the missing ones.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::rest::row::Row as _;
 use crate::rest::users;
 use crate::upstream::call::Priority;
 
-/// Most parts of one call that are fetched at once.
+/// Most requests of one call that are under way at a time.
 const AT_ONCE: usize = 4;
 
 impl Gateway {
@@ -75,7 +75,7 @@ impl Gateway {
                         }
                     }
                 }
-                // What is held is better than nothing, if there is something for each of them.
+                // In an outage older answers from the cache are better than an error, if there is one for each of these users.
                 Err(error) if error.row().outage && ids.iter().all(|id| found.older.contains_key(id)) => {
                     for id in ids {
                         let held = found.older.remove(&id).expect("looked for just now");
@@ -85,8 +85,8 @@ impl Gateway {
                 Err(error) => return Err(error),
             }
         }
-        // The reply to a read of one user and the reply with many both have users as field 1, so the encoded ones are put
-        // one after the other.
+        // The reply for one user and the reply for many both have users in field 1, so the reply for many is the encoded
+        // replies for one, concatenated.
         let mut bytes = Vec::with_capacity(found.users.values().map(Bytes::len).sum::<usize>() + 16);
         let mut missing = BatchGetUsersResponse::default();
         for id in ids {
@@ -99,13 +99,13 @@ impl Gateway {
         Ok(Answered { message: Encoded::from_bytes(bytes.into()), cached: Some((found.outcome, found.age)) })
     }
 
-    /// Takes users from the cache. What is known not to exist is neither found nor unknown.
+    /// Looks users up in the cache. A user whom the cache knows not to exist goes neither into `users` nor into `unknown`.
     fn cached_users(&self, context: &Context, ids: &[i64], include_deleted: bool) -> Found {
         let mut found = Found::default();
         let wishes = Control { only_if_cached: false, ..context.control };
         for id in ids {
             match self.cache.look(&context.key(&GetUserRequest { id: *id }), wishes) {
-                // What a read says of one id cannot tell whether there is a deleted user.
+                // A cached 404 of a single read does not say whether there is a deleted user.
                 Look::Good(Held { answer: Err(_), .. }) if include_deleted => found.unknown.push(*id),
                 Look::Good(held) => found.take(*id, held, include_deleted),
                 Look::IfZendeskFails(held) => {
@@ -154,13 +154,13 @@ impl Gateway {
     }
 }
 
-/// What is known of the users that a call asks for.
+/// What the cache knows of the users that a call asks for.
 struct Found {
     /// The encoded replies to their reads.
     users: HashMap<i64, Bytes>,
-    /// Who has to be asked for.
+    /// The ids to fetch from Zendesk.
     unknown: Vec<i64>,
-    /// What is held of those, for the case that Zendesk fails.
+    /// Older answers for ids in `unknown`, to use if Zendesk fails.
     older: HashMap<i64, Held>,
     /// Where the answer comes from: stale if any part of it is, else Zendesk if any part of it is, else the cache.
     outcome: Outcome,
@@ -176,7 +176,7 @@ impl Default for Found {
 }
 
 impl Found {
-    /// Takes what is held of one user. A deleted one is not there, unless deleted ones are asked for.
+    /// Adds a cached answer for one user. A deleted user is left out, unless the call asks for deleted ones.
     fn take(&mut self, id: i64, held: Held, include_deleted: bool) {
         self.age = self.age.max(held.age);
         if held.outcome == Outcome::Stale {
@@ -199,7 +199,7 @@ fn folded(external_id: &str) -> String {
     external_id.to_lowercase()
 }
 
-/// All that has to be read of a `GetUserResponse` here: whether the user is a deleted one.
+/// The part of a `GetUserResponse` that says whether the user is deleted; decoding the whole user would cost more.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 struct Shown {
     #[prost(message, optional, tag = "1")]

@@ -1,8 +1,8 @@
 //! Bulk calls of any size: cut into jobs of 100, a bounded number of jobs at a time, one outcome per input.
 //!
 //! Zendesk takes 100 items per request, runs at most 30 jobs per account, and reports results in an order of its own. Here a
-//! caller sends any number and gets, by its own index, what became of each. Once one job was accepted the call succeeds
-//! and the outcomes speak; before that an error says that nothing happened.
+//! caller sends any number of items and gets one outcome for each, by the caller's own index. Once Zendesk has accepted one
+//! job, the call succeeds and the outcomes report failures; before that, an error fails the call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +30,9 @@ mod slots;
 pub(super) use outcome::unsent;
 pub use slots::{Counts, Slots};
 
-/// How often a submission is tried again while other integrations hold all jobs of the account.
+/// The wait before a submission is tried again while other integrations hold all jobs of the account.
 const JOB_LIMIT_PAUSE: Duration = Duration::from_secs(2);
-/// A job that nobody waits for is followed so long, to keep count of the jobs that run.
+/// How long a job is followed after its call has ended, so that its slot stays taken while the job runs.
 const FOLLOW: Duration = Duration::from_hours(1);
 
 struct Live {
@@ -47,11 +47,11 @@ struct Run {
     changes: Changes,
     /// Position of each chunk's first input.
     firsts: Vec<usize>,
-    /// For each chunk, the job it got into, as last seen.
+    /// For each chunk, its job as last seen; none if the chunk has not led to one.
     jobs: Vec<Option<Job>>,
-    /// For each chunk that was sent and got into no job, why.
+    /// For each chunk that was sent, the error if it led to no job, or to a job that another request has, too.
     refused: Vec<Option<Error>>,
-    /// Why the chunks after the last that was sent were not sent, if time was not the reason.
+    /// The error because of which the remaining chunks were not sent; none if time ran out.
     stopped: Option<Error>,
     live: Vec<Live>,
     next: usize,
@@ -66,8 +66,9 @@ impl Gateway {
 
     /// Runs the jobs of a bulk call.
     ///
-    /// On a task of its own: a caller who leaves takes along what was not sent yet, and nothing else. The jobs that were
-    /// accepted keep their slots, what they change out of the cache, and the call's turn, until they have ended.
+    /// The jobs run on a task of their own, so that a caller who cancels stops only what was not sent yet. Jobs that were
+    /// accepted keep their slots and the call's turn, and keep the records that they change out of the cache, until they
+    /// have ended.
     pub(super) async fn run_bulk(
         &self,
         context: &Context,
@@ -78,7 +79,8 @@ impl Gateway {
     ) -> Result<Outcome> {
         let ledger = Ledger::within(&context.ledger);
         let its = Context { ledger: Arc::clone(&ledger), ..context.clone() };
-        // Held from before the first job until the last one has ended: what is read meanwhile may be of before or after.
+        // Held from before the first job until the last one has ended: a read in between may show the records before or after
+        // the change, so it must not be cached.
         let (gateway, guard) = (self.clone(), self.begin(changes));
         let run = Run::new(chunks, changes.clone());
         let task = tokio::spawn(async move { gateway.run(&its, run, guard, kind, wait).await });
@@ -87,9 +89,9 @@ impl Gateway {
     }
 
     async fn run(&self, context: &Context, mut run: Run, guard: WriteGuard, kind: Kind, wait: bool) -> Result<Outcome> {
-        // The outcomes still have to reach the caller.
+        // Leaves time for the outcomes to reach the caller.
         let until = Instant::now() + usable(context.deadline);
-        // Without a wait, jobs are looked at only as far as slots for the rest are needed.
+        // Without `wait`, jobs are polled only to find slots for the chunks that are left.
         while run.next < run.chunks.len() || (wait && !run.live.is_empty()) {
             if Instant::now() >= until || context.ledger.is_closed() {
                 break;
@@ -104,7 +106,8 @@ impl Gateway {
         }
         let outcome = run.outcome(kind, wait);
         if run.refused.iter().flatten().any(|error| matches!(error, Error::OutcomeUnknown(_))) {
-            // A job of which nobody knows may change the same; what it changes is kept out of the cache by a guard of its own.
+            // Zendesk may have started a job that the gateway does not know of. A guard of its own keeps what that job may
+            // change out of the cache.
             self.begin(&run.changes).unsettled_for(UNKNOWN_SETTLES_AFTER);
         }
         self.follow(context, guard, run.live, &run.jobs);
@@ -139,7 +142,7 @@ impl Gateway {
                 Box::new(move |answer| gateway.follow_late(&context, &changes, answer))
             }),
         };
-        // What is not known by then is told as not known, while the caller still listens.
+        // A submission without an answer by then is reported as UNKNOWN, while there is time to tell the caller.
         let context = &Context { deadline: until, ..context.clone() };
         match self.change(context, change, self.begin(&Changes::default())).await {
             Ok((answer, _)) => {
@@ -147,7 +150,7 @@ impl Gateway {
                 let same = |known: &Option<Job>| known.as_ref().is_some_and(|known| known.id == job.id);
                 let first = run.jobs.iter().position(same);
                 if !self.jobs.is_new(&job.id) {
-                    // One job cannot be that of two requests, and nobody knows whose it is.
+                    // One job cannot belong to two requests, and nothing says to which it does: both outcomes are unknown.
                     let refusal =
                         Refusal { status: 200, text: "the job of another request".to_owned(), ..Refusal::default() };
                     let unknown = Error::Foreign(Box::new(refusal)).of_a_write();
@@ -168,7 +171,7 @@ impl Gateway {
                 run.next += 1;
                 Ok(Submitted::Accepted)
             }
-            // Jobs of other integrations fill the account: one of ours ending, or time, makes room.
+            // Jobs of other integrations fill the account: room comes when a job of ours ends, or with time.
             Err(Error::JobLimit(refusal)) if run.is_untouched() && Instant::now() + JOB_LIMIT_PAUSE >= until => {
                 Err(Error::JobLimit(refusal))
             }
@@ -182,7 +185,8 @@ impl Gateway {
             Err(error) if run.is_untouched() => Err(error),
             Err(error) => {
                 let goes_on = matches!(error.row().retry, crate::error::Retry::Never);
-                // What refuses this chunk's values need not refuse the next; what refuses to serve will.
+                // An error that a later attempt could avoid (Zendesk throttles, or cannot be reached) would meet the next
+                // chunk, too, and ends the call. After any other error the next chunk may go through.
                 run.next = if goes_on { at + 1 } else { run.chunks.len() };
                 run.stopped = (!goes_on).then(|| error.clone());
                 run.refused[at] = Some(error);
@@ -191,15 +195,15 @@ impl Gateway {
         }
     }
 
-    /// Waits a while and looks at the jobs that run.
+    /// Waits for the polling interval, then reads the status of the jobs that run.
     async fn look(&self, context: &Context, run: &mut Run, until: Instant) {
         let youngest = run.live.iter().map(|live| live.started).max().unwrap_or_else(Instant::now);
         sleep_until((Instant::now() + poll_every(youngest.elapsed())).min(until)).await;
         let ids = run.live.iter().filter_map(|live| Some(run.jobs[live.at].as_ref()?.id.clone())).collect();
-        // A look that fails is made again; the jobs go on meanwhile.
+        // A poll that fails is repeated by the caller's loop; the jobs run on meanwhile.
         let Ok(seen) = self.show_jobs(context, ids).await else { return };
         for job in seen {
-            // A job that was not asked for is not one of ours.
+            // Ignores a job that was not asked for: it is not one of ours.
             let is_asked = |at: &usize| run.jobs[*at].as_ref().is_some_and(|known| known.id == job.id);
             if let Some(at) = run.live.iter().map(|live| live.at).find(is_asked) {
                 run.jobs[at] = Some(job);
@@ -210,7 +214,7 @@ impl Gateway {
         run.live.retain(|live| run.jobs[live.at].as_ref().is_some_and(|job| !has_ended(job)));
     }
 
-    /// Follows a job that was accepted when its caller did not wait for it any more.
+    /// Follows a job that Zendesk accepted after its caller had left.
     fn follow_late(&self, context: &Context, changes: &Changes, answer: &Answer) {
         let job = answer.parsed.downcast_ref::<GetJobResponse>().and_then(|reply| reply.job_status.clone());
         if let Some(job) = job.filter(|job| !has_ended(job)) {
@@ -220,7 +224,8 @@ impl Gateway {
         }
     }
 
-    /// Keeps the slots of jobs that nobody waits for, and what they change out of the cache, until they have ended.
+    /// Follows jobs after their call: until they have ended, their slots stay taken and what they change stays out of the
+    /// cache.
     fn follow(&self, context: &Context, guard: WriteGuard, mut live: Vec<Live>, jobs: &[Option<Job>]) {
         if live.is_empty() {
             guard.finish();
@@ -251,7 +256,7 @@ impl Gateway {
     }
 }
 
-/// Lets nothing more be sent once the caller has left.
+/// When dropped, closes the ledger, so that nothing more is sent once the caller has left.
 struct Leaving<'a>(&'a Ledger);
 
 impl Drop for Leaving<'_> {
@@ -283,7 +288,7 @@ impl Run {
         }
     }
 
-    /// Whether Zendesk has accepted nothing yet.
+    /// True while Zendesk has accepted no job.
     fn is_untouched(&self) -> bool {
         self.jobs.iter().all(Option::is_none)
     }

@@ -1,4 +1,4 @@
-//! Who makes a call, and what it may do.
+//! Who makes a call, and what the caller may do.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::contract::{Risk, Rpc};
 use crate::error::{Error, Result};
 
-/// Who makes a call, and what that one may do with the RPC it calls. The default is somebody unknown who may do nothing. Cheap
+/// The caller of one call, and what it may do with the RPC it calls. The default caller is unknown and may do nothing. Cheap
 /// to clone.
 #[derive(Clone, Default)]
 pub struct Caller {
@@ -23,13 +23,13 @@ const READ_ONLY: u8 = 1 << 5;
 const NOTHING_FINAL: u8 = 1 << 6;
 
 impl Grant {
-    /// Adds calls of a class.
+    /// Allows calls of this risk class.
     #[must_use]
     pub const fn and(self, risk: Risk) -> Self {
         Self(self.0 | (1 << risk as u8))
     }
 
-    /// Adds that the caller may name the Zendesk user for whom it acts.
+    /// Allows the caller to name the Zendesk user on whose behalf it acts.
     #[must_use]
     pub const fn and_impersonate(self) -> Self {
         Self(self.0 | IMPERSONATE)
@@ -41,7 +41,7 @@ impl Grant {
         Self(self.0 | READ_ONLY)
     }
 
-    /// Refuses what cannot be undone, whatever else is granted.
+    /// Refuses destructive calls, whatever else is granted.
     #[must_use]
     pub const fn nothing_final(self) -> Self {
         Self(self.0 | NOTHING_FINAL)
@@ -53,30 +53,30 @@ impl Grant {
 }
 
 impl Caller {
-    /// A caller who may do what `grant` says with the RPC it calls.
+    /// Returns a caller who may do what `grant` says with the RPC it calls.
     pub fn new(name: Arc<str>, grant: Grant) -> Self {
         Self { name: Some(name), grant }
     }
 
-    /// Code of this process, which may do anything.
+    /// Returns the caller `local`: code of this process, which may make calls of every risk class, but not impersonate.
     pub fn local() -> Self {
         Self::new("local".into(), Risk::ALL.into_iter().fold(Grant::default(), Grant::and))
     }
 
-    /// Returns its name, such as `api_key:billing`; `unknown` if nobody has established it.
+    /// Returns the caller's name, such as `api_key:billing`; `unknown` if the caller was not authenticated.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or("unknown")
     }
 
-    /// Whether it may name the Zendesk user for whom it acts.
+    /// True if the caller may name the Zendesk user on whose behalf it acts.
     pub fn may_impersonate(&self) -> bool {
         self.grant.has(IMPERSONATE)
     }
 
-    /// Checks that it may make a call of this risk.
+    /// Checks that the caller may make a call of this risk.
     ///
     /// # Errors
-    /// [`Error::CallerForbidden`] says what stands against it.
+    /// [`Error::CallerForbidden`], with the setting or the missing rule that forbids the call.
     pub fn check(&self, rpc: &Rpc, risk: Risk) -> Result<()> {
         let no = |why: String| Err(Error::CallerForbidden { why });
         if risk > Risk::Read && self.grant.has(READ_ONLY) {
@@ -85,7 +85,7 @@ impl Caller {
         if risk == Risk::Destructive && self.grant.has(NOTHING_FINAL) {
             return no("what cannot be undone is switched off (authorization.destructive)".to_owned());
         }
-        // A call whose values raise its risk is still a call of the RPC's own class.
+        // The values of a message can raise a call's risk above its RPC's; then the caller needs both classes.
         for needed in [rpc.risk, risk] {
             if !self.grant.has(1 << needed as u8) {
                 return no(format!(

@@ -15,36 +15,37 @@ use crate::telemetry::Trace;
 use crate::upstream::call::{Ledger, Priority};
 use crate::upstream::credential::Credential;
 
-/// What a call carries besides its message: made by the server from the request's metadata, used by the gateway.
+/// What a call carries besides its message. Made from the request's metadata and from what the server knows of the call.
 #[derive(Debug, Clone)]
 pub struct Context {
-    /// When the answer is of no use any more.
+    /// When the call must have been answered.
     pub deadline: Instant,
     /// Who makes the call.
     pub caller: Caller,
-    /// Whose authority is used at Zendesk.
+    /// The credential for the calls to Zendesk.
     pub credential: Credential,
     /// What the caller accepts from the cache.
     pub control: Control,
-    /// What the call has spent upstream.
+    /// Counts the call's upstream requests.
     pub ledger: Arc<Ledger>,
     /// Where the call stands in its trace.
     pub trace: Trace,
-    /// Says when the gateway is leaving.
+    /// Says when the gateway shuts down.
     pub drain: Drain,
-    /// What is put on record about it; only of calls that can change something.
+    /// The audit trail; none for calls that only read.
     pub trail: Option<Arc<Trail>>,
-    /// The call's turn among those that change the same thing. Whatever goes on for the call holds it, too.
+    /// The call's turn among calls that change the same thing. Work that goes on after the call holds a clone, too.
     pub turn: Option<Turn>,
 }
 
 impl Context {
-    /// Returns the name of the answer to a request.
+    /// Returns the cache key of the answer to a request.
     pub fn key<R: contract::Request>(&self, request: &R) -> Key {
         Key::new(self.credential.fingerprint(), R::rpc().path, request.encode_to_vec())
     }
 
-    /// Returns a context for work that goes on for at most `time` after the call has been answered.
+    /// Returns a context for work that goes on for at most `time` after the call has been answered. It has a ledger of its
+    /// own and no audit trail.
     #[must_use]
     pub fn detached(&self, time: Duration) -> Self {
         let (deadline, ledger) = (Instant::now() + time, Arc::new(Ledger::default()));
@@ -53,7 +54,7 @@ impl Context {
 }
 
 impl Terms {
-    /// Returns the priority that a fetch under these terms has.
+    /// Returns the priority of a fetch under these terms.
     pub fn priority(self) -> Priority {
         if self.background { Priority::Background } else { Priority::Interactive }
     }

@@ -1,23 +1,23 @@
-//! The word that the gateway is leaving, for work that can stop at a good place.
+//! Tells work that can stop early that the gateway shuts down.
 
 use tokio_util::sync::CancellationToken;
 
-/// Tells streams to end where their caller can go on elsewhere. Cloning shares it.
+/// Tells streams to end at a point from which the caller can continue at another replica. Cloning shares it.
 #[derive(Debug, Clone, Default)]
 pub struct Drain(CancellationToken);
 
 impl Drain {
-    /// Says that the gateway is leaving.
+    /// Begins the shutdown.
     pub fn begin(&self) {
         self.0.cancel();
     }
 
-    /// Whether the gateway is leaving.
+    /// True once the shutdown has begun.
     pub fn has_begun(&self) -> bool {
         self.0.is_cancelled()
     }
 
-    /// Completes when the gateway is leaving.
+    /// Completes once the shutdown has begun.
     pub async fn begun(&self) {
         self.0.cancelled().await;
     }

@@ -1,4 +1,4 @@
-//! Background jobs: looked at together, watched until they have ended.
+//! Background jobs: read many at a time, and watched until they have ended.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -17,22 +17,24 @@ use crate::rest::many::{MOST_ITEMS, unique};
 use crate::upstream::call::Priority;
 use crate::upstream::rest::text_id;
 
-/// A job may be unknown so long after it was accepted: under load Zendesk answers before every part of it knows the job.
+/// How long after a watch has begun a job may be missing without an error: under load, Zendesk accepts a job before all its
+/// servers know it.
 const NOT_FOUND_YET: Duration = Duration::from_secs(10);
 
-/// Whether a job will not change any more.
+/// True if a job will not change any more.
 pub fn has_ended(job: &Job) -> bool {
     matches!(job.status(), JobState::Completed | JobState::Failed | JobState::Killed)
 }
 
-/// How long to wait before the next look at a job of this age: fast at first, then a quarter of its age, so that the time
-/// between a job's end and its being noticed stays in proportion and the number of looks grows only with its logarithm.
+/// Returns the wait before a job of this age is polled again: a quarter of the age, within 500 ms and 10 s. So the delay in
+/// noticing the end is in proportion to the job's length, and below the upper bound the number of polls grows only with the
+/// logarithm of the age.
 pub fn poll_every(age: Duration) -> Duration {
     (age / 4).clamp(Duration::from_millis(500), Duration::from_secs(10))
 }
 
 impl Gateway {
-    /// Show Many Job Statuses, in the order asked.
+    /// Show Many Job Statuses, in the order of the request.
     /// <https://developer.zendesk.com/api-reference/ticketing/ticket-management/job_statuses/#show-many-job-statuses>
     pub async fn batch_get_jobs(
         &self,
@@ -52,7 +54,7 @@ impl Gateway {
         Ok(Encoded::new(&reply))
     }
 
-    /// Looks at jobs, 100 at a time; unknown ones are left out.
+    /// Reads jobs, 100 per request; unknown ones are left out.
     pub(super) async fn show_jobs(&self, context: &Context, ids: Vec<String>) -> Result<Vec<Job>> {
         let mut jobs = Vec::with_capacity(ids.len());
         for ids in ids.chunks(MOST_ITEMS) {
@@ -76,7 +78,7 @@ impl Gateway {
                 if !first {
                     tokio::select! {
                         () = sleep(poll_every(watch.began.elapsed())) => {}
-                        // An end without an error would say that all jobs have ended.
+                        // A stream that ends without an error says that all jobs have ended.
                         () = watch.context.drain.begun() => return Err(Error::ShuttingDown),
                     }
                 }
@@ -98,7 +100,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// Looks at the jobs that have not ended; returns those that changed.
+    /// Reads the jobs that have not ended, and returns those that have changed.
     async fn look(&mut self) -> Result<VecDeque<Job>> {
         let mut seen = self.gateway.show_jobs(&self.context, self.open.clone()).await?;
         let known: HashSet<&String> = seen.iter().map(|job| &job.id).collect();
@@ -121,7 +123,7 @@ impl Watch {
         Ok(changed)
     }
 
-    /// Asks for one job by its own path, which answers 404 by name where the list only leaves it out.
+    /// Reads one job by its own path, which answers 404 for an unknown job; the list just leaves it out.
     async fn show_one(&self, id: &str) -> Result<Job> {
         let (read, request) = (self.context.read(Priority::Interactive), GetJobRequest { id: id.to_owned() });
         let reply = self.gateway.reads.one(&read, &request).await?;
@@ -129,7 +131,7 @@ impl Watch {
     }
 }
 
-/// Checks ids and takes repeated ones out.
+/// Checks ids and removes duplicates.
 fn checked(ids: Vec<String>) -> Result<Vec<String>> {
     if ids.is_empty() {
         return Err(Error::invalid("ids", "must not be empty"));

@@ -1,16 +1,16 @@
-//! What a call is called by, where it stands in its trace, and where is counted what it spends.
+//! A call's request id, its place in its trace, and the ledger of its upstream requests.
 
 use std::sync::Arc;
 
 use crate::telemetry::Trace;
 use crate::upstream::call::Ledger;
 
-/// What a call is called by, where it stands in its trace, and where is counted what it spends.
+/// A call's request id, its place in its trace, and the ledger of its upstream requests.
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
-    /// What the caller and the operators call it by.
+    /// The id by which callers and operators name the call.
     pub request_id: Option<http::HeaderValue>,
-    /// What the call will have spent upstream.
+    /// Counts the call's upstream requests.
     pub ledger: Arc<Ledger>,
     /// Where the call stands in its trace.
     pub trace: Trace,

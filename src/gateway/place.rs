@@ -1,4 +1,4 @@
-//! A call's place among those that are under way.
+//! A call's place among the limited number of calls that may be under way.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,8 +6,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Error, Result};
 
-/// A place that a call takes once its message is there, and leaves when the last clone is dropped: whoever only opens calls
-/// and sends nothing keeps nobody out.
+/// A permit for one call under way. A call takes it once its message is there, so calls that are opened and send nothing keep
+/// no others out. Dropping the last clone returns it.
 #[derive(Debug, Clone)]
 pub struct Place(Arc<Inner>);
 
@@ -18,15 +18,15 @@ struct Inner {
 }
 
 impl Place {
-    /// A place in a room, not taken yet.
+    /// Returns a place in a room, not taken yet.
     pub fn within(room: &Arc<Semaphore>) -> Self {
         Self(Arc::new(Inner { room: Arc::clone(room), taken: OnceLock::new() }))
     }
 
-    /// Takes it.
+    /// Takes the place.
     ///
     /// # Errors
-    /// The room is full.
+    /// [`Error::Overloaded`] if the room is full.
     pub fn take(&self) -> Result<()> {
         let place = Arc::clone(&self.0.room).try_acquire_owned();
         let place = place.map_err(|_| Error::Overloaded { what: "too many calls at a time" })?;
@@ -34,7 +34,7 @@ impl Place {
         Ok(())
     }
 
-    /// Whether it was taken: before that, the call has not asked for anything.
+    /// True once the place was taken: before that, the call's message has not come.
     pub fn is_taken(&self) -> bool {
         self.0.taken.get().is_some()
     }

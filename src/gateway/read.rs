@@ -1,8 +1,8 @@
-//! Reads on their way out.
+//! Sends reads to Zendesk.
 //!
-//! A read can have several callers: all who wait for a flight, or for a batch. So what sends it must not know which of them
-//! began it. It gets a [`ReadContext`], which holds nothing that differs between those who may share it, and the request,
-//! which is the same for all of them or made from what they asked for at the moment it leaves.
+//! Several callers can share one read: all who wait for a flight, or for a batch. So the answer must not depend on which of
+//! them began the read. [`Reads`] gets a [`ReadContext`], which holds nothing that could make the answer differ between them,
+//! and a request that is the same for all callers or made from what all of them asked for.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,13 +32,13 @@ use crate::upstream::rest::{Owner, Rest};
 /// What a read needs beside its request.
 #[derive(Debug, Clone)]
 pub struct ReadContext {
-    /// Whose authority is used at Zendesk; the same for all who share the read.
+    /// The credential for the request; the same for all callers who share the read.
     pub credential: Credential,
-    /// When the answer is of no use any more.
+    /// When the answer is of no use to any caller.
     pub deadline: Instant,
-    /// By when the caller who began the read wants it.
+    /// When the caller who began the read needs the answer; never after `deadline`.
     pub wanted_by: Instant,
-    /// Which reads go first when the budget is short.
+    /// Which calls go first when the budget is short.
     pub priority: Priority,
     /// Where the requests are counted: with the caller who began the read.
     pub ledger: Arc<Ledger>,
@@ -64,7 +64,7 @@ impl ReadContext {
     /// Returns this context under the terms of a read that may serve others, too.
     #[must_use]
     pub fn within(&self, terms: Terms) -> Self {
-        // Whoever waits for the read has it in their trace; a refresh that nobody waits for only links to its cause.
+        // A read that a caller waits for is part of that caller's trace; a background refresh only links to it.
         let trace = if terms.background { self.trace.detached() } else { self.trace.clone() };
         let Terms { deadline, wanted_by, .. } = terms;
         Self { deadline, wanted_by, priority: terms.priority(), trace, ..self.clone() }
@@ -78,7 +78,7 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    /// Sends one read, and returns its answer as the reply to the request.
+    /// Sends one read and returns the reply.
     pub async fn one<R: Read>(&self, read: &ReadContext, request: &R) -> Result<R::Reply> {
         let rest = request.rest()?;
         let asked = request.clone();
@@ -86,8 +86,8 @@ impl Reads {
         Ok(self.send(read, rest, parse, None).await?.body())
     }
 
-    /// Reads many users as the answers to their own reads; those that Zendesk leaves out are left out. A single one is read by
-    /// its own path, which answers deleted users, too.
+    /// Reads many users and returns for each the encoded reply to its own read. Users that Zendesk leaves out are left out. A
+    /// single user is read by its own path, which answers deleted users, too.
     pub async fn users(&self, read: &ReadContext, ids: &[i64]) -> Result<HashMap<i64, Bytes>> {
         if let [id] = *ids {
             let reply = self.one(read, &GetUserRequest { id }).await?;
@@ -97,7 +97,10 @@ impl Reads {
         Ok(users.into_iter().map(|user| (user.id, user.in_envelope())).collect())
     }
 
-    /// Reads the rows that are asked for by `wanted`. Two rows of one record must agree.
+    /// Reads the rows whose ids are in `wanted`.
+    ///
+    /// # Errors
+    /// A row that is not in `wanted`, two rows of one record that differ, or a page that says that there is more.
     pub async fn many<R, Id>(&self, read: &ReadContext, rest: Rest, wanted: Vec<Id>, id: fn(&R) -> Id) -> Result<Vec<R>>
     where
         R: Row + PartialEq,
@@ -108,7 +111,7 @@ impl Reads {
             let asked = page.rows.iter().all(|row| wanted.contains(&id(row)));
             let agrees = |at: usize, row: &R| page.rows[..at].iter().all(|other| id(other) != id(row) || other == row);
             let agree = page.rows.iter().enumerate().all(|(at, row)| agrees(at, row));
-            // Who is not there must not be missing for being on another page.
+            // A record that is not on this page counts as missing, so there must be no further page.
             if asked && agree && !page.says_that_there_is_more() {
                 Ok(Box::new(page.rows) as Parsed)
             } else {
@@ -118,7 +121,8 @@ impl Reads {
         Ok(self.send(read, rest, parse, None).await?.body())
     }
 
-    /// Reads the page of a list at a position.
+    /// Reads the page of a list at a position. If Zendesk refuses the first page by cursor with 400, it is requested by page
+    /// number where the list's style allows both.
     pub async fn page<R: Row, C: Rows + Send + 'static>(
         &self,
         read: &ReadContext,

@@ -1,9 +1,9 @@
-//! Who belongs where, said as a whole: the agents of a group, the groups of an agent.
+//! Declarative membership: the agents of a group, or the groups of an agent, set as a whole.
 //!
 //! The legacy API took a group with its list of agents: absent left them alone, empty removed them all. Today's API knows
-//! single memberships only, so the difference between what is and what is wanted is computed here and written with the
-//! fewest calls. Nothing is remembered in between: a call that was cut off is repeated and ends right, and one that finds
-//! all as wanted writes nothing. Calls that change the same group or user take turns.
+//! single memberships only, so the gateway compares the present memberships with the wanted ones and writes the difference
+//! with the fewest calls. It keeps no state between calls: a call that was cut off can be repeated, and a call that finds
+//! everything as wanted writes nothing. Calls that change the same group or user take turns.
 
 use super::turns::Whole;
 use super::{Context, Gateway};
@@ -157,12 +157,12 @@ impl Gateway {
             writing.make_default(request.user_id, group, present).await?;
         }
         reply.failures = writing.remove_unless_failed(&difference).await?;
-        // What was written stays written, whatever becomes of this look.
+        // The writes have succeeded, so a failure of this read must not fail the call.
         reply.group_memberships = writing.look_again().await.unwrap_or_default();
         Ok(Encoded::new(&reply))
     }
 
-    /// Set Membership as Default, in turn with what else changes the user's groups.
+    /// Set Membership as Default, in turn with other calls that change the user's groups.
     pub async fn set_default_membership(
         &self,
         context: &Context,
@@ -172,7 +172,8 @@ impl Gateway {
         let context = self.in_turn(context, Whole::GroupsOfUser(request.user_id)).await?;
         let mut reply = self.carry(&context, &request).await?;
         if reply.group_memberships.is_empty() {
-            // The answer was a part of them. What was written stays written, whatever becomes of this look.
+            // Zendesk answered only a part of the memberships. The write has succeeded, so a failure of this read must not
+            // fail the call.
             let side = Side::GroupsOf(request.user_id);
             reply.group_memberships = self.memberships(&context, side).await.unwrap_or_default();
         }

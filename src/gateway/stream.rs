@@ -1,8 +1,8 @@
 //! Streams: all pages of a list, as messages of some kilobytes.
 //!
-//! A stream pulls. What is fetched ahead of the caller is bounded, one page of a cursor list and a few of a list with page
-//! numbers, and nothing further is asked for until the caller takes what is there: a slow caller slows the requests down,
-//! and memory stays where it is. Each page is fetched and encoded by a task of its own, which ends with the stream.
+//! A stream fetches at the caller's pace. At most one page of a cursor list, or a few pages of a list with page numbers, are
+//! fetched ahead; the next request waits until the caller has taken what is there. So a slow caller slows the requests down
+//! and memory does not grow. Each page is fetched and encoded by a task of its own, which ends with the stream.
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -73,13 +73,13 @@ where
 /// A stream under way.
 struct Streaming<R, M> {
     order: Order<R, M>,
-    /// What is left of the page that the caller is at.
+    /// Messages of the present page that the caller has not taken yet.
     ready: VecDeque<Bytes>,
     begun: bool,
     drain: Drain,
 }
 
-/// How the pages of a list are gone through.
+/// How the pages of a list follow each other.
 enum Order<R, M> {
     Cursors(Cursors<R, M>),
     Numbers(Numbered<R, M>),
@@ -96,7 +96,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Streaming<R, M> {
             };
             let page = tokio::select! {
                 biased;
-                // The last message had the token of this page: the caller goes on elsewhere, and loses nothing.
+                // The last message had the token of this page, so the caller can continue at another replica and loses nothing.
                 () = self.drain.begun(), if self.begun => return Ok(None),
                 page = turn => page?,
             };
@@ -108,7 +108,8 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Streaming<R, M> {
             let Some(page) = page else { return Ok(None) };
             self.ready = page;
         }
-        // A producer that is always ready makes the transport buffer for a peer that has stopped reading.
+        // Without a yield, a stream that is always ready would fill the transport's buffers for a peer that has stopped
+        // reading.
         if std::mem::replace(&mut self.begun, true) {
             tokio::task::yield_now().await;
         }

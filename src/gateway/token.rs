@@ -2,8 +2,8 @@
 //!
 //! A token is `1 | check of the list's request | c cursor`, `1 | check | p page number`, or, where a list was asked for by
 //! cursor and answered by page number, `1 | check | n page number | rows of a page | whether they are asked for`, in
-//! base64url. The check makes a token used with other filters a clear error instead of rows from another list; it is no
-//! secret and protects nothing.
+//! base64url. Because of the check, a token used with other filters is a clear error and does not return rows from another
+//! list. The check is no secret and no protection.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -13,7 +13,7 @@ use crate::rest::Style;
 use crate::rest::page::{Next, Size};
 
 const VERSION: u8 = 1;
-/// Zendesk's cursors are below 100 characters; a group's carries its name.
+/// Most bytes of a cursor. Zendesk's are below 100 characters, but a group's contains the group's name.
 const LONGEST_CURSOR: usize = 2048;
 
 /// Where a page begins.
@@ -25,7 +25,7 @@ pub enum Position {
     After(String),
     /// At a page number, from 1.
     Page(u32),
-    /// At a page number of a list that is asked for by cursor and answered by page number.
+    /// At a page number of a list that was asked for by cursor and answered by page number.
     Numbered {
         /// The page number, from 2.
         number: u32,
@@ -44,7 +44,7 @@ impl Position {
     }
 }
 
-/// Writes the token of the page that follows; empty where none does.
+/// Returns the token of the page that follows; empty where none does.
 pub fn write(next: &Next, list: &str) -> String {
     let (kind, payload) = match next {
         Next::Cursor(cursor) => (b'c', cursor.as_bytes().to_vec()),
@@ -62,7 +62,10 @@ pub fn write(next: &Next, list: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(token)
 }
 
-/// Reads a token that was written for this very list.
+/// Reads a token.
+///
+/// # Errors
+/// [`Error::Invalid`] for `page_token` if the token was not written for this list and paging style.
 pub fn read(token: &str, list: &str, style: Style) -> Result<Position> {
     if token.is_empty() {
         return Ok(Position::Start);
@@ -92,7 +95,7 @@ pub fn read(token: &str, list: &str, style: Style) -> Result<Position> {
     }
 }
 
-/// Reads the place in a list that is read by number.
+/// Reads a position in a list that is read by number.
 fn numbered(payload: &[u8]) -> Option<Position> {
     let (number, rest) = payload.split_first_chunk::<4>()?;
     let (rows, asked) = rest.split_first_chunk::<4>()?;
@@ -105,7 +108,7 @@ fn numbered(payload: &[u8]) -> Option<Position> {
     (number > 1 && (1..=100).contains(&rows)).then_some(Position::Numbered { number, size })
 }
 
-/// FNV-1a, because a token must mean the same to every replica and version.
+/// FNV-1a: std's hashes may differ between versions, and every replica and version must read a token alike.
 fn check(list: &str) -> u64 {
     list.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
@@ -116,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes any bytes behind a check that is right.
+    /// Returns a token with a valid check, followed by any bytes.
     fn forged(bytes: &[u8], list: &str) -> String {
         let mut token = vec![VERSION];
         token.extend(check(list).to_be_bytes());

@@ -1,9 +1,9 @@
-//! Turns: declarative writes to one thing are carried out one after the other, in the order they came.
+//! Turns: declarative writes to one group or user run one after the other, in the order in which they came.
 //!
-//! A declarative write reads what is, compares it with what is wanted, and writes the difference. Two of them at once on one
-//! group would each write a difference to what the other is changing, and leave a list that neither caller asked for, or none
-//! at all. So each waits until the one before it has ended, with everything that goes on for it: a write whose caller has
-//! left, a job that runs on, a write whose outcome is not known and that may still be carried out.
+//! A declarative write reads the present memberships, compares them with the wanted ones, and writes the difference. Two at
+//! once on one group would each start from a list that the other is changing, and could leave a list that neither caller
+//! asked for, or an empty one. So each waits until the one before has ended, including its work after the call: a write whose
+//! caller has left, a job that still runs, a write with unknown outcome that Zendesk may still carry out.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, Result};
 
-/// What is changed as a whole.
+/// The list that a declarative write sets as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Whole {
     /// The agents of a group.
@@ -31,19 +31,19 @@ impl Whole {
     }
 }
 
-/// The turns of one account. Cloning shares them.
+/// The turns of one account. Clones share them.
 #[derive(Clone, Default)]
 pub struct Turns(Arc<Mutex<Lines>>);
 
-/// Who waits, in order, for each thing that somebody changes.
+/// A semaphore with one permit for each list that calls change or wait for.
 type Lines = HashMap<Whole, Arc<Semaphore>>;
 
-/// A call's turn; it ends when the last clone is dropped.
+/// A call's turn; dropping the last clone ends it.
 #[derive(Debug, Clone)]
 pub struct Turn(#[expect(dead_code, reason = "held, not read")] Arc<Held>);
 
 struct Held {
-    /// None only while it is dropped.
+    /// None only during drop.
     permit: Option<OwnedSemaphorePermit>,
     lines: Arc<Mutex<Lines>>,
     whole: Whole,
@@ -56,12 +56,12 @@ impl std::fmt::Debug for Held {
 }
 
 impl Turns {
-    /// Waits for this call's turn to change something as a whole.
+    /// Waits for this call's turn to change `whole`.
     ///
     /// # Errors
-    /// [`Error::TurnMissed`] if it does not come by `until`.
+    /// [`Error::TurnMissed`] if the turn does not come by `until`.
     pub async fn take(&self, whole: Whole, until: Instant) -> Result<Turn> {
-        // The semaphore lets waiters in in the order they came.
+        // tokio's semaphore serves waiters in the order in which they came.
         let line = lock(&self.0).entry(whole).or_insert_with(|| Arc::new(Semaphore::new(1))).clone();
         let waiting = Waiting { lines: &self.0, whole };
         let permit = timeout_at(until, line.acquire_owned()).await;
@@ -77,7 +77,7 @@ fn lock(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
     lines.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Forgets a line that nobody stands in.
+/// Removes the semaphore of a list that no call changes or waits for.
 fn tidy(lines: &Mutex<Lines>, whole: Whole) {
     let mut lines = lock(lines);
     if lines.get(&whole).is_some_and(|line| Arc::strong_count(line) == 1) {
@@ -85,7 +85,7 @@ fn tidy(lines: &Mutex<Lines>, whole: Whole) {
     }
 }
 
-/// Dropping it, however the wait ended, forgets the line if nobody else stands in it.
+/// A wait for a turn. Dropping it, however the wait ended, removes the semaphore if no other call uses it.
 struct Waiting<'a> {
     lines: &'a Mutex<Lines>,
     whole: Whole,

@@ -1,4 +1,4 @@
-//! A walk over the pages of a list: where it stands, how the next page is asked for, when it has ended.
+//! A walk over the pages of a list: its position, the request for the next page, and when the list has ended.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -15,30 +15,30 @@ use crate::upstream::rest::Rest;
 /// Most consecutive pages that may claim more while adding nothing.
 pub(super) const EMPTY_PAGES: u32 = 3;
 
-/// Zendesk serves so many rows of a list with page numbers: <https://developer.zendesk.com/api-reference/introduction/pagination/>
+/// Most rows that Zendesk serves by page number: <https://developer.zendesk.com/api-reference/introduction/pagination/>
 const MOST_ROWS: u32 = 10_000;
 
-/// A list, and how it is paged through.
+/// A list, and how its pages are requested.
 #[derive(Debug)]
 pub struct Paged<R> {
     list: Rest,
     /// What tokens are bound to: the list's request, and for page numbers the page size too.
     bound: String,
     style: Style,
-    /// How large its pages are, if it is asked for by page number because Zendesk answered so when it was asked for by cursor.
+    /// The page size, if the list is read by page number because Zendesk answered a cursor request so; else none.
     turned: Option<Size>,
     /// Rows of a page, 1 to 100.
     pub size: u32,
     row: PhantomData<fn() -> R>,
 }
 
-/// Where a walk stands in a list.
+/// A walk over one list.
 #[derive(Debug)]
 pub struct Walk<R> {
     /// The list.
     pub list: Arc<Paged<R>>,
     at: Position,
-    /// Where the walk has been, by hash: a walk over millions of rows remembers eight bytes a page.
+    /// Hashes of the cursors so far: a walk over millions of rows keeps eight bytes per page.
     seen: HashSet<u64>,
     hasher: RandomState,
     empty: u32,
@@ -71,12 +71,12 @@ impl<R> Paged<R> {
         &self.list
     }
 
-    /// Whether pages have numbers, so that they can be asked for in any order.
+    /// True if the list is read by page number, so that pages can be requested in any order.
     pub fn is_numbered(&self) -> bool {
         self.style == Style::Offset || self.turned.is_some()
     }
 
-    /// Whether rows are as new as the list's own endpoint has them; a search answers from an index that lags behind.
+    /// True if the rows are current. Other lists may come from a search index, which lags behind.
     pub fn is_current(&self) -> bool {
         self.style == Style::Cursor
     }
@@ -90,7 +90,8 @@ impl<R> Paged<R> {
             Style::Single => Next::End,
             _ if self.is_numbered() => page.after_page(at.number(), self.size),
             _ => match page.after(self.size) {
-                // Only the first page can be page 1. Anywhere else the cursor was ignored, and rows would come twice or never.
+                // A change to page numbers is possible only after the first page. Anywhere else Zendesk has ignored the cursor,
+                // and rows would come twice or never.
                 Next::Numbered { number, .. } if number != 2 || *at != Position::Start => Next::Nowhere,
                 Next::Cursor(cursor) if matches!(at, Position::After(before) if *before == cursor) => Next::Nowhere,
                 next => next,
@@ -119,7 +120,7 @@ impl<R> Paged<R> {
 }
 
 impl<R> Walk<R> {
-    /// Begins where the caller asks.
+    /// Begins at the page that the caller's token names, or at the first page.
     pub fn begin(list: Rest, paging: Paging<'_>) -> Result<Self> {
         let Paging { style, size, token } = paging;
         let size = match size {
@@ -141,7 +142,7 @@ impl<R> Walk<R> {
         Ok(walk)
     }
 
-    /// Refuses what Zendesk refuses for every list with page numbers. A list whose pages claim more without end ends here, too.
+    /// Refuses a page number beyond the rows that Zendesk serves. This also ends a list whose pages claim more without end.
     pub fn not_too_deep(&self) -> Result<()> {
         match self.at {
             Position::Page(number) if (number - 1).saturating_mul(self.list.size) >= MOST_ROWS => {
@@ -151,23 +152,27 @@ impl<R> Walk<R> {
         }
     }
 
-    /// Goes on by page number.
+    /// Continues by page number.
     fn turn(&mut self, number: u32, size: Size) {
         self.list = Arc::new(self.list.turned(size));
         self.at = Position::Page(number);
     }
 
-    /// Returns where it stands.
+    /// Returns the position.
     pub fn at(&self) -> &Position {
         &self.at
     }
 
-    /// Whether the last page was empty and claimed more.
+    /// True if the last page was empty and claimed more.
     pub fn is_astray(&self) -> bool {
         self.empty > 0
     }
 
-    /// Goes on to what comes next; false at the end.
+    /// Moves to what comes next; returns false at the end.
+    ///
+    /// # Errors
+    /// [`Error::PaginationLoop`] if the list can never end: too many empty pages that claim more, no position for the next
+    /// page, or a cursor that came before.
     pub fn advance(&mut self, next: Next, was_empty: bool) -> Result<bool> {
         self.empty = if was_empty { self.empty + 1 } else { 0 };
         if self.empty >= EMPTY_PAGES && next != Next::End {
@@ -176,7 +181,7 @@ impl<R> Walk<R> {
         match next {
             Next::End => return Ok(false),
             Next::Nowhere => return Err(nowhere()),
-            // Numbers only grow, unless the walk itself goes back.
+            // Needs no check for loops: page numbers only grow, unless the walk itself goes back.
             Next::Page(number) => self.at = Position::Page(number),
             Next::Numbered { number, size } => self.turn(number, size),
             Next::Cursor(cursor) => {
@@ -190,7 +195,7 @@ impl<R> Walk<R> {
         Ok(true)
     }
 
-    /// Goes back to a page that has to be read again.
+    /// Moves back to a page that must be read again.
     pub fn go_back(&mut self, number: u32) {
         self.at = Position::Page(number);
     }
@@ -200,7 +205,7 @@ fn nowhere() -> Error {
     Error::PaginationLoop { what: "a page claims more and does not say where" }
 }
 
-/// Without the flag, users and groups leave `has_more` out; lists that do not know it ignore it.
+/// Adds the flag without which users and groups leave `has_more` out; lists that do not know the flag ignore it.
 fn boundaries(rest: Rest) -> Rest {
     rest.query("include_boundary_indicators", "true")
 }

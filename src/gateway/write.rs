@@ -1,4 +1,4 @@
-//! One write: once it is sent it runs to its end, whoever still waits for it.
+//! One write: once it is sent, it runs to its end, even if its caller leaves.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use crate::rest::{Changes, Write, nothing, users};
 use crate::upstream::call::{Answer, Call, Ledger, Parse, Priority};
 use crate::upstream::rest::Rest;
 
-/// One change on its way out.
+/// One change to send.
 pub(super) struct Change {
     pub rest: Rest,
     pub idempotency: Idempotency,
     pub priority: Priority,
     pub parse: Parse,
-    /// What the parsed answer says was changed, beside what was known before.
+    /// Returns the tags that only the parsed answer says were changed.
     pub learnt: fn(&(dyn Any + Send)) -> Vec<Tag>,
-    /// What it is about, for the record.
+    /// The records it is about, for the audit log.
     pub targets: Targets,
-    /// What to do with an answer that nobody waits for any more.
+    /// What to do with an answer that comes after the caller has left.
     pub late: Option<Late>,
 }
 
@@ -45,7 +45,7 @@ impl Gateway {
         Ok(Encoded::new(&reply).into())
     }
 
-    /// Carries out one write and returns its answer as it came.
+    /// Carries out one write. Returns its answer, and the cache's snapshot after it.
     pub(super) async fn written<W: Write>(&self, context: &Context, request: &W) -> Result<(Answer, Snapshot)> {
         let changes = request.changes();
         let asked = request.clone();
@@ -82,14 +82,14 @@ impl Gateway {
         Ok(Encoded::new(&LogoutUsersResponse {}))
     }
 
-    /// Makes what a write changes void in the cache, until its guard ends and once more then.
+    /// Invalidates what a write changes: now, until the guard ends, and once more when it ends.
     pub(super) fn begin(&self, changes: &Changes) -> WriteGuard {
         let mut guard = self.cache.begin_write(&changes.tags);
         changes.if_unknown.iter().for_each(|tag| guard.if_unknown(*tag));
         guard
     }
 
-    /// Sends one change on a task of its own, so that a caller who leaves cannot cut it off half-way.
+    /// Sends one change on a task of its own, so that a caller who leaves cannot cancel it half-way.
     pub(super) async fn change(
         &self,
         context: &Context,
@@ -120,20 +120,21 @@ impl Gateway {
                     for tag in learnt {
                         guard.also(tag);
                     }
-                    // Nobody waits any more.
+                    // A closed ledger: the caller has left.
                     if let Some(late) = change.late.filter(|_| record.ledger.is_closed()) {
                         late(&answer);
                     }
                     Ok((answer, guard.finish()))
                 }
-                // The guard is dropped without an end: nobody knows on which side of the write an answer would be.
+                // The guard is dropped unfinished: a read may show the record before or after the change, so the tags stay
+                // unsettled for a while.
                 Err(error @ Error::OutcomeUnknown(_)) => Err(error),
                 Err(error) => {
                     guard.finish();
                     Err(error)
                 }
             };
-            // It may still be carried out, and the next one's turn comes after that.
+            // Zendesk may still carry the write out, so the next call's turn comes only after that.
             let open = matches!(outcome, Err(Error::OutcomeUnknown(_))) || record.ledger.has_lost_one();
             if turn.is_some() && open {
                 tokio::spawn(async move {
@@ -146,7 +147,7 @@ impl Gateway {
         let leaving = Leaving { ledger: ledger.as_ref(), task: task.abort_handle() };
         let outcome = match tokio::time::timeout_at(context.deadline, task).await {
             Ok(Ok(outcome)) => outcome,
-            // The task panicked; what it had sent it had sent.
+            // The task panicked; what it had sent may have been carried out.
             Ok(Err(_)) => Err(Error::Deadline { sent: ledger.may_have_acted() }),
             Err(_) => Err(Error::Deadline { sent: !ledger.close() && ledger.may_have_acted() }),
         };
@@ -155,7 +156,7 @@ impl Gateway {
     }
 }
 
-/// What is put on record about one change when its outcome is known.
+/// What the audit log says about one change once its outcome is known.
 struct Record {
     trail: Option<Arc<Trail>>,
     targets: Targets,
@@ -178,7 +179,7 @@ impl Record {
     }
 }
 
-/// A caller who leaves takes along what was not sent yet, and nothing else.
+/// When dropped, ends the task if nothing was sent yet; a request that was sent runs to its end.
 struct Leaving<'a> {
     ledger: &'a Ledger,
     task: AbortHandle,

@@ -1,4 +1,4 @@
-//! Bodies that are one record in an envelope, or nothing.
+//! Reads bodies that are one record in an envelope, or that say nothing.
 
 use serde::de::DeserializeOwned;
 
@@ -6,7 +6,8 @@ use crate::contract;
 use crate::json::{self, Malformed};
 use crate::upstream::call::Parsed;
 
-/// Reads an envelope, and checks that it holds what was asked for: `{}`, `{"user": {}}` and another user are no answers.
+/// Reads an envelope, and checks with `fits` that it holds what was asked for: `{}`, `{"user": {}}` and another user are
+/// [`Malformed::Foreign`].
 pub fn envelope<T>(body: &[u8], fits: impl FnOnce(&T) -> bool) -> Result<Parsed, Malformed>
 where
     T: DeserializeOwned + Send + 'static,
@@ -15,8 +16,8 @@ where
     if fits(&message) { Ok(Box::new(message)) } else { Err(Malformed::Foreign) }
 }
 
-/// Reads a body that says nothing: empty or `null`, and whatever Zendesk may add one day, but no error and no record. Those are
-/// the answer to another request, or that of a proxy which takes every status for success.
+/// Reads a body that should say nothing: empty, `null`, or whatever Zendesk may add one day. An error or a record in it is
+/// [`Malformed::Foreign`]: it answers another request, or comes from a proxy that replaces every status with success.
 pub fn nothing<R: contract::Request>(body: &[u8]) -> Result<Parsed, Malformed> {
     const OF_OTHERS: [&str; 11] = [
         "error",
@@ -41,7 +42,7 @@ pub fn nothing<R: contract::Request>(body: &[u8]) -> Result<Parsed, Malformed> {
     Ok(Box::new(R::Reply::default()))
 }
 
-/// Whether a reply's record has this id.
+/// True if the reply's record has this id.
 pub(super) fn has_id<T>(record: Option<&T>, id: i64, of: impl Fn(&T) -> i64) -> bool {
     record.is_some_and(|record| of(record) == id)
 }

@@ -18,11 +18,11 @@ pub use kind::{Kind, has_failed};
 
 /// A bulk request.
 pub trait Bulk: contract::Request<Reply: From<Outcome>> {
-    /// What its jobs do with each input.
+    /// What the jobs do with each input.
     const KIND: Kind;
     /// Returns the requests to send, each for at most 100 inputs, in the order of the inputs.
     fn chunks(&self) -> Result<Vec<Chunk>>;
-    /// Whether the caller wants to wait until the jobs have ended.
+    /// True if the caller waits until the jobs have ended.
     fn wait(&self) -> bool;
     /// Returns what the jobs change.
     fn changes(&self) -> Changes;
@@ -33,13 +33,13 @@ pub trait Bulk: contract::Request<Reply: From<Outcome>> {
 pub struct Chunk {
     /// The request that starts the job.
     pub rest: Rest,
-    /// What each of its inputs can be recognised by in the job's results.
+    /// For each input, what identifies it in the job's results.
     pub keys: Vec<Key>,
-    /// What it is about beside that, for the record.
+    /// Further records that the request is about, for the audit log.
     pub about: Vec<Tag>,
 }
 
-/// What an input can be recognised by.
+/// What identifies an input in a job's results.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Key {
     /// The record's id.
@@ -55,7 +55,7 @@ pub struct Key {
 pub struct Outcome {
     /// The jobs, in the order of their inputs.
     pub jobs: Vec<BulkJob>,
-    /// One per input with `wait`; without, one per input that got into no job.
+    /// With `wait`, one per input; without, one per input whose request led to no job.
     pub outcomes: Vec<BulkOutcome>,
 }
 
@@ -77,10 +77,11 @@ reply!(
     BulkDeleteMembershipsResponse
 );
 
-/// Reads the answer to a bulk request, which must name the job that it became.
+/// Reads the answer to a bulk request, which must name the job that it started.
 ///
-/// Zendesk has accepted the inputs then, and their fate can be learnt from the job only: without an id it stays unknown. The
-/// reader of messages takes much for a text, so the id is looked at before. Commas separate ids where jobs are asked for.
+/// Only the job tells what became of the inputs, so an answer without its id leaves them unknown. The id is checked here
+/// because the reader of messages also accepts other scalars as text. It must not contain a comma, which separates the ids
+/// in a request for jobs.
 pub fn accepted(body: &[u8]) -> Result<Parsed, Malformed> {
     #[derive(Deserialize)]
     struct Accepted {

@@ -1,10 +1,10 @@
-//! Checks of single fields, which refuse a wrong value by the field's name.
+//! Checks of single fields. Each error names the field.
 
 use crate::error::{Error, Result};
 use crate::json::{Words, word_of};
 use crate::upstream::rest::Segment;
 
-/// Returns an id that must be set.
+/// Returns the path segment of an id, which must be positive.
 pub(super) fn id(field: &str, id: i64) -> Result<Segment> {
     crate::upstream::rest::id(field, id)
 }
@@ -17,7 +17,7 @@ pub(super) fn optional_id(field: &str, id: Option<i64>) -> Result<Option<String>
     }
 }
 
-/// Returns a text that must say something where it is set.
+/// Returns a text that must not be blank if it is set.
 pub(super) fn optional_text<'a>(field: &str, text: Option<&'a str>) -> Result<Option<&'a str>> {
     match text {
         Some(text) if text.trim().is_empty() => Err(Error::invalid(field, "must not be empty")),

@@ -60,7 +60,7 @@ impl Read for CountGroupsRequest {
     }
 }
 
-// List Assignable Groups. The page promises cursors, and the specification lists no parameters.
+// List Assignable Groups. The vendor's page promises cursors, but its specification lists no parameters.
 // <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#list-assignable-groups>
 list!(ListAssignableGroupsRequest | StreamAssignableGroupsRequest => Group, Style::CursorOrOffset, |this| {
     Ok(Rest::get(path!["groups", "assignable"]))

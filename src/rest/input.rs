@@ -1,4 +1,4 @@
-//! What callers write: checked field by field, then said as JSON.
+//! Turns what callers write into JSON, after a check of each field.
 
 use prost_types::value::Kind;
 use prost_types::{FieldMask, Struct, Value};
@@ -9,7 +9,7 @@ use crate::json::patch;
 use crate::proto::{GroupInput, Separation, SeparationScope, UserInput};
 use crate::upstream::rest::UserKey;
 
-/// What a user is written for; some fields are for creation only.
+/// The kind of write a user is for: some fields are for creation only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum For {
     /// Create.
@@ -20,13 +20,13 @@ pub enum For {
     Update,
 }
 
-/// Fields that Update User does not take: Zendesk would answer 200 and leave them as they are.
+/// Fields that Update User refuses, because Zendesk would answer 200 and ignore them.
 const CREATION_ONLY: [&str; 6] =
     ["organization", "group_ids", "active_brand_id", "separation", "password", "identities"];
 
 const CANNOT_CLEAR: &str = "cannot be cleared: update_mask names it, so it must be set";
 
-/// What Zendesk's specification does not let be null, so that a mask cannot clear it.
+/// Fields that must not be null by Zendesk's specification, so a mask cannot clear them.
 const NEVER_NULL: [&str; 6] = ["name", "email", "role", "organization", "separation", "password"];
 
 /// Returns the `user` object of a request body. `within` is the input's path in the request message.
@@ -79,14 +79,14 @@ pub fn group(
     if body.get("is_public").is_some_and(serde_json::Value::is_null) {
         return Err(Error::invalid("group.is_public", CANNOT_CLEAR));
     }
-    // Zendesk's word for no description is an empty text; its specification does not let it be null.
+    // A description is cleared with an empty text: by Zendesk's specification it must not be null.
     if let Some(description) = body.get_mut("description").filter(|description| description.is_null()) {
         *description = "".into();
     }
     Ok(body)
 }
 
-/// Returns how an upsert names its user, for the limit on updates of one user.
+/// Returns the e-mail address or external id that identifies an upsert's user, for the rate limit on updates of one user.
 pub fn key_of(input: &UserInput) -> Option<UserKey> {
     let lower = |text: &String| text.trim().to_lowercase();
     let email = input.email.as_ref().map(|email| UserKey::Email(lower(email)));
@@ -129,7 +129,7 @@ fn check_user(input: &UserInput, within: &str) -> Result<()> {
     finite(input.user_fields.as_ref(), &field("user_fields"))
 }
 
-/// The whole account takes no brand, one brand needs it.
+/// Checks that a brand is named exactly if the scope is one brand.
 fn check_separation(separation: &Separation, within: &str) -> Result<()> {
     let field = |name: &str| format!("{within}.{name}");
     let Some(scope) = separation.scope else { return Err(Error::invalid(&field("scope"), "must be set")) };
@@ -147,7 +147,7 @@ fn check_separation(separation: &Separation, within: &str) -> Result<()> {
     }
 }
 
-/// JSON has no word for an infinite number; serde would write null and clear the field.
+/// Refuses NaN and infinite numbers, which JSON does not have: serde would write null and so clear the field.
 fn finite(object: Option<&Struct>, field: &str) -> Result<()> {
     fn holds(value: &Value) -> bool {
         match &value.kind {

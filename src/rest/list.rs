@@ -7,9 +7,9 @@ use crate::contract;
 use crate::error::Result;
 use crate::upstream::rest::Rest;
 
-/// A request for one page of a list; its stream twin asks for all that follow too.
+/// A request for one page of a list. Its stream twin asks for that page and all after it.
 pub trait List: contract::Request<Reply: From<Part<Self::Row>>> {
-    /// What the list holds.
+    /// The record that the list holds.
     type Row: Row;
 
     /// Returns the request without its pagination.
@@ -18,7 +18,7 @@ pub trait List: contract::Request<Reply: From<Part<Self::Row>>> {
     /// Returns how Zendesk paginates this list, and what the caller asked for.
     fn paging(&self) -> Paging<'_>;
 
-    /// Returns how a page may be cached, and what it is about.
+    /// Returns how a page may be cached, and the tags that invalidate it.
     fn cache(&self) -> Policy;
 }
 
@@ -36,23 +36,23 @@ pub struct Paging<'a> {
 /// How Zendesk paginates a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// Cursors that stay right while rows come and go.
+    /// Cursors, which stay valid while rows are added and removed.
     Cursor,
-    /// Cursors by the vendor's pages, and perhaps page numbers: where Zendesk refuses cursors with 400, or answers by number,
-    /// the list is read by number.
+    /// Cursors by the vendor's documentation, which may be wrong: if Zendesk refuses cursors with 400, or answers by page
+    /// number, the list is read by number.
     CursorOrOffset,
-    /// Page numbers, for lists that have no cursors; they end at 10,000 rows.
+    /// Page numbers, for lists that have no cursors; Zendesk serves the first 10,000 rows.
     Offset,
-    /// One page, the best matches.
+    /// One page with the best matches.
     Single,
 }
 
-/// A part of a list on its way into a reply message.
+/// A page to build a reply message from.
 #[derive(Debug)]
 pub struct Part<R> {
-    /// The rows, and what came beside them.
+    /// The rows, with their sideloads and count.
     pub page: Page<R>,
-    /// Token of the page that follows; empty where none does, and within a page.
+    /// Token of the next page; empty on the last page, and on a stream's messages before the end of a page.
     pub next_page_token: String,
 }
 

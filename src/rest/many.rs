@@ -1,4 +1,4 @@
-//! Requests that name many records: checks of whole lists, and cutting them into what one request may hold.
+//! Requests that name many records: checks whole lists, and cuts them into parts that fit one request each.
 
 use std::collections::HashSet;
 
@@ -8,9 +8,9 @@ use crate::upstream::rest::Rest;
 
 /// Zendesk's limit of items per request.
 pub const MOST_ITEMS: usize = 100;
-/// Longest list of ids in one request's query; servers refuse request lines of more than 8 KiB.
+/// Most bytes of a list of ids in one request's query; servers refuse request lines of more than 8 KiB.
 const LONGEST_LIST: usize = 4000;
-/// Longest external id.
+/// Most bytes of an external id.
 const LONGEST_EXTERNAL_ID: usize = 255;
 
 /// Refuses an empty list.
@@ -18,7 +18,7 @@ pub fn some<T>(field: &str, items: &[T]) -> Result<()> {
     if items.is_empty() { Err(Error::invalid(field, "must not be empty")) } else { Ok(()) }
 }
 
-/// Refuses a list that names something twice: Zendesk would do it twice, in an order nobody knows.
+/// Refuses a list with duplicates: Zendesk would process the item twice, in an unknown order.
 pub fn distinct<T: std::hash::Hash + Eq>(field: &str, items: impl Iterator<Item = T>) -> Result<()> {
     let mut seen = HashSet::new();
     for (index, item) in items.enumerate() {
@@ -29,7 +29,7 @@ pub fn distinct<T: std::hash::Hash + Eq>(field: &str, items: impl Iterator<Item 
     Ok(())
 }
 
-/// Returns items without repetitions, in the order in which they came first.
+/// Returns items without duplicates, in the order of their first occurrence.
 pub fn unique<T: std::hash::Hash + Eq + Clone>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     let mut seen = HashSet::new();
     items.into_iter().filter(|item| seen.insert(item.clone())).collect()
@@ -44,7 +44,7 @@ pub fn ids(field: &str, ids: &[i64]) -> Result<()> {
     distinct(field, ids.iter())
 }
 
-/// Checks a list of external ids, which travel separated by commas.
+/// Checks a list of external ids, which are sent separated by commas.
 pub fn external_ids(field: &str, ids: &[String]) -> Result<()> {
     some(field, ids)?;
     if ids.iter().any(|id| id.trim().is_empty() || id.contains(',') || id.len() > LONGEST_EXTERNAL_ID) {
@@ -54,7 +54,7 @@ pub fn external_ids(field: &str, ids: &[String]) -> Result<()> {
     distinct(field, ids.iter().map(|id| id.to_lowercase()))
 }
 
-/// Cuts a list whose items go into a query, separated by commas, into what one request may hold.
+/// Cuts a list whose items go into a query, separated by commas, into parts that fit one request each.
 pub fn lists<T: AsRef<str>>(items: &[T]) -> Vec<&[T]> {
     let mut lists = Vec::new();
     let (mut start, mut length) = (0, 0);

@@ -1,4 +1,4 @@
-//! One page of a Zendesk list, read straight from its JSON: rows, sideloads, and where the list goes on.
+//! One page of a Zendesk list, read straight from its JSON: rows, sideloads, and where the next page begins.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -18,15 +18,15 @@ mod tests;
 
 use link::{Link, Links};
 
-/// What the rows of a page are read into, in Zendesk's order.
+/// A container that the rows of a page are read into, in Zendesk's order.
 pub trait Rows: Default {
     /// Reads the list of rows.
     fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error>;
 
-    /// How many there are.
+    /// Returns the number of rows.
     fn count(&self) -> usize;
 
-    /// Whether every row is one that `owner` can have.
+    /// True if every row can belong to `owner`.
     fn belong_to(&self, owner: Owner) -> bool;
 }
 
@@ -67,16 +67,16 @@ pub struct Page<R, C = Vec<R>> {
     pub users: Vec<User>,
     /// Sideloaded groups.
     pub groups: Vec<Group>,
-    /// How many rows the whole list has; offset lists state it.
+    /// How many rows the whole list has; lists with page numbers state it.
     pub count: Option<i64>,
-    /// Whether the list was there at all.
+    /// True if the body had the list at all.
     listed: bool,
     meta: Meta,
     link: Link,
     row: PhantomData<fn() -> R>,
 }
 
-/// Where a list goes on, as a page in cursor mode says it.
+/// Where the next page begins, as a page in cursor mode says it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Meta {
@@ -95,7 +95,7 @@ pub enum Next {
     Cursor(String),
     /// The list goes on with this page number.
     Page(u32),
-    /// The list was asked for by cursor and answered by page number: it goes on with this one, of pages with so many rows.
+    /// The list was asked for by cursor and answered by page number: it goes on with this page number and page size.
     Numbered {
         /// The page number.
         number: u32,
@@ -106,12 +106,12 @@ pub enum Next {
     Nowhere,
 }
 
-/// How many rows the pages of a list have that is read by number.
+/// The page size of a list that is read by page number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Size {
-    /// So many, which each request asks for.
+    /// This many rows, which each request asks for.
     Asked(u32),
-    /// So many, by Zendesk's own choice: to ask for another number would move where pages begin.
+    /// This many rows, chosen by Zendesk. Requests ask for no size, because another size would move where pages begin.
     Own(u32),
 }
 
@@ -125,9 +125,9 @@ impl Size {
 }
 
 impl Meta {
-    /// Returns what comes after a page that says this; none where it says nothing.
+    /// Returns what comes after the page; none if this says nothing about it.
     ///
-    /// Where `has_more` is missing, the list goes on while there is a cursor and the page was not empty.
+    /// Without `has_more`, the list goes on while there is a cursor and the page is not empty.
     pub fn next(&self, is_empty: bool) -> Option<Next> {
         let cursor = self.after_cursor.as_ref().filter(|cursor| !cursor.is_empty());
         match (self.has_more, cursor) {
@@ -144,25 +144,25 @@ impl<R: Row, C: Rows> Page<R, C> {
     /// Reads a page of the list that was asked for.
     ///
     /// # Errors
-    /// [`Malformed::Foreign`] for an object without the list, which is an error page or another endpoint's answer and not an
-    /// empty list, and for rows of another owner.
+    /// [`Malformed::Foreign`] for rows of another owner, and for an object without the list: that is an error page or another
+    /// endpoint's answer, not an empty list.
     pub fn read(body: &[u8], owner: Owner) -> Result<Self, Malformed> {
         let page = json::decode::<Self>(body)?;
         if page.listed && page.rows.belong_to(owner) { Ok(page) } else { Err(Malformed::Foreign) }
     }
 
-    /// Whether there are no rows.
+    /// True if there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.count() == 0
     }
 
     /// Returns what comes after a page that was asked for by cursor, with at most `size` rows.
     ///
-    /// A page that says neither where the list goes on nor that it has ended is the whole list, unless it has just as many
-    /// rows as were asked for: then nobody can tell.
+    /// A page that says neither where the list goes on nor that it has ended is taken for the last one, unless it has as many
+    /// rows as were asked for: then there may be more, and the result is [`Next::Nowhere`].
     pub fn after(&self, size: u32) -> Next {
         match (self.meta.next(self.is_empty()), &self.link) {
-            // By its cursors the list has ended, and by its numbers it has not.
+            // A contradiction: by its cursors the list has ended, by its page numbers it has not.
             (Some(Next::End), Link::Page { .. }) => Next::Nowhere,
             (Some(Next::Nowhere) | None, Link::Cursor(_)) if self.is_empty() => Next::End,
             (Some(Next::Nowhere) | None, Link::Cursor(cursor)) => Next::Cursor(cursor.clone()),
@@ -180,13 +180,14 @@ impl<R: Row, C: Rows> Page<R, C> {
         }
     }
 
-    /// Whether the page says anything of where the list goes on, or how long it is. One that does not can be a part of it.
+    /// True if the page says where the list goes on, that it has ended, or how long it is. Any other page may be a part of the
+    /// list.
     pub fn says_how_it_goes_on(&self) -> bool {
         let Meta { has_more, after_cursor } = &self.meta;
         has_more.is_some() || after_cursor.is_some() || self.link != Link::Missing || self.count.is_some()
     }
 
-    /// Whether the page says that there are more rows than it has.
+    /// True if the page says that the list has more rows than the page.
     pub fn says_that_there_is_more(&self) -> bool {
         let rows = i64::try_from(self.rows.count()).unwrap_or(i64::MAX);
         self.meta.has_more == Some(true)
@@ -194,8 +195,8 @@ impl<R: Row, C: Rows> Page<R, C> {
             || self.count.is_some_and(|count| count > rows)
     }
 
-    /// Returns what comes after page `number` of a list that was asked for by number, with at most `size` rows. The count can
-    /// be a day old, so it does not count; where there is no link at all, a full page may have one after it.
+    /// Returns what comes after page `number` of a list that was asked for by number, with at most `size` rows. The count is
+    /// ignored, because it can be a day old. Without any link, a full page may have another one after it.
     pub fn after_page(&self, number: u32, size: u32) -> Next {
         let next = Next::Page(number.saturating_add(1));
         match self.link {
@@ -210,7 +211,7 @@ impl<R: Row, C: Rows> Page<R, C> {
         u32::try_from(self.rows.count()).is_ok_and(|rows| rows == size)
     }
 
-    /// Returns a page with no rows and the sideloads that some rows name.
+    /// Returns a page without rows, with the sideloads that the given rows name.
     #[must_use]
     pub fn beside(&self, names: &[(Option<i64>, Option<i64>)]) -> Page<R> {
         let (users, groups): (HashSet<_>, HashSet<_>) = names.iter().copied().unzip();
@@ -252,7 +253,7 @@ impl<'de, R: Row, C: Rows> Visitor<'de> for Reader<R, C> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Page<R, C>, A::Error> {
         let mut page = Page::new(C::default());
-        // Some endpoints say at the top what others say in `meta`.
+        // Some endpoints put at the top level what others put into `meta`.
         let mut top = Meta::default();
         while let Some(key) = map.next_key::<Key<R>>()? {
             match key {

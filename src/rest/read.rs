@@ -10,12 +10,13 @@ use crate::json::Malformed;
 use crate::upstream::call::Parsed;
 use crate::upstream::rest::Rest;
 
-/// A request that one GET answers, with the reply as the envelope of its JSON.
+/// A request that one GET answers. The reply is the envelope of the answer's JSON.
 pub trait Read: contract::Request<Reply: DeserializeOwned> {
     /// Returns the request to send.
     fn rest(&self) -> Result<Rest>;
 
-    /// Whether a reply is about what was asked: the record with the id that the request names, or at least one with an id.
+    /// True if a reply is about what was asked: it holds the record with the id in the request, or, where the request names no
+    /// id, at least what it asked for.
     fn fits(&self, reply: &Self::Reply) -> bool;
 
     /// Reads the body of a 2xx answer as the envelope that is the reply.
@@ -23,6 +24,6 @@ pub trait Read: contract::Request<Reply: DeserializeOwned> {
         envelope(body, |reply| self.fits(reply))
     }
 
-    /// Returns how the answer may be cached, and what it is about.
+    /// Returns how the answer may be cached, and the tags that invalidate it.
     fn cache(&self) -> Policy;
 }

@@ -10,20 +10,20 @@ use crate::proto::{
 };
 use crate::rest::read::Read;
 
-/// The field that holds the record in every single read's reply, and the rows in every stream's messages.
+/// Number of the field that holds the record in every single read's reply, and the rows in every stream's messages.
 pub const FIELD: u32 = 1;
 
 /// A record that Zendesk lists.
 pub trait Row: prost::Message + DeserializeOwned + Default + 'static {
     /// The key of the list in Zendesk's JSON.
     const KEY: &'static str;
-    /// Whether sideloaded users and groups can come beside it.
+    /// True if pages can have sideloaded users and groups.
     const SIDELOADS: bool = false;
 
-    /// Returns the record's id; none where it is not a number.
+    /// Returns the record's id; none if it has no numeric one.
     fn id(&self) -> Option<i64>;
 
-    /// Whether rows say whose they are.
+    /// True if rows name a user or a group.
     const NAMES: bool = false;
 
     /// Returns the ids of the user and the group that this row names.
@@ -31,12 +31,12 @@ pub trait Row: prost::Message + DeserializeOwned + Default + 'static {
         (None, None)
     }
 
-    /// Returns the read whose answer is the row with this id in an envelope; none where no read shows just it.
+    /// Returns the read whose answer is the row with this id in an envelope; none if no RPC reads this record alone.
     fn read_of(_id: i64, _reply: impl FnOnce() -> Bytes) -> Option<OwnRead> {
         None
     }
 
-    /// Returns the read whose answer is this very row.
+    /// Returns the read whose answer is this row.
     fn own_read(&self) -> Option<OwnRead> {
         Self::read_of(self.id().filter(|id| *id > 0)?, || self.in_envelope())
     }

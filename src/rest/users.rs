@@ -42,7 +42,8 @@ impl Read for GetCurrentUserRequest {
         Ok(Rest::get(path!["users", "me"]))
     }
 
-    /// A greeting of nobody has no id and is told apart from a body that holds no user at all.
+    /// Accepts the "Anonymous user" without an id, which the gateway reports as a refused credential; refuses a body without
+    /// any user.
     fn fits(&self, reply: &Self::Reply) -> bool {
         reply.user.as_ref().is_some_and(|user| *user != User::default())
     }
@@ -121,7 +122,7 @@ fn scoped(policy: Policy, filter: Option<&UserFilter>) -> Policy {
     }
 }
 
-/// Adds what lists and counts filter by.
+/// Adds the filters that lists and counts share.
 fn filtered(rest: Rest, filter: Option<&UserFilter>) -> Result<Rest> {
     let Some(filter) = filter else { return Ok(rest) };
     if filter.scope.is_some() && filter.brand_id.is_some() {

@@ -16,12 +16,12 @@ pub trait Write: contract::Request<Reply: DeserializeOwned> {
     /// Returns the request to send.
     fn rest(&self) -> Result<Rest>;
 
-    /// Whether it may be repeated once sent: what the contract says, unless these very values forbid it.
+    /// Returns whether the request may be repeated once sent: as the contract says, unless its values forbid it.
     fn idempotency(&self) -> Idempotency {
         Self::rpc().idempotency
     }
 
-    /// Whether a reply is about the record that the request names. A record that was created has an id.
+    /// True if a reply is about the record that the request names, or, for a creation, about a record with an id.
     fn fits(&self, reply: &Self::Reply) -> bool;
 
     /// Reads the body of a 2xx answer, by default as the envelope that is the reply.
@@ -29,44 +29,44 @@ pub trait Write: contract::Request<Reply: DeserializeOwned> {
         envelope(body, |reply| self.fits(reply))
     }
 
-    /// Returns what it changes.
+    /// Returns what the write changes.
     fn changes(&self) -> Changes;
 
-    /// Returns what it is about beside what it changes, for the record.
+    /// Returns further records that the write is about, for the audit log.
     fn about(&self) -> Vec<Tag> {
         Vec::new()
     }
 
-    /// Returns what only the reply says was changed.
+    /// Returns the changed records that only the reply names, such as a new one.
     fn learnt(_reply: &Self::Reply) -> Vec<Tag> {
         Vec::new()
     }
 
-    /// Adds to the reply what the body does not say.
+    /// Adds to the reply what only the answer's status and attempts say.
     fn complete(_reply: &mut Self::Reply, _answer: &Answer) {}
 
-    /// Returns the read that the reply answers, too: the record as it is now.
+    /// Returns the read that this reply answers, too, because it holds the record as it is now.
     fn record(_reply: &Self::Reply) -> Option<OwnRead> {
         None
     }
 }
 
-/// What a write changes: whatever was cached about it is void.
+/// What a write changes. Cached answers with these tags are invalidated.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
-    /// What is changed for certain.
+    /// What the write changes.
     pub tags: Vec<Tag>,
-    /// What may have been changed if the outcome is not known.
+    /// What may have changed as well if the outcome is unknown.
     pub if_unknown: Vec<Tag>,
 }
 
 impl Changes {
-    /// Something changes.
+    /// Returns changes to these tags.
     pub fn to(tags: impl IntoIterator<Item = Tag>) -> Self {
         Self { tags: tags.into_iter().collect(), if_unknown: Vec::new() }
     }
 
-    /// Something may have changed if the outcome is not known.
+    /// Adds a tag that may have changed if the outcome is unknown.
     #[must_use]
     pub fn if_unknown(mut self, tag: Tag) -> Self {
         self.if_unknown.push(tag);

@@ -1,4 +1,4 @@
-//! From a request's metadata to the credential that its calls are made with.
+//! Finds the credential for a call's upstream requests in its metadata.
 
 use http::{HeaderMap, HeaderName};
 use tonic::metadata::MetadataMap;
@@ -12,7 +12,7 @@ const AUTHORIZATION: HeaderName = HeaderName::from_static(credential::AUTHORIZAT
 const ON_BEHALF_OF: HeaderName = HeaderName::from_static(credential::ON_BEHALF_OF);
 
 impl Rpc {
-    /// Returns the credential of a caller's call.
+    /// Returns the credential for the upstream requests of a caller's call.
     pub(super) fn credential(&self, metadata: &MetadataMap, caller: &Caller) -> Result<Credential> {
         let headers = metadata.as_ref();
         let asked = Asked {
@@ -24,7 +24,7 @@ impl Rpc {
     }
 }
 
-/// Returns the one value of a name. Of two, whoever sent the second may not have sent the first.
+/// Returns the only value of a metadata key. Two are refused: whoever added the second need not be who sent the first.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();

@@ -1,8 +1,8 @@
-//! What is known of a call before its message is read.
+//! The facts of a call that are known before its message is read.
 //!
-//! The server says it once, where a call comes in ([`Terms::facts`]); the layers, the identity and the handlers all read it from
-//! here, so that none of them finds out for itself which method is called, by when, or by whom. A handler that is reached without
-//! it does not go on with something assumed: that is a defect of the gateway, and is answered as one.
+//! The server collects them once, where a call comes in ([`Terms::facts`]). The layers, the identity and the handlers all read
+//! them from here, so none of them works out for itself the method, the deadline or the caller. A handler that is reached
+//! without them assumes nothing: that is a defect of the gateway, answered as an internal error.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,39 +21,40 @@ use crate::gateway::Place;
 use crate::gateway::caller::Caller;
 use crate::gateway::origin::Origin;
 
-/// How much later than the gateway's own waits the server ends what does not look at the clock. The waits fail with what they
-/// know, such as that a write's outcome is unknown, and that is to reach the caller.
+/// How long after a call's deadline the server cuts the call. The gateway's own waits end at the deadline with a better error,
+/// such as that a write's outcome is unknown, and this leaves time for that error to reach the caller.
 const MOMENT: Duration = Duration::from_millis(25);
-/// Most calls at a time of health and reflection: apart from the others, so that a full gateway still says how it is, and
-/// bounded, because watching costs memory.
+/// Most calls of health and reflection at a time. They are counted apart from the contract's calls, so that a full gateway
+/// still answers health checks, and bounded because each watch costs memory.
 const MOST_COMMON: usize = 1024;
 
-/// See the module.
+/// The facts of one call: see the module.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// Which method is called.
+    /// The method that is called.
     pub method: &'static Method,
     /// Who is at the other end of the connection.
     pub peer: Arc<Peer>,
     /// When the call's headers came.
     pub began: Instant,
-    /// When its answer is of no use any more. Whoever watches the health does so as long as the connection lasts.
+    /// When the call must have been answered. None for calls of health and reflection without a timeout: these may last as long
+    /// as the connection.
     pub deadline: Option<Instant>,
-    /// What it is called by, where it stands in its trace, and where is counted what it spends.
+    /// The call's request id, trace and ledger.
     pub origin: Origin,
-    /// Its place among the calls that are under way. Calls of the contract take it once their message is there.
+    /// The call's place among the calls under way. Calls of the contract take it once their message is there.
     pub place: Place,
-    /// Who makes it, once that is established.
+    /// The caller, once authenticated.
     pub caller: Option<Caller>,
 }
 
 impl Facts {
-    /// Returns when the call ends, whatever it waits for.
+    /// Returns when the server cuts the call, whatever it waits for.
     pub fn cut(&self) -> Option<Instant> {
         self.deadline.map(|deadline| deadline + MOMENT)
     }
 
-    /// Returns when its answer must have begun if that may take at most `longest`.
+    /// Returns when the answer must have begun: `longest` after the call's headers, or at its deadline if that is sooner.
     pub fn answer_by(&self, longest: Duration) -> Instant {
         let latest = self.began + longest;
         self.deadline.map_or(latest, |deadline| deadline.min(latest)) + MOMENT
@@ -65,11 +66,11 @@ impl Facts {
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
-    /// The certificates that it proved to own, its own first; they are verified.
+    /// The verified certificate chain that the peer presented, its own certificate first.
     pub certificates: Option<Arc<[CertificateDer<'static>]>>,
 }
 
-/// What the server grants every call: so much time, and a place among so many. Cloning shares the places.
+/// What the server grants every call: a longest duration, and a place among a limited number. Clones share the places.
 #[derive(Debug, Clone)]
 pub struct Terms {
     unary: Duration,
@@ -89,7 +90,7 @@ impl Terms {
         }
     }
 
-    /// Puts down what is known of a call that comes now and is to be answered within `asked`.
+    /// Returns the facts of a call that comes now. `asked` is the caller's timeout, if it sent one.
     pub fn facts(&self, method: &'static Method, peer: Arc<Peer>, origin: Origin, asked: Option<Duration>) -> Facts {
         let began = Instant::now();
         let (longest, room) = match (method.is_ours(), method.streaming) {
@@ -101,7 +102,7 @@ impl Terms {
         Facts { method, peer, began, deadline, origin, place: Place::within(room), caller: None }
     }
 
-    /// Puts down the same of a call of this process, which no connection brought.
+    /// Returns the facts of a call that this process makes itself, without a connection.
     pub fn local(&self, rpc: &contract::Rpc, caller: Caller) -> Facts {
         let peer = Peer { address: ([127, 0, 0, 1], 0).into(), certificates: None };
         let facts = self.facts(method::of(rpc.path), Arc::new(peer), Origin::default(), None);
@@ -109,7 +110,7 @@ impl Terms {
     }
 }
 
-/// Refuses a call that came past whoever had to say `what` of it, and puts the defect into the log.
+/// Returns the error for a call without the fact `what`, and logs it: the layer that should have added the fact was skipped.
 pub(super) fn absent(what: &'static str) -> Error {
     error!(facts.absent = what, "a defect: a call came to its handler without what the server knows of it");
     Error::Internal { what: "the call came without what the server knows of it" }

@@ -1,4 +1,5 @@
-//! Which methods are told apart: those of the contract, health and reflection. Whatever else a caller asks for is one.
+//! The methods that metrics, logs and layers tell apart: those of the contract, health and reflection. All other paths count as
+//! one method, `_OTHER`.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -8,30 +9,30 @@ use crate::contract::{RPCS, Rpc};
 /// A method.
 #[derive(Debug)]
 pub struct Method {
-    /// Its number among all methods.
+    /// The method's number, from 1; 0 is `_OTHER`.
     pub index: usize,
     /// `rpc.method`: the service's full name, a slash, and the method's name.
     pub name: &'static str,
-    /// Whether the server streams.
+    /// True if the server streams.
     pub streaming: bool,
     /// Its place in [`RPCS`], if it is one of the contract's.
     pub rpc: Option<usize>,
-    /// Whether it is asked all the time by machines, so that its access lines are for debugging only.
+    /// True for health checks, which machines call all the time: their access lines have the level DEBUG.
     pub quiet: bool,
 }
 
 impl Method {
-    /// Whether it is one of the contract's, whose calls are what the gateway is for.
+    /// True for a method of the contract.
     pub fn is_ours(&self) -> bool {
         self.rpc.is_some()
     }
 
-    /// Returns the full name of its service; for whatever is not served, a name that no service has.
+    /// Returns the full name of its service; for `_OTHER`, a name that no service has.
     pub fn service(&self) -> &'static str {
         self.name.split_once('/').map_or(self.name, |(service, _)| service)
     }
 
-    /// Returns what the contract says about it, if it is one of the contract's.
+    /// Returns the contract's entry for the method; none if the contract does not have it.
     pub fn rpc(&self) -> Option<&'static Rpc> {
         self.rpc.map(|place| &RPCS[place])
     }

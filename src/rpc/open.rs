@@ -1,4 +1,4 @@
-//! From what the server knows of a call, and from its metadata, to the call's [`Context`].
+//! Makes a call's [`Context`] from its facts and its metadata.
 
 use tonic::Request;
 
@@ -11,7 +11,7 @@ use crate::gateway::Context;
 use crate::gateway::audit::Trail;
 
 impl Rpc {
-    /// Takes a request apart.
+    /// Returns the call's context and message, once the call has its place and its caller may make it.
     pub(super) fn open<R: contract::Request>(&self, request: Request<R>) -> Result<(Context, R)> {
         let (metadata, mut extensions, message) = request.into_parts();
         let local = || self.local.as_ref().map(|(terms, caller)| terms.local(R::rpc(), caller.clone()));
@@ -19,7 +19,7 @@ impl Rpc {
         let caller = facts.caller.ok_or_else(|| absent("the caller"))?;
         let deadline = facts.deadline.ok_or_else(|| absent("the deadline"))?;
         let trail = Trail::begin(R::rpc(), &caller, &facts.origin, metadata.as_ref());
-        // The layer that established the caller knows the RPC; only here it is known what the message asks for.
+        // The identity layer has checked the RPC's risk class. The message's values, known only here, can raise the risk.
         let allowed = facts.place.take().and_then(|()| caller.check(R::rpc(), message.risk()));
         let asked =
             allowed.and_then(|()| Ok((self.credential(&metadata, &caller)?, Control::from_metadata(&metadata)?)));

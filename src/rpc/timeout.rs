@@ -1,4 +1,4 @@
-//! `grpc-timeout`: how long a caller waits.
+//! `grpc-timeout`: how long a caller is willing to wait.
 
 use std::time::Duration;
 

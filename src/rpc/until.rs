@@ -1,4 +1,4 @@
-//! A stream that ends at its deadline, also while nobody upstream answers.
+//! Ends a stream at its deadline, even while it waits for Zendesk.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,4 +1,4 @@
-//! Accepts connections: each is served by a task of its own, so that no peer can hold up the next.
+//! Accepts connections. Each is served by a task of its own, so that no peer can hold up the next.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -18,18 +18,18 @@ use super::flood::turns;
 use super::flood::workers::Workers;
 use crate::config;
 
-/// How long the loop rests after an error at first, such as no file descriptor left; the rest doubles while it lasts.
+/// First pause of the loop after an error of `accept`, such as no file descriptor left; it doubles while the error lasts.
 const FIRST_REST: Duration = Duration::from_millis(10);
-/// Where the doubling ends.
+/// Longest such pause.
 const LONGEST_REST: Duration = Duration::from_secs(1);
-/// How long a newcomer waits for the place of a connection that was asked to leave.
+/// How long a new connection waits for the place of an idle one that was asked to close.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How many connections of each worker wait for their first turn at a time; the others wait to be accepted.
+/// Most accepted connections per worker that wait for their first turn; others wait in the system's queue.
 const BEGINNINGS: usize = 8;
 
-/// Accepts until the future is dropped; the connections go on in `connections` and on `workers`, at most as many at a time
-/// as the settings say.
+/// Accepts connections until the future is dropped. Their tasks go into `connections` and run on `workers`, at most
+/// `max_connections` at a time.
 pub async fn accept<F>(
     listener: &TcpListener,
     connections: &mut JoinSet<()>,
@@ -41,7 +41,7 @@ pub async fn accept<F>(
     F: Future<Output = ()> + Send + 'static,
 {
     let room = Arc::new(Semaphore::new(settings.max_connections));
-    // Only so many begin at a time, so that this thread does not take the processor from those that serve.
+    // Bounds how many begin at a time, so that this thread does not take the processor from the threads that serve.
     let beginnings = Arc::new(Semaphore::new(BEGINNINGS * workers.number()));
     let mut open = Open::default();
     let mut rest = FIRST_REST;
@@ -51,7 +51,7 @@ pub async fn accept<F>(
             listener.accept().await.map(|accepted| (accepted, beginning))
         };
         let accepted = tokio::select! {
-            biased; // what has ended is not to be in the way of what begins
+            biased; // connections that have ended are removed before new ones are accepted
             Some(ended) = connections.join_next_with_id() => {
                 open.ended(ended.map_or_else(|panicked| panicked.id(), |(id, ())| id));
                 continue;
@@ -81,18 +81,18 @@ pub async fn accept<F>(
             });
             continue;
         }
-        // Small replies must not wait for the acknowledgement of others.
+        // Without Nagle's algorithm: a small reply must not wait for the acknowledgement of an earlier one.
         if socket.set_nodelay(true).is_err() {
             continue;
         }
-        // Its events are to wake the worker that serves it, not this loop.
+        // Registered anew on the worker's runtime, so that its events wake the worker and not this loop.
         let Ok(socket) = socket.into_std() else { continue };
         let (serve, counted, seat) = (serve.clone(), counts.begin(), workers.seat());
         let worker = seat.runtime.clone();
         let activity = Activity::begin();
         let (counts, room, begun) = (counts.clone(), Arc::clone(&room), activity.clone());
         let connection = async move {
-            // Those who are there already come before whoever begins.
+            // The worker's established connections go first.
             turns::after_the_others().await;
             drop(beginning);
             let place = match place {
@@ -110,7 +110,7 @@ pub async fn accept<F>(
     }
 }
 
-/// Whether an error says only that the next connection was gone before it was accepted.
+/// True if an error says only that one connection was gone before it was accepted.
 fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)

@@ -1,7 +1,7 @@
 //! The admin port: HTTP for operators and their tools, apart from the port that callers use.
 //!
-//! `/livez` answers as long as the process can. `/readyz` says whether new calls should come here: trouble upstream does
-//! not change that, for every replica has the same upstream, and taking all of them away would turn stale answers into none.
+//! `/livez` answers as long as the process can. `/readyz` says whether new calls should come here. Trouble upstream does not
+//! change that: every replica has the same upstream, and without any replica callers would not even get stale answers.
 
 use axum::Router;
 use axum::extract::State;
@@ -37,7 +37,7 @@ impl Admin {
             .with_state(self.clone())
     }
 
-    /// Serves until the task is dropped or aborted: the port outlives the drain, so that its end can be watched.
+    /// Serves until the task is dropped or aborted. The port stays open during the drain, so that operators can watch it.
     pub async fn serve(self, listener: TcpListener) {
         if let Err(error) = axum::serve(listener, self.routes()).await {
             warn!(%error, "the admin port failed");
@@ -60,7 +60,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     }
 }
 
-/// People get a page, whoever does not ask for HTML gets JSON.
+/// Answers with HTML if the request accepts it, else with JSON; `format` in the query decides over both.
 async fn status(State(admin): State<Admin>, uri: Uri, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let json = match uri.query() {

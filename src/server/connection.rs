@@ -26,10 +26,10 @@ use crate::config;
 use crate::gateway::Drain;
 use crate::rpc::facts::Peer;
 
-/// What a connection may have on its way to a peer for one call.
+/// Most bytes that a connection buffers for one call's reply.
 const SEND_BUFFER: usize = 32 << 10;
-/// How long a connection without calls stays open after GOAWAY: a call that was on its way then is still answered, and a
-/// peer that never reads it holds nobody up.
+/// How long a connection without calls stays open after GOAWAY: a call that the peer sent before it read GOAWAY is still
+/// answered, and a peer that never reads it does not delay the shutdown.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The inbound stack, as a connection sees it.
@@ -53,7 +53,7 @@ pub struct Server<S> {
 }
 
 impl<S: Stack> Server<S> {
-    /// Answers calls with `stack` until they are told to `drain`.
+    /// Answers calls with `stack` until `drain` begins.
     pub fn new(stack: S, settings: &config::Server, drain: &Drain, counts: &Counts) -> Self {
         Self { stack, settings: Arc::new(settings.clone()), drain: drain.clone(), counts: counts.clone() }
     }

@@ -1,11 +1,11 @@
-//! How many connections there were and are.
+//! Counts of the callers' connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::telemetry::view;
 
-/// Counts connections. Cloning shares it.
+/// Counts connections. Clones share the counts.
 #[derive(Clone, Default)]
 pub struct Counts(Arc<Numbers>);
 
@@ -29,13 +29,13 @@ impl Counts {
         }
     }
 
-    /// Counts a connection until what this returns is dropped.
+    /// Counts a connection as active until the returned value is dropped.
     pub fn begin(&self) -> Counted {
         self.0.accepted.fetch_add(1, Ordering::Release);
         Counted(self.clone())
     }
 
-    /// Counts a connection that was given up before its first call.
+    /// Counts a connection that was refused or closed before its first call.
     pub fn refuse(&self) {
         self.0.refused.fetch_add(1, Ordering::Relaxed);
     }

@@ -1,8 +1,8 @@
 //! Ends every call at its deadline: the caller's `grpc-timeout`, or the setting's if that is sooner.
 //!
-//! The gateway's own waits all know the deadline and fail with what they know, such as that a write's outcome is unknown. So
-//! this layer comes a moment after them. It is for what does not look at the clock: a request whose message never comes, a
-//! handler that is stuck, a reply that nobody continues. For a message it waits less long than for the rest.
+//! The gateway's own waits end at the deadline with the better error, such as that a write's outcome is unknown. So this layer
+//! ends a call a moment after its deadline. It is for what does not watch the deadline itself: a request whose message never
+//! comes, a handler that is stuck, a reply that does not continue. The wait for the message has a shorter limit of its own.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -25,7 +25,7 @@ use crate::config;
 use crate::error::Error;
 use crate::gateway::{Drain, Place};
 
-/// See the module.
+/// Ends calls at their deadline: see the module.
 #[derive(Clone)]
 pub struct Layer {
     unary: Duration,
@@ -69,17 +69,17 @@ where
 
     fn call(&mut self, call: Inbound<Q>) -> Self::Future {
         let facts = call.facts();
-        // A stream, too, has its message soon and answers with its headers then.
+        // The time limit for unary calls also bounds how long a stream may take until its headers.
         let first = facts.answer_by(self.layer.unary);
         let (soon, cut) = (first.min(facts.began + SOON), facts.cut());
-        // Health and reflection do not say when they have their message, but answer at once what they are asked.
+        // Only calls of the contract take their place when their message comes; health and reflection take it before.
         let place = facts.method.is_ours().then(|| facts.place.clone());
         let message = Message { place, waiting: Arc::clone(&self.layer.waiting), patience: None };
         Answering { answer: self.inner.call(call), message, sleep: sleep_until(soon), first, cut }
     }
 }
 
-/// What is known of a call's message.
+/// The wait for a call's message.
 struct Message {
     place: Option<Place>,
     waiting: Arc<Waiting>,
@@ -87,13 +87,13 @@ struct Message {
 }
 
 impl Message {
-    /// Whether it is there.
+    /// True if the message is there.
     fn has_come(&self) -> bool {
         self.place.as_ref().is_some_and(Place::is_taken)
     }
 
-    /// Completes when the answer is not waited for any longer: `first` has come, or it was no use to wait for the message.
-    /// One timer does for both, because most calls need it for neither.
+    /// Completes with the error when the wait for the answer ends: at `first`, or when the message has not come in time. Both
+    /// share one timer, because most calls need it for neither.
     fn poll(&mut self, mut sleep: Pin<&mut Sleep>, first: Instant, context: &mut Context<'_>) -> Poll<Error> {
         if self.has_come() {
             self.patience = None;
@@ -181,7 +181,7 @@ mod tests {
 
     type Answer = BoxFuture<'static, Result<Response<Witnessed<String, Cut>>, Infallible>>;
 
-    /// Answers as soon as it has a message: at once, after a moment or never; or has it and does not answer.
+    /// Answers when the message comes, which is at once, late ("late") or never ("none"); with "slow", the answer never comes.
     async fn answer(call: Inbound<&'static str>) -> Result<Response<String>, Infallible> {
         let place = call.facts().place.clone();
         let message = call.into_request().into_body();
@@ -197,7 +197,7 @@ mod tests {
         Ok(Response::new(String::new()))
     }
 
-    /// Makes calls whose message comes as said.
+    /// Returns a function that makes a call with the given message: see [`answer`].
     fn calls(drain: &Drain) -> impl Fn(&'static str) -> Answer + use<> {
         let minutes = Duration::from_mins(10);
         let settings = config::Server { unary_deadline: minutes, ..config::Server::default() };

@@ -1,8 +1,8 @@
-//! The end of a reply, for the layers that have to do with it.
+//! The end of a reply, for layers that end replies or act when they have ended.
 //!
-//! A reply is not over when its headers are sent: its messages follow, and whatever it holds is held until then. A layer that ends
-//! replies, or must know when they have ended, says so as a [`Witness`]; that there are several ways for a reply to end is known
-//! only here.
+//! A reply has not ended when its headers are sent: its messages follow, and the reply's resources are held until then. A layer
+//! that ends replies, or must know when they have ended, implements [`Witness`]. Only this module knows the different ways in
+//! which a reply can end.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,22 +16,22 @@ use crate::error::Error;
 
 /// How a reply has ended.
 pub enum End<'a> {
-    /// With a status, in trailers to which more can be added.
+    /// With a status in trailers, to which the witness can add.
     Status(&'a mut HeaderMap),
-    /// It could not be made or sent to its end.
+    /// With an error of the body, before its end.
     Broken,
-    /// Without trailers: its headers said everything.
+    /// Without trailers: the status was in the headers.
     Silent,
 }
 
-/// What comes next of a body.
+/// The next frame of a body; none at its end.
 pub type Next<E> = Option<Result<Frame<Bytes>, E>>;
 
-/// Somebody who is there until a reply has ended.
+/// Watches a reply until it has ended.
 ///
-/// It is dropped right after the end, and without a word if the caller gives up the call before.
+/// It is dropped right after [`Witness::ended`], or without that call if the caller cancels before the end.
 pub trait Witness {
-    /// Asks the body for what comes next. An error ends the reply with its status, and nothing more is asked for.
+    /// Polls the body for its next frame. An error ends the reply with the error's status, and the body is dropped.
     fn poll<B>(&mut self, body: Pin<&mut B>, context: &mut Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
     where
         B: Body<Data = Bytes>,
@@ -39,22 +39,22 @@ pub trait Witness {
         body.poll_frame(context).map(Ok)
     }
 
-    /// Takes note of the end.
+    /// Is called when the reply has ended.
     fn ended(&mut self, end: End<'_>) {
         let _ = end;
     }
 }
 
-/// A reply that somebody sees to its end.
+/// A reply with its witness.
 pub struct Witnessed<B, W>(Option<(B, W)>);
 
 impl<B, W> Witnessed<B, W> {
-    /// A reply with this body.
+    /// Returns a reply with this body.
     pub fn new(body: B, witness: W) -> Self {
         Self(Some((body, witness)))
     }
 
-    /// A reply whose headers say everything.
+    /// Returns a reply without a body: its headers have the status.
     pub fn nothing() -> Self {
         Self(None)
     }
@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// Puts down what it sees.
+    /// Notes of what a witness sees.
     #[derive(Clone, Default)]
     struct Notes(Arc<Mutex<Vec<&'static str>>>);
 
@@ -148,7 +148,7 @@ mod tests {
 
     type Step = Result<Frame<Bytes>, &'static str>;
 
-    /// A reply of these frames.
+    /// Returns a reply with these frames.
     fn reply(steps: Vec<Step>, error: Option<Error>) -> (impl Body<Data = Bytes, Error = &'static str> + Unpin, Notes) {
         let notes = Notes::default();
         (Witnessed::new(StreamBody::new(stream::iter(steps)), Notary(notes.clone(), error)), notes)

@@ -1,23 +1,23 @@
-//! What protects the gateway against peers who flood it: with bytes, calls, connections, or by not reading.
+//! Protects the gateway against peers who flood it with bytes, calls or connections, or who do not read.
 //!
-//! None of this is needed to answer a call. It stands here, apart from the way of a call, so that whoever changes that way need not
-//! know it, and whoever changes something here sees what it is for. "Row" means a row of the table "Under attack" in
-//! `docs/security.md`; each row is a test in `tests/it/attacks.rs`. All figures were found by attacking.
+//! None of this is needed to answer a call. It is kept apart from the code that answers calls, so that a change there needs no
+//! knowledge of this, and a change here shows what it is for. "Row" means a row of the table "Under attack" in
+//! `docs/security.md`; each row is a test in `tests/it/attacks.rs`. All figures were found with such attacks.
 //!
 //! | file | what it does | against | rows and further tests | how to do without it, to measure |
 //! |---|---|---|---|---|
-//! | `turns` | long work is done in short pieces, in order, and all short work comes before the next | many peers who each keep a thread busy for their share | rapid reset, CONTINUATION flood, 1-byte DATA, PING flood, SETTINGS flood, oversized headers; its own tests | `TURN` of an hour: nothing counts as long |
-//! | `socket` | reads a connection in turns; gives up a peer who does not begin, or does not take what is sent | floods of frames; connections that never speak HTTP/2; PINGs whose answers nobody reads | empty DATA and the rows of `turns`, PING flood whose answers nobody reads, idle connections; `server`, `room` | a portion of `usize::MAX`; `server.preface_timeout` and `server.send_timeout` of hours |
-//! | `stall` | hands a reply on in small pieces; ends a call whose peer stops reading | peers who ask for much and read nothing, which holds memory | streams that nobody reads (below the table); `server`, `room` | `PIECE` of `usize::MAX`; `server.send_timeout` of hours |
-//! | `waiting` | lets only so many calls wait for their messages, and not for long | calls whose message never comes | held streams; tests of `deadline` | `MOST` of a million; `server.message_timeout` of hours |
-//! | `unpack` | unpacks compressed requests piece by piece, in turns, up to the limit | messages that inflate | gzip bombs; its own tests | hand `routes` the request as it is: tonic unpacks it in one go |
-//! | `open` | finds the connection that was idle longest, to make room; counts those of one peer | crowds of idle connections that keep others out | idle connections; `room` | `IDLE` of an hour: nobody makes room |
-//! | `activity` | notes whether a connection has calls, and tells it to leave | it serves `open` | `room` | nothing of its own |
-//! | `workers` | serves connections on threads of their own, each where the fewest are | a connection that keeps its thread busy holds up only those beside it; the way of a call is cheaper, too | all rows; `workers` | `server.workers = 1`, or `Workers::here` |
+//! | `turns` | does long work in short pieces, in order; all short work comes before the next piece | many peers who each keep a thread busy for their share | rapid reset, CONTINUATION flood, 1-byte DATA, PING flood, SETTINGS flood, oversized headers; its own tests | `TURN` of an hour: nothing counts as long |
+//! | `socket` | reads a connection in turns; closes it if the peer does not begin, or does not take what is sent | floods of frames; connections that never speak HTTP/2; PINGs whose answers nobody reads | empty DATA and the rows of `turns`, PING flood whose answers nobody reads, idle connections; `server`, `room` | a portion of `usize::MAX`; `server.preface_timeout` and `server.send_timeout` of hours |
+//! | `stall` | hands a reply on in small pieces; ends a call whose peer stops reading | peers who ask for large replies and read nothing, which holds memory | streams that nobody reads (below the table); `server`, `room` | `PIECE` of `usize::MAX`; `server.send_timeout` of hours |
+//! | `waiting` | bounds how many calls wait for their messages, and for how long | calls whose message never comes | held streams; tests of `deadline` | `MOST` of a million; `server.message_timeout` of hours |
+//! | `unpack` | unpacks compressed requests piece by piece, in turns, up to the limit | messages that grow when unpacked | gzip bombs; its own tests | hand `routes` the request as it is: tonic unpacks it in one go |
+//! | `open` | finds the connection that was idle longest, to make room; counts those of one peer | crowds of idle connections that keep others out | idle connections; `room` | `IDLE` of an hour: no connection makes room |
+//! | `activity` | notes whether a connection has calls, and asks it to close | serves `open` | `room` | nothing of its own |
+//! | `workers` | serves connections on threads of their own, each on the thread with the fewest | a connection that keeps its thread busy: it holds up only those on the same thread; calls are cheaper, too | all rows; `workers` | `server.workers = 1`, or `Workers::here` |
 //!
-//! Elsewhere, because they are limits on the way of each call or connection: the places of calls (`limit`, held streams), the
-//! bound on connections and on how many begin at a time (`accept`, 1 GiB length prefix and idle connections), streams per
-//! connection and the size of headers (`connection`, rapid reset and oversized headers), the handshake's time (`tls`).
+//! Limits that every call or connection meets are elsewhere: the places of calls (`limit`; held streams), the bounds on
+//! connections and on how many begin at a time (`accept`; 1 GiB length prefix and idle connections), streams per connection and
+//! the size of headers (`connection`; rapid reset and oversized headers), the time for the handshake (`tls`).
 
 pub(super) mod activity;
 pub(super) mod open;

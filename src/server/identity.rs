@@ -1,11 +1,11 @@
-//! Who calls, established before anything else is done for a call.
+//! Authenticates and authorizes callers, before anything else is done for a call.
 //!
-//! A caller proves who it is with a verified client certificate, a signed token or a key; what it sends is either right or
-//! refused, never a reason to try the next way. Then the rules say what it may do (`policy`): the class of the RPC is
-//! checked here, before the message is read; a class that the message's values raise is checked where the message is known.
+//! A caller proves who it is with a verified client certificate, a signed token or a key. A wrong credential is refused; the
+//! gateway does not then try another kind. Then the rules say what the caller may do (`policy`): the risk class of the RPC is
+//! checked here, before the message is read; a higher class, because of the message's values, is checked once it is read.
 //!
-//! What was verified once is remembered, so that a further call costs a hash and a look-up. Health checks are open to
-//! everybody; reflection, and whatever else is asked for, needs a caller but no rule.
+//! Verified credentials are remembered, so a further call costs a hash and a look-up. Health checks need no caller;
+//! reflection and unknown methods need an authenticated caller but no rule.
 
 mod api_key;
 mod certificate;

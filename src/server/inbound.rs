@@ -1,4 +1,4 @@
-//! A call on its way in: what the layers of the inbound stack hand to each other.
+//! A call, as the layers of the inbound stack hand it to each other.
 
 use std::sync::Arc;
 
@@ -16,25 +16,25 @@ pub struct Arrival<B> {
     pub request: Request<B>,
 }
 
-/// A call below the top of the stack: what is known of it goes along, so no layer can be reached without it.
+/// A call with its facts, as every layer below the top one gets it: no such layer can be reached without the facts.
 ///
-/// The facts stand in the request's extensions from the beginning, because tonic hands its handlers no more than a request, and
-/// there they are moved neither by a layer nor on the way to a handler.
+/// The facts are in the request's extensions from the beginning, because tonic passes its handlers nothing but the request.
+/// There no layer has to move them.
 pub struct Inbound<B>(Request<B>);
 
 impl<B> Inbound<B> {
-    /// A call of which this is known.
+    /// Returns a call with these facts.
     pub fn new(facts: Facts, mut request: Request<B>) -> Self {
         request.extensions_mut().insert(facts);
         Self(request)
     }
 
-    /// Returns what is known of it.
+    /// Returns the call's facts.
     pub fn facts(&self) -> &Facts {
         self.0.extensions().get().expect("an inbound call is made with its facts, and nobody takes them out")
     }
 
-    /// Returns the same, to put down what is established on the way.
+    /// Returns the call's facts, for a layer that adds to them.
     pub fn facts_mut(&mut self) -> &mut Facts {
         self.0.extensions_mut().get_mut().expect("an inbound call is made with its facts, and nobody takes them out")
     }
@@ -49,12 +49,12 @@ impl<B> Inbound<B> {
         self.0.headers()
     }
 
-    /// Returns its headers, to take out what concerns nobody further in.
+    /// Returns its headers, for a layer that removes what the layers below must not see.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
         self.0.headers_mut()
     }
 
-    /// Makes a request for the handlers, who find the facts in its extensions.
+    /// Returns the request for the handlers, with the facts in its extensions.
     pub fn into_request(self) -> Request<B> {
         self.0
     }
@@ -64,6 +64,6 @@ impl<B> Inbound<B> {
 pub struct Answer {
     /// The response.
     pub response: Response<Body>,
-    /// When the peer must have read it.
+    /// When the peer must have read the response.
     pub deadline: Option<Instant>,
 }

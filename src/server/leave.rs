@@ -1,6 +1,6 @@
-//! Ends what would never end by itself once the gateway leaves: watches of the health, sessions of reflection.
+//! Ends calls that would not end by themselves when the gateway shuts down: health watches and reflection sessions.
 //!
-//! The contract's own streams know better where to stop, and are left alone.
+//! The contract's streams are left alone: they end by themselves, at a point from which their callers can continue.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -17,7 +17,7 @@ use super::inbound::Inbound;
 use crate::error::Error;
 use crate::gateway::Drain;
 
-/// See the module.
+/// Ends calls on shutdown: see the module.
 #[derive(Clone)]
 pub struct Layer(pub Drain);
 
@@ -82,7 +82,7 @@ where
 
 type Begun = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Ends a reply when the gateway leaves.
+/// Ends a reply when the gateway shuts down.
 pub struct Leaving(Option<Begun>);
 
 impl Witness for Leaving {

@@ -46,7 +46,7 @@ where
 
     fn call(&mut self, call: Inbound<Q>) -> Self::Future {
         let place = call.facts().place.clone();
-        // What the contract's methods are asked is known, and their place taken, once their message is there.
+        // Calls of the contract take their place later, once their message is there.
         if !call.facts().method.is_ours()
             && let Err(refused) = place.take()
         {
@@ -84,5 +84,5 @@ where
     }
 }
 
-/// A place is left when the reply has ended.
+/// The reply holds the place: dropping the witness at the reply's end returns it.
 impl Witness for Place {}

@@ -1,4 +1,4 @@
-//! A defect in one call stays in that call: its caller gets INTERNAL, and the log says where it was.
+//! A panic ends only the call that it happened in: the caller gets INTERNAL, and the log says where the panic was.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -16,7 +16,7 @@ use super::ending::{Next, Witness, Witnessed};
 use super::refusal;
 use crate::error::Error;
 
-/// Logs a panic by its place. What it says can hold what a caller sent, so that is left out.
+/// Logs where a panic was. Its message is left out, because it can contain what a caller sent.
 pub fn log(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current();
@@ -59,7 +59,7 @@ where
     }
 
     fn call(&mut self, request: Q) -> Self::Future {
-        // Whatever the call leaves half-done is dropped with it.
+        // Unwind safety: whatever the call leaves half-done is dropped with it.
         Answering { answer: catch_unwind(AssertUnwindSafe(|| self.inner.call(request))).ok() }
     }
 }
@@ -91,7 +91,7 @@ where
     }
 }
 
-/// Ends a reply with INTERNAL where making it panics.
+/// Ends a reply with INTERNAL if its body panics.
 pub struct Catch;
 
 impl Witness for Catch {

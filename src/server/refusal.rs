@@ -1,11 +1,11 @@
-//! Endings that the layers of the inbound stack put in place of an answer.
+//! Errors that layers of the inbound stack answer with in place of the services.
 
 use http::HeaderMap;
 use tonic::Status;
 
 use crate::error::Error;
 
-/// Returns a response that says nothing but the error.
+/// Returns a response that consists of the error alone.
 pub fn response(error: Error) -> http::Response<()> {
     Status::from(error).into_http()
 }

@@ -1,4 +1,4 @@
-//! What the port serves: the four services, health and reflection.
+//! The services of the port: the contract's four, health and reflection.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,11 +26,11 @@ use crate::proto::membership_service_server::MembershipServiceServer;
 use crate::proto::user_service_server::UserServiceServer;
 use crate::rpc::Rpc;
 
-/// What clients' health checks are told.
+/// The status that health checks are answered with.
 pub struct Health(HealthReporter);
 
 impl Health {
-    /// Says of every service, and of the server as a whole, whether calls should come here.
+    /// Sets the status of every service of the contract, and of the server as a whole.
     pub async fn say(&self, status: ServingStatus) {
         let mut services: Vec<&str> = RPCS.iter().map(|rpc| rpc.service).collect();
         services.dedup();
@@ -60,7 +60,7 @@ pub async fn routes(rpc: Rpc, settings: &config::Server) -> anyhow::Result<(Rout
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // So that grpcurl can print the details of errors.
+            // Lets grpcurl print the details of errors.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let others = service::Routes::new(health_service)
@@ -77,8 +77,8 @@ pub async fn routes(rpc: Rpc, settings: &config::Server) -> anyhow::Result<(Rout
     Ok((Routes(services.into()), health))
 }
 
-/// All services of the port. Those of the contract are found by their names, without a router's matching, copying and boxing
-/// for each call; the others are rare.
+/// All services of the port. Those of the contract are chosen by name, which saves each call a router's matching, copying and
+/// boxing; calls of the others are rare.
 #[derive(Clone)]
 pub struct Routes(Arc<Services>);
 

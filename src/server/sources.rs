@@ -1,6 +1,7 @@
-//! Tells telemetry where each part's numbers come from.
+//! Registers with telemetry where each part's numbers come from.
 //!
-//! Telemetry stands below the parts and cannot ask them, so the one place that knows all of them introduces them.
+//! Telemetry is below the other parts and must not depend on them, so this module, which knows all of them, registers a
+//! function for each that reads its numbers.
 
 use super::counts::Counts;
 use crate::cache::Cache;
@@ -13,7 +14,7 @@ use crate::upstream::credential::Source;
 use crate::upstream::{governor, transport};
 use crate::watch::Watcher;
 
-/// Introduces the gateway's cache and jobs, and the layers of the outbound stack.
+/// Registers the gateway's cache and jobs, and the layers of the outbound stack.
 pub fn watch(telemetry: &Telemetry, control: &Control, gateway: &Gateway, config: &Config) {
     let sources = &telemetry.state().sources;
     let (cache, max_bytes) = (gateway.cache().clone(), config.cache.max_bytes);
@@ -47,7 +48,7 @@ pub fn watch(telemetry: &Telemetry, control: &Control, gateway: &Gateway, config
     });
 }
 
-/// Introduces the credentials and the files that are watched.
+/// Registers the credentials and the watched files.
 pub fn credentials(telemetry: &Telemetry, credentials: &Source, watcher: &Watcher) {
     let sources = &telemetry.state().sources;
     let (shown, renewed, watcher) = (credentials.clone(), credentials.clone(), watcher.clone());
@@ -55,7 +56,7 @@ pub fn credentials(telemetry: &Telemetry, credentials: &Source, watcher: &Watche
     sources.reloads.set(move || watcher.reloads().into_iter().chain(renewed.reload()).collect());
 }
 
-/// Introduces the connections to Zendesk.
+/// Registers the connections to Zendesk.
 pub fn upstream_connections(telemetry: &Telemetry, connections: &transport::Connections) {
     let connections = connections.clone();
     telemetry.state().sources.upstream_connections.set(move || {
@@ -74,7 +75,7 @@ pub fn upstream_connections(telemetry: &Telemetry, connections: &transport::Conn
     });
 }
 
-/// Introduces the callers' connections.
+/// Registers the callers' connections.
 pub(super) fn connections(telemetry: &Telemetry, counts: &Counts) {
     let counts = counts.clone();
     telemetry.state().sources.connections.set(move || counts.view());

@@ -1,7 +1,7 @@
 //! TLS on the gRPC port: the handshake, and certificates that change while the gateway runs.
 //!
-//! A connection keeps the certificate that it began with; new ones get the newest that made sense. So nothing is restarted
-//! and no call fails when a certificate is replaced.
+//! A connection keeps the certificate that it began with; new connections get the newest valid one. So replacing a
+//! certificate needs no restart and fails no call.
 
 use std::io;
 use std::sync::Arc;
@@ -29,10 +29,10 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads the files that the settings name, and keeps reading them; none if the port is plaintext.
+    /// Reads the files that the settings name, and reads them again when they change; returns none if the port is plaintext.
     ///
     /// # Errors
-    /// A file cannot be read, or is not what it should be.
+    /// A file cannot be read or is not valid.
     pub async fn load(settings: &config::Tls, watcher: &Watcher) -> anyhow::Result<Option<Self>> {
         let (Some(certificate), Some(key)) = (&settings.cert_file, &settings.key_file) else { return Ok(None) };
         let mut paths = vec![certificate.clone(), key.clone()];
@@ -42,10 +42,10 @@ impl Tls {
         Ok(Some(Self { config, handshake_timeout: settings.handshake_timeout }))
     }
 
-    /// Shakes hands, and returns the certificates that the peer proved to own.
+    /// Does the handshake, and returns the peer's verified certificate chain, if it presented one.
     ///
     /// # Errors
-    /// The peer does not speak TLS or HTTP/2, shows no certificate that it should, or takes too long.
+    /// The peer does not speak TLS or HTTP/2, presents no valid certificate where one is required, or takes too long.
     pub async fn accept(
         &self,
         socket: TcpStream,
@@ -58,7 +58,7 @@ impl Tls {
     }
 }
 
-/// Makes a configuration of the files' contents: the certificate, its key, and perhaps the authorities of callers.
+/// Makes a configuration from the contents of the files: the certificate, its key, and, if set, the callers' authorities.
 fn server_config(contents: &[Vec<u8>], auth: ClientAuth) -> anyhow::Result<ServerConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -77,7 +77,7 @@ fn server_config(contents: &[Vec<u8>], auth: ClientAuth) -> anyhow::Result<Serve
         }
     };
     let chain = certificates(&contents[0]).context("the certificate")?;
-    // The library's own error could quote the key.
+    // The library's own error is dropped, because it could quote the key.
     let key = PrivateKeyDer::from_pem_slice(&contents[1]).ok().context("the key: it is no PEM private key")?;
     let mut config = builder.with_single_cert(chain, key).context("the certificate and its key")?;
     config.alpn_protocols = vec![b"h2".to_vec()];

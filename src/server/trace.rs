@@ -1,8 +1,7 @@
 //! One span, one measurement and one access line per call, from its headers to its last message.
 //!
-//! It stands at the top of the inbound stack, so that it also sees what the layers below refuse. A call ends where its
-//! response body ends: a stream that breaks after its headers is not a success, and what the caller gave up on is
-//! CANCELLED.
+//! The layer is the top of the inbound stack, so it also sees what the layers below refuse. A call ends where its response body
+//! ends: a stream that breaks after its headers is no success, and a call that its caller cancelled is CANCELLED.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -38,7 +37,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Tells `telemetry`, and puts down for the layers below what is known of a call that is answered on these terms.
+    /// Reports to `telemetry`, and gives the layers below the facts of each call, made by `terms`.
     pub fn new(telemetry: &Telemetry, terms: &Terms) -> Self {
         Self { telemetry: telemetry.clone(), bound: Bound::new(telemetry.instruments()), terms: terms.clone() }
     }

@@ -2,12 +2,13 @@
 //!
 //! No two kinds of job report alike: created users come in no order and with nothing but an id, memberships by index,
 //! updates and deletions by id, upserts by e-mail address where there is one, failures by index, and some jobs answer with
-//! one object for all. Results may also be missing, repeated, or contradict each other. So each input is only said to have
-//! ended in some way if one of these proves it:
+//! one object for all. Results may also be missing, repeated, or contradict each other. So how an input ended is reported
+//! only if one of these proves it:
 //!
 //! 1. **A name**: the result names the input, by index, id, e-mail address or external id.
 //! 2. **The order**, for upserts only: see [`by_order`].
-//! 3. **A count**: the results that name nobody are as many as the inputs that nobody named, and all say the same.
+//! 3. **A count**: there are as many results that name no input as inputs that no result names, and all these results say
+//!    the same.
 //! 4. **The whole job**: a deletion answers `{"success":true}` for all.
 
 use std::collections::HashSet;
@@ -26,10 +27,10 @@ pub enum Evidence<'a> {
     Result(BulkResult, &'a JobResult),
 }
 
-/// A result, read.
+/// One result, and what it says about which input.
 struct Claim<'a> {
     result: &'a JobResult,
-    /// How its input ended, if it says so clearly.
+    /// How its input ended, if the result says so clearly.
     end: Option<BulkResult>,
     names: Names,
 }
@@ -57,14 +58,14 @@ pub fn of_job<'a>(kind: Kind, job: &'a Job, keys: &[Key]) -> Vec<Evidence<'a>> {
     if kind == Kind::Create {
         consistent &= !forget_shared_ids(&mut evidence);
     }
-    // A job that was broken off may have left out any input, and a contradiction may hide one.
+    // Counting needs all results: a job that did not complete may have left out any input, and a contradiction may hide one.
     if completed && consistent {
         by_count(&claims, keys, &open, &mut evidence);
     }
     evidence
 }
 
-/// Whether the results are the one object that answers for all inputs: `{"success":true}`.
+/// True if the only result is `{"success":true}`, which answers for all inputs.
 fn is_success_of_all(results: &[JobResult]) -> bool {
     matches!(results, [only] if *only == JobResult { success: Some(true), ..JobResult::default() })
 }
@@ -97,7 +98,8 @@ fn names(kind: Kind, result: &JobResult, keys: &[Key]) -> Names {
             None => is_foreign |= !keys.is_empty() && keys.iter().all(|key| key.id.is_some()),
         }
     }
-    // An address that no input has says nothing: a user found by another address is reported with the primary one.
+    // An address that no input has is no contradiction: Zendesk reports a user found by a secondary address with the
+    // primary one.
     named.extend(only(keys, |key| is_same(key.email.as_deref(), result.email.as_deref())));
     named.extend(only(keys, |key| is_same(key.external_id.as_deref(), result.external_id.as_deref())));
     named.sort_unstable();
@@ -115,13 +117,13 @@ fn position(number: i64, keys: &[Key]) -> Option<usize> {
     usize::try_from(number).ok().filter(|position| *position < keys.len())
 }
 
-/// The position of the one input that is meant.
+/// Returns the position of the input that fits; none if none or several do.
 fn only(keys: &[Key], is_meant: impl Fn(&Key) -> bool) -> Option<usize> {
     let mut found = keys.iter().enumerate().filter(|(_, key)| is_meant(key)).map(|(position, _)| position);
     found.next().filter(|_| found.next().is_none())
 }
 
-/// Whether two texts name the same user; Zendesk compares both kinds without case.
+/// True if both texts are set and equal but for case and outer spaces: Zendesk ignores the case of addresses and external ids.
 fn is_same(mine: Option<&str>, theirs: Option<&str>) -> bool {
     match (mine, theirs) {
         (Some(mine), Some(theirs)) => mine.trim().to_lowercase() == theirs.trim().to_lowercase(),
@@ -129,7 +131,7 @@ fn is_same(mine: Option<&str>, theirs: Option<&str>) -> bool {
     }
 }
 
-/// Whether a result that does not name an input can be about it: whatever both have is the same.
+/// True if a result that does not name an input can be about it: no field that both have differs.
 fn fits(result: &JobResult, key: &Key) -> bool {
     let text = |mine: &Option<String>, theirs: &Option<String>| {
         mine.is_none() || theirs.is_none() || is_same(mine.as_deref(), theirs.as_deref())
@@ -138,12 +140,12 @@ fn fits(result: &JobResult, key: &Key) -> bool {
     id && text(&key.email, &result.email) && text(&key.external_id, &result.external_id)
 }
 
-/// Whether the results of an upsert can be read by their order.
+/// True if the results of an upsert can be read by their order.
 ///
-/// There have to be as many as inputs, all different, and whatever a result names has to be the input at its position.
-/// A result without an id can only be told from a repeated one if it names its input. Another address than the input's can be
-/// the primary one of a user who was found by a second one, so it is no user who was created, and some other result has to
-/// show that the order holds.
+/// There must be as many results as inputs, all different, and a result that names an input must stand at that input's
+/// position. A result without an id must name its input, or it could be a repetition. A result may have an address that
+/// differs from its input's: the primary address of a user who was found by a secondary one. Such a user was not created,
+/// and some other result must name its input and so show that the order holds.
 fn in_order(claims: &[Claim], keys: &[Key]) -> bool {
     let mut ids = HashSet::new();
     let by_another_address = |(claim, key): &(&Claim, &Key)| {
@@ -174,13 +176,14 @@ fn in_order(claims: &[Claim], keys: &[Key]) -> bool {
 /// Takes the results of an upsert in the order of the request.
 ///
 /// **Assumption**: `create_or_update_many` reports in the order of the request. The vendor documents no order, and one article
-/// of its community shows this one; results of this job name no more than an address, so that for users who are told apart by
-/// an external id there is nothing else to go by.
+/// of its community shows this one. Results of this job name at most an address, so for users who are identified by an
+/// external id only the order is left.
 fn by_order<'a>(claims: &[Claim<'a>]) -> Vec<Evidence<'a>> {
     claims.iter().map(Claim::evidence).collect()
 }
 
-/// Gives each input the result that names it. Returns also which inputs no result names, and whether nothing contradicts.
+/// Gives each input the result that names it. Also returns the inputs that no result names, and whether the results are
+/// free of contradictions.
 fn by_name<'a>(claims: &[Claim<'a>], keys: &[Key]) -> (Vec<Evidence<'a>>, Vec<usize>, bool) {
     let mut of_inputs: Vec<Vec<&Claim<'a>>> = keys.iter().map(|_| Vec::new()).collect();
     let mut contested: HashSet<usize> = HashSet::new();
@@ -198,7 +201,7 @@ fn by_name<'a>(claims: &[Claim<'a>], keys: &[Key]) -> (Vec<Evidence<'a>>, Vec<us
     let mut evidence = vec![Evidence::None; keys.len()];
     for (position, claims) in of_inputs.iter().enumerate() {
         let Some((first, others)) = claims.split_first() else { continue };
-        // Zendesk may say the same twice, and it may say two things of one input.
+        // Zendesk may repeat a result, or report two different ends of one input.
         let agree = others.iter().all(|other| other.end == first.end && other.result.id == first.result.id);
         consistent &= agree;
         if agree && !contested.contains(&position) {
@@ -209,7 +212,8 @@ fn by_name<'a>(claims: &[Claim<'a>], keys: &[Key]) -> (Vec<Evidence<'a>>, Vec<us
     (evidence, (0..keys.len()).filter(is_open).collect(), consistent)
 }
 
-/// Takes back what is said of inputs that are to have become one and the same record. Returns whether there were any.
+/// Clears the evidence of created inputs that share one id: one record cannot come from two inputs. Returns whether there
+/// were any.
 fn forget_shared_ids(evidence: &mut [Evidence<'_>]) -> bool {
     let id = |evidence: &Evidence<'_>| match evidence {
         Evidence::Result(BulkResult::Created, result) => result.id,
@@ -222,8 +226,9 @@ fn forget_shared_ids(evidence: &mut [Evidence<'_>]) -> bool {
     !shared.is_empty()
 }
 
-/// Where the results that name nobody are as many as the inputs that nobody named, and all say the same, each of these inputs
-/// ended so. Only ids tell results apart that are alike, so results without one, and repeated ones, do not count.
+/// Proves ends by a count: if as many results name no input as inputs are `open`, and all these results say the same, each
+/// of these inputs ended so. Only ids tell equal results apart: a result without an id makes the count void, and repeated
+/// ids count once. Failures prove nothing by count.
 fn by_count<'a>(claims: &[Claim<'a>], keys: &[Key], open: &[usize], evidence: &mut [Evidence<'a>]) {
     let mut left: Vec<&Claim<'a>> = claims.iter().filter(|claim| claim.names == Names::Nobody).collect();
     let mut ids = HashSet::new();

@@ -1,4 +1,4 @@
-//! What became of each input, as the caller is told: how it ended if that is proven, UNKNOWN otherwise.
+//! The outcome of each input, as the caller gets it: how it ended if that is proven, UNKNOWN otherwise.
 
 use super::evidence::{self, Evidence};
 use crate::error::{Error, Fate, snippet};
@@ -11,7 +11,7 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-/// The outcomes of the inputs that got into a job.
+/// Returns the outcomes of inputs whose request led to a job.
 pub fn of_job(kind: Kind, job: &Job, keys: &[Key], first: usize) -> Vec<BulkOutcome> {
     let mut outcomes = base(keys, first);
     for outcome in &mut outcomes {
@@ -35,7 +35,7 @@ pub fn of_job(kind: Kind, job: &Job, keys: &[Key], first: usize) -> Vec<BulkOutc
     outcomes
 }
 
-/// The outcomes of inputs whose request did not lead to a job.
+/// Returns the outcomes of inputs whose request did not lead to a job.
 pub fn refused(error: &Error, keys: &[Key], first: usize) -> Vec<BulkOutcome> {
     let (result, word, details) = unsent(error);
     let mut outcomes = base(keys, first);
@@ -43,10 +43,10 @@ pub fn refused(error: &Error, keys: &[Key], first: usize) -> Vec<BulkOutcome> {
     outcomes
 }
 
-/// The outcomes of inputs whose request was never made: because another one failed before, or for lack of time.
+/// Returns the outcomes of inputs whose request was never sent: because an earlier one failed, or for lack of time.
 pub fn not_sent(stopped_by: Option<&Error>, keys: &[Key], first: usize) -> Vec<BulkOutcome> {
     let (word, details) = match stopped_by {
-        // What is unknown is unknown of the inputs before; these have been stopped by its cause.
+        // Unknown is only the outcome of the earlier request. These inputs were certainly not sent, for the same cause.
         Some(Error::OutcomeUnknown(cause)) => (cause.reason().to_owned(), snippet(&cause.to_string())),
         Some(error) => (error.reason().to_owned(), snippet(&error.to_string())),
         None => ("DEADLINE_EXCEEDED".to_owned(), "the deadline came first".to_owned()),
@@ -56,14 +56,14 @@ pub fn not_sent(stopped_by: Option<&Error>, keys: &[Key], first: usize) -> Vec<B
     outcomes
 }
 
-/// What a failed request means for the inputs it held: the result, a word and a sentence.
+/// Returns what a failed request means for its inputs: the result, an error word and a sentence.
 pub fn unsent(error: &Error) -> (BulkResult, String, String) {
     let result = match error.row().fate {
         Fate::Open => BulkResult::Unknown,
         Fate::Refused => BulkResult::Failed,
         Fate::Held | Fate::Unsent => BulkResult::NotSent,
     };
-    // Zendesk's own word says why it refused the inputs; what only kept them from being sent has the gateway's word.
+    // For refused inputs, Zendesk's own error word; for any other failure, the gateway's reason.
     let word = error.refusal().and_then(|refusal| refusal.word.clone()).filter(|_| result == BulkResult::Failed);
     (result, word.unwrap_or_else(|| error.reason().to_owned()), snippet(&error.to_string()))
 }

@@ -1,4 +1,4 @@
-//! Slots for background jobs, of which the account has few, and what became of the jobs that had one.
+//! Slots for background jobs, which Zendesk limits per account, and counts of how the jobs ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,17 +16,17 @@ const MOST_KNOWN: u64 = 10_000;
 /// The slots.
 pub struct Slots {
     free: Arc<Semaphore>,
-    /// Ids of jobs that were accepted not long ago.
+    /// Ids of recently accepted jobs, at most [`MOST_KNOWN`].
     known: moka::sync::Cache<String, ()>,
     started: AtomicU64,
     completed: AtomicU64,
     failed: AtomicU64,
 }
 
-/// The jobs at one moment. All but the gauge only grow.
+/// Counts of jobs at one moment. All but the gauge `active` only grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// Gauge: slots taken by jobs that have not ended, or are about to be started.
+    /// Gauge: slots taken by jobs that run or are about to start.
     pub active: u64,
     /// Jobs started at Zendesk.
     pub started: u64,
@@ -55,7 +55,8 @@ impl Slots {
         self.free.clone().try_acquire_owned().ok()
     }
 
-    /// Notes an accepted job. Returns whether no request was answered with it before: one job cannot be that of two.
+    /// Remembers an accepted job. Returns false if another request was answered with the same job: one job cannot belong to
+    /// two requests.
     pub(super) fn is_new(&self, id: &str) -> bool {
         self.known.entry_by_ref(id).or_insert(()).is_fresh()
     }

@@ -1,4 +1,4 @@
-//! The difference between what is and what is wanted.
+//! The difference between the present memberships and the wanted ones.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use super::list::Side;
 use crate::error::{Error, Result};
 use crate::proto::{GroupMembership, GroupMembershipInput, MembershipPlan};
 
-/// What has to be written.
+/// The changes to write.
 #[derive(Debug)]
 pub struct Difference {
     unchanged: Vec<i64>,
@@ -17,7 +17,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Compares the ids that are wanted with the memberships that are there.
+    /// Compares the wanted ids with the present memberships.
     pub fn between(wanted: &[i64], present: &[GroupMembership], side: Side) -> Self {
         let held: HashMap<i64, i64> = present.iter().filter_map(|row| Some((side.other(row)?, row.id))).collect();
         let keep: HashSet<i64> = wanted.iter().copied().collect();
@@ -30,7 +30,7 @@ impl Difference {
         }
     }
 
-    /// Returns it in the contract's words.
+    /// Returns the difference as the contract's message.
     pub fn plan(&self) -> MembershipPlan {
         MembershipPlan {
             adds: self.adds.iter().map(|(id, _)| *id).collect(),
@@ -39,13 +39,13 @@ impl Difference {
         }
     }
 
-    /// Whom to remove.
+    /// Returns the ids on the other side to remove.
     pub fn removes(&self) -> impl Iterator<Item = i64> {
         self.removes.iter().map(|(id, _)| *id)
     }
 }
 
-/// Checks the ids of the wanted side and takes repeated ones out.
+/// Checks the wanted ids and removes duplicates.
 pub fn wanted(field: &str, ids: Vec<i64>) -> Result<Vec<i64>> {
     if ids.iter().any(|id| *id <= 0) {
         return Err(Error::invalid(field, "must be positive ids"));

@@ -1,4 +1,4 @@
-//! The memberships of a group or a user, all of them.
+//! Reads all memberships of a group or a user.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::rest::{Paging, Style, memberships};
 use crate::upstream::call::Priority;
 use crate::upstream::rest::Rest;
 
-/// From which side memberships are looked at.
+/// The side that is fixed: memberships are those of one group, or of one user.
 #[derive(Debug, Clone, Copy)]
 pub enum Side {
     /// The agents of a group.
@@ -32,7 +32,7 @@ impl Side {
         }
     }
 
-    /// Returns the membership of this side with an id on the other.
+    /// Returns the input for a membership of this side with an id on the other.
     pub fn input(self, other: i64) -> GroupMembershipInput {
         let (user_id, group_id) = match self {
             Self::AgentsOf(group) => (other, group),
@@ -49,13 +49,13 @@ impl Side {
     }
 }
 
-/// Whether this group is the default one.
+/// True if this group is the user's default.
 pub fn is_default(rows: &[GroupMembership], group: i64) -> bool {
     rows.iter().any(|row| row.group_id == Some(group) && row.default == Some(true))
 }
 
 impl Gateway {
-    /// Waits for the call's turn, and returns the context to go on with.
+    /// Waits for the call's turn, and returns a context that holds it.
     pub(super) async fn in_turn(&self, context: &Context, whole: Whole) -> Result<Context> {
         let until = tokio::time::Instant::now() + usable(context.deadline);
         Ok(Context { turn: Some(self.turns.take(whole, until).await?), ..context.clone() })
@@ -67,8 +67,8 @@ impl Gateway {
         self.all(context, side.list()?, is_whole).await
     }
 
-    /// Reads a list to its end. What acts on all members must not act on a part of them, so anything that leaves a doubt whether
-    /// these are all is an error.
+    /// Reads a list to its end. A write that compares with the whole list must not work from a part of it, so every doubt that
+    /// the list is complete is an [`Error::Incomplete`].
     pub(super) async fn all<R: Row + PartialEq>(
         &self,
         context: &Context,

@@ -1,4 +1,4 @@
-//! Writing a difference: singly where there is little of it, as jobs where there is more.
+//! Writes a difference: with single requests if it is small, else with bulk jobs.
 
 use tokio::time::Instant;
 
@@ -15,26 +15,26 @@ use crate::proto::{
 use crate::rest::bulk::{Chunk, Kind, Outcome};
 use crate::rest::memberships::bulk as many;
 
-/// Most memberships that are written singly: a job costs its own call and at least one look at it.
+/// Most memberships that are written with single requests: a job costs its own request and at least one poll.
 const FEW: usize = 2;
 
-/// One call's writing.
+/// The writes of one call.
 pub struct Writing<'a> {
     gateway: &'a Gateway,
     context: &'a Context,
     side: Side,
-    /// Whether the call has changed something. From then on a failure is reported beside what was done.
+    /// True once the call has changed something. From then on, failures are listed in the reply and do not fail the call.
     written: bool,
     failed: Vec<Failed>,
 }
 
-/// A step that failed, and the state that it was to bring about.
+/// A step that failed, and what it was meant to bring about.
 struct Failed {
     wanted: Wanted,
     failure: MembershipFailure,
 }
 
-/// What a step is to bring about for an id on the other side.
+/// What a step is meant to bring about for an id on the other side.
 #[derive(Debug, Clone, Copy)]
 enum Wanted {
     There(i64),
@@ -49,7 +49,7 @@ impl Wanted {
         }
     }
 
-    /// Whether it is as wanted.
+    /// True if the memberships are as this step wants them.
     fn holds(self, rows: &[GroupMembership], side: Side) -> bool {
         let there = |id| rows.iter().any(|row| side.other(row) == Some(id));
         match self {
@@ -61,17 +61,17 @@ impl Wanted {
 }
 
 impl<'a> Writing<'a> {
-    /// Begins to write for a call.
+    /// Begins the writes of a call.
     pub fn of(gateway: &'a Gateway, context: &'a Context, side: Side) -> Self {
         Self { gateway, context, side, written: false, failed: Vec::new() }
     }
 
-    /// Says that the call has changed something by other means.
+    /// Notes that the call has changed something by other means.
     pub fn has_written(&mut self) {
         self.written = true;
     }
 
-    /// Adds whom the difference adds.
+    /// Creates the memberships that the difference adds.
     pub async fn add(&mut self, difference: &Difference) -> Result<()> {
         if difference.adds.len() > FEW {
             let inputs: Vec<GroupMembershipInput> = difference.adds.iter().map(|(_, input)| *input).collect();
@@ -86,8 +86,8 @@ impl<'a> Writing<'a> {
         Ok(())
     }
 
-    /// Removes whom the difference removes, and returns what failed. After a failure nobody is removed: what could not be added
-    /// may be why somebody else has to stay, and a group whose new agents all failed must not be left with none.
+    /// Deletes the memberships that the difference removes, and returns what failed. After an earlier failure nothing is
+    /// removed: otherwise a group whose new agents could not be added might be left without any.
     pub async fn remove_unless_failed(&mut self, difference: &Difference) -> Result<Vec<MembershipFailure>> {
         let mut failures = self.failures().await;
         if failures.is_empty() {
@@ -99,7 +99,7 @@ impl<'a> Writing<'a> {
         Ok(failures)
     }
 
-    /// Removes whom the difference removes.
+    /// Deletes the memberships that the difference removes.
     async fn remove(&mut self, difference: &Difference) -> Result<()> {
         if difference.removes.len() > FEW {
             let ids: Vec<i64> = difference.removes.iter().map(|(_, membership)| *membership).collect();
@@ -109,7 +109,7 @@ impl<'a> Writing<'a> {
         for (id, membership) in &difference.removes {
             let request = DeleteMembershipRequest { id: *membership, user_id: None };
             let outcome = match self.gateway.carry(self.context, &request).await {
-                // Gone is what was wanted.
+                // The membership is gone, as wanted.
                 Err(Error::NotFound(_)) => Ok(()),
                 other => other.map(drop),
             };
@@ -118,9 +118,9 @@ impl<'a> Writing<'a> {
         Ok(())
     }
 
-    /// Makes a group the user's default; `before` is what was there before this call wrote anything.
+    /// Makes a group the user's default; `before` are the memberships from before this call wrote anything.
     pub async fn make_default(&mut self, user_id: i64, group: i64, before: Vec<GroupMembership>) -> Result<()> {
-        // Somebody else may have added what this call was to add.
+        // `before` is out of date once this call has written, and when another client has added the membership meanwhile.
         let known = !self.written && before.iter().any(|row| row.group_id == Some(group));
         let wanted = Wanted::Default(group);
         let rows = if known { Ok(before) } else { self.gateway.memberships(self.context, self.side).await };
@@ -137,7 +137,7 @@ impl<'a> Writing<'a> {
         self.note(wanted, outcome.map(drop)).await
     }
 
-    /// Returns what failed so far and is not as wanted all the same: somebody else may have added whom this call was to add.
+    /// Returns the failures so far, without those whose goal is met all the same: another client may have made the same change.
     pub async fn failures(&mut self) -> Vec<MembershipFailure> {
         if !self.failed.is_empty()
             && let Ok(rows) = self.look_again().await
@@ -147,13 +147,14 @@ impl<'a> Writing<'a> {
         std::mem::take(&mut self.failed).into_iter().map(|failed| failed.failure).collect()
     }
 
-    /// Reads the memberships after writing. It leaves time to answer the caller, who has to hear what was written.
+    /// Reads the memberships after the writes. It leaves time to tell the caller what was written.
     pub async fn look_again(&self) -> Result<Vec<GroupMembership>> {
         let deadline = Instant::now() + usable(self.context.deadline);
         self.gateway.memberships(&Context { deadline, ..self.context.clone() }, self.side).await
     }
 
-    /// Notes how one step went. The first failure of a call that has changed nothing is the call's, unless all is as wanted.
+    /// Notes how one step went. While the call has changed nothing, a failure fails the call, unless Zendesk refused the step
+    /// and the memberships are as wanted already.
     async fn note(&mut self, wanted: Wanted, outcome: Result<()>) -> Result<()> {
         let Err(error) = outcome else {
             self.written = true;
@@ -201,7 +202,7 @@ fn failure(id: i64, error: &Error) -> MembershipFailure {
     MembershipFailure { id, result: result.into(), error: Some(word), details: Some(details), job_id: None }
 }
 
-/// A step that was left out because one before it failed.
+/// Returns the failure of a step that was left out because one before it failed.
 fn skipped(id: i64) -> MembershipFailure {
     let details = Some("left out, because a step before it failed".to_owned());
     let (result, error) = (BulkResult::NotSent.into(), Some("CONFLICT".to_owned()));

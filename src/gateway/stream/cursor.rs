@@ -1,8 +1,9 @@
 //! Lists with cursors: each page says where the next begins, and says it at the end of its body.
 //!
-//! The next page is asked for as soon as that is known, before the rows are read, which takes longer than sending a request.
-//! But only one page ahead: a page that the caller has not come to yet only remembers where the next one begins. What the
-//! body's end said is a guess until the page was read; if the page says otherwise, what was fetched ahead is dropped.
+//! The next page is requested as soon as its cursor is known, before the rows are parsed, which takes longer than sending a
+//! request. But only one page is fetched ahead: until the caller has come to a page, its [`Ahead`] only remembers where the
+//! next one begins. The cursor at the body's end is a guess until the page was parsed; if the page says otherwise, what was
+//! fetched ahead is dropped.
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -25,9 +26,9 @@ pub struct Cursors<R, M> {
     pages: Arc<Pages<R, M>>,
     /// None at the end.
     walk: Option<Walk<R>>,
-    /// The page that the walk stands at, if it is on its way.
+    /// The page at the walk's position, if its fetch has begun.
     coming: Option<Coming>,
-    /// The rest of the list, if Zendesk has answered by page number.
+    /// Reads the remaining pages by number, if Zendesk has answered by page number.
     turned: Option<Numbered<R, M>>,
 }
 
@@ -38,15 +39,15 @@ struct Coming {
     ahead: Arc<Ahead>,
 }
 
-/// What is known of the page after one that is on its way.
+/// What is known of the page after one that is being fetched.
 #[derive(Default)]
 struct Ahead(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// Whether the caller has come to the page before.
+    /// True once the caller has come to the page before.
     wanted: bool,
-    /// Where it begins, if it was not asked for yet.
+    /// Where the page begins, if it is known and the page was not requested yet.
     at: Option<Position>,
     coming: Option<Coming>,
 }
@@ -56,7 +57,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
         Self { pages, walk: Some(walk), coming: None, turned: None }
     }
 
-    /// Returns what goes on with the list where Zendesk has answered by page number.
+    /// Returns, once, the walk by page number that continues this one, if Zendesk has answered by page number.
     pub fn turned(&mut self) -> Option<Numbered<R, M>> {
         self.turned.take()
     }
@@ -90,7 +91,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
         Arc::new(Self { gateway, context, list: walk.list.clone(), message: PhantomData })
     }
 
-    /// Begins to fetch a page, and listens for where the next one begins.
+    /// Begins to fetch a page, and to look in its body for where the next one begins.
     fn come(self: &Arc<Self>, at: Position) -> Coming {
         let ahead = Arc::new(Ahead::default());
         let peek = self.gateway.streams.prefetch.then(|| {
@@ -110,14 +111,14 @@ impl Ahead {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The caller has come to the page before: the next one may be fetched.
+    /// Notes that the caller has come to the page before, and fetches this one if its position is known.
     fn want<R: Row, M: From<Part<R>> + prost::Message + 'static>(&self, pages: &Arc<Pages<R, M>>) {
         let mut state = self.state();
         state.wanted = true;
         state.coming = state.at.take().map(|at| pages.come(at));
     }
 
-    /// The page before has said where it begins; it says so again if it had to be fetched again.
+    /// Notes where this page begins, as the page before says. That happens again if the page before is fetched again.
     fn found<R: Row, M: From<Part<R>> + prost::Message + 'static>(&self, pages: &Arc<Pages<R, M>>, at: Position) {
         let mut state = self.state();
         if !state.wanted {

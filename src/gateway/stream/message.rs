@@ -1,8 +1,8 @@
-//! The messages of a stream, written while the rows are read.
+//! The messages of a stream, encoded while the rows are parsed.
 //!
-//! A row becomes bytes as soon as it was read, so that no page of structs is ever held: what waits for a slow caller is as
-//! large as what is sent. Rows stand in field 1 of every stream's messages, and a message is the sum of its fields, so what
-//! is known only at the page's end (the token, the sideloads) is written behind the rows.
+//! A row is encoded as soon as it was parsed, so no page of structs is ever held: what waits for a slow caller is as large
+//! as what is sent. Rows are in field 1 of every stream's messages, and protobuf fields can follow in any order, so what is
+//! known only at the page's end (the token, the sideloads) is written after the rows.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -19,8 +19,8 @@ use crate::rest::page::{Page, Rows};
 use crate::rest::row::{self, OwnRead, Row};
 use crate::upstream::rest::Owner;
 
-/// Rows of one message: at most this many encoded bytes, unless one row is larger, so that flow control works in small steps.
-/// It is also what is allocated for a message at once: a buffer that grows as rows come ends up twice as large.
+/// Most encoded bytes of rows in one message, so that flow control works in small steps; a message can exceed it by one row
+/// that is larger than those before it. As much is allocated for a message at once: a growing buffer ends up twice as large.
 const BYTES: usize = 16 << 10;
 
 /// Some rows of a page, encoded.
@@ -28,11 +28,11 @@ const BYTES: usize = 16 << 10;
 pub struct Message {
     /// The encoded message.
     pub bytes: Bytes,
-    /// The ids of its rows, where they have some.
+    /// The ids of its rows; empty for records without a numeric id.
     pub ids: Vec<i64>,
 }
 
-/// The rows of a page on their way into messages.
+/// The rows of a page, encoded in chunks that become its messages.
 #[derive(Debug)]
 pub struct Chunks<R> {
     list: Vec<Chunk>,
@@ -47,7 +47,7 @@ pub struct Chunks<R> {
 struct Chunk {
     bytes: Vec<u8>,
     ids: Vec<i64>,
-    /// Whose the rows are.
+    /// The user and the group that each row names.
     names: Vec<(Option<i64>, Option<i64>)>,
 }
 
@@ -94,7 +94,7 @@ impl<R: Row> Rows for Chunks<R> {
 impl<R: Row> Chunks<R> {
     fn push(&mut self, row: &R) {
         let chunk = match self.list.last_mut() {
-            // There is room for a row like those before it. That it is this row's size would have to be found out first.
+            // There is room for a row as large as the largest so far. This row's own size is not known before it is encoded.
             Some(chunk) if chunk.bytes.len() + self.largest <= BYTES => chunk,
             _ => self.list.push_mut(Chunk::new()),
         };
@@ -127,7 +127,7 @@ impl<R: Row> Page<R, Chunks<R>> {
 }
 
 impl Message {
-    /// Takes out the rows that were seen before, and notes the others.
+    /// Removes the rows whose ids are in `seen`, and adds the ids of the others to it.
     pub fn retain_new(&mut self, seen: &mut HashSet<i64>) {
         let new: Vec<bool> = self.ids.iter().map(|id| seen.insert(*id)).collect();
         if new.iter().all(|new| *new) {
@@ -148,7 +148,7 @@ impl Message {
         self.ids.retain(|_| new.next() == Some(&true));
     }
 
-    /// Returns the rows as answers to their own reads: a single read's reply has its record in the same field.
+    /// Returns the rows as answers to the reads of single records, whose replies have the record in the same field.
     pub fn own_reads<R: Row>(&self) -> impl Iterator<Item = OwnRead> {
         let rows = fields(&self.bytes).filter(|(tag, _)| *tag == row::FIELD);
         // Copied, so that a cached row does not keep the whole message in memory.
@@ -157,7 +157,7 @@ impl Message {
     }
 }
 
-/// The fields of an encoded message: tag, and the bytes with the tag.
+/// Returns the fields of an encoded message: each tag number, and the field's bytes including the tag.
 fn fields(message: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     const OURS: &str = "the gateway encoded it";
     let mut rest = message;

@@ -1,14 +1,15 @@
-//! Lists with page numbers: the first page says how many there are, so they are fetched some at a time.
+//! Lists with page numbers: the first page says how many rows there are, so several pages are fetched in parallel.
 //!
-//! Page numbers mean positions, and positions shift while rows come and go. Every page states how many rows the list has;
-//! while that number stands, pages fetched in any order fit together. When it changes, what was fetched ahead is dropped:
+//! Page numbers mean positions, and positions shift while rows are added and removed. Every page states how many rows the
+//! list has; while that count stays the same, pages fetched in any order fit together. When it changes, what was fetched
+//! ahead is dropped:
 //!
-//! - It grew: rows have moved to later pages. A page that is asked for after the one before it was answered has them all, so
-//!   it is asked for again. Rows that come twice are left out by their ids.
-//! - It shrank: rows have moved to earlier pages, and those at the boundary were jumped over. The walk goes back by as many
-//!   pages as rows have gone, and what was seen before is left out.
+//! - The count grew: rows have moved to later pages. A page that was requested before the page before it was answered may
+//!   miss rows, so it is requested again. Rows that come twice are left out by their ids.
+//! - The count shrank: rows have moved to earlier pages, and some at the boundary were skipped. The walk goes back by as many
+//!   pages as the lost rows fill, and rows that were seen before are left out.
 //!
-//! What cannot be noticed is a row that goes and one that comes between the same two answers.
+//! One removal and one addition between the same two answers go unnoticed, because the count stays the same.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -24,10 +25,10 @@ use crate::rest::Part;
 use crate::rest::page::Next;
 use crate::rest::row::Row;
 
-/// Zendesk serves so many pages, and so many rows: <https://developer.zendesk.com/api-reference/introduction/pagination/>
+/// The last page and the last row that Zendesk serves: <https://developer.zendesk.com/api-reference/introduction/pagination/>
 const LAST_PAGE: u32 = 100;
 const LAST_ROW: u32 = 10_000;
-/// So often a walk goes back from the same page. A number that goes up and down without end is no reason to never arrive.
+/// How often a walk goes back from the same page, so that a count that keeps changing cannot stop the walk for ever.
 pub(super) const GOES_BACK: u32 = 10;
 
 /// A walk along the page numbers of a list.
@@ -35,22 +36,22 @@ pub struct Numbered<R, M> {
     pages: Arc<Pages<R, M>>,
     /// None at the end.
     walk: Option<Walk<R>>,
-    /// Pages on their way, in order, from the one that the walk stands at.
+    /// Pages being fetched, in order, from the walk's position on.
     coming: VecDeque<Coming>,
-    /// How many pages are fetched at a time: fewer while the list changes.
+    /// How many pages are fetched in parallel: fewer while the list changes.
     width: u32,
-    /// How many rows the list has, as the last page said.
+    /// How many rows the list has, as the last page stated.
     count: Option<i64>,
     seen: HashSet<i64>,
     furthest: u32,
     gone_back: u32,
-    /// Pages in a row that the walk had not come to before and that added nothing.
+    /// Consecutive pages that the walk reached for the first time and that added no row.
     idle: u32,
 }
 
 struct Coming {
     number: u32,
-    /// The last page that had been answered when this one was asked for.
+    /// The last page that had been answered when this one was requested.
     behind: u32,
     fetch: Fetch,
 }
@@ -65,7 +66,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
         numbered
     }
 
-    /// Goes on after the first page of a list that was asked for by cursor.
+    /// Continues after the first page of a list that was asked for by cursor and answered by number.
     pub fn after_first(pages: Arc<Pages<R, M>>, walk: Walk<R>, count: Option<i64>, seen: HashSet<i64>) -> Self {
         let mut numbered = Self { count, seen, ..Self::new(pages, walk) };
         numbered.fetch_ahead(1);
@@ -98,7 +99,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
         Ok(Some(messages.into_iter().map(|message| message.bytes).filter(|bytes| !bytes.is_empty()).collect()))
     }
 
-    /// Fetches the page that the walk stands at until it fits to the page before; that can make the walk go back.
+    /// Fetches the page at the walk's position until it fits the page before. That can move the walk back.
     async fn settled(&mut self, walk: &mut Walk<R>) -> Result<Leaf> {
         loop {
             let number = walk.at().number();
@@ -128,7 +129,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
         }
     }
 
-    /// Asks for the pages after the one that was answered, as many at a time as may be.
+    /// Requests the pages after the one that was answered, until `width` of them are under way.
     fn fetch_ahead(&mut self, answered: u32) {
         let from = self.coming.back().map_or(answered, |coming| coming.number) + 1;
         let to = self.last_page().min(answered + self.width);
@@ -138,7 +139,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
         }
     }
 
-    /// Returns the number of the last page that surely is there; 0 where the list does not say how many rows it has.
+    /// Returns the number of the last page that the row count promises; 0 where the list does not state the count.
     fn last_page(&self) -> u32 {
         let (rows, size) = (self.count.unwrap_or_default(), self.pages.list.size);
         let rows = u32::try_from(rows).unwrap_or(if rows < 0 { 0 } else { u32::MAX });

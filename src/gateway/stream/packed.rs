@@ -1,4 +1,4 @@
-//! A page that waits for a slow caller, compressed: it takes a sixth of the memory.
+//! A page that waits for a slow caller is compressed, to a sixth of its memory.
 
 use std::io::{Read as _, Write as _};
 

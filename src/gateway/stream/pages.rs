@@ -20,7 +20,7 @@ use crate::rest::page::Page;
 use crate::rest::row::Row;
 use crate::upstream::call::{Peek, Priority};
 
-/// A page that the caller has not come to in this time is compressed: the caller is slow, or has stopped reading.
+/// How long a page waits for the caller before it is compressed: a later caller is slow, or has stopped reading.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Fetches the pages of one list for one call.
@@ -31,15 +31,15 @@ pub struct Pages<R, M> {
     pub message: PhantomData<fn() -> M>,
 }
 
-/// A page on its way, or waiting for the caller; dropping it ends the request.
+/// A page that is being fetched, or waits for the caller; dropping it ends the request.
 pub struct Fetch {
     task: AbortOnDropHandle<Result<Leaf>>,
-    /// Tells the task that the caller has come.
+    /// Tells the task that the caller has come to this page.
     wanted: Arc<Notify>,
 }
 
 impl Fetch {
-    /// Returns the page, for which the caller has come.
+    /// Returns the page, now that the caller has come to it.
     pub async fn leaf(self) -> Result<Leaf> {
         self.wanted.notify_one();
         match self.task.await {
@@ -59,7 +59,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
         let wanted = Arc::<Notify>::default();
         let (pages, come) = (Arc::clone(self), Arc::clone(&wanted));
         let task = tokio::spawn(async move {
-            // Boxed, the whole way to Zendesk is given up before the wait, which can be long.
+            // Boxed, so that the memory of the request's future is freed before the wait, which can be long.
             let leaf = Box::pin(pages.leaf(&at, peek)).await?;
             if timeout(PATIENCE, come.notified()).await.is_ok() {
                 return Ok(leaf);

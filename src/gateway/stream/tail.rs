@@ -1,10 +1,10 @@
-//! The end of a page's body, read before the page: a cursor list says there where it goes on.
+//! Reads the end of a page's body before the page: there a cursor list says where the next page begins.
 
 use serde::Deserialize;
 
 use crate::rest::page::{Meta, Next};
 
-/// The paging information is shorter: two cursors, and two links that repeat them.
+/// Most bytes searched at the body's end. The paging information is shorter: two cursors, and two links that repeat them.
 const LONGEST: usize = 16 << 10;
 const KEY: &[u8] = b"\"meta\"";
 
@@ -13,10 +13,10 @@ struct Tail {
     meta: Meta,
 }
 
-/// Returns what a cursor page says comes after it; none where that is not certain, and the page has to be read first.
+/// Returns what a cursor page says comes after it; none where that is not certain and the page must be parsed first.
 ///
-/// What stands from the key to the end of the body must be the rest of one JSON object, and it is not if the key is part of
-/// a row, or of a text.
+/// From the last `"meta"` key on, the body must be the end of one JSON object. It is not if the key is part of a row or of
+/// a string.
 pub fn next(body: &[u8]) -> Option<Next> {
     let from = body.len().saturating_sub(LONGEST);
     let at = from + body[from..].windows(KEY.len()).rposition(|window| window == KEY)?;

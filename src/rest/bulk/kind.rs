@@ -16,10 +16,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Returns how an input ended by what a result says, if it says so clearly.
+    /// Returns how an input ended, if its result says so clearly.
     ///
-    /// `completed` is whether the job as a whole went well. A word that is not known, or that does not fit the job, proves
-    /// nothing; neither does a result that says both that the input went well and that it failed.
+    /// `completed` is true if the job as a whole completed. A word that is unknown or does not fit the kind of job proves
+    /// nothing, and neither does a result that reports both success and failure.
     pub fn end(self, result: &JobResult, completed: bool) -> Option<BulkResult> {
         let status = result.status.as_deref().filter(|word| !word.is_empty());
         if has_failed(result) {
@@ -39,7 +39,7 @@ impl Kind {
         self.can_end(said).then_some(said)
     }
 
-    /// The one way in which an input can go well, where there is only one.
+    /// Returns the only end that counts as success for this kind; none for upserts, which have two.
     fn only_end(self) -> Option<BulkResult> {
         match self {
             Self::Create => Some(BulkResult::Created),
@@ -57,7 +57,7 @@ impl Kind {
     }
 }
 
-/// Whether a result says that its input failed.
+/// True if a result says that its input failed.
 pub fn has_failed(result: &JobResult) -> bool {
     let is_failed = |word: &str| word.eq_ignore_ascii_case("failed");
     result.error.as_deref().is_some_and(|error| !error.is_empty())

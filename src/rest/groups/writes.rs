@@ -71,7 +71,7 @@ impl Write for DeleteGroupRequest {
         *reply == Self::Reply::default()
     }
 
-    /// Its memberships go with it, and agents whose default group it was get another.
+    /// Zendesk also deletes the group's memberships, and gives another default group to agents who had this one.
     fn changes(&self) -> Changes {
         Changes::to([tag::group(self.id), tag::groups(), tag::every_membership(), tag::every_user()])
     }

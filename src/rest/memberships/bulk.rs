@@ -80,7 +80,7 @@ pub fn destroy(ids: &[i64]) -> Vec<Chunk> {
     Named::Ids(ids).chunks(|| Rest::delete(path!["group_memberships", "destroy_many"]))
 }
 
-/// Jobs act on any membership, and with it on the default group of any user.
+/// What any job may change: every membership, and so the default group of every user.
 pub fn everything() -> Changes {
     Changes::to([tag::every_membership(), tag::every_user()])
 }

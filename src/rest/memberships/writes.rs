@@ -43,7 +43,7 @@ impl Write for CreateMembershipRequest {
         reply.group_membership.as_ref().is_some_and(|row| row.id > 0 && Some((row.user_id, row.group_id)) == wanted)
     }
 
-    /// The user's other memberships may cease to be its default, and its default group is a field of the user.
+    /// The new membership may become the default in place of another one, and the default group is also a field of the user.
     fn changes(&self) -> Changes {
         let user = self.group_membership.as_ref().map(|input| tag::user(input.user_id));
         Changes::to([tag::every_membership(), tag::users()].into_iter().chain(user))
@@ -62,7 +62,8 @@ impl Write for CreateMembershipRequest {
     }
 }
 
-/// Set Membership as Default. Answers all memberships of the user; the reply is empty where these are a part of them.
+/// Set Membership as Default. Zendesk answers all memberships of the user; if the answer may be a part of them, the reply is
+/// empty.
 /// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#set-membership-as-default>
 impl Write for SetDefaultMembershipRequest {
     fn rest(&self) -> Result<Rest> {
@@ -72,7 +73,7 @@ impl Write for SetDefaultMembershipRequest {
 
     fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
         let page = Page::<GroupMembership>::read(body, Owner::User(self.user_id))?;
-        // Zendesk's pages end at a hundred rows; that this answer has pages at all is an assumption.
+        // Zendesk's pages have at most 100 rows; that this answer is paged at all is an assumption.
         let is_part = page.says_that_there_is_more() || page.rows.len() >= MOST_ITEMS;
         let reply = SetDefaultMembershipResponse { group_memberships: page.rows };
         match (self.fits(&reply), is_part) {
@@ -114,7 +115,7 @@ impl Write for DeleteMembershipRequest {
         *reply == Self::Reply::default()
     }
 
-    /// The membership alone does not say whose it is; it may have been its user's default.
+    /// Without `user_id`, nothing says whose membership it is; it may have been its user's default.
     fn changes(&self) -> Changes {
         let user = self.user_id.map_or(tag::every_user(), tag::user);
         Changes::to([tag::every_membership(), user, tag::users()])

@@ -1,5 +1,5 @@
-//! Links to the next page, of which only the place is taken: they are never followed, for their host can be another than the
-//! account's.
+//! Links to the next page. Only the cursor or page number is read from a link; it is never followed, because its host can
+//! differ from the account's.
 
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -15,9 +15,9 @@ pub enum Link {
     /// The page has no link, not even an empty one.
     #[default]
     Missing,
-    /// The page says that there is none.
+    /// The page says that there is no next page.
     None,
-    /// To what comes after a cursor.
+    /// To the rows after a cursor.
     Cursor(String),
     /// To a page number.
     Page {
@@ -26,7 +26,7 @@ pub enum Link {
         /// Rows of a page, if the link says so.
         size: Option<u32>,
     },
-    /// To somewhere that cannot be told.
+    /// To a position that cannot be read from the link.
     Unreadable,
 }
 
@@ -37,7 +37,7 @@ pub struct Links {
 }
 
 impl Link {
-    /// Returns this link or, if it leads nowhere, the other.
+    /// Returns this link, or the other one if this one leads nowhere.
     pub fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Missing, other) => other,

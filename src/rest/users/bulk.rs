@@ -178,7 +178,7 @@ impl Bulk for BulkDeleteUsersRequest {
     }
 }
 
-/// Cuts the one list that is given into requests.
+/// Cuts whichever of the two lists is given into requests.
 fn named(by_id: &[i64], by_external_id: &[String], brand: Option<i64>, rest: impl Fn() -> Rest) -> Result<Vec<Chunk>> {
     if brand.is_some_and(|brand| brand < 0) {
         return Err(Error::invalid("brand_id", "must be a brand's id, or 0"));
@@ -192,7 +192,7 @@ fn named(by_id: &[i64], by_external_id: &[String], brand: Option<i64>, rest: imp
     Ok(Named::ExternalIds(by_external_id).chunks(rest))
 }
 
-/// Jobs act on any user, and on the memberships of those who are agents.
+/// What any job may change: every user, and the memberships of agents.
 fn everybody() -> Changes {
     Changes::to([tag::every_user(), tag::every_deleted_user(), tag::every_membership()])
 }

@@ -14,7 +14,7 @@ pub fn show_many(ids: &[i64], include_deleted: bool) -> Rest {
     rest.query_if("include_deleted", include_deleted.then_some("true"))
 }
 
-/// Show Many Users, by external id: these of a request's ids.
+/// Show Many Users, by external id: `ids` is the part of the request's list that this one asks for.
 pub fn show_many_by_external_id(request: &BatchGetUsersRequest, ids: &[&str]) -> Result<Rest> {
     let rest = Rest::get(path!["users", "show_many"]).query("external_ids", ids.join(","));
     let rest = rest.query_if("include_deleted", request.include_deleted.then_some("true"));

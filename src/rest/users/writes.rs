@@ -18,8 +18,8 @@ use crate::rest::row::{OwnRead, Row as _};
 use crate::upstream::call::{Answer, Parsed};
 use crate::upstream::rest::{Body, Rest, UserKey};
 
-/// Whether a user can be the one that was written: of what identifies a user only the external id comes back as it was given,
-/// but for its case. An address can come back as another one, the user's primary.
+/// True if a user can be the one that was written. Of the fields that identify a user, only the external id comes back as it
+/// was given, but for its case; for an address, Zendesk may answer the user's primary one.
 fn has_external_id_of(user: &User, input: Option<&UserInput>) -> bool {
     let given = input.and_then(|input| input.external_id.as_deref()).map(str::trim).filter(|id| !id.is_empty());
     let same =
@@ -64,7 +64,7 @@ impl Write for CreateOrUpdateUserRequest {
     fn complete(reply: &mut CreateOrUpdateUserResponse, answer: &Answer) {
         reply.set_disposition(match answer.status {
             201 => Disposition::Created,
-            // A repeated attempt can have found what the first one created.
+            // A repeated attempt may have found the user that the first one created.
             200 if answer.attempts == 1 => Disposition::Updated,
             _ => Disposition::Unspecified,
         });
@@ -119,7 +119,8 @@ impl Write for UpdateUserRequest {
         Ok(Rest::put(path).json(&envelope("user", &user)).updates(UserKey::Id(self.id)))
     }
 
-    /// An e-mail address is added, not set: whether adding it twice is refused is not known, so it is not repeated.
+    /// Zendesk adds an e-mail address or phone number to the user's others. Whether it refuses to add one twice is unknown, so
+    /// such an update is never repeated.
     fn idempotency(&self) -> Idempotency {
         let masked = self.update_mask.as_ref().filter(|mask| !mask.paths.is_empty());
         let written = |name: &str| masked.is_none_or(|mask| mask.paths.iter().any(|path| path == name));
@@ -143,7 +144,8 @@ impl Write for UpdateUserRequest {
     }
 }
 
-/// Zendesk states no types; these are what its own pages accept, an assumption.
+/// Media types of a picture, with the first bytes of such a file. **Assumption**: Zendesk documents no types; these are the
+/// ones that its own pages accept.
 const PICTURES: [(&str, &[u8]); 3] =
     [("image/png", b"\x89PNG\r\n\x1a\n"), ("image/jpeg", b"\xff\xd8\xff"), ("image/gif", b"GIF8")];
 
@@ -185,7 +187,7 @@ impl Write for UploadUserPhotoRequest {
     }
 }
 
-/// Merge End Users. The path names who goes, the body who stays.
+/// Merge End Users. The path names the user that goes, the body the one that stays.
 /// <https://developer.zendesk.com/api-reference/ticketing/users/users/#merge-end-users>
 impl Write for MergeUserRequest {
     fn rest(&self) -> Result<Rest> {
@@ -202,7 +204,7 @@ impl Write for MergeUserRequest {
         has_id(reply.user.as_ref(), self.target_id, |user| user.id)
     }
 
-    /// The merged user becomes a deleted one, an assumption: the vendor's page does not say what becomes of it.
+    /// **Assumption**: the merged user becomes a deleted one. The vendor's page does not say what becomes of it.
     fn changes(&self) -> Changes {
         let merged = [tag::user(self.id), tag::deleted_user(self.id), tag::deleted_users()];
         Changes::to(merged.into_iter().chain([tag::user(self.target_id), tag::users()]))
@@ -225,7 +227,7 @@ impl Write for DeleteUserRequest {
         has_id(reply.user.as_ref(), self.id, |user| user.id) && !is_active
     }
 
-    /// An agent's memberships go with it.
+    /// Zendesk also deletes an agent's memberships.
     fn changes(&self) -> Changes {
         let user = [tag::user(self.id), tag::users(), tag::every_membership()];
         Changes::to(user.into_iter().chain([tag::deleted_user(self.id), tag::deleted_users()]))
@@ -249,7 +251,8 @@ impl Write for PermanentlyDeleteUserRequest {
     }
 }
 
-/// What a written user changes: itself, the lists, and memberships where it is or becomes an agent.
+/// Returns what a write to a user changes: the user, the lists of users, and the memberships if the write sets a field that can
+/// affect them (role, groups, suspension).
 fn seats(input: Option<&UserInput>, id: Option<i64>) -> Vec<Tag> {
     let mut tags = vec![tag::users()];
     tags.extend(id.map(tag::user));

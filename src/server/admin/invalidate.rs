@@ -1,4 +1,4 @@
-//! `POST /cache/invalidate`: lets operators say that something changed at Zendesk which no write through this replica told.
+//! `POST /cache/invalidate`: lets operators invalidate cached answers after a change at Zendesk that this replica did not make.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
@@ -10,7 +10,7 @@ use url::form_urlencoded;
 use super::shown::Admin;
 use crate::cache::Tag;
 
-/// What is to be made void.
+/// What to invalidate.
 enum Which {
     Tags(Vec<(String, Tag)>),
     All,
@@ -21,9 +21,9 @@ struct Done {
     invalidated: Vec<String>,
 }
 
-/// Makes answers void: `?tag=user:7&tag=groups`, or `?all=true`. Nothing happens unless all of the query is understood.
+/// Invalidates answers: `?tag=user:7&tag=groups`, or `?all=true`. A query with any mistake changes nothing.
 pub async fn invalidate(State(admin): State<Admin>, uri: Uri, headers: HeaderMap) -> Response {
-    // Browsers add it to whatever a page sends; emptying the cache is not for pages.
+    // Browsers add the header to what a web page sends, and no web page should empty the cache.
     if headers.contains_key(header::ORIGIN) {
         return (StatusCode::FORBIDDEN, "not for browsers: the request has an origin header\n").into_response();
     }

@@ -1,4 +1,4 @@
-//! The status page: one screen that answers "is it well, and if not, why" without a scroll, a script or a request elsewhere.
+//! The status page: one screen that answers "is it well, and if not, why" without scrolling, scripts or further requests.
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;
@@ -222,7 +222,7 @@ fn slowest(status: &Status, to: &mut String) -> fmt::Result {
     for exchange in &status.slowest {
         let ended =
             exchange.ended.map(|ended| humantime::format_rfc3339_seconds(ended).to_string()).unwrap_or_default();
-        // What a caller asked wrongly is no failure of Zendesk.
+        // A 4xx is a mistake of the caller, not a failure of Zendesk, except 429.
         let failed = !exchange.outcome.starts_with(['2', '4']) || exchange.outcome == "429";
         write!(
             to,

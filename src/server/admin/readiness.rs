@@ -1,4 +1,4 @@
-//! Where a gateway stands in its life, and so whether calls should come to it.
+//! The phase of a gateway's life, which decides whether new calls should come to it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -15,7 +15,7 @@ pub enum Phase {
     Starting,
     /// Serving.
     Serving,
-    /// Finishing what is under way.
+    /// Finishing the calls under way.
     Draining,
 }
 

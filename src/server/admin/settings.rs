@@ -1,4 +1,4 @@
-//! The settings as the status page shows them: by their full keys, and nothing that could be misused.
+//! The settings as the status page shows them: by their full keys, with secrets masked.
 
 use serde_json::Value;
 
@@ -26,7 +26,8 @@ fn leaves(key: String, value: &Value, into: &mut Vec<(String, String)>) {
     }
 }
 
-/// Hides an address's local part, a URL's user and password, and whatever a key calls a secret without naming a file.
+/// Masks the local part of an e-mail address, the user and password of a URL, and the value of every key whose name says
+/// secret, token, password or key, unless it ends in `_file` or `_url`.
 fn masked(key: &str, text: &str) -> String {
     let name = key.rsplit('.').next().unwrap_or_default();
     let secret = ["secret", "token", "password", "key"].iter().any(|word| name.contains(word));

@@ -1,4 +1,4 @@
-//! What the admin port shows, and where it takes it from.
+//! The parts of the gateway that the admin port reads and acts on.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::config::Config;
 use crate::telemetry::Telemetry;
 
-/// What the admin port shows.
+/// The parts of the gateway that the admin port reads and acts on. Cheap to clone.
 #[derive(Clone)]
 pub struct Admin(pub(super) Arc<Inner>);
 
@@ -23,7 +23,7 @@ pub struct Inner {
 }
 
 impl Admin {
-    /// Shows a gateway before `upstream`, and lets operators invalidate its cache. Of `config` nothing secret is kept.
+    /// Shows the gateway for `upstream`, and lets operators invalidate its cache. Secrets in `config` are masked.
     pub fn new(telemetry: &Telemetry, readiness: &Readiness, cache: &Cache, upstream: &Url, config: &Config) -> Self {
         Self(Arc::new(Inner {
             telemetry: telemetry.clone(),

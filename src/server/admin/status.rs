@@ -1,4 +1,4 @@
-//! What the gateway is doing right now, and what about it deserves attention.
+//! A snapshot of what the gateway is doing, with findings that deserve attention.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,14 +13,14 @@ use crate::telemetry::state::Calls;
 use crate::telemetry::trouble::Seen;
 use crate::telemetry::view::{self, BreakerState};
 
-/// Below this share of its limit, a budget is short.
+/// A budget is short below this share of its limit.
 const SHORT: f64 = 0.1;
-/// A credential that ends sooner than this is mentioned.
+/// A credential that ends sooner than this gets a finding.
 const SOON: Duration = Duration::from_hours(30 * 24);
-/// Zendesk's windows last a minute: an older statement that names no reset says nothing any more.
+/// Length of Zendesk's rate limit windows, in seconds: a statement without a reset time is out of date after it.
 const WINDOW: u64 = 60;
 
-/// One look at the gateway.
+/// A snapshot of the gateway.
 #[derive(Debug, Serialize)]
 pub struct Status {
     /// The version.
@@ -37,7 +37,7 @@ pub struct Status {
     pub credential: Option<view::Credential>,
     /// The request budgets, as Zendesk last stated them.
     pub budgets: Vec<Budget>,
-    /// What the governor makes of them.
+    /// What the governor does with the budgets.
     pub governor: Option<view::Governor>,
     /// Unary calls.
     pub calls: CallCounts,
@@ -70,9 +70,9 @@ pub struct CallCounts {
     pub active: u64,
     /// Ended.
     pub ended: u64,
-    /// Of those, the ones that the gateway or Zendesk failed.
+    /// Of the ended ones, those that failed because of the gateway or Zendesk.
     pub failed: u64,
-    /// Of those, the ones that were refused for lack of request budget.
+    /// Of the ended ones, those refused for lack of request budget.
     pub throttled: u64,
 }
 
@@ -102,7 +102,7 @@ pub enum Level {
 }
 
 impl Status {
-    /// Looks.
+    /// Takes a snapshot.
     pub fn read(admin: &Admin) -> Self {
         let state = admin.0.telemetry.state();
         let cache = state.sources.cache.read();
@@ -217,7 +217,7 @@ impl Status {
     }
 }
 
-/// Whether a budget still says something about now.
+/// True if Zendesk's last statement about a budget still holds.
 fn is_current(budget: &Budget) -> bool {
     match budget.reset_in {
         Some(reset) => !reset.is_zero(),

@@ -1,4 +1,4 @@
-//! Whether a connection is in use, and the word that it is to make room for another.
+//! Tracks whether a connection is in use, and asks it to make room for another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,20 +8,20 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// What is known of a connection to whoever accepts the next. Cloning shares it.
+/// A connection's activity, shared between its task and the accept loop. Clones share it.
 #[derive(Clone)]
 pub struct Activity(Arc<Inner>);
 
 struct Inner {
     calls: TaskTracker,
     began: Instant,
-    /// When its last call ended, in milliseconds since it began.
+    /// When the last call ended, in milliseconds since the connection began.
     last: AtomicU64,
     leave: CancellationToken,
 }
 
 impl Activity {
-    /// A connection that begins now.
+    /// Returns the activity of a connection that begins now.
     pub fn begin() -> Self {
         Self(Arc::new(Inner {
             calls: TaskTracker::new(),
@@ -31,18 +31,18 @@ impl Activity {
         }))
     }
 
-    /// Its calls.
+    /// Returns the tracker of the connection's calls.
     pub fn calls(&self) -> &TaskTracker {
         &self.0.calls
     }
 
-    /// Takes note that a call ends.
+    /// Notes that a call ends.
     pub fn call_ends(&self) {
         let now = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.last.store(now, Ordering::Relaxed);
     }
 
-    /// Returns for how long it has had no call by `now`; none if it has one, or is leaving anyway.
+    /// Returns how long the connection has been without a call by `now`; none if it has one, or was asked to close.
     pub fn idle(&self, now: Instant) -> Option<Duration> {
         let unused = self.0.calls.is_empty() && !self.0.leave.is_cancelled();
         let last = Duration::from_millis(self.0.last.load(Ordering::Relaxed));
@@ -55,12 +55,12 @@ impl Activity {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Asks it to make room for another.
+    /// Asks the connection to close, to make room for another.
     pub fn ask_to_leave(&self) {
         self.0.leave.cancel();
     }
 
-    /// Completes when it is asked to.
+    /// Completes when the connection is asked to close.
     pub async fn asked_to_leave(&self) {
         self.0.leave.cancelled().await;
     }

@@ -1,4 +1,4 @@
-//! The connections that are open, and which of them makes room for a newcomer.
+//! The open connections, and which of them makes room for a new one.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -9,45 +9,45 @@ use tokio::time::Instant;
 
 use super::activity::Activity;
 
-/// How long a connection is without a call before another may take its place: whoever calls now and then keeps it.
+/// How long a connection must be without a call before a new one may take its place.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// How many are looked for at a time, because to look at thousands for each newcomer would keep others waiting.
+/// Most idle connections that one search finds. Searching thousands for each new connection would delay the others.
 const AT_A_TIME: usize = 64;
 
 /// All open connections, by their tasks.
 #[derive(Default)]
 pub struct Open {
     all: HashMap<Id, (IpAddr, Activity)>,
-    /// Those that were idle longest when they were looked for, longest last.
+    /// The connections that had been idle longest at the last search, longest last.
     idle: Vec<Id>,
-    /// When there may be one again.
+    /// The earliest time at which a further search can find an idle one.
     not_before: Option<Instant>,
 }
 
 impl Open {
-    /// Takes note of a connection.
+    /// Adds a connection.
     pub fn begun(&mut self, task: Id, address: SocketAddr, activity: Activity) {
         self.all.insert(task, (address.ip().to_canonical(), activity));
     }
 
-    /// Forgets one.
+    /// Removes a connection.
     pub fn ended(&mut self, task: Id) {
         self.all.remove(&task);
     }
 
-    /// Returns how many a peer has.
+    /// Returns how many connections the peer's IP address has.
     pub fn of(&self, peer: SocketAddr) -> usize {
         let peer = peer.ip().to_canonical();
         self.all.values().filter(|(address, _)| *address == peer).count()
     }
 
-    /// Asks the connection that has had no call for longest to leave; returns whether there is one.
+    /// Asks the connection that has been idle longest to close. Returns false if none has been idle for [`IDLE`].
     pub fn make_room(&mut self) -> bool {
         let now = Instant::now();
         loop {
             while let Some(one) = self.idle.pop() {
-                // It may have ended since it was looked for, or have been used.
+                // The connection may have ended or been used since the search.
                 let Some((_, activity)) = self.all.get(&one) else { continue };
                 if activity.idle(now).is_some_and(|idle| idle >= IDLE) {
                     activity.ask_to_leave();
@@ -64,7 +64,7 @@ impl Open {
         }
     }
 
-    /// Looks for those that have been idle for long enough.
+    /// Searches for connections that have been idle for [`IDLE`].
     fn look(&mut self, now: Instant) {
         let idle = self.all.iter().filter_map(|(one, (_, activity))| Some((activity.idle(now)?, *one)));
         let mut idle: Vec<_> = idle.collect();
@@ -80,7 +80,7 @@ impl Open {
 mod tests {
     use super::*;
 
-    /// The connections of a test, oldest first; a second lies between two.
+    /// The connections of a test, oldest first, begun a second apart.
     async fn connections(addresses: &[&str]) -> (Open, Vec<Activity>) {
         let (mut open, mut all) = (Open::default(), Vec::new());
         for address in addresses {

@@ -1,4 +1,4 @@
-//! A connection's bytes: how long a peer may leave them lying, and how many of them are read in one go.
+//! Limits a connection's bytes: how long the peer may take to send the preface or to read, and how much is read at a time.
 
 use std::future::Future as _;
 use std::io;
@@ -15,7 +15,7 @@ use crate::server::counts::Counts;
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
 const PREFACE: usize = 24;
 
-/// Breaks a connection whose peer does not begin, or does not read. Whoever sends without a pause is read with pauses.
+/// A socket that fails if its peer does not begin, or does not read. A peer that sends without pause is read in turns.
 pub struct Socket<T> {
     inner: T,
     begun: usize,
@@ -28,14 +28,14 @@ pub struct Socket<T> {
 }
 
 impl<T> Socket<T> {
-    /// The preface must have come within `preface_timeout`, and what is sent must be taken, bit by bit, within
-    /// `send_timeout` each. Whoever does not begin is counted as refused.
+    /// Wraps a socket. The whole preface must come within `preface_timeout`, else the connection counts as refused; each write
+    /// must make progress within `send_timeout`.
     pub fn new(inner: T, preface_timeout: Duration, send_timeout: Duration, counts: Counts) -> Self {
         let begin_by = Box::pin(sleep(preface_timeout));
         Self { inner, begun: 0, begin_by, counts, turns: Turns::new(), send_timeout, stuck: None }
     }
 
-    /// Gives up a peer that has not begun.
+    /// Returns the error for a peer that has not begun in time, and counts it.
     fn late(&self) -> Poll<io::Result<()>> {
         self.counts.refuse();
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface in time")))
@@ -47,7 +47,7 @@ impl<T> Socket<T> {
             self.stuck = None;
             return outcome;
         }
-        // Nothing more is read until it is written.
+        // hyper reads nothing more until this is written, so others may have the turn.
         self.turns.stall();
         let timeout = self.send_timeout;
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(timeout)));
@@ -85,7 +85,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
                 ready!(this.begin_by.as_mut().poll(context));
                 return this.late();
             }
-            // A peer that sends it byte by byte is no faster than one that sends nothing.
+            // A peer that sends the preface byte by byte gets no more time than one that sends nothing.
             if this.begun < PREFACE && Instant::now() >= this.begin_by.deadline() {
                 return this.late();
             }
@@ -100,7 +100,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         self.written(context, outcome)
     }
 
-    /// Says no, so that h2 copies small replies together and sends them in one system call. With yes it would hand over
+    /// Returns false, so that h2 copies small replies together and sends them in one system call. With true, h2 would write
     /// each reply by itself, which costs a third more for messages below 1 KiB.
     fn is_write_vectored(&self) -> bool {
         false
@@ -133,14 +133,14 @@ mod tests {
         let mut bytes = [0; 100];
         let until_pause = async {
             let turn = Instant::now();
-            // tokio pauses by itself after a number of reads, of which one may cost anything.
+            // Unconstrained, because tokio's own budget would also pause it, but by the number of reads and not by their cost.
             while let Some(read) = unconstrained(socket.read(&mut bytes)).now_or_never() {
                 assert_eq!(read.expect("it never ends"), bytes.len());
                 assert!(turn.elapsed() < Duration::from_secs(10), "no pause");
             }
         };
         until_pause.await;
-        // Whoever waits for it is woken to go on.
+        // After the pause, the reader is woken and goes on.
         let mut more = vec![0; 1 << 20];
         tokio::time::timeout(minute, socket.read_exact(&mut more)).await.expect("woken").expect("read");
         assert!(more.iter().all(|byte| *byte == 7));
@@ -155,7 +155,7 @@ mod tests {
         let mut bytes = [0; 100];
         while unconstrained(socket.read(&mut bytes)).now_or_never().is_some() {}
         while unconstrained(socket.write(&bytes)).now_or_never().is_some() {}
-        // It is woken, but as long as its answers are not taken, nothing of it is read.
+        // A peer that does not take its answers does not get a turn, so it does not block the others.
         let begun = tokio::time::timeout(Duration::from_secs(10), turns::after_the_others()).await;
         begun.expect("it is not in the way");
         let more = tokio::time::timeout(Duration::from_secs(10), socket.read_exact(&mut bytes)).await;

@@ -1,9 +1,9 @@
-//! What a peer takes of a reply: in small pieces, and if it takes none for too long, not at all.
+//! Hands a reply to its peer in small pieces, and ends the call if the peer takes none for too long.
 //!
-//! hyper asks a body for its next piece only when the peer has room for it, so a body never learns that its peer has
-//! stopped reading. The task that sends the reply does: its last piece was made, and it is asked for no other.
-//! [`Reply`] notes what happens to the body, and [`Guarded`], around hyper's task, draws the conclusion. Dropping the
-//! task resets the stream and frees what it held.
+//! hyper polls a body for its next piece only when the peer has room for it, so a body never learns that its peer has
+//! stopped reading. The task that sends the reply can tell: the body has given a piece and is not polled again. [`Reply`]
+//! notes what happens to the body, and [`Guarded`], around hyper's task, starts the timeout. Dropping the task resets the
+//! stream and frees what it held.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -22,9 +22,9 @@ use super::activity::Activity;
 use crate::gateway::Drain;
 use crate::server::trace::reset::{self, Why};
 
-/// Most bytes that are handed on at once: what is on its way to a peer that stops reading is lost memory.
+/// Most bytes that are handed on at once: they stay in memory if the peer stops reading.
 const PIECE: usize = 16 << 10;
-/// What is left of a peer's time once the gateway leaves.
+/// How long a peer that does not read still has once the gateway shuts down.
 const WHILE_LEAVING: Duration = Duration::from_secs(5);
 
 const UNREAD: Why = Why { code: Code::Aborted, reason: "REPLY_NOT_READ" };
@@ -38,11 +38,11 @@ thread_local! {
 
 #[derive(Clone, Copy)]
 enum Did {
-    /// It was not asked.
+    /// The body was not polled.
     Nothing,
-    /// It had nothing yet, so the peer has room.
+    /// The body was polled and had nothing yet, so the peer has room.
     Wait,
-    /// It gave a piece of a reply that is of no use after the deadline.
+    /// The body gave a piece of a reply with this deadline.
     Give(Option<Instant>),
 }
 
@@ -105,7 +105,7 @@ struct Patience {
 }
 
 impl Patience {
-    /// Completes when a peer that has just stopped reading has had its time, with what its call then ends with.
+    /// Completes when the time of a peer that has just stopped reading is over, with the reason for ending its call.
     async fn end(self, deadline: Option<Instant>) -> Why {
         let until = Instant::now() + self.timeout;
         let (until, why) = match deadline {
@@ -124,7 +124,7 @@ impl Patience {
 }
 
 impl Calls {
-    /// A call ends if its peer takes nothing of the reply for `timeout`, and sooner once the gateway leaves.
+    /// Ends calls whose peer takes nothing of the reply for `timeout`, or, once the gateway shuts down, for a shorter time.
     pub fn new(activity: Activity, timeout: Duration, drain: &Drain) -> Self {
         Self { activity, patience: Patience { timeout, drain: drain.clone() } }
     }
@@ -136,7 +136,7 @@ impl Calls {
         tasks.wait().await;
     }
 
-    /// Whether no call is under way.
+    /// True if no call is under way.
     pub fn is_empty(&self) -> bool {
         self.activity.calls().is_empty()
     }
@@ -150,7 +150,7 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Calls {
     }
 }
 
-/// Takes note of the end of a call, however it comes.
+/// When dropped, notes the end of a call, however it ended.
 struct Ended(Activity);
 
 impl Drop for Ended {
@@ -220,7 +220,7 @@ mod tests {
         assert!(reply.is_end_stream());
     }
 
-    /// Puts down why it was dropped.
+    /// Notes why it was dropped.
     struct Seen(Arc<Mutex<Vec<Option<Why>>>>);
 
     impl Drop for Seen {

@@ -1,8 +1,8 @@
-//! Turns, for work that takes long.
+//! Divides long work into turns.
 //!
-//! A thread does what is ready in the order in which it became so. Peers who keep it busy, each for its share, would make
-//! everybody wait for all their shares, at each of the few steps of a call. So long work is done in pieces: after each, all
-//! short work has its turn first, what has just come included, and then one piece of whoever has waited longest for it.
+//! A thread runs ready tasks in the order in which they became ready. Many peers who each keep it busy for their share would
+//! delay every other call by all their shares, at each of the call's few steps. So long work is done in pieces. After each
+//! piece, all short work runs first, including what has just come; then one piece of the long work that has waited longest.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,37 +13,37 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-/// How long work may take before it counts as long, and how long a piece of it takes then.
+/// How long work may take before it counts as long, and how long a piece of long work takes.
 const TURN: Duration = Duration::from_micros(50);
-/// How long there is no long work after a part that took far longer than a turn, such as a header of tens of kilobytes, which
-/// cannot be read by halves.
+/// Pause of long work after a part that took far longer than a turn, such as a header of tens of kilobytes, which cannot be
+/// read in parts.
 const REST: Duration = Duration::from_millis(1);
-/// How many bytes are worked on at a time, in a part of a turn. What they cost differs by a hundred times.
+/// Bounds and first value of the bytes per part of a turn. The cost of a byte differs by a factor of a hundred.
 const LEAST: usize = 256;
 const FIRST: usize = 1 << 10;
 const MOST: usize = 64 << 10;
 
 thread_local! {
-    /// Who does long work on this thread: one at a time, the others in order.
+    /// The permit for long work on this thread: one holder at a time, the others wait in order.
     static LONG_WORK: Arc<Semaphore> = Arc::new(Semaphore::new(1));
 }
 
 type Wait = Pin<Box<dyn Future<Output = OwnedSemaphorePermit> + Send>>;
 
-/// The turns of one who works.
+/// The turns of one worker: a connection, or a request that is unpacked.
 pub struct Turns {
-    /// When the present one began, and its latest part.
+    /// When the present turn began, and when its latest part began.
     since: Option<(Instant, Instant)>,
     wait: Option<Wait>,
     permit: Option<OwnedSemaphorePermit>,
-    /// How many bytes to do at a time, how many were done last, and how often in this turn.
+    /// Bytes to do per part, bytes done in the last part, and parts done in this turn.
     portion: usize,
     did: usize,
     parts: usize,
 }
 
 impl Turns {
-    /// Nothing is done yet.
+    /// Returns the turns of work that has not begun.
     pub fn new() -> Self {
         Self { since: None, wait: None, permit: None, portion: FIRST, did: 0, parts: 0 }
     }
@@ -59,7 +59,7 @@ impl Turns {
             } else if spent < TURN / 8 && self.did == self.portion {
                 self.portion = (self.portion + LEAST).min(MOST);
             }
-            // A single part may have taken long because the system did something else.
+            // One part alone may have taken long because the system ran something else.
             if now - began < TURN || self.parts < 2 {
                 self.since = Some((began, now));
                 return Poll::Ready(self.portion);
@@ -76,7 +76,7 @@ impl Turns {
         Poll::Ready(self.portion)
     }
 
-    /// Takes note of how much was done.
+    /// Notes how many bytes were done.
     pub fn did(&mut self, bytes: usize) {
         self.did = bytes;
         self.parts += 1;
@@ -89,8 +89,8 @@ impl Turns {
         (self.did, self.parts) = (0, 0);
     }
 
-    /// Gives up the turn, or the place among those who wait, because nothing can be done until something else happens: who is
-    /// not asked for more work would keep it from the others. Whoever had one waits anew.
+    /// Gives up the turn, or the place in the queue, because the work cannot go on until something else happens; held any
+    /// longer, it would block the others. Work that had either of them queues anew.
     pub fn stall(&mut self) {
         let long = self.wait.is_some() || self.permit.is_some();
         self.pause();
@@ -98,19 +98,19 @@ impl Turns {
     }
 }
 
-/// Completes when all short work is done and nobody else does long work, which lasts until the permit is dropped.
+/// Waits for the permit for long work, then `rest`, then until the ready short work has run. Dropping the permit ends the turn.
 async fn next(rest: Duration) -> OwnedSemaphorePermit {
     let long_work = LONG_WORK.with(Arc::clone);
     let permit = long_work.acquire_owned().await.expect("it is never closed");
     if rest > Duration::ZERO {
         sleep(rest).await;
     }
-    // The runtime looks for new events before it goes on with whoever yields.
+    // The runtime looks for new events before it polls a task that has yielded.
     yield_now().await;
     permit
 }
 
-/// Completes when all short work is done, for one who waits at a time.
+/// Waits until the ready short work of this thread has run; of several waiters, one continues at a time.
 pub async fn after_the_others() {
     drop(next(Duration::ZERO).await);
 }
@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    /// Works without looking up, as one does who reads a flood.
+    /// Works without a pause, like a task that reads a flood.
     fn work_for(time: Duration) {
         let began = Instant::now();
         while began.elapsed() < time {
@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    /// Works in so many parts of a time each, and notes each.
+    /// Works in this many parts of a given time, and notes each.
     async fn long_work(parts: usize, each: Duration, note: impl Fn()) {
         let mut turns = Turns::new();
         for _ in 0..parts {
@@ -159,7 +159,7 @@ mod tests {
             let done = Arc::clone(&done);
             working.spawn(long_work(60, TURN, move || done.lock().expect("no panic").push(Did::Long)));
         }
-        // A call: tasks of which each wakes the next.
+        // Stands for a call: tasks of which each wakes the next.
         let (to_there, mut from_here) = mpsc::channel(1);
         let (to_here, mut from_there) = mpsc::channel(1);
         working.spawn(async move {
@@ -174,7 +174,7 @@ mod tests {
         }
         let done = done.lock().expect("no panic").clone();
         let waited: Vec<usize> = done.split(|did| *did == Did::Short).map(<[Did]>::len).collect();
-        // At first nobody is known to work long.
+        // Skips the first hops: until its first turn is over, long work is not known as long.
         let longest = waited[4..HOPS].iter().max().expect("there are some");
         assert!(*longest <= 8, "parts of long work before each hop: {waited:?}");
         assert!(waited[4..HOPS].iter().sum::<usize>() > HOPS / 2, "it goes on meanwhile: {waited:?}");

@@ -1,8 +1,8 @@
-//! Unpacks compressed requests as they come, in turns.
+//! Unpacks compressed requests as their bytes come, in turns.
 //!
-//! tonic takes the whole message first and then unpacks it in one go, which is milliseconds for a few kilobytes that unpack to
-//! thousands of times as much. Here whoever sends too much is refused with the first byte that is too many, and keeps nobody
-//! waiting until then.
+//! tonic would collect the whole message and then unpack it in one go. That takes milliseconds for a few kilobytes that unpack
+//! to thousands of times as much. Here a message is refused at the first byte beyond the limit, and until then its unpacking
+//! does not hold up other calls.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
@@ -21,11 +21,11 @@ use tonic::codegen::StdError;
 
 use super::turns::Turns;
 
-/// A message's prefix: whether it is compressed, and its length.
+/// Bytes of a message's prefix: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
-/// Makes a request whose messages, if they are compressed with gzip, are read as if they were not; each may have `limit`
-/// bytes.
+/// Returns the request with gzip messages unpacked, so that tonic reads them as uncompressed. Each may have `limit` bytes,
+/// packed and unpacked.
 pub fn request<B>(mut request: Request<B>, limit: usize) -> Request<Unpacked<B>> {
     const ENCODING: &str = "grpc-encoding";
     let gzip = request.headers().get(ENCODING).is_some_and(|encoding| encoding == HeaderValue::from_static("gzip"));
@@ -54,7 +54,7 @@ pin_project! {
     }
 }
 
-/// What has come of a body's messages.
+/// The state of reading a body's messages.
 pub struct Messages {
     limit: usize,
     input: Bytes,
@@ -66,15 +66,15 @@ pub struct Messages {
 #[expect(clippy::large_enum_variant, reason = "a request has one, in a box")]
 enum Reading {
     Prefix,
-    /// A message that is not compressed, with so much to come.
+    /// A message that is not compressed, with this many bytes to come.
     Plain(usize),
-    /// One that is, with so much to come of its compressed form.
+    /// A compressed message, with this many compressed bytes to come.
     Packed(usize, GzDecoder<Pieces>),
-    /// One that was unpacked, with what is still to be handed on.
+    /// An unpacked message, with the pieces that are still to be handed on.
     Unpacked(VecDeque<Bytes>),
 }
 
-/// What was unpacked of a message, in pieces: as one it would be copied whenever it grows.
+/// The unpacked part of a message. It is kept in pieces, because one buffer would be copied whenever it grows.
 struct Pieces {
     limit: usize,
     length: usize,
@@ -102,7 +102,7 @@ impl Messages {
         Self { limit, input, prefix, reading: Reading::Prefix, turns: Turns::new() }
     }
 
-    /// Completes with the next bytes of what tonic reads, or with nothing if more must come first.
+    /// Completes with the next bytes for tonic, or with none if more input must come first.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
         loop {
             match &mut self.reading {
@@ -172,7 +172,7 @@ impl Messages {
         Ok(Reading::Unpacked(pieces))
     }
 
-    /// Whether nothing of a message has come yet.
+    /// True if no message is incomplete: the body may end here.
     fn is_between(&self) -> bool {
         matches!(self.reading, Reading::Prefix | Reading::Plain(0)) && self.prefix.is_empty()
     }
@@ -258,7 +258,7 @@ mod tests {
         packer.finish().expect("memory")
     }
 
-    /// Reads a compressed request that comes in pieces of so many bytes; returns how many were read, too.
+    /// Reads a compressed request that comes in pieces of `piece` bytes; also returns how many bytes were read.
     async fn read(body: Vec<u8>, piece: usize) -> (Result<Bytes, Status>, usize) {
         let read = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&read);

@@ -1,8 +1,8 @@
-//! The wait for a call's message: for so many calls, for so long, and hardly at all once the gateway leaves. Such a call has
-//! asked for nothing yet, so nothing is lost with it.
+//! Limits the wait for a call's message: the number of waiting calls, the time, and, once the gateway shuts down, to a second.
+//! Such a call has asked for nothing yet, so nothing is lost when it is refused.
 //!
-//! Most messages come with the headers or right after them, so nothing of this is begun within [`SOON`]: whoever fills the
-//! room keeps out only those who wait as long themselves.
+//! Most messages come with the headers or right after them, so the limits begin only after [`SOON`]: calls that fill the room
+//! keep out only calls that are as slow.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,36 +15,36 @@ use super::turns;
 use crate::error::Error;
 use crate::gateway::Drain;
 
-/// When a message has come that does so in the usual way.
+/// How long after the headers a message may come without counting as late.
 pub const SOON: Duration = Duration::from_millis(100);
-/// Most calls that wait longer at a time. Each holds a few kilobytes, and what there is of its message.
+/// Most calls at a time that wait longer. Each holds a few kilobytes, and the part of its message that has come.
 pub const MOST: usize = 8192;
-/// How long a message may still be on its way once the gateway leaves.
+/// How long a call may still wait for its message once the gateway shuts down.
 const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
-/// Where calls wait for their messages.
+/// The room in which calls wait for their messages.
 pub struct Waiting {
     room: Arc<Semaphore>,
     longest: Duration,
     drain: Drain,
 }
 
-/// Completes with the reason when there is no more use in waiting.
+/// Completes with the error when the wait is over.
 pub type Patience = Pin<Box<dyn Future<Output = Error> + Send>>;
 
 impl Waiting {
-    /// Lets each wait for at most `longest`.
+    /// Returns a room in which each call waits for at most `longest` after its headers.
     pub fn new(longest: Duration, drain: &Drain) -> Self {
         Self { room: Arc::new(Semaphore::new(MOST)), longest, drain: drain.clone() }
     }
 
-    /// Begins the wait of a call whose message has not come soon. If too many wait already, it is short.
+    /// Begins the wait of a call whose message has not come within [`SOON`]. If the room is full, the wait ends at once.
     pub fn begin(&self) -> Patience {
         let place = Arc::clone(&self.room).try_acquire_owned();
         let (rest, drain) = (self.longest.saturating_sub(SOON), self.drain.clone());
         Box::pin(async move {
             let Ok(_place) = place else {
-                // There may be thousands at once, which nobody else should have to wait for.
+                // Thousands may be refused at once; other calls should not have to wait for that.
                 turns::after_the_others().await;
                 return Error::Overloaded { what: "too many calls wait for their messages" };
             };

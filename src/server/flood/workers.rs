@@ -1,12 +1,12 @@
 //! Threads that serve connections, each with a runtime of its own.
 //!
-//! A connection stays on one thread with all its calls. Nothing is then handed between threads for a call that the cache
-//! answers, and the replies of calls that came together leave in one system call: tokio's multi-threaded runtime takes half as
-//! much processor time again for the same calls. What is shared, such as the cache, the breaker and the upstream connections,
-//! works across threads anyway.
+//! A connection stays on one thread with all its calls. So a call that the cache answers moves nothing between threads, and
+//! the replies of calls that came together leave in one system call. tokio's multi-threaded runtime takes half as much
+//! processor time again for the same calls. Shared parts, such as the cache, the breaker and the upstream connections, are
+//! safe to use from all threads.
 //!
-//! A caller with one single connection has one core. That is tens of thousands of cached calls a second, and more uncached
-//! ones than Zendesk lets any account make.
+//! A caller with a single connection is served by one core. That is enough for tens of thousands of cached calls a second, and
+//! for more uncached ones than Zendesk allows any account.
 
 use std::sync::Arc;
 use std::thread;
@@ -15,19 +15,19 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// Where connections are served. Dropping it ends the threads, and what still runs on them.
+/// The threads that serve connections. Dropping it ends the threads and the tasks that still run on them.
 pub struct Workers(Vec<Worker>);
 
 struct Worker {
     runtime: Handle,
-    /// As many clones as the worker has connections, and this one.
+    /// Has one clone for each of the worker's connections, besides this one.
     busy: Arc<()>,
     _end: Option<oneshot::Sender<()>>,
 }
 
-/// One connection's seat at a worker; dropping it makes room.
+/// One connection's seat at a worker; dropping it frees the seat.
 pub(in crate::server) struct Seat {
-    /// The runtime to serve it on.
+    /// The runtime that serves the connection.
     pub(in crate::server) runtime: Handle,
     _busy: Arc<()>,
 }
@@ -46,7 +46,7 @@ impl Workers {
         Self(vec![Worker { runtime: Handle::current(), busy: Arc::default(), _end: None }])
     }
 
-    /// How many there are.
+    /// Returns the number of workers.
     pub(in crate::server) fn number(&self) -> usize {
         self.0.len()
     }
@@ -59,13 +59,13 @@ impl Workers {
     }
 }
 
-/// Time between two beats of a worker: as short as the shortest timer of most calls, by which a message should have come.
+/// Time between two beats of a worker: no longer than the shortest timer of most calls, that for the message to come.
 const BEAT: Duration = Duration::from_millis(100);
 
-/// Runs until the sender is gone, and always has a timer that is about to end.
+/// Runs until the sender is dropped, and always has a timer that is about to end.
 ///
-/// tokio makes a system call for each timer that would end before all that it knew when it last waited. Without the beat these
-/// are most of the timers of a call, eight for each that goes upstream.
+/// tokio makes a system call for each new timer that ends before all timers known at its last wait. Without the beat these are
+/// most of a call's timers, eight per call that goes upstream.
 async fn beat_until(ended: oneshot::Receiver<()>) {
     let mut beat = tokio::time::interval(BEAT);
     let beating = async {
@@ -86,7 +86,7 @@ impl Worker {
         let (end, ended) = oneshot::channel::<()>();
         thread::Builder::new().name("worker".to_owned()).spawn(move || {
             runtime.block_on(beat_until(ended));
-            // A name that is being resolved must not hold up the end.
+            // Does not wait for blocking tasks: a DNS lookup must not hold up the end.
             runtime.shutdown_background();
         })?;
         Ok(Self { runtime: handle, busy: Arc::default(), _end: Some(end) })

@@ -1,7 +1,7 @@
-//! API keys: a file says which caller a key belongs to, without holding any key.
+//! API keys: a file maps the hashes of keys to callers, and contains no key.
 //!
-//! A key is 256 random bits, so one SHA-256 is enough: there is nothing to guess that a slow hash would protect, and it
-//! would be paid on every call.
+//! A key is 256 random bits, so one SHA-256 is enough. A slow hash protects passwords that can be guessed; here it would only
+//! cost time on every call.
 
 use std::collections::HashMap;
 
@@ -12,14 +12,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::policy::{Known, Policy};
 use super::why::Why;
 
-/// The key is nobody's.
+/// The key belongs to no caller.
 pub const UNKNOWN: Why = Why::new("unknown_key", "the API key is not known");
-/// Longest name of a caller.
+/// Most bytes of a caller's name.
 const LONGEST_NAME: usize = 128;
 
 /// The keys of one file.
 pub struct Keys {
-    /// By the first bytes of their hash. The rest is compared in constant time.
+    /// Keys by the first 8 bytes of their hash. The whole hash is then compared in constant time.
     slots: HashMap<[u8; 8], Vec<Entry>>,
 }
 
@@ -29,8 +29,11 @@ struct Entry {
 }
 
 impl Keys {
-    /// Reads a file: `name hash` per line, `#` begins a comment. One caller may have several keys, which is how they are
-    /// exchanged.
+    /// Reads a file: `name hash` per line, `#` begins a comment. One caller may have several keys, so that keys can be replaced
+    /// without a gap.
+    ///
+    /// # Errors
+    /// A line that is malformed, a key that is there twice, or no key at all.
     pub fn read(content: &[u8], policy: &Policy) -> anyhow::Result<Self> {
         let text = std::str::from_utf8(content).context("is not text")?;
         let mut slots: HashMap<[u8; 8], Vec<Entry>> = HashMap::new();
@@ -49,12 +52,12 @@ impl Keys {
                 _ => bail!("line {number}: must be a name and a hash"),
             }
         }
-        // An empty file is one that is being written, and would lock everybody out.
+        // An empty file is probably being written, and would lock every caller out.
         ensure!(!slots.is_empty(), "holds no key");
         Ok(Self { slots })
     }
 
-    /// Returns whose key this is.
+    /// Returns the caller that a key belongs to.
     pub fn find(&self, key: &[u8]) -> Option<Known> {
         let hash = digest(&SHA256, key);
         let hash = hash.as_ref();

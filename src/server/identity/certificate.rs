@@ -1,4 +1,4 @@
-//! Client certificates, verified by TLS: which caller one names.
+//! Finds the caller in a client certificate, which TLS has verified.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,27 +17,28 @@ const SEVERAL_NAMES: Why = Why::new("certificate_name", "the client certificate 
 
 /// Most connections whose caller is remembered.
 const MOST: u64 = 8192;
-/// Longest name of a caller.
+/// Most bytes of a caller's name.
 const LONGEST_NAME: usize = 2048;
 
 /// A connection's certificates, the caller's own first.
 type Chain = Arc<[CertificateDer<'static>]>;
 
-/// Tells callers by their certificates.
+/// Finds callers by their certificates.
 pub struct Certificates {
     policy: Arc<Policy>,
-    /// By the address of the connection's chain, which is held along so that no other can take its place.
+    /// Callers by the memory address of their connection's chain. The entry holds the chain, so that no other chain can get the
+    /// same address.
     seen: Cache<usize, (Chain, Known)>,
 }
 
 impl Certificates {
-    /// Remembers nobody yet.
+    /// Starts with an empty cache.
     pub fn new(policy: &Arc<Policy>) -> Self {
         let seen = Cache::builder().max_capacity(MOST).time_to_idle(Duration::from_mins(5)).build();
         Self { policy: Arc::clone(policy), seen }
     }
 
-    /// Returns the caller whose certificate a connection has.
+    /// Returns the caller whose certificate chain this is.
     pub fn caller(&self, chain: &Chain) -> Result<Known, Why> {
         let place = chain.as_ptr() as usize;
         if let Some((_, known)) = self.seen.get(&place) {
@@ -69,7 +70,7 @@ pub fn name(certificate: &[u8]) -> Result<String, Why> {
             format!("certificate:{text}")
         }
     };
-    // It is compared with patterns and written into log lines.
+    // The name is matched against the rules' patterns, in which `*` has a meaning, and written into log lines.
     let plain = name.len() <= LONGEST_NAME && !name.contains('*') && !name.chars().any(char::is_control);
     if plain { Ok(name) } else { Err(NO_NAME) }
 }

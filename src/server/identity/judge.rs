@@ -1,4 +1,4 @@
-//! Establishes the caller of a call, and judges whether that one may make it.
+//! Authenticates the caller of a call, and decides whether the caller may make it.
 
 use std::sync::Arc;
 
@@ -27,42 +27,42 @@ use crate::watch::{Watched, Watcher};
 
 /// The metadata key that carries a caller's key.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-/// The service that is open to everybody.
+/// Path prefix of the service that needs no caller.
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
-/// Establishes callers. Cloning shares it.
+/// Authenticates and authorizes callers. Clones share it.
 #[derive(Clone)]
 pub struct Identity(Arc<Inner>);
 
 struct Inner {
-    /// Everybody, where nobody proves anything.
+    /// The caller of every call, if authentication is switched off.
     anonymous: Option<Known>,
     certificates: Option<Certificates>,
     tokens: Option<Tokens>,
     keys: Option<Watched<Keys>>,
 }
 
-/// Why a call goes no further.
+/// Why a call is not admitted.
 pub(super) enum Problem {
-    /// It is refused.
+    /// The call is refused.
     Refused(Error),
-    /// It cannot be judged with the keys at hand: the issuer must be asked first.
+    /// The issuer must be asked for its keys first: those at hand cannot verify the token.
     AskIssuer,
 }
 
-/// Why somebody is not established.
+/// Why a caller is not authenticated.
 enum Unknown {
-    /// What was sent is wrong, or nothing was.
+    /// The credential is wrong or missing.
     Refused(&'static str, Why),
-    /// The token names a key that is not known, or none is known.
+    /// The token names an unknown key, or no keys are known.
     NoKey,
 }
 
 impl Identity {
-    /// Reads what the settings name, and keeps reading it.
+    /// Reads the files and the URL that the settings name, and reads them again when they change.
     ///
     /// # Errors
-    /// A file that cannot be read or makes no sense. A URL that does not answer is no error: see [`Identity::settle`].
+    /// A file that cannot be read or is not valid. A URL that does not answer is no error: see [`Identity::settle`].
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -93,15 +93,15 @@ impl Identity {
         })))
     }
 
-    /// Waits until the issuer's keys were read for the first time, but not for ever: while a rollout goes on, a replica that
-    /// can verify no token must not replace one that can; where the issuer is gone altogether, the other ways still work.
+    /// Waits until the issuer's keys were read for the first time, but not for ever. During a rollout, a replica that cannot
+    /// verify tokens yet must not replace one that can; but if the issuer stays down, keys and certificates still work.
     pub async fn settle(&self) {
         if let Some(tokens) = &self.0.tokens {
             tokens.settle().await;
         }
     }
 
-    /// Establishes who makes a call, and that it may make one of this RPC. Puts the [`Caller`] down among the facts.
+    /// Authenticates the caller, checks that it may call this RPC, and adds the [`Caller`] to the call's facts.
     pub(super) fn admit<B>(&self, call: &mut Inbound<B>, instruments: &Instruments) -> Result<(), Problem> {
         let place = call.facts().method.rpc;
         if place.is_none() && call.path().starts_with(HEALTH) {
@@ -124,21 +124,21 @@ impl Identity {
             call.facts_mut().caller = Some(caller);
         }
         if self.0.anonymous.is_none() {
-            // What proves who the caller is concerns nobody further down.
+            // The layers below must not see the caller's credential.
             call.headers_mut().remove(http::header::AUTHORIZATION);
             call.headers_mut().remove(&API_KEY);
         }
         Ok(())
     }
 
-    /// Asks the issuer for its keys, now that a token needs one that is not known.
+    /// Asks the issuer for its keys, because a token needs an unknown one.
     pub(super) async fn ask_issuer(&self) {
         if let Some(tokens) = &self.0.tokens {
             tokens.ask().await;
         }
     }
 
-    /// Refuses a call whose token needs a key that the issuer did not name either.
+    /// Returns the error for a call whose token needs a key that the issuer did not publish either.
     pub(super) fn without_key<B>(&self, call: &Inbound<B>, instruments: &Instruments) -> Error {
         let (word, error) = if self.0.tokens.as_ref().is_some_and(Tokens::has_keys) {
             (jwt::UNKNOWN_KEY.word, Error::Unauthenticated { why: jwt::UNKNOWN_KEY.text })
@@ -150,13 +150,13 @@ impl Identity {
     }
 }
 
-/// Counts so many refused calls.
+/// Adds to the count of refused calls.
 pub(super) fn count(instruments: &Instruments, calls: u64, method: &'static str, word: &'static str) {
     let told = [KeyValue::new(IDENTITY_METHOD, method), KeyValue::new(semconv::ERROR_TYPE, word)];
     instruments.identity_refused.add(calls, &told);
 }
 
-/// Refuses a call, for the record if it could have changed something.
+/// Returns the error for a refused call, and writes it to the audit log if the call could have changed something.
 fn refused<B>(call: &Inbound<B>, caller: &Caller, error: Error) -> Error {
     let facts = call.facts();
     if let Some(rpc) = facts.method.rpc() {
@@ -191,7 +191,7 @@ impl Inner {
     }
 }
 
-/// Returns the one value of a header; two of them are nobody's.
+/// Returns the only value of a header. Two values are refused.
 fn only<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,

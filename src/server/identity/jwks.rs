@@ -1,7 +1,7 @@
 //! The public keys of an issuer, and which algorithm each may be used with.
 //!
-//! What a token says about its own algorithm decides nothing: a key is good for the algorithms of its own kind that the
-//! settings allow, so that a public key can never be taken for a shared secret.
+//! The algorithm in a token's header does not decide which one is used: a key is valid only for the algorithms of its own kind
+//! that the settings allow. So a public key can never be taken for a shared secret.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,14 +17,14 @@ use crate::config::identity::Algorithm as Allowed;
 
 /// The keys of one document.
 pub struct KeySet {
-    /// Tells this set from every other.
+    /// Unique number of this set.
     pub number: u64,
     named: HashMap<String, Key>,
-    /// The key of a document that holds no other; a token need not name it.
+    /// The key of a document with only one; a token need not name it.
     only: Option<Key>,
 }
 
-/// A key, and what a token that was signed with it must say.
+/// A key, and the checks of a token that was signed with it.
 #[derive(Clone)]
 pub struct Key {
     /// The key.
@@ -41,7 +41,10 @@ struct Document {
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 impl KeySet {
-    /// Reads a JWKS (RFC 7517). Keys of kinds that are not known or not allowed are left out, as the RFC wants it.
+    /// Reads a JWKS (RFC 7517). Keys of unknown or forbidden kinds are left out, as the RFC requires.
+    ///
+    /// # Errors
+    /// A document that is no JWKS, has a key that cannot be read, no usable key, or two keys with one `kid`.
     pub fn read(content: &[u8], settings: &config::identity::Jwt) -> anyhow::Result<Self> {
         let document: Document = serde_json::from_slice(content).map_err(|_| anyhow::anyhow!("is not a JWKS"))?;
         let mut keys = Vec::new();
@@ -64,7 +67,7 @@ impl KeySet {
         Ok(Self { number: NUMBER.fetch_add(1, Ordering::Relaxed), named, only })
     }
 
-    /// Returns the key that a token names, or the only one for a token that names none.
+    /// Returns the key that a token names, or the only key for a token that names none.
     pub fn find(&self, kid: Option<&str>) -> Option<&Key> {
         match kid {
             Some(kid) => self.named.get(kid),
@@ -84,7 +87,7 @@ fn validation(algorithms: Vec<Algorithm>, settings: &config::identity::Jwt) -> V
     validation
 }
 
-/// Returns the algorithms that a key may be used with: those of its kind, of its own `alg` if it has one, and allowed.
+/// Returns the algorithms that a key may be used with: allowed, of the key's kind, and equal to its `alg` if it has one.
 fn algorithms(jwk: &Jwk, allowed: &[Allowed]) -> Vec<Algorithm> {
     let common = &jwk.common;
     let signs = common.public_key_use.as_ref().is_none_or(|purpose| *purpose == PublicKeyUse::Signature)

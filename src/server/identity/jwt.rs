@@ -1,4 +1,4 @@
-//! Bearer tokens: signed by an issuer that the settings name, for this gateway, for a while.
+//! Bearer tokens: signed by the configured issuer, for this gateway as their audience, and valid for a limited time.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -30,20 +30,20 @@ const AUDIENCE: Why = Why::new("audience", "the token is for another audience");
 const CLAIMS: Why = Why::new("claims", "the token must have exp, iss, aud and sub");
 const SUBJECT: Why = Why::new("subject", "the token's subject is not a name");
 
-/// Longest token: metadata of more is refused before.
+/// Most bytes of a token; larger metadata is refused before.
 const LONGEST: usize = 8192;
-/// Longest subject.
+/// Most bytes of a subject.
 const LONGEST_SUBJECT: usize = 256;
 /// Most tokens that are remembered.
 const MOST: u64 = 10_000;
 /// Longest wait for the first keys.
 const SETTLE: Duration = Duration::from_secs(30);
 
-/// Why a token proves nothing.
+/// Why a token does not authenticate its caller.
 pub enum Failure {
-    /// It is wrong.
+    /// The token is wrong.
     Refused(Why),
-    /// Its key is not known, or none is known.
+    /// The token's key is unknown, or no keys are known.
     NoKey,
 }
 
@@ -58,7 +58,7 @@ pub struct Tokens {
     keys: Source,
     policy: Arc<Policy>,
     leeway: Duration,
-    /// Tokens that were verified, by their hash.
+    /// Verified tokens, by their hash.
     seen: Cache<[u8; 32], Seen>,
 }
 
@@ -71,9 +71,9 @@ enum Source {
 #[derive(Clone)]
 struct Seen {
     caller: Known,
-    /// When it ends, the leeway included, in seconds since 1970.
+    /// When the token ends, including the leeway, in seconds since 1970.
     ends: u64,
-    /// The keys it was verified with: without them it must be verified again.
+    /// Number of the key set that verified the token: with another set, it must be verified again.
     keys: u64,
 }
 
@@ -126,19 +126,19 @@ impl Tokens {
         }
     }
 
-    /// Whether there are any keys.
+    /// True if any keys are known.
     pub fn has_keys(&self) -> bool {
         self.keys().is_some()
     }
 
-    /// Asks the issuer for its keys before it is time. A file is looked at all the time anyway.
+    /// Asks the issuer's URL for its keys before the next regular read. A file is watched anyway.
     pub async fn ask(&self) {
         if let Source::Url(remote) = &self.keys {
             remote.ask().await;
         }
     }
 
-    /// Waits until there are keys, but not for ever.
+    /// Waits for the first keys, at most [`SETTLE`].
     pub async fn settle(&self) {
         if let Source::Url(remote) = &self.keys {
             remote.first(SETTLE).await;
@@ -168,7 +168,7 @@ fn check(token: &[u8], keys: &KeySet) -> Result<(String, u64), Failure> {
         _ => MALFORMED,
     })?;
     let Claims { sub, exp } = claims.claims;
-    // It is compared with patterns and written into log lines.
+    // The name is matched against the rules' patterns, in which `*` has a meaning, and written into log lines.
     if !(1..=LONGEST_SUBJECT).contains(&sub.len()) || sub.contains('*') || sub.chars().any(char::is_control) {
         return Err(SUBJECT.into());
     }

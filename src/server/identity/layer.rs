@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::server::inbound::Inbound;
 use crate::telemetry::Telemetry;
 
-/// Lets a call through once its caller is established and may make it.
+/// Lets a call through once its caller is authenticated and may make it.
 #[derive(Clone)]
 pub struct Layer {
     identity: Identity,
@@ -24,19 +24,19 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Judges by `identity`, and counts whom it refuses.
+    /// Checks calls with `identity`, and counts those it refuses.
     pub fn new(identity: &Identity, telemetry: &Telemetry) -> Self {
-        // So that the first refusal is seen as an increase.
+        // Creates the series at 0, so that the first refusal shows as an increase.
         judge::count(telemetry.instruments(), 0, "unknown", NOTHING.word);
         Self { identity: identity.clone(), telemetry: telemetry.clone() }
     }
 
-    /// Judges a call.
+    /// Checks a call.
     fn judge<B>(&self, call: &mut Inbound<B>) -> Result<(), Problem> {
         self.identity.admit(call, self.telemetry.instruments())
     }
 
-    /// Judges a call whose token needs keys that are not at hand.
+    /// Asks the issuer for its keys, then checks the call again.
     async fn ask_and_judge<B>(&self, call: &mut Inbound<B>) -> Result<(), Error> {
         self.identity.ask_issuer().await;
         self.judge(call).map_err(|problem| match problem {
@@ -80,7 +80,7 @@ where
             Ok(()) => Admitting::Admitted { answer: self.inner.call(call) },
             Err(Problem::Refused(error)) => Admitting::Refused { error: Some(error) },
             Err(Problem::AskIssuer) => {
-                // The service that was asked whether it is ready goes along; its clone takes its place.
+                // `poll_ready` was called on this service, so the future takes it, and a clone takes its place.
                 let clone = self.inner.clone();
                 let (mut inner, layer) = (std::mem::replace(&mut self.inner, clone), self.layer.clone());
                 let answer = Box::pin(async move {
@@ -104,11 +104,11 @@ pin_project! {
             #[pin]
             answer: F,
         },
-        /// It does not.
+        /// The call is refused.
         Refused {
             error: Option<Error>,
         },
-        /// The issuer of its token is asked first.
+        /// The token's issuer is asked for its keys first.
         Asking {
             answer: BoxFuture<'static, Result<Response<Body>, E>>,
         },

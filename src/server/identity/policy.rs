@@ -1,4 +1,4 @@
-//! The rules, worked out for one caller: what it may do with each RPC.
+//! Applies the rules to one caller: what it may do with each RPC.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use crate::config::identity::Rule;
 use crate::contract::{RPCS, Risk, Rpc};
 use crate::gateway::caller::Grant;
 
-/// What the settings allow.
+/// The settings of authorization.
 pub struct Policy {
     rules: Vec<Rule>,
     read_only: bool,
     destructive: bool,
 }
 
-/// An established caller. Cheap to clone.
+/// An authenticated caller. Cheap to clone.
 #[derive(Clone)]
 pub struct Known {
     /// Its name.
@@ -24,8 +24,8 @@ pub struct Known {
 }
 
 impl Policy {
-    /// Takes the settings. Where callers are not told apart and no rule says otherwise, everybody may do what the switches
-    /// leave: whoever said `none` trusts whoever reaches the port.
+    /// Takes the settings. If authentication is off and there are no rules, every caller may do all that `read_only` and
+    /// `destructive` leave: an operator who sets `identity.methods` to `none` trusts everyone who can reach the port.
     pub fn new(settings: &Authorization, identity_is_off: bool) -> Self {
         let mut rules = settings.rules.clone();
         if rules.is_empty() && identity_is_off {
@@ -34,7 +34,7 @@ impl Policy {
         Self { rules, read_only: settings.read_only, destructive: settings.destructive }
     }
 
-    /// Works out what a caller may do.
+    /// Returns the caller of this name, with what it may do.
     pub fn known(&self, name: &str) -> Known {
         let rules: Vec<&Rule> = self.rules.iter().filter(|rule| rule.names(name)).collect();
         Known { name: name.into(), grants: RPCS.iter().map(|rpc| self.grant(&rules, rpc)).collect() }

@@ -1,7 +1,7 @@
-//! An issuer's keys at a URL: read now and then, and before it is time when a token names one that is not known.
+//! An issuer's keys at a URL: read at a regular interval, and earlier when a token names an unknown key.
 //!
-//! The last good ones stay while the issuer is down. Tokens with made-up keys cannot make the gateway ask all the time: it
-//! asks early at most once per [`EARLY`], and whoever needs a key meanwhile waits for that same answer.
+//! The last good keys stay in use while the issuer is down. Tokens with made-up keys cannot make the gateway ask all the time:
+//! it asks early at most once per [`EARLY`], and calls that need a key meanwhile wait for the same answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use crate::watch::Counts;
 
 /// Least time between two reads.
 const EARLY: Duration = Duration::from_secs(5);
-/// Longest that one read may take.
+/// Most time that one read may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How soon a failed read is repeated.
+/// Longest wait before a failed read is repeated.
 const AGAIN: Duration = Duration::from_secs(10);
-/// More than any issuer has.
+/// Most bytes of a document: more than any issuer has.
 const MOST_BYTES: usize = 1 << 20;
 
 type Read = Box<dyn Fn(&[u8]) -> anyhow::Result<KeySet> + Send + Sync>;
 
-/// The keys at a URL. Dropping it ends the reading.
+/// The keys at a URL. Dropping it ends the regular reads.
 pub struct Remote(Arc<Inner>);
 
 struct Inner {
@@ -37,7 +37,7 @@ struct Inner {
     read: Read,
     keys: watch::Sender<Option<Arc<KeySet>>>,
     counts: Arc<Counts>,
-    /// The last read. Held while one is under way.
+    /// The last read. The lock is held while a read is under way.
     last: Mutex<Option<Last>>,
 }
 
@@ -49,7 +49,7 @@ struct Last {
 }
 
 impl Remote {
-    /// Begins to read every `refresh`.
+    /// Begins to read the keys, at once and then every `refresh`.
     pub fn start(
         url: &Url,
         refresh: Duration,
@@ -66,24 +66,24 @@ impl Remote {
                 let went_well = inner.refresh(unless).await;
                 drop(inner);
                 let wait = if went_well { refresh } else { refresh.min(AGAIN) };
-                // Replicas that were started together need not ask together.
+                // Spreads the reads of replicas that were started together.
                 sleep(wait.mul_f64(0.9 + 0.1 * fastrand::f64())).await;
             }
         });
         Ok(Self(inner))
     }
 
-    /// Returns the last good keys, if there were any.
+    /// Returns the last good keys; none if no read has succeeded yet.
     pub fn get(&self) -> Option<Arc<KeySet>> {
         self.0.keys.borrow().clone()
     }
 
-    /// Reads them again, unless that was done a moment ago.
+    /// Reads the keys again, unless a read was begun less than [`EARLY`] ago.
     pub async fn ask(&self) {
         self.0.refresh(EARLY).await;
     }
 
-    /// Waits for the first keys.
+    /// Waits for the first keys, at most `longest`; logs a warning if they do not come.
     pub async fn first(&self, longest: Duration) {
         let mut keys = self.0.keys.subscribe();
         if timeout(longest, keys.wait_for(Option::is_some)).await.is_err() {
@@ -93,7 +93,7 @@ impl Remote {
 }
 
 impl Inner {
-    /// Reads the keys, unless the last read was begun less than `unless` ago. Returns whether the last read went well.
+    /// Reads the keys, unless the last read was begun less than `unless` ago. Returns whether the last read succeeded.
     async fn refresh(&self, unless: Duration) -> bool {
         let mut last = self.last.lock().await;
         if let Some(last) = last.as_ref().filter(|last| last.begun.elapsed() < unless) {
@@ -122,7 +122,7 @@ impl Inner {
         went_well
     }
 
-    /// Returns the keys of a document; none where it is the one from before.
+    /// Returns the keys of a document; none if the document has not changed.
     fn parsed(&self, content: &[u8], before: &[u8]) -> anyhow::Result<Option<KeySet>> {
         if content == before { Ok(None) } else { (self.read)(content).map(Some) }
     }

@@ -1,11 +1,11 @@
-//! What is wrong with what a caller sent.
+//! Why a caller's credential is refused.
 
 /// A word for operators and a sentence for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Why {
-    /// What metrics and logs call it.
+    /// The reason in metrics and logs.
     pub word: &'static str,
-    /// What the caller is told.
+    /// The reason that the caller gets.
     pub text: &'static str,
 }
 

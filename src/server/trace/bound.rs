@@ -1,4 +1,4 @@
-//! The measurements of a call that went well, by method.
+//! The measurements of calls whose status is OK, by method.
 
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
@@ -7,7 +7,7 @@ use crate::rpc::method::{self, Method};
 use crate::telemetry::Instruments;
 use crate::telemetry::instruments;
 
-/// How long calls took, and what they cost.
+/// The duration of calls, and their number of upstream requests.
 #[derive(Clone)]
 pub struct Bound {
     duration: instruments::Bound<f64>,

@@ -1,4 +1,4 @@
-//! What is told about one call.
+//! The span, the measurements and the access line of one call.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,12 +26,12 @@ use crate::telemetry::state::{self, Calls};
 use crate::telemetry::{Telemetry, Trace, trace};
 use crate::upstream::call::Ledger;
 
-/// What a call cost; unary calls say it in the response's headers.
+/// The number of a call's upstream requests. Streams send it in their trailers, unary calls in the response's headers.
 const UPSTREAM_CALLS: HeaderName = HeaderName::from_static("x-upstream-calls");
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// One call, from its headers on. Dropping it ends it.
+/// One call, from its headers on. Dropping it ends the call's span and writes its access line.
 pub struct Call {
     telemetry: Telemetry,
     bound: Bound,
@@ -46,7 +46,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Begins a call, and returns what the rest of the way tells of it.
+    /// Begins a call. Also returns the origin, with which the layers below trace and count.
     pub fn begin<B>(telemetry: &Telemetry, bound: &Bound, request: &Request<B>) -> (Self, Origin) {
         let method = method::of(request.uri().path());
         let builder = SpanBuilder::from_name(method.name).with_kind(SpanKind::Server);
@@ -73,7 +73,7 @@ impl Call {
         (call, origin)
     }
 
-    /// Returns which method is called.
+    /// Returns the method that is called.
     pub fn method(&self) -> &'static Method {
         self.method
     }
@@ -83,10 +83,11 @@ impl Call {
         &self.context
     }
 
-    /// Takes note of the response's headers, which hold the status if nothing follows them, and adds the request's id.
+    /// Notes the cache's outcome and, if the headers have it, the status; adds the request id to the headers.
     pub fn answered(&mut self, headers: &mut HeaderMap) {
         let mut id = self.request_id.clone();
-        // An id that never comes again must not push what does out of the connection's compression table.
+        // Keeps the id out of the connection's header compression table: it never comes again, and would push out entries
+        // that do.
         id.set_sensitive(true);
         headers.insert(request_id::NAME, id);
         self.cache = headers.get(&CACHE).and_then(|value| match value.as_bytes() {
@@ -100,7 +101,7 @@ impl Call {
         self.status(headers);
     }
 
-    /// Takes note of the status in headers or trailers.
+    /// Notes the status in headers or trailers.
     fn status(&mut self, headers: &HeaderMap) {
         let Some(code) = headers.get(&STATUS) else { return };
         let code = Code::from_bytes(code.as_bytes());
@@ -110,7 +111,7 @@ impl Call {
         }
     }
 
-    /// Where it is counted.
+    /// Returns the counters for calls or for streams; none for methods outside the contract.
     fn calls(&self) -> Option<&Calls> {
         let state = self.telemetry.state();
         self.method.is_ours().then_some(if self.method.streaming { &state.streams } else { &state.calls })
@@ -156,7 +157,7 @@ impl Call {
     fn log(&self, code: Code, seconds: f64) {
         macro_rules! line {
             ($level:ident, $number:ident) => {
-                // Where nobody wants the line, its trace need not be looked up either.
+                // The span's context is only needed if the line is written.
                 let wanted = event_enabled!(target: "access", Level::$number);
                 let _attached = wanted.then(|| self.context.clone().attach());
                 $level!(
@@ -195,7 +196,7 @@ impl Witness for Call {
     fn ended(&mut self, end: End<'_>) {
         match end {
             End::Status(trailers) => {
-                // What a stream cost is known only here.
+                // Only at its end is it known how many upstream requests a stream has made.
                 if self.method.is_ours() && self.method.streaming {
                     trailers.insert(UPSTREAM_CALLS, self.ledger.requests().into());
                 }
@@ -212,7 +213,7 @@ impl Drop for Call {
         if let (None, Some(why)) = (self.code, reset::why()) {
             (self.code, self.reason) = (Some(why.code), Some(why.reason));
         }
-        // Without a status nobody waited for it.
+        // Without a status the caller cancelled the call.
         let code = self.code.unwrap_or(Code::Cancelled);
         let seconds = self.started.elapsed().as_secs_f64();
         if let Some(calls) = self.calls() {
@@ -234,7 +235,7 @@ fn reason(status: &Status) -> Option<&'static str> {
     Some(word(reason))
 }
 
-/// Whether a code means that the server failed, rather than that the caller was refused. These are the codes by which the
+/// True if a code means that the server failed, and not that the caller was refused. These are the codes for which the
 /// semantic conventions mark a server's span as failed.
 fn is_failure(code: Code) -> bool {
     use Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unimplemented, Unknown};

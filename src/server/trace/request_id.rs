@@ -1,4 +1,4 @@
-//! `x-request-id`: what a caller and an operator call the same call by.
+//! `x-request-id`: the id by which both a caller and an operator name a call.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::TraceId;
@@ -7,10 +7,11 @@ use crate::telemetry::hex;
 
 /// The metadata key.
 pub const NAME: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest id that is taken over.
+/// Most bytes of a caller's id that is used.
 const LONGEST: usize = 64;
 
-/// Returns the caller's id if it is sane, else the trace id, so that one word finds both.
+/// Returns the caller's id if it is 1 to 64 letters, digits or any of `-_.`, else the trace id, so that one id finds both the
+/// call and its trace.
 pub fn of(headers: &HeaderMap, trace: TraceId) -> HeaderValue {
     let sane = |value: &&HeaderValue| {
         let bytes = value.as_bytes();

@@ -1,5 +1,5 @@
-//! Calls that the gateway itself gives up after it has begun to answer. Nothing else tells them from those that their
-//! callers gave up: either way, what is left of them is dropped.
+//! Tells calls that the gateway gives up after it has begun to answer from calls that their callers cancel. Both end in the
+//! same way: what is left of the call is dropped.
 
 use std::cell::Cell;
 
@@ -9,7 +9,7 @@ thread_local! {
     static WHY: Cell<Option<Why>> = const { Cell::new(None) };
 }
 
-/// What a call that is dropped has ended with.
+/// Why the gateway drops a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Why {
     /// Its code.
@@ -18,14 +18,14 @@ pub struct Why {
     pub reason: &'static str,
 }
 
-/// Lets `drop` drop what is left of a call.
+/// Runs `drop`, which drops what is left of a call, and makes `why` known to it.
 pub fn because(why: Why, drop: impl FnOnce()) {
     WHY.set(Some(why));
     drop();
     WHY.set(None);
 }
 
-/// Returns why the gateway drops the call that is being dropped; none if its caller gave it up.
+/// Returns why the gateway drops the call that is being dropped; none if its caller cancelled it.
 pub fn why() -> Option<Why> {
     WHY.get()
 }

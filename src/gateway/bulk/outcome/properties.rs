@@ -1,4 +1,4 @@
-//! Whatever happens to the results on their way: what is said of an input is true.
+//! Property tests: whatever happens to the results on their way, each outcome is true or UNKNOWN.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Each kind of job, each shape of results, each number of them.
+//! Outcomes for each kind of job, each shape of results, and too few or too many results.
 
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::*;
 use crate::error::Refusal;
 use crate::proto::{BulkCreateOrUpdateUsersResponse, BulkJob};
 
-/// The inputs of a job, by what they can be recognised by.
+/// The keys of inputs that are identified by id.
 fn of_ids(ids: &[i64]) -> Vec<Key> {
     ids.iter().map(|id| Key { id: Some(*id), ..Key::default() }).collect()
 }
@@ -78,7 +78,7 @@ fn created_users_are_counted_and_their_failures_are_told_by_index() {
         (json!([created(91), created(92), created(93), created(93)]), "C C C"),
         (json!([created(91), created(92), created(93), created(94)]), "? ? ?"),
         (json!([created(91), created(92), failed(1), failed(1)]), "C F C"),
-        // Not clear.
+        // Results whose words or ids do not show an end.
         (json!([created(91), created(92), {"id": 93, "status": "Skipped"}]), "? ? ?"),
         (json!([created(91), created(92), {"id": 93, "status": "Updated"}]), "? ? ?"),
         (json!([created(91), created(92), {"id": 93}]), "? ? ?"),
@@ -86,14 +86,14 @@ fn created_users_are_counted_and_their_failures_are_told_by_index() {
         (json!([{}, {}, {}]), "? ? ?"),
         (json!({"success": true}), "? ? ?"),
         (json!([created(91), created(92), {"id": 93, "status": "Created", "error": "E"}]), "? ? ?"),
-        // A failure whose id may be a position or not.
+        // A failure whose id may be a position: only for upserts it is one.
         (json!([created(91), created(92), {"id": 1, "error": "E", "status": "Failed"}]), "? ? ?"),
-        // A position that the job does not have, and one with two ends.
+        // A position that the job does not have, and positions with two ends.
         (json!([created(91), created(92), failed(3)]), "? ? ?"),
         (json!([created(91), created(92), created(93), failed(3)]), "? ? ?"),
         (json!([created(91), created(92), failed(1), {"index": 1, "id": 95, "status": "Created"}]), "? ? ?"),
         (json!([created(91), failed(1), {"index": 1, "id": 95, "status": "Created"}]), "? ? ?"),
-        // Named all the same.
+        // Results that name their input, although results of this kind need not.
         (json!([{"id": 91, "status": "Created", "email": " C@X"}, created(92), created(93)]), "C C C91"),
         (json!([{"id": 91, "index": 0, "status": "Created", "email": "c@x"}, created(92), created(93)]), "? ? ?"),
     ];
@@ -134,7 +134,7 @@ fn upserts_by_external_id_are_read_in_the_order_of_the_request() {
         (json!([updated(3), updated(2), created(1), created(4)]), "U3 U2 C1 C4"),
         // Nothing about one of them.
         (json!([updated(91), {"id": 92, "status": "Skipped"}, created(93), created(94)]), "U91 ? C93 C94"),
-        // Not as many as inputs, or not all different: only what has a name, or all that say the same.
+        // Fewer or more results than inputs, or equal ones: only a name, or results that all say the same, prove an end.
         (json!([updated(91), updated(92), created(93)]), "? ? ? ?"),
         (json!([updated(91), failed(1), created(93)]), "? F ? ?"),
         (json!([updated(91), updated(92), created(93), created(93)]), "? ? ? ?"),
@@ -143,7 +143,7 @@ fn upserts_by_external_id_are_read_in_the_order_of_the_request() {
         (json!([]), "? ? ? ?"),
         (Value::Null, "? ? ? ?"),
         (json!({"success": true}), "? ? ? ?"),
-        // A failure that is not at its position: the order is another one.
+        // A failure that is not at its position: the results are in another order.
         (json!([updated(91), created(93), failed(1), created(94)]), "? F ? ?"),
         (json!([updated(91), updated(92), updated(93), failed(2)]), "U U F U"),
         (json!([updated(91), updated(92), created(93), {"error": "E", "status": "Failed"}]), "? ? ? ?"),
@@ -162,19 +162,19 @@ fn upserts_are_told_by_address_wherever_the_results_stand() {
         (json!([told(91, "Updated", "A@X"), told(92, "Created", "b@x"), nameless(93, "Created")]), "U91 C92 C93"),
         // An address that no input has: the user's primary one.
         (json!([told(91, "Updated", "a@x"), told(92, "Updated", "primary@x"), nameless(93, "Created")]), "U91 U92 C93"),
-        // Nobody is created by another address than the one that was given.
+        // A created user has the address that was given, so another address belongs to another input.
         (json!([told(91, "Updated", "a@x"), told(92, "Created", "y@x"), nameless(93, "Created")]), "U91 ? ?"),
         // An external id that no input has is another user's.
         (
             json!([told(91, "Updated", "a@x"), {"id": 92, "status": "Updated", "external_id": "z"}, nameless(93, "Created")]),
             "U91 ? ?",
         ),
-        // Where no result names an input, addresses of others show that these are not the results of this job.
+        // No result names an input, and two have foreign addresses: these may be the results of another job.
         (json!([told(91, "Updated", "x@x"), told(92, "Updated", "y@x"), nameless(93, "Created")]), "? ? ?"),
-        // In another order, names still hold, and one that is left belongs to the one that is left.
+        // In another order, names still prove ends, and the one result left belongs to the one input left.
         (json!([told(92, "Created", "b@x"), told(91, "Updated", "a@x"), nameless(93, "Created")]), "U91 C92 C93"),
         (json!([told(92, "Created", "b@x"), nameless(93, "Created"), told(91, "Updated", "a@x")]), "U91 C92 C93"),
-        // An address that no input has, in an order that is not that of the request, may be anybody's.
+        // An address that no input has, in results that are not in the order of the request, may belong to any input.
         (json!([told(92, "Created", "b@x"), told(91, "Updated", "primary@x"), nameless(93, "Created")]), "? C92 ?"),
         (json!([nameless(93, "Created"), told(92, "Created", "b@x")]), "? C92 ?"),
         (json!([told(91, "Updated", "a@x"), told(91, "Updated", "a@x"), told(92, "Created", "b@x")]), "U91 C92 ?"),
@@ -203,7 +203,7 @@ fn updates_are_told_by_id() {
         (json!([updated(c), updated(a), updated(b), updated(b)]), all.as_str()),
         (json!([updated(c), {"id": 2, "error": "E", "success": false}, updated(b)]), "F2 U21474836480 U1"),
         (json!([failed(1, b), updated(a)]), "U2 F21474836480 ?1"),
-        // The position is one input's and the id another's.
+        // A result with the position of one input and the id of another.
         (json!([failed(1, a), updated(c)]), "?2 ?21474836480 U1"),
         (json!([updated(a), updated(b), updated(99)]), "U2 U21474836480 ?1"),
         (json!([updated(a), updated(b), {"status": "Updated", "success": true}]), "U2 U21474836480 ?1"),

@@ -16,7 +16,7 @@ use crate::upstream::call::{Answer, Call, Priority};
 struct List {
     pages: usize,
     log: Arc<Mutex<Vec<String>>>,
-    /// What the end of a page's body is taken for, by page, instead of what it is.
+    /// Bodies that the look-ahead is shown, by page, in place of the true ones.
     lies: HashMap<usize, &'static str>,
     /// Pages that are answered only when told.
     held: HashMap<usize, Arc<Notify>>,
@@ -109,7 +109,7 @@ async fn a_caller_who_stops_reading_has_one_page_ready_and_no_further_one_is_ask
         let message = decoded(&messages.next().await.expect("a message").expect("good"));
         let first = i64::try_from(page).expect("few pages") * 2;
         assert_eq!(message.groups.iter().map(|group| group.id).collect::<Vec<_>>(), [first, first + 1]);
-        // Time passes only when nothing is left to do. What waits so long was packed.
+        // Paused time advances only when nothing is left to do. A page that has waited this long is compressed.
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(list.asked(), page + 1);
     }

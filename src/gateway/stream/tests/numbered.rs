@@ -19,7 +19,7 @@ struct List(Arc<Mutex<State>>);
 struct State {
     rows: Vec<i64>,
     asked: Vec<u32>,
-    /// What happens after each answer, in order.
+    /// What happens after each answer; the last one first.
     changes: Vec<Change>,
     fate: fastrand::Rng,
     latency: Duration,
@@ -29,9 +29,9 @@ struct State {
 #[derive(Debug, Clone, Copy)]
 enum Change {
     Nothing,
-    /// A new row comes at a place, in per mille of the list.
+    /// Inserts a new row at a place, in per mille of the list.
     Insert(usize),
-    /// So many rows go from a place on, in per mille of the list.
+    /// Removes this many rows from a place on, in per mille of the list.
     Delete(usize, usize),
 }
 
@@ -57,7 +57,7 @@ impl List {
         let wait = {
             let mut state = self.state();
             state.asked.push(number);
-            // Answers overtake each other: the list is read somewhere on the way.
+            // Lets answers overtake each other: the list is read at a random point of the latency.
             let there = state.fate.f64();
             (state.latency.mul_f64(there), state.latency.mul_f64(1.0 - there))
         };
@@ -216,7 +216,7 @@ fn deletion() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// Changes among which rows go as often as a walk goes back, and not more often.
+/// Changes with at most as many deletions as a walk goes back.
 fn deletions() -> impl Strategy<Value = Vec<Change>> {
     proptest::collection::vec(deletion(), 0..40).prop_map(|mut changes| {
         let deletes = changes.iter_mut().filter(|change| matches!(change, Change::Delete(..)));

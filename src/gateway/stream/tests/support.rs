@@ -24,7 +24,7 @@ use crate::upstream::credential::Credential;
 
 pub type Messages<M> = Pin<Box<dyn Stream<Item = Result<Encoded<M>>> + Send>>;
 
-/// A gateway before an upstream that is a function.
+/// Returns a gateway whose upstream is a function.
 pub fn gateway<F, Fut>(streams: config::Stream, upstream: F) -> Gateway
 where
     F: Fn(Call) -> Fut + Clone + Send + Sync + 'static,

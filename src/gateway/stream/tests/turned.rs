@@ -14,7 +14,7 @@ use crate::upstream::call::Call;
 
 const ROWS: i64 = 25;
 
-/// What becomes of a request by cursor.
+/// How the upstream treats a request by cursor.
 #[derive(Clone, Copy)]
 enum Cursors {
     Ignored,
@@ -22,7 +22,7 @@ enum Cursors {
     IgnoredFrom(usize),
 }
 
-/// A list of [`ROWS`] groups in pages by number; keeps a list of what was asked.
+/// Returns a gateway for a list of [`ROWS`] groups in pages by number, and the log of its requests.
 fn numbered(cursors: Cursors, link_states_size: bool) -> (Gateway, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::<Mutex<Vec<String>>>::default();
     let log = asked.clone();
