@@ -123,6 +123,9 @@ impl Gateway {
         context: &Context,
         request: &BatchGetUsersRequest,
     ) -> Result<Answered<BatchGetUsersResponse>> {
+        if context.control.only_if_cached {
+            return Err(Error::CacheMiss);
+        }
         if request.external_ids.iter().any(|id| id.trim().is_empty() || id.contains(',')) {
             return Err(Error::invalid(
                 "external_ids",

@@ -41,6 +41,9 @@ impl Gateway {
         context: &Context,
         request: BatchGetJobsRequest,
     ) -> Result<Encoded<BatchGetJobsResponse>> {
+        if context.control.only_if_cached {
+            return Err(Error::CacheMiss);
+        }
         let ids = checked(request.ids)?;
         let seen = self.show_jobs(context, ids.clone()).await?;
         let mut found: HashMap<String, Job> = seen.into_iter().map(|job| (job.id.clone(), job)).collect();

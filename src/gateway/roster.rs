@@ -34,6 +34,9 @@ impl Gateway {
         context: &Context,
         request: GetGroupWithAgentsRequest,
     ) -> Result<Encoded<GetGroupWithAgentsResponse>> {
+        if context.control.only_if_cached {
+            return Err(Error::CacheMiss);
+        }
         let users = groups::users_of(request.id)?;
         let group = self.group(context, request.id);
         let agents = self.all(context, users, |user: &User| user.id > 0);

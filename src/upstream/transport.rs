@@ -27,12 +27,15 @@ mod pool;
 use handover::Handover;
 use lane::{SILENT_AFTER, Seat};
 use loss::Loss;
-use pool::{Pool, SLOW};
+use pool::Pool;
 
 pub(super) use pool::BELIEVED;
 
 /// How often a request that was provably not processed goes to another connection within one attempt.
 const MOST_MOVES: u32 = 10;
+
+/// How often a request that waits for its connection to open looks for another one.
+const OPEN_CHECK: Duration = Duration::from_millis(250);
 
 /// How soon an HTTP/2 connection with room takes a request. The client hands it over at once; it waits only if the connection
 /// has no room.
@@ -88,7 +91,9 @@ impl Transport {
         let rest = &call.rest;
         let lane = Arc::clone(seat.lane());
         let handover = Handover::new(&call.ledger, seat);
-        let client = lane.client(rest.method != http::Method::GET, &self.origin);
+        let write = rest.method != http::Method::GET;
+        let was_http1 = lane.is_http1();
+        let client = lane.client(write, &self.origin);
         let request = self.request(call, client, &handover)?;
         let mut response = match self.response(client, request, &handover).await {
             Ok(response) => response,
@@ -98,6 +103,10 @@ impl Transport {
             Err(Some(error)) => return Err(self.before_headers(&error.without_url(), &handover, call)),
             Err(None) => return Err(Failed::Move),
         };
+        if write && !was_http1 && lane.is_http1() {
+            // The write went out before it was known that HTTP/1.1 is spoken. No other request may follow it on its connection.
+            lane.retire();
+        }
         lane.heard(false);
         self.pool.answered(&lane);
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
@@ -178,11 +187,11 @@ impl Transport {
         let lane = handover.lane();
         let mut response = pin!(client.execute(request));
         while !lane.is_open() && !lane.is_http1() {
-            if let Ok(response) = timeout(SLOW, response.as_mut()).await {
+            if let Ok(response) = timeout(OPEN_CHECK, response.as_mut()).await {
                 return response.map_err(Some);
             }
-            if !handover.is_taken() && self.pool.has_room() && handover.withdraw() {
-                lane.retire();
+            // The attempt to connect goes on without this request, and may serve others.
+            if !handover.is_taken() && self.pool.has_place_besides(lane) && handover.withdraw() {
                 return Err(None);
             }
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tonic::{Code, Request};
 use zendesk_gateway::proto::{
-    BatchGetUsersRequest, DeleteUserRequest, GetGroupRequest, GetUserRequest, ListUsersRequest, SearchUsersRequest,
-    UserSearchFilter,
+    BatchGetJobsRequest, BatchGetUsersRequest, DeleteUserRequest, GetGroupRequest, GetGroupWithAgentsRequest,
+    GetUserRequest, ListUsersRequest, SearchUsersRequest, UserSearchFilter,
 };
 use zendesk_gateway::sandbox::faults::{Respond, any, get};
 use zendesk_gateway::sandbox::{self, Latency};
@@ -164,4 +164,20 @@ async fn errors_but_not_found_are_never_cached() {
         t.groups().get_group(GetGroupRequest { id }).await.expect_err("the fault");
     }
     t.groups().get_group(GetGroupRequest { id }).await.expect("the faults are over");
+}
+
+#[tokio::test]
+async fn what_is_never_cached_is_not_asked_for_where_only_the_cache_may_answer() {
+    let t = TestGateway::start().await;
+    let group = t.sandbox.store().default_group_id();
+    let many = BatchGetUsersRequest { external_ids: vec!["x".to_owned()], ..Default::default() };
+    let jobs = BatchGetJobsRequest { ids: vec!["V3-x".to_owned()] };
+    let agents = GetGroupWithAgentsRequest { id: group };
+    let refusals = [
+        refused(t.users().batch_get_users(with_control(many, "only-if-cached")).await),
+        refused(t.jobs().batch_get_jobs(with_control(jobs, "only-if-cached")).await),
+        refused(t.groups().get_group_with_agents(with_control(agents, "only-if-cached")).await),
+    ];
+    assert_eq!(refusals.map(|refused| refused.reason), ["CACHE_MISS"; 3]);
+    assert_eq!(t.sandbox.total_hits(), 0);
 }

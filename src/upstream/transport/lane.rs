@@ -92,6 +92,11 @@ impl Lane {
         self.of_writes.get_or_init(|| for_single_use(origin, &self.link).expect("such a client was built before"))
     }
 
+    /// True if the HTTP/2 connection is there, whether it has taken a request or not.
+    pub fn is_connected(&self) -> bool {
+        self.link.is_http2()
+    }
+
     /// True if the lane uses HTTP/1.1.
     pub fn is_http1(&self) -> bool {
         self.link.is_http1()

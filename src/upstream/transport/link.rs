@@ -60,6 +60,11 @@ impl Link {
         outcome
     }
 
+    /// True if the HTTP/2 connection is there, whether it has taken a request or not.
+    pub fn is_http2(&self) -> bool {
+        self.phase.load(Ordering::SeqCst) == HTTP2
+    }
+
     /// True if the lane uses HTTP/1.1, where each request has a connection to itself.
     pub fn is_http1(&self) -> bool {
         self.phase.load(Ordering::SeqCst) == HTTP1

@@ -37,7 +37,7 @@ pub const BELIEVED: Duration = Duration::from_secs(30);
 const APART: Duration = Duration::from_millis(100);
 
 /// How long opening a connection may take before another is opened beside it: a peer may accept a connection and never speak.
-pub const SLOW: Duration = Duration::from_secs(1);
+const SLOW: Duration = Duration::from_secs(1);
 
 /// How long an idle connection is kept beside others.
 const SPARE: Duration = Duration::from_mins(1);
@@ -139,19 +139,17 @@ impl Pool {
         }
         let open = || state.lanes.iter().filter(|lane| lane.is_open());
         let opening = || state.lanes.iter().filter(|lane| !lane.is_open());
-        if let Some(seat) = opening().find_map(Seat::to_open) {
+        let hopeful = |lane: &&Arc<Lane>| lane.age() < SLOW || lane.is_connected();
+        if let Some(seat) = opening().filter(hopeful).find_map(Seat::to_open) {
             return Ok(Step::Take(seat));
         }
         let newest = opening().min_by_key(|lane| lane.age());
         if let Some(new) = newest.filter(|lane| lane.age() < SLOW).or_else(|| open().find(|lane| !lane.is_settled())) {
             return Ok(Step::Wait(Arc::clone(new)));
         }
-        let may_open = state.lanes.is_empty()
-            || (open().next().is_none() && state.lanes.len() < 2)
-            || (state.lanes.len() < self.settings.most
-                && state.no_further.is_none_or(|failed| failed.elapsed() > BELIEVED));
+        let may_open = state.may_open(&self.settings);
         if let Some(new) = newest.filter(|_| !may_open) {
-            return Ok(Step::Wait(Arc::clone(new)));
+            return Ok(opening().find_map(Seat::to_open).map_or_else(|| Step::Wait(Arc::clone(new)), Step::Take));
         }
         if may_open {
             let pause = state.failed.map_or(Duration::ZERO, |failed| APART.saturating_sub(failed.elapsed()));
@@ -193,11 +191,16 @@ impl Pool {
         }
     }
 
-    /// True if an open connection has room.
-    pub fn has_room(&self) -> bool {
+    /// True if a request that waits for this lane to open has a place on another one: on one that is open, on one that has
+    /// connected meanwhile, or, if this lane is slow, on one that may be opened beside it.
+    pub fn has_place_besides(&self, lane: &Arc<Lane>) -> bool {
         let state = self.state();
-        let usable = |lane: &&Arc<Lane>| lane.is_open() && !lane.is_over() && !lane.is_silent();
-        state.lanes.iter().filter(usable).any(|lane| lane.seats() < state.streams())
+        let others = || state.lanes.iter().filter(|other| !Arc::ptr_eq(other, lane) && !other.is_over());
+        let has_room = |other: &Arc<Lane>| other.is_open() && !other.is_silent() && other.seats() < state.streams();
+        let waits = |other: &Arc<Lane>| !other.is_open() && other.is_connected() && other.seats() == 0;
+        let is_opening = |other: &Arc<Lane>| !other.is_open() && other.age() < SLOW;
+        others().any(|other| has_room(other) || waits(other))
+            || (lane.age() >= SLOW && !others().any(is_opening) && state.may_open(&self.settings))
     }
 
     /// Counts a request that is sent again on another connection.
@@ -275,6 +278,14 @@ impl State {
             kept += usize::from(!spare);
             !spare
         });
+    }
+
+    /// True if one more connection may be opened. Beside one that does not come about, that is also so if only one is set.
+    fn may_open(&self, settings: &config::Connection) -> bool {
+        let is_open = |lane: &Arc<Lane>| lane.is_open();
+        self.lanes.is_empty()
+            || (self.lanes.len() < 2 && !self.lanes.iter().any(is_open))
+            || (self.lanes.len() < settings.most && self.no_further.is_none_or(|failed| failed.elapsed() > BELIEVED))
     }
 
     fn streams(&self) -> usize {

@@ -185,7 +185,7 @@ pub fn claim(status: &Status) -> Claim {
     // The client's own words: the gateway has not answered.
     let Some(info) = details.error_info() else { return Claim::Left };
     match info.reason.as_str() {
-        "DEADLINE_EXCEEDED" if status.message().contains("before anything was sent") => Claim::NotSent,
+        "DEADLINE_EXCEEDED" if status.message().contains("before anything was carried out") => Claim::NotSent,
         "INVALID_FIELD" | "BREAKER_OPEN" | "OVERLOADED" | "CACHE_MISS" | "SHUTTING_DOWN" => Claim::NotSent,
         "UPSTREAM_UNAVAILABLE" if status.message().contains("cannot be reached") => Claim::NotSent,
         "RATE_LIMITED" | "CONFLICT" if info.domain == "zendesk-gateway" => Claim::NotSent,

@@ -122,23 +122,25 @@ async fn an_edge_that_refuses_connections_for_a_moment_opens_no_circuit() {
 /// Something accepts connections and does not shake hands on them. Others may go on: another connection is opened beside.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handshake_that_hangs_costs_a_second() {
-    for what in [What::Read, What::Write] {
+    for (what, calls) in [(What::Read, 20), (What::Write, 20), (What::Read, 1), (What::Write, 1)] {
         let gateway = gateway(|wire| wire.silent_handshakes = true).await;
         let heal = async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             gateway.sandbox.connections().change(|wire| wire.silent_handshakes = false);
         };
         let began = Instant::now();
-        let calls = async {
-            let failed = flood(&gateway, what, 20, 20).await;
+        let flooded = async {
+            let failed = flood(&gateway, what, calls, calls).await;
             (failed, began.elapsed())
         };
-        let ((failed, took), ()) = tokio::join!(calls, heal);
-        assert!(failed.is_empty(), "{what:?}: {failed:?}");
-        assert!(took < Duration::from_secs(3), "{what:?}: {took:?}");
-        assert_eq!(gateway.sandbox.connections().counts().accepted, 2, "one beside the first, for all");
+        let ((failed, took), ()) = tokio::join!(flooded, heal);
+        assert!(failed.is_empty(), "{calls} {what:?}: {failed:?}");
+        assert!(took < Duration::from_secs(3), "{calls} {what:?}: {took:?}");
+        // On a busy machine the second one can be slow, too.
+        let accepted = gateway.sandbox.connections().counts().accepted;
+        assert!((2..=3).contains(&accepted), "{accepted}: one beside the first, for all");
         if what == What::Write {
-            assert_eq!(created(&gateway), (0..20).map(|number| (number, 1)).collect());
+            assert_eq!(created(&gateway), (0..calls).map(|number| (number, 1)).collect());
         }
         gateway.stop().await;
     }
