@@ -243,3 +243,19 @@ fn no_files_import_each_other_in_a_circle() {
     let circles: Vec<String> = circles.iter().map(|members| ties(members).join("\n")).collect();
     assert!(circles.is_empty(), "circles:\n\n{}", circles.join("\n\n"));
 }
+
+#[test]
+fn no_file_has_more_than_400_lines() {
+    let mut folders = vec![PathBuf::from(SOURCE)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let lines = std::fs::read_to_string(&path).expect("a file").lines().count();
+                assert!(lines <= 400, "{} has {lines} lines", path.display());
+            }
+        }
+    }
+}
