@@ -1,5 +1,6 @@
 //! The whole service in process: a real gRPC client, a real HTTP hop to the embedded stand-in.
 
+#![cfg(feature = "sandbox")]
 #![recursion_limit = "256"] // the JSON of a whole user is one macro call
 
 mod admin;

@@ -63,6 +63,19 @@ fn build_folder() -> tempfile::TempDir {
     folder
 }
 
+/// The targets that the manifest names itself, and the file that each is expected to be.
+fn named_targets() -> Vec<(String, String)> {
+    let manifest = read("Cargo.toml");
+    let mut targets = Vec::new();
+    for table in manifest.split("\n[[").skip(1) {
+        let (kind, rest) = table.split_once("]]").expect("the end of a heading");
+        let name = rest.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).expect("a name");
+        let folder = if kind == "bench" { "benches" } else { "tests" };
+        targets.push((format!("{kind} {name}"), format!("{folder}/{name}.rs")));
+    }
+    targets
+}
+
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
@@ -78,6 +91,10 @@ fn the_build_gets_what_it_needs_and_nothing_else() {
     assert_eq!(let_in, wanted, "the context holds what is copied");
     assert!(ignored.lines().any(|line| line == "*"));
     let folder = build_folder();
+    // `cargo metadata` says nothing of a target that is named without being there; a build ends with it.
+    for (target, file) in named_targets() {
+        assert!(folder.path().join(&file).exists(), "the manifest names {target}, and {file} is not copied");
+    }
     let mut cargo = cargo();
     cargo.args(["metadata", "--locked", "--offline", "--no-deps", "--format-version=1"]).current_dir(folder.path());
     let output = cargo.output().expect("cargo starts");

@@ -109,7 +109,7 @@ impl Caller {
             state.wrong(
                 "a call was refused for no reason",
                 &asked,
-                &format!("{:?} \"{}\"", status.code(), status.message()),
+                &said(status),
             );
         }
         let outcome = outcome.map(|(reply, cache)| {
@@ -176,7 +176,7 @@ impl Caller {
         if let Err(status) = read.boxed().await {
             code = status.code();
             if !is_to_be_expected(rpc.method, &status) {
-                let what = format!("{code:?} \"{}\"", status.message());
+                let what = said(&status);
                 self.truth.lock().wrong("a call was refused for no reason", &asked, &what);
             }
         }
@@ -234,4 +234,15 @@ async fn unary<Q: Request + Clone>(line: Line, request: &Q, wish: &Wish) -> Resu
             }
         }
     }
+}
+
+/// What a status says, with the causes that the client has for it.
+fn said(status: &Status) -> String {
+    let mut text = format!("{:?} \"{}\"", status.code(), status.message());
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }
