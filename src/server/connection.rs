@@ -74,6 +74,9 @@ impl<S: Stack> Server<S> {
                 .timer(TokioTimer::new())
                 .auto_date_header(false) // no gRPC client looks at it
                 .max_concurrent_streams(settings.max_streams_per_connection)
+                // A caller may give up all its calls at once. With hyper's 20, a proxy that carries many callers would lose
+                // its connection, and with it everybody's calls, whenever the gateway is slow to take calls up.
+                .max_pending_accept_reset_streams(settings.max_streams_per_connection as usize)
                 .max_header_list_size(settings.max_header_bytes)
                 .max_send_buf_size(SEND_BUFFER)
                 .keep_alive_interval(settings.keepalive_interval)

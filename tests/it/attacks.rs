@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -36,7 +37,9 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 fn strict() -> bool {
@@ -214,7 +217,7 @@ async fn flood(address: &str, opening: &[Vec<u8>], frames: &[u8], times: usize) 
             if from.read_exact(&mut payload).await.is_err() {
                 break;
             }
-            if head[3] == 7 {
+            if head[3] == GOAWAY {
                 reason = Some(u32::from_be_bytes(payload[4..8].try_into().expect("four bytes")));
             }
         }
@@ -237,6 +240,34 @@ async fn rapid_resets() {
         assert!(reason == CALM || reason.is_none(), "{reason:?}");
     })
     .await;
+}
+
+/// Not an attack: a proxy that carries many callers, who all lose their patience at once.
+#[tokio::test]
+async fn callers_who_all_give_up_at_once_keep_their_connection() {
+    let t = TestGateway::start().await;
+    let mut wire = Wire::begin(&t.address).await;
+    let mut frames = Vec::new();
+    for stream in (1..200).step_by(2) {
+        frames.extend(frame(HEADERS, END_HEADERS, stream, &call_headers()));
+        frames.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+    }
+    frames.extend(frame(HEADERS, END_HEADERS, 201, &call_headers()));
+    frames.extend(frame(DATA, END_STREAM, 201, &framed(0, &GetUserRequest { id: 1 }.encode_to_vec())));
+    wire.socket.write_all(&frames).await.expect("taken");
+    let answered = async {
+        let mut head = [0; 9];
+        loop {
+            wire.socket.read_exact(&mut head).await.expect("the connection stays");
+            let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+            wire.socket.read_exact(&mut payload).await.expect("the connection stays");
+            assert_ne!(head[3], GOAWAY, "{payload:?}");
+            if head[3] == HEADERS && u32::from_be_bytes(head[5..].try_into().expect("four bytes")) == 201 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(LONG, answered).await.expect("the call is answered");
 }
 
 #[tokio::test]

@@ -34,6 +34,8 @@ type Wait = Pin<Box<dyn Future<Output = OwnedSemaphorePermit> + Send>>;
 pub struct Turns {
     /// When the present turn began, and when its latest part began.
     since: Option<(Instant, Instant)>,
+    /// How long this thread had computed when the present turn, which seemed long by the clock, began once more.
+    computed: Option<Duration>,
     wait: Option<Wait>,
     permit: Option<OwnedSemaphorePermit>,
     /// Bytes to do per part, bytes done in the last part, and parts done in this turn.
@@ -45,7 +47,7 @@ pub struct Turns {
 impl Turns {
     /// Returns the turns of work that has not begun.
     pub fn new() -> Self {
-        Self { since: None, wait: None, permit: None, portion: FIRST, did: 0, parts: 0 }
+        Self { since: None, computed: None, wait: None, permit: None, portion: FIRST, did: 0, parts: 0 }
     }
 
     /// Completes when work may go on, with the number of bytes to do now.
@@ -62,6 +64,14 @@ impl Turns {
             // One part alone may have taken long because the system ran something else.
             if now - began < TURN || self.parts < 2 {
                 self.since = Some((began, now));
+                return Poll::Ready(self.portion);
+            }
+            // So may several, where there is more work than processors; only what has been computed counts. To ask for that
+            // is a system call, so a turn must seem long before anybody asks.
+            let computed = computed();
+            if self.computed.replace(computed).is_none_or(|before| computed.saturating_sub(before) < TURN) {
+                self.since = Some((now, now));
+                self.parts = 0;
                 return Poll::Ready(self.portion);
             }
             self.pause();
@@ -84,8 +94,7 @@ impl Turns {
 
     /// Ends the turn, because there is nothing to do for now.
     pub fn pause(&mut self) {
-        self.since = None;
-        self.permit = None;
+        (self.since, self.computed, self.permit) = (None, None, None);
         (self.did, self.parts) = (0, 0);
     }
 
@@ -96,6 +105,12 @@ impl Turns {
         self.pause();
         self.wait = long.then(|| -> Wait { Box::pin(next(Duration::ZERO)) });
     }
+}
+
+/// Returns how long this thread has computed, without the time in which the system ran others.
+fn computed() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Waits for the permit for long work, then `rest`, then until the ready short work has run. Dropping the permit ends the turn.
@@ -194,6 +209,18 @@ mod tests {
         for number in 0..4 {
             let parts = done[..100].iter().filter(|did| **did == number).count();
             assert!((15..=40).contains(&parts), "{number} had {parts} of 100 parts");
+        }
+    }
+
+    #[tokio::test]
+    async fn time_in_which_the_system_runs_others_is_nobodys_turn() {
+        let _long_work = next(Duration::ZERO).await;
+        let mut turns = Turns::new();
+        for _ in 0..50 {
+            let portion = turns.poll(&mut Context::from_waker(std::task::Waker::noop()));
+            let Poll::Ready(portion) = portion else { panic!("it waits for a permit, as if it had worked long") };
+            std::thread::sleep(TURN);
+            turns.did(portion);
         }
     }
 

@@ -106,11 +106,7 @@ impl Caller {
         if let Err(Some(status)) = &outcome
             && !is_to_be_expected(rpc.method, status)
         {
-            state.wrong(
-                "a call was refused for no reason",
-                &asked,
-                &said(status),
-            );
+            state.wrong("a call was refused for no reason", &asked, &said(status));
         }
         let outcome = outcome.map(|(reply, cache)| {
             state.tally.judged += 1;
