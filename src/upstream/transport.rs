@@ -34,6 +34,10 @@ pub(super) use pool::BELIEVED;
 /// How often a request that was provably not processed goes to another connection within one attempt.
 const MOST_MOVES: u32 = 10;
 
+/// How soon the explanation of a refused write must come. Without a limit, one that never ends would make of a refusal an outcome
+/// that nobody knows.
+const EXPLAINED_WITHIN: Duration = Duration::from_secs(1);
+
 /// How often a request that waits for its connection to open looks for another one.
 const OPEN_CHECK: Duration = Duration::from_millis(250);
 
@@ -110,16 +114,18 @@ impl Transport {
         lane.heard(false);
         self.pool.answered(&lane);
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        if rest.method != http::Method::GET {
+        if write {
             call.ledger.answered(status.as_u16(), header(&headers, "x-request-id"));
         }
-        let body = match self.body(&mut response, &handover).await {
-            Ok(body) => body,
-            // The status says that the write was refused; only Zendesk's explanation is lost.
-            Err(_) if rest.method != http::Method::GET && is_refusal(status) => {
-                return Err(Failed::Error(refused_without_words(call, status, &headers)));
+        let body = self.body(&mut response, &handover);
+        let body = if write && is_refusal(status) {
+            // The status says that the write was refused. If Zendesk's explanation does not come, only that is lost.
+            match timeout(EXPLAINED_WITHIN, body).await {
+                Ok(Ok(body)) => body,
+                Ok(Err(_)) | Err(_) => return Err(Failed::Error(refused_without_words(call, status, &headers))),
             }
-            Err(error) => return Err(error.into()),
+        } else {
+            body.await?
         };
         lane.heard(true);
         handover.answered();
@@ -273,7 +279,7 @@ fn is_refusal(status: http::StatusCode) -> bool {
     status.is_client_error() || status.is_redirection()
 }
 
-/// Judges a refusal whose body was cut short. Only the body could say whether a record or the whole account is missing.
+/// Judges a refusal without its body. Only the body could say whether a record or the whole account is missing.
 fn refused_without_words(call: &Call, status: http::StatusCode, headers: &http::HeaderMap) -> Error {
     match judge(call, status, headers, b"").err() {
         Some(Error::NotFound(refusal) | Error::AccountNotFound(refusal)) => Error::Refused(refusal),

@@ -1,5 +1,7 @@
 //! What an answer says of a write, and what it does not.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use tonic::Code;
 
@@ -44,6 +46,23 @@ async fn a_refusal_is_one_although_its_words_are_lost() {
         let upstream = Scripted::raw(cut(open)).await;
         let seen = refused(ask(&upstream, "CreateUser", r#"{"user": {"name": "A"}}"#).await);
         assert_eq!(seen.reason, "OUTCOME_UNKNOWN", "{open}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_one_although_its_words_never_end() {
+    for (head, code) in [
+        ("301 Moved Permanently", Code::FailedPrecondition),
+        ("403 Forbidden", Code::PermissionDenied),
+        ("422 Unprocessable Content", Code::InvalidArgument),
+    ] {
+        let upstream = Scripted::hanging(cut(head)).await;
+        let began = Instant::now();
+        let seen = refused(ask(&upstream, "CreateUser", r#"{"user": {"name": "A"}}"#).await);
+        assert_eq!(seen.code, code, "{head}");
+        assert_ne!(seen.reason, "OUTCOME_UNKNOWN", "{head}");
+        assert!(began.elapsed() < Duration::from_secs(4), "{head}");
+        assert_eq!(upstream.asked().len(), 1, "{head}");
     }
 }
 

@@ -37,8 +37,17 @@ impl Scripted {
         .await
     }
 
+    /// Answers with these very bytes, and then neither sends anything nor closes the connection.
+    pub async fn hanging(answer: Vec<u8>) -> Self {
+        Self::serve(move |_| answer.clone(), false).await
+    }
+
     /// Answers each request, given by its head, as told, and closes the connection.
     pub async fn by(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::serve(answer, true).await
+    }
+
+    async fn serve(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static, closes: bool) -> Self {
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let (log, answer) = (asked.clone(), Arc::new(answer));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -56,7 +65,11 @@ impl Scripted {
                     let head = String::from_utf8_lossy(&request).into_owned();
                     log.lock().expect("no panic").push(head.lines().next().unwrap_or_default().to_owned());
                     connection.write_all(&answer(&head)).await.ok();
-                    connection.shutdown().await.ok();
+                    if closes {
+                        connection.shutdown().await.ok();
+                    } else {
+                        connection.read_to_end(&mut request).await.ok();
+                    }
                 });
             }
         });

@@ -34,6 +34,15 @@ async fn http_1_is_spoken_where_http_2_is_not() {
 }
 
 #[tokio::test]
+async fn no_read_follows_a_write_on_a_connection_that_turned_out_to_speak_http_1() {
+    let gateway = gateway(|wire| wire.http2 = false).await;
+    call(&gateway, What::Write, 1, Duration::from_secs(10)).await.expect("over HTTP/1.1");
+    call(&gateway, What::Read, 1, Duration::from_secs(10)).await.expect("over HTTP/1.1");
+    assert_eq!(gateway.sandbox.connections().counts().accepted, 2);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn http_2_is_spoken_again_after_a_time_without() {
     let gateway = gateway(|wire| wire.http2 = false).await;
     for what in [What::Read, What::Write] {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use zendesk_gateway::sandbox::faults::{Delay, get, post};
+use zendesk_gateway::sandbox::faults::{Delay, post};
 
 use super::{What, call, created, edge, flood, gateway, reason, uncached};
 use crate::support::TestGateway;
@@ -78,15 +78,15 @@ async fn crowded(what: What) {
 /// The client keeps few of the streams that it has reset in mind, and would end the connection at the 1,024th.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_on_which_many_callers_gave_up_is_left_before_it_ends_under_the_others() {
-    let gateway = gateway(|_| ()).await;
+    let gateway = gateway(|wire| wire.round_trip = Duration::from_millis(200)).await;
     call(&gateway, What::Write, 0, Duration::from_secs(5)).await.expect("all is well");
-    // Answers that cross with the resets: they arrive a moment after their callers have left.
-    gateway.sandbox.fault(get("/users/{id}/related"), Delay::by(Duration::from_millis(50)).forever());
     gateway.sandbox.fault(post("/users"), Delay::by(Duration::from_millis(500)).forever());
     let hurried = async {
-        for round in 0..50 {
-            let calls =
-                (0..32).map(|number| call(&gateway, What::Read, round * 32 + number, Duration::from_millis(80)));
+        for round in 0..60 {
+            // The answers are under way for the last 100 ms of 200, so resets that leave then cross with them.
+            let calls = (0..32).map(|number| {
+                call(&gateway, What::Read, round * 32 + number, Duration::from_millis(120 + number as u64))
+            });
             join_all(calls).await;
         }
     };
