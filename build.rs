@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.compile_fds(compiler.file_descriptor_set())?;
 
     fs::write(out.join("contract.rs"), contract(&pool))?;
+    fs::write(out.join("endpoint_of.rs"), endpoint_of(&pool))?;
     fs::write(out.join("handlers.rs"), handlers(&pool))?;
     Ok(())
 }
@@ -217,12 +218,24 @@ fn snake(name: &str) -> String {
 /// `contract.rs`: every RPC with its options, the RPC of each request message, the wire words of the enums, and the fields of
 /// the inputs.
 fn contract(pool: &DescriptorPool) -> String {
-    let mut code =
-        String::from("/// Every RPC of the contract, in the order of the proto files.\npub static RPCS: &[Rpc] = &[\n");
+    let endpoints = endpoints(pool);
+    let mut code = classes(pool);
+    writeln!(
+        code,
+        "/// Every endpoint of the contract once.\npub static ENDPOINTS: [Endpoint; {}] = [",
+        endpoints.len()
+    )
+    .expect("writing to a string does not fail");
+    for endpoint in &endpoints {
+        writeln!(code, "    {},", endpoint.constant(&endpoint.path)).expect("writing to a string does not fail");
+    }
+    code.push_str(
+        "];\n/// Every RPC of the contract, in the order of the proto files.\npub static RPCS: &[Rpc] = &[\n",
+    );
     let mut links = String::new();
     let methods = pool.services().filter(|service| service.package_name() == PACKAGE);
     for (index, method) in methods.flat_map(|service| service.methods().collect::<Vec<_>>()).enumerate() {
-        rpc(&method, &mut code);
+        rpc(&method, &endpoints, &mut code);
         let (request, reply) = (method.input(), method.output());
         // A request that writes a user can make it an agent, so its values can raise its risk.
         let writes_users = reachable([request.clone()]).iter().any(|message| message.name() == "UserInput");
@@ -249,18 +262,114 @@ fn contract(pool: &DescriptorPool) -> String {
     code
 }
 
-fn rpc(method: &MethodDescriptor, code: &mut String) {
-    let options = method.options();
-    let upstream = extension(&method.parent_pool().clone(), &options, "upstream");
-    let upstream = upstream.as_ref().and_then(Value::as_message);
-    let upstream = upstream.unwrap_or_else(|| panic!("{} has no (upstream) option", method.full_name()));
-    let mut endpoints = String::new();
+/// An endpoint of the contract.
+struct Endpoint {
+    verb: &'static str,
+    path: String,
+    /// Its place among all endpoints, and that of its class among all classes.
+    number: usize,
+    class: i32,
+}
+
+impl Endpoint {
+    /// Whether a path as another RPC states it is this one's: it may name the parameters after fields of its own.
+    fn is(&self, verb: &str, path: &str) -> bool {
+        let segments = |path: &str| -> Vec<String> {
+            path.split('/').map(|segment| if segment.starts_with('{') { "{}" } else { segment }.to_owned()).collect()
+        };
+        self.verb == verb && segments(&self.path) == segments(path)
+    }
+
+    fn constant(&self, path: &str) -> String {
+        let Self { verb, number, class, .. } = self;
+        let verb = verb.to_uppercase();
+        format!("Endpoint {{ verb: {verb:?}, path: {path:?}, class: Class::ALL[{}], number: {number} }}", class - 1)
+    }
+}
+
+/// Returns what a method's option says of its upstream.
+fn upstream(method: &MethodDescriptor) -> DynamicMessage {
+    let upstream = extension(&method.parent_pool().clone(), &method.options(), "upstream");
+    let upstream = upstream.as_ref().and_then(Value::as_message).cloned();
+    upstream.unwrap_or_else(|| panic!("{} has no (upstream) option", method.full_name()))
+}
+
+/// Returns the verbs and paths of a method's endpoints.
+fn stated(method: &MethodDescriptor) -> Vec<(&'static str, String)> {
+    let upstream = upstream(method);
+    let mut stated = Vec::new();
     for verb in ["get", "post", "put", "delete"] {
         let paths = upstream.get_field_by_name(verb).expect("Upstream has a field per verb");
-        for path in paths.as_list().expect("paths are repeated").iter().filter_map(Value::as_str) {
-            write!(endpoints, "Endpoint {{ verb: {:?}, path: {path:?} }}, ", verb.to_uppercase())
-                .expect("writing to a string does not fail");
+        let paths = paths.as_list().expect("paths are repeated").iter().filter_map(Value::as_str);
+        stated.extend(paths.map(|path| (verb, path.to_owned())));
+    }
+    stated
+}
+
+/// Returns every endpoint once, with the class that the RPC states whose own endpoint it is.
+fn endpoints(pool: &DescriptorPool) -> Vec<Endpoint> {
+    let services = pool.services().filter(|service| service.package_name() == PACKAGE);
+    let methods: Vec<MethodDescriptor> = services.flat_map(|service| service.methods().collect::<Vec<_>>()).collect();
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for method in &methods {
+        let class = upstream(method).get_field_by_name("class").and_then(|class| class.as_enum_number()).unwrap_or(0);
+        let stated = stated(method);
+        let reads = stated.iter().all(|(verb, _)| *verb == "get");
+        for (verb, path) in stated.into_iter().filter(|(verb, _)| class > 0 && (reads || *verb != "get")) {
+            let number = endpoints.len();
+            match endpoints.iter().find(|endpoint| endpoint.is(verb, &path)) {
+                Some(known) => assert_eq!(known.class, class, "two classes of {verb} {path}"),
+                None => endpoints.push(Endpoint { verb, path, number, class }),
+            }
         }
+    }
+    endpoints
+}
+
+/// Returns the endpoint with this verb and path.
+fn endpoint<'a>(endpoints: &'a [Endpoint], verb: &str, path: &str) -> &'a Endpoint {
+    let found = endpoints.iter().find(|endpoint| endpoint.is(verb, path));
+    found.unwrap_or_else(|| panic!("no RPC states the class of {verb} {path}"))
+}
+
+/// Writes the endpoint classes.
+fn classes(pool: &DescriptorPool) -> String {
+    let classes = pool.get_enum_by_name(&format!("{PACKAGE}.EndpointClass")).expect("the contract has it");
+    let names = classes.values().filter(|class| class.number() > 0);
+    let names = names.map(|class| format!("Self({:?})", class.name().replace("ENDPOINT_CLASS_", "").to_lowercase()));
+    let names: Vec<String> = names.collect();
+    format!(
+        "impl Class {{\n    /// Every class.\n    pub const ALL: [Self; {}] = [{}];\n}}\n",
+        names.len(),
+        names.join(", ")
+    )
+}
+
+/// `endpoint_of.rs`: from the segments of a path to the endpoint. Words win over parameters: `users/me` is not a user's id.
+fn endpoint_of(pool: &DescriptorPool) -> String {
+    let mut code = String::from("match (verb, segments) {\n");
+    let mut endpoints = endpoints(pool);
+    endpoints.sort_by_key(|endpoint| endpoint.path.matches('{').count());
+    for Endpoint { verb, path, number, .. } in &endpoints {
+        let segments = path.strip_prefix("/api/v2/").expect("a path of the REST API v2").split('/');
+        let segments = segments.map(|segment| {
+            if segment.starts_with('{') { "Id(_) | TextId(_)".to_owned() } else { format!("Word({segment:?})") }
+        });
+        let (verb, segments) = (verb.to_uppercase(), segments.collect::<Vec<_>>().join(", "));
+        writeln!(code, "    ({verb:?}, [{segments}]) => Some(&ENDPOINTS[{number}]),")
+            .expect("writing to a string does not fail");
+    }
+    code.push_str("    _ => None,\n}\n");
+    code
+}
+
+fn rpc(method: &MethodDescriptor, known: &[Endpoint], code: &mut String) {
+    let options = method.options();
+    let upstream = upstream(method);
+    let mut endpoints = String::new();
+    for (verb, path) in stated(method) {
+        write!(endpoints, "{}, ", endpoint(known, verb, &path).constant(&path))
+            .expect("writing to a string does not fail");
     }
     let risk = upstream.get_field_by_name("risk").and_then(|risk| risk.as_enum_number());
     let risk = match risk {

@@ -4,7 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
+mod class;
 mod risk;
+
+pub use class::Class;
 
 include!(concat!(env!("OUT_DIR"), "/contract.rs"));
 
@@ -34,6 +37,10 @@ pub struct Endpoint {
     pub verb: &'static str,
     /// Path template, such as `/api/v2/users/{id}`.
     pub path: &'static str,
+    /// The class that it is judged with.
+    pub class: Class,
+    /// Its place in [`ENDPOINTS`].
+    pub number: usize,
 }
 
 /// The protobuf option `idempotency_level`: what may be repeated after it was sent.

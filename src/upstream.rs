@@ -13,7 +13,6 @@ use crate::error::Error;
 pub mod attempt;
 pub mod breaker;
 pub mod call;
-pub mod class;
 pub mod client;
 pub mod control;
 pub mod credential;

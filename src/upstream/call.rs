@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::class::Class;
 use super::credential::Credential;
 use super::rest::Rest;
 use super::warnings::Warnings;
+use crate::contract::Class;
 use crate::contract::Idempotency;
 use crate::error::Error;
 use crate::json::Malformed;
@@ -47,7 +47,7 @@ pub struct Call {
 impl Call {
     /// Returns the endpoint class, by which the circuit breaker and the metrics tell calls apart.
     pub fn class(&self) -> Class {
-        self.rest.class
+        self.rest.endpoint.class
     }
 }
 

@@ -8,7 +8,7 @@ use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
-use super::class::Class;
+use crate::contract::{ENDPOINTS, Endpoint};
 use crate::error::{Error, Result};
 
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -20,8 +20,8 @@ pub struct Rest {
     pub method: Method,
     /// Path that begins with `/api/v2/`.
     pub path: String,
-    /// The endpoint class of verb and path.
-    pub class: Class,
+    /// The endpoint of the contract that verb and path belong to.
+    pub endpoint: &'static Endpoint,
     /// Encoded query without its question mark.
     pub query: String,
     /// Body.
@@ -128,6 +128,11 @@ pub fn text_id(field: &str, id: &str) -> Result<Segment> {
     }
 }
 
+fn endpoint_of(verb: &str, segments: &[Segment]) -> Option<&'static Endpoint> {
+    use Segment::{Id, TextId, Word};
+    include!(concat!(env!("OUT_DIR"), "/endpoint_of.rs"))
+}
+
 impl Rest {
     /// Reads.
     pub fn get(path: &[Segment]) -> Self {
@@ -160,14 +165,24 @@ impl Rest {
                 Segment::TextId(id) => path.push_str(id),
             }
         }
-        let class = Class::of(&method, &path);
+        let endpoint = endpoint_of(method.as_str(), segments);
+        let endpoint = endpoint.unwrap_or_else(|| panic!("no RPC of the contract states {method} {path}"));
         let names_record = segments.iter().any(|segment| !matches!(segment, Segment::Word(_)));
         let owner = match segments {
             [Segment::Word("users"), Segment::Id(id), Segment::Word(_), ..] => Owner::User(*id),
             [Segment::Word("groups"), Segment::Id(id), Segment::Word(_), ..] => Owner::Group(*id),
             _ => Owner::Anybody,
         };
-        Self { method, path, class, query: String::new(), body: Body::Empty, updated_user: None, names_record, owner }
+        Self {
+            method,
+            path,
+            endpoint,
+            query: String::new(),
+            body: Body::Empty,
+            updated_user: None,
+            names_record,
+            owner,
+        }
     }
 
     /// Adds a query parameter, percent-encoded.
@@ -215,5 +230,27 @@ impl Rest {
     /// Returns path and query, which identify a read.
     pub fn target(&self) -> String {
         if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_endpoint_of_the_contract_is_found_by_its_segments_and_no_other_path_is() {
+        for endpoint in &ENDPOINTS {
+            let path = endpoint.path.strip_prefix("/api/v2/").expect("a path of the API");
+            for id in [|| Segment::Id(7), || Segment::TextId("V3-7".to_owned())] {
+                let segment = |part: &'static str| if part.starts_with('{') { id() } else { Segment::Word(part) };
+                let segments: Vec<Segment> = path.split('/').map(segment).collect();
+                let found = endpoint_of(endpoint.verb, &segments).expect("it is one");
+                assert_eq!((found.verb, found.path, found.number), (endpoint.verb, endpoint.path, endpoint.number));
+                assert!(std::ptr::eq(found, &raw const ENDPOINTS[found.number]));
+            }
+        }
+        assert!(endpoint_of("GET", path!["tickets"]).is_none());
+        assert!(endpoint_of("GET", path!["organizations", Segment::Id(5)]).is_none());
+        assert!(endpoint_of("PATCH", path!["users", Segment::Id(5)]).is_none());
     }
 }

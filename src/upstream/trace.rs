@@ -6,7 +6,6 @@
 //! Neither records a path, a query or a body, because they hold ids, names and addresses; they record the path's template.
 
 mod attempt;
-pub mod endpoint;
 mod operation;
 
 pub use attempt::Attempt;

@@ -126,9 +126,9 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 }
 
-/// Reads every file of the crate that is not one of tests.
-fn files() -> BTreeMap<Module, File> {
-    let mut paths = Vec::new();
+/// Returns every Rust file of the crate.
+fn sources() -> Vec<PathBuf> {
+    let mut sources = Vec::new();
     let mut folders = vec![PathBuf::from(SOURCE)];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder") {
@@ -136,11 +136,16 @@ fn files() -> BTreeMap<Module, File> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                paths.push(path);
+                sources.push(path);
             }
         }
     }
-    let modules: BTreeMap<Module, PathBuf> = paths.into_iter().map(|path| (module_of(&path), path)).collect();
+    sources
+}
+
+/// Reads every file of the crate that is not one of tests.
+fn files() -> BTreeMap<Module, File> {
+    let modules: BTreeMap<Module, PathBuf> = sources().into_iter().map(|path| (module_of(&path), path)).collect();
     let tests = |module: &Module| module.iter().any(|name| name == "tests");
     let read = |module: &Module, path: &Path| {
         let children = modules.keys().filter(|child| child.len() == module.len() + 1 && child.starts_with(module));
@@ -194,6 +199,18 @@ fn floors() -> Vec<BTreeSet<String>> {
     rows.filter(|names| !names.is_empty()).collect()
 }
 
+/// Returns the files that a file imports from, directly or through others.
+fn reached_from<'a>(file: &Module, imports: &'a BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<&'a Module> {
+    let mut seen = BTreeSet::new();
+    let mut to_do: Vec<&Module> = imports[file].iter().collect();
+    while let Some(file) = to_do.pop() {
+        if seen.insert(file) {
+            to_do.extend(&imports[file]);
+        }
+    }
+    seen
+}
+
 #[test]
 fn no_part_imports_from_a_floor_above_it() {
     let (files, floors) = (files(), floors());
@@ -213,24 +230,15 @@ fn no_part_imports_from_a_floor_above_it() {
 #[test]
 fn no_files_import_each_other_in_a_circle() {
     let imports = imports(&files());
+    let of_circles =
+        imports.keys().filter(|file| file.first().is_some_and(|part| WITHOUT_CIRCLES.contains(&part.as_str())));
+    let reached: BTreeMap<&Module, BTreeSet<&Module>> =
+        imports.keys().map(|file| (file, reached_from(file, &imports))).collect();
     let mut circles = BTreeSet::new();
-    for start in imports.keys().filter(|file| file.first().is_some_and(|part| WITHOUT_CIRCLES.contains(&part.as_str())))
-    {
-        let (mut seen, mut to_do) = (BTreeSet::new(), vec![start]);
-        while let Some(file) = to_do.pop() {
-            to_do.extend(imports[file].iter().filter(|origin| seen.insert(*origin)));
-        }
+    for start in of_circles.filter(|start| reached[start].contains(start)) {
         // Whoever is reached and reaches back is in the circle.
-        let reaches_back = |file: &&Module| {
-            let (mut seen, mut to_do) = (BTreeSet::new(), vec![*file]);
-            while let Some(file) = to_do.pop() {
-                to_do.extend(imports[file].iter().filter(|origin| seen.insert(*origin)));
-            }
-            seen.contains(start)
-        };
-        if seen.contains(start) {
-            circles.insert(seen.into_iter().filter(reaches_back).collect::<BTreeSet<&Module>>());
-        }
+        let members = reached[start].iter().copied().filter(|file| reached[file].contains(start));
+        circles.insert(members.collect::<BTreeSet<&Module>>());
     }
     let ties = |members: &BTreeSet<&Module>| -> Vec<String> {
         let of = |file: &&Module| {
@@ -246,16 +254,8 @@ fn no_files_import_each_other_in_a_circle() {
 
 #[test]
 fn no_file_has_more_than_400_lines() {
-    let mut folders = vec![PathBuf::from(SOURCE)];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let lines = std::fs::read_to_string(&path).expect("a file").lines().count();
-                assert!(lines <= 400, "{} has {lines} lines", path.display());
-            }
-        }
+    for path in sources() {
+        let lines = std::fs::read_to_string(&path).expect("a file").lines().count();
+        assert!(lines <= 400, "{} has {lines} lines", path.display());
     }
 }

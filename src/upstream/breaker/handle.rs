@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::circuit::{Change, Circuit, Pass, Rules, State};
 use crate::config;
+use crate::contract::Class;
 use crate::error::{Error, Verdict};
-use crate::upstream::class::Class;
 use crate::upstream::jitter::Jitter;
 use crate::upstream::seconds::seconds;
 

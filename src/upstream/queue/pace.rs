@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::upstream::class::Class;
+use crate::contract::Class;
 
 /// Weight of the newest exchange in a running mean.
 const WEIGHT: f64 = 1.0 / 16.0;

@@ -9,10 +9,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::pace::Pace;
 use crate::config;
+use crate::contract::Class;
 use crate::deadline::usable;
 use crate::error::Error;
 use crate::upstream::call::Call;
-use crate::upstream::class::Class;
 use crate::upstream::room::{Entry, Rank, Room};
 use crate::upstream::transport::BELIEVED;
 

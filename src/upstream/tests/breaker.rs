@@ -9,6 +9,7 @@ use super::support::{
     Hits, SECOND, Zendesk, answer, ask, millis, read, refusal, settle, unavailable, unsafe_write, within, zendesk,
 };
 use crate::config;
+use crate::contract::Class;
 use crate::contract::Idempotency;
 use crate::error::Error;
 use crate::path;
@@ -16,7 +17,6 @@ use crate::upstream::Jitter;
 use crate::upstream::attempt::{self, Attempts};
 use crate::upstream::breaker::{self, Breakers, Snapshot, State};
 use crate::upstream::call::Call;
-use crate::upstream::class::Class;
 use crate::upstream::rest::{Rest, id};
 
 /// The breaker and the time limit that it judges by, around a stand-in.

@@ -12,7 +12,7 @@ use opentelemetry_semantic_conventions::attribute as semconv;
 use tracing::warn;
 use url::Url;
 
-use super::endpoint::{self, Endpoint};
+use crate::contract::{Class, ENDPOINTS, Endpoint};
 use crate::error::{Error, Verdict};
 use crate::limits::{self, Limits};
 use crate::telemetry::budget::Window;
@@ -20,7 +20,6 @@ use crate::telemetry::instruments::{Bound, CLASS};
 use crate::telemetry::slowest::Exchange;
 use crate::telemetry::{Telemetry, trace};
 use crate::upstream::call::{Answer, Call};
-use crate::upstream::class::Class;
 use crate::upstream::error_type::{error_type, status};
 
 /// Traces and measures attempts, and remembers what responses say about the budget.
@@ -45,7 +44,7 @@ impl Attempt {
         let address = upstream.host_str().unwrap_or_default().to_owned();
         let port = i64::from(upstream.port_or_known_default().unwrap_or_default());
         let server = [KeyValue::new(semconv::SERVER_ADDRESS, address), KeyValue::new(semconv::SERVER_PORT, port)];
-        let answered = Bound::new(&telemetry.instruments().request_duration, endpoint::count());
+        let answered = Bound::new(&telemetry.instruments().request_duration, ENDPOINTS.len());
         Self(Arc::new(Means { telemetry: telemetry.clone(), server, answered }))
     }
 }
@@ -99,7 +98,7 @@ struct Running {
     context: Otel,
     class: &'static str,
     method: Method,
-    endpoint: Endpoint,
+    endpoint: &'static Endpoint,
     number: u32,
     started: Instant,
     status: Option<u16>,
@@ -110,13 +109,13 @@ struct Running {
 impl Running {
     fn begin(Attempt(means): &Attempt, call: &Call) -> Self {
         let (method, class) = (call.rest.method.clone(), call.class().0);
-        let endpoint = endpoint::of(&method, &call.rest.path);
+        let endpoint = call.rest.endpoint;
         let number = call.trace.attempt();
         if number > 0 {
             means.telemetry.instruments().retries.add(1, &[KeyValue::new(CLASS, class)]);
         }
         let context = call.trace.start(means.telemetry.tracer(), || {
-            SpanBuilder::from_name(format!("{method} {}", endpoint.template)).with_kind(SpanKind::Client)
+            SpanBuilder::from_name(format!("{method} {}", endpoint.path)).with_kind(SpanKind::Client)
         });
         let (means, started) = (Arc::clone(means), Instant::now());
         let failure = Some("cancelled".to_owned());
@@ -172,7 +171,7 @@ impl Running {
             target: "upstream",
             {
                 http.request.method = self.method.as_str(),
-                url.template = self.endpoint.template,
+                url.template = self.endpoint.path,
                 "error.type" = self.failure.as_deref(),
                 error.cause = cause,
                 attempt = self.number + 1,
@@ -187,7 +186,7 @@ impl Running {
         let mut attributes = Vec::with_capacity(7);
         attributes.extend(self.means.server.iter().cloned());
         attributes.push(KeyValue::new(semconv::HTTP_REQUEST_METHOD, self.method.as_str().to_owned()));
-        attributes.push(KeyValue::new(semconv::URL_TEMPLATE, self.endpoint.template));
+        attributes.push(KeyValue::new(semconv::URL_TEMPLATE, self.endpoint.path));
         attributes.push(KeyValue::new(CLASS, self.class));
         attributes
             .extend(self.status.map(|status| KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status))));
@@ -200,14 +199,14 @@ impl Drop for Running {
     fn drop(&mut self) {
         let took = self.started.elapsed();
         let (telemetry, seconds) = (&self.means.telemetry, took.as_secs_f64());
-        match (self.status, &self.failure, self.endpoint.number) {
-            (Some(200), None, Some(number)) => self.means.answered.record(number, seconds, || self.attributes()),
+        match (self.status, &self.failure) {
+            (Some(200), None) => self.means.answered.record(self.endpoint.number, seconds, || self.attributes()),
             _ => telemetry.instruments().request_duration.record(seconds, &self.attributes()),
         }
         let span = self.context.span();
         telemetry.state().slowest.add(self.class, took, || Exchange {
             class: self.class,
-            endpoint: format!("{} {}", self.method, self.endpoint.template),
+            endpoint: format!("{} {}", self.method, self.endpoint.path),
             outcome: self.status.map(|status| status.to_string()).or(self.failure.clone()).unwrap_or_default(),
             milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             ended: Some(SystemTime::now()),

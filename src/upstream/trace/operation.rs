@@ -8,12 +8,11 @@ use opentelemetry::trace::{FutureExt as _, SpanBuilder, SpanKind, Status, TraceC
 use opentelemetry::{Context as Otel, KeyValue};
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use super::endpoint;
+use crate::contract::Class;
 use crate::error::Error;
 use crate::telemetry::instruments::{Bound, CLASS};
 use crate::telemetry::{Telemetry, Trace};
 use crate::upstream::call::{Answer, Call};
-use crate::upstream::class::Class;
 use crate::upstream::error_type::error_type;
 
 /// Traces and measures operations.
@@ -63,7 +62,7 @@ where
     fn call(&mut self, mut call: Call) -> Self::Future {
         let class = call.class();
         let context = call.trace.start(self.layer.telemetry.tracer(), || {
-            let template = endpoint::of(&call.rest.method, &call.rest.path).template;
+            let template = call.rest.endpoint.path;
             let attributes = [KeyValue::new(CLASS, class.0), KeyValue::new(semconv::URL_TEMPLATE, template)];
             let name = format!("zendesk {}", class.0);
             SpanBuilder::from_name(name).with_kind(SpanKind::Client).with_attributes(attributes)

@@ -1,5 +1,6 @@
 //! A caller: asks over one of several connections, with a deadline or without patience, and tells the judge what it was told.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -237,7 +238,7 @@ fn said(status: &Status) -> String {
     let mut text = format!("{:?} \"{}\"", status.code(), status.message());
     let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
+        let _ = write!(text, ": {error}");
         cause = error.source();
     }
     text
