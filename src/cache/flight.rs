@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 use super::control::Control;
 use super::entry::{Entry, Verdict};
 use super::epoch::{Slots, Snapshot, slots_of};
-use super::key::{Key, KeyHasher};
+use super::key::{BuildKeyHasher, Key};
 use super::policy::Policy;
 use super::{Inner, Terms};
 use crate::error::{Error, Result};
@@ -30,9 +30,9 @@ const SHORTEST: Duration = Duration::from_secs(5);
 
 /// The flights that can be boarded.
 #[derive(Default)]
-pub(super) struct Flights(Mutex<HashMap<Key, Arc<Flight>, KeyHasher>>);
+pub(super) struct Flights(Mutex<HashMap<Key, Arc<Flight>, BuildKeyHasher>>);
 
-type Board<'a> = MutexGuard<'a, HashMap<Key, Arc<Flight>, KeyHasher>>;
+type Board<'a> = MutexGuard<'a, HashMap<Key, Arc<Flight>, BuildKeyHasher>>;
 
 pub(super) struct Flight {
     pub(super) since: Snapshot,

@@ -8,12 +8,12 @@ use bytes::Bytes;
 /// Requests come from callers, so the hash is keyed at random: nobody can prepare keys that collide.
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// The name of an answer. It is hashed once, when it is made; cloning shares the request.
+/// The key under which an answer is cached. It is hashed once, when it is made; cloning shares the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     // The hash stands first, so that keys that differ are told apart by their first comparison.
     hash: u64,
-    credential: u128,
+    credential_fingerprint: u128,
     rpc: &'static str,
     request: Bytes,
 }
@@ -21,10 +21,10 @@ pub struct Key {
 impl Key {
     /// Names the answer to a request: the fingerprint of the credential that asks, the RPC's path, and the canonical
     /// request, which is the encoded message with everything left out that does not change the answer.
-    pub fn new(credential: u128, rpc: &'static str, request: impl Into<Bytes>) -> Self {
+    pub fn new(credential_fingerprint: u128, rpc: &'static str, request: impl Into<Bytes>) -> Self {
         let request = request.into();
-        let hash = HASHER.hash_one((credential, rpc, &*request));
-        Self { hash, credential, rpc, request }
+        let hash = HASHER.hash_one((credential_fingerprint, rpc, &*request));
+        Self { hash, credential_fingerprint, rpc, request }
     }
 
     /// Returns the RPC's path.
@@ -37,12 +37,12 @@ impl Key {
         Self { request: Bytes::copy_from_slice(&self.request), ..self.clone() }
     }
 
-    /// Returns the number, below `parts`, of the part that this key belongs to if all keys are split by their hash.
-    pub(super) fn part_of(&self, parts: usize) -> usize {
-        usize::try_from(self.hash % parts as u64).unwrap_or_default()
+    /// Returns the shard, below `shards`, that the hash selects.
+    pub(super) fn shard_of(&self, shards: usize) -> usize {
+        usize::try_from(self.hash % shards as u64).expect("below `shards`, a usize")
     }
 
-    pub(super) fn request_bytes(&self) -> usize {
+    pub(super) fn request_len(&self) -> usize {
         self.request.len()
     }
 }
@@ -54,12 +54,12 @@ impl Hash for Key {
 }
 
 /// A build hasher that takes the hash from the key as it is.
-pub(super) type KeyHasher = BuildHasherDefault<Passed>;
+pub(super) type BuildKeyHasher = BuildHasherDefault<PrecomputedHash>;
 
 #[derive(Default)]
-pub(super) struct Passed(u64);
+pub(super) struct PrecomputedHash(u64);
 
-impl Hasher for Passed {
+impl Hasher for PrecomputedHash {
     fn finish(&self) -> u64 {
         self.0
     }

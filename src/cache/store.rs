@@ -10,7 +10,7 @@ use bytes::Bytes;
 use moka::sync::Cache as Moka;
 
 use super::entry::Entry;
-use super::key::{Key, KeyHasher};
+use super::key::{BuildKeyHasher, Key};
 use super::stats::Stats;
 
 /// What an entry costs beside its key and its answer: the structs here, moka's nodes, and what the allocator adds. Measured
@@ -24,8 +24,8 @@ const ERROR_BYTES: usize = 1024;
 const TURNS: usize = 64;
 
 pub(super) struct Store {
-    entries: Moka<Key, Arc<Entry>, KeyHasher>,
-    /// A lock for each part of the keys: its holder alone stores under them. moka's own way of looking and storing in one step
+    entries: Moka<Key, Arc<Entry>, BuildKeyHasher>,
+    /// A lock for each shard of the keys: its holder alone stores under them. moka's own way of looking and storing in one step
     /// takes longer than the two steps under a lock.
     turns: [Mutex<()>; TURNS],
     /// Bytes stored since moka last ran its pending tasks.
@@ -43,7 +43,7 @@ impl Store {
                     stats.evictions.add();
                 }
             })
-            .build_with_hasher(KeyHasher::default());
+            .build_with_hasher(BuildKeyHasher::default());
         let turns = std::array::from_fn(|_| Mutex::default());
         Self { entries, turns, unsettled: AtomicU64::new(0), settle_at: max_bytes / 64 }
     }
@@ -55,7 +55,7 @@ impl Store {
     /// Stores an entry, unless one is there that is both valid and younger: fetches do not end in the order they began.
     pub(super) fn insert(&self, key: &Key, entry: Arc<Entry>, is_valid: impl Fn(&Entry) -> bool) {
         let bytes = u64::from(weight(key, &entry));
-        let turn = self.turns[key.part_of(TURNS)].lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.turns[key.shard_of(TURNS)].lock().unwrap_or_else(PoisonError::into_inner);
         // `get` only what is there: moka counts it as a read, by which it decides what is worth keeping.
         let old = self.entries.contains_key(key).then(|| self.get(key)).flatten();
         if old.is_some_and(|old| old.at > entry.at && is_valid(&old)) {
@@ -86,7 +86,7 @@ impl Store {
 
 fn weight(key: &Key, entry: &Entry) -> u32 {
     let answer = entry.answer.as_ref().map_or(ERROR_BYTES, Bytes::len);
-    u32::try_from(BOOKKEEPING + key.request_bytes() + answer).unwrap_or(u32::MAX)
+    u32::try_from(BOOKKEEPING + key.request_len() + answer).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

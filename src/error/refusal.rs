@@ -8,11 +8,11 @@ use crate::limits::Limits;
 /// What a refused response said.
 #[derive(Debug, Clone, Default)]
 pub struct Refusal {
-    /// HTTP status.
+    /// HTTP status; 0 if the gateway refused by Zendesk's rules without asking it.
     pub status: u16,
     /// Zendesk's `x-request-id`.
     pub request_id: Option<String>,
-    /// Zendesk's word for the error, such as `RecordInvalid`; it does not follow the caller's language.
+    /// Zendesk's error code, such as `RecordInvalid`; never localised.
     pub word: Option<String>,
     /// What Zendesk wrote, cut to 512 characters; localised.
     pub text: String,
@@ -20,9 +20,9 @@ pub struct Refusal {
     pub violations: Vec<Violation>,
     /// How long Zendesk asks to wait.
     pub retry_after: Option<Duration>,
-    /// What the response said about the request budget.
+    /// The rate-limit headers of the response.
     pub limits: Limits,
-    /// The request's path below `/api/v2/`, such as `users/7`; may be empty.
+    /// The path, below `/api/v2/`, of a request that was answered with an error status, such as `users/7`; else empty.
     pub resource: String,
 }
 
@@ -43,6 +43,6 @@ pub struct Violation {
     pub field: String,
     /// Zendesk's sentence, localised.
     pub description: String,
-    /// Zendesk's word, such as `DuplicateValue`; empty where it gave none.
+    /// Zendesk's error code, such as `DuplicateValue`; never localised. Empty where it gave none.
     pub word: String,
 }

@@ -17,7 +17,7 @@ impl From<Error> for Status {
         let row = error.row();
         let refusal = error.refusal();
         let mut metadata = HashMap::new();
-        // A refusal without a status is the gateway's own, made by Zendesk's rules: Zendesk never saw the request.
+        // Status 0: the gateway refused by Zendesk's rules and sent nothing, so the domain is the gateway's.
         let refusal = refusal.filter(|refusal| refusal.status > 0);
         if let Some(refusal) = refusal {
             metadata.insert("http_status".to_owned(), refusal.status.to_string());
@@ -43,8 +43,9 @@ impl From<Error> for Status {
             details.set_retry_info(Some(wait));
         }
         if let Error::NotFound(refusal) = &error {
-            let kind = refusal.resource.split('/').next().unwrap_or_default();
-            details.set_resource_info(kind, refusal.resource.clone(), "", "");
+            // `resource` is set in every `NotFound` that a response makes, and empty only in those that tests make.
+            let resource_type = refusal.resource.split('/').next().expect("a split has at least one part");
+            details.set_resource_info(resource_type, refusal.resource.clone(), "", "");
         }
         Self::with_error_details(row.code, snippet(&error.to_string()), details)
     }

@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
 
 use super::{Answered, Context, Gateway};
-use crate::cache::{Control, Held, Look, Outcome};
+use crate::cache::{Held, Look, Outcome};
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
 use crate::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, User};
@@ -17,8 +17,8 @@ use crate::rest::row::Row as _;
 use crate::rest::users;
 use crate::upstream::call::Priority;
 
-/// Most requests of one call that are under way at a time.
-const AT_ONCE: usize = 4;
+/// Most Zendesk requests that one RPC has in flight.
+const MAX_CONCURRENT_REQUESTS: usize = 4;
 
 impl Gateway {
     /// Show Many Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-many-users>
@@ -53,6 +53,7 @@ impl Gateway {
         if context.control.only_if_cached && !found.unknown.is_empty() {
             return Err(Error::CacheMiss);
         }
+        // Part of the reply may already be stale, and stale wins (see `Found::outcome`).
         if !found.unknown.is_empty() && found.outcome != Outcome::Stale {
             found.outcome = if context.control.no_cache { Outcome::Bypass } else { Outcome::Miss };
         }
@@ -60,18 +61,18 @@ impl Gateway {
         let unknown = std::mem::take(&mut found.unknown);
         let parts = unknown.chunks(MOST_ITEMS).map(<[i64]>::to_vec).map(|ids| async move {
             let rest = users::show_many(&ids, request.include_deleted);
-            let read = context.read(Priority::Interactive);
-            let users = self.reads.many(&read, rest, ids.clone(), |user: &User| user.id).await;
+            let read_context = context.read(Priority::Interactive);
+            let users = self.reads.many(&read_context, rest, ids.clone(), |user: &User| user.id).await;
             (ids, users)
         });
-        let mut parts = stream::iter(parts).buffered(AT_ONCE);
+        let mut parts = stream::iter(parts).buffered(MAX_CONCURRENT_REQUESTS);
         while let Some((ids, users)) = parts.next().await {
             match users {
                 Ok(users) => {
                     for user in users {
-                        if let Some(read) = user.own_read() {
-                            found.users.insert(user.id, read.reply.clone());
-                            self.keep(&context.credential, Some(read), &since);
+                        if let Some(cacheable) = user.own_read() {
+                            found.users.insert(user.id, cacheable.reply.clone());
+                            self.keep(&context.credential, Some(cacheable), &since);
                         }
                     }
                 }
@@ -87,24 +88,24 @@ impl Gateway {
         }
         // The reply for one user and the reply for many both have users in field 1, so the reply for many is the encoded
         // replies for one, concatenated.
+        // 16: room for a few missing ids.
         let mut bytes = Vec::with_capacity(found.users.values().map(Bytes::len).sum::<usize>() + 16);
-        let mut missing = BatchGetUsersResponse::default();
+        let mut missing_part = BatchGetUsersResponse::default();
         for id in ids {
             match found.users.remove(&id) {
                 Some(user) => bytes.extend_from_slice(&user),
-                None => missing.missing_ids.push(id),
+                None => missing_part.missing_ids.push(id),
             }
         }
-        missing.encode(&mut bytes).expect("a vector grows");
+        missing_part.encode(&mut bytes).expect("encoding into a Vec cannot fail");
         Ok(Answered { message: Encoded::from_bytes(bytes.into()), cached: Some((found.outcome, found.age)) })
     }
 
     /// Looks users up in the cache. A user whom the cache knows not to exist goes neither into `users` nor into `unknown`.
     fn cached_users(&self, context: &Context, ids: &[i64], include_deleted: bool) -> Found {
         let mut found = Found::default();
-        let wishes = Control { only_if_cached: false, ..context.control };
         for id in ids {
-            match self.cache.look(&context.key(&GetUserRequest { id: *id }), wishes) {
+            match self.cache.look(&context.key(&GetUserRequest { id: *id }), context.control) {
                 // A cached 404 of a single read does not say whether there is a deleted user.
                 Look::Good(Held { answer: Err(_), .. }) if include_deleted => found.unknown.push(*id),
                 Look::Good(held) => found.take(*id, held, include_deleted),
@@ -123,9 +124,12 @@ impl Gateway {
         context: &Context,
         request: &BatchGetUsersRequest,
     ) -> Result<Answered<BatchGetUsersResponse>> {
+        // The cache is keyed by id, so a read by external id always asks Zendesk.
         if context.control.only_if_cached {
             return Err(Error::CacheMiss);
         }
+        // A read does no harm, so this takes what `rest::many::external_ids` refuses in a write: ids of any length, which are
+        // left to Zendesk, and duplicates, which are asked for once.
         if request.external_ids.iter().any(|id| id.trim().is_empty() || id.contains(',')) {
             return Err(Error::invalid(
                 "external_ids",
@@ -143,7 +147,7 @@ impl Gateway {
         let parts = lists(&ids).into_iter().map(part).collect::<Result<Vec<_>>>()?;
         let read = &context.read(Priority::Interactive);
         let parts = parts.into_iter().map(|(rest, wanted)| self.reads.many(read, rest, wanted, external_id));
-        let users: Vec<Vec<User>> = stream::iter(parts).buffered(AT_ONCE).try_collect().await?;
+        let users: Vec<Vec<User>> = stream::iter(parts).buffered(MAX_CONCURRENT_REQUESTS).try_collect().await?;
         let mut found: HashMap<String, User> =
             users.into_iter().flatten().filter_map(|user| Some((external_id(&user)?, user))).collect();
         let mut reply = BatchGetUsersResponse::default();
@@ -153,11 +157,12 @@ impl Gateway {
                 None => reply.missing_external_ids.push(id.to_owned()),
             }
         }
+        // No part of the reply is from the cache.
         Ok(Answered { message: Encoded::new(&reply), cached: Some((Outcome::Bypass, Duration::ZERO)) })
     }
 }
 
-/// What the cache knows of the users that a call asks for.
+/// What is known so far of the users asked for, from the cache and then from Zendesk.
 struct Found {
     /// The encoded replies to their reads.
     users: HashMap<i64, Bytes>,
@@ -165,7 +170,8 @@ struct Found {
     unknown: Vec<i64>,
     /// Older answers for ids in `unknown`, to use if Zendesk fails.
     older: HashMap<i64, Held>,
-    /// Where the answer comes from: stale if any part of it is, else Zendesk if any part of it is, else the cache.
+    /// Where the reply comes from: `Stale` if any user is stale, else `Miss` (`Bypass` with `no-cache`) if Zendesk was asked,
+    /// else `Hit`.
     outcome: Outcome,
     /// The age of the oldest part.
     age: Duration,
@@ -186,8 +192,8 @@ impl Found {
             self.outcome = Outcome::Stale;
         }
         let Ok(bytes) = held.answer else { return };
-        let shown = Shown::decode(bytes.clone()).expect("the gateway encoded it");
-        if include_deleted || shown.user.is_none_or(|user| user.active != Some(false)) {
+        let reply = UserReplyActive::decode(bytes.clone()).expect("the gateway encoded it");
+        if include_deleted || reply.user.is_none_or(|user| user.active != Some(false)) {
             self.users.insert(id, bytes);
         }
     }
@@ -204,13 +210,13 @@ fn folded(external_id: &str) -> String {
 
 /// The part of a `GetUserResponse` that says whether the user is deleted; decoding the whole user would cost more.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-struct Shown {
+struct UserReplyActive {
     #[prost(message, optional, tag = "1")]
-    user: Option<Activity>,
+    user: Option<UserActive>,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-struct Activity {
+struct UserActive {
     #[prost(bool, optional, tag = "21")]
     active: Option<bool>,
 }
@@ -225,8 +231,8 @@ mod tests {
         for active in [None, Some(true), Some(false)] {
             let user = User { id: 7, name: Some("N".to_owned()), active, ..User::default() };
             let reply = GetUserResponse { user: Some(user.clone()) }.encode_to_vec();
-            let shown = Shown::decode(reply.as_slice()).expect("the fields' numbers are the contract's");
-            assert_eq!(shown.user.expect("set").active, active);
+            let decoded = UserReplyActive::decode(reply.as_slice()).expect("the fields' numbers are the contract's");
+            assert_eq!(decoded.user.expect("set").active, active);
             let many = BatchGetUsersResponse { users: vec![user.clone(), user], ..BatchGetUsersResponse::default() };
             assert_eq!(many.encode_to_vec(), [reply.as_slice(), &reply].concat());
         }

@@ -6,11 +6,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
 use super::call::{Answer, Call};
 use super::client::{Origin, Unread, read_body};
+use super::jitter::Jitter;
 use super::judge::{header, judge};
 use super::rest::Body;
 use crate::config;
@@ -31,8 +32,13 @@ use pool::Pool;
 
 pub(super) use pool::BELIEVED;
 
-/// How often a request that was provably not processed goes to another connection within one attempt.
-const MOST_MOVES: u32 = 10;
+/// How often a request that was provably not processed is sent again within one attempt.
+const MOST_MOVES: u32 = 30;
+/// So often it goes to another connection at once. After that, and after each refusal of its stream, it waits: at first, and at
+/// most.
+const MOVES_AT_ONCE: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// How soon the explanation of a refused write must come. Without a limit, one that never ends would make of a refusal an outcome
 /// that nobody knows.
@@ -57,6 +63,9 @@ pub struct Transport {
 enum Failed {
     /// The request was provably not processed: it may go on another connection.
     Move,
+    /// The peer refused the stream, and has processed nothing. It may do so for reasons of its own, whatever it allows, so this
+    /// says nothing of how many requests the connection takes.
+    Refused,
     /// Anything else.
     Error(Error),
 }
@@ -80,12 +89,20 @@ impl Transport {
     }
 
     async fn exchange(self, call: Call) -> Result<Answer, Error> {
-        for _ in 0..MOST_MOVES {
-            match self.exchange_on(self.pool.seat().await?, &call).await {
+        let mut pause = FIRST_PAUSE;
+        for moves in 0..MOST_MOVES {
+            let refused = match self.exchange_on(self.pool.seat().await?, &call).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed::Error(error)) => return Err(error),
-                Err(Failed::Move) if call.ledger.is_closed() => return Err(Error::Deadline { sent: false }),
-                Err(Failed::Move) => self.pool.moved(),
+                Err(Failed::Move | Failed::Refused) if call.ledger.is_closed() => {
+                    return Err(Error::Deadline { sent: false });
+                }
+                Err(failed) => matches!(failed, Failed::Refused),
+            };
+            self.pool.moved();
+            if refused || moves >= MOVES_AT_ONCE {
+                sleep(Jitter::RANDOM.slight(pause)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
         Err(Error::Connect(Chain::new("no connection processed the request")))
@@ -104,7 +121,7 @@ impl Transport {
             Err(_) if call.ledger.is_closed() && !handover.is_taken() => {
                 return Err(Error::Deadline { sent: false }.into());
             }
-            Err(Some(error)) => return Err(self.before_headers(&error.without_url(), &handover, call)),
+            Err(Some(error)) => return Err(Self::before_headers(&error.without_url(), &handover, call)),
             Err(None) => return Err(Failed::Move),
         };
         if write && !was_http1 && lane.is_http1() {
@@ -228,7 +245,7 @@ impl Transport {
     }
 
     /// Decides what became of a request that got no answer.
-    fn before_headers(&self, error: &reqwest::Error, handover: &Handover, call: &Call) -> Failed {
+    fn before_headers(error: &reqwest::Error, handover: &Handover, call: &Call) -> Failed {
         let (lane, taken) = (handover.lane(), handover.is_taken());
         let chain = Chain::of(error);
         match Loss::of(error) {
@@ -244,11 +261,7 @@ impl Transport {
                 if taken {
                     call.ledger.unsend();
                 }
-                if lane.taken() > 1 {
-                    self.pool.learn(lane);
-                    return Failed::Move;
-                }
-                Failed::Error(Error::Connect(chain))
+                Failed::Refused
             }
             Loss::Stream if taken => Failed::Error(Error::BrokenBeforeHeaders(chain)),
             Loss::Connection if taken => {

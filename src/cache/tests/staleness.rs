@@ -1,4 +1,6 @@
 //! Old answers: when they are served, and what a caller can say about it.
+//!
+//! A record is fresh for 30 s, stale while it is refreshed to 60 s, and stands in for errors to 10 min.
 
 use super::*;
 
@@ -15,7 +17,7 @@ async fn with_old() -> (Cache, Upstream) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_answer_is_served_at_once_and_refreshed_once_behind_the_caller() {
+async fn a_stale_answer_is_served_at_once_and_refreshed_once_in_the_background() {
     let (cache, upstream) = with_old().await;
     advance(secs(40)).await;
     for _ in 0..10 {
@@ -44,11 +46,13 @@ async fn while_zendesk_is_dead_every_read_of_a_known_key_is_answered_stale_with_
         assert_eq!(before.elapsed(), ms(0), "nobody waits for a Zendesk that is known to fail");
         sleep(ms(250)).await;
     }
+    // 3 reads every 250 ms from 30 s to 300 s: 3,240.
     assert!(stale > 3_000);
     assert_eq!(upstream.most_under_way.load(SeqCst), 1, "one refresh at a time");
     let calls = upstream.calls();
+    // Each pause is shortened at random by up to a fifth, and a refresh takes 400 ms: 13 to 15 calls. The bounds leave slack.
     assert!((8..=18).contains(&calls), "{calls} calls: 1, 2, 4, 8, 16 and then 30 s apart");
-    // It recovers: within the longest pause the answer is true again.
+    // It recovers: within the longest pause the answer is current again.
     for _ in 0..31 {
         read(&cache, upstream.answers(ms(1), Ok("new"))).await.expect("an answer");
         sleep(secs(1)).await;
@@ -63,8 +67,9 @@ async fn while_zendesk_hangs_one_caller_finds_out_and_the_others_do_not_wait() {
     let begun = Instant::now();
     let deadline = within(secs(2));
     let answer = cache.read(&key(7), &record(7), PLAIN, deadline, upstream.hangs()).await;
+    // 5 % of the caller's 2 s is kept back for the reply (`deadline::margin`).
     assert_answer(answer, "old", Outcome::Stale, secs(100) + ms(1_900));
-    assert!(begun.elapsed() <= ms(1_900), "in time for the way home");
+    assert!(begun.elapsed() <= ms(1_900), "in time for the reply");
     for _ in 0..100 {
         let before = Instant::now();
         let answer = read(&cache, upstream.hangs()).await.expect("an answer");
@@ -94,7 +99,7 @@ async fn an_expired_answer_is_not_served_while_zendesk_works() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_kind_of_outage_lets_an_old_answer_stand_in() {
+async fn outages_let_an_old_answer_stand_in() {
     let refusal = || Box::new(Refusal::default());
     let outages = [
         Error::Throttled(refusal()),
@@ -174,7 +179,7 @@ async fn no_cache_does_not_board_a_flight_that_began_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stated_age_is_kept_to() {
+async fn max_age_is_obeyed() {
     let (cache, upstream) = with_old().await;
     let ask = async |age, answer| {
         let control = Control { max_age: Some(secs(age)), ..PLAIN };
@@ -186,6 +191,7 @@ async fn a_stated_age_is_kept_to() {
     assert!(ask(9, Err(unavailable())).await.is_err());
     assert_answer(ask(9, Ok("new")).await, "new", Outcome::Miss, ms(0));
     advance(secs(300)).await;
+    // `max-age` may exceed the stale window; the answer is then marked stale.
     assert_answer(ask(400, Ok("newer")).await, "new", Outcome::Stale, secs(300));
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::pace::Pace;
 use crate::config;
@@ -114,7 +114,8 @@ impl Queue {
             };
             (Place { queue: self, rank }, admitted)
         };
-        let outcome = timeout_at(call.wanted_by, admitted).await;
+        // No longer than there is time to tell the caller that there was no room.
+        let outcome = timeout(usable(call.wanted_by), admitted).await;
         drop(place);
         match outcome {
             Ok(outcome) => {

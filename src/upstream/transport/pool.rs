@@ -29,8 +29,10 @@ const LEAST: Duration = Duration::from_secs(1);
 /// Requests on one HTTP/2 connection at a time, until it is known to take fewer: RFC 9113 advises peers to allow at least 100.
 const STREAMS_ASSUMED: usize = 100;
 
-/// How long the pool goes by a smaller number of requests, or by the failure to open a further connection.
-pub const BELIEVED: Duration = Duration::from_secs(30);
+/// How long the pool goes by what it has learnt, at first and at most: by a smaller number of requests, and by the failure to open
+/// a further connection. What turns out to be still so is believed for twice as long.
+pub const BELIEVED: Duration = Duration::from_millis(250);
+const LONGEST_BELIEVED: Duration = Duration::from_secs(30);
 
 /// Least time between a failed attempt to connect and the next one, when there is no connection. Each attempt counts as one
 /// failure in the circuits; at this distance a peer's short restart opens none.
@@ -53,17 +55,25 @@ pub struct Pool {
 
 struct State {
     lanes: Vec<Arc<Lane>>,
-    /// How many requests a connection takes at a time, and when that was learnt.
-    streams: Option<(usize, Instant)>,
+    /// How many requests a connection takes at a time.
+    streams: Option<Limit>,
     /// Most requests that a connection is known to have handled at a time. A new one gets no more until it is settled.
     proven: usize,
-    /// When an attempt to open a further connection failed.
-    no_further: Option<Instant>,
+    /// When an attempt to open a further connection failed, and how long none is made.
+    no_further: Option<(Instant, Duration)>,
     /// When an attempt to open the only connection failed.
     failed: Option<Instant>,
     /// When connections over HTTP/1.1 were last replaced, and whether the present ones are due.
     renewed: Instant,
     distrusted: bool,
+}
+
+/// How many requests a connection was found to take at a time.
+#[derive(Clone, Copy)]
+struct Limit {
+    streams: usize,
+    learnt: Instant,
+    believed: Duration,
 }
 
 /// What a request is to do.
@@ -123,18 +133,24 @@ impl Pool {
             return Ok(Step::Take(Seat::on(first)));
         }
         state.tidy();
+        if state.lanes.iter().filter(|lane| lane.is_open()).count() > 1 {
+            state.no_further = None;
+        }
         let (streams, proven) = (state.streams(), state.proven);
         let has_room = |lane: &&Arc<Lane>| lane.seats() < if lane.is_settled() { streams } else { streams.min(proven) };
         let open = || state.lanes.iter().filter(|lane| lane.is_open());
         if let Some(lane) = open().filter(|lane| !lane.is_silent()).find(has_room) {
             return Ok(Step::Take(Seat::on(lane)));
         }
-        if let Some(chain) = waited_for.and_then(|lane| lane.failure()) {
+        if let Some((failed, chain)) = waited_for.and_then(|lane| Some((lane.failed_at()?, lane.failure()?))) {
             if state.lanes.is_empty() {
                 return Err(Error::Connect(chain.again()));
             }
-            if open().next().is_some() {
-                state.no_further = Some(Instant::now());
+            // Many may have waited for the same attempt.
+            let is_new = state.no_further.is_none_or(|(before, _)| failed > before);
+            if is_new && open().next().is_some() {
+                let believed = state.no_further.map_or(BELIEVED, |(_, believed)| longer(believed));
+                state.no_further = Some((failed, believed));
             }
         }
         let open = || state.lanes.iter().filter(|lane| lane.is_open());
@@ -175,10 +191,19 @@ impl Pool {
         let mut state = self.state();
         let streams = streams.min(state.streams());
         state.proven = state.proven.min(streams);
-        if state.streams() != streams {
+        let before = state.streams;
+        if before.is_none_or(|before| streams < before.streams) {
             tracing::info!(streams, "zendesk takes fewer requests at a time on one connection");
         }
-        state.streams = Some((streams, Instant::now()));
+        // Several requests find it out at once; only a later one confirms it.
+        let believed = match before {
+            Some(before) if before.streams == streams && before.learnt.elapsed() >= before.believed => {
+                longer(before.believed)
+            }
+            Some(before) if before.streams == streams => before.believed,
+            _ => BELIEVED,
+        };
+        state.streams = Some(Limit { streams, learnt: Instant::now(), believed });
     }
 
     /// Notes that a connection answered with its present number of requests under way.
@@ -257,6 +282,11 @@ impl Pool {
     }
 }
 
+/// Returns for how long something is believed that has turned out to be still so.
+fn longer(believed: Duration) -> Duration {
+    (believed * 2).min(LONGEST_BELIEVED)
+}
+
 impl State {
     /// Retires the connections over HTTP/1.1, unless they were replaced less than `LEAST` ago.
     fn renew(&mut self) {
@@ -285,12 +315,17 @@ impl State {
         let is_open = |lane: &Arc<Lane>| lane.is_open();
         self.lanes.is_empty()
             || (self.lanes.len() < 2 && !self.lanes.iter().any(is_open))
-            || (self.lanes.len() < settings.most && self.no_further.is_none_or(|failed| failed.elapsed() > BELIEVED))
+            || (self.lanes.len() < settings.most
+                && self.no_further.is_none_or(|(failed, believed)| failed.elapsed() > believed))
     }
 
+    /// Returns how many requests a connection takes at a time, as far as is known. What was learnt doubles each time that it has
+    /// been believed for long enough, so that little is tried in vain and a peer that allows more again is soon given more.
     fn streams(&self) -> usize {
-        let learnt = self.streams.filter(|(_, at)| at.elapsed() < BELIEVED);
-        learnt.map_or(STREAMS_ASSUMED, |(streams, _)| streams)
+        let Some(Limit { streams, learnt, believed }) = self.streams else { return STREAMS_ASSUMED };
+        let times = learnt.elapsed().as_millis() / believed.as_millis();
+        let doubled = u32::try_from(times).ok().and_then(|times| 1_usize.checked_shl(times)).unwrap_or(STREAMS_ASSUMED);
+        streams.saturating_mul(doubled.max(1)).min(STREAMS_ASSUMED)
     }
 }
 
@@ -301,6 +336,60 @@ mod tests {
     fn pool(url: &str) -> Pool {
         let origin = Origin::new(&url.parse().expect("a URL"), None).expect("nothing is read");
         Pool::new(&origin, &config::Connection::default()).expect("a client")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_smaller_number_of_requests_is_tried_to_be_exceeded_soon_and_then_less_and_less_often() {
+        let pool = pool("https://127.0.0.1:1");
+        let lane = pool.lane().expect("a client");
+        for _ in 0..3 {
+            let _ = lane.take();
+        }
+        let streams = || pool.state().streams();
+        assert_eq!(streams(), STREAMS_ASSUMED);
+        pool.learn(&lane);
+        for (after, allowed) in [(0, 2), (249, 2), (250, 4), (500, 8), (1_000, 32), (2_000, STREAMS_ASSUMED)] {
+            let learnt = pool.state().streams.expect("learnt").learnt;
+            tokio::time::sleep_until(learnt + Duration::from_millis(after)).await;
+            assert_eq!(streams(), allowed, "after {after} ms");
+        }
+        let mut believed = Vec::new();
+        for _ in 0..9 {
+            pool.learn(&lane);
+            let limit = pool.state().streams.expect("learnt");
+            assert_eq!(limit.streams, 2);
+            believed.push(limit.believed.as_millis());
+            tokio::time::sleep(limit.believed).await;
+        }
+        assert_eq!(believed, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+        let _ = lane.take();
+        pool.learn(&lane);
+        assert_eq!(
+            pool.state().streams.map(|limit| (limit.streams, limit.believed)),
+            Some((3, BELIEVED)),
+            "a new number"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for_it() {
+        let pool = pool("https://127.0.0.1:1");
+        let open = pool.lane().expect("a client");
+        let _ = open.take();
+        pool.state().lanes.push(open);
+        pool.state().streams = Some(Limit { streams: 0, learnt: Instant::now(), believed: LONGEST_BELIEVED });
+        for believed in [250, 500, 1_000] {
+            let link = Arc::new(Link::new(&pool.counters));
+            let client = pool.origin.client().build().expect("a client");
+            let failed = Lane::new(client, Arc::clone(&link), Duration::ZERO, &pool.changed);
+            link.fail(Chain::new("refused"));
+            for _ in 0..40 {
+                drop(pool.step(Some(Arc::clone(&failed))));
+            }
+            let known = pool.state().no_further.map(|(_, believed)| believed.as_millis());
+            assert_eq!(known, Some(believed));
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
     }
 
     #[tokio::test]

@@ -1,10 +1,12 @@
-//! The handle that tells a connection how to misbehave, and the orders it leaves.
+//! The handle that tells a connection how to misbehave. An *order* is one such instruction for the current response: end it, drip
+//! it, append to it.
 //!
 //! Handle and socket share one state behind a mutex: hyper polls the [`Wire`](super::wire::Wire), the middleware calls
 //! [`ConnectionControl`], and they take turns, so the lock is hardly ever contended. Orders hold for the current response only:
 //! hyper takes the next request when the response is flushed, and that request starts without orders.
 //!
-//! On HTTP/2 a response has a stream to itself, so its orders lie with that [`Stream`], and the connection goes on.
+//! On HTTP/2 a response has a stream to itself: its orders are stored in that [`Stream`], and ending it leaves the connection
+//! open.
 
 use std::io;
 use std::pin::Pin;
@@ -63,15 +65,15 @@ impl ConnectionControl {
     ///
     /// On HTTP/2 the bytes are those of the body, except that with 0 there are no headers either.
     pub fn close_after(&self, bytes: usize, ending: Ending) {
-        self.end(Moment::AfterBytes(bytes), ending);
+        self.order_ending(EndAt::AfterBytes(bytes), ending);
     }
 
     /// Ends the connection within the headers of the response, to be called before it is returned. On HTTP/2, where a block of headers
     /// cannot be cut, the stream ends right behind them.
     pub fn close_within_headers(&self, ending: Ending) {
         match &self.target {
-            Target::Connection(_) => self.end(Moment::AfterBytes(WITHIN_HEADERS), ending),
-            Target::Stream(_) => self.end(Moment::AfterHead, ending),
+            Target::Connection(_) => self.order_ending(EndAt::AfterBytes(WITHIN_HEADERS), ending),
+            Target::Stream(_) => self.order_ending(EndAt::AfterHead, ending),
         }
     }
 
@@ -79,27 +81,27 @@ impl ConnectionControl {
     ///
     /// To be called while a response body hands over its last chunk; called earlier, it may come before the status line.
     pub fn close_once_flushed(&self, ending: Ending) {
-        self.end(Moment::OnceFlushed, ending);
+        self.order_ending(EndAt::OnceFlushed, ending);
     }
 
-    fn end(&self, moment: Moment, ending: Ending) {
+    fn order_ending(&self, at: EndAt, ending: Ending) {
         match &self.target {
-            Target::Connection(state) => lock(state).ending = Some((moment, ending)),
-            Target::Stream(stream) => stream.stop(moment, ending.into()),
+            Target::Connection(state) => lock(state).ending = Some((at, ending)),
+            Target::Stream(stream) => stream.stop(at, ending.into()),
         }
     }
 
     /// Refuses the stream with `REFUSED_STREAM`, which promises that its request was not processed. Does nothing on HTTP/1.1.
     pub fn refuse_stream(&self) {
         if let Target::Stream(stream) = &self.target {
-            stream.stop(Moment::AfterBytes(0), Stop::Reset(Reason::REFUSED_STREAM));
+            stream.stop(EndAt::AfterBytes(0), Stop::Reset(Reason::REFUSED_STREAM));
         }
     }
 
-    /// Sends the response in pieces of `bytes` bytes, one per `every`, from its status line on; on HTTP/2 from its body on. Timers have
-    /// a granularity of 1 ms.
-    pub fn drip(&self, bytes: usize, every: Duration) {
-        let drip = Drip { bytes, every, left: bytes, pause: Box::pin(tokio::time::sleep(every)) };
+    /// Sends the response in pieces of `bytes` bytes, one per `interval`, from its status line on; on HTTP/2 from its body on.
+    /// Timers have a granularity of 1 ms.
+    pub fn drip(&self, bytes: usize, interval: Duration) {
+        let drip = Drip { bytes, interval, left_in_piece: bytes, pause: Box::pin(tokio::time::sleep(interval)) };
         match &self.target {
             Target::Connection(state) => lock(state).drip = Some(drip),
             Target::Stream(stream) => stream.drip(drip),
@@ -121,7 +123,8 @@ impl ConnectionControl {
         matches!(self.target, Target::Stream(_))
     }
 
-    /// True if this side ended the response on purpose, so that the client does not count as having left.
+    /// True if this side ended the response on purpose, so that the client does not count as having left. False while
+    /// an [`Ending::Hang`] lasts: there the client does leave.
     pub fn was_cut(&self) -> bool {
         match &self.target {
             Target::Connection(state) => lock(state).was_cut(),
@@ -138,8 +141,8 @@ impl ConnectionControl {
     }
 }
 
-/// How many bytes of a response are sent when it breaks within its headers: the status line (17 bytes and more) and part of what
-/// follows. The shortest head, with nothing but a date, has more than 50.
+/// How many bytes of a response are sent when it breaks within its headers. Enough for `HTTP/1.1 200 OK` and some of the next
+/// header; a longer status line is itself cut. Any head is longer than 24 bytes: with nothing but a date it has more than 50.
 const WITHIN_HEADERS: usize = 24;
 
 /// The socket and what was ordered for it.
@@ -148,7 +151,7 @@ pub(super) struct State {
     channel: Option<Channel>,
     /// The socket at the bottom of the channel, which may be reset from elsewhere.
     socket: Socket,
-    ending: Option<(Moment, Ending)>,
+    ending: Option<(EndAt, Ending)>,
     drip: Option<Drip>,
     /// Bytes that follow the response although its length does not account for them.
     surplus: Bytes,
@@ -158,18 +161,19 @@ pub(super) struct State {
     cut: bool,
 }
 
+/// Where in a response an ordered ending takes effect.
 #[derive(Clone, Copy)]
-pub(super) enum Moment {
+pub(super) enum EndAt {
     AfterBytes(usize),
-    /// Only on HTTP/2.
+    /// Right after the header block; only on HTTP/2.
     AfterHead,
     OnceFlushed,
 }
 
 pub(super) struct Drip {
     bytes: usize,
-    every: Duration,
-    left: usize,
+    interval: Duration,
+    left_in_piece: usize,
     pause: Pin<Box<Sleep>>,
 }
 
@@ -205,9 +209,9 @@ impl State {
     pub(super) fn grant(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
         let mut granted = wanted;
         match self.ending {
-            Some((Moment::AfterBytes(0), ending)) => return self.end(cx, ending),
-            Some((Moment::AfterBytes(left), _)) => granted = granted.min(left),
-            Some((Moment::AfterHead | Moment::OnceFlushed, _)) | None => {}
+            Some((EndAt::AfterBytes(0), ending)) => return self.carry_out_ending(cx, ending),
+            Some((EndAt::AfterBytes(left), _)) => granted = granted.min(left),
+            Some((EndAt::AfterHead | EndAt::OnceFlushed, _)) | None => {}
         }
         if let Some(drip) = &mut self.drip {
             granted = granted.min(ready!(drip.grant(cx)));
@@ -215,8 +219,9 @@ impl State {
         Poll::Ready(Ok(granted))
     }
 
+    /// Counts `written` bytes against the limits that `grant` applied.
     pub(super) fn spend(&mut self, written: usize) {
-        if let Some((Moment::AfterBytes(left), _)) = &mut self.ending {
+        if let Some((EndAt::AfterBytes(left), _)) = &mut self.ending {
             *left = left.saturating_sub(written);
         }
         if let Some(drip) = &mut self.drip {
@@ -232,13 +237,14 @@ impl State {
         std::mem::take(&mut self.unflushed)
     }
 
-    fn end<T>(&mut self, cx: &mut Context<'_>, ending: Ending) -> Poll<io::Result<T>> {
-        // What was granted before must not be lost in a layer above the socket.
+    fn carry_out_ending<T>(&mut self, cx: &mut Context<'_>, ending: Ending) -> Poll<io::Result<T>> {
+        // Bytes already accepted may still sit in the TLS buffer; they count as sent.
         ready!(self.channel()?.poll_flush(cx))?;
         match ending {
             Ending::Hang => return Poll::Pending,
             Ending::Reset => self.channel()?.reset(),
             // TLS is ended in good order, too: without that the client could not tell the end from an attack.
+            // One try: if the socket is full, the close_notify is lost.
             Ending::Eof => drop(self.channel()?.poll_shutdown(cx)),
         }
         self.channel = None;
@@ -246,8 +252,8 @@ impl State {
         Poll::Ready(Err(closed()))
     }
 
-    /// Whether writes are anything but normal.
-    pub(super) fn has_orders(&self) -> bool {
+    /// Whether writes are limited, so that they must pass through `grant`.
+    pub(super) fn limits_writes(&self) -> bool {
         self.ending.is_some() || self.drip.is_some()
     }
 
@@ -259,7 +265,7 @@ impl State {
         }
         ready!(self.channel()?.poll_flush(cx))?;
         match self.ending {
-            Some((Moment::OnceFlushed, ending)) => self.end(cx, ending),
+            Some((EndAt::OnceFlushed, ending)) => self.carry_out_ending(cx, ending),
             _ => Poll::Ready(Ok(())),
         }
     }
@@ -267,16 +273,16 @@ impl State {
 
 impl Drip {
     pub(super) fn spend(&mut self, sent: usize) {
-        self.left = self.left.saturating_sub(sent);
+        self.left_in_piece = self.left_in_piece.saturating_sub(sent);
     }
 
     pub(super) fn grant(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
-        if self.left == 0 {
+        if self.left_in_piece == 0 {
             ready!(self.pause.as_mut().poll(cx));
-            self.left = self.bytes;
-            self.pause.as_mut().reset(Instant::now() + self.every);
+            self.left_in_piece = self.bytes;
+            self.pause.as_mut().reset(Instant::now() + self.interval);
         }
-        Poll::Ready(self.left)
+        Poll::Ready(self.left_in_piece)
     }
 }
 

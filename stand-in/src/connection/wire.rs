@@ -57,7 +57,7 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         {
             let mut state = lock(&self.state);
-            if !state.has_orders() {
+            if !state.limits_writes() {
                 return state.channel()?.poll_write_vectored(cx, bufs);
             }
         }

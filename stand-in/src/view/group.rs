@@ -7,7 +7,7 @@ use crate::store::group::{Group, Membership};
 
 use super::{Links, RecordUrl};
 
-/// A group in the recorded key order.
+/// A group, with its keys in the order of Zendesk's recorded responses.
 #[derive(Serialize)]
 pub struct GroupView<'a> {
     url: RecordUrl<'a, i64>,
@@ -15,6 +15,7 @@ pub struct GroupView<'a> {
     is_public: bool,
     name: &'a str,
     description: &'a str,
+    /// Whether this is the account's default group.
     default: bool,
     deleted: bool,
     created_at: Time,
@@ -37,13 +38,14 @@ impl<'a> GroupView<'a> {
     }
 }
 
-/// A membership in the recorded key order; some have no `updated_at` key.
+/// A membership, with its keys in the order of Zendesk's recorded responses; old memberships have no `updated_at`.
 #[derive(Serialize)]
 pub struct MembershipView<'a> {
     url: RecordUrl<'a, i64>,
     id: i64,
     user_id: i64,
     group_id: i64,
+    /// Whether this is the agent's default group.
     default: bool,
     created_at: Time,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use zendesk_gateway::sandbox;
-use zendesk_gateway::sandbox::faults::{RefuseStream, Reset, get, post};
+use zendesk_gateway::sandbox::faults::{Delay, RefuseStream, Reset, get, post};
 
 use super::{What, call, created, edge, flood, gateway, reason, uncached};
 use crate::support::TestGateway;
@@ -30,6 +30,27 @@ async fn what_a_reset_stream_leaves_open_depends_on_why_and_when() {
     }
     assert_eq!(created(&gateway), [(1, 1), (2, 1), (3, 1)].into());
     assert_eq!(sandbox.connections().counts().accepted, 1, "streams end, the connection goes on");
+    gateway.stop().await;
+}
+
+/// An edge that is overloaded refuses streams that its settings allow. That says nothing of how many it takes.
+#[tokio::test]
+async fn a_spell_of_refused_streams_costs_no_call_and_no_room() {
+    let gateway = gateway(|_| ()).await;
+    call(&gateway, What::Read, 0, Duration::from_secs(10)).await.expect("all is well");
+    for what in [What::Read, What::Write] {
+        gateway.sandbox.fault(get("*"), RefuseStream::times(40));
+        gateway.sandbox.fault(post("*"), RefuseStream::times(40));
+        let failed = flood(&gateway, what, 300, 30).await;
+        assert!(failed.is_empty(), "{failed:?}");
+    }
+    // Still so many at a time on the one connection.
+    let began = std::time::Instant::now();
+    gateway.sandbox.fault(get("*"), Delay::by(Duration::from_millis(500)).forever());
+    assert!(flood(&gateway, What::Read, 60, 60).await.is_empty());
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!(gateway.sandbox.connections().counts().accepted, 1);
+    assert!(created(&gateway).values().all(|times| *times == 1));
     gateway.stop().await;
 }
 

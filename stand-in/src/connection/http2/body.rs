@@ -9,7 +9,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use super::super::control::Moment;
+use super::super::control::EndAt;
 use super::stream::{Stop, Stream};
 
 /// A body on its way to a stream.
@@ -30,12 +30,12 @@ impl Ordered {
     /// Returns how many bytes may still be sent before an order ends the
     /// stream, and how the order ends it.
     fn limit(&self) -> Option<(usize, Stop)> {
-        let (moment, how) = self.stream.ending()?;
-        let left = match moment {
-            Moment::AfterBytes(bytes) => bytes.saturating_sub(self.sent),
-            Moment::AfterHead => 0,
+        let (at, how) = self.stream.ending()?;
+        let left = match at {
+            EndAt::AfterBytes(bytes) => bytes.saturating_sub(self.sent),
+            EndAt::AfterHead => 0,
             // Ordered while the body hands over its last chunk, part of which may be held.
-            Moment::OnceFlushed => self.held.len(),
+            EndAt::OnceFlushed => self.held.len(),
         };
         Some((left, how))
     }

@@ -9,7 +9,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::channel::Channel;
-use super::parser::{self, Head, Parser, Piece};
+use super::parser::{self, FrameHeader, Parser, Piece};
 use super::stream::End;
 use super::streams::{Streams, Verdict, tag};
 
@@ -34,7 +34,7 @@ pub struct Frames {
     readable: BytesMut,
     leaving: Parser,
     /// The frame that hyper is writing.
-    leaving_head: Head,
+    leaving_head: FrameHeader,
     /// Whether hyper's first frame, its settings, is written: nothing may come before it.
     greeted: bool,
     /// A frame that is being sent beside hyper's.
@@ -65,7 +65,7 @@ impl Frames {
             portion: vec![0; PORTION].into_boxed_slice(),
             readable: BytesMut::new(),
             leaving: Parser::default(),
-            leaving_head: Head::default(),
+            leaving_head: FrameHeader::default(),
             greeted: false,
             adding: BytesMut::new(),
             code: Vec::new(),
@@ -83,22 +83,22 @@ impl Frames {
                 Piece::Head(head) => {
                     self.verdict = self.streams.arrives(head);
                     if self.verdict == Verdict::Open {
-                        self.opening = Some(head.stream);
+                        self.opening = Some(head.stream_id);
                     }
                     if self.verdict != Verdict::Swallow {
                         // The tag follows as a frame of its own, which then ends the header block.
                         let flags = if self.opening.is_some() { head.flags & !parser::END_HEADERS } else { head.flags };
-                        self.readable.extend_from_slice(&Head { flags, ..head }.bytes());
+                        self.readable.extend_from_slice(&FrameHeader { flags, ..head }.to_bytes());
                     }
                 }
                 Piece::Payload(bytes) if self.verdict != Verdict::Swallow => self.readable.extend_from_slice(bytes),
                 Piece::Payload(_) => {}
-                Piece::End(head) if head.has(parser::END_HEADERS) && self.opening == Some(head.stream) => {
+                Piece::End(head) if head.has(parser::END_HEADERS) && self.opening == Some(head.stream_id) => {
                     self.opening = None;
-                    self.readable.extend_from_slice(&tag(head.stream));
+                    self.readable.extend_from_slice(&tag(head.stream_id));
                 }
                 Piece::End(head) if self.verdict == Verdict::Swallow => self.streams.swallowed(head),
-                Piece::End(head) if head.kind == parser::RST_STREAM => self.streams.end(head.stream, End::Broken),
+                Piece::End(head) if head.kind == parser::RST_STREAM => self.streams.end(head.stream_id, End::Broken),
                 Piece::End(_) => {}
             }
         }
@@ -126,7 +126,7 @@ impl Frames {
             match piece {
                 Piece::Head(head) => self.leaving_head = head,
                 Piece::Payload(bytes) => match self.leaving_head.kind {
-                    parser::DATA => self.written.push(Written::Body(self.leaving_head.stream, bytes.len())),
+                    parser::DATA => self.written.push(Written::Body(self.leaving_head.stream_id, bytes.len())),
                     parser::RST_STREAM => self.code.extend_from_slice(bytes),
                     _ => {}
                 },
@@ -135,20 +135,20 @@ impl Frames {
         }
     }
 
-    fn wrote_frame(&mut self, head: Head) {
+    fn wrote_frame(&mut self, head: FrameHeader) {
         self.greeted = true;
         let code = std::mem::take(&mut self.code);
         match head.kind {
-            parser::HEADERS => self.written.push(Written::Head(head.stream)),
+            parser::HEADERS => self.written.push(Written::Head(head.stream_id)),
             parser::RST_STREAM => {
                 let code = code.try_into().map_or(0, u32::from_be_bytes);
-                self.written.push(Written::Reset(head.stream, code));
+                self.written.push(Written::Reset(head.stream_id, code));
             }
             parser::GOAWAY => self.written.push(Written::GoAway),
             _ => {}
         }
         if matches!(head.kind, parser::HEADERS | parser::DATA) && head.has(parser::END_STREAM) {
-            self.written.push(Written::End(head.stream));
+            self.written.push(Written::End(head.stream_id));
         }
     }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use h2::{Error, Reason};
 
-use super::super::control::{Drip, Ending, Moment};
+use super::super::control::{Drip, EndAt, Ending};
 use super::super::guard::AnswerGuard;
 use super::super::socket::Socket;
 
@@ -19,7 +19,7 @@ pub struct Stream {
 
 #[derive(Default)]
 struct State {
-    ending: Option<(Moment, Stop)>,
+    ending: Option<(EndAt, Stop)>,
     drip: Option<Drip>,
     /// Whether an order has ended the stream.
     cut: bool,
@@ -65,8 +65,8 @@ impl Stream {
         Arc::new(Self { socket, state: Mutex::default() })
     }
 
-    pub fn stop(&self, moment: Moment, how: Stop) {
-        self.lock().ending = Some((moment, how));
+    pub fn stop(&self, at: EndAt, how: Stop) {
+        self.lock().ending = Some((at, how));
     }
 
     pub fn drip(&self, drip: Drip) {
@@ -93,8 +93,8 @@ impl Stream {
     pub async fn before_head(&self) -> Result<(), Error> {
         let ordered = self.lock().ending;
         match ordered {
-            Some((Moment::AfterBytes(0), Stop::Reset(reason))) => Err(self.cut(reason)),
-            Some((Moment::AfterBytes(0), Stop::Hang)) => pending().await,
+            Some((EndAt::AfterBytes(0), Stop::Reset(reason))) => Err(self.cut(reason)),
+            Some((EndAt::AfterBytes(0), Stop::Hang)) => pending().await,
             _ => Ok(()),
         }
     }
@@ -105,7 +105,7 @@ impl Stream {
         reason.into()
     }
 
-    pub fn ending(&self) -> Option<(Moment, Stop)> {
+    pub fn ending(&self) -> Option<(EndAt, Stop)> {
         self.lock().ending
     }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::super::registry::Connections;
 use super::super::socket::Socket;
-use super::parser::{self, Head};
+use super::parser::{self, FrameHeader};
 use super::stream::{End, Stream};
 use crate::config::{GoAway, Wire};
 
@@ -118,17 +118,17 @@ impl Streams {
     }
 
     /// Decides about a frame from the client.
-    pub(super) fn arrives(&self, head: Head) -> Verdict {
+    pub(super) fn arrives(&self, head: FrameHeader) -> Verdict {
         let mut table = self.table();
-        if head.stream != 0 && table.last.is_some_and(|last| head.stream > last) {
+        if head.stream_id != 0 && table.last.is_some_and(|last| head.stream_id > last) {
             return Verdict::Swallow;
         }
-        if head.kind != parser::HEADERS || head.stream <= table.highest {
+        if head.kind != parser::HEADERS || head.stream_id <= table.highest {
             return Verdict::Pass;
         }
-        table.highest = head.stream;
+        table.highest = head.stream_id;
         table.requests += 1;
-        table.open.insert(head.stream, Stream::new(self.socket.clone()));
+        table.open.insert(head.stream_id, Stream::new(self.socket.clone()));
         if self.goaway_every.is_some_and(|every| table.requests == every) {
             match self.goaway {
                 GoAway::Abrupt => self.name_last(&mut table),
@@ -139,9 +139,9 @@ impl Streams {
     }
 
     /// Gives back the room in the connection's window that a swallowed frame took, which other streams may need.
-    pub(super) fn swallowed(&self, head: Head) {
+    pub(super) fn swallowed(&self, head: FrameHeader) {
         if head.kind == parser::DATA && head.length > 0 {
-            let update = parser::frame(parser::WINDOW_UPDATE, 0, 0, &head.length.to_be_bytes());
+            let update = parser::encode_frame(parser::WINDOW_UPDATE, 0, 0, &head.length.to_be_bytes());
             self.table().to_send.extend(update);
         }
     }
@@ -153,7 +153,7 @@ impl Streams {
         let last = table.highest;
         table.last = Some(last);
         let payload = [last.to_be_bytes(), u32::from(Reason::NO_ERROR).to_be_bytes()].concat();
-        table.to_send.extend(parser::frame(parser::GOAWAY, 0, 0, &payload));
+        table.to_send.extend(parser::encode_frame(parser::GOAWAY, 0, 0, &payload));
         self.count_goaway(table);
         table.wake();
     }
@@ -254,5 +254,5 @@ pub(super) fn tag(stream: u32) -> Vec<u8> {
         block.push(u8::try_from(text.len()).expect("both are short"));
         block.extend_from_slice(text.as_bytes());
     }
-    parser::frame(parser::CONTINUATION, parser::END_HEADERS, stream, &block)
+    parser::encode_frame(parser::CONTINUATION, parser::END_HEADERS, stream, &block)
 }

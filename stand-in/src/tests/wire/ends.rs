@@ -114,7 +114,7 @@ async fn a_fault_of_http_1_is_the_same_within_tls() {
         sandbox.fault(get("/users/me"), Eof::within_headers());
         sandbox.fault(get("/users/me"), Reset::within_headers());
         for ending in [Ok(24), Err(io::ErrorKind::ConnectionReset)] {
-            let config = handshakes::client(&sandbox, vec![rustls::crypto::aws_lc_rs::kx_group::X25519]);
+            let config = handshakes::tls_config(&sandbox, vec![rustls::crypto::aws_lc_rs::kx_group::X25519]);
             let mut client = handshakes::shake_hands(&sandbox, config).await;
             client.write_all(b"GET /api/v2/users/me HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
             let mut seen = Vec::new();

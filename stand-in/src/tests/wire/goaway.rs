@@ -139,7 +139,7 @@ async fn a_client_may_go_on_sending_after_the_end() {
 async fn many_connections_that_end_politely_lose_nothing() {
     let wire = Wire { tls: true, goaway_every: Some(7), goaway: GoAway::Polite, ..Wire::default() };
     let sandbox = start(wire).await;
-    let client = handshakes::trusting(&sandbox).build().expect("a client");
+    let client = handshakes::client_trusting(&sandbox).build().expect("a client");
     let url = format!("{}api/v2/users/me", sandbox.base_url());
     for _ in 0..20 {
         let answers = (0..15).map(|_| client.get(&url).send());
