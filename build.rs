@@ -14,6 +14,9 @@ use prost_reflect::{
 use tonic_build::CodeGenBuilder;
 
 const PACKAGE: &str = "zendesk.gateway.v1";
+/// Fields by which a record or a list says what the gateway could not read of it.
+const UNREADABLE_FIELDS: &str = "unreadable_fields";
+const UNREADABLE_ROWS: &str = "unreadable_rows";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -484,7 +487,15 @@ fn derive_json(pool: &DescriptorPool, config: &mut prost_build::Config) {
         let name = message.full_name().to_owned();
         config.message_attribute(&name, "#[derive(serde::Deserialize)]\n#[serde(default)]");
         for field in message.fields() {
-            let attribute = format!("#[serde(deserialize_with = \"crate::json::{}\")]", reader(&field));
+            let attribute = match field.name() {
+                // What the record is told at its end; not a field of Zendesk's.
+                UNREADABLE_FIELDS => {
+                    "#[serde(rename = \"\\0unreadable_fields\", deserialize_with = \"crate::json::unreadable\")]"
+                        .to_owned()
+                }
+                UNREADABLE_ROWS => "#[serde(skip)]".to_owned(),
+                _ => format!("#[serde(deserialize_with = \"crate::json::{}\")]", reader(&field)),
+            };
             config.field_attribute(format!("{name}.{}", field.name()), attribute);
         }
     }
@@ -518,7 +529,7 @@ fn reader(field: &FieldDescriptor) -> String {
         return match kind {
             Kind::Enum(enumeration) => format!("words::<crate::proto::{}, _>", enumeration.name()),
             Kind::Message(_) => "objects".to_owned(),
-            _ => "list".to_owned(),
+            _ => "scalars".to_owned(),
         };
     }
     let optional = field.supports_presence();

@@ -176,7 +176,7 @@ fn rpc(config: &Config, sent: &Arc<Sent>) -> Rpc {
             sleep(Duration::from_millis(latency)).await;
             let parsed = (call.parse)(body.as_bytes()).map_err(|_| Error::AttemptTimeout)?;
             let limits = Limits::default();
-            Ok(Answer { status: 200, parsed, request_id: None, warning: None, limits, attempts: 1 })
+            Ok(Answer { status: 200, parsed, request_id: None, warning: None, limits, attempts: 1, losses: Vec::new() })
         }
     });
     let (upstream, _) = outbound::stack_with(&config.upstream, Jitter::RANDOM, zendesk);

@@ -88,6 +88,7 @@ fn gateway() -> Gateway {
             warning: None,
             limits: Limits::default(),
             attempts: 1,
+            losses: Vec::new(),
         })
     });
     let mut config = Config::default();

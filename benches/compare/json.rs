@@ -35,7 +35,7 @@ fn speed(body: &[u8], time: Duration, decode: fn(&[u8]) -> Vec<User>) -> f64 {
 }
 
 fn straight(body: &[u8]) -> Vec<User> {
-    json::decode::<Page<User>>(body).expect("the stand-in writes JSON").rows
+    json::decode::<Page<User>>(body).expect("the stand-in writes JSON").0.rows
 }
 
 fn through_structs(body: &[u8]) -> Vec<User> {

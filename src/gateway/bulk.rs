@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::audit::Targets;
-use super::jobs::{has_ended, poll_every};
+use super::jobs::{has_ended, is_known, poll_every};
 use super::write::Change;
 use super::{Context, Gateway};
 use crate::cache::{UNKNOWN_SETTLES_AFTER, WriteGuard};
@@ -92,7 +92,7 @@ impl Gateway {
         // Leaves time for the outcomes to reach the caller.
         let until = Instant::now() + usable(context.deadline);
         // Without `wait`, jobs are polled only to find slots for the chunks that are left.
-        while run.next < run.chunks.len() || (wait && !run.live.is_empty()) {
+        while run.next < run.chunks.len() || (wait && run.has_jobs_to_wait_for()) {
             if Instant::now() >= until || context.ledger.is_closed() {
                 break;
             }
@@ -272,6 +272,11 @@ enum Submitted {
 }
 
 impl Run {
+    /// False once every job has ended, or Zendesk says of it what cannot be read. The latter still holds its slot.
+    fn has_jobs_to_wait_for(&self) -> bool {
+        self.live.iter().filter_map(|live| self.jobs[live.at].as_ref()).any(is_known)
+    }
+
     fn new(chunks: Vec<Chunk>, changes: Changes) -> Self {
         let sizes = chunks.iter().map(|chunk| chunk.keys.len());
         let firsts = sizes.scan(0, |first, size| Some(std::mem::replace(first, *first + size))).collect();

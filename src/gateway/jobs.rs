@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Context, Gateway};
 use crate::codec::Encoded;
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result};
 use crate::proto::{
     BatchGetJobsRequest, BatchGetJobsResponse, GetJobRequest, Job, JobState, WatchJobsRequest, WatchJobsResponse,
 };
@@ -24,6 +24,11 @@ const NOT_FOUND_YET: Duration = Duration::from_secs(10);
 /// True if a job will not change any more.
 pub fn has_ended(job: &Job) -> bool {
     matches!(job.status(), JobState::Completed | JobState::Failed | JobState::Killed)
+}
+
+/// False if the job's state cannot be read, so that nobody can tell whether it has ended.
+pub fn is_known(job: &Job) -> bool {
+    !job.unreadable_fields.iter().any(|field| field == "status")
 }
 
 /// Returns the wait before a job of this age is polled again: a quarter of the age, within 500 ms and 10 s. So the delay in
@@ -115,6 +120,10 @@ impl Watch {
         }
         let mut changed = VecDeque::new();
         for job in seen {
+            if !is_known(&job) {
+                let refusal = Refusal { status: 200, text: "a job's state".to_owned(), ..Refusal::default() };
+                return Err(Error::Malformed(Box::new(refusal)));
+            }
             if self.last.get(&job.id) != Some(&job) {
                 self.last.insert(job.id.clone(), job.clone());
                 if has_ended(&job) {

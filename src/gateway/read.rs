@@ -111,7 +111,11 @@ impl Reads {
             let asked = page.rows.iter().all(|row| wanted.contains(&id(row)));
             let agrees = |at: usize, row: &R| page.rows[..at].iter().all(|other| id(other) != id(row) || other == row);
             let agree = page.rows.iter().enumerate().all(|(at, row)| agrees(at, row));
-            // A record that is not on this page counts as missing, so there must be no further page.
+            // A record that is not on this page counts as missing, so it must not be one that cannot be read, and there must be no
+            // further page.
+            if page.unreadable_rows > 0 && !wanted.iter().all(|wanted| page.rows.iter().any(|row| id(row) == *wanted)) {
+                return Err(Malformed::Incomplete);
+            }
             if asked && agree && !page.says_that_there_is_more() {
                 Ok(Box::new(page.rows) as Parsed)
             } else {

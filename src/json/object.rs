@@ -4,9 +4,10 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{list, surprise};
+use super::lenient::lost;
 
 /// A JSON object, read into a message. By itself serde would take a list, too, and put its items into the fields in order.
 pub struct Object<T>(pub T);
@@ -20,15 +21,56 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
                 to.write_str("an object")
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Object)
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
             }
         }
         from.deserialize_map(Fields(PhantomData))
     }
 }
 
-/// Reads a message field. Null, and whatever is no object, is absent: the empty list that PHP writes for an empty object
-/// must not read as a message that is there.
+/// An item of a list that should be an object; none if it is not. Whoever reads the list says what that costs.
+pub struct Item<T>(pub Option<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Any<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Any<T> {
+            type Value = Item<T>;
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(|object| Item(Some(object)))
+            }
+            fn visit_unit<E>(self) -> Result<Item<T>, E> {
+                Ok(Item(None))
+            }
+            fn visit_str<E>(self, _: &str) -> Result<Item<T>, E> {
+                Ok(Item(None))
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Item<T>, E> {
+                Ok(Item(None))
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Item<T>, E> {
+                Ok(Item(None))
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Item<T>, E> {
+                Ok(Item(None))
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Item<T>, E> {
+                Ok(Item(None))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Item<T>, A::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Item(None))
+            }
+        }
+        from.deserialize_any(Any(PhantomData))
+    }
+}
+
+/// Reads a message field. Null is absent, and so is the empty list that PHP writes for an empty object, which must not read as a
+/// message that is there. Whatever else is no object is lost.
 pub fn optional_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
     struct Lenient<T>(PhantomData<T>);
     impl<'de, T: Deserialize<'de>> Visitor<'de> for Lenient<T> {
@@ -37,39 +79,60 @@ pub fn optional_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) 
             to.write_str("an object")
         }
         fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
-            T::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Some)
+            T::deserialize(MapAccessDeserializer::new(map)).map(Some)
         }
         fn visit_unit<E>(self) -> Result<Option<T>, E> {
             Ok(None)
         }
         fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Option<T>, A::Error> {
+            let is_empty = items.next_element::<IgnoredAny>()?.is_none();
             while items.next_element::<IgnoredAny>()?.is_some() {}
-            Ok(no_object())
+            if !is_empty {
+                lost("list")?;
+            }
+            Ok(None)
         }
-        fn visit_str<E>(self, _: &str) -> Result<Option<T>, E> {
-            Ok(no_object())
-        }
-        fn visit_bool<E>(self, _: bool) -> Result<Option<T>, E> {
-            Ok(no_object())
-        }
-        fn visit_i64<E>(self, _: i64) -> Result<Option<T>, E> {
-            Ok(no_object())
-        }
-        fn visit_u64<E>(self, _: u64) -> Result<Option<T>, E> {
-            Ok(no_object())
-        }
-        fn visit_f64<E>(self, _: f64) -> Result<Option<T>, E> {
-            Ok(no_object())
-        }
-    }
-    fn no_object<T>() -> Option<T> {
-        surprise("object");
-        None
+        lost_otherwise!(None; string number boolean);
     }
     from.deserialize_any(Lenient(PhantomData))
 }
 
-/// Reads a list of messages; null is empty, and a lone object is a list of one (job results come so).
+/// Reads a list of messages; null is empty, and a lone object is a list of one (job results come so). An item that is no object
+/// is left out, and so is all of what is no list.
 pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
-    Ok(list::<Object<T>, D>(from)?.into_iter().map(|Object(item)| item).collect())
+    struct List<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+        type Value = Vec<T>;
+        fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+            to.write_str("a list of objects")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::with_capacity(items.size_hint().unwrap_or_default());
+            while let Some(OrLost(item)) = items.next_element()? {
+                list.extend(item);
+            }
+            Ok(list)
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map)).map(|only| vec![only])
+        }
+        fn visit_unit<E>(self) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
+        lost_otherwise!(Vec::new(); string number boolean);
+    }
+    from.deserialize_any(List(PhantomData))
+}
+
+/// An item of a list; lost if it is no object.
+struct OrLost<T>(Option<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrLost<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Item(item) = Item::deserialize(from)?;
+        if item.is_none() {
+            lost("no object")?;
+        }
+        Ok(Self(item))
+    }
 }

@@ -4,9 +4,11 @@ use std::fmt;
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
+
+use super::lenient::{is_under_way, lost};
 
 /// Doubles hold every integer up to here exactly.
 const EXACT: u64 = 1 << 53;
@@ -17,10 +19,7 @@ pub fn structure<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Struct>, D
     match Json::deserialize(from)?.0.kind {
         Some(Kind::StructValue(object)) => Ok(Some(object)),
         Some(Kind::NullValue(_)) | None => Ok(None),
-        Some(_) => {
-            super::surprise("object");
-            Ok(None)
-        }
+        Some(_) => lost("no object").map(|()| None),
     }
 }
 
@@ -68,7 +67,12 @@ impl<'de> Visitor<'de> for AnyJson {
     fn visit_u64<E>(self, integer: u64) -> Result<Kind, E> {
         Ok(if integer <= EXACT { Kind::NumberValue(integer as f64) } else { Kind::StringValue(integer.to_string()) })
     }
-    fn visit_f64<E>(self, double: f64) -> Result<Kind, E> {
+    #[expect(clippy::cast_precision_loss, reason = "a power of two is exact")]
+    fn visit_f64<E: Error>(self, double: f64) -> Result<Kind, E> {
+        // This may have been an integer of more digits. The lenient reading has the text of such a number, and says so.
+        if double.abs() >= EXACT as f64 && !is_under_way() {
+            return Err(E::custom("a number beyond the exact ones"));
+        }
         Ok(Kind::NumberValue(double))
     }
     fn visit_str<E>(self, text: &str) -> Result<Kind, E> {

@@ -12,7 +12,10 @@ pub fn envelope<T>(body: &[u8], fits: impl FnOnce(&T) -> bool) -> Result<Parsed,
 where
     T: DeserializeOwned + Send + 'static,
 {
-    let message = json::decode::<T>(body)?;
+    let (message, losses) = json::decode::<T>(body)?;
+    if !losses.untold.is_empty() {
+        return Err(Malformed::Incomplete);
+    }
     if fits(&message) { Ok(Box::new(message)) } else { Err(Malformed::Foreign) }
 }
 

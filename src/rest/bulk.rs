@@ -91,7 +91,7 @@ pub fn accepted(body: &[u8]) -> Result<Parsed, Malformed> {
     struct Named {
         id: String,
     }
-    let Accepted { job_status: Named { id } } = json::decode(body)?;
+    let (Accepted { job_status: Named { id } }, _) = json::decode(body)?;
     if id.trim().is_empty() || id.contains(',') {
         return Err(Malformed::Foreign);
     }

@@ -52,7 +52,7 @@ impl Read for CountGroupsRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        reply.count.is_some_and(|count| count.value.is_some())
+        reply.count.as_ref().is_some_and(|count| count.value.is_some())
     }
 
     fn cache(&self) -> Policy {

@@ -85,6 +85,7 @@ macro_rules! part {
             fn from(part: $crate::rest::Part<$row>) -> Self {
                 Self {
                     $rows: part.page.rows,
+                    unreadable_rows: part.page.unreadable_rows,
                     next_page_token: part.next_page_token,
                     $($side: part.page.$side,)*
                     $($total: part.page.count,)?

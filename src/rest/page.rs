@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::row::Row;
-use crate::json::{self, Malformed, Object};
+use crate::json::{self, Item, Malformed};
 use crate::proto::{Group, User};
 use crate::upstream::rest::Owner;
 
@@ -40,8 +40,8 @@ impl<R: Row> Rows for Vec<R> {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Vec<R>, A::Error> {
                 let mut list = Vec::new();
-                while let Some(Object(row)) = rows.next_element()? {
-                    list.push(row);
+                while let Some(row) = next_row(&mut rows)? {
+                    list.extend(row);
                 }
                 Ok(list)
             }
@@ -58,6 +58,17 @@ impl<R: Row> Rows for Vec<R> {
     }
 }
 
+/// Reads the next row of a list; none if it cannot be read. A row is of no use without its id; one that has it is kept, and says
+/// what else it has lost.
+pub fn next_row<'de, R: Row, A: SeqAccess<'de>>(rows: &mut A) -> Result<Option<Option<R>>, A::Error> {
+    let Some(Item(row)) = rows.next_element::<Item<R>>()? else { return Ok(None) };
+    let row = row.filter(Row::is_usable);
+    if row.is_none() {
+        json::row_lost("no object with an id")?;
+    }
+    Ok(Some(row))
+}
+
 /// One page.
 #[derive(Debug)]
 pub struct Page<R, C = Vec<R>> {
@@ -69,6 +80,8 @@ pub struct Page<R, C = Vec<R>> {
     pub groups: Vec<Group>,
     /// How many rows the whole list has; lists with page numbers state it.
     pub count: Option<i64>,
+    /// How many rows, and sideloads, were left out because they cannot be read.
+    pub unreadable_rows: i32,
     /// True if the body had the list at all.
     listed: bool,
     meta: Meta,
@@ -145,15 +158,25 @@ impl<R: Row, C: Rows> Page<R, C> {
     ///
     /// # Errors
     /// [`Malformed::Foreign`] for rows of another owner, and for an object without the list: that is an error page or another
-    /// endpoint's answer, not an empty list.
+    /// endpoint's answer, not an empty list. [`Malformed::Incomplete`] if it cannot be read where the list goes on.
     pub fn read(body: &[u8], owner: Owner) -> Result<Self, Malformed> {
-        let page = json::decode::<Self>(body)?;
+        let (mut page, losses) = json::decode::<Self>(body)?;
+        page.unreadable_rows = losses.rows;
+        // How many rows there are in all is only told, and may be absent.
+        if losses.untold.iter().any(|path| path != "count") {
+            return Err(Malformed::Incomplete);
+        }
         if page.listed && page.rows.belong_to(owner) { Ok(page) } else { Err(Malformed::Foreign) }
     }
 
     /// True if there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.rows.count() == 0
+        self.length() == 0
+    }
+
+    /// Returns the number of rows, with those that cannot be read.
+    fn length(&self) -> usize {
+        self.rows.count() + usize::try_from(self.unreadable_rows).unwrap_or_default()
     }
 
     /// Returns what comes after a page that was asked for by cursor, with at most `size` rows.
@@ -167,7 +190,7 @@ impl<R: Row, C: Rows> Page<R, C> {
             (Some(Next::Nowhere) | None, Link::Cursor(_)) if self.is_empty() => Next::End,
             (Some(Next::Nowhere) | None, Link::Cursor(cursor)) => Next::Cursor(cursor.clone()),
             (Some(Next::Nowhere) | None, Link::Page { number, size }) => {
-                let own = u32::try_from(self.rows.count()).ok().filter(|rows| *rows > 0);
+                let own = u32::try_from(self.length()).ok().filter(|rows| *rows > 0);
                 match size.map(Size::Asked).or(own.map(Size::Own)) {
                     Some(size) => Next::Numbered { number: *number, size },
                     None => Next::Nowhere,
@@ -189,7 +212,7 @@ impl<R: Row, C: Rows> Page<R, C> {
 
     /// True if the page says that the list has more rows than the page.
     pub fn says_that_there_is_more(&self) -> bool {
-        let rows = i64::try_from(self.rows.count()).unwrap_or(i64::MAX);
+        let rows = i64::try_from(self.length()).unwrap_or(i64::MAX);
         self.meta.has_more == Some(true)
             || !matches!(self.link, Link::Missing | Link::None)
             || self.count.is_some_and(|count| count > rows)
@@ -208,7 +231,7 @@ impl<R: Row, C: Rows> Page<R, C> {
     }
 
     fn is_full(&self, size: u32) -> bool {
-        u32::try_from(self.rows.count()).is_ok_and(|rows| rows == size)
+        u32::try_from(self.length()).is_ok_and(|rows| rows == size)
     }
 
     /// Returns a page without rows, with the sideloads that the given rows name.
@@ -228,6 +251,7 @@ impl<R, C> Page<R, C> {
             users: Vec::new(),
             groups: Vec::new(),
             count: None,
+            unreadable_rows: 0,
             listed: false,
             meta: Meta::default(),
             link: Link::Missing,
@@ -261,8 +285,8 @@ impl<'de, R: Row, C: Rows> Visitor<'de> for Reader<R, C> {
                     page.rows = map.next_value_seed(List(PhantomData))?;
                     page.listed = true;
                 }
-                Key::Users => page.users = objects(map.next_value()?),
-                Key::Groups => page.groups = objects(map.next_value()?),
+                Key::Users => page.users = map.next_value_seed(List(PhantomData))?,
+                Key::Groups => page.groups = map.next_value_seed(List(PhantomData))?,
                 Key::Meta => page.meta = map.next_value::<Paging>()?.0.unwrap_or_default(),
                 Key::HasMore => top.has_more = map.next_value::<Value<bool>>()?.0,
                 Key::AfterCursor => top.after_cursor = map.next_value::<Value<String>>()?.0,
@@ -289,10 +313,6 @@ impl<'de, C: Rows> DeserializeSeed<'de> for List<C> {
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<C, D::Error> {
         C::read(from)
     }
-}
-
-fn objects<T>(list: Vec<Object<T>>) -> Vec<T> {
-    list.into_iter().map(|Object(item)| item).collect()
 }
 
 struct Paging(Option<Meta>);

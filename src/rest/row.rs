@@ -23,6 +23,11 @@ pub trait Row: prost::Message + DeserializeOwned + Default + 'static {
     /// Returns the record's id; none if it has no numeric one.
     fn id(&self) -> Option<i64>;
 
+    /// True unless the record has an id that cannot be read, so that nobody could tell which record it is.
+    fn is_usable(&self) -> bool {
+        self.id().is_none_or(|id| id > 0)
+    }
+
     /// True if rows name a user or a group.
     const NAMES: bool = false;
 
@@ -132,6 +137,10 @@ impl Row for GroupMembership {
 
 impl Row for Job {
     const KEY: &'static str = "job_statuses";
+
+    fn is_usable(&self) -> bool {
+        !self.id.is_empty()
+    }
 
     fn id(&self) -> Option<i64> {
         None

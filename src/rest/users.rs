@@ -61,7 +61,7 @@ impl Read for GetUserRelatedRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        reply.user_related.is_some_and(|related| related != UserRelated::default())
+        reply.user_related.as_ref().is_some_and(|related| *related != UserRelated::default())
     }
 
     fn cache(&self) -> Policy {
@@ -106,7 +106,7 @@ impl Read for CountUsersRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        reply.count.is_some_and(|count| count.value.is_some())
+        reply.count.as_ref().is_some_and(|count| count.value.is_some())
     }
 
     fn cache(&self) -> Policy {
@@ -202,7 +202,7 @@ impl List for AutocompleteUsersRequest {
 
 impl From<Part<User>> for AutocompleteUsersResponse {
     fn from(part: Part<User>) -> Self {
-        Self { users: part.page.rows, total_count: part.page.count }
+        Self { users: part.page.rows, total_count: part.page.count, unreadable_rows: part.page.unreadable_rows }
     }
 }
 
@@ -245,7 +245,7 @@ impl Read for CountDeletedUsersRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        reply.count.is_some_and(|count| count.value.is_some())
+        reply.count.as_ref().is_some_and(|count| count.value.is_some())
     }
 
     fn cache(&self) -> Policy {

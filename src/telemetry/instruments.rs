@@ -36,6 +36,8 @@ pub struct Instruments {
     pub request_duration: Histogram<f64>,
     /// Attempts after the first.
     pub retries: Counter<u64>,
+    /// Values and rows of Zendesk's that could not be read.
+    pub unreadable: Counter<u64>,
     /// Calls refused because their caller is not authenticated.
     pub identity_refused: Counter<u64>,
 }
@@ -67,6 +69,11 @@ impl Instruments {
             ),
             request_duration: seconds(metric::HTTP_CLIENT_REQUEST_DURATION, "Duration of HTTP requests to Zendesk."),
             retries: counter("zendesk_gateway.upstream.retries", "{attempt}", "Attempts after the first."),
+            unreadable: counter(
+                "zendesk_gateway.unreadable.values",
+                "{value}",
+                "Values and rows from Zendesk that cannot be read.",
+            ),
             identity_refused: counter(
                 "zendesk_gateway.identity.refused",
                 "{call}",

@@ -252,9 +252,6 @@ fn others(on: &Observed<'_>) {
             put(left.as_secs_f64(), &[]);
         }
     });
-    on.counter("zendesk_gateway.json.surprises", "{value}", "Values from Zendesk that this version cannot represent.", |_, put| {
-        put(crate::json::surprises(), &[]);
-    });
     on.counter("zendesk_gateway.telemetry.items", "{item}", "Spans, log records and metric collections, by what became of their push.", |s, put| {
         for (signal, pushed) in s.pushed.signals() {
             for (outcome, count) in pushed.counts() {

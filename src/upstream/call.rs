@@ -13,7 +13,7 @@ use super::warnings::Warnings;
 use crate::contract::Class;
 use crate::contract::Idempotency;
 use crate::error::Error;
-use crate::json::Malformed;
+use crate::json::{Loss, Malformed};
 use crate::limits::Limits;
 use crate::telemetry::Trace;
 
@@ -204,6 +204,8 @@ pub struct Answer {
     pub limits: Limits,
     /// How many attempts it took; set by the retry layer.
     pub attempts: u32,
+    /// What of the body could not be read.
+    pub losses: Vec<Loss>,
 }
 
 impl fmt::Debug for Answer {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::call::{Answer, Call};
 use crate::contract::Idempotency;
 use crate::error::{Error, Refusal, Violation, snippet};
-use crate::json::Malformed;
+use crate::json::{Malformed, losses_of};
 use crate::limits::{Limits, retry_after};
 
 /// Most field violations that are passed on; details travel in HTTP/2 trailers, which clients bound.
@@ -98,8 +98,10 @@ fn accept(
         // What it says can quote values, so only the caller is told.
         tracing::warn!(upstream.class = call.class().0, "zendesk ignored a part of a request");
     }
-    let parsed = (call.parse)(body).map_err(|error| match error {
-        Malformed::Foreign => Error::Foreign(refusal(&error.to_string())),
+    let (parsed, losses) = losses_of(|| (call.parse)(body));
+    let parsed = parsed.map_err(|error| match error {
+        // JSON that can be read says that Zendesk works.
+        Malformed::Foreign | Malformed::Incomplete => Error::Foreign(refusal(&error.to_string())),
         Malformed::Unreadable { .. } => Error::Malformed(refusal(&error.to_string())),
     })?;
     Ok(Answer {
@@ -109,6 +111,7 @@ fn accept(
         warning,
         limits: Limits::of(headers),
         attempts: 1,
+        losses,
     })
 }
 

@@ -35,8 +35,8 @@ pub use apply::{Faulted, act, wrap};
 pub use control::{CONTROL_PATH, control_routes};
 pub use kinds::{
     BrokenGzip, Conflict, CursorLoop, Delay, Drip, Empty, EmptyPages, Eof, Fault, GzipBomb, Hang, HeaderText, Headers,
-    Html, LastPage, MissingHasMore, Page, Point, Refuse, RefuseStream, Reset, Respond, RetryAfter, Shape, Throttle,
-    TruncatedJson, WrongLength,
+    Html, LastPage, MissingHasMore, OddRows, Page, Point, Refuse, RefuseStream, Reset, Respond, RetryAfter, Shape,
+    Throttle, TruncatedJson, WrongLength,
 };
 pub use matcher::{Matcher, any, delete, get, post, put};
 pub use rule::Rule;

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use zendesk_gateway::config::Telemetry as Settings;
-use zendesk_gateway::proto::GetUserRequest;
+use zendesk_gateway::proto::{GetUserRequest, ListGroupsRequest};
+use zendesk_gateway::sandbox::faults::{OddRows, get};
 
 use crate::real_clients::usable;
 use crate::support::observed::{Observed, scrape};
@@ -97,6 +98,8 @@ async fn every_series_and_label_of_the_dashboard_and_the_alerts_is_in_a_live_scr
     t.absent_sources();
     t.users().get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0] }).await.expect("a user");
     t.users().get_user(GetUserRequest { id: 1 }).await.expect_err("no such user");
+    t.sandbox.fault(get("/groups"), OddRows::forever());
+    t.groups().list_groups(ListGroupsRequest::default()).await.expect("groups");
     // The one label that only a server's failure brings.
     let documented = ["error_type", "http_response_status_code"];
     let live = scrape::read(&t.scrape().await);

@@ -1,10 +1,13 @@
 //! Lists whose pages lie: each ends as it must, and says why.
 
 use tonic::Code;
-use zendesk_gateway::proto::{ListUsersRequest, StreamUsersRequest};
-use zendesk_gateway::sandbox::faults::{CursorLoop, EmptyPages, LastPage, MissingHasMore, Respond, TruncatedJson, get};
+use zendesk_gateway::proto::{ListGroupsRequest, ListUsersRequest, StreamUsersRequest};
+use zendesk_gateway::sandbox::faults::{
+    CursorLoop, EmptyPages, LastPage, MissingHasMore, OddRows, Respond, TruncatedJson, get,
+};
 
-use crate::support::{TestGateway, refused};
+use crate::support::observed::Observed;
+use crate::support::{TestGateway, refused, settings};
 
 /// Streams all users; the ids that came, and how it ended.
 async fn stream(t: &TestGateway) -> (Vec<i64>, Result<(), tonic::Status>) {
@@ -76,4 +79,46 @@ async fn truncated_json_of_the_right_length_never_passes_for_a_short_list() {
     t.sandbox.fault(get("/users"), TruncatedJson::forever());
     let refused = refused(t.users().list_users(ListUsersRequest::default()).await);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Internal, "UPSTREAM_MALFORMED"));
+}
+
+#[tokio::test]
+async fn odd_values_cost_themselves_and_odd_rows_are_counted() {
+    let t = Observed::configured(settings()).await;
+    t.sandbox.fault(get("*"), OddRows::forever());
+    let all = t.sandbox.store().user_ids();
+    let (mut seen, mut odd, mut unreadable) = (Vec::new(), 0, 0);
+    let request = StreamUsersRequest { page_size: 50, ..Default::default() };
+    let mut stream = t.users().stream_users(request).await.expect("a stream").into_inner();
+    while let Some(message) = stream.message().await.expect("no break") {
+        unreadable += message.unreadable_rows;
+        for user in message.users {
+            assert!(user.name.is_some() && user.created_at.is_some(), "all else is there: {user:?}");
+            if user.unreadable_fields.is_empty() {
+                assert!(user.url.is_some(), "{user:?}");
+            } else {
+                assert_eq!((user.unreadable_fields.as_slice(), &user.url), (&["url".to_owned()][..], &None));
+                odd += 1;
+            }
+            seen.push(user.id);
+        }
+    }
+    let places = (0..all.len()).map(|at| at % 50).filter(|at| at % 10 == 5).map(|at| at / 10 % 3);
+    let (values, rows): (Vec<usize>, Vec<usize>) = places.partition(|kind| *kind < 2);
+    assert_eq!(
+        (odd, usize::try_from(unreadable).expect("few"), seen.len()),
+        (values.len(), rows.len(), all.len() - rows.len())
+    );
+    let page = ListUsersRequest { page_size: 100, ..Default::default() };
+    let page = t.users().list_users(page).await.expect("a page").into_inner();
+    assert_eq!((page.users.len(), page.unreadable_rows), (97, 3), "of places 25, 55 and 85");
+    let counted: f64 = t
+        .scrape()
+        .await
+        .lines()
+        .filter(|line| line.starts_with("zendesk_gateway_unreadable_values_total{"))
+        .map(|line| line.rsplit(' ').next().expect("a value").parse::<f64>().expect("a number"))
+        .sum();
+    let wanted = u32::try_from(values.len() + rows.len() + 10).expect("few");
+    assert!((counted - f64::from(wanted)).abs() < 0.5, "{counted}");
+    t.groups().list_groups(ListGroupsRequest::default()).await.expect("no circuit is open");
 }

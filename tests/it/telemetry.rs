@@ -14,6 +14,7 @@ use zendesk_gateway::config::{Config, LogFormat, Otlp, Telemetry as Settings};
 use zendesk_gateway::proto::{
     BulkUpdateUsersRequest, GetUserRequest, StreamGroupsRequest, StreamUsersRequest, UserInput,
 };
+use zendesk_gateway::sandbox::faults::{OddRows, get};
 use zendesk_gateway::sandbox::{self, Sandbox};
 
 use crate::support::account;
@@ -307,6 +308,7 @@ fn scraped(row: &Row<'_>) -> String {
 async fn every_instrument_in_the_documentation_is_in_a_live_scrape_and_no_other() {
     let t = Observed::start(settings()).await;
     t.absent_sources();
+    t.sandbox.fault(get("/groups"), OddRows::forever());
     let id = t.sandbox.store().user_ids()[0];
     t.users().get_user(GetUserRequest { id }).await.expect("a user");
     t.users().get_user(GetUserRequest { id: -1 }).await.expect_err("a refusal");

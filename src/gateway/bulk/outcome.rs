@@ -1,9 +1,9 @@
 //! The outcome of each input, as the caller gets it: how it ended if that is proven, UNKNOWN otherwise.
 
 use super::evidence::{self, Evidence};
-use crate::error::{Error, Fate, snippet};
-use crate::gateway::jobs::has_ended;
-use crate::proto::{BulkOutcome, BulkResult, Job, JobResult, JobState};
+use crate::error::{Error, Fate, snippet, word};
+use crate::gateway::jobs::{has_ended, is_known};
+use crate::proto::{BulkOutcome, BulkResult, ErrorReason, Job, JobResult, JobState};
 use crate::rest::bulk::{Key, Kind};
 
 #[cfg(test)]
@@ -16,6 +16,12 @@ pub fn of_job(kind: Kind, job: &Job, keys: &[Key], first: usize) -> Vec<BulkOutc
     let mut outcomes = base(keys, first);
     for outcome in &mut outcomes {
         outcome.job_id = Some(job.id.clone());
+    }
+    // Results are told apart by their places, too, so one that cannot be read leaves all of them in doubt.
+    if !is_known(job) || job.unreadable_fields.iter().any(|field| field.starts_with("results")) {
+        let word = word(ErrorReason::UpstreamMalformed);
+        set_all(&mut outcomes, BulkResult::Unknown, Some(word), Some("what zendesk says of the job cannot be read"));
+        return outcomes;
     }
     if !has_ended(job) {
         set_all(&mut outcomes, BulkResult::Pending, None, None);

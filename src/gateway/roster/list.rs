@@ -63,7 +63,10 @@ impl Gateway {
 
     /// Reads all memberships of a group or a user.
     pub(super) async fn memberships(&self, context: &Context, side: Side) -> Result<Vec<GroupMembership>> {
-        let is_whole = |row: &GroupMembership| row.id > 0 && row.user_id.is_some() && row.group_id.is_some();
+        let is_whole = |row: &GroupMembership| {
+            let acted_on = |field: &String| ["user_id", "group_id", "default"].contains(&field.as_str());
+            row.user_id.is_some() && row.group_id.is_some() && !row.unreadable_fields.iter().any(acted_on)
+        };
         self.all(context, side.list()?, is_whole).await
     }
 
@@ -82,6 +85,9 @@ impl Gateway {
             let page: Page<R> = self.reads.page(&read, &walk.list, walk.at(), None).await?;
             let (next, was_empty) = (walk.list.after(walk.at(), &page), page.is_empty());
             let says_how_it_goes_on = page.says_how_it_goes_on();
+            if page.unreadable_rows > 0 {
+                return Err(Error::Incomplete { what: "a row cannot be read" });
+            }
             let count = page.count.and_then(|count| usize::try_from(count).ok());
             for row in page.rows {
                 match row.id().and_then(|id| places.get(&id)) {
@@ -106,7 +112,7 @@ impl Gateway {
                 return Err(Error::Incomplete { what: "it states more rows than it has" });
             }
             if !rows.iter().all(is_whole) {
-                return Err(Error::Incomplete { what: "a row lacks an id" });
+                return Err(Error::Incomplete { what: "a row lacks an id, or what is acted on cannot be read" });
             }
             return Ok(rows);
         }

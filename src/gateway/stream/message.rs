@@ -13,9 +13,8 @@ use prost::encoding::{DecodeContext, decode_key, skip_field};
 use serde::Deserializer;
 use serde::de::{SeqAccess, Visitor};
 
-use crate::json::Object;
 use crate::rest::Part;
-use crate::rest::page::{Page, Rows};
+use crate::rest::page::{Page, Rows, next_row};
 use crate::rest::row::{self, OwnRead, Row};
 use crate::upstream::rest::Owner;
 
@@ -73,8 +72,10 @@ impl<R: Row> Rows for Chunks<R> {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Chunks<R>, A::Error> {
                 let mut chunks = Chunks::default();
-                while let Some(Object(row)) = rows.next_element::<Object<R>>()? {
-                    chunks.push(&row);
+                while let Some(row) = next_row::<R, A>(&mut rows)? {
+                    if let Some(row) = row {
+                        chunks.push(&row);
+                    }
                 }
                 Ok(chunks)
             }
@@ -112,12 +113,18 @@ impl<R: Row> Chunks<R> {
 impl<R: Row> Page<R, Chunks<R>> {
     /// Returns the messages of the page; the last one carries the token of the page that follows.
     pub fn messages<M: From<Part<R>> + prost::Message>(mut self, token: &str) -> Vec<Message> {
-        let chunks = std::mem::take(&mut self.rows.list);
+        let mut chunks = std::mem::take(&mut self.rows.list);
+        if chunks.is_empty() && self.unreadable_rows > 0 {
+            // A page of which no row can be read has a message, too, or nobody would know.
+            chunks.push(Chunk::new());
+        }
         let last = chunks.len().saturating_sub(1);
         let finish = |(at, chunk): (usize, Chunk)| {
             let Chunk { mut bytes, ids, names } = chunk;
             let next_page_token = if at == last { token.to_owned() } else { String::new() };
-            let rest = M::from(Part { page: self.beside(&names), next_page_token });
+            let mut page = self.beside(&names);
+            page.unreadable_rows = if at == last { self.unreadable_rows } else { 0 };
+            let rest = M::from(Part { page, next_page_token });
             rest.encode(&mut bytes).expect("a vector grows");
             bytes.shrink_to_fit();
             Message { bytes: bytes.into(), ids }

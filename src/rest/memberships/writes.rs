@@ -78,6 +78,7 @@ impl Write for SetDefaultMembershipRequest {
         let reply = SetDefaultMembershipResponse { group_memberships: page.rows };
         match (self.fits(&reply), is_part) {
             (_, true) => Ok(Box::new(SetDefaultMembershipResponse::default())),
+            (true, false) if page.unreadable_rows > 0 => Ok(Box::new(SetDefaultMembershipResponse::default())),
             (true, false) => Ok(Box::new(reply)),
             (false, false) => Err(Malformed::Foreign),
         }

@@ -40,8 +40,30 @@ fn an_offset_list_goes_on_by_its_link_and_not_by_its_count() {
 fn an_object_without_the_list_is_no_empty_page() {
     let read = |body: &str| Page::<Group>::read(body.as_bytes(), Owner::Anybody);
     assert!(matches!(read(r#"{"error":"x"}"#), Err(Malformed::Foreign)));
-    for unreadable in ["[]", r#"{"groups":null}"#, r#"{"groups":{}}"#, r#"[[{"id":1}]]"#, r#"{"groups":[[1,"u"]]}"#] {
+    for unreadable in ["[]", r#"{"groups":null}"#, r#"{"groups":{}}"#, r#"[[{"id":1}]]"#] {
         assert!(matches!(read(unreadable), Err(Malformed::Unreadable { .. })), "{unreadable}");
+    }
+}
+
+#[test]
+fn a_row_without_an_id_that_can_be_read_is_left_out_and_counted() {
+    let read = |body: &str| Page::<Group>::read(body.as_bytes(), Owner::Anybody);
+    let odd =
+        [r#"[1,"u"]"#, "null", "7", r#""x""#, "true", "1.5", "{}", r#"{"id":null}"#, r#"{"id":"x"}"#, r#"{"id":0}"#];
+    for row in odd {
+        let page =
+            read(&format!(r#"{{"groups":[{{"id":1}},{row},{{"id":2,"name":["x"]}}],"meta":{{"has_more":false}}}}"#));
+        let page = page.unwrap_or_else(|error| panic!("{row}: {error}"));
+        assert_eq!(page.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [1, 2], "{row}");
+        assert_eq!((page.unreadable_rows, page.after(3)), (1, Next::End), "{row}");
+        assert_eq!(page.rows[1].unreadable_fields, ["name"], "{row}");
+        assert!(page.rows[0].unreadable_fields.is_empty());
+    }
+    for paging in
+        [r#""meta":{"has_more":7}"#, r#""meta":"x""#, r#""has_more":{}"#, r#""after_cursor":[1]"#, r#""links":"x""#]
+    {
+        let unclear = read(&format!(r#"{{"groups":[{{"id":1}}],{paging}}}"#));
+        assert!(matches!(unclear, Err(Malformed::Incomplete)), "{paging}");
     }
 }
 

@@ -70,6 +70,7 @@ pub fn answer() -> Answer {
         warning: None,
         limits: Limits::default(),
         attempts: 1,
+        losses: Vec::new(),
     }
 }
 

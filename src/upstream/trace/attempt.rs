@@ -9,11 +9,12 @@ use http::Method;
 use opentelemetry::trace::{FutureExt as _, SpanBuilder, SpanKind, Status, TraceContextExt as _};
 use opentelemetry::{Context as Otel, KeyValue};
 use opentelemetry_semantic_conventions::attribute as semconv;
-use tracing::warn;
+use tracing::{debug, warn};
 use url::Url;
 
 use crate::contract::{Class, ENDPOINTS, Endpoint};
 use crate::error::{Error, Verdict};
+use crate::json::Loss;
 use crate::limits::{self, Limits};
 use crate::telemetry::budget::Window;
 use crate::telemetry::instruments::{Bound, CLASS};
@@ -127,6 +128,7 @@ impl Running {
             Ok(answer) => {
                 (self.status, self.failure) = (Some(answer.status), None);
                 self.note(&answer.limits);
+                answer.losses.iter().for_each(|loss| self.lost(loss));
             }
             Err(error) => {
                 (self.status, self.failure) = (status(error), Some(error_type(error)));
@@ -158,6 +160,17 @@ impl Running {
         for (name, bucket) in &limits.buckets {
             budgets.state(name, window(bucket));
         }
+    }
+
+    /// Counts what could not be read by its field, and logs it without its content.
+    fn lost(&self, loss: &Loss) {
+        let field = KeyValue::new("zendesk_gateway.field", loss.field.clone());
+        self.means.telemetry.instruments().unreadable.add(1, &[field]);
+        debug!(
+            target: "upstream",
+            { url.template = self.endpoint.path, json.field = loss.field, json.met = loss.met },
+            "a value cannot be read"
+        );
     }
 
     /// Logs the failure without Zendesk's text, which may hold personal data.

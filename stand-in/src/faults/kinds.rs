@@ -11,7 +11,9 @@ mod fields;
 use serde::{Deserialize, Serialize};
 
 pub use answers::{Conflict, Empty, Html, Page, Respond, RetryAfter, Shape, Throttle};
-pub use bodies::{BrokenGzip, CursorLoop, EmptyPages, GzipBomb, LastPage, MissingHasMore, TruncatedJson, WrongLength};
+pub use bodies::{
+    BrokenGzip, CursorLoop, EmptyPages, GzipBomb, LastPage, MissingHasMore, OddRows, TruncatedJson, WrongLength,
+};
 pub use breaks::{Delay, Drip, Eof, Hang, Point, Refuse, RefuseStream, Reset};
 pub use fields::{HeaderText, Headers};
 
@@ -59,6 +61,8 @@ pub enum Fault {
     EmptyPages(EmptyPages),
     /// A page that says it is the last.
     LastPage(LastPage),
+    /// Lists of which some rows have other types than documented.
+    OddRows(OddRows),
 }
 
 macro_rules! each_is_a_fault {
@@ -92,6 +96,7 @@ each_is_a_fault!(
     CursorLoop,
     EmptyPages,
     LastPage,
+    OddRows,
 );
 
 /// Gives kinds that need no parameter the constructors `Kind::once()`, `Kind::times()` and `Kind::forever()`.

@@ -58,7 +58,7 @@ fn same_position(text: &str, style: Style) {
 /// Pages of every kind of row, and where they lead.
 pub fn page(data: &[u8]) {
     fn of<R: Row + PartialEq + std::fmt::Debug>(data: &[u8]) {
-        let Ok(page) = json::decode::<Page<R>>(data) else { return };
+        let Ok((page, _)) = json::decode::<Page<R>>(data) else { return };
         for next in [page.after(100), page.after(1), page.after_page(1, 100), page.after_page(u32::MAX, 1)] {
             let token = token::write(&next, LIST);
             match next {
@@ -94,7 +94,7 @@ pub fn stream_page(data: &[u8]) {
     fn of<L: List<Row: PartialEq + std::fmt::Debug>>(data: &[u8]) {
         let (whole, chunks) = (json::decode::<Page<L::Row>>(data), json::decode::<Page<L::Row, Chunks<L::Row>>>(data));
         let (whole, chunks) = match (whole, chunks) {
-            (Ok(whole), Ok(chunks)) => (whole, chunks),
+            (Ok((whole, _)), Ok((chunks, _))) => (whole, chunks),
             (whole, chunks) => return assert_eq!(whole.is_ok(), chunks.is_ok(), "only one of them reads it"),
         };
         assert_eq!((chunks.after(2), chunks.after_page(7, 2)), (whole.after(2), whole.after_page(7, 2)));

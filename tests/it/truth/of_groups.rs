@@ -73,7 +73,7 @@ pub async fn stream_assignable_groups(caller: &mut Caller) {
 pub async fn count_groups(caller: &mut Caller) {
     let told = caller.ask(&CountGroupsRequest::default()).await;
     if let Ok(reply) = &told.outcome {
-        let value = reply.count.and_then(|count| count.value);
+        let value = reply.count.as_ref().and_then(|count| count.value);
         caller.judge(|state| state.counted(&told.asked, Kind::Group, false, value));
     }
 }

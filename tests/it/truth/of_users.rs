@@ -70,7 +70,7 @@ pub async fn get_user_related(caller: &mut Caller) {
     caller.lasting(&told, Kind::User, id);
     let Ok(reply) = &told.outcome else { return };
     caller.judge(|state| {
-        let related = reply.user_related.unwrap_or_default();
+        let related = reply.user_related.clone().unwrap_or_default();
         let (whose, version) = (related.assigned_tickets, related.requested_tickets.unwrap_or_default());
         let floor = state.floors.at(Kind::User, id, told.asked.begun);
         if whose != Some(id) {
@@ -190,7 +190,7 @@ pub async fn count_users(caller: &mut Caller) {
     }
     let told = caller.ask(&CountUsersRequest::default()).await;
     if let Ok(reply) = &told.outcome {
-        let value = reply.count.and_then(|count| count.value);
+        let value = reply.count.as_ref().and_then(|count| count.value);
         caller.judge(|state| state.counted(&told.asked, Kind::User, false, value));
     }
 }
@@ -222,7 +222,7 @@ pub async fn stream_deleted_users(caller: &mut Caller) {
 pub async fn count_deleted_users(caller: &mut Caller) {
     let told = caller.ask(&CountDeletedUsersRequest {}).await;
     if let Ok(reply) = &told.outcome {
-        let value = reply.count.and_then(|count| count.value);
+        let value = reply.count.as_ref().and_then(|count| count.value);
         caller.judge(|state| state.counted(&told.asked, Kind::User, true, value));
     }
 }

@@ -23,7 +23,7 @@ fn of_texts(texts: &[(Option<&str>, Option<&str>)]) -> Vec<Key> {
 
 fn job(status: &str, results: &Value) -> Job {
     let job = json!({"id": "V3-1", "status": status, "results": results, "message": "Stopped at noon"});
-    serde_json::from_value(job).expect("a job")
+    crate::json::decode(job.to_string().as_bytes()).expect("a job").0
 }
 
 fn outcomes(kind: Kind, status: &str, results: &Value, keys: &[Key]) -> Vec<BulkOutcome> {
@@ -288,8 +288,22 @@ fn a_job_that_was_broken_off_proves_only_what_has_a_name() {
         let told = outcomes(Kind::Delete, status, &json!({"success": true}), &of_ids(&[1, 2]));
         assert_eq!(letters(&told), "?1 ?2");
     }
-    for status in ["queued", "working", "a word of tomorrow"] {
-        assert_eq!(letters(&outcomes(Kind::Create, status, &results, &keys)), "P P", "{status}");
+    let told = outcomes(Kind::Create, "working", &results, &keys);
+    assert_eq!(letters(&told), "P P");
+}
+
+#[test]
+fn what_cannot_be_read_of_a_job_proves_nothing() {
+    let keys = of_texts(&[(None, Some("a")), (None, Some("b"))]);
+    let whole = json!([{"index": 0, "id": 91, "status": "Created"}, {"index": 1, "id": 92, "status": "Created"}]);
+    assert!(!letters(&outcomes(Kind::Create, "completed", &whole, &keys)).contains('?'));
+    let mut odd = whole.clone();
+    odd[1]["id"] = json!({"is": 92});
+    let texts = json!(["Created", "Created"]);
+    for (status, results) in [("a word of tomorrow", &whole), ("completed", &odd), ("completed", &texts)] {
+        let told = outcomes(Kind::Create, status, results, &keys);
+        assert_eq!(letters(&told), "? ?", "{status} {results}");
+        assert_eq!(told[1].error.as_deref(), Some("UPSTREAM_MALFORMED"));
     }
 }
 

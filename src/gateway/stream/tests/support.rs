@@ -105,7 +105,7 @@ impl Listed for StreamSearchUsersResponse {
 pub fn answer(call: &Call, body: &str) -> Result<Answer> {
     let parsed = (call.parse)(body.as_bytes()).map_err(|_| Error::AttemptTimeout)?;
     let limits = Limits::default();
-    Ok(Answer { status: 200, parsed, request_id: None, warning: None, limits, attempts: 1 })
+    Ok(Answer { status: 200, parsed, request_id: None, warning: None, limits, attempts: 1, losses: Vec::new() })
 }
 
 /// The value of a query parameter, by its encoded name.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Uri;
 use http::header::HOST;
 use http::response::Parts;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::faults::kinds::Fault;
@@ -106,9 +106,20 @@ pub(super) fn alter(fault: &Fault, asked: &Asked, parts: &Parts, body: Bytes) ->
                 *next = asked.with("page", Some(&following)).as_str().into();
             }
         }
+        Fault::OddRows(_) => page.values_mut().filter_map(Value::as_array_mut).for_each(|rows| make_odd(rows)),
         _ => return body,
     }
     serde_json::to_vec(&page).map_or(body, Bytes::from)
+}
+
+fn make_odd(rows: &mut [Value]) {
+    for (tens, row) in rows.iter_mut().skip(5).step_by(10).enumerate() {
+        match tens % 3 {
+            0 => row["url"] = json!({"odd": true}),
+            1 => row["url"] = json!([1]),
+            _ => *row = "odd".into(),
+        }
+    }
 }
 
 fn meta(page: &mut Map<String, Value>) -> Option<&mut Map<String, Value>> {

@@ -80,4 +80,9 @@ pub struct EmptyPages {}
 #[serde(deny_unknown_fields)]
 pub struct LastPage {}
 
-starts_with_how_often!(TruncatedJson, BrokenGzip, MissingHasMore, CursorLoop, EmptyPages, LastPage);
+/// Makes the sixth of every ten rows of a list odd: in turn an object as its `url`, a list as its `url`, and a string in its place.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OddRows {}
+
+starts_with_how_often!(TruncatedJson, BrokenGzip, MissingHasMore, CursorLoop, EmptyPages, LastPage, OddRows);

@@ -1,0 +1,354 @@
+//! Reads again, value by value, a body that the strict reader refused.
+//!
+//! The same readers of fields do both. Strictly, a value that a field cannot hold is an error. Leniently it is left out, and
+//! noted with its path; the record around it says so in `unreadable_fields`, and the list around a row in `unreadable_rows`.
+//! So odd values cost time only where they occur.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt::{self, Write as _};
+
+use serde::de::value::{SeqDeserializer, StrDeserializer};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+};
+use serde::forward_to_deserialize_any;
+use serde_json::Error;
+use serde_json::value::RawValue;
+
+use super::{Malformed, Object};
+
+/// The key under which a record is told what it has lost. No body can hold it: a key of Zendesk's with this name is skipped.
+pub const TOLD: &str = "\0unreadable_fields";
+/// Deepest nesting that is read. Only custom fields are as deep as the body wants.
+const DEEPEST: usize = 128;
+
+/// A value that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// The path of the field, such as `users.tags`, without positions in lists.
+    pub field: String,
+    /// The JSON type that was met.
+    pub met: &'static str,
+}
+
+/// What a lenient reading left out.
+#[derive(Debug, Default)]
+pub struct Losses {
+    /// Each value and each row.
+    pub all: Vec<Loss>,
+    /// Paths, with positions, that no record within the message could tell.
+    pub untold: Vec<String>,
+    /// How many rows of lists.
+    pub rows: i32,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Key(String),
+    Item(usize),
+}
+
+#[derive(Default)]
+struct Reading {
+    /// Where the reader is.
+    path: Vec<Step>,
+    untold: Vec<Vec<Step>>,
+    losses: Losses,
+}
+
+thread_local! {
+    /// The lenient reading under way on this thread; none while a body is read strictly.
+    static READING: RefCell<Option<Reading>> = const { RefCell::new(None) };
+}
+
+/// Notes that the value at hand cannot be read; in a strict reading, fails it.
+pub fn lost<E: serde::de::Error>(met: &'static str) -> Result<(), E> {
+    note::<E>(met, |reading| reading.untold.push(reading.path.clone()))
+}
+
+/// Notes that the row at hand cannot be read; in a strict reading, fails it.
+pub fn row_lost<E: serde::de::Error>(met: &'static str) -> Result<(), E> {
+    note::<E>(met, |reading| reading.losses.rows = reading.losses.rows.saturating_add(1))
+}
+
+fn note<E: serde::de::Error>(met: &'static str, so: impl FnOnce(&mut Reading)) -> Result<(), E> {
+    READING.with_borrow_mut(|reading| {
+        let reading = reading.as_mut().ok_or_else(|| E::custom("a value that its field cannot hold"))?;
+        reading.losses.all.push(Loss { field: path(&reading.path, false), met });
+        so(reading);
+        Ok(())
+    })
+}
+
+/// True if a lenient reading is under way on this thread.
+pub fn is_under_way() -> bool {
+    READING.with_borrow(Option::is_some)
+}
+
+/// Reads a body, and returns what had to be left out.
+pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed> {
+    // Any byte that is no UTF-8 is one value's fault.
+    let text = String::from_utf8_lossy(body);
+    let text = without_lone_surrogates(text.trim_start_matches('\u{feff}'));
+    READING.set(Some(Reading::default()));
+    let read = serde_json::from_str::<&RawValue>(&text).and_then(|raw| {
+        let Object(message) = serde::Deserialize::deserialize(Raw(raw))?;
+        Ok(message)
+    });
+    let reading = READING.take().unwrap_or_default();
+    let Reading { untold, mut losses, .. } = reading;
+    losses.untold = untold.iter().map(|steps| path(steps, true)).collect();
+    match read {
+        Ok(message) => Ok((message, losses)),
+        Err(error) => Err(Malformed::Unreadable { line: error.line(), column: error.column() }),
+    }
+}
+
+/// Writes a path: `results[1].id`.
+fn path(steps: &[Step], with_positions: bool) -> String {
+    let mut path = String::new();
+    for step in steps {
+        match step {
+            Step::Key(key) if path.is_empty() => path.push_str(key),
+            Step::Key(key) => {
+                path.push('.');
+                path.push_str(key);
+            }
+            Step::Item(at) if with_positions => {
+                write!(path, "[{at}]").expect("writing to a string does not fail");
+            }
+            Step::Item(_) => {}
+        }
+    }
+    path
+}
+
+/// Replaces escapes of half a character, `\ud83d` without its other half, by the replacement character's.
+fn without_lone_surrogates(text: &str) -> Cow<'_, str> {
+    let unit = |at: usize| {
+        let escape = text.as_bytes().get(at..at + 6).filter(|escape| escape.starts_with(br"\u"))?;
+        u16::from_str_radix(std::str::from_utf8(&escape[2..]).ok()?, 16).ok()
+    };
+    let mut mended = String::new();
+    let (mut at, mut copied) = (0, 0);
+    while let Some(next) = memchr::memchr(b'\\', &text.as_bytes()[at..]) {
+        at += next;
+        let low = |at: usize| unit(at).is_some_and(|unit| (0xDC00..0xE000).contains(&unit));
+        match unit(at) {
+            Some(0xD800..0xDC00) if low(at + 6) => at += 12,
+            Some(0xD800..0xE000) => {
+                mended.push_str(&text[copied..at]);
+                mended.push_str(r"\ufffd");
+                at += 6;
+                copied = at;
+            }
+            // Any other escape is two bytes and what follows; a second backslash does not begin another one.
+            _ => at = (at + 2).min(text.len()),
+        }
+    }
+    if copied == 0 {
+        return text.into();
+    }
+    mended.push_str(&text[copied..]);
+    mended.into()
+}
+
+/// Goes one step down, and up again when it is dropped.
+struct Down;
+
+impl Down {
+    fn to(step: Step) -> Result<Self, Error> {
+        READING.with_borrow_mut(|reading| {
+            let path = &mut reading.as_mut().expect("a lenient reading is under way").path;
+            if path.len() >= DEEPEST {
+                return Err(Error::custom("nested too deeply"));
+            }
+            path.push(step);
+            Ok(Self)
+        })
+    }
+}
+
+impl Drop for Down {
+    fn drop(&mut self) {
+        READING.with_borrow_mut(|reading| {
+            if let Some(reading) = reading {
+                reading.path.pop();
+            }
+        });
+    }
+}
+
+/// One JSON value as its text.
+struct Raw<'de>(&'de RawValue);
+
+impl<'de> Deserializer<'de> for Raw<'de> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let text = self.0.get();
+        match text.as_bytes().first() {
+            Some(b'{') => visitor.visit_map(Fields::of(text)?),
+            Some(b'[') => {
+                let items: Vec<&RawValue> = serde_json::from_str(text)?;
+                visitor.visit_seq(Items { items: items.into_iter(), at: 0 })
+            }
+            Some(b'"') => visitor.visit_string(serde_json::from_str(text)?),
+            Some(b't') => visitor.visit_bool(true),
+            Some(b'f') => visitor.visit_bool(false),
+            Some(b'n') => visitor.visit_unit(),
+            _ => number(text, visitor),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self.0.get() == "null" { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq
+        tuple tuple_struct map struct enum identifier
+    }
+}
+
+/// Reads a number. One that no integer and no double can hold is its text, so that no digit is lost.
+fn number<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value, Error> {
+    if let Ok(integer) = text.parse() {
+        return visitor.visit_i64(integer);
+    }
+    if let Ok(integer) = text.parse() {
+        return visitor.visit_u64(integer);
+    }
+    let is_integer = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    match text.parse::<f64>() {
+        Ok(double) if double.is_finite() && !is_integer => visitor.visit_f64(double),
+        _ => visitor.visit_str(text),
+    }
+}
+
+struct Items<'de> {
+    items: std::vec::IntoIter<&'de RawValue>,
+    at: usize,
+}
+
+impl<'de> SeqAccess<'de> for Items<'de> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        let Some(item) = self.items.next() else { return Ok(None) };
+        let _down = Down::to(Step::Item(self.at))?;
+        self.at += 1;
+        seed.deserialize(Raw(item)).map(Some)
+    }
+}
+
+/// The fields of an object: of a repeated key the last one, as every other reader has it. After them comes what was lost in them.
+struct Fields<'de> {
+    pairs: std::vec::IntoIter<(Cow<'de, str>, &'de RawValue)>,
+    value: Option<(Cow<'de, str>, &'de RawValue)>,
+    /// How many paths were untold before, and how deep this object is.
+    before: usize,
+    depth: usize,
+    ended: bool,
+}
+
+impl<'de> Fields<'de> {
+    fn of(text: &'de str) -> Result<Self, Error> {
+        let Pairs(pairs) = serde_json::from_str(text)?;
+        let last: HashMap<String, usize> =
+            pairs.iter().enumerate().map(|(at, (key, _))| (key.clone().into_owned(), at)).collect();
+        let kept = pairs.into_iter().enumerate().filter(|(at, (key, _))| last[key.as_ref()] == *at && key != TOLD);
+        let kept: Vec<_> = kept.map(|(_, pair)| pair).collect();
+        let (before, depth) = READING.with_borrow(|reading| {
+            reading.as_ref().map_or((0, 0), |reading| (reading.untold.len(), reading.path.len()))
+        });
+        Ok(Self { pairs: kept.into_iter(), value: None, before, depth, ended: false })
+    }
+}
+
+impl<'de> MapAccess<'de> for Fields<'de> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        let named = |key: &str, seed: K| -> Result<K::Value, Error> {
+            let key: StrDeserializer<'_, Error> = key.into_deserializer();
+            seed.deserialize(key)
+        };
+        if let Some((key, value)) = self.pairs.next() {
+            let read = named(&key, seed)?;
+            self.value = Some((key, value));
+            return Ok(Some(read));
+        }
+        let untold = READING.with_borrow(|reading| reading.as_ref().map_or(0, |reading| reading.untold.len()));
+        if untold == self.before || std::mem::replace(&mut self.ended, true) {
+            return Ok(None);
+        }
+        named(TOLD, seed).map(Some)
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
+        let Some((key, value)) = self.value.take() else {
+            return seed.deserialize(Untold { from: self.before, depth: self.depth });
+        };
+        let _down = Down::to(Step::Key(key.into_owned()))?;
+        seed.deserialize(Raw(value))
+    }
+}
+
+/// The keys and values of an object, in order.
+struct Pairs<'de>(Vec<(Cow<'de, str>, &'de RawValue)>);
+
+impl<'de> serde::Deserialize<'de> for Pairs<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Pairs<'de>;
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
+                    pairs.push((key.into(), value));
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        from.deserialize_map(All)
+    }
+}
+
+/// What a record is told at its end: the paths within it that were lost. One that has no field for them leaves them to the
+/// record around it.
+struct Untold {
+    from: usize,
+    depth: usize,
+}
+
+impl<'de> Deserializer<'de> for Untold {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let told = READING.with_borrow_mut(|reading| {
+            let untold = &mut reading.as_mut().expect("a lenient reading is under way").untold;
+            untold.split_off(self.from)
+        });
+        let paths: Vec<String> = told.iter().map(|steps| path(&steps[self.depth..], true)).collect();
+        visitor.visit_seq(SeqDeserializer::new(paths.into_iter()))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier
+    }
+}
