@@ -134,7 +134,7 @@ pub enum Error {
     #[error("zendesk did not answer within the attempt's time")]
     AttemptTimeout,
     /// The caller's deadline passed.
-    #[error("the deadline passed{}", if *.sent { " while zendesk had the request" } else { " before anything was carried out" })]
+    #[error("the deadline passed{}", if *.sent { " while zendesk may have had the request" } else { " before anything was carried out" })]
     Deadline {
         /// Whether Zendesk may have the request.
         sent: bool,

@@ -51,6 +51,9 @@ const OPEN_CHECK: Duration = Duration::from_millis(250);
 /// has no room.
 const TAKEN_WITHIN: Duration = Duration::from_millis(5);
 
+/// How soon the client's connection opens a stream that it has taken.
+const OPENED_WITHIN: Duration = Duration::from_millis(1);
+
 /// Sends calls to Zendesk.
 #[derive(Clone)]
 pub struct Transport {
@@ -63,6 +66,8 @@ pub struct Transport {
 enum Failed {
     /// The request was provably not processed: it may go on another connection.
     Move,
+    /// The request was withdrawn, because the connection has no room for it or does not come about.
+    Withdrawn,
     /// The peer refused the stream, and has processed nothing. It may do so for reasons of its own, whatever it allows, so this
     /// says nothing of how many requests the connection takes.
     Refused,
@@ -94,9 +99,9 @@ impl Transport {
             let refused = match self.exchange_on(self.pool.seat().await?, &call).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed::Error(error)) => return Err(error),
-                Err(Failed::Move | Failed::Refused) if call.ledger.is_closed() => {
-                    return Err(Error::Deadline { sent: false });
-                }
+                Err(_) if call.ledger.is_closed() => return Err(Error::Deadline { sent: false }),
+                // There may be room elsewhere; if not, the call goes back into the queue.
+                Err(Failed::Withdrawn) => continue,
                 Err(failed) => matches!(failed, Failed::Refused),
             };
             self.pool.moved();
@@ -116,13 +121,14 @@ impl Transport {
         let was_http1 = lane.is_http1();
         let client = lane.client(write, &self.origin);
         let request = self.request(call, client, &handover)?;
-        let mut response = match self.response(client, request, &handover).await {
+        let has_body = !matches!(rest.body, Body::Empty);
+        let mut response = match self.response(client, request, has_body, &handover).await {
             Ok(response) => response,
             Err(_) if call.ledger.is_closed() && !handover.is_taken() => {
                 return Err(Error::Deadline { sent: false }.into());
             }
             Err(Some(error)) => return Err(Self::before_headers(&error.without_url(), &handover, call)),
-            Err(None) => return Err(Failed::Move),
+            Err(None) => return Err(Failed::Withdrawn),
         };
         if write && !was_http1 && lane.is_http1() {
             // The write went out before it was known that HTTP/1.1 is spoken. No other request may follow it on its connection.
@@ -205,9 +211,19 @@ impl Transport {
         &self,
         client: &reqwest::Client,
         request: reqwest::Request,
+        has_body: bool,
         handover: &Handover,
     ) -> Result<reqwest::Response, Option<reqwest::Error>> {
         let lane = handover.lane();
+        let mut turn = None;
+        if lane.is_open() && !lane.is_http1() && !self.pool.is_proven(lane) {
+            // The client takes any number of requests that are offered at once, and holds back those for which there is no room.
+            // So what is more than has been seen to work is offered one at a time.
+            turn = Some(lane.turn().await);
+            if !self.pool.has_room(lane) {
+                return Err(None);
+            }
+        }
         let mut response = pin!(client.execute(request));
         while !lane.is_open() && !lane.is_http1() {
             if let Ok(response) = timeout(OPEN_CHECK, response.as_mut()).await {
@@ -221,8 +237,10 @@ impl Transport {
         let offered = Instant::now();
         while lane.is_open() && !lane.is_http1() {
             let began = Instant::now();
-            if let Ok(response) = timeout(TAKEN_WITHIN, response.as_mut()).await {
-                return response.map_err(Some);
+            tokio::select! {
+                response = response.as_mut() => return response.map_err(Some),
+                () = handover.taken() => break,
+                () = sleep(TAKEN_WITHIN) => {}
             }
             let late = began.elapsed() > 2 * TAKEN_WITHIN;
             if handover.is_taken() {
@@ -235,12 +253,17 @@ impl Transport {
                 continue;
             }
             if full {
-                self.pool.learn(lane);
+                self.pool.learn(lane, has_body);
             } else {
                 lane.retire();
             }
             return Err(None);
         }
+        if turn.is_some() && self.pool.is_limited() {
+            // Until the connection has opened the stream, the client does not count it.
+            sleep(OPENED_WITHIN).await;
+        }
+        drop(turn);
         response.await.map_err(Some)
     }
 

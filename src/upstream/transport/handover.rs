@@ -4,8 +4,9 @@
 //! to open, a handshake. A caller who leaves then, or whose deadline passes, is told that nothing was sent, and that has to
 //! stay true. So a request can be withdrawn until a connection takes it; it is never both taken and withdrawn.
 //!
-//! The request's body shows that moment. The client asks the body whether it has ended exactly when it writes the head, because
-//! the head has to describe the body; it asks for requests without a body, too. If the body fails, the client drops the
+//! The request's body shows that moment. The client reads a body when it may write it, which over HTTP/2 is after the peer has room
+//! for the stream; until then the peer has the head at most, and a request without its body is not carried out. For a request
+//! without a body, the client asks whether the body has ended exactly when it writes the head. If the body fails, the client drops the
 //! connection unwritten, or resets the stream. (An observation about hyper 1, which a test checks; a client that asked earlier
 //! would only turn "not sent" into "not known".)
 
@@ -16,6 +17,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::Notify;
 
 use super::lane::{Lane, Seat};
 use crate::upstream::call::Ledger;
@@ -38,14 +40,19 @@ struct State {
     stands: AtomicU8,
     /// When it was taken, as the lane counts time.
     taken_at: AtomicU64,
+    taken: Notify,
 }
 
 impl Handover {
     /// Counts in `ledger` when the connection takes the request, which may not happen once the ledger was closed.
     pub fn new(ledger: &Arc<Ledger>, seat: Seat) -> Self {
-        let (stands, taken_at) = (AtomicU8::new(WAITING), AtomicU64::new(0));
+        let (stands, taken_at, taken) = (AtomicU8::new(WAITING), AtomicU64::new(0), Notify::new());
         let (ledger, lane) = (Arc::clone(ledger), Arc::clone(seat.lane()));
-        Self { state: Arc::new(State { ledger, lane, stands, taken_at }), seat, answered: AtomicBool::new(false) }
+        Self {
+            state: Arc::new(State { ledger, lane, stands, taken_at, taken }),
+            seat,
+            answered: AtomicBool::new(false),
+        }
     }
 
     /// Returns the connection.
@@ -56,6 +63,11 @@ impl Handover {
     /// Returns the request's body, which tells when a connection takes the request.
     pub fn of(&self, body: reqwest::Body) -> reqwest::Body {
         reqwest::Body::wrap(Watched { body, state: Arc::clone(&self.state) })
+    }
+
+    /// Completes when a connection has taken the request.
+    pub async fn taken(&self) {
+        self.state.taken.notified().await;
     }
 
     /// Whether a connection has taken the request, so that it may have been delivered.
@@ -104,6 +116,9 @@ impl State {
             self.ledger.unsend();
             self.lane.untake(self.taken_at.load(Ordering::SeqCst));
         }
+        if open && stood.is_ok() {
+            self.taken.notify_one();
+        }
         open && stood.is_ok()
     }
 }
@@ -134,7 +149,7 @@ impl Body for Watched {
 
     fn is_end_stream(&self) -> bool {
         // A withdrawn request pretends to have a body, which then fails.
-        self.state.take() && self.body.is_end_stream()
+        self.body.is_end_stream() && self.state.take()
     }
 
     fn size_hint(&self) -> SizeHint {

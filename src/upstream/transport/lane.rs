@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::connector::{CONNECT_TIMEOUT, Layer};
@@ -48,6 +48,8 @@ pub struct Lane {
     retired: AtomicBool,
     /// Requests that were given up before their whole answer was received.
     abandoned: AtomicUsize,
+    /// Held by the request that is being offered, where only one may be at a time.
+    offering: Semaphore,
     /// Whether a request has reported that the connection broke.
     broken: AtomicBool,
     /// When the connection took its first request, in milliseconds since `born`; 0 if it has not.
@@ -74,6 +76,7 @@ impl Lane {
             opener: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             abandoned: AtomicUsize::new(0),
+            offering: Semaphore::new(1),
             broken: AtomicBool::new(false),
             first_taken: AtomicU64::new(0),
             unanswered: AtomicU64::new(0),
@@ -160,6 +163,11 @@ impl Lane {
     /// How many requests the connection has taken that have not ended.
     pub fn taken(&self) -> usize {
         self.taken.load(Ordering::SeqCst)
+    }
+
+    /// Waits until no other request is being offered one at a time.
+    pub async fn turn(&self) -> SemaphorePermit<'_> {
+        self.offering.acquire().await.expect("it is never closed")
     }
 
     /// True if an answer has been awaited for [`SILENT_AFTER`] or longer, so that no other request should join, and pings have

@@ -35,7 +35,7 @@ const STREAMS_ASSUMED: usize = 100;
 /// How long the pool goes by what it has learnt, at first and at most: by a smaller number of requests, and by the failure to open
 /// a further connection. What turns out to be still so is believed for twice as long.
 pub const BELIEVED: Duration = Duration::from_millis(250);
-const LONGEST_BELIEVED: Duration = Duration::from_secs(30);
+const LONGEST_BELIEVED: Duration = Duration::from_secs(2);
 
 /// Least time between a failed attempt to connect and the next one, when there is no connection. Each attempt counts as one
 /// failure in the circuits; at this distance a peer's short restart opens none.
@@ -187,10 +187,10 @@ impl Pool {
         }
     }
 
-    /// Learns how many requests a connection takes, from one that has no room for another. Of those that count as taken, one is
-    /// left out: the one that the peer refused, or one that the client has taken and holds back.
-    pub fn learn(&self, lane: &Lane) {
-        let streams = lane.taken().saturating_sub(1).max(1);
+    /// Learns how many requests a connection takes at a time, from one that it does not take. If that one has no body, the client may
+    /// hold another one back that counts as taken: see [`Handover`](super::handover).
+    pub fn learn(&self, lane: &Lane, has_body: bool) {
+        let streams = lane.taken().saturating_sub(usize::from(!has_body)).max(1);
         let mut state = self.state();
         let streams = streams.min(state.streams());
         state.proven = state.proven.min(streams);
@@ -216,7 +216,23 @@ impl Pool {
         if !lane.is_http1() && taken > 1 {
             let mut state = self.state();
             state.proven = state.proven.max(taken.min(state.streams()));
+            state.streams = state.streams.filter(|limit| limit.streams >= taken);
         }
+    }
+
+    /// True if the connection has been seen to handle as many requests as it has seats taken.
+    pub fn is_proven(&self, lane: &Lane) -> bool {
+        lane.seats() <= self.state().proven
+    }
+
+    /// True if connections are known to take fewer requests than is assumed.
+    pub fn is_limited(&self) -> bool {
+        self.state().streams.is_some()
+    }
+
+    /// True if the connection is not known to be full with the seats that are taken.
+    pub fn has_room(&self, lane: &Lane) -> bool {
+        lane.seats() <= self.state().streams()
     }
 
     /// True if a request that waits for this lane to open has a place on another one: on one that is open, on one that has
@@ -255,7 +271,7 @@ impl Pool {
         let shared = || state.lanes.iter().filter(|lane| !lane.is_http1() && lane.is_open());
         let oldest = shared().map(|lane| lane.age()).max().unwrap_or_default();
         let requests = shared().map(|lane| lane.taken()).sum();
-        let streams = state.streams();
+        let streams = state.streams.map_or(STREAMS_ASSUMED, |limit| limit.streams);
         Snapshot { http2_oldest: oldest, http2_requests: requests, http2_streams: streams, ..self.counters.snapshot() }
     }
 
@@ -322,12 +338,10 @@ impl State {
                 && self.no_further.is_none_or(|(failed, believed)| failed.elapsed() > believed))
     }
 
-    /// Returns how many requests a connection takes at a time, as far as is known. What was learnt doubles each time that it has
-    /// been believed for long enough, so that little is tried in vain and a peer that allows more again is soon given more.
+    /// Returns how many requests a connection takes at a time, as far as is known. After a while it may be more again; requests
+    /// that try it are offered one at a time, so it costs one of them a few milliseconds to find out that it is not.
     fn streams(&self) -> usize {
-        let Some(Limit { streams, learnt, believed }) = self.streams else { return STREAMS_ASSUMED };
-        let times = learnt.elapsed().as_millis() / believed.as_millis();
-        let doubled = u32::try_from(times).ok().and_then(|times| 1_usize.checked_shl(times)).unwrap_or(STREAMS_ASSUMED);
-        streams.saturating_mul(doubled.max(1)).min(STREAMS_ASSUMED)
+        let limit = self.streams.filter(|limit| limit.learnt.elapsed() < limit.believed);
+        limit.map_or(STREAMS_ASSUMED, |limit| limit.streams)
     }
 }

@@ -143,8 +143,9 @@ pub async fn list_memberships(caller: &mut Caller) {
     let Ok(reply) = &told.outcome else { return };
     judge_list(caller, &told.asked, &reply.group_memberships, of, true);
     caller.judge(|state| {
-        state.rows(&told.asked, &reply.users, true);
-        state.rows(&told.asked, &reply.groups, true);
+        // A group may be deleted while somebody joins it.
+        reply.users.iter().for_each(|user| state.seen(&told.asked, user.seen(), None));
+        reply.groups.iter().for_each(|group| state.seen(&told.asked, group.seen(), None));
     });
 }
 

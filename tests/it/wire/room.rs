@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use zendesk_gateway::sandbox;
 use zendesk_gateway::sandbox::faults::{Delay, post};
 
 use super::{What, call, created, edge, flood, gateway, reason, uncached};
@@ -72,6 +73,29 @@ async fn crowded(what: What) {
     let (_, median) = refused[refused.len() / 2];
     let most = if cfg!(debug_assertions) { 50 } else { 10 };
     assert!(median <= Duration::from_millis(most), "{median:?}");
+    gateway.stop().await;
+}
+
+/// The client would take any number that comes at once, and send later what has no room: to nobody's knowledge.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_for_which_there_is_no_room_do_not_leave_after_their_callers_were_told() {
+    let mut account = edge(|wire| wire.max_concurrent_streams = Some(5));
+    account.latency = sandbox::Latency::Fixed(Duration::from_secs(1));
+    let mut config = uncached();
+    config.upstream.connection.most = 1;
+    let gateway = TestGateway::configured(account, config).await;
+    // One at a time, so that nothing is learnt of how many there may be; then all at once, and again after a while.
+    call(&gateway, What::Write, 0, Duration::from_secs(5)).await.expect("all is well");
+    for round in 1..=2 {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let calls = (0..60).map(|number| call(&gateway, What::Write, round * 60 + number, Duration::from_millis(500)));
+        let outcomes = join_all(calls).await;
+        assert!(outcomes.iter().all(Result::is_err), "an answer takes longer");
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let of_round = created(&gateway).into_keys().filter(|number| number / 60 == round).count();
+        // The client's connection may have a stream in its hands when it learns that there is no room.
+        assert!((1..=7).contains(&of_round), "{of_round} writes were sent, and there is room for five");
+    }
     gateway.stop().await;
 }
 
