@@ -2,7 +2,7 @@
 //!
 //! `build.rs` attaches these functions to the generated fields by type. Zendesk omits fields, sends null anywhere, adds
 //! fields and words without notice; none of that may fail a call. A body whose values fit their fields is read strictly, and any
-//! other one again, [leniently](lenient). Writers send exactly what is set; [`patch()`] adds the explicit nulls of an update mask.
+//! other one again, leniently. Writers send exactly what is set; [`patch()`] adds the explicit nulls of an update mask.
 
 use std::cell::RefCell;
 

@@ -9,6 +9,8 @@ use http::HeaderMap;
 
 /// Longest wait that is accepted; a larger `Retry-After` or reset is cut to it.
 pub const LONGEST_WAIT: Duration = Duration::from_mins(5);
+/// Wait after a 429 that states none; Zendesk's own client waits as long.
+pub const UNSTATED_WAIT: Duration = Duration::from_secs(10);
 
 /// The budget as one response states it. Everything is optional: proxies and error pages state nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -5,12 +5,32 @@ use std::collections::HashMap;
 use tonic::Status;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use super::{Error, snippet};
+use super::{Error, Refusal, Violation, snippet};
+use crate::limits::UNSTATED_WAIT;
 
 /// The error domain if Zendesk refused.
 const ZENDESK: &str = "zendesk.com";
 /// The error domain if the gateway refused.
 const GATEWAY: &str = "zendesk-gateway";
+
+/// Most bytes of field violations, before base64 adds a third. Clients drop a status whose trailers exceed 8 KiB, or what their
+/// proxies allow, and with it the code; so message and details have 6 KiB together.
+const MOST_OF_VIOLATIONS: usize = 2 << 10;
+/// Bytes around the texts of a violation.
+const FRAMING: usize = 16;
+/// Most bytes of a message in a header, where each byte outside ASCII takes three, and again in the details.
+const LONGEST_MESSAGE: usize = 1536;
+
+/// Cuts a message to what fits in a header.
+fn short(message: &str) -> &str {
+    let mut bytes = 0;
+    let fits = |(_, char): &(usize, char)| {
+        bytes += if char.is_ascii() { 1 } else { 3 * char.len_utf8() };
+        bytes <= LONGEST_MESSAGE
+    };
+    let end = message.char_indices().take_while(fits).last();
+    &message[..end.map_or(0, |(at, char)| at + char.len_utf8())]
+}
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
@@ -25,21 +45,39 @@ impl From<Error> for Status {
             metadata.extend(refusal.word.clone().map(|word| ("zendesk_error".to_owned(), word)));
         }
         let domain = if refusal.is_some() { ZENDESK } else { GATEWAY };
-        let mut details = ErrorDetails::with_error_info(error.reason(), domain, metadata);
-
         let violations: Vec<FieldViolation> = match (&error, refusal) {
             (Error::Invalid { field, problem }, _) => vec![FieldViolation::new(field, problem)],
             (_, Some(refusal)) => refusal
                 .violations
                 .iter()
-                .map(|violation| FieldViolation::new(&violation.field, &violation.description))
+                .scan(0, |bytes, violation| {
+                    let Violation { field, description, word } = violation;
+                    *bytes += field.len() + description.len() + word.len() + FRAMING;
+                    (*bytes <= MOST_OF_VIOLATIONS).then_some(violation)
+                })
+                .map(|violation| FieldViolation {
+                    reason: violation.word.clone(),
+                    ..FieldViolation::new(&violation.field, &violation.description)
+                })
                 .collect(),
             _ => Vec::new(),
         };
+        let left_out = refusal.map_or(0, |refusal| refusal.violations.len()).saturating_sub(violations.len());
+        if left_out > 0 {
+            metadata.insert("violations_left_out".to_owned(), left_out.to_string());
+        }
+        let mut details = ErrorDetails::with_error_info(error.reason(), domain, metadata);
         if !violations.is_empty() {
             details.set_bad_request(violations);
         }
-        if let Some(wait) = error.retry_after() {
+        // Whoever is throttled is told when to come back, also where Zendesk does not say it.
+        let unstated =
+            |refusal: &Refusal| refusal.limits.account.and_then(|account| account.reset).unwrap_or(UNSTATED_WAIT);
+        let wait = match &error {
+            Error::Throttled(refusal) => Some(error.retry_after().unwrap_or_else(|| unstated(refusal))),
+            _ => error.retry_after(),
+        };
+        if let Some(wait) = wait {
             details.set_retry_info(Some(wait));
         }
         if let Error::NotFound(refusal) = &error {
@@ -47,6 +85,6 @@ impl From<Error> for Status {
             let resource_type = refusal.resource.split('/').next().expect("a split has at least one part");
             details.set_resource_info(resource_type, refusal.resource.clone(), "", "");
         }
-        Self::with_error_details(row.code, snippet(&error.to_string()), details)
+        Self::with_error_details(row.code, short(&snippet(&error.to_string())), details)
     }
 }

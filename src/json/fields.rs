@@ -49,7 +49,7 @@ pub fn words<'de, E: Words, D: Deserializer<'de>>(from: D) -> Result<Vec<i32>, D
     Ok(words.into_iter().map(|word| word.number).collect())
 }
 
-/// Writes an enum field as its word. A number without a word is an error: [`patch()`] refuses it by its field before.
+/// Writes an enum field as its word. A number without a word is an error: [`patch()`](super::patch()) refuses it by its field before.
 pub fn write_word<E: Words, S: Serializer>(number: &i32, to: S) -> Result<S::Ok, S::Error> {
     let word = word_of::<E>(*number).ok_or_else(|| serde::ser::Error::custom("an enum number has no word"))?;
     to.serialize_str(word)
@@ -119,7 +119,7 @@ pub(super) fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> R
     from.deserialize_any(List(PhantomData))
 }
 
-/// Reads what a record has lost, which only [`lenient`](super::lenient) tells it.
+/// Reads what a record has lost, which only the lenient reading tells it.
 pub fn unreadable<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     // A body that has this key itself fails here, and is read leniently, where the key is skipped.
     if is_under_way() { Vec::deserialize(from) } else { Err(D::Error::custom("a key that no body has")) }

@@ -130,6 +130,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn large_whole_numbers_are_written_with_all_their_digits() {
+        for (number, written) in [
+            (12_345_678_901_234_568.0, "12345678901234568"),
+            (-9_007_199_254_740_994.0, "-9007199254740994"),
+            (9_007_199_254_740_992.0, "9007199254740992"),
+            (5.5, "5.5"),
+            (1e300, "1e+300"),
+        ] {
+            let value = prost_types::Value { kind: Some(Kind::NumberValue(number)) };
+            assert_eq!(to_json(&value).to_string(), written);
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]

@@ -12,6 +12,8 @@ use super::lenient::{is_under_way, lost};
 
 /// Doubles hold every integer up to here exactly.
 const EXACT: u64 = 1 << 53;
+/// No 64-bit integer is as large as this.
+const BEYOND: f64 = 9_223_372_036_854_775_808.0;
 
 /// Reads an object; null is none. A whole number that a double cannot hold exactly becomes a string of its digits, so
 /// that no digit is lost.
@@ -116,9 +118,9 @@ impl Serialize for Written<'_> {
         match &self.0.kind {
             None | Some(Kind::NullValue(_)) => to.serialize_unit(),
             Some(Kind::BoolValue(bool)) => to.serialize_bool(*bool),
-            #[expect(clippy::cast_possible_truncation, reason = "whole and inside the exact range")]
-            #[expect(clippy::cast_precision_loss, reason = "a power of two is exact")]
-            Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() <= EXACT as f64 => {
+            // With all digits of the double: an exponent would say a number of few digits.
+            #[expect(clippy::cast_possible_truncation, reason = "whole and inside the range")]
+            Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() < BEYOND => {
                 to.serialize_i64(*number as i64)
             }
             Some(Kind::NumberValue(number)) => to.serialize_f64(*number),

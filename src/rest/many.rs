@@ -4,12 +4,14 @@ use std::collections::HashSet;
 
 use super::bulk::{Chunk, Key};
 use crate::error::{Error, Result};
-use crate::upstream::rest::Rest;
+use crate::upstream::rest::{Rest, encoded};
 
 /// Zendesk's limit of items per request.
 pub const MOST_ITEMS: usize = 100;
 /// Most bytes of a list of ids in one request's query; servers refuse request lines of more than 8 KiB.
 const LONGEST_LIST: usize = 4000;
+/// Bytes of a comma between two ids, `%2C`.
+const COMMA: usize = 3;
 /// Most bytes of an external id.
 const LONGEST_EXTERNAL_ID: usize = 255;
 
@@ -59,12 +61,13 @@ pub fn lists<T: AsRef<str>>(items: &[T]) -> Vec<&[T]> {
     let mut lists = Vec::new();
     let (mut start, mut length) = (0, 0);
     for (at, item) in items.iter().enumerate() {
-        let item = item.as_ref().len();
+        // As it is sent: percent-encoded, which makes of a letter outside ASCII six bytes or more.
+        let item = encoded(item.as_ref()).map(str::len).sum::<usize>();
         if at - start == MOST_ITEMS || (at > start && length + item > LONGEST_LIST) {
             lists.push(&items[start..at]);
             (start, length) = (at, 0);
         }
-        length += item + 1;
+        length += item + COMMA;
     }
     lists.push(&items[start..]);
     lists

@@ -90,10 +90,6 @@ fn accept(
         let text = why.to_owned();
         Box::new(Refusal { status: status.as_u16(), request_id, text, limits, ..Refusal::default() })
     };
-    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if !body.is_empty() && !kind.is_empty() && !kind.contains("json") {
-        return Err(Error::Malformed(refusal("the content type is not JSON")));
-    }
     if warning.is_some() {
         // What it says can quote values, so only the caller is told.
         tracing::warn!(upstream.class = call.class().0, "zendesk ignored a part of a request");
@@ -102,6 +98,10 @@ fn accept(
     let parsed = parsed.map_err(|error| match error {
         // JSON that can be read says that Zendesk works.
         Malformed::Foreign | Malformed::Incomplete => Error::Foreign(refusal(&error.to_string())),
+        // The body is looked at, whatever its content type says; the latter only explains why it is no JSON.
+        Malformed::Unreadable { .. } if is_other_than_json(headers) => {
+            Error::Malformed(refusal("the content type is not JSON"))
+        }
         Malformed::Unreadable { .. } => Error::Malformed(refusal(&error.to_string())),
     })?;
     Ok(Answer {
@@ -113,6 +113,11 @@ fn accept(
         attempts: 1,
         losses,
     })
+}
+
+fn is_other_than_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    !kind.is_empty() && !kind.to_ascii_lowercase().contains("json")
 }
 
 /// Returns a header's text, cut and without control characters.

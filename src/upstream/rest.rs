@@ -133,6 +133,11 @@ fn endpoint_of(verb: &str, segments: &[Segment]) -> Option<&'static Endpoint> {
     include!(concat!(env!("OUT_DIR"), "/endpoint_of.rs"))
 }
 
+/// Returns a text as it is sent in a query, in parts.
+pub fn encoded(text: &str) -> impl Iterator<Item = &str> {
+    utf8_percent_encode(text, UNRESERVED)
+}
+
 impl Rest {
     /// Reads.
     pub fn get(path: &[Segment]) -> Self {
@@ -191,9 +196,9 @@ impl Rest {
         if !self.query.is_empty() {
             self.query.push('&');
         }
-        self.query.extend(utf8_percent_encode(name, UNRESERVED));
+        self.query.extend(encoded(name));
         self.query.push('=');
-        self.query.extend(utf8_percent_encode(value.as_ref(), UNRESERVED));
+        self.query.extend(encoded(value.as_ref()));
         self
     }
 

@@ -109,6 +109,10 @@ async fn field_violations_keep_zendesks_field_names() {
     let upstream = Scripted::start(&format!("{status}\r\n{kind}"), *body).await;
     let refused = refused(client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await);
     assert_eq!(refused.fields, ["email"]);
+    let status = client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await.expect_err("refused");
+    let details = status.get_error_details();
+    let violation = &details.bad_request().expect("violations").field_violations[0];
+    assert_eq!(violation.reason, "DuplicateValue", "the word that programs decide by");
 }
 
 #[tokio::test]
@@ -117,6 +121,15 @@ async fn a_wait_that_zendesk_asks_for_is_passed_on_and_a_missing_record_is_named
     let status = client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await.expect_err("throttled");
     let wait = status.get_error_details().retry_info().and_then(|info| info.retry_delay);
     assert_eq!(wait, Some(Duration::from_secs(93)));
+
+    for (head, wanted) in
+        [("retry-after: -1", 10), ("ratelimit-limit: 700\r\nratelimit-remaining: 0\r\nratelimit-reset: 41", 41)]
+    {
+        let upstream = Scripted::start(&format!("429 Too Many Requests\r\n{TEXT}\r\n{head}"), "slow down").await;
+        let status = client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await.expect_err("throttled");
+        let wait = status.get_error_details().retry_info().and_then(|info| info.retry_delay).expect("always");
+        assert!(wait.as_secs().abs_diff(wanted) <= 1, "{head}: {wait:?}");
+    }
 
     let upstream = Scripted::start(&format!("404 Not Found\r\n{JSON}"), r#"{"error":"RecordNotFound"}"#).await;
     let status = client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await.expect_err("not found");
@@ -135,8 +148,29 @@ async fn long_texts_and_many_violations_are_cut() {
     );
     let upstream = Scripted::start(&format!("422 Unprocessable Entity\r\n{JSON}"), body).await;
     let refused = refused(client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await);
-    assert_eq!(refused.message.chars().count(), 512);
-    assert_eq!(refused.fields.len(), 16);
+    assert!(refused.message.chars().count() <= 512);
+    assert!((1..=16).contains(&refused.fields.len()), "{}", refused.fields.len());
+    for letter in ["x", "é", "漢", "😀"] {
+        let problems: Vec<String> =
+            (0..16).map(|n| format!(r#""f{n}":[{{"description":"{}"}}]"#, letter.repeat(400))).collect();
+        let body = format!(
+            r#"{{"error":"RecordInvalid","description":"{}","details":{{{}}}}}"#,
+            letter.repeat(600),
+            problems.join(",")
+        );
+        let upstream = Scripted::start(&format!("422 Unprocessable Entity\r\n{JSON}"), body).await;
+        let status = client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await.expect_err("refused");
+        assert_eq!(status.code(), Code::InvalidArgument, "{letter}");
+        let message: usize =
+            status.message().chars().map(|char| if char.is_ascii() { 1 } else { 3 * char.len_utf8() }).sum();
+        let details = status.details().len().div_ceil(3) * 4;
+        assert!(message + details <= 6 << 10, "{letter}: {message} and {details} bytes");
+        let info = status.get_error_details();
+        let info = info.error_info().expect("always");
+        let told: usize = info.metadata["violations_left_out"].parse().expect("a number");
+        let there = status.get_error_details().bad_request().map_or(0, |bad| bad.field_violations.len());
+        assert_eq!((info.reason.as_str(), told + there), ("RECORD_INVALID", 16), "{letter}");
+    }
 }
 
 #[tokio::test]

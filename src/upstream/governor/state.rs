@@ -9,13 +9,10 @@ use super::budget::{Budget, Opening};
 use super::updates::Updates;
 use crate::config;
 use crate::error::{Error, Refusal};
-use crate::limits::{LONGEST_WAIT, Limits};
+use crate::limits::{LONGEST_WAIT, Limits, UNSTATED_WAIT};
 use crate::upstream::call::{Answer, Call, Priority};
 use crate::upstream::rest::UserKey;
 use crate::upstream::room::{Rank, Room};
-
-/// How long a budget stays closed after a 429 that states no wait; Zendesk's own client waits as long.
-const UNSTATED_WAIT: Duration = Duration::from_secs(10);
 
 /// What a call spends from.
 #[derive(Debug, Clone)]
