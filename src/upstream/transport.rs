@@ -1,10 +1,12 @@
 //! The bottom of the outbound stack: one HTTP exchange, and what a failure means by how far the exchange got.
 
+use std::io::Read as _;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use flate2::read::MultiGzDecoder;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
@@ -140,7 +142,10 @@ impl Transport {
         if write {
             call.ledger.answered(status.as_u16(), header(&headers, "x-request-id"));
         }
-        let body = self.body(&mut response, &handover);
+        let body = async {
+            let body = self.body(&mut response, &handover).await?;
+            if is_x_gzip(&headers) { unpacked(&body, self.max_body) } else { Ok(body) }
+        };
         let body = if write && is_refusal(status) {
             // The status says that the write was refused. If Zendesk's explanation does not come, only that is lost.
             match timeout(EXPLAINED_WITHIN, body).await {
@@ -308,6 +313,19 @@ impl Transport {
             Unread::Broken(error) => inside_body(&error, handover),
         })
     }
+}
+
+/// `x-gzip` is gzip (RFC 9110, section 8.4.1.3), by a name that the client does not know.
+fn is_x_gzip(headers: &http::HeaderMap) -> bool {
+    let encoding = headers.get(http::header::CONTENT_ENCODING);
+    encoding.is_some_and(|encoding| encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"x-gzip"))
+}
+
+fn unpacked(packed: &[u8], most: usize) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::new();
+    let mut reader = MultiGzDecoder::new(packed).take(most as u64 + 1);
+    reader.read_to_end(&mut body).map_err(|error| Error::BrokenBody(Chain::of(&error)))?;
+    if body.len() > most { Err(Error::TooLarge { limit: most }) } else { Ok(body) }
 }
 
 /// True if the status alone says that a request was not carried out.

@@ -381,3 +381,27 @@ async fn a_list_by_number_is_never_taken_for_the_whole_list() {
     let outcome = ask(&upstream, "GetGroupWithAgents", r#"{"id": 5}"#).await;
     assert_eq!(refused(outcome).reason, "UPSTREAM_MALFORMED");
 }
+
+#[tokio::test]
+async fn a_body_is_read_whatever_its_type_and_its_encoding_are_called() {
+    use std::io::Write as _;
+    let user = br#"{"user":{"id":7,"name":"A"}}"#;
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(user).expect("a vector grows");
+    let packed = packed.finish().expect("a vector grows");
+    for (head, body) in [
+        ("content-type: Application/JSON", &user[..]),
+        ("content-type: text/plain", user),
+        ("content-type: application/octet-stream", user),
+        ("content-type: application/json\r\ncontent-encoding: gzip", &packed),
+        ("content-type: application/json\r\ncontent-encoding: X-GZip", &packed),
+    ] {
+        let upstream = Scripted::start(&format!("200 OK\r\n{head}"), body).await;
+        let reply = ask(&upstream, "GetUser", r#"{"id": 7}"#).await.unwrap_or_else(|status| panic!("{head}: {status}"));
+        assert_eq!(reply[0]["user"]["name"], "A", "{head}");
+    }
+    let upstream =
+        Scripted::start("200 OK\r\ncontent-type: application/json\r\ncontent-encoding: x-gzip", &user[..]).await;
+    let seen = refused(ask(&upstream, "GetUser", r#"{"id": 7}"#).await);
+    assert_eq!(seen.reason, "UPSTREAM_UNAVAILABLE", "it breaks off");
+}
