@@ -59,7 +59,6 @@ pub use fields::{
     write_optional_word, write_word, write_words,
 };
 pub use lenient::{Loss, Losses, row_lost};
-
 pub use object::{Item, Object, objects, optional_object};
 pub use patch::{EnumFields, Input, patch};
 pub use structure::{structure, write_structure};
@@ -79,10 +78,8 @@ pub fn losses_of<T>(read: impl FnOnce() -> T) -> (T, Vec<Loss>) {
 /// Reads a JSON body into a message.
 ///
 /// `sonic-rs` reads in two thirds of the time that `serde_json` takes. But it skips unknown values by recursion without a
-/// limit, with which a hostile body could overflow the stack; so it gets only shallow bodies. All others, and those that it
-/// refuses, go to `serde_json`, whose limit is 128 levels and whose error positions are exact.
-///
-/// Only a body that this refuses, because a value does not fit its field, is read again and leniently.
+/// limit, with which a hostile body could overflow the stack; so it gets only shallow bodies. All others go to
+/// `serde_json`, whose limit is 128 levels. A body that either refuses is read again, leniently.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed> {
     let strictly = if is_shallow(body) { sonic_rs::from_slice(body).ok() } else { serde_json::from_slice(body).ok() };
     if let Some(Object(message)) = strictly {

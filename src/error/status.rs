@@ -21,12 +21,15 @@ const FRAMING: usize = 16;
 /// Most bytes of a message in a header, where each byte outside ASCII takes three, and again in the details.
 const LONGEST_MESSAGE: usize = 1536;
 
-/// Cuts a message to what fits in a header.
-fn short(message: &str) -> &str {
+/// Most bytes of an error code or an id of Zendesk's.
+const LONGEST_WORD: usize = 128;
+
+/// Cuts a text to what takes at most so many bytes in a header.
+fn short(message: &str, most: usize) -> &str {
     let mut bytes = 0;
     let fits = |(_, char): &(usize, char)| {
         bytes += if char.is_ascii() { 1 } else { 3 * char.len_utf8() };
-        bytes <= LONGEST_MESSAGE
+        bytes <= most
     };
     let end = message.char_indices().take_while(fits).last();
     &message[..end.map_or(0, |(at, char)| at + char.len_utf8())]
@@ -41,8 +44,11 @@ impl From<Error> for Status {
         let refusal = refusal.filter(|refusal| refusal.status > 0);
         if let Some(refusal) = refusal {
             metadata.insert("http_status".to_owned(), refusal.status.to_string());
-            metadata.extend(refusal.request_id.clone().map(|id| ("request_id".to_owned(), id)));
-            metadata.extend(refusal.word.clone().map(|word| ("zendesk_error".to_owned(), word)));
+            let mut tell = |key: &str, text: Option<&String>| {
+                metadata.extend(text.map(|text| (key.to_owned(), short(text, LONGEST_WORD).to_owned())));
+            };
+            tell("request_id", refusal.request_id.as_ref());
+            tell("zendesk_error", refusal.word.as_ref());
         }
         let domain = if refusal.is_some() { ZENDESK } else { GATEWAY };
         let violations: Vec<FieldViolation> = match (&error, refusal) {
@@ -85,6 +91,6 @@ impl From<Error> for Status {
             let resource_type = refusal.resource.split('/').next().expect("a split has at least one part");
             details.set_resource_info(resource_type, refusal.resource.clone(), "", "");
         }
-        Self::with_error_details(row.code, short(&snippet(&error.to_string())), details)
+        Self::with_error_details(row.code, short(&snippet(&error.to_string()), LONGEST_MESSAGE), details)
     }
 }

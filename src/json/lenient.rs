@@ -250,8 +250,8 @@ impl<'de> SeqAccess<'de> for Items<'de> {
 
 /// The fields of an object: of a repeated key the last one, as every other reader has it. After them comes what was lost in them.
 struct Fields<'de> {
-    pairs: std::vec::IntoIter<(Cow<'de, str>, &'de RawValue)>,
-    value: Option<(Cow<'de, str>, &'de RawValue)>,
+    pairs: std::vec::IntoIter<(String, &'de RawValue)>,
+    value: Option<(String, &'de RawValue)>,
     /// How many paths were untold before, and how deep this object is.
     before: usize,
     depth: usize,
@@ -261,9 +261,8 @@ struct Fields<'de> {
 impl<'de> Fields<'de> {
     fn of(text: &'de str) -> Result<Self, Error> {
         let Pairs(pairs) = serde_json::from_str(text)?;
-        let last: HashMap<String, usize> =
-            pairs.iter().enumerate().map(|(at, (key, _))| (key.clone().into_owned(), at)).collect();
-        let kept = pairs.into_iter().enumerate().filter(|(at, (key, _))| last[key.as_ref()] == *at && key != TOLD);
+        let last: HashMap<String, usize> = pairs.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)).collect();
+        let kept = pairs.into_iter().enumerate().filter(|(at, (key, _))| last[key] == *at && key != TOLD);
         let kept: Vec<_> = kept.map(|(_, pair)| pair).collect();
         let (before, depth) = READING.with_borrow(|reading| {
             reading.as_ref().map_or((0, 0), |reading| (reading.untold.len(), reading.path.len()))
@@ -296,13 +295,13 @@ impl<'de> MapAccess<'de> for Fields<'de> {
         let Some((key, value)) = self.value.take() else {
             return seed.deserialize(Untold { from: self.before, depth: self.depth });
         };
-        let _down = Down::to(Step::Key(key.into_owned()))?;
+        let _down = Down::to(Step::Key(key))?;
         seed.deserialize(Raw(value))
     }
 }
 
 /// The keys and values of an object, in order.
-struct Pairs<'de>(Vec<(Cow<'de, str>, &'de RawValue)>);
+struct Pairs<'de>(Vec<(String, &'de RawValue)>);
 
 impl<'de> serde::Deserialize<'de> for Pairs<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -314,8 +313,8 @@ impl<'de> serde::Deserialize<'de> for Pairs<'de> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
                 let mut pairs = Vec::new();
-                while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
-                    pairs.push((key.into(), value));
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
                 }
                 Ok(Pairs(pairs))
             }

@@ -154,7 +154,8 @@ async fn long_texts_and_many_violations_are_cut() {
         let problems: Vec<String> =
             (0..16).map(|n| format!(r#""f{n}":[{{"description":"{}"}}]"#, letter.repeat(400))).collect();
         let body = format!(
-            r#"{{"error":"RecordInvalid","description":"{}","details":{{{}}}}}"#,
+            r#"{{"error":"RecordInvalid{}","description":"{}","details":{{{}}}}}"#,
+            letter.repeat(600),
             letter.repeat(600),
             problems.join(",")
         );
