@@ -21,7 +21,7 @@ mod telemetry;
 mod tls;
 
 pub use cache::{Cache, Windows};
-pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient, secret};
+pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient};
 pub use identity::{Authorization, Identity};
 pub use load::{Mistakes, Overrides, load};
 pub use resilience::{Attempt, Breaker, Connection, Queue, Rate, Retry};

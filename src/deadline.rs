@@ -1,14 +1,15 @@
-//! How much of a deadline is left for work.
+//! How much of the time until a deadline may be used for work.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Returns the part of the remaining time that no attempt gets: the answer still has to be encoded and reach the caller before
-/// the caller's own timer ends the call.
+/// Returns the time that is kept back for the answer: it has to be encoded and reach the caller before the caller's own timer
+/// ends the call. An attempt at a write may use it, because it is not cut.
 pub fn margin(remaining: Duration) -> Duration {
     let share = remaining / 20;
-    // A quarter at most, so that a deadline of a few milliseconds still gets an attempt.
+    // A twentieth, within what encoding and a network need; but never more than a quarter, so that a call with a few milliseconds
+    // left is still tried.
     share.clamp(Duration::from_millis(25), Duration::from_millis(250)).min(remaining / 4)
 }
 
@@ -16,4 +17,9 @@ pub fn margin(remaining: Duration) -> Duration {
 pub fn usable(deadline: Instant) -> Duration {
     let remaining = deadline.saturating_duration_since(Instant::now());
     remaining.saturating_sub(margin(remaining))
+}
+
+/// Returns when work for a call must end, so that its answer arrives before the deadline.
+pub fn last_moment(deadline: Instant) -> Instant {
+    Instant::now() + usable(deadline)
 }

@@ -1,12 +1,14 @@
 //! One vocabulary of failures, one table of what each of them means.
 //!
-//! A failure is judged once, where the response is read or the request is checked. The caller's status code, its reason,
-//! whether the call may be repeated and what the circuit breaker learns are all read from [`Error::row`].
+//! A failure is judged once, where the response is read or the request is checked. The status code, the reason, whether the call
+//! may be repeated, what the circuit breaker learns, what became of a write and whether an older answer may be served: all are
+//! read from [`Error::row`].
 
 use std::time::Duration;
 
 use tonic::Code;
 
+use crate::limits::Limit;
 use crate::proto::ErrorReason;
 
 mod refusal;
@@ -19,7 +21,7 @@ pub use row::{Fate, Retry, Row, Verdict};
 /// Result with the gateway's own error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Every way a call can fail. Cheap to clone: a flight hands the same failure to all callers who wait for it.
+/// Every way a call can fail. It can be cloned, because one fetch can fail for many callers who wait for it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// A field of the request was refused before anything was sent.
@@ -32,8 +34,9 @@ pub enum Error {
     },
     /// Zendesk refused the values: 400, 413, 414, 415 or 422.
     #[error("zendesk refused the request: {0}")]
-    Rejected(Box<Refusal>),
-    /// Any other 4xx: Zendesk, or a proxy before it, refused the request and did not carry it out.
+    RecordInvalid(Box<Refusal>),
+    /// A 4xx that no variant below stands for, except 499: Zendesk, or a proxy before it, refused the request and did not carry it
+    /// out.
     #[error("zendesk refused to carry out the request: {0}")]
     Refused(Box<Refusal>),
     /// 3xx, except a 303 that answers a write: what was asked for is elsewhere. Redirects are not followed, so nothing was
@@ -52,8 +55,8 @@ pub enum Error {
     /// 401: the credential was not accepted.
     #[error("zendesk did not accept the credential: {refusal}")]
     Credential {
-        /// Whether it is the gateway's own credential, used for itself: not passed through by the caller, nor on behalf of a
-        /// user.
+        /// True for the gateway's own credential; false for one that the caller passed through, and when the gateway acts on
+        /// behalf of a user.
         own: bool,
         /// What Zendesk said.
         refusal: Box<Refusal>,
@@ -83,12 +86,12 @@ pub enum Error {
         what: &'static str,
     },
     /// 429.
-    #[error("zendesk's request budget is used up: {0}")]
+    #[error("{limit}: {0}", limit = .0.limit.unwrap_or(Limit::Account))]
     Throttled(Box<Refusal>),
     /// The account's job limit, told apart from 429 by Zendesk's own word.
     #[error("zendesk's limit of bulk jobs is reached: {0}")]
     JobLimit(Box<Refusal>),
-    /// 500, or a status that no rule covers.
+    /// 500, 499, a 303 that answers a write, or any status that no other variant stands for.
     #[error("zendesk failed: {0}")]
     Server(Box<Refusal>),
     /// 502, 503, or Cloudflare's 520 to 523, 525 to 527 or 530.
@@ -100,7 +103,7 @@ pub enum Error {
     /// A successful status with a body that is not the documented JSON.
     #[error("zendesk answered something that is not the documented JSON: {0}")]
     Malformed(Box<Refusal>),
-    /// A successful status with a body that is not about what was asked for.
+    /// A successful status with JSON that does not answer the request: another record, or only a part.
     #[error("zendesk answered something else than was asked for: {0}")]
     Foreign(Box<Refusal>),
     /// A list that cannot be read whole, where acting on a part of it would do harm.
@@ -117,26 +120,27 @@ pub enum Error {
     },
     /// No connection, so nothing was sent.
     #[error("zendesk cannot be reached")]
-    Connect(Chain),
-    /// All connections that may be opened are full, so nothing was sent. The queue makes the call wait for room.
+    Connect(ConnectionError),
+    /// Every allowed connection carries as many requests as the upstream permits, so nothing was sent. The queue holds the call
+    /// until there is room; callers never get this error.
     #[error("the connections to zendesk take no more requests at a time")]
     NoStream {
-        /// How many requests they take.
+        /// How many requests the connections take at a time.
         allowed: usize,
     },
     /// The connection broke after the request was sent, before the response headers.
     #[error("the connection to zendesk broke before it answered")]
-    BrokenBeforeHeaders(Chain),
+    BrokenBeforeHeaders(ConnectionError),
     /// The connection broke, or its encoding was wrong, inside the body.
     #[error("zendesk's answer broke off")]
-    BrokenBody(Chain),
+    BrokenBody(ConnectionError),
     /// The gateway's own limit for one attempt passed.
     #[error("zendesk did not answer within the attempt's time")]
     AttemptTimeout,
     /// The caller's deadline passed.
     #[error("the deadline passed{}", if *.sent { " while zendesk may have had the request" } else { " before anything was carried out" })]
     Deadline {
-        /// Whether Zendesk may have the request.
+        /// True if the request may have reached Zendesk.
         sent: bool,
     },
     /// A write was delivered, or may have been, and its outcome is not known.
@@ -151,8 +155,10 @@ pub enum Error {
         retry_after: Duration,
     },
     /// The request budget does not allow this call in time, so it was not sent.
-    #[error("the account's request budget is spent for now")]
+    #[error("{limit}")]
     BudgetSpent {
+        /// Which budget.
+        limit: Limit,
         /// When there is budget again.
         retry_after: Duration,
     },
@@ -168,7 +174,7 @@ pub enum Error {
         /// What was seen.
         what: &'static str,
     },
-    /// The caller wanted a cached answer only.
+    /// The caller sent `only-if-cached`, and nothing fresh enough is cached.
     #[error("nothing fresh enough is cached")]
     CacheMiss,
     /// The gateway did not accept the caller's own identity.
@@ -197,29 +203,29 @@ pub enum Error {
     ShuttingDown,
 }
 
-/// What happened to a connection: the text of an error and its causes, for the log.
+/// Why a connection failed, for the log and the circuit breaker.
 #[derive(Debug, Clone)]
-pub struct Chain {
-    /// The text.
+pub struct ConnectionError {
+    /// The error and its causes, in one line.
     pub text: String,
-    /// Whether another call has reported it. The end of a connection is one event, however many calls it hits.
-    pub told: bool,
+    /// True if another call has told the circuit breaker: the end of a connection is one failure, however many calls it hits.
+    pub counted: bool,
 }
 
-impl Chain {
-    /// Returns an event that no call has reported yet.
+impl ConnectionError {
+    /// Returns a failure that the circuit breaker has not been told of.
     pub fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), told: false }
+        Self { text: text.to_owned(), counted: false }
     }
 
-    /// Returns the event as one that another call has reported.
+    /// Returns the failure as one that the circuit breaker has been told of.
     #[must_use]
-    pub fn again(self) -> Self {
-        Self { told: true, ..self }
+    pub fn already_counted(self) -> Self {
+        Self { counted: true, ..self }
     }
 
     fn verdict(&self) -> Verdict {
-        if self.told { Verdict::Ignore } else { Verdict::Failure }
+        if self.counted { Verdict::Ignore } else { Verdict::Failure }
     }
 
     /// Writes an error and all its causes in one line.
@@ -231,7 +237,7 @@ impl Chain {
             text.push_str(&error.to_string());
             cause = error.source();
         }
-        Self { text, told: false }
+        Self { text, counted: false }
     }
 }
 
@@ -245,10 +251,10 @@ impl Error {
     #[rustfmt::skip]
     pub fn row(&self) -> Row {
         use {Code as C, ErrorReason as R, Fate as F, Retry as T, Verdict as B};
-        let row = |code, reason, retry, breaker, fate, outage| Row { code, reason, retry, breaker, fate, outage };
-        match self {                                // code                 reason                    retry            breaker            fate         outage
-            Self::Invalid { .. }                 => row(C::InvalidArgument,     R::InvalidField,          T::Never,        B::Ignore,         F::Unsent,   false),
-            Self::Rejected(_)                    => row(C::InvalidArgument,     R::RecordInvalid,         T::Never,        B::Success,        F::Refused,  false),
+        let row = |code, reason, retry, breaker, fate, stale_if_error| Row { code, reason, retry, breaker, fate, stale_if_error };
+        match self {                                // code                 reason                    retry            breaker            fate         stale_if_error
+            Self::Invalid { .. }                 => row(C::InvalidArgument,     R::InvalidField,          T::Never,        B::Ignore,         F::NotDone,  false),
+            Self::RecordInvalid(_)               => row(C::InvalidArgument,     R::RecordInvalid,         T::Never,        B::Success,        F::Refused,  false),
             Self::Refused(_)                     => row(C::FailedPrecondition,  R::UpstreamRefused,       T::Never,        B::Success,        F::Refused,  false),
             Self::Redirected(_)                  => row(C::FailedPrecondition,  R::UpstreamRefused,       T::Never,        B::Success,        F::Refused,  false),
             Self::Duplicate(_)                   => row(C::AlreadyExists,       R::DuplicateValue,        T::Never,        B::Success,        F::Refused,  false),
@@ -256,67 +262,67 @@ impl Error {
             Self::PaginationDepth(_)             => row(C::OutOfRange,          R::PaginationDepth,       T::Never,        B::Success,        F::Refused,  false),
             Self::Credential { own: true, .. }   => row(C::Internal,            R::CredentialRefused,     T::Never,        B::Success,        F::Refused,  false),
             Self::Credential { own: false, .. }  => row(C::Unauthenticated,     R::CredentialRefused,     T::Never,        B::Success,        F::Refused,  false),
-            Self::CredentialMissing              => row(C::Unauthenticated,     R::CredentialMissing,     T::Never,        B::Ignore,         F::Unsent,   false),
-            Self::ImpersonationForbidden         => row(C::PermissionDenied,    R::CallerForbidden,       T::Never,        B::Ignore,         F::Unsent,   false),
+            Self::CredentialMissing              => row(C::Unauthenticated,     R::CredentialMissing,     T::Never,        B::Ignore,         F::NotDone,  false),
+            Self::ImpersonationForbidden         => row(C::PermissionDenied,    R::CallerForbidden,       T::Never,        B::Ignore,         F::NotDone,  false),
             Self::Forbidden(_)                   => row(C::PermissionDenied,    R::PermissionDenied,      T::Never,        B::Success,        F::Refused,  false),
             Self::NotFound(_)                    => row(C::NotFound,            R::NotFound,              T::Never,        B::Success,        F::Refused,  false),
             Self::AccountNotFound(_)             => row(C::Internal,            R::AccountNotFound,       T::Never,        B::Success,        F::Refused,  false),
             Self::Conflict(_)                    => row(C::Aborted,             R::Conflict,              T::Never,        B::Success,        F::Refused,  false),
-            Self::TurnMissed { .. }              => row(C::Aborted,             R::Conflict,              T::Never,        B::Ignore,         F::Unsent,   false),
-            Self::Throttled(_)                   => row(C::ResourceExhausted,   R::RateLimited,           T::AsAsked,      B::Ignore,         F::Unsent,   true),
-            Self::JobLimit(_)                    => row(C::ResourceExhausted,   R::JobLimit,              T::Never,        B::Ignore,         F::Unsent,   false),
-            Self::Server(_)                      => row(C::Internal,            R::UpstreamError,         T::ReadOnce,     B::Failure,        F::Open,     true),
-            Self::Unavailable(_)                 => row(C::Unavailable,         R::UpstreamUnavailable,   T::Repeatable,   B::Failure,        F::Open,     true),
-            Self::GatewayTimeout(_)              => row(C::DeadlineExceeded,    R::UpstreamTimeout,       T::Repeatable,   B::Failure,        F::Open,     true),
-            Self::Malformed(_)                   => row(C::Internal,            R::UpstreamMalformed,     T::ReadOnce,     B::Failure,        F::Open,     true),
-            Self::Foreign(_)                     => row(C::Internal,            R::UpstreamMalformed,     T::ReadOnce,     B::Ignore,         F::Open,     true),
-            Self::Incomplete { .. }              => row(C::Internal,            R::UpstreamMalformed,     T::Never,        B::Ignore,         F::Unsent,   false),
-            Self::TooLarge { .. }                => row(C::Internal,            R::BodyTooLarge,          T::Never,        B::Success,        F::Open,     false),
-            Self::Connect(event)                 => row(C::Unavailable,         R::UpstreamUnavailable,   T::Undelivered,  event.verdict(),   F::Unsent,   true),
-            Self::BrokenBeforeHeaders(event)     => row(C::Unavailable,         R::UpstreamUnavailable,   T::Repeatable,   event.verdict(),   F::Open,     true),
-            Self::BrokenBody(event)              => row(C::Unavailable,         R::UpstreamUnavailable,   T::ReadOnce,     event.verdict(),   F::Open,     true),
-            Self::NoStream { .. }                => row(C::Unavailable,         R::Overloaded,            T::Undelivered,  B::Ignore,         F::Unsent,   true),
-            Self::AttemptTimeout                 => row(C::DeadlineExceeded,    R::UpstreamTimeout,       T::Repeatable,   B::Failure,        F::Open,     true),
-            Self::Deadline { sent: true }        => row(C::DeadlineExceeded,    R::DeadlineExceeded,      T::Never,        B::Ignore,         F::Open,     true),
-            Self::Deadline { sent: false }       => row(C::DeadlineExceeded,    R::DeadlineExceeded,      T::Never,        B::Ignore,         F::Unsent,   true),
-            Self::OutcomeUnknown(cause)          => Row { reason: R::OutcomeUnknown, retry: T::Never, code: unknown_code(cause), fate: F::Open, outage: false, ..cause.row() },
+            Self::TurnMissed { .. }              => row(C::Aborted,             R::Conflict,              T::Never,        B::Ignore,         F::NotDone,  false),
+            Self::Throttled(_)                   => row(C::ResourceExhausted,   R::RateLimited,           T::AsAsked,      B::Ignore,         F::NotDone,  true),
+            Self::JobLimit(_)                    => row(C::ResourceExhausted,   R::JobLimit,              T::Never,        B::Ignore,         F::NotDone,  false),
+            Self::Server(_)                      => row(C::Internal,            R::UpstreamError,         T::ReadOnce,     B::Failure,        F::Unknown,  true),
+            Self::Unavailable(_)                 => row(C::Unavailable,         R::UpstreamUnavailable,   T::Repeatable,   B::Failure,        F::Unknown,  true),
+            Self::GatewayTimeout(_)              => row(C::DeadlineExceeded,    R::UpstreamTimeout,       T::Repeatable,   B::Failure,        F::Unknown,  true),
+            Self::Malformed(_)                   => row(C::Internal,            R::UpstreamMalformed,     T::ReadOnce,     B::Failure,        F::Unknown,  true),
+            Self::Foreign(_)                     => row(C::Internal,            R::UpstreamMalformed,     T::ReadOnce,     B::Ignore,         F::Unknown,  true),
+            Self::Incomplete { .. }              => row(C::Internal,            R::UpstreamMalformed,     T::Never,        B::Ignore,         F::NotDone,  false),
+            Self::TooLarge { .. }                => row(C::Internal,            R::BodyTooLarge,          T::Never,        B::Success,        F::Unknown,  false),
+            Self::Connect(event)                 => row(C::Unavailable,         R::UpstreamUnavailable,   T::Undelivered,  event.verdict(),   F::NotDone,  true),
+            Self::BrokenBeforeHeaders(event)     => row(C::Unavailable,         R::UpstreamUnavailable,   T::Repeatable,   event.verdict(),   F::Unknown,  true),
+            Self::BrokenBody(event)              => row(C::Unavailable,         R::UpstreamUnavailable,   T::ReadOnce,     event.verdict(),   F::Unknown,  true),
+            Self::NoStream { .. }                => row(C::Unavailable,         R::Overloaded,            T::Undelivered,  B::Ignore,         F::NotDone,  true),
+            Self::AttemptTimeout                 => row(C::DeadlineExceeded,    R::UpstreamTimeout,       T::Repeatable,   B::Failure,        F::Unknown,  true),
+            Self::Deadline { sent: true }        => row(C::DeadlineExceeded,    R::DeadlineExceeded,      T::Never,        B::Ignore,         F::Unknown,  true),
+            Self::Deadline { sent: false }       => row(C::DeadlineExceeded,    R::DeadlineExceeded,      T::Never,        B::Ignore,         F::NotDone,  true),
+            Self::OutcomeUnknown(cause)          => row(unknown_code(cause),   R::OutcomeUnknown,        T::Never,        cause.row().breaker, F::Unknown, false),
             Self::BreakerOpen { .. }             => row(C::Unavailable,         R::BreakerOpen,           T::Never,        B::Ignore,         F::Held,     true),
             Self::BudgetSpent { .. }             => row(C::ResourceExhausted,   R::RateLimited,           T::Never,        B::Ignore,         F::Held,     true),
             Self::Overloaded { .. }              => row(C::Unavailable,         R::Overloaded,            T::Never,        B::Ignore,         F::Held,     true),
-            Self::PaginationLoop { .. }          => row(C::Internal,            R::PaginationLoop,        T::Never,        B::Ignore,         F::Unsent,   false),
-            Self::CacheMiss                      => row(C::Unavailable,         R::CacheMiss,             T::Never,        B::Ignore,         F::Unsent,   false),
-            Self::Unauthenticated { .. }         => row(C::Unauthenticated,     R::CallerUnauthenticated, T::Never,        B::Ignore,         F::Unsent,   false),
-            Self::IdentityUnavailable            => row(C::Unavailable,         R::IdentityUnavailable,   T::Never,        B::Ignore,         F::Unsent,   false),
-            Self::CallerForbidden { .. }         => row(C::PermissionDenied,    R::CallerForbidden,       T::Never,        B::Ignore,         F::Unsent,   false),
-            Self::Internal { .. }                => row(C::Internal,            R::Internal,              T::Never,        B::Ignore,         F::Unsent,   true),
-            Self::ShuttingDown                   => row(C::Unavailable,         R::ShuttingDown,          T::Never,        B::Ignore,         F::Unsent,   true),
+            Self::PaginationLoop { .. }          => row(C::Internal,            R::PaginationLoop,        T::Never,        B::Ignore,         F::NotDone,  false),
+            Self::CacheMiss                      => row(C::Unavailable,         R::CacheMiss,             T::Never,        B::Ignore,         F::NotDone,  false),
+            Self::Unauthenticated { .. }         => row(C::Unauthenticated,     R::CallerUnauthenticated, T::Never,        B::Ignore,         F::NotDone,  false),
+            Self::IdentityUnavailable            => row(C::Unavailable,         R::IdentityUnavailable,   T::Never,        B::Ignore,         F::NotDone,  false),
+            Self::CallerForbidden { .. }         => row(C::PermissionDenied,    R::CallerForbidden,       T::Never,        B::Ignore,         F::NotDone,  false),
+            Self::Internal { .. }                => row(C::Internal,            R::Internal,              T::Never,        B::Ignore,         F::NotDone,  true),
+            Self::ShuttingDown                   => row(C::Unavailable,         R::ShuttingDown,          T::Never,        B::Ignore,         F::NotDone,  true),
         }
     }
 
     /// Returns the reason as callers read it: `NOT_FOUND`.
     pub fn reason(&self) -> &'static str {
-        word(self.row().reason)
+        reason_name(self.row().reason)
     }
 
-    /// Marks the failure of a write that may have been delivered: its outcome is unknown.
+    /// Returns [`Error::OutcomeUnknown`] if a write that failed this way may have been carried out, else the error itself.
     #[must_use]
-    pub fn of_a_write(self) -> Self {
+    pub fn as_write_error(self) -> Self {
         match self {
             Self::OutcomeUnknown(_) => self,
-            open if open.leaves_open() => Self::OutcomeUnknown(Box::new(open)),
+            open if open.may_have_been_done() => Self::OutcomeUnknown(Box::new(open)),
             other => other,
         }
     }
 
     /// True if a write that failed this way may have been carried out.
-    pub fn leaves_open(&self) -> bool {
-        self.row().fate == Fate::Open
+    pub fn may_have_been_done(&self) -> bool {
+        self.row().fate == Fate::Unknown
     }
 
     /// Returns what the response said, where there was one.
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
-            Self::Rejected(refusal)
+            Self::RecordInvalid(refusal)
             | Self::Refused(refusal)
             | Self::Redirected(refusal)
             | Self::Duplicate(refusal)
@@ -339,16 +345,27 @@ impl Error {
         }
     }
 
+    /// Returns which of Zendesk's limits the call met, if it met one and it is known which.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::BudgetSpent { limit, .. } => Some(*limit),
+            Self::JobLimit(_) => Some(Limit::Jobs),
+            Self::Throttled(refusal) => refusal.limit,
+            _ => None,
+        }
+    }
+
     /// Returns how long the caller should wait before a repetition can succeed, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::BreakerOpen { retry_after, .. } | Self::BudgetSpent { retry_after } => Some(*retry_after),
+            Self::BreakerOpen { retry_after, .. } | Self::BudgetSpent { retry_after, .. } => Some(*retry_after),
             other => other.refusal().and_then(|refusal| refusal.retry_after),
         }
     }
 }
 
-/// A write whose outcome is unknown keeps UNAVAILABLE or `DEADLINE_EXCEEDED`: clients must not read INTERNAL as "failed".
+/// Returns the code of a write whose outcome is unknown: `DEADLINE_EXCEEDED` if that is the cause's, else UNAVAILABLE. Clients
+/// would read INTERNAL as "it failed".
 fn unknown_code(cause: &Error) -> Code {
     match cause.row().code {
         Code::DeadlineExceeded => Code::DeadlineExceeded,
@@ -357,7 +374,7 @@ fn unknown_code(cause: &Error) -> Code {
 }
 
 /// Returns a reason as callers read it, without the prefix that enums have in the contract.
-pub fn word(reason: ErrorReason) -> &'static str {
+pub fn reason_name(reason: ErrorReason) -> &'static str {
     reason.as_str_name().trim_start_matches("ERROR_REASON_")
 }
 

@@ -13,8 +13,9 @@ use super::flight::{self, Boarded, Flight, Landed};
 use super::key::Key;
 use super::policy::Policy;
 use super::{Hit, Inner, Outcome, Terms};
-use crate::deadline::usable;
+use crate::deadline::last_moment;
 use crate::error::{Error, Result};
+use crate::limits::LONGEST_WAIT;
 
 /// A flight that runs out of time this near to its deadline was ended by the deadline: calls keep back some of their time for
 /// returning the answer.
@@ -35,7 +36,7 @@ impl Inner {
         Fut: Future<Output = Result<Bytes>> + Send + 'static,
     {
         let mut fetch = Some(fetch);
-        let patience = fallback.as_ref().map_or(deadline, |_| Instant::now() + usable(deadline));
+        let patience = fallback.as_ref().map_or(deadline, |_| last_moment(deadline));
         loop {
             let (flight, mut seat, leads) = match self.board(key, policy, control, deadline, &mut fetch) {
                 Boarded::Landed(entry) => return self.serve(&entry, Outcome::Hit, Instant::now()),
@@ -63,7 +64,7 @@ impl Inner {
                 Some(Ok(entry)) => self.serve(&entry, outcome, Instant::now()),
                 Some(Err(Error::AttemptTimeout)) if deadline <= Instant::now() => Err(Error::Deadline { sent: true }),
                 Some(Err(error)) => match self.stand_in(fallback.as_ref()) {
-                    Some(entry) if error.row().outage => self.serve(&entry, Outcome::Stale, Instant::now()),
+                    Some(entry) if error.row().stale_if_error => self.serve(&entry, Outcome::Stale, Instant::now()),
                     _ => Err(error),
                 },
                 None => Err(Error::Deadline { sent: true }),
@@ -107,9 +108,10 @@ impl Inner {
             Err(error @ Error::NotFound(_)) => (Err(error), self.lifetimes.of_not_found()),
             Err(error) => {
                 match self.valid(key) {
-                    Some(entry) if error.row().outage => {
+                    Some(entry) if error.row().stale_if_error => {
                         self.stats.failed_refreshes.add();
-                        entry.refresh_failed(Instant::now(), error.retry_after());
+                        let pause = error.retry_after().map(|wait| wait.min(LONGEST_WAIT));
+                        entry.refresh_failed(Instant::now(), pause);
                     }
                     // A caller who is refused now must not see old data either.
                     Some(_) => self.store.remove(key),

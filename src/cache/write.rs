@@ -8,17 +8,17 @@ use super::Cache;
 use super::epoch::{Slots, Snapshot};
 use super::tag::Tag;
 
-/// How long the tags of a write with unknown outcome stay unsettled. Zendesk answers writes within half a second, and a
-/// request that it still holds after this long is not expected to be carried out any more; the time is an assumption.
+/// How long nothing is cached under the tags of a write whose outcome is unknown. Zendesk answers writes within half a second.
+/// **Assumption**: it carries out no write after this time.
 pub const UNKNOWN_SETTLES_AFTER: Duration = Duration::from_secs(10);
 
-/// A write under way. Dropping it says that the outcome is not known, [`WriteGuard::finish`] that it is.
+/// A write under way. [`WriteGuard::finish`] ends it with a known outcome; dropping it, with an unknown one.
 #[must_use = "a write guard that is dropped at once says that the write ended with unknown outcome"]
 pub struct WriteGuard {
     cache: Cache,
     slots: Slots,
-    /// The clock's reading when each slot moved for this write; none if another write moved or held the slot since this one
-    /// began.
+    /// For each slot, the clock when this write invalidated it; none if another write has used the slot since this one began, so
+    /// that the answer cannot be cached under it.
     entered: SmallVec<[Option<u64>; 8]>,
     if_unknown: Slots,
     began: Snapshot,
@@ -32,13 +32,14 @@ impl WriteGuard {
         slots.dedup();
         let mut began = cache.epochs().snapshot();
         let now = cache.epochs().enter(&slots);
+        // Counts from after this write's own invalidation, which must not void its own answer.
         (began.before, began.reading) = (now, now);
         let entered = slots.iter().map(|_| Some(now)).collect();
         Self { cache, slots, entered, if_unknown: Slots::new(), began, ended: false }
     }
 
     /// Adds a tag that only the answer names, such as that of a created record.
-    pub fn also(&mut self, tag: Tag) {
+    pub fn add_tag(&mut self, tag: Tag) {
         let slot = tag.slot();
         if self.slots.contains(&slot) {
             return;
@@ -48,29 +49,22 @@ impl WriteGuard {
         self.entered.push(alone.then_some(now));
     }
 
-    /// Adds a tag that moves only if the outcome stays unknown: for a write whose answer names the record that it changed,
-    /// the tag of every record that it may have changed.
-    pub fn if_unknown(&mut self, tag: Tag) {
+    /// Adds a tag that is invalidated only if the outcome stays unknown. An upsert's answer, say, names the user that it changed;
+    /// without an answer it may have been any user.
+    pub fn add_tag_if_unknown(&mut self, tag: Tag) {
         self.if_unknown.push(tag.slot());
     }
 
     /// Ends a write whose outcome is known, be it done or refused. Its answer may be stored under the snapshot, but not under a
-    /// tag that another write held meanwhile: then it is unknown which of the two came last.
+    /// tag that another write used in the meantime: the two may have been carried out in either order.
     pub fn finish(mut self) -> Snapshot {
         self.ended = true;
         let epochs = self.cache.epochs();
-        let entered = self.slots.iter().zip(&self.entered);
-        let alone = entered.filter(|(slot, entered)| entered.is_some_and(|entered| epochs.alone(**slot, entered)));
-        let mine = alone.map(|(slot, _)| *slot).collect();
+        let is_alone = |slot: u32, since: Option<u64>| since.is_some_and(|since| epochs.alone(slot, since));
+        let slots = self.slots.iter().copied().zip(self.entered.iter().copied());
+        let mine = slots.filter(|(slot, since)| is_alone(*slot, *since)).map(|(slot, _)| slot).collect();
         let reading = epochs.leave(&self.slots, None);
         Snapshot { reading, mine, ..self.began.clone() }
-    }
-
-    /// Ends a write that goes on at Zendesk, such as a bulk job that nobody watches: for `time` nothing is stored under its
-    /// tags.
-    pub fn unsettled_for(mut self, time: Duration) {
-        self.ended = true;
-        self.cache.epochs().leave(&self.slots, Some(time));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 /// The lifetimes that Zendesk grants to access tokens; both ends are excluded.
@@ -168,6 +168,11 @@ impl CredentialKeys {
                 "must be an e-mail address",
             ),
             (
+                "email",
+                self.email.as_ref().is_some_and(|email| email.ends_with("/token")),
+                "must be the address alone: the gateway adds /token itself",
+            ),
+            (
                 "client_id",
                 self.client_id.as_ref().is_some_and(|id| !plain(id)),
                 "must be the client's identifier, without spaces",
@@ -214,12 +219,34 @@ impl Credential {
         }
     }
 
+    /// Takes the secret out of the file's content. See [`secret`]; tokens hold nothing that a password might.
+    ///
+    /// # Errors
+    /// What is wrong with the content, as the end of a sentence that begins with the file.
+    pub fn secret(&self, content: &[u8]) -> Result<SecretString, &'static str> {
+        let secret = secret(content)?;
+        if matches!(self, Self::Password { .. }) {
+            return Ok(secret);
+        }
+        let text = secret.expose_secret();
+        let begins = |prefix: &str| text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        match text {
+            _ if text.starts_with(['"', '\'']) => Err("is in quotation marks: write the secret alone"),
+            _ if begins("Bearer ") || begins("Basic ") => {
+                Err("begins with the word of the authorization header, which the gateway adds: write the secret alone")
+            }
+            _ if text.contains("/token:") => Err("holds the e-mail address, too: write the token alone"),
+            _ if text.contains(' ') => Err("holds a space, which no token has"),
+            _ => Ok(secret),
+        }
+    }
+
     /// Returns why the file cannot be used.
     pub(super) fn unusable(&self) -> Option<String> {
         let (key, path) = self.file()?;
         match std::fs::read(path) {
             Err(error) => Some(format!("{key}: cannot read {}: {error}", path.display())),
-            Ok(text) => secret(&text).err().map(|problem| format!("{key}: {} {problem}", path.display())),
+            Ok(text) => self.secret(&text).err().map(|problem| format!("{key}: {} {problem}", path.display())),
         }
     }
 }
@@ -228,8 +255,11 @@ impl Credential {
 ///
 /// # Errors
 /// What is wrong with the content, as the end of a sentence that begins with the file.
-pub fn secret(content: &[u8]) -> Result<SecretString, &'static str> {
+fn secret(content: &[u8]) -> Result<SecretString, &'static str> {
     let text = std::str::from_utf8(content).map_err(|_| "is not UTF-8 text")?;
+    if text.starts_with('\u{feff}') {
+        return Err("begins with a byte order mark: save it as UTF-8 without one");
+    }
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
         return Err("is empty");
@@ -299,19 +329,24 @@ mod tests {
             token_file: Some("/t".into()),
             ..CredentialKeys::default()
         };
-        for email in ["", "a", "a:b@c", "a b@c", "a@b\n"] {
+        for email in ["", "a", "a:b@c", "a b@c", "a@b\n", "a@b.c/token"] {
             assert_eq!(mistakes(&CredentialKeys { email: Some(email.to_owned()), ..token.clone() }), ["email"]);
         }
     }
 
     #[test]
     fn a_secret_is_one_line_without_its_break() {
-        use secrecy::ExposeSecret as _;
         for text in ["s", "s\n", "s\r\n", "s\n\n"] {
             assert_eq!(secret(text.as_bytes()).expect("a secret").expose_secret(), "s");
         }
-        for content in [&b""[..], b"\n", b"a\nb", b"a\0b", b"\xff", b"\ta"] {
+        for content in [&b""[..], b"\n", b"a\nb", b"a\0b", b"\xff", b"\ta", b"\xef\xbb\xbfa"] {
             assert!(secret(content).is_err(), "{content:?}");
+        }
+        let token = Credential::OauthToken { token_file: "/t".into() };
+        let password = Credential::Password { email: "a@b.example".to_owned(), password_file: "/p".into() };
+        for odd in [r#""s""#, "'s'", "Bearer s", "bearer s", "Basic s", "a@b.example/token:s", "s t"] {
+            assert!(token.secret(odd.as_bytes()).is_err(), "{odd}");
+            assert!(password.secret(odd.as_bytes()).is_ok(), "a password may be {odd}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 
 /// What a refused response said.
 #[derive(Debug, Clone, Default)]
@@ -13,13 +13,15 @@ pub struct Refusal {
     /// Zendesk's `x-request-id`.
     pub request_id: Option<String>,
     /// Zendesk's error code, such as `RecordInvalid`; never localised.
-    pub word: Option<String>,
+    pub code: Option<String>,
     /// What Zendesk wrote, cut to 512 characters; localised.
     pub text: String,
     /// Refused fields.
     pub violations: Vec<Violation>,
     /// How long Zendesk asks to wait.
     pub retry_after: Option<Duration>,
+    /// Which limit a 429 is about, as far as the governor can tell.
+    pub limit: Option<Limit>,
     /// The rate-limit headers of the response.
     pub limits: Limits,
     /// The path, below `/api/v2/`, of a request that was answered with an error status, such as `users/7`; else empty.
@@ -44,5 +46,5 @@ pub struct Violation {
     /// Zendesk's sentence, localised.
     pub description: String,
     /// Zendesk's error code, such as `DuplicateValue`; never localised. Empty where it gave none.
-    pub word: String,
+    pub code: String,
 }

@@ -11,42 +11,43 @@ pub struct Row {
     pub code: Code,
     /// The reason in `ErrorInfo`.
     pub reason: ErrorReason,
-    /// Whether and when the call may be repeated.
+    /// Which calls the retry layer may repeat.
     pub retry: Retry,
     /// What the circuit breaker learns.
     pub breaker: Verdict,
     /// What became of a write that failed this way.
     pub fate: Fate,
-    /// True if Zendesk, or the way to it, does not work right now: then an older answer is better than none. A refusal is an
-    /// answer: a caller who is refused gets no older one.
-    pub outage: bool,
+    /// True if an older cached answer may be served instead (stale-if-error, RFC 5861). False where the error is about this
+    /// caller or this request, and for writes.
+    pub stale_if_error: bool,
 }
 
 /// What became of a write that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// The gateway's own limits held it back. Nothing was tried.
+    /// The breaker, the request budget or the queue refused this attempt inside the gateway. So it says nothing about an earlier
+    /// attempt at the same write.
     Held,
-    /// It was not delivered, or Zendesk refused it for now without carrying it out.
-    Unsent,
-    /// Zendesk refused it, and did not carry it out.
+    /// Not delivered, or refused for now (429) without being carried out: it can be sent again as it is.
+    NotDone,
+    /// Zendesk refused it for good, and did not carry it out.
     Refused,
     /// It may have been carried out.
-    Open,
+    Unknown,
 }
 
 /// Which calls may be repeated after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// None: the same call would fail the same way.
+    /// No call: the same call would fail the same way.
     Never,
-    /// Any: nothing was delivered.
+    /// Any call: nothing was delivered.
     Undelivered,
-    /// Any, if the wait that Zendesk asks for fits the deadline: it refused without acting.
+    /// Any call, if the wait that Zendesk asks for fits the deadline: it refused without acting.
     AsAsked,
-    /// `NO_SIDE_EFFECTS` and `IDEMPOTENT`: it may have been delivered.
+    /// Calls that are `NO_SIDE_EFFECTS` or `IDEMPOTENT`: it may have been delivered.
     Repeatable,
-    /// `NO_SIDE_EFFECTS`, once.
+    /// Calls that are `NO_SIDE_EFFECTS`, one time.
     ReadOnce,
 }
 

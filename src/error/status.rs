@@ -48,7 +48,10 @@ impl From<Error> for Status {
                 metadata.extend(text.map(|text| (key.to_owned(), short(text, LONGEST_WORD).to_owned())));
             };
             tell("request_id", refusal.request_id.as_ref());
-            tell("zendesk_error", refusal.word.as_ref());
+            tell("zendesk_error", refusal.code.as_ref());
+        }
+        if let Some(limit) = error.limit() {
+            metadata.insert("limit".to_owned(), limit.word().to_owned());
         }
         let domain = if refusal.is_some() { ZENDESK } else { GATEWAY };
         let violations: Vec<FieldViolation> = match (&error, refusal) {
@@ -57,12 +60,12 @@ impl From<Error> for Status {
                 .violations
                 .iter()
                 .scan(0, |bytes, violation| {
-                    let Violation { field, description, word } = violation;
-                    *bytes += field.len() + description.len() + word.len() + FRAMING;
+                    let Violation { field, description, code } = violation;
+                    *bytes += field.len() + description.len() + code.len() + FRAMING;
                     (*bytes <= MOST_OF_VIOLATIONS).then_some(violation)
                 })
                 .map(|violation| FieldViolation {
-                    reason: violation.word.clone(),
+                    reason: violation.code.clone(),
                     ..FieldViolation::new(&violation.field, &violation.description)
                 })
                 .collect(),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
 
+use super::read::Many;
 use super::{Answered, Context, Gateway};
 use crate::cache::{Held, Look, Outcome};
 use crate::codec::Encoded;
@@ -50,6 +51,7 @@ impl Gateway {
         }
         let ids = unique(request.ids.iter().copied());
         let mut found = self.cached_users(context, &ids, request.include_deleted);
+        let mut unreadable: HashSet<i64> = HashSet::new();
         if context.control.only_if_cached && !found.unknown.is_empty() {
             return Err(Error::CacheMiss);
         }
@@ -62,14 +64,17 @@ impl Gateway {
         let parts = unknown.chunks(MOST_ITEMS).map(<[i64]>::to_vec).map(|ids| async move {
             let rest = users::show_many(&ids, request.include_deleted);
             let read_context = context.read(Priority::Interactive);
-            let users = self.reads.many(&read_context, rest, ids.clone(), |user: &User| user.id).await;
+            let users = self.reads.many(&read_context, rest, ids.clone(), |user: &User| Some(user.id)).await;
             (ids, users)
         });
         let mut parts = stream::iter(parts).buffered(MAX_CONCURRENT_REQUESTS);
         while let Some((ids, users)) = parts.next().await {
             match users {
                 Ok(users) => {
-                    for user in users {
+                    if !users.all_read {
+                        unreadable.extend(ids.iter().filter(|id| !users.rows.iter().any(|user| user.id == **id)));
+                    }
+                    for user in users.rows {
                         if let Some(cacheable) = user.own_read() {
                             found.users.insert(user.id, cacheable.reply.clone());
                             self.keep(&context.credential, Some(cacheable), &since);
@@ -77,7 +82,7 @@ impl Gateway {
                     }
                 }
                 // In an outage older answers from the cache are better than an error, if there is one for each of these users.
-                Err(error) if error.row().outage && ids.iter().all(|id| found.older.contains_key(id)) => {
+                Err(error) if error.row().stale_if_error && ids.iter().all(|id| found.older.contains_key(id)) => {
                     for id in ids {
                         let held = found.older.remove(&id).expect("looked for just now");
                         found.take(id, held, request.include_deleted);
@@ -94,6 +99,7 @@ impl Gateway {
         for id in ids {
             match found.users.remove(&id) {
                 Some(user) => bytes.extend_from_slice(&user),
+                None if unreadable.contains(&id) => missing_part.unreadable_ids.push(id),
                 None => missing_part.missing_ids.push(id),
             }
         }
@@ -140,21 +146,26 @@ impl Gateway {
         let mut asked = HashSet::new();
         let ids: Vec<&str> = request.external_ids.iter().map(String::as_str).collect();
         let ids: Vec<&str> = ids.into_iter().filter(|id| asked.insert(folded(id))).collect();
-        let part = |ids: &[&str]| {
-            let wanted: Vec<_> = ids.iter().map(|id| Some(folded(id))).collect();
+        let lists = lists(&ids);
+        let part = |ids: &&[&str]| {
+            let wanted: Vec<_> = ids.iter().map(|id| folded(id)).collect();
             Ok((users::show_many_by_external_id(request, ids)?, wanted))
         };
-        let parts = lists(&ids).into_iter().map(part).collect::<Result<Vec<_>>>()?;
+        let parts = lists.iter().map(part).collect::<Result<Vec<_>>>()?;
         let read = &context.read(Priority::Interactive);
         let parts = parts.into_iter().map(|(rest, wanted)| self.reads.many(read, rest, wanted, external_id));
-        let users: Vec<Vec<User>> = stream::iter(parts).buffered(MAX_CONCURRENT_REQUESTS).try_collect().await?;
-        let mut found: HashMap<String, User> =
-            users.into_iter().flatten().filter_map(|user| Some((external_id(&user)?, user))).collect();
+        let parts: Vec<Many<User>> = stream::iter(parts).buffered(MAX_CONCURRENT_REQUESTS).try_collect().await?;
         let mut reply = BatchGetUsersResponse::default();
-        for id in ids {
-            match found.remove(&folded(id)) {
-                Some(user) => reply.users.push(user),
-                None => reply.missing_external_ids.push(id.to_owned()),
+        for (ids, users) in lists.into_iter().zip(parts) {
+            let all_read = users.all_read;
+            let mut found: HashMap<String, User> =
+                users.rows.into_iter().filter_map(|user| Some((external_id(&user)?, user))).collect();
+            for id in ids {
+                match found.remove(&folded(id)) {
+                    Some(user) => reply.users.push(user),
+                    None if all_read => reply.missing_external_ids.push((*id).to_owned()),
+                    None => reply.unreadable_external_ids.push((*id).to_owned()),
+                }
             }
         }
         // No part of the reply is from the cache.
@@ -199,9 +210,10 @@ impl Found {
     }
 }
 
-/// A user's external id as Zendesk compares it.
+/// A user's external id as Zendesk compares it; none if it cannot be read.
 fn external_id(user: &User) -> Option<String> {
-    user.external_id.as_deref().map(folded)
+    let is_unreadable = user.unreadable_fields.iter().any(|field| field == "external_id");
+    (!is_unreadable).then(|| folded(user.external_id()))
 }
 
 fn folded(external_id: &str) -> String {

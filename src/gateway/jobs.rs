@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::{Stream, stream};
 use tokio::time::{Instant, sleep};
 
+use super::read::Many;
 use super::{Context, Gateway};
 use crate::codec::Encoded;
 use crate::error::{Error, Refusal, Result};
@@ -13,7 +14,7 @@ use crate::proto::{
     BatchGetJobsRequest, BatchGetJobsResponse, GetJobRequest, Job, JobState, WatchJobsRequest, WatchJobsResponse,
 };
 use crate::rest::jobs::show_many;
-use crate::rest::many::{MOST_ITEMS, unique};
+use crate::rest::many::{lists, unique};
 use crate::upstream::call::Priority;
 use crate::upstream::rest::text_id;
 
@@ -51,23 +52,26 @@ impl Gateway {
         }
         let ids = checked(request.ids)?;
         let seen = self.show_jobs(context, ids.clone()).await?;
-        let mut found: HashMap<String, Job> = seen.into_iter().map(|job| (job.id.clone(), job)).collect();
+        let mut found: HashMap<String, Job> = seen.rows.into_iter().map(|job| (job.id.clone(), job)).collect();
         let mut reply = BatchGetJobsResponse::default();
         for id in ids {
             match found.remove(&id) {
                 Some(job) => reply.job_statuses.push(job),
-                None => reply.missing_ids.push(id),
+                None if seen.all_read => reply.missing_ids.push(id),
+                None => reply.unreadable_ids.push(id),
             }
         }
         Ok(Encoded::new(&reply))
     }
 
     /// Reads jobs, 100 per request; unknown ones are left out.
-    pub(super) async fn show_jobs(&self, context: &Context, ids: Vec<String>) -> Result<Vec<Job>> {
-        let mut jobs = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(MOST_ITEMS) {
+    pub(super) async fn show_jobs(&self, context: &Context, ids: Vec<String>) -> Result<Many<Job>> {
+        let mut jobs = Many { rows: Vec::with_capacity(ids.len()), all_read: true };
+        for ids in lists(&ids) {
             let read = context.read(Priority::Interactive);
-            jobs.extend(self.reads.many(&read, show_many(ids), ids.to_vec(), |job: &Job| job.id.clone()).await?);
+            let part = self.reads.many(&read, show_many(ids), ids.to_vec(), |job: &Job| Some(job.id.clone())).await?;
+            jobs.rows.extend(part.rows);
+            jobs.all_read &= part.all_read;
         }
         Ok(jobs)
     }
@@ -110,7 +114,7 @@ struct Watch {
 impl Watch {
     /// Reads the jobs that have not ended, and returns those that have changed.
     async fn look(&mut self) -> Result<VecDeque<Job>> {
-        let mut seen = self.gateway.show_jobs(&self.context, self.open.clone()).await?;
+        let mut seen = self.gateway.show_jobs(&self.context, self.open.clone()).await?.rows;
         let known: HashSet<&String> = seen.iter().map(|job| &job.id).collect();
         let missing: Vec<String> = self.open.iter().filter(|id| !known.contains(id)).cloned().collect();
         if self.began.elapsed() >= NOT_FOUND_YET {

@@ -71,6 +71,17 @@ impl ReadContext {
     }
 }
 
+/// The answer to a read of many records.
+pub(super) struct Many<R> {
+    /// The rows, in Zendesk's order.
+    pub rows: Vec<R>,
+    /// False if a row was left out because its id cannot be read: then a record without a row may exist.
+    pub all_read: bool,
+}
+
+/// Returns what a row was asked for by; none if it cannot be read.
+type IdOf<R, Id> = fn(&R) -> Option<Id>;
+
 /// Sends reads.
 #[derive(Clone)]
 pub(super) struct Reads {
@@ -93,31 +104,31 @@ impl Reads {
             let reply = self.one(read, &GetUserRequest { id }).await?;
             return Ok(HashMap::from([(id, reply.encode_to_vec().into())]));
         }
-        let users = self.many(read, users::show_many(ids, false), ids.to_vec(), |user: &User| user.id).await?;
-        Ok(users.into_iter().map(|user| (user.id, user.in_envelope())).collect())
+        let users = self.many(read, users::show_many(ids, false), ids.to_vec(), |user: &User| Some(user.id)).await?;
+        Ok(users.rows.into_iter().map(|user| (user.id, user.in_envelope())).collect())
     }
 
-    /// Reads the rows whose ids are in `wanted`.
+    /// Reads the rows whose ids are in `wanted`, as far as Zendesk has them and they can be read.
     ///
     /// # Errors
     /// A row that is not in `wanted`, two rows of one record that differ, or a page that says that there is more.
-    pub async fn many<R, Id>(&self, read: &ReadContext, rest: Rest, wanted: Vec<Id>, id: fn(&R) -> Id) -> Result<Vec<R>>
+    pub async fn many<R, Id>(&self, read: &ReadContext, rest: Rest, wanted: Vec<Id>, id: IdOf<R, Id>) -> Result<Many<R>>
     where
         R: Row + PartialEq,
         Id: PartialEq + Send + Sync + 'static,
     {
         let parse: Parse = Arc::new(move |body| {
-            let page = Page::<R>::read(body, Owner::Anybody)?;
-            let asked = page.rows.iter().all(|row| wanted.contains(&id(row)));
+            let mut page = Page::<R>::read(body, Owner::Anybody)?;
+            let before = page.rows.len();
+            let says_that_there_is_more = page.says_that_there_is_more();
+            page.rows.retain(|row| id(row).is_some());
+            let all_read = page.unreadable_rows == 0 && page.rows.len() == before;
+            let asked = page.rows.iter().all(|row| id(row).is_some_and(|id| wanted.contains(&id)));
             let agrees = |at: usize, row: &R| page.rows[..at].iter().all(|other| id(other) != id(row) || other == row);
             let agree = page.rows.iter().enumerate().all(|(at, row)| agrees(at, row));
-            // A record that is not on this page counts as missing, so it must not be one that cannot be read, and there must be no
-            // further page.
-            if page.unreadable_rows > 0 && !wanted.iter().all(|wanted| page.rows.iter().any(|row| id(row) == *wanted)) {
-                return Err(Malformed::Incomplete);
-            }
-            if asked && agree && !page.says_that_there_is_more() {
-                Ok(Box::new(page.rows) as Parsed)
+            // A record that is not on this page counts as missing, so there must be no further page.
+            if asked && agree && !says_that_there_is_more {
+                Ok(Box::new(Many { rows: page.rows, all_read }) as Parsed)
             } else {
                 Err(Malformed::Foreign)
             }
@@ -138,7 +149,7 @@ impl Reads {
         let parse: Parse = Arc::new(move |body| Page::<R, C>::read(body, owner).map(|page| Box::new(page) as Parsed));
         let answer = self.send(read, list.rest(at), parse.clone(), peek).await;
         let answer = match (answer, list.instead_of_cursor(at)) {
-            (Err(Error::Rejected(refusal)), Some(rest)) if refusal.status == 400 => {
+            (Err(Error::RecordInvalid(refusal)), Some(rest)) if refusal.status == 400 => {
                 self.send(read, rest, parse, None).await?
             }
             (answer, _) => answer?,

@@ -85,7 +85,7 @@ impl Gateway {
     /// Invalidates what a write changes: now, until the guard ends, and once more when it ends.
     pub(super) fn begin(&self, changes: &Changes) -> WriteGuard {
         let mut guard = self.cache.begin_write(&changes.tags);
-        changes.if_unknown.iter().for_each(|tag| guard.if_unknown(*tag));
+        changes.if_unknown.iter().for_each(|tag| guard.add_tag_if_unknown(*tag));
         guard
     }
 
@@ -113,15 +113,15 @@ impl Gateway {
         let turn = context.turn.clone();
         let record = Record { trail: context.trail.clone(), targets: change.targets, ledger: ledger.clone() };
         let task = tokio::spawn(async move {
-            let outcome = match sent.await.map_err(Error::of_a_write).inspect_err(|error| record.failed(error)) {
+            let outcome = match sent.await.map_err(Error::as_write_error).inspect_err(|error| record.failed(error)) {
                 Ok(answer) => {
                     let learnt = (change.learnt)(&*answer.parsed);
                     record.done(&learnt, &answer);
                     for tag in learnt {
-                        guard.also(tag);
+                        guard.add_tag(tag);
                     }
-                    // A closed ledger: the caller has left.
-                    if let Some(late) = change.late.filter(|_| record.ledger.is_closed()) {
+                    // Nobody awaits this change any more: its own ledger is closed. A closed one around it does not say so.
+                    if let Some(late) = change.late.filter(|_| record.ledger.is_closed_itself()) {
                         late(&answer);
                     }
                     Ok((answer, guard.finish()))
@@ -152,7 +152,7 @@ impl Gateway {
             Err(_) => Err(Error::Deadline { sent: !ledger.close() && ledger.may_have_acted() }),
         };
         drop(leaving);
-        outcome.map_err(Error::of_a_write)
+        outcome.map_err(Error::as_write_error)
     }
 }
 

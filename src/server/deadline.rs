@@ -17,7 +17,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::ending::{Next, Witness, Witnessed};
+use super::ending::{BodyHook, HookedBody, Next};
 use super::flood::waiting::{Patience, SOON, Waiting};
 use super::inbound::Inbound;
 use super::refusal;
@@ -59,7 +59,7 @@ impl<S, Q, R> tower::Service<Inbound<Q>> for Service<S>
 where
     S: tower::Service<Inbound<Q>, Response = Response<R>, Error = Infallible>,
 {
-    type Response = Response<Witnessed<R, Cut>>;
+    type Response = Response<HookedBody<R, Cut>>;
     type Error = Infallible;
     type Future = Answering<S::Future>;
 
@@ -130,16 +130,16 @@ impl<F, R> Future for Answering<F>
 where
     F: Future<Output = Result<Response<R>, Infallible>>,
 {
-    type Output = Result<Response<Witnessed<R, Cut>>, Infallible>;
+    type Output = Result<Response<HookedBody<R, Cut>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Poll::Ready(Ok(response)) = this.answer.poll(context) {
             let cut = Cut { at: *this.cut, sleep: None };
-            return Poll::Ready(Ok(response.map(|body| Witnessed::new(body, cut))));
+            return Poll::Ready(Ok(response.map(|body| HookedBody::new(body, cut))));
         }
         let error = ready!(this.message.poll(this.sleep, *this.first, context));
-        Poll::Ready(Ok(refusal::response(error).map(|()| Witnessed::nothing())))
+        Poll::Ready(Ok(refusal::response(error).map(|()| HookedBody::trailers_only())))
     }
 }
 
@@ -149,8 +149,8 @@ pub struct Cut {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Witness for Cut {
-    fn poll<B>(&mut self, body: Pin<&mut B>, context: &mut Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
+impl BodyHook for Cut {
+    fn poll_frame<B>(&mut self, body: Pin<&mut B>, context: &mut Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
     where
         B: Body<Data = Bytes>,
     {
@@ -179,7 +179,7 @@ mod tests {
     use crate::rpc::facts::Terms;
     use crate::server::flood::waiting::MOST;
 
-    type Answer = BoxFuture<'static, Result<Response<Witnessed<String, Cut>>, Infallible>>;
+    type Answer = BoxFuture<'static, Result<Response<HookedBody<String, Cut>>, Infallible>>;
 
     /// Answers when the message comes, which is at once, late ("late") or never ("none"); with "slow", the answer never comes.
     async fn answer(call: Inbound<&'static str>) -> Result<Response<String>, Infallible> {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     /// The status in an answer's headers; the service's own answers have none.
-    fn status(answer: Result<Response<Witnessed<String, Cut>>, Infallible>) -> Option<String> {
+    fn status(answer: Result<Response<HookedBody<String, Cut>>, Infallible>) -> Option<String> {
         let Ok(response) = answer;
         response.headers().get("grpc-status").map(|status| status.to_str().expect("digits").to_owned())
     }

@@ -1,8 +1,8 @@
-//! The end of a reply, for layers that end replies or act when they have ended.
+//! The end of a response body, for layers that end responses or act when they have ended.
 //!
-//! A reply has not ended when its headers are sent: its messages follow, and the reply's resources are held until then. A layer
-//! that ends replies, or must know when they have ended, implements [`Witness`]. Only this module knows the different ways in
-//! which a reply can end.
+//! A response has not ended when its headers are sent: its messages follow, and its resources are held until then. A layer that
+//! ends responses, or must know when they have ended, implements [`BodyHook`]. Only this module knows the different ways in which
+//! a body can end.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,71 +14,71 @@ use http_body::{Body, Frame, SizeHint};
 use super::refusal;
 use crate::error::Error;
 
-/// How a reply has ended.
+/// How a body has ended.
 pub enum End<'a> {
-    /// With a status in trailers, to which the witness can add.
-    Status(&'a mut HeaderMap),
-    /// With an error of the body, before its end.
+    /// With trailers; the hook can add to them.
+    Trailers(&'a mut HeaderMap),
+    /// With an error of the body.
     Broken,
-    /// Without trailers: the status was in the headers.
-    Silent,
+    /// Without trailers.
+    NoTrailers,
 }
 
 /// The next frame of a body; none at its end.
 pub type Next<E> = Option<Result<Frame<Bytes>, E>>;
 
-/// Watches a reply until it has ended.
+/// Acts on the body of a response: can end it with an error, and is told of its end.
 ///
-/// It is dropped right after [`Witness::ended`], or without that call if the caller cancels before the end.
-pub trait Witness {
-    /// Polls the body for its next frame. An error ends the reply with the error's status, and the body is dropped.
-    fn poll<B>(&mut self, body: Pin<&mut B>, context: &mut Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
+/// It is dropped right after [`BodyHook::ended`], or without that call: if the caller cancels, or if the body is at its end from
+/// the start, as in a Trailers-Only response, which is not polled. What its headers say is to be read when it is made.
+pub trait BodyHook {
+    /// Polls the body for its next frame. An error ends the response with the error's status, and the body is dropped.
+    fn poll_frame<B>(&mut self, body: Pin<&mut B>, context: &mut Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
     where
         B: Body<Data = Bytes>,
     {
         body.poll_frame(context).map(Ok)
     }
 
-    /// Is called when the reply has ended.
-    fn ended(&mut self, end: End<'_>) {
-        let _ = end;
-    }
+    /// Is called when the body has ended.
+    fn ended(&mut self, _end: End<'_>) {}
 }
 
-/// A reply with its witness.
-pub struct Witnessed<B, W>(Option<(B, W)>);
+/// A response body with its hook.
+pub struct HookedBody<B, W>(Option<(B, W)>);
 
-impl<B, W> Witnessed<B, W> {
-    /// Returns a reply with this body.
-    pub fn new(body: B, witness: W) -> Self {
-        Self(Some((body, witness)))
+impl<B, W> HookedBody<B, W> {
+    /// Returns this body with a hook.
+    pub fn new(body: B, hook: W) -> Self {
+        Self(Some((body, hook)))
     }
 
-    /// Returns a reply without a body: its headers have the status.
-    pub fn nothing() -> Self {
+    /// Returns the empty body of a Trailers-Only response.
+    pub fn trailers_only() -> Self {
         Self(None)
     }
 }
 
-impl<B, W> Body for Witnessed<B, W>
+impl<B, W> Body for HookedBody<B, W>
 where
     B: Body<Data = Bytes> + Unpin,
-    W: Witness + Unpin,
+    W: BodyHook + Unpin,
 {
     type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let Some((body, witness)) = &mut self.0 else { return Poll::Ready(None) };
-        let mut next = ready!(witness.poll(Pin::new(body), context))
+        let Some((body, hook)) = &mut self.0 else { return Poll::Ready(None) };
+        let mut next = ready!(hook.poll_frame(Pin::new(body), context))
             .unwrap_or_else(|error| Some(Ok(Frame::trailers(refusal::trailers(error)))));
         let end = match &mut next {
             Some(Ok(frame)) if frame.is_data() => return Poll::Ready(next),
-            Some(Ok(frame)) => frame.trailers_mut().map_or(End::Silent, End::Status),
+            // Every frame is data or trailers.
+            Some(Ok(frame)) => frame.trailers_mut().map_or(End::NoTrailers, End::Trailers),
             Some(Err(_)) => End::Broken,
-            None => End::Silent,
+            None => End::NoTrailers,
         };
-        witness.ended(end);
+        hook.ended(end);
         self.0 = None;
         Poll::Ready(next)
     }
@@ -94,7 +94,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
     use std::sync::{Arc, Mutex};
 
     use futures_util::stream;
@@ -102,13 +101,13 @@ mod tests {
 
     use super::*;
 
-    /// Notes of what a witness sees.
+    /// What a hook sees.
     #[derive(Clone, Default)]
-    struct Notes(Arc<Mutex<Vec<&'static str>>>);
+    struct Events(Arc<Mutex<Vec<&'static str>>>);
 
-    struct Notary(Notes, Option<Error>);
+    struct Recorder(Events, Option<Error>);
 
-    impl Notes {
+    impl Events {
         fn add(&self, what: &'static str) {
             self.0.lock().expect("no panic inside").push(what);
         }
@@ -118,8 +117,8 @@ mod tests {
         }
     }
 
-    impl Witness for Notary {
-        fn poll<B: Body<Data = Bytes>>(
+    impl BodyHook for Recorder {
+        fn poll_frame<B: Body<Data = Bytes>>(
             &mut self,
             body: Pin<&mut B>,
             context: &mut Context<'_>,
@@ -132,15 +131,15 @@ mod tests {
 
         fn ended(&mut self, end: End<'_>) {
             self.0.add(match end {
-                End::Status(trailers) if trailers.contains_key("grpc-status") => "status",
-                End::Status(_) => "trailers",
+                End::Trailers(trailers) if trailers.contains_key("grpc-status") => "status",
+                End::Trailers(_) => "trailers",
                 End::Broken => "broken",
-                End::Silent => "silent",
+                End::NoTrailers => "silent",
             });
         }
     }
 
-    impl Drop for Notary {
+    impl Drop for Recorder {
         fn drop(&mut self) {
             self.0.add("dropped");
         }
@@ -148,10 +147,10 @@ mod tests {
 
     type Step = Result<Frame<Bytes>, &'static str>;
 
-    /// Returns a reply with these frames.
-    fn reply(steps: Vec<Step>, error: Option<Error>) -> (impl Body<Data = Bytes, Error = &'static str> + Unpin, Notes) {
-        let notes = Notes::default();
-        (Witnessed::new(StreamBody::new(stream::iter(steps)), Notary(notes.clone(), error)), notes)
+    /// Returns a body with these frames.
+    fn body(steps: Vec<Step>, error: Option<Error>) -> (impl Body<Data = Bytes, Error = &'static str> + Unpin, Events) {
+        let events = Events::default();
+        (HookedBody::new(StreamBody::new(stream::iter(steps)), Recorder(events.clone(), error)), events)
     }
 
     fn data() -> Frame<Bytes> {
@@ -166,32 +165,35 @@ mod tests {
             (vec![Ok(data()), Err("reset"), Ok(data())], "broken"),
             (vec![Ok(data())], "silent"),
         ] {
-            let (mut reply, notes) = reply(steps, None);
-            assert!(reply.frame().await.expect("a message").expect("it is there").is_data());
-            assert_eq!(notes.all(), [] as [&str; 0]);
-            let _ = reply.frame().await;
-            assert_eq!(notes.all(), [seen, "dropped"]);
-            assert!(reply.frame().await.is_none() && reply.is_end_stream(), "nothing follows");
+            let (mut body, events) = body(steps, None);
+            assert!(body.frame().await.expect("a message").expect("it is there").is_data());
+            assert_eq!(events.all(), [] as [&str; 0]);
+            let _ = body.frame().await;
+            assert_eq!(events.all(), [seen, "dropped"]);
+            assert!(body.frame().await.is_none() && body.is_end_stream(), "nothing follows");
         }
     }
 
     #[tokio::test]
-    async fn a_reply_that_is_given_up_has_no_end() {
-        let (mut reply, notes) = reply(vec![Ok(data()), Ok(data())], None);
-        assert!(reply.frame().await.is_some());
-        drop(reply);
-        assert_eq!(notes.all(), ["dropped"]);
+    async fn a_body_that_is_given_up_has_no_end() {
+        let (mut body, events) = body(vec![Ok(data()), Ok(data())], None);
+        assert!(body.frame().await.is_some());
+        drop(body);
+        assert_eq!(events.all(), ["dropped"]);
     }
 
     #[tokio::test]
-    async fn whoever_sees_a_reply_to_its_end_may_end_it() {
-        let (mut reply, notes) = reply(vec![Ok(data())], Some(Error::ShuttingDown));
-        let end = reply.frame().await.expect("an end").expect("it is sent").into_trailers().expect("trailers");
+    async fn an_error_of_the_hook_becomes_the_status() {
+        let (mut body, events) = body(vec![Ok(data())], Some(Error::ShuttingDown));
+        let end = body.frame().await.expect("an end").expect("it is sent").into_trailers().expect("trailers");
         assert_eq!(end["grpc-status"], "14");
-        assert!(reply.frame().await.is_none());
-        assert_eq!(notes.all(), ["status", "dropped"]);
-        let nothing: Witnessed<http_body_util::Empty<Bytes>, Notary> = Witnessed::nothing();
-        assert!(nothing.is_end_stream() && nothing.size_hint().exact() == Some(0));
-        let _: Result<_, Infallible> = nothing.collect().await;
+        assert!(body.frame().await.is_none());
+        assert_eq!(events.all(), ["status", "dropped"]);
+    }
+
+    #[test]
+    fn a_trailers_only_body_is_at_its_end() {
+        let empty: HookedBody<http_body_util::Empty<Bytes>, Recorder> = HookedBody::trailers_only();
+        assert!(empty.is_end_stream() && empty.size_hint().exact() == Some(0));
     }
 }

@@ -12,7 +12,7 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::ending::{Next, Witness, Witnessed};
+use super::ending::{BodyHook, HookedBody, Next};
 use super::inbound::Inbound;
 use crate::error::Error;
 use crate::gateway::Drain;
@@ -40,7 +40,7 @@ impl<S, Q, R> tower::Service<Inbound<Q>> for Service<S>
 where
     S: tower::Service<Inbound<Q>, Response = Response<R>, Error = Infallible>,
 {
-    type Response = Response<Witnessed<R, Leaving>>;
+    type Response = Response<HookedBody<R, Leaving>>;
     type Error = Infallible;
     type Future = Answering<S::Future>;
 
@@ -67,7 +67,7 @@ impl<F, R> Future for Answering<F>
 where
     F: Future<Output = Result<Response<R>, Infallible>>,
 {
-    type Output = Result<Response<Witnessed<R, Leaving>>, Infallible>;
+    type Output = Result<Response<HookedBody<R, Leaving>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -76,7 +76,7 @@ where
             let begun = async move { drain.begun().await };
             Box::pin(begun) as Begun
         });
-        Poll::Ready(Ok(response.map(|body| Witnessed::new(body, Leaving(begun)))))
+        Poll::Ready(Ok(response.map(|body| HookedBody::new(body, Leaving(begun)))))
     }
 }
 
@@ -85,8 +85,8 @@ type Begun = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Ends a reply when the gateway shuts down.
 pub struct Leaving(Option<Begun>);
 
-impl Witness for Leaving {
-    fn poll<B>(&mut self, body: Pin<&mut B>, context: &mut Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
+impl BodyHook for Leaving {
+    fn poll_frame<B>(&mut self, body: Pin<&mut B>, context: &mut Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
     where
         B: Body<Data = Bytes>,
     {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use http::Response;
 use pin_project_lite::pin_project;
 
-use super::ending::{Witness, Witnessed};
+use super::ending::{BodyHook, HookedBody};
 use super::inbound::Inbound;
 use super::refusal;
 use crate::error::Error;
@@ -36,7 +36,7 @@ impl<S, Q, R> tower::Service<Inbound<Q>> for Service<S>
 where
     S: tower::Service<Inbound<Q>, Response = Response<R>, Error = Infallible>,
 {
-    type Response = Response<Witnessed<R, Place>>;
+    type Response = Response<HookedBody<R, Place>>;
     type Error = Infallible;
     type Future = Answering<S::Future>;
 
@@ -70,19 +70,19 @@ impl<F, R> Future for Answering<F>
 where
     F: Future<Output = Result<Response<R>, Infallible>>,
 {
-    type Output = Result<Response<Witnessed<R, Place>>, Infallible>;
+    type Output = Result<Response<HookedBody<R, Place>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Some(answer) = this.answer.as_pin_mut() else {
             let refused = this.refused.take().expect("a future is not polled after it ended");
-            return Poll::Ready(Ok(refusal::response(refused).map(|()| Witnessed::nothing())));
+            return Poll::Ready(Ok(refusal::response(refused).map(|()| HookedBody::trailers_only())));
         };
         let Ok(response) = ready!(answer.poll(context));
         let place = this.place.take().expect("a future is not polled after it ended");
-        Poll::Ready(Ok(response.map(|body| Witnessed::new(body, place))))
+        Poll::Ready(Ok(response.map(|body| HookedBody::new(body, place))))
     }
 }
 
 /// The reply holds the place: dropping the witness at the reply's end returns it.
-impl Witness for Place {}
+impl BodyHook for Place {}

@@ -12,7 +12,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tracing::error;
 
-use super::ending::{Next, Witness, Witnessed};
+use super::ending::{BodyHook, HookedBody, Next};
 use super::refusal;
 use crate::error::Error;
 
@@ -50,7 +50,7 @@ impl<S, Q, R> tower::Service<Q> for Service<S>
 where
     S: tower::Service<Q, Response = Response<R>, Error = Infallible>,
 {
-    type Response = Response<Witnessed<R, Catch>>;
+    type Response = Response<HookedBody<R, Catch>>;
     type Error = Infallible;
     type Future = Answering<S::Future>;
 
@@ -76,26 +76,26 @@ impl<F, R> Future for Answering<F>
 where
     F: Future<Output = Result<Response<R>, Infallible>>,
 {
-    type Output = Result<Response<Witnessed<R, Catch>>, Infallible>;
+    type Output = Result<Response<HookedBody<R, Catch>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Some(answer) = this.answer.as_mut().as_pin_mut() {
             if let Ok(polled) = catch_unwind(AssertUnwindSafe(|| answer.poll(context))) {
                 let Ok(response) = ready!(polled);
-                return Poll::Ready(Ok(response.map(|body| Witnessed::new(body, Catch))));
+                return Poll::Ready(Ok(response.map(|body| HookedBody::new(body, Catch))));
             }
             this.answer.set(None);
         }
-        Poll::Ready(Ok(refusal::response(defect()).map(|()| Witnessed::nothing())))
+        Poll::Ready(Ok(refusal::response(defect()).map(|()| HookedBody::trailers_only())))
     }
 }
 
 /// Ends a reply with INTERNAL if its body panics.
 pub struct Catch;
 
-impl Witness for Catch {
-    fn poll<B>(&mut self, body: Pin<&mut B>, context: &mut Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
+impl BodyHook for Catch {
+    fn poll_frame<B>(&mut self, body: Pin<&mut B>, context: &mut Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
     where
         B: Body<Data = Bytes>,
     {

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tonic::body::Body;
 
-use super::ending::Witnessed;
+use super::ending::HookedBody;
 use super::inbound::{Answer, Arrival, Inbound};
 use super::refusal;
 use crate::error::Error;
@@ -124,7 +124,7 @@ where
         let mut call = this.call.take().expect(ONCE);
         Poll::Ready(answer.map(|mut response| {
             call.answered(response.headers_mut());
-            Answer { response: response.map(|body| Body::new(Witnessed::new(body, call))), deadline: *this.deadline }
+            Answer { response: response.map(|body| Body::new(HookedBody::new(body, call))), deadline: *this.deadline }
         }))
     }
 }

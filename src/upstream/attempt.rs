@@ -17,7 +17,7 @@ use super::call::{Answer, Call};
 use crate::config;
 use crate::contract::Idempotency;
 use crate::deadline::usable;
-use crate::error::{Chain, Error};
+use crate::error::{ConnectionError, Error};
 
 /// The time limits of attempts, and counts of attempts started and timed out.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ where
                 }
                 Err(_) if ours => {
                     attempts.timed_out.fetch_add(1, Ordering::Relaxed);
-                    let unsent = || Error::Connect(Chain::new("no connection took the request in time"));
+                    let unsent = || Error::Connect(ConnectionError::new("no connection took the request in time"));
                     Err(if sent { Error::AttemptTimeout } else { unsent() })
                 }
                 Err(_) => Err(Error::Deadline { sent }),

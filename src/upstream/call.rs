@@ -116,7 +116,12 @@ impl Ledger {
 
     /// True if this ledger, or the one around it, refuses every request.
     pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst) || self.within.as_ref().is_some_and(|outer| outer.is_closed())
+        self.is_closed_itself() || self.within.as_ref().is_some_and(|outer| outer.is_closed())
+    }
+
+    /// True if this ledger was closed, whatever became of the one around it.
+    pub fn is_closed_itself(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// Counts one HTTP request.

@@ -85,8 +85,8 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         Box::pin(async move {
             let pass = governor.enter(&call).await?;
-            let result = inner.call(call).await;
-            pass.settle(&result);
+            let mut result = inner.call(call).await;
+            pass.settle(&mut result);
             result
         })
     }

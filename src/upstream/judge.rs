@@ -14,6 +14,9 @@ use crate::limits::{Limits, retry_after};
 /// Most field violations that are passed on; details travel in HTTP/2 trailers, which clients bound.
 const MOST_VIOLATIONS: usize = 16;
 
+/// Zendesk's words for a search that was asked past its end.
+const SEARCH_LIMITS: &str = "Search Response Limits";
+
 /// Judges a complete response.
 pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Error> {
     let warning = header(headers, "x-zendesk-api-warn");
@@ -25,16 +28,18 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
     }
     let mut refusal = Box::new(refusal(status, headers, body));
     call.rest.path.trim_start_matches("/api/v2/").clone_into(&mut refusal.resource);
-    let word = refusal.word.as_deref().unwrap_or_default();
-    let has = |wanted: &str| word == wanted || refusal.violations.iter().any(|violation| violation.word == wanted);
+    let code = refusal.code.as_deref().unwrap_or_default();
+    let has = |wanted: &str| code == wanted || refusal.violations.iter().any(|violation| violation.code == wanted);
     Err(match status.as_u16() {
         _ if has("TooManyJobs") => Error::JobLimit(refusal),
         400 if has("InvalidPaginationParameter") && call.rest.query.contains("page%5Bafter%5D=") => {
             Error::CursorExpired(refusal)
         }
-        400 | 422 if has("InvalidPaginationDepth") => Error::PaginationDepth(refusal),
+        400 | 422 if has("InvalidPaginationDepth") || refusal.text.contains(SEARCH_LIMITS) => {
+            Error::PaginationDepth(refusal)
+        }
         400 | 413 | 414 | 415 | 422 if has("DuplicateValue") => Error::Duplicate(refusal),
-        400 | 413 | 414 | 415 | 422 => Error::Rejected(refusal),
+        400 | 413 | 414 | 415 | 422 => Error::RecordInvalid(refusal),
         401 => Error::Credential { own: call.credential.is_own(), refusal },
         403 => Error::Forbidden(refusal),
         404 | 410 if is_about_the_record(call, &refusal, body) => Error::NotFound(refusal),
@@ -58,12 +63,12 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
 
 /// Whether a 404 says that there is no such record, rather than no such account or no such API.
 ///
-/// Callers that keep copies delete them on this answer, so it takes Zendesk's own word `RecordNotFound` or, since some answers
+/// Callers that keep copies delete them on this answer, so it takes Zendesk's code `RecordNotFound` or, since some answers
 /// are empty, an empty body for a path that names a record. A closed or wrong address answers with a page, a sentence, or the
-/// word `InvalidEndpoint`, and does so for collections, too.
+/// code `InvalidEndpoint`, and does so for collections, too.
 fn is_about_the_record(call: &Call, refusal: &Refusal, body: &[u8]) -> bool {
     let named = call.rest.names_record;
-    let says = refusal.word.as_deref() == Some("RecordNotFound");
+    let says = refusal.code.as_deref() == Some("RecordNotFound");
     let may_be = named || call.rest.method != http::Method::GET;
     (says && may_be) || (named && body.trim_ascii().is_empty())
 }
@@ -86,7 +91,7 @@ fn accept(
     warning: Option<String>,
 ) -> Result<Answer, Error> {
     let refusal = |why: &str| {
-        let (request_id, limits) = (header(headers, "x-request-id"), Limits::of(headers));
+        let (request_id, limits) = (header(headers, "x-request-id"), Limits::of(headers, SystemTime::now()));
         let text = why.to_owned();
         Box::new(Refusal { status: status.as_u16(), request_id, text, limits, ..Refusal::default() })
     };
@@ -109,7 +114,7 @@ fn accept(
         parsed,
         request_id: header(headers, "x-request-id"),
         warning,
-        limits: Limits::of(headers),
+        limits: Limits::of(headers, SystemTime::now()),
         attempts: 1,
         losses,
     })
@@ -122,7 +127,7 @@ fn is_other_than_json(headers: &HeaderMap) -> bool {
 
 /// Returns a header's text, cut and without control characters.
 pub fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(snippet)
+    headers.get(name).map(|value| snippet(&String::from_utf8_lossy(value.as_bytes())))
 }
 
 /// Reads an error body in any of the shapes Zendesk and the proxies before it use.
@@ -131,7 +136,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
         status: status.as_u16(),
         request_id: header(headers, "x-request-id"),
         retry_after: retry_after(headers, SystemTime::now()),
-        limits: Limits::of(headers),
+        limits: Limits::of(headers, SystemTime::now()),
         ..Refusal::default()
     };
     match serde_json::from_slice::<Value>(body) {
@@ -144,28 +149,38 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
 fn read_object(body: &Value, refusal: &mut Refusal) {
     let text = |value: &Value| value.as_str().map(snippet);
     // {"error": "RecordInvalid", "description": "…", "details": {…}}, and OAuth's {"error": "…", "error_description": "…"}
-    refusal.word = text(&body["error"]);
+    refusal.code = text(&body["error"]);
     let sentences = [&body["description"], &body["error_description"], &body["error"]["message"], &body["message"]];
     refusal.text = sentences.into_iter().find_map(text).unwrap_or_default();
     // {"error": {"title": "Forbidden", "message": "…"}}
     if let Some(title) = text(&body["error"]["title"]) {
-        refusal.word = Some(title);
+        refusal.code = Some(title);
     }
     // {"errors": [{"code": "…", "title": "…", "detail": "…"}]}
     if let Some(first) = body["errors"].get(0) {
-        refusal.word = text(&first["code"]).or(refusal.word.take());
+        refusal.code = text(&first["code"]).or(refusal.code.take());
         let sentence = text(&first["detail"]).or_else(|| text(&first["title"])).or_else(|| text(first));
         refusal.text = sentence.unwrap_or_default();
     }
     if refusal.text.is_empty() {
-        refusal.text = refusal.word.clone().unwrap_or_default();
+        refusal.text = refusal.code.clone().unwrap_or_default();
     }
-    if let Some(details) = body["details"].as_object() {
-        let rows = details.iter().flat_map(|(field, problems)| match problems {
-            Value::Array(problems) => problems.iter().map(|problem| (field, problem)).collect(),
-            problem => vec![(field, problem)],
-        });
-        refusal.violations = rows.take(MOST_VIOLATIONS).map(|(field, problem)| violation(field, problem)).collect();
+    let details = &body["details"];
+    let rows: Vec<(&str, &Value)> = match details {
+        Value::Object(fields) => fields.iter().flat_map(|(field, problems)| each(field, problems)).collect(),
+        // Problems of no field are the record's.
+        problems => each("base", problems),
+    };
+    refusal.violations =
+        rows.into_iter().take(MOST_VIOLATIONS).map(|(field, problem)| violation(field, problem)).collect();
+}
+
+/// Returns the problems of a field: a list of them, or one.
+fn each<'a>(field: &'a str, problems: &'a Value) -> Vec<(&'a str, &'a Value)> {
+    match problems {
+        Value::Null => Vec::new(),
+        Value::Array(problems) => problems.iter().map(|problem| (field, problem)).collect(),
+        problem => vec![(field, problem)],
     }
 }
 
@@ -175,7 +190,7 @@ fn violation(field: &str, problem: &Value) -> Violation {
     Violation {
         field: short(key),
         description: short(problem["description"].as_str().or(problem.as_str()).unwrap_or_default()),
-        word: short(problem["error"].as_str().unwrap_or_default()),
+        code: short(problem["error"].as_str().unwrap_or_default()),
     }
 }
 

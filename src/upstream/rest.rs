@@ -118,13 +118,14 @@ pub fn id(field: &str, id: i64) -> Result<Segment> {
     if id > 0 { Ok(Segment::Id(id)) } else { Err(Error::invalid(field, "must be a positive id")) }
 }
 
-/// Checks an id that is text, such as a job's: letters, digits, `-` and `_`, at most 64.
+/// Checks an id that is text, such as a job's. Zendesk documents no form, so whatever a list shows is taken, except what would
+/// change the path or a list of ids.
 pub fn text_id(field: &str, id: &str) -> Result<Segment> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if (1..=64).contains(&id.len()) && id.bytes().all(allowed) {
+    let allowed = |char: char| !char.is_control() && !char.is_whitespace() && !",/\\".contains(char);
+    if (1..=255).contains(&id.len()) && id.chars().all(allowed) && id.chars().any(|char| char != '.') {
         Ok(Segment::TextId(id.to_owned()))
     } else {
-        Err(Error::invalid(field, "must be 1 to 64 letters, digits, '-' or '_'"))
+        Err(Error::invalid(field, "must be 1 to 255 bytes, without spaces, commas and slashes"))
     }
 }
 
@@ -167,7 +168,7 @@ impl Rest {
             match segment {
                 Segment::Word(word) => path.push_str(word),
                 Segment::Id(id) => path.push_str(&id.to_string()),
-                Segment::TextId(id) => path.push_str(id),
+                Segment::TextId(id) => path.extend(encoded(id)),
             }
         }
         let endpoint = endpoint_of(method.as_str(), segments);

@@ -133,7 +133,7 @@ impl Policy<Call, Answer, Error> for Retry {
         }
         self.sent = sent;
         let write = call.idempotency != Idempotency::NoSideEffects;
-        let open = earlier.filter(|earlier| write && earlier.leaves_open() || refused_here(call, error));
+        let open = earlier.filter(|earlier| write && earlier.may_have_been_done() || refused_here(call, error));
         let Some(wait) = self.wait_for_another(call, rule, error) else {
             match open {
                 // The caller gets the earlier error: the last one alone would say that nothing was done, but the earlier

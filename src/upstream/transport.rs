@@ -17,7 +17,7 @@ use super::jitter::Jitter;
 use super::judge::{header, judge};
 use super::rest::Body;
 use crate::config;
-use crate::error::{Chain, Error};
+use crate::error::{ConnectionError, Error};
 
 pub mod connections;
 mod connector;
@@ -112,7 +112,7 @@ impl Transport {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
-        Err(Error::Connect(Chain::new("no connection processed the request")))
+        Err(Error::Connect(ConnectionError::new("no connection processed the request")))
     }
 
     async fn exchange_on(&self, seat: Seat, call: &Call) -> Result<Answer, Failed> {
@@ -204,7 +204,7 @@ impl Transport {
             }
         };
         let request = super::trace::propagate(request).build();
-        let mut request = request.map_err(|error| Error::Connect(Chain::of(&error.without_url())))?;
+        let mut request = request.map_err(|error| Error::Connect(ConnectionError::of(&error.without_url())))?;
         let body = request.body_mut().take().unwrap_or_default();
         *request.body_mut() = Some(handover.of(body));
         Ok(request)
@@ -275,7 +275,7 @@ impl Transport {
     /// Decides what became of a request that got no answer.
     fn before_headers(error: &reqwest::Error, handover: &Handover, call: &Call) -> Failed {
         let (lane, taken) = (handover.lane(), handover.is_taken());
-        let chain = Chain::of(error);
+        let chain = ConnectionError::of(error);
         match Loss::of(error) {
             Loss::NotProcessed => {
                 // It was sent, but counts as not sent: it moves to another connection, and no failure is reported.
@@ -293,7 +293,7 @@ impl Transport {
             }
             Loss::Stream if taken => Failed::Error(Error::BrokenBeforeHeaders(chain)),
             Loss::Connection if taken => {
-                Failed::Error(Error::BrokenBeforeHeaders(if lane.broke() { chain } else { chain.again() }))
+                Failed::Error(Error::BrokenBeforeHeaders(if lane.broke() { chain } else { chain.already_counted() }))
             }
             // Nothing was sent. A connection that did open and does not take the request has ended.
             Loss::Stream | Loss::Connection if lane.is_http1() || lane.failure().is_some() => {
@@ -324,7 +324,7 @@ fn is_x_gzip(headers: &http::HeaderMap) -> bool {
 fn unpacked(packed: &[u8], most: usize) -> Result<Vec<u8>, Error> {
     let mut body = Vec::new();
     let mut reader = MultiGzDecoder::new(packed).take(most as u64 + 1);
-    reader.read_to_end(&mut body).map_err(|error| Error::BrokenBody(Chain::of(&error)))?;
+    reader.read_to_end(&mut body).map_err(|error| Error::BrokenBody(ConnectionError::of(&error)))?;
     if body.len() > most { Err(Error::TooLarge { limit: most }) } else { Ok(body) }
 }
 
@@ -343,9 +343,9 @@ fn refused_without_words(call: &Call, status: http::StatusCode, headers: &http::
 }
 
 fn inside_body(error: &reqwest::Error, handover: &Handover) -> Error {
-    let chain = Chain::of(error);
+    let chain = ConnectionError::of(error);
     let known = Loss::is_of_connection(error) && !handover.lane().broke();
-    Error::BrokenBody(if known { chain.again() } else { chain })
+    Error::BrokenBody(if known { chain.already_counted() } else { chain })
 }
 
 /// The connections of a transport, seen from outside.

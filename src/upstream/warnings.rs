@@ -1,4 +1,11 @@
 //! Collects what Zendesk ignored in the requests of one call, as one text for its caller.
+//!
+//! The text goes into metadata, which is ASCII. Other characters, and `%`, are percent-encoded, as in `grpc-message`.
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+/// What metadata cannot hold as it is, beside characters outside ASCII.
+const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Longest text in bytes. gRPC clients take 8 KiB of metadata in all unless they are told otherwise.
 const LONGEST: usize = 4096;
@@ -14,8 +21,9 @@ pub struct Warnings(Vec<String>);
 impl Warnings {
     /// Adds the warning of one more request.
     pub fn add(&mut self, warning: &str) {
-        if !self.0.iter().any(|known| known == warning) {
-            self.0.push(warning.to_owned());
+        let warning = utf8_percent_encode(warning, ENCODED).to_string();
+        if !self.0.contains(&warning) {
+            self.0.push(warning);
         }
     }
 
@@ -50,6 +58,11 @@ mod tests {
         let mut all = Warnings::default();
         warnings.into_iter().for_each(|warning| all.add(warning));
         all.text()
+    }
+
+    #[test]
+    fn what_is_not_ascii_is_percent_encoded() {
+        assert_eq!(told(["Schlüssel: 5%"]).as_deref(), Some("Schl%C3%BCssel: 5%25"));
     }
 
     #[test]

@@ -301,6 +301,34 @@ async fn rows_that_nobody_asked_for_are_never_an_answer() {
 }
 
 #[tokio::test]
+async fn a_row_that_cannot_be_told_costs_a_batch_nothing_else() {
+    for (name, request, body, reply) in [
+        (
+            "BatchGetUsers",
+            r#"{"ids": [1, 2, 3]}"#,
+            r#"{"users":[{"id":1},{"id":{}},{"id":3}]}"#,
+            json!({"users": [{"id": 1}, {"id": 3}], "unreadable_ids": [2]}),
+        ),
+        (
+            "BatchGetUsers",
+            r#"{"external_ids": ["x", "y"]}"#,
+            r#"{"users":[{"id":1,"external_id":[]},{"id":2,"external_id":"y"}]}"#,
+            json!({"users": [{"id": 2, "external_id": "y"}], "unreadable_external_ids": ["x"]}),
+        ),
+        (
+            "BatchGetJobs",
+            r#"{"ids": ["a", "b"]}"#,
+            r#"{"job_statuses":["odd",{"id":"b","status":"completed"}]}"#,
+            json!({"job_statuses": [{"id": "b", "status": "JOB_STATE_COMPLETED"}], "unreadable_ids": ["a"]}),
+        ),
+    ] {
+        let upstream = Scripted::in_turn(&[body]).await;
+        let answer = ask(&upstream, name, request).await.expect("answered");
+        assert_eq!(answer[0], reply, "{name}: {body}");
+    }
+}
+
+#[tokio::test]
 async fn nobody_is_missing_from_a_batch_that_says_itself_that_it_is_not_whole() {
     for more in [
         r#""count":2,"next_page":null"#,

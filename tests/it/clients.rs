@@ -8,8 +8,8 @@ use zendesk_gateway::contract::{Idempotency, RPCS, Rpc};
 use zendesk_gateway::proto::CountUsersRequest;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
 
-use crate::real_clients::{python, usable};
 use crate::support::TestGateway;
+use crate::support::tools::{is_installed, python};
 
 mod balanced;
 
@@ -53,7 +53,7 @@ fn the_service_config_repeats_reads_and_nothing_else() {
 async fn the_python_of_the_guide_spreads_its_calls_over_all_replicas() {
     let mut probe = python();
     probe.args(["-c", "import grpc"]);
-    if !usable("Python with grpcio", probe) {
+    if !is_installed("Python with grpcio", probe) {
         return;
     }
     let (one, other) = (TestGateway::start().await, TestGateway::start().await);

@@ -9,8 +9,8 @@ use zendesk_gateway::config::Telemetry as Settings;
 use zendesk_gateway::proto::{GetUserRequest, ListGroupsRequest};
 use zendesk_gateway::sandbox::faults::{OddRows, get};
 
-use crate::real_clients::usable;
 use crate::support::observed::{Observed, scrape};
+use crate::support::tools::is_installed;
 
 const DASHBOARD: &str = include_str!("../../helm/dashboards/zendesk-gateway.json");
 const RULES: &str = include_str!("../../helm/rules/zendesk-gateway.yaml");
@@ -142,7 +142,7 @@ fn every_alert_has_a_section_in_the_runbook() {
 fn promtool(arguments: &[&str], input: Option<&str>) -> Option<(bool, String)> {
     let mut probe = Command::new("promtool");
     probe.arg("--version");
-    if !usable("promtool (Debian package prometheus)", probe) {
+    if !is_installed("promtool (Debian package prometheus)", probe) {
         return None;
     }
     let mut command = Command::new("promtool");

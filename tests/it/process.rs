@@ -10,14 +10,32 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 use zendesk_gateway::proto::{GetUserRequest, ListUsersRequest, StreamUsersRequest};
+use zendesk_gateway::sandbox;
 
 use crate::support::binary::Binary;
-use crate::support::narrow;
 use crate::support::raw::{LONG, Wire};
+use crate::support::{account, narrow};
 
 /// `ROUNDS=20 cargo test --test it process::` does it that often.
 fn rounds() -> u32 {
     std::env::var("ROUNDS").ok().map_or(2, |rounds| rounds.parse().expect("a number"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_binary_serves_its_sandbox_says_where_and_ends_on_sigterm() {
+    let running = Binary::start(&[("SANDBOX__SEED", "7")]).await;
+    let calls = running.greeting.iter().filter(|line| line.contains("grpcurl -plaintext")).count();
+    assert_eq!(calls, 3, "three calls to try: {:?}", running.greeting);
+
+    let like_it = sandbox::Config { users: 3000, seed: 7, ..account() };
+    let twin = sandbox::Sandbox::start(like_it).await.expect("a twin");
+    let id = twin.store().user_ids()[11];
+    let user = running.users().await.get_user(GetUserRequest { id }).await.expect("the same seed has the same users");
+    assert_eq!(user.into_inner().user.map(|user| user.id), Some(id));
+
+    running.signal("TERM").await;
+    let (status, log) = running.ended(Duration::from_secs(20)).await;
+    assert!(status.success(), "it exits with 0: {log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ pub mod observed;
 pub mod raw;
 mod scripted;
 pub mod seam;
+pub mod tools;
 
 pub use dynamic::Dynamic;
 pub use scripted::{Scripted, answer};

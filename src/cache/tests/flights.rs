@@ -3,6 +3,7 @@
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::limits::Limit;
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_callers_with_mixed_deadlines_cost_one_fetch_and_all_with_time_are_answered() {
@@ -259,7 +260,7 @@ async fn a_flight_gets_time_for_those_who_come_later_up_to_its_cap() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_for_want_of_time_is_for_those_who_have_no_more() {
     let overloaded = Error::Overloaded { what: "the queue" };
-    for refusal in [overloaded, Error::BudgetSpent { retry_after: secs(1) }] {
+    for refusal in [overloaded, Error::BudgetSpent { limit: Limit::Account, retry_after: secs(1) }] {
         let (cache, upstream) = (cache(), Upstream::default());
         let ask = async |time, fetch| cache.read(&key(7), &record(7), PLAIN, within(time), fetch).await;
         let hurried = || upstream.answers(ms(10), Err(refusal.clone()));

@@ -116,7 +116,7 @@ impl Caller {
         let tags = [tag::users(), tag::user(number(id))];
         let mut write = self.cache.begin_write(if named { &tags } else { &tags[..1] });
         if !named {
-            write.if_unknown(tag::every_user());
+            write.add_tag_if_unknown(tag::every_user());
         }
         self.pause().await;
         let lands = self.random.u8(0..50);
@@ -136,7 +136,7 @@ impl Caller {
             return drop(write);
         }
         if !named {
-            write.also(tag::user(number(id)));
+            write.add_tag(tag::user(number(id)));
         }
         let since = write.finish();
         self.world(|world| world.floors[id] = world.floors[id].max(version));

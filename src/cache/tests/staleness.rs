@@ -3,6 +3,7 @@
 //! A record is fresh for 30 s, stale while it is refreshed to 60 s, and stands in for errors to 10 min.
 
 use super::*;
+use crate::limits::Limit;
 
 fn forbidden() -> Error {
     Error::Forbidden(Box::new(Refusal { status: 403, ..Refusal::default() }))
@@ -108,7 +109,7 @@ async fn outages_let_an_old_answer_stand_in() {
         Error::Malformed(refusal()),
         Error::AttemptTimeout,
         Error::BreakerOpen { class: "user_reads", retry_after: secs(1) },
-        Error::BudgetSpent { retry_after: secs(1) },
+        Error::BudgetSpent { limit: Limit::Account, retry_after: secs(1) },
         Error::Overloaded { what: "queue" },
     ];
     for outage in outages {

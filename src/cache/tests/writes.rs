@@ -132,8 +132,8 @@ async fn a_write_names_what_only_its_answer_could_tell() {
     let cache = holding(&[7]);
     let mut write = cache.begin_write(&[tag::users()]);
     assert!(held(&cache, 7).is_some());
-    write.also(tag::user(7));
-    write.also(tag::user(7));
+    write.add_tag(tag::user(7));
+    write.add_tag(tag::user(7));
     let since = write.finish();
     assert_eq!(held(&cache, 7), None);
     fill(&cache, 7, "written", &since);
@@ -142,7 +142,7 @@ async fn a_write_names_what_only_its_answer_could_tell() {
     // A write to the record that came in between makes the answer doubtful.
     let mut write = cache.begin_write(&[tag::users()]);
     cache.begin_write(&[tag::user(7)]).finish();
-    write.also(tag::user(7));
+    write.add_tag(tag::user(7));
     let since = write.finish();
     fill(&cache, 7, "doubtful", &since);
     assert_eq!(held(&cache, 7), None);
@@ -177,7 +177,7 @@ async fn a_write_with_unknown_outcome_leaves_its_tags_unsettled() {
 async fn a_write_with_unknown_outcome_voids_what_it_may_have_changed_and_may_land_late() {
     let cache = holding(&[7, 8]);
     let mut write = cache.begin_write(&[tag::user(7)]);
-    write.if_unknown(tag::every_user());
+    write.add_tag_if_unknown(tag::every_user());
     assert!(held(&cache, 8).is_some());
     drop(write);
     assert_eq!((held(&cache, 7), held(&cache, 8)), (None, None));
@@ -191,22 +191,10 @@ async fn a_write_with_unknown_outcome_voids_what_it_may_have_changed_and_may_lan
     assert_eq!(held(&cache, 7).expect("stored"), "settled");
 
     let mut write = cache.begin_write(&[tag::user(7)]);
-    write.if_unknown(tag::every_user());
+    write.add_tag_if_unknown(tag::every_user());
     write.finish();
     fill(&cache, 8, "eight", &cache.snapshot());
     assert!(held(&cache, 8).is_some(), "a known outcome moves no more than it must");
-}
-
-#[tokio::test(start_paused = true)]
-async fn while_a_job_goes_on_at_zendesk_nothing_is_stored_under_its_tags() {
-    let cache = holding(&[7, 8]);
-    cache.begin_write(&[tag::user(7)]).unsettled_for(secs(60));
-    advance(secs(59)).await;
-    fill(&cache, 7, "half done", &cache.snapshot());
-    assert_eq!(held(&cache, 7), None);
-    advance(secs(1)).await;
-    fill(&cache, 7, "done", &cache.snapshot());
-    assert!(held(&cache, 7).is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! The outcome of each input, as the caller gets it: how it ended if that is proven, UNKNOWN otherwise.
 
 use super::evidence::{self, Evidence};
-use crate::error::{Error, Fate, snippet, word};
+use crate::error::{Error, Fate, reason_name, snippet};
 use crate::gateway::jobs::{has_ended, is_known};
 use crate::proto::{BulkOutcome, BulkResult, ErrorReason, Job, JobResult, JobState};
 use crate::rest::bulk::{Key, Kind};
@@ -17,10 +17,12 @@ pub fn of_job(kind: Kind, job: &Job, keys: &[Key], first: usize) -> Vec<BulkOutc
     for outcome in &mut outcomes {
         outcome.job_id = Some(job.id.clone());
     }
-    // Results are told apart by their places, too, so one that cannot be read leaves all of them in doubt.
-    if !is_known(job) || job.unreadable_fields.iter().any(|field| field.starts_with("results")) {
-        let word = word(ErrorReason::UpstreamMalformed);
-        set_all(&mut outcomes, BulkResult::Unknown, Some(word), Some("what zendesk says of the job cannot be read"));
+    let has_unreadable_results = || job.unreadable_fields.iter().any(|field| field.starts_with("results"));
+    // Results are matched to inputs by position, too, so one that cannot be read puts all inputs in doubt.
+    if !is_known(job) || (has_ended(job) && has_unreadable_results()) {
+        let reason = reason_name(ErrorReason::UpstreamMalformed);
+        let details = "zendesk's answer about the job cannot be read";
+        set_all(&mut outcomes, BulkResult::Unknown, Some(reason), Some(details));
         return outcomes;
     }
     if !has_ended(job) {
@@ -33,7 +35,8 @@ pub fn of_job(kind: Kind, job: &Job, keys: &[Key], first: usize) -> Vec<BulkOutc
             Evidence::End(end) => outcome.set_result(end),
             Evidence::None => {
                 outcome.set_result(BulkResult::Unknown);
-                outcome.error = Some("JOB_FAILED".to_owned());
+                outcome.error = Some(reason_name(ErrorReason::JobFailed).to_owned());
+                // The message of a job that completed says nothing about a failure.
                 outcome.details = job.message.as_deref().filter(|_| ended_badly(job)).map(snippet);
             }
         }
@@ -41,37 +44,38 @@ pub fn of_job(kind: Kind, job: &Job, keys: &[Key], first: usize) -> Vec<BulkOutc
     outcomes
 }
 
-/// Returns the outcomes of inputs whose request did not lead to a job.
-pub fn refused(error: &Error, keys: &[Key], first: usize) -> Vec<BulkOutcome> {
-    let (result, word, details) = unsent(error);
+/// Returns the outcomes of inputs whose request failed, or was answered with the job of another request.
+pub fn of_error(error: &Error, keys: &[Key], first: usize) -> Vec<BulkOutcome> {
+    let (result, code, details) = result_of(error);
     let mut outcomes = base(keys, first);
-    set_all(&mut outcomes, result, Some(&word), Some(&details));
+    set_all(&mut outcomes, result, Some(&code), Some(&details));
     outcomes
 }
 
-/// Returns the outcomes of inputs whose request was never sent: because an earlier one failed, or for lack of time.
+/// Returns the outcomes of inputs whose request was not sent because of an error, or because the deadline came.
 pub fn not_sent(stopped_by: Option<&Error>, keys: &[Key], first: usize) -> Vec<BulkOutcome> {
-    let (word, details) = match stopped_by {
-        // Unknown is only the outcome of the earlier request. These inputs were certainly not sent, for the same cause.
-        Some(Error::OutcomeUnknown(cause)) => (cause.reason().to_owned(), snippet(&cause.to_string())),
+    let (code, details) = match stopped_by {
         Some(error) => (error.reason().to_owned(), snippet(&error.to_string())),
-        None => ("DEADLINE_EXCEEDED".to_owned(), "the deadline came first".to_owned()),
+        None => {
+            let details = "the deadline came before the request could be sent";
+            (reason_name(ErrorReason::DeadlineExceeded).to_owned(), details.to_owned())
+        }
     };
     let mut outcomes = base(keys, first);
-    set_all(&mut outcomes, BulkResult::NotSent, Some(&word), Some(&details));
+    set_all(&mut outcomes, BulkResult::NotSent, Some(&code), Some(&details));
     outcomes
 }
 
-/// Returns what a failed request means for its inputs: the result, an error word and a sentence.
-pub fn unsent(error: &Error) -> (BulkResult, String, String) {
+/// Returns what a failed request means for its inputs: the result, the error code and a message.
+pub fn result_of(error: &Error) -> (BulkResult, String, String) {
     let result = match error.row().fate {
-        Fate::Open => BulkResult::Unknown,
+        Fate::Unknown => BulkResult::Unknown,
         Fate::Refused => BulkResult::Failed,
-        Fate::Held | Fate::Unsent => BulkResult::NotSent,
+        Fate::Held | Fate::NotDone => BulkResult::NotSent,
     };
-    // For refused inputs, Zendesk's own error word; for any other failure, the gateway's reason.
-    let word = error.refusal().and_then(|refusal| refusal.word.clone()).filter(|_| result == BulkResult::Failed);
-    (result, word.unwrap_or_else(|| error.reason().to_owned()), snippet(&error.to_string()))
+    // For refused inputs, Zendesk's own error code; for any other failure, the gateway's reason.
+    let code = error.refusal().and_then(|refusal| refusal.code.clone()).filter(|_| result == BulkResult::Failed);
+    (result, code.unwrap_or_else(|| error.reason().to_owned()), snippet(&error.to_string()))
 }
 
 fn base(keys: &[Key], first: usize) -> Vec<BulkOutcome> {
@@ -99,7 +103,7 @@ fn ended_badly(job: &Job) -> bool {
 
 fn fill(outcome: &mut BulkOutcome, end: BulkResult, result: &JobResult) {
     outcome.set_result(end);
-    // The "id" of a failure may be its position.
+    // In a failed result, Zendesk may put the input's position into "id".
     if end != BulkResult::Failed {
         outcome.id = result.id.or(outcome.id);
     }

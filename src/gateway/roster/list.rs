@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::deadline::usable;
+use crate::deadline::last_moment;
 use crate::error::{Error, Result};
 use crate::gateway::turns::Whole;
 use crate::gateway::walk::Walk;
@@ -57,7 +57,7 @@ pub fn is_default(rows: &[GroupMembership], group: i64) -> bool {
 impl Gateway {
     /// Waits for the call's turn, and returns a context that holds it.
     pub(super) async fn in_turn(&self, context: &Context, whole: Whole) -> Result<Context> {
-        let until = tokio::time::Instant::now() + usable(context.deadline);
+        let until = last_moment(context.deadline);
         Ok(Context { turn: Some(self.turns.take(whole, until).await?), ..context.clone() })
     }
 

@@ -1,12 +1,10 @@
 //! Writes a difference: with single requests if it is small, else with bulk jobs.
 
-use tokio::time::Instant;
-
 use super::difference::Difference;
 use super::list::{self, Side};
-use crate::deadline::usable;
+use crate::deadline::last_moment;
 use crate::error::{Error, Result};
-use crate::gateway::bulk::unsent;
+use crate::gateway::bulk::result_of;
 use crate::gateway::{Context, Gateway};
 use crate::proto::{
     BulkResult, CreateMembershipRequest, DeleteMembershipRequest, GroupMembership, GroupMembershipInput,
@@ -149,7 +147,7 @@ impl<'a> Writing<'a> {
 
     /// Reads the memberships after the writes. It leaves time to tell the caller what was written.
     pub async fn look_again(&self) -> Result<Vec<GroupMembership>> {
-        let deadline = Instant::now() + usable(self.context.deadline);
+        let deadline = last_moment(self.context.deadline);
         self.gateway.memberships(&Context { deadline, ..self.context.clone() }, self.side).await
     }
 
@@ -165,7 +163,7 @@ impl<'a> Writing<'a> {
             return Ok(());
         }
         let refused =
-            matches!(error, Error::Rejected(_) | Error::Duplicate(_) | Error::NotFound(_) | Error::Conflict(_));
+            matches!(error, Error::RecordInvalid(_) | Error::Duplicate(_) | Error::NotFound(_) | Error::Conflict(_));
         if refused && wanted.holds(&self.gateway.memberships(self.context, self.side).await?, self.side) {
             return Ok(());
         }
@@ -198,8 +196,8 @@ impl<'a> Writing<'a> {
 }
 
 fn failure(id: i64, error: &Error) -> MembershipFailure {
-    let (result, word, details) = unsent(error);
-    MembershipFailure { id, result: result.into(), error: Some(word), details: Some(details), job_id: None }
+    let (result, code, details) = result_of(error);
+    MembershipFailure { id, result: result.into(), error: Some(code), details: Some(details), job_id: None }
 }
 
 /// Returns the failure of a step that was left out because one before it failed.

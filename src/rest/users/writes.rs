@@ -146,8 +146,14 @@ impl Write for UpdateUserRequest {
 
 /// Media types of a picture, with the first bytes of such a file. **Assumption**: Zendesk documents no types; these are the
 /// ones that its own pages accept.
-const PICTURES: [(&str, &[u8]); 3] =
-    [("image/png", b"\x89PNG\r\n\x1a\n"), ("image/jpeg", b"\xff\xd8\xff"), ("image/gif", b"GIF8")];
+const PICTURES: [(&str, &[u8]); 5] = [
+    ("image/png", b"\x89PNG\r\n\x1a\n"),
+    ("image/jpeg", b"\xff\xd8\xff"),
+    // Not a registered type, and written by many.
+    ("image/jpg", b"\xff\xd8\xff"),
+    ("image/gif", b"GIF8"),
+    ("image/webp", b"RIFF"),
+];
 
 /// Update User, the profile image as a file in a multipart form.
 /// <https://developer.zendesk.com/api-reference/ticketing/users/users/#update-user>
@@ -155,9 +161,10 @@ impl Write for UploadUserPhotoRequest {
     fn rest(&self) -> Result<Rest> {
         let path = path!["users", id("id", self.id)?];
         let Some((_, magic)) = PICTURES.iter().find(|(kind, _)| *kind == self.content_type) else {
-            return Err(Error::invalid("content_type", "must be image/png, image/jpeg or image/gif"));
+            return Err(Error::invalid("content_type", "must be image/png, image/jpeg, image/gif or image/webp"));
         };
-        if !self.content.starts_with(magic) {
+        let is_webp = self.content.get(8..12) == Some(b"WEBP");
+        if !self.content.starts_with(magic) || (self.content_type == "image/webp" && !is_webp) {
             return Err(Error::invalid("content", "is not what content_type says"));
         }
         let plain = |char: char| !char.is_control() && !['/', '\\', '"'].contains(&char);

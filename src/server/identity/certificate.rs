@@ -21,14 +21,14 @@ const MOST: u64 = 8192;
 const LONGEST_NAME: usize = 2048;
 
 /// A connection's certificates, the caller's own first.
-type Chain = Arc<[CertificateDer<'static>]>;
+type ConnectionError = Arc<[CertificateDer<'static>]>;
 
 /// Finds callers by their certificates.
 pub struct Certificates {
     policy: Arc<Policy>,
     /// Callers by the memory address of their connection's chain. The entry holds the chain, so that no other chain can get the
     /// same address.
-    seen: Cache<usize, (Chain, Known)>,
+    seen: Cache<usize, (ConnectionError, Known)>,
 }
 
 impl Certificates {
@@ -39,7 +39,7 @@ impl Certificates {
     }
 
     /// Returns the caller whose certificate chain this is.
-    pub fn caller(&self, chain: &Chain) -> Result<Known, Why> {
+    pub fn caller(&self, chain: &ConnectionError) -> Result<Known, Why> {
         let place = chain.as_ptr() as usize;
         if let Some((_, known)) = self.seen.get(&place) {
             return Ok(known);
@@ -119,7 +119,7 @@ mod tests {
     fn each_connection_is_remembered_for_itself() {
         let policy = Arc::new(Policy::new(&Authorization::default(), false));
         let certificates = Certificates::new(&policy);
-        let chain = |name: &str| -> Chain { vec![certificate(&[name], &[])].into() };
+        let chain = |name: &str| -> ConnectionError { vec![certificate(&[name], &[])].into() };
         let (one, two) = (chain("one"), chain("two"));
         for _ in 0..2 {
             assert_eq!(&*certificates.caller(&one).expect("a caller").name, "certificate:one");

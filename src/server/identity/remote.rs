@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use url::Url;
 
 use super::jwks::KeySet;
-use crate::error::Chain;
+use crate::error::ConnectionError;
 use crate::upstream::client::{Origin, Unread, read_body};
 use crate::watch::Counts;
 
@@ -113,7 +113,7 @@ impl Inner {
             }
             Err(error) => {
                 self.counts.failed();
-                let error = Chain::of(error.as_ref()).text;
+                let error = ConnectionError::of(error.as_ref()).text;
                 warn!(error, "the issuer's keys cannot be read; what was read before stays in use");
                 (false, before)
             }

@@ -17,11 +17,11 @@ use tracing::{Level, debug, event_enabled, info};
 
 use super::bound::Bound;
 use super::{request_id, reset};
-use crate::error::{Error, word};
+use crate::error::{Error, reason_name};
 use crate::gateway::origin::Origin;
 use crate::proto::ErrorReason;
 use crate::rpc::method::{self, Method};
-use crate::server::ending::{End, Next, Witness};
+use crate::server::ending::{BodyHook, End, Next};
 use crate::telemetry::state::{self, Calls};
 use crate::telemetry::{Telemetry, Trace, trace};
 use crate::upstream::call::Ledger;
@@ -183,8 +183,12 @@ impl Call {
     }
 }
 
-impl Witness for Call {
-    fn poll<B>(&mut self, body: Pin<&mut B>, context: &mut task::Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
+impl BodyHook for Call {
+    fn poll_frame<B>(
+        &mut self,
+        body: Pin<&mut B>,
+        context: &mut task::Context<'_>,
+    ) -> Poll<Result<Next<B::Error>, Error>>
     where
         B: Body<Data = Bytes>,
     {
@@ -195,7 +199,7 @@ impl Witness for Call {
 
     fn ended(&mut self, end: End<'_>) {
         match end {
-            End::Status(trailers) => {
+            End::Trailers(trailers) => {
                 // Only at its end is it known how many upstream requests a stream has made.
                 if self.method.is_ours() && self.method.streaming {
                     trailers.insert(UPSTREAM_CALLS, self.ledger.requests().into());
@@ -203,7 +207,7 @@ impl Witness for Call {
                 self.status(trailers);
             }
             End::Broken => self.code = Some(Code::Internal),
-            End::Silent => {}
+            End::NoTrailers => {}
         }
     }
 }
@@ -232,7 +236,7 @@ impl Drop for Call {
 fn reason(status: &Status) -> Option<&'static str> {
     let details = status.get_error_details();
     let reason = ErrorReason::from_str_name(&format!("ERROR_REASON_{}", details.error_info()?.reason))?;
-    Some(word(reason))
+    Some(reason_name(reason))
 }
 
 /// True if a code means that the server failed, and not that the caller was refused. These are the codes for which the

@@ -21,6 +21,7 @@ use super::exchange::Issued;
 use super::file::bearer;
 use super::token::Token;
 use crate::error::Error;
+use crate::limits;
 use crate::telemetry::view;
 use crate::upstream::error_type::error_type;
 use crate::upstream::jitter::Jitter;
@@ -224,7 +225,7 @@ impl Task {
                 let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_WAIT);
                 // At least half of it, so that there always is a wait.
                 let wait = wait / 2 + self.jitter.full(wait / 2);
-                let wait = failure.retry_after().map_or(wait, |asked| asked.max(wait));
+                let wait = failure.retry_after().map_or(wait, |asked| asked.min(limits::LONGEST_WAIT).max(wait));
                 self.failures += 1;
                 self.next = Some(now + wait);
                 let cause = match &failure {

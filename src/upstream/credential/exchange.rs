@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::config;
-use crate::error::{Chain, Error, Refusal};
+use crate::error::{ConnectionError, Error, Refusal};
 use crate::limits::retry_after;
 use crate::upstream::client::{Origin, Unread, read_body};
 use crate::watch::{Watched, Watcher};
@@ -54,7 +54,8 @@ struct Ask<'a> {
 struct Reply {
     access_token: String,
     token_type: Option<String>,
-    expires_in: Option<u64>,
+    /// Seconds: a number, or its text.
+    expires_in: Option<serde_json::Value>,
 }
 
 impl Exchange {
@@ -63,7 +64,8 @@ impl Exchange {
         zendesk: &Origin,
         watcher: &Watcher,
     ) -> anyhow::Result<Self> {
-        let read = |content: &[u8]| config::secret(content).map_err(anyhow::Error::msg);
+        let of = config::Credential::OauthClient(settings.clone());
+        let read = move |content: &[u8]| of.secret(content).map_err(anyhow::Error::msg);
         let secret = watcher.file("client_secret", &settings.client_secret_file, read).await;
         Ok(Self {
             client: zendesk.client().connect_timeout(LONGEST).build()?,
@@ -95,10 +97,11 @@ impl Exchange {
             .header(http::header::ACCEPT, "application/json")
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(body);
-        let mut response = request.send().await.map_err(|error| Error::Connect(Chain::of(&error.without_url())))?;
+        let mut response =
+            request.send().await.map_err(|error| Error::Connect(ConnectionError::of(&error.without_url())))?;
         let body = read_body(&mut response, MOST_BYTES, || ()).await.map_err(|why| match why {
             Unread::TooLarge => Error::TooLarge { limit: MOST_BYTES },
-            Unread::Broken(error) => Error::BrokenBody(Chain::of(&error)),
+            Unread::Broken(error) => Error::BrokenBody(ConnectionError::of(&error)),
         })?;
         let refusal = || {
             // Its text is left out: nobody but the operator can act on it, and it could repeat what was sent.
@@ -120,8 +123,13 @@ pub fn read(body: &[u8]) -> Option<Issued> {
     let is_token = !reply.access_token.is_empty() && reply.access_token.bytes().all(|byte| byte.is_ascii_graphic());
     (is_bearer && is_token).then(|| Issued {
         token: reply.access_token.into(),
-        lifetime: reply.expires_in.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+        lifetime: reply.expires_in.as_ref().and_then(seconds).filter(|lifetime| !lifetime.is_zero()),
     })
+}
+
+fn seconds(value: &serde_json::Value) -> Option<Duration> {
+    let seconds: f64 = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    Duration::try_from_secs_f64(seconds.floor()).ok()
 }
 
 fn refused(status: StatusCode, refusal: Box<Refusal>) -> Error {

@@ -20,12 +20,12 @@ use crate::watch::{Watched, Watcher};
 /// How long a secret that Zendesk refused is not tried again, while an accepted one is known.
 const REST: Duration = Duration::from_secs(30);
 
-/// Makes a header of a secret.
-type Write = Arc<dyn Fn(&SecretString) -> String + Send + Sync>;
+/// Makes a token of a file's content.
+type Read = Arc<dyn Fn(&[u8]) -> anyhow::Result<Token> + Send + Sync>;
 
 pub(super) struct File {
     path: PathBuf,
-    write: Write,
+    read: Read,
     watched: Watched<Token>,
     past: Mutex<Past>,
 }
@@ -46,12 +46,16 @@ impl File {
         write: impl Fn(&SecretString) -> String + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
         let (key, path) = settings.file().expect("kinds that are files have one");
-        let write: Write = Arc::new(write);
-        let its = write.clone();
-        let read = move |content: &[u8]| token(content, &its);
+        let of = settings.clone();
+        let read: Read = Arc::new(move |content| {
+            let secret = of.secret(content).map_err(anyhow::Error::msg)?;
+            Token::new(&write(&secret))
+        });
+        let its = read.clone();
+        let its = move |content: &[u8]| its(content);
         let watched =
-            watcher.file("credential", path, read).await.map_err(|error| anyhow::anyhow!("{key}: {error:#}"))?;
-        Ok(Self { path: path.to_owned(), write, watched, past: Mutex::default() })
+            watcher.file("credential", path, its).await.map_err(|error| anyhow::anyhow!("{key}: {error:#}"))?;
+        Ok(Self { path: path.to_owned(), read, watched, past: Mutex::default() })
     }
 
     /// Returns the secret to begin a call with.
@@ -85,7 +89,7 @@ impl File {
         }
         // The old secret may have ended before the watcher read the file again.
         let content = tokio::fs::read(&self.path).await.unwrap_or_default();
-        let there = token(&content, &self.write).ok().map(Arc::new).filter(differs);
+        let there = (self.read)(&content).ok().map(Arc::new).filter(differs);
         if there.is_some() {
             return there;
         }
@@ -101,11 +105,6 @@ impl File {
     fn past(&self) -> std::sync::MutexGuard<'_, Past> {
         self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn token(content: &[u8], write: &Write) -> anyhow::Result<Token> {
-    let secret = config::secret(content).map_err(anyhow::Error::msg)?;
-    Token::new(&write(&secret))
 }
 
 /// The header of basic authentication.

@@ -9,7 +9,7 @@ use super::budget::{Budget, Opening};
 use super::updates::Updates;
 use crate::config;
 use crate::error::{Error, Refusal};
-use crate::limits::{LONGEST_WAIT, Limits, UNSTATED_WAIT};
+use crate::limits::{LONGEST_WAIT, Limit, Limits, UNSTATED_WAIT};
 use crate::upstream::call::{Answer, Call, Priority};
 use crate::upstream::rest::UserKey;
 use crate::upstream::room::{Rank, Room};
@@ -28,6 +28,14 @@ impl Need {
         let rest = &*call.rest;
         Self { priority: call.priority, route: Route::of(rest), user: rest.updated_user.clone() }
     }
+}
+
+/// When a call is likely to get its turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    pub at: Instant,
+    /// What keeps it back for the longest.
+    pub limit: Limit,
 }
 
 /// A waiting call.
@@ -72,7 +80,7 @@ impl<W: Waits> State<W> {
     }
 
     /// Returns when a call is likely to get its turn, after the waiting calls that go before it.
-    pub fn estimate(&self, call: &Call, need: &Need, now: Instant) -> Instant {
+    pub fn estimate(&self, call: &Call, need: &Need, now: Instant) -> Turn {
         let (mut all, mut on_route, mut updates, mut same_user) = (0, 0, 0, 0);
         for other in self.room.ahead_of(call).map(Waits::need) {
             all += 1;
@@ -83,7 +91,10 @@ impl<W: Waits> State<W> {
         let account = self.account.estimate(need.priority, all, now);
         let bucket = self.buckets.estimate(need.route, need.priority, on_route, now);
         let update = need.user.as_ref().map_or(now, |user| self.updates.opening(user, updates, same_user, now));
-        account.max(bucket).max(update)
+        let of_update = if update > self.updates.spaced(updates, now) { Limit::UserUpdates } else { Limit::Updates };
+        let of = |at, limit| Turn { at, limit };
+        let later = |one: Turn, other: Turn| if other.at > one.at { other } else { one };
+        later(later(of(account, Limit::Account), of(bucket, Limit::Endpoint)), of(update, of_update))
     }
 
     /// Returns the first waiting call that may go, or else when the next one may.
@@ -109,7 +120,8 @@ impl<W: Waits> State<W> {
         self.buckets.spend(need.route, now)
     }
 
-    /// Learns how a request that was let through at `asked` ended, and whether it was sent at all.
+    /// Learns how a request that was let through at `asked` ended, and whether it was sent at all. Returns which limit a 429 is
+    /// about.
     pub fn ended(
         &mut self,
         need: &Need,
@@ -117,7 +129,7 @@ impl<W: Waits> State<W> {
         asked: Instant,
         sent: bool,
         result: Option<&Result<Answer, Error>>,
-    ) {
+    ) -> Option<Limit> {
         let now = Instant::now();
         let refusal = result.and_then(|result| result.as_ref().err()).and_then(Error::refusal);
         let answer = result.and_then(|result| result.as_ref().ok());
@@ -129,9 +141,7 @@ impl<W: Waits> State<W> {
         if let Some(user) = need.user.as_ref().filter(|_| !sent && limits.is_none()) {
             self.updates.unspend(user);
         }
-        if limits.is_none() {
-            return;
-        }
+        limits?;
         match &heard.account {
             Some(window) => self.account.hear(window, asked),
             // Only for an answer: a proxy's error page does not mean that Zendesk states no budget.
@@ -147,36 +157,48 @@ impl<W: Waits> State<W> {
         if answer.is_some() && heard.buckets.is_empty() {
             self.buckets.hear_nothing(need.route);
         }
-        if let (Some(Err(Error::Throttled(_))), Some(refusal)) = (result, refusal) {
-            self.throttled(need, refusal, now);
+        match (result, refusal) {
+            (Some(Err(Error::Throttled(_))), Some(refusal)) => Some(self.throttled(need, refusal, now)),
+            _ => None,
         }
     }
 
-    /// Closes what a 429 is about, for all callers: the buckets that it states as spent; else, if the account has budget left,
+    /// Closes what a 429 is about, for all callers, and returns what that is: the buckets that it states as spent; else, if the account has budget left,
     /// the updates of that user or the route; else the account.
-    fn throttled(&mut self, need: &Need, refusal: &Refusal, now: Instant) {
+    fn throttled(&mut self, need: &Need, refusal: &Refusal, now: Instant) -> Limit {
         self.throttled += 1;
         let Limits { account, buckets } = &refusal.limits;
-        let wait = |window: Option<Duration>| now + refusal.retry_after.or(window).unwrap_or(UNSTATED_WAIT);
+        let stated = |window: Option<Duration>| refusal.retry_after.or(window).unwrap_or(UNSTATED_WAIT);
+        let wait = |window| now + stated(window).min(LONGEST_WAIT);
         let theirs = |window: &_| need.user.is_some() && self.updates.is_theirs(window);
         let spent: Vec<_> = buckets.iter().filter(|(_, window)| window.remaining == 0 && !theirs(window)).collect();
         for (name, window) in &spent {
             self.buckets.close(need.route, name, wait(window.reset));
         }
         if !spent.is_empty() {
-            return;
+            return Limit::Endpoint;
         }
         match (account, &need.user) {
-            (Some(window), Some(user)) if !Budget::is_spent(window) => self.updates.close(user, wait(None)),
-            (Some(window), None) if !Budget::is_spent(window) => self.buckets.close_route(need.route, wait(None)),
-            (Some(window), _) => self.account.close(wait(window.reset)),
-            (None, _) => self.account.close(wait(None)),
+            (Some(window), Some(user)) if !Budget::is_spent(window) => {
+                self.updates.close(user, wait(None));
+                let of_all = buckets.iter().any(|(_, window)| window.remaining == 0 && window.limit == 1);
+                if of_all { Limit::Updates } else { Limit::UserUpdates }
+            }
+            (Some(window), None) if !Budget::is_spent(window) => {
+                self.buckets.close_route(need.route, wait(None));
+                Limit::Endpoint
+            }
+            (window, _) => {
+                self.account.close(wait(window.and_then(|window| window.reset)));
+                Limit::Account
+            }
         }
     }
 
     /// Refuses a call whose turn would come too late.
-    pub fn refuse(&mut self, turn: Instant, now: Instant) -> Error {
+    pub fn refuse(&mut self, turn: Turn, now: Instant) -> Error {
         self.refused += 1;
-        Error::BudgetSpent { retry_after: turn.saturating_duration_since(now).min(LONGEST_WAIT) }
+        let retry_after = turn.at.saturating_duration_since(now).min(LONGEST_WAIT);
+        Error::BudgetSpent { limit: turn.limit, retry_after }
     }
 }

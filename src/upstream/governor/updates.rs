@@ -42,7 +42,7 @@ impl Updates {
 
     /// Returns when an update of this user may go after the waiting ones: `ahead` of any user, `same` of this one.
     pub fn opening(&self, user: &UserKey, ahead: u32, same: usize, now: Instant) -> Instant {
-        let account = self.next.unwrap_or(now).max(now) + self.spacing * ahead;
+        let account = self.spaced(ahead, now);
         let Some(recent) = self.users.get(user) else { return account };
         let closed = recent.closed_until.unwrap_or(now);
         // The n-th update from now has to wait until the one `per_user` before it is a minute old.
@@ -52,6 +52,11 @@ impl Updates {
             recent.sent.get(place).copied().unwrap_or(last + MINUTE) + MINUTE
         });
         account.max(closed).max(user)
+    }
+
+    /// Returns when the account allows an update of any user after `ahead` waiting ones.
+    pub fn spaced(&self, ahead: u32, now: Instant) -> Instant {
+        self.next.unwrap_or(now).max(now) + self.spacing * ahead
     }
 
     /// Counts an update that is about to be sent.

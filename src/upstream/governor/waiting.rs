@@ -12,8 +12,9 @@ use super::budget::Opening;
 use super::snapshot::Snapshot;
 use super::state::{Need, State, Waits};
 use crate::config;
-use crate::deadline::usable;
+use crate::deadline::last_moment;
 use crate::error::Error;
+use crate::limits::Limit;
 use crate::upstream::call::{Answer, Call, Ledger};
 use crate::upstream::room::{Entry, Rank};
 
@@ -51,7 +52,7 @@ impl Governor {
 
     /// Returns a pass as soon as there is budget for the call, or refuses it at once if that will be too late.
     pub(super) async fn enter(self: &Arc<Self>, call: &Call) -> Result<Pass, Error> {
-        let give_up = Instant::now() + usable(call.wanted_by);
+        let give_up = last_moment(call.wanted_by);
         let (place, admitted, nudge) = {
             let mut state = self.state();
             let now = Instant::now();
@@ -63,7 +64,7 @@ impl Governor {
             }
             let turn = state.estimate(call, &need, now);
             // A tenth of the wait is added, because others may spend meanwhile.
-            if turn + turn.saturating_duration_since(now) / 10 >= give_up {
+            if turn.at + turn.at.saturating_duration_since(now) / 10 >= give_up {
                 return Err(state.refuse(turn, now));
             }
             let (admit, admitted) = oneshot::channel();
@@ -147,7 +148,7 @@ impl Governor {
         next
     }
 
-    /// Learns how a request ended.
+    /// Learns how a request ended. Returns which limit a 429 is about.
     pub(super) fn ended(
         &self,
         need: &Need,
@@ -155,10 +156,11 @@ impl Governor {
         asked: Instant,
         sent: bool,
         result: Option<&Result<Answer, Error>>,
-    ) {
+    ) -> Option<Limit> {
         let mut state = self.state();
-        state.ended(need, places, asked, sent, result);
+        let limit = state.ended(need, places, asked, sent, result);
         nudge_first(&state);
+        limit
     }
 
     fn state(&self) -> MutexGuard<'_, State<Waiter>> {
@@ -208,9 +210,12 @@ impl Pass {
         Self { governor: Some(Arc::clone(governor)), need, places, asked, ledger, sent_before }
     }
 
-    /// Learns from how the call ended.
-    pub fn settle(mut self, result: &Result<Answer, Error>) {
-        self.end(Some(result));
+    /// Learns from how the call ended, and adds to a 429 which limit it is about.
+    pub fn settle(mut self, result: &mut Result<Answer, Error>) {
+        let limit = self.end(Some(&*result));
+        if let Err(Error::Throttled(refusal)) = result {
+            refusal.limit = limit;
+        }
     }
 
     /// Takes the pass apart, so that dropping it returns no budget.
@@ -219,11 +224,10 @@ impl Pass {
         (self.need.clone(), std::mem::take(&mut self.places), self.asked)
     }
 
-    fn end(&mut self, result: Option<&Result<Answer, Error>>) {
-        if let Some(governor) = self.governor.take() {
-            let sent = self.ledger.requests() > self.sent_before;
-            governor.ended(&self.need, &self.places, self.asked, sent, result);
-        }
+    fn end(&mut self, result: Option<&Result<Answer, Error>>) -> Option<Limit> {
+        let governor = self.governor.take()?;
+        let sent = self.ledger.requests() > self.sent_before;
+        governor.ended(&self.need, &self.places, self.asked, sent, result)
     }
 }
 

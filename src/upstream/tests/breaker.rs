@@ -248,7 +248,7 @@ async fn only_a_read_probes_where_there_are_reads_and_a_write_where_there_are_no
 async fn storms_of_refusals_and_of_short_deadlines_open_nothing() {
     let said = |status| refusal(status, None);
     let refusals = [
-        Error::Rejected(said(422)),
+        Error::RecordInvalid(said(422)),
         Error::NotFound(said(404)),
         Error::Forbidden(said(403)),
         Error::Credential { own: true, refusal: said(401) },

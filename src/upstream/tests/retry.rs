@@ -11,7 +11,8 @@ use super::support::{
 };
 use crate::config;
 use crate::contract::Idempotency;
-use crate::error::{Chain, Error};
+use crate::error::{ConnectionError, Error};
+use crate::limits::Limit;
 use crate::path;
 use crate::upstream::Jitter;
 use crate::upstream::call::{Call, Priority};
@@ -24,8 +25,8 @@ fn retrying(inner: impl Zendesk) -> (impl Zendesk, Arc<Retries>) {
     (ServiceBuilder::new().layer(RetryLayer::new(Retry::new(&retries))).service(inner), retries)
 }
 
-fn chain() -> Chain {
-    Chain::new("broken")
+fn chain() -> ConnectionError {
+    ConnectionError::new("broken")
 }
 
 /// How many attempts a failure is worth: of a read, an idempotent write and an unsafe one.
@@ -41,7 +42,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         Error::Server(_) | Error::Malformed(_) | Error::Foreign(_) | Error::BrokenBody(_) => [2, 1, 1],
         // the same call would fail the same way
         Error::Invalid { .. }
-        | Error::Rejected(_)
+        | Error::RecordInvalid(_)
         | Error::Refused(_)
         | Error::Redirected(_)
         | Error::AccountNotFound(_)
@@ -78,7 +79,7 @@ fn every_error() -> Vec<Error> {
     let said = |status| refusal(status, None);
     vec![
         Error::invalid("id", "must be a positive id"),
-        Error::Rejected(said(422)),
+        Error::RecordInvalid(said(422)),
         Error::Duplicate(said(422)),
         Error::Refused(said(402)),
         Error::Redirected(said(302)),
@@ -108,7 +109,7 @@ fn every_error() -> Vec<Error> {
         Error::Deadline { sent: false },
         Error::OutcomeUnknown(Box::new(unavailable())),
         Error::BreakerOpen { class: "user_reads", retry_after: SECOND },
-        Error::BudgetSpent { retry_after: SECOND },
+        Error::BudgetSpent { limit: Limit::Account, retry_after: SECOND },
         Error::Overloaded { what: "full" },
         Error::TurnMissed { what: "a group" },
         Error::PaginationLoop { what: "a cursor came twice" },
@@ -197,7 +198,7 @@ async fn all_retries_share_one_budget_of_a_fifth_of_the_calls_and_one_a_second()
 async fn a_repetition_that_never_left_does_not_hide_why_there_was_one() {
     let local: [fn() -> Error; 3] = [
         || Error::BreakerOpen { class: "user_writes", retry_after: SECOND },
-        || Error::BudgetSpent { retry_after: SECOND },
+        || Error::BudgetSpent { limit: Limit::Account, retry_after: SECOND },
         || Error::Overloaded { what: "full" },
     ];
     for refuse in local {
@@ -206,7 +207,7 @@ async fn a_repetition_that_never_left_does_not_hide_why_there_was_one() {
             if number == 1 { Err(unavailable()) } else { Err(refuse()) }
         }));
         let error = ask(&service, idempotent_write()).await.expect_err("failed");
-        assert!(matches!(error.of_a_write(), Error::OutcomeUnknown(_)), "the write may have been done");
+        assert!(matches!(error.as_write_error(), Error::OutcomeUnknown(_)), "the write may have been done");
     }
 }
 
@@ -231,7 +232,7 @@ async fn a_repetition_that_is_refused_does_not_hide_that_the_attempt_before_may_
     let refusals = || {
         [
             Error::Throttled(refusal(429, None)),
-            Error::Rejected(refusal(422, None)),
+            Error::RecordInvalid(refusal(422, None)),
             Error::Duplicate(refusal(422, None)),
             Error::Refused(refusal(451, None)),
             Error::Redirected(refusal(302, None)),
@@ -249,7 +250,7 @@ async fn a_repetition_that_is_refused_does_not_hide_that_the_attempt_before_may_
             async move { Err(error) }
         });
         let (service, _) = retrying(zendesk);
-        let error = ask(&service, idempotent_write()).await.expect_err("it fails").of_a_write();
+        let error = ask(&service, idempotent_write()).await.expect_err("it fails").as_write_error();
         assert!(matches!(error, Error::OutcomeUnknown(_)), "{first:?}, then {second:?}: {error:?}");
         let error = ask(&service, read()).await.expect_err("it fails");
         assert!(error.row().reason == second.row().reason, "of a read the last failure is told: {error:?}");
@@ -265,6 +266,6 @@ async fn a_repetition_that_is_refused_does_not_hide_that_the_attempt_before_may_
     let delete = super::support::call(rest, Idempotency::Idempotent, Priority::Write);
     let error = ask(&lost_then_missing(), delete).await.expect_err("it is gone");
     assert!(matches!(error, Error::NotFound(_)), "{error:?}");
-    let error = ask(&lost_then_missing(), idempotent_write()).await.expect_err("nobody knows").of_a_write();
+    let error = ask(&lost_then_missing(), idempotent_write()).await.expect_err("nobody knows").as_write_error();
     assert!(matches!(error, Error::OutcomeUnknown(_)), "{error:?}");
 }

@@ -20,7 +20,7 @@ use tower::Service;
 use tower::util::BoxCloneSyncService;
 
 use super::link::Link;
-use crate::error::Chain;
+use crate::error::ConnectionError;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -33,7 +33,7 @@ enum NoConnection {
     #[error("the connection has ended")]
     Ended,
     #[error("{}", .0.text)]
-    Failed(Chain),
+    Failed(ConnectionError),
 }
 
 /// Wraps the connector of one lane's client.
@@ -96,7 +96,7 @@ enum State<C> {
     Given,
     /// HTTP/1.1: each request may connect.
     Open,
-    Failed(Chain),
+    Failed(ConnectionError),
 }
 
 impl<T, C> Service<T> for Connector<T, C>
@@ -193,7 +193,7 @@ impl<C: Connection + Send + 'static> Connecting<C> {
                 State::Ready(connection)
             }
             Err(error) => {
-                let chain = Chain::of(error.as_ref());
+                let chain = ConnectionError::of(error.as_ref());
                 self.link.fail(chain.clone());
                 State::Failed(chain)
             }

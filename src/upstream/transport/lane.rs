@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::connector::{CONNECT_TIMEOUT, Layer};
 use super::link::Link;
-use crate::error::Chain;
+use crate::error::ConnectionError;
 use crate::upstream::client::Origin;
 
 /// A connection is passed over after it has kept a request waiting this long for any part of an answer, or has not taken one.
@@ -116,7 +116,7 @@ impl Lane {
     }
 
     /// Returns why there is no connection, if the attempt failed.
-    pub fn failure(&self) -> Option<Chain> {
+    pub fn failure(&self) -> Option<ConnectionError> {
         Some(self.failed()?.1)
     }
 
@@ -125,7 +125,7 @@ impl Lane {
         Some(self.failed()?.0)
     }
 
-    fn failed(&self) -> Option<(Instant, Chain)> {
+    fn failed(&self) -> Option<(Instant, ConnectionError)> {
         self.link.failure()
     }
 

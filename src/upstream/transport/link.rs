@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
 use super::connections::Counters;
-use crate::error::Chain;
+use crate::error::ConnectionError;
 
 const CONNECTING: u8 = 0;
 const HTTP1: u8 = 1;
@@ -18,7 +18,7 @@ const FAILED: u8 = 4;
 pub struct Link {
     phase: AtomicU8,
     /// Why connecting failed, and when.
-    failure: Mutex<Option<(Instant, Chain)>>,
+    failure: Mutex<Option<(Instant, ConnectionError)>>,
     counters: Arc<Counters>,
 }
 
@@ -44,13 +44,13 @@ impl Link {
     }
 
     /// Notes that connecting failed.
-    pub fn fail(&self, chain: Chain) {
+    pub fn fail(&self, chain: ConnectionError) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), chain));
         self.phase.store(FAILED, Ordering::SeqCst);
     }
 
     /// Returns when connecting failed, and why.
-    pub fn failure(&self) -> Option<(Instant, Chain)> {
+    pub fn failure(&self) -> Option<(Instant, ConnectionError)> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

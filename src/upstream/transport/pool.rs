@@ -20,7 +20,7 @@ use super::connector;
 use super::lane::{Lane, SETTLED_AFTER, Seat};
 use super::link::Link;
 use crate::config;
-use crate::error::{Chain, Error};
+use crate::error::{ConnectionError, Error};
 use crate::upstream::client::Origin;
 
 #[cfg(test)]
@@ -59,7 +59,7 @@ pub struct Pool {
 struct State {
     lanes: Vec<Arc<Lane>>,
     /// How many requests a connection takes at a time.
-    streams: Option<Limit>,
+    streams: Option<StreamLimit>,
     /// Most requests that a connection is known to have handled at a time. A new one gets no more until it is settled.
     proven: usize,
     /// When an attempt to open a further connection failed, and how long none is made.
@@ -73,7 +73,7 @@ struct State {
 
 /// How many requests a connection was found to take at a time.
 #[derive(Clone, Copy)]
-struct Limit {
+struct StreamLimit {
     streams: usize,
     learnt: Instant,
     believed: Duration,
@@ -147,7 +147,7 @@ impl Pool {
         }
         if let Some((failed, chain)) = waited_for.and_then(|lane| Some((lane.failed_at()?, lane.failure()?))) {
             if state.lanes.is_empty() {
-                return Err(Error::Connect(chain.again()));
+                return Err(Error::Connect(chain.already_counted()));
             }
             // Many may have waited for the same attempt.
             let is_new = state.no_further.is_none_or(|(before, _)| failed > before);
@@ -175,7 +175,7 @@ impl Pool {
             if state.lanes.is_empty() && !pause.is_zero() {
                 return Ok(Step::Pause(pause));
             }
-            let lane = self.lane().map_err(|error| Error::Connect(Chain::of(error.as_ref())))?;
+            let lane = self.lane().map_err(|error| Error::Connect(ConnectionError::of(error.as_ref())))?;
             let seat = Seat::to_open(&lane).expect("nobody else knows it yet");
             state.lanes.push(lane);
             return Ok(Step::Take(seat));
@@ -206,7 +206,7 @@ impl Pool {
             Some(before) if before.streams == streams => before.believed,
             _ => BELIEVED,
         };
-        state.streams = Some(Limit { streams, learnt: Instant::now(), believed });
+        state.streams = Some(StreamLimit { streams, learnt: Instant::now(), believed });
     }
 
     /// Notes that a connection answered with its present number of requests under way.

@@ -47,7 +47,7 @@ pub fn fill(config: &Config, clock: &Clock, tables: &mut Tables) {
     add("Bulk Update User", completed, Some(3), partial(), 400);
     add("Bulk Create Ticket", Status::Failed, Some(1), refused(), 300);
     add("Bulk Update User", completed, Some(2), destroyed(), 200);
-    add("Bulk Delete Ticket", completed, None, Results::Success(true), 100);
+    add("Bulk Delete Ticket", completed, None, Results::Success { success: true }, 100);
     add("Bulk Update Ticket", Status::Killed, Some(40), Results::Pending, 90);
     add("Bulk Update User", Status::Working, Some(100), Results::Pending, 2);
     add("Bulk Create Organization", Status::Queued, Some(50), Results::Pending, 1);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -97,26 +98,35 @@ impl Status {
     }
 }
 
-/// The results of a job.
-#[derive(Clone, Debug)]
+/// The results of a job, as JSON writes them: null, a list, or one object for all items.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
 pub enum Results {
     /// Null, until the job has ended.
     Pending,
-    /// One entry per item, as JSON objects.
+    /// One entry per item.
     Entries(Vec<Entry>),
     /// `{"success":…}`, as permanent deletion of tickets answers.
-    Success(bool),
+    Success { success: bool },
 }
 
-/// One entry of a job's results. Every job type fills other keys.
-#[derive(Clone, Debug, Default)]
+/// One entry of a job's results, in the order of Zendesk's keys. Every job type fills other keys, and leaves out the rest.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Entry {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<&'static str>,
-    pub id: Option<i64>,
-    pub status: Option<&'static str>,
-    pub success: Option<bool>,
-    pub email: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub success: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
 }

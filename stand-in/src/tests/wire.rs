@@ -4,6 +4,8 @@ mod ends;
 mod faults;
 mod goaway;
 mod handshakes;
+// It reads /proc/net/tcp and filters packets.
+#[cfg(target_os = "linux")]
 mod silence;
 
 use std::io;

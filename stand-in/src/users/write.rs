@@ -138,7 +138,8 @@ fn from_form(call: &Call) -> Map<String, Value> {
 fn uploaded(call: &Call, user: i64) -> Option<Photo> {
     let part = call.form.iter().find(|part| part.name == "user[photo][uploaded_data]")?;
     let content_type = match part.content_type.as_deref() {
-        Some("image/jpeg") => "image/jpeg",
+        Some("image/jpeg" | "image/jpg") => "image/jpeg",
+        Some("image/webp") => "image/webp",
         Some("image/gif") => "image/gif",
         _ => "image/png",
     };

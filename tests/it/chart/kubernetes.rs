@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::rendered::{has_helm, render, root, scenario, scenarios};
-use crate::real_clients::{python, usable};
+use crate::support::tools::{is_installed, python};
 
 /// The oldest that the chart takes, two between, and the newest that the schemas are there for.
 const VERSIONS: [&str; 4] = ["1.27", "1.30", "1.33", "1.37"];
@@ -17,7 +17,7 @@ fn problems(yaml: &str) -> Option<Value> {
     let mut probe = python();
     probe.args(["-c", "import sys, kubernetes_validate, yaml, os; sys.exit(not os.listdir(sys.argv[1]))"]);
     probe.arg(&definitions);
-    if !usable("Python with kubernetes-validate, or the folder CRDS with definitions of other objects", probe) {
+    if !is_installed("Python with kubernetes-validate, or the folder CRDS with definitions of other objects", probe) {
         return None;
     }
     let mut command: Command = python();

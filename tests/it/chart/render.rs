@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::rendered::{FULL_NAME, container, has_helm, helm, list, render, root, scenario, scenarios, try_render};
-use crate::real_clients::usable;
+use crate::support::tools::is_installed;
 
 #[test]
 fn every_scenario_lints_and_renders_without_a_warning() {
@@ -236,7 +236,7 @@ fn alerts_and_dashboard_are_those_of_the_repository() {
 
     let mut probe = Command::new("promtool");
     probe.arg("--version");
-    if usable("promtool (Debian package prometheus)", probe) {
+    if is_installed("promtool (Debian package prometheus)", probe) {
         let rules = tempfile::Builder::new().suffix(".json").tempfile().expect("a temporary file");
         std::fs::write(rules.path(), spec.to_string()).expect("it can be written");
         let checked = Command::new("promtool").args(["check", "rules"]).arg(rules.path()).output().expect("it starts");

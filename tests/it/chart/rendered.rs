@@ -7,7 +7,7 @@ use std::process::Command;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::real_clients::usable;
+use crate::support::tools::is_installed;
 
 pub const RELEASE: &str = "shop";
 pub const FULL_NAME: &str = "shop-zendesk-gateway";
@@ -20,7 +20,7 @@ pub fn root() -> &'static Path {
 pub fn has_helm() -> bool {
     let mut probe = Command::new("helm");
     probe.arg("version");
-    usable("helm", probe)
+    is_installed("helm", probe)
 }
 
 /// The values files of `helm/ci`, and the one for high availability over the least that an account needs.

@@ -41,7 +41,7 @@ pub fn grpc_timeout(data: &[u8]) {
 pub fn rate_headers(data: &[u8]) {
     let headers = headers(data);
     assert!(retry_after(&headers, std::time::SystemTime::now()).is_none_or(|wait| wait <= LONGEST_WAIT));
-    let limits = Limits::of(&headers);
+    let limits = Limits::of(&headers, std::time::SystemTime::UNIX_EPOCH);
     let mut windows = limits.account.iter().chain(limits.buckets.iter().map(|(_, window)| window));
     assert!(windows.all(|window| window.reset.is_none_or(|reset| reset <= LONGEST_WAIT)));
 }

@@ -17,6 +17,8 @@ pub struct Binary {
     child: Child,
     pub address: String,
     pub admin: String,
+    /// What it says when it serves.
+    pub greeting: Vec<String>,
     http: reqwest::Client,
     log: Arc<Mutex<String>>,
     reading: JoinHandle<()>,
@@ -55,7 +57,8 @@ impl Binary {
         let log = Arc::<Mutex<String>>::default();
         let reading = tokio::spawn(keep(child.stderr.take().expect("piped"), Arc::clone(&log)));
         let (mut address, mut admin) = (None, None);
-        let greeting = tokio::time::timeout(LONG, async {
+        let mut greeting = Vec::new();
+        let greets = tokio::time::timeout(LONG, async {
             while let Some(line) = lines.next_line().await.expect("text") {
                 if let Some(rest) = line.strip_prefix("gRPC on ") {
                     address = rest.split(',').next().map(str::to_owned);
@@ -64,11 +67,12 @@ impl Binary {
                     admin = rest.strip_suffix("/status").map(str::to_owned);
                     return;
                 }
+                greeting.push(line);
             }
         });
-        greeting.await.expect("it greets");
+        greets.await.expect("it greets");
         let (address, admin) = (address.expect("its address"), admin.expect("its admin port"));
-        Self { child, address, admin, http: reqwest::Client::new(), log, reading }
+        Self { child, address, admin, greeting, http: reqwest::Client::new(), log, reading }
     }
 
     /// A client of its own connection.

@@ -343,18 +343,16 @@ fn an_input_that_was_not_sent_says_what_stopped_it() {
     let word = |stopped_by: Option<&Error>| told(stopped_by).error.expect("a word");
     assert_eq!(word(None), "DEADLINE_EXCEEDED");
     assert_eq!(word(Some(&Error::AttemptTimeout)), "UPSTREAM_TIMEOUT");
-    let unknown = Error::AttemptTimeout.of_a_write();
-    assert_eq!(word(Some(&unknown)), "UPSTREAM_TIMEOUT", "it is known of this input that it was not sent");
-    assert_eq!((told(Some(&unknown)).result(), told(Some(&unknown)).index), (BulkResult::NotSent, 7));
-    assert_eq!(unsent(&unknown).0, BulkResult::Unknown);
-    let refusal = |status: u16| Box::new(Refusal { status, word: Some("Word".to_owned()), ..Refusal::default() });
+    let stopped = told(Some(&Error::AttemptTimeout));
+    assert_eq!((stopped.result(), stopped.index), (BulkResult::NotSent, 7));
+    let refusal = |status: u16| Box::new(Refusal { status, code: Some("Word".to_owned()), ..Refusal::default() });
     let told = |error: &Error| {
-        let (result, word, _) = unsent(error);
+        let (result, word, _) = result_of(error);
         (result, word)
     };
     assert_eq!(told(&Error::JobLimit(refusal(429))), (BulkResult::NotSent, "JOB_LIMIT".to_owned()));
     assert_eq!(told(&Error::Forbidden(refusal(403))), (BulkResult::Failed, "Word".to_owned()));
-    let lost = Error::Server(refusal(500)).of_a_write();
+    let lost = Error::Server(refusal(500)).as_write_error();
     assert_eq!(told(&lost), (BulkResult::Unknown, "OUTCOME_UNKNOWN".to_owned()));
 }
 

@@ -33,7 +33,7 @@ fn numbered(cursors: Cursors, link_states_size: bool) -> (Gateway, Arc<Mutex<Vec
             log.len()
         };
         let by_cursor = parameter(&call, "page%5Bsize%5D");
-        let refused = || Error::Rejected(Box::new(Refusal { status: 400, ..Refusal::default() }));
+        let refused = || Error::RecordInvalid(Box::new(Refusal { status: 400, ..Refusal::default() }));
         let outcome = match (by_cursor, cursors) {
             (Some(_), Cursors::Refused) => Err(refused()),
             (Some(_), Cursors::IgnoredFrom(from)) if before < from => {
@@ -88,7 +88,7 @@ async fn an_assignable_list_that_refuses_cursors_is_read_by_number() {
     assert_eq!(all(assignable(&gateway, 4, "")).await, (1..=ROWS).collect::<Vec<_>>());
     assert_eq!(asked.lock().expect("no panic")[1], "per_page=4");
     let refused = by_cursor(&gateway, 4).next().await;
-    assert!(matches!(refused, Some(Err(Error::Rejected(_)))), "a list with cursors is not asked for again");
+    assert!(matches!(refused, Some(Err(Error::RecordInvalid(_)))), "a list with cursors is not asked for again");
 }
 
 #[tokio::test(start_paused = true)]

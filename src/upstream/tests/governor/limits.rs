@@ -9,7 +9,7 @@ use super::account::Account;
 use crate::config;
 use crate::contract::Idempotency;
 use crate::error::{Error, Refusal};
-use crate::limits::{Limits, Window};
+use crate::limits::{Limit, Limits, Window};
 use crate::path;
 use crate::upstream::call::{Answer, Call, Priority};
 use crate::upstream::governor::{self, Governor};
@@ -64,7 +64,10 @@ async fn a_429_closes_the_gate_for_everybody_until_zendesk_opens_it() {
     let began = Instant::now();
     for _ in 0..100 {
         let error = ask(&service, within(SECOND * 5, groups())).await.expect_err("refused");
-        assert!(matches!(error, Error::BudgetSpent { retry_after } if retry_after == SECOND * 20), "{error:?}");
+        assert!(
+            matches!(error, Error::BudgetSpent { limit: Limit::Account, retry_after } if retry_after == SECOND * 20),
+            "{error:?}"
+        );
     }
     assert_eq!((hits.get(), began.elapsed()), (1, Duration::ZERO), "nothing is sent, and nobody waits in vain");
     // Other callers may want it later, but none has asked.
@@ -124,7 +127,7 @@ async fn an_endpoints_own_budget_is_learnt_from_its_responses_and_kept() {
     for _ in 0..50 {
         match ask(&service, within(SECOND, Call { priority: Priority::Write, ..read() })).await {
             Ok(_) => answered += 1,
-            Err(Error::BudgetSpent { .. }) => refused += 1,
+            Err(Error::BudgetSpent { limit: Limit::Endpoint, .. }) => refused += 1,
             Err(error) => panic!("{error:?}"),
         }
     }
@@ -144,7 +147,12 @@ async fn a_user_is_updated_five_times_a_minute_and_all_users_once_a_second() {
     }
     assert_eq!(began.elapsed(), millis(4 * 1_100), "they are 1.1 s apart");
     let error = ask(&service, update(7)).await.expect_err("the sixth must wait for the first to be a minute old");
-    assert!(matches!(error, Error::BudgetSpent { retry_after } if retry_after == millis(61_000 - 4_400)), "{error:?}");
+    assert!(
+        matches!(error, Error::BudgetSpent { limit: Limit::UserUpdates, retry_after } if retry_after == millis(61_000 - 4_400)),
+        "{error:?}"
+    );
+    let error = ask(&service, within(millis(500), update(8))).await.expect_err("1.1 s after the fifth");
+    assert!(matches!(error, Error::BudgetSpent { limit: Limit::Updates, .. }), "{error:?}");
     ask(&service, within(SECOND * 2, update(8))).await.expect("another user");
     ask(&service, within(SECOND, read())).await.expect("a read");
     assert_eq!(hits.get(), 7, "a refused update is not sent");
@@ -172,7 +180,7 @@ async fn an_update_that_was_not_sent_does_not_count_and_a_foreign_one_does() {
     );
     ask(&service, update(7)).await.expect("the fifth, as the headers say");
     let error = ask(&service, within(SECOND * 10, update(7))).await.expect_err("the sixth");
-    assert!(matches!(error, Error::BudgetSpent { .. }), "{error:?}");
+    assert!(matches!(error, Error::BudgetSpent { limit: Limit::UserUpdates, .. }), "{error:?}");
     ask(&service, within(SECOND * 10, update(8))).await.expect("it is the user's budget, not the endpoint's");
 }
 

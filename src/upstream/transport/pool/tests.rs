@@ -44,12 +44,12 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
     let open = pool.lane().expect("a client");
     let _ = open.take();
     pool.state().lanes.push(open);
-    pool.state().streams = Some(Limit { streams: 0, learnt: Instant::now(), believed: Duration::from_hours(1) });
+    pool.state().streams = Some(StreamLimit { streams: 0, learnt: Instant::now(), believed: Duration::from_hours(1) });
     for believed in [250, 500, 1_000] {
         let link = Arc::new(Link::new(&pool.counters));
         let client = pool.origin.client().build().expect("a client");
         let failed = Lane::new(client, Arc::clone(&link), Duration::ZERO, &pool.changed);
-        link.fail(Chain::new("refused"));
+        link.fail(ConnectionError::new("refused"));
         for _ in 0..40 {
             drop(pool.step(Some(Arc::clone(&failed))));
         }

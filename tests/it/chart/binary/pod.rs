@@ -16,7 +16,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::super::rendered::{FULL_NAME, Rendered, container, list, render};
-use crate::real_clients::usable;
+use crate::support::tools::is_installed;
 
 /// Long enough for the slowest machine; whoever waits that long has found a fault.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -179,7 +179,7 @@ impl Running {
     pub async fn passes_its_test(&self, host: &str, secrets: Secrets<'_>) {
         let mut probe = Command::new("grpcurl");
         probe.arg("-version");
-        if !usable("grpcurl", probe) {
+        if !is_installed("grpcurl", probe) {
             return;
         }
         let pod = self.rendered.of("Pod").next().expect("the test's pod");
