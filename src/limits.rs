@@ -11,7 +11,7 @@ use http::HeaderMap;
 /// Longest wait that the gateway obeys: after it Zendesk is asked again, whatever was stated.
 pub const LONGEST_WAIT: Duration = Duration::from_mins(5);
 /// Longest wait that callers are told; a larger `Retry-After` is cut to it.
-const LONGEST_TOLD: Duration = Duration::from_hours(24 * 30);
+pub const LONGEST_TOLD: Duration = Duration::from_hours(24 * 30);
 /// A reset of at least so many seconds is a point in time, in seconds since 1970 (this one is in 2001).
 const EPOCH: u64 = 1_000_000_000;
 /// Wait after a 429 that states none; Zendesk's own client waits as long.

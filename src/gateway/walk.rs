@@ -163,7 +163,7 @@ impl<R> Walk<R> {
         &self.at
     }
 
-    /// True if the last page was empty and claimed more.
+    /// True if the last page added nothing and claimed more.
     pub fn is_astray(&self) -> bool {
         self.empty > 0
     }
@@ -171,12 +171,12 @@ impl<R> Walk<R> {
     /// Moves to what comes next; returns false at the end.
     ///
     /// # Errors
-    /// [`Error::PaginationLoop`] if the list can never end: too many empty pages that claim more, no position for the next
+    /// [`Error::PaginationLoop`] if the list can never end: too many pages that claim more and add nothing, no position for the next
     /// page, or a cursor that came before.
-    pub fn advance(&mut self, next: Next, was_empty: bool) -> Result<bool> {
-        self.empty = if was_empty { self.empty + 1 } else { 0 };
+    pub fn advance(&mut self, next: Next, added_nothing: bool) -> Result<bool> {
+        self.empty = if added_nothing { self.empty + 1 } else { 0 };
         if self.empty >= EMPTY_PAGES && next != Next::End {
-            return Err(Error::PaginationLoop { what: "pages claim more and are empty" });
+            return Err(Error::PaginationLoop { what: "pages claim more and add nothing" });
         }
         match next {
             Next::End => return Ok(false),

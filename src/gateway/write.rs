@@ -14,7 +14,7 @@ use crate::contract::{Idempotency, Request as _};
 use crate::error::{Error, Result};
 use crate::proto::{GetJobResponse, LogoutUsersRequest, LogoutUsersResponse};
 use crate::rest::{Changes, Write, nothing, users};
-use crate::upstream::call::{Answer, Call, Ledger, Parse, Priority};
+use crate::upstream::call::{Answer, Call, Ledger, Parse, Parsed, Priority};
 use crate::upstream::rest::Rest;
 
 /// One change to send.
@@ -48,12 +48,18 @@ impl Gateway {
     /// Carries out one write. Returns its answer, and the cache's snapshot after it.
     pub(super) async fn written<W: Write>(&self, context: &Context, request: &W) -> Result<(Answer, Snapshot)> {
         let changes = request.changes();
-        let asked = request.clone();
+        let (rest, asked) = (request.rest()?, request.clone());
+        // A deletion that is answered by nothing at all, as with 204, is done.
+        let may_be_empty = rest.method == http::Method::DELETE;
+        let parse = move |body: &[u8]| match body.trim_ascii() {
+            [] if may_be_empty => Ok(Box::new(W::Reply::default()) as Parsed),
+            _ => asked.parse(body),
+        };
         let change = Change {
-            rest: request.rest()?,
+            rest,
             idempotency: request.idempotency(),
             priority: Priority::Write,
-            parse: Arc::new(move |body| asked.parse(body)),
+            parse: Arc::new(parse),
             learnt: |parsed| parsed.downcast_ref::<W::Reply>().map(W::learnt).unwrap_or_default(),
             targets: Targets::of(request.about().iter().chain(&changes.tags)),
             late: None,

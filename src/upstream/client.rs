@@ -42,6 +42,8 @@ impl Origin {
             .referer(false)
             .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
+            .http1_max_headers(MOST_HEADERS)
+            .http2_max_header_list_size(HEADER_LIST)
             .tls_backend_preconfigured(self.tls.clone())
     }
 }
@@ -72,6 +74,11 @@ pub async fn read_body(response: &mut reqwest::Response, most: usize, arrived: i
     }
     Ok(body)
 }
+
+/// Most headers of a response over HTTP/1.1: Zendesk's have some forty, and proxies add theirs.
+const MOST_HEADERS: usize = 256;
+/// Most bytes of a response's headers over HTTP/2.
+const HEADER_LIST: u32 = 64 << 10;
 
 /// How long an unused connection is kept. Longer than a minute, so that a call a minute does not pay for a connection each
 /// time; shorter than the middleboxes that forget connections without a word.

@@ -359,6 +359,19 @@ async fn a_user_with_another_external_id_is_not_the_one_that_was_written() {
 }
 
 #[tokio::test]
+async fn a_deletion_that_is_answered_by_nothing_is_done() {
+    for (rpc, request) in [
+        ("DeleteUser", r#"{"id": 7}"#),
+        ("PermanentlyDeleteUser", r#"{"id": 7}"#),
+        ("DeleteGroup", r#"{"id": 7}"#),
+        ("DeleteMembership", r#"{"id": 7}"#),
+    ] {
+        let upstream = Scripted::raw(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n".to_vec()).await;
+        assert_eq!(ask(&upstream, rpc, request).await.expect(rpc), [json!({})]);
+    }
+}
+
+#[tokio::test]
 async fn an_empty_list_in_place_of_an_object_is_an_absent_object() {
     let user = r#"{"user":{"id":7,"photo":[],"separation":[],"suspension_details":[]}}"#;
     let upstream = Scripted::in_turn(&[user]).await;
@@ -428,6 +441,9 @@ async fn a_body_is_read_whatever_its_type_and_its_encoding_are_called() {
         let reply = ask(&upstream, "GetUser", r#"{"id": 7}"#).await.unwrap_or_else(|status| panic!("{head}: {status}"));
         assert_eq!(reply[0]["user"]["name"], "A", "{head}");
     }
+    let many: String = (0..120).map(|number| format!("\r\nx-{number}: v")).collect();
+    let upstream = Scripted::start(&format!("200 OK\r\ncontent-type: application/json{many}"), &user[..]).await;
+    ask(&upstream, "GetUser", r#"{"id": 7}"#).await.expect("120 headers are read");
     let upstream =
         Scripted::start("200 OK\r\ncontent-type: application/json\r\ncontent-encoding: x-gzip", &user[..]).await;
     let seen = refused(ask(&upstream, "GetUser", r#"{"id": 7}"#).await);

@@ -5,12 +5,14 @@
 //! next one begins. The cursor at the body's end is a guess until the page was parsed; if the page says otherwise, what was
 //! fetched ahead is dropped.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::message::Message;
 use super::numbered::Numbered;
 use super::pages::{Fetch, Pages};
 use super::tail;
@@ -26,6 +28,9 @@ pub struct Cursors<R, M> {
     pages: Arc<Pages<R, M>>,
     /// None at the end.
     walk: Option<Walk<R>>,
+    /// Hashes of the pages so far, each by the ids of its rows: eight bytes per page.
+    seen: HashSet<u64>,
+    hasher: RandomState,
     /// The page at the walk's position, if its fetch has begun.
     coming: Option<Coming>,
     /// Reads the remaining pages by number, if Zendesk has answered by page number.
@@ -54,12 +59,22 @@ struct State {
 
 impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
     pub fn new(pages: Arc<Pages<R, M>>, walk: Walk<R>) -> Self {
-        Self { pages, walk: Some(walk), coming: None, turned: None }
+        Self { pages, walk: Some(walk), seen: HashSet::new(), hasher: RandomState::new(), coming: None, turned: None }
     }
 
     /// Returns, once, the walk by page number that continues this one, if Zendesk has answered by page number.
     pub fn turned(&mut self) -> Option<Numbered<R, M>> {
         self.turned.take()
+    }
+
+    /// Returns what tells a page from the others: the ids of its rows, or its bytes if they have none.
+    fn hash(&self, messages: &[Message]) -> u64 {
+        let ids: Vec<i64> = messages.iter().flat_map(|message| &message.ids).copied().collect();
+        if ids.is_empty() {
+            self.hasher.hash_one(messages.iter().map(|message| &message.bytes).collect::<Vec<_>>())
+        } else {
+            self.hasher.hash_one(ids)
+        }
     }
 
     /// Returns the messages of the next page; none at the end.
@@ -71,7 +86,9 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
             ahead.want(&self.pages);
         }
         let leaf = fetch.leaf().await?;
-        if walk.advance(leaf.next, leaf.messages.is_empty())? {
+        // Some lists repeat their rows under ever new cursors, and would never end.
+        let adds_nothing = leaf.messages.is_empty() || !self.seen.insert(self.hash(&leaf.messages));
+        if walk.advance(leaf.next, adds_nothing)? {
             if walk.list.is_numbered() {
                 let seen = leaf.messages.iter().flat_map(|message| &message.ids).copied().collect();
                 self.turned = Some(Numbered::after_first(self.pages.turned(&walk), walk, leaf.count, seen));

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use zendesk_gateway::cache::Control;
 use zendesk_gateway::error::Error;
-use zendesk_gateway::limits::{LONGEST_WAIT, Limits, retry_after};
+use zendesk_gateway::limits::{LONGEST_TOLD, LONGEST_WAIT, Limits, retry_after};
 use zendesk_gateway::rpc::timeout;
 use zendesk_gateway::telemetry;
 use zendesk_gateway::upstream::credential::{impersonated, passed_through};
@@ -40,7 +40,7 @@ pub fn grpc_timeout(data: &[u8]) {
 /// `retry-after` and what responses say about budgets.
 pub fn rate_headers(data: &[u8]) {
     let headers = headers(data);
-    assert!(retry_after(&headers, std::time::SystemTime::now()).is_none_or(|wait| wait <= LONGEST_WAIT));
+    assert!(retry_after(&headers, std::time::SystemTime::now()).is_none_or(|wait| wait <= LONGEST_TOLD));
     let limits = Limits::of(&headers, std::time::SystemTime::UNIX_EPOCH);
     let mut windows = limits.account.iter().chain(limits.buckets.iter().map(|(_, window)| window));
     assert!(windows.all(|window| window.reset.is_none_or(|reset| reset <= LONGEST_WAIT)));

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::support::{all, answer, by_cursor, decoded, gateway, parameter, rows};
 use crate::config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::upstream::call::{Answer, Call, Priority};
 
 /// A list of some pages with two rows each, and what happened to it.
@@ -190,4 +191,31 @@ async fn a_stream_yields_between_messages_although_the_next_is_ready() {
         tokio::task::yield_now().await;
         let Poll::Ready(Some(Ok(_))) = messages.as_mut().poll_next(&mut context) else { panic!("it was ready") };
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_repeats_its_rows_under_ever_new_cursors_ends() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&asked);
+    let gateway = gateway(config::Stream::default(), move |call| {
+        let number = count.fetch_add(1, Relaxed);
+        // Two pages in turn.
+        let first = i64::try_from(number % 2).expect("small") * 2 + 1;
+        let body = format!(
+            r#"{{"groups":[{}],"meta":{{"has_more":true,"after_cursor":"c{number}"}}}}"#,
+            rows([first, first + 1])
+        );
+        async move { answer(&call, &body) }
+    });
+    let mut messages = by_cursor(&gateway, 2);
+    let mut seen = 0;
+    let end = loop {
+        match messages.next().await.expect("an end with an error") {
+            Ok(message) => seen += decoded(&message).groups.len(),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(end, Error::PaginationLoop { .. }), "{end:?}");
+    // Two pages that are new, and at most three that are not.
+    assert!((4..=10).contains(&seen) && asked.load(Relaxed) <= 6, "{seen} rows");
 }
