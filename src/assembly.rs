@@ -59,6 +59,8 @@ pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly
     let connections = transport.connections();
     let seen = upstream::trace::Layers::new(&telemetry, &url);
     let (stack, control) = upstream::stack(&config.upstream, Some(seen), transport);
+    let stuck = connections.clone();
+    control.set_stuck(move || stuck.stuck());
     let gateway = gateway(&config, stack);
     let identity = Identity::start(&config, &watcher).await?;
     let served = Served { rpc: Rpc::new(gateway.clone(), credentials), identity };

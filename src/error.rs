@@ -247,56 +247,82 @@ impl Error {
         Self::Invalid { field: field.to_owned(), problem: problem.to_owned() }
     }
 
-    /// The table: what each failure means. A new variant does not compile until all six questions are answered.
+    /// The table: what each failure means, and what the response said where there was one. A new variant does not compile until all
+    /// questions are answered.
     #[rustfmt::skip]
-    pub fn row(&self) -> Row {
+    fn entry(&self) -> (Row, Option<&Refusal>) {
         use {Code as C, ErrorReason as R, Fate as F, Retry as T, Verdict as B};
-        let row = |code, reason, retry, breaker, fate, stale_if_error| Row { code, reason, retry, breaker, fate, stale_if_error };
-        match self {                                // code                 reason                    retry            breaker            fate         stale_if_error
-            Self::Invalid { .. }                 => row(C::InvalidArgument,     R::InvalidField,          T::Never,        B::Ignore,         F::NotDone,  false),
-            Self::RecordInvalid(_)               => row(C::InvalidArgument,     R::RecordInvalid,         T::Never,        B::Success,        F::Refused,  false),
-            Self::Refused(_)                     => row(C::FailedPrecondition,  R::UpstreamRefused,       T::Never,        B::Success,        F::Refused,  false),
-            Self::Redirected(_)                  => row(C::FailedPrecondition,  R::UpstreamRefused,       T::Never,        B::Success,        F::Refused,  false),
-            Self::Duplicate(_)                   => row(C::AlreadyExists,       R::DuplicateValue,        T::Never,        B::Success,        F::Refused,  false),
-            Self::CursorExpired(_)               => row(C::FailedPrecondition,  R::CursorExpired,         T::Never,        B::Success,        F::Refused,  false),
-            Self::PaginationDepth(_)             => row(C::OutOfRange,          R::PaginationDepth,       T::Never,        B::Success,        F::Refused,  false),
-            Self::Credential { own: true, .. }   => row(C::Internal,            R::CredentialRefused,     T::Never,        B::Success,        F::Refused,  false),
-            Self::Credential { own: false, .. }  => row(C::Unauthenticated,     R::CredentialRefused,     T::Never,        B::Success,        F::Refused,  false),
-            Self::CredentialMissing              => row(C::Unauthenticated,     R::CredentialMissing,     T::Never,        B::Ignore,         F::NotDone,  false),
-            Self::ImpersonationForbidden         => row(C::PermissionDenied,    R::CallerForbidden,       T::Never,        B::Ignore,         F::NotDone,  false),
-            Self::Forbidden(_)                   => row(C::PermissionDenied,    R::PermissionDenied,      T::Never,        B::Success,        F::Refused,  false),
-            Self::NotFound(_)                    => row(C::NotFound,            R::NotFound,              T::Never,        B::Success,        F::Refused,  false),
-            Self::AccountNotFound(_)             => row(C::Internal,            R::AccountNotFound,       T::Never,        B::Success,        F::Refused,  false),
-            Self::Conflict(_)                    => row(C::Aborted,             R::Conflict,              T::Never,        B::Success,        F::Refused,  false),
-            Self::TurnMissed { .. }              => row(C::Aborted,             R::Conflict,              T::Never,        B::Ignore,         F::NotDone,  false),
-            Self::Throttled(_)                   => row(C::ResourceExhausted,   R::RateLimited,           T::AsAsked,      B::Ignore,         F::NotDone,  true),
-            Self::JobLimit(_)                    => row(C::ResourceExhausted,   R::JobLimit,              T::Never,        B::Ignore,         F::NotDone,  false),
-            Self::Server(_)                      => row(C::Internal,            R::UpstreamError,         T::ReadOnce,     B::Failure,        F::Unknown,  true),
-            Self::Unavailable(_)                 => row(C::Unavailable,         R::UpstreamUnavailable,   T::Repeatable,   B::Failure,        F::Unknown,  true),
-            Self::GatewayTimeout(_)              => row(C::DeadlineExceeded,    R::UpstreamTimeout,       T::Repeatable,   B::Failure,        F::Unknown,  true),
-            Self::Malformed(_)                   => row(C::Internal,            R::UpstreamMalformed,     T::ReadOnce,     B::Failure,        F::Unknown,  true),
-            Self::Foreign(_)                     => row(C::Internal,            R::UpstreamMalformed,     T::ReadOnce,     B::Ignore,         F::Unknown,  true),
-            Self::Incomplete { .. }              => row(C::Internal,            R::UpstreamMalformed,     T::Never,        B::Ignore,         F::NotDone,  false),
-            Self::TooLarge { .. }                => row(C::Internal,            R::BodyTooLarge,          T::Never,        B::Success,        F::Unknown,  false),
-            Self::Connect(event)                 => row(C::Unavailable,         R::UpstreamUnavailable,   T::Undelivered,  event.verdict(),   F::NotDone,  true),
-            Self::BrokenBeforeHeaders(event)     => row(C::Unavailable,         R::UpstreamUnavailable,   T::Repeatable,   event.verdict(),   F::Unknown,  true),
-            Self::BrokenBody(event)              => row(C::Unavailable,         R::UpstreamUnavailable,   T::ReadOnce,     event.verdict(),   F::Unknown,  true),
-            Self::NoStream { .. }                => row(C::Unavailable,         R::Overloaded,            T::Undelivered,  B::Ignore,         F::NotDone,  true),
-            Self::AttemptTimeout                 => row(C::DeadlineExceeded,    R::UpstreamTimeout,       T::Repeatable,   B::Failure,        F::Unknown,  true),
-            Self::Deadline { sent: true }        => row(C::DeadlineExceeded,    R::DeadlineExceeded,      T::Never,        B::Ignore,         F::Unknown,  true),
-            Self::Deadline { sent: false }       => row(C::DeadlineExceeded,    R::DeadlineExceeded,      T::Never,        B::Ignore,         F::NotDone,  true),
-            Self::OutcomeUnknown(cause)          => row(unknown_code(cause),   R::OutcomeUnknown,        T::Never,        cause.row().breaker, F::Unknown, false),
-            Self::BreakerOpen { .. }             => row(C::Unavailable,         R::BreakerOpen,           T::Never,        B::Ignore,         F::Held,     true),
-            Self::BudgetSpent { .. }             => row(C::ResourceExhausted,   R::RateLimited,           T::Never,        B::Ignore,         F::Held,     true),
-            Self::Overloaded { .. }              => row(C::Unavailable,         R::Overloaded,            T::Never,        B::Ignore,         F::Held,     true),
-            Self::PaginationLoop { .. }          => row(C::Internal,            R::PaginationLoop,        T::Never,        B::Ignore,         F::NotDone,  false),
-            Self::CacheMiss                      => row(C::Unavailable,         R::CacheMiss,             T::Never,        B::Ignore,         F::NotDone,  false),
-            Self::Unauthenticated { .. }         => row(C::Unauthenticated,     R::CallerUnauthenticated, T::Never,        B::Ignore,         F::NotDone,  false),
-            Self::IdentityUnavailable            => row(C::Unavailable,         R::IdentityUnavailable,   T::Never,        B::Ignore,         F::NotDone,  false),
-            Self::CallerForbidden { .. }         => row(C::PermissionDenied,    R::CallerForbidden,       T::Never,        B::Ignore,         F::NotDone,  false),
-            Self::Internal { .. }                => row(C::Internal,            R::Internal,              T::Never,        B::Ignore,         F::NotDone,  true),
-            Self::ShuttingDown                   => row(C::Unavailable,         R::ShuttingDown,          T::Never,        B::Ignore,         F::NotDone,  true),
+        let row = |code, reason, retry, breaker, fate, stale_if_error, kind, refusal| {
+            (Row { code, reason, retry, breaker, fate, stale_if_error, kind }, refusal)
+        };
+        match self {                                     // code                   reason                    retry           breaker              fate        stale_if_error  kind                           refusal
+            Self::Invalid { .. }                     => row(C::InvalidArgument,    R::InvalidField,          T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::RecordInvalid(said)                => row(C::InvalidArgument,    R::RecordInvalid,         T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
+            Self::Refused(said)                      => row(C::FailedPrecondition, R::UpstreamRefused,       T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
+            Self::Redirected(said)                   => row(C::FailedPrecondition, R::UpstreamRefused,       T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
+            Self::Duplicate(said)                    => row(C::AlreadyExists,      R::DuplicateValue,        T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
+            Self::CursorExpired(said)                => row(C::FailedPrecondition, R::CursorExpired,         T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
+            Self::PaginationDepth(said)              => row(C::OutOfRange,         R::PaginationDepth,       T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
+            Self::Credential { own: true, refusal }  => row(C::Internal,           R::CredentialRefused,     T::Never,       B::Success,          F::Refused, false,          None,                          Some(refusal)),
+            Self::Credential { own: false, refusal } => row(C::Unauthenticated,    R::CredentialRefused,     T::Never,       B::Success,          F::Refused, false,          None,                          Some(refusal)),
+            Self::CredentialMissing                  => row(C::Unauthenticated,    R::CredentialMissing,     T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::ImpersonationForbidden             => row(C::PermissionDenied,   R::CallerForbidden,       T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::Forbidden(said)                    => row(C::PermissionDenied,   R::PermissionDenied,      T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
+            Self::NotFound(said)                     => row(C::NotFound,           R::NotFound,              T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
+            Self::AccountNotFound(said)              => row(C::Internal,           R::AccountNotFound,       T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
+            Self::Conflict(said)                     => row(C::Aborted,            R::Conflict,              T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
+            Self::TurnMissed { .. }                  => row(C::Aborted,            R::Conflict,              T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::Throttled(said)                    => row(C::ResourceExhausted,  R::RateLimited,           T::AsAsked,     B::Ignore,           F::NotDone, true,           None,                          Some(said)),
+            Self::JobLimit(said)                     => row(C::ResourceExhausted,  R::JobLimit,              T::Never,       B::Ignore,           F::NotDone, false,          None,                          Some(said)),
+            Self::Server(said)                       => row(C::Internal,           R::UpstreamError,         T::ReadOnce,    B::Failure,          F::Unknown, true,           None,                          Some(said)),
+            Self::Unavailable(said)                  => row(C::Unavailable,        R::UpstreamUnavailable,   T::Repeatable,  B::Failure,          F::Unknown, true,           None,                          Some(said)),
+            Self::GatewayTimeout(said)               => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, true,           None,                          Some(said)),
+            Self::Malformed(said)                    => row(C::Internal,           R::UpstreamMalformed,     T::ReadOnce,    B::Failure,          F::Unknown, true,           Some("malformed"),             Some(said)),
+            Self::Foreign(said)                      => row(C::Internal,           R::UpstreamMalformed,     T::ReadOnce,    B::Ignore,           F::Unknown, true,           Some("foreign"),               Some(said)),
+            Self::Incomplete { .. }                  => row(C::Internal,           R::UpstreamMalformed,     T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::TooLarge { .. }                    => row(C::Internal,           R::BodyTooLarge,          T::Never,       B::Success,          F::Unknown, false,          None,                          None),
+            Self::Connect(event)                     => row(C::Unavailable,        R::UpstreamUnavailable,   T::Undelivered, event.verdict(),     F::NotDone, true,           Some("connect"),               None),
+            Self::BrokenBeforeHeaders(event)         => row(C::Unavailable,        R::UpstreamUnavailable,   T::Repeatable,  event.verdict(),     F::Unknown, true,           Some("broken_before_headers"), None),
+            Self::BrokenBody(event)                  => row(C::Unavailable,        R::UpstreamUnavailable,   T::ReadOnce,    event.verdict(),     F::Unknown, true,           Some("broken_body"),           None),
+            Self::NoStream { .. }                    => row(C::Unavailable,        R::Overloaded,            T::Undelivered, B::Ignore,           F::NotDone, true,           Some("no_stream"),             None),
+            Self::AttemptTimeout                     => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, true,           Some("timeout"),               None),
+            Self::Deadline { sent: true }            => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::Unknown, true,           None,                          None),
+            Self::Deadline { sent: false }           => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, true,           None,                          None),
+            Self::OutcomeUnknown(cause)              => row(unknown_code(cause),   R::OutcomeUnknown,        T::Never,       cause.row().breaker, F::Unknown, false,          None,                          cause.refusal()),
+            Self::BreakerOpen { .. }                 => row(C::Unavailable,        R::BreakerOpen,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
+            Self::BudgetSpent { .. }                 => row(C::ResourceExhausted,  R::RateLimited,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
+            Self::Overloaded { .. }                  => row(C::Unavailable,        R::Overloaded,            T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
+            Self::PaginationLoop { .. }              => row(C::Internal,           R::PaginationLoop,        T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::CacheMiss                          => row(C::Unavailable,        R::CacheMiss,             T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::Unauthenticated { .. }             => row(C::Unauthenticated,    R::CallerUnauthenticated, T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::IdentityUnavailable                => row(C::Unavailable,        R::IdentityUnavailable,   T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::CallerForbidden { .. }             => row(C::PermissionDenied,   R::CallerForbidden,       T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::Internal { .. }                    => row(C::Internal,           R::Internal,              T::Never,       B::Ignore,           F::NotDone, true,           None,                          None),
+            Self::ShuttingDown                       => row(C::Unavailable,        R::ShuttingDown,          T::Never,       B::Ignore,           F::NotDone, true,           None,                          None),
         }
+    }
+
+    /// Returns what the failure means.
+    pub fn row(&self) -> Row {
+        self.entry().0
+    }
+
+    /// Returns what the response said, where there was one.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.entry().1
+    }
+
+    /// Returns its name in telemetry, `error.type`: one of a few words, else the HTTP status of the response, else the reason.
+    pub fn kind(&self) -> String {
+        match self.row().kind {
+            Some(kind) => kind.to_owned(),
+            None => self.http_status().map_or_else(|| self.reason().to_lowercase(), |status| status.to_string()),
+        }
+    }
+
+    /// Returns the HTTP status of the response, where there was one.
+    pub fn http_status(&self) -> Option<u16> {
+        self.refusal().map(|refusal| refusal.status).filter(|status| *status > 0)
     }
 
     /// Returns the reason as callers read it: `NOT_FOUND`.
@@ -319,32 +345,6 @@ impl Error {
         self.row().fate == Fate::Unknown
     }
 
-    /// Returns what the response said, where there was one.
-    pub fn refusal(&self) -> Option<&Refusal> {
-        match self {
-            Self::RecordInvalid(refusal)
-            | Self::Refused(refusal)
-            | Self::Redirected(refusal)
-            | Self::Duplicate(refusal)
-            | Self::CursorExpired(refusal)
-            | Self::PaginationDepth(refusal)
-            | Self::Credential { refusal, .. }
-            | Self::Forbidden(refusal)
-            | Self::NotFound(refusal)
-            | Self::AccountNotFound(refusal)
-            | Self::Conflict(refusal)
-            | Self::Throttled(refusal)
-            | Self::JobLimit(refusal)
-            | Self::Server(refusal)
-            | Self::Unavailable(refusal)
-            | Self::GatewayTimeout(refusal)
-            | Self::Malformed(refusal)
-            | Self::Foreign(refusal) => Some(refusal),
-            Self::OutcomeUnknown(cause) => cause.refusal(),
-            _ => None,
-        }
-    }
-
     /// Returns which of Zendesk's limits the call met, if it met one and it is known which.
     pub fn limit(&self) -> Option<Limit> {
         match self {
@@ -353,6 +353,11 @@ impl Error {
             Self::Throttled(refusal) => refusal.limit,
             _ => None,
         }
+    }
+
+    /// True if it is the failure of a connection that another call has reported.
+    pub fn is_already_counted(&self) -> bool {
+        matches!(self, Self::Connect(end) | Self::BrokenBeforeHeaders(end) | Self::BrokenBody(end) if end.counted)
     }
 
     /// Returns how long the caller should wait before a repetition can succeed, where that is known.

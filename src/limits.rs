@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_reset_may_be_a_point_in_time_and_a_limit_of_nothing_is_none() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
         let reset = |value: &str| {
             let pairs = [("x-rate-limit", "700"), ("x-rate-limit-remaining", "0"), ("ratelimit-reset", value)];
             Limits::of(&headers(&pairs), now).account.expect("stated").reset

@@ -17,7 +17,6 @@ pub mod client;
 pub mod control;
 pub mod credential;
 pub mod deadline;
-pub mod error_type;
 pub mod governor;
 pub mod jitter;
 pub mod judge;

@@ -20,6 +20,8 @@ pub struct Row {
     /// True if an older cached answer may be served instead (stale-if-error, RFC 5861). False where the error is about this
     /// caller or this request, and for writes.
     pub stale_if_error: bool,
+    /// Its name in telemetry, where the HTTP status does not say it.
+    pub kind: Option<&'static str>,
 }
 
 /// What became of a write that failed.

@@ -61,7 +61,7 @@ where
     let order = if walk.list.is_numbered() {
         Order::Numbers(Numbered::new(pages, walk))
     } else {
-        Order::Cursors(Cursors::new(pages, walk))
+        Order::Cursors(Box::new(Cursors::new(pages, walk)))
     };
     let streaming = Streaming { order, ready: VecDeque::new(), begun: false, drain };
     stream::try_unfold(streaming, |mut streaming| async move {
@@ -81,7 +81,7 @@ struct Streaming<R, M> {
 
 /// How the pages of a list follow each other.
 enum Order<R, M> {
-    Cursors(Cursors<R, M>),
+    Cursors(Box<Cursors<R, M>>),
     Numbers(Numbered<R, M>),
 }
 

@@ -54,6 +54,11 @@ impl Control {
         }
     }
 
+    /// Gives the queue a permit more for each exchange that `stuck` counts: those on connections that have fallen silent.
+    pub fn set_stuck(&self, stuck: impl Fn() -> usize + Send + Sync + 'static) {
+        self.queue.set_stuck(stuck);
+    }
+
     /// Returns everything as it is now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {

@@ -1,7 +1,8 @@
 //! Limits how many exchanges run at once, and queues the calls that wait for a permit.
 //!
 //! Past a certain number of parallel exchanges Zendesk only gets slower, so there are permits, and no more of them than the
-//! connections take requests at a time. Calls without one wait in a bounded `Room`. Under overload most calls must be refused,
+//! connections take requests at a time. Exchanges on a connection that has fallen silent hold no permit: until pings have decided
+//! whether it lives, they would keep all others from the connections that work. Calls without one wait in a bounded `Room`. Under overload most calls must be refused,
 //! and the only question is when: a call that is refused on arrival can still be sent elsewhere, one that is refused at its
 //! deadline cannot. So a newcomer is refused at once when it would be the last in a full room, and also when the expected wait,
 //! judged by how long exchanges take, is longer than its deadline. Serving the earliest deadline first without that judgement
@@ -75,11 +76,15 @@ where
                         drop(permit);
                     }
                     result => {
-                        // Only a response shows how long exchanges take: a failure to connect takes no time, and attempts cut
-                        // by a deadline would make exchanges look faster the later calls are let through.
-                        let answered = result.as_ref().map_or_else(|error| error.refusal().is_some(), |_| true);
-                        if answered {
-                            permit.done();
+                        match &result {
+                            Ok(_) => permit.done(),
+                            // How long a connection took to fail says nothing of exchanges.
+                            Err(Error::Connect(_) | Error::BrokenBeforeHeaders(_) | Error::BrokenBody(_)) => {
+                                permit.forget()
+                            }
+                            Err(error) if error.refusal().is_some() => permit.done(),
+                            // It was cut off, and would have taken longer.
+                            Err(_) => {}
                         }
                         return result;
                     }

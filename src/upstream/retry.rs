@@ -163,7 +163,8 @@ impl Retry {
             self.shared.out_of_time.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        if !self.shared.budget.withdraw() {
+        // The end of a connection is one failure, however many calls it hits, so only the first repetition is charged for.
+        if !error.is_already_counted() && !self.shared.budget.withdraw() {
             self.shared.out_of_budget.fetch_add(1, Ordering::Relaxed);
             return None;
         }

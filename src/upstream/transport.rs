@@ -30,15 +30,13 @@ mod pool;
 use handover::Handover;
 use lane::{SILENT_AFTER, Seat};
 use loss::Loss;
-use pool::Pool;
+use pool::{Pool, Precedence};
 
 pub(super) use pool::BELIEVED;
 
 /// How often a request that was provably not processed is sent again within one attempt.
-const MOST_MOVES: u32 = 30;
-/// So often it goes to another connection at once. After that, and after each refusal of its stream, it waits: at first, and at
-/// most.
-const MOVES_AT_ONCE: u32 = 3;
+const MOST_MOVES: usize = 30;
+/// How long it waits before that, at first and at most, where a connection has processed nothing at all.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -68,6 +66,8 @@ pub struct Transport {
 enum Failed {
     /// The request was provably not processed: it may go on another connection.
     Move,
+    /// The same, and the connection has answered no other request either.
+    MoveFromIdle,
     /// The request was withdrawn, because the connection has no room for it or does not come about.
     Withdrawn,
     /// The peer refused the stream, and has processed nothing. It may do so for reasons of its own, whatever it allows, so this
@@ -97,17 +97,22 @@ impl Transport {
 
     async fn exchange(self, call: Call) -> Result<Answer, Error> {
         let mut pause = FIRST_PAUSE;
-        for moves in 0..MOST_MOVES {
-            let refused = match self.exchange_on(self.pool.seat().await?, &call).await {
+        let mut moves = 0;
+        for _ in 0..MOST_MOVES {
+            // A moved request goes before newcomers, which would fill each new connection first.
+            let precedence = self.pool.precedence(moves);
+            let seat = self.pool.seat(moves).await?;
+            let waits = match self.exchange_on(seat, precedence, &call).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed::Error(error)) => return Err(error),
                 Err(_) if call.ledger.is_closed() => return Err(Error::Deadline { sent: false }),
                 // There may be room elsewhere; if not, the call goes back into the queue.
                 Err(Failed::Withdrawn) => continue,
-                Err(failed) => matches!(failed, Failed::Refused),
+                Err(failed) => matches!(failed, Failed::Refused | Failed::MoveFromIdle),
             };
             self.pool.moved();
-            if refused || moves >= MOVES_AT_ONCE {
+            moves += 1;
+            if waits {
                 sleep(Jitter::RANDOM.slight(pause)).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -115,10 +120,10 @@ impl Transport {
         Err(Error::Connect(ConnectionError::new("no connection processed the request")))
     }
 
-    async fn exchange_on(&self, seat: Seat, call: &Call) -> Result<Answer, Failed> {
+    async fn exchange_on(&self, seat: Seat, precedence: Precedence, call: &Call) -> Result<Answer, Failed> {
         let rest = &call.rest;
         let lane = Arc::clone(seat.lane());
-        let handover = Handover::new(&call.ledger, seat);
+        let handover = Handover::new(&call.ledger, seat, precedence);
         let write = rest.method != http::Method::GET;
         let was_http1 = lane.is_http1();
         let client = lane.client(write, &self.origin);
@@ -257,12 +262,18 @@ impl Transport {
             if late || !(full || offered.elapsed() > SILENT_AFTER) || !handover.withdraw() {
                 continue;
             }
+            if has_body {
+                lane.body_stuck();
+            }
             if full {
                 self.pool.learn(lane, has_body);
             } else {
                 lane.retire();
             }
             return Err(None);
+        }
+        if has_body && handover.is_taken() {
+            lane.body_taken();
         }
         if turn.is_some() && self.pool.is_limited() {
             // Until the connection has opened the stream, the client does not count it.
@@ -283,7 +294,7 @@ impl Transport {
                     call.ledger.unsend();
                 }
                 lane.end();
-                Failed::Move
+                if lane.has_heard() { Failed::Move } else { Failed::MoveFromIdle }
             }
             Loss::Refused => {
                 if taken {
@@ -301,7 +312,7 @@ impl Transport {
             }
             Loss::Stream | Loss::Connection => {
                 lane.end();
-                Failed::Move
+                if lane.has_heard() { Failed::Move } else { Failed::MoveFromIdle }
             }
         }
     }
@@ -356,6 +367,11 @@ impl Connections {
     /// Returns them as they are now.
     pub fn snapshot(&self) -> connections::Snapshot {
         self.0.snapshot()
+    }
+
+    /// Returns how many requests are under way on connections that have fallen silent.
+    pub fn stuck(&self) -> usize {
+        self.0.stuck()
     }
 }
 

@@ -11,6 +11,8 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
+const TOO_LATE: &str = "the deadline came before the request could be sent";
+
 /// Returns the outcomes of inputs whose request led to a job.
 pub fn of_job(kind: Kind, job: &Job, keys: &[Key], first: usize) -> Vec<BulkOutcome> {
     let mut outcomes = base(keys, first);
@@ -54,13 +56,9 @@ pub fn of_error(error: &Error, keys: &[Key], first: usize) -> Vec<BulkOutcome> {
 
 /// Returns the outcomes of inputs whose request was not sent because of an error, or because the deadline came.
 pub fn not_sent(stopped_by: Option<&Error>, keys: &[Key], first: usize) -> Vec<BulkOutcome> {
-    let (code, details) = match stopped_by {
-        Some(error) => (error.reason().to_owned(), snippet(&error.to_string())),
-        None => {
-            let details = "the deadline came before the request could be sent";
-            (reason_name(ErrorReason::DeadlineExceeded).to_owned(), details.to_owned())
-        }
-    };
+    let too_late = || (reason_name(ErrorReason::DeadlineExceeded).to_owned(), TOO_LATE.to_owned());
+    let (code, details) =
+        stopped_by.map_or_else(too_late, |error| (error.reason().to_owned(), snippet(&error.to_string())));
     let mut outcomes = base(keys, first);
     set_all(&mut outcomes, BulkResult::NotSent, Some(&code), Some(&details));
     outcomes

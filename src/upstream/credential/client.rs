@@ -23,7 +23,6 @@ use super::token::Token;
 use crate::error::Error;
 use crate::limits;
 use crate::telemetry::view;
-use crate::upstream::error_type::error_type;
 use crate::upstream::jitter::Jitter;
 
 /// The share of its life after which a token is renewed, less up to a tenth of its life.
@@ -114,7 +113,7 @@ impl Client {
     /// Returns when the token ends, and what renewing it fails with.
     pub(super) fn state(&self) -> (Option<SystemTime>, Option<String>) {
         let current = self.current.borrow();
-        (current.ends.map(|(_, ends)| ends), current.failure.as_ref().map(error_type))
+        (current.ends.map(|(_, ends)| ends), current.failure.as_ref().map(Error::kind))
     }
 
     pub(super) fn reload(&self) -> view::Reload {
@@ -232,7 +231,7 @@ impl Task {
                     Error::Connect(chain) | Error::BrokenBody(chain) => Some(&*chain.text),
                     _ => None,
                 };
-                warn!({ "error.type" = error_type(&failure), error.cause = cause, retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }, "no access token for zendesk was issued");
+                warn!({ "error.type" = failure.kind(), error.cause = cause, retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }, "no access token for zendesk was issued");
                 self.shown.send_modify(|current| current.failure = Some(failure));
             }
         }

@@ -108,6 +108,11 @@ impl Budget {
         }
     }
 
+    /// True if nothing is known yet: neither a count, nor that answers state none, nor that it is spent.
+    pub fn is_unknown(&self) -> bool {
+        self.told().is_none() && !self.silent && self.closed_until.is_none()
+    }
+
     /// Returns when the next call of this priority may go.
     pub fn opening(&self, priority: Priority, now: Instant) -> Opening {
         if let Some(until) = self.closed_until.filter(|until| now < *until) {

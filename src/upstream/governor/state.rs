@@ -198,6 +198,9 @@ impl<W: Waits> State<W> {
     /// Refuses a call whose turn would come too late.
     pub fn refuse(&mut self, turn: Turn, now: Instant) -> Error {
         self.refused += 1;
+        if self.account.is_unknown() {
+            return Error::Overloaded { what: "zendesk has answered none of the first requests yet" };
+        }
         let retry_after = turn.at.saturating_duration_since(now).min(LONGEST_WAIT);
         Error::BudgetSpent { limit: turn.limit, retry_after }
     }

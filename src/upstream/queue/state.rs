@@ -1,7 +1,8 @@
 //! Permits and the waiting room before them.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -19,6 +20,9 @@ use crate::upstream::transport::BELIEVED;
 /// A call is let into the queue only if it has time for an exchange this many times as long as the mean.
 const SLOWER_THAN_MEAN: u32 = 2;
 
+/// Returns how many exchanges are under way on connections that have fallen silent.
+type Stuck = dyn Fn() -> usize + Send + Sync;
+
 /// Why a call is refused.
 #[derive(Debug, Clone, Copy)]
 enum Why {
@@ -29,10 +33,10 @@ enum Why {
 }
 
 /// The permits.
-#[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
     permits: usize,
+    stuck: OnceLock<Box<Stuck>>,
     full: AtomicU64,
     too_late: AtomicU64,
 }
@@ -69,20 +73,31 @@ pub struct Snapshot {
     pub refused_too_late: u64,
 }
 
+impl fmt::Debug for Queue {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_struct("Queue").field("permits", &self.permits).finish_non_exhaustive()
+    }
+}
+
 impl Queue {
     /// Makes the permits.
     pub fn new(settings: &config::Queue) -> Self {
         let (room, pace) = (Room::new(settings.waiting), Pace::default());
         let state = State { in_use: 0, allowed: None, room, pace };
         let (full, too_late) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { state: Mutex::new(state), permits: settings.permits, full, too_late }
+        Self { state: Mutex::new(state), permits: settings.permits, stuck: OnceLock::new(), full, too_late }
+    }
+
+    /// Gives a permit more for each exchange that `stuck` counts.
+    pub fn set_stuck(&self, stuck: impl Fn() -> usize + Send + Sync + 'static) {
+        drop(self.stuck.set(Box::new(stuck)));
     }
 
     /// Returns the queue as it is now.
     pub fn snapshot(&self) -> Snapshot {
         let state = self.state();
         Snapshot {
-            permits: state.permits(self.permits),
+            permits: state.permits(self.permits) + self.stuck(),
             in_use: state.in_use,
             waiting: state.room.len(),
             refused_full: self.full.load(Ordering::Relaxed),
@@ -94,7 +109,11 @@ impl Queue {
     pub(super) async fn enter(self: &Arc<Self>, call: &Call) -> Result<Permit, Error> {
         let (place, admitted) = {
             let mut state = self.state();
-            let permits = state.permits(self.permits);
+            let mut permits = state.permits(self.permits);
+            if state.in_use >= permits {
+                permits += self.stuck();
+                self.admit(&mut state, permits);
+            }
             if state.in_use < permits {
                 state.in_use += 1;
                 return Ok(self.permit(call.class()));
@@ -131,21 +150,29 @@ impl Queue {
     }
 
     /// Hands a permit on to the next, or keeps it.
-    fn release(self: &Arc<Self>, class: Class, since: Instant, done: bool) {
+    fn release(self: &Arc<Self>, class: Class, since: Instant, end: End) {
         let mut state = self.state();
-        if done {
-            state.pace.ended(class, since.elapsed());
-        } else {
-            state.pace.cut_off(class, since.elapsed());
+        match end {
+            End::Done => state.pace.ended(class, since.elapsed()),
+            End::CutOff => state.pace.cut_off(class, since.elapsed()),
+            End::Nothing => {}
         }
         state.in_use -= 1;
-        self.admit(&mut state);
+        if state.room.len() > 0 {
+            let permits = state.permits(self.permits) + self.stuck();
+            self.admit(&mut state, permits);
+        }
+    }
+
+    /// Returns how many exchanges hold no permit, at most as many as there are permits.
+    fn stuck(&self) -> usize {
+        self.stuck.get().map_or(0, |stuck| stuck().min(self.permits))
     }
 
     /// Hands out the permits that nobody holds.
-    fn admit(self: &Arc<Self>, state: &mut State) {
+    fn admit(self: &Arc<Self>, state: &mut State, permits: usize) {
         let now = Instant::now();
-        while state.in_use < state.permits(self.permits) {
+        while state.in_use < permits {
             let Some((rank, waiter)) = state.room.next() else { return };
             // The earliest deadline goes first, so the next call often has hardly enough time: it needs a quarter more than the
             // mean.
@@ -167,7 +194,7 @@ impl Queue {
     }
 
     fn permit(self: &Arc<Self>, class: Class) -> Permit {
-        Permit { queue: Some(Arc::clone(self)), class, since: Instant::now(), done: false }
+        Permit { queue: Some(Arc::clone(self)), class, since: Instant::now(), end: End::CutOff }
     }
 
     /// Returns the error of a call that waited past its `wanted_by`. It is a deadline only if the call's own deadline has
@@ -213,13 +240,28 @@ pub struct Permit {
     queue: Option<Arc<Queue>>,
     class: Class,
     since: Instant,
-    done: bool,
+    end: End,
+}
+
+/// What the end of an exchange says of how long exchanges take.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// It ended by itself.
+    Done,
+    /// It would have taken longer.
+    CutOff,
+    Nothing,
 }
 
 impl Permit {
     /// Says that the exchange ended by itself, so its duration means something.
     pub(super) fn done(mut self) {
-        self.done = true;
+        self.end = End::Done;
+    }
+
+    /// Says that the exchange's duration means nothing.
+    pub(super) fn forget(mut self) {
+        self.end = End::Nothing;
     }
 
     fn defuse(mut self) {
@@ -230,7 +272,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(queue) = self.queue.take() {
-            queue.release(self.class, self.since, self.done);
+            queue.release(self.class, self.since, self.end);
         }
     }
 }

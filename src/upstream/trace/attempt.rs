@@ -21,7 +21,6 @@ use crate::telemetry::instruments::{Bound, CLASS};
 use crate::telemetry::slowest::Exchange;
 use crate::telemetry::{Telemetry, trace};
 use crate::upstream::call::{Answer, Call};
-use crate::upstream::error_type::{error_type, status};
 
 /// Traces and measures attempts, and remembers what responses say about the budget.
 #[derive(Clone)]
@@ -131,7 +130,7 @@ impl Running {
                 answer.losses.iter().for_each(|loss| self.lost(loss));
             }
             Err(error) => {
-                (self.status, self.failure) = (status(error), Some(error_type(error)));
+                (self.status, self.failure) = (error.http_status(), Some(error.kind()));
                 let trouble = &self.means.telemetry.state().trouble;
                 match error {
                     Error::AccountNotFound(_) => trouble.account_not_found.note(),

@@ -13,7 +13,6 @@ use crate::error::Error;
 use crate::telemetry::instruments::{Bound, CLASS};
 use crate::telemetry::{Telemetry, Trace};
 use crate::upstream::call::{Answer, Call};
-use crate::upstream::error_type::error_type;
 
 /// Traces and measures operations.
 #[derive(Clone)]
@@ -80,7 +79,7 @@ where
         Box::pin(async move {
             let mut running = running;
             let answer = answer.await;
-            running.outcome = answer.as_ref().err().map(error_type);
+            running.outcome = answer.as_ref().err().map(Error::kind);
             answer
         })
     }

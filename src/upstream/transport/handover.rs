@@ -4,22 +4,23 @@
 //! to open, a handshake. A caller who leaves then, or whose deadline passes, is told that nothing was sent, and that has to
 //! stay true. So a request can be withdrawn until a connection takes it; it is never both taken and withdrawn.
 //!
-//! The request's body shows that moment. The client reads a body when it may write it, which over HTTP/2 is after the peer has room
-//! for the stream; until then the peer has the head at most, and a request without its body is not carried out. For a request
-//! without a body, the client asks whether the body has ended exactly when it writes the head. If the body fails, the client drops the
-//! connection unwritten, or resets the stream. (An observation about hyper 1, which a test checks; a client that asked earlier
-//! would only turn "not sent" into "not known".)
+//! The request's body shows that moment. Its last byte is a part of its own, which the client reads only after it could pass on
+//! the rest: over HTTP/2, after the peer has given the stream room to upload. Until then the peer lacks at least that byte, and a
+//! request without its end is not carried out. For a request without a body, the client asks whether the body has ended exactly when
+//! it writes the head. If the body fails, the client drops the connection unwritten, or resets the stream. (An observation about
+//! hyper 1, which a test checks; a client that asked earlier would only turn "not sent" into "not known".)
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 
 use super::lane::{Lane, Seat};
+use super::pool::Precedence;
 use crate::upstream::call::Ledger;
 
 const WAITING: u8 = 0;
@@ -41,15 +42,18 @@ struct State {
     /// When it was taken, as the lane counts time.
     taken_at: AtomicU64,
     taken: Notify,
+    /// The request's place before others, until it is taken.
+    precedence: Mutex<Option<Precedence>>,
 }
 
 impl Handover {
     /// Counts in `ledger` when the connection takes the request, which may not happen once the ledger was closed.
-    pub fn new(ledger: &Arc<Ledger>, seat: Seat) -> Self {
+    pub fn new(ledger: &Arc<Ledger>, seat: Seat, precedence: Precedence) -> Self {
         let (stands, taken_at, taken) = (AtomicU8::new(WAITING), AtomicU64::new(0), Notify::new());
         let (ledger, lane) = (Arc::clone(ledger), Arc::clone(seat.lane()));
+        let precedence = Mutex::new(Some(precedence));
         Self {
-            state: Arc::new(State { ledger, lane, stands, taken_at, taken }),
+            state: Arc::new(State { ledger, lane, stands, taken_at, taken, precedence }),
             seat,
             answered: AtomicBool::new(false),
         }
@@ -62,7 +66,7 @@ impl Handover {
 
     /// Returns the request's body, which tells when a connection takes the request.
     pub fn of(&self, body: reqwest::Body) -> reqwest::Body {
-        reqwest::Body::wrap(Watched { body, state: Arc::clone(&self.state) })
+        reqwest::Body::wrap(Watched { body, last: None, state: Arc::clone(&self.state) })
     }
 
     /// Completes when a connection has taken the request.
@@ -98,6 +102,10 @@ impl Drop for Handover {
 }
 
 impl State {
+    fn is_withdrawn(&self) -> bool {
+        self.stands.load(Ordering::SeqCst) == WITHDRAWN
+    }
+
     /// Takes the request, and returns whether it may be sent.
     fn take(&self) -> bool {
         match self.stands.load(Ordering::SeqCst) {
@@ -117,6 +125,7 @@ impl State {
             self.lane.untake(self.taken_at.load(Ordering::SeqCst));
         }
         if open && stood.is_ok() {
+            drop(self.precedence.lock().unwrap_or_else(PoisonError::into_inner).take());
             self.taken.notify_one();
         }
         open && stood.is_ok()
@@ -125,7 +134,20 @@ impl State {
 
 struct Watched {
     body: reqwest::Body,
+    /// The last byte, once all before it was read.
+    last: Option<Bytes>,
     state: Arc<State>,
+}
+
+impl Watched {
+    /// Keeps the last byte of the body back, if this part of it ends with that. A body of unknown length says its end only later,
+    /// so nothing of it is kept back.
+    fn but_last(&mut self, mut part: Bytes) -> Bytes {
+        if part.len() > 1 && self.body.is_end_stream() {
+            self.last = Some(part.split_off(part.len() - 1));
+        }
+        part
+    }
 }
 
 /// What a withdrawn request's body fails with.
@@ -141,22 +163,37 @@ impl Body for Watched {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if !self.state.take() {
+        if self.state.is_withdrawn() {
             return Poll::Ready(Some(Err(Withdrawn.into())));
         }
-        Pin::new(&mut self.body).poll_frame(context).map_err(Into::into)
+        let next = match self.last.take() {
+            Some(last) => Some(Ok(Frame::data(last))),
+            None => ready!(Pin::new(&mut self.body).poll_frame(context)),
+        };
+        let next = match next {
+            Some(Ok(frame)) => frame.into_data().map_or_else(Err, |data| Ok(self.but_last(data))),
+            next => return Poll::Ready(next.map(|next| next.map_err(Into::into))),
+        };
+        if self.last.is_none() && !self.state.take() {
+            return Poll::Ready(Some(Err(Withdrawn.into())));
+        }
+        Poll::Ready(Some(Ok(next.map_or_else(|frame| frame, Frame::data))))
     }
 
     fn is_end_stream(&self) -> bool {
         // A withdrawn request pretends to have a body, which then fails.
-        self.body.is_end_stream() && self.state.take()
+        self.last.is_none() && self.body.is_end_stream() && self.state.take()
     }
 
     fn size_hint(&self) -> SizeHint {
         match self.state.stands.load(Ordering::SeqCst) {
             // The client never polls an empty body, nor a GET's body of unknown length, and one that is not polled cannot fail.
             WITHDRAWN => SizeHint::with_exact(1),
-            _ => self.body.size_hint(),
+            _ => {
+                let last = self.last.as_ref().map_or(0, Bytes::len) as u64;
+                let rest = self.body.size_hint();
+                rest.exact().map_or(rest, |rest| SizeHint::with_exact(rest + last))
+            }
         }
     }
 }
@@ -226,7 +263,7 @@ mod tests {
         let (url, mut came) = server().await;
         for (client, method) in clients().iter().flat_map(|client| METHODS.map(|method| (client.clone(), method))) {
             let ledger = Arc::<Ledger>::default();
-            let handover = Handover::new(&ledger, seat(&client));
+            let handover = Handover::new(&ledger, seat(&client), Precedence::default());
             let request = request(&client, &method, &url, &handover);
             assert!(!handover.is_taken() && ledger.requests() == 0, "{method} is only put together");
             client.execute(request).await.expect("answered");
@@ -236,7 +273,7 @@ mod tests {
         // Nothing listens at this port: no connection, nothing taken.
         let ledger = Arc::<Ledger>::default();
         let [client, _] = clients();
-        let handover = Handover::new(&ledger, seat(&client));
+        let handover = Handover::new(&ledger, seat(&client), Precedence::default());
         let request = request(&client, &http::Method::DELETE, "http://127.0.0.1:1/", &handover);
         client.execute(request).await.expect_err("nobody is there");
         assert!(!handover.is_taken() && ledger.requests() == 0);
@@ -248,7 +285,7 @@ mod tests {
         for (client, method) in clients().iter().flat_map(|client| METHODS.map(|method| (client.clone(), method))) {
             for closed in [false, true] {
                 let ledger = Arc::<Ledger>::default();
-                let handover = Handover::new(&ledger, seat(&client));
+                let handover = Handover::new(&ledger, seat(&client), Precedence::default());
                 let request = request(&client, &method, &url, &handover);
                 // The caller's deadline has passed, or the exchange was given up.
                 let kept = if closed {

@@ -50,6 +50,8 @@ pub struct Lane {
     abandoned: AtomicUsize,
     /// Held by the request that is being offered, where only one may be at a time.
     offering: Semaphore,
+    /// Since when bodies have waited for room in the upload window and none was taken, in milliseconds since `born`; 0 if none has.
+    bodies_stuck: AtomicU64,
     /// Whether a request has reported that the connection broke.
     broken: AtomicBool,
     /// When the connection took its first request, in milliseconds since `born`; 0 if it has not.
@@ -77,6 +79,7 @@ impl Lane {
             retired: AtomicBool::new(false),
             abandoned: AtomicUsize::new(0),
             offering: Semaphore::new(1),
+            bodies_stuck: AtomicU64::new(0),
             broken: AtomicBool::new(false),
             first_taken: AtomicU64::new(0),
             unanswered: AtomicU64::new(0),
@@ -152,7 +155,7 @@ impl Lane {
     pub fn is_settled(&self) -> bool {
         let first = self.first_taken.load(Ordering::SeqCst);
         let since = Duration::from_millis(self.now().saturating_sub(first));
-        self.heard.load(Ordering::SeqCst) > 0 || (first > 0 && since > SETTLED_AFTER)
+        self.has_heard() || (first > 0 && since > SETTLED_AFTER)
     }
 
     /// How many requests have a seat.
@@ -177,6 +180,11 @@ impl Lane {
         let since = self.unanswered.load(Ordering::SeqCst);
         let waited = Duration::from_millis(self.now().saturating_sub(since));
         since != 0 && waited >= SILENT_AFTER && waited < self.decided_after
+    }
+
+    /// True if a part of an answer was ever received.
+    pub fn has_heard(&self) -> bool {
+        self.heard.load(Ordering::SeqCst) > 0
     }
 
     /// How long it exists.
@@ -224,8 +232,24 @@ impl Lane {
         }
     }
 
-    /// Notes that the request taken at `taken_at` has ended. If it waited longer than pings take to decide, and nothing at all
-    /// was received, the lane is retired: pings may get through where nothing else does.
+    /// Notes that a request's body was taken.
+    pub fn body_taken(&self) {
+        self.bodies_stuck.store(0, Ordering::SeqCst);
+    }
+
+    /// Notes that a request was withdrawn because its body was not taken. A connection that takes no body for
+    /// [`SILENT_AFTER`] is retired: it may answer pings and reads, and have no upload window.
+    pub fn body_stuck(&self) {
+        let now = self.now();
+        let since = self.bodies_stuck.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst).err().unwrap_or(now);
+        if Duration::from_millis(now.saturating_sub(since)) >= SILENT_AFTER {
+            self.retire();
+        }
+    }
+
+    /// Notes that the request taken at `taken_at` has ended. If it ended without an answer, and for longer than pings take to
+    /// decide answers have been awaited and nothing at all was received, the lane is retired: pings may get through where nothing
+    /// else does.
     pub fn leave(&self, taken_at: u64, answered: bool) {
         if taken_at == 0 {
             return;
@@ -234,8 +258,9 @@ impl Lane {
         if !answered && self.abandoned.fetch_add(1, Ordering::SeqCst) >= MOST_ABANDONED {
             self.retire();
         }
-        let waited = Duration::from_millis(self.now().saturating_sub(taken_at));
-        if waited > self.decided_after && self.heard.load(Ordering::SeqCst) < taken_at {
+        let since = self.unanswered.load(Ordering::SeqCst);
+        let waited = Duration::from_millis(self.now().saturating_sub(since));
+        if !answered && since > 0 && waited > self.decided_after && self.heard.load(Ordering::SeqCst) <= since {
             self.retire();
         }
     }

@@ -9,12 +9,14 @@
 //! change.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use super::MOST_MOVES;
 use super::connections::{Counters, Snapshot};
 use super::connector;
 use super::lane::{Lane, SETTLED_AFTER, Seat};
@@ -37,6 +39,9 @@ const STREAMS_ASSUMED: usize = 100;
 pub const BELIEVED: Duration = Duration::from_millis(250);
 const LONGEST_BELIEVED: Duration = Duration::from_secs(2);
 
+/// How long a request lets those go first that were moved more often.
+const PRECEDED: Duration = Duration::from_secs(1);
+
 /// Least time between a failed attempt to connect and the next one, when there is no connection. Each attempt counts as one
 /// failure in the circuits; at this distance a peer's short restart opens none.
 const APART: Duration = Duration::from_millis(100);
@@ -54,7 +59,11 @@ pub struct Pool {
     state: Mutex<State>,
     changed: Arc<Notify>,
     counters: Arc<Counters>,
+    /// How many requests wait to be taken, by how often they were moved; place 0 stands for those that were not, and is not used.
+    moved: Arc<Moved>,
 }
+
+type Moved = [AtomicUsize; MOST_MOVES + 1];
 
 struct State {
     lanes: Vec<Arc<Lane>>,
@@ -102,17 +111,36 @@ impl Pool {
             distrusted: false,
         };
         let (origin, settings) = (origin.clone(), settings.clone());
-        let pool = Self { origin, settings, state: Mutex::new(state), changed, counters };
+        let moved = Arc::new(std::array::from_fn(|_| AtomicUsize::new(0)));
+        let pool = Self { origin, settings, state: Mutex::new(state), changed, counters, moved };
         pool.lane()?; // so that an error in building a client shows at the start
         Ok(pool)
     }
 
-    /// Waits for a place for a request, and returns it.
-    pub async fn seat(&self) -> Result<Seat, Error> {
+    /// Puts a request that was moved so often before all that were moved less often, until a connection takes it.
+    pub fn precedence(&self, moves: usize) -> Precedence {
+        if moves > 0 {
+            self.moved[moves].fetch_add(1, Ordering::SeqCst);
+        }
+        Precedence { moves, moved: Arc::clone(&self.moved), changed: Arc::clone(&self.changed) }
+    }
+
+    /// True if a request that was moved more often waits to be taken.
+    fn is_preceded(&self, moves: usize) -> bool {
+        self.moved[moves + 1..].iter().any(|waiting| waiting.load(Ordering::SeqCst) > 0)
+    }
+
+    /// Waits for a place for a request that was moved so often, and returns it.
+    pub async fn seat(&self, moves: usize) -> Result<Seat, Error> {
         let mut waited_for: Option<Arc<Lane>> = None;
+        let came = Instant::now();
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
+            if self.is_preceded(moves) && came.elapsed() < PRECEDED {
+                drop(timeout(PRECEDED.saturating_sub(came.elapsed()), changed).await);
+                continue;
+            }
             let most = match self.step(waited_for.take())? {
                 Step::Take(seat) => return Ok(seat),
                 Step::Wait(lane) => {
@@ -264,6 +292,12 @@ impl Pool {
         }
     }
 
+    /// Returns how many requests are under way on connections that have fallen silent.
+    pub fn stuck(&self) -> usize {
+        let state = self.state();
+        state.lanes.iter().filter(|lane| lane.is_silent()).map(|lane| lane.taken()).sum()
+    }
+
     /// Returns the connections as they are now.
     pub fn snapshot(&self) -> Snapshot {
         let mut state = self.state();
@@ -298,6 +332,22 @@ impl Pool {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request's place before others that were moved less often. It is given up when a connection takes the request.
+#[derive(Default)]
+pub struct Precedence {
+    moves: usize,
+    moved: Arc<Moved>,
+    changed: Arc<Notify>,
+}
+
+impl Drop for Precedence {
+    fn drop(&mut self) {
+        if self.moves > 0 && self.moved[self.moves].fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.changed.notify_waiters();
+        }
     }
 }
 
