@@ -18,14 +18,6 @@ pub struct Tag {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Family {
-    User,
-    DeletedUser,
-    Group,
-    Membership,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Aspect {
     Every,
     Collection,
@@ -34,8 +26,66 @@ enum Aspect {
     OfGroup,
 }
 
-/// How many slots the tags without an id take: two for each family.
-pub(super) const FIXED_SLOTS: usize = 8;
+/// The families of records: what a record's id is the id of, and its tags as operators write them.
+///
+/// A new kind of record is one line more here.
+macro_rules! families {
+    ($($(#[$about:meta])* $family:ident of $kind:literal:
+        $every:ident = $all:literal, $collection:ident = $lists:literal, $record:ident = $one:literal;)+) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        enum Family {
+            $($family,)+
+        }
+
+        impl Family {
+            /// Returns the kind of record whose id the tags of single records bear.
+            const fn kind(self) -> &'static str {
+                match self {
+                    $(Self::$family => $kind,)+
+                }
+            }
+        }
+
+        /// Tags without an id, by their words.
+        const ALONE: &[(&str, fn() -> Tag)] = &[$(($all, $every), ($lists, $collection),)+];
+        /// Tags of single records, by the words before their ids.
+        const RECORDS: &[(&str, fn(i64) -> Tag)] = &[$(($one, $record),)+];
+
+        $(
+            /// Every answer about
+            $(#[$about])*
+            pub const fn $every() -> Tag {
+                Tag::new(Family::$family, Aspect::Every, 0)
+            }
+
+            /// Which there are, and in what order a list has them, of
+            $(#[$about])*
+            pub const fn $collection() -> Tag {
+                Tag::new(Family::$family, Aspect::Collection, 0)
+            }
+
+            /// One of the
+            $(#[$about])*
+            pub const fn $record(id: i64) -> Tag {
+                Tag::new(Family::$family, Aspect::Record, id)
+            }
+        )+
+    };
+}
+
+families! {
+    /// users.
+    User of "user": every_user = "users", users = "user_lists", user = "user";
+    /// deleted users.
+    DeletedUser of "user": every_deleted_user = "deleted_users", deleted_users = "deleted_user_lists", deleted_user = "deleted_user";
+    /// groups.
+    Group of "group": every_group = "groups", groups = "group_lists", group = "group";
+    /// memberships.
+    Membership of "membership": every_membership = "memberships", memberships = "membership_lists", membership = "membership";
+}
+
+/// How many slots the tags without an id take.
+pub(super) const FIXED_SLOTS: usize = ALONE.len();
 
 /// How many slots the tags with an id share. A collision moves an answer's epoch without need, which costs one upstream
 /// call and never a wrong answer; at this size a write has one chance in 16,384 to do so to a given record.
@@ -50,9 +100,9 @@ impl Tag {
     pub fn record(self) -> Option<(&'static str, i64)> {
         let kind = match (self.family, self.aspect) {
             (_, Aspect::Every | Aspect::Collection) => return None,
-            (_, Aspect::OfUser) | (Family::User | Family::DeletedUser, _) => "user",
-            (_, Aspect::OfGroup) | (Family::Group, _) => "group",
-            (Family::Membership, Aspect::Record) => "membership",
+            (_, Aspect::OfUser) => "user",
+            (_, Aspect::OfGroup) => "group",
+            (family, Aspect::Record) => family.kind(),
         };
         Some((kind, self.id))
     }
@@ -84,56 +134,6 @@ fn mix(mut bits: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// One user.
-pub const fn user(id: i64) -> Tag {
-    Tag::new(Family::User, Aspect::Record, id)
-}
-
-/// Which users there are, and in what order a list has them.
-pub const fn users() -> Tag {
-    Tag::new(Family::User, Aspect::Collection, 0)
-}
-
-/// Every answer about users.
-pub const fn every_user() -> Tag {
-    Tag::new(Family::User, Aspect::Every, 0)
-}
-
-/// One deleted user.
-pub const fn deleted_user(id: i64) -> Tag {
-    Tag::new(Family::DeletedUser, Aspect::Record, id)
-}
-
-/// Which deleted users there are.
-pub const fn deleted_users() -> Tag {
-    Tag::new(Family::DeletedUser, Aspect::Collection, 0)
-}
-
-/// Every answer about deleted users.
-pub const fn every_deleted_user() -> Tag {
-    Tag::new(Family::DeletedUser, Aspect::Every, 0)
-}
-
-/// One group.
-pub const fn group(id: i64) -> Tag {
-    Tag::new(Family::Group, Aspect::Record, id)
-}
-
-/// Which groups there are.
-pub const fn groups() -> Tag {
-    Tag::new(Family::Group, Aspect::Collection, 0)
-}
-
-/// Every answer about groups.
-pub const fn every_group() -> Tag {
-    Tag::new(Family::Group, Aspect::Every, 0)
-}
-
-/// One membership.
-pub const fn membership(id: i64) -> Tag {
-    Tag::new(Family::Membership, Aspect::Record, id)
-}
-
 /// Which memberships a user has; the id is the user's.
 pub const fn memberships_of_user(id: i64) -> Tag {
     Tag::new(Family::Membership, Aspect::OfUser, id)
@@ -144,16 +144,6 @@ pub const fn memberships_of_group(id: i64) -> Tag {
     Tag::new(Family::Membership, Aspect::OfGroup, id)
 }
 
-/// Which memberships there are.
-pub const fn memberships() -> Tag {
-    Tag::new(Family::Membership, Aspect::Collection, 0)
-}
-
-/// Every answer about memberships.
-pub const fn every_membership() -> Tag {
-    Tag::new(Family::Membership, Aspect::Every, 0)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -162,17 +152,7 @@ mod tests {
 
     #[test]
     fn tags_without_an_id_share_their_epoch_with_no_other_tag() {
-        let fixed = [
-            users(),
-            every_user(),
-            deleted_users(),
-            every_deleted_user(),
-            groups(),
-            every_group(),
-            memberships(),
-            every_membership(),
-        ];
-        let slots: HashSet<u32> = fixed.iter().map(|tag| tag.slot()).collect();
+        let slots: HashSet<u32> = ALONE.iter().map(|(_, tag)| tag().slot()).collect();
         assert_eq!(slots.len(), FIXED_SLOTS);
         assert!(slots.iter().all(|slot| (*slot as usize) < FIXED_SLOTS));
         for id in (-5..5).chain(6_100_000_000_000..6_100_000_001_000) {

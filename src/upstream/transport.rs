@@ -26,16 +26,16 @@ mod lane;
 mod link;
 mod loss;
 mod pool;
+mod precedence;
 
 use handover::Handover;
 use lane::{SILENT_AFTER, Seat};
 use loss::Loss;
-use pool::{Pool, Precedence};
+use pool::Pool;
+use precedence::{MOST_MOVES, Precedence};
 
 pub(super) use pool::BELIEVED;
 
-/// How often a request that was provably not processed is sent again within one attempt.
-const MOST_MOVES: usize = 30;
 /// How long it waits before that, at first and at most, where a connection has processed nothing at all.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
@@ -262,10 +262,10 @@ impl Transport {
             if late || !(full || offered.elapsed() > SILENT_AFTER) || !handover.withdraw() {
                 continue;
             }
-            if has_body {
-                lane.body_stuck();
-            }
-            if full {
+            if has_body && lane.body_stuck() {
+                // What was learnt from this connection was not about how many requests one takes.
+                self.pool.forget_limit();
+            } else if full {
                 self.pool.learn(lane, has_body);
             } else {
                 lane.retire();

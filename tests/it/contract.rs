@@ -6,13 +6,18 @@ use zendesk_gateway::contract::{Endpoint, RPCS, Rpc};
 
 use crate::support::{Dynamic, TestGateway};
 
-/// For each RPC, requests that reach all of its endpoints.
+/// Returns the requests of an RPC that reach all of its endpoints: the empty one, unless it needs more.
+pub fn requests_of(method: &str) -> Vec<&'static str> {
+    let stated: Vec<_> = REQUESTS.iter().filter(|(named, _)| *named == method).map(|(_, request)| *request).collect();
+    if stated.is_empty() { vec!["{}"] } else { stated }
+}
+
+/// Requests of RPCs for which the empty one does not do.
 #[rustfmt::skip]
-pub const REQUESTS: &[(&str, &str)] = &[
+const REQUESTS: &[(&str, &str)] = &[
     ("GetUser", r#"{"id": 7}"#),
     ("BatchGetUsers", r#"{"ids": [7, 8]}"#),
     ("BatchGetUsers", r#"{"external_ids": ["a", "b"], "include_deleted": true}"#),
-    ("GetCurrentUser", "{}"),
     ("GetUserRelated", r#"{"id": 7}"#),
     ("ListUsers", "{}"),
     ("ListUsers", r#"{"filter": {"group_id": 7, "roles": ["USER_ROLE_AGENT", "USER_ROLE_ADMIN"]}}"#),
@@ -28,8 +33,6 @@ pub const REQUESTS: &[(&str, &str)] = &[
     ("CountUsers", r#"{"filter": {"organization_id": 7}}"#),
     ("GetDeletedUser", r#"{"id": 7}"#),
     ("ListDeletedUsers", r#"{"sort": "-id"}"#),
-    ("StreamDeletedUsers", "{}"),
-    ("CountDeletedUsers", "{}"),
     ("ListComplianceDeletionStatuses", r#"{"user_id": 7, "application": "chat"}"#),
     ("StreamComplianceDeletionStatuses", r#"{"user_id": 7}"#),
     ("GetGroup", r#"{"id": 7}"#),
@@ -37,8 +40,6 @@ pub const REQUESTS: &[(&str, &str)] = &[
     ("ListGroups", r#"{"filter": {"user_id": 7}}"#),
     ("StreamGroups", "{}"),
     ("StreamGroups", r#"{"filter": {"user_id": 7}}"#),
-    ("ListAssignableGroups", "{}"),
-    ("StreamAssignableGroups", "{}"),
     ("CountGroups", "{}"),
     ("CountGroups", r#"{"filter": {"user_id": 7}}"#),
     ("GetMembership", r#"{"id": 7}"#),
@@ -54,8 +55,6 @@ pub const REQUESTS: &[(&str, &str)] = &[
     ("StreamAssignableMemberships", "{}"),
     ("StreamAssignableMemberships", r#"{"filter": {"group_id": 7}}"#),
     ("GetJob", r#"{"id": "V3-0123456789abcdef0123456789abcdef"}"#),
-    ("ListJobs", "{}"),
-    ("StreamJobs", "{}"),
     ("CreateUser", r#"{"user": {"name": "A"}}"#),
     ("CreateOrUpdateUser", r#"{"user": {"email": "a@b.example"}}"#),
     ("RequestUserCreate", r#"{"user": {"name": "A", "email": "c@b.example"}}"#),
@@ -114,7 +113,7 @@ async fn every_rpc_calls_the_endpoints_of_its_option_and_no_other() {
     let known = Known::of(&t);
     for rpc in RPCS {
         let mut called = BTreeSet::new();
-        for (_, request) in REQUESTS.iter().filter(|(method, _)| *method == rpc.method) {
+        for request in requests_of(rpc.method) {
             t.sandbox.reset_stats();
             // Ids that nobody has are fine: what is compared is what was asked, not what was answered.
             client.call(rpc.method, &known.fill(request)).await.ok();
@@ -130,7 +129,13 @@ async fn every_rpc_calls_the_endpoints_of_its_option_and_no_other() {
             let elsewhere =
                 ELSEWHERE.contains(&(rpc.method, endpoint.path)) || ELSEWHERE.contains(&("*", endpoint.path));
             let was_called = called.contains(&(endpoint.verb, endpoint.path));
-            assert!(was_called || elsewhere, "{} never called {} {}", rpc.method, endpoint.verb, endpoint.path);
+            assert!(
+                was_called || elsewhere,
+                "no request of {} in REQUESTS reached {} {}",
+                rpc.method,
+                endpoint.verb,
+                endpoint.path
+            );
         }
     }
 }
@@ -190,7 +195,6 @@ impl Known {
 #[test]
 fn every_rpc_states_what_it_calls_and_what_it_risks() {
     use zendesk_gateway::contract::{Idempotency, Risk};
-    assert_eq!(RPCS.len(), 57);
     for rpc in RPCS {
         assert!(!rpc.endpoints.is_empty(), "{} states no endpoint", rpc.method);
         let reads_only = rpc.endpoints.iter().all(|endpoint| endpoint.verb == "GET");

@@ -81,3 +81,21 @@ fn the_service_config_lists_the_rpcs_of_the_contract() {
     }
     is("docs/service-config.json", SERVICE_CONFIG, &(wanted + rest));
 }
+
+#[test]
+fn the_documents_name_every_endpoint_class_and_every_tag() {
+    for class in zendesk_gateway::contract::Class::ALL {
+        for (path, text) in [
+            ("docs/resilience.md", include_str!("../../docs/resilience.md")),
+            ("docs/telemetry.md", include_str!("../../docs/telemetry.md")),
+        ] {
+            assert!(text.contains(&format!("`{}`", class.0)), "{path} does not name the endpoint class {}", class.0);
+        }
+    }
+    let words = "?".parse::<zendesk_gateway::cache::Tag>().expect_err("no tag").to_string();
+    let (_, words) = words.split_once("tags are ").expect("it lists them");
+    for word in words.split(", ") {
+        let named = include_str!("../../docs/cache.md").contains(&format!("`{word}`"));
+        assert!(named, "docs/cache.md does not name the tag {word}");
+    }
+}

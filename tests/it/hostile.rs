@@ -8,7 +8,7 @@ use zendesk_gateway::contract::{RPCS, Risk, Rpc};
 use zendesk_gateway::proto::{GetUserRequest, UpdateUserRequest, UserInput};
 use zendesk_gateway::sandbox::Recorded;
 
-use crate::contract::{Known, REQUESTS, stated};
+use crate::contract::{Known, requests_of, stated};
 use crate::support::{Dynamic, TestGateway, refused, with};
 
 /// What has climbed a path, split a header or ended a URL somewhere before.
@@ -127,8 +127,7 @@ async fn no_text_of_any_request_changes_which_endpoint_is_called() {
             let named = rpc.endpoints.iter().any(|endpoint| endpoint.path.contains(&format!("{{{field}}}")));
             named || REACHING.contains(&(rpc.method, field))
         };
-        let rows: Vec<String> =
-            REQUESTS.iter().filter(|(method, _)| *method == rpc.method).map(|(_, json)| known.fill(json)).collect();
+        let rows: Vec<String> = requests_of(rpc.method).into_iter().map(|json| known.fill(json)).collect();
         // A job holds one of few slots for seconds: its inputs are written as those of the single calls are.
         let is_bulk = rpc.method.starts_with("Bulk");
         let few = hostile().into_iter().step_by(if is_bulk { 4 } else { 1 });

@@ -12,6 +12,7 @@ use zendesk_gateway::sandbox::{self, Wire};
 
 use crate::support::{TestGateway, account, settings};
 
+mod edge;
 mod ends;
 mod opening;
 mod room;
@@ -95,6 +96,16 @@ fn created(gateway: &TestGateway) -> BTreeMap<usize, usize> {
 
 /// Makes calls, so many at a time; returns those that failed.
 async fn flood(gateway: &TestGateway, what: What, calls: usize, at_a_time: usize) -> Vec<(usize, Status)> {
+    flood_within(gateway, what, calls, at_a_time, Duration::from_secs(30)).await
+}
+
+async fn flood_within(
+    gateway: &TestGateway,
+    what: What,
+    calls: usize,
+    at_a_time: usize,
+    deadline: Duration,
+) -> Vec<(usize, Status)> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let caller = async || {
         let mut failed = Vec::new();
@@ -103,7 +114,7 @@ async fn flood(gateway: &TestGateway, what: What, calls: usize, at_a_time: usize
             if number >= calls {
                 return failed;
             }
-            if let Err(status) = call(gateway, what, number, Duration::from_secs(30)).await {
+            if let Err(status) = call(gateway, what, number, deadline).await {
                 failed.push((number, status));
             }
         }

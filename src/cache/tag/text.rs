@@ -2,35 +2,16 @@
 
 use std::str::FromStr;
 
-use super::{
-    Tag, deleted_user, deleted_users, every_deleted_user, every_group, every_membership, every_user, group, groups,
-    membership, memberships, memberships_of_group, memberships_of_user, user, users,
-};
+use super::{ALONE, RECORDS, Tag, memberships_of_group, memberships_of_user};
 
-type WithId = fn(i64) -> Tag;
-type Alone = fn() -> Tag;
+/// Words that need an id after them, as in `user:7`, beside those of single records.
+const LISTS: [(&str, fn(i64) -> Tag); 2] =
+    [("memberships_of_user", memberships_of_user), ("memberships_of_group", memberships_of_group)];
 
-/// Words that need an id after them, as in `user:7`.
-const WITH_ID: [(&str, WithId); 6] = [
-    ("user", user),
-    ("deleted_user", deleted_user),
-    ("group", group),
-    ("membership", membership),
-    ("memberships_of_user", memberships_of_user),
-    ("memberships_of_group", memberships_of_group),
-];
-
-/// Words that stand alone.
-const ALONE: [(&str, Alone); 8] = [
-    ("users", every_user),
-    ("user_lists", users),
-    ("deleted_users", every_deleted_user),
-    ("deleted_user_lists", deleted_users),
-    ("groups", every_group),
-    ("group_lists", groups),
-    ("memberships", every_membership),
-    ("membership_lists", memberships),
-];
+/// Returns all words that need an id after them.
+fn with_id() -> impl Iterator<Item = (&'static str, fn(i64) -> Tag)> {
+    RECORDS.iter().chain(&LISTS).copied()
+}
 
 /// Why a text is no tag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +35,7 @@ impl FromStr for Tag {
             Some((word, id)) => (word, Some(id)),
             None => (text, None),
         };
-        if let Some((_, tag)) = WITH_ID.iter().find(|(known, _)| *known == word) {
+        if let Some((_, tag)) = with_id().find(|(known, _)| *known == word) {
             let digits = id.filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()));
             let id = digits.and_then(|id| id.parse().ok()).filter(|id| *id > 0);
             return id.map(tag).ok_or_else(|| NoTag::NoId(word.to_owned()));
@@ -68,7 +49,7 @@ impl FromStr for Tag {
 }
 
 fn words() -> String {
-    let with_id = WITH_ID.iter().map(|(word, _)| format!("{word}:ID"));
+    let with_id = with_id().map(|(word, _)| format!("{word}:ID"));
     with_id.chain(ALONE.iter().map(|(word, _)| (*word).to_owned())).collect::<Vec<_>>().join(", ")
 }
 
@@ -78,7 +59,7 @@ mod tests {
 
     #[test]
     fn every_word_is_its_tag_and_nothing_else_is_one() {
-        for (word, tag) in WITH_ID {
+        for (word, tag) in with_id() {
             assert_eq!(format!("{word}:6100000000007").parse(), Ok(tag(6_100_000_000_007)), "{word}");
             for bad in
                 [word.to_owned(), format!("{word}:"), format!("{word}:0"), format!("{word}:-7"), format!("{word}:+7")]
@@ -88,7 +69,7 @@ mod tests {
         }
         for (word, tag) in ALONE {
             assert_eq!(word.parse(), Ok(tag()), "{word}");
-            assert_eq!(format!("{word}:7").parse::<Tag>(), Err(NoTag::Id(word.to_owned())));
+            assert_eq!(format!("{word}:7").parse::<Tag>(), Err(NoTag::Id((*word).to_owned())));
         }
         for bad in ["", ":7", "User:7", "organization:7", "*"] {
             let error = bad.parse::<Tag>().expect_err(bad).to_string();

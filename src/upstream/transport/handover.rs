@@ -20,7 +20,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 
 use super::lane::{Lane, Seat};
-use super::pool::Precedence;
+use super::precedence::Precedence;
 use crate::upstream::call::Ledger;
 
 const WAITING: u8 = 0;

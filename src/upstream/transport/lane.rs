@@ -177,9 +177,23 @@ impl Lane {
     /// not decided yet whether the connection lives. Once they have, a dead connection is closed, which the next request
     /// notices before it is sent, and a live one is merely slow.
     pub fn is_silent(&self) -> bool {
+        self.unanswered().is_some_and(|waited| waited >= SILENT_AFTER && waited < self.decided_after)
+    }
+
+    /// True if an answer has been awaited for [`SILENT_AFTER`] or longer, whether pings have decided or not.
+    pub fn is_mute(&self) -> bool {
+        self.unanswered().is_some_and(|waited| waited >= SILENT_AFTER)
+    }
+
+    /// True if all who awaited an answer have given up, and pings have decided since. So nobody would notice if it came alive.
+    pub fn is_forsaken(&self) -> bool {
+        self.seats() == 0 && self.unanswered().is_some_and(|waited| waited >= self.decided_after)
+    }
+
+    /// For how long an answer has been awaited and nothing was received.
+    fn unanswered(&self) -> Option<Duration> {
         let since = self.unanswered.load(Ordering::SeqCst);
-        let waited = Duration::from_millis(self.now().saturating_sub(since));
-        since != 0 && waited >= SILENT_AFTER && waited < self.decided_after
+        (since != 0).then(|| Duration::from_millis(self.now().saturating_sub(since)))
     }
 
     /// True if a part of an answer was ever received.
@@ -238,13 +252,15 @@ impl Lane {
     }
 
     /// Notes that a request was withdrawn because its body was not taken. A connection that takes no body for
-    /// [`SILENT_AFTER`] is retired: it may answer pings and reads, and have no upload window.
-    pub fn body_stuck(&self) {
+    /// [`SILENT_AFTER`] is retired: it may answer pings and reads, and have no upload window. Returns whether it is now.
+    pub fn body_stuck(&self) -> bool {
         let now = self.now();
         let since = self.bodies_stuck.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst).err().unwrap_or(now);
-        if Duration::from_millis(now.saturating_sub(since)) >= SILENT_AFTER {
+        let is_stuck = Duration::from_millis(now.saturating_sub(since)) >= SILENT_AFTER;
+        if is_stuck {
             self.retire();
         }
+        is_stuck
     }
 
     /// Notes that the request taken at `taken_at` has ended. If it ended without an answer, and for longer than pings take to
@@ -258,9 +274,7 @@ impl Lane {
         if !answered && self.abandoned.fetch_add(1, Ordering::SeqCst) >= MOST_ABANDONED {
             self.retire();
         }
-        let since = self.unanswered.load(Ordering::SeqCst);
-        let waited = Duration::from_millis(self.now().saturating_sub(since));
-        if !answered && since > 0 && waited > self.decided_after && self.heard.load(Ordering::SeqCst) <= since {
+        if !answered && self.unanswered().is_some_and(|waited| waited > self.decided_after) {
             self.retire();
         }
     }

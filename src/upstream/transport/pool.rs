@@ -9,18 +9,17 @@
 //! change.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::MOST_MOVES;
 use super::connections::{Counters, Snapshot};
 use super::connector;
 use super::lane::{Lane, SETTLED_AFTER, Seat};
 use super::link::Link;
+use super::precedence::{Moved, PRECEDED, Precedence};
 use crate::config;
 use crate::error::{ConnectionError, Error};
 use crate::upstream::client::Origin;
@@ -39,9 +38,6 @@ const STREAMS_ASSUMED: usize = 100;
 pub const BELIEVED: Duration = Duration::from_millis(250);
 const LONGEST_BELIEVED: Duration = Duration::from_secs(2);
 
-/// How long a request lets those go first that were moved more often.
-const PRECEDED: Duration = Duration::from_secs(1);
-
 /// Least time between a failed attempt to connect and the next one, when there is no connection. Each attempt counts as one
 /// failure in the circuits; at this distance a peer's short restart opens none.
 const APART: Duration = Duration::from_millis(100);
@@ -59,11 +55,8 @@ pub struct Pool {
     state: Mutex<State>,
     changed: Arc<Notify>,
     counters: Arc<Counters>,
-    /// How many requests wait to be taken, by how often they were moved; place 0 stands for those that were not, and is not used.
     moved: Arc<Moved>,
 }
-
-type Moved = [AtomicUsize; MOST_MOVES + 1];
 
 struct State {
     lanes: Vec<Arc<Lane>>,
@@ -111,7 +104,7 @@ impl Pool {
             distrusted: false,
         };
         let (origin, settings) = (origin.clone(), settings.clone());
-        let moved = Arc::new(std::array::from_fn(|_| AtomicUsize::new(0)));
+        let moved = Arc::default();
         let pool = Self { origin, settings, state: Mutex::new(state), changed, counters, moved };
         pool.lane()?; // so that an error in building a client shows at the start
         Ok(pool)
@@ -119,15 +112,7 @@ impl Pool {
 
     /// Puts a request that was moved so often before all that were moved less often, until a connection takes it.
     pub fn precedence(&self, moves: usize) -> Precedence {
-        if moves > 0 {
-            self.moved[moves].fetch_add(1, Ordering::SeqCst);
-        }
-        Precedence { moves, moved: Arc::clone(&self.moved), changed: Arc::clone(&self.changed) }
-    }
-
-    /// True if a request that was moved more often waits to be taken.
-    fn is_preceded(&self, moves: usize) -> bool {
-        self.moved[moves + 1..].iter().any(|waiting| waiting.load(Ordering::SeqCst) > 0)
+        Precedence::of(moves, &self.moved, &self.changed)
     }
 
     /// Waits for a place for a request that was moved so often, and returns it.
@@ -137,7 +122,7 @@ impl Pool {
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            if self.is_preceded(moves) && came.elapsed() < PRECEDED {
+            if self.moved.precede(moves) && came.elapsed() < PRECEDED {
                 drop(timeout(PRECEDED.saturating_sub(came.elapsed()), changed).await);
                 continue;
             }
@@ -170,7 +155,8 @@ impl Pool {
         let (streams, proven) = (state.streams(), state.proven);
         let has_room = |lane: &&Arc<Lane>| lane.seats() < if lane.is_settled() { streams } else { streams.min(proven) };
         let open = || state.lanes.iter().filter(|lane| lane.is_open());
-        if let Some(lane) = open().filter(|lane| !lane.is_silent()).find(has_room) {
+        let lively = || open().filter(|lane| !lane.is_mute());
+        if let Some(lane) = lively().find(has_room).or_else(|| open().filter(|lane| !lane.is_silent()).find(has_room)) {
             return Ok(Step::Take(Seat::on(lane)));
         }
         if let Some((failed, chain)) = waited_for.and_then(|lane| Some((lane.failed_at()?, lane.failure()?))) {
@@ -235,6 +221,11 @@ impl Pool {
             _ => BELIEVED,
         };
         state.streams = Some(StreamLimit { streams, learnt: Instant::now(), believed });
+    }
+
+    /// Forgets how many requests a connection takes at a time.
+    pub fn forget_limit(&self) {
+        self.state().streams = None;
     }
 
     /// Notes that a connection answered with its present number of requests under way.
@@ -335,22 +326,6 @@ impl Pool {
     }
 }
 
-/// A request's place before others that were moved less often. It is given up when a connection takes the request.
-#[derive(Default)]
-pub struct Precedence {
-    moves: usize,
-    moved: Arc<Moved>,
-    changed: Arc<Notify>,
-}
-
-impl Drop for Precedence {
-    fn drop(&mut self) {
-        if self.moves > 0 && self.moved[self.moves].fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.changed.notify_waiters();
-        }
-    }
-}
-
 /// Returns for how long something is believed that has turned out to be still so.
 fn longer(believed: Duration) -> Duration {
     (believed * 2).min(LONGEST_BELIEVED)
@@ -370,7 +345,7 @@ impl State {
         if let Some(at) = self.lanes.iter().filter_map(|lane| lane.failed_at()).max() {
             self.failed = self.failed.max(Some(at));
         }
-        self.lanes.retain(|lane| !lane.is_over());
+        self.lanes.retain(|lane| !lane.is_over() && !lane.is_forsaken());
         let mut kept = 0;
         self.lanes.retain(|lane| {
             let spare = kept > 0 && lane.is_open() && lane.seats() == 0 && lane.heard_at().elapsed() > SPARE;

@@ -49,7 +49,7 @@ fn differing<R: Row + std::fmt::Debug>(one: &R, other: &R) -> BTreeSet<String> {
         let mut field = String::new();
         let lines = text.lines().skip(1).map(|line| {
             if line.starts_with("    ") && !line.starts_with("     ") && line.contains(':') {
-                line.trim().split(':').next().expect("a name").clone_into(&mut field);
+                line.trim().trim_start_matches("r#").split(':').next().expect("a name").clone_into(&mut field);
             }
             format!("{field}|{line}")
         });

@@ -11,7 +11,7 @@ use zendesk_gateway::sandbox::faults::{Respond, any};
 
 use super::schema::{Schema, operation};
 use super::values::{every_path, full, mask, put, set_paths, variants};
-use crate::contract::{Known, REQUESTS, stated};
+use crate::contract::{Known, requests_of, stated};
 use crate::support::{Dynamic, TestGateway};
 
 /// What an update refuses: see `invalid::an_update_refuses_what_is_for_creation_set_or_named_by_its_mask`.
@@ -213,7 +213,7 @@ async fn every_request_of_every_write_fits_zendesks_schema() {
     let known = Known::of(&checker.t);
     let writes = || RPCS.iter().filter(|rpc| rpc.risk != Risk::Read);
     for rpc in writes() {
-        for (_, request) in REQUESTS.iter().filter(|(method, _)| *method == rpc.method) {
+        for request in requests_of(rpc.method) {
             let request = checker.client.message(rpc.method, &known.fill(request));
             assert_eq!(checker.call(rpc, &request).await, None, "{request}");
         }

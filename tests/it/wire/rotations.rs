@@ -1,10 +1,11 @@
 //! Connections that end as edges end them, with calls under way that they do not process.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use zendesk_gateway::sandbox::GoAway;
 
-use super::{What, created, flood, gateway};
+use super::{What, created, flood, flood_within, gateway};
 
 /// Rotations of connections as edges make them, with calls under way that they do not process.
 async fn rotated(kind: GoAway, what: What, calls: usize, every: u32) {
@@ -42,4 +43,13 @@ async fn writes_do_not_notice_that_connections_are_rotated_and_are_done_once() {
         rotated(GoAway::Abrupt, What::Write, calls(), every).await;
     }
     rotated(GoAway::Polite, What::Write, calls(), 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_moved_goes_before_those_that_come_later() {
+    // Each connection takes ten requests, and 64 want to go.
+    let gateway = gateway(|wire| (wire.goaway, wire.goaway_every) = (GoAway::Abrupt, Some(10))).await;
+    let failed = flood_within(&gateway, What::Read, 1_000, 64, Duration::from_secs(5)).await;
+    assert!(failed.is_empty(), "{failed:?}");
+    gateway.stop().await;
 }
