@@ -1,4 +1,4 @@
-//! How many instructions a cached and an uncached read take: `cargo bench --bench instructions` compares them with the
+//! How many instructions a cached read, an uncached read and an uncached page of 100 users take: `cargo bench --bench instructions` compares them with the
 //! committed `benches/instructions.txt` and fails if they differ by more than the tolerance, in either direction, so that the
 //! file stays true. `-- --renew` writes the file anew.
 //!
@@ -12,12 +12,14 @@ mod in_process;
 
 use std::fmt::Write as _;
 use std::process::Command;
+use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tower::service_fn;
 use zendesk_gateway::assembly;
 use zendesk_gateway::config::{self, Config, Otlp};
+use zendesk_gateway::proto::{GetUserRequest, ListUsersRequest};
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream::judge::judge;
 use zendesk_gateway::upstream::trace::Layers;
@@ -29,7 +31,7 @@ use in_process::Served;
 const TOLERANCE_PERCENT: f64 = 10.0;
 /// Two runs of different length; their difference is free of what happens once.
 const CALLS: [u32; 2] = [200, 1200];
-const READS: [&str; 2] = ["cached", "uncached"];
+const READS: [&str; 3] = ["cached", "uncached", "page"];
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 const USER: &[u8] = include_bytes!("common/user.json");
 
@@ -109,11 +111,12 @@ async fn read(kind: &str, calls: u32) -> anyhow::Result<()> {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    let page: Arc<[u8]> = page().into_bytes().into();
     let transport = service_fn(move |call: Call| {
-        let headers = headers.clone();
+        let (headers, page) = (headers.clone(), Arc::clone(&page));
         async move {
             call.ledger.send()?;
-            judge(&call, StatusCode::OK, &headers, USER)
+            judge(&call, StatusCode::OK, &headers, if call.rest.path.ends_with("/users") { &page } else { USER })
         }
     });
     let seen = Layers::new(&telemetry, &"http://127.0.0.1".parse()?);
@@ -122,13 +125,27 @@ async fn read(kind: &str, calls: u32) -> anyhow::Result<()> {
     let long = Some(std::time::Duration::from_hours(1));
     config.cache.record = config::Windows { fresh: long, stale_while_revalidate: long, stale_if_error: long };
     let (upstream, _control) = upstream::stack(&config.upstream, Some(seen), transport);
-    let mut served = Served::new(assembly::gateway(&config, upstream), Some(&telemetry));
+    let gateway = assembly::gateway(&config, upstream);
+    let mut served = if kind == "page" {
+        let request = ListUsersRequest { page_size: 100, ..ListUsersRequest::default() };
+        Served::new(gateway, Some(&telemetry), "ListUsers", &request)
+    } else {
+        Served::new(gateway, Some(&telemetry), "GetUser", &GetUserRequest { id: 7 })
+    };
     let mut metadata = HeaderMap::new();
-    if kind == "uncached" {
+    if kind != "cached" {
         metadata.insert("cache-control", HeaderValue::from_static("no-cache"));
     }
     for _ in 0..calls {
         served.call(&metadata).await;
     }
     Ok(())
+}
+
+/// Returns a page of 100 users.
+fn page() -> String {
+    let user = String::from_utf8_lossy(USER);
+    let user = user.trim().trim_start_matches(r#"{"user":"#).strip_suffix('}').expect("an envelope");
+    let rows: Vec<String> = (1..=100).map(|id| user.replacen(r#""id":7"#, &format!(r#""id":{id}"#), 1)).collect();
+    format!(r#"{{"users":[{}],"meta":{{"has_more":false}}}}"#, rows.join(","))
 }

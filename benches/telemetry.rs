@@ -15,6 +15,7 @@ use zendesk_gateway::config::{self, Config, LogFormat, Otlp};
 use zendesk_gateway::error::Error;
 use zendesk_gateway::gateway::Gateway;
 use zendesk_gateway::limits::Limits;
+use zendesk_gateway::proto::GetUserRequest;
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream::{Answer, Call, Upstream};
 
@@ -47,7 +48,7 @@ async fn main() {
     let mut measured: Vec<(&str, Option<Telemetry>, Served, Duration)> = Vec::new();
     for (name, settings) in variants {
         let telemetry = settings.map(|it| Telemetry::start(&it, std::io::sink()).expect("telemetry"));
-        let service = Served::new(gateway(), telemetry.as_ref());
+        let service = Served::new(gateway(), telemetry.as_ref(), "GetUser", &GetUserRequest { id: 7 });
         measured.push((name, telemetry, service, Duration::MAX));
     }
     for _ in 0..ROUNDS {

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
-use prost::Message as _;
 use tonic::body::Body;
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 use zendesk_gateway::config;
 use zendesk_gateway::gateway::Gateway;
 use zendesk_gateway::gateway::caller::Caller;
-use zendesk_gateway::proto::GetUserRequest;
 use zendesk_gateway::proto::user_service_server::UserServiceServer;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::rpc::facts::{Peer, Terms};
@@ -24,12 +22,18 @@ use zendesk_gateway::upstream::credential::Credential;
 /// The service, ready to be called.
 pub struct Served {
     service: tower::util::BoxCloneService<Request<Body>, http::Response<Body>, Infallible>,
+    method: &'static str,
     frame: Bytes,
 }
 
 impl Served {
-    /// Puts the service over `gateway`.
-    pub fn new(gateway: Gateway, telemetry: Option<&Telemetry>) -> Self {
+    /// Puts the service over `gateway`, to be called with this method of users and its request.
+    pub fn new(
+        gateway: Gateway,
+        telemetry: Option<&Telemetry>,
+        method: &'static str,
+        request: &impl prost::Message,
+    ) -> Self {
         let credential = Credential::new("Bearer token", true).expect("a header");
         let (settings, caller) = (config::Server::default(), Caller::local());
         let service = UserServiceServer::new(Rpc::new(gateway, credential).called_by(caller.clone(), &settings));
@@ -46,17 +50,12 @@ impl Served {
                 traced.map_response(|answer| answer.response).boxed_clone()
             }
         };
-        let message = GetUserRequest { id: 7 };
-        let mut frame = BytesMut::new();
-        frame.put_u8(0);
-        frame.put_u32(u32::try_from(message.encoded_len()).expect("it is short"));
-        message.encode(&mut frame).expect("it fits");
-        Self { service, frame: frame.freeze() }
+        Self { service, method, frame: framed(request) }
     }
 
-    /// Gets user 7 with this metadata, and makes sure that the status is OK.
+    /// Calls with this metadata, and makes sure that the status is OK.
     pub async fn call(&mut self, metadata: &HeaderMap) {
-        let mut request = Request::post("/zendesk.gateway.v1.UserService/GetUser")
+        let mut request = Request::post(format!("/zendesk.gateway.v1.UserService/{}", self.method))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .body(Body::new(Full::new(self.frame.clone())))
@@ -66,4 +65,12 @@ impl Served {
         let body = response.into_body().collect().await.expect("a body");
         assert_eq!(body.trailers().and_then(|trailers| trailers.get("grpc-status")).expect("a status"), "0");
     }
+}
+
+fn framed(message: &impl prost::Message) -> Bytes {
+    let mut frame = BytesMut::new();
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.encoded_len()).expect("it is short"));
+    message.encode(&mut frame).expect("it fits");
+    frame.freeze()
 }

@@ -59,7 +59,7 @@ where
     let drain = context.drain.clone();
     let pages = Arc::new(Pages { gateway, context, list: walk.list.clone(), message: PhantomData::<fn() -> M> });
     let order = if walk.list.is_numbered() {
-        Order::Numbers(Numbered::new(pages, walk))
+        Order::Numbers(Box::new(Numbered::new(pages, walk)))
     } else {
         Order::Cursors(Box::new(Cursors::new(pages, walk)))
     };
@@ -82,7 +82,7 @@ struct Streaming<R, M> {
 /// How the pages of a list follow each other.
 enum Order<R, M> {
     Cursors(Box<Cursors<R, M>>),
-    Numbers(Numbered<R, M>),
+    Numbers(Box<Numbered<R, M>>),
 }
 
 impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Streaming<R, M> {
@@ -103,7 +103,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Streaming<R, M> {
             if let Order::Cursors(cursors) = &mut self.order
                 && let Some(numbered) = cursors.turned()
             {
-                self.order = Order::Numbers(numbered);
+                self.order = Order::Numbers(Box::new(numbered));
             }
             let Some(page) = page else { return Ok(None) };
             self.ready = page;

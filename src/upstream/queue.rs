@@ -80,7 +80,7 @@ where
                             Ok(_) => permit.done(),
                             // How long a connection took to fail says nothing of exchanges.
                             Err(Error::Connect(_) | Error::BrokenBeforeHeaders(_) | Error::BrokenBody(_)) => {
-                                permit.forget()
+                                permit.forget();
                             }
                             Err(error) if error.refusal().is_some() => permit.done(),
                             // It was cut off, and would have taken longer.

@@ -4,12 +4,14 @@ use std::str::FromStr;
 
 use super::{ALONE, RECORDS, Tag, memberships_of_group, memberships_of_user};
 
+type WithId = fn(i64) -> Tag;
+
 /// Words that need an id after them, as in `user:7`, beside those of single records.
-const LISTS: [(&str, fn(i64) -> Tag); 2] =
+const LISTS: [(&str, WithId); 2] =
     [("memberships_of_user", memberships_of_user), ("memberships_of_group", memberships_of_group)];
 
 /// Returns all words that need an id after them.
-fn with_id() -> impl Iterator<Item = (&'static str, fn(i64) -> Tag)> {
+fn with_id() -> impl Iterator<Item = (&'static str, WithId)> {
     RECORDS.iter().chain(&LISTS).copied()
 }
 

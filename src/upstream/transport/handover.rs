@@ -186,15 +186,13 @@ impl Body for Watched {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.state.stands.load(Ordering::SeqCst) {
+        if self.state.is_withdrawn() {
             // The client never polls an empty body, nor a GET's body of unknown length, and one that is not polled cannot fail.
-            WITHDRAWN => SizeHint::with_exact(1),
-            _ => {
-                let last = self.last.as_ref().map_or(0, Bytes::len) as u64;
-                let rest = self.body.size_hint();
-                rest.exact().map_or(rest, |rest| SizeHint::with_exact(rest + last))
-            }
+            return SizeHint::with_exact(1);
         }
+        let last = self.last.as_ref().map_or(0, Bytes::len) as u64;
+        let rest = self.body.size_hint();
+        rest.exact().map_or(rest, |rest| SizeHint::with_exact(rest + last))
     }
 }
 
