@@ -43,6 +43,7 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
     let pool = pool("https://127.0.0.1:1");
     let open = pool.lane().expect("a client");
     let _ = open.take();
+    open.heard(true);
     pool.state().lanes.push(open);
     pool.state().streams = Some(StreamLimit { streams: 0, learnt: Instant::now(), believed: Duration::from_hours(1) });
     for believed in [250, 500, 1_000] {
