@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -102,12 +103,23 @@ impl Account {
     }
 }
 
-fn main() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(run(Cli::parse().command));
-    // Does not wait for what still runs: a DNS lookup must not hold up the end.
-    runtime.shutdown_background();
-    outcome
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Into::into).and_then(|runtime| {
+            let outcome = runtime.block_on(run(cli.command));
+            // Does not wait for what still runs: a DNS lookup must not hold up the end.
+            runtime.shutdown_background();
+            outcome
+        });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // Without a backtrace: what ends here is a mistake in the settings, or of the machine.
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn run(command: Command) -> anyhow::Result<()> {

@@ -97,7 +97,7 @@ impl Transport {
 
     async fn exchange(self, call: Call) -> Result<Answer, Error> {
         let mut pause = FIRST_PAUSE;
-        let mut moves = 0;
+        let (mut moves, mut is_withdrawn) = (0, false);
         for _ in 0..MOST_MOVES {
             // A moved request goes before newcomers, which would fill each new connection first.
             let precedence = self.pool.precedence(moves);
@@ -107,15 +107,23 @@ impl Transport {
                 Err(Failed::Error(error)) => return Err(error),
                 Err(_) if call.ledger.is_closed() => return Err(Error::Deadline { sent: false }),
                 // There may be room elsewhere; if not, the call goes back into the queue.
-                Err(Failed::Withdrawn) => continue,
+                Err(Failed::Withdrawn) => {
+                    is_withdrawn = true;
+                    continue;
+                }
                 Err(failed) => matches!(failed, Failed::Refused | Failed::MoveFromIdle),
             };
+            is_withdrawn = false;
             self.pool.moved();
             moves += 1;
             if waits {
                 sleep(Jitter::RANDOM.slight(pause)).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
+        }
+        if is_withdrawn {
+            // There is no room, which says nothing of whether Zendesk works. The call waits in the queue.
+            return Err(Error::NoStream { allowed: self.pool.allowed() });
         }
         Err(Error::Connect(ConnectionError::new("no connection processed the request")))
     }

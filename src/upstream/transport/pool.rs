@@ -197,7 +197,7 @@ impl Pool {
         // All are silent or full: better one that may be dead than none.
         match open().filter(has_room).max_by_key(|lane| lane.heard_at()) {
             Some(lane) => Ok(Step::Take(Seat::on(lane))),
-            None => Err(Error::NoStream { allowed: state.lanes.len() * streams }),
+            None => Err(Error::NoStream { allowed: state.allowed() }),
         }
     }
 
@@ -283,6 +283,11 @@ impl Pool {
         }
     }
 
+    /// Returns how many requests the connections take at a time, as far as is known.
+    pub fn allowed(&self) -> usize {
+        self.state().allowed()
+    }
+
     /// Returns how many requests are under way on connections that have fallen silent.
     pub fn stuck(&self) -> usize {
         let state = self.state();
@@ -361,6 +366,10 @@ impl State {
             || (self.lanes.len() < 2 && !self.lanes.iter().any(is_open))
             || (self.lanes.len() < settings.most
                 && self.no_further.is_none_or(|(failed, believed)| failed.elapsed() > believed))
+    }
+
+    fn allowed(&self) -> usize {
+        self.lanes.len().max(1) * self.streams()
     }
 
     /// Returns how many requests a connection takes at a time, as far as is known. After a while it may be more again; requests
