@@ -205,7 +205,7 @@ fn nowhere() -> Error {
     Error::PaginationLoop { what: "a page claims more and does not say where" }
 }
 
-/// Adds the flag without which users and groups leave `has_more` out; lists that do not know the flag ignore it.
+/// Adds the flag without which users and groups may leave `has_more` out; lists that do not know the flag ignore it.
 fn boundaries(rest: Rest) -> Rest {
     rest.query("include_boundary_indicators", "true")
 }

@@ -226,9 +226,10 @@ impl Default for Jobs {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Assumptions {
-    /// `has_more` is there even where it must be asked for with
-    /// `include_boundary_indicators` (tenants of before 2026).
-    pub always_has_more: bool,
+    /// Users, groups and identities leave `meta.has_more` out unless the request has
+    /// `include_boundary_indicators`, as clients report of 2026. Every recording of
+    /// 2023 to 2025 has it without being asked.
+    pub has_more_on_request: bool,
     /// `page[size]` over 100 is cut to 100; otherwise it is refused.
     pub clamp_page_size: bool,
     /// `url` and page links carry the `.json` suffix, as all recordings do and
@@ -247,7 +248,7 @@ pub struct Assumptions {
 impl Default for Assumptions {
     fn default() -> Self {
         Self {
-            always_has_more: false,
+            has_more_on_request: false,
             clamp_page_size: true,
             json_suffix: true,
             too_many_jobs_status: 429,

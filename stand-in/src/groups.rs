@@ -69,7 +69,7 @@ fn groups_of_user<'t>(call: &Call, tables: &'t Tables) -> Result<Vec<&'t Group>,
 fn respond(call: &Call, tables: &Tables, rows: Vec<&Group>, modes: Modes) -> Outcome {
     let order = order(call)?;
     let listing =
-        Listing { name: "groups", rows: Cow::Owned(order.sort(rows)), order, has_more: HasMore::WhenAsked, modes };
+        Listing { name: "groups", rows: Cow::Owned(order.sort(rows)), order, has_more: HasMore::OnRequest, modes };
     let links = call.world.store.links();
     pagination::page(
         call,

@@ -34,8 +34,9 @@ pub struct Listing<'a, T: Clone> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HasMore {
     Always,
-    /// Only with `include_boundary_indicators=true`.
-    WhenAsked,
+    /// Always, unless the account leaves it out where the specification knows
+    /// `include_boundary_indicators`: see `Assumptions::has_more_on_request`.
+    OnRequest,
 }
 
 /// Which paginations an endpoint knows.

@@ -92,9 +92,8 @@ pub fn cut<'l, T: Clone>(call: &Call, listing: &'l Listing<'_, T>) -> Result<(&'
     let cursor_of = |row: &T| encode(&order.name, &key(row));
     let after_cursor = rows.last().map(cursor_of);
     let before_cursor = rows.first().map(cursor_of);
-    let told = listing.has_more == HasMore::Always
-        || call.world.config.assumptions.always_has_more
-        || call.query.flag("include_boundary_indicators");
+    let on_request = listing.has_more == HasMore::OnRequest && call.world.config.assumptions.has_more_on_request;
+    let told = !on_request || call.query.flag("include_boundary_indicators");
     // Cursors and links stay set on the last page, and `prev` on the first:
     // as recorded, only an empty page has none.
     let frame = CursorFrame {

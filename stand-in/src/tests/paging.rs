@@ -45,8 +45,22 @@ async fn a_page_can_be_walked_back_to_the_start() {
 }
 
 #[tokio::test]
-async fn has_more_must_be_asked_for_on_users_and_groups_only() {
+async fn every_list_says_has_more_without_being_asked() {
     let t = probe(Config::default()).await;
+    let user = t.sandbox.store().staff_ids()[0];
+    for path in ["/users", "/groups", "/groups/assignable", "/group_memberships", "/deleted_users", "/job_statuses"] {
+        let page = t.get(&format!("{path}?page[size]=2")).await.json();
+        assert_eq!(page["meta"]["has_more"], true, "{path}");
+    }
+    let groups = t.get(&format!("/users/{user}/groups?page[size]=100")).await.json();
+    assert_eq!(groups["meta"]["has_more"], false);
+}
+
+#[tokio::test]
+async fn an_account_may_say_has_more_of_users_and_groups_on_request_only() {
+    let mut config = Config::default();
+    config.assumptions.has_more_on_request = true;
+    let t = probe(config).await;
     let user = t.sandbox.store().staff_ids()[0];
     for path in ["/users", "/groups", &format!("/users/{user}/groups")] {
         let plain = t.get(&format!("{path}?page[size]=2")).await.json();
@@ -61,12 +75,19 @@ async fn has_more_must_be_asked_for_on_users_and_groups_only() {
 }
 
 #[tokio::test]
-async fn an_older_tenant_always_says_has_more() {
-    let mut config = Config::default();
-    config.assumptions.always_has_more = true;
-    let t = probe(config).await;
-    let page = t.get("/users?page[size]=2").await.json();
-    assert_eq!(page["meta"]["has_more"], true);
+async fn assignable_groups_are_walked_by_cursor() {
+    let t = probe(Config::default()).await;
+    let all = t.get("/groups/assignable").await.ids("groups");
+    let (mut seen, mut query) = (Vec::new(), "page[size]=5".to_owned());
+    loop {
+        let page = t.get(&format!("/groups/assignable?{query}")).await;
+        seen.extend(page.ids("groups"));
+        if page.json()["meta"]["has_more"] == false {
+            break;
+        }
+        query = page.link_query("/links/next");
+    }
+    assert_eq!(seen, all);
 }
 
 #[tokio::test]

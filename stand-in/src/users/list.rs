@@ -18,7 +18,7 @@ pub fn all(call: &Call) -> Outcome {
     let rows = filtered(call, &tables, Cow::Borrowed(tables.live()))?;
     let order = order(call, &tables)?;
     let rows = if order.name == "id" { rows } else { Cow::Owned(order.sort(rows.into_owned())) };
-    respond(call, &tables, rows, order, HasMore::WhenAsked)
+    respond(call, &tables, rows, order, HasMore::OnRequest)
 }
 
 /// `GET /groups/{group_id}/users`

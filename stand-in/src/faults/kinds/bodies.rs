@@ -59,7 +59,7 @@ impl GzipBomb {
 #[serde(deny_unknown_fields)]
 pub struct BrokenGzip {}
 
-/// Takes `meta.has_more` out of the normal answer, which Zendesk does without `include_boundary_indicators`.
+/// Takes `meta.has_more` out of the normal answer, as clients report of users and organizations in 2026.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MissingHasMore {}
