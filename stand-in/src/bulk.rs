@@ -51,7 +51,7 @@ pub fn enqueue(call: &Call, task: Task, items: Vec<Item>) -> Outcome {
         left_over: false,
         work: Some(Work { task, items, caller: call.caller, started: now, done: Vec::new(), failed: 0 }),
     };
-    let shown = world.store.links().job(&job);
+    let shown = call.links.job(&job);
     tables.put_job(job);
     let reply = Reply::ok(Envelope::new().raw("job_status", &shown).finish());
     Ok(reply.header(IN_FLIGHT, in_flight(live.len() + 1)))

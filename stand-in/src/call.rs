@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Multipart, RawPathParams, Request};
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
@@ -15,6 +17,7 @@ use super::query::Query;
 use super::reply::{Asked, Reply};
 use super::rules::attributes::Warnings;
 use super::store::user::Role;
+use super::view::Links;
 
 /// A request as handlers read it.
 pub struct Call {
@@ -27,6 +30,11 @@ pub struct Call {
     pub body: Bytes,
     /// The user the credential belongs to; `None` only for `users/me`.
     pub caller: Option<i64>,
+    /// Links of the answer.
+    pub links: Links,
+    /// Links to where the request was sent, which records just created have
+    /// even if the account has an alias.
+    pub asked: Links,
     /// Parts of a `multipart/form-data` body.
     pub form: Vec<Part>,
     params: Vec<(String, String)>,
@@ -51,7 +59,11 @@ impl FromRequest<Arc<World>> for Call {
             .await
             .map_err(|_| errors::unreadable_body().send(&Asked::of(&parts.method, &parts.headers)))?;
         let form = form(&parts.headers, &body).await;
+        let asked = asked(&parts, world);
+        let has_alias = world.config.link_host.is_some();
         Ok(Self {
+            links: if has_alias { world.store.links().clone() } else { asked.clone() },
+            asked,
             form,
             world: Arc::clone(world),
             path: parts.uri.path().to_owned(),
@@ -62,6 +74,17 @@ impl FromRequest<Arc<World>> for Call {
             body,
             params,
         })
+    }
+}
+
+/// Links to the host that a request names, by the scheme of its connection.
+/// HTTP/2 puts the host into the URI.
+fn asked(parts: &Parts, world: &World) -> Links {
+    let links = world.store.links();
+    let header = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    match parts.uri.authority().map(Authority::as_str).or(header) {
+        Some(host) => links.at(format!("{}://{host}", world.scheme())),
+        None => links.clone(),
     }
 }
 
@@ -177,12 +200,6 @@ impl Call {
         let keys = self.json().unwrap_or_default();
         let warnings = Warnings { unpermitted: keys.into_iter().map(|(key, _)| key).collect() };
         reply.warning(warnings.header(controller, "destroy"))
-    }
-
-    /// The host that was asked, for the `url` of records just created.
-    pub fn host(&self) -> &str {
-        let host = self.headers.get(header::HOST);
-        host.and_then(|host| host.to_str().ok()).unwrap_or_default()
     }
 
     /// Puts an answer to this request on the wire.

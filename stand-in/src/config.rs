@@ -42,9 +42,11 @@ pub struct Config {
     pub buckets: Vec<Bucket>,
     /// How long an answer takes.
     pub latency: Latency,
-    /// Host in `url` and page links: an alias of the account, as recorded, so
-    /// that a client following links with its credential is found out.
-    pub link_host: String,
+    /// Host in `url` and page links, with `https`. Absent means the host and
+    /// scheme that a request was sent to, so that clients can follow the links.
+    /// Recorded is also an alias of the account: with one set here, a client
+    /// that follows links with its credential is found out.
+    pub link_host: Option<String>,
     /// How long search and autocomplete keep seeing a record as it was before
     /// a change.
     #[serde(with = "humantime_serde")]
@@ -80,7 +82,7 @@ impl Default for Config {
                 interval: Duration::from_mins(10),
             }],
             latency: Latency::None,
-            link_host: "alias.zendesk.example".into(),
+            link_host: None,
             search_lag: Duration::ZERO,
             jobs: Jobs::default(),
             oauth_token_lifetime: Duration::from_mins(30),

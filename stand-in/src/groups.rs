@@ -49,7 +49,7 @@ pub fn show(call: &Call) -> Outcome {
     let id = call.id("group_id")?;
     let tables = call.world.store.read();
     let group = tables.group(id).ok_or_else(errors::not_found)?;
-    let shown = call.world.store.links().group(group, &tables);
+    let shown = call.links.group(group, &tables);
     let envelope = Envelope::new().raw("group", &shown);
     let envelope = beside(call, &tables, envelope, &[group]);
     Ok(Reply::ok(envelope.finish()))
@@ -70,7 +70,7 @@ fn respond(call: &Call, tables: &Tables, rows: Vec<&Group>, modes: Modes) -> Out
     let order = order(call)?;
     let listing =
         Listing { name: "groups", rows: Cow::Owned(order.sort(rows)), order, has_more: HasMore::OnRequest, modes };
-    let links = call.world.store.links();
+    let links = &call.links;
     pagination::page(
         call,
         &listing,
@@ -105,6 +105,6 @@ fn beside(call: &Call, tables: &Tables, envelope: Envelope, groups: &[&Group]) -
     ids.sort_unstable();
     ids.dedup();
     let users = ids.into_iter().filter_map(|id| tables.active_user(id));
-    let links = call.world.store.links();
+    let links = &call.links;
     envelope.rows("users", users.map(|user| links.user(user)))
 }

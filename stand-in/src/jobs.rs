@@ -41,7 +41,7 @@ pub fn list(call: &Call) -> Outcome {
         has_more: HasMore::Always,
         modes: Modes::CursorOnly,
     };
-    let links = call.world.store.links();
+    let links = &call.links;
     pagination::page(call, &listing, |job| links.job(job), pagination::alone)
 }
 
@@ -52,7 +52,7 @@ pub fn show(call: &Call) -> Outcome {
     let tables = call.world.store.read();
     let job = tables.job(id).filter(|job| job.seen_from <= Instant::now());
     let job = job.ok_or_else(errors::not_found)?;
-    let shown = call.world.store.links().job(job);
+    let shown = call.links.job(job);
     Ok(Reply::ok(Envelope::new().raw("job_status", &shown).finish()))
 }
 
@@ -63,7 +63,7 @@ pub fn many(call: &Call) -> Outcome {
     let tables = call.world.store.read();
     let jobs = ids.iter().filter_map(|id| tables.job(id));
     let jobs = jobs.filter(|job| job.seen_from <= Instant::now());
-    let links = call.world.store.links();
+    let links = &call.links;
     let rows: Vec<Vec<u8>> = jobs.map(|job| links.job(job)).collect();
     let count = rows.len();
     let envelope = Envelope::new()

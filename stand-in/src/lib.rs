@@ -71,6 +71,15 @@ impl World {
         self.recorder.reset();
         self.connections.reset_counts();
     }
+
+    /// Scheme of the address that requests are sent to.
+    fn scheme(&self) -> &'static str {
+        scheme(&self.connections)
+    }
+}
+
+fn scheme(connections: &Connections) -> &'static str {
+    if connections.ca_pem().is_some() { "https" } else { "http" }
 }
 
 /// A running sandbox. Dropping it stops the server.
@@ -95,8 +104,13 @@ impl Sandbox {
         let clock = clock::Clock::start();
         let mut tables = seed::tables(&config, &clock);
         tables.lag_search(config.search_lag);
+        let origin = match &config.link_host {
+            Some(alias) => format!("https://{alias}"),
+            None => format!("{}://{address}", scheme(&connections)),
+        };
+        let links = view::Links::new(origin, config.assumptions.json_suffix);
         let world = Arc::new(World {
-            store: Store::new(tables, &config, clock),
+            store: Store::new(tables, &config, clock, links),
             keys: auth::Keys::new(config.credential.clone()),
             limits: limits::Limits::new(&config),
             recorder: record::Recorder::default(),
@@ -115,8 +129,7 @@ impl Sandbox {
     /// # Panics
     /// Never: every socket address makes a valid URL.
     pub fn base_url(&self) -> Url {
-        let scheme = if self.ca_pem().is_some() { "https" } else { "http" };
-        let url = Url::parse(&format!("{scheme}://{}", self.address));
+        let url = Url::parse(&format!("{}://{}", self.world.scheme(), self.address));
         url.expect("an IP address and a port are a valid authority")
     }
 

@@ -73,7 +73,7 @@ pub fn show_of_user(call: &Call) -> Outcome {
 }
 
 fn enveloped(call: &Call, membership: &Membership) -> Vec<u8> {
-    let shown = call.world.store.links().membership(membership);
+    let shown = call.links.membership(membership);
     Envelope::new().raw("group_membership", &shown).finish()
 }
 
@@ -92,7 +92,7 @@ fn respond(call: &Call, tables: &Tables, rows: Vec<&Membership>, modes: Modes) -
         has_more: HasMore::Always,
         modes,
     };
-    let links = call.world.store.links();
+    let links = &call.links;
     pagination::page(
         call,
         &listing,
@@ -114,7 +114,7 @@ fn order<'a>(call: &Call) -> Result<Order<'a, &'a Membership>, Reply> {
 /// Adds `include=users,groups`.
 fn beside(call: &Call, tables: &Tables, envelope: Envelope, rows: &[&Membership]) -> Envelope {
     let names = call.query.list("include").unwrap_or_default();
-    let links = call.world.store.links();
+    let links = &call.links;
     names.into_iter().fold(envelope, |envelope, name| match name {
         "users" => {
             let ids: BTreeSet<i64> = rows.iter().map(|place| place.user_id).collect();

@@ -17,6 +17,7 @@ pub use sort::Sort;
 
 use super::call::Call;
 use super::reply::{Envelope, Outcome, Reply};
+use super::view::Links;
 
 /// A list that can be paged through.
 pub struct Listing<'a, T: Clone> {
@@ -96,11 +97,10 @@ pub fn alone<T>(envelope: Envelope, _rows: &[T]) -> Envelope {
     envelope
 }
 
-/// A link to another page of the list that `call` asks for: on the account's
-/// alias host, whatever host was asked.
+/// A link to another page of the list that `call` asks for.
 fn link(call: &Call, changes: &[(&str, Option<String>)]) -> String {
-    let links = call.world.store.links();
-    format!("https://{}/api/v2{}{}?{}", links.host, call.path, links.suffix, call.query.with(changes))
+    let Links { origin, suffix } = &call.links;
+    format!("{origin}/api/v2{}{suffix}?{}", call.path, call.query.with(changes))
 }
 
 /// The frame of a cursor page.

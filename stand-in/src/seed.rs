@@ -59,7 +59,7 @@ mod tests {
     }
 
     fn rendered(tables: &Tables) -> Vec<String> {
-        let links = Links::new("a.example", true);
+        let links = Links::new("https://a.example".into(), true);
         let users = tables.live().iter().chain(tables.deleted());
         users
             .map(|id| {

@@ -52,7 +52,13 @@ fn strip_json(mut request: Request) -> Request {
         Some(query) => format!("{bare}?{query}"),
         None => bare.to_owned(),
     };
-    if let Ok(uri) = target.parse::<Uri>() {
+    let Ok(target) = target.parse() else {
+        return request;
+    };
+    // The rest stays: over HTTP/2 it names the host.
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = Some(target);
+    if let Ok(uri) = Uri::from_parts(parts) {
         *request.uri_mut() = uri;
         request.extensions_mut().insert(sent);
     }

@@ -34,13 +34,9 @@ pub struct Store {
 }
 
 impl Store {
-    pub(super) fn new(tables: Tables, config: &Config, clock: Clock) -> Self {
-        Self {
-            tables: RwLock::new(tables),
-            links: Links::new(&config.link_host, config.assumptions.json_suffix),
-            clock,
-            jobs: config.jobs.clone(),
-        }
+    /// A store whose own views, apart from any request, link to `links`.
+    pub(super) fn new(tables: Tables, config: &Config, clock: Clock, links: Links) -> Self {
+        Self { tables: RwLock::new(tables), links, clock, jobs: config.jobs.clone() }
     }
 
     /// The tables, with everything in them that background jobs have done by

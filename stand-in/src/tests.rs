@@ -6,6 +6,7 @@ mod deletions;
 mod group_writes;
 mod headers;
 mod limits;
+mod links;
 mod lists;
 mod paging;
 mod records;
@@ -92,6 +93,11 @@ async fn unlimited() -> Probe {
     probe(config).await
 }
 
+/// An account whose links point to another host than the one that is asked.
+fn with_alias() -> Config {
+    Config { link_host: Some("alias.zendesk.example".into()), ..Config::default() }
+}
+
 async fn probe(config: Config) -> Probe {
     let sandbox = Sandbox::start(config).await.expect("a free port");
     let client = reqwest::Client::builder().no_gzip().build();
@@ -99,6 +105,11 @@ async fn probe(config: Config) -> Probe {
 }
 
 impl Probe {
+    /// Where links point to: `http://127.0.0.1:49152`.
+    fn origin(&self) -> String {
+        self.sandbox.base_url().as_str().trim_end_matches('/').to_owned()
+    }
+
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let base = self.sandbox.base_url();
         let url = match path.strip_prefix('!') {

@@ -16,22 +16,23 @@ use super::store::user::User;
 
 pub use user::{Anonymous, SelfView};
 
-/// Writes records; knows the host and suffix of every `url`.
+/// Writes records; knows the origin and suffix of every `url`.
 #[derive(Clone, Debug)]
 pub struct Links {
-    pub host: String,
+    /// Scheme and host, such as `https://example.zendesk.com`.
+    pub origin: String,
     pub suffix: &'static str,
 }
 
 impl Links {
-    /// Links of records on `host`.
-    pub fn new(host: &str, json_suffix: bool) -> Self {
-        Self { host: host.to_owned(), suffix: if json_suffix { ".json" } else { "" } }
+    /// Links of records at `origin`.
+    pub fn new(origin: String, json_suffix: bool) -> Self {
+        Self { origin, suffix: if json_suffix { ".json" } else { "" } }
     }
 
-    /// The same links on another host.
-    pub fn on(&self, host: &str) -> Self {
-        Self { host: host.to_owned(), suffix: self.suffix }
+    /// The same links at another origin.
+    pub fn at(&self, origin: String) -> Self {
+        Self { origin, suffix: self.suffix }
     }
 
     pub fn user(&self, user: &User) -> Vec<u8> {
@@ -70,8 +71,8 @@ pub struct RecordUrl<'a, I> {
 
 impl<I: Display> Display for RecordUrl<'_, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Links { host, suffix } = self.links;
-        write!(f, "https://{host}/api/v2/{}/{}{suffix}", self.kind, self.id)
+        let Links { origin, suffix } = self.links;
+        write!(f, "{origin}/api/v2/{}/{}{suffix}", self.kind, self.id)
     }
 }
 

@@ -51,7 +51,9 @@ pub fn account() -> sandbox::Config {
     let update_limits = sandbox::UpdateLimits { per_user: 0, per_account: 0, ..sandbox::UpdateLimits::default() };
     let tls = std::env::var_os("TEST_WIRE").is_some_and(|wire| wire == "http2");
     let wire = sandbox::Wire { tls, ..sandbox::Wire::default() };
-    sandbox::Config { rate_limit: 1_000_000, update_limits, wire, ..sandbox::Config::default() }
+    // Links to another host, as recorded of accounts with an alias: a gateway that followed one would fail its test.
+    let link_host = Some("alias.zendesk.example".into());
+    sandbox::Config { rate_limit: 1_000_000, update_limits, wire, link_host, ..sandbox::Config::default() }
 }
 
 /// Settings under which updates of one user are not paced, as the stand-in of [`account`] does not count them, and a

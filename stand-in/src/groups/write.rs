@@ -15,7 +15,7 @@ pub fn create(call: &Call) -> Outcome {
     let mut tables = world.store.write();
     let id = groups::create(&mut tables, &mut given, &world.config.assumptions, world.clock.now())?;
     let group = tables.group(id).ok_or_else(errors::not_found)?;
-    let links = world.store.links().on(call.host());
+    let links = &call.asked;
     let body = Envelope::new().raw("group", &links.group(group, &tables)).finish();
     let reply = Reply::json(StatusCode::CREATED, body);
     let reply = reply.header("location", links.url("groups", id).to_string());
@@ -31,7 +31,7 @@ pub fn update(call: &Call) -> Outcome {
     let mut tables = world.store.write();
     groups::update(&mut tables, id, &mut given, &world.config.assumptions, world.clock.now())?;
     let group = tables.group(id).ok_or_else(errors::not_found)?;
-    let shown = world.store.links().group(group, &tables);
+    let shown = call.links.group(group, &tables);
     let reply = Reply::ok(Envelope::new().raw("group", &shown).finish());
     Ok(reply.warning(given.finish().header("groups", "update")))
 }

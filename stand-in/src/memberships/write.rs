@@ -34,7 +34,7 @@ fn create_for(call: &Call, user: i64, mut given: Attributes) -> Outcome {
     let mut tables = call.world.store.write();
     let id = memberships::create(&mut tables, user, group, default, call.world.clock.now())?;
     let membership = tables.membership(id).ok_or_else(errors::not_found)?;
-    let links = call.world.store.links().on(call.host());
+    let links = &call.asked;
     let body = Envelope::new().raw("group_membership", &links.membership(membership)).finish();
     let reply = Reply::json(StatusCode::CREATED, body);
     let reply = reply.header("location", links.url("group_memberships", id).to_string());
@@ -62,7 +62,7 @@ pub fn make_default(call: &Call) -> Outcome {
     let user = membership.user_id;
     let mut tables = call.world.store.write();
     memberships::make_default(&mut tables, user, Some(membership.id), call.world.clock.now());
-    let links = call.world.store.links();
+    let links = &call.links;
     let rows = tables.memberships_of(user).map(|place| links.membership(place));
     Ok(Reply::ok(Envelope::new().rows("group_memberships", rows).finish()))
 }

@@ -37,7 +37,7 @@ async fn a_queued_job_has_a_total_and_nothing_else_yet() {
     assert_eq!((&job["status"], &job["total"]), (&json!("queued"), &json!(3)));
     assert!(job["progress"].is_null() && job["message"].is_null() && job["results"].is_null());
     assert_eq!(queued.header("zendesk-ratelimit-inflight-jobs"), "total=30; remaining=29; resets=60");
-    let url = format!("https://alias.zendesk.example/api/v2/job_statuses/{}.json", job["id"].as_str().expect("id"));
+    let url = format!("{}/api/v2/job_statuses/{}.json", t.origin(), job["id"].as_str().expect("id"));
     assert_eq!(job["url"], url);
 }
 

@@ -18,7 +18,7 @@ async fn a_user_has_the_recorded_keys_in_the_recorded_order() {
         let at = text[from..].find(&format!("\"{key}\":"));
         from += at.unwrap_or_else(|| panic!("{key} is missing or out of order in {text}"));
     }
-    let url = format!("\"url\":\"https://alias.zendesk.example/api/v2/users/{id}.json\"");
+    let url = format!("\"url\":\"{}/api/v2/users/{id}.json\"", t.origin());
     assert!(text.contains(&url), "{text}");
 }
 
@@ -28,9 +28,10 @@ async fn groups_and_memberships_have_the_recorded_keys() {
     let group = t.sandbox.store().default_group_id();
     let text = t.get_of("/groups/{}", group).await.text;
     let start = format!(
-        "{{\"group\":{{\"url\":\"https://alias.zendesk.example/api/v2/groups/{group}.json\",\
+        "{{\"group\":{{\"url\":\"{}/api/v2/groups/{group}.json\",\
          \"id\":{group},\"is_public\":true,\"name\":\"Support\",\"description\":\"\",\
-         \"default\":true,\"deleted\":false,\"created_at\":\""
+         \"default\":true,\"deleted\":false,\"created_at\":\"",
+        t.origin()
     );
     assert!(text.starts_with(&start), "{text}");
     let place = t.sandbox.store().memberships()[0].clone();

@@ -21,7 +21,7 @@ pub fn list(call: &Call) -> Outcome {
     let rows = order.sort(tables.deleted().to_vec());
     let listing =
         Listing { name: "deleted_users", rows: Cow::Owned(rows), order, has_more: HasMore::Always, modes: Modes::Both };
-    let links = call.world.store.links();
+    let links = &call.links;
     let render = |id: &i64| {
         let user = tables.user(*id);
         user.map_or_else(|| b"null".to_vec(), |user| links.deleted_user(user))
@@ -40,7 +40,7 @@ pub fn show(call: &Call) -> Outcome {
     let tables = call.world.store.read();
     let user = tables.user(id).filter(|user| user.life == Life::Deleted);
     let user = user.ok_or_else(errors::not_found)?;
-    let shown = call.world.store.links().deleted_user(user);
+    let shown = call.links.deleted_user(user);
     Ok(Reply::ok(Envelope::new().raw("deleted_user", &shown).finish()))
 }
 

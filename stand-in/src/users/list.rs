@@ -124,7 +124,7 @@ fn respond(call: &Call, tables: &Tables, rows: Cow<'_, [i64]>, order: Order<'_, 
 /// One user as a row.
 pub fn render(call: &Call, tables: &Tables, id: i64) -> Vec<u8> {
     let user = tables.user(id);
-    user.map_or_else(|| b"null".to_vec(), |user| call.world.store.links().user(user))
+    user.map_or_else(|| b"null".to_vec(), |user| call.links.user(user))
 }
 
 fn by_id<'a>() -> Order<'a, i64> {

@@ -62,7 +62,7 @@ fn respond(call: &Call, wanted: impl Fn(&User) -> bool) -> Outcome {
     pagination::page(
         call,
         &listing,
-        |user| call.world.store.links().user(user),
+        |user| call.links.user(user),
         |envelope, rows| {
             let ids: Vec<i64> = rows.iter().map(|user| user.id).collect();
             sideload::beside(call, &tables, envelope, &ids)

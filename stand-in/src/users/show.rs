@@ -52,7 +52,7 @@ pub fn many(call: &Call) -> Outcome {
 /// user.
 pub fn me(call: &Call) -> Reply {
     let tables = call.world.store.read();
-    let links = call.world.store.links();
+    let links = &call.links;
     let token = format!("{:032x}", fastrand::u128(..));
     let user = call.caller.and_then(|id| tables.user(id));
     let shown = match user {

@@ -32,7 +32,7 @@ pub fn beside(call: &Call, tables: &Tables, envelope: Envelope, ids: &[i64]) -> 
             let places = users().flat_map(|user| tables.memberships_of(user.id));
             let ids: BTreeSet<i64> = places.map(|place| place.group_id).collect();
             let groups = ids.into_iter().filter_map(|id| tables.group(id));
-            let links = call.world.store.links();
+            let links = &call.links;
             envelope.rows("groups", groups.map(|group| links.group(group, tables)))
         }
         "roles" => envelope.value("roles", &roles_of(users())),
@@ -51,7 +51,7 @@ pub fn beside(call: &Call, tables: &Tables, envelope: Envelope, ids: &[i64]) -> 
 
 fn organization(call: &Call, tables: &Tables, id: i64) -> Value {
     json!({
-        "url": call.world.store.links().url("organizations", id),
+        "url": call.links.url("organizations", id),
         "id": id,
         "name": tables.organization_name(id),
         "created_at": OPENED,
@@ -91,7 +91,7 @@ fn identities(call: &Call, tables: &Tables, user: &User) -> Vec<Value> {
     let primary = user.email.as_deref().map(|address| ("email", address, user.verified, true));
     let others = tables.identities(user.id).iter();
     let others = others.map(|other| (&*other.kind, &*other.value, other.verified, other.primary));
-    let links = call.world.store.links();
+    let links = &call.links;
     let shown = (1..).zip(primary.into_iter().chain(others)).map(|(at, (kind, value, verified, primary))| {
         json!({
             "url": links.url("users", format_args!("{}/identities/{}", user.id, user.id + at)),

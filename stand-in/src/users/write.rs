@@ -91,7 +91,7 @@ pub fn erase(call: &Call) -> Outcome {
     let mut tables = call.world.store.write();
     users::erase(&mut tables, id, call.world.clock.now())?;
     let user = tables.user(id).ok_or_else(errors::not_found)?;
-    let shown = call.world.store.links().deleted_user(user);
+    let shown = call.links.deleted_user(user);
     Ok(Reply::ok(Envelope::new().raw("deleted_user", &shown).finish()))
 }
 
@@ -103,18 +103,16 @@ pub fn logout_many(call: &Call) -> Outcome {
 }
 
 /// A created user is shown on the host that was asked, an updated one on the
-/// account's alias, as recorded.
+/// account's alias if it has one, as recorded.
 fn answer(call: &Call, tables: &Tables, saved: &Saved, action: &str) -> Reply {
-    let links = call.world.store.links();
     let Some(user) = tables.user(saved.id) else {
         return errors::not_found();
     };
-    let asked = links.on(call.host());
-    let location = asked.url("users", user.id).to_string();
+    let location = call.asked.url("users", user.id).to_string();
     let reply = if saved.created {
-        Reply::json(StatusCode::CREATED, Envelope::new().raw("user", &asked.user(user)).finish())
+        Reply::json(StatusCode::CREATED, Envelope::new().raw("user", &call.asked.user(user)).finish())
     } else {
-        Reply::ok(Envelope::new().raw("user", &links.user(user)).finish())
+        Reply::ok(Envelope::new().raw("user", &call.links.user(user)).finish())
     };
     let reply = if saved.created || action == "create_or_update" { reply.header("location", location) } else { reply };
     reply.warning(saved.warnings.header("users", action))

@@ -211,7 +211,7 @@ impl<'a> PhotoView<'a> {
     }
 
     fn bare(links: &'a Links, photo: &Photo) -> Self {
-        let content_url = format!("https://{}/system/photos/{}/{}", links.host, photo.id, photo.file_name);
+        let content_url = format!("{}/system/photos/{}/{}", links.origin, photo.id, photo.file_name);
         Self {
             url: links.url("attachments", photo.id),
             id: photo.id,
