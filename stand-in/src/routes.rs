@@ -33,6 +33,8 @@ pub fn table() -> Router<Arc<World>> {
         .route("/users/{user_id}/merge", put(to(users::write::merge)))
         .route("/users/{user_id}/related", get(to(users::show::related)))
         .route("/users/{user_id}/compliance_deletion_statuses", get(to(users::deleted::compliance)))
+        .route("/users/{user_id}/identities", get(to(users::identities::list)))
+        .route("/users/{user_id}/identities/{user_identity_id}", get(to(users::identities::show)))
         .route("/users/{user_id}/groups", get(to(groups::of_user)))
         .route("/users/{user_id}/groups/count", get(to(groups::count_of_user)))
         .route("/users/{user_id}/group_memberships", get(to(memberships::of_user)).post(to(memberships::write::create_of_user)))

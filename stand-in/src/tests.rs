@@ -5,6 +5,7 @@ mod credentials;
 mod deletions;
 mod group_writes;
 mod headers;
+mod identities;
 mod limits;
 mod links;
 mod lists;

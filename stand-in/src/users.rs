@@ -1,6 +1,7 @@
 //! Users: reading, searching, changing, and what is left of deleted ones.
 
 pub mod deleted;
+pub mod identities;
 pub mod list;
 pub mod many;
 pub mod search;

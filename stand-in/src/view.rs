@@ -2,6 +2,7 @@
 
 mod deleted_user;
 mod group;
+mod identity;
 mod job;
 mod user;
 
@@ -10,6 +11,7 @@ use std::fmt::{self, Display};
 use serde::{Serialize, Serializer};
 
 use super::store::group::{Group, Membership};
+use super::store::identity::Identity;
 use super::store::job::Job;
 use super::store::tables::Tables;
 use super::store::user::User;
@@ -50,6 +52,10 @@ impl Links {
 
     pub fn membership(&self, membership: &Membership) -> Vec<u8> {
         verbatim_or(membership.verbatim.as_deref(), || json(&group::MembershipView::new(self, membership)))
+    }
+
+    pub fn identity(&self, user: i64, identity: &Identity) -> Vec<u8> {
+        json(&identity::IdentityView::new(self, user, identity))
     }
 
     pub fn job(&self, job: &Job) -> Vec<u8> {

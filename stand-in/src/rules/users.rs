@@ -73,6 +73,7 @@ pub fn delete(tables: &mut Tables, id: i64, now: Time) -> Result<(), Refusal> {
     tables.take_identities(id);
     user.life = Life::Deleted;
     user.email = None;
+    user.otherwise_verified = false;
     user.default_group_id = None;
     user.updated_at = now;
     user.verbatim = None;
@@ -124,7 +125,8 @@ pub fn merge(tables: &mut Tables, from: i64, into: i64, now: Time) -> Result<(),
             target.email = Some(identity.value);
             target.verified |= identity.verified;
         } else {
-            tables.add_identity(into, identity);
+            target.otherwise_verified |= identity.verified;
+            tables.add_identity(into, identity, now);
         }
     }
     tables.put_user(target);

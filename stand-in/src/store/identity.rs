@@ -1,4 +1,8 @@
-//! What a user can be recognised by beside the primary address.
+//! What a user can be recognised by.
+
+use crate::clock::Time;
+
+use super::user::User;
 
 /// Every kind of identity.
 pub const KINDS: [&str; 10] = [
@@ -18,9 +22,11 @@ pub const KINDS: [&str; 10] = [
 /// verified.
 pub const METHODS: [&str; 5] = ["none", "low", "sso", "embed", "full"];
 
-/// A secondary address, a phone number, or an account elsewhere.
+/// An address, a phone number, or an account elsewhere.
 #[derive(Clone, Debug)]
 pub struct Identity {
+    /// 0 until a user has it.
+    pub id: i64,
     /// One of [`KINDS`].
     pub kind: Box<str>,
     pub value: Box<str>,
@@ -28,15 +34,33 @@ pub struct Identity {
     /// Whether the request marked it as the primary one of its kind. A primary
     /// address becomes the user's `email`, not a secondary address.
     pub primary: bool,
+    pub created_at: Time,
 }
 
 impl Identity {
+    pub fn new(kind: &str, value: &str, verified: bool) -> Self {
+        Self { id: 0, kind: kind.into(), value: value.into(), verified, primary: false, created_at: Time(0) }
+    }
+
     pub fn email(address: &str, verified: bool) -> Self {
-        Self { kind: "email".into(), value: address.into(), verified, primary: false }
+        Self::new("email", address, verified)
     }
 
     pub fn phone(number: &str) -> Self {
-        Self { kind: "phone_number".into(), value: number.into(), verified: false, primary: false }
+        Self::new("phone_number", number, false)
+    }
+
+    /// The identities that a user's own record tells: the primary address and
+    /// the direct number. Their ids follow from the user's.
+    pub fn of_record(user: &User) -> Vec<Self> {
+        let address = user.email.as_deref().map(|address| Self::email(address, user.verified));
+        let is_direct = user.shared_phone_number != Some(true);
+        let number = user.phone.as_deref().filter(|_| is_direct).map(Self::phone);
+        let told = (1..).zip([address, number]);
+        told.filter_map(|(at, identity)| {
+            Some(Self { id: user.id + at, primary: true, created_at: user.created_at, ..identity? })
+        })
+        .collect()
     }
 
     /// Whether the value is an address, which has to be unique.

@@ -29,7 +29,7 @@ pub struct Tables {
     /// Primary and secondary addresses in lower case.
     emails: HashMap<Box<str>, i64>,
     external_ids: HashMap<Box<str>, i64>,
-    /// Identities beyond the primary address.
+    /// Identities beyond those that a user's record tells.
     secondary: HashMap<i64, Vec<Identity>>,
     open_tickets: HashMap<i64, u32>,
     history: History,

@@ -22,7 +22,10 @@ pub struct User {
     pub role: Role,
     pub role_type: Option<u8>,
     pub custom_role_id: Option<i64>,
+    /// Whether the primary address is verified.
     pub verified: bool,
+    /// Whether another identity is.
+    pub otherwise_verified: bool,
     pub external_id: Option<Box<str>>,
     /// Tags hold no blanks, so a blank separates them.
     pub tags: Box<str>,
@@ -65,6 +68,7 @@ impl User {
             role_type: None,
             custom_role_id: None,
             verified: false,
+            otherwise_verified: false,
             external_id: None,
             tags: "".into(),
             alias: None,

@@ -13,6 +13,8 @@ use crate::store::roles;
 use crate::store::tables::Tables;
 use crate::store::user::User;
 
+use super::identities;
+
 /// When organizations and roles were made.
 const OPENED: &str = "2016-01-01T00:00:00Z";
 
@@ -37,8 +39,11 @@ pub fn beside(call: &Call, tables: &Tables, envelope: Envelope, ids: &[i64]) -> 
         }
         "roles" => envelope.value("roles", &roles_of(users())),
         "identities" => {
-            let rows: Vec<Value> = users().flat_map(|user| identities(call, tables, user)).collect();
-            envelope.value("identities", &rows)
+            let rows = users().flat_map(|user| {
+                let identities = identities::of(tables, user);
+                identities.into_iter().map(|identity| call.links.identity(user.id, &identity)).collect::<Vec<_>>()
+            });
+            envelope.rows("identities", rows)
         }
         "open_ticket_count" => {
             let counts = users().map(|user| (user.id.to_string(), json!(tables.open_tickets(user.id))));
@@ -85,25 +90,4 @@ fn roles_of<'a>(users: impl Iterator<Item = &'a User>) -> Vec<Value> {
     let system = system.into_iter();
     let system = system.map(|name| json!({"id": null, "name": name, "description": null, "created_at": null}));
     custom.chain(system).collect()
-}
-
-fn identities(call: &Call, tables: &Tables, user: &User) -> Vec<Value> {
-    let primary = user.email.as_deref().map(|address| ("email", address, user.verified, true));
-    let others = tables.identities(user.id).iter();
-    let others = others.map(|other| (&*other.kind, &*other.value, other.verified, other.primary));
-    let links = &call.links;
-    let shown = (1..).zip(primary.into_iter().chain(others)).map(|(at, (kind, value, verified, primary))| {
-        json!({
-            "url": links.url("users", format_args!("{}/identities/{}", user.id, user.id + at)),
-            "id": user.id + at,
-            "user_id": user.id,
-            "type": kind,
-            "value": value,
-            "verified": verified,
-            "primary": primary,
-            "created_at": user.created_at,
-            "updated_at": user.updated_at,
-        })
-    });
-    shown.collect()
 }

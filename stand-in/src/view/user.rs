@@ -73,7 +73,7 @@ impl<'a> UserView<'a> {
             locale: user.locale.tag(),
             organization_id: user.organization_id,
             role: user.role.name(),
-            verified: user.verified,
+            verified: user.verified || user.otherwise_verified,
             authenticity_token: None,
             external_id: user.external_id.as_deref(),
             tags: Tags(&user.tags),

@@ -45,7 +45,7 @@ pub fn save(tables: &mut Tables, user: User, given: Map<String, Value>, is_new: 
     let is_staff = user.is_staff();
     tables.put_user(user);
     for identity in identities {
-        tables.add_identity(id, identity);
+        tables.add_identity(id, identity, now);
     }
     if is_staff {
         teams::join(tables, id, &groups, now)?;

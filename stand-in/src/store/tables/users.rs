@@ -1,6 +1,7 @@
 //! Users, their identities and their organizations.
 
 use super::{Tables, insert, remove};
+use crate::clock::Time;
 use crate::store::identity::Identity;
 use crate::store::user::{Life, User};
 
@@ -53,20 +54,23 @@ impl Tables {
         others.any(|other| other.phone.as_deref() == Some(number))
     }
 
-    /// Identities of a user beyond the primary address.
+    /// Identities of a user beyond those that its record tells.
     pub fn identities(&self, user: i64) -> &[Identity] {
         self.secondary.get(&user).map_or(&[], Vec::as_slice)
     }
 
-    /// Gives a user another identity.
-    pub fn add_identity(&mut self, user: i64, identity: Identity) {
+    /// Gives a user another identity; one that is moved here keeps its id.
+    pub fn add_identity(&mut self, user: i64, mut identity: Identity, now: Time) {
+        if identity.id == 0 {
+            (identity.id, identity.created_at) = (self.fresh_id(), now);
+        }
         if identity.is_email() {
             self.emails.insert(identity.value.to_lowercase().into(), user);
         }
         self.secondary.entry(user).or_default().push(identity);
     }
 
-    /// Takes a user's identities beyond the primary address away.
+    /// Takes those identities away.
     pub fn take_identities(&mut self, user: i64) -> Vec<Identity> {
         let identities = self.secondary.remove(&user).unwrap_or_default();
         for identity in identities.iter().filter(|identity| identity.is_email()) {

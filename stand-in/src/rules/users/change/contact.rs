@@ -57,6 +57,7 @@ pub fn apply(
         }
     }
     phone(tables, user, given, &mut added);
+    user.otherwise_verified |= added.iter().any(|identity| identity.verified);
     added
 }
 

@@ -48,5 +48,5 @@ fn identity(item: &Value) -> Result<Identity, &'static str> {
     // The method overrides the flag.
     let flagged = flag("verified")?.unwrap_or(false);
     let verified = method.map_or(flagged, |method| method != "none");
-    Ok(Identity { kind: kind.into(), value: value.into(), verified, primary: flag("primary")?.unwrap_or(false) })
+    Ok(Identity { primary: flag("primary")?.unwrap_or(false), ..Identity::new(kind, value, verified) })
 }
