@@ -195,11 +195,17 @@ impl Call {
         limited
     }
 
-    /// Warns of a body where none is expected; the body has no effect.
-    pub fn warn_of_body(&self, reply: Reply, controller: &str) -> Reply {
-        let keys = self.json().unwrap_or_default();
-        let warnings = Warnings { unpermitted: keys.into_iter().map(|(key, _)| key).collect() };
-        reply.warning(warnings.header(controller, "destroy"))
+    /// Warns of a body where none is expected; the body has no effect. As
+    /// recorded, the keys of an object are named before it, and a list alone.
+    pub fn warn_of_body(&self, reply: Reply, controller: &str, action: &str) -> Reply {
+        let named = self.json().unwrap_or_default().into_iter().flat_map(|(name, value)| {
+            let inner = value.as_object().into_iter().flat_map(Map::keys);
+            let mut keys: Vec<String> = inner.map(|key| format!("{name}.{key}")).collect();
+            keys.push(name);
+            keys
+        });
+        let warnings = Warnings { unpermitted: named.collect() };
+        reply.warning(warnings.header(controller, action))
     }
 
     /// Puts an answer to this request on the wire.

@@ -14,6 +14,7 @@ mod records;
 mod search;
 mod update_limits;
 mod user_writes;
+mod warnings;
 mod wire;
 mod wrong_values;
 

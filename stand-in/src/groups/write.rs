@@ -29,6 +29,9 @@ pub fn update(call: &Call) -> Outcome {
     let mut given = Attributes::new("group", call.object("group")?);
     let world = &call.world;
     let mut tables = world.store.write();
+    if tables.live_group(id).is_none() {
+        return Err(errors::not_found().warning(groups::left_out(given).header("groups", "update")));
+    }
     groups::update(&mut tables, id, &mut given, &world.config.assumptions, world.clock.now())?;
     let group = tables.group(id).ok_or_else(errors::not_found)?;
     let shown = call.links.group(group, &tables);
@@ -41,6 +44,9 @@ pub fn delete(call: &Call) -> Outcome {
     let id = call.id("group_id")?;
     let world = &call.world;
     let mut tables = world.store.write();
+    if tables.live_group(id).is_none() {
+        return Err(call.warn_of_body(errors::not_found(), "groups", "destroy"));
+    }
     groups::delete(&mut tables, id, &world.config.assumptions, world.clock.now())?;
-    Ok(call.warn_of_body(Reply::no_content(), "groups"))
+    Ok(call.warn_of_body(Reply::no_content(), "groups", "destroy"))
 }

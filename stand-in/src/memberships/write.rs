@@ -45,8 +45,9 @@ fn create_for(call: &Call, user: i64, mut given: Attributes) -> Outcome {
 pub fn delete(call: &Call) -> Outcome {
     let id = call.id("group_membership_id")?;
     let mut tables = call.world.store.write();
-    memberships::delete(&mut tables, id, call.world.clock.now())?;
-    Ok(call.warn_of_body(Reply::no_content(), "group_memberships"))
+    let deleted = memberships::delete(&mut tables, id, call.world.clock.now());
+    let reply = deleted.map_or_else(Reply::from, |()| Reply::no_content());
+    Ok(call.warn_of_body(reply, "group_memberships", "destroy"))
 }
 
 /// `DELETE /users/{user_id}/group_memberships/{group_membership_id}`
@@ -84,5 +85,6 @@ pub fn create_many(call: &Call) -> Outcome {
 pub fn destroy_many(call: &Call) -> Outcome {
     let ids = call.ids("ids")?.ok_or_else(|| errors::parameter_missing("ids"))?;
     let items = ids.into_iter().map(|id| Item { target: Target::Id(id), attributes: Map::new() });
-    enqueue(call, Task::DeleteMemberships, items.collect())
+    let queued = enqueue(call, Task::DeleteMemberships, items.collect())?;
+    Ok(call.warn_of_body(queued, "group_memberships", "destroy_many"))
 }

@@ -203,14 +203,13 @@ pub struct Warnings {
 }
 
 impl Warnings {
-    /// The header's value, if there is anything to warn of. The keys around
-    /// `unpermitted_keys` are an assumption.
+    /// The header's value, if there is anything to warn of.
     pub fn header(&self, controller: &str, action: &str) -> Option<String> {
         if self.unpermitted.is_empty() {
             return None;
         }
         Some(format!(
-            "{{:allowed_parameters=>{{:controller=>\"api/v2/{controller}\", :action=>\"{action}\", \
+            "{{:allowed_parameters=>{{:controller=>\"{controller}\", :action=>\"{action}\", \
              :unpermitted_keys=>{}, :invalid_values=>[]}}}}",
             ruby(&self.unpermitted),
         ))
@@ -253,7 +252,7 @@ mod tests {
         let header = given.finish().header("users", "update").expect("a warning");
         assert_eq!(
             header,
-            "{:allowed_parameters=>{:controller=>\"api/v2/users\", :action=>\"update\", \
+            "{:allowed_parameters=>{:controller=>\"users\", :action=>\"update\", \
              :unpermitted_keys=>[\"user.id\"], :invalid_values=>[]}}"
         );
         assert_eq!(attributes(&json!({})).finish().header("users", "update"), None);

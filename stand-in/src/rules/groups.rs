@@ -1,7 +1,7 @@
 //! Creating, changing and deleting groups.
 
 use super::Refusal;
-use super::attributes::{Attributes, Change};
+use super::attributes::{Attributes, Change, Warnings};
 use super::memberships;
 use crate::clock::Time;
 use crate::config::Assumptions;
@@ -30,6 +30,14 @@ pub fn create(
     let id = group.id;
     tables.put_group(group);
     Ok(id)
+}
+
+/// What a change leaves out, whether or not there is a group to be changed.
+pub fn left_out(mut given: Attributes) -> Warnings {
+    for key in ["name", "description", "is_public"] {
+        given.take(key);
+    }
+    given.finish()
 }
 
 /// Changes a group that is not deleted.

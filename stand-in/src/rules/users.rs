@@ -32,6 +32,11 @@ pub fn check(tables: &Tables, given: Map<String, Value>, now: Time) -> Result<Wa
     change::check(tables, User::end_user(0, "", now), given)
 }
 
+/// What [`update`] would leave out of a change.
+pub fn left_out(tables: &Tables, given: Map<String, Value>) -> Warnings {
+    change::left_out(tables, given)
+}
+
 /// Changes a user that is not deleted.
 pub fn update(tables: &mut Tables, id: i64, given: Map<String, Value>, now: Time) -> Result<Saved, Refusal> {
     let mut user = tables.active_user(id).ok_or(Refusal::NotFound)?.clone();

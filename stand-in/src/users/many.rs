@@ -37,7 +37,8 @@ pub fn destroy(call: &Call) -> Outcome {
     call.admins_only()?;
     let targets = named(call)?.ok_or_else(|| errors::parameter_missing("ids"))?;
     let items = targets.into_iter().map(|target| Item { target, attributes: Map::new() });
-    enqueue(call, Task::DeleteUsers, items.collect())
+    let queued = enqueue(call, Task::DeleteUsers, items.collect())?;
+    Ok(call.warn_of_body(queued, "users", "destroy_many"))
 }
 
 /// The users of an import, where imports are enabled.

@@ -46,7 +46,9 @@ pub fn update(call: &Call) -> Outcome {
     let id = call.id("user_id")?;
     let given = if call.form.is_empty() { call.object("user")? } else { from_form(call) };
     let mut tables = call.world.store.write();
-    tables.active_user(id).ok_or_else(errors::not_found)?;
+    if tables.active_user(id).is_none() {
+        return Err(errors::not_found().warning(users::left_out(&tables, given).header("users", "update")));
+    }
     may_edit(&tables, call.caller, id)?;
     let announce = call.limit_update(Some(id))?;
     let saved = users::update(&mut tables, id, given, call.world.clock.now())?;
@@ -76,13 +78,13 @@ pub fn merge(call: &Call) -> Outcome {
 pub fn delete(call: &Call) -> Outcome {
     let id = call.id("user_id")?;
     let mut tables = call.world.store.write();
-    tables.active_user(id).ok_or_else(errors::not_found)?;
+    tables.active_user(id).ok_or_else(|| call.warn_of_body(errors::not_found(), "users", "destroy"))?;
     may_edit(&tables, call.caller, id)?;
     if tables.email_owner(&call.world.config.credential.email) == Some(id) {
         return Err(errors::forbidden());
     }
     users::delete(&mut tables, id, call.world.clock.now())?;
-    Ok(call.warn_of_body(Reply::ok(enveloped(call, &tables, id)), "users"))
+    Ok(call.warn_of_body(Reply::ok(enveloped(call, &tables, id)), "users", "destroy"))
 }
 
 /// `DELETE /deleted_users/{deleted_user_id}`: forgets the user for good.

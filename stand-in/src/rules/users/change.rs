@@ -8,6 +8,7 @@ mod teams;
 
 use serde_json::{Map, Value};
 
+use crate::clock::Time;
 use crate::errors::Finding;
 use crate::rules::Refusal;
 use crate::rules::attributes::{Attributes, Change, Warnings, as_integer, as_text};
@@ -53,12 +54,23 @@ pub fn save(tables: &mut Tables, user: User, given: Map<String, Value>, is_new: 
     Ok(warnings)
 }
 
+/// What a change leaves out, whether or not there is a user to be changed.
+pub fn left_out(tables: &Tables, given: Map<String, Value>) -> Warnings {
+    let scratch = User::end_user(0, "", Time(0));
+    read(tables, scratch, given, false).0.warnings
+}
+
 /// Checks the attributes as [`save`] does, and changes nothing.
 pub fn check(tables: &Tables, user: User, given: Map<String, Value>) -> Result<Warnings, Refusal> {
     draft(tables, user, given, true).map(|draft| draft.warnings)
 }
 
-fn draft(tables: &Tables, mut user: User, given: Map<String, Value>, is_new: bool) -> Result<Draft, Refusal> {
+fn draft(tables: &Tables, user: User, given: Map<String, Value>, is_new: bool) -> Result<Draft, Refusal> {
+    let (draft, findings) = read(tables, user, given, is_new);
+    if findings.is_empty() { Ok(draft) } else { Err(Refusal::Invalid(findings)) }
+}
+
+fn read(tables: &Tables, mut user: User, given: Map<String, Value>, is_new: bool) -> (Draft, Vec<Finding>) {
     let mut given = Attributes::new("user", given);
     let mut findings = Vec::new();
     given.not_null(&NEVER_NULL);
@@ -72,15 +84,13 @@ fn draft(tables: &Tables, mut user: User, given: Map<String, Value>, is_new: boo
     let identities = contact::apply(tables, &mut user, &mut given, is_new, &mut findings);
     let groups = teams::wanted(tables, &user, &mut given, &mut findings);
     findings.splice(..0, given.findings());
-    if findings.is_empty() {
-        Ok(Draft { user, organization, identities, groups, warnings: given.finish() })
-    } else {
-        Err(Refusal::Invalid(findings))
-    }
+    (Draft { user, organization, identities, groups, warnings: given.finish() }, findings)
 }
 
-/// Attributes that are permitted and have no effect here.
+/// Attributes that are permitted and have no effect here. Recorded of `id`,
+/// which clients send back with the rest of a record: no warning.
 fn inert(given: &mut Attributes) {
+    given.take("id");
     given.text("password");
     given.boolean("skip_verify_email");
     given.integer("active_brand_id");
