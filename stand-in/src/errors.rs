@@ -94,6 +94,19 @@ pub fn pagination_too_deep() -> Reply {
     Reply::json(StatusCode::BAD_REQUEST, body.into())
 }
 
+/// 422: a search past its 10,000th row.
+pub fn too_many_results() -> Reply {
+    invalid_search("Requested response size was greater than Search Response Limits")
+}
+
+/// 422: a search that cannot be made. One text is recorded, the others are
+/// assumptions.
+pub fn invalid_search(why: &str) -> Reply {
+    let description = serde_json::Value::from(format!("Invalid search: {why}"));
+    let body = format!(r#"{{"error":"invalid","description":{description}}}"#);
+    Reply::json(StatusCode::UNPROCESSABLE_ENTITY, body.into_bytes())
+}
+
 /// 422: a body that is not JSON. Status and words are an assumption.
 pub fn unreadable_body() -> Reply {
     let body = r#"{"error":"Unprocessable Entity","message":"Server could not parse JSON"}"#;

@@ -16,6 +16,7 @@ pub use cursor::{Order, Part};
 pub use sort::Sort;
 
 use super::call::Call;
+use super::errors;
 use super::reply::{Envelope, Outcome, Reply};
 use super::view::Links;
 
@@ -45,7 +46,8 @@ pub enum HasMore {
 pub enum Modes {
     Both,
     CursorOnly,
-    OffsetOnly,
+    /// Numbered pages, of a search.
+    Search,
 }
 
 /// Answers one page. `render` writes a row; `sideload` adds the arrays beside
@@ -61,8 +63,8 @@ pub fn page<T: Clone>(
     let use_cursor = match listing.modes {
         Modes::Both => by_cursor,
         Modes::CursorOnly => true,
-        Modes::OffsetOnly if by_cursor => return Err(offset::page_must_be_an_integer()),
-        Modes::OffsetOnly => false,
+        Modes::Search if by_cursor => return Err(offset::page_must_be_an_integer()),
+        Modes::Search => false,
     };
     if use_cursor {
         let (rows, frame) = cursor::cut(call, listing)?;
@@ -70,7 +72,11 @@ pub fn page<T: Clone>(
             envelope.value("meta", &frame.meta).value("links", &frame.links)
         }))
     } else {
-        let (rows, frame) = offset::cut(call, &listing.rows)?;
+        let too_deep = match listing.modes {
+            Modes::Search => errors::too_many_results,
+            Modes::Both | Modes::CursorOnly => errors::pagination_too_deep,
+        };
+        let (rows, frame) = offset::cut(call, &listing.rows, too_deep)?;
         Ok(body(listing.name, rows, render, sideload, |envelope| {
             envelope
                 .value("next_page", &frame.next_page)

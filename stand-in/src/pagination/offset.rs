@@ -15,8 +15,10 @@ pub struct Frame {
     pub count: usize,
 }
 
-/// Cuts the page that `call` asks for.
-pub fn cut<'a, T>(call: &Call, rows: &'a [T]) -> Result<(&'a [T], Frame), Reply> {
+/// Cuts the page that `call` asks for. Every list says how many rows it has in
+/// all and links to the page after row 10,000; what refuses that page is
+/// `too_deep`.
+pub fn cut<'a, T>(call: &Call, rows: &'a [T], too_deep: fn() -> Reply) -> Result<(&'a [T], Frame), Reply> {
     let size = match call.query.get("per_page") {
         // A size beyond the limit is cut silently; what a size of 0 or a word
         // does is an assumption: the default.
@@ -31,7 +33,7 @@ pub fn cut<'a, T>(call: &Call, rows: &'a [T]) -> Result<(&'a [T], Frame), Reply>
     };
     let number = number.max(1);
     if number > LAST_PAGE || number * size > LAST_ROW {
-        return Err(errors::pagination_too_deep());
+        return Err(too_deep());
     }
     let from = rows.len().min((number - 1) * size);
     let to = rows.len().min(from + size);
