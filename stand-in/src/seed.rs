@@ -22,30 +22,47 @@ const FRESH_FROM: i64 = 6_500_000_000_000;
 
 /// 2016-01-01, when the account was opened.
 const OPENED: u32 = 1_451_606_400;
-/// Ten years, the age of the account.
+/// Ten years, the age of the account. Its end is fixed, because the same seed
+/// gives the same records on every day.
 const AGE: u32 = 315_576_000;
 
 /// Fills the tables of a new sandbox.
 pub fn tables(config: &Config, clock: &Clock) -> Tables {
     let mut tables = Tables::new(FRESH_FROM);
-    let groups = teams::groups(config, &mut tables);
-    people::fill(config, &groups, &mut tables);
-    jobs::fill(config, clock, &mut tables);
+    let plan = Plan { config, end: Time(OPENED + AGE).min(clock.now()) };
+    let groups = teams::groups(&plan, &mut tables);
+    people::fill(&plan, &groups, &mut tables);
+    jobs::fill(&plan, clock, &mut tables);
     tables
 }
 
-/// A generator for one record, so that records do not depend on each other.
-fn dice(config: &Config, kind: u64, index: u32) -> fastrand::Rng {
-    let spread = (u64::from(index) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    fastrand::Rng::with_seed(config.seed.rotate_left(17) ^ spread ^ (kind << 56))
+/// What all records are made by.
+struct Plan<'a> {
+    config: &'a Config,
+    /// Nothing was made or changed after it: no record is of the future.
+    end: Time,
 }
 
-/// A moment in the life of the account: index 0 is its opening, index `of` is
-/// today.
-fn moment(index: u32, of: u32, dice: &mut fastrand::Rng) -> Time {
-    let share = u64::from(AGE) * u64::from(index) / u64::from(of.max(1));
-    let share = u32::try_from(share).unwrap_or(AGE);
-    Time(OPENED + share + dice.u32(0..86_400))
+impl Plan<'_> {
+    /// A generator for one record, so that records do not depend on each other.
+    fn dice(&self, kind: u64, index: u32) -> fastrand::Rng {
+        let spread = (u64::from(index) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        fastrand::Rng::with_seed(self.config.seed.rotate_left(17) ^ spread ^ (kind << 56))
+    }
+
+    /// A moment in the life of the account: index 0 is its opening, index `of`
+    /// is its end.
+    fn moment(&self, index: u32, of: u32, dice: &mut fastrand::Rng) -> Time {
+        let share = u64::from(AGE) * u64::from(index) / u64::from(of.max(1));
+        let share = u32::try_from(share).unwrap_or(AGE);
+        self.later(Time(OPENED + share), 86_400, dice)
+    }
+
+    /// A moment up to so many seconds after another one, and not after the end.
+    fn later(&self, from: Time, within: u32, dice: &mut fastrand::Rng) -> Time {
+        let left = self.end.0.saturating_sub(from.0);
+        from.after(dice.u32(0..within.min(left).max(1))).min(self.end)
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +90,20 @@ mod tests {
     async fn the_same_seed_gives_the_same_users() {
         assert_eq!(rendered(&seeded(120, 7)), rendered(&seeded(120, 7)));
         assert_ne!(rendered(&seeded(120, 7)), rendered(&seeded(120, 8)));
+    }
+
+    #[test]
+    fn a_machine_whose_clock_is_behind_gets_no_records_of_its_future() {
+        let config = Config::default();
+        let plan = Plan { config: &config, end: Time(OPENED + 1000) };
+        let mut tables = Tables::new(FRESH_FROM);
+        let groups = teams::groups(&plan, &mut tables);
+        people::fill(&plan, &groups, &mut tables);
+        let users =
+            tables.live().iter().filter_map(|id| tables.user(*id)).flat_map(|user| [user.created_at, user.updated_at]);
+        let places = tables.memberships().map(|place| place.created_at);
+        let groups = tables.groups().map(|group| group.updated_at);
+        assert!(users.chain(places).chain(groups).all(|time| time <= plan.end));
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ mod lists;
 mod paging;
 mod records;
 mod search;
+mod times;
 mod update_limits;
 mod user_writes;
 mod warnings;

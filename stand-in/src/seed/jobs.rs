@@ -6,16 +6,15 @@
 use tokio::time::Instant;
 
 use crate::clock::{Clock, JobDate, Time};
-use crate::config::Config;
 use crate::store::job::{Entry, Job, Results, Status};
 use crate::store::tables::Tables;
 
-use super::{USERS_FROM, dice};
+use super::{Plan, USERS_FROM};
 
 /// Adds the jobs, oldest first.
-pub fn fill(config: &Config, clock: &Clock, tables: &mut Tables) {
+pub fn fill(plan: &Plan<'_>, clock: &Clock, tables: &mut Tables) {
     let now = clock.now().0;
-    let mut id = dice(config, 5, 0);
+    let mut id = plan.dice(5, 0);
     let mut add = |kind: &'static str, status, total, results, minutes_ago: u32| {
         let created = Time(now - minutes_ago * 60);
         let finished = created.after(20);

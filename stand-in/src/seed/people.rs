@@ -3,32 +3,31 @@
 use fastrand::Rng;
 
 use crate::clock::Time;
-use crate::config::Config;
 use crate::store::fields::{FieldValue, Fields};
 use crate::store::roles;
 use crate::store::tables::Tables;
 use crate::store::user::{Life, Locale, Photo, Restriction, Role, User, Zone};
 
 use super::names::{DOMAINS, FIRST, LAST, NOTES, PLANS, PRODUCTS, TAGS};
-use super::{ORGANIZATIONS_FROM, USERS_FROM, USERS_STEP, dice, moment, teams};
+use super::{ORGANIZATIONS_FROM, Plan, USERS_FROM, USERS_STEP, teams};
 
 /// Adds `config.users` live users, the account's owner first, and a few
 /// deleted ones between them.
-pub fn fill(config: &Config, groups: &[i64], tables: &mut Tables) {
-    let organizations = organizations(config.users);
+pub fn fill(plan: &Plan<'_>, groups: &[i64], tables: &mut Tables) {
+    let organizations = organizations(plan.config.users);
     for id in &organizations {
         tables.put_organization(*id, None);
     }
-    let deleted = (config.users / 50).max(3);
-    let every = (config.users / deleted).max(1);
-    for index in 0..config.users {
-        let mut user = live(config, index, &organizations);
+    let deleted = (plan.config.users / 50).max(3);
+    let every = (plan.config.users / deleted).max(1);
+    for index in 0..plan.config.users {
+        let mut user = live(plan, index, &organizations);
         if user.is_staff() {
-            teams::join(config, index, &mut user, groups, tables);
+            teams::join(plan, index, &mut user, groups, tables);
         }
         tables.put_user(user);
         if index % every == 0 && index / every < deleted {
-            tables.put_user(gone(config, index, index / every));
+            tables.put_user(gone(plan, index, index / every));
         }
     }
 }
@@ -38,14 +37,14 @@ fn organizations(users: u32) -> Vec<i64> {
     (0..count).map(|at| ORGANIZATIONS_FROM + at * 977 + at % 13).collect()
 }
 
-fn live(config: &Config, index: u32, organizations: &[i64]) -> User {
-    let mut dice = dice(config, 1, index);
+fn live(plan: &Plan<'_>, index: u32, organizations: &[i64]) -> User {
+    let mut dice = plan.dice(1, index);
     let id = USERS_FROM + i64::from(index) * USERS_STEP + dice.i64(0..USERS_STEP - 500);
     let (first, first_slug) = FIRST[dice.usize(0..FIRST.len())];
     let (last, last_slug) = LAST[dice.usize(0..LAST.len())];
-    let created = moment(index, config.users, &mut dice);
+    let created = plan.moment(index, plan.config.users, &mut dice);
     let mut user = User::end_user(id, &format!("{first} {last}"), created);
-    user.updated_at = created.after(dice.u32(0..40_000_000));
+    user.updated_at = plan.later(created, 40_000_000, &mut dice);
     user.zone = Zone::pick(dice.u8(..));
     user.locale = Locale::pick(dice.u8(..));
     if dice.u8(..) > 8 {
@@ -69,17 +68,17 @@ fn live(config: &Config, index: u32, organizations: &[i64]) -> User {
     user.notes = sometimes(&mut dice, note);
     user.signature = sometimes(&mut dice, "Kind regards");
     if dice.bool() {
-        user.last_login_at = Some(created.after(dice.u32(0..60_000_000)));
+        user.last_login_at = Some(plan.later(created, 60_000_000, &mut dice));
         user.two_factor_auth_enabled = Some(dice.u8(..) < 40);
     }
     user.suspended = dice.u8(..) < 3;
     user.fields = fields(&mut dice, created);
-    employ(index, config, &mut user, &mut dice);
+    employ(index, plan, &mut user, &mut dice);
     user
 }
 
 /// Makes about one in 25 users an agent, some of them light, a few admins.
-fn employ(index: u32, config: &Config, user: &mut User, dice: &mut Rng) {
+fn employ(index: u32, plan: &Plan<'_>, user: &mut User, dice: &mut Rng) {
     let draw = match index {
         0 | 6 => 0,
         5 => 6,
@@ -108,19 +107,19 @@ fn employ(index: u32, config: &Config, user: &mut User, dice: &mut Rng) {
     }
     if index == 0 {
         user.name = "Olive Owner".into();
-        user.email = Some(config.credential.email.as_str().into());
+        user.email = Some(plan.config.credential.email.as_str().into());
         user.verified = true;
     }
 }
 
 /// A deleted user that follows the live one at `index`; every third is erased.
-fn gone(config: &Config, index: u32, number: u32) -> User {
-    let mut dice = dice(config, 2, number);
+fn gone(plan: &Plan<'_>, index: u32, number: u32) -> User {
+    let mut dice = plan.dice(2, number);
     let id = USERS_FROM + i64::from(index + 1) * USERS_STEP - 400 + dice.i64(0..300);
-    let created = moment(index, config.users, &mut dice);
+    let created = plan.moment(index, plan.config.users, &mut dice);
     let (first, slug) = FIRST[dice.usize(0..FIRST.len())];
     let mut user = User::end_user(id, first, created);
-    user.updated_at = created.after(dice.u32(0..40_000_000));
+    user.updated_at = plan.later(created, 40_000_000, &mut dice);
     if number % 3 == 1 {
         user.name = "Permanently Deleted User".into();
         user.life = Life::Erased;

@@ -55,8 +55,10 @@ pub fn compliance(call: &Call) -> Outcome {
         Life::Erased => steps(id, user.updated_at),
         Life::Active | Life::Deleted => Vec::new(),
     };
+    let now = call.world.clock.now();
+    let steps = (1..).zip(steps).filter(|(_, step)| step.created_at <= now);
     let steps: Vec<(i64, Step)> =
-        (1..).zip(steps).filter(|(_, step)| wanted.is_none_or(|wanted| step.application == wanted)).collect();
+        steps.filter(|(_, step)| wanted.is_none_or(|wanted| step.application == wanted)).collect();
     let listing = Listing {
         name: "compliance_deletion_statuses",
         rows: Cow::Owned(steps),
