@@ -51,3 +51,4 @@ mod truth;
 mod wire;
 mod workers;
 mod writes;
+mod zendesk_clients;
