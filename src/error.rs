@@ -97,7 +97,7 @@ pub enum Error {
     /// 502, 503, or Cloudflare's 520 to 523, 525 to 527 or 530.
     #[error("zendesk is unavailable: {0}")]
     Unavailable(Box<Refusal>),
-    /// 408, 504 or Cloudflare's 524.
+    /// 504 or Cloudflare's 524.
     #[error("zendesk's own gateway timed out: {0}")]
     GatewayTimeout(Box<Refusal>),
     /// A successful status with a body that is not the documented JSON.
@@ -274,7 +274,7 @@ impl Error {
             Self::TurnMissed { .. }                  => row(C::Aborted,            R::Conflict,              T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::Throttled(said)                    => row(C::ResourceExhausted,  R::RateLimited,           T::AsAsked,     B::Ignore,           F::NotDone, true,           None,                          Some(said)),
             Self::JobLimit(said)                     => row(C::ResourceExhausted,  R::JobLimit,              T::Never,       B::Ignore,           F::NotDone, false,          None,                          Some(said)),
-            Self::Server(said)                       => row(C::Internal,           R::UpstreamError,         T::ReadOnce,    B::Failure,          F::Unknown, true,           None,                          Some(said)),
+            Self::Server(said)                       => row(C::Internal,           R::UpstreamError,         T::ReadOnce,    of_server(said),     F::Unknown, true,           None,                          Some(said)),
             Self::Unavailable(said)                  => row(C::Unavailable,        R::UpstreamUnavailable,   T::Repeatable,  B::Failure,          F::Unknown, true,           None,                          Some(said)),
             Self::GatewayTimeout(said)               => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, true,           None,                          Some(said)),
             Self::Malformed(said)                    => row(C::Internal,           R::UpstreamMalformed,     T::ReadOnce,    B::Failure,          F::Unknown, true,           Some("malformed"),             Some(said)),
@@ -367,6 +367,11 @@ impl Error {
             other => other.refusal().and_then(|refusal| refusal.retry_after),
         }
     }
+}
+
+/// Returns what a status says of Zendesk's health: 499 and a 303 that answers a write say nothing.
+fn of_server(said: &Refusal) -> Verdict {
+    if said.status < 500 { Verdict::Ignore } else { Verdict::Failure }
 }
 
 /// Returns the code of a write whose outcome is unknown: `DEADLINE_EXCEEDED` if that is the cause's, else UNAVAILABLE. Clients

@@ -58,7 +58,7 @@ pub use fields::{
     Scalar, Words, optional_scalar, optional_word, scalar, scalars, timestamp, unreadable, word, word_of, words,
     write_optional_word, write_word, write_words,
 };
-pub use lenient::{Loss, Losses, row_lost};
+pub use lenient::{Loss, Losses, row_lost, value};
 pub use object::{Item, Object, objects, optional_object};
 pub use patch::{EnumFields, Input, patch};
 pub use structure::{structure, write_structure};

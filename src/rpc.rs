@@ -17,6 +17,7 @@ use crate::gateway::{Answered, Context, Drain, Gateway};
 use crate::rest::bulk::Bulk;
 use crate::rest::{List, Read, Write};
 use crate::upstream::credential::Source;
+use crate::upstream::warnings::{LONGEST as LONGEST_WARNINGS, LONGEST_BESIDE_ERROR};
 
 mod credential;
 pub mod facts;
@@ -112,7 +113,8 @@ fn close<M>(context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -
     let requests = context.ledger.requests();
     // Tells the caller what Zendesk ignored, so that a write that did less than asked does not look complete. Errors have it,
     // too, because a call that failed half-way may have written something.
-    let ignored = if requests > 0 { context.ledger.warnings().and_then(|text| text.parse().ok()) } else { None };
+    let most = if outcome.is_err() { LONGEST_BESIDE_ERROR } else { LONGEST_WARNINGS };
+    let ignored = context.ledger.warnings(most).filter(|_| requests > 0).and_then(|text| text.parse().ok());
     Trail::end(context.trail.as_ref(), outcome.as_ref().err());
     let answered = match outcome {
         Ok(answered) => answered.into(),

@@ -27,7 +27,7 @@ mod room;
 mod seconds;
 pub mod trace;
 pub mod transport;
-mod warnings;
+pub mod warnings;
 
 #[cfg(test)]
 mod tests;

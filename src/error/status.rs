@@ -6,7 +6,7 @@ use tonic::Status;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::{Error, Refusal, Violation, snippet};
-use crate::limits::UNSTATED_WAIT;
+use crate::limits::{Limits, UNSTATED_WAIT};
 
 /// The error domain if Zendesk refused.
 const ZENDESK: &str = "zendesk.com";
@@ -16,6 +16,8 @@ const GATEWAY: &str = "zendesk-gateway";
 /// Most bytes of field violations, before base64 adds a third. Clients drop a status whose trailers exceed 8 KiB, or what their
 /// proxies allow, and with it the code; so message and details have 6 KiB together.
 const MOST_OF_VIOLATIONS: usize = 2 << 10;
+/// Most field violations of a status.
+const MOST_VIOLATIONS: usize = 16;
 /// Bytes around the texts of a violation.
 const FRAMING: usize = 16;
 /// Most bytes of a message in a header, where each byte outside ASCII takes three, and again in the details.
@@ -59,6 +61,7 @@ impl From<Error> for Status {
             (_, Some(refusal)) => refusal
                 .violations
                 .iter()
+                .take(MOST_VIOLATIONS)
                 .scan(0, |bytes, violation| {
                     let Violation { field, description, code } = violation;
                     *bytes += field.len() + description.len() + code.len() + FRAMING;
@@ -80,8 +83,11 @@ impl From<Error> for Status {
             details.set_bad_request(violations);
         }
         // Whoever is throttled is told when to come back, also where Zendesk does not say it.
-        let unstated =
-            |refusal: &Refusal| refusal.limits.account.and_then(|account| account.reset).unwrap_or(UNSTATED_WAIT);
+        let unstated = |refusal: &Refusal| {
+            let Limits { account, buckets } = &refusal.limits;
+            let spent = buckets.iter().map(|(_, window)| window).find(|window| window.remaining == 0);
+            spent.or(account.as_ref()).and_then(|window| window.reset).unwrap_or(UNSTATED_WAIT)
+        };
         let wait = match &error {
             Error::Throttled(refusal) => Some(error.retry_after().unwrap_or_else(|| unstated(refusal))),
             _ => error.retry_after(),

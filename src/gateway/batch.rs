@@ -13,10 +13,11 @@ use crate::cache::{Held, Look, Outcome};
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
 use crate::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, User};
-use crate::rest::many::{MOST_ITEMS, lists, unique};
+use crate::rest::many::{LONGEST_LIST, MOST_ITEMS, lists, unique};
 use crate::rest::row::Row as _;
 use crate::rest::users;
 use crate::upstream::call::Priority;
+use crate::upstream::rest::encoded;
 
 /// Most Zendesk requests that one RPC has in flight.
 const MAX_CONCURRENT_REQUESTS: usize = 4;
@@ -136,6 +137,10 @@ impl Gateway {
         }
         // A read does no harm, so this takes what `rest::many::external_ids` refuses in a write: ids of any length, which are
         // left to Zendesk, and duplicates, which are asked for once.
+        let is_too_long = |id: &String| encoded(id).map(str::len).sum::<usize>() > LONGEST_LIST;
+        if request.external_ids.iter().any(is_too_long) {
+            return Err(Error::invalid("external_ids", "must be at most 4000 bytes each, percent-encoded"));
+        }
         if request.external_ids.iter().any(|id| id.trim().is_empty() || id.contains(',')) {
             return Err(Error::invalid(
                 "external_ids",

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use super::lenient::{is_under_way, lost};
 
 /// Whole doubles below this are exact.
-const EXACT: f64 = 9_007_199_254_740_992.0;
+pub(super) const EXACT: f64 = 9_007_199_254_740_992.0;
 /// The times that a `Timestamp` can be, in seconds: the years 1 to 9999.
 const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 

@@ -10,19 +10,22 @@ use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 
 use serde::de::value::{SeqDeserializer, StrDeserializer};
-use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::Error;
 use serde_json::value::RawValue;
 
+use super::fields::EXACT;
 use super::{Malformed, Object};
 
 /// The key under which a record is told what it has lost. No body can hold it: a key of Zendesk's with this name is skipped.
 pub const TOLD: &str = "\0unreadable_fields";
-/// Deepest nesting that is read. Only custom fields are as deep as the body wants.
-const DEEPEST: usize = 128;
+/// Deepest nesting that is read: what is deeper is lost. Clients read no message of more than 100 levels.
+const DEEPEST: usize = 64;
+/// Most paths that one record tells.
+const MOST_TOLD: usize = 64;
+/// What is met where a text was not UTF-8.
+pub const NO_TEXT: &str = "text that is no UTF-8";
 
 /// A value that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +59,8 @@ struct Reading {
     path: Vec<Step>,
     untold: Vec<Vec<Step>>,
     losses: Losses,
+    /// True if characters were replaced because they were no UTF-8.
+    is_mended: bool,
 }
 
 thread_local! {
@@ -82,6 +87,12 @@ fn note<E: serde::de::Error>(met: &'static str, so: impl FnOnce(&mut Reading)) -
     })
 }
 
+/// True if a text may have lost characters that were no UTF-8.
+pub fn is_replaced(text: &str) -> bool {
+    let is_mended = || READING.with_borrow(|reading| reading.as_ref().is_some_and(|reading| reading.is_mended));
+    text.contains(char::REPLACEMENT_CHARACTER) && is_mended()
+}
+
 /// True if a lenient reading is under way on this thread.
 pub fn is_under_way() -> bool {
     READING.with_borrow(Option::is_some)
@@ -89,21 +100,40 @@ pub fn is_under_way() -> bool {
 
 /// Reads a body, and returns what had to be left out.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed> {
-    // Any byte that is no UTF-8 is one value's fault.
-    let text = String::from_utf8_lossy(body);
-    let text = without_lone_surrogates(text.trim_start_matches('\u{feff}'));
-    READING.set(Some(Reading::default()));
-    let read = serde_json::from_str::<&RawValue>(&text).and_then(|raw| {
-        let Object(message) = serde::Deserialize::deserialize(Raw(raw))?;
-        Ok(message)
-    });
+    let (text, is_mended) = mended(body);
+    let raw = serde_json::from_str::<&RawValue>(&text);
+    let raw = raw.map_err(|error| Malformed::Unreadable { line: error.line(), column: error.column() })?;
+    READING.set(Some(Reading { is_mended, ..Reading::default() }));
+    let read = serde::Deserialize::deserialize(Raw(raw));
     let reading = READING.take().unwrap_or_default();
     let Reading { untold, mut losses, .. } = reading;
     losses.untold = untold.iter().map(|steps| path(steps, true)).collect();
-    match read {
-        Ok(message) => Ok((message, losses)),
-        Err(error) => Err(Malformed::Unreadable { line: error.line(), column: error.column() }),
+    // It is JSON, so whoever sent it works. But it is of no use.
+    let Object(message) = read.map_err(|_| Malformed::Incomplete)?;
+    Ok((message, losses))
+}
+
+/// Reads a body of any form; none if it is no JSON.
+pub fn value(body: &[u8]) -> Option<serde_json::Value> {
+    if let Ok(value) = serde_json::from_slice(body) {
+        return Some(value);
     }
+    let (text, is_mended) = mended(body);
+    let raw = serde_json::from_str::<&RawValue>(&text).ok()?;
+    READING.set(Some(Reading { is_mended, ..Reading::default() }));
+    let value = serde::Deserialize::deserialize(Raw(raw)).ok();
+    READING.set(None);
+    value
+}
+
+/// Returns a body as text that can be read, and whether characters of it were replaced: any byte that is no UTF-8, half a
+/// character, or a control character within a string is one value's fault.
+fn mended(body: &[u8]) -> (String, bool) {
+    let text = String::from_utf8_lossy(body);
+    let is_utf8 = matches!(text, Cow::Borrowed(_));
+    let whole = without_lone_surrogates(text.trim_start_matches('\u{feff}'));
+    let is_mended = !is_utf8 || matches!(whole, Cow::Owned(_));
+    (whole.replace(|char: char| char.is_ascii_control(), " "), is_mended)
 }
 
 /// Writes a path: `results[1].id`.
@@ -159,15 +189,20 @@ fn without_lone_surrogates(text: &str) -> Cow<'_, str> {
 struct Down;
 
 impl Down {
-    fn to(step: Step) -> Result<Self, Error> {
-        READING.with_borrow_mut(|reading| {
+    /// Returns none if that would be too deep, and notes what is lost.
+    fn to(step: Step) -> Result<Option<Self>, Error> {
+        let went = READING.with_borrow_mut(|reading| {
             let path = &mut reading.as_mut().expect("a lenient reading is under way").path;
-            if path.len() >= DEEPEST {
-                return Err(Error::custom("nested too deeply"));
+            let goes = path.len() < DEEPEST;
+            if goes {
+                path.push(step);
             }
-            path.push(step);
-            Ok(Self)
-        })
+            goes
+        });
+        if !went {
+            lost("nested too deeply")?;
+        }
+        Ok(went.then_some(Self))
     }
 }
 
@@ -195,7 +230,13 @@ impl<'de> Deserializer<'de> for Raw<'de> {
                 let items: Vec<&RawValue> = serde_json::from_str(text)?;
                 visitor.visit_seq(Items { items: items.into_iter(), at: 0 })
             }
-            Some(b'"') => visitor.visit_string(serde_json::from_str(text)?),
+            Some(b'"') => {
+                let text: String = serde_json::from_str(text)?;
+                if is_replaced(&text) {
+                    lost(NO_TEXT)?;
+                }
+                visitor.visit_string(text)
+            }
             Some(b't') => visitor.visit_bool(true),
             Some(b'f') => visitor.visit_bool(false),
             Some(b'n') => visitor.visit_unit(),
@@ -227,7 +268,8 @@ fn number<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value, Erro
     }
     let is_integer = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     match text.parse::<f64>() {
-        Ok(double) if double.is_finite() && !is_integer => visitor.visit_f64(double),
+        // Beyond this a double does not hold all digits.
+        Ok(double) if double.abs() < EXACT && !is_integer => visitor.visit_f64(double),
         _ => visitor.visit_str(text),
     }
 }
@@ -242,9 +284,9 @@ impl<'de> SeqAccess<'de> for Items<'de> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
         let Some(item) = self.items.next() else { return Ok(None) };
-        let _down = Down::to(Step::Item(self.at))?;
+        let down = Down::to(Step::Item(self.at))?;
         self.at += 1;
-        seed.deserialize(Raw(item)).map(Some)
+        seed.deserialize(Raw(if down.is_some() { item } else { RawValue::NULL })).map(Some)
     }
 }
 
@@ -295,8 +337,8 @@ impl<'de> MapAccess<'de> for Fields<'de> {
         let Some((key, value)) = self.value.take() else {
             return seed.deserialize(Untold { from: self.before, depth: self.depth });
         };
-        let _down = Down::to(Step::Key(key))?;
-        seed.deserialize(Raw(value))
+        let down = Down::to(Step::Key(key))?;
+        seed.deserialize(Raw(if down.is_some() { value } else { RawValue::NULL }))
     }
 }
 
@@ -338,7 +380,7 @@ impl<'de> Deserializer<'de> for Untold {
             let untold = &mut reading.as_mut().expect("a lenient reading is under way").untold;
             untold.split_off(self.from)
         });
-        let paths: Vec<String> = told.iter().map(|steps| path(&steps[self.depth..], true)).collect();
+        let paths: Vec<String> = told.iter().take(MOST_TOLD).map(|steps| path(&steps[self.depth..], true)).collect();
         visitor.visit_seq(SeqDeserializer::new(paths.into_iter()))
     }
 

@@ -4,11 +4,14 @@ use std::fmt;
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
-use super::lenient::{is_under_way, lost};
+use super::lenient::{NO_TEXT, TOLD, is_replaced, is_under_way, lost};
+
+/// Deepest nesting of a value that is passed on: clients read no message of more than 100 levels, and each level here takes two or three.
+const DEEPEST: usize = 24;
 
 /// Doubles hold every integer up to here exactly.
 const EXACT: u64 = 1 << 53;
@@ -18,7 +21,7 @@ const BEYOND: f64 = 9_223_372_036_854_775_808.0;
 /// Reads an object; null is none. A whole number that a double cannot hold exactly becomes a string of its digits, so
 /// that no digit is lost.
 pub fn structure<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Struct>, D::Error> {
-    match Json::deserialize(from)?.0.kind {
+    match (Json { depth: 0 }).deserialize(from)?.kind {
         Some(Kind::StructValue(object)) => Ok(Some(object)),
         Some(Kind::NullValue(_)) | None => Ok(None),
         Some(_) => lost("no object").map(|()| None),
@@ -35,17 +38,32 @@ pub(super) fn to_json(value: &Value) -> serde_json::Value {
     serde_json::to_value(Written(value)).expect("a struct value has string keys and finite parts only")
 }
 
-struct Json(Value);
+/// A value that is nested so deeply within its field.
+#[derive(Clone, Copy)]
+struct Json {
+    depth: usize,
+}
 
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(AnyJson).map(|kind| Self(Value { kind: Some(kind) }))
+impl Json {
+    fn within(self) -> Self {
+        Self { depth: self.depth + 1 }
     }
 }
 
-struct AnyJson;
+impl<'de> DeserializeSeed<'de> for Json {
+    type Value = Value;
 
-impl<'de> Visitor<'de> for AnyJson {
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        if self.depth > DEEPEST {
+            IgnoredAny::deserialize(from)?;
+            lost("nested too deeply")?;
+            return Ok(Value { kind: Some(Kind::NullValue(0)) });
+        }
+        from.deserialize_any(self).map(|kind| Value { kind: Some(kind) })
+    }
+}
+
+impl<'de> Visitor<'de> for Json {
     type Value = Kind;
 
     fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,15 +103,24 @@ impl<'de> Visitor<'de> for AnyJson {
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Kind, A::Error> {
         let mut values = Vec::new();
-        while let Some(Json(value)) = items.next_element()? {
+        while let Some(value) = items.next_element_seed(self.within())? {
             values.push(value);
         }
         Ok(Kind::ListValue(ListValue { values }))
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
         let mut object = Struct::default();
-        while let Some((key, Json(value))) = map.next_entry()? {
-            object.fields.insert(key, value);
+        while let Some(key) = map.next_key::<String>()? {
+            if key == TOLD {
+                // The record around this field tells what was lost in it.
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            if is_replaced(&key) {
+                // Another key may have been the same but for these characters.
+                lost(NO_TEXT)?;
+            }
+            object.fields.insert(key, map.next_value_seed(self.within())?);
         }
         Ok(Kind::StructValue(object))
     }

@@ -23,6 +23,41 @@ fn a_body_nested_without_end_is_read_without_recursion_where_no_field_wants_it()
     }
 }
 
+#[test]
+fn what_is_nested_too_deeply_or_is_no_text_costs_itself_and_is_told() {
+    use crate::proto::User;
+    let deep = "[".repeat(130) + &"]".repeat(130);
+    let body = format!(r#"{{"id":7,"name":"A","alias":"b\ud800","user_fields":{{"deep":{deep},"flat":1}}}}"#);
+    let (user, losses) = decode::<User>(body.as_bytes()).expect("JSON");
+    let told: Vec<&str> = user.unreadable_fields.iter().map(|path| path.split('[').next().expect("a name")).collect();
+    assert_eq!(told, ["alias", "user_fields.deep"]);
+    assert_eq!((user.name(), user.alias(), losses.all.len()), ("A", "b\u{fffd}", 2));
+    assert!(user.user_fields.is_some_and(|fields| fields.fields.contains_key("flat")));
+    // No client reads a message of more than 100 levels.
+    let (shallow, _) =
+        decode::<User>(format!(r#"{{"id":7,"user_fields":{{"k":{}}}}}"#, "[".repeat(90) + &"]".repeat(90)).as_bytes())
+            .expect("JSON");
+    prost::Message::encode_to_vec(&shallow);
+    assert_eq!(shallow.unreadable_fields.len(), 1);
+    let mut garbled = br#"{"id":7,"user_fields":{"a\xff":1,"a\xfe":2}}"#.to_vec();
+    for (escape, byte) in [(&b"\\xff"[..], 0xff), (b"\\xfe", 0xfe)] {
+        let at = garbled.windows(4).position(|part| part == escape).expect("it is there");
+        garbled.splice(at..at + 4, [byte]);
+    }
+    let (user, _) = decode::<User>(&garbled).expect("JSON");
+    assert!(!user.unreadable_fields.is_empty(), "one of two keys was lost");
+}
+
+#[test]
+fn what_is_json_of_another_shape_says_that_its_sender_works() {
+    use crate::proto::User;
+    for body in ["[]", "null", "5", r#""x""#, "true", r#"[{"id":7}]"#] {
+        assert_eq!(decode::<User>(body.as_bytes()).expect_err(body), Malformed::Incomplete);
+    }
+    assert!(matches!(decode::<User>(b"{").expect_err("half"), Malformed::Unreadable { .. }));
+    assert_eq!(value(b"\xef\xbb\xbf{\"a\":\"\xe9\x01\",\"b\":1e400}").expect("JSON")["b"], "1e400");
+}
+
 /// JSON as text, with numbers at the edges and every kind of escape.
 fn json() -> impl Strategy<Value = String> {
     let number = prop_oneof![

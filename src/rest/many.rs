@@ -9,7 +9,7 @@ use crate::upstream::rest::{Rest, encoded};
 /// Zendesk's limit of items per request.
 pub const MOST_ITEMS: usize = 100;
 /// Most bytes of a list of ids in one request's query; servers refuse request lines of more than 8 KiB.
-const LONGEST_LIST: usize = 4000;
+pub const LONGEST_LIST: usize = 4000;
 /// Bytes of a comma between two ids, `%2C`.
 const COMMA: usize = 3;
 /// Most bytes of an external id.

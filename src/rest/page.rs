@@ -285,8 +285,8 @@ impl<'de, R: Row, C: Rows> Visitor<'de> for Reader<R, C> {
                     page.rows = map.next_value_seed(List(PhantomData))?;
                     page.listed = true;
                 }
-                Key::Users => page.users = map.next_value_seed(List(PhantomData))?,
-                Key::Groups => page.groups = map.next_value_seed(List(PhantomData))?,
+                Key::Users => page.users = map.next_value_seed(Beside(PhantomData))?,
+                Key::Groups => page.groups = map.next_value_seed(Beside(PhantomData))?,
                 Key::Meta => page.meta = map.next_value::<Paging>()?.0.unwrap_or_default(),
                 Key::HasMore => top.has_more = map.next_value::<Value<bool>>()?.0,
                 Key::AfterCursor => top.after_cursor = map.next_value::<Value<String>>()?.0,
@@ -312,6 +312,51 @@ impl<'de, C: Rows> DeserializeSeed<'de> for List<C> {
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<C, D::Error> {
         C::read(from)
+    }
+}
+
+/// Reads sideloaded rows. The list's own rows are of use without them, so null is none, and what is no list counts as a row that
+/// cannot be read.
+struct Beside<R>(PhantomData<R>);
+
+impl<'de, R: Row> DeserializeSeed<'de> for Beside<R> {
+    type Value = Vec<R>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Vec<R>, D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de, R: Row> Visitor<'de> for Beside<R> {
+    type Value = Vec<R>;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "a list of {}", R::KEY)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, rows: A) -> Result<Vec<R>, A::Error> {
+        Rows::read(serde::de::value::SeqAccessDeserializer::new(rows))
+    }
+    fn visit_unit<E>(self) -> Result<Vec<R>, E> {
+        Ok(Vec::new())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<R>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        json::row_lost("object").map(|()| Vec::new())
+    }
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Vec<R>, E> {
+        json::row_lost("string").map(|()| Vec::new())
+    }
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Vec<R>, E> {
+        json::row_lost("boolean").map(|()| Vec::new())
+    }
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Vec<R>, E> {
+        json::row_lost("number").map(|()| Vec::new())
+    }
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Vec<R>, E> {
+        json::row_lost("number").map(|()| Vec::new())
+    }
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Vec<R>, E> {
+        json::row_lost("number").map(|()| Vec::new())
     }
 }
 

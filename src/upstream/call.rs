@@ -169,9 +169,9 @@ impl Ledger {
         locked(&self.warnings).add(warning);
     }
 
-    /// Returns what Zendesk ignored, if anything.
-    pub fn warnings(&self) -> Option<String> {
-        locked(&self.warnings).text()
+    /// Returns what Zendesk ignored, if anything, in at most so many bytes.
+    pub fn warnings(&self, most: usize) -> Option<String> {
+        locked(&self.warnings).text(most)
     }
 
     /// Whether a request that was sent may have been acted upon.

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::call::{Answer, Call};
 use crate::contract::Idempotency;
 use crate::error::{Error, Refusal, Violation, snippet};
-use crate::json::{Malformed, losses_of};
+use crate::json::{self, Malformed, losses_of};
 use crate::limits::{Limits, retry_after};
 
-/// Most field violations that are passed on; details travel in HTTP/2 trailers, which clients bound.
-const MOST_VIOLATIONS: usize = 16;
+/// Most field violations that are looked at. Of these, a status has as many as fit.
+const MOST_VIOLATIONS: usize = 1000;
 
 /// Zendesk's words for a search that was asked past its end.
 const SEARCH_LIMITS: &str = "Search Response Limits";
@@ -47,7 +47,7 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
         409 => Error::Conflict(refusal),
         429 => Error::Throttled(refusal),
         502 | 503 | 520..=523 | 525..=527 | 530 => Error::Unavailable(refusal),
-        408 | 504 | 524 => Error::GatewayTimeout(refusal),
+        504 | 524 => Error::GatewayTimeout(refusal),
         // By HTTP, a 303 says that the write was carried out and its outcome is elsewhere; the gateway does not look there.
         303 if call.rest.method != http::Method::GET => Error::Server(refusal),
         300..=399 => {
@@ -127,7 +127,9 @@ fn is_other_than_json(headers: &HeaderMap) -> bool {
 
 /// Returns a header's text, cut and without control characters.
 pub fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).map(|value| snippet(&String::from_utf8_lossy(value.as_bytes())))
+    // A header may come in several lines.
+    let lines: Vec<_> = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    (!lines.is_empty()).then(|| snippet(&lines.join("; ")))
 }
 
 /// Reads an error body in any of the shapes Zendesk and the proxies before it use.
@@ -139,8 +141,8 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
         limits: Limits::of(headers, SystemTime::now()),
         ..Refusal::default()
     };
-    match serde_json::from_slice::<Value>(body) {
-        Ok(Value::Object(object)) => read_object(&Value::Object(object), &mut refusal),
+    match json::value(body) {
+        Some(object @ Value::Object(_)) => read_object(&object, &mut refusal),
         _ => refusal.text = plain_text(headers, body),
     }
     refusal

@@ -157,7 +157,7 @@ impl Transport {
         }
         let body = async {
             let body = self.body(&mut response, &handover).await?;
-            if is_x_gzip(&headers) { unpacked(&body, self.max_body) } else { Ok(body) }
+            if is_still_packed(&headers) { unpacked(&body, self.max_body) } else { Ok(body) }
         };
         let body = if write && is_refusal(status) {
             // The status says that the write was refused. If Zendesk's explanation does not come, only that is lost.
@@ -334,10 +334,14 @@ impl Transport {
     }
 }
 
-/// `x-gzip` is gzip (RFC 9110, section 8.4.1.3), by a name that the client does not know.
-fn is_x_gzip(headers: &http::HeaderMap) -> bool {
+/// True if a body is packed with gzip under a name that the client does not know: `x-gzip` (RFC 9110, section 8.4.1.3), or one in
+/// capital letters. Of a body that it has unpacked, the client removes the name.
+fn is_still_packed(headers: &http::HeaderMap) -> bool {
     let encoding = headers.get(http::header::CONTENT_ENCODING);
-    encoding.is_some_and(|encoding| encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"x-gzip"))
+    encoding.is_some_and(|encoding| {
+        let name = encoding.as_bytes().trim_ascii().to_ascii_lowercase();
+        name == b"x-gzip" || name == b"gzip"
+    })
 }
 
 fn unpacked(packed: &[u8], most: usize) -> Result<Vec<u8>, Error> {

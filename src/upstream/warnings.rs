@@ -8,9 +8,11 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Longest text in bytes. gRPC clients take 8 KiB of metadata in all unless they are told otherwise.
-const LONGEST: usize = 4096;
-/// Longest first warning: it leaves room to say how many others are left out.
-const LONGEST_FIRST: usize = LONGEST - 64;
+pub const LONGEST: usize = 4096;
+/// Longest text beside an error, whose status has six of these 8 KiB.
+pub const LONGEST_BESIDE_ERROR: usize = 1024;
+/// Room to say how many warnings are left out.
+const LEFT_OUT: usize = 64;
 /// The end of a warning that was cut.
 const CUT: &str = "... (cut)";
 
@@ -27,19 +29,19 @@ impl Warnings {
         }
     }
 
-    /// Returns all warnings with `; ` between them, at most 4 KiB. Warnings that do not fit are counted at the end, and one
+    /// Returns all warnings with `; ` between them, in at most `longest` bytes. Warnings that do not fit are counted at the end, and one
     /// that is too long by itself is cut.
-    pub fn text(&self) -> Option<String> {
+    pub fn text(&self, longest: usize) -> Option<String> {
         let (first, others) = self.0.split_first()?;
         let mut text = first.clone();
-        if text.len() > LONGEST_FIRST {
-            text.truncate(text.floor_char_boundary(LONGEST_FIRST - CUT.len()));
+        if text.len() > longest - LEFT_OUT {
+            text.truncate(text.floor_char_boundary(longest - LEFT_OUT - CUT.len()));
             text.push_str(CUT);
         }
         for (told, warning) in others.iter().enumerate() {
             let left_out = |count: usize| format!("; and {count} more that do not fit here");
             // Room for the note on what is left out must remain.
-            if text.len() + "; ".len() + warning.len() + left_out(others.len()).len() > LONGEST {
+            if text.len() + "; ".len() + warning.len() + left_out(others.len()).len() > longest {
                 text.push_str(&left_out(others.len() - told));
                 break;
             }
@@ -57,7 +59,7 @@ mod tests {
     fn told<'a>(warnings: impl IntoIterator<Item = &'a str>) -> Option<String> {
         let mut all = Warnings::default();
         warnings.into_iter().for_each(|warning| all.add(warning));
-        all.text()
+        all.text(LONGEST)
     }
 
     #[test]

@@ -19,8 +19,11 @@ pub fn of_job(kind: Kind, job: &Job, keys: &[Key], first: usize) -> Vec<BulkOutc
     for outcome in &mut outcomes {
         outcome.job_id = Some(job.id.clone());
     }
-    let has_unreadable_results = || job.unreadable_fields.iter().any(|field| field.starts_with("results"));
-    // Results are matched to inputs by position, too, so one that cannot be read puts all inputs in doubt.
+    let says_which =
+        |field: &String| field.starts_with("results") && !field.ends_with(".details") && !field.ends_with(".title");
+    let has_unreadable_results = || job.unreadable_fields.iter().any(says_which);
+    // Results are matched to inputs by position, too, so one that cannot be read puts all inputs in doubt; what only explains a
+    // failure does not.
     if !is_known(job) || (has_ended(job) && has_unreadable_results()) {
         let reason = reason_name(ErrorReason::UpstreamMalformed);
         let details = "zendesk's answer about the job cannot be read";

@@ -67,14 +67,12 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
         self.turned.take()
     }
 
-    /// Returns what tells a page from the others: the ids of its rows, or its bytes if they have none.
-    fn hash(&self, messages: &[Message]) -> u64 {
-        let ids: Vec<i64> = messages.iter().flat_map(|message| &message.ids).copied().collect();
-        if ids.is_empty() {
-            self.hasher.hash_one(messages.iter().map(|message| &message.bytes).collect::<Vec<_>>())
-        } else {
-            self.hasher.hash_one(ids)
-        }
+    /// True if a page has no row that can be read, or only what an earlier page had: some lists repeat their rows under ever new
+    /// cursors, and would never end.
+    fn adds_nothing(&mut self, messages: &[Message]) -> bool {
+        let rows: Vec<_> = messages.iter().map(Message::identity).collect();
+        let is_empty = rows.iter().all(|(ids, bytes)| ids.is_empty() && bytes.is_empty());
+        is_empty || !self.seen.insert(self.hasher.hash_one(rows))
     }
 
     /// Returns the messages of the next page; none at the end.
@@ -86,9 +84,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
             ahead.want(&self.pages);
         }
         let leaf = fetch.leaf().await?;
-        // Some lists repeat their rows under ever new cursors, and would never end.
-        let adds_nothing = leaf.messages.is_empty() || !self.seen.insert(self.hash(&leaf.messages));
-        if walk.advance(leaf.next, adds_nothing)? {
+        if walk.advance(leaf.next, self.adds_nothing(&leaf.messages))? {
             if walk.list.is_numbered() {
                 let seen = leaf.messages.iter().flat_map(|message| &message.ids).copied().collect();
                 self.turned = Some(Numbered::after_first(self.pages.turned(&walk), walk, leaf.count, seen));

@@ -134,6 +134,12 @@ impl<R: Row> Page<R, Chunks<R>> {
 }
 
 impl Message {
+    /// Returns what tells its rows from others: their ids, or their bytes where they have none. Empty if there are none.
+    pub fn identity(&self) -> (&[i64], Vec<&[u8]>) {
+        let rows = || fields(&self.bytes).filter(|(tag, _)| *tag == row::FIELD).map(|(_, row)| row);
+        (&self.ids, if self.ids.is_empty() { rows().collect() } else { Vec::new() })
+    }
+
     /// Removes the rows whose ids are in `seen`, and adds the ids of the others to it.
     pub fn retain_new(&mut self, seen: &mut HashSet<i64>) {
         let new: Vec<bool> = self.ids.iter().map(|id| seen.insert(*id)).collect();

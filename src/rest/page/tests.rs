@@ -41,7 +41,7 @@ fn an_object_without_the_list_is_no_empty_page() {
     let read = |body: &str| Page::<Group>::read(body.as_bytes(), Owner::Anybody);
     assert!(matches!(read(r#"{"error":"x"}"#), Err(Malformed::Foreign)));
     for unreadable in ["[]", r#"{"groups":null}"#, r#"{"groups":{}}"#, r#"[[{"id":1}]]"#] {
-        assert!(matches!(read(unreadable), Err(Malformed::Unreadable { .. })), "{unreadable}");
+        assert!(matches!(read(unreadable), Err(Malformed::Incomplete)), "{unreadable} is JSON: {:?}", read(unreadable));
     }
 }
 
@@ -149,5 +149,14 @@ fn rows_of_another_owner_are_not_the_list_that_was_asked_for() {
     }
     for owner in [Owner::Group(6), Owner::User(8)] {
         assert!(matches!(read(owner), Err(Malformed::Foreign)), "{owner:?}");
+    }
+}
+
+#[test]
+fn odd_sideloads_do_not_cost_the_rows_beside_which_they_stand() {
+    for (users, lost) in [("null", 0), ("{}", 1), (r#""x""#, 1), ("7", 1), (r#"[{"id":7},{"id":"x"}]"#, 1)] {
+        let body = format!(r#"{{"group_memberships":[{{"id":1}}],"users":{users},"meta":{{"has_more":false}}}}"#);
+        let page = Page::<GroupMembership>::read(body.as_bytes(), Owner::Anybody).expect(users);
+        assert_eq!((page.rows.len(), page.unreadable_rows), (1, lost), "{users}");
     }
 }

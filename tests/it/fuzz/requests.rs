@@ -39,7 +39,10 @@ pub fn path(data: &[u8]) {
         let rest = Rest::get(path!["job_statuses", segment]);
         within(&rest);
         let sent = rest.path.strip_prefix("/api/v2/job_statuses/").expect("under its path");
-        assert!(!sent.contains('/') && sent.bytes().any(|byte| byte != b'.'), "{sent} is one segment, and not a step up");
+        assert!(
+            !sent.contains('/') && sent.bytes().any(|byte| byte != b'.'),
+            "{sent} is one segment, and not a step up"
+        );
         assert_eq!(percent_encoding::percent_decode_str(sent).decode_utf8_lossy(), text);
     }
     let rest = Rest::get(path!["users"]).query("query", &text).query(&text, "value");

@@ -219,3 +219,25 @@ async fn a_list_that_repeats_its_rows_under_ever_new_cursors_ends() {
     // Two pages that are new, and at most three that are not.
     assert!((4..=10).contains(&seen) && asked.load(Relaxed) <= 6, "{seen} rows");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_rows_that_cannot_be_read_under_ever_new_cursors_ends() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&asked);
+    let gateway = gateway(config::Stream::default(), move |call| {
+        let number = count.fetch_add(1, Relaxed);
+        let body =
+            format!(r#"{{"groups":[{{"name":"no id"}}],"meta":{{"has_more":true,"after_cursor":"c{number}"}}}}"#);
+        async move { answer(&call, &body) }
+    });
+    let mut messages = by_cursor(&gateway, 2);
+    let mut unreadable = 0;
+    let end = loop {
+        match messages.next().await.expect("an end with an error") {
+            Ok(message) => unreadable += decoded(&message).unreadable_rows,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(end, Error::PaginationLoop { .. }), "{end:?}");
+    assert!(unreadable >= 1 && asked.load(Relaxed) <= 4, "{unreadable} were told");
+}
