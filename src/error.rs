@@ -35,7 +35,7 @@ pub enum Error {
     /// Zendesk refused the values: 400, 413, 414, 415 or 422.
     #[error("zendesk refused the request: {0}")]
     RecordInvalid(Box<Refusal>),
-    /// A 4xx that no variant below stands for, except 499: Zendesk, or a proxy before it, refused the request and did not carry it
+    /// A 4xx that no variant below stands for, except 408 and 499: Zendesk, or a proxy before it, refused the request and did not carry it
     /// out.
     #[error("zendesk refused to carry out the request: {0}")]
     Refused(Box<Refusal>),
@@ -91,7 +91,7 @@ pub enum Error {
     /// The account's job limit, told apart from 429 by Zendesk's own word.
     #[error("zendesk's limit of bulk jobs is reached: {0}")]
     JobLimit(Box<Refusal>),
-    /// 500, 499, a 303 that answers a write, or any status that no other variant stands for.
+    /// 500, 408, 499, a 303 that answers a write, or any status that no other variant stands for.
     #[error("zendesk failed: {0}")]
     Server(Box<Refusal>),
     /// 502, 503, or Cloudflare's 520 to 523, 525 to 527 or 530.
@@ -369,7 +369,7 @@ impl Error {
     }
 }
 
-/// Returns what a status says of Zendesk's health: 499 and a 303 that answers a write say nothing.
+/// Returns what a status says of Zendesk's health: 408, 499 and a 303 that answers a write say nothing.
 fn of_server(said: &Refusal) -> Verdict {
     if said.status < 500 { Verdict::Ignore } else { Verdict::Failure }
 }

@@ -54,8 +54,8 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
             refusal.text = redirection(headers);
             Error::Redirected(refusal)
         }
-        // A proxy saw its client close the connection; how far the request got is not known.
-        499 => Error::Server(refusal),
+        // A proxy gave up on the request, or its client on the proxy; how far the request got is not known.
+        408 | 499 => Error::Server(refusal),
         400..=498 => Error::Refused(refusal),
         _ => Error::Server(refusal),
     })

@@ -109,6 +109,8 @@ impl Transport {
                 // There may be room elsewhere; if not, the call goes back into the queue.
                 Err(Failed::Withdrawn) => {
                     is_withdrawn = true;
+                    // Many may be withdrawn at once, and would only take the room from each other.
+                    sleep(Jitter::RANDOM.slight(TAKEN_WITHIN)).await;
                     continue;
                 }
                 Err(failed) => matches!(failed, Failed::Refused | Failed::MoveFromIdle),
@@ -238,7 +240,7 @@ impl Transport {
             // The client takes any number of requests that are offered at once, and holds back those for which there is no room.
             // So what is more than has been seen to work is offered one at a time.
             turn = Some(lane.turn().await);
-            if !self.pool.has_room(lane) {
+            if lane.is_over() || !self.pool.has_room(lane) {
                 return Err(None);
             }
         }
@@ -263,6 +265,9 @@ impl Transport {
             let late = began.elapsed() > 2 * TAKEN_WITHIN;
             if handover.is_taken() {
                 break;
+            }
+            if lane.is_over() && handover.withdraw() {
+                return Err(None);
             }
             let full = lane.taken() > 1;
             // If this process itself was late, the delay says nothing about the connection. With at most one request taken, the

@@ -4,12 +4,14 @@
 //! to open, a handshake. A caller who leaves then, or whose deadline passes, is told that nothing was sent, and that has to
 //! stay true. So a request can be withdrawn until a connection takes it; it is never both taken and withdrawn.
 //!
-//! The request's body shows that moment. Its last byte is a part of its own, which the client reads only after it could pass on
-//! the rest: over HTTP/2, after the peer has given the stream room to upload. Until then the peer lacks at least that byte, and a
+//! The request's body shows that moment. Its last two bytes are parts of their own, and the client reads the last one only after it
+//! had room to pass on the one before: over HTTP/2, after the peer has given the stream room to upload all that precedes. Until then the
+//! peer lacks at least the last byte, and a
 //! request without its end is not carried out. For a request without a body, the client asks whether the body has ended exactly when
 //! it writes the head. If the body fails, the client drops the connection unwritten, or resets the stream. (An observation about
 //! hyper 1, which a test checks; a client that asked earlier would only turn "not sent" into "not known".)
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,7 +68,7 @@ impl Handover {
 
     /// Returns the request's body, which tells when a connection takes the request.
     pub fn of(&self, body: reqwest::Body) -> reqwest::Body {
-        reqwest::Body::wrap(Watched { body, last: None, state: Arc::clone(&self.state) })
+        reqwest::Body::wrap(Watched { body, parts: VecDeque::new(), ended: false, state: Arc::clone(&self.state) })
     }
 
     /// Completes when a connection has taken the request.
@@ -134,19 +136,23 @@ impl State {
 
 struct Watched {
     body: reqwest::Body,
-    /// The last byte, once all before it was read.
-    last: Option<Bytes>,
+    /// What was read and not passed on: the newest part, and at the end the last bytes one by one.
+    parts: VecDeque<Bytes>,
+    /// Whether `body` was read to its end.
+    ended: bool,
     state: Arc<State>,
 }
 
 impl Watched {
-    /// Keeps the last byte of the body back, if this part of it ends with that. A body of unknown length says its end only later,
-    /// so nothing of it is kept back.
-    fn but_last(&mut self, mut part: Bytes) -> Bytes {
-        if part.len() > 1 && self.body.is_end_stream() {
-            self.last = Some(part.split_off(part.len() - 1));
+    /// Cuts the last two bytes of the body off its last part.
+    fn end(&mut self) {
+        self.ended = true;
+        for _ in 0..2 {
+            if let Some(last) = self.parts.front_mut().filter(|last| last.len() > 1) {
+                let byte = last.split_off(last.len() - 1);
+                self.parts.insert(1, byte);
+            }
         }
-        part
     }
 }
 
@@ -166,23 +172,27 @@ impl Body for Watched {
         if self.state.is_withdrawn() {
             return Poll::Ready(Some(Err(Withdrawn.into())));
         }
-        let next = match self.last.take() {
-            Some(last) => Some(Ok(Frame::data(last))),
-            None => ready!(Pin::new(&mut self.body).poll_frame(context)),
-        };
-        let next = match next {
-            Some(Ok(frame)) => frame.into_data().map_or_else(Err, |data| Ok(self.but_last(data))),
-            next => return Poll::Ready(next.map(|next| next.map_err(Into::into))),
-        };
-        if self.last.is_none() && !self.state.take() {
+        // Reads one part ahead, to know which is the last.
+        while !self.ended && self.parts.len() < 2 {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)).map(|next| next.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) if data.is_empty() => {}
+                Some(Ok(Ok(data))) => self.parts.push_back(data),
+                // A request has no trailers.
+                Some(Ok(Err(_))) => {}
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                None => self.end(),
+            }
+        }
+        let part = self.parts.pop_front();
+        if self.ended && self.parts.is_empty() && !self.state.take() {
             return Poll::Ready(Some(Err(Withdrawn.into())));
         }
-        Poll::Ready(Some(Ok(next.map_or_else(|frame| frame, Frame::data))))
+        Poll::Ready(part.map(|part| Ok(Frame::data(part))))
     }
 
     fn is_end_stream(&self) -> bool {
         // A withdrawn request pretends to have a body, which then fails.
-        self.last.is_none() && self.body.is_end_stream() && self.state.take()
+        self.parts.is_empty() && (self.ended || self.body.is_end_stream()) && self.state.take()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -190,9 +200,9 @@ impl Body for Watched {
             // The client never polls an empty body, nor a GET's body of unknown length, and one that is not polled cannot fail.
             return SizeHint::with_exact(1);
         }
-        let last = self.last.as_ref().map_or(0, Bytes::len) as u64;
+        let read = self.parts.iter().map(Bytes::len).sum::<usize>() as u64;
         let rest = self.body.size_hint();
-        rest.exact().map_or(rest, |rest| SizeHint::with_exact(rest + last))
+        rest.exact().map_or(rest, |rest| SizeHint::with_exact(rest + read))
     }
 }
 
