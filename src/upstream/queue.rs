@@ -11,6 +11,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -21,6 +22,9 @@ mod pace;
 mod state;
 
 pub use state::{Queue, Snapshot};
+
+/// How long a call that found no room on a connection waits before it queues for a permit again.
+const NO_ROOM_PAUSE: Duration = Duration::from_millis(5);
 
 /// Wraps a service in [`Service`].
 #[derive(Debug, Clone)]
@@ -74,6 +78,8 @@ where
                     Err(Error::NoStream { allowed }) => {
                         queue.allow(allowed);
                         drop(permit);
+                        // Others may have taken the room that seemed to be there.
+                        tokio::time::sleep(NO_ROOM_PAUSE).await;
                     }
                     result => {
                         match &result {

@@ -310,6 +310,8 @@ impl Transport {
                 if lane.has_heard() { Failed::Move } else { Failed::MoveFromIdle }
             }
             Loss::Refused => {
+                // No answer, and a sign of life.
+                lane.heard(true);
                 if taken {
                     call.ledger.unsend();
                 }

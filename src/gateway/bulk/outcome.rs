@@ -19,8 +19,8 @@ pub fn of_job(kind: Kind, job: &Job, keys: &[Key], first: usize) -> Vec<BulkOutc
     for outcome in &mut outcomes {
         outcome.job_id = Some(job.id.clone());
     }
-    let says_which =
-        |field: &String| field.starts_with("results") && !field.ends_with(".details") && !field.ends_with(".title");
+    let explains = |field: &String| matches!(field.rsplit('.').next(), Some("details" | "title"));
+    let says_which = |field: &String| field.starts_with("results") && !explains(field);
     let has_unreadable_results = || job.unreadable_fields.iter().any(says_which);
     // Results are matched to inputs by position, too, so one that cannot be read puts all inputs in doubt; what only explains a
     // failure does not.

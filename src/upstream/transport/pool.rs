@@ -288,9 +288,12 @@ impl Pool {
         self.state().allowed()
     }
 
-    /// Returns how many requests are under way on connections that have fallen silent.
+    /// Returns how many requests are under way on connections that have fallen silent, if there is another one for others to go on.
     pub fn stuck(&self) -> usize {
         let state = self.state();
+        if !state.lanes.iter().any(|lane| lane.is_open() && !lane.is_mute()) && !state.may_open(&self.settings) {
+            return 0;
+        }
         state.lanes.iter().filter(|lane| lane.is_silent()).map(|lane| lane.taken()).sum()
     }
 
