@@ -4,70 +4,23 @@ use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::row::Row;
-use crate::json::{self, Item, Malformed};
+use crate::json::{self, Malformed};
 use crate::proto::{Group, User};
 use crate::upstream::rest::Owner;
 
 mod link;
+mod rows;
 #[cfg(test)]
 mod tests;
 
 use link::{Link, Links};
+use rows::Beside;
 
-/// A container that the rows of a page are read into, in Zendesk's order.
-pub trait Rows: Default {
-    /// Reads the list of rows.
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error>;
-
-    /// Returns the number of rows.
-    fn count(&self) -> usize;
-
-    /// True if every row can belong to `owner`.
-    fn belong_to(&self, owner: Owner) -> bool;
-}
-
-impl<R: Row> Rows for Vec<R> {
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct List<R>(PhantomData<R>);
-        impl<'de, R: Row> Visitor<'de> for List<R> {
-            type Value = Vec<R>;
-            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(to, "a list of {}", R::KEY)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Vec<R>, A::Error> {
-                let mut list = Vec::new();
-                while let Some(row) = next_row(&mut rows)? {
-                    list.extend(row);
-                }
-                Ok(list)
-            }
-        }
-        from.deserialize_seq(List(PhantomData))
-    }
-
-    fn count(&self) -> usize {
-        self.len()
-    }
-
-    fn belong_to(&self, owner: Owner) -> bool {
-        self.iter().map(Row::names).all(|(user, group)| owner.has(user, group))
-    }
-}
-
-/// Reads the next row of a list; none if it cannot be read. A row is of no use without its id; one that has it is kept, and says
-/// what else it has lost.
-pub fn next_row<'de, R: Row, A: SeqAccess<'de>>(rows: &mut A) -> Result<Option<Option<R>>, A::Error> {
-    let Some(Item(row)) = rows.next_element::<Item<R>>()? else { return Ok(None) };
-    let row = row.filter(Row::is_usable);
-    if row.is_none() {
-        json::row_lost("no object with an id")?;
-    }
-    Ok(Some(row))
-}
+pub use rows::{Rows, next_row};
 
 /// One page.
 #[derive(Debug)]
@@ -312,51 +265,6 @@ impl<'de, C: Rows> DeserializeSeed<'de> for List<C> {
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<C, D::Error> {
         C::read(from)
-    }
-}
-
-/// Reads sideloaded rows. The list's own rows are of use without them, so null is none, and what is no list counts as a row that
-/// cannot be read.
-struct Beside<R>(PhantomData<R>);
-
-impl<'de, R: Row> DeserializeSeed<'de> for Beside<R> {
-    type Value = Vec<R>;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Vec<R>, D::Error> {
-        from.deserialize_any(self)
-    }
-}
-
-impl<'de, R: Row> Visitor<'de> for Beside<R> {
-    type Value = Vec<R>;
-
-    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "a list of {}", R::KEY)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, rows: A) -> Result<Vec<R>, A::Error> {
-        Rows::read(serde::de::value::SeqAccessDeserializer::new(rows))
-    }
-    fn visit_unit<E>(self) -> Result<Vec<R>, E> {
-        Ok(Vec::new())
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<R>, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        json::row_lost("object").map(|()| Vec::new())
-    }
-    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Vec<R>, E> {
-        json::row_lost("string").map(|()| Vec::new())
-    }
-    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Vec<R>, E> {
-        json::row_lost("boolean").map(|()| Vec::new())
-    }
-    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Vec<R>, E> {
-        json::row_lost("number").map(|()| Vec::new())
-    }
-    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Vec<R>, E> {
-        json::row_lost("number").map(|()| Vec::new())
-    }
-    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Vec<R>, E> {
-        json::row_lost("number").map(|()| Vec::new())
     }
 }
 

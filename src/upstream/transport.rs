@@ -1,12 +1,10 @@
 //! The bottom of the outbound stack: one HTTP exchange, and what a failure means by how far the exchange got.
 
-use std::io::Read as _;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use flate2::read::MultiGzDecoder;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
@@ -25,12 +23,14 @@ mod handover;
 mod lane;
 mod link;
 mod loss;
+mod packed;
 mod pool;
 mod precedence;
 
 use handover::Handover;
 use lane::{SILENT_AFTER, Seat};
 use loss::Loss;
+use packed::{is_still_packed, unpacked};
 use pool::Pool;
 use precedence::{MOST_MOVES, Precedence};
 
@@ -339,23 +339,6 @@ impl Transport {
             Unread::Broken(error) => inside_body(&error, handover),
         })
     }
-}
-
-/// True if a body is packed with gzip under a name that the client does not know: `x-gzip` (RFC 9110, section 8.4.1.3), or one in
-/// capital letters. Of a body that it has unpacked, the client removes the name.
-fn is_still_packed(headers: &http::HeaderMap) -> bool {
-    let encoding = headers.get(http::header::CONTENT_ENCODING);
-    encoding.is_some_and(|encoding| {
-        let name = encoding.as_bytes().trim_ascii().to_ascii_lowercase();
-        name == b"x-gzip" || name == b"gzip"
-    })
-}
-
-fn unpacked(packed: &[u8], most: usize) -> Result<Vec<u8>, Error> {
-    let mut body = Vec::new();
-    let mut reader = MultiGzDecoder::new(packed).take(most as u64 + 1);
-    reader.read_to_end(&mut body).map_err(|error| Error::BrokenBody(ConnectionError::of(&error)))?;
-    if body.len() > most { Err(Error::TooLarge { limit: most }) } else { Ok(body) }
 }
 
 /// True if the status alone says that a request was not carried out.
