@@ -110,7 +110,7 @@ pub struct Hit {
 pub enum Look {
     /// An answer that may be served without asking Zendesk.
     Good(Held),
-    /// An answer that may be served only if Zendesk is asked and fails: see [`outage`](crate::error::Row::outage).
+    /// An answer that may be served only if Zendesk is asked and fails: see [`stale_if_error`](crate::error::Row::stale_if_error).
     IfZendeskFails(Held),
     /// No answer.
     Nothing,
