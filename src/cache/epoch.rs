@@ -110,25 +110,32 @@ impl Epochs {
         (now, empty && unmoved)
     }
 
-    /// Returns whether this writer is the only one since it entered.
-    pub(super) fn alone(&self, slot: u32, entered: u64) -> bool {
-        let slot = self.slot(slot);
-        slot.moved.load(SeqCst) == entered && slot.writers.load(SeqCst) == 1
+    /// Leaves the tags of a write that entered them at these readings of the clock. Returns the clock's reading, and the slots that no
+    /// other write has moved since. Whether one has is found by the move itself: between a look and the move another write could
+    /// begin and end.
+    pub(super) fn leave_with_outcome(&self, slots: &[u32], entered: &[Option<u64>]) -> (u64, Slots) {
+        let now = self.tick();
+        let mine = slots.iter().zip(entered).filter(|(number, entered)| {
+            let before = self.slot(**number).moved.fetch_max(now, SeqCst);
+            **entered == Some(before)
+        });
+        let mine = mine.map(|(number, _)| *number).collect();
+        for slot in slots {
+            self.slot(*slot).writers.fetch_sub(1, SeqCst);
+        }
+        (now, mine)
     }
 
-    /// Leaves the tags. They move before the writer is gone: a reader who sees no writer also sees the move.
-    pub(super) fn leave(&self, slots: &[u32], unsettled_for: Option<Duration>) -> u64 {
-        let now = self.moved(slots);
-        if let Some(time) = unsettled_for {
-            let until = self.since_birth(Instant::now() + time);
-            for slot in slots {
-                self.slot(*slot).unsettled.fetch_max(until, SeqCst);
-            }
+    /// Leaves the tags of a write whose outcome is unknown. They move before the writer is gone: a reader who sees no writer also sees the move.
+    pub(super) fn leave(&self, slots: &[u32], unsettled_for: Duration) {
+        self.moved(slots);
+        let until = self.since_birth(Instant::now() + unsettled_for);
+        for slot in slots {
+            self.slot(*slot).unsettled.fetch_max(until, SeqCst);
         }
         for slot in slots {
             self.slot(*slot).writers.fetch_sub(1, SeqCst);
         }
-        now
     }
 
     fn moved(&self, slots: &[u32]) -> u64 {

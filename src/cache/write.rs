@@ -59,11 +59,7 @@ impl WriteGuard {
     /// tag that another write used in the meantime: the two may have been carried out in either order.
     pub fn finish(mut self) -> Snapshot {
         self.ended = true;
-        let epochs = self.cache.epochs();
-        let is_alone = |slot: u32, since: Option<u64>| since.is_some_and(|since| epochs.alone(slot, since));
-        let slots = self.slots.iter().copied().zip(self.entered.iter().copied());
-        let mine = slots.filter(|(slot, since)| is_alone(*slot, *since)).map(|(slot, _)| slot).collect();
-        let reading = epochs.leave(&self.slots, None);
+        let (reading, mine) = self.cache.epochs().leave_with_outcome(&self.slots, &self.entered);
         Snapshot { reading, mine, ..self.began.clone() }
     }
 }
@@ -75,7 +71,7 @@ impl Drop for WriteGuard {
         }
         let epochs = self.cache.epochs();
         epochs.enter(&self.if_unknown);
-        epochs.leave(&self.if_unknown, Some(UNKNOWN_SETTLES_AFTER));
-        epochs.leave(&self.slots, Some(UNKNOWN_SETTLES_AFTER));
+        epochs.leave(&self.if_unknown, UNKNOWN_SETTLES_AFTER);
+        epochs.leave(&self.slots, UNKNOWN_SETTLES_AFTER);
     }
 }
