@@ -111,22 +111,24 @@ impl Epochs {
     }
 
     /// Leaves the tags of a write that entered them at these readings of the clock. Returns the clock's reading, and the slots that no
-    /// other write has moved since. Whether one has is found by the move itself: between a look and the move another write could
-    /// begin and end.
+    /// other write has used since. One that has ended is found by the move itself: it could begin and end between a look and the
+    /// move. One that has not is still counted: it may have taken an earlier reading and move the slot to no avail.
     pub(super) fn leave_with_outcome(&self, slots: &[u32], entered: &[Option<u64>]) -> (u64, Slots) {
         let now = self.tick();
-        let mine = slots.iter().zip(entered).filter(|(number, entered)| {
-            let before = self.slot(**number).moved.fetch_max(now, SeqCst);
-            **entered == Some(before)
-        });
-        let mine = mine.map(|(number, _)| *number).collect();
-        for slot in slots {
-            self.slot(*slot).writers.fetch_sub(1, SeqCst);
+        let mut mine = Slots::new();
+        for (number, entered) in slots.iter().zip(entered) {
+            let slot = self.slot(*number);
+            let before = slot.moved.fetch_max(now, SeqCst);
+            if *entered == Some(before) && slot.writers.load(SeqCst) == 1 {
+                mine.push(*number);
+            }
+            slot.writers.fetch_sub(1, SeqCst);
         }
         (now, mine)
     }
 
-    /// Leaves the tags of a write whose outcome is unknown. They move before the writer is gone: a reader who sees no writer also sees the move.
+    /// Leaves the tags of a write whose outcome is unknown. They move before the writer is gone: a reader who sees no writer also
+    /// sees the move.
     pub(super) fn leave(&self, slots: &[u32], unsettled_for: Duration) {
         self.moved(slots);
         let until = self.since_birth(Instant::now() + unsettled_for);

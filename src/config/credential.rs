@@ -219,7 +219,8 @@ impl Credential {
         }
     }
 
-    /// Takes the secret out of the file's content: its text without the line break that editors add. Tokens hold nothing that a password might.
+    /// Takes the secret out of the file's content: its text without the line break that editors add. Tokens hold nothing that a
+    /// password might.
     ///
     /// # Errors
     /// What is wrong with the content, as the end of a sentence that begins with the file.

@@ -163,8 +163,8 @@ impl<W: Waits> State<W> {
         }
     }
 
-    /// Closes what a 429 is about, for all callers, and returns what that is: the buckets that it states as spent; else, if the account has budget left,
-    /// the updates of that user or the route; else the account.
+    /// Closes what a 429 is about, for all callers, and returns what that is: the buckets that it states as spent; else, if the
+    /// account has budget left, the updates of that user or the route; else the account.
     fn throttled(&mut self, need: &Need, refusal: &Refusal, now: Instant) -> Limit {
         self.throttled += 1;
         let Limits { account, buckets } = &refusal.limits;
@@ -198,7 +198,7 @@ impl<W: Waits> State<W> {
     /// Refuses a call whose turn would come too late.
     pub fn refuse(&mut self, turn: Turn, now: Instant) -> Error {
         self.refused += 1;
-        if self.account.is_unknown() {
+        if turn.limit == Limit::Account && self.account.is_unknown() {
             return Error::Overloaded { what: "zendesk has answered none of the first requests yet" };
         }
         let retry_after = turn.at.saturating_duration_since(now).min(LONGEST_WAIT);
