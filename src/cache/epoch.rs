@@ -173,3 +173,36 @@ pub(super) fn slots_of(tags: &[Tag]) -> Slots {
     }
     slots
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three writers of one record, each of which keeps its own answer if it may.
+    #[test]
+    fn a_write_keeps_no_answer_that_is_older_than_a_write_that_has_ended() {
+        let (epochs, slots) = (Epochs::new(), [7]);
+        let (version, ended) = (AtomicU64::new(0), AtomicU64::new(0));
+        let write = || {
+            for round in 0..1_000_000_u32 {
+                let entered = epochs.enter(&slots);
+                let written = version.fetch_add(1, SeqCst) + 1;
+                if round % 64 == 0 {
+                    std::thread::yield_now();
+                }
+                let (reading, mine) = epochs.leave_with_outcome(&slots, &[Some(entered)]);
+                let since = Snapshot { before: entered, reading, at: Instant::now(), mine };
+                ended.fetch_max(written, SeqCst);
+                let least = ended.load(SeqCst);
+                if epochs.storable(&slots, &since) && epochs.unmoved(&slots, reading) {
+                    assert!(written >= least, "{written} is kept after {least}");
+                }
+            }
+        };
+        std::thread::scope(|threads| {
+            for _ in 0..3 {
+                threads.spawn(write);
+            }
+        });
+    }
+}
