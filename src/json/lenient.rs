@@ -126,14 +126,30 @@ pub fn value(body: &[u8]) -> Option<serde_json::Value> {
     value
 }
 
-/// Returns a body as text that can be read, and whether characters of it were replaced: any byte that is no UTF-8, half a
-/// character, or a control character within a string is one value's fault.
+/// Returns a body as text that can be read, and whether characters of it were replaced: any byte that is no UTF-8 and half a
+/// character are one value's fault.
 fn mended(body: &[u8]) -> (String, bool) {
     let text = String::from_utf8_lossy(body);
     let is_utf8 = matches!(text, Cow::Borrowed(_));
     let whole = without_lone_surrogates(text.trim_start_matches('\u{feff}'));
     let is_mended = !is_utf8 || matches!(whole, Cow::Owned(_));
-    (whole.replace(|char: char| char.is_ascii_control(), " "), is_mended)
+    (with_escaped_controls(&whole), is_mended)
+}
+
+/// Escapes control characters within strings, where JSON has none as they are.
+fn with_escaped_controls(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let (mut in_string, mut after_backslash) = (false, false);
+    for char in text.chars() {
+        if in_string && char < ' ' {
+            write!(escaped, "\\u{:04x}", u32::from(char)).expect("writing to a string does not fail");
+        } else {
+            escaped.push(char);
+        }
+        in_string ^= char == '"' && !after_backslash;
+        after_backslash = in_string && char == '\\' && !after_backslash;
+    }
+    escaped
 }
 
 /// Writes a path: `results[1].id`.

@@ -56,6 +56,9 @@ fn what_is_json_of_another_shape_says_that_its_sender_works() {
     }
     assert!(matches!(decode::<User>(b"{").expect_err("half"), Malformed::Unreadable { .. }));
     assert_eq!(value(b"\xef\xbb\xbf{\"a\":\"\xe9\x01\",\"b\":1e400}").expect("JSON")["b"], "1e400");
+    let raw = b"{\"id\":7,\n\t\"name\":\"a\\\"\nb\\\\\",\"alias\":\"\x01\"}";
+    let (user, losses) = decode::<User>(raw).expect("control characters are read as they are");
+    assert_eq!((user.name(), user.alias(), losses.all.len()), ("a\"\nb\\", "\u{1}", 0));
 }
 
 /// JSON as text, with numbers at the edges and every kind of escape.
