@@ -48,6 +48,7 @@ macro_rules! lost_otherwise {
 
 mod fields;
 mod lenient;
+mod mended;
 mod object;
 mod patch;
 mod structure;

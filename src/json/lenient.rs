@@ -4,7 +4,6 @@
 //! noted with its path; the record around it says so in `unreadable_fields`, and the list around a row in `unreadable_rows`.
 //! So odd values cost time only where they occur.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
@@ -16,6 +15,7 @@ use serde_json::Error;
 use serde_json::value::RawValue;
 
 use super::fields::EXACT;
+use super::mended::mended;
 use super::{Malformed, Object};
 
 /// The key under which a record is told what it has lost. No body can hold it: a key of Zendesk's with this name is skipped.
@@ -126,32 +126,6 @@ pub fn value(body: &[u8]) -> Option<serde_json::Value> {
     value
 }
 
-/// Returns a body as text that can be read, and whether characters of it were replaced: any byte that is no UTF-8 and half a
-/// character are one value's fault.
-fn mended(body: &[u8]) -> (String, bool) {
-    let text = String::from_utf8_lossy(body);
-    let is_utf8 = matches!(text, Cow::Borrowed(_));
-    let whole = without_lone_surrogates(text.trim_start_matches('\u{feff}'));
-    let is_mended = !is_utf8 || matches!(whole, Cow::Owned(_));
-    (with_escaped_controls(&whole), is_mended)
-}
-
-/// Escapes control characters within strings, where JSON has none as they are.
-fn with_escaped_controls(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    let (mut in_string, mut after_backslash) = (false, false);
-    for char in text.chars() {
-        if in_string && char < ' ' {
-            write!(escaped, "\\u{:04x}", u32::from(char)).expect("writing to a string does not fail");
-        } else {
-            escaped.push(char);
-        }
-        in_string ^= char == '"' && !after_backslash;
-        after_backslash = in_string && char == '\\' && !after_backslash;
-    }
-    escaped
-}
-
 /// Writes a path: `results[1].id`.
 fn path(steps: &[Step], with_positions: bool) -> String {
     let mut path = String::new();
@@ -169,36 +143,6 @@ fn path(steps: &[Step], with_positions: bool) -> String {
         }
     }
     path
-}
-
-/// Replaces escapes of half a character, `\ud83d` without its other half, by the replacement character's.
-fn without_lone_surrogates(text: &str) -> Cow<'_, str> {
-    let unit = |at: usize| {
-        let escape = text.as_bytes().get(at..at + 6).filter(|escape| escape.starts_with(br"\u"))?;
-        u16::from_str_radix(std::str::from_utf8(&escape[2..]).ok()?, 16).ok()
-    };
-    let mut mended = String::new();
-    let (mut at, mut copied) = (0, 0);
-    while let Some(next) = memchr::memchr(b'\\', &text.as_bytes()[at..]) {
-        at += next;
-        let low = |at: usize| unit(at).is_some_and(|unit| (0xDC00..0xE000).contains(&unit));
-        match unit(at) {
-            Some(0xD800..0xDC00) if low(at + 6) => at += 12,
-            Some(0xD800..0xE000) => {
-                mended.push_str(&text[copied..at]);
-                mended.push_str(r"\ufffd");
-                at += 6;
-                copied = at;
-            }
-            // Any other escape is two bytes and what follows; a second backslash does not begin another one.
-            _ => at = (at + 2).min(text.len()),
-        }
-    }
-    if copied == 0 {
-        return text.into();
-    }
-    mended.push_str(&text[copied..]);
-    mended.into()
 }
 
 /// Goes one step down, and up again when it is dropped.
