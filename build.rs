@@ -253,6 +253,7 @@ fn contract(pool: &DescriptorPool) -> String {
     }
     code.push_str("];\n");
     code.push_str(&links);
+    shapes(pool, &mut code);
     for enumeration in pool.all_enums().filter(|enumeration| enumeration.package_name() == PACKAGE) {
         words(pool, &enumeration, &mut code);
     }
@@ -390,12 +391,57 @@ fn rpc(method: &MethodDescriptor, known: &[Endpoint], code: &mut String) {
     };
     writeln!(
         code,
-        "    Rpc {{ service: {service:?}, method: {method:?}, path: \"/{PACKAGE}.{service}/{method}\", idempotency: Idempotency::{idempotency}, risk: Risk::{risk}, streaming: {streaming}, endpoints: &[{endpoints}] }},",
+        "    Rpc {{ service: {service:?}, method: {method:?}, path: \"/{PACKAGE}.{service}/{method}\", idempotency: Idempotency::{idempotency}, risk: Risk::{risk}, streaming: {streaming}, request: &{request}, endpoints: &[{endpoints}] }},",
         service = method.parent_service().name(),
         method = method.name(),
         streaming = method.is_server_streaming(),
+        request = shape_name(&method.input()),
     )
     .expect("writing to a string does not fail");
+}
+
+/// Returns the name of the constant that describes a message's shape.
+fn shape_name(message: &MessageDescriptor) -> String {
+    format!("SHAPE_{}", message.full_name().replace('.', "_").to_uppercase())
+}
+
+/// Writes the shape of every message that a request can hold: by it the size of a message in memory is known before it is decoded.
+fn shapes(pool: &DescriptorPool, code: &mut String) {
+    let services = pool.services().filter(|service| service.package_name() == PACKAGE);
+    let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
+    let mut queue: Vec<MessageDescriptor> = methods.map(|method| method.input()).collect();
+    let mut seen = BTreeSet::new();
+    while let Some(message) = queue.pop() {
+        if !seen.insert(message.full_name().to_owned()) {
+            continue;
+        }
+        let size = match message.full_name() {
+            // An entry of a map with its share of the map's nodes.
+            _ if message.is_map_entry() => "96".to_owned(),
+            name if name.starts_with("google.protobuf.") => {
+                format!("size_of::<prost_types::{}>()", message.name())
+            }
+            _ => format!("size_of::<crate::proto::{}>()", message.name()),
+        };
+        let mut fields = String::new();
+        for field in message.fields() {
+            let repeated = field.cardinality() == Cardinality::Repeated;
+            let part = match field.kind() {
+                Kind::Message(inner) => {
+                    let part = format!("Part::Message(&{})", shape_name(&inner));
+                    queue.push(inner);
+                    part
+                }
+                Kind::String | Kind::Bytes if repeated => "Part::Text".to_owned(),
+                Kind::String | Kind::Bytes => "Part::Bytes".to_owned(),
+                _ if repeated => "Part::Numbers".to_owned(),
+                _ => continue,
+            };
+            write!(fields, "({}, {repeated}, {part}), ", field.number()).expect("writing to a string does not fail");
+        }
+        writeln!(code, "static {}: Shape = Shape {{ size: {size}, fields: &[{fields}] }};", shape_name(&message))
+            .expect("writing to a string does not fail");
+    }
 }
 
 fn extension(pool: &DescriptorPool, options: &DynamicMessage, name: &str) -> Option<Value> {

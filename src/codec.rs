@@ -24,7 +24,9 @@ impl<T: Message> Encoded<T> {
     pub fn from_bytes(bytes: Bytes) -> Self {
         Self { bytes, message: PhantomData }
     }
+}
 
+impl<T> Encoded<T> {
     /// Returns the encoded bytes.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes

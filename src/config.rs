@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 mod cache;
+mod callers;
 mod credential;
 pub mod glob;
 pub mod identity;
@@ -21,6 +22,7 @@ mod telemetry;
 mod tls;
 
 pub use cache::{Cache, Windows};
+pub use callers::Callers;
 pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient};
 pub use identity::{Authorization, Identity};
 pub use load::{Mistakes, Overrides, load};
@@ -41,6 +43,8 @@ pub struct Config {
     pub identity: Identity,
     /// `[authorization]`: what each caller may do.
     pub authorization: Authorization,
+    /// `[callers]`: what each caller may take of what all share.
+    pub callers: Callers,
     /// `[upstream]`: Zendesk.
     pub upstream: Upstream,
     /// `[cache]`: answers kept in memory.
@@ -68,6 +72,7 @@ impl Default for Config {
             server: Server::default(),
             identity: Identity::default(),
             authorization: Authorization::default(),
+            callers: Callers::default(),
             upstream: Upstream::default(),
             cache: Cache::default(),
             admin: Admin::default(),
@@ -195,6 +200,15 @@ impl Config {
                 .map(|(key, _)| format!("{key}: must be more than 0")),
         );
         mistakes.extend(self.server.mistakes());
+        mistakes.extend(self.callers.mistakes());
+        let share = self.server.message_memory / 100 * usize::from(self.callers.message_memory_percent);
+        if share < self.server.max_response_bytes.max(2 * self.server.max_request_bytes) {
+            mistakes.push(
+                "server.message_memory: callers.message_memory_percent of it must be at least server.max_response_bytes and \
+                 twice server.max_request_bytes, or some message never fits"
+                    .to_owned(),
+            );
+        }
         mistakes.extend(resilience::mistakes(&self.upstream));
         mistakes.extend(self.telemetry.mistakes());
         mistakes.extend(self.identity.mistakes(&self.server));

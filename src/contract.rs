@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 mod class;
 mod risk;
+mod weight;
 
 pub use class::Class;
+use weight::{Part, Shape};
 
 include!(concat!(env!("OUT_DIR"), "/contract.rs"));
 
@@ -26,6 +28,8 @@ pub struct Rpc {
     pub risk: Risk,
     /// Whether the server streams replies.
     pub streaming: bool,
+    /// The shape of its request.
+    request: &'static Shape,
     /// The Zendesk endpoints behind the RPC.
     pub endpoints: &'static [Endpoint],
 }
@@ -81,6 +85,12 @@ pub trait Request: prost::Message + Clone + Default + 'static {
 }
 
 impl Rpc {
+    /// Returns about how many bytes of memory its request takes once it is decoded; at most a little more than `most`. An encoded
+    /// message says so: an empty element of two bytes can become a record of a thousand.
+    pub fn weigh(&self, encoded: &[u8], most: usize) -> usize {
+        self.request.weigh(encoded, most)
+    }
+
     /// Returns its name without the package, such as `UserService/GetUser`.
     pub fn name(&self) -> &'static str {
         self.path.trim_start_matches("/zendesk.gateway.v1.")

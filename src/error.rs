@@ -162,6 +162,22 @@ pub enum Error {
         /// When there is budget again.
         retry_after: Duration,
     },
+    /// The request's message is larger than any may be, as it is sent or once it is decoded.
+    #[error("the request takes {bytes} bytes of memory or more; at most {limit} are allowed")]
+    RequestTooLarge {
+        /// The bytes that were counted.
+        bytes: usize,
+        /// The bytes that are allowed.
+        limit: usize,
+    },
+    /// The caller has as much under way as one caller may.
+    #[error("the caller has too many {what}")]
+    CallerLimit {
+        /// What there is too much of.
+        what: &'static str,
+        /// When there may be room again.
+        retry_after: Duration,
+    },
     /// The gateway has no room for this call.
     #[error("the gateway is overloaded: {what}")]
     Overloaded {
@@ -291,6 +307,8 @@ impl Error {
             Self::OutcomeUnknown(cause)              => row(unknown_code(cause),   R::OutcomeUnknown,        T::Never,       cause.row().breaker, F::Unknown, false,          None,                          cause.refusal()),
             Self::BreakerOpen { .. }                 => row(C::Unavailable,        R::BreakerOpen,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
             Self::BudgetSpent { .. }                 => row(C::ResourceExhausted,  R::RateLimited,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
+            Self::RequestTooLarge { .. }             => row(C::ResourceExhausted,  R::RequestTooLarge,       T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::CallerLimit { .. }                 => row(C::ResourceExhausted,  R::CallerLimit,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
             Self::Overloaded { .. }                  => row(C::Unavailable,        R::Overloaded,            T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
             Self::PaginationLoop { .. }              => row(C::Internal,           R::PaginationLoop,        T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::CacheMiss                          => row(C::Unavailable,        R::CacheMiss,             T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
@@ -363,7 +381,9 @@ impl Error {
     /// Returns how long the caller should wait before a repetition can succeed, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::BreakerOpen { retry_after, .. } | Self::BudgetSpent { retry_after, .. } => Some(*retry_after),
+            Self::BreakerOpen { retry_after, .. }
+            | Self::BudgetSpent { retry_after, .. }
+            | Self::CallerLimit { retry_after, .. } => Some(*retry_after),
             other => other.refusal().and_then(|refusal| refusal.retry_after),
         }
     }

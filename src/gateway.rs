@@ -38,7 +38,7 @@ pub mod write;
 pub use answered::Answered;
 pub use context::Context;
 pub use drain::Drain;
-pub use place::Place;
+pub use place::{Place, PlaceRef};
 use read::{ReadContext, Reads};
 use turns::Turns;
 

@@ -22,6 +22,7 @@
 //! | `cache` | answers, flights and batches |
 //! | `watch` | files that are read again when they change |
 //! | `telemetry` | traces, metrics and logs |
+//! | `share` | what each caller takes of what all share |
 //! | `config` | settings |
 //! | `json` | JSON straight into messages |
 //! | `error` | every failure, and what it means |
@@ -46,6 +47,7 @@ pub mod proto;
 pub mod rest;
 pub mod rpc;
 pub mod server;
+pub mod share;
 pub mod telemetry;
 pub mod upstream;
 pub mod watch;

@@ -39,6 +39,11 @@ type Reply<M> = std::result::Result<Response<Encoded<M>>, Status>;
 type Streamed<M> = std::result::Result<Response<BoxStream<M>>, Status>;
 type BoxStream<M> = Pin<Box<dyn Stream<Item = std::result::Result<Encoded<M>, Status>> + Send>>;
 
+/// Largest reply that is not charged to its caller.
+const FREE_REPLY: usize = 4 << 10;
+/// What a stream is charged: about a page of records, which waits for its caller to read it.
+const STREAM_MEMORY: usize = 64 << 10;
+
 include!(concat!(env!("OUT_DIR"), "/handlers.rs"));
 
 /// All four services over one gateway.
@@ -107,6 +112,19 @@ fn streamed<M: 'static>(
     Response::new(Box::pin(messages))
 }
 
+/// Charges a reply to its caller: a caller who asks for much and reads nothing holds memory. The reply to a write is not refused:
+/// its caller must learn what was done.
+fn charged<M>(context: &Context, answered: Answered<M>) -> Result<Answered<M>> {
+    let bytes = answered.message.bytes().len();
+    if bytes > FREE_REPLY
+        && let Err(error) = context.place.charge(context.caller.share(), bytes)
+        && context.trail.is_none()
+    {
+        return Err(error);
+    }
+    Ok(answered)
+}
+
 /// Turns an outcome into a reply. Its metadata has the number of upstream requests, where the answer came from and how old it
 /// is, and what Zendesk ignored of the request.
 fn close<M>(context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -> Reply<M> {
@@ -116,8 +134,9 @@ fn close<M>(context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -
     let most = if outcome.is_err() { LONGEST_BESIDE_ERROR } else { LONGEST_WARNINGS };
     let ignored = context.ledger.warnings(most).filter(|_| requests > 0).and_then(|text| text.parse().ok());
     Trail::end(context.trail.as_ref(), outcome.as_ref().err());
+    let outcome = outcome.map(Into::into).and_then(|answered| charged(context, answered));
     let answered = match outcome {
-        Ok(answered) => answered.into(),
+        Ok(answered) => answered,
         Err(error) => {
             let mut status = Status::from(error);
             let metadata: &mut HeaderMap = status.metadata_mut().as_mut();

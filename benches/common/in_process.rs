@@ -44,7 +44,7 @@ impl Served {
                     call.facts_mut().caller = Some(caller.clone());
                     service.clone().call(call.into_request())
                 });
-                let peer = Arc::new(Peer { address: ([127, 0, 0, 1], 7).into(), certificates: None });
+                let peer = Arc::new(Peer::new(([127, 0, 0, 1], 7).into(), None));
                 let traced = trace::Layer::new(telemetry, &Terms::of(&settings)).layer(admitted);
                 let traced = traced.map_request(move |request| Arrival { peer: Arc::clone(&peer), request });
                 traced.map_response(|answer| answer.response).boxed_clone()

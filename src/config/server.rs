@@ -26,6 +26,9 @@ pub struct Server {
     pub max_request_bytes: usize,
     /// `server.max_response_bytes`: largest response message. Default 16 MiB.
     pub max_response_bytes: usize,
+    /// `server.message_memory`: most bytes of all messages under way together, requests and replies; a call whose message does not
+    /// fit is refused. Default 48 MiB.
+    pub message_memory: usize,
     /// `server.max_calls`: most calls at a time; more are UNAVAILABLE. Health and reflection are not counted. Default 512.
     pub max_calls: usize,
     /// `server.message_timeout`: longest wait for the whole of a call's request message. Default `10s`.
@@ -76,6 +79,7 @@ impl Default for Server {
             stream_deadline: Duration::from_mins(15),
             max_request_bytes: 4 << 20,
             max_response_bytes: 16 << 20,
+            message_memory: 48 << 20,
             max_calls: 512,
             message_timeout: Duration::from_secs(10),
             max_connections: 4096,

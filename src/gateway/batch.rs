@@ -1,4 +1,4 @@
-//! `BatchGetUsers`: any number of users by id or external id, in the order of the request, with a list of the missing ones.
+//! `BatchGetUsers`: many users by id or external id, in the order of the request, with a list of the missing ones.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::cache::{Held, Look, Outcome};
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
 use crate::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, User};
-use crate::rest::many::{LONGEST_LIST, MOST_ITEMS, lists, unique};
+use crate::rest::many::{LONGEST_LIST, MOST_ITEMS, lists, some, unique};
 use crate::rest::row::Row as _;
 use crate::rest::users;
 use crate::upstream::call::Priority;
@@ -34,8 +34,14 @@ impl Gateway {
         match (request.ids.is_empty(), request.external_ids.is_empty()) {
             (true, true) => Err(Error::invalid("ids", "must not be empty, unless external_ids is set")),
             (false, false) => Err(Error::invalid("external_ids", "cannot be combined with ids")),
-            (false, true) => self.users_by_id(context, &request).await,
-            (true, false) => self.users_by_external_id(context, &request).await,
+            (false, true) => {
+                some("ids", &request.ids)?;
+                self.users_by_id(context, &request).await
+            }
+            (true, false) => {
+                some("external_ids", &request.external_ids)?;
+                self.users_by_external_id(context, &request).await
+            }
         }
     }
 

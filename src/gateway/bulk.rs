@@ -1,7 +1,7 @@
-//! Bulk calls of any size: cut into jobs of 100, a bounded number of jobs at a time, one outcome per input.
+//! Bulk calls: cut into jobs of 100, a bounded number of jobs at a time, one outcome per input.
 //!
 //! Zendesk takes 100 items per request, runs at most 30 jobs per account, and reports results in an order of its own. Here a
-//! caller sends any number of items and gets one outcome for each, by the caller's own index. Once Zendesk has accepted one
+//! caller sends many items and gets one outcome for each, by the caller's own index. Once Zendesk has accepted one
 //! job, the call succeeds and the outcomes report failures; before that, an error fails the call.
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::contract::{Risk, Rpc};
 use crate::error::{Error, Result};
+use crate::share::Share;
 
 /// The caller of one call, and what it may do with the RPC it calls. The default caller is unknown and may do nothing. Cheap
 /// to clone.
@@ -12,6 +13,7 @@ use crate::error::{Error, Result};
 pub struct Caller {
     name: Option<Arc<str>>,
     grant: Grant,
+    share: Share,
 }
 
 /// What one caller may do with one RPC.
@@ -53,19 +55,24 @@ impl Grant {
 }
 
 impl Caller {
-    /// Returns a caller who may do what `grant` says with the RPC it calls.
-    pub fn new(name: Arc<str>, grant: Grant) -> Self {
-        Self { name: Some(name), grant }
+    /// Returns a caller who may do what `grant` says with the RPC it calls, and takes from `share`.
+    pub fn new(name: Arc<str>, grant: Grant, share: Share) -> Self {
+        Self { name: Some(name), grant, share }
     }
 
     /// Returns the caller `local`: code of this process, which may make calls of every risk class, but not impersonate.
     pub fn local() -> Self {
-        Self::new("local".into(), Risk::ALL.into_iter().fold(Grant::default(), Grant::and))
+        Self::new("local".into(), Risk::ALL.into_iter().fold(Grant::default(), Grant::and), Share::default())
     }
 
     /// Returns the caller's name, such as `api_key:billing`; `unknown` if the caller was not authenticated.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or("unknown")
+    }
+
+    /// Returns what the caller has under way of what all callers share.
+    pub fn share(&self) -> &Share {
+        &self.share
     }
 
     /// True if the caller may name the Zendesk user on whose behalf it acts.
@@ -116,7 +123,7 @@ mod tests {
     }
 
     fn check(grant: Grant, method: &str, risk: Risk) -> Result<()> {
-        Caller::new("api_key:a".into(), grant).check(rpc(method), risk)
+        Caller::new("api_key:a".into(), grant, Share::default()).check(rpc(method), risk)
     }
 
     #[test]
@@ -146,7 +153,7 @@ mod tests {
         {
             assert!(why(check(all.read_only(), method, risk)).contains("authorization.read_only"), "{method}");
         }
-        assert!(!Caller::new("a".into(), all).may_impersonate());
-        assert!(Caller::new("a".into(), all.and_impersonate()).may_impersonate());
+        assert!(!Caller::new("a".into(), all, Share::default()).may_impersonate());
+        assert!(Caller::new("a".into(), all.and_impersonate(), Share::default()).may_impersonate());
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::audit::Trail;
 use super::caller::Caller;
 use super::drain::Drain;
+use super::place::PlaceRef;
 use super::turns::Turn;
 use crate::cache::{Control, Key, Terms};
 use crate::contract;
@@ -24,6 +25,8 @@ pub struct Context {
     pub caller: Caller,
     /// The credential for the calls to Zendesk.
     pub credential: Credential,
+    /// The call's place, which its reply is charged to.
+    pub place: PlaceRef,
     /// What the caller accepts from the cache.
     pub control: Control,
     /// Counts the call's upstream requests.

@@ -14,7 +14,7 @@ use crate::proto::{
     BatchGetJobsRequest, BatchGetJobsResponse, GetJobRequest, Job, JobState, WatchJobsRequest, WatchJobsResponse,
 };
 use crate::rest::jobs::show_many;
-use crate::rest::many::{lists, unique};
+use crate::rest::many::{lists, some, unique};
 use crate::upstream::call::Priority;
 use crate::upstream::rest::text_id;
 
@@ -149,9 +149,7 @@ impl Watch {
 
 /// Checks ids and removes duplicates.
 fn checked(ids: Vec<String>) -> Result<Vec<String>> {
-    if ids.is_empty() {
-        return Err(Error::invalid("ids", "must not be empty"));
-    }
+    some("ids", &ids)?;
     ids.iter().try_for_each(|id| text_id("ids", id).map(drop))?;
     Ok(unique(ids))
 }

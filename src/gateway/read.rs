@@ -23,6 +23,7 @@ use crate::proto::{GetUserRequest, User};
 use crate::rest::page::{Page, Rows};
 use crate::rest::row::Row;
 use crate::rest::{Read, users};
+use crate::share::Share;
 use crate::telemetry::Trace;
 use crate::upstream::Upstream;
 use crate::upstream::call::{Answer, Call, Ledger, Parse, Parsed, Peek, Priority};
@@ -40,6 +41,8 @@ pub struct ReadContext {
     pub wanted_by: Instant,
     /// Which calls go first when the budget is short.
     pub priority: Priority,
+    /// Whose turn it takes where calls wait: that of the caller who began the read.
+    pub share: Share,
     /// Where the requests are counted: with the caller who began the read.
     pub ledger: Arc<Ledger>,
     /// Where they are traced: with the caller who began the read.
@@ -54,6 +57,7 @@ impl Context {
             deadline: self.deadline,
             wanted_by: self.deadline,
             priority,
+            share: self.caller.share().clone(),
             ledger: self.ledger.clone(),
             trace: self.trace.clone(),
         }
@@ -164,6 +168,7 @@ impl Reads {
             priority: read.priority,
             deadline: read.deadline,
             wanted_by: read.wanted_by,
+            share: read.share.clone(),
             credential: read.credential.clone(),
             parse,
             peek,

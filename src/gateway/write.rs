@@ -109,6 +109,7 @@ impl Gateway {
             priority: change.priority,
             deadline: context.deadline,
             wanted_by: context.deadline,
+            share: context.caller.share().clone(),
             credential: context.credential.clone(),
             parse: change.parse,
             peek: None,

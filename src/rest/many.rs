@@ -8,6 +8,8 @@ use crate::upstream::rest::{Rest, encoded};
 
 /// Zendesk's limit of items per request.
 pub const MOST_ITEMS: usize = 100;
+/// Most items of one call, which takes a hundred requests or jobs for them.
+pub const MOST_PER_CALL: usize = 10_000;
 /// Most bytes of a list of ids in one request's query; servers refuse request lines of more than 8 KiB.
 pub const LONGEST_LIST: usize = 4000;
 /// Bytes of a comma between two ids, `%2C`.
@@ -15,9 +17,13 @@ const COMMA: usize = 3;
 /// Most bytes of an external id.
 const LONGEST_EXTERNAL_ID: usize = 255;
 
-/// Refuses an empty list.
+/// Refuses an empty list, and one that is too long for one call.
 pub fn some<T>(field: &str, items: &[T]) -> Result<()> {
-    if items.is_empty() { Err(Error::invalid(field, "must not be empty")) } else { Ok(()) }
+    match items.len() {
+        0 => Err(Error::invalid(field, "must not be empty")),
+        1..=MOST_PER_CALL => Ok(()),
+        _ => Err(Error::invalid(field, "must have at most 10000 items in one call")),
+    }
 }
 
 /// Refuses a list with duplicates: Zendesk would process the item twice, in an unknown order.

@@ -5,7 +5,7 @@
 //! without them assumes nothing: that is a defect of the gateway, answered as an internal error.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::gateway::Place;
 use crate::gateway::caller::Caller;
 use crate::gateway::origin::Origin;
+use crate::share::Share;
 
 /// How long after a call's deadline the server cuts the call. The gateway's own waits end at the deadline with a better error,
 /// such as that a write's outcome is unknown, and this leaves time for that error to reach the caller.
@@ -68,6 +69,15 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The verified certificate chain that the peer presented, its own certificate first.
     pub certificates: Option<Arc<[CertificateDer<'static>]>>,
+    /// The share of this address, where callers are not authenticated; looked up by the first call.
+    pub share: OnceLock<Share>,
+}
+
+impl Peer {
+    /// Returns the peer at an address, with the certificates that it presented.
+    pub fn new(address: SocketAddr, certificates: Option<Arc<[CertificateDer<'static>]>>) -> Self {
+        Self { address, certificates, share: OnceLock::new() }
+    }
 }
 
 /// What the server grants every call: a longest duration, and a place among a limited number. Clones share the places.
@@ -104,7 +114,7 @@ impl Terms {
 
     /// Returns the facts of a call that this process makes itself, without a connection.
     pub fn local(&self, rpc: &contract::Rpc, caller: Caller) -> Facts {
-        let peer = Peer { address: ([127, 0, 0, 1], 0).into(), certificates: None };
+        let peer = Peer::new(([127, 0, 0, 1], 0).into(), None);
         let facts = self.facts(method::of(rpc.path), Arc::new(peer), Origin::default(), None);
         Facts { caller: Some(caller), ..facts }
     }

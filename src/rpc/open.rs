@@ -2,8 +2,8 @@
 
 use tonic::Request;
 
-use super::Rpc;
 use super::facts::{Facts, absent};
+use super::{Rpc, STREAM_MEMORY};
 use crate::cache::Control;
 use crate::contract;
 use crate::error::Result;
@@ -20,7 +20,13 @@ impl Rpc {
         let deadline = facts.deadline.ok_or_else(|| absent("the deadline"))?;
         let trail = Trail::begin(R::rpc(), &caller, &facts.origin, metadata.as_ref());
         // The identity layer has checked the RPC's risk class. The message's values, known only here, can raise the risk.
-        let allowed = facts.place.take().and_then(|()| caller.check(R::rpc(), message.risk()));
+        let streaming = R::rpc().streaming;
+        let placed = facts.place.take_for(caller.share(), streaming);
+        let placed = placed.and_then(|()| match streaming {
+            true => facts.place.charge(caller.share(), STREAM_MEMORY),
+            false => Ok(()),
+        });
+        let allowed = placed.and_then(|()| caller.check(R::rpc(), message.risk()));
         let asked =
             allowed.and_then(|()| Ok((self.credential(&metadata, &caller)?, Control::from_metadata(&metadata)?)));
         let (credential, control) = asked.inspect_err(|error| Trail::end(trail.as_ref(), Some(error)))?;
@@ -28,6 +34,7 @@ impl Rpc {
             caller,
             deadline,
             credential,
+            place: facts.place.downgrade(),
             control,
             ledger: facts.origin.ledger,
             trace: facts.origin.trace,

@@ -15,7 +15,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::{Service, ServiceExt as _};
 
-use super::flood::unpack;
+use super::flood::{intake, unpack};
 use super::inbound::Inbound;
 use crate::config;
 use crate::contract::RPCS;
@@ -107,7 +107,7 @@ where
     fn call(&mut self, call: Inbound<B>) -> Self::Future {
         let services = &*self.0;
         let service = call.facts().method.service();
-        let request = unpack::request(call.into_request(), services.max_request_bytes);
+        let request = intake::request(unpack::request(call.into_request(), services.max_request_bytes));
         match service {
             UserServiceServer::<Rpc>::NAME => services.users.clone().call(request),
             GroupServiceServer::<Rpc>::NAME => services.groups.clone().call(request),

@@ -14,6 +14,7 @@ use crate::contract::{Class, Idempotency};
 use crate::error::Error;
 use crate::json::{Loss, Malformed};
 use crate::limits::Limits;
+use crate::share::Share;
 use crate::telemetry::Trace;
 
 /// One upstream operation, however many attempts it takes. Cheap to clone.
@@ -30,6 +31,9 @@ pub struct Call {
     /// By when its own caller wants the answer. Waiting rooms order and refuse calls by this time. It is earlier than the
     /// deadline where the answer is also of use to callers with more time.
     pub wanted_by: Instant,
+    /// Whose call it is: what is short is shared out between callers. Where several callers share the answer it is the one who
+    /// began.
+    pub share: Share,
     /// Whose credential is used.
     pub credential: Credential,
     /// Reads the body of a 2xx answer. It runs inside the attempt, so that retries, breaker and telemetry see a body that is

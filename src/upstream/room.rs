@@ -1,30 +1,57 @@
 //! A bounded waiting room: which call goes next, and which is refused when the room is full.
 //!
-//! The order is priority first, then the earliest deadline: of two equal calls the one that can wait less goes first. The
-//! last in that order is the one to refuse, newcomer or not, because it is the one that would be served last.
+//! The order is priority first. Among equal priorities callers take turns, by weight (start-time fair queueing): however many
+//! calls one caller has waiting, another caller's first call goes before the greedy one's second. Among the calls of one caller
+//! the earliest deadline goes first: of two equal calls the one that can wait less. The last in that order is the one to refuse,
+//! newcomer or not, because it is the one that would be served last; so it is a call of whoever has most calls waiting.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, btree_map};
 
 use tokio::time::Instant;
 
 use super::call::{Call, Priority};
 
-/// A place in the order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A call's place in the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rank {
     /// Compared first.
     pub priority: Priority,
-    /// The call's `wanted_by`; compared among equal priorities.
+    /// The call's `wanted_by`; compared among the calls of one caller.
     pub deadline: Instant,
     turn: u64,
+    caller: u64,
 }
+
+/// How far one served call moves its lane's tag on, divided by the caller's weight.
+const STEP: u64 = 1 << 16;
 
 /// The calls that wait, in order.
 #[derive(Debug)]
 pub struct Room<W> {
-    waiting: BTreeMap<Rank, W>,
+    lanes: BTreeMap<(Priority, u64), Lane<W>>,
+    /// For each priority how many turns each caller has had, were all served evenly (virtual time). A caller who comes anew
+    /// begins there, so nobody saves up turns by being away.
+    clocks: BTreeMap<Priority, u64>,
+    len: usize,
     places: usize,
     turn: u64,
+}
+
+/// The waiting calls of one caller with one priority.
+#[derive(Debug)]
+struct Lane<W> {
+    waiting: BTreeMap<(Instant, u64), W>,
+    /// The tag of its first call: of two lanes the one with the smaller tag goes first.
+    tag: u64,
+    weight: u64,
+}
+
+impl<W> Lane<W> {
+    /// Returns the tag of its call at an index.
+    fn tag_at(&self, index: usize) -> u64 {
+        self.tag.saturating_add((STEP / self.weight).saturating_mul(index as u64))
+    }
 }
 
 /// What became of a newcomer.
@@ -38,53 +65,344 @@ pub enum Entry<W> {
     Full,
 }
 
+/// What calls are ordered by.
+type Order = (Priority, u64, Instant);
+
 impl<W> Room<W> {
     /// Returns an empty room.
     pub fn new(places: usize) -> Self {
-        Self { waiting: BTreeMap::new(), places, turn: 0 }
+        Self { lanes: BTreeMap::new(), clocks: BTreeMap::new(), len: 0, places, turn: 0 }
     }
 
     /// Lets a newcomer in, if there is room or a waiting call ranks lower.
     pub fn enter(&mut self, call: &Call, waiter: W) -> Entry<W> {
-        self.turn += 1;
-        let rank = Rank { priority: call.priority, deadline: call.wanted_by, turn: self.turn };
-        if self.waiting.len() < self.places {
-            self.waiting.insert(rank, waiter);
-            return Entry::Placed(rank);
-        }
-        match self.waiting.last_entry() {
-            Some(last) if *last.key() > rank => {
-                let displaced = last.remove();
-                self.waiting.insert(rank, waiter);
-                Entry::Displaced(rank, displaced)
+        let displaced = if self.len < self.places {
+            None
+        } else {
+            match self.last() {
+                Some((order, rank)) if order > self.order(call) => self.leave(&rank),
+                _ => return Entry::Full,
             }
-            _ => Entry::Full,
+        };
+        self.turn += 1;
+        let (priority, caller) = (call.priority, call.share.id());
+        let rank = Rank { priority, deadline: call.wanted_by, turn: self.turn, caller };
+        let clock = self.clock(priority);
+        let weight = u64::from(call.share.weight().max(1));
+        let lane = self.lanes.entry((priority, caller)).or_insert_with(|| Lane {
+            waiting: BTreeMap::new(),
+            tag: clock,
+            weight,
+        });
+        if lane.waiting.is_empty() {
+            lane.tag = lane.tag.max(clock);
+        }
+        lane.waiting.insert((rank.deadline, rank.turn), waiter);
+        self.len += 1;
+        match displaced {
+            Some(last) => Entry::Displaced(rank, last),
+            None => Entry::Placed(rank),
         }
     }
 
-    /// Takes one out, if it still waits.
+    /// Takes one out that goes away, if it still waits.
     pub fn leave(&mut self, rank: &Rank) -> Option<W> {
-        self.waiting.remove(rank)
+        let key = (rank.priority, rank.caller);
+        let lane = self.lanes.get_mut(&key)?;
+        let waiter = lane.waiting.remove(&(rank.deadline, rank.turn))?;
+        self.len -= 1;
+        // A lane whose tag is ahead of the clock stays, or its caller would get another turn at once by coming anew.
+        if lane.waiting.is_empty() && lane.tag <= self.clock(rank.priority) {
+            self.lanes.remove(&key);
+        }
+        if self.len == 0 {
+            self.lanes.clear();
+            self.clocks.clear();
+        }
+        Some(waiter)
+    }
+
+    /// Takes one out whose turn has come.
+    pub fn serve(&mut self, rank: &Rank) -> Option<W> {
+        let priority = rank.priority;
+        let active = self.lanes.iter().filter(|((of, _), lane)| *of == priority && !lane.waiting.is_empty());
+        let weights: u64 = active.map(|(_, lane)| lane.weight).sum();
+        let lane = self.lanes.get_mut(&(priority, rank.caller))?;
+        if !lane.waiting.contains_key(&(rank.deadline, rank.turn)) {
+            return None;
+        }
+        let clock = self.clocks.entry(priority).or_default();
+        *clock = lane.tag.max(*clock) + STEP / weights.max(1);
+        lane.tag = lane.tag_at(1);
+        let now = *clock;
+        // Lanes without calls are kept only until the clock has reached them.
+        self.lanes.retain(|(of, _), lane| *of != priority || !lane.waiting.is_empty() || lane.tag > now);
+        self.leave(rank)
     }
 
     /// Takes the first out.
     pub fn next(&mut self) -> Option<(Rank, W)> {
-        self.waiting.pop_first()
+        let rank = self.iter().next().map(|(rank, _)| rank)?;
+        self.serve(&rank).map(|waiter| (rank, waiter))
     }
 
     /// Returns all, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Rank, &W)> {
-        self.waiting.iter()
+    pub fn iter(&self) -> impl Iterator<Item = (Rank, &W)> {
+        self.ordered().map(|(_, rank, waiter)| (rank, waiter))
     }
 
     /// Returns the waiting calls that would go before this one if it came now.
     pub fn ahead_of(&self, call: &Call) -> impl Iterator<Item = &W> {
-        let rank = Rank { priority: call.priority, deadline: call.wanted_by, turn: u64::MAX };
-        self.waiting.range(..rank).map(|(_, waiter)| waiter)
+        let order = self.order(call);
+        self.ordered().take_while(move |(other, ..)| *other <= order).map(|(.., waiter)| waiter)
     }
 
     /// Returns how many wait.
     pub fn len(&self) -> usize {
-        self.waiting.len()
+        self.len
+    }
+
+    /// Returns the place in the order that a call would get if it came now.
+    fn order(&self, call: &Call) -> Order {
+        let clock = self.clock(call.priority);
+        let tag = self.lanes.get(&(call.priority, call.share.id())).map_or(clock, |lane| {
+            let before = lane.waiting.range(..=(call.wanted_by, u64::MAX)).count();
+            if lane.waiting.is_empty() { lane.tag.max(clock) } else { lane.tag_at(before) }
+        });
+        (call.priority, tag, call.wanted_by)
+    }
+
+    /// Returns the last in the order.
+    fn last(&self) -> Option<(Order, Rank)> {
+        let lasts = self.lanes.iter().filter_map(|((priority, caller), lane)| {
+            let (deadline, turn) = *lane.waiting.last_key_value()?.0;
+            let rank = Rank { priority: *priority, deadline, turn, caller: *caller };
+            Some(((*priority, lane.tag_at(lane.waiting.len() - 1), deadline), rank))
+        });
+        lasts.max_by_key(|(order, rank)| (*order, rank.turn))
+    }
+
+    fn clock(&self, priority: Priority) -> u64 {
+        self.clocks.get(&priority).copied().unwrap_or_default()
+    }
+
+    fn ordered(&self) -> Ordered<'_, W> {
+        let lanes = self.lanes.iter();
+        Ordered { lanes: lanes.peekable(), cursors: Vec::new(), next: BinaryHeap::new() }
+    }
+}
+
+/// Goes through a room in order: the lanes of one priority after those of the other, and among them always the one whose first
+/// call is due first.
+struct Ordered<'a, W> {
+    lanes: std::iter::Peekable<btree_map::Iter<'a, (Priority, u64), Lane<W>>>,
+    cursors: Vec<Cursor<'a, W>>,
+    /// The first calls of the lanes: tag, deadline, turn, and the index of the cursor.
+    next: BinaryHeap<Reverse<(u64, Instant, u64, usize)>>,
+}
+
+struct Cursor<'a, W> {
+    priority: Priority,
+    caller: u64,
+    lane: &'a Lane<W>,
+    rest: std::iter::Peekable<btree_map::Iter<'a, (Instant, u64), W>>,
+    index: usize,
+}
+
+impl<'a, W> Ordered<'a, W> {
+    /// Takes up the lanes of the next priority.
+    fn take_up(&mut self) {
+        let Some((first, _)) = self.lanes.peek() else { return };
+        let priority = first.0;
+        self.cursors.clear();
+        while let Some(((_, caller), lane)) = self.lanes.next_if(|((of, _), _)| *of == priority) {
+            let rest = lane.waiting.iter().peekable();
+            self.cursors.push(Cursor { priority, caller: *caller, lane, rest, index: 0 });
+            self.offer(self.cursors.len() - 1);
+        }
+    }
+
+    /// Puts a lane's next call up.
+    fn offer(&mut self, at: usize) {
+        let cursor = &mut self.cursors[at];
+        if let Some(((deadline, turn), _)) = cursor.rest.peek() {
+            self.next.push(Reverse((cursor.lane.tag_at(cursor.index), *deadline, *turn, at)));
+        }
+    }
+}
+
+impl<'a, W> Iterator for Ordered<'a, W> {
+    type Item = (Order, Rank, &'a W);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.next.is_empty() && self.lanes.peek().is_some() {
+            self.take_up();
+        }
+        let Reverse((tag, deadline, turn, at)) = self.next.pop()?;
+        let cursor = &mut self.cursors[at];
+        let (_, waiter) = cursor.rest.next().expect("it was offered");
+        cursor.index += 1;
+        let (priority, caller) = (cursor.priority, cursor.caller);
+        self.offer(at);
+        Some(((priority, tag, deadline), Rank { priority, deadline, turn, caller }, waiter))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Callers;
+    use crate::share::{Share, Shares};
+    use crate::upstream::tests::support::{read, within};
+
+    /// A read of one caller that must be answered within so many seconds.
+    fn call(share: &Share, seconds: u64) -> Call {
+        Call { share: share.clone(), ..within(Duration::from_secs(seconds), read()) }
+    }
+
+    fn share(weights: &[(&str, u32)]) -> impl Fn(&str) -> Share {
+        let weights = weights.iter().map(|(name, weight)| ((*name).to_owned(), *weight)).collect();
+        let shares = Shares::new(&Callers { weights, ..Callers::default() }, 0);
+        move |name| shares.of(name)
+    }
+
+    fn order(room: &Room<&'static str>) -> String {
+        room.iter().map(|(_, waiter)| *waiter).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_take_turns_and_each_ones_earliest_deadline_goes_first() {
+        let share = share(&[]);
+        let (greedy, small) = (share("greedy"), share("small"));
+        let mut room = Room::new(10);
+        for (seconds, name) in [(3, "c"), (1, "a"), (2, "b"), (4, "d")] {
+            assert!(matches!(room.enter(&call(&greedy, seconds), name), Entry::Placed(_)));
+        }
+        assert_eq!(order(&room), "abcd");
+        room.enter(&call(&small, 9), "X");
+        room.enter(&call(&small, 8), "W");
+        assert_eq!(order(&room), "aWbXcd");
+        let served: Vec<_> = std::iter::from_fn(|| room.next()).map(|(_, waiter)| waiter).collect();
+        assert_eq!(served.concat(), "aWbXcd", "as it was told");
+        assert_eq!(room.len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_saves_up_turns_or_gets_more_by_coming_anew() {
+        let share = share(&[]);
+        let (greedy, small) = (share("greedy"), share("small"));
+        let mut room = Room::new(100);
+        (0..20).for_each(|_| drop(room.enter(&call(&greedy, 5), "g")));
+        (0..10).for_each(|_| assert!(room.next().is_some()));
+        (0..5).for_each(|_| drop(room.enter(&call(&small, 5), "s")));
+        assert_eq!(order(&room)[..10].matches('s').count(), 5, "they alternate from now on: {}", order(&room));
+        // One who always has a single call waiting gets every second turn, too, and no more.
+        let (mut room, mut turns) = (Room::new(100), String::new());
+        (0..20).for_each(|_| drop(room.enter(&call(&greedy, 5), "g")));
+        room.enter(&call(&small, 1), "s");
+        for _ in 0..10 {
+            let (_, next) = room.next().expect("some wait");
+            turns.push_str(next);
+            if next == "s" {
+                room.enter(&call(&small, 1), "s");
+            }
+        }
+        assert_eq!(turns.matches('s').count(), 5, "{turns}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ever_new_callers_do_not_starve_one_who_has_several_calls() {
+        let share = share(&[]);
+        let mut room = Room::new(100);
+        (0..3).for_each(|_| drop(room.enter(&call(&share("busy"), 5), "b")));
+        let mut turns = String::new();
+        for newcomer in 0..12 {
+            room.enter(&call(&share(&newcomer.to_string()), 1), "n");
+            turns.push_str(room.next().expect("some wait").1);
+        }
+        assert_eq!(turns.matches('b').count(), 3, "{turns}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_are_by_weight() {
+        let share = share(&[("important", 3)]);
+        let (important, other) = (share("important"), share("other"));
+        let mut room = Room::new(100);
+        (0..40).for_each(|_| drop(room.enter(&call(&other, 5), "o")));
+        (0..40).for_each(|_| drop(room.enter(&call(&important, 5), "i")));
+        assert_eq!(order(&room)[..40].matches('i').count(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_full_room_the_last_call_of_whoever_has_most_is_refused() {
+        let share = share(&[]);
+        let (greedy, small) = (share("greedy"), share("small"));
+        let mut room = Room::new(4);
+        for (seconds, name) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
+            room.enter(&call(&greedy, seconds), name);
+        }
+        assert!(matches!(room.enter(&call(&greedy, 5), "e"), Entry::Full));
+        assert!(matches!(room.enter(&call(&small, 9), "X"), Entry::Displaced(_, "d")));
+        assert!(matches!(room.enter(&call(&small, 9), "Y"), Entry::Displaced(_, "c")));
+        assert_eq!(order(&room), "aXbY");
+        assert!(matches!(room.enter(&call(&greedy, 5), "f"), Entry::Full), "both have their part");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_and_goes_the_order_is_kept_and_nobody_is_lost(
+            steps in proptest::collection::vec((0..4_u8, 0..4_usize, 1..20_u64, 0..3_usize), 1..80),
+        ) {
+            let share = share(&[("1", 3)]);
+            let shares: Vec<Share> = (0..4).map(|name: usize| share(&name.to_string())).collect();
+            let priorities = [Priority::Write, Priority::Interactive, Priority::Background];
+            let mut room = Room::new(12);
+            let mut here: Vec<Rank> = Vec::new();
+            for (step, caller, seconds, which) in steps {
+                let call = Call { priority: priorities[which], ..call(&shares[caller], seconds) };
+                let ahead = room.ahead_of(&call).count();
+                match step {
+                    0 | 1 => match room.enter(&call, ()) {
+                        Entry::Placed(rank) => {
+                            prop_assert_eq!(room.iter().position(|(one, ())| one == rank), Some(ahead));
+                            here.push(rank);
+                        }
+                        Entry::Displaced(rank, ()) => {
+                            let left: Vec<Rank> = room.iter().map(|(rank, ())| rank).collect();
+                            here.retain(|rank| left.contains(rank));
+                            here.push(rank);
+                        }
+                        Entry::Full => prop_assert_eq!(here.len(), 12),
+                    },
+                    2 => {
+                        let first = room.iter().next().map(|(rank, ())| rank);
+                        let next = room.next().map(|(rank, ())| rank);
+                        prop_assert_eq!(first, next);
+                        here.retain(|rank| Some(*rank) != next);
+                    }
+                    _ if here.is_empty() => {}
+                    _ => {
+                        let rank = here.remove(caller % here.len());
+                        prop_assert!(room.leave(&rank).is_some());
+                        prop_assert!(room.leave(&rank).is_none() && room.serve(&rank).is_none());
+                    }
+                }
+                let order: Vec<Rank> = room.iter().map(|(rank, ())| rank).collect();
+                prop_assert_eq!(order.len(), here.len());
+                prop_assert_eq!(room.len(), here.len());
+                prop_assert!(order.iter().all(|rank| here.contains(rank)));
+                prop_assert!(order.is_sorted_by_key(|rank| rank.priority));
+                for (index, one) in order.iter().enumerate() {
+                    let of_one = |other: &&Rank| (other.priority, other.caller) == (one.priority, one.caller);
+                    prop_assert!(order[index..].iter().filter(of_one).all(|later| later.deadline >= one.deadline));
+                }
+            }
+            while room.next().is_some() {}
+            prop_assert!(room.lanes.is_empty(), "lanes of those who have left are removed");
+        }
     }
 }

@@ -14,6 +14,7 @@ use zendesk_gateway::config;
 use zendesk_gateway::contract::Idempotency;
 use zendesk_gateway::error::Error;
 use zendesk_gateway::path;
+use zendesk_gateway::share::Share;
 use zendesk_gateway::upstream::call::{Call, Priority};
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::rest::Rest;
@@ -165,6 +166,7 @@ async fn a_compressed_body_that_was_tampered_with_is_an_error_and_never_more_tha
             priority: Priority::Interactive,
             deadline: tokio::time::Instant::now() + std::time::Duration::from_mins(1),
             wanted_by: tokio::time::Instant::now() + std::time::Duration::from_mins(1),
+            share: Share::default(),
             credential: Credential::new("Bearer x", true).expect("a header"),
             parse: std::sync::Arc::new(|body| {
                 assert!(body.len() <= CAP);

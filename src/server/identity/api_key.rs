@@ -93,13 +93,12 @@ fn bytes(hexadecimal: &str) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Authorization;
 
     // printf '%s' key-one | sha256sum
     const ONE: &str = "2d40c7e6ec2a6d6ee1f5c6b3cd3b5c9e9b1b2f5bd2c1d35b1a2e4a3ad2b0b9a7";
 
     fn read(text: &str) -> anyhow::Result<Keys> {
-        Keys::read(text.as_bytes(), &Policy::new(&Authorization::default(), false))
+        Keys::read(text.as_bytes(), &Policy::of_tests())
     }
 
     fn hash_of(key: &str) -> String {

@@ -80,7 +80,6 @@ mod tests {
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 
     use super::*;
-    use crate::config::Authorization;
 
     fn certificate(names: &[&str], uris: &[&str]) -> CertificateDer<'static> {
         let mut params = CertificateParams::default();
@@ -117,7 +116,7 @@ mod tests {
 
     #[test]
     fn each_connection_is_remembered_for_itself() {
-        let policy = Arc::new(Policy::new(&Authorization::default(), false));
+        let policy = Arc::new(Policy::of_tests());
         let certificates = Certificates::new(&policy);
         let chain = |name: &str| -> ConnectionError { vec![certificate(&[name], &[])].into() };
         let (one, two) = (chain("one"), chain("two"));

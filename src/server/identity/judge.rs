@@ -13,14 +13,15 @@ use super::certificate::Certificates;
 use super::jwt::{self, Tokens};
 use super::policy::{Known, Policy};
 use super::why::{NOTHING, SEVERAL, Why};
-use crate::config::identity::Method;
-use crate::config::{self, Config};
+use crate::config::Config;
+use crate::config::identity::{ANONYMOUS, Method};
 use crate::contract::RPCS;
 use crate::error::Error;
 use crate::gateway::audit;
 use crate::gateway::caller::Caller;
 use crate::rpc::facts::Peer;
 use crate::server::inbound::Inbound;
+use crate::share::Shares;
 use crate::telemetry::Instruments;
 use crate::telemetry::instruments::IDENTITY_METHOD;
 use crate::watch::{Watched, Watcher};
@@ -37,6 +38,7 @@ pub struct Identity(Arc<Inner>);
 struct Inner {
     /// The caller of every call, if authentication is switched off.
     anonymous: Option<Known>,
+    shares: Shares,
     certificates: Option<Certificates>,
     tokens: Option<Tokens>,
     keys: Option<Watched<Keys>>,
@@ -71,7 +73,8 @@ impl Identity {
         if identity.is_off() && !listen.ip().is_loopback() {
             warn!(server.address = %listen, "whoever reaches the port may call: identity.methods is none");
         }
-        let policy = Arc::new(Policy::new(&config.authorization, identity.is_off()));
+        let shares = Shares::new(&config.callers, config.server.message_memory);
+        let policy = Arc::new(Policy::new(&config.authorization, identity.is_off(), &shares));
         let tokens = if identity.uses(Method::Jwt) {
             Some(Tokens::start(&identity.jwt, &policy, watcher).await.context("identity.jwt")?)
         } else {
@@ -86,8 +89,9 @@ impl Identity {
             }
         };
         Ok(Self(Arc::new(Inner {
-            anonymous: identity.is_off().then(|| policy.known(config::identity::ANONYMOUS)),
+            anonymous: identity.is_off().then(|| policy.known(ANONYMOUS)),
             certificates: identity.uses(Method::Certificate).then(|| Certificates::new(&policy)),
+            shares,
             tokens,
             keys,
         })))
@@ -117,7 +121,7 @@ impl Identity {
             }
         };
         if let Some(place) = place {
-            let (rpc, caller) = (&RPCS[place], Caller::new(known.name, known.grants[place]));
+            let (rpc, caller) = (&RPCS[place], Caller::new(known.name, known.grants[place], known.share));
             if let Err(error) = caller.check(rpc, rpc.risk) {
                 return Err(Problem::Refused(refused(call, &caller, error)));
             }
@@ -168,7 +172,10 @@ fn refused<B>(call: &Inbound<B>, caller: &Caller, error: Error) -> Error {
 impl Inner {
     fn establish(&self, headers: &HeaderMap, peer: &Peer) -> Result<Known, Unknown> {
         if let Some(everybody) = &self.anonymous {
-            return Ok(everybody.clone());
+            // Nobody has a name, so callers are told apart by their addresses.
+            let name = || format!("{ANONYMOUS} {}", peer.address.ip().to_canonical());
+            let share = peer.share.get_or_init(|| self.shares.of(&name()));
+            return Ok(Known { share: share.clone(), ..everybody.clone() });
         }
         let token = self.tokens.as_ref().zip(only(headers, &http::header::AUTHORIZATION, "jwt")?);
         let key = self.keys.as_ref().zip(only(headers, &API_KEY, "api_key")?);

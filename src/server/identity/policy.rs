@@ -6,12 +6,14 @@ use crate::config::Authorization;
 use crate::config::identity::Rule;
 use crate::contract::{RPCS, Risk, Rpc};
 use crate::gateway::caller::Grant;
+use crate::share::{Share, Shares};
 
 /// The settings of authorization.
 pub struct Policy {
     rules: Vec<Rule>,
     read_only: bool,
     destructive: bool,
+    shares: Shares,
 }
 
 /// An authenticated caller. Cheap to clone.
@@ -21,23 +23,32 @@ pub struct Known {
     pub name: Arc<str>,
     /// What it may do with each of [`RPCS`].
     pub grants: Arc<[Grant]>,
+    /// What it has under way of what all callers share.
+    pub share: Share,
 }
 
 impl Policy {
     /// Takes the settings. If authentication is off and there are no rules, every caller may do all that `read_only` and
     /// `destructive` leave: an operator who sets `identity.methods` to `none` trusts everyone who can reach the port.
-    pub fn new(settings: &Authorization, identity_is_off: bool) -> Self {
+    pub fn new(settings: &Authorization, identity_is_off: bool, shares: &Shares) -> Self {
         let mut rules = settings.rules.clone();
         if rules.is_empty() && identity_is_off {
             rules.push(Rule { callers: vec!["*".to_owned()], risks: Risk::ALL.to_vec(), ..Rule::default() });
         }
-        Self { rules, read_only: settings.read_only, destructive: settings.destructive }
+        Self { rules, read_only: settings.read_only, destructive: settings.destructive, shares: shares.clone() }
+    }
+
+    /// Returns a policy without rules, for tests of what comes before it.
+    #[cfg(test)]
+    pub fn of_tests() -> Self {
+        Self::new(&Authorization::default(), false, &Shares::new(&crate::config::Callers::default(), 0))
     }
 
     /// Returns the caller of this name, with what it may do.
     pub fn known(&self, name: &str) -> Known {
         let rules: Vec<&Rule> = self.rules.iter().filter(|rule| rule.names(name)).collect();
-        Known { name: name.into(), grants: RPCS.iter().map(|rpc| self.grant(&rules, rpc)).collect() }
+        let grants = RPCS.iter().map(|rpc| self.grant(&rules, rpc)).collect();
+        Known { name: name.into(), grants, share: self.shares.of(name) }
     }
 
     fn grant(&self, rules: &[&Rule], rpc: &Rpc) -> Grant {
@@ -58,6 +69,7 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
     use crate::gateway::caller::Caller;
 
     fn rule(callers: &[&str], risks: &[Risk], methods: &[&str]) -> Rule {
@@ -65,10 +77,14 @@ mod tests {
         Rule { callers: texts(callers), risks: risks.to_vec(), methods: texts(methods), impersonate: false }
     }
 
+    fn policy(settings: &Authorization, identity_is_off: bool) -> Policy {
+        Policy::new(settings, identity_is_off, &Shares::new(&config::Callers::default(), 0))
+    }
+
     fn may(policy: &Policy, caller: &str, method: &str) -> bool {
         let index = RPCS.iter().position(|rpc| rpc.method == method).expect("an RPC");
         let known = policy.known(caller);
-        Caller::new(known.name, known.grants[index]).check(&RPCS[index], RPCS[index].risk).is_ok()
+        Caller::new(known.name, known.grants[index], known.share).check(&RPCS[index], RPCS[index].risk).is_ok()
     }
 
     #[test]
@@ -78,7 +94,7 @@ mod tests {
             rule(&["api_key:billing", "spiffe://a/*"], &[Risk::Read, Risk::Write], &["UserService/*"]),
             rule(&["api_key:hr"], &Risk::ALL, &["*"]),
         ];
-        let policy = Policy::new(&Authorization { rules, destructive: true, read_only: false }, false);
+        let policy = policy(&Authorization { rules, destructive: true, read_only: false }, false);
         for (caller, method, wanted) in [
             ("jwt:anyone", "GetGroup", true),
             ("jwt:anyone", "CreateGroup", false),
@@ -99,13 +115,13 @@ mod tests {
     #[test]
     fn without_rules_everybody_may_do_what_the_switches_leave_only_if_nobody_is_told_apart() {
         let settings = Authorization::default();
-        let (open, closed) = (Policy::new(&settings, true), Policy::new(&settings, false));
+        let (open, closed) = (policy(&settings, true), policy(&settings, false));
         for rpc in RPCS {
             assert_eq!(may(&open, "anonymous", rpc.method), rpc.risk != Risk::Destructive, "{}", rpc.method);
             assert!(!may(&closed, "api_key:a", rpc.method), "{}", rpc.method);
         }
         let settings = Authorization { rules: vec![rule(&["anonymous"], &[Risk::Read], &["*"])], ..settings };
-        let ruled = Policy::new(&settings, true);
+        let ruled = policy(&settings, true);
         assert!(may(&ruled, "anonymous", "GetUser") && !may(&ruled, "anonymous", "UpdateUser"));
     }
 }

@@ -102,7 +102,7 @@ impl<W: Waits> State<W> {
         let mut earliest: Option<Instant> = None;
         for (rank, waiter) in self.room.iter() {
             match self.opening(waiter.need(), now) {
-                Opening::Now => return Ok(*rank),
+                Opening::Now => return Ok(rank),
                 Opening::At(at) => earliest = Some(earliest.map_or(at, |before| before.min(at))),
                 Opening::OnAnswer => {}
             }

@@ -39,6 +39,21 @@ impl Waits for Waiter {
     }
 }
 
+/// Waits until the call's own caller may send a further request, or refuses the call if that will be too late.
+async fn own_turn(call: &Call, give_up: Instant) -> Result<(), Error> {
+    loop {
+        let now = Instant::now();
+        match call.share.take_request(now) {
+            Ok(()) => return Ok(()),
+            Err(at) if at < give_up => sleep_until(at).await,
+            Err(at) => {
+                let retry_after = at.saturating_duration_since(now);
+                return Err(Error::CallerLimit { what: "requests to zendesk in a minute", retry_after });
+            }
+        }
+    }
+}
+
 impl Governor {
     /// Returns a governor that knows nothing yet.
     pub fn new(settings: &config::Rate) -> Self {
@@ -53,6 +68,7 @@ impl Governor {
     /// Returns a pass as soon as there is budget for the call, or refuses it at once if that will be too late.
     pub(super) async fn enter(self: &Arc<Self>, call: &Call) -> Result<Pass, Error> {
         let give_up = last_moment(call.wanted_by);
+        own_turn(call, give_up).await?;
         let (place, admitted, nudge) = {
             let mut state = self.state();
             let now = Instant::now();
@@ -119,7 +135,7 @@ impl Governor {
     /// If `rank` is the first, lets through all calls that may go, and returns when to look again.
     fn look(self: &Arc<Self>, rank: &Rank) -> Option<Instant> {
         let mut state = self.state();
-        if state.room.iter().next().is_none_or(|(first, _)| first != rank) {
+        if state.room.iter().next().is_none_or(|(first, _)| first != *rank) {
             return None;
         }
         self.let_through(&mut state, Instant::now())
@@ -127,13 +143,13 @@ impl Governor {
 
     /// Lets through all calls that may go, and returns when the next one may.
     fn let_through(self: &Arc<Self>, state: &mut State<Waiter>, now: Instant) -> Option<Instant> {
-        let first = state.room.iter().next().map(|(rank, _)| *rank)?;
+        let first = state.room.iter().next().map(|(rank, _)| rank)?;
         let next = loop {
             let rank = match state.next(now) {
                 Ok(rank) => rank,
                 Err(next) => break next,
             };
-            let waiter = state.room.leave(&rank).expect("the state chose it from the room");
+            let waiter = state.room.serve(&rank).expect("the state chose it from the room");
             let places = state.spend(&waiter.need, now);
             let pass = Pass::new(self, waiter.need, places, now, waiter.ledger);
             if let Err(Ok(pass)) = waiter.admit.send(Ok(pass)) {
@@ -142,7 +158,7 @@ impl Governor {
                 state.ended(&need, &places, asked, false, None);
             }
         };
-        if state.room.iter().next().is_some_and(|(rank, _)| *rank != first) {
+        if state.room.iter().next().is_some_and(|(rank, _)| rank != first) {
             nudge_first(state);
         }
         next

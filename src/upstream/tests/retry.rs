@@ -66,6 +66,8 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::OutcomeUnknown(_)
         | Error::BreakerOpen { .. }
         | Error::BudgetSpent { .. }
+        | Error::CallerLimit { .. }
+        | Error::RequestTooLarge { .. }
         | Error::Unauthenticated { .. }
         | Error::IdentityUnavailable
         | Error::CallerForbidden { .. }

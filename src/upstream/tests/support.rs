@@ -11,6 +11,7 @@ use crate::contract::Idempotency;
 use crate::error::{Error, Refusal};
 use crate::limits::Limits;
 use crate::path;
+use crate::share::Share;
 use crate::upstream::call::{Answer, Call, Ledger, Priority};
 use crate::upstream::credential::Credential;
 use crate::upstream::rest::{Rest, id};
@@ -30,6 +31,7 @@ pub fn call(rest: Rest, idempotency: Idempotency, priority: Priority) -> Call {
         priority,
         deadline,
         wanted_by: deadline,
+        share: Share::default(),
         credential: Credential::new("Bearer x", true).expect("a header"),
         parse: Arc::new(|_| Ok(Box::new(()))),
         peek: None,

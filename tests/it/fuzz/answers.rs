@@ -14,6 +14,7 @@ use zendesk_gateway::proto::{
     GetUserRelatedResponse, GetUserRequest, GetUserResponse,
 };
 use zendesk_gateway::rest::{Read as _, envelope};
+use zendesk_gateway::share::Share;
 use zendesk_gateway::telemetry::Trace;
 use zendesk_gateway::upstream::call::{Call, Priority};
 use zendesk_gateway::upstream::credential::{Credential, issued};
@@ -53,6 +54,7 @@ pub fn refusal(data: &[u8]) {
         priority: Priority::Interactive,
         deadline: tokio::time::Instant::now(),
         wanted_by: tokio::time::Instant::now(),
+        share: Share::default(),
         credential: Credential::new("Bearer x", true).expect("a header"),
         parse: Arc::new(|body| GetUserRequest { id: 7 }.parse(body)),
         peek: None,

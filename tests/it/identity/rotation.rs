@@ -178,7 +178,7 @@ async fn a_key_that_is_taken_out_of_its_file_is_refused_from_then_on() {
         let path = "/zendesk.gateway.v1.UserService/GetUser";
         let request = HttpRequest::post(path).header("authorization", &token);
         let request = request.body(Body::empty()).expect("a request");
-        let peer = Peer { address: ([127, 0, 0, 1], 7).into(), certificates: None };
+        let peer = Peer::new(([127, 0, 0, 1], 7).into(), None);
         let facts = terms.facts(method::of(path), Arc::new(peer), Origin::default(), None);
         let answer = service.clone().oneshot(Inbound::new(facts, request)).await.expect("an answer");
         Status::from_header_map(answer.headers()).map(|status| status.code())

@@ -41,6 +41,7 @@ pub fn context() -> Context {
         control: Control::default(),
         ledger: Arc::new(Ledger::default()),
         trace: Trace::default(),
+        place: crate::gateway::PlaceRef::default(),
         drain: Drain::default(),
         trail: None,
         turn: None,

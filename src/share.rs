@@ -1,0 +1,373 @@
+//! What one caller takes of what all callers share: calls at a time, streams, bytes of messages, and requests to Zendesk.
+//!
+//! Callers are told apart by their names, and where nobody is authenticated by their IP addresses. A caller's own excess is
+//! refused with a reason of its own ([`Error::CallerLimit`]), before it takes anything from the others.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config;
+use crate::error::{Error, Result};
+
+/// After how long a caller whose calls, streams or messages are too many may try again: most calls are shorter.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Registered callers at which those who have left are forgotten for the first time.
+const FIRST_SWEEP: usize = 1024;
+
+/// The shares of all callers. Clones share them.
+#[derive(Clone)]
+pub struct Shares(Arc<Registry>);
+
+struct Registry {
+    limits: config::Callers,
+    /// Bytes of messages under way, of all callers together.
+    bytes: Arc<Bytes>,
+    known: Mutex<Known>,
+}
+
+struct Known {
+    shares: HashMap<Box<str>, Weak<Inner>>,
+    sweep_at: usize,
+}
+
+impl Shares {
+    /// Returns the shares of a gateway with these settings.
+    pub fn new(limits: &config::Callers, message_memory: usize) -> Self {
+        let bytes = Arc::new(Bytes { used: AtomicUsize::new(0), most: message_memory });
+        let known = Mutex::new(Known { shares: HashMap::new(), sweep_at: FIRST_SWEEP });
+        Self(Arc::new(Registry { limits: limits.clone(), bytes, known }))
+    }
+
+    /// Returns the share of the caller of this name: the same for each of its calls.
+    pub fn of(&self, name: &str) -> Share {
+        let mut known = self.known();
+        if let Some(inner) = known.shares.get(name).and_then(Weak::upgrade) {
+            return Share(inner);
+        }
+        if known.shares.len() >= known.sweep_at {
+            known.shares.retain(|_, share| share.strong_count() > 0);
+            known.sweep_at = FIRST_SWEEP.max(known.shares.len() * 2);
+        }
+        let inner = Arc::new(Inner::new(&self.0.limits, self.0.limits.weight(name), Arc::clone(&self.0.bytes)));
+        known.shares.insert(name.into(), Arc::downgrade(&inner));
+        Share(inner)
+    }
+
+    /// Returns how many bytes of messages are under way.
+    pub fn bytes(&self) -> usize {
+        self.0.bytes.used.load(Ordering::Relaxed)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The share of one caller. Clones are the same share.
+#[derive(Clone)]
+pub struct Share(Arc<Inner>);
+
+struct Inner {
+    id: u64,
+    weight: u32,
+    calls: Count,
+    streams: Count,
+    bytes: Bytes,
+    all_bytes: Arc<Bytes>,
+    requests: Requests,
+}
+
+/// Tells shares apart.
+static ID: AtomicU64 = AtomicU64::new(0);
+/// The share of calls that this process makes itself.
+static OWN: LazyLock<Share> = LazyLock::new(|| {
+    let (limits, bytes) = (config::Callers::unlimited(), Bytes { used: AtomicUsize::new(0), most: usize::MAX });
+    Share(Arc::new(Inner::new(&limits, 1, Arc::new(bytes))))
+});
+
+impl Default for Share {
+    /// Returns the share, without limits, of calls that this process makes itself.
+    fn default() -> Self {
+        OWN.clone()
+    }
+}
+
+impl fmt::Debug for Share {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "Share({})", self.0.id)
+    }
+}
+
+impl Inner {
+    fn new(limits: &config::Callers, weight: u32, all_bytes: Arc<Bytes>) -> Self {
+        let most = all_bytes.most / 100 * usize::from(limits.message_memory_percent);
+        Self {
+            id: ID.fetch_add(1, Ordering::Relaxed),
+            weight,
+            calls: Count { now: AtomicUsize::new(0), most: limits.max_calls },
+            streams: Count { now: AtomicUsize::new(0), most: limits.max_streams },
+            bytes: Bytes { used: AtomicUsize::new(0), most },
+            all_bytes,
+            requests: Requests::new(limits.max_requests_per_minute),
+        }
+    }
+}
+
+impl Share {
+    /// Returns a number that no other share has.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Returns how much it gets of what is short, compared with other callers.
+    pub fn weight(&self) -> u32 {
+        self.0.weight
+    }
+
+    /// Takes a place among the caller's calls, and among its streams if the call is one.
+    ///
+    /// # Errors
+    /// [`Error::CallerLimit`] if the caller has as many as it may.
+    pub fn take(&self, streaming: bool) -> Result<Taken> {
+        let refused = |what| Error::CallerLimit { what, retry_after: TRY_AGAIN };
+        let Inner { calls, streams, .. } = &*self.0;
+        if !calls.begin() {
+            return Err(refused("calls at a time"));
+        }
+        if streaming && !streams.begin() {
+            calls.end();
+            return Err(refused("streams at a time"));
+        }
+        Ok(Taken { share: self.clone(), streaming })
+    }
+
+    /// Charges bytes of a message under way.
+    ///
+    /// # Errors
+    /// [`Error::CallerLimit`] if the caller's messages would have too many bytes, [`Error::Overloaded`] if those of all callers
+    /// together would.
+    pub fn charge(&self, bytes: usize) -> Result<Charge> {
+        let mut charge = Charge { share: self.clone(), bytes: 0 };
+        charge.grow(bytes)?;
+        Ok(charge)
+    }
+
+    /// Returns how many bytes its messages may have together.
+    pub fn most_bytes(&self) -> usize {
+        self.0.bytes.most
+    }
+
+    /// Takes one request to Zendesk from what the caller may send in a minute, or returns when it may send the next.
+    pub fn take_request(&self, now: Instant) -> std::result::Result<(), Instant> {
+        self.0.requests.take(now)
+    }
+}
+
+/// A call's place among its caller's calls. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Taken {
+    share: Share,
+    streaming: bool,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let Inner { calls, streams, .. } = &*self.share.0;
+        calls.end();
+        if self.streaming {
+            streams.end();
+        }
+    }
+}
+
+/// Bytes of messages under way. Dropping it gives them back.
+#[derive(Debug)]
+pub struct Charge {
+    share: Share,
+    bytes: usize,
+}
+
+impl Charge {
+    /// Charges further bytes.
+    ///
+    /// # Errors
+    /// See [`Share::charge`]; then nothing was added.
+    pub fn grow(&mut self, bytes: usize) -> Result<()> {
+        let Inner { bytes: own, all_bytes, .. } = &*self.share.0;
+        if !own.add(bytes) {
+            return Err(Error::CallerLimit { what: "bytes of messages at a time", retry_after: TRY_AGAIN });
+        }
+        if !all_bytes.add(bytes) {
+            own.remove(bytes);
+            return Err(Error::Overloaded { what: "the messages under way take too much memory" });
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let Inner { bytes, all_bytes, .. } = &*self.share.0;
+        bytes.remove(self.bytes);
+        all_bytes.remove(self.bytes);
+    }
+}
+
+/// How many there are, and how many there may be.
+struct Count {
+    now: AtomicUsize,
+    /// 0 does not limit.
+    most: usize,
+}
+
+impl Count {
+    /// Counts one more, if there may be one more.
+    fn begin(&self) -> bool {
+        let before = self.now.fetch_add(1, Ordering::Relaxed);
+        let fits = self.most == 0 || before < self.most;
+        if !fits {
+            self.end();
+        }
+        fits
+    }
+
+    fn end(&self) {
+        self.now.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How many bytes are used, and how many may be.
+struct Bytes {
+    used: AtomicUsize,
+    most: usize,
+}
+
+impl Bytes {
+    /// Adds bytes, if they fit.
+    fn add(&self, bytes: usize) -> bool {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before.saturating_add(bytes) <= self.most;
+        if !fits {
+            self.remove(bytes);
+        }
+        fits
+    }
+
+    fn remove(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The requests that a caller may send in a minute: at an even pace, after a burst of a tenth of them.
+struct Requests {
+    /// Time from one request to the next at an even pace; zero does not limit.
+    interval: Duration,
+    burst: Duration,
+    /// When the next request would be due if all had come at the even pace.
+    due: Mutex<Option<Instant>>,
+}
+
+impl Requests {
+    fn new(per_minute: u32) -> Self {
+        let interval = Duration::from_mins(1).checked_div(per_minute).unwrap_or_default();
+        Self { interval, burst: interval * (per_minute / 10), due: Mutex::new(None) }
+    }
+
+    fn take(&self, now: Instant) -> std::result::Result<(), Instant> {
+        if self.interval.is_zero() {
+            return Ok(());
+        }
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = due.unwrap_or(now).max(now);
+        match next.checked_sub(self.burst).filter(|open| *open > now) {
+            Some(open) => Err(open),
+            None => {
+                *due = Some(next + self.interval);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shares() -> Shares {
+        let limits = config::Callers {
+            max_calls: 3,
+            max_streams: 1,
+            max_requests_per_minute: 60,
+            message_memory_percent: 60,
+            ..config::Callers::default()
+        };
+        Shares::new(&limits, 1000)
+    }
+
+    #[test]
+    fn a_caller_is_the_same_in_each_of_its_calls_and_no_other() {
+        let shares = shares();
+        let one = shares.of("api_key:a");
+        assert_eq!(one.id(), shares.of("api_key:a").id());
+        assert_ne!(one.id(), shares.of("api_key:b").id());
+    }
+
+    #[test]
+    fn callers_who_have_left_are_forgotten() {
+        let shares = shares();
+        let stays = shares.of("stays");
+        for number in 0..10 * FIRST_SWEEP {
+            shares.of(&number.to_string());
+        }
+        assert!(shares.known().shares.len() <= FIRST_SWEEP + 1);
+        assert_eq!(shares.of("stays").id(), stays.id());
+    }
+
+    #[test]
+    fn a_caller_has_only_so_many_calls_and_streams_and_takes_none_from_others() {
+        let shares = shares();
+        let (one, other) = (shares.of("one"), shares.of("other"));
+        let stream = one.take(true).expect("its only stream");
+        let why = |refused: Result<Taken>| refused.expect_err("too many").to_string();
+        assert!(why(one.take(true)).contains("streams at a time"));
+        let calls = [one.take(false), one.take(false)].map(|call| call.expect("there is room"));
+        assert!(why(one.take(false)).contains("calls at a time"));
+        other.take(true).expect("others have theirs");
+        drop(stream);
+        one.take(true).expect("there is room again");
+        drop(calls);
+    }
+
+    #[test]
+    fn bytes_are_limited_for_each_caller_and_for_all_together() {
+        let shares = shares();
+        let (one, other) = (shares.of("one"), shares.of("other"));
+        let mut charge = one.charge(600).expect("its share");
+        assert!(matches!(charge.grow(1), Err(Error::CallerLimit { .. })));
+        let rest = other.charge(400).expect("what is left");
+        assert!(matches!(other.charge(1), Err(Error::Overloaded { .. })));
+        assert_eq!(shares.bytes(), 1000);
+        drop((charge, rest));
+        assert_eq!(shares.bytes(), 0);
+        one.charge(600).expect("all was given back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_come_at_an_even_pace_after_a_burst() {
+        let share = shares().of("one");
+        let now = Instant::now();
+        let at_once = (0..60).take_while(|_| share.take_request(now).is_ok()).count();
+        assert_eq!(at_once, 7, "a tenth of a minute's, and the one that is due");
+        assert_eq!(share.take_request(now), Err(now + Duration::from_secs(1)));
+        share.take_request(now + Duration::from_secs(1)).expect("it is due");
+        assert!(shares().of("two").take_request(now).is_ok());
+        let (own, hour) = (Share::default(), 0..100_000);
+        assert!(hour.into_iter().all(|_| own.take_request(now).is_ok()), "no limit");
+    }
+}
