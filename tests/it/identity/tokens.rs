@@ -199,6 +199,50 @@ async fn keys_are_taken_from_the_url_that_is_set_only_and_not_without_end() {
         config.identity.jwt.jwks_url = Some(url);
         let t = started(config.clone()).await;
         let refused = refused(ask(&t, &[("authorization", &token)]).await);
+#[tokio::test]
+async fn callers_who_leave_do_not_make_the_gateway_ask_its_issuer_again() {
+    let key = Key::ec("one");
+    let endpoint = Endpoint::start(jwks(&[&key])).await;
+    let t = started(from_url(&endpoint)).await;
+    ask(&t, &[("authorization", &format!("Bearer {}", key.sign(&claims("a"))))]).await.expect("a known key");
+    later().await;
+    // The issuer takes longer to answer than any of these callers waits.
+    endpoint.delay_ms.store(100, Ordering::SeqCst);
+    let before = endpoint.asked();
+    let begun = std::time::Instant::now();
+    let mut calls = 0;
+    while begun.elapsed() < Duration::from_secs(10) {
+        let made_up = key.named(&format!("made-up-{calls}"));
+        let token = format!("Bearer {}", made_up.sign(&claims("a")));
+        let outcome = tokio::time::timeout(Duration::from_millis(25), ask(&t, &[("authorization", &token)])).await;
+        if let Ok(outcome) = outcome {
+            unauthenticated(outcome, "does not publish", "made up");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        calls += 1;
+    }
+    let reads = endpoint.asked() - before;
+    assert!((1..=3).contains(&reads), "{calls} calls that were cancelled caused {reads} reads");
+}
+
+#[tokio::test]
+async fn a_read_that_its_first_caller_does_not_wait_for_serves_those_who_come_meanwhile() {
+    let (key, new) = (Key::ec("one"), Key::ec("two"));
+    let endpoint = Endpoint::start(jwks(&[&key])).await;
+    let t = started(from_url(&endpoint)).await;
+    ask(&t, &[("authorization", &format!("Bearer {}", key.sign(&claims("a"))))]).await.expect("a known key");
+    later().await;
+    endpoint.publish(&jwks(&[&key, &new]));
+    endpoint.delay_ms.store(500, Ordering::SeqCst);
+    let before = endpoint.asked();
+    let token = format!("Bearer {}", new.sign(&claims("a")));
+    let authorization = [("authorization", &*token)];
+    let left = tokio::time::timeout(Duration::from_millis(50), ask(&t, &authorization)).await;
+    assert!(left.is_err(), "the issuer takes half a second");
+    ask(&t, &authorization).await.expect("the same read has brought the key");
+    assert_eq!(endpoint.asked() - before, 1);
+}
+
         assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "IDENTITY_UNAVAILABLE"), "{row}");
     }
     assert_eq!(endpoint.asked(), 0);

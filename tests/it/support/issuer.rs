@@ -1,8 +1,8 @@
 //! An issuer of tokens: its keys, what it publishes, and what it signs.
 
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use axum::body::Body;
@@ -119,11 +119,14 @@ pub struct Endpoint {
 
 impl Endpoint {
     pub async fn start(document: String) -> Self {
+    /// How long it takes to answer, in milliseconds.
+    pub delay_ms: Arc<AtomicU64>,
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/jwks", listener.local_addr().expect("it is bound")).parse().expect("a URL");
         let status = Arc::new(AtomicU16::new(200));
         let document = Arc::new(Mutex::new(document));
-        let endpoint = Self { url, document, status, breaks: Arc::default(), asked: Arc::default() };
+        let (breaks, delay_ms, asked) = (Arc::default(), Arc::default(), Arc::default());
+        let endpoint = Self { url, document, status, breaks, delay_ms, asked };
         let its = endpoint.clone();
         let answer = move || async move {
             its.asked.fetch_add(1, Ordering::SeqCst);
@@ -133,6 +136,7 @@ impl Endpoint {
             let rest = (whole < document.len()).then(|| Err(std::io::Error::other("broken on purpose")));
             let parts = std::iter::once(Ok(document[..whole].to_owned())).chain(rest);
             (status, Body::from_stream(futures_util::stream::iter(parts)))
+            tokio::time::sleep(Duration::from_millis(its.delay_ms.load(Ordering::SeqCst))).await;
         };
         let routes = axum::Router::new().route("/jwks", get(answer));
         tokio::spawn(async move { axum::serve(listener, routes).await });
