@@ -10,6 +10,16 @@ use super::*;
 use crate::support::Scripted;
 use crate::support::issuer::{Endpoint, now};
 
+/// The event of a logout token.
+const LOGOUT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
+/// So many seconds from now, with a fraction.
+fn seconds(from_now: f64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "times of this age are exact")]
+    let now = now() as f64;
+    now + from_now
+}
+
 #[tokio::test]
 async fn every_way_to_forge_or_misuse_a_token_is_refused() {
     let folder = TempDir::new().expect("a folder");
@@ -62,6 +72,21 @@ async fn every_way_to_forge_or_misuse_a_token_is_refused() {
         ("a pattern for a subject", key.sign(&but("sub", json!("*"))), "not a name"),
         ("a line break in the subject", key.sign(&but("sub", json!("a\nb"))), "not a name"),
         ("no token", String::new(), "bearer token"),
+        ("a logout token", key.sign_typed(Some("logout+jwt"), &good), "not an access token"),
+        (
+            "a logout token as a media type",
+            key.sign_typed(Some("application/LOGOUT+jwt"), &good),
+            "not an access token",
+        ),
+        ("a security event", key.sign_typed(Some("secevent+jwt"), &good), "not an access token"),
+        ("a proof of possession", key.sign_typed(Some("dpop+jwt"), &good), "not an access token"),
+        ("an encrypted one", key.sign_typed(Some("JWE"), &good), "not an access token"),
+        ("an empty type", key.sign_typed(Some(""), &good), "not an access token"),
+        ("an event without a type", key.sign(&but("events", json!({ LOGOUT: {} }))), "not an access token"),
+        ("an event of no type at all", key.sign_typed(None, &but("events", json!([]))), "not an access token"),
+        ("expired by a fraction", key.sign(&but("exp", json!(seconds(-31.5)))), "has expired"),
+        ("early by a fraction", key.sign(&but("nbf", json!(seconds(120.5)))), "not valid yet"),
+        ("ends before time began", key.sign(&but("exp", json!(-1.5))), "must have exp"),
         ("two parts", "a.b".to_owned(), "compact form"),
         ("four parts", format!("{}.x", key.sign(&good)), "compact form"),
         ("too long", key.sign(&but("sub", json!("x".repeat(7000)))), "compact form"),
@@ -80,6 +105,14 @@ async fn every_way_to_forge_or_misuse_a_token_is_refused() {
         ("EC", key.sign(&good)),
         ("RSA", rsa.sign(&good)),
         ("several audiences", key.sign(&but("aud", json!(["a", AUDIENCE])))),
+        ("ends at a fraction", key.sign(&but("exp", json!(seconds(600.75))))),
+        ("begins at a fraction", key.sign(&but("nbf", json!(seconds(-60.25))))),
+        ("a fraction within the leeway", key.sign(&but("exp", json!(seconds(-5.5))))),
+        ("no type", key.sign_typed(None, &good)),
+        ("an access token", key.sign_typed(Some("at+jwt"), &good)),
+        ("an access token as a media type", key.sign_typed(Some("application/at+JWT"), &good)),
+        ("a plain one in small letters", key.sign_typed(Some("jwt"), &good)),
+        ("a plain one as a media type", key.sign_typed(Some("application/jwt"), &good)),
         ("within the leeway", key.sign(&but("exp", json!(now() - 5)))),
         ("early within the leeway", key.sign(&but("nbf", json!(now() + 10)))),
     ] {
@@ -167,39 +200,6 @@ async fn an_unknown_key_makes_the_gateway_ask_its_issuer_but_not_all_the_time() 
 }
 
 #[tokio::test]
-async fn without_any_keys_yet_a_token_is_neither_right_nor_wrong() {
-    let key = Key::ec("one");
-    let endpoint = Endpoint::start(jwks(&[&key])).await;
-    endpoint.status.store(503, Ordering::SeqCst);
-    let t = started(from_url(&endpoint)).await;
-    let token = format!("Bearer {}", key.sign(&claims("a")));
-    let refused = refused(ask(&t, &[("authorization", &token)]).await);
-    assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "IDENTITY_UNAVAILABLE"));
-    assert_eq!(t.sandbox.total_hits(), 0);
-    endpoint.status.store(200, Ordering::SeqCst);
-    later().await;
-    ask(&t, &[("authorization", &token)]).await.expect("the keys are there now");
-}
-
-#[tokio::test]
-async fn keys_are_taken_from_the_url_that_is_set_only_and_not_without_end() {
-    let key = Key::ec("one");
-    let endpoint = Endpoint::start(jwks(&[&key])).await;
-    let mut config = from_url(&endpoint);
-    let elsewhere = format!("302 Found\r\nlocation: {}", endpoint.url);
-    let long = jwks(&[&key]) + &" ".repeat(1 << 20);
-    let token = format!("Bearer {}", key.sign(&claims("billing")));
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let silent_url = format!("http://{}/jwks", silent.local_addr().expect("it is bound")).parse().expect("a URL");
-    for (row, url) in [
-        ("leads elsewhere", Scripted::start(&elsewhere, "").await.url),
-        ("too long", Scripted::start("200 OK", long).await.url),
-        ("never answers", silent_url),
-    ] {
-        config.identity.jwt.jwks_url = Some(url);
-        let t = started(config.clone()).await;
-        let refused = refused(ask(&t, &[("authorization", &token)]).await);
-#[tokio::test]
 async fn callers_who_leave_do_not_make_the_gateway_ask_its_issuer_again() {
     let key = Key::ec("one");
     let endpoint = Endpoint::start(jwks(&[&key])).await;
@@ -243,6 +243,59 @@ async fn a_read_that_its_first_caller_does_not_wait_for_serves_those_who_come_me
     assert_eq!(endpoint.asked() - before, 1);
 }
 
+#[tokio::test]
+async fn without_any_keys_yet_a_token_is_neither_right_nor_wrong() {
+    let key = Key::ec("one");
+    let endpoint = Endpoint::start(jwks(&[&key])).await;
+    endpoint.status.store(503, Ordering::SeqCst);
+    let t = started(from_url(&endpoint)).await;
+    let token = format!("Bearer {}", key.sign(&claims("a")));
+    let refused = refused(ask(&t, &[("authorization", &token)]).await);
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "IDENTITY_UNAVAILABLE"));
+    assert_eq!(t.sandbox.total_hits(), 0);
+    endpoint.status.store(200, Ordering::SeqCst);
+    later().await;
+    ask(&t, &[("authorization", &token)]).await.expect("the keys are there now");
+}
+
+#[tokio::test]
+async fn a_broken_or_doubled_key_of_an_issuer_leaves_its_other_keys_in_use() {
+    let (key, doubled, twin) = (Key::ec("good"), Key::ec("twice"), Key::rsa("twice"));
+    let mut broken = Key::rsa("broken").jwk();
+    broken["n"] = json!("not base64!");
+    let document = json!({ "keys": [broken, doubled.jwk(), key.jwk(), twin.jwk()] }).to_string();
+    let folder = TempDir::new().expect("a folder");
+    let mut in_file = with_tokens(&folder, &[&key]);
+    in_file.identity.jwt.jwks_file = Some(file(&folder, "odd", &document));
+    let endpoint = Endpoint::start(document).await;
+    for config in [in_file, from_url(&endpoint)] {
+        let t = started(config).await;
+        ask(&t, &[("authorization", &format!("Bearer {}", key.sign(&claims("a"))))]).await.expect("the good key");
+        for key in [&doubled, &twin] {
+            let token = format!("Bearer {}", key.sign(&claims("a")));
+            unauthenticated(ask(&t, &[("authorization", &token)]).await, "does not publish", "doubled");
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_are_taken_from_the_url_that_is_set_only_and_not_without_end() {
+    let key = Key::ec("one");
+    let endpoint = Endpoint::start(jwks(&[&key])).await;
+    let mut config = from_url(&endpoint);
+    let elsewhere = format!("302 Found\r\nlocation: {}", endpoint.url);
+    let long = jwks(&[&key]) + &" ".repeat(1 << 20);
+    let token = format!("Bearer {}", key.sign(&claims("billing")));
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let silent_url = format!("http://{}/jwks", silent.local_addr().expect("it is bound")).parse().expect("a URL");
+    for (row, url) in [
+        ("leads elsewhere", Scripted::start(&elsewhere, "").await.url),
+        ("too long", Scripted::start("200 OK", long).await.url),
+        ("never answers", silent_url),
+    ] {
+        config.identity.jwt.jwks_url = Some(url);
+        let t = started(config.clone()).await;
+        let refused = refused(ask(&t, &[("authorization", &token)]).await);
         assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "IDENTITY_UNAVAILABLE"), "{row}");
     }
     assert_eq!(endpoint.asked(), 0);

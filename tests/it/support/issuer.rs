@@ -72,6 +72,12 @@ impl Key {
         self.sign_under(&Header { kid, crit, ..Header::new(self.algorithm) }, claims)
     }
 
+    /// A token of this type; without one where there is none.
+    pub fn sign_typed(&self, typ: Option<&str>, claims: &Value) -> String {
+        let (kid, typ) = (Some(self.kid.clone()), typ.map(str::to_owned));
+        self.sign_under(&Header { kid, typ, ..Header::new(self.algorithm) }, claims)
+    }
+
     fn sign_under(&self, header: &Header, claims: &Value) -> String {
         jsonwebtoken::encode(header, claims, &self.private).expect("it can be signed")
     }
@@ -113,14 +119,14 @@ pub struct Endpoint {
     pub status: Arc<AtomicU16>,
     /// Whether its connection breaks in the middle of the document.
     pub breaks: Arc<AtomicBool>,
+    /// How long it takes to answer, in milliseconds.
+    pub delay_ms: Arc<AtomicU64>,
     /// How often it was asked.
     pub asked: Arc<AtomicU32>,
 }
 
 impl Endpoint {
     pub async fn start(document: String) -> Self {
-    /// How long it takes to answer, in milliseconds.
-    pub delay_ms: Arc<AtomicU64>,
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/jwks", listener.local_addr().expect("it is bound")).parse().expect("a URL");
         let status = Arc::new(AtomicU16::new(200));
@@ -130,13 +136,13 @@ impl Endpoint {
         let its = endpoint.clone();
         let answer = move || async move {
             its.asked.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(its.delay_ms.load(Ordering::SeqCst))).await;
             let status = StatusCode::from_u16(its.status.load(Ordering::SeqCst)).expect("a status");
             let document = its.document.lock().expect("no test panics inside").clone();
             let whole = if its.breaks.load(Ordering::SeqCst) { document.len() / 2 } else { document.len() };
             let rest = (whole < document.len()).then(|| Err(std::io::Error::other("broken on purpose")));
             let parts = std::iter::once(Ok(document[..whole].to_owned())).chain(rest);
             (status, Body::from_stream(futures_util::stream::iter(parts)))
-            tokio::time::sleep(Duration::from_millis(its.delay_ms.load(Ordering::SeqCst))).await;
         };
         let routes = axum::Router::new().route("/jwks", get(answer));
         tokio::spawn(async move { axum::serve(listener, routes).await });
