@@ -10,6 +10,7 @@ use url::Url;
 
 use super::{Server, glob};
 use crate::contract::{RPCS, Risk, Rpc};
+use crate::files;
 
 /// `[identity]`: how callers prove who they are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -291,7 +292,7 @@ fn can_match(pattern: &str, identity: &Identity) -> bool {
 }
 
 fn unreadable(key: &str, path: &std::path::Path) -> Option<String> {
-    let error = std::fs::File::open(path).err()?;
+    let error = files::open(path).err()?;
     Some(format!("{key}: cannot read {}: {error}", path.display()))
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::files;
+
 /// `[admin]`: the HTTP port for operators.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -120,7 +122,7 @@ impl Telemetry {
             }
         }
         for (key, path) in [("headers_file", &otlp.headers_file), ("ca_file", &otlp.ca_file)] {
-            if let Some(Err(error)) = path.as_ref().map(std::fs::File::open) {
+            if let Some(Err(error)) = path.as_deref().map(files::open) {
                 mistakes.push(format!("telemetry.otlp.{key}: cannot be read: {error}"));
             }
         }
