@@ -14,6 +14,7 @@ mod credential;
 pub mod glob;
 pub mod identity;
 mod load;
+mod names;
 mod resilience;
 mod server;
 mod stream;
@@ -138,10 +139,7 @@ impl Upstream {
             (None, None) => Err("upstream.subdomain: not set; name the account, or set upstream.base_url".to_owned()),
             (Some(url), None) => checked(url),
             (None, Some(name)) => {
-                let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-                if name.is_empty() || !name.bytes().all(allowed) {
-                    return Err("upstream.subdomain: must be letters, digits and '-' only".to_owned());
-                }
+                names::label(name).map_err(|problem| format!("upstream.subdomain: {problem}"))?;
                 Url::parse(&format!("https://{name}.zendesk.com"))
                     .map_err(|error| format!("upstream.subdomain: {error}"))
             }
