@@ -195,6 +195,7 @@ impl Config {
         mistakes.extend(self.server.mistakes());
         mistakes.extend(resilience::mistakes(&self.upstream));
         mistakes.extend(self.telemetry.mistakes());
+        mistakes.extend(self.admin.mistakes());
         mistakes.extend(self.identity.mistakes(&self.server));
         mistakes.extend(self.authorization.mistakes(&self.identity));
         mistakes

@@ -297,7 +297,7 @@ fn unreadable(key: &str, path: &std::path::Path) -> Option<String> {
 }
 
 /// Reads a list, also from one text with commas, which is all that an environment variable can hold.
-fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
     struct List<T>(std::marker::PhantomData<T>);
 
     impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::identity::list;
+use super::names;
 use crate::files;
 
 /// `[admin]`: the HTTP port for operators.
@@ -15,11 +17,28 @@ use crate::files;
 pub struct Admin {
     /// `admin.listen`: address of the admin port: `/metrics`, `/livez`, `/readyz`, `/status`. Default `127.0.0.1:9090`.
     pub listen: SocketAddr,
+    /// `admin.allowed_hosts`: host names by which the admin port may be asked, besides IP addresses and `localhost`, as a list;
+    /// requests for other names are refused with 421.
+    #[serde(deserialize_with = "list")]
+    pub allowed_hosts: Vec<String>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)), allowed_hosts: Vec::new() }
+    }
+}
+
+impl Admin {
+    /// Returns what is wrong, each by its full key.
+    pub(super) fn mistakes(&self) -> Vec<String> {
+        let is_name = |name: &str| !name.is_empty() && name.split('.').all(|label| names::label(label).is_ok());
+        let wrong = self.allowed_hosts.iter().filter(|name| !is_name(name));
+        wrong
+            .map(|name| {
+                format!("admin.allowed_hosts: {name:?} is no host name; write it like admin.example.com, without scheme and port")
+            })
+            .collect()
     }
 }
 

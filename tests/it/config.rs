@@ -123,6 +123,21 @@ fn a_subdomain_that_no_host_can_have_is_refused_in_plain_words() {
     }
 }
 
+#[test]
+fn host_names_of_the_admin_port_are_names_and_nothing_more() {
+    let hosts = |text: &str| {
+        read("", &[("ZENDESK_GATEWAY__ADMIN__ALLOWED_HOSTS", text)]).map(|config| config.admin.allowed_hosts)
+    };
+    assert_eq!(hosts("one.example, two").expect("valid"), ["one.example", "two"]);
+    for wrong in ["http://one.example", "one.example:9090", "*.example", "one..example", "one.example/x"] {
+        let told = hosts(wrong).expect_err(wrong).0;
+        assert!(
+            told[0].starts_with("admin.allowed_hosts: ") && told[0].contains("without scheme and port"),
+            "{told:#?}"
+        );
+    }
+}
+
 fn mistakes(toml: &str) -> Vec<String> {
     read(toml, &[]).expect_err("mistakes").0
 }
