@@ -16,6 +16,7 @@ pub mod identity;
 mod load;
 mod names;
 mod resilience;
+mod secrets;
 mod server;
 mod stream;
 mod telemetry;
@@ -194,8 +195,8 @@ impl Config {
         );
         mistakes.extend(self.server.mistakes());
         mistakes.extend(resilience::mistakes(&self.upstream));
-        mistakes.extend(self.telemetry.mistakes());
         mistakes.extend(self.admin.mistakes());
+        mistakes.extend(self.telemetry.mistakes());
         mistakes.extend(self.identity.mistakes(&self.server));
         mistakes.extend(self.authorization.mistakes(&self.identity));
         mistakes
