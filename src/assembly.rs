@@ -99,11 +99,6 @@ impl Assembly {
         Admin::new(&self.telemetry, readiness, self.gateway.cache(), &self.url, &self.config)
     }
 
-    /// Waits until the gateway can authenticate callers, but not for ever: see [`Identity::settle`].
-    pub async fn settle(&self) {
-        self.served.identity.settle().await;
-    }
-
     /// Serves the gateway at `socket` until `shutdown` completes and its calls have ended: see [`server::run`].
     ///
     /// # Errors
