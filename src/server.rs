@@ -89,7 +89,7 @@ pub async fn run(
     let drain = Drain::default();
     let (routes, health) = routes::routes(served.rpc.until(&drain), settings).await?;
     let stack = ServiceBuilder::new()
-        .layer(trace::Layer::new(telemetry, &Terms::of(settings))) // collects a call's facts; one span and access line each
+        .layer(trace::Layer::new(telemetry, &Terms::of(settings)).trusting(&served.identity)) // collects a call's facts; one span and access line each
         .layer(panics::Layer) // a panic below ends one call with INTERNAL, which the layer above still records
         .layer(limit::Layer) // bounds the calls under way, above the layers that spend anything on a call
         .layer(deadline::Layer::new(settings, &drain)) // everything below ends in time, even the wait for the request's message

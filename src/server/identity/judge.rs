@@ -102,6 +102,11 @@ impl Identity {
         }
     }
 
+    /// True if the caller can be authenticated with what is known now. Nothing is counted, and no issuer is asked.
+    pub fn knows(&self, headers: &HeaderMap, peer: &Peer) -> bool {
+        self.0.establish(headers, peer).is_ok()
+    }
+
     /// Authenticates the caller, checks that it may call this RPC, and adds the [`Caller`] to the call's facts.
     pub(super) fn admit<B>(&self, call: &mut Inbound<B>, instruments: &Instruments) -> Result<(), Problem> {
         let place = call.facts().method.rpc;
