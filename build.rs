@@ -140,10 +140,9 @@ impl tonic_build::Method for Method {
 // ---- handlers -------------------------------------------------------------------------------------------------------
 
 /// RPCs that are more than one plain read, list, stream, write or bulk call: the gateway has a method for each, named after it.
-const COMPOSED: [&str; 11] = [
+const COMPOSED: [&str; 10] = [
     "GetUser",
     "BatchGetUsers",
-    "GetCurrentUser",
     "LogoutUsers",
     "GetGroupWithAgents",
     "CreateGroupWithAgents",

@@ -4,10 +4,12 @@ use std::future::Future;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tracing::warn;
 use url::Url;
 
 use crate::cache::Cache;
 use crate::config::Config;
+use crate::files;
 use crate::gateway::Gateway;
 use crate::rpc::Rpc;
 use crate::server::admin::{Admin, Readiness};
@@ -54,6 +56,7 @@ pub struct Assembly {
 pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly> {
     let Around { origin, credentials, telemetry, watcher } = around;
     let url = origin.url().clone();
+    warn_of_open_files(&config);
     let tls = Tls::load(&config.server.tls, &watcher).await.context("server.tls")?;
     let transport = Transport::new(&origin, &config.upstream)?;
     let connections = transport.connections();
@@ -65,6 +68,18 @@ pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly
     let identity = Identity::start(&config, &watcher).await?;
     let served = Served { rpc: Rpc::new(gateway.clone(), credentials), identity };
     Ok(Assembly { config, telemetry, url, tls, gateway, control, connections, served })
+}
+
+/// Logs a warning for each secret file that every user of the machine may read. It is no more than a warning: a Secret that
+/// Kubernetes mounts is readable by all unless its mount says otherwise, and in a pod there may be nobody else.
+fn warn_of_open_files(config: &Config) {
+    for (key, path) in config.secret_files().into_iter().filter(|(_, path)| files::is_open_to_all(path)) {
+        warn!(
+            file.setting = key,
+            file.path = %path.display(),
+            "every user of this machine can read a secret file: chmod it to 0600, or mount the secret with defaultMode 0440 and an fsGroup"
+        );
+    }
 }
 
 /// Puts a gateway on an outbound stack, which need not end at Zendesk.
@@ -82,11 +97,6 @@ impl Assembly {
     /// Returns the admin port's view of the gateway; `/readyz` answers by `readiness`.
     pub fn admin(&self, readiness: &Readiness) -> Admin {
         Admin::new(&self.telemetry, readiness, self.gateway.cache(), &self.url, &self.config)
-    }
-
-    /// Waits until the gateway can authenticate callers, but not for ever: see [`Identity::settle`].
-    pub async fn settle(&self) {
-        self.served.identity.settle().await;
     }
 
     /// Serves the gateway at `socket` until `shutdown` completes and its calls have ended: see [`server::run`].

@@ -15,7 +15,9 @@ mod credential;
 pub mod glob;
 pub mod identity;
 mod load;
+mod names;
 mod resilience;
+mod secrets;
 mod server;
 mod stream;
 mod telemetry;
@@ -143,10 +145,7 @@ impl Upstream {
             (None, None) => Err("upstream.subdomain: not set; name the account, or set upstream.base_url".to_owned()),
             (Some(url), None) => checked(url),
             (None, Some(name)) => {
-                let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-                if name.is_empty() || !name.bytes().all(allowed) {
-                    return Err("upstream.subdomain: must be letters, digits and '-' only".to_owned());
-                }
+                names::label(name).map_err(|problem| format!("upstream.subdomain: {problem}"))?;
                 Url::parse(&format!("https://{name}.zendesk.com"))
                     .map_err(|error| format!("upstream.subdomain: {error}"))
             }
@@ -210,6 +209,7 @@ impl Config {
             );
         }
         mistakes.extend(resilience::mistakes(&self.upstream));
+        mistakes.extend(self.admin.mistakes());
         mistakes.extend(self.telemetry.mistakes());
         mistakes.extend(self.identity.mistakes(&self.server));
         mistakes.extend(self.authorization.mistakes(&self.identity));

@@ -7,8 +7,8 @@ use prost::Message as _;
 
 use crate::cache::{Batcher, Cache, Control, Key, Snapshot, Terms};
 use crate::config;
-use crate::error::{Error, Refusal, Result};
-use crate::proto::{GetCurrentUserRequest, GetCurrentUserResponse, GetUserRequest, GetUserResponse};
+use crate::error::Result;
+use crate::proto::{GetUserRequest, GetUserResponse};
 use crate::rest::many::MOST_ITEMS;
 use crate::rest::page::Page;
 use crate::rest::row::{OwnRead, Row as _};
@@ -121,23 +121,6 @@ impl Gateway {
         };
         let hit = self.cache.read(&key, &request.cache(), context.control, context.deadline, fetch).await?;
         Ok(Answered::of(hit))
-    }
-
-    /// Returns the user whom the credential belongs to.
-    ///
-    /// Zendesk answers a missing or wrong password with 200 and an "Anonymous user" without an id; that is an error here.
-    pub async fn get_current_user(
-        &self,
-        context: &Context,
-        request: GetCurrentUserRequest,
-    ) -> Result<Answered<GetCurrentUserResponse>> {
-        let reply = self.read(context, &request).await?;
-        let message = GetCurrentUserResponse::decode(reply.message.bytes().clone()).expect("the gateway encoded it");
-        if message.user.is_some_and(|user| user.id > 0) {
-            return Ok(reply);
-        }
-        let refusal = Refusal { status: 200, text: "anonymous user".to_owned(), ..Refusal::default() };
-        Err(Error::Credential { own: context.credential.is_own(), refusal: refusal.into() })
     }
 
     /// Answers one page of a list.

@@ -129,4 +129,7 @@ pub enum Malformed {
     /// A value cannot be read without which the body is of no use, or that no record within it can name.
     #[error("a value cannot be read that the answer depends on")]
     Incomplete,
+    /// It is about the anonymous user: Zendesk answers a wrong password so, with the status of a success.
+    #[error("the anonymous user")]
+    Anonymous,
 }

@@ -28,6 +28,7 @@
 //! | `error` | every failure, and what it means |
 //! | `limits` | what responses say of the request budget |
 //! | `contract` | the facts of each RPC |
+//! | `files` | the files that the settings name, read without waiting |
 //! | `deadline` | how much of a deadline is left for work |
 //! | `codec` | messages that are encoded already |
 //! | `proto` | the messages |
@@ -40,6 +41,7 @@ pub mod config;
 pub mod contract;
 pub mod deadline;
 pub mod error;
+pub mod files;
 pub mod gateway;
 pub mod json;
 pub mod limits;

@@ -174,6 +174,7 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let telemetry = telemetry(&config)?;
     let watcher = Watcher::default();
+    tokio::spawn(look_again(signals.hangups(), watcher.clone()));
     let socket = bind("server.listen", config.server.listen)?;
     let address = socket.local_addr()?;
     let admin_listener = bind("admin.listen", config.admin.listen)?;
@@ -210,10 +211,6 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let greeting = greeting(address, &url, sandboxed, admin_address);
     std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
     let workers = Workers::start(settings.workers.map_or_else(std::thread::available_parallelism, Ok)?.get())?;
-    tokio::select! {
-        () = gateway.settle() => {}
-        () = signals.first() => {}
-    }
     let outcome = tokio::select! {
         outcome = gateway.run(socket, &readiness, &workers, signals.first()) => outcome,
         () = signals.second() => Err(anyhow::anyhow!("ended at once by a second signal")),
@@ -286,30 +283,49 @@ fn token(sandbox: &Sandbox) -> &str {
     &sandbox.config().credential.api_token
 }
 
-/// Counts SIGTERM and SIGINT from the time of [`Signals::listen`] on.
-struct Signals(watch::Receiver<u32>);
+/// Has the files read again at each SIGHUP. The settings stay as they are: they are read at start.
+async fn look_again(mut hangups: watch::Receiver<u32>, watcher: Watcher) {
+    while hangups.changed().await.is_ok() {
+        info!("SIGHUP: reading certificates, keys and credentials again; settings are read at start only");
+        watcher.look_now();
+    }
+}
+
+/// Counts signals from the time of [`Signals::listen`] on, instead of being ended by them.
+struct Signals {
+    /// SIGTERM and SIGINT.
+    ends: watch::Receiver<u32>,
+    /// SIGHUP.
+    hangups: watch::Receiver<u32>,
+}
 
 impl Signals {
     fn listen() -> anyhow::Result<Self> {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let (count, received) = watch::channel(0);
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let ((count_ends, ends), (count_hangups, hangups)) = (watch::channel(0), watch::channel(0));
         tokio::spawn(async move {
             loop {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
+                let count = tokio::select! {
+                    _ = terminate.recv() => &count_ends,
+                    _ = interrupt.recv() => &count_ends,
+                    _ = hang_up.recv() => &count_hangups,
+                };
                 count.send_modify(|count| *count += 1);
             }
         });
-        Ok(Self(received))
+        Ok(Self { ends, hangups })
+    }
+
+    fn hangups(&self) -> watch::Receiver<u32> {
+        self.hangups.clone()
     }
 
     async fn first(&self) {
-        self.0.clone().wait_for(|count| *count >= 1).await.ok();
+        self.ends.clone().wait_for(|count| *count >= 1).await.ok();
     }
 
     async fn second(&self) {
-        self.0.clone().wait_for(|count| *count >= 2).await.ok();
+        self.ends.clone().wait_for(|count| *count >= 2).await.ok();
     }
 }

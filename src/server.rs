@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -66,7 +67,8 @@ pub struct Served {
     pub identity: Identity,
 }
 
-/// Serves connections on `workers` until `shutdown` completes, and then until the last call has ended, or
+/// Serves connections on `workers`. `readiness` and health checks say that calls should come as soon as callers can be
+/// authenticated, which can take a while where tokens are verified: see [`Identity::settle`]. It goes on until `shutdown` completes, and then until the last call has ended, or
 /// `server.drain.timeout` has passed.
 ///
 /// Dropping the future ends every connection at once.
@@ -87,7 +89,7 @@ pub async fn run(
     let drain = Drain::default();
     let (routes, health) = routes::routes(served.rpc.until(&drain), settings).await?;
     let stack = ServiceBuilder::new()
-        .layer(trace::Layer::new(telemetry, &Terms::of(settings))) // collects a call's facts; one span and access line each
+        .layer(trace::Layer::new(telemetry, &Terms::of(settings)).trusting(&served.identity)) // collects a call's facts; one span and access line each
         .layer(panics::Layer) // a panic below ends one call with INTERNAL, which the layer above still records
         .layer(limit::Layer) // bounds the calls under way, above the layers that spend anything on a call
         .layer(deadline::Layer::new(settings, &drain)) // everything below ends in time, even the wait for the request's message
@@ -107,7 +109,16 @@ pub async fn run(
     };
     let mut connections = JoinSet::new();
     let signal = async {
-        shutdown.await;
+        let mut shutdown = pin!(shutdown);
+        // Meanwhile the port is served: callers who prove themselves in another way than by a token need not wait.
+        tokio::select! {
+            () = &mut shutdown => {}
+            () = served.identity.settle() => {
+                readiness.serving();
+                health.say(ServingStatus::Serving).await;
+                shutdown.await;
+            }
+        }
         let signalled = Instant::now();
         info!(drain.announce_s = settings.drain.announce.as_secs_f64(), "draining: calls should go elsewhere");
         readiness.draining();
@@ -115,7 +126,6 @@ pub async fn run(
         sleep(settings.drain.announce).await;
         signalled
     };
-    readiness.serving();
     let signalled = tokio::select! {
         signalled = signal => signalled,
         () = accept::accept(&listener, &mut connections, settings, &counts, workers, serve) => Instant::now(),

@@ -168,6 +168,11 @@ impl Telemetry {
         trace::start_call(&self.0.tracer, self.0.sampled, parent, builder)
     }
 
+    /// Returns the place of a caller who may not decide that a call is traced: a sampler of the gateway's own decides instead.
+    pub fn sampled_anew(&self, parent: &Context) -> Context {
+        trace::sampled_anew(self.0.sampled, parent)
+    }
+
     /// Whether requests to Zendesk carry the trace context.
     pub fn propagates(&self) -> bool {
         self.0.propagate

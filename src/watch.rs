@@ -3,7 +3,7 @@
 //! The watcher reads each file twice a second and compares its content, instead of asking for notifications: that works the
 //! same for a file that is renamed into place, for Kubernetes' swapped symlinks and on network volumes. A new content is taken
 //! only if two reads in a row find it unchanged and it is valid; until then the last good one stays in use. So a file that is
-//! read half-written changes nothing.
+//! read half-written changes nothing. [`Watcher::look_now`] reads all files without waiting for their turn.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
@@ -11,15 +11,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use tokio::io::AsyncReadExt as _;
+use anyhow::Context as _;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::files;
 use crate::telemetry::view;
 
 /// Time between two reads, unless the watcher was made with another.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// Time between the two reads that [`Watcher::look_now`] causes, if the watcher's own interval is not shorter.
+const SOON: Duration = Duration::from_millis(100);
 /// Largest content that is read: more than any certificate bundle or key set has. A path to something else must not fill the
 /// memory.
 const MOST_BYTES: u64 = 4 << 20;
@@ -29,6 +31,8 @@ const MOST_BYTES: u64 = 4 << 20;
 pub struct Watcher {
     interval: Duration,
     all: Arc<Mutex<Vec<Arc<Counts>>>>,
+    /// Wakes every watch.
+    wake: watch::Sender<()>,
 }
 
 impl Default for Watcher {
@@ -49,6 +53,8 @@ struct Inner<T> {
     read: Box<Read<T>>,
     value: watch::Sender<Arc<T>>,
     counts: Arc<Counts>,
+    /// Wakes the watch; held here, so that it stays open as long as there is something to watch.
+    wake: watch::Sender<()>,
 }
 
 /// How often something was read again.
@@ -74,7 +80,12 @@ impl Counts {
 impl Watcher {
     /// Returns a watcher that reads its files this often.
     pub fn every(interval: Duration) -> Self {
-        Self { interval, all: Arc::default() }
+        Self { interval, all: Arc::default(), wake: watch::Sender::default() }
+    }
+
+    /// Reads every file again now. A new content is taken by the same rules as ever, so a moment later.
+    pub fn look_now(&self) {
+        self.wake.send_replace(());
     }
 
     /// Reads a file and keeps reading it. `what` names it for operators, such as `credential`; `read` makes the value, and
@@ -114,14 +125,16 @@ impl Watcher {
         drop(contents);
         let counts = self.counts(what);
         let (value, _) = watch::channel(Arc::new(first));
-        let inner = Arc::new(Inner { what, paths, read: Box::new(read), value, counts });
-        let (weak, interval) = (Arc::downgrade(&inner), self.interval);
+        let inner = Arc::new(Inner { what, paths, read: Box::new(read), value, counts, wake: self.wake.clone() });
+        let (weak, interval, mut woken) = (Arc::downgrade(&inner), self.interval, inner.wake.subscribe());
         tokio::spawn(async move {
             let mut look = Look { hashes, judged: seen, last: seen };
+            let mut pause = interval;
             loop {
-                tokio::time::sleep(interval).await;
+                let now = tokio::time::timeout(pause, woken.changed()).await.is_ok();
                 let Some(inner) = weak.upgrade() else { return };
                 look.at(&inner).await;
+                pause = if now { interval.min(SOON) } else { interval };
             }
         });
         Ok(Watched(inner))
@@ -202,14 +215,19 @@ impl Look {
 async fn contents(paths: &[PathBuf]) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut contents = Vec::with_capacity(paths.len());
     for path in paths {
-        let name = || format!("{}", path.display());
-        let file = tokio::fs::File::open(path).await.with_context(name)?;
-        let mut content = Vec::new();
-        file.take(MOST_BYTES + 1).read_to_end(&mut content).await.with_context(name)?;
-        ensure!(content.len() as u64 <= MOST_BYTES, "{}: larger than {MOST_BYTES} bytes", path.display());
-        contents.push(content);
+        contents.push(read(path).await?);
     }
     Ok(contents)
+}
+
+/// Reads a file as the watcher does, but once.
+///
+/// # Errors
+/// The file cannot be read, is not a regular one or is too large; the error names it.
+pub async fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let its = path.to_owned();
+    let content = tokio::task::spawn_blocking(move || files::read(&its, MOST_BYTES)).await?;
+    content.with_context(|| path.display().to_string())
 }
 
 fn names(paths: &[PathBuf]) -> String {
@@ -261,6 +279,39 @@ mod tests {
         fs::write(&path, "3").expect("written");
         until(|| *value.get() == 3).await;
         assert_eq!(counted(), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_for_it_has_the_files_read_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("number");
+        fs::write(&path, "1").expect("written");
+        let watcher = Watcher::every(Duration::from_hours(1));
+        let value = watcher.file("number", &path, number).await.expect("a number");
+        for next in 2..4 {
+            fs::write(&path, next.to_string()).expect("written");
+            watcher.look_now();
+            until(|| *value.get() == next).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_path_that_becomes_a_fifo_is_a_bad_content_and_holds_nothing_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("number");
+        fs::write(&path, "1").expect("written");
+        let watcher = Watcher::every(Duration::from_millis(10));
+        let value = watcher.file("number", &path, number).await.expect("a number");
+        let failed = || watcher.reloads()[0].failed;
+        fs::remove_file(&path).expect("removed");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo exists").success());
+        until(|| failed() > 0).await;
+        assert_eq!(*value.get(), 1, "the last good one stays");
+        let first = watcher.file("number", &path, number).await.err().expect("no first content");
+        assert!(format!("{first:#}").ends_with("is not a regular file"), "{first:#}");
+        fs::remove_file(&path).expect("removed");
+        fs::write(&path, "2").expect("written");
+        until(|| *value.get() == 2).await;
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 {{/*
 The settings as the binary reads them: `.Values.config`, and the paths of the files that this chart mounts. Returns JSON.
-Only what is not set is filled in, so whoever mounts files elsewhere names them in `config`.
+Only what is not set is filled in, so whoever mounts files elsewhere names them in `config`. To `admin.allowed_hosts` the names of
+the Service are added.
 */}}
 {{- define "zendesk-gateway.config" -}}
 {{- $config := deepCopy .Values.config -}}
@@ -20,7 +21,18 @@ Only what is not set is filled in, so whoever mounts files elsewhere names them 
 {{- if and .Values.sandbox.enabled (not (dig "identity" "methods" list $config)) -}}
 {{- $_ := set $config "identity" (merge (dict "methods" (list "none")) (dig "identity" dict $config)) -}}
 {{- end -}}
+{{- $admin := get $config "admin" -}}
+{{- $hosts := include "zendesk-gateway.adminHosts" . | fromJsonArray -}}
+{{- $_ := set $admin "allowed_hosts" (concat (dig "allowed_hosts" list $admin) $hosts | uniq) -}}
 {{- toJson $config -}}
+{{- end -}}
+
+{{/* The names by which the headless Service, the only one with the admin port, is reached within the cluster. Returns a JSON list. */}}
+{{- define "zendesk-gateway.adminHosts" -}}
+{{- $name := printf "%s-headless" (include "zendesk-gateway.fullname" .) -}}
+{{- $space := .Release.Namespace -}}
+{{- $full := printf "%s.%s.svc" $name $space -}}
+{{- list $name (printf "%s.%s" $name $space) $full (printf "%s.cluster.local" $full) | toJson -}}
 {{- end -}}
 
 {{/* Helm reads every number as a float, which TOML would write as 6.7108864e+07. Changes its argument in place. */}}

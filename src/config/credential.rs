@@ -6,8 +6,13 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
+use crate::files;
+
 /// The lifetimes that Zendesk grants to access tokens; both ends are excluded.
 const LIFETIMES: (Duration, Duration) = (Duration::from_mins(5), Duration::from_hours(48));
+
+/// Most bytes of a file that are looked at; no secret has as many.
+const MOST_BYTES: u64 = 64 << 10;
 
 /// `[upstream.credential]`, as written.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -245,7 +250,7 @@ impl Credential {
     /// Returns why the file cannot be used.
     pub(super) fn unusable(&self) -> Option<String> {
         let (key, path) = self.file()?;
-        match std::fs::read(path) {
+        match files::read(path, MOST_BYTES) {
             Err(error) => Some(format!("{key}: cannot read {}: {error}", path.display())),
             Ok(text) => self.secret(&text).err().map(|problem| format!("{key}: {} {problem}", path.display())),
         }

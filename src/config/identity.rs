@@ -10,6 +10,7 @@ use url::Url;
 
 use super::{Server, glob};
 use crate::contract::{RPCS, Risk, Rpc};
+use crate::files;
 
 /// `[identity]`: how callers prove who they are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -291,12 +292,12 @@ fn can_match(pattern: &str, identity: &Identity) -> bool {
 }
 
 fn unreadable(key: &str, path: &std::path::Path) -> Option<String> {
-    let error = std::fs::File::open(path).err()?;
+    let error = files::open(path).err()?;
     Some(format!("{key}: cannot read {}: {error}", path.display()))
 }
 
 /// Reads a list, also from one text with commas, which is all that an environment variable can hold.
-fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
     struct List<T>(std::marker::PhantomData<T>);
 
     impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {

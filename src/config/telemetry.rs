@@ -7,17 +7,38 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::identity::list;
+use super::names;
+use crate::files;
+
 /// `[admin]`: the HTTP port for operators.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
     /// `admin.listen`: address of the admin port: `/metrics`, `/livez`, `/readyz`, `/status`. Default `127.0.0.1:9090`.
     pub listen: SocketAddr,
+    /// `admin.allowed_hosts`: host names by which the admin port may be asked, besides IP addresses and `localhost`, as a list;
+    /// requests for other names are refused with 421.
+    #[serde(deserialize_with = "list")]
+    pub allowed_hosts: Vec<String>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)), allowed_hosts: Vec::new() }
+    }
+}
+
+impl Admin {
+    /// Returns what is wrong, each by its full key.
+    pub(super) fn mistakes(&self) -> Vec<String> {
+        let is_name = |name: &str| !name.is_empty() && name.split('.').all(|label| names::label(label).is_ok());
+        let wrong = self.allowed_hosts.iter().filter(|name| !is_name(name));
+        wrong
+            .map(|name| {
+                format!("admin.allowed_hosts: {name:?} is no host name; write it like admin.example.com, without scheme and port")
+            })
+            .collect()
     }
 }
 
@@ -30,7 +51,7 @@ pub struct Telemetry {
     pub log_filter: String,
     /// `telemetry.log_format`: `json` or `pretty`. Default `pretty`.
     pub log_format: LogFormat,
-    /// `telemetry.sample_ratio`: share of calls that are traced, 0 to 1, where the caller has not decided it. Default 0.05.
+    /// `telemetry.sample_ratio`: share of calls that are traced, 0 to 1, where no authenticated caller has decided it. Default 0.05.
     pub sample_ratio: f64,
     /// `telemetry.propagate_upstream`: whether requests to Zendesk carry the trace context. Default `false`.
     pub propagate_upstream: bool,
@@ -120,7 +141,7 @@ impl Telemetry {
             }
         }
         for (key, path) in [("headers_file", &otlp.headers_file), ("ca_file", &otlp.ca_file)] {
-            if let Some(Err(error)) = path.as_ref().map(std::fs::File::open) {
+            if let Some(Err(error)) = path.as_deref().map(files::open) {
                 mistakes.push(format!("telemetry.otlp.{key}: cannot be read: {error}"));
             }
         }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
+
 /// `[server.tls]`: TLS on the gRPC port. Without a certificate the port is plaintext.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -69,7 +71,7 @@ impl Tls {
             [("cert_file", &self.cert_file), ("key_file", &self.key_file), ("client_ca_file", &self.client_ca_file)];
         for (key, path) in files {
             let Some(path) = path else { continue };
-            if let Err(error) = std::fs::File::open(path) {
+            if let Err(error) = files::open(path) {
                 mistakes.push(format!("server.tls.{key}: cannot read {}: {error}", path.display()));
             }
         }

@@ -1,8 +1,11 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/users/users/>
 
-use super::{List, Paging, Read, Style, brand, has_id, id, known_word, list, optional_id, optional_text, part, sort};
+use super::{
+    List, Paging, Read, Style, brand, envelope, has_id, id, known_word, list, optional_id, optional_text, part, sort,
+};
 use crate::cache::{Policy, tag};
 use crate::error::{Error, Result};
+use crate::json::Malformed;
 use crate::path;
 use crate::proto::{
     AutocompleteFilter, AutocompleteUsersRequest, AutocompleteUsersResponse, ComplianceDeletionStatus,
@@ -13,6 +16,7 @@ use crate::proto::{
     user_filter::Scope,
 };
 use crate::rest::Part;
+use crate::upstream::call::Parsed;
 use crate::upstream::rest::Rest;
 
 mod bulk;
@@ -42,10 +46,20 @@ impl Read for GetCurrentUserRequest {
         Ok(Rest::get(path!["users", "me"]))
     }
 
-    /// Accepts the "Anonymous user" without an id, which the gateway reports as a refused credential; refuses a body without
-    /// any user.
+    /// Refuses a body without any user.
     fn fits(&self, reply: &Self::Reply) -> bool {
         reply.user.as_ref().is_some_and(|user| *user != User::default())
+    }
+
+    /// Zendesk answers a missing or wrong password with 200 and an "Anonymous user" without an id. That is no reply but a
+    /// refused credential, and has to be noticed where another credential can still be tried.
+    fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
+        let mut is_signed_in = false;
+        let parsed = envelope(body, |reply: &Self::Reply| {
+            is_signed_in = reply.user.as_ref().is_some_and(|user| user.id > 0);
+            self.fits(reply)
+        })?;
+        if is_signed_in { Ok(parsed) } else { Err(Malformed::Anonymous) }
     }
 
     fn cache(&self) -> Policy {

@@ -6,11 +6,13 @@
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Json, Redirect, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tracing::warn;
 
+mod host;
 mod invalidate;
 mod page;
 pub mod readiness;
@@ -34,6 +36,7 @@ impl Admin {
             .route("/metrics", get(metrics))
             .route("/status", get(status))
             .route("/cache/invalidate", post(invalidate::invalidate))
+            .layer(from_fn_with_state(self.clone(), host::check))
             .with_state(self.clone())
     }
 

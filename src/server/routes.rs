@@ -41,7 +41,7 @@ impl Health {
     }
 }
 
-/// Returns all services of the port.
+/// Returns all services of the port. Health checks are answered with `NOT_SERVING` at first.
 pub async fn routes(rpc: Rpc, settings: &config::Server) -> anyhow::Result<(Routes, Health)> {
     let (request, response) = (settings.max_request_bytes, settings.max_response_bytes);
     macro_rules! limited {
@@ -55,7 +55,7 @@ pub async fn routes(rpc: Rpc, settings: &config::Server) -> anyhow::Result<(Rout
     }
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health(reporter);
-    health.say(ServingStatus::Serving).await;
+    health.say(ServingStatus::NotServing).await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)

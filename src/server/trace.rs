@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tonic::body::Body;
 
 use super::ending::HookedBody;
+use super::identity::Identity;
 use super::inbound::{Answer, Arrival, Inbound};
 use super::refusal;
 use crate::error::Error;
@@ -34,12 +35,21 @@ pub struct Layer {
     telemetry: Telemetry,
     bound: Bound,
     terms: Terms,
+    identity: Option<Identity>,
 }
 
 impl Layer {
-    /// Reports to `telemetry`, and gives the layers below the facts of each call, made by `terms`.
+    /// Reports to `telemetry`, and gives the layers below the facts of each call, made by `terms`. No caller may decide that a
+    /// call is traced.
     pub fn new(telemetry: &Telemetry, terms: &Terms) -> Self {
-        Self { telemetry: telemetry.clone(), bound: Bound::new(telemetry.instruments()), terms: terms.clone() }
+        let bound = Bound::new(telemetry.instruments());
+        Self { telemetry: telemetry.clone(), bound, terms: terms.clone(), identity: None }
+    }
+
+    /// Lets the callers whom `identity` knows decide that a call is traced.
+    #[must_use]
+    pub fn trusting(self, identity: &Identity) -> Self {
+        Self { identity: Some(identity.clone()), ..self }
     }
 }
 
@@ -73,8 +83,9 @@ where
     }
 
     fn call(&mut self, Arrival { peer, request }: Arrival<Q>) -> Self::Future {
-        let Layer { telemetry, bound, terms } = &self.layer;
-        let (call, origin) = Call::begin(telemetry, bound, &request);
+        let Layer { telemetry, bound, terms, identity } = &self.layer;
+        let is_known = || identity.as_ref().is_some_and(|identity| identity.knows(request.headers(), &peer));
+        let (call, origin) = Call::begin(telemetry, bound, &request, is_known);
         match timeout::read(request.headers()) {
             Ok(asked) => {
                 let facts = terms.facts(call.method(), peer, origin, asked);

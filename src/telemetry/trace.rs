@@ -91,7 +91,7 @@ pub(super) fn is_chosen(context: &Context) -> bool {
     context.get::<Chosen>().is_some()
 }
 
-/// Starts the span of a call, and returns the context that holds it.
+/// Starts the span of a call, and returns the context that holds it. The parent's decision to sample is followed.
 ///
 /// Whether to trace a call without a parent is decided before the SDK is asked: an untraced call needs only ids, and the SDK
 /// takes several times as long to make its span.
@@ -105,6 +105,15 @@ pub(super) fn start_call(tracer: &SdkTracer, share: f64, parent: Context, builde
     let trace = TraceId::from_bytes(fastrand::u128(1..).to_be_bytes());
     let span = SpanId::from_bytes(fastrand::u64(1..).to_be_bytes());
     parent.with_remote_span_context(SpanContext::new(trace, span, TraceFlags::NOT_SAMPLED, false, TraceState::NONE))
+}
+
+/// Returns the place of a caller whose decision to sample does not count: the decision is made anew, so that a share of such
+/// calls is traced. The trace and its ids stay the caller's.
+pub(super) fn sampled_anew(share: f64, parent: &Context) -> Context {
+    let place = parent.span().span_context().clone();
+    let flags = place.trace_flags().with_sampled(fastrand::f64() < share);
+    let state = place.trace_state().clone();
+    parent.with_remote_span_context(SpanContext::new(place.trace_id(), place.span_id(), flags, true, state))
 }
 
 /// Returns the caller's place, from the W3C headers `traceparent` and `tracestate`.

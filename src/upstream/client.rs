@@ -33,8 +33,14 @@ impl Origin {
     }
 
     /// Returns a builder for a client without redirects, cookies or retries of its own; at an `https` origin it refuses `http`.
+    ///
+    /// Requests to an `https` origin go through the proxy that the environment names, if it names one: the proxy makes a
+    /// tunnel, and sees nothing of what goes through it. A proxy for `http` would read every credential, and the only `http`
+    /// origins are on this machine; so they are connected to directly, whatever the environment says.
     pub fn client(&self) -> reqwest::ClientBuilder {
-        reqwest::Client::builder()
+        let builder = reqwest::Client::builder();
+        let builder = if self.has_tls() { builder } else { builder.no_proxy() };
+        builder
             .user_agent(concat!("zendesk-gateway/", env!("CARGO_PKG_VERSION")))
             .https_only(self.has_tls())
             .redirect(reqwest::redirect::Policy::none())

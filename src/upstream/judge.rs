@@ -104,6 +104,9 @@ fn accept(
         // JSON that can be read says that Zendesk works.
         Malformed::Foreign | Malformed::Incomplete => Error::Foreign(refusal(&error.to_string())),
         // The body is looked at, whatever its content type says; the latter only explains why it is no JSON.
+        Malformed::Anonymous => {
+            Error::Credential { own: call.credential.is_own(), refusal: refusal(&error.to_string()) }
+        }
         Malformed::Unreadable { .. } if is_other_than_json(headers) => {
             Error::Malformed(refusal("the content type is not JSON"))
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use zendesk_gateway::config::Telemetry as Settings;
+use zendesk_gateway::config::{Config, Telemetry as Settings};
 use zendesk_gateway::proto::{GetGroupRequest, GetUserRequest};
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::telemetry::budget::Window;
@@ -22,6 +22,39 @@ async fn readiness_follows_the_phase_and_never_the_upstream() {
     t.readiness.draining();
     assert_eq!(ready().await, (503, "draining\n".to_owned()));
     assert_eq!(t.get("/livez", "*/*").await, (200, "live\n".to_owned()), "a draining process is alive");
+}
+
+#[tokio::test]
+async fn a_page_whose_name_leads_to_the_port_gets_nothing() {
+    let mut config = Config { telemetry: Settings::default(), ..Config::default() };
+    config.admin.allowed_hosts = vec!["gateway-headless.support.svc".to_owned()];
+    let t = Observed::configured(config).await;
+    t.readiness.serving();
+    let port = t.admin.rsplit_once(':').expect("a port").1.to_owned();
+    let client = reqwest::Client::new();
+    for (host, status) in [
+        (format!("127.0.0.1:{port}"), 200),
+        (format!("localhost:{port}"), 200),
+        ("10.7.1.9:9090".to_owned(), 200),
+        ("[::1]".to_owned(), 200),
+        ("Gateway-headless.support.svc:9090".to_owned(), 200),
+        (format!("rebound.example:{port}"), 421),
+        ("127.0.0.1.rebound.example".to_owned(), 421),
+        ("gateway-headless".to_owned(), 421),
+    ] {
+        for path in ["/livez", "/readyz", "/metrics", "/status", "/absent"] {
+            let response =
+                client.get(format!("{}{path}", t.admin)).header("host", &host).send().await.expect("an answer");
+            let wanted = if path == "/absent" && status == 200 { 404 } else { status };
+            assert_eq!(response.status().as_u16(), wanted, "{host} {path}");
+            let text = response.text().await.expect("text");
+            assert!(status == 200 || text.contains("admin.allowed_hosts"), "{text}");
+            assert!(!text.contains("rebound.example"), "{text}");
+        }
+        let url = format!("{}/cache/invalidate?all=true", t.admin);
+        let response = client.post(url).header("host", &host).send().await.expect("an answer");
+        assert_eq!(response.status().as_u16(), status, "{host}");
+    }
 }
 
 #[tokio::test]

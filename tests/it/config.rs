@@ -94,6 +94,50 @@ fn values_that_cannot_work_together_are_all_reported() {
     assert!(missing[0].starts_with("upstream.credential.token_file: cannot read /no/such"), "{missing:#?}");
 }
 
+#[test]
+fn a_subdomain_that_no_host_can_have_is_refused_in_plain_words() {
+    let load = |name: &str| {
+        let environment = vec![
+            ("ZENDESK_GATEWAY__UPSTREAM__SUBDOMAIN".to_owned(), name.to_owned()),
+            ("ZENDESK_GATEWAY__UPSTREAM__CREDENTIAL__KIND".to_owned(), "pass_through".to_owned()),
+        ];
+        load(None, Overrides { environment, flags: &[], sandboxed: false })
+    };
+    let long = "a".repeat(64);
+    for (name, problem) in [
+        ("-acme", "must begin and end with a letter or a digit"),
+        ("acme-", "must begin and end with a letter or a digit"),
+        ("-", "must begin and end with a letter or a digit"),
+        (long.as_str(), "must be at most 63 characters"),
+        ("acme.zendesk.com", "must be letters, digits and '-' only"),
+        ("a_b", "must be letters, digits and '-' only"),
+        ("a b", "must be letters, digits and '-' only"),
+        ("größe", "must be letters, digits and '-' only"),
+        ("xn--a", ""),
+    ] {
+        let told = load(name).expect_err(name).0;
+        assert!(told[0].starts_with(&format!("upstream.subdomain: {problem}")), "{name}: {told:#?}");
+    }
+    for name in ["acme", "Acme-2", "2acme", "a--b", "a", &long[1..]] {
+        load(name).unwrap_or_else(|mistakes| panic!("{name}: {mistakes}"));
+    }
+}
+
+#[test]
+fn host_names_of_the_admin_port_are_names_and_nothing_more() {
+    let hosts = |text: &str| {
+        read("", &[("ZENDESK_GATEWAY__ADMIN__ALLOWED_HOSTS", text)]).map(|config| config.admin.allowed_hosts)
+    };
+    assert_eq!(hosts("one.example, two").expect("valid"), ["one.example", "two"]);
+    for wrong in ["http://one.example", "one.example:9090", "*.example", "one..example", "one.example/x"] {
+        let told = hosts(wrong).expect_err(wrong).0;
+        assert!(
+            told[0].starts_with("admin.allowed_hosts: ") && told[0].contains("without scheme and port"),
+            "{told:#?}"
+        );
+    }
+}
+
 fn mistakes(toml: &str) -> Vec<String> {
     read(toml, &[]).expect_err("mistakes").0
 }

@@ -4,6 +4,7 @@ mod certificates;
 mod early;
 mod rotation;
 mod tokens;
+mod traces;
 
 use std::path::PathBuf;
 

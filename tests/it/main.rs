@@ -43,6 +43,7 @@ mod requests;
 mod room;
 mod rosters;
 mod server;
+mod start;
 mod streams;
 mod support;
 mod telemetry;

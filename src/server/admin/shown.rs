@@ -20,6 +20,8 @@ pub struct Inner {
     pub cache: Cache,
     pub upstream: Url,
     pub settings: Vec<(String, String)>,
+    /// Host names that the port answers to, besides addresses and `localhost`.
+    pub allowed_hosts: Vec<String>,
 }
 
 impl Admin {
@@ -31,6 +33,7 @@ impl Admin {
             cache: cache.clone(),
             upstream: upstream.clone(),
             settings: settings::shown(config),
+            allowed_hosts: config.admin.allowed_hosts.clone(),
         }))
     }
 }

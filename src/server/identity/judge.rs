@@ -98,11 +98,17 @@ impl Identity {
     }
 
     /// Waits until the issuer's keys were read for the first time, but not for ever. During a rollout, a replica that cannot
-    /// verify tokens yet must not replace one that can; but if the issuer stays down, keys and certificates still work.
+    /// verify tokens yet must not replace one that can; but if the issuer stays down, keys and certificates still work. They
+    /// work meanwhile, too: only that the replica is ready waits for this.
     pub async fn settle(&self) {
         if let Some(tokens) = &self.0.tokens {
             tokens.settle().await;
         }
+    }
+
+    /// True if the caller can be authenticated with what is known now. Nothing is counted, and no issuer is asked.
+    pub fn knows(&self, headers: &HeaderMap, peer: &Peer) -> bool {
+        self.0.establish(headers, peer).is_ok()
     }
 
     /// Authenticates the caller, checks that it may call this RPC, and adds the [`Caller`] to the call's facts.

@@ -11,6 +11,7 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use serde_json::Value;
+use tracing::warn;
 
 use crate::config;
 use crate::config::identity::Algorithm as Allowed;
@@ -33,6 +34,20 @@ pub struct Key {
     pub validation: Validation,
 }
 
+/// A key of a document, with what tells it from another.
+struct Usable {
+    name: Option<String>,
+    parameters: AlgorithmParameters,
+    key: Key,
+}
+
+impl Usable {
+    fn is_same(&self, other: &Self) -> bool {
+        let algorithms = |usable: &Self| usable.key.validation.algorithms.clone();
+        self.name == other.name && self.parameters == other.parameters && algorithms(self) == algorithms(other)
+    }
+}
+
 #[derive(Deserialize)]
 struct Document {
     keys: Vec<Value>,
@@ -41,29 +56,47 @@ struct Document {
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 impl KeySet {
-    /// Reads a JWKS (RFC 7517). Keys of unknown or forbidden kinds are left out, as the RFC requires.
+    /// Reads a JWKS (RFC 7517). Keys of unknown or forbidden kinds are left out, as the RFC requires, and so are keys that
+    /// cannot be read. Of two different keys with one `kid` neither is used: which of them a token means is not known, and one
+    /// of the two may be there by mistake. The other keys of the document serve.
     ///
     /// # Errors
-    /// A document that is no JWKS, has a key that cannot be read, no usable key, or two keys with one `kid`.
+    /// A document that is no JWKS, or has no usable key.
     pub fn read(content: &[u8], settings: &config::identity::Jwt) -> anyhow::Result<Self> {
         let document: Document = serde_json::from_slice(content).map_err(|_| anyhow::anyhow!("is not a JWKS"))?;
-        let mut keys = Vec::new();
+        let mut unreadable = 0_usize;
+        let mut keys: Vec<Usable> = Vec::new();
         for jwk in document.keys {
             let Ok(jwk) = serde_json::from_value::<Jwk>(jwk) else { continue };
             let algorithms = algorithms(&jwk, &settings.algorithms);
             if algorithms.is_empty() {
                 continue;
             }
-            let key = DecodingKey::from_jwk(&jwk).map_err(|_| anyhow::anyhow!("a key cannot be read"))?;
-            keys.push((jwk.common.key_id, Key { key, validation: validation(algorithms, settings) }));
+            let Ok(key) = DecodingKey::from_jwk(&jwk) else {
+                unreadable += 1;
+                continue;
+            };
+            let key = Key { key, validation: validation(algorithms, settings) };
+            let usable = Usable { name: jwk.common.key_id, parameters: jwk.algorithm, key };
+            // The same key twice is one key.
+            if !keys.iter().any(|other| other.is_same(&usable)) {
+                keys.push(usable);
+            }
+        }
+        let readable = keys.len();
+        let names: Vec<_> = keys.iter().map(|key| key.name.clone()).collect();
+        keys.retain(|key| key.name.is_none() || names.iter().filter(|name| **name == key.name).count() == 1);
+        let doubled = readable - keys.len();
+        if unreadable + doubled > 0 {
+            warn!(
+                keys.unreadable = unreadable,
+                keys.doubled = doubled,
+                "keys of a JWKS are left out: they cannot be read, or share one kid"
+            );
         }
         ensure!(!keys.is_empty(), "holds no key for any of identity.jwt.algorithms");
-        let only = if let [(_, key)] = keys.as_slice() { Some(key.clone()) } else { None };
-        let mut named = HashMap::new();
-        for (name, key) in keys {
-            let Some(name) = name else { continue };
-            ensure!(named.insert(name, key).is_none(), "has two keys with one kid");
-        }
+        let only = if let [only] = keys.as_slice() { Some(only.key.clone()) } else { None };
+        let named = keys.into_iter().filter_map(|usable| Some((usable.name?, usable.key))).collect();
         Ok(Self { number: NUMBER.fetch_add(1, Ordering::Relaxed), named, only })
     }
 
@@ -175,6 +208,25 @@ mod tests {
         for end in 0..text.len() {
             assert!(KeySet::read(&text.as_bytes()[..end], &config::identity::Jwt::default()).is_err(), "cut at {end}");
         }
-        assert!(read(&json!({ "keys": [ec("a"), ec("a")] })).is_err(), "which of them is meant?");
+    }
+
+    #[test]
+    fn a_broken_or_doubled_key_does_not_take_the_others_with_it() {
+        let broken = json!({ "kty": "RSA", "n": "!", "e": "AQAB", "kid": "broken" });
+        let rsa = |kid: &str| json!({ "kty": "RSA", "n": POINT, "e": "AQAB", "kid": kid });
+        let keys = read(&json!({ "keys": [broken.clone(), ec("good")] })).expect("one good key");
+        assert!(keys.find(Some("good")).is_some() && keys.find(Some("broken")).is_none());
+        assert!(keys.find(None).is_some(), "there is only one that can be meant");
+        let keys = read(&json!({ "keys": [ec("a"), rsa("a"), ec("good"), rsa("other")] })).expect("two good keys");
+        assert!(keys.find(Some("a")).is_none(), "which of them is meant?");
+        assert!(keys.find(Some("good")).is_some() && keys.find(Some("other")).is_some());
+        let keys = read(&json!({ "keys": [ec("a"), ec("a")] })).expect("the same key twice is one");
+        assert!(keys.find(Some("a")).is_some() && keys.find(None).is_some());
+        let keys =
+            read(&json!({ "keys": [rsa("broken"), broken.clone()] })).expect("what cannot be read is no second key");
+        assert!(keys.find(Some("broken")).is_some());
+        for none in [json!([broken]), json!([ec("a"), rsa("a")])] {
+            assert!(read(&json!({ "keys": none })).is_err(), "{none}");
+        }
     }
 }

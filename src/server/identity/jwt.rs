@@ -9,6 +9,7 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{decode, decode_header};
 use moka::sync::Cache;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::jwks::KeySet;
 use super::policy::{Known, Policy};
@@ -21,6 +22,7 @@ pub const UNKNOWN_KEY: Why = Why::new("unknown_key", "the token is signed with a
 const NO_BEARER: Why = Why::new("scheme", "authorization must be a bearer token");
 const MALFORMED: Why = Why::new("malformed", "the token is not a signed token of the compact form");
 const CRITICAL: Why = Why::new("malformed", "the token demands an extension that is not known");
+const TYPE: Why = Why::new("type", "the token is not an access token");
 const ALGORITHM: Why = Why::new("algorithm", "the token's algorithm is not accepted");
 const SIGNATURE: Why = Why::new("signature", "the token's signature is wrong");
 const EXPIRED: Why = Why::new("expired", "the token has expired");
@@ -77,10 +79,18 @@ struct Seen {
     keys: u64,
 }
 
+/// What a token's `typ` may be, in lower case and without `application/` (RFC 7515, section 4.1.9; RFC 9068). Many issuers
+/// write `JWT`, or nothing, into their access tokens. Other types are of tokens that say something else than who calls, such
+/// as `logout+jwt`, `secevent+jwt` and `dpop+jwt`.
+const TYPES: [&str; 2] = ["jwt", "at+jwt"];
+
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    exp: u64,
+    /// Seconds since 1970, which may have a fraction (RFC 7519, section 2).
+    exp: f64,
+    /// A logout token, or another security event: it reports what happened to its subject, and may have no `typ`.
+    events: Option<IgnoredAny>,
 }
 
 impl Tokens {
@@ -156,6 +166,9 @@ fn check(token: &[u8], keys: &KeySet) -> Result<(String, u64), Failure> {
     if header.crit.is_some() {
         return Err(CRITICAL.into());
     }
+    if !header.typ.as_deref().is_none_or(is_access_type) {
+        return Err(TYPE.into());
+    }
     let key = keys.find(header.kid.as_deref()).ok_or(Failure::NoKey)?;
     let claims = decode::<Claims>(token, &key.key, &key.validation).map_err(|error| match error.kind() {
         ErrorKind::InvalidAlgorithm | ErrorKind::MissingAlgorithm => ALGORITHM,
@@ -167,12 +180,26 @@ fn check(token: &[u8], keys: &KeySet) -> Result<(String, u64), Failure> {
         ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) | ErrorKind::Json(_) => CLAIMS,
         _ => MALFORMED,
     })?;
-    let Claims { sub, exp } = claims.claims;
+    let Claims { sub, exp, events } = claims.claims;
+    if events.is_some() {
+        return Err(TYPE.into());
+    }
     // The name is matched against the rules' patterns, in which `*` has a meaning, and written into log lines.
     if !(1..=LONGEST_SUBJECT).contains(&sub.len()) || sub.contains('*') || sub.chars().any(char::is_control) {
         return Err(SUBJECT.into());
     }
-    Ok((format!("jwt:{sub}"), exp))
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the library has refused negative times"
+    )]
+    Ok((format!("jwt:{sub}"), exp as u64))
+}
+
+/// Whether a token of this `typ` may be an access token.
+fn is_access_type(typ: &str) -> bool {
+    let typ = typ.to_ascii_lowercase();
+    TYPES.contains(&typ.strip_prefix("application/").unwrap_or(&typ))
 }
 
 fn bearer(header: &HeaderValue) -> Result<&[u8], Why> {

@@ -1,13 +1,15 @@
 //! An issuer's keys at a URL: read at a regular interval, and earlier when a token names an unknown key.
 //!
 //! The last good keys stay in use while the issuer is down. Tokens with made-up keys cannot make the gateway ask all the time:
-//! it asks early at most once per [`EARLY`], and calls that need a key meanwhile wait for the same answer.
+//! it asks early at most once per [`EARLY`], and calls that need a key meanwhile wait for the same answer. A read is a task of
+//! its own: a caller who leaves neither ends it nor makes the gateway forget that it was begun.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::ensure;
-use tokio::sync::{Mutex, watch};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 use url::Url;
@@ -37,15 +39,19 @@ struct Inner {
     read: Read,
     keys: watch::Sender<Option<Arc<KeySet>>>,
     counts: Arc<Counts>,
-    /// The last read. The lock is held while a read is under way.
+    /// The last read that was begun. The lock is held for a moment only, never while a read is under way.
     last: Mutex<Option<Last>>,
+    /// The last good document. Only the task of a read touches it, of which there is one at a time.
+    content: Mutex<Vec<u8>>,
+    /// Where reads run: not on the thread of the connection whose call caused one.
+    runtime: Handle,
 }
 
+/// The last read that was begun.
 struct Last {
     begun: Instant,
-    went_well: bool,
-    /// The last good document.
-    content: Vec<u8>,
+    /// Whether it went well; none while it is under way.
+    outcome: watch::Receiver<Option<bool>>,
 }
 
 impl Remote {
@@ -58,13 +64,15 @@ impl Remote {
     ) -> anyhow::Result<Self> {
         let client = Origin::new(url, None)?.client().timeout(PATIENCE).build()?;
         let (keys, _) = watch::channel(None);
-        let inner =
-            Arc::new(Inner { client, url: url.clone(), read: Box::new(read), keys, counts, last: Mutex::default() });
+        let (last, content) = (Mutex::default(), Mutex::default());
+        let (url, read, runtime) = (url.clone(), Box::new(read), Handle::current());
+        let inner = Arc::new(Inner { client, url, read, keys, counts, last, content, runtime });
         let (weak, unless) = (Arc::downgrade(&inner), EARLY.min(refresh / 2));
         tokio::spawn(async move {
             while let Some(inner) = weak.upgrade() {
-                let went_well = inner.refresh(unless).await;
+                let outcome = inner.refresh(unless);
                 drop(inner);
+                let went_well = ended(outcome).await;
                 let wait = if went_well { refresh } else { refresh.min(AGAIN) };
                 // Spreads the reads of replicas that were started together.
                 sleep(wait.mul_f64(0.9 + 0.1 * fastrand::f64())).await;
@@ -78,9 +86,11 @@ impl Remote {
         self.0.keys.borrow().clone()
     }
 
-    /// Reads the keys again, unless a read was begun less than [`EARLY`] ago.
+    /// Reads the keys again, unless a read was begun less than [`EARLY`] ago; waits for the end of the read. Whoever stops
+    /// waiting changes nothing about it.
     pub async fn ask(&self) {
-        self.0.refresh(EARLY).await;
+        let outcome = self.0.refresh(EARLY);
+        ended(outcome).await;
     }
 
     /// Waits for the first keys, at most `longest`; logs a warning if they do not come.
@@ -92,34 +102,54 @@ impl Remote {
     }
 }
 
+/// Waits for the end of a read, and returns whether it went well.
+async fn ended(mut outcome: watch::Receiver<Option<bool>>) -> bool {
+    // A read whose task has ended without an outcome did not go well.
+    outcome.wait_for(Option::is_some).await.is_ok_and(|outcome| *outcome == Some(true))
+}
+
 impl Inner {
-    /// Reads the keys, unless the last read was begun less than `unless` ago. Returns whether the last read succeeded.
-    async fn refresh(&self, unless: Duration) -> bool {
-        let mut last = self.last.lock().await;
-        if let Some(last) = last.as_ref().filter(|last| last.begun.elapsed() < unless) {
-            return last.went_well;
+    /// Begins to read the keys, unless a read is under way or the last one was begun less than `unless` ago. Returns the
+    /// outcome of the read that now is the last.
+    fn refresh(self: &Arc<Self>, unless: Duration) -> watch::Receiver<Option<bool>> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // A read whose task is gone, which only a panic does, counts as ended.
+        let is_under_way = |last: &Last| last.outcome.borrow().is_none() && last.outcome.has_changed().is_ok();
+        if let Some(last) = last.as_ref().filter(|last| is_under_way(last) || last.begun.elapsed() < unless) {
+            return last.outcome.clone();
         }
-        let begun = Instant::now();
-        let before = last.take().map(|last| last.content).unwrap_or_default();
-        let read = self.fetch().await.and_then(|content| Ok((self.parsed(&content, &before)?, content)));
-        let (went_well, content) = match read {
+        let (told, outcome) = watch::channel(None);
+        *last = Some(Last { begun: Instant::now(), outcome: outcome.clone() });
+        drop(last);
+        let inner = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let went_well = inner.read_once().await;
+            told.send_replace(Some(went_well));
+        });
+        outcome
+    }
+
+    /// Reads the keys, and puts them to use. Returns whether that went well.
+    async fn read_once(&self) -> bool {
+        let fetched = self.fetch().await;
+        let mut before = self.content.lock().unwrap_or_else(PoisonError::into_inner);
+        match fetched.and_then(|content| Ok((self.parsed(&content, &before)?, content))) {
             Ok((keys, content)) => {
+                *before = content;
                 if let Some(keys) = keys {
                     self.keys.send_replace(Some(Arc::new(keys)));
                     self.counts.taken();
                     info!(file.what = "jwks", "the issuer's keys are in use");
                 }
-                (true, content)
+                true
             }
             Err(error) => {
                 self.counts.failed();
                 let error = ConnectionError::of(error.as_ref()).text;
                 warn!(error, "the issuer's keys cannot be read; what was read before stays in use");
-                (false, before)
+                false
             }
-        };
-        *last = Some(Last { begun, went_well, content });
-        went_well
+        }
     }
 
     /// Returns the keys of a document; none if the document has not changed.

@@ -46,11 +46,21 @@ pub struct Call {
 }
 
 impl Call {
-    /// Begins a call. Also returns the origin, with which the layers below trace and count.
-    pub fn begin<B>(telemetry: &Telemetry, bound: &Bound, request: &Request<B>) -> (Self, Origin) {
+    /// Begins a call. Also returns the origin, with which the layers below trace and count. `is_known` says whether the caller is
+    /// authenticated; it is asked only if the caller wants the call to be traced, which strangers may not decide.
+    pub fn begin<B>(
+        telemetry: &Telemetry,
+        bound: &Bound,
+        request: &Request<B>,
+        is_known: impl FnOnce() -> bool,
+    ) -> (Self, Origin) {
         let method = method::of(request.uri().path());
         let builder = SpanBuilder::from_name(method.name).with_kind(SpanKind::Server);
-        let context = telemetry.start_call(trace::incoming(request.headers()), builder);
+        let mut place = trace::incoming(request.headers());
+        if place.span().span_context().is_sampled() && !is_known() {
+            place = telemetry.sampled_anew(&place);
+        }
+        let context = telemetry.start_call(place, builder);
         let request_id = request_id::of(request.headers(), context.span().span_context().trace_id());
         let ledger = Arc::<Ledger>::default();
         let trace = Trace::below(context.clone());

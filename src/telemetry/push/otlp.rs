@@ -12,6 +12,10 @@ use tonic::metadata::{MetadataKey, MetadataMap, MetadataValue};
 use url::Url;
 
 use crate::config;
+use crate::files;
+
+/// Most bytes of a file that is read.
+const MOST_BYTES: u64 = 4 << 20;
 
 /// Makes exporters to one collector.
 pub struct Collector<'a> {
@@ -28,7 +32,7 @@ impl<'a> Collector<'a> {
         let metadata = settings.headers_file.as_deref().map(metadata).transpose()?.unwrap_or_default();
         let tls = match (&settings.ca_file, endpoint.scheme()) {
             (Some(path), "https") => {
-                let pem = std::fs::read(path).context("telemetry.otlp.ca_file")?;
+                let pem = files::read(path, MOST_BYTES).context("telemetry.otlp.ca_file")?;
                 Some(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
             }
             (None, "https") => Some(ClientTlsConfig::new().with_enabled_roots()),
@@ -65,7 +69,11 @@ impl<'a> Collector<'a> {
 
 /// Reads `name: value` lines.
 fn metadata(path: &Path) -> anyhow::Result<MetadataMap> {
-    let text = std::fs::read_to_string(path).context("telemetry.otlp.headers_file")?;
+    const KEY: &str = "telemetry.otlp.headers_file";
+    let text = String::from_utf8(files::read(path, MOST_BYTES).context(KEY)?)
+        .ok()
+        .context("is not UTF-8 text")
+        .context(KEY)?;
     let mut map = MetadataMap::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         // The line itself stays out of the message: it may hold a token.

@@ -10,6 +10,11 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_platform_verifier::Verifier;
 
+use crate::files;
+
+/// Most bytes of a file with certificates: more than any bundle has.
+const MOST_BYTES: u64 = 4 << 20;
+
 /// Returns a configuration that trusts the system's certificates and those in `ca_file`. All connections share one: reading the
 /// system's certificates takes a while, and the configuration keeps the sessions that can be resumed.
 pub fn config(ca_file: Option<&Path>) -> anyhow::Result<ClientConfig> {
@@ -41,7 +46,8 @@ pub fn none() -> anyhow::Result<ClientConfig> {
 
 fn authorities(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read = || -> anyhow::Result<Vec<_>> {
-        let certificates = CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<_>, _>>()?;
+        let certificates =
+            CertificateDer::pem_slice_iter(&files::read(file, MOST_BYTES)?).collect::<Result<Vec<_>, _>>()?;
         anyhow::ensure!(!certificates.is_empty(), "no certificate in it");
         Ok(certificates)
     };

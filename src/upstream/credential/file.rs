@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::token::Token;
 use crate::config;
-use crate::watch::{Watched, Watcher};
+use crate::watch::{self, Watched, Watcher};
 
 /// How long a secret that Zendesk refused is not tried again, while an accepted one is known.
 const REST: Duration = Duration::from_secs(30);
@@ -88,7 +88,7 @@ impl File {
             return Some(current);
         }
         // The old secret may have ended before the watcher read the file again.
-        let content = tokio::fs::read(&self.path).await.unwrap_or_default();
+        let content = watch::read(&self.path).await.unwrap_or_default();
         let there = (self.read)(&content).ok().map(Arc::new).filter(differs);
         if there.is_some() {
             return there;

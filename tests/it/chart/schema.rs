@@ -7,7 +7,7 @@ use config::{File, FileFormat};
 use serde_json::{Map, Value, json};
 use zendesk_gateway::config::{Config, Mistakes, Overrides, load};
 
-use super::rendered::{has_helm, render, root, scenario, try_render};
+use super::rendered::{FULL_NAME, has_helm, render, root, scenario, try_render};
 
 const README: &str = include_str!("../../../README.md");
 
@@ -169,7 +169,8 @@ fn every_setting_has_the_type_that_the_binary_wants() {
         }
         // Text, lists of it and paths take any text.
         let text = |leaf: &Value| leaf["type"] == "string" && leaf["pattern"].as_str().is_none_or(|it| it == "^/.+");
-        let free = text(leaf) || text(&leaf["items"]) || key == "upstream.subdomain";
+        let free =
+            text(leaf) || text(&leaf["items"]) || ["upstream.subdomain", "admin.allowed_hosts"].contains(&key.as_str());
         if !free {
             let mistakes = type_mistakes(&schema, &key, &json!("no such value"));
             // Of a list of tables, the binary names the list or the table in it.
@@ -208,6 +209,10 @@ fn every_setting_reaches_the_binary_as_it_was_written() {
         source.build().and_then(config::Config::try_deserialize).unwrap_or_else(|error| panic!("{error}\n{toml}"))
     };
     let rendered = render(&[], &json!({"config": wanted, "secret": {"existingSecret": "zendesk"}}));
+    // By these names Services lead to the admin port, whatever other names the settings allow.
+    let hosts = wanted["admin"]["allowed_hosts"].as_array_mut().expect("a list");
+    let endings = ["", ".support", ".support.svc", ".support.svc.cluster.local"];
+    hosts.extend(endings.map(|ending| json!(format!("{FULL_NAME}-headless{ending}"))));
     assert!(!rendered.toml().contains("e+"), "numbers are written plainly: {}", rendered.toml());
     assert_eq!(read(rendered.toml()), read(&toml(&wanted)));
 

@@ -8,7 +8,7 @@ use tonic::Request;
 use zendesk_gateway::proto::{CreateGroupRequest, GroupInput, StreamGroupsRequest};
 
 use super::*;
-use crate::support::load::{Load, spoil};
+use crate::support::load::{Load, reloads, spoil};
 use crate::support::{plain, until, with};
 
 /// Puts callers to work who read past the cache, write and stream.
@@ -125,6 +125,52 @@ async fn a_token_that_is_revoked_before_its_successor_was_seen_is_looked_up_with
     secret(&folder, "next");
     let user = t.users().get_user(GetUserRequest { id }).await.expect("sent again with what stands in the file");
     assert_eq!(user.metadata().get("x-upstream-calls").expect("a count"), "2");
+}
+
+#[tokio::test]
+async fn whatever_becomes_of_its_file_the_last_good_secret_stays_in_use() {
+    let kinds: [fn(&Sandbox, &TempDir) -> config::Credential; 2] = [
+        |sandbox, folder| {
+            let known = &sandbox.config().credential;
+            config::Credential::ApiToken { email: known.email.clone(), token_file: secret(folder, &known.api_token) }
+        },
+        |sandbox, folder| {
+            let known = &sandbox.config().credential;
+            config::Credential::Password { email: known.email.clone(), password_file: secret(folder, &known.password) }
+        },
+    ];
+    for kind in kinds {
+        let (folder, watcher) = (TempDir::new().expect("a temporary folder"), watcher());
+        let (t, _) = signed_and_watched(&watcher, |sandbox| kind(sandbox, &folder)).await;
+        let ask = async |when: &str| {
+            for _ in 0..5 {
+                let me = t.users().get_current_user(GetCurrentUserRequest {}).await;
+                let me = me.unwrap_or_else(|status| panic!("{when}: {status}")).into_inner().user.expect("a user");
+                assert_eq!(me.email.as_ref(), Some(&t.sandbox.config().credential.email), "{when}");
+                let id = t.sandbox.store().user_ids()[0];
+                let user = with(GetUserRequest { id }, &[("cache-control", "no-cache")]);
+                t.users().get_user(user).await.unwrap_or_else(|status| panic!("{when}: {status}"));
+            }
+        };
+        // Nothing but this call, which Zendesk answers for a wrong password, too.
+        t.users().get_current_user(GetCurrentUserRequest {}).await.expect("the first secret is right");
+        let file = folder.path().join("secret");
+        for wrong in ["mistyped", "half"] {
+            let (taken, _) = reloads(&watcher, "credential");
+            secret(&folder, wrong);
+            until(|| reloads(&watcher, "credential").0 > taken).await;
+            ask(wrong).await;
+        }
+        for bad in [&b""[..], b"two\nlines\n", b"\xff\xfe"] {
+            spoil(&file, bad, &watcher, "credential").await;
+            ask(&format!("{bad:?}")).await;
+        }
+        let (_, failed) = reloads(&watcher, "credential");
+        std::fs::remove_file(&file).expect("removed");
+        until(|| reloads(&watcher, "credential").1 > failed).await;
+        ask("removed").await;
+        t.stop().await;
+    }
 }
 
 #[tokio::test]

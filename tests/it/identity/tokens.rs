@@ -10,6 +10,16 @@ use super::*;
 use crate::support::Scripted;
 use crate::support::issuer::{Endpoint, now};
 
+/// The event of a logout token.
+const LOGOUT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
+/// So many seconds from now, with a fraction.
+fn seconds(from_now: f64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "times of this age are exact")]
+    let now = now() as f64;
+    now + from_now
+}
+
 #[tokio::test]
 async fn every_way_to_forge_or_misuse_a_token_is_refused() {
     let folder = TempDir::new().expect("a folder");
@@ -62,6 +72,21 @@ async fn every_way_to_forge_or_misuse_a_token_is_refused() {
         ("a pattern for a subject", key.sign(&but("sub", json!("*"))), "not a name"),
         ("a line break in the subject", key.sign(&but("sub", json!("a\nb"))), "not a name"),
         ("no token", String::new(), "bearer token"),
+        ("a logout token", key.sign_typed(Some("logout+jwt"), &good), "not an access token"),
+        (
+            "a logout token as a media type",
+            key.sign_typed(Some("application/LOGOUT+jwt"), &good),
+            "not an access token",
+        ),
+        ("a security event", key.sign_typed(Some("secevent+jwt"), &good), "not an access token"),
+        ("a proof of possession", key.sign_typed(Some("dpop+jwt"), &good), "not an access token"),
+        ("an encrypted one", key.sign_typed(Some("JWE"), &good), "not an access token"),
+        ("an empty type", key.sign_typed(Some(""), &good), "not an access token"),
+        ("an event without a type", key.sign(&but("events", json!({ LOGOUT: {} }))), "not an access token"),
+        ("an event of no type at all", key.sign_typed(None, &but("events", json!([]))), "not an access token"),
+        ("expired by a fraction", key.sign(&but("exp", json!(seconds(-31.5)))), "has expired"),
+        ("early by a fraction", key.sign(&but("nbf", json!(seconds(120.5)))), "not valid yet"),
+        ("ends before time began", key.sign(&but("exp", json!(-1.5))), "must have exp"),
         ("two parts", "a.b".to_owned(), "compact form"),
         ("four parts", format!("{}.x", key.sign(&good)), "compact form"),
         ("too long", key.sign(&but("sub", json!("x".repeat(7000)))), "compact form"),
@@ -80,6 +105,14 @@ async fn every_way_to_forge_or_misuse_a_token_is_refused() {
         ("EC", key.sign(&good)),
         ("RSA", rsa.sign(&good)),
         ("several audiences", key.sign(&but("aud", json!(["a", AUDIENCE])))),
+        ("ends at a fraction", key.sign(&but("exp", json!(seconds(600.75))))),
+        ("begins at a fraction", key.sign(&but("nbf", json!(seconds(-60.25))))),
+        ("a fraction within the leeway", key.sign(&but("exp", json!(seconds(-5.5))))),
+        ("no type", key.sign_typed(None, &good)),
+        ("an access token", key.sign_typed(Some("at+jwt"), &good)),
+        ("an access token as a media type", key.sign_typed(Some("application/at+JWT"), &good)),
+        ("a plain one in small letters", key.sign_typed(Some("jwt"), &good)),
+        ("a plain one as a media type", key.sign_typed(Some("application/jwt"), &good)),
         ("within the leeway", key.sign(&but("exp", json!(now() - 5)))),
         ("early within the leeway", key.sign(&but("nbf", json!(now() + 10)))),
     ] {
@@ -167,6 +200,50 @@ async fn an_unknown_key_makes_the_gateway_ask_its_issuer_but_not_all_the_time() 
 }
 
 #[tokio::test]
+async fn callers_who_leave_do_not_make_the_gateway_ask_its_issuer_again() {
+    let key = Key::ec("one");
+    let endpoint = Endpoint::start(jwks(&[&key])).await;
+    let t = started(from_url(&endpoint)).await;
+    ask(&t, &[("authorization", &format!("Bearer {}", key.sign(&claims("a"))))]).await.expect("a known key");
+    later().await;
+    // The issuer takes longer to answer than any of these callers waits.
+    endpoint.delay_ms.store(100, Ordering::SeqCst);
+    let before = endpoint.asked();
+    let begun = std::time::Instant::now();
+    let mut calls = 0;
+    while begun.elapsed() < Duration::from_secs(10) {
+        let made_up = key.named(&format!("made-up-{calls}"));
+        let token = format!("Bearer {}", made_up.sign(&claims("a")));
+        let outcome = tokio::time::timeout(Duration::from_millis(25), ask(&t, &[("authorization", &token)])).await;
+        if let Ok(outcome) = outcome {
+            unauthenticated(outcome, "does not publish", "made up");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        calls += 1;
+    }
+    let reads = endpoint.asked() - before;
+    assert!((1..=3).contains(&reads), "{calls} calls that were cancelled caused {reads} reads");
+}
+
+#[tokio::test]
+async fn a_read_that_its_first_caller_does_not_wait_for_serves_those_who_come_meanwhile() {
+    let (key, new) = (Key::ec("one"), Key::ec("two"));
+    let endpoint = Endpoint::start(jwks(&[&key])).await;
+    let t = started(from_url(&endpoint)).await;
+    ask(&t, &[("authorization", &format!("Bearer {}", key.sign(&claims("a"))))]).await.expect("a known key");
+    later().await;
+    endpoint.publish(&jwks(&[&key, &new]));
+    endpoint.delay_ms.store(500, Ordering::SeqCst);
+    let before = endpoint.asked();
+    let token = format!("Bearer {}", new.sign(&claims("a")));
+    let authorization = [("authorization", &*token)];
+    let left = tokio::time::timeout(Duration::from_millis(50), ask(&t, &authorization)).await;
+    assert!(left.is_err(), "the issuer takes half a second");
+    ask(&t, &authorization).await.expect("the same read has brought the key");
+    assert_eq!(endpoint.asked() - before, 1);
+}
+
+#[tokio::test]
 async fn without_any_keys_yet_a_token_is_neither_right_nor_wrong() {
     let key = Key::ec("one");
     let endpoint = Endpoint::start(jwks(&[&key])).await;
@@ -179,6 +256,26 @@ async fn without_any_keys_yet_a_token_is_neither_right_nor_wrong() {
     endpoint.status.store(200, Ordering::SeqCst);
     later().await;
     ask(&t, &[("authorization", &token)]).await.expect("the keys are there now");
+}
+
+#[tokio::test]
+async fn a_broken_or_doubled_key_of_an_issuer_leaves_its_other_keys_in_use() {
+    let (key, doubled, twin) = (Key::ec("good"), Key::ec("twice"), Key::rsa("twice"));
+    let mut broken = Key::rsa("broken").jwk();
+    broken["n"] = json!("not base64!");
+    let document = json!({ "keys": [broken, doubled.jwk(), key.jwk(), twin.jwk()] }).to_string();
+    let folder = TempDir::new().expect("a folder");
+    let mut in_file = with_tokens(&folder, &[&key]);
+    in_file.identity.jwt.jwks_file = Some(file(&folder, "odd", &document));
+    let endpoint = Endpoint::start(document).await;
+    for config in [in_file, from_url(&endpoint)] {
+        let t = started(config).await;
+        ask(&t, &[("authorization", &format!("Bearer {}", key.sign(&claims("a"))))]).await.expect("the good key");
+        for key in [&doubled, &twin] {
+            let token = format!("Bearer {}", key.sign(&claims("a")));
+            unauthenticated(ask(&t, &[("authorization", &token)]).await, "does not publish", "doubled");
+        }
+    }
 }
 
 #[tokio::test]

@@ -30,6 +30,14 @@ impl Binary {
         Self::launch(Command::new(env!("CARGO_BIN_EXE_zendesk-gateway")), settings).await
     }
 
+    /// Starts it as `change` says: with further arguments, or with variables of the environment that are no settings.
+    pub async fn changed(change: impl FnOnce(&mut Command), settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
+        command.args(["serve", "--sandbox", "--users", "3000", "--listen", "127.0.0.1:0"]);
+        change(&mut command);
+        Self::spawn(command, settings).await
+    }
+
     /// Starts it with so many file descriptors, and no more.
     pub async fn with_descriptors(number: u32, settings: &[(&str, &str)]) -> Self {
         let mut shell = Command::new("sh");
@@ -47,6 +55,10 @@ impl Binary {
 
     async fn launch(mut command: Command, settings: &[(&str, &str)]) -> Self {
         command.args(["serve", "--sandbox", "--users", "3000", "--listen", "127.0.0.1:0"]);
+        Self::spawn(command, settings).await
+    }
+
+    async fn spawn(mut command: Command, settings: &[(&str, &str)]) -> Self {
         let fixed = [("ADMIN__LISTEN", "127.0.0.1:0"), ("SANDBOX__RATE_LIMIT", "1000000")];
         for (key, value) in fixed.iter().chain(settings) {
             command.env(format!("ZENDESK_GATEWAY__{key}"), value);
@@ -101,6 +113,12 @@ impl Binary {
         let id = self.child.id().expect("it runs").to_string();
         let sent = Command::new("kill").args(["-s", name, &id]).status().await.expect("kill exists");
         assert!(sent.success());
+    }
+
+    /// Whether it says that it is ready.
+    pub async fn is_ready(&self) -> bool {
+        let ready = self.http.get(format!("{}/readyz", self.admin)).send().await;
+        ready.is_ok_and(|answer| answer.status() == 200)
     }
 
     /// Whether it says that calls should go elsewhere.

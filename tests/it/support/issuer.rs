@@ -1,8 +1,8 @@
 //! An issuer of tokens: its keys, what it publishes, and what it signs.
 
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use axum::body::Body;
@@ -72,6 +72,12 @@ impl Key {
         self.sign_under(&Header { kid, crit, ..Header::new(self.algorithm) }, claims)
     }
 
+    /// A token of this type; without one where there is none.
+    pub fn sign_typed(&self, typ: Option<&str>, claims: &Value) -> String {
+        let (kid, typ) = (Some(self.kid.clone()), typ.map(str::to_owned));
+        self.sign_under(&Header { kid, typ, ..Header::new(self.algorithm) }, claims)
+    }
+
     fn sign_under(&self, header: &Header, claims: &Value) -> String {
         jsonwebtoken::encode(header, claims, &self.private).expect("it can be signed")
     }
@@ -113,6 +119,8 @@ pub struct Endpoint {
     pub status: Arc<AtomicU16>,
     /// Whether its connection breaks in the middle of the document.
     pub breaks: Arc<AtomicBool>,
+    /// How long it takes to answer, in milliseconds.
+    pub delay_ms: Arc<AtomicU64>,
     /// How often it was asked.
     pub asked: Arc<AtomicU32>,
 }
@@ -123,10 +131,12 @@ impl Endpoint {
         let url = format!("http://{}/jwks", listener.local_addr().expect("it is bound")).parse().expect("a URL");
         let status = Arc::new(AtomicU16::new(200));
         let document = Arc::new(Mutex::new(document));
-        let endpoint = Self { url, document, status, breaks: Arc::default(), asked: Arc::default() };
+        let (breaks, delay_ms, asked) = (Arc::default(), Arc::default(), Arc::default());
+        let endpoint = Self { url, document, status, breaks, delay_ms, asked };
         let its = endpoint.clone();
         let answer = move || async move {
             its.asked.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(its.delay_ms.load(Ordering::SeqCst))).await;
             let status = StatusCode::from_u16(its.status.load(Ordering::SeqCst)).expect("a status");
             let document = its.document.lock().expect("no test panics inside").clone();
             let whole = if its.breaks.load(Ordering::SeqCst) { document.len() / 2 } else { document.len() };
