@@ -68,6 +68,11 @@ impl Caller {
         self.name.as_deref().unwrap_or("unknown")
     }
 
+    /// True if the caller was authenticated, or need not be.
+    pub fn is_known(&self) -> bool {
+        self.name.is_some()
+    }
+
     /// True if the caller may name the Zendesk user on whose behalf it acts.
     pub fn may_impersonate(&self) -> bool {
         self.grant.has(IMPERSONATE)

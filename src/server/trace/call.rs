@@ -54,7 +54,8 @@ impl Call {
         let request_id = request_id::of(request.headers(), context.span().span_context().trace_id());
         let ledger = Arc::<Ledger>::default();
         let trace = Trace::below(context.clone());
-        let origin = Origin { ledger: Arc::clone(&ledger), trace, request_id: Some(request_id.clone()) };
+        let samples = Some(Arc::clone(&telemetry.state().samples));
+        let origin = Origin { ledger: Arc::clone(&ledger), trace, request_id: Some(request_id.clone()), samples };
         let call = Self {
             telemetry: telemetry.clone(),
             bound: bound.clone(),
@@ -168,6 +169,14 @@ impl Call {
                         duration_ms = (seconds * 1e6).round() / 1e3,
                         upstream_calls = self.ledger.requests(),
                         cache = self.cache,
+        let left_out = if self.method.quiet || self.ledger.is_identified() {
+            None
+        } else {
+            match self.telemetry.state().samples.strangers.admit() {
+                Some(left_out) => Some(left_out).filter(|left_out| *left_out > 0),
+                None => return,
+            }
+        };
                         error.reason = self.reason,
                         request_id = self.request_id.to_str().unwrap_or_default(),
                     },
@@ -183,6 +192,7 @@ impl Call {
     }
 }
 
+                        left_out,
 impl BodyHook for Call {
     fn poll_frame<B>(
         &mut self,
