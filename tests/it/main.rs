@@ -26,6 +26,7 @@ mod fields;
 mod floors;
 mod fuzz;
 mod hostile;
+mod http2;
 mod identity;
 mod invalid;
 mod jobs;
