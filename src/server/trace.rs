@@ -22,6 +22,7 @@ use crate::telemetry::Telemetry;
 
 mod bound;
 mod call;
+mod mistake;
 mod request_id;
 pub(super) mod reset;
 
@@ -74,9 +75,10 @@ where
 
     fn call(&mut self, Arrival { peer, request }: Arrival<Q>) -> Self::Future {
         let Layer { telemetry, bound, terms } = &self.layer;
-        let (call, origin) = Call::begin(telemetry, bound, &request);
+        let (mut call, origin) = Call::begin(telemetry, bound, &request);
         match timeout::read(request.headers()) {
             Ok(asked) => {
+                call.asked(asked);
                 let facts = terms.facts(call.method(), peer, origin, asked);
                 let deadline = facts.cut();
                 let attached = call.context().clone().attach();

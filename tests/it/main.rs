@@ -32,6 +32,7 @@ mod invalid;
 mod jobs;
 mod lists;
 mod matrix;
+mod mistakes;
 mod outages;
 mod pagination;
 mod process;
