@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -116,7 +117,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Without a backtrace: what ends here is a mistake in the settings, or of the machine.
         Err(error) => {
-            eprintln!("Error: {error:#}");
+            complain(format!("Error: {error:#}\n"));
             ExitCode::FAILURE
         }
     }
@@ -209,7 +210,7 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let admin = tokio::spawn(gateway.admin(&readiness).serve(admin_listener));
     info!(server.address = %address, upstream.url = %url, "serving");
     let greeting = greeting(address, &url, sandboxed, admin_address);
-    std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
+    greet(greeting)?;
     let workers = Workers::start(settings.workers.map_or_else(std::thread::available_parallelism, Ok)?.get())?;
     let outcome = tokio::select! {
         outcome = gateway.run(socket, &readiness, &workers, signals.first()) => outcome,
@@ -218,6 +219,23 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     admin.abort();
     telemetry.shutdown().await; // after the last request, whatever the outcome
     outcome
+}
+
+/// Prints the greeting from a thread of its own: a reader who has seen enough, or never reads, must not keep the port from
+/// serving.
+fn greet(greeting: String) -> std::io::Result<()> {
+    let print = move || drop(std::io::stdout().write_all(greeting.as_bytes()));
+    std::thread::Builder::new().name("greeting".to_owned()).spawn(print).map(drop)
+}
+
+/// Writes why the process ends, and waits a second at most for whoever reads it.
+fn complain(text: String) {
+    let (done, written) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        std::io::stderr().write_all(text.as_bytes()).ok();
+        done.send(()).ok();
+    });
+    written.recv_timeout(Duration::from_secs(1)).ok();
 }
 
 /// Starts telemetry, and makes it the process's logger.

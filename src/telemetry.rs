@@ -45,7 +45,7 @@ pub use state::State;
 pub use trace::Trace;
 
 use push::otlp::Collector;
-use push::{Bounded, Counted, MOST_WAITING, Pushed};
+use push::{Bounded, Counted, MOST_OF_ALL, Pushed};
 
 /// The name under which the instruments and spans are made.
 const SCOPE: &str = "zendesk-gateway";
@@ -86,7 +86,7 @@ impl Telemetry {
         let mut tracers =
             SdkTracerProvider::builder().with_resource(resource.clone()).with_sampler(sampling::Ratio(ratio));
         if let Some(collector) = wanted(settings.otlp.traces) {
-            let batches = SpanBatches::default().with_max_queue_size(2 * MOST_WAITING).build();
+            let batches = SpanBatches::default().with_max_queue_size(MOST_OF_ALL).build();
             let exporter = Counted::new(collector.spans()?, &pushed.traces);
             let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
             tracers = tracers.with_span_processor(Bounded::new(processor, &pushed.traces));
@@ -106,7 +106,7 @@ impl Telemetry {
         let loggers = match wanted(settings.otlp.logs) {
             None => None,
             Some(collector) => {
-                let batches = LogBatches::default().with_max_queue_size(2 * MOST_WAITING).build();
+                let batches = LogBatches::default().with_max_queue_size(MOST_OF_ALL).build();
                 let exporter = Counted::new(collector.logs()?, &pushed.logs);
                 let processor = BatchLogProcessor::builder(exporter).with_batch_config(batches).build();
                 let processor = Bounded::new(processor, &pushed.logs);
@@ -125,6 +125,7 @@ impl Telemetry {
             sources: view::Sources::default(),
             pushed,
             lost_lines: lines.lost(),
+            samples: Arc::default(),
         });
         let meter = meters.meter(SCOPE);
         observe::register(&meter, &state);

@@ -5,7 +5,8 @@
 //! behalf a caller acts appears as an id, or, if the caller gave an address, only as `address`.
 //!
 //! A change that was sent is logged when its outcome is known, even if its caller has left. A call that sent nothing leaves
-//! one line that says why.
+//! one line that says why, unless its caller has caused too many of those within a second: then the next line says how many
+//! attempts left none. What is sent always leaves its line.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use crate::contract::{Risk, Rpc};
 use crate::error::Error;
 use crate::rest::bulk::Chunk;
 use crate::telemetry::Trace;
+use crate::telemetry::logs::sample::Samples;
 use crate::upstream::call::Ledger;
 use crate::upstream::credential::{ON_BEHALF_OF, impersonated};
 
@@ -34,6 +36,7 @@ pub struct Trail {
     on_behalf_of: Option<String>,
     request_id: Option<HeaderValue>,
     trace: Trace,
+    samples: Option<Arc<Samples>>,
     /// True once a line was written.
     told: AtomicBool,
     /// Outcome and error reason of the call; none while it runs, and for good if its caller cancelled it.
@@ -89,6 +92,7 @@ impl Trail {
                 on_behalf_of: metadata.get(ON_BEHALF_OF).and_then(whom),
                 request_id: origin.request_id.clone(),
                 trace: origin.trace.clone(),
+                samples: origin.samples.clone(),
                 told: AtomicBool::new(false),
                 end: Mutex::default(),
             })
@@ -133,9 +137,17 @@ impl Drop for Trail {
             return;
         }
         let end = self.end.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        // Without an end the caller cancelled the call, and nothing was sent.
+        // Nothing was sent, so nothing else bounds how often this happens.
+        let admitted = match &self.samples {
+            None => Some(0),
+            Some(samples) if self.caller.is_known() => samples.unchanged.admit(self.caller.name()),
+            Some(samples) => samples.unproven.admit(),
+        };
+        let Some(left_out) = admitted else { return };
+        // Without an end the caller cancelled the call.
         let (outcome, reason) = end.unwrap_or(("failed", Some("CANCELLED")));
-        Line::new(self, outcome, reason).write(&self.trace);
+        let left_out = Some(left_out).filter(|left_out| *left_out > 0);
+        Line { left_out, ..Line::new(self, outcome, reason) }.write(&self.trace);
     }
 }
 
@@ -164,6 +176,7 @@ struct Line<'a> {
     statuses: Option<String>,
     request_ids: Option<String>,
     request_id: Option<&'a str>,
+    left_out: Option<u64>,
 }
 
 impl<'a> Line<'a> {
@@ -180,6 +193,7 @@ impl<'a> Line<'a> {
             statuses: None,
             request_ids: None,
             request_id: trail.request_id.as_ref().and_then(|id| id.to_str().ok()),
+            left_out: None,
         }
     }
 
@@ -200,6 +214,7 @@ impl<'a> Line<'a> {
                 http.status = self.statuses,
                 zendesk.request_ids = self.request_ids,
                 request_id = self.request_id,
+                left_out = self.left_out,
             },
             "change"
         );

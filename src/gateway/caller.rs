@@ -75,6 +75,11 @@ impl Caller {
         &self.share
     }
 
+    /// True if the caller was authenticated, or need not be.
+    pub fn is_known(&self) -> bool {
+        self.name.is_some()
+    }
+
     /// True if the caller may name the Zendesk user on whose behalf it acts.
     pub fn may_impersonate(&self) -> bool {
         self.grant.has(IMPERSONATE)

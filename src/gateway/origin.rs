@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::telemetry::Trace;
+use crate::telemetry::logs::sample::Samples;
 use crate::upstream::call::Ledger;
 
 /// A call's request id, its place in its trace, and the ledger of its upstream requests.
@@ -14,4 +15,6 @@ pub struct Origin {
     pub ledger: Arc<Ledger>,
     /// Where the call stands in its trace.
     pub trace: Trace,
+    /// Bounds the lines about calls that changed nothing; none for calls that this process makes itself.
+    pub samples: Option<Arc<Samples>>,
 }

@@ -23,6 +23,7 @@ use crate::telemetry::Telemetry;
 
 mod bound;
 mod call;
+mod mistake;
 mod request_id;
 pub(super) mod reset;
 
@@ -85,9 +86,10 @@ where
     fn call(&mut self, Arrival { peer, request }: Arrival<Q>) -> Self::Future {
         let Layer { telemetry, bound, terms, identity } = &self.layer;
         let is_known = || identity.as_ref().is_some_and(|identity| identity.knows(request.headers(), &peer));
-        let (call, origin) = Call::begin(telemetry, bound, &request, is_known);
+        let (mut call, origin) = Call::begin(telemetry, bound, &request, is_known);
         match timeout::read(request.headers()) {
             Ok(asked) => {
+                call.asked(asked);
                 let facts = terms.facts(call.method(), peer, origin, asked);
                 let deadline = facts.cut();
                 let attached = call.context().clone().attach();

@@ -19,9 +19,13 @@ use tracing_subscriber::{Layer, Registry};
 use super::hex;
 use crate::config::{LogFormat, Telemetry};
 
+pub mod sample;
 pub mod writer;
 
-use writer::Writer;
+use writer::{Room, Writer};
+
+/// The target of lines about changes. They have a room of their own wherever lines wait.
+pub const AUDIT: &str = "audit";
 
 /// The crates that the exporters use: their lines are not pushed, or each push would cause the next.
 const BELOW: [&str; 8] = ["opentelemetry", "hyper", "h2", "tonic", "tower", "reqwest", "rustls", "tokio"];
@@ -54,7 +58,8 @@ impl<S: Subscriber> Layer<S> for Lines {
             let span = context.span().span_context().clone();
             span.is_valid().then_some(span)
         });
-        self.writer.write(|line| match self.format {
+        let room = if event.metadata().target() == AUDIT { Room::Changes } else { Room::Others };
+        self.writer.write(room, |line| match self.format {
             LogFormat::Json => json(event, trace.as_ref(), line),
             LogFormat::Pretty => pretty(event, trace.as_ref(), line),
         });

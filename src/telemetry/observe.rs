@@ -6,6 +6,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
 use super::instruments::CLASS;
+use super::logs::writer::Room;
 use super::state::State;
 use super::view::BreakerState;
 
@@ -260,6 +261,14 @@ fn others(on: &Observed<'_>) {
         }
     });
     on.counter("zendesk_gateway.log.lost", "{line}", "Log lines that standard error did not take in time.", |s, put| {
-        put(s.lost_lines.load(std::sync::atomic::Ordering::Relaxed), &[]);
+        put(s.lost_lines.read(Room::Others), &[]);
+    });
+    on.counter("zendesk_gateway.audit.lost", "{line}", "Lines about changes that are not on record, because standard error did not take them in time.", |s, put| {
+        put(s.lost_lines.read(Room::Changes), &[]);
+    });
+    on.counter("zendesk_gateway.log.left_out", "{line}", "Lines about calls that were refused or changed nothing, counted instead of written.", |s, put| {
+        for (target, count) in s.samples.left_out() {
+            put(count, &[is("zendesk_gateway.log.target", target)]);
+        }
     });
 }

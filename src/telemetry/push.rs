@@ -17,10 +17,14 @@ use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
 use tracing::{info, warn};
 
+use super::logs::AUDIT;
+
 pub mod otlp;
 
 /// Most items of one signal that wait for their push.
 pub const MOST_WAITING: usize = 4096;
+/// Most items that wait together with those that have a room of their own. The SDK's queues hold as many.
+pub const MOST_OF_ALL: usize = 2 * MOST_WAITING;
 
 /// What became of everything that was to be pushed.
 #[derive(Debug, Default, Clone)]
@@ -62,8 +66,9 @@ impl Signal {
         self.down.load(Ordering::Relaxed)
     }
 
-    fn admit(&self) -> bool {
-        let admitted = self.waiting.load(Ordering::Relaxed) < MOST_WAITING as u64;
+    /// Counts one more item that waits, unless `most` wait already.
+    fn admit(&self, most: usize) -> bool {
+        let admitted = self.waiting.load(Ordering::Relaxed) < most as u64;
         let counter = if admitted { &self.waiting } else { &self.dropped };
         counter.fetch_add(1, Ordering::Relaxed);
         admitted
@@ -173,7 +178,7 @@ impl<P: SpanProcessor> SpanProcessor for Bounded<P> {
         self.processor.on_start(span, context);
     }
     fn on_end(&self, span: SpanData) {
-        if span.span_context.is_sampled() && self.signal.admit() {
+        if span.span_context.is_sampled() && self.signal.admit(MOST_WAITING) {
             self.processor.on_end(span);
         }
     }
@@ -190,7 +195,9 @@ impl<P: SpanProcessor> SpanProcessor for Bounded<P> {
 
 impl<P: LogProcessor> LogProcessor for Bounded<P> {
     fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
-        if self.signal.admit() {
+        // Lines about changes have as much room again, which no others take.
+        let most = if record.target().is_some_and(|target| target == AUDIT) { MOST_OF_ALL } else { MOST_WAITING };
+        if self.signal.admit(most) {
             self.processor.emit(record, scope);
         }
     }

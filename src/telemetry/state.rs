@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::budget::Budgets;
+use super::logs::sample::Samples;
+use super::logs::writer::Lost;
 use super::push::Pushed;
 use super::slowest::Slowest;
 use super::trouble::Trouble;
@@ -29,7 +31,9 @@ pub struct State {
     /// What became of telemetry that is pushed.
     pub pushed: Pushed,
     /// Log lines that were lost because standard error did not take them.
-    pub lost_lines: Arc<AtomicU64>,
+    pub lost_lines: Arc<Lost>,
+    /// Bounds the lines that somebody can cause who is refused.
+    pub samples: Arc<Samples>,
 }
 
 /// How a call ended, as far as an operator cares.

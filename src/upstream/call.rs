@@ -80,12 +80,13 @@ pub enum Priority {
     Background,
 }
 
-/// What one inbound call, or one of the calls it makes, has spent upstream.
+/// What one inbound call, or one of the calls it makes, has spent upstream, and whether it is known who spends.
 #[derive(Debug, Default)]
 pub struct Ledger {
     sent: AtomicU32,
     harmless: AtomicU32,
     closed: AtomicBool,
+    identified: AtomicBool,
     /// Status and `x-request-id` of each response to a write.
     answers: Mutex<Vec<(u16, Option<String>)>>,
     warnings: Mutex<Warnings>,
@@ -109,6 +110,16 @@ impl Ledger {
             return Err(Error::Deadline { sent: false });
         }
         Ok(())
+    }
+
+    /// Notes that the gateway knows whose call it is.
+    pub fn identify(&self) {
+        self.identified.store(true, Ordering::Relaxed);
+    }
+
+    /// True if the gateway knows whose call it is.
+    pub fn is_identified(&self) -> bool {
+        self.identified.load(Ordering::Relaxed)
     }
 
     /// Refuses every request from now on. Returns true if none was sent before. A request that a connection is taking at this

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+mod floods;
+
 use serde_json::Value;
 use tempfile::TempDir;
 use zendesk_gateway::config::Config;

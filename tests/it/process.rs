@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use zendesk_gateway::proto::{GetUserRequest, ListUsersRequest, StreamUsersRequest};
 use zendesk_gateway::sandbox;
@@ -167,4 +167,46 @@ async fn the_stand_in_alone_speaks_tls_and_hands_out_its_authority() {
     let client = reqwest::Client::builder().tls_certs_only([ca]).build().expect("a client");
     let answer = client.get(format!("{url}api/v2/users/me")).send().await.expect("a trusted answer");
     assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_2));
+}
+
+/// Starts the binary with standard output and error on a pipe that is full already, and that nobody reads.
+fn unread(address: &str, admin: &str) -> (Child, std::io::PipeReader) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    std::io::Write::write_all(&mut writer, &[b'x'; 64 << 10]).expect("as much as it holds");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
+    command.args(["serve", "--sandbox", "--users", "30", "--listen", address]);
+    command.env("ZENDESK_GATEWAY__ADMIN__LISTEN", admin).kill_on_drop(true);
+    command.stdout(writer.try_clone().expect("a pipe")).stderr(writer);
+    (command.spawn().expect("the binary starts"), reader)
+}
+
+#[tokio::test]
+async fn what_it_prints_and_logs_need_not_be_read_for_it_to_start_serve_and_end() {
+    let free = async || {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        listener.local_addr().expect("it is bound").to_string()
+    };
+    let (address, admin) = (free().await, free().await);
+    let (mut child, _unread) = unread(&address, &admin);
+    let ready = tokio::time::timeout(LONG, async {
+        while !reqwest::get(format!("http://{admin}/readyz")).await.is_ok_and(|answer| answer.status() == 200) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    ready.await.expect("it serves");
+    // More lines than a pipe holds.
+    let mut users = narrow(&address);
+    for _ in 0..500 {
+        users.get_user(GetUserRequest { id: 1 }).await.expect_err("no such user");
+    }
+    let id = child.id().expect("it runs").to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().await.expect("kill exists").success());
+    let ended = tokio::time::timeout(LONG, child.wait()).await.expect("it ends in time");
+    assert!(ended.expect("its status").success());
+
+    // Nor must its last words be read.
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let (mut child, _unread) = unread(&taken.local_addr().expect("it is bound").to_string(), "127.0.0.1:0");
+    let ended = tokio::time::timeout(LONG, child.wait()).await.expect("it ends in time");
+    assert!(!ended.expect("its status").success());
 }

@@ -8,6 +8,7 @@ use super::readiness::Phase;
 use super::shown::Admin;
 use crate::telemetry::State;
 use crate::telemetry::budget::Budget;
+use crate::telemetry::logs::writer::Room;
 use crate::telemetry::slowest::Exchange;
 use crate::telemetry::state::Calls;
 use crate::telemetry::trouble::Seen;
@@ -205,6 +206,14 @@ impl Status {
                     find(Level::Warning, format!("The credential for Zendesk ends in {}.", span(left)));
                 }
                 Ok(_) => {}
+            }
+        }
+        match state.lost_lines.read(Room::Changes) {
+            0 => {}
+            lost => {
+                let lines = counted(lost, "change is", "changes are");
+                let text = "since the start: standard error was not read in time";
+                find(Level::Problem, format!("{lines} not on record {text}."));
             }
         }
         for (signal, pushed) in state.pushed.signals() {

@@ -126,6 +126,10 @@ impl Identity {
                 return Err(Problem::Refused(refused(call, &Caller::default(), error)));
             }
         };
+        // Nothing tells anonymous callers apart, so they are strangers until a rule lets them in.
+        if self.0.anonymous.is_none() {
+            call.facts().origin.ledger.identify();
+        }
         if let Some(place) = place {
             let (rpc, caller) = (&RPCS[place], Caller::new(known.name, known.grants[place], known.share));
             if let Err(error) = caller.check(rpc, rpc.risk) {
@@ -133,6 +137,7 @@ impl Identity {
             }
             call.facts_mut().caller = Some(caller);
         }
+        call.facts().origin.ledger.identify();
         if self.0.anonymous.is_none() {
             // The layers below must not see the caller's credential.
             call.headers_mut().remove(http::header::AUTHORIZATION);

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
@@ -16,6 +16,7 @@ use tonic_types::StatusExt as _;
 use tracing::{Level, debug, event_enabled, info};
 
 use super::bound::Bound;
+use super::mistake::Failed;
 use super::{request_id, reset};
 use crate::error::{Error, reason_name};
 use crate::gateway::origin::Origin;
@@ -43,6 +44,9 @@ pub struct Call {
     cache: Option<&'static str>,
     code: Option<Code>,
     reason: Option<&'static str>,
+    /// True if the status in the response is not the gateway's.
+    unread: bool,
+    asked: Option<Duration>,
 }
 
 impl Call {
@@ -64,7 +68,8 @@ impl Call {
         let request_id = request_id::of(request.headers(), context.span().span_context().trace_id());
         let ledger = Arc::<Ledger>::default();
         let trace = Trace::below(context.clone());
-        let origin = Origin { ledger: Arc::clone(&ledger), trace, request_id: Some(request_id.clone()) };
+        let samples = Some(Arc::clone(&telemetry.state().samples));
+        let origin = Origin { ledger: Arc::clone(&ledger), trace, request_id: Some(request_id.clone()), samples };
         let call = Self {
             telemetry: telemetry.clone(),
             bound: bound.clone(),
@@ -76,6 +81,8 @@ impl Call {
             cache: None,
             code: None,
             reason: None,
+            unread: false,
+            asked: None,
         };
         if let Some(calls) = call.calls() {
             calls.begin();
@@ -86,6 +93,11 @@ impl Call {
     /// Returns the method that is called.
     pub fn method(&self) -> &'static Method {
         self.method
+    }
+
+    /// Notes the caller's own timeout.
+    pub fn asked(&mut self, timeout: Option<Duration>) {
+        self.asked = timeout;
     }
 
     /// Returns the context whose span is the call's.
@@ -118,6 +130,7 @@ impl Call {
         self.code = Some(code);
         if code != Code::Ok {
             self.reason = Status::from_header_map(headers).and_then(|status| reason(&status));
+            self.unread = self.reason.is_none();
         }
     }
 
@@ -127,7 +140,7 @@ impl Call {
         self.method.is_ours().then_some(if self.method.streaming { &state.streams } else { &state.calls })
     }
 
-    fn measure(&self, code: Code, seconds: f64) {
+    fn measure(&self, code: Code, failed: Failed, seconds: f64) {
         let instruments = self.telemetry.instruments();
         let span = self.context.span();
         if code == Code::Ok {
@@ -143,28 +156,37 @@ impl Call {
             KeyValue::new(semconv::RPC_RESPONSE_STATUS_CODE, status),
             KeyValue::new(semconv::ERROR_TYPE, status),
         ];
-        let told = if is_failure(code) { &attributes[..] } else { &attributes[..3] };
+        let told = if failed.is_failure() { &attributes[..] } else { &attributes[..3] };
         if code != Code::Ok {
             instruments.call_duration.record(seconds, told);
             if self.method.is_ours() {
                 instruments.call_requests.record(self.ledger.requests().into(), &attributes[1..2]);
             }
-            let reason = KeyValue::new(semconv::ERROR_TYPE, self.reason.unwrap_or(status));
+            let reason = failed.mistake().or(self.reason).unwrap_or(status);
+            let reason = KeyValue::new(semconv::ERROR_TYPE, reason);
             instruments.call_errors.add(1, &[attributes[1].clone(), attributes[2].clone(), reason]);
         }
         if span.is_recording() {
             span.set_attributes(told.iter().cloned());
             span.set_attribute(KeyValue::new("zendesk_gateway.upstream_requests", i64::from(self.ledger.requests())));
             span.set_attributes(self.cache.map(|cache| KeyValue::new("zendesk_gateway.cache", cache)));
-            if is_failure(code) {
+            if failed.is_failure() {
                 span.set_status(SpanStatus::error(self.reason.unwrap_or(status)));
             }
         }
         span.end();
     }
 
-    /// Writes the access line.
+    /// Writes the access line. Whoever is not known can cause only so many of them.
     fn log(&self, code: Code, seconds: f64) {
+        let left_out = if self.method.quiet || self.ledger.is_identified() {
+            None
+        } else {
+            match self.telemetry.state().samples.strangers.admit() {
+                Some(left_out) => Some(left_out).filter(|left_out| *left_out > 0),
+                None => return,
+            }
+        };
         macro_rules! line {
             ($level:ident, $number:ident) => {
                 // The span's context is only needed if the line is written.
@@ -180,6 +202,7 @@ impl Call {
                         cache = self.cache,
                         error.reason = self.reason,
                         request_id = self.request_id.to_str().unwrap_or_default(),
+                        left_out,
                     },
                     "call ended"
                 )
@@ -229,15 +252,16 @@ impl Drop for Call {
         }
         // Without a status the caller cancelled the call.
         let code = self.code.unwrap_or(Code::Cancelled);
+        let failed = Failed { code, reason: self.reason, unread: self.unread, asked: self.asked };
         let seconds = self.started.elapsed().as_secs_f64();
         if let Some(calls) = self.calls() {
             calls.end(match code {
                 Code::ResourceExhausted => state::End::Throttled,
-                code if is_failure(code) => state::End::Failed,
+                _ if failed.is_failure() => state::End::Failed,
                 _ => state::End::Answered,
             });
         }
-        self.measure(code, seconds);
+        self.measure(code, failed, seconds);
         self.log(code, seconds);
     }
 }
@@ -247,13 +271,6 @@ fn reason(status: &Status) -> Option<&'static str> {
     let details = status.get_error_details();
     let reason = ErrorReason::from_str_name(&format!("ERROR_REASON_{}", details.error_info()?.reason))?;
     Some(reason_name(reason))
-}
-
-/// True if a code means that the server failed, and not that the caller was refused. These are the codes for which the
-/// semantic conventions mark a server's span as failed.
-fn is_failure(code: Code) -> bool {
-    use Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unimplemented, Unknown};
-    matches!(code, Unknown | DeadlineExceeded | Unimplemented | Internal | Unavailable | DataLoss)
 }
 
 /// Returns a code's name in the protocol.

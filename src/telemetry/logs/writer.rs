@@ -1,7 +1,8 @@
 //! Writes log lines from a thread of its own, so that no call waits for the reader of standard error.
 //!
 //! Lines gather for a moment and leave in one system call. If nobody reads, lines that exceed the bound are dropped and
-//! counted.
+//! counted. Lines about changes have a room of their own and leave first, so that no amount of other lines displaces the
+//! record of who changed what.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -9,8 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Most bytes that wait to be written.
+/// Most bytes that wait to be written, in each room.
 const MOST: usize = 4 << 20;
+/// Most bytes of other lines that are written before lines about changes have their turn again.
+const PIECE: usize = 64 << 10;
 /// How long lines gather.
 const GATHER: Duration = Duration::from_millis(10);
 /// How long a flush waits for the reader.
@@ -26,19 +29,67 @@ pub struct Writer(Arc<Thread>);
 
 struct Thread(Arc<Shared>);
 
+/// Where a line waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Lines about changes.
+    Changes,
+    /// All other lines.
+    Others,
+}
+
+/// How many lines were lost, by the room that was full or could not be written.
+#[derive(Debug, Default)]
+pub struct Lost {
+    changes: AtomicU64,
+    others: AtomicU64,
+}
+
+impl Lost {
+    /// Returns how many lines of a room were lost.
+    pub fn read(&self, room: Room) -> u64 {
+        self.of(room).load(Ordering::Relaxed)
+    }
+
+    fn add(&self, room: Room, lines: u64) {
+        self.of(room).fetch_add(lines, Ordering::Relaxed);
+    }
+
+    fn of(&self, room: Room) -> &AtomicU64 {
+        match room {
+            Room::Changes => &self.changes,
+            Room::Others => &self.others,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    lost: Arc<AtomicU64>,
+    lost: Arc<Lost>,
 }
 
 #[derive(Default)]
 struct State {
-    lines: Vec<u8>,
+    changes: Vec<u8>,
+    others: Vec<u8>,
     writing: bool,
     urgent: bool,
     closed: bool,
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.others.is_empty()
+    }
+
+    fn room(&mut self, room: Room) -> &mut Vec<u8> {
+        match room {
+            Room::Changes => &mut self.changes,
+            Room::Others => &mut self.others,
+        }
+    }
 }
 
 impl Writer {
@@ -51,29 +102,27 @@ impl Writer {
         Self(Arc::new(Thread(shared)))
     }
 
-    /// Returns the count of lost lines.
-    pub fn lost(&self) -> Arc<AtomicU64> {
+    /// Returns the counts of lost lines.
+    pub fn lost(&self) -> Arc<Lost> {
         Arc::clone(&self.0.0.lost)
     }
 
     /// Takes a line that `format` writes.
-    pub fn write(&self, format: impl FnOnce(&mut String)) {
+    pub fn write(&self, room: Room, format: impl FnOnce(&mut String)) {
         let shared = &self.0.0;
         LINE.with(|line| {
             // A line written while another is being formatted, by a value's own formatting, is lost rather than a panic.
-            let Ok(mut line) = line.try_borrow_mut() else {
-                shared.lost.fetch_add(1, Ordering::Relaxed);
-                return;
-            };
+            let Ok(mut line) = line.try_borrow_mut() else { return shared.lost.add(room, 1) };
             line.clear();
             format(&mut line);
             let mut state = shared.lock();
-            if state.lines.len() + line.len() > MOST {
-                shared.lost.fetch_add(1, Ordering::Relaxed);
-                return;
+            let first = state.is_empty();
+            let lines = state.room(room);
+            if lines.len() + line.len() > MOST {
+                drop(state);
+                return shared.lost.add(room, 1);
             }
-            let first = state.lines.is_empty();
-            state.lines.extend_from_slice(line.as_bytes());
+            lines.extend_from_slice(line.as_bytes());
             drop(state);
             if first {
                 shared.changed.notify_all();
@@ -90,28 +139,39 @@ impl Writer {
 
 impl Shared {
     fn run(&self, to: &mut impl Write) {
-        let mut lines = Vec::new();
+        // What leaves next; and other lines that were taken out of their room, of which `done` bytes have left.
+        let (mut next, mut others, mut done) = (Vec::new(), Vec::new(), 0);
         let mut state = self.lock();
         loop {
-            while state.lines.is_empty() && !state.closed {
-                state = self.wait(state);
+            if done == others.len() {
+                while state.is_empty() && !state.closed {
+                    state = self.wait(state);
+                }
+                if state.is_empty() {
+                    return;
+                }
+                let waits = |state: &mut State| {
+                    !state.urgent && !state.closed && state.changes.len() + state.others.len() < MOST / 2
+                };
+                let gathered = self.changed.wait_timeout_while(state, GATHER, waits);
+                state = gathered.unwrap_or_else(PoisonError::into_inner).0;
+                others.clear();
+                done = 0;
+                std::mem::swap(&mut others, &mut state.others);
             }
-            if state.lines.is_empty() {
-                return;
-            }
-            let waits = |state: &mut State| !state.urgent && !state.closed && state.lines.len() < MOST / 2;
-            let gathered = self.changed.wait_timeout_while(state, GATHER, waits);
-            state = gathered.unwrap_or_else(PoisonError::into_inner).0;
-            std::mem::swap(&mut lines, &mut state.lines);
+            next.clear();
+            std::mem::swap(&mut next, &mut state.changes);
             state.writing = true;
             drop(state);
-            if to.write_all(&lines).and_then(|()| to.flush()).is_err() {
-                let count = lines.split(|byte| *byte == b'\n').count() - 1;
-                self.lost.fetch_add(count as u64, Ordering::Relaxed);
+            let (changes, piece) = (lines(&next), piece(&others[done..]));
+            done += piece.len();
+            next.extend_from_slice(piece);
+            if to.write_all(&next).and_then(|()| to.flush()).is_err() {
+                self.lost.add(Room::Changes, changes);
+                self.lost.add(Room::Others, lines(piece));
             }
-            lines.clear();
             state = self.lock();
-            state.writing = false;
+            state.writing = done < others.len();
             self.changed.notify_all();
         }
     }
@@ -121,7 +181,7 @@ impl Shared {
         let mut state = self.lock();
         hurry(&mut state);
         self.changed.notify_all();
-        let left = |state: &mut State| !state.lines.is_empty() || state.writing;
+        let left = |state: &mut State| !state.is_empty() || state.writing;
         drop(self.changed.wait_timeout_while(state, LAST, left).unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -132,6 +192,19 @@ impl Shared {
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn lines(text: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', text).count() as u64
+}
+
+/// Returns the first whole lines, [`PIECE`] bytes of them at most unless one line is longer.
+fn piece(lines: &[u8]) -> &[u8] {
+    if lines.len() <= PIECE {
+        return lines;
+    }
+    let end = memchr::memrchr(b'\n', &lines[..PIECE]).or_else(|| memchr::memchr(b'\n', lines));
+    &lines[..end.map_or(lines.len(), |end| end + 1)]
 }
 
 impl Drop for Thread {
@@ -165,14 +238,75 @@ mod tests {
         let writer = Writer::start(Stuck(Arc::clone(&gate), Arc::clone(&written)));
         let line = format!("{}\n", "x".repeat(99));
         for _ in 0..100_000 {
-            writer.write(|to| to.push_str(&line));
+            writer.write(Room::Others, |to| to.push_str(&line));
         }
-        let lost = writer.lost().load(Ordering::Relaxed);
+        let lost = writer.lost().read(Room::Others);
         assert!(lost > 0, "10 MB do not fit");
         *gate.0.lock().expect("no panic") = true;
         gate.1.notify_all();
         writer.flush();
         let written = written.lock().expect("no panic").len() as u64 / 100;
         assert_eq!(written + lost, 100_000, "every line was written or counted");
+    }
+
+    /// Takes a megabyte a second, in lines of a hundred bytes.
+    struct Slow(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let bytes = &bytes[..bytes.len().min(10_000)];
+            std::thread::sleep(Duration::from_millis(10));
+            self.0.lock().expect("no panic").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_amount_of_other_lines_displaces_those_about_changes() {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let writer = Writer::start(Slow(Arc::clone(&written)));
+        let (other, change) = (format!("{}\n", "x".repeat(99)), format!("{}\n", "c".repeat(99)));
+        // Ten times what the reader takes, for as long as the changes go on.
+        for number in 0..100_000 {
+            writer.write(Room::Others, |to| to.push_str(&other));
+            if number % 1_000 == 999 {
+                writer.write(Room::Changes, |to| to.push_str(&change));
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        let lost = writer.lost();
+        assert!(lost.read(Room::Others) > 0, "10 MB do not fit");
+        // They are first in line, so they need not wait until the others have left.
+        writer.flush();
+        let written = String::from_utf8(written.lock().expect("no panic").clone()).expect("text");
+        let changes = written.lines().filter(|line| line.starts_with('c')).count();
+        assert_eq!((changes, lost.read(Room::Changes)), (100, 0));
+    }
+
+    /// Takes nothing, and says so.
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted_by_their_kind() {
+        let writer = Writer::start(Closed);
+        for _ in 0..3 {
+            writer.write(Room::Changes, |to| to.push_str("change\n"));
+        }
+        writer.write(Room::Others, |to| to.push_str("other\n"));
+        writer.flush();
+        let lost = writer.lost();
+        assert_eq!((lost.read(Room::Changes), lost.read(Room::Others)), (3, 1));
     }
 }

@@ -1,5 +1,6 @@
 //! The real binary with its embedded stand-in, as an operator runs it.
 
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -35,7 +36,22 @@ impl Binary {
         let mut command = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
         command.args(["serve", "--sandbox", "--users", "3000", "--listen", "127.0.0.1:0"]);
         change(&mut command);
-        Self::spawn(command, settings).await
+        Self::spawn(command, settings, usize::MAX).await
+    }
+
+    /// Starts it with a file of settings, and reads at most so many bytes a second of what it logs.
+    pub async fn read_slowly(pace: usize, config: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut shell = Command::new("sh");
+        let configured = "exec \"$0\" \"$@\" --config \"$FILE\"";
+        shell.args(["-c", configured, env!("CARGO_BIN_EXE_zendesk-gateway")]).env("FILE", config);
+        Self::run(shell, settings, pace).await
+    }
+
+    /// Starts it where nothing can be written to standard error any more.
+    pub async fn whose_log_is_full(settings: &[(&str, &str)]) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec \"$0\" \"$@\" 2>/dev/full", env!("CARGO_BIN_EXE_zendesk-gateway")]);
+        Self::launch(shell, settings).await
     }
 
     /// Starts it with so many file descriptors, and no more.
@@ -53,12 +69,16 @@ impl Binary {
         Self::launch(bound, settings).await
     }
 
-    async fn launch(mut command: Command, settings: &[(&str, &str)]) -> Self {
-        command.args(["serve", "--sandbox", "--users", "3000", "--listen", "127.0.0.1:0"]);
-        Self::spawn(command, settings).await
+    async fn launch(command: Command, settings: &[(&str, &str)]) -> Self {
+        Self::run(command, settings, usize::MAX).await
     }
 
-    async fn spawn(mut command: Command, settings: &[(&str, &str)]) -> Self {
+    async fn run(mut command: Command, settings: &[(&str, &str)], pace: usize) -> Self {
+        command.args(["serve", "--sandbox", "--users", "3000", "--listen", "127.0.0.1:0"]);
+        Self::spawn(command, settings, pace).await
+    }
+
+    async fn spawn(mut command: Command, settings: &[(&str, &str)], pace: usize) -> Self {
         let fixed = [("ADMIN__LISTEN", "127.0.0.1:0"), ("SANDBOX__RATE_LIMIT", "1000000")];
         for (key, value) in fixed.iter().chain(settings) {
             command.env(format!("ZENDESK_GATEWAY__{key}"), value);
@@ -67,7 +87,7 @@ impl Binary {
         let mut child = command.spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let log = Arc::<Mutex<String>>::default();
-        let reading = tokio::spawn(keep(child.stderr.take().expect("piped"), Arc::clone(&log)));
+        let reading = tokio::spawn(keep(child.stderr.take().expect("piped"), Arc::clone(&log), pace));
         let (mut address, mut admin) = (None, None);
         let mut greeting = Vec::new();
         let greets = tokio::time::timeout(LONG, async {
@@ -141,9 +161,14 @@ impl Binary {
     }
 }
 
-async fn keep(mut from: impl AsyncRead + Unpin, log: Arc<Mutex<String>>) {
+/// Keeps what it reads, `pace` bytes a second at most.
+async fn keep(mut from: impl AsyncRead + Unpin, log: Arc<Mutex<String>>, pace: usize) {
     let mut bytes = [0; 8192];
+    let pause = Duration::from_secs(1).div_f64(pace as f64 / bytes.len() as f64);
     while let Ok(read @ 1..) = from.read(&mut bytes).await {
         log.lock().expect("no panic inside").push_str(&String::from_utf8_lossy(&bytes[..read]));
+        if pause >= Duration::from_millis(1) {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
