@@ -30,6 +30,7 @@ pub mod inbound;
 mod leave;
 mod limit;
 pub mod panics;
+mod protocol;
 mod refusal;
 mod routes;
 pub mod sources;
@@ -87,7 +88,7 @@ pub async fn run(
     let drain = Drain::default();
     let (routes, health) = routes::routes(served.rpc.until(&drain), settings).await?;
     let stack = ServiceBuilder::new()
-        .layer(trace::Layer::new(telemetry, &Terms::of(settings))) // collects a call's facts; one span and access line each
+        .layer(trace::Layer::new(telemetry, &Terms::of(settings))) // refuses what is no gRPC call; a call's facts, span and access line
         .layer(panics::Layer) // a panic below ends one call with INTERNAL, which the layer above still records
         .layer(limit::Layer) // bounds the calls under way, above the layers that spend anything on a call
         .layer(deadline::Layer::new(settings, &drain)) // everything below ends in time, even the wait for the request's message

@@ -24,6 +24,8 @@ use crate::support::binary::Binary;
 use crate::support::raw::{LONG, Raw, Wire, frame, framed};
 use crate::support::{Scripted, TestGateway, api_token, serve, settings};
 
+mod protocol;
+
 const GET_USER: &str = "/zendesk.gateway.v1.UserService/GetUser";
 /// More memory than this no attack may cost, in bytes.
 const MOST_MEMORY: u64 = 300 << 20;

@@ -34,6 +34,7 @@ mod matrix;
 mod outages;
 mod pagination;
 mod process;
+mod protocol;
 mod punctuality;
 mod readme;
 mod reads;
