@@ -25,6 +25,7 @@ mod counts;
 mod deadline;
 mod ending;
 pub mod flood;
+mod framing;
 pub mod identity;
 pub mod inbound;
 mod leave;

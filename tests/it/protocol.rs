@@ -82,3 +82,34 @@ async fn what_clients_of_all_kinds_send_is_a_call() {
     }
     t.stop().await;
 }
+
+#[tokio::test]
+async fn a_method_that_takes_one_message_gets_exactly_one_or_does_nothing() {
+    let t = TestGateway::start().await;
+    let (client, _) = Raw::connect(&t.address).await;
+    let check = framed(0, &tonic_health::pb::HealthCheckRequest::default().encode_to_vec());
+    let get = framed(0, &GetUserRequest { id: t.sandbox.store().user_ids()[0] }.encode_to_vec());
+    let stream = framed(0, &zendesk_gateway::proto::StreamUsersRequest::default().encode_to_vec());
+    for (path, message) in [
+        (CREATE_USER, creation()),
+        (GET_USER, get),
+        ("/zendesk.gateway.v1.UserService/StreamUsers", stream),
+        (CHECK, check),
+    ] {
+        for (what, bytes) in [("two", [&message[..], &message[..]].concat()), ("none", Vec::new())] {
+            let mut call = client.begin(path, &[]).await.expect("sent");
+            call.request.send_data(bytes.into(), true).expect("sent");
+            let status = call.answer().await.expect("answered").status();
+            assert_eq!(status.code(), Code::Unimplemented, "{what} to {path}: {status:?}");
+            assert!(status.message().ends_with("takes exactly one"), "{status:?}");
+        }
+        // Also where the second comes later.
+        let mut call = client.begin(path, &[]).await.expect("sent");
+        call.request.send_data(message.clone(), false).expect("sent");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        call.request.send_data(message, false).expect("sent");
+        assert_eq!(call.answer().await.expect("answered").code(), Code::Unimplemented, "{path}");
+    }
+    assert_eq!(t.sandbox.total_hits(), 0, "nothing is carried out");
+    t.stop().await;
+}
