@@ -150,7 +150,8 @@ async fn serve<S: connection::Stack>(
     counts: Counts,
 ) {
     let Accepted { socket, address, activity } = accepted;
-    let Some(tls) = tls else { return server.serve(socket, Peer { address, certificates: None }, &activity).await };
+    let peer = |certificates| Peer { address, certificates, health: activity.health().clone() };
+    let Some(tls) = tls else { return server.serve(socket, peer(None), &activity).await };
     let shaken = tokio::select! {
         shaken = tls.accept(socket) => shaken,
         // The peer has made no call yet, so nothing is lost.
@@ -158,7 +159,7 @@ async fn serve<S: connection::Stack>(
         () = activity.asked_to_leave() => return counts.refuse(),
     };
     match shaken {
-        Ok((socket, certificates)) => server.serve(socket, Peer { address, certificates }, &activity).await,
+        Ok((socket, certificates)) => server.serve(socket, peer(certificates), &activity).await,
         Err(error) => {
             counts.refuse();
             debug!(%error, "no TLS with a peer");

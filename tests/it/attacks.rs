@@ -24,6 +24,7 @@ use crate::support::binary::Binary;
 use crate::support::raw::{LONG, Raw, Wire, frame, framed};
 use crate::support::{Scripted, TestGateway, api_token, serve, settings};
 
+mod probes;
 mod protocol;
 
 const GET_USER: &str = "/zendesk.gateway.v1.UserService/GetUser";
