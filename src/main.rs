@@ -18,6 +18,7 @@ use zendesk_gateway::config::{self, Config, Overrides};
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server;
 use zendesk_gateway::server::admin::Readiness;
+use zendesk_gateway::server::descriptors::Descriptors;
 use zendesk_gateway::server::flood::workers::Workers;
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream::client::Origin;
@@ -170,9 +171,11 @@ fn check(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
+async fn serve(mut config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let telemetry = telemetry(&config)?;
+    let threads = config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get();
+    Descriptors::raise().share_out(&mut config, threads, sandboxed)?;
     let watcher = Watcher::default();
     let socket = bind("server.listen", config.server.listen)?;
     let address = socket.local_addr()?;
@@ -200,7 +203,6 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let url = origin.url().clone();
     server::sources::credentials(&telemetry, &credentials, &watcher);
 
-    let settings = config.server.clone();
     let around = Around { origin, credentials, telemetry: telemetry.clone(), watcher };
     let gateway = assemble(config, around).await?;
     gateway.introduce();
@@ -209,7 +211,7 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     info!(server.address = %address, upstream.url = %url, "serving");
     let greeting = greeting(address, &url, sandboxed, admin_address);
     std::io::stdout().write_all(greeting.as_bytes()).ok(); // a reader who has seen enough must not end the service
-    let workers = Workers::start(settings.workers.map_or_else(std::thread::available_parallelism, Ok)?.get())?;
+    let workers = Workers::start(threads)?;
     tokio::select! {
         () = gateway.settle() => {}
         () = signals.first() => {}

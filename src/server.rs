@@ -23,6 +23,7 @@ pub mod admin;
 mod connection;
 mod counts;
 mod deadline;
+pub mod descriptors;
 mod ending;
 pub mod flood;
 mod framing;
