@@ -19,6 +19,7 @@ use zendesk_gateway::config::{self, Config, Overrides};
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server;
 use zendesk_gateway::server::admin::Readiness;
+use zendesk_gateway::server::descriptors::Descriptors;
 use zendesk_gateway::server::flood::workers::Workers;
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream::client::Origin;
@@ -171,9 +172,11 @@ fn check(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
+async fn serve(mut config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let telemetry = telemetry(&config)?;
+    let threads = config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get();
+    Descriptors::raise().share_out(&mut config, threads, sandboxed)?;
     let watcher = Watcher::default();
     tokio::spawn(look_again(signals.hangups(), watcher.clone()));
     let socket = bind("server.listen", config.server.listen)?;
@@ -202,7 +205,6 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     let url = origin.url().clone();
     server::sources::credentials(&telemetry, &credentials, &watcher);
 
-    let settings = config.server.clone();
     let around = Around { origin, credentials, telemetry: telemetry.clone(), watcher };
     let gateway = assemble(config, around).await?;
     gateway.introduce();
@@ -211,7 +213,7 @@ async fn serve(config: Config, sandboxed: bool) -> anyhow::Result<()> {
     info!(server.address = %address, upstream.url = %url, "serving");
     let greeting = greeting(address, &url, sandboxed, admin_address);
     greet(greeting)?;
-    let workers = Workers::start(settings.workers.map_or_else(std::thread::available_parallelism, Ok)?.get())?;
+    let workers = Workers::start(threads)?;
     let outcome = tokio::select! {
         outcome = gateway.run(socket, &readiness, &workers, signals.first()) => outcome,
         () = signals.second() => Err(anyhow::anyhow!("ended at once by a second signal")),

@@ -24,13 +24,16 @@ pub mod admin;
 mod connection;
 mod counts;
 mod deadline;
+pub mod descriptors;
 mod ending;
 pub mod flood;
+mod framing;
 pub mod identity;
 pub mod inbound;
 mod leave;
 mod limit;
 pub mod panics;
+mod protocol;
 mod refusal;
 mod routes;
 pub mod sources;
@@ -89,7 +92,8 @@ pub async fn run(
     let drain = Drain::default();
     let (routes, health) = routes::routes(served.rpc.until(&drain), settings).await?;
     let stack = ServiceBuilder::new()
-        .layer(trace::Layer::new(telemetry, &Terms::of(settings)).trusting(&served.identity)) // collects a call's facts; one span and access line each
+        // refuses what is no gRPC call, and collects a call's facts; one span and access line each
+        .layer(trace::Layer::new(telemetry, &Terms::of(settings)).trusting(&served.identity))
         .layer(panics::Layer) // a panic below ends one call with INTERNAL, which the layer above still records
         .layer(limit::Layer) // bounds the calls under way, above the layers that spend anything on a call
         .layer(deadline::Layer::new(settings, &drain)) // everything below ends in time, even the wait for the request's message
@@ -158,7 +162,8 @@ async fn serve<S: connection::Stack>(
     counts: Counts,
 ) {
     let Accepted { socket, address, activity } = accepted;
-    let Some(tls) = tls else { return server.serve(socket, Peer::new(address, None), &activity).await };
+    let peer = |certificates| Peer::new(address, certificates, activity.health().clone());
+    let Some(tls) = tls else { return server.serve(socket, peer(None), &activity).await };
     let shaken = tokio::select! {
         shaken = tls.accept(socket) => shaken,
         // The peer has made no call yet, so nothing is lost.
@@ -166,7 +171,7 @@ async fn serve<S: connection::Stack>(
         () = activity.asked_to_leave() => return counts.refuse(),
     };
     match shaken {
-        Ok((socket, certificates)) => server.serve(socket, Peer::new(address, certificates), &activity).await,
+        Ok((socket, certificates)) => server.serve(socket, peer(certificates), &activity).await,
         Err(error) => {
             counts.refuse();
             debug!(%error, "no TLS with a peer");

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::error::{Error, Result};
 use crate::share::{Charge, Share, Taken};
@@ -14,16 +15,34 @@ pub struct Place(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    room: Arc<Semaphore>,
+    /// The connection's own room, for kinds of calls of which each connection always has some.
+    own: Option<Arc<Semaphore>>,
+    /// The room that all connections share.
+    shared: Arc<Semaphore>,
+    full: &'static str,
     taken: OnceLock<(OwnedSemaphorePermit, Taken)>,
     /// Made when the first bytes are charged: most calls have only small messages, which are free.
     charge: Mutex<Option<Charge>>,
+    _counted: Option<TaskTrackerToken>,
 }
 
 impl Place {
     /// Returns a place in a room, not taken yet.
     pub fn within(room: &Arc<Semaphore>) -> Self {
-        Self(Arc::new(Inner { room: Arc::clone(room), taken: OnceLock::new(), charge: Mutex::default() }))
+        let (own, shared, full) = (None, Arc::clone(room), "too many calls at a time");
+        Self(Arc::new(Inner { own, shared, full, taken: OnceLock::new(), charge: Mutex::default(), _counted: None }))
+    }
+
+    /// Returns a place, not taken yet, in the room `own` of the connection, or in the one that all share if that is full. If both
+    /// are, the call is refused with the words `full`. `counted` is kept as long as the place.
+    pub fn on_connection(
+        own: &Arc<Semaphore>,
+        shared: &Arc<Semaphore>,
+        full: &'static str,
+        counted: Option<TaskTrackerToken>,
+    ) -> Self {
+        let (own, shared) = (Some(Arc::clone(own)), Arc::clone(shared));
+        Self(Arc::new(Inner { own, shared, full, taken: OnceLock::new(), charge: Mutex::default(), _counted: counted }))
     }
 
     /// Takes the place of a call that is nobody's in particular.
@@ -39,10 +58,10 @@ impl Place {
     /// # Errors
     /// [`Error::CallerLimit`] if the caller has as many calls as it may, [`Error::Overloaded`] if the room is full.
     pub fn take_for(&self, share: &Share, streaming: bool) -> Result<()> {
-        let own = share.take(streaming)?;
-        let place = Arc::clone(&self.0.room).try_acquire_owned();
-        let place = place.map_err(|_| Error::Overloaded { what: "too many calls at a time" })?;
-        self.0.taken.set((place, own)).ok();
+        let caller_place = share.take(streaming)?;
+        let Inner { own, shared, full, taken, .. } = &*self.0;
+        let place = own.iter().chain([shared]).find_map(|room| Arc::clone(room).try_acquire_owned().ok());
+        taken.set((place.ok_or(Error::Overloaded { what: full })?, caller_place)).ok();
         Ok(())
     }
 
@@ -88,5 +107,27 @@ impl PlaceRef {
     /// See [`Share::charge`].
     pub fn charge(&self, share: &Share, bytes: usize) -> Result<()> {
         self.0.upgrade().map_or(Ok(()), |place| Place(place).charge(share, bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_has_places_of_its_own_and_shares_the_others() {
+        let (shared, room) = (Arc::new(Semaphore::new(1)), || Arc::new(Semaphore::new(2)));
+        let (greedy, other) = (room(), room());
+        let taken = |own| {
+            let place = Place::on_connection(own, &shared, "full", None);
+            place.take().map(|()| place)
+        };
+        let mut held: Vec<Place> = (0..3).map(|_| taken(&greedy).expect("two of its own and one of all")).collect();
+        assert!(matches!(taken(&greedy), Err(Error::Overloaded { what: "full" })));
+        let others: Vec<Place> = (0..2).map(|_| taken(&other).expect("its own")).collect();
+        assert!(taken(&other).is_err());
+        held.pop();
+        assert!(taken(&other).is_ok(), "what all share is there again");
+        drop(others);
     }
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 use rustls_pki_types::CertificateDer;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::error;
 
 use super::method::{self, Method};
@@ -25,9 +27,15 @@ use crate::share::Share;
 /// How long after a call's deadline the server cuts the call. The gateway's own waits end at the deadline with a better error,
 /// such as that a write's outcome is unknown, and this leaves time for that error to reach the caller.
 const MOMENT: Duration = Duration::from_millis(25);
-/// Most calls of health and reflection at a time. They are counted apart from the contract's calls, so that a full gateway
-/// still answers health checks, and bounded because each watch costs memory.
-const MOST_COMMON: usize = 1024;
+/// Most health checks, and most health watches, of one connection that compete with nobody: whoever has a connection can check and
+/// watch the health, whatever others do.
+const OWN: usize = 2;
+/// Most health checks at a time beyond those. A check is over at once unless its peer does not read the answer.
+const MOST_CHECKS: usize = 1024;
+/// Most health watches at a time beyond those of [`OWN`], for proxies that carry many callers. One costs about 8 KiB.
+const MOST_WATCHES: usize = 16_384;
+/// Most calls at a time of reflection, and of what this server does not serve.
+const MOST_OTHERS: usize = 1024;
 
 /// The facts of one call: see the module.
 #[derive(Debug, Clone)]
@@ -69,24 +77,52 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The verified certificate chain that the peer presented, its own certificate first.
     pub certificates: Option<Arc<[CertificateDer<'static>]>>,
+    /// What its connection has for health checks.
+    pub health: Health,
     /// The share of this address, where callers are not authenticated; looked up by the first call.
     pub share: OnceLock<Share>,
 }
 
 impl Peer {
     /// Returns the peer at an address, with the certificates that it presented.
-    pub fn new(address: SocketAddr, certificates: Option<Arc<[CertificateDer<'static>]>>) -> Self {
-        Self { address, certificates, share: OnceLock::new() }
+    pub fn new(address: SocketAddr, certificates: Option<Arc<[CertificateDer<'static>]>>, health: Health) -> Self {
+        Self { address, certificates, health, share: OnceLock::new() }
+    }
+}
+
+/// What a connection has for checking and watching the health. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Health {
+    checks: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
+    /// Counts the watches: a connection with nothing else is idle.
+    pub watching: TaskTracker,
+    /// Cancelled when the connection has to make room for another, so that its watches end.
+    pub leave: CancellationToken,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            checks: Arc::new(Semaphore::new(OWN)),
+            watches: Arc::new(Semaphore::new(OWN)),
+            watching: TaskTracker::new(),
+            leave: CancellationToken::new(),
+        }
     }
 }
 
 /// What the server grants every call: a longest duration, and a place among a limited number. Clones share the places.
+///
+/// Health and reflection are counted apart from the contract's calls, and from each other: a full gateway still answers checks.
 #[derive(Debug, Clone)]
 pub struct Terms {
     unary: Duration,
     stream: Duration,
     calls: Arc<Semaphore>,
-    common: Arc<Semaphore>,
+    checks: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
+    others: Arc<Semaphore>,
 }
 
 impl Terms {
@@ -96,25 +132,42 @@ impl Terms {
             unary: settings.unary_deadline,
             stream: settings.stream_deadline,
             calls: Arc::new(Semaphore::new(settings.max_calls)),
-            common: Arc::new(Semaphore::new(MOST_COMMON)),
+            checks: Arc::new(Semaphore::new(MOST_CHECKS)),
+            watches: Arc::new(Semaphore::new(MOST_WATCHES)),
+            others: Arc::new(Semaphore::new(MOST_OTHERS)),
         }
     }
 
     /// Returns the facts of a call that comes now. `asked` is the caller's timeout, if it sent one.
     pub fn facts(&self, method: &'static Method, peer: Arc<Peer>, origin: Origin, asked: Option<Duration>) -> Facts {
         let began = Instant::now();
-        let (longest, room) = match (method.is_ours(), method.streaming) {
-            (true, false) => (Some(self.unary), &self.calls),
-            (true, true) => (Some(self.stream), &self.calls),
-            (false, _) => (None, &self.common),
+        let (longest, place) = match (method.is_ours(), method.streaming) {
+            (true, false) => (Some(self.unary), Place::within(&self.calls)),
+            (true, true) => (Some(self.stream), Place::within(&self.calls)),
+            (false, _) => (None, self.beside_the_contract(method, &peer.health)),
         };
         let deadline = asked.into_iter().chain(longest).min().map(|time| began + time);
-        Facts { method, peer, began, deadline, origin, place: Place::within(room), caller: None }
+        Facts { method, peer, began, deadline, origin, place, caller: None }
+    }
+
+    /// Returns the place of a call that is none of the contract's.
+    fn beside_the_contract(&self, method: &Method, health: &Health) -> Place {
+        match (method.quiet, method.streaming) {
+            (true, false) => {
+                Place::on_connection(&health.checks, &self.checks, "too many health checks are not read", None)
+            }
+            (true, true) => {
+                let counted = Some(health.watching.token());
+                let full = "too many health watches at a time; Health/Check is still answered";
+                Place::on_connection(&health.watches, &self.watches, full, counted)
+            }
+            (false, _) => Place::within(&self.others),
+        }
     }
 
     /// Returns the facts of a call that this process makes itself, without a connection.
     pub fn local(&self, rpc: &contract::Rpc, caller: Caller) -> Facts {
-        let peer = Peer::new(([127, 0, 0, 1], 0).into(), None);
+        let peer = Peer::new(([127, 0, 0, 1], 0).into(), None, Health::default());
         let facts = self.facts(method::of(rpc.path), Arc::new(peer), Origin::default(), None);
         Facts { caller: Some(caller), ..facts }
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -26,7 +27,12 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Most accepted connections per worker that wait for their first turn; others wait in the system's queue.
-const BEGINNINGS: usize = 8;
+pub const BEGINNINGS: usize = 8;
+
+/// Returns how many new connections may wait at a time for the places of idle ones, where `most` may be open.
+pub fn newcomers(most: usize) -> usize {
+    (most / 16).clamp(8, 256)
+}
 
 /// Accepts connections until the future is dropped. Their tasks go into `connections` and run on `workers`, at most
 /// `max_connections` at a time.
@@ -43,6 +49,8 @@ pub async fn accept<F>(
     let room = Arc::new(Semaphore::new(settings.max_connections));
     // Bounds how many begin at a time, so that this thread does not take the processor from the threads that serve.
     let beginnings = Arc::new(Semaphore::new(BEGINNINGS * workers.number()));
+    // Each has a file descriptor besides those of the connections that are open.
+    let newcomers = Arc::new(Semaphore::new(newcomers(settings.max_connections)));
     let mut open = Open::default();
     let mut rest = FIRST_REST;
     loop {
@@ -72,8 +80,11 @@ pub async fn accept<F>(
         rest = FIRST_REST;
         let most_of_one = settings.max_connections_per_peer;
         let too_many = most_of_one > 0 && open.of(address) >= most_of_one;
-        let place = Arc::clone(&room).try_acquire_owned().ok();
-        if too_many || place.is_none() && !open.make_room() {
+        // In the queue from now on: otherwise whoever comes next could take the place that is made for this one.
+        let mut acquiring = Box::pin(Arc::clone(&room).acquire_owned());
+        let place = (&mut acquiring).now_or_never().and_then(Result::ok);
+        let newcomer = if place.is_some() { None } else { Arc::clone(&newcomers).try_acquire_owned().ok() };
+        if too_many || place.is_none() && (newcomer.is_none() || !open.make_room()) {
             counts.refuse();
             workers.seat().runtime.spawn(async move {
                 turns::after_the_others().await;
@@ -89,16 +100,20 @@ pub async fn accept<F>(
         let Ok(socket) = socket.into_std() else { continue };
         let (serve, counted, seat) = (serve.clone(), counts.begin(), workers.seat());
         let worker = seat.runtime.clone();
-        let activity = Activity::begin();
-        let (counts, room, begun) = (counts.clone(), Arc::clone(&room), activity.clone());
+        let activity = if place.is_some() { Activity::begin() } else { Activity::without_a_place() };
+        let (counts, begun) = (counts.clone(), activity.clone());
         let connection = async move {
             // The worker's established connections go first.
             turns::after_the_others().await;
             drop(beginning);
-            let place = match place {
-                Some(place) => Some(place),
-                None => timeout(PATIENCE, room.acquire_owned()).await.ok().and_then(Result::ok),
+            let place = if place.is_some() {
+                place
+            } else {
+                let place = timeout(PATIENCE, acquiring).await.ok().and_then(Result::ok);
+                activity.has_its_place();
+                place
             };
+            drop(newcomer);
             match (&place, TcpStream::from_std(socket)) {
                 (Some(_), Ok(socket)) => serve(socket, address, activity).await,
                 _ => counts.refuse(),
@@ -111,7 +126,7 @@ pub async fn accept<F>(
 }
 
 /// True if an error says only that one connection was gone before it was accepted.
-fn is_of_one_connection(error: &std::io::Error) -> bool {
+pub fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }

@@ -10,11 +10,11 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Json, Redirect, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
-use tracing::warn;
 
 mod host;
 mod invalidate;
 mod page;
+pub mod port;
 pub mod readiness;
 mod settings;
 mod shown;
@@ -42,9 +42,7 @@ impl Admin {
 
     /// Serves until the task is dropped or aborted. The port stays open during the drain, so that operators can watch it.
     pub async fn serve(self, listener: TcpListener) {
-        if let Err(error) = axum::serve(listener, self.routes()).await {
-            warn!(%error, "the admin port failed");
-        }
+        port::serve(self.routes(), listener).await;
     }
 }
 

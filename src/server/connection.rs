@@ -31,6 +31,8 @@ const SEND_BUFFER: usize = 32 << 10;
 /// How long a connection without calls stays open after GOAWAY: a call that the peer sent before it read GOAWAY is still
 /// answered, and a peer that never reads it does not delay the shutdown.
 const LINGER: Duration = Duration::from_secs(1);
+/// The same for a connection that makes room: somebody waits for its place.
+const LINGER_IN_THE_WAY: Duration = Duration::from_millis(250);
 
 /// The inbound stack, as a connection sees it.
 pub trait Stack:
@@ -67,7 +69,8 @@ impl<S: Stack> Server<S> {
     ) {
         let settings = &*self.settings;
         let calls = Calls::new(activity.clone(), settings.send_timeout, &self.drain);
-        let socket = Socket::new(socket, settings.preface_timeout, settings.send_timeout, self.counts);
+        let socket =
+            Socket::new(socket, settings.preface_timeout, settings.send_timeout, self.counts).telling(activity);
         let answering = Answering { stack: self.stack, peer: Arc::new(peer) };
         let mut connection = pin!(
             http2::Builder::new(calls.clone())
@@ -94,6 +97,10 @@ impl<S: Stack> Server<S> {
             () = sleep(settings.max_connection_age.mul_f64(0.9 + 0.2 * fastrand::f64())) => false,
             () = unwanted() => true,
         };
+        let in_the_way = || activity.health().leave.is_cancelled();
+        if in_the_way() && activity.is_silent() {
+            return; // who has not begun to speak reads no GOAWAY
+        }
         connection.as_mut().graceful_shutdown();
         let cut = Instant::now() + settings.max_connection_age_grace;
         let idle = async {
@@ -102,7 +109,7 @@ impl<S: Stack> Server<S> {
             }
             loop {
                 calls.done().await;
-                sleep(LINGER).await;
+                sleep(if in_the_way() { LINGER_IN_THE_WAY } else { LINGER }).await;
                 if calls.is_empty() {
                     return;
                 }

@@ -103,7 +103,8 @@ impl Message {
         }
         ready!(sleep.as_mut().poll(context));
         if sleep.deadline() >= first {
-            return Poll::Ready(Error::Deadline { sent: true });
+            // Zendesk cannot have had what the gateway itself has not.
+            return Poll::Ready(Error::Deadline { sent: self.has_come() });
         }
         sleep.as_mut().reset(first);
         if !self.has_come() {
@@ -135,7 +136,7 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Poll::Ready(Ok(response)) = this.answer.poll(context) {
-            let cut = Cut { at: *this.cut, sleep: None };
+            let cut = Cut { at: *this.cut, sleep: None, sent: this.message.has_come() };
             return Poll::Ready(Ok(response.map(|body| HookedBody::new(body, cut))));
         }
         let error = ready!(this.message.poll(this.sleep, *this.first, context));
@@ -147,6 +148,8 @@ where
 pub struct Cut {
     at: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// True if Zendesk may have had the request: never of health and reflection.
+    sent: bool,
 }
 
 impl BodyHook for Cut {
@@ -161,7 +164,7 @@ impl BodyHook for Cut {
         // Most replies are ready at once, and need no timer.
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
         ready!(sleep.as_mut().poll(context));
-        Poll::Ready(Err(Error::Deadline { sent: true }))
+        Poll::Ready(Err(Error::Deadline { sent: self.sent }))
     }
 }
 

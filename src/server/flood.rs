@@ -12,13 +12,14 @@
 //! | `waiting` | bounds how many calls wait for their messages, and for how long | calls whose message never comes | held streams; tests of `deadline` | `MOST` of a million; `server.message_timeout` of hours |
 //! | `unpack` | unpacks compressed requests piece by piece, in turns, up to the limit | messages that grow when unpacked | gzip bombs; its own tests | hand `routes` the request as it is: tonic unpacks it in one go |
 //! | `intake` | charges a message's bytes to its caller as they come, and its size in memory before it is decoded | messages that never end, and small ones that decode to much | memory of messages; its own tests | `SMALL` of `usize::MAX`: nothing is charged |
-//! | `open` | finds the connection that was idle longest, to make room; counts those of one peer | crowds of idle connections that keep others out | idle connections; `room` | `IDLE` of an hour: no connection makes room |
+//! | `open` | finds the connection that was silent or idle longest, to make room; counts those of one peer | crowds of idle connections that keep others out | idle connections, crowds at the gRPC port; `room` | `IDLE` and `SILENT` of an hour: no connection makes room |
 //! | `activity` | notes whether a connection has calls, and asks it to close | serves `open` | `room` | nothing of its own |
 //! | `workers` | serves connections on threads of their own, each on the thread with the fewest | a connection that keeps its thread busy: it holds up only those on the same thread; calls are cheaper, too | all rows; `workers` | `server.workers = 1`, or `Workers::here` |
 //!
 //! Limits that every call or connection meets are elsewhere: the places of calls (`limit`; held streams), the bounds on
 //! connections and on how many begin at a time (`accept`; 1 GiB length prefix and idle connections), streams per connection and
-//! the size of headers (`connection`; rapid reset and oversized headers), the time for the handshake (`tls`).
+//! the size of headers (`connection`; rapid reset and oversized headers), the time for the handshake (`tls`), file descriptors
+//! (`descriptors`), the number and length of a call's messages (`framing`), and the admin port's own (`admin::port`).
 
 pub(super) mod activity;
 pub(super) mod intake;

@@ -1,4 +1,5 @@
-//! Ends calls that would not end by themselves when the gateway shuts down: health watches and reflection sessions.
+//! Ends calls that would not end by themselves: health watches and reflection sessions, when the gateway shuts down, and when their
+//! connection has to make room for another.
 //!
 //! The contract's streams are left alone: they end by themselves, at a point from which their callers can continue.
 
@@ -11,13 +12,14 @@ use bytes::Bytes;
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tokio_util::sync::CancellationToken;
 
 use super::ending::{BodyHook, HookedBody, Next};
 use super::inbound::Inbound;
 use crate::error::Error;
 use crate::gateway::Drain;
 
-/// Ends calls on shutdown: see the module.
+/// Ends calls: see the module.
 #[derive(Clone)]
 pub struct Layer(pub Drain);
 
@@ -49,8 +51,9 @@ where
     }
 
     fn call(&mut self, call: Inbound<Q>) -> Self::Future {
-        let drain = (!call.facts().method.is_ours()).then(|| self.drain.clone());
-        Answering { answer: self.inner.call(call), drain }
+        let facts = call.facts();
+        let until = (!facts.method.is_ours()).then(|| (self.drain.clone(), facts.peer.health.leave.clone()));
+        Answering { answer: self.inner.call(call), until }
     }
 }
 
@@ -59,7 +62,7 @@ pin_project! {
     pub struct Answering<F> {
         #[pin]
         answer: F,
-        drain: Option<Drain>,
+        until: Option<(Drain, CancellationToken)>,
     }
 }
 
@@ -72,18 +75,23 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Ok(response) = ready!(this.answer.poll(context));
-        let begun: Option<Begun> = this.drain.take().map(|drain| {
-            let begun = async move { drain.begun().await };
-            Box::pin(begun) as Begun
+        let end: Option<Ended> = this.until.take().map(|(drain, leave)| {
+            let end = async move {
+                tokio::select! {
+                    () = drain.begun() => Error::ShuttingDown,
+                    () = leave.cancelled() => Error::Overloaded { what: "the connection makes room for another" },
+                }
+            };
+            Box::pin(end) as Ended
         });
-        Poll::Ready(Ok(response.map(|body| HookedBody::new(body, Leaving(begun)))))
+        Poll::Ready(Ok(response.map(|body| HookedBody::new(body, Leaving(end)))))
     }
 }
 
-type Begun = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Ended = Pin<Box<dyn Future<Output = Error> + Send>>;
 
-/// Ends a reply when the gateway shuts down.
-pub struct Leaving(Option<Begun>);
+/// Ends a reply that would not end by itself.
+pub struct Leaving(Option<Ended>);
 
 impl BodyHook for Leaving {
     fn poll_frame<B>(&mut self, body: Pin<&mut B>, context: &mut Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
@@ -93,8 +101,7 @@ impl BodyHook for Leaving {
         if let Poll::Ready(next) = body.poll_frame(context) {
             return Poll::Ready(Ok(next));
         }
-        let Some(begun) = &mut self.0 else { return Poll::Pending };
-        ready!(begun.as_mut().poll(context));
-        Poll::Ready(Err(Error::ShuttingDown))
+        let Some(end) = &mut self.0 else { return Poll::Pending };
+        Poll::Ready(Err(ready!(end.as_mut().poll(context))))
     }
 }

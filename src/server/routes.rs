@@ -16,6 +16,7 @@ use tonic_health::server::HealthReporter;
 use tower::{Service, ServiceExt as _};
 
 use super::flood::{intake, unpack};
+use super::framing;
 use super::inbound::Inbound;
 use crate::config;
 use crate::contract::RPCS;
@@ -107,7 +108,11 @@ where
     fn call(&mut self, call: Inbound<B>) -> Self::Future {
         let services = &*self.0;
         let service = call.facts().method.service();
-        let request = intake::request(unpack::request(call.into_request(), services.max_request_bytes));
+        // Only reflection takes a stream of requests; of what is not served nobody reads a message.
+        let method = call.facts().method;
+        let single = method.is_ours() || method.quiet;
+        let request = framing::request(call.into_request(), services.max_request_bytes, single);
+        let request = intake::request(unpack::request(request, services.max_request_bytes));
         match service {
             UserServiceServer::<Rpc>::NAME => services.users.clone().call(request),
             GroupServiceServer::<Rpc>::NAME => services.groups.clone().call(request),

@@ -1,7 +1,8 @@
 //! One span, one measurement and one access line per call, from its headers to its last message.
 //!
-//! The layer is the top of the inbound stack, so it also sees what the layers below refuse. A call ends where its response body
-//! ends: a stream that breaks after its headers is no success, and a call that its caller cancelled is CANCELLED.
+//! The layer is the top of the inbound stack, so it also sees what the layers below refuse. It refuses itself what is no gRPC call
+//! ([`protocol`]) or has no readable timeout: of such a request there are no facts that the layers below could be handed. A call ends
+//! where its response body ends: a stream that breaks after its headers is no success, and a call that its caller cancelled is CANCELLED.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,6 +16,7 @@ use tonic::body::Body;
 use super::ending::HookedBody;
 use super::identity::Identity;
 use super::inbound::{Answer, Arrival, Inbound};
+use super::protocol::{self, NotGrpc};
 use super::refusal;
 use crate::error::Error;
 use crate::rpc::facts::Terms;
@@ -87,7 +89,9 @@ where
         let Layer { telemetry, bound, terms, identity } = &self.layer;
         let is_known = || identity.as_ref().is_some_and(|identity| identity.knows(request.headers(), &peer));
         let (mut call, origin) = Call::begin(telemetry, bound, &request, is_known);
-        match timeout::read(request.headers()) {
+        let checked = protocol::check(&request).map_err(Refused::NotGrpc);
+        let asked = checked.and_then(|()| timeout::read(request.headers()).map_err(Refused::Call));
+        match asked {
             Ok(asked) => {
                 call.asked(asked);
                 let facts = terms.facts(call.method(), peer, origin, asked);
@@ -97,9 +101,17 @@ where
                 drop(attached);
                 Answering { answer: Some(answer), refused: None, call: Some(call), deadline }
             }
-            Err(error) => Answering { answer: None, refused: Some(error), call: Some(call), deadline: None },
+            Err(refused) => Answering { answer: None, refused: Some(refused), call: Some(call), deadline: None },
         }
     }
+}
+
+/// Why a request gets no further than this layer.
+enum Refused {
+    /// It is no gRPC call.
+    NotGrpc(NotGrpc),
+    /// It is a call with a mistake in its headers.
+    Call(Error),
 }
 
 pin_project! {
@@ -107,7 +119,7 @@ pin_project! {
     pub struct Answering<F> {
         #[pin]
         answer: Option<F>,
-        refused: Option<Error>,
+        refused: Option<Refused>,
         call: Option<Call>,
         deadline: Option<Instant>,
     }
@@ -126,9 +138,15 @@ where
         let this = self.project();
         let Some(answer) = this.answer.as_pin_mut() else {
             let mut call = this.call.take().expect(ONCE);
-            let mut response = refusal::response(this.refused.take().expect(ONCE));
+            let mut response = match this.refused.take().expect(ONCE) {
+                Refused::Call(error) => refusal::response(error).map(|()| Body::empty()),
+                Refused::NotGrpc(why) => {
+                    call.not_grpc(why);
+                    why.response()
+                }
+            };
             call.answered(response.headers_mut());
-            return Poll::Ready(Ok(Answer { response: response.map(|()| Body::empty()), deadline: None }));
+            return Poll::Ready(Ok(Answer { response, deadline: None }));
         };
         let answer = {
             let _attached = this.call.as_ref().map(|call| call.context().clone().attach());

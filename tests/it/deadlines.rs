@@ -86,6 +86,8 @@ async fn a_request_whose_message_never_comes_ends_at_the_deadline() {
         let call = client.begin(path, &[]).await.expect("sent");
         let answer = call.answer().await.expect("answered");
         assert_eq!(answer.code(), Code::DeadlineExceeded, "{answer:?}");
+        let status = answer.status();
+        assert!(status.message().ends_with("before anything was carried out"), "Zendesk had no request: {status:?}");
     }
     t.stop().await;
 }

@@ -36,6 +36,7 @@ mod mistakes;
 mod outages;
 mod pagination;
 mod process;
+mod protocol;
 mod punctuality;
 mod readme;
 mod reads;

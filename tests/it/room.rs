@@ -80,6 +80,21 @@ async fn a_newcomer_takes_the_place_of_an_idle_connection_and_never_that_of_a_bu
 }
 
 #[tokio::test]
+async fn a_connection_with_nothing_but_a_health_watch_makes_room_and_its_watch_ends() {
+    let t = with_room_for(1).await;
+    let (watcher, left) = Raw::connect(&t.address).await;
+    let request = tonic_health::pb::HealthCheckRequest::default();
+    let watch = watcher.start("/grpc.health.v1.Health/Watch", &[], &request).await.expect("sent");
+    let watching = tokio::spawn(watch.answer());
+    Raw::get_in(&t.address).await;
+    let answer = watching.await.expect("no panic").expect("it ends in order");
+    assert_eq!((answer.messages.len(), answer.code()), (1, Code::Unavailable), "{answer:?}");
+    assert!(answer.status().message().contains("makes room"), "{answer:?}");
+    tokio::time::timeout(LONG, left).await.expect("it is asked to leave").expect("no panic").expect("in order");
+    t.stop().await;
+}
+
+#[tokio::test]
 async fn a_connection_that_is_too_old_and_that_its_peer_does_not_close_makes_room_too() {
     let mut config = patient();
     config.server.max_connections = 1;

@@ -258,7 +258,13 @@ async fn a_request_that_inflates_beyond_the_limit_is_refused() {
     // And one that says its size.
     let mut call = client.begin(GET_USER, &[]).await.expect("sent");
     call.request.send_data(bytes::Bytes::from_static(&[0, 0x40, 0, 0, 0]), false).expect("sent");
-    assert_eq!(call.answer().await.expect("answered").code(), Code::OutOfRange);
+    let status = call.answer().await.expect("answered").status();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.message().contains("larger than 100000 bytes"), "it says the limit: {status:?}");
+    // And one that says it, compressed.
+    let mut call = client.begin(GET_USER, &[("grpc-encoding", "gzip")]).await.expect("sent");
+    call.request.send_data(bytes::Bytes::from_static(&[1, 0, 2, 0, 0]), false).expect("sent");
+    assert_eq!(call.answer().await.expect("answered").code(), Code::ResourceExhausted);
     t.stop().await;
 }
 

@@ -1,12 +1,13 @@
 //! Tracks whether a connection is in use, and asks it to make room for another.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::rpc::facts::Health;
 
 /// A connection's activity, shared between its task and the accept loop. Clones share it.
 #[derive(Clone)]
@@ -17,7 +18,11 @@ struct Inner {
     began: Instant,
     /// When the last call ended, in milliseconds since the connection began.
     last: AtomicU64,
-    leave: CancellationToken,
+    /// True once the connection has its place.
+    placed: AtomicBool,
+    /// True once the peer has begun to speak HTTP/2.
+    spoken: AtomicBool,
+    health: Health,
 }
 
 impl Activity {
@@ -27,8 +32,23 @@ impl Activity {
             calls: TaskTracker::new(),
             began: Instant::now(),
             last: AtomicU64::new(0),
-            leave: CancellationToken::new(),
+            placed: AtomicBool::new(true),
+            spoken: AtomicBool::new(false),
+            health: Health::default(),
         }))
+    }
+
+    /// Returns the activity of a connection that begins now and waits for a place. It has none to give to another.
+    pub fn without_a_place() -> Self {
+        let activity = Self::begin();
+        activity.0.placed.store(false, Ordering::Relaxed);
+        activity
+    }
+
+    /// Notes that the connection has its place.
+    pub fn has_its_place(&self) {
+        self.call_ends(); // it is idle from now on, and not since it came
+        self.0.placed.store(true, Ordering::Relaxed);
     }
 
     /// Returns the tracker of the connection's calls.
@@ -42,9 +62,27 @@ impl Activity {
         self.0.last.store(now, Ordering::Relaxed);
     }
 
-    /// Returns how long the connection has been without a call by `now`; none if it has one, or was asked to close.
+    /// Returns what the connection has for health checks.
+    pub fn health(&self) -> &Health {
+        &self.0.health
+    }
+
+    /// Notes that the peer has begun to speak HTTP/2.
+    pub fn speaks(&self) {
+        self.0.spoken.store(true, Ordering::Relaxed);
+    }
+
+    /// True until the peer has begun to speak HTTP/2.
+    pub fn is_silent(&self) -> bool {
+        !self.0.spoken.load(Ordering::Relaxed)
+    }
+
+    /// Returns how long the connection has been without a call by `now`; none if it has one, was asked to close, or has no place yet. Watches of the
+    /// health are no calls here: otherwise a stranger with one watch on each connection could keep newcomers out for good.
     pub fn idle(&self, now: Instant) -> Option<Duration> {
-        let unused = self.0.calls.is_empty() && !self.0.leave.is_cancelled();
+        let Health { watching, leave, .. } = &self.0.health;
+        let placed = self.0.placed.load(Ordering::Relaxed);
+        let unused = placed && self.0.calls.len() <= watching.len() && !leave.is_cancelled();
         let last = Duration::from_millis(self.0.last.load(Ordering::Relaxed));
         unused.then(|| now.saturating_duration_since(self.0.began + last))
     }
@@ -57,12 +95,12 @@ impl Activity {
 
     /// Asks the connection to close, to make room for another.
     pub fn ask_to_leave(&self) {
-        self.0.leave.cancel();
+        self.0.health.leave.cancel();
     }
 
     /// Completes when the connection is asked to close.
     pub async fn asked_to_leave(&self) {
-        self.0.leave.cancelled().await;
+        self.0.health.leave.cancelled().await;
     }
 }
 
@@ -86,8 +124,17 @@ mod tests {
         advance(second).await;
         assert_eq!(idle(), Some(second));
         assert!(activity.asked_to_leave().now_or_never().is_none());
+        let watch = (activity.calls().token(), activity.health().watching.token());
+        assert_eq!(idle(), Some(second), "a watch of the health is no use");
+        drop(watch);
         activity.ask_to_leave();
         assert!(activity.asked_to_leave().now_or_never().is_some());
         assert_eq!(idle(), None, "it is not asked twice");
+
+        let waiting = Activity::without_a_place();
+        advance(second).await;
+        assert_eq!(waiting.idle(Instant::now()), None);
+        waiting.has_its_place();
+        assert_eq!(waiting.idle(Instant::now()), Some(Duration::ZERO));
     }
 }

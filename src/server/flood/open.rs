@@ -11,6 +11,8 @@ use super::activity::Activity;
 
 /// How long a connection must be without a call before a new one may take its place.
 const IDLE: Duration = Duration::from_secs(2);
+/// The same for a connection whose peer has not even begun to speak. These go first.
+const SILENT: Duration = Duration::from_millis(500);
 
 /// Most idle connections that one search finds. Searching thousands for each new connection would delay the others.
 const AT_A_TIME: usize = 64;
@@ -42,14 +44,15 @@ impl Open {
         self.all.values().filter(|(address, _)| *address == peer).count()
     }
 
-    /// Asks the connection that has been idle longest to close. Returns false if none has been idle for [`IDLE`].
+    /// Asks the connection that has been silent longest to close, or, if none has been for [`SILENT`], the one that has been idle
+    /// longest. Returns false if none has been idle for [`IDLE`].
     pub fn make_room(&mut self) -> bool {
         let now = Instant::now();
         loop {
             while let Some(one) = self.idle.pop() {
                 // The connection may have ended or been used since the search.
                 let Some((_, activity)) = self.all.get(&one) else { continue };
-                if activity.idle(now).is_some_and(|idle| idle >= IDLE) {
+                if activity.idle(now).is_some_and(|idle| idle >= least(activity)) {
                     activity.ask_to_leave();
                     return true;
                 }
@@ -64,16 +67,26 @@ impl Open {
         }
     }
 
-    /// Searches for connections that have been idle for [`IDLE`].
+    /// Searches for connections that have been idle for long enough.
     fn look(&mut self, now: Instant) {
-        let idle = self.all.iter().filter_map(|(one, (_, activity))| Some((activity.idle(now)?, *one)));
-        let mut idle: Vec<_> = idle.collect();
-        idle.sort_unstable_by_key(|(idle, _)| *idle);
-        let longest = idle.last().map_or(Duration::ZERO, |(idle, _)| *idle);
-        self.not_before = now.checked_add(IDLE.saturating_sub(longest));
-        let enough = idle.partition_point(|(idle, _)| *idle < IDLE).max(idle.len().saturating_sub(AT_A_TIME));
-        self.idle = idle[enough..].iter().map(|(_, one)| *one).collect();
+        let idle = self.all.iter().filter_map(|(one, (_, activity))| {
+            let idle = activity.idle(now)?;
+            Some((least(activity).saturating_sub(idle), activity.is_silent(), idle, *one))
+        });
+        let (mut enough, soon): (Vec<_>, Vec<_>) = idle.partition(|(missing, ..)| missing.is_zero());
+        // One that begins now can be silent for long enough after that time.
+        let soonest = soon.iter().map(|(missing, ..)| *missing).min().unwrap_or(SILENT).min(SILENT);
+        let more = enough.len() > AT_A_TIME;
+        self.not_before = if more { None } else { now.checked_add(soonest) };
+        enough.sort_unstable_by_key(|(_, silent, idle, _)| (*silent, *idle));
+        let least_idle = enough.len().saturating_sub(AT_A_TIME);
+        self.idle = enough[least_idle..].iter().map(|(.., one)| *one).collect();
     }
+}
+
+/// Returns how long a connection must be idle before it makes room.
+fn least(activity: &Activity) -> Duration {
+    if activity.is_silent() { SILENT } else { IDLE }
 }
 
 #[cfg(test)]
@@ -85,6 +98,7 @@ mod tests {
         let (mut open, mut all) = (Open::default(), Vec::new());
         for address in addresses {
             let activity = Activity::begin();
+            activity.speaks();
             let task = tokio::spawn(std::future::pending::<()>()).id();
             open.begun(task, address.parse().expect("an address"), activity.clone());
             all.push(activity);
@@ -109,6 +123,24 @@ mod tests {
         assert!(open.make_room() && open.make_room());
         assert_eq!(leaving(&all), [true; 3]);
         assert!(!open.make_room(), "nobody is asked twice");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_silent_make_room_first_and_sooner() {
+        let (mut open, mut all) = connections(&["10.0.0.1:1", "10.0.0.1:2"]).await;
+        tokio::time::advance(IDLE).await;
+        let silent = Activity::begin();
+        open.begun(
+            tokio::spawn(std::future::pending::<()>()).id(),
+            "10.0.0.1:3".parse().expect("an address"),
+            silent.clone(),
+        );
+        all.push(silent);
+        tokio::time::advance(SILENT).await;
+        assert!(open.make_room());
+        assert_eq!(leaving(&all), [false, false, true]);
+        assert!(open.make_room());
+        assert_eq!(leaving(&all), [true, false, true]);
     }
 
     #[tokio::test(start_paused = true)]

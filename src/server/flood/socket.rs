@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::activity::Activity;
 use super::turns::Turns;
 use crate::server::counts::Counts;
 
@@ -21,6 +22,7 @@ pub struct Socket<T> {
     begun: usize,
     begin_by: Pin<Box<Sleep>>,
     counts: Counts,
+    activity: Option<Activity>,
     turns: Turns,
     send_timeout: Duration,
     /// Runs while the peer takes nothing.
@@ -32,7 +34,13 @@ impl<T> Socket<T> {
     /// must make progress within `send_timeout`.
     pub fn new(inner: T, preface_timeout: Duration, send_timeout: Duration, counts: Counts) -> Self {
         let begin_by = Box::pin(sleep(preface_timeout));
-        Self { inner, begun: 0, begin_by, counts, turns: Turns::new(), send_timeout, stuck: None }
+        Self { inner, begun: 0, begin_by, counts, activity: None, turns: Turns::new(), send_timeout, stuck: None }
+    }
+
+    /// Tells `activity` when the whole preface has come.
+    #[must_use]
+    pub fn telling(self, activity: &Activity) -> Self {
+        Self { activity: Some(activity.clone()), ..self }
     }
 
     /// Returns the error for a peer that has not begun in time, and counts it.
@@ -81,6 +89,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
         }
         if this.begun < PREFACE {
             this.begun += buffer.filled().len() - before;
+            if this.begun >= PREFACE
+                && let Some(activity) = &this.activity
+            {
+                activity.speaks();
+            }
             if this.begun < PREFACE && outcome.is_pending() {
                 ready!(this.begin_by.as_mut().poll(context));
                 return this.late();

@@ -149,8 +149,8 @@ impl Messages {
         }
         if length > self.limit {
             let limit = self.limit;
-            return Err(Status::out_of_range(format!(
-                "a message of {length} compressed bytes is beyond {limit} bytes"
+            return Err(Status::resource_exhausted(format!(
+                "a request message of {length} compressed bytes is larger than {limit} bytes, which is the limit"
             )));
         }
         let pieces = Pieces { limit: self.limit, length: 0, unpacked: VecDeque::new() };
@@ -164,7 +164,7 @@ impl Messages {
         };
         let Pieces { length, unpacked: mut pieces, .. } =
             unpacker.finish().map_err(|error| failed(&error, self.limit))?;
-        let length = u32::try_from(length).map_err(|_| Status::out_of_range("a message beyond 4 GiB"))?;
+        let length = u32::try_from(length).map_err(|_| Status::resource_exhausted("a message beyond 4 GiB"))?;
         let mut prefix = BytesMut::with_capacity(PREFIX);
         prefix.put_u8(0);
         prefix.put_u32(length);
@@ -180,7 +180,9 @@ impl Messages {
 
 fn failed(error: &io::Error, limit: usize) -> Status {
     if error.kind() == ErrorKind::FileTooLarge {
-        return Status::resource_exhausted(format!("a message unpacks to more than {limit} bytes"));
+        return Status::resource_exhausted(format!(
+            "a request message unpacks to more than {limit} bytes, which is the limit"
+        ));
     }
     Status::internal(format!("a message is not what gzip makes: {error}"))
 }
@@ -311,7 +313,7 @@ mod tests {
             }
         }
         let (read, _) = read(prefixed(1, &vec![0; LIMIT + 1]), 1 << 10).await;
-        assert_eq!(read.expect_err("it is too long").code(), Code::OutOfRange);
+        assert_eq!(read.expect_err("it is too long").code(), Code::ResourceExhausted);
     }
 
     #[tokio::test]

@@ -23,6 +23,7 @@ use crate::gateway::origin::Origin;
 use crate::proto::ErrorReason;
 use crate::rpc::method::{self, Method};
 use crate::server::ending::{BodyHook, End, Next};
+use crate::server::protocol::NotGrpc;
 use crate::telemetry::state::{self, Calls};
 use crate::telemetry::{Telemetry, Trace, trace};
 use crate::upstream::call::Ledger;
@@ -103,6 +104,11 @@ impl Call {
     /// Returns the context whose span is the call's.
     pub fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// Notes that the request is no gRPC call. It has no gRPC status; it counts as the mistake of whoever sent it.
+    pub fn not_grpc(&mut self, why: NotGrpc) {
+        (self.code, self.reason) = (Some(Code::InvalidArgument), Some(why.reason()));
     }
 
     /// Notes the cache's outcome and, if the headers have it, the status; adds the request id to the headers.

@@ -87,6 +87,15 @@ impl Raw {
         Ok(Call { response, request })
     }
 
+    /// Sends a request that need not be a call; returns the head of its answer.
+    pub async fn send(&self, request: Request<()>, body: Bytes) -> Result<http::response::Parts, h2::Error> {
+        let mut send = self.send.clone().ready().await?;
+        let (response, mut stream) = send.send_request(request, false)?;
+        stream.send_data(body, true)?;
+        let response = tokio::time::timeout(LONG, response).await.expect("it answers")?;
+        Ok(response.into_parts().0)
+    }
+
     /// Makes a call with one message.
     pub async fn call(
         &self,

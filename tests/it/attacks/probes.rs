@@ -1,0 +1,82 @@
+//! Health watches of strangers: probes are answered whatever they do.
+
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::*;
+
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+/// A probe that takes longer counts as failed.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+async fn client(address: &str) -> HealthClient<Channel> {
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).expect("a URI");
+    HealthClient::new(endpoint.connect().await.expect("it listens"))
+}
+
+/// Asks the gateway in every way in which a probe does, each over a connection of its own, and fails if an answer takes longer
+/// than [`AT_ONCE`].
+pub async fn probe(address: &str, admin: &str) {
+    for path in ["livez", "readyz"] {
+        let asked = async {
+            let mut socket = TcpStream::connect(admin.trim_start_matches("http://")).await.expect("it listens");
+            let request = format!("GET /{path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+            socket.write_all(request.as_bytes()).await.expect("taken");
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer).await.expect("answered");
+            answer
+        };
+        let answer = tokio::time::timeout(AT_ONCE, asked).await.expect(path);
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{path}: {answer}");
+    }
+    let check = async {
+        let mut health = client(address).await;
+        health.check(HealthCheckRequest::default()).await.expect("it is healthy").into_inner().status
+    };
+    assert_eq!(tokio::time::timeout(AT_ONCE, check).await.expect("Check is answered"), 1, "SERVING");
+    let watch = async {
+        let mut health = client(address).await;
+        let mut watch = health.watch(HealthCheckRequest::default()).await.expect("there is room").into_inner();
+        watch.message().await.expect("a status").expect("there is one").status
+    };
+    assert_eq!(tokio::time::timeout(AT_ONCE, watch).await.expect("Watch begins"), 1, "SERVING");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_watches_of_strangers() {
+    let gateway = Binary::start(&[("TELEMETRY__LOG_FILTER", "warn")]).await;
+    let id = gateway.ids().await[0];
+    let mut users = gateway.users().await;
+    call(&mut users, id, |made| made >= 50).await;
+    let before = gateway.peak();
+    // As many as all connections share, and more.
+    let connections = scaled(30, 200);
+    let (mut held, mut watching, mut refused) = (Vec::new(), 0, 0);
+    for _ in 0..connections {
+        let (client, _) = Raw::connect(&gateway.address).await;
+        let mut begun = Vec::new();
+        for _ in 0..100 {
+            begun.push(client.start(WATCH, &[], &HealthCheckRequest::default()).await.expect("sent"));
+        }
+        for mut watch in begun {
+            let response = tokio::time::timeout(LONG, &mut watch.response).await.expect("answered").expect("headers");
+            match response.headers().get("grpc-status") {
+                None => watching += 1,
+                Some(status) => {
+                    assert_eq!(status, "14", "UNAVAILABLE");
+                    refused += 1;
+                }
+            }
+            held.push((watch.request, response, client.clone()));
+        }
+        if held.len() == 3_000 || held.len() == connections * 100 {
+            probe(&gateway.address, &gateway.admin).await;
+        }
+    }
+    assert!(watching >= 3_000.min(connections * 100), "{watching}");
+    assert_eq!(refused > 0, connections * 100 > 16_384 + connections * 2, "{refused}");
+    call(&mut users, id, |made| made >= 50).await;
+    let grown = gateway.peak().saturating_sub(before);
+    println!("{watching} health watches, {refused} refused: {} bytes each", grown / watching as u64);
+    assert!(grown / (watching as u64) < 16 << 10, "{grown} bytes for {watching}");
+}
