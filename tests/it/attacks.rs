@@ -25,6 +25,8 @@ use crate::support::raw::{LONG, Raw, Wire, frame, framed};
 use crate::support::{Scripted, TestGateway, api_token, serve, settings};
 
 mod descriptors;
+mod greed;
+mod memory;
 mod probes;
 mod protocol;
 

@@ -29,19 +29,34 @@ const LARGEST_COMMON: usize = 16 << 10;
 
 /// Returns a request whose message is charged to its caller. Compressed messages must be unpacked before.
 pub fn request<B>(request: Request<B>) -> Request<Intake<B>> {
-    let facts: Option<&Facts> = request.extensions().get();
-    let payer = facts.and_then(|facts| {
-        let (rpc, caller) = (facts.method.rpc()?, facts.caller.as_ref()?);
-        Some(Payer { place: facts.place.clone(), share: caller.share().clone(), rpc })
-    });
+    let payer = Payer::of(&request);
     request.map(|body| Intake { body, payer, reading: Reading::Prefix(BytesMut::new()) })
 }
 
-/// Who pays for the message.
-struct Payer {
+/// Who pays for a call's message.
+pub(super) struct Payer {
     place: Place,
     share: Share,
     rpc: &'static Rpc,
+}
+
+impl Payer {
+    /// Returns who pays for a request's message; none if it is not to an RPC of the contract, whose callers alone have shares.
+    pub fn of<B>(request: &Request<B>) -> Option<Self> {
+        let facts: &Facts = request.extensions().get()?;
+        let (rpc, caller) = (facts.method.rpc()?, facts.caller.as_ref()?);
+        Some(Self { place: facts.place.clone(), share: caller.share().clone(), rpc })
+    }
+
+    /// Charges bytes of the message.
+    pub fn charge(&self, bytes: usize) -> Result<()> {
+        self.place.charge(&self.share, bytes)
+    }
+
+    /// Gives back what was charged.
+    pub fn release(&self) {
+        self.place.release();
+    }
 }
 
 /// How far the body has been read.
@@ -125,7 +140,7 @@ impl Reading {
 /// Charges bytes of a message that comes in.
 fn charge(payer: Option<&Payer>, length: usize, bytes: usize) -> Result<()> {
     match payer {
-        Some(Payer { place, share, .. }) => place.charge(share, bytes),
+        Some(payer) => payer.charge(bytes),
         None if length > LARGEST_COMMON => Err(Error::RequestTooLarge { bytes: length, limit: LARGEST_COMMON }),
         None => Ok(()),
     }
@@ -133,14 +148,14 @@ fn charge(payer: Option<&Payer>, length: usize, bytes: usize) -> Result<()> {
 
 /// Charges what a complete message takes once it is decoded, in place of its bytes: they are given up soon after.
 fn weigh(payer: Option<&Payer>, message: &[u8]) -> Result<()> {
-    let Some(Payer { place, share, rpc }) = payer else { return Ok(()) };
-    let most = share.most_bytes();
-    let weight = rpc.weigh(message, most);
+    let Some(payer) = payer else { return Ok(()) };
+    let most = payer.share.most_bytes();
+    let weight = payer.rpc.weigh(message, most);
     if weight > most {
         return Err(Error::RequestTooLarge { bytes: weight, limit: most });
     }
-    place.release();
-    place.charge(share, weight)
+    payer.release();
+    payer.charge(weight)
 }
 
 impl<B> Body for Intake<B>

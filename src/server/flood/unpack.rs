@@ -19,8 +19,11 @@ use pin_project_lite::pin_project;
 use tonic::Status;
 use tonic::codegen::StdError;
 
+use super::intake::Payer;
 use super::turns::Turns;
 
+/// Bytes that the state of unpacking one message takes.
+const UNPACKER: usize = 48 << 10;
 /// Bytes of a message's prefix: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
@@ -33,7 +36,8 @@ pub fn request<B>(mut request: Request<B>, limit: usize) -> Request<Unpacked<B>>
         return request.map(|body| Unpacked::Plain { body });
     }
     request.headers_mut().remove(ENCODING);
-    request.map(|body| Unpacked::Packed { body, messages: Box::new(Messages::new(limit)) })
+    let payer = Payer::of(&request);
+    request.map(|body| Unpacked::Packed { body, messages: Box::new(Messages::new(limit, payer)) })
 }
 
 pin_project! {
@@ -57,6 +61,7 @@ pin_project! {
 /// The state of reading a body's messages.
 pub struct Messages {
     limit: usize,
+    payer: Option<Payer>,
     input: Bytes,
     prefix: BytesMut,
     reading: Reading,
@@ -97,9 +102,9 @@ impl Write for Pieces {
 }
 
 impl Messages {
-    fn new(limit: usize) -> Self {
+    fn new(limit: usize, payer: Option<Payer>) -> Self {
         let (input, prefix) = (Bytes::new(), BytesMut::with_capacity(PREFIX));
-        Self { limit, input, prefix, reading: Reading::Prefix, turns: Turns::new() }
+        Self { limit, payer, input, prefix, reading: Reading::Prefix, turns: Turns::new() }
     }
 
     /// Completes with the next bytes for tonic, or with none if more input must come first.
@@ -127,10 +132,13 @@ impl Messages {
                 }
                 Reading::Packed(left, unpacker) => {
                     let portion = ready!(self.turns.poll(context)).min(*left).min(self.input.len());
+                    let before = unpacker.get_ref().length;
                     let did = unpacker.write(&self.input[..portion]).map_err(|error| failed(&error, self.limit))?;
                     if did == 0 {
                         return Poll::Ready(Err(Status::internal("bytes follow the end of a compressed message")));
                     }
+                    let more = unpacker.get_ref().length - before;
+                    self.payer.as_ref().map_or(Ok(()), |payer| payer.charge(more))?;
                     self.turns.did(did);
                     self.input.advance(did);
                     *left -= did;
@@ -153,6 +161,7 @@ impl Messages {
                 "a request message of {length} compressed bytes is larger than {limit} bytes, which is the limit"
             )));
         }
+        self.payer.as_ref().map_or(Ok(()), |payer| payer.charge(UNPACKER))?;
         let pieces = Pieces { limit: self.limit, length: 0, unpacked: VecDeque::new() };
         Ok(Reading::Packed(length, GzDecoder::new(pieces)))
     }
@@ -165,6 +174,8 @@ impl Messages {
         let Pieces { length, unpacked: mut pieces, .. } =
             unpacker.finish().map_err(|error| failed(&error, self.limit))?;
         let length = u32::try_from(length).map_err(|_| Status::resource_exhausted("a message beyond 4 GiB"))?;
+        // From here on the bytes are charged as those of any message.
+        self.payer.iter().for_each(Payer::release);
         let mut prefix = BytesMut::with_capacity(PREFIX);
         prefix.put_u8(0);
         prefix.put_u32(length);

@@ -1,0 +1,95 @@
+//! Messages that take much memory: unpacked, decoded, half sent, or never read. All kinds at once cost 64 MiB at most.
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use prost::Message;
+use zendesk_gateway::proto::{
+    BatchGetUsersRequest, BulkCreateUsersRequest, CreateUserRequest, UserIdentityInput, UserInput,
+};
+
+use super::*;
+use crate::support::raw::Call;
+
+const CREATE_USER: &str = "/zendesk.gateway.v1.UserService/CreateUser";
+const BULK_CREATE: &str = "/zendesk.gateway.v1.UserService/BulkCreateUsers";
+const BATCH_GET: &str = "/zendesk.gateway.v1.UserService/BatchGetUsers";
+/// More than this no mixture of messages may cost.
+const MOST: u64 = 64 << 20;
+
+fn gzip(message: &[u8]) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(message).expect("memory");
+    packed.finish().expect("memory")
+}
+
+/// Calls whose message is there but not their end, over connections of a hundred calls each.
+async fn unfinished(address: &str, number: usize, path: &str, message: &Bytes, encoding: &str) -> Vec<(Raw, Call)> {
+    let mut held = Vec::new();
+    while held.len() < number {
+        let (client, _) = Raw::connect(address).await;
+        for _ in 0..100.min(number - held.len()) {
+            let Ok(mut call) = client.begin(path, &[("grpc-encoding", encoding)]).await else { break };
+            call.request.send_data(message.clone(), false).ok();
+            held.push((client.clone(), call));
+        }
+    }
+    held
+}
+
+/// A message just below the limit of 4 MiB, packed into a few kilobytes.
+fn inflating() -> Bytes {
+    let name = Some("n".repeat((4 << 20) - 100));
+    let user = Some(UserInput { name, ..UserInput::default() });
+    framed(1, &gzip(&CreateUserRequest { user, ..Default::default() }.encode_to_vec()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_every_heavy_kind_at_once() {
+    let gateway = Binary::start(&[("TELEMETRY__LOG_FILTER", "warn"), ("SANDBOX__USERS", "10000")]).await;
+    let ids = gateway.ids().await;
+    let id = ids[0];
+    let mut users = gateway.users().await;
+    let everybody: Vec<i64> = (0..3_000).map(|number| ids[0] + number).collect();
+    // What is read once is in the cache, so that it does not count as the attackers'.
+    let all = BatchGetUsersRequest { ids: everybody, ..Default::default() };
+    users.batch_get_users(all.clone()).await.expect("it fits");
+    call(&mut users, id, |made| made >= 50).await;
+    let before = gateway.peak();
+    let (address, number) = (gateway.address.clone(), scaled(150, 400));
+
+    let mut held = Vec::new();
+    // Small on the wire, large unpacked, and never ended.
+    held.extend(unfinished(&address, number, CREATE_USER, &inflating(), "gzip").await);
+    // Half of a large message, as it is.
+    let half = Bytes::from([&[0][..], &(4_u32 << 20).to_be_bytes()[..], &[0; 50_000][..]].concat());
+    held.extend(unfinished(&address, number, CREATE_USER, &half, "identity").await);
+    // Two bytes for each record.
+    let empty = BulkCreateUsersRequest { users: vec![UserInput::default(); 1_000_000], ..Default::default() };
+    let empty = framed(1, &gzip(&empty.encode_to_vec()));
+    held.extend(unfinished(&address, number / 4, BULK_CREATE, &empty, "gzip").await);
+    let identities = vec![UserIdentityInput::default(); 1_000_000];
+    let user = Some(UserInput { name: Some("n".to_owned()), identities, ..UserInput::default() });
+    let nested = framed(1, &gzip(&CreateUserRequest { user, ..Default::default() }.encode_to_vec()));
+    held.extend(unfinished(&address, number / 4, CREATE_USER, &nested, "gzip").await);
+    // Large replies that nobody reads.
+    let mut unread = Vec::new();
+    for _ in 0..number.div_ceil(100) {
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(0);
+        let (client, _) = Raw::with(&address, builder).await;
+        for _ in 0..75 {
+            unread.push((client.start(BATCH_GET, &[], &all).await.expect("sent"), client.clone()));
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // The others are served, and their calls are small.
+    let mut times = call(&mut users, id, |made| made >= 200).await;
+    let grown = gateway.peak().saturating_sub(before);
+    println!("{} heavy calls: memory +{} KiB, p99 {:?}", held.len() + unread.len(), grown >> 10, p99(&mut times));
+    assert!(grown < MOST, "memory grew by {grown} bytes");
+    drop((held, unread));
+    call(&mut users, id, |made| made >= 50).await;
+    let again = users.batch_get_users(all).await.expect("what was held is given back");
+    assert!(!again.into_inner().users.is_empty());
+    assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
+}
