@@ -103,6 +103,7 @@ pub async fn run(
 
     let counts = Counts::default();
     sources::connections(telemetry, &counts);
+    sources::messages(telemetry, served.identity.shares());
     let answering = Server::new(stack, settings, &drain, &counts);
     let serve = {
         let (drain, counts) = (drain.clone(), counts.clone());

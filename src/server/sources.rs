@@ -7,6 +7,7 @@ use super::counts::Counts;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::gateway::Gateway;
+use crate::share::Shares;
 use crate::telemetry::{Telemetry, view};
 use crate::upstream::breaker::{self, State};
 use crate::upstream::control::Control;
@@ -79,6 +80,12 @@ pub fn upstream_connections(telemetry: &Telemetry, connections: &transport::Conn
 pub(super) fn connections(telemetry: &Telemetry, counts: &Counts) {
     let counts = counts.clone();
     telemetry.state().sources.connections.set(move || counts.view());
+}
+
+/// Registers the callers' messages.
+pub(super) fn messages(telemetry: &Telemetry, shares: &Shares) {
+    let shares = shares.clone();
+    telemetry.state().sources.messages.set(move || shares.bytes() as u64);
 }
 
 fn cache_view(cache: &Cache, max_bytes: u64) -> view::Cache {

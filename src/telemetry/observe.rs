@@ -217,6 +217,9 @@ fn queue(on: &Observed<'_>) {
 
 #[rustfmt::skip]
 fn others(on: &Observed<'_>) {
+    on.gauge("zendesk_gateway.messages.size", "By", "Memory that callers' messages under way take, as it is charged to them.", |s, put| {
+        if let Some(bytes) = s.sources.messages.read() { put(bytes, &[]) }
+    });
     on.gauge("zendesk_gateway.connections.active", "{connection}", "Open connections of callers.", |s, put| {
         if let Some(connections) = s.sources.connections.read() { put(connections.active, &[]) }
     });

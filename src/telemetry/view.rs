@@ -23,6 +23,8 @@ pub struct Sources {
     pub retries: Source<Retries>,
     /// Answers so far that said that Zendesk ignored a part of a request.
     pub warnings: Source<u64>,
+    /// Bytes of callers' messages under way.
+    pub messages: Source<u64>,
     /// Connections to Zendesk.
     pub upstream_connections: Source<UpstreamConnections>,
     /// Connections of callers.

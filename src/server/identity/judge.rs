@@ -111,6 +111,11 @@ impl Identity {
         self.0.establish(headers, peer).is_ok()
     }
 
+    /// Returns what callers have under way.
+    pub fn shares(&self) -> &Shares {
+        &self.0.shares
+    }
+
     /// Authenticates the caller, checks that it may call this RPC, and adds the [`Caller`] to the call's facts.
     pub(super) fn admit<B>(&self, call: &mut Inbound<B>, instruments: &Instruments) -> Result<(), Problem> {
         let place = call.facts().method.rpc;
