@@ -56,7 +56,7 @@ impl Descriptors {
             "the process may have only {limit} file descriptors (ulimit -n), of which {kept_back} are kept back \
              ({} for the admin port, {zendesk} for Zendesk, the rest for files); allow {} at least",
             port::MOST + port::SPARE,
-            limit + LEAST + newcomers(LEAST) - fits.min(LEAST)
+            kept_back + BEGINNINGS * threads + LEAST + newcomers(LEAST)
         );
         if fits < wanted {
             warn!(

@@ -211,3 +211,17 @@ impl<P: LogProcessor> LogProcessor for Bounded<P> {
         self.processor.set_resource(resource);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_about_changes_have_as_much_room_again_while_all_others_are_dropped() {
+        let signal = Signal::default();
+        let admitted = |most| (0..2 * MOST_OF_ALL).filter(|_| signal.admit(most)).count();
+        assert_eq!(admitted(MOST_WAITING), MOST_WAITING);
+        assert_eq!(admitted(MOST_OF_ALL), MOST_WAITING);
+        assert_eq!(admitted(MOST_OF_ALL), 0);
+    }
+}

@@ -22,8 +22,8 @@ async fn counted(t: &Observed) -> BTreeMap<String, (u64, u64)> {
     for (name, labels, value) in &scrape["rpc_server_call_duration_seconds"].samples {
         if name.ends_with("_count") {
             let of: &mut (u64, u64) = calls.entry(labels["rpc_response_status_code"].clone()).or_default();
-            of.0 += *value as u64;
-            of.1 += if labels.contains_key("error_type") { *value as u64 } else { 0 };
+            of.0 += scrape::whole(*value);
+            of.1 += if labels.contains_key("error_type") { scrape::whole(*value) } else { 0 };
         }
     }
     calls
@@ -34,7 +34,7 @@ async fn reasons(t: &Observed) -> BTreeMap<String, u64> {
     let scrape = scrape::read(&t.scrape().await);
     let mut reasons = BTreeMap::new();
     for (_, labels, value) in &scrape["zendesk_gateway_call_errors_total"].samples {
-        *reasons.entry(labels["error_type"].clone()).or_default() += *value as u64;
+        *reasons.entry(labels["error_type"].clone()).or_default() += scrape::whole(*value);
     }
     reasons
 }

@@ -172,7 +172,7 @@ async fn the_stand_in_alone_speaks_tls_and_hands_out_its_authority() {
 /// Starts the binary with standard output and error on a pipe that is full already, and that nobody reads.
 fn unread(address: &str, admin: &str) -> (Child, std::io::PipeReader) {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
-    std::io::Write::write_all(&mut writer, &[b'x'; 64 << 10]).expect("as much as it holds");
+    std::io::Write::write_all(&mut writer, &vec![b'x'; 64 << 10]).expect("as much as it holds");
     let mut command = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
     command.args(["serve", "--sandbox", "--users", "30", "--listen", address]);
     command.env("ZENDESK_GATEWAY__ADMIN__LISTEN", admin).kill_on_drop(true);

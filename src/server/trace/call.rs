@@ -185,7 +185,8 @@ impl Call {
 
     /// Writes the access line. Whoever is not known can cause only so many of them.
     fn log(&self, code: Code, seconds: f64) {
-        let left_out = if self.method.quiet || self.ledger.is_identified() {
+        let unwanted = || !event_enabled!(target: "access", Level::INFO);
+        let left_out = if self.method.quiet || self.ledger.is_identified() || unwanted() {
             None
         } else {
             match self.telemetry.state().samples.strangers.admit() {

@@ -52,6 +52,11 @@ impl Failed {
 
 #[cfg(test)]
 mod tests {
+    use Code::{
+        Aborted, AlreadyExists, Cancelled, FailedPrecondition, InvalidArgument, NotFound, OutOfRange, PermissionDenied,
+        ResourceExhausted, Unauthenticated,
+    };
+
     use super::*;
 
     #[test]
@@ -75,10 +80,6 @@ mod tests {
         ] {
             assert_eq!((failed.mistake(), failed.is_failure()), (mistake, mistake.is_none()), "{failed:?}");
         }
-        use Code::{
-            Aborted, AlreadyExists, Cancelled, FailedPrecondition, InvalidArgument, NotFound, OutOfRange,
-            PermissionDenied, ResourceExhausted, Unauthenticated,
-        };
         for code in [
             Aborted,
             AlreadyExists,

@@ -40,7 +40,7 @@ impl Binary {
     }
 
     /// Starts it with a file of settings, and reads at most so many bytes a second of what it logs.
-    pub async fn read_slowly(pace: usize, config: &Path, settings: &[(&str, &str)]) -> Self {
+    pub async fn read_slowly(pace: u64, config: &Path, settings: &[(&str, &str)]) -> Self {
         let mut shell = Command::new("sh");
         let configured = "exec \"$0\" \"$@\" --config \"$FILE\"";
         shell.args(["-c", configured, env!("CARGO_BIN_EXE_zendesk-gateway")]).env("FILE", config);
@@ -70,10 +70,10 @@ impl Binary {
     }
 
     async fn launch(command: Command, settings: &[(&str, &str)]) -> Self {
-        Self::run(command, settings, usize::MAX).await
+        Self::run(command, settings, u64::MAX).await
     }
 
-    async fn run(mut command: Command, settings: &[(&str, &str)], pace: usize) -> Self {
+    async fn run(mut command: Command, settings: &[(&str, &str)], pace: u64) -> Self {
         command.args(["serve", "--sandbox", "--users", "3000", "--listen", "127.0.0.1:0"]);
         Self::spawn(command, settings, pace).await
     }
@@ -162,9 +162,9 @@ impl Binary {
 }
 
 /// Keeps what it reads, `pace` bytes a second at most.
-async fn keep(mut from: impl AsyncRead + Unpin, log: Arc<Mutex<String>>, pace: usize) {
+async fn keep(mut from: impl AsyncRead + Unpin, log: Arc<Mutex<String>>, pace: u64) {
     let mut bytes = [0; 8192];
-    let pause = Duration::from_secs(1).div_f64(pace as f64 / bytes.len() as f64);
+    let pause = Duration::from_micros(bytes.len() as u64 * 1_000_000 / pace);
     while let Ok(read @ 1..) = from.read(&mut bytes).await {
         log.lock().expect("no panic inside").push_str(&String::from_utf8_lossy(&bytes[..read]));
         if pause >= Duration::from_millis(1) {

@@ -214,6 +214,12 @@ pub mod scrape {
         families
     }
 
+    /// Returns a count as the whole number that it is.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are whole and not negative")]
+    pub fn whole(count: f64) -> u64 {
+        count as u64
+    }
+
     /// Reads `a="b",c="d"`; no value in a test holds a quote.
     fn read_labels(text: &str) -> BTreeMap<String, String> {
         let pairs = text.split("\",").filter_map(|pair| pair.split_once("=\""));
