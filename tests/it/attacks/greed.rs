@@ -28,7 +28,7 @@ async fn start(settings: &[(&str, &str)]) -> (Binary, tempfile::TempDir) {
     let rule = "[[authorization.rules]]\ncallers = [\"*\"]\nrisks = [\"read\", \"write\", \"admin\"]\n";
     let text = format!("[identity]\nmethods = [\"api_key\"]\n[identity.api_keys]\nfile = {keys:?}\n{rule}");
     std::fs::write(&config, text).expect("written");
-    (Binary::read_slowly(usize::MAX, &config, settings).await, folder)
+    (Binary::read_slowly(u64::MAX, &config, settings).await, folder)
 }
 
 fn reason(status: &Status) -> String {

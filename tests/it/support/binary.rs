@@ -36,7 +36,7 @@ impl Binary {
         let mut command = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
         command.args(["serve", "--sandbox", "--users", "3000", "--listen", "127.0.0.1:0"]);
         change(&mut command);
-        Self::spawn(command, settings, usize::MAX).await
+        Self::spawn(command, settings, u64::MAX).await
     }
 
     /// Starts it with a file of settings, and reads at most so many bytes a second of what it logs.
@@ -78,7 +78,7 @@ impl Binary {
         Self::spawn(command, settings, pace).await
     }
 
-    async fn spawn(mut command: Command, settings: &[(&str, &str)], pace: usize) -> Self {
+    async fn spawn(mut command: Command, settings: &[(&str, &str)], pace: u64) -> Self {
         let fixed = [("ADMIN__LISTEN", "127.0.0.1:0"), ("SANDBOX__RATE_LIMIT", "1000000")];
         for (key, value) in fixed.iter().chain(settings) {
             command.env(format!("ZENDESK_GATEWAY__{key}"), value);
