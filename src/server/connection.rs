@@ -28,6 +28,10 @@ use crate::rpc::facts::Peer;
 
 /// Most bytes that a connection buffers for one call's reply.
 const SEND_BUFFER: usize = 32 << 10;
+/// Bytes of a request that a peer may send before they are read, which nobody does until its caller is known.
+const STREAM_WINDOW: u32 = 64 << 10;
+/// The same for all requests of a connection together.
+const CONNECTION_WINDOW: u32 = 128 << 10;
 /// How long a connection without calls stays open after GOAWAY: a call that the peer sent before it read GOAWAY is still
 /// answered, and a peer that never reads it does not delay the shutdown.
 const LINGER: Duration = Duration::from_secs(1);
@@ -82,6 +86,8 @@ impl<S: Stack> Server<S> {
                 .max_pending_accept_reset_streams(settings.max_streams_per_connection as usize)
                 .max_header_list_size(settings.max_header_bytes)
                 .max_send_buf_size(SEND_BUFFER)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
                 .keep_alive_interval(settings.keepalive_interval)
                 .keep_alive_timeout(settings.keepalive_timeout)
                 .serve_connection(TokioIo::new(socket), answering)
