@@ -33,7 +33,7 @@ const OWN: usize = 2;
 /// Most health checks at a time beyond those. A check is over at once unless its peer does not read the answer.
 const MOST_CHECKS: usize = 1024;
 /// Most health watches at a time beyond those of [`OWN`], for proxies that carry many callers. One costs about 8 KiB.
-const MOST_WATCHES: usize = 16_384;
+const MOST_WATCHES: usize = 1024;
 /// Most calls at a time of reflection, and of what this server does not serve.
 const MOST_OTHERS: usize = 1024;
 
