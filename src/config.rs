@@ -27,7 +27,7 @@ pub use cache::{Cache, Windows};
 pub use callers::Callers;
 pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient};
 pub use identity::{Authorization, Identity};
-pub use load::{Mistakes, Overrides, load};
+pub use load::{Mistakes, Overrides, load, merge};
 pub use resilience::{Attempt, Breaker, Connection, Queue, Rate, Retry};
 pub use server::{Drain, Server};
 pub use stream::Stream;

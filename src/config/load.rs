@@ -28,16 +28,26 @@ pub struct Overrides<'a> {
 /// # Errors
 /// Every unknown key, every value of a wrong type and every combination that cannot work, in one [`Mistakes`].
 pub fn load(file: Option<&Path>, overrides: Overrides<'_>) -> Result<Config, Mistakes> {
+    let text = file.map(|path| {
+        std::fs::read_to_string(path)
+            .map_err(|error| Mistakes(vec![format!("--config: cannot read {}: {error}", path.display())]))
+    });
+    merge(text.transpose()?.as_deref(), overrides)
+}
+
+/// Reads the settings from the text of a file, and from all other sources.
+///
+/// # Errors
+/// As [`load`].
+pub fn merge(text: Option<&str>, overrides: Overrides<'_>) -> Result<Config, Mistakes> {
     let mut builder = config::Config::builder();
     // A table with one setting takes the others from the table's own defaults, which are those of tests.
     #[cfg(feature = "sandbox")]
     for (key, demo) in [("sandbox.users", super::DEMO_USERS), ("sandbox.rate_limit", super::DEMO_RATE_LIMIT)] {
         builder = builder.set_default(key, demo).map_err(|error| Mistakes(vec![error.to_string()]))?;
     }
-    if let Some(path) = file {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Mistakes(vec![format!("--config: cannot read {}: {error}", path.display())]))?;
-        builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
+    if let Some(text) = text {
+        builder = builder.add_source(File::from_str(text, FileFormat::Toml));
     }
     let environment = overrides.environment.into_iter().filter(|(name, _)| name.starts_with("ZENDESK_GATEWAY__"));
     let environment = Environment::with_prefix("ZENDESK_GATEWAY")

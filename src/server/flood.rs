@@ -27,6 +27,6 @@ pub(super) mod open;
 pub(super) mod socket;
 pub(super) mod stall;
 pub(super) mod turns;
-pub(super) mod unpack;
+pub mod unpack;
 pub(super) mod waiting;
 pub mod workers;

@@ -17,6 +17,7 @@ mod policy;
 mod remote;
 mod why;
 
+pub use api_key::callers as api_key_callers;
 pub use certificate::name as certificate_name;
 pub use judge::Identity;
 pub use jwks::KeySet;

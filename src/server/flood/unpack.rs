@@ -43,6 +43,7 @@ pub fn request<B>(mut request: Request<B>, limit: usize) -> Request<Unpacked<B>>
 pin_project! {
     /// The body of a request.
     #[project = Projected]
+    #[allow(missing_docs, reason = "the macro takes no comments on fields")]
     pub enum Unpacked<B> {
         /// As it is.
         Plain {

@@ -4,6 +4,7 @@
 //! cost time on every call.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -11,6 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::policy::{Known, Policy};
 use super::why::Why;
+use crate::config::Authorization;
 
 /// The key belongs to no caller.
 pub const UNKNOWN: Why = Why::new("unknown_key", "the API key is not known");
@@ -65,6 +67,15 @@ impl Keys {
         let entry = slot.iter().find(|entry| verify_slices_are_equal(&entry.hash, hash).is_ok())?;
         Some(entry.caller.clone())
     }
+}
+
+/// Returns the callers that a file of keys names, in no order.
+///
+/// # Errors
+/// As [`Keys::read`].
+pub fn callers(content: &[u8]) -> anyhow::Result<Vec<Arc<str>>> {
+    let keys = Keys::read(content, &Policy::new(&Authorization::default(), false))?;
+    Ok(keys.slots.into_values().flatten().map(|entry| entry.caller.name).collect())
 }
 
 fn prefix(hash: &[u8; 32]) -> [u8; 8] {

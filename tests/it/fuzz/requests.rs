@@ -14,7 +14,7 @@ use zendesk_gateway::rest::{List, Read, Write};
 use zendesk_gateway::upstream::rest::{Body, Rest, text_id};
 
 /// A path that was built stays where it belongs, and its query is what was put in.
-fn within(rest: &Rest) {
+pub fn within(rest: &Rest) {
     let base = Url::parse("https://account.zendesk.com").expect("a URL");
     let joined = base.join(&rest.target()).expect("a target is a valid reference");
     // As the transport does it.

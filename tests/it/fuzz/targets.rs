@@ -1,6 +1,6 @@
 //! One function for everything that parses input from outside: it takes any bytes, and panics if a promise is broken.
 
-use super::{answers, headers, identity, pages, requests};
+use super::{answers, files, headers, identity, pages, requests, rpcs, wire};
 
 /// A function, its name, and inputs to begin with: some that are right, some that were trouble elsewhere.
 pub type Target = (&'static str, fn(&[u8]), &'static [&'static [u8]]);
@@ -40,6 +40,33 @@ pub const TARGETS: &[Target] = &[
     ("trace_context", headers::trace_context, &[
         b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\ntracestate: a=b", b"traceparent: 00-00000000000000000000000000000000-0000000000000000-00", b"traceparent: ff-", b"tracestate: ====",
     ]),
+    ("settings", files::settings, SETTINGS),
+    ("environment", files::environment, &[b"SERVER__LISTEN=127.0.0.1:1\nUPSTREAM__SUBDOMAIN=a", b"IDENTITY__METHODS=none,jwt\nCACHE__MAX_BYTES=-1", b"X__=\n__=1\nSERVER=7"]),
+    ("key_file", files::key_file, &[
+        b"crm 0ba904eae8773b70c75333db4de2f3ac45a8ad4ddba1b242f0b3cfc199391dd8\n# shop x\n", b"a 00\n", b"a b c", b"a* 0ba904eae8773b70c75333db4de2f3ac45a8ad4ddba1b242f0b3cfc199391dd8",
+    ]),
+    ("pattern", files::pattern, &[b"*\n", b"a*b*b\nabb", b"spiffe://a/*/sa/*\nspiffe://a/ns/b/sa/c", b"**\n*", b"\n"]),
+    ("tag", files::tag, &[b"user:7", b"groups", b"memberships_of_user:9223372036854775808", b"user:-1", b":", b"groups:7"]),
+    ("method_path", wire::method_path, &[b"/zendesk.gateway.v1.UserService/GetUser", b"/grpc.health.v1.Health/Check", b"", b"//", b"/a/b/c"]),
+    ("packed", wire::packed, PACKED),
+    ("json", wire::json, &[
+        br#"{"a":[1,-0,1.5e300,18446744073709551615,"\u00e9\ud83d\ude00",true,null,{"":{}}]}"#, b"{\"a\":\"\n\"}", b"{\"a\":1,\"a\":2}", b"{\"a\":1e999}", b"{} ", b"{\"\\ud800\":1}",
+    ]),
+    ("warnings", wire::warnings, &[b"ignored: x\nignored: x\ny", "é%\u{7f}".as_bytes(), &[b'w'; 5_000]]),
+    ("rpcs", rpcs::call, rpcs::CALLS),
+];
+
+/// One message packed, one not, one that is cut off, and one of 64 KiB in 100 bytes.
+#[rustfmt::skip]
+const PACKED: &[&[u8]] = &[
+    b"\x07\x01\x00\x00\x00\x17\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\xe3\x60\x07\x00\xd9\x0d\x12\xd5\x02\x00\x00\x00", b"\x01\x00\x00\x00\x00\x02\x08\x07", b"\xff\x01\x00\x00\x00\x17\x1f\x8b", b"\x03\x01\xff\xff\xff\xff",
+    b"\x05\x01\x00\x00\x00\x00\x01\x00\x00\x00\x00",
+];
+
+const SETTINGS: &[&[u8]] = &[
+    b"[server]\nlisten = \"127.0.0.1:1\"\n[upstream]\nsubdomain = \"example\"\n[upstream.credential]\nkind = \"api_token\"\nemail = \"a@b.example\"\ntoken = \"hunter2\"\n",
+    b"[identity]\nmethods = [\"jwt\", \"none\"]\n[identity.jwt]\nissuer = \"https://a\"\njwks_url = \"https://a/b\"\n[[authorization.rules]]\ncallers = [\"*\"]\nrisks = [\"read\"]\n",
+    b"[cache]\nmax_bytes = -1\n[upstream.attempt]\nread_timeout = \"1e9h\"\n[x]\ny = nan\n", b"[[server]]\n", b"a.b.c = 1979-05-27T07:32:00Z", b"[telemetry]\nlog_filter = \"[{\"\nsample_ratio = inf\n",
 ];
 
 #[rustfmt::skip]
