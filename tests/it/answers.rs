@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use zendesk_gateway::contract::{Idempotency, RPCS};
 
+mod refusals;
 mod writes;
 
 use crate::support::{Dynamic, Refused, Scripted, answer, basic, refused, serve, settings};

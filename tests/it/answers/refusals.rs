@@ -1,0 +1,67 @@
+//! A refusal stands, whatever becomes of the body that explains it.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// Answers every user but the first with this, in which the body is not what the head announces.
+async fn unexplained(head: &str, body: &[u8]) -> Scripted {
+    let mut broken = format!("HTTP/1.1 {head}\r\n\r\n").into_bytes();
+    broken.extend(body);
+    Scripted::by(move |asked| {
+        let healthy = answer("200 OK\r\ncontent-type: application/json", br#"{"user":{"id":1}}"#);
+        if asked.contains("/users/1 ") { healthy } else { broken.clone() }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_refused_read_is_told_by_its_status_and_says_nothing_of_health() {
+    let said = br#"{"error":"RecordNotFound","description":"Not found"}"#;
+    let packed = "content-encoding: gzip\r\ncontent-length: 52";
+    for (head, body, reason) in [
+        ("404 Not Found\r\ncontent-type: application/json\r\ncontent-length: 500", &said[..], "NOT_FOUND"),
+        // Without an explanation, nobody can tell that it is about the record.
+        ("404 Not Found\r\ncontent-length: 500", b"", "UPSTREAM_REFUSED"),
+        ("410 Gone\r\ncontent-length: 500", br#"{"error":"Rec"#, "UPSTREAM_REFUSED"),
+        ("422 Unprocessable Content\r\ncontent-length: 500", b"{", "RECORD_INVALID"),
+        ("401 Unauthorized\r\ncontent-length: 500", b"{}", "CREDENTIAL_REFUSED"),
+        ("302 Found\r\nlocation: https://a.example/\r\ncontent-length: 500", b"<html>", "UPSTREAM_REFUSED"),
+        (&format!("403 Forbidden\r\n{packed}"), said, "PERMISSION_DENIED"),
+        (&format!("402 Payment Required\r\n{packed}"), said, "UPSTREAM_REFUSED"),
+        (&format!("418 Teapot\r\n{}", packed.replace("gzip", "x-gzip")), said, "UPSTREAM_REFUSED"),
+        ("409 Conflict\r\ncontent-length: 999999999", b"x", "CONFLICT"),
+        (&format!("429 Too Many Requests\r\nretry-after: 60\r\n{packed}"), said, "RATE_LIMITED"),
+    ] {
+        let upstream = unexplained(head, body).await;
+        let (client, _running) = before(&upstream).await;
+        let seen = refused(client.call("GetUser", r#"{"id": 2}"#).await);
+        assert_eq!((seen.reason.as_str(), upstream.asked().len()), (reason, 1), "{head}");
+        if reason == "RATE_LIMITED" {
+            assert_eq!(seen.retry_after, Some(Duration::from_mins(1)), "{head}");
+            continue;
+        }
+        for id in 3..12 {
+            let seen = refused(client.call("GetUser", &format!(r#"{{"id": {id}}}"#)).await);
+            assert_eq!(seen.reason, reason, "{head}");
+        }
+        client.call("GetUser", r#"{"id": 1}"#).await.unwrap_or_else(|status| panic!("{head}: {status}"));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_drips_or_hangs_is_told_soon() {
+    let head = "HTTP/1.1 422 Unprocessable Content\r\ncontent-length: 500\r\n\r\n{";
+    let upstream = Scripted::hanging(head.as_bytes().to_vec()).await;
+    let began = Instant::now();
+    let seen = refused(ask(&upstream, "GetUser", r#"{"id": 2}"#).await);
+    assert_eq!((seen.reason.as_str(), upstream.asked().len()), ("RECORD_INVALID", 1));
+    assert!(began.elapsed() < Duration::from_secs(4));
+}
+
+#[tokio::test]
+async fn an_outage_keeps_its_status_and_how_long_to_wait_without_its_body() {
+    let upstream = unexplained("503 Service Unavailable\r\nretry-after: 120\r\ncontent-length: 500", b"<").await;
+    let seen = refused(ask(&upstream, "GetUser", r#"{"id": 2}"#).await);
+    assert_eq!((seen.reason.as_str(), seen.retry_after), ("UPSTREAM_UNAVAILABLE", Some(Duration::from_mins(2))));
+}
