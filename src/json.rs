@@ -47,22 +47,33 @@ macro_rules! lost_otherwise {
 }
 
 mod fields;
+mod ids;
+mod keys;
 mod lenient;
+mod losses;
 mod mended;
 mod object;
 mod patch;
 mod structure;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 pub use fields::{
     Scalar, Words, optional_scalar, optional_word, scalar, scalars, timestamp, unreadable, word, word_of, words,
     write_optional_word, write_word, write_words,
 };
-pub use lenient::{Loss, Losses, row_lost, value};
-pub use object::{Item, Object, objects, optional_object};
+pub use ids::{id, ids, optional_id};
+pub use keys::keys;
+pub use lenient::value;
+pub use losses::{Loss, Losses, lost, row_lost, rows_lost};
+pub use object::{
+    Identified, Item, Object, identified, object_or_nothing, objects, objects_or_one, optional_identified,
+    optional_object,
+};
 pub use patch::{EnumFields, Input, patch};
 pub use structure::{structure, write_structure};
+pub use texts::optional_texts;
 
 thread_local! {
     /// What the readings on this thread have left out since [`losses_of`] began.

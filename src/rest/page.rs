@@ -272,7 +272,7 @@ struct Paging(Option<Meta>);
 
 impl<'de> Deserialize<'de> for Paging {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        json::optional_object(from).map(Self)
+        json::object_or_nothing(from).map(Self)
     }
 }
 

@@ -359,13 +359,14 @@ async fn a_deletion_that_is_answered_by_nothing_is_done() {
 }
 
 #[tokio::test]
-async fn an_empty_list_in_place_of_an_object_is_an_absent_object() {
+async fn an_empty_list_in_place_of_an_object_is_an_absent_object_and_is_told() {
     let user = r#"{"user":{"id":7,"photo":[],"separation":[],"suspension_details":[]}}"#;
     let upstream = Scripted::in_turn(&[user]).await;
     let reply = ask(&upstream, "GetUser", r#"{"id": 7}"#).await.expect("answered");
+    let told = ["photo", "separation", "suspension_details"];
     assert_eq!(
         reply[0],
-        json!({"user": {"id": 7}}),
+        json!({"user": {"id": 7, "unreadable_fields": told}}),
         "present suspension details would mean that the user is suspended"
     );
 }
