@@ -134,10 +134,10 @@ pub enum Malformed {
         /// The column, from 1.
         column: usize,
     },
-    /// It does not hold what was asked for: no record, one without its id, or another one.
+    /// It is the answer to something else: it holds another record, or none of the keys of what was asked for.
     #[error("not about the record or the list that was asked for")]
     Foreign,
-    /// A value cannot be read without which the body is of no use, or that no record within it can name.
-    #[error("a value cannot be read that the answer depends on")]
+    /// It may be the answer, but what was asked for is missing, or a value cannot be read without which it is of no use.
+    #[error("what the answer depends on is missing, or cannot be read")]
     Incomplete,
 }

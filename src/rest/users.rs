@@ -1,6 +1,8 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/users/users/>
 
-use super::{List, Paging, Read, Style, brand, has_id, id, known_word, list, optional_id, optional_text, part, sort};
+use super::{
+    List, Paging, Read, Style, brand, has_id, id, is_count, known_word, list, optional_id, optional_text, part, sort,
+};
 use crate::cache::{Policy, tag};
 use crate::error::{Error, Result};
 use crate::path;
@@ -43,9 +45,10 @@ impl Read for GetCurrentUserRequest {
     }
 
     /// Accepts the "Anonymous user" without an id, which the gateway reports as a refused credential; refuses a body without
-    /// any user.
+    /// any user, and one whose user has an id that cannot be read.
     fn fits(&self, reply: &Self::Reply) -> bool {
-        reply.user.as_ref().is_some_and(|user| *user != User::default())
+        let is_told = |user: &User| !user.unreadable_fields.iter().any(|field| field == "id");
+        reply.user.as_ref().is_some_and(|user| *user != User::default() && is_told(user))
     }
 
     fn cache(&self) -> Policy {
@@ -106,7 +109,7 @@ impl Read for CountUsersRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        reply.count.as_ref().is_some_and(|count| count.value.is_some())
+        is_count(reply.count.as_ref())
     }
 
     fn cache(&self) -> Policy {
@@ -245,7 +248,7 @@ impl Read for CountDeletedUsersRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        reply.count.as_ref().is_some_and(|count| count.value.is_some())
+        is_count(reply.count.as_ref())
     }
 
     fn cache(&self) -> Policy {

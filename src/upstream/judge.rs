@@ -102,7 +102,8 @@ fn accept(
     let (parsed, losses) = losses_of(|| (call.parse)(body));
     let parsed = parsed.map_err(|error| match error {
         // JSON that can be read says that Zendesk works.
-        Malformed::Foreign | Malformed::Incomplete => Error::Foreign(refusal(&error.to_string())),
+        Malformed::Foreign => Error::Foreign(refusal(&error.to_string())),
+        Malformed::Incomplete => Error::Unreadable(refusal(&error.to_string())),
         // The body is looked at, whatever its content type says; the latter only explains why it is no JSON.
         Malformed::Unreadable { .. } if is_other_than_json(headers) => {
             Error::Malformed(refusal("the content type is not JSON"))

@@ -38,6 +38,8 @@ fn attempts(error: &Error) -> [u32; 3] {
         Error::Unavailable(_) | Error::GatewayTimeout(_) | Error::BrokenBeforeHeaders(_) | Error::AttemptTimeout => {
             [3, 3, 1]
         }
+        // a proxy gave up on this request
+        Error::Server(said) if said.status < 500 => [1, 1, 1],
         // it was probably done
         Error::Server(_) | Error::Malformed(_) | Error::Foreign(_) | Error::BrokenBody(_) => [2, 1, 1],
         // the same call would fail the same way
@@ -46,6 +48,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::Refused(_)
         | Error::Redirected(_)
         | Error::AccountNotFound(_)
+        | Error::Unreadable(_)
         | Error::Incomplete { .. }
         | Error::Duplicate(_)
         | Error::CursorExpired(_)
@@ -97,7 +100,10 @@ fn every_error() -> Vec<Error> {
         Error::Unavailable(said(503)),
         Error::GatewayTimeout(said(504)),
         Error::Malformed(said(200)),
+        Error::Server(said(408)),
+        Error::Server(said(499)),
         Error::Foreign(said(200)),
+        Error::Unreadable(said(200)),
         Error::Incomplete { what: "a row lacks an id" },
         Error::TooLarge { limit: 1 },
         Error::Connect(chain()),

@@ -65,3 +65,27 @@ async fn an_outage_keeps_its_status_and_how_long_to_wait_without_its_body() {
     let seen = refused(ask(&upstream, "GetUser", r#"{"id": 2}"#).await);
     assert_eq!((seen.reason.as_str(), seen.retry_after), ("UPSTREAM_UNAVAILABLE", Some(Duration::from_mins(2))));
 }
+
+#[tokio::test]
+async fn what_a_proxy_gave_up_on_and_odd_json_are_not_asked_for_again() {
+    for (rpc, request, body) in [
+        ("GetUser", r#"{"id": 1}"#, r#"{"user":{"id":"q"}}"#),
+        ("GetUser", r#"{"id": 1}"#, r#"{"user":{"id":null}}"#),
+        ("GetUser", r#"{"id": 1}"#, r#"{"user":[{"id":1}]}"#),
+        ("GetUser", r#"{"id": 1}"#, r#"{"user":null}"#),
+        ("GetUser", r#"{"id": 1}"#, "{}"),
+        ("GetUser", r#"{"id": 1}"#, "[]"),
+        ("ListUsers", "{}", r#"{"users":"x"}"#),
+        ("ListUsers", "{}", r#"{"users":[],"meta":{"has_more":1}}"#),
+        ("BatchGetUsers", r#"{"ids": [1, 2]}"#, r#"{"users":{}}"#),
+    ] {
+        let upstream = Scripted::in_turn(&[body]).await;
+        let seen = refused(ask(&upstream, rpc, request).await);
+        assert_eq!((seen.reason.as_str(), upstream.asked().len()), ("UPSTREAM_MALFORMED", 1), "{rpc} {body}");
+    }
+    for status in ["408 Request Timeout", "499 Closed", "425 Too Early"] {
+        let upstream = Scripted::start(status, "").await;
+        refused(ask(&upstream, "GetUser", r#"{"id": 1}"#).await);
+        assert_eq!(upstream.asked().len(), 1, "{status}");
+    }
+}
