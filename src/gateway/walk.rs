@@ -76,6 +76,11 @@ impl<R> Paged<R> {
         self.style == Style::Offset || self.turned.is_some()
     }
 
+    /// True if the list may have more than one page.
+    pub fn goes_on(&self) -> bool {
+        self.style != Style::Single
+    }
+
     /// True if the rows are current. Other lists may come from a search index, which lags behind.
     pub fn is_current(&self) -> bool {
         self.style == Style::Cursor

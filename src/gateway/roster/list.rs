@@ -88,6 +88,11 @@ impl Gateway {
             if page.unreadable_rows > 0 {
                 return Err(Error::Incomplete { what: "a row cannot be read" });
             }
+            if !page.is_stated_clearly() {
+                return Err(Error::Incomplete {
+                    what: "it cannot be read whether it goes on, or how many rows it has",
+                });
+            }
             let count = page.count.and_then(|count| usize::try_from(count).ok());
             for row in page.rows {
                 match row.id().and_then(|id| places.get(&id)) {

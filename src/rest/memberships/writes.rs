@@ -74,7 +74,8 @@ impl Write for SetDefaultMembershipRequest {
     fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
         let page = Page::<GroupMembership>::read(body, Owner::User(self.user_id))?;
         // Zendesk's pages have at most 100 rows; that this answer is paged at all is an assumption.
-        let is_part = page.says_that_there_is_more() || page.rows.len() >= MOST_ITEMS;
+        let may_be_more = page.says_that_there_is_more() || page.leaves_open_whether_there_is_more();
+        let is_part = may_be_more || page.rows.len() >= MOST_ITEMS;
         let reply = SetDefaultMembershipResponse { group_memberships: page.rows };
         match (self.fits(&reply), is_part) {
             (_, true) => Ok(Box::new(SetDefaultMembershipResponse::default())),
