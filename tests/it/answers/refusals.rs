@@ -89,3 +89,21 @@ async fn what_a_proxy_gave_up_on_and_odd_json_are_not_asked_for_again() {
         assert_eq!(upstream.asked().len(), 1, "{status}");
     }
 }
+
+#[tokio::test]
+async fn a_wait_that_does_not_fit_the_deadline_is_told_at_once() {
+    let upstream = Scripted::start("429 Too Many Requests\r\nretry-after: 3", "").await;
+    let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), settings()).await;
+    let mut users = zendesk_gateway::proto::user_service_client::UserServiceClient::new(channel);
+    let began = Instant::now();
+    let mut request = tonic::Request::new(zendesk_gateway::proto::GetUserRequest { id: 1 });
+    request.set_timeout(Duration::from_secs(2));
+    let seen = refused(users.get_user(request).await);
+    let mut request = tonic::Request::new(zendesk_gateway::proto::ListUsersRequest::default());
+    request.set_timeout(Duration::from_secs(2));
+    let next = refused(users.list_users(request).await);
+    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+    assert_eq!((seen.reason.as_str(), seen.retry_after), ("RATE_LIMITED", Some(Duration::from_secs(3))));
+    assert_eq!((next.reason.as_str(), next.limit.as_deref()), ("RATE_LIMITED", Some("account")));
+    assert!(next.retry_after.is_some());
+}
