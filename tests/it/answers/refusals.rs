@@ -91,6 +91,22 @@ async fn what_a_proxy_gave_up_on_and_odd_json_are_not_asked_for_again() {
 }
 
 #[tokio::test]
+async fn the_first_violation_stands_in_the_message() {
+    for details in [
+        r#"{"email":[{"description":"Email: it is taken","error":"DuplicateValue"}]}"#,
+        r#"{"base":[{"description":"Email: it is taken"}],"z":[{"description":"another"}]}"#,
+        r#"["Email: it is taken"]"#,
+        r#""Email: it is taken""#,
+    ] {
+        let body =
+            format!(r#"{{"error":"RecordInvalid","description":"Record validation errors","details":{details}}}"#);
+        let upstream = Scripted::start("422 Unprocessable Content\r\ncontent-type: application/json", body).await;
+        let seen = refused(ask(&upstream, "UpdateUser", r#"{"id": 1, "user": {"name": "n"}}"#).await);
+        assert!(seen.message.contains("Record validation errors: Email: it is taken"), "{}", seen.message);
+    }
+}
+
+#[tokio::test]
 async fn a_wait_that_does_not_fit_the_deadline_is_told_at_once() {
     let upstream = Scripted::start("429 Too Many Requests\r\nretry-after: 3", "").await;
     let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), settings()).await;
