@@ -6,6 +6,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::call::{Answer, Call};
+use super::redirect::redirection;
 use crate::contract::Idempotency;
 use crate::error::{Error, Refusal, Violation, snippet};
 use crate::json::{self, Malformed, losses_of};
@@ -71,16 +72,6 @@ fn is_about_the_record(call: &Call, refusal: &Refusal, body: &[u8]) -> bool {
     let says = refusal.code.as_deref() == Some("RecordNotFound");
     let may_be = named || call.rest.method != http::Method::GET;
     (says && may_be) || (named && body.trim_ascii().is_empty())
-}
-
-/// Says where a redirect leads: to which host, without the path, which can hold anything.
-fn redirection(headers: &HeaderMap) -> String {
-    let location = headers.get(http::header::LOCATION).and_then(|value| value.to_str().ok());
-    let Some(location) = location else { return "to an address that is not given".to_owned() };
-    match url::Url::parse(location) {
-        Ok(url) => format!("to the host {}", snippet(url.host_str().unwrap_or("of no name"))),
-        Err(_) => "to another path of the same host".to_owned(),
-    }
 }
 
 fn accept(

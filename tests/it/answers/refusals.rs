@@ -91,6 +91,22 @@ async fn what_a_proxy_gave_up_on_and_odd_json_are_not_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_redirect_names_its_host_however_it_is_written() {
+    for (location, said) in [
+        ("https://login.a.example/x", "to the host login.a.example"),
+        ("//login.a.example/x", "to the host login.a.example"),
+        ("/x", "to another path of the same host"),
+        ("x?y", "to another path of the same host"),
+        ("https://", "to an address that cannot be read"),
+    ] {
+        let upstream = Scripted::start(&format!("302 Found\r\nlocation: {location}"), "").await;
+        let seen = refused(ask(&upstream, "GetUser", r#"{"id": 1}"#).await);
+        assert_eq!(seen.reason, "UPSTREAM_REFUSED", "{location}");
+        assert!(seen.message.contains(said), "{location}: {}", seen.message);
+    }
+}
+
+#[tokio::test]
 async fn the_first_violation_stands_in_the_message() {
     for details in [
         r#"{"email":[{"description":"Email: it is taken","error":"DuplicateValue"}]}"#,
