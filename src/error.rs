@@ -391,5 +391,10 @@ pub fn reason_name(reason: ErrorReason) -> &'static str {
 
 /// Trims a text from outside, cuts it to 512 characters and replaces control characters by spaces.
 pub fn snippet(text: &str) -> String {
-    text.trim().chars().map(|char| if char.is_control() { ' ' } else { char }).take(512).collect()
+    shortened(text, 512)
+}
+
+/// The same, cut to `most` characters.
+pub fn shortened(text: &str, most: usize) -> String {
+    text.trim().chars().map(|char| if char.is_control() { ' ' } else { char }).take(most).collect()
 }

@@ -8,19 +8,22 @@ use serde_json::Value;
 use super::call::{Answer, Call};
 use super::redirect::redirection;
 use crate::contract::Idempotency;
-use crate::error::{Error, Refusal, Violation, snippet};
+use crate::error::{Error, Refusal, Violation, shortened, snippet};
 use crate::json::{self, Malformed, losses_of};
 use crate::limits::{Limits, retry_after};
 
 /// Most field violations that are looked at. Of these, a status has as many as fit.
 const MOST_VIOLATIONS: usize = 1000;
 
+/// Most characters of a warning. Whoever tells it has room for fewer bytes, and says so where it cuts.
+const LONGEST_WARNING: usize = 8 << 10;
+
 /// Zendesk's words for a search that was asked past its end.
 const SEARCH_LIMITS: &str = "Search Response Limits";
 
 /// Judges a complete response.
 pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Error> {
-    let warning = header(headers, "x-zendesk-api-warn");
+    let warning = lines(headers, "x-zendesk-api-warn").map(|warning| shortened(&warning, LONGEST_WARNING));
     if let Some(warning) = warning.as_deref().filter(|_| call.idempotency != Idempotency::NoSideEffects) {
         call.ledger.warned(warning);
     }
@@ -119,9 +122,13 @@ fn is_other_than_json(headers: &HeaderMap) -> bool {
 
 /// Returns a header's text, cut and without control characters.
 pub fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    // A header may come in several lines.
+    lines(headers, name).map(|text| snippet(&text))
+}
+
+/// Returns a header's text, which may come in several lines.
+fn lines(headers: &HeaderMap, name: &str) -> Option<String> {
     let lines: Vec<_> = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
-    (!lines.is_empty()).then(|| snippet(&lines.join("; ")))
+    (!lines.is_empty()).then(|| lines.join("; "))
 }
 
 /// Reads an error body in any of the shapes Zendesk and the proxies before it use.

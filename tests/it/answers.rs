@@ -471,6 +471,7 @@ async fn a_body_is_read_whatever_its_type_and_its_encoding_are_called() {
         ("content-type: application/octet-stream", user),
         ("content-type: application/json\r\ncontent-encoding: gzip", &packed),
         ("content-type: application/json\r\ncontent-encoding: X-GZip", &packed),
+        ("content-type: application/json\r\ncontent-encoding: gzip, identity", &packed),
     ] {
         let upstream = Scripted::start(&format!("200 OK\r\n{head}"), body).await;
         let reply = ask(&upstream, "GetUser", r#"{"id": 7}"#).await.unwrap_or_else(|status| panic!("{head}: {status}"));

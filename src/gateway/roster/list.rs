@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::deadline::last_moment;
 use crate::error::{Error, Result};
 use crate::gateway::turns::Whole;
-use crate::gateway::walk::Walk;
+use crate::gateway::walk::{Added, Walk};
 use crate::gateway::{Context, Gateway};
 use crate::proto::{GroupMembership, GroupMembershipInput};
 use crate::rest::page::{Next, Page};
@@ -107,7 +107,7 @@ impl Gateway {
             if matches!(next, Next::Numbered { .. }) {
                 return Err(Error::Incomplete { what: "it comes by page number, and rows move between pages" });
             }
-            if walk.advance(next, was_empty)? {
+            if walk.advance(next, Added::rows_unless(was_empty))? {
                 continue;
             }
             if !says_how_it_goes_on {

@@ -123,6 +123,51 @@ async fn the_first_violation_stands_in_the_message() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_shown_can_be_read() {
+    for (id, is_shown) in
+        [("V3-0a", true), ("a b", true), ("é", true), ("a=+:~", true), ("a/b", false), ("..", false), ("a,b", false)]
+    {
+        let upstream = Scripted::by(move |head| {
+            let job = format!(r#"{{"id":"{id}","status":"completed"}}"#);
+            let body = if head.contains("/job_statuses/") {
+                format!(r#"{{"job_status":{job}}}"#)
+            } else {
+                format!(r#"{{"job_statuses":[{job}],"meta":{{"has_more":false}}}}"#)
+            };
+            answer("200 OK\r\ncontent-type: application/json", body.as_bytes())
+        })
+        .await;
+        let (client, _running) = before(&upstream).await;
+        let list = client.call("ListJobs", "{}").await.expect("a list");
+        let request = json!({"id": id}).to_string();
+        if is_shown {
+            assert_eq!(list[0]["job_statuses"][0]["id"], id);
+            let job = client.call("GetJob", &request).await.unwrap_or_else(|status| panic!("{id}: {status}"));
+            assert_eq!(job[0]["job_status"]["id"], id);
+        } else {
+            assert_eq!(list[0], json!({"unreadable_rows": 1}), "{id}");
+            assert_eq!(refused(client.call("GetJob", &request).await).code, Code::InvalidArgument, "{id}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_long_warning_is_told_whole_or_says_that_it_is_cut() {
+    for (length, is_whole) in [(1_035, true), (3_900, true), (7_000, false)] {
+        let warning = "w".repeat(length);
+        let head = format!("200 OK\r\ncontent-type: application/json\r\nx-zendesk-api-warn: {warning}");
+        let upstream = Scripted::start(&head, r#"{"user":{"id":1}}"#).await;
+        let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), settings()).await;
+        let mut users = zendesk_gateway::proto::user_service_client::UserServiceClient::new(channel);
+        let user = Some(zendesk_gateway::proto::UserInput { name: Some("n".to_owned()), ..Default::default() });
+        let request = zendesk_gateway::proto::UpdateUserRequest { id: 1, user, update_mask: None };
+        let reply = users.update_user(request).await.expect("updated");
+        let told = reply.metadata().get("x-zendesk-api-warn").expect("told").to_str().expect("ASCII");
+        assert!(if is_whole { told == warning } else { told.ends_with("... (cut)") }, "{length}: {} bytes", told.len());
+    }
+}
+
+#[tokio::test]
 async fn a_wait_that_does_not_fit_the_deadline_is_told_at_once() {
     let upstream = Scripted::start("429 Too Many Requests\r\nretry-after: 3", "").await;
     let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), settings()).await;
