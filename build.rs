@@ -256,6 +256,14 @@ fn contract(pool: &DescriptorPool) -> String {
     for enumeration in pool.all_enums().filter(|enumeration| enumeration.package_name() == PACKAGE) {
         words(pool, &enumeration, &mut code);
     }
+    for message in reachable(replies(pool)).iter().filter(|message| is_identified(message)) {
+        writeln!(
+            code,
+            "impl crate::json::Identified for crate::proto::{} {{\n    fn id(&self) -> i64 {{ self.id }}\n}}",
+            message.name()
+        )
+        .expect("writing to a string does not fail");
+    }
     for message in inputs(pool) {
         fields(&message, &mut code);
     }
@@ -521,14 +529,16 @@ fn inputs(pool: &DescriptorPool) -> Vec<MessageDescriptor> {
     ours.filter(|message| message.name().ends_with("Input")).collect()
 }
 
+/// The replies of all RPCs that answer one message.
+fn replies(pool: &DescriptorPool) -> Vec<MessageDescriptor> {
+    let services = pool.services().filter(|service| service.package_name() == PACKAGE);
+    let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
+    methods.filter(|method| !method.is_server_streaming()).map(|method| method.output()).collect()
+}
+
 /// Derives the JSON mapping: `Deserialize` for Zendesk's answers, `Serialize` for what is sent to Zendesk.
 fn derive_json(pool: &DescriptorPool, config: &mut prost_build::Config) {
-    let services = pool.services().filter(|service| service.package_name() == PACKAGE);
-    let replies = services
-        .flat_map(|service| service.methods().collect::<Vec<_>>())
-        .filter(|method| !method.is_server_streaming())
-        .map(|method| method.output());
-    for message in reachable(replies) {
+    for message in reachable(replies(pool)) {
         let name = message.full_name().to_owned();
         config.message_attribute(&name, "#[derive(serde::Deserialize)]\n#[serde(default)]");
         for field in message.fields() {
@@ -567,13 +577,29 @@ fn reachable(roots: impl IntoIterator<Item = MessageDescriptor>) -> Vec<MessageD
     found
 }
 
+/// True if a field holds ids of records. A job's result may give its item's position as "id".
+fn names_records(field: &FieldDescriptor) -> bool {
+    let name = field.name();
+    let is_id = name == "id" || name.ends_with("_id") || name.ends_with("_ids");
+    is_id && !(name == "id" && field.parent_message().name() == "JobResult")
+}
+
+/// True if messages of this type always have an id, and no field to tell that they lack it: the record around them does.
+fn is_identified(message: &MessageDescriptor) -> bool {
+    let has_id = message.get_field_by_name("id").is_some_and(|id| id.kind() == Kind::Int64 && !id.supports_presence());
+    has_id && message.get_field_by_name(UNREADABLE_FIELDS).is_none()
+}
+
 /// The function of `src/json.rs` that reads this field. Each kind has one, because serde's own refuses a null.
 fn reader(field: &FieldDescriptor) -> String {
     let kind = field.kind();
     if field.cardinality() == Cardinality::Repeated {
         return match kind {
             Kind::Enum(enumeration) => format!("words::<crate::proto::{}, _>", enumeration.name()),
+            Kind::Message(_) if field.name() == "results" => "objects_or_one".to_owned(),
+            Kind::Message(message) if is_identified(&message) => "identified".to_owned(),
             Kind::Message(_) => "objects".to_owned(),
+            Kind::Int64 if names_records(field) => "ids".to_owned(),
             _ => "scalars".to_owned(),
         };
     }
@@ -583,9 +609,16 @@ fn reader(field: &FieldDescriptor) -> String {
         Kind::Enum(enumeration) => format!("word::<crate::proto::{}, _>", enumeration.name()),
         Kind::Message(message) => match message.full_name() {
             "google.protobuf.Timestamp" => "timestamp".to_owned(),
-            "google.protobuf.Struct" => "structure".to_owned(),
+            "google.protobuf.Struct" => {
+                assert_eq!(field.name(), "user_fields", "src/json/losses.rs takes no other field's keys for content");
+                "structure".to_owned()
+            }
+            _ if is_identified(&message) => "optional_identified".to_owned(),
             _ => "optional_object".to_owned(),
         },
+        Kind::Int64 if names_records(field) && optional => "optional_id".to_owned(),
+        Kind::Int64 if names_records(field) => "id".to_owned(),
+        Kind::String if field.full_name().ends_with(".JobResult.details") => "optional_texts".to_owned(),
         _ if optional => "optional_scalar".to_owned(),
         _ => "scalar".to_owned(),
     }

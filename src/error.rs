@@ -19,6 +19,7 @@ mod status;
 pub use connection::ConnectionError;
 pub use refusal::{Refusal, Violation};
 pub use row::{Fate, Retry, Row, Verdict};
+use row::{again, of_server};
 
 /// Result with the gateway's own error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -105,9 +106,13 @@ pub enum Error {
     /// A successful status with a body that is not the documented JSON.
     #[error("zendesk answered something that is not the documented JSON: {0}")]
     Malformed(Box<Refusal>),
-    /// A successful status with JSON that does not answer the request: another record, or only a part.
+    /// A successful status with JSON that answers another request: another record, or another kind of answer.
     #[error("zendesk answered something else than was asked for: {0}")]
     Foreign(Box<Refusal>),
+    /// A successful status with JSON in which what was asked for is missing, or holds values that cannot be read and on which the answer
+    /// depends. It would hold the same if it was asked for again.
+    #[error("zendesk's answer cannot be read: {0}")]
+    Unreadable(Box<Refusal>),
     /// A list that cannot be read whole, where acting on a part of it would do harm.
     #[error("zendesk's list cannot be read whole: {what}")]
     Incomplete {
@@ -254,11 +259,12 @@ impl Error {
             Self::TurnMissed { .. }                  => row(C::Aborted,            R::Conflict,              T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::Throttled(said)                    => row(C::ResourceExhausted,  R::RateLimited,           T::AsAsked,     B::Ignore,           F::NotDone, true,           None,                          Some(said)),
             Self::JobLimit(said)                     => row(C::ResourceExhausted,  R::JobLimit,              T::Never,       B::Ignore,           F::NotDone, false,          None,                          Some(said)),
-            Self::Server(said)                       => row(C::Internal,           R::UpstreamError,         T::ReadOnce,    of_server(said),     F::Unknown, true,           None,                          Some(said)),
+            Self::Server(said)                       => row(C::Internal,           R::UpstreamError,         again(said.status), of_server(said.status), F::Unknown, true,           None,                          Some(said)),
             Self::Unavailable(said)                  => row(C::Unavailable,        R::UpstreamUnavailable,   T::Repeatable,  B::Failure,          F::Unknown, true,           None,                          Some(said)),
             Self::GatewayTimeout(said)               => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, true,           None,                          Some(said)),
             Self::Malformed(said)                    => row(C::Internal,           R::UpstreamMalformed,     T::ReadOnce,    B::Failure,          F::Unknown, true,           Some("malformed"),             Some(said)),
             Self::Foreign(said)                      => row(C::Internal,           R::UpstreamMalformed,     T::ReadOnce,    B::Ignore,           F::Unknown, true,           Some("foreign"),               Some(said)),
+            Self::Unreadable(said)                   => row(C::Internal,           R::UpstreamMalformed,     T::Never,       B::Ignore,           F::Unknown, true,           Some("unreadable"),            Some(said)),
             Self::Incomplete { .. }                  => row(C::Internal,           R::UpstreamMalformed,     T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::TooLarge { .. }                    => row(C::Internal,           R::BodyTooLarge,          T::Never,       B::Success,          F::Unknown, false,          None,                          None),
             Self::Connect(event)                     => row(C::Unavailable,        R::UpstreamUnavailable,   T::Undelivered, event.verdict(),     F::NotDone, true,           Some("connect"),               None),
@@ -353,11 +359,6 @@ impl Error {
     }
 }
 
-/// Returns what a status says of Zendesk's health: 408, 499 and a 303 that answers a write say nothing.
-fn of_server(said: &Refusal) -> Verdict {
-    if said.status < 500 { Verdict::Ignore } else { Verdict::Failure }
-}
-
 /// Returns the code of a write whose outcome is unknown: `DEADLINE_EXCEEDED` if that is the cause's, else UNAVAILABLE. Clients
 /// would read INTERNAL as "it failed".
 fn unknown_code(cause: &Error) -> Code {
@@ -374,5 +375,10 @@ pub fn reason_name(reason: ErrorReason) -> &'static str {
 
 /// Trims a text from outside, cuts it to 512 characters and replaces control characters by spaces.
 pub fn snippet(text: &str) -> String {
-    text.trim().chars().map(|char| if char.is_control() { ' ' } else { char }).take(512).collect()
+    shortened(text, 512)
+}
+
+/// The same, cut to `most` characters.
+pub fn shortened(text: &str, most: usize) -> String {
+    text.trim().chars().map(|char| if char.is_control() { ' ' } else { char }).take(most).collect()
 }

@@ -47,22 +47,33 @@ macro_rules! lost_otherwise {
 }
 
 mod fields;
+mod ids;
+mod keys;
 mod lenient;
+mod losses;
 mod mended;
 mod object;
 mod patch;
 mod structure;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 pub use fields::{
     Scalar, Words, optional_scalar, optional_word, scalar, scalars, timestamp, unreadable, word, word_of, words,
     write_optional_word, write_word, write_words,
 };
-pub use lenient::{Loss, Losses, row_lost, value};
-pub use object::{Item, Object, objects, optional_object};
+pub use ids::{id, ids, optional_id};
+pub use keys::keys;
+pub use lenient::value;
+pub use losses::{Loss, Losses, lost, row_lost, rows_lost};
+pub use object::{
+    Identified, Item, Object, identified, object_or_nothing, objects, objects_or_one, optional_identified,
+    optional_object,
+};
 pub use patch::{EnumFields, Input, patch};
 pub use structure::{structure, write_structure};
+pub use texts::optional_texts;
 
 thread_local! {
     /// What the readings on this thread have left out since [`losses_of`] began.
@@ -123,11 +134,11 @@ pub enum Malformed {
         /// The column, from 1.
         column: usize,
     },
-    /// It does not hold what was asked for: no record, one without its id, or another one.
+    /// It is the answer to something else: it holds another record, or none of the keys of what was asked for.
     #[error("not about the record or the list that was asked for")]
     Foreign,
-    /// A value cannot be read without which the body is of no use, or that no record within it can name.
-    #[error("a value cannot be read that the answer depends on")]
+    /// It may be the answer, but what was asked for is missing, or a value cannot be read without which it is of no use.
+    #[error("what the answer depends on is missing, or cannot be read")]
     Incomplete,
     /// It is about the anonymous user: Zendesk answers a wrong password so, with the status of a success.
     #[error("the anonymous user")]

@@ -120,15 +120,21 @@ fn bucket_window(value: &str, now: SystemTime) -> Option<Window> {
 
 /// Reads a reset: seconds from now on, or a point in time in seconds since 1970.
 fn until(reset: u64, now: SystemTime) -> Duration {
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let seconds = if reset >= EPOCH { reset.saturating_sub(now) } else { reset };
-    Duration::from_secs(seconds).min(LONGEST_WAIT)
+    let wait = if reset >= EPOCH { from_now(reset, now) } else { Duration::from_secs(reset) };
+    wait.min(LONGEST_WAIT)
 }
 
-/// Reads `Retry-After`, seconds or an HTTP date.
+/// Returns the time until a point in time in seconds since 1970.
+fn from_now(point: u64, now: SystemTime) -> Duration {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Duration::from_secs(point.saturating_sub(now))
+}
+
+/// Reads `Retry-After`: seconds, an HTTP date, or, against HTTP, a point in time in seconds since 1970.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match value.parse::<u64>() {
+        Ok(point) if point >= EPOCH => from_now(point, now),
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => match value.parse::<f64>() {
             Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
@@ -205,6 +211,11 @@ mod tests {
         assert_eq!(wait("Tue, 06 Nov 1984 08:49:37 GMT"), Some(Duration::ZERO));
         assert_eq!(wait("86400"), Some(Duration::from_hours(24)));
         assert_eq!(wait("18446744073709551615"), Some(LONGEST_TOLD));
+        assert_eq!(wait("784111817"), Some(LONGEST_TOLD), "before 2001 nobody means a point in time");
+        let now = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
+        let later = |value: &str| retry_after(&headers(&[("retry-after", value)]), now);
+        assert_eq!(later("1800000040"), Some(Duration::from_secs(40)));
+        assert_eq!(later("1799999999"), Some(Duration::ZERO));
         assert_eq!(wait("soon"), None);
         assert_eq!(wait("-1"), None);
         assert_eq!(wait("NaN"), None);

@@ -18,11 +18,11 @@ pub mod row;
 pub mod users;
 mod write;
 
-pub use answer::{envelope, nothing};
+pub use answer::{envelope, is_nothing, nothing};
 pub use list::{List, Paging, Part, Style};
 pub use read::Read;
 pub use write::{Changes, Write};
 
-use answer::has_id;
+use answer::{has_id, is_count, nothing_but};
 use field::{brand, id, known_word, optional_id, optional_text, sort};
 use list::{list, part};

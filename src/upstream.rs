@@ -21,6 +21,7 @@ pub mod governor;
 pub mod jitter;
 pub mod judge;
 pub mod queue;
+mod redirect;
 pub mod rest;
 pub mod retry;
 mod room;

@@ -162,6 +162,11 @@ fn is_for_others(flight: &Flight, landed: Option<&Landed>, deadline: Instant) ->
         Some(Err(Error::Overloaded { .. } | Error::BudgetSpent { .. })) => {
             flight.wanted_by < deadline && Instant::now() < deadline
         }
+        // Zendesk asked to wait, and only the caller who started it could not.
+        Some(Err(Error::Throttled(refusal) | Error::Unavailable(refusal) | Error::Server(refusal))) => {
+            let fits = |wait| flight.wanted_by < deadline && Instant::now() + wait < deadline;
+            refusal.retry_after.is_some_and(fits)
+        }
         _ => false,
     }
 }

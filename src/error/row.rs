@@ -63,3 +63,13 @@ pub enum Verdict {
     /// Says nothing about the upstream.
     Ignore,
 }
+
+/// Returns whether a read is worth asking again after a status: not after 408 and 499, where a proxy has given up on this request.
+pub(super) fn again(status: u16) -> Retry {
+    if status < 500 { Retry::Never } else { Retry::ReadOnce }
+}
+
+/// Returns what a status says of Zendesk's health: 408, 499 and a 303 that answers a write say nothing.
+pub(super) fn of_server(status: u16) -> Verdict {
+    if status < 500 { Verdict::Ignore } else { Verdict::Failure }
+}

@@ -26,6 +26,7 @@ use crate::upstream::call::{Answer, Ledger, Priority};
 mod evidence;
 mod outcome;
 mod slots;
+mod unread;
 
 pub(super) use outcome::result_of;
 pub use slots::{Counts, Slots};

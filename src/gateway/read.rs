@@ -79,7 +79,8 @@ impl ReadContext {
 pub(super) struct Many<R> {
     /// The rows, in Zendesk's order.
     pub rows: Vec<R>,
-    /// False if a row was left out because its id cannot be read: then a record without a row may exist.
+    /// False if a row was left out because its id cannot be read, or if it cannot be read whether there is another page: then a record
+    /// without a row may exist.
     pub all_read: bool,
 }
 
@@ -127,6 +128,7 @@ impl Reads {
             let says_that_there_is_more = page.says_that_there_is_more();
             page.rows.retain(|row| id(row).is_some());
             let all_read = page.unreadable_rows == 0 && page.rows.len() == before;
+            let all_read = all_read && !page.leaves_open_whether_there_is_more();
             let asked = page.rows.iter().all(|row| id(row).is_some_and(|id| wanted.contains(&id)));
             let agrees = |at: usize, row: &R| page.rows[..at].iter().all(|other| id(other) != id(row) || other == row);
             let agree = page.rows.iter().enumerate().all(|(at, row)| agrees(at, row));
@@ -150,7 +152,12 @@ impl Reads {
         peek: Option<Peek>,
     ) -> Result<Page<R, C>> {
         let owner = list.list().owner;
-        let parse: Parse = Arc::new(move |body| Page::<R, C>::read(body, owner).map(|page| Box::new(page) as Parsed));
+        let (goes_on, is_numbered) = (list.goes_on(), list.is_numbered());
+        let parse: Parse = Arc::new(move |body| {
+            let page =
+                if goes_on { Page::<R, C>::read_of_many(body, owner, is_numbered)? } else { Page::read(body, owner)? };
+            Ok(Box::new(page) as Parsed)
+        });
         let answer = self.send(read, list.rest(at), parse.clone(), peek).await;
         let answer = match (answer, list.instead_of_cursor(at)) {
             (Err(Error::RecordInvalid(refusal)), Some(rest)) if refusal.status == 400 => {

@@ -14,6 +14,8 @@ use crate::upstream::rest::Rest;
 
 /// Most consecutive pages that may claim more while adding nothing.
 pub(super) const EMPTY_PAGES: u32 = 3;
+/// Most consecutive pages that may claim more while none of their rows can be read: with small pages there may be some.
+const UNREADABLE_PAGES: u32 = 100;
 
 /// Most rows that Zendesk serves by page number: <https://developer.zendesk.com/api-reference/introduction/pagination/>
 const MOST_ROWS: u32 = 10_000;
@@ -41,7 +43,27 @@ pub struct Walk<R> {
     /// Hashes of the cursors so far: a walk over millions of rows keeps eight bytes per page.
     seen: HashSet<u64>,
     hasher: RandomState,
+    /// Consecutive pages that added nothing, and consecutive ones of which no row could be read.
     empty: u32,
+    unreadable: u32,
+}
+
+/// What a page has added to a walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// Rows.
+    Rows,
+    /// Nothing: it has no rows, or only rows that came before.
+    Nothing,
+    /// Rows of which none can be read.
+    Unreadable,
+}
+
+impl Added {
+    /// Returns what a page has added that has rows or has none.
+    pub fn rows_unless(is_empty: bool) -> Self {
+        if is_empty { Self::Nothing } else { Self::Rows }
+    }
 }
 
 impl<R> Paged<R> {
@@ -74,6 +96,11 @@ impl<R> Paged<R> {
     /// True if the list is read by page number, so that pages can be requested in any order.
     pub fn is_numbered(&self) -> bool {
         self.style == Style::Offset || self.turned.is_some()
+    }
+
+    /// True if the list may have more than one page.
+    pub fn goes_on(&self) -> bool {
+        self.style != Style::Single
     }
 
     /// True if the rows are current. Other lists may come from a search index, which lags behind.
@@ -134,7 +161,7 @@ impl<R> Walk<R> {
         };
         let at = token::read(token, &bound, style)?;
         let list = Arc::new(Paged { list, bound, style, turned: None, size, row: PhantomData });
-        let mut walk = Self { list, at, seen: HashSet::new(), hasher: RandomState::new(), empty: 0 };
+        let mut walk = Self { list, at, seen: HashSet::new(), hasher: RandomState::new(), empty: 0, unreadable: 0 };
         if let Position::Numbered { number, size } = walk.at {
             walk.turn(number, size);
         }
@@ -173,9 +200,13 @@ impl<R> Walk<R> {
     /// # Errors
     /// [`Error::PaginationLoop`] if the list can never end: too many pages that claim more and add nothing, no position for the next
     /// page, or a cursor that came before.
-    pub fn advance(&mut self, next: Next, added_nothing: bool) -> Result<bool> {
-        self.empty = if added_nothing { self.empty + 1 } else { 0 };
-        if self.empty >= EMPTY_PAGES && next != Next::End {
+    pub fn advance(&mut self, next: Next, added: Added) -> Result<bool> {
+        match added {
+            Added::Rows => (self.empty, self.unreadable) = (0, 0),
+            Added::Nothing => self.empty += 1,
+            Added::Unreadable => self.unreadable += 1,
+        }
+        if (self.empty >= EMPTY_PAGES || self.unreadable >= UNREADABLE_PAGES) && next != Next::End {
             return Err(Error::PaginationLoop { what: "pages claim more and add nothing" });
         }
         match next {

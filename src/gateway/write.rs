@@ -13,7 +13,7 @@ use crate::codec::Encoded;
 use crate::contract::{Idempotency, Request as _};
 use crate::error::{Error, Result};
 use crate::proto::{GetJobResponse, LogoutUsersRequest, LogoutUsersResponse};
-use crate::rest::{Changes, Write, nothing, users};
+use crate::rest::{Changes, Write, is_nothing, nothing, users};
 use crate::upstream::call::{Answer, Call, Ledger, Parse, Parsed, Priority};
 use crate::upstream::rest::Rest;
 
@@ -49,11 +49,13 @@ impl Gateway {
     pub(super) async fn written<W: Write>(&self, context: &Context, request: &W) -> Result<(Answer, Snapshot)> {
         let changes = request.changes();
         let (rest, asked) = (request.rest()?, request.clone());
-        // A deletion that is answered by nothing at all, as with 204, is done.
+        // A deletion that is answered by nothing, as with 204, `null` or `{}`, is done.
         let may_be_empty = rest.method == http::Method::DELETE;
-        let parse = move |body: &[u8]| match body.trim_ascii() {
-            [] if may_be_empty => Ok(Box::new(W::Reply::default()) as Parsed),
-            _ => asked.parse(body),
+        let parse = move |body: &[u8]| {
+            if may_be_empty && is_nothing(body) {
+                return Ok(Box::new(W::Reply::default()) as Parsed);
+            }
+            asked.parse(body)
         };
         let change = Change {
             rest,

@@ -7,7 +7,7 @@ use prost_types::Timestamp;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
-use super::lenient::{is_under_way, lost};
+use super::losses::{is_under_way, lost};
 
 /// Whole doubles below this are exact.
 pub(super) const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -159,8 +159,8 @@ impl Scalar for String {
         Some(integer.to_string())
     }
     fn from_double(double: f64) -> Option<Self> {
-        // A larger one may have lost digits.
-        (double.abs() < EXACT).then(|| double.to_string())
+        // A larger one may have lost digits. Adding nothing makes 0 of -0, as readers differ in whether they keep its sign.
+        (double.abs() < EXACT).then(|| (double + 0.0).to_string())
     }
     fn from_bool(bool: bool) -> Option<Self> {
         Some(bool.to_string())
@@ -180,8 +180,9 @@ macro_rules! integer {
                 integer.try_into().ok()
             }
             fn from_double(double: f64) -> Option<Self> {
-                // Display writes a whole double without a fraction, so only whole numbers in range are taken.
-                double.to_string().parse().ok()
+                // A larger one may have been another integer. Display writes a whole double without a fraction, so only whole
+                // numbers are taken.
+                if double.abs() < EXACT { double.to_string().parse().ok() } else { None }
             }
             fn from_bool(_: bool) -> Option<Self> {
                 None

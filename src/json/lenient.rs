@@ -4,9 +4,8 @@
 //! noted with its path; the record around it says so in `unreadable_fields`, and the list around a row in `unreadable_rows`.
 //! So odd values cost time only where they occur.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::de::value::{SeqDeserializer, StrDeserializer};
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
@@ -15,99 +14,21 @@ use serde_json::Error;
 use serde_json::value::RawValue;
 
 use super::fields::EXACT;
+use super::losses::{self, Down, Losses, Mark, Step, is_replaced, lost};
 use super::mended::mended;
 use super::{Malformed, Object};
 
 /// The key under which a record is told what it has lost. No body can hold it: a key of Zendesk's with this name is skipped.
 pub const TOLD: &str = "\0unreadable_fields";
-/// Deepest nesting that is read: what is deeper is lost. Clients read no message of more than 100 levels.
-const DEEPEST: usize = 64;
-/// Most paths that one record tells.
-const MOST_TOLD: usize = 64;
 /// What is met where a text was not UTF-8.
 pub const NO_TEXT: &str = "text that is no UTF-8";
-
-/// A value that could not be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loss {
-    /// The path of the field, such as `users.tags`, without positions in lists.
-    pub field: String,
-    /// The JSON type that was met.
-    pub met: &'static str,
-}
-
-/// What a lenient reading left out.
-#[derive(Debug, Default)]
-pub struct Losses {
-    /// Each value and each row.
-    pub all: Vec<Loss>,
-    /// Paths, with positions, that no record within the message could tell.
-    pub untold: Vec<String>,
-    /// How many rows of lists.
-    pub rows: i32,
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Key(String),
-    Item(usize),
-}
-
-#[derive(Default)]
-struct Reading {
-    /// Where the reader is.
-    path: Vec<Step>,
-    untold: Vec<Vec<Step>>,
-    losses: Losses,
-    /// True if characters were replaced because they were no UTF-8.
-    is_mended: bool,
-}
-
-thread_local! {
-    /// The lenient reading under way on this thread; none while a body is read strictly.
-    static READING: RefCell<Option<Reading>> = const { RefCell::new(None) };
-}
-
-/// Notes that the value at hand cannot be read; in a strict reading, fails it.
-pub fn lost<E: serde::de::Error>(met: &'static str) -> Result<(), E> {
-    note::<E>(met, |reading| reading.untold.push(reading.path.clone()))
-}
-
-/// Notes that the row at hand cannot be read; in a strict reading, fails it.
-pub fn row_lost<E: serde::de::Error>(met: &'static str) -> Result<(), E> {
-    note::<E>(met, |reading| reading.losses.rows = reading.losses.rows.saturating_add(1))
-}
-
-fn note<E: serde::de::Error>(met: &'static str, so: impl FnOnce(&mut Reading)) -> Result<(), E> {
-    READING.with_borrow_mut(|reading| {
-        let reading = reading.as_mut().ok_or_else(|| E::custom("a value that its field cannot hold"))?;
-        reading.losses.all.push(Loss { field: path(&reading.path, false), met });
-        so(reading);
-        Ok(())
-    })
-}
-
-/// True if a text may have lost characters that were no UTF-8.
-pub fn is_replaced(text: &str) -> bool {
-    let is_mended = || READING.with_borrow(|reading| reading.as_ref().is_some_and(|reading| reading.is_mended));
-    text.contains(char::REPLACEMENT_CHARACTER) && is_mended()
-}
-
-/// True if a lenient reading is under way on this thread.
-pub fn is_under_way() -> bool {
-    READING.with_borrow(Option::is_some)
-}
 
 /// Reads a body, and returns what had to be left out.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed> {
     let (text, is_mended) = mended(body);
     let raw = serde_json::from_str::<&RawValue>(&text);
     let raw = raw.map_err(|error| Malformed::Unreadable { line: error.line(), column: error.column() })?;
-    READING.set(Some(Reading { is_mended, ..Reading::default() }));
-    let read = serde::Deserialize::deserialize(Raw(raw));
-    let reading = READING.take().unwrap_or_default();
-    let Reading { untold, mut losses, .. } = reading;
-    losses.untold = untold.iter().map(|steps| path(steps, true)).collect();
+    let (read, losses) = losses::reading(is_mended, || serde::Deserialize::deserialize(Raw(raw)));
     // It is JSON, so whoever sent it works. But it is of no use.
     let Object(message) = read.map_err(|_| Malformed::Incomplete)?;
     Ok((message, losses))
@@ -120,60 +41,7 @@ pub fn value(body: &[u8]) -> Option<serde_json::Value> {
     }
     let (text, is_mended) = mended(body);
     let raw = serde_json::from_str::<&RawValue>(&text).ok()?;
-    READING.set(Some(Reading { is_mended, ..Reading::default() }));
-    let value = serde::Deserialize::deserialize(Raw(raw)).ok();
-    READING.set(None);
-    value
-}
-
-/// Writes a path: `results[1].id`.
-fn path(steps: &[Step], with_positions: bool) -> String {
-    let mut path = String::new();
-    for step in steps {
-        match step {
-            Step::Key(key) if path.is_empty() => path.push_str(key),
-            Step::Key(key) => {
-                path.push('.');
-                path.push_str(key);
-            }
-            Step::Item(at) if with_positions => {
-                write!(path, "[{at}]").expect("writing to a string does not fail");
-            }
-            Step::Item(_) => {}
-        }
-    }
-    path
-}
-
-/// Goes one step down, and up again when it is dropped.
-struct Down;
-
-impl Down {
-    /// Returns none if that would be too deep, and notes what is lost.
-    fn to(step: Step) -> Result<Option<Self>, Error> {
-        let went = READING.with_borrow_mut(|reading| {
-            let path = &mut reading.as_mut().expect("a lenient reading is under way").path;
-            let goes = path.len() < DEEPEST;
-            if goes {
-                path.push(step);
-            }
-            goes
-        });
-        if !went {
-            lost("nested too deeply")?;
-        }
-        Ok(went.then_some(Self))
-    }
-}
-
-impl Drop for Down {
-    fn drop(&mut self) {
-        READING.with_borrow_mut(|reading| {
-            if let Some(reading) = reading {
-                reading.path.pop();
-            }
-        });
-    }
+    losses::reading(is_mended, || serde::Deserialize::deserialize(Raw(raw))).0.ok()
 }
 
 /// One JSON value as its text.
@@ -244,9 +112,12 @@ impl<'de> SeqAccess<'de> for Items<'de> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
         let Some(item) = self.items.next() else { return Ok(None) };
+        let before = losses::mark();
         let down = Down::to(Step::Item(self.at))?;
         self.at += 1;
-        seed.deserialize(Raw(if down.is_some() { item } else { RawValue::NULL })).map(Some)
+        let read = seed.deserialize(Raw(if down.is_some() { item } else { RawValue::NULL }));
+        losses::item_read(before);
+        read.map(Some)
     }
 }
 
@@ -254,8 +125,8 @@ impl<'de> SeqAccess<'de> for Items<'de> {
 struct Fields<'de> {
     pairs: std::vec::IntoIter<(String, &'de RawValue)>,
     value: Option<(String, &'de RawValue)>,
-    /// How many paths were untold before, and how deep this object is.
-    before: usize,
+    /// What was lost before, and how deep this object is.
+    before: Mark,
     depth: usize,
     ended: bool,
 }
@@ -266,10 +137,7 @@ impl<'de> Fields<'de> {
         let last: HashMap<String, usize> = pairs.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)).collect();
         let kept = pairs.into_iter().enumerate().filter(|(at, (key, _))| last[key] == *at && key != TOLD);
         let kept: Vec<_> = kept.map(|(_, pair)| pair).collect();
-        let (before, depth) = READING.with_borrow(|reading| {
-            reading.as_ref().map_or((0, 0), |reading| (reading.untold.len(), reading.path.len()))
-        });
-        Ok(Self { pairs: kept.into_iter(), value: None, before, depth, ended: false })
+        Ok(Self { pairs: kept.into_iter(), value: None, before: losses::mark(), depth: losses::depth(), ended: false })
     }
 }
 
@@ -286,8 +154,7 @@ impl<'de> MapAccess<'de> for Fields<'de> {
             self.value = Some((key, value));
             return Ok(Some(read));
         }
-        let untold = READING.with_borrow(|reading| reading.as_ref().map_or(0, |reading| reading.untold.len()));
-        if untold == self.before || std::mem::replace(&mut self.ended, true) {
+        if !losses::is_untold_since(self.before) || std::mem::replace(&mut self.ended, true) {
             return Ok(None);
         }
         named(TOLD, seed).map(Some)
@@ -328,7 +195,7 @@ impl<'de> serde::Deserialize<'de> for Pairs<'de> {
 /// What a record is told at its end: the paths within it that were lost. One that has no field for them leaves them to the
 /// record around it.
 struct Untold {
-    from: usize,
+    from: Mark,
     depth: usize,
 }
 
@@ -336,11 +203,7 @@ impl<'de> Deserializer<'de> for Untold {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let told = READING.with_borrow_mut(|reading| {
-            let untold = &mut reading.as_mut().expect("a lenient reading is under way").untold;
-            untold.split_off(self.from)
-        });
-        let paths: Vec<String> = told.iter().take(MOST_TOLD).map(|steps| path(&steps[self.depth..], true)).collect();
+        let paths = losses::told(self.from, self.depth);
         visitor.visit_seq(SeqDeserializer::new(paths.into_iter()))
     }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::lenient::lost;
+use super::losses::{lacks, lost};
 
 /// A JSON object, read into a message. By itself serde would take a list, too, and put its items into the fields in order.
 pub struct Object<T>(pub T);
@@ -69,59 +69,77 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
     }
 }
 
-/// Reads a message field. Null is absent, and so is the empty list that PHP writes for an empty object, which must not read as a
-/// message that is there. Whatever else is no object is lost.
+/// Reads a message field. Null is absent, and whatever is no object is lost.
 pub fn optional_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    struct Lenient<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Lenient<T> {
-        type Value = Option<T>;
-        fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-            to.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
-            T::deserialize(MapAccessDeserializer::new(map)).map(Some)
-        }
-        fn visit_unit<E>(self) -> Result<Option<T>, E> {
-            Ok(None)
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Option<T>, A::Error> {
-            let is_empty = items.next_element::<IgnoredAny>()?.is_none();
-            while items.next_element::<IgnoredAny>()?.is_some() {}
-            if !is_empty {
-                lost("list")?;
-            }
-            Ok(None)
-        }
-        lost_otherwise!(None; string number boolean);
-    }
-    from.deserialize_any(Lenient(PhantomData))
+    from.deserialize_any(Lenient::<T, false>(PhantomData))
 }
 
-/// Reads a list of messages; null is empty, and a lone object is a list of one (job results come so). An item that is no object
-/// is left out, and so is all of what is no list.
-pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
-    struct List<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
-        type Value = Vec<T>;
-        fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-            to.write_str("a list of objects")
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
-            let mut list = Vec::with_capacity(items.size_hint().unwrap_or_default());
-            while let Some(OrLost(item)) = items.next_element()? {
-                list.extend(item);
-            }
-            Ok(list)
-        }
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
-            T::deserialize(MapAccessDeserializer::new(map)).map(|only| vec![only])
-        }
-        fn visit_unit<E>(self) -> Result<Vec<T>, E> {
-            Ok(Vec::new())
-        }
-        lost_otherwise!(Vec::new(); string number boolean);
+/// The same for an object around records. Absent, too, is the empty list that PHP writes for an empty object.
+pub fn object_or_nothing<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    from.deserialize_any(Lenient::<T, true>(PhantomData))
+}
+
+struct Lenient<T, const EMPTY_LIST_IS_NONE: bool>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const EMPTY_LIST_IS_NONE: bool> Visitor<'de> for Lenient<T, EMPTY_LIST_IS_NONE> {
+    type Value = Option<T>;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("an object")
     }
-    from.deserialize_any(List(PhantomData))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Some)
+    }
+    fn visit_unit<E>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Option<T>, A::Error> {
+        let is_empty = items.next_element::<IgnoredAny>()?.is_none();
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        if !(is_empty && EMPTY_LIST_IS_NONE) {
+            lost("list")?;
+        }
+        Ok(None)
+    }
+    lost_otherwise!(None; string number boolean);
+}
+
+/// Reads a list of messages; null is empty. An item that is no object is left out, and so is all of what is no list.
+pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    from.deserialize_any(List::<T, false>(PhantomData))
+}
+
+/// The same, and a lone object is a list of one: job results come so.
+pub fn objects_or_one<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    from.deserialize_any(List::<T, true>(PhantomData))
+}
+
+struct List<T, const OBJECT_IS_ONE: bool>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const OBJECT_IS_ONE: bool> Visitor<'de> for List<T, OBJECT_IS_ONE> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("a list of objects")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+        let mut list = Vec::with_capacity(items.size_hint().unwrap_or_default());
+        while let Some(OrLost(item)) = items.next_element()? {
+            list.extend(item);
+        }
+        Ok(list)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<T>, A::Error> {
+        if OBJECT_IS_ONE {
+            return T::deserialize(MapAccessDeserializer::new(map)).map(|only| vec![only]);
+        }
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        lost("object").map(|()| Vec::new())
+    }
+    fn visit_unit<E>(self) -> Result<Vec<T>, E> {
+        Ok(Vec::new())
+    }
+    lost_otherwise!(Vec::new(); string number boolean);
 }
 
 /// An item of a list; lost if it is no object.
@@ -134,5 +152,41 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrLost<T> {
             lost("no object")?;
         }
         Ok(Self(item))
+    }
+}
+
+/// A message within a record that always has an id.
+pub trait Identified {
+    /// Returns the id; 0 if it has none that can be read.
+    fn id(&self) -> i64;
+}
+
+/// Reads a message field, and notes where the message lacks its id.
+pub fn optional_identified<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de> + Identified,
+    D: Deserializer<'de>,
+{
+    Ok(optional_object::<WithId<T>, D>(from)?.map(|WithId(message)| message))
+}
+
+/// Reads a list of messages, and notes where one lacks its id.
+pub fn identified<'de, T, D>(from: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de> + Identified,
+    D: Deserializer<'de>,
+{
+    Ok(objects::<WithId<T>, D>(from)?.into_iter().map(|WithId(message)| message).collect())
+}
+
+struct WithId<T>(T);
+
+impl<'de, T: Deserialize<'de> + Identified> Deserialize<'de> for WithId<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let message = T::deserialize(from)?;
+        if message.id() <= 0 {
+            lacks("id")?;
+        }
+        Ok(Self(message))
     }
 }

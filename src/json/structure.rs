@@ -8,7 +8,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
-use super::lenient::{NO_TEXT, TOLD, is_replaced, is_under_way, lost};
+use super::lenient::{NO_TEXT, TOLD};
+use super::losses::{is_replaced, is_under_way, lost};
 
 /// Deepest nesting of a value that is passed on: clients read no message of more than 100 levels, and each level here takes two or three.
 const DEEPEST: usize = 24;
@@ -93,7 +94,8 @@ impl<'de> Visitor<'de> for Json {
         if double.abs() >= EXACT as f64 && !is_under_way() {
             return Err(E::custom("a number beyond the exact ones"));
         }
-        Ok(Kind::NumberValue(double))
+        // 0 for -0, as readers differ in whether they keep its sign.
+        Ok(Kind::NumberValue(double + 0.0))
     }
     fn visit_str<E>(self, text: &str) -> Result<Kind, E> {
         Ok(Kind::StringValue(text.to_owned()))

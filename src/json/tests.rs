@@ -61,6 +61,141 @@ fn what_is_json_of_another_shape_says_that_its_sender_works() {
     assert_eq!((user.name(), user.alias(), losses.all.len()), ("a\"\nb\\", "\u{1}", 0));
 }
 
+fn user(body: &[u8]) -> (crate::proto::User, Vec<String>) {
+    let (user, losses) = decode::<crate::proto::User>(body).unwrap_or_else(|error| panic!("{error}"));
+    (user, losses.all.into_iter().map(|loss| loss.field).collect())
+}
+
+#[test]
+fn a_number_is_the_same_whichever_reader_meets_it() {
+    for number in [
+        "7",
+        "7.0",
+        "7e0",
+        "0",
+        "-0",
+        "-0.0",
+        "0.0",
+        "-7",
+        "1.5",
+        "1e18",
+        "1e15",
+        "9007199254740991.0",
+        "9007199254740992.0",
+        "9007199254740993.0",
+        "9223372036854775807",
+        "9223372036854775808",
+        "1e400",
+        "-1e400",
+        "12345678901234567890123",
+    ] {
+        let fields = format!(
+            r#""id":{number},"organization_id":{number},"agent_brand_ids":[{number}],"name":{number},"user_fields":{{"n":{number}}}"#
+        );
+        let (strict, _) = user(format!("{{{fields}}}").as_bytes());
+        let (mut lenient, _) = user(format!(r#"{{{fields},"notes":[]}}"#).as_bytes());
+        assert_eq!(lenient.unreadable_fields.pop().as_deref(), Some("notes"));
+        assert_eq!(strict, lenient, "{number}");
+    }
+    let id = |number: &str| user(format!(r#"{{"id":{number}}}"#).as_bytes()).0.id;
+    assert_eq!(id("9007199254740993.0"), 0, "no other id is made of it");
+    assert_eq!((id("7.0"), id("9007199254740993"), id("1e18")), (7, 9_007_199_254_740_993, 0));
+    assert_eq!(user(br#"{"id":1,"name":-0.0}"#).0.name(), "0");
+}
+
+#[test]
+fn ids_are_positive_or_unreadable() {
+    let (user, _) =
+        user(br#"{"id":7,"organization_id":0,"custom_role_id":-9,"agent_brand_ids":[1,0,2],"default_group_id":null}"#);
+    assert_eq!((user.organization_id, user.custom_role_id, user.agent_brand_ids), (None, None, vec![1, 2]));
+    assert_eq!(user.unreadable_fields, ["organization_id", "custom_role_id", "agent_brand_ids[1]"]);
+    let body = br#"{"id":"j","status":"completed","results":[{"id":0,"index":0,"error":"E"}]}"#;
+    let (job, losses) = decode::<crate::proto::Job>(body).expect("JSON");
+    assert_eq!((job.results[0].id, losses.all.len()), (Some(0), 0), "a result's id may be a position");
+}
+
+#[test]
+fn each_loss_is_told_once_and_counted_once() {
+    let (told, counted) =
+        user(br#"{"id":1,"role":"\ud800","locale_id":"\ud800","created_at":"\ud800","tags":"\ud800"}"#);
+    let all = ["role", "locale_id", "created_at", "tags"];
+    assert_eq!(
+        (told.unreadable_fields.as_slice(), counted.as_slice()),
+        (&all.map(str::to_owned)[..], &all.map(str::to_owned)[..])
+    );
+    let (told, counted) = user(b"{\"id\":1,\"role\":\"\xff\",\"active\":\"\xff\",\"name\":\"\xff\"}");
+    assert_eq!(
+        (told.unreadable_fields, counted.len(), told.name),
+        (all_of(&["role", "active", "name"]), 3, Some("\u{fffd}".to_owned()))
+    );
+}
+
+fn all_of(paths: &[&str]) -> Vec<String> {
+    paths.iter().map(|path| (*path).to_owned()).collect()
+}
+
+#[test]
+fn keys_of_custom_fields_are_told_and_never_counted_by() {
+    let long = "k".repeat(50_000);
+    let body =
+        format!(r#"{{"id":1,"user_fields":{{"jane@a.example":"\ud800","{long}":"\ud800","a":{{"b":"\ud800"}}}}}}"#);
+    let (user, counted) = user(body.as_bytes());
+    assert!(counted.iter().all(|field| field == "user_fields") && counted.len() == 3, "{counted:?}");
+    let told = all_of(&["user_fields.jane@a.example", &format!("user_fields.{}", &long[..128]), "user_fields.a.b"]);
+    assert_eq!(user.unreadable_fields, told);
+}
+
+#[test]
+fn many_losses_in_one_field_hide_no_other_field() {
+    let odd = ["{}"; 70].join(",");
+    let body =
+        format!(r#"{{"id":1,"tags":[{odd}],"role":{{}},"photo":"x","created_at":5,"agent_brand_ids":["a","b"]}}"#);
+    let (user, counted) = user(body.as_bytes());
+    let told = ["tags", "role", "photo", "created_at", "agent_brand_ids[0]", "agent_brand_ids[1]"];
+    assert_eq!((user.unreadable_fields, counted.len()), (all_of(&told), 75));
+    // Even what is lost without end is told in time.
+    let body = format!(r#"{{"id":1,"photo":{{"id":1,"thumbnails":[{}]}}}}"#, vec!["{}"; 50_000].join(","));
+    assert_eq!(self::user(body.as_bytes()).0.unreadable_fields, ["photo"]);
+}
+
+#[test]
+fn what_always_has_an_id_says_where_it_has_none() {
+    for (photo, told) in [
+        ("{}", &["photo.id"][..]),
+        (r#"{"id":0}"#, &["photo.id"]),
+        (r#"{"id":null}"#, &["photo.id"]),
+        (r#"{"id":"x","size":[]}"#, &["photo.id", "photo.size"]),
+        (r#"{"id":5,"thumbnails":{}}"#, &["photo.thumbnails"]),
+        (r#"{"id":5,"thumbnails":[{"id":6},{}]}"#, &["photo.thumbnails[1].id"]),
+        ("[]", &["photo"]),
+        ("null", &[]),
+    ] {
+        let (user, counted) = user(format!(r#"{{"id":1,"photo":{photo}}}"#).as_bytes());
+        assert_eq!((user.unreadable_fields, counted.len()), (all_of(told), told.len()), "{photo}");
+    }
+}
+
+#[test]
+fn the_sentences_about_a_result_may_come_in_a_list() {
+    for (details, read, lost) in [
+        (r#""one""#, Some("one"), 0),
+        (r#"["one","two"]"#, Some("one; two"), 0),
+        (r#"["one",{},5]"#, Some("one; 5"), 1),
+        ("[]", None, 0),
+        ("null", None, 0),
+        ("{}", None, 1),
+    ] {
+        let body = format!(r#"{{"id":"j","results":[{{"index":0,"details":{details}}}]}}"#);
+        let (job, losses) = decode::<crate::proto::Job>(body.as_bytes()).expect("JSON");
+        assert_eq!((job.results[0].details.as_deref(), losses.all.len()), (read, lost), "{details}");
+    }
+}
+
+#[test]
+fn the_keys_of_a_message_are_known() {
+    assert_eq!(keys::<crate::proto::GetUserResponse>(), ["user"]);
+}
+
 /// JSON as text, with numbers at the edges and every kind of escape.
 fn json() -> impl Strategy<Value = String> {
     let number = prop_oneof![

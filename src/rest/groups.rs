@@ -1,6 +1,6 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/groups/groups/>
 
-use super::{Read, Style, has_id, id, list, part, sort};
+use super::{Read, Style, has_id, id, is_count, list, part, sort};
 use crate::cache::{Policy, tag};
 use crate::error::{Error, Result};
 use crate::path;
@@ -52,7 +52,7 @@ impl Read for CountGroupsRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        reply.count.as_ref().is_some_and(|count| count.value.is_some())
+        is_count(reply.count.as_ref())
     }
 
     fn cache(&self) -> Policy {

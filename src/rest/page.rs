@@ -13,13 +13,18 @@ use crate::proto::{Group, User};
 use crate::upstream::rest::Owner;
 
 mod link;
+mod meta;
+mod next;
 mod rows;
 #[cfg(test)]
 mod tests;
 
 use link::{Link, Links};
+use meta::{Count, Cursor, Unread};
 use rows::Beside;
 
+pub use meta::Meta;
+pub use next::{Next, Size};
 pub use rows::{Rows, next_row};
 
 /// One page.
@@ -27,99 +32,73 @@ pub use rows::{Rows, next_row};
 pub struct Page<R, C = Vec<R>> {
     /// The rows.
     pub rows: C,
-    /// Sideloaded users.
+    /// Sideloaded users, each once.
     pub users: Vec<User>,
-    /// Sideloaded groups.
+    /// Sideloaded groups, each once.
     pub groups: Vec<Group>,
     /// How many rows the whole list has; lists with page numbers state it.
     pub count: Option<i64>,
     /// How many rows, and sideloads, were left out because they cannot be read.
     pub unreadable_rows: i32,
-    /// True if the body had the list at all.
+    /// True if the body had the list at all, or, without it, anything else.
     listed: bool,
+    others: bool,
+    /// True if the body states a count, though perhaps one that cannot be read.
+    counted: bool,
+    /// What around the rows cannot be read.
+    unread: Unread,
     meta: Meta,
     link: Link,
     row: PhantomData<fn() -> R>,
 }
 
-/// Where the next page begins, as a page in cursor mode says it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Meta {
-    #[serde(deserialize_with = "crate::json::optional_scalar")]
-    has_more: Option<bool>,
-    #[serde(deserialize_with = "crate::json::optional_scalar")]
-    after_cursor: Option<String>,
-}
-
-/// What comes after a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
-    /// The list has ended.
-    End,
-    /// The list goes on after this cursor.
-    Cursor(String),
-    /// The list goes on with this page number.
-    Page(u32),
-    /// The list was asked for by cursor and answered by page number: it goes on with this page number and page size.
-    Numbered {
-        /// The page number.
-        number: u32,
-        /// Rows of a page, 1 to 100.
-        size: Size,
-    },
-    /// Zendesk claims more without saying where.
-    Nowhere,
-}
-
-/// The page size of a list that is read by page number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Size {
-    /// This many rows, which each request asks for.
-    Asked(u32),
-    /// This many rows, chosen by Zendesk. Requests ask for no size, because another size would move where pages begin.
-    Own(u32),
-}
-
-impl Size {
-    /// Returns the number of rows.
-    pub fn rows(self) -> u32 {
-        match self {
-            Self::Asked(rows) | Self::Own(rows) => rows,
-        }
-    }
-}
-
-impl Meta {
-    /// Returns what comes after the page; none if this says nothing about it.
-    ///
-    /// Without `has_more`, the list goes on while there is a cursor and the page is not empty.
-    pub fn next(&self, is_empty: bool) -> Option<Next> {
-        let cursor = self.after_cursor.as_ref().filter(|cursor| !cursor.is_empty());
-        match (self.has_more, cursor) {
-            (Some(false), _) => Some(Next::End),
-            (None, Some(_)) if is_empty => Some(Next::End),
-            (_, Some(cursor)) => Some(Next::Cursor(cursor.clone())),
-            (Some(true), None) => Some(Next::Nowhere),
-            (None, None) => None,
-        }
-    }
-}
-
 impl<R: Row, C: Rows> Page<R, C> {
-    /// Reads a page of the list that was asked for.
+    /// Reads a page of a list whose rows are all on it, or that may say in any way that they are not.
     ///
     /// # Errors
     /// [`Malformed::Foreign`] for rows of another owner, and for an object without the list: that is an error page or another
-    /// endpoint's answer, not an empty list. [`Malformed::Incomplete`] if it cannot be read where the list goes on.
+    /// endpoint's answer, not an empty list. [`Malformed::Incomplete`] if the list cannot be read.
     pub fn read(body: &[u8], owner: Owner) -> Result<Self, Malformed> {
         let (mut page, losses) = json::decode::<Self>(body)?;
         page.unreadable_rows = losses.rows;
-        // How many rows there are in all is only told, and may be absent.
-        if losses.untold.iter().any(|path| path != "count") {
-            return Err(Malformed::Incomplete);
+        let (mut users, mut groups) = (HashSet::new(), HashSet::new());
+        page.users.retain(|user| users.insert(user.id));
+        page.groups.retain(|group| groups.insert(group.id));
+        page.unread = Unread::of(&losses.untold).ok_or(Malformed::Incomplete)?;
+        match () {
+            () if page.listed && page.rows.belong_to(owner) => Ok(page),
+            () if page.listed || page.others => Err(Malformed::Foreign),
+            () => Err(Malformed::Incomplete),
         }
-        if page.listed && page.rows.belong_to(owner) { Ok(page) } else { Err(Malformed::Foreign) }
+    }
+
+    /// Reads a page of a list that goes on by cursor or by number.
+    ///
+    /// # Errors
+    /// Those of [`Page::read`], and [`Malformed::Incomplete`] if what says where the list goes on, or that it has ended, cannot be
+    /// read. Whatever else around the rows cannot be read costs nothing.
+    pub fn read_of_many(body: &[u8], owner: Owner, is_numbered: bool) -> Result<Self, Malformed> {
+        let page = Self::read(body, owner)?;
+        if page.is_unclear(is_numbered) { Err(Malformed::Incomplete) } else { Ok(page) }
+    }
+
+    /// True if what says whether and where the list goes on cannot be read.
+    fn is_unclear(&self, is_numbered: bool) -> bool {
+        let Meta { has_more, after_cursor } = &self.meta;
+        let Unread { has_more: is_more_lost, after_cursor: is_cursor_lost, link: is_link_lost, .. } = self.unread;
+        let leads_on = matches!(self.link, Link::Cursor(_) | Link::Page { .. });
+        match has_more {
+            Some(false) => false,
+            _ if is_numbered => has_more.is_none() && is_more_lost && self.link == Link::Missing,
+            None if is_more_lost => match self.link {
+                Link::Page { .. } => false,
+                Link::None => after_cursor.is_some(),
+                Link::Missing | Link::Cursor(_) | Link::Unreadable => true,
+            },
+            _ if after_cursor.is_some() || leads_on => false,
+            Some(true) => is_cursor_lost || is_link_lost,
+            None => self.link != Link::None && (is_cursor_lost || is_link_lost),
+        }
     }
 
     /// True if there are no rows.
@@ -167,8 +146,20 @@ impl<R: Row, C: Rows> Page<R, C> {
     pub fn says_that_there_is_more(&self) -> bool {
         let rows = i64::try_from(self.length()).unwrap_or(i64::MAX);
         self.meta.has_more == Some(true)
-            || !matches!(self.link, Link::Missing | Link::None)
+            || matches!(self.link, Link::Cursor(_) | Link::Page { .. })
             || self.count.is_some_and(|count| count > rows)
+    }
+
+    /// True if it cannot be read whether the list has more rows than the page.
+    pub fn leaves_open_whether_there_is_more(&self) -> bool {
+        let is_odd = self.unread != Unread::default() || self.link == Link::Unreadable;
+        is_odd && self.meta.has_more != Some(false)
+    }
+
+    /// True if all that the page says of the list around its rows was read: whether it goes on and where, and how many rows it has,
+    /// if it states that.
+    pub fn is_stated_clearly(&self) -> bool {
+        self.unread == Unread::default() && self.counted == self.count.is_some()
     }
 
     /// Returns what comes after page `number` of a list that was asked for by number, with at most `size` rows. The count is
@@ -176,6 +167,7 @@ impl<R: Row, C: Rows> Page<R, C> {
     pub fn after_page(&self, number: u32, size: u32) -> Next {
         let next = Next::Page(number.saturating_add(1));
         match self.link {
+            Link::Unreadable if self.meta.has_more == Some(false) => Next::End,
             Link::Page { .. } | Link::Cursor(_) | Link::Unreadable => next,
             Link::Missing if self.meta.has_more.is_none() && self.is_full(size) => next,
             Link::None | Link::Missing if self.meta.has_more == Some(true) => Next::Nowhere,
@@ -206,6 +198,9 @@ impl<R, C> Page<R, C> {
             count: None,
             unreadable_rows: 0,
             listed: false,
+            others: false,
+            counted: false,
+            unread: Unread::default(),
             meta: Meta::default(),
             link: Link::Missing,
             row: PhantomData,
@@ -242,11 +237,15 @@ impl<'de, R: Row, C: Rows> Visitor<'de> for Reader<R, C> {
                 Key::Groups => page.groups = map.next_value_seed(Beside(PhantomData))?,
                 Key::Meta => page.meta = map.next_value::<Paging>()?.0.unwrap_or_default(),
                 Key::HasMore => top.has_more = map.next_value::<Value<bool>>()?.0,
-                Key::AfterCursor => top.after_cursor = map.next_value::<Value<String>>()?.0,
-                Key::Count => page.count = map.next_value::<Value<i64>>()?.0,
+                Key::AfterCursor => top.after_cursor = map.next_value::<Value<Cursor>>()?.0.and_then(Cursor::text),
+                Key::Count => {
+                    page.count = map.next_value::<Value<Count>>()?.0.map(Count::number);
+                    page.counted = true;
+                }
                 Key::NextPage => page.link = page.link.or(map.next_value()?),
                 Key::Links => page.link = page.link.or(map.next_value::<Links>()?.next),
                 Key::Other => {
+                    page.others = true;
                     map.next_value::<IgnoredAny>()?;
                 }
             }
@@ -272,7 +271,7 @@ struct Paging(Option<Meta>);
 
 impl<'de> Deserialize<'de> for Paging {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        json::optional_object(from).map(Self)
+        json::object_or_nothing(from).map(Self)
     }
 }
 

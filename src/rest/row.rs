@@ -9,6 +9,7 @@ use crate::proto::{
     GroupMembership, Job, User,
 };
 use crate::rest::read::Read;
+use crate::upstream::rest::is_text_id;
 
 /// Number of the field that holds the record in every single read's reply, and the rows in every stream's messages.
 pub const FIELD: u32 = 1;
@@ -138,8 +139,9 @@ impl Row for GroupMembership {
 impl Row for Job {
     const KEY: &'static str = "job_statuses";
 
+    /// A job that no call could name is of no use.
     fn is_usable(&self) -> bool {
-        !self.id.is_empty()
+        is_text_id(&self.id)
     }
 
     fn id(&self) -> Option<i64> {

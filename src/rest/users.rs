@@ -1,7 +1,8 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/users/users/>
 
 use super::{
-    List, Paging, Read, Style, brand, envelope, has_id, id, known_word, list, optional_id, optional_text, part, sort,
+    List, Paging, Read, Style, brand, envelope, has_id, id, is_count, known_word, list, optional_id, optional_text,
+    part, sort,
 };
 use crate::cache::{Policy, tag};
 use crate::error::{Error, Result};
@@ -46,9 +47,10 @@ impl Read for GetCurrentUserRequest {
         Ok(Rest::get(path!["users", "me"]))
     }
 
-    /// Refuses a body without any user.
+    /// Refuses a body without any user, and one whose user has an id that cannot be read.
     fn fits(&self, reply: &Self::Reply) -> bool {
-        reply.user.as_ref().is_some_and(|user| *user != User::default())
+        let is_told = |user: &User| !user.unreadable_fields.iter().any(|field| field == "id");
+        reply.user.as_ref().is_some_and(|user| *user != User::default() && is_told(user))
     }
 
     /// Zendesk answers a missing or wrong password with 200 and an "Anonymous user" without an id. That is no reply but a
@@ -120,7 +122,7 @@ impl Read for CountUsersRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        reply.count.as_ref().is_some_and(|count| count.value.is_some())
+        is_count(reply.count.as_ref())
     }
 
     fn cache(&self) -> Policy {
@@ -259,7 +261,7 @@ impl Read for CountDeletedUsersRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        reply.count.as_ref().is_some_and(|count| count.value.is_some())
+        is_count(reply.count.as_ref())
     }
 
     fn cache(&self) -> Policy {

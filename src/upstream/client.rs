@@ -66,11 +66,23 @@ pub enum Unread {
 /// Reads a body of at most `most` bytes, counted after decompression: a small compressed one must not become gigabytes of memory.
 /// Each part that arrives is told to `arrived`.
 pub async fn read_body(response: &mut reqwest::Response, most: usize, arrived: impl Fn()) -> Result<Vec<u8>, Unread> {
+    let mut body = Vec::new();
+    read_into(&mut body, response, most, arrived).await?;
+    Ok(body)
+}
+
+/// The same into `body`, which holds what came if the rest does not.
+pub async fn read_into(
+    body: &mut Vec<u8>,
+    response: &mut reqwest::Response,
+    most: usize,
+    arrived: impl Fn(),
+) -> Result<(), Unread> {
     let announced = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
     if announced > most {
         return Err(Unread::TooLarge);
     }
-    let mut body = Vec::with_capacity(announced);
+    body.reserve_exact(announced);
     while let Some(part) = response.chunk().await.map_err(|error| Unread::Broken(error.without_url()))? {
         arrived();
         if body.len() + part.len() > most {
@@ -78,7 +90,7 @@ pub async fn read_body(response: &mut reqwest::Response, most: usize, arrived: i
         }
         body.extend_from_slice(&part);
     }
-    Ok(body)
+    Ok(())
 }
 
 /// Most headers of a response over HTTP/1.1: Zendesk's have some forty, and proxies add theirs.

@@ -33,6 +33,7 @@ mod buckets;
 mod budget;
 mod snapshot;
 mod state;
+mod stated;
 mod updates;
 mod waiting;
 

@@ -6,20 +6,24 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::call::{Answer, Call};
+use super::redirect::redirection;
 use crate::contract::Idempotency;
-use crate::error::{Error, Refusal, Violation, snippet};
+use crate::error::{Error, Refusal, Violation, shortened, snippet};
 use crate::json::{self, Malformed, losses_of};
 use crate::limits::{Limits, retry_after};
 
 /// Most field violations that are looked at. Of these, a status has as many as fit.
 const MOST_VIOLATIONS: usize = 1000;
 
+/// Most characters of a warning. Whoever tells it has room for fewer bytes, and says so where it cuts.
+const LONGEST_WARNING: usize = 8 << 10;
+
 /// Zendesk's words for a search that was asked past its end.
 const SEARCH_LIMITS: &str = "Search Response Limits";
 
 /// Judges a complete response.
 pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Error> {
-    let warning = header(headers, "x-zendesk-api-warn");
+    let warning = lines(headers, "x-zendesk-api-warn").map(|warning| shortened(&warning, LONGEST_WARNING));
     if let Some(warning) = warning.as_deref().filter(|_| call.idempotency != Idempotency::NoSideEffects) {
         call.ledger.warned(warning);
     }
@@ -73,16 +77,6 @@ fn is_about_the_record(call: &Call, refusal: &Refusal, body: &[u8]) -> bool {
     (says && may_be) || (named && body.trim_ascii().is_empty())
 }
 
-/// Says where a redirect leads: to which host, without the path, which can hold anything.
-fn redirection(headers: &HeaderMap) -> String {
-    let location = headers.get(http::header::LOCATION).and_then(|value| value.to_str().ok());
-    let Some(location) = location else { return "to an address that is not given".to_owned() };
-    match url::Url::parse(location) {
-        Ok(url) => format!("to the host {}", snippet(url.host_str().unwrap_or("of no name"))),
-        Err(_) => "to another path of the same host".to_owned(),
-    }
-}
-
 fn accept(
     call: &Call,
     status: StatusCode,
@@ -102,7 +96,8 @@ fn accept(
     let (parsed, losses) = losses_of(|| (call.parse)(body));
     let parsed = parsed.map_err(|error| match error {
         // JSON that can be read says that Zendesk works.
-        Malformed::Foreign | Malformed::Incomplete => Error::Foreign(refusal(&error.to_string())),
+        Malformed::Foreign => Error::Foreign(refusal(&error.to_string())),
+        Malformed::Incomplete => Error::Unreadable(refusal(&error.to_string())),
         // The body is looked at, whatever its content type says; the latter only explains why it is no JSON.
         Malformed::Anonymous => {
             Error::Credential { own: call.credential.is_own(), refusal: refusal(&error.to_string()) }
@@ -130,9 +125,13 @@ fn is_other_than_json(headers: &HeaderMap) -> bool {
 
 /// Returns a header's text, cut and without control characters.
 pub fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    // A header may come in several lines.
+    lines(headers, name).map(|text| snippet(&text))
+}
+
+/// Returns a header's text, which may come in several lines.
+fn lines(headers: &HeaderMap, name: &str) -> Option<String> {
     let lines: Vec<_> = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
-    (!lines.is_empty()).then(|| snippet(&lines.join("; ")))
+    (!lines.is_empty()).then(|| lines.join("; "))
 }
 
 /// Reads an error body in any of the shapes Zendesk and the proxies before it use.

@@ -119,14 +119,19 @@ pub fn id(field: &str, id: i64) -> Result<Segment> {
 }
 
 /// Checks an id that is text, such as a job's. Zendesk documents no form; this takes more than any that was seen, and nothing that
-/// could change the path or a list of ids.
+/// could change the path or a list of ids. It is sent percent-encoded.
 pub fn text_id(field: &str, id: &str) -> Result<Segment> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~=:+".contains(&byte);
-    if (1..=255).contains(&id.len()) && id.bytes().all(allowed) && id.bytes().any(|byte| byte != b'.') {
+    if is_text_id(id) {
         Ok(Segment::TextId(id.to_owned()))
     } else {
-        Err(Error::invalid(field, "must be 1 to 255 letters, digits or any of - _ . ~ = : +"))
+        Err(Error::invalid(field, "must be 1 to 255 bytes of letters, digits, spaces or any of - _ . ~ = : +"))
     }
+}
+
+/// True if a text can be an id.
+pub fn is_text_id(id: &str) -> bool {
+    let allowed = |char: char| char.is_alphanumeric() || " -_.~=:+".contains(char);
+    (1..=255).contains(&id.len()) && id.chars().all(allowed) && id.chars().any(char::is_alphanumeric)
 }
 
 fn endpoint_of(verb: &str, segments: &[Segment]) -> Option<&'static Endpoint> {

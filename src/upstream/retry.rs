@@ -159,7 +159,9 @@ impl Retry {
             return None;
         }
         let wait = self.wait(error);
-        if wait >= usable(call.deadline) {
+        // Whoever waits gets a wait that Zendesk has asked for at once, if it does not fit: a read may have more time, for others.
+        let until = if error.retry_after().is_some() { call.wanted_by.min(call.deadline) } else { call.deadline };
+        if wait >= usable(until) {
             self.shared.out_of_time.fetch_add(1, Ordering::Relaxed);
             return None;
         }

@@ -19,6 +19,7 @@ use crate::error::{ConnectionError, Error};
 
 pub mod connections;
 mod connector;
+mod explanation;
 mod handover;
 mod lane;
 mod link;
@@ -27,6 +28,7 @@ mod packed;
 mod pool;
 mod precedence;
 
+use explanation::{explanation, judge_in_part};
 use handover::Handover;
 use lane::{SILENT_AFTER, Seat};
 use loss::Loss;
@@ -39,10 +41,6 @@ pub(super) use pool::BELIEVED;
 /// How long it waits before that, at first and at most, where a connection has processed nothing at all.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-
-/// How soon the explanation of a refused write must come. Without a limit, one that never ends would make of a refusal an outcome
-/// that nobody knows.
-const EXPLAINED_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often a request that waits for its connection to open looks for another one.
 const OPEN_CHECK: Duration = Duration::from_millis(250);
@@ -157,18 +155,14 @@ impl Transport {
         if write {
             call.ledger.answered(status.as_u16(), header(&headers, "x-request-id"));
         }
-        let body = async {
+        let body = if status.is_success() {
             let body = self.body(&mut response, &handover).await?;
-            if is_still_packed(&headers) { unpacked(&body, self.max_body) } else { Ok(body) }
-        };
-        let body = if write && is_refusal(status) {
-            // The status says that the write was refused. If Zendesk's explanation does not come, only that is lost.
-            match timeout(EXPLAINED_WITHIN, body).await {
-                Ok(Ok(body)) => body,
-                Ok(Err(_)) | Err(_) => return Err(Failed::Error(refused_without_words(call, status, &headers))),
-            }
+            if is_still_packed(&headers) { unpacked(&body, self.max_body)? } else { body }
         } else {
-            body.await?
+            match explanation(&mut response, &headers, self.max_body, || lane.heard(false)).await {
+                Ok(body) => body,
+                Err(part) => return Err(Failed::Error(judge_in_part(call, status, &headers, &part))),
+            }
         };
         lane.heard(true);
         handover.answered();
@@ -338,20 +332,6 @@ impl Transport {
             Unread::TooLarge => Error::TooLarge { limit: self.max_body },
             Unread::Broken(error) => inside_body(&error, handover),
         })
-    }
-}
-
-/// True if the status alone says that a request was not carried out.
-fn is_refusal(status: http::StatusCode) -> bool {
-    status.is_client_error() || status.is_redirection()
-}
-
-/// Judges a refusal without its body. Only the body could say whether a record or the whole account is missing.
-fn refused_without_words(call: &Call, status: http::StatusCode, headers: &http::HeaderMap) -> Error {
-    match judge(call, status, headers, b"").err() {
-        Some(Error::NotFound(refusal) | Error::AccountNotFound(refusal)) => Error::Refused(refusal),
-        Some(error) => error,
-        None => Error::Internal { what: "a refusal is no success" },
     }
 }
 

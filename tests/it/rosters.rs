@@ -339,3 +339,53 @@ async fn a_turn_waits_for_an_attempt_that_was_lost_although_its_repetition_was_a
     let refused = refused(change(1).await);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Aborted, "CONFLICT"));
 }
+
+/// Asks to set the one agent 7 of the group 8, and the one group 8 of the agent 7, where Zendesk lists these memberships. Returns how each
+/// was refused, and what was written.
+async fn set_from(memberships: &'static str) -> (Vec<String>, Vec<String>) {
+    let upstream = Scripted::by(move |head| {
+        let body = match head {
+            _ if head.contains("memberships") => memberships,
+            _ => r#"{"group":{"id":8,"name":"G"}}"#,
+        };
+        answer("200 OK\r\ncontent-type: application/json", body.as_bytes())
+    })
+    .await;
+    let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), settings()).await;
+    let client = crate::support::Dynamic::new(channel);
+    let mut reasons = Vec::new();
+    for (rpc, request) in [
+        ("UpdateGroupWithAgents", r#"{"id": 8, "agents": {"user_ids": [7]}}"#),
+        ("SetUserGroups", r#"{"user_id": 7, "group_ids": [8]}"#),
+    ] {
+        reasons.push(refused(client.call(rpc, request).await).reason);
+    }
+    let written = upstream.asked().into_iter().filter(|line| !line.starts_with("GET ")).collect();
+    (reasons, written)
+}
+
+#[tokio::test]
+async fn nothing_is_written_from_a_list_of_which_something_cannot_be_read() {
+    let rows = r#"{"id":1,"user_id":7,"group_id":8},{"id":2,"user_id":7,"group_id":8}"#;
+    let mut lists = Vec::new();
+    for count in ["3", r#""x""#, "[]", "null", "-1", "1e400", "true"] {
+        lists.push(format!(r#"{{"group_memberships":[{rows}],"next_page":null,"count":{count}}}"#));
+    }
+    for around in [r#""links":5"#, r#""after_cursor":[]"#, r#""next_page":"\ud800""#] {
+        lists.push(format!(r#"{{"group_memberships":[{rows}],"meta":{{"has_more":false}},{around}}}"#));
+    }
+    for id in ["0", "-9", r#""x""#, "9007199254740993.0", "1e18"] {
+        let row = format!(r#"{{"id":2,"user_id":{id},"group_id":{id}}}"#);
+        lists.push(format!(
+            r#"{{"group_memberships":[{{"id":1,"user_id":7,"group_id":8}},{row}],"meta":{{"has_more":false}}}}"#
+        ));
+    }
+    for list in lists {
+        let (reasons, written) = set_from(list.clone().leak()).await;
+        assert_eq!(
+            (reasons.as_slice(), written.len()),
+            (["UPSTREAM_MALFORMED"; 2].map(str::to_owned).as_slice(), 0),
+            "{list}: {written:?}"
+        );
+    }
+}

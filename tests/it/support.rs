@@ -308,6 +308,10 @@ pub struct Refused {
     pub reason: String,
     pub fields: Vec<String>,
     pub message: String,
+    /// When to come back, if that is said.
+    pub retry_after: Option<Duration>,
+    /// Which limit it is about, if that is said.
+    pub limit: Option<String>,
 }
 
 /// Takes a status apart.
@@ -324,5 +328,7 @@ pub fn refused<T: std::fmt::Debug>(outcome: Result<T, tonic::Status>) -> Refused
             .map(|bad| bad.field_violations.iter().map(|violation| violation.field.clone()).collect())
             .unwrap_or_default(),
         message: status.message().to_owned(),
+        retry_after: details.retry_info().and_then(|info| info.retry_delay),
+        limit: details.error_info().and_then(|info| info.metadata.get("limit").cloned()),
     }
 }

@@ -138,6 +138,9 @@ async fn a_photo_is_sent_as_a_form_and_checked_first() {
     let stored = user.expect("set").photo.expect("a photo");
     assert_eq!((stored.file_name.as_deref(), stored.content_type.as_deref()), (Some("me.png"), Some("image/png")));
     assert_eq!(stored.size, i64::try_from(png.len()).ok());
+    for kind in ["image/PNG", "Image/Png"] {
+        t.users().upload_user_photo(photo(&png, kind, "me.png")).await.expect("media types have no case");
+    }
     let sent = t.sandbox.total_hits();
     for (request, field) in [
         (photo(&png, "image/svg+xml", "a.svg"), "content_type"),

@@ -260,7 +260,13 @@ async fn a_flight_gets_time_for_those_who_come_later_up_to_its_cap() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_for_want_of_time_is_for_those_who_have_no_more() {
     let overloaded = Error::Overloaded { what: "the queue" };
-    for refusal in [overloaded, Error::BudgetSpent { limit: Limit::Account, retry_after: secs(1) }] {
+    let asks_to_wait = |wait| Box::new(Refusal { status: 429, retry_after: Some(wait), ..Refusal::default() });
+    for refusal in [
+        overloaded,
+        Error::BudgetSpent { limit: Limit::Account, retry_after: secs(1) },
+        Error::Throttled(asks_to_wait(secs(1))),
+        Error::Unavailable(asks_to_wait(secs(1))),
+    ] {
         let (cache, upstream) = (cache(), Upstream::default());
         let ask = async |time, fetch| cache.read(&key(7), &record(7), PLAIN, within(time), fetch).await;
         let hurried = || upstream.answers(ms(10), Err(refusal.clone()));

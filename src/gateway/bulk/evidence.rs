@@ -13,6 +13,7 @@
 
 use std::collections::HashSet;
 
+use super::unread::Unread;
 use crate::proto::{BulkResult, Job, JobResult, JobState};
 use crate::rest::bulk::{Key, Kind, has_failed};
 
@@ -44,14 +45,21 @@ enum Names {
     Contradiction(Vec<usize>),
 }
 
-/// Returns what an ended job proves about each input.
-pub fn of_job<'a>(kind: Kind, job: &'a Job, keys: &[Key]) -> Vec<Evidence<'a>> {
+/// Returns what an ended job proves about each input. Of results that cannot be read only those that name their input are used, and
+/// prove nothing about it: another one may be missing wherever it would count, or stand.
+pub fn of_job<'a>(kind: Kind, job: &'a Job, keys: &[Key], unread: &Unread) -> Vec<Evidence<'a>> {
     let completed = job.status() == JobState::Completed;
-    if completed && kind == Kind::Delete && keys.len() > 1 && is_success_of_all(&job.results) {
+    let is_whole = unread.is_none();
+    if completed && is_whole && kind == Kind::Delete && keys.len() > 1 && is_success_of_all(&job.results) {
         return vec![Evidence::End(BulkResult::Deleted); keys.len()];
     }
-    let claims: Vec<Claim> = job.results.iter().map(|result| Claim::read(kind, result, keys, completed)).collect();
-    if completed && kind == Kind::CreateOrUpdate && in_order(&claims, keys) {
+    if !is_whole && keys.len() == 1 {
+        // Whatever is missing was about this input.
+        return vec![Evidence::None];
+    }
+    let claim = |(at, result)| Claim::read(kind, result, keys, completed, unread.has(at));
+    let claims: Vec<Claim> = job.results.iter().enumerate().map(claim).collect();
+    if completed && is_whole && kind == Kind::CreateOrUpdate && in_order(&claims, keys) {
         return by_order(&claims);
     }
     let (mut evidence, open, mut consistent) = by_name(&claims, keys);
@@ -59,7 +67,7 @@ pub fn of_job<'a>(kind: Kind, job: &'a Job, keys: &[Key]) -> Vec<Evidence<'a>> {
         consistent &= !forget_shared_ids(&mut evidence);
     }
     // Counting needs all results: a job that did not complete may have left out any input, and a contradiction may hide one.
-    if completed && consistent {
+    if completed && is_whole && consistent {
         by_count(&claims, keys, &open, &mut evidence);
     }
     evidence
@@ -71,8 +79,9 @@ fn is_success_of_all(results: &[JobResult]) -> bool {
 }
 
 impl<'a> Claim<'a> {
-    fn read(kind: Kind, result: &'a JobResult, keys: &[Key], completed: bool) -> Self {
-        Self { result, end: kind.end(result, completed), names: names(kind, result, keys) }
+    fn read(kind: Kind, result: &'a JobResult, keys: &[Key], completed: bool, is_odd: bool) -> Self {
+        let end = if is_odd { None } else { kind.end(result, completed) };
+        Self { result, end, names: names(kind, result, keys) }
     }
 
     fn evidence(&self) -> Evidence<'a> {

@@ -1,6 +1,7 @@
 //! The outcome of each input, as the caller gets it: how it ended if that is proven, UNKNOWN otherwise.
 
 use super::evidence::{self, Evidence};
+use super::unread::Unread;
 use crate::error::{Error, Fate, reason_name, snippet};
 use crate::gateway::jobs::{has_ended, is_known};
 use crate::proto::{BulkOutcome, BulkResult, ErrorReason, Job, JobResult, JobState};
@@ -19,25 +20,25 @@ pub fn of_job(kind: Kind, job: &Job, keys: &[Key], first: usize) -> Vec<BulkOutc
     for outcome in &mut outcomes {
         outcome.job_id = Some(job.id.clone());
     }
-    let explains = |field: &String| matches!(field.rsplit('.').next(), Some("details" | "title"));
-    let says_which = |field: &String| field.starts_with("results") && !explains(field);
-    let has_unreadable_results = || job.unreadable_fields.iter().any(says_which);
-    // Results are matched to inputs by position, too, so one that cannot be read puts all inputs in doubt; what only explains a
-    // failure does not.
-    if !is_known(job) || (has_ended(job) && has_unreadable_results()) {
-        let reason = reason_name(ErrorReason::UpstreamMalformed);
-        let details = "zendesk's answer about the job cannot be read";
+    let reason = reason_name(ErrorReason::UpstreamMalformed);
+    let details = "zendesk's answer about the job cannot be read";
+    let unread = if has_ended(job) { Unread::of(job) } else { Some(Unread::default()) };
+    let Some(unread) = unread.filter(|_| is_known(job)) else {
         set_all(&mut outcomes, BulkResult::Unknown, Some(reason), Some(details));
         return outcomes;
-    }
+    };
     if !has_ended(job) {
         set_all(&mut outcomes, BulkResult::Pending, None, None);
         return outcomes;
     }
-    for (outcome, evidence) in outcomes.iter_mut().zip(evidence::of_job(kind, job, keys)) {
+    for (outcome, evidence) in outcomes.iter_mut().zip(evidence::of_job(kind, job, keys, &unread)) {
         match evidence {
             Evidence::Result(end, result) => fill(outcome, end, result),
             Evidence::End(end) => outcome.set_result(end),
+            // What is missing may have been about this one.
+            Evidence::None if !unread.is_none() => {
+                set_all(std::slice::from_mut(outcome), BulkResult::Unknown, Some(reason), Some(details));
+            }
             Evidence::None => {
                 outcome.set_result(BulkResult::Unknown);
                 outcome.error = Some(reason_name(ErrorReason::JobFailed).to_owned());

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::deadline::last_moment;
 use crate::error::{Error, Result};
 use crate::gateway::turns::Whole;
-use crate::gateway::walk::Walk;
+use crate::gateway::walk::{Added, Walk};
 use crate::gateway::{Context, Gateway};
 use crate::proto::{GroupMembership, GroupMembershipInput};
 use crate::rest::page::{Next, Page};
@@ -88,6 +88,11 @@ impl Gateway {
             if page.unreadable_rows > 0 {
                 return Err(Error::Incomplete { what: "a row cannot be read" });
             }
+            if !page.is_stated_clearly() {
+                return Err(Error::Incomplete {
+                    what: "it cannot be read whether it goes on, or how many rows it has",
+                });
+            }
             let count = page.count.and_then(|count| usize::try_from(count).ok());
             for row in page.rows {
                 match row.id().and_then(|id| places.get(&id)) {
@@ -102,7 +107,7 @@ impl Gateway {
             if matches!(next, Next::Numbered { .. }) {
                 return Err(Error::Incomplete { what: "it comes by page number, and rows move between pages" });
             }
-            if walk.advance(next, was_empty)? {
+            if walk.advance(next, Added::rows_unless(was_empty))? {
                 continue;
             }
             if !says_how_it_goes_on {

@@ -12,13 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::leaf::Leaf;
 use super::message::Message;
 use super::numbered::Numbered;
 use super::pages::{Fetch, Pages};
 use super::tail;
 use crate::error::Result;
 use crate::gateway::token::Position;
-use crate::gateway::walk::Walk;
+use crate::gateway::walk::{Added, Walk};
 use crate::rest::Part;
 use crate::rest::page::Next;
 use crate::rest::row::Row;
@@ -67,12 +68,16 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
         self.turned.take()
     }
 
-    /// True if a page has no row that can be read, or only what an earlier page had: some lists repeat their rows under ever new
+    /// Returns what a page adds. That is nothing if it has only what an earlier page had: some lists repeat their rows under ever new
     /// cursors, and would never end.
-    fn adds_nothing(&mut self, messages: &[Message]) -> bool {
-        let rows: Vec<_> = messages.iter().map(Message::identity).collect();
+    fn added(&mut self, leaf: &Leaf) -> Added {
+        let rows: Vec<_> = leaf.messages.iter().map(Message::identity).collect();
         let is_empty = rows.iter().all(|(ids, bytes)| ids.is_empty() && bytes.is_empty());
-        is_empty || !self.seen.insert(self.hasher.hash_one(rows))
+        match () {
+            () if is_empty && leaf.unreadable > 0 => Added::Unreadable,
+            () if is_empty || !self.seen.insert(self.hasher.hash_one(rows)) => Added::Nothing,
+            () => Added::Rows,
+        }
     }
 
     /// Returns the messages of the next page; none at the end.
@@ -84,7 +89,8 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
             ahead.want(&self.pages);
         }
         let leaf = fetch.leaf().await?;
-        if walk.advance(leaf.next, self.adds_nothing(&leaf.messages))? {
+        let added = self.added(&leaf);
+        if walk.advance(leaf.next, added)? {
             if walk.list.is_numbered() {
                 let seen = leaf.messages.iter().flat_map(|message| &message.ids).copied().collect();
                 self.turned = Some(Numbered::after_first(self.pages.turned(&walk), walk, leaf.count, seen));

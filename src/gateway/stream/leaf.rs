@@ -11,4 +11,6 @@ pub struct Leaf {
     pub next: Next,
     /// How many rows the whole list has, if the page states it.
     pub count: Option<i64>,
+    /// How many of its rows cannot be read.
+    pub unreadable: i32,
 }

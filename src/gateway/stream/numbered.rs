@@ -20,7 +20,7 @@ use super::leaf::Leaf;
 use super::pages::{Fetch, Pages};
 use crate::error::{Error, Result};
 use crate::gateway::token::Position;
-use crate::gateway::walk::{EMPTY_PAGES, Walk};
+use crate::gateway::walk::{Added, EMPTY_PAGES, Walk};
 use crate::rest::Part;
 use crate::rest::page::Next;
 use crate::rest::row::Row;
@@ -92,7 +92,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
         if self.idle >= EMPTY_PAGES && next != Next::End {
             return Err(Error::PaginationLoop { what: "pages claim more and add nothing" });
         }
-        if walk.advance(next, was_empty)? {
+        if walk.advance(next, Added::rows_unless(was_empty))? {
             self.fetch_ahead(answered);
             self.walk = Some(walk);
         }

@@ -19,11 +19,12 @@ pub struct Packed {
     messages: Vec<(usize, Vec<i64>)>,
     next: Next,
     count: Option<i64>,
+    unreadable: i32,
 }
 
 impl Packed {
     /// Compresses a page.
-    pub fn new(Leaf { messages, next, count }: Leaf) -> Self {
+    pub fn new(Leaf { messages, next, count, unreadable }: Leaf) -> Self {
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
         let mut lengths = Vec::with_capacity(messages.len());
         for Message { bytes, ids } in messages {
@@ -32,7 +33,7 @@ impl Packed {
         }
         let mut bytes = encoder.finish().expect("a vector grows");
         bytes.shrink_to_fit();
-        Self { bytes, messages: lengths, next, count }
+        Self { bytes, messages: lengths, next, count, unreadable }
     }
 
     /// Returns the page as it was.
@@ -44,7 +45,7 @@ impl Packed {
             Message { bytes: bytes.into(), ids }
         };
         let messages = self.messages.into_iter().map(unpack).collect();
-        Leaf { messages, next: self.next, count: self.count }
+        Leaf { messages, next: self.next, count: self.count, unreadable: self.unreadable }
     }
 }
 
@@ -66,10 +67,12 @@ mod tests {
             messages.iter().map(|message| (message.bytes.clone(), message.ids.clone())).collect()
         };
         let (before, all) = (seen(&messages), messages.iter().map(|message| message.bytes.len()).sum::<usize>());
-        let packed = Packed::new(Leaf { messages, next: Next::Cursor("next".to_owned()), count: Some(100) });
+        let next = Next::Cursor("next".to_owned());
+        let packed = Packed::new(Leaf { messages, next, count: Some(100), unreadable: 3 });
         assert!(packed.bytes.capacity() < all / 4, "{all} bytes became {}", packed.bytes.capacity());
         let leaf = packed.unpack();
         assert_eq!(seen(&leaf.messages), before);
         assert_eq!((leaf.next, leaf.count), (Next::Cursor("next".to_owned()), Some(100)));
+        assert_eq!(leaf.unreadable, 3);
     }
 }

@@ -76,13 +76,13 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
         let since = gateway.cache.snapshot();
         let read = context.read(Priority::Background);
         let page: Page<R, Chunks<R>> = gateway.reads.page(&read, list, at, peek).await?;
-        let (next, count) = (list.after(at, &page), page.count);
+        let (next, count, unreadable) = (list.after(at, &page), page.count, page.unreadable_rows);
         let messages = page.messages::<M>(&list.token(&next)?);
         // A search lags behind, so its rows may be older than what is cached.
         if gateway.streams.fill_cache && list.is_current() {
             let rows = messages.iter().flat_map(Message::own_reads::<R>);
             rows.for_each(|row| gateway.keep(&read.credential, Some(row), &since));
         }
-        Ok(Leaf { messages, next, count })
+        Ok(Leaf { messages, next, count, unreadable })
     }
 }

@@ -1,11 +1,11 @@
 //! The writes of <https://developer.zendesk.com/api-reference/ticketing/groups/groups/>
 
-use super::super::{Changes, Write, has_id, id, nothing};
+use super::super::{Changes, Write, has_id, id, nothing_but};
 use crate::cache::{Tag, tag};
 use crate::error::Result;
 use crate::json::Malformed;
 use crate::path;
-use crate::proto::{CreateGroupRequest, DeleteGroupRequest, UpdateGroupRequest};
+use crate::proto::{CreateGroupRequest, DeleteGroupRequest, GetGroupResponse, UpdateGroupRequest};
 use crate::rest::input::{self, envelope};
 use crate::rest::row::{OwnRead, Row as _};
 use crate::upstream::call::Parsed;
@@ -56,7 +56,7 @@ impl Write for UpdateGroupRequest {
     }
 }
 
-/// Delete Group. Answers 204.
+/// Delete Group. Answers 204, or 200 with the group, as in 2012; a group that is not marked as deleted is still there.
 /// <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#delete-group>
 impl Write for DeleteGroupRequest {
     fn rest(&self) -> Result<Rest> {
@@ -64,7 +64,11 @@ impl Write for DeleteGroupRequest {
     }
 
     fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
-        nothing::<Self>(body)
+        let is_it = |reply: &GetGroupResponse| {
+            let is_there = reply.group.as_ref().is_some_and(|group| group.deleted == Some(false));
+            has_id(reply.group.as_ref(), self.id, |group| group.id) && !is_there
+        };
+        nothing_but::<Self, _>(body, "group", is_it)
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {

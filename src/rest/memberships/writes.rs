@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use super::super::{Changes, Write, id, nothing};
+use super::super::{Changes, Write, has_id, id, nothing_but};
 use crate::cache::{Tag, tag};
 use crate::error::{Error, Result};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{
-    CreateMembershipRequest, DeleteMembershipRequest, GroupMembership, SetDefaultMembershipRequest,
-    SetDefaultMembershipResponse,
+    CreateMembershipRequest, DeleteMembershipRequest, GetMembershipResponse, GroupMembership,
+    SetDefaultMembershipRequest, SetDefaultMembershipResponse,
 };
 use crate::rest::many::MOST_ITEMS;
 use crate::rest::page::Page;
@@ -74,7 +74,8 @@ impl Write for SetDefaultMembershipRequest {
     fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
         let page = Page::<GroupMembership>::read(body, Owner::User(self.user_id))?;
         // Zendesk's pages have at most 100 rows; that this answer is paged at all is an assumption.
-        let is_part = page.says_that_there_is_more() || page.rows.len() >= MOST_ITEMS;
+        let may_be_more = page.says_that_there_is_more() || page.leaves_open_whether_there_is_more();
+        let is_part = may_be_more || page.rows.len() >= MOST_ITEMS;
         let reply = SetDefaultMembershipResponse { group_memberships: page.rows };
         match (self.fits(&reply), is_part) {
             (_, true) => Ok(Box::new(SetDefaultMembershipResponse::default())),
@@ -97,7 +98,7 @@ impl Write for SetDefaultMembershipRequest {
     }
 }
 
-/// Delete Membership. Answers 204.
+/// Delete Membership. Answers 204, or 200 with the membership, as in 2012.
 /// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#delete-membership>
 impl Write for DeleteMembershipRequest {
     fn rest(&self) -> Result<Rest> {
@@ -109,7 +110,8 @@ impl Write for DeleteMembershipRequest {
     }
 
     fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
-        nothing::<Self>(body)
+        let is_it = |reply: &GetMembershipResponse| has_id(reply.group_membership.as_ref(), self.id, |row| row.id);
+        nothing_but::<Self, _>(body, "group_membership", is_it)
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {

@@ -118,7 +118,7 @@ impl<'de> Deserialize<'de> for Links {
             #[serde(default)]
             next: Link,
         }
-        let links: Option<Both> = json::optional_object(from)?;
+        let links: Option<Both> = json::object_or_nothing(from)?;
         Ok(Self { next: links.map(|links| links.next).unwrap_or_default() })
     }
 }

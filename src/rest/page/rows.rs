@@ -87,21 +87,21 @@ impl<'de, R: Row> Visitor<'de> for Beside<R> {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<R>, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        json::row_lost("object").map(|()| Vec::new())
+        json::rows_lost("object").map(|()| Vec::new())
     }
     fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Vec<R>, E> {
-        json::row_lost("string").map(|()| Vec::new())
+        json::rows_lost("string").map(|()| Vec::new())
     }
     fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Vec<R>, E> {
-        json::row_lost("boolean").map(|()| Vec::new())
+        json::rows_lost("boolean").map(|()| Vec::new())
     }
     fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Vec<R>, E> {
-        json::row_lost("number").map(|()| Vec::new())
+        json::rows_lost("number").map(|()| Vec::new())
     }
     fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Vec<R>, E> {
-        json::row_lost("number").map(|()| Vec::new())
+        json::rows_lost("number").map(|()| Vec::new())
     }
     fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Vec<R>, E> {
-        json::row_lost("number").map(|()| Vec::new())
+        json::rows_lost("number").map(|()| Vec::new())
     }
 }

@@ -40,7 +40,7 @@ fn an_offset_list_goes_on_by_its_link_and_not_by_its_count() {
 fn an_object_without_the_list_is_no_empty_page() {
     let read = |body: &str| Page::<Group>::read(body.as_bytes(), Owner::Anybody);
     assert!(matches!(read(r#"{"error":"x"}"#), Err(Malformed::Foreign)));
-    for unreadable in ["[]", r#"{"groups":null}"#, r#"{"groups":{}}"#, r#"[[{"id":1}]]"#] {
+    for unreadable in ["{}", "[]", r#"{"groups":null}"#, r#"{"groups":{}}"#, r#"[[{"id":1}]]"#] {
         assert!(matches!(read(unreadable), Err(Malformed::Incomplete)), "{unreadable} is JSON: {:?}", read(unreadable));
     }
 }
@@ -59,12 +59,92 @@ fn a_row_without_an_id_that_can_be_read_is_left_out_and_counted() {
         assert_eq!(page.rows[1].unreadable_fields, ["name"], "{row}");
         assert!(page.rows[0].unreadable_fields.is_empty());
     }
-    for paging in
-        [r#""meta":{"has_more":7}"#, r#""meta":"x""#, r#""has_more":{}"#, r#""after_cursor":[1]"#, r#""links":"x""#]
-    {
-        let unclear = read(&format!(r#"{{"groups":[{{"id":1}}],{paging}}}"#));
-        assert!(matches!(unclear, Err(Malformed::Incomplete)), "{paging}");
+}
+
+#[test]
+fn a_row_of_no_use_is_counted_once_whatever_else_is_lost_in_it() {
+    let body = r#"{"users":[{"id":1,"role":[]},{"id":{"x":1},"tags":"t","photo":{}},{"id":2,"role":[]}]}"#;
+    let (page, losses) = json::decode::<Page<User>>(body.as_bytes()).expect("JSON");
+    let counted: Vec<&str> = losses.all.iter().map(|loss| loss.field.as_str()).collect();
+    assert_eq!((counted, losses.rows, page.rows.len()), (vec!["users.role", "users", "users.role"], 1, 2));
+}
+
+#[test]
+fn what_says_where_a_list_goes_on_must_be_read_and_nothing_else() {
+    let read = |rest: &str| {
+        let body = format!(r#"{{"groups":[{{"id":1}}],{rest}}}"#);
+        Page::<Group>::read_of_many(body.as_bytes(), Owner::Anybody, false).map(|page| page.after(1))
+    };
+    for unclear in [
+        r#""meta":{"has_more":7}"#,
+        r#""meta":{"has_more":1,"after_cursor":"a"},"links":{}"#,
+        r#""meta":"x""#,
+        r#""has_more":{}"#,
+        r#""after_cursor":[1]"#,
+        r#""meta":{"has_more":true,"after_cursor":5}"#,
+        r#""meta":{"has_more":true},"links":"x""#,
+        r#""links":"x""#,
+        r#""links":{"next":"\ud800"}"#,
+    ] {
+        assert!(matches!(read(unclear), Err(Malformed::Incomplete)), "{unclear}: {:?}", read(unclear));
     }
+    for odd in
+        ["false", "true", "0", "5", "1.5", "1e400", r#""x""#, r#""""#, "[]", "[5]", "{}", r#"{"a":1}"#, r#""\ud800""#]
+    {
+        for rest in [
+            r#""meta":{"has_more":false},"links":ODD"#,
+            r#""meta":{"has_more":false,"after_cursor":ODD},"links":{"next":null}"#,
+            r#""meta":{"has_more":false},"links":{"next":ODD}"#,
+            r#""meta":{"has_more":false},"links":{},"count":ODD"#,
+            r#""meta":{"has_more":false},"links":{},"next_page":ODD"#,
+            r#""next_page":null,"count":ODD"#,
+            r#""next_page":null,"count":2,"meta":ODD"#,
+            r#""next_page":null,"count":2,"links":ODD"#,
+            r#""meta":{"after_cursor":ODD},"links":{"next":null}"#,
+        ] {
+            let rest = rest.replace("ODD", odd);
+            let is_text = odd.starts_with('"') || odd == "1e400";
+            if is_text && !rest.contains("has_more") && rest.contains("after_cursor") {
+                continue; // A text is a cursor, and what no double holds is read as its text.
+            }
+            let after = read(&rest).unwrap_or_else(|error| panic!("{rest}: {error}"));
+            assert_eq!(after, Next::End, "{rest}");
+        }
+        let rest = format!(r#""meta":{{"has_more":true,"after_cursor":"a"}},"links":{odd}"#);
+        assert_eq!(read(&rest).expect("the cursor says where"), Next::Cursor("a".to_owned()), "{rest}");
+        let rest = format!(r#""meta":{odd},"next_page":"https://x.example/?page=2&per_page=1""#);
+        assert!(matches!(read(&rest).expect("the link says where"), Next::Numbered { number: 2, .. }), "{rest}");
+    }
+    let link = r#""links":{"next":"https://x.example/?page%5Bafter%5D=b"}"#;
+    for cursor in ["false", "0", "[]", "5"] {
+        let rest = format!(r#""meta":{{"has_more":true,"after_cursor":{cursor}}},{link}"#);
+        assert_eq!(read(&rest).expect("the link has one"), Next::Cursor("b".to_owned()), "{cursor}");
+    }
+    let numbered = |rest: &str| {
+        let body = format!(r#"{{"groups":[{{"id":1}}],{rest}}}"#);
+        Page::<Group>::read_of_many(body.as_bytes(), Owner::Anybody, true).map(|page| page.after_page(2, 1))
+    };
+    assert_eq!(numbered(r#""meta":{"has_more":false},"next_page":5"#).expect("it ends"), Next::End);
+    assert_eq!(numbered(r#""next_page":"\ud800","count":2"#).expect("there is a link"), Next::Page(3));
+    assert!(numbered(r#""meta":{"has_more":[]}"#).is_err());
+}
+
+#[test]
+fn a_page_says_whether_all_around_its_rows_was_read() {
+    let read = |rest: &str| {
+        let body = format!(r#"{{"groups":[{{"id":1}}]{rest}}}"#);
+        Page::<Group>::read(body.as_bytes(), Owner::Anybody).expect(rest)
+    };
+    for clear in ["", r#","count":1"#, r#","next_page":null"#, r#","meta":{"has_more":false,"after_cursor":"a"}"#] {
+        assert!(read(clear).is_stated_clearly() && !read(clear).leaves_open_whether_there_is_more(), "{clear}");
+    }
+    for odd in [r#""x""#, "[]", "true", "1e400", "-1"] {
+        let page = read(&format!(r#","next_page":null,"count":{odd}"#));
+        assert!(!page.is_stated_clearly() && page.leaves_open_whether_there_is_more() && page.count.is_none(), "{odd}");
+    }
+    assert!(!read(r#","next_page":null,"count":null"#).is_stated_clearly(), "it states none");
+    assert!(read(r#","next_page":5"#).leaves_open_whether_there_is_more());
+    assert!(!read(r#","meta":{"has_more":false},"links":5"#).leaves_open_whether_there_is_more());
 }
 
 #[test]
@@ -159,4 +239,11 @@ fn odd_sideloads_do_not_cost_the_rows_beside_which_they_stand() {
         let page = Page::<GroupMembership>::read(body.as_bytes(), Owner::Anybody).expect(users);
         assert_eq!((page.rows.len(), page.unreadable_rows), (1, lost), "{users}");
     }
+}
+
+#[test]
+fn a_sideloaded_record_comes_once() {
+    let body = r#"{"group_memberships":[{"id":1}],"users":[{"id":7},{"id":7},{"id":8}],"groups":[{"id":9},{"id":9}]}"#;
+    let page = Page::<GroupMembership>::read(body.as_bytes(), Owner::Anybody).expect("a page");
+    assert_eq!((page.users.len(), page.groups.len(), page.unreadable_rows), (2, 1, 0));
 }

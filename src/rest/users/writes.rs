@@ -160,11 +160,13 @@ const PICTURES: [(&str, &[u8]); 5] = [
 impl Write for UploadUserPhotoRequest {
     fn rest(&self) -> Result<Rest> {
         let path = path!["users", id("id", self.id)?];
-        let Some((_, magic)) = PICTURES.iter().find(|(kind, _)| *kind == self.content_type) else {
+        // Media types have no case (RFC 9110, section 8.3.1).
+        let Some((kind, magic)) = PICTURES.iter().find(|(kind, _)| kind.eq_ignore_ascii_case(&self.content_type))
+        else {
             return Err(Error::invalid("content_type", "must be image/png, image/jpeg, image/gif or image/webp"));
         };
         let is_webp = self.content.get(8..12) == Some(b"WEBP");
-        if !self.content.starts_with(magic) || (self.content_type == "image/webp" && !is_webp) {
+        if !self.content.starts_with(magic) || (*kind == "image/webp" && !is_webp) {
             return Err(Error::invalid("content", "is not what content_type says"));
         }
         let plain = |char: char| !char.is_control() && !['/', '\\', '"'].contains(&char);

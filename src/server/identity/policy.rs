@@ -38,9 +38,8 @@ impl Policy {
         Self { rules, read_only: settings.read_only, destructive: settings.destructive, shares: shares.clone() }
     }
 
-    /// Returns a policy without rules, for tests of what comes before it.
-    #[cfg(test)]
-    pub fn of_tests() -> Self {
+    /// Returns a policy by which nobody may do anything.
+    pub fn without_rules() -> Self {
         Self::new(&Authorization::default(), false, &Shares::new(&crate::config::Callers::default(), 0))
     }
 

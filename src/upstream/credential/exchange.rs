@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use http::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use url::Url;
 
 use crate::config;
 use crate::error::{ConnectionError, Error, Refusal};
+use crate::json;
 use crate::limits::retry_after;
 use crate::upstream::client::{Origin, Unread, read_body};
+use crate::upstream::redirect::redirection;
 use crate::watch::{Watched, Watcher};
 
 /// Longest that one exchange may take.
@@ -48,14 +50,6 @@ struct Ask<'a> {
     client_secret: &'a str,
     scope: &'a str,
     expires_in: u64,
-}
-
-#[derive(Deserialize)]
-struct Reply {
-    access_token: String,
-    token_type: Option<String>,
-    /// Seconds: a number, or its text.
-    expires_in: Option<serde_json::Value>,
 }
 
 impl Exchange {
@@ -108,22 +102,28 @@ impl Exchange {
             let retry_after = retry_after(response.headers(), std::time::SystemTime::now());
             Box::new(Refusal { status: response.status().as_u16(), retry_after, ..Refusal::default() })
         };
-        if response.status().is_success() {
-            read(&body).ok_or_else(|| Error::Malformed(refusal()))
-        } else {
-            Err(refused(response.status(), refusal()))
+        match response.status() {
+            status if status.is_success() => read(&body).ok_or_else(|| Error::Malformed(refusal())),
+            status if status.is_redirection() => {
+                let text = redirection(response.headers());
+                Err(Error::Redirected(Box::new(Refusal { text, ..*refusal() })))
+            }
+            status => Err(refused(status, refusal())),
         }
     }
 }
 
-/// Reads an answer of the token endpoint; none if it is not what is documented.
+/// Reads an answer of the token endpoint; none if it holds no token. It is read as leniently as any answer, and what is beside the
+/// token and cannot be read counts as unstated.
 pub fn read(body: &[u8]) -> Option<Issued> {
-    let reply: Reply = serde_json::from_slice(body).ok()?;
-    let is_bearer = reply.token_type.is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
-    let is_token = !reply.access_token.is_empty() && reply.access_token.bytes().all(|byte| byte.is_ascii_graphic());
+    let reply = json::value(body)?;
+    let kind = reply["token_type"].as_str();
+    let is_bearer = kind.is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
+    let token = reply["access_token"].as_str()?;
+    let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
     (is_bearer && is_token).then(|| Issued {
-        token: reply.access_token.into(),
-        lifetime: reply.expires_in.as_ref().and_then(seconds).filter(|lifetime| !lifetime.is_zero()),
+        token: token.to_owned().into(),
+        lifetime: seconds(&reply["expires_in"]).filter(|lifetime| !lifetime.is_zero()),
     })
 }
 

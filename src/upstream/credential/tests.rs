@@ -78,3 +78,27 @@ impl Endpoint {
 fn sent(credential: &Credential) -> String {
     credential.header().expect("a token").to_str().expect("ASCII").to_owned()
 }
+
+#[test]
+fn a_token_is_read_whatever_stands_beside_it() {
+    let read = |body: &[u8]| super::exchange::read(body).map(|issued| issued.lifetime);
+    let hour = Some(Some(Duration::from_hours(1)));
+    for body in [
+        &br#"{"access_token":"t1","expires_in":3600}"#[..],
+        b"\xef\xbb\xbf{\"access_token\":\"t1\",\"expires_in\":3600}",
+        br#"{"access_token":"t1","expires_in":1,"expires_in":3600}"#,
+        br#"{"access_token":"t1","token_type":5,"expires_in":"3600"}"#,
+        br#"{"access_token":"t1","token_type":"Bearer","scope":"\ud800","expires_in":3600.5}"#,
+        br#"{"access_token":"t1","x":1e400,"expires_in":3600}"#,
+    ] {
+        assert_eq!(read(body), hour, "{}", String::from_utf8_lossy(body));
+    }
+    for lifetime in ["1e400", "null", "-1", "[]", r#""soon""#, "0"] {
+        let body = format!(r#"{{"access_token":"t1","expires_in":{lifetime}}}"#);
+        assert_eq!(read(body.as_bytes()), Some(None), "{lifetime}");
+    }
+    for body in [r#"{"access_token":5}"#, r#"{"access_token":""}"#, r#"{"access_token":"a b"}"#, "{}", "[]", "<html>"] {
+        assert!(read(body.as_bytes()).is_none(), "{body}");
+    }
+    assert!(read(br#"{"access_token":"t1","token_type":"mac"}"#).is_none());
+}

@@ -6,10 +6,11 @@ use tokio::time::Instant;
 
 use super::buckets::{Buckets, Route};
 use super::budget::{Budget, Opening};
-use super::updates::Updates;
+use super::stated::{About, Stated};
+use super::updates::{Updates, is_of_user_updates};
 use crate::config;
 use crate::error::{Error, Refusal};
-use crate::limits::{LONGEST_WAIT, Limit, Limits, UNSTATED_WAIT};
+use crate::limits::{LONGEST_WAIT, Limit, Limits, UNSTATED_WAIT, Window};
 use crate::upstream::call::{Answer, Call, Priority};
 use crate::upstream::rest::UserKey;
 use crate::upstream::room::{Rank, Room};
@@ -36,6 +37,8 @@ pub struct Turn {
     pub at: Instant,
     /// What keeps it back for the longest.
     pub limit: Limit,
+    /// Until when Zendesk has asked to wait, if that is longer than the gateway obeys.
+    pub stated: Option<Instant>,
 }
 
 /// A waiting call.
@@ -50,6 +53,7 @@ pub struct State<W> {
     pub account: Budget,
     pub buckets: Buckets,
     pub updates: Updates,
+    stated: Stated,
     pub room: Room<W>,
     pub granted: [u64; 3],
     pub waited: u64,
@@ -64,6 +68,7 @@ impl<W: Waits> State<W> {
             account: Budget::new(settings.headroom_percent, settings.assumed_per_minute),
             buckets: Buckets::new(settings.headroom_percent),
             updates: Updates::new(settings.updates_per_user, settings.update_spacing),
+            stated: Stated::default(),
             room: Room::new(settings.waiting),
             granted: [0; 3],
             waited: 0,
@@ -92,9 +97,10 @@ impl<W: Waits> State<W> {
         let bucket = self.buckets.estimate(need.route, need.priority, on_route, now);
         let update = need.user.as_ref().map_or(now, |user| self.updates.opening(user, updates, same_user, now));
         let of_update = if update > self.updates.spaced(updates, now) { Limit::UserUpdates } else { Limit::Updates };
-        let of = |at, limit| Turn { at, limit };
+        let of = |at, limit| Turn { at, limit, stated: None };
         let later = |one: Turn, other: Turn| if other.at > one.at { other } else { one };
-        later(later(of(account, Limit::Account), of(bucket, Limit::Endpoint)), of(update, of_update))
+        let turn = later(later(of(account, Limit::Account), of(bucket, Limit::Endpoint)), of(update, of_update));
+        Turn { stated: self.stated.of(need.route, need.user.as_ref(), turn.limit, now), ..turn }
     }
 
     /// Returns the first waiting call that may go, or else when the next one may.
@@ -150,8 +156,10 @@ impl<W: Waits> State<W> {
         }
         for (name, window) in &heard.buckets {
             match &need.user {
-                Some(user) if self.updates.is_theirs(window) => self.updates.hear(user, window, now),
-                _ => self.buckets.hear(need.route, name, window, asked),
+                _ if !self.is_of_updates(need, name, window) => self.buckets.hear(need.route, name, window, asked),
+                Some(user) => self.updates.hear(user, window, now),
+                // Whose updates these are is not known.
+                None => {}
             }
         }
         if answer.is_some() && heard.buckets.is_empty() {
@@ -163,33 +171,45 @@ impl<W: Waits> State<W> {
         }
     }
 
-    /// Closes what a 429 is about, for all callers, and returns what that is: the buckets that it states as spent; else, if the
-    /// account has budget left, the updates of that user or the route; else the account.
+    /// True if a bucket that the response to this call states is a limit on updates of single users, not one of the endpoint.
+    fn is_of_updates(&self, need: &Need, name: &str, window: &Window) -> bool {
+        is_of_user_updates(name) || (need.user.is_some() && self.updates.is_theirs(window))
+    }
+
+    /// Closes what a 429 is about, for all callers, and returns what that is: the buckets that it states as spent; else, if it states
+    /// that updates of the user are, or that the account has budget left, the updates of that user or the route; else the account.
     fn throttled(&mut self, need: &Need, refusal: &Refusal, now: Instant) -> Limit {
         self.throttled += 1;
         let Limits { account, buckets } = &refusal.limits;
-        let stated = |window: Option<Duration>| refusal.retry_after.or(window).unwrap_or(UNSTATED_WAIT);
-        let wait = |window| now + stated(window).min(LONGEST_WAIT);
-        let theirs = |window: &_| need.user.is_some() && self.updates.is_theirs(window);
-        let spent: Vec<_> = buckets.iter().filter(|(_, window)| window.remaining == 0 && !theirs(window)).collect();
-        for (name, window) in &spent {
-            self.buckets.close(need.route, name, wait(window.reset));
+        let stated = |window: Option<Duration>| now + refusal.retry_after.or(window).unwrap_or(UNSTATED_WAIT);
+        let obeyed = |window| stated(window).min(now + LONGEST_WAIT);
+        let of_updates = |(name, window): &&(String, Window)| self.is_of_updates(need, name, window);
+        let spent = buckets.iter().filter(|(_, window)| window.remaining == 0);
+        let (of_users, of_endpoint): (Vec<_>, Vec<_>) = spent.partition(of_updates);
+        for (name, window) in &of_endpoint {
+            self.buckets.close(need.route, name, obeyed(window.reset));
         }
-        if !spent.is_empty() {
+        if let Some((_, window)) = of_endpoint.first() {
+            self.stated.add(About::Route(need.route), obeyed(window.reset), stated(window.reset), now);
             return Limit::Endpoint;
         }
-        match (account, &need.user) {
-            (Some(window), Some(user)) if !Budget::is_spent(window) => {
-                self.updates.close(user, wait(None));
-                let of_all = buckets.iter().any(|(_, window)| window.remaining == 0 && window.limit == 1);
+        let has_budget = account.as_ref().is_some_and(|window| !Budget::is_spent(window));
+        match &need.user {
+            Some(user) if has_budget || !of_users.is_empty() => {
+                self.updates.close(user, obeyed(None));
+                self.stated.add(About::User(user.clone()), obeyed(None), stated(None), now);
+                let of_all = of_users.iter().any(|(_, window)| window.limit == 1);
                 if of_all { Limit::Updates } else { Limit::UserUpdates }
             }
-            (Some(window), None) if !Budget::is_spent(window) => {
-                self.buckets.close_route(need.route, wait(None));
+            None if has_budget || !of_users.is_empty() => {
+                self.buckets.close_route(need.route, obeyed(None));
+                self.stated.add(About::Route(need.route), obeyed(None), stated(None), now);
                 Limit::Endpoint
             }
-            (window, _) => {
-                self.account.close(wait(window.and_then(|window| window.reset)));
+            _ => {
+                let reset = account.as_ref().and_then(|window| window.reset);
+                self.account.close(obeyed(reset));
+                self.stated.add(About::Account, obeyed(reset), stated(reset), now);
                 Limit::Account
             }
         }
@@ -201,7 +221,8 @@ impl<W: Waits> State<W> {
         if turn.limit == Limit::Account && self.account.is_unknown() {
             return Error::Overloaded { what: "zendesk has answered none of the first requests yet" };
         }
-        let retry_after = turn.at.saturating_duration_since(now).min(LONGEST_WAIT);
+        let wait = turn.at.saturating_duration_since(now).min(LONGEST_WAIT);
+        let retry_after = turn.stated.map_or(wait, |stated| stated.saturating_duration_since(now).max(wait));
         Error::BudgetSpent { limit: turn.limit, retry_after }
     }
 }

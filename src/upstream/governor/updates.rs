@@ -17,6 +17,15 @@ const MINUTE: Duration = Duration::from_secs(61);
 /// Most users that are remembered. With updates a second apart there are never more than a minute's worth.
 const MOST: usize = 4096;
 
+/// Updates of one user a minute, as Zendesk documents them.
+const DOCUMENTED: usize = 5;
+
+/// True if a bucket has the name of one that limits updates of single users, such as `create-update-user`. It is never an
+/// endpoint's own: spent by updates of one user, it says nothing of another's.
+pub fn is_of_user_updates(bucket: &str) -> bool {
+    bucket.contains("update-user") && !bucket.contains("many")
+}
+
 /// The recent updates.
 #[derive(Debug)]
 pub struct Updates {
@@ -79,10 +88,10 @@ impl Updates {
         }
     }
 
-    /// Returns whether a bucket stated for an update is one of these limits. Zendesk states both under one name, and only the
-    /// number tells them apart. Assumption: no other bucket of an update is as small.
+    /// Returns whether a bucket stated for an update is one of these limits, also where they are left to Zendesk. Zendesk states
+    /// both under one name, and only the number tells them apart. Assumption: no other bucket of an update is as small.
     pub fn is_theirs(&self, window: &Window) -> bool {
-        usize::try_from(window.limit).is_ok_and(|limit| limit <= self.per_user)
+        usize::try_from(window.limit).is_ok_and(|limit| limit <= self.per_user.max(DOCUMENTED))
     }
 
     /// Learns from the headers of an update's response: others update users, too.

@@ -6,8 +6,8 @@ use tower::ServiceBuilder;
 use tower::retry::RetryLayer;
 
 use super::support::{
-    Hits, SECOND, Zendesk, answer, ask, idempotent_write, millis, read, refusal, unavailable, unsafe_write, within,
-    zendesk,
+    Hits, SECOND, Zendesk, answer, ask, idempotent_write, millis, read, refusal, shared, unavailable, unsafe_write,
+    within, zendesk,
 };
 use crate::config;
 use crate::contract::Idempotency;
@@ -38,6 +38,8 @@ fn attempts(error: &Error) -> [u32; 3] {
         Error::Unavailable(_) | Error::GatewayTimeout(_) | Error::BrokenBeforeHeaders(_) | Error::AttemptTimeout => {
             [3, 3, 1]
         }
+        // a proxy gave up on this request
+        Error::Server(said) if said.status < 500 => [1, 1, 1],
         // it was probably done
         Error::Server(_) | Error::Malformed(_) | Error::Foreign(_) | Error::BrokenBody(_) => [2, 1, 1],
         // the same call would fail the same way
@@ -46,6 +48,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::Refused(_)
         | Error::Redirected(_)
         | Error::AccountNotFound(_)
+        | Error::Unreadable(_)
         | Error::Incomplete { .. }
         | Error::Duplicate(_)
         | Error::CursorExpired(_)
@@ -99,7 +102,10 @@ fn every_error() -> Vec<Error> {
         Error::Unavailable(said(503)),
         Error::GatewayTimeout(said(504)),
         Error::Malformed(said(200)),
+        Error::Server(said(408)),
+        Error::Server(said(499)),
         Error::Foreign(said(200)),
+        Error::Unreadable(said(200)),
         Error::Incomplete { what: "a row lacks an id" },
         Error::TooLarge { limit: 1 },
         Error::Connect(chain()),
@@ -168,6 +174,19 @@ async fn retry_after_replaces_the_backoff_where_it_fits_the_deadline() {
     assert_eq!(began.elapsed(), Duration::ZERO, "it is told at once");
     assert_eq!(error.retry_after(), Some(SECOND * 93));
     assert_eq!((hits.get(), retries.snapshot().out_of_time), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_zendesk_asks_for_is_told_at_once_to_whoever_began_a_read_that_others_may_share() {
+    let asked = |wait| move |_, _: Call| std::future::ready(Err(Error::Throttled(refusal(429, wait))));
+    let began = Instant::now();
+    let (service, _) = retrying(zendesk(&Hits::default(), asked(Some(SECOND * 3))));
+    let error = ask(&service, shared(SECOND * 2)).await.expect_err("3 s do not fit into 2");
+    assert_eq!((began.elapsed(), error.retry_after()), (Duration::ZERO, Some(SECOND * 3)));
+    let failing = |_, _: Call| std::future::ready(Err(Error::Unavailable(refusal(503, Some(SECOND * 3)))));
+    let (service, _) = retrying(zendesk(&Hits::default(), failing));
+    ask(&service, shared(SECOND * 2)).await.expect_err("nor of an outage");
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]

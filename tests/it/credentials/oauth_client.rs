@@ -152,6 +152,24 @@ async fn whatever_the_endpoint_answers_is_a_failure_unless_it_is_a_token() {
 }
 
 #[tokio::test]
+async fn a_redirect_of_the_endpoint_is_told_with_its_host() {
+    let upstream = Scripted::start("302 Found\r\nlocation: //login.a.example/x", "").await;
+    let folder = TempDir::new().expect("a temporary folder");
+    let settings_of = config::Credential::OauthClient(OauthClient {
+        client_id: "c".to_owned(),
+        client_secret_file: secret(&folder, "s"),
+        scope: "read".to_owned(),
+        token_lifetime: Duration::from_hours(1),
+    });
+    let source = Source::start(&settings_of, &plain(&upstream.url), &watcher()).await.expect("a secret");
+    let (_, channel, _running, _) = crate::support::serve(&upstream.url, source, settings()).await;
+    let mut users = zendesk_gateway::proto::user_service_client::UserServiceClient::new(channel);
+    let refused = refused(users.get_user(GetUserRequest { id: 1 }).await);
+    assert_eq!(refused.reason, "UPSTREAM_REFUSED");
+    assert!(refused.message.contains("login.a.example"), "{}", refused.message);
+}
+
+#[tokio::test]
 async fn a_slow_first_exchange_holds_up_calls_only_until_it_ends() {
     let folder = TempDir::new().expect("a temporary folder");
     let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");

@@ -7,6 +7,8 @@ use super::*;
 use crate::error::Refusal;
 use crate::proto::{BulkCreateOrUpdateUsersResponse, BulkJob};
 
+mod odd;
+
 /// The keys of inputs that are identified by id.
 fn of_ids(ids: &[i64]) -> Vec<Key> {
     ids.iter().map(|id| Key { id: Some(*id), ..Key::default() }).collect()
@@ -290,21 +292,6 @@ fn a_job_that_was_broken_off_proves_only_what_has_a_name() {
     }
     let told = outcomes(Kind::Create, "working", &results, &keys);
     assert_eq!(letters(&told), "P P");
-}
-
-#[test]
-fn what_cannot_be_read_of_a_job_proves_nothing() {
-    let keys = of_texts(&[(None, Some("a")), (None, Some("b"))]);
-    let whole = json!([{"index": 0, "id": 91, "status": "Created"}, {"index": 1, "id": 92, "status": "Created"}]);
-    assert!(!letters(&outcomes(Kind::Create, "completed", &whole, &keys)).contains('?'));
-    let mut odd = whole.clone();
-    odd[1]["id"] = json!({"is": 92});
-    let texts = json!(["Created", "Created"]);
-    for (status, results) in [("a word of tomorrow", &whole), ("completed", &odd), ("completed", &texts)] {
-        let told = outcomes(Kind::Create, status, results, &keys);
-        assert_eq!(letters(&told), "? ?", "{status} {results}");
-        assert_eq!(told[1].error.as_deref(), Some("UPSTREAM_MALFORMED"));
-    }
 }
 
 #[test]

@@ -1,0 +1,68 @@
+//! Which results of a job cannot be read.
+
+use std::collections::HashSet;
+
+use crate::proto::Job;
+
+/// The results that prove nothing, because they or a value in them cannot be read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// How many results are missing from the job's list.
+    missing: usize,
+    /// Positions of results in the job's list, where a value is missing.
+    odd: HashSet<usize>,
+}
+
+impl Unread {
+    /// Returns the results of a job that cannot be read; none if it is not known which they are. What only explains a failure is
+    /// not looked at.
+    pub fn of(job: &Job) -> Option<Self> {
+        let (mut missing, mut odd) = (HashSet::new(), HashSet::new());
+        for path in job.unreadable_fields.iter().filter_map(|path| path.strip_prefix("results")) {
+            let (position, field) = match path.strip_prefix('[').and_then(|path| path.split_once(']')) {
+                Some((position, field)) => (position.parse().ok()?, field),
+                // One object stands in place of the list.
+                None if path.starts_with('.') => (0, path),
+                None => return None,
+            };
+            match field {
+                "" => drop(missing.insert(position)),
+                ".details" | ".title" => {}
+                _ => drop(odd.insert(position)),
+            }
+        }
+        // The positions are those of Zendesk's list.
+        let before = |position: usize| missing.iter().filter(|other: &&usize| **other < position).count();
+        let odd = odd.into_iter().map(|position| position - before(position)).collect();
+        Some(Self { missing: missing.len(), odd })
+    }
+
+    /// True if every result was read.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// True if a value of the result at this position of the job's list is missing.
+    pub fn has(&self, position: usize) -> bool {
+        self.odd.contains(&position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unread(paths: &[&str]) -> Option<Unread> {
+        let unreadable_fields = paths.iter().map(|path| (*path).to_owned()).collect();
+        Unread::of(&Job { unreadable_fields, ..Job::default() })
+    }
+
+    #[test]
+    fn positions_are_those_in_the_list_without_what_is_missing() {
+        let some = unread(&["results[1]", "results[3].success", "results[0].details", "progress"]).expect("known");
+        assert_eq!((some.missing, some.has(2), some.has(3), some.is_none()), (1, true, false, false));
+        assert!(unread(&["results.success"]).expect("one object").has(0));
+        assert!(unread(&["results[0].title", "message"]).expect("known").is_none());
+        assert_eq!(unread(&["results"]), None);
+    }
+}

@@ -1,0 +1,272 @@
+//! What a lenient reading leaves out, and where.
+//!
+//! A loss is counted by its field, without positions and without anything that is content. The record around it is told the
+//! path, with positions, in `unreadable_fields`.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+
+use serde_json::Error;
+
+/// Deepest nesting that is read: what is deeper is lost. Clients read no message of more than 100 levels.
+const DEEPEST: usize = 64;
+/// Most paths that one record tells.
+const MOST_TOLD: usize = 64;
+/// Most paths of one field, where all would be too many for their record.
+const MOST_OF_FIELD: usize = 8;
+/// Most bytes of a key in a path: those of custom fields can be of any length.
+const LONGEST_KEY: usize = 128;
+/// The field whose keys are content: the account's administrators choose them.
+const FREE_FORM: &str = "user_fields";
+
+/// A value that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// The path of the field, such as `users.tags`, without positions in lists and without the keys of custom fields: one of as many
+    /// as the contract has.
+    pub field: String,
+    /// The JSON type that was met.
+    pub met: &'static str,
+}
+
+/// What a lenient reading left out.
+#[derive(Debug, Default)]
+pub struct Losses {
+    /// Each value and each row.
+    pub all: Vec<Loss>,
+    /// Paths, with positions, that no record within the message could tell.
+    pub untold: Vec<String>,
+    /// How many rows of lists.
+    pub rows: i32,
+}
+
+/// One step down in a body.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Step {
+    Key(String),
+    Item(usize),
+}
+
+/// How much was lost before.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Mark {
+    all: usize,
+    untold: usize,
+}
+
+#[derive(Default)]
+struct Reading {
+    /// Where the reader is.
+    path: Vec<Step>,
+    untold: Vec<Vec<Step>>,
+    losses: Losses,
+    /// What was lost before the item of a list that was read last.
+    before_item: Mark,
+    /// True if characters were replaced because they were no UTF-8.
+    is_mended: bool,
+}
+
+impl Reading {
+    fn mark(&self) -> Mark {
+        Mark { all: self.losses.all.len(), untold: self.untold.len() }
+    }
+
+    fn count(&mut self, met: &'static str) {
+        self.losses.all.push(Loss { field: field(&self.path), met });
+    }
+
+    /// Notes a loss, once for each path: of a text that is no UTF-8, the field's own reader may make nothing either.
+    fn lose(&mut self, path: Vec<Step>, met: &'static str) {
+        if self.untold.last() != Some(&path) {
+            self.losses.all.push(Loss { field: field(&path), met });
+            self.untold.push(path);
+        }
+    }
+}
+
+thread_local! {
+    /// The lenient reading under way on this thread; none while a body is read strictly.
+    static READING: RefCell<Option<Reading>> = const { RefCell::new(None) };
+}
+
+/// Runs a lenient reading of a text that was mended or not, and returns what was lost in it.
+pub(super) fn reading<T>(is_mended: bool, read: impl FnOnce() -> T) -> (T, Losses) {
+    READING.set(Some(Reading { is_mended, ..Reading::default() }));
+    let read = read();
+    let Reading { untold, mut losses, .. } = READING.take().unwrap_or_default();
+    losses.untold = untold.iter().map(|steps| path(steps)).collect();
+    (read, losses)
+}
+
+/// True if a lenient reading is under way on this thread.
+pub(super) fn is_under_way() -> bool {
+    READING.with_borrow(Option::is_some)
+}
+
+/// True if a text may have lost characters that were no UTF-8.
+pub(super) fn is_replaced(text: &str) -> bool {
+    let is_mended = || READING.with_borrow(|reading| reading.as_ref().is_some_and(|reading| reading.is_mended));
+    text.contains(char::REPLACEMENT_CHARACTER) && is_mended()
+}
+
+/// Notes that the value at hand cannot be read; in a strict reading, fails it.
+pub fn lost<E: serde::de::Error>(met: &'static str) -> Result<(), E> {
+    note(|reading| reading.lose(reading.path.clone(), met))
+}
+
+/// Notes that the object at hand lacks what it must have under this key, unless that was lost already; in a strict reading, fails it.
+pub(super) fn lacks<E: serde::de::Error>(key: &str) -> Result<(), E> {
+    note(|reading| {
+        let path: Vec<Step> = reading.path.iter().cloned().chain([Step::Key(key.to_owned())]).collect();
+        // If so, it is among the last: the object has few fields.
+        if !reading.untold.iter().rev().take(MOST_TOLD).any(|lost| *lost == path) {
+            reading.lose(path, "nothing");
+        }
+    })
+}
+
+/// Notes that the row that was read last is of no use, whatever else was lost in it; in a strict reading, fails it.
+pub fn row_lost<E: serde::de::Error>(met: &'static str) -> Result<(), E> {
+    note(|reading| {
+        reading.losses.all.truncate(reading.before_item.all);
+        reading.untold.truncate(reading.before_item.untold);
+        reading.count(met);
+        reading.losses.rows = reading.losses.rows.saturating_add(1);
+    })
+}
+
+/// Notes that what stands for a list of rows is none, which counts as one row; in a strict reading, fails it.
+pub fn rows_lost<E: serde::de::Error>(met: &'static str) -> Result<(), E> {
+    note(|reading| {
+        reading.count(met);
+        reading.losses.rows = reading.losses.rows.saturating_add(1);
+    })
+}
+
+fn note<E: serde::de::Error>(note: impl FnOnce(&mut Reading)) -> Result<(), E> {
+    READING.with_borrow_mut(|reading| {
+        note(reading.as_mut().ok_or_else(|| E::custom("a value that its field cannot hold"))?);
+        Ok(())
+    })
+}
+
+/// Returns how much was lost so far.
+pub(super) fn mark() -> Mark {
+    READING.with_borrow(|reading| reading.as_ref().map(Reading::mark).unwrap_or_default())
+}
+
+/// Notes that an item of a list was read, and how much was lost before it.
+pub(super) fn item_read(before: Mark) {
+    READING.with_borrow_mut(|reading| {
+        if let Some(reading) = reading {
+            reading.before_item = before;
+        }
+    });
+}
+
+/// Returns how deep the reader is.
+pub(super) fn depth() -> usize {
+    READING.with_borrow(|reading| reading.as_ref().map_or(0, |reading| reading.path.len()))
+}
+
+/// True if a path was lost since, and no record has been told of it.
+pub(super) fn is_untold_since(before: Mark) -> bool {
+    mark().untold > before.untold
+}
+
+/// Returns the paths that were lost since, for the record at this depth, which tells them from now on.
+pub(super) fn told(before: Mark, depth: usize) -> Vec<String> {
+    let told = READING.with_borrow_mut(|reading| {
+        let untold = &mut reading.as_mut().expect("a lenient reading is under way").untold;
+        untold.split_off(before.untold.min(untold.len()))
+    });
+    bounded(&told, depth)
+}
+
+/// Writes paths. Where they are too many, those of a field of which there are many are told by the field alone, so that they hide no
+/// other field.
+fn bounded(lost: &[Vec<Step>], depth: usize) -> Vec<String> {
+    let mut of_field: HashMap<Option<&Step>, usize> = HashMap::new();
+    for steps in lost {
+        *of_field.entry(steps.get(depth)).or_default() += 1;
+    }
+    let told = |most: usize| {
+        let mut seen = HashSet::new();
+        let shown = lost.iter().map(|steps| {
+            let whole = &steps[depth.min(steps.len())..];
+            path(if of_field[&steps.get(depth)] > most { &whole[..whole.len().min(1)] } else { whole })
+        });
+        shown.filter(|path| seen.insert(path.clone())).take(MOST_TOLD + 1).collect::<Vec<_>>()
+    };
+    let mut paths = told(if lost.len() > MOST_TOLD { MOST_OF_FIELD } else { MOST_TOLD });
+    if paths.len() > MOST_TOLD {
+        paths = told(0);
+    }
+    paths.truncate(MOST_TOLD);
+    paths
+}
+
+/// Writes a path with positions: `results[1].id`.
+fn path(steps: &[Step]) -> String {
+    let mut path = String::new();
+    for step in steps {
+        match step {
+            Step::Key(key) => {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(&key[..key.floor_char_boundary(LONGEST_KEY)]);
+            }
+            Step::Item(at) => write!(path, "[{at}]").expect("writing to a string does not fail"),
+        }
+    }
+    path
+}
+
+/// Writes a path by which losses are counted.
+fn field(steps: &[Step]) -> String {
+    let mut field = String::new();
+    for step in steps {
+        let Step::Key(key) = step else { continue };
+        if !field.is_empty() {
+            field.push('.');
+        }
+        field.push_str(key);
+        if key == FREE_FORM {
+            break;
+        }
+    }
+    field
+}
+
+/// Goes one step down, and up again when it is dropped.
+pub(super) struct Down;
+
+impl Down {
+    /// Returns none if that would be too deep, and notes what is lost.
+    pub(super) fn to(step: Step) -> Result<Option<Self>, Error> {
+        let went = READING.with_borrow_mut(|reading| {
+            let path = &mut reading.as_mut().expect("a lenient reading is under way").path;
+            let goes = path.len() < DEEPEST;
+            if goes {
+                path.push(step);
+            }
+            goes
+        });
+        if !went {
+            lost("nested too deeply")?;
+        }
+        Ok(went.then_some(Self))
+    }
+}
+
+impl Drop for Down {
+    fn drop(&mut self) {
+        READING.with_borrow_mut(|reading| {
+            if let Some(reading) = reading {
+                reading.path.pop();
+            }
+        });
+    }
+}

@@ -1,0 +1,123 @@
+//! What a page says of its list around the rows, beside its links.
+
+use serde::{Deserialize, Deserializer};
+
+use super::next::Next;
+use crate::json::{self, Scalar};
+
+/// Where the next page begins, as a page in cursor mode says it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Meta {
+    /// Whether there is a next page.
+    #[serde(deserialize_with = "crate::json::optional_scalar")]
+    pub(super) has_more: Option<bool>,
+    /// The cursor after which it begins; never empty.
+    #[serde(deserialize_with = "cursor")]
+    pub(super) after_cursor: Option<String>,
+}
+
+impl Meta {
+    /// Returns what comes after the page; none if this says nothing about it.
+    ///
+    /// Without `has_more`, the list goes on while there is a cursor and the page is not empty.
+    pub fn next(&self, is_empty: bool) -> Option<Next> {
+        match (self.has_more, &self.after_cursor) {
+            (Some(false), _) => Some(Next::End),
+            (None, Some(_)) if is_empty => Some(Next::End),
+            (_, Some(cursor)) => Some(Next::Cursor(cursor.clone())),
+            (Some(true), None) => Some(Next::Nowhere),
+            (None, None) => None,
+        }
+    }
+}
+
+fn cursor<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(json::optional_scalar::<Cursor, D>(from)?.and_then(Cursor::text))
+}
+
+/// A cursor: a text. Nothing but one was ever seen, and where there is none, an empty text, `false` or 0 may stand for it.
+#[derive(Default)]
+pub(super) struct Cursor(String);
+
+impl Cursor {
+    pub(super) fn text(self) -> Option<String> {
+        Some(self.0).filter(|text| !text.is_empty())
+    }
+
+    fn none_if(is_nothing: bool) -> Option<Self> {
+        is_nothing.then(Self::default)
+    }
+}
+
+impl Scalar for Cursor {
+    fn from_text(text: &str) -> Option<Self> {
+        Some(Self(text.to_owned()))
+    }
+    fn from_integer(integer: i64) -> Option<Self> {
+        Self::none_if(integer == 0)
+    }
+    fn from_double(double: f64) -> Option<Self> {
+        Self::none_if(double == 0.0)
+    }
+    fn from_bool(bool: bool) -> Option<Self> {
+        Self::none_if(!bool)
+    }
+}
+
+/// How many rows a list has: a number that is not negative.
+#[derive(Default)]
+pub(super) struct Count(i64);
+
+impl Count {
+    pub(super) fn number(self) -> i64 {
+        self.0
+    }
+
+    fn of(number: Option<i64>) -> Option<Self> {
+        number.filter(|number| *number >= 0).map(Self)
+    }
+}
+
+impl Scalar for Count {
+    fn from_text(text: &str) -> Option<Self> {
+        Self::of(i64::from_text(text))
+    }
+    fn from_integer(integer: i64) -> Option<Self> {
+        Self::of(Some(integer))
+    }
+    fn from_double(double: f64) -> Option<Self> {
+        Self::of(i64::from_double(double))
+    }
+    fn from_bool(_: bool) -> Option<Self> {
+        None
+    }
+}
+
+/// What a page has around its rows and cannot be read.
+#[expect(clippy::struct_excessive_bools, reason = "each is a value of its own")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Unread {
+    pub has_more: bool,
+    pub after_cursor: bool,
+    pub link: bool,
+    pub count: bool,
+}
+
+impl Unread {
+    /// Returns which of the paths that were lost are these; none if another one is, which is the list itself.
+    pub fn of(untold: &[String]) -> Option<Self> {
+        let mut unread = Self::default();
+        for path in untold {
+            match path.as_str() {
+                "meta" => (unread.has_more, unread.after_cursor) = (true, true),
+                "has_more" | "meta.has_more" => unread.has_more = true,
+                "after_cursor" | "meta.after_cursor" => unread.after_cursor = true,
+                "next_page" | "links" | "links.next" => unread.link = true,
+                "count" => unread.count = true,
+                _ => return None,
+            }
+        }
+        Some(unread)
+    }
+}

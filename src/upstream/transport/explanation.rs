@@ -1,0 +1,50 @@
+//! The body of an answer that is no success, which explains the status.
+//!
+//! What the status says, and what the headers beside it say, stands without the explanation. If that breaks off, is too long or
+//! too slow, or its encoding is wrong, only the explanation is lost: a refused write stays refused, and a refused read says
+//! nothing of Zendesk's health.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use tokio::time::timeout;
+
+use super::packed::{is_still_packed, unpacked};
+use crate::error::{Error, Refusal};
+use crate::upstream::call::Call;
+use crate::upstream::client::read_into;
+use crate::upstream::judge::judge;
+
+/// How soon the explanation must have come. Without a limit, one that never ends would make of a refused write an outcome that
+/// nobody knows, and of a refused read a sign that Zendesk hangs.
+const WITHIN: Duration = Duration::from_secs(1);
+
+/// Reads the explanation. Each part that arrives is told to `arrived`.
+///
+/// # Errors
+/// What came of it, where that is not all of it.
+pub async fn explanation(
+    response: &mut reqwest::Response,
+    headers: &HeaderMap,
+    most: usize,
+    arrived: impl Fn(),
+) -> Result<Vec<u8>, Vec<u8>> {
+    let mut body = Vec::new();
+    match timeout(WITHIN, read_into(&mut body, response, most, arrived)).await {
+        Ok(Ok(())) if is_still_packed(headers) => unpacked(&body, most).map_err(|_| Vec::new()),
+        Ok(Ok(())) => Ok(body),
+        Ok(Err(_)) | Err(_) => Err(body),
+    }
+}
+
+/// Judges an answer that is no success by its status, and by the part of its explanation that came. Only an explanation could
+/// say whether a record or the whole account is missing.
+pub fn judge_in_part(call: &Call, status: StatusCode, headers: &HeaderMap, part: &[u8]) -> Error {
+    let says_so = |refusal: &Refusal| refusal.code.as_deref() == Some("RecordNotFound");
+    match judge(call, status, headers, part).err() {
+        Some(Error::NotFound(refusal)) if !says_so(&refusal) => Error::Refused(refusal),
+        Some(Error::AccountNotFound(refusal)) => Error::Refused(refusal),
+        Some(error) => error,
+        None => Error::Internal { what: "a refusal is no success" },
+    }
+}
