@@ -4,7 +4,8 @@
 //! good. A cache that does this badly is worse than none: it shows a caller the value from before its own write, hands one
 //! caller's timeout to a hundred others, or forgets everything in the minute that Zendesk is down. A stock cache fails in each
 //! of these ways: a fill that is under way during a write stores the old value after it; a leader whose deadline passes fails
-//! its followers, too; an expired entry is not served in place of an error. So only the bounded store is moka's, and these are ours:
+//! its followers, too; an expired entry is not served in place of an error. So only the bounded store is moka's, and these are
+//! ours:
 //!
 //! - [`Key`]: answers are shared among callers with the same credential, never across.
 //! - [`Policy`]: how long an answer is fresh, how long it may be served stale while it is refreshed, or while Zendesk fails.

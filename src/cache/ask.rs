@@ -25,8 +25,8 @@ impl Inner {
     /// Answers a read by a flight: one under way if the caller may board it, else a new one with `fetch`.
     ///
     /// A caller who brings an older answer as `fallback` gets it if the flight fails, or is not back before the last moment at
-    /// which an answer still reaches the caller in time. A caller who only joined a flight does not inherit what happened for its leader's sake: it asks again, as
-    /// often as its own deadline allows.
+    /// which an answer still reaches the caller in time. A caller who only joined a flight does not inherit what happened for its
+    /// leader's sake: it asks again, as often as its own deadline allows.
     pub(super) async fn ask<F, Fut>(
         self: &Arc<Self>,
         key: &Key,

@@ -1,8 +1,9 @@
 //! Flights: one upstream read for all who want the same answer at the same time.
 //!
 //! A flight is a task of its own with its own deadline, so no caller's deadline or departure decides another caller's answer.
-//! Callers board and leave; when the last has left, the flight is cancelled. It hands out what upstream answered, never a caller's own error. It can be
-//! boarded only while none of its tags has moved: a flight from before a write serves only callers who asked before the write.
+//! Callers board and leave; when the last has left, the flight is cancelled. It hands out what upstream answered, never a caller's
+//! own error. It can be boarded only while none of its tags has moved: a flight from before a write serves only callers who asked
+//! before the write.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;

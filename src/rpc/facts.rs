@@ -59,7 +59,7 @@ pub struct Facts {
 
 impl Facts {
     /// Returns when the server cuts the call, whatever it waits for.
-    pub fn cut(&self) -> Option<Instant> {
+    pub fn cut_at(&self) -> Option<Instant> {
         self.deadline.map(|deadline| deadline + MOMENT)
     }
 

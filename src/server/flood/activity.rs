@@ -1,4 +1,4 @@
-//! Tracks whether a connection is in use, and asks it to make room for another.
+//! Tracks whether a connection is in use, and asks it to make room for another. It serves [`open`](super::open).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
