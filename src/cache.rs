@@ -67,7 +67,7 @@ struct Inner {
     epochs: Epochs,
     flights: Flights,
     lifetimes: Lifetimes,
-    flight_deadline: Duration,
+    flight_timeout: Duration,
     batch_wait: Duration,
     stats: Arc<Stats>,
 }
@@ -165,7 +165,7 @@ impl Cache {
             epochs: Epochs::new(),
             flights: Flights::default(),
             lifetimes: Lifetimes::new(settings),
-            flight_deadline: settings.flight_deadline,
+            flight_timeout: settings.flight_deadline,
             batch_wait: settings.batch_wait,
             stats,
         }))
@@ -226,7 +226,7 @@ impl Cache {
             match entry.judge(now, control) {
                 Verdict::Fresh => return cache.serve(&entry, CacheStatus::Hit, now),
                 Verdict::Stale { refresh } => {
-                    if refresh && !control.only_if_cached && entry.claim_refresh(now, cache.flight_deadline) {
+                    if refresh && !control.only_if_cached && entry.claim_refresh(now, cache.flight_timeout) {
                         cache.refresh(key, policy, fetch);
                     }
                     return cache.serve(&entry, CacheStatus::Stale, now);

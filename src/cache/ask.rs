@@ -167,7 +167,9 @@ impl Inner {
 fn joiner_must_retry(flight: &Flight, result: Option<&FlightResult>, deadline: Instant) -> bool {
     match result {
         Some(Err(Error::AttemptTimeout)) => {
-            flight.deadline < deadline && flight.deadline <= Instant::now() + LARGEST_MARGIN && Instant::now() < deadline
+            flight.deadline < deadline
+                && flight.deadline <= Instant::now() + LARGEST_MARGIN
+                && Instant::now() < deadline
         }
         Some(Err(Error::Overloaded { .. } | Error::BudgetSpent { .. })) => {
             flight.wanted_by < deadline && Instant::now() < deadline

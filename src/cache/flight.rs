@@ -70,7 +70,10 @@ impl Flight {
 }
 
 /// Waits for the result; `None` if it is not there by then.
-pub(super) async fn result_by(until: Instant, seat: &mut watch::Receiver<Option<FlightResult>>) -> Option<FlightResult> {
+pub(super) async fn result_by(
+    until: Instant,
+    seat: &mut watch::Receiver<Option<FlightResult>>,
+) -> Option<FlightResult> {
     let result = timeout_at(until, seat.wait_for(Option::is_some)).await.ok()?;
     Some(result.map_or(Err(Error::ShuttingDown), |result| result.clone().expect("waited for")))
 }
@@ -117,7 +120,7 @@ impl Inner {
             return Boarded::Stored(entry);
         }
         let fetch = fetch.take().expect("a caller who started a flight does not board again");
-        let until = deadline.max(now + SHORTEST_FLIGHT).min(now + self.flight_deadline);
+        let until = deadline.max(now + SHORTEST_FLIGHT).min(now + self.flight_timeout);
         let (task, seat) = self.prepare(board, key, policy, slots, (until, deadline.min(until)));
         let flight = task.flight.clone();
         tokio::spawn(task.run(fetch, false).in_current_span());
@@ -136,7 +139,7 @@ impl Inner {
             return flight.detach();
         }
         self.stats.refreshes.add();
-        let until = Instant::now() + self.flight_deadline;
+        let until = Instant::now() + self.flight_timeout;
         let (task, seat) = self.prepare(board, key, policy, slots, (until, until));
         task.flight.detach();
         drop(seat);

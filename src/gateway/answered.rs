@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cache::{Hit, CacheStatus};
+use crate::cache::{CacheStatus, Hit};
 use crate::codec::Encoded;
 
 /// A reply, and how the cache answered it.

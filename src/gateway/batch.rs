@@ -9,7 +9,7 @@ use prost::Message as _;
 
 use super::read::Many;
 use super::{Answered, Context, Gateway};
-use crate::cache::{Held, Look, CacheStatus};
+use crate::cache::{CacheStatus, Held, Look};
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
 use crate::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, User};

@@ -263,6 +263,9 @@ mod tests {
             assert_eq!(status(idle.await).as_deref(), Some("14"), "UNAVAILABLE");
         }
         assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
-        assert!(timeout(Duration::from_mins(9), slow).await.is_err(), "a call whose message has come is not ended by the shutdown");
+        assert!(
+            timeout(Duration::from_mins(9), slow).await.is_err(),
+            "a call whose message has come is not ended by the shutdown"
+        );
     }
 }

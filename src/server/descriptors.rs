@@ -90,7 +90,10 @@ mod tests {
         let (mut before, mut sandboxed) = (0, 0);
         for limit in [400, 600, 1_024, 2_048, 4_096] {
             let fits = shared_out(limit, 4096, false).expect("it is enough");
-            assert!(fits > before && fits + newcomers(fits) + 2 * BEGINNINGS + FILES + port::MAX_CONNECTIONS < limit, "{fits}");
+            assert!(
+                fits > before && fits + newcomers(fits) + 2 * BEGINNINGS + FILES + port::MAX_CONNECTIONS < limit,
+                "{fits}"
+            );
             assert_eq!(shared_out(limit, 20, false), Ok(20), "what is asked for fits");
             before = fits;
             if let Ok(now) = shared_out(limit, 4096, true) {

@@ -10,8 +10,8 @@
 //! | file | protects against | test |
 //! |---|---|---|
 //! | `turns` | many peers who each keep a thread busy for their share | "rapid reset", the floods, "oversized headers"; its own |
-//! | `socket` | floods of frames; peers who never speak HTTP/2, or never read | "empty DATA", "idle connections"; `server`, `room` |
-//! | `stall` | peers who ask for large replies and read nothing, which holds memory | `attacks::streams_that_nobody_reads`; `room` |
+//! | `socket` | floods of frames; peers who never speak HTTP/2 or never read | "empty DATA", "idle connections"; `server`, `room` |
+//! | `stall` | peers who ask for large replies and do not read them | `attacks::streams_that_nobody_reads`; `server`, `room` |
 //! | `waiting` | calls whose message never comes | "held streams"; those of `deadline` |
 //! | `unpack` | messages that grow when unpacked | "gzip bombs"; its own |
 //! | `intake` | messages that never end, and small ones that decode to much | `attacks::memory`; its own |

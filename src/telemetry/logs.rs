@@ -32,18 +32,23 @@ pub const AUDIT: &str = "audit";
 const EXPORTER_TARGETS: [&str; 8] = ["opentelemetry", "hyper", "h2", "tonic", "tower", "reqwest", "rustls", "tokio"];
 
 /// Builds the subscriber: the filter, the log lines, and the export to the collector if there is one.
-pub fn dispatch(settings: &Telemetry, writer: Writer, exporter: Option<&SdkLoggerProvider>) -> anyhow::Result<Dispatch> {
+pub fn dispatch(
+    settings: &Telemetry,
+    writer: Writer,
+    exporter: Option<&SdkLoggerProvider>,
+) -> anyhow::Result<Dispatch> {
     let mut filter = EnvFilter::try_new(&settings.log_filter)?;
     if !settings.log_filter.contains("opentelemetry") {
-        // The SDK logs each failed export; the gateway counts them and logs an outage once. Who names the SDK in the filter gets its
-        // lines.
+        // The SDK logs each failed export; the gateway counts them and logs an outage once. An operator who names the SDK in the
+        // filter gets its lines.
         filter = filter.add_directive("opentelemetry=off".parse()?);
     }
     // The audit log is written whatever else the filter leaves out.
     filter = filter.add_directive("audit=info".parse()?);
     let lines = Lines { format: settings.log_format, writer };
     let exported = exporter.map(|provider| {
-        let is_exported = |metadata: &Metadata<'_>| !EXPORTER_TARGETS.iter().any(|target| metadata.target().starts_with(target));
+        let is_exported =
+            |metadata: &Metadata<'_>| !EXPORTER_TARGETS.iter().any(|target| metadata.target().starts_with(target));
         OpenTelemetryTracingBridge::new(provider).with_filter(filter_fn(is_exported))
     });
     Ok(Dispatch::new(Registry::default().with(filter).with(lines).with(exported)))

@@ -152,7 +152,7 @@ fn fits(template: &str, path: &str) -> bool {
         match (wanted.next(), found.next()) {
             (None, None) => return true,
             (Some(wanted), Some(found)) if wanted == found => {}
-            // A parameter is an id, and each has a digit. A word, as in `/users/show_many`, must not pass for the id of `/users/{id}`.
+            // A parameter is an id, which has a digit: `/users/show_many` must not pass for `/users/{id}`.
             (Some(wanted), Some(found))
                 if wanted.starts_with('{') && found.bytes().any(|byte| byte.is_ascii_digit()) => {}
             _ => return false,

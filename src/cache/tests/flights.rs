@@ -240,7 +240,7 @@ async fn what_is_not_to_be_cached_is_neither_shared_nor_kept_and_ends_with_its_c
 #[tokio::test(start_paused = true)]
 async fn a_flight_gets_time_for_those_who_come_later_up_to_its_cap() {
     let cache = cache();
-    // (caller's time, flight's time): at least `SHORTEST` (5 s), at most `flight_deadline` (30 s).
+    // (caller's time, flight's time): at least `SHORTEST_FLIGHT` (5 s), at most `flight_deadline` (30 s).
     for (time, expected) in [(ms(100), secs(5)), (secs(20), secs(20)), (secs(900), secs(30))] {
         let begun = Instant::now();
         let (tell, told) = std::sync::mpsc::channel();

@@ -34,7 +34,11 @@ pub fn apply(user: &mut User, given: &mut Attributes, problems: &mut Vec<Validat
         Change::Clear => user.ticket_restriction = None,
         Change::Set(name) => match Restriction::parse(&name) {
             Some(known) => user.ticket_restriction = Some(known),
-            None => problems.push(ValidationError::new("ticket_restriction", "InvalidValue", "Ticket restriction: is invalid")),
+            None => problems.push(ValidationError::new(
+                "ticket_restriction",
+                "InvalidValue",
+                "Ticket restriction: is invalid",
+            )),
         },
     }
     let fits = matches!(user.ticket_restriction, Some(Restriction::Organization | Restriction::Requested));
