@@ -4,7 +4,8 @@
 //! good. A cache that does this badly is worse than none: it shows a caller the value from before its own write, hands one
 //! caller's timeout to a hundred others, or forgets everything in the minute that Zendesk is down. A stock cache fails in each
 //! of these ways: a fill that is under way during a write stores the old value after it; a leader whose deadline passes fails
-//! its followers, too; an expired entry cannot stand in for an error. So only the bounded store is moka's, and these are ours:
+//! its followers, too; an expired entry is not served in place of an error. So only the bounded store is moka's, and these are
+//! ours:
 //!
 //! - [`Key`]: answers are shared among callers with the same credential, never across.
 //! - [`Policy`]: how long an answer is fresh, how long it may be served stale while it is refreshed, or while Zendesk fails.
@@ -66,7 +67,7 @@ struct Inner {
     epochs: Epochs,
     flights: Flights,
     lifetimes: Lifetimes,
-    flight_deadline: Duration,
+    flight_timeout: Duration,
     batch_wait: Duration,
     stats: Arc<Stats>,
 }
@@ -100,7 +101,7 @@ pub struct Hit {
     /// The encoded reply.
     pub bytes: Bytes,
     /// Where it came from.
-    pub outcome: Outcome,
+    pub status: CacheStatus,
     /// How old it may be: the time since its fetch began.
     pub age: Duration,
 }
@@ -121,15 +122,15 @@ pub enum Look {
 pub struct Held {
     /// The encoded reply, or "no such record".
     pub answer: Result<Bytes>,
-    /// [`Outcome::Hit`] within its fresh time, [`Outcome::Stale`] past it.
-    pub outcome: Outcome,
+    /// [`CacheStatus::Hit`] within its fresh time, [`CacheStatus::Stale`] past it.
+    pub status: CacheStatus,
     /// How old it may be.
     pub age: Duration,
 }
 
-/// Where an answer came from.
+/// Where an answer came from: what the response metadata `x-cache` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum CacheStatus {
     /// The cache, within its fresh time.
     Hit,
     /// The cache, past its fresh time.
@@ -142,7 +143,7 @@ pub enum Outcome {
     Bypass,
 }
 
-impl Outcome {
+impl CacheStatus {
     /// Returns the value of the response metadata `x-cache`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -164,7 +165,7 @@ impl Cache {
             epochs: Epochs::new(),
             flights: Flights::default(),
             lifetimes: Lifetimes::new(settings),
-            flight_deadline: settings.flight_deadline,
+            flight_timeout: settings.flight_deadline,
             batch_wait: settings.batch_wait,
             stats,
         }))
@@ -175,7 +176,7 @@ impl Cache {
     pub fn get_fresh(&self, key: &Key) -> Option<Result<Hit>> {
         let entry = self.0.valid(key)?;
         let now = Instant::now();
-        entry.is_fresh(now).then(|| self.0.serve(&entry, Outcome::Hit, now))
+        entry.is_fresh(now).then(|| self.0.serve(&entry, CacheStatus::Hit, now))
     }
 
     /// Returns what the cache alone can answer to a caller with this control, for calls that ask for many records at once. It
@@ -183,18 +184,18 @@ impl Cache {
     pub fn look(&self, key: &Key, control: Control) -> Look {
         let now = Instant::now();
         let Some(entry) = self.0.valid(key) else { return Look::Nothing };
-        let held = |outcome| Held { answer: entry.answer.clone(), outcome, age: entry.age(now) };
+        let held = |status| Held { answer: entry.answer.clone(), status, age: entry.age(now) };
         match entry.judge(now, control) {
             Verdict::Fresh => {
                 self.0.stats.hits.add();
-                Look::Good(held(Outcome::Hit))
+                Look::Good(held(CacheStatus::Hit))
             }
             // A caller who sets `max-age` accepts any answer up to that age.
             Verdict::Stale { .. } if control.max_age.is_some() => {
                 self.0.stats.stale.add();
-                Look::Good(held(Outcome::Stale))
+                Look::Good(held(CacheStatus::Stale))
             }
-            Verdict::Stale { .. } | Verdict::Old { fallback: true } => Look::IfZendeskFails(held(Outcome::Stale)),
+            Verdict::Stale { .. } | Verdict::Old { fallback: true } => Look::IfZendeskFails(held(CacheStatus::Stale)),
             Verdict::Old { fallback: false } => Look::Nothing,
         }
     }
@@ -204,7 +205,7 @@ impl Cache {
     /// The fetch runs in a task of its own under its own [`Terms`]; it is dropped when nobody waits for it any more.
     ///
     /// # Errors
-    /// What the fetch failed with, unless an older answer may stand in for it. [`Error::Deadline`] when the caller's deadline
+    /// What the fetch failed with, unless an older answer may be served instead. [`Error::Deadline`] when the caller's deadline
     /// passes first, [`Error::CacheMiss`] for `only-if-cached`, [`Error::NotFound`] also from the cache.
     pub async fn read<F, Fut>(
         &self,
@@ -223,12 +224,12 @@ impl Cache {
         let mut fallback = None;
         if let Some(entry) = cache.valid(key) {
             match entry.judge(now, control) {
-                Verdict::Fresh => return cache.serve(&entry, Outcome::Hit, now),
+                Verdict::Fresh => return cache.serve(&entry, CacheStatus::Hit, now),
                 Verdict::Stale { refresh } => {
-                    if refresh && !control.only_if_cached && entry.claim_refresh(now, cache.flight_deadline) {
+                    if refresh && !control.only_if_cached && entry.claim_refresh(now, cache.flight_timeout) {
                         cache.refresh(key, policy, fetch);
                     }
-                    return cache.serve(&entry, Outcome::Stale, now);
+                    return cache.serve(&entry, CacheStatus::Stale, now);
                 }
                 Verdict::Old { fallback: usable } => fallback = usable.then_some(entry),
             }
@@ -256,7 +257,7 @@ impl Cache {
         if policy.kind != Kind::None {
             let slots = slots_of(&policy.tags);
             let windows = self.0.lifetimes.of(policy.kind);
-            self.0.keep(key, Entry::new(Ok(bytes.clone()), slots, since, windows), since);
+            self.0.store_unless_written(key, Entry::new(Ok(bytes.clone()), slots, since, windows), since);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::gateway::{Answered, Context, Drain, Gateway};
 use crate::rest::bulk::Bulk;
 use crate::rest::{List, Read, Write};
 use crate::upstream::credential::Source;
-use crate::upstream::warnings::{LONGEST as LONGEST_WARNINGS, LONGEST_BESIDE_ERROR};
+use crate::upstream::warnings::{LONGEST_BESIDE_ERROR, LONGEST_TEXT as LONGEST_WARNINGS};
 
 mod credential;
 pub mod facts;

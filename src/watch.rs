@@ -21,7 +21,7 @@ use crate::telemetry::view;
 /// Time between two reads, unless the watcher was made with another.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Time between the two reads that [`Watcher::look_now`] causes, if the watcher's own interval is not shorter.
-const SOON: Duration = Duration::from_millis(100);
+const SHORT_INTERVAL: Duration = Duration::from_millis(100);
 /// Largest content that is read: more than any certificate bundle or key set has. A path to something else must not fill the
 /// memory.
 const MOST_BYTES: u64 = 4 << 20;
@@ -134,7 +134,7 @@ impl Watcher {
                 let now = tokio::time::timeout(pause, woken.changed()).await.is_ok();
                 let Some(inner) = weak.upgrade() else { return };
                 look.at(&inner).await;
-                pause = if now { interval.min(SOON) } else { interval };
+                pause = if now { interval.min(SHORT_INTERVAL) } else { interval };
             }
         });
         Ok(Watched(inner))

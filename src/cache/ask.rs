@@ -9,19 +9,24 @@ use tokio::time::Instant;
 use super::control::Control;
 use super::entry::Entry;
 use super::epoch::{Slots, Snapshot};
-use super::flight::{self, Boarded, Flight, Landed};
+use super::flight::{self, Boarded, Flight, FlightResult};
 use super::key::Key;
 use super::policy::Policy;
-use super::{Hit, Inner, Outcome, Terms};
+use super::{CacheStatus, Hit, Inner, Terms};
 use crate::deadline::last_moment;
 use crate::error::{Error, Result};
 use crate::limits::LONGEST_WAIT;
 
-/// A flight that runs out of time this near to its deadline was ended by the deadline: calls keep back some of their time for
-/// returning the answer.
-const NEAR: Duration = Duration::from_millis(250);
+/// The most of its time that a call keeps back for returning the answer (see [`margin`](crate::deadline::margin)). A flight that
+/// times out within it before its deadline was ended by the deadline, not by the shorter timeout of one attempt.
+const LARGEST_MARGIN: Duration = Duration::from_millis(250);
 
 impl Inner {
+    /// Answers a read by a flight: one under way if the caller may board it, else a new one with `fetch`.
+    ///
+    /// A caller who brings an older answer as `fallback` gets it if the flight fails, or is not back before the last moment at
+    /// which an answer still reaches the caller in time. A caller who only joined a flight does not inherit what happened for its
+    /// leader's sake: it asks again, as often as its own deadline allows.
     pub(super) async fn ask<F, Fut>(
         self: &Arc<Self>,
         key: &Key,
@@ -36,38 +41,42 @@ impl Inner {
         Fut: Future<Output = Result<Bytes>> + Send + 'static,
     {
         let mut fetch = Some(fetch);
-        let patience = fallback.as_ref().map_or(deadline, |_| last_moment(deadline));
+        let wait_until = fallback.as_ref().map_or(deadline, |_| last_moment(deadline));
         loop {
             let (flight, mut seat, leads) = match self.board(key, policy, control, deadline, &mut fetch) {
-                Boarded::Landed(entry) => return self.serve(&entry, Outcome::Hit, Instant::now()),
+                Boarded::Stored(entry) => return self.serve(&entry, CacheStatus::Hit, Instant::now()),
                 Boarded::Seat { flight, seat, leads } => (flight, seat, leads),
             };
-            let mut landed = flight::outcome(&mut seat, patience).await;
-            if landed.is_none() {
-                if let Some(entry) = self.stand_in(fallback.as_ref()) {
-                    // The caller gets the older answer; the flight that was begun for it becomes the refresh.
-                    flight.keep();
+            let mut result = flight::result_by(wait_until, &mut seat).await;
+            if result.is_none() {
+                if let Some(entry) = self.usable(fallback.as_ref()) {
+                    // The flight goes on as a refresh, for whoever asks next.
+                    flight.detach();
                     entry.refresh_late(Instant::now());
-                    return self.serve(&entry, Outcome::Stale, Instant::now());
+                    return self.serve(&entry, CacheStatus::Stale, Instant::now());
                 }
-                landed = flight::outcome(&mut seat, deadline).await;
+                // Without a fallback the deadline has passed. With one, a write or its age has made it unfit in the meantime: the
+                // time that was kept back for returning it goes to the flight.
+                result = flight::result_by(deadline, &mut seat).await;
             }
-            if !leads && is_for_others(&flight, landed.as_ref(), deadline) {
+            if !leads && joiner_must_retry(&flight, result.as_ref(), deadline) {
                 continue;
             }
-            let outcome = match leads {
-                _ if control.no_cache => Outcome::Bypass,
-                true => Outcome::Miss,
-                false => Outcome::Coalesced,
+            let status = if control.no_cache {
+                CacheStatus::Bypass
+            } else if leads {
+                CacheStatus::Miss
+            } else {
+                CacheStatus::Coalesced
             };
-            return match landed {
-                Some(Ok(entry)) => self.serve(&entry, outcome, Instant::now()),
-                Some(Err(Error::AttemptTimeout)) if deadline <= Instant::now() => Err(Error::Deadline { sent: true }),
-                Some(Err(error)) => match self.stand_in(fallback.as_ref()) {
-                    Some(entry) if error.row().stale_if_error => self.serve(&entry, Outcome::Stale, Instant::now()),
+            return match result {
+                Some(Ok(entry)) => self.serve(&entry, status, Instant::now()),
+                Some(Err(error)) if is_callers_deadline(&error, deadline) => Err(deadline_passed()),
+                Some(Err(error)) => match self.usable(fallback.as_ref()) {
+                    Some(entry) if error.row().stale_if_error => self.serve(&entry, CacheStatus::Stale, Instant::now()),
                     _ => Err(error),
                 },
-                None => Err(Error::Deadline { sent: true }),
+                None => Err(deadline_passed()),
             };
         }
     }
@@ -81,29 +90,29 @@ impl Inner {
         self.stats.bypassed.add();
         let terms = Terms { deadline, wanted_by: deadline, background: false };
         match flight::carried_out(deadline, key.rpc(), async { fetch(terms).await }).await {
-            Ok(bytes) => Ok(Hit { bytes, outcome: Outcome::Bypass, age: Duration::ZERO }),
-            Err(Error::AttemptTimeout) if deadline <= Instant::now() => Err(Error::Deadline { sent: true }),
+            Ok(bytes) => Ok(Hit { bytes, status: CacheStatus::Bypass, age: Duration::ZERO }),
+            Err(error) if is_callers_deadline(&error, deadline) => Err(deadline_passed()),
             Err(error) => Err(error),
         }
     }
 
-    /// Returns the older answer if it may still stand in for an error.
-    fn stand_in(&self, fallback: Option<&Arc<Entry>>) -> Option<Arc<Entry>> {
+    /// Returns the older answer if it may still be served in place of an error (stale-if-error).
+    fn usable(&self, fallback: Option<&Arc<Entry>>) -> Option<Arc<Entry>> {
         let entry = fallback?;
         let usable = entry.outlasts_error(Instant::now()) && self.epochs.unmoved(&entry.slots, entry.reading);
         usable.then(|| entry.clone())
     }
 
-    /// Takes in what a flight brought: stores it, or notes the failure.
-    pub(super) fn landed(
+    /// Takes in what a flight's fetch brought: stores the answer, or notes the failure.
+    pub(super) fn take_in(
         &self,
         key: &Key,
         policy: &Policy,
         slots: Slots,
         since: &Snapshot,
-        outcome: Result<Bytes>,
-    ) -> Landed {
-        let (answer, windows) = match outcome {
+        fetched: Result<Bytes>,
+    ) -> FlightResult {
+        let (answer, windows) = match fetched {
             Ok(bytes) => (Ok(bytes), self.lifetimes.of(policy.kind)),
             Err(error @ Error::NotFound(_)) => (Err(error), self.lifetimes.of_not_found()),
             Err(error) => {
@@ -120,11 +129,12 @@ impl Inner {
                 return Err(error);
             }
         };
-        Ok(self.keep(key, Entry::new(answer, slots, since, windows), since))
+        Ok(self.store_unless_written(key, Entry::new(answer, slots, since, windows), since))
     }
 
-    /// Stores an answer if nothing it is about was written to since.
-    pub(super) fn keep(&self, key: &Key, entry: Entry, since: &Snapshot) -> Arc<Entry> {
+    /// Stores an answer if nothing it is about was written to since. Returns it in any case: callers who asked before the write
+    /// may have it.
+    pub(super) fn store_unless_written(&self, key: &Key, entry: Entry, since: &Snapshot) -> Arc<Entry> {
         let entry = Arc::new(entry);
         if self.epochs.storable(&entry.slots, since) {
             self.stats.fills.add();
@@ -140,24 +150,26 @@ impl Inner {
         self.store.get(key).filter(|entry| self.epochs.unmoved(&entry.slots, entry.reading))
     }
 
-    pub(super) fn serve(&self, entry: &Entry, outcome: Outcome, now: Instant) -> Result<Hit> {
-        match outcome {
-            Outcome::Hit => self.stats.hits.add(),
-            Outcome::Stale => self.stats.stale.add(),
-            Outcome::Miss => self.stats.misses.add(),
-            Outcome::Coalesced => self.stats.coalesced.add(),
-            Outcome::Bypass => self.stats.bypassed.add(),
+    pub(super) fn serve(&self, entry: &Entry, status: CacheStatus, now: Instant) -> Result<Hit> {
+        match status {
+            CacheStatus::Hit => self.stats.hits.add(),
+            CacheStatus::Stale => self.stats.stale.add(),
+            CacheStatus::Miss => self.stats.misses.add(),
+            CacheStatus::Coalesced => self.stats.coalesced.add(),
+            CacheStatus::Bypass => self.stats.bypassed.add(),
         }
-        entry.answer.clone().map(|bytes| Hit { bytes, outcome, age: entry.age(now) })
+        entry.answer.clone().map(|bytes| Hit { bytes, status, age: entry.age(now) })
     }
 }
 
-/// Returns whether a caller who boarded later has to ask again: the flight ended by a deadline earlier than the caller's, or
-/// was refused because the caller who started it could not wait long enough.
-fn is_for_others(flight: &Flight, landed: Option<&Landed>, deadline: Instant) -> bool {
-    match landed {
+/// Returns whether a caller who joined the flight later has to ask again: the flight ended by a deadline earlier than the
+/// caller's, or was refused because the caller who started it could not wait long enough.
+fn joiner_must_retry(flight: &Flight, result: Option<&FlightResult>, deadline: Instant) -> bool {
+    match result {
         Some(Err(Error::AttemptTimeout)) => {
-            flight.deadline < deadline && flight.deadline <= Instant::now() + NEAR && Instant::now() < deadline
+            flight.deadline < deadline
+                && flight.deadline <= Instant::now() + LARGEST_MARGIN
+                && Instant::now() < deadline
         }
         Some(Err(Error::Overloaded { .. } | Error::BudgetSpent { .. })) => {
             flight.wanted_by < deadline && Instant::now() < deadline
@@ -169,4 +181,16 @@ fn is_for_others(flight: &Flight, landed: Option<&Landed>, deadline: Instant) ->
         }
         _ => false,
     }
+}
+
+/// Returns whether a fetch failed because this caller's deadline passed. The fetch itself reports every deadline as
+/// [`Error::AttemptTimeout`], because callers with different deadlines share its result: see [`flight::carried_out`].
+fn is_callers_deadline(error: &Error, deadline: Instant) -> bool {
+    matches!(error, Error::AttemptTimeout) && deadline <= Instant::now()
+}
+
+/// The error of a caller whose deadline passed while it waited for a fetch. Nobody tells the cache whether the fetch's request has
+/// left. "It may have" is never false, and harmless: only reads go through the cache.
+fn deadline_passed() -> Error {
+    Error::Deadline { sent: true }
 }

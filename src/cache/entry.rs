@@ -129,7 +129,7 @@ impl Entry {
         Verdict::Old { fallback: true }
     }
 
-    /// Returns whether the answer may still stand in for an error.
+    /// Returns whether the answer may still be served in place of an error.
     pub(super) fn outlasts_error(&self, now: Instant) -> bool {
         self.answer.is_ok() && self.age(now) < self.ages.stale_if_error()
     }

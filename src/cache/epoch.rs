@@ -110,8 +110,8 @@ impl Epochs {
         (now, empty && unmoved)
     }
 
-    /// Leaves the tags of a write that entered them at these readings of the clock. Returns the clock's reading, and the slots that no
-    /// other write has used since. One that has ended is found by the move itself: it could begin and end between a look and the
+    /// Leaves the tags of a write that entered them at these readings of the clock. Returns the clock's reading, and the slots that
+    /// no other write has used since. One that has ended is found by the move itself: it could begin and end between a look and the
     /// move. One that has not is still counted: it may have taken an earlier reading and move the slot to no avail.
     pub(super) fn leave_with_outcome(&self, slots: &[u32], entered: &[Option<u64>]) -> (u64, Slots) {
         let now = self.tick();

@@ -1,8 +1,9 @@
 //! Flights: one upstream read for all who want the same answer at the same time.
 //!
 //! A flight is a task of its own with its own deadline, so no caller's deadline or departure decides another caller's answer.
-//! Callers board and leave; when the last has left, the flight is cancelled. It hands out upstream outcomes only. It can be
-//! boarded only while none of its tags has moved: a flight from before a write serves only callers who asked before the write.
+//! Callers board and leave; when the last has left, the flight is cancelled. It hands out what upstream answered, never a caller's
+//! own error. It can be boarded only while none of its tags has moved: a flight from before a write serves only callers who asked
+//! before the write.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -26,7 +27,7 @@ use super::{Inner, Terms};
 use crate::error::{Error, Result};
 
 /// A flight gets at least this long, even if the caller who starts it has less: others with more time may board.
-const SHORTEST: Duration = Duration::from_secs(5);
+const SHORTEST_FLIGHT: Duration = Duration::from_secs(5);
 
 /// The flights that can be boarded.
 #[derive(Default)]
@@ -39,23 +40,23 @@ pub(super) struct Flight {
     pub(super) deadline: Instant,
     /// By when the caller who started it wants the answer.
     pub(super) wanted_by: Instant,
-    /// Where the outcome appears; its receivers are the callers who wait.
-    outcome: watch::Sender<Option<Landed>>,
+    /// Where the result appears; its receivers are the callers who wait.
+    result: watch::Sender<Option<FlightResult>>,
     /// Whether the flight goes on with nobody waiting.
-    kept: AtomicBool,
+    detached: AtomicBool,
 }
 
 /// What a flight brings: an answer, stored or not, or the upstream's failure.
-pub(super) type Landed = Result<Arc<Entry>>;
+pub(super) type FlightResult = Result<Arc<Entry>>;
 
 /// What a caller who wants to board gets.
 pub(super) enum Boarded {
-    /// The flight has just landed.
-    Landed(Arc<Entry>),
+    /// No seat: the flight has just ended, and its answer is in the store.
+    Stored(Arc<Entry>),
     /// A seat on a flight.
     Seat {
         flight: Arc<Flight>,
-        seat: watch::Receiver<Option<Landed>>,
+        seat: watch::Receiver<Option<FlightResult>>,
         /// Whether this caller started it.
         leads: bool,
     },
@@ -63,15 +64,18 @@ pub(super) enum Boarded {
 
 impl Flight {
     /// Lets the flight go on when everybody has left.
-    pub(super) fn keep(&self) {
-        self.kept.store(true, SeqCst);
+    pub(super) fn detach(&self) {
+        self.detached.store(true, SeqCst);
     }
 }
 
-/// Waits for the outcome; `None` if it is not there by then.
-pub(super) async fn outcome(seat: &mut watch::Receiver<Option<Landed>>, until: Instant) -> Option<Landed> {
-    let landed = timeout_at(until, seat.wait_for(Option::is_some)).await.ok()?;
-    Some(landed.map_or(Err(Error::ShuttingDown), |outcome| outcome.clone().expect("waited for")))
+/// Waits for the result; `None` if it is not there by then.
+pub(super) async fn result_by(
+    until: Instant,
+    seat: &mut watch::Receiver<Option<FlightResult>>,
+) -> Option<FlightResult> {
+    let result = timeout_at(until, seat.wait_for(Option::is_some)).await.ok()?;
+    Some(result.map_or(Err(Error::ShuttingDown), |result| result.clone().expect("waited for")))
 }
 
 impl Flights {
@@ -109,17 +113,17 @@ impl Inner {
             !control.no_cache && !old && self.epochs.unmoved(&slots, flight.since.reading)
         };
         if let Some(flight) = board.get(key).filter(boardable) {
-            return Boarded::Seat { flight: flight.clone(), seat: flight.outcome.subscribe(), leads: false };
+            return Boarded::Seat { flight: flight.clone(), seat: flight.result.subscribe(), leads: false };
         }
         // A flight stores its answer before it leaves the board, so this check cannot miss both the flight and its answer.
         if let Some(entry) = self.valid(key).filter(|entry| entry.judge(now, control) == Verdict::Fresh) {
-            return Boarded::Landed(entry);
+            return Boarded::Stored(entry);
         }
         let fetch = fetch.take().expect("a caller who started a flight does not board again");
-        let until = deadline.max(now + SHORTEST).min(now + self.flight_deadline);
-        let (landing, seat) = self.prepare(board, key, policy, slots, (until, deadline.min(until)));
-        let flight = landing.flight.clone();
-        tokio::spawn(landing.fly(fetch, false).in_current_span());
+        let until = deadline.max(now + SHORTEST_FLIGHT).min(now + self.flight_timeout);
+        let (task, seat) = self.prepare(board, key, policy, slots, (until, deadline.min(until)));
+        let flight = task.flight.clone();
+        tokio::spawn(task.run(fetch, false).in_current_span());
         Boarded::Seat { flight, seat, leads: true }
     }
 
@@ -132,17 +136,17 @@ impl Inner {
         let slots = slots_of(&policy.tags);
         let board = self.flights.board();
         if let Some(flight) = board.get(key).filter(|flight| self.epochs.unmoved(&slots, flight.since.reading)) {
-            return flight.keep();
+            return flight.detach();
         }
         self.stats.refreshes.add();
-        let until = Instant::now() + self.flight_deadline;
-        let (landing, seat) = self.prepare(board, key, policy, slots, (until, until));
-        landing.flight.keep();
+        let until = Instant::now() + self.flight_timeout;
+        let (task, seat) = self.prepare(board, key, policy, slots, (until, until));
+        task.flight.detach();
         drop(seat);
-        tokio::spawn(landing.fly(fetch, true));
+        tokio::spawn(task.run(fetch, true));
     }
 
-    /// Puts a new flight on the board, in place of an older one, which lands for the callers that it already has.
+    /// Puts a new flight on the board, in place of an older one, which goes on for the callers that it already has.
     fn prepare(
         self: &Arc<Self>,
         mut board: Board<'_>,
@@ -150,20 +154,20 @@ impl Inner {
         policy: &Policy,
         slots: Slots,
         (deadline, wanted_by): (Instant, Instant),
-    ) -> (Landing, watch::Receiver<Option<Landed>>) {
-        let (outcome, seat) = watch::channel(None);
+    ) -> (FlightTask, watch::Receiver<Option<FlightResult>>) {
+        let (result, seat) = watch::channel(None);
         let since = self.epochs.snapshot();
-        let flight = Arc::new(Flight { since, deadline, wanted_by, outcome, kept: AtomicBool::new(false) });
+        let flight = Arc::new(Flight { since, deadline, wanted_by, result, detached: AtomicBool::new(false) });
         board.insert(key.clone(), flight.clone());
         self.stats.flights.add();
         self.stats.flights_in_progress.add();
-        let landing = Landing { cache: self.clone(), key: key.clone(), policy: policy.clone(), slots, flight };
-        (landing, seat)
+        let task = FlightTask { cache: self.clone(), key: key.clone(), policy: policy.clone(), slots, flight };
+        (task, seat)
     }
 }
 
 /// A flight under way. Dropping it takes it off the board, however it ends.
-struct Landing {
+struct FlightTask {
     cache: Arc<Inner>,
     key: Key,
     policy: Policy,
@@ -171,8 +175,8 @@ struct Landing {
     flight: Arc<Flight>,
 }
 
-impl Landing {
-    async fn fly<F, Fut>(self, fetch: F, background: bool)
+impl FlightTask {
+    async fn run<F, Fut>(self, fetch: F, background: bool)
     where
         F: FnOnce(Terms) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Bytes>> + Send + 'static,
@@ -181,49 +185,49 @@ impl Landing {
         let terms = Terms { deadline, wanted_by, background };
         // A fetch holds the futures of the whole outbound stack; boxed, it is not copied each time that this task is moved.
         let fetch = Box::pin(async move { fetch(terms).await });
-        let outcome = tokio::select! {
+        let fetched = tokio::select! {
             biased;
-            outcome = carried_out(terms.deadline, self.key.rpc(), fetch) => outcome,
+            fetched = carried_out(terms.deadline, self.key.rpc(), fetch) => fetched,
             () = self.deserted() => return self.cache.stats.cancelled_flights.add(),
         };
-        let landed = self.cache.landed(&self.key, &self.policy, self.slots.clone(), &self.flight.since, outcome);
+        let result = self.cache.take_in(&self.key, &self.policy, self.slots.clone(), &self.flight.since, fetched);
         // The flight leaves the board before the callers wake: a caller who comes now finds the answer in the store.
-        self.leave(&mut self.cache.flights.board());
-        self.flight.outcome.send_replace(Some(landed));
+        self.leave_board(&mut self.cache.flights.board());
+        self.flight.result.send_replace(Some(result));
     }
 
-    /// Waits until no caller waits for the flight, and takes it off the board; never returns if the flight is kept.
+    /// Waits until no caller waits for the flight, and takes it off the board; never returns if the flight is detached.
     async fn deserted(&self) {
         loop {
-            self.flight.outcome.closed().await;
+            self.flight.result.closed().await;
             // Boarding takes the same lock, so nobody can board a flight that is about to be cancelled.
             let mut board = self.cache.flights.board();
-            if self.flight.outcome.receiver_count() > 0 {
+            if self.flight.result.receiver_count() > 0 {
                 continue;
             }
-            if !self.flight.kept.load(SeqCst) {
-                return self.leave(&mut board);
+            if !self.flight.detached.load(SeqCst) {
+                return self.leave_board(&mut board);
             }
             drop(board);
             return std::future::pending().await;
         }
     }
 
-    fn leave(&self, board: &mut Board<'_>) {
+    fn leave_board(&self, board: &mut Board<'_>) {
         if board.get(&self.key).is_some_and(|there| Arc::ptr_eq(there, &self.flight)) {
             board.remove(&self.key);
         }
     }
 }
 
-impl Drop for Landing {
+impl Drop for FlightTask {
     fn drop(&mut self) {
-        self.leave(&mut self.cache.flights.board());
+        self.leave_board(&mut self.cache.flights.board());
         self.cache.stats.flights_in_progress.take();
-        // Only a runtime that shuts down ends a flight without an outcome while somebody waits.
-        self.flight.outcome.send_if_modified(|outcome| {
-            let open = outcome.is_none();
-            outcome.get_or_insert(Err(Error::ShuttingDown));
+        // Only a runtime that shuts down ends a flight without a result while somebody waits.
+        self.flight.result.send_if_modified(|result| {
+            let open = result.is_none();
+            result.get_or_insert(Err(Error::ShuttingDown));
             open
         });
     }
@@ -238,7 +242,7 @@ pub(super) async fn carried_out<T>(
 ) -> Result<T> {
     match timeout_at(deadline, AssertUnwindSafe(fetch).catch_unwind()).await {
         Ok(Ok(Err(Error::Deadline { .. }))) | Err(_) => Err(Error::AttemptTimeout),
-        Ok(Ok(outcome)) => outcome,
+        Ok(Ok(result)) => result,
         Ok(Err(_panic)) => {
             tracing::error!(rpc.method = what, "a fetch panicked");
             Err(Error::Internal { what: "a fetch panicked" })

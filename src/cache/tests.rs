@@ -119,9 +119,9 @@ async fn read(
 }
 
 #[track_caller]
-fn assert_answer(hit: Result<Hit>, text: &str, outcome: Outcome, age: Duration) {
+fn assert_answer(hit: Result<Hit>, text: &str, status: CacheStatus, age: Duration) {
     let hit = hit.expect("an answer");
-    assert_eq!((&*hit.bytes, hit.outcome, hit.age), (text.as_bytes(), outcome, age));
+    assert_eq!((&*hit.bytes, hit.status, hit.age), (text.as_bytes(), status, age));
 }
 
 /// Lets every task that can run do so, without time passing.

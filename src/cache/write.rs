@@ -1,4 +1,5 @@
-//! A write's hold on its tags, from before it is sent until its outcome is known or given up.
+//! A write's hold on its tags: from before it is sent until its outcome is known. If the outcome stays unknown, nothing is cached
+//! under them for [`UNKNOWN_SETTLES_AFTER`] longer.
 
 use std::time::Duration;
 
@@ -17,12 +18,12 @@ pub const UNKNOWN_SETTLES_AFTER: Duration = Duration::from_secs(10);
 pub struct WriteGuard {
     cache: Cache,
     slots: Slots,
-    /// For each slot, the clock when this write invalidated it; none if another write has used the slot since this one began, so
-    /// that the answer cannot be cached under it.
+    /// For each of `slots`, the clock's reading when this write invalidated it. `None` for a tag that was added late, if another
+    /// write has held or invalidated it since `began`: the answer may be older than that write, so it is not cached under the tag.
     entered: SmallVec<[Option<u64>; 8]>,
     if_unknown: Slots,
     began: Snapshot,
-    ended: bool,
+    finished: bool,
 }
 
 impl WriteGuard {
@@ -32,10 +33,10 @@ impl WriteGuard {
         slots.dedup();
         let mut began = cache.epochs().snapshot();
         let now = cache.epochs().enter(&slots);
-        // Counts from after this write's own invalidation, which must not void its own answer.
+        // The snapshot is set to after this write's own invalidation, which must not void its own answer.
         (began.before, began.reading) = (now, now);
         let entered = slots.iter().map(|_| Some(now)).collect();
-        Self { cache, slots, entered, if_unknown: Slots::new(), began, ended: false }
+        Self { cache, slots, entered, if_unknown: Slots::new(), began, finished: false }
     }
 
     /// Adds a tag that only the answer names, such as that of a created record.
@@ -44,9 +45,9 @@ impl WriteGuard {
         if self.slots.contains(&slot) {
             return;
         }
-        let (now, alone) = self.cache.epochs().enter_late(slot, self.began.before);
+        let (now, untouched_by_others) = self.cache.epochs().enter_late(slot, self.began.before);
         self.slots.push(slot);
-        self.entered.push(alone.then_some(now));
+        self.entered.push(untouched_by_others.then_some(now));
     }
 
     /// Adds a tag that is invalidated only if the outcome stays unknown. An upsert's answer, say, names the user that it changed;
@@ -55,10 +56,10 @@ impl WriteGuard {
         self.if_unknown.push(tag.slot());
     }
 
-    /// Ends a write whose outcome is known, be it done or refused. Its answer may be stored under the snapshot, but not under a
-    /// tag that another write used in the meantime: the two may have been carried out in either order.
+    /// Ends a write whose outcome is known, be it done or refused. Returns the snapshot to store its answer with. An answer is not
+    /// stored if another write used one of its tags in the meantime: the two may have been carried out in either order.
     pub fn finish(mut self) -> Snapshot {
-        self.ended = true;
+        self.finished = true;
         let (reading, mine) = self.cache.epochs().leave_with_outcome(&self.slots, &self.entered);
         Snapshot { reading, mine, ..self.began.clone() }
     }
@@ -66,10 +67,12 @@ impl WriteGuard {
 
 impl Drop for WriteGuard {
     fn drop(&mut self) {
-        if self.ended {
+        if self.finished {
             return;
         }
         let epochs = self.cache.epochs();
+        // These tags were not held so far, and `leave` expects a writer inside. Once entered, no fill is stored under them until
+        // they are unsettled.
         epochs.enter(&self.if_unknown);
         epochs.leave(&self.if_unknown, UNKNOWN_SETTLES_AFTER);
         epochs.leave(&self.slots, UNKNOWN_SETTLES_AFTER);

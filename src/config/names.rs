@@ -1,7 +1,7 @@
 //! Host names, by the rules of DNS.
 
 /// Most characters of a label (RFC 1035, section 2.3.4).
-const LONGEST: usize = 63;
+const MAX_LABEL: usize = 63;
 
 /// Checks one part of a host name, between dots: up to 63 letters, digits and hyphens, with no hyphen at either end.
 ///
@@ -13,7 +13,7 @@ pub fn label(text: &str) -> Result<(), &'static str> {
         _ if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
             Err("must be letters, digits and '-' only")
         }
-        _ if text.len() > LONGEST => Err("must be at most 63 characters: no host name has a longer part"),
+        _ if text.len() > MAX_LABEL => Err("must be at most 63 characters: no host name has a longer part"),
         _ if text.starts_with('-') || text.ends_with('-') => {
             Err("must begin and end with a letter or a digit, as every part of a host name does")
         }

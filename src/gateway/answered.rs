@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cache::{Hit, Outcome};
+use crate::cache::{CacheStatus, Hit};
 use crate::codec::Encoded;
 
 /// A reply, and how the cache answered it.
@@ -10,7 +10,7 @@ pub struct Answered<M> {
     /// The reply.
     pub message: Encoded<M>,
     /// Where the reply came from and how old it may be; none if the cache had no part in it.
-    pub cached: Option<(Outcome, Duration)>,
+    pub cached: Option<(CacheStatus, Duration)>,
 }
 
 impl<M> From<Encoded<M>> for Answered<M> {
@@ -22,6 +22,6 @@ impl<M> From<Encoded<M>> for Answered<M> {
 impl<M: prost::Message> Answered<M> {
     /// Wraps an answer that came through the cache.
     pub(super) fn of(hit: Hit) -> Self {
-        Self { message: Encoded::from_bytes(hit.bytes), cached: Some((hit.outcome, hit.age)) }
+        Self { message: Encoded::from_bytes(hit.bytes), cached: Some((hit.status, hit.age)) }
     }
 }

@@ -9,7 +9,7 @@ use prost::Message as _;
 
 use super::read::Many;
 use super::{Answered, Context, Gateway};
-use crate::cache::{Held, Look, Outcome};
+use crate::cache::{CacheStatus, Held, Look};
 use crate::codec::Encoded;
 use crate::error::{Error, Result};
 use crate::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, User};
@@ -62,9 +62,9 @@ impl Gateway {
         if context.control.only_if_cached && !found.unknown.is_empty() {
             return Err(Error::CacheMiss);
         }
-        // Part of the reply may already be stale, and stale wins (see `Found::outcome`).
-        if !found.unknown.is_empty() && found.outcome != Outcome::Stale {
-            found.outcome = if context.control.no_cache { Outcome::Bypass } else { Outcome::Miss };
+        // Part of the reply may already be stale, and stale wins (see `Found::status`).
+        if !found.unknown.is_empty() && found.status != CacheStatus::Stale {
+            found.status = if context.control.no_cache { CacheStatus::Bypass } else { CacheStatus::Miss };
         }
         let since = self.cache.snapshot();
         let unknown = std::mem::take(&mut found.unknown);
@@ -111,7 +111,7 @@ impl Gateway {
             }
         }
         missing_part.encode(&mut bytes).expect("encoding into a Vec cannot fail");
-        Ok(Answered { message: Encoded::from_bytes(bytes.into()), cached: Some((found.outcome, found.age)) })
+        Ok(Answered { message: Encoded::from_bytes(bytes.into()), cached: Some((found.status, found.age)) })
     }
 
     /// Looks users up in the cache. A user whom the cache knows not to exist goes neither into `users` nor into `unknown`.
@@ -180,7 +180,7 @@ impl Gateway {
             }
         }
         // No part of the reply is from the cache.
-        Ok(Answered { message: Encoded::new(&reply), cached: Some((Outcome::Bypass, Duration::ZERO)) })
+        Ok(Answered { message: Encoded::new(&reply), cached: Some((CacheStatus::Bypass, Duration::ZERO)) })
     }
 }
 
@@ -194,7 +194,7 @@ struct Found {
     older: HashMap<i64, Held>,
     /// Where the reply comes from: `Stale` if any user is stale, else `Miss` (`Bypass` with `no-cache`) if Zendesk was asked,
     /// else `Hit`.
-    outcome: Outcome,
+    status: CacheStatus,
     /// The age of the oldest part.
     age: Duration,
 }
@@ -202,7 +202,7 @@ struct Found {
 impl Default for Found {
     fn default() -> Self {
         let (users, unknown, older) = (HashMap::new(), Vec::new(), HashMap::new());
-        Self { users, unknown, older, outcome: Outcome::Hit, age: Duration::ZERO }
+        Self { users, unknown, older, status: CacheStatus::Hit, age: Duration::ZERO }
     }
 }
 
@@ -210,8 +210,8 @@ impl Found {
     /// Adds a cached answer for one user. A deleted user is left out, unless the call asks for deleted ones.
     fn take(&mut self, id: i64, held: Held, include_deleted: bool) {
         self.age = self.age.max(held.age);
-        if held.outcome == Outcome::Stale {
-            self.outcome = Outcome::Stale;
+        if held.status == CacheStatus::Stale {
+            self.status = CacheStatus::Stale;
         }
         let Ok(bytes) = held.answer else { return };
         let reply = UserReplyActive::decode(bytes.clone()).expect("the gateway encoded it");

@@ -59,7 +59,7 @@ pub struct Facts {
 
 impl Facts {
     /// Returns when the server cuts the call, whatever it waits for.
-    pub fn cut(&self) -> Option<Instant> {
+    pub fn cut_at(&self) -> Option<Instant> {
         self.deadline.map(|deadline| deadline + MOMENT)
     }
 
@@ -117,8 +117,8 @@ impl Default for Health {
 /// Health and reflection are counted apart from the contract's calls, and from each other: a full gateway still answers checks.
 #[derive(Debug, Clone)]
 pub struct Terms {
-    unary: Duration,
-    stream: Duration,
+    unary_timeout: Duration,
+    stream_timeout: Duration,
     calls: Arc<Semaphore>,
     checks: Arc<Semaphore>,
     watches: Arc<Semaphore>,
@@ -129,8 +129,8 @@ impl Terms {
     /// Takes the longest durations and the number of places from the settings.
     pub fn of(settings: &config::Server) -> Self {
         Self {
-            unary: settings.unary_deadline,
-            stream: settings.stream_deadline,
+            unary_timeout: settings.unary_deadline,
+            stream_timeout: settings.stream_deadline,
             calls: Arc::new(Semaphore::new(settings.max_calls)),
             checks: Arc::new(Semaphore::new(MOST_CHECKS)),
             watches: Arc::new(Semaphore::new(MOST_WATCHES)),
@@ -142,8 +142,8 @@ impl Terms {
     pub fn facts(&self, method: &'static Method, peer: Arc<Peer>, origin: Origin, asked: Option<Duration>) -> Facts {
         let began = Instant::now();
         let (longest, place) = match (method.is_ours(), method.streaming) {
-            (true, false) => (Some(self.unary), Place::within(&self.calls)),
-            (true, true) => (Some(self.stream), Place::within(&self.calls)),
+            (true, false) => (Some(self.unary_timeout), Place::within(&self.calls)),
+            (true, true) => (Some(self.stream_timeout), Place::within(&self.calls)),
             (false, _) => (None, self.beside_the_contract(method, &peer.health)),
         };
         let deadline = asked.into_iter().chain(longest).min().map(|time| began + time);

@@ -99,6 +99,6 @@ mod tests {
         let (one, other) = (facts(), facts());
         one.place.take().expect("there is room: the other has no message yet");
         assert_eq!(code(&rpc(), Some(other)).await, Code::Unavailable);
-        assert_eq!(one.cut().expect("a deadline") - one.began, settings.unary_deadline + Duration::from_millis(25));
+        assert_eq!(one.cut_at().expect("a deadline") - one.began, settings.unary_deadline + Duration::from_millis(25));
     }
 }

@@ -34,6 +34,7 @@ where
         }
         if self.sleep.as_mut().poll(cx).is_ready() {
             self.ended = true;
+            // Whether a request is under way is not known here. "It may be" is never false, and harmless: streams only read.
             return Poll::Ready(Some(Err(Error::Deadline { sent: true })));
         }
         self.messages.as_mut().poll_next(cx)

@@ -1,8 +1,8 @@
-//! Ends every call at its deadline: the caller's `grpc-timeout`, or the setting's if that is sooner.
+//! Ends every call a moment after its deadline, which is the caller's `grpc-timeout` or the setting's limit, whichever is sooner.
 //!
-//! The gateway's own waits end at the deadline with the better error, such as that a write's outcome is unknown. So this layer
-//! ends a call a moment after its deadline. It is for what does not watch the deadline itself: a request whose message never
-//! comes, a handler that is stuck, a reply that does not continue. The wait for the message has a shorter limit of its own.
+//! The gateway's own waits end at the deadline itself, with the better error, such as that a write's outcome is unknown. This layer
+//! comes after them, for what does not watch the deadline: a request whose message never comes, a handler that is stuck, a reply
+//! that does not continue. The wait for the message has a shorter limit of its own: see [`waiting`](super::flood::waiting).
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -18,17 +18,17 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::ending::{BodyHook, HookedBody, Next};
-use super::flood::waiting::{Patience, SOON, Waiting};
+use super::flood::waiting::{MESSAGE_GRACE, MessageWait, Waiting};
 use super::inbound::Inbound;
 use super::refusal;
 use crate::config;
 use crate::error::Error;
 use crate::gateway::{Drain, Place};
 
-/// Ends calls at their deadline: see the module.
+/// Ends calls a moment after their deadline: see the module.
 #[derive(Clone)]
 pub struct Layer {
-    unary: Duration,
+    longest_until_answer: Duration,
     waiting: Arc<Waiting>,
 }
 
@@ -36,7 +36,7 @@ impl Layer {
     /// Takes the longest waits from the settings.
     pub fn new(settings: &config::Server, drain: &Drain) -> Self {
         let waiting = Arc::new(Waiting::new(settings.message_timeout, drain));
-        Self { unary: settings.unary_deadline, waiting }
+        Self { longest_until_answer: settings.unary_deadline, waiting }
     }
 }
 
@@ -59,9 +59,9 @@ impl<S, Q, R> tower::Service<Inbound<Q>> for Service<S>
 where
     S: tower::Service<Inbound<Q>, Response = Response<R>, Error = Infallible>,
 {
-    type Response = Response<HookedBody<R, Cut>>;
+    type Response = Response<HookedBody<R, EndAtDeadline>>;
     type Error = Infallible;
-    type Future = Answering<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -70,89 +70,96 @@ where
     fn call(&mut self, call: Inbound<Q>) -> Self::Future {
         let facts = call.facts();
         // The time limit for unary calls also bounds how long a stream may take until its headers.
-        let first = facts.answer_by(self.layer.unary);
-        let (soon, cut) = (first.min(facts.began + SOON), facts.cut());
-        // Only calls of the contract take their place when their message comes; health and reflection take it before.
+        let answer_by = facts.answer_by(self.layer.longest_until_answer);
+        let timer = sleep_until(answer_by.min(facts.began + MESSAGE_GRACE));
+        let cut_at = facts.cut_at();
+        // Calls of the contract take their place when their message comes. Health and reflection take it before, so it says nothing
+        // of their message.
         let place = facts.method.is_ours().then(|| facts.place.clone());
-        let message = Message { place, waiting: Arc::clone(&self.layer.waiting), patience: None };
-        Answering { answer: self.inner.call(call), message, sleep: sleep_until(soon), first, cut }
+        let limits = Limits { place, waiting: Arc::clone(&self.layer.waiting), message_wait: None, answer_by };
+        ResponseFuture { answer: self.inner.call(call), limits, timer, cut_at }
     }
 }
 
-/// The wait for a call's message.
-struct Message {
+/// The limits of a call until its answer begins: one for its message, one for the answer.
+struct Limits {
+    /// None for health and reflection: they count as waiting for their message until their answer begins.
     place: Option<Place>,
     waiting: Arc<Waiting>,
-    patience: Option<Patience>,
+    /// The wait for the message, once it has not come within [`MESSAGE_GRACE`].
+    message_wait: Option<MessageWait>,
+    answer_by: Instant,
 }
 
-impl Message {
-    /// True if the message is there.
-    fn has_come(&self) -> bool {
+impl Limits {
+    /// True if the message is known to have come. Never known of health and reflection.
+    fn message_has_come(&self) -> bool {
         self.place.as_ref().is_some_and(Place::is_taken)
     }
 
-    /// Completes with the error when the wait for the answer ends: at `first`, or when the message has not come in time. Both
-    /// share one timer, because most calls need it for neither.
-    fn poll(&mut self, mut sleep: Pin<&mut Sleep>, first: Instant, context: &mut Context<'_>) -> Poll<Error> {
-        if self.has_come() {
-            self.patience = None;
-        } else if let Some(Poll::Ready(error)) = self.patience.as_mut().map(|patience| patience.as_mut().poll(context))
-        {
-            return Poll::Ready(error);
+    /// Completes with the error when the answer has not begun by `answer_by`, or the message has not come in time. The timer, which
+    /// most calls never need, serves twice: it runs to the end of the message's grace, then to `answer_by`.
+    fn poll(&mut self, mut timer: Pin<&mut Sleep>, context: &mut Context<'_>) -> Poll<Error> {
+        loop {
+            if self.message_has_come() {
+                self.message_wait = None;
+            } else if let Some(wait) = &mut self.message_wait
+                && let Poll::Ready(error) = wait.as_mut().poll(context)
+            {
+                return Poll::Ready(error);
+            }
+            ready!(timer.as_mut().poll(context));
+            if timer.deadline() >= self.answer_by {
+                // Zendesk cannot have had what the gateway itself has not.
+                return Poll::Ready(Error::Deadline { sent: self.message_has_come() });
+            }
+            timer.as_mut().reset(self.answer_by);
+            if !self.message_has_come() {
+                self.message_wait = Some(self.waiting.begin());
+            }
         }
-        ready!(sleep.as_mut().poll(context));
-        if sleep.deadline() >= first {
-            // Zendesk cannot have had what the gateway itself has not.
-            return Poll::Ready(Error::Deadline { sent: self.has_come() });
-        }
-        sleep.as_mut().reset(first);
-        if !self.has_come() {
-            self.patience = Some(self.waiting.begin());
-        }
-        self.poll(sleep, first, context)
     }
 }
 
 pin_project! {
     /// The answer to come.
-    pub struct Answering<F> {
+    pub struct ResponseFuture<F> {
         #[pin]
         answer: F,
-        message: Message,
+        limits: Limits,
         #[pin]
-        sleep: Sleep,
-        first: Instant,
-        cut: Option<Instant>,
+        timer: Sleep,
+        cut_at: Option<Instant>,
     }
 }
 
-impl<F, R> Future for Answering<F>
+impl<F, R> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<R>, Infallible>>,
 {
-    type Output = Result<Response<HookedBody<R, Cut>>, Infallible>;
+    type Output = Result<Response<HookedBody<R, EndAtDeadline>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Poll::Ready(Ok(response)) = this.answer.poll(context) {
-            let cut = Cut { at: *this.cut, sleep: None, sent: this.message.has_come() };
-            return Poll::Ready(Ok(response.map(|body| HookedBody::new(body, cut))));
+            let hook = EndAtDeadline { at: *this.cut_at, timer: None, sent: this.limits.message_has_come() };
+            return Poll::Ready(Ok(response.map(|body| HookedBody::new(body, hook))));
         }
-        let error = ready!(this.message.poll(this.sleep, *this.first, context));
+        let error = ready!(this.limits.poll(this.timer, context));
         Poll::Ready(Ok(refusal::response(error).map(|()| HookedBody::trailers_only())))
     }
 }
 
-/// Ends a reply at the deadline.
-pub struct Cut {
+/// Ends a reply that goes on after the deadline.
+pub struct EndAtDeadline {
+    /// A moment after the deadline; none if the call has none.
     at: Option<Instant>,
-    sleep: Option<Pin<Box<Sleep>>>,
+    timer: Option<Pin<Box<Sleep>>>,
     /// True if Zendesk may have had the request: never of health and reflection.
     sent: bool,
 }
 
-impl BodyHook for Cut {
+impl BodyHook for EndAtDeadline {
     fn poll_frame<B>(&mut self, body: Pin<&mut B>, context: &mut Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
     where
         B: Body<Data = Bytes>,
@@ -162,8 +169,8 @@ impl BodyHook for Cut {
         }
         let Some(at) = self.at else { return Poll::Pending };
         // Most replies are ready at once, and need no timer.
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        ready!(sleep.as_mut().poll(context));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        ready!(timer.as_mut().poll(context));
         Poll::Ready(Err(Error::Deadline { sent: self.sent }))
     }
 }
@@ -180,16 +187,16 @@ mod tests {
     use crate::contract::RPCS;
     use crate::gateway::caller::Caller;
     use crate::rpc::facts::Terms;
-    use crate::server::flood::waiting::MOST;
+    use crate::server::flood::waiting::MAX_WAITING;
 
-    type Answer = BoxFuture<'static, Result<Response<HookedBody<String, Cut>>, Infallible>>;
+    type Answer = BoxFuture<'static, Result<Response<HookedBody<String, EndAtDeadline>>, Infallible>>;
 
     /// Answers when the message comes, which is at once, late ("late") or never ("none"); with "slow", the answer never comes.
     async fn answer(call: Inbound<&'static str>) -> Result<Response<String>, Infallible> {
         let place = call.facts().place.clone();
         let message = call.into_request().into_body();
         match message {
-            "late" => sleep(SOON / 2).await,
+            "late" => sleep(MESSAGE_GRACE / 2).await,
             "none" => std::future::pending().await,
             _ => {}
         }
@@ -213,42 +220,42 @@ mod tests {
     }
 
     /// The status in an answer's headers; the service's own answers have none.
-    fn status(answer: Result<Response<HookedBody<String, Cut>>, Infallible>) -> Option<String> {
+    fn status(answer: Result<Response<HookedBody<String, EndAtDeadline>>, Infallible>) -> Option<String> {
         let Ok(response) = answer;
         response.headers().get("grpc-status").map(|status| status.to_str().expect("digits").to_owned())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_so_many_calls_wait_for_their_messages_and_keep_out_nobody_whose_message_comes_soon() {
+    async fn a_full_waiting_room_refuses_only_calls_whose_messages_are_late() {
         let call = calls(&Drain::default());
-        let mut waiting: Vec<_> = (0..MOST).map(|_| tokio::spawn(call("none"))).collect();
-        sleep(SOON * 2).await;
+        let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| tokio::spawn(call("none"))).collect();
+        sleep(MESSAGE_GRACE * 2).await;
         assert_eq!(status(call("none").await).as_deref(), Some("14"), "UNAVAILABLE");
         assert_eq!(status(call("here").await), None);
         assert_eq!(status(call("late").await), None);
         let one = waiting.pop().expect("there are many");
         one.abort();
-        assert!(one.await.is_err(), "it is given up");
-        assert!(timeout(SOON * 4, call("none")).await.is_err(), "there is room again");
+        assert!(one.await.is_err(), "its task is cancelled");
+        assert!(timeout(MESSAGE_GRACE * 4, call("none")).await.is_err(), "there is room again");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_is_not_waited_for_longer_than_the_setting_says() {
+    async fn the_message_timeout_ends_a_call_without_a_message_and_no_other() {
         let (call, longest) = (calls(&Drain::default()), config::Server::default().message_timeout);
         let started = Instant::now();
         assert_eq!(status(call("none").await).as_deref(), Some("4"), "DEADLINE_EXCEEDED");
         assert!(started.elapsed().abs_diff(longest) < Duration::from_millis(25), "{:?}", started.elapsed());
         let slow = timeout(longest * 10, call("slow")).await;
-        assert!(slow.is_err(), "whose message is there has its whole time");
+        assert!(slow.is_err(), "a call whose message has come has until its deadline");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_has_asked_for_nothing_does_not_hold_up_the_end() {
+    async fn calls_without_a_message_do_not_delay_shutdown() {
         let drain = Drain::default();
         let call = calls(&drain);
         let (mut slow, mut early) = (call("slow"), call("none"));
         assert!((&mut slow).now_or_never().is_none() && (&mut early).now_or_never().is_none());
-        sleep(SOON * 2).await;
+        sleep(MESSAGE_GRACE * 2).await;
         assert!((&mut early).now_or_never().is_none());
         drain.begin();
         let started = Instant::now();
@@ -256,6 +263,9 @@ mod tests {
             assert_eq!(status(idle.await).as_deref(), Some("14"), "UNAVAILABLE");
         }
         assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
-        assert!(timeout(Duration::from_mins(9), slow).await.is_err(), "what was asked is answered");
+        assert!(
+            timeout(Duration::from_mins(9), slow).await.is_err(),
+            "a call whose message has come is not ended by the shutdown"
+        );
     }
 }

@@ -16,7 +16,7 @@ const FILES: usize = 64;
 /// Kept back for each worker's event queue and timers.
 const PER_WORKER: usize = 4;
 /// With fewer connections the gateway does not start.
-const LEAST: usize = 16;
+const MIN_CONNECTIONS: usize = 16;
 
 /// How many file descriptors the process may have.
 pub struct Descriptors(usize);
@@ -47,16 +47,16 @@ impl Descriptors {
         // Over HTTP/1.1 each request has a connection for itself, and as many may be kept open for the next ones.
         let zendesk = 2 * settings.queue.permits + settings.connection.most;
         let zendesk = if sandboxed { 2 * zendesk } else { zendesk };
-        let kept_back = port::MOST + port::SPARE + zendesk + FILES + PER_WORKER * threads;
+        let kept_back = port::MAX_CONNECTIONS + port::SPARE + zendesk + FILES + PER_WORKER * threads;
         let left = limit.saturating_sub(kept_back + BEGINNINGS * threads);
         let fits = left.saturating_sub(newcomers(left));
         let wanted = config.server.max_connections;
         ensure!(
-            fits >= LEAST.min(wanted),
+            fits >= MIN_CONNECTIONS.min(wanted),
             "the process may have only {limit} file descriptors (ulimit -n), of which {kept_back} are kept back \
              ({} for the admin port, {zendesk} for Zendesk, the rest for files); allow {} at least",
-            port::MOST + port::SPARE,
-            kept_back + BEGINNINGS * threads + LEAST + newcomers(LEAST)
+            port::MAX_CONNECTIONS + port::SPARE,
+            kept_back + BEGINNINGS * threads + MIN_CONNECTIONS + newcomers(MIN_CONNECTIONS)
         );
         if fits < wanted {
             warn!(
@@ -90,7 +90,10 @@ mod tests {
         let (mut before, mut sandboxed) = (0, 0);
         for limit in [400, 600, 1_024, 2_048, 4_096] {
             let fits = shared_out(limit, 4096, false).expect("it is enough");
-            assert!(fits > before && fits + newcomers(fits) + 2 * BEGINNINGS + FILES + port::MOST < limit, "{fits}");
+            assert!(
+                fits > before && fits + newcomers(fits) + 2 * BEGINNINGS + FILES + port::MAX_CONNECTIONS < limit,
+                "{fits}"
+            );
             assert_eq!(shared_out(limit, 20, false), Ok(20), "what is asked for fits");
             before = fits;
             if let Ok(now) = shared_out(limit, 4096, true) {

@@ -95,7 +95,7 @@ where
             Ok(asked) => {
                 call.asked(asked);
                 let facts = terms.facts(call.method(), peer, origin, asked);
-                let deadline = facts.cut();
+                let deadline = facts.cut_at();
                 let attached = call.context().clone().attach();
                 let answer = self.inner.call(Inbound::new(facts, request));
                 drop(attached);

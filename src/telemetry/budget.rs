@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 /// Most budgets that are remembered: their names come from outside.
-const MOST: usize = 32;
+const MAX_BUDGETS: usize = 32;
 
 /// The account's budget and those of single endpoints.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Budgets {
         let mut budgets = self.lock();
         if let Some(known) = budgets.get_mut(name) {
             *known = (window, Instant::now());
-        } else if budgets.len() < MOST {
+        } else if budgets.len() < MAX_BUDGETS {
             budgets.insert(name.to_owned(), (window, Instant::now()));
         }
     }

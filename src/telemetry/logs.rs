@@ -27,26 +27,34 @@ use writer::{Room, Writer};
 /// The target of lines about changes. They have a room of their own wherever lines wait.
 pub const AUDIT: &str = "audit";
 
-/// The crates that the exporters use: their lines are not pushed, or each push would cause the next.
-const BELOW: [&str; 8] = ["opentelemetry", "hyper", "h2", "tonic", "tower", "reqwest", "rustls", "tokio"];
+/// What the targets of the exporters' own lines begin with, and those of the crates that they use. Such lines are not exported, or
+/// each export would cause the next.
+const EXPORTER_TARGETS: [&str; 8] = ["opentelemetry", "hyper", "h2", "tonic", "tower", "reqwest", "rustls", "tokio"];
 
-/// Builds the subscriber: the filter, the log lines, and the push to the collector if there is one.
-pub fn dispatch(settings: &Telemetry, writer: Writer, pushed: Option<&SdkLoggerProvider>) -> anyhow::Result<Dispatch> {
+/// Builds the subscriber: the filter, the log lines, and the export to the collector if there is one.
+pub fn dispatch(
+    settings: &Telemetry,
+    writer: Writer,
+    exporter: Option<&SdkLoggerProvider>,
+) -> anyhow::Result<Dispatch> {
     let mut filter = EnvFilter::try_new(&settings.log_filter)?;
     if !settings.log_filter.contains("opentelemetry") {
-        // The SDK logs each failed push; the gateway counts them and logs an outage once.
+        // The SDK logs each failed export; the gateway counts them and logs an outage once. An operator who names the SDK in the
+        // filter gets its lines.
         filter = filter.add_directive("opentelemetry=off".parse()?);
     }
     // The audit log is written whatever else the filter leaves out.
     filter = filter.add_directive("audit=info".parse()?);
     let lines = Lines { format: settings.log_format, writer };
-    let pushed = pushed.map(|provider| {
-        let own = |metadata: &Metadata<'_>| !BELOW.iter().any(|target| metadata.target().starts_with(target));
-        OpenTelemetryTracingBridge::new(provider).with_filter(filter_fn(own))
+    let exported = exporter.map(|provider| {
+        let is_exported =
+            |metadata: &Metadata<'_>| !EXPORTER_TARGETS.iter().any(|target| metadata.target().starts_with(target));
+        OpenTelemetryTracingBridge::new(provider).with_filter(filter_fn(is_exported))
     });
-    Ok(Dispatch::new(Registry::default().with(filter).with(lines).with(pushed)))
+    Ok(Dispatch::new(Registry::default().with(filter).with(lines).with(exported)))
 }
 
+/// Writes each event as a line.
 struct Lines {
     format: LogFormat,
     writer: Writer,
@@ -72,7 +80,7 @@ fn json(event: &Event<'_>, trace: Option<&SpanContext>, line: &mut String) {
     let _ = write!(line, r#"{{"timestamp":"{now}","level":""#);
     line.push_str(metadata.level().as_str());
     line.push_str(r#"","target":"#);
-    text(metadata.target(), line);
+    write_json_string(metadata.target(), line);
     event.record(&mut Json(line));
     if let Some(trace) = trace {
         line.push_str(r#","trace_id":""#);
@@ -84,15 +92,15 @@ fn json(event: &Event<'_>, trace: Option<&SpanContext>, line: &mut String) {
     line.push_str("}\n");
 }
 
-/// Writes a JSON string.
-fn text(value: &str, line: &mut String) {
+fn write_json_string(value: &str, line: &mut String) {
     line.push('"');
-    escaped(value, line);
+    write_escaped(value, line);
     line.push('"');
 }
 
 /// Writes the inside of a JSON string, without its quotes.
-fn escaped(value: &str, line: &mut String) {
+fn write_escaped(value: &str, line: &mut String) {
+    // Nearly every text is printable ASCII, which needs no escapes.
     if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
         line.push_str(value);
     } else {
@@ -102,19 +110,21 @@ fn escaped(value: &str, line: &mut String) {
 }
 
 /// Escapes what a formatter writes, for the inside of a JSON string.
-struct Escaped<'a>(&'a mut String);
+struct JsonEscaper<'a>(&'a mut String);
 
-impl std::fmt::Write for Escaped<'_> {
+impl std::fmt::Write for JsonEscaper<'_> {
     fn write_str(&mut self, part: &str) -> std::fmt::Result {
-        escaped(part, self.0);
+        write_escaped(part, self.0);
         Ok(())
     }
 }
 
+/// Writes an event's fields as members of a JSON object, each after a comma.
 struct Json<'a>(&'a mut String);
 
 impl Json<'_> {
-    fn plain(&mut self, field: &Field, value: impl std::fmt::Display) {
+    /// Writes a field whose value is the same in Rust and in JSON, without quotes.
+    fn record_literal(&mut self, field: &Field, value: impl std::fmt::Display) {
         self.name(field);
         let _ = write!(self.0, "{value}");
     }
@@ -129,27 +139,28 @@ impl Json<'_> {
 impl Visit for Json<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.name(field);
-        text(value, self.0);
+        write_json_string(value, self.0);
     }
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         self.name(field);
         self.0.push('"');
-        let _ = write!(Escaped(self.0), "{value:?}");
+        let _ = write!(JsonEscaper(self.0), "{value:?}");
         self.0.push('"');
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.plain(field, value);
+        self.record_literal(field, value);
     }
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.plain(field, value);
+        self.record_literal(field, value);
     }
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.plain(field, value);
+        self.record_literal(field, value);
     }
     fn record_f64(&mut self, field: &Field, value: f64) {
         if value.is_finite() {
-            self.plain(field, value);
+            self.record_literal(field, value);
         } else {
+            // JSON has no NaN and no infinity: it becomes a string.
             self.record_debug(field, &value);
         }
     }
@@ -166,6 +177,7 @@ fn pretty(event: &Event<'_>, trace: Option<&SpanContext>, line: &mut String) {
     line.push('\n');
 }
 
+/// Writes an event's message as it is, and its other fields as `name=value`.
 struct Pretty<'a>(&'a mut String);
 
 impl Visit for Pretty<'_> {

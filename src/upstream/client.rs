@@ -46,7 +46,7 @@ impl Origin {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
-            .pool_idle_timeout(IDLE)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .tcp_nodelay(true)
             .http1_max_headers(MOST_HEADERS)
             .http2_max_header_list_size(HEADER_LIST)
@@ -100,4 +100,4 @@ const HEADER_LIST: u32 = 64 << 10;
 
 /// How long an unused connection is kept. Longer than a minute, so that a call a minute does not pay for a connection each
 /// time; shorter than the middleboxes that forget connections without a word.
-const IDLE: Duration = Duration::from_secs(220);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(220);

@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Longest text in bytes. gRPC clients take 8 KiB of metadata in all unless they are told otherwise.
-pub const LONGEST: usize = 4096;
+pub const LONGEST_TEXT: usize = 4096;
 /// Longest text beside an error, whose status has six of these 8 KiB.
 pub const LONGEST_BESIDE_ERROR: usize = 1024;
 /// Room to say how many warnings are left out.
@@ -59,7 +59,7 @@ mod tests {
     fn told<'a>(warnings: impl IntoIterator<Item = &'a str>) -> Option<String> {
         let mut all = Warnings::default();
         warnings.into_iter().for_each(|warning| all.add(warning));
-        all.text(LONGEST)
+        all.text(LONGEST_TEXT)
     }
 
     #[test]
@@ -78,7 +78,7 @@ mod tests {
         let warnings: Vec<String> = (0..200).map(|number| format!("{number:03}{}", "x".repeat(509))).collect();
         let first = |count: usize| told(warnings[..count].iter().map(String::as_str));
         let text = first(200).expect("some");
-        assert!(text.len() <= LONGEST, "{}", text.len());
+        assert!(text.len() <= LONGEST_TEXT, "{}", text.len());
         let fit = text.matches("xx; ").count();
         assert!(fit >= 6 && text.ends_with(&format!("; and {} more that do not fit here", 200 - fit)), "{text}");
         let all = first(7).expect("some");
@@ -89,10 +89,10 @@ mod tests {
     fn a_warning_that_is_too_long_by_itself_is_cut() {
         let long = "é".repeat(5_000);
         let alone = told([long.as_str()]).expect("one");
-        assert!(alone.len() <= LONGEST && alone.ends_with("... (cut)"), "{}", alone.len());
+        assert!(alone.len() <= LONGEST_TEXT && alone.ends_with("... (cut)"), "{}", alone.len());
         let both = told([long.as_str(), "x".repeat(64).as_str()]).expect("two");
         assert!(
-            both.len() <= LONGEST && both.ends_with("... (cut); and 1 more that do not fit here"),
+            both.len() <= LONGEST_TEXT && both.ends_with("... (cut); and 1 more that do not fit here"),
             "{}",
             both.len()
         );

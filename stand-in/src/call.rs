@@ -186,7 +186,8 @@ impl Call {
         }
     }
 
-    /// Spends one change to a user, or refuses it.
+    /// Spends one change to a user, or refuses it. Returns a function that adds
+    /// the header that says how many are left to a reply.
     pub fn limit_update(&self, user: Option<i64>) -> Result<impl Fn(Reply) -> Reply + use<>, Reply> {
         let limited = self.world.limits.take_update(user);
         if limited.is_err() {
@@ -195,9 +196,10 @@ impl Call {
         limited
     }
 
-    /// Warns of a body where none is expected; the body has no effect. As
-    /// recorded, the keys of an object are named before it, and a list alone.
-    pub fn warn_of_body(&self, reply: Reply, controller: &str, action: &str) -> Reply {
+    /// Adds the header that warns of a body where none is expected; the body has
+    /// no effect. As recorded, the keys of an object are named before it, and a
+    /// list alone.
+    pub fn with_body_warning(&self, reply: Reply, controller: &str, action: &str) -> Reply {
         let named = self.json().unwrap_or_default().into_iter().flat_map(|(name, value)| {
             let inner = value.as_object().into_iter().flat_map(Map::keys);
             let mut keys: Vec<String> = inner.map(|key| format!("{name}.{key}")).collect();

@@ -1,14 +1,15 @@
 //! Zendesk's refusals, in every shape that was seen.
 //!
 //! The shapes are not consistent between endpoints; a client has to cope with
-//! all of them, so the sandbox uses each where it was recorded.
+//! all of them, so the sandbox uses each where it was recorded: where an answer
+//! of Zendesk was seen to have it. What nobody has seen is called an assumption.
 
 use axum::http::StatusCode;
 use serde_json::json;
 
 use super::reply::Reply;
 
-fn shaped(status: StatusCode, body: &serde_json::Value) -> Reply {
+fn json_reply(status: StatusCode, body: &serde_json::Value) -> Reply {
     Reply::json(status, body.to_string().into_bytes())
 }
 
@@ -25,26 +26,29 @@ pub fn invalid_endpoint() -> Reply {
     Reply::json(StatusCode::NOT_FOUND, body.into())
 }
 
-/// 422: one finding about a record.
+/// One reason why a record cannot be saved.
 #[derive(Debug)]
-pub struct Finding {
+pub struct ValidationError {
+    /// The field at fault, by which Zendesk groups the reasons.
     pub field: &'static str,
-    pub description: String,
+    /// Zendesk's code, such as `InvalidValue`.
     pub error: &'static str,
+    /// The sentence for people.
+    pub description: String,
 }
 
-impl Finding {
+impl ValidationError {
     pub fn new(field: &'static str, error: &'static str, description: impl Into<String>) -> Self {
-        Self { field, description: description.into(), error }
+        Self { field, error, description: description.into() }
     }
 }
 
-/// 422: a record that cannot be saved, with what was found.
-pub fn record_invalid(findings: &[Finding]) -> Reply {
+/// 422: a record that cannot be saved, with the reasons.
+pub fn record_invalid(problems: &[ValidationError]) -> Reply {
     let mut details = serde_json::Map::new();
-    for finding in findings {
-        let entry = json!({"description": finding.description, "error": finding.error});
-        let list = details.entry(finding.field).or_insert_with(|| json!([]));
+    for problem in problems {
+        let entry = json!({"description": problem.description, "error": problem.error});
+        let list = details.entry(problem.field).or_insert_with(|| json!([]));
         if let Some(list) = list.as_array_mut() {
             list.push(entry);
         }
@@ -113,7 +117,8 @@ pub fn unreadable_body() -> Reply {
     Reply::json(StatusCode::UNPROCESSABLE_ENTITY, body.into())
 }
 
-/// 400: a parameter that must be there is not.
+/// 400: a parameter that must be there is not. Plain text that calls itself
+/// HTML, as recorded.
 pub fn parameter_missing(name: &str) -> Reply {
     let mut reply = Reply::json(StatusCode::BAD_REQUEST, format!("Required parameter missing: {name}").into_bytes());
     reply.content_type = "text/html; charset=utf-8";
@@ -122,6 +127,7 @@ pub fn parameter_missing(name: &str) -> Reply {
 
 /// 400: more than 100 values in a list.
 pub fn too_many_values() -> Reply {
+    // The two spaces are Zendesk's: the parameter's name is missing between them.
     let body =
         r#"{"error":"TooManyValues","description":"Parameter  cannot specify more than 100 values","max_count":100}"#;
     Reply::json(StatusCode::BAD_REQUEST, body.into())
@@ -146,7 +152,7 @@ pub fn invalid_token() -> Reply {
         "error_description": "The access token provided is expired, revoked, malformed or \
                               invalid for other reasons.",
     });
-    shaped(StatusCode::UNAUTHORIZED, &body)
+    json_reply(StatusCode::UNAUTHORIZED, &body)
 }
 
 /// 429: a single user, or the account's users, changed too often. The shape is
@@ -156,14 +162,16 @@ pub fn too_many_updates(retry_after_seconds: u64) -> Reply {
     Reply::json(StatusCode::TOO_MANY_REQUESTS, body.into()).header("retry-after", retry_after_seconds.to_string())
 }
 
-/// The refusal of one more background job. Its HTTP status is an assumption.
+/// The refusal of one more background job. Its HTTP status is an assumption, so
+/// [`Assumptions`](crate::Assumptions) can set it; one that HTTP does not have
+/// becomes 429.
 pub fn too_many_jobs(status: u16, class: &str, current: &[String]) -> Reply {
     let body = json!({
         "error": "TooManyJobs",
         "description": format!("Too many {class} jobs are currently queued or running. Try again later."),
         "current_job_ids": current,
     });
-    shaped(StatusCode::from_u16(status).unwrap_or(StatusCode::TOO_MANY_REQUESTS), &body)
+    json_reply(StatusCode::from_u16(status).unwrap_or(StatusCode::TOO_MANY_REQUESTS), &body)
 }
 
 /// 429: the account's or an endpoint's budget is spent.

@@ -54,17 +54,17 @@ impl Limits {
         self.account().spend(requests);
     }
 
-    /// Spends a change to a user, and returns a function that adds what is left
-    /// to the answer.
+    /// Spends a change to a user, and returns a function that adds the header
+    /// that says what is left to a reply.
     pub fn take_update(&self, user: Option<i64>) -> Result<impl Fn(Reply) -> Reply + use<>, Reply> {
         let (state, admitted) = self.updates.lock().unwrap_or_else(PoisonError::into_inner).take(user);
-        let announce = move |reply: Reply| match state {
+        let with_limit = move |reply: Reply| match state {
             Some(state) => reply.header(UPDATES, state.to_string()),
             None => reply,
         };
         match state {
-            Some(state) if !admitted => Err(announce(errors::too_many_updates(state.resets))),
-            _ => Ok(announce),
+            Some(state) if !admitted => Err(with_limit(errors::too_many_updates(state.resets))),
+            _ => Ok(with_limit),
         }
     }
 
@@ -117,13 +117,13 @@ pub async fn layer(State(world): State<Arc<World>>, request: Request, next: Next
         headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
     }
     if let Some((name, state, _)) = endpoint {
-        announce(headers, name, &state.to_string());
+        with_limit(headers, name, &state.to_string());
     }
     response
 }
 
 /// Adds `zendesk-ratelimit-{name}`.
-fn announce(headers: &mut HeaderMap, name: &str, state: &str) {
+fn with_limit(headers: &mut HeaderMap, name: &str, state: &str) {
     let name = HeaderName::try_from(format!("zendesk-ratelimit-{name}"));
     if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(state)) {
         headers.insert(name, value);

@@ -8,7 +8,7 @@ pub mod groups;
 pub mod memberships;
 pub mod users;
 
-use super::errors::Finding;
+use super::errors::ValidationError;
 
 /// Why a record cannot be saved.
 #[derive(Debug)]
@@ -18,21 +18,21 @@ pub enum Refusal {
     /// The caller may not do this to that record.
     Forbidden,
     /// 422 with what was found.
-    Invalid(Vec<Finding>),
+    Invalid(Vec<ValidationError>),
 }
 
 impl Refusal {
     pub fn invalid(field: &'static str, error: &'static str, description: impl Into<String>) -> Self {
-        Self::Invalid(vec![Finding::new(field, error, description)])
+        Self::Invalid(vec![ValidationError::new(field, error, description)])
     }
 
-    /// All findings as one line, as jobs report them.
+    /// All problems as one line, as jobs report them.
     pub fn details(&self) -> String {
         match self {
             Self::NotFound => "Not found".into(),
             Self::Forbidden => "Access denied".into(),
-            Self::Invalid(findings) => {
-                let lines: Vec<&str> = findings.iter().map(|finding| finding.description.as_str()).collect();
+            Self::Invalid(problems) => {
+                let lines: Vec<&str> = problems.iter().map(|finding| finding.description.as_str()).collect();
                 lines.join(" ")
             }
         }
@@ -45,7 +45,7 @@ impl From<Refusal> for super::reply::Reply {
         match refusal {
             Refusal::NotFound => errors::not_found(),
             Refusal::Forbidden => errors::forbidden(),
-            Refusal::Invalid(findings) => errors::record_invalid(&findings),
+            Refusal::Invalid(problems) => errors::record_invalid(&problems),
         }
     }
 }

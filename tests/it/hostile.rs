@@ -8,7 +8,7 @@ use zendesk_gateway::contract::{RPCS, Risk, Rpc};
 use zendesk_gateway::proto::{GetUserRequest, UpdateUserRequest, UserInput};
 use zendesk_gateway::sandbox::Recorded;
 
-use crate::contract::{Known, requests_of, stated};
+use crate::contract::{Known, endpoint_of, requests_of};
 use crate::support::{Dynamic, TestGateway, refused, with};
 
 /// What has climbed a path, split a header or ended a URL somewhere before.
@@ -102,7 +102,7 @@ fn harmless(rpc: &Rpc, sent: &Recorded, row: &str) {
     if sent.path == "/api/v2/job_statuses/show_many" && sent.method == "GET" {
         return; // a job of an earlier row is being followed
     }
-    assert!(stated(rpc, &sent.method, &sent.path).is_some(), "{row} sent {} {}", sent.method, sent.path);
+    assert!(endpoint_of(rpc, &sent.method, &sent.path).is_some(), "{row} sent {} {}", sent.method, sent.path);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-".contains(&byte);
     assert!(sent.path.bytes().all(plain), "{row} sent {}", sent.path);
     let encoded = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%=&".contains(&byte);

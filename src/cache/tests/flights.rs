@@ -25,7 +25,7 @@ async fn a_thousand_callers_with_mixed_deadlines_cost_one_fetch_and_all_with_tim
         let (time, answer, took) = caller.expect("no caller panics");
         // At exactly 450 ms either may win, but no caller has exactly that.
         if time > ms(450) {
-            assert_answer(answer, "seven", Outcome::Coalesced, ms(450));
+            assert_answer(answer, "seven", CacheStatus::Coalesced, ms(450));
             assert_eq!(took, ms(450));
             answered += 1;
         } else if time < ms(450) {
@@ -36,7 +36,7 @@ async fn a_thousand_callers_with_mixed_deadlines_cost_one_fetch_and_all_with_tim
     assert_eq!(upstream.calls(), 1);
     assert_eq!(answered, 815, "callers with more than 450 ms");
     // Age counts from before Zendesk is asked.
-    assert_answer(read(&cache, upstream.hangs()).await, "seven", Outcome::Hit, begun.elapsed());
+    assert_answer(read(&cache, upstream.hangs()).await, "seven", CacheStatus::Hit, begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,8 +45,8 @@ async fn the_caller_who_starts_a_flight_misses_and_the_others_are_coalesced() {
     let one = read(&cache, upstream.answers(ms(100), Ok("seven")));
     let two = read(&cache, upstream.answers(ms(100), Ok("seven")));
     let (one, two) = tokio::join!(one, two);
-    assert_answer(one, "seven", Outcome::Miss, ms(100));
-    assert_answer(two, "seven", Outcome::Coalesced, ms(100));
+    assert_answer(one, "seven", CacheStatus::Miss, ms(100));
+    assert_answer(two, "seven", CacheStatus::Coalesced, ms(100));
     let counts = cache.counts();
     assert_eq!((counts.misses, counts.coalesced, counts.flights, counts.flights_in_progress), (1, 1, 1, 0));
 }
@@ -68,7 +68,7 @@ async fn a_flight_is_cancelled_when_the_last_caller_has_left_and_not_before() {
     assert_eq!(upstream.under_way(), 0, "nobody waits");
     assert_eq!((cache.counts().cancelled_flights, cache.counts().flights_in_progress), (1, 0));
     assert!(cache.0.flights.is_empty());
-    assert_answer(read(&cache, upstream.answers(ms(1), Ok("seven"))).await, "seven", Outcome::Miss, ms(1));
+    assert_answer(read(&cache, upstream.answers(ms(1), Ok("seven"))).await, "seven", CacheStatus::Miss, ms(1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,7 +89,7 @@ async fn a_caller_who_comes_as_the_last_one_leaves_is_answered() {
     }
     // The flight task has not been polled since `one` left, so it sees the leaving and the new caller together.
     let two = read(&cache, upstream.hangs()).await;
-    assert_answer(two, "seven", Outcome::Coalesced, ms(300));
+    assert_answer(two, "seven", CacheStatus::Coalesced, ms(300));
     assert_eq!(cache.counts().cancelled_flights, 0);
 }
 
@@ -99,7 +99,7 @@ async fn a_caller_who_joins_just_after_a_flight_stored_its_answer_gets_that_answ
     cache.fill(&key(7), &record(7), &Bytes::from_static(b"seven"), &cache.snapshot());
     let mut fetch = Some(upstream.hangs());
     let boarded = cache.0.board(&key(7), &record(7), PLAIN, within(secs(10)), &mut fetch);
-    assert!(matches!(boarded, flight::Boarded::Landed(entry) if entry.answer.as_ref().unwrap() == "seven"));
+    assert!(matches!(boarded, flight::Boarded::Stored(entry) if entry.answer.as_ref().unwrap() == "seven"));
     assert!(fetch.is_some());
 }
 
@@ -163,7 +163,7 @@ async fn a_flight_that_ends_by_its_own_deadline_does_not_end_a_caller_with_more_
     };
     let (one, two) = tokio::join!(one, two);
     assert!(matches!(one, Err(Error::AttemptTimeout)), "{one:?}");
-    assert_answer(two, "seven", Outcome::Miss, ms(100));
+    assert_answer(two, "seven", CacheStatus::Miss, ms(100));
     assert_eq!(upstream.calls(), 2);
 }
 
@@ -217,7 +217,7 @@ async fn a_panic_in_a_fetch_reaches_all_who_wait_and_wedges_nothing() {
     assert!(matches!(read(&cache, at_once).await, Err(Error::Internal { .. })));
     assert!(cache.0.flights.is_empty());
     assert_eq!(cache.counts().flights_in_progress, 0);
-    assert_answer(read(&cache, upstream.answers(ms(10), Ok("seven"))).await, "seven", Outcome::Miss, ms(10));
+    assert_answer(read(&cache, upstream.answers(ms(10), Ok("seven"))).await, "seven", CacheStatus::Miss, ms(10));
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,7 +229,7 @@ async fn what_is_not_to_be_cached_is_neither_shared_nor_kept_and_ends_with_its_c
     };
     let (one, two) = tokio::join!(ask(secs(1)), ask(secs(1)));
     for answer in [one, two] {
-        assert_answer(answer, "job", Outcome::Bypass, Duration::ZERO);
+        assert_answer(answer, "job", CacheStatus::Bypass, Duration::ZERO);
     }
     assert_eq!(upstream.calls(), 2);
     assert!(cache.get_fresh(&key(7)).is_none());
@@ -240,7 +240,7 @@ async fn what_is_not_to_be_cached_is_neither_shared_nor_kept_and_ends_with_its_c
 #[tokio::test(start_paused = true)]
 async fn a_flight_gets_time_for_those_who_come_later_up_to_its_cap() {
     let cache = cache();
-    // (caller's time, flight's time): at least `SHORTEST` (5 s), at most `flight_deadline` (30 s).
+    // (caller's time, flight's time): at least `SHORTEST_FLIGHT` (5 s), at most `flight_deadline` (30 s).
     for (time, expected) in [(ms(100), secs(5)), (secs(20), secs(20)), (secs(900), secs(30))] {
         let begun = Instant::now();
         let (tell, told) = std::sync::mpsc::channel();
@@ -279,7 +279,7 @@ async fn a_refusal_for_want_of_time_is_for_those_who_have_no_more() {
         for answer in [first, same, less] {
             assert_eq!(answer.expect_err("a refusal").row(), refusal.row());
         }
-        assert_answer(more, "seven", Outcome::Miss, ms(10));
+        assert_answer(more, "seven", CacheStatus::Miss, ms(10));
         assert_eq!(upstream.calls(), 2);
     }
 }

@@ -12,7 +12,7 @@ fn forbidden() -> Error {
 /// A cache that holds "old" for record 7, fetched in no time.
 async fn with_old() -> (Cache, Upstream) {
     let (cache, upstream) = (cache(), Upstream::default());
-    assert_answer(read(&cache, upstream.answers(ms(0), Ok("old"))).await, "old", Outcome::Miss, ms(0));
+    assert_answer(read(&cache, upstream.answers(ms(0), Ok("old"))).await, "old", CacheStatus::Miss, ms(0));
     upstream.calls.store(0, SeqCst);
     (cache, upstream)
 }
@@ -23,11 +23,11 @@ async fn a_stale_answer_is_served_at_once_and_refreshed_once_in_the_background()
     advance(secs(40)).await;
     for _ in 0..10 {
         let answer = read(&cache, upstream.answers(ms(200), Ok("new"))).await;
-        assert_answer(answer, "old", Outcome::Stale, secs(40));
+        assert_answer(answer, "old", CacheStatus::Stale, secs(40));
     }
     sleep(ms(300)).await;
     assert_eq!(upstream.calls(), 1);
-    assert_answer(read(&cache, upstream.hangs()).await, "new", Outcome::Hit, ms(300));
+    assert_answer(read(&cache, upstream.hangs()).await, "new", CacheStatus::Hit, ms(300));
     assert_eq!(cache.counts().refreshes, 1);
 }
 
@@ -40,9 +40,9 @@ async fn while_zendesk_is_dead_every_read_of_a_known_key_is_answered_stale_with_
         let (before, age) = (Instant::now(), begun.elapsed());
         let reads = [(); 3].map(|()| read(&cache, upstream.answers(ms(400), Err(unavailable()))));
         for answer in futures_util::future::join_all(reads).await {
-            let outcome = if age < secs(30) { Outcome::Hit } else { Outcome::Stale };
-            assert_answer(answer, "old", outcome, age);
-            stale += u32::from(outcome == Outcome::Stale);
+            let status = if age < secs(30) { CacheStatus::Hit } else { CacheStatus::Stale };
+            assert_answer(answer, "old", status, age);
+            stale += u32::from(status == CacheStatus::Stale);
         }
         assert_eq!(before.elapsed(), ms(0), "nobody waits for a Zendesk that is known to fail");
         sleep(ms(250)).await;
@@ -69,12 +69,12 @@ async fn while_zendesk_hangs_one_caller_finds_out_and_the_others_do_not_wait() {
     let deadline = within(secs(2));
     let answer = cache.read(&key(7), &record(7), PLAIN, deadline, upstream.hangs()).await;
     // 5 % of the caller's 2 s is kept back for the reply (`deadline::margin`).
-    assert_answer(answer, "old", Outcome::Stale, secs(100) + ms(1_900));
+    assert_answer(answer, "old", CacheStatus::Stale, secs(100) + ms(1_900));
     assert!(begun.elapsed() <= ms(1_900), "in time for the reply");
     for _ in 0..100 {
         let before = Instant::now();
         let answer = read(&cache, upstream.hangs()).await.expect("an answer");
-        assert_eq!((answer.outcome, before.elapsed()), (Outcome::Stale, ms(0)));
+        assert_eq!((answer.status, before.elapsed()), (CacheStatus::Stale, ms(0)));
         sleep(ms(500)).await;
     }
     assert_eq!(upstream.most_under_way.load(SeqCst), 1);
@@ -86,7 +86,7 @@ async fn an_old_answer_stands_in_for_an_error_up_to_ten_minutes() {
     let (cache, upstream) = with_old().await;
     advance(secs(599)).await;
     let answer = read(&cache, upstream.answers(ms(100), Err(unavailable()))).await;
-    assert_answer(answer, "old", Outcome::Stale, secs(599) + ms(100));
+    assert_answer(answer, "old", CacheStatus::Stale, secs(599) + ms(100));
     advance(secs(1)).await;
     let answer = read(&cache, upstream.answers(ms(100), Err(unavailable()))).await;
     assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
@@ -96,7 +96,7 @@ async fn an_old_answer_stands_in_for_an_error_up_to_ten_minutes() {
 async fn an_expired_answer_is_not_served_while_zendesk_works() {
     let (cache, upstream) = with_old().await;
     advance(secs(100)).await;
-    assert_answer(read(&cache, upstream.answers(ms(50), Ok("new"))).await, "new", Outcome::Miss, ms(50));
+    assert_answer(read(&cache, upstream.answers(ms(50), Ok("new"))).await, "new", CacheStatus::Miss, ms(50));
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,7 +116,7 @@ async fn outages_let_an_old_answer_stand_in() {
         let (cache, upstream) = with_old().await;
         advance(secs(100)).await;
         let answer = read(&cache, upstream.answers(ms(0), Err(outage))).await;
-        assert_answer(answer, "old", Outcome::Stale, secs(100));
+        assert_answer(answer, "old", CacheStatus::Stale, secs(100));
     }
 }
 
@@ -157,8 +157,8 @@ async fn no_cache_asks_zendesk_and_stores_what_it_says() {
     let ask = async |answer| {
         cache.read(&key(7), &record(7), no_cache, within(secs(10)), upstream.answers(ms(10), answer)).await
     };
-    assert_answer(ask(Ok("new")).await, "new", Outcome::Bypass, ms(10));
-    assert_answer(read(&cache, upstream.hangs()).await, "new", Outcome::Hit, ms(10));
+    assert_answer(ask(Ok("new")).await, "new", CacheStatus::Bypass, ms(10));
+    assert_answer(read(&cache, upstream.hangs()).await, "new", CacheStatus::Hit, ms(10));
     let failed = ask(Err(unavailable())).await;
     assert!(failed.is_err(), "who wants no cached answer gets none for an error either");
 }
@@ -173,8 +173,8 @@ async fn no_cache_does_not_board_a_flight_that_began_before() {
         cache.read(&key(7), &record(7), no_cache, within(secs(10)), upstream.answers(ms(50), Ok("new"))).await
     };
     let (early, late) = tokio::join!(early, late);
-    assert_answer(early, "old", Outcome::Miss, ms(300));
-    assert_answer(late, "new", Outcome::Bypass, ms(50));
+    assert_answer(early, "old", CacheStatus::Miss, ms(300));
+    assert_answer(late, "new", CacheStatus::Bypass, ms(50));
     // The flight that began first landed last, and did not put the older answer over the younger.
     assert_eq!(read(&cache, upstream.hangs()).await.expect("an answer").bytes, "new");
 }
@@ -187,13 +187,13 @@ async fn max_age_is_obeyed() {
         cache.read(&key(7), &record(7), control, within(secs(10)), upstream.answers(ms(0), answer)).await
     };
     advance(secs(10)).await;
-    assert_answer(ask(10, Ok("new")).await, "old", Outcome::Hit, secs(10));
+    assert_answer(ask(10, Ok("new")).await, "old", CacheStatus::Hit, secs(10));
     assert_eq!(upstream.calls(), 0);
     assert!(ask(9, Err(unavailable())).await.is_err());
-    assert_answer(ask(9, Ok("new")).await, "new", Outcome::Miss, ms(0));
+    assert_answer(ask(9, Ok("new")).await, "new", CacheStatus::Miss, ms(0));
     advance(secs(300)).await;
     // `max-age` may exceed the stale window; the answer is then marked stale.
-    assert_answer(ask(400, Ok("newer")).await, "new", Outcome::Stale, secs(300));
+    assert_answer(ask(400, Ok("newer")).await, "new", CacheStatus::Stale, secs(300));
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,11 +206,11 @@ async fn only_if_cached_never_asks_zendesk() {
         settle().await;
         answer
     };
-    assert_answer(ask(7, PLAIN).await, "old", Outcome::Hit, ms(0));
+    assert_answer(ask(7, PLAIN).await, "old", CacheStatus::Hit, ms(0));
     assert!(matches!(ask(8, PLAIN).await, Err(Error::CacheMiss)));
     assert!(matches!(ask(7, Control { no_cache: true, ..PLAIN }).await, Err(Error::CacheMiss)));
     advance(secs(40)).await;
-    assert_answer(ask(7, PLAIN).await, "old", Outcome::Stale, secs(40));
+    assert_answer(ask(7, PLAIN).await, "old", CacheStatus::Stale, secs(40));
     assert!(matches!(ask(7, Control { max_age: Some(secs(39)), ..PLAIN }).await, Err(Error::CacheMiss)));
     advance(secs(60)).await;
     assert!(matches!(ask(7, PLAIN).await, Err(Error::CacheMiss)));

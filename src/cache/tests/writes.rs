@@ -67,9 +67,9 @@ async fn a_read_after_a_write_does_not_board_a_flight_from_before_it() {
         read(&cache, upstream.answers(ms(300), Ok("unused"))).await
     };
     let (early, late, later) = tokio::join!(early, late, later);
-    assert_answer(early, "old", Outcome::Miss, ms(300));
-    assert_answer(late, "new", Outcome::Miss, ms(300));
-    assert_answer(later, "new", Outcome::Coalesced, ms(300));
+    assert_answer(early, "old", CacheStatus::Miss, ms(300));
+    assert_answer(late, "new", CacheStatus::Miss, ms(300));
+    assert_answer(later, "new", CacheStatus::Coalesced, ms(300));
     assert_eq!(held(&cache, 7).expect("stored"), "new");
 }
 

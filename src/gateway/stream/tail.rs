@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::rest::page::{Meta, Next};
 
 /// Most bytes searched at the body's end. The paging information is shorter: two cursors, and two links that repeat them.
-const LONGEST: usize = 16 << 10;
+const MAX_TAIL: usize = 16 << 10;
 const KEY: &[u8] = b"\"meta\"";
 
 #[derive(Deserialize)]
@@ -18,7 +18,7 @@ struct Tail {
 /// From the last `"meta"` key on, the body must be the end of one JSON object. It is not if the key is part of a row or of
 /// a string.
 pub fn next(body: &[u8]) -> Option<Next> {
-    let from = body.len().saturating_sub(LONGEST);
+    let from = body.len().saturating_sub(MAX_TAIL);
     let at = from + body[from..].windows(KEY.len()).rposition(|window| window == KEY)?;
     let mut rest = Vec::with_capacity(body.len() - at + 1);
     rest.push(b'{');

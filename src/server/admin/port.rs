@@ -27,7 +27,7 @@ use tracing::{debug, warn};
 use crate::server::accept::is_of_one_connection;
 
 /// Most connections at a time.
-pub const MOST: usize = 64;
+pub const MAX_CONNECTIONS: usize = 64;
 /// Most connections beyond those that are about to be closed.
 pub const SPARE: usize = 16;
 /// How long a connection may be without a whole request: after it was opened, and after each answer.
@@ -105,7 +105,7 @@ pub async fn serve(routes: Router, listener: TcpListener) {
     let mut connections = JoinSet::new();
     let mut open: HashMap<Id, (Doing, AbortHandle)> = HashMap::new();
     loop {
-        let full = connections.len() >= MOST + SPARE;
+        let full = connections.len() >= MAX_CONNECTIONS + SPARE;
         let accepted = tokio::select! {
             biased; // connections that have ended are removed before new ones are accepted
             Some(ended) = connections.join_next_with_id() => {
@@ -124,7 +124,7 @@ pub async fn serve(routes: Router, listener: TcpListener) {
                 continue;
             }
         };
-        if open.len() >= MOST
+        if open.len() >= MAX_CONNECTIONS
             && let Some(id) = open.iter().min_by_key(|(_, (doing, _))| doing.worth()).map(|(id, _)| *id)
             && let Some((_, connection)) = open.remove(&id)
         {

@@ -17,7 +17,7 @@ use crate::telemetry::view::{self, BreakerState};
 /// A budget is short below this share of its limit.
 const SHORT: f64 = 0.1;
 /// A credential that ends sooner than this gets a finding.
-const SOON: Duration = Duration::from_hours(30 * 24);
+const CREDENTIAL_EXPIRES_WITHIN: Duration = Duration::from_hours(30 * 24);
 /// Length of Zendesk's rate limit windows, in seconds: a statement without a reset time is out of date after it.
 const WINDOW: u64 = 60;
 
@@ -202,7 +202,7 @@ impl Status {
         if let Some(expires) = credential.filter(unattended).and_then(|credential| credential.expires) {
             match expires.duration_since(SystemTime::now()) {
                 Err(_) => find(Level::Problem, "The credential for Zendesk has ended.".to_owned()),
-                Ok(left) if left < SOON => {
+                Ok(left) if left < CREDENTIAL_EXPIRES_WITHIN => {
                     find(Level::Warning, format!("The credential for Zendesk ends in {}.", span(left)));
                 }
                 Ok(_) => {}

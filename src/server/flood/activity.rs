@@ -1,4 +1,4 @@
-//! Tracks whether a connection is in use, and asks it to make room for another.
+//! Tracks whether a connection is in use, and asks it to make room for another. It serves [`open`](super::open).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -77,8 +77,9 @@ impl Activity {
         !self.0.spoken.load(Ordering::Relaxed)
     }
 
-    /// Returns how long the connection has been without a call by `now`; none if it has one, was asked to close, or has no place yet. Watches of the
-    /// health are no calls here: otherwise a stranger with one watch on each connection could keep newcomers out for good.
+    /// Returns how long the connection has been without a call by `now`; none if it has one, was asked to close, or has no place
+    /// yet. Watches of the health are no calls here: otherwise a stranger with one watch on each connection could keep newcomers
+    /// out for good.
     pub fn idle(&self, now: Instant) -> Option<Duration> {
         let Health { watching, leave, .. } = &self.0.health;
         let placed = self.0.placed.load(Ordering::Relaxed);

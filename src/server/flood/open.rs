@@ -1,4 +1,7 @@
-//! The open connections, and which of them makes room for a new one.
+//! The open connections, and which of them makes room for a new one: the one that was silent or idle longest. Counts those of one
+//! peer.
+//!
+//! To measure without it: [`MIN_IDLE`] and [`MIN_SILENCE`] of an hour, so that no connection makes room.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -10,12 +13,12 @@ use tokio::time::Instant;
 use super::activity::Activity;
 
 /// How long a connection must be without a call before a new one may take its place.
-const IDLE: Duration = Duration::from_secs(2);
+const MIN_IDLE: Duration = Duration::from_secs(2);
 /// The same for a connection whose peer has not even begun to speak. These go first.
-const SILENT: Duration = Duration::from_millis(500);
+const MIN_SILENCE: Duration = Duration::from_millis(500);
 
 /// Most idle connections that one search finds. Searching thousands for each new connection would delay the others.
-const AT_A_TIME: usize = 64;
+const MAX_FOUND: usize = 64;
 
 /// All open connections, by their tasks.
 #[derive(Default)]
@@ -44,8 +47,8 @@ impl Open {
         self.all.values().filter(|(address, _)| *address == peer).count()
     }
 
-    /// Asks the connection that has been silent longest to close, or, if none has been for [`SILENT`], the one that has been idle
-    /// longest. Returns false if none has been idle for [`IDLE`].
+    /// Asks the connection that has been silent longest to close, or, if none has been for [`MIN_SILENCE`], the one that has been
+    /// idle longest. Returns false if none has been idle for [`MIN_IDLE`].
     pub fn make_room(&mut self) -> bool {
         let now = Instant::now();
         loop {
@@ -75,18 +78,18 @@ impl Open {
         });
         let (mut enough, soon): (Vec<_>, Vec<_>) = idle.partition(|(missing, ..)| missing.is_zero());
         // One that begins now can be silent for long enough after that time.
-        let soonest = soon.iter().map(|(missing, ..)| *missing).min().unwrap_or(SILENT).min(SILENT);
-        let more = enough.len() > AT_A_TIME;
+        let soonest = soon.iter().map(|(missing, ..)| *missing).min().unwrap_or(MIN_SILENCE).min(MIN_SILENCE);
+        let more = enough.len() > MAX_FOUND;
         self.not_before = if more { None } else { now.checked_add(soonest) };
         enough.sort_unstable_by_key(|(_, silent, idle, _)| (*silent, *idle));
-        let least_idle = enough.len().saturating_sub(AT_A_TIME);
+        let least_idle = enough.len().saturating_sub(MAX_FOUND);
         self.idle = enough[least_idle..].iter().map(|(.., one)| *one).collect();
     }
 }
 
 /// Returns how long a connection must be idle before it makes room.
 fn least(activity: &Activity) -> Duration {
-    if activity.is_silent() { SILENT } else { IDLE }
+    if activity.is_silent() { MIN_SILENCE } else { MIN_IDLE }
 }
 
 #[cfg(test)]
@@ -119,7 +122,7 @@ mod tests {
         assert!(open.make_room());
         assert_eq!(leaving(&all), [false, true, false]);
         assert!(!open.make_room(), "the others have been idle for a second at most");
-        tokio::time::advance(IDLE).await;
+        tokio::time::advance(MIN_IDLE).await;
         assert!(open.make_room() && open.make_room());
         assert_eq!(leaving(&all), [true; 3]);
         assert!(!open.make_room(), "nobody is asked twice");
@@ -128,7 +131,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_silent_make_room_first_and_sooner() {
         let (mut open, mut all) = connections(&["10.0.0.1:1", "10.0.0.1:2"]).await;
-        tokio::time::advance(IDLE).await;
+        tokio::time::advance(MIN_IDLE).await;
         let silent = Activity::begin();
         open.begun(
             tokio::spawn(std::future::pending::<()>()).id(),
@@ -136,7 +139,7 @@ mod tests {
             silent.clone(),
         );
         all.push(silent);
-        tokio::time::advance(SILENT).await;
+        tokio::time::advance(MIN_SILENCE).await;
         assert!(open.make_room());
         assert_eq!(leaving(&all), [false, false, true]);
         assert!(open.make_room());
@@ -147,19 +150,19 @@ mod tests {
     async fn a_connection_with_a_call_keeps_its_place() {
         let (mut open, all) = connections(&["10.0.0.1:1"]).await;
         let call = all[0].calls().token();
-        tokio::time::advance(IDLE * 10).await;
+        tokio::time::advance(MIN_IDLE * 10).await;
         assert!(!open.make_room());
         drop(call);
         all[0].call_ends();
         assert!(!open.make_room());
-        tokio::time::advance(IDLE).await;
+        tokio::time::advance(MIN_IDLE).await;
         assert!(open.make_room());
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_was_idle_and_is_not_any_more_makes_no_room() {
         let (mut open, all) = connections(&["10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3", "10.0.0.1:4"]).await;
-        tokio::time::advance(IDLE).await;
+        tokio::time::advance(MIN_IDLE).await;
         assert!(open.make_room());
         assert_eq!(leaving(&all), [true, false, false, false]);
         // The next one calls, and the one after it ends.

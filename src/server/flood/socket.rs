@@ -1,4 +1,6 @@
 //! Limits a connection's bytes: how long the peer may take to send the preface or to read, and how much is read at a time.
+//!
+//! To measure without it: a portion of `usize::MAX`, and `server.preface_timeout` and `server.send_timeout` of hours.
 
 use std::future::Future as _;
 use std::io;

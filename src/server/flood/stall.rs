@@ -4,6 +4,8 @@
 //! stopped reading. The task that sends the reply can tell: the body has given a piece and is not polled again. [`Reply`]
 //! notes what happens to the body, and [`Guarded`], around hyper's task, starts the timeout. Dropping the task resets the
 //! stream and frees what it held.
+//!
+//! To measure without it: [`PIECE`] of `usize::MAX`, and `server.send_timeout` of hours.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -25,11 +27,11 @@ use crate::server::trace::reset::{self, Why};
 /// Most bytes that are handed on at once: they stay in memory if the peer stops reading.
 const PIECE: usize = 16 << 10;
 /// How long a peer that does not read still has once the gateway shuts down.
-const WHILE_LEAVING: Duration = Duration::from_secs(5);
+const TIMEOUT_AT_SHUTDOWN: Duration = Duration::from_secs(5);
 
 const UNREAD: Why = Why { code: Code::Aborted, reason: "REPLY_NOT_READ" };
-const LATE: Why = Why { code: Code::DeadlineExceeded, reason: "DEADLINE_EXCEEDED" };
-const LEAVING: Why = Why { code: Code::Unavailable, reason: "SHUTTING_DOWN" };
+const PAST_DEADLINE: Why = Why { code: Code::DeadlineExceeded, reason: "DEADLINE_EXCEEDED" };
+const SHUTTING_DOWN: Why = Why { code: Code::Unavailable, reason: "SHUTTING_DOWN" };
 
 thread_local! {
     /// What the body did in the current poll of its task.
@@ -109,16 +111,16 @@ impl Patience {
     async fn end(self, deadline: Option<Instant>) -> Why {
         let until = Instant::now() + self.timeout;
         let (until, why) = match deadline {
-            Some(deadline) if deadline < until => (deadline, LATE),
+            Some(deadline) if deadline < until => (deadline, PAST_DEADLINE),
             _ => (until, UNREAD),
         };
         let leaving = async {
             self.drain.begun().await;
-            sleep(WHILE_LEAVING).await;
+            sleep(TIMEOUT_AT_SHUTDOWN).await;
         };
         tokio::select! {
             () = sleep_until(until) => why,
-            () = leaving => LEAVING,
+            () = leaving => SHUTTING_DOWN,
         }
     }
 }
@@ -252,8 +254,8 @@ mod tests {
         for (deadline, drain, why, time) in [
             (None, Drain::default(), UNREAD, MINUTE),
             (Some(MINUTE * 2), Drain::default(), UNREAD, MINUTE),
-            (Some(MINUTE / 2), Drain::default(), LATE, MINUTE / 2),
-            (None, leaving, LEAVING, WHILE_LEAVING),
+            (Some(MINUTE / 2), Drain::default(), PAST_DEADLINE, MINUTE / 2),
+            (None, leaving, SHUTTING_DOWN, TIMEOUT_AT_SHUTDOWN),
         ] {
             let (seen, took) = unread(deadline, drain).await;
             assert_eq!(seen, Some(why));

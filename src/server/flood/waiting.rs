@@ -1,8 +1,10 @@
 //! Limits the wait for a call's message: the number of waiting calls, the time, and, once the gateway shuts down, to a second.
 //! Such a call has asked for nothing yet, so nothing is lost when it is refused.
 //!
-//! Most messages come with the headers or right after them, so the limits begin only after [`SOON`]: calls that fill the room
-//! keep out only calls that are as slow.
+//! Most messages come with the headers or right after them, so the limits begin only after [`MESSAGE_GRACE`]: calls that fill
+//! the room keep out only calls that are as slow.
+//!
+//! To measure without it: [`MAX_WAITING`] of a million, and `server.message_timeout` of hours.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,11 +18,11 @@ use crate::error::Error;
 use crate::gateway::Drain;
 
 /// How long after the headers a message may come without counting as late.
-pub const SOON: Duration = Duration::from_millis(100);
+pub const MESSAGE_GRACE: Duration = Duration::from_millis(100);
 /// Most calls at a time that wait longer. Each holds a few kilobytes, and the part of its message that has come.
-pub const MOST: usize = 8192;
+pub const MAX_WAITING: usize = 8192;
 /// How long a call may still wait for its message once the gateway shuts down.
-const ON_ITS_WAY: Duration = Duration::from_secs(1);
+const GRACE_AT_SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// The room in which calls wait for their messages.
 pub struct Waiting {
@@ -29,19 +31,19 @@ pub struct Waiting {
     drain: Drain,
 }
 
-/// Completes with the error when the wait is over.
-pub type Patience = Pin<Box<dyn Future<Output = Error> + Send>>;
+/// One call's wait for its message. Completes with the error when the wait is over; dropped when the message comes.
+pub type MessageWait = Pin<Box<dyn Future<Output = Error> + Send>>;
 
 impl Waiting {
     /// Returns a room in which each call waits for at most `longest` after its headers.
     pub fn new(longest: Duration, drain: &Drain) -> Self {
-        Self { room: Arc::new(Semaphore::new(MOST)), longest, drain: drain.clone() }
+        Self { room: Arc::new(Semaphore::new(MAX_WAITING)), longest, drain: drain.clone() }
     }
 
-    /// Begins the wait of a call whose message has not come within [`SOON`]. If the room is full, the wait ends at once.
-    pub fn begin(&self) -> Patience {
+    /// Begins the wait of a call whose message has not come within [`MESSAGE_GRACE`]. If the room is full, the wait ends at once.
+    pub fn begin(&self) -> MessageWait {
         let place = Arc::clone(&self.room).try_acquire_owned();
-        let (rest, drain) = (self.longest.saturating_sub(SOON), self.drain.clone());
+        let (rest, drain) = (self.longest.saturating_sub(MESSAGE_GRACE), self.drain.clone());
         Box::pin(async move {
             let Ok(_place) = place else {
                 // Thousands may be refused at once; other calls should not have to wait for that.
@@ -50,7 +52,7 @@ impl Waiting {
             };
             let leaving = async {
                 drain.begun().await;
-                sleep(ON_ITS_WAY).await;
+                sleep(GRACE_AT_SHUTDOWN).await;
             };
             tokio::select! {
                 () = sleep(rest) => {}

@@ -16,7 +16,7 @@ const NO_NAME: Why = Why::new("certificate_name", "the client certificate names 
 const SEVERAL_NAMES: Why = Why::new("certificate_name", "the client certificate names more than one caller");
 
 /// Most connections whose caller is remembered.
-const MOST: u64 = 8192;
+const MAX_REMEMBERED: u64 = 8192;
 /// Most bytes of a caller's name.
 const LONGEST_NAME: usize = 2048;
 
@@ -34,7 +34,7 @@ pub struct Certificates {
 impl Certificates {
     /// Starts with an empty cache.
     pub fn new(policy: &Arc<Policy>) -> Self {
-        let seen = Cache::builder().max_capacity(MOST).time_to_idle(Duration::from_mins(5)).build();
+        let seen = Cache::builder().max_capacity(MAX_REMEMBERED).time_to_idle(Duration::from_mins(5)).build();
         Self { policy: Arc::clone(policy), seen }
     }
 

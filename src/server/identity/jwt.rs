@@ -33,11 +33,11 @@ const CLAIMS: Why = Why::new("claims", "the token must have exp, iss, aud and su
 const SUBJECT: Why = Why::new("subject", "the token's subject is not a name");
 
 /// Most bytes of a token; larger metadata is refused before.
-const LONGEST: usize = 8192;
+const MAX_TOKEN_BYTES: usize = 8192;
 /// Most bytes of a subject.
-const LONGEST_SUBJECT: usize = 256;
+const MAX_SUBJECT_BYTES: usize = 256;
 /// Most tokens that are remembered.
-const MOST: u64 = 10_000;
+const MAX_REMEMBERED: u64 = 10_000;
 /// Longest wait for the first keys.
 const SETTLE: Duration = Duration::from_secs(30);
 
@@ -109,7 +109,7 @@ impl Tokens {
             (None, Some(url)) => Source::Url(Remote::start(url, settings.refresh, watcher.counts("jwks"), read)?),
             (None, None) => anyhow::bail!("neither jwks_file nor jwks_url is set"),
         };
-        let seen = Cache::builder().max_capacity(MOST).time_to_idle(Duration::from_mins(10)).build();
+        let seen = Cache::builder().max_capacity(MAX_REMEMBERED).time_to_idle(Duration::from_mins(10)).build();
         Ok(Self { keys, policy: Arc::clone(policy), leeway: settings.leeway, seen })
     }
 
@@ -185,7 +185,7 @@ fn check(token: &[u8], keys: &KeySet) -> Result<(String, u64), Failure> {
         return Err(TYPE.into());
     }
     // The name is matched against the rules' patterns, in which `*` has a meaning, and written into log lines.
-    if !(1..=LONGEST_SUBJECT).contains(&sub.len()) || sub.contains('*') || sub.chars().any(char::is_control) {
+    if !(1..=MAX_SUBJECT_BYTES).contains(&sub.len()) || sub.contains('*') || sub.chars().any(char::is_control) {
         return Err(SUBJECT.into());
     }
     #[expect(
@@ -208,5 +208,5 @@ fn bearer(header: &HeaderValue) -> Result<&[u8], Why> {
     if !scheme.eq_ignore_ascii_case(b"bearer ") || token.is_empty() {
         return Err(NO_BEARER);
     }
-    if token.len() > LONGEST { Err(MALFORMED) } else { Ok(token) }
+    if token.len() > MAX_TOKEN_BYTES { Err(MALFORMED) } else { Ok(token) }
 }

@@ -8,7 +8,7 @@ use crate::telemetry::hex;
 /// The metadata key.
 pub const NAME: HeaderName = HeaderName::from_static("x-request-id");
 /// Most bytes of a caller's id that is used.
-const LONGEST: usize = 64;
+const MAX_BYTES: usize = 64;
 
 /// Returns the caller's id if it is 1 to 64 letters, digits or any of `-_.`, else the trace id, so that one id finds both the
 /// call and its trace.
@@ -16,7 +16,7 @@ pub fn of(headers: &HeaderMap, trace: TraceId) -> HeaderValue {
     let sane = |value: &&HeaderValue| {
         let bytes = value.as_bytes();
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-        (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(allowed)
+        (1..=MAX_BYTES).contains(&bytes.len()) && bytes.iter().all(allowed)
     };
     let generated = || HeaderValue::from_bytes(hex::trace(trace).as_bytes()).expect("digits are a header value");
     headers.get(&NAME).filter(sane).cloned().unwrap_or_else(generated)

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Most bytes that wait to be written, in each room.
-const MOST: usize = 4 << 20;
+const ROOM_BYTES: usize = 4 << 20;
 /// Most bytes of other lines that are written before lines about changes have their turn again.
 const PIECE: usize = 64 << 10;
 /// How long lines gather.
@@ -118,7 +118,7 @@ impl Writer {
             let mut state = shared.lock();
             let first = state.is_empty();
             let lines = state.room(room);
-            if lines.len() + line.len() > MOST {
+            if lines.len() + line.len() > ROOM_BYTES {
                 drop(state);
                 return shared.lost.add(room, 1);
             }
@@ -151,7 +151,7 @@ impl Shared {
                     return;
                 }
                 let waits = |state: &mut State| {
-                    !state.urgent && !state.closed && state.changes.len() + state.others.len() < MOST / 2
+                    !state.urgent && !state.closed && state.changes.len() + state.others.len() < ROOM_BYTES / 2
                 };
                 let gathered = self.changed.wait_timeout_while(state, GATHER, waits);
                 state = gathered.unwrap_or_else(PoisonError::into_inner).0;

@@ -16,7 +16,7 @@ pub const AUTHORIZATION: &str = "x-zendesk-authorization";
 pub const ON_BEHALF_OF: &str = "x-on-behalf-of";
 
 /// Far above any token; two of them fit into what HTTP/2 peers accept as headers.
-const LONGEST: usize = 4096;
+const MAX_BYTES: usize = 4096;
 /// The longest e-mail address that mail can be sent to.
 const LONGEST_USER: usize = 254;
 
@@ -26,7 +26,7 @@ const LONGEST_USER: usize = 254;
 /// [`Error::Invalid`], which never quotes the value.
 pub fn passed_through(value: &[u8]) -> Result<Credential> {
     let refuse = |problem| Error::invalid(AUTHORIZATION, problem);
-    if value.len() > LONGEST {
+    if value.len() > MAX_BYTES {
         return Err(refuse("must be at most 4096 characters"));
     }
     let form = || refuse("must be 'Basic' or 'Bearer', one space and the credential");
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_and_never_quoted() {
-        let long = format!("Bearer {}", "a".repeat(LONGEST));
+        let long = format!("Bearer {}", "a".repeat(MAX_BYTES));
         for text in [
             "",
             " ",

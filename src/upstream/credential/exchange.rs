@@ -21,7 +21,7 @@ use crate::upstream::redirect::redirection;
 use crate::watch::{Watched, Watcher};
 
 /// Longest that one exchange may take.
-const LONGEST: Duration = Duration::from_secs(10);
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest body that is read; no answer of the endpoint is near this size.
 const MOST_BYTES: usize = 64 << 10;
 
@@ -62,7 +62,7 @@ impl Exchange {
         let read = move |content: &[u8]| of.secret(content).map_err(anyhow::Error::msg);
         let secret = watcher.file("client_secret", &settings.client_secret_file, read).await;
         Ok(Self {
-            client: zendesk.client().connect_timeout(LONGEST).build()?,
+            client: zendesk.client().connect_timeout(EXCHANGE_TIMEOUT).build()?,
             url: zendesk.url().join("/oauth/tokens")?,
             client_id: settings.client_id.clone(),
             secret: secret.map_err(|error| anyhow::anyhow!("upstream.credential.client_secret_file: {error:#}"))?,
@@ -72,7 +72,7 @@ impl Exchange {
     }
 
     pub(super) async fn carry_out(&self) -> Result<Issued, Error> {
-        tokio::time::timeout(LONGEST, self.ask()).await.unwrap_or(Err(Error::AttemptTimeout))
+        tokio::time::timeout(EXCHANGE_TIMEOUT, self.ask()).await.unwrap_or(Err(Error::AttemptTimeout))
     }
 
     async fn ask(&self) -> Result<Issued, Error> {

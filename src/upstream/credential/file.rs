@@ -18,7 +18,7 @@ use crate::config;
 use crate::watch::{self, Watched, Watcher};
 
 /// How long a secret that Zendesk refused is not tried again, while an accepted one is known.
-const REST: Duration = Duration::from_secs(30);
+const REFUSED_FOR: Duration = Duration::from_secs(30);
 
 /// Makes a token of a file's content.
 type Read = Arc<dyn Fn(&[u8]) -> anyhow::Result<Token> + Send + Sync>;
@@ -67,7 +67,7 @@ impl File {
         let past = self.past();
         match &*past {
             Past { refused: Some((refused, when)), good: Some(good) }
-                if Arc::ptr_eq(refused, &current) && when.elapsed() < REST =>
+                if Arc::ptr_eq(refused, &current) && when.elapsed() < REFUSED_FOR =>
             {
                 Arc::clone(good)
             }

@@ -1,7 +1,8 @@
 //! What can go wrong.
 //!
 //! Each kind is a struct that is both the JSON form of its parameters and the start of the builder: `Throttle::once()` makes a
-//! [`Rule<Throttle>`](super::Rule) on which the kind's own settings and the rule's can be chained.
+//! [`Rule<Throttle>`](super::Rule) on which the kind's own settings and the rule's can be chained. A rule acts on one request
+//! unless [`Rule::times`](super::Rule::times) or [`Rule::forever`](super::Rule::forever) says otherwise.
 
 mod answers;
 mod bodies;

@@ -45,8 +45,8 @@ pub fn delete(call: &Call) -> Outcome {
     let world = &call.world;
     let mut tables = world.store.write();
     if tables.live_group(id).is_none() {
-        return Err(call.warn_of_body(errors::not_found(), "groups", "destroy"));
+        return Err(call.with_body_warning(errors::not_found(), "groups", "destroy"));
     }
     groups::delete(&mut tables, id, &world.config.assumptions, world.clock.now())?;
-    Ok(call.warn_of_body(Reply::no_content(), "groups", "destroy"))
+    Ok(call.with_body_warning(Reply::no_content(), "groups", "destroy"))
 }

@@ -47,7 +47,7 @@ pub fn delete(call: &Call) -> Outcome {
     let mut tables = call.world.store.write();
     let deleted = memberships::delete(&mut tables, id, call.world.clock.now());
     let reply = deleted.map_or_else(Reply::from, |()| Reply::no_content());
-    Ok(call.warn_of_body(reply, "group_memberships", "destroy"))
+    Ok(call.with_body_warning(reply, "group_memberships", "destroy"))
 }
 
 /// `DELETE /users/{user_id}/group_memberships/{group_membership_id}`
@@ -86,5 +86,5 @@ pub fn destroy_many(call: &Call) -> Outcome {
     let ids = call.ids("ids")?.ok_or_else(|| errors::parameter_missing("ids"))?;
     let items = ids.into_iter().map(|id| Item { target: Target::Id(id), attributes: Map::new() });
     let queued = enqueue(call, Task::DeleteMemberships, items.collect())?;
-    Ok(call.warn_of_body(queued, "group_memberships", "destroy_many"))
+    Ok(call.with_body_warning(queued, "group_memberships", "destroy_many"))
 }

@@ -12,7 +12,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 
 use super::Refusal;
-use crate::errors::Finding;
+use crate::errors::ValidationError;
 
 /// Attributes that are taken one by one; those left at the end are unpermitted.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Attributes {
     kind: &'static str,
     rest: Map<String, Value>,
     unpermitted: Vec<String>,
-    findings: Vec<Finding>,
+    problems: Vec<ValidationError>,
 }
 
 /// A value that may be given, cleared or left alone.
@@ -64,7 +64,7 @@ impl<T> Change<T> {
 
 impl Attributes {
     pub fn new(kind: &'static str, attributes: Map<String, Value>) -> Self {
-        Self { kind, rest: attributes, unpermitted: Vec::new(), findings: Vec::new() }
+        Self { kind, rest: attributes, unpermitted: Vec::new(), problems: Vec::new() }
     }
 
     /// Takes a value as it is.
@@ -146,7 +146,7 @@ impl Attributes {
         if let Some(first) = name.get_mut(..1) {
             first.make_ascii_uppercase();
         }
-        self.findings.push(Finding::new(key, "InvalidValue", format!("{name}: {why}")));
+        self.problems.push(ValidationError::new(key, "InvalidValue", format!("{name}: {why}")));
     }
 
     fn invalid<T>(&mut self, key: &'static str) -> Change<T> {
@@ -155,14 +155,14 @@ impl Attributes {
     }
 
     /// Returns what was wrong so far.
-    pub fn findings(&mut self) -> Vec<Finding> {
-        std::mem::take(&mut self.findings)
+    pub fn problems(&mut self) -> Vec<ValidationError> {
+        std::mem::take(&mut self.problems)
     }
 
     /// Refuses the change if anything was wrong so far.
     pub fn check(&mut self) -> Result<(), Refusal> {
-        let findings = self.findings();
-        if findings.is_empty() { Ok(()) } else { Err(Refusal::Invalid(findings)) }
+        let problems = self.problems();
+        if problems.is_empty() { Ok(()) } else { Err(Refusal::Invalid(problems)) }
     }
 
     /// Ends reading: what was not taken is unpermitted.
@@ -269,13 +269,13 @@ mod tests {
         assert_eq!((given.integer("organization_id"), given.integer("locale_id")), (Change::Keep, Change::Keep));
         assert_eq!((given.boolean("moderator"), given.object("user_fields")), (None, None));
         assert_eq!((given.texts("tags"), given.integers("group_ids")), (None, None));
-        let findings = given.findings();
-        let mut fields: Vec<&str> = findings.iter().map(|finding| finding.field).collect();
+        let problems = given.problems();
+        let mut fields: Vec<&str> = problems.iter().map(|finding| finding.field).collect();
         fields.sort_unstable();
         let wanted = ["email", "group_ids", "locale_id", "moderator", "name", "organization_id", "tags", "user_fields"];
         assert_eq!(fields, wanted);
-        assert!(findings.iter().all(|finding| finding.error == "InvalidValue"));
-        let of = |field: &str| findings.iter().find(|finding| finding.field == field).map(|found| &*found.description);
+        assert!(problems.iter().all(|finding| finding.error == "InvalidValue"));
+        let of = |field: &str| problems.iter().find(|finding| finding.field == field).map(|found| &*found.description);
         assert_eq!(of("organization_id"), Some("Organization id: is invalid"));
     }
 

@@ -86,7 +86,8 @@ pub fn delete(tables: &mut Tables, id: i64, now: Time) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Forgets a deleted user for good. It can be asked for once.
+/// Erases a deleted user's data for good; an empty record stays. A second request
+/// for the same user is refused.
 pub fn erase(tables: &mut Tables, id: i64, now: Time) -> Result<(), Refusal> {
     let user = tables.user(id).ok_or(Refusal::NotFound)?;
     match user.life {

@@ -38,7 +38,7 @@ pub fn destroy(call: &Call) -> Outcome {
     let targets = named(call)?.ok_or_else(|| errors::parameter_missing("ids"))?;
     let items = targets.into_iter().map(|target| Item { target, attributes: Map::new() });
     let queued = enqueue(call, Task::DeleteUsers, items.collect())?;
-    Ok(call.warn_of_body(queued, "users", "destroy_many"))
+    Ok(call.with_body_warning(queued, "users", "destroy_many"))
 }
 
 /// The users of an import, where imports are enabled.

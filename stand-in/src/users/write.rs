@@ -17,7 +17,7 @@ pub fn create(call: &Call) -> Outcome {
     let given = call.object("user")?;
     let mut tables = call.world.store.write();
     let saved = users::create(&mut tables, given, call.world.clock.now())?;
-    Ok(answer(call, &tables, &saved, "create"))
+    Ok(saved_reply(call, &tables, &saved, "create"))
 }
 
 /// `POST /users/create_or_update`: 200 or 201, both with the location.
@@ -25,12 +25,14 @@ pub fn create_or_update(call: &Call) -> Outcome {
     let given = call.object("user")?;
     let mut tables = call.world.store.write();
     let found = users::find(&tables, &given);
-    let announce = call.limit_update(found)?;
+    // Whether the 429 of this limit comes before the 403 below, or after it as
+    // in `update`, is an assumption.
+    let with_limit = call.limit_update(found)?;
     if let Some(id) = found {
         may_edit(&tables, call.caller, id)?;
     }
     let saved = users::create_or_update(&mut tables, given, call.world.clock.now())?;
-    Ok(announce(answer(call, &tables, &saved, "create_or_update")))
+    Ok(with_limit(saved_reply(call, &tables, &saved, "create_or_update")))
 }
 
 /// `POST /users/request_create`: reminds the owner to buy more seats; there is
@@ -47,10 +49,11 @@ pub fn update(call: &Call) -> Outcome {
     let given = if call.form.is_empty() { call.object("user")? } else { from_form(call) };
     let mut tables = call.world.store.write();
     if tables.active_user(id).is_none() {
+        // The warning says what would have been ignored, as beside an answer.
         return Err(errors::not_found().warning(users::left_out(&tables, given).header("users", "update")));
     }
     may_edit(&tables, call.caller, id)?;
-    let announce = call.limit_update(Some(id))?;
+    let with_limit = call.limit_update(Some(id))?;
     let saved = users::update(&mut tables, id, given, call.world.clock.now())?;
     if let Some(photo) = uploaded(call, id)
         && let Some(user) = tables.user(id)
@@ -59,7 +62,7 @@ pub fn update(call: &Call) -> Outcome {
         user.photo = Some(Box::new(photo));
         tables.put_user(user);
     }
-    Ok(announce(answer(call, &tables, &saved, "update")))
+    Ok(with_limit(saved_reply(call, &tables, &saved, "update")))
 }
 
 /// `PUT /users/{user_id}/merge`: answers with the user merged into.
@@ -74,20 +77,22 @@ pub fn merge(call: &Call) -> Outcome {
 }
 
 /// `DELETE /users/{user_id}`: answers 200 with the user, inactive and without
-/// address. That the account's owner is spared with a 403 is an assumption.
+/// e-mail address. That the account's owner cannot be deleted (403) is an
+/// assumption.
 pub fn delete(call: &Call) -> Outcome {
     let id = call.id("user_id")?;
     let mut tables = call.world.store.write();
-    tables.active_user(id).ok_or_else(|| call.warn_of_body(errors::not_found(), "users", "destroy"))?;
+    tables.active_user(id).ok_or_else(|| call.with_body_warning(errors::not_found(), "users", "destroy"))?;
     may_edit(&tables, call.caller, id)?;
     if tables.email_owner(&call.world.config.credential.email) == Some(id) {
         return Err(errors::forbidden());
     }
     users::delete(&mut tables, id, call.world.clock.now())?;
-    Ok(call.warn_of_body(Reply::ok(enveloped(call, &tables, id)), "users", "destroy"))
+    Ok(call.with_body_warning(Reply::ok(enveloped(call, &tables, id)), "users", "destroy"))
 }
 
-/// `DELETE /deleted_users/{deleted_user_id}`: forgets the user for good.
+/// `DELETE /deleted_users/{deleted_user_id}`: erases the user's data for good,
+/// and answers with the empty record that stays.
 pub fn erase(call: &Call) -> Outcome {
     let id = call.id("deleted_user_id")?;
     let mut tables = call.world.store.write();
@@ -100,13 +105,16 @@ pub fn erase(call: &Call) -> Outcome {
 /// `POST /users/logout_many`: 202 with `null` as its body.
 pub fn logout_many(call: &Call) -> Outcome {
     call.admins_only()?;
+    // Only checked: the stand-in has no sessions to end.
     call.ids("ids")?.ok_or_else(|| errors::parameter_missing("ids"))?;
     Ok(Reply::json(StatusCode::ACCEPTED, b"null".to_vec()))
 }
 
-/// A created user is shown on the host that was asked, an updated one on the
-/// account's alias if it has one, as recorded.
-fn answer(call: &Call, tables: &Tables, saved: &Saved, action: &str) -> Reply {
+/// Returns the reply to a write: 201 with a created user, else 200, with the
+/// location of a created or upserted user and the warnings of the write. As
+/// recorded, the URLs in a created user are on the host that was asked, those
+/// in an updated one on the account's alias if it has one.
+fn saved_reply(call: &Call, tables: &Tables, saved: &Saved, action: &str) -> Reply {
     let Some(user) = tables.user(saved.id) else {
         return errors::not_found();
     };
@@ -120,6 +128,7 @@ fn answer(call: &Call, tables: &Tables, saved: &Saved, action: &str) -> Reply {
     reply.warning(saved.warnings.header("users", action))
 }
 
+/// The user as the body of an answer.
 fn enveloped(call: &Call, tables: &Tables, id: i64) -> Vec<u8> {
     Envelope::new().raw("user", &super::list::render(call, tables, id)).finish()
 }
@@ -143,6 +152,7 @@ fn uploaded(call: &Call, user: i64) -> Option<Photo> {
         Some("image/gif") => "image/gif",
         _ => "image/png",
     };
+    // The picture is not decoded, so its id and its dimensions are made up.
     Some(Photo {
         id: user + 31,
         file_name: part.file_name.as_deref().unwrap_or("photo").into(),

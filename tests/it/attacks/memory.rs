@@ -14,7 +14,7 @@ const CREATE_USER: &str = "/zendesk.gateway.v1.UserService/CreateUser";
 const BULK_CREATE: &str = "/zendesk.gateway.v1.UserService/BulkCreateUsers";
 const BATCH_GET: &str = "/zendesk.gateway.v1.UserService/BatchGetUsers";
 /// More than this no mixture of messages may cost.
-const MOST: u64 = 64 << 20;
+const MAX_GROWTH: u64 = 64 << 20;
 
 fn gzip(message: &[u8]) -> Vec<u8> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
@@ -86,7 +86,7 @@ async fn messages_of_every_heavy_kind_at_once() {
     let mut times = call(&mut users, id, |made| made >= 200).await;
     let grown = gateway.peak().saturating_sub(before);
     println!("{} heavy calls: memory +{} KiB, p99 {:?}", held.len() + unread.len(), grown >> 10, p99(&mut times));
-    assert!(grown < MOST, "memory grew by {grown} bytes");
+    assert!(grown < MAX_GROWTH, "memory grew by {grown} bytes");
     drop((held, unread));
     call(&mut users, id, |made| made >= 50).await;
     let again = users.batch_get_users(all).await.expect("what was held is given back");

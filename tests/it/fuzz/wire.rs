@@ -10,7 +10,7 @@ use serde_json::Value;
 use zendesk_gateway::json;
 use zendesk_gateway::rpc::method;
 use zendesk_gateway::server::flood::unpack;
-use zendesk_gateway::upstream::warnings::{LONGEST, LONGEST_BESIDE_ERROR, Warnings};
+use zendesk_gateway::upstream::warnings::{LONGEST_BESIDE_ERROR, LONGEST_TEXT, Warnings};
 
 /// Most bytes of a message.
 const LIMIT: usize = 4 << 10;
@@ -85,7 +85,7 @@ pub fn warnings(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut warnings = Warnings::default();
     text.lines().for_each(|warning| warnings.add(warning));
-    for longest in [LONGEST, LONGEST_BESIDE_ERROR] {
+    for longest in [LONGEST_TEXT, LONGEST_BESIDE_ERROR] {
         if let Some(text) = warnings.text(longest) {
             assert!(text.len() <= longest, "{}", text.len());
             assert!(text.parse::<tonic::metadata::AsciiMetadataValue>().is_ok(), "{text:?}");

@@ -11,7 +11,7 @@ use zendesk_gateway::sandbox::faults::{Respond, any};
 
 use super::schema::{Schema, operation};
 use super::values::{every_path, full, mask, put, set_paths, variants};
-use crate::contract::{Known, requests_of, stated};
+use crate::contract::{Known, endpoint_of, requests_of};
 use crate::support::{Dynamic, TestGateway};
 
 /// What an update refuses: see `invalid::an_update_refuses_what_is_for_creation_set_or_named_by_its_mask`.
@@ -102,7 +102,7 @@ impl Checker {
         }
         assert!(!writes.is_empty(), "{} sent nothing: {request}", rpc.method);
         for sent in writes {
-            let endpoint = stated(rpc, &sent.method, &sent.path).expect("an endpoint of the RPC");
+            let endpoint = endpoint_of(rpc, &sent.method, &sent.path).expect("an endpoint of the RPC");
             let name = operation(endpoint.verb, endpoint.path);
             let problems = self.schema.problems(&name, sent);
             let body = String::from_utf8_lossy(&sent.body);

@@ -26,7 +26,7 @@ pub struct Respond {
 }
 
 impl Respond {
-    /// Answers with `status` and an empty body, once.
+    /// Answers with `status` and an empty body.
     ///
     /// # Panics
     ///
@@ -198,22 +198,22 @@ pub enum Page {
 }
 
 impl Html {
-    /// Answers 200 with a sign-in page, once.
+    /// Answers 200 with a sign-in page.
     pub fn ok() -> Rule<Self> {
         Rule::of(Self { page: Page::Ok })
     }
 
-    /// Answers 502 with nginx's page, once.
+    /// Answers 502 with nginx's page.
     pub fn nginx_502() -> Rule<Self> {
         Rule::of(Self { page: Page::Nginx502 })
     }
 
-    /// Answers 520 with a Cloudflare page, once.
+    /// Answers 520 with a Cloudflare page.
     pub fn cloudflare_520() -> Rule<Self> {
         Rule::of(Self { page: Page::Cloudflare520 })
     }
 
-    /// Answers 524 with a Cloudflare page, once.
+    /// Answers 524 with a Cloudflare page.
     pub fn cloudflare_524() -> Rule<Self> {
         Rule::of(Self { page: Page::Cloudflare524 })
     }

@@ -23,7 +23,7 @@ pub struct WrongLength {
 }
 
 impl WrongLength {
-    /// Gives the normal answer a content-length of `by` bytes more, or with a negative number less, than it has, once.
+    /// Gives the normal answer a content-length of `by` bytes more, or with a negative number less, than it has.
     ///
     /// # Panics
     ///
@@ -43,7 +43,7 @@ pub struct GzipBomb {
 }
 
 impl GzipBomb {
-    /// Answers with a body that inflates to `megabytes` MiB, once.
+    /// Answers with a body that inflates to `megabytes` MiB.
     ///
     /// # Panics
     ///

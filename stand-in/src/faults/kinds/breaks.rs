@@ -2,6 +2,8 @@
 //!
 //! On HTTP/2 a fault that breaks a response breaks its stream, and the connection goes on:
 //! [`Sandbox::reset_connections`](crate::Sandbox::reset_connections) breaks whole connections.
+//!
+//! Durations are texts in JSON, such as `"250ms"` or `"1s 500ms"`.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -15,13 +17,13 @@ use crate::faults::Rule;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delay {
-    /// How long. Timers have a granularity of 1 ms: the wait is never shorter, and up to 1 ms longer.
+    /// How long the wait is. Timers have a granularity of 1 ms: it is never shorter, and up to 1 ms longer.
     #[serde(with = "humantime_serde")]
     pub(in super::super) by: Duration,
 }
 
 impl Delay {
-    /// Waits for `duration`, once. The wait comes before the handler, or after it with [`Rule::after_applying`].
+    /// Waits for `duration` before the request is handled, or after it with [`Rule::after_applying`].
     pub fn by(duration: Duration) -> Rule<Self> {
         Rule::of(Self { by: duration })
     }
@@ -43,18 +45,18 @@ pub enum Point {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reset {
-    /// Where.
+    /// Where in the response the reset comes.
     pub(in super::super) at: Point,
 }
 
 /// Closes the connection (TCP FIN) before the response is complete.
 ///
-/// A stream of HTTP/2 that ends in good order is complete, so there it is reset with `CANCEL`, the code for a stream that is
-/// not wanted any more.
+/// On HTTP/2 nothing but a reset ends a stream before its response is complete: the stream is reset with `CANCEL`, the code for a
+/// stream that is not wanted any more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Eof {
-    /// Where.
+    /// Where in the response the close comes.
     pub(in super::super) at: Point,
 }
 
@@ -62,24 +64,24 @@ pub struct Eof {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hang {
-    /// Where.
+    /// Where in the response the silence begins.
     pub(in super::super) at: Point,
 }
 
 macro_rules! happens_at_a_point {
     ($($kind:ident),*) => { $(
         impl $kind {
-            /// Before the first byte of the response, once.
+            /// Happens before the first byte of the response.
             pub fn before_headers() -> Rule<Self> {
                 Rule::of(Self { at: Point::BeforeHeaders })
             }
 
-            /// In the middle of a header, once.
+            /// Happens in the middle of a header.
             pub fn within_headers() -> Rule<Self> {
                 Rule::of(Self { at: Point::WithinHeaders })
             }
 
-            /// After half the body, once.
+            /// Happens after half the body.
             pub fn within_body() -> Rule<Self> {
                 Rule::of(Self { at: Point::WithinBody })
             }
@@ -93,27 +95,27 @@ happens_at_a_point!(Reset, Eof, Hang);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drip {
-    /// How many bytes at a time.
+    /// How many bytes are sent at a time.
     pub(in super::super) bytes: NonZeroUsize,
-    /// How long to pause between them; pauses below 1 ms take 1 ms.
+    /// The pause between two pieces; one below 1 ms takes 1 ms.
     #[serde(with = "humantime_serde")]
     pub(in super::super) every: Duration,
 }
 
 impl Drip {
-    /// Sends `bytes` bytes per `pause`, once.
+    /// Sends `bytes` bytes, pauses for `every`, and so on.
     ///
     /// # Panics
     ///
     /// Panics when `bytes` is 0: that is a [`Hang`].
     #[track_caller]
-    pub fn of(bytes: usize, pause: Duration) -> Rule<Self> {
-        Rule::of(Self { bytes: NonZeroUsize::new(bytes).expect("a drip has at least one byte"), every: pause })
+    pub fn of(bytes: usize, every: Duration) -> Rule<Self> {
+        Rule::of(Self { bytes: NonZeroUsize::new(bytes).expect("a drip has at least one byte"), every })
     }
 }
 
-/// Resets new connections as soon as they are accepted. There is no request yet, so the rule's matcher is ignored, and `times`
-/// counts connections.
+/// Accepts new connections and resets them at once. A client sees a reset, not the "connection refused" of a closed port. There
+/// is no request yet, so the rule's matcher is ignored, and `times` counts connections.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refuse {}

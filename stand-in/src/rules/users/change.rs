@@ -9,7 +9,7 @@ mod teams;
 use serde_json::{Map, Value};
 
 use crate::clock::Time;
-use crate::errors::Finding;
+use crate::errors::ValidationError;
 use crate::rules::Refusal;
 use crate::rules::attributes::{Attributes, Change, Warnings, as_integer, as_text};
 use crate::rules::memberships;
@@ -66,25 +66,25 @@ pub fn check(tables: &Tables, user: User, given: Map<String, Value>) -> Result<W
 }
 
 fn draft(tables: &Tables, user: User, given: Map<String, Value>, is_new: bool) -> Result<Draft, Refusal> {
-    let (draft, findings) = read(tables, user, given, is_new);
-    if findings.is_empty() { Ok(draft) } else { Err(Refusal::Invalid(findings)) }
+    let (draft, problems) = read(tables, user, given, is_new);
+    if problems.is_empty() { Ok(draft) } else { Err(Refusal::Invalid(problems)) }
 }
 
-fn read(tables: &Tables, mut user: User, given: Map<String, Value>, is_new: bool) -> (Draft, Vec<Finding>) {
+fn read(tables: &Tables, mut user: User, given: Map<String, Value>, is_new: bool) -> (Draft, Vec<ValidationError>) {
     let mut given = Attributes::new("user", given);
-    let mut findings = Vec::new();
+    let mut problems = Vec::new();
     given.not_null(&NEVER_NULL);
     inert(&mut given);
     plain(&mut user, &mut given);
-    name(&mut user, &mut given, &mut findings);
-    place_and_time(&mut user, &mut given, &mut findings);
-    role::apply(&mut user, &mut given, &mut findings);
-    external_id(tables, &mut user, &mut given, &mut findings);
-    let organization = organization(tables, &mut user, &mut given, &mut findings);
-    let identities = contact::apply(tables, &mut user, &mut given, is_new, &mut findings);
-    let groups = teams::wanted(tables, &user, &mut given, &mut findings);
-    findings.splice(..0, given.findings());
-    (Draft { user, organization, identities, groups, warnings: given.finish() }, findings)
+    name(&mut user, &mut given, &mut problems);
+    place_and_time(&mut user, &mut given, &mut problems);
+    role::apply(&mut user, &mut given, &mut problems);
+    external_id(tables, &mut user, &mut given, &mut problems);
+    let organization = organization(tables, &mut user, &mut given, &mut problems);
+    let identities = contact::apply(tables, &mut user, &mut given, is_new, &mut problems);
+    let groups = teams::wanted(tables, &user, &mut given, &mut problems);
+    problems.splice(..0, given.problems());
+    (Draft { user, organization, identities, groups, warnings: given.finish() }, problems)
 }
 
 /// Attributes that are permitted and have no effect here. Recorded of `id`,
@@ -140,23 +140,23 @@ fn plain(user: &mut User, given: &mut Attributes) {
     }
 }
 
-fn name(user: &mut User, given: &mut Attributes, findings: &mut Vec<Finding>) {
+fn name(user: &mut User, given: &mut Attributes, problems: &mut Vec<ValidationError>) {
     match given.text("name") {
         Change::Set(name) => user.name = name.trim().into(),
         Change::Clear => user.name = "".into(),
         Change::Keep => {}
     }
     if user.name.is_empty() {
-        findings.push(Finding::new("name", "BlankValue", "Name: cannot be blank"));
+        problems.push(ValidationError::new("name", "BlankValue", "Name: cannot be blank"));
     }
 }
 
 /// That unknown zones and languages are refused is an assumption.
-fn place_and_time(user: &mut User, given: &mut Attributes, findings: &mut Vec<Finding>) {
+fn place_and_time(user: &mut User, given: &mut Attributes, problems: &mut Vec<ValidationError>) {
     if let Change::Set(name) = given.text("time_zone") {
         match Zone::parse(&name) {
             Some(zone) => user.zone = zone,
-            None => findings.push(Finding::new("time_zone", "InvalidValue", "Time zone: is invalid")),
+            None => problems.push(ValidationError::new("time_zone", "InvalidValue", "Time zone: is invalid")),
         }
     }
     let by_number = given.integer("locale_id");
@@ -168,18 +168,18 @@ fn place_and_time(user: &mut User, given: &mut Attributes, findings: &mut Vec<Fi
     };
     match locale {
         Some(Some(locale)) => user.locale = locale,
-        Some(None) => findings.push(Finding::new("locale", "InvalidValue", "Locale: is invalid")),
+        Some(None) => problems.push(ValidationError::new("locale", "InvalidValue", "Locale: is invalid")),
         None => {}
     }
 }
 
-fn external_id(tables: &Tables, user: &mut User, given: &mut Attributes, findings: &mut Vec<Finding>) {
+fn external_id(tables: &Tables, user: &mut User, given: &mut Attributes, problems: &mut Vec<ValidationError>) {
     match given.text("external_id") {
         Change::Keep => {}
         Change::Set(id) if !id.is_empty() => {
             let owner = tables.external_id_owner(&id);
             if owner.is_some_and(|owner| owner != user.id) {
-                findings.push(Finding::new("external_id", "DuplicateValue", "External has already been taken"));
+                problems.push(ValidationError::new("external_id", "DuplicateValue", "External has already been taken"));
             }
             user.external_id = Some(id.into());
         }
@@ -192,11 +192,11 @@ fn organization(
     tables: &Tables,
     user: &mut User,
     given: &mut Attributes,
-    findings: &mut Vec<Finding>,
+    problems: &mut Vec<ValidationError>,
 ) -> Option<String> {
     match given.integer("organization_id") {
         Change::Set(id) if !tables.has_organization(id) => {
-            findings.push(Finding::new("organization", "InvalidValue", "Organization: Invalid organization"));
+            problems.push(ValidationError::new("organization", "InvalidValue", "Organization: Invalid organization"));
         }
         change => change.write(&mut user.organization_id),
     }

@@ -1,7 +1,7 @@
 //! Addresses, numbers and accounts elsewhere.
 
 use super::identities;
-use crate::errors::Finding;
+use crate::errors::ValidationError;
 use crate::rules::attributes::{Attributes, Change};
 use crate::store::identity::Identity;
 use crate::store::tables::Tables;
@@ -17,7 +17,7 @@ pub fn apply(
     user: &mut User,
     given: &mut Attributes,
     is_new: bool,
-    findings: &mut Vec<Finding>,
+    problems: &mut Vec<ValidationError>,
 ) -> Vec<Identity> {
     let mut added: Vec<Identity> = Vec::new();
     let verified = given.boolean("verified");
@@ -42,10 +42,10 @@ pub fn apply(
         let own = user.email.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(address));
         if !is_address(address) {
             let description = format!("Email: {address} is not properly formatted");
-            findings.push(Finding::new("email", "InvalidFormat", description));
+            problems.push(ValidationError::new("email", "InvalidFormat", description));
         } else if tables.email_owner(address).is_some_and(|owner| owner != user.id) {
             let description = format!("Email: {address} is already being used by another user");
-            findings.push(Finding::new("email", "DuplicateValue", description));
+            problems.push(ValidationError::new("email", "DuplicateValue", description));
         } else if own || added.iter().any(known) || tables.identities(user.id).iter().any(known) {
             // The user has this address already.
         } else if user.email.is_none() {

@@ -1,24 +1,24 @@
 //! The role, and the attributes that go with it.
 
-use crate::errors::Finding;
+use crate::errors::ValidationError;
 use crate::rules::attributes::{Attributes, Change};
 use crate::store::roles;
 use crate::store::user::{Restriction, Role, User};
 
 /// A custom role makes an end user an agent; a ticket restriction that an end
 /// user cannot have becomes `requested`.
-pub fn apply(user: &mut User, given: &mut Attributes, findings: &mut Vec<Finding>) {
+pub fn apply(user: &mut User, given: &mut Attributes, problems: &mut Vec<ValidationError>) {
     let custom = given.integer("custom_role_id");
     let mut role = user.role;
     if let Change::Set(name) = given.text("role") {
         match Role::parse(&name) {
             Some(known) => role = known,
-            None => findings.push(Finding::new("role", "InvalidValue", "Role: is invalid")),
+            None => problems.push(ValidationError::new("role", "InvalidValue", "Role: is invalid")),
         }
     }
     if let Change::Set(id) = custom {
         let Some(custom) = roles::find(id) else {
-            findings.push(Finding::new("custom_role_id", "InvalidValue", "Custom role: is invalid"));
+            problems.push(ValidationError::new("custom_role_id", "InvalidValue", "Custom role: is invalid"));
             return;
         };
         if role == Role::EndUser {
@@ -34,7 +34,11 @@ pub fn apply(user: &mut User, given: &mut Attributes, findings: &mut Vec<Finding
         Change::Clear => user.ticket_restriction = None,
         Change::Set(name) => match Restriction::parse(&name) {
             Some(known) => user.ticket_restriction = Some(known),
-            None => findings.push(Finding::new("ticket_restriction", "InvalidValue", "Ticket restriction: is invalid")),
+            None => problems.push(ValidationError::new(
+                "ticket_restriction",
+                "InvalidValue",
+                "Ticket restriction: is invalid",
+            )),
         },
     }
     let fits = matches!(user.ticket_restriction, Some(Restriction::Organization | Restriction::Requested));

@@ -1,7 +1,7 @@
 //! The groups that a change puts an agent into.
 
 use crate::clock::Time;
-use crate::errors::Finding;
+use crate::errors::ValidationError;
 use crate::rules::attributes::Attributes;
 use crate::rules::{Refusal, memberships};
 use crate::store::tables::Tables;
@@ -15,13 +15,13 @@ pub struct Places {
 }
 
 /// Reads which groups are asked for.
-pub fn wanted(tables: &Tables, user: &User, given: &mut Attributes, findings: &mut Vec<Finding>) -> Places {
+pub fn wanted(tables: &Tables, user: &User, given: &mut Attributes, problems: &mut Vec<ValidationError>) -> Places {
     let group = given.integer("group_id").value();
     let default = given.integer("default_group_id").value().or(group);
     let others = given.integers("group_ids").unwrap_or_default();
     let known = |id: &i64| tables.live_group(*id).is_some();
     if user.is_staff() && !default.iter().chain(&others).all(known) {
-        findings.push(Finding::new("default_group_id", "InvalidValue", "Default group: is invalid"));
+        problems.push(ValidationError::new("default_group_id", "InvalidValue", "Default group: is invalid"));
     }
     Places { default, others }
 }
