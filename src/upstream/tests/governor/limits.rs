@@ -19,6 +19,8 @@ use crate::upstream::tests::support::{
     zendesk,
 };
 
+mod told;
+
 /// Only the governor, around a stand-in.
 fn governed(settings: &config::Rate, inner: impl Zendesk) -> (impl Zendesk, Arc<Governor>) {
     let governor = Arc::new(Governor::new(settings));
@@ -182,99 +184,6 @@ async fn an_update_that_was_not_sent_does_not_count_and_a_foreign_one_does() {
     let error = ask(&service, within(SECOND * 10, update(7))).await.expect_err("the sixth");
     assert!(matches!(error, Error::BudgetSpent { limit: Limit::UserUpdates, .. }), "{error:?}");
     ask(&service, within(SECOND * 10, update(8))).await.expect("it is the user's budget, not the endpoint's");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_bucket_of_user_updates_is_never_an_endpoints_budget() {
-    let left_to_zendesk = || config::Rate { updates_per_user: 0, update_spacing: Duration::ZERO, ..defaults() };
-    let account = || Some(window(700, 600, 40));
-    for (settings, name) in [
-        (defaults(), "create-update-user"),
-        (left_to_zendesk(), "create-update-user"),
-        (left_to_zendesk(), "update-user"),
-        (left_to_zendesk(), "another-name"),
-    ] {
-        let hits = Hits::default();
-        let (service, governor) = governed(
-            &settings,
-            zendesk(&hits, move |_, call: Call| {
-                // Zendesk counts for each user, and states it under one name.
-                let left = if call.rest.updated_user == Some(UserKey::Id(7)) { 0 } else { 4 };
-                let limits = stated(account(), &[(name, window(5, left, 55))]);
-                async move { Ok(Answer { limits, ..answer() }) }
-            }),
-        );
-        ask(&service, update(7)).await.expect("the fifth, as the headers say");
-        let error = ask(&service, within(SECOND * 5, update(7))).await.expect_err("the sixth");
-        assert!(matches!(error, Error::BudgetSpent { limit: Limit::UserUpdates, .. }), "{name}: {error:?}");
-        for user in 8..20 {
-            ask(&service, within(SECOND * 5, update(user))).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
-        }
-        assert!(governor.snapshot().buckets.is_empty(), "{name}");
-    }
-    // The answer to a creation states it, too, and then nobody knows whose updates are meant.
-    let (service, governor) = governed(
-        &defaults(),
-        zendesk(&Hits::default(), move |_, _| async move {
-            Ok(Answer { limits: stated(account(), &[("create-update-user", window(5, 0, 55))]), ..answer() })
-        }),
-    );
-    for _ in 0..3 {
-        ask(&service, within(SECOND, unsafe_write())).await.expect("creations go on");
-    }
-    assert!(governor.snapshot().buckets.is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_429_about_updates_of_a_user_closes_those_and_says_so() {
-    for (settings, limit, wanted) in [
-        (defaults(), 5, Limit::UserUpdates),
-        (config::Rate { updates_per_user: 0, update_spacing: Duration::ZERO, ..defaults() }, 5, Limit::UserUpdates),
-        (config::Rate { updates_per_user: 0, update_spacing: Duration::ZERO, ..defaults() }, 1, Limit::Updates),
-    ] {
-        for account in [Some(window(700, 600, 40)), None] {
-            let (service, _) = governed(
-                &settings,
-                zendesk(&Hits::default(), move |number, _| async move {
-                    let limits = stated(account, &[("create-update-user", window(limit, 0, 20))]);
-                    if number == 1 { Err(throttled(20, limits)) } else { Ok(answer()) }
-                }),
-            );
-            let error = ask(&service, update(7)).await.expect_err("429");
-            assert_eq!(error.limit(), Some(wanted), "{account:?}");
-            ask(&service, within(SECOND, update(7))).await.expect_err("this user is kept back");
-            ask(&service, within(SECOND * 5, update(8))).await.expect("and no other");
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn everybody_is_told_a_wait_that_is_longer_than_the_gateway_obeys() {
-    const DAY: u64 = 24 * 60 * 60;
-    let account = Some(window(700, 600, 40));
-    for (call, limits) in [
-        (groups as fn() -> Call, Limits::default()),
-        (groups, stated(account, &[])),
-        (groups, stated(account, &[("groups-index", window(100, 0, 60))])),
-        (|| update(7), stated(account, &[])),
-    ] {
-        let told = limits.clone();
-        let (service, _) = governed(
-            &defaults(),
-            zendesk(&Hits::default(), move |number, _| {
-                let limits = limits.clone();
-                async move { if number == 1 { Err(throttled(DAY, limits)) } else { Ok(answer()) } }
-            }),
-        );
-        ask(&service, call()).await.expect_err("429");
-        sleep(SECOND * 10).await;
-        for _ in 0..3 {
-            let error = ask(&service, call()).await.expect_err("closed");
-            assert_eq!(error.retry_after(), Some(Duration::from_secs(DAY - 10)), "{told:?}: {error:?}");
-        }
-        sleep(Duration::from_mins(5)).await;
-        ask(&service, call()).await.expect("Zendesk is asked again");
-    }
 }
 
 #[tokio::test(start_paused = true)]
