@@ -156,7 +156,7 @@ impl Inner {
 /// was refused because the caller who started it could not wait long enough.
 fn is_for_others(flight: &Flight, landed: Option<&Landed>, deadline: Instant) -> bool {
     match landed {
-        Some(Err(Error::AttemptTimeout)) => {
+        Some(Err(Error::AttemptTimeout | Error::Connect(_))) => {
             flight.deadline < deadline && flight.deadline <= Instant::now() + NEAR && Instant::now() < deadline
         }
         Some(Err(Error::Overloaded { .. } | Error::BudgetSpent { .. })) => {

@@ -26,6 +26,7 @@ mod loss;
 mod packed;
 mod pool;
 mod precedence;
+mod request;
 
 use handover::Handover;
 use lane::{SILENT_AFTER, Seat};
@@ -33,6 +34,7 @@ use loss::Loss;
 use packed::{is_still_packed, unpacked};
 use pool::Pool;
 use precedence::{MOST_MOVES, Precedence};
+use request::request;
 
 pub(super) use pool::BELIEVED;
 
@@ -45,7 +47,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 const EXPLAINED_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often a request that waits for its connection to open looks for another one.
-const OPEN_CHECK: Duration = Duration::from_millis(250);
+const OPEN_CHECK: Duration = Duration::from_millis(50);
 
 /// How soon an HTTP/2 connection with room takes a request. The client hands it over at once; it waits only if the connection
 /// has no room.
@@ -137,7 +139,7 @@ impl Transport {
         let write = rest.method != http::Method::GET;
         let was_http1 = lane.is_http1();
         let client = lane.client(write, &self.origin);
-        let request = self.request(call, client, &handover)?;
+        let request = request(&self.origin, call, client, &handover)?;
         let has_body = !matches!(rest.body, Body::Empty);
         let mut response = match self.response(client, request, has_body, &handover).await {
             Ok(response) => response,
@@ -183,46 +185,6 @@ impl Transport {
             self.pool.renew(&lane);
         }
         judged.map_err(Failed::Error)
-    }
-
-    fn request(&self, call: &Call, client: &reqwest::Client, handover: &Handover) -> Result<reqwest::Request, Error> {
-        let rest = &call.rest;
-        let authorization = call.credential.header();
-        // The credential layer above has waited for one.
-        let authorization = authorization.ok_or(Error::Internal { what: "a call has no credential" })?;
-        // The origin is parsed already; only path and query are set.
-        let mut url = self.origin.url().clone();
-        url.set_path(&rest.path);
-        url.set_query(Some(rest.query.as_str()).filter(|query| !query.is_empty()));
-        let mut request = client
-            .request(rest.method.clone(), url)
-            .header(http::header::ACCEPT, "application/json")
-            .header(http::header::AUTHORIZATION, authorization);
-        if rest.is_of_one_record() {
-            request = request.header(http::header::ACCEPT_ENCODING, "identity");
-        }
-        if let Some(user) = call.credential.on_behalf_of() {
-            request = request.header("x-on-behalf-of", user.clone());
-        }
-        request = match &rest.body {
-            Body::Empty => request,
-            Body::Json(document) => {
-                request.header(http::header::CONTENT_TYPE, "application/json").body(document.clone())
-            }
-            Body::File { field, content, content_type, file_name } => {
-                let length = content.len() as u64;
-                let part = reqwest::multipart::Part::stream_with_length(content.clone(), length)
-                    .file_name(file_name.clone())
-                    .mime_str(content_type)
-                    .map_err(|_| Error::invalid("content_type", "is not a media type"))?;
-                request.multipart(reqwest::multipart::Form::new().part(*field, part))
-            }
-        };
-        let request = super::trace::propagate(request).build();
-        let mut request = request.map_err(|error| Error::Connect(ConnectionError::of(&error.without_url())))?;
-        let body = request.body_mut().take().unwrap_or_default();
-        *request.body_mut() = Some(handover.of(body));
-        Ok(request)
     }
 
     /// Returns the head of the response. `Err(None)` means that the request was withdrawn: the connection has no room for it,

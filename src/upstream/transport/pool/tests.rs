@@ -1,5 +1,6 @@
 //! What the pool learns, and for how long it believes it.
 
+use super::streams::{Limit, STREAMS_ASSUMED};
 use super::*;
 
 fn pool(url: &str) -> Pool {
@@ -14,7 +15,7 @@ async fn a_smaller_number_of_requests_is_believed_for_longer_each_time_that_it_i
     for _ in 0..2 {
         let _ = lane.take();
     }
-    let streams = || pool.state().streams();
+    let streams = || pool.state().streams.most();
     assert_eq!(streams(), STREAMS_ASSUMED);
     for believed in [250, 500, 1_000, 2_000, 2_000] {
         pool.learn(&lane, true);
@@ -28,7 +29,8 @@ async fn a_smaller_number_of_requests_is_believed_for_longer_each_time_that_it_i
     }
     let _ = lane.take();
     pool.learn(&lane, true);
-    assert_eq!(pool.state().streams.map(|limit| (limit.streams, limit.believed)), Some((3, BELIEVED)), "a new number");
+    let known = pool.state().streams.limit();
+    assert_eq!(known.map(|limit| (limit.streams, limit.believed)), Some((3, BELIEVED)), "a new number");
     pool.learn(&lane, false);
     assert_eq!(streams(), 2, "one that has no body may be held back");
     for _ in 0..5 {
@@ -45,7 +47,8 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
     let _ = open.take();
     open.heard(true);
     pool.state().lanes.push(open);
-    pool.state().streams = Some(StreamLimit { streams: 0, learnt: Instant::now(), believed: Duration::from_hours(1) });
+    let full = Limit { streams: 0, learnt: Instant::now(), believed: Duration::from_hours(1) };
+    pool.state().streams = Streams::limited(full);
     for believed in [250, 500, 1_000] {
         let link = Arc::new(Link::new(&pool.counters));
         let client = pool.origin.client().build().expect("a client");
