@@ -53,6 +53,10 @@ const OPEN_CHECK: Duration = Duration::from_millis(50);
 /// has no room.
 const TAKEN_WITHIN: Duration = Duration::from_millis(5);
 
+/// How long a request waits before a connection counts as full that has one request under way. Longer than with several, because
+/// so much follows from it.
+const FULL_WITH_ONE: Duration = Duration::from_millis(20);
+
 /// How soon the client's connection opens a stream that it has taken.
 const OPENED_WITHIN: Duration = Duration::from_millis(1);
 
@@ -231,9 +235,9 @@ impl Transport {
             if lane.is_over() && handover.withdraw() {
                 return Err(None);
             }
-            let full = lane.taken() > 1;
-            // If this process itself was late, the delay says nothing about the connection. With at most one request taken, the
-            // connection is not known to be full; it is given up only after `SILENT_AFTER`.
+            let full = !handover.is_begun() && is_full(lane.taken(), has_body, offered.elapsed());
+            // If this process itself was late, the delay says nothing about the connection. One that is not known to be full is
+            // given up only after `SILENT_AFTER`.
             if late || !(full || offered.elapsed() > SILENT_AFTER) || !handover.withdraw() {
                 continue;
             }
@@ -301,6 +305,15 @@ impl Transport {
             Unread::Broken(error) => inside_body(&error, handover),
         })
     }
+}
+
+/// True if a connection with so many requests has no room for one that it has not taken for so long.
+///
+/// The client takes a request without a body even if the connection has no room for it: so of two that were taken, one may be held
+/// back, and one alone says nothing. A request with a body is taken once its stream is open, and one alone may be all that the
+/// connection takes.
+fn is_full(taken: usize, has_body: bool, waited: Duration) -> bool {
+    taken > 1 || (taken == 1 && has_body && waited >= FULL_WITH_ONE)
 }
 
 /// True if the status alone says that a request was not carried out.

@@ -125,3 +125,42 @@ async fn a_connection_on_which_many_callers_gave_up_is_left_before_it_ends_under
     assert!((2..=8).contains(&accepted), "{accepted} connections");
     gateway.stop().await;
 }
+
+/// A write is taken once its stream is open, so a second one shows that a connection takes one, although only one was taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn that_a_connection_takes_one_request_is_learnt_from_writes_alone() {
+    let mut account = edge(|wire| wire.max_concurrent_streams = Some(1));
+    account.latency = sandbox::Latency::Fixed(Duration::from_millis(100));
+    let gateway = TestGateway::configured(account, uncached()).await;
+    call(&gateway, What::Write, 0, Duration::from_secs(5)).await.expect("all is well");
+    let (began, deadline) = (Instant::now(), Duration::from_millis(500));
+    let next = std::sync::atomic::AtomicUsize::new(1);
+    let caller = async || {
+        let (mut done, mut refused, mut late) = (Vec::new(), Vec::new(), 0);
+        while began.elapsed() < Duration::from_secs(4) {
+            let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            match call(&gateway, What::Write, number, deadline).await {
+                Ok(()) => done.push(number),
+                Err(status) if reason(&status) == "OVERLOADED" => {
+                    refused.push(number);
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(_) => late += 1,
+            }
+        }
+        (done, refused, late)
+    };
+    let outcomes = join_all((0..16).map(|_| caller())).await;
+    let done: usize = outcomes.iter().map(|(done, ..)| done.len()).sum();
+    let late: usize = outcomes.iter().map(|(.., late)| late).sum();
+    // Seven a second on each of four connections.
+    assert!(done >= 40, "{done} were done, {late} came too late");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let created = created(&gateway);
+    assert!(created.values().all(|times| *times == 1));
+    let refused = outcomes.iter().flat_map(|(_, refused, _)| refused);
+    assert!(refused.into_iter().all(|number| !created.contains_key(number)), "a refused write was sent");
+    let counts = gateway.sandbox.connections().counts();
+    assert!(counts.accepted >= 4, "{counts:?}");
+    gateway.stop().await;
+}
