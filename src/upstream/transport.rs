@@ -53,9 +53,9 @@ const OPEN_CHECK: Duration = Duration::from_millis(50);
 /// has no room.
 const TAKEN_WITHIN: Duration = Duration::from_millis(5);
 
-/// How long a request waits before a connection counts as full that has one request under way. Longer than with several, because
-/// so much follows from it.
-const FULL_WITH_ONE: Duration = Duration::from_millis(20);
+/// How many times as long a request waits before a connection counts as full that has one request under way: so much follows
+/// from it.
+const FULL_WITH_ONE: u32 = 4;
 
 /// How soon the client's connection opens a stream that it has taken.
 const OPENED_WITHIN: Duration = Duration::from_millis(1);
@@ -105,6 +105,9 @@ impl Transport {
         let mut pause = FIRST_PAUSE;
         let (mut moves, mut is_withdrawn) = (0, false);
         for _ in 0..MOST_MOVES {
+            if !self.pool.may_offer() {
+                return Err(Error::NoStream { allowed: 0 });
+            }
             // A moved request goes before newcomers, which would fill each new connection first.
             let precedence = self.pool.precedence(moves);
             let seat = self.pool.seat(moves).await?;
@@ -119,7 +122,12 @@ impl Transport {
                     sleep(Jitter::RANDOM.slight(TAKEN_WITHIN)).await;
                     continue;
                 }
-                Err(failed) => matches!(failed, Failed::Refused | Failed::MoveFromIdle),
+                Err(Failed::Refused) => {
+                    self.pool.refused();
+                    true
+                }
+                Err(Failed::MoveFromIdle) => true,
+                Err(Failed::Move) => false,
             };
             is_withdrawn = false;
             self.pool.moved();
@@ -220,7 +228,7 @@ impl Transport {
                 return Err(None);
             }
         }
-        let offered = Instant::now();
+        let (offered, mut in_time) = (Instant::now(), 0);
         while lane.is_open() && !lane.is_http1() {
             let began = Instant::now();
             tokio::select! {
@@ -235,7 +243,8 @@ impl Transport {
             if lane.is_over() && handover.withdraw() {
                 return Err(None);
             }
-            let full = !handover.is_begun() && is_full(lane.taken(), has_body, offered.elapsed());
+            in_time += u32::from(!late);
+            let full = !handover.is_begun() && is_full(lane.taken(), has_body, in_time);
             // If this process itself was late, the delay says nothing about the connection. One that is not known to be full is
             // given up only after `SILENT_AFTER`.
             if late || !(full || offered.elapsed() > SILENT_AFTER) || !handover.withdraw() {
@@ -247,6 +256,9 @@ impl Transport {
             } else if full {
                 self.pool.learn(lane, has_body);
             } else {
+                if lane.taken() == 0 {
+                    self.pool.refused();
+                }
                 lane.retire();
             }
             return Err(None);
@@ -307,12 +319,12 @@ impl Transport {
     }
 }
 
-/// True if a connection with so many requests has no room for one that it has not taken for so long.
+/// True if a connection with so many requests has no room for one that it has not taken for so many times [`TAKEN_WITHIN`].
 ///
 /// The client takes a request without a body even if the connection has no room for it: so of two that were taken, one may be held
 /// back, and one alone says nothing. A request with a body is taken once its stream is open, and one alone may be all that the
 /// connection takes.
-fn is_full(taken: usize, has_body: bool, waited: Duration) -> bool {
+fn is_full(taken: usize, has_body: bool, waited: u32) -> bool {
     taken > 1 || (taken == 1 && has_body && waited >= FULL_WITH_ONE)
 }
 

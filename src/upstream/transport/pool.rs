@@ -26,10 +26,12 @@ use crate::error::{ConnectionError, Error};
 use crate::upstream::client::Addresses;
 use crate::upstream::client::Origin;
 
+mod refusals;
 mod streams;
 #[cfg(test)]
 mod tests;
 
+use refusals::Refusals;
 pub use streams::BELIEVED;
 use streams::{Streams, longer};
 
@@ -65,6 +67,7 @@ pub struct Pool {
 struct State {
     lanes: Vec<Arc<Lane>>,
     streams: Streams,
+    refusals: Refusals,
     /// When an attempt to open a further connection failed, and how long none is made.
     no_further: Option<(Instant, Duration)>,
     /// When an attempt to open the only connection failed.
@@ -90,6 +93,7 @@ impl Pool {
         let state = State {
             lanes: Vec::new(),
             streams: Streams::default(),
+            refusals: Refusals::default(),
             no_further: None,
             failed: None,
             renewed: Instant::now(),
@@ -207,11 +211,26 @@ impl Pool {
 
     /// Notes that a connection answered with its present number of requests under way.
     pub fn answered(&self, lane: &Lane) {
+        if lane.is_http1() {
+            return;
+        }
+        let mut state = self.state();
+        state.refusals.answered();
         // One may be held back in the client.
         let taken = lane.taken().saturating_sub(1);
-        if !lane.is_http1() && taken > 1 {
-            self.state().streams.worked(taken);
+        if taken > 1 {
+            state.streams.worked(taken);
         }
+    }
+
+    /// Notes that the peer refused a request, or has no room even for one.
+    pub fn refused(&self) {
+        self.state().refusals.refused();
+    }
+
+    /// Whether a request may be offered now: see [`Refusals`].
+    pub fn may_offer(&self) -> bool {
+        self.state().refusals.may_offer()
     }
 
     /// True if the connection has been seen to handle as many requests as it has seats taken.
