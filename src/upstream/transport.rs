@@ -104,13 +104,14 @@ impl Transport {
     async fn exchange(self, call: Call) -> Result<Answer, Error> {
         let mut pause = FIRST_PAUSE;
         let (mut moves, mut is_withdrawn) = (0, false);
+        let tries = may_try(&call);
         for _ in 0..MOST_MOVES {
             if !self.pool.may_offer() {
                 return Err(Error::NoStream { allowed: 0 });
             }
             // A moved request goes before newcomers, which would fill each new connection first.
             let precedence = self.pool.precedence(moves);
-            let seat = self.pool.seat(moves).await?;
+            let seat = self.pool.seat(moves, tries).await?;
             let waits = match self.exchange_on(seat, precedence, &call).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed::Error(error)) => return Err(error),
@@ -139,7 +140,7 @@ impl Transport {
         }
         if is_withdrawn {
             // There is no room, which says nothing of whether Zendesk works. The call waits in the queue.
-            return Err(Error::NoStream { allowed: self.pool.allowed() });
+            return Err(Error::NoStream { allowed: self.pool.allowed(tries) });
         }
         Err(Error::Connect(ConnectionError::new("no connection processed the request")))
     }
@@ -152,8 +153,7 @@ impl Transport {
         let was_http1 = lane.is_http1();
         let client = lane.client(write, &self.origin);
         let request = request(&self.origin, call, client, &handover)?;
-        let has_body = !matches!(rest.body, Body::Empty);
-        let mut response = match self.response(client, request, has_body, &handover).await {
+        let mut response = match self.response(client, request, call, &handover).await {
             Ok(response) => response,
             Err(_) if call.ledger.is_closed() && !handover.is_taken() => {
                 return Err(Error::Deadline { sent: false }.into());
@@ -205,16 +205,16 @@ impl Transport {
         &self,
         client: &reqwest::Client,
         request: reqwest::Request,
-        has_body: bool,
+        call: &Call,
         handover: &Handover,
     ) -> Result<reqwest::Response, Option<reqwest::Error>> {
-        let lane = handover.lane();
+        let (lane, has_body) = (handover.lane(), has_body(call));
         let mut turn = None;
         if lane.is_open() && !lane.is_http1() && !self.pool.is_proven(lane) {
             // The client takes any number of requests that are offered at once, and holds back those for which there is no room.
             // So what is more than has been seen to work is offered one at a time.
             turn = Some(lane.turn().await);
-            if lane.is_over() || !self.pool.has_room(lane) {
+            if lane.is_over() || !self.pool.has_room(lane, may_try(call)) {
                 return Err(None);
             }
         }
@@ -317,6 +317,16 @@ impl Transport {
             Unread::Broken(error) => inside_body(&error, handover),
         })
     }
+}
+
+fn has_body(call: &Call) -> bool {
+    !matches!(call.rest.body, Body::Empty)
+}
+
+/// True if a request may try whether a connection takes more than was learnt. Not a write without a body: the client may hold it
+/// back, and it would leave when nobody expects it to.
+fn may_try(call: &Call) -> bool {
+    has_body(call) || call.rest.method == http::Method::GET
 }
 
 /// True if a connection with so many requests has no room for one that it has not taken for so many times [`TAKEN_WITHIN`].

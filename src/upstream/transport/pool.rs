@@ -111,8 +111,9 @@ impl Pool {
         Precedence::of(moves, &self.moved, &self.changed)
     }
 
-    /// Waits for a place for a request that was moved so often, and returns it.
-    pub async fn seat(&self, moves: usize) -> Result<Seat, Error> {
+    /// Waits for a place for a request that was moved so often, and returns it. If it can be withdrawn, it may try whether a
+    /// connection takes more than was learnt.
+    pub async fn seat(&self, moves: usize, tries: bool) -> Result<Seat, Error> {
         let mut waited_for: Option<Arc<Lane>> = None;
         let came = Instant::now();
         loop {
@@ -122,7 +123,7 @@ impl Pool {
                 drop(timeout(PRECEDED.saturating_sub(came.elapsed()), changed).await);
                 continue;
             }
-            let most = match self.step(waited_for.take())? {
+            let most = match self.step(waited_for.take(), tries)? {
                 Step::Take(seat) => return Ok(seat),
                 Step::Wait(lane) => {
                     waited_for = Some(lane);
@@ -135,7 +136,7 @@ impl Pool {
         }
     }
 
-    fn step(&self, waited_for: Option<Arc<Lane>>) -> Result<Step, Error> {
+    fn step(&self, waited_for: Option<Arc<Lane>>, tries: bool) -> Result<Step, Error> {
         let mut state = self.state();
         if state.distrusted {
             state.renew();
@@ -148,7 +149,7 @@ impl Pool {
         if state.lanes.iter().filter(|lane| lane.is_open()).count() > 1 {
             state.no_further = None;
         }
-        let (streams, proven) = (state.streams.most(), state.streams.proven());
+        let (streams, proven) = (state.streams.of(tries), state.streams.proven());
         let has_room = |lane: &&Arc<Lane>| lane.seats() < if lane.is_settled() { streams } else { streams.min(proven) };
         let open = || state.lanes.iter().filter(|lane| lane.is_open());
         let lively = || open().filter(|lane| !lane.is_mute());
@@ -194,7 +195,7 @@ impl Pool {
         // All are silent or full: better one that may be dead than none.
         match open().filter(has_room).max_by_key(|lane| lane.heard_at()) {
             Some(lane) => Ok(Step::Take(Seat::on(lane))),
-            None => Err(Error::NoStream { allowed: state.allowed() }),
+            None => Err(Error::NoStream { allowed: state.allowed(tries) }),
         }
     }
 
@@ -244,8 +245,8 @@ impl Pool {
     }
 
     /// True if the connection is not known to be full with the seats that are taken.
-    pub fn has_room(&self, lane: &Lane) -> bool {
-        lane.seats() <= self.state().streams.most()
+    pub fn has_room(&self, lane: &Lane, tries: bool) -> bool {
+        lane.seats() <= self.state().streams.of(tries)
     }
 
     /// True if a request that waits for this lane to open has a place on another one: on one that is open, on one that has
@@ -279,8 +280,8 @@ impl Pool {
     }
 
     /// Returns how many requests the connections take at a time, as far as is known.
-    pub fn allowed(&self) -> usize {
-        self.state().allowed()
+    pub fn allowed(&self, tries: bool) -> usize {
+        self.state().allowed(tries)
     }
 
     /// Returns how many requests are under way on connections that have fallen silent, if there is another one for others to go on.
@@ -376,7 +377,7 @@ impl State {
         });
     }
 
-    fn allowed(&self) -> usize {
-        self.lanes.len().max(1) * self.streams.most()
+    fn allowed(&self, tries: bool) -> usize {
+        self.lanes.len().max(1) * self.streams.of(tries)
     }
 }

@@ -12,6 +12,9 @@ pub const STREAMS_ASSUMED: usize = 100;
 pub const BELIEVED: Duration = Duration::from_millis(250);
 const LONGEST_BELIEVED: Duration = Duration::from_secs(2);
 
+/// For how long a request that cannot be withdrawn does not try whether a connection takes more.
+const SAFE: Duration = Duration::from_mins(1);
+
 /// Returns for how long something is believed that has turned out to be still so.
 pub fn longer(believed: Duration) -> Duration {
     (believed * 2).min(LONGEST_BELIEVED)
@@ -58,6 +61,16 @@ impl Streams {
     /// are offered one at a time, so it costs one of them a few milliseconds to find out that it is not.
     pub fn most(&self) -> usize {
         let limit = self.limit.filter(|limit| limit.learnt.elapsed() < limit.believed);
+        limit.map_or(STREAMS_ASSUMED, |limit| limit.streams)
+    }
+
+    /// Returns the same for a request that may try whether a connection takes more, or for one that may not, because it cannot be
+    /// withdrawn.
+    pub fn of(&self, tries: bool) -> usize {
+        if tries {
+            return self.most();
+        }
+        let limit = self.limit.filter(|limit| limit.learnt.elapsed() < SAFE);
         limit.map_or(STREAMS_ASSUMED, |limit| limit.streams)
     }
 

@@ -25,6 +25,7 @@ async fn a_smaller_number_of_requests_is_believed_for_longer_each_time_that_it_i
         assert_eq!(streams(), 2);
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert_eq!(streams(), STREAMS_ASSUMED, "it may be more again");
+        assert_eq!(pool.allowed(false), 2, "a request that cannot be withdrawn does not try it");
         assert_eq!(pool.snapshot().http2_streams, 2, "what is known is told");
     }
     let _ = lane.take();
@@ -55,7 +56,7 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
         let failed = Lane::new(client, Arc::clone(&link), Duration::ZERO, &pool.changed);
         link.fail(ConnectionError::new("refused"));
         for _ in 0..40 {
-            drop(pool.step(Some(Arc::clone(&failed))));
+            drop(pool.step(Some(Arc::clone(&failed)), true));
         }
         let known = pool.state().no_further.map(|(_, believed)| believed.as_millis());
         assert_eq!(known, Some(believed));
@@ -66,7 +67,7 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
 #[tokio::test]
 async fn connections_are_replaced_at_most_once_a_second() {
     let pool = pool("http://127.0.0.1:1");
-    let lane = async || Arc::clone(pool.seat(0).await.expect("without TLS there is always room").lane());
+    let lane = async || Arc::clone(pool.seat(0, true).await.expect("without TLS there is always room").lane());
     let first = lane().await;
     pool.renew(&first);
     assert!(Arc::ptr_eq(&first, &lane().await), "too soon");
