@@ -62,9 +62,9 @@ enum Command {
     Sandbox {
         #[command(flatten)]
         source: SettingsSource,
-        /// Address of the stand-in; overrides `sandbox.listen`.
-        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-        listen: SocketAddr,
+        /// Address of the stand-in; overrides `sandbox.listen`. Without either it is 127.0.0.1:8080.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
         #[command(flatten)]
         account: Account,
     },
@@ -138,8 +138,11 @@ async fn run(command: Command) -> anyhow::Result<()> {
         }
         #[cfg(feature = "sandbox")]
         Command::Sandbox { source, listen, account } => {
-            let flags = std::iter::once(("sandbox.listen", listen.to_string())).chain(account.flags());
-            let config = load(&source, &flags.collect::<Vec<_>>(), true)?;
+            let flags = listen.map(|listen| ("sandbox.listen", listen.to_string())).into_iter().chain(account.flags());
+            let mut config = load(&source, &flags.collect::<Vec<_>>(), true)?;
+            if listen.is_none() && config.sandbox.listen == zendesk_gateway::sandbox::Config::default().listen {
+                config.sandbox.listen = SANDBOX;
+            }
             let telemetry = telemetry(&config)?;
             let sandbox = Sandbox::start(config.sandbox).await?;
             println!("Zendesk stand-in on {}", sandbox.base_url());
@@ -264,6 +267,10 @@ fn greeting(address: SocketAddr, url: &Url, sandboxed: bool, admin_address: Sock
 /// Most connections that may wait to be accepted, if the system allows as many. A connection beyond it would be retried after
 /// a second. Many come at once when another replica ends and all its callers connect here.
 const BACKLOG: u32 = 4096;
+
+/// Where the stand-in listens alone, if nobody says anything else.
+#[cfg(feature = "sandbox")]
+const SANDBOX: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
 fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listen = || {

@@ -166,7 +166,7 @@ impl Inner {
 /// caller's, or was refused because the caller who started it could not wait long enough.
 fn joiner_must_retry(flight: &Flight, result: Option<&FlightResult>, deadline: Instant) -> bool {
     match result {
-        Some(Err(Error::AttemptTimeout)) => {
+        Some(Err(Error::AttemptTimeout | Error::Connect(_))) => {
             flight.deadline < deadline
                 && flight.deadline <= Instant::now() + LARGEST_MARGIN
                 && Instant::now() < deadline

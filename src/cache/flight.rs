@@ -24,7 +24,7 @@ use super::epoch::{Slots, Snapshot, slots_of};
 use super::key::{BuildKeyHasher, Key};
 use super::policy::Policy;
 use super::{Inner, Terms};
-use crate::error::{Error, Result};
+use crate::error::{ConnectionError, Error, Result};
 
 /// A flight gets at least this long, even if the caller who starts it has less: others with more time may board.
 const SHORTEST_FLIGHT: Duration = Duration::from_secs(5);
@@ -233,15 +233,20 @@ impl Drop for FlightTask {
     }
 }
 
+/// Why a fetch failed whose deadline passed before anything was sent.
+const UNSENT: &str = "no connection took the request in time";
+
 /// Runs a fetch to its end, its deadline or its panic, and returns what callers may share: a deadline that passed inside
-/// becomes [`Error::AttemptTimeout`], because it is no caller's own.
+/// becomes [`Error::AttemptTimeout`], or [`Error::Connect`] if nothing was sent, because it is no caller's own.
 pub(super) async fn carried_out<T>(
     deadline: Instant,
     what: &'static str,
     fetch: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     match timeout_at(deadline, AssertUnwindSafe(fetch).catch_unwind()).await {
-        Ok(Ok(Err(Error::Deadline { .. }))) | Err(_) => Err(Error::AttemptTimeout),
+        // Nothing was sent: it is no answer of Zendesk that is missing, but a connection.
+        Ok(Ok(Err(Error::Deadline { sent: false }))) => Err(Error::Connect(ConnectionError::new(UNSENT))),
+        Ok(Ok(Err(Error::Deadline { sent: true }))) | Err(_) => Err(Error::AttemptTimeout),
         Ok(Ok(result)) => result,
         Ok(Err(_panic)) => {
             tracing::error!(rpc.method = what, "a fetch panicked");

@@ -37,7 +37,7 @@ pub struct Connection {
     #[serde(with = "humantime_serde")]
     pub ping_interval: Duration,
     /// `upstream.connection.ping_timeout`: a connection whose ping is not answered within this time is given up, with what
-    /// is under way on it. Default `2s`.
+    /// is under way on it. On a path whose round trip is longer, no connection works. Default `2s`.
     #[serde(with = "humantime_serde")]
     pub ping_timeout: Duration,
 }

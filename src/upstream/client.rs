@@ -1,11 +1,19 @@
 //! Zendesk's address, and the settings of the HTTP clients that connect to it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
+mod addresses;
+mod dial;
 mod tls;
+
+use dial::Resolver;
+
+pub use addresses::Addresses;
+pub use dial::peer;
 
 /// Scheme, host and port of the account, with what a client needs to speak to it.
 #[derive(Clone)]
@@ -13,13 +21,25 @@ pub struct Origin {
     url: Url,
     /// Made once and shared, because each connection has a client of its own.
     tls: rustls::ClientConfig,
+    addresses: Arc<Addresses>,
 }
 
 impl Origin {
     /// Reads the trusted certificates if `url` is an `https` one.
     pub fn new(url: &Url, ca_file: Option<&Path>) -> anyhow::Result<Self> {
         let tls = if url.scheme() == "https" { tls::config(ca_file)? } else { tls::none()? };
-        Ok(Self { url: url.clone(), tls })
+        Ok(Self { url: url.clone(), tls, addresses: Addresses::of_system() })
+    }
+
+    /// Looks the host up in another way.
+    #[must_use]
+    pub fn found_at(self, addresses: Arc<Addresses>) -> Self {
+        Self { addresses, ..self }
+    }
+
+    /// Returns the addresses of the host, and what is known of each.
+    pub fn addresses(&self) -> &Arc<Addresses> {
+        &self.addresses
     }
 
     /// Returns the address.
@@ -51,6 +71,8 @@ impl Origin {
             .http1_max_headers(MOST_HEADERS)
             .http2_max_header_list_size(HEADER_LIST)
             .tls_backend_preconfigured(self.tls.clone())
+            .dns_resolver(Resolver::new(&self.addresses))
+            .connector_layer(dial::Layer::new(&self.addresses))
     }
 }
 

@@ -23,8 +23,10 @@ mod state;
 
 pub use state::{Queue, Snapshot};
 
-/// How long a call that found no room on a connection waits before it queues for a permit again.
+/// How long a call that found no room on a connection waits before it queues for a permit again. It doubles, up to the longest,
+/// while connections take nothing at all.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Wraps a service in [`Service`].
 #[derive(Debug, Clone)]
@@ -71,6 +73,7 @@ where
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         Box::pin(async move {
+            let mut pause = NO_ROOM_PAUSE;
             loop {
                 let permit = queue.enter(&call).await?;
                 match inner.call(call.clone()).await {
@@ -79,7 +82,10 @@ where
                         queue.allow(allowed);
                         drop(permit);
                         // Others may have taken the room that seemed to be there.
-                        tokio::time::sleep(NO_ROOM_PAUSE).await;
+                        queue.pause(&call, pause).await?;
+                        if allowed == 0 {
+                            pause = (pause * 2).min(LONGEST_PAUSE);
+                        }
                     }
                     result => {
                         match &result {

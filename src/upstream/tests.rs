@@ -1,5 +1,6 @@
 //! Tests of the outbound stack at its seam: any function from a call to an answer stands in for Zendesk, and time is paused.
 
+mod addresses;
 mod breaker;
 mod deadline;
 mod governor;

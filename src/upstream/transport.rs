@@ -27,6 +27,7 @@ mod loss;
 mod packed;
 mod pool;
 mod precedence;
+mod request;
 
 use explanation::{explanation, judge_in_part};
 use handover::Handover;
@@ -35,6 +36,7 @@ use loss::Loss;
 use packed::{is_still_packed, unpacked};
 use pool::Pool;
 use precedence::{MOST_MOVES, Precedence};
+use request::request;
 
 pub(super) use pool::BELIEVED;
 
@@ -43,11 +45,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// How often a request that waits for its connection to open looks for another one.
-const OPEN_CHECK: Duration = Duration::from_millis(250);
+const OPEN_CHECK: Duration = Duration::from_millis(50);
 
 /// How soon an HTTP/2 connection with room takes a request. The client hands it over at once; it waits only if the connection
 /// has no room.
 const TAKEN_WITHIN: Duration = Duration::from_millis(5);
+
+/// How many times as long a request waits before a connection counts as full that has one request under way: so much follows
+/// from it.
+const FULL_WITH_ONE: u32 = 4;
 
 /// How soon the client's connection opens a stream that it has taken.
 const OPENED_WITHIN: Duration = Duration::from_millis(1);
@@ -96,10 +102,14 @@ impl Transport {
     async fn exchange(self, call: Call) -> Result<Answer, Error> {
         let mut pause = FIRST_PAUSE;
         let (mut moves, mut is_withdrawn) = (0, false);
+        let tries = may_try(&call);
         for _ in 0..MOST_MOVES {
+            if !self.pool.may_offer() {
+                return Err(Error::NoStream { allowed: 0 });
+            }
             // A moved request goes before newcomers, which would fill each new connection first.
             let precedence = self.pool.precedence(moves);
-            let seat = self.pool.seat(moves).await?;
+            let seat = self.pool.seat(moves, tries).await?;
             let waits = match self.exchange_on(seat, precedence, &call).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed::Error(error)) => return Err(error),
@@ -111,7 +121,12 @@ impl Transport {
                     sleep(Jitter::RANDOM.slight(TAKEN_WITHIN)).await;
                     continue;
                 }
-                Err(failed) => matches!(failed, Failed::Refused | Failed::MoveFromIdle),
+                Err(Failed::Refused) => {
+                    self.pool.refused();
+                    true
+                }
+                Err(Failed::MoveFromIdle) => true,
+                Err(Failed::Move) => false,
             };
             is_withdrawn = false;
             self.pool.moved();
@@ -123,7 +138,7 @@ impl Transport {
         }
         if is_withdrawn {
             // There is no room, which says nothing of whether Zendesk works. The call waits in the queue.
-            return Err(Error::NoStream { allowed: self.pool.allowed() });
+            return Err(Error::NoStream { allowed: self.pool.allowed(tries) });
         }
         Err(Error::Connect(ConnectionError::new("no connection processed the request")))
     }
@@ -135,9 +150,8 @@ impl Transport {
         let write = rest.method != http::Method::GET;
         let was_http1 = lane.is_http1();
         let client = lane.client(write, &self.origin);
-        let request = self.request(call, client, &handover)?;
-        let has_body = !matches!(rest.body, Body::Empty);
-        let mut response = match self.response(client, request, has_body, &handover).await {
+        let request = request(&self.origin, call, client, &handover)?;
+        let mut response = match self.response(client, request, call, &handover).await {
             Ok(response) => response,
             Err(_) if call.ledger.is_closed() && !handover.is_taken() => {
                 return Err(Error::Deadline { sent: false }.into());
@@ -179,62 +193,22 @@ impl Transport {
         judged.map_err(Failed::Error)
     }
 
-    fn request(&self, call: &Call, client: &reqwest::Client, handover: &Handover) -> Result<reqwest::Request, Error> {
-        let rest = &call.rest;
-        let authorization = call.credential.header();
-        // The credential layer above has waited for one.
-        let authorization = authorization.ok_or(Error::Internal { what: "a call has no credential" })?;
-        // The origin is parsed already; only path and query are set.
-        let mut url = self.origin.url().clone();
-        url.set_path(&rest.path);
-        url.set_query(Some(rest.query.as_str()).filter(|query| !query.is_empty()));
-        let mut request = client
-            .request(rest.method.clone(), url)
-            .header(http::header::ACCEPT, "application/json")
-            .header(http::header::AUTHORIZATION, authorization);
-        if rest.is_of_one_record() {
-            request = request.header(http::header::ACCEPT_ENCODING, "identity");
-        }
-        if let Some(user) = call.credential.on_behalf_of() {
-            request = request.header("x-on-behalf-of", user.clone());
-        }
-        request = match &rest.body {
-            Body::Empty => request,
-            Body::Json(document) => {
-                request.header(http::header::CONTENT_TYPE, "application/json").body(document.clone())
-            }
-            Body::File { field, content, content_type, file_name } => {
-                let length = content.len() as u64;
-                let part = reqwest::multipart::Part::stream_with_length(content.clone(), length)
-                    .file_name(file_name.clone())
-                    .mime_str(content_type)
-                    .map_err(|_| Error::invalid("content_type", "is not a media type"))?;
-                request.multipart(reqwest::multipart::Form::new().part(*field, part))
-            }
-        };
-        let request = super::trace::propagate(request).build();
-        let mut request = request.map_err(|error| Error::Connect(ConnectionError::of(&error.without_url())))?;
-        let body = request.body_mut().take().unwrap_or_default();
-        *request.body_mut() = Some(handover.of(body));
-        Ok(request)
-    }
-
     /// Returns the head of the response. `Err(None)` means that the request was withdrawn: the connection has no room for it,
     /// or is still not open while another one has room.
     async fn response(
         &self,
         client: &reqwest::Client,
         request: reqwest::Request,
-        has_body: bool,
+        call: &Call,
         handover: &Handover,
     ) -> Result<reqwest::Response, Option<reqwest::Error>> {
-        let lane = handover.lane();
+        let (lane, has_body) = (handover.lane(), has_body(call));
         let mut turn = None;
         if lane.is_open() && !lane.is_http1() && !self.pool.is_proven(lane) {
             // The client takes any number of requests that are offered at once, and holds back those for which there is no room.
             // So what is more than has been seen to work is offered one at a time.
             turn = Some(lane.turn().await);
-            if lane.is_over() || !self.pool.has_room(lane) {
+            if lane.is_over() || !self.pool.has_room(lane, may_try(call)) {
                 return Err(None);
             }
         }
@@ -248,7 +222,7 @@ impl Transport {
                 return Err(None);
             }
         }
-        let offered = Instant::now();
+        let (offered, mut in_time) = (Instant::now(), 0);
         while lane.is_open() && !lane.is_http1() {
             let began = Instant::now();
             tokio::select! {
@@ -263,9 +237,10 @@ impl Transport {
             if lane.is_over() && handover.withdraw() {
                 return Err(None);
             }
-            let full = lane.taken() > 1;
-            // If this process itself was late, the delay says nothing about the connection. With at most one request taken, the
-            // connection is not known to be full; it is given up only after `SILENT_AFTER`.
+            in_time += u32::from(!late);
+            let full = !handover.is_begun() && is_full(lane.taken(), has_body, in_time);
+            // If this process itself was late, the delay says nothing about the connection. One that is not known to be full is
+            // given up only after `SILENT_AFTER`.
             if late || !(full || offered.elapsed() > SILENT_AFTER) || !handover.withdraw() {
                 continue;
             }
@@ -275,6 +250,9 @@ impl Transport {
             } else if full {
                 self.pool.learn(lane, has_body);
             } else {
+                if lane.taken() == 0 {
+                    self.pool.refused();
+                }
                 lane.retire();
             }
             return Err(None);
@@ -333,6 +311,25 @@ impl Transport {
             Unread::Broken(error) => inside_body(&error, handover),
         })
     }
+}
+
+fn has_body(call: &Call) -> bool {
+    !matches!(call.rest.body, Body::Empty)
+}
+
+/// True if a request may try whether a connection takes more than was learnt. Not a write without a body: the client may hold it
+/// back, and it would leave when nobody expects it to.
+fn may_try(call: &Call) -> bool {
+    has_body(call) || call.rest.method == http::Method::GET
+}
+
+/// True if a connection with so many requests has no room for one that it has not taken for so many times [`TAKEN_WITHIN`].
+///
+/// The client takes a request without a body even if the connection has no room for it: so of two that were taken, one may be held
+/// back, and one alone says nothing. A request with a body is taken once its stream is open, and one alone may be all that the
+/// connection takes.
+fn is_full(taken: usize, has_body: bool, waited: u32) -> bool {
+    taken > 1 || (taken == 1 && has_body && waited >= FULL_WITH_ONE)
 }
 
 fn inside_body(error: &reqwest::Error, handover: &Handover) -> Error {

@@ -187,3 +187,22 @@ async fn a_file_that_becomes_a_fifo_leaves_what_was_read_before_in_use() {
     taken.await.expect("the watch goes on");
     assert_eq!(ask(&gateway, ("x-api-key", "right")).await.expect_err("withdrawn").code(), Code::Unauthenticated);
 }
+
+#[tokio::test]
+async fn the_stand_in_alone_listens_where_the_settings_say() {
+    let address = {
+        let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        free.local_addr().expect("it is bound").to_string()
+    };
+    let folder = TempDir::new().expect("a folder");
+    let config = folder.path().join("config.toml");
+    std::fs::write(&config, format!("[sandbox]\nlisten = \"{address}\"\n")).expect("written");
+    let mut sandbox = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
+    sandbox.arg("sandbox").arg("--config").arg(&config).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut running = sandbox.spawn().expect("it runs");
+    let said = running.stdout.take().expect("it is piped");
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(said));
+    let first = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await.expect("it starts");
+    let first = first.expect("readable").unwrap_or_default();
+    assert!(first.contains(&address), "{first}");
+}

@@ -168,10 +168,12 @@ async fn a_flight_that_ends_by_its_own_deadline_does_not_end_a_caller_with_more_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_error_from_the_fetch_reaches_the_caller_as_attempt_timeout() {
+async fn a_deadline_error_from_the_fetch_reaches_the_caller_as_what_it_says_of_zendesk() {
     let (cache, upstream) = (cache(), Upstream::default());
     let answer = read(&cache, upstream.answers(ms(10), Err(Error::Deadline { sent: true }))).await;
     assert!(matches!(answer, Err(Error::AttemptTimeout)), "{answer:?}");
+    let answer = read(&cache, upstream.answers(ms(10), Err(Error::Deadline { sent: false }))).await;
+    assert!(matches!(answer, Err(Error::Connect(_))), "nothing was sent: {answer:?}");
 }
 
 #[tokio::test(start_paused = true)]

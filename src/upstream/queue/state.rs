@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::pace::Pace;
 use crate::config;
@@ -142,6 +143,20 @@ impl Queue {
             }
             Err(_) => Err(self.late(call.deadline)),
         }
+    }
+
+    /// Waits before the call tries again to find room, or refuses it if there would be no time for an exchange after that.
+    pub(super) async fn pause(&self, call: &Call, pause: Duration) -> Result<(), Error> {
+        let needed = pause + self.state().pace.of(call.class());
+        if usable(call.wanted_by) <= needed {
+            return Err(if call.wanted_by <= Instant::now() {
+                self.late(call.deadline)
+            } else {
+                self.refuse(Why::TooLate)
+            });
+        }
+        sleep(pause).await;
+        Ok(())
     }
 
     /// Notes how many requests the connections have room for at a time.

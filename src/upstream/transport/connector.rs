@@ -21,6 +21,7 @@ use tower::util::BoxCloneSyncService;
 
 use super::link::Link;
 use crate::error::ConnectionError;
+use crate::upstream::client::peer;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -189,7 +190,11 @@ impl<C: Connection + Send + 'static> Connecting<C> {
         let outcome = self.link.count(began, outcome);
         *self.state() = match outcome {
             Ok(connection) => {
-                self.link.connected(connection.connected().is_negotiated_h2());
+                let is_http2 = connection.connected().is_negotiated_h2();
+                if is_http2 {
+                    self.link.reached(peer(&connection));
+                }
+                self.link.connected(is_http2);
                 State::Ready(connection)
             }
             Err(error) => {

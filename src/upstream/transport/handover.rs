@@ -44,6 +44,8 @@ struct State {
     /// When it was taken, as the lane counts time.
     taken_at: AtomicU64,
     taken: Notify,
+    /// Whether a part of the body has left, for which the stream has to be open.
+    begun: AtomicBool,
     /// The request's place before others, until it is taken.
     precedence: Mutex<Option<Precedence>>,
 }
@@ -53,9 +55,9 @@ impl Handover {
     pub fn new(ledger: &Arc<Ledger>, seat: Seat, precedence: Precedence) -> Self {
         let (stands, taken_at, taken) = (AtomicU8::new(WAITING), AtomicU64::new(0), Notify::new());
         let (ledger, lane) = (Arc::clone(ledger), Arc::clone(seat.lane()));
-        let precedence = Mutex::new(Some(precedence));
+        let (begun, precedence) = (AtomicBool::new(false), Mutex::new(Some(precedence)));
         Self {
-            state: Arc::new(State { ledger, lane, stands, taken_at, taken, precedence }),
+            state: Arc::new(State { ledger, lane, stands, taken_at, taken, begun, precedence }),
             seat,
             answered: AtomicBool::new(false),
         }
@@ -68,12 +70,23 @@ impl Handover {
 
     /// Returns the request's body, which tells when a connection takes the request.
     pub fn of(&self, body: reqwest::Body) -> reqwest::Body {
-        reqwest::Body::wrap(Watched { body, parts: VecDeque::new(), ended: false, state: Arc::clone(&self.state) })
+        reqwest::Body::wrap(Watched {
+            body,
+            parts: VecDeque::new(),
+            ended: false,
+            is_given: false,
+            state: Arc::clone(&self.state),
+        })
     }
 
     /// Completes when a connection has taken the request.
     pub async fn taken(&self) {
         self.state.taken.notified().await;
+    }
+
+    /// Whether a part of the body has left, so that the connection has a stream for the request.
+    pub fn is_begun(&self) -> bool {
+        self.state.begun.load(Ordering::SeqCst)
     }
 
     /// Whether a connection has taken the request, so that it may have been delivered.
@@ -140,6 +153,8 @@ struct Watched {
     parts: VecDeque<Bytes>,
     /// Whether `body` was read to its end.
     ended: bool,
+    /// Whether a part was passed on.
+    is_given: bool,
     state: Arc<State>,
 }
 
@@ -172,6 +187,10 @@ impl Body for Watched {
         if self.state.is_withdrawn() {
             return Poll::Ready(Some(Err(Withdrawn.into())));
         }
+        // Over HTTP/2 the client asks for the first part at once, and for the next when it has passed the one before on.
+        if self.is_given {
+            self.state.begun.store(true, Ordering::SeqCst);
+        }
         // Reads one part ahead, to know which is the last.
         while !self.ended && self.parts.len() < 2 {
             match ready!(Pin::new(&mut self.body).poll_frame(context)).map(|next| next.map(Frame::into_data)) {
@@ -187,6 +206,7 @@ impl Body for Watched {
         if self.ended && self.parts.is_empty() && !self.state.take() {
             return Poll::Ready(Some(Err(Withdrawn.into())));
         }
+        self.is_given = true;
         Poll::Ready(part.map(|part| Ok(Frame::data(part))))
     }
 

@@ -3,6 +3,7 @@
 //! HTTP/2 fails per connection: one dies silently, one may take no more requests, one is full. The client does not expose its
 //! connections, so each connection gets a client of its own, by which it can be told apart.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -199,6 +200,12 @@ impl Lane {
     /// True if a part of an answer was ever received.
     pub fn has_heard(&self) -> bool {
         self.heard.load(Ordering::SeqCst) > 0
+    }
+
+    /// Returns the address of a connection that was opened and has never said anything to its requests, once.
+    pub fn take_speechless_peer(&self) -> Option<IpAddr> {
+        let is_speechless = !self.has_heard() && (self.is_mute() || self.is_over());
+        is_speechless.then(|| self.link.take_peer()).flatten()
     }
 
     /// How long it exists.

@@ -1,5 +1,6 @@
 //! What is known of a lane's connection: its phase, and why connecting failed.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,13 +20,20 @@ pub struct Link {
     phase: AtomicU8,
     /// Why connecting failed, and when.
     failure: Mutex<Option<(Instant, ConnectionError)>>,
+    /// Where the connection goes, until somebody has asked: see [`Link::take_peer`].
+    peer: Mutex<Option<IpAddr>>,
     counters: Arc<Counters>,
 }
 
 impl Link {
     /// A connection that no request has asked for yet.
     pub fn new(counters: &Arc<Counters>) -> Self {
-        Self { phase: AtomicU8::new(CONNECTING), failure: Mutex::default(), counters: Arc::clone(counters) }
+        Self {
+            phase: AtomicU8::new(CONNECTING),
+            failure: Mutex::default(),
+            peer: Mutex::default(),
+            counters: Arc::clone(counters),
+        }
     }
 
     /// Notes the negotiated protocol.
@@ -34,6 +42,16 @@ impl Link {
         if http2 {
             self.counters.began();
         }
+    }
+
+    /// Notes the address that the connection goes to.
+    pub fn reached(&self, peer: Option<IpAddr>) {
+        *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = peer;
+    }
+
+    /// Returns the address that the connection goes to, once: what is wrong with it is to be told once.
+    pub fn take_peer(&self) -> Option<IpAddr> {
+        self.peer.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Notes that the connection takes no more requests.

@@ -22,21 +22,21 @@ use super::link::Link;
 use super::precedence::{Moved, PRECEDED, Precedence};
 use crate::config;
 use crate::error::{ConnectionError, Error};
+#[cfg(doc)]
+use crate::upstream::client::Addresses;
 use crate::upstream::client::Origin;
 
+mod refusals;
+mod streams;
 #[cfg(test)]
 mod tests;
 
+use refusals::Refusals;
+pub use streams::BELIEVED;
+use streams::{Streams, longer};
+
 /// Least time between two replacements of connections that answer something else than was asked: such answers can keep coming.
 const LEAST: Duration = Duration::from_secs(1);
-
-/// Requests on one HTTP/2 connection at a time, until it is known to take fewer: RFC 9113 advises peers to allow at least 100.
-const STREAMS_ASSUMED: usize = 100;
-
-/// How long the pool goes by what it has learnt, at first and at most: by a smaller number of requests, and by the failure to open
-/// a further connection. What turns out to be still so is believed for twice as long.
-pub const BELIEVED: Duration = Duration::from_millis(250);
-const LONGEST_BELIEVED: Duration = Duration::from_secs(2);
 
 /// Least time between a failed attempt to connect and the next one, when there is no connection. Each attempt counts as one
 /// failure in the circuits; at this distance a peer's short restart opens none.
@@ -44,6 +44,12 @@ const APART: Duration = Duration::from_millis(100);
 
 /// How long opening a connection may take before another is opened beside it: a peer may accept a connection and never speak.
 const SLOW: Duration = Duration::from_secs(1);
+
+/// How long before that another one may be opened, to an address that no attempt goes to: see [`Addresses::is_next_due`].
+const FIRST_SLOW: Duration = Duration::from_millis(250);
+
+/// Most attempts to connect at a time, each to another address, while no connection is open.
+const MOST_ADDRESSES: usize = 6;
 
 /// How long an idle connection is kept beside others.
 const SPARE: Duration = Duration::from_mins(1);
@@ -60,10 +66,8 @@ pub struct Pool {
 
 struct State {
     lanes: Vec<Arc<Lane>>,
-    /// How many requests a connection takes at a time.
-    streams: Option<StreamLimit>,
-    /// Most requests that a connection is known to have handled at a time. A new one gets no more until it is settled.
-    proven: usize,
+    streams: Streams,
+    refusals: Refusals,
     /// When an attempt to open a further connection failed, and how long none is made.
     no_further: Option<(Instant, Duration)>,
     /// When an attempt to open the only connection failed.
@@ -71,14 +75,6 @@ struct State {
     /// When connections over HTTP/1.1 were last replaced, and whether the present ones are due.
     renewed: Instant,
     distrusted: bool,
-}
-
-/// How many requests a connection was found to take at a time.
-#[derive(Clone, Copy)]
-struct StreamLimit {
-    streams: usize,
-    learnt: Instant,
-    believed: Duration,
 }
 
 /// What a request is to do.
@@ -96,8 +92,8 @@ impl Pool {
         let (changed, counters) = (Arc::default(), Arc::default());
         let state = State {
             lanes: Vec::new(),
-            streams: None,
-            proven: 1,
+            streams: Streams::default(),
+            refusals: Refusals::default(),
             no_further: None,
             failed: None,
             renewed: Instant::now(),
@@ -115,8 +111,9 @@ impl Pool {
         Precedence::of(moves, &self.moved, &self.changed)
     }
 
-    /// Waits for a place for a request that was moved so often, and returns it.
-    pub async fn seat(&self, moves: usize) -> Result<Seat, Error> {
+    /// Waits for a place for a request that was moved so often, and returns it. If it can be withdrawn, it may try whether a
+    /// connection takes more than was learnt.
+    pub async fn seat(&self, moves: usize, tries: bool) -> Result<Seat, Error> {
         let mut waited_for: Option<Arc<Lane>> = None;
         let came = Instant::now();
         loop {
@@ -126,7 +123,7 @@ impl Pool {
                 drop(timeout(PRECEDED.saturating_sub(came.elapsed()), changed).await);
                 continue;
             }
-            let most = match self.step(waited_for.take())? {
+            let most = match self.step(waited_for.take(), tries)? {
                 Step::Take(seat) => return Ok(seat),
                 Step::Wait(lane) => {
                     waited_for = Some(lane);
@@ -139,7 +136,7 @@ impl Pool {
         }
     }
 
-    fn step(&self, waited_for: Option<Arc<Lane>>) -> Result<Step, Error> {
+    fn step(&self, waited_for: Option<Arc<Lane>>, tries: bool) -> Result<Step, Error> {
         let mut state = self.state();
         if state.distrusted {
             state.renew();
@@ -148,11 +145,11 @@ impl Pool {
         if let Some(first) = state.lanes.first().filter(|lane| lane.is_http1() && !lane.is_over()) {
             return Ok(Step::Take(Seat::on(first)));
         }
-        state.tidy();
+        self.tidy(&mut state);
         if state.lanes.iter().filter(|lane| lane.is_open()).count() > 1 {
             state.no_further = None;
         }
-        let (streams, proven) = (state.streams(), state.proven);
+        let (streams, proven) = (state.streams.of(tries), state.streams.proven());
         let has_room = |lane: &&Arc<Lane>| lane.seats() < if lane.is_settled() { streams } else { streams.min(proven) };
         let open = || state.lanes.iter().filter(|lane| lane.is_open());
         let lively = || open().filter(|lane| !lane.is_mute());
@@ -172,15 +169,16 @@ impl Pool {
         }
         let open = || state.lanes.iter().filter(|lane| lane.is_open());
         let opening = || state.lanes.iter().filter(|lane| !lane.is_open());
-        let hopeful = |lane: &&Arc<Lane>| lane.age() < SLOW || lane.is_connected();
+        let hopeful = |lane: &&Arc<Lane>| !self.is_slow(lane) || lane.is_connected();
         if let Some(seat) = opening().filter(hopeful).find_map(Seat::to_open) {
             return Ok(Step::Take(seat));
         }
         let newest = opening().min_by_key(|lane| lane.age());
-        if let Some(new) = newest.filter(|lane| lane.age() < SLOW).or_else(|| open().find(|lane| !lane.is_settled())) {
+        if let Some(new) = newest.filter(|lane| !self.is_slow(lane)).or_else(|| open().find(|lane| !lane.is_settled()))
+        {
             return Ok(Step::Wait(Arc::clone(new)));
         }
-        let may_open = state.may_open(&self.settings);
+        let may_open = self.may_open(&state);
         if let Some(new) = newest.filter(|_| !may_open) {
             return Ok(opening().find_map(Seat::to_open).map_or_else(|| Step::Wait(Arc::clone(new)), Step::Take));
         }
@@ -197,61 +195,58 @@ impl Pool {
         // All are silent or full: better one that may be dead than none.
         match open().filter(has_room).max_by_key(|lane| lane.heard_at()) {
             Some(lane) => Ok(Step::Take(Seat::on(lane))),
-            None => Err(Error::NoStream { allowed: state.allowed() }),
+            None => Err(Error::NoStream { allowed: state.allowed(tries) }),
         }
     }
 
     /// Learns how many requests a connection takes at a time, from one that it does not take. If that one has no body, the client may
     /// hold another one back that counts as taken: see [`Handover`](super::handover).
     pub fn learn(&self, lane: &Lane, has_body: bool) {
-        let streams = lane.taken().saturating_sub(usize::from(!has_body)).max(1);
-        let mut state = self.state();
-        let streams = streams.min(state.streams());
-        state.proven = state.proven.min(streams);
-        let before = state.streams;
-        if before.is_none_or(|before| streams < before.streams) {
-            tracing::info!(streams, "zendesk takes fewer requests at a time on one connection");
-        }
-        // Several requests find it out at once; only a later one confirms it.
-        let believed = match before {
-            Some(before) if before.streams == streams && before.learnt.elapsed() >= before.believed => {
-                longer(before.believed)
-            }
-            Some(before) if before.streams == streams => before.believed,
-            _ => BELIEVED,
-        };
-        state.streams = Some(StreamLimit { streams, learnt: Instant::now(), believed });
+        self.state().streams.learn(lane.taken().saturating_sub(usize::from(!has_body)).max(1));
     }
 
     /// Forgets how many requests a connection takes at a time.
     pub fn forget_limit(&self) {
-        self.state().streams = None;
+        self.state().streams.forget();
     }
 
     /// Notes that a connection answered with its present number of requests under way.
     pub fn answered(&self, lane: &Lane) {
+        if lane.is_http1() {
+            return;
+        }
+        let mut state = self.state();
+        state.refusals.answered();
         // One may be held back in the client.
         let taken = lane.taken().saturating_sub(1);
-        if !lane.is_http1() && taken > 1 {
-            let mut state = self.state();
-            state.proven = state.proven.max(taken.min(state.streams()));
-            state.streams = state.streams.filter(|limit| limit.streams >= taken);
+        if taken > 1 {
+            state.streams.worked(taken);
         }
+    }
+
+    /// Notes that the peer refused a request, or has no room even for one.
+    pub fn refused(&self) {
+        self.state().refusals.refused();
+    }
+
+    /// Whether a request may be offered now: see [`Refusals`].
+    pub fn may_offer(&self) -> bool {
+        self.state().refusals.may_offer()
     }
 
     /// True if the connection has been seen to handle as many requests as it has seats taken.
     pub fn is_proven(&self, lane: &Lane) -> bool {
-        lane.seats() <= self.state().proven
+        lane.seats() <= self.state().streams.proven()
     }
 
     /// True if connections are known to take fewer requests than is assumed.
     pub fn is_limited(&self) -> bool {
-        self.state().streams.is_some()
+        self.state().streams.is_limited()
     }
 
     /// True if the connection is not known to be full with the seats that are taken.
-    pub fn has_room(&self, lane: &Lane) -> bool {
-        lane.seats() <= self.state().streams()
+    pub fn has_room(&self, lane: &Lane, tries: bool) -> bool {
+        lane.seats() <= self.state().streams.of(tries)
     }
 
     /// True if a request that waits for this lane to open has a place on another one: on one that is open, on one that has
@@ -259,11 +254,12 @@ impl Pool {
     pub fn has_place_besides(&self, lane: &Arc<Lane>) -> bool {
         let state = self.state();
         let others = || state.lanes.iter().filter(|other| !Arc::ptr_eq(other, lane) && !other.is_over());
-        let has_room = |other: &Arc<Lane>| other.is_open() && !other.is_silent() && other.seats() < state.streams();
+        let has_room =
+            |other: &Arc<Lane>| other.is_open() && !other.is_silent() && other.seats() < state.streams.most();
         let waits = |other: &Arc<Lane>| !other.is_open() && other.is_connected() && other.seats() == 0;
-        let is_opening = |other: &Arc<Lane>| !other.is_open() && other.age() < SLOW;
+        let is_opening = |other: &Arc<Lane>| !other.is_open() && !self.is_slow(other);
         others().any(|other| has_room(other) || waits(other))
-            || (lane.age() >= SLOW && !others().any(is_opening) && state.may_open(&self.settings))
+            || (self.is_slow(lane) && !others().any(is_opening) && self.may_open(&state))
     }
 
     /// Counts a request that is sent again on another connection.
@@ -284,14 +280,14 @@ impl Pool {
     }
 
     /// Returns how many requests the connections take at a time, as far as is known.
-    pub fn allowed(&self) -> usize {
-        self.state().allowed()
+    pub fn allowed(&self, tries: bool) -> usize {
+        self.state().allowed(tries)
     }
 
     /// Returns how many requests are under way on connections that have fallen silent, if there is another one for others to go on.
     pub fn stuck(&self) -> usize {
         let state = self.state();
-        if !state.lanes.iter().any(|lane| lane.is_open() && !lane.is_mute()) && !state.may_open(&self.settings) {
+        if !state.lanes.iter().any(|lane| lane.is_open() && !lane.is_mute()) && !self.may_open(&state) {
             return 0;
         }
         state.lanes.iter().filter(|lane| lane.is_silent()).map(|lane| lane.taken()).sum()
@@ -300,12 +296,36 @@ impl Pool {
     /// Returns the connections as they are now.
     pub fn snapshot(&self) -> Snapshot {
         let mut state = self.state();
-        state.tidy();
+        self.tidy(&mut state);
         let shared = || state.lanes.iter().filter(|lane| !lane.is_http1() && lane.is_open());
         let oldest = shared().map(|lane| lane.age()).max().unwrap_or_default();
         let requests = shared().map(|lane| lane.taken()).sum();
-        let streams = state.streams.map_or(STREAMS_ASSUMED, |limit| limit.streams);
+        let streams = state.streams.last_known();
         Snapshot { http2_oldest: oldest, http2_requests: requests, http2_streams: streams, ..self.counters.snapshot() }
+    }
+
+    /// True if it takes so long to connect on this lane that another attempt should be made beside it.
+    fn is_slow(&self, lane: &Lane) -> bool {
+        let is_next_due = || !lane.is_connected() && self.origin.addresses().is_next_due();
+        lane.age() >= SLOW || (lane.age() >= FIRST_SLOW && is_next_due())
+    }
+
+    /// True if one more connection may be opened. Beside one that does not come about, that is also so if only one is set, and
+    /// as long as there are other addresses.
+    fn may_open(&self, state: &State) -> bool {
+        let is_open = |lane: &Arc<Lane>| lane.is_open();
+        let beside = || if self.origin.addresses().is_next_due() { MOST_ADDRESSES } else { 2 };
+        state.lanes.is_empty()
+            || (!state.lanes.iter().any(is_open) && state.lanes.len() < beside())
+            || (state.lanes.len() < self.settings.most
+                && state.no_further.is_none_or(|(failed, believed)| failed.elapsed() > believed))
+    }
+
+    /// Remembers what is wrong with addresses, and drops lanes that are of no more use.
+    fn tidy(&self, state: &mut State) {
+        let speechless = state.lanes.iter().filter_map(|lane| lane.take_speechless_peer());
+        speechless.for_each(|address| self.origin.addresses().failed(address));
+        state.tidy();
     }
 
     fn lane(&self) -> anyhow::Result<Arc<Lane>> {
@@ -334,11 +354,6 @@ impl Pool {
     }
 }
 
-/// Returns for how long something is believed that has turned out to be still so.
-fn longer(believed: Duration) -> Duration {
-    (believed * 2).min(LONGEST_BELIEVED)
-}
-
 impl State {
     /// Retires the connections over HTTP/1.1, unless they were replaced less than `LEAST` ago.
     fn renew(&mut self) {
@@ -362,23 +377,7 @@ impl State {
         });
     }
 
-    /// True if one more connection may be opened. Beside one that does not come about, that is also so if only one is set.
-    fn may_open(&self, settings: &config::Connection) -> bool {
-        let is_open = |lane: &Arc<Lane>| lane.is_open();
-        self.lanes.is_empty()
-            || (self.lanes.len() < 2 && !self.lanes.iter().any(is_open))
-            || (self.lanes.len() < settings.most
-                && self.no_further.is_none_or(|(failed, believed)| failed.elapsed() > believed))
-    }
-
-    fn allowed(&self) -> usize {
-        self.lanes.len().max(1) * self.streams()
-    }
-
-    /// Returns how many requests a connection takes at a time, as far as is known. After a while it may be more again; requests
-    /// that try it are offered one at a time, so it costs one of them a few milliseconds to find out that it is not.
-    fn streams(&self) -> usize {
-        let limit = self.streams.filter(|limit| limit.learnt.elapsed() < limit.believed);
-        limit.map_or(STREAMS_ASSUMED, |limit| limit.streams)
+    fn allowed(&self, tries: bool) -> usize {
+        self.lanes.len().max(1) * self.streams.of(tries)
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use zendesk_gateway::sandbox;
-use zendesk_gateway::sandbox::faults::{Delay, post};
+use zendesk_gateway::sandbox::faults::{Delay, RefuseStream, get, post};
 
 use super::{What, call, created, edge, flood, gateway, reason, uncached};
 use crate::support::TestGateway;
@@ -123,5 +123,85 @@ async fn a_connection_on_which_many_callers_gave_up_is_left_before_it_ends_under
     assert_eq!(created(&gateway), (0..9).map(|number| (number, 1)).collect());
     let accepted = gateway.sandbox.connections().counts().accepted;
     assert!((2..=8).contains(&accepted), "{accepted} connections");
+    gateway.stop().await;
+}
+
+/// A write is taken once its stream is open, so a second one shows that a connection takes one, although only one was taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn that_a_connection_takes_one_request_is_learnt_from_writes_alone() {
+    let mut account = edge(|wire| wire.max_concurrent_streams = Some(1));
+    account.latency = sandbox::Latency::Fixed(Duration::from_millis(100));
+    let gateway = TestGateway::configured(account, uncached()).await;
+    call(&gateway, What::Write, 0, Duration::from_secs(5)).await.expect("all is well");
+    let (began, deadline) = (Instant::now(), Duration::from_millis(500));
+    let next = std::sync::atomic::AtomicUsize::new(1);
+    let caller = async || {
+        let (mut done, mut refused, mut late) = (Vec::new(), Vec::new(), 0);
+        while began.elapsed() < Duration::from_secs(4) {
+            let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            match call(&gateway, What::Write, number, deadline).await {
+                Ok(()) => done.push(number),
+                Err(status) if reason(&status) == "OVERLOADED" => {
+                    refused.push(number);
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(_) => late += 1,
+            }
+        }
+        (done, refused, late)
+    };
+    let outcomes = join_all((0..16).map(|_| caller())).await;
+    let done: usize = outcomes.iter().map(|(done, ..)| done.len()).sum();
+    let late: usize = outcomes.iter().map(|(.., late)| late).sum();
+    // Seven a second on each of four connections.
+    assert!(done >= 40, "{done} were done, {late} came too late");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let created = created(&gateway);
+    assert!(created.values().all(|times| *times == 1));
+    let refused = outcomes.iter().flat_map(|(_, refused, _)| refused);
+    assert!(refused.into_iter().all(|number| !created.contains_key(number)), "a refused write was sent");
+    let counts = gateway.sandbox.connections().counts();
+    assert!(counts.accepted >= 4, "{counts:?}");
+    gateway.stop().await;
+}
+
+/// How calls end, made four a second for three seconds, at a peer that processes nothing.
+async fn shut_out(gateway: &TestGateway, what: What) -> Vec<String> {
+    let calls = (0..12_usize).map(async |number| {
+        tokio::time::sleep(Duration::from_millis(250) * u32::try_from(number).expect("a dozen")).await;
+        let asked = Instant::now();
+        let status = call(gateway, what, number, Duration::from_secs(2)).await.expect_err("nothing is processed");
+        assert!(asked.elapsed() < Duration::from_millis(2_500), "{:?}", asked.elapsed());
+        reason(&status)
+    });
+    join_all(calls).await
+}
+
+fn overloaded(reasons: &[String]) -> usize {
+    reasons.iter().filter(|reason| *reason == "OVERLOADED").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_to_a_peer_that_refuses_every_stream_are_refused_for_lack_of_room() {
+    for what in [What::Read, What::Write] {
+        let gateway = gateway(|_| ()).await;
+        call(&gateway, what, 100, Duration::from_secs(5)).await.expect("all is well");
+        let refusals = [get("*"), post("*")].map(|of| gateway.sandbox.fault(of, RefuseStream::forever()));
+        let reasons = shut_out(&gateway, what).await;
+        assert!(overloaded(&reasons) >= 10, "{what:?}: {reasons:?}");
+        for refusal in refusals {
+            gateway.sandbox.faults().remove(refusal);
+        }
+        call(&gateway, what, 101, Duration::from_secs(5)).await.expect("all is well again");
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_to_a_peer_that_allows_no_stream_are_refused_for_lack_of_room() {
+    let gateway = gateway(|wire| wire.max_concurrent_streams = Some(0)).await;
+    let reasons = shut_out(&gateway, What::Write).await;
+    assert!(overloaded(&reasons) >= 8, "{reasons:?}");
+    assert!(created(&gateway).is_empty());
     gateway.stop().await;
 }

@@ -1,5 +1,6 @@
 //! What the pool learns, and for how long it believes it.
 
+use super::streams::{Limit, STREAMS_ASSUMED};
 use super::*;
 
 fn pool(url: &str) -> Pool {
@@ -14,7 +15,7 @@ async fn a_smaller_number_of_requests_is_believed_for_longer_each_time_that_it_i
     for _ in 0..2 {
         let _ = lane.take();
     }
-    let streams = || pool.state().streams();
+    let streams = || pool.state().streams.most();
     assert_eq!(streams(), STREAMS_ASSUMED);
     for believed in [250, 500, 1_000, 2_000, 2_000] {
         pool.learn(&lane, true);
@@ -24,11 +25,13 @@ async fn a_smaller_number_of_requests_is_believed_for_longer_each_time_that_it_i
         assert_eq!(streams(), 2);
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert_eq!(streams(), STREAMS_ASSUMED, "it may be more again");
+        assert_eq!(pool.allowed(false), 2, "a request that cannot be withdrawn does not try it");
         assert_eq!(pool.snapshot().http2_streams, 2, "what is known is told");
     }
     let _ = lane.take();
     pool.learn(&lane, true);
-    assert_eq!(pool.state().streams.map(|limit| (limit.streams, limit.believed)), Some((3, BELIEVED)), "a new number");
+    let known = pool.state().streams.limit();
+    assert_eq!(known.map(|limit| (limit.streams, limit.believed)), Some((3, BELIEVED)), "a new number");
     pool.learn(&lane, false);
     assert_eq!(streams(), 2, "one that has no body may be held back");
     for _ in 0..5 {
@@ -45,14 +48,15 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
     let _ = open.take();
     open.heard(true);
     pool.state().lanes.push(open);
-    pool.state().streams = Some(StreamLimit { streams: 0, learnt: Instant::now(), believed: Duration::from_hours(1) });
+    let full = Limit { streams: 0, learnt: Instant::now(), believed: Duration::from_hours(1) };
+    pool.state().streams = Streams::limited(full);
     for believed in [250, 500, 1_000] {
         let link = Arc::new(Link::new(&pool.counters));
         let client = pool.origin.client().build().expect("a client");
         let failed = Lane::new(client, Arc::clone(&link), Duration::ZERO, &pool.changed);
         link.fail(ConnectionError::new("refused"));
         for _ in 0..40 {
-            drop(pool.step(Some(Arc::clone(&failed))));
+            drop(pool.step(Some(Arc::clone(&failed)), true));
         }
         let known = pool.state().no_further.map(|(_, believed)| believed.as_millis());
         assert_eq!(known, Some(believed));
@@ -63,7 +67,7 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
 #[tokio::test]
 async fn connections_are_replaced_at_most_once_a_second() {
     let pool = pool("http://127.0.0.1:1");
-    let lane = async || Arc::clone(pool.seat(0).await.expect("without TLS there is always room").lane());
+    let lane = async || Arc::clone(pool.seat(0, true).await.expect("without TLS there is always room").lane());
     let first = lane().await;
     pool.renew(&first);
     assert!(Arc::ptr_eq(&first, &lane().await), "too soon");

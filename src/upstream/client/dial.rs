@@ -1,0 +1,151 @@
+//! One attempt to connect, from the look-up of the name to the end of the TLS handshake, and what it says of the address.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use hyper_util::client::legacy::connect::{Connection, HttpInfo};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::time::timeout;
+use tower::Service;
+use tower::util::BoxCloneSyncService;
+
+use super::addresses::Addresses;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Longest time that a dial may take where the name has several addresses: this, divided by their number, but at least `LEAST`.
+/// An address that accepts connections and never speaks would otherwise use up the time for all others.
+const LONGEST: Duration = Duration::from_secs(5);
+const LEAST: Duration = Duration::from_secs(2);
+
+tokio::task_local! {
+    /// The dial that this task makes.
+    static DIAL: Arc<Dial>;
+}
+
+/// Returns the address that a connection goes to.
+pub fn peer(connection: &impl Connection) -> Option<IpAddr> {
+    let mut extras = http::Extensions::new();
+    connection.connected().get_extras(&mut extras);
+    extras.get::<HttpInfo>().map(|info| info.remote_addr().ip())
+}
+
+struct Dial {
+    addresses: Arc<Addresses>,
+    number: Mutex<Option<u64>>,
+}
+
+impl Dial {
+    fn number(&self) -> MutexGuard<'_, Option<u64>> {
+        self.number.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self, by_itself: bool) {
+        let number = self.number().take();
+        if let Some(number) = number {
+            self.addresses.ended(number, by_itself);
+        }
+    }
+}
+
+impl Drop for Dial {
+    fn drop(&mut self) {
+        self.ended(false);
+    }
+}
+
+/// Resolves names for a client, and tells the dial that asks where it goes.
+pub struct Resolver(Arc<Addresses>);
+
+impl Resolver {
+    /// Asks `addresses`.
+    pub fn new(addresses: &Arc<Addresses>) -> Arc<Self> {
+        Arc::new(Self(Arc::clone(addresses)))
+    }
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let addresses = Arc::clone(&self.0);
+        Box::pin(async move {
+            let found = addresses.find(name.as_str().to_owned()).await?;
+            if let Some(first) = found.first() {
+                // A client without the layer has no dial.
+                let _ = DIAL.try_with(|dial| *dial.number() = Some(addresses.begin(*first)));
+            }
+            // The client puts the port in place of 0.
+            Ok(Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
+        })
+    }
+}
+
+/// Wraps a client's connector in [`Connector`].
+#[derive(Clone)]
+pub struct Layer(Arc<Addresses>);
+
+impl Layer {
+    /// Tells `addresses` what becomes of the dials.
+    pub fn new(addresses: &Arc<Addresses>) -> Self {
+        Self(Arc::clone(addresses))
+    }
+}
+
+impl<T: 'static, C: 'static> tower::Layer<BoxCloneSyncService<T, C, BoxError>> for Layer {
+    type Service = Connector<T, C>;
+
+    fn layer(&self, inner: BoxCloneSyncService<T, C, BoxError>) -> Connector<T, C> {
+        Connector { inner, addresses: Arc::clone(&self.0) }
+    }
+}
+
+/// A client's connector whose dials are remembered. `T` is the target and `C` a connection; the client does not export either type.
+pub struct Connector<T, C> {
+    inner: BoxCloneSyncService<T, C, BoxError>,
+    addresses: Arc<Addresses>,
+}
+
+impl<T, C> Clone for Connector<T, C> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), addresses: Arc::clone(&self.addresses) }
+    }
+}
+
+impl<T, C> Service<T> for Connector<T, C>
+where
+    T: Send + 'static,
+    C: Connection + Send + 'static,
+{
+    type Response = C;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<C, BoxError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, target: T) -> Self::Future {
+        let dial = Arc::new(Dial { addresses: Arc::clone(&self.addresses), number: Mutex::default() });
+        let connect = self.inner.call(target);
+        Box::pin(DIAL.scope(Arc::clone(&dial), async move {
+            let count = u32::try_from(dial.addresses.count()).unwrap_or(u32::MAX);
+            let outcome = if count > 1 {
+                timeout((LONGEST / count).max(LEAST), connect).await.unwrap_or_else(|late| Err(late.into()))
+            } else {
+                connect.await
+            };
+            match &outcome {
+                Ok(connection) => {
+                    let number = dial.number().take();
+                    if let Some(number) = number {
+                        dial.addresses.succeeded(number, peer(connection));
+                    }
+                }
+                Err(_) => dial.ended(true),
+            }
+            outcome
+        }))
+    }
+}
