@@ -18,7 +18,7 @@ const UNARY: u64 = 5;
 const STREAM: u64 = 60;
 /// On average, a service does something else for so long before each of its eight calls. A build that is not optimised takes ten
 /// times as much of a processor for a call.
-const PAUSE_MS: u64 = if cfg!(debug_assertions) { 4000 } else { 100 };
+const PAUSE_MS: u64 = if cfg!(debug_assertions) { 4000 } else { 200 };
 
 /// What a program in any language reads.
 #[derive(Clone, Serialize)]
