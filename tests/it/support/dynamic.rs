@@ -54,6 +54,19 @@ impl Dynamic {
         message: &DynamicMessage,
         metadata: &[(&'static str, impl AsRef<str>)],
     ) -> Result<Vec<serde_json::Value>, Status> {
+        let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
+        let json = |reply: DynamicMessage| reply.serialize_with_options(serde_json::value::Serializer, &options);
+        let replies = self.replies(name, message, metadata).await?;
+        Ok(replies.into_iter().map(|reply| json(reply).expect("messages are JSON")).collect())
+    }
+
+    /// The same with the replies as they are.
+    pub async fn replies(
+        &self,
+        name: &str,
+        message: &DynamicMessage,
+        metadata: &[(&'static str, impl AsRef<str>)],
+    ) -> Result<Vec<DynamicMessage>, Status> {
         let method = self.method(name);
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
         let path = path.parse().expect("a path");
@@ -63,10 +76,7 @@ impl Dynamic {
         let mut stream = response.into_inner();
         let mut replies = Vec::new();
         while let Some(reply) = stream.message().await? {
-            let message = DynamicMessage::decode(method.output(), reply.as_slice()).expect("the reply's own type");
-            let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
-            let json = message.serialize_with_options(serde_json::value::Serializer, &options);
-            replies.push(json.expect("messages are JSON"));
+            replies.push(DynamicMessage::decode(method.output(), reply.as_slice()).expect("the reply's own type"));
         }
         Ok(replies)
     }
