@@ -24,7 +24,7 @@ mod telemetry;
 mod tls;
 
 pub use cache::{Cache, Windows};
-pub use callers::Callers;
+pub use callers::{Callers, Weight};
 pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient};
 pub use identity::{Authorization, Identity};
 pub use load::{Mistakes, Overrides, load, merge};

@@ -170,7 +170,7 @@ pub enum Error {
         retry_after: Duration,
     },
     /// The request's message is larger than any may be, as it is sent or once it is decoded.
-    #[error("the request takes {bytes} bytes of memory or more; at most {limit} are allowed")]
+    #[error("the request has {bytes} bytes or more, as it is or once decoded; at most {limit} are allowed")]
     RequestTooLarge {
         /// The bytes that were counted.
         bytes: usize,

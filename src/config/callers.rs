@@ -1,7 +1,5 @@
 //! Settings of what one caller may take of what all share.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::glob;
@@ -19,9 +17,19 @@ pub struct Callers {
     pub max_requests_per_minute: u32,
     /// `callers.message_memory_percent`: share of `server.message_memory` that one caller's messages may take. Default 50.
     pub message_memory_percent: u8,
-    /// `[callers.weights]`: pattern of callers' names = how much they get of what is short, compared with others. The first
-    /// pattern in alphabetical order that fits counts. Default 1 for everybody.
-    pub weights: BTreeMap<String, u32>,
+    /// `callers.weights`: how much callers get of what is short, as tables of `callers`, patterns of names, and `weight`. The first
+    /// that fits counts; everybody else has 1.
+    pub weights: Vec<Weight>,
+}
+
+/// `[[callers.weights]]`: how much some callers get of what is short.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weight {
+    /// Patterns of the callers' names, in which `*` stands for any characters.
+    pub callers: Vec<String>,
+    /// How many turns they get where others get one.
+    pub weight: u32,
 }
 
 /// Most that a weight may be.
@@ -34,7 +42,7 @@ impl Default for Callers {
             max_streams: 128,
             max_requests_per_minute: 0,
             message_memory_percent: 50,
-            weights: BTreeMap::new(),
+            weights: Vec::new(),
         }
     }
 }
@@ -47,7 +55,8 @@ impl Callers {
 
     /// Returns the weight of the caller of this name.
     pub fn weight(&self, name: &str) -> u32 {
-        self.weights.iter().find(|(pattern, _)| glob::fits(pattern, name)).map_or(1, |(_, weight)| *weight)
+        let fits = |one: &&Weight| one.callers.iter().any(|pattern| glob::fits(pattern, name));
+        self.weights.iter().find(fits).map_or(1, |one| one.weight)
     }
 
     /// Returns what is wrong although each single value is well-formed.
@@ -56,9 +65,12 @@ impl Callers {
         if !(1..=100).contains(&self.message_memory_percent) {
             mistakes.push("callers.message_memory_percent: must be from 1 to 100".to_owned());
         }
-        for (pattern, weight) in &self.weights {
+        for (index, Weight { callers, weight }) in self.weights.iter().enumerate() {
             if !(1..=MOST_WEIGHT).contains(weight) {
-                mistakes.push(format!("callers.weights.{pattern:?}: must be from 1 to {MOST_WEIGHT}"));
+                mistakes.push(format!("callers.weights[{index}].weight: must be from 1 to {MOST_WEIGHT}"));
+            }
+            if callers.is_empty() {
+                mistakes.push(format!("callers.weights[{index}].callers: must not be empty"));
             }
         }
         mistakes
@@ -69,23 +81,27 @@ impl Callers {
 mod tests {
     use super::*;
 
+    fn weight(callers: &[&str], weight: u32) -> Weight {
+        Weight { callers: callers.iter().map(|name| (*name).to_owned()).collect(), weight }
+    }
+
     #[test]
-    fn a_weight_is_that_of_the_first_pattern_that_fits() {
-        let weights = [("api_key:*", 2), ("api_key:crm", 5), ("jwt:*", 3)];
-        let weights = weights.map(|(pattern, weight)| (pattern.to_owned(), weight)).into();
+    fn a_weight_is_that_of_the_first_table_that_fits() {
+        let weights = vec![weight(&["api_key:crm", "spiffe://a/*"], 5), weight(&["api_key:*"], 2)];
         let callers = Callers { weights, ..Callers::default() };
-        assert_eq!(["api_key:crm", "jwt:a", "anonymous 10.0.0.1"].map(|name| callers.weight(name)), [2, 3, 1]);
+        let names = ["api_key:crm", "api_key:x", "spiffe://a/b", "anonymous 10.0.0.1"];
+        assert_eq!(names.map(|name| callers.weight(name)), [5, 2, 5, 1]);
     }
 
     #[test]
     fn what_makes_no_sense_is_refused_by_its_key() {
-        let weights = [("a".to_owned(), 0), ("b".to_owned(), 101), ("c".to_owned(), 7)].into();
+        let weights = vec![weight(&["a"], 0), weight(&["b"], 101), weight(&["c"], 7), weight(&[], 7)];
         let wrong = Callers { message_memory_percent: 0, weights, ..Callers::default() };
         let mistakes = wrong.mistakes().join("\n");
-        for key in ["callers.message_memory_percent", "callers.weights.\"a\"", "callers.weights.\"b\""] {
-            assert!(mistakes.contains(key), "{mistakes}");
+        for key in ["message_memory_percent", "weights[0].weight", "weights[1].weight", "weights[3].callers"] {
+            assert!(mistakes.contains(&format!("callers.{key}")), "{mistakes}");
         }
-        assert!(!mistakes.contains("\"c\""));
+        assert!(!mistakes.contains("[2]"));
         assert!(Callers::default().mistakes().is_empty());
     }
 }

@@ -27,7 +27,7 @@ pub struct Server {
     /// `server.max_response_bytes`: largest response message. Default 16 MiB.
     pub max_response_bytes: usize,
     /// `server.message_memory`: most bytes of all messages under way together, requests and replies; a call whose message does not
-    /// fit is refused. Default 40 MiB.
+    /// fit is refused. Default 48 MiB.
     pub message_memory: usize,
     /// `server.max_calls`: most calls at a time; more are UNAVAILABLE. Health and reflection are not counted. Default 512.
     pub max_calls: usize,
@@ -79,7 +79,7 @@ impl Default for Server {
             stream_deadline: Duration::from_mins(15),
             max_request_bytes: 4 << 20,
             max_response_bytes: 16 << 20,
-            message_memory: 40 << 20,
+            message_memory: 48 << 20,
             max_calls: 512,
             message_timeout: Duration::from_secs(10),
             max_connections: 4096,

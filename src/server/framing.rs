@@ -14,6 +14,8 @@ use pin_project_lite::pin_project;
 use tonic::Status;
 use tonic::codegen::StdError;
 
+use crate::error::Error;
+
 /// Bytes of a message's prefix: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
@@ -70,9 +72,7 @@ impl Prefixes {
                 (self.read, self.left) = (0, u32::from_be_bytes(length) as usize);
                 if self.left > self.limit {
                     let (length, limit) = (self.left, self.limit);
-                    return Err(Status::resource_exhausted(format!(
-                        "a request message of {length} bytes is larger than {limit} bytes, which is the limit"
-                    )));
+                    return Err(Error::RequestTooLarge { bytes: length, limit }.into());
                 }
             }
         }

@@ -1,8 +1,9 @@
 //! A bounded waiting room: which call goes next, and which is refused when the room is full.
 //!
-//! The order is priority first. Among equal priorities callers take turns, by weight (start-time fair queueing): however many
-//! calls one caller has waiting, another caller's first call goes before the greedy one's second. Among the calls of one caller
-//! the earliest deadline goes first: of two equal calls the one that can wait less. The last in that order is the one to refuse,
+//! What somebody waits for goes before streams, bulk jobs and refreshes. Within each of the two, callers take turns, by weight
+//! (start-time fair queueing): however many calls one caller has waiting, another caller's first call goes before the greedy
+//! one's second. Among the calls of one caller writes go first, then the earliest deadline: of two equal calls the one that
+//! can wait less. The last in that order is the one to refuse,
 //! newcomer or not, because it is the one that would be served last; so it is a call of whoever has most calls waiting.
 
 use std::cmp::Reverse;
@@ -15,9 +16,9 @@ use super::call::{Call, Priority};
 /// A call's place in the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rank {
-    /// Compared first.
+    /// The call's priority.
     pub priority: Priority,
-    /// The call's `wanted_by`; compared among the calls of one caller.
+    /// The call's `wanted_by`; compared among the calls of one caller and priority.
     pub deadline: Instant,
     turn: u64,
     caller: u64,
@@ -29,19 +30,19 @@ const STEP: u64 = 1 << 16;
 /// The calls that wait, in order.
 #[derive(Debug)]
 pub struct Room<W> {
-    lanes: BTreeMap<(Priority, u64), Lane<W>>,
-    /// For each priority how many turns each caller has had, were all served evenly (virtual time). A caller who comes anew
+    lanes: BTreeMap<(Class, u64), Lane<W>>,
+    /// For each class how many turns each caller has had, were all served evenly (virtual time). A caller who comes anew
     /// begins there, so nobody saves up turns by being away.
-    clocks: BTreeMap<Priority, u64>,
+    clocks: BTreeMap<Class, u64>,
     len: usize,
     places: usize,
     turn: u64,
 }
 
-/// The waiting calls of one caller with one priority.
+/// The waiting calls of one caller in one class.
 #[derive(Debug)]
 struct Lane<W> {
-    waiting: BTreeMap<(Instant, u64), W>,
+    waiting: BTreeMap<Within, W>,
     /// The tag of its first call: of two lanes the one with the smaller tag goes first.
     tag: u64,
     weight: u64,
@@ -65,8 +66,33 @@ pub enum Entry<W> {
     Full,
 }
 
-/// What calls are ordered by.
-type Order = (Priority, u64, Instant);
+/// Whether somebody waits for the call; those for which nobody does go last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Foreground,
+    Background,
+}
+
+impl Class {
+    fn of(priority: Priority) -> Self {
+        if priority == Priority::Background { Self::Background } else { Self::Foreground }
+    }
+}
+
+/// What the calls of one lane are ordered by; the last number tells equal ones apart.
+type Within = (Priority, Instant, u64);
+/// What calls are ordered by: class, the tag of their lane, and within it.
+type Order = (Class, u64, Priority, Instant);
+
+impl Rank {
+    fn class(&self) -> Class {
+        Class::of(self.priority)
+    }
+
+    fn within(&self) -> Within {
+        (self.priority, self.deadline, self.turn)
+    }
+}
 
 impl<W> Room<W> {
     /// Returns an empty room.
@@ -87,17 +113,15 @@ impl<W> Room<W> {
         self.turn += 1;
         let (priority, caller) = (call.priority, call.share.id());
         let rank = Rank { priority, deadline: call.wanted_by, turn: self.turn, caller };
-        let clock = self.clock(priority);
+        let class = Class::of(priority);
+        let clock = self.clock(class);
         let weight = u64::from(call.share.weight().max(1));
-        let lane = self.lanes.entry((priority, caller)).or_insert_with(|| Lane {
-            waiting: BTreeMap::new(),
-            tag: clock,
-            weight,
-        });
+        let lane =
+            self.lanes.entry((class, caller)).or_insert_with(|| Lane { waiting: BTreeMap::new(), tag: clock, weight });
         if lane.waiting.is_empty() {
             lane.tag = lane.tag.max(clock);
         }
-        lane.waiting.insert((rank.deadline, rank.turn), waiter);
+        lane.waiting.insert(rank.within(), waiter);
         self.len += 1;
         match displaced {
             Some(last) => Entry::Displaced(rank, last),
@@ -107,12 +131,12 @@ impl<W> Room<W> {
 
     /// Takes one out that goes away, if it still waits.
     pub fn leave(&mut self, rank: &Rank) -> Option<W> {
-        let key = (rank.priority, rank.caller);
+        let key = (rank.class(), rank.caller);
         let lane = self.lanes.get_mut(&key)?;
-        let waiter = lane.waiting.remove(&(rank.deadline, rank.turn))?;
+        let waiter = lane.waiting.remove(&rank.within())?;
         self.len -= 1;
         // A lane whose tag is ahead of the clock stays, or its caller would get another turn at once by coming anew.
-        if lane.waiting.is_empty() && lane.tag <= self.clock(rank.priority) {
+        if lane.waiting.is_empty() && lane.tag <= self.clock(rank.class()) {
             self.lanes.remove(&key);
         }
         if self.len == 0 {
@@ -124,19 +148,19 @@ impl<W> Room<W> {
 
     /// Takes one out whose turn has come.
     pub fn serve(&mut self, rank: &Rank) -> Option<W> {
-        let priority = rank.priority;
-        let active = self.lanes.iter().filter(|((of, _), lane)| *of == priority && !lane.waiting.is_empty());
+        let class = rank.class();
+        let active = self.lanes.iter().filter(|((of, _), lane)| *of == class && !lane.waiting.is_empty());
         let weights: u64 = active.map(|(_, lane)| lane.weight).sum();
-        let lane = self.lanes.get_mut(&(priority, rank.caller))?;
-        if !lane.waiting.contains_key(&(rank.deadline, rank.turn)) {
+        let lane = self.lanes.get_mut(&(class, rank.caller))?;
+        if !lane.waiting.contains_key(&rank.within()) {
             return None;
         }
-        let clock = self.clocks.entry(priority).or_default();
+        let clock = self.clocks.entry(class).or_default();
         *clock = lane.tag.max(*clock) + STEP / weights.max(1);
         lane.tag = lane.tag_at(1);
         let now = *clock;
         // Lanes without calls are kept only until the clock has reached them.
-        self.lanes.retain(|(of, _), lane| *of != priority || !lane.waiting.is_empty() || lane.tag > now);
+        self.lanes.retain(|(of, _), lane| *of != class || !lane.waiting.is_empty() || lane.tag > now);
         self.leave(rank)
     }
 
@@ -164,26 +188,27 @@ impl<W> Room<W> {
 
     /// Returns the place in the order that a call would get if it came now.
     fn order(&self, call: &Call) -> Order {
-        let clock = self.clock(call.priority);
-        let tag = self.lanes.get(&(call.priority, call.share.id())).map_or(clock, |lane| {
-            let before = lane.waiting.range(..=(call.wanted_by, u64::MAX)).count();
+        let class = Class::of(call.priority);
+        let clock = self.clock(class);
+        let tag = self.lanes.get(&(class, call.share.id())).map_or(clock, |lane| {
+            let before = lane.waiting.range(..=(call.priority, call.wanted_by, u64::MAX)).count();
             if lane.waiting.is_empty() { lane.tag.max(clock) } else { lane.tag_at(before) }
         });
-        (call.priority, tag, call.wanted_by)
+        (class, tag, call.priority, call.wanted_by)
     }
 
     /// Returns the last in the order.
     fn last(&self) -> Option<(Order, Rank)> {
-        let lasts = self.lanes.iter().filter_map(|((priority, caller), lane)| {
-            let (deadline, turn) = *lane.waiting.last_key_value()?.0;
-            let rank = Rank { priority: *priority, deadline, turn, caller: *caller };
-            Some(((*priority, lane.tag_at(lane.waiting.len() - 1), deadline), rank))
+        let lasts = self.lanes.iter().filter_map(|((class, caller), lane)| {
+            let (priority, deadline, turn) = *lane.waiting.last_key_value()?.0;
+            let rank = Rank { priority, deadline, turn, caller: *caller };
+            Some(((*class, lane.tag_at(lane.waiting.len() - 1), priority, deadline), rank))
         });
         lasts.max_by_key(|(order, rank)| (*order, rank.turn))
     }
 
-    fn clock(&self, priority: Priority) -> u64 {
-        self.clocks.get(&priority).copied().unwrap_or_default()
+    fn clock(&self, class: Class) -> u64 {
+        self.clocks.get(&class).copied().unwrap_or_default()
     }
 
     fn ordered(&self) -> Ordered<'_, W> {
@@ -192,32 +217,32 @@ impl<W> Room<W> {
     }
 }
 
-/// Goes through a room in order: the lanes of one priority after those of the other, and among them always the one whose first
-/// call is due first.
+/// Goes through a room in order: the lanes of one class after those of the other, and among them always the one whose first call
+/// is due first.
 struct Ordered<'a, W> {
-    lanes: std::iter::Peekable<btree_map::Iter<'a, (Priority, u64), Lane<W>>>,
+    lanes: std::iter::Peekable<btree_map::Iter<'a, (Class, u64), Lane<W>>>,
     cursors: Vec<Cursor<'a, W>>,
-    /// The first calls of the lanes: tag, deadline, turn, and the index of the cursor.
-    next: BinaryHeap<Reverse<(u64, Instant, u64, usize)>>,
+    /// The first calls of the lanes: tag, order within the lane, and the index of the cursor.
+    next: BinaryHeap<Reverse<(u64, Within, usize)>>,
 }
 
 struct Cursor<'a, W> {
-    priority: Priority,
+    class: Class,
     caller: u64,
     lane: &'a Lane<W>,
-    rest: std::iter::Peekable<btree_map::Iter<'a, (Instant, u64), W>>,
+    rest: std::iter::Peekable<btree_map::Iter<'a, Within, W>>,
     index: usize,
 }
 
 impl<'a, W> Ordered<'a, W> {
-    /// Takes up the lanes of the next priority.
+    /// Takes up the lanes of the next class.
     fn take_up(&mut self) {
         let Some((first, _)) = self.lanes.peek() else { return };
-        let priority = first.0;
+        let class = first.0;
         self.cursors.clear();
-        while let Some(((_, caller), lane)) = self.lanes.next_if(|((of, _), _)| *of == priority) {
+        while let Some(((_, caller), lane)) = self.lanes.next_if(|((of, _), _)| *of == class) {
             let rest = lane.waiting.iter().peekable();
-            self.cursors.push(Cursor { priority, caller: *caller, lane, rest, index: 0 });
+            self.cursors.push(Cursor { class, caller: *caller, lane, rest, index: 0 });
             self.offer(self.cursors.len() - 1);
         }
     }
@@ -225,8 +250,8 @@ impl<'a, W> Ordered<'a, W> {
     /// Puts a lane's next call up.
     fn offer(&mut self, at: usize) {
         let cursor = &mut self.cursors[at];
-        if let Some(((deadline, turn), _)) = cursor.rest.peek() {
-            self.next.push(Reverse((cursor.lane.tag_at(cursor.index), *deadline, *turn, at)));
+        if let Some((within, _)) = cursor.rest.peek() {
+            self.next.push(Reverse((cursor.lane.tag_at(cursor.index), **within, at)));
         }
     }
 }
@@ -238,13 +263,13 @@ impl<'a, W> Iterator for Ordered<'a, W> {
         while self.next.is_empty() && self.lanes.peek().is_some() {
             self.take_up();
         }
-        let Reverse((tag, deadline, turn, at)) = self.next.pop()?;
+        let Reverse((tag, (priority, deadline, turn), at)) = self.next.pop()?;
         let cursor = &mut self.cursors[at];
         let (_, waiter) = cursor.rest.next().expect("it was offered");
         cursor.index += 1;
-        let (priority, caller) = (cursor.priority, cursor.caller);
+        let (class, caller) = (cursor.class, cursor.caller);
         self.offer(at);
-        Some(((priority, tag, deadline), Rank { priority, deadline, turn, caller }, waiter))
+        Some(((class, tag, priority, deadline), Rank { priority, deadline, turn, caller }, waiter))
     }
 }
 
@@ -255,7 +280,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::Callers;
+    use crate::config::{Callers, Weight};
     use crate::share::{Share, Shares};
     use crate::upstream::tests::support::{read, within};
 
@@ -265,7 +290,10 @@ mod tests {
     }
 
     fn share(weights: &[(&str, u32)]) -> impl Fn(&str) -> Share {
-        let weights = weights.iter().map(|(name, weight)| ((*name).to_owned(), *weight)).collect();
+        let weights = weights
+            .iter()
+            .map(|(name, weight)| Weight { callers: vec![(*name).to_owned()], weight: *weight })
+            .collect();
         let shares = Shares::new(&Callers { weights, ..Callers::default() }, 0);
         move |name| shares.of(name)
     }
@@ -312,6 +340,19 @@ mod tests {
             }
         }
         assert_eq!(turns.matches('s').count(), 5, "{turns}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_callers_writes_do_not_starve_anothers_reads_but_go_before_its_own() {
+        let share = share(&[]);
+        let (writer, reader) = (share("writer"), share("reader"));
+        let mut room = Room::new(10);
+        let write = |seconds| Call { priority: Priority::Write, ..call(&writer, seconds) };
+        room.enter(&call(&writer, 1), "r");
+        (1..4).for_each(|seconds| drop(room.enter(&write(seconds), "w")));
+        room.enter(&call(&reader, 9), "X");
+        room.enter(&Call { priority: Priority::Background, ..call(&share("stream"), 1) }, "b");
+        assert_eq!(order(&room), "wXwwrb");
     }
 
     #[tokio::test(start_paused = true)]
@@ -395,7 +436,7 @@ mod tests {
                 prop_assert_eq!(order.len(), here.len());
                 prop_assert_eq!(room.len(), here.len());
                 prop_assert!(order.iter().all(|rank| here.contains(rank)));
-                prop_assert!(order.is_sorted_by_key(|rank| rank.priority));
+                prop_assert!(order.is_sorted_by_key(Rank::class));
                 for (index, one) in order.iter().enumerate() {
                     let of_one = |other: &&Rank| (other.priority, other.caller) == (one.priority, one.caller);
                     prop_assert!(order[index..].iter().filter(of_one).all(|later| later.deadline >= one.deadline));

@@ -62,7 +62,7 @@ async fn start(config: &str) -> (Binary, TempDir) {
         ("SANDBOX__LATENCY", "realistic"),
         ("TELEMETRY__LOG_FILTER", "warn"),
     ];
-    (Binary::read_slowly(usize::MAX, &file, &settings).await, folder)
+    (Binary::read_slowly(u64::MAX, &file, &settings).await, folder)
 }
 
 /// Lets the clients work; `key` is that of each, or empty.

@@ -21,6 +21,7 @@ use tonic::codegen::StdError;
 
 use super::intake::Payer;
 use super::turns::Turns;
+use crate::error::Error;
 
 /// Bytes that the state of unpacking one message takes.
 const UNPACKER: usize = 48 << 10;
@@ -158,9 +159,7 @@ impl Messages {
         }
         if length > self.limit {
             let limit = self.limit;
-            return Err(Status::resource_exhausted(format!(
-                "a request message of {length} compressed bytes is larger than {limit} bytes, which is the limit"
-            )));
+            return Err(Error::RequestTooLarge { bytes: length, limit }.into());
         }
         self.payer.as_ref().map_or(Ok(()), |payer| payer.charge(UNPACKER))?;
         let pieces = Pieces { limit: self.limit, length: 0, unpacked: VecDeque::new() };
@@ -192,9 +191,7 @@ impl Messages {
 
 fn failed(error: &io::Error, limit: usize) -> Status {
     if error.kind() == ErrorKind::FileTooLarge {
-        return Status::resource_exhausted(format!(
-            "a request message unpacks to more than {limit} bytes, which is the limit"
-        ));
+        return Error::RequestTooLarge { bytes: limit + 1, limit }.into();
     }
     Status::internal(format!("a message is not what gzip makes: {error}"))
 }
