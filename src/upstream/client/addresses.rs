@@ -223,7 +223,7 @@ mod tests {
             for _ in 0..2 {
                 addresses.failed(first); // by two at the same time
             }
-            tokio::time::sleep(Duration::from_mins(minutes) - Duration::from_millis(1)).await;
+            tokio::time::sleep(Duration::from_millis(minutes * 60_000 - 1)).await;
             assert_eq!(order(&addresses).await, [second, first]);
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
