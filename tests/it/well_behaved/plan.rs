@@ -109,11 +109,12 @@ impl Account {
         }
     }
 
-    /// A user: the second is asked for half as often as the first, the third a third as often.
+    /// A user, by Zipf's law in octaves: the first as often as the next two together, as often as the four after them.
     fn user(&self, random: &mut fastrand::Rng) -> &(String, String) {
-        let rank = (self.users.len() as f64).powf(random.f64());
+        let octave = 1 << random.u32(0..=self.users.len().ilog2());
+        let rank = random.usize(octave..2 * octave);
         // Who is asked for most is not who comes first in lists.
-        &self.users[(rank as usize - 1) * 997 % self.users.len()]
+        &self.users[rank * 997 % self.users.len()]
     }
 
     /// What a service might ask for next.

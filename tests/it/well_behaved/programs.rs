@@ -14,7 +14,7 @@ use crate::support::tools::{is_installed, python};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 /// Until a program has read its plan and is connected, on a machine that is busy with others.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_mins(2);
 
 /// Returns the command of a language's clients, without the name of the plan, if the language is there. `NODE_PATH` and `CLASSPATH`
 /// say where the packages for Node.js and Java are; Go fetches its own.

@@ -57,12 +57,8 @@ impl Results {
             kinds.entry(kind).or_insert((0, &failure.message)).0 += 1;
         }
         let lines = kinds.iter().map(|(kind, (number, message))| format!("\n  {number} × {kind}: {message}"));
-        format!(
-            "{} of {} calls failed{}",
-            self.failures.len(),
-            self.calls() + self.failures.len(),
-            lines.collect::<String>()
-        )
+        let (failed, lines) = (self.failures.len(), lines.collect::<Vec<_>>().concat());
+        format!("{failed} of {} calls failed{lines}", self.calls() + failed)
     }
 
     /// A line of what it saw.

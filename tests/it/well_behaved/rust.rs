@@ -20,7 +20,7 @@ use crate::support::Dynamic;
 pub struct Clients {
     plan: Arc<Plan>,
     requests: Arc<Vec<DynamicMessage>>,
-    clients: Vec<(Client, Channel, JoinHandle<Status>)>,
+    connected: Vec<(Client, Channel, JoinHandle<Status>)>,
 }
 
 impl Clients {
@@ -37,16 +37,16 @@ impl Clients {
         let builder = Dynamic::new(endpoint.connect_lazy());
         let request = |call: &super::plan::Call| builder.message(call.method, &call.request.to_string());
         let requests = Arc::new(plan.calls.iter().map(request).collect());
-        Self { plan: Arc::new(plan.clone()), requests, clients: connected }
+        Self { plan: Arc::new(plan.clone()), requests, connected }
     }
 
     pub async fn work(self) -> Results {
         let until = Instant::now() + Duration::from_secs(self.plan.seconds());
         let (mut workers, mut watches) = (JoinSet::new(), Vec::new());
-        for (client, channel, watch) in self.clients {
+        for (client, channel, watch) in self.connected {
             watches.push(watch);
             let (dynamic, turns) = (Arc::new(Dynamic::new(channel)), Arc::new(AtomicUsize::new(client.first)));
-            let metadata = (!client.key.is_empty()).then(|| ("x-api-key", client.key));
+            let metadata = (!client.key.is_empty()).then_some(("x-api-key", client.key));
             for _ in 0..self.plan.at_a_time {
                 let (plan, requests) = (Arc::clone(&self.plan), Arc::clone(&self.requests));
                 let (dynamic, turns, metadata) = (Arc::clone(&dynamic), Arc::clone(&turns), metadata.clone());
@@ -104,7 +104,7 @@ async fn work(
         let answer = timeout(call.deadline(), client.replies(call.method, &requests[turn], &metadata)).await;
         match answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("of the client's own"))) {
             Ok(_) => {
-                results.took.entry(call.method.to_owned()).or_default().push(begun.elapsed().as_secs_f64() * 1000.0)
+                results.took.entry(call.method.to_owned()).or_default().push(begun.elapsed().as_secs_f64() * 1000.0);
             }
             Err(status) => results.failures.push(Failure::of(call.method, &status)),
         }
