@@ -285,13 +285,11 @@ impl Requests {
         }
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         let next = due.unwrap_or(now).max(now);
-        match next.checked_sub(self.burst).filter(|open| *open > now) {
-            Some(open) => Err(open),
-            None => {
-                *due = Some(next + self.interval);
-                Ok(())
-            }
+        if let Some(open) = next.checked_sub(self.burst).filter(|open| *open > now) {
+            return Err(open);
         }
+        *due = Some(next + self.interval);
+        Ok(())
     }
 }
 

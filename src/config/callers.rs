@@ -8,12 +8,12 @@ use super::glob;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Callers {
-    /// `callers.max_calls`: most calls of one caller at a time; more are RESOURCE_EXHAUSTED. 0 does not limit. Default 256.
+    /// `callers.max_calls`: most calls of one caller at a time; more are `RESOURCE_EXHAUSTED`. 0 does not limit. Default 256.
     pub max_calls: usize,
     /// `callers.max_streams`: most of these that are streams. 0 does not limit. Default 128.
     pub max_streams: usize,
     /// `callers.max_requests_per_minute`: most requests that one caller's calls may send to Zendesk in a minute; calls wait
-    /// for the next, or are RESOURCE_EXHAUSTED if it would come too late. 0 does not limit. Default 0.
+    /// for the next, or are `RESOURCE_EXHAUSTED` if it would come too late. 0 does not limit. Default 0.
     pub max_requests_per_minute: u32,
     /// `callers.message_memory_percent`: share of `server.message_memory` that one caller's messages may take. Default 50.
     pub message_memory_percent: u8,

@@ -22,10 +22,8 @@ impl Rpc {
         // The identity layer has checked the RPC's risk class. The message's values, known only here, can raise the risk.
         let streaming = R::rpc().streaming;
         let placed = facts.place.take_for(caller.share(), streaming);
-        let placed = placed.and_then(|()| match streaming {
-            true => facts.place.charge(caller.share(), STREAM_MEMORY),
-            false => Ok(()),
-        });
+        let placed =
+            placed.and_then(|()| if streaming { facts.place.charge(caller.share(), STREAM_MEMORY) } else { Ok(()) });
         let allowed = placed.and_then(|()| caller.check(R::rpc(), message.risk()));
         let asked =
             allowed.and_then(|()| Ok((self.credential(&metadata, &caller)?, Control::from_metadata(&metadata)?)));

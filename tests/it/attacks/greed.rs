@@ -26,7 +26,10 @@ async fn start(settings: &[(&str, &str)]) -> (Binary, tempfile::TempDir) {
     std::fs::write(&keys, lines.concat()).expect("written");
     let config = folder.path().join("config.toml");
     let rule = "[[authorization.rules]]\ncallers = [\"*\"]\nrisks = [\"read\", \"write\", \"admin\"]\n";
-    let text = format!("[identity]\nmethods = [\"api_key\"]\n[identity.api_keys]\nfile = {keys:?}\n{rule}");
+    let text = format!(
+        "[identity]\nmethods = [\"api_key\"]\n[identity.api_keys]\nfile = {:?}\n{rule}",
+        keys.display().to_string()
+    );
     std::fs::write(&config, text).expect("written");
     (Binary::read_slowly(u64::MAX, &config, settings).await, folder)
 }
@@ -37,7 +40,7 @@ fn reason(status: &Status) -> String {
 
 fn sha256(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn searched(query: String) -> SearchUsersRequest {
@@ -69,7 +72,7 @@ async fn streams_of_one_caller_leave_room_for_everybody_else() {
     }
     for number in 0..512 {
         let mut jobs = connections[number / 80].clone();
-        match jobs.watch_jobs(of("greedy", WatchJobsRequest { ids: ids.clone(), ..Default::default() })).await {
+        match jobs.watch_jobs(of("greedy", WatchJobsRequest { ids: ids.clone() })).await {
             Ok(watch) => watches.push(watch),
             Err(status) => {
                 assert_eq!((status.code(), &*reason(&status)), (Code::ResourceExhausted, "CALLER_LIMIT"), "{status}");
