@@ -24,12 +24,18 @@ pub struct Callers {
 
 /// `[[callers.weights]]`: how much some callers get of what is short.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Weight {
     /// Patterns of the callers' names, in which `*` stands for any characters.
     pub callers: Vec<String>,
     /// How many turns they get where others get one.
     pub weight: u32,
+}
+
+impl Default for Weight {
+    fn default() -> Self {
+        Self { callers: Vec::new(), weight: 1 }
+    }
 }
 
 /// Most that a weight may be.

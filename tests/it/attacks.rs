@@ -443,7 +443,11 @@ async fn headers_beyond_all_measure() {
 async fn streams_that_nobody_reads() {
     let streams = scaled(400, 10_000);
     let calls = (streams + 100).to_string();
-    let gateway = Binary::start(&[("SERVER__MAX_CALLS", &calls), ("SERVER__SEND_TIMEOUT", "10m")]).await;
+    // As many as one caller never has by default.
+    let unlimited =
+        [("CALLERS__MAX_CALLS", "0"), ("CALLERS__MAX_STREAMS", "0"), ("SERVER__MESSAGE_MEMORY", "4294967296")];
+    let limits = [("SERVER__MAX_CALLS", &*calls), ("SERVER__SEND_TIMEOUT", "10m")];
+    let gateway = Binary::start(&[&limits[..], &unlimited].concat()).await;
     let ids = gateway.ids().await;
     let before = gateway.peak();
     let mut held = Vec::new();

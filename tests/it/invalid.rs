@@ -146,7 +146,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("SetUserGroups", r#"{"user_id": 1}"#, "group_ids"),
     ("SetUserGroups", r#"{"group_ids": [1]}"#, "user_id"),
     ("BatchGetJobs", "{}", "ids"),
-    ("WatchJobs", r#"{"ids": ["a b"]}"#, "ids"),
+    ("WatchJobs", r#"{"ids": ["a/b"]}"#, "ids"),
 ];
 
 #[tokio::test]

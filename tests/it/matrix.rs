@@ -26,6 +26,8 @@ fn table(http2: bool) -> Vec<Row> {
     let maybe = |code, reason| [(code, reason, 3), (code, reason, 3), (code, UNKNOWN, 3), (code, UNKNOWN, 1)];
     // It was probably done: a read is repeated once.
     let broken = |code, reason| [(code, reason, 2), (code, reason, 2), (U, UNKNOWN, 1), (U, UNKNOWN, 1)];
+    // It may have been done, and says nothing of whether the next one would be.
+    let unsaid = |code, reason| [(code, reason, 1), (code, reason, 1), (U, UNKNOWN, 1), (U, UNKNOWN, 1)];
     // The same call would fail the same way.
     let same = |code, reason| [(code, reason, 1); 4];
     // Over HTTP/2 a head comes whole, and what breaks is the body.
@@ -58,7 +60,7 @@ fn table(http2: bool) -> Vec<Row> {
         Row("404",                  rule!(Respond::with(404)),      [gone, nowhere, gone, nowhere]), // about a record only where the path names one
         Row("402, and other 4xx",   rule!(Respond::with(402)),      same(Code::FailedPrecondition, "UPSTREAM_REFUSED")),
         Row("307, not followed",    rule!(Respond::with(307)),      same(Code::FailedPrecondition, "UPSTREAM_REFUSED")),
-        Row("499",                  rule!(Respond::with(499)),      broken(Code::Internal, "UPSTREAM_ERROR")),
+        Row("499",                  rule!(Respond::with(499)),      unsaid(Code::Internal, "UPSTREAM_ERROR")),
         Row("409 as text",          rule!(Conflict::once()),     same(Code::Aborted, "CONFLICT")),
         Row("422",                  rule!(Respond::with(422)),      same(Code::InvalidArgument, "RECORD_INVALID")),
         Row("429 for long",         rule!(Throttle::once().retry_after(250)), same(Code::ResourceExhausted, "RATE_LIMITED")),

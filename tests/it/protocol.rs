@@ -60,10 +60,12 @@ async fn a_request_that_is_no_grpc_call_is_refused_before_anything_is_done() {
         }
     }
     assert_eq!(t.sandbox.total_hits(), 0, "nothing is carried out");
-    crate::support::until(|| t.lines.of("access").len() == sent - wrong_types.len() - 4).await; // health's are at `debug`
+    // Nobody is known to have sent them, so the lines are a sample; health's are at `debug`.
+    crate::support::until(|| !t.lines.of("access").is_empty()).await;
     let lines = t.lines.of("access");
-    let told = |reason| lines.iter().filter(|line| line["error.reason"] == reason).count();
-    assert_eq!((told("CONTENT_TYPE"), told("HTTP_METHOD")), (4 * wrong_types.len(), 4 * 4), "{lines:#?}");
+    let told =
+        |line: &serde_json::Value| line["error.reason"] == "CONTENT_TYPE" || line["error.reason"] == "HTTP_METHOD";
+    assert!(lines.len() <= sent && lines.iter().all(told), "{lines:#?}");
     assert!(lines.iter().all(|line| line["rpc.status_code"] == "INVALID_ARGUMENT"), "{lines:#?}");
     assert_eq!(t.lines.of("audit").len(), 0, "nobody has attempted to change anything");
     let page = t.status().await;
