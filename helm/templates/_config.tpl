@@ -40,6 +40,12 @@ the Service are added.
 {{- range $key, $value := . -}}
 {{- if kindIs "map" $value -}}
 {{- include "zendesk-gateway.wholeNumbers" $value -}}
+{{- else if kindIs "slice" $value -}}
+{{- range $row := $value -}}
+{{- if kindIs "map" $row -}}
+{{- include "zendesk-gateway.wholeNumbers" $row -}}
+{{- end -}}
+{{- end -}}
 {{- else if kindIs "float64" $value -}}
 {{- if eq $value (floor $value) -}}
 {{- $_ := set $ $key (int64 $value) -}}
