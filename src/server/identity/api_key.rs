@@ -71,7 +71,7 @@ impl Keys {
 /// Returns the callers that a file of keys names, in no order.
 ///
 /// # Errors
-/// As [`Keys::read`].
+/// A line that is no key, or a name or a key twice.
 pub fn callers(content: &[u8]) -> anyhow::Result<Vec<Arc<str>>> {
     let keys = Keys::read(content, &Policy::without_rules())?;
     Ok(keys.slots.into_values().flatten().map(|entry| entry.caller.name).collect())
