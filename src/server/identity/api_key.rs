@@ -71,7 +71,7 @@ impl Keys {
 /// Returns the callers that a file of keys names, in no order.
 ///
 /// # Errors
-/// A line that is no key, or a name or a key twice.
+/// A line that is not a name and the SHA-256 of a key.
 pub fn callers(content: &[u8]) -> anyhow::Result<Vec<Arc<str>>> {
     let keys = Keys::read(content, &Policy::without_rules())?;
     Ok(keys.slots.into_values().flatten().map(|entry| entry.caller.name).collect())
