@@ -63,7 +63,7 @@ pub use fields::{
     Scalar, Words, optional_scalar, optional_word, scalar, scalars, timestamp, unreadable, word, word_of, words,
     write_optional_word, write_word, write_words,
 };
-pub use ids::{id, ids, optional_id};
+pub use ids::{AtLeast, id, ids, optional_id};
 pub use keys::keys;
 pub use lenient::value;
 pub use losses::{Loss, Losses, lost, row_lost, rows_lost};

@@ -4,17 +4,20 @@ use serde::de::Deserializer;
 
 use super::fields::{Scalar, optional_scalar, scalars};
 
-/// A record's id.
+/// A whole number of at least so much; any other cannot be read.
 #[derive(Default)]
-struct Id(i64);
+pub struct AtLeast<const LEAST: i64>(pub i64);
 
-impl Id {
-    fn of(id: Option<i64>) -> Option<Self> {
-        id.filter(|id| *id > 0).map(Self)
+/// A record's id.
+type Id = AtLeast<1>;
+
+impl<const LEAST: i64> AtLeast<LEAST> {
+    fn of(number: Option<i64>) -> Option<Self> {
+        number.filter(|number| *number >= LEAST).map(Self)
     }
 }
 
-impl Scalar for Id {
+impl<const LEAST: i64> Scalar for AtLeast<LEAST> {
     fn from_text(text: &str) -> Option<Self> {
         Self::of(i64::from_text(text))
     }
@@ -31,7 +34,7 @@ impl Scalar for Id {
 
 /// Reads an id with presence.
 pub fn optional_id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
-    Ok(optional_scalar::<Id, D>(from)?.map(|Id(id)| id))
+    Ok(optional_scalar::<Id, D>(from)?.map(|AtLeast(id)| id))
 }
 
 /// Reads an id without presence; 0 is none.
@@ -41,5 +44,5 @@ pub fn id<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
 
 /// Reads a list of ids.
 pub fn ids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<i64>, D::Error> {
-    Ok(scalars::<Id, D>(from)?.into_iter().map(|Id(id)| id).collect())
+    Ok(scalars::<Id, D>(from)?.into_iter().map(|AtLeast(id)| id).collect())
 }

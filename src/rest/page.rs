@@ -239,7 +239,7 @@ impl<'de, R: Row, C: Rows> Visitor<'de> for Reader<R, C> {
                 Key::HasMore => top.has_more = map.next_value::<Value<bool>>()?.0,
                 Key::AfterCursor => top.after_cursor = map.next_value::<Value<Cursor>>()?.0.and_then(Cursor::text),
                 Key::Count => {
-                    page.count = map.next_value::<Value<Count>>()?.0.map(Count::number);
+                    page.count = map.next_value::<Value<Count>>()?.0.map(|count| count.0);
                     page.counted = true;
                 }
                 Key::NextPage => page.link = page.link.or(map.next_value()?),

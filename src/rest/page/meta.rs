@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 
 use super::next::Next;
-use crate::json::{self, Scalar};
+use crate::json::{self, AtLeast, Scalar};
 
 /// Where the next page begins, as a page in cursor mode says it.
 #[derive(Debug, Default, Deserialize)]
@@ -66,33 +66,7 @@ impl Scalar for Cursor {
 }
 
 /// How many rows a list has: a number that is not negative.
-#[derive(Default)]
-pub(super) struct Count(i64);
-
-impl Count {
-    pub(super) fn number(self) -> i64 {
-        self.0
-    }
-
-    fn of(number: Option<i64>) -> Option<Self> {
-        number.filter(|number| *number >= 0).map(Self)
-    }
-}
-
-impl Scalar for Count {
-    fn from_text(text: &str) -> Option<Self> {
-        Self::of(i64::from_text(text))
-    }
-    fn from_integer(integer: i64) -> Option<Self> {
-        Self::of(Some(integer))
-    }
-    fn from_double(double: f64) -> Option<Self> {
-        Self::of(i64::from_double(double))
-    }
-    fn from_bool(_: bool) -> Option<Self> {
-        None
-    }
-}
+pub(super) type Count = AtLeast<0>;
 
 /// What a page has around its rows and cannot be read.
 #[expect(clippy::struct_excessive_bools, reason = "each is a value of its own")]
