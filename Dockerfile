@@ -4,18 +4,33 @@
 #   docker buildx build --platform linux/amd64,linux/arm64 \
 #     --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" --tag zendesk-gateway:0.1.0 .
 # The embedded stand-in is left out. A demo cluster's image has it: --build-arg FEATURES=sandbox --tag zendesk-gateway:0.1.0-sandbox
+# The symbols for a debugger or for addresses in a backtrace: --target symbols --output .
 
 FROM docker.io/library/rust:1.95-slim-bookworm AS build
 # The C compiler is for the TLS library, aws-lc.
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc g++ libc6-dev make cmake && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-COPY Cargo.toml Cargo.lock build.rs ./
-COPY benches benches
+ARG FEATURES=""
+# The dependencies alone, before empty crates: a layer that lasts until a manifest or the lock file changes.
+COPY Cargo.toml Cargo.lock ./
+COPY stand-in/Cargo.toml stand-in/
+RUN mkdir -p benches src stand-in/src \
+    && touch src/lib.rs stand-in/src/lib.rs benches/cache.rs benches/compare.rs benches/instructions.rs benches/streams.rs benches/telemetry.rs \
+    && echo 'fn main() {}' | tee build.rs > src/main.rs
+RUN cargo build --profile dist --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway
+COPY build.rs ./
 COPY proto proto
 COPY src src
 COPY stand-in stand-in
-ARG FEATURES=""
-RUN cargo build --profile dist --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway
+# Cargo compares times, and those of the empty files are newer.
+RUN touch build.rs src/lib.rs src/main.rs stand-in/src/lib.rs \
+    && cargo build --profile dist --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway
+# What a running gateway needs, and what a debugger needs, apart.
+RUN objcopy --only-keep-debug target/dist/zendesk-gateway zendesk-gateway.debug \
+    && objcopy --strip-unneeded --add-gnu-debuglink=zendesk-gateway.debug target/dist/zendesk-gateway zendesk-gateway
+
+FROM scratch AS symbols
+COPY --from=build /build/zendesk-gateway.debug /
 
 # glibc, the authorities' certificates and time zones; no shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot
@@ -26,7 +41,7 @@ LABEL org.opencontainers.image.title="zendesk-gateway" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
-COPY --from=build /build/target/dist/zendesk-gateway /usr/local/bin/zendesk-gateway
+COPY --from=build /build/zendesk-gateway /usr/local/bin/zendesk-gateway
 USER 65532:65532
 # No settings here: the environment would override the file that the chart mounts.
 EXPOSE 50051 9090

@@ -1,5 +1,6 @@
 //! The Dockerfile, step by step, for there is not always an engine to run it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -18,28 +19,28 @@ fn instructions() -> Vec<String> {
     lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
-/// The instructions of the stage that builds, and those of the one that runs.
-fn stages() -> (Vec<String>, Vec<String>) {
-    let all = instructions();
-    let second = all.iter().rposition(|line| line.starts_with("FROM ")).expect("two stages");
-    assert_eq!(all.iter().filter(|line| line.starts_with("FROM ")).count(), 2);
-    (all[..second].to_vec(), all[second..].to_vec())
+/// The instructions of the stage that builds, of the one that holds the symbols, and of the one that runs.
+fn stages() -> [Vec<String>; 3] {
+    let mut stages: Vec<Vec<String>> = Vec::new();
+    for line in instructions() {
+        if line.starts_with("FROM ") {
+            stages.push(Vec::new());
+        }
+        stages.last_mut().expect("a stage comes first").push(line);
+    }
+    stages.try_into().expect("three stages")
 }
 
-/// What the first stage copies from the repository, and to where.
-fn copied() -> Vec<(String, String)> {
-    let (build, _) = stages();
-    let copies = build.iter().filter_map(|line| line.strip_prefix("COPY "));
-    copies
-        .flat_map(|line| {
-            let mut paths: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            let to = paths.pop().expect("a target");
-            paths.into_iter().map(move |from| {
-                let place = if to == "./" { from.clone() } else { to.clone() };
-                (from, place)
-            })
-        })
-        .collect()
+/// What an instruction copies from the repository, and to where.
+fn copied(instruction: &str) -> Vec<(String, String)> {
+    let Some(line) = instruction.strip_prefix("COPY ") else { return Vec::new() };
+    let mut paths: Vec<String> = line.split(' ').map(str::to_owned).collect();
+    let to = paths.pop().expect("a target");
+    let place = |from: &str| {
+        let name = from.rsplit('/').next().expect("a name");
+        to.strip_suffix('/').map_or(to.clone(), |folder| format!("{folder}/{name}"))
+    };
+    paths.into_iter().map(|from| (from.clone(), place(&from))).collect()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -50,17 +51,25 @@ fn copy(from: &Path, to: &Path) {
             copy(&entry.path(), &to.join(entry.file_name()));
         }
     } else {
+        std::fs::create_dir_all(to.parent().expect("a folder")).expect("it can be made");
         std::fs::copy(from, to).expect("it can be copied");
     }
 }
 
-/// Lays out the build folder as the first stage does.
-fn build_folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    for (from, to) in copied() {
-        copy(&root().join(from), &folder.path().join(to));
+/// Does in a folder what the first stage does: copies, and of what is run that for which `runs` is true.
+fn build(folder: &Path, runs: impl Fn(&str) -> bool) {
+    let [stage, ..] = stages();
+    for line in &stage {
+        for (from, to) in copied(line) {
+            copy(&root().join(from), &folder.join(to));
+        }
+        let Some(command) = line.strip_prefix("RUN ").filter(|command| runs(command)) else { continue };
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", &command.replace("cargo ", "\"$CARGO\" ")]).current_dir(folder);
+        shell.env("CARGO", cargo().get_program()).env("FEATURES", "").env_remove("CARGO_TARGET_DIR");
+        let done = shell.output().expect("sh starts");
+        assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
     }
-    folder
 }
 
 /// The targets that the manifest names itself, and the file that each is expected to be.
@@ -83,17 +92,17 @@ fn cargo() -> Command {
 #[test]
 fn the_build_gets_what_it_needs_and_nothing_else() {
     let ignored = read(".dockerignore");
-    let mut let_in: Vec<&str> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
-    let copied = copied();
-    let mut wanted: Vec<&str> = copied.iter().map(|(from, _)| from.as_str()).collect();
-    let_in.sort_unstable();
-    wanted.sort_unstable();
+    let let_in: BTreeSet<&str> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let [stage, ..] = stages();
+    let copied: Vec<(String, String)> = stage.iter().flat_map(|line| copied(line)).collect();
+    let wanted: BTreeSet<&str> = copied.iter().filter_map(|(from, _)| from.split('/').next()).collect();
     assert_eq!(let_in, wanted, "the context holds what is copied");
     assert!(ignored.lines().any(|line| line == "*"));
-    let folder = build_folder();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    build(folder.path(), |command| command.starts_with("mkdir "));
     // `cargo metadata` says nothing of a target that is named without being there; a build ends with it.
     for (target, file) in named_targets() {
-        assert!(folder.path().join(&file).exists(), "the manifest names {target}, and {file} is not copied");
+        assert!(folder.path().join(&file).exists(), "the manifest names {target}, and there is no {file}");
     }
     let mut cargo = cargo();
     cargo.args(["metadata", "--locked", "--offline", "--no-deps", "--format-version=1"]).current_dir(folder.path());
@@ -103,18 +112,19 @@ fn the_build_gets_what_it_needs_and_nothing_else() {
 
 #[test]
 fn the_image_fits_the_crate_and_the_chart() {
-    let (build, run) = stages();
+    let [build, symbols, run] = stages();
     let manifest = read("Cargo.toml");
     let field = |name: &str| {
         let line = manifest.lines().find_map(|line| line.strip_prefix(&format!("{name} = \"")));
         line.and_then(|rest| rest.split('"').next()).expect("a field").to_owned()
     };
     assert!(build[0].contains(&format!("rust:{}-", field("rust-version"))), "{}", build[0]);
-    let built = build.iter().find_map(|line| line.strip_prefix("RUN cargo ")).expect("a build");
-    assert_eq!(
-        built,
-        r#"build --profile dist --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway"#
-    );
+    let cargo = r#"cargo build --profile dist --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway"#;
+    let place =
+        |wanted: &str| build.iter().position(|line| line.contains(wanted)).unwrap_or_else(|| panic!("no {wanted}"));
+    let of_source = place("COPY src ");
+    assert!(place(&format!("RUN {cargo}")) < of_source, "dependencies are a layer of their own");
+    assert!(build[of_source..].iter().any(|line| line.ends_with(cargo)), "{build:?}");
     assert!(build.contains(&r#"ARG FEATURES="""#.to_owned()), "nothing optional unless it is asked for");
     assert!(
         instructions().iter().all(|line| !line.contains("amd64") && !line.contains("x86_64")),
@@ -131,7 +141,8 @@ fn the_image_fits_the_crate_and_the_chart() {
     }
     assert!(labels.contains(&field("description")), "{labels}");
     let copies: Vec<_> = run.iter().filter(|line| line.starts_with("COPY ")).collect();
-    assert_eq!(copies, ["COPY --from=build /build/target/dist/zendesk-gateway /usr/local/bin/zendesk-gateway"]);
+    assert_eq!(copies, ["COPY --from=build /build/zendesk-gateway /usr/local/bin/zendesk-gateway"]);
+    assert_eq!(symbols[1..], ["COPY --from=build /build/zendesk-gateway.debug /"]);
     assert!(run.contains(&r#"ENTRYPOINT ["/usr/local/bin/zendesk-gateway"]"#.to_owned()), "{run:?}");
 
     let chart: Value = serde_yaml_ng::from_str(&read("helm/Chart.yaml")).expect("YAML");
@@ -156,16 +167,17 @@ fn the_release_build_of_the_image_makes_a_binary_that_runs_on_its_base_alone() {
         eprintln!("SKIPPED: IMAGE_BUILD names no folder; the image's build was not tried");
         return;
     };
-    let (build, _) = stages();
-    let line = build.iter().find_map(|line| line.strip_prefix("RUN cargo ")).expect("a build");
-    let folder = build_folder();
-    let mut shell = Command::new("sh");
-    shell.args(["-ec", &format!("\"$CARGO\" {line}")]).current_dir(folder.path());
-    shell.env("CARGO", cargo().get_program()).env("FEATURES", "").env("CARGO_TARGET_DIR", &target);
-    let built = shell.output().expect("sh starts");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::create_dir_all(&target).expect("it can be made");
+    std::os::unix::fs::symlink(&target, folder.path().join("target")).expect("it can be linked");
+    // With the target folder of another build its dependencies are there already.
+    build(folder.path(), |command| !command.starts_with("apt-get "));
 
-    let binary = Path::new(&target).join("dist/zendesk-gateway");
+    let binary = folder.path().join("zendesk-gateway");
+    let size = std::fs::metadata(&binary).expect("the binary").len();
+    assert!(size <= 25_000_000, "{size} bytes");
+    let symbols = std::fs::metadata(folder.path().join("zendesk-gateway.debug")).expect("the symbols").len();
+    assert!(symbols > size / 2, "{symbols} bytes of symbols");
     let run = |args: &[&str]| {
         let output = Command::new(&binary).args(args).env_clear().output().expect("it starts");
         (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
