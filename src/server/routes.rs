@@ -111,8 +111,11 @@ where
         // Only reflection takes a stream of requests; of what is not served nobody reads a message.
         let method = call.facts().method;
         let single = method.is_ours() || method.quiet;
-        let request = framing::request(call.into_request(), services.max_request_bytes, single);
-        let request = intake::request(unpack::request(request, services.max_request_bytes));
+        // Health and reflection need no caller who would pay for a large message.
+        let most = services.max_request_bytes;
+        let limit = if method.is_ours() { most } else { most.min(intake::LARGEST_COMMON) };
+        let request = framing::request(call.into_request(), limit, single);
+        let request = intake::request(unpack::request(request, limit));
         match service {
             UserServiceServer::<Rpc>::NAME => services.users.clone().call(request),
             GroupServiceServer::<Rpc>::NAME => services.groups.clone().call(request),

@@ -25,7 +25,7 @@ const PREFIX: usize = 5;
 /// Largest message that is not charged. Decoded, the worst of them take a hundred kilobytes.
 const SMALL: usize = 256;
 /// Largest message to health and reflection, whose callers have no share.
-const LARGEST_COMMON: usize = 16 << 10;
+pub const LARGEST_COMMON: usize = 16 << 10;
 
 /// Returns a request whose message is charged to its caller. Compressed messages must be unpacked before.
 pub fn request<B>(request: Request<B>) -> Request<Intake<B>> {

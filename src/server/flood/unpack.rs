@@ -75,6 +75,8 @@ enum Reading {
     Prefix,
     /// A message that is not compressed, with this many bytes to come.
     Plain(usize),
+    /// A compressed message that nobody pays for, as far as it has come, and its length.
+    Gathered(BytesMut, usize),
     /// A compressed message, with this many compressed bytes to come.
     Packed(usize, GzDecoder<Pieces>),
     /// An unpacked message, with the pieces that are still to be handed on.
@@ -86,6 +88,12 @@ struct Pieces {
     limit: usize,
     length: usize,
     unpacked: VecDeque<Bytes>,
+}
+
+impl Pieces {
+    fn new(limit: usize) -> Self {
+        Self { limit, length: 0, unpacked: VecDeque::new() }
+    }
 }
 
 impl Write for Pieces {
@@ -132,6 +140,14 @@ impl Messages {
                     *left -= piece.len();
                     return Poll::Ready(Ok(Some(piece)));
                 }
+                Reading::Gathered(packed, length) => {
+                    packed.put(self.input.split_to(self.input.len().min(*length - packed.len())));
+                    if packed.len() == *length {
+                        let mut unpacker = GzDecoder::new(Pieces::new(self.limit));
+                        unpacker.write_all(packed).map_err(|error| failed(&error, self.limit))?;
+                        self.reading = Reading::Packed(0, unpacker);
+                    }
+                }
                 Reading::Packed(left, unpacker) => {
                     let portion = ready!(self.turns.poll(context)).min(*left).min(self.input.len());
                     let before = unpacker.get_ref().length;
@@ -161,9 +177,13 @@ impl Messages {
             let limit = self.limit;
             return Err(Error::RequestTooLarge { bytes: length, limit }.into());
         }
-        self.payer.as_ref().map_or(Ok(()), |payer| payer.charge(UNPACKER))?;
-        let pieces = Pieces { limit: self.limit, length: 0, unpacked: VecDeque::new() };
-        Ok(Reading::Packed(length, GzDecoder::new(pieces)))
+        let Some(payer) = &self.payer else {
+            // Whoever sends it need not say who they are. So it takes no more than what has come of it until it is complete, and the
+            // limit is so low that it can be unpacked in one go.
+            return Ok(Reading::Gathered(BytesMut::new(), length));
+        };
+        payer.charge(UNPACKER)?;
+        Ok(Reading::Packed(length, GzDecoder::new(Pieces::new(self.limit))))
     }
 
     /// Hands on the message whose last byte was read.
@@ -192,6 +212,9 @@ impl Messages {
 fn failed(error: &io::Error, limit: usize) -> Status {
     if error.kind() == ErrorKind::FileTooLarge {
         return Error::RequestTooLarge { bytes: limit + 1, limit }.into();
+    }
+    if error.kind() == ErrorKind::WriteZero {
+        return Status::internal("bytes follow the end of a compressed message");
     }
     Status::internal(format!("a message is not what gzip makes: {error}"))
 }
@@ -243,131 +266,4 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-    use http_body_util::{BodyExt as _, StreamBody};
-    use proptest::collection::vec;
-    use proptest::prelude::*;
-    use tonic::Code;
-
-    use super::*;
-
-    const LIMIT: usize = 1 << 20;
-
-    fn prefixed(compressed: u8, message: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(message.len()).expect("short").to_be_bytes();
-        [&[compressed][..], &length, message].concat()
-    }
-
-    fn gzip(message: &[u8]) -> Vec<u8> {
-        let mut packer = GzEncoder::new(Vec::new(), Compression::default());
-        packer.write_all(message).expect("memory");
-        packer.finish().expect("memory")
-    }
-
-    /// Reads a compressed request that comes in pieces of `piece` bytes; also returns how many bytes were read.
-    async fn read(body: Vec<u8>, piece: usize) -> (Result<Bytes, Status>, usize) {
-        let read = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&read);
-        let pieces: Vec<Bytes> = body.chunks(piece).map(Bytes::copy_from_slice).collect();
-        let pieces = pieces.into_iter().map(move |piece| {
-            count.fetch_add(piece.len(), Ordering::Relaxed);
-            Ok::<_, Status>(Frame::data(piece))
-        });
-        let body = StreamBody::new(futures_util::stream::iter(pieces));
-        let request = Request::post("/").header("grpc-encoding", "gzip").body(body).expect("a request");
-        let request = super::request(request, LIMIT);
-        assert!(request.headers().is_empty(), "nobody unpacks it twice");
-        let all = request.into_body().collect().await;
-        let all = all.map(http_body_util::Collected::to_bytes).map_err(Status::from_error);
-        (all, read.load(Ordering::Relaxed))
-    }
-
-    fn block_on<F: Future>(future: F) -> F::Output {
-        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a thread").block_on(future)
-    }
-
-    proptest! {
-        #[test]
-        fn messages_are_the_same_however_they_were_sent(
-            messages in vec((vec(any::<u8>(), 0..2_000), any::<bool>()), 0..4),
-            piece in 1..600_usize,
-        ) {
-            let sent = messages.iter().map(|(message, packed)| {
-                if *packed { prefixed(1, &gzip(message)) } else { prefixed(0, message) }
-            });
-            let plain = messages.iter().map(|(message, _)| prefixed(0, message));
-            let (read, _) = block_on(read(sent.collect::<Vec<_>>().concat(), piece));
-            prop_assert_eq!(read.expect("all right"), plain.collect::<Vec<_>>().concat());
-        }
-
-        #[test]
-        fn nothing_that_anybody_sends_makes_it_fall_over(bytes in vec(any::<u8>(), 0..300), piece in 1..300_usize) {
-            let _ = block_on(read(prefixed(1, &bytes), piece));
-            let _ = block_on(read(bytes, piece));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_message_may_have_as_many_bytes_as_the_limit_says_and_not_one_more() {
-        for (length, fits) in [(LIMIT, true), (LIMIT + 1, false)] {
-            let (read, _) = read(prefixed(1, &gzip(&vec![1; length])), 100).await;
-            match read {
-                Ok(read) => assert!(fits && read.len() == PREFIX + length),
-                Err(status) => assert!(!fits && status.code() == Code::ResourceExhausted, "{status:?}"),
-            }
-        }
-        let (read, _) = read(prefixed(1, &vec![0; LIMIT + 1]), 1 << 10).await;
-        assert_eq!(read.expect_err("it is too long").code(), Code::ResourceExhausted);
-    }
-
-    #[tokio::test]
-    async fn what_unpacks_to_too_much_is_not_read_to_its_end() {
-        let bomb = prefixed(1, &gzip(&vec![0; 64 << 20]));
-        assert!(bomb.len() > 60_000);
-        let (refused, read) = read(bomb, 500).await;
-        assert_eq!(refused.expect_err("it is too large").code(), Code::ResourceExhausted);
-        assert!(read < 4_000, "{read} bytes were read");
-    }
-
-    #[tokio::test]
-    async fn what_is_broken_is_refused() {
-        let packed = gzip(b"a message");
-        let mut wrong_sum = packed.clone();
-        let sum = packed.len() - 8;
-        wrong_sum[sum] ^= 1;
-        let rows = [
-            prefixed(1, b"not gzip at all"),
-            prefixed(1, &wrong_sum),
-            prefixed(1, &[&packed[..], b"more"].concat()),
-            prefixed(1, &packed[..packed.len() - 3]),
-            prefixed(1, &packed)[..20].to_vec(),
-            vec![1, 0],
-        ];
-        for row in rows {
-            let (refused, _) = read(row.clone(), 7).await;
-            assert_eq!(refused.expect_err("it is broken").code(), Code::Internal, "{row:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn others_work_while_much_is_unpacked() {
-        let packed = prefixed(1, &gzip(&vec![5; LIMIT]));
-        let mut many = tokio::task::JoinSet::new();
-        for _ in 0..20 {
-            let packed = packed.clone();
-            many.spawn(async move { read(packed, 1 << 20).await.0.expect("it fits").len() });
-        }
-        let mut turns = 0;
-        while many.try_join_next().is_none() {
-            turns += 1;
-            tokio::task::yield_now().await;
-        }
-        assert!(turns > 10, "{turns} turns");
-        assert!(many.join_all().await.into_iter().all(|length| length == PREFIX + LIMIT));
-    }
-}
+mod tests;
