@@ -30,7 +30,7 @@ the Service are added.
 {{/* The names by which the headless Service, the only one with the admin port, is reached within the cluster. Returns a JSON list. */}}
 {{- define "zendesk-gateway.adminHosts" -}}
 {{- $name := printf "%s-headless" (include "zendesk-gateway.fullname" .) -}}
-{{- $space := .Release.Namespace -}}
+{{- $space := include "zendesk-gateway.namespace" . -}}
 {{- $full := printf "%s.%s.svc" $name $space -}}
 {{- list $name (printf "%s.%s" $name $space) $full (printf "%s.cluster.local" $full) | toJson -}}
 {{- end -}}
@@ -75,12 +75,21 @@ the Service are added.
 {{- $sum -}}
 {{- end -}}
 
-{{/* The TCP ports that the settings make the gateway connect to: Zendesk's, the collector's, the key server's. Returns a JSON list. */}}
+{{/*
+The TCP ports that the settings make the gateway connect to: Zendesk's, the collector's, the key server's, and those of proxies that
+`extraEnv` names. Returns a JSON list.
+*/}}
 {{- define "zendesk-gateway.egressPorts" -}}
 {{- $config := .Values.config -}}
 {{- $zendesk := dig "upstream" "base_url" "https://zendesk.com" $config -}}
 {{- $ports := list -}}
-{{- range $url := list $zendesk (dig "telemetry" "otlp" "endpoint" "" $config) (dig "identity" "jwt" "jwks_url" "" $config) -}}
+{{- $urls := list $zendesk (dig "telemetry" "otlp" "endpoint" "" $config) (dig "identity" "jwt" "jwks_url" "" $config) -}}
+{{- range .Values.extraEnv -}}
+{{- if and (has (upper .name) (list "HTTPS_PROXY" "HTTP_PROXY" "ALL_PROXY")) .value -}}
+{{- $urls = append $urls (ternary .value (printf "http://%s" .value) (contains "://" .value)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $url := $urls -}}
 {{- if $url -}}
 {{- $parsed := urlParse $url -}}
 {{- $port := regexFind ":[0-9]+$" $parsed.host | trimPrefix ":" -}}

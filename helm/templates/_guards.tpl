@@ -26,8 +26,8 @@ pod has started; here nothing has changed yet. All are collected, so that one lo
 {{- if and $hpa.enabled (gt (int $hpa.minReplicas) (int $hpa.maxReplicas)) -}}
 {{- $found = append $found "autoscaling.minReplicas: is more than autoscaling.maxReplicas" -}}
 {{- end -}}
-{{- if and $hpa.enabled (not $hpa.targetCPUUtilizationPercentage) (not $hpa.metrics) -}}
-{{- $found = append $found "autoscaling.metrics: nothing to follow; set it or autoscaling.targetCPUUtilizationPercentage" -}}
+{{- if and $hpa.enabled (not $hpa.targetCPUUtilizationPercentage) (not $hpa.targetActiveCalls) (not $hpa.metrics) -}}
+{{- $found = append $found "autoscaling.metrics: nothing to follow; set it, autoscaling.targetActiveCalls or autoscaling.targetCPUUtilizationPercentage" -}}
 {{- end -}}
 {{- if and $keda.enabled (gt (int $keda.minReplicaCount) (int $keda.maxReplicaCount)) -}}
 {{- $found = append $found "keda.minReplicaCount: is more than keda.maxReplicaCount" -}}
@@ -43,14 +43,40 @@ pod has started; here nothing has changed yet. All are collected, so that one lo
 {{- end -}}
 {{- $fewest := .Values.replicaCount -}}
 {{- if $hpa.enabled -}}{{- $fewest = $hpa.minReplicas -}}{{- else if $keda.enabled -}}{{- $fewest = $keda.minReplicaCount -}}{{- end -}}
-{{- if or (eq (toString $min) "100%") (and (not (kindIs "invalid" $min)) (not (kindIs "string" $min)) (ge (int $min) (int $fewest))) -}}
+{{- $stay := 0 -}}
+{{- if kindIs "string" $min -}}
+{{- $stay = ceil (divf (mulf (trimSuffix "%" $min | float64) (float64 $fewest)) 100) | int -}}
+{{- else if not (kindIs "invalid" $min) -}}
+{{- $stay = int $min -}}
+{{- end -}}
+{{- if and $stay (gt (int $fewest) 0) (ge $stay (int $fewest)) -}}
 {{- $found = append $found (printf "podDisruptionBudget.minAvailable: with %v of %v pods no node can ever be drained" $min $fewest) -}}
 {{- end -}}
 {{- if has (toString $max) (list "0" "0%") -}}
 {{- $found = append $found "podDisruptionBudget.maxUnavailable: with 0 no node can ever be drained" -}}
 {{- end -}}
 {{- end -}}
+{{- $limit := dig "limits" "memory" "" .Values.resources | toString -}}
+{{- if $limit -}}
+{{- $cache := include "zendesk-gateway.bytes" (dig "cache" "max_bytes" "64Mi" .Values.config) | int64 -}}
+{{- $messages := include "zendesk-gateway.bytes" (dig "server" "message_memory" "48Mi" .Values.config) | int64 -}}
+{{- if gt (add $cache $messages) (include "zendesk-gateway.bytes" $limit | int64) -}}
+{{- $found = append $found (printf "resources.limits.memory: %s is less than config.cache.max_bytes, %d, and config.server.message_memory, %d, together; Kubernetes would kill the pod" $limit $cache $messages) -}}
+{{- end -}}
+{{- end -}}
 {{- toJson $found -}}
+{{- end -}}
+
+{{/* A number, a quantity such as "512Mi", or a size such as "512 MiB", in bytes. */}}
+{{- define "zendesk-gateway.bytes" -}}
+{{- if not (kindIs "string" .) -}}
+{{- int64 . -}}
+{{- else -}}
+{{- $text := regexReplaceAll "[ B]" . "" -}}
+{{- $units := dict "" 1 "k" 1e3 "K" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $number := regexFind "^[0-9.]+" $text | float64 -}}
+{{- mulf $number (get $units (regexFind "[A-Za-z]*$" $text) | default 1 | float64) | int64 -}}
+{{- end -}}
 {{- end -}}
 
 {{/*
@@ -94,6 +120,13 @@ The end of a pod, counted from SIGTERM: for `announce` it still takes calls, the
 {{- $found = append $found "config.admin.listen: has the port of config.server.listen" -}}
 {{- else if eq (toString (int .Values.service.port)) (include "zendesk-gateway.port" $admin) -}}
 {{- $found = append $found "service.port: is the port of config.admin.listen, which is on the headless Service, too" -}}
+{{- end -}}
+{{- range .Values.extraArgs -}}
+{{- $flag := regexFind "^--[a-z-]+" . -}}
+{{- $instead := get (dict "--config" "config" "--listen" "config.server.listen" "--sandbox" "sandbox.enabled" "--users" "sandbox.users" "--seed" "sandbox.seed") $flag -}}
+{{- if $instead -}}
+{{- $found = append $found (printf "extraArgs: %s would override what the chart sets up for %s; set that" $flag $instead) -}}
+{{- end -}}
 {{- end -}}
 {{- range .Values.extraEnv -}}
 {{- if and (hasPrefix "ZENDESK_GATEWAY__" .name) (not (hasPrefix "ZENDESK_GATEWAY__SANDBOX__" .name)) -}}
@@ -185,13 +218,28 @@ The end of a pod, counted from SIGTERM: for `announce` it still takes calls, the
 {{- end -}}
 {{- end -}}
 {{- $alerts := list -}}
-{{- range (.Files.Get "rules/zendesk-gateway.yaml" | fromYaml).groups -}}
-{{- range .rules -}}{{- $alerts = append $alerts .alert -}}{{- end -}}
+{{- $rules := .Files.Get "rules/zendesk-gateway.yaml" -}}
+{{- range (fromYaml $rules).groups -}}
+{{- range .rules -}}{{- $alerts = append $alerts (dig "alert" "" .) -}}{{- end -}}
 {{- end -}}
 {{- range .Values.prometheusRule.disabled -}}
 {{- if not (has . $alerts) -}}
 {{- $found = append $found (printf "prometheusRule.disabled: there is no alert %s" .) -}}
 {{- end -}}
+{{- end -}}
+{{- range $alert, $_ := .Values.prometheusRule.severities -}}
+{{- if not (has $alert $alerts) -}}
+{{- $found = append $found (printf "prometheusRule.severities: there is no alert by the name of %s" $alert) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $_ := .Values.prometheusRule.thresholds -}}
+{{- if not (regexMatch (printf "[0-9.]+ # %s\n" (regexQuoteMeta $name)) $rules) -}}
+{{- $found = append $found (printf "prometheusRule.thresholds: there is no threshold %s" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- $scraped := or .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
+{{- if and $scraped .Values.networkPolicy.enabled (not .Values.networkPolicy.adminFrom) (not .Values.networkPolicy.extraIngress) -}}
+{{- $found = append $found "networkPolicy.adminFrom: empty, so Prometheus cannot reach the admin port that serviceMonitor or podMonitor has it scrape" -}}
 {{- end -}}
 {{- toJson $found -}}
 {{- end -}}

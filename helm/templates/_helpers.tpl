@@ -40,7 +40,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* The head of every object's metadata. Argument: root, suffix, labels, annotations; the last three may be missing. */}}
 {{- define "zendesk-gateway.metadata" -}}
 name: {{ include "zendesk-gateway.fullname" .root }}{{ .suffix }}
-namespace: {{ .root.Release.Namespace }}
+namespace: {{ include "zendesk-gateway.namespace" .root }}
 labels:
   {{- include "zendesk-gateway.labels" .root | nindent 2 }}
   {{- with .labels }}
@@ -52,6 +52,10 @@ annotations:
 {{- end }}
 {{- end -}}
 
+{{- define "zendesk-gateway.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
 {{- define "zendesk-gateway.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "zendesk-gateway.fullname" .) .Values.serviceAccount.name -}}
@@ -60,17 +64,40 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/*
+An image's repository, at the registry that a parent chart sets for all. Argument: root, image. What stands before the first slash
+is a registry if it could be a host's name; it gives way to the one of `global`.
+*/}}
+{{- define "zendesk-gateway.repository" -}}
+{{- $registry := dig "imageRegistry" "" (.root.Values.global | default dict) -}}
+{{- if $registry -}}
+{{- printf "%s/%s" (trimSuffix "/" $registry) (regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" .image.repository "") -}}
+{{- else -}}
+{{- .image.repository -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The chart's and the parent chart's Secrets for fetching images. A parent may list names only. Returns a JSON list. */}}
+{{- define "zendesk-gateway.pullSecrets" -}}
+{{- $secrets := list -}}
+{{- range concat (dig "imagePullSecrets" list (.Values.global | default dict)) .Values.imagePullSecrets -}}
+{{- $secrets = append $secrets (ternary (dict "name" .) . (kindIs "string" .)) -}}
+{{- end -}}
+{{- toJson ($secrets | uniq) -}}
+{{- end -}}
+
 {{/* A digest names the content, so it wins over the tag. */}}
 {{- define "zendesk-gateway.image" -}}
 {{- $image := .Values.image -}}
+{{- $repository := include "zendesk-gateway.repository" (dict "root" . "image" $image) -}}
 {{- $tag := default .Chart.AppVersion $image.tag -}}
 {{- if .Values.sandbox.enabled -}}
 {{- $tag = printf "%s%s" $tag .Values.sandbox.tagSuffix -}}
 {{- end -}}
 {{- if and $image.digest (not .Values.sandbox.enabled) -}}
-{{- printf "%s@%s" $image.repository $image.digest -}}
+{{- printf "%s@%s" $repository $image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" $image.repository $tag -}}
+{{- printf "%s:%s" $repository $tag -}}
 {{- end -}}
 {{- end -}}
 
@@ -87,5 +114,27 @@ annotations:
 {{- include "zendesk-gateway.fullname" . }}-tls
 {{- else -}}
 {{- .Values.tls.existingSecret -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The number of pods that the Deployment states; nothing where a scaler owns it. The first release with a scaler still has to state one:
+a number that stood in the release before and is missing now would become 1. So a release that is there keeps what it has, within the
+scaler's bounds. Where the cluster cannot be asked, as in `helm template`, the scaler owns the number from the start.
+*/}}
+{{- define "zendesk-gateway.replicas" -}}
+{{- $bounds := dict -}}
+{{- if .Values.autoscaling.enabled -}}
+{{- $bounds = dict "least" .Values.autoscaling.minReplicas "most" .Values.autoscaling.maxReplicas -}}
+{{- else if .Values.keda.enabled -}}
+{{- $bounds = dict "least" .Values.keda.minReplicaCount "most" .Values.keda.maxReplicaCount -}}
+{{- end -}}
+{{- if not $bounds -}}
+{{- .Values.replicaCount -}}
+{{- else -}}
+{{- $live := lookup "apps/v1" "Deployment" (include "zendesk-gateway.namespace" .) (include "zendesk-gateway.fullname" .) -}}
+{{- with dig "spec" "replicas" "" $live -}}
+{{- min (max (int64 .) (int64 $bounds.least)) (int64 $bounds.most) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}

@@ -13,21 +13,29 @@
 {{- end }}
 {{- end -}}
 
-{{/* Telemetry tells pods apart by these; the names are OpenTelemetry's. */}}
+{{/*
+Telemetry tells pods apart by these; the names are OpenTelemetry's. Kubernetes refuses a name that stands twice, so what `extraEnv`
+sets is left out here, and its resource attributes are added to these.
+*/}}
 {{- define "zendesk-gateway.env" -}}
-- name: POD_NAME
-  valueFrom:
-    fieldRef:
-      fieldPath: metadata.name
-- name: NODE_NAME
-  valueFrom:
-    fieldRef:
-      fieldPath: spec.nodeName
-- name: OTEL_RESOURCE_ATTRIBUTES
-  value: k8s.namespace.name={{ .Release.Namespace }},k8s.pod.name=$(POD_NAME),k8s.node.name=$(NODE_NAME)
-{{- with .Values.extraEnv }}
-{{ toYaml . }}
-{{- end }}
+{{- $own := list
+  (dict "name" "POD_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name")))
+  (dict "name" "NODE_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "spec.nodeName"))) -}}
+{{- $attributes := printf "k8s.namespace.name=%s,k8s.pod.name=$(POD_NAME),k8s.node.name=$(NODE_NAME)" (include "zendesk-gateway.namespace" .) -}}
+{{- $variables := list -}}
+{{- $names := list "OTEL_RESOURCE_ATTRIBUTES" -}}
+{{- range .Values.extraEnv -}}
+{{- $names = append $names .name -}}
+{{- if ne .name "OTEL_RESOURCE_ATTRIBUTES" -}}
+{{- $variables = append $variables . -}}
+{{- else if .value -}}
+{{- $attributes = printf "%s,%s" $attributes .value -}}
+{{- end -}}
+{{- end -}}
+{{- range $own -}}
+{{- if has .name $names -}}{{- else -}}{{- $variables = prepend $variables . -}}{{- end -}}
+{{- end -}}
+{{- append $variables (dict "name" "OTEL_RESOURCE_ATTRIBUTES" "value" $attributes) | toYaml -}}
 {{- end -}}
 
 {{/*
@@ -53,10 +61,14 @@ container runtime cannot make a mount point in a read-only volume.
 {{- end }}
 {{- end -}}
 
+{{/* The settings are the pod's own annotation: an old ReplicaSet keeps its own, so that `kubectl rollout undo` brings them back, too. */}}
 {{- define "zendesk-gateway.volumes" -}}
 - name: config
-  configMap:
-    name: {{ include "zendesk-gateway.fullname" . }}
+  downwardAPI:
+    items:
+      - path: zendesk-gateway.toml
+        fieldRef:
+          fieldPath: metadata.annotations['zendesk-gateway/config']
 {{- with include "zendesk-gateway.secretName" . }}
 - name: secret
   secret:
@@ -86,8 +98,63 @@ grpc:
 {{- end -}}
 {{- end -}}
 
+{{- define "zendesk-gateway.configAnnotation" -}}
+zendesk-gateway/config: |
+  {{- include "zendesk-gateway.toml" . | nindent 2 }}
+{{- end -}}
+
+{{/* The head of a pod that ends by itself: the test's, and the one that checks the settings. */}}
+{{- define "zendesk-gateway.shortPod" -}}
+restartPolicy: Never
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+{{- with include "zendesk-gateway.pullSecrets" . | fromJsonArray }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.extraInitContainers }}
+initContainers:
+  {{- tpl (toYaml .) $ | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The gateway's own check of its settings, with everything that the gateway would have. */}}
+{{- define "zendesk-gateway.checkContainer" -}}
+name: settings
+image: {{ include "zendesk-gateway.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+args:
+  - check
+  - --config=/etc/zendesk-gateway/config/zendesk-gateway.toml
+  {{- if .Values.sandbox.enabled }}
+  - --sandbox
+  {{- end }}
+env:
+  {{- include "zendesk-gateway.env" . | nindent 2 }}
+{{- with .Values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+resources:
+  {{- toYaml .Values.test.resources | nindent 2 }}
+securityContext:
+  {{- toYaml .Values.securityContext | nindent 2 }}
+volumeMounts:
+  {{- include "zendesk-gateway.volumeMounts" . | nindent 2 }}
+{{- end -}}
+
 {{- define "zendesk-gateway.scheduling" -}}
-{{- with .Values.imagePullSecrets }}
+{{- with include "zendesk-gateway.pullSecrets" . | fromJsonArray }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -161,5 +228,8 @@ appProtocol: kubernetes.io/h2c
   {{- with .metricRelabelings }}
   metricRelabelings:
     {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- if .honorLabels }}
+  honorLabels: true
   {{- end }}
 {{- end -}}

@@ -33,7 +33,7 @@ fn dashboard_queries() -> Vec<String> {
     queries
 }
 
-/// The lines of the rules that hold an expression: `expr: …`, or the block that follows `expr: |`.
+/// The lines of the rules that hold an expression, without comments: `expr: …`, or the block that follows `expr: |`.
 fn rule_queries() -> Vec<String> {
     let mut queries = Vec::new();
     let mut lines = RULES.lines().peekable();
@@ -43,7 +43,7 @@ fn rule_queries() -> Vec<String> {
         let mut query = rest.trim().trim_start_matches('|').to_owned();
         while let Some(next) = lines.next_if(|next| next.len() - next.trim_start().len() > indent) {
             query.push(' ');
-            query.push_str(next.trim());
+            query.push_str(next.split(" # ").next().expect("a line").trim());
         }
         queries.push(query);
     }
@@ -56,7 +56,9 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_ours(word: &str) -> bool {
-    ["zendesk_gateway_", "rpc_server_", "http_client_", "process_"].iter().any(|prefix| word.starts_with(prefix))
+    // What the rules record themselves has a colon.
+    !word.contains(':')
+        && ["zendesk_gateway_", "rpc_server_", "http_client_", "process_"].iter().any(|prefix| word.starts_with(prefix))
 }
 
 /// The series that a query reads, each with the labels that it selects or groups by.
@@ -113,7 +115,7 @@ async fn every_series_and_label_of_the_dashboard_and_the_alerts_is_in_a_live_scr
     assert!(dashboard.len() > 15 && rules.len() > 8, "{} and {}", dashboard.len(), rules.len());
     for query in dashboard.iter().chain(&rules) {
         let (names, labels) = series(query);
-        assert!(!names.is_empty(), "no series of ours in {query}");
+        assert!(!names.is_empty() || query.contains("zendesk_gateway:"), "no series of ours in {query}");
         for name in &names {
             assert!(known.contains_key(name.as_str()), "{name} is not in a live scrape: {query}");
         }

@@ -35,6 +35,17 @@ fn refused() -> Vec<(&'static str, Value, &'static str)> {
             "podDisruptionBudget.minAvailable: with 100%",
         ),
         (account, json!({"podDisruptionBudget": {"maxUnavailable": 0}}), "podDisruptionBudget.maxUnavailable: with 0"),
+        (
+            account,
+            json!({"replicaCount": 1, "podDisruptionBudget": {"minAvailable": "1%"}}),
+            "podDisruptionBudget.minAvailable: with 1% of 1",
+        ),
+        (
+            account,
+            json!({"config": {"cache": {"max_bytes": "512 MiB"}}}),
+            "resources.limits.memory: 512Mi is less than config.cache.max_bytes, 536870912, and",
+        ),
+        (account, json!({"extraArgs": ["--listen", "0.0.0.0:1"]}), "extraArgs: --listen would override"),
         (account, json!({"terminationGracePeriodSeconds": 45}), "terminationGracePeriodSeconds: 45 s is not more than"),
         (
             account,
@@ -122,6 +133,21 @@ fn refused_connections() -> Vec<(&'static str, Value, &'static str)> {
             account,
             json!({"prometheusRule": {"disabled": ["ZendeskGatewayCacheWarm"]}}),
             "prometheusRule.disabled: there is no alert ZendeskGatewayCacheWarm",
+        ),
+        (
+            account,
+            json!({"prometheusRule": {"severities": {"ZendeskGatewayCacheWarm": "page"}}}),
+            "prometheusRule.severities: there is no alert by the name of ZendeskGatewayCacheWarm",
+        ),
+        (
+            account,
+            json!({"prometheusRule": {"thresholds": {"callsFailFats": 1}}}),
+            "prometheusRule.thresholds: there is no threshold callsFailFats",
+        ),
+        (
+            account,
+            json!({"networkPolicy": {"enabled": true}, "podMonitor": {"enabled": true}}),
+            "networkPolicy.adminFrom: empty, so",
         ),
     ]
 }

@@ -111,10 +111,11 @@ impl Rendered {
         self.of("Deployment").next().expect("a Deployment")
     }
 
-    /// The pods: the Deployment's first, then the test's.
+    /// The pods: the Deployment's first, then the test's, then the one that checks the settings.
     pub fn pods(&self) -> Vec<&Value> {
         let mut pods = vec![&self.deployment()["spec"]["template"]];
         pods.extend(self.of("Pod"));
+        pods.extend(self.of("Job").map(|job| &job["spec"]["template"]));
         pods
     }
 
@@ -127,9 +128,14 @@ impl Rendered {
     /// The settings as the binary gets them.
     #[track_caller]
     pub fn toml(&self) -> &str {
-        let files = self.of("ConfigMap").find_map(|map| map["data"]["zendesk-gateway.toml"].as_str());
-        files.expect("a ConfigMap with the settings")
+        settings_of(&self.deployment()["spec"]["template"])
     }
+}
+
+/// The settings that a pod carries.
+#[track_caller]
+pub fn settings_of(pod: &Value) -> &str {
+    pod["metadata"]["annotations"]["zendesk-gateway/config"].as_str().expect("an annotation with the settings")
 }
 
 #[track_caller]

@@ -46,7 +46,7 @@ impl Laid {
             std::fs::create_dir_all(&inside).expect("it can be made");
             let volume =
                 list(&pod["spec"]["volumes"]).find(|volume| volume["name"] == mount["name"]).expect("a volume");
-            for (name, content) in files(rendered, volume) {
+            for (name, content) in files(rendered, pod, volume) {
                 std::fs::write(inside.join(name), moved(&content)).expect("it can be written");
             }
         }
@@ -80,7 +80,10 @@ impl Laid {
 }
 
 /// The files of a volume that the release itself fills.
-fn files(rendered: &Rendered, volume: &Value) -> Vec<(String, String)> {
+fn files(rendered: &Rendered, pod: &Value, volume: &Value) -> Vec<(String, String)> {
+    if let Some(items) = volume["downwardAPI"]["items"].as_array() {
+        return items.iter().map(|item| from_a_field(pod, item)).collect();
+    }
     let (kind, name, field) = match (&volume["configMap"]["name"], &volume["secret"]["secretName"]) {
         (Value::String(name), _) => ("ConfigMap", name, "data"),
         (_, Value::String(name)) => ("Secret", name, "stringData"),
@@ -90,6 +93,14 @@ fn files(rendered: &Rendered, volume: &Value) -> Vec<(String, String)> {
     let data = object.and_then(|object| object[field].as_object());
     let pair = |(name, content): (&String, &Value)| (name.clone(), content.as_str().expect("text").to_owned());
     data.into_iter().flatten().map(pair).collect()
+}
+
+/// A file with the content of one of the pod's own annotations.
+fn from_a_field(pod: &Value, item: &Value) -> (String, String) {
+    let field = item["fieldRef"]["fieldPath"].as_str().expect("a field");
+    let key = field.strip_prefix("metadata.annotations['").and_then(|rest| rest.strip_suffix("']"));
+    let content = pod["metadata"]["annotations"][key.expect("an annotation")].as_str().expect("text");
+    (item["path"].as_str().expect("a path").to_owned(), content.to_owned())
 }
 
 /// The settings that name files.
