@@ -1,11 +1,12 @@
 //! The whole gateway, put together from its settings in one place: for the process, for the tests and for the benchmarks.
 
 use std::future::Future;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tracing::warn;
-use url::Url;
+use tokio::time::sleep;
+use tracing::{info, warn};
 
 use crate::cache::Cache;
 use crate::config::Config;
@@ -20,7 +21,7 @@ use crate::server::{self, Listener, Served, sources};
 use crate::telemetry::Telemetry;
 use crate::upstream::client::Origin;
 use crate::upstream::control::Control;
-use crate::upstream::credential::Source;
+use crate::upstream::credential::{Proof, Source};
 use crate::upstream::transport::{Connections, Transport};
 use crate::upstream::{self, Upstream};
 use crate::watch::Watcher;
@@ -41,7 +42,8 @@ pub struct Around {
 pub struct Assembly {
     config: Config,
     telemetry: Telemetry,
-    url: Url,
+    origin: Origin,
+    credentials: Source,
     tls: Option<Tls>,
     gateway: Gateway,
     control: Control,
@@ -55,19 +57,19 @@ pub struct Assembly {
 /// A file that the settings name cannot be read or is not valid.
 pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly> {
     let Around { origin, credentials, telemetry, watcher } = around;
-    let url = origin.url().clone();
     warn_of_open_files(&config);
     let tls = Tls::load(&config.server.tls, &watcher).await.context("server.tls")?;
     let transport = Transport::new(&origin, &config.upstream)?;
     let connections = transport.connections();
-    let seen = upstream::trace::Layers::new(&telemetry, &url);
+    let seen = upstream::trace::Layers::new(&telemetry, origin.url());
     let (stack, control) = upstream::stack(&config.upstream, Some(seen), transport);
     let stuck = connections.clone();
     control.set_stuck(move || stuck.stuck());
     let gateway = gateway(&config, stack);
     let identity = Identity::start(&config, &watcher).await?;
-    let served = Served { rpc: Rpc::new(gateway.clone(), credentials), identity };
-    Ok(Assembly { config, telemetry, url, tls, gateway, control, connections, served })
+    let able = Box::pin(std::future::ready(()));
+    let served = Served { rpc: Rpc::new(gateway.clone(), credentials.clone()), identity, able };
+    Ok(Assembly { config, telemetry, origin, credentials, tls, gateway, control, connections, served })
 }
 
 /// Logs a warning for each secret file that every user of the machine may read. It is no more than a warning: a Secret that
@@ -87,16 +89,45 @@ pub fn gateway(config: &Config, upstream: Upstream) -> Gateway {
     Gateway::new(upstream, Cache::new(&config.cache)).with_streams(config.upstream.stream)
 }
 
+/// Longest that Zendesk is asked about the credential before calls are let in anyway.
+const PROOF: Duration = Duration::from_secs(10);
+/// Time between two such questions while it is refused: the file may be getting its right content.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Waits until Zendesk does not refuse the credential. Whether it answers at all does not matter: during an outage every replica has
+/// the same trouble, and none would be left to answer from memory.
+async fn accepted(credentials: Source, origin: Origin) {
+    loop {
+        match credentials.prove(&origin, PROOF).await {
+            Proof::NotAsked => return,
+            Proof::Accepted(role) => return info!(zendesk.role = role, "Zendesk accepts the credential"),
+            Proof::Unknown(error) => return warn!(error, "Zendesk could not be asked about the credential"),
+            Proof::Refused(error) => {
+                warn!(error, "Zendesk refuses the credential, so this replica is not ready; see upstream.credential");
+                sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
 impl Assembly {
+    /// Has it ask Zendesk about its credential first: as long as that is refused, it is not ready.
+    #[must_use]
+    pub fn once_accepted(mut self) -> Self {
+        self.served.able = Box::pin(accepted(self.credentials.clone(), self.origin.clone()));
+        self
+    }
+
     /// Registers with telemetry where the parts' numbers come from.
     pub fn introduce(&self) {
         sources::watch(&self.telemetry, &self.control, &self.gateway, &self.config);
         sources::upstream_connections(&self.telemetry, &self.connections);
+        sources::certificates(&self.telemetry, self.tls.as_ref());
     }
 
     /// Returns the admin port's view of the gateway; `/readyz` answers by `readiness`.
     pub fn admin(&self, readiness: &Readiness) -> Admin {
-        Admin::new(&self.telemetry, readiness, self.gateway.cache(), &self.url, &self.config)
+        Admin::new(&self.telemetry, readiness, self.gateway.cache(), self.origin.url(), &self.config)
     }
 
     /// Serves the gateway at `socket` until `shutdown` completes and its calls have ended: see [`server::run`].

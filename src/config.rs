@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+mod bytes;
 mod cache;
 mod callers;
 mod credential;
@@ -22,12 +23,13 @@ mod server;
 mod stream;
 mod telemetry;
 mod tls;
+mod words;
 
 pub use cache::{Cache, Windows};
 pub use callers::{Callers, Weight};
 pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient};
 pub use identity::{Authorization, Identity};
-pub use load::{Mistakes, Overrides, load, merge};
+pub use load::{Mistakes, Overrides, load, log_format, merge};
 pub use resilience::{Attempt, Breaker, Connection, Queue, Rate, Retry};
 pub use server::{Drain, Server};
 pub use stream::Stream;
@@ -99,6 +101,7 @@ pub struct Upstream {
     /// `upstream.ca_file`: PEM file of certificates that are trusted beside the system's, for a proxy that ends TLS.
     pub ca_file: Option<PathBuf>,
     /// `upstream.max_body_bytes`: largest response body, counted after decompression. Default 16 MiB.
+    #[serde(deserialize_with = "bytes::size")]
     pub max_body_bytes: usize,
     /// `[upstream.credential]`: the gateway's own credential.
     pub credential: CredentialKeys,
@@ -210,10 +213,21 @@ impl Config {
         }
         mistakes.extend(resilience::mistakes(&self.upstream));
         mistakes.extend(self.admin.mistakes());
+        mistakes.extend(self.same_address());
         mistakes.extend(self.telemetry.mistakes());
         mistakes.extend(self.identity.mistakes(&self.server));
         mistakes.extend(self.authorization.mistakes(&self.identity));
         mistakes
+    }
+}
+
+impl Config {
+    /// Two ports at one address: the second cannot be opened. Port 0 is a free one for each.
+    fn same_address(&self) -> Option<String> {
+        let (server, admin) = (self.server.listen, self.admin.listen);
+        let overlap = server.ip() == admin.ip() || server.ip().is_unspecified() || admin.ip().is_unspecified();
+        let same = server.port() == admin.port() && server.port() != 0 && overlap;
+        same.then(|| format!("admin.listen: is {admin}, and server.listen takes that port; choose another"))
     }
 }
 

@@ -4,17 +4,18 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use serde_json::json;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
 use url::Url;
 use zendesk_gateway::assembly::{Around, assemble};
-use zendesk_gateway::config::{self, Config, Overrides};
+use zendesk_gateway::config::{self, Config, LogFormat, Overrides};
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server;
@@ -27,6 +28,9 @@ use zendesk_gateway::upstream::client::Origin;
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::credential::Source;
 use zendesk_gateway::watch::Watcher;
+
+#[path = "main/online.rs"]
+mod online;
 
 /// Every call makes dozens of small allocations, at which this allocator is faster than the system's.
 #[global_allocator]
@@ -76,6 +80,9 @@ enum Command {
         #[cfg(feature = "sandbox")]
         #[arg(long)]
         sandbox: bool,
+        /// Also asks Zendesk, the issuer of tokens and the collector, as far as the settings name them.
+        #[arg(long)]
+        online: bool,
     },
 }
 
@@ -107,6 +114,11 @@ impl Account {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Whoever collects the log gets the reason of a start that failed in the log's own form.
+    let format = match &cli.command {
+        Command::Serve { source, .. } => config::log_format(source.config.as_deref(), std::env::vars().collect()),
+        _ => LogFormat::Pretty,
+    };
     let outcome =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Into::into).and_then(|runtime| {
             let outcome = runtime.block_on(run(cli.command));
@@ -118,7 +130,15 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Without a backtrace: what ends here is a mistake in the settings, or of the machine.
         Err(error) => {
-            complain(format!("Error: {error:#}\n"));
+            let error = format!("{error:#}");
+            complain(match format {
+                LogFormat::Pretty => format!("Error: {error}\n"),
+                LogFormat::Json => {
+                    let timestamp = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+                    let line = json!({"timestamp": timestamp, "level": "ERROR", "target": "start", "message": "cannot serve", "error": error});
+                    format!("{line}\n")
+                }
+            });
             ExitCode::FAILURE
         }
     }
@@ -158,9 +178,9 @@ async fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         #[cfg(feature = "sandbox")]
-        Command::Check { source, sandbox } => check(load(&source, &[], sandbox)?),
+        Command::Check { source, sandbox, online } => check(load(&source, &[], sandbox)?, sandbox, online).await,
         #[cfg(not(feature = "sandbox"))]
-        Command::Check { source } => check(load(&source, &[], false)?),
+        Command::Check { source, online } => check(load(&source, &[], false)?, false, online).await,
     }
 }
 
@@ -169,10 +189,9 @@ fn load(source: &SettingsSource, flags: &[(&'static str, String)], sandboxed: bo
     Ok(config::load(source.config.as_deref(), Overrides { environment, flags, sandboxed })?)
 }
 
-#[expect(clippy::needless_pass_by_value, clippy::unnecessary_wraps, reason = "the end of a chain of calls")]
-fn check(config: Config) -> anyhow::Result<()> {
+async fn check(config: Config, sandboxed: bool, online: bool) -> anyhow::Result<()> {
     println!("the configuration is valid; gRPC would listen on {}", config.server.listen);
-    Ok(())
+    if online { online::check(&config, sandboxed).await } else { Ok(()) }
 }
 
 async fn serve(mut config: Config, sandboxed: bool) -> anyhow::Result<()> {
@@ -209,7 +228,7 @@ async fn serve(mut config: Config, sandboxed: bool) -> anyhow::Result<()> {
     server::sources::credentials(&telemetry, &credentials, &watcher);
 
     let around = Around { origin, credentials, telemetry: telemetry.clone(), watcher };
-    let gateway = assemble(config, around).await?;
+    let gateway = assemble(config, around).await?.once_accepted();
     gateway.introduce();
     let readiness = Readiness::default();
     let admin = tokio::spawn(gateway.admin(&readiness).serve(admin_listener));

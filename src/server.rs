@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::future::BoxFuture;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -68,11 +69,13 @@ pub struct Served {
     pub rpc: Rpc,
     /// Authenticates and authorizes callers.
     pub identity: Identity,
+    /// Completes when nothing but the callers' authentication is in the way of calls.
+    pub able: BoxFuture<'static, ()>,
 }
 
 /// Serves connections on `workers`. `readiness` and health checks say that calls should come as soon as callers can be
-/// authenticated, which can take a while where tokens are verified: see [`Identity::settle`]. It goes on until `shutdown` completes, and then until the last call has ended, or
-/// `server.drain.timeout` has passed.
+/// authenticated, which can take a while where tokens are verified (see [`Identity::settle`]), and [`Served::able`] has completed. It goes on
+/// until `shutdown` completes, and then until the last call has ended, or `server.drain.timeout` has passed.
 ///
 /// Dropping the future ends every connection at once.
 ///
@@ -118,7 +121,7 @@ pub async fn run(
         // Meanwhile the port is served: callers who prove themselves in another way than by a token need not wait.
         tokio::select! {
             () = &mut shutdown => {}
-            () = served.identity.settle() => {
+            _ = futures_util::future::join(served.identity.settle(), served.able) => {
                 readiness.serving();
                 health.say(ServingStatus::Serving).await;
                 shutdown.await;

@@ -28,10 +28,13 @@ use tracing::Dispatch;
 use crate::config;
 
 pub mod budget;
+pub mod errors;
+pub mod exchanges;
 pub mod hex;
 pub mod instruments;
 pub mod logs;
 mod observe;
+pub mod process;
 pub mod push;
 mod sampling;
 pub mod slowest;
@@ -122,6 +125,9 @@ impl Telemetry {
             budgets: budget::Budgets::default(),
             slowest: slowest::Slowest::default(),
             trouble: trouble::Trouble::default(),
+            errors: errors::Errors::default(),
+            exchanges: exchanges::Exchanges::default(),
+            findings: state::Findings::default(),
             sources: view::Sources::default(),
             pushed,
             lost_lines: lines.lost(),

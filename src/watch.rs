@@ -7,7 +7,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -63,17 +63,26 @@ pub struct Counts {
     what: &'static str,
     taken: AtomicU64,
     failed: AtomicU64,
+    /// Whether the last content was refused.
+    failing: AtomicBool,
 }
 
 impl Counts {
     /// Counts a new content that is in use.
     pub fn taken(&self) {
         self.taken.fetch_add(1, Ordering::Relaxed);
+        self.unchanged();
+    }
+
+    /// Notes that what is in use was found again.
+    pub fn unchanged(&self) {
+        self.failing.store(false, Ordering::Relaxed);
     }
 
     /// Counts a content that could not be read or was invalid.
     pub fn failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
+        self.failing.store(true, Ordering::Relaxed);
     }
 }
 
@@ -154,6 +163,7 @@ impl Watcher {
             what: counts.what,
             taken: counts.taken.load(Ordering::Relaxed),
             failed: counts.failed.load(Ordering::Relaxed),
+            failing: counts.failing.load(Ordering::Relaxed),
         };
         counts.iter().map(read).collect()
     }

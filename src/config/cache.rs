@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::bytes::size;
+
 /// `[cache]`: answers kept in memory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
     /// `cache.max_bytes`: most memory for answers, counted with their keys and bookkeeping. 0 keeps none. Default 64 MiB.
+    #[serde(deserialize_with = "size")]
     pub max_bytes: u64,
     /// `cache.not_found`: how long "no such record" is remembered. Default `10s`.
     #[serde(with = "humantime_serde")]

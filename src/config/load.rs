@@ -5,7 +5,8 @@ use std::path::Path;
 use config::builder::DefaultState;
 use config::{ConfigBuilder, Environment, File, FileFormat, Source, Value, ValueKind};
 
-use super::Config;
+use super::words::describe;
+use super::{Config, LogFormat};
 
 /// Everything that is wrong with a configuration, each by its full key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub fn merge(text: Option<&str>, overrides: Overrides<'_>) -> Result<Config, Mis
     if let Some(text) = text {
         builder = builder.add_source(File::from_str(text, FileFormat::Toml));
     }
+    let mut mistakes: Vec<String> = overrides.environment.iter().filter_map(|(name, _)| misspelt(name)).collect();
     let environment = overrides.environment.into_iter().filter(|(name, _)| name.starts_with("ZENDESK_GATEWAY__"));
     let environment = Environment::with_prefix("ZENDESK_GATEWAY")
         .prefix_separator("__")
@@ -60,22 +62,59 @@ pub fn merge(text: Option<&str>, overrides: Overrides<'_>) -> Result<Config, Mis
     }
     let merged = builder.build().map_err(|error| Mistakes(vec![error.to_string()]))?;
 
-    let mut mistakes = Vec::new();
     let mut leaves = Leaves::default();
     let tree = merged.collect().map_err(|error| Mistakes(vec![error.to_string()]))?;
     for (key, value) in tree {
         leaves.add(key.clone(), key, value);
     }
+    let mut wrong: Vec<String> = Vec::new();
+    let mut sound: ConfigBuilder<DefaultState> = config::Config::builder();
     for Leaf { shown, path, value } in leaves.0 {
-        mistakes.extend(alone(&path, value).err().map(|problem| format!("{shown}: {problem}")));
+        if let Err(problem) = alone(&path, &value) {
+            mistakes.push(format!("{shown}: {problem}"));
+            wrong.push(shown);
+        } else if let Ok(with) = sound.clone().set_override(&shown, value) {
+            sound = with;
+        }
     }
-    if !mistakes.is_empty() {
-        mistakes.sort();
-        return Err(Mistakes(mistakes));
+    if wrong.is_empty() {
+        let config: Config = merged.try_deserialize().map_err(|error| Mistakes(vec![error.to_string()]))?;
+        mistakes.extend(config.mistakes(overrides.sandboxed));
+        return if mistakes.is_empty() { Ok(config) } else { Err(Mistakes(mistakes)) };
     }
-    let config: Config = merged.try_deserialize().map_err(|error| Mistakes(vec![error.to_string()]))?;
-    let mistakes = config.mistakes(overrides.sandboxed);
-    if mistakes.is_empty() { Ok(config) } else { Err(Mistakes(mistakes)) }
+    // How the sound settings fit together is judged in the same round; what may follow from the wrong ones is not told.
+    if let Ok(config) = sound.build().and_then(config::Config::try_deserialize::<Config>) {
+        let is_about = |mistake: &str, key: &str| {
+            mistake.starts_with(key) || key.starts_with(mistake.split(": ").next().unwrap_or(mistake))
+        };
+        let others = config.mistakes(overrides.sandboxed);
+        mistakes.extend(others.into_iter().filter(|mistake| !wrong.iter().any(|key| is_about(mistake, key))));
+    }
+    mistakes.sort();
+    Err(Mistakes(mistakes))
+}
+
+/// Says what is wrong with a variable that seems meant for the gateway and would not be read. Kubernetes and Docker set some that begin
+/// alike for a Service or a container of that name.
+fn misspelt(name: &str) -> Option<String> {
+    let rest = name.strip_prefix("ZENDESK_GATEWAY_").filter(|rest| !rest.starts_with('_'))?;
+    let sections = serde_json::to_value(Config::default()).ok()?;
+    let section = rest.split('_').next().unwrap_or(rest).to_lowercase();
+    let is_setting = sections.get(&section).is_some() || section == "sandbox";
+    is_setting
+        .then(|| format!("{name}: no such variable; settings are ZENDESK_GATEWAY__SECTION__KEY, with two underscores"))
+}
+
+/// Returns how log lines are to be written, whatever else is wrong with the settings.
+pub fn log_format(file: Option<&Path>, environment: Vec<(String, String)>) -> LogFormat {
+    let text = file.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let variable = environment.into_iter().find(|(name, _)| name == "ZENDESK_GATEWAY__TELEMETRY__LOG_FORMAT");
+    let written = |text: &str| {
+        let file = config::Config::builder().add_source(File::from_str(text, FileFormat::Toml)).build().ok()?;
+        file.get("telemetry.log_format").ok()
+    };
+    let from_environment = variable.and_then(|(_, value)| written(&format!("[telemetry]\nlog_format = {value:?}")));
+    from_environment.or_else(|| written(&text)).unwrap_or_default()
 }
 
 /// Every single setting.
@@ -93,7 +132,7 @@ struct Leaf {
 impl Leaves {
     fn add(&mut self, shown: String, path: String, value: Value) {
         match value.kind {
-            ValueKind::Table(table) => {
+            ValueKind::Table(table) if !table.is_empty() => {
                 for (name, value) in table {
                     self.add(format!("{shown}.{name}"), format!("{path}.{name}"), value);
                 }
@@ -109,18 +148,9 @@ impl Leaves {
 }
 
 /// Reads one setting as if it were the only one: what fails now fails because of this key.
-fn alone(key: &str, value: Value) -> Result<(), String> {
+fn alone(key: &str, value: &Value) -> Result<(), String> {
     let builder: ConfigBuilder<DefaultState> = config::Config::builder();
-    let builder = builder.set_override(key, value).map_err(|error| error.to_string())?;
+    let builder = builder.set_override(key, value.clone()).map_err(|error| error.to_string())?;
     let only = builder.build().map_err(|error| error.to_string())?;
-    only.try_deserialize::<Config>().map(|_| ()).map_err(|error| describe(&error))
-}
-
-fn describe(error: &config::ConfigError) -> String {
-    let text = match error {
-        config::ConfigError::Type { unexpected, expected, .. } => format!("found {unexpected}, expected {expected}"),
-        config::ConfigError::At { error, .. } => return describe(error),
-        other => other.to_string(),
-    };
-    if text.contains("unknown field") { "no such setting".to_owned() } else { text }
+    only.try_deserialize::<Config>().map(|_| ()).map_err(|error| describe(key, value, &error))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Tls;
+use super::bytes::size;
 
 /// `[server]`: what callers connect to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,11 +24,14 @@ pub struct Server {
     #[serde(with = "humantime_serde")]
     pub stream_deadline: Duration,
     /// `server.max_request_bytes`: largest request message, counted after decompression. Default 4 MiB.
+    #[serde(deserialize_with = "size")]
     pub max_request_bytes: usize,
     /// `server.max_response_bytes`: largest response message. Default 16 MiB.
+    #[serde(deserialize_with = "size")]
     pub max_response_bytes: usize,
     /// `server.message_memory`: most bytes of all messages under way together, requests and replies; a call whose message does not
     /// fit is refused. Default 48 MiB.
+    #[serde(deserialize_with = "size")]
     pub message_memory: usize,
     /// `server.max_calls`: most calls at a time; more are UNAVAILABLE. Health and reflection are not counted. Default 512.
     pub max_calls: usize,
@@ -43,6 +47,7 @@ pub struct Server {
     /// `server.max_streams_per_connection`: most calls at a time on one connection; clients queue the rest. Default 100.
     pub max_streams_per_connection: u32,
     /// `server.max_header_bytes`: most metadata of one call, counted as HTTP/2 counts it. Default 16384.
+    #[serde(deserialize_with = "size")]
     pub max_header_bytes: u32,
     /// `server.preface_timeout`: longest from the connection to its HTTP/2 preface. Default `5s`.
     #[serde(with = "humantime_serde")]

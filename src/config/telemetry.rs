@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tracing::level_filters::LevelFilter;
 use url::Url;
 
 use super::identity::list;
@@ -72,12 +73,13 @@ impl Default for Telemetry {
 }
 
 /// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     /// One JSON object per line.
     Json,
     /// For people.
+    #[default]
     Pretty,
 }
 
@@ -121,11 +123,24 @@ impl Default for Otlp {
     }
 }
 
+/// Whether a part of a filter is a level, or names one for a target or a span. A word that is none would be taken as a target of which
+/// everything is written, and of all others nothing.
+fn is_directive(part: &str) -> bool {
+    part.parse::<LevelFilter>().is_ok()
+        || part
+            .rsplit_once('=')
+            .is_some_and(|(target, level)| !target.is_empty() && level.parse::<LevelFilter>().is_ok())
+        || part.ends_with(']')
+}
+
 impl Telemetry {
     /// Returns what is wrong, each by its full key.
     pub(super) fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log_filter) {
+        if let Some(word) = self.log_filter.split(',').map(str::trim).find(|word| !is_directive(word)) {
+            let levels = "off, error, warn, info, debug or trace";
+            mistakes.push(format!("telemetry.log_filter: {word:?} is no level; write {levels}, or TARGET=LEVEL"));
+        } else if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log_filter) {
             mistakes.push(format!("telemetry.log_filter: {error}"));
         }
         if !(0.0..=1.0).contains(&self.sample_ratio) {

@@ -3,6 +3,8 @@
 //! `/livez` answers as long as the process can. `/readyz` says whether new calls should come here. Trouble upstream does not
 //! change that: every replica has the same upstream, and without any replica callers would not even get stale answers.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
@@ -10,9 +12,13 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Json, Redirect, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 
+mod findings;
 mod host;
 mod invalidate;
+mod judge;
+mod lately;
 mod page;
 pub mod port;
 pub mod readiness;
@@ -20,11 +26,15 @@ mod settings;
 mod shown;
 mod status;
 
+pub use findings::{Finding, Level};
 pub use readiness::Readiness;
 pub use shown::Admin;
 pub use status::Status;
 
 use readiness::Phase;
+
+/// Time between two looks for findings.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Admin {
     /// Returns the routes.
@@ -42,7 +52,25 @@ impl Admin {
 
     /// Serves until the task is dropped or aborted. The port stays open during the drain, so that operators can watch it.
     pub async fn serve(self, listener: TcpListener) {
-        port::serve(self.routes(), listener).await;
+        tokio::select! {
+            () = port::serve(self.routes(), listener) => {}
+            () = self.look() => {}
+        }
+    }
+
+    /// Looks for findings each second, so that they begin and end in the log and in the metrics whether or not anybody asks.
+    async fn look(&self) {
+        loop {
+            sleep(LOOK).await;
+            self.status();
+        }
+    }
+
+    /// Takes a snapshot and says what about it deserves attention.
+    fn status(&self) -> Status {
+        let (mut status, state) = (Status::read(self), self.0.telemetry.state());
+        status.findings = self.0.findings.update(state, |lately| judge::judge(&status, state, lately));
+        status
     }
 }
 
@@ -69,7 +97,7 @@ async fn status(State(admin): State<Admin>, uri: Uri, headers: HeaderMap) -> Res
         Some("format=html") => false,
         _ => !accept.contains("text/html"),
     };
-    let status = Status::read(&admin);
+    let status = admin.status();
     let mut response = if json { Json(status).into_response() } else { Html(page::render(&status)).into_response() };
     let fixed = [
         (header::CACHE_CONTROL, "no-store"),

@@ -4,6 +4,7 @@
 //! function for each that reads its numbers.
 
 use super::counts::Counts;
+use super::tls::Tls;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::gateway::Gateway;
@@ -55,6 +56,13 @@ pub fn credentials(telemetry: &Telemetry, credentials: &Source, watcher: &Watche
     let (shown, renewed, watcher) = (credentials.clone(), credentials.clone(), watcher.clone());
     sources.credential.set(move || shown.view());
     sources.reloads.set(move || watcher.reloads().into_iter().chain(renewed.reload()).collect());
+}
+
+/// Registers the certificates of the gRPC port.
+pub fn certificates(telemetry: &Telemetry, tls: Option<&Tls>) {
+    if let Some(tls) = tls.cloned() {
+        telemetry.state().sources.certificates.set(move || tls.certificates());
+    }
 }
 
 /// Registers the connections to Zendesk.

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, ensure};
 use rustls::crypto::aws_lc_rs;
@@ -17,15 +17,23 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::config::{self, ClientAuth};
+use crate::telemetry::view;
 use crate::watch::{Watched, Watcher};
 
 /// Makes TLS connections.
 #[derive(Clone)]
 pub struct Tls {
-    config: Watched<ServerConfig>,
+    loaded: Watched<Loaded>,
     handshake_timeout: Duration,
+}
+
+/// What is made of the files.
+struct Loaded {
+    config: Arc<ServerConfig>,
+    certificates: Vec<view::Certificate>,
 }
 
 impl Tls {
@@ -38,8 +46,17 @@ impl Tls {
         let mut paths = vec![certificate.clone(), key.clone()];
         paths.extend(settings.client_ca_file.clone());
         let auth = settings.client_auth();
-        let config = watcher.files("certificate", paths, move |contents| server_config(contents, auth)).await?;
-        Ok(Some(Self { config, handshake_timeout: settings.handshake_timeout }))
+        let read = move |contents: &[Vec<u8>]| {
+            let config = Arc::new(server_config(contents, auth)?);
+            Ok(Loaded { config, certificates: certificates_of(contents) })
+        };
+        let loaded = watcher.files("certificate", paths, read).await?;
+        Ok(Some(Self { loaded, handshake_timeout: settings.handshake_timeout }))
+    }
+
+    /// Returns the certificates in use, with their ends.
+    pub fn certificates(&self) -> Vec<view::Certificate> {
+        self.loaded.get().certificates.clone()
     }
 
     /// Does the handshake, and returns the peer's verified certificate chain, if it presented one.
@@ -50,7 +67,7 @@ impl Tls {
         &self,
         socket: TcpStream,
     ) -> io::Result<(TlsStream<TcpStream>, Option<Arc<[CertificateDer<'static>]>>)> {
-        let handshake = TlsAcceptor::from(self.config.get()).accept(socket);
+        let handshake = TlsAcceptor::from(Arc::clone(&self.loaded.get().config)).accept(socket);
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in time");
         let stream = timeout(self.handshake_timeout, handshake).await.map_err(late)??;
         let certificates = stream.get_ref().1.peer_certificates().map(Arc::from);
@@ -82,6 +99,26 @@ fn server_config(contents: &[Vec<u8>], auth: ClientAuth) -> anyhow::Result<Serve
     let mut config = builder.with_single_cert(chain, key).context("the certificate and its key")?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
+}
+
+/// The certificates whose end callers would notice. Of a chain it is the first to end; of several authorities, too, but one that has ended
+/// already is no longer missed while there are others.
+fn certificates_of(contents: &[Vec<u8>]) -> Vec<view::Certificate> {
+    let ends = |pem: &[u8]| -> Vec<SystemTime> {
+        let end = |der: &CertificateDer<'_>| {
+            let (_, parsed) = X509Certificate::from_der(der).ok()?;
+            let seconds = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
+            Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+        };
+        certificates(pem).unwrap_or_default().iter().filter_map(end).collect()
+    };
+    let own = ends(&contents[0]).into_iter().min();
+    let authorities = contents.get(2).map(|pem| ends(pem)).unwrap_or_default();
+    let next = authorities.iter().filter(|end| **end > SystemTime::now()).min().or(authorities.iter().max()).copied();
+    let own = own.map(|expires| view::Certificate { what: "certificate of the gRPC port", expires });
+    own.into_iter()
+        .chain(next.map(|expires| view::Certificate { what: "certificate of the callers' authority", expires }))
+        .collect()
 }
 
 fn certificates(pem: &[u8]) -> anyhow::Result<Vec<CertificateDer<'static>>> {

@@ -7,6 +7,8 @@ use opentelemetry::metrics::Meter;
 
 use super::instruments::CLASS;
 use super::logs::writer::Room;
+use super::process::Process;
+use super::state::FINDINGS;
 use super::state::State;
 use super::view::BreakerState;
 
@@ -29,6 +31,11 @@ impl Observed<'_> {
         let state = Arc::clone(self.state);
         let instrument = self.meter.u64_observable_gauge(name).with_unit(unit).with_description(text);
         instrument.with_callback(move |to| read(&state, &|value, attributes| to.observe(value, attributes))).build();
+    }
+
+    fn cpu(&self, name: &'static str, text: &'static str, read: fn(Put<'_, f64>)) {
+        let instrument = self.meter.f64_observable_counter(name).with_unit("s").with_description(text);
+        instrument.with_callback(move |to| read(&|value, attributes| to.observe(value, attributes))).build();
     }
 
     fn seconds(&self, name: &'static str, text: &'static str, read: fn(&State, Put<'_, f64>)) {
@@ -62,6 +69,25 @@ fn calls(on: &Observed<'_>) {
     on.gauge("zendesk_gateway.calls.active", "{call}", "Unary calls under way.", |s, put| put(s.calls.active(), &[]));
     on.gauge("zendesk_gateway.streams.active", "{call}", "Streams under way.", |s, put| put(s.streams.active(), &[]));
     on.seconds("process.uptime", "Time since the process started.", |s, put| put(s.started.elapsed().as_secs_f64(), &[]));
+    on.gauge("process.memory.usage", "By", "Resident memory of the process.", |_, put| {
+        if let Some(memory) = Process::read().memory { put(memory, &[]) }
+    });
+    on.cpu("process.cpu.time", "Processor time of the process.", |put| {
+        for (mode, time) in ["user", "system"].into_iter().zip(Process::read().cpu.into_iter().flatten()) {
+            put(time.as_secs_f64(), &[is("cpu.mode", mode)]);
+        }
+    });
+    on.gauge("process.unix.file_descriptor.count", "{file_descriptor}", "File descriptors that the process has open.", |_, put| {
+        if let Some(count) = Process::read().descriptors { put(count, &[]) }
+    });
+    on.gauge("zendesk_gateway.file_descriptor.limit", "{file_descriptor}", "Most file descriptors that the process may have.", |_, put| {
+        if let Some(limit) = Process::read().most_descriptors { put(limit, &[]) }
+    });
+    on.gauge("zendesk_gateway.findings", "{finding}", "What deserves attention now, as the status page says it, by kind.", |s, put| {
+        let mut counts = std::collections::BTreeMap::new();
+        s.findings.read().into_iter().for_each(|(kind, _)| *counts.entry(kind).or_insert(0) += 1);
+        for kind in FINDINGS { put(counts.get(kind).copied().unwrap_or(0), &[is("zendesk_gateway.finding", kind)]) }
+    });
 }
 
 #[rustfmt::skip]
@@ -245,6 +271,17 @@ fn others(on: &Observed<'_>) {
             let what = is("zendesk_gateway.reload.what", one.what);
             put(one.taken, &[what.clone(), is("zendesk_gateway.outcome", "taken")]);
             put(one.failed, &[what, is("zendesk_gateway.outcome", "failed")]);
+        }
+    });
+    on.gauge("zendesk_gateway.reload.failing", "{content}", "1 while something else is in use than is there, because that could not be taken.", |s, put| {
+        for one in s.sources.reloads.read().unwrap_or_default() {
+            put(one.failing.into(), &[is("zendesk_gateway.reload.what", one.what)]);
+        }
+    });
+    on.seconds("zendesk_gateway.certificate.remaining", "Time until a certificate of the gRPC port ends.", |s, put| {
+        for one in s.sources.certificates.read().unwrap_or_default() {
+            let left = one.expires.duration_since(std::time::SystemTime::now()).unwrap_or_default();
+            put(left.as_secs_f64(), &[is("zendesk_gateway.certificate", one.what)]);
         }
     });
     on.seconds("zendesk_gateway.credential.remaining", "Time until the gateway's own credential ends.", |s, put| {

@@ -1,10 +1,12 @@
 //! Numbers that are kept here rather than in an instrument, because the status page shows them, too.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::budget::Budgets;
+use super::errors::Errors;
+use super::exchanges::Exchanges;
 use super::logs::sample::Samples;
 use super::logs::writer::Lost;
 use super::push::Pushed;
@@ -26,6 +28,12 @@ pub struct State {
     pub slowest: Slowest,
     /// Answers of Zendesk that point to a mistake.
     pub trouble: Trouble,
+    /// Calls that ended with an error.
+    pub errors: Errors,
+    /// Exchanges with Zendesk.
+    pub exchanges: Exchanges,
+    /// What deserves attention now.
+    pub findings: Findings,
     /// The views of the other parts.
     pub sources: Sources,
     /// What became of telemetry that is pushed.
@@ -34,6 +42,56 @@ pub struct State {
     pub lost_lines: Arc<Lost>,
     /// Bounds the lines that somebody can cause who is refused.
     pub samples: Arc<Samples>,
+}
+
+/// Every kind of finding, so that each has a series from the start.
+pub const FINDINGS: [&str; 30] = [
+    "account_not_found",
+    "budget_short",
+    "budget_spent",
+    "budget_used_up",
+    "budget_waiting",
+    "cache_cold",
+    "callers_unverifiable",
+    "certificate_ended",
+    "certificate_ends",
+    "changes_not_on_record",
+    "circuit_open",
+    "circuit_probing",
+    "collector_down",
+    "credential_ended",
+    "credential_ends",
+    "credential_refused",
+    "defect",
+    "descriptors_short",
+    "draining",
+    "foreign_answers",
+    "jobs_full",
+    "overloaded",
+    "paused",
+    "permits_waiting",
+    "redirected",
+    "reload_failed",
+    "token_renewal_failed",
+    "upstream_down",
+    "upstream_malformed",
+    "upstream_slow",
+];
+
+/// The kinds of findings there are now, each with whether it is a problem. The admin port's judge sets them.
+#[derive(Debug, Default)]
+pub struct Findings(Mutex<Vec<(&'static str, bool)>>);
+
+impl Findings {
+    /// Sets them.
+    pub fn set(&self, found: Vec<(&'static str, bool)>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = found;
+    }
+
+    /// Returns them.
+    pub fn read(&self) -> Vec<(&'static str, bool)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// How a call ended, as far as an operator cares.

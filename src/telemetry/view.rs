@@ -35,6 +35,8 @@ pub struct Sources {
     pub reloads: Source<Vec<Reload>>,
     /// The gateway's own credential.
     pub credential: Source<Credential>,
+    /// The certificates of the gRPC port.
+    pub certificates: Source<Vec<Certificate>>,
 }
 
 /// Returns a view of one part at the moment it is asked.
@@ -254,6 +256,17 @@ pub struct Reload {
     pub taken: u64,
     /// Times it could not be read or was invalid, so that the old one stayed in use.
     pub failed: u64,
+    /// Whether the last one was refused, so that something else is in use than is there.
+    pub failing: bool,
+}
+
+/// A certificate.
+#[derive(Debug, Clone, Copy)]
+pub struct Certificate {
+    /// What it is for.
+    pub what: &'static str,
+    /// When it ends.
+    pub expires: SystemTime,
 }
 
 /// The credential that calls are made with.

@@ -19,6 +19,7 @@ mod exchange;
 mod file;
 mod fingerprint;
 mod layer;
+mod proof;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use token::Token;
 pub use caller::{AUTHORIZATION, ON_BEHALF_OF, impersonated, passed_through};
 pub use exchange::{Issued, read as issued};
 pub use layer::Layer;
+pub use proof::Proof;
 pub use source::{Asked, Source};
 
 /// A credential, ready to be sent. Its text leaves this type only as the `authorization` header. Cloning shares it.

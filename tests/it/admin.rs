@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use zendesk_gateway::config::{Config, Telemetry as Settings};
+use serde_json::json;
+use zendesk_gateway::config::{Config, LogFormat, Telemetry as Settings};
 use zendesk_gateway::proto::{GetGroupRequest, GetUserRequest};
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::telemetry::budget::Window;
@@ -194,4 +195,98 @@ async fn status_says_when_the_address_or_the_way_to_it_is_wrong() {
         let text = findings[0]["text"].as_str().unwrap_or_else(|| panic!("{begins}: {findings}"));
         assert!(findings[0]["level"] == "problem" && text.starts_with(begins), "{findings}");
     }
+}
+
+#[tokio::test]
+async fn each_way_of_failing_is_a_finding_that_says_what_to_do_and_that_begins_and_ends_in_the_log() {
+    let upstream = Scripted::start(
+        "401 Unauthorized\r\ncontent-type: application/json",
+        r#"{"error":"Couldn't authenticate you"}"#,
+    )
+    .await;
+    let sandbox = Sandbox::start(account()).await.expect("a stand-in");
+    let settings = Settings { log_format: LogFormat::Json, ..Settings::default() };
+    let t = Observed::before(sandbox, &upstream.url, settings).await;
+    let _lines = tracing::dispatcher::set_default(t.telemetry.dispatch());
+    t.readiness.serving();
+    assert_eq!(t.status().await["findings"], serde_json::json!([]));
+    t.users().get_user(GetUserRequest { id: 7 }).await.expect_err("refused");
+    let status = t.status().await;
+    let finding = &status["findings"][0];
+    assert_eq!((&finding["kind"], &finding["level"]), (&json!("credential_refused"), &json!("problem")), "{status}");
+    assert_eq!(finding["text"], "Zendesk refuses the gateway's credential (1 call in half a minute).");
+    assert!(finding["next"].as_str().is_some_and(|next| next.contains("upstream.credential")), "{finding}");
+    let error = &status["errors"][0];
+    assert_eq!(
+        (&error["reason"], &error["code"], &error["count"]),
+        (&json!("CREDENTIAL_REFUSED"), &json!("INTERNAL"), &json!(1))
+    );
+    assert_eq!(error["method"], "zendesk.gateway.v1.UserService/GetUser");
+    assert!(!status["errors"].to_string().contains("authenticate"), "nothing of what was answered");
+    let (_, page) = t.get("/status?format=html", "*/*").await;
+    assert!(page.contains("<b>Do:</b> put a valid one") && page.contains("CREDENTIAL_REFUSED"), "{page}");
+
+    let shown = || async {
+        let metrics = scrape::read(&t.scrape().await);
+        let of = metrics["zendesk_gateway_findings"].samples.iter();
+        of.filter(|(_, labels, count)| labels["zendesk_gateway_finding"] == "credential_refused" && *count > 0.0)
+            .count()
+    };
+    assert_eq!(shown().await, 1);
+    let told = |word: &str| {
+        t.lines.of("finding").iter().any(|line| line["message"].as_str().is_some_and(|text| text.starts_with(word)))
+    };
+    until(|| told("begins: Zendesk refuses")).await;
+    until(|| told("is over: Zendesk refuses")).await;
+    assert_eq!(shown().await, 0);
+    assert_eq!(t.lines.of("finding").len(), 2, "once when it begins, and once when it is over");
+    assert_eq!(t.status().await["findings"], serde_json::json!([]));
+}
+
+async fn until(mut holds: impl FnMut() -> bool) {
+    for _ in 0..900 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("it does not hold within a minute and a half");
+}
+
+#[tokio::test]
+async fn what_is_no_longer_in_use_as_it_is_there_stays_a_finding_until_it_is_mended() {
+    let t = Observed::bare(Settings::default()).await;
+    t.readiness.serving();
+    let state = t.telemetry.state();
+    let failing = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let now = std::sync::Arc::clone(&failing);
+    state.sources.reloads.set(move || {
+        let failing = now.load(std::sync::atomic::Ordering::Relaxed);
+        vec![view::Reload { what: "credential", taken: 0, failed: 1, failing }]
+    });
+    let soon = std::time::SystemTime::now() + Duration::from_hours(47);
+    state.sources.certificates.set(move || {
+        vec![
+            view::Certificate { what: "certificate of the gRPC port", expires: soon },
+            view::Certificate {
+                what: "certificate of the callers' authority",
+                expires: soon - Duration::from_hours(100),
+            },
+        ]
+    });
+    let kinds = |status: serde_json::Value| {
+        let findings = status["findings"].as_array().expect("a list").clone();
+        findings
+            .iter()
+            .map(|one| format!("{} {}", one["kind"].as_str().expect("text"), one["about"].as_str().expect("text")))
+            .collect::<Vec<_>>()
+    };
+    let wanted = [
+        "certificate_ended certificate of the callers' authority",
+        "reload_failed credential",
+        "certificate_ends certificate of the gRPC port",
+    ];
+    assert_eq!(kinds(t.status().await), wanted);
+    failing.store(false, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(kinds(t.status().await), [wanted[0], wanted[2]]);
 }

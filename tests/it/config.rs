@@ -215,3 +215,117 @@ fn check_reports_mistakes_and_fails() {
     let good = run(&["check", "--sandbox"]);
     assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
 }
+
+#[test]
+fn what_fits_together_badly_is_told_in_the_same_round_as_wrong_values() {
+    let toml = "[server]\nlisten = \"127.0.0.1:7\"\nunary_deadline = \"0s\"\nmax_calls = \"many\"\n\
+                [admin]\nlisten = \"127.0.0.1:7\"\n[telemetry]\nlog_filter = \"warning\"\n";
+    let mistakes =
+        read(toml, &[("ZENDESK_GATEWAY_UPSTREAM_SUBDOMAIN", "acme"), ("ZENDESK_GATEWAY_SERVICE_HOST", "10.0.0.1")]);
+    let mistakes = mistakes.expect_err("mistakes").0;
+    let keys: Vec<&str> = mistakes.iter().filter_map(|mistake| mistake.split_once(": ")).map(|(key, _)| key).collect();
+    let wanted = [
+        "ZENDESK_GATEWAY_UPSTREAM_SUBDOMAIN",
+        "admin.listen",
+        "server.max_calls",
+        "server.unary_deadline",
+        "telemetry.log_filter",
+    ];
+    assert_eq!(
+        keys.iter().filter(|key| **key != "identity.methods").collect::<Vec<_>>(),
+        wanted.iter().collect::<Vec<_>>(),
+        "{mistakes:#?}"
+    );
+    let said = mistakes.join("\n");
+    assert!(said.contains("is \"warning\"") || said.contains("\"warning\" is no level"), "{said}");
+}
+
+#[test]
+fn wrong_values_are_told_in_words_that_need_no_rust() {
+    for (toml, wanted) in [
+        (
+            "[identity]\nmethods = [\"nonne\"]",
+            "identity.methods: is [\"nonne\"], and must be none, certificate, jwt or api_key",
+        ),
+        (
+            "[[authorization.rules]]\ncallers = [\"*\"]\nrisks = [\"reed\"]",
+            "authorization.rules[0].risks: is [\"reed\"], and must be read, write, admin or destructive",
+        ),
+        ("[telemetry]\nlog_format = \"text\"", "telemetry.log_format: is \"text\", and must be json or pretty"),
+        (
+            "[server]\nlisten = \"nowhere\"",
+            "server.listen: is \"nowhere\", and must be an address with a port, such as 0.0.0.0:50051",
+        ),
+        ("[server]\nmax_calls = -1", "server.max_calls: is -1, and must be a whole number of 0 or more"),
+        (
+            "[server]\nunary_deadline = \"30\"",
+            "server.unary_deadline: is \"30\", and must be a duration such as 30s or 1m 30s",
+        ),
+        (
+            "[server]\nmax_request_bytes = \"4 apples\"",
+            "server.max_request_bytes: is \"4 apples\", and must be a number of bytes, or a size such as 4 MiB",
+        ),
+        ("[cache]\nrecord = 5", "cache.record: is 5, and must be a table of settings"),
+        (
+            "[upstream]\nbase_url = \"zendesk\"",
+            "upstream.base_url: is \"zendesk\", and must be a URL such as https://example.com",
+        ),
+    ] {
+        let mistakes = read(toml, &[]).expect_err("mistakes").0;
+        assert!(mistakes.iter().any(|mistake| mistake == wanted), "{wanted}: {mistakes:#?}");
+    }
+    let config = read(
+        "[server]\nmax_request_bytes = \"2 MiB\"\n[cache]\nmax_bytes = 5\n",
+        &[("ZENDESK_GATEWAY__CACHE__MAX_BYTES", "1 GiB")],
+    );
+    let config = config.expect("sizes with units");
+    assert_eq!((config.server.max_request_bytes, config.cache.max_bytes), (2 << 20, 1 << 30));
+}
+
+/// Each setting by its key, and lists and tables as they are.
+fn keys(value: &serde_json::Value, key: &str, into: &mut Vec<String>) {
+    if let Some(fields) = value.as_object() {
+        for (name, below) in fields {
+            keys(below, &format!("{key}{}{name}", if key.is_empty() { "" } else { "." }), into);
+        }
+    }
+    into.push(key.to_owned());
+}
+
+#[test]
+fn no_message_about_any_wrong_value_names_a_type_of_rust() {
+    let mut all = Vec::new();
+    keys(&serde_json::to_value(Config::default()).expect("settings have a form in JSON"), "", &mut all);
+    all.retain(|key| !key.is_empty());
+    assert!(all.len() > 80, "{all:#?}");
+    let rust = [
+        "struct ", "enum ", "variant", "u8", "u16", "u32", "u64", "usize", "i64", "f64", "bool ", "sequence", "map",
+        "newtype", "Option", "Vec<", "Some(", "integer", "str ",
+    ];
+    for key in &all {
+        for wrong in [
+            "-1",
+            "1.5",
+            "true",
+            "\"x y\"",
+            "\"\"",
+            "[]",
+            "[1]",
+            "{}",
+            "{ x = 1 }",
+            "[[1]]",
+            "1e300",
+            "\"-5s\"",
+            "99999999999999999999",
+        ] {
+            let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+            let toml =
+                if table.is_empty() { format!("{name} = {wrong}") } else { format!("[{table}]\n{name} = {wrong}") };
+            let Err(mistakes) = read(&toml, &[]) else { continue };
+            for mistake in mistakes.0 {
+                let told = mistake.replace(wrong.trim_matches('"'), "");
+                assert!(!rust.iter().any(|word| told.contains(word)), "{toml}: {mistake}");
+            }
+        }
+    }
+}

@@ -156,7 +156,8 @@ fn files() -> BTreeMap<Module, File> {
         reader.visit_file(&syntax);
         reader.file
     };
-    let of_crate = modules.iter().filter(|(module, _)| !tests(module) && **module != ["main"]);
+    let of_crate =
+        modules.iter().filter(|(module, _)| !tests(module) && module.first().is_none_or(|first| first != "main"));
     of_crate.map(|(module, path)| (module.clone(), read(module, path))).collect()
 }
 

@@ -1,6 +1,7 @@
 //! The start of the process, and what it makes of surroundings that are not as they should be: issuers that say nothing, files
 //! of the wrong kind or open to all, proxies in the environment, and signals that are not meant to end it.
 
+mod able;
 mod proxies;
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -3,10 +3,15 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use super::findings::Level;
 use super::readiness::Phase;
-use super::status::{CallCounts, Level, Status, counted, span};
+use super::status::{CallCounts, Status, counted, span};
 use crate::telemetry::budget::Budget;
+use crate::telemetry::errors::Counted;
 use crate::telemetry::view::{self, BreakerState};
+
+/// Most kinds of errors that the page shows; the JSON has all.
+const ERRORS: usize = 20;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -39,7 +44,9 @@ fn write(status: &Status, to: &mut String) -> fmt::Result {
         to.push_str("<ul class=findings>");
         for finding in &status.findings {
             let class = if finding.level == Level::Problem { "problem" } else { "warning" };
-            write!(to, "<li class={class}>{}", escaped(&finding.text))?;
+            let since = span(Duration::from_secs(finding.since_seconds));
+            let (text, next) = (escaped(&finding.text), escaped(finding.next));
+            write!(to, "<li class={class}>{text} <b>Do:</b> {next}. <small>for {since}</small>")?;
         }
         to.push_str("</ul>");
     }
@@ -52,6 +59,7 @@ fn write(status: &Status, to: &mut String) -> fmt::Result {
     credential(status, to)?;
     to.push_str("</div>");
     slowest(status, to)?;
+    errors(&status.errors, to)?;
     to.push_str("<details><summary>Settings</summary><table>");
     for (key, value) in &status.settings {
         write!(to, "<tr><td><code>{}</code><td>{}", escaped(key), escaped(value))?;
@@ -235,6 +243,23 @@ fn slowest(status: &Status, to: &mut String) -> fmt::Result {
             ended.get(11..19).unwrap_or_default(),
             exchange.trace_id
         )?;
+    }
+    to.push_str("</table>");
+    Ok(())
+}
+
+fn errors(errors: &[Counted], to: &mut String) -> fmt::Result {
+    to.push_str("<h2>Errors since the start, the most recent first</h2>");
+    if errors.is_empty() {
+        to.push_str("<p>None yet.");
+        return Ok(());
+    }
+    to.push_str("<table><tr><th>reason<th>status<th>method<th>calls<th>last");
+    for error in errors.iter().take(ERRORS) {
+        let last = error.last.map(|last| humantime::format_rfc3339_seconds(last).to_string()).unwrap_or_default();
+        let method = error.kind.method.rsplit('.').next().unwrap_or(error.kind.method);
+        let (reason, code) = (error.kind.reason, error.kind.code);
+        write!(to, "<tr><td>{reason}<td>{code}<td>{method}<td class=number>{}<td>{last}", number(error.count))?;
     }
     to.push_str("</table>");
     Ok(())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::findings::Findings;
 use super::readiness::Readiness;
 use super::settings;
 use crate::cache::Cache;
@@ -19,6 +20,7 @@ pub struct Inner {
     pub readiness: Readiness,
     pub cache: Cache,
     pub upstream: Url,
+    pub findings: Findings,
     pub settings: Vec<(String, String)>,
     /// Host names that the port answers to, besides addresses and `localhost`.
     pub allowed_hosts: Vec<String>,
@@ -32,6 +34,7 @@ impl Admin {
             readiness: readiness.clone(),
             cache: cache.clone(),
             upstream: upstream.clone(),
+            findings: Findings::default(),
             settings: settings::shown(config),
             allowed_hosts: config.admin.allowed_hosts.clone(),
         }))

@@ -97,12 +97,13 @@ impl Identity {
         })))
     }
 
-    /// Waits until the issuer's keys were read for the first time, but not for ever. During a rollout, a replica that cannot
-    /// verify tokens yet must not replace one that can; but if the issuer stays down, keys and certificates still work. They
-    /// work meanwhile, too: only that the replica is ready waits for this.
+    /// Waits until the issuer's keys were read for the first time. During a rollout, a replica that cannot verify tokens must not replace
+    /// one that can. Where callers can prove themselves in another way, too, it does not wait for ever: if the issuer stays down,
+    /// keys and certificates still work. They work meanwhile as well: only that the replica is ready waits for this.
     pub async fn settle(&self) {
         if let Some(tokens) = &self.0.tokens {
-            tokens.settle().await;
+            let others = self.0.certificates.is_some() || self.0.keys.is_some();
+            tokens.settle(!others).await;
         }
     }
 

@@ -148,10 +148,13 @@ impl Tokens {
         }
     }
 
-    /// Waits for the first keys, at most [`SETTLE`].
-    pub async fn settle(&self) {
+    /// Waits for the first keys, at most [`SETTLE`]; and longer if they are the `only` way for callers to prove who they are.
+    pub async fn settle(&self, only: bool) {
         if let Source::Url(remote) = &self.keys {
-            remote.first(SETTLE).await;
+            let mut there = remote.first(SETTLE).await;
+            while only && !there {
+                there = remote.first(SETTLE).await;
+            }
         }
     }
 }

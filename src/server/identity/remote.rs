@@ -93,12 +93,14 @@ impl Remote {
         ended(outcome).await;
     }
 
-    /// Waits for the first keys, at most `longest`; logs a warning if they do not come.
-    pub async fn first(&self, longest: Duration) {
+    /// Waits for the first keys, at most `longest`; logs a warning if they do not come. Returns whether they are there.
+    pub async fn first(&self, longest: Duration) -> bool {
         let mut keys = self.0.keys.subscribe();
-        if timeout(longest, keys.wait_for(Option::is_some)).await.is_err() {
+        let there = timeout(longest, keys.wait_for(Option::is_some)).await.is_ok();
+        if !there {
             warn!("the issuer's keys could not be read; bearer tokens are answered with UNAVAILABLE until they can");
         }
+        there
     }
 }
 
@@ -140,6 +142,8 @@ impl Inner {
                     self.keys.send_replace(Some(Arc::new(keys)));
                     self.counts.taken();
                     info!(file.what = "jwks", "the issuer's keys are in use");
+                } else {
+                    self.counts.unchanged();
                 }
                 true
             }

@@ -24,6 +24,7 @@ use crate::proto::ErrorReason;
 use crate::rpc::method::{self, Method};
 use crate::server::ending::{BodyHook, End, Next};
 use crate::server::protocol::NotGrpc;
+use crate::telemetry::errors::Kind;
 use crate::telemetry::state::{self, Calls};
 use crate::telemetry::{Telemetry, Trace, trace};
 use crate::upstream::call::Ledger;
@@ -169,6 +170,7 @@ impl Call {
                 instruments.call_requests.record(self.ledger.requests().into(), &attributes[1..2]);
             }
             let reason = failed.mistake().or(self.reason).unwrap_or(status);
+            self.telemetry.state().errors.note(Kind { reason, code: status, method: self.method.name });
             let reason = KeyValue::new(semconv::ERROR_TYPE, reason);
             instruments.call_errors.add(1, &[attributes[1].clone(), attributes[2].clone(), reason]);
         }

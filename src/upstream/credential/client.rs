@@ -118,7 +118,12 @@ impl Client {
 
     pub(super) fn reload(&self) -> view::Reload {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        view::Reload { what: "access_token", taken: count(&self.counts.taken), failed: count(&self.counts.failed) }
+        view::Reload {
+            what: "access_token",
+            taken: count(&self.counts.taken),
+            failed: count(&self.counts.failed),
+            failing: self.current.borrow().failure.is_some(),
+        }
     }
 }
 

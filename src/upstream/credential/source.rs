@@ -19,7 +19,7 @@ use crate::watch::Watcher;
 #[derive(Clone)]
 pub struct Source(Arc<Place>);
 
-enum Place {
+pub(super) enum Place {
     /// The gateway's own.
     Own {
         kind: &'static str,
@@ -117,6 +117,10 @@ impl Source {
             Some(_) if !asked.may_impersonate => Err(Error::ImpersonationForbidden),
             Some(user) => credential.for_user(impersonated(user)?),
         }
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.0
     }
 
     /// Returns what the status page shows of it.

@@ -216,6 +216,7 @@ impl Drop for Running {
             _ => telemetry.instruments().request_duration.record(seconds, &self.attributes()),
         }
         let span = self.context.span();
+        telemetry.state().exchanges.note(self.class, took);
         telemetry.state().slowest.add(self.class, took, || Exchange {
             class: self.class,
             endpoint: format!("{} {}", self.method, self.endpoint.path),

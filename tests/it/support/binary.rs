@@ -39,6 +39,13 @@ impl Binary {
         Self::spawn(command, settings, u64::MAX).await
     }
 
+    /// Starts it before an upstream that is not the embedded stand-in, which its settings name.
+    pub async fn before_another(settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        Self::spawn(command, settings, u64::MAX).await
+    }
+
     /// Starts it with a file of settings, and reads at most so many bytes a second of what it logs.
     pub async fn read_slowly(pace: u64, config: &Path, settings: &[(&str, &str)]) -> Self {
         let mut shell = Command::new("sh");

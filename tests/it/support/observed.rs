@@ -105,12 +105,14 @@ impl Observed {
     /// Speaks for the parts that the gateway under test does not have.
     pub fn absent_sources(&self) {
         let sources = &self.telemetry.state().sources;
-        sources.reloads.set(|| vec![view::Reload { what: "credential", taken: 1, failed: 0 }]);
+        sources.reloads.set(|| vec![view::Reload { what: "credential", taken: 1, failed: 0, failing: false }]);
         sources.credential.set(|| view::Credential {
             kind: "api_token".to_owned(),
             expires: Some(std::time::SystemTime::now() + Duration::from_hours(24 * 365)),
             ..view::Credential::default()
         });
+        let expires = std::time::SystemTime::now() + Duration::from_hours(24 * 90);
+        sources.certificates.set(move || vec![view::Certificate { what: "certificate of the gRPC port", expires }]);
     }
 
     /// Asks the admin port; returns status and body.

@@ -1,0 +1,35 @@
+//! How many exchanges with Zendesk there were, and how many of them were slow.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// An exchange that takes longer is slow, except of the classes whose work is long by nature.
+const SLOW: Duration = Duration::from_millis(2_500);
+const LONG_BY_NATURE: [&str; 2] = ["bulk", "user_search"];
+
+/// The exchanges since the start.
+#[derive(Debug, Default)]
+pub struct Exchanges {
+    all: AtomicU64,
+    slow: AtomicU64,
+}
+
+impl Exchanges {
+    /// Counts an exchange of an endpoint class.
+    pub fn note(&self, class: &str, took: Duration) {
+        if LONG_BY_NATURE.contains(&class) {
+            return;
+        }
+        self.all.fetch_add(1, Ordering::Relaxed);
+        if took > SLOW {
+            self.slow.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns how many there were, and how many of them were slow.
+    pub fn read(&self) -> (u64, u64) {
+        // The slow ones first: they are counted later, so they are never more than all.
+        let slow = self.slow.load(Ordering::Acquire);
+        (self.all.load(Ordering::Acquire), slow)
+    }
+}
