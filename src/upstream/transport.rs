@@ -238,10 +238,12 @@ impl Transport {
                 return Err(None);
             }
             in_time += u32::from(!late);
-            let full = !handover.is_begun() && is_full(lane.taken(), has_body, in_time);
+            let passed_on = handover.passed_on();
+            let full = passed_on.is_none() && is_full(lane.taken(), has_body, in_time);
+            let is_stuck = passed_on.unwrap_or(offered).elapsed() > SILENT_AFTER;
             // If this process itself was late, the delay says nothing about the connection. One that is not known to be full is
-            // given up only after `SILENT_AFTER`.
-            if late || !(full || offered.elapsed() > SILENT_AFTER) || !handover.withdraw() {
+            // given up only if nothing goes on for `SILENT_AFTER`.
+            if late || !(full || is_stuck) || !handover.withdraw() {
                 continue;
             }
             if has_body && lane.body_stuck() {

@@ -19,6 +19,7 @@ mod room;
 mod rotations;
 mod silences;
 mod streams;
+mod uploads;
 
 /// Where Zendesk is: this far away.
 const ROUND_TRIP: Duration = Duration::from_millis(40);

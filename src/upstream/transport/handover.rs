@@ -20,10 +20,15 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::lane::{Lane, Seat};
 use super::precedence::Precedence;
 use crate::upstream::call::Ledger;
+
+/// Most bytes of a body that are passed on at a time. Each shows that the upload goes on: a long one, through a small window over a long
+/// way, must not be taken for one that is stuck.
+const MAX_PART: usize = 16 << 10;
 
 const WAITING: u8 = 0;
 const TAKEN: u8 = 1;
@@ -44,8 +49,8 @@ struct State {
     /// When it was taken, as the lane counts time.
     taken_at: AtomicU64,
     taken: Notify,
-    /// Whether a part of the body has left, for which the stream has to be open.
-    begun: AtomicBool,
+    /// When a part of the body last left, for which the stream has to be open and to have room.
+    passed_on: Mutex<Option<Instant>>,
     /// The request's place before others, until it is taken.
     precedence: Mutex<Option<Precedence>>,
 }
@@ -55,9 +60,9 @@ impl Handover {
     pub fn new(ledger: &Arc<Ledger>, seat: Seat, precedence: Precedence) -> Self {
         let (stands, taken_at, taken) = (AtomicU8::new(WAITING), AtomicU64::new(0), Notify::new());
         let (ledger, lane) = (Arc::clone(ledger), Arc::clone(seat.lane()));
-        let (begun, precedence) = (AtomicBool::new(false), Mutex::new(Some(precedence)));
+        let (passed_on, precedence) = (Mutex::default(), Mutex::new(Some(precedence)));
         Self {
-            state: Arc::new(State { ledger, lane, stands, taken_at, taken, begun, precedence }),
+            state: Arc::new(State { ledger, lane, stands, taken_at, taken, passed_on, precedence }),
             seat,
             answered: AtomicBool::new(false),
         }
@@ -84,9 +89,9 @@ impl Handover {
         self.state.taken.notified().await;
     }
 
-    /// Whether a part of the body has left, so that the connection has a stream for the request.
-    pub fn is_begun(&self) -> bool {
-        self.state.begun.load(Ordering::SeqCst)
+    /// When a part of the body last left; none while the connection has no stream for the request.
+    pub fn passed_on(&self) -> Option<Instant> {
+        *self.state.passed_on.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a connection has taken the request, so that it may have been delivered.
@@ -189,13 +194,18 @@ impl Body for Watched {
         }
         // Over HTTP/2 the client asks for the first part at once, and for the next when it has passed the one before on.
         if self.is_given {
-            self.state.begun.store(true, Ordering::SeqCst);
+            *self.state.passed_on.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         // Reads one part ahead, to know which is the last.
         while !self.ended && self.parts.len() < 2 {
             match ready!(Pin::new(&mut self.body).poll_frame(context)).map(|next| next.map(Frame::into_data)) {
                 Some(Ok(Ok(data))) if data.is_empty() => {}
-                Some(Ok(Ok(data))) => self.parts.push_back(data),
+                Some(Ok(Ok(mut data))) => {
+                    while data.len() > MAX_PART {
+                        self.parts.push_back(data.split_to(MAX_PART));
+                    }
+                    self.parts.push_back(data);
+                }
                 // A request has no trailers.
                 Some(Ok(Err(_))) => {}
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
