@@ -1,4 +1,5 @@
-//! The tonic services. `build.rs` generates a handler for each RPC from the contract; this module has what they share.
+//! The tonic services. `proto/build/handlers.rs` generates a handler for each RPC from the contract; this module has what they
+//! share.
 
 use std::pin::Pin;
 
