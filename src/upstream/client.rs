@@ -7,6 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 mod addresses;
+pub mod connector;
 mod dial;
 mod tls;
 
