@@ -35,7 +35,7 @@ list!(ListGroupsRequest | StreamGroupsRequest => Group, Style::Cursor, |this| {
         Some(user) => Rest::get(path!["users", id("filter.user_id", user)?, "groups"]),
     };
     let exclude_deleted = filter.exclude_deleted.map(|exclude| exclude.to_string());
-    Ok(rest.query_if("exclude_deleted", exclude_deleted).query_if("sort", sort(&this.sort)?))
+    rest.query_if("exclude_deleted", exclude_deleted).text("sort", "sort", sort(&this.sort)?)
 }, scoped(Policy::list(tag::groups()), this.filter));
 
 /// Count Groups. <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#count-groups>

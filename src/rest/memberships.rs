@@ -50,7 +50,7 @@ list!(ListMembershipsRequest | StreamMembershipsRequest => GroupMembership, Styl
         (false, true) => Some("groups"),
         (true, true) => Some("users,groups"),
     };
-    Ok(rest.query_if("include", include).query_if("sort", sort(&this.sort)?))
+    rest.query_if("include", include).text("sort", "sort", sort(&this.sort)?)
 }, {
     let policy = Policy::list(match this.filter.as_ref().and_then(|filter| filter.scope) {
         None => tag::memberships(),
