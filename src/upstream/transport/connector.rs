@@ -116,7 +116,7 @@ impl<C: Connection + Send + 'static> Connecting<C> {
                     let connection = self.link.count(Instant::now(), timeout(CONNECT_TIMEOUT, attempt).await?)?;
                     if connection.connected().is_negotiated_h2() {
                         // The peer speaks HTTP/2 now: this lane ends, so that later requests go on a new one.
-                        self.link.end();
+                        self.link.retire();
                     }
                     return Ok(connection);
                 }
@@ -140,7 +140,7 @@ impl<C: Connection + Send + 'static> Connecting<C> {
             }
             State::Given => {
                 *state = State::Given;
-                self.link.end();
+                self.link.found_closed();
                 return Err(NoConnection::Ended.into());
             }
             State::Failed(chain) => {
