@@ -26,12 +26,16 @@ mod handlers;
 mod impls;
 #[path = "proto/build/json.rs"]
 mod json;
+#[path = "proto/build/rows.rs"]
+mod rows;
 #[path = "proto/build/rpcs.rs"]
 mod rpcs;
 #[path = "proto/build/services.rs"]
 mod services;
-#[path = "proto/build/shapes.rs"]
-mod shapes;
+#[path = "proto/build/types.rs"]
+mod types;
+#[path = "proto/build/weights.rs"]
+mod weights;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -55,8 +59,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     json::derive(&pool, &mut config);
     config.compile_fds(compiler.file_descriptor_set())?;
 
-    let contract = [endpoints::table(&pool), rpcs::table(&pool), shapes::shapes(&pool), impls::impls(&pool)];
+    let contract =
+        [endpoints::table(&pool), rpcs::table(&pool), weights::shapes(&pool), impls::impls(&pool), types::types(&pool)];
     fs::write(out.join("contract.rs"), contract.concat())?;
+    fs::write(out.join("rows.rs"), rows::impls(&pool))?;
     fs::write(out.join("endpoint_of.rs"), endpoints::endpoint_of(&pool))?;
     fs::write(out.join("handlers.rs"), handlers::handlers(&pool))?;
     Ok(())

@@ -25,4 +25,4 @@ pub use write::{Changes, Write};
 
 use answer::{has_id, is_count, nothing_but};
 use field::{brand, id, known_word, optional_id, sort};
-use list::{list, part};
+use list::list;

@@ -47,7 +47,7 @@ const STREAM_MEMORY: usize = 64 << 10;
 
 include!(concat!(env!("OUT_DIR"), "/handlers.rs"));
 
-/// All four services over one gateway.
+/// The services over one gateway.
 #[derive(Clone)]
 pub struct Rpc {
     gateway: Gateway,

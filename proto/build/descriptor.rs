@@ -27,11 +27,41 @@ pub fn idempotency(method: &MethodDescriptor) -> Option<i32> {
     method.options().get_field_by_name("idempotency_level").and_then(|level| level.as_enum_number())
 }
 
-/// Returns what a method's option says of its upstream.
+/// True if an RPC changes nothing.
+pub fn reads(method: &MethodDescriptor) -> bool {
+    idempotency(method) == Some(1)
+}
+
+/// Returns what a method's option says of its upstream. A stream that states nothing is the twin of a list, and asks what that asks:
+/// `StreamUsers` what `ListUsers` does, `StreamSearchUsers` what `SearchUsers` does.
 pub fn upstream(method: &MethodDescriptor) -> DynamicMessage {
-    let upstream = extension(method.parent_pool(), &method.options(), "upstream");
-    let upstream = upstream.as_ref().and_then(Value::as_message).cloned();
+    let stated = |method: &MethodDescriptor| {
+        let upstream = extension(method.parent_pool(), &method.options(), "upstream");
+        upstream.as_ref().and_then(Value::as_message).cloned()
+    };
+    let of_twin = || {
+        let rows = method.name().strip_prefix("Stream")?;
+        let is_twin = |other: &MethodDescriptor| other.name() == rows || other.name() == format!("List{rows}");
+        stated(&method.parent_service().methods().find(is_twin)?)
+    };
+    let upstream = stated(method).or_else(of_twin);
     upstream.unwrap_or_else(|| panic!("{} has no (upstream) option", method.full_name()))
+}
+
+/// True if an RPC answers a page of rows, or a stream of them.
+pub fn lists(method: &MethodDescriptor) -> bool {
+    method.input().get_field_by_name("page_size").is_some() && rows(method).is_some()
+}
+
+/// Returns the field of an RPC's reply that holds its rows.
+pub fn rows(method: &MethodDescriptor) -> Option<FieldDescriptor> {
+    method.output().get_field(1).filter(|field| field.is_list() && field.kind().as_message().is_some())
+}
+
+/// Returns the type of the rows of an RPC that lists.
+pub fn row(method: &MethodDescriptor) -> MessageDescriptor {
+    let row = rows(method).and_then(|rows| rows.kind().as_message().cloned());
+    row.expect("a list has rows")
 }
 
 /// Returns the value of one of the options that `options.proto` adds.

@@ -4,7 +4,7 @@ use prost_reflect::{DescriptorPool, MethodDescriptor};
 
 use crate::descriptor::{PACKAGE, idempotency, methods, reachable, upstream};
 use crate::endpoints::{Endpoint, endpoint, endpoints, stated};
-use crate::shapes::shape_name;
+use crate::weights::shape_name;
 
 /// Writes the table.
 pub fn table(pool: &DescriptorPool) -> String {

@@ -1,6 +1,6 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/groups/groups/>
 
-use super::{Read, Style, has_id, id, is_count, list, part, sort};
+use super::{Read, Style, has_id, id, is_count, list, sort};
 use crate::cache::{Policy, tag};
 use crate::error::{Error, Result};
 use crate::path;
@@ -73,13 +73,6 @@ fn scoped(policy: Policy, filter: Option<GroupFilter>) -> Policy {
         None => policy,
     }
 }
-
-part!(Group =>
-    ListGroupsResponse { groups, next_page_token }
-    StreamGroupsResponse { groups, next_page_token }
-    ListAssignableGroupsResponse { groups, next_page_token; total_count }
-    StreamAssignableGroupsResponse { groups, next_page_token }
-);
 
 /// List Users of a group. <https://developer.zendesk.com/api-reference/ticketing/users/users/#list-users>
 pub fn users_of(group: i64) -> Result<Rest> {

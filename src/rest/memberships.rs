@@ -1,6 +1,6 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/>
 
-use super::{Read, Style, id, list, part, sort};
+use super::{Read, Style, id, list, sort};
 use crate::cache::{Policy, tag};
 use crate::error::{Error, Result};
 use crate::path;
@@ -73,13 +73,6 @@ list!(ListAssignableMembershipsRequest | StreamAssignableMembershipsRequest
     None => tag::memberships(),
     Some(group) => tag::memberships_of_group(group),
 }));
-
-part!(GroupMembership =>
-    ListMembershipsResponse { group_memberships, next_page_token, users, groups }
-    StreamMembershipsResponse { group_memberships, next_page_token, users, groups }
-    ListAssignableMembershipsResponse { group_memberships, next_page_token; total_count }
-    StreamAssignableMembershipsResponse { group_memberships, next_page_token }
-);
 
 /// List Memberships of a group.
 /// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#list-memberships>

@@ -1,21 +1,17 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/users/users/>
 
-use super::{
-    List, Paging, Read, Style, brand, envelope, has_id, id, is_count, known_word, list, optional_id, part, sort,
-};
+use super::{List, Paging, Read, Style, brand, envelope, has_id, id, is_count, known_word, list, optional_id, sort};
 use crate::cache::{Policy, tag};
 use crate::error::{Error, Result};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{
-    AutocompleteFilter, AutocompleteUsersRequest, AutocompleteUsersResponse, ComplianceDeletionStatus,
-    CountDeletedUsersRequest, CountUsersRequest, DeletedUser, GetCurrentUserRequest, GetDeletedUserRequest,
-    GetUserRelatedRequest, GetUserRequest, ListComplianceDeletionStatusesRequest, ListDeletedUsersRequest,
-    ListUsersRequest, SearchUsersRequest, StreamComplianceDeletionStatusesRequest, StreamDeletedUsersRequest,
-    StreamSearchUsersRequest, StreamUsersRequest, User, UserFilter, UserRelated, UserRole, UserSearchFilter,
-    user_filter::Scope,
+    AutocompleteFilter, AutocompleteUsersRequest, ComplianceDeletionStatus, CountDeletedUsersRequest,
+    CountUsersRequest, DeletedUser, GetCurrentUserRequest, GetDeletedUserRequest, GetUserRelatedRequest,
+    GetUserRequest, ListComplianceDeletionStatusesRequest, ListDeletedUsersRequest, ListUsersRequest,
+    SearchUsersRequest, StreamComplianceDeletionStatusesRequest, StreamDeletedUsersRequest, StreamSearchUsersRequest,
+    StreamUsersRequest, User, UserFilter, UserRelated, UserRole, UserSearchFilter, user_filter::Scope,
 };
-use crate::rest::Part;
 use crate::upstream::call::Parsed;
 use crate::upstream::rest::Rest;
 
@@ -216,19 +212,6 @@ impl List for AutocompleteUsersRequest {
     }
 }
 
-impl From<Part<User>> for AutocompleteUsersResponse {
-    fn from(part: Part<User>) -> Self {
-        Self { users: part.page.rows, total_count: part.page.count, unreadable_rows: part.page.unreadable_rows }
-    }
-}
-
-part!(User =>
-    ListUsersResponse { users, next_page_token }
-    StreamUsersResponse { users, next_page_token }
-    SearchUsersResponse { users, next_page_token; total_count }
-    StreamSearchUsersResponse { users, next_page_token }
-);
-
 /// Show Deleted User. <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-deleted-user>
 impl Read for GetDeletedUserRequest {
     fn rest(&self) -> Result<Rest> {
@@ -248,11 +231,6 @@ impl Read for GetDeletedUserRequest {
 list!(ListDeletedUsersRequest | StreamDeletedUsersRequest => DeletedUser, Style::Cursor, |this| {
     Rest::get(path!["deleted_users"]).text("sort", "sort", sort(&this.sort)?)
 }, Policy::list(tag::deleted_users()));
-
-part!(DeletedUser =>
-    ListDeletedUsersResponse { deleted_users, next_page_token }
-    StreamDeletedUsersResponse { deleted_users, next_page_token }
-);
 
 /// Count Deleted Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#count-deleted-users>
 impl Read for CountDeletedUsersRequest {
@@ -276,8 +254,3 @@ list!(ListComplianceDeletionStatusesRequest | StreamComplianceDeletionStatusesRe
     let path = path!["users", id("user_id", this.user_id)?, "compliance_deletion_statuses"];
     Rest::get(path).text("application", "application", this.application.as_deref())
 }, Policy::list(tag::user(this.user_id)));
-
-part!(ComplianceDeletionStatus =>
-    ListComplianceDeletionStatusesResponse { compliance_deletion_statuses, next_page_token }
-    StreamComplianceDeletionStatusesResponse { compliance_deletion_statuses, next_page_token }
-);
