@@ -143,6 +143,9 @@ impl Assembly {
     ) -> anyhow::Result<()> {
         let listener = Listener { socket, tls: self.tls };
         let settings = &self.config.server;
-        Box::pin(server::run(listener, self.served, settings, &self.telemetry, readiness, workers, shutdown)).await
+        let run = server::run(listener, self.served, settings, &self.telemetry, readiness, workers, shutdown);
+        let outcome = Box::pin(run).await;
+        self.connections.close();
+        outcome
     }
 }

@@ -1,4 +1,5 @@
-//! A codec whose replies are encoded already, so that a cached answer is sent as it is stored.
+//! A codec whose replies are encoded already, so that a cached answer is not encoded again. tonic copies its bytes, and packs them if
+//! the caller takes gzip.
 
 use std::marker::PhantomData;
 

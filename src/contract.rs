@@ -1,6 +1,6 @@
 //! What the proto options say about each RPC: the upstream endpoints, what may be repeated, what is at risk.
 //!
-//! `build.rs` writes the table from the contract, so handlers, retry, authorization and tests read the same facts.
+//! `proto/build/rpcs.rs` writes the table from the contract, so handlers, retry, authorization and tests read the same facts.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! Zendesk's JSON ↔ the contract's messages, without a layer of structs in between.
 //!
-//! `build.rs` attaches these functions to the generated fields by type. Zendesk omits fields, sends null anywhere, adds
+//! `proto/build/json.rs` attaches these functions to the generated fields by type. Zendesk omits fields, sends null anywhere, adds
 //! fields and words without notice; none of that may fail a call. A body whose values fit their fields is read strictly, and any
 //! other one again, leniently. Writers send exactly what is set; [`patch()`] adds the explicit nulls of an update mask.
 

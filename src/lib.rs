@@ -38,6 +38,7 @@ pub mod assembly;
 pub mod cache;
 pub mod codec;
 pub mod config;
+#[macro_use]
 pub mod contract;
 pub mod deadline;
 pub mod error;

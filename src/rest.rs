@@ -24,5 +24,5 @@ pub use read::Read;
 pub use write::{Changes, Write};
 
 use answer::{has_id, is_count, nothing_but};
-use field::{brand, id, known_word, optional_id, optional_text, sort};
-use list::{list, part};
+use field::{brand, id, known_word, optional_id, sort};
+use list::list;

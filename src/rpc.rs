@@ -1,4 +1,5 @@
-//! The tonic services. `build.rs` generates a handler for each RPC from the contract; this module has what they share.
+//! The tonic services. `proto/build/handlers.rs` generates a handler for each RPC from the contract; this module has what they
+//! share.
 
 use std::pin::Pin;
 
@@ -46,7 +47,7 @@ const STREAM_MEMORY: usize = 64 << 10;
 
 include!(concat!(env!("OUT_DIR"), "/handlers.rs"));
 
-/// All four services over one gateway.
+/// The services over one gateway.
 #[derive(Clone)]
 pub struct Rpc {
     gateway: Gateway,

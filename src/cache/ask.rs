@@ -15,7 +15,6 @@ use super::policy::Policy;
 use super::{CacheStatus, Hit, Inner, Terms};
 use crate::deadline::last_moment;
 use crate::error::{Error, Result};
-use crate::limits::LONGEST_WAIT;
 
 /// The most of its time that a call keeps back for returning the answer (see [`margin`](crate::deadline::margin)). A flight that
 /// times out within it before its deadline was ended by the deadline, not by the shorter timeout of one attempt.
@@ -119,8 +118,7 @@ impl Inner {
                 match self.valid(key) {
                     Some(entry) if error.row().stale_if_error => {
                         self.stats.failed_refreshes.add();
-                        let pause = error.retry_after().map(|wait| wait.min(LONGEST_WAIT));
-                        entry.refresh_failed(Instant::now(), pause);
+                        entry.refresh_failed(Instant::now(), error.retry_after());
                     }
                     // A caller who is refused now must not see old data either.
                     Some(_) => self.store.remove(key),

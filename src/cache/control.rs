@@ -1,4 +1,5 @@
-//! How a caller steers the cache: the request metadata `cache-control`, with the words of RFC 9111.
+//! How a caller steers the cache: the request metadata `cache-control`, with the words of RFC 9111. One of them means more than
+//! there: `max-age` also accepts older answers than the policy does, as `max-stale` would.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ pub struct Control {
 }
 
 impl Control {
-    /// Reads the metadata. Unknown directives are ignored, as RFC 9111 demands.
+    /// Reads the metadata. Other directives are ignored, as RFC 9111 demands of unknown ones; answers are stored despite `no-store`,
+    /// for others.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the metadata is not text or `max-age` is not a number of seconds.

@@ -160,9 +160,10 @@ impl Entry {
     pub(super) fn refresh_failed(&self, now: Instant, asked: Option<Duration>) {
         let failures = self.failures.fetch_add(1, Relaxed);
         let pause = FIRST_BACK_OFF.saturating_mul(1 << failures.min(10)).min(LONGEST_BACK_OFF);
-        let pause = pause.max(asked.unwrap_or_default().min(LONGEST_ASKED));
         let spread = 0.8 + 0.2 * fastrand::f64();
-        self.retry_at.store(nanos(self.age(now) + pause.mul_f64(spread)), Relaxed);
+        // Zendesk's own pause is never cut short.
+        let asked = asked.unwrap_or_default().min(LONGEST_ASKED).mul_f64(spread / 0.8);
+        self.retry_at.store(nanos(self.age(now) + pause.mul_f64(spread).max(asked)), Relaxed);
     }
 }
 
@@ -257,8 +258,8 @@ mod tests {
         for (asked, most) in [(20, 20), (3600, 60)] {
             let entry = record(Ok(Bytes::new()));
             entry.refresh_failed(entry.at + secs(40), Some(secs(asked)));
-            assert!(!entry.claim_refresh(entry.at + secs(40) + secs(most) * 79 / 100, secs(30)));
-            assert!(entry.claim_refresh(entry.at + secs(40 + most), secs(30)));
+            assert!(!entry.claim_refresh(entry.at + secs(40 + most) - Duration::from_millis(1), secs(30)));
+            assert!(entry.claim_refresh(entry.at + secs(40) + secs(most) * 5 / 4, secs(30)));
         }
     }
 

@@ -34,17 +34,17 @@ pub struct Policy {
 }
 
 impl Policy {
-    fn of(kind: Kind, tag: Tag) -> Self {
-        Self { kind, tags: SmallVec::from_iter([tag]) }
+    fn of(kind: Kind, tag: impl Into<Option<Tag>>) -> Self {
+        Self { kind, tags: SmallVec::from_iter(tag.into()) }
     }
 
-    /// One record.
-    pub fn record(tag: Tag) -> Self {
+    /// One record; without a tag if no RPC writes it.
+    pub fn record(tag: impl Into<Option<Tag>>) -> Self {
         Self::of(Kind::Record, tag)
     }
 
-    /// A page of a list.
-    pub fn list(tag: Tag) -> Self {
+    /// A page of a list; without a tag if no RPC writes its rows.
+    pub fn list(tag: impl Into<Option<Tag>>) -> Self {
         Self::of(Kind::List, tag)
     }
 

@@ -135,8 +135,8 @@ pub struct Rate {
     /// `upstream.rate.assumed_per_minute`: requests per minute while responses state no budget; 0 does not pace then, and
     /// only a 429 stops the calls. Default 0.
     pub assumed_per_minute: u32,
-    /// `upstream.rate.headroom_percent`: percent of the account's budget that is left alone, because what other
-    /// integrations spend is learnt a moment late. Default 2.
+    /// `upstream.rate.headroom_percent`: percent of each budget, the account's and those of endpoints, that is left
+    /// alone, because what other integrations spend is learnt a moment late. Default 2.
     pub headroom_percent: u32,
     /// `upstream.rate.waiting`: most calls that wait for budget. Default 256.
     pub waiting: usize,

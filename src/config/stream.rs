@@ -10,7 +10,7 @@ pub struct Stream {
     /// one page lies ready while the caller reads. Default `true`.
     pub prefetch: bool,
     /// `upstream.stream.parallel_pages`: most pages of one stream that are fetched at a time where pages have numbers:
-    /// searches; 1 fetches one after another. Default 6.
+    /// searches, and lists whose cursors Zendesk refuses; 1 fetches one after another. Default 6.
     pub parallel_pages: usize,
     /// `upstream.stream.fill_cache`: whether streamed rows are kept as the answers to single reads. A walk over a large list
     /// pushes out what is in use. Default `false`.

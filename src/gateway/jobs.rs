@@ -32,9 +32,9 @@ pub fn is_known(job: &Job) -> bool {
     !job.unreadable_fields.iter().any(|field| field == "status")
 }
 
-/// Returns the wait before a job of this age is polled again: a quarter of the age, within 500 ms and 10 s. So the delay in
-/// noticing the end is in proportion to the job's length, and below the upper bound the number of polls grows only with the
-/// logarithm of the age.
+/// Returns the wait before jobs are polled again that have been followed for this long: a quarter of it, within 500 ms and 10 s. So the
+/// delay in noticing the end of a new job is in proportion to its length, and below the upper bound the number of polls grows
+/// only with the logarithm of the time.
 pub fn poll_every(age: Duration) -> Duration {
     (age / 4).clamp(Duration::from_millis(500), Duration::from_secs(10))
 }
@@ -126,7 +126,7 @@ impl Watch {
         for job in seen {
             if !is_known(&job) {
                 let refusal = Refusal { status: 200, text: "a job's state".to_owned(), ..Refusal::default() };
-                return Err(Error::Malformed(Box::new(refusal)));
+                return Err(Error::Unreadable(Box::new(refusal)));
             }
             if self.last.get(&job.id) != Some(&job) {
                 self.last.insert(job.id.clone(), job.clone());

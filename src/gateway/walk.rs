@@ -166,6 +166,9 @@ impl<R> Walk<R> {
             walk.turn(number, size);
         }
         walk.not_too_deep()?;
+        if walk.list.rest(&walk.at).is_too_long() {
+            return Err(Error::invalid("page_token", "is too long for a request line beside the filters"));
+        }
         Ok(walk)
     }
 
@@ -220,6 +223,9 @@ impl<R> Walk<R> {
                 if at == self.at || !self.seen.insert(self.hasher.hash_one(&at)) {
                     return Err(Error::PaginationLoop { what: "a cursor came twice" });
                 }
+                if self.list.rest(&at).is_too_long() {
+                    return Err(Error::PaginationLoop { what: "a cursor is longer than a request line" });
+                }
                 self.at = at;
             }
         }
@@ -239,4 +245,27 @@ fn nowhere() -> Error {
 /// Adds the flag without which users and groups may leave `has_more` out; lists that do not know the flag ignore it.
 fn boundaries(rest: Rest) -> Rest {
     rest.query("include_boundary_indicators", "true")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path;
+    use crate::proto::User;
+
+    fn walk(filter: usize, cursor: &str) -> Result<Walk<User>> {
+        let list = Rest::get(path!["users"]).query("external_id", "7".repeat(filter));
+        let token = token::write(&Next::Cursor(cursor.to_owned()), &list.target());
+        Walk::begin(list, Paging { style: Style::Cursor, size: 0, token: &token })
+    }
+
+    #[test]
+    fn a_cursor_that_no_request_line_can_hold_beside_the_filters_is_refused_or_ends_the_walk() {
+        let cursor = "=".repeat(2000);
+        let refused = walk(1200, &cursor).expect_err("7,200 bytes, percent-encoded");
+        assert!(matches!(refused, Error::Invalid { field, .. } if field == "page_token"));
+        let mut walk = walk(1200, "c").expect("a short one");
+        let next = walk.advance(Next::Cursor(cursor), Added::Rows);
+        assert!(matches!(next, Err(Error::PaginationLoop { .. })), "{next:?}");
+    }
 }

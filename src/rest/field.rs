@@ -17,14 +17,6 @@ pub(super) fn optional_id(field: &str, id: Option<i64>) -> Result<Option<String>
     }
 }
 
-/// Returns a text that must not be blank if it is set.
-pub(super) fn optional_text<'a>(field: &str, text: Option<&'a str>) -> Result<Option<&'a str>> {
-    match text {
-        Some(text) if text.trim().is_empty() => Err(Error::invalid(field, "must not be empty")),
-        other => Ok(other),
-    }
-}
-
 /// Returns the name of a sort field, perhaps with `-` before it; none for an empty text.
 pub(super) fn sort(text: &str) -> Result<Option<&str>> {
     let name = text.strip_prefix('-').unwrap_or(text);

@@ -1,6 +1,6 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/groups/groups/>
 
-use super::{Read, Style, has_id, id, is_count, list, part, sort};
+use super::{Read, Style, has_id, id, is_count, list, sort};
 use crate::cache::{Policy, tag};
 use crate::error::{Error, Result};
 use crate::path;
@@ -35,7 +35,7 @@ list!(ListGroupsRequest | StreamGroupsRequest => Group, Style::Cursor, |this| {
         Some(user) => Rest::get(path!["users", id("filter.user_id", user)?, "groups"]),
     };
     let exclude_deleted = filter.exclude_deleted.map(|exclude| exclude.to_string());
-    Ok(rest.query_if("exclude_deleted", exclude_deleted).query_if("sort", sort(&this.sort)?))
+    rest.query_if("exclude_deleted", exclude_deleted).text("sort", "sort", sort(&this.sort)?)
 }, scoped(Policy::list(tag::groups()), this.filter));
 
 /// Count Groups. <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#count-groups>
@@ -73,13 +73,6 @@ fn scoped(policy: Policy, filter: Option<GroupFilter>) -> Policy {
         None => policy,
     }
 }
-
-part!(Group =>
-    ListGroupsResponse { groups, next_page_token }
-    StreamGroupsResponse { groups, next_page_token }
-    ListAssignableGroupsResponse { groups, next_page_token; total_count }
-    StreamAssignableGroupsResponse { groups, next_page_token }
-);
 
 /// List Users of a group. <https://developer.zendesk.com/api-reference/ticketing/users/users/#list-users>
 pub fn users_of(group: i64) -> Result<Rest> {

@@ -1,6 +1,6 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/ticket-management/job_statuses/>
 
-use super::{Read, Style, list, part};
+use super::{Read, Style, list};
 use crate::cache::Policy;
 use crate::error::Result;
 use crate::path;
@@ -26,11 +26,6 @@ impl Read for GetJobRequest {
 // List Job Statuses, cursor pagination only.
 // <https://developer.zendesk.com/api-reference/ticketing/ticket-management/job_statuses/#list-job-statuses>
 list!(ListJobsRequest | StreamJobsRequest => Job, Style::Cursor, |this| Ok(Rest::get(path!["job_statuses"])), Policy::none());
-
-part!(Job =>
-    ListJobsResponse { job_statuses, next_page_token }
-    StreamJobsResponse { job_statuses, next_page_token }
-);
 
 /// Show Many Job Statuses.
 /// <https://developer.zendesk.com/api-reference/ticketing/ticket-management/job_statuses/#show-many-job-statuses>

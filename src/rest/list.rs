@@ -78,21 +78,4 @@ macro_rules! list {
     };
 }
 
-/// Fills a list reply and its stream twin from a page's rows.
-macro_rules! part {
-    ($row:ty => $($reply:ident { $rows:ident, next_page_token $(, $side:ident)* $(; $total:ident)? })+) => {
-        $(impl From<$crate::rest::Part<$row>> for $crate::proto::$reply {
-            fn from(part: $crate::rest::Part<$row>) -> Self {
-                Self {
-                    $rows: part.page.rows,
-                    unreadable_rows: part.page.unreadable_rows,
-                    next_page_token: part.next_page_token,
-                    $($side: part.page.$side,)*
-                    $($total: part.page.count,)?
-                }
-            }
-        })+
-    };
-}
-
-pub(super) use {list, part};
+pub(super) use list;

@@ -1,6 +1,6 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/>
 
-use super::{Read, Style, id, list, part, sort};
+use super::{Read, Style, id, list, sort};
 use crate::cache::{Policy, tag};
 use crate::error::{Error, Result};
 use crate::path;
@@ -50,7 +50,7 @@ list!(ListMembershipsRequest | StreamMembershipsRequest => GroupMembership, Styl
         (false, true) => Some("groups"),
         (true, true) => Some("users,groups"),
     };
-    Ok(rest.query_if("include", include).query_if("sort", sort(&this.sort)?))
+    rest.query_if("include", include).text("sort", "sort", sort(&this.sort)?)
 }, {
     let policy = Policy::list(match this.filter.as_ref().and_then(|filter| filter.scope) {
         None => tag::memberships(),
@@ -73,13 +73,6 @@ list!(ListAssignableMembershipsRequest | StreamAssignableMembershipsRequest
     None => tag::memberships(),
     Some(group) => tag::memberships_of_group(group),
 }));
-
-part!(GroupMembership =>
-    ListMembershipsResponse { group_memberships, next_page_token, users, groups }
-    StreamMembershipsResponse { group_memberships, next_page_token, users, groups }
-    ListAssignableMembershipsResponse { group_memberships, next_page_token; total_count }
-    StreamAssignableMembershipsResponse { group_memberships, next_page_token }
-);
 
 /// List Memberships of a group.
 /// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#list-memberships>

@@ -1,13 +1,9 @@
-//! The records that Zendesk lists.
+//! The records that Zendesk lists. `proto/build/rows.rs` writes what each of them is, and how the replies of lists are filled.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use crate::cache::Policy;
-use crate::proto::{
-    ComplianceDeletionStatus, DeletedUser, GetGroupRequest, GetMembershipRequest, GetUserRequest, Group,
-    GroupMembership, Job, User,
-};
 use crate::rest::read::Read;
 use crate::upstream::rest::is_text_id;
 
@@ -73,78 +69,4 @@ impl OwnRead {
     }
 }
 
-impl Row for User {
-    const KEY: &'static str = "users";
-
-    fn id(&self) -> Option<i64> {
-        Some(self.id)
-    }
-
-    fn read_of(id: i64, reply: impl FnOnce() -> Bytes) -> Option<OwnRead> {
-        Some(OwnRead::of(&GetUserRequest { id }, reply()))
-    }
-}
-
-impl Row for DeletedUser {
-    const KEY: &'static str = "deleted_users";
-
-    fn id(&self) -> Option<i64> {
-        Some(self.id)
-    }
-}
-
-impl Row for ComplianceDeletionStatus {
-    const KEY: &'static str = "compliance_deletion_statuses";
-    const NAMES: bool = true;
-
-    fn id(&self) -> Option<i64> {
-        None
-    }
-
-    fn names(&self) -> (Option<i64>, Option<i64>) {
-        (self.user_id, None)
-    }
-}
-
-impl Row for Group {
-    const KEY: &'static str = "groups";
-
-    fn id(&self) -> Option<i64> {
-        Some(self.id)
-    }
-
-    fn read_of(id: i64, reply: impl FnOnce() -> Bytes) -> Option<OwnRead> {
-        Some(OwnRead::of(&GetGroupRequest { id }, reply()))
-    }
-}
-
-impl Row for GroupMembership {
-    const KEY: &'static str = "group_memberships";
-    const SIDELOADS: bool = true;
-    const NAMES: bool = true;
-
-    fn id(&self) -> Option<i64> {
-        Some(self.id)
-    }
-
-    fn names(&self) -> (Option<i64>, Option<i64>) {
-        (self.user_id, self.group_id)
-    }
-
-    fn read_of(id: i64, reply: impl FnOnce() -> Bytes) -> Option<OwnRead> {
-        Some(OwnRead::of(&GetMembershipRequest { id, user_id: None }, reply()))
-    }
-}
-
-impl Row for Job {
-    const KEY: &'static str = "job_statuses";
-
-    /// A job that no call could name is of no use.
-    fn is_usable(&self) -> bool {
-        is_text_id(&self.id)
-    }
-
-    fn id(&self) -> Option<i64> {
-        None
-    }
-}
+include!(concat!(env!("OUT_DIR"), "/rows.rs"));

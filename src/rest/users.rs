@@ -1,22 +1,17 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/users/users/>
 
-use super::{
-    List, Paging, Read, Style, brand, envelope, has_id, id, is_count, known_word, list, optional_id, optional_text,
-    part, sort,
-};
+use super::{List, Paging, Read, Style, brand, envelope, has_id, id, is_count, known_word, list, optional_id, sort};
 use crate::cache::{Policy, tag};
 use crate::error::{Error, Result};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{
-    AutocompleteFilter, AutocompleteUsersRequest, AutocompleteUsersResponse, ComplianceDeletionStatus,
-    CountDeletedUsersRequest, CountUsersRequest, DeletedUser, GetCurrentUserRequest, GetDeletedUserRequest,
-    GetUserRelatedRequest, GetUserRequest, ListComplianceDeletionStatusesRequest, ListDeletedUsersRequest,
-    ListUsersRequest, SearchUsersRequest, StreamComplianceDeletionStatusesRequest, StreamDeletedUsersRequest,
-    StreamSearchUsersRequest, StreamUsersRequest, User, UserFilter, UserRelated, UserRole, UserSearchFilter,
-    user_filter::Scope,
+    AutocompleteFilter, AutocompleteUsersRequest, ComplianceDeletionStatus, CountDeletedUsersRequest,
+    CountUsersRequest, DeletedUser, GetCurrentUserRequest, GetDeletedUserRequest, GetUserRelatedRequest,
+    GetUserRequest, ListComplianceDeletionStatusesRequest, ListDeletedUsersRequest, ListUsersRequest,
+    SearchUsersRequest, StreamComplianceDeletionStatusesRequest, StreamDeletedUsersRequest, StreamSearchUsersRequest,
+    StreamUsersRequest, User, UserFilter, UserRelated, UserRole, UserSearchFilter, user_filter::Scope,
 };
-use crate::rest::Part;
 use crate::upstream::call::Parsed;
 use crate::upstream::rest::Rest;
 
@@ -100,8 +95,8 @@ list!(ListUsersRequest | StreamUsersRequest => User, Style::Cursor, |this| {
         }
     };
     let external_id = filter.and_then(|filter| filter.external_id.as_deref());
-    let rest = filtered(rest, filter)?.query_if("external_id", optional_text("filter.external_id", external_id)?);
-    Ok(rest.query_if("sort", sort(&this.sort)?))
+    let rest = filtered(rest, filter)?.text("filter.external_id", "external_id", external_id)?;
+    rest.text("sort", "sort", sort(&this.sort)?)
 }, scoped(Policy::list(tag::users()), this.filter.as_ref()));
 
 /// Count Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#count-users>
@@ -156,7 +151,7 @@ fn filtered(rest: Rest, filter: Option<&UserFilter>) -> Result<Rest> {
         many => many.iter().fold(rest, |rest, role| rest.query("role[]", role)),
     };
     let rest = rest.query_if("permission_set", optional_id("filter.permission_set", filter.permission_set)?);
-    Ok(rest.query_if("brand_id", brand("filter.brand_id", filter.brand_id.as_deref())?))
+    rest.text("filter.brand_id", "brand_id", brand("filter.brand_id", filter.brand_id.as_deref())?)
 }
 
 // Search Users, offset pagination only.
@@ -166,15 +161,16 @@ list!(SearchUsersRequest | StreamSearchUsersRequest => User, Style::Offset, |thi
 fn search(filter: Option<&UserSearchFilter>) -> Result<Rest> {
     let nothing = || Error::invalid("filter.query", "must not be empty, unless filter.external_id is set");
     let filter = filter.ok_or_else(nothing)?;
-    let query = optional_text("filter.query", filter.query.as_deref())?;
-    let external_id = optional_text("filter.external_id", filter.external_id.as_deref())?;
+    let (query, external_id) = (filter.query.as_deref(), filter.external_id.as_deref());
     match (query, external_id) {
         (None, None) => return Err(nothing()),
         (Some(_), Some(_)) => return Err(Error::invalid("filter.external_id", "cannot be combined with filter.query")),
         _ => {}
     }
-    let rest = Rest::get(path!["users", "search"]).query_if("query", query).query_if("external_id", external_id);
-    Ok(rest.query_if("brand_id", brand("filter.brand_id", filter.brand_id.as_deref())?))
+    Rest::get(path!["users", "search"])
+        .text("filter.query", "query", query)?
+        .text("filter.external_id", "external_id", external_id)?
+        .text("filter.brand_id", "brand_id", brand("filter.brand_id", filter.brand_id.as_deref())?)
 }
 
 /// Autocomplete Users, one page of the best matches.
@@ -198,13 +194,13 @@ impl List for AutocompleteUsersRequest {
             0 => None,
             number => Some(known_word::<AutocompleteFilter>("filter", number)?),
         };
-        let rest = Rest::get(path!["users", "autocomplete"])
-            .query_if("name", optional_text("name", set(name))?)
-            .query_if("phone", optional_text("phone", set(phone))?)
+        Rest::get(path!["users", "autocomplete"])
+            .text("name", "name", set(name))?
+            .text("phone", "phone", set(phone))?
             .query_if("filter", filter)
-            .query_if("field_id", field_id)
-            .query_if("source", source);
-        Ok(rest.query_if("brand_id", brand("brand_id", self.brand_id.as_deref())?))
+            .text("field_id", "field_id", field_id)?
+            .text("source", "source", source)?
+            .text("brand_id", "brand_id", brand("brand_id", self.brand_id.as_deref())?)
     }
 
     fn paging(&self) -> Paging<'_> {
@@ -215,19 +211,6 @@ impl List for AutocompleteUsersRequest {
         Policy::search(tag::users())
     }
 }
-
-impl From<Part<User>> for AutocompleteUsersResponse {
-    fn from(part: Part<User>) -> Self {
-        Self { users: part.page.rows, total_count: part.page.count, unreadable_rows: part.page.unreadable_rows }
-    }
-}
-
-part!(User =>
-    ListUsersResponse { users, next_page_token }
-    StreamUsersResponse { users, next_page_token }
-    SearchUsersResponse { users, next_page_token; total_count }
-    StreamSearchUsersResponse { users, next_page_token }
-);
 
 /// Show Deleted User. <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-deleted-user>
 impl Read for GetDeletedUserRequest {
@@ -246,13 +229,8 @@ impl Read for GetDeletedUserRequest {
 
 // List Deleted Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#list-deleted-users>
 list!(ListDeletedUsersRequest | StreamDeletedUsersRequest => DeletedUser, Style::Cursor, |this| {
-    Ok(Rest::get(path!["deleted_users"]).query_if("sort", sort(&this.sort)?))
+    Rest::get(path!["deleted_users"]).text("sort", "sort", sort(&this.sort)?)
 }, Policy::list(tag::deleted_users()));
-
-part!(DeletedUser =>
-    ListDeletedUsersResponse { deleted_users, next_page_token }
-    StreamDeletedUsersResponse { deleted_users, next_page_token }
-);
 
 /// Count Deleted Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#count-deleted-users>
 impl Read for CountDeletedUsersRequest {
@@ -273,12 +251,6 @@ impl Read for CountDeletedUsersRequest {
 // <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-compliance-deletion-statuses>
 list!(ListComplianceDeletionStatusesRequest | StreamComplianceDeletionStatusesRequest
     => ComplianceDeletionStatus, Style::Cursor, |this| {
-    let application = optional_text("application", this.application.as_deref())?;
     let path = path!["users", id("user_id", this.user_id)?, "compliance_deletion_statuses"];
-    Ok(Rest::get(path).query_if("application", application))
+    Rest::get(path).text("application", "application", this.application.as_deref())
 }, Policy::list(tag::user(this.user_id)));
-
-part!(ComplianceDeletionStatus =>
-    ListComplianceDeletionStatusesResponse { compliance_deletion_statuses, next_page_token }
-    StreamComplianceDeletionStatusesResponse { compliance_deletion_statuses, next_page_token }
-);

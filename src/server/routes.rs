@@ -1,11 +1,11 @@
-//! The services of the port: the contract's four, health and reflection.
+//! The services of the port: the contract's, health and reflection.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 use tonic::body::Body;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::codegen::{BoxFuture, StdError};
@@ -20,11 +20,8 @@ use super::framing;
 use super::inbound::Inbound;
 use crate::config;
 use crate::contract::RPCS;
+use crate::proto;
 use crate::proto::DESCRIPTORS;
-use crate::proto::group_service_server::GroupServiceServer;
-use crate::proto::job_service_server::JobServiceServer;
-use crate::proto::membership_service_server::MembershipServiceServer;
-use crate::proto::user_service_server::UserServiceServer;
 use crate::rpc::Rpc;
 
 /// The status that health checks are answered with.
@@ -44,16 +41,6 @@ impl Health {
 
 /// Returns all services of the port. Health checks are answered with `NOT_SERVING` at first.
 pub async fn routes(rpc: Rpc, settings: &config::Server) -> anyhow::Result<(Routes, Health)> {
-    let (request, response) = (settings.max_request_bytes, settings.max_response_bytes);
-    macro_rules! limited {
-        ($server:ident) => {
-            $server::new(rpc.clone())
-                .max_decoding_message_size(request)
-                .max_encoding_message_size(response)
-                .accept_compressed(Gzip)
-                .send_compressed(Gzip)
-        };
-    }
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health(reporter);
     health.say(ServingStatus::NotServing).await;
@@ -67,15 +54,7 @@ pub async fn routes(rpc: Rpc, settings: &config::Server) -> anyhow::Result<(Rout
     let others = service::Routes::new(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    let services = Services {
-        max_request_bytes: request,
-        users: limited!(UserServiceServer),
-        groups: limited!(GroupServiceServer),
-        memberships: limited!(MembershipServiceServer),
-        jobs: limited!(JobServiceServer),
-        others: others.prepare(),
-    };
-    Ok((Routes(services.into()), health))
+    Ok((Routes(Services::new(&rpc, settings, others.prepare()).into()), health))
 }
 
 /// All services of the port. Those of the contract are chosen by name, which saves each call a router's matching, copying and
@@ -83,14 +62,41 @@ pub async fn routes(rpc: Rpc, settings: &config::Server) -> anyhow::Result<(Rout
 #[derive(Clone)]
 pub struct Routes(Arc<Services>);
 
-struct Services {
-    max_request_bytes: usize,
-    users: UserServiceServer<Rpc>,
-    groups: GroupServiceServer<Rpc>,
-    memberships: MembershipServiceServer<Rpc>,
-    jobs: JobServiceServer<Rpc>,
-    others: service::Routes,
+macro_rules! services {
+    ($($service:ident: $module:ident::$server:ident;)+) => {
+        struct Services {
+            max_request_bytes: usize,
+            $($service: proto::$module::$server<Rpc>,)+
+            others: service::Routes,
+        }
+
+        impl Services {
+            fn new(rpc: &Rpc, settings: &config::Server, others: service::Routes) -> Self {
+                Self {
+                    max_request_bytes: settings.max_request_bytes,
+                    $($service: proto::$module::$server::new(rpc.clone())
+                        .max_decoding_message_size(settings.max_request_bytes)
+                        .max_encoding_message_size(settings.max_response_bytes)
+                        .accept_compressed(Gzip)
+                        .send_compressed(Gzip),)+
+                    others,
+                }
+            }
+
+            fn serve<B>(&self, service: &str, request: Request<B>) -> BoxFuture<Response<Body>, Infallible>
+            where
+                B: http_body::Body<Data = Bytes> + Send + 'static,
+                B::Error: Into<StdError> + Send + 'static,
+            {
+                match service {
+                    $(proto::$module::$server::<Rpc>::NAME => self.$service.clone().call(request),)+
+                    _ => Box::pin(self.others.clone().oneshot(request)),
+                }
+            }
+        }
+    };
 }
+contract_types!(services, services);
 
 impl<B> Service<Inbound<B>> for Routes
 where
@@ -116,12 +122,6 @@ where
         let limit = if method.is_ours() { most } else { most.min(intake::LARGEST_COMMON) };
         let request = framing::request(call.into_request(), limit, single);
         let request = intake::request(unpack::request(request, limit));
-        match service {
-            UserServiceServer::<Rpc>::NAME => services.users.clone().call(request),
-            GroupServiceServer::<Rpc>::NAME => services.groups.clone().call(request),
-            MembershipServiceServer::<Rpc>::NAME => services.memberships.clone().call(request),
-            JobServiceServer::<Rpc>::NAME => services.jobs.clone().call(request),
-            _ => Box::pin(services.others.clone().oneshot(request)),
-        }
+        services.serve(service, request)
     }
 }

@@ -3,16 +3,20 @@
 //! Telemetry is below the other parts and must not depend on them, so this module, which knows all of them, registers a
 //! function for each that reads its numbers.
 
+use opentelemetry::KeyValue;
+
 use super::counts::Counts;
 use super::tls::Tls;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::share::Shares;
+use crate::telemetry::instruments::CONNECTION_END;
 use crate::telemetry::{Telemetry, view};
 use crate::upstream::breaker::{self, State};
 use crate::upstream::control::Control;
 use crate::upstream::credential::Source;
+use crate::upstream::transport::end::End;
 use crate::upstream::{governor, transport};
 use crate::watch::Watcher;
 
@@ -67,6 +71,10 @@ pub fn certificates(telemetry: &Telemetry, tls: Option<&Tls>) {
 
 /// Registers the connections to Zendesk.
 pub fn upstream_connections(telemetry: &Telemetry, connections: &transport::Connections) {
+    let instruments = telemetry.instruments().clone();
+    connections.on_end(move |why, age| {
+        instruments.connection_duration.record(age.as_secs_f64(), &[KeyValue::new(CONNECTION_END, why.as_str())]);
+    });
     let connections = connections.clone();
     telemetry.state().sources.upstream_connections.set(move || {
         let now = connections.snapshot();
@@ -75,7 +83,7 @@ pub fn upstream_connections(telemetry: &Telemetry, connections: &transport::Conn
             failed: now.failed,
             connecting_seconds: now.connecting.as_secs_f64(),
             http2_open: now.http2_open,
-            http2_ended: now.http2_ended,
+            http2_ended: End::ALL.map(End::as_str).into_iter().zip(now.http2_ended).collect(),
             http2_oldest_seconds: now.http2_oldest.as_secs_f64(),
             http2_requests: now.http2_requests as u64,
             http2_streams: now.http2_streams as u64,

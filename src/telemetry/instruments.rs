@@ -11,6 +11,8 @@ use opentelemetry_semantic_conventions::metric;
 
 /// Attribute: the endpoint class, the unit of circuit breaking.
 pub const CLASS: &str = "zendesk_gateway.endpoint.class";
+/// Attribute: why an HTTP/2 connection to Zendesk is used no more.
+pub const CONNECTION_END: &str = "zendesk_gateway.connection.end";
 /// Attribute: the method by which a caller tried to authenticate.
 pub const IDENTITY_METHOD: &str = "zendesk_gateway.identity.method";
 
@@ -18,6 +20,8 @@ pub const IDENTITY_METHOD: &str = "zendesk_gateway.identity.method";
 /// takes less than the conventions' first.
 const SECONDS: [f64; 17] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+/// Boundaries of the ages of connections, in seconds: from a broken handshake to a day.
+const AGES: [f64; 10] = [0.1, 1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0];
 /// Boundaries of the number of upstream requests per call.
 const REQUESTS: [f64; 9] = [0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0];
 
@@ -34,6 +38,8 @@ pub struct Instruments {
     pub operation_duration: Histogram<f64>,
     /// How long HTTP exchanges took.
     pub request_duration: Histogram<f64>,
+    /// How old HTTP/2 connections to Zendesk were at their end.
+    pub connection_duration: Histogram<f64>,
     /// Attempts after the first.
     pub retries: Counter<u64>,
     /// Values and rows of Zendesk's that could not be read.
@@ -68,6 +74,12 @@ impl Instruments {
                 "Duration of upstream operations with their waits and repetitions.",
             ),
             request_duration: seconds(metric::HTTP_CLIENT_REQUEST_DURATION, "Duration of HTTP requests to Zendesk."),
+            connection_duration: meter
+                .f64_histogram(metric::HTTP_CLIENT_CONNECTION_DURATION)
+                .with_unit("s")
+                .with_boundaries(AGES.to_vec())
+                .with_description("Age of HTTP/2 connections to Zendesk at their end.")
+                .build(),
             retries: counter("zendesk_gateway.upstream.retries", "{attempt}", "Attempts after the first."),
             unreadable: counter(
                 "zendesk_gateway.unreadable.values",

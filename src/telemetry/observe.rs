@@ -5,7 +5,7 @@ use std::sync::Arc;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
-use super::instruments::CLASS;
+use super::instruments::{CLASS, CONNECTION_END};
 use super::logs::writer::Room;
 use super::process::Process;
 use super::state::FINDINGS;
@@ -225,8 +225,9 @@ fn queue(on: &Observed<'_>) {
         put(now.opened, &outcome("opened"));
         put(now.failed, &outcome("failed"));
     });
-    on.counter("zendesk_gateway.upstream.connections.ended", "{connection}", "HTTP/2 connections that ended or were given up.", |s, put| {
-        if let Some(now) = s.sources.upstream_connections.read() { put(now.http2_ended, &[]) }
+    on.counter("zendesk_gateway.upstream.connections.ended", "{connection}", "HTTP/2 connections that are used no more, by why.", |s, put| {
+        let Some(now) = s.sources.upstream_connections.read() else { return };
+        now.http2_ended.iter().for_each(|(why, ended)| put(*ended, &[is(CONNECTION_END, why)]));
     });
     on.counter("zendesk_gateway.upstream.requests.moved", "{request}", "Requests sent again on another connection, because the one before had not processed them.", |s, put| {
         if let Some(now) = s.sources.upstream_connections.read() { put(now.moved, &[]) }

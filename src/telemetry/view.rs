@@ -3,6 +3,7 @@
 //! Telemetry is below the parts, so it cannot ask them. Each part hands in a closure that returns its view, once, when the
 //! gateway is put together.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
@@ -202,8 +203,8 @@ pub struct UpstreamConnections {
     pub connecting_seconds: f64,
     /// Gauge: HTTP/2 connections in use.
     pub http2_open: u64,
-    /// HTTP/2 connections that ended, or were given up.
-    pub http2_ended: u64,
+    /// HTTP/2 connections that are used no more, by why.
+    pub http2_ended: BTreeMap<&'static str, u64>,
     /// Gauge: age of the oldest HTTP/2 connection in use, in seconds.
     pub http2_oldest_seconds: f64,
     /// Gauge: requests under way on HTTP/2 connections.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 mod addresses;
+pub mod connector;
 mod dial;
 mod tls;
 
@@ -122,4 +123,4 @@ const HEADER_LIST: u32 = 64 << 10;
 
 /// How long an unused connection is kept. Longer than a minute, so that a call a minute does not pay for a connection each
 /// time; shorter than the middleboxes that forget connections without a word.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(220);
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(220);

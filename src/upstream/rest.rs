@@ -11,6 +11,9 @@ use serde::Serialize;
 use crate::contract::{ENDPOINTS, Endpoint};
 use crate::error::{Error, Result};
 
+/// Most bytes of a request's path and query: servers refuse request lines of more than 8 KiB, and paging adds some to this.
+const LONGEST_TARGET: usize = 7 << 10;
+
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A request to Zendesk's REST API v2.
@@ -32,6 +35,8 @@ pub struct Rest {
     pub names_record: bool,
     /// Whose rows the answer holds.
     pub owner: Owner,
+    /// How many bytes the longest text takes in the query, and the field of the request message that it comes from.
+    longest_text: Option<(usize, &'static str)>,
 }
 
 /// Whose rows a list below `users/{id}` or `groups/{id}` holds.
@@ -193,6 +198,7 @@ impl Rest {
             updated_user: None,
             names_record,
             owner,
+            longest_text: None,
         }
     }
 
@@ -215,6 +221,34 @@ impl Rest {
             Some(value) => self.query(name, value),
             None => self,
         }
+    }
+
+    /// Adds what a caller wrote in `field`, if it is set.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a blank text, and for the longest one if the request line gets too long.
+    pub fn text(self, field: &'static str, name: &str, text: Option<&str>) -> Result<Self> {
+        let Some(text) = text else { return Ok(self) };
+        if text.trim().is_empty() {
+            return Err(Error::invalid(field, "must not be empty"));
+        }
+        let before = self.query.len();
+        let mut rest = self.query(name, text);
+        let longest = rest.longest_text.max(Some((rest.query.len() - before, field)));
+        rest.longest_text = longest;
+        match longest {
+            Some((bytes, field)) if rest.is_too_long() => {
+                let problem =
+                    format!("takes {bytes} bytes of a request line that can have {LONGEST_TARGET}, percent-encoded");
+                Err(Error::invalid(field, &problem))
+            }
+            _ => Ok(rest),
+        }
+    }
+
+    /// True if servers would refuse the request for the length of its first line.
+    pub fn is_too_long(&self) -> bool {
+        self.path.len() + self.query.len() > LONGEST_TARGET
     }
 
     /// Sets a JSON body.

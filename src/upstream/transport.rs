@@ -19,6 +19,7 @@ use crate::error::{ConnectionError, Error};
 
 pub mod connections;
 mod connector;
+pub mod end;
 mod explanation;
 mod handover;
 mod lane;
@@ -29,6 +30,7 @@ mod pool;
 mod precedence;
 mod request;
 
+use end::End;
 use explanation::{explanation, judge_in_part};
 use handover::Handover;
 use lane::{SILENT_AFTER, Seat};
@@ -280,7 +282,7 @@ impl Transport {
                 if taken {
                     call.ledger.unsend();
                 }
-                lane.end();
+                lane.end(End::Goaway);
                 if lane.has_heard() { Failed::Move } else { Failed::MoveFromIdle }
             }
             Loss::Refused => {
@@ -293,14 +295,15 @@ impl Transport {
             }
             Loss::Stream if taken => Failed::Error(Error::BrokenBeforeHeaders(chain)),
             Loss::Connection if taken => {
-                Failed::Error(Error::BrokenBeforeHeaders(if lane.broke() { chain } else { chain.already_counted() }))
+                let is_first = lane.broke(End::of(error));
+                Failed::Error(Error::BrokenBeforeHeaders(if is_first { chain } else { chain.already_counted() }))
             }
             // Nothing was sent. A connection that did open and does not take the request has ended.
             Loss::Stream | Loss::Connection if lane.is_http1() || lane.failure().is_some() => {
                 Failed::Error(Error::Connect(chain))
             }
             Loss::Stream | Loss::Connection => {
-                lane.end();
+                lane.found_closed();
                 if lane.has_heard() { Failed::Move } else { Failed::MoveFromIdle }
             }
         }
@@ -336,7 +339,7 @@ fn is_full(taken: usize, has_body: bool, waited: u32) -> bool {
 
 fn inside_body(error: &reqwest::Error, handover: &Handover) -> Error {
     let chain = ConnectionError::of(error);
-    let known = Loss::is_of_connection(error) && !handover.lane().broke();
+    let known = Loss::is_of_connection(error) && !handover.lane().broke(End::of(error));
     Error::BrokenBody(if known { chain.already_counted() } else { chain })
 }
 
@@ -348,6 +351,16 @@ impl Connections {
     /// Returns them as they are now.
     pub fn snapshot(&self) -> connections::Snapshot {
         self.0.snapshot()
+    }
+
+    /// Tells of each HTTP/2 connection that is used no more, why, and how old it was.
+    pub fn on_end(&self, tell: impl Fn(End, Duration) + Send + Sync + 'static) {
+        self.0.on_end(tell);
+    }
+
+    /// Ends all connections.
+    pub fn close(&self) {
+        self.0.close();
     }
 
     /// Returns how many requests are under way on connections that have fallen silent.

@@ -163,6 +163,51 @@ async fn bad_input_is_refused_by_name_and_nothing_is_sent() {
     assert_eq!(t.sandbox.total_hits(), 0, "nothing may reach the upstream");
 }
 
+/// RPC, request with `LONG` in place of a text that no request line can hold and `HALF` in place of one of half of that, and the field
+/// that must be named.
+#[rustfmt::skip]
+const TOO_LONG: &[(&str, &str, &str)] = &[
+    ("SearchUsers", r#"{"filter": {"query": "LONG"}}"#, "filter.query"),
+    ("SearchUsers", r#"{"filter": {"external_id": "LONG"}}"#, "filter.external_id"),
+    ("StreamSearchUsers", r#"{"filter": {"query": "LONG"}}"#, "filter.query"),
+    ("SearchUsers", r#"{"filter": {"query": "a", "brand_id": "LONG"}}"#, "filter.brand_id"),
+    ("AutocompleteUsers", r#"{"name": "LONG"}"#, "name"),
+    ("AutocompleteUsers", r#"{"phone": "LONG"}"#, "phone"),
+    ("AutocompleteUsers", r#"{"name": "a", "field_id": "LONG", "source": "b"}"#, "field_id"),
+    ("AutocompleteUsers", r#"{"name": "a", "field_id": "b", "source": "LONG"}"#, "source"),
+    ("AutocompleteUsers", r#"{"name": "a", "brand_id": "LONG"}"#, "brand_id"),
+    ("ListUsers", r#"{"filter": {"external_id": "LONG"}}"#, "filter.external_id"),
+    ("ListUsers", r#"{"filter": {"brand_id": "LONG"}}"#, "filter.brand_id"),
+    ("StreamUsers", r#"{"sort": "LONG"}"#, "sort"),
+    // Of several, the longest: it need not be the last.
+    ("ListUsers", r#"{"filter": {"external_id": "1HALF", "brand_id": "HALF"}}"#, "filter.external_id"),
+    ("CountUsers", r#"{"filter": {"brand_id": "LONG"}}"#, "filter.brand_id"),
+    ("ListDeletedUsers", r#"{"sort": "-LONG"}"#, "sort"),
+    ("ListGroups", r#"{"sort": "LONG"}"#, "sort"),
+    ("ListMemberships", r#"{"sort": "LONG"}"#, "sort"),
+    ("ListComplianceDeletionStatuses", r#"{"user_id": 7, "application": "LONG"}"#, "application"),
+    ("BatchGetUsers", r#"{"external_ids": ["LONG"]}"#, "external_ids"),
+    ("BatchGetUsers", r#"{"external_ids": ["a"], "brand_id": "LONG"}"#, "brand_id"),
+];
+
+#[tokio::test]
+async fn a_text_that_no_request_line_can_hold_is_refused_by_its_field_and_nothing_is_sent() {
+    let t = TestGateway::start().await;
+    let client = Dynamic::new(t.channel.clone());
+    for (rpc, request, field) in TOO_LONG {
+        // A brand has digits only, and the name of a field to sort by has none.
+        let letter = if *field == "sort" { "a" } else { "1" };
+        let request = request.replace("LONG", &letter.repeat(8000)).replace("HALF", &letter.repeat(4000));
+        let refused = refused(client.call(rpc, &request).await);
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::InvalidArgument, "INVALID_FIELD"), "{rpc} {field}");
+        assert_eq!(refused.fields, [*field], "{rpc}: {}", refused.message);
+        assert!(refused.message.len() < 200, "{}", refused.message);
+    }
+    assert_eq!(t.sandbox.total_hits(), 0, "nothing may reach the upstream");
+    let names = r#"{"filter": {"query": "QUERY"}}"#.replace("QUERY", &"é".repeat(1100));
+    client.call("SearchUsers", &names).await.expect("6,600 bytes, percent-encoded, are not too many");
+}
+
 /// Fields of a user that Zendesk takes when it creates one, each with a value, and does not take in an update.
 const FOR_CREATION: [(&str, &str); 6] = [
     ("organization", r#"{"name": "VIP"}"#),

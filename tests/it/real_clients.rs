@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
+use zendesk_gateway::contract::RPCS;
 use zendesk_gateway::sandbox;
 
 use crate::support::tools::{is_installed, python};
@@ -35,8 +36,8 @@ async fn a_python_client_reads_every_record_by_reflection_alone() {
     let saw: Value = serde_json::from_str(&output(client).await).expect("JSON");
 
     let services = saw["services"].as_array().expect("a list");
-    for service in ["UserService", "GroupService", "MembershipService", "JobService"] {
-        assert!(services.contains(&json!(format!("zendesk.gateway.v1.{service}"))), "{services:?}");
+    for rpc in RPCS {
+        assert!(services.contains(&json!(format!("zendesk.gateway.v1.{}", rpc.service))), "{services:?}");
     }
     assert_eq!(saw["upstream_of_get_user"][0], "/api/v2/users/{id}", "custom options arrive intact");
     assert!(saw["health"].as_object().expect("a map").values().all(|status| *status == SERVING), "{}", saw["health"]);

@@ -12,6 +12,7 @@ use zendesk_gateway::sandbox::{self, Wire};
 
 use crate::support::{TestGateway, account, settings};
 
+mod causes;
 mod edge;
 mod ends;
 mod opening;

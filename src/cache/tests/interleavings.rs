@@ -27,7 +27,7 @@ struct Caller {
     cache: Cache,
     world: Arc<Mutex<World>>,
     seed: u64,
-    /// How many steps of a hundred are writes, roughly.
+    /// How many in a hundred of the steps that read or write are writes, roughly.
     writes: u8,
     random: Rng,
 }

@@ -18,7 +18,7 @@ pub fn show_many(ids: &[i64], include_deleted: bool) -> Rest {
 pub fn show_many_by_external_id(request: &BatchGetUsersRequest, ids: &[&str]) -> Result<Rest> {
     let rest = Rest::get(path!["users", "show_many"]).query("external_ids", ids.join(","));
     let rest = rest.query_if("include_deleted", request.include_deleted.then_some("true"));
-    Ok(rest.query_if("brand_id", brand("brand_id", request.brand_id.as_deref())?))
+    rest.text("brand_id", "brand_id", brand("brand_id", request.brand_id.as_deref())?)
 }
 
 /// Logout many users, 100 at a time.

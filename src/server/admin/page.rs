@@ -166,16 +166,20 @@ fn queue(status: &Status, to: &mut String) -> fmt::Result {
         number(queue.refused_full + queue.refused_too_late)
     )?;
     if let Some(connections) = &status.upstream_connections {
-        let view::UpstreamConnections { http2_open, opened, failed, http2_oldest_seconds, .. } = *connections;
-        if http2_open > 0 {
-            let oldest = span(Duration::from_secs_f64(http2_oldest_seconds));
+        let view::UpstreamConnections { http2_open, opened, failed, http2_oldest_seconds, http2_ended, .. } =
+            connections;
+        if *http2_open > 0 {
+            let oldest = span(Duration::from_secs_f64(*http2_oldest_seconds));
             write!(
                 to,
                 "<p>{} in use, up to {oldest} old",
-                counted(http2_open, "HTTP/2 connection", "HTTP/2 connections")
+                counted(*http2_open, "HTTP/2 connection", "HTTP/2 connections")
             )?;
         }
-        write!(to, "<p>{} opened · {} failed", counted(opened, "connection", "connections"), number(failed))?;
+        write!(to, "<p>{} opened · {} failed", counted(*opened, "connection", "connections"), number(*failed))?;
+        for (why, ended) in http2_ended.iter().filter(|(_, ended)| **ended > 0) {
+            write!(to, " · {} {}", number(*ended), why.replace('_', " "))?;
+        }
     }
     to.push_str("</section>");
     Ok(())

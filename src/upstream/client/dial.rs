@@ -2,19 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::connect::{Connection, HttpInfo};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::time::timeout;
-use tower::Service;
-use tower::util::BoxCloneSyncService;
 
 use super::addresses::Addresses;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use super::connector::{Around, Attempt, Connector, Inner};
 
 /// Longest time that a dial may take where the name has several addresses: this, divided by their number, but at least `LEAST`.
 /// An address that accepts connections and never speaks would otherwise use up the time for all others.
@@ -82,7 +77,7 @@ impl Resolve for Resolver {
     }
 }
 
-/// Wraps a client's connector in [`Connector`].
+/// Wraps a client's connector, so that its dials are remembered.
 #[derive(Clone)]
 pub struct Layer(Arc<Addresses>);
 
@@ -93,48 +88,23 @@ impl Layer {
     }
 }
 
-impl<T: 'static, C: 'static> tower::Layer<BoxCloneSyncService<T, C, BoxError>> for Layer {
-    type Service = Connector<T, C>;
+impl<T: 'static, C: 'static> tower::Layer<Inner<T, C>> for Layer {
+    type Service = Connector<T, C, Addresses>;
 
-    fn layer(&self, inner: BoxCloneSyncService<T, C, BoxError>) -> Connector<T, C> {
-        Connector { inner, addresses: Arc::clone(&self.0) }
+    fn layer(&self, inner: Inner<T, C>) -> Self::Service {
+        Connector::new(inner, Arc::clone(&self.0))
     }
 }
 
-/// A client's connector whose dials are remembered. `T` is the target and `C` a connection; the client does not export either type.
-pub struct Connector<T, C> {
-    inner: BoxCloneSyncService<T, C, BoxError>,
-    addresses: Arc<Addresses>,
-}
-
-impl<T, C> Clone for Connector<T, C> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), addresses: Arc::clone(&self.addresses) }
-    }
-}
-
-impl<T, C> Service<T> for Connector<T, C>
-where
-    T: Send + 'static,
-    C: Connection + Send + 'static,
-{
-    type Response = C;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<C, BoxError>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, target: T) -> Self::Future {
-        let dial = Arc::new(Dial { addresses: Arc::clone(&self.addresses), number: Mutex::default() });
-        let connect = self.inner.call(target);
+impl<C: Connection + Send + 'static> Around<C> for Addresses {
+    fn connect(self: Arc<Self>, attempt: Attempt<C>) -> Attempt<C> {
+        let dial = Arc::new(Dial { addresses: self, number: Mutex::default() });
         Box::pin(DIAL.scope(Arc::clone(&dial), async move {
             let count = u32::try_from(dial.addresses.count()).unwrap_or(u32::MAX);
             let outcome = if count > 1 {
-                timeout((LONGEST / count).max(LEAST), connect).await.unwrap_or_else(|late| Err(late.into()))
+                timeout((LONGEST / count).max(LEAST), attempt).await.unwrap_or_else(|late| Err(late.into()))
             } else {
-                connect.await
+                attempt.await
             };
             match &outcome {
                 Ok(connection) => {

@@ -6,24 +6,18 @@
 //! With HTTP/2 this is the only connection that the lane ever has: asked for another one, the connector answers that the first
 //! has ended. With HTTP/1.1 each request may open its own.
 
-use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::connect::Connection;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
-use tower::Service;
-use tower::util::BoxCloneSyncService;
 
 use super::link::Link;
 use crate::error::ConnectionError;
+use crate::upstream::client::connector::{Around, Attempt, BoxError, Connector, Inner};
 use crate::upstream::client::peer;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Longest time that opening a connection may take: name, TCP and TLS.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,29 +51,18 @@ impl Layer {
     }
 }
 
-impl<T: 'static, C: Send + 'static> tower::Layer<BoxCloneSyncService<T, C, BoxError>> for Layer {
-    type Service = Connector<T, C>;
+impl<T: 'static, C: Send + 'static> tower::Layer<Inner<T, C>> for Layer {
+    type Service = Connector<T, C, Connecting<C>>;
 
-    fn layer(&self, inner: BoxCloneSyncService<T, C, BoxError>) -> Connector<T, C> {
+    fn layer(&self, inner: Inner<T, C>) -> Self::Service {
         let state = Mutex::new(if self.open { State::Open } else { State::Idle });
         let lane = Connecting { link: Arc::clone(&self.link), state, ended: Notify::new() };
-        Connector { inner, lane: Arc::new(lane) }
+        Connector::new(inner, Arc::new(lane))
     }
 }
 
-/// The connector of one lane. `T` is the target and `C` a connection; the client does not export either type.
-pub struct Connector<T, C> {
-    inner: BoxCloneSyncService<T, C, BoxError>,
-    lane: Arc<Connecting<C>>,
-}
-
-impl<T, C> Clone for Connector<T, C> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), lane: Arc::clone(&self.lane) }
-    }
-}
-
-struct Connecting<C> {
+/// The connection of one lane, or what becomes of it.
+pub struct Connecting<C> {
     link: Arc<Link>,
     state: Mutex<State<C>>,
     /// Wakes the requests that wait for the attempt.
@@ -100,23 +83,9 @@ enum State<C> {
     Failed(ConnectionError),
 }
 
-impl<T, C> Service<T> for Connector<T, C>
-where
-    T: Send + 'static,
-    C: Connection + Send + 'static,
-{
-    type Response = C;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<C, BoxError>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, target: T) -> Self::Future {
-        let attempt = self.inner.call(target);
-        let lane = Arc::clone(&self.lane);
-        Box::pin(async move { lane.connection(attempt).await })
+impl<C: Connection + Send + 'static> Around<C> for Connecting<C> {
+    fn connect(self: Arc<Self>, attempt: Attempt<C>) -> Attempt<C> {
+        Box::pin(self.connection(attempt))
     }
 }
 
@@ -129,10 +98,7 @@ enum Next {
 
 impl<C: Connection + Send + 'static> Connecting<C> {
     /// Returns the lane's connection. `attempt` connects; it is only run if no other attempt was begun.
-    async fn connection(
-        self: Arc<Self>,
-        attempt: impl Future<Output = Result<C, BoxError>> + Send + 'static,
-    ) -> Result<C, BoxError> {
+    async fn connection(self: Arc<Self>, attempt: Attempt<C>) -> Result<C, BoxError> {
         let mut attempt = Some(attempt);
         loop {
             let mut ended = pin!(self.ended.notified());
@@ -150,7 +116,7 @@ impl<C: Connection + Send + 'static> Connecting<C> {
                     let connection = self.link.count(Instant::now(), timeout(CONNECT_TIMEOUT, attempt).await?)?;
                     if connection.connected().is_negotiated_h2() {
                         // The peer speaks HTTP/2 now: this lane ends, so that later requests go on a new one.
-                        self.link.end();
+                        self.link.retire();
                     }
                     return Ok(connection);
                 }
@@ -174,7 +140,7 @@ impl<C: Connection + Send + 'static> Connecting<C> {
             }
             State::Given => {
                 *state = State::Given;
-                self.link.end();
+                self.link.found_closed();
                 return Err(NoConnection::Ended.into());
             }
             State::Failed(chain) => {
@@ -184,7 +150,7 @@ impl<C: Connection + Send + 'static> Connecting<C> {
         })
     }
 
-    async fn attempt(&self, attempt: impl Future<Output = Result<C, BoxError>>) {
+    async fn attempt(&self, attempt: Attempt<C>) {
         let began = Instant::now();
         let outcome = timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or_else(|late| Err(late.into()));
         let outcome = self.link.count(began, outcome);

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::connector::{CONNECT_TIMEOUT, Layer};
+use super::end::End;
 use super::link::Link;
 use crate::error::ConnectionError;
 use crate::upstream::client::Origin;
@@ -36,7 +37,6 @@ pub struct Lane {
     link: Arc<Link>,
     /// How long pings take to decide whether the connection lives.
     decided_after: Duration,
-    born: Instant,
     /// Requests that have a seat.
     seats: AtomicUsize,
     /// Requests that the connection has taken.
@@ -45,22 +45,18 @@ pub struct Lane {
     open: AtomicBool,
     /// Whether a request has the seat that opens the connection.
     opener: AtomicBool,
-    /// Whether new requests go on other connections.
-    retired: AtomicBool,
     /// Requests that were given up before their whole answer was received.
     abandoned: AtomicUsize,
     /// Held by the request that is being offered, where only one may be at a time.
     offering: Semaphore,
-    /// Since when bodies have waited for room in the upload window and none was taken, in milliseconds since `born`; 0 if none has.
+    /// Since when bodies have waited for room in the upload window and none was taken, in milliseconds of [`Link::now`]; 0 if none has.
     bodies_stuck: AtomicU64,
     /// Whether a request has reported that the connection broke.
     broken: AtomicBool,
-    /// When the connection took its first request, in milliseconds since `born`; 0 if it has not.
+    /// When the connection took its first request, in milliseconds of [`Link::now`]; 0 if it has not.
     first_taken: AtomicU64,
-    /// Since when an answer is awaited and nothing was received, in milliseconds since `born`; 0 if none is awaited.
+    /// Since when an answer is awaited and nothing was received, in milliseconds of [`Link::now`]; 0 if none is awaited.
     unanswered: AtomicU64,
-    /// When a part of an answer was last received, in milliseconds since `born`; 0 for never.
-    heard: AtomicU64,
     changed: Arc<Notify>,
 }
 
@@ -72,19 +68,16 @@ impl Lane {
             of_writes: OnceLock::new(),
             link,
             decided_after,
-            born: Instant::now(),
             seats: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
             open: AtomicBool::new(false),
             opener: AtomicBool::new(false),
-            retired: AtomicBool::new(false),
             abandoned: AtomicUsize::new(0),
             offering: Semaphore::new(1),
             bodies_stuck: AtomicU64::new(0),
             broken: AtomicBool::new(false),
             first_taken: AtomicU64::new(0),
             unanswered: AtomicU64::new(0),
-            heard: AtomicU64::new(0),
             changed: Arc::clone(changed),
         })
     }
@@ -116,7 +109,7 @@ impl Lane {
 
     /// True if new requests go on other connections.
     pub fn is_over(&self) -> bool {
-        self.retired.load(Ordering::SeqCst) || self.link.is_over()
+        self.link.is_over()
     }
 
     /// Returns why there is no connection, if the attempt failed.
@@ -135,19 +128,26 @@ impl Lane {
 
     /// Sends new requests to other connections.
     pub fn retire(&self) {
-        self.retired.store(true, Ordering::SeqCst);
+        self.link.retire();
     }
 
     /// Notes that the connection takes no more requests.
-    pub fn end(&self) {
+    pub fn end(&self, why: End) {
         if !self.is_http1() {
-            self.link.end();
+            self.link.end(why);
+        }
+    }
+
+    /// Notes that the connection has not taken a request because it was closed before.
+    pub fn found_closed(&self) {
+        if !self.is_http1() {
+            self.link.found_closed();
         }
     }
 
     /// Notes that the connection broke under a request. Returns whether this is the first to notice.
-    pub fn broke(&self) -> bool {
-        self.end();
+    pub fn broke(&self, why: End) -> bool {
+        self.end(why);
         self.is_http1() || !self.broken.swap(true, Ordering::SeqCst)
     }
 
@@ -155,7 +155,7 @@ impl Lane {
     /// a surplus request can make the peer end the connection.
     pub fn is_settled(&self) -> bool {
         let first = self.first_taken.load(Ordering::SeqCst);
-        let since = Duration::from_millis(self.now().saturating_sub(first));
+        let since = Duration::from_millis(self.link.now().saturating_sub(first));
         self.has_heard() || (first > 0 && since > SETTLED_AFTER)
     }
 
@@ -194,12 +194,12 @@ impl Lane {
     /// For how long an answer has been awaited and nothing was received.
     fn unanswered(&self) -> Option<Duration> {
         let since = self.unanswered.load(Ordering::SeqCst);
-        (since != 0).then(|| Duration::from_millis(self.now().saturating_sub(since)))
+        (since != 0).then(|| Duration::from_millis(self.link.now().saturating_sub(since)))
     }
 
     /// True if a part of an answer was ever received.
     pub fn has_heard(&self) -> bool {
-        self.heard.load(Ordering::SeqCst) > 0
+        self.link.has_heard()
     }
 
     /// Returns the address of a connection that was opened and has never said anything to its requests, once.
@@ -210,12 +210,12 @@ impl Lane {
 
     /// How long it exists.
     pub fn age(&self) -> Duration {
-        self.born.elapsed()
+        self.link.age()
     }
 
     /// When a part of an answer was last received, to compare lanes by.
     pub fn heard_at(&self) -> Instant {
-        self.born + Duration::from_millis(self.heard.load(Ordering::SeqCst))
+        self.link.heard_at()
     }
 
     /// Notes that a part of an answer was received, or its end.
@@ -223,8 +223,8 @@ impl Lane {
         if self.is_http1() {
             return;
         }
-        let now = self.now();
-        if self.heard.swap(now, Ordering::SeqCst) == 0 {
+        let now = self.link.now();
+        if self.link.hear(now) {
             self.changed.notify_waiters();
         }
         let awaited = !ended || self.taken() > 1;
@@ -240,7 +240,7 @@ impl Lane {
             return 0;
         }
         self.taken.fetch_add(1, Ordering::SeqCst);
-        let now = self.now();
+        let now = self.link.now();
         let _ = self.first_taken.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
         let _ = self.unanswered.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
         now
@@ -261,7 +261,7 @@ impl Lane {
     /// Notes that a request was withdrawn because its body was not taken. A connection that takes no body for
     /// [`SILENT_AFTER`] is retired: it may answer pings and reads, and have no upload window. Returns whether it is now.
     pub fn body_stuck(&self) -> bool {
-        let now = self.now();
+        let now = self.link.now();
         let since = self.bodies_stuck.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst).err().unwrap_or(now);
         let is_stuck = Duration::from_millis(now.saturating_sub(since)) >= SILENT_AFTER;
         if is_stuck {
@@ -284,11 +284,6 @@ impl Lane {
         if !answered && self.unanswered().is_some_and(|waited| waited > self.decided_after) {
             self.retire();
         }
-    }
-
-    /// Milliseconds since the lane was made, from 1.
-    fn now(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 }
 

@@ -1,13 +1,16 @@
-//! What is known of a lane's connection: its phase, and why connecting failed.
+//! What is known of a lane's connection: its phase, its age, why connecting failed and why it ended.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::connections::Counters;
+use super::end::End;
 use crate::error::ConnectionError;
+use crate::upstream::client::IDLE_TIMEOUT;
 
 const CONNECTING: u8 = 0;
 const HTTP1: u8 = 1;
@@ -18,6 +21,11 @@ const FAILED: u8 = 4;
 /// What a lane's connector reports about its connection.
 pub struct Link {
     phase: AtomicU8,
+    born: Instant,
+    /// When a part of an answer was last received, in milliseconds since `born`; 0 for never.
+    heard: AtomicU64,
+    /// Whether new requests go on other connections.
+    retired: AtomicBool,
     /// Why connecting failed, and when.
     failure: Mutex<Option<(Instant, ConnectionError)>>,
     /// Where the connection goes, until somebody has asked: see [`Link::take_peer`].
@@ -30,6 +38,9 @@ impl Link {
     pub fn new(counters: &Arc<Counters>) -> Self {
         Self {
             phase: AtomicU8::new(CONNECTING),
+            born: Instant::now(),
+            heard: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
             failure: Mutex::default(),
             peer: Mutex::default(),
             counters: Arc::clone(counters),
@@ -55,10 +66,50 @@ impl Link {
     }
 
     /// Notes that the connection takes no more requests.
-    pub fn end(&self) {
+    pub fn end(&self, why: End) {
         if self.phase.swap(ENDED, Ordering::SeqCst) == HTTP2 {
-            self.counters.ended();
+            let age = match why {
+                // Nobody saw when.
+                End::Idle | End::Closed => self.heard_at() - self.born,
+                _ => self.age(),
+            };
+            self.counters.ended(why, age);
         }
+    }
+
+    /// Notes that the client has closed the connection since the last request.
+    pub fn found_closed(&self) {
+        self.end(if self.heard_at().elapsed() >= IDLE_TIMEOUT { End::Idle } else { End::Closed });
+    }
+
+    /// Sends new requests to other connections.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+    }
+
+    /// How long it exists.
+    pub fn age(&self) -> Duration {
+        self.born.elapsed()
+    }
+
+    /// Milliseconds since it was made, from 1.
+    pub fn now(&self) -> u64 {
+        u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// Notes that a part of an answer was received. Returns whether it is the first.
+    pub fn hear(&self, now: u64) -> bool {
+        self.heard.swap(now, Ordering::SeqCst) == 0
+    }
+
+    /// True if a part of an answer was ever received.
+    pub fn has_heard(&self) -> bool {
+        self.heard.load(Ordering::SeqCst) > 0
+    }
+
+    /// When a part of an answer was last received.
+    pub fn heard_at(&self) -> Instant {
+        self.born + Duration::from_millis(self.heard.load(Ordering::SeqCst))
     }
 
     /// Notes that connecting failed.
@@ -90,12 +141,12 @@ impl Link {
 
     /// Whether it takes no more requests.
     pub fn is_over(&self) -> bool {
-        matches!(self.phase.load(Ordering::SeqCst), ENDED | FAILED)
+        self.retired.load(Ordering::SeqCst) || matches!(self.phase.load(Ordering::SeqCst), ENDED | FAILED)
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.end();
+        self.end(End::Replaced);
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connections::{Counters, Snapshot};
 use super::connector;
+use super::end::End;
 use super::lane::{Lane, SETTLED_AFTER, Seat};
 use super::link::Link;
 use super::precedence::{Moved, PRECEDED, Precedence};
@@ -262,6 +263,16 @@ impl Pool {
             || (self.is_slow(lane) && !others().any(is_opening) && self.may_open(&state))
     }
 
+    /// Tells of each HTTP/2 connection that is used no more, why, and how old it was.
+    pub fn on_end(&self, tell: impl Fn(End, Duration) + Send + Sync + 'static) {
+        self.counters.on_end(tell);
+    }
+
+    /// Ends all connections.
+    pub fn close(&self) {
+        self.state().lanes.drain(..).for_each(|lane| lane.end(End::Drained));
+    }
+
     /// Counts a request that is sent again on another connection.
     pub fn moved(&self) {
         self.counters.moved();
@@ -372,6 +383,9 @@ impl State {
         let mut kept = 0;
         self.lanes.retain(|lane| {
             let spare = kept > 0 && lane.is_open() && lane.seats() == 0 && lane.heard_at().elapsed() > SPARE;
+            if spare {
+                lane.end(End::Idle);
+            }
             kept += usize::from(!spare);
             !spare
         });

@@ -6,9 +6,6 @@ use crate::upstream::call::Call;
 use crate::upstream::client::Origin;
 use crate::upstream::rest::Body;
 
-/// Most bytes of a request's path and query: servers refuse request lines of more than 8 KiB.
-const LONGEST_TARGET: usize = 7 << 10;
-
 /// Returns the request for a call, whose body tells when a connection takes it.
 pub fn request(
     origin: &Origin,
@@ -17,11 +14,6 @@ pub fn request(
     handover: &Handover,
 ) -> Result<reqwest::Request, Error> {
     let rest = &call.rest;
-    let line = rest.path.len() + rest.query.len();
-    if line > LONGEST_TARGET {
-        let problem = format!("takes {line} bytes in Zendesk's request line; at most {LONGEST_TARGET} are sent");
-        return Err(Error::invalid("request", &problem));
-    }
     let authorization = call.credential.header();
     // The credential layer above has waited for one.
     let authorization = authorization.ok_or(Error::Internal { what: "a call has no credential" })?;

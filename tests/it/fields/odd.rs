@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use zendesk_gateway::json::decode;
-use zendesk_gateway::proto::{ComplianceDeletionStatus, DeletedUser, Group, GroupMembership, Job, User};
 use zendesk_gateway::rest::page::Page;
 use zendesk_gateway::rest::row::Row;
 
-use super::{agent, others};
+use super::record;
 
 /// A value of every JSON type, and some that only look harmless.
 const ODD: [&str; 14] = [
@@ -97,11 +96,10 @@ fn breaks<R: Row + PartialEq + std::fmt::Debug>(record: &Value) {
 
 #[test]
 fn an_odd_value_costs_itself_only() {
-    let [group, membership, deleted, compliance, job] = others();
-    breaks::<User>(&agent());
-    breaks::<Group>(&group);
-    breaks::<GroupMembership>(&membership);
-    breaks::<DeletedUser>(&deleted);
-    breaks::<ComplianceDeletionStatus>(&compliance);
-    breaks::<Job>(&job);
+    macro_rules! each {
+        ($($row:ident)+) => {
+            $(breaks::<zendesk_gateway::proto::$row>(&record(stringify!($row)));)+
+        };
+    }
+    zendesk_gateway::contract_types!(rows, each);
 }

@@ -7,10 +7,6 @@ use zendesk_gateway::error::Error;
 use zendesk_gateway::gateway::stream::{self, Chunks};
 use zendesk_gateway::gateway::token::{self, Position};
 use zendesk_gateway::json;
-use zendesk_gateway::proto::{
-    ComplianceDeletionStatus, DeletedUser, Group, GroupMembership, Job, ListComplianceDeletionStatusesRequest,
-    ListDeletedUsersRequest, ListGroupsRequest, ListJobsRequest, ListMembershipsRequest, ListUsersRequest, User,
-};
 use zendesk_gateway::rest::page::{Next, Page};
 use zendesk_gateway::rest::row::Row;
 use zendesk_gateway::rest::{List, Style};
@@ -75,12 +71,10 @@ pub fn page(data: &[u8]) {
         let all = page.beside(&[]);
         assert!(all.rows.is_empty() && all.users.is_empty() && all.groups.is_empty() && rows <= data.len());
     }
-    of::<User>(data);
-    of::<Group>(data);
-    of::<GroupMembership>(data);
-    of::<DeletedUser>(data);
-    of::<Job>(data);
-    of::<ComplianceDeletionStatus>(data);
+    macro_rules! each {
+        ($($row:ident)+) => { $(of::<zendesk_gateway::proto::$row>(data);)+ };
+    }
+    zendesk_gateway::contract_types!(rows, each);
 }
 
 /// Pages as streams write them, row by row while they are read: the same rows lead to the same place.
@@ -110,10 +104,8 @@ pub fn stream_page(data: &[u8]) {
         });
         assert_eq!(rows.collect::<Vec<_>>(), whole.rows);
     }
-    of::<ListUsersRequest>(data);
-    of::<ListGroupsRequest>(data);
-    of::<ListMembershipsRequest>(data);
-    of::<ListDeletedUsersRequest>(data);
-    of::<ListJobsRequest>(data);
-    of::<ListComplianceDeletionStatusesRequest>(data);
+    macro_rules! each {
+        ($($list:ident)+) => { $(of::<zendesk_gateway::proto::$list>(data);)+ };
+    }
+    zendesk_gateway::contract_types!(lists, each);
 }

@@ -3,13 +3,7 @@
 use url::Url;
 use zendesk_gateway::error::Error;
 use zendesk_gateway::path;
-use zendesk_gateway::proto::{
-    AutocompleteUsersRequest, CountUsersRequest, CreateGroupRequest, CreateMembershipRequest,
-    CreateOrUpdateUserRequest, CreateUserRequest, DeleteMembershipRequest, GetJobRequest, GetMembershipRequest,
-    GetUserRelatedRequest, GetUserRequest, ListComplianceDeletionStatusesRequest, ListDeletedUsersRequest,
-    ListGroupsRequest, ListJobsRequest, ListMembershipsRequest, ListUsersRequest, MergeUserRequest,
-    RequestUserCreateRequest, SearchUsersRequest, UpdateGroupRequest, UpdateUserRequest, UploadUserPhotoRequest,
-};
+use zendesk_gateway::proto::GetUserRequest;
 use zendesk_gateway::rest::{List, Read, Write};
 use zendesk_gateway::upstream::rest::{Body, Rest, text_id};
 
@@ -69,27 +63,20 @@ pub fn request(data: &[u8]) {
             None => {}
         }
     }
+    macro_rules! each {
+        ($say:ident: $($request:ident)+) => { $($say::<zendesk_gateway::proto::$request>(data);)+ };
+    }
+    macro_rules! reads {
+        ($($request:ident)+) => { each!(read: $($request)+) };
+    }
+    macro_rules! lists {
+        ($($request:ident)+) => { each!(list: $($request)+) };
+    }
+    macro_rules! writes {
+        ($($request:ident)+) => { each!(write: $($request)+) };
+    }
+    zendesk_gateway::contract_types!(reads, reads);
+    zendesk_gateway::contract_types!(lists, lists);
+    zendesk_gateway::contract_types!(writes, writes);
     read::<GetUserRequest>(data);
-    read::<GetUserRelatedRequest>(data);
-    read::<CountUsersRequest>(data);
-    read::<GetJobRequest>(data);
-    read::<GetMembershipRequest>(data);
-    list::<ListUsersRequest>(data);
-    list::<SearchUsersRequest>(data);
-    list::<AutocompleteUsersRequest>(data);
-    list::<ListDeletedUsersRequest>(data);
-    list::<ListComplianceDeletionStatusesRequest>(data);
-    list::<ListGroupsRequest>(data);
-    list::<ListMembershipsRequest>(data);
-    list::<ListJobsRequest>(data);
-    write::<CreateUserRequest>(data);
-    write::<CreateOrUpdateUserRequest>(data);
-    write::<RequestUserCreateRequest>(data);
-    write::<UpdateUserRequest>(data);
-    write::<UploadUserPhotoRequest>(data);
-    write::<MergeUserRequest>(data);
-    write::<CreateGroupRequest>(data);
-    write::<UpdateGroupRequest>(data);
-    write::<CreateMembershipRequest>(data);
-    write::<DeleteMembershipRequest>(data);
 }

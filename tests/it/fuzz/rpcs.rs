@@ -19,10 +19,6 @@ use zendesk_gateway::config::Config;
 use zendesk_gateway::contract::{RPCS, Rpc};
 use zendesk_gateway::error::{Error, Refusal};
 use zendesk_gateway::gateway::caller::Caller;
-use zendesk_gateway::proto::group_service_server::GroupServiceServer;
-use zendesk_gateway::proto::job_service_server::JobServiceServer;
-use zendesk_gateway::proto::membership_service_server::MembershipServiceServer;
-use zendesk_gateway::proto::user_service_server::UserServiceServer;
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::judge::judge;
 use zendesk_gateway::upstream::{self as outbound, Call, Jitter};
@@ -210,11 +206,14 @@ async fn answered(rpc: &Rpc, request: &[u8], script: Script) -> (Vec<Bytes>, Opt
     let credential = Credential::new("Bearer x", true).expect("a header");
     let served = rpc::Rpc::new(assembly::gateway(&config, upstream), credential);
     let served = served.called_by(Caller::local(), &config.server);
-    let routes = tonic::service::Routes::new(UserServiceServer::new(served.clone()))
-        .add_service(GroupServiceServer::new(served.clone()))
-        .add_service(MembershipServiceServer::new(served.clone()))
-        .add_service(JobServiceServer::new(served))
-        .prepare();
+    let mut routes = tonic::service::Routes::builder();
+    macro_rules! add {
+        ($($_service:ident: $module:ident::$server:ident;)+) => {
+            $(routes.add_service(zendesk_gateway::proto::$module::$server::new(served.clone()));)+
+        };
+    }
+    zendesk_gateway::contract_types!(services, add);
+    let routes = routes.routes().prepare();
     let length = u32::try_from(request.len()).expect("a small message").to_be_bytes();
     let body = Full::new(Bytes::from([&[0], &length[..], request].concat()));
     let request = Request::post(rpc.path).header("content-type", "application/grpc").body(body).expect("a request");

@@ -104,6 +104,7 @@ impl Observed {
 
     /// Speaks for the parts that the gateway under test does not have.
     pub fn absent_sources(&self) {
+        self.telemetry.instruments().connection_duration.record(1.0, &[]);
         let sources = &self.telemetry.state().sources;
         sources.reloads.set(|| vec![view::Reload { what: "credential", taken: 1, failed: 0, failing: false }]);
         sources.credential.set(|| view::Credential {

@@ -2,6 +2,7 @@
 
 use super::streams::{Limit, STREAMS_ASSUMED};
 use super::*;
+use crate::upstream::client::IDLE_TIMEOUT;
 
 fn pool(url: &str) -> Pool {
     let origin = Origin::new(&url.parse().expect("a URL"), None).expect("nothing is read");
@@ -76,4 +77,50 @@ async fn connections_are_replaced_at_most_once_a_second() {
     assert!(!Arc::ptr_eq(&first, &second), "what was asked for too soon is done at the next request");
     pool.state().renewed -= LEAST;
     assert!(Arc::ptr_eq(&second, &lane().await), "once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_connection_is_told_once_with_the_reason_of_its_end_and_its_age() {
+    let pool = pool("https://127.0.0.1:1");
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let to = Arc::clone(&told);
+    pool.on_end(move |why, age| to.lock().expect("no panic").push((why, age.as_secs())));
+    let connected = || {
+        let link = Arc::new(Link::new(&pool.counters));
+        link.connected(true);
+        let lane = Lane::new(pool.origin.client().build().expect("a client"), link, Duration::ZERO, &pool.changed);
+        let _ = lane.take();
+        lane.heard(true);
+        pool.state().lanes.push(Arc::clone(&lane));
+        lane
+    };
+    let ends = [
+        (End::Goaway, &(|lane: &Lane| lane.end(End::Goaway)) as &dyn Fn(&Lane)),
+        (End::Error, &|lane| {
+            let _ = lane.broke(End::Error);
+        }),
+        (End::Replaced, &|lane| lane.retire()),
+        (End::Closed, &|lane| lane.found_closed()),
+    ];
+    for (why, end) in ends {
+        let lane = connected();
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        end(&lane);
+        end(&lane);
+        drop(lane);
+        let _ = pool.snapshot();
+        let age = if why == End::Closed { 0 } else { 9 };
+        assert_eq!(told.lock().expect("no panic").drain(..).collect::<Vec<_>>(), [(why, age)]);
+    }
+    drop(connected());
+    tokio::time::sleep(IDLE_TIMEOUT + SPARE).await;
+    let lane = Arc::clone(&pool.state().lanes[0]);
+    lane.found_closed();
+    drop((connected(), connected()));
+    tokio::time::sleep(SPARE * 2).await;
+    let _ = pool.snapshot();
+    pool.close();
+    let told: Vec<End> = told.lock().expect("no panic").drain(..).map(|(why, _)| why).collect();
+    assert_eq!(told, [End::Idle, End::Idle, End::Drained]);
+    assert_eq!(pool.snapshot().http2_open, 0);
 }

@@ -1,0 +1,94 @@
+//! `handlers.rs`: tonic's traits for `rpc::Rpc`. Each handler calls the function for its RPC's shape in the contract, so that
+//! `src/rpc.rs` has one function for each shape and none for each RPC.
+
+use prost_reflect::{DescriptorPool, MethodDescriptor};
+
+use crate::descriptor::{lists, methods, reads, services, snake};
+
+/// RPCs that are more than one plain read, list, stream, write or bulk call: the gateway has a method for each, named after it.
+const COMPOSED: [&str; 10] = [
+    "GetUser",
+    "BatchGetUsers",
+    "LogoutUsers",
+    "GetGroupWithAgents",
+    "CreateGroupWithAgents",
+    "UpdateGroupWithAgents",
+    "SetDefaultMembership",
+    "SetUserGroups",
+    "BatchGetJobs",
+    "WatchJobs",
+];
+
+/// The function that an RPC's handler calls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Handler {
+    /// A method of the gateway's own.
+    Composed,
+    /// One record, by one request.
+    Read,
+    /// A page of rows.
+    List,
+    /// All pages of a list.
+    Stream,
+    /// One request that changes something.
+    Write,
+    /// Many jobs.
+    Bulk,
+}
+
+/// Returns which one it is, by the RPC's shape in the contract.
+pub fn handler(method: &MethodDescriptor) -> Handler {
+    match () {
+        () if COMPOSED.contains(&method.name()) => Handler::Composed,
+        () if method.is_server_streaming() => Handler::Stream,
+        () if reads(method) && lists(method) => Handler::List,
+        () if reads(method) => Handler::Read,
+        () if method.output().get_field_by_name("outcomes").is_some() => Handler::Bulk,
+        () => Handler::Write,
+    }
+}
+
+/// Writes the handlers of all services.
+pub fn handlers(pool: &DescriptorPool) -> String {
+    let mut code = String::new();
+    for service in services(pool) {
+        let name = service.name();
+        let module = format!("crate::proto::{}_server", snake(name));
+        line!(code, "#[tonic::async_trait]\nimpl {module}::{name} for Rpc {{");
+        for method in service.methods() {
+            line!(
+                code,
+                "    async fn {}(&self, r: Request<crate::proto::{}>) -> {}<crate::proto::{}> {{\n        {}\n    }}",
+                snake(method.name()),
+                method.input().name(),
+                if method.is_server_streaming() { "Streamed" } else { "Reply" },
+                method.output().name(),
+                body(&method)
+            );
+        }
+        code.push_str("}\n");
+    }
+    let unknown = COMPOSED.iter().find(|name| methods(pool).iter().all(|method| method.name() != **name));
+    assert_eq!(unknown, None, "the contract has no such RPC");
+    code
+}
+
+/// Returns the body of one handler.
+fn body(method: &MethodDescriptor) -> String {
+    let name = snake(method.name());
+    match handler(method) {
+        Handler::Composed if method.is_server_streaming() => format!(
+            "let (context, message) = self.open(r)?;\n        let deadline = context.deadline;\n        \
+             Ok(streamed(self.gateway.{name}(context, message)?, deadline))"
+        ),
+        Handler::Composed => format!(
+            "let (context, message) = self.open(r)?;\n        \
+             close(&context, self.gateway.{name}(&context, message).await)"
+        ),
+        Handler::Read => "self.read(r).await".to_owned(),
+        Handler::List => "self.list(r).await".to_owned(),
+        Handler::Stream => "self.stream(r)".to_owned(),
+        Handler::Write => "self.write(r).await".to_owned(),
+        Handler::Bulk => "self.bulk(r).await".to_owned(),
+    }
+}

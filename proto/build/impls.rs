@@ -1,0 +1,94 @@
+//! What the generated types know of themselves by the traits of `src/json.rs`, for `contract.rs`: the wire words of enums, the
+//! ids of records, the fields of inputs and the check of their enum values.
+
+use prost_reflect::{Cardinality, DescriptorPool, EnumDescriptor, Kind, MessageDescriptor};
+
+use crate::descriptor::{PACKAGE, extension, inputs, is_identified, reachable, replies};
+
+/// Writes the impls of all messages and enums.
+pub fn impls(pool: &DescriptorPool) -> String {
+    let mut code = String::new();
+    for enumeration in pool.all_enums().filter(|enumeration| enumeration.package_name() == PACKAGE) {
+        code.push_str(&words(pool, &enumeration));
+    }
+    for message in reachable(replies(pool)).iter().filter(|message| is_identified(message)) {
+        line!(
+            code,
+            "impl crate::json::Identified for crate::proto::{} {{\n    fn id(&self) -> i64 {{ self.id }}\n}}",
+            message.name()
+        );
+    }
+    for message in inputs(pool) {
+        code.push_str(&fields(&message));
+    }
+    for message in reachable(inputs(pool)) {
+        code.push_str(&enum_fields(&message));
+    }
+    code
+}
+
+/// Writes the wire words of an enum.
+fn words(pool: &DescriptorPool, enumeration: &EnumDescriptor) -> String {
+    let words: Vec<(String, i32)> = enumeration
+        .values()
+        .filter_map(|value| {
+            let word = extension(pool, &value.options(), "wire")?;
+            Some((word.as_str()?.to_owned(), value.number()))
+        })
+        .collect();
+    format!(
+        "impl crate::json::Words for crate::proto::{} {{\n    \
+         const WORDS: &'static [(&'static str, i32)] = &{words:?};\n}}\n",
+        enumeration.name()
+    )
+}
+
+/// Writes the names of an input's fields and which are lists.
+fn fields(message: &MessageDescriptor) -> String {
+    let fields: Vec<(String, bool)> =
+        message.fields().map(|field| (field.name().to_owned(), field.cardinality() == Cardinality::Repeated)).collect();
+    let custom_fields = if message.get_field_by_name("user_fields").is_some() {
+        "    fn custom_fields(&self) -> Option<&prost_types::Struct> { self.user_fields.as_ref() }\n"
+    } else {
+        ""
+    };
+    format!(
+        "impl crate::json::Input for crate::proto::{} {{\n    \
+         const FIELDS: &'static [(&'static str, bool)] = &{fields:?};\n{custom_fields}}}\n",
+        message.name()
+    )
+}
+
+/// Writes the check of a message's enum fields, including those of the messages in it.
+fn enum_fields(message: &MessageDescriptor) -> String {
+    let mut checks = String::new();
+    for field in message.fields() {
+        let (name, list) = (field.name(), field.cardinality() == Cardinality::Repeated);
+        // `type` is a keyword of Rust.
+        let place = if name == "type" { "self.r#type".to_owned() } else { format!("self.{name}") };
+        let each = if list || field.supports_presence() {
+            format!("{place}.iter()")
+        } else {
+            format!("[&{place}].into_iter()")
+        };
+        let check = match field.kind() {
+            Kind::Enum(enumeration) => format!(
+                "if {each}.any(|number| crate::json::word_of::<crate::proto::{}>(*number).is_none()) \
+                 {{ return Some(format!(\"{{within}}.{name}\")); }}",
+                enumeration.name()
+            ),
+            Kind::Message(inner) if inner.package_name() == PACKAGE => format!(
+                "if let Some(field) = {each}.find_map(|inner| \
+                 crate::json::EnumFields::without_word(inner, &format!(\"{{within}}.{name}\"))) {{ return Some(field); }}"
+            ),
+            _ => continue,
+        };
+        line!(checks, "        {check}");
+    }
+    let check = if checks.is_empty() {
+        String::new()
+    } else {
+        format!("    fn without_word(&self, within: &str) -> Option<String> {{\n{checks}        None\n    }}\n")
+    };
+    format!("impl crate::json::EnumFields for crate::proto::{} {{\n{check}}}\n", message.name())
+}

@@ -1,0 +1,111 @@
+//! `rows.rs`: what lists are made of. Each record that an RPC lists is a `rest::row::Row`, and each reply of a list is filled from a
+//! page of them.
+
+use std::collections::BTreeMap;
+
+use prost_reflect::{DescriptorPool, Kind, MessageDescriptor, MethodDescriptor, Value};
+
+use crate::descriptor::{lists, methods, reads, row, rows, upstream};
+
+/// Writes the impls of all records and replies.
+pub fn impls(pool: &DescriptorPool) -> String {
+    let methods = methods(pool);
+    let mut code = String::new();
+    let mut records: BTreeMap<String, Vec<&MethodDescriptor>> = BTreeMap::new();
+    for method in methods.iter().filter(|method| lists(method)) {
+        code.push_str(&reply(method));
+        records.entry(row(method).name().to_owned()).or_default().push(method);
+    }
+    for lists in records.values() {
+        code.push_str(&record(lists, &methods));
+    }
+    code
+}
+
+/// Writes how a reply is filled.
+fn reply(method: &MethodDescriptor) -> String {
+    let reply = method.output();
+    let from = |field: &str| match field {
+        "next_page_token" => "part.next_page_token",
+        "unreadable_rows" => "part.page.unreadable_rows",
+        "total_count" => "part.page.count",
+        "users" => "part.page.users",
+        "groups" => "part.page.groups",
+        other => panic!("a page has no {other}, which {} wants", reply.name()),
+    };
+    let fields = reply.fields().map(|field| {
+        let value = if field.number() == 1 { "part.page.rows" } else { from(field.name()) };
+        format!("{}: {value}", field.name())
+    });
+    let (row, fields) = (row(method), fields.collect::<Vec<_>>().join(", "));
+    format!(
+        "impl From<crate::rest::Part<crate::proto::{row}>> for crate::proto::{reply} {{\n    \
+         fn from(part: crate::rest::Part<crate::proto::{row}>) -> Self {{ Self {{ {fields} }} }}\n}}\n",
+        row = row.name(),
+        reply = reply.name(),
+    )
+}
+
+/// Writes what a record is, from the RPCs that list it.
+fn record(lists: &[&MethodDescriptor], methods: &[MethodDescriptor]) -> String {
+    let record = row(lists[0]);
+    let key = rows(lists[0]).expect("a list has rows");
+    let names = |list: &&&MethodDescriptor| rows(list).is_some_and(|rows| rows.name() == key.name());
+    assert!(lists.iter().all(|list| names(&list)), "{} is listed under two names", record.name());
+    let mut code = String::new();
+    line!(code, "impl Row for crate::proto::{} {{\n    const KEY: &'static str = {:?};", record.name(), key.name());
+    let is_beside = |list: &&MethodDescriptor| {
+        list.output()
+            .fields()
+            .any(|field| field.number() != 1 && field.is_list() && field.kind().as_message().is_some())
+    };
+    if lists.iter().any(|list| is_beside(list)) {
+        line!(code, "    const SIDELOADS: bool = true;");
+    }
+    match record.get_field_by_name("id").map(|id| id.kind()) {
+        Some(Kind::Int64) => line!(code, "    fn id(&self) -> Option<i64> {{ Some(self.id) }}"),
+        Some(Kind::String) => line!(
+            code,
+            "    fn id(&self) -> Option<i64> {{ None }}\n    \
+             fn is_usable(&self) -> bool {{ is_text_id(&self.id) }}"
+        ),
+        _ => line!(code, "    fn id(&self) -> Option<i64> {{ None }}"),
+    }
+    let named = ["user_id", "group_id"].map(|name| match record.get_field_by_name(name) {
+        Some(_) => format!("self.{name}"),
+        None => "None".to_owned(),
+    });
+    if named.iter().any(|name| name != "None") {
+        line!(code, "    const NAMES: bool = true;");
+        line!(code, "    fn names(&self) -> (Option<i64>, Option<i64>) {{ ({}) }}", named.join(", "));
+    }
+    if let Some(method) = methods.iter().find(|method| answers(method, &record)) {
+        line!(
+            code,
+            "    fn read_of(id: i64, reply: impl FnOnce() -> Bytes) -> Option<OwnRead> {{\n        \
+             Some(OwnRead::of(&crate::proto::{} {{ {} }}, reply()))\n    }}",
+            method.input().name(),
+            fields_with_id(&method.input())
+        );
+    }
+    code.push_str("}\n");
+    code
+}
+
+/// True if an RPC would answer with a row that a list holds.
+fn answers(method: &MethodDescriptor, record: &MessageDescriptor) -> bool {
+    let answers_rows =
+        upstream(method).get_field_by_name("answers_rows").is_some_and(|value| *value == Value::Bool(true));
+    let reply = method.output().get_field(1).and_then(|field| field.kind().as_message().cloned());
+    assert!(!answers_rows || reads(method), "{} changes something", method.name());
+    answers_rows && reply.as_ref() == Some(record)
+}
+
+/// The fields of a request that has nothing but an id.
+fn fields_with_id(request: &MessageDescriptor) -> String {
+    let fields = request.fields().map(|field| match field.name() {
+        "id" => "id".to_owned(),
+        name => format!("{name}: Default::default()"),
+    });
+    fields.collect::<Vec<_>>().join(", ")
+}
