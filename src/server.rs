@@ -36,6 +36,7 @@ pub mod panics;
 mod protocol;
 mod refusal;
 mod routes;
+pub mod signals;
 pub mod sources;
 pub mod tls;
 pub mod trace;
