@@ -111,7 +111,7 @@ impl Gateway {
         let (reads, read, asked) = (self.reads.clone(), context.read(Priority::Interactive), request);
         let (users, credential) = (self.users.clone(), context.credential.fingerprint());
         let fetch = move |terms: Terms| async move {
-            if let Some(bytes) = users.get(credential, read.clone(), asked.id, terms).await? {
+            if let Some(bytes) = users.get(credential, read.clone(), asked.id, terms.clone()).await? {
                 return Ok(bytes);
             }
             // The batch's answer left this user out. A single read tells why: it answers a deleted user, and 404 for a
