@@ -110,8 +110,10 @@ impl Limits {
             }
             ready!(timer.as_mut().poll(context));
             if timer.deadline() >= self.answer_by {
-                // Zendesk cannot have had what the gateway itself has not.
-                return Poll::Ready(Error::Deadline { sent: self.message_has_come() });
+                return Poll::Ready(match self.message_has_come() {
+                    true => Error::Deadline { sent: true },
+                    false => Error::MessageMissing { crowded: false },
+                });
             }
             timer.as_mut().reset(self.answer_by);
             if !self.message_has_come() {

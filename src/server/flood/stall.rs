@@ -29,9 +29,11 @@ const PIECE: usize = 16 << 10;
 /// How long a peer that does not read still has once the gateway shuts down.
 const TIMEOUT_AT_SHUTDOWN: Duration = Duration::from_secs(5);
 
-const UNREAD: Why = Why { code: Code::Aborted, reason: "REPLY_NOT_READ" };
-const PAST_DEADLINE: Why = Why { code: Code::DeadlineExceeded, reason: "DEADLINE_EXCEEDED" };
-const SHUTTING_DOWN: Why = Why { code: Code::Unavailable, reason: "SHUTTING_DOWN" };
+/// Whenever such a call ends, it ends because its peer does not read.
+const REASON: &str = "REPLY_NOT_READ";
+const UNREAD: Why = Why { code: Code::Aborted, reason: REASON };
+const PAST_DEADLINE: Why = Why { code: Code::DeadlineExceeded, reason: REASON };
+const SHUTTING_DOWN: Why = Why { code: Code::Unavailable, reason: REASON };
 
 thread_local! {
     /// What the body did in the current poll of its task.

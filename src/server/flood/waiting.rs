@@ -48,7 +48,7 @@ impl Waiting {
             let Ok(_place) = place else {
                 // Thousands may be refused at once; other calls should not have to wait for that.
                 turns::after_the_others().await;
-                return Error::Overloaded { what: "too many calls wait for their messages" };
+                return Error::MessageMissing { crowded: true };
             };
             let leaving = async {
                 drain.begun().await;
@@ -59,7 +59,7 @@ impl Waiting {
                 () = leaving => return Error::ShuttingDown,
             }
             turns::after_the_others().await;
-            Error::Deadline { sent: false }
+            Error::MessageMissing { crowded: false }
         })
     }
 }

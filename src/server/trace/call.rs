@@ -24,6 +24,7 @@ use crate::proto::ErrorReason;
 use crate::rpc::method::{self, Method};
 use crate::server::ending::{BodyHook, End, Next};
 use crate::server::protocol::NotGrpc;
+use crate::server::refusal;
 use crate::telemetry::state::{self, Calls};
 use crate::telemetry::{Telemetry, Trace, trace};
 use crate::upstream::call::Ledger;
@@ -45,8 +46,6 @@ pub struct Call {
     cache: Option<&'static str>,
     code: Option<Code>,
     reason: Option<&'static str>,
-    /// True if the status in the response is not the gateway's.
-    unread: bool,
     asked: Option<Duration>,
 }
 
@@ -82,7 +81,6 @@ impl Call {
             cache: None,
             code: None,
             reason: None,
-            unread: false,
             asked: None,
         };
         if let Some(calls) = call.calls() {
@@ -111,7 +109,7 @@ impl Call {
         (self.code, self.reason) = (Some(Code::InvalidArgument), Some(why.reason()));
     }
 
-    /// Notes the cache's outcome and, if the headers have it, the status; adds the request id to the headers.
+    /// Notes the cache's outcome and, if the headers have it, the status, which it completes; adds the request id to the headers.
     pub fn answered(&mut self, headers: &mut HeaderMap) {
         let mut id = self.request_id.clone();
         // Keeps the id out of the connection's header compression table: it never comes again, and would push out entries
@@ -129,14 +127,23 @@ impl Call {
         self.status(headers);
     }
 
-    /// Notes the status in headers or trailers.
-    fn status(&mut self, headers: &HeaderMap) {
+    /// Notes the status in headers or trailers. One without a reason is the server library's, and gets its details here: callers find
+    /// them in every error.
+    fn status(&mut self, headers: &mut HeaderMap) {
         let Some(code) = headers.get(&STATUS) else { return };
         let code = Code::from_bytes(code.as_bytes());
         self.code = Some(code);
-        if code != Code::Ok {
-            self.reason = Status::from_header_map(headers).and_then(|status| reason(&status));
-            self.unread = self.reason.is_none();
+        if code == Code::Ok {
+            return;
+        }
+        let status = Status::from_header_map(headers);
+        self.reason = status.as_ref().and_then(reason);
+        if self.reason.is_none() {
+            let said = status.map(|status| status.message().to_owned()).filter(|said| !said.is_empty());
+            let what = said.unwrap_or_else(|| "this server has no such method".to_owned());
+            let error = Error::Library { code, what };
+            self.reason = Some(error.reason());
+            headers.extend(refusal::trailers(error));
         }
     }
 
@@ -259,7 +266,7 @@ impl Drop for Call {
         }
         // Without a status the caller cancelled the call.
         let code = self.code.unwrap_or(Code::Cancelled);
-        let failed = Failed { code, reason: self.reason, unread: self.unread, asked: self.asked };
+        let failed = Failed { code, reason: self.reason, asked: self.asked, ours: self.method.is_ours() };
         let seconds = self.started.elapsed().as_secs_f64();
         if let Some(calls) = self.calls() {
             calls.end(match code {
