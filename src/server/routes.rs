@@ -107,13 +107,12 @@ where
 
     fn call(&mut self, call: Inbound<B>) -> Self::Future {
         let services = &*self.0;
-        let service = call.facts().method.service();
         // Only reflection takes a stream of requests; of what is not served nobody reads a message.
         let method = call.facts().method;
         let single = method.is_ours() || method.quiet;
         let request = framing::request(call.into_request(), services.max_request_bytes, single);
         let request = intake::request(unpack::request(request, services.max_request_bytes));
-        match service {
+        match method.service {
             UserServiceServer::<Rpc>::NAME => services.users.clone().call(request),
             GroupServiceServer::<Rpc>::NAME => services.groups.clone().call(request),
             MembershipServiceServer::<Rpc>::NAME => services.memberships.clone().call(request),

@@ -34,10 +34,22 @@ const UPSTREAM_CALLS: HeaderName = HeaderName::from_static("x-upstream-calls");
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// One call, from its headers on. Dropping it ends the call's span and writes its access line.
-pub struct Call {
+/// Where calls report to.
+pub struct Reports {
     telemetry: Telemetry,
     bound: Bound,
+}
+
+impl Reports {
+    /// Reports to `telemetry`.
+    pub fn new(telemetry: &Telemetry) -> Self {
+        Self { telemetry: telemetry.clone(), bound: Bound::new(telemetry.instruments()) }
+    }
+}
+
+/// One call, from its headers on. Dropping it ends the call's span and writes its access line.
+pub struct Call {
+    reports: Arc<Reports>,
     method: &'static Method,
     context: Context,
     started: Instant,
@@ -52,12 +64,8 @@ pub struct Call {
 impl Call {
     /// Begins a call. Also returns the origin, with which the layers below trace and count. `is_known` says whether the caller is
     /// authenticated; it is asked only if the caller wants the call to be traced, which strangers may not decide.
-    pub fn begin<B>(
-        telemetry: &Telemetry,
-        bound: &Bound,
-        request: &Request<B>,
-        is_known: impl FnOnce() -> bool,
-    ) -> (Self, Origin) {
+    pub fn begin<B>(reports: &Arc<Reports>, request: &Request<B>, is_known: impl FnOnce() -> bool) -> (Self, Origin) {
+        let telemetry = &reports.telemetry;
         let method = method::of(request.uri().path());
         let builder = SpanBuilder::from_name(method.name).with_kind(SpanKind::Server);
         let mut place = trace::incoming(request.headers());
@@ -71,8 +79,7 @@ impl Call {
         let samples = Some(Arc::clone(&telemetry.state().samples));
         let origin = Origin { ledger: Arc::clone(&ledger), trace, request_id: Some(request_id.clone()), samples };
         let call = Self {
-            telemetry: telemetry.clone(),
-            bound: bound.clone(),
+            reports: Arc::clone(reports),
             method,
             context,
             started: Instant::now(),
@@ -149,15 +156,15 @@ impl Call {
 
     /// Returns the counters for calls or for streams; none for methods outside the contract.
     fn calls(&self) -> Option<&Calls> {
-        let state = self.telemetry.state();
+        let state = self.reports.telemetry.state();
         self.method.is_ours().then_some(if self.method.streaming { &state.streams } else { &state.calls })
     }
 
     fn measure(&self, code: Code, failed: Failed, seconds: f64) {
-        let instruments = self.telemetry.instruments();
+        let instruments = self.reports.telemetry.instruments();
         let span = self.context.span();
         if code == Code::Ok {
-            self.bound.record(self.method, seconds, self.ledger.requests());
+            self.reports.bound.record(self.method, seconds, self.ledger.requests());
             if !span.is_recording() {
                 return;
             }
@@ -196,7 +203,7 @@ impl Call {
         let left_out = if self.method.quiet || self.ledger.is_identified() || unwanted() {
             None
         } else {
-            match self.telemetry.state().samples.strangers.admit() {
+            match self.reports.telemetry.state().samples.strangers.admit() {
                 Some(left_out) => Some(left_out).filter(|left_out| *left_out > 0),
                 None => return,
             }
