@@ -32,6 +32,7 @@ mod roster;
 pub mod stream;
 pub mod token;
 mod turns;
+mod usage;
 mod walk;
 pub mod write;
 
@@ -41,6 +42,7 @@ pub use drain::Drain;
 pub use place::{Place, PlaceRef};
 use read::{ReadContext, Reads};
 use turns::Turns;
+pub use usage::{InUse, Usage};
 
 /// Answers calls.
 #[derive(Clone)]

@@ -164,7 +164,7 @@ async fn serve<S: connection::Stack>(
     counts: Counts,
 ) {
     let Accepted { socket, address, activity } = accepted;
-    let peer = |certificates| Peer::new(address, certificates, activity.health().clone());
+    let peer = |certificates| Peer::new(address, certificates, activity.connection().clone());
     let Some(tls) = tls else { return server.serve(socket, peer(None), &activity).await };
     let shaken = tokio::select! {
         shaken = tls.accept(socket) => shaken,

@@ -124,7 +124,8 @@ async fn messages_that_never_come_and_replies_that_nobody_reads_are_no_failures_
         assert_eq!(reason.as_deref(), Some("REQUEST_INCOMPLETE"), "{status:?}");
     }
     let stream = "/zendesk.gateway.v1.UserService/StreamUsers";
-    let unread = client.start(stream, &half_a_second, &StreamUsersRequest::default()).await.expect("sent");
+    let longer = [("grpc-timeout", "3S")];
+    let unread = client.start(stream, &longer, &StreamUsersRequest::default()).await.expect("sent");
     let response = unread.response.await.expect("headers");
     // A watch and a session, which last until their deadline.
     let (reader, _connection) = Raw::connect(&t.address).await;

@@ -148,18 +148,8 @@ impl Calls {
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Calls {
     fn execute(&self, call: F) {
-        let ended = Ended(self.activity.clone());
-        let guarded = Guarded { call: Some(call), ended, patience: self.patience.clone(), stalled: None };
+        let guarded = Guarded { call: Some(call), patience: self.patience.clone(), stalled: None };
         self.activity.calls().spawn(guarded);
-    }
-}
-
-/// When dropped, notes the end of a call, however it ended.
-struct Ended(Activity);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.call_ends();
     }
 }
 
@@ -167,7 +157,6 @@ pin_project! {
     struct Guarded<F> {
         #[pin]
         call: Option<F>,
-        ended: Ended,
         patience: Patience,
         stalled: Option<Pin<Box<dyn Future<Output = Why> + Send>>>,
     }
