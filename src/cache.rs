@@ -40,6 +40,7 @@ mod store;
 pub mod tag;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod write;
 
 use entry::{Entry, Verdict};
@@ -56,6 +57,7 @@ pub use key::Key;
 pub use policy::{Kind, Policy, Windows};
 pub use stats::{BATCH_SIZES, Counts};
 pub use tag::Tag;
+pub use waiting::WaitsFor;
 pub use write::{UNKNOWN_SETTLES_AFTER, WriteGuard};
 
 /// The cache of one account. Cloning shares it.
@@ -73,7 +75,7 @@ struct Inner {
 }
 
 /// The time limits and the priority of a fetch.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Terms {
     /// When the fetch is given up. It can be later than the deadline of the caller who started it, because others may wait,
     /// too.
@@ -82,6 +84,8 @@ pub struct Terms {
     pub wanted_by: Instant,
     /// True if no caller waits for it: reads that callers wait for go first.
     pub background: bool,
+    /// Where the fetch notes what it waits for.
+    pub waits_for: WaitsFor,
 }
 
 impl Terms {
@@ -91,6 +95,7 @@ impl Terms {
             deadline: self.deadline.max(other.deadline),
             wanted_by: self.wanted_by.max(other.wanted_by),
             background: self.background && other.background,
+            waits_for: self.waits_for.and(other.waits_for),
         }
     }
 }

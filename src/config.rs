@@ -29,7 +29,7 @@ pub use cache::{Cache, Windows};
 pub use callers::{Callers, Weight};
 pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient};
 pub use identity::{Authorization, Identity};
-pub use load::{Mistakes, Overrides, load, log_format, merge};
+pub use load::{Mistakes, Overrides, load, log_format, merge, read};
 pub use resilience::{Attempt, Breaker, Connection, Queue, Rate, Retry};
 pub use server::{Drain, Server};
 pub use stream::Stream;

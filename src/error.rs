@@ -19,7 +19,7 @@ mod status;
 pub use connection::ConnectionError;
 pub use refusal::{Refusal, Violation};
 pub use row::{Fate, Retry, Row, Verdict};
-use row::{again, of_server};
+use row::{again, of_library, of_server};
 
 /// Result with the gateway's own error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -177,6 +177,20 @@ pub enum Error {
         /// The bytes that are allowed.
         limit: usize,
     },
+    /// The server library found that the call cannot be made as it is, or that its reply cannot be sent.
+    #[error("{what}")]
+    Library {
+        /// Its code: it decides the reason.
+        code: Code,
+        /// Its sentence.
+        what: String,
+    },
+    /// The request's message did not come, or not whole, in time.
+    #[error("{}", if *.crowded { "too many calls wait for their messages" } else { "the request message did not come in time" })]
+    MessageMissing {
+        /// True if there was no room to wait for it.
+        crowded: bool,
+    },
     /// The caller has as much under way as one caller may.
     #[error("the caller has too many {what}")]
     CallerLimit {
@@ -277,6 +291,8 @@ impl Error {
             Self::OutcomeUnknown(cause)              => row(unknown_code(cause),   R::OutcomeUnknown,        T::Never,       cause.row().breaker, F::Unknown, false,          None,                          cause.refusal()),
             Self::BreakerOpen { .. }                 => row(C::Unavailable,        R::BreakerOpen,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
             Self::BudgetSpent { .. }                 => row(C::ResourceExhausted,  R::RateLimited,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
+            Self::Library { code, .. }               => row(*code,                 of_library(*code),        T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::MessageMissing { crowded }         => row(if *crowded { C::Unavailable } else { C::DeadlineExceeded }, R::RequestIncomplete, T::Never, B::Ignore, F::NotDone, false, None,               None),
             Self::RequestTooLarge { .. }             => row(C::ResourceExhausted,  R::RequestTooLarge,       T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::CallerLimit { .. }                 => row(C::ResourceExhausted,  R::CallerLimit,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
             Self::Overloaded { .. }                  => row(C::Unavailable,        R::Overloaded,            T::Never,       B::Ignore,           F::Held,    true,           None,                          None),

@@ -32,6 +32,7 @@ mod roster;
 pub mod stream;
 pub mod token;
 mod turns;
+mod usage;
 mod walk;
 pub mod write;
 
@@ -41,6 +42,7 @@ pub use drain::Drain;
 pub use place::{Place, PlaceRef};
 use read::{ReadContext, Reads};
 use turns::Turns;
+pub use usage::{InUse, Usage};
 
 /// Answers calls.
 #[derive(Clone)]
@@ -111,7 +113,7 @@ impl Gateway {
         let (reads, read, asked) = (self.reads.clone(), context.read(Priority::Interactive), request);
         let (users, credential) = (self.users.clone(), context.credential.fingerprint());
         let fetch = move |terms: Terms| async move {
-            if let Some(bytes) = users.get(credential, read.clone(), asked.id, terms).await? {
+            if let Some(bytes) = users.get(credential, read.clone(), asked.id, terms.clone()).await? {
                 return Ok(bytes);
             }
             // The batch's answer left this user out. A single read tells why: it answers a deleted user, and 404 for a

@@ -30,6 +30,7 @@
 //! | `contract` | the facts of each RPC |
 //! | `files` | the files that the settings name, read without waiting |
 //! | `deadline` | how much of a deadline is left for work |
+//! | `turns` | long work in pieces, so that short work need not wait for it |
 //! | `codec` | messages that are encoded already |
 //! | `proto` | the messages |
 //! | `sandbox` | the stand-in for Zendesk |
@@ -52,6 +53,7 @@ pub mod rpc;
 pub mod server;
 pub mod share;
 pub mod telemetry;
+mod turns;
 pub mod upstream;
 pub mod watch;
 

@@ -4,24 +4,23 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use serde_json::json;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::info;
 use url::Url;
-use zendesk_gateway::assembly::{Around, assemble};
-use zendesk_gateway::config::{self, Config, LogFormat, Overrides};
+use zendesk_gateway::assembly::{Around, Assembly, assemble};
+use zendesk_gateway::config::{self, Config, Overrides};
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server;
 use zendesk_gateway::server::admin::Readiness;
 use zendesk_gateway::server::descriptors::Descriptors;
 use zendesk_gateway::server::flood::workers::Workers;
+use zendesk_gateway::server::signals::Signals;
 use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream::client::Origin;
 #[cfg(feature = "sandbox")]
@@ -29,6 +28,8 @@ use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::credential::Source;
 use zendesk_gateway::watch::Watcher;
 
+#[path = "main/complaint.rs"]
+mod complaint;
 #[path = "main/online.rs"]
 mod online;
 
@@ -113,15 +114,13 @@ impl Account {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    // Whoever collects the log gets the reason of a start that failed in the log's own form.
-    let format = match &cli.command {
-        Command::Serve { source, .. } => config::log_format(source.config.as_deref(), std::env::vars().collect()),
-        _ => LogFormat::Pretty,
-    };
     let outcome =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Into::into).and_then(|runtime| {
-            let outcome = runtime.block_on(run(cli.command));
+            let outcome = runtime.block_on(async {
+                // Before anything else: until then a SIGHUP that comes early would end the process.
+                let signals = Signals::listen()?;
+                Box::pin(run(Cli::parse().command, &signals)).await
+            });
             // Does not wait for what still runs: a DNS lookup must not hold up the end.
             runtime.shutdown_background();
             outcome
@@ -130,36 +129,29 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Without a backtrace: what ends here is a mistake in the settings, or of the machine.
         Err(error) => {
-            let error = format!("{error:#}");
-            complain(match format {
-                LogFormat::Pretty => format!("Error: {error}\n"),
-                LogFormat::Json => {
-                    let timestamp = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
-                    let line = json!({"timestamp": timestamp, "level": "ERROR", "target": "start", "message": "cannot serve", "error": error});
-                    format!("{line}\n")
-                }
-            });
+            complaint::write(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
+async fn run(command: Command, signals: &Signals) -> anyhow::Result<()> {
     match command {
         #[cfg(feature = "sandbox")]
         Command::Serve { source, listen, sandbox, account } => {
             let flags = listen.map(|listen| ("server.listen", listen.to_string())).into_iter().chain(account.flags());
-            serve(load(&source, &flags.collect::<Vec<_>>(), sandbox)?, sandbox).await
+            Box::pin(serve(load(source, flags.collect(), sandbox, true), sandbox, signals)).await
         }
         #[cfg(not(feature = "sandbox"))]
         Command::Serve { source, listen } => {
             let flags = listen.map(|listen| ("server.listen", listen.to_string()));
-            serve(load(&source, &flags.into_iter().collect::<Vec<_>>(), false)?, false).await
+            Box::pin(serve(load(source, flags.into_iter().collect(), false, true), false, signals)).await
         }
         #[cfg(feature = "sandbox")]
         Command::Sandbox { source, listen, account } => {
             let flags = listen.map(|listen| ("sandbox.listen", listen.to_string())).into_iter().chain(account.flags());
-            let mut config = load(&source, &flags.collect::<Vec<_>>(), true)?;
+            let loaded = signals.unless_ended(load(source, flags.collect(), true, false)).await?;
+            let Some(mut config) = loaded else { return Ok(()) };
             if listen.is_none() && config.sandbox.listen == zendesk_gateway::sandbox::Config::default().listen {
                 config.sandbox.listen = SANDBOX;
             }
@@ -173,34 +165,91 @@ async fn run(command: Command) -> anyhow::Result<()> {
                 token(&sandbox),
                 sandbox.base_url()
             );
-            Signals::listen()?.first().await;
+            signals.first().await;
             telemetry.shutdown().await;
             Ok(())
         }
         #[cfg(feature = "sandbox")]
-        Command::Check { source, sandbox, online } => check(load(&source, &[], sandbox)?, sandbox, online).await,
+        Command::Check { source, sandbox, online } => {
+            check(load(source, Vec::new(), sandbox, false), sandbox, online, signals).await
+        }
         #[cfg(not(feature = "sandbox"))]
-        Command::Check { source, online } => check(load(&source, &[], false)?, false, online).await,
+        Command::Check { source, online } => {
+            check(load(source, Vec::new(), false, false), false, online, signals).await
+        }
     }
 }
 
-fn load(source: &SettingsSource, flags: &[(&'static str, String)], sandboxed: bool) -> anyhow::Result<Config> {
-    let environment = std::env::vars().collect();
-    Ok(config::load(source.config.as_deref(), Overrides { environment, flags, sandboxed })?)
+/// Reads the settings, on a thread of its own: the file may be a pipe that nobody writes into. If the gateway `serves` with them, it
+/// complains of them in the form that they give the log.
+async fn load(
+    source: SettingsSource,
+    flags: Vec<(&'static str, String)>,
+    sandboxed: bool,
+    serves: bool,
+) -> anyhow::Result<Config> {
+    let load = move || {
+        let (text, environment) = (config::read(source.config.as_deref())?, std::env::vars().collect::<Vec<_>>());
+        if serves {
+            complaint::in_form(config::log_format(text.as_deref(), &environment));
+        }
+        config::merge(text.as_deref(), Overrides { environment, flags: &flags, sandboxed })
+    };
+    Ok(spawn_blocking(load).await??)
 }
 
-async fn check(config: Config, sandboxed: bool, online: bool) -> anyhow::Result<()> {
-    println!("the configuration is valid; gRPC would listen on {}", config.server.listen);
-    if online { online::check(&config, sandboxed).await } else { Ok(()) }
+async fn check(
+    config: impl Future<Output = anyhow::Result<Config>>,
+    sandboxed: bool,
+    online: bool,
+    signals: &Signals,
+) -> anyhow::Result<()> {
+    let checked = async {
+        let config = config.await?;
+        println!("the configuration is valid; gRPC would listen on {}", config.server.listen);
+        if online { online::check(&config, sandboxed).await } else { Ok(()) }
+    };
+    signals.unless_ended(checked).await.map(drop)
 }
 
-async fn serve(mut config: Config, sandboxed: bool) -> anyhow::Result<()> {
-    let signals = Signals::listen()?;
+async fn serve(
+    config: impl Future<Output = anyhow::Result<Config>>,
+    sandboxed: bool,
+    signals: &Signals,
+) -> anyhow::Result<()> {
+    let started = async { start(config.await?, sandboxed, signals.hangups()).await };
+    let Some(started) = signals.unless_ended(started).await? else { return Ok(()) };
+    let Started { gateway, socket, readiness, threads, telemetry, admin, .. } = started;
+    let workers = Workers::start(threads)?;
+    let outcome = tokio::select! {
+        outcome = gateway.run(socket, &readiness, &workers, signals.first()) => outcome,
+        () = signals.second() => Err(anyhow::anyhow!("ended at once by a second signal")),
+    };
+    admin.abort();
+    telemetry.shutdown().await; // after the last request, whatever the outcome
+    outcome
+}
+
+/// A gateway that listens, and what is there for it.
+struct Started {
+    gateway: Assembly,
+    socket: TcpListener,
+    readiness: Readiness,
+    threads: usize,
+    telemetry: Telemetry,
+    /// The admin port, which is served already.
+    admin: JoinHandle<()>,
+    #[cfg(feature = "sandbox")]
+    _sandbox: Option<Sandbox>,
+}
+
+/// Starts everything up to the first connection that is accepted.
+async fn start(mut config: Config, sandboxed: bool, hangups: watch::Receiver<u32>) -> anyhow::Result<Started> {
     let telemetry = telemetry(&config)?;
     let threads = config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get();
     Descriptors::raise().share_out(&mut config, threads, sandboxed)?;
     let watcher = Watcher::default();
-    tokio::spawn(look_again(signals.hangups(), watcher.clone()));
+    tokio::spawn(look_again(hangups, watcher.clone()));
     let socket = bind("server.listen", config.server.listen)?;
     let address = socket.local_addr()?;
     let admin_listener = bind("admin.listen", config.admin.listen)?;
@@ -235,14 +284,16 @@ async fn serve(mut config: Config, sandboxed: bool) -> anyhow::Result<()> {
     info!(server.address = %address, upstream.url = %url, "serving");
     let greeting = greeting(address, &url, sandboxed, admin_address);
     greet(greeting)?;
-    let workers = Workers::start(threads)?;
-    let outcome = tokio::select! {
-        outcome = gateway.run(socket, &readiness, &workers, signals.first()) => outcome,
-        () = signals.second() => Err(anyhow::anyhow!("ended at once by a second signal")),
-    };
-    admin.abort();
-    telemetry.shutdown().await; // after the last request, whatever the outcome
-    outcome
+    Ok(Started {
+        gateway,
+        socket,
+        readiness,
+        threads,
+        telemetry,
+        admin,
+        #[cfg(feature = "sandbox")]
+        _sandbox: sandbox,
+    })
 }
 
 /// Prints the greeting from a thread of its own: a reader who has seen enough, or never reads, must not keep the port from
@@ -250,16 +301,6 @@ async fn serve(mut config: Config, sandboxed: bool) -> anyhow::Result<()> {
 fn greet(greeting: String) -> std::io::Result<()> {
     let print = move || drop(std::io::stdout().write_all(greeting.as_bytes()));
     std::thread::Builder::new().name("greeting".to_owned()).spawn(print).map(drop)
-}
-
-/// Writes why the process ends, and waits a second at most for whoever reads it.
-fn complain(text: String) {
-    let (done, written) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        std::io::stderr().write_all(text.as_bytes()).ok();
-        done.send(()).ok();
-    });
-    written.recv_timeout(Duration::from_secs(1)).ok();
 }
 
 /// Starts telemetry, and makes it the process's logger.
@@ -334,44 +375,5 @@ async fn look_again(mut hangups: watch::Receiver<u32>, watcher: Watcher) {
     while hangups.changed().await.is_ok() {
         info!("SIGHUP: reading certificates, keys and credentials again; settings are read at start only");
         watcher.look_now();
-    }
-}
-
-/// Counts signals from the time of [`Signals::listen`] on, instead of being ended by them.
-struct Signals {
-    /// SIGTERM and SIGINT.
-    ends: watch::Receiver<u32>,
-    /// SIGHUP.
-    hangups: watch::Receiver<u32>,
-}
-
-impl Signals {
-    fn listen() -> anyhow::Result<Self> {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut hang_up = signal(SignalKind::hangup())?;
-        let ((count_ends, ends), (count_hangups, hangups)) = (watch::channel(0), watch::channel(0));
-        tokio::spawn(async move {
-            loop {
-                let count = tokio::select! {
-                    _ = terminate.recv() => &count_ends,
-                    _ = interrupt.recv() => &count_ends,
-                    _ = hang_up.recv() => &count_hangups,
-                };
-                count.send_modify(|count| *count += 1);
-            }
-        });
-        Ok(Self { ends, hangups })
-    }
-
-    fn hangups(&self) -> watch::Receiver<u32> {
-        self.hangups.clone()
-    }
-
-    async fn first(&self) {
-        self.ends.clone().wait_for(|count| *count >= 1).await.ok();
-    }
-
-    async fn second(&self) {
-        self.ends.clone().wait_for(|count| *count >= 2).await.ok();
     }
 }

@@ -150,7 +150,9 @@ fn close<M>(context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -
     };
     let mut response = Response::new(answered.message);
     let metadata: &mut HeaderMap = response.metadata_mut().as_mut();
-    metadata.insert(UPSTREAM_CALLS, HeaderValue::from(requests));
+    // Most answers come from the cache.
+    let requests = if requests == 0 { HeaderValue::from_static("0") } else { requests.into() };
+    metadata.insert(UPSTREAM_CALLS, requests);
     if let Some((outcome, age)) = answered.cached {
         metadata.insert(CACHE, HeaderValue::from_static(outcome.as_str()));
         metadata.insert(AGE, age.as_secs().into());

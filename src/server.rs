@@ -37,6 +37,7 @@ pub mod panics;
 mod protocol;
 mod refusal;
 mod routes;
+pub mod signals;
 pub mod sources;
 pub mod tls;
 pub mod trace;
@@ -166,7 +167,7 @@ async fn serve<S: connection::Stack>(
     counts: Counts,
 ) {
     let Accepted { socket, address, activity } = accepted;
-    let peer = |certificates| Peer::new(address, certificates, activity.health().clone());
+    let peer = |certificates| Peer::new(address, certificates, activity.connection().clone());
     let Some(tls) = tls else { return server.serve(socket, peer(None), &activity).await };
     let shaken = tokio::select! {
         shaken = tls.accept(socket) => shaken,

@@ -13,7 +13,7 @@ use zendesk_gateway::gateway::Gateway;
 use zendesk_gateway::gateway::caller::Caller;
 use zendesk_gateway::proto::user_service_server::UserServiceServer;
 use zendesk_gateway::rpc::Rpc;
-use zendesk_gateway::rpc::facts::{Health, Peer, Terms};
+use zendesk_gateway::rpc::facts::{Connection, Peer, Terms};
 use zendesk_gateway::server::inbound::{Arrival, Inbound};
 use zendesk_gateway::server::trace;
 use zendesk_gateway::telemetry::Telemetry;
@@ -44,7 +44,7 @@ impl Served {
                     call.facts_mut().caller = Some(caller.clone());
                     service.clone().call(call.into_request())
                 });
-                let peer = Arc::new(Peer::new(([127, 0, 0, 1], 7).into(), None, Health::default()));
+                let peer = Arc::new(Peer::new(([127, 0, 0, 1], 7).into(), None, Connection::default()));
                 let traced = trace::Layer::new(telemetry, &Terms::of(&settings)).layer(admitted);
                 let traced = traced.map_request(move |request| Arrival { peer: Arc::clone(&peer), request });
                 traced.map_response(|answer| answer.response).boxed_clone()

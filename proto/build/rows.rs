@@ -59,7 +59,7 @@ fn record(lists: &[&MethodDescriptor], methods: &[MethodDescriptor]) -> String {
             .fields()
             .any(|field| field.number() != 1 && field.is_list() && field.kind().as_message().is_some())
     };
-    if lists.iter().any(|list| is_beside(list)) {
+    if lists.iter().any(is_beside) {
         line!(code, "    const SIDELOADS: bool = true;");
     }
     match record.get_field_by_name("id").map(|id| id.kind()) {
@@ -105,7 +105,7 @@ fn answers(method: &MethodDescriptor, record: &MessageDescriptor) -> bool {
 fn fields_with_id(request: &MessageDescriptor) -> String {
     let fields = request.fields().map(|field| match field.name() {
         "id" => "id".to_owned(),
-        name => format!("{name}: Default::default()"),
+        name => format!("{name}: None"),
     });
     fields.collect::<Vec<_>>().join(", ")
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::control::Control;
 use super::entry::Entry;
@@ -12,6 +12,7 @@ use super::epoch::{Slots, Snapshot};
 use super::flight::{self, Boarded, Flight, FlightResult};
 use super::key::Key;
 use super::policy::Policy;
+use super::waiting::WaitsFor;
 use super::{CacheStatus, Hit, Inner, Terms};
 use crate::deadline::last_moment;
 use crate::error::{Error, Result};
@@ -24,7 +25,8 @@ impl Inner {
     /// Answers a read by a flight: one under way if the caller may board it, else a new one with `fetch`.
     ///
     /// A caller who brings an older answer as `fallback` gets it if the flight fails, or is not back before the last moment at
-    /// which an answer still reaches the caller in time. A caller who only joined a flight does not inherit what happened for its
+    /// which an answer still reaches the caller in time. Without one the caller learns then what the flight waits for: the flight
+    /// may go on for others, who have more time. A caller who only joined a flight does not inherit what happened for its
     /// leader's sake: it asks again, as often as its own deadline allows.
     pub(super) async fn ask<F, Fut>(
         self: &Arc<Self>,
@@ -40,7 +42,10 @@ impl Inner {
         Fut: Future<Output = Result<Bytes>> + Send + 'static,
     {
         let mut fetch = Some(fetch);
-        let wait_until = fallback.as_ref().map_or(deadline, |_| last_moment(deadline));
+        let last_moment = last_moment(deadline);
+        // A flight that has to be given up for its leader's sake is so at the last moment, and says why.
+        let give_up = last_moment + deadline.saturating_duration_since(last_moment) / 2;
+        let wait_until = fallback.as_ref().map_or(give_up, |_| last_moment);
         loop {
             let (flight, mut seat, leads) = match self.board(key, policy, control, deadline, &mut fetch) {
                 Boarded::Stored(entry) => return self.serve(&entry, CacheStatus::Hit, Instant::now()),
@@ -54,9 +59,8 @@ impl Inner {
                     entry.refresh_late(Instant::now());
                     return self.serve(&entry, CacheStatus::Stale, Instant::now());
                 }
-                // Without a fallback the deadline has passed. With one, a write or its age has made it unfit in the meantime: the
-                // time that was kept back for returning it goes to the flight.
-                result = flight::result_by(deadline, &mut seat).await;
+                // With a fallback, a write or its age has made that unfit in the meantime.
+                result = flight::result_by(give_up, &mut seat).await;
             }
             if !leads && joiner_must_retry(&flight, result.as_ref(), deadline) {
                 continue;
@@ -70,12 +74,12 @@ impl Inner {
             };
             return match result {
                 Some(Ok(entry)) => self.serve(&entry, status, Instant::now()),
-                Some(Err(error)) if is_callers_deadline(&error, deadline) => Err(deadline_passed()),
+                Some(Err(Error::AttemptTimeout)) if deadline <= Instant::now() => Err(TOO_LATE),
                 Some(Err(error)) => match self.usable(fallback.as_ref()) {
                     Some(entry) if error.row().stale_if_error => self.serve(&entry, CacheStatus::Stale, Instant::now()),
                     _ => Err(error),
                 },
-                None => Err(deadline_passed()),
+                None => Err(flight.waits_for.get().unwrap_or(TOO_LATE)),
             };
         }
     }
@@ -87,12 +91,10 @@ impl Inner {
         Fut: Future<Output = Result<Bytes>>,
     {
         self.stats.bypassed.add();
-        let terms = Terms { deadline, wanted_by: deadline, background: false };
-        match flight::carried_out(deadline, key.rpc(), async { fetch(terms).await }).await {
-            Ok(bytes) => Ok(Hit { bytes, status: CacheStatus::Bypass, age: Duration::ZERO }),
-            Err(error) if is_callers_deadline(&error, deadline) => Err(deadline_passed()),
-            Err(error) => Err(error),
-        }
+        let terms = Terms { deadline, wanted_by: deadline, background: false, waits_for: WaitsFor::default() };
+        let fetch = flight::without_panic(key.rpc(), async { fetch(terms).await });
+        let bytes = timeout_at(deadline, fetch).await.unwrap_or(Err(TOO_LATE))?;
+        Ok(Hit { bytes, status: CacheStatus::Bypass, age: Duration::ZERO })
     }
 
     /// Returns the older answer if it may still be served in place of an error (stale-if-error).
@@ -181,14 +183,6 @@ fn joiner_must_retry(flight: &Flight, result: Option<&FlightResult>, deadline: I
     }
 }
 
-/// Returns whether a fetch failed because this caller's deadline passed. The fetch itself reports every deadline as
-/// [`Error::AttemptTimeout`], because callers with different deadlines share its result: see [`flight::carried_out`].
-fn is_callers_deadline(error: &Error, deadline: Instant) -> bool {
-    matches!(error, Error::AttemptTimeout) && deadline <= Instant::now()
-}
-
-/// The error of a caller whose deadline passed while it waited for a fetch. Nobody tells the cache whether the fetch's request has
-/// left. "It may have" is never false, and harmless: only reads go through the cache.
-fn deadline_passed() -> Error {
-    Error::Deadline { sent: true }
-}
+/// The error of a caller whose time is up while a fetch is under way. Nobody tells the cache whether the fetch's request has left.
+/// "It may have" is never false, and harmless: only reads go through the cache.
+const TOO_LATE: Error = Error::Deadline { sent: true };

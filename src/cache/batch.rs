@@ -101,13 +101,14 @@ where
     /// What the batch failed with, and [`Error::Deadline`] when the deadline of these terms passes first.
     pub async fn get(&self, credential: u128, way: Way, id: Id, terms: Terms) -> Result<Option<Value>> {
         let (reply, mut answer) = oneshot::channel();
+        let deadline = terms.deadline;
         let (number, leaves_by) = self.0.enter(credential, Member { way, id, terms, reply });
         let mut hurried = false;
         loop {
             tokio::select! {
                 biased;
                 answer = &mut answer => return answer.unwrap_or(Err(Error::ShuttingDown)),
-                () = sleep_until(terms.deadline) => {
+                () = sleep_until(deadline) => {
                     return Err(Error::Deadline { sent: !self.0.gathers(credential, number) });
                 }
                 () = sleep_until(leaves_by), if !hurried => {
@@ -193,11 +194,12 @@ where
         let mut seen = HashSet::new();
         let ids: Vec<Id> =
             members.iter().map(|member| member.id.clone()).filter(|id| seen.insert(id.clone())).collect();
-        let Some(terms) = members.iter().map(|member| member.terms).reduce(Terms::and) else { return };
+        let Some(terms) = members.iter().map(|member| member.terms.clone()).reduce(Terms::and) else { return };
         self.lanes.stats.batch(ids.len());
+        let deadline = terms.deadline;
         let outcome = tokio::select! {
             biased;
-            outcome = carried_out(terms.deadline, "batch", async { (self.lanes.fetch)(way, ids, terms).await }) => outcome,
+            outcome = carried_out(deadline, "batch", async { (self.lanes.fetch)(way, ids, terms).await }) => outcome,
             () = deserted(&mut members) => return,
         };
         drop(self);

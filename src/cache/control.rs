@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http::header::CACHE_CONTROL;
 use tonic::metadata::MetadataMap;
 
 use crate::error::{Error, Result};
@@ -26,7 +27,7 @@ impl Control {
     /// [`Error::Invalid`] if the metadata is not text or `max-age` is not a number of seconds.
     pub fn from_metadata(metadata: &MetadataMap) -> Result<Self> {
         let mut control = Self::default();
-        for value in metadata.get_all("cache-control") {
+        for value in metadata.as_ref().get_all(CACHE_CONTROL) {
             let text = value.to_str().map_err(|_| Error::invalid("cache-control", "must be ASCII text"))?;
             control.read(text)?;
         }

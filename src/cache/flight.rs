@@ -23,6 +23,7 @@ use super::entry::{Entry, Verdict};
 use super::epoch::{Slots, Snapshot, slots_of};
 use super::key::{BuildKeyHasher, Key};
 use super::policy::Policy;
+use super::waiting::WaitsFor;
 use super::{Inner, Terms};
 use crate::error::{ConnectionError, Error, Result};
 
@@ -44,6 +45,8 @@ pub(super) struct Flight {
     result: watch::Sender<Option<FlightResult>>,
     /// Whether the flight goes on with nobody waiting.
     detached: AtomicBool,
+    /// What the flight waits for.
+    pub(super) waits_for: WaitsFor,
 }
 
 /// What a flight brings: an answer, stored or not, or the upstream's failure.
@@ -157,7 +160,8 @@ impl Inner {
     ) -> (FlightTask, watch::Receiver<Option<FlightResult>>) {
         let (result, seat) = watch::channel(None);
         let since = self.epochs.snapshot();
-        let flight = Arc::new(Flight { since, deadline, wanted_by, result, detached: AtomicBool::new(false) });
+        let (detached, waits_for) = (AtomicBool::new(false), WaitsFor::noted());
+        let flight = Arc::new(Flight { since, deadline, wanted_by, result, detached, waits_for });
         board.insert(key.clone(), flight.clone());
         self.stats.flights.add();
         self.stats.flights_in_progress.add();
@@ -181,13 +185,13 @@ impl FlightTask {
         F: FnOnce(Terms) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Bytes>> + Send + 'static,
     {
-        let Flight { deadline, wanted_by, .. } = *self.flight;
-        let terms = Terms { deadline, wanted_by, background };
+        let Flight { deadline, wanted_by, ref waits_for, .. } = *self.flight;
+        let terms = Terms { deadline, wanted_by, background, waits_for: waits_for.clone() };
         // A fetch holds the futures of the whole outbound stack; boxed, it is not copied each time that this task is moved.
         let fetch = Box::pin(async move { fetch(terms).await });
         let fetched = tokio::select! {
             biased;
-            fetched = carried_out(terms.deadline, self.key.rpc(), fetch) => fetched,
+            fetched = carried_out(deadline, self.key.rpc(), fetch) => fetched,
             () = self.deserted() => return self.cache.stats.cancelled_flights.add(),
         };
         let result = self.cache.take_in(&self.key, &self.policy, self.slots.clone(), &self.flight.since, fetched);
@@ -243,14 +247,18 @@ pub(super) async fn carried_out<T>(
     what: &'static str,
     fetch: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    match timeout_at(deadline, AssertUnwindSafe(fetch).catch_unwind()).await {
+    match timeout_at(deadline, without_panic(what, fetch)).await {
         // Nothing was sent: it is no answer of Zendesk that is missing, but a connection.
-        Ok(Ok(Err(Error::Deadline { sent: false }))) => Err(Error::Connect(ConnectionError::new(UNSENT))),
-        Ok(Ok(Err(Error::Deadline { sent: true }))) | Err(_) => Err(Error::AttemptTimeout),
-        Ok(Ok(result)) => result,
-        Ok(Err(_panic)) => {
-            tracing::error!(rpc.method = what, "a fetch panicked");
-            Err(Error::Internal { what: "a fetch panicked" })
-        }
+        Ok(Err(Error::Deadline { sent: false })) => Err(Error::Connect(ConnectionError::new(UNSENT))),
+        Ok(Err(Error::Deadline { sent: true })) | Err(_) => Err(Error::AttemptTimeout),
+        Ok(result) => result,
     }
+}
+
+/// Runs a fetch to its end or its panic.
+pub(super) async fn without_panic<T>(what: &'static str, fetch: impl Future<Output = Result<T>>) -> Result<T> {
+    AssertUnwindSafe(fetch).catch_unwind().await.unwrap_or_else(|_panic| {
+        tracing::error!(rpc.method = what, "a fetch panicked");
+        Err(Error::Internal { what: "a fetch panicked" })
+    })
 }

@@ -29,11 +29,19 @@ pub struct Overrides<'a> {
 /// # Errors
 /// Every unknown key, every value of a wrong type and every combination that cannot work, in one [`Mistakes`].
 pub fn load(file: Option<&Path>, overrides: Overrides<'_>) -> Result<Config, Mistakes> {
+    merge(read(file)?.as_deref(), overrides)
+}
+
+/// Reads the file, if there is one.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read(file: Option<&Path>) -> Result<Option<String>, Mistakes> {
     let text = file.map(|path| {
         std::fs::read_to_string(path)
             .map_err(|error| Mistakes(vec![format!("--config: cannot read {}: {error}", path.display())]))
     });
-    merge(text.transpose()?.as_deref(), overrides)
+    text.transpose()
 }
 
 /// Reads the settings from the text of a file, and from all other sources.
@@ -105,16 +113,15 @@ fn misspelt(name: &str) -> Option<String> {
         .then(|| format!("{name}: no such variable; settings are ZENDESK_GATEWAY__SECTION__KEY, with two underscores"))
 }
 
-/// Returns how log lines are to be written, whatever else is wrong with the settings.
-pub fn log_format(file: Option<&Path>, environment: Vec<(String, String)>) -> LogFormat {
-    let text = file.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-    let variable = environment.into_iter().find(|(name, _)| name == "ZENDESK_GATEWAY__TELEMETRY__LOG_FORMAT");
+/// Returns how log lines are to be written, whatever else is wrong with the settings: the text of a file, and the environment.
+pub fn log_format(text: Option<&str>, environment: &[(String, String)]) -> LogFormat {
+    let variable = environment.iter().find(|(name, _)| name == "ZENDESK_GATEWAY__TELEMETRY__LOG_FORMAT");
     let written = |text: &str| {
         let file = config::Config::builder().add_source(File::from_str(text, FileFormat::Toml)).build().ok()?;
         file.get("telemetry.log_format").ok()
     };
     let from_environment = variable.and_then(|(_, value)| written(&format!("[telemetry]\nlog_format = {value:?}")));
-    from_environment.or_else(|| written(&text)).unwrap_or_default()
+    from_environment.or_else(|| written(text?)).unwrap_or_default()
 }
 
 /// Every single setting.

@@ -73,3 +73,16 @@ pub(super) fn again(status: u16) -> Retry {
 pub(super) fn of_server(status: u16) -> Verdict {
     if status < 500 { Verdict::Ignore } else { Verdict::Failure }
 }
+
+/// Returns the reason for a code of the server library, which gives none of its own.
+pub(super) fn of_library(code: Code) -> ErrorReason {
+    match code {
+        Code::Unimplemented => ErrorReason::Unimplemented,
+        Code::Internal => ErrorReason::MalformedRequest,
+        Code::InvalidArgument => ErrorReason::InvalidField,
+        Code::NotFound => ErrorReason::NotFound,
+        Code::OutOfRange => ErrorReason::ReplyTooLarge,
+        Code::ResourceExhausted => ErrorReason::RequestTooLarge,
+        _ => ErrorReason::Internal,
+    }
+}

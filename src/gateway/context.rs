@@ -58,7 +58,7 @@ impl Context {
 
 impl Terms {
     /// Returns the priority of a fetch under these terms.
-    pub fn priority(self) -> Priority {
+    pub fn priority(&self) -> Priority {
         if self.background { Priority::Background } else { Priority::Interactive }
     }
 }

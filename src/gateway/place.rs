@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::usage::{InUse, Usage};
 use crate::error::{Error, Result};
 use crate::share::{Charge, Share, Taken};
 
@@ -20,29 +20,23 @@ struct Inner {
     /// The room that all connections share.
     shared: Arc<Semaphore>,
     full: &'static str,
-    taken: OnceLock<(OwnedSemaphorePermit, Taken)>,
+    taken: OnceLock<(OwnedSemaphorePermit, Taken, Option<InUse>)>,
     /// Made when the first bytes are charged: most calls have only small messages, which are free.
     charge: Mutex<Option<Charge>>,
-    _counted: Option<TaskTrackerToken>,
 }
 
 impl Place {
     /// Returns a place in a room, not taken yet.
     pub fn within(room: &Arc<Semaphore>) -> Self {
         let (own, shared, full) = (None, Arc::clone(room), "too many calls at a time");
-        Self(Arc::new(Inner { own, shared, full, taken: OnceLock::new(), charge: Mutex::default(), _counted: None }))
+        Self(Arc::new(Inner { own, shared, full, taken: OnceLock::new(), charge: Mutex::default() }))
     }
 
     /// Returns a place, not taken yet, in the room `own` of the connection, or in the one that all share if that is full. If both
-    /// are, the call is refused with the words `full`. `counted` is kept as long as the place.
-    pub fn on_connection(
-        own: &Arc<Semaphore>,
-        shared: &Arc<Semaphore>,
-        full: &'static str,
-        counted: Option<TaskTrackerToken>,
-    ) -> Self {
+    /// are, the call is refused with the words `full`.
+    pub fn on_connection(own: &Arc<Semaphore>, shared: &Arc<Semaphore>, full: &'static str) -> Self {
         let (own, shared) = (Some(Arc::clone(own)), Arc::clone(shared));
-        Self(Arc::new(Inner { own, shared, full, taken: OnceLock::new(), charge: Mutex::default(), _counted: counted }))
+        Self(Arc::new(Inner { own, shared, full, taken: OnceLock::new(), charge: Mutex::default() }))
     }
 
     /// Takes the place of a call that is nobody's in particular.
@@ -50,18 +44,19 @@ impl Place {
     /// # Errors
     /// [`Error::Overloaded`] if the room is full.
     pub fn take(&self) -> Result<()> {
-        self.take_for(&Share::default(), false)
+        self.take_for(&Share::default(), false, None)
     }
 
-    /// Takes the place for a call of the caller with this share.
+    /// Takes the place for a call of the caller with this share, which uses its connection from now on.
     ///
     /// # Errors
     /// [`Error::CallerLimit`] if the caller has as many calls as it may, [`Error::Overloaded`] if the room is full.
-    pub fn take_for(&self, share: &Share, streaming: bool) -> Result<()> {
+    pub fn take_for(&self, share: &Share, streaming: bool, connection: Option<&Arc<Usage>>) -> Result<()> {
         let caller_place = share.take(streaming)?;
         let Inner { own, shared, full, taken, .. } = &*self.0;
         let place = own.iter().chain([shared]).find_map(|room| Arc::clone(room).try_acquire_owned().ok());
-        taken.set((place.ok_or(Error::Overloaded { what: full })?, caller_place)).ok();
+        let place = place.ok_or(Error::Overloaded { what: full })?;
+        taken.set((place, caller_place, connection.map(InUse::begin))).ok();
         Ok(())
     }
 
@@ -119,7 +114,7 @@ mod tests {
         let (shared, room) = (Arc::new(Semaphore::new(1)), || Arc::new(Semaphore::new(2)));
         let (greedy, other) = (room(), room());
         let taken = |own| {
-            let place = Place::on_connection(own, &shared, "full", None);
+            let place = Place::on_connection(own, &shared, "full");
             place.take().map(|()| place)
         };
         let mut held: Vec<Place> = (0..3).map(|_| taken(&greedy).expect("two of its own and one of all")).collect();

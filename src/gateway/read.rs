@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 use super::Context;
 use super::token::Position;
 use super::walk::Paged;
-use crate::cache::Terms;
+use crate::cache::{Terms, WaitsFor};
 use crate::contract::Idempotency;
 use crate::error::{Error, Result};
 use crate::json::Malformed;
@@ -43,6 +43,8 @@ pub struct ReadContext {
     pub priority: Priority,
     /// Whose turn it takes where calls wait: that of the caller who began the read.
     pub share: Share,
+    /// Where it is noted what the read waits for.
+    pub waits_for: WaitsFor,
     /// Where the requests are counted: with the caller who began the read.
     pub ledger: Arc<Ledger>,
     /// Where they are traced: with the caller who began the read.
@@ -58,6 +60,7 @@ impl Context {
             wanted_by: self.deadline,
             priority,
             share: self.caller.share().clone(),
+            waits_for: WaitsFor::default(),
             ledger: self.ledger.clone(),
             trace: self.trace.clone(),
         }
@@ -70,8 +73,9 @@ impl ReadContext {
     pub fn within(&self, terms: Terms) -> Self {
         // A read that a caller waits for is part of that caller's trace; a background refresh only links to it.
         let trace = if terms.background { self.trace.detached() } else { self.trace.clone() };
-        let Terms { deadline, wanted_by, .. } = terms;
-        Self { deadline, wanted_by, priority: terms.priority(), trace, ..self.clone() }
+        let priority = terms.priority();
+        let Terms { deadline, wanted_by, waits_for, .. } = terms;
+        Self { deadline, wanted_by, priority, waits_for, trace, ..self.clone() }
     }
 }
 
@@ -179,6 +183,7 @@ impl Reads {
             credential: read.credential.clone(),
             parse,
             peek,
+            waits_for: read.waits_for.clone(),
             ledger: read.ledger.clone(),
             trace: read.trace.clone(),
         };

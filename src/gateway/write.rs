@@ -8,7 +8,7 @@ use tower::ServiceExt as _;
 
 use super::audit::{Targets, Trail};
 use super::{Answered, Context, Gateway};
-use crate::cache::{Snapshot, Tag, UNKNOWN_SETTLES_AFTER, WriteGuard};
+use crate::cache::{Snapshot, Tag, UNKNOWN_SETTLES_AFTER, WaitsFor, WriteGuard};
 use crate::codec::Encoded;
 use crate::contract::{Idempotency, Request as _};
 use crate::error::{Error, Result};
@@ -115,6 +115,7 @@ impl Gateway {
             credential: context.credential.clone(),
             parse: change.parse,
             peek: None,
+            waits_for: WaitsFor::default(),
             ledger: ledger.clone(),
             trace: context.trace.clone(),
         };

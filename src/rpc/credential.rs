@@ -26,10 +26,10 @@ impl Rpc {
 
 /// Returns the only value of a metadata key. Two are refused: whoever added the second need not be who sent the first.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next();
-    match values.next() {
+    // Most calls have none, and to look for one takes half as long as to look for all.
+    let Some(first) = headers.get(name) else { return Ok(None) };
+    match headers.get_all(name).iter().nth(1) {
         Some(_) => Err(Error::invalid(name.as_str(), "must be sent once")),
-        None => Ok(first.map(http::HeaderValue::as_bytes)),
+        None => Ok(Some(first.as_bytes())),
     }
 }

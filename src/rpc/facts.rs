@@ -12,16 +12,15 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::error;
 
 use super::method::{self, Method};
 use crate::config;
 use crate::contract;
 use crate::error::Error;
-use crate::gateway::Place;
 use crate::gateway::caller::Caller;
 use crate::gateway::origin::Origin;
+use crate::gateway::{Place, Usage};
 use crate::share::Share;
 
 /// How long after a call's deadline the server cuts the call. The gateway's own waits end at the deadline with a better error,
@@ -77,36 +76,41 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The verified certificate chain that the peer presented, its own certificate first.
     pub certificates: Option<Arc<[CertificateDer<'static>]>>,
-    /// What its connection has for health checks.
-    pub health: Health,
+    /// Its connection.
+    pub connection: Connection,
     /// The share of this address, where callers are not authenticated; looked up by the first call.
     pub share: OnceLock<Share>,
 }
 
 impl Peer {
     /// Returns the peer at an address, with the certificates that it presented.
-    pub fn new(address: SocketAddr, certificates: Option<Arc<[CertificateDer<'static>]>>, health: Health) -> Self {
-        Self { address, certificates, health, share: OnceLock::new() }
+    pub fn new(
+        address: SocketAddr,
+        certificates: Option<Arc<[CertificateDer<'static>]>>,
+        connection: Connection,
+    ) -> Self {
+        Self { address, certificates, connection, share: OnceLock::new() }
     }
 }
 
-/// What a connection has for checking and watching the health. Clones share it.
+/// What the calls of one connection share. Clones are the same connection.
 #[derive(Debug, Clone)]
-pub struct Health {
+pub struct Connection {
+    /// Its own places for checking and for watching the health.
     checks: Arc<Semaphore>,
     watches: Arc<Semaphore>,
-    /// Counts the watches: a connection with nothing else is idle.
-    pub watching: TaskTracker,
-    /// Cancelled when the connection has to make room for another, so that its watches end.
+    /// Whether it is in use.
+    pub usage: Arc<Usage>,
+    /// Cancelled when the connection has to make room for another, so that what is no use of it ends.
     pub leave: CancellationToken,
 }
 
-impl Default for Health {
+impl Default for Connection {
     fn default() -> Self {
         Self {
             checks: Arc::new(Semaphore::new(OWN)),
             watches: Arc::new(Semaphore::new(OWN)),
-            watching: TaskTracker::new(),
+            usage: Arc::default(),
             leave: CancellationToken::new(),
         }
     }
@@ -144,22 +148,21 @@ impl Terms {
         let (longest, place) = match (method.is_ours(), method.streaming) {
             (true, false) => (Some(self.unary_timeout), Place::within(&self.calls)),
             (true, true) => (Some(self.stream_timeout), Place::within(&self.calls)),
-            (false, _) => (None, self.beside_the_contract(method, &peer.health)),
+            (false, _) => (None, self.beside_the_contract(method, &peer.connection)),
         };
         let deadline = asked.into_iter().chain(longest).min().map(|time| began + time);
         Facts { method, peer, began, deadline, origin, place, caller: None }
     }
 
     /// Returns the place of a call that is none of the contract's.
-    fn beside_the_contract(&self, method: &Method, health: &Health) -> Place {
+    fn beside_the_contract(&self, method: &Method, connection: &Connection) -> Place {
         match (method.quiet, method.streaming) {
             (true, false) => {
-                Place::on_connection(&health.checks, &self.checks, "too many health checks are not read", None)
+                Place::on_connection(&connection.checks, &self.checks, "too many health checks are not read")
             }
             (true, true) => {
-                let counted = Some(health.watching.token());
                 let full = "too many health watches at a time; Health/Check is still answered";
-                Place::on_connection(&health.watches, &self.watches, full, counted)
+                Place::on_connection(&connection.watches, &self.watches, full)
             }
             (false, _) => Place::within(&self.others),
         }
@@ -167,7 +170,7 @@ impl Terms {
 
     /// Returns the facts of a call that this process makes itself, without a connection.
     pub fn local(&self, rpc: &contract::Rpc, caller: Caller) -> Facts {
-        let peer = Peer::new(([127, 0, 0, 1], 0).into(), None, Health::default());
+        let peer = Peer::new(([127, 0, 0, 1], 0).into(), None, Connection::default());
         let facts = self.facts(method::of(rpc.path), Arc::new(peer), Origin::default(), None);
         Facts { caller: Some(caller), ..facts }
     }

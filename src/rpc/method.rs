@@ -2,6 +2,7 @@
 //! one method, `_OTHER`.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
 use crate::contract::{RPCS, Rpc};
@@ -13,6 +14,8 @@ pub struct Method {
     pub index: usize,
     /// `rpc.method`: the service's full name, a slash, and the method's name.
     pub name: &'static str,
+    /// The full name of its service; for `_OTHER`, a name that no service has.
+    pub service: &'static str,
     /// True if the server streams.
     pub streaming: bool,
     /// Its place in [`RPCS`], if it is one of the contract's.
@@ -27,50 +30,68 @@ impl Method {
         self.rpc.is_some()
     }
 
-    /// Returns the full name of its service; for `_OTHER`, a name that no service has.
-    pub fn service(&self) -> &'static str {
-        self.name.split_once('/').map_or(self.name, |(service, _)| service)
-    }
-
     /// Returns the contract's entry for the method; none if the contract does not have it.
     pub fn rpc(&self) -> Option<&'static Rpc> {
         self.rpc.map(|place| &RPCS[place])
     }
 }
 
-static OTHER: Method = Method { index: 0, name: "_OTHER", streaming: false, rpc: None, quiet: false };
+impl Method {
+    /// Returns a method that is none of the contract's.
+    const fn beside(name: &'static str, streaming: bool, quiet: bool) -> Self {
+        Self { index: 0, name, service: name, streaming, rpc: None, quiet }
+    }
+}
+
+static OTHER: Method = Method::beside("_OTHER", false, false);
 
 /// What this server serves besides the contract.
 const COMMON: [Method; 4] = [
-    Method { index: 0, name: "grpc.health.v1.Health/Check", streaming: false, rpc: None, quiet: true },
-    Method { index: 0, name: "grpc.health.v1.Health/Watch", streaming: true, rpc: None, quiet: true },
-    Method {
-        index: 0,
-        name: "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-        streaming: true,
-        rpc: None,
-        quiet: false,
-    },
-    Method {
-        index: 0,
-        name: "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-        streaming: true,
-        rpc: None,
-        quiet: false,
-    },
+    Method::beside("grpc.health.v1.Health/Check", false, true),
+    Method::beside("grpc.health.v1.Health/Watch", true, true),
+    Method::beside("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", true, false),
+    Method::beside("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", true, false),
 ];
 
-static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
+static METHODS: LazyLock<HashMap<&'static str, Method, BuildHasherDefault<NameHasher>>> = LazyLock::new(|| {
     let contract = RPCS.iter().enumerate().map(|(place, rpc)| Method {
-        index: 0,
-        name: rpc.path.trim_start_matches('/'),
-        streaming: rpc.streaming,
         rpc: Some(place),
-        quiet: false,
+        ..Method::beside(rpc.path.trim_start_matches('/'), rpc.streaming, false)
     });
-    let numbered = contract.chain(COMMON).zip(1..).map(|(method, index)| Method { index, ..method });
+    let numbered = contract.chain(COMMON).zip(1..).map(|(method, index)| {
+        let service = method.name.split_once('/').map_or(method.name, |(service, _)| service);
+        Method { index, service, ..method }
+    });
     numbered.map(|method| (method.name, method)).collect()
 });
+
+/// Hashes the names of methods, eight bytes at a time: every call's name is looked up, and the usual hash takes three times as long
+/// because it is safe against names that are made to collide. Here nobody gains by that: the table holds our own names only.
+#[derive(Default)]
+struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, _) = bytes.as_chunks();
+        // The last eight bytes again, for those that are left over. All names are longer.
+        for word in words.iter().chain(bytes.last_chunk()) {
+            self.write_u64(u64::from_le_bytes(*word));
+        }
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.write_u64(byte.into());
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        // An odd number without a pattern, so that each bit of the word reaches the upper half.
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
 
 /// Returns the method of a request path.
 pub fn of(path: &str) -> &'static Method {

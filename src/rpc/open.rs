@@ -21,7 +21,7 @@ impl Rpc {
         let trail = Trail::begin(R::rpc(), &caller, &facts.origin, metadata.as_ref());
         // The identity layer has checked the RPC's risk class. The message's values, known only here, can raise the risk.
         let streaming = R::rpc().streaming;
-        let placed = facts.place.take_for(caller.share(), streaming);
+        let placed = facts.place.take_for(caller.share(), streaming, Some(&facts.peer.connection.usage));
         let placed =
             placed.and_then(|()| if streaming { facts.place.charge(caller.share(), STREAM_MEMORY) } else { Ok(()) });
         let allowed = placed.and_then(|()| caller.check(R::rpc(), message.risk()));

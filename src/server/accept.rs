@@ -9,15 +9,15 @@ use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
 use super::counts::Counts;
 use super::flood::activity::Activity;
-use super::flood::open::Open;
-use super::flood::turns;
+use super::flood::open::{Open, Room};
 use super::flood::workers::Workers;
 use crate::config;
+use crate::turns;
 
 /// First pause of the loop after an error of `accept`, such as no file descriptor left; it doubles while the error lasts.
 const FIRST_REST: Duration = Duration::from_millis(10);
@@ -52,6 +52,8 @@ pub async fn accept<F>(
     // Each has a file descriptor besides those of the connections that are open.
     let newcomers = Arc::new(Semaphore::new(newcomers(settings.max_connections)));
     let mut open = Open::default();
+    // When to look again for connections that make room for those who wait.
+    let mut again = None;
     let mut rest = FIRST_REST;
     loop {
         let begins = async {
@@ -62,6 +64,10 @@ pub async fn accept<F>(
             biased; // connections that have ended are removed before new ones are accepted
             Some(ended) = connections.join_next_with_id() => {
                 open.ended(ended.map_or_else(|panicked| panicked.id(), |(id, ())| id));
+                continue;
+            }
+            () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {
+                again = open.make_all_room();
                 continue;
             }
             accepted = begins => accepted,
@@ -83,11 +89,26 @@ pub async fn accept<F>(
         // In the queue from now on: otherwise whoever comes next could take the place that is made for this one.
         let mut acquiring = Box::pin(Arc::clone(&room).acquire_owned());
         let place = (&mut acquiring).now_or_never().and_then(Result::ok);
-        let newcomer = if place.is_some() { None } else { Arc::clone(&newcomers).try_acquire_owned().ok() };
-        if too_many || place.is_none() && (newcomer.is_none() || !open.make_room()) {
+        let may_wait = place.is_none()
+            && !too_many
+            && match open.make_room() {
+                Room::Made => true,
+                Room::Soon(then) => {
+                    again = Some(again.map_or(then, |before: Instant| before.min(then)));
+                    true
+                }
+                Room::Never => false,
+            };
+        let newcomer = match Arc::clone(&newcomers).try_acquire_owned() {
+            _ if !may_wait => None,
+            Ok(newcomer) => Some(newcomer),
+            Err(_) if open.displace(address) => Arc::clone(&newcomers).acquire_owned().await.ok(),
+            Err(_) => None,
+        };
+        if too_many || place.is_none() && newcomer.is_none() {
             counts.refuse();
             workers.seat().runtime.spawn(async move {
-                turns::after_the_others().await;
+                turns::to_begin().await;
                 drop((socket, beginning));
             });
             continue;
@@ -104,12 +125,15 @@ pub async fn accept<F>(
         let (counts, begun) = (counts.clone(), activity.clone());
         let connection = async move {
             // The worker's established connections go first.
-            turns::after_the_others().await;
+            turns::to_begin().await;
             drop(beginning);
             let place = if place.is_some() {
                 place
             } else {
-                let place = timeout(PATIENCE, acquiring).await.ok().and_then(Result::ok);
+                let place = tokio::select! {
+                    place = timeout(PATIENCE, acquiring) => place.ok().and_then(Result::ok),
+                    () = activity.asked_to_leave() => None,
+                };
                 activity.has_its_place();
                 place
             };

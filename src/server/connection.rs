@@ -18,7 +18,7 @@ use tower::util::Oneshot;
 use tracing::debug;
 
 use super::counts::Counts;
-use super::flood::activity::Activity;
+use super::flood::activity::{Activity, Worth};
 use super::flood::socket::Socket;
 use super::flood::stall::{Calls, Reply};
 use super::inbound::{Answer, Arrival};
@@ -103,8 +103,8 @@ impl<S: Stack> Server<S> {
             () = sleep(settings.max_connection_age.mul_f64(0.9 + 0.2 * fastrand::f64())) => false,
             () = unwanted() => true,
         };
-        let in_the_way = || activity.health().leave.is_cancelled();
-        if in_the_way() && activity.is_silent() {
+        let in_the_way = || activity.connection().leave.is_cancelled();
+        if in_the_way() && activity.worth() == Worth::Silent {
             return; // who has not begun to speak reads no GOAWAY
         }
         connection.as_mut().graceful_shutdown();

@@ -24,6 +24,7 @@ use super::refusal;
 use crate::config;
 use crate::error::Error;
 use crate::gateway::{Drain, Place};
+use crate::rpc::facts::Peer;
 
 /// Ends calls a moment after their deadline: see the module.
 #[derive(Clone)]
@@ -76,7 +77,8 @@ where
         // Calls of the contract take their place when their message comes. Health and reflection take it before, so it says nothing
         // of their message.
         let place = facts.method.is_ours().then(|| facts.place.clone());
-        let limits = Limits { place, waiting: Arc::clone(&self.layer.waiting), message_wait: None, answer_by };
+        let (waiting, peer) = (Arc::clone(&self.layer.waiting), Arc::clone(&facts.peer));
+        let limits = Limits { place, waiting, peer, message_wait: None, answer_by };
         ResponseFuture { answer: self.inner.call(call), limits, timer, cut_at }
     }
 }
@@ -86,6 +88,8 @@ struct Limits {
     /// None for health and reflection: they count as waiting for their message until their answer begins.
     place: Option<Place>,
     waiting: Arc<Waiting>,
+    /// Whose connection may have to make room for another.
+    peer: Arc<Peer>,
     /// The wait for the message, once it has not come within [`MESSAGE_GRACE`].
     message_wait: Option<MessageWait>,
     answer_by: Instant,
@@ -110,12 +114,16 @@ impl Limits {
             }
             ready!(timer.as_mut().poll(context));
             if timer.deadline() >= self.answer_by {
-                // Zendesk cannot have had what the gateway itself has not.
-                return Poll::Ready(Error::Deadline { sent: self.message_has_come() });
+                let has_come = self.message_has_come();
+                return Poll::Ready(if has_come {
+                    Error::Deadline { sent: true }
+                } else {
+                    Error::MessageMissing { crowded: false }
+                });
             }
             timer.as_mut().reset(self.answer_by);
             if !self.message_has_come() {
-                self.message_wait = Some(self.waiting.begin());
+                self.message_wait = Some(self.waiting.begin(self.peer.connection.leave.clone()));
             }
         }
     }

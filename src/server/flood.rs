@@ -9,15 +9,17 @@
 //!
 //! | file | protects against | test |
 //! |---|---|---|
-//! | `turns` | many peers who each keep a thread busy for their share | "rapid reset", the floods, "oversized headers"; its own |
 //! | `socket` | floods of frames; peers who never speak HTTP/2 or never read | "empty DATA", "idle connections"; `server`, `room` |
 //! | `stall` | peers who ask for large replies and do not read them | `attacks::streams_that_nobody_reads`; `server`, `room` |
 //! | `waiting` | calls whose message never comes | "held streams"; those of `deadline` |
 //! | `unpack` | messages that grow when unpacked | "gzip bombs"; its own |
 //! | `intake` | messages that never end, and small ones that decode to much | `attacks::memory`; its own |
 //! | `open` | crowds of idle connections that keep others out | "idle connections", "crowds at the gRPC port"; `room` |
-//! | `activity` | nothing by itself: it tells `open` which connections are in use | `room` |
+//! | `activity` | nothing by itself: it tells `open` what each connection is worth | `room` |
 //! | `workers` | a connection that keeps its thread busy: it delays only those on the same thread | all rows; `workers` |
+//!
+//! What they share is in [`turns`](crate::turns): many peers who each keep a thread busy for their share have turns ("rapid reset",
+//! the floods, "oversized headers"; its own tests).
 //!
 //! To measure without `unpack`, hand `routes` the request as it is: tonic unpacks it in one go. Without `intake`: `SMALL` of
 //! `usize::MAX`, so that nothing is charged.
@@ -32,7 +34,6 @@ pub(super) mod intake;
 pub(super) mod open;
 pub(super) mod socket;
 pub(super) mod stall;
-pub(super) mod turns;
 pub mod unpack;
 pub(super) mod waiting;
 pub mod workers;

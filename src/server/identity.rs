@@ -15,6 +15,7 @@ mod jwt;
 mod layer;
 mod policy;
 mod remote;
+mod sound;
 mod why;
 
 pub use api_key::callers as api_key_callers;

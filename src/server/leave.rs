@@ -52,7 +52,7 @@ where
 
     fn call(&mut self, call: Inbound<Q>) -> Self::Future {
         let facts = call.facts();
-        let until = (!facts.method.is_ours()).then(|| (self.drain.clone(), facts.peer.health.leave.clone()));
+        let until = (!facts.method.is_ours()).then(|| (self.drain.clone(), facts.peer.connection.leave.clone()));
         Answering { answer: self.inner.call(call), until }
     }
 }

@@ -113,7 +113,6 @@ where
 
     fn call(&mut self, call: Inbound<B>) -> Self::Future {
         let services = &*self.0;
-        let service = call.facts().method.service();
         // Only reflection takes a stream of requests; of what is not served nobody reads a message.
         let method = call.facts().method;
         let single = method.is_ours() || method.quiet;
@@ -122,6 +121,6 @@ where
         let limit = if method.is_ours() { most } else { most.min(intake::LARGEST_COMMON) };
         let request = framing::request(call.into_request(), limit, single);
         let request = intake::request(unpack::request(request, limit));
-        services.serve(service, request)
+        services.serve(method.service, request)
     }
 }

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::Response;
@@ -29,15 +30,13 @@ mod mistake;
 mod request_id;
 pub(super) mod reset;
 
-use bound::Bound;
-use call::Call;
+use call::{Call, Reports};
 
 /// Traces, measures and logs every call.
 #[derive(Clone)]
 pub struct Layer {
-    telemetry: Telemetry,
-    bound: Bound,
-    terms: Terms,
+    reports: Arc<Reports>,
+    terms: Arc<Terms>,
     identity: Option<Identity>,
 }
 
@@ -45,8 +44,7 @@ impl Layer {
     /// Reports to `telemetry`, and gives the layers below the facts of each call, made by `terms`. No caller may decide that a
     /// call is traced.
     pub fn new(telemetry: &Telemetry, terms: &Terms) -> Self {
-        let bound = Bound::new(telemetry.instruments());
-        Self { telemetry: telemetry.clone(), bound, terms: terms.clone(), identity: None }
+        Self { reports: Arc::new(Reports::new(telemetry)), terms: Arc::new(terms.clone()), identity: None }
     }
 
     /// Lets the callers whom `identity` knows decide that a call is traced.
@@ -86,9 +84,9 @@ where
     }
 
     fn call(&mut self, Arrival { peer, request }: Arrival<Q>) -> Self::Future {
-        let Layer { telemetry, bound, terms, identity } = &self.layer;
+        let Layer { reports, terms, identity } = &self.layer;
         let is_known = || identity.as_ref().is_some_and(|identity| identity.knows(request.headers(), &peer));
-        let (mut call, origin) = Call::begin(telemetry, bound, &request, is_known);
+        let (mut call, origin) = Call::begin(reports, &request, is_known);
         let checked = protocol::check(&request).map_err(Refused::NotGrpc);
         let asked = checked.and_then(|()| timeout::read(request.headers()).map_err(Refused::Call));
         match asked {

@@ -7,6 +7,12 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 /// The digits of an id.
 pub struct Hex<const N: usize>([u8; N]);
 
+impl<const N: usize> AsRef<[u8]> for Hex<N> {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl<const N: usize> Hex<N> {
     fn of(bytes: &[u8]) -> Self {
         let mut digits = [b'0'; N];
@@ -15,11 +21,6 @@ impl<const N: usize> Hex<N> {
             pair[1] = DIGITS[usize::from(byte & 15)];
         }
         Self(digits)
-    }
-
-    /// Returns the digits.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
     }
 
     /// Returns the digits.

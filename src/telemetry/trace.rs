@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
 use opentelemetry::trace::{
     SpanBuilder, SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, Tracer as _,
@@ -15,6 +15,9 @@ use opentelemetry::trace::{
 use opentelemetry::{Context, ContextGuard};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracer;
+
+/// Looked for in every call: a name given as text would be parsed each time.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// A place in a trace; the default is none, so that what follows begins a trace of its own. Cheap to clone.
 #[derive(Clone, Default)]
@@ -118,7 +121,7 @@ pub(super) fn sampled_anew(share: f64, parent: &Context) -> Context {
 
 /// Returns the caller's place, from the W3C headers `traceparent` and `tracestate`.
 pub fn incoming(headers: &HeaderMap) -> Context {
-    if headers.contains_key("traceparent") {
+    if headers.contains_key(TRACEPARENT) {
         TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers))
     } else {
         Context::new()
@@ -132,7 +135,7 @@ impl Extractor for Headers<'_> {
         self.0.get(key)?.to_str().ok()
     }
     fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(http::HeaderName::as_str).collect()
+        self.0.keys().map(HeaderName::as_str).collect()
     }
 }
 

@@ -113,6 +113,7 @@ where
 
     fn call(&mut self, call: Call) -> Self::Future {
         let attempts = Arc::clone(&self.attempts);
+        call.waits_for.set(None);
         attempts.started.fetch_add(1, Ordering::Relaxed);
         let (limit, ours) = attempts.limit(&call);
         let ledger = Arc::clone(&call.ledger);

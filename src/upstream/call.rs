@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::credential::Credential;
 use super::rest::Rest;
 use super::warnings::Warnings;
+use crate::cache::WaitsFor;
 use crate::contract::{Class, Idempotency};
 use crate::error::Error;
 use crate::json::{Loss, Malformed};
@@ -41,6 +42,8 @@ pub struct Call {
     pub parse: Parse,
     /// Sees the body of a 2xx answer before it is parsed, once for each attempt that receives one.
     pub peek: Option<Peek>,
+    /// Where it is noted what the call waits for, for callers who share it and cannot wait as long.
+    pub waits_for: WaitsFor,
     /// What the inbound call has spent so far.
     pub ledger: Arc<Ledger>,
     /// Where it stands in its trace.

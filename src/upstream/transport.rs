@@ -16,6 +16,7 @@ use super::judge::{header, judge};
 use super::rest::Body;
 use crate::config;
 use crate::error::{ConnectionError, Error};
+use crate::turns;
 
 pub mod connections;
 mod connector;
@@ -59,6 +60,10 @@ const FULL_WITH_ONE: u32 = 4;
 
 /// How soon the client's connection opens a stream that it has taken.
 const OPENED_WITHIN: Duration = Duration::from_millis(1);
+
+/// Bytes of an answer whose reading keeps the thread busy for long: a page of 100 users has a hundred kilobytes and takes
+/// milliseconds. Sixty of them may come at once.
+const LONG_BODY: usize = 8 << 10;
 
 /// Sends calls to Zendesk.
 #[derive(Clone)]
@@ -186,6 +191,9 @@ impl Transport {
             peek(&body);
             // Work that the peek started goes first: parsing a page takes longer than sending a request.
             tokio::task::yield_now().await;
+        }
+        if body.len() > LONG_BODY {
+            turns::to_read().await;
         }
         let judged = judge(call, status, &headers, &body);
         if matches!(judged, Err(Error::Foreign(_))) {

@@ -29,6 +29,7 @@ mod greed;
 mod memory;
 mod probes;
 mod protocol;
+mod together;
 
 const GET_USER: &str = "/zendesk.gateway.v1.UserService/GetUser";
 /// More memory than this no attack may cost, in bytes.
@@ -234,18 +235,19 @@ async fn flood(address: &str, opening: &[Vec<u8>], frames: &[u8], times: usize) 
     reason
 }
 
+async fn reset_rapidly(address: String) {
+    let mut frames = Vec::new();
+    for stream in (1..2_000).step_by(2) {
+        frames.extend(frame(HEADERS, END_HEADERS, stream, &call_headers()));
+        frames.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+    }
+    let reason = flood(&address, &[], &frames, 1).await;
+    assert!(reason == CALM || reason.is_none(), "{reason:?}");
+}
+
 #[tokio::test]
 async fn rapid_resets() {
-    withstand("rapid reset", ATTACKERS, async |address| {
-        let mut frames = Vec::new();
-        for stream in (1..2_000).step_by(2) {
-            frames.extend(frame(HEADERS, END_HEADERS, stream, &call_headers()));
-            frames.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
-        }
-        let reason = flood(&address, &[], &frames, 1).await;
-        assert!(reason == CALM || reason.is_none(), "{reason:?}");
-    })
-    .await;
+    withstand("rapid reset", ATTACKERS, reset_rapidly).await;
 }
 
 /// Not an attack: a proxy that carries many callers, who all lose their patience at once.
@@ -276,71 +278,78 @@ async fn callers_who_all_give_up_at_once_keep_their_connection() {
     tokio::time::timeout(LONG, answered).await.expect("the call is answered");
 }
 
+/// Begins a hundred calls on each of many connections, and sends no message.
+async fn hold(address: String) {
+    let (connections, mut held) = (scaled(20, 500), Vec::new());
+    for _ in 0..connections {
+        let mut wire = Wire::begin(&address).await;
+        let mut frames = Vec::new();
+        for stream in (1..200).step_by(2) {
+            frames.extend(frame(HEADERS, END_HEADERS, stream, &call_headers()));
+        }
+        wire.socket.write_all(&frames).await.expect("taken");
+        held.push(wire);
+    }
+    println!("{} streams held", connections * 100);
+    tokio::time::sleep(Duration::from_secs(scaled(1, 5) as u64)).await;
+}
+
 #[tokio::test]
 async fn many_held_streams() {
-    withstand("held streams", 1, async |address| {
-        let (connections, mut held) = (scaled(20, 500), Vec::new());
-        for _ in 0..connections {
-            let mut wire = Wire::begin(&address).await;
-            let mut frames = Vec::new();
-            for stream in (1..200).step_by(2) {
-                frames.extend(frame(HEADERS, END_HEADERS, stream, &call_headers()));
-            }
-            wire.socket.write_all(&frames).await.expect("taken");
-            held.push(wire);
-        }
-        println!("{} streams held", connections * 100);
-        tokio::time::sleep(Duration::from_secs(scaled(1, 5) as u64)).await;
-    })
-    .await;
+    withstand("held streams", 1, hold).await;
+}
+
+async fn continue_without_end(address: String) {
+    let opening = [frame(HEADERS, 0, 1, &call_headers())];
+    let reason = flood(&address, &opening, &frame(CONTINUATION, 0, 1, &[]), 20_000).await;
+    assert!(reason == CALM || reason.is_none(), "{reason:?}");
+    let field = [&[0x00, 0x03, b'x', b'-', b'y', 0x64][..], &[b'z'; 100]].concat();
+    let reason = flood(&address, &opening, &frame(CONTINUATION, 0, 1, &field.repeat(100)), 2_000).await;
+    assert!(reason.is_none_or(|reason| reason != 0), "{reason:?}");
 }
 
 #[tokio::test]
 async fn a_flood_of_continuations() {
-    withstand("CONTINUATION flood", ATTACKERS, async |address| {
-        let opening = [frame(HEADERS, 0, 1, &call_headers())];
-        let reason = flood(&address, &opening, &frame(CONTINUATION, 0, 1, &[]), 20_000).await;
-        assert!(reason == CALM || reason.is_none(), "{reason:?}");
-        let field = [&[0x00, 0x03, b'x', b'-', b'y', 0x64][..], &[b'z'; 100]].concat();
-        let reason = flood(&address, &opening, &frame(CONTINUATION, 0, 1, &field.repeat(100)), 2_000).await;
-        assert!(reason.is_none_or(|reason| reason != 0), "{reason:?}");
-    })
-    .await;
+    withstand("CONTINUATION flood", ATTACKERS, continue_without_end).await;
+}
+
+async fn send_empty_data(address: String) {
+    let opening = [frame(HEADERS, END_HEADERS, 1, &call_headers())];
+    let reason = flood(&address, &opening, &frame(DATA, 0, 1, &[]), 50_000).await;
+    assert!(reason == CALM || reason.is_none(), "{reason:?}");
 }
 
 #[tokio::test]
 async fn floods_of_empty_data() {
-    withstand("empty DATA", ATTACKERS, async |address| {
-        let opening = [frame(HEADERS, END_HEADERS, 1, &call_headers())];
-        let reason = flood(&address, &opening, &frame(DATA, 0, 1, &[]), 50_000).await;
-        assert!(reason == CALM || reason.is_none(), "{reason:?}");
-    })
-    .await;
+    withstand("empty DATA", ATTACKERS, send_empty_data).await;
+}
+
+async fn send_tiny_data(address: String) {
+    let opening = [frame(HEADERS, END_HEADERS, 1, &call_headers()), frame(DATA, 0, 1, &[0, 0, 1, 0, 0])];
+    flood(&address, &opening, &frame(DATA, 0, 1, &[0]), 50_000).await;
 }
 
 #[tokio::test]
 async fn floods_of_tiny_data() {
-    withstand("1-byte DATA", ATTACKERS, async |address| {
-        let opening = [frame(HEADERS, END_HEADERS, 1, &call_headers()), frame(DATA, 0, 1, &[0, 0, 1, 0, 0])];
-        flood(&address, &opening, &frame(DATA, 0, 1, &[0]), 50_000).await;
-    })
-    .await;
+    withstand("1-byte DATA", ATTACKERS, send_tiny_data).await;
+}
+
+async fn ping(address: String) {
+    flood(&address, &[], &frame(PING, 0, 0, &[0; 8]), 50_000).await;
 }
 
 #[tokio::test]
 async fn floods_of_pings() {
-    withstand("PING flood", ATTACKERS, async |address| {
-        flood(&address, &[], &frame(PING, 0, 0, &[0; 8]), 50_000).await;
-    })
-    .await;
+    withstand("PING flood", ATTACKERS, ping).await;
+}
+
+async fn change_settings(address: String) {
+    flood(&address, &[], &frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]), 50_000).await;
 }
 
 #[tokio::test]
 async fn floods_of_settings() {
-    withstand("SETTINGS flood", ATTACKERS, async |address| {
-        flood(&address, &[], &frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]), 50_000).await;
-    })
-    .await;
+    withstand("SETTINGS flood", ATTACKERS, change_settings).await;
 }
 
 #[tokio::test]
@@ -357,55 +366,65 @@ async fn pings_whose_answers_nobody_reads() {
     .await;
 }
 
+async fn promise_a_gigabyte(address: String) {
+    let (client, _) = Raw::connect(&address).await;
+    let mut call = client.begin(GET_USER, &[]).await.expect("sent");
+    call.request.send_data(Bytes::from_static(&[0, 0x40, 0, 0, 0]), false).expect("sent");
+    assert_eq!(call.answer().await.expect("answered").code(), Code::ResourceExhausted);
+}
+
 #[tokio::test]
 async fn lengths_that_promise_a_gigabyte() {
-    withstand("1 GiB length prefix", ATTACKERS, async |address| {
-        let (client, _) = Raw::connect(&address).await;
-        let mut call = client.begin(GET_USER, &[]).await.expect("sent");
-        call.request.send_data(Bytes::from_static(&[0, 0x40, 0, 0, 0]), false).expect("sent");
-        assert_eq!(call.answer().await.expect("answered").code(), Code::ResourceExhausted);
-    })
-    .await;
+    withstand("1 GiB length prefix", ATTACKERS, promise_a_gigabyte).await;
+}
+
+/// A message that unpacks to so many MiB.
+fn bomb(mebibytes: usize) -> Bytes {
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    for _ in 0..mebibytes {
+        bomb.write_all(&vec![0; 1 << 20]).expect("memory");
+    }
+    framed(1, &bomb.finish().expect("memory"))
+}
+
+async fn send_bomb(address: String, bomb: Bytes) {
+    let (client, _) = Raw::connect(&address).await;
+    let mut call = client.begin(GET_USER, &[("grpc-encoding", "gzip")]).await.expect("sent");
+    call.request.send_data(bomb, true).expect("sent");
+    assert_eq!(call.answer().await.expect("answered").code(), Code::ResourceExhausted);
 }
 
 #[tokio::test]
 async fn messages_that_inflate_to_a_gigabyte() {
-    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    for _ in 0..scaled(64, 1024) {
-        bomb.write_all(&vec![0; 1 << 20]).expect("memory");
-    }
-    let bomb = framed(1, &bomb.finish().expect("memory"));
-    withstand("gzip bombs", ATTACKERS, move |address| {
-        let bomb = bomb.clone();
-        async move {
-            let (client, _) = Raw::connect(&address).await;
-            let mut call = client.begin(GET_USER, &[("grpc-encoding", "gzip")]).await.expect("sent");
-            call.request.send_data(bomb, true).expect("sent");
-            assert_eq!(call.answer().await.expect("answered").code(), Code::ResourceExhausted);
+    let bomb = bomb(scaled(64, 1024));
+    withstand("gzip bombs", ATTACKERS, move |address| send_bomb(address, bomb.clone())).await;
+}
+
+/// Opens connections of which a third sends nothing, a third a part of the preface, and a third no call.
+async fn crowd_in(address: &str) -> Vec<TcpStream> {
+    let mut idle = Vec::new();
+    for number in 0..scaled(500, 8_000) {
+        match number % 3 {
+            0 => idle.push(TcpStream::connect(address).await.expect("the system accepts it")),
+            1 => {
+                let mut slow = TcpStream::connect(address).await.expect("the system accepts it");
+                slow.write_all(b"PRI * HT").await.ok();
+                idle.push(slow);
+            }
+            _ => {
+                let mut begun = TcpStream::connect(address).await.expect("the system accepts it");
+                begun.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.ok();
+                idle.push(begun);
+            }
         }
-    })
-    .await;
+    }
+    idle
 }
 
 #[tokio::test]
 async fn connections_that_do_nothing() {
     withstand("idle connections", 1, async |address| {
-        let (mut idle, wanted) = (Vec::new(), scaled(500, 8_000));
-        for number in 0..wanted {
-            match number % 3 {
-                0 => idle.push(TcpStream::connect(&address).await.expect("the system accepts it")),
-                1 => {
-                    let mut slow = TcpStream::connect(&address).await.expect("the system accepts it");
-                    slow.write_all(b"PRI * HT").await.ok();
-                    idle.push(slow);
-                }
-                _ => {
-                    let mut begun = TcpStream::connect(&address).await.expect("the system accepts it");
-                    begun.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.ok();
-                    idle.push(begun);
-                }
-            }
-        }
+        let _idle = crowd_in(&address).await;
         // They fill the gateway, and yet somebody new is served.
         let began = Instant::now();
         Raw::get_in(&address).await;
@@ -426,17 +445,18 @@ fn in_frames(stream: u32, block: &[u8]) -> Vec<u8> {
     frames
 }
 
+async fn send_large_headers(address: String) {
+    // 64,000 zeros take 40,000 bytes in Huffman's code, and that length three bytes after the first 127.
+    let field = [&[0x00, 0x01, b'x', 0xff, 0xc1, 0xb7, 0x02][..], &vec![0; 40_000]].concat();
+    let block = [call_headers(), field].concat();
+    let frames: Vec<u8> = (1..100).step_by(2).flat_map(|stream| in_frames(stream, &block)).collect();
+    let reason = flood(&address, &[], &frames, 1).await;
+    assert!(reason.is_none(), "{reason:?}");
+}
+
 #[tokio::test]
 async fn headers_beyond_all_measure() {
-    withstand("oversized headers", ATTACKERS, async |address| {
-        // 64,000 zeros take 40,000 bytes in Huffman's code, and that length three bytes after the first 127.
-        let field = [&[0x00, 0x01, b'x', 0xff, 0xc1, 0xb7, 0x02][..], &vec![0; 40_000]].concat();
-        let block = [call_headers(), field].concat();
-        let frames: Vec<u8> = (1..100).step_by(2).flat_map(|stream| in_frames(stream, &block)).collect();
-        let reason = flood(&address, &[], &frames, 1).await;
-        assert!(reason.is_none(), "{reason:?}");
-    })
-    .await;
+    withstand("oversized headers", ATTACKERS, send_large_headers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

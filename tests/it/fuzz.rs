@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tower::ServiceExt as _;
+use zendesk_gateway::cache::WaitsFor;
 use zendesk_gateway::config;
 use zendesk_gateway::contract::Idempotency;
 use zendesk_gateway::error::Error;
@@ -180,6 +181,7 @@ async fn a_compressed_body_that_was_tampered_with_is_an_error_and_never_more_tha
                 zendesk_gateway::json::decode::<serde_json::Value>(body).map(|value| Box::new(value) as _)
             }),
             peek: None,
+            waits_for: WaitsFor::default(),
             ledger: std::sync::Arc::default(),
             trace: zendesk_gateway::telemetry::Trace::default(),
         };

@@ -52,6 +52,7 @@ mod support;
 mod telemetry;
 mod tls;
 mod truth;
+mod waits;
 mod well_behaved;
 mod wire;
 mod workers;

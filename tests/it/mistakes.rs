@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use prost::Message as _;
 use tonic::{Code, Request};
+use tonic_types::StatusExt as _;
 use zendesk_gateway::config::Telemetry as Settings;
-use zendesk_gateway::proto::{GetUserRequest, UpdateUserRequest, UserInput};
+use zendesk_gateway::proto::{GetUserRequest, ListUsersRequest, StreamUsersRequest, UpdateUserRequest, UserInput};
 use zendesk_gateway::sandbox::faults::{Delay, Respond, get, put};
 
 use crate::support::observed::{Observed, scrape};
 use crate::support::raw::{Raw, framed};
-use crate::support::with;
+use crate::support::{refused, with};
 
 const GET_USER: &str = "/zendesk.gateway.v1.UserService/GetUser";
+const REFLECT: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 
 /// The calls of a scrape, by code: how many, and how many of them count as failures.
 async fn counted(t: &Observed) -> BTreeMap<String, (u64, u64)> {
@@ -81,20 +83,118 @@ async fn what_callers_do_wrong_is_no_failure_of_the_service() {
     write.set_timeout(Duration::from_millis(60));
     t.users().update_user(write).await.expect_err("too little time");
     // The client may have left a moment before the gateway's answer, and then its call was CANCELLED.
-    let ended = async || counted(&t).await.values().map(|(calls, _)| calls).sum::<u64>();
-    tokio::time::timeout(Duration::from_mins(1), async {
-        while ended().await < 14 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await
-    .expect("each call is counted");
-    let counted = counted(&t).await;
+    let counted = ended(&t, 14).await;
     assert!(counted.values().all(|(_, failures)| *failures == 0), "{counted:#?}");
     assert_eq!(failed(&t).await, 0);
     let reasons = reasons(&t).await;
     assert_eq!((reasons["UNIMPLEMENTED"], reasons["MALFORMED_REQUEST"], reasons["CACHE_MISS"]), (4, 3, 1));
     assert!(!reasons.contains_key("DEADLINE_EXCEEDED") && !reasons.contains_key("INTERNAL"), "{reasons:#?}");
+}
+
+/// Waits until so many calls have ended, and returns them as [`counted`] does.
+async fn ended(t: &Observed, calls: u64) -> BTreeMap<String, (u64, u64)> {
+    let all = async || counted(t).await.values().map(|(calls, _)| calls).sum::<u64>();
+    tokio::time::timeout(Duration::from_mins(1), async {
+        while all().await < calls {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("each call is counted");
+    counted(t).await
+}
+
+#[tokio::test]
+async fn messages_that_never_come_and_replies_that_nobody_reads_are_no_failures_of_the_service() {
+    let t = Observed::start(Settings::default()).await;
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(1);
+    let (client, _connection) = Raw::with(&t.address, builder).await;
+    let half_a_second = [("grpc-timeout", "500m")];
+    let message = framed(0, &GetUserRequest { id: 7 }.encode_to_vec());
+    // None of the message, and a part of it.
+    for sent in [None, Some(&message[..6])] {
+        let mut call = client.begin(GET_USER, &half_a_second).await.expect("sent");
+        if let Some(bytes) = sent {
+            call.request.send_data(bytes.to_vec().into(), false).expect("sent");
+        }
+        let status = call.answer().await.expect("answered").status();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        let reason = status.get_error_details().error_info().map(|info| info.reason.clone());
+        assert_eq!(reason.as_deref(), Some("REQUEST_INCOMPLETE"), "{status:?}");
+    }
+    let stream = "/zendesk.gateway.v1.UserService/StreamUsers";
+    let longer = [("grpc-timeout", "3S")];
+    let unread = client.start(stream, &longer, &StreamUsersRequest::default()).await.expect("sent");
+    let response = unread.response.await.expect("headers");
+    // A watch and a session, which last until their deadline.
+    let (reader, _connection) = Raw::connect(&t.address).await;
+    let request = tonic_health::pb::HealthCheckRequest::default();
+    let watch = reader.start("/grpc.health.v1.Health/Watch", &half_a_second, &request).await.expect("sent");
+    let session = reader.begin(REFLECT, &half_a_second).await.expect("sent");
+    let counted = ended(&t, 5).await;
+    assert!(counted.values().all(|(_, failures)| *failures == 0), "{counted:#?}");
+    assert_eq!(counted["DEADLINE_EXCEEDED"].0, 5, "{counted:#?}");
+    assert_eq!(failed(&t).await, 0);
+    let reasons = reasons(&t).await;
+    assert_eq!((reasons["REQUEST_INCOMPLETE"], reasons["REPLY_NOT_READ"]), (2, 1), "{reasons:#?}");
+    drop((response, watch, session, unread.request));
+}
+
+/// Requests by which the server library, and not a layer of the gateway, refuses a call.
+#[tokio::test]
+async fn every_error_has_its_reason_whoever_found_it() {
+    let t = Observed::start(Settings::default()).await;
+    let (client, _connection) = Raw::connect(&t.address).await;
+    let (user, check) = (GetUserRequest { id: 7 }.encode_to_vec(), "/grpc.health.v1.Health/Check");
+    let message = framed(0, &user);
+    let unpacks_to_rubbish = framed(1, b"no gzip");
+    let service = framed(0, &tonic_health::pb::HealthCheckRequest { service: "no.such".to_owned() }.encode_to_vec());
+    let too_long = [&[0][..], &(64_u32 << 20).to_be_bytes(), &[0; 100]].concat();
+    let twice = [&message[..], &message[..]].concat();
+    for (path, headers, bytes, code, reason) in [
+        ("/zendesk.gateway.v1.UserService/NoSuch", &[][..], &message[..], Code::Unimplemented, "UNIMPLEMENTED"),
+        ("/no.such.Service/Method", &[], &message, Code::Unimplemented, "UNIMPLEMENTED"),
+        (GET_USER, &[("grpc-encoding", "zstd")], &framed(1, b"x"), Code::Unimplemented, "UNIMPLEMENTED"),
+        (GET_USER, &[], &[], Code::Unimplemented, "UNIMPLEMENTED"),
+        (GET_USER, &[], &twice, Code::Unimplemented, "UNIMPLEMENTED"),
+        (check, &[], &twice, Code::Unimplemented, "UNIMPLEMENTED"),
+        (GET_USER, &[], &framed(7, b"x"), Code::Internal, "MALFORMED_REQUEST"),
+        (GET_USER, &[], &framed(1, b"x"), Code::Internal, "MALFORMED_REQUEST"),
+        (GET_USER, &[], &framed(0, b"\x08"), Code::Internal, "MALFORMED_REQUEST"),
+        (GET_USER, &[], &message[..3], Code::Internal, "MALFORMED_REQUEST"),
+        (GET_USER, &[], &message[..6], Code::Internal, "MALFORMED_REQUEST"),
+        (GET_USER, &[("grpc-encoding", "gzip")], &unpacks_to_rubbish, Code::Internal, "MALFORMED_REQUEST"),
+        (GET_USER, &[], &too_long, Code::ResourceExhausted, "REQUEST_TOO_LARGE"),
+        (GET_USER, &[("grpc-timeout", "1")], &message, Code::InvalidArgument, "INVALID_FIELD"),
+        (check, &[], &service, Code::NotFound, "NOT_FOUND"),
+    ] {
+        let mut call = client.begin(path, headers).await.expect("sent");
+        call.request.send_data(bytes.to_vec().into(), true).expect("sent");
+        let status = call.answer().await.expect("answered").status();
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap_or_else(|| panic!("{path} {headers:?} {bytes:?}: {status:?}"));
+        assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (code, reason, "zendesk-gateway"));
+        assert!(!status.message().is_empty(), "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_is_larger_than_the_gateway_sends_has_its_reason() {
+    let mut config = zendesk_gateway::config::Config::default();
+    config.server.max_response_bytes = 1000;
+    let t = Observed::configured(config).await;
+    let list = ListUsersRequest { page_size: 100, ..ListUsersRequest::default() };
+    let refused = refused(t.users().list_users(list).await);
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::OutOfRange, "REPLY_TOO_LARGE"), "{}", refused.message);
+    let mut stream = t.users().stream_users(StreamUsersRequest::default()).await.expect("it begins").into_inner();
+    let ended = loop {
+        match stream.message().await {
+            Ok(message) => assert!(message.is_some(), "it does not end as if all were well"),
+            Err(status) => break crate::support::refused::<()>(Err(status)),
+        }
+    };
+    assert_eq!((ended.code, ended.reason.as_str()), (Code::OutOfRange, "REPLY_TOO_LARGE"), "{}", ended.message);
 }
 
 #[tokio::test]

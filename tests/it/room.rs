@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use tonic::Code;
+use tonic::{Code, Status};
 use zendesk_gateway::config::{self, Config, Telemetry};
 use zendesk_gateway::proto::{GetUserRequest, GetUserResponse, StreamUsersRequest};
+use zendesk_gateway::sandbox::faults::{Delay, get};
 
 use crate::support::authority::Authority;
 use crate::support::observed::Observed;
 use crate::support::raw::{Call, LONG, Raw, Wire};
-use crate::support::{TestGateway, account, settings};
+use crate::support::{TestGateway, account, refused, settings};
 
 const GET_USER: &str = "/zendesk.gateway.v1.UserService/GetUser";
 const STREAM_USERS: &str = "/zendesk.gateway.v1.UserService/StreamUsers";
@@ -29,6 +30,7 @@ fn patient() -> Config {
     config.server.preface_timeout = LONG * 10;
     config.server.message_timeout = LONG * 10;
     config.server.unary_deadline = LONG * 10;
+    config.upstream.attempt.read_timeout = LONG * 10;
     config
 }
 
@@ -38,10 +40,13 @@ async fn with_room_for(connections: usize) -> TestGateway {
     TestGateway::configured(account(), config).await
 }
 
-/// A connection with a call under way.
+/// A connection with a call under way: Zendesk is slow to answer it.
 async fn busy(t: &TestGateway) -> (Raw, Call) {
     let (client, _) = Raw::connect(&t.address).await;
-    let call = client.begin(GET_USER, &[]).await.expect("sent");
+    let id = t.sandbox.store().user_ids()[0];
+    t.sandbox.fault(get(&format!("/users/{id}")), Delay::by(LONG * 10));
+    let uncached = [("cache-control", "no-cache")];
+    let call = client.start(GET_USER, &uncached, &GetUserRequest { id }).await.expect("sent");
     assert_refused_before_anything_is_sent(&client).await;
     (client, call)
 }
@@ -77,6 +82,68 @@ async fn a_newcomer_takes_the_place_of_an_idle_connection_and_never_that_of_a_bu
     assert!(futures_util::FutureExt::now_or_never(&mut call.response).is_none(), "its call goes on");
     drop(newcomers);
     t.stop().await;
+}
+
+/// Holds what its peer has not paid for on a connection, and lets a newcomer come. Returns how what was held ends.
+async fn displaced(path: &str) -> Status {
+    let t = with_room_for(1).await;
+    let (client, left) = Raw::connect(&t.address).await;
+    let held = client.begin(path, &[]).await.expect("sent");
+    let held = tokio::spawn(held.answer());
+    tokio::time::timeout(LONG / 2, Raw::get_in(&t.address)).await.expect("it need not wait for the message");
+    let answer = held.await.expect("no panic").expect("it ends in order");
+    tokio::time::timeout(LONG, left).await.expect("it is asked to leave").expect("no panic").expect("in order");
+    t.stop().await;
+    answer.status()
+}
+
+#[tokio::test]
+async fn a_connection_with_nothing_but_a_call_whose_message_does_not_come_makes_room_and_the_call_ends() {
+    let status = displaced(GET_USER).await;
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    let reason = refused::<()>(Err(status)).reason;
+    assert_eq!(reason, "REQUEST_INCOMPLETE");
+}
+
+#[tokio::test]
+async fn a_connection_with_nothing_but_a_session_of_reflection_makes_room_and_the_session_ends() {
+    let status = displaced("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo").await;
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert!(status.message().contains("makes room"), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_newcomer_from_elsewhere_gets_in_while_a_crowd_comes() {
+    const ROOM: usize = 16;
+    let mut config = patient();
+    config.server.max_connections = ROOM;
+    let t = TestGateway::configured(account(), config).await;
+    let mut crowd = Vec::new();
+    let mut newcomers = tokio::task::JoinSet::new();
+    // More than may wait for a place, and all of them before the first has been idle for long. Not all are silent.
+    for number in 0..ROOM * 4 {
+        let mut one = TcpStream::connect(&t.address).await.expect("the system accepts it");
+        if number % 2 == 0 {
+            one.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.ok();
+        }
+        crowd.push(one);
+        if number % ROOM == 0 {
+            let socket = from("127.0.0.2", &t.address).await;
+            newcomers.spawn(async move {
+                let (client, _) = Raw::over(socket, h2::client::Builder::new()).await.expect("it is not turned away");
+                assert_refused_before_anything_is_sent(&client).await;
+            });
+        }
+    }
+    tokio::time::timeout(LONG, newcomers.join_all()).await.expect("they get in");
+    t.stop().await;
+}
+
+/// A connection from this address of the machine.
+async fn from(address: &str, to: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(format!("{address}:0").parse().expect("an address")).expect("all of 127.0.0.0/8 is here");
+    socket.connect(to.parse().expect("an address")).await.expect("it listens")
 }
 
 #[tokio::test]
@@ -115,9 +182,7 @@ async fn one_peer_may_have_so_many_connections_and_others_still_get_in() {
     let (first, _first) = Raw::connect(&t.address).await;
     assert_refused_before_anything_is_sent(&first).await;
     closed(TcpStream::connect(&t.address).await.expect("the system accepts it")).await;
-    let other = TcpSocket::new_v4().expect("a socket");
-    other.bind("127.0.0.2:0".parse().expect("an address")).expect("all of 127.0.0.0/8 is here");
-    let other = other.connect(t.address.parse().expect("an address")).await.expect("it listens");
+    let other = from("127.0.0.2", &t.address).await;
     let (other, _other) = Raw::over(other, h2::client::Builder::new()).await.expect("it speaks HTTP/2");
     assert_refused_before_anything_is_sent(&other).await;
     t.stop().await;
@@ -136,7 +201,7 @@ async fn connections_are_counted() {
 }
 
 /// Waits until as many connections were counted as refused.
-async fn refused(t: &Observed, wanted: u64) {
+async fn until_refused(t: &Observed, wanted: u64) {
     let counted = tokio::time::timeout(LONG, async {
         while t.status().await["connections"]["refused"] != wanted {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -153,7 +218,7 @@ async fn peers_that_begin_too_late_are_counted_as_refused() {
     // Who goes away by itself is not refused.
     drop(TcpStream::connect(&t.address).await.expect("it listens"));
     closed(TcpStream::connect(&t.address).await.expect("it listens")).await;
-    refused(&t, 1).await;
+    until_refused(&t, 1).await;
 }
 
 #[tokio::test]
@@ -165,10 +230,10 @@ async fn peers_that_do_not_shake_hands_are_counted_as_refused() {
     let t = Observed::configured(config).await;
     let late = TcpStream::connect(&t.address).await.expect("it listens");
     let mut plain = TcpStream::connect(&t.address).await.expect("it listens");
-    tokio::io::AsyncWriteExt::write_all(&mut plain, b"GET / HTTP/1.1\r\n\r\n").await.expect("taken");
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("taken");
     closed(late).await;
     closed(plain).await;
-    refused(&t, 2).await;
+    until_refused(&t, 2).await;
 }
 
 /// How the only call of a stream is told in the access log once it has ended.
@@ -188,7 +253,7 @@ async fn a_call_that_the_gateway_resets_is_not_told_as_one_that_its_caller_gave_
     };
     for (timeout, headers, wanted) in [
         (Duration::from_millis(300), &[][..], ("ABORTED", "REPLY_NOT_READ")),
-        (LONG * 10, &[("grpc-timeout", "500m")][..], ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED")),
+        (LONG * 10, &[("grpc-timeout", "500m")][..], ("DEADLINE_EXCEEDED", "REPLY_NOT_READ")),
         (LONG * 10, &[][..], ("CANCELLED", "")),
     ] {
         let t = Observed::configured(stalled(timeout)).await;

@@ -10,8 +10,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tonic::Code;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
@@ -21,6 +22,7 @@ use zendesk_gateway::proto::GetCurrentUserRequest;
 
 use crate::support::binary::Binary;
 use crate::support::issuer::{self, Key, claims, jwks};
+use crate::support::raw::LONG;
 use crate::support::{key_file, with};
 
 const RULES: &str = "[[authorization.rules]]\ncallers = [\"*\"]\nrisks = [\"read\"]\n";
@@ -118,6 +120,51 @@ async fn sighup_has_the_files_read_again_and_ends_nothing() {
     assert!(status.success(), "{log}");
 }
 
+/// Starts a process whose settings come through a pipe, and waits until it reads them: then it has only just started. Also returns
+/// the end of the pipe that is written to; until that is closed, the settings may go on.
+async fn starting(folder: &TempDir) -> (Child, std::fs::File) {
+    let pipe = folder.path().join("pipe");
+    make_fifo(&pipe);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
+    command.args(["serve", "--sandbox", "--listen", "127.0.0.1:0", "--config"]).arg(&pipe);
+    command.env("ZENDESK_GATEWAY__ADMIN__LISTEN", "127.0.0.1:0").kill_on_drop(true);
+    let process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+    let opened = tokio::task::spawn_blocking(move || std::fs::File::options().write(true).open(pipe));
+    let writer = tokio::time::timeout(LONG, opened).await.expect("it reads its settings").expect("no panic");
+    (process, writer.expect("opened"))
+}
+
+async fn signal(process: &Child, name: &str) {
+    let id = process.id().expect("it runs").to_string();
+    let told = Command::new("kill").args(["-s", name, &id]).status().await.expect("kill exists");
+    assert!(told.success());
+}
+
+#[tokio::test]
+async fn sighup_does_not_end_a_process_that_has_only_just_started() {
+    let folder = TempDir::new().expect("a folder");
+    let (mut process, settings) = starting(&folder).await;
+    signal(&process, "HUP").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drop(settings);
+    let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+    let greeting = tokio::time::timeout(LONG, lines.next_line()).await.expect("it goes on").expect("text");
+    assert!(greeting.is_some_and(|line| line.starts_with("gRPC on")), "it serves");
+}
+
+#[tokio::test]
+async fn a_process_that_has_only_just_started_ends_in_order() {
+    for name in ["TERM", "INT"] {
+        let folder = TempDir::new().expect("a folder");
+        let (mut process, settings) = starting(&folder).await;
+        signal(&process, name).await;
+        let status =
+            tokio::time::timeout(LONG, process.wait()).await.expect("it waits for nothing").expect("its status");
+        assert!(status.success(), "{name}: {status}");
+        drop(settings);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_file_that_everybody_can_read_is_told_once_at_start() {
     let folder = TempDir::new().expect("a folder");
@@ -202,7 +249,7 @@ async fn the_stand_in_alone_listens_where_the_settings_say() {
     sandbox.arg("sandbox").arg("--config").arg(&config).stdout(Stdio::piped()).kill_on_drop(true);
     let mut running = sandbox.spawn().expect("it runs");
     let said = running.stdout.take().expect("it is piped");
-    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(said));
+    let mut lines = BufReader::new(said).lines();
     let first = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await.expect("it starts");
     let first = first.expect("readable").unwrap_or_default();
     assert!(first.contains(&address), "{first}");

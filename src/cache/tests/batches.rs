@@ -49,7 +49,7 @@ fn batcher_of(cache: &Cache) -> Batcher<Way, i64, i64> {
 }
 
 fn terms(time: Duration) -> Terms {
-    Terms { deadline: within(time), wanted_by: within(time), background: false }
+    Terms { deadline: within(time), wanted_by: within(time), background: false, waits_for: WaitsFor::default() }
 }
 
 /// Spawns one get for each id, and returns each answer and how long it took.

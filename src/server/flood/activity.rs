@@ -1,13 +1,13 @@
 //! Tracks whether a connection is in use, and asks it to make room for another. It serves [`open`](super::open).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::rpc::facts::Health;
+use crate::rpc::facts::Connection;
 
 /// A connection's activity, shared between its task and the accept loop. Clones share it.
 #[derive(Clone)]
@@ -15,14 +15,22 @@ pub struct Activity(Arc<Inner>);
 
 struct Inner {
     calls: TaskTracker,
-    began: Instant,
-    /// When the last call ended, in milliseconds since the connection began.
-    last: AtomicU64,
     /// True once the connection has its place.
     placed: AtomicBool,
     /// True once the peer has begun to speak HTTP/2.
     spoken: AtomicBool,
-    health: Health,
+    connection: Connection,
+}
+
+/// How much a connection is worth to its peer, the least first: that is the order in which connections make room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Worth {
+    /// Its peer has not begun to speak HTTP/2.
+    Silent,
+    /// It has had no call of a known caller yet.
+    Unproven,
+    /// It was in use.
+    Proven,
 }
 
 impl Activity {
@@ -30,11 +38,9 @@ impl Activity {
     pub fn begin() -> Self {
         Self(Arc::new(Inner {
             calls: TaskTracker::new(),
-            began: Instant::now(),
-            last: AtomicU64::new(0),
             placed: AtomicBool::new(true),
             spoken: AtomicBool::new(false),
-            health: Health::default(),
+            connection: Connection::default(),
         }))
     }
 
@@ -47,8 +53,13 @@ impl Activity {
 
     /// Notes that the connection has its place.
     pub fn has_its_place(&self) {
-        self.call_ends(); // it is idle from now on, and not since it came
+        self.0.connection.usage.restart(); // it is idle from now on, and not since it came
         self.0.placed.store(true, Ordering::Relaxed);
+    }
+
+    /// True while the connection waits for a place.
+    pub fn waits(&self) -> bool {
+        !self.0.placed.load(Ordering::Relaxed)
     }
 
     /// Returns the tracker of the connection's calls.
@@ -56,15 +67,9 @@ impl Activity {
         &self.0.calls
     }
 
-    /// Notes that a call ends.
-    pub fn call_ends(&self) {
-        let now = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.last.store(now, Ordering::Relaxed);
-    }
-
-    /// Returns what the connection has for health checks.
-    pub fn health(&self) -> &Health {
-        &self.0.health
+    /// Returns what the connection's calls share.
+    pub fn connection(&self) -> &Connection {
+        &self.0.connection
     }
 
     /// Notes that the peer has begun to speak HTTP/2.
@@ -72,20 +77,18 @@ impl Activity {
         self.0.spoken.store(true, Ordering::Relaxed);
     }
 
-    /// True until the peer has begun to speak HTTP/2.
-    pub fn is_silent(&self) -> bool {
-        !self.0.spoken.load(Ordering::Relaxed)
+    /// Returns how much the connection is worth.
+    pub fn worth(&self) -> Worth {
+        match (self.0.spoken.load(Ordering::Relaxed), self.0.connection.usage.was_ever()) {
+            (false, _) => Worth::Silent,
+            (true, false) => Worth::Unproven,
+            (true, true) => Worth::Proven,
+        }
     }
 
-    /// Returns how long the connection has been without a call by `now`; none if it has one, was asked to close, or has no place
-    /// yet. Watches of the health are no calls here: otherwise a stranger with one watch on each connection could keep newcomers
-    /// out for good.
+    /// Returns how long the connection has not been in use by `now`; none if it is, was asked to close, or has no place yet.
     pub fn idle(&self, now: Instant) -> Option<Duration> {
-        let Health { watching, leave, .. } = &self.0.health;
-        let placed = self.0.placed.load(Ordering::Relaxed);
-        let unused = placed && self.0.calls.len() <= watching.len() && !leave.is_cancelled();
-        let last = Duration::from_millis(self.0.last.load(Ordering::Relaxed));
-        unused.then(|| now.saturating_duration_since(self.0.began + last))
+        self.0.connection.usage.idle(now).filter(|_| !self.waits() && !self.is_to_leave())
     }
 
     /// Whether both are of one connection.
@@ -96,12 +99,27 @@ impl Activity {
 
     /// Asks the connection to close, to make room for another.
     pub fn ask_to_leave(&self) {
-        self.0.health.leave.cancel();
+        self.0.connection.leave.cancel();
+    }
+
+    /// True once the connection was asked to close.
+    pub fn is_to_leave(&self) -> bool {
+        self.0.connection.leave.is_cancelled()
+    }
+
+    /// True while the connection waits for a place and was not turned away.
+    pub fn waits_for_a_place(&self) -> bool {
+        self.waits() && !self.is_to_leave()
+    }
+
+    /// True while the connection has a place that somebody else gets.
+    pub fn gives_up_its_place(&self) -> bool {
+        !self.waits() && self.is_to_leave()
     }
 
     /// Completes when the connection is asked to close.
     pub async fn asked_to_leave(&self) {
-        self.0.health.leave.cancelled().await;
+        self.0.connection.leave.cancelled().await;
     }
 }
 
@@ -111,26 +129,30 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+    use crate::gateway::InUse;
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_from_the_end_of_its_last_call_until_it_is_to_leave() {
         let (activity, second) = (Activity::begin(), Duration::from_secs(1));
         let idle = || activity.idle(Instant::now());
+        activity.speaks();
         advance(second * 3).await;
-        assert_eq!(idle(), Some(second * 3), "it never had a call");
-        let call = activity.calls().token();
+        assert_eq!((idle(), activity.worth()), (Some(second * 3), Worth::Unproven), "it never had a call");
+        let without_a_message = activity.calls().token();
+        assert_eq!(idle(), Some(second * 3), "a call whose message has not come is no use");
+        let calls = [(); 2].map(|()| InUse::begin(&activity.connection().usage));
         assert_eq!(idle(), None);
-        drop(call);
-        activity.call_ends();
+        let [one, other] = calls;
+        drop(one);
+        assert_eq!(idle(), None);
+        drop(other);
         advance(second).await;
-        assert_eq!(idle(), Some(second));
+        assert_eq!((idle(), activity.worth()), (Some(second), Worth::Proven));
         assert!(activity.asked_to_leave().now_or_never().is_none());
-        let watch = (activity.calls().token(), activity.health().watching.token());
-        assert_eq!(idle(), Some(second), "a watch of the health is no use");
-        drop(watch);
         activity.ask_to_leave();
         assert!(activity.asked_to_leave().now_or_never().is_some());
         assert_eq!(idle(), None, "it is not asked twice");
+        drop(without_a_message);
 
         let waiting = Activity::without_a_place();
         advance(second).await;

@@ -1,21 +1,26 @@
-//! The open connections, and which of them makes room for a new one: the one that was silent or idle longest. Counts those of one
-//! peer.
+//! The open connections, and which of them makes room for a new one. Counts those of one peer.
 //!
-//! To measure without it: [`MIN_IDLE`] and [`MIN_SILENCE`] of an hour, so that no connection makes room.
+//! First go those whose peers have not begun to speak, then those that have had no call of a known caller yet, then the others; of
+//! each kind the one that was idle longest. So whoever opens many connections and does nothing with them displaces these, and
+//! not the callers. Of newcomers who wait for a place, if they are too many, goes the one whose address has most connections.
+//!
+//! To measure without it: [`MIN_IDLE`] and [`MIN_UNPROVEN`] of an hour, so that no connection makes room.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::task::Id;
 use tokio::time::Instant;
 
-use super::activity::Activity;
+use super::activity::{Activity, Worth};
 
-/// How long a connection must be without a call before a new one may take its place.
+/// How long a connection must not have been in use before a new one may take its place.
 const MIN_IDLE: Duration = Duration::from_secs(2);
-/// The same for a connection whose peer has not even begun to speak. These go first.
-const MIN_SILENCE: Duration = Duration::from_millis(500);
+/// The same for a connection that was never in use. Most callers connect when they have a call to make.
+const MIN_UNPROVEN: Duration = Duration::from_millis(500);
 
 /// Most idle connections that one search finds. Searching thousands for each new connection would delay the others.
 const MAX_FOUND: usize = 64;
@@ -24,32 +29,86 @@ const MAX_FOUND: usize = 64;
 #[derive(Default)]
 pub struct Open {
     all: HashMap<Id, (IpAddr, Activity)>,
-    /// The connections that had been idle longest at the last search, longest last.
+    /// How many each address has.
+    numbers: HashMap<IpAddr, usize>,
+    /// Those that came when there was no place, the oldest first. They may have one by now.
+    newcomers: VecDeque<Id>,
+    /// The connections that go next, the first last.
     idle: Vec<Id>,
-    /// The earliest time at which a further search can find an idle one.
-    not_before: Option<Instant>,
+    /// The earliest time at which a further search can find an idle one, and whether there was any at the last.
+    not_before: Option<(Instant, bool)>,
+}
+
+/// Whether a connection makes room for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// One was asked to close.
+    Made,
+    /// One may have been idle for long enough then.
+    Soon(Instant),
+    /// All are in use.
+    Never,
 }
 
 impl Open {
     /// Adds a connection.
     pub fn begun(&mut self, task: Id, address: SocketAddr, activity: Activity) {
-        self.all.insert(task, (address.ip().to_canonical(), activity));
+        let address = address.ip().to_canonical();
+        *self.numbers.entry(address).or_default() += 1;
+        if activity.waits() {
+            self.newcomers.push_back(task);
+        }
+        self.all.insert(task, (address, activity));
     }
 
     /// Removes a connection.
     pub fn ended(&mut self, task: Id) {
-        self.all.remove(&task);
+        let Some((address, _)) = self.all.remove(&task) else { return };
+        if let Entry::Occupied(mut number) = self.numbers.entry(address) {
+            *number.get_mut() -= 1;
+            if *number.get() == 0 {
+                number.remove();
+            }
+        }
     }
 
     /// Returns how many connections the peer's IP address has.
     pub fn of(&self, peer: SocketAddr) -> usize {
-        let peer = peer.ip().to_canonical();
-        self.all.values().filter(|(address, _)| *address == peer).count()
+        self.numbers.get(&peer.ip().to_canonical()).copied().unwrap_or(0)
     }
 
-    /// Asks the connection that has been silent longest to close, or, if none has been for [`MIN_SILENCE`], the one that has been
-    /// idle longest. Returns false if none has been idle for [`MIN_IDLE`].
-    pub fn make_room(&mut self) -> bool {
+    /// Turns away one who waits for a place, for a newcomer from `peer`: of those whose address has most connections the one who has
+    /// waited longest. Returns false if the newcomer's own address has more.
+    pub fn displace(&mut self, peer: SocketAddr) -> bool {
+        let (all, numbers) = (&self.all, &self.numbers);
+        self.newcomers.retain(|one| all.get(one).is_some_and(|(_, activity)| activity.waits_for_a_place()));
+        let number = |one: &Id| all.get(one).map_or(0, |(address, _)| numbers[address]);
+        // The last of several that are equal is returned: the oldest.
+        let Some(one) = self.newcomers.iter().rev().max_by_key(|one| number(one)) else { return false };
+        let goes = number(one) >= self.of(peer);
+        if goes {
+            all[one].1.ask_to_leave();
+        }
+        goes
+    }
+
+    /// Asks connections to close until there is one for each that waits for a place. Returns when to try again, if it was too early.
+    pub fn make_all_room(&mut self) -> Option<Instant> {
+        let number = |is: fn(&Activity) -> bool| self.all.values().filter(|(_, activity)| is(activity)).count();
+        let missing = number(Activity::waits_for_a_place).saturating_sub(number(Activity::gives_up_its_place));
+        for _ in 0..missing {
+            match self.make_room() {
+                Room::Made => {}
+                Room::Soon(then) => return Some(then),
+                // One may end by itself.
+                Room::Never => return Instant::now().checked_add(MIN_UNPROVEN),
+            }
+        }
+        None
+    }
+
+    /// Asks the connection that goes next to close, if one has been idle for long enough.
+    pub fn make_room(&mut self) -> Room {
         let now = Instant::now();
         loop {
             while let Some(one) = self.idle.pop() {
@@ -57,15 +116,16 @@ impl Open {
                 let Some((_, activity)) = self.all.get(&one) else { continue };
                 if activity.idle(now).is_some_and(|idle| idle >= least(activity)) {
                     activity.ask_to_leave();
-                    return true;
+                    return Room::Made;
                 }
             }
-            if self.not_before.is_some_and(|then| now < then) {
-                return false;
+            match self.not_before {
+                Some((then, true)) if now < then => return Room::Soon(then),
+                Some((then, false)) if now < then => return Room::Never,
+                _ => self.look(now),
             }
-            self.look(now);
-            if self.idle.is_empty() {
-                return false;
+            if let (true, Some((then, will))) = (self.idle.is_empty(), self.not_before) {
+                return if will { Room::Soon(then) } else { Room::Never };
             }
         }
     }
@@ -74,27 +134,38 @@ impl Open {
     fn look(&mut self, now: Instant) {
         let idle = self.all.iter().filter_map(|(one, (_, activity))| {
             let idle = activity.idle(now)?;
-            Some((least(activity).saturating_sub(idle), activity.is_silent(), idle, *one))
+            Some((least(activity).saturating_sub(idle), activity.worth(), idle, *one))
         });
         let (mut enough, soon): (Vec<_>, Vec<_>) = idle.partition(|(missing, ..)| missing.is_zero());
-        // One that begins now can be silent for long enough after that time.
-        let soonest = soon.iter().map(|(missing, ..)| *missing).min().unwrap_or(MIN_SILENCE).min(MIN_SILENCE);
-        let more = enough.len() > MAX_FOUND;
-        self.not_before = if more { None } else { now.checked_add(soonest) };
-        enough.sort_unstable_by_key(|(_, silent, idle, _)| (*silent, *idle));
-        let least_idle = enough.len().saturating_sub(MAX_FOUND);
-        self.idle = enough[least_idle..].iter().map(|(.., one)| *one).collect();
+        // One that begins now can be idle for long enough after that time.
+        let soonest = soon.iter().map(|(missing, ..)| *missing).min().unwrap_or(MIN_UNPROVEN).min(MIN_UNPROVEN);
+        let (more, any) = (enough.len() > MAX_FOUND, !(enough.is_empty() && soon.is_empty()));
+        self.not_before = now.checked_add(soonest).filter(|_| !more).map(|then| (then, any));
+        enough.sort_unstable_by_key(|(_, worth, idle, _)| (Reverse(*worth), *idle));
+        let rest = enough.len().saturating_sub(MAX_FOUND);
+        self.idle = enough[rest..].iter().map(|(.., one)| *one).collect();
     }
 }
 
 /// Returns how long a connection must be idle before it makes room.
 fn least(activity: &Activity) -> Duration {
-    if activity.is_silent() { MIN_SILENCE } else { MIN_IDLE }
+    if activity.worth() == Worth::Proven { MIN_IDLE } else { MIN_UNPROVEN }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::InUse;
+
+    fn add(open: &mut Open, address: &str, activity: &Activity) {
+        let task = tokio::spawn(std::future::pending::<()>()).id();
+        open.begun(task, address.parse().expect("an address"), activity.clone());
+    }
+
+    /// A call of a known caller.
+    fn call(activity: &Activity) -> InUse {
+        InUse::begin(&activity.connection().usage)
+    }
 
     /// The connections of a test, oldest first, begun a second apart.
     async fn connections(addresses: &[&str]) -> (Open, Vec<Activity>) {
@@ -102,8 +173,7 @@ mod tests {
         for address in addresses {
             let activity = Activity::begin();
             activity.speaks();
-            let task = tokio::spawn(std::future::pending::<()>()).id();
-            open.begun(task, address.parse().expect("an address"), activity.clone());
+            add(&mut open, address, &activity);
             all.push(activity);
             tokio::time::advance(Duration::from_secs(1)).await;
         }
@@ -117,61 +187,104 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_connection_that_was_idle_longest_makes_room() {
         let (mut open, all) = connections(&["10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3"]).await;
-        // The oldest was in use until now.
-        all[0].call_ends();
-        assert!(open.make_room());
-        assert_eq!(leaving(&all), [false, true, false]);
-        assert!(!open.make_room(), "the others have been idle for a second at most");
+        for activity in &all {
+            drop(call(activity));
+        }
         tokio::time::advance(MIN_IDLE).await;
-        assert!(open.make_room() && open.make_room());
+        // The oldest was in use until now.
+        drop(call(&all[0]));
+        assert_eq!(open.make_room(), Room::Made);
+        assert_eq!(leaving(&all).iter().filter(|leaves| **leaves).count(), 1);
+        assert!(!leaving(&all)[0]);
+        assert_eq!(open.make_room(), Room::Made);
+        assert_eq!(leaving(&all), [false, true, true]);
+        let Room::Soon(then) = open.make_room() else { panic!("the first will be idle soon") };
+        tokio::time::sleep_until(then).await;
+        while let Room::Soon(then) = open.make_room() {
+            tokio::time::sleep_until(then).await;
+        }
         assert_eq!(leaving(&all), [true; 3]);
-        assert!(!open.make_room(), "nobody is asked twice");
+        assert_ne!(open.make_room(), Room::Made, "nobody is asked twice");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_silent_make_room_first_and_sooner() {
-        let (mut open, mut all) = connections(&["10.0.0.1:1", "10.0.0.1:2"]).await;
+    async fn the_silent_make_room_first_and_sooner_and_then_those_that_never_had_a_call() {
+        let (mut open, mut all) = connections(&["10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3"]).await;
+        drop(call(&all[0]));
         tokio::time::advance(MIN_IDLE).await;
         let silent = Activity::begin();
-        open.begun(
-            tokio::spawn(std::future::pending::<()>()).id(),
-            "10.0.0.1:3".parse().expect("an address"),
-            silent.clone(),
-        );
+        add(&mut open, "10.0.0.1:4", &silent);
         all.push(silent);
-        tokio::time::advance(MIN_SILENCE).await;
-        assert!(open.make_room());
-        assert_eq!(leaving(&all), [false, false, true]);
-        assert!(open.make_room());
-        assert_eq!(leaving(&all), [true, false, true]);
+        tokio::time::advance(MIN_UNPROVEN).await;
+        for wanted in [[false, false, false, true], [false, true, false, true], [false, true, true, true], [true; 4]] {
+            assert_eq!(open.make_room(), Room::Made);
+            assert_eq!(leaving(&all), wanted);
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_with_a_call_keeps_its_place() {
         let (mut open, all) = connections(&["10.0.0.1:1"]).await;
-        let call = all[0].calls().token();
+        let call = call(&all[0]);
         tokio::time::advance(MIN_IDLE * 10).await;
-        assert!(!open.make_room());
+        assert_eq!(open.make_room(), Room::Never);
         drop(call);
-        all[0].call_ends();
-        assert!(!open.make_room());
+        tokio::time::advance(MIN_UNPROVEN).await;
+        assert!(matches!(open.make_room(), Room::Soon(_)));
         tokio::time::advance(MIN_IDLE).await;
-        assert!(open.make_room());
+        assert_eq!(open.make_room(), Room::Made);
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_was_idle_and_is_not_any_more_makes_no_room() {
         let (mut open, all) = connections(&["10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3", "10.0.0.1:4"]).await;
         tokio::time::advance(MIN_IDLE).await;
-        assert!(open.make_room());
+        assert_eq!(open.make_room(), Room::Made);
         assert_eq!(leaving(&all), [true, false, false, false]);
         // The next one calls, and the one after it ends.
-        all[1].call_ends();
+        drop(call(&all[1]));
         let third = open.all.iter().find(|(_, (_, activity))| activity.is(&all[2])).map(|(one, _)| *one);
         open.ended(third.expect("it is open"));
-        assert!(open.make_room());
+        assert_eq!(open.make_room(), Room::Made);
         assert_eq!(leaving(&all), [true, false, false, true]);
-        assert!(!open.make_room());
+        assert_ne!(open.make_room(), Room::Made);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn for_each_that_waits_one_makes_room_as_soon_as_it_may() {
+        let (mut open, all) = connections(&["10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3"]).await;
+        drop(call(&all[2]));
+        assert_eq!(open.make_all_room(), None, "nobody waits");
+        for number in 5..8 {
+            add(&mut open, &format!("10.0.0.1:{number}"), &Activity::without_a_place());
+        }
+        let then = open.make_all_room().expect("two have been idle for long enough, and three wait");
+        assert_eq!(leaving(&all), [true, true, false]);
+        assert!(then > Instant::now());
+        tokio::time::advance(MIN_IDLE).await;
+        assert_eq!(open.make_all_room(), None, "they have not closed yet, and there is one for each");
+        assert_eq!(leaving(&all), [true; 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_those_who_wait_goes_the_oldest_whose_address_has_most_connections() {
+        let (mut open, _) = connections(&["10.0.0.1:1", "10.0.0.1:2", "10.0.0.2:1"]).await;
+        (1..6).for_each(|port| add(&mut open, &format!("10.0.0.5:{port}"), &Activity::begin()));
+        let waiting = ["10.0.0.3:1", "10.0.0.1:3", "10.0.0.1:4", "10.0.0.2:2"].map(|address| {
+            let activity = Activity::without_a_place();
+            add(&mut open, address, &activity);
+            activity
+        });
+        let displaced = || waiting.iter().map(Activity::is_to_leave).collect::<Vec<_>>();
+        let other = "10.0.0.9:1".parse().expect("an address");
+        assert!(!open.displace("10.0.0.5:9".parse().expect("an address")), "nobody who waits has as many as it");
+        assert!(open.displace(other));
+        assert_eq!(displaced(), [false, true, false, false]);
+        waiting[2].has_its_place();
+        assert!(open.displace(other));
+        assert_eq!(displaced(), [false, true, false, true], "who has a place is left alone");
+        assert!(open.displace(other), "of equals the one who came first goes");
+        assert!(!open.displace(other), "nobody waits");
     }
 
     #[tokio::test(start_paused = true)]

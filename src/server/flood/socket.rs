@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::activity::Activity;
-use super::turns::Turns;
 use crate::server::counts::Counts;
+use crate::turns::Turns;
 
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
 const PREFACE: usize = 24;
@@ -139,7 +139,7 @@ mod tests {
     use tokio::task::unconstrained;
 
     use super::*;
-    use crate::server::flood::turns;
+    use crate::turns;
 
     #[tokio::test]
     async fn a_peer_that_sends_without_a_pause_lets_others_have_their_turn() {

@@ -29,9 +29,11 @@ const PIECE: usize = 16 << 10;
 /// How long a peer that does not read still has once the gateway shuts down.
 const TIMEOUT_AT_SHUTDOWN: Duration = Duration::from_secs(5);
 
-const UNREAD: Why = Why { code: Code::Aborted, reason: "REPLY_NOT_READ" };
-const PAST_DEADLINE: Why = Why { code: Code::DeadlineExceeded, reason: "DEADLINE_EXCEEDED" };
-const SHUTTING_DOWN: Why = Why { code: Code::Unavailable, reason: "SHUTTING_DOWN" };
+/// Whenever such a call ends, it ends because its peer does not read.
+const REASON: &str = "REPLY_NOT_READ";
+const UNREAD: Why = Why { code: Code::Aborted, reason: REASON };
+const PAST_DEADLINE: Why = Why { code: Code::DeadlineExceeded, reason: REASON };
+const SHUTTING_DOWN: Why = Why { code: Code::Unavailable, reason: REASON };
 
 thread_local! {
     /// What the body did in the current poll of its task.
@@ -146,18 +148,8 @@ impl Calls {
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Calls {
     fn execute(&self, call: F) {
-        let ended = Ended(self.activity.clone());
-        let guarded = Guarded { call: Some(call), ended, patience: self.patience.clone(), stalled: None };
+        let guarded = Guarded { call: Some(call), patience: self.patience.clone(), stalled: None };
         self.activity.calls().spawn(guarded);
-    }
-}
-
-/// When dropped, notes the end of a call, however it ended.
-struct Ended(Activity);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.call_ends();
     }
 }
 
@@ -165,7 +157,6 @@ pin_project! {
     struct Guarded<F> {
         #[pin]
         call: Option<F>,
-        ended: Ended,
         patience: Patience,
         stalled: Option<Pin<Box<dyn Future<Output = Why> + Send>>>,
     }

@@ -20,8 +20,8 @@ use tonic::Status;
 use tonic::codegen::StdError;
 
 use super::intake::Payer;
-use super::turns::Turns;
 use crate::error::Error;
+use crate::turns::Turns;
 
 /// Bytes that the state of unpacking one message takes.
 const UNPACKER: usize = 48 << 10;

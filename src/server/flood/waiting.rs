@@ -1,5 +1,5 @@
-//! Limits the wait for a call's message: the number of waiting calls, the time, and, once the gateway shuts down, to a second.
-//! Such a call has asked for nothing yet, so nothing is lost when it is refused.
+//! Limits the wait for a call's message: the number of waiting calls, the time, and, once the gateway shuts down, to a second. It
+//! ends at once where the connection has to make room for another. Such a call has asked for nothing yet, so nothing is lost when it is refused.
 //!
 //! Most messages come with the headers or right after them, so the limits begin only after [`MESSAGE_GRACE`]: calls that fill
 //! the room keep out only calls that are as slow.
@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
-use super::turns;
 use crate::error::Error;
 use crate::gateway::Drain;
+use crate::turns;
 
 /// How long after the headers a message may come without counting as late.
 pub const MESSAGE_GRACE: Duration = Duration::from_millis(100);
@@ -40,15 +41,16 @@ impl Waiting {
         Self { room: Arc::new(Semaphore::new(MAX_WAITING)), longest, drain: drain.clone() }
     }
 
-    /// Begins the wait of a call whose message has not come within [`MESSAGE_GRACE`]. If the room is full, the wait ends at once.
-    pub fn begin(&self) -> MessageWait {
+    /// Begins the wait of a call whose message has not come within [`MESSAGE_GRACE`]. If the room is full, or once `leave` is
+    /// cancelled, the wait ends at once.
+    pub fn begin(&self, leave: CancellationToken) -> MessageWait {
         let place = Arc::clone(&self.room).try_acquire_owned();
         let (rest, drain) = (self.longest.saturating_sub(MESSAGE_GRACE), self.drain.clone());
         Box::pin(async move {
             let Ok(_place) = place else {
                 // Thousands may be refused at once; other calls should not have to wait for that.
                 turns::after_the_others().await;
-                return Error::Overloaded { what: "too many calls wait for their messages" };
+                return Error::MessageMissing { crowded: true };
             };
             let leaving = async {
                 drain.begun().await;
@@ -57,9 +59,10 @@ impl Waiting {
             tokio::select! {
                 () = sleep(rest) => {}
                 () = leaving => return Error::ShuttingDown,
+                () = leave.cancelled() => return Error::MessageMissing { crowded: true },
             }
             turns::after_the_others().await;
-            Error::Deadline { sent: false }
+            Error::MessageMissing { crowded: false }
         })
     }
 }

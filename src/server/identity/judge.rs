@@ -161,13 +161,17 @@ impl Identity {
 
     /// Returns the error for a call whose token needs a key that the issuer did not publish either.
     pub(super) fn without_key<B>(&self, call: &Inbound<B>, instruments: &Instruments) -> Error {
-        let (word, error) = if self.0.tokens.as_ref().is_some_and(Tokens::has_keys) {
-            (jwt::UNKNOWN_KEY.word, Error::Unauthenticated { why: jwt::UNKNOWN_KEY.text })
-        } else {
-            ("no_keys", Error::IdentityUnavailable)
-        };
-        count(instruments, 1, "jwt", word);
-        refused(call, &Caller::default(), error)
+        if !self.0.tokens.as_ref().is_some_and(Tokens::has_keys) {
+            return Self::unanswered(call, instruments);
+        }
+        count(instruments, 1, "jwt", jwt::UNKNOWN_KEY.word);
+        refused(call, &Caller::default(), Error::Unauthenticated { why: jwt::UNKNOWN_KEY.text })
+    }
+
+    /// Returns the error for a call whose token needs a key of which the issuer has said nothing.
+    pub(super) fn unanswered<B>(call: &Inbound<B>, instruments: &Instruments) -> Error {
+        count(instruments, 1, "jwt", "no_keys");
+        refused(call, &Caller::default(), Error::IdentityUnavailable)
     }
 }
 

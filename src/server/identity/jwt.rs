@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{decode, decode_header};
 use moka::sync::Cache;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
-use super::jwks::KeySet;
+use super::jwks::{KeySet, Reader};
 use super::policy::{Known, Policy};
 use super::remote::Remote;
 use super::why::Why;
@@ -84,13 +86,49 @@ struct Seen {
 /// as `logout+jwt`, `secevent+jwt` and `dpop+jwt`.
 const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 
+/// What of a token's header decides about it, besides its algorithm. A `null` is a value of a wrong type, as everywhere.
+#[derive(Deserialize)]
+struct Header {
+    #[serde(default, deserialize_with = "text")]
+    typ: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    kid: Option<String>,
+    /// The token demands an extension.
+    #[serde(default, deserialize_with = "is_there")]
+    crit: bool,
+}
+
+/// The claims that the library does not check, or less strictly than RFC 7519.
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
     /// Seconds since 1970, which may have a fraction (RFC 7519, section 2).
     exp: f64,
+    /// The library also takes a list.
+    #[serde(rename = "iss")]
+    _iss: String,
     /// A logout token, or another security event: it reports what happened to its subject, and may have no `typ`.
-    events: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "is_there")]
+    events: bool,
+}
+
+/// Reads whether there is a member, whatever its value: serde takes `null` for none.
+fn is_there<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(value).map(|_| true)
+}
+
+/// Reads a text, which must be one if it is there.
+fn text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(value).map(Some)
+}
+
+impl Header {
+    fn of(token: &[u8]) -> Option<Self> {
+        // The library finds what is no signed token at all.
+        decode_header(token).ok()?;
+        let encoded = token.split(|byte| *byte == b'.').next()?;
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(encoded).ok()?).ok()
+    }
 }
 
 impl Tokens {
@@ -100,10 +138,8 @@ impl Tokens {
         policy: &Arc<Policy>,
         watcher: &Watcher,
     ) -> anyhow::Result<Self> {
-        let read = {
-            let settings = settings.clone();
-            move |content: &[u8]| KeySet::read(content, &settings)
-        };
+        let reader = Reader::new(settings);
+        let read = move |content: &[u8]| reader.read(content);
         let keys = match (&settings.jwks_file, &settings.jwks_url) {
             (Some(path), _) => Source::File(watcher.file("jwks", path, read).await?),
             (None, Some(url)) => Source::Url(Remote::start(url, settings.refresh, watcher.counts("jwks"), read)?),
@@ -165,8 +201,8 @@ pub fn name(header: &HeaderValue, keys: &KeySet) -> Result<(String, u64), Failur
 }
 
 fn check(token: &[u8], keys: &KeySet) -> Result<(String, u64), Failure> {
-    let header = decode_header(token).map_err(|_| MALFORMED)?;
-    if header.crit.is_some() {
+    let header = Header::of(token).ok_or(MALFORMED)?;
+    if header.crit {
         return Err(CRITICAL.into());
     }
     if !header.typ.as_deref().is_none_or(is_access_type) {
@@ -183,8 +219,8 @@ fn check(token: &[u8], keys: &KeySet) -> Result<(String, u64), Failure> {
         ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) | ErrorKind::Json(_) => CLAIMS,
         _ => MALFORMED,
     })?;
-    let Claims { sub, exp, events } = claims.claims;
-    if events.is_some() {
+    let Claims { sub, exp, events, .. } = claims.claims;
+    if events {
         return Err(TYPE.into());
     }
     // The name is matched against the rules' patterns, in which `*` has a meaning, and written into log lines.

@@ -7,11 +7,13 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use http::Response;
 use pin_project_lite::pin_project;
+use tokio::time::timeout_at;
 use tonic::Status;
 use tonic::body::Body;
 
 use super::judge::{self, Identity, Problem};
 use super::why::NOTHING;
+use crate::deadline::last_moment;
 use crate::error::Error;
 use crate::server::inbound::Inbound;
 use crate::telemetry::Telemetry;
@@ -36,9 +38,18 @@ impl Layer {
         self.identity.admit(call, self.telemetry.instruments())
     }
 
-    /// Asks the issuer for its keys, then checks the call again.
+    /// Asks the issuer for its keys, then checks the call again. A call that cannot wait for the answer learns why, in time.
     async fn ask_and_judge<B>(&self, call: &mut Inbound<B>) -> Result<(), Error> {
-        self.identity.ask_issuer().await;
+        let asking = self.identity.ask_issuer();
+        let answered = if let Some(deadline) = call.facts().deadline {
+            timeout_at(last_moment(deadline), asking).await.is_ok()
+        } else {
+            asking.await;
+            true
+        };
+        if !answered {
+            return Err(Identity::unanswered(call, self.telemetry.instruments()));
+        }
         self.judge(call).map_err(|problem| match problem {
             Problem::Refused(error) => error,
             Problem::AskIssuer => self.identity.without_key(call, self.telemetry.instruments()),

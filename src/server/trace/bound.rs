@@ -8,7 +8,6 @@ use crate::telemetry::Instruments;
 use crate::telemetry::instruments;
 
 /// The duration of calls, and their number of upstream requests.
-#[derive(Clone)]
 pub struct Bound {
     duration: instruments::Bound<f64>,
     requests: instruments::Bound<u64>,

@@ -24,6 +24,7 @@ use crate::proto::ErrorReason;
 use crate::rpc::method::{self, Method};
 use crate::server::ending::{BodyHook, End, Next};
 use crate::server::protocol::NotGrpc;
+use crate::server::refusal;
 use crate::telemetry::errors::Kind;
 use crate::telemetry::state::{self, Calls};
 use crate::telemetry::{Telemetry, Trace, trace};
@@ -34,10 +35,22 @@ const UPSTREAM_CALLS: HeaderName = HeaderName::from_static("x-upstream-calls");
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// One call, from its headers on. Dropping it ends the call's span and writes its access line.
-pub struct Call {
+/// Where calls report to.
+pub struct Reports {
     telemetry: Telemetry,
     bound: Bound,
+}
+
+impl Reports {
+    /// Reports to `telemetry`.
+    pub fn new(telemetry: &Telemetry) -> Self {
+        Self { telemetry: telemetry.clone(), bound: Bound::new(telemetry.instruments()) }
+    }
+}
+
+/// One call, from its headers on. Dropping it ends the call's span and writes its access line.
+pub struct Call {
+    reports: Arc<Reports>,
     method: &'static Method,
     context: Context,
     started: Instant,
@@ -46,20 +59,14 @@ pub struct Call {
     cache: Option<&'static str>,
     code: Option<Code>,
     reason: Option<&'static str>,
-    /// True if the status in the response is not the gateway's.
-    unread: bool,
     asked: Option<Duration>,
 }
 
 impl Call {
     /// Begins a call. Also returns the origin, with which the layers below trace and count. `is_known` says whether the caller is
     /// authenticated; it is asked only if the caller wants the call to be traced, which strangers may not decide.
-    pub fn begin<B>(
-        telemetry: &Telemetry,
-        bound: &Bound,
-        request: &Request<B>,
-        is_known: impl FnOnce() -> bool,
-    ) -> (Self, Origin) {
+    pub fn begin<B>(reports: &Arc<Reports>, request: &Request<B>, is_known: impl FnOnce() -> bool) -> (Self, Origin) {
+        let telemetry = &reports.telemetry;
         let method = method::of(request.uri().path());
         let builder = SpanBuilder::from_name(method.name).with_kind(SpanKind::Server);
         let mut place = trace::incoming(request.headers());
@@ -73,8 +80,7 @@ impl Call {
         let samples = Some(Arc::clone(&telemetry.state().samples));
         let origin = Origin { ledger: Arc::clone(&ledger), trace, request_id: Some(request_id.clone()), samples };
         let call = Self {
-            telemetry: telemetry.clone(),
-            bound: bound.clone(),
+            reports: Arc::clone(reports),
             method,
             context,
             started: Instant::now(),
@@ -83,7 +89,6 @@ impl Call {
             cache: None,
             code: None,
             reason: None,
-            unread: false,
             asked: None,
         };
         if let Some(calls) = call.calls() {
@@ -112,7 +117,7 @@ impl Call {
         (self.code, self.reason) = (Some(Code::InvalidArgument), Some(why.reason()));
     }
 
-    /// Notes the cache's outcome and, if the headers have it, the status; adds the request id to the headers.
+    /// Notes the cache's outcome and, if the headers have it, the status, which it completes; adds the request id to the headers.
     pub fn answered(&mut self, headers: &mut HeaderMap) {
         let mut id = self.request_id.clone();
         // Keeps the id out of the connection's header compression table: it never comes again, and would push out entries
@@ -130,28 +135,37 @@ impl Call {
         self.status(headers);
     }
 
-    /// Notes the status in headers or trailers.
-    fn status(&mut self, headers: &HeaderMap) {
+    /// Notes the status in headers or trailers. One without a reason is the server library's, and gets its details here: callers find
+    /// them in every error.
+    fn status(&mut self, headers: &mut HeaderMap) {
         let Some(code) = headers.get(&STATUS) else { return };
         let code = Code::from_bytes(code.as_bytes());
         self.code = Some(code);
-        if code != Code::Ok {
-            self.reason = Status::from_header_map(headers).and_then(|status| reason(&status));
-            self.unread = self.reason.is_none();
+        if code == Code::Ok {
+            return;
+        }
+        let status = Status::from_header_map(headers);
+        self.reason = status.as_ref().and_then(reason);
+        if self.reason.is_none() {
+            let said = status.map(|status| status.message().to_owned()).filter(|said| !said.is_empty());
+            let what = said.unwrap_or_else(|| "this server has no such method".to_owned());
+            let error = Error::Library { code, what };
+            self.reason = Some(error.reason());
+            headers.extend(refusal::trailers(error));
         }
     }
 
     /// Returns the counters for calls or for streams; none for methods outside the contract.
     fn calls(&self) -> Option<&Calls> {
-        let state = self.telemetry.state();
+        let state = self.reports.telemetry.state();
         self.method.is_ours().then_some(if self.method.streaming { &state.streams } else { &state.calls })
     }
 
     fn measure(&self, code: Code, failed: Failed, seconds: f64) {
-        let instruments = self.telemetry.instruments();
+        let instruments = self.reports.telemetry.instruments();
         let span = self.context.span();
         if code == Code::Ok {
-            self.bound.record(self.method, seconds, self.ledger.requests());
+            self.reports.bound.record(self.method, seconds, self.ledger.requests());
             if !span.is_recording() {
                 return;
             }
@@ -170,7 +184,7 @@ impl Call {
                 instruments.call_requests.record(self.ledger.requests().into(), &attributes[1..2]);
             }
             let reason = failed.mistake().or(self.reason).unwrap_or(status);
-            self.telemetry.state().errors.note(Kind { reason, code: status, method: self.method.name });
+            self.reports.telemetry.state().errors.note(Kind { reason, code: status, method: self.method.name });
             let reason = KeyValue::new(semconv::ERROR_TYPE, reason);
             instruments.call_errors.add(1, &[attributes[1].clone(), attributes[2].clone(), reason]);
         }
@@ -191,7 +205,7 @@ impl Call {
         let left_out = if self.method.quiet || self.ledger.is_identified() || unwanted() {
             None
         } else {
-            match self.telemetry.state().samples.strangers.admit() {
+            match self.reports.telemetry.state().samples.strangers.admit() {
                 Some(left_out) => Some(left_out).filter(|left_out| *left_out > 0),
                 None => return,
             }
@@ -261,7 +275,7 @@ impl Drop for Call {
         }
         // Without a status the caller cancelled the call.
         let code = self.code.unwrap_or(Code::Cancelled);
-        let failed = Failed { code, reason: self.reason, unread: self.unread, asked: self.asked };
+        let failed = Failed { code, reason: self.reason, asked: self.asked, ours: self.method.is_ours() };
         let seconds = self.started.elapsed().as_secs_f64();
         if let Some(calls) = self.calls() {
             calls.end(match code {

@@ -19,24 +19,30 @@ pub struct Failed {
     pub code: Code,
     /// The reason, if the gateway gave one.
     pub reason: Option<&'static str>,
-    /// True if the status is tonic's, which answers in the gateway's place what it cannot read as a call.
-    pub unread: bool,
     /// The caller's own timeout.
     pub asked: Option<Duration>,
+    /// True for a call of the contract, false for health and reflection.
+    pub ours: bool,
 }
 
 impl Failed {
     /// Returns the name of the caller's mistake in telemetry; none if the code is that of a refusal anyway, or the service failed.
     pub fn mistake(&self) -> Option<&'static str> {
         let hurried = self.asked.is_some_and(|asked| asked < LEAST_TIMEOUT);
-        match (self.code, self.reason) {
+        let reason = self.reason?;
+        match (self.code, reason) {
             // The gateway has each method of its contract, so only something else can be missing.
-            (Code::Unimplemented, _) => Some("UNIMPLEMENTED"),
-            (Code::Unavailable, Some("CACHE_MISS")) => Some("CACHE_MISS"),
-            (Code::DeadlineExceeded, None | Some("DEADLINE_EXCEEDED" | "OUTCOME_UNKNOWN")) if hurried => {
+            (Code::Unimplemented, _) => Some(reason),
+            (_, "CACHE_MISS" | "MALFORMED_REQUEST" | "REQUEST_INCOMPLETE" | "REPLY_NOT_READ") => Some(reason),
+            // The queue refuses a call that would be served later than its deadline.
+            (Code::DeadlineExceeded, "DEADLINE_EXCEEDED" | "OUTCOME_UNKNOWN")
+            | (Code::Unavailable, "OVERLOADED" | "IDENTITY_UNAVAILABLE")
+                if hurried =>
+            {
                 Some("DEADLINE_TOO_SHORT")
             }
-            (Code::Internal, None) if self.unread => Some("MALFORMED_REQUEST"),
+            // Watches and sessions last until their peers, their deadlines or a limit end them.
+            (Code::DeadlineExceeded | Code::Unavailable, _) if !self.ours => Some(reason),
             _ => None,
         }
     }
@@ -63,19 +69,29 @@ mod tests {
     fn no_mistake_of_a_caller_is_a_failure_and_no_failure_a_mistake() {
         let with = |code, reason, asked: u64| {
             let asked = (asked > 0).then(|| Duration::from_millis(asked));
-            Failed { code, reason, unread: false, asked }
+            Failed { code, reason, asked, ours: true }
         };
+        let beside = |code, reason| Failed { ours: false, ..with(code, reason, 0) };
         let late = Some("DEADLINE_EXCEEDED");
         for (failed, mistake) in [
             (with(Code::DeadlineExceeded, late, 99), Some("DEADLINE_TOO_SHORT")),
             (with(Code::DeadlineExceeded, Some("OUTCOME_UNKNOWN"), 1), Some("DEADLINE_TOO_SHORT")),
-            (with(Code::Unimplemented, None, 0), Some("UNIMPLEMENTED")),
+            (with(Code::Unavailable, Some("OVERLOADED"), 50), Some("DEADLINE_TOO_SHORT")),
+            (with(Code::Unimplemented, Some("UNIMPLEMENTED"), 0), Some("UNIMPLEMENTED")),
             (with(Code::Unavailable, Some("CACHE_MISS"), 0), Some("CACHE_MISS")),
-            (Failed { unread: true, ..with(Code::Internal, None, 0) }, Some("MALFORMED_REQUEST")),
+            (with(Code::Internal, Some("MALFORMED_REQUEST"), 0), Some("MALFORMED_REQUEST")),
+            (with(Code::DeadlineExceeded, Some("REQUEST_INCOMPLETE"), 0), Some("REQUEST_INCOMPLETE")),
+            (with(Code::Unavailable, Some("REQUEST_INCOMPLETE"), 500), Some("REQUEST_INCOMPLETE")),
+            (with(Code::DeadlineExceeded, Some("REPLY_NOT_READ"), 500), Some("REPLY_NOT_READ")),
+            (beside(Code::DeadlineExceeded, late), late),
+            (beside(Code::Unavailable, Some("OVERLOADED")), Some("OVERLOADED")),
+            (beside(Code::Internal, Some("INTERNAL")), None),
             (with(Code::DeadlineExceeded, late, 100), None),
             (with(Code::DeadlineExceeded, late, 0), None),
             (with(Code::DeadlineExceeded, Some("UPSTREAM_TIMEOUT"), 50), None),
-            (with(Code::Unavailable, Some("OVERLOADED"), 50), None),
+            (with(Code::Unavailable, Some("OVERLOADED"), 100), None),
+            (with(Code::Unavailable, Some("UPSTREAM_UNAVAILABLE"), 50), None),
+            (with(Code::Internal, Some("INTERNAL"), 50), None),
             (with(Code::Internal, None, 50), None),
         ] {
             assert_eq!((failed.mistake(), failed.is_failure()), (mistake, mistake.is_none()), "{failed:?}");

@@ -1,5 +1,6 @@
 //! `x-request-id`: the id by which both a caller and an operator name a call.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::TraceId;
 
@@ -18,7 +19,9 @@ pub fn of(headers: &HeaderMap, trace: TraceId) -> HeaderValue {
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
         (1..=MAX_BYTES).contains(&bytes.len()) && bytes.iter().all(allowed)
     };
-    let generated = || HeaderValue::from_bytes(hex::trace(trace).as_bytes()).expect("digits are a header value");
+    // The digits are shared by all clones of the value, from the beginning.
+    let digits = || Bytes::from_owner(hex::trace(trace));
+    let generated = || HeaderValue::from_maybe_shared(digits()).expect("digits are a header value");
     headers.get(&NAME).filter(sane).cloned().unwrap_or_else(generated)
 }
 

@@ -218,6 +218,11 @@ impl<W: Waits> State<W> {
     /// Refuses a call whose turn would come too late.
     pub fn refuse(&mut self, turn: Turn, now: Instant) -> Error {
         self.refused += 1;
+        self.refusal(turn, now)
+    }
+
+    /// Returns the error of a call whose turn would come too late.
+    pub fn refusal(&self, turn: Turn, now: Instant) -> Error {
         if turn.limit == Limit::Account && self.account.is_unknown() {
             return Error::Overloaded { what: "zendesk has answered none of the first requests yet" };
         }

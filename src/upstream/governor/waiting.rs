@@ -97,6 +97,7 @@ impl Governor {
                 Entry::Full => return Err(state.refuse(turn, now)),
             };
             state.waited += 1;
+            call.waits_for.set(Some(&state.refusal(turn, now)));
             nudge_first(&state);
             (Place { governor: self, rank }, admitted, nudge)
         };

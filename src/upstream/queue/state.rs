@@ -21,6 +21,8 @@ use crate::upstream::transport::BELIEVED;
 /// A call is let into the queue only if it has time for an exchange this many times as long as the mean.
 const SLOWER_THAN_MEAN: u32 = 2;
 
+const TOO_LONG: &str = "the queue for zendesk is longer than the deadline";
+
 /// Returns how many exchanges are under way on connections that have fallen silent.
 type Stuck = dyn Fn() -> usize + Send + Sync;
 
@@ -134,6 +136,7 @@ impl Queue {
             };
             (Place { queue: self, rank }, admitted)
         };
+        call.waits_for.set(Some(&Error::Overloaded { what: TOO_LONG }));
         // No longer than there is time to tell the caller that there was no room.
         let outcome = timeout(usable(call.wanted_by), admitted).await;
         drop(place);
@@ -155,6 +158,7 @@ impl Queue {
                 self.refuse(Why::TooLate)
             });
         }
+        call.waits_for.set(Some(&Error::Overloaded { what: TOO_LONG }));
         sleep(pause).await;
         Ok(())
     }
@@ -221,7 +225,7 @@ impl Queue {
     fn refuse(&self, why: Why) -> Error {
         let (counter, what) = match why {
             Why::Full => (&self.full, "the queue for zendesk is full"),
-            Why::TooLate => (&self.too_late, "the queue for zendesk is longer than the deadline"),
+            Why::TooLate => (&self.too_late, TOO_LONG),
         };
         counter.fetch_add(1, Ordering::Relaxed);
         Error::Overloaded { what }

@@ -71,6 +71,8 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::BudgetSpent { .. }
         | Error::CallerLimit { .. }
         | Error::RequestTooLarge { .. }
+        | Error::Library { .. }
+        | Error::MessageMissing { .. }
         | Error::Unauthenticated { .. }
         | Error::IdentityUnavailable
         | Error::CallerForbidden { .. }

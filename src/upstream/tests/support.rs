@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tower::{Service, ServiceExt, service_fn};
 
+use crate::cache::WaitsFor;
 use crate::contract::Idempotency;
 use crate::error::{Error, Refusal};
 use crate::limits::Limits;
@@ -35,6 +36,7 @@ pub fn call(rest: Rest, idempotency: Idempotency, priority: Priority) -> Call {
         credential: Credential::new("Bearer x", true).expect("a header"),
         parse: Arc::new(|_| Ok(Box::new(()))),
         peek: None,
+        waits_for: WaitsFor::default(),
         ledger: Arc::new(Ledger::default()),
         trace: crate::telemetry::Trace::default(),
     }

@@ -17,6 +17,11 @@ async fn client(address: &str) -> HealthClient<Channel> {
 /// Asks the gateway in every way in which a probe does, each over a connection of its own, and fails if an answer takes longer
 /// than [`AT_ONCE`].
 pub async fn probe(address: &str, admin: &str) {
+    probe_within(AT_ONCE, address, admin).await;
+}
+
+/// The same with another limit.
+pub async fn probe_within(time: Duration, address: &str, admin: &str) {
     for path in ["livez", "readyz"] {
         let asked = async {
             let mut socket = TcpStream::connect(admin.trim_start_matches("http://")).await.expect("it listens");
@@ -26,20 +31,20 @@ pub async fn probe(address: &str, admin: &str) {
             socket.read_to_string(&mut answer).await.expect("answered");
             answer
         };
-        let answer = tokio::time::timeout(AT_ONCE, asked).await.expect(path);
+        let answer = tokio::time::timeout(time, asked).await.expect(path);
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{path}: {answer}");
     }
     let check = async {
         let mut health = client(address).await;
         health.check(HealthCheckRequest::default()).await.expect("it is healthy").into_inner().status
     };
-    assert_eq!(tokio::time::timeout(AT_ONCE, check).await.expect("Check is answered"), 1, "SERVING");
+    assert_eq!(tokio::time::timeout(time, check).await.expect("Check is answered"), 1, "SERVING");
     let watch = async {
         let mut health = client(address).await;
         let mut watch = health.watch(HealthCheckRequest::default()).await.expect("there is room").into_inner();
         watch.message().await.expect("a status").expect("there is one").status
     };
-    assert_eq!(tokio::time::timeout(AT_ONCE, watch).await.expect("Watch begins"), 1, "SERVING");
+    assert_eq!(tokio::time::timeout(time, watch).await.expect("Watch begins"), 1, "SERVING");
 }
 
 #[tokio::test(flavor = "multi_thread")]

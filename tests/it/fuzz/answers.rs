@@ -6,6 +6,7 @@ use http::{HeaderMap, Method, StatusCode};
 use prost::Message;
 use secrecy::ExposeSecret as _;
 use serde::de::DeserializeOwned;
+use zendesk_gateway::cache::WaitsFor;
 use zendesk_gateway::contract::Idempotency;
 use zendesk_gateway::limits::LONGEST_WAIT;
 use zendesk_gateway::path;
@@ -58,6 +59,7 @@ pub fn refusal(data: &[u8]) {
         credential: Credential::new("Bearer x", true).expect("a header"),
         parse: Arc::new(|body| GetUserRequest { id: 7 }.parse(body)),
         peek: None,
+        waits_for: WaitsFor::default(),
         ledger: Arc::default(),
         trace: Trace::default(),
     };

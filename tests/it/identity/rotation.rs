@@ -8,7 +8,7 @@ use axum::http::{Request as HttpRequest, Response as HttpResponse};
 use tonic::body::Body;
 use tower::{Layer as _, ServiceExt as _};
 use zendesk_gateway::gateway::origin::Origin;
-use zendesk_gateway::rpc::facts::{Health, Peer, Terms};
+use zendesk_gateway::rpc::facts::{Connection, Peer, Terms};
 use zendesk_gateway::rpc::method;
 use zendesk_gateway::server::identity::{Identity, Layer};
 use zendesk_gateway::server::inbound::Inbound;
@@ -178,7 +178,7 @@ async fn a_key_that_is_taken_out_of_its_file_is_refused_from_then_on() {
         let path = "/zendesk.gateway.v1.UserService/GetUser";
         let request = HttpRequest::post(path).header("authorization", &token);
         let request = request.body(Body::empty()).expect("a request");
-        let peer = Peer::new(([127, 0, 0, 1], 7).into(), None, Health::default());
+        let peer = Peer::new(([127, 0, 0, 1], 7).into(), None, Connection::default());
         let facts = terms.facts(method::of(path), Arc::new(peer), Origin::default(), None);
         let answer = service.clone().oneshot(Inbound::new(facts, request)).await.expect("an answer");
         Status::from_header_map(answer.headers()).map(|status| status.code())

@@ -84,6 +84,21 @@ async fn every_way_to_forge_or_misuse_a_token_is_refused() {
         ("an empty type", key.sign_typed(Some(""), &good), "not an access token"),
         ("an event without a type", key.sign(&but("events", json!({ LOGOUT: {} }))), "not an access token"),
         ("an event of no type at all", key.sign_typed(None, &but("events", json!([]))), "not an access token"),
+        ("an event that is null", key.sign_typed(None, &but("events", Value::Null)), "not an access token"),
+        ("a demand that is null", key.sign_with("crit", Value::Null, &good), "demands an extension"),
+        ("a type that is null", key.sign_with("typ", Value::Null, &good), "compact form"),
+        ("a type that is a number", key.sign_with("typ", json!(1), &good), "compact form"),
+        ("a key's name that is null", key.sign_with("kid", Value::Null, &good), "compact form"),
+        ("an issuer in a list", key.sign(&but("iss", json!([ISSUER]))), "must have exp"),
+        ("an issuer that is null", key.sign(&but("iss", Value::Null)), "must have exp"),
+        ("an audience that is an object", key.sign(&but("aud", json!({ AUDIENCE: 1 }))), "must have exp"),
+        ("an audience beside a number", key.sign(&but("aud", json!([AUDIENCE, 7]))), "must have exp"),
+        ("a subject that is a number", key.sign(&but("sub", json!(7))), "must have exp"),
+        ("a subject that is null", key.sign(&but("sub", Value::Null)), "must have exp"),
+        ("an end that is null", key.sign(&but("exp", Value::Null)), "must have exp"),
+        ("an end in a text", key.sign(&but("exp", json!((now() + 600).to_string()))), "must have exp"),
+        ("a beginning that is null", key.sign(&but("nbf", Value::Null)), "must have exp"),
+        ("a beginning in a text", key.sign(&but("nbf", json!((now() - 60).to_string()))), "must have exp"),
         ("expired by a fraction", key.sign(&but("exp", json!(seconds(-31.5)))), "has expired"),
         ("early by a fraction", key.sign(&but("nbf", json!(seconds(120.5)))), "not valid yet"),
         ("ends before time began", key.sign(&but("exp", json!(-1.5))), "must have exp"),
@@ -276,6 +291,50 @@ async fn a_broken_or_doubled_key_of_an_issuer_leaves_its_other_keys_in_use() {
             unauthenticated(ask(&t, &[("authorization", &token)]).await, "does not publish", "doubled");
         }
     }
+}
+
+#[tokio::test]
+async fn a_key_that_is_left_out_is_told_once_by_its_name_and_again_only_after_it_was_mended() {
+    let (key, new) = (Key::ec("good"), Key::ec("new"));
+    let mut broken = Key::ec("broken").jwk();
+    broken["y"] = broken["x"].clone();
+    let with_broken = |keys: &[&Key]| {
+        let keys = keys.iter().map(|key| key.jwk()).chain([broken.clone()]);
+        json!({ "keys": keys.collect::<Vec<_>>() }).to_string()
+    };
+    let endpoint = Endpoint::start(jwks(&[&key])).await;
+    let mut config = from_url(&endpoint);
+    config.identity.jwt.refresh = Duration::from_millis(50);
+    config.telemetry.log_format = zendesk_gateway::config::LogFormat::Json;
+    let t = Observed::configured(config).await;
+    let _lines = tracing::dispatcher::set_default(t.telemetry.dispatch());
+    let told = || {
+        let lines = t.lines.of("zendesk_gateway::server::identity::jwks");
+        lines.into_iter().filter(|line| line["jwk.kid"] == "broken").collect::<Vec<_>>()
+    };
+    let in_use = async |key: &Key| {
+        let token = format!("Bearer {}", key.sign(&claims("a")));
+        let taken = async || {
+            let request = with(GetCurrentUserRequest {}, &[("authorization", &*token)]);
+            t.users().get_current_user(request).await.is_ok()
+        };
+        while !taken().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    endpoint.publish(&with_broken(&[&key]));
+    crate::support::until(|| !told().is_empty()).await;
+    let line = told().remove(0);
+    assert_eq!(line["level"], "WARN");
+    assert!(line["reason"].as_str().is_some_and(|reason| reason.contains("verify")), "{line}");
+    endpoint.publish(&with_broken(&[&key, &new]));
+    in_use(&new).await;
+    assert_eq!(told().len(), 1, "another document, and the same key");
+    endpoint.publish(&jwks(&[&key, &Key::ec("mended")]));
+    let asked = endpoint.asked();
+    crate::support::until(|| endpoint.asked() > asked + 1).await;
+    endpoint.publish(&with_broken(&[&key]));
+    crate::support::until(|| told().len() == 2).await;
 }
 
 #[tokio::test]

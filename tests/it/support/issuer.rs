@@ -78,6 +78,14 @@ impl Key {
         self.sign_under(&Header { kid, typ, ..Header::new(self.algorithm) }, claims)
     }
 
+    /// A token without a type whose header has this parameter.
+    pub fn sign_with(&self, parameter: &str, value: Value, claims: &Value) -> String {
+        let kid = (parameter != "kid").then(|| self.kid.clone());
+        let mut header = Header { kid, typ: None, ..Header::new(self.algorithm) };
+        header.extras.insert(parameter, value);
+        self.sign_under(&header, claims)
+    }
+
     fn sign_under(&self, header: &Header, claims: &Value) -> String {
         jsonwebtoken::encode(header, claims, &self.private).expect("it can be signed")
     }

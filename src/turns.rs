@@ -4,6 +4,9 @@
 //! delay every other call by all their shares, at each of the call's few steps. So long work is done in pieces. After each
 //! piece, all short work runs first, including what has just come; then one piece of the long work that has waited longest.
 //!
+//! What a caller waits for has a queue of its own, of which one goes in each such round: a connection that begins, and a long answer
+//! of Zendesk that is to be read. Behind hundreds of peers that flood either would wait for seconds.
+//!
 //! To measure without it: [`TURN`] of an hour, so that nothing counts as long.
 
 use std::pin::Pin;
@@ -28,6 +31,9 @@ const MAX_PORTION: usize = 64 << 10;
 thread_local! {
     /// The permit for long work on this thread: one holder at a time, the others wait in order.
     static LONG_WORK: Arc<Semaphore> = Arc::new(Semaphore::new(1));
+    /// The same for connections that begin, and for answers that are read.
+    static BEGINNINGS: Arc<Semaphore> = Arc::new(Semaphore::new(1));
+    static ANSWERS: Arc<Semaphore> = Arc::new(Semaphore::new(1));
 }
 
 type Wait = Pin<Box<dyn Future<Output = OwnedSemaphorePermit> + Send>>;
@@ -77,7 +83,7 @@ impl Turns {
                 return Poll::Ready(self.portion);
             }
             self.pause();
-            self.wait = Some(Box::pin(next(if spent > TURN * 2 { REST } else { Duration::ZERO })));
+            self.wait = Some(Box::pin(long_work(if spent > TURN * 2 { REST } else { Duration::ZERO })));
         }
         if let Some(wait) = &mut self.wait {
             self.permit = Some(ready!(wait.as_mut().poll(context)));
@@ -105,7 +111,7 @@ impl Turns {
     pub fn stall(&mut self) {
         let long = self.wait.is_some() || self.permit.is_some();
         self.pause();
-        self.wait = long.then(|| -> Wait { Box::pin(next(Duration::ZERO)) });
+        self.wait = long.then(|| -> Wait { Box::pin(long_work(Duration::ZERO)) });
     }
 }
 
@@ -115,10 +121,14 @@ fn computed() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// Waits for the permit for long work, then `rest`, then until the ready short work has run. Dropping the permit ends the turn.
-async fn next(rest: Duration) -> OwnedSemaphorePermit {
-    let long_work = LONG_WORK.with(Arc::clone);
-    let permit = long_work.acquire_owned().await.expect("it is never closed");
+/// Waits for the permit for long work, then `rest`: see [`next`].
+async fn long_work(rest: Duration) -> OwnedSemaphorePermit {
+    next(LONG_WORK.with(Arc::clone), rest).await
+}
+
+/// Waits for a permit, then `rest`, then until the ready short work has run. Dropping the permit ends the turn.
+async fn next(queue: Arc<Semaphore>, rest: Duration) -> OwnedSemaphorePermit {
+    let permit = queue.acquire_owned().await.expect("it is never closed");
     if rest > Duration::ZERO {
         sleep(rest).await;
     }
@@ -129,7 +139,17 @@ async fn next(rest: Duration) -> OwnedSemaphorePermit {
 
 /// Waits until the ready short work of this thread has run; of several waiters, one continues at a time.
 pub async fn after_the_others() {
-    drop(next(Duration::ZERO).await);
+    drop(long_work(Duration::ZERO).await);
+}
+
+/// The same for a connection that begins, or is turned away: it waits for no long work but other beginnings.
+pub async fn to_begin() {
+    drop(next(BEGINNINGS.with(Arc::clone), Duration::ZERO).await);
+}
+
+/// The same for a long answer that is to be read: it waits for no long work but other answers.
+pub async fn to_read() {
+    drop(next(ANSWERS.with(Arc::clone), Duration::ZERO).await);
 }
 
 #[cfg(test)]
@@ -151,7 +171,7 @@ mod tests {
     }
 
     /// Works in this many parts of a given time, and notes each.
-    async fn long_work(parts: usize, each: Duration, note: impl Fn()) {
+    async fn work(parts: usize, each: Duration, note: impl Fn()) {
         let mut turns = Turns::new();
         for _ in 0..parts {
             let portion = poll_fn(|context| turns.poll(context)).await;
@@ -174,7 +194,7 @@ mod tests {
         let mut working = JoinSet::new();
         for _ in 0..8 {
             let done = Arc::clone(&done);
-            working.spawn(long_work(60, TURN, move || done.lock().expect("no panic").push(Did::Long)));
+            working.spawn(work(60, TURN, move || done.lock().expect("no panic").push(Did::Long)));
         }
         // Stands for a call: tasks of which each wakes the next.
         let (to_there, mut from_here) = mpsc::channel(1);
@@ -203,7 +223,7 @@ mod tests {
         let mut working = JoinSet::new();
         for number in 0..4 {
             let done = Arc::clone(&done);
-            working.spawn(long_work(50, TURN / 2, move || done.lock().expect("no panic").push(number)));
+            working.spawn(work(50, TURN / 2, move || done.lock().expect("no panic").push(number)));
         }
         tokio::time::timeout(Duration::from_mins(1), working.join_all()).await.expect("all end");
         let done = done.lock().expect("no panic").clone();
@@ -216,7 +236,7 @@ mod tests {
 
     #[tokio::test]
     async fn time_in_which_the_system_runs_others_is_nobodys_turn() {
-        let _long_work = next(Duration::ZERO).await;
+        let _long_work = long_work(Duration::ZERO).await;
         let mut turns = Turns::new();
         for _ in 0..50 {
             let portion = turns.poll(&mut Context::from_waker(std::task::Waker::noop()));
@@ -241,6 +261,27 @@ mod tests {
             turns.did(portion);
         }
         assert!(portion > FIRST_PORTION * 10, "{portion}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_begins_without_waiting_for_long_work_of_many() {
+        const MANY: usize = 50;
+        let done = Arc::new(Mutex::new(0));
+        let mut working = JoinSet::new();
+        for _ in 0..MANY {
+            let done = Arc::clone(&done);
+            working.spawn(work(60, TURN * 2, move || *done.lock().expect("no panic") += 1));
+        }
+        // Until each is known to work long.
+        while *done.lock().expect("no panic") < MANY * 5 {
+            yield_now().await;
+        }
+        for _ in 0..5 {
+            let before = *done.lock().expect("no panic");
+            to_begin().await;
+            let waited = *done.lock().expect("no panic") - before;
+            assert!(waited <= 5, "{waited} parts of long work before it");
+        }
     }
 
     #[tokio::test]
