@@ -92,7 +92,7 @@ mod world;
 use std::collections::BTreeSet;
 
 use http::Wire;
-use prost_reflect::{DescriptorPool, MethodDescriptor};
+use prost_reflect::{DescriptorPool, FieldDescriptor, MethodDescriptor};
 
 fn set(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
@@ -125,7 +125,7 @@ fn every_rpc_about_the_worlds_records_is_called() {
     let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
     let lists_others = |method: &MethodDescriptor| {
         let first = method.output().get_field(1);
-        let row = first.filter(|field| field.is_list()).and_then(|field| field.kind().as_message().cloned());
+        let row = first.filter(FieldDescriptor::is_list).and_then(|field| field.kind().as_message().cloned());
         method.input().get_field_by_name("page_size").is_some() && row.is_some_and(|row| !RECORDS.contains(&row.name()))
     };
     let rpcs: BTreeSet<String> =
