@@ -17,6 +17,8 @@ const PACKAGE: &str = "zendesk.gateway.v1";
 /// Fields by which a record or a list says what the gateway could not read of it.
 const UNREADABLE_FIELDS: &str = "unreadable_fields";
 const UNREADABLE_ROWS: &str = "unreadable_rows";
+/// Field of a job's result that has what is no object.
+const RAW: &str = "raw";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -166,11 +168,12 @@ fn handlers(pool: &DescriptorPool) -> String {
             let is_composed = composed.remove(method.name());
             let body = handler(&method, is_composed);
             let streams = method.is_server_streaming();
+            let message = format!("crate::proto::{}", method.input().name());
+            let messages = if method.is_client_streaming() { format!("Streaming<{message}>") } else { message };
             writeln!(
                 code,
-                "    async fn {}(&self, r: Request<crate::proto::{}>) -> {}<crate::proto::{}> {{\n        {body}\n    }}",
+                "    async fn {}(&self, r: Request<{messages}>) -> {}<crate::proto::{}> {{\n        {body}\n    }}",
                 snake(method.name()),
-                method.input().name(),
                 if streams { "Streamed" } else { "Reply" },
                 method.output().name(),
             )
@@ -195,6 +198,7 @@ fn handler(method: &MethodDescriptor, is_composed: bool) -> String {
         () if is_composed => format!(
             "let (context, message) = self.open(r)?;\n        close(&context, self.gateway.{name}(&context, message).await)"
         ),
+        () if method.is_client_streaming() => "self.bulk_stream(r).await".to_owned(),
         () if streams => "self.stream(r)".to_owned(),
         () if reads && lists => "self.list(r).await".to_owned(),
         () if reads => "self.read(r).await".to_owned(),
@@ -398,10 +402,11 @@ fn rpc(method: &MethodDescriptor, known: &[Endpoint], code: &mut String) {
     };
     writeln!(
         code,
-        "    Rpc {{ service: {service:?}, method: {method:?}, path: \"/{PACKAGE}.{service}/{method}\", idempotency: Idempotency::{idempotency}, risk: Risk::{risk}, streaming: {streaming}, request: &{request}, endpoints: &[{endpoints}] }},",
+        "    Rpc {{ service: {service:?}, method: {method:?}, path: \"/{PACKAGE}.{service}/{method}\", idempotency: Idempotency::{idempotency}, risk: Risk::{risk}, streaming: {streaming}, client_streaming: {client_streaming}, request: &{request}, endpoints: &[{endpoints}] }},",
         service = method.parent_service().name(),
         method = method.name(),
         streaming = method.is_server_streaming(),
+        client_streaming = method.is_client_streaming(),
         request = shape_name(&method.input()),
     )
     .expect("writing to a string does not fail");
@@ -548,7 +553,7 @@ fn derive_json(pool: &DescriptorPool, config: &mut prost_build::Config) {
                     "#[serde(rename = \"\\0unreadable_fields\", deserialize_with = \"crate::json::unreadable\")]"
                         .to_owned()
                 }
-                UNREADABLE_ROWS => "#[serde(skip)]".to_owned(),
+                UNREADABLE_ROWS | RAW => "#[serde(skip)]".to_owned(),
                 _ => format!("#[serde(deserialize_with = \"crate::json::{}\")]", reader(&field)),
             };
             config.field_attribute(format!("{name}.{}", field.name()), attribute);
@@ -596,7 +601,7 @@ fn reader(field: &FieldDescriptor) -> String {
     if field.cardinality() == Cardinality::Repeated {
         return match kind {
             Kind::Enum(enumeration) => format!("words::<crate::proto::{}, _>", enumeration.name()),
-            Kind::Message(_) if field.name() == "results" => "objects_or_one".to_owned(),
+            Kind::Message(_) if field.name() == "results" => "results".to_owned(),
             Kind::Message(message) if is_identified(&message) => "identified".to_owned(),
             Kind::Message(_) => "objects".to_owned(),
             Kind::Int64 if names_records(field) => "ids".to_owned(),

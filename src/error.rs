@@ -35,6 +35,14 @@ pub enum Error {
         /// What is wrong, as the end of a sentence that begins with the field.
         problem: String,
     },
+    /// Two items of a list name the same record; nothing was sent.
+    #[error("{second} names the same record as {first}")]
+    Repeated {
+        /// The path of the first one in the request message.
+        first: String,
+        /// The path of the second one.
+        second: String,
+    },
     /// Zendesk refused the values: 400, 413, 414, 415 or 422.
     #[error("zendesk refused the request: {0}")]
     RecordInvalid(Box<Refusal>),
@@ -144,6 +152,12 @@ pub enum Error {
     /// The gateway's own limit for one attempt passed.
     #[error("zendesk did not answer within the attempt's time")]
     AttemptTimeout,
+    /// A client stream brought no message for too long, while the gateway waited for one.
+    #[error("no further message of the request has come within {after:?}")]
+    Idle {
+        /// The time that was waited.
+        after: Duration,
+    },
     /// The caller's deadline passed.
     #[error("the deadline passed{}", if *.sent { " while zendesk may have had the request" } else { " before anything was carried out" })]
     Deadline {
@@ -242,6 +256,7 @@ impl Error {
         };
         match self {                                     // code                   reason                    retry           breaker              fate        stale_if_error  kind                           refusal
             Self::Invalid { .. }                     => row(C::InvalidArgument,    R::InvalidField,          T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::Repeated { .. }                    => row(C::InvalidArgument,    R::InvalidField,          T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::RecordInvalid(said)                => row(C::InvalidArgument,    R::RecordInvalid,         T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
             Self::Refused(said)                      => row(C::FailedPrecondition, R::UpstreamRefused,       T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
             Self::Redirected(said)                   => row(C::FailedPrecondition, R::UpstreamRefused,       T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
@@ -274,6 +289,7 @@ impl Error {
             Self::AttemptTimeout                     => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, true,           Some("timeout"),               None),
             Self::Deadline { sent: true }            => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::Unknown, true,           None,                          None),
             Self::Deadline { sent: false }           => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, true,           None,                          None),
+            Self::Idle { .. }                        => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::OutcomeUnknown(cause)              => row(unknown_code(cause),   R::OutcomeUnknown,        T::Never,       cause.row().breaker, F::Unknown, false,          None,                          cause.refusal()),
             Self::BreakerOpen { .. }                 => row(C::Unavailable,        R::BreakerOpen,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
             Self::BudgetSpent { .. }                 => row(C::ResourceExhausted,  R::RateLimited,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),

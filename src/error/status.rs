@@ -58,6 +58,9 @@ impl From<Error> for Status {
         let domain = if refusal.is_some() { ZENDESK } else { GATEWAY };
         let violations: Vec<FieldViolation> = match (&error, refusal) {
             (Error::Invalid { field, problem }, _) => vec![FieldViolation::new(field, problem)],
+            (Error::Repeated { first, second }, _) => [(first, second), (second, first)]
+                .map(|(one, other)| FieldViolation::new(one, format!("names the same record as {other}")))
+                .to_vec(),
             (_, Some(refusal)) => refusal
                 .violations
                 .iter()

@@ -15,6 +15,8 @@ pub struct Method {
     pub name: &'static str,
     /// True if the server streams.
     pub streaming: bool,
+    /// True if a call may have any number of request messages.
+    pub client_streaming: bool,
     /// Its place in [`RPCS`], if it is one of the contract's.
     pub rpc: Option<usize>,
     /// True for health checks, which machines call all the time: their access lines have the level DEBUG.
@@ -38,33 +40,32 @@ impl Method {
     }
 }
 
-static OTHER: Method = Method { index: 0, name: "_OTHER", streaming: false, rpc: None, quiet: false };
+/// Nobody reads a message of what is not served, so their number does not matter.
+static OTHER: Method =
+    Method { index: 0, name: "_OTHER", streaming: false, client_streaming: true, rpc: None, quiet: false };
 
 /// What this server serves besides the contract.
 const COMMON: [Method; 4] = [
-    Method { index: 0, name: "grpc.health.v1.Health/Check", streaming: false, rpc: None, quiet: true },
-    Method { index: 0, name: "grpc.health.v1.Health/Watch", streaming: true, rpc: None, quiet: true },
-    Method {
-        index: 0,
-        name: "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-        streaming: true,
-        rpc: None,
-        quiet: false,
-    },
-    Method {
-        index: 0,
-        name: "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-        streaming: true,
-        rpc: None,
-        quiet: false,
-    },
+    health("grpc.health.v1.Health/Check", false),
+    health("grpc.health.v1.Health/Watch", true),
+    reflection("grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
+    reflection("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
 ];
+
+const fn health(name: &'static str, streaming: bool) -> Method {
+    Method { index: 0, name, streaming, client_streaming: false, rpc: None, quiet: true }
+}
+
+const fn reflection(name: &'static str) -> Method {
+    Method { index: 0, name, streaming: true, client_streaming: true, rpc: None, quiet: false }
+}
 
 static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
     let contract = RPCS.iter().enumerate().map(|(place, rpc)| Method {
         index: 0,
         name: rpc.path.trim_start_matches('/'),
         streaming: rpc.streaming,
+        client_streaming: rpc.client_streaming,
         rpc: Some(place),
         quiet: false,
     });

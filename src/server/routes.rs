@@ -107,11 +107,9 @@ where
 
     fn call(&mut self, call: Inbound<B>) -> Self::Future {
         let services = &*self.0;
-        let service = call.facts().method.service();
-        // Only reflection takes a stream of requests; of what is not served nobody reads a message.
         let method = call.facts().method;
-        let single = method.is_ours() || method.quiet;
-        let request = framing::request(call.into_request(), services.max_request_bytes, single);
+        let service = method.service();
+        let request = framing::request(call.into_request(), services.max_request_bytes, !method.client_streaming);
         let request = intake::request(unpack::request(request, services.max_request_bytes));
         match service {
             UserServiceServer::<Rpc>::NAME => services.users.clone().call(request),
