@@ -4,14 +4,15 @@
 //! caller sends many items and gets one outcome for each, by the caller's own index. Once Zendesk has accepted one
 //! job, the call succeeds and the outcomes report failures; before that, an error fails the call.
 
+use std::collections::HashMap;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::audit::Targets;
-use super::jobs::{has_ended, is_known, poll_every};
+use super::jobs::{Followed, News, Slot, Waiting, has_ended, is_known};
 use super::write::Change;
 use super::{Context, Gateway};
 use crate::cache::WriteGuard;
@@ -25,27 +26,12 @@ use crate::upstream::call::{Answer, Ledger, Priority};
 
 mod evidence;
 mod outcome;
-mod slots;
 mod unread;
 
 pub(super) use outcome::result_of;
-pub use slots::{Counts, Slots};
 
-/// The wait before a submission is tried again while other integrations hold all jobs of the account.
-const JOB_LIMIT_PAUSE: Duration = Duration::from_secs(2);
 /// How long a job is followed after its call has ended, so that its slot stays taken while the job runs.
 const FOLLOW: Duration = Duration::from_hours(1);
-/// Shortest wait between polls of jobs whose call has ended.
-const FOLLOW_INTERVAL: Duration = Duration::from_secs(5);
-
-/// A job that runs.
-struct Live {
-    /// Its chunk's position.
-    at: usize,
-    started: Instant,
-    /// None if all slots were taken when the job was found to run.
-    _slot: Option<OwnedSemaphorePermit>,
-}
 
 /// One bulk call under way.
 struct Run {
@@ -55,11 +41,15 @@ struct Run {
     firsts: Vec<usize>,
     /// For each chunk, its job as last seen; none if the chunk has not led to one.
     jobs: Vec<Option<Job>>,
-    /// For each chunk that was tried, its error, or that its job is another request's, too.
+    /// For each chunk that was tried, its error, or why its job says nothing of it.
     errors: Vec<Option<Error>>,
     /// The error because of which the remaining chunks are not sent, or were not sent so far; none if only time runs out.
     stopped: Option<Error>,
-    live: Vec<Live>,
+    followed: Followed,
+    /// The chunks of the jobs that run, by the jobs' ids.
+    live: HashMap<String, usize>,
+    /// The call's place among those that wait for a slot.
+    waiting: Option<Waiting>,
     next: usize,
 }
 
@@ -70,7 +60,7 @@ impl Gateway {
         Ok(self.run_bulk(context, chunks, &request.changes(), B::KIND, request.wait()).await?.into())
     }
 
-    /// Sends the chunks of a bulk call and polls their jobs.
+    /// Sends the chunks of a bulk call and follows their jobs.
     ///
     /// It does so on a task of its own, so that a caller who cancels stops only what was not sent yet. Jobs that were
     /// accepted keep their slots and the call's turn, and keep the records that they change out of the cache, until they
@@ -88,60 +78,76 @@ impl Gateway {
         // Held from before the first job until the last one has ended: a read in between may show the records before or after
         // the change, so it must not be cached.
         let (gateway, guard) = (self.clone(), self.begin(changes));
-        let run = Run::new(chunks, changes.clone());
-        let task = tokio::spawn(async move { gateway.run(&inner, run, guard, kind, wait).await });
+        // Leaves time for the outcomes to reach the caller.
+        let until = last_moment(context.deadline);
+        let followed = if wait {
+            self.jobs.follow(context, until).with_last_look()
+        } else {
+            self.jobs.follow(context, Instant::now() + FOLLOW)
+        };
+        let run = Run::new(chunks, changes.clone(), followed);
+        let task = tokio::spawn(async move { gateway.run(&inner, run, until, guard, kind, wait).await });
         let _closes = CloseOnDrop(&ledger);
         task.await.unwrap_or(Err(Error::Internal { what: "a bulk call panicked" }))
     }
 
-    async fn run(&self, context: &Context, mut run: Run, guard: WriteGuard, kind: Kind, wait: bool) -> Result<Outcome> {
-        // Leaves time for the outcomes to reach the caller.
-        let until = last_moment(context.deadline);
-        // Without `wait`, jobs are polled only to find slots for the chunks that are left.
-        while run.next < run.chunks.len() || (wait && run.has_jobs_to_wait_for()) {
+    async fn run(
+        &self,
+        context: &Context,
+        mut run: Run,
+        until: Instant,
+        guard: WriteGuard,
+        kind: Kind,
+        wait: bool,
+    ) -> Result<Outcome> {
+        while run.has_more() || (wait && run.has_jobs_to_wait_for()) {
             if Instant::now() >= until || context.ledger.is_closed() {
                 break;
             }
-            let next = match self.submit(context, &mut run, until).await {
-                Ok(next) => next,
-                Err(error) => {
-                    // Nothing was changed, unless the outcome is unknown, which a dropped guard says.
-                    if !error.may_have_been_done() {
-                        guard.finish();
-                    }
-                    return Err(error);
-                }
-            };
-            if next == Next::Poll && !run.live.is_empty() {
-                self.poll(context, &mut run, until).await;
+            if run.has_more() && run.waiting.is_none() {
+                run.waiting = Some(self.jobs.slots().wait(context.caller.share()));
             }
+            let follows = run.followed.is_open();
+            tokio::select! {
+                biased;
+                Some(news) = run.followed.next(), if follows => run.take_in(news),
+                () = sleep_until(until) => {}
+                slot = granted(&mut run.waiting) => {
+                    run.waiting = None;
+                    if let Err(error) = self.submit(context, &mut run, slot, until).await {
+                        // Nothing was changed, unless the outcome is unknown, which a dropped guard says.
+                        if !error.may_have_been_done() {
+                            guard.finish();
+                        }
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        while let Some(news) = run.followed.take() {
+            run.take_in(news);
+        }
+        if run.waiting.take().is_some() && run.live.is_empty() {
+            let stopped = run.stopped.take().unwrap_or_else(|| self.jobs.slots().taken(context.caller.share()));
+            if run.is_untouched() {
+                guard.finish();
+                return Err(stopped);
+            }
+            run.stopped = Some(stopped);
         }
         let outcome = run.outcome(kind, wait);
         if run.errors.iter().flatten().any(|error| matches!(error, Error::OutcomeUnknown(_))) {
-            // Zendesk may have started a job that the gateway does not know of. A guard that is dropped unfinished keeps what
-            // that job may change out of the cache for a while.
+            // A job of which the gateway does not know, or not how it goes on, may still change records. A guard that is dropped
+            // unfinished keeps them out of the cache for a while.
             drop(self.begin(&run.changes));
         }
-        self.follow(context, guard, run.live, &run.jobs);
+        self.follow(context, guard, run.followed);
         Ok(outcome)
     }
 
-    /// Sends the next chunk if a job may start.
-    async fn submit(&self, context: &Context, run: &mut Run, until: Instant) -> Result<Next> {
-        let at = run.next;
-        let Some(chunk) = run.chunks.get(at) else { return Ok(Next::Poll) };
-        let slot = if run.live.is_empty() {
-            match timeout_at(until, self.jobs.take()).await {
-                Ok(slot) => slot,
-                Err(_) if run.is_untouched() => return Err(Error::Overloaded { what: "all job slots are taken" }),
-                Err(_) => return Ok(Next::Poll),
-            }
-        } else {
-            match self.jobs.try_take() {
-                Some(slot) => slot,
-                None => return Ok(Next::Poll),
-            }
-        };
+    /// Sends the next chunk.
+    async fn submit(&self, context: &Context, run: &mut Run, slot: Slot, until: Instant) -> Result<()> {
+        let chunk = &run.chunks[run.next];
         let change = Change {
             targets: Targets::of_chunk(chunk),
             rest: chunk.rest.clone(),
@@ -160,35 +166,25 @@ impl Gateway {
         match self.change(context, change, self.begin(&Changes::default())).await {
             Ok((answer, _)) => {
                 let job = answer.body::<GetJobResponse>().job_status.expect("a reply without a job is refused");
-                Ok(self.accept(run, job, slot))
-            }
-            // No time for another try.
-            Err(error @ Error::JobLimit(_)) if run.is_untouched() && Instant::now() + JOB_LIMIT_PAUSE >= until => {
-                Err(error)
+                self.accept(run, job, slot);
             }
             // Jobs of other integrations fill the account: room comes when a job of ours ends, or with time.
             Err(error @ Error::JobLimit(_)) => {
-                drop(slot);
+                self.jobs.slots().refused(slot);
                 run.stopped = Some(error);
-                if run.live.is_empty() {
-                    sleep_until((Instant::now() + JOB_LIMIT_PAUSE).min(until)).await;
-                }
-                Ok(Next::Poll)
             }
-            Err(error) if run.is_untouched() => Err(error),
-            Err(error) => {
-                run.failed(error);
-                Ok(Next::Poll)
-            }
+            Err(error) if run.is_untouched() => return Err(error),
+            Err(error) => run.failed(error),
         }
+        Ok(())
     }
 
     /// Takes in the job that Zendesk made of the next chunk.
-    fn accept(&self, run: &mut Run, job: Job, slot: OwnedSemaphorePermit) -> Next {
+    fn accept(&self, run: &mut Run, job: Job, slot: Slot) {
         let at = run.next;
         run.next += 1;
         run.stopped = None;
-        if !self.jobs.is_new(&job.id) {
+        if !self.jobs.slots().is_new(&job.id) {
             // One job cannot belong to two requests, and nothing says whose it is. If the other request is of this call, its
             // outcome is unknown, too.
             let text = "the job of another request".to_owned();
@@ -199,77 +195,59 @@ impl Gateway {
                 run.errors[other] = Some(unknown.clone());
             }
             run.errors[at] = Some(unknown);
-            return Next::Poll;
+            return;
         }
-        self.jobs.started();
+        self.jobs.slots().started();
         if has_ended(&job) {
-            self.jobs.ended(&job);
+            slot.ended(&job);
         } else {
-            run.live.push(Live { at, started: Instant::now(), _slot: Some(slot) });
+            run.followed.hold(&job.id, slot);
+            run.live.insert(job.id.clone(), at);
         }
         run.jobs[at] = Some(job);
-        Next::Submit
-    }
-
-    /// Waits for the polling interval, then reads the status of the jobs that run.
-    async fn poll(&self, context: &Context, run: &mut Run, until: Instant) {
-        let youngest = run.live.iter().map(|live| live.started).max().unwrap_or_else(Instant::now);
-        sleep_until((Instant::now() + poll_every(youngest.elapsed())).min(until)).await;
-        let ids = run.live.iter().filter_map(|live| Some(run.jobs[live.at].as_ref()?.id.clone())).collect();
-        // A poll that fails is repeated by the loop in `run`.
-        let Ok(seen) = self.show_jobs(context, ids).await else { return };
-        for job in seen.rows {
-            let is_asked = |at: &usize| run.jobs[*at].as_ref().is_some_and(|known| known.id == job.id);
-            if let Some(at) = run.live.iter().map(|live| live.at).find(is_asked) {
-                run.jobs[at] = Some(job);
-            }
-        }
-        let ended = |live: &Live| run.jobs[live.at].as_ref().filter(|job| has_ended(job));
-        run.live.iter().filter_map(ended).for_each(|job| self.jobs.ended(job));
-        run.live.retain(|live| run.jobs[live.at].as_ref().is_some_and(|job| !has_ended(job)));
     }
 
     /// Follows a job whose acceptance came after its call had been answered.
     fn follow_late(&self, context: &Context, changes: &Changes, answer: &Answer) {
         let job = answer.parsed.downcast_ref::<GetJobResponse>().and_then(|reply| reply.job_status.clone());
         if let Some(job) = job.filter(|job| !has_ended(job)) {
-            self.jobs.started();
-            let live = Live { at: 0, started: Instant::now(), _slot: self.jobs.try_take() };
-            self.follow(context, self.begin(changes), vec![live], &[Some(job)]);
+            self.jobs.slots().started();
+            let mut followed = self.jobs.follow(context, Instant::now() + FOLLOW);
+            followed.hold(&job.id, self.jobs.slots().take_over(context.caller.share()));
+            self.follow(context, self.begin(changes), followed);
         }
     }
 
     /// Follows jobs after their call: until they have ended, their slots stay taken and what they change stays out of the
     /// cache.
-    fn follow(&self, context: &Context, guard: WriteGuard, mut live: Vec<Live>, jobs: &[Option<Job>]) {
-        if live.is_empty() {
+    fn follow(&self, context: &Context, guard: WriteGuard, mut followed: Followed) {
+        if !followed.is_open() {
             guard.finish();
             return;
         }
-        let mut ids: Vec<String> = live.iter().filter_map(|live| Some(jobs[live.at].as_ref()?.id.clone())).collect();
-        let (gateway, context) = (self.clone(), context.detached(FOLLOW));
+        let until = Instant::now() + FOLLOW;
+        followed.go_on(until);
+        // The next call's turn comes after the last job.
+        let turn = context.turn.clone();
         tokio::spawn(async move {
-            let started = Instant::now();
-            while !live.is_empty() && Instant::now() < context.deadline {
-                sleep_until(Instant::now() + poll_every(started.elapsed()).max(FOLLOW_INTERVAL)).await;
-                let Ok(seen) = gateway.show_jobs(&context, ids.clone()).await else { continue };
-                let ended: Vec<String> = seen
-                    .rows
-                    .into_iter()
-                    .filter(has_ended)
-                    .inspect(|job| gateway.jobs.ended(job))
-                    .map(|job| job.id)
-                    .collect();
-                let keep: Vec<bool> = ids.iter().map(|id| !ended.contains(id)).collect();
-                let (mut of_live, mut of_ids) = (keep.iter(), keep.iter());
-                live.retain(|_| *of_live.next().expect("as many flags as jobs"));
-                ids.retain(|_| *of_ids.next().expect("as many flags as jobs"));
+            let mut all_ended = true;
+            while let Ok(Some(news)) = timeout_at(until, followed.next()).await {
+                all_ended &= !matches!(news, News::Lost(..));
             }
             // Else the guard is dropped unfinished: nobody knows how the jobs went on.
-            if live.is_empty() {
+            if all_ended && !followed.is_open() {
                 guard.finish();
             }
+            drop(turn);
         });
+    }
+}
+
+/// Waits for the slot of a call that waits for one.
+async fn granted(waiting: &mut Option<Waiting>) -> Slot {
+    match waiting {
+        Some(waiting) => waiting.slot().await,
+        None => pending().await,
     }
 }
 
@@ -282,20 +260,8 @@ impl Drop for CloseOnDrop<'_> {
     }
 }
 
-/// What to do next.
-#[derive(PartialEq, Eq)]
-enum Next {
-    Submit,
-    Poll,
-}
-
 impl Run {
-    /// True while a job runs whose state can be read. One whose state cannot be read keeps its slot, but is not waited for.
-    fn has_jobs_to_wait_for(&self) -> bool {
-        self.live.iter().filter_map(|live| self.jobs[live.at].as_ref()).any(is_known)
-    }
-
-    fn new(chunks: Vec<Chunk>, changes: Changes) -> Self {
+    fn new(chunks: Vec<Chunk>, changes: Changes, followed: Followed) -> Self {
         let sizes = chunks.iter().map(|chunk| chunk.keys.len());
         let firsts = sizes.scan(0, |first, size| Some(std::mem::replace(first, *first + size))).collect();
         let count = chunks.len();
@@ -306,8 +272,39 @@ impl Run {
             jobs: vec![None; count],
             errors: vec![None; count],
             stopped: None,
-            live: Vec::new(),
+            followed,
+            live: HashMap::new(),
+            waiting: None,
             next: 0,
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        self.next < self.chunks.len()
+    }
+
+    /// True while a job runs whose state can be read. One whose state cannot be read keeps its slot, but is not waited for.
+    fn has_jobs_to_wait_for(&self) -> bool {
+        self.live.values().filter_map(|at| self.jobs[*at].as_ref()).any(is_known)
+    }
+
+    /// Takes in what became of a job.
+    fn take_in(&mut self, news: News) {
+        match news {
+            News::Seen(job) => {
+                let Some(at) = self.live.get(&job.id).copied() else { return };
+                if has_ended(&job) {
+                    self.live.remove(&job.id);
+                }
+                self.jobs[at] = Some((*job).clone());
+            }
+            News::Lost(id, error) => {
+                if let Some(at) = self.live.remove(&*id) {
+                    self.errors[at] = Some(Error::OutcomeUnknown(Box::new(error)));
+                }
+            }
+            // Zendesk is asked again.
+            News::Failed(_) => {}
         }
     }
 
