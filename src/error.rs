@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tonic::Code;
 
-use crate::limits::Limit;
+use crate::limits::{Limit, UNSTATED_WAIT};
 use crate::proto::ErrorReason;
 
 mod connection;
@@ -102,6 +102,16 @@ pub enum Error {
     /// The account's job limit, told apart from 429 by Zendesk's own word.
     #[error("zendesk's limit of bulk jobs is reached: {0}")]
     JobLimit(Box<Refusal>),
+    /// All slots for background jobs were taken until the call's deadline, so nothing was sent.
+    #[error(
+        "all slots for background jobs are taken: {own} by this caller, {others} by others; what other integrations run is not known"
+    )]
+    SlotsTaken {
+        /// Slots that the caller's other calls hold.
+        own: usize,
+        /// Slots that other callers hold.
+        others: usize,
+    },
     /// 500, 408, 499, a 303 that answers a write, or any status that no other variant stands for.
     #[error("zendesk failed: {0}")]
     Server(Box<Refusal>),
@@ -274,6 +284,7 @@ impl Error {
             Self::TurnMissed { .. }                  => row(C::Aborted,            R::Conflict,              T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::Throttled(said)                    => row(C::ResourceExhausted,  R::RateLimited,           T::AsAsked,     B::Ignore,           F::NotDone, true,           None,                          Some(said)),
             Self::JobLimit(said)                     => row(C::ResourceExhausted,  R::JobLimit,              T::Never,       B::Ignore,           F::NotDone, false,          None,                          Some(said)),
+            Self::SlotsTaken { .. }                  => row(C::ResourceExhausted,  R::JobLimit,              T::Never,       B::Ignore,           F::Held,    false,          None,                          None),
             Self::Server(said)                       => row(C::Internal,           R::UpstreamError,         again(said.status), of_server(said.status), F::Unknown, true,           None,                          Some(said)),
             Self::Unavailable(said)                  => row(C::Unavailable,        R::UpstreamUnavailable,   T::Repeatable,  B::Failure,          F::Unknown, true,           None,                          Some(said)),
             Self::GatewayTimeout(said)               => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, true,           None,                          Some(said)),
@@ -353,7 +364,7 @@ impl Error {
     pub fn limit(&self) -> Option<Limit> {
         match self {
             Self::BudgetSpent { limit, .. } => Some(*limit),
-            Self::JobLimit(_) => Some(Limit::Jobs),
+            Self::JobLimit(_) | Self::SlotsTaken { .. } => Some(Limit::Jobs),
             Self::Throttled(refusal) => refusal.limit,
             _ => None,
         }
@@ -370,6 +381,9 @@ impl Error {
             Self::BreakerOpen { retry_after, .. }
             | Self::BudgetSpent { retry_after, .. }
             | Self::CallerLimit { retry_after, .. } => Some(*retry_after),
+            Self::SlotsTaken { .. } => Some(UNSTATED_WAIT),
+            // Zendesk says nothing of when a job of others will have ended.
+            Self::JobLimit(refusal) => Some(refusal.retry_after.unwrap_or(UNSTATED_WAIT)),
             other => other.refusal().and_then(|refusal| refusal.retry_after),
         }
     }
