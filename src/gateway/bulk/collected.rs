@@ -77,20 +77,7 @@ impl Collected {
 impl Engine<Listed, Collected> {
     /// Returns the error of a call of which Zendesk has accepted nothing; none if it has accepted a job.
     pub fn failure(&self) -> Option<Error> {
-        if !self.is_untouched {
-            return None;
-        }
-        Some(match (&self.stop, &self.held_up) {
-            (Some(Stop::Failed(Error::Deadline { .. })), Some(held_up)) => held_up.clone(),
-            // Its turn for a slot has not come.
-            (Some(Stop::Failed(Error::Deadline { .. })), None) if self.waiting.is_some() => {
-                self.gateway.jobs.slots().taken(self.context.caller.share())
-            }
-            (Some(Stop::Failed(error)), _) => error.clone(),
-            // The caller has left.
-            (None, _) => Error::Deadline { sent: false },
-            (Some(Stop::Source(never)), _) => match *never {},
-        })
+        self.is_untouched.then(|| self.reason().unwrap_or(Error::Deadline { sent: false }))
     }
 
     /// Returns the outcome of a call of which Zendesk has accepted something.
@@ -98,7 +85,7 @@ impl Engine<Listed, Collected> {
         let mut outcomes = std::mem::take(&mut self.events.outcomes);
         let unsent = self.part.take().into_iter().chain(self.source.0.drain(..)).collect::<Vec<_>>();
         for part in &unsent {
-            outcomes.extend(outcome::not_sent(self.reason(), &part.items));
+            outcomes.extend(outcome::not_sent(self.reason().as_ref(), &part.items));
         }
         for live in self.live.values() {
             if let Some(BulkJob { job, .. }) = self.events.jobs.get_mut(&live.items.first) {

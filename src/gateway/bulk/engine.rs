@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::{Ended, Event, Next, Source, Stop, Tell};
 use super::items::{Items, Part};
+use super::follow::FOLLOW;
 use super::{created, outcome};
 use crate::cache::WriteGuard;
 use crate::contract;
@@ -83,7 +84,11 @@ impl<S: Source, T: Tell> Engine<S, T> {
     pub fn new(gateway: &Gateway, context: Context, order: Order, source: S, events: T) -> Self {
         let until = last_moment(context.deadline);
         let guard = gateway.begin(&order.changes);
-        let followed = gateway.jobs.follow(&context, until).with_last_look();
+        let followed = if order.wait {
+            gateway.jobs.follow(&context, until).with_last_look()
+        } else {
+            gateway.jobs.follow(&context, Instant::now() + FOLLOW)
+        };
         Self {
             gateway: gateway.clone(),
             context,
@@ -104,12 +109,10 @@ impl<S: Source, T: Tell> Engine<S, T> {
         }
     }
 
-    /// Follows a job that an earlier stream has started.
+    /// Follows a job that an earlier stream has started. Only the caller says so, so it takes no slot of others.
     pub fn resume(&mut self, job_id: String, items: Items) {
         self.is_untouched = false;
-        // A request that is answered with it is answered wrongly.
-        self.gateway.jobs.slots().is_new(&job_id);
-        self.followed.hold(&job_id, self.gateway.jobs.slots().take_over(self.context.caller.share()));
+        self.followed.add(&job_id);
         let job = Arc::new(Job { id: job_id.clone(), ..Job::default() });
         self.live.insert(job_id, Live { items, job, contested: None });
     }
@@ -133,10 +136,7 @@ impl<S: Source, T: Tell> Engine<S, T> {
             tokio::select! {
                 biased;
                 () = self.order.left.cancelled() => return,
-                () = sleep_until(self.until) => {
-                    let late = Error::Deadline { sent: !self.is_untouched };
-                    return self.stop = Some(self.stop.take().unwrap_or(Stop::Failed(late)));
-                }
+                () = sleep_until(self.until) => return self.run_out().await,
                 () = self.context.drain.begun(), if self.order.is_stream => {
                     return self.stop = Some(Stop::Failed(Error::ShuttingDown));
                 }
@@ -155,6 +155,15 @@ impl<S: Source, T: Tell> Engine<S, T> {
                 }
             }
         }
+    }
+
+    /// Ends because time is up.
+    async fn run_out(&mut self) {
+        while let Some(news) = self.followed.take() {
+            self.hear(news).await;
+        }
+        let late = self.reason().unwrap_or(Error::Deadline { sent: !self.is_untouched });
+        self.stop.get_or_insert(Stop::Failed(late));
     }
 
     /// Sends a request, after it was announced.
@@ -203,7 +212,7 @@ impl<S: Source, T: Tell> Engine<S, T> {
     async fn accept(&mut self, items: Items, job: Job, slot: Slot, warnings: Vec<String>) {
         (self.is_untouched, self.held_up) = (false, None);
         let slots = self.gateway.jobs.slots();
-        if !slots.is_new(&job.id) {
+        if self.live.contains_key(&job.id) || !slots.is_new(&job.id) {
             // One job cannot belong to two requests, and nothing says whose it is. If the other request is of this call, its
             // outcome is unknown, too.
             let text = "the job of another request".to_owned();
@@ -247,12 +256,12 @@ impl<S: Source, T: Tell> Engine<S, T> {
     async fn hear(&mut self, news: News) {
         match news {
             News::Seen(job) => {
-                let Some(live) = self.live.get_mut(&job.id) else { return };
+                let Some(mut live) = self.live.remove(&job.id) else { return };
                 live.job = job;
-                if has_ended(&live.job)
-                    && let Some(live) = self.live.remove(&live.job.id.clone())
-                {
+                if has_ended(&live.job) {
                     self.end(live).await;
+                } else {
+                    self.live.insert(live.job.id.clone(), live);
                 }
             }
             News::Lost(id, error) => {
@@ -291,17 +300,21 @@ impl<S: Source, T: Tell> Engine<S, T> {
             self.end(live).await;
         }
         if let Some(part) = self.part.take().filter(|part| part.is_announced) {
-            let outcomes = outcome::not_sent(self.reason(), &part.items);
+            let outcomes = outcome::not_sent(self.reason().as_ref(), &part.items);
             self.events.tell(Event::Ended(Ended::without_job(outcomes, Vec::new()))).await;
         }
     }
 
     /// Returns why the rows that are left were not sent; none if only time ran out.
-    pub fn reason(&self) -> Option<&Error> {
+    pub fn reason(&self) -> Option<Error> {
+        let slots = self.gateway.jobs.slots();
         match &self.stop {
-            Some(Stop::Failed(Error::Deadline { .. })) | None => self.held_up.as_ref(),
-            Some(Stop::Failed(error)) => Some(error),
-            Some(Stop::Source(_)) => None,
+            Some(Stop::Source(_) | Stop::Failed(Error::Deadline { .. })) => None,
+            Some(Stop::Failed(error)) => Some(error.clone()),
+            None if self.held_up.is_some() => self.held_up.clone(),
+            // Its turn for a slot has not come.
+            None if self.waiting.is_some() && self.live.is_empty() => Some(slots.taken(self.context.caller.share())),
+            None => None,
         }
     }
 }

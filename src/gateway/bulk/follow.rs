@@ -15,7 +15,7 @@ use crate::rest::Changes;
 use crate::upstream::call::Answer;
 
 /// How long a job is followed after its call has ended, so that its slot stays taken while the job runs.
-const FOLLOW: Duration = Duration::from_hours(1);
+pub const FOLLOW: Duration = Duration::from_hours(1);
 
 impl<S: Source, T: Tell> Engine<S, T> {
     /// Ends an engine that has started no job. Nothing was changed, unless the outcome is unknown, which a dropped guard says.
@@ -61,19 +61,12 @@ fn follow(context: &Context, guard: WriteGuard, mut followed: Followed) {
     // The next call's turn comes after the last job.
     let turn = context.turn.clone();
     tokio::spawn(async move {
-        let mut is_known = true;
-        loop {
-            match timeout_at(until, followed.next()).await {
-                Ok(Some(News::Lost(..))) | Err(_) => is_known = false,
-                Ok(Some(_)) => continue,
-                Ok(None) => {}
-            }
-            if !followed.is_open() || Instant::now() >= until {
-                break;
-            }
+        let mut all_ended = true;
+        while let Ok(Some(news)) = timeout_at(until, followed.next()).await {
+            all_ended &= !matches!(news, News::Lost(..));
         }
         // Else the guard is dropped unfinished: nobody knows how the jobs went on.
-        if is_known {
+        if all_ended && !followed.is_open() {
             guard.finish();
         }
         drop(turn);

@@ -10,7 +10,6 @@ use futures_util::{Stream, StreamExt as _};
 use super::event::{Ended, Event, Next, Source, Stop};
 use super::items::{Items, Part};
 use super::seen::Seen;
-use crate::contract::Request as _;
 use crate::error::{Error, Result, reason_name};
 use crate::gateway::Context;
 use crate::proto::{BulkItemOutcome, BulkResult, BulkViolation, ErrorReason};
@@ -231,18 +230,19 @@ where
             }
             let (rows, bytes) = self.measure();
             let is_full = rows == MOST_ITEMS || rows < self.waiting.len();
-            let Some(messages) = self.messages.as_mut().filter(|_| !is_full) else {
+            if is_full || self.messages.is_none() {
                 if rows == 0 {
                     return Ok(None);
                 }
                 self.cut(rows).map_err(Stop::Failed)?;
                 continue;
-            };
+            }
             if !std::mem::replace(&mut self.is_reading, true) {
                 // Of the last message only the rows that wait are left.
                 self.charge(bytes).map_err(Stop::Failed)?;
                 self.context.place.release_message();
             }
+            let Some(messages) = &mut self.messages else { return Ok(None) };
             let message = messages.next().await;
             self.is_reading = false;
             match message {

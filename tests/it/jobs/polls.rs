@@ -128,7 +128,7 @@ async fn five_hundred_watchers_of_thirty_jobs_learn_each_change_in_time_for_twel
                 *at - changed
             );
         }
-        let told = u32::try_from(last.values().copied().sum::<i32>()).expect("few");
+        let told = u32::try_from(last.values().copied().sum::<i64>()).expect("few");
         let wanted = 30 * (MINUTE * (minutes + 1) - queued - Duration::from_secs(10)).as_secs() / 30;
         assert!(u64::from(told) >= wanted, "{told} of {wanted} changes");
     }

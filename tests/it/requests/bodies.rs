@@ -27,6 +27,9 @@ const FILLED: &[(&str, &str, &str)] = &[
     ("BulkCreateOrUpdateUsers", r#"{"wait": true}"#, "users"),
     ("BulkUpdateUsers", r#"{"ids": [7], "wait": true}"#, "user"),
     ("BulkUpdateUsers", r#"{"external_ids": ["e"], "brand_id": 7}"#, "user"),
+    ("StreamBulkCreateUsers", "{}", "users"),
+    ("StreamBulkCreateOrUpdateUsers", "{}", "users"),
+    ("StreamBulkUpdateUsers", r#"{"ids": [7]}"#, "user"),
     ("CreateGroup", "{}", "group"),
     ("UpdateGroup", r#"{"id": 7}"#, "group"),
     ("CreateGroupWithAgents", r#"{"agents": {}}"#, "group"),
@@ -34,6 +37,7 @@ const FILLED: &[(&str, &str, &str)] = &[
     ("CreateMembership", "{}", "group_membership"),
     ("CreateMembership", r#"{"under_user": true}"#, "group_membership"),
     ("BulkCreateMemberships", r#"{"wait": true}"#, "group_memberships"),
+    ("StreamBulkCreateMemberships", "{}", "group_memberships"),
 ];
 
 /// Requests that hold no message of fields, or hold several.

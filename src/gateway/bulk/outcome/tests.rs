@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::error::Refusal;
-use crate::proto::{BulkCreateOrUpdateUsersResponse, BulkJob};
+use crate::proto::{BulkCreateOrUpdateUsersResponse, BulkJob, BulkOutcome};
 
 mod odd;
 
@@ -23,18 +23,25 @@ fn of_texts(texts: &[(Option<&str>, Option<&str>)]) -> Vec<Key> {
     texts.iter().map(key).collect()
 }
 
+/// Consecutive inputs.
+fn items(keys: &[Key], first: i64) -> Items {
+    let indices: Vec<i64> = (first..).take(keys.len()).collect();
+    Items { first, rows: i32::try_from(keys.len()).expect("few"), indices, keys: keys.to_vec() }
+}
+
 fn job(status: &str, results: &Value) -> Job {
     let job = json!({"id": "V3-1", "status": status, "results": results, "message": "Stopped at noon"});
     crate::json::decode(job.to_string().as_bytes()).expect("a job").0
 }
 
-fn outcomes(kind: Kind, status: &str, results: &Value, keys: &[Key]) -> Vec<BulkOutcome> {
-    of_job(kind, &job(status, results), keys, 0)
+fn outcomes(kind: Kind, status: &str, results: &Value, keys: &[Key]) -> Vec<BulkItemOutcome> {
+    let job = job(status, results);
+    of_job(kind, &job, &job.results, &items(keys, 0))
 }
 
 /// The results as letters, with the id where there is one: `C7 U F ?`.
-fn letters(outcomes: &[BulkOutcome]) -> String {
-    let letter = |outcome: &BulkOutcome| match outcome.result() {
+fn letters(outcomes: &[BulkItemOutcome]) -> String {
+    let letter = |outcome: &BulkItemOutcome| match outcome.result() {
         BulkResult::Created => "C",
         BulkResult::Updated => "U",
         BulkResult::Deleted => "D",
@@ -43,7 +50,7 @@ fn letters(outcomes: &[BulkOutcome]) -> String {
         BulkResult::Pending => "P",
         BulkResult::NotSent | BulkResult::Unspecified => "!",
     };
-    let told = |outcome: &BulkOutcome| {
+    let told = |outcome: &BulkItemOutcome| {
         format!("{}{}", letter(outcome), outcome.id.map(|id| id.to_string()).unwrap_or_default())
     };
     outcomes.iter().map(told).collect::<Vec<_>>().join(" ")
@@ -301,24 +308,25 @@ fn outcomes_carry_the_index_in_the_whole_request_and_what_the_result_says() {
         {"id": 9, "status": "Updated", "email": "a@x"},
         {"id": 1, "error": "UserUpdateError", "details": "Email: b is not properly formatted", "status": "Failed"},
     ]);
-    let told = of_job(Kind::CreateOrUpdate, &job("completed", &results), &keys, 200);
+    let job = job("completed", &results);
+    let told = of_job(Kind::CreateOrUpdate, &job, &job.results, &items(&keys, 200));
     let wanted = [
-        BulkOutcome {
+        BulkItemOutcome {
             index: 200,
             result: BulkResult::Updated.into(),
             id: Some(9),
             email: Some("a@x".to_owned()),
             job_id: Some("V3-1".to_owned()),
-            ..BulkOutcome::default()
+            ..BulkItemOutcome::default()
         },
-        BulkOutcome {
+        BulkItemOutcome {
             index: 201,
             result: BulkResult::Failed.into(),
             external_id: Some("b".to_owned()),
             error: Some("UserUpdateError".to_owned()),
             details: Some("Email: b is not properly formatted".to_owned()),
             job_id: Some("V3-1".to_owned()),
-            ..BulkOutcome::default()
+            ..BulkItemOutcome::default()
         },
     ];
     assert_eq!(told, wanted);
@@ -326,7 +334,7 @@ fn outcomes_carry_the_index_in_the_whole_request_and_what_the_result_says() {
 
 #[test]
 fn an_input_that_was_not_sent_says_what_stopped_it() {
-    let told = |stopped_by: Option<&Error>| not_sent(stopped_by, &[Key::default()], 7).remove(0);
+    let told = |stopped_by: Option<&Error>| not_sent(stopped_by, &items(&[Key::default()], 7)).remove(0);
     let word = |stopped_by: Option<&Error>| told(stopped_by).error.expect("a word");
     assert_eq!(word(None), "DEADLINE_EXCEEDED");
     assert_eq!(word(Some(&Error::AttemptTimeout)), "UPSTREAM_TIMEOUT");
@@ -372,8 +380,19 @@ fn eight_thousand_inputs_fit_into_the_message_that_clients_take() {
             });
             let mut job = Job { id: format!("V3-{first:032x}"), results: results.collect(), ..Job::default() };
             job.set_status(JobState::Completed);
-            reply.outcomes.extend(of_job(Kind::CreateOrUpdate, &job, &keys, first));
-            reply.jobs.push(BulkJob { job: Some(job), first_index: 0, item_count: 100 });
+            let told = of_job(Kind::CreateOrUpdate, &job, &job.results, &items(&keys, 0));
+            reply.outcomes.extend(told.into_iter().map(|outcome| BulkOutcome {
+                index: i32::try_from(outcome.index).expect("few"),
+                result: outcome.result,
+                id: outcome.id,
+                email: outcome.email,
+                external_id: outcome.external_id,
+                error: outcome.error,
+                details: outcome.details,
+                job_id: outcome.job_id,
+                field: outcome.field,
+            }));
+            reply.jobs.push(BulkJob { job: Some(job), item_count: 100, ..BulkJob::default() });
         }
         let wanted = if failed { BulkResult::Failed } else { BulkResult::Updated };
         assert!(reply.outcomes.iter().all(|outcome| outcome.result() == wanted));
