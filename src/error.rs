@@ -15,11 +15,13 @@ mod connection;
 mod refusal;
 mod row;
 mod status;
+mod text;
 
 pub use connection::ConnectionError;
 pub use refusal::{Refusal, Violation};
 pub use row::{Fate, Retry, Row, Verdict};
 use row::{again, of_server};
+pub use text::{shortened, snippet};
 
 /// Result with the gateway's own error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -401,14 +403,4 @@ fn unknown_code(cause: &Error) -> Code {
 /// Returns a reason as callers read it, without the prefix that enums have in the contract.
 pub fn reason_name(reason: ErrorReason) -> &'static str {
     reason.as_str_name().trim_start_matches("ERROR_REASON_")
-}
-
-/// Trims a text from outside, cuts it to 512 characters and replaces control characters by spaces.
-pub fn snippet(text: &str) -> String {
-    shortened(text, 512)
-}
-
-/// The same, cut to `most` characters.
-pub fn shortened(text: &str, most: usize) -> String {
-    text.trim().chars().map(|char| if char.is_control() { ' ' } else { char }).take(most).collect()
 }

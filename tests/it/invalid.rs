@@ -104,7 +104,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("DeleteUser", "{}", "id"),
     ("PermanentlyDeleteUser", r#"{"id": -7}"#, "id"),
     ("LogoutUsers", "{}", "ids"),
-    ("LogoutUsers", r#"{"ids": [7, 7]}"#, "ids"),
+    ("LogoutUsers", r#"{"ids": [7, 7]}"#, "ids[0] ids[1]"),
     ("BulkCreateUsers", "{}", "users"),
     ("BulkCreateUsers", r#"{"users": [{"name": "A"}, {}]}"#, "users[1]"),
     ("BulkCreateUsers", r#"{"users": [{"name": "A", "email": "x@y.z"}, {"name": "B", "email": "X@Y.Z"}]}"#, "users[0].email users[1].email"),

@@ -4,6 +4,7 @@
 //! identified by tells from which input each was made.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -16,6 +17,9 @@ use crate::rest::bulk::{Key, Kind};
 use crate::rest::many::{MOST_ITEMS, unique};
 use crate::rest::users;
 use crate::upstream::call::Priority;
+
+/// Longest wait for the users. Meanwhile the call does nothing else.
+const LONGEST: Duration = Duration::from_secs(10);
 
 impl Gateway {
     /// Returns the results of a job, with what the users that it has made are identified by where the results do not say it. That
@@ -34,6 +38,7 @@ impl Gateway {
             return results;
         }
         let mut read = context.read(Priority::Background);
+        let until = until.min(Instant::now() + LONGEST);
         (read.deadline, read.wanted_by) = (until, until);
         let read = self.reads.many(&read, users::show_many(&ids, false), ids, |user: &User| Some(user.id)).await;
         // Without an answer the outcomes are right, too; they only lack ids.

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::event::{Ended, Event, Next, Source, Stop, Tell};
+use super::follow::{self, FOLLOW};
 use super::items::{Items, Part};
-use super::follow::FOLLOW;
 use super::{created, outcome};
 use crate::cache::WriteGuard;
 use crate::contract;
@@ -316,5 +316,23 @@ impl<S: Source, T: Tell> Engine<S, T> {
             None if self.waiting.is_some() && self.live.is_empty() => Some(slots.taken(self.context.caller.share())),
             None => None,
         }
+    }
+
+    /// Ends an engine that has started no job. Nothing was changed, unless the outcome is unknown, which a dropped guard says.
+    pub fn give_up(self, error: &Error) {
+        if !error.may_have_been_done() {
+            self.guard.finish();
+        }
+    }
+
+    /// Goes on with the jobs that have not ended. Returns why it has stopped, and whom to tell.
+    pub fn follow(self) -> (Option<Stop<S::Error>>, T) {
+        if self.is_open {
+            // Zendesk may have started a job that the gateway does not know of, or not how it goes on. A guard that is dropped
+            // unfinished keeps what that job may change out of the cache for a while.
+            drop(self.gateway.begin(&self.order.changes));
+        }
+        follow::follow(&self.context, self.guard, self.followed);
+        (self.stop, self.events)
     }
 }

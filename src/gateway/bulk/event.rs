@@ -90,9 +90,7 @@ impl From<Event> for BulkEvent {
                 let job = job.map(Arc::unwrap_or_clone);
                 (bulk_event::Event::Outcomes(BulkOutcomes { outcomes, job, unplaced_ids }), warnings)
             }
-            Event::Violations(violations) => {
-                (bulk_event::Event::Violations(BulkViolations { violations }), Vec::new())
-            }
+            Event::Violations(violations) => (bulk_event::Event::Violations(BulkViolations { violations }), Vec::new()),
         };
         Self { event: Some(event), warnings }
     }

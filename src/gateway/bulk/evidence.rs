@@ -48,13 +48,7 @@ enum Names {
 /// Returns what an ended job proves about each input. `results` are those of the job, perhaps with more of what identifies their
 /// records. Of results that cannot be read only those that name their input are used, and
 /// prove nothing about it: another one may be missing wherever it would count, or stand.
-pub fn of_job<'a>(
-    kind: Kind,
-    job: &Job,
-    results: &'a [JobResult],
-    keys: &[Key],
-    unread: &Unread,
-) -> Vec<Evidence<'a>> {
+pub fn of_job<'a>(kind: Kind, job: &Job, results: &'a [JobResult], keys: &[Key], unread: &Unread) -> Vec<Evidence<'a>> {
     let completed = job.status() == JobState::Completed;
     let is_whole = unread.is_none();
     if completed && is_whole && kind == Kind::Delete && keys.len() > 1 && is_success_of_all(results) {

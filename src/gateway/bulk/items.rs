@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn a_receipt_that_nobody_has_given_is_refused() {
         let item = |index| BulkItem { index, ..BulkItem::default() };
-        let good = BulkReceipt { job_id: "V3-1".to_owned(), first_index: 2, row_count: 2, items: vec![item(2), item(3)] };
+        let good =
+            BulkReceipt { job_id: "V3-1".to_owned(), first_index: 2, row_count: 2, items: vec![item(2), item(3)] };
         Items::of_receipt(good.clone(), "r").expect("it is good");
         for bad in [
             BulkReceipt { job_id: "../users".to_owned(), ..good.clone() },

@@ -137,7 +137,8 @@ impl<R: BulkStream, M> Rows<R, M> {
         let begin = self.next_index;
         let batch: Vec<Kept<R>> = (begin..).zip(self.waiting.drain(..rows)).collect();
         self.next_index = batch.last().map_or(begin, |(index, _)| index + 1);
-        let is_new = |(_, row): &Kept<R>| R::names(row).iter().all(|(field, name)| self.seen.row(field, name).is_none());
+        let is_new =
+            |(_, row): &Kept<R>| R::names(row).iter().all(|(field, name)| self.seen.row(field, name).is_none());
         let whole = if batch.iter().all(is_new) { self.chunks(&batch).ok() } else { None };
         let (kept, chunks) = match whole {
             Some(chunks) => {

@@ -47,7 +47,8 @@ pub struct Replies<M, E> {
 pub fn telling<M, E>(leaving: Leaving) -> (Teller<M, E>, Replies<M, E>) {
     let (sender, messages) = mpsc::channel(1);
     let (sent, receiver) = watch::channel(0);
-    let replies = Replies { messages, sent, given: 0, idle: 0, has_ended: false, _leaving: leaving, message: PhantomData };
+    let replies =
+        Replies { messages, sent, given: 0, idle: 0, has_ended: false, _leaving: leaving, message: PhantomData };
     (Teller { messages: sender, sent: receiver, told: 0 }, replies)
 }
 

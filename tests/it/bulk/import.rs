@@ -28,11 +28,7 @@ pub struct Import {
 impl Import {
     /// How the next stream begins.
     pub fn start(&self) -> BulkStart {
-        BulkStart {
-            resume_from: self.next,
-            open_receipts: self.open.values().cloned().collect(),
-            dry_run: false,
-        }
+        BulkStart { resume_from: self.next, open_receipts: self.open.values().cloned().collect(), dry_run: false }
     }
 
     /// The rows of which nobody knows whether they were sent.

@@ -56,9 +56,12 @@ impl Way {
 /// The messages of a stream that begins at a row.
 fn messages<M>(way: Way, start: BulkStart, make: fn(Option<BulkStart>, Vec<UserInput>) -> M) -> impl Stream<Item = M> {
     let (first, all) = (usize::try_from(start.resume_from).expect("a row"), rows());
-    let parts = (first..all).step_by(ROWS).map(move |from| (from..all.min(from + ROWS)).map(|row| way.row(row)).collect());
+    let parts =
+        (first..all).step_by(ROWS).map(move |from| (from..all.min(from + ROWS)).map(|row| way.row(row)).collect());
     let opening = std::iter::once((Some(start), Vec::new()));
-    futures_util::stream::iter(opening.chain(parts.map(|rows| (None, rows))).map(move |(start, rows)| make(start, rows)))
+    futures_util::stream::iter(
+        opening.chain(parts.map(|rows| (None, rows))).map(move |(start, rows)| make(start, rows)),
+    )
 }
 
 /// The replies of a stream of either kind.
@@ -151,7 +154,12 @@ async fn an_import_by_external_ids_is_exact_however_often_the_gateway_dies() {
         assert_eq!((id, outcome.external_id.clone()), (outcome.id, Some(format!("kill-{row}"))), "{outcome:?}");
     }
     let sent = sandbox.hits("/users/create_or_update_many");
-    println!("{} rows in {:?}, {sent} requests, unknown {unknown:?}, memory +{} KiB", rows(), began.elapsed(), most >> 10);
+    println!(
+        "{} rows in {:?}, {sent} requests, unknown {unknown:?}, memory +{} KiB",
+        rows(),
+        began.elapsed(),
+        most >> 10
+    );
     assert!(unknown.iter().all(|rows| rows.end - rows.start <= 100), "{unknown:?}");
     assert!(most < MAX_GROWTH, "memory grew by {most} bytes");
 }
@@ -172,7 +180,9 @@ async fn an_import_without_keys_leaves_one_request_per_death_unknown_and_says_wh
         let row = i64::try_from(index).expect("few");
         let outcome = import.outcomes.get(&row).map(|outcome| outcome.result());
         match outcome {
-            None => assert!(is_unknown(row) && *made <= 1, "row {row} was made {made} times, and nothing is said of it"),
+            None => {
+                assert!(is_unknown(row) && *made <= 1, "row {row} was made {made} times, and nothing is said of it")
+            }
             Some(BulkResult::Created) => assert_eq!(*made, 1, "row {row}"),
             Some(BulkResult::Failed) => assert!(*made == 0 && is_bad(index), "row {row} was made {made} times"),
             other => panic!("row {row}: {other:?}"),
