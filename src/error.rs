@@ -20,7 +20,7 @@ mod text;
 pub use connection::ConnectionError;
 pub use refusal::{Refusal, Violation};
 pub use row::{Fate, Retry, Row, Verdict};
-use row::{again, of_server};
+use row::{again, of_server, unknown_code};
 pub use text::{shortened, snippet};
 
 /// Result with the gateway's own error.
@@ -388,15 +388,6 @@ impl Error {
             Self::JobLimit(refusal) => Some(refusal.retry_after.unwrap_or(UNSTATED_WAIT)),
             other => other.refusal().and_then(|refusal| refusal.retry_after),
         }
-    }
-}
-
-/// Returns the code of a write whose outcome is unknown: `DEADLINE_EXCEEDED` if that is the cause's, else UNAVAILABLE. Clients
-/// would read INTERNAL as "it failed".
-fn unknown_code(cause: &Error) -> Code {
-    match cause.row().code {
-        Code::DeadlineExceeded => Code::DeadlineExceeded,
-        _ => Code::Unavailable,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use tonic::Code;
 
+use super::Error;
 use crate::proto::ErrorReason;
 
 /// What an error means for each part that acts on it.
@@ -72,4 +73,13 @@ pub(super) fn again(status: u16) -> Retry {
 /// Returns what a status says of Zendesk's health: 408, 499 and a 303 that answers a write say nothing.
 pub(super) fn of_server(status: u16) -> Verdict {
     if status < 500 { Verdict::Ignore } else { Verdict::Failure }
+}
+
+/// Returns the code of a write whose outcome is unknown: `DEADLINE_EXCEEDED` if that is the cause's, else UNAVAILABLE. Clients
+/// would read INTERNAL as "it failed".
+pub(super) fn unknown_code(cause: &Error) -> Code {
+    match cause.row().code {
+        Code::DeadlineExceeded => Code::DeadlineExceeded,
+        _ => Code::Unavailable,
+    }
 }

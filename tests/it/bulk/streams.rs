@@ -1,5 +1,7 @@
 //! Bulk streams: what is told of each row, and how a stream ends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -7,8 +9,9 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 use zendesk_gateway::proto::{
-    BulkItemOutcome, BulkResult, BulkStart, StreamBulkCreateOrUpdateUsersRequest as Upserts,
-    StreamBulkCreateOrUpdateUsersResponse as Upserted, StreamBulkCreateUsersRequest as Creations, UserInput,
+    BulkCreateOrUpdateUsersRequest, BulkItemOutcome, BulkResult, BulkStart,
+    StreamBulkCreateOrUpdateUsersRequest as Upserts, StreamBulkCreateOrUpdateUsersResponse as Upserted,
+    StreamBulkCreateUsersRequest as Creations, UserInput,
 };
 use zendesk_gateway::sandbox;
 use zendesk_gateway::sandbox::faults::{Delay, Respond, get, post};
@@ -357,6 +360,43 @@ async fn a_caller_who_leaves_stops_what_was_not_sent_and_nothing_else() {
     until(|| made() == 100 * sent()).await;
     let again = upsert(&t, vec![message(users(0..3_000))]).await.0.results();
     assert_eq!(again.len(), 3_000, "the slots are free");
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_beyond_what_a_unary_call_may_take() {
+    let mut config = settings();
+    config.server.unary_deadline = Duration::from_secs(2);
+    let jobs = sandbox::Jobs { queued_for: Duration::from_secs(3), ..sandbox::Jobs::default() };
+    let t = TestGateway::configured(sandbox::Config { jobs, ..account() }, config).await;
+    let call = BulkCreateOrUpdateUsersRequest { users: users(0..150), wait: true };
+    let reply = t.users().bulk_create_or_update_users(call).await.expect("jobs").into_inner();
+    assert!(reply.outcomes.iter().all(|outcome| outcome.result() == BulkResult::Pending), "{:?}", reply.outcomes[0]);
+    let (import, end) = upsert(&t, vec![message(users(200..350))]).await;
+    end.expect("a good end");
+    assert_eq!(import.results(), [BulkResult::Created; 150]);
+}
+
+#[tokio::test]
+async fn no_more_rows_are_read_than_are_needed() {
+    let jobs = sandbox::Jobs { queued_for: Duration::from_secs(4), ..sandbox::Jobs::default() };
+    let t = TestGateway::with(sandbox::Config { jobs, ..account() }).await;
+    let taken = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&taken);
+    let messages = (0..300).map(move |number| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        message(users(100 * number..100 * (number + 1)))
+    });
+    let stream = t.users().stream_bulk_create_or_update_users(tokio_stream::iter(messages)).await;
+    let mut replies = stream.expect("a stream").into_inner();
+    let mut import = Import::default();
+    while import.receipts < 30 {
+        import.take(replies.message().await.expect("no error").expect("a message").event);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Thirty jobs run. What is beyond them fills the windows of the connection, and no memory.
+    let taken = taken.load(Ordering::Relaxed);
+    assert!(taken < 100, "{taken} messages of 100 rows were taken");
+    drop(replies);
 }
 
 #[tokio::test]
