@@ -76,6 +76,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::CallerForbidden { .. }
         | Error::Overloaded { .. }
         | Error::Internal { .. }
+        | Error::SlotsTaken { .. }
         | Error::ShuttingDown => [1, 1, 1],
     }
 }
@@ -119,6 +120,7 @@ fn every_error() -> Vec<Error> {
         Error::BreakerOpen { class: "user_reads", retry_after: SECOND },
         Error::BudgetSpent { limit: Limit::Account, retry_after: SECOND },
         Error::Overloaded { what: "full" },
+        Error::SlotsTaken { own: 1, others: 29 },
         Error::TurnMissed { what: "a group" },
         Error::PaginationLoop { what: "a cursor came twice" },
         Error::CacheMiss,
