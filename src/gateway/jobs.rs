@@ -28,6 +28,9 @@ pub use inbox::News;
 pub use slots::{Counts, Slot, Slots, Waiting};
 pub use state::{has_ended, is_known};
 
+/// Bytes that a caller is charged for each job that it follows.
+const FOLLOWED: usize = 512;
+
 impl Gateway {
     /// Show Many Job Statuses, in the order of the request.
     /// <https://developer.zendesk.com/api-reference/ticketing/ticket-management/job_statuses/#show-many-job-statuses>
@@ -71,7 +74,9 @@ impl Gateway {
         context: Context,
         request: WatchJobsRequest,
     ) -> Result<impl Stream<Item = Result<Encoded<WatchJobsResponse>>> + Send + use<>> {
-        Ok(watch::watch(&self.jobs, context, &checked(request.ids)?))
+        let ids = checked(request.ids)?;
+        context.place.charge(context.caller.share(), ids.len() * FOLLOWED)?;
+        Ok(watch::watch(&self.jobs, context, &ids))
     }
 }
 

@@ -14,6 +14,7 @@ use super::state::has_ended;
 use crate::error::{Error, Fate};
 use crate::proto::{ErrorReason, Job};
 use crate::rest::many::{MOST_ITEMS, lists};
+use crate::share::Share;
 use crate::telemetry::Trace;
 use crate::upstream::call::Priority;
 use crate::upstream::credential::Credential;
@@ -52,8 +53,8 @@ pub struct Board {
 pub struct Terms {
     /// Tells followers apart.
     pub number: u64,
-    /// The caller it follows jobs for.
-    pub caller: u64,
+    /// Whose call it follows jobs for. Held, so that the caller is still the same when it comes with another call.
+    pub share: Share,
     /// By when it wants to know how the jobs ended.
     pub until: Instant,
     /// When to ask once more, whatever the age of the jobs, because `until` is near.
@@ -150,7 +151,7 @@ impl Board {
         // A job that has just been accepted has hardly begun.
         let first = if slot.is_some() { now + SHORTEST } else { now };
         let entry = self.entries.entry(Id::clone(id)).or_insert_with(|| Entry {
-            caller: terms.caller,
+            caller: terms.share.id(),
             since: now,
             told: now,
             asked: None,
@@ -205,10 +206,15 @@ impl Board {
         self.entries.len()
     }
 
-    /// True if somebody waits for an answer.
-    pub fn is_urgent(&self) -> bool {
-        let now = Instant::now();
-        self.followers.values().any(|follower| follower.terms.until <= now + SHORT)
+    /// Returns when the next job is due that somebody waits for who has little time.
+    pub fn next_urgent(&self) -> Option<Instant> {
+        let soon = Instant::now() + SHORT;
+        self.entries.values().filter(|entry| self.is_urgent(entry, soon)).map(|entry| entry.due).min()
+    }
+
+    fn is_urgent(&self, entry: &Entry, soon: Instant) -> bool {
+        let mut followers = entry.followers.iter().filter_map(|follow| self.followers.get(&follow.number));
+        followers.any(|follower| follower.terms.until <= soon)
     }
 
     /// Returns what is to be asked now, if anything is due.
@@ -234,14 +240,11 @@ impl Board {
         ids.truncate(self.most);
         let ids: Vec<String> = ids.into_iter().map(|(_, _, id)| id.to_string()).collect();
         let ids = lists(&ids)[0].to_vec();
-        let mut short = false;
+        let urgent = ids.iter().any(|id| self.is_urgent(&self.entries[id.as_str()], now + SHORT));
+        let priority = if urgent { Priority::Interactive } else { Priority::Background };
         for id in &ids {
-            let entry = self.entries.get_mut(id.as_str()).expect("it was taken from there");
-            entry.asked = Some(now);
-            let until = |follow: &Follow| self.followers.get(&follow.number).map(|follower| follower.terms.until);
-            short |= entry.followers.iter().filter_map(until).any(|until| until <= now + SHORT);
+            self.entries.get_mut(id.as_str()).expect("it was taken from there").asked = Some(now);
         }
-        let priority = if short { Priority::Interactive } else { Priority::Background };
         let number = self.round;
         self.round += 1;
         Some(Round { number, ids, alone: matches!(group, Group::Alone(_)), priority })

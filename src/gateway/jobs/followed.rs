@@ -54,7 +54,7 @@ impl Jobs {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Relaxed);
         let inbox = Arc::<Inbox>::default();
-        let terms = Terms { number, caller: context.caller.share().id(), until, look_at: None, inbox };
+        let terms = Terms { number, share: context.caller.share().clone(), until, look_at: None, inbox };
         let (credential, trace) = (context.credential.clone(), context.trace.detached());
         Followed { jobs: self.clone(), credential, trace, terms, open: HashSet::new() }
     }

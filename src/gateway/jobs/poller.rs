@@ -113,11 +113,15 @@ impl Poller {
         };
         let mut asking = pin!(self.send(&read, round));
         let outcome = loop {
+            // Somebody who cannot wait must not wait for the turn of a request that can.
+            let can_wait = round.priority == Priority::Background && ledger.requests() == 0;
+            let urgent = self.with(|board| board.next_urgent()).flatten().filter(|_| can_wait);
             tokio::select! {
+                biased;
                 outcome = &mut asking => break Some(outcome),
-                // Somebody who cannot wait must not wait for the turn of a request that can.
-                () = self.wake.notified(), if round.priority == Priority::Background => {
-                    if ledger.requests() == 0 && self.with(|board| board.is_urgent()) == Some(true) {
+                () = self.wake.notified(), if can_wait => {}
+                () = sleep_until(urgent.unwrap_or(deadline)), if urgent.is_some() => {
+                    if ledger.requests() == 0 {
                         break None;
                     }
                 }

@@ -42,11 +42,12 @@ struct State {
     held: HashMap<u64, usize>,
     in_use: usize,
     room: Room<Waiter>,
-    refused_until: Option<Instant>,
+    /// When the next one may try after Zendesk has refused a job; none once it has accepted one.
+    try_at: Option<Instant>,
 }
 
 struct Waiter {
-    caller: u64,
+    share: Share,
     grant: oneshot::Sender<Slot>,
 }
 
@@ -74,7 +75,7 @@ impl Default for Slots {
         let (started, completed, failed) = Default::default();
         // Each bulk call has one place at most, and the server bounds the calls.
         let (held, room) = (HashMap::new(), Room::new(usize::MAX));
-        let state = Mutex::new(State { held, in_use: 0, room, refused_until: None });
+        let state = Mutex::new(State { held, in_use: 0, room, try_at: None });
         Self { state, known: moka::sync::Cache::new(MOST_KNOWN), started, completed, failed }
     }
 }
@@ -83,11 +84,10 @@ impl Slots {
     /// Queues a call of this caller for a slot.
     pub fn wait(self: &Arc<Self>, share: &Share) -> Waiting {
         let (grant, granted) = oneshot::channel();
-        let caller = share.id();
         // The calls of one caller go in the order in which they came. A call that got a slot comes anew for its next one, after
         // all others of its caller.
         let wish = Wish::of(share, Priority::Background, Instant::now());
-        let Entry::Placed(rank) = self.state().room.enter(wish, Waiter { caller, grant }) else {
+        let Entry::Placed(rank) = self.state().room.enter(wish, Waiter { share: share.clone(), grant }) else {
             unreachable!("the room has no bound");
         };
         Waiting { slots: Arc::clone(self), rank, granted }
@@ -95,7 +95,7 @@ impl Slots {
 
     /// Takes a slot for a job that runs already, even if all are taken.
     pub fn take_over(self: &Arc<Self>, share: &Share) -> Slot {
-        self.slot(&mut self.state(), share.id())
+        self.slot(&mut self.state(), share.clone())
     }
 
     /// Takes back the slot of a job that Zendesk refused because the account has as many as it may.
@@ -103,8 +103,8 @@ impl Slots {
         // It must not free itself, or the next call would try at once.
         slot.slots = None;
         let mut state = self.state();
-        state.free(slot.caller);
-        state.refused_until = Some(Instant::now() + REFUSED_PAUSE);
+        state.free(&slot.share);
+        state.try_at = Some(Instant::now() + REFUSED_PAUSE);
     }
 
     /// Returns the error of a call of this caller that got no slot in time.
@@ -121,8 +121,9 @@ impl Slots {
     }
 
     /// Counts a job that Zendesk accepted.
-    pub fn started(&self) {
+    pub fn started(self: &Arc<Self>) {
         self.started.fetch_add(1, Relaxed);
+        self.has_room();
     }
 
     /// Returns what was counted so far.
@@ -138,25 +139,34 @@ impl Slots {
         }
     }
 
+    /// Notes that the account has room for a job, as far as is known.
+    fn has_room(self: &Arc<Self>) {
+        if self.state().try_at.take().is_some() {
+            self.grant();
+        }
+    }
+
     /// Gives out the slots that are free, in turn.
     fn grant(self: &Arc<Self>) {
         let mut state = self.state();
         let now = Instant::now();
-        while state.in_use < MOST_JOBS && state.refused_until.is_none_or(|until| until <= now) {
+        while state.in_use < MOST_JOBS && state.try_at.is_none_or(|at| at <= now) {
             let Some((_, waiter)) = state.room.next() else { return };
-            let slot = self.slot(&mut state, waiter.caller);
+            // One tries for all.
+            state.try_at = state.try_at.map(|_| now + REFUSED_PAUSE);
+            let slot = self.slot(&mut state, waiter.share);
             // If the call left at this very moment, its slot goes to the next one. The lock is held, so it must not free itself.
             if let Err(mut slot) = waiter.grant.send(slot) {
                 slot.slots = None;
-                state.free(slot.caller);
+                state.free(&slot.share);
             }
         }
     }
 
-    fn slot(self: &Arc<Self>, state: &mut State, caller: u64) -> Slot {
+    fn slot(self: &Arc<Self>, state: &mut State, share: Share) -> Slot {
         state.in_use += 1;
-        *state.held.entry(caller).or_default() += 1;
-        Slot { slots: Some(Arc::clone(self)), caller }
+        *state.held.entry(share.id()).or_default() += 1;
+        Slot { slots: Some(Arc::clone(self)), share }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -165,12 +175,12 @@ impl Slots {
 }
 
 impl State {
-    fn free(&mut self, caller: u64) {
+    fn free(&mut self, share: &Share) {
         self.in_use -= 1;
-        if let Some(held) = self.held.get_mut(&caller) {
+        if let Some(held) = self.held.get_mut(&share.id()) {
             *held -= 1;
             if *held == 0 {
-                self.held.remove(&caller);
+                self.held.remove(&share.id());
             }
         }
     }
@@ -180,7 +190,8 @@ impl State {
 pub struct Slot {
     /// None only if it was given back already.
     slots: Option<Arc<Slots>>,
-    caller: u64,
+    /// Held as long as the slot, so that the caller is still the same when it comes with another call.
+    share: Share,
 }
 
 impl Slot {
@@ -189,22 +200,21 @@ impl Slot {
         if let Some(slots) = &self.slots {
             let count = if job.status() == JobState::Completed { &slots.completed } else { &slots.failed };
             count.fetch_add(1, Relaxed);
-            // Whatever other integrations hold, here is room for a job.
-            slots.state().refused_until = None;
+            slots.has_room();
         }
     }
 }
 
 impl fmt::Debug for Slot {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.debug_struct("Slot").field("caller", &self.caller).finish_non_exhaustive()
+        to.debug_struct("Slot").field("share", &self.share).finish_non_exhaustive()
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(slots) = self.slots.take() {
-            slots.state().free(self.caller);
+            slots.state().free(&self.share);
             slots.grant();
         }
     }

@@ -120,7 +120,6 @@ async fn the_call_that_gets_no_slot_learns_that_it_is_one_too_many_and_who_holds
         assert!(refused.retry_after.is_some_and(|after| !after.is_zero()));
     }
     assert_eq!(too_many(&sandbox, 30), 0);
-    // Of a call that had a part accepted, the inputs that were not sent say so.
     tokio::time::sleep(LONG).await;
     tokio::time::sleep(Duration::from_secs(15)).await;
     assert_eq!((t.jobs().active, t.jobs().waiting, t.jobs().completed), (0, 0, 30));
@@ -148,5 +147,6 @@ async fn jobs_of_other_integrations_keep_all_calls_from_trying_too_often() {
         assert!(refused.retry_after.is_some());
     }
     let tried = too_many(&sandbox, 2);
-    assert!((5..=11).contains(&tried), "{tried} tries in 20 seconds, of ten calls");
+    // All at first, since nobody knew, and then one every two seconds.
+    assert!((15..=20).contains(&tried), "{tried} tries in 20 seconds, of ten calls");
 }

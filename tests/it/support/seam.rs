@@ -91,7 +91,7 @@ pub fn stand_in(sandbox: &Sandbox) -> impl Fn(Call) -> BoxFuture<'static, Result
             Body::Json(document) => document.clone(),
             _ => Bytes::new(),
         };
-        let request = axum::http::Request::builder()
+        let request = http::Request::builder()
             .method(call.rest.method.clone())
             .uri(call.rest.target())
             .header(AUTHORIZATION, call.credential.header().expect("tests have one"))

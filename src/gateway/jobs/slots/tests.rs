@@ -78,19 +78,27 @@ async fn a_call_without_a_slot_learns_who_holds_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_others_fill_the_account_nobody_tries_until_a_job_of_ours_ends_or_some_time_has_passed() {
+async fn while_others_fill_the_account_one_tries_for_all_from_time_to_time() {
     let (slots, mut held, of) = all_taken();
     held.truncate(5);
-    let tried = held.pop().expect("one");
-    slots.refused(tried);
-    let (mut waits, began) = (slots.wait(&of("small")), Instant::now());
-    assert!(got(&mut waits).is_none());
-    let slot = waits.slot().await;
+    slots.refused(held.pop().expect("one"));
+    let (mut one, mut two) = (slots.wait(&of("one")), slots.wait(&of("two")));
+    assert!(got(&mut one).is_none());
+    let began = Instant::now();
+    let slot = one.slot().await;
     assert_eq!(began.elapsed(), REFUSED_PAUSE);
+    assert!(got(&mut two).is_none(), "nobody knows yet");
     slots.refused(slot);
-    let mut waits = slots.wait(&of("small"));
-    assert!(got(&mut waits).is_none());
-    held.pop().expect("one").ended(&Job::default());
-    assert!(got(&mut waits).is_some(), "one of ours has ended");
+    let slot = two.slot().await;
+    assert_eq!(began.elapsed(), REFUSED_PAUSE * 2);
+    let mut one = slots.wait(&of("one"));
+    assert!(got(&mut one).is_none());
+    slots.started();
+    let other = got(&mut one).expect("there is room");
+    slots.refused(other);
+    let mut one = slots.wait(&of("one"));
+    assert!(got(&mut one).is_none());
+    slot.ended(&Job::default());
+    assert!(got(&mut one).is_some(), "one of ours has ended");
     assert_eq!(slots.counts().failed, 1);
 }
