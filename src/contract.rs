@@ -28,6 +28,8 @@ pub struct Rpc {
     pub risk: Risk,
     /// Whether the server streams replies.
     pub streaming: bool,
+    /// Whether the client streams requests.
+    pub client_streaming: bool,
     /// The shape of its request.
     request: &'static Shape,
     /// The Zendesk endpoints behind the RPC.

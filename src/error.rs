@@ -8,18 +8,20 @@ use std::time::Duration;
 
 use tonic::Code;
 
-use crate::limits::Limit;
+use crate::limits::{Limit, UNSTATED_WAIT};
 use crate::proto::ErrorReason;
 
 mod connection;
 mod refusal;
 mod row;
 mod status;
+mod text;
 
 pub use connection::ConnectionError;
 pub use refusal::{Refusal, Violation};
 pub use row::{Fate, Retry, Row, Verdict};
-use row::{again, of_library, of_server};
+use row::{again, of_library, of_server, unknown_code};
+pub use text::{shortened, snippet};
 
 /// Result with the gateway's own error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -34,6 +36,14 @@ pub enum Error {
         field: String,
         /// What is wrong, as the end of a sentence that begins with the field.
         problem: String,
+    },
+    /// Two items of a list name the same record; nothing was sent.
+    #[error("{second} names the same record as {first}")]
+    Repeated {
+        /// The path of the first one in the request message.
+        first: String,
+        /// The path of the second one.
+        second: String,
     },
     /// Zendesk refused the values: 400, 413, 414, 415 or 422.
     #[error("zendesk refused the request: {0}")]
@@ -94,6 +104,16 @@ pub enum Error {
     /// The account's job limit, told apart from 429 by Zendesk's own word.
     #[error("zendesk's limit of bulk jobs is reached: {0}")]
     JobLimit(Box<Refusal>),
+    /// All slots for background jobs were taken until the call's deadline, so nothing was sent.
+    #[error(
+        "all slots for background jobs are taken: {own} by this caller, {others} by others; what other integrations run is not known"
+    )]
+    SlotsTaken {
+        /// Slots that the caller's other calls hold.
+        own: usize,
+        /// Slots that other callers hold.
+        others: usize,
+    },
     /// 500, 408, 499, a 303 that answers a write, or any status that no other variant stands for.
     #[error("zendesk failed: {0}")]
     Server(Box<Refusal>),
@@ -144,6 +164,12 @@ pub enum Error {
     /// The gateway's own limit for one attempt passed.
     #[error("zendesk did not answer within the attempt's time")]
     AttemptTimeout,
+    /// A client stream brought no message for too long, while the gateway waited for one.
+    #[error("no further message of the request has come within {after:?}")]
+    Idle {
+        /// The time that was waited.
+        after: Duration,
+    },
     /// The caller's deadline passed.
     #[error("the deadline passed{}", if *.sent { " while zendesk may have had the request" } else { " before anything was carried out" })]
     Deadline {
@@ -256,6 +282,7 @@ impl Error {
         };
         match self {                                     // code                   reason                    retry           breaker              fate        stale_if_error  kind                           refusal
             Self::Invalid { .. }                     => row(C::InvalidArgument,    R::InvalidField,          T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::Repeated { .. }                    => row(C::InvalidArgument,    R::InvalidField,          T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::RecordInvalid(said)                => row(C::InvalidArgument,    R::RecordInvalid,         T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
             Self::Refused(said)                      => row(C::FailedPrecondition, R::UpstreamRefused,       T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
             Self::Redirected(said)                   => row(C::FailedPrecondition, R::UpstreamRefused,       T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
@@ -273,6 +300,7 @@ impl Error {
             Self::TurnMissed { .. }                  => row(C::Aborted,            R::Conflict,              T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::Throttled(said)                    => row(C::ResourceExhausted,  R::RateLimited,           T::AsAsked,     B::Ignore,           F::NotDone, true,           None,                          Some(said)),
             Self::JobLimit(said)                     => row(C::ResourceExhausted,  R::JobLimit,              T::Never,       B::Ignore,           F::NotDone, false,          None,                          Some(said)),
+            Self::SlotsTaken { .. }                  => row(C::ResourceExhausted,  R::JobLimit,              T::Never,       B::Ignore,           F::Held,    false,          None,                          None),
             Self::Server(said)                       => row(C::Internal,           R::UpstreamError,         again(said.status), of_server(said.status), F::Unknown, true,           None,                          Some(said)),
             Self::Unavailable(said)                  => row(C::Unavailable,        R::UpstreamUnavailable,   T::Repeatable,  B::Failure,          F::Unknown, true,           None,                          Some(said)),
             Self::GatewayTimeout(said)               => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, true,           None,                          Some(said)),
@@ -288,6 +316,7 @@ impl Error {
             Self::AttemptTimeout                     => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, true,           Some("timeout"),               None),
             Self::Deadline { sent: true }            => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::Unknown, true,           None,                          None),
             Self::Deadline { sent: false }           => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, true,           None,                          None),
+            Self::Idle { .. }                        => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::OutcomeUnknown(cause)              => row(unknown_code(cause),   R::OutcomeUnknown,        T::Never,       cause.row().breaker, F::Unknown, false,          None,                          cause.refusal()),
             Self::BreakerOpen { .. }                 => row(C::Unavailable,        R::BreakerOpen,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
             Self::BudgetSpent { .. }                 => row(C::ResourceExhausted,  R::RateLimited,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
@@ -353,7 +382,7 @@ impl Error {
     pub fn limit(&self) -> Option<Limit> {
         match self {
             Self::BudgetSpent { limit, .. } => Some(*limit),
-            Self::JobLimit(_) => Some(Limit::Jobs),
+            Self::JobLimit(_) | Self::SlotsTaken { .. } => Some(Limit::Jobs),
             Self::Throttled(refusal) => refusal.limit,
             _ => None,
         }
@@ -370,31 +399,15 @@ impl Error {
             Self::BreakerOpen { retry_after, .. }
             | Self::BudgetSpent { retry_after, .. }
             | Self::CallerLimit { retry_after, .. } => Some(*retry_after),
+            Self::SlotsTaken { .. } => Some(UNSTATED_WAIT),
+            // Zendesk says nothing of when a job of others will have ended.
+            Self::JobLimit(refusal) => Some(refusal.retry_after.unwrap_or(UNSTATED_WAIT)),
             other => other.refusal().and_then(|refusal| refusal.retry_after),
         }
-    }
-}
-
-/// Returns the code of a write whose outcome is unknown: `DEADLINE_EXCEEDED` if that is the cause's, else UNAVAILABLE. Clients
-/// would read INTERNAL as "it failed".
-fn unknown_code(cause: &Error) -> Code {
-    match cause.row().code {
-        Code::DeadlineExceeded => Code::DeadlineExceeded,
-        _ => Code::Unavailable,
     }
 }
 
 /// Returns a reason as callers read it, without the prefix that enums have in the contract.
 pub fn reason_name(reason: ErrorReason) -> &'static str {
     reason.as_str_name().trim_start_matches("ERROR_REASON_")
-}
-
-/// Trims a text from outside, cuts it to 512 characters and replaces control characters by spaces.
-pub fn snippet(text: &str) -> String {
-    shortened(text, 512)
-}
-
-/// The same, cut to `most` characters.
-pub fn shortened(text: &str, most: usize) -> String {
-    text.trim().chars().map(|char| if char.is_control() { ' ' } else { char }).take(most).collect()
 }

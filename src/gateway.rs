@@ -16,6 +16,7 @@ use crate::rest::{List, Part, Read};
 use crate::upstream::Upstream;
 use crate::upstream::call::Priority;
 use crate::upstream::credential::Credential;
+use crate::upstream::governor::Governor;
 
 mod answered;
 pub mod audit;
@@ -24,7 +25,7 @@ pub mod bulk;
 pub mod caller;
 pub mod context;
 mod drain;
-mod jobs;
+pub mod jobs;
 pub mod origin;
 mod place;
 mod read;
@@ -39,6 +40,7 @@ pub mod write;
 pub use answered::Answered;
 pub use context::Context;
 pub use drain::Drain;
+use jobs::Jobs;
 pub use place::{Place, PlaceRef};
 use read::{ReadContext, Reads};
 use turns::Turns;
@@ -53,8 +55,8 @@ pub struct Gateway {
     users: Batcher<ReadContext, i64, Bytes>,
     /// Makes declarative writes to one group or one user run one after the other.
     turns: Turns,
-    /// Slots for background jobs: Zendesk limits how many one account may have.
-    jobs: Arc<bulk::Slots>,
+    /// The account's background jobs, of which Zendesk limits how many run at a time.
+    jobs: Jobs,
     streams: config::Stream,
 }
 
@@ -67,7 +69,8 @@ impl Gateway {
             let many = many.clone();
             async move { many.users(&read.within(terms), &ids).await }
         });
-        let (turns, jobs, streams) = (Turns::default(), Arc::default(), config::Stream::default());
+        let jobs = Jobs::new(reads.clone(), None);
+        let (turns, streams) = (Turns::default(), config::Stream::default());
         Self { reads, cache, users, turns, jobs, streams }
     }
 
@@ -77,13 +80,19 @@ impl Gateway {
         Self { streams, ..self }
     }
 
+    /// Limits the requests about jobs to a share of the account's requests, which `governor` knows.
+    #[must_use]
+    pub fn with_budget(self, governor: &Arc<Governor>) -> Self {
+        Self { jobs: Jobs::new(self.reads.clone(), Some(Arc::clone(governor))), ..self }
+    }
+
     /// Returns the cache.
     pub fn cache(&self) -> &Cache {
         &self.cache
     }
 
     /// Returns the counts of background jobs.
-    pub fn jobs(&self) -> bulk::Counts {
+    pub fn jobs(&self) -> jobs::Counts {
         self.jobs.counts()
     }
 

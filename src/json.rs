@@ -54,6 +54,7 @@ mod losses;
 mod mended;
 mod object;
 mod patch;
+mod results;
 mod structure;
 #[cfg(test)]
 mod tests;
@@ -68,10 +69,10 @@ pub use keys::keys;
 pub use lenient::value;
 pub use losses::{Loss, Losses, lost, row_lost, rows_lost};
 pub use object::{
-    Identified, Item, Object, identified, object_or_nothing, objects, objects_or_one, optional_identified,
-    optional_object,
+    Identified, Item, Object, identified, object_or_nothing, objects, optional_identified, optional_object,
 };
 pub use patch::{EnumFields, Input, patch};
+pub use results::results;
 pub use structure::{structure, write_structure};
 pub use texts::optional_texts;
 

@@ -2,12 +2,13 @@
 //! share.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
 use http::header::AGE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::codec::Encoded;
 use crate::config;
@@ -15,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::gateway::audit::Trail;
 use crate::gateway::caller::Caller;
 use crate::gateway::{Answered, Context, Drain, Gateway};
-use crate::rest::bulk::Bulk;
+use crate::rest::bulk::{Bulk, BulkStream};
 use crate::rest::{List, Read, Write};
 use crate::upstream::credential::Source;
 use crate::upstream::warnings::{LONGEST_BESIDE_ERROR, LONGEST_TEXT as LONGEST_WARNINGS};
@@ -53,6 +54,8 @@ pub struct Rpc {
     gateway: Gateway,
     credentials: Source,
     drain: Drain,
+    /// Longest wait for the next message of a client stream.
+    idle_timeout: Duration,
     /// Terms and caller of calls that come without a server.
     local: Option<(Terms, Caller)>,
 }
@@ -61,7 +64,8 @@ impl Rpc {
     /// Serves `gateway`, with `credentials` for Zendesk. A call must come with the [`Facts`](facts::Facts) that the server has
     /// put into its extensions.
     pub fn new(gateway: Gateway, credentials: impl Into<Source>) -> Self {
-        Self { gateway, credentials: credentials.into(), drain: Drain::default(), local: None }
+        let idle_timeout = config::Server::default().stream_idle_timeout;
+        Self { gateway, credentials: credentials.into(), drain: Drain::default(), idle_timeout, local: None }
     }
 
     /// Also accepts calls that come without a server, as calls of `caller` with the limits in `settings`.
@@ -70,10 +74,10 @@ impl Rpc {
         Self { local: Some((Terms::of(settings), caller)), ..self }
     }
 
-    /// Tells calls when the gateway shuts down.
+    /// Tells calls when the gateway shuts down, and ends client streams that bring nothing for as long as the settings say.
     #[must_use]
-    pub fn until(self, drain: &Drain) -> Self {
-        Self { drain: drain.clone(), ..self }
+    pub fn until(self, drain: &Drain, settings: &config::Server) -> Self {
+        Self { drain: drain.clone(), idle_timeout: settings.stream_idle_timeout, ..self }
     }
 
     async fn read<R: Read>(&self, request: Request<R>) -> Reply<R::Reply> {
@@ -95,6 +99,18 @@ impl Rpc {
         let (context, message) = self.open(request)?;
         let outcome = self.gateway.bulk(&context, &message).await;
         close(&context, outcome.map(|reply| Encoded::new(&reply)))
+    }
+
+    async fn bulk_stream<R: BulkStream>(&self, request: Request<Streaming<R>>) -> Streamed<R::Reply> {
+        let (metadata, extensions, mut messages) = request.into_parts();
+        // A call takes its place, and counts as one, when its first message is there.
+        let first = messages.message().await?;
+        let first = first.ok_or_else(|| Error::invalid("start", "is missing: the stream has no message"))?;
+        let (context, first) = self.open(Request::from_parts(metadata, extensions, first))?;
+        let trail = context.trail.clone();
+        let replies = self.gateway.stream_bulk(context, first, until::idle(messages, self.idle_timeout));
+        let replies = replies.inspect_err(|error| Trail::end(trail.as_ref(), Some(error)))?;
+        Ok(Response::new(Box::pin(replies)))
     }
 
     fn stream<R: List>(&self, request: Request<R>) -> Streamed<R::Reply> {

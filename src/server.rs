@@ -94,7 +94,7 @@ pub async fn run(
     let Listener { socket: listener, tls } = listener.into();
     listener.local_addr().context("the gRPC port")?;
     let drain = Drain::default();
-    let (routes, health) = routes::routes(served.rpc.until(&drain), settings).await?;
+    let (routes, health) = routes::routes(served.rpc.until(&drain, settings), settings).await?;
     let stack = ServiceBuilder::new()
         // refuses what is no gRPC call, and collects a call's facts; one span and access line each
         .layer(trace::Layer::new(telemetry, &Terms::of(settings)).trusting(&served.identity))

@@ -24,7 +24,7 @@ pub mod queue;
 mod redirect;
 pub mod rest;
 pub mod retry;
-mod room;
+pub mod room;
 mod seconds;
 pub mod trace;
 pub mod transport;

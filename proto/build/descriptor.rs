@@ -11,6 +11,8 @@ pub const PACKAGE: &str = "zendesk.gateway.v1";
 /// Fields by which a record or a list says what the gateway could not read of it.
 pub const UNREADABLE_FIELDS: &str = "unreadable_fields";
 pub const UNREADABLE_ROWS: &str = "unreadable_rows";
+/// Field of a job's result that has what is no object.
+pub const RAW: &str = "raw";
 
 /// The contract's services.
 pub fn services(pool: &DescriptorPool) -> impl Iterator<Item = ServiceDescriptor> {

@@ -34,12 +34,15 @@ pub enum Handler {
     Write,
     /// Many jobs.
     Bulk,
+    /// Many jobs, whose rows come as a stream.
+    BulkStream,
 }
 
 /// Returns which one it is, by the RPC's shape in the contract.
 pub fn handler(method: &MethodDescriptor) -> Handler {
     match () {
         () if COMPOSED.contains(&method.name()) => Handler::Composed,
+        () if method.is_client_streaming() => Handler::BulkStream,
         () if method.is_server_streaming() => Handler::Stream,
         () if reads(method) && lists(method) => Handler::List,
         () if reads(method) => Handler::Read,
@@ -56,11 +59,12 @@ pub fn handlers(pool: &DescriptorPool) -> String {
         let module = format!("crate::proto::{}_server", snake(name));
         line!(code, "#[tonic::async_trait]\nimpl {module}::{name} for Rpc {{");
         for method in service.methods() {
+            let message = format!("crate::proto::{}", method.input().name());
+            let messages = if method.is_client_streaming() { format!("Streaming<{message}>") } else { message };
             line!(
                 code,
-                "    async fn {}(&self, r: Request<crate::proto::{}>) -> {}<crate::proto::{}> {{\n        {}\n    }}",
+                "    async fn {}(&self, r: Request<{messages}>) -> {}<crate::proto::{}> {{\n        {}\n    }}",
                 snake(method.name()),
-                method.input().name(),
                 if method.is_server_streaming() { "Streamed" } else { "Reply" },
                 method.output().name(),
                 body(&method)
@@ -90,5 +94,6 @@ fn body(method: &MethodDescriptor) -> String {
         Handler::Stream => "self.stream(r)".to_owned(),
         Handler::Write => "self.write(r).await".to_owned(),
         Handler::Bulk => "self.bulk(r).await".to_owned(),
+        Handler::BulkStream => "self.bulk_stream(r).await".to_owned(),
     }
 }

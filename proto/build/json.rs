@@ -3,7 +3,9 @@
 
 use prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, Kind};
 
-use crate::descriptor::{UNREADABLE_FIELDS, UNREADABLE_ROWS, inputs, is_identified, names_records, reachable, replies};
+use crate::descriptor::{
+    RAW, UNREADABLE_FIELDS, UNREADABLE_ROWS, inputs, is_identified, names_records, reachable, replies,
+};
 
 /// Adds the attributes of all fields.
 pub fn derive(pool: &DescriptorPool, config: &mut prost_build::Config) {
@@ -17,7 +19,7 @@ pub fn derive(pool: &DescriptorPool, config: &mut prost_build::Config) {
                     "#[serde(rename = \"\\0unreadable_fields\", deserialize_with = \"crate::json::unreadable\")]"
                         .to_owned()
                 }
-                UNREADABLE_ROWS => "#[serde(skip)]".to_owned(),
+                UNREADABLE_ROWS | RAW => "#[serde(skip)]".to_owned(),
                 _ => format!("#[serde(deserialize_with = \"crate::json::{}\")]", reader(&field)),
             };
             config.field_attribute(format!("{name}.{}", field.name()), attribute);
@@ -38,7 +40,7 @@ fn reader(field: &FieldDescriptor) -> String {
     if field.cardinality() == Cardinality::Repeated {
         return match kind {
             Kind::Enum(enumeration) => format!("words::<crate::proto::{}, _>", enumeration.name()),
-            Kind::Message(_) if field.name() == "results" => "objects_or_one".to_owned(),
+            Kind::Message(_) if field.name() == "results" => "results".to_owned(),
             Kind::Message(message) if is_identified(&message) => "identified".to_owned(),
             Kind::Message(_) => "objects".to_owned(),
             Kind::Int64 if names_records(field) => "ids".to_owned(),

@@ -52,10 +52,11 @@ fn rpc(method: &MethodDescriptor, known: &[Endpoint]) -> String {
     format!(
         "Rpc {{ service: {service:?}, method: {method:?}, path: \"/{PACKAGE}.{service}/{method}\", \
          idempotency: Idempotency::{idempotency}, risk: Risk::{risk}, streaming: {streaming}, \
-         request: &{request}, endpoints: &[{endpoints}] }}",
+         client_streaming: {client_streaming}, request: &{request}, endpoints: &[{endpoints}] }}",
         service = method.parent_service().name(),
         method = method.name(),
         streaming = method.is_server_streaming(),
+        client_streaming = method.is_client_streaming(),
         request = shape_name(&method.input()),
     )
 }

@@ -38,6 +38,9 @@ pub struct Server {
     /// `server.message_timeout`: longest wait for the whole of a call's request message. Default `10s`.
     #[serde(with = "humantime_serde")]
     pub message_timeout: Duration,
+    /// `server.stream_idle_timeout`: longest wait for the next request message of a bulk stream. Default `1m`.
+    #[serde(with = "humantime_serde")]
+    pub stream_idle_timeout: Duration,
     /// `server.max_connections`: most connections at a time; one more takes the place of the one that has had no call for
     /// longest, and is closed at once if all are in use. Default 4096.
     pub max_connections: usize,
@@ -87,6 +90,7 @@ impl Default for Server {
             message_memory: 48 << 20,
             max_calls: 512,
             message_timeout: Duration::from_secs(10),
+            stream_idle_timeout: Duration::from_mins(1),
             max_connections: 4096,
             max_connections_per_peer: 0,
             max_streams_per_connection: 100,
@@ -132,6 +136,7 @@ impl Server {
             ("max_response_bytes", self.max_response_bytes == 0),
             ("max_calls", self.max_calls == 0),
             ("message_timeout", self.message_timeout.is_zero()),
+            ("stream_idle_timeout", self.stream_idle_timeout.is_zero()),
             ("max_connections", self.max_connections == 0),
             ("max_streams_per_connection", self.max_streams_per_connection == 0),
             ("preface_timeout", self.preface_timeout.is_zero()),

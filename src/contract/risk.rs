@@ -8,7 +8,8 @@ use prost_types::FieldMask;
 use super::{Request, Risk};
 use crate::proto::{
     BulkCreateOrUpdateUsersRequest, BulkCreateUsersRequest, BulkUpdateUsersRequest, CreateOrUpdateUserRequest,
-    CreateUserRequest, RequestUserCreateRequest, UpdateUserRequest, UserInput, UserRole,
+    CreateUserRequest, RequestUserCreateRequest, StreamBulkCreateOrUpdateUsersRequest, StreamBulkCreateUsersRequest,
+    StreamBulkUpdateUsersRequest, UpdateUserRequest, UserInput, UserRole, UserUpdate,
 };
 
 /// A request whose values matter.
@@ -85,30 +86,41 @@ impl Values for UpdateUserRequest {
     }
 }
 
-impl Values for BulkCreateUsersRequest {
-    fn risk(&self) -> Risk {
-        raised::<Self>(self.users.iter().any(gives_privileges))
-    }
+/// A call with many users, or each message of such a stream.
+macro_rules! many {
+    ($($request:ident: $privileged:expr),+ $(,)?) => {
+        $(impl Values for $request {
+            fn risk(&self) -> Risk {
+                let privileged: fn(&Self) -> bool = $privileged;
+                raised::<Self>(privileged(self))
+            }
+        })+
+    };
+}
+many! {
+    BulkCreateUsersRequest: |request| request.users.iter().any(gives_privileges),
+    StreamBulkCreateUsersRequest: |request| request.users.iter().any(gives_privileges),
+    BulkCreateOrUpdateUsersRequest: |request| request.users.iter().any(upsert_changes),
+    StreamBulkCreateOrUpdateUsersRequest: |request| request.users.iter().any(upsert_changes),
+    BulkUpdateUsersRequest: |request| updates_change(&request.users, request.user.as_ref(), request.update_mask.as_ref()),
+    StreamBulkUpdateUsersRequest: |request| {
+        updates_change(&request.users, request.user.as_ref(), request.update_mask.as_ref())
+    },
 }
 
-impl Values for BulkCreateOrUpdateUsersRequest {
-    fn risk(&self) -> Risk {
-        raised::<Self>(self.users.iter().any(|user| changes_privileges(Some(user), None)))
-    }
+fn upsert_changes(user: &UserInput) -> bool {
+    changes_privileges(Some(user), None)
 }
 
-impl Values for BulkUpdateUsersRequest {
-    fn risk(&self) -> Risk {
-        let each =
-            |update: &crate::proto::UserUpdate| changes_privileges(update.user.as_ref(), update.update_mask.as_ref());
-        raised::<Self>(changes_privileges(self.user.as_ref(), self.update_mask.as_ref()) || self.users.iter().any(each))
-    }
+/// True if an update of each of many users, or one for all of them, changes privileges.
+fn updates_change(each: &[UserUpdate], all: Option<&UserInput>, mask: Option<&FieldMask>) -> bool {
+    let one = |update: &UserUpdate| changes_privileges(update.user.as_ref(), update.update_mask.as_ref());
+    changes_privileges(all, mask) || each.iter().any(one)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::UserUpdate;
 
     #[test]
     fn every_field_that_makes_an_agent_or_moves_one_raises_an_update_to_admin() {
@@ -167,6 +179,12 @@ mod tests {
         let each = BulkUpdateUsersRequest { users: vec![UserUpdate::default(), each], ..Default::default() };
         let risks = [Request::risk(&create), Request::risk(&upsert), Request::risk(&one), Request::risk(&each)];
         assert_eq!(risks, [Risk::Admin; 4]);
+        let create = StreamBulkCreateUsersRequest { users: create.users, ..Default::default() };
+        let upsert = StreamBulkCreateOrUpdateUsersRequest { users: upsert.users, ..Default::default() };
+        let one = StreamBulkUpdateUsersRequest { user: one.user, ..Default::default() };
+        let each = StreamBulkUpdateUsersRequest { users: each.users, ..Default::default() };
+        let risks = [Request::risk(&create), Request::risk(&upsert), Request::risk(&one), Request::risk(&each)];
+        assert_eq!(risks, [Risk::Admin; 4], "and each message of a stream");
         assert_eq!(Request::risk(&BulkUpdateUsersRequest::default()), Risk::Write);
     }
 }

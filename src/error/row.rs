@@ -2,6 +2,7 @@
 
 use tonic::Code;
 
+use super::Error;
 use crate::proto::ErrorReason;
 
 /// What an error means for each part that acts on it.
@@ -84,5 +85,14 @@ pub(super) fn of_library(code: Code) -> ErrorReason {
         Code::OutOfRange => ErrorReason::ReplyTooLarge,
         Code::ResourceExhausted => ErrorReason::RequestTooLarge,
         _ => ErrorReason::Internal,
+    }
+}
+
+/// Returns the code of a write whose outcome is unknown: `DEADLINE_EXCEEDED` if that is the cause's, else UNAVAILABLE. Clients
+/// would read INTERNAL as "it failed".
+pub(super) fn unknown_code(cause: &Error) -> Code {
+    match cause.row().code {
+        Code::DeadlineExceeded => Code::DeadlineExceeded,
+        _ => Code::Unavailable,
     }
 }

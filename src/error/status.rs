@@ -55,9 +55,16 @@ impl From<Error> for Status {
         if let Some(limit) = error.limit() {
             metadata.insert("limit".to_owned(), limit.word().to_owned());
         }
+        if let Error::SlotsTaken { own, others } = &error {
+            metadata.insert("slots_own".to_owned(), own.to_string());
+            metadata.insert("slots_others".to_owned(), others.to_string());
+        }
         let domain = if refusal.is_some() { ZENDESK } else { GATEWAY };
         let violations: Vec<FieldViolation> = match (&error, refusal) {
             (Error::Invalid { field, problem }, _) => vec![FieldViolation::new(field, problem)],
+            (Error::Repeated { first, second }, _) => [(first, second), (second, first)]
+                .map(|(one, other)| FieldViolation::new(one, format!("names the same record as {other}")))
+                .to_vec(),
             (_, Some(refusal)) => refusal
                 .violations
                 .iter()

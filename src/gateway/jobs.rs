@@ -1,43 +1,35 @@
-//! Background jobs: read many at a time, and watched until they have ended.
+//! Background jobs: read many at a time, followed and watched until they have ended, and the slots for those of bulk calls.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::time::Duration;
+use std::collections::HashMap;
 
-use futures_util::{Stream, stream};
-use tokio::time::{Instant, sleep};
+use futures_util::Stream;
 
 use super::read::Many;
 use super::{Context, Gateway};
 use crate::codec::Encoded;
-use crate::error::{Error, Refusal, Result};
-use crate::proto::{
-    BatchGetJobsRequest, BatchGetJobsResponse, GetJobRequest, Job, JobState, WatchJobsRequest, WatchJobsResponse,
-};
+use crate::error::{Error, Result};
+use crate::proto::{BatchGetJobsRequest, BatchGetJobsResponse, Job, WatchJobsRequest, WatchJobsResponse};
 use crate::rest::jobs::show_many;
 use crate::rest::many::{lists, some, unique};
 use crate::upstream::call::Priority;
 use crate::upstream::rest::text_id;
 
-/// How long after a watch has begun a job may be missing without an error: under load, Zendesk accepts a job before all its
-/// servers know it.
-const NOT_FOUND_YET: Duration = Duration::from_secs(10);
+mod board;
+mod followed;
+mod inbox;
+mod pace;
+mod poller;
+mod slots;
+mod state;
+mod watch;
 
-/// True if a job will not change any more.
-pub fn has_ended(job: &Job) -> bool {
-    matches!(job.status(), JobState::Completed | JobState::Failed | JobState::Killed)
-}
+pub use followed::{Followed, Jobs};
+pub use inbox::News;
+pub use slots::{Counts, Slot, Slots, Waiting};
+pub use state::{has_ended, is_known};
 
-/// False if the job's state cannot be read, so that nobody can tell whether it has ended.
-pub fn is_known(job: &Job) -> bool {
-    !job.unreadable_fields.iter().any(|field| field == "status")
-}
-
-/// Returns the wait before jobs are polled again that have been followed for this long: a quarter of it, within 500 ms and 10 s. So the
-/// delay in noticing the end of a new job is in proportion to its length, and below the upper bound the number of polls grows
-/// only with the logarithm of the time.
-pub fn poll_every(age: Duration) -> Duration {
-    (age / 4).clamp(Duration::from_millis(500), Duration::from_secs(10))
-}
+/// Bytes that a caller is charged for each job that it follows.
+const FOLLOWED: usize = 512;
 
 impl Gateway {
     /// Show Many Job Statuses, in the order of the request.
@@ -51,7 +43,7 @@ impl Gateway {
             return Err(Error::CacheMiss);
         }
         let ids = checked(request.ids)?;
-        let seen = self.show_jobs(context, ids.clone()).await?;
+        let seen = self.show_jobs(context, &ids).await?;
         let mut found: HashMap<String, Job> = seen.rows.into_iter().map(|job| (job.id.clone(), job)).collect();
         let mut reply = BatchGetJobsResponse::default();
         for id in ids {
@@ -65,9 +57,9 @@ impl Gateway {
     }
 
     /// Reads jobs, 100 per request; unknown ones are left out.
-    pub(super) async fn show_jobs(&self, context: &Context, ids: Vec<String>) -> Result<Many<Job>> {
+    async fn show_jobs(&self, context: &Context, ids: &[String]) -> Result<Many<Job>> {
         let mut jobs = Many { rows: Vec::with_capacity(ids.len()), all_read: true };
-        for ids in lists(&ids) {
+        for ids in lists(ids) {
             let read = context.read(Priority::Interactive);
             let part = self.reads.many(&read, show_many(ids), ids.to_vec(), |job: &Job| Some(job.id.clone())).await?;
             jobs.rows.extend(part.rows);
@@ -82,68 +74,9 @@ impl Gateway {
         context: Context,
         request: WatchJobsRequest,
     ) -> Result<impl Stream<Item = Result<Encoded<WatchJobsResponse>>> + Send + use<>> {
-        let open = checked(request.ids)?;
-        let watch = Watch { gateway: self.clone(), context, open, last: HashMap::new(), began: Instant::now() };
-        Ok(stream::try_unfold((watch, VecDeque::new(), true), |(mut watch, mut ready, first)| async move {
-            let mut first = first;
-            while ready.is_empty() && !watch.open.is_empty() {
-                if !first {
-                    tokio::select! {
-                        () = sleep(poll_every(watch.began.elapsed())) => {}
-                        // A stream that ends without an error says that all jobs have ended.
-                        () = watch.context.drain.begun() => return Err(Error::ShuttingDown),
-                    }
-                }
-                first = false;
-                ready = watch.look().await?;
-            }
-            let next = ready.pop_front();
-            Ok(next.map(|job| (Encoded::new(&WatchJobsResponse { job_status: Some(job) }), (watch, ready, first))))
-        }))
-    }
-}
-
-struct Watch {
-    gateway: Gateway,
-    context: Context,
-    open: Vec<String>,
-    last: HashMap<String, Job>,
-    began: Instant,
-}
-
-impl Watch {
-    /// Reads the jobs that have not ended, and returns those that have changed.
-    async fn look(&mut self) -> Result<VecDeque<Job>> {
-        let mut seen = self.gateway.show_jobs(&self.context, self.open.clone()).await?.rows;
-        let known: HashSet<&String> = seen.iter().map(|job| &job.id).collect();
-        let missing: Vec<String> = self.open.iter().filter(|id| !known.contains(id)).cloned().collect();
-        if self.began.elapsed() >= NOT_FOUND_YET {
-            for id in missing {
-                seen.push(self.show_one(&id).await?);
-            }
-        }
-        let mut changed = VecDeque::new();
-        for job in seen {
-            if !is_known(&job) {
-                let refusal = Refusal { status: 200, text: "a job's state".to_owned(), ..Refusal::default() };
-                return Err(Error::Unreadable(Box::new(refusal)));
-            }
-            if self.last.get(&job.id) != Some(&job) {
-                self.last.insert(job.id.clone(), job.clone());
-                if has_ended(&job) {
-                    self.open.retain(|id| *id != job.id);
-                }
-                changed.push_back(job);
-            }
-        }
-        Ok(changed)
-    }
-
-    /// Reads one job by its own path, which answers 404 for an unknown job; the list just leaves it out.
-    async fn show_one(&self, id: &str) -> Result<Job> {
-        let (read, request) = (self.context.read(Priority::Interactive), GetJobRequest { id: id.to_owned() });
-        let reply = self.gateway.reads.one(&read, &request).await?;
-        Ok(reply.job_status.expect("a reply without the job is refused"))
+        let ids = checked(request.ids)?;
+        context.place.charge(context.caller.share(), ids.len() * FOLLOWED)?;
+        Ok(watch::watch(&self.jobs, context, &ids))
     }
 }
 

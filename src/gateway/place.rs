@@ -21,22 +21,28 @@ struct Inner {
     shared: Arc<Semaphore>,
     full: &'static str,
     taken: OnceLock<(OwnedSemaphorePermit, Taken, Option<InUse>)>,
-    /// Made when the first bytes are charged: most calls have only small messages, which are free.
-    charge: Mutex<Option<Charge>>,
+    /// For what the call holds until its end. Made when the first bytes are charged: most calls have only small messages, which
+    /// are free.
+    held: Mutex<Option<Charge>>,
+    /// For the last of its request messages.
+    message: Mutex<Option<Charge>>,
 }
 
 impl Place {
     /// Returns a place in a room, not taken yet.
     pub fn within(room: &Arc<Semaphore>) -> Self {
-        let (own, shared, full) = (None, Arc::clone(room), "too many calls at a time");
-        Self(Arc::new(Inner { own, shared, full, taken: OnceLock::new(), charge: Mutex::default() }))
+        Self::new(None, room, "too many calls at a time")
     }
 
     /// Returns a place, not taken yet, in the room `own` of the connection, or in the one that all share if that is full. If both
     /// are, the call is refused with the words `full`.
     pub fn on_connection(own: &Arc<Semaphore>, shared: &Arc<Semaphore>, full: &'static str) -> Self {
-        let (own, shared) = (Some(Arc::clone(own)), Arc::clone(shared));
-        Self(Arc::new(Inner { own, shared, full, taken: OnceLock::new(), charge: Mutex::default() }))
+        Self::new(Some(Arc::clone(own)), shared, full)
+    }
+
+    fn new(own: Option<Arc<Semaphore>>, shared: &Arc<Semaphore>, full: &'static str) -> Self {
+        let (shared, taken, held, message) = (Arc::clone(shared), OnceLock::new(), Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { own, shared, full, taken, held, message }))
     }
 
     /// Takes the place of a call that is nobody's in particular.
@@ -70,24 +76,35 @@ impl Place {
         self.0.taken.get().is_some()
     }
 
-    /// Charges bytes of the call's messages to its caller, until the call has ended.
+    /// Charges bytes that the call holds to its caller, until the call has ended.
     ///
     /// # Errors
     /// See [`Share::charge`].
     pub fn charge(&self, share: &Share, bytes: usize) -> Result<()> {
-        let mut charge = self.0.charge.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *charge {
-            Some(charge) => charge.grow(bytes),
-            none => {
-                *none = Some(share.charge(bytes)?);
-                Ok(())
-            }
-        }
+        charge(&self.0.held, share, bytes)
     }
 
-    /// Gives back all bytes that were charged so far.
-    pub fn release(&self) {
-        self.0.charge.lock().unwrap_or_else(PoisonError::into_inner).take();
+    /// Charges bytes of a request message, until they are given back or the call has ended.
+    ///
+    /// # Errors
+    /// See [`Share::charge`].
+    pub fn charge_message(&self, share: &Share, bytes: usize) -> Result<()> {
+        charge(&self.0.message, share, bytes)
+    }
+
+    /// Gives back all bytes that were charged for request messages so far.
+    pub fn release_message(&self) {
+        self.0.message.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+fn charge(charge: &Mutex<Option<Charge>>, share: &Share, bytes: usize) -> Result<()> {
+    match &mut *charge.lock().unwrap_or_else(PoisonError::into_inner) {
+        Some(charge) => charge.grow(bytes),
+        none => {
+            *none = Some(share.charge(bytes)?);
+            Ok(())
+        }
     }
 }
 
@@ -96,12 +113,19 @@ impl Place {
 pub struct PlaceRef(Weak<Inner>);
 
 impl PlaceRef {
-    /// Charges bytes of the call's reply to its caller, until the call has ended.
+    /// Charges bytes that the call holds, such as its reply, to its caller, until the call has ended.
     ///
     /// # Errors
     /// See [`Share::charge`].
     pub fn charge(&self, share: &Share, bytes: usize) -> Result<()> {
         self.0.upgrade().map_or(Ok(()), |place| Place(place).charge(share, bytes))
+    }
+
+    /// Gives back what was charged for the last request message of a stream, which is not needed any more.
+    pub fn release_message(&self) {
+        if let Some(place) = self.0.upgrade() {
+            Place(place).release_message();
+        }
     }
 }
 

@@ -106,17 +106,12 @@ impl<'de, T: Deserialize<'de>, const EMPTY_LIST_IS_NONE: bool> Visitor<'de> for 
 
 /// Reads a list of messages; null is empty. An item that is no object is left out, and so is all of what is no list.
 pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
-    from.deserialize_any(List::<T, false>(PhantomData))
+    from.deserialize_any(List::<T>(PhantomData))
 }
 
-/// The same, and a lone object is a list of one: job results come so.
-pub fn objects_or_one<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
-    from.deserialize_any(List::<T, true>(PhantomData))
-}
+struct List<T>(PhantomData<T>);
 
-struct List<T, const OBJECT_IS_ONE: bool>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>, const OBJECT_IS_ONE: bool> Visitor<'de> for List<T, OBJECT_IS_ONE> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
     type Value = Vec<T>;
 
     fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,17 +124,10 @@ impl<'de, T: Deserialize<'de>, const OBJECT_IS_ONE: bool> Visitor<'de> for List<
         }
         Ok(list)
     }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<T>, A::Error> {
-        if OBJECT_IS_ONE {
-            return T::deserialize(MapAccessDeserializer::new(map)).map(|only| vec![only]);
-        }
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        lost("object").map(|()| Vec::new())
-    }
     fn visit_unit<E>(self) -> Result<Vec<T>, E> {
         Ok(Vec::new())
     }
-    lost_otherwise!(Vec::new(); string number boolean);
+    lost_otherwise!(Vec::new(); string number boolean object);
 }
 
 /// An item of a list; lost if it is no object.

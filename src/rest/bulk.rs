@@ -13,8 +13,10 @@ use crate::upstream::call::Parsed;
 use crate::upstream::rest::Rest;
 
 mod kind;
+mod stream;
 
 pub use kind::{Kind, has_failed};
+pub use stream::{BulkStream, within_row};
 
 /// A bulk request.
 pub trait Bulk: contract::Request<Reply: From<Outcome>> {

@@ -1,6 +1,6 @@
 //! Requests that name many records: checks whole lists, and cuts them into parts that fit one request each.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::bulk::{Chunk, Key};
 use crate::error::{Error, Result};
@@ -26,12 +26,39 @@ pub fn some<T>(field: &str, items: &[T]) -> Result<()> {
     }
 }
 
-/// Refuses a list with duplicates: Zendesk would process the item twice, in an unknown order.
-pub fn distinct<T: std::hash::Hash + Eq>(field: &str, items: impl Iterator<Item = T>) -> Result<()> {
-    let mut seen = HashSet::new();
-    for (index, item) in items.enumerate() {
-        if !seen.insert(item) {
-            return Err(Error::invalid(field, &format!("names the same one twice, the second time at index {index}")));
+/// What an item names a record by, as Zendesk compares it. Two items with the same name are about one record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Name {
+    /// An id.
+    Id(i64),
+    /// An e-mail address or external id, in lower case: Zendesk ignores its case.
+    Text(String),
+    /// The user and the group of a membership.
+    Pair(i64, i64),
+}
+
+impl Name {
+    /// Returns the name that a text is.
+    pub fn text(text: &str) -> Self {
+        Self::Text(text.trim().to_lowercase())
+    }
+}
+
+/// The names of an item, each with its field; the field is empty where the item as a whole is the name.
+pub type Names = Vec<(&'static str, Name)>;
+
+/// Refuses a list in which two items name the same record: Zendesk would process both, in an unknown order.
+pub fn distinct<T>(list: &str, items: &[T], names: impl Fn(&T) -> Names) -> Result<()> {
+    let mut seen = HashMap::new();
+    let path = |index: usize, field: &str| {
+        let dot = if field.is_empty() { "" } else { "." };
+        format!("{list}[{index}]{dot}{field}")
+    };
+    for (index, item) in items.iter().enumerate() {
+        for (field, name) in names(item) {
+            if let Some(first) = seen.insert((field, name), index) {
+                return Err(Error::Repeated { first: path(first, field), second: path(index, field) });
+            }
         }
     }
     Ok(())
@@ -49,7 +76,7 @@ pub fn ids(field: &str, ids: &[i64]) -> Result<()> {
     if ids.iter().any(|id| *id <= 0) {
         return Err(Error::invalid(field, "must be positive ids"));
     }
-    distinct(field, ids.iter())
+    distinct(field, ids, |id| vec![("", Name::Id(*id))])
 }
 
 /// Checks a list of external ids, which are sent separated by commas.
@@ -59,7 +86,7 @@ pub fn external_ids(field: &str, ids: &[String]) -> Result<()> {
         let problem = "must be 1 to 255 bytes each, without a comma, which separates them upstream";
         return Err(Error::invalid(field, problem));
     }
-    distinct(field, ids.iter().map(|id| id.to_lowercase()))
+    distinct(field, ids, |id| vec![("", Name::text(id))])
 }
 
 /// Cuts a list whose items go into a query, separated by commas, into parts that fit one request each.

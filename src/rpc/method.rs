@@ -18,6 +18,8 @@ pub struct Method {
     pub service: &'static str,
     /// True if the server streams.
     pub streaming: bool,
+    /// True if a call may have any number of request messages.
+    pub client_streaming: bool,
     /// Its place in [`RPCS`], if it is one of the contract's.
     pub rpc: Option<usize>,
     /// True for health checks, which machines call all the time: their access lines have the level DEBUG.
@@ -38,25 +40,26 @@ impl Method {
 
 impl Method {
     /// Returns a method that is none of the contract's.
-    const fn beside(name: &'static str, streaming: bool, quiet: bool) -> Self {
-        Self { index: 0, name, service: name, streaming, rpc: None, quiet }
+    const fn beside(name: &'static str, streaming: bool, client_streaming: bool, quiet: bool) -> Self {
+        Self { index: 0, name, service: name, streaming, client_streaming, rpc: None, quiet }
     }
 }
 
-static OTHER: Method = Method::beside("_OTHER", false, false);
+/// Nobody reads a message of what is not served, so their number does not matter.
+static OTHER: Method = Method::beside("_OTHER", false, true, false);
 
 /// What this server serves besides the contract.
 const COMMON: [Method; 4] = [
-    Method::beside("grpc.health.v1.Health/Check", false, true),
-    Method::beside("grpc.health.v1.Health/Watch", true, true),
-    Method::beside("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", true, false),
-    Method::beside("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", true, false),
+    Method::beside("grpc.health.v1.Health/Check", false, false, true),
+    Method::beside("grpc.health.v1.Health/Watch", true, false, true),
+    Method::beside("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", true, true, false),
+    Method::beside("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", true, true, false),
 ];
 
 static METHODS: LazyLock<HashMap<&'static str, Method, BuildHasherDefault<NameHasher>>> = LazyLock::new(|| {
     let contract = RPCS.iter().enumerate().map(|(place, rpc)| Method {
         rpc: Some(place),
-        ..Method::beside(rpc.path.trim_start_matches('/'), rpc.streaming, false)
+        ..Method::beside(rpc.path.trim_start_matches('/'), rpc.streaming, rpc.client_streaming, false)
     });
     let numbered = contract.chain(COMMON).zip(1..).map(|(method, index)| {
         let service = method.name.split_once('/').map_or(method.name, |(service, _)| service);

@@ -113,13 +113,11 @@ where
 
     fn call(&mut self, call: Inbound<B>) -> Self::Future {
         let services = &*self.0;
-        // Only reflection takes a stream of requests; of what is not served nobody reads a message.
         let method = call.facts().method;
-        let single = method.is_ours() || method.quiet;
         // Health and reflection need no caller who would pay for a large message.
         let most = services.max_request_bytes;
         let limit = if method.is_ours() { most } else { most.min(intake::LARGEST_COMMON) };
-        let request = framing::request(call.into_request(), limit, single);
+        let request = framing::request(call.into_request(), limit, !method.client_streaming);
         let request = intake::request(unpack::request(request, limit));
         services.serve(method.service, request)
     }

@@ -28,7 +28,15 @@ pub fn watch(telemetry: &Telemetry, control: &Control, gateway: &Gateway, config
     let gateway = gateway.clone();
     sources.jobs.set(move || {
         let now = gateway.jobs();
-        view::Jobs { active: now.active, started: now.started, completed: now.completed, failed: now.failed }
+        view::Jobs {
+            active: now.active,
+            waiting: now.waiting,
+            followed: now.followed,
+            polls: now.polls,
+            started: now.started,
+            completed: now.completed,
+            failed: now.failed,
+        }
     });
     let breakers = control.breakers.clone();
     sources.breakers.set(move || breakers.snapshot().iter().map(breaker_view).collect());

@@ -259,6 +259,15 @@ fn others(on: &Observed<'_>) {
     on.gauge("zendesk_gateway.jobs.active", "{job}", "Bulk jobs that have not ended yet.", |s, put| {
         if let Some(jobs) = s.sources.jobs.read() { put(jobs.active, &[]) }
     });
+    on.gauge("zendesk_gateway.jobs.waiting", "{call}", "Bulk calls that wait until a job may be started.", |s, put| {
+        if let Some(jobs) = s.sources.jobs.read() { put(jobs.waiting, &[]) }
+    });
+    on.gauge("zendesk_gateway.jobs.followed", "{job}", "Jobs that somebody follows, of this gateway or not.", |s, put| {
+        if let Some(jobs) = s.sources.jobs.read() { put(jobs.followed, &[]) }
+    });
+    on.counter("zendesk_gateway.jobs.polls", "{request}", "Requests that asked how followed jobs go on.", |s, put| {
+        if let Some(jobs) = s.sources.jobs.read() { put(jobs.polls, &[]) }
+    });
     on.counter("zendesk_gateway.jobs.started", "{job}", "Bulk jobs started at Zendesk.", |s, put| {
         if let Some(jobs) = s.sources.jobs.read() { put(jobs.started, &[]) }
     });

@@ -240,6 +240,12 @@ pub struct Connections {
 pub struct Jobs {
     /// Gauge: jobs that have not ended.
     pub active: u64,
+    /// Gauge: calls that wait until a job may be started.
+    pub waiting: u64,
+    /// Gauge: jobs that somebody follows, of this gateway or not.
+    pub followed: u64,
+    /// Requests that asked how followed jobs go on.
+    pub polls: u64,
     /// Jobs started at Zendesk.
     pub started: u64,
     /// Jobs that ended well.

@@ -187,7 +187,12 @@ impl Ledger {
         locked(&self.warnings).add(warning);
     }
 
-    /// Returns what Zendesk ignored, if anything, in at most so many bytes.
+    /// Returns what Zendesk ignored, as it wrote it.
+    pub fn ignored(&self) -> Vec<String> {
+        locked(&self.warnings).all()
+    }
+
+    /// Returns what Zendesk ignored, if anything, as one text for metadata, in at most so many bytes.
     pub fn warnings(&self, most: usize) -> Option<String> {
         locked(&self.warnings).text(most)
     }

@@ -1,4 +1,5 @@
-//! A bounded waiting room: which call goes next, and which is refused when the room is full.
+//! A bounded waiting room: which call goes next, and which is refused when the room is full. Calls wait there for request budget,
+//! for permits, and for the slots of background jobs.
 //!
 //! What somebody waits for goes before streams, bulk jobs and refreshes. Within each of the two, callers take turns, by weight
 //! (start-time fair queueing): however many calls one caller has waiting, another caller's first call goes before the greedy
@@ -12,6 +13,29 @@ use std::collections::{BTreeMap, BinaryHeap, btree_map};
 use tokio::time::Instant;
 
 use super::call::{Call, Priority};
+use crate::share::Share;
+
+/// What a newcomer is ordered by.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    priority: Priority,
+    deadline: Instant,
+    caller: u64,
+    weight: u64,
+}
+
+impl Wish {
+    /// Returns the wish of somebody of this share. Among those of one share and priority the earliest `deadline` goes first.
+    pub fn of(share: &Share, priority: Priority, deadline: Instant) -> Self {
+        Self { priority, deadline, caller: share.id(), weight: share.weight().max(1).into() }
+    }
+}
+
+impl From<&Call> for Wish {
+    fn from(call: &Call) -> Self {
+        Self::of(&call.share, call.priority, call.wanted_by)
+    }
+}
 
 /// A call's place in the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,21 +125,21 @@ impl<W> Room<W> {
     }
 
     /// Lets a newcomer in, if there is room or a waiting call ranks lower.
-    pub fn enter(&mut self, call: &Call, waiter: W) -> Entry<W> {
+    pub fn enter(&mut self, wish: impl Into<Wish>, waiter: W) -> Entry<W> {
+        let wish = wish.into();
         let displaced = if self.len < self.places {
             None
         } else {
             match self.last() {
-                Some((order, rank)) if order > self.order(call) => self.leave(&rank),
+                Some((order, rank)) if order > self.order(&wish) => self.leave(&rank),
                 _ => return Entry::Full,
             }
         };
         self.turn += 1;
-        let (priority, caller) = (call.priority, call.share.id());
-        let rank = Rank { priority, deadline: call.wanted_by, turn: self.turn, caller };
+        let Wish { priority, deadline, caller, weight } = wish;
+        let rank = Rank { priority, deadline, turn: self.turn, caller };
         let class = Class::of(priority);
         let clock = self.clock(class);
-        let weight = u64::from(call.share.weight().max(1));
         let lane =
             self.lanes.entry((class, caller)).or_insert_with(|| Lane { waiting: BTreeMap::new(), tag: clock, weight });
         if lane.waiting.is_empty() {
@@ -177,7 +201,7 @@ impl<W> Room<W> {
 
     /// Returns the waiting calls that would go before this one if it came now.
     pub fn ahead_of(&self, call: &Call) -> impl Iterator<Item = &W> {
-        let order = self.order(call);
+        let order = self.order(&call.into());
         self.ordered().take_while(move |(other, ..)| *other <= order).map(|(.., waiter)| waiter)
     }
 
@@ -186,15 +210,15 @@ impl<W> Room<W> {
         self.len
     }
 
-    /// Returns the place in the order that a call would get if it came now.
-    fn order(&self, call: &Call) -> Order {
-        let class = Class::of(call.priority);
+    /// Returns the place in the order that somebody would get who came now.
+    fn order(&self, wish: &Wish) -> Order {
+        let class = Class::of(wish.priority);
         let clock = self.clock(class);
-        let tag = self.lanes.get(&(class, call.share.id())).map_or(clock, |lane| {
-            let before = lane.waiting.range(..=(call.priority, call.wanted_by, u64::MAX)).count();
+        let tag = self.lanes.get(&(class, wish.caller)).map_or(clock, |lane| {
+            let before = lane.waiting.range(..=(wish.priority, wish.deadline, u64::MAX)).count();
             if lane.waiting.is_empty() { lane.tag.max(clock) } else { lane.tag_at(before) }
         });
-        (class, tag, call.priority, call.wanted_by)
+        (class, tag, wish.priority, wish.deadline)
     }
 
     /// Returns the last in the order.

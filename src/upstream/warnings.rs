@@ -23,16 +23,21 @@ pub struct Warnings(Vec<String>);
 impl Warnings {
     /// Adds the warning of one more request.
     pub fn add(&mut self, warning: &str) {
-        let warning = utf8_percent_encode(warning, ENCODED).to_string();
-        if !self.0.contains(&warning) {
-            self.0.push(warning);
+        if !self.0.iter().any(|known| known == warning) {
+            self.0.push(warning.to_owned());
         }
+    }
+
+    /// Returns the warnings as Zendesk wrote them.
+    pub fn all(&self) -> Vec<String> {
+        self.0.clone()
     }
 
     /// Returns all warnings with `; ` between them, in at most `longest` bytes. Warnings that do not fit are counted at the end, and one
     /// that is too long by itself is cut.
     pub fn text(&self, longest: usize) -> Option<String> {
-        let (first, others) = self.0.split_first()?;
+        let encoded: Vec<_> = self.0.iter().map(|warning| utf8_percent_encode(warning, ENCODED).to_string()).collect();
+        let (first, others) = encoded.split_first()?;
         let mut text = first.clone();
         if text.len() > longest - LEFT_OUT {
             text.truncate(text.floor_char_boundary(longest - LEFT_OUT - CUT.len()));

@@ -91,6 +91,11 @@ impl Store {
         Some(parsed(&json))
     }
 
+    /// Returns the id of the live user with this external id.
+    pub fn user_by_external_id(&self, external_id: &str) -> Option<i64> {
+        self.read().external_id_owner(external_id)
+    }
+
     /// Returns all live groups as the API shows them, by id.
     pub fn groups(&self) -> Vec<Value> {
         let tables = self.read();

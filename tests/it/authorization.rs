@@ -8,7 +8,7 @@ use zendesk_gateway::contract::{RPCS, Risk};
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::proto::{
     BulkUpdateUsersRequest, CreateUserRequest, DeleteUserRequest, GetUserRequest, LogoutUsersRequest,
-    UpdateUserRequest, UserInput, UserRole,
+    StreamBulkCreateOrUpdateUsersRequest, UpdateUserRequest, UserInput, UserRole,
 };
 
 use crate::support::{Dynamic, TestGateway, account, key_file, refused, settings, with};
@@ -94,6 +94,30 @@ async fn whoever_may_write_users_cannot_thereby_make_agents() {
 
     t.users().update_user(with(update(id, named()), &crm)).await.expect("a plain change");
     t.users().update_user(with(update(id, agent()), &hr)).await.expect("an administrator may");
+}
+
+#[tokio::test]
+async fn each_message_of_a_bulk_stream_is_held_against_what_its_caller_may_do() {
+    let folder = TempDir::new().expect("a folder");
+    let mut config = callers(&folder, &["crm"]);
+    config.authorization.rules = vec![rule("crm", &[Risk::Write], &["*"])];
+    let t = TestGateway::configured(account(), config).await;
+    let user = |number: usize| UserInput { external_id: Some(format!("a-{number}")), ..UserInput::default() };
+    let named = |number: usize| UserInput { name: Some("A".to_owned()), ..user(number) };
+    let agent = UserInput { role: Some(UserRole::Agent.into()), ..named(200) };
+    let message = |users| StreamBulkCreateOrUpdateUsersRequest { users, ..Default::default() };
+    let messages = vec![message((0..100).map(named).collect()), message(vec![agent])];
+    let request = with(tokio_stream::iter(messages), &[("x-api-key", "crm")]);
+    let stream = t.users().stream_bulk_create_or_update_users(request).await;
+    let mut replies = stream.expect("the first message is allowed").into_inner();
+    let refused = loop {
+        match replies.message().await {
+            Ok(Some(_)) => {}
+            end => break end,
+        }
+    };
+    forbidden(refused, "UserService/StreamBulkCreateOrUpdateUsers with risk admin", "the second message");
+    assert_eq!(t.sandbox.hits("/users/create_or_update_many"), 1, "what was allowed is done");
 }
 
 #[tokio::test]

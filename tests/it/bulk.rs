@@ -14,8 +14,11 @@ use zendesk_gateway::sandbox::faults::{Respond, post};
 
 use crate::support::{TestGateway, account, refused, settings};
 
+mod import;
 mod jobs;
+mod kills;
 mod outcomes;
+mod streams;
 
 fn pace(per_item: Duration) -> sandbox::Jobs {
     sandbox::Jobs { per_item, ..sandbox::Jobs::default() }

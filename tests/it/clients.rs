@@ -35,17 +35,19 @@ fn the_service_config_repeats_reads_and_nothing_else() {
     };
     let config: Value = serde_json::from_str(SERVICE_CONFIG).expect("JSON");
     let methods = config["methodConfig"].as_array().expect("a list");
-    assert_eq!(methods.len(), 3);
+    assert_eq!(methods.len(), 4);
     let unary_reads = names(|rpc| rpc.idempotency == Idempotency::NoSideEffects && !rpc.streaming);
     assert_eq!(set_of(&methods[0]["name"]), set_of(&unary_reads));
     let streamed_reads = names(|rpc| rpc.idempotency == Idempotency::NoSideEffects && rpc.streaming);
     assert_eq!(set_of(&methods[1]["name"]), set_of(&streamed_reads));
     assert!(methods[1]["timeout"].is_null(), "a stream takes as long as its rows");
+    assert_eq!(set_of(&methods[2]["name"]), set_of(&names(|rpc| rpc.client_streaming)));
+    assert!(methods[2]["timeout"].is_null() && methods[2]["retryPolicy"].is_null(), "as long as its rows, and once");
     let mut services: Vec<&str> = RPCS.iter().map(|rpc| rpc.service).collect();
     services.dedup();
     let services = services.iter().map(|service| json!({"service": format!("zendesk.gateway.v1.{service}")}));
-    assert_eq!(set_of(&methods[2]["name"]), set_of(&Value::Array(services.collect())), "everything else");
-    assert!(methods[2]["retryPolicy"].is_null(), "a write may have been done");
+    assert_eq!(set_of(&methods[3]["name"]), set_of(&Value::Array(services.collect())), "everything else");
+    assert!(methods[3]["retryPolicy"].is_null(), "a write may have been done");
     assert_eq!(config["loadBalancingConfig"], json!([{"round_robin": {}}]));
 }
 

@@ -13,6 +13,7 @@ use crate::support::{TestGateway, account, refused, settings};
 const GET_USER: &str = "/zendesk.gateway.v1.UserService/GetUser";
 const UPDATE_USER: &str = "/zendesk.gateway.v1.UserService/UpdateUser";
 const STREAM_USERS: &str = "/zendesk.gateway.v1.UserService/StreamUsers";
+const STREAM_BULK: &str = "/zendesk.gateway.v1.UserService/StreamBulkCreateUsers";
 /// What the stand-in's answers wait for: longer than any test.
 const NEVER: Duration = Duration::from_mins(10);
 
@@ -82,7 +83,7 @@ async fn a_request_whose_message_never_comes_ends_at_the_deadline() {
     config.server.unary_deadline = Duration::from_millis(300);
     let t = TestGateway::configured(account(), config).await;
     let (client, _) = Raw::connect(&t.address).await;
-    for path in [GET_USER, STREAM_USERS] {
+    for path in [GET_USER, STREAM_USERS, STREAM_BULK] {
         let call = client.begin(path, &[]).await.expect("sent");
         let answer = call.answer().await.expect("answered");
         assert_eq!(answer.code(), Code::DeadlineExceeded, "{answer:?}");
@@ -99,7 +100,7 @@ async fn a_message_that_does_not_come_is_waited_for_no_longer_than_its_own_limit
     config.server.message_timeout = Duration::from_millis(300);
     let t = TestGateway::configured(account(), config).await;
     let (client, _) = Raw::connect(&t.address).await;
-    for path in [GET_USER, STREAM_USERS, "/grpc.health.v1.Health/Check"] {
+    for path in [GET_USER, STREAM_USERS, STREAM_BULK, "/grpc.health.v1.Health/Check"] {
         let mut call = client.begin(path, &[]).await.expect("sent");
         // A beginning is not a message.
         call.request.send_data(bytes::Bytes::from_static(&[0, 0, 0]), false).expect("sent");

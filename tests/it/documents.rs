@@ -44,7 +44,12 @@ fn the_readme_lists_the_rpcs_of_the_contract() {
         let classes: BTreeSet<String> =
             rpc.endpoints.iter().map(|endpoint| format!("`{}`", endpoint.class.0)).collect();
         let (name, endpoints) = (rpc.method, endpoints.collect::<Vec<_>>().join(", "));
-        let (classes, streams) = (Vec::from_iter(classes).join(", "), if rpc.streaming { " (stream)" } else { "" });
+        let classes = Vec::from_iter(classes).join(", ");
+        let streams = match (rpc.client_streaming, rpc.streaming) {
+            (true, _) => " (stream both ways)",
+            (false, true) => " (stream)",
+            (false, false) => "",
+        };
         writeln!(table, "| `{name}`{streams} | {endpoints} | {classes} |").expect("writing to a string does not fail");
     }
     let table = table.replace("|\n**", "|\n\n**");
@@ -72,12 +77,13 @@ fn the_service_config_lists_the_rpcs_of_the_contract() {
     let lists = [
         names(|rpc| rpc.idempotency == Idempotency::NoSideEffects && !rpc.streaming),
         names(|rpc| rpc.idempotency == Idempotency::NoSideEffects && rpc.streaming),
+        names(|rpc| rpc.client_streaming),
         services.collect::<Vec<_>>().join(",\n"),
     ];
     let mut wanted = String::new();
     let mut rest = SERVICE_CONFIG;
     for list in lists {
-        let (before, after) = rest.split_once("\"name\": [\n").expect("three lists");
+        let (before, after) = rest.split_once("\"name\": [\n").expect("four lists");
         let (_, after) = after.split_once("\n      ]").expect("its end");
         write!(wanted, "{before}\"name\": [\n{list}\n      ]").expect("writing to a string does not fail");
         rest = after;

@@ -11,6 +11,9 @@ use zendesk_gateway::sandbox;
 
 use crate::support::{TestGateway, account, refused};
 
+mod polls;
+mod slots;
+
 /// Starts a job and returns its id.
 async fn start_job(t: &TestGateway) -> String {
     let ids = t.sandbox.store().user_ids().into_iter().take(100).collect();

@@ -83,6 +83,7 @@ mod scenarios;
 mod state;
 mod tally;
 mod to_groups;
+mod to_streams;
 mod to_users;
 mod upstream;
 mod views;

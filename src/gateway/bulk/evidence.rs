@@ -45,12 +45,13 @@ enum Names {
     Contradiction(Vec<usize>),
 }
 
-/// Returns what an ended job proves about each input. Of results that cannot be read only those that name their input are used, and
+/// Returns what an ended job proves about each input. `results` are those of the job, perhaps with more of what identifies their
+/// records. Of results that cannot be read only those that name their input are used, and
 /// prove nothing about it: another one may be missing wherever it would count, or stand.
-pub fn of_job<'a>(kind: Kind, job: &'a Job, keys: &[Key], unread: &Unread) -> Vec<Evidence<'a>> {
+pub fn of_job<'a>(kind: Kind, job: &Job, results: &'a [JobResult], keys: &[Key], unread: &Unread) -> Vec<Evidence<'a>> {
     let completed = job.status() == JobState::Completed;
     let is_whole = unread.is_none();
-    if completed && is_whole && kind == Kind::Delete && keys.len() > 1 && is_success_of_all(&job.results) {
+    if completed && is_whole && kind == Kind::Delete && keys.len() > 1 && is_success_of_all(results) {
         return vec![Evidence::End(BulkResult::Deleted); keys.len()];
     }
     if !is_whole && keys.len() == 1 {
@@ -58,7 +59,8 @@ pub fn of_job<'a>(kind: Kind, job: &'a Job, keys: &[Key], unread: &Unread) -> Ve
         return vec![Evidence::None];
     }
     let claim = |(at, result)| Claim::read(kind, result, keys, completed, unread.has(at));
-    let claims: Vec<Claim> = job.results.iter().enumerate().map(claim).collect();
+    let readable = results.iter().enumerate().filter(|(_, result)| result.raw.is_none());
+    let claims: Vec<Claim> = readable.map(claim).collect();
     if completed && is_whole && kind == Kind::CreateOrUpdate && in_order(&claims, keys) {
         return by_order(&claims);
     }

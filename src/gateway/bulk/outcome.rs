@@ -1,10 +1,11 @@
 //! The outcome of each input, as the caller gets it: how it ended if that is proven, UNKNOWN otherwise.
 
 use super::evidence::{self, Evidence};
+use super::items::Items;
 use super::unread::Unread;
 use crate::error::{Error, Fate, reason_name, snippet};
 use crate::gateway::jobs::{has_ended, is_known};
-use crate::proto::{BulkOutcome, BulkResult, ErrorReason, Job, JobResult, JobState};
+use crate::proto::{BulkItemOutcome, BulkResult, ErrorReason, Job, JobResult, JobState};
 use crate::rest::bulk::{Key, Kind};
 
 #[cfg(test)]
@@ -14,12 +15,10 @@ mod tests;
 
 const TOO_LATE: &str = "the deadline came before the request could be sent";
 
-/// Returns the outcomes of inputs whose request led to a job.
-pub fn of_job(kind: Kind, job: &Job, keys: &[Key], first: usize) -> Vec<BulkOutcome> {
-    let mut outcomes = base(keys, first);
-    for outcome in &mut outcomes {
-        outcome.job_id = Some(job.id.clone());
-    }
+/// Returns the outcomes of inputs whose request led to a job. `results` are those of the job, perhaps with more of what identifies
+/// their records.
+pub fn of_job(kind: Kind, job: &Job, results: &[JobResult], items: &Items) -> Vec<BulkItemOutcome> {
+    let mut outcomes = in_job(&job.id, items);
     let reason = reason_name(ErrorReason::UpstreamMalformed);
     let details = "zendesk's answer about the job cannot be read";
     let unread = if has_ended(job) { Unread::of(job) } else { Some(Unread::default()) };
@@ -31,7 +30,7 @@ pub fn of_job(kind: Kind, job: &Job, keys: &[Key], first: usize) -> Vec<BulkOutc
         set_all(&mut outcomes, BulkResult::Pending, None, None);
         return outcomes;
     }
-    for (outcome, evidence) in outcomes.iter_mut().zip(evidence::of_job(kind, job, keys, &unread)) {
+    for (outcome, evidence) in outcomes.iter_mut().zip(evidence::of_job(kind, job, results, &items.keys, &unread)) {
         match evidence {
             Evidence::Result(end, result) => fill(outcome, end, result),
             Evidence::End(end) => outcome.set_result(end),
@@ -50,20 +49,31 @@ pub fn of_job(kind: Kind, job: &Job, keys: &[Key], first: usize) -> Vec<BulkOutc
     outcomes
 }
 
+/// Returns the outcomes of inputs of whose job nobody will learn how it went on.
+pub fn of_lost(error: &Error, job_id: &str, items: &Items) -> Vec<BulkItemOutcome> {
+    let mut outcomes = in_job(job_id, items);
+    set_all(&mut outcomes, BulkResult::Unknown, Some(error.reason()), Some(&snippet(&error.to_string())));
+    outcomes
+}
+
 /// Returns the outcomes of inputs whose request failed, or was answered with the job of another request.
-pub fn of_error(error: &Error, keys: &[Key], first: usize) -> Vec<BulkOutcome> {
+pub fn of_error(error: &Error, items: &Items) -> Vec<BulkItemOutcome> {
     let (result, code, details) = result_of(error);
-    let mut outcomes = base(keys, first);
+    let mut outcomes = base(items);
     set_all(&mut outcomes, result, Some(&code), Some(&details));
+    let violation = error.refusal().and_then(|refusal| refusal.violations.first());
+    if let Some(violation) = violation.filter(|_| result == BulkResult::Failed) {
+        outcomes.iter_mut().for_each(|outcome| outcome.field = Some(violation.field.clone()));
+    }
     outcomes
 }
 
 /// Returns the outcomes of inputs whose request was not sent because of an error, or because the deadline came.
-pub fn not_sent(stopped_by: Option<&Error>, keys: &[Key], first: usize) -> Vec<BulkOutcome> {
+pub fn not_sent(stopped_by: Option<&Error>, items: &Items) -> Vec<BulkItemOutcome> {
     let too_late = || (reason_name(ErrorReason::DeadlineExceeded).to_owned(), TOO_LATE.to_owned());
     let (code, details) =
         stopped_by.map_or_else(too_late, |error| (error.reason().to_owned(), snippet(&error.to_string())));
-    let mut outcomes = base(keys, first);
+    let mut outcomes = base(items);
     set_all(&mut outcomes, BulkResult::NotSent, Some(&code), Some(&details));
     outcomes
 }
@@ -80,18 +90,24 @@ pub fn result_of(error: &Error) -> (BulkResult, String, String) {
     (result, code.unwrap_or_else(|| error.reason().to_owned()), snippet(&error.to_string()))
 }
 
-fn base(keys: &[Key], first: usize) -> Vec<BulkOutcome> {
-    let outcome = |(index, key): (usize, &Key)| BulkOutcome {
-        index: i32::try_from(first + index).unwrap_or(i32::MAX),
+fn base(items: &Items) -> Vec<BulkItemOutcome> {
+    let outcome = |(index, key): (&i64, &Key)| BulkItemOutcome {
+        index: *index,
         id: key.id,
         email: key.email.clone(),
         external_id: key.external_id.clone(),
-        ..BulkOutcome::default()
+        ..BulkItemOutcome::default()
     };
-    keys.iter().enumerate().map(outcome).collect()
+    items.indices.iter().zip(&items.keys).map(outcome).collect()
 }
 
-fn set_all(outcomes: &mut [BulkOutcome], result: BulkResult, error: Option<&str>, details: Option<&str>) {
+fn in_job(job_id: &str, items: &Items) -> Vec<BulkItemOutcome> {
+    let mut outcomes = base(items);
+    outcomes.iter_mut().for_each(|outcome| outcome.job_id = Some(job_id.to_owned()));
+    outcomes
+}
+
+fn set_all(outcomes: &mut [BulkItemOutcome], result: BulkResult, error: Option<&str>, details: Option<&str>) {
     for outcome in outcomes {
         outcome.set_result(result);
         outcome.error = error.map(str::to_owned);
@@ -103,7 +119,7 @@ fn ended_badly(job: &Job) -> bool {
     matches!(job.status(), JobState::Failed | JobState::Killed)
 }
 
-fn fill(outcome: &mut BulkOutcome, end: BulkResult, result: &JobResult) {
+fn fill(outcome: &mut BulkItemOutcome, end: BulkResult, result: &JobResult) {
     outcome.set_result(end);
     // In a failed result, Zendesk may put the input's position into "id".
     if end != BulkResult::Failed {

@@ -7,9 +7,9 @@ use crate::proto::Job;
 /// The results that prove nothing, because they or a value in them cannot be read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Unread {
-    /// How many results are missing from the job's list.
+    /// How many results are no objects.
     missing: usize,
-    /// Positions of results in the job's list, where a value is missing.
+    /// Positions of results where a value is missing.
     odd: HashSet<usize>,
 }
 
@@ -31,9 +31,6 @@ impl Unread {
                 _ => drop(odd.insert(position)),
             }
         }
-        // The positions are those of Zendesk's list.
-        let before = |position: usize| missing.iter().filter(|other: &&usize| **other < position).count();
-        let odd = odd.into_iter().map(|position| position - before(position)).collect();
         Some(Self { missing: missing.len(), odd })
     }
 
@@ -42,7 +39,7 @@ impl Unread {
         *self == Self::default()
     }
 
-    /// True if a value of the result at this position of the job's list is missing.
+    /// True if a value of the result at this position is missing.
     pub fn has(&self, position: usize) -> bool {
         self.odd.contains(&position)
     }
@@ -58,9 +55,9 @@ mod tests {
     }
 
     #[test]
-    fn positions_are_those_in_the_list_without_what_is_missing() {
+    fn what_cannot_be_read_is_found_by_its_position() {
         let some = unread(&["results[1]", "results[3].success", "results[0].details", "progress"]).expect("known");
-        assert_eq!((some.missing, some.has(2), some.has(3), some.is_none()), (1, true, false, false));
+        assert_eq!((some.missing, some.has(2), some.has(3), some.is_none()), (1, false, true, false));
         assert!(unread(&["results.success"]).expect("one object").has(0));
         assert!(unread(&["results[0].title", "message"]).expect("known").is_none());
         assert_eq!(unread(&["results"]), None);

@@ -8,8 +8,10 @@ use crate::path;
 use crate::proto::{BulkCreateMembershipsRequest, BulkDeleteMembershipsRequest, GroupMembershipInput};
 use crate::rest::Changes;
 use crate::rest::bulk::{Bulk, Chunk, Key, Kind};
-use crate::rest::many::{MOST_ITEMS, Named, distinct, ids, some};
+use crate::rest::many::{MOST_ITEMS, Name, Named, Names, distinct, ids, some};
 use crate::upstream::rest::Rest;
+
+mod stream;
 
 /// Bulk Create Memberships.
 /// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#bulk-create-memberships>
@@ -25,7 +27,7 @@ impl Bulk for BulkCreateMembershipsRequest {
                 }
             }
         }
-        distinct("group_memberships", self.group_memberships.iter().map(|input| (input.user_id, input.group_id)))?;
+        distinct("group_memberships", &self.group_memberships, names_of)?;
         Ok(create(&self.group_memberships))
     }
 
@@ -36,6 +38,11 @@ impl Bulk for BulkCreateMembershipsRequest {
     fn changes(&self) -> Changes {
         everything()
     }
+}
+
+/// Returns what says which membership it is.
+fn names_of(input: &GroupMembershipInput) -> Names {
+    vec![("", Name::Pair(input.user_id, input.group_id))]
 }
 
 /// Cuts checked memberships into requests that create them.

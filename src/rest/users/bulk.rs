@@ -12,8 +12,10 @@ use crate::proto::{
 use crate::rest::Changes;
 use crate::rest::bulk::{Bulk, Chunk, Key, Kind};
 use crate::rest::input::{self, For, envelope};
-use crate::rest::many::{MOST_ITEMS, Named, distinct, external_ids, ids, some};
+use crate::rest::many::{MOST_ITEMS, Name, Named, Names, distinct, external_ids, ids, some};
 use crate::upstream::rest::Rest;
+
+mod stream;
 
 /// Create Many Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#create-many-users>
 impl Bulk for BulkCreateUsersRequest {
@@ -57,14 +59,18 @@ fn inputs(users: &[UserInput], wanted: For, rest: impl Fn() -> Rest) -> Result<V
         .enumerate()
         .map(|(index, user)| input::user(Some(user), None, wanted, &format!("users[{index}]")).map(Value::Object));
     let bodies: Vec<Value> = bodies.collect::<Result<_>>()?;
-    let lower = |text: &String| text.trim().to_lowercase();
-    distinct("users.email", users.iter().filter_map(|user| user.email.as_ref()).map(lower))?;
-    distinct("users.external_id", users.iter().filter_map(|user| user.external_id.as_ref()).map(lower))?;
+    distinct("users", users, names_of)?;
     let keys: Vec<Key> = users
         .iter()
         .map(|user| Key { id: None, email: user.email.clone(), external_id: user.external_id.clone() })
         .collect();
     Ok(listed(&bodies, &keys, rest))
+}
+
+/// Returns what a user is named by.
+fn names_of(user: &UserInput) -> Names {
+    let email = user.email.iter().map(|email| ("email", Name::text(email)));
+    email.chain(user.external_id.iter().map(|id| ("external_id", Name::text(id)))).collect()
 }
 
 /// Cuts a list of objects into requests with the list as their body.
@@ -118,6 +124,7 @@ impl Bulk for BulkUpdateUsersRequest {
 }
 
 fn updates(users: &[UserUpdate]) -> Result<Vec<Chunk>> {
+    some("users", users)?;
     let (mut bodies, mut keys) = (Vec::with_capacity(users.len()), Vec::with_capacity(users.len()));
     for (index, update) in users.iter().enumerate() {
         let within = |name: &str| format!("users[{index}].{name}");
@@ -148,9 +155,17 @@ fn updates(users: &[UserUpdate]) -> Result<Vec<Chunk>> {
         bodies.push(Value::Object(body));
         keys.push(key);
     }
-    distinct("users.id", keys.iter().filter_map(|key| key.id))?;
-    distinct("users.external_id", keys.iter().filter_map(|key| key.external_id.as_ref()).map(|id| id.to_lowercase()))?;
+    distinct("users", users, names_of_update)?;
     Ok(listed(&bodies, &keys, || Rest::put(path!["users", "update_many"])))
+}
+
+/// Returns what says which user an update is for.
+fn names_of_update(update: &UserUpdate) -> Names {
+    match &update.key {
+        Some(user_update::Key::Id(id)) => vec![("id", Name::Id(*id))],
+        Some(user_update::Key::ExternalId(id)) => vec![("external_id", Name::text(id))],
+        None => Vec::new(),
+    }
 }
 
 /// Bulk Delete Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#bulk-delete-users>

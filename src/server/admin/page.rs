@@ -131,6 +131,7 @@ fn calls(status: &Status, to: &mut String) -> fmt::Result {
     }
     if let Some(jobs) = &status.jobs {
         write!(to, "<p>{} not ended yet", counted(jobs.active, "bulk job", "bulk jobs"))?;
+        write!(to, " · {} for one", counted(jobs.waiting, "call waits", "calls wait"))?;
     }
     to.push_str("</section>");
     Ok(())

@@ -50,12 +50,12 @@ impl Payer {
 
     /// Charges bytes of the message.
     pub fn charge(&self, bytes: usize) -> Result<()> {
-        self.place.charge(&self.share, bytes)
+        self.place.charge_message(&self.share, bytes)
     }
 
     /// Gives back what was charged.
     pub fn release(&self) {
-        self.place.release();
+        self.place.release_message();
     }
 }
 
@@ -146,7 +146,8 @@ fn charge(payer: Option<&Payer>, length: usize, bytes: usize) -> Result<()> {
     }
 }
 
-/// Charges what a complete message takes once it is decoded, in place of its bytes: they are given up soon after.
+/// Charges what a complete message takes once it is decoded, in place of its bytes, which are given up soon after, and of the
+/// message before it: a stream is read on when its last message was used.
 fn weigh(payer: Option<&Payer>, message: &[u8]) -> Result<()> {
     let Some(payer) = payer else { return Ok(()) };
     let most = payer.share.most_bytes();

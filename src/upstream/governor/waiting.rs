@@ -65,6 +65,11 @@ impl Governor {
         Snapshot::of(&self.state())
     }
 
+    /// Returns how many requests a minute the account may send, where that is known.
+    pub fn limit(&self) -> Option<u32> {
+        self.state().account.view(Instant::now()).map(|view| view.limit)
+    }
+
     /// Returns a pass as soon as there is budget for the call, or refuses it at once if that will be too late.
     pub(super) async fn enter(self: &Arc<Self>, call: &Call) -> Result<Pass, Error> {
         let give_up = last_moment(call.wanted_by);

@@ -44,6 +44,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         Error::Server(_) | Error::Malformed(_) | Error::Foreign(_) | Error::BrokenBody(_) => [2, 1, 1],
         // the same call would fail the same way
         Error::Invalid { .. }
+        | Error::Repeated { .. }
         | Error::RecordInvalid(_)
         | Error::Refused(_)
         | Error::Redirected(_)
@@ -65,6 +66,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::CacheMiss => [1, 1, 1],
         // the gateway itself refused, or the caller has gone
         Error::Deadline { .. }
+        | Error::Idle { .. }
         | Error::TurnMissed { .. }
         | Error::OutcomeUnknown(_)
         | Error::BreakerOpen { .. }
@@ -78,6 +80,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::CallerForbidden { .. }
         | Error::Overloaded { .. }
         | Error::Internal { .. }
+        | Error::SlotsTaken { .. }
         | Error::ShuttingDown => [1, 1, 1],
     }
 }
@@ -86,6 +89,7 @@ fn every_error() -> Vec<Error> {
     let said = |status| refusal(status, None);
     vec![
         Error::invalid("id", "must be a positive id"),
+        Error::Repeated { first: "ids[0]".to_owned(), second: "ids[7]".to_owned() },
         Error::RecordInvalid(said(422)),
         Error::Duplicate(said(422)),
         Error::Refused(said(402)),
@@ -121,6 +125,8 @@ fn every_error() -> Vec<Error> {
         Error::BreakerOpen { class: "user_reads", retry_after: SECOND },
         Error::BudgetSpent { limit: Limit::Account, retry_after: SECOND },
         Error::Overloaded { what: "full" },
+        Error::SlotsTaken { own: 1, others: 29 },
+        Error::Idle { after: SECOND },
         Error::TurnMissed { what: "a group" },
         Error::PaginationLoop { what: "a cursor came twice" },
         Error::CacheMiss,

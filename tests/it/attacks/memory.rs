@@ -12,6 +12,7 @@ use crate::support::raw::Call;
 
 const CREATE_USER: &str = "/zendesk.gateway.v1.UserService/CreateUser";
 const BULK_CREATE: &str = "/zendesk.gateway.v1.UserService/BulkCreateUsers";
+const STREAM_BULK: &str = "/zendesk.gateway.v1.UserService/StreamBulkCreateUsers";
 const BATCH_GET: &str = "/zendesk.gateway.v1.UserService/BatchGetUsers";
 /// More than this no mixture of messages may cost.
 const MAX_GROWTH: u64 = 64 << 20;
@@ -71,6 +72,11 @@ async fn messages_of_every_heavy_kind_at_once() {
     let user = Some(UserInput { name: Some("n".to_owned()), identities, ..UserInput::default() });
     let nested = framed(1, &gzip(&CreateUserRequest { user }.encode_to_vec()));
     held.extend(unfinished(&address, number / 4, CREATE_USER, &nested, "gzip").await);
+    // Streams whose second message is such a one, and does not end.
+    let first = framed(0, &[]);
+    let streams = |second: &Bytes| Bytes::from([&first[..], second].concat());
+    held.extend(unfinished(&address, number / 4, STREAM_BULK, &streams(&half), "identity").await);
+    held.extend(unfinished(&address, number / 4, STREAM_BULK, &streams(&inflating()), "gzip").await);
     // Large replies that nobody reads.
     let mut unread = Vec::new();
     for _ in 0..number.div_ceil(100) {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use prost::Message as _;
 use serde_json::{Value, json};
 use tonic::Code;
 use zendesk_gateway::config::Config;
 use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{
-    BulkCreateUsersRequest, BulkDeleteMembershipsRequest, BulkDeleteUsersRequest, BulkOutcome, BulkResult,
-    BulkUpdateUsersRequest, UserInput,
+    BulkCreateUsersRequest, BulkDeleteMembershipsRequest, BulkDeleteUsersRequest, BulkDeleteUsersResponse, BulkOutcome,
+    BulkResult, BulkUpdateUsersRequest, UserInput,
 };
 use zendesk_gateway::sandbox::faults::{Respond, Throttle, delete, get, post, put};
 
@@ -144,6 +145,22 @@ async fn a_job_that_is_accepted_after_its_caller_has_left_is_followed_to_its_end
     ended.store(true, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!((t.jobs().active, t.jobs().completed), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_ends_shortly_before_the_deadline_is_not_pending() {
+    let began = tokio::time::Instant::now();
+    let t = Seam::new(&Config::default(), move |call| async move {
+        // Between the last request by its age and the deadline.
+        let has_ended = began.elapsed() >= Duration::from_secs(19);
+        let job = if has_ended { deleted("V3-1", &[11]) } else { json!({"id": "V3-1", "status": "working"}) };
+        let body = if call.rest.path.contains("show_many") { json!({ "job_statuses": [job] }) } else { queued("V3-1") };
+        said(&call, &body.to_string())
+    });
+    let request = BulkDeleteUsersRequest { ids: vec![11], wait: true, ..Default::default() };
+    let reply = t.rpc.bulk_delete_users(within(Duration::from_secs(20), request)).await.expect("a job").into_inner();
+    let reply = BulkDeleteUsersResponse::decode(reply.bytes().clone()).expect("its own message");
+    assert_eq!(ends(&reply.outcomes), [BulkResult::Deleted]);
 }
 
 #[tokio::test(start_paused = true)]

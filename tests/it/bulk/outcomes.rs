@@ -1,6 +1,6 @@
 //! What is said of each input is what became of it, or that it is not known.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -123,11 +123,14 @@ async fn other_inputs_are_unknown_where_no_result_proves_how_they_ended() {
 }
 
 #[tokio::test]
-async fn the_ids_of_created_users_are_in_the_results_of_the_jobs() {
+async fn created_users_come_with_their_ids_where_they_have_keys_and_else_in_a_list() {
     let t = TestGateway::start().await;
     let mut users: Vec<UserInput> = (0..250).map(|n| by_external_id(&format!("c-{n}"))).collect();
     for bad in [42, 120, 249] {
         users[bad].email = Some(format!("no address {bad}"));
+    }
+    for bare in [7, 8] {
+        users[bare].external_id = None;
     }
     let request = BulkCreateUsersRequest { users, wait: true };
     let reply = t.users().bulk_create_users(request).await.expect("jobs").into_inner();
@@ -144,16 +147,40 @@ async fn the_ids_of_created_users_are_in_the_results_of_the_jobs() {
     let indices: Vec<i32> = reply.outcomes.iter().map(|outcome| outcome.index).collect();
     assert_eq!(indices, (0..250).collect::<Vec<_>>());
 
+    let name = |id: i64| t.sandbox.store().user(id).expect("a user")["name"].as_str().expect("set").to_owned();
+    for outcome in &reply.outcomes {
+        let is_placed = !bad.contains(&outcome.index) && ![7, 8].contains(&outcome.index);
+        let wanted = is_placed.then(|| format!("User c-{}", outcome.index));
+        assert_eq!(outcome.id.map(name), wanted, "{outcome:?}");
+    }
+    let unplaced: Vec<usize> = reply.jobs.iter().map(|job| job.unplaced_ids.len()).collect();
+    assert_eq!(unplaced, [2, 0, 0]);
+    let names: BTreeSet<String> = reply.jobs[0].unplaced_ids.iter().map(|id| name(*id)).collect();
+    assert_eq!(names, BTreeSet::from(["User c-7", "User c-8"].map(str::to_owned)));
     let results = reply.jobs.iter().flat_map(|job| &job.job.as_ref().expect("a job").results);
-    let created: HashMap<String, i64> = results
-        .filter(|result| result.status.as_deref() == Some("Created"))
-        .map(|result| {
-            let id = result.id.expect("an id");
-            (t.sandbox.store().user(id).expect("a user")["external_id"].as_str().expect("set").to_owned(), id)
-        })
-        .collect();
-    let wanted: BTreeSet<String> = (0..250).filter(|n| !bad.contains(n)).map(|n| format!("c-{n}")).collect();
-    assert_eq!(created.into_keys().collect::<BTreeSet<_>>(), wanted);
+    assert!(results.clone().count() == 250 && results.clone().all(|result| result.external_id.is_none()), "unchanged");
+}
+
+#[tokio::test]
+async fn results_that_are_no_objects_are_kept_as_zendesk_wrote_them() {
+    let t = TestGateway::start().await;
+    let request = BulkDeleteUsersRequest { ids: vec![11, 12, 13], wait: true, ..Default::default() };
+    let deleted = json!({"id": 13, "action": "delete", "status": "Deleted", "success": true});
+    ends_with(&t, delete("/users/destroy_many"), &json!(["Deleted", null, deleted]));
+    let reply = t.users().bulk_delete_users(request.clone()).await.expect("a job").into_inner();
+    assert_eq!(ends(&reply.outcomes), [BulkResult::Unknown, BulkResult::Unknown, BulkResult::Deleted]);
+    let job = reply.jobs[0].job.as_ref().expect("a job");
+    let raw: Vec<Option<&str>> = job.results.iter().map(|result| result.raw.as_deref()).collect();
+    assert_eq!(raw, [Some("\"Deleted\""), Some("null"), None]);
+    assert_eq!(
+        (job.results[2].id, job.unreadable_fields.as_slice()),
+        (Some(13), &["results[0]".to_owned(), "results[1]".to_owned()][..])
+    );
+    ends_with(&t, delete("/users/destroy_many"), &json!([["Deleted", 1.5], {"a": 1}, true, -7]));
+    let reply = t.users().bulk_delete_users(request).await.expect("a job").into_inner();
+    let raw: Vec<Option<&str>> =
+        reply.jobs[0].job.as_ref().expect("a job").results.iter().map(|result| result.raw.as_deref()).collect();
+    assert_eq!(raw, [Some("[\"Deleted\",1.5]"), None, Some("true"), Some("-7")]);
 }
 
 #[tokio::test]

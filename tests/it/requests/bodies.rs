@@ -229,7 +229,8 @@ async fn every_request_of_every_write_fits_zendesks_schema() {
     }
     fill_updates(&mut checker).await;
 
-    for rpc in writes() {
+    // A bulk stream sends what the bulk call with its rows sends.
+    for rpc in writes().filter(|rpc| !rpc.client_streaming) {
         for path in every_path(&checker.client.method(rpc.method).input()) {
             let refused =
                 is_update(rpc.method) && FOR_CREATION.iter().any(|name| path.split('.').any(|part| part == *name));

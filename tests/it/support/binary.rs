@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
+use zendesk_gateway::sandbox::Sandbox;
 
 use super::raw::LONG;
 
@@ -23,6 +24,8 @@ pub struct Binary {
     http: reqwest::Client,
     log: Arc<Mutex<String>>,
     reading: JoinHandle<()>,
+    /// The file with its credential.
+    _token: Option<tempfile::NamedTempFile>,
 }
 
 impl Binary {
@@ -76,6 +79,29 @@ impl Binary {
         Self::launch(bound, settings).await
     }
 
+    /// Starts it before a stand-in that is there already.
+    pub async fn before(sandbox: &Sandbox, settings: &[(&str, &str)]) -> Self {
+        let known = &sandbox.config().credential;
+        let mut token = tempfile::NamedTempFile::new().expect("a file");
+        std::io::Write::write_all(&mut token, known.api_token.as_bytes()).expect("it is written");
+        let (url, file) = (sandbox.base_url().to_string(), token.path().to_string_lossy().into_owned());
+        let upstream = [
+            ("UPSTREAM__BASE_URL", url.as_str()),
+            ("UPSTREAM__CREDENTIAL__KIND", "api_token"),
+            ("UPSTREAM__CREDENTIAL__EMAIL", &known.email),
+            ("UPSTREAM__CREDENTIAL__TOKEN_FILE", &file),
+        ];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        let binary = Self::spawn(command, &[&upstream, settings].concat(), u64::MAX).await;
+        Self { _token: Some(token), ..binary }
+    }
+
+    /// Kills it without warning, and waits until it is gone.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("it runs");
+    }
+
     async fn launch(command: Command, settings: &[(&str, &str)]) -> Self {
         Self::run(command, settings, u64::MAX).await
     }
@@ -111,7 +137,7 @@ impl Binary {
         });
         greets.await.expect("it greets");
         let (address, admin) = (address.expect("its address"), admin.expect("its admin port"));
-        Self { child, address, admin, greeting, http: reqwest::Client::new(), log, reading }
+        Self { child, address, admin, greeting, http: reqwest::Client::new(), log, reading, _token: None }
     }
 
     /// A client of its own connection.

@@ -5,21 +5,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use axum::body::Bytes;
+use futures_util::future::BoxFuture;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tonic::Request;
-use tower::service_fn;
+use tower::{ServiceExt as _, service_fn};
 use zendesk_gateway::assembly;
 use zendesk_gateway::cache::Cache;
+use zendesk_gateway::codec::Encoded;
 use zendesk_gateway::config::{self, Config};
-use zendesk_gateway::contract;
+use zendesk_gateway::contract::{self, Risk};
 use zendesk_gateway::error::{Error, Refusal};
 use zendesk_gateway::gateway::Gateway;
-use zendesk_gateway::gateway::bulk::Counts;
-use zendesk_gateway::gateway::caller::Caller;
+use zendesk_gateway::gateway::caller::{Caller, Grant};
+use zendesk_gateway::gateway::jobs::Counts;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::rpc::facts::Terms;
+use zendesk_gateway::sandbox::Sandbox;
+use zendesk_gateway::share::Shares;
+use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::judge::judge;
+use zendesk_gateway::upstream::rest::Body;
 use zendesk_gateway::upstream::{self as outbound, Answer, Call, Control, Jitter};
 
 /// A gateway.
@@ -47,7 +55,8 @@ impl Seam {
             zendesk(call)
         });
         let (upstream, control) = outbound::stack_with(&config.upstream, Jitter::OFF, zendesk);
-        let (gateway, settings) = (assembly::gateway(config, upstream), config.server.clone());
+        let gateway = assembly::gateway(config, upstream).with_budget(&control.governor);
+        let settings = config.server.clone();
         let cache = gateway.cache().clone();
         let rpc = Rpc::new(gateway.clone(), super::basic("a:b")).called_by(Caller::local(), &settings);
         Self { rpc, cache, control, gateway, settings, hits }
@@ -55,7 +64,12 @@ impl Seam {
 
     /// The same gateway for callers with a credential of their own.
     pub fn signed(&self, pair: &str) -> Rpc {
-        Rpc::new(self.gateway.clone(), super::basic(pair)).called_by(Caller::local(), &self.settings)
+        self.with(super::basic(pair))
+    }
+
+    /// The same gateway with another credential.
+    pub fn with(&self, credential: Credential) -> Rpc {
+        Rpc::new(self.gateway.clone(), credential).called_by(Caller::local(), &self.settings)
     }
 
     /// How many background jobs there are and were.
@@ -67,6 +81,36 @@ impl Seam {
     pub fn hits(&self) -> u32 {
         self.hits.load(Ordering::Relaxed)
     }
+}
+
+/// The stand-in without a network, so that its time is a paused clock's, too.
+pub fn stand_in(sandbox: &Sandbox) -> impl Fn(Call) -> BoxFuture<'static, Result<Answer, Error>> + Clone + use<> {
+    let api = sandbox.api();
+    move |call: Call| {
+        let body = match &call.rest.body {
+            Body::Json(document) => document.clone(),
+            _ => Bytes::new(),
+        };
+        let request = http::Request::builder()
+            .method(call.rest.method.clone())
+            .uri(call.rest.target())
+            .header(AUTHORIZATION, call.credential.header().expect("tests have one"))
+            .header(CONTENT_TYPE, "application/json")
+            .body(axum::body::Body::from(body))
+            .expect("a request");
+        let answered = api.clone().oneshot(request);
+        Box::pin(async move {
+            let (parts, body) = answered.await.expect("it answers").into_parts();
+            let body = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
+            judge(&call, parts.status, &parts.headers, &body)
+        })
+    }
+}
+
+/// Callers without limits, by their names.
+pub fn callers() -> impl Fn(&str) -> Caller {
+    let shares = Shares::new(&config::Callers::unlimited(), usize::MAX);
+    move |name| Caller::new(name.into(), Risk::ALL.into_iter().fold(Grant::default(), Grant::and), shares.of(name))
 }
 
 /// Reads a body as Zendesk's answer to a call.
@@ -101,9 +145,19 @@ pub fn records(call: &Call) -> Result<Answer, Error> {
     said(call, &body)
 }
 
+/// Reads a reply.
+pub fn read<M: prost::Message + Default>(reply: &Encoded<M>) -> M {
+    M::decode(reply.bytes().clone()).expect("a reply")
+}
+
 /// A request with a deadline, as the server's own layers hand it on.
 pub fn within<T: contract::Request>(deadline: Duration, message: T) -> Request<T> {
-    let mut facts = Terms::of(&config::Server::default()).local(T::rpc(), Caller::local());
+    by(Caller::local(), deadline, message)
+}
+
+/// The same of a caller.
+pub fn by<T: contract::Request>(caller: Caller, deadline: Duration, message: T) -> Request<T> {
+    let mut facts = Terms::of(&config::Server::default()).local(T::rpc(), caller);
     facts.deadline = Some(Instant::now() + deadline);
     let mut request = Request::new(message);
     request.extensions_mut().insert(facts);

@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use super::caller::Caller;
-use super::{of_groups, of_users, to_groups, to_users};
+use super::{of_groups, of_users, to_groups, to_streams, to_users};
 
 /// What a phase has more or less of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +89,12 @@ pub const MIX: &[Row] = mix![
     "BulkDeleteUsers", Job, 10, to_users::bulk_delete_users;
     "BulkCreateMemberships", Job, 10, to_groups::bulk_create_memberships;
     "BulkDeleteMemberships", Job, 10, to_groups::bulk_delete_memberships;
+    "StreamBulkCreateUsers", Job, 5, to_streams::create_users;
+    "StreamBulkCreateOrUpdateUsers", Job, 5, to_streams::create_or_update_users;
+    "StreamBulkUpdateUsers", Job, 5, to_streams::update_users;
+    "StreamBulkDeleteUsers", Job, 5, to_streams::delete_users;
+    "StreamBulkCreateMemberships", Job, 5, to_streams::create_memberships;
+    "StreamBulkDeleteMemberships", Job, 5, to_streams::delete_memberships;
     "WatchJobs", Job, 5, of_groups::watch_jobs;
     "UpdateGroupWithAgents", Roster, 30, to_groups::update_group_with_agents;
     "SetUserGroups", Roster, 30, to_groups::set_user_groups;

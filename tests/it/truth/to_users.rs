@@ -7,11 +7,11 @@ use super::caller::{Caller, Told};
 use super::changes::LOGOUT;
 use super::world::{Kind, SET_USERS, USERS};
 
-fn notes(nonce: u64) -> UserInput {
+pub fn notes(nonce: u64) -> UserInput {
     UserInput { notes: Some(format!("n{nonce}")), ..UserInput::default() }
 }
 
-fn named(nonce: u64) -> UserInput {
+pub fn named(nonce: u64) -> UserInput {
     UserInput { name: Some("N".to_owned()), ..notes(nonce) }
 }
 

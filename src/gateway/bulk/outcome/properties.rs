@@ -118,11 +118,12 @@ fn journey() -> impl Strategy<Value = Journey> {
     })
 }
 
-fn told(sort: Sort, inputs: &[Input], results: Vec<JobResult>) -> Vec<BulkOutcome> {
+fn told(sort: Sort, inputs: &[Input], results: Vec<JobResult>) -> Vec<BulkItemOutcome> {
     let mut job = Job { id: "V3-1".to_owned(), results, ..Job::default() };
     job.set_status(JobState::Completed);
     let keys: Vec<Key> = inputs.iter().map(|input| input.key.clone()).collect();
-    of_job(sort.kind(), &job, &keys, 0)
+    let indices: Vec<i64> = (0..).take(keys.len()).collect();
+    of_job(sort.kind(), &job, &job.results, &Items { first: 0, rows: 0, indices, keys })
 }
 
 proptest! {

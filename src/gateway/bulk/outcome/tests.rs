@@ -1,13 +1,12 @@
 //! Outcomes for each kind of job, each shape of results, and too few or too many results.
 
-use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::error::Refusal;
-use crate::proto::{BulkCreateOrUpdateUsersResponse, BulkJob};
 
 mod odd;
+mod size;
 
 /// The keys of inputs that are identified by id.
 fn of_ids(ids: &[i64]) -> Vec<Key> {
@@ -23,18 +22,25 @@ fn of_texts(texts: &[(Option<&str>, Option<&str>)]) -> Vec<Key> {
     texts.iter().map(key).collect()
 }
 
+/// Consecutive inputs.
+fn items(keys: &[Key], first: i64) -> Items {
+    let indices: Vec<i64> = (first..).take(keys.len()).collect();
+    Items { first, rows: i32::try_from(keys.len()).expect("few"), indices, keys: keys.to_vec() }
+}
+
 fn job(status: &str, results: &Value) -> Job {
     let job = json!({"id": "V3-1", "status": status, "results": results, "message": "Stopped at noon"});
     crate::json::decode(job.to_string().as_bytes()).expect("a job").0
 }
 
-fn outcomes(kind: Kind, status: &str, results: &Value, keys: &[Key]) -> Vec<BulkOutcome> {
-    of_job(kind, &job(status, results), keys, 0)
+fn outcomes(kind: Kind, status: &str, results: &Value, keys: &[Key]) -> Vec<BulkItemOutcome> {
+    let job = job(status, results);
+    of_job(kind, &job, &job.results, &items(keys, 0))
 }
 
 /// The results as letters, with the id where there is one: `C7 U F ?`.
-fn letters(outcomes: &[BulkOutcome]) -> String {
-    let letter = |outcome: &BulkOutcome| match outcome.result() {
+fn letters(outcomes: &[BulkItemOutcome]) -> String {
+    let letter = |outcome: &BulkItemOutcome| match outcome.result() {
         BulkResult::Created => "C",
         BulkResult::Updated => "U",
         BulkResult::Deleted => "D",
@@ -43,7 +49,7 @@ fn letters(outcomes: &[BulkOutcome]) -> String {
         BulkResult::Pending => "P",
         BulkResult::NotSent | BulkResult::Unspecified => "!",
     };
-    let told = |outcome: &BulkOutcome| {
+    let told = |outcome: &BulkItemOutcome| {
         format!("{}{}", letter(outcome), outcome.id.map(|id| id.to_string()).unwrap_or_default())
     };
     outcomes.iter().map(told).collect::<Vec<_>>().join(" ")
@@ -301,24 +307,25 @@ fn outcomes_carry_the_index_in_the_whole_request_and_what_the_result_says() {
         {"id": 9, "status": "Updated", "email": "a@x"},
         {"id": 1, "error": "UserUpdateError", "details": "Email: b is not properly formatted", "status": "Failed"},
     ]);
-    let told = of_job(Kind::CreateOrUpdate, &job("completed", &results), &keys, 200);
+    let job = job("completed", &results);
+    let told = of_job(Kind::CreateOrUpdate, &job, &job.results, &items(&keys, 200));
     let wanted = [
-        BulkOutcome {
+        BulkItemOutcome {
             index: 200,
             result: BulkResult::Updated.into(),
             id: Some(9),
             email: Some("a@x".to_owned()),
             job_id: Some("V3-1".to_owned()),
-            ..BulkOutcome::default()
+            ..BulkItemOutcome::default()
         },
-        BulkOutcome {
+        BulkItemOutcome {
             index: 201,
             result: BulkResult::Failed.into(),
             external_id: Some("b".to_owned()),
             error: Some("UserUpdateError".to_owned()),
             details: Some("Email: b is not properly formatted".to_owned()),
             job_id: Some("V3-1".to_owned()),
-            ..BulkOutcome::default()
+            ..BulkItemOutcome::default()
         },
     ];
     assert_eq!(told, wanted);
@@ -326,7 +333,7 @@ fn outcomes_carry_the_index_in_the_whole_request_and_what_the_result_says() {
 
 #[test]
 fn an_input_that_was_not_sent_says_what_stopped_it() {
-    let told = |stopped_by: Option<&Error>| not_sent(stopped_by, &[Key::default()], 7).remove(0);
+    let told = |stopped_by: Option<&Error>| not_sent(stopped_by, &items(&[Key::default()], 7)).remove(0);
     let word = |stopped_by: Option<&Error>| told(stopped_by).error.expect("a word");
     assert_eq!(word(None), "DEADLINE_EXCEEDED");
     assert_eq!(word(Some(&Error::AttemptTimeout)), "UPSTREAM_TIMEOUT");
@@ -341,45 +348,4 @@ fn an_input_that_was_not_sent_says_what_stopped_it() {
     assert_eq!(told(&Error::Forbidden(refusal(403))), (BulkResult::Failed, "Word".to_owned()));
     let lost = Error::Server(refusal(500)).as_write_error();
     assert_eq!(told(&lost), (BulkResult::Unknown, "OUTCOME_UNKNOWN".to_owned()));
-}
-
-#[test]
-fn eight_thousand_inputs_fit_into_the_message_that_clients_take() {
-    let text = |text: &str, length: usize, number: usize| {
-        Some(format!("{text}{number:0>width$}", width = length - text.len()))
-    };
-    let reply = |failed: bool| {
-        let mut reply = BulkCreateOrUpdateUsersResponse::default();
-        for first in (0..8_000_usize).step_by(100) {
-            let keys: Vec<Key> = (first..first + 100)
-                .map(|number| Key {
-                    id: None,
-                    email: text("address-", 40, number),
-                    external_id: text("ext-", 36, number),
-                })
-                .collect();
-            let results = keys.iter().enumerate().map(|(position, key)| {
-                let id = if failed { position } else { 9_007_199_254_740_991 - first - position };
-                let id = i64::try_from(id).ok();
-                let (error, details) = (text("UserUpdateError", 15, position), text("Email: ", 140, position));
-                let status = Some(if failed { "Failed" } else { "Updated" }.to_owned());
-                let result = JobResult { id, status, ..JobResult::default() };
-                if failed {
-                    JobResult { error, details, ..result }
-                } else {
-                    JobResult { email: key.email.clone(), ..result }
-                }
-            });
-            let mut job = Job { id: format!("V3-{first:032x}"), results: results.collect(), ..Job::default() };
-            job.set_status(JobState::Completed);
-            reply.outcomes.extend(of_job(Kind::CreateOrUpdate, &job, &keys, first));
-            reply.jobs.push(BulkJob { job: Some(job), first_index: 0, item_count: 100 });
-        }
-        let wanted = if failed { BulkResult::Failed } else { BulkResult::Updated };
-        assert!(reply.outcomes.iter().all(|outcome| outcome.result() == wanted));
-        reply.encoded_len()
-    };
-    let (went_well, failed) = (reply(false), reply(true));
-    assert!(went_well / 8_000 <= 200, "{} bytes each", went_well / 8_000);
-    assert!(failed / 8_000 <= 500 && failed < 4 << 20, "{} bytes each", failed / 8_000);
 }

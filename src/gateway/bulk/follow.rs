@@ -1,0 +1,51 @@
+//! What goes on after a bulk call or stream: its jobs are followed to their ends.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::cache::WriteGuard;
+use crate::gateway::jobs::{Followed, News, has_ended};
+use crate::gateway::{Context, Gateway};
+use crate::proto::GetJobResponse;
+use crate::rest::Changes;
+use crate::upstream::call::Answer;
+
+/// How long a job is followed after its call has ended, so that its slot stays taken while the job runs.
+pub const FOLLOW: Duration = Duration::from_hours(1);
+
+impl Gateway {
+    /// Follows a job whose acceptance came after its call had been answered.
+    pub(super) fn follow_late(&self, context: &Context, changes: &Changes, answer: &Answer) {
+        let job = answer.parsed.downcast_ref::<GetJobResponse>().and_then(|reply| reply.job_status.as_ref());
+        if let Some(job) = job.filter(|job| !has_ended(job)) {
+            self.jobs.slots().started();
+            let mut followed = self.jobs.follow(context, Instant::now() + FOLLOW);
+            followed.hold(&job.id, self.jobs.slots().take_over(context.caller.share()));
+            follow(context, self.begin(changes), followed);
+        }
+    }
+}
+
+/// Follows jobs after their call: until they have ended, their slots stay taken and what they change stays out of the cache.
+pub fn follow(context: &Context, guard: WriteGuard, mut followed: Followed) {
+    if !followed.is_open() {
+        guard.finish();
+        return;
+    }
+    let until = Instant::now() + FOLLOW;
+    followed.go_on(until);
+    // The next call's turn comes after the last job.
+    let turn = context.turn.clone();
+    tokio::spawn(async move {
+        let mut all_ended = true;
+        while let Ok(Some(news)) = timeout_at(until, followed.next()).await {
+            all_ended &= !matches!(news, News::Lost(..));
+        }
+        // Else the guard is dropped unfinished: nobody knows how the jobs went on.
+        if all_ended && !followed.is_open() {
+            guard.finish();
+        }
+        drop(turn);
+    });
+}

@@ -1,0 +1,292 @@
+//! The rows of a bulk stream: taken from its messages as they are needed, checked, and cut into requests.
+//!
+//! No more messages are read than the next request needs, so a caller can send no faster than Zendesk takes. A row that is refused
+//! costs itself only. Its outcome is told before the rows around it are announced, so whatever has a receipt is done with.
+
+use std::collections::VecDeque;
+
+use futures_util::{Stream, StreamExt as _};
+
+use super::event::{Ended, Event, Next, Source, Stop};
+use super::items::{Items, Part};
+use super::seen::Seen;
+use crate::error::{Error, Result, reason_name};
+use crate::gateway::Context;
+use crate::proto::{BulkItemOutcome, BulkResult, BulkViolation, ErrorReason};
+use crate::rest::Changes;
+use crate::rest::bulk::{Bulk as _, BulkStream, Chunk, Key, within_row};
+use crate::rest::many::MOST_ITEMS;
+
+/// Most bytes of the rows of one request, unless one row has more.
+const MOST_BYTES: usize = 512 << 10;
+/// Bytes that a row takes here and in a request to Zendesk, for each of its own.
+const COPIES: usize = 3;
+
+/// See the module.
+pub struct Rows<R: BulkStream, M> {
+    context: Context,
+    /// The first message, without its rows.
+    first: R,
+    /// The further messages; none once all have come.
+    messages: Option<M>,
+    /// Rows that have come and are not in a request yet.
+    waiting: VecDeque<R::Row>,
+    /// Index of the first of them.
+    next_index: i64,
+    /// Index after the last row that a request covers.
+    covered: i64,
+    ready: VecDeque<Next>,
+    seen: Seen,
+    /// Bytes that the receipts from earlier streams take.
+    open: usize,
+    /// Bytes that were charged to the caller, for what is held beside the last message.
+    charged: usize,
+    dry_run: bool,
+    /// True while it waits for a message.
+    is_reading: bool,
+}
+
+/// What is wrong with one row.
+struct Fault {
+    field: String,
+    problem: String,
+    /// The row that names the same record.
+    same_as: Option<i64>,
+}
+
+/// A row that goes into a request, with its index.
+type Kept<R> = (i64, <R as BulkStream>::Row);
+
+impl<R: BulkStream, M> Rows<R, M> {
+    /// Returns the rows of a stream whose first message has come. `open` are the rows of earlier streams that have not ended.
+    ///
+    /// # Errors
+    /// The caller has too much under way.
+    pub fn new(
+        context: Context,
+        mut first: R,
+        messages: M,
+        resume_from: i64,
+        dry_run: bool,
+        open: &[(String, Items)],
+    ) -> Result<Self> {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let of_key = |key: &Key| size_of::<Key>() + size_of::<i64>() + text(&key.email) + text(&key.external_id);
+        let open = open.iter().flat_map(|(_, items)| &items.keys).map(of_key).sum();
+        let waiting = first.take_rows().into();
+        let mut rows = Self {
+            context,
+            first,
+            messages: Some(messages),
+            waiting,
+            next_index: resume_from,
+            covered: resume_from,
+            ready: VecDeque::new(),
+            seen: Seen::default(),
+            open,
+            charged: 0,
+            dry_run,
+            is_reading: false,
+        };
+        rows.charge(0)?;
+        Ok(rows)
+    }
+
+    /// Returns what the jobs change.
+    pub fn changes(&self) -> Changes {
+        R::Call::default().changes()
+    }
+
+    /// Takes in one more message.
+    fn take(&mut self, mut message: R) -> Result<()> {
+        // Each message can hold a user who gets privileges.
+        self.context.caller.check(R::rpc(), message.risk())?;
+        self.waiting.extend(message.take_rows());
+        if message != R::default() {
+            let problem = "and all that is said of all rows go in the first message only";
+            return Err(Error::invalid("start", problem));
+        }
+        Ok(())
+    }
+
+    /// Charges what is held beside the last message, once it is more than ever before.
+    fn charge(&mut self, waiting: usize) -> Result<()> {
+        let held = self.open + self.seen.bytes() + COPIES * waiting;
+        if let Some(more @ 1..) = held.checked_sub(self.charged) {
+            self.context.place.charge(self.context.caller.share(), more)?;
+            self.charged = held;
+        }
+        Ok(())
+    }
+
+    /// Counts the rows that go into the next request, and their bytes.
+    fn measure(&self) -> (usize, usize) {
+        let (mut rows, mut bytes) = (0, 0);
+        for row in self.waiting.iter().take(MOST_ITEMS) {
+            let more = size_of::<R::Row>() + R::bytes(row);
+            if rows > 0 && bytes + more > MOST_BYTES {
+                break;
+            }
+            (rows, bytes) = (rows + 1, bytes + more);
+        }
+        (rows, bytes)
+    }
+
+    /// Makes a request of the next rows.
+    fn cut(&mut self, rows: usize) -> Result<()> {
+        let begin = self.next_index;
+        let batch: Vec<Kept<R>> = (begin..).zip(self.waiting.drain(..rows)).collect();
+        self.next_index = batch.last().map_or(begin, |(index, _)| index + 1);
+        let is_new =
+            |(_, row): &Kept<R>| R::names(row).iter().all(|(field, name)| self.seen.row(field, name).is_none());
+        let whole = if batch.iter().all(is_new) { self.chunks(&batch).ok() } else { None };
+        let (kept, chunks) = match whole {
+            Some(chunks) => {
+                batch.iter().for_each(|(index, row)| self.remember(*index, row));
+                (batch, chunks)
+            }
+            None => self.sort_out(batch)?,
+        };
+        if !self.dry_run {
+            self.push(&kept, chunks);
+        }
+        Ok(())
+    }
+
+    /// Checks each row by itself. Returns the good ones with their requests, and tells the faults of the others.
+    fn sort_out(&mut self, batch: Vec<Kept<R>>) -> Result<(Vec<Kept<R>>, Vec<Chunk>)> {
+        let (mut kept, mut faults) = (Vec::new(), Vec::new());
+        for (index, row) in batch {
+            match self.fault(index, &row)? {
+                Some((fault, key)) => faults.push((index, fault, key)),
+                None => {
+                    self.remember(index, &row);
+                    kept.push((index, row));
+                }
+            }
+        }
+        if !faults.is_empty() {
+            self.ready.push_back(Next::Tell(if self.dry_run { violations(faults) } else { refused(faults) }));
+        }
+        let chunks = if kept.is_empty() { Vec::new() } else { self.chunks(&kept)? };
+        Ok((kept, chunks))
+    }
+
+    /// Returns what is wrong with a row, and what identifies it. What is wrong with all rows ends the stream.
+    fn fault(&self, index: i64, row: &R::Row) -> Result<Option<(Fault, Key)>> {
+        let key = match self.chunks(&[(index, row.clone())]) {
+            Ok(chunks) => chunks.into_iter().flat_map(|chunk| chunk.keys).next().unwrap_or_default(),
+            Err(Error::Invalid { field, problem }) => {
+                let Some(within) = within_row::<R>(&field) else { return Err(Error::Invalid { field, problem }) };
+                let fault = Fault { field: within.to_owned(), problem, same_as: None };
+                return Ok(Some((fault, Key::default())));
+            }
+            Err(error) => return Err(error),
+        };
+        let names = R::names(row);
+        let same = names.iter().find_map(|(field, name)| Some((*field, self.seen.row(field, name)?)));
+        Ok(same.map(|(field, other)| {
+            let problem = format!("names the same record as row {other}");
+            (Fault { field: field.to_owned(), problem, same_as: Some(other) }, key)
+        }))
+    }
+
+    fn remember(&mut self, index: i64, row: &R::Row) {
+        for (field, name) in R::names(row) {
+            self.seen.add(field, &name, index);
+        }
+    }
+
+    /// Returns the requests for rows.
+    fn chunks(&self, rows: &[Kept<R>]) -> Result<Vec<Chunk>> {
+        self.first.call(rows.iter().map(|(_, row)| row.clone()).collect()).chunks()
+    }
+
+    /// Queues requests. Together they cover all rows up to the next one.
+    fn push(&mut self, kept: &[Kept<R>], chunks: Vec<Chunk>) {
+        let mut indices = kept.iter().map(|(index, _)| *index);
+        let count = chunks.len();
+        for (at, chunk) in chunks.into_iter().enumerate() {
+            let of_chunk: Vec<i64> = indices.by_ref().take(chunk.keys.len()).collect();
+            let last = of_chunk.last().map_or(self.covered, |last| last + 1);
+            let end = if at + 1 == count { self.next_index } else { last };
+            let first = std::mem::replace(&mut self.covered, end);
+            self.ready.push_back(Next::Part(Part::new(chunk, of_chunk, first, end)));
+        }
+    }
+}
+
+impl<R, M, E> Source for Rows<R, M>
+where
+    R: BulkStream,
+    M: Stream<Item = Result<R, E>> + Send + Unpin,
+    E: Send,
+{
+    type Error = E;
+
+    async fn next(&mut self) -> Result<Option<Next>, Stop<E>> {
+        loop {
+            if let Some(next) = self.ready.pop_front() {
+                return Ok(Some(next));
+            }
+            let (rows, bytes) = self.measure();
+            let is_full = rows == MOST_ITEMS || rows < self.waiting.len();
+            if is_full || self.messages.is_none() {
+                if rows == 0 {
+                    return Ok(None);
+                }
+                self.cut(rows).map_err(Stop::Failed)?;
+                continue;
+            }
+            if !std::mem::replace(&mut self.is_reading, true) {
+                // Of the last message only the rows that wait are left.
+                self.charge(bytes).map_err(Stop::Failed)?;
+                self.context.place.release_message();
+            }
+            let Some(messages) = &mut self.messages else { return Ok(None) };
+            let message = messages.next().await;
+            self.is_reading = false;
+            match message {
+                Some(Ok(message)) => self.take(message).map_err(Stop::Failed)?,
+                Some(Err(error)) => return Err(Stop::Source(error)),
+                None => self.messages = None,
+            }
+        }
+    }
+}
+
+/// Returns the outcomes of rows that the gateway refuses.
+fn refused(faults: Vec<(i64, Fault, Key)>) -> Event {
+    let outcome = |(index, fault, key): (i64, Fault, Key)| BulkItemOutcome {
+        index,
+        result: BulkResult::Failed.into(),
+        id: key.id,
+        email: key.email,
+        external_id: key.external_id,
+        error: Some(reason_name(ErrorReason::InvalidField).to_owned()),
+        details: Some(fault.sentence()),
+        field: Some(fault.field).filter(|field| !field.is_empty()),
+        job_id: None,
+    };
+    Event::Ended(Ended::without_job(faults.into_iter().map(outcome).collect(), Vec::new()))
+}
+
+/// Returns the faults that a dry run tells: where two rows name the same record, both have one.
+fn violations(faults: Vec<(i64, Fault, Key)>) -> Event {
+    let of_fault = |(index, Fault { field, problem, same_as }, _): (i64, Fault, Key)| {
+        let other = same_as.map(|other| BulkViolation {
+            index: other,
+            field: field.clone(),
+            description: format!("names the same record as row {index}"),
+            same_as: Some(index),
+        });
+        [Some(BulkViolation { index, field, description: problem, same_as }), other]
+    };
+    Event::Violations(faults.into_iter().flat_map(of_fault).flatten().collect())
+}
+
+impl Fault {
+    fn sentence(&self) -> String {
+        if self.field.is_empty() { self.problem.clone() } else { format!("{} {}", self.field, self.problem) }
+    }
+}

@@ -1,0 +1,75 @@
+//! Bulk streams.
+
+use futures_util::Stream;
+
+use super::Leaving;
+use super::engine::{Engine, Order};
+use super::event::Stop;
+use super::items::{Items, LAST_INDEX};
+use super::rows::Rows;
+use super::telling::{Replies, telling};
+use crate::error::{Error, Result};
+use crate::gateway::audit::Trail;
+use crate::gateway::{Context, Gateway};
+use crate::proto::BulkStart;
+use crate::rest::bulk::{Bulk as _, BulkStream};
+
+/// Most receipts that a stream can begin with: those of 30 jobs at a time are open when a stream breaks.
+const MOST_RECEIPTS: usize = 1_000;
+
+impl Gateway {
+    /// Carries out a bulk stream, of which the first message has come.
+    ///
+    /// # Errors
+    /// The first message says something that cannot be.
+    pub fn stream_bulk<R, M, E>(&self, context: Context, mut first: R, further: M) -> Result<Replies<R::Reply, E>>
+    where
+        R: BulkStream,
+        R::Reply: Send,
+        M: Stream<Item = Result<R, E>> + Send + Unpin + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let BulkStart { resume_from, open_receipts, dry_run } = first.take_start().unwrap_or_default();
+        if !(0..=LAST_INDEX).contains(&resume_from) {
+            return Err(Error::invalid("start.resume_from", "must be the index of a row"));
+        }
+        if dry_run && !open_receipts.is_empty() {
+            return Err(Error::invalid("start.open_receipts", "cannot be combined with dry_run"));
+        }
+        if open_receipts.len() > MOST_RECEIPTS {
+            return Err(Error::invalid("start.open_receipts", "must be at most 1000"));
+        }
+        let read = |(index, receipt): (usize, crate::proto::BulkReceipt)| {
+            let job_id = receipt.job_id.clone();
+            Ok((job_id, Items::of_receipt(receipt, &format!("start.open_receipts[{index}]"))?))
+        };
+        let open = open_receipts.into_iter().enumerate().map(read).collect::<Result<Vec<_>>>()?;
+        let (leaving, inner) = Leaving::of(&context);
+        let (kind, left) = (R::Call::KIND, leaving.left.clone());
+        let rows = Rows::new(context, first, further, resume_from, dry_run, &open)?;
+        let changes = rows.changes();
+        let order = Order { kind, changes, wait: true, is_stream: true, left };
+        let (teller, replies) = telling(leaving);
+        let trail = inner.trail.clone();
+        let mut engine = Engine::new(self, inner, order, rows, teller);
+        open.into_iter().for_each(|(job_id, items)| engine.resume(job_id, items));
+        tokio::spawn(async move {
+            engine.run().await;
+            engine.tell_the_rest().await;
+            let (stop, teller) = engine.follow();
+            let end = match stop {
+                None => {
+                    Trail::end(trail.as_ref(), None);
+                    Ok(())
+                }
+                Some(Stop::Failed(error)) => {
+                    Trail::end(trail.as_ref(), Some(&error));
+                    Err(error.into())
+                }
+                Some(Stop::Source(error)) => Err(error),
+            };
+            teller.end(end).await;
+        });
+        Ok(replies)
+    }
+}

@@ -1,0 +1,105 @@
+//! Tells a caller what happens in a bulk stream, as it happens.
+//!
+//! Whatever was told must reach the caller even if this process is killed right after. So telling completes only once the server has
+//! handed the message to the caller's connection. It takes that from when it is polled: it polls a stream until there is nothing,
+//! sends what it has, and polls again once the caller's window is open.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use tokio::sync::{mpsc, watch};
+
+use super::Leaving;
+use super::event::{Event, Tell};
+use crate::codec::Encoded;
+use crate::error::Error;
+use crate::proto::BulkEvent;
+
+/// Polls without a message after which the message before them was sent: see the module.
+const SENT_AFTER: u8 = 2;
+
+/// What a caller is told, or how the stream ends.
+type Message<M, E> = Result<Option<Encoded<M>>, E>;
+
+/// Tells events to the caller of a stream.
+pub struct Teller<M, E> {
+    messages: mpsc::Sender<Message<M, E>>,
+    /// How many messages were sent.
+    sent: watch::Receiver<u64>,
+    told: u64,
+}
+
+/// The messages of a stream. Dropping them tells the engine that the caller has left.
+pub struct Replies<M, E> {
+    messages: mpsc::Receiver<Message<M, E>>,
+    sent: watch::Sender<u64>,
+    given: u64,
+    /// Polls without a message since the last one.
+    idle: u8,
+    has_ended: bool,
+    _leaving: Leaving,
+    message: PhantomData<fn() -> M>,
+}
+
+/// Returns both sides of a stream whose caller leaves with the replies.
+pub fn telling<M, E>(leaving: Leaving) -> (Teller<M, E>, Replies<M, E>) {
+    let (sender, messages) = mpsc::channel(1);
+    let (sent, receiver) = watch::channel(0);
+    let replies =
+        Replies { messages, sent, given: 0, idle: 0, has_ended: false, _leaving: leaving, message: PhantomData };
+    (Teller { messages: sender, sent: receiver, told: 0 }, replies)
+}
+
+impl<M, E> Teller<M, E> {
+    /// Ends the stream.
+    pub async fn end(self, end: Result<(), E>) {
+        // Whoever has left is told nothing.
+        let _ = self.messages.send(end.map(|()| None)).await;
+    }
+}
+
+impl<M, E> Tell for Teller<M, E>
+where
+    M: prost::Message + From<BulkEvent>,
+    E: Send,
+{
+    async fn tell(&mut self, event: Event) -> bool {
+        let message = Encoded::new(&M::from(event.into()));
+        if self.messages.send(Ok(Some(message))).await.is_err() {
+            return false;
+        }
+        self.told += 1;
+        let told = self.told;
+        self.sent.wait_for(|sent| *sent >= told).await.is_ok()
+    }
+}
+
+impl<M, E: From<Error>> Stream for Replies<M, E> {
+    type Item = Result<Encoded<M>, E>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.has_ended {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(message) = this.messages.poll_recv(context) else {
+            if this.idle < SENT_AFTER {
+                this.idle += 1;
+                if this.idle == SENT_AFTER {
+                    this.sent.send_replace(this.given);
+                } else {
+                    // Whoever polls only when there is something to do polls again.
+                    context.waker().wake_by_ref();
+                }
+            }
+            return Poll::Pending;
+        };
+        (this.idle, this.given) = (0, this.given + 1);
+        // A stream that ends without an error says that all rows have ended.
+        let message = message.unwrap_or_else(|| Err(Error::Internal { what: "a bulk stream panicked" }.into()));
+        this.has_ended = !matches!(message, Ok(Some(_)));
+        Poll::Ready(message.transpose())
+    }
+}

@@ -1,0 +1,392 @@
+//! The jobs of one credential that somebody follows: what is known of each, who wants to know, and what is asked next.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::inbox::{Id, Inbox, News};
+use super::pace::{SHORTEST, interval};
+use super::slots::Slot;
+use super::state::has_ended;
+use crate::error::{Error, Fate};
+use crate::proto::{ErrorReason, Job};
+use crate::rest::many::{MOST_ITEMS, lists};
+use crate::share::Share;
+use crate::telemetry::Trace;
+use crate::upstream::call::Priority;
+use crate::upstream::credential::Credential;
+
+/// How long a job may be missing before it is asked for by its own path, which answers 404 for a job that Zendesk does not know;
+/// the list just leaves it out. Under load, Zendesk accepts a job before all its servers know it.
+const NOT_FOUND_YET: Duration = Duration::from_secs(10);
+/// The same for a job that this gateway has started, and for jobs that the list does not tell of because it fails.
+const NOT_TOLD: Duration = Duration::from_mins(1);
+/// Shortest wait after a request that failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// A follower who wants to know within this time waits for the answer; the others have time.
+const SHORT: Duration = Duration::from_secs(30);
+/// Refusals of the credential in a row after which it is not asked with any more. One may be a moment in which it changed.
+const REFUSALS: u32 = 2;
+
+/// The followed jobs of one credential.
+pub struct Board {
+    /// The credential as the newest follower has it.
+    pub credential: Credential,
+    /// Where the requests are traced.
+    pub trace: Trace,
+    /// Tells the poller that something has changed.
+    pub wake: Arc<Notify>,
+    entries: HashMap<Id, Entry>,
+    followers: HashMap<u64, Follower>,
+    /// Number of the next round.
+    round: u64,
+    /// Most ids in one request.
+    most: usize,
+    refusals: u32,
+}
+
+/// Somebody who follows jobs.
+#[derive(Clone)]
+pub struct Terms {
+    /// Tells followers apart.
+    pub number: u64,
+    /// Whose call it follows jobs for. Held, so that the caller is still the same when it comes with another call.
+    pub share: Share,
+    /// By when it wants to know how the jobs ended.
+    pub until: Instant,
+    /// When to ask once more, whatever the age of the jobs, because `until` is near.
+    pub look_at: Option<Instant>,
+    /// Where news are put.
+    pub inbox: Arc<Inbox>,
+}
+
+struct Follower {
+    terms: Terms,
+    /// How many jobs it follows.
+    open: usize,
+}
+
+struct Entry {
+    /// The caller who followed it first.
+    caller: u64,
+    /// Since when it is followed; its age, as far as is known.
+    since: Instant,
+    /// When Zendesk last told of it; `since` before the first time.
+    told: Instant,
+    /// When it was last asked about.
+    asked: Option<Instant>,
+    due: Instant,
+    job: Option<Arc<Job>>,
+    /// True if it is next asked for by its own path.
+    alone: bool,
+    /// The slot of a job that this gateway has started.
+    slot: Option<Slot>,
+    followers: Vec<Follow>,
+}
+
+struct Follow {
+    number: u64,
+    /// The first round that was sent after it had begun to follow. What an earlier one brings may be older than its question.
+    from: u64,
+    told: bool,
+}
+
+/// What is asked with one request.
+pub struct Round {
+    number: u64,
+    /// The jobs.
+    pub ids: Vec<String>,
+    /// True if the only job is asked for by its own path.
+    pub alone: bool,
+    /// Which calls go first when the budget is short.
+    pub priority: Priority,
+}
+
+/// Jobs that are asked about together.
+#[derive(PartialEq, Eq)]
+enum Group {
+    /// One that is asked for by its own path.
+    Alone(Id),
+    /// Those that Zendesk is known to have.
+    Known,
+    /// Those of which only this caller says that they exist: whatever its ids do to a request, it concerns nobody else.
+    Claimed(u64),
+}
+
+impl Entry {
+    fn group(&self, id: &Id) -> Group {
+        match () {
+            () if self.alone => Group::Alone(Id::clone(id)),
+            () if self.job.is_some() || self.slot.is_some() => Group::Known,
+            () => Group::Claimed(self.caller),
+        }
+    }
+
+    /// Returns when it may be asked about again at the earliest.
+    fn earliest(&self, now: Instant) -> Instant {
+        self.asked.map_or(now, |asked| now.max(asked + SHORTEST))
+    }
+
+    /// Sets when it is asked about again.
+    fn rest(&mut self, now: Instant, least: Duration) {
+        let new = self.followers.iter().any(|follow| !follow.told) && self.job.is_some();
+        let wait = if new { SHORTEST } else { interval(now - self.since) };
+        self.due = now + wait.max(least);
+    }
+}
+
+impl Board {
+    /// Returns one that nobody follows anything of.
+    pub fn new(credential: Credential, trace: Trace) -> Self {
+        let (entries, followers, wake) = Default::default();
+        Self { credential, trace, wake, entries, followers, round: 0, most: MOST_ITEMS, refusals: 0 }
+    }
+
+    /// Lets somebody follow a job, which has a slot if this gateway has started it.
+    pub fn join(&mut self, terms: &Terms, id: &Id, slot: Option<Slot>) {
+        let now = Instant::now();
+        // A job that has just been accepted has hardly begun.
+        let first = if slot.is_some() { now + SHORTEST } else { now };
+        let entry = self.entries.entry(Id::clone(id)).or_insert_with(|| Entry {
+            caller: terms.share.id(),
+            since: now,
+            told: now,
+            asked: None,
+            due: first,
+            job: None,
+            alone: false,
+            slot: None,
+            followers: Vec::new(),
+        });
+        entry.due = entry.due.min(entry.earliest(first));
+        if slot.is_some() {
+            entry.slot = slot;
+        }
+        if entry.followers.iter().any(|follow| follow.number == terms.number) {
+            return;
+        }
+        entry.followers.push(Follow { number: terms.number, from: self.round, told: false });
+        let follower = self.followers.entry(terms.number).or_insert_with(|| Follower { terms: terms.clone(), open: 0 });
+        follower.open += 1;
+        self.wake.notify_one();
+    }
+
+    /// Takes somebody out who does not follow these jobs any more.
+    pub fn leave<'a>(&mut self, number: u64, ids: impl Iterator<Item = &'a Id>) {
+        self.followers.remove(&number);
+        for id in ids {
+            let Some(entry) = self.entries.get_mut(id) else { continue };
+            entry.followers.retain(|follow| follow.number != number);
+            if entry.followers.is_empty() {
+                self.entries.remove(id);
+            }
+        }
+        self.wake.notify_one();
+    }
+
+    /// Notes that somebody now has this much time.
+    pub fn set(&mut self, terms: &Terms) {
+        if let Some(follower) = self.followers.get_mut(&terms.number) {
+            follower.terms = terms.clone();
+            self.wake.notify_one();
+        }
+    }
+
+    /// Returns when the next job is due, and when somebody wants a last look; none if nothing is followed.
+    pub fn next(&self) -> Option<(Instant, Option<Instant>)> {
+        let due = self.entries.values().map(|entry| entry.due).min()?;
+        Some((due, self.followers.values().filter_map(|follower| follower.terms.look_at).min()))
+    }
+
+    /// Returns how many jobs are followed.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns when the next job is due that somebody waits for who has little time.
+    pub fn next_urgent(&self) -> Option<Instant> {
+        let soon = Instant::now() + SHORT;
+        self.entries.values().filter(|entry| self.is_urgent(entry, soon)).map(|entry| entry.due).min()
+    }
+
+    fn is_urgent(&self, entry: &Entry, soon: Instant) -> bool {
+        let mut followers = entry.followers.iter().filter_map(|follow| self.followers.get(&follow.number));
+        followers.any(|follower| follower.terms.until <= soon)
+    }
+
+    /// Returns what is to be asked now, if anything is due.
+    pub fn begin(&mut self) -> Option<Round> {
+        let now = Instant::now();
+        self.look(now);
+        let (id, first) =
+            self.entries.iter().min_by_key(|(_, entry)| entry.due).filter(|(_, entry)| entry.due <= now)?;
+        let group = first.group(id);
+        let mut ids: Vec<(&Id, &Entry)> = self.entries.iter().filter(|(id, entry)| entry.group(id) == group).collect();
+        ids.sort_unstable_by_key(|(_, entry)| entry.due);
+        // What is due goes before what only fills the request up, and each caller's first before another's second.
+        let mut turns = HashMap::<u64, usize>::new();
+        let mut ids: Vec<(bool, usize, &Id)> = ids
+            .into_iter()
+            .map(|(id, entry)| {
+                let turn = turns.entry(entry.caller).or_default();
+                *turn += 1;
+                (entry.due > now, *turn, id)
+            })
+            .collect();
+        ids.sort_by_key(|(later, turn, _)| (*later, *turn));
+        ids.truncate(self.most);
+        let ids: Vec<String> = ids.into_iter().map(|(_, _, id)| id.to_string()).collect();
+        let ids = lists(&ids)[0].to_vec();
+        let urgent = ids.iter().any(|id| self.is_urgent(&self.entries[id.as_str()], now + SHORT));
+        let priority = if urgent { Priority::Interactive } else { Priority::Background };
+        for id in &ids {
+            self.entries.get_mut(id.as_str()).expect("it was taken from there").asked = Some(now);
+        }
+        let number = self.round;
+        self.round += 1;
+        Some(Round { number, ids, alone: matches!(group, Group::Alone(_)), priority })
+    }
+
+    /// Makes due what somebody wants a last look at.
+    fn look(&mut self, now: Instant) {
+        let mut lookers = HashSet::new();
+        for (number, follower) in &mut self.followers {
+            if follower.terms.look_at.take_if(|at| *at <= now).is_some() {
+                lookers.insert(*number);
+            }
+        }
+        if lookers.is_empty() {
+            return;
+        }
+        for entry in self.entries.values_mut() {
+            if entry.followers.iter().any(|follow| lookers.contains(&follow.number)) {
+                entry.due = entry.due.min(entry.earliest(now));
+            }
+        }
+    }
+
+    /// Takes back a round that was not sent.
+    pub fn withdraw(&mut self, round: &Round) {
+        for id in &round.ids {
+            if let Some(entry) = self.entries.get_mut(id.as_str()) {
+                (entry.asked, entry.due) = (None, Instant::now());
+            }
+        }
+    }
+
+    /// Takes in Zendesk's answer to a round.
+    pub fn answered(&mut self, round: &Round, jobs: Vec<Job>) {
+        self.refusals = 0;
+        self.most = (self.most * 2).min(MOST_ITEMS);
+        let mut jobs: HashMap<String, Job> = jobs.into_iter().map(|job| (job.id.clone(), job)).collect();
+        for id in &round.ids {
+            match jobs.remove(id) {
+                Some(job) => self.seen(round, id, job),
+                None => self.missing(id),
+            }
+        }
+    }
+
+    fn seen(&mut self, round: &Round, id: &str, job: Job) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        let now = Instant::now();
+        (entry.told, entry.alone) = (now, false);
+        let changed = entry.job.as_deref() != Some(&job);
+        let ended = has_ended(&job);
+        let job = if changed { Arc::new(job) } else { entry.job.take().expect("it is the same") };
+        let key = Id::from(id);
+        for follow in &mut entry.followers {
+            // One that has ended changes no more, so this is news for everybody.
+            if (follow.from <= round.number || ended) && (changed || !follow.told) {
+                follow.told = true;
+                if let Some(follower) = self.followers.get(&follow.number) {
+                    follower.terms.inbox.put(&key, News::Seen(Arc::clone(&job)));
+                }
+            }
+        }
+        if !ended {
+            entry.job = Some(job);
+            return entry.rest(now, Duration::ZERO);
+        }
+        if let Some(slot) = self.remove(id).and_then(|entry| entry.slot) {
+            slot.ended(&job);
+        }
+    }
+
+    fn missing(&mut self, id: &str) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        let now = Instant::now();
+        let patience = if entry.slot.is_some() { NOT_TOLD } else { NOT_FOUND_YET };
+        entry.rest(now, Duration::ZERO);
+        if now - entry.told >= patience {
+            (entry.alone, entry.due) = (true, now);
+        }
+    }
+
+    /// Takes in that a round failed.
+    pub fn failed(&mut self, round: &Round, error: &Error) {
+        if matches!(error, Error::Credential { .. }) {
+            self.refusals += 1;
+            if self.refusals >= REFUSALS {
+                return self.lose_all(error);
+            }
+        } else if round.alone && error.row().fate == Fate::Refused {
+            return round.ids.iter().for_each(|id| self.lose(id, error));
+        }
+        if is_about_the_request(error) {
+            self.most = (round.ids.len() / 2).max(1);
+        }
+        let now = Instant::now();
+        let is_short_of_budget = error.row().reason == ErrorReason::RateLimited;
+        let mut concerned = HashSet::new();
+        for id in &round.ids {
+            let Some(entry) = self.entries.get_mut(id.as_str()) else { continue };
+            entry.alone = !round.alone && now - entry.told >= NOT_TOLD;
+            entry.rest(now, AFTER_FAILURE);
+            // Who has had news can wait for the next ones until there is budget.
+            let is_told = |follow: &&Follow| !(is_short_of_budget && follow.told);
+            concerned.extend(entry.followers.iter().filter(is_told).map(|follow| follow.number));
+        }
+        for follower in concerned.iter().filter_map(|number| self.followers.get(number)) {
+            follower.terms.inbox.fail(error);
+        }
+    }
+
+    /// Gives up all jobs.
+    pub fn lose_all(&mut self, error: &Error) {
+        let ids: Vec<Id> = self.entries.keys().cloned().collect();
+        ids.iter().for_each(|id| self.lose(id, error));
+    }
+
+    /// Gives a job up of which nobody will learn how it goes on, and with it its slot.
+    fn lose(&mut self, id: &str, error: &Error) {
+        let Some(entry) = self.entries.get(id) else { return };
+        let key = Id::from(id);
+        for follower in entry.followers.iter().filter_map(|follow| self.followers.get(&follow.number)) {
+            follower.terms.inbox.put(&key, News::Lost(Id::clone(&key), error.clone()));
+        }
+        drop(self.remove(id));
+    }
+
+    fn remove(&mut self, id: &str) -> Option<Entry> {
+        let entry = self.entries.remove(id)?;
+        for Follow { number, .. } in &entry.followers {
+            let Some(follower) = self.followers.get_mut(number) else { continue };
+            follower.open -= 1;
+            if follower.open == 0 {
+                self.followers.remove(number);
+            }
+        }
+        Some(entry)
+    }
+}
+
+/// True if Zendesk answered, so that one of the jobs may be what is wrong with the request: then fewer are asked about at a time.
+fn is_about_the_request(error: &Error) -> bool {
+    let status = error.refusal().map(|refusal| refusal.status);
+    matches!(error, Error::TooLarge { .. })
+        || status.is_some_and(|status| (200..500).contains(&status) && status != 429)
+}

@@ -1,0 +1,148 @@
+//! Following jobs: whoever wants to know how a job goes on shares the requests about it with all others who do.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::board::{Board, Terms};
+use super::inbox::{Id, Inbox, News};
+use super::pace::Pace;
+use super::poller::{Poller, Polling, locked};
+use super::slots::{Counts, Slot, Slots};
+use super::state::has_ended;
+use crate::gateway::Context;
+use crate::gateway::read::Reads;
+use crate::telemetry::Trace;
+use crate::upstream::credential::Credential;
+use crate::upstream::governor::Governor;
+
+/// How long before its end a follower gets a last look, but not more than a quarter of its time.
+const LAST_LOOK: Duration = Duration::from_millis(500);
+
+/// The account's background jobs: the slots for those that this gateway starts, and what is known of those that somebody
+/// follows. Clones share them.
+#[derive(Clone)]
+pub struct Jobs {
+    polling: Arc<Polling>,
+    slots: Arc<Slots>,
+}
+
+impl Jobs {
+    /// Returns no jobs. `governor` knows how many requests the account has.
+    pub(in crate::gateway) fn new(reads: Reads, governor: Option<Arc<Governor>>) -> Self {
+        let (boards, polls) = Default::default();
+        let polling = Arc::new(Polling { reads, pace: Pace::new(governor), boards, polls });
+        Self { polling, slots: Arc::default() }
+    }
+
+    /// Returns the slots.
+    pub fn slots(&self) -> &Arc<Slots> {
+        &self.slots
+    }
+
+    /// Returns what was counted so far.
+    pub fn counts(&self) -> Counts {
+        let followed = locked(&self.polling.boards).values().map(Board::len).sum::<usize>() as u64;
+        Counts { followed, polls: self.polling.polls.load(Relaxed), ..self.slots.counts() }
+    }
+
+    /// Begins to follow jobs for a call, which wants to know how they ended by `until`.
+    pub fn follow(&self, context: &Context, until: Instant) -> Followed {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let inbox = Arc::<Inbox>::default();
+        let terms = Terms { number, share: context.caller.share().clone(), until, look_at: None, inbox };
+        let (credential, trace) = (context.credential.clone(), context.trace.detached());
+        Followed { jobs: self.clone(), credential, trace, terms, open: HashSet::new() }
+    }
+}
+
+/// The jobs that somebody follows. Dropping it ends the requests about those that nobody else follows, and frees their slots.
+pub struct Followed {
+    jobs: Jobs,
+    credential: Credential,
+    trace: Trace,
+    terms: Terms,
+    open: HashSet<Id>,
+}
+
+impl Followed {
+    /// Asks once more shortly before the time is up, however long ago the last request was.
+    #[must_use]
+    pub fn with_last_look(mut self) -> Self {
+        let left = self.terms.until.saturating_duration_since(Instant::now());
+        self.terms.look_at = self.terms.until.checked_sub(LAST_LOOK.min(left / 4));
+        self
+    }
+
+    /// Goes on for so long, with nobody who waits.
+    pub fn go_on(&mut self, until: Instant) {
+        (self.terms.until, self.terms.look_at) = (until, None);
+        if let Some(board) = locked(&self.jobs.polling.boards).get_mut(&self.credential.fingerprint()) {
+            board.set(&self.terms);
+        }
+    }
+
+    /// Follows a job, too.
+    pub fn add(&mut self, id: &str) {
+        self.join(id, None);
+    }
+
+    /// Follows a job that this gateway has started, and frees its slot once it has ended or nobody can know.
+    pub fn hold(&mut self, id: &str, slot: Slot) {
+        self.join(id, Some(slot));
+    }
+
+    fn join(&mut self, id: &str, slot: Option<Slot>) {
+        let id = Id::from(id);
+        let key = self.credential.fingerprint();
+        let polling = &self.jobs.polling;
+        let mut boards = locked(&polling.boards);
+        let board = boards.entry(key).or_insert_with(|| {
+            let board = Board::new(self.credential.clone(), self.trace.clone());
+            tokio::spawn(Poller::new(polling, key, &board.wake).run());
+            board
+        });
+        // The token may have changed since the last one joined.
+        board.credential = self.credential.clone();
+        board.join(&self.terms, &id, slot);
+        self.open.insert(id);
+    }
+
+    /// True if there is a job whose end has not been told.
+    pub fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Returns news, if there are any.
+    pub fn take(&mut self) -> Option<News> {
+        let news = self.terms.inbox.take()?;
+        match &news {
+            News::Seen(job) if has_ended(job) => drop(self.open.remove(job.id.as_str())),
+            News::Lost(id, _) => drop(self.open.remove(id)),
+            News::Seen(_) | News::Failed(_) => {}
+        }
+        Some(news)
+    }
+
+    /// Waits for news; none if every job has ended or is lost. Nothing gets lost if it is dropped and called again.
+    pub async fn next(&mut self) -> Option<News> {
+        loop {
+            match self.take() {
+                None if self.is_open() => self.terms.inbox.came().await,
+                news => return news,
+            }
+        }
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        if let Some(board) = locked(&self.jobs.polling.boards).get_mut(&self.credential.fingerprint()) {
+            board.leave(self.terms.number, self.open.iter());
+        }
+    }
+}
