@@ -19,9 +19,13 @@ const LONGEST_EXTERNAL_ID: usize = 255;
 
 /// Refuses an empty list, and one that is too long for one call.
 pub fn some<T>(field: &str, items: &[T]) -> Result<()> {
+    if items.is_empty() { Err(Error::invalid(field, "must not be empty")) } else { at_most(field, items) }
+}
+
+/// Refuses a list that is too long for one call.
+pub fn at_most<T>(field: &str, items: &[T]) -> Result<()> {
     match items.len() {
-        0 => Err(Error::invalid(field, "must not be empty")),
-        1..=MOST_PER_CALL => Ok(()),
+        0..=MOST_PER_CALL => Ok(()),
         _ => Err(Error::invalid(field, "must have at most 10000 items in one call")),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::list::Side;
 use crate::error::{Error, Result};
 use crate::proto::{GroupMembership, GroupMembershipInput, MembershipPlan};
+use crate::rest::many::at_most;
 
 /// The changes to write.
 #[derive(Debug)]
@@ -45,11 +46,27 @@ impl Difference {
     }
 }
 
-/// Checks the wanted ids and removes duplicates.
+/// Checks the wanted ids, of which there may be only so many, and removes duplicates.
 pub fn wanted(field: &str, ids: Vec<i64>) -> Result<Vec<i64>> {
+    at_most(field, &ids)?;
     if ids.iter().any(|id| *id <= 0) {
         return Err(Error::invalid(field, "must be positive ids"));
     }
     let mut seen = HashSet::new();
     Ok(ids.into_iter().filter(|id| seen.insert(*id)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_set_as_a_whole_has_the_limit_of_all_lists() {
+        assert_eq!(wanted("group_ids", vec![7, 5, 7]).expect("twice counts once"), [7, 5]);
+        assert!(wanted("group_ids", (1..=10_000).collect()).is_ok());
+        for wrong in [(1..=10_001).collect(), vec![7; 10_001], vec![3, 0]] {
+            let error = wanted("group_ids", wrong).expect_err("too many, or no id");
+            assert!(matches!(error, Error::Invalid { .. }), "{error}");
+        }
+    }
 }
