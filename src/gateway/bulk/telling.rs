@@ -103,3 +103,72 @@ impl<M, E: From<Error>> Stream for Replies<M, E> {
         Poll::Ready(message.transpose())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Waker;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::proto::StreamBulkCreateUsersResponse;
+
+    type Sides = (Teller<StreamBulkCreateUsersResponse, Error>, Replies<StreamBulkCreateUsersResponse, Error>);
+
+    fn sides() -> (Sides, CancellationToken) {
+        let left = CancellationToken::new();
+        (telling(Leaving { ledger: Arc::default(), left: left.clone() }), left)
+    }
+
+    fn event() -> Event {
+        Event::Violations(Vec::new())
+    }
+
+    /// Polls once, as the server does. True if there was a message.
+    fn poll(replies: &mut Replies<StreamBulkCreateUsersResponse, Error>) -> bool {
+        Pin::new(replies).poll_next(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[tokio::test]
+    async fn telling_completes_once_the_message_was_sent_and_not_when_it_was_taken() {
+        let ((mut teller, mut replies), _) = sides();
+        let told = tokio::spawn(async move { (teller.tell(event()).await, teller) });
+        tokio::task::yield_now().await;
+        for (step, wanted) in [("taken", true), ("nothing more, so it is sent", false)] {
+            assert_eq!(poll(&mut replies), wanted);
+            tokio::task::yield_now().await;
+            assert!(!told.is_finished(), "{step}");
+        }
+        assert!(!poll(&mut replies));
+        let (heard, mut teller) = told.await.expect("no panic");
+        assert!(heard, "and the window is open again");
+        // The next one is not taken for sent because the last one was.
+        let told = tokio::spawn(async move { teller.tell(event()).await });
+        tokio::task::yield_now().await;
+        assert!(poll(&mut replies));
+        tokio::task::yield_now().await;
+        assert!(!told.is_finished());
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_leaves_hears_nothing_and_the_engine_learns_it() {
+        let ((mut teller, replies), left) = sides();
+        let told = tokio::spawn(async move { (teller.tell(event()).await, teller.tell(event()).await) });
+        tokio::task::yield_now().await;
+        drop(replies);
+        assert_eq!(told.await.expect("no panic"), (false, false));
+        assert!(left.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_nobody_ends_does_not_end_well() {
+        let ((teller, mut replies), _) = sides();
+        drop(teller);
+        let next = std::future::poll_fn(|context| Pin::new(&mut replies).poll_next(context)).await;
+        assert!(matches!(next, Some(Err(Error::Internal { .. }))));
+        let ((teller, mut replies), _) = sides();
+        teller.end(Ok(())).await;
+        assert!(std::future::poll_fn(|context| Pin::new(&mut replies).poll_next(context)).await.is_none());
+    }
+}
