@@ -189,7 +189,7 @@ impl<W> Room<W> {
     }
 
     /// Takes the first out.
-    pub fn next(&mut self) -> Option<(Rank, W)> {
+    pub fn take_first(&mut self) -> Option<(Rank, W)> {
         let rank = self.iter().next().map(|(rank, _)| rank)?;
         self.serve(&rank).map(|waiter| (rank, waiter))
     }
@@ -206,7 +206,7 @@ impl<W> Room<W> {
     }
 
     /// Returns how many wait.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.len
     }
 

@@ -121,7 +121,8 @@ impl<S: Source, T: Tell> Engine<S, T> {
     pub async fn run(&mut self) {
         loop {
             let sends = self.stop.is_none() && !(self.is_at_end && self.part.is_none());
-            if !sends && !(self.order.wait && self.live.values().any(|live| is_known(&live.job))) {
+            let follows = self.order.wait && self.live.values().any(|live| is_known(&live.job));
+            if !sends && !follows {
                 return;
             }
             if self.part.is_some() && self.waiting.is_none() {

@@ -56,6 +56,7 @@ pub trait Tell: Send {
 
 /// What comes next of the rows.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "most are parts")]
 pub enum Next {
     /// A request to send.
     Part(Part),

@@ -13,7 +13,6 @@ use super::seen::Seen;
 use crate::error::{Error, Result, reason_name};
 use crate::gateway::Context;
 use crate::proto::{BulkItemOutcome, BulkResult, BulkViolation, ErrorReason};
-use crate::rest::Changes;
 use crate::rest::bulk::{Bulk as _, BulkStream, Chunk, Key, within_row};
 use crate::rest::many::MOST_ITEMS;
 
@@ -92,11 +91,6 @@ impl<R: BulkStream, M> Rows<R, M> {
         Ok(rows)
     }
 
-    /// Returns what the jobs change.
-    pub fn changes(&self) -> Changes {
-        R::Call::default().changes()
-    }
-
     /// Takes in one more message.
     fn take(&mut self, mut message: R) -> Result<()> {
         // Each message can hold a user who gets privileges.
@@ -142,7 +136,9 @@ impl<R: BulkStream, M> Rows<R, M> {
         let whole = if batch.iter().all(is_new) { self.chunks(&batch).ok() } else { None };
         let (kept, chunks) = match whole {
             Some(chunks) => {
-                batch.iter().for_each(|(index, row)| self.remember(*index, row));
+                for (index, row) in &batch {
+                    self.remember(*index, row);
+                }
                 (batch, chunks)
             }
             None => self.sort_out(batch)?,
@@ -157,12 +153,11 @@ impl<R: BulkStream, M> Rows<R, M> {
     fn sort_out(&mut self, batch: Vec<Kept<R>>) -> Result<(Vec<Kept<R>>, Vec<Chunk>)> {
         let (mut kept, mut faults) = (Vec::new(), Vec::new());
         for (index, row) in batch {
-            match self.fault(index, &row)? {
-                Some((fault, key)) => faults.push((index, fault, key)),
-                None => {
-                    self.remember(index, &row);
-                    kept.push((index, row));
-                }
+            if let Some((fault, key)) = self.fault(index, &row)? {
+                faults.push((index, fault, key));
+            } else {
+                self.remember(index, &row);
+                kept.push((index, row));
             }
         }
         if !faults.is_empty() {

@@ -358,7 +358,9 @@ impl Board {
     /// Gives up all jobs.
     pub fn lose_all(&mut self, error: &Error) {
         let ids: Vec<Id> = self.entries.keys().cloned().collect();
-        ids.iter().for_each(|id| self.lose(id, error));
+        for id in &ids {
+            self.lose(id, error);
+        }
     }
 
     /// Gives a job up of which nobody will learn how it goes on, and with it its slot.

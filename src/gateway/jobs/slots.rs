@@ -131,7 +131,7 @@ impl Slots {
         let state = self.state();
         Counts {
             active: state.in_use as u64,
-            waiting: state.room.len() as u64,
+            waiting: state.room.waiting() as u64,
             started: self.started.load(Relaxed),
             completed: self.completed.load(Relaxed),
             failed: self.failed.load(Relaxed),
@@ -151,7 +151,7 @@ impl Slots {
         let mut state = self.state();
         let now = Instant::now();
         while state.in_use < MOST_JOBS && state.try_at.is_none_or(|at| at <= now) {
-            let Some((_, waiter)) = state.room.next() else { return };
+            let Some((_, waiter)) = state.room.take_first() else { return };
             // One tries for all.
             state.try_at = state.try_at.map(|_| now + REFUSED_PAUSE);
             let slot = self.slot(&mut state, waiter.share);

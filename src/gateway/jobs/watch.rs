@@ -17,7 +17,9 @@ pub fn watch(
     ids: &[String],
 ) -> impl Stream<Item = Result<Encoded<WatchJobsResponse>>> + Send + use<> {
     let mut followed = jobs.follow(&context, context.deadline);
-    ids.iter().for_each(|id| followed.add(id));
+    for id in ids {
+        followed.add(id);
+    }
     stream::try_unfold((followed, context.drain), |(mut followed, drain)| async move {
         let news = tokio::select! {
             biased;

@@ -61,7 +61,7 @@ impl Snapshot {
         Self {
             account: Window::of(&state.account, now),
             buckets: buckets.filter_map(|(name, budget)| Some((name.to_owned(), Window::of(budget, now)?))).collect(),
-            waiting: state.room.len(),
+            waiting: state.room.waiting(),
             writes,
             interactive,
             background,

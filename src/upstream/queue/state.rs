@@ -102,7 +102,7 @@ impl Queue {
         Snapshot {
             permits: state.permits(self.permits) + self.stuck(),
             in_use: state.in_use,
-            waiting: state.room.len(),
+            waiting: state.room.waiting(),
             refused_full: self.full.load(Ordering::Relaxed),
             refused_too_late: self.too_late.load(Ordering::Relaxed),
         }
@@ -177,7 +177,7 @@ impl Queue {
             End::Nothing => {}
         }
         state.in_use -= 1;
-        if state.room.len() > 0 {
+        if state.room.waiting() > 0 {
             let permits = state.permits(self.permits) + self.stuck();
             self.admit(&mut state, permits);
         }
@@ -192,7 +192,7 @@ impl Queue {
     fn admit(self: &Arc<Self>, state: &mut State, permits: usize) {
         let now = Instant::now();
         while state.in_use < permits {
-            let Some((rank, waiter)) = state.room.next() else { return };
+            let Some((rank, waiter)) = state.room.take_first() else { return };
             // The earliest deadline goes first, so the next call often has hardly enough time: it needs a quarter more than the
             // mean.
             let needed = state.pace.of(waiter.class) * 5 / 4;

@@ -42,9 +42,9 @@ async fn callers_take_turns_and_each_ones_earliest_deadline_goes_first() {
     room.enter(&call(&small, 9), "X");
     room.enter(&call(&small, 8), "W");
     assert_eq!(order(&room), "aWbXcd");
-    let served: Vec<_> = std::iter::from_fn(|| room.next()).map(|(_, waiter)| waiter).collect();
+    let served: Vec<_> = std::iter::from_fn(|| room.take_first()).map(|(_, waiter)| waiter).collect();
     assert_eq!(served.concat(), "aWbXcd", "as it was told");
-    assert_eq!(room.len(), 0);
+    assert_eq!(room.waiting(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,7 +53,7 @@ async fn nobody_saves_up_turns_or_gets_more_by_coming_anew() {
     let (greedy, small) = (share("greedy"), share("small"));
     let mut room = Room::new(100);
     (0..20).for_each(|_| waits(&room.enter(&call(&greedy, 5), "g")));
-    (0..10).for_each(|_| assert!(room.next().is_some()));
+    (0..10).for_each(|_| assert!(room.take_first().is_some()));
     (0..5).for_each(|_| waits(&room.enter(&call(&small, 5), "s")));
     assert_eq!(order(&room)[..10].matches('s').count(), 5, "they alternate from now on: {}", order(&room));
     // One who always has a single call waiting gets every second turn, too, and no more.
@@ -61,7 +61,7 @@ async fn nobody_saves_up_turns_or_gets_more_by_coming_anew() {
     (0..20).for_each(|_| waits(&room.enter(&call(&greedy, 5), "g")));
     room.enter(&call(&small, 1), "s");
     for _ in 0..10 {
-        let (_, next) = room.next().expect("some wait");
+        let (_, next) = room.take_first().expect("some wait");
         turns.push_str(next);
         if next == "s" {
             room.enter(&call(&small, 1), "s");
@@ -91,7 +91,7 @@ async fn ever_new_callers_do_not_starve_one_who_has_several_calls() {
     let mut turns = String::new();
     for newcomer in 0..12 {
         room.enter(&call(&share(&newcomer.to_string()), 1), "n");
-        turns.push_str(room.next().expect("some wait").1);
+        turns.push_str(room.take_first().expect("some wait").1);
     }
     assert_eq!(turns.matches('b').count(), 3, "{turns}");
 }
@@ -149,7 +149,7 @@ proptest! {
                 },
                 2 => {
                     let first = room.iter().next().map(|(rank, ())| rank);
-                    let next = room.next().map(|(rank, ())| rank);
+                    let next = room.take_first().map(|(rank, ())| rank);
                     prop_assert_eq!(first, next);
                     here.retain(|rank| Some(*rank) != next);
                 }
@@ -162,7 +162,7 @@ proptest! {
             }
             let order: Vec<Rank> = room.iter().map(|(rank, ())| rank).collect();
             prop_assert_eq!(order.len(), here.len());
-            prop_assert_eq!(room.len(), here.len());
+            prop_assert_eq!(room.waiting(), here.len());
             prop_assert!(order.iter().all(|rank| here.contains(rank)));
             prop_assert!(order.is_sorted_by_key(Rank::class));
             for (index, one) in order.iter().enumerate() {
@@ -170,7 +170,7 @@ proptest! {
                 prop_assert!(order[index..].iter().filter(of_one).all(|later| later.deadline >= one.deadline));
             }
         }
-        while room.next().is_some() {}
+        while room.take_first().is_some() {}
         prop_assert!(room.lanes.is_empty(), "lanes of those who have left are removed");
     }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use futures_util::Stream;
 use tonic::{Status, Streaming};
 use zendesk_gateway::proto::{
-    BulkEvent, BulkResult, BulkStart, StreamBulkCreateOrUpdateUsersRequest, StreamBulkCreateOrUpdateUsersResponse,
-    StreamBulkCreateUsersRequest, StreamBulkCreateUsersResponse, UserInput,
+    BulkEvent, BulkItemOutcome, BulkResult, BulkStart, StreamBulkCreateOrUpdateUsersRequest,
+    StreamBulkCreateOrUpdateUsersResponse, StreamBulkCreateUsersRequest, StreamBulkCreateUsersResponse, UserInput,
 };
 use zendesk_gateway::sandbox::{self, Latency, Sandbox};
 
@@ -180,10 +180,10 @@ async fn an_import_without_keys_leaves_one_request_per_death_unknown_and_says_wh
     }
     for (index, made) in made.iter().enumerate() {
         let row = i64::try_from(index).expect("few");
-        let outcome = import.outcomes.get(&row).map(|outcome| outcome.result());
+        let outcome = import.outcomes.get(&row).map(BulkItemOutcome::result);
         match outcome {
             None => {
-                assert!(is_unknown(row) && *made <= 1, "row {row} was made {made} times, and nothing is said of it")
+                assert!(is_unknown(row) && *made <= 1, "row {row} was made {made} times, and nothing is said of it");
             }
             Some(BulkResult::Created) => assert_eq!(*made, 1, "row {row}"),
             Some(BulkResult::Failed) => assert!(*made == 0 && is_bad(index), "row {row} was made {made} times"),
