@@ -65,6 +65,16 @@ async fn a_newcomer_gets_there_in_java() {
     walk("docs/clients/java.md", None, &[PYTHON, MAVEN]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_jobs_in_python_do_what_they_say() {
+    walk("examples/README.md", Some("Python"), &[PYTHON]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_jobs_in_go_do_what_they_say() {
+    walk("examples/README.md", Some("Go"), &[PYTHON, GO, BUF]).await;
+}
+
 /// The files that a page has its reader save, by their names without folders.
 fn saved(page: &str) -> Vec<(&str, &str)> {
     page.split("Save this as `")
