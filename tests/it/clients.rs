@@ -1,4 +1,4 @@
-//! What `docs/clients.md` tells callers to do, done.
+//! What `docs/clients.md` and the pages below it tell callers to do, done.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -12,14 +12,15 @@ use crate::support::TestGateway;
 use crate::support::tools::{is_installed, python};
 
 mod balanced;
+mod pages;
 
-const GUIDE: &str = include_str!("../../docs/clients.md");
 const SERVICE_CONFIG: &str = include_str!("../../docs/service-config.json");
 
-/// The first block of a language.
-fn block(language: &str) -> &'static str {
-    let after = GUIDE.split(&format!("```{language}\n")).nth(1).expect("a block");
-    after.split("```").next().expect("an end")
+/// The block that shows a channel for production, on the page of a language.
+fn production(page: &'static str) -> &'static str {
+    let (_, after) = page.split_once("## A channel for production\n").expect("its heading");
+    let (_, block) = after.split_once("```").and_then(|(_, block)| block.split_once('\n')).expect("a block");
+    block.split("```").next().expect("an end")
 }
 
 #[test]
@@ -60,9 +61,10 @@ async fn the_python_of_the_guide_spreads_its_calls_over_all_replicas() {
     }
     let (one, other) = (TestGateway::start().await, TestGateway::start().await);
     let target = "dns:///zendesk-gateway-headless.support:50051";
-    assert!(block("python").contains(target));
+    let shown = production(include_str!("../../docs/clients/python.md"));
+    assert!(shown.contains(target));
     // No name here resolves to two addresses, so both are written down, and the name that a call carries besides.
-    let own = block("python").replace(target, &format!("ipv4:{},{}", one.address, other.address));
+    let own = shown.replace(target, &format!("ipv4:{},{}", one.address, other.address));
     let own = own.replace("options=[", "options=[('grpc.default_authority', 'zendesk-gateway'),");
     let script = format!(
         "{own}
@@ -84,7 +86,8 @@ for _ in range(400):
 async fn the_rust_of_the_guide_is_compiled_here_and_follows_a_name() {
     let source = include_str!("clients/balanced.rs");
     let shown = source.split_once("\n\n").expect("a module doc").1;
-    assert_eq!(block("rust"), shown, "docs/clients.md shows tests/it/clients/balanced.rs");
+    let page = production(include_str!("../../docs/clients/rust.md"));
+    assert_eq!(page, shown, "docs/clients/rust.md shows tests/it/clients/balanced.rs");
     let t = TestGateway::start().await;
     let port = t.address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
     let channel = balanced::balanced("127.0.0.1".to_owned(), port);

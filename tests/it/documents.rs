@@ -1,5 +1,7 @@
 //! Documents that say what the contract says. `BLESS=1 cargo test --test it documents` writes them anew.
 
+mod reference;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A channel that spreads its calls, as `docs/clients.md` shows it.
+//! A channel that spreads its calls, as `docs/clients/rust.md` shows it.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

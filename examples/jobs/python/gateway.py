@@ -1,0 +1,51 @@
+"""What the jobs share: the channel, the reading of errors, and streams that go on where they broke."""
+
+import os
+import time
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+# What may be gone the next time. A write that ends so may have been done, which only repeating a read does not mind.
+PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
+
+
+def channel():
+    """Returns a channel to $GATEWAY_ADDRESS."""
+    return grpc.insecure_channel(
+        os.environ.get("GATEWAY_ADDRESS", "127.0.0.1:50051"), options=[("grpc.max_receive_message_length", 16 << 20)]
+    )
+
+
+def details(error):
+    """Returns the details of an error by their kind: ErrorInfo, RetryInfo, BadRequest."""
+    status = rpc_status.from_call(error)
+    kinds = [(detail, getattr(error_details_pb2, detail.type_url.rpartition(".")[2])) for detail in status.details] if status else []
+    return {kind.__name__: kind.FromString(detail.value) for detail, kind in kinds}
+
+
+def pause(error):
+    """Waits as long as an error asks to, or a second."""
+    retry = details(error).get("RetryInfo")
+    time.sleep(retry.retry_delay.ToTimedelta().total_seconds() if retry else 1)
+
+
+def rows(method, request, field):
+    """Yields the rows of a list from its stream. A row counts once a token has come after it: what came after the last token comes again."""
+    more, tries = True, 0
+    while more:
+        page, more, tries = [], False, tries + 1
+        try:
+            for message in method(request, timeout=600):
+                page += getattr(message, field)
+                more = bool(message.next_page_token)
+                if more:
+                    yield from page
+                    request.page_token, page, tries = message.next_page_token, [], 0
+            yield from page  # with `more` still set, the gateway is shutting down
+        except grpc.RpcError as error:
+            if error.code() not in PASSING or tries == 5:
+                raise
+            more = True
+            pause(error)
