@@ -59,17 +59,13 @@ impl Gateway {
         let mut engine = Engine::new(self, inner, order, listed, collected);
         let task = tokio::spawn(async move {
             engine.run().await;
-            match engine.failure() {
-                Some(error) => {
-                    engine.give_up(&error);
-                    Err(error)
-                }
-                None => {
-                    let outcome = engine.collected();
-                    engine.follow();
-                    Ok(outcome)
-                }
+            if let Some(error) = engine.failure() {
+                engine.give_up(&error);
+                return Err(error);
             }
+            let outcome = engine.collected();
+            engine.follow();
+            Ok(outcome)
         });
         task.await.unwrap_or(Err(Error::Internal { what: "a bulk call panicked" }))
     }

@@ -58,7 +58,7 @@ pub trait Tell: Send {
 #[derive(Debug)]
 pub enum Next {
     /// A request to send.
-    Part(Part),
+    Part(Box<Part>),
     /// Something to tell first.
     Tell(Event),
 }

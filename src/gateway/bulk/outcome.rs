@@ -63,7 +63,9 @@ pub fn of_error(error: &Error, items: &Items) -> Vec<BulkItemOutcome> {
     set_all(&mut outcomes, result, Some(&code), Some(&details));
     let violation = error.refusal().and_then(|refusal| refusal.violations.first());
     if let Some(violation) = violation.filter(|_| result == BulkResult::Failed) {
-        outcomes.iter_mut().for_each(|outcome| outcome.field = Some(violation.field.clone()));
+        for outcome in &mut outcomes {
+            outcome.field = Some(violation.field.clone());
+        }
     }
     outcomes
 }
@@ -103,7 +105,9 @@ fn base(items: &Items) -> Vec<BulkItemOutcome> {
 
 fn in_job(job_id: &str, items: &Items) -> Vec<BulkItemOutcome> {
     let mut outcomes = base(items);
-    outcomes.iter_mut().for_each(|outcome| outcome.job_id = Some(job_id.to_owned()));
+    for outcome in &mut outcomes {
+        outcome.job_id = Some(job_id.to_owned());
+    }
     outcomes
 }
 

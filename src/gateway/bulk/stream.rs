@@ -47,12 +47,15 @@ impl Gateway {
         let (leaving, inner) = Leaving::of(&context);
         let (kind, left) = (R::Call::KIND, leaving.left.clone());
         let rows = Rows::new(context, first, further, resume_from, dry_run, &open)?;
-        let changes = rows.changes();
+        // They are the same for all rows.
+        let changes = R::Call::default().changes();
         let order = Order { kind, changes, wait: true, is_stream: true, left };
         let (teller, replies) = telling(leaving);
         let trail = inner.trail.clone();
         let mut engine = Engine::new(self, inner, order, rows, teller);
-        open.into_iter().for_each(|(job_id, items)| engine.resume(job_id, items));
+        for (job_id, items) in open {
+            engine.resume(job_id, items);
+        }
         tokio::spawn(async move {
             engine.run().await;
             engine.tell_the_rest().await;
