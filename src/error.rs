@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tonic::Code;
 
-use crate::limits::{Limit, UNSTATED_WAIT};
+use crate::limits::Limit;
 use crate::proto::ErrorReason;
 
 mod connection;
@@ -391,19 +391,6 @@ impl Error {
     /// True if it is the failure of a connection that another call has reported.
     pub fn is_already_counted(&self) -> bool {
         matches!(self, Self::Connect(end) | Self::BrokenBeforeHeaders(end) | Self::BrokenBody(end) if end.counted)
-    }
-
-    /// Returns how long the caller should wait before a repetition can succeed, where that is known.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::BreakerOpen { retry_after, .. }
-            | Self::BudgetSpent { retry_after, .. }
-            | Self::CallerLimit { retry_after, .. } => Some(*retry_after),
-            Self::SlotsTaken { .. } => Some(UNSTATED_WAIT),
-            // Zendesk says nothing of when a job of others will have ended.
-            Self::JobLimit(refusal) => Some(refusal.retry_after.unwrap_or(UNSTATED_WAIT)),
-            other => other.refusal().and_then(|refusal| refusal.retry_after),
-        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! What a row of the error table says.
 
+use std::time::Duration;
+
 use tonic::Code;
 
 use super::Error;
+use crate::limits::UNSTATED_WAIT;
 use crate::proto::ErrorReason;
 
 /// What an error means for each part that acts on it.
@@ -94,5 +97,20 @@ pub(super) fn unknown_code(cause: &Error) -> Code {
     match cause.row().code {
         Code::DeadlineExceeded => Code::DeadlineExceeded,
         _ => Code::Unavailable,
+    }
+}
+
+impl Error {
+    /// Returns how long the caller should wait before a repetition can succeed, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::BreakerOpen { retry_after, .. }
+            | Self::BudgetSpent { retry_after, .. }
+            | Self::CallerLimit { retry_after, .. } => Some(*retry_after),
+            Self::SlotsTaken { .. } => Some(UNSTATED_WAIT),
+            // Zendesk says nothing of when a job of others will have ended.
+            Self::JobLimit(refusal) => Some(refusal.retry_after.unwrap_or(UNSTATED_WAIT)),
+            other => other.refusal().and_then(|refusal| refusal.retry_after),
+        }
     }
 }

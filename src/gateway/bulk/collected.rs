@@ -32,7 +32,7 @@ impl Source for Listed {
     type Error = Infallible;
 
     async fn next(&mut self) -> Result<Option<Next>, Stop<Infallible>> {
-        Ok(self.0.pop_front().map(Next::Part))
+        Ok(self.0.pop_front().map(Box::new).map(Next::Part))
     }
 }
 

@@ -121,8 +121,9 @@ impl<S: Source, T: Tell> Engine<S, T> {
     pub async fn run(&mut self) {
         loop {
             let sends = self.stop.is_none() && !(self.is_at_end && self.part.is_none());
-            let follows = self.order.wait && self.live.values().any(|live| is_known(&live.job));
-            if !sends && !follows {
+            // A job whose state cannot be read keeps its slot, but is not waited for.
+            let waits = self.order.wait && self.live.values().any(|live| is_known(&live.job));
+            if !(sends || waits) {
                 return;
             }
             if self.part.is_some() && self.waiting.is_none() {
@@ -149,7 +150,7 @@ impl<S: Source, T: Tell> Engine<S, T> {
                 }
                 Some(news) = self.followed.next() => self.hear(news).await,
                 next = self.source.next(), if sends && self.part.is_none() => match next {
-                    Ok(Some(Next::Part(part))) => self.part = Some(part),
+                    Ok(Some(Next::Part(part))) => self.part = Some(*part),
                     Ok(Some(Next::Tell(event))) => drop(self.events.tell(event).await),
                     Ok(None) => self.is_at_end = true,
                     Err(stop) => self.stop = Some(stop),

@@ -59,7 +59,7 @@ pub trait Tell: Send {
 #[expect(clippy::large_enum_variant, reason = "most are parts")]
 pub enum Next {
     /// A request to send.
-    Part(Part),
+    Part(Box<Part>),
     /// Something to tell first.
     Tell(Event),
 }

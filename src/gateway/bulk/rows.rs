@@ -28,6 +28,8 @@ pub struct Rows<R: BulkStream, M> {
     first: R,
     /// The further messages; none once all have come.
     messages: Option<M>,
+    /// The first row.
+    sample: Option<R::Row>,
     /// Rows that have come and are not in a request yet.
     waiting: VecDeque<R::Row>,
     /// Index of the first of them.
@@ -60,7 +62,7 @@ impl<R: BulkStream, M> Rows<R, M> {
     /// Returns the rows of a stream whose first message has come. `open` are the rows of earlier streams that have not ended.
     ///
     /// # Errors
-    /// The caller has too much under way.
+    /// The caller has too much under way, or the rows are not alike.
     pub fn new(
         context: Context,
         mut first: R,
@@ -72,12 +74,13 @@ impl<R: BulkStream, M> Rows<R, M> {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let of_key = |key: &Key| size_of::<Key>() + size_of::<i64>() + text(&key.email) + text(&key.external_id);
         let open = open.iter().flat_map(|(_, items)| &items.keys).map(of_key).sum();
-        let waiting = first.take_rows().into();
+        let of_first = first.take_rows();
         let mut rows = Self {
             context,
             first,
             messages: Some(messages),
-            waiting,
+            sample: None,
+            waiting: VecDeque::new(),
             next_index: resume_from,
             covered: resume_from,
             ready: VecDeque::new(),
@@ -88,6 +91,7 @@ impl<R: BulkStream, M> Rows<R, M> {
             is_reading: false,
         };
         rows.charge(0)?;
+        rows.add(of_first)?;
         Ok(rows)
     }
 
@@ -95,11 +99,25 @@ impl<R: BulkStream, M> Rows<R, M> {
     fn take(&mut self, mut message: R) -> Result<()> {
         // Each message can hold a user who gets privileges.
         self.context.caller.check(R::rpc(), message.risk())?;
-        self.waiting.extend(message.take_rows());
+        self.add(message.take_rows())?;
         if message != R::default() {
             let problem = "and all that is said of all rows go in the first message only";
             return Err(Error::invalid("start", problem));
         }
+        Ok(())
+    }
+
+    /// Takes in rows of a message.
+    fn add(&mut self, rows: Vec<R::Row>) -> Result<()> {
+        if let Some(first) = self.sample.as_ref().or(rows.first())
+            && rows.iter().any(|row| !R::are_alike(first, row))
+        {
+            return Err(Error::invalid(R::LISTS[0], "cannot be combined with rows that are named in another way"));
+        }
+        if self.sample.is_none() {
+            self.sample = rows.first().cloned();
+        }
+        self.waiting.extend(rows);
         Ok(())
     }
 
@@ -206,7 +224,7 @@ impl<R: BulkStream, M> Rows<R, M> {
             let last = of_chunk.last().map_or(self.covered, |last| last + 1);
             let end = if at + 1 == count { self.next_index } else { last };
             let first = std::mem::replace(&mut self.covered, end);
-            self.ready.push_back(Next::Part(Part::new(chunk, of_chunk, first, end)));
+            self.ready.push_back(Next::Part(Box::new(Part::new(chunk, of_chunk, first, end))));
         }
     }
 }

@@ -47,6 +47,7 @@ impl Gateway {
         let (leaving, inner) = Leaving::of(&context);
         let (kind, left) = (R::Call::KIND, leaving.left.clone());
         let rows = Rows::new(context, first, further, resume_from, dry_run, &open)?;
+        // They are the same for all rows.
         let changes = R::Call::default().changes();
         let order = Order { kind, changes, wait: true, is_stream: true, left };
         let (teller, replies) = telling(leaving);

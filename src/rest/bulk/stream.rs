@@ -24,6 +24,10 @@ pub trait BulkStream: contract::Request<Reply: From<BulkEvent>> + PartialEq {
     fn names(row: &Self::Row) -> Names;
     /// Returns about how many bytes a row has in a request to Zendesk.
     fn bytes(row: &Self::Row) -> usize;
+    /// True if two rows name their records in the same way, as all rows of a stream must.
+    fn are_alike(_one: &Self::Row, _other: &Self::Row) -> bool {
+        true
+    }
 }
 
 /// Returns where in a row a field is that the call for this row alone was refused for: empty for the row as a whole. None if the field

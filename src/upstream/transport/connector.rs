@@ -112,7 +112,8 @@ impl<C: Connection + Send + 'static> Connecting<C> {
                 }
                 (None, Next::Wait) => {}
                 (None, Next::ConnectItself) => {
-                    let attempt = attempt.take().expect("whoever waits has not begun an attempt");
+                    // Another request may take the connection that this one's attempt has made. There is no other to give.
+                    let Some(attempt) = attempt.take() else { return Err(NoConnection::Ended.into()) };
                     let connection = self.link.count(Instant::now(), timeout(CONNECT_TIMEOUT, attempt).await?)?;
                     if connection.connected().is_negotiated_h2() {
                         // The peer speaks HTTP/2 now: this lane ends, so that later requests go on a new one.

@@ -439,7 +439,7 @@ async fn what_cannot_be_is_refused_by_its_field() {
         ),
         ("StreamBulkUpdateUsers", json!({"ids": [7]}), "user"),
         ("StreamBulkUpdateUsers", json!({"ids": [7], "user": {"custom_role_id": -1}}), "user.custom_role_id"),
-        ("StreamBulkUpdateUsers", json!({"ids": [7], "external_ids": ["x"], "user": {"notes": "n"}}), "external_ids"),
+        ("StreamBulkUpdateUsers", json!({"ids": [7], "external_ids": ["x"], "user": {"notes": "n"}}), "users"),
         ("StreamBulkUpdateUsers", json!({"users": [{"id": 7, "user": {"notes": "n"}}], "brand_id": 7}), "brand_id"),
         ("StreamBulkDeleteUsers", json!({"ids": [7], "brand_id": 7}), "brand_id"),
     ] {

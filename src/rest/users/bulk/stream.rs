@@ -116,6 +116,10 @@ impl BulkStream for StreamBulkUpdateUsersRequest {
     fn bytes(row: &Row) -> usize {
         row.bytes()
     }
+
+    fn are_alike(one: &Row, other: &Row) -> bool {
+        std::mem::discriminant(one) == std::mem::discriminant(other)
+    }
 }
 
 impl BulkStream for StreamBulkDeleteUsersRequest {
@@ -149,5 +153,9 @@ impl BulkStream for StreamBulkDeleteUsersRequest {
 
     fn bytes(row: &Row) -> usize {
         row.bytes()
+    }
+
+    fn are_alike(one: &Row, other: &Row) -> bool {
+        std::mem::discriminant(one) == std::mem::discriminant(other)
     }
 }
