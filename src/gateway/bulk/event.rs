@@ -56,7 +56,6 @@ pub trait Tell: Send {
 
 /// What comes next of the rows.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "most are parts")]
 pub enum Next {
     /// A request to send.
     Part(Box<Part>),

@@ -56,8 +56,8 @@ fn types(pages: &BTreeMap<String, Vec<FileDescriptorProto>>) -> BTreeMap<String,
     let mut types = BTreeMap::new();
     for (page, files) in pages {
         for file in files {
-            let messages = file.message_type.iter().map(|message| message.name());
-            let names = messages.chain(file.enum_type.iter().map(|of| of.name()));
+            let messages = file.message_type.iter().map(DescriptorProto::name);
+            let names = messages.chain(file.enum_type.iter().map(EnumDescriptorProto::name));
             types.extend(names.map(|name| (name.to_owned(), page.clone())));
         }
     }
@@ -67,12 +67,12 @@ fn types(pages: &BTreeMap<String, Vec<FileDescriptorProto>>) -> BTreeMap<String,
 /// What a page is about: its services' RPCs, or its messages and enums.
 fn names(files: &[FileDescriptorProto]) -> String {
     let rpcs = files.iter().flat_map(|file| &file.service).flat_map(|service| &service.method);
-    let rpcs: Vec<&str> = rpcs.map(|rpc| rpc.name()).collect();
+    let rpcs: Vec<&str> = rpcs.map(MethodDescriptorProto::name).collect();
     if !rpcs.is_empty() {
         return rpcs.join(", ");
     }
-    let messages = files.iter().flat_map(|file| &file.message_type).map(|message| message.name());
-    let enums = files.iter().flat_map(|file| &file.enum_type).map(|of| of.name());
+    let messages = files.iter().flat_map(|file| &file.message_type).map(DescriptorProto::name);
+    let enums = files.iter().flat_map(|file| &file.enum_type).map(EnumDescriptorProto::name);
     messages.chain(enums).collect::<Vec<_>>().join(", ")
 }
 
