@@ -8,7 +8,7 @@ use prost::Message as _;
 use prost_reflect::prost_types::field_descriptor_proto::{Label, Type};
 use prost_reflect::prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet,
-    ServiceDescriptorProto,
+    MethodDescriptorProto, ServiceDescriptorProto,
 };
 use zendesk_gateway::contract::{Idempotency, RPCS, Rpc};
 
@@ -83,7 +83,7 @@ struct Reference {
 impl Reference {
     fn page(&self, files: &[FileDescriptorProto]) -> String {
         let mut text = String::new();
-        let title = files.iter().flat_map(|file| &file.service).map(|service| service.name()).next();
+        let title = files.iter().flat_map(|file| &file.service).map(ServiceDescriptorProto::name).next();
         let own = page_of(&files[0]);
         line(&mut text, &format!("# {}", title.unwrap_or(&own)));
         // Services first, wherever their file stands.
