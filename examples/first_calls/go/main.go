@@ -26,7 +26,7 @@ func main() {
 	users := pb.NewUserServiceClient(connection)
 
 	// A call. Without a deadline it may take as long as the gateway allows.
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	page, err := users.ListUsers(ctx, &pb.ListUsersRequest{PageSize: 2})
 	must(err)
@@ -58,7 +58,7 @@ func main() {
 	for streams := 1; ; streams++ {
 		err := all.walkOn(users)
 		if err == nil {
-			fmt.Println("stream:", len(all.rows), "users,", streams, "streams")
+			fmt.Println("stream:", len(all.rows), "agents,", streams, "streams")
 			return
 		}
 		switch status.Code(err) {
@@ -80,7 +80,8 @@ type walk struct {
 func (w *walk) walkOn(users pb.UserServiceClient) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	stream, err := users.StreamUsers(ctx, &pb.StreamUsersRequest{PageToken: w.token})
+	agents := &pb.UserFilter{Roles: []pb.UserRole{pb.UserRole_USER_ROLE_AGENT}}
+	stream, err := users.StreamUsers(ctx, &pb.StreamUsersRequest{Filter: agents, PageToken: w.token})
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func (w *walk) walkOn(users pb.UserServiceClient) error {
 		page, last = append(page, message.Users...), message.NextPageToken
 		if last != "" {
 			w.rows, w.token, page = append(w.rows, page...), last, nil
-			if !w.broken && len(w.rows) >= 1000 {
+			if !w.broken && len(w.rows) >= 500 {
 				w.broken = true
 				cancel() // as if the connection were lost
 			}

@@ -12,10 +12,10 @@ public class FirstCalls {
     public static void main(String[] arguments) throws Exception {
         var channel = Grpc.newChannelBuilder("127.0.0.1:50051", InsecureChannelCredentials.create()).build();
         var users = UserServiceGrpc.newBlockingStub(channel);
-        User user = users.withDeadlineAfter(5, TimeUnit.SECONDS).listUsers(ListUsersRequest.newBuilder().setPageSize(2).build()).getUsers(1);
+        User user = users.withDeadlineAfter(10, TimeUnit.SECONDS).listUsers(ListUsersRequest.newBuilder().setPageSize(2).build()).getUsers(1);
         System.out.println("call: " + user.getName());
         try {
-            users.withDeadlineAfter(5, TimeUnit.SECONDS).listUsers(ListUsersRequest.newBuilder().setPageSize(101).build());
+            users.withDeadlineAfter(10, TimeUnit.SECONDS).listUsers(ListUsersRequest.newBuilder().setPageSize(101).build());
         } catch (StatusRuntimeException error) {
             System.out.printf("error: %s %s %s%n", error.getStatus().getCode(), detail(error, ErrorInfo.class).get().getReason(),
                 detail(error, BadRequest.class).get().getFieldViolations(0).getField());
@@ -28,7 +28,7 @@ public class FirstCalls {
         System.out.printf("update: %s '%s'%n", user.getUserFields().getFieldsOrThrow("plan").getStringValue(), user.getNotes());
         // Rows count once a token has come after them: what came after the last token comes again.
         List<User> rows = new ArrayList<>();
-        var request = StreamUsersRequest.newBuilder();
+        var request = StreamUsersRequest.newBuilder().setFilter(UserFilter.newBuilder().addRoles(UserRole.USER_ROLE_AGENT));
         int streams = 0;
         for (boolean more = true; more; streams++) {
             List<User> page = new ArrayList<>();
@@ -42,7 +42,7 @@ public class FirstCalls {
                     rows.addAll(page);
                     page.clear();
                     request.setPageToken(message.getNextPageToken());
-                    if (streams == 0 && rows.size() >= 1000) connection.cancel(null); // as if the connection were lost
+                    if (streams == 0 && rows.size() >= 500) connection.cancel(null); // as if the connection were lost
                 }
                 rows.addAll(page); // with more still set, the gateway is shutting down
             } catch (StatusRuntimeException error) {
@@ -51,7 +51,7 @@ public class FirstCalls {
                 Thread.sleep(1000 * detail(error, RetryInfo.class).map(retry -> retry.getRetryDelay().getSeconds()).orElse(1L));
             }
         }
-        System.out.println("stream: " + rows.size() + " users, " + streams + " streams");
+        System.out.println("stream: " + rows.size() + " agents, " + streams + " streams");
     }
     static <T extends Message> Optional<T> detail(StatusRuntimeException error, Class<T> kind) throws InvalidProtocolBufferException {
         for (var any : StatusProto.fromThrowable(error).getDetailsList()) if (any.is(kind)) return Optional.of(any.unpack(kind));

@@ -19,10 +19,10 @@ import zendesk.gateway.v1.*
 fun main() = runBlocking {
     val channel = Grpc.newChannelBuilder("127.0.0.1:50051", InsecureChannelCredentials.create()).build()
     val users = UserServiceGrpcKt.UserServiceCoroutineStub(channel)
-    val user = users.withDeadlineAfter(5, TimeUnit.SECONDS).listUsers(ListUsersRequest.newBuilder().setPageSize(2).build()).getUsers(1)
+    val user = users.withDeadlineAfter(10, TimeUnit.SECONDS).listUsers(ListUsersRequest.newBuilder().setPageSize(2).build()).getUsers(1)
     println("call: ${user.name}")
     try {
-        users.withDeadlineAfter(5, TimeUnit.SECONDS).listUsers(ListUsersRequest.newBuilder().setPageSize(101).build())
+        users.withDeadlineAfter(10, TimeUnit.SECONDS).listUsers(ListUsersRequest.newBuilder().setPageSize(101).build())
     } catch (error: StatusException) {
         val field = error.detail(BadRequest::class.java)?.getFieldViolations(0)?.field
         println("error: ${error.status.code} ${error.detail(ErrorInfo::class.java)?.reason} $field")
@@ -37,13 +37,14 @@ fun main() = runBlocking {
 
     // Rows count once a token has come after them: what came after the last token comes again.
     val rows = mutableListOf<User>()
+    val agents = UserFilter.newBuilder().addRoles(UserRole.USER_ROLE_AGENT)
     var (token, streams, more) = Triple("", 0, true)
     while (more) {
         val page = mutableListOf<User>()
         streams++
         try {
             more = false
-            val request = StreamUsersRequest.newBuilder().setPageToken(token).build()
+            val request = StreamUsersRequest.newBuilder().setFilter(agents).setPageToken(token).build()
             users.withDeadlineAfter(60, TimeUnit.SECONDS).streamUsers(request).collect { message ->
                 page += message.usersList
                 more = message.nextPageToken.isNotEmpty()
@@ -51,7 +52,7 @@ fun main() = runBlocking {
                     rows += page
                     page.clear()
                     token = message.nextPageToken
-                    if (streams == 1 && rows.size >= 1000) throw StatusException(io.grpc.Status.CANCELLED) // as if the connection were lost
+                    if (streams == 1 && rows.size >= 500) throw StatusException(io.grpc.Status.CANCELLED) // as if the connection were lost
                 }
             }
             rows += page // with `more` still set, the gateway is shutting down
@@ -61,7 +62,7 @@ fun main() = runBlocking {
             delay(1000 * (error.detail(RetryInfo::class.java)?.retryDelay?.seconds ?: 1))
         }
     }
-    println("stream: ${rows.size} users, $streams streams")
+    println("stream: ${rows.size} agents, $streams streams")
 }
 
 /** The detail of this kind, if the error has one. */

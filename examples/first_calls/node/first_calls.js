@@ -21,9 +21,9 @@ function details(error) {
 }
 
 async function main() {
-  const user = (await call("ListUsers", { page_size: 2 }, 5)).users[1];
+  const user = (await call("ListUsers", { page_size: 2 }, 10)).users[1];
   console.log("call:", user.name);
-  await call("ListUsers", { page_size: 101 }, 5).catch((error) => {
+  await call("ListUsers", { page_size: 101 }, 10).catch((error) => {
     const { ErrorInfo, BadRequest } = details(error);
     console.log("error:", grpc.status[error.code], ErrorInfo.reason, BadRequest.field_violations[0].field);
   });
@@ -37,7 +37,7 @@ async function main() {
   // Rows count once a token has come after them: what came after the last token comes again.
   let [rows, token, streams, more] = [[], "", 0, true];
   while (more) {
-    const stream = users.StreamUsers({ page_token: token }, within(60));
+    const stream = users.StreamUsers({ filter: { roles: ["USER_ROLE_AGENT"] }, page_token: token }, within(60));
     let page = [];
     [streams, more] = [streams + 1, false];
     try {
@@ -45,7 +45,7 @@ async function main() {
         page.push(...message.users);
         more = Boolean(message.next_page_token);
         if (more) [rows, page, token] = [rows.concat(page), [], message.next_page_token];
-        if (streams === 1 && rows.length >= 1000) stream.cancel(); // as if the connection were lost
+        if (streams === 1 && rows.length >= 500) stream.cancel(); // as if the connection were lost
       }
       rows = rows.concat(page); // with `more` still set, the gateway is shutting down
     } catch (error) {
@@ -54,7 +54,7 @@ async function main() {
       await new Promise((resume) => setTimeout(resume, 1000 * (details(error).RetryInfo?.retry_delay?.seconds ?? 1)));
     }
   }
-  console.log("stream:", rows.length, "users,", streams, "streams");
+  console.log("stream:", rows.length, "agents,", streams, "streams");
 }
 
 main();

@@ -23,13 +23,13 @@ def details(error):
 
 
 # A call. Without a timeout it may take as long as the gateway allows.
-page = users.ListUsers(user_service_pb2.ListUsersRequest(page_size=2), timeout=5)
+page = users.ListUsers(user_service_pb2.ListUsersRequest(page_size=2), timeout=10)
 user = page.users[1]
 print("call:", user.name)
 
 # An error with details.
 try:
-    users.ListUsers(user_service_pb2.ListUsersRequest(page_size=101), timeout=5)
+    users.ListUsers(user_service_pb2.ListUsersRequest(page_size=101), timeout=10)
 except grpc.RpcError as error:
     found = details(error)
     print("error:", error.code().name, found["ErrorInfo"].reason, found["BadRequest"].field_violations[0].field)
@@ -43,10 +43,11 @@ print("update:", user.user_fields["plan"], repr(user.notes))
 
 # A stream. Rows count once a token has come after them: what came after the last token comes again.
 RESUMED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+agents = user_pb2.UserFilter(roles=[user_pb2.USER_ROLE_AGENT])
 rows, token, streams, more = [], "", 0, True
 while more:
     streams, page = streams + 1, []
-    stream = users.StreamUsers(user_service_pb2.StreamUsersRequest(page_token=token), timeout=60)
+    stream = users.StreamUsers(user_service_pb2.StreamUsersRequest(filter=agents, page_token=token), timeout=60)
     try:
         more = False
         for message in stream:
@@ -54,7 +55,7 @@ while more:
             more = bool(message.next_page_token)
             if more:
                 rows, page, token = rows + page, [], message.next_page_token
-                if streams == 1 and len(rows) >= 1000:
+                if streams == 1 and len(rows) >= 500:
                     stream.cancel()  # as if the connection were lost
         rows += page  # with `more` still set, the gateway is shutting down
     except grpc.RpcError as error:
@@ -63,4 +64,4 @@ while more:
         more = True
         retry = details(error).get("RetryInfo")
         time.sleep(retry.retry_delay.ToTimedelta().total_seconds() if retry else 0.5)
-print("stream:", len(rows), "users,", len({row.id for row in rows}), "ids,", streams, "streams")
+print("stream:", len(rows), "agents,", len({row.id for row in rows}), "ids,", streams, "streams")

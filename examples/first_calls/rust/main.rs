@@ -10,7 +10,7 @@ mod proto {
     tonic::include_proto!("zendesk.gateway.v1");
 }
 use proto::user_service_client::UserServiceClient;
-use proto::{ListUsersRequest, StreamUsersRequest, UpdateUserRequest, UserInput};
+use proto::{ListUsersRequest, StreamUsersRequest, UpdateUserRequest, UserFilter, UserInput, UserRole};
 
 /// A request with a deadline.
 fn within<T>(seconds: u64, message: T) -> Request<T> {
@@ -22,12 +22,12 @@ fn within<T>(seconds: u64, message: T) -> Request<T> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut users = UserServiceClient::connect("http://127.0.0.1:50051").await?;
-    let page = users.list_users(within(5, ListUsersRequest { page_size: 2, ..Default::default() })).await?.into_inner();
+    let page = users.list_users(within(10, ListUsersRequest { page_size: 2, ..Default::default() })).await?.into_inner();
     let user = &page.users[1];
     println!("call: {}", user.name());
 
     let wrong = ListUsersRequest { page_size: 101, ..Default::default() };
-    if let Err(status) = users.list_users(within(5, wrong)).await {
+    if let Err(status) = users.list_users(within(10, wrong)).await {
         let reason = status.get_details_error_info().map(|info| info.reason);
         let field = status.get_details_bad_request().map(|bad| bad.field_violations[0].field.clone());
         println!("error: {:?} {} {}", status.code(), reason.unwrap_or_default(), field.unwrap_or_default());
@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     loop {
         streams += 1;
         match walk(&mut users, &mut rows, &mut token, streams == 1).await {
-            Ok(()) => break println!("stream: {} users, {streams} streams", rows.len()),
+            Ok(()) => break println!("stream: {} agents, {streams} streams", rows.len()),
             Err(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) => {
                 let asked = status.get_details_retry_info().and_then(|retry| retry.retry_delay);
                 tokio::time::sleep(asked.unwrap_or(Duration::from_millis(500))).await;
@@ -66,7 +66,8 @@ async fn walk(
     token: &mut String,
     breaks: bool,
 ) -> Result<(), Status> {
-    let request = StreamUsersRequest { page_token: token.clone(), ..Default::default() };
+    let agents = UserFilter { roles: vec![UserRole::Agent.into()], ..Default::default() };
+    let request = StreamUsersRequest { filter: Some(agents), page_token: token.clone(), ..Default::default() };
     let mut stream = users.stream_users(within(60, request)).await?.into_inner();
     let (mut page, mut more) = (Vec::new(), false);
     while let Some(message) = stream.message().await? {
@@ -75,7 +76,7 @@ async fn walk(
         if more {
             rows.append(&mut page);
             *token = message.next_page_token;
-            if breaks && rows.len() >= 1000 {
+            if breaks && rows.len() >= 500 {
                 return Err(Status::unavailable("as if the connection were lost"));
             }
         }

@@ -3,18 +3,18 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./gen/details_pb.js";
-import type { User } from "./gen/zendesk/gateway/v1/user_pb.js";
+import { type User, UserRole } from "./gen/zendesk/gateway/v1/user_pb.js";
 import { UserService } from "./gen/zendesk/gateway/v1/user_service_pb.js";
 
 const users = createClient(UserService, createGrpcTransport({ baseUrl: "http://127.0.0.1:50051" }));
 
 // A call. Without a timeout it may take as long as the gateway allows.
-const user = (await users.listUsers({ pageSize: 2 }, { timeoutMs: 5000 })).users[1];
+const user = (await users.listUsers({ pageSize: 2 }, { timeoutMs: 10_000 })).users[1];
 console.log("call:", user.name);
 
 // An error with details.
 try {
-  await users.listUsers({ pageSize: 101 }, { timeoutMs: 5000 });
+  await users.listUsers({ pageSize: 101 }, { timeoutMs: 10_000 });
 } catch (reason) {
   const error = ConnectError.from(reason);
   const [info] = error.findDetails(ErrorInfoSchema);
@@ -35,15 +35,16 @@ let rows: User[] = [];
 let [token, streams, more] = ["", 0, true];
 while (more) {
   const connection = new AbortController();
+  const request = { filter: { roles: [UserRole.AGENT] }, pageToken: token };
   let page: User[] = [];
   [streams, more] = [streams + 1, false];
   try {
-    for await (const message of users.streamUsers({ pageToken: token }, { timeoutMs: 60_000, signal: connection.signal })) {
+    for await (const message of users.streamUsers(request, { timeoutMs: 60_000, signal: connection.signal })) {
       page.push(...message.users);
       more = message.nextPageToken !== "";
       if (more) {
         [rows, page, token] = [rows.concat(page), [], message.nextPageToken];
-        if (streams === 1 && rows.length >= 1000) connection.abort(); // as if the connection were lost
+        if (streams === 1 && rows.length >= 500) connection.abort(); // as if the connection were lost
       }
     }
     rows = rows.concat(page); // with `more` still set, the gateway is shutting down
@@ -55,4 +56,4 @@ while (more) {
     await pause(1000 * Number(retry?.retryDelay?.seconds ?? 1));
   }
 }
-console.log("stream:", rows.length, "users,", streams, "streams");
+console.log("stream:", rows.length, "agents,", streams, "streams");
