@@ -43,7 +43,7 @@ async fn probes_over_new_connections_are_answered_while_all_kinds_of_attack_go_o
     let gateway = Binary::start(&[("TELEMETRY__LOG_FILTER", "warn"), ("SERVER__MAX_CONNECTIONS", "256")]).await;
     let (address, admin) = (gateway.address.clone(), gateway.admin.clone());
     let (over, ended) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
-    let (stop, has_ended, target) = (Arc::clone(&over), Arc::clone(&ended), address.clone());
+    let (stop, has_ended, target, bomb) = (Arc::clone(&over), Arc::clone(&ended), address.clone(), bomb(64));
     let attacks = std::thread::spawn(move || {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_all().build().expect("threads");
@@ -59,7 +59,6 @@ async fn probes_over_new_connections_are_answered_while_all_kinds_of_attack_go_o
             again_and_again(&mut attacking, &target, send_large_headers);
             again_and_again(&mut attacking, &target, promise_a_gigabyte);
             again_and_again(&mut attacking, &target, ask_for_much);
-            let bomb = bomb(64);
             again_and_again(&mut attacking, &target, move |address| send_bomb(address, bomb.clone()));
             again_and_again(&mut attacking, &target, |address| async move { drop(crowd_in(&address).await) });
             stop.notified().await;
@@ -68,7 +67,10 @@ async fn probes_over_new_connections_are_answered_while_all_kinds_of_attack_go_o
         runtime.shutdown_background();
     });
     let (mut times, limit) = (Vec::new(), Duration::from_secs(scaled(60, 1) as u64));
-    for _ in 0..scaled(5, 100) {
+    // Until all of them are under way.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let since = Instant::now();
+    while times.len() < 5 || since.elapsed() < lasting() * 4 {
         let began = Instant::now();
         probe_within(limit, &address, &admin).await;
         times.push(began.elapsed());
