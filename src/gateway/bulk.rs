@@ -1,8 +1,8 @@
 //! Bulk calls and bulk streams: rows become requests of up to 100, each request a job at Zendesk, and each row has one outcome.
 //!
-//! Zendesk takes 100 items per request, runs at most 30 jobs per account, and reports results in an order of its own. One
-//! [engine](engine::Engine) sends, follows the jobs, and tells what happens. A unary call [collects](collected) it into one reply. A
-//! [stream] passes it on, so that nothing is lost with the stream.
+//! Zendesk takes 100 items per request, runs at most 30 jobs per account, and reports results in an order of its own. One `Engine`
+//! sends, follows the jobs, and tells what happens. A unary call (`collected`) gathers that into one reply. A streaming one
+//! (`stream`) passes it on, so that nothing is lost with the stream.
 
 use std::sync::Arc;
 

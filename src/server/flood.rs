@@ -18,7 +18,7 @@
 //! | `activity` | nothing by itself: it tells `open` what each connection is worth | `room` |
 //! | `workers` | a connection that keeps its thread busy: it delays only those on the same thread | all rows; `workers` |
 //!
-//! What they share is in [`turns`](crate::turns): many peers who each keep a thread busy for their share have turns ("rapid reset",
+//! What they share is in `turns`: many peers who each keep a thread busy for their share have turns ("rapid reset",
 //! the floods, "oversized headers"; its own tests).
 //!
 //! To measure without `unpack`, hand `routes` the request as it is: tonic unpacks it in one go. Without `intake`: `SMALL` of
