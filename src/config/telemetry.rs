@@ -123,8 +123,8 @@ impl Default for Otlp {
     }
 }
 
-/// Whether a part of a filter is a level, or names one for a target or a span. A word that is none would be taken as a target of which
-/// everything is written, and of all others nothing.
+/// True if a part of a filter is a level, or sets one for a target or a span. The filter would take any other word for a target,
+/// write everything of that, and nothing of all others.
 fn is_directive(part: &str) -> bool {
     part.parse::<LevelFilter>().is_ok()
         || part

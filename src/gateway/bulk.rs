@@ -79,7 +79,7 @@ struct Leaving {
 }
 
 impl Leaving {
-    /// Also returns the context that the engine works in, with the ledger that is closed.
+    /// Also returns the context that the engine works in. Its ledger is the one that dropping this closes.
     fn of(context: &Context) -> (Self, Context) {
         let ledger = Ledger::within(&context.ledger);
         let inner = Context { ledger: Arc::clone(&ledger), ..context.clone() };

@@ -62,7 +62,7 @@ pub struct Engine<S: Source, T> {
     pub(super) guard: WriteGuard,
     pub(super) followed: Followed,
     pub(super) live: HashMap<String, Live>,
-    /// When it must end, so that what it has to say reaches the caller in time.
+    /// When it must stop, so that what it has to say reaches the caller in time.
     pub(super) until: Instant,
     /// The request that is sent next.
     pub(super) part: Option<Part>,
@@ -75,7 +75,8 @@ pub struct Engine<S: Source, T> {
     pub(super) is_at_end: bool,
     /// True once rows have ended that Zendesk may carry out later.
     pub(super) is_open: bool,
-    /// True until a request was accepted, or has failed in a way that says nothing of the next one.
+    /// True until Zendesk has accepted a request, be it one of an earlier stream. Until then a request that
+    /// fails for good stops the engine.
     pub(super) is_untouched: bool,
 }
 
@@ -188,8 +189,8 @@ impl<S: Source, T: Tell> Engine<S, T> {
                 Box::new(move |answer| gateway.follow_late(&context, &changes, answer))
             }),
         };
-        // A submission without an answer by then is reported as UNKNOWN, while there is time to tell the caller.
         let ledger = Ledger::within(&self.context.ledger);
+        // If no answer has come by `until`, the rows are UNKNOWN, and there is still time to tell the caller.
         let context = Context { deadline: self.until, ledger: Arc::clone(&ledger), ..self.context.clone() };
         // The engine's guard holds the tags of all jobs; this one holds none.
         let sent = self.gateway.change(&context, change, self.gateway.begin(&Changes::default())).await;
@@ -294,7 +295,7 @@ impl<S: Source, T: Tell> Engine<S, T> {
     }
 
     /// Tells of what is left at the end: jobs whose state cannot be read, and rows that were announced and then not sent.
-    pub async fn tell_the_rest(&mut self) {
+    pub async fn tell_what_is_left(&mut self) {
         let unreadable: Vec<String> =
             self.live.iter().filter(|(_, live)| !is_known(&live.job)).map(|(id, _)| id.clone()).collect();
         for live in unreadable.iter().filter_map(|id| self.live.remove(id)).collect::<Vec<_>>() {
@@ -307,14 +308,14 @@ impl<S: Source, T: Tell> Engine<S, T> {
         }
     }
 
-    /// Returns why the rows that are left were not sent; none if only time ran out.
+    /// Returns why the rows that are left were not sent; none if only time ran out, or if the caller's messages have failed.
     pub fn reason(&self) -> Option<Error> {
         let slots = self.gateway.jobs.slots();
         match &self.stop {
             Some(Stop::Source(_) | Stop::Failed(Error::Deadline { .. })) => None,
             Some(Stop::Failed(error)) => Some(error.clone()),
             None if self.held_up.is_some() => self.held_up.clone(),
-            // Its turn for a slot has not come.
+            // Its turn for a slot has not come, and none of its own jobs holds one.
             None if self.waiting.is_some() && self.live.is_empty() => Some(slots.taken(self.context.caller.share())),
             None => None,
         }

@@ -34,7 +34,7 @@ pub fn of_job(kind: Kind, job: &Job, results: &[JobResult], items: &Items) -> Ve
         match evidence {
             Evidence::Result(end, result) => fill(outcome, end, result),
             Evidence::End(end) => outcome.set_result(end),
-            // What is missing may have been about this one.
+            // The result that cannot be read may have been about this one.
             Evidence::None if !unread.is_none() => {
                 set_all(std::slice::from_mut(outcome), BulkResult::Unknown, Some(reason), Some(details));
             }

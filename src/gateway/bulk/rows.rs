@@ -1,7 +1,8 @@
 //! The rows of a bulk stream: taken from its messages as they are needed, checked, and cut into requests.
 //!
 //! No more messages are read than the next request needs, so a caller can send no faster than Zendesk takes. A row that is refused
-//! costs itself only. Its outcome is told before the rows around it are announced, so whatever has a receipt is done with.
+//! costs itself only. Its outcome is told before the rows around it are announced. So once a request has its receipt, no row that
+//! it covers is left without receipt or outcome.
 
 use std::collections::VecDeque;
 
@@ -18,7 +19,7 @@ use crate::rest::many::MOST_ITEMS;
 
 /// Most bytes of the rows of one request, unless one row has more.
 const MOST_BYTES: usize = 512 << 10;
-/// Bytes that a row takes here and in a request to Zendesk, for each of its own.
+/// How many times the bytes of a row are held: here, and in a request to Zendesk.
 const COPIES: usize = 3;
 
 /// See the module.
@@ -28,7 +29,7 @@ pub struct Rows<R: BulkStream, M> {
     first: R,
     /// The further messages; none once all have come.
     messages: Option<M>,
-    /// The first row.
+    /// The first row, which all others must be like.
     sample: Option<R::Row>,
     /// Rows that have come and are not in a request yet.
     waiting: VecDeque<R::Row>,
@@ -36,6 +37,7 @@ pub struct Rows<R: BulkStream, M> {
     next_index: i64,
     /// Index after the last row that a request covers.
     covered: i64,
+    /// What was made of rows and has not been taken yet.
     ready: VecDeque<Next>,
     seen: Seen,
     /// Bytes that the receipts from earlier streams take.
@@ -55,7 +57,7 @@ struct Fault {
     same_as: Option<i64>,
 }
 
-/// A row that goes into a request, with its index.
+/// A row with its index.
 type Kept<R> = (i64, <R as BulkStream>::Row);
 
 impl<R: BulkStream, M> Rows<R, M> {

@@ -5,13 +5,13 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use crate::rest::many::Name;
 
-/// Most names of one generation. This many fill a table of 32,768 places.
+/// Most names in one of the two tables. This many fill a table of 32,768 places.
 const MOST: usize = 28_672;
 /// Bytes that one place of a table takes.
 const PLACE: usize = size_of::<(u64, i64)>() + 1;
 
-/// The names of the last rows: of at least [`MOST`] names and of twice as many at most. A name is kept as its hash: of a million rows,
-/// the chance that any is taken for another is one in a hundred million.
+/// The names of the last rows: the last [`MOST`] names at least, and at most twice as many. A name is kept as its hash: in a
+/// million rows, the chance that any name is taken for another is below one in a hundred million.
 #[derive(Default)]
 pub struct Seen {
     hasher: RandomState,

@@ -14,14 +14,15 @@ use crate::gateway::{Context, Gateway};
 use crate::proto::BulkStart;
 use crate::rest::bulk::{Bulk as _, BulkStream};
 
-/// Most receipts that a stream can begin with: those of 30 jobs at a time are open when a stream breaks.
+/// Most receipts that a stream can begin with. When a stream breaks, few are open: those of the jobs that run, of which Zendesk
+/// takes 30 at a time.
 const MOST_RECEIPTS: usize = 1_000;
 
 impl Gateway {
     /// Carries out a bulk stream, of which the first message has come.
     ///
     /// # Errors
-    /// The first message says something that cannot be.
+    /// The first message says something that cannot be, or the caller has too much under way.
     pub fn stream_bulk<R, M, E>(&self, context: Context, mut first: R, further: M) -> Result<Replies<R::Reply, E>>
     where
         R: BulkStream,
@@ -47,7 +48,7 @@ impl Gateway {
         let (leaving, inner) = Leaving::of(&context);
         let (kind, left) = (R::Call::KIND, leaving.left.clone());
         let rows = Rows::new(context, first, further, resume_from, dry_run, &open)?;
-        // They are the same for all rows.
+        // Whatever the rows are, their jobs may change the same.
         let changes = R::Call::default().changes();
         let order = Order { kind, changes, wait: true, is_stream: true, left };
         let (teller, replies) = telling(leaving);
@@ -58,7 +59,7 @@ impl Gateway {
         }
         tokio::spawn(async move {
             engine.run().await;
-            engine.tell_the_rest().await;
+            engine.tell_what_is_left().await;
             let (stop, teller) = engine.follow();
             let end = match stop {
                 None => {

@@ -20,7 +20,7 @@ use crate::upstream::call::Priority;
 use crate::upstream::credential::Credential;
 
 /// How long a job may be missing before it is asked for by its own path, which answers 404 for a job that Zendesk does not know;
-/// the list just leaves it out. Under load, Zendesk accepts a job before all its servers know it.
+/// the list just leaves it out. Under load, a job that Zendesk has accepted may be unknown at first.
 const NOT_FOUND_YET: Duration = Duration::from_secs(10);
 /// The same for a job that this gateway has started, and for jobs that the list does not tell of because it fails.
 const NOT_TOLD: Duration = Duration::from_mins(1);
@@ -28,7 +28,8 @@ const NOT_TOLD: Duration = Duration::from_mins(1);
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// A follower who wants to know within this time waits for the answer; the others have time.
 const SHORT: Duration = Duration::from_secs(30);
-/// Refusals of the credential in a row after which it is not asked with any more. One may be a moment in which it changed.
+/// Refusals of the credential, without an answer in between, after which it is not used any more. A single one may come from the
+/// moment in which the credential changed.
 const REFUSALS: u32 = 2;
 
 /// The followed jobs of one credential.
@@ -48,18 +49,18 @@ pub struct Board {
     refusals: u32,
 }
 
-/// Somebody who follows jobs.
+/// Who follows jobs, how long it can wait, and where its news go.
 #[derive(Clone)]
 pub struct Terms {
     /// Tells followers apart.
     pub number: u64,
-    /// Whose call it follows jobs for. Held, so that the caller is still the same when it comes with another call.
+    /// The share of the caller who follows. Held, so that the caller is still the same when it comes with another call.
     pub share: Share,
     /// By when it wants to know how the jobs ended.
     pub until: Instant,
     /// When to ask once more, whatever the age of the jobs, because `until` is near.
     pub look_at: Option<Instant>,
-    /// Where news are put.
+    /// Where its news go.
     pub inbox: Arc<Inbox>,
 }
 
@@ -72,13 +73,15 @@ struct Follower {
 struct Entry {
     /// The caller who followed it first.
     caller: u64,
-    /// Since when it is followed; its age, as far as is known.
+    /// Since when it is followed, which stands for its age.
     since: Instant,
     /// When Zendesk last told of it; `since` before the first time.
     told: Instant,
     /// When it was last asked about.
     asked: Option<Instant>,
+    /// When it is next asked about.
     due: Instant,
+    /// As last seen.
     job: Option<Arc<Job>>,
     /// True if it is next asked for by its own path.
     alone: bool,
@@ -91,6 +94,7 @@ struct Follow {
     number: u64,
     /// The first round that was sent after it had begun to follow. What an earlier one brings may be older than its question.
     from: u64,
+    /// True once it was told of this job.
     told: bool,
 }
 
@@ -130,8 +134,8 @@ impl Entry {
         self.asked.map_or(now, |asked| now.max(asked + SHORTEST))
     }
 
-    /// Sets when it is asked about again.
-    fn rest(&mut self, now: Instant, least: Duration) {
+    /// Sets when it is asked about again, `least` from now at the earliest.
+    fn schedule(&mut self, now: Instant, least: Duration) {
         let new = self.followers.iter().any(|follow| !follow.told) && self.job.is_some();
         let wait = if new { SHORTEST } else { interval(now - self.since) };
         self.due = now + wait.max(least);
@@ -139,7 +143,7 @@ impl Entry {
 }
 
 impl Board {
-    /// Returns one that nobody follows anything of.
+    /// Returns a board without jobs or followers.
     pub fn new(credential: Credential, trace: Trace) -> Self {
         let (entries, followers, wake) = Default::default();
         Self { credential, trace, wake, entries, followers, round: 0, most: MOST_ITEMS, refusals: 0 }
@@ -187,7 +191,7 @@ impl Board {
         self.wake.notify_one();
     }
 
-    /// Notes that somebody now has this much time.
+    /// Notes that a follower now has other terms.
     pub fn set(&mut self, terms: &Terms) {
         if let Some(follower) = self.followers.get_mut(&terms.number) {
             follower.terms = terms.clone();
@@ -206,7 +210,7 @@ impl Board {
         self.entries.len()
     }
 
-    /// Returns when the next job is due that somebody waits for who has little time.
+    /// Returns when the next job is due of those that a follower with little time waits for.
     pub fn next_urgent(&self) -> Option<Instant> {
         let soon = Instant::now() + SHORT;
         self.entries.values().filter(|entry| self.is_urgent(entry, soon)).map(|entry| entry.due).min()
@@ -309,7 +313,7 @@ impl Board {
         }
         if !ended {
             entry.job = Some(job);
-            return entry.rest(now, Duration::ZERO);
+            return entry.schedule(now, Duration::ZERO);
         }
         if let Some(slot) = self.remove(id).and_then(|entry| entry.slot) {
             slot.ended(&job);
@@ -320,7 +324,7 @@ impl Board {
         let Some(entry) = self.entries.get_mut(id) else { return };
         let now = Instant::now();
         let patience = if entry.slot.is_some() { NOT_TOLD } else { NOT_FOUND_YET };
-        entry.rest(now, Duration::ZERO);
+        entry.schedule(now, Duration::ZERO);
         if now - entry.told >= patience {
             (entry.alone, entry.due) = (true, now);
         }
@@ -345,10 +349,10 @@ impl Board {
         for id in &round.ids {
             let Some(entry) = self.entries.get_mut(id.as_str()) else { continue };
             entry.alone = !round.alone && now - entry.told >= NOT_TOLD;
-            entry.rest(now, AFTER_FAILURE);
-            // Who has had news can wait for the next ones until there is budget.
-            let is_told = |follow: &&Follow| !(is_short_of_budget && follow.told);
-            concerned.extend(entry.followers.iter().filter(is_told).map(|follow| follow.number));
+            entry.schedule(now, AFTER_FAILURE);
+            // A follower who has had news can wait for the next ones until there is budget, and does not hear of the failure.
+            let hears_of_it = |follow: &&Follow| !(is_short_of_budget && follow.told);
+            concerned.extend(entry.followers.iter().filter(hears_of_it).map(|follow| follow.number));
         }
         for follower in concerned.iter().filter_map(|number| self.followers.get(number)) {
             follower.terms.inbox.fail(error);
@@ -386,7 +390,7 @@ impl Board {
     }
 }
 
-/// True if Zendesk answered, so that one of the jobs may be what is wrong with the request: then fewer are asked about at a time.
+/// True if Zendesk answered, so that one of the jobs may be what is wrong with the request. Then fewer are asked about at a time.
 fn is_about_the_request(error: &Error) -> bool {
     let status = error.refusal().map(|refusal| refusal.status);
     matches!(error, Error::TooLarge { .. })

@@ -31,7 +31,7 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Returns no jobs. `governor` knows how many requests the account has.
+    /// Returns the jobs of an account, of which none is followed yet. `governor` knows how many requests the account has.
     pub(in crate::gateway) fn new(reads: Reads, governor: Option<Arc<Governor>>) -> Self {
         let (boards, polls) = Default::default();
         let polling = Arc::new(Polling { reads, pace: Pace::new(governor), boards, polls });
@@ -78,7 +78,7 @@ impl Followed {
         self
     }
 
-    /// Goes on for so long, with nobody who waits.
+    /// Follows the jobs on until this time, with nobody who waits for them.
     pub fn go_on(&mut self, until: Instant) {
         (self.terms.until, self.terms.look_at) = (until, None);
         if let Some(board) = locked(&self.jobs.polling.boards).get_mut(&self.credential.fingerprint()) {
@@ -91,7 +91,7 @@ impl Followed {
         self.join(id, None);
     }
 
-    /// Follows a job that this gateway has started, and frees its slot once it has ended or nobody can know.
+    /// Follows a job that this gateway has started, and frees its slot once it has ended or nobody can learn whether it has.
     pub fn hold(&mut self, id: &str, slot: Slot) {
         self.join(id, Some(slot));
     }

@@ -42,7 +42,7 @@ struct State {
     held: HashMap<u64, usize>,
     in_use: usize,
     room: Room<Waiter>,
-    /// When the next one may try after Zendesk has refused a job; none once it has accepted one.
+    /// When the next call may try after Zendesk has refused a job; none once it has accepted another or a job of ours has ended.
     try_at: Option<Instant>,
 }
 
@@ -152,7 +152,7 @@ impl Slots {
         let now = Instant::now();
         while state.in_use < MOST_JOBS && state.try_at.is_none_or(|at| at <= now) {
             let Some((_, waiter)) = state.room.take_first() else { return };
-            // One tries for all.
+            // After a refusal one call tries for all; the others wait for what it learns.
             state.try_at = state.try_at.map(|_| now + REFUSED_PAUSE);
             let slot = self.slot(&mut state, waiter.share);
             // If the call left at this very moment, its slot goes to the next one. The lock is held, so it must not free itself.
