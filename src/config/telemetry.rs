@@ -52,7 +52,8 @@ pub struct Telemetry {
     pub log_filter: String,
     /// `telemetry.log_format`: `json` or `pretty`. Default `pretty`.
     pub log_format: LogFormat,
-    /// `telemetry.sample_ratio`: share of calls that are traced, 0 to 1, where no authenticated caller has decided it. Default 0.05.
+    /// `telemetry.sample_ratio`: share of calls that are traced, 0 to 1, where no authenticated caller has decided it.
+    /// Default 0.05.
     pub sample_ratio: f64,
     /// `telemetry.propagate_upstream`: whether requests to Zendesk carry the trace context. Default `false`.
     pub propagate_upstream: bool,

@@ -116,7 +116,8 @@ pub fn lost<E: serde::de::Error>(met: &'static str) -> Result<(), E> {
     note(|reading| reading.lose(reading.path.clone(), met))
 }
 
-/// Notes that the object at hand lacks what it must have under this key, unless that was lost already; in a strict reading, fails it.
+/// Notes that the object at hand lacks what it must have under this key, unless that was lost already.
+/// Fails a strict reading.
 pub(super) fn lacks<E: serde::de::Error>(key: &str) -> Result<(), E> {
     note(|reading| {
         let path: Vec<Step> = reading.path.iter().cloned().chain([Step::Key(key.to_owned())]).collect();
@@ -185,8 +186,8 @@ pub(super) fn told(before: Mark, depth: usize) -> Vec<String> {
     bounded(&told, depth)
 }
 
-/// Writes paths. Where they are too many, those of a field of which there are many are told by the field alone, so that they hide no
-/// other field.
+/// Writes paths. Where they are too many, those of a field of which there are many are told by the field alone, so that they hide
+/// no other field.
 fn bounded(lost: &[Vec<Step>], depth: usize) -> Vec<String> {
     let mut of_field: HashMap<Option<&Step>, usize> = HashMap::new();
     for steps in lost {

@@ -18,6 +18,7 @@ mod import;
 mod jobs;
 mod kills;
 mod outcomes;
+mod slow;
 mod streams;
 
 fn pace(per_item: Duration) -> sandbox::Jobs {

@@ -5,9 +5,11 @@
 
 use std::collections::HashMap;
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::event::{Ended, Event, Next, Source, Stop, Tell};
@@ -26,6 +28,9 @@ use crate::proto::{GetJobResponse, Job};
 use crate::rest::Changes;
 use crate::rest::bulk::{Kind, accepted};
 use crate::upstream::call::{Ledger, Priority};
+
+/// A caller that takes an event no sooner than this is slow.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// What an engine is to do.
 pub struct Order {
@@ -152,7 +157,7 @@ impl<S: Source, T: Tell> Engine<S, T> {
                 Some(news) = self.followed.next() => self.hear(news).await,
                 next = self.source.next(), if sends && self.part.is_none() => match next {
                     Ok(Some(Next::Part(part))) => self.part = Some(*part),
-                    Ok(Some(Next::Tell(event))) => drop(self.events.tell(event).await),
+                    Ok(Some(Next::Tell(event))) => drop(self.tell(event).await),
                     Ok(None) => self.is_at_end = true,
                     Err(stop) => self.stop = Some(stop),
                 }
@@ -169,12 +174,35 @@ impl<S: Source, T: Tell> Engine<S, T> {
         self.stop.get_or_insert(Stop::Failed(late));
     }
 
+    /// Tells an event. Returns false if nobody listens any more. A caller who is slow to read loses its place among those that wait
+    /// for a slot, or a slot that it may have got meanwhile would be of use to nobody.
+    async fn tell(&mut self, event: Event) -> bool {
+        let mut telling = pin!(self.events.tell(event));
+        match timeout(SLOW, telling.as_mut()).await {
+            Ok(heard) => heard,
+            Err(_) => {
+                self.waiting = None;
+                telling.await
+            }
+        }
+    }
+
     /// Sends a request, after it was announced.
     async fn send(&mut self, mut part: Part, slot: Slot) {
-        if !mem::replace(&mut part.is_announced, true)
-            && !self.events.tell(Event::Announced(part.items.announcement())).await
-        {
-            return;
+        if !mem::replace(&mut part.is_announced, true) {
+            let mut telling = pin!(self.events.tell(Event::Announced(part.items.announcement())));
+            match timeout(SLOW, telling.as_mut()).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                // Others can use the slot meanwhile.
+                Err(_) => {
+                    drop(slot);
+                    if telling.await {
+                        self.part = Some(part);
+                    }
+                    return;
+                }
+            }
         }
         let change = Change {
             targets: Targets::of_chunk(&part.chunk),
@@ -228,13 +256,17 @@ impl<S: Source, T: Tell> Engine<S, T> {
         }
         slots.started();
         let job = Arc::new(job);
-        self.events.tell(Event::Accepted { items: items.clone(), job: Arc::clone(&job), warnings }).await;
+        // Before the caller is told, which may take its time.
+        if has_ended(&job) {
+            slot.ended(&job);
+        } else {
+            self.followed.hold(&job.id, slot);
+        }
+        self.tell(Event::Accepted { items: items.clone(), job: Arc::clone(&job), warnings }).await;
         let live = Live { items, job, contested: None };
         if has_ended(&live.job) {
-            slot.ended(&live.job);
             self.end(live).await;
         } else {
-            self.followed.hold(&live.job.id, slot);
             self.live.insert(live.job.id.clone(), live);
         }
     }
@@ -242,8 +274,9 @@ impl<S: Source, T: Tell> Engine<S, T> {
     /// Tells how the rows of a failed request ended.
     async fn fail(&mut self, items: &Items, error: Error, warnings: Vec<String>) {
         self.is_open |= matches!(error, Error::OutcomeUnknown(_));
+        self.held_up = None;
         let outcomes = outcome::of_error(&error, items);
-        self.events.tell(Event::Ended(Ended::without_job(outcomes, warnings))).await;
+        self.tell(Event::Ended(Ended::without_job(outcomes, warnings))).await;
         let row = error.row();
         // The next request would fail, too, if Zendesk throttles, cannot be reached or refuses the credential, or if the gateway
         // refuses to send. After any other error it may go through.
@@ -270,9 +303,11 @@ impl<S: Source, T: Tell> Engine<S, T> {
             News::Lost(id, error) => {
                 let Some(live) = self.live.remove(&*id) else { return };
                 self.is_open = true;
-                let outcomes = outcome::of_lost(&error, &live.job.id, &live.items);
-                let ended = Ended { outcomes, job: Some(live.job), ..Ended::default() };
-                self.events.tell(Event::Ended(ended)).await;
+                let mut ended = Ended { job: Some(Arc::clone(&live.job)), ..Ended::default() };
+                if self.order.wait {
+                    ended.outcomes = outcome::of_lost(&error, &live.job.id, &live.items);
+                }
+                self.tell(Event::Ended(ended)).await;
             }
             // It is asked again.
             News::Failed(_) => {}
@@ -291,7 +326,7 @@ impl<S: Source, T: Tell> Engine<S, T> {
             ended.outcomes = outcome::of_job(kind, &job, &results, &items);
             ended.unplaced_ids = created::unplaced(kind, &job, &ended.outcomes);
         }
-        self.events.tell(Event::Ended(ended)).await;
+        self.tell(Event::Ended(ended)).await;
     }
 
     /// Tells of what is left at the end: jobs whose state cannot be read, and rows that were announced and then not sent.
@@ -304,7 +339,7 @@ impl<S: Source, T: Tell> Engine<S, T> {
         }
         if let Some(part) = self.part.take().filter(|part| part.is_announced) {
             let outcomes = outcome::not_sent(self.reason().as_ref(), &part.items);
-            self.events.tell(Event::Ended(Ended::without_job(outcomes, Vec::new()))).await;
+            self.tell(Event::Ended(Ended::without_job(outcomes, Vec::new()))).await;
         }
     }
 

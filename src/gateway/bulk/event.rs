@@ -31,7 +31,7 @@ pub enum Event {
 /// Rows that have ended.
 #[derive(Debug, Default)]
 pub struct Ended {
-    /// One for each row; none for a call that does not wait, if the rows have led to a job.
+    /// One for each row; none for a call that does not wait, if the rows have led to a job of which it is known whose it is.
     pub outcomes: Vec<BulkItemOutcome>,
     /// Their job as it ended or was last seen; none if they have led to none.
     pub job: Option<Arc<Job>>,

@@ -68,7 +68,12 @@ pub fn of_job<'a>(kind: Kind, job: &Job, results: &'a [JobResult], keys: &[Key],
     }
     let (mut evidence, open, mut consistent) = by_name(&claims, keys);
     if kind == Kind::Create {
-        consistent &= !forget_shared_ids(&mut evidence);
+        // A record that a result names as one input's is no other's.
+        let of_inputs = claims.iter().filter(|claim| matches!(claim.names, Names::Input(_)));
+        let named: HashSet<_> = of_inputs.filter_map(|claim| claim.result.id).collect();
+        let is_named = |claim: &Claim| claim.result.id.is_some_and(|id| named.contains(&id));
+        let repeats = claims.iter().any(|claim| claim.names == Names::Nobody && is_named(claim));
+        consistent &= !forget_shared_ids(&mut evidence) && !repeats;
     }
     // Counting needs all results: a job that did not complete may have left out any input, and a contradiction may hide one.
     if completed && is_whole && consistent {

@@ -16,6 +16,7 @@ use crate::gateway::Context;
 use crate::proto::{BulkItemOutcome, BulkResult, BulkViolation, ErrorReason};
 use crate::rest::bulk::{Bulk as _, BulkStream, Chunk, Key, within_row};
 use crate::rest::many::MOST_ITEMS;
+use crate::share::FREE_MESSAGE;
 
 /// Most bytes of the rows of one request, unless one row has more.
 const MOST_BYTES: usize = 512 << 10;
@@ -47,6 +48,8 @@ pub struct Rows<R: BulkStream, M> {
     dry_run: bool,
     /// True while it waits for a message.
     is_reading: bool,
+    /// True if the last message is charged to the caller.
+    is_charged: bool,
 }
 
 /// What is wrong with one row.
@@ -76,6 +79,7 @@ impl<R: BulkStream, M> Rows<R, M> {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let of_key = |key: &Key| size_of::<Key>() + size_of::<i64>() + text(&key.email) + text(&key.external_id);
         let open = open.iter().flat_map(|(_, items)| &items.keys).map(of_key).sum();
+        let is_charged = first.encoded_len() > FREE_MESSAGE;
         let of_first = first.take_rows();
         let mut rows = Self {
             context,
@@ -91,6 +95,7 @@ impl<R: BulkStream, M> Rows<R, M> {
             charged: 0,
             dry_run,
             is_reading: false,
+            is_charged,
         };
         rows.charge(0)?;
         rows.add(of_first)?;
@@ -101,6 +106,7 @@ impl<R: BulkStream, M> Rows<R, M> {
     fn take(&mut self, mut message: R) -> Result<()> {
         // Each message can hold a user who gets privileges.
         self.context.caller.check(R::rpc(), message.risk())?;
+        self.is_charged = message.encoded_len() > FREE_MESSAGE;
         self.add(message.take_rows())?;
         if message != R::default() {
             let problem = "and all that is said of all rows go in the first message only";
@@ -256,7 +262,10 @@ where
             if !std::mem::replace(&mut self.is_reading, true) {
                 // Of the last message only the rows that wait are left.
                 self.charge(bytes).map_err(Stop::Failed)?;
-                self.context.place.release_message();
+                // A large one that was read ahead of its turn keeps its charge.
+                if std::mem::take(&mut self.is_charged) {
+                    self.context.place.release_message();
+                }
             }
             let Some(messages) = &mut self.messages else { return Ok(None) };
             let message = messages.next().await;

@@ -1,5 +1,7 @@
 //! Bulk streams.
 
+use std::collections::HashSet;
+
 use futures_util::Stream;
 
 use super::Leaving;
@@ -45,12 +47,17 @@ impl Gateway {
             Ok((job_id, Items::of_receipt(receipt, &format!("start.open_receipts[{index}]"))?))
         };
         let open = open_receipts.into_iter().enumerate().map(read).collect::<Result<Vec<_>>>()?;
+        let mut ids = HashSet::new();
+        if let Some(twice) = open.iter().position(|(job_id, _)| !ids.insert(job_id)) {
+            let field = format!("start.open_receipts[{twice}].job_id");
+            return Err(Error::invalid(&field, "is the job of an earlier receipt, too"));
+        }
         let (leaving, inner) = Leaving::of(&context);
         let (kind, left) = (R::Call::KIND, leaving.left.clone());
         let rows = Rows::new(context, first, further, resume_from, dry_run, &open)?;
         // Whatever the rows are, their jobs may change the same.
         let changes = R::Call::default().changes();
-        let order = Order { kind, changes, wait: true, is_stream: true, left };
+        let order = Order { kind, changes, wait: true, is_stream: true, left: left.clone() };
         let (teller, replies) = telling(leaving);
         let trail = inner.trail.clone();
         let mut engine = Engine::new(self, inner, order, rows, teller);
@@ -63,7 +70,9 @@ impl Gateway {
             let (stop, teller) = engine.follow();
             let end = match stop {
                 None => {
-                    Trail::end(trail.as_ref(), None);
+                    if !left.is_cancelled() {
+                        Trail::end(trail.as_ref(), None);
+                    }
                     Ok(())
                 }
                 Some(Stop::Failed(error)) => {

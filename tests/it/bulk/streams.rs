@@ -434,6 +434,14 @@ async fn what_cannot_be_is_refused_by_its_field() {
         ),
         (
             "StreamBulkCreateUsers",
+            json!({"start": {"open_receipts": [
+                {"job_id": "V3-1", "row_count": 1, "items": [{}]},
+                {"job_id": "V3-1", "first_index": 1, "row_count": 1, "items": [{"index": 1}]},
+            ]}}),
+            "start.open_receipts[1].job_id",
+        ),
+        (
+            "StreamBulkCreateUsers",
             json!({"start": {"dry_run": true, "open_receipts": [{"job_id": "V3-1", "row_count": 1, "items": [{}]}]}}),
             "start.open_receipts",
         ),

@@ -49,6 +49,13 @@ impl Binary {
         Self::spawn(command, settings, u64::MAX).await
     }
 
+    /// The same with a file of settings, too.
+    pub async fn configured(config: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(config);
+        Self::spawn(command, settings, u64::MAX).await
+    }
+
     /// Starts it with a file of settings, and reads at most so many bytes a second of what it logs.
     pub async fn read_slowly(pace: u64, config: &Path, settings: &[(&str, &str)]) -> Self {
         let mut shell = Command::new("sh");
