@@ -19,6 +19,7 @@ mod followed;
 mod inbox;
 mod pace;
 mod poller;
+mod round;
 mod slots;
 mod state;
 mod watch;

@@ -14,6 +14,7 @@ use zendesk_gateway::sandbox::faults::{Respond, post};
 
 use crate::support::{TestGateway, account, refused, settings};
 
+mod broken;
 mod import;
 mod jobs;
 mod kills;

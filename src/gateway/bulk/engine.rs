@@ -118,7 +118,7 @@ impl<S: Source, T: Tell> Engine<S, T> {
     /// Follows a job that an earlier stream has started. Only the caller says so, so it takes no slot of others.
     pub fn resume(&mut self, job_id: String, items: Items) {
         self.is_untouched = false;
-        self.followed.add(&job_id);
+        self.followed.take_over(&job_id);
         let job = Arc::new(Job { id: job_id.clone(), ..Job::default() });
         self.live.insert(job_id, Live { items, job, contested: None });
     }
@@ -220,8 +220,26 @@ impl<S: Source, T: Tell> Engine<S, T> {
         let ledger = Ledger::within(&self.context.ledger);
         // If no answer has come by `until`, the rows are UNKNOWN, and there is still time to tell the caller.
         let context = Context { deadline: self.until, ledger: Arc::clone(&ledger), ..self.context.clone() };
+        let gateway = self.gateway.clone();
         // The engine's guard holds the tags of all jobs; this one holds none.
-        let sent = self.gateway.change(&context, change, self.gateway.begin(&Changes::default())).await;
+        let mut sending = pin!(gateway.change(&context, change, gateway.begin(&Changes::default())));
+        // Meanwhile jobs end, too.
+        let sent = loop {
+            tokio::select! {
+                biased;
+                sent = &mut sending => break sent,
+                Some(news) = self.followed.next() => {
+                    let mut hearing = pin!(self.hear(news));
+                    tokio::select! {
+                        sent = &mut sending => {
+                            hearing.await;
+                            break sent;
+                        }
+                        () = &mut hearing => {}
+                    }
+                }
+            }
+        };
         match sent {
             Ok((answer, _)) => {
                 let job = answer.body::<GetJobResponse>().job_status.expect("a reply without a job is refused");
@@ -275,14 +293,18 @@ impl<S: Source, T: Tell> Engine<S, T> {
     async fn fail(&mut self, items: &Items, error: Error, warnings: Vec<String>) {
         self.is_open |= matches!(error, Error::OutcomeUnknown(_));
         self.held_up = None;
-        let outcomes = outcome::of_error(&error, items);
+        let (row, not_ours) = (error.row(), outcome::is_about_the_account(&error));
+        // What is refused whatever the rows are is done to none of them, and may be sent again.
+        let outcomes = if not_ours { outcome::not_sent(Some(&error), items) } else { outcome::of_error(&error, items) };
         self.tell(Event::Ended(Ended::without_job(outcomes, warnings))).await;
-        let row = error.row();
-        // The next request would fail, too, if Zendesk throttles, cannot be reached or refuses the credential, or if the gateway
-        // refuses to send. After any other error it may go through.
-        let stops = row.retry != Retry::Never
-            || row.fate == Fate::Held
-            || matches!(error, Error::Credential { .. } | Error::ShuttingDown);
+        // The next request would fail, too, if Zendesk throttles, cannot be reached or refuses the account's requests, or if the
+        // gateway refuses to send. After any other error it may go through.
+        let stops =
+            row.retry != Retry::Never || row.fate == Fate::Held || not_ours || matches!(error, Error::ShuttingDown);
+        // A stream can go on later. While answers get lost, each request leaves a hundred rows of which nobody knows; and somebody who
+        // may not do this will not get far.
+        let stops =
+            stops || self.order.is_stream && (row.fate == Fate::Unknown || matches!(error, Error::Forbidden(_)));
         if stops || self.is_untouched {
             self.stop = Some(Stop::Failed(error));
         }

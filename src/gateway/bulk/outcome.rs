@@ -92,6 +92,11 @@ pub fn result_of(error: &Error) -> (BulkResult, String, String) {
     (result, code.unwrap_or_else(|| error.reason().to_owned()), snippet(&error.to_string()))
 }
 
+/// True if Zendesk refuses all requests of the account in this way, so that it says nothing of the rows.
+pub fn is_about_the_account(error: &Error) -> bool {
+    matches!(error, Error::Credential { .. } | Error::AccountNotFound(_) | Error::Redirected(_))
+}
+
 fn base(items: &Items) -> Vec<BulkItemOutcome> {
     let outcome = |(index, key): (&i64, &Key)| BulkItemOutcome {
         index: *index,

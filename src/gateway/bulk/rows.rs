@@ -90,7 +90,7 @@ impl<R: BulkStream, M> Rows<R, M> {
             next_index: resume_from,
             covered: resume_from,
             ready: VecDeque::new(),
-            seen: Seen::default(),
+            seen: Seen::new(dry_run),
             open,
             charged: 0,
             dry_run,

@@ -52,6 +52,11 @@ impl Gateway {
             let field = format!("start.open_receipts[{twice}].job_id");
             return Err(Error::invalid(&field, "is the job of an earlier receipt, too"));
         }
+        let within = |(_, items): &(String, Items)| items.first + i64::from(items.rows) > resume_from;
+        if let Some(receipt) = open.iter().position(within) {
+            let problem = format!("lies before the end of start.open_receipts[{receipt}], whose rows were sent");
+            return Err(Error::invalid("start.resume_from", &problem));
+        }
         let (leaving, inner) = Leaving::of(&context);
         let (kind, left) = (R::Call::KIND, leaving.left.clone());
         let rows = Rows::new(context, first, further, resume_from, dry_run, &open)?;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::inbox::{Id, Inbox, News};
 use super::pace::{SHORTEST, interval};
+use super::round::{Round, is_about_the_request};
 use super::slots::Slot;
 use super::state::has_ended;
 use crate::error::{Error, Fate};
@@ -22,7 +23,8 @@ use crate::upstream::credential::Credential;
 /// How long a job may be missing before it is asked for by its own path, which answers 404 for a job that Zendesk does not know;
 /// the list just leaves it out. Under load, a job that Zendesk has accepted may be unknown at first.
 const NOT_FOUND_YET: Duration = Duration::from_secs(10);
-/// The same for a job that this gateway has started, and for jobs that the list does not tell of because it fails.
+/// The same for a job that Zendesk has accepted from this gateway or, by a receipt, from another one, and for jobs that the list does not
+/// tell of because it fails.
 const NOT_TOLD: Duration = Duration::from_mins(1);
 /// Shortest wait after a request that failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -64,6 +66,16 @@ pub struct Terms {
     pub inbox: Arc<Inbox>,
 }
 
+/// Who says that there is a job.
+pub enum Source {
+    /// This gateway has started it, and holds its slot.
+    Started(Slot),
+    /// A receipt of a gateway.
+    Receipt,
+    /// Only the caller who wants to know.
+    Caller,
+}
+
 struct Follower {
     terms: Terms,
     /// How many jobs it follows.
@@ -87,6 +99,8 @@ struct Entry {
     alone: bool,
     /// The slot of a job that this gateway has started.
     slot: Option<Slot>,
+    /// True if a receipt says that Zendesk has accepted it.
+    has_receipt: bool,
     followers: Vec<Follow>,
 }
 
@@ -96,17 +110,6 @@ struct Follow {
     from: u64,
     /// True once it was told of this job.
     told: bool,
-}
-
-/// What is asked with one request.
-pub struct Round {
-    number: u64,
-    /// The jobs.
-    pub ids: Vec<String>,
-    /// True if the only job is asked for by its own path.
-    pub alone: bool,
-    /// Which calls go first when the budget is short.
-    pub priority: Priority,
 }
 
 /// Jobs that are asked about together.
@@ -149,11 +152,11 @@ impl Board {
         Self { credential, trace, wake, entries, followers, round: 0, most: MOST_ITEMS, refusals: 0 }
     }
 
-    /// Lets somebody follow a job, which has a slot if this gateway has started it.
-    pub fn join(&mut self, terms: &Terms, id: &Id, slot: Option<Slot>) {
+    /// Lets somebody follow a job.
+    pub fn join(&mut self, terms: &Terms, id: &Id, source: Source) {
         let now = Instant::now();
         // A job that has just been accepted has hardly begun.
-        let first = if slot.is_some() { now + SHORTEST } else { now };
+        let first = if matches!(source, Source::Started(_)) { now + SHORTEST } else { now };
         let entry = self.entries.entry(Id::clone(id)).or_insert_with(|| Entry {
             caller: terms.share.id(),
             since: now,
@@ -163,11 +166,14 @@ impl Board {
             job: None,
             alone: false,
             slot: None,
+            has_receipt: false,
             followers: Vec::new(),
         });
         entry.due = entry.due.min(entry.earliest(first));
-        if slot.is_some() {
-            entry.slot = slot;
+        match source {
+            Source::Started(slot) => entry.slot = Some(slot),
+            Source::Receipt => entry.has_receipt = true,
+            Source::Caller => {}
         }
         if entry.followers.iter().any(|follow| follow.number == terms.number) {
             return;
@@ -323,7 +329,8 @@ impl Board {
     fn missing(&mut self, id: &str) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         let now = Instant::now();
-        let patience = if entry.slot.is_some() { NOT_TOLD } else { NOT_FOUND_YET };
+        let is_accepted = entry.slot.is_some() || entry.has_receipt;
+        let patience = if is_accepted { NOT_TOLD } else { NOT_FOUND_YET };
         entry.schedule(now, Duration::ZERO);
         if now - entry.told >= patience {
             (entry.alone, entry.due) = (true, now);
@@ -388,11 +395,4 @@ impl Board {
         }
         Some(entry)
     }
-}
-
-/// True if Zendesk answered, so that one of the jobs may be what is wrong with the request. Then fewer are asked about at a time.
-fn is_about_the_request(error: &Error) -> bool {
-    let status = error.refusal().map(|refusal| refusal.status);
-    matches!(error, Error::TooLarge { .. })
-        || status.is_some_and(|status| (200..500).contains(&status) && status != 429)
 }

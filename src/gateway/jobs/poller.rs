@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::board::{Board, Round};
+use super::board::Board;
 use super::pace::Pace;
+use super::round::Round;
 use crate::cache::WaitsFor;
 use crate::error::{Error, Result};
 use crate::gateway::read::{ReadContext, Reads};

@@ -280,7 +280,7 @@ async fn collector_gone() -> Subject {
     let front = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let made = made
         .set("TELEMETRY__OTLP__ENDPOINT", format!("http://{}", front.local_addr().expect("it is bound")))
-        .set("TELEMETRY__TRACES__SAMPLE_RATIO", "1.0");
+        .set("TELEMETRY__SAMPLE_RATIO", "1.0");
     let (up, behind) = (Arc::clone(&is_up), url.trim_start_matches("http://").to_owned());
     tokio::spawn(async move {
         while let Ok((mut from, _)) = front.accept().await {
