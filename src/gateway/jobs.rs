@@ -15,6 +15,7 @@ use crate::upstream::call::Priority;
 use crate::upstream::rest::text_id;
 
 mod board;
+mod entry;
 mod followed;
 mod inbox;
 mod pace;

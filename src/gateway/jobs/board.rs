@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::entry::{Entry, Follow, Group};
 use super::inbox::{Id, Inbox, News};
-use super::pace::{SHORTEST, interval};
+use super::pace::SHORTEST;
 use super::round::{Round, is_about_the_request};
 use super::slots::Slot;
 use super::state::has_ended;
@@ -30,9 +31,9 @@ const NOT_TOLD: Duration = Duration::from_mins(1);
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// A follower who wants to know within this time waits for the answer; the others have time.
 const SHORT: Duration = Duration::from_secs(30);
-/// Refusals of the credential, without an answer in between, after which it is not used any more. A single one may come from the
-/// moment in which the credential changed.
-const REFUSALS: u32 = 2;
+/// Refusals of the credential, without an answer in between, after which it is not used any more. A few may come from the
+/// moments in which the credential changes.
+const REFUSALS: u32 = 4;
 
 /// The followed jobs of one credential.
 pub struct Board {
@@ -46,6 +47,8 @@ pub struct Board {
     followers: HashMap<u64, Follower>,
     /// Number of the next round.
     round: u64,
+    /// Whose turn it was in which round; see [`Entry::turn`].
+    turns: HashMap<Option<u64>, u64>,
     /// Most ids in one request.
     most: usize,
     refusals: u32,
@@ -82,74 +85,11 @@ struct Follower {
     open: usize,
 }
 
-struct Entry {
-    /// The caller who followed it first.
-    caller: u64,
-    /// Since when it is followed, which stands for its age.
-    since: Instant,
-    /// When Zendesk last told of it; `since` before the first time.
-    told: Instant,
-    /// When it was last asked about.
-    asked: Option<Instant>,
-    /// When it is next asked about.
-    due: Instant,
-    /// As last seen.
-    job: Option<Arc<Job>>,
-    /// True if it is next asked for by its own path.
-    alone: bool,
-    /// The slot of a job that this gateway has started.
-    slot: Option<Slot>,
-    /// True if a receipt says that Zendesk has accepted it.
-    has_receipt: bool,
-    followers: Vec<Follow>,
-}
-
-struct Follow {
-    number: u64,
-    /// The first round that was sent after it had begun to follow. What an earlier one brings may be older than its question.
-    from: u64,
-    /// True once it was told of this job.
-    told: bool,
-}
-
-/// Jobs that are asked about together.
-#[derive(PartialEq, Eq)]
-enum Group {
-    /// One that is asked for by its own path.
-    Alone(Id),
-    /// Those that Zendesk is known to have.
-    Known,
-    /// Those of which only this caller says that they exist: whatever its ids do to a request, it concerns nobody else.
-    Claimed(u64),
-}
-
-impl Entry {
-    fn group(&self, id: &Id) -> Group {
-        match () {
-            () if self.alone => Group::Alone(Id::clone(id)),
-            () if self.job.is_some() || self.slot.is_some() => Group::Known,
-            () => Group::Claimed(self.caller),
-        }
-    }
-
-    /// Returns when it may be asked about again at the earliest.
-    fn earliest(&self, now: Instant) -> Instant {
-        self.asked.map_or(now, |asked| now.max(asked + SHORTEST))
-    }
-
-    /// Sets when it is asked about again, `least` from now at the earliest.
-    fn schedule(&mut self, now: Instant, least: Duration) {
-        let new = self.followers.iter().any(|follow| !follow.told) && self.job.is_some();
-        let wait = if new { SHORTEST } else { interval(now - self.since) };
-        self.due = now + wait.max(least);
-    }
-}
-
 impl Board {
     /// Returns a board without jobs or followers.
     pub fn new(credential: Credential, trace: Trace) -> Self {
-        let (entries, followers, wake) = Default::default();
-        Self { credential, trace, wake, entries, followers, round: 0, most: MOST_ITEMS, refusals: 0 }
+        let (entries, followers, wake, turns) = Default::default();
+        Self { credential, trace, wake, entries, followers, turns, round: 0, most: MOST_ITEMS, refusals: 0 }
     }
 
     /// Lets somebody follow a job.
@@ -231,9 +171,8 @@ impl Board {
     pub fn begin(&mut self) -> Option<Round> {
         let now = Instant::now();
         self.look(now);
-        let (id, first) =
-            self.entries.iter().min_by_key(|(_, entry)| entry.due).filter(|(_, entry)| entry.due <= now)?;
-        let group = first.group(id);
+        let (id, first) = self.first(now)?;
+        let (group, turn) = (first.group(id), first.turn());
         let mut ids: Vec<(&Id, &Entry)> = self.entries.iter().filter(|(id, entry)| entry.group(id) == group).collect();
         ids.sort_unstable_by_key(|(_, entry)| entry.due);
         // What is due goes before what only fills the request up, and each caller's first before another's second.
@@ -257,7 +196,19 @@ impl Board {
         }
         let number = self.round;
         self.round += 1;
+        self.turns.insert(turn, self.round);
         Some(Round { number, ids, alone: matches!(group, Group::Alone(_)), priority })
+    }
+
+    /// Returns the job that is asked about first of those that are due. Those that Zendesk is known to have come every other time, so
+    /// that nobody's claims keep slots taken; callers with claims take turns.
+    fn first(&mut self, now: Instant) -> Option<(&Id, &Entry)> {
+        let callers: HashSet<Option<u64>> = self.entries.values().map(Entry::turn).collect();
+        self.turns.retain(|turn, _| callers.contains(turn));
+        let was_known = self.round > 0 && self.turns.get(&None) == Some(&self.round);
+        let last = |entry: &Entry| self.turns.get(&entry.turn()).copied().unwrap_or_default();
+        let due = self.entries.iter().filter(|(_, entry)| entry.due <= now);
+        due.min_by_key(|(_, entry)| (entry.turn().is_none() == was_known, last(entry), entry.due))
     }
 
     /// Makes due what somebody wants a last look at.

@@ -358,21 +358,19 @@ async fn cache_cold() -> Subject {
     made.fails(move |_| new.ask_for_new(Duration::from_millis(20))).mends(move |_| old.ask_as_before()).start().await
 }
 
-/// Connections without end.
+/// The process may open hardly more than it has open.
 async fn descriptors_short() -> Subject {
     let alert = Some("ZendeskGatewayDescriptorsShort");
     let made = Made::new(expect("descriptors-short", &["descriptors_short"], alert, 4, false), account()).await;
-    let gateway = Binary::with_descriptors(256, &[]).await;
-    let channel = plain(&gateway).connect_lazy();
-    let address = gateway.address.clone();
-    let open = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let closing = Arc::clone(&open);
-    let crowd = move |_: &Sandbox| {
-        let connect = |_| std::net::TcpStream::connect(&address).expect("it accepts");
-        open.lock().expect("no panic inside").extend((0..256).map(connect));
+    let mut subject = made.start().await;
+    let id = subject.gateway.id();
+    let allow = move |number: usize| {
+        let number = format!("--nofile={number}:");
+        let done = std::process::Command::new("prlimit").args(["--pid", &id.to_string(), &number]).status();
+        assert!(done.expect("util-linux is installed").success());
     };
-    let mut made = made.fails(crowd).mends(move |_| closing.lock().expect("no panic inside").clear());
-    // The account is within the process.
-    made.callers = Callers::of(gateway.ids().await);
-    made.called(gateway, channel)
+    let open = move || std::fs::read_dir(format!("/proc/{id}/fd")).expect("it runs").count();
+    subject.fails = Some(Box::new(move |_| allow(open() + 4)));
+    subject.mends = Some(Box::new(move |_| allow(4_096)));
+    subject
 }

@@ -143,7 +143,8 @@ impl Binary {
             }
         });
         greets.await.expect("it greets");
-        let (address, admin) = (address.expect("its address"), admin.expect("its admin port"));
+        let said = || panic!("it does not serve: {}", log.lock().expect("no panic inside"));
+        let (address, admin) = (address.unwrap_or_else(said), admin.unwrap_or_else(said));
         Self { child, address, admin, greeting, http: reqwest::Client::new(), log, reading, _token: None }
     }
 
@@ -166,6 +167,11 @@ impl Binary {
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("memory");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 
     /// Sends it a signal.
