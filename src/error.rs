@@ -16,11 +16,11 @@ mod refusal;
 mod row;
 mod status;
 mod text;
-
 pub use connection::ConnectionError;
 pub use refusal::{Refusal, Violation};
 pub use row::{Fate, Retry, Row, Verdict};
 use row::{again, of_library, of_server, unknown_code};
+pub use status::reason_of;
 pub use text::{shortened, snippet};
 
 /// Result with the gateway's own error.

@@ -4,15 +4,15 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use http::header::AGE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::codec::Encoded;
 use crate::config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason_of};
 use crate::gateway::audit::Trail;
 use crate::gateway::caller::Caller;
 use crate::gateway::{Answered, Context, Drain, Gateway};
@@ -21,6 +21,7 @@ use crate::rest::{List, Read, Write};
 use crate::upstream::credential::Source;
 use crate::upstream::warnings::{LONGEST_BESIDE_ERROR, LONGEST_TEXT as LONGEST_WARNINGS};
 
+mod ahead;
 mod credential;
 pub mod facts;
 pub mod method;
@@ -108,7 +109,15 @@ impl Rpc {
         let first = first.ok_or_else(|| Error::invalid("start", "is missing: the stream has no message"))?;
         let (context, first) = self.open(Request::from_parts(metadata, extensions, first))?;
         let trail = context.trail.clone();
-        let replies = self.gateway.stream_bulk(context, first, until::idle(messages, self.idle_timeout));
+        let told = trail.clone();
+        let messages = ahead::read(&first, messages, &context);
+        let messages = until::idle(messages, self.idle_timeout).inspect_err(move |status| {
+            // Who cancels the call is logged as such anyway.
+            if status.code() != Code::Cancelled {
+                Trail::broken_off(told.as_ref(), reason_of(status));
+            }
+        });
+        let replies = self.gateway.stream_bulk(context, first, messages);
         let replies = replies.inspect_err(|error| Trail::end(trail.as_ref(), Some(error)))?;
         Ok(Response::new(Box::pin(replies)))
     }

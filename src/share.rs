@@ -14,8 +14,10 @@ use tokio::time::Instant;
 use crate::config;
 use crate::error::{Error, Result};
 
+/// Largest message, as it is sent, that is not charged. Decoded, the worst of them take a hundred kilobytes.
+pub const FREE_MESSAGE: usize = 256;
 /// After how long a caller whose calls, streams or messages are too many may try again: most calls are shorter.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+pub const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Registered callers at which those who have left are forgotten for the first time.
 const FIRST_SWEEP: usize = 1024;
 

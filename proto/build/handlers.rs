@@ -1,5 +1,5 @@
 //! `handlers.rs`: tonic's traits for `rpc::Rpc`. Each handler calls the function for its RPC's shape in the contract, so that
-//! `src/rpc.rs` has one function for each shape and none for each RPC.
+//! `src/rpc.rs` has one function for each shape and none for a single RPC.
 
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
@@ -24,7 +24,7 @@ const COMPOSED: [&str; 10] = [
 pub enum Handler {
     /// A method of the gateway's own.
     Composed,
-    /// One record, by one request.
+    /// One request that reads something.
     Read,
     /// A page of rows.
     List,
@@ -38,7 +38,7 @@ pub enum Handler {
     BulkStream,
 }
 
-/// Returns which one it is, by the RPC's shape in the contract.
+/// Returns the function for an RPC: by its name if it is composed, else by its shape in the contract.
 pub fn handler(method: &MethodDescriptor) -> Handler {
     match () {
         () if COMPOSED.contains(&method.name()) => Handler::Composed,

@@ -15,7 +15,7 @@ pub fn table(pool: &DescriptorPool) -> String {
     for (index, method) in methods(pool).iter().enumerate() {
         line!(code, "    {},", rpc(method, &endpoints));
         let (request, reply) = (method.input(), method.output());
-        // A request that writes a user can make it an agent, so its values can raise its risk.
+        // A request that writes a user can make it an agent, so the values in a request can raise the risk.
         let writes_users = reachable([request.clone()]).iter().any(|message| message.name() == "UserInput");
         let risk = if writes_users { "    fn risk(&self) -> Risk { risk::Values::risk(self) }\n" } else { "" };
         line!(

@@ -1,8 +1,8 @@
-//! Batches: single reads by id that leave together as one upstream call.
+//! Batches: single reads by id that leave together as one request to Zendesk.
 //!
 //! The first read leaves at once and alone. While it is under way others gather, and leave together when it returns: the
 //! busier the gateway, the larger the batches, and with no load nobody waits. Ids also leave as soon as there are enough
-//! to fill a call, or when the call before them takes too long, so that one call that hangs holds up nobody else.
+//! to fill a request, or when the request before them takes too long, so that one that hangs holds up nobody else.
 //!
 //! An id is never added to a batch that has left: what that batch reads may be older than the question.
 //!
@@ -26,10 +26,10 @@ use super::flight::carried_out;
 use super::stats::Stats;
 use crate::error::{Error, Result};
 
-/// Gathers single reads of one kind into calls for many. Cloning shares it.
+/// Gathers single reads of one kind into requests for many. Cloning shares it.
 ///
-/// `Way` is what a call needs beside the ids, such as the credential. It is the same for all members of a lane, so any member's
-/// serves.
+/// `Way` is what a request needs beside the ids, such as the credential. It is the same for all reads with one credential, so any
+/// member's serves.
 pub struct Batcher<Way, Id, Value>(Arc<Inner<Way, Id, Value>>);
 
 impl<Way, Id, Value> Clone for Batcher<Way, Id, Value> {
@@ -43,18 +43,19 @@ struct Inner<Way, Id, Value> {
     wait: Duration,
     stats: Arc<Stats>,
     fetch: Fetch<Way, Id, Value>,
-    /// By credential: ids asked for with different credentials never share a call.
-    lanes: Mutex<HashMap<u128, Lane<Way, Id, Value>>>,
-    batches: AtomicU64,
+    /// Ids asked for with different credentials never share a request.
+    by_credential: Mutex<HashMap<u128, Batches<Way, Id, Value>>>,
+    /// Number of the next batch.
+    next: AtomicU64,
 }
 
-/// The batches of one credential. A lane with nothing in it is removed.
-struct Lane<Way, Id, Value> {
+/// The batches of one credential. It is removed once none is under way or gathers.
+struct Batches<Way, Id, Value> {
     under_way: usize,
     gathering: Option<Batch<Way, Id, Value>>,
 }
 
-impl<Way, Id, Value> Lane<Way, Id, Value> {
+impl<Way, Id, Value> Batches<Way, Id, Value> {
     /// Takes what has gathered, to be sent.
     fn take(&mut self) -> Option<Batch<Way, Id, Value>> {
         let batch = self.gathering.take()?;
@@ -92,7 +93,7 @@ where
         Fut: Future<Output = Result<HashMap<Id, Value>>> + Send + 'static,
     {
         let fetch: Fetch<Way, Id, Value> = Box::new(move |way, ids, terms| Box::pin(fetch(way, ids, terms)));
-        Self(Arc::new(Inner { most, wait, stats, fetch, lanes: Mutex::default(), batches: AtomicU64::new(0) }))
+        Self(Arc::new(Inner { most, wait, stats, fetch, by_credential: Mutex::default(), next: AtomicU64::new(0) }))
     }
 
     /// Returns the value for an id, or `None` if the batch that asked for it left it out.
@@ -126,62 +127,64 @@ where
     Id: Clone + Eq + Hash + Send + 'static,
     Value: Clone + Send + 'static,
 {
-    fn lanes(&self) -> MutexGuard<'_, HashMap<u128, Lane<Way, Id, Value>>> {
+    fn by_credential(&self) -> MutexGuard<'_, HashMap<u128, Batches<Way, Id, Value>>> {
         // Nothing in here can be left half done by a panic: no caller's code runs under the lock.
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_credential.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a member to its credential's lane. Returns the batch it is in, and when that leaves at the latest.
+    /// Adds a member to the batch that gathers for its credential. Returns the batch it is in, and when that leaves at the latest.
     fn enter(self: &Arc<Self>, credential: u128, member: Member<Way, Id, Value>) -> (u64, Instant) {
-        let mut lanes = self.lanes();
-        let lane = lanes.entry(credential).or_insert(Lane { under_way: 0, gathering: None });
-        let batch = lane.gathering.get_or_insert_with(|| Batch {
-            number: self.batches.fetch_add(1, Relaxed),
+        let mut by_credential = self.by_credential();
+        let batches = by_credential.entry(credential).or_insert(Batches { under_way: 0, gathering: None });
+        let batch = batches.gathering.get_or_insert_with(|| Batch {
+            number: self.next.fetch_add(1, Relaxed),
             members: Vec::new(),
             leaves_by: Instant::now() + self.wait,
         });
         batch.members.push(member);
         let (number, leaves_by) = (batch.number, batch.leaves_by);
         let full = batch.members.len() >= self.most;
-        let leaving = if full || lane.under_way == 0 { lane.take() } else { None };
-        drop(lanes);
+        let leaving = if full || batches.under_way == 0 { batches.take() } else { None };
+        drop(by_credential);
         self.send(credential, leaving);
         (number, leaves_by)
     }
 
     /// Sends a batch that has waited long enough, if it has not left.
     fn hurry(self: &Arc<Self>, credential: u128, number: u64) {
-        let is_it =
-            |lane: &&mut Lane<Way, Id, Value>| lane.gathering.as_ref().is_some_and(|batch| batch.number == number);
-        let leaving = self.lanes().get_mut(&credential).filter(is_it).and_then(Lane::take);
+        let is_it = |batches: &&mut Batches<Way, Id, Value>| {
+            batches.gathering.as_ref().is_some_and(|batch| batch.number == number)
+        };
+        let leaving = self.by_credential().get_mut(&credential).filter(is_it).and_then(Batches::take);
         self.send(credential, leaving);
     }
 
+    /// True if the batch has not left.
     fn gathers(&self, credential: u128, number: u64) -> bool {
-        let lanes = self.lanes();
-        let gathering = lanes.get(&credential).and_then(|lane| lane.gathering.as_ref());
+        let by_credential = self.by_credential();
+        let gathering = by_credential.get(&credential).and_then(|batches| batches.gathering.as_ref());
         gathering.is_some_and(|batch| batch.number == number)
     }
 
-    /// Sends a batch. Never call it under the lock: a runtime that shuts down drops the task at once, and with it the [`Turn`],
+    /// Sends a batch. Never call it under the lock: a runtime that shuts down drops the task at once, and with it the [`UnderWay`],
     /// which takes the lock.
     fn send(self: &Arc<Self>, credential: u128, batch: Option<Batch<Way, Id, Value>>) {
         if let Some(batch) = batch {
             let runtime = Handle::current();
-            let turn = Turn { lanes: self.clone(), credential, runtime: runtime.clone() };
-            runtime.spawn(turn.carry_out(batch));
+            let under_way = UnderWay { batcher: self.clone(), credential, runtime: runtime.clone() };
+            runtime.spawn(under_way.carry_out(batch));
         }
     }
 }
 
 /// A batch under way. Dropping it, however it ended, sends what has gathered meanwhile.
-struct Turn<Way: Clone + Send + 'static, Id: Clone + Eq + Hash + Send + 'static, Value: Clone + Send + 'static> {
-    lanes: Arc<Inner<Way, Id, Value>>,
+struct UnderWay<Way: Clone + Send + 'static, Id: Clone + Eq + Hash + Send + 'static, Value: Clone + Send + 'static> {
+    batcher: Arc<Inner<Way, Id, Value>>,
     credential: u128,
     runtime: Handle,
 }
 
-impl<Way, Id, Value> Turn<Way, Id, Value>
+impl<Way, Id, Value> UnderWay<Way, Id, Value>
 where
     Way: Clone + Send + 'static,
     Id: Clone + Eq + Hash + Send + 'static,
@@ -195,11 +198,11 @@ where
         let ids: Vec<Id> =
             members.iter().map(|member| member.id.clone()).filter(|id| seen.insert(id.clone())).collect();
         let Some(terms) = members.iter().map(|member| member.terms.clone()).reduce(Terms::and) else { return };
-        self.lanes.stats.batch(ids.len());
+        self.batcher.stats.batch(ids.len());
         let deadline = terms.deadline;
         let outcome = tokio::select! {
             biased;
-            outcome = carried_out(deadline, "batch", async { (self.lanes.fetch)(way, ids, terms).await }) => outcome,
+            outcome = carried_out(deadline, "batch", async { (self.batcher.fetch)(way, ids, terms).await }) => outcome,
             () = deserted(&mut members) => return,
         };
         drop(self);
@@ -210,23 +213,23 @@ where
     }
 }
 
-impl<Way, Id, Value> Drop for Turn<Way, Id, Value>
+impl<Way, Id, Value> Drop for UnderWay<Way, Id, Value>
 where
     Way: Clone + Send + 'static,
     Id: Clone + Eq + Hash + Send + 'static,
     Value: Clone + Send + 'static,
 {
     fn drop(&mut self) {
-        let mut lanes = self.lanes.lanes();
-        let lane = lanes.get_mut(&self.credential).expect("a lane stays while a batch of it is under way");
-        lane.under_way -= 1;
-        let leaving = lane.take();
-        if lane.under_way == 0 {
-            lanes.remove(&self.credential);
+        let mut by_credential = self.batcher.by_credential();
+        let batches = by_credential.get_mut(&self.credential).expect("they stay while one of them is under way");
+        batches.under_way -= 1;
+        let leaving = batches.take();
+        if batches.under_way == 0 {
+            by_credential.remove(&self.credential);
         }
-        drop(lanes);
+        drop(by_credential);
         let _inside = self.runtime.enter();
-        self.lanes.send(self.credential, leaving);
+        self.batcher.send(self.credential, leaving);
     }
 }
 

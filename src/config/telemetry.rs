@@ -52,7 +52,8 @@ pub struct Telemetry {
     pub log_filter: String,
     /// `telemetry.log_format`: `json` or `pretty`. Default `pretty`.
     pub log_format: LogFormat,
-    /// `telemetry.sample_ratio`: share of calls that are traced, 0 to 1, where no authenticated caller has decided it. Default 0.05.
+    /// `telemetry.sample_ratio`: share of calls that are traced, 0 to 1, where no authenticated caller has decided it.
+    /// Default 0.05.
     pub sample_ratio: f64,
     /// `telemetry.propagate_upstream`: whether requests to Zendesk carry the trace context. Default `false`.
     pub propagate_upstream: bool,
@@ -123,8 +124,8 @@ impl Default for Otlp {
     }
 }
 
-/// Whether a part of a filter is a level, or names one for a target or a span. A word that is none would be taken as a target of which
-/// everything is written, and of all others nothing.
+/// True if a part of a filter is a level, or sets one for a target or a span. The filter would take any other word for a target,
+/// write everything of that, and nothing of all others.
 fn is_directive(part: &str) -> bool {
     part.parse::<LevelFilter>().is_ok()
         || part

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use tonic::Status;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use super::{Error, Refusal, Violation, snippet};
+use super::{Error, Refusal, Violation, reason_name, snippet};
 use crate::limits::{Limits, UNSTATED_WAIT};
+use crate::proto::ErrorReason;
 
 /// The error domain if Zendesk refused.
 const ZENDESK: &str = "zendesk.com";
@@ -25,6 +26,13 @@ const LONGEST_MESSAGE: usize = 1536;
 
 /// Most bytes of an error code or an id of Zendesk's.
 const LONGEST_WORD: usize = 128;
+
+/// Returns the reason in a status, if it is one of the contract's.
+pub fn reason_of(status: &Status) -> Option<&'static str> {
+    let details = status.get_error_details();
+    let reason = ErrorReason::from_str_name(&format!("ERROR_REASON_{}", details.error_info()?.reason))?;
+    Some(reason_name(reason))
+}
 
 /// Cuts a text to what takes at most so many bytes in a header.
 fn short(message: &str, most: usize) -> &str {

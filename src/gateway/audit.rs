@@ -101,8 +101,17 @@ impl Trail {
 
     /// Notes how a call ended; it is logged only if the call sent no change.
     pub fn end(trail: Option<&Arc<Self>>, error: Option<&Error>) {
+        let end = error.map_or(("unchanged", None), |error| (outcome(error), Some(error.reason())));
+        Self::note(trail, end);
+    }
+
+    /// Notes that a call ended because its own messages failed, with this reason.
+    pub fn broken_off(trail: Option<&Arc<Self>>, reason: Option<&'static str>) {
+        Self::note(trail, ("failed", reason));
+    }
+
+    fn note(trail: Option<&Arc<Self>>, end: (&'static str, Option<&'static str>)) {
         if let Some(trail) = trail {
-            let end = error.map_or(("unchanged", None), |error| (outcome(error), Some(error.reason())));
             *trail.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
         }
     }

@@ -54,6 +54,7 @@ impl Gateway {
         wait: bool,
     ) -> Result<Outcome> {
         let (leaving, inner) = Leaving::of(context);
+        let ledger = Arc::clone(&inner.ledger);
         let order = Order { kind, changes: changes.clone(), wait, is_stream: false, left: leaving.left.clone() };
         let (listed, collected) = (Listed::of(chunks), Collected::default());
         let mut engine = Engine::new(self, inner, order, listed, collected);
@@ -67,7 +68,8 @@ impl Gateway {
             engine.follow();
             Ok(outcome)
         });
-        task.await.unwrap_or(Err(Error::Internal { what: "a bulk call panicked" }))
+        // A panic says nothing of what was sent before it.
+        task.await.unwrap_or_else(|_| Err(Error::Deadline { sent: ledger.may_have_acted() }.as_write_error()))
     }
 }
 
@@ -79,7 +81,7 @@ struct Leaving {
 }
 
 impl Leaving {
-    /// Also returns the context that the engine works in, with the ledger that is closed.
+    /// Also returns the context that the engine works in. Its ledger is the one that dropping this closes.
     fn of(context: &Context) -> (Self, Context) {
         let ledger = Ledger::within(&context.ledger);
         let inner = Context { ledger: Arc::clone(&ledger), ..context.clone() };

@@ -15,10 +15,12 @@ use crate::upstream::call::Priority;
 use crate::upstream::rest::text_id;
 
 mod board;
+mod entry;
 mod followed;
 mod inbox;
 mod pace;
 mod poller;
+mod round;
 mod slots;
 mod state;
 mod watch;
@@ -28,7 +30,7 @@ pub use inbox::News;
 pub use slots::{Counts, Slot, Slots, Waiting};
 pub use state::{has_ended, is_known};
 
-/// Bytes that a caller is charged for each job that it follows.
+/// Bytes that a caller is charged for each job that it watches.
 const FOLLOWED: usize = 512;
 
 impl Gateway {
@@ -56,7 +58,7 @@ impl Gateway {
         Ok(Encoded::new(&reply))
     }
 
-    /// Reads jobs, 100 per request; unknown ones are left out.
+    /// Reads jobs, at most 100 per request; unknown ones are left out.
     async fn show_jobs(&self, context: &Context, ids: &[String]) -> Result<Many<Job>> {
         let mut jobs = Many { rows: Vec::with_capacity(ids.len()), all_read: true };
         for ids in lists(ids) {

@@ -1,7 +1,7 @@
 //! What a lenient reading leaves out, and where.
 //!
-//! A loss is counted by its field, without positions and without anything that is content. The record around it is told the
-//! path, with positions, in `unreadable_fields`.
+//! A loss is counted by its field, without positions and without anything that is content. The record around it has the path,
+//! with positions, in `unreadable_fields`. A path that no record has taken up yet is `untold`.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -23,10 +23,10 @@ const FREE_FORM: &str = "user_fields";
 /// A value that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loss {
-    /// The path of the field, such as `users.tags`, without positions in lists and without the keys of custom fields: one of as many
-    /// as the contract has.
+    /// The path of the field, such as `users.tags`, without positions in lists and without the keys of custom fields: so there are
+    /// no more than the contract has.
     pub field: String,
-    /// The JSON type that was met.
+    /// What was met in its place: a JSON type, or words such as `nothing` or `an unknown word`.
     pub met: &'static str,
 }
 
@@ -76,7 +76,7 @@ impl Reading {
         self.losses.all.push(Loss { field: field(&self.path), met });
     }
 
-    /// Notes a loss, once for each path: of a text that is no UTF-8, the field's own reader may make nothing either.
+    /// Notes a loss, unless the last one has the same path: of a text that is no UTF-8, the reader of the field may say so again.
     fn lose(&mut self, path: Vec<Step>, met: &'static str) {
         if self.untold.last() != Some(&path) {
             self.losses.all.push(Loss { field: field(&path), met });
@@ -90,7 +90,8 @@ thread_local! {
     static READING: RefCell<Option<Reading>> = const { RefCell::new(None) };
 }
 
-/// Runs a lenient reading of a text that was mended or not, and returns what was lost in it.
+/// Runs a lenient reading, and returns what was lost in it. `is_mended` says whether characters of the text were replaced because
+/// they were no UTF-8.
 pub(super) fn reading<T>(is_mended: bool, read: impl FnOnce() -> T) -> (T, Losses) {
     READING.set(Some(Reading { is_mended, ..Reading::default() }));
     let read = read();
@@ -115,11 +116,12 @@ pub fn lost<E: serde::de::Error>(met: &'static str) -> Result<(), E> {
     note(|reading| reading.lose(reading.path.clone(), met))
 }
 
-/// Notes that the object at hand lacks what it must have under this key, unless that was lost already; in a strict reading, fails it.
+/// Notes that the object at hand lacks what it must have under this key, unless that was lost already.
+/// Fails a strict reading.
 pub(super) fn lacks<E: serde::de::Error>(key: &str) -> Result<(), E> {
     note(|reading| {
         let path: Vec<Step> = reading.path.iter().cloned().chain([Step::Key(key.to_owned())]).collect();
-        // If so, it is among the last: the object has few fields.
+        // A loss within this object is among the last: the object has few fields.
         if !reading.untold.iter().rev().take(MOST_TOLD).any(|lost| *lost == path) {
             reading.lose(path, "nothing");
         }
@@ -136,7 +138,7 @@ pub fn row_lost<E: serde::de::Error>(met: &'static str) -> Result<(), E> {
     })
 }
 
-/// Notes that what stands for a list of rows is none, which counts as one row; in a strict reading, fails it.
+/// Notes that what stands in place of a list of rows is no list, which counts as one row; in a strict reading, fails it.
 pub fn rows_lost<E: serde::de::Error>(met: &'static str) -> Result<(), E> {
     note(|reading| {
         reading.count(met);
@@ -184,8 +186,8 @@ pub(super) fn told(before: Mark, depth: usize) -> Vec<String> {
     bounded(&told, depth)
 }
 
-/// Writes paths. Where they are too many, those of a field of which there are many are told by the field alone, so that they hide no
-/// other field.
+/// Writes paths. Where they are too many, those of a field of which there are many are told by the field alone, so that they hide
+/// no other field.
 fn bounded(lost: &[Vec<Step>], depth: usize) -> Vec<String> {
     let mut of_field: HashMap<Option<&Step>, usize> = HashMap::new();
     for steps in lost {
@@ -244,7 +246,7 @@ fn field(steps: &[Step]) -> String {
 pub(super) struct Down;
 
 impl Down {
-    /// Returns none if that would be too deep, and notes what is lost.
+    /// Returns none if that would be too deep, and notes that the value there is lost.
     pub(super) fn to(step: Step) -> Result<Option<Self>, Error> {
         let went = READING.with_borrow_mut(|reading| {
             let path = &mut reading.as_mut().expect("a lenient reading is under way").path;

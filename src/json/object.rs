@@ -74,7 +74,8 @@ pub fn optional_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) 
     from.deserialize_any(Lenient::<T, false>(PhantomData))
 }
 
-/// The same for an object around records. Absent, too, is the empty list that PHP writes for an empty object.
+/// The same for an object beside the rows of a page, such as `meta`. Absent, too, is the empty list that PHP
+/// writes for an empty object.
 pub fn object_or_nothing<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
     from.deserialize_any(Lenient::<T, true>(PhantomData))
 }

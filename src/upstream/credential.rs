@@ -3,7 +3,7 @@
 //! The gateway signs in with a credential of its own or passes on the caller's. A [`Source`] says which one a call begins with,
 //! and never waits: slow work, such as getting an access token, runs in tasks of its own. The [`Layer`] in the outbound stack
 //! steps in when Zendesk does not accept the credential any more: a 401 says that nothing was carried out, so the call is sent
-//! once more with the credential that has replaced it meanwhile.
+//! once more with the credential that replaces it, if there is one.
 //!
 //! Answers are cached by [`Credential::fingerprint`]. It stands for the user at Zendesk where that is known, so that a new
 //! token for the same user does not empty the cache, and for the credential itself where it is not.
@@ -38,8 +38,9 @@ pub use source::{Asked, Source};
 /// A credential, ready to be sent. Its text leaves this type only as the `authorization` header. Cloning shares it.
 #[derive(Clone)]
 pub struct Credential {
-    /// None while an OAuth client has no access token yet.
+    /// None while an OAuth client has no access token yet, and in the credential that a [`Source`] makes others from.
     token: Option<Arc<Token>>,
+    /// True if it is the gateway's, false if a caller has passed it on.
     own: bool,
     fingerprint: u128,
     on_behalf_of: Option<HeaderValue>,

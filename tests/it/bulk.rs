@@ -14,10 +14,12 @@ use zendesk_gateway::sandbox::faults::{Respond, post};
 
 use crate::support::{TestGateway, account, refused, settings};
 
+mod broken;
 mod import;
 mod jobs;
 mod kills;
 mod outcomes;
+mod slow;
 mod streams;
 
 fn pace(per_item: Duration) -> sandbox::Jobs {

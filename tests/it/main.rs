@@ -4,6 +4,7 @@
 #![recursion_limit = "256"] // the JSON of a whole user is one macro call
 
 mod admin;
+mod alerts;
 mod answers;
 mod attacks;
 mod audit;

@@ -16,7 +16,7 @@ use crate::rest::bulk::{Chunk, Outcome};
 pub struct Listed(VecDeque<Part>);
 
 impl Listed {
-    /// Counts the inputs of all chunks from 0.
+    /// Numbers the inputs of all chunks from 0.
     pub fn of(chunks: Vec<Chunk>) -> Self {
         let mut first = 0;
         let part = |chunk: Chunk| {

@@ -73,7 +73,7 @@ fn unplaceable(kind: Kind, job: &Job, items: &Items) -> Vec<i64> {
         is_nameless && kind.end(result, completed) == Some(BulkResult::Created)
     };
     let ids = unique(job.results.iter().filter(made).filter_map(|result| result.id).filter(|id| *id > 0));
-    // More than were asked for are not this job's.
+    // A job has at most so many inputs, so more ids than that are not all its own.
     if ids.len() <= MOST_ITEMS { ids } else { Vec::new() }
 }
 

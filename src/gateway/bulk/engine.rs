@@ -5,9 +5,11 @@
 
 use std::collections::HashMap;
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::event::{Ended, Event, Next, Source, Stop, Tell};
@@ -26,6 +28,9 @@ use crate::proto::{GetJobResponse, Job};
 use crate::rest::Changes;
 use crate::rest::bulk::{Kind, accepted};
 use crate::upstream::call::{Ledger, Priority};
+
+/// A caller that takes an event no sooner than this is slow.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// What an engine is to do.
 pub struct Order {
@@ -62,7 +67,7 @@ pub struct Engine<S: Source, T> {
     pub(super) guard: WriteGuard,
     pub(super) followed: Followed,
     pub(super) live: HashMap<String, Live>,
-    /// When it must end, so that what it has to say reaches the caller in time.
+    /// When it must stop, so that what it has to say reaches the caller in time.
     pub(super) until: Instant,
     /// The request that is sent next.
     pub(super) part: Option<Part>,
@@ -75,7 +80,8 @@ pub struct Engine<S: Source, T> {
     pub(super) is_at_end: bool,
     /// True once rows have ended that Zendesk may carry out later.
     pub(super) is_open: bool,
-    /// True until a request was accepted, or has failed in a way that says nothing of the next one.
+    /// True until Zendesk has accepted a request, be it one of an earlier stream. Until then a request that
+    /// fails for good stops the engine.
     pub(super) is_untouched: bool,
 }
 
@@ -112,7 +118,7 @@ impl<S: Source, T: Tell> Engine<S, T> {
     /// Follows a job that an earlier stream has started. Only the caller says so, so it takes no slot of others.
     pub fn resume(&mut self, job_id: String, items: Items) {
         self.is_untouched = false;
-        self.followed.add(&job_id);
+        self.followed.take_over(&job_id);
         let job = Arc::new(Job { id: job_id.clone(), ..Job::default() });
         self.live.insert(job_id, Live { items, job, contested: None });
     }
@@ -151,7 +157,7 @@ impl<S: Source, T: Tell> Engine<S, T> {
                 Some(news) = self.followed.next() => self.hear(news).await,
                 next = self.source.next(), if sends && self.part.is_none() => match next {
                     Ok(Some(Next::Part(part))) => self.part = Some(*part),
-                    Ok(Some(Next::Tell(event))) => drop(self.events.tell(event).await),
+                    Ok(Some(Next::Tell(event))) => drop(self.tell(event).await),
                     Ok(None) => self.is_at_end = true,
                     Err(stop) => self.stop = Some(stop),
                 }
@@ -168,12 +174,35 @@ impl<S: Source, T: Tell> Engine<S, T> {
         self.stop.get_or_insert(Stop::Failed(late));
     }
 
+    /// Tells an event. Returns false if nobody listens any more. A caller who is slow to read loses its place among those that wait
+    /// for a slot, or a slot that it may have got meanwhile would be of use to nobody.
+    async fn tell(&mut self, event: Event) -> bool {
+        let mut telling = pin!(self.events.tell(event));
+        match timeout(SLOW, telling.as_mut()).await {
+            Ok(heard) => heard,
+            Err(_) => {
+                self.waiting = None;
+                telling.await
+            }
+        }
+    }
+
     /// Sends a request, after it was announced.
     async fn send(&mut self, mut part: Part, slot: Slot) {
-        if !mem::replace(&mut part.is_announced, true)
-            && !self.events.tell(Event::Announced(part.items.announcement())).await
-        {
-            return;
+        if !mem::replace(&mut part.is_announced, true) {
+            let mut telling = pin!(self.events.tell(Event::Announced(part.items.announcement())));
+            match timeout(SLOW, telling.as_mut()).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                // Others can use the slot meanwhile.
+                Err(_) => {
+                    drop(slot);
+                    if telling.await {
+                        self.part = Some(part);
+                    }
+                    return;
+                }
+            }
         }
         let change = Change {
             targets: Targets::of_chunk(&part.chunk),
@@ -188,11 +217,29 @@ impl<S: Source, T: Tell> Engine<S, T> {
                 Box::new(move |answer| gateway.follow_late(&context, &changes, answer))
             }),
         };
-        // A submission without an answer by then is reported as UNKNOWN, while there is time to tell the caller.
         let ledger = Ledger::within(&self.context.ledger);
+        // If no answer has come by `until`, the rows are UNKNOWN, and there is still time to tell the caller.
         let context = Context { deadline: self.until, ledger: Arc::clone(&ledger), ..self.context.clone() };
+        let gateway = self.gateway.clone();
         // The engine's guard holds the tags of all jobs; this one holds none.
-        let sent = self.gateway.change(&context, change, self.gateway.begin(&Changes::default())).await;
+        let mut sending = pin!(gateway.change(&context, change, gateway.begin(&Changes::default())));
+        // Meanwhile jobs end, too.
+        let sent = loop {
+            tokio::select! {
+                biased;
+                sent = &mut sending => break sent,
+                Some(news) = self.followed.next() => {
+                    let mut hearing = pin!(self.hear(news));
+                    tokio::select! {
+                        sent = &mut sending => {
+                            hearing.await;
+                            break sent;
+                        }
+                        () = &mut hearing => {}
+                    }
+                }
+            }
+        };
         match sent {
             Ok((answer, _)) => {
                 let job = answer.body::<GetJobResponse>().job_status.expect("a reply without a job is refused");
@@ -227,13 +274,17 @@ impl<S: Source, T: Tell> Engine<S, T> {
         }
         slots.started();
         let job = Arc::new(job);
-        self.events.tell(Event::Accepted { items: items.clone(), job: Arc::clone(&job), warnings }).await;
+        // Before the caller is told, which may take its time.
+        if has_ended(&job) {
+            slot.ended(&job);
+        } else {
+            self.followed.hold(&job.id, slot);
+        }
+        self.tell(Event::Accepted { items: items.clone(), job: Arc::clone(&job), warnings }).await;
         let live = Live { items, job, contested: None };
         if has_ended(&live.job) {
-            slot.ended(&live.job);
             self.end(live).await;
         } else {
-            self.followed.hold(&live.job.id, slot);
             self.live.insert(live.job.id.clone(), live);
         }
     }
@@ -241,14 +292,19 @@ impl<S: Source, T: Tell> Engine<S, T> {
     /// Tells how the rows of a failed request ended.
     async fn fail(&mut self, items: &Items, error: Error, warnings: Vec<String>) {
         self.is_open |= matches!(error, Error::OutcomeUnknown(_));
-        let outcomes = outcome::of_error(&error, items);
-        self.events.tell(Event::Ended(Ended::without_job(outcomes, warnings))).await;
-        let row = error.row();
-        // The next request would fail, too, if Zendesk throttles, cannot be reached or refuses the credential, or if the gateway
-        // refuses to send. After any other error it may go through.
-        let stops = row.retry != Retry::Never
-            || row.fate == Fate::Held
-            || matches!(error, Error::Credential { .. } | Error::ShuttingDown);
+        self.held_up = None;
+        let (row, not_ours) = (error.row(), outcome::is_about_the_account(&error));
+        // What is refused whatever the rows are is done to none of them, and may be sent again.
+        let outcomes = if not_ours { outcome::not_sent(Some(&error), items) } else { outcome::of_error(&error, items) };
+        self.tell(Event::Ended(Ended::without_job(outcomes, warnings))).await;
+        // The next request would fail, too, if Zendesk throttles, cannot be reached or refuses the account's requests, or if the
+        // gateway refuses to send. After any other error it may go through.
+        let stops =
+            row.retry != Retry::Never || row.fate == Fate::Held || not_ours || matches!(error, Error::ShuttingDown);
+        // A stream can go on later. While answers get lost, each request leaves a hundred rows of which nobody knows; and somebody who
+        // may not do this will not get far.
+        let stops =
+            stops || self.order.is_stream && (row.fate == Fate::Unknown || matches!(error, Error::Forbidden(_)));
         if stops || self.is_untouched {
             self.stop = Some(Stop::Failed(error));
         }
@@ -269,9 +325,11 @@ impl<S: Source, T: Tell> Engine<S, T> {
             News::Lost(id, error) => {
                 let Some(live) = self.live.remove(&*id) else { return };
                 self.is_open = true;
-                let outcomes = outcome::of_lost(&error, &live.job.id, &live.items);
-                let ended = Ended { outcomes, job: Some(live.job), ..Ended::default() };
-                self.events.tell(Event::Ended(ended)).await;
+                let mut ended = Ended { job: Some(Arc::clone(&live.job)), ..Ended::default() };
+                if self.order.wait {
+                    ended.outcomes = outcome::of_lost(&error, &live.job.id, &live.items);
+                }
+                self.tell(Event::Ended(ended)).await;
             }
             // It is asked again.
             News::Failed(_) => {}
@@ -290,11 +348,11 @@ impl<S: Source, T: Tell> Engine<S, T> {
             ended.outcomes = outcome::of_job(kind, &job, &results, &items);
             ended.unplaced_ids = created::unplaced(kind, &job, &ended.outcomes);
         }
-        self.events.tell(Event::Ended(ended)).await;
+        self.tell(Event::Ended(ended)).await;
     }
 
     /// Tells of what is left at the end: jobs whose state cannot be read, and rows that were announced and then not sent.
-    pub async fn tell_the_rest(&mut self) {
+    pub async fn tell_what_is_left(&mut self) {
         let unreadable: Vec<String> =
             self.live.iter().filter(|(_, live)| !is_known(&live.job)).map(|(id, _)| id.clone()).collect();
         for live in unreadable.iter().filter_map(|id| self.live.remove(id)).collect::<Vec<_>>() {
@@ -303,18 +361,18 @@ impl<S: Source, T: Tell> Engine<S, T> {
         }
         if let Some(part) = self.part.take().filter(|part| part.is_announced) {
             let outcomes = outcome::not_sent(self.reason().as_ref(), &part.items);
-            self.events.tell(Event::Ended(Ended::without_job(outcomes, Vec::new()))).await;
+            self.tell(Event::Ended(Ended::without_job(outcomes, Vec::new()))).await;
         }
     }
 
-    /// Returns why the rows that are left were not sent; none if only time ran out.
+    /// Returns why the rows that are left were not sent; none if only time ran out, or if the caller's messages have failed.
     pub fn reason(&self) -> Option<Error> {
         let slots = self.gateway.jobs.slots();
         match &self.stop {
             Some(Stop::Source(_) | Stop::Failed(Error::Deadline { .. })) => None,
             Some(Stop::Failed(error)) => Some(error.clone()),
             None if self.held_up.is_some() => self.held_up.clone(),
-            // Its turn for a slot has not come.
+            // Its turn for a slot has not come, and none of its own jobs holds one.
             None if self.waiting.is_some() && self.live.is_empty() => Some(slots.taken(self.context.caller.share())),
             None => None,
         }

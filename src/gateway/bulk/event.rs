@@ -31,7 +31,7 @@ pub enum Event {
 /// Rows that have ended.
 #[derive(Debug, Default)]
 pub struct Ended {
-    /// One for each row; none for a call that does not wait, if the rows have led to a job.
+    /// One for each row; none for a call that does not wait, if the rows have led to a job of which it is known whose it is.
     pub outcomes: Vec<BulkItemOutcome>,
     /// Their job as it ended or was last seen; none if they have led to none.
     pub job: Option<Arc<Job>>,
@@ -50,7 +50,8 @@ impl Ended {
 
 /// Whoever is told of events.
 pub trait Tell: Send {
-    /// Tells an event, and completes once it cannot be lost with this process. Returns false if nobody listens any more.
+    /// Tells an event. In a stream it completes once the event cannot be lost with this process. Returns false if nobody listens
+    /// any more.
     fn tell(&mut self, event: Event) -> impl Future<Output = bool> + Send;
 }
 
@@ -66,7 +67,8 @@ pub enum Next {
 /// Why no more is sent, although there may be more.
 #[derive(Debug)]
 pub enum Stop<E> {
-    /// A request failed, and the next one would fail, too; or what the caller asks for cannot be; or the gateway shuts down.
+    /// A request failed, and it was the first one or the next one would fail, too; or what the caller asks for cannot be; or time
+    /// is up; or the gateway shuts down.
     Failed(Error),
     /// The caller's messages have failed.
     Source(E),

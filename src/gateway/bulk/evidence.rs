@@ -5,7 +5,8 @@
 //! one object for all. Results may also be missing, repeated, or contradict each other. So how an input ended is reported
 //! only if one of these proves it:
 //!
-//! 1. **A name**: the result names the input, by index, id, e-mail address or external id.
+//! 1. **A name**: the result names the input, by index, id, e-mail address or external id. If the job has only one input, each
+//!    result is about it that does not contradict it.
 //! 2. **The order**, for upserts only: see [`by_order`].
 //! 3. **A count**: there are as many results that name no input as inputs that no result names, and all these results say
 //!    the same.
@@ -46,8 +47,9 @@ enum Names {
 }
 
 /// Returns what an ended job proves about each input. `results` are those of the job, perhaps with more of what identifies their
-/// records. Of results that cannot be read only those that name their input are used, and
-/// prove nothing about it: another one may be missing wherever it would count, or stand.
+/// records. A result of which a value cannot be read proves nothing about the input that it
+/// names. If there is any result that cannot be read, nothing is proven by the order, by a count or for the whole job: it may be
+/// about any input.
 pub fn of_job<'a>(kind: Kind, job: &Job, results: &'a [JobResult], keys: &[Key], unread: &Unread) -> Vec<Evidence<'a>> {
     let completed = job.status() == JobState::Completed;
     let is_whole = unread.is_none();
@@ -55,7 +57,7 @@ pub fn of_job<'a>(kind: Kind, job: &Job, results: &'a [JobResult], keys: &[Key],
         return vec![Evidence::End(BulkResult::Deleted); keys.len()];
     }
     if !is_whole && keys.len() == 1 {
-        // Whatever is missing was about this input.
+        // Whatever cannot be read was about this input.
         return vec![Evidence::None];
     }
     let claim = |(at, result)| Claim::read(kind, result, keys, completed, unread.has(at));
@@ -66,7 +68,12 @@ pub fn of_job<'a>(kind: Kind, job: &Job, results: &'a [JobResult], keys: &[Key],
     }
     let (mut evidence, open, mut consistent) = by_name(&claims, keys);
     if kind == Kind::Create {
-        consistent &= !forget_shared_ids(&mut evidence);
+        // A record that a result names as one input's is no other's.
+        let of_inputs = claims.iter().filter(|claim| matches!(claim.names, Names::Input(_)));
+        let named: HashSet<_> = of_inputs.filter_map(|claim| claim.result.id).collect();
+        let is_named = |claim: &Claim| claim.result.id.is_some_and(|id| named.contains(&id));
+        let repeats = claims.iter().any(|claim| claim.names == Names::Nobody && is_named(claim));
+        consistent &= !forget_shared_ids(&mut evidence) && !repeats;
     }
     // Counting needs all results: a job that did not complete may have left out any input, and a contradiction may hide one.
     if completed && is_whole && consistent {
@@ -81,8 +88,8 @@ fn is_success_of_all(results: &[JobResult]) -> bool {
 }
 
 impl<'a> Claim<'a> {
-    fn read(kind: Kind, result: &'a JobResult, keys: &[Key], completed: bool, is_odd: bool) -> Self {
-        let end = if is_odd { None } else { kind.end(result, completed) };
+    fn read(kind: Kind, result: &'a JobResult, keys: &[Key], completed: bool, is_partial: bool) -> Self {
+        let end = if is_partial { None } else { kind.end(result, completed) };
         Self { result, end, names: names(kind, result, keys) }
     }
 
@@ -156,7 +163,7 @@ fn fits(result: &JobResult, key: &Key) -> bool {
 /// There must be as many results as inputs, all different, and a result that names an input must stand at that input's
 /// position. A result without an id must name its input, or it could be a repetition. A result may have an address that
 /// differs from its input's: the primary address of a user who was found by a secondary one. Such a user was not created,
-/// and some other result must name its input and so show that the order holds.
+/// and some other result must name its input and so show that the order holds. No external id may differ.
 fn in_order(claims: &[Claim], keys: &[Key]) -> bool {
     let mut ids = HashSet::new();
     let by_another_address = |(claim, key): &(&Claim, &Key)| {

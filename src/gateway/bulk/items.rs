@@ -6,7 +6,7 @@ use crate::rest::bulk::{Chunk, Key};
 use crate::rest::many::MOST_ITEMS;
 use crate::upstream::rest::text_id;
 
-/// Largest index of a row.
+/// Largest index of the row that a stream begins with, so that no later index overflows.
 pub const LAST_INDEX: i64 = i64::MAX / 2;
 
 /// The rows of one request. All that is needed to tell their outcomes once it was sent.
@@ -14,7 +14,7 @@ pub const LAST_INDEX: i64 = i64::MAX / 2;
 pub struct Items {
     /// Index of the first row that the request covers.
     pub first: i64,
-    /// How many rows it covers: those that it holds, and those between them that were refused.
+    /// How many rows it covers: those that it holds, and those before, between and after them that were refused.
     pub rows: i32,
     /// For each row that it holds, the index in the import.
     pub indices: Vec<i64>,
@@ -34,7 +34,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Returns the request of a chunk whose rows are these. It covers the rows from `first` up to `end`.
+    /// Returns the request of a chunk whose rows are these. It covers the rows from `first` to the one before `end`.
     pub fn new(chunk: Chunk, indices: Vec<i64>, first: i64, end: i64) -> Self {
         let rows = i32::try_from(end - first).unwrap_or(i32::MAX);
         let keys = chunk.keys.clone();

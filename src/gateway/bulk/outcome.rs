@@ -34,7 +34,7 @@ pub fn of_job(kind: Kind, job: &Job, results: &[JobResult], items: &Items) -> Ve
         match evidence {
             Evidence::Result(end, result) => fill(outcome, end, result),
             Evidence::End(end) => outcome.set_result(end),
-            // What is missing may have been about this one.
+            // The result that cannot be read may have been about this one.
             Evidence::None if !unread.is_none() => {
                 set_all(std::slice::from_mut(outcome), BulkResult::Unknown, Some(reason), Some(details));
             }
@@ -90,6 +90,11 @@ pub fn result_of(error: &Error) -> (BulkResult, String, String) {
     // For refused inputs, Zendesk's own error code; for any other failure, the gateway's reason.
     let code = error.refusal().and_then(|refusal| refusal.code.clone()).filter(|_| result == BulkResult::Failed);
     (result, code.unwrap_or_else(|| error.reason().to_owned()), snippet(&error.to_string()))
+}
+
+/// True if Zendesk refuses all requests of the account in this way, so that it says nothing of the rows.
+pub fn is_about_the_account(error: &Error) -> bool {
+    matches!(error, Error::Credential { .. } | Error::AccountNotFound(_) | Error::Redirected(_))
 }
 
 fn base(items: &Items) -> Vec<BulkItemOutcome> {

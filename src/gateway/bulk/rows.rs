@@ -1,7 +1,8 @@
 //! The rows of a bulk stream: taken from its messages as they are needed, checked, and cut into requests.
 //!
 //! No more messages are read than the next request needs, so a caller can send no faster than Zendesk takes. A row that is refused
-//! costs itself only. Its outcome is told before the rows around it are announced, so whatever has a receipt is done with.
+//! costs itself only. Its outcome is told before the rows around it are announced. So once a request has its receipt, no row that
+//! it covers is left without receipt or outcome.
 
 use std::collections::VecDeque;
 
@@ -15,10 +16,11 @@ use crate::gateway::Context;
 use crate::proto::{BulkItemOutcome, BulkResult, BulkViolation, ErrorReason};
 use crate::rest::bulk::{Bulk as _, BulkStream, Chunk, Key, within_row};
 use crate::rest::many::MOST_ITEMS;
+use crate::share::FREE_MESSAGE;
 
 /// Most bytes of the rows of one request, unless one row has more.
 const MOST_BYTES: usize = 512 << 10;
-/// Bytes that a row takes here and in a request to Zendesk, for each of its own.
+/// How many times the bytes of a row are held: here, and in a request to Zendesk.
 const COPIES: usize = 3;
 
 /// See the module.
@@ -28,7 +30,7 @@ pub struct Rows<R: BulkStream, M> {
     first: R,
     /// The further messages; none once all have come.
     messages: Option<M>,
-    /// The first row.
+    /// The first row, which all others must be like.
     sample: Option<R::Row>,
     /// Rows that have come and are not in a request yet.
     waiting: VecDeque<R::Row>,
@@ -36,6 +38,7 @@ pub struct Rows<R: BulkStream, M> {
     next_index: i64,
     /// Index after the last row that a request covers.
     covered: i64,
+    /// What was made of rows and has not been taken yet.
     ready: VecDeque<Next>,
     seen: Seen,
     /// Bytes that the receipts from earlier streams take.
@@ -45,6 +48,8 @@ pub struct Rows<R: BulkStream, M> {
     dry_run: bool,
     /// True while it waits for a message.
     is_reading: bool,
+    /// True if the last message is charged to the caller.
+    is_charged: bool,
 }
 
 /// What is wrong with one row.
@@ -55,7 +60,7 @@ struct Fault {
     same_as: Option<i64>,
 }
 
-/// A row that goes into a request, with its index.
+/// A row with its index.
 type Kept<R> = (i64, <R as BulkStream>::Row);
 
 impl<R: BulkStream, M> Rows<R, M> {
@@ -74,6 +79,7 @@ impl<R: BulkStream, M> Rows<R, M> {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let of_key = |key: &Key| size_of::<Key>() + size_of::<i64>() + text(&key.email) + text(&key.external_id);
         let open = open.iter().flat_map(|(_, items)| &items.keys).map(of_key).sum();
+        let is_charged = first.encoded_len() > FREE_MESSAGE;
         let of_first = first.take_rows();
         let mut rows = Self {
             context,
@@ -84,11 +90,12 @@ impl<R: BulkStream, M> Rows<R, M> {
             next_index: resume_from,
             covered: resume_from,
             ready: VecDeque::new(),
-            seen: Seen::default(),
+            seen: Seen::new(dry_run),
             open,
             charged: 0,
             dry_run,
             is_reading: false,
+            is_charged,
         };
         rows.charge(0)?;
         rows.add(of_first)?;
@@ -99,6 +106,7 @@ impl<R: BulkStream, M> Rows<R, M> {
     fn take(&mut self, mut message: R) -> Result<()> {
         // Each message can hold a user who gets privileges.
         self.context.caller.check(R::rpc(), message.risk())?;
+        self.is_charged = message.encoded_len() > FREE_MESSAGE;
         self.add(message.take_rows())?;
         if message != R::default() {
             let problem = "and all that is said of all rows go in the first message only";
@@ -254,7 +262,10 @@ where
             if !std::mem::replace(&mut self.is_reading, true) {
                 // Of the last message only the rows that wait are left.
                 self.charge(bytes).map_err(Stop::Failed)?;
-                self.context.place.release_message();
+                // A large one that was read ahead of its turn keeps its charge.
+                if std::mem::take(&mut self.is_charged) {
+                    self.context.place.release_message();
+                }
             }
             let Some(messages) = &mut self.messages else { return Ok(None) };
             let message = messages.next().await;

@@ -1,8 +1,8 @@
 //! Tells a caller what happens in a bulk stream, as it happens.
 //!
-//! Whatever was told must reach the caller even if this process is killed right after. So telling completes only once the server has
-//! handed the message to the caller's connection. It takes that from when it is polled: it polls a stream until there is nothing,
-//! sends what it has, and polls again once the caller's window is open.
+//! Whatever was told must reach the caller even if this process is killed right after. So telling completes only once the server
+//! has handed the message to the caller's connection. Whether it has shows in how it polls the stream: it polls until there is no
+//! message, sends what it has, and polls again once the caller's window is open.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use crate::codec::Encoded;
 use crate::error::Error;
 use crate::proto::BulkEvent;
 
-/// Polls without a message after which the message before them was sent: see the module.
+/// After this many polls in a row that found no message, the message before them was sent: see the module.
 const SENT_AFTER: u8 = 2;
 
 /// What a caller is told, or how the stream ends.
@@ -90,7 +90,7 @@ impl<M, E: From<Error>> Stream for Replies<M, E> {
                 if this.idle == SENT_AFTER {
                     this.sent.send_replace(this.given);
                 } else {
-                    // Whoever polls only when there is something to do polls again.
+                    // A reader that polls only when it is woken has to poll once more.
                     context.waker().wake_by_ref();
                 }
             }

@@ -8,16 +8,16 @@ use crate::proto::Job;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Unread {
     /// How many results are no objects.
-    missing: usize,
-    /// Positions of results where a value is missing.
-    odd: HashSet<usize>,
+    no_objects: usize,
+    /// Positions of results of which a value cannot be read.
+    partial: HashSet<usize>,
 }
 
 impl Unread {
-    /// Returns the results of a job that cannot be read; none if it is not known which they are. What only explains a failure is
-    /// not looked at.
+    /// Returns the results of a job that cannot be read; none if it is not known which they are. The fields that only explain a
+    /// failure do not count.
     pub fn of(job: &Job) -> Option<Self> {
-        let (mut missing, mut odd) = (HashSet::new(), HashSet::new());
+        let (mut no_objects, mut partial) = (HashSet::new(), HashSet::new());
         for path in job.unreadable_fields.iter().filter_map(|path| path.strip_prefix("results")) {
             let (position, field) = match path.strip_prefix('[').and_then(|path| path.split_once(']')) {
                 Some((position, field)) => (position.parse().ok()?, field),
@@ -26,12 +26,12 @@ impl Unread {
                 None => return None,
             };
             match field {
-                "" => drop(missing.insert(position)),
+                "" => drop(no_objects.insert(position)),
                 ".details" | ".title" => {}
-                _ => drop(odd.insert(position)),
+                _ => drop(partial.insert(position)),
             }
         }
-        Some(Self { missing: missing.len(), odd })
+        Some(Self { no_objects: no_objects.len(), partial })
     }
 
     /// True if every result was read.
@@ -39,9 +39,9 @@ impl Unread {
         *self == Self::default()
     }
 
-    /// True if a value of the result at this position is missing.
+    /// True if a value of the result at this position cannot be read.
     pub fn has(&self, position: usize) -> bool {
-        self.odd.contains(&position)
+        self.partial.contains(&position)
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_found_by_its_position() {
         let some = unread(&["results[1]", "results[3].success", "results[0].details", "progress"]).expect("known");
-        assert_eq!((some.missing, some.has(2), some.has(3), some.is_none()), (1, false, true, false));
+        assert_eq!((some.no_objects, some.has(2), some.has(3), some.is_none()), (1, false, true, false));
         assert!(unread(&["results.success"]).expect("one object").has(0));
         assert!(unread(&["results[0].title", "message"]).expect("known").is_none());
         assert_eq!(unread(&["results"]), None);

@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::entry::{Entry, Follow, Group};
 use super::inbox::{Id, Inbox, News};
-use super::pace::{SHORTEST, interval};
+use super::pace::SHORTEST;
+use super::round::{Round, is_about_the_request};
 use super::slots::Slot;
 use super::state::has_ended;
 use crate::error::{Error, Fate};
@@ -20,16 +22,18 @@ use crate::upstream::call::Priority;
 use crate::upstream::credential::Credential;
 
 /// How long a job may be missing before it is asked for by its own path, which answers 404 for a job that Zendesk does not know;
-/// the list just leaves it out. Under load, Zendesk accepts a job before all its servers know it.
+/// the list just leaves it out. Under load, a job that Zendesk has accepted may be unknown at first.
 const NOT_FOUND_YET: Duration = Duration::from_secs(10);
-/// The same for a job that this gateway has started, and for jobs that the list does not tell of because it fails.
+/// The same for a job that Zendesk has accepted from this gateway or, by a receipt, from another one, and for jobs that the list does not
+/// tell of because it fails.
 const NOT_TOLD: Duration = Duration::from_mins(1);
 /// Shortest wait after a request that failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// A follower who wants to know within this time waits for the answer; the others have time.
 const SHORT: Duration = Duration::from_secs(30);
-/// Refusals of the credential in a row after which it is not asked with any more. One may be a moment in which it changed.
-const REFUSALS: u32 = 2;
+/// Refusals of the credential, without an answer in between, after which it is not used any more. A few may come from the
+/// moments in which the credential changes.
+const REFUSALS: u32 = 4;
 
 /// The followed jobs of one credential.
 pub struct Board {
@@ -43,24 +47,36 @@ pub struct Board {
     followers: HashMap<u64, Follower>,
     /// Number of the next round.
     round: u64,
+    /// Whose turn it was in which round; see [`Entry::turn`].
+    turns: HashMap<Option<u64>, u64>,
     /// Most ids in one request.
     most: usize,
     refusals: u32,
 }
 
-/// Somebody who follows jobs.
+/// Who follows jobs, how long it can wait, and where its news go.
 #[derive(Clone)]
 pub struct Terms {
     /// Tells followers apart.
     pub number: u64,
-    /// Whose call it follows jobs for. Held, so that the caller is still the same when it comes with another call.
+    /// The share of the caller who follows. Held, so that the caller is still the same when it comes with another call.
     pub share: Share,
     /// By when it wants to know how the jobs ended.
     pub until: Instant,
     /// When to ask once more, whatever the age of the jobs, because `until` is near.
     pub look_at: Option<Instant>,
-    /// Where news are put.
+    /// Where its news go.
     pub inbox: Arc<Inbox>,
+}
+
+/// Who says that there is a job.
+pub enum Source {
+    /// This gateway has started it, and holds its slot.
+    Started(Slot),
+    /// A receipt of a gateway.
+    Receipt,
+    /// Only the caller who wants to know.
+    Caller,
 }
 
 struct Follower {
@@ -69,87 +85,18 @@ struct Follower {
     open: usize,
 }
 
-struct Entry {
-    /// The caller who followed it first.
-    caller: u64,
-    /// Since when it is followed; its age, as far as is known.
-    since: Instant,
-    /// When Zendesk last told of it; `since` before the first time.
-    told: Instant,
-    /// When it was last asked about.
-    asked: Option<Instant>,
-    due: Instant,
-    job: Option<Arc<Job>>,
-    /// True if it is next asked for by its own path.
-    alone: bool,
-    /// The slot of a job that this gateway has started.
-    slot: Option<Slot>,
-    followers: Vec<Follow>,
-}
-
-struct Follow {
-    number: u64,
-    /// The first round that was sent after it had begun to follow. What an earlier one brings may be older than its question.
-    from: u64,
-    told: bool,
-}
-
-/// What is asked with one request.
-pub struct Round {
-    number: u64,
-    /// The jobs.
-    pub ids: Vec<String>,
-    /// True if the only job is asked for by its own path.
-    pub alone: bool,
-    /// Which calls go first when the budget is short.
-    pub priority: Priority,
-}
-
-/// Jobs that are asked about together.
-#[derive(PartialEq, Eq)]
-enum Group {
-    /// One that is asked for by its own path.
-    Alone(Id),
-    /// Those that Zendesk is known to have.
-    Known,
-    /// Those of which only this caller says that they exist: whatever its ids do to a request, it concerns nobody else.
-    Claimed(u64),
-}
-
-impl Entry {
-    fn group(&self, id: &Id) -> Group {
-        match () {
-            () if self.alone => Group::Alone(Id::clone(id)),
-            () if self.job.is_some() || self.slot.is_some() => Group::Known,
-            () => Group::Claimed(self.caller),
-        }
-    }
-
-    /// Returns when it may be asked about again at the earliest.
-    fn earliest(&self, now: Instant) -> Instant {
-        self.asked.map_or(now, |asked| now.max(asked + SHORTEST))
-    }
-
-    /// Sets when it is asked about again.
-    fn rest(&mut self, now: Instant, least: Duration) {
-        let new = self.followers.iter().any(|follow| !follow.told) && self.job.is_some();
-        let wait = if new { SHORTEST } else { interval(now - self.since) };
-        self.due = now + wait.max(least);
-    }
-}
-
 impl Board {
-    /// Returns one that nobody follows anything of.
+    /// Returns a board without jobs or followers.
     pub fn new(credential: Credential, trace: Trace) -> Self {
-        let (entries, followers, wake) = Default::default();
-        Self { credential, trace, wake, entries, followers, round: 0, most: MOST_ITEMS, refusals: 0 }
+        let (entries, followers, wake, turns) = Default::default();
+        Self { credential, trace, wake, entries, followers, turns, round: 0, most: MOST_ITEMS, refusals: 0 }
     }
 
-    /// Lets somebody follow a job, which has a slot if this gateway has started it.
-    pub fn join(&mut self, terms: &Terms, id: &Id, slot: Option<Slot>) {
+    /// Lets somebody follow a job.
+    pub fn join(&mut self, terms: &Terms, id: &Id, source: Source) {
         let now = Instant::now();
         // A job that has just been accepted has hardly begun.
-        let first = if slot.is_some() { now + SHORTEST } else { now };
+        let first = if matches!(source, Source::Started(_)) { now + SHORTEST } else { now };
         let entry = self.entries.entry(Id::clone(id)).or_insert_with(|| Entry {
             caller: terms.share.id(),
             since: now,
@@ -159,11 +106,14 @@ impl Board {
             job: None,
             alone: false,
             slot: None,
+            has_receipt: false,
             followers: Vec::new(),
         });
         entry.due = entry.due.min(entry.earliest(first));
-        if slot.is_some() {
-            entry.slot = slot;
+        match source {
+            Source::Started(slot) => entry.slot = Some(slot),
+            Source::Receipt => entry.has_receipt = true,
+            Source::Caller => {}
         }
         if entry.followers.iter().any(|follow| follow.number == terms.number) {
             return;
@@ -187,7 +137,7 @@ impl Board {
         self.wake.notify_one();
     }
 
-    /// Notes that somebody now has this much time.
+    /// Notes that a follower now has other terms.
     pub fn set(&mut self, terms: &Terms) {
         if let Some(follower) = self.followers.get_mut(&terms.number) {
             follower.terms = terms.clone();
@@ -206,7 +156,7 @@ impl Board {
         self.entries.len()
     }
 
-    /// Returns when the next job is due that somebody waits for who has little time.
+    /// Returns when the next job is due of those that a follower with little time waits for.
     pub fn next_urgent(&self) -> Option<Instant> {
         let soon = Instant::now() + SHORT;
         self.entries.values().filter(|entry| self.is_urgent(entry, soon)).map(|entry| entry.due).min()
@@ -221,9 +171,8 @@ impl Board {
     pub fn begin(&mut self) -> Option<Round> {
         let now = Instant::now();
         self.look(now);
-        let (id, first) =
-            self.entries.iter().min_by_key(|(_, entry)| entry.due).filter(|(_, entry)| entry.due <= now)?;
-        let group = first.group(id);
+        let (id, first) = self.first(now)?;
+        let (group, turn) = (first.group(id), first.turn());
         let mut ids: Vec<(&Id, &Entry)> = self.entries.iter().filter(|(id, entry)| entry.group(id) == group).collect();
         ids.sort_unstable_by_key(|(_, entry)| entry.due);
         // What is due goes before what only fills the request up, and each caller's first before another's second.
@@ -247,7 +196,19 @@ impl Board {
         }
         let number = self.round;
         self.round += 1;
+        self.turns.insert(turn, self.round);
         Some(Round { number, ids, alone: matches!(group, Group::Alone(_)), priority })
+    }
+
+    /// Returns the job that is asked about first of those that are due. Those that Zendesk is known to have come every other time, so
+    /// that nobody's claims keep slots taken; callers with claims take turns.
+    fn first(&mut self, now: Instant) -> Option<(&Id, &Entry)> {
+        let callers: HashSet<Option<u64>> = self.entries.values().map(Entry::turn).collect();
+        self.turns.retain(|turn, _| callers.contains(turn));
+        let was_known = self.round > 0 && self.turns.get(&None) == Some(&self.round);
+        let last = |entry: &Entry| self.turns.get(&entry.turn()).copied().unwrap_or_default();
+        let due = self.entries.iter().filter(|(_, entry)| entry.due <= now);
+        due.min_by_key(|(_, entry)| (entry.turn().is_none() == was_known, last(entry), entry.due))
     }
 
     /// Makes due what somebody wants a last look at.
@@ -309,7 +270,7 @@ impl Board {
         }
         if !ended {
             entry.job = Some(job);
-            return entry.rest(now, Duration::ZERO);
+            return entry.schedule(now, Duration::ZERO);
         }
         if let Some(slot) = self.remove(id).and_then(|entry| entry.slot) {
             slot.ended(&job);
@@ -319,8 +280,9 @@ impl Board {
     fn missing(&mut self, id: &str) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         let now = Instant::now();
-        let patience = if entry.slot.is_some() { NOT_TOLD } else { NOT_FOUND_YET };
-        entry.rest(now, Duration::ZERO);
+        let is_accepted = entry.slot.is_some() || entry.has_receipt;
+        let patience = if is_accepted { NOT_TOLD } else { NOT_FOUND_YET };
+        entry.schedule(now, Duration::ZERO);
         if now - entry.told >= patience {
             (entry.alone, entry.due) = (true, now);
         }
@@ -345,10 +307,10 @@ impl Board {
         for id in &round.ids {
             let Some(entry) = self.entries.get_mut(id.as_str()) else { continue };
             entry.alone = !round.alone && now - entry.told >= NOT_TOLD;
-            entry.rest(now, AFTER_FAILURE);
-            // Who has had news can wait for the next ones until there is budget.
-            let is_told = |follow: &&Follow| !(is_short_of_budget && follow.told);
-            concerned.extend(entry.followers.iter().filter(is_told).map(|follow| follow.number));
+            entry.schedule(now, AFTER_FAILURE);
+            // A follower who has had news can wait for the next ones until there is budget, and does not hear of the failure.
+            let hears_of_it = |follow: &&Follow| !(is_short_of_budget && follow.told);
+            concerned.extend(entry.followers.iter().filter(hears_of_it).map(|follow| follow.number));
         }
         for follower in concerned.iter().filter_map(|number| self.followers.get(number)) {
             follower.terms.inbox.fail(error);
@@ -384,11 +346,4 @@ impl Board {
         }
         Some(entry)
     }
-}
-
-/// True if Zendesk answered, so that one of the jobs may be what is wrong with the request: then fewer are asked about at a time.
-fn is_about_the_request(error: &Error) -> bool {
-    let status = error.refusal().map(|refusal| refusal.status);
-    matches!(error, Error::TooLarge { .. })
-        || status.is_some_and(|status| (200..500).contains(&status) && status != 429)
 }

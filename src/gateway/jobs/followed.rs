@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::board::{Board, Terms};
+use super::board::{Board, Source, Terms};
 use super::inbox::{Id, Inbox, News};
 use super::pace::Pace;
 use super::poller::{Poller, Polling, locked};
@@ -31,7 +31,7 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Returns no jobs. `governor` knows how many requests the account has.
+    /// Returns the jobs of an account, of which none is followed yet. `governor` knows how many requests the account has.
     pub(in crate::gateway) fn new(reads: Reads, governor: Option<Arc<Governor>>) -> Self {
         let (boards, polls) = Default::default();
         let polling = Arc::new(Polling { reads, pace: Pace::new(governor), boards, polls });
@@ -78,7 +78,7 @@ impl Followed {
         self
     }
 
-    /// Goes on for so long, with nobody who waits.
+    /// Follows the jobs on until this time, with nobody who waits for them.
     pub fn go_on(&mut self, until: Instant) {
         (self.terms.until, self.terms.look_at) = (until, None);
         if let Some(board) = locked(&self.jobs.polling.boards).get_mut(&self.credential.fingerprint()) {
@@ -88,15 +88,20 @@ impl Followed {
 
     /// Follows a job, too.
     pub fn add(&mut self, id: &str) {
-        self.join(id, None);
+        self.join(id, Source::Caller);
     }
 
-    /// Follows a job that this gateway has started, and frees its slot once it has ended or nobody can know.
+    /// Follows a job that, by a receipt, Zendesk has accepted from a gateway.
+    pub fn take_over(&mut self, id: &str) {
+        self.join(id, Source::Receipt);
+    }
+
+    /// Follows a job that this gateway has started, and frees its slot once it has ended or nobody can learn whether it has.
     pub fn hold(&mut self, id: &str, slot: Slot) {
-        self.join(id, Some(slot));
+        self.join(id, Source::Started(slot));
     }
 
-    fn join(&mut self, id: &str, slot: Option<Slot>) {
+    fn join(&mut self, id: &str, source: Source) {
         let id = Id::from(id);
         let key = self.credential.fingerprint();
         let polling = &self.jobs.polling;
@@ -108,7 +113,7 @@ impl Followed {
         });
         // The token may have changed since the last one joined.
         board.credential = self.credential.clone();
-        board.join(&self.terms, &id, slot);
+        board.join(&self.terms, &id, source);
         self.open.insert(id);
     }
 

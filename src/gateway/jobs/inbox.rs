@@ -16,14 +16,15 @@ pub type Id = Arc<str>;
 pub enum News {
     /// A job as it is now: seen for the first time, or changed since. Nothing follows once it has ended.
     Seen(Arc<Job>),
-    /// Nobody will learn how this job goes on: Zendesk does not know it, or does not show it. Nothing follows.
+    /// Nobody will learn how this job goes on: Zendesk does not know it or does not show it, or nobody asks any more. Nothing
+    /// follows.
     Lost(Id, Error),
     /// Zendesk could not be asked about some of the jobs. It is asked again.
     Failed(Error),
 }
 
-/// News that wait for one follower. Of each job only the newest are kept, so a slow follower takes no more memory than it has
-/// jobs.
+/// News that wait for one follower. Of each job only the newest are kept, so however slow the follower is, no more than one for
+/// each job wait.
 #[derive(Default)]
 pub struct Inbox {
     mail: Mutex<Mail>,
@@ -54,7 +55,7 @@ impl Inbox {
         self.came.notify_one();
     }
 
-    /// Takes out the oldest news; a failure comes after what was seen before it.
+    /// Takes out the oldest news; a failure comes after all news of jobs.
     pub fn take(&self) -> Option<News> {
         let mut mail = self.mail();
         match mail.order.pop_front() {

@@ -8,15 +8,16 @@ use tokio::time::Instant;
 use crate::upstream::governor::Governor;
 
 const MINUTE: Duration = Duration::from_mins(1);
-/// Shortest time from one request about a job to the next.
+/// Shortest time from one request about a job until it is due for the next.
 pub const SHORTEST: Duration = Duration::from_millis(250);
-/// Longest time from one request about a job to the next.
+/// Longest time from one request about a job until it is due for the next.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Most that requests about jobs take of the account's requests per minute, in percent.
 const PERCENT: u32 = 5;
 
-/// Returns the wait before a job of this age is asked about again: a quarter of the age. So the delay in noticing the end is in
-/// proportion to the job's length, and the number of requests grows only with the logarithm of the age.
+/// Returns the wait before a job of this age is asked about again: a quarter of the age, within bounds. So the delay in noticing
+/// the end is in proportion to the job's length, and until the longest wait is reached the number of requests grows only with the
+/// logarithm of the age.
 pub fn interval(age: Duration) -> Duration {
     (age / 4).clamp(SHORTEST, LONGEST)
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::board::{Board, Round};
+use super::board::Board;
 use super::pace::Pace;
+use super::round::Round;
 use crate::cache::WaitsFor;
 use crate::error::{Error, Result};
 use crate::gateway::read::{ReadContext, Reads};
@@ -56,13 +57,13 @@ impl Poller {
     /// Asks until nobody follows anything.
     pub async fn run(mut self) {
         // When the next request may be sent, once there is something to ask.
-        let mut reserved = None;
+        let mut reserved: Option<Instant> = None;
         while let Some((due, look)) = self.next() {
             let now = Instant::now();
             if due <= now && reserved.is_none() {
                 reserved = Some(self.polling.pace.reserve(now));
             }
-            let paced = reserved.map_or(due, |at: Instant| at.max(due));
+            let paced = reserved.map_or(due, |at| at.max(due));
             let at = look.map_or(paced, |look| look.min(paced));
             if at > now {
                 tokio::select! {
@@ -72,13 +73,18 @@ impl Poller {
                 continue;
             }
             let Some(round) = self.with(Board::begin).flatten() else { continue };
+            // A last look waits for no pace, but counts.
+            let counted = reserved.take().unwrap_or_else(|| self.polling.pace.reserve(now));
             let outcome = self.ask(&round).await;
+            if outcome.is_none() {
+                // Nothing was sent, so the next round need not be counted anew.
+                reserved = Some(counted);
+            }
             self.with(|board| match outcome {
                 Some(Ok(jobs)) => board.answered(&round, jobs),
                 Some(Err(error)) => board.failed(&round, &error),
                 None => board.withdraw(&round),
             });
-            reserved = None;
         }
     }
 

@@ -22,7 +22,7 @@ use crate::upstream::room::{Entry, Rank, Room, Wish};
 pub const MOST_JOBS: usize = 30;
 
 /// How long no slot is given out after Zendesk has refused a job, because other integrations hold all that the account may
-/// have. The end of a job of ours makes room at once.
+/// have. The end of a job of ours makes room for one at once.
 const REFUSED_PAUSE: Duration = Duration::from_secs(2);
 /// Most accepted jobs whose ids are remembered.
 const MOST_KNOWN: u64 = 10_000;
@@ -42,7 +42,8 @@ struct State {
     held: HashMap<u64, usize>,
     in_use: usize,
     room: Room<Waiter>,
-    /// When the next one may try after Zendesk has refused a job; none once it has accepted one.
+    /// When the next call may try, while others fill the account: from the first job that Zendesk refuses until nobody waits when it
+    /// accepts one.
     try_at: Option<Instant>,
 }
 
@@ -123,7 +124,11 @@ impl Slots {
     /// Counts a job that Zendesk accepted.
     pub fn started(self: &Arc<Self>) {
         self.started.fetch_add(1, Relaxed);
-        self.has_room();
+        let mut state = self.state();
+        // While others fill the account, there may be room for one more, and not for all who wait.
+        state.try_at = state.try_at.filter(|_| state.room.waiting() > 0).map(|_| Instant::now());
+        drop(state);
+        self.grant();
     }
 
     /// Returns what was counted so far.
@@ -139,20 +144,13 @@ impl Slots {
         }
     }
 
-    /// Notes that the account has room for a job, as far as is known.
-    fn has_room(self: &Arc<Self>) {
-        if self.state().try_at.take().is_some() {
-            self.grant();
-        }
-    }
-
     /// Gives out the slots that are free, in turn.
     fn grant(self: &Arc<Self>) {
         let mut state = self.state();
         let now = Instant::now();
         while state.in_use < MOST_JOBS && state.try_at.is_none_or(|at| at <= now) {
             let Some((_, waiter)) = state.room.take_first() else { return };
-            // One tries for all.
+            // One call tries for all; the others wait for what it learns.
             state.try_at = state.try_at.map(|_| now + REFUSED_PAUSE);
             let slot = self.slot(&mut state, waiter.share);
             // If the call left at this very moment, its slot goes to the next one. The lock is held, so it must not free itself.
@@ -200,7 +198,8 @@ impl Slot {
         if let Some(slots) = &self.slots {
             let count = if job.status() == JobState::Completed { &slots.completed } else { &slots.failed };
             count.fetch_add(1, Relaxed);
-            slots.has_room();
+            let mut state = slots.state();
+            state.try_at = state.try_at.map(|_| Instant::now());
         }
     }
 }

@@ -144,7 +144,11 @@ fn updates(users: &[UserUpdate]) -> Result<Vec<Chunk>> {
             }
             None => return Err(Error::invalid(&within("id"), "must be set, or external_id")),
         };
-        let user = input::user(update.user.as_ref(), update.update_mask.as_ref(), For::Update, &within("user"))?;
+        let user = input::user(update.user.as_ref(), update.update_mask.as_ref(), For::Update, &within("user"));
+        let user = user.map_err(|error| match error {
+            Error::Invalid { field, problem } if field == "update_mask" => Error::invalid(&within(&field), &problem),
+            other => other,
+        })?;
         if key.external_id.is_some() && user.contains_key("external_id") {
             return Err(Error::invalid(
                 &within("user.external_id"),

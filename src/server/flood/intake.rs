@@ -18,12 +18,10 @@ use crate::contract::Rpc;
 use crate::error::{Error, Result};
 use crate::gateway::Place;
 use crate::rpc::facts::Facts;
-use crate::share::Share;
+use crate::share::{FREE_MESSAGE, Share};
 
 /// Bytes of a message's prefix: whether it is compressed, and its length.
 const PREFIX: usize = 5;
-/// Largest message that is not charged. Decoded, the worst of them take a hundred kilobytes.
-const SMALL: usize = 256;
 /// Largest message to health and reflection, whose callers have no share.
 pub const LARGEST_COMMON: usize = 16 << 10;
 
@@ -92,7 +90,7 @@ impl Reading {
         // Nearly always a small message comes in one piece, alone.
         if let Self::Prefix(before) = self
             && before.is_empty()
-            && length(&bytes).is_some_and(|length| length == bytes.len() && length <= PREFIX + SMALL)
+            && length(&bytes).is_some_and(|length| length == bytes.len() && length <= PREFIX + FREE_MESSAGE)
         {
             return Ok(bytes);
         }
@@ -104,7 +102,7 @@ impl Reading {
                     before.extend_from_slice(&bytes.split_to(missing.min(bytes.len())));
                     let Some(length) = length(before) else { break };
                     let prefix = std::mem::take(before);
-                    *self = if length > PREFIX + SMALL {
+                    *self = if length > PREFIX + FREE_MESSAGE {
                         Self::Large(prefix, length)
                     } else {
                         ready.extend_from_slice(&prefix);
@@ -250,7 +248,7 @@ mod tests {
     proptest! {
         #[test]
         fn messages_are_the_same_however_they_come(
-            sizes in vec(prop_oneof![0..600_usize, Just(SMALL), Just(SMALL + 1)], 0..5),
+            sizes in vec(prop_oneof![0..600_usize, Just(FREE_MESSAGE), Just(FREE_MESSAGE + 1)], 0..5),
             cut in 0..20_usize,
             piece in 1..700_usize,
         ) {

@@ -12,15 +12,13 @@ use opentelemetry::trace::{SpanBuilder, SpanKind, Status as SpanStatus, TraceCon
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_semantic_conventions::attribute as semconv;
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
 use tracing::{Level, debug, event_enabled, info};
 
 use super::bound::Bound;
 use super::mistake::Failed;
 use super::{request_id, reset};
-use crate::error::{Error, reason_name};
+use crate::error::{Error, reason_of};
 use crate::gateway::origin::Origin;
-use crate::proto::ErrorReason;
 use crate::rpc::method::{self, Method};
 use crate::server::ending::{BodyHook, End, Next};
 use crate::server::protocol::NotGrpc;
@@ -145,7 +143,7 @@ impl Call {
             return;
         }
         let status = Status::from_header_map(headers);
-        self.reason = status.as_ref().and_then(reason);
+        self.reason = status.as_ref().and_then(reason_of);
         if self.reason.is_none() {
             let said = status.map(|status| status.message().to_owned()).filter(|said| !said.is_empty());
             let what = said.unwrap_or_else(|| "this server has no such method".to_owned());
@@ -287,13 +285,6 @@ impl Drop for Call {
         self.measure(code, failed, seconds);
         self.log(code, seconds);
     }
-}
-
-/// Returns the reason in a status, if it is one of the contract's.
-fn reason(status: &Status) -> Option<&'static str> {
-    let details = status.get_error_details();
-    let reason = ErrorReason::from_str_name(&format!("ERROR_REASON_{}", details.error_info()?.reason))?;
-    Some(reason_name(reason))
 }
 
 /// Returns a code's name in the protocol.

@@ -24,7 +24,7 @@ fn user(number: usize) -> UserInput {
     UserInput { name: Some(format!("S {number}")), external_id: Some(format!("s-{number}")), ..UserInput::default() }
 }
 
-fn users(numbers: std::ops::Range<usize>) -> Vec<UserInput> {
+pub fn users(numbers: std::ops::Range<usize>) -> Vec<UserInput> {
     numbers.map(user).collect()
 }
 
@@ -283,10 +283,15 @@ async fn an_answer_that_is_lost_leaves_its_rows_unknown_and_no_others() {
     let t = TestGateway::start().await;
     t.sandbox.fault(post("/users/create_or_update_many"), Respond::with(502).after(1));
     let (import, end) = upsert(&t, vec![message(users(0..250))]).await;
-    end.expect("the others go on");
-    let results = import.results();
-    assert_eq!(results[100..200], [BulkResult::Unknown; 100]);
-    assert!(results[..100].iter().chain(&results[200..]).all(|result| *result == BulkResult::Created));
+    assert_eq!(refused(end).reason, "OUTCOME_UNKNOWN", "the next answer might be lost, too");
+    assert_eq!(import.results()[..100], [BulkResult::Created; 100]);
+    assert_eq!(import.results()[100..], [BulkResult::Unknown; 100]);
+    assert_eq!(import.start().resume_from, 200);
+    let stream =
+        Open::with(&t, Upserts { start: Some(import.start()), users: users(200..250), ..Upserts::default() }, import);
+    let (import, end) = stream.await.finish().await;
+    end.expect("a good end");
+    assert_eq!(import.results()[200..], [BulkResult::Created; 50]);
     assert!(import.outcomes.values().all(|outcome| outcome.job_id.is_none() == (100..200).contains(&outcome.index)));
 }
 
@@ -431,6 +436,14 @@ async fn what_cannot_be_is_refused_by_its_field() {
             "StreamBulkCreateUsers",
             json!({"start": {"open_receipts": [{"job_id": "V3-1", "row_count": 1}]}}),
             "start.open_receipts[0].items",
+        ),
+        (
+            "StreamBulkCreateUsers",
+            json!({"start": {"open_receipts": [
+                {"job_id": "V3-1", "row_count": 1, "items": [{}]},
+                {"job_id": "V3-1", "first_index": 1, "row_count": 1, "items": [{"index": 1}]},
+            ]}}),
+            "start.open_receipts[1].job_id",
         ),
         (
             "StreamBulkCreateUsers",

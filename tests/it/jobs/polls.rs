@@ -335,6 +335,30 @@ async fn a_job_is_asked_for_by_itself_where_the_list_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ids_that_zendesk_does_not_know_keep_nobody_elses_slots_taken() {
+    let account = sandbox::Config { rate_limit: 700, ..jobs(Duration::from_secs(1), Duration::ZERO) };
+    let world = World::new(account).await;
+    let caller = callers();
+    world.job(Caller::local()).await;
+    let ids = (0..1_000).map(|number| format!("unknown-{number}")).collect();
+    let request = by(caller("noisy"), HOUR, WatchJobsRequest { ids });
+    let watch = world.rpc.watch_jobs(request).await.expect("a stream");
+    sleep(Duration::from_secs(30)).await;
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let ids = world.sandbox.store().user_ids().into_iter().take(10).collect();
+        let user = Some(UserInput { notes: Some("n".to_owned()), ..UserInput::default() });
+        let request = BulkUpdateUsersRequest { ids, user, wait: true, ..Default::default() };
+        let reply = world.rpc.bulk_update_users(by(caller("quiet"), MINUTE, request)).await.expect("accepted");
+        let reply = read(&reply.into_inner());
+        assert!(reply.outcomes.iter().all(|outcome| outcome.result() == BulkResult::Updated), "{:?}", reply.outcomes);
+        // Two requests about it, each with one of the other's before it, at 35 a minute.
+        assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    }
+    drop(watch);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_id_that_spoils_a_request_concerns_nobody_elses_jobs() {
     let world = World::new(jobs(Duration::from_secs(40), Duration::ZERO)).await;
     let id = world.job(Caller::local()).await;

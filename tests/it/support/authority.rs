@@ -1,6 +1,7 @@
 //! An authority that signs certificates, and files of them.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, SanType};
 use rustls_pki_types::CertificateDer;
@@ -27,6 +28,13 @@ impl Authority {
     /// Signs a certificate for `localhost`, of a server or a client.
     pub fn sign(&self) -> Signed {
         self.sign_what(&CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters"))
+    }
+
+    /// The same, until a point in time.
+    pub fn sign_until(&self, end: SystemTime) -> Signed {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+        params.not_after = end.into();
+        self.sign_what(&params)
     }
 
     /// Signs a client's certificate with a common name and URIs.

@@ -49,6 +49,13 @@ impl Binary {
         Self::spawn(command, settings, u64::MAX).await
     }
 
+    /// The same with a file of settings, too.
+    pub async fn configured(config: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(config);
+        Self::spawn(command, settings, u64::MAX).await
+    }
+
     /// Starts it with a file of settings, and reads at most so many bytes a second of what it logs.
     pub async fn read_slowly(pace: u64, config: &Path, settings: &[(&str, &str)]) -> Self {
         let mut shell = Command::new("sh");
@@ -136,7 +143,8 @@ impl Binary {
             }
         });
         greets.await.expect("it greets");
-        let (address, admin) = (address.expect("its address"), admin.expect("its admin port"));
+        let said = || panic!("it does not serve: {}", log.lock().expect("no panic inside"));
+        let (address, admin) = (address.unwrap_or_else(said), admin.unwrap_or_else(said));
         Self { child, address, admin, greeting, http: reqwest::Client::new(), log, reading, _token: None }
     }
 
@@ -159,6 +167,11 @@ impl Binary {
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("memory");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 
     /// Sends it a signal.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The records that jobs take and make.
+/// The kinds of jobs, told apart also by what their inputs are and what identifies them.
 #[derive(Debug, Clone, Copy)]
 enum Sort {
     CreatedUsers,

@@ -96,9 +96,18 @@ async fn while_others_fill_the_account_one_tries_for_all_from_time_to_time() {
     slots.started();
     let other = got(&mut one).expect("there is room");
     slots.refused(other);
-    let mut one = slots.wait(&of("one"));
+    let (mut one, mut two) = (slots.wait(&of("one")), slots.wait(&of("two")));
     assert!(got(&mut one).is_none());
     slot.ended(&Job::default());
-    assert!(got(&mut one).is_some(), "one of ours has ended");
+    let slot = got(&mut one).expect("one of ours has ended");
+    assert!(got(&mut two).is_none(), "that makes room for one");
     assert_eq!(slots.counts().failed, 1);
+    slots.started();
+    let (other, mut three) = (got(&mut two).expect("it was accepted, so the next one tries"), slots.wait(&of("three")));
+    assert!(got(&mut three).is_none());
+    drop(three);
+    slots.started();
+    let mut all: Vec<Waiting> = (0..3).map(|_| slots.wait(&of("one"))).collect();
+    assert!(all.iter_mut().all(|waiting| got(waiting).is_some()), "nobody waited when the last one was accepted");
+    drop((slot, other));
 }

@@ -1,3 +1,5 @@
+//! A gateway before a function that plays Zendesk, and the streams that the tests read.
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,26 +50,26 @@ pub fn context() -> Context {
     }
 }
 
-/// Streams groups by cursor, some a page.
+/// Streams groups by cursor, with so many to a page.
 pub fn by_cursor(gateway: &Gateway, page_size: i32) -> Messages<StreamGroupsResponse> {
     let request = StreamGroupsRequest { page_size, ..StreamGroupsRequest::default() };
     Box::pin(gateway.stream(context(), &request).expect("a good request"))
 }
 
-/// Streams a search by page number, some a page.
+/// Streams a search by page number, with so many to a page.
 pub fn by_number(gateway: &Gateway, page_size: i32, page_token: &str) -> Messages<StreamSearchUsersResponse> {
     let filter = Some(UserSearchFilter { query: Some("a".to_owned()), ..UserSearchFilter::default() });
     let request = StreamSearchUsersRequest { page_size, page_token: page_token.to_owned(), filter };
     Box::pin(gateway.stream(context(), &request).expect("a good request"))
 }
 
-/// Streams assignable groups, some a page.
+/// Streams assignable groups, with so many to a page.
 pub fn assignable(gateway: &Gateway, page_size: i32, page_token: &str) -> Messages<StreamAssignableGroupsResponse> {
     let request = StreamAssignableGroupsRequest { page_size, page_token: page_token.to_owned() };
     Box::pin(gateway.stream(context(), &request).expect("a good request"))
 }
 
-/// The ids that come until the stream ends well.
+/// The ids that come until the stream ends, which it must do without an error.
 pub async fn all<M: Listed>(mut messages: Messages<M>) -> Vec<i64> {
     let mut ids = Vec::new();
     while let Some(message) = messages.next().await {
@@ -102,7 +104,7 @@ impl Listed for StreamSearchUsersResponse {
     }
 }
 
-/// Reads a body as the transport does.
+/// Reads a body with the call's own parser, as the transport does. A body that it refuses fails as an attempt that timed out.
 pub fn answer(call: &Call, body: &str) -> Result<Answer> {
     let parsed = (call.parse)(body.as_bytes()).map_err(|_| Error::AttemptTimeout)?;
     let limits = Limits::default();

@@ -1,3 +1,5 @@
+//! Calls whose credential has no token yet, or one that Zendesk refuses.
+
 use std::future::{Ready, ready};
 
 use tower::{Layer as _, ServiceExt as _};

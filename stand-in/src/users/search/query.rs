@@ -10,7 +10,7 @@ use crate::store::user::User;
 
 use moment::{Comparison, Range};
 
-/// A search for users. Terms have to hold all, except that of several values
+/// A search for users. All terms have to hold, except that of several values
 /// for one property one is enough.
 #[derive(Debug)]
 pub struct Query(Vec<Term>);
@@ -24,7 +24,7 @@ struct Term {
 
 #[derive(Debug)]
 enum What {
-    /// The start of a word, anywhere.
+    /// The start of a word in the name, the e-mail address, the notes or the phone number.
     Text(String),
     /// The value of a property.
     Is(Property, String),
@@ -80,6 +80,7 @@ struct Word {
     text: String,
     /// Where the first `:`, `<` or `>` outside of quotes is.
     operator: Option<usize>,
+    /// True if it begins with a quote.
     is_quoted: bool,
 }
 
@@ -208,19 +209,19 @@ impl Property {
     }
 }
 
-/// Whether a whole value is what is wanted, in any case: a text in which `*`
-/// stands for anything, or `none` for no value.
+/// Whether a whole value is what is wanted, in upper or lower case: a text in
+/// which `*` stands for anything, or `none` for no value.
 pub fn is_alike(field: Option<&str>, wanted: &str) -> bool {
     let (Some(field), wanted) = (field.map(str::to_lowercase), wanted.to_lowercase()) else {
         return wanted == "none";
     };
-    let Some((start, rest)) = wanted.split_once('*') else {
+    let Some((start, others)) = wanted.split_once('*') else {
         return field == wanted;
     };
     let Some(mut left) = field.strip_prefix(start) else {
         return false;
     };
-    let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
+    let (middle, end) = others.rsplit_once('*').unwrap_or(("", others));
     for part in middle.split('*') {
         let Some(at) = left.find(part) else {
             return false;

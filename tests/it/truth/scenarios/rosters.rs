@@ -1,4 +1,4 @@
-//! Two callers who each say what all the agents of one group are, or all the groups of one agent.
+//! Two callers who each say who all the agents of one group are, or which are all the groups of one agent.
 
 use super::{Arc, Duration, Mutex, Reply, Request, Response, Stage, last_id, sleep, whole};
 use zendesk_gateway::proto::{AgentList, SetUserGroupsRequest, UpdateGroupWithAgentsRequest};
@@ -11,7 +11,7 @@ struct Row {
     default: bool,
 }
 
-/// Memberships, and what may be asked of them; whatever is asked is done at once and answered 50 ms later.
+/// An account's memberships, and what may be asked of them.
 #[derive(Clone)]
 struct Account(Arc<Mutex<Vec<Row>>>);
 
@@ -74,6 +74,7 @@ fn listed<'a>(rows: impl Iterator<Item = &'a Row>) -> Response {
     Response::new(200, format!(r#"{{"group_memberships":[{}],"meta":{{"has_more":false}}}}"#, rows.join(",")))
 }
 
+/// Does at once whatever it is asked, and answers 50 ms later. Only the change of user 1's default to group 2 is done 300 ms late.
 async fn stage(account: &Account) -> Stage {
     let account = account.clone();
     Stage::set(move |request| {

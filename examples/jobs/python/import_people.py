@@ -1,0 +1,120 @@
+"""Creates or updates the people of a CSV file of any size: python import_people.py people.csv import.journal
+
+Whatever is killed on the way, this program, the gateway or the network, start it again with the same files: it goes on where it was.
+"""
+
+import csv
+import json
+import os
+import sys
+import threading
+
+import gateway
+import grpc
+from google.protobuf.json_format import MessageToDict, ParseDict
+from zendesk_gateway import bulk_pb2, common_pb2, user_pb2, user_service_pb2, user_service_pb2_grpc
+
+AHEAD = 100  # rows that the gateway may have without a receipt or an outcome; more could become unknown at once, fewer fill no request
+
+
+class Import:
+    """What is known of the rows, and written down before anything follows from it."""
+
+    def __init__(self, path):
+        self.receipts, self.done, self.next, self.announced = {}, {}, 0, None
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as lines:
+                for line in lines:
+                    if line.endswith("\n"):  # else this program was killed while it wrote the line
+                        self.take(ParseDict(json.loads(line), bulk_pb2.BulkEvent()))
+        self.journal = open(path, "a", encoding="utf-8")
+
+    def write(self, event):
+        self.journal.write(json.dumps(MessageToDict(event)) + "\n")
+        self.journal.flush()
+        os.fsync(self.journal.fileno())
+        self.take(event)
+
+    def take(self, event):
+        kind = event.WhichOneof("event")
+        if kind == "announcement":
+            self.announced = event.announcement
+        elif kind == "receipt":
+            self.receipts[event.receipt.job_id] = event.receipt
+            self.next, self.announced = event.receipt.first_index + event.receipt.row_count, None
+        elif kind == "outcomes":
+            self.done.update({outcome.index: outcome for outcome in event.outcomes.outcomes})
+            if event.outcomes.HasField("job"):
+                self.receipts.pop(event.outcomes.job.id, None)
+            elif self.announced:  # the announced rows have led to no job
+                if event.outcomes.outcomes[0].result != common_pb2.BULK_RESULT_NOT_SENT:
+                    self.next = self.announced.first_index + self.announced.row_count
+                self.announced = None
+
+    def begin(self):
+        """Returns how a stream begins. What was announced to an earlier one is announced anew: an upsert by external id may be repeated."""
+        self.announced = None
+        while self.next in self.done:  # it was refused, and no receipt has come after it
+            self.next += 1
+        return bulk_pb2.BulkStart(resume_from=self.next, open_receipts=self.receipts.values())
+
+
+def messages(state, people, start, told, ended):
+    """Hands rows over, and no more than AHEAD before what was said of them is written down."""
+    handed = start.resume_from
+    yield user_service_pb2.StreamBulkCreateOrUpdateUsersRequest(start=start)
+    while handed < len(people):
+        with told:
+            refused = sum(index in state.done for index in range(state.next, handed))
+            room = AHEAD - (handed - state.next - refused)
+            if room <= 0 and not ended.is_set():
+                told.wait()
+                continue
+        if ended.is_set():
+            return
+        yield user_service_pb2.StreamBulkCreateOrUpdateUsersRequest(users=people[handed : handed + room])
+        handed = min(handed + room, len(people))
+
+
+def stream(users, state, people):
+    """Runs one stream to its end."""
+    told, ended = threading.Condition(), threading.Event()
+    requests = messages(state, people, state.begin(), told, ended)
+    try:
+        for reply in users.StreamBulkCreateOrUpdateUsers(requests, timeout=900):
+            with told:
+                state.write(reply.event)
+                told.notify()
+    finally:
+        ended.set()
+        with told:
+            told.notify()
+
+
+def main(path, journal):
+    with open(path, newline="", encoding="utf-8") as file:
+        people = [user_pb2.UserInput(**row) for row in csv.DictReader(file)]
+    state = Import(journal)
+    with gateway.channel() as channel:
+        users, tries = user_service_pb2_grpc.UserServiceStub(channel), 0
+        while True:
+            before = (state.next, len(state.done))
+            try:
+                stream(users, state, people)
+                break
+            except grpc.RpcError as error:
+                tries = tries + 1 if before == (state.next, len(state.done)) else 0
+                if error.code() not in gateway.PASSING or tries == 5:
+                    raise
+                print(error.code().name, error.details(), file=sys.stderr)
+                gateway.pause(error)
+    good = (common_pb2.BULK_RESULT_CREATED, common_pb2.BULK_RESULT_UPDATED)
+    left = [outcome for _, outcome in sorted(state.done.items()) if outcome.result not in good]
+    for outcome in left:  # UNKNOWN ones may be sent again, in an import of their own
+        result = common_pb2.BulkResult.Name(outcome.result).removeprefix("BULK_RESULT_")
+        print(people[outcome.index].external_id, result, outcome.error, outcome.details)
+    print(len(state.done) - len(left), "of", len(people), "people are in Zendesk")
+    sys.exit(1 if left or len(state.done) < len(people) else 0)
+
+
+main(*sys.argv[1:3])

@@ -1,0 +1,84 @@
+//! One followed job, as a board keeps it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::inbox::Id;
+use super::pace::{SHORTEST, interval};
+use super::slots::Slot;
+use crate::proto::Job;
+
+/// A followed job.
+pub struct Entry {
+    /// The caller who followed it first.
+    pub caller: u64,
+    /// Since when it is followed, which stands for its age.
+    pub since: Instant,
+    /// When Zendesk last told of it; `since` before the first time.
+    pub told: Instant,
+    /// When it was last asked about.
+    pub asked: Option<Instant>,
+    /// When it is next asked about.
+    pub due: Instant,
+    /// As last seen.
+    pub job: Option<Arc<Job>>,
+    /// True if it is next asked for by its own path.
+    pub alone: bool,
+    /// The slot of a job that this gateway has started.
+    pub slot: Option<Slot>,
+    /// True if a receipt says that Zendesk has accepted it.
+    pub has_receipt: bool,
+    /// Who follows it.
+    pub followers: Vec<Follow>,
+}
+
+/// Somebody who follows a job.
+pub struct Follow {
+    /// The follower's number.
+    pub number: u64,
+    /// The first round that was sent after it had begun to follow. What an earlier one brings may be older than its question.
+    pub from: u64,
+    /// True once it was told of this job.
+    pub told: bool,
+}
+
+/// Jobs that are asked about together.
+#[derive(PartialEq, Eq)]
+pub enum Group {
+    /// One that is asked for by its own path.
+    Alone(Id),
+    /// Those that Zendesk is known to have.
+    Known,
+    /// Those of which only this caller says that they exist: whatever its ids do to a request, it concerns nobody else.
+    Claimed(u64),
+}
+
+impl Entry {
+    /// Returns with which others it may be asked about.
+    pub fn group(&self, id: &Id) -> Group {
+        match () {
+            () if self.alone => Group::Alone(Id::clone(id)),
+            () => self.turn().map_or(Group::Known, Group::Claimed),
+        }
+    }
+
+    /// Returns whose turn it is asked in: that of a caller who alone says that it exists; none for a job that Zendesk is known to have.
+    pub fn turn(&self) -> Option<u64> {
+        let is_known = self.job.is_some() || self.slot.is_some();
+        (!is_known).then_some(self.caller)
+    }
+
+    /// Returns when it may be asked about again at the earliest.
+    pub fn earliest(&self, now: Instant) -> Instant {
+        self.asked.map_or(now, |asked| now.max(asked + SHORTEST))
+    }
+
+    /// Sets when it is asked about again, `least` from now at the earliest.
+    pub fn schedule(&mut self, now: Instant, least: Duration) {
+        let new = self.followers.iter().any(|follow| !follow.told) && self.job.is_some();
+        let wait = if new { SHORTEST } else { interval(now - self.since) };
+        self.due = now + wait.max(least);
+    }
+}

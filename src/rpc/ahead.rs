@@ -1,0 +1,125 @@
+//! Reads small messages of a client stream ahead of whoever takes them.
+//!
+//! HTTP/2 lets a peer send as many bytes as the window has room for, and the server library ends the whole connection if they come
+//! in many small pieces that nobody reads. A caller who sends a row per message would lose all its calls with its stream. So
+//! while messages are small they are read as they come; and if too many wait here, only their stream ends.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::error::Error;
+use crate::gateway::Context as Call;
+use crate::share::{FREE_MESSAGE, TRY_AGAIN};
+
+/// Most bytes of messages that wait.
+const MOST: usize = 1 << 20;
+/// Bytes that a waiting message takes besides those that were sent.
+const AROUND: usize = 512;
+/// So many messages may wait without being charged to their caller.
+const FREE: usize = 16 * AROUND;
+
+/// Reads `messages` of a call, of which the first has come. Messages that are free are read ahead. Of larger ones the window holds too
+/// few to end a connection.
+pub fn read<S, M, E>(first: &M, mut messages: S, call: &Call) -> Ahead<M, E>
+where
+    S: Stream<Item = Result<M, E>> + Send + Unpin + 'static,
+    M: prost::Message + 'static,
+    E: From<Error> + Send + 'static,
+{
+    let (sender, queue) = mpsc::unbounded_channel();
+    let shared = Arc::<Shared>::default();
+    let (its, place, share) = (Arc::clone(&shared), call.place.clone(), call.caller.share().clone());
+    let mut is_small = first.encoded_len() <= FREE_MESSAGE;
+    let reading = tokio::spawn(async move {
+        let mut charged = false;
+        loop {
+            // A large message is not read before it is wanted: its bytes are in the caller's window till then.
+            while !is_small && !its.state().is_wanted {
+                its.wanted.notified().await;
+            }
+            let Some(message) = messages.next().await else { return };
+            let size = message.as_ref().map_or(0, M::encoded_len);
+            is_small = size <= FREE_MESSAGE;
+            let waiting = {
+                let mut state = its.state();
+                state.is_wanted = false;
+                state.waiting += size + AROUND;
+                state.waiting
+            };
+            if is_small && waiting > FREE && !charged {
+                charged = true;
+                if let Err(error) = place.charge(&share, MOST) {
+                    let _ = sender.send((0, Err(error.into())));
+                    return;
+                }
+            }
+            if is_small && waiting > MOST {
+                let what = "small messages that Zendesk cannot take so fast: put a hundred rows into each";
+                let _ = sender.send((0, Err(Error::CallerLimit { what, retry_after: TRY_AGAIN }.into())));
+                return;
+            }
+            let is_over = message.is_err();
+            if sender.send((size + AROUND, message)).is_err() || is_over {
+                return;
+            }
+        }
+    });
+    Ahead { queue, shared, reading }
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    wanted: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Bytes of the messages that wait.
+    waiting: usize,
+    /// True if somebody waits for a message.
+    is_wanted: bool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The messages, in their order.
+pub struct Ahead<M, E> {
+    queue: mpsc::UnboundedReceiver<(usize, Result<M, E>)>,
+    shared: Arc<Shared>,
+    reading: JoinHandle<()>,
+}
+
+impl<M, E> Stream for Ahead<M, E> {
+    type Item = Result<M, E>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.queue.poll_recv(context);
+        let mut state = self.shared.state();
+        match &next {
+            Poll::Ready(Some((bytes, _))) => state.waiting = state.waiting.saturating_sub(*bytes),
+            Poll::Ready(None) => {}
+            Poll::Pending => {
+                state.is_wanted = true;
+                self.shared.wanted.notify_one();
+            }
+        }
+        drop(state);
+        next.map(|next| next.map(|(_, message)| message))
+    }
+}
+
+impl<M, E> Drop for Ahead<M, E> {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}

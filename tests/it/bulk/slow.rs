@@ -1,0 +1,81 @@
+//! Callers who do not read what they are told.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use tokio_stream::StreamExt as _;
+use tonic::Code;
+use tonic::transport::Endpoint;
+use zendesk_gateway::proto::bulk_event::Event;
+use zendesk_gateway::proto::user_service_client::UserServiceClient;
+use zendesk_gateway::proto::{BulkCreateUsersRequest, GetCurrentUserRequest, StreamBulkCreateUsersRequest, UserInput};
+use zendesk_gateway::sandbox::faults::{Delay, post};
+
+use crate::support::{TestGateway, refused};
+
+fn user(name: &str) -> UserInput {
+    UserInput { name: Some(name.to_owned()), ..UserInput::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_are_not_read_hold_no_slot() {
+    let t = TestGateway::start().await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", t.address)).expect("a URI");
+    // Nothing that is said on these streams fits into their windows.
+    let deaf = UserServiceClient::new(endpoint.initial_stream_window_size(0).connect_lazy());
+    let mut streams = Vec::new();
+    for number in 0..40 {
+        let mut client = deaf.clone();
+        let first = StreamBulkCreateUsersRequest { users: vec![user(&format!("deaf {number}"))], ..Default::default() };
+        // The other side stays open until the test ends.
+        let messages = tokio_stream::iter([first]).chain(tokio_stream::pending());
+        streams.push(client.stream_bulk_create_users(messages).await.expect("a stream"));
+    }
+    let begun = Instant::now();
+    let wants = BulkCreateUsersRequest { users: vec![user("reads")], ..BulkCreateUsersRequest::default() };
+    let reply = timeout(Duration::from_secs(20), t.users().bulk_create_users(wants)).await;
+    let reply = reply.expect("in time").expect("there are slots").into_inner();
+    assert_eq!(reply.jobs.len(), 1, "after {:?}", begun.elapsed());
+    assert_eq!(t.sandbox.hits("/users/create_many"), 1, "nothing that was not announced is sent");
+    drop(streams);
+}
+
+/// Streams one user per message, as fast as they are taken, to an account that takes its time.
+async fn row_by_row(t: &TestGateway, rows: usize) -> (usize, Result<(), tonic::Status>) {
+    let message = |number: usize| StreamBulkCreateUsersRequest {
+        users: vec![user(&format!("r {number}"))],
+        ..Default::default()
+    };
+    let mut client = t.users();
+    let stream = client.stream_bulk_create_users(tokio_stream::iter((0..rows).map(message))).await;
+    let mut replies = stream.expect("a stream").into_inner();
+    let mut outcomes = 0;
+    loop {
+        match replies.message().await {
+            Ok(Some(reply)) => {
+                if let Some(Event::Outcomes(told)) = reply.event.and_then(|event| event.event) {
+                    outcomes += told.outcomes.len();
+                }
+            }
+            Ok(None) => return (outcomes, Ok(())),
+            Err(status) => return (outcomes, Err(status)),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_come_one_by_one_end_no_connection() {
+    let t = TestGateway::start().await;
+    t.sandbox.fault(post("/users/create_many"), Delay::by(Duration::from_millis(100)).forever());
+    let other = t.users();
+    let (outcomes, end) = row_by_row(&t, 1_000).await;
+    end.expect("a good end");
+    assert_eq!(outcomes, 1_000);
+    // Who sends very much so ends its stream only, and learns why.
+    let (_, end) = row_by_row(&t, 50_000).await;
+    let refused = refused(end);
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::ResourceExhausted, "CALLER_LIMIT"));
+    assert!(refused.message.contains("put a hundred rows into each"), "{}", refused.message);
+    let me = other.clone().get_current_user(GetCurrentUserRequest {}).await;
+    me.expect("the connection is still there");
+}
