@@ -25,6 +25,7 @@ mod lane;
 mod link;
 mod loss;
 mod needs;
+mod outside;
 mod packed;
 mod pool;
 mod precedence;
@@ -43,7 +44,7 @@ use precedence::{MOST_MOVES, Precedence};
 use request::request;
 use under_way::UnderWay;
 
-pub use connections::Connections;
+pub use outside::Connections;
 pub(super) use pool::BELIEVED;
 
 /// How long it waits before that, at first and at most, where a connection has processed nothing at all.
@@ -106,7 +107,7 @@ impl Transport {
 
     /// Returns what is known of the connections.
     pub fn connections(&self) -> Connections {
-        Connections(Arc::clone(&self.pool))
+        Connections::of(&self.pool)
     }
 
     async fn exchange(self, call: Call) -> Result<Answer, Error> {

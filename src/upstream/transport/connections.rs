@@ -1,13 +1,12 @@
 //! The connections to Zendesk, counted.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::end::End;
-use super::pool::Pool;
 use crate::upstream::seconds::seconds;
 
 /// Is told of each HTTP/2 connection that is used no more: why, and how old it was.
@@ -94,31 +93,5 @@ impl Counters {
             http2_streams: 0,
             moved: self.moved.load(Ordering::Relaxed),
         }
-    }
-}
-
-/// The connections of a transport, seen from outside.
-#[derive(Clone)]
-pub struct Connections(pub(super) Arc<Pool>);
-
-impl Connections {
-    /// Returns them as they are now.
-    pub fn snapshot(&self) -> Snapshot {
-        self.0.snapshot()
-    }
-
-    /// Tells of each HTTP/2 connection that is used no more, why, and how old it was.
-    pub fn on_end(&self, tell: impl Fn(End, Duration) + Send + Sync + 'static) {
-        self.0.on_end(tell);
-    }
-
-    /// Ends all connections.
-    pub fn close(&self) {
-        self.0.close();
-    }
-
-    /// Returns how many requests are under way on connections that have fallen silent.
-    pub fn stuck(&self) -> usize {
-        self.0.stuck()
     }
 }

@@ -14,9 +14,6 @@ use tokio::time::Instant;
 use super::connector::{CONNECT_TIMEOUT, Layer};
 use super::end::End;
 use super::link::Link;
-use super::under_way::REMEMBERED;
-#[cfg(doc)]
-use super::under_way::UnderWay;
 use crate::error::ConnectionError;
 use crate::upstream::client::Origin;
 
@@ -28,8 +25,11 @@ pub const SILENT_AFTER: Duration = Duration::from_millis(750);
 pub const SETTLED_AFTER: Duration = Duration::from_millis(500);
 
 /// Most requests that may be given up on one connection before new ones go on another. What comes later than a second after a stream
-/// was reset, over a way that is slower than that, counts against the connection: see [`UnderWay`].
+/// was reset, over a way that is slower than that, counts against the connection: see [`under_way`](super::under_way).
 const MOST_ABANDONED: usize = 500;
+
+/// How many streams of one connection are reset before the client has forgotten the first: fewer than the 50 that it remembers.
+const REMEMBERED: usize = 45;
 
 /// A connection, and the requests that use it.
 pub struct Lane {

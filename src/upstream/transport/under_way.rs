@@ -19,9 +19,6 @@ use tokio::time::sleep;
 use super::handover::Handover;
 use super::loss::Loss;
 
-/// How many streams of one connection are reset within [`REMEMBERED_FOR`]: fewer than the 50 that the client remembers.
-pub const REMEMBERED: usize = 45;
-
 /// For how long a reset stream counts: longer than the second for which the client remembers it.
 const REMEMBERED_FOR: Duration = Duration::from_millis(1_100);
 
