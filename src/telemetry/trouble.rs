@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long after the last such answer the trouble is over.
-const OVER_AFTER: Duration = Duration::from_mins(1);
+const OVER_AFTER: Duration = Duration::from_secs(50);
 
 /// What was seen.
 #[derive(Debug, Default)]

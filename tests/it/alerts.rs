@@ -5,7 +5,7 @@
 //! times, going on at the same pace. Nothing else is made up.
 //!
 //! It takes two minutes of the machine, so it runs by `ALERT_LAB=1 cargo test --test it alerts -- --nocapture`, as a step of its own in CI.
-//! With `ALERT_LAB=FOLDER` it also keeps each status page of a gateway that fails as a file.
+//! With `ALERT_LAB=FOLDER` it also keeps each status page and scrape of a gateway that fails as files.
 
 mod series;
 mod situations;
@@ -68,7 +68,11 @@ async fn watch(mut subject: Subject, pages: Option<std::path::PathBuf>) -> Watch
             2 => {
                 if let Some(folder) = &pages {
                     let page = subject.page().await;
-                    std::fs::write(folder.join(format!("{}.html", subject.expected.name)), page).expect("written");
+                    let metrics = subject.metrics().await;
+                    for (kind, text) in [("html", page), ("prom", metrics)] {
+                        std::fs::write(folder.join(format!("{}.{kind}", subject.expected.name)), text)
+                            .expect("written");
+                    }
                 }
                 subject.mend();
             }

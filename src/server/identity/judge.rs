@@ -152,18 +152,16 @@ impl Identity {
         Ok(())
     }
 
-    /// Asks the issuer for its keys, because a token needs an unknown one.
-    pub(super) async fn ask_issuer(&self) {
-        if let Some(tokens) = &self.0.tokens {
-            tokens.ask().await;
+    /// Asks the issuer for its keys, because a token needs an unknown one. Returns whether it has answered.
+    pub(super) async fn ask_issuer(&self) -> bool {
+        match &self.0.tokens {
+            Some(tokens) => tokens.ask().await,
+            None => false,
         }
     }
 
     /// Returns the error for a call whose token needs a key that the issuer did not publish either.
-    pub(super) fn without_key<B>(&self, call: &Inbound<B>, instruments: &Instruments) -> Error {
-        if !self.0.tokens.as_ref().is_some_and(Tokens::has_keys) {
-            return Self::unanswered(call, instruments);
-        }
+    pub(super) fn without_key<B>(call: &Inbound<B>, instruments: &Instruments) -> Error {
         count(instruments, 1, "jwt", jwt::UNKNOWN_KEY.word);
         refused(call, &Caller::default(), Error::Unauthenticated { why: jwt::UNKNOWN_KEY.text })
     }

@@ -172,15 +172,12 @@ impl Tokens {
         }
     }
 
-    /// True if any keys are known.
-    pub fn has_keys(&self) -> bool {
-        self.keys().is_some()
-    }
-
-    /// Asks the issuer's URL for its keys before the next regular read. A file is watched anyway.
-    pub async fn ask(&self) {
-        if let Source::Url(remote) = &self.keys {
-            remote.ask().await;
+    /// Asks the issuer's URL for its keys before the next regular read. A file is watched anyway. Returns whether the keys that are
+    /// known now are those that the issuer has.
+    pub async fn ask(&self) -> bool {
+        match &self.keys {
+            Source::Url(remote) => remote.ask().await,
+            Source::File(_) => self.keys().is_some(),
         }
     }
 

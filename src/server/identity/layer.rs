@@ -41,18 +41,15 @@ impl Layer {
     /// Asks the issuer for its keys, then checks the call again. A call that cannot wait for the answer learns why, in time.
     async fn ask_and_judge<B>(&self, call: &mut Inbound<B>) -> Result<(), Error> {
         let asking = self.identity.ask_issuer();
-        let answered = if let Some(deadline) = call.facts().deadline {
-            timeout_at(last_moment(deadline), asking).await.is_ok()
-        } else {
-            asking.await;
-            true
+        let answered = match call.facts().deadline {
+            Some(deadline) => timeout_at(last_moment(deadline), asking).await.unwrap_or(false),
+            None => asking.await,
         };
-        if !answered {
-            return Err(Identity::unanswered(call, self.telemetry.instruments()));
-        }
+        // What was read before may do, whatever the issuer says now.
         self.judge(call).map_err(|problem| match problem {
             Problem::Refused(error) => error,
-            Problem::AskIssuer => self.identity.without_key(call, self.telemetry.instruments()),
+            Problem::AskIssuer if answered => Identity::without_key(call, self.telemetry.instruments()),
+            Problem::AskIssuer => Identity::unanswered(call, self.telemetry.instruments()),
         })
     }
 }

@@ -86,11 +86,11 @@ impl Remote {
         self.0.keys.borrow().clone()
     }
 
-    /// Reads the keys again, unless a read was begun less than [`EARLY`] ago; waits for the end of the read. Whoever stops
-    /// waiting changes nothing about it.
-    pub async fn ask(&self) {
+    /// Reads the keys again, unless a read was begun less than [`EARLY`] ago; waits for the end of the read, and returns whether it
+    /// went well. Whoever stops waiting changes nothing about it.
+    pub async fn ask(&self) -> bool {
         let outcome = self.0.refresh(EARLY);
-        ended(outcome).await;
+        ended(outcome).await
     }
 
     /// Waits for the first keys, at most `longest`; logs a warning if they do not come. Returns whether they are there.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::{Channel, Endpoint};
-use zendesk_gateway::sandbox::faults::{Delay, Refuse, Respond, any, get};
+use zendesk_gateway::sandbox::faults::{Delay, Refuse, Respond, Throttle, any, get};
 use zendesk_gateway::sandbox::{self, Credentials, Sandbox};
 
 use super::subject::{Callers, Change, Subject};
@@ -107,7 +107,16 @@ impl Made {
     fn called(self, gateway: Binary, channel: Channel) -> Subject {
         let Self { expected, folder, sandbox, fails, mends, callers, .. } = self;
         let (fails, mends) = (Some(fails), Some(mends));
-        Subject { expected, gateway, sandbox, fails, mends, _folder: folder, _callers: callers.start(channel) }
+        Subject {
+            expected,
+            gateway,
+            sandbox,
+            fails,
+            mends,
+            kept: Vec::new(),
+            _folder: folder,
+            _callers: callers.start(channel),
+        }
     }
 }
 
@@ -186,13 +195,14 @@ fn expect(
     Expected { name, findings, alert, within: MINUTE * minutes, calls_fail }
 }
 
-/// Somebody else spends all of the account's requests.
+/// Somebody else spends all of the account's requests, so that Zendesk has none for the gateway.
 async fn budget_spent() -> Subject {
-    let findings = &["budget_used_up", "budget_spent", "budget_waiting"];
+    let findings = &["paused", "budget_used_up", "budget_spent", "budget_waiting"];
     let expected = expect("budget-spent", findings, Some("ZendeskGatewayBudgetShort"), 5, true);
-    let account = sandbox::Config { rate_limit: 600, rate_window: Duration::from_secs(15), ..account() };
-    let spent = |sandbox: &Sandbox| sandbox.set_foreign_rate(600);
-    Made::new(expected, account).await.fails(spent).mends(|sandbox| sandbox.set_foreign_rate(0)).start().await
+    let spent = |sandbox: &Sandbox| {
+        sandbox.fault(any("*"), Throttle::forever().retry_after(20));
+    };
+    Made::new(expected, account()).await.fails(spent).start().await
 }
 
 /// Somebody revokes the API token.
@@ -353,7 +363,7 @@ async fn certificate_ends() -> Subject {
 /// Callers who never ask for the same twice.
 async fn cache_cold() -> Subject {
     let expected = expect("cache-cold", &["cache_cold"], Some("ZendeskGatewayCacheCold"), 65, false);
-    let made = Made::new(expected, account()).await;
+    let made = Made::new(expected, sandbox::Config { users: 25_000, ..account() }).await;
     let (new, old) = (made.callers.clone(), made.callers.clone());
     made.fails(move |_| new.ask_for_new(Duration::from_millis(20))).mends(move |_| old.ask_as_before()).start().await
 }
@@ -370,7 +380,11 @@ async fn descriptors_short() -> Subject {
         assert!(done.expect("util-linux is installed").success());
     };
     let open = move || std::fs::read_dir(format!("/proc/{id}/fd")).expect("it runs").count();
-    subject.fails = Some(Box::new(move |_| allow(open() + 4)));
+    // So that what is left is a small share, and still enough for scrapes.
+    for _ in 0..80 {
+        subject.kept.push(plain(&subject.gateway).connect().await.expect("it listens"));
+    }
+    subject.fails = Some(Box::new(move |_| allow(open() + 8)));
     subject.mends = Some(Box::new(move |_| allow(4_096)));
     subject
 }

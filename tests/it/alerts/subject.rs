@@ -31,6 +31,8 @@ pub struct Subject {
     pub sandbox: Sandbox,
     pub fails: Option<Change>,
     pub mends: Option<Change>,
+    /// Connections that stay open.
+    pub kept: Vec<Channel>,
     pub _folder: TempDir,
     pub _callers: JoinSet<()>,
 }
@@ -54,7 +56,11 @@ impl Subject {
     }
 
     pub async fn scrape(&self) -> std::collections::BTreeMap<String, f64> {
-        series::values(&self.admin("/metrics").await, self.expected.name)
+        series::values(&self.metrics().await, self.expected.name)
+    }
+
+    pub async fn metrics(&self) -> String {
+        self.admin("/metrics").await
     }
 
     pub async fn status(&self) -> Value {
