@@ -178,12 +178,11 @@ impl<S: Source, T: Tell> Engine<S, T> {
     /// for a slot, or a slot that it may have got meanwhile would be of use to nobody.
     async fn tell(&mut self, event: Event) -> bool {
         let mut telling = pin!(self.events.tell(event));
-        match timeout(SLOW, telling.as_mut()).await {
-            Ok(heard) => heard,
-            Err(_) => {
-                self.waiting = None;
-                telling.await
-            }
+        if let Ok(heard) = timeout(SLOW, telling.as_mut()).await {
+            heard
+        } else {
+            self.waiting = None;
+            telling.await
         }
     }
 
