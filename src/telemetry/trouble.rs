@@ -24,7 +24,7 @@ pub struct Recent(Mutex<Option<Seen>>);
 /// How often and since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// When the first of these answers came; a minute without one ends the count.
+    /// When the first of these answers came; a while without one ends the count.
     pub since: Instant,
     last: Instant,
     /// How often it came since then.

@@ -51,7 +51,7 @@ struct Made {
     callers: Callers,
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 impl Made {
     async fn new(expected: Expected, account: sandbox::Config) -> Self {

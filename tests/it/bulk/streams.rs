@@ -287,8 +287,7 @@ async fn an_answer_that_is_lost_leaves_its_rows_unknown_and_no_others() {
     assert_eq!(import.results()[..100], [BulkResult::Created; 100]);
     assert_eq!(import.results()[100..], [BulkResult::Unknown; 100]);
     assert_eq!(import.start().resume_from, 200);
-    let stream =
-        Open::with(&t, Upserts { start: Some(import.start()), users: users(200..250), ..Upserts::default() }, import);
+    let stream = Open::with(&t, Upserts { start: Some(import.start()), users: users(200..250) }, import);
     let (import, end) = stream.await.finish().await;
     end.expect("a good end");
     assert_eq!(import.results()[200..], [BulkResult::Created; 50]);
