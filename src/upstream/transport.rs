@@ -243,7 +243,7 @@ impl Transport {
                 return head.map_err(Some);
             }
             // The attempt to connect goes on without this request, and may serve others.
-            if !handover.is_taken() && self.pool.has_place_besides(lane) && handover.withdraw() {
+            if !lane.is_open() && self.pool.has_place_besides(lane) && handover.withdraw() {
                 return Err(None);
             }
         }

@@ -190,6 +190,7 @@ impl Body for Watched {
         // Over HTTP/2 the client asks for the first part at once, and for the next when it has passed the one before on.
         if self.is_given {
             *self.state.passed_on.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            self.state.lane.opened();
         }
         // Reads one part ahead, to know which is the last.
         while !self.ended && self.parts.len() < 2 {

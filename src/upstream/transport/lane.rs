@@ -45,7 +45,7 @@ pub struct Lane {
     seats: AtomicUsize,
     /// Requests that the connection has taken.
     taken: AtomicUsize,
-    /// Whether the connection has taken a request, which shows that it is ready for others.
+    /// Whether the connection has taken a request or a part of one's body, which shows that it is ready for others.
     open: AtomicBool,
     /// Whether a request has the seat that opens the connection.
     opener: AtomicBool,
@@ -250,11 +250,16 @@ impl Lane {
         self.unanswered.store(if awaited { now } else { 0 }, Ordering::SeqCst);
     }
 
-    /// Notes that the connection took a request. Returns when, for [`Lane::leave`]; 0 over HTTP/1.1.
-    pub fn take(&self) -> u64 {
+    /// Notes that the connection is ready for requests: it took one, or a part of one's body.
+    pub fn opened(&self) {
         if !self.is_open() && !self.open.swap(true, Ordering::SeqCst) {
             self.changed.notify_waiters();
         }
+    }
+
+    /// Notes that the connection took a request. Returns when, for [`Lane::leave`]; 0 over HTTP/1.1.
+    pub fn take(&self) -> u64 {
+        self.opened();
         if self.is_http1() {
             return 0;
         }
