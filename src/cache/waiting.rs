@@ -13,7 +13,7 @@ pub struct WaitsFor(SmallVec<[Arc<Mutex<Option<Error>>>; 1]>);
 
 impl WaitsFor {
     /// Returns one that can be read.
-    pub(super) fn noted() -> Self {
+    pub fn noted() -> Self {
         Self(SmallVec::from_buf([Arc::default()]))
     }
 
@@ -25,7 +25,7 @@ impl WaitsFor {
     }
 
     /// Returns what the fetch waits for.
-    pub(super) fn get(&self) -> Option<Error> {
+    pub fn get(&self) -> Option<Error> {
         self.0.iter().find_map(|noted| noted.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
