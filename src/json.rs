@@ -4,7 +4,7 @@
 //! fields and words without notice; none of that may fail a call. A body whose values fit their fields is read strictly, and any
 //! other one again, leniently. Writers send exactly what is set; [`patch()`] adds the explicit nulls of an update mask.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use serde::de::DeserializeOwned;
 
@@ -58,6 +58,7 @@ mod results;
 mod structure;
 #[cfg(test)]
 mod tests;
+mod text;
 mod texts;
 
 pub use fields::{
@@ -67,7 +68,7 @@ pub use fields::{
 pub use ids::{AtLeast, id, ids, optional_id};
 pub use keys::keys;
 pub use lenient::value;
-pub use losses::{Loss, Losses, lost, row_lost, rows_lost};
+pub use losses::{Loss, Losses, has_room, lost, row_lost, rows_lost};
 pub use object::{
     Identified, Item, Object, identified, object_or_nothing, objects, optional_identified, optional_object,
 };
@@ -79,6 +80,30 @@ pub use texts::optional_texts;
 thread_local! {
     /// What the readings on this thread have left out since [`losses_of`] began.
     static LOSSES: RefCell<Vec<Loss>> = const { RefCell::new(Vec::new()) };
+    /// What is done on this thread with a long body that the strict reader refuses.
+    static LONG: Cell<Long> = const { Cell::new(Long::Read) };
+}
+
+/// A longer body keeps a thread busy for milliseconds if it is read leniently.
+const LONG_BODY: usize = 64 << 10;
+
+/// What becomes of long bodies that the strict reader refuses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Long {
+    /// They are read leniently.
+    Read,
+    /// They are to be left.
+    Leave,
+    /// One was left.
+    Left,
+}
+
+/// Runs a reading, unless a long body would have to be read leniently: then it returns none, and the reading is to be run
+/// where that delays nobody.
+pub fn unless_it_takes_long<T>(read: impl FnOnce() -> T) -> Option<T> {
+    LONG.set(Long::Leave);
+    let read = read();
+    (LONG.replace(Long::Read) != Long::Left).then_some(read)
 }
 
 /// Runs a reading, and returns all that it had to leave out.
@@ -97,6 +122,10 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed
     let strictly = if is_shallow(body) { sonic_rs::from_slice(body).ok() } else { serde_json::from_slice(body).ok() };
     if let Some(Object(message)) = strictly {
         return Ok((message, Losses::default()));
+    }
+    if body.len() > LONG_BODY && LONG.get() != Long::Read {
+        LONG.set(Long::Left);
+        return Err(Malformed::Incomplete);
     }
     let (message, losses) = lenient::read(body)?;
     LOSSES.with_borrow_mut(|all| all.extend_from_slice(&losses.all));

@@ -174,7 +174,7 @@ impl CredentialKeys {
             ),
             (
                 "email",
-                self.email.as_ref().is_some_and(|email| email.ends_with("/token")),
+                self.email.as_ref().is_some_and(|email| email.to_ascii_lowercase().ends_with("/token")),
                 "must be the address alone: the gateway adds /token itself",
             ),
             (
@@ -237,12 +237,17 @@ impl Credential {
         let text = secret.expose_secret();
         let begins = |prefix: &str| text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         match text {
-            _ if text.starts_with(['"', '\'']) => Err("is in quotation marks: write the secret alone"),
+            _ if text.starts_with(['"', '\'', '`', '“', '”', '„', '‘', '’', '‚', '«', '»', '‹', '›']) => {
+                Err("is in quotation marks: write the secret alone")
+            }
             _ if begins("Bearer ") || begins("Basic ") => {
                 Err("begins with the word of the authorization header, which the gateway adds: write the secret alone")
             }
-            _ if text.contains("/token:") => Err("holds the e-mail address, too: write the token alone"),
+            _ if text.to_ascii_lowercase().contains("/token:") => {
+                Err("holds the e-mail address, too: write the token alone")
+            }
             _ if text.contains(' ') => Err("holds a space, which no token has"),
+            _ if !text.is_ascii() => Err("holds a character outside ASCII, which no token has"),
             _ => Ok(secret),
         }
     }
@@ -335,7 +340,7 @@ mod tests {
             token_file: Some("/t".into()),
             ..CredentialKeys::default()
         };
-        for email in ["", "a", "a:b@c", "a b@c", "a@b\n", "a@b.c/token"] {
+        for email in ["", "a", "a:b@c", "a b@c", "a@b\n", "a@b.c/token", "A@B.C/TOKEN"] {
             assert_eq!(mistakes(&CredentialKeys { email: Some(email.to_owned()), ..token.clone() }), ["email"]);
         }
     }
@@ -350,7 +355,23 @@ mod tests {
         }
         let token = Credential::OauthToken { token_file: "/t".into() };
         let password = Credential::Password { email: "a@b.example".to_owned(), password_file: "/p".into() };
-        for odd in [r#""s""#, "'s'", "Bearer s", "bearer s", "Basic s", "a@b.example/token:s", "s t"] {
+        for odd in [
+            r#""s""#,
+            "'s'",
+            "`s`",
+            "“s”",
+            "„s“",
+            "‘s’",
+            "«s»",
+            "Bearer s",
+            "bearer s",
+            "Basic s",
+            "a@b.example/token:s",
+            "A@B.EXAMPLE/TOKEN:s",
+            "s t",
+            "s\u{a0}t",
+            "tökén",
+        ] {
             assert!(token.secret(odd.as_bytes()).is_err(), "{odd}");
             assert!(password.secret(odd.as_bytes()).is_ok(), "a password may be {odd}");
         }

@@ -1,5 +1,7 @@
 //! Why a connection failed.
 
+use std::time::Duration;
+
 use super::Verdict;
 
 /// Why a connection failed, for the log and the circuit breaker.
@@ -9,12 +11,14 @@ pub struct ConnectionError {
     pub text: String,
     /// True if another call has told the circuit breaker: the end of a connection is one failure, however many calls it hits.
     pub counted: bool,
+    /// When to come back, where the gateway knows that it asks for nothing before.
+    pub retry_after: Option<Duration>,
 }
 
 impl ConnectionError {
     /// Returns a failure that the circuit breaker has not been told of.
     pub fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), counted: false }
+        Self { text: text.to_owned(), counted: false, retry_after: None }
     }
 
     /// Returns the failure as one that the circuit breaker has been told of.
@@ -37,6 +41,6 @@ impl ConnectionError {
             text.push_str(&error.to_string());
             cause = error.source();
         }
-        Self { text, counted: false }
+        Self { text, counted: false, retry_after: None }
     }
 }

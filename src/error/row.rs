@@ -110,7 +110,25 @@ impl Error {
             Self::SlotsTaken { .. } => Some(UNSTATED_WAIT),
             // Zendesk says nothing of when a job of others will have ended.
             Self::JobLimit(refusal) => Some(refusal.retry_after.unwrap_or(UNSTATED_WAIT)),
+            Self::Connect(end) | Self::BrokenBody(end) => end.retry_after,
             other => other.refusal().and_then(|refusal| refusal.retry_after),
         }
+    }
+
+    /// Returns this failure to get an access token, which says when the next one is asked for.
+    #[must_use]
+    pub fn come_back_after(mut self, wait: Duration) -> Self {
+        match &mut self {
+            Self::Connect(end) | Self::BrokenBody(end) => end.retry_after = Some(wait),
+            Self::Credential { refusal, .. }
+            | Self::Throttled(refusal)
+            | Self::Server(refusal)
+            | Self::Unavailable(refusal)
+            | Self::GatewayTimeout(refusal)
+            | Self::Malformed(refusal)
+            | Self::Redirected(refusal) => refusal.retry_after = Some(wait),
+            _ => {}
+        }
+        self
     }
 }

@@ -221,10 +221,11 @@ impl Found {
     }
 }
 
-/// A user's external id as Zendesk compares it; none if it cannot be read.
+/// A user's external id as Zendesk compares it; none if it cannot be read, or is missing, so that nobody knows whom the user was
+/// found by.
 fn external_id(user: &User) -> Option<String> {
     let is_unreadable = user.unreadable_fields.iter().any(|field| field == "external_id");
-    (!is_unreadable).then(|| folded(user.external_id()))
+    user.external_id.as_deref().filter(|id| !is_unreadable && !id.is_empty()).map(folded)
 }
 
 fn folded(external_id: &str) -> String {

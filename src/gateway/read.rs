@@ -133,11 +133,14 @@ impl Reads {
             page.rows.retain(|row| id(row).is_some());
             let all_read = page.unreadable_rows == 0 && page.rows.len() == before;
             let all_read = all_read && !page.leaves_open_whether_there_is_more();
-            let asked = page.rows.iter().all(|row| id(row).is_some_and(|id| wanted.contains(&id)));
-            let agrees = |at: usize, row: &R| page.rows[..at].iter().all(|other| id(other) != id(row) || other == row);
-            let agree = page.rows.iter().enumerate().all(|(at, row)| agrees(at, row));
+            // The first row of each id. There may be any number of rows, so each is compared with that one alone.
+            let mut firsts: Vec<Option<&R>> = wanted.iter().map(|_| None).collect();
+            let fit = page.rows.iter().all(|row| {
+                let at = id(row).and_then(|id| wanted.iter().position(|wanted| *wanted == id));
+                at.is_some_and(|at| *firsts[at].get_or_insert(row) == row)
+            });
             // A record that is not on this page counts as missing, so there must be no further page.
-            if asked && agree && !says_that_there_is_more {
+            if fit && !says_that_there_is_more {
                 Ok(Box::new(Many { rows: page.rows, all_read }) as Parsed)
             } else {
                 Err(Malformed::Foreign)

@@ -10,11 +10,9 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use crate::error::{Error, Result};
 use crate::rest::Style;
-use crate::rest::page::{Next, Size};
+use crate::rest::page::{Next, Size, is_cursor};
 
 const VERSION: u8 = 1;
-/// Most bytes of a cursor. Zendesk's are below 100 characters, but a group's contains the group's name.
-const LONGEST_CURSOR: usize = 2048;
 
 /// Where a page begins.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -81,9 +79,7 @@ pub fn read(token: &str, list: &str, style: Style) -> Result<Position> {
     }
     match (kind, style) {
         (b'c', Style::Cursor | Style::CursorOrOffset) => match std::str::from_utf8(payload) {
-            Ok(cursor) if !cursor.is_empty() && cursor.len() <= LONGEST_CURSOR => {
-                Ok(Position::After(cursor.to_owned()))
-            }
+            Ok(cursor) if !cursor.is_empty() && is_cursor(cursor) => Ok(Position::After(cursor.to_owned())),
             _ => Err(refuse("holds no cursor")),
         },
         (b'p', Style::Offset) => match payload.try_into().map(u32::from_be_bytes) {
@@ -118,6 +114,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::rest::page::Page;
+    use crate::upstream::rest::Owner;
 
     /// Returns a token with a valid check, followed by any bytes.
     fn forged(bytes: &[u8], list: &str) -> String {
@@ -139,6 +137,23 @@ mod tests {
         assert_eq!(read(&numbered, "/api/v2/users", Style::Cursor).expect("its own list"), place);
         assert_eq!(write(&Next::End, "/api/v2/users"), "");
         assert_eq!(read("", "/api/v2/users", Style::Cursor).expect("no token"), Position::Start);
+    }
+
+    #[test]
+    fn every_cursor_that_is_read_makes_a_token_that_is_read() {
+        let page = |cursor: &str| {
+            let body = format!(r#"{{"users":[{{"id":1}}],"meta":{{"has_more":true,"after_cursor":"{cursor}"}}}}"#);
+            Page::<crate::proto::User>::read_of_many(body.as_bytes(), Owner::Anybody, false)
+        };
+        for cursor in ["c".repeat(3_000), "=".repeat(2_000), "c".repeat(6_144)] {
+            let next = page(&cursor).expect("it can be sent").after(1);
+            let token = write(&next, "/api/v2/users");
+            let read = read(&token, "/api/v2/users", Style::Cursor).expect("its own list");
+            assert_eq!(read, Position::After(cursor));
+        }
+        for cursor in ["c".repeat(6_145), "=".repeat(3_000)] {
+            assert!(page(&cursor).is_err(), "no request could carry it");
+        }
     }
 
     #[test]

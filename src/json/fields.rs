@@ -7,7 +7,7 @@ use prost_types::Timestamp;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
-use super::losses::{is_under_way, lost};
+use super::losses::{has_room, is_under_way, lost, lost_for_room};
 
 /// Whole doubles below this are exact.
 pub(super) const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -107,7 +107,7 @@ pub(super) fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> R
         fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
             let mut list = Vec::with_capacity(items.size_hint().unwrap_or_default());
             while let Some(item) = items.next_element()? {
-                list.push(item);
+                if has_room::<T>() { list.push(item) } else { lost_for_room()? }
             }
             Ok(list)
         }

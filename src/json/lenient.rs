@@ -3,80 +3,103 @@
 //! The same readers of fields do both. Strictly, a value that a field cannot hold is an error. Leniently it is left out, and
 //! noted with its path; the record around it says so in `unreadable_fields`, and the list around a row in `unreadable_rows`.
 //! So odd values cost time only where they occur.
+//!
+//! Whatever the form of a body, this takes time in proportion to its size, and at most eight times its size and 16 MiB of memory:
+//! up to three for mended characters, as many for the keys of an object (in turn), four for what is made of it (see
+//! [`has_room`](super::has_room)), and next to nothing for each loss. A long body is read beside the threads that serve calls.
 
-use std::collections::HashMap;
-use std::fmt;
+use std::borrow::Cow;
 
-use serde::de::value::{SeqDeserializer, StrDeserializer};
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::value::{BorrowedStrDeserializer, SeqDeserializer, StrDeserializer, UnitDeserializer};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::Error;
-use serde_json::value::RawValue;
 
 use super::fields::EXACT;
-use super::losses::{self, Down, Losses, Mark, Step, is_replaced, lost};
+use super::losses::{self, Down, Losses, Step, is_replaced, lost};
 use super::mended::mended;
+use super::text::Text;
 use super::{Malformed, Object};
 
 /// The key under which a record is told what it has lost. No body can hold it: a key of Zendesk's with this name is skipped.
 pub const TOLD: &str = "\0unreadable_fields";
 /// What is met where a text was not UTF-8.
 pub const NO_TEXT: &str = "text that is no UTF-8";
+/// Longest body of any form that is read as a whole, because each of its values becomes ten times as large.
+const LONGEST_VALUE: usize = 1 << 20;
 
 /// Reads a body, and returns what had to be left out.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed> {
-    let (text, is_mended) = mended(body);
-    let raw = serde_json::from_str::<&RawValue>(&text);
-    let raw = raw.map_err(|error| Malformed::Unreadable { line: error.line(), column: error.column() })?;
-    let (read, losses) = losses::reading(is_mended, || serde::Deserialize::deserialize(Raw(raw)));
+    let (read, losses) = reading(body)?;
     // It is JSON, so whoever sent it works. But it is of no use.
     let Object(message) = read.map_err(|_| Malformed::Incomplete)?;
     Ok((message, losses))
 }
 
-/// Reads a body of any form; none if it is no JSON.
+/// Reads a body of any form; none if it is no JSON, or too long to be about one record.
 pub fn value(body: &[u8]) -> Option<serde_json::Value> {
-    if let Ok(value) = serde_json::from_slice(body) {
-        return Some(value);
+    if body.len() > LONGEST_VALUE {
+        return None;
     }
-    let (text, is_mended) = mended(body);
-    let raw = serde_json::from_str::<&RawValue>(&text).ok()?;
-    losses::reading(is_mended, || serde::Deserialize::deserialize(Raw(raw))).0.ok()
+    serde_json::from_slice(body).ok().or_else(|| reading(body).ok()?.0.ok())
 }
 
-/// One JSON value as its text.
-struct Raw<'de>(&'de RawValue);
+pub(super) fn reading<T: DeserializeOwned>(body: &[u8]) -> Result<(Result<T, Error>, Losses), Malformed> {
+    let (text, is_mended) = mended(body);
+    // The readers below expect JSON.
+    let right = serde_json::from_str::<IgnoredAny>(&text);
+    right.map_err(|error| Malformed::Unreadable { line: error.line(), column: error.column() })?;
+    let mut text = Text::new(&text);
+    Ok(losses::reading(body.len(), is_mended, || T::deserialize(Value(&mut text))))
+}
 
-impl<'de> Deserializer<'de> for Raw<'de> {
+/// The value that comes next in a text.
+struct Value<'a, 'de>(&'a mut Text<'de>);
+
+impl<'de> Deserializer<'de> for Value<'_, 'de> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let text = self.0.get();
-        match text.as_bytes().first() {
-            Some(b'{') => visitor.visit_map(Fields::of(text)?),
+        let Self(text) = self;
+        match text.peek() {
+            Some(b'{') => {
+                text.take(b'{');
+                let (before, depth) = losses::mark();
+                visitor.visit_map(Fields { text, key: None, before, depth, is_open: true, is_told: false })
+            }
             Some(b'[') => {
-                let items: Vec<&RawValue> = serde_json::from_str(text)?;
-                visitor.visit_seq(Items { items: items.into_iter(), at: 0 })
+                text.take(b'[');
+                visitor.visit_seq(Items { text, at: 0, is_open: true })
             }
             Some(b'"') => {
-                let text: String = serde_json::from_str(text)?;
-                if is_replaced(&text) {
+                let string = text.string()?;
+                if is_replaced(&string) {
                     lost(NO_TEXT)?;
                 }
-                visitor.visit_string(text)
+                match string {
+                    Cow::Borrowed(string) => visitor.visit_borrowed_str(string),
+                    Cow::Owned(string) => visitor.visit_string(string),
+                }
             }
-            Some(b't') => visitor.visit_bool(true),
-            Some(b'f') => visitor.visit_bool(false),
-            Some(b'n') => visitor.visit_unit(),
-            _ => number(text, visitor),
+            _ => match text.scalar() {
+                "true" => visitor.visit_bool(true),
+                "false" => visitor.visit_bool(false),
+                "null" => visitor.visit_unit(),
+                digits => number(digits, visitor),
+            },
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        if self.0.get() == "null" { visitor.visit_none() } else { visitor.visit_some(self) }
+        if self.0.peek() == Some(b'n') {
+            self.0.skip();
+            return visitor.visit_none();
+        }
+        visitor.visit_some(self)
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.0.skip();
         visitor.visit_unit()
     }
 
@@ -102,100 +125,113 @@ fn number<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value, Erro
     }
 }
 
-struct Items<'de> {
-    items: std::vec::IntoIter<&'de RawValue>,
-    at: usize,
+/// Reads the value that comes next, one step down; null in place of one that is nested too deeply.
+fn step<'de, T: DeserializeSeed<'de>>(text: &mut Text<'de>, step: Step, seed: T) -> Result<T::Value, Error> {
+    let down = Down::to(step)?;
+    if down.is_some() {
+        return seed.deserialize(Value(text));
+    }
+    text.skip();
+    seed.deserialize(UnitDeserializer::new())
 }
 
-impl<'de> SeqAccess<'de> for Items<'de> {
+struct Items<'a, 'de> {
+    text: &'a mut Text<'de>,
+    at: usize,
+    is_open: bool,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_, 'de> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
-        let Some(item) = self.items.next() else { return Ok(None) };
-        let before = losses::mark();
-        let down = Down::to(Step::Item(self.at))?;
+        self.is_open = self.is_open && self.text.goes_on(b']');
+        if !self.is_open {
+            return Ok(None);
+        }
+        losses::item_begins();
+        let at = self.at;
         self.at += 1;
-        let read = seed.deserialize(Raw(if down.is_some() { item } else { RawValue::NULL }));
-        losses::item_read(before);
-        read.map(Some)
+        step(self.text, Step::Item(at), seed).map(Some)
     }
 }
 
-/// The fields of an object: of a repeated key the last one, as every other reader has it. After them comes what was lost in them.
-struct Fields<'de> {
-    pairs: std::vec::IntoIter<(String, &'de RawValue)>,
-    value: Option<(String, &'de RawValue)>,
-    /// What was lost before, and how deep this object is.
-    before: Mark,
+/// The fields of an object: of a repeated key the last one. After them comes what was lost in them.
+struct Fields<'a, 'de> {
+    text: &'a mut Text<'de>,
+    key: Option<Cow<'de, str>>,
+    /// How many paths were untold before, and how deep this object is.
+    before: usize,
     depth: usize,
-    ended: bool,
+    is_open: bool,
+    is_told: bool,
 }
 
-impl<'de> Fields<'de> {
-    fn of(text: &'de str) -> Result<Self, Error> {
-        let Pairs(pairs) = serde_json::from_str(text)?;
-        let last: HashMap<String, usize> = pairs.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)).collect();
-        let kept = pairs.into_iter().enumerate().filter(|(at, (key, _))| last[key] == *at && key != TOLD);
-        let kept: Vec<_> = kept.map(|(_, pair)| pair).collect();
-        Ok(Self { pairs: kept.into_iter(), value: None, before: losses::mark(), depth: losses::depth(), ended: false })
+impl<'de> Fields<'_, 'de> {
+    /// Goes to the next field that counts, and returns its key.
+    fn next(&mut self) -> Result<Option<Cow<'de, str>>, Error> {
+        while self.is_open && self.text.goes_on(b'}') {
+            let (key, is_overridden) = self.text.key()?;
+            if !is_overridden && key != TOLD {
+                return Ok(Some(key));
+            }
+            self.text.skip();
+        }
+        self.is_open = false;
+        Ok(None)
     }
 }
 
-impl<'de> MapAccess<'de> for Fields<'de> {
+impl<'de> MapAccess<'de> for Fields<'_, 'de> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        let named = |key: &str, seed: K| -> Result<K::Value, Error> {
-            let key: StrDeserializer<'_, Error> = key.into_deserializer();
-            seed.deserialize(key)
-        };
-        if let Some((key, value)) = self.pairs.next() {
-            let read = named(&key, seed)?;
-            self.value = Some((key, value));
-            return Ok(Some(read));
+        if let Some(key) = self.next()? {
+            let read = match &key {
+                Cow::Borrowed(key) => {
+                    let key: &'de str = key;
+                    seed.deserialize(BorrowedStrDeserializer::new(key))
+                }
+                Cow::Owned(key) => seed.deserialize(StrDeserializer::new(key)),
+            };
+            self.key = Some(key);
+            return read.map(Some);
         }
-        if !losses::is_untold_since(self.before) || std::mem::replace(&mut self.ended, true) {
+        if !losses::is_untold_since(self.before) || std::mem::replace(&mut self.is_told, true) {
             return Ok(None);
         }
-        named(TOLD, seed).map(Some)
+        seed.deserialize(StrDeserializer::new(TOLD)).map(Some)
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
-        let Some((key, value)) = self.value.take() else {
-            return seed.deserialize(Untold { from: self.before, depth: self.depth });
-        };
-        let down = Down::to(Step::Key(key))?;
-        seed.deserialize(Raw(if down.is_some() { value } else { RawValue::NULL }))
+        match self.key.take() {
+            Some(key) => step(self.text, Step::Key((*key).into()), seed),
+            None => seed.deserialize(Untold { from: self.before, depth: self.depth }),
+        }
     }
 }
 
-/// The keys and values of an object, in order.
-struct Pairs<'de>(Vec<(String, &'de RawValue)>);
-
-impl<'de> serde::Deserialize<'de> for Pairs<'de> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct All;
-        impl<'de> Visitor<'de> for All {
-            type Value = Pairs<'de>;
-            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-                to.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
+/// A visitor may leave before the end of what it reads.
+impl Drop for Items<'_, '_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.text.skip_to_close();
         }
-        from.deserialize_map(All)
+    }
+}
+
+impl Drop for Fields<'_, '_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.text.skip_to_close();
+        }
     }
 }
 
 /// What a record is told at its end: the paths within it that were lost. One that has no field for them leaves them to the
 /// record around it.
 struct Untold {
-    from: Mark,
+    from: usize,
     depth: usize,
 }
 

@@ -2,15 +2,19 @@
 //!
 //! A loss is counted by its field, without positions and without anything that is content. The record around it has the path,
 //! with positions, in `unreadable_fields`. A path that no record has taken up yet is `untold`.
+//!
+//! A body can hold millions of odd values, so nothing is noted for each: what is counted has one entry for each field and JSON
+//! type, and of the paths there are no more than a record can tell.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use serde_json::Error;
 
 /// Deepest nesting that is read: what is deeper is lost. Clients read no message of more than 100 levels.
-const DEEPEST: usize = 64;
+pub(super) const DEEPEST: usize = 64;
 /// Most paths that one record tells.
 const MOST_TOLD: usize = 64;
 /// Most paths of one field, where all would be too many for their record.
@@ -19,8 +23,11 @@ const MOST_OF_FIELD: usize = 8;
 const LONGEST_KEY: usize = 128;
 /// The field whose keys are content: the account's administrators choose them.
 const FREE_FORM: &str = "user_fields";
+/// What may be made of any body, in bytes: no page of Zendesk's needs as much. A larger body may become this many times its size.
+const ROOM: usize = 8 << 20;
+const ROOM_PER_BYTE: usize = 4;
 
-/// A value that could not be read.
+/// Values that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loss {
     /// The path of the field, such as `users.tags`, without positions in lists and without the keys of custom fields: so there are
@@ -28,12 +35,14 @@ pub struct Loss {
     pub field: String,
     /// What was met in its place: a JSON type, or words such as `nothing` or `an unknown word`.
     pub met: &'static str,
+    /// How many such values, or rows, there were.
+    pub count: u64,
 }
 
 /// What a lenient reading left out.
 #[derive(Debug, Default)]
 pub struct Losses {
-    /// Each value and each row.
+    /// All values and rows: once each field with what was met there.
     pub all: Vec<Loss>,
     /// Paths, with positions, that no record within the message could tell.
     pub untold: Vec<String>,
@@ -41,18 +50,11 @@ pub struct Losses {
     pub rows: i32,
 }
 
-/// One step down in a body.
+/// One step down in a body. A path is copied with each loss in it, so its keys are shared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Step {
-    Key(String),
+    Key(Rc<str>),
     Item(usize),
-}
-
-/// How much was lost before.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Mark {
-    all: usize,
-    untold: usize,
 }
 
 #[derive(Default)]
@@ -60,28 +62,57 @@ struct Reading {
     /// Where the reader is.
     path: Vec<Step>,
     untold: Vec<Vec<Step>>,
+    /// The path that was lost last.
+    last: Vec<Step>,
     losses: Losses,
-    /// What was lost before the item of a list that was read last.
-    before_item: Mark,
+    /// What was lost before the row that was read last: of each entry of `losses.all` the count, and of `untold` the length.
+    before_row: (Vec<u64>, usize),
+    /// A field's path while it is looked up.
+    field: String,
+    /// How many bytes more may be made of the body.
+    room: usize,
     /// True if characters were replaced because they were no UTF-8.
     is_mended: bool,
 }
 
 impl Reading {
-    fn mark(&self) -> Mark {
-        Mark { all: self.losses.all.len(), untold: self.untold.len() }
-    }
-
-    fn count(&mut self, met: &'static str) {
-        self.losses.all.push(Loss { field: field(&self.path), met });
+    fn count(&mut self, path: &[Step], met: &'static str) {
+        self.field.clear();
+        field(path, &mut self.field);
+        let all = &mut self.losses.all;
+        match all.iter_mut().find(|loss| loss.met == met && loss.field == self.field) {
+            Some(loss) => loss.count += 1,
+            None => all.push(Loss { field: self.field.clone(), met, count: 1 }),
+        }
     }
 
     /// Notes a loss, unless the last one has the same path: of a text that is no UTF-8, the reader of the field may say so again.
     fn lose(&mut self, path: Vec<Step>, met: &'static str) {
-        if self.untold.last() != Some(&path) {
-            self.losses.all.push(Loss { field: field(&path), met });
+        if self.last == path {
+            return;
+        }
+        self.count(&path, met);
+        self.last.clone_from(&path);
+        if !self.is_told_by_its_field(&path) {
             self.untold.push(path);
         }
+    }
+
+    /// True if so many paths of a record's field are untold already that the record tells the field alone.
+    ///
+    /// A record is a row of a list, `users[5]`, or stands in an envelope, `user`.
+    fn is_told_by_its_field(&self, path: &[Step]) -> bool {
+        let field = if matches!(path.get(1), Some(Step::Item(_))) { ..=2 } else { ..=1 };
+        let before = self.untold.len().checked_sub(MOST_TOLD + 1).map(|at| &self.untold[at]);
+        // What was lost in a field stands together, as the body has it.
+        path.get(field).is_some() && before.is_some_and(|before| before.get(field) == path.get(field))
+    }
+
+    fn row_lost(&mut self, met: &'static str) {
+        let path = std::mem::take(&mut self.path);
+        self.count(&path, met);
+        self.path = path;
+        self.losses.rows = self.losses.rows.saturating_add(1);
     }
 }
 
@@ -90,12 +121,14 @@ thread_local! {
     static READING: RefCell<Option<Reading>> = const { RefCell::new(None) };
 }
 
-/// Runs a lenient reading, and returns what was lost in it. `is_mended` says whether characters of the text were replaced because
-/// they were no UTF-8.
-pub(super) fn reading<T>(is_mended: bool, read: impl FnOnce() -> T) -> (T, Losses) {
-    READING.set(Some(Reading { is_mended, ..Reading::default() }));
+/// Runs a lenient reading of a text of this many bytes, and returns what was lost in it. `is_mended` says whether characters of
+/// the text were replaced because they were no UTF-8.
+pub(super) fn reading<T>(bytes: usize, is_mended: bool, read: impl FnOnce() -> T) -> (T, Losses) {
+    let room = ROOM.max(bytes.saturating_mul(ROOM_PER_BYTE));
+    READING.set(Some(Reading { room, is_mended, ..Reading::default() }));
     let read = read();
     let Reading { untold, mut losses, .. } = READING.take().unwrap_or_default();
+    losses.all.retain(|loss| loss.count > 0);
     losses.untold = untold.iter().map(|steps| path(steps)).collect();
     (read, losses)
 }
@@ -111,16 +144,33 @@ pub(super) fn is_replaced(text: &str) -> bool {
     text.contains(char::REPLACEMENT_CHARACTER) && is_mended()
 }
 
+/// True if one more of these may be kept, which can be many times as large as its JSON. In a strict reading always.
+pub fn has_room<T>() -> bool {
+    // Twice, because a list that grows has room for twice as many.
+    let size = 2 * size_of::<T>();
+    READING.with_borrow_mut(|reading| {
+        let Some(reading) = reading else { return true };
+        let room = reading.room.checked_sub(size);
+        reading.room = room.unwrap_or_default();
+        room.is_some()
+    })
+}
+
 /// Notes that the value at hand cannot be read; in a strict reading, fails it.
 pub fn lost<E: serde::de::Error>(met: &'static str) -> Result<(), E> {
     note(|reading| reading.lose(reading.path.clone(), met))
+}
+
+/// Notes that one more value would have been kept if it had fit.
+pub(super) fn lost_for_room<E: serde::de::Error>() -> Result<(), E> {
+    lost("more than there is room for")
 }
 
 /// Notes that the object at hand lacks what it must have under this key, unless that was lost already.
 /// Fails a strict reading.
 pub(super) fn lacks<E: serde::de::Error>(key: &str) -> Result<(), E> {
     note(|reading| {
-        let path: Vec<Step> = reading.path.iter().cloned().chain([Step::Key(key.to_owned())]).collect();
+        let path: Vec<Step> = reading.path.iter().cloned().chain([Step::Key(key.into())]).collect();
         // A loss within this object is among the last: the object has few fields.
         if !reading.untold.iter().rev().take(MOST_TOLD).any(|lost| *lost == path) {
             reading.lose(path, "nothing");
@@ -131,19 +181,17 @@ pub(super) fn lacks<E: serde::de::Error>(key: &str) -> Result<(), E> {
 /// Notes that the row that was read last is of no use, whatever else was lost in it; in a strict reading, fails it.
 pub fn row_lost<E: serde::de::Error>(met: &'static str) -> Result<(), E> {
     note(|reading| {
-        reading.losses.all.truncate(reading.before_item.all);
-        reading.untold.truncate(reading.before_item.untold);
-        reading.count(met);
-        reading.losses.rows = reading.losses.rows.saturating_add(1);
+        let (counts, untold) = &reading.before_row;
+        let before = counts.iter().copied().chain(std::iter::repeat(0));
+        reading.losses.all.iter_mut().zip(before).for_each(|(loss, before)| loss.count = before);
+        reading.untold.truncate(*untold);
+        reading.row_lost(met);
     })
 }
 
 /// Notes that what stands in place of a list of rows is no list, which counts as one row; in a strict reading, fails it.
 pub fn rows_lost<E: serde::de::Error>(met: &'static str) -> Result<(), E> {
-    note(|reading| {
-        reading.count(met);
-        reading.losses.rows = reading.losses.rows.saturating_add(1);
-    })
+    note(|reading| reading.row_lost(met))
 }
 
 fn note<E: serde::de::Error>(note: impl FnOnce(&mut Reading)) -> Result<(), E> {
@@ -153,35 +201,33 @@ fn note<E: serde::de::Error>(note: impl FnOnce(&mut Reading)) -> Result<(), E> {
     })
 }
 
-/// Returns how much was lost so far.
-pub(super) fn mark() -> Mark {
-    READING.with_borrow(|reading| reading.as_ref().map(Reading::mark).unwrap_or_default())
+/// Returns how many paths are untold so far, and how deep the reader is.
+pub(super) fn mark() -> (usize, usize) {
+    let mark = |reading: &Reading| (reading.untold.len(), reading.path.len());
+    READING.with_borrow(|reading| reading.as_ref().map(mark).unwrap_or_default())
 }
 
-/// Notes that an item of a list was read, and how much was lost before it.
-pub(super) fn item_read(before: Mark) {
+/// Notes that an item of a list begins. Rows are items of lists at the top.
+pub(super) fn item_begins() {
     READING.with_borrow_mut(|reading| {
-        if let Some(reading) = reading {
-            reading.before_item = before;
-        }
+        let Some(reading) = reading.as_mut().filter(|reading| reading.path.len() == 1) else { return };
+        let (counts, untold) = &mut reading.before_row;
+        counts.clear();
+        counts.extend(reading.losses.all.iter().map(|loss| loss.count));
+        *untold = reading.untold.len();
     });
 }
 
-/// Returns how deep the reader is.
-pub(super) fn depth() -> usize {
-    READING.with_borrow(|reading| reading.as_ref().map_or(0, |reading| reading.path.len()))
-}
-
-/// True if a path was lost since, and no record has been told of it.
-pub(super) fn is_untold_since(before: Mark) -> bool {
-    mark().untold > before.untold
+/// True if a path was lost since so many were untold, and no record has been told of it.
+pub(super) fn is_untold_since(before: usize) -> bool {
+    mark().0 > before
 }
 
 /// Returns the paths that were lost since, for the record at this depth, which tells them from now on.
-pub(super) fn told(before: Mark, depth: usize) -> Vec<String> {
+pub(super) fn told(before: usize, depth: usize) -> Vec<String> {
     let told = READING.with_borrow_mut(|reading| {
         let untold = &mut reading.as_mut().expect("a lenient reading is under way").untold;
-        untold.split_off(before.untold.min(untold.len()))
+        untold.split_off(before.min(untold.len()))
     });
     bounded(&told, depth)
 }
@@ -226,20 +272,18 @@ fn path(steps: &[Step]) -> String {
     path
 }
 
-/// Writes a path by which losses are counted.
-fn field(steps: &[Step]) -> String {
-    let mut field = String::new();
+/// Adds a path by which losses are counted to a text.
+fn field(steps: &[Step], field: &mut String) {
     for step in steps {
         let Step::Key(key) = step else { continue };
         if !field.is_empty() {
             field.push('.');
         }
         field.push_str(key);
-        if key == FREE_FORM {
+        if **key == *FREE_FORM {
             break;
         }
     }
-    field
 }
 
 /// Goes one step down, and up again when it is dropped.

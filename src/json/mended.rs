@@ -4,33 +4,48 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Returns a body as text that can be read, and whether characters of it were replaced: any byte that is no UTF-8 and half a
-/// character are one value's fault.
-pub fn mended(body: &[u8]) -> (String, bool) {
+/// character are one value's fault. A text that can be read as it is is not copied.
+pub fn mended(body: &[u8]) -> (Cow<'_, str>, bool) {
+    let mut body = body;
+    while let Some(rest) = body.strip_prefix("\u{feff}".as_bytes()) {
+        body = rest;
+    }
     let text = String::from_utf8_lossy(body);
     let is_utf8 = matches!(text, Cow::Borrowed(_));
-    let whole = without_lone_surrogates(text.trim_start_matches('\u{feff}'));
-    let is_mended = !is_utf8 || matches!(whole, Cow::Owned(_));
-    (with_escaped_controls(&whole), is_mended)
+    let halved = without_lone_surrogates(&text);
+    let is_mended = !is_utf8 || halved.is_some();
+    let text = halved.map_or(text, Cow::Owned);
+    (with_escaped_controls(&text).map_or(text, Cow::Owned), is_mended)
 }
 
-/// Escapes control characters within strings, where JSON has none as they are.
-fn with_escaped_controls(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
+/// Escapes control characters within strings, where JSON has none as they are; none if there are none.
+fn with_escaped_controls(text: &str) -> Option<String> {
+    let (mut escaped, mut copied) = (String::new(), 0);
     let (mut in_string, mut after_backslash) = (false, false);
-    for char in text.chars() {
-        if in_string && char < ' ' {
-            write!(escaped, "\\u{:04x}", u32::from(char)).expect("writing to a string does not fail");
-        } else {
-            escaped.push(char);
+    for (at, byte) in text.bytes().enumerate() {
+        if in_string && byte < b' ' {
+            escaped.push_str(&text[copied..at]);
+            // A line break, a tab and the like have an escape of two bytes.
+            match byte {
+                b'\n' => escaped.push_str("\\n"),
+                b'\r' => escaped.push_str("\\r"),
+                b'\t' => escaped.push_str("\\t"),
+                byte => write!(escaped, "\\u{byte:04x}").expect("writing to a string does not fail"),
+            }
+            copied = at + 1;
         }
-        in_string ^= char == '"' && !after_backslash;
-        after_backslash = in_string && char == '\\' && !after_backslash;
+        in_string ^= byte == b'"' && !after_backslash;
+        after_backslash = in_string && byte == b'\\' && !after_backslash;
     }
-    escaped
+    if copied == 0 {
+        return None;
+    }
+    escaped.push_str(&text[copied..]);
+    Some(escaped)
 }
 
-/// Replaces escapes of half a character, `\ud83d` without its other half, by the replacement character's.
-fn without_lone_surrogates(text: &str) -> Cow<'_, str> {
+/// Replaces escapes of half a character, `\ud83d` without its other half, by the replacement character's; none if there are none.
+fn without_lone_surrogates(text: &str) -> Option<String> {
     let unit = |at: usize| {
         let escape = text.as_bytes().get(at..at + 6).filter(|escape| escape.starts_with(br"\u"))?;
         u16::from_str_radix(std::str::from_utf8(&escape[2..]).ok()?, 16).ok()
@@ -53,8 +68,8 @@ fn without_lone_surrogates(text: &str) -> Cow<'_, str> {
         }
     }
     if copied == 0 {
-        return text.into();
+        return None;
     }
     mended.push_str(&text[copied..]);
-    mended.into()
+    Some(mended)
 }

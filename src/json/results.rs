@@ -7,7 +7,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::losses::lost;
+use super::losses::{has_room, lost, lost_for_room};
 use crate::error::snippet;
 use crate::proto::JobResult;
 
@@ -32,7 +32,7 @@ impl<'de> Visitor<'de> for List {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         let mut list = Vec::with_capacity(items.size_hint().unwrap_or_default());
         while let Some(Entry(result)) = items.next_element()? {
-            list.push(result);
+            if has_room::<JobResult>() { list.push(result) } else { lost_for_room()? }
         }
         Ok(list)
     }

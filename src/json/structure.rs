@@ -9,7 +9,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
 use super::lenient::{NO_TEXT, TOLD};
-use super::losses::{is_replaced, is_under_way, lost};
+use super::losses::{has_room, is_replaced, is_under_way, lost, lost_for_room};
 
 /// Deepest nesting of a value that is passed on: clients read no message of more than 100 levels, and each level here takes two or three.
 const DEEPEST: usize = 24;
@@ -106,7 +106,7 @@ impl<'de> Visitor<'de> for Json {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Kind, A::Error> {
         let mut values = Vec::new();
         while let Some(value) = items.next_element_seed(self.within())? {
-            values.push(value);
+            if has_room::<Value>() { values.push(value) } else { lost_for_room()? }
         }
         Ok(Kind::ListValue(ListValue { values }))
     }
@@ -122,7 +122,8 @@ impl<'de> Visitor<'de> for Json {
                 // Another key may have been the same but for these characters.
                 lost(NO_TEXT)?;
             }
-            object.fields.insert(key, map.next_value_seed(self.within())?);
+            let value = map.next_value_seed(self.within())?;
+            if has_room::<(String, Value)>() { drop(object.fields.insert(key, value)) } else { lost_for_room()? }
         }
         Ok(Kind::StructValue(object))
     }

@@ -31,7 +31,7 @@ fn what_is_nested_too_deeply_or_is_no_text_costs_itself_and_is_told() {
     let (user, losses) = decode::<User>(body.as_bytes()).expect("JSON");
     let told: Vec<&str> = user.unreadable_fields.iter().map(|path| path.split('[').next().expect("a name")).collect();
     assert_eq!(told, ["alias", "user_fields.deep"]);
-    assert_eq!((user.name(), user.alias(), losses.all.len()), ("A", "b\u{fffd}", 2));
+    assert_eq!((user.name(), user.alias(), counted(&losses).len()), ("A", "b\u{fffd}", 2));
     assert!(user.user_fields.is_some_and(|fields| fields.fields.contains_key("flat")));
     // No client reads a message of more than 100 levels.
     let (shallow, _) =
@@ -63,7 +63,13 @@ fn what_is_json_of_another_shape_says_that_its_sender_works() {
 
 fn user(body: &[u8]) -> (crate::proto::User, Vec<String>) {
     let (user, losses) = decode::<crate::proto::User>(body).unwrap_or_else(|error| panic!("{error}"));
-    (user, losses.all.into_iter().map(|loss| loss.field).collect())
+    (user, counted(&losses))
+}
+
+/// The field of each loss.
+fn counted(losses: &Losses) -> Vec<String> {
+    let times = |loss: &Loss| vec![loss.field.clone(); usize::try_from(loss.count).expect("few")];
+    losses.all.iter().flat_map(times).collect()
 }
 
 #[test]
@@ -159,6 +165,25 @@ fn many_losses_in_one_field_hide_no_other_field() {
 }
 
 #[test]
+fn of_a_repeated_key_the_last_one_counts_however_it_is_written() {
+    let body = r#"{"id":1,"name":{"id":{"id":9}},"id":7,"tags":["x"],"\u0069d" : 8 ,"name":"A","tags":{},"role":{"role":1,"role":2}}"#;
+    let (user, counted) = user(body.as_bytes());
+    assert_eq!((user.id, user.name(), user.tags.len()), (8, "A", 0));
+    assert_eq!(counted, ["tags", "role"]);
+}
+
+#[test]
+fn what_is_made_of_a_long_body_is_bounded_and_what_has_no_room_is_told() {
+    // Each of them would become ten times as large.
+    let tags = vec!["\"t\""; 500_000].join(",");
+    let row = format!(r#"{{"id":1,"name":"A","role":[],"tags":[{tags}]}}"#);
+    let (read, counted) = user(row.as_bytes());
+    assert!((100_000..500_000).contains(&read.tags.len()), "{}", read.tags.len());
+    assert_eq!((read.unreadable_fields, read.name.as_deref()), (all_of(&["role", "tags"]), Some("A")));
+    assert_eq!(counted, ["role", "tags"]);
+}
+
+#[test]
 fn what_always_has_an_id_says_where_it_has_none() {
     for (photo, told) in [
         ("{}", &["photo.id"][..]),
@@ -225,6 +250,19 @@ proptest! {
     fn both_readers_read_the_same(text in json()) {
         let one: Value = sonic_rs::from_slice(text.as_bytes()).expect("JSON");
         prop_assert_eq!(one, serde_json::from_slice::<Value>(text.as_bytes()).expect("JSON"));
+    }
+
+    #[test]
+    fn a_lenient_reading_of_any_json_is_the_same(text in json(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let (read, losses) = lenient::reading::<Value>(text.as_bytes()).expect("JSON");
+        prop_assert_eq!(read.expect("any value"), serde_json::from_str::<Value>(&text).expect("JSON"));
+        prop_assert!(losses.all.is_empty());
+        // And of anything else it is none, or something.
+        let mut bytes = text.into_bytes();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        drop(lenient::reading::<Value>(&bytes));
+        drop(decode::<crate::proto::User>(&bytes));
     }
 
     #[test]

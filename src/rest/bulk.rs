@@ -7,10 +7,10 @@ use super::write::Changes;
 use crate::cache::Tag;
 use crate::contract;
 use crate::error::Result;
-use crate::json::{self, Malformed};
+use crate::json::{self, Malformed, Scalar};
 use crate::proto::{BulkJob, BulkOutcome, GetJobResponse};
 use crate::upstream::call::Parsed;
-use crate::upstream::rest::Rest;
+use crate::upstream::rest::{Rest, is_text_id};
 
 mod kind;
 mod stream;
@@ -79,11 +79,29 @@ reply!(
     BulkDeleteMembershipsResponse
 );
 
+/// The id of a job: a text, or a number's digits.
+#[derive(Default)]
+struct JobId(String);
+
+impl Scalar for JobId {
+    fn from_text(text: &str) -> Option<Self> {
+        Some(Self(text.to_owned()))
+    }
+    fn from_integer(integer: i64) -> Option<Self> {
+        Some(Self(integer.to_string()))
+    }
+    fn from_double(_: f64) -> Option<Self> {
+        None
+    }
+    fn from_bool(_: bool) -> Option<Self> {
+        None
+    }
+}
+
 /// Reads the answer to a bulk request, which must name the job that it started.
 ///
-/// Only the job tells what became of the inputs, so an answer without its id leaves them unknown. The id is checked here
-/// because the reader of messages also accepts other scalars as text. It must not contain a comma, which separates the ids
-/// in a request for jobs.
+/// Only the job tells what became of the inputs, so an answer leaves them unknown without an id by which it can be asked for. The
+/// id is a text or a number; the reader of messages accepts other scalars, too.
 pub fn accepted(body: &[u8]) -> Result<Parsed, Malformed> {
     #[derive(Deserialize)]
     struct Accepted {
@@ -91,11 +109,12 @@ pub fn accepted(body: &[u8]) -> Result<Parsed, Malformed> {
     }
     #[derive(Deserialize)]
     struct Named {
-        id: String,
+        #[serde(deserialize_with = "json::scalar")]
+        id: JobId,
     }
-    let (Accepted { job_status: Named { id } }, _) = json::decode(body)?;
-    if id.trim().is_empty() || id.contains(',') {
-        return Err(Malformed::Foreign);
+    let (Accepted { job_status: Named { id: JobId(id) } }, _) = json::decode(body)?;
+    if !is_text_id(&id) {
+        return Err(Malformed::Incomplete);
     }
     envelope(body, |reply: &GetJobResponse| reply.job_status.is_some())
 }

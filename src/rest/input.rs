@@ -26,6 +26,9 @@ const CREATION_ONLY: [&str; 6] =
 
 const CANNOT_CLEAR: &str = "cannot be cleared: update_mask names it, so it must be set";
 
+/// Doubles hold every whole number up to here.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// Fields that must not be null by Zendesk's specification, so a mask cannot clear them.
 const NEVER_NULL: [&str; 6] = ["name", "email", "role", "organization", "separation", "password"];
 
@@ -126,7 +129,7 @@ fn check_user(input: &UserInput, within: &str) -> Result<()> {
     if input.identities.iter().any(|identity| identity.value.trim().is_empty()) {
         return Err(Error::invalid(&field("identities.value"), "must not be empty"));
     }
-    finite(input.user_fields.as_ref(), &field("user_fields"))
+    exact(input.user_fields.as_ref(), &field("user_fields"))
 }
 
 /// Checks that a brand is named exactly if the scope is one brand.
@@ -147,11 +150,12 @@ fn check_separation(separation: &Separation, within: &str) -> Result<()> {
     }
 }
 
-/// Refuses NaN and infinite numbers, which JSON does not have: serde would write null and so clear the field.
-fn finite(object: Option<&Struct>, field: &str) -> Result<()> {
+/// Refuses NaN and infinite numbers, which JSON does not have: serde would write null and so clear the field. And numbers of
+/// which a double does not hold all digits: what the caller meant may have been another one.
+fn exact(object: Option<&Struct>, field: &str) -> Result<()> {
     fn holds(value: &Value) -> bool {
         match &value.kind {
-            Some(Kind::NumberValue(number)) => number.is_finite(),
+            Some(Kind::NumberValue(number)) => number.abs() <= EXACT,
             Some(Kind::ListValue(list)) => list.values.iter().all(holds),
             Some(Kind::StructValue(object)) => object.fields.values().all(holds),
             _ => true,
@@ -159,7 +163,9 @@ fn finite(object: Option<&Struct>, field: &str) -> Result<()> {
     }
     match object.and_then(|object| object.fields.iter().find(|(_, value)| !holds(value))) {
         Some((key, _)) => {
-            Err(Error::invalid(&format!("{field}.{}", crate::error::snippet(key)), "must be a finite number"))
+            let problem =
+                "must be a number of at most 2^53, beyond which doubles lose digits: send its digits as a string";
+            Err(Error::invalid(&format!("{field}.{}", crate::error::snippet(key)), problem))
         }
         None => Ok(()),
     }

@@ -23,7 +23,7 @@ use link::{Link, Links};
 use meta::{Count, Cursor, Unread};
 use rows::Beside;
 
-pub use meta::Meta;
+pub use meta::{Meta, is_cursor};
 pub use next::{Next, Size};
 pub use rows::{Rows, next_row};
 
@@ -43,8 +43,6 @@ pub struct Page<R, C = Vec<R>> {
     /// True if the body had the list at all, or, without it, anything else.
     listed: bool,
     others: bool,
-    /// True if the body states a count, though perhaps one that cannot be read.
-    counted: bool,
     /// What around the rows cannot be read.
     unread: Unread,
     meta: Meta,
@@ -159,7 +157,7 @@ impl<R: Row, C: Rows> Page<R, C> {
     /// True if all that the page says of the list around its rows was read: whether it goes on and where, and how many rows it has,
     /// if it states that.
     pub fn is_stated_clearly(&self) -> bool {
-        self.unread == Unread::default() && self.counted == self.count.is_some()
+        self.unread == Unread::default()
     }
 
     /// Returns what comes after page `number` of a list that was asked for by number, with at most `size` rows. The count is
@@ -199,7 +197,6 @@ impl<R, C> Page<R, C> {
             unreadable_rows: 0,
             listed: false,
             others: false,
-            counted: false,
             unread: Unread::default(),
             meta: Meta::default(),
             link: Link::Missing,
@@ -238,10 +235,7 @@ impl<'de, R: Row, C: Rows> Visitor<'de> for Reader<R, C> {
                 Key::Meta => page.meta = map.next_value::<Paging>()?.0.unwrap_or_default(),
                 Key::HasMore => top.has_more = map.next_value::<Value<bool>>()?.0,
                 Key::AfterCursor => top.after_cursor = map.next_value::<Value<Cursor>>()?.0.and_then(Cursor::text),
-                Key::Count => {
-                    page.count = map.next_value::<Value<Count>>()?.0.map(|count| count.0);
-                    page.counted = true;
-                }
+                Key::Count => page.count = map.next_value::<Value<Count>>()?.0.map(|count| count.0),
                 Key::NextPage => page.link = page.link.or(map.next_value()?),
                 Key::Links => page.link = page.link.or(map.next_value::<Links>()?.next),
                 Key::Other => {

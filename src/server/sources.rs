@@ -148,10 +148,9 @@ fn breaker_view(now: &breaker::Snapshot) -> view::Breaker {
 }
 
 fn governor_view(now: &governor::Snapshot) -> view::Governor {
-    let windows = now.account.iter().chain(now.buckets.iter().map(|(_, window)| window));
     view::Governor {
         waiting: now.waiting as u64,
-        closed_for: windows.map(|window| window.closed_for).max().filter(|closed| !closed.is_zero()),
+        closed_for: Some(now.closed_for).filter(|closed| !closed.is_zero()),
         refused: now.refused,
         throttled: now.throttled,
         waited: now.waited,

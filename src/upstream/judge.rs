@@ -5,11 +5,11 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::call::{Answer, Call};
+use super::call::{Answer, Call, Parsed};
 use super::redirect::redirection;
 use crate::contract::Idempotency;
 use crate::error::{Error, Refusal, Violation, shortened, snippet};
-use crate::json::{self, Malformed, losses_of};
+use crate::json::{self, Loss, Malformed, losses_of};
 use crate::limits::{Limits, retry_after};
 
 /// Most field violations that are looked at. Of these, a status has as many as fit.
@@ -21,15 +21,20 @@ const LONGEST_WARNING: usize = 8 << 10;
 /// Zendesk's words for a search that was asked past its end.
 const SEARCH_LIMITS: &str = "Search Response Limits";
 
+/// What was made of the body of a success, and what could not be read.
+pub type Reading = (Result<Parsed, Malformed>, Vec<Loss>);
+
+/// Reads the body of a success.
+pub fn read(call: &Call, body: &[u8]) -> Reading {
+    losses_of(|| (call.parse)(body))
+}
+
 /// Judges a complete response.
 pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Error> {
-    let warning = lines(headers, "x-zendesk-api-warn").map(|warning| shortened(&warning, LONGEST_WARNING));
-    if let Some(warning) = warning.as_deref().filter(|_| call.idempotency != Idempotency::NoSideEffects) {
-        call.ledger.warned(warning);
-    }
     if status.is_success() {
-        return accept(call, status, headers, body, warning);
+        return success(call, status, headers, read(call, body));
     }
+    note_warning(call, headers);
     let mut refusal = Box::new(refusal(status, headers, body));
     call.rest.path.trim_start_matches("/api/v2/").clone_into(&mut refusal.resource);
     let code = refusal.code.as_deref().unwrap_or_default();
@@ -77,13 +82,23 @@ fn is_about_the_record(call: &Call, refusal: &Refusal, body: &[u8]) -> bool {
     (says && may_be) || (named && body.trim_ascii().is_empty())
 }
 
-fn accept(
+/// Returns what of the request Zendesk ignored, and notes it for the caller of a write.
+fn note_warning(call: &Call, headers: &HeaderMap) -> Option<String> {
+    let warning = lines(headers, "x-zendesk-api-warn").map(|warning| shortened(&warning, LONGEST_WARNING));
+    if let Some(warning) = warning.as_deref().filter(|_| call.idempotency != Idempotency::NoSideEffects) {
+        call.ledger.warned(warning);
+    }
+    warning
+}
+
+/// Judges a success whose body was read.
+pub fn success(
     call: &Call,
     status: StatusCode,
     headers: &HeaderMap,
-    body: &[u8],
-    warning: Option<String>,
+    (parsed, losses): Reading,
 ) -> Result<Answer, Error> {
+    let warning = note_warning(call, headers);
     let refusal = |why: &str| {
         let (request_id, limits) = (header(headers, "x-request-id"), Limits::of(headers, SystemTime::now()));
         let text = why.to_owned();
@@ -93,7 +108,6 @@ fn accept(
         // What it says can quote values, so only the caller is told.
         tracing::warn!(upstream.class = call.class().0, "zendesk ignored a part of a request");
     }
-    let (parsed, losses) = losses_of(|| (call.parse)(body));
     let parsed = parsed.map_err(|error| match error {
         // JSON that can be read says that Zendesk works.
         Malformed::Foreign => Error::Foreign(refusal(&error.to_string())),

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use http::Method;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::contract::{ENDPOINTS, Endpoint};
@@ -123,20 +123,24 @@ pub fn id(field: &str, id: i64) -> Result<Segment> {
     if id > 0 { Ok(Segment::Id(id)) } else { Err(Error::invalid(field, "must be a positive id")) }
 }
 
-/// Checks an id that is text, such as a job's. Zendesk documents no form; this takes more than any that was seen, and nothing that
-/// could change the path or a list of ids. It is sent percent-encoded.
+/// Checks an id that is text, such as a job's. Zendesk documents no form, so this takes whatever can be sent percent-encoded in
+/// a path and in a list of ids.
 pub fn text_id(field: &str, id: &str) -> Result<Segment> {
     if is_text_id(id) {
         Ok(Segment::TextId(id.to_owned()))
     } else {
-        Err(Error::invalid(field, "must be 1 to 255 bytes of letters, digits, spaces or any of - _ . ~ = : +"))
+        Err(Error::invalid(field, "must be 1 to 255 bytes, without commas, control characters and steps of a path"))
     }
 }
 
 /// True if a text can be an id.
 pub fn is_text_id(id: &str) -> bool {
-    let allowed = |char: char| char.is_alphanumeric() || " -_.~=:+".contains(char);
-    (1..=255).contains(&id.len()) && id.chars().all(allowed) && id.chars().any(char::is_alphanumeric)
+    // A proxy may decode the path before it looks for steps up, even twice.
+    let decoded = percent_decode_str(id).decode_utf8_lossy();
+    let is_step = |part: &str| part.trim().bytes().all(|byte| byte == b'.');
+    (1..=255).contains(&id.len())
+        && !id.contains(|char: char| char.is_control() || char == ',')
+        && !decoded.split(['/', '\\']).any(is_step)
 }
 
 fn endpoint_of(verb: &str, segments: &[Segment]) -> Option<&'static Endpoint> {

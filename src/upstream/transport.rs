@@ -11,10 +11,9 @@ use tower::Service;
 use super::call::{Answer, Call};
 use super::client::{Origin, Unread, read_body};
 use super::jitter::Jitter;
-use super::judge::{header, judge};
+use super::judge::header;
 use crate::config;
 use crate::error::{ConnectionError, Error};
-use crate::turns;
 
 pub mod connections;
 mod connector;
@@ -29,6 +28,7 @@ mod outside;
 mod packed;
 mod pool;
 mod precedence;
+mod reading;
 mod request;
 mod under_way;
 
@@ -41,6 +41,7 @@ use needs::Needs;
 use packed::{is_still_packed, unpacked};
 use pool::Pool;
 use precedence::{MOST_MOVES, Precedence};
+use reading::Readers;
 use request::request;
 use under_way::UnderWay;
 
@@ -65,15 +66,12 @@ const FULL_WITH_ONE: u32 = 4;
 /// How soon the client's connection opens a stream that it has taken.
 const OPENED_WITHIN: Duration = Duration::from_millis(1);
 
-/// Bytes of an answer whose reading keeps the thread busy for long: a page of 100 users has a hundred kilobytes and takes
-/// milliseconds. Sixty of them may come at once.
-const LONG_BODY: usize = 8 << 10;
-
 /// Sends calls to Zendesk.
 #[derive(Clone)]
 pub struct Transport {
     pool: Arc<Pool>,
     origin: Arc<Origin>,
+    readers: Arc<Readers>,
     max_body: usize,
 }
 
@@ -102,7 +100,8 @@ impl Transport {
     /// Sends calls to `origin`, and reads bodies of up to `upstream.max_body_bytes`, counted after decompression.
     pub fn new(origin: &Origin, settings: &config::Upstream) -> anyhow::Result<Self> {
         let pool = Arc::new(Pool::new(origin, &settings.connection)?);
-        Ok(Self { pool, origin: Arc::new(origin.clone()), max_body: settings.max_body_bytes })
+        let max_body = settings.max_body_bytes;
+        Ok(Self { pool, origin: Arc::new(origin.clone()), readers: Arc::new(Readers::new(max_body)), max_body })
     }
 
     /// Returns what is known of the connections.
@@ -209,10 +208,7 @@ impl Transport {
             // Work that the peek started goes first: parsing a page takes longer than sending a request.
             tokio::task::yield_now().await;
         }
-        if body.len() > LONG_BODY {
-            turns::to_read().await;
-        }
-        let judged = judge(call, status, &headers, &body);
+        let judged = self.readers.judge(call, status, &headers, body).await;
         if matches!(judged, Err(Error::Foreign(_))) {
             // This may be the answer to an earlier request; then all later answers on that connection are off by one, too.
             self.pool.renew(&lane);

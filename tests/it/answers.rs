@@ -1,9 +1,13 @@
 //! What Zendesk answers is compared with what was asked: a record that is another one, or none, is never an answer.
 
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 use zendesk_gateway::contract::{Idempotency, RPCS};
+use zendesk_gateway::proto::job_service_client::JobServiceClient;
+use zendesk_gateway::proto::{JobState, WatchJobsRequest};
 
+mod large;
 mod refusals;
 mod writes;
 
@@ -328,6 +332,21 @@ async fn a_row_that_cannot_be_told_costs_a_batch_nothing_else() {
             json!({"users": [{"id": 2, "external_id": "y"}], "unreadable_external_ids": ["x"]}),
         ),
         (
+            "BatchGetUsers",
+            r#"{"external_ids": ["x", "y"]}"#,
+            r#"{"users":[{"id":1,"external_id":null},{"id":3},{"id":4,"external_id":""},{"id":2,"external_id":"y"}]}"#,
+            json!({"users": [{"id": 2, "external_id": "y"}], "unreadable_external_ids": ["x"]}),
+        ),
+        (
+            "BatchGetJobs",
+            r#"{"ids": ["7", "a/b c"]}"#,
+            r#"{"job_statuses":[{"id":7,"status":"working"},{"id":"a/b c","status":"completed"}]}"#,
+            json!({"job_statuses": [
+                {"id": "7", "status": "JOB_STATE_WORKING"},
+                {"id": "a/b c", "status": "JOB_STATE_COMPLETED"},
+            ]}),
+        ),
+        (
             "BatchGetJobs",
             r#"{"ids": ["a", "b"]}"#,
             r#"{"job_statuses":["odd",{"id":"b","status":"completed"}]}"#,
@@ -338,6 +357,42 @@ async fn a_row_that_cannot_be_told_costs_a_batch_nothing_else() {
         let answer = ask(&upstream, name, request).await.expect("answered");
         assert_eq!(answer[0], reply, "{name}: {body}");
     }
+}
+
+#[tokio::test]
+async fn a_job_is_found_by_any_id_that_a_path_can_hold() {
+    for (id, path) in [(r#""7""#, "7"), (r#""a/b""#, "a%2Fb"), (r#""ü ?#%""#, "%C3%BC%20%3F%23%25"), (r#""_""#, "_")] {
+        let body = format!(r#"{{"job_status":{{"id":{id},"status":"queued"}}}}"#);
+        let upstream = Scripted::in_turn(&[&body]).await;
+        let reply = ask(&upstream, "GetJob", &format!(r#"{{"id": {id}}}"#)).await.expect(id);
+        assert_eq!(reply[0]["job_status"]["id"].to_string(), id);
+        assert!(upstream.asked()[0].contains(&format!("/job_statuses/{path} ")), "{:?}", upstream.asked());
+    }
+    let rows =
+        r#"{"job_statuses":[{"id":7},{"id":"a/b"},{"id":"../b"},{"id":"."},{"id":null}],"meta":{"has_more":false}}"#;
+    let upstream = Scripted::in_turn(&[rows]).await;
+    let reply = ask(&upstream, "ListJobs", "{}").await.expect("answered");
+    assert_eq!(reply[0], json!({"job_statuses": [{"id": "7"}, {"id": "a/b"}], "unreadable_rows": 3}));
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_does_not_end_the_watch_of_others() {
+    let working = r#"{"job_statuses":[{"id":"a","status":[]},{"id":"b","status":"working"}]}"#;
+    let ended = r#"{"job_statuses":[{"id":"a","status":[]},{"id":"b","status":"completed"}]}"#;
+    let upstream = Scripted::in_turn(&[working, ended]).await;
+    let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), settings()).await;
+    let request = WatchJobsRequest { ids: vec!["a".to_owned(), "b".to_owned()] };
+    let replies = JobServiceClient::new(channel).watch_jobs(request).await.expect("a stream").into_inner();
+    let replies: Vec<_> = replies.collect().await;
+    let (end, seen) = replies.split_last().expect("there are some");
+    let seen: Vec<JobState> =
+        seen.iter().map(|reply| reply.as_ref().expect("a job").job_status.clone().expect("set").status()).collect();
+    assert_eq!(seen, [JobState::Working, JobState::Completed]);
+    assert_eq!(refused(end.clone()).reason, "UPSTREAM_MALFORMED", "the other one is never known to end");
+    let readable = r#"{"job_statuses":[{"id":"a","status":"completed"},{"id":"b","status":"completed"}]}"#;
+    let upstream = Scripted::in_turn(&[working, readable]).await;
+    let replies = ask(&upstream, "WatchJobs", r#"{"ids": ["a", "b"]}"#).await.expect("it was odd for once");
+    assert_eq!(replies.len(), 3);
 }
 
 #[tokio::test]
@@ -466,8 +521,15 @@ async fn a_body_is_read_whatever_its_type_and_its_encoding_are_called() {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(user).expect("a vector grows");
     let packed = packed.finish().expect("a vector grows");
+    let mut in_two = Vec::new();
+    for half in [&user[..9], &user[9..]] {
+        let mut packed = flate2::write::GzEncoder::new(in_two, flate2::Compression::fast());
+        packed.write_all(half).expect("a vector grows");
+        in_two = packed.finish().expect("a vector grows");
+    }
     for (head, body) in [
-        ("content-type: Application/JSON", &user[..]),
+        ("content-type: application/json\r\ncontent-encoding: x-gzip", &in_two[..]),
+        ("content-type: Application/JSON", user),
         ("content-type: text/plain", user),
         ("content-type: application/octet-stream", user),
         ("content-type: application/json\r\ncontent-encoding: gzip", &packed),

@@ -64,7 +64,8 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("ListAssignableMemberships", r#"{"filter": {"group_id": 0}}"#, "filter.group_id"),
     ("GetJob", "{}", "id"),
     ("GetJob", r#"{"id": "../users"}"#, "id"),
-    ("GetJob", r#"{"id": "a/b"}"#, "id"),
+    ("GetJob", r#"{"id": "a//b"}"#, "id"),
+    ("GetJob", r#"{"id": "a,b"}"#, "id"),
     ("GetJob", r#"{"id": "%2e%2e"}"#, "id"),
     ("CreateUser", "{}", "user"),
     ("CreateUser", r#"{"user": {}}"#, "user"),
@@ -76,6 +77,8 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("CreateUser", r#"{"user": {"name": "A", "organization": {"name": ""}}}"#, "user.organization.name"),
     ("CreateUser", r#"{"user": {"name": "A", "identities": [{"type": 0, "value": "x"}]}}"#, "user.identities.type"),
     ("CreateUser", r#"{"user": {"name": "A", "identities": [{"type": 1, "value": ""}]}}"#, "user.identities.value"),
+    ("CreateUser", r#"{"user": {"name": "A", "user_fields": {"n": [9007199254740994]}}}"#, "user.user_fields.n"),
+    ("CreateUser", r#"{"user": {"name": "A", "user_fields": {"n": -1e300}}}"#, "user.user_fields.n"),
     ("CreateOrUpdateUser", r#"{"user": {"name": "A"}}"#, "user.email"),
     ("CreateOrUpdateUser", r#"{"user": {"email": "a@b.example", "name": "A"}, "update_mask": "name"}"#, "user.email"),
     ("RequestUserCreate", r#"{"user": {"name": "A"}}"#, "user.email"),
@@ -146,7 +149,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("SetUserGroups", r#"{"user_id": 1}"#, "group_ids"),
     ("SetUserGroups", r#"{"group_ids": [1]}"#, "user_id"),
     ("BatchGetJobs", "{}", "ids"),
-    ("WatchJobs", r#"{"ids": ["a/b"]}"#, "ids"),
+    ("WatchJobs", r#"{"ids": ["a/.."]}"#, "ids"),
 ];
 
 #[tokio::test]

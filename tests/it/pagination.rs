@@ -1,13 +1,15 @@
 //! Lists whose pages lie: each ends as it must, and says why.
 
+use serde_json::Value;
 use tonic::Code;
+use zendesk_gateway::contract::RPCS;
 use zendesk_gateway::proto::{ListGroupsRequest, ListUsersRequest, StreamUsersRequest};
 use zendesk_gateway::sandbox::faults::{
     CursorLoop, EmptyPages, LastPage, MissingHasMore, OddRows, Respond, TruncatedJson, get,
 };
 
 use crate::support::observed::Observed;
-use crate::support::{TestGateway, refused, settings};
+use crate::support::{Dynamic, TestGateway, refused, settings};
 
 /// Streams all users; the ids that came, and how it ended.
 async fn stream(t: &TestGateway) -> (Vec<i64>, Result<(), tonic::Status>) {
@@ -121,4 +123,58 @@ async fn odd_values_cost_themselves_and_odd_rows_are_counted() {
     let wanted = u32::try_from(values.len() + rows.len() + 10).expect("few");
     assert!((counted - f64::from(wanted)).abs() < 0.5, "{counted}");
     t.groups().list_groups(ListGroupsRequest::default()).await.expect("no circuit is open");
+}
+
+#[tokio::test]
+async fn one_odd_record_in_ten_fails_no_list_and_no_stream_and_is_counted_exactly() {
+    let t = Observed::configured(settings()).await;
+    let client = Dynamic::new(t.channel.clone());
+    let user = t.sandbox.store().user_ids()[0];
+    let mut lists = 0;
+    let (mut told, mut lost) = (0, 0);
+    for rpc in RPCS.iter().filter(|rpc| !rpc.client_streaming) {
+        let name = rpc.method;
+        let request = match name.trim_start_matches("List").trim_start_matches("Stream") {
+            "ComplianceDeletionStatuses" => format!(r#"{{"user_id": {user}}}"#),
+            "SearchUsers" => r#"{"filter": {"query": "a"}}"#.to_owned(),
+            "AutocompleteUsers" => r#"{"name": "a"}"#.to_owned(),
+            _ => "{}".to_owned(),
+        };
+        let is_list = ["List", "Stream", "SearchUsers", "AutocompleteUsers"].iter().any(|word| name.starts_with(word));
+        if !is_list {
+            continue;
+        }
+        lists += 1;
+        let read = async || {
+            let replies = client.call_with(name, &request, &[("cache-control", "no-cache")]).await;
+            let replies = replies.unwrap_or_else(|status| panic!("{name}: {status}"));
+            let lost = replies.iter().filter_map(|reply| reply["unreadable_rows"].as_u64()).sum::<u64>();
+            let rows = replies.iter().filter_map(|reply| reply.as_object()?.values().find_map(Value::as_array));
+            let rows: Vec<Value> = rows.flatten().cloned().collect();
+            (rows, lost)
+        };
+        let (sound, none) = read().await;
+        t.sandbox.fault(get("*"), OddRows::forever());
+        let (rows, odd) = read().await;
+        t.sandbox.faults().clear();
+        assert_eq!(none, 0, "{name}");
+        // Of the tens of a page the first and the second have an odd value, and the third one's record is none at all.
+        let tens: Vec<usize> = (0..sound.len()).filter(|at| at % 10 == 5).map(|at| at % 100 / 10 % 3).collect();
+        let records = tens.iter().filter(|kind| **kind == 2).count();
+        assert_eq!((rows.len(), odd), (sound.len() - records, records as u64), "{name}");
+        let tell: Vec<&Value> = rows.iter().filter(|row| row.get("unreadable_fields").is_some()).collect();
+        let has_url = sound.iter().any(|row| row.get("url").is_some());
+        assert_eq!(tell.len(), if has_url { tens.len() - records } else { 0 }, "{name}");
+        assert!(tell.iter().all(|row| row["unreadable_fields"] == serde_json::json!(["url"])), "{name}: {tell:?}");
+        (told, lost) = (told + tell.len(), lost + records);
+    }
+    assert!(lists > 15 && told > 20 && lost > 5, "{lists} lists, {told} records told of a value, {lost} were lost");
+    let scrape = t.scrape().await;
+    let sum = |metric: &str| {
+        let lines = scrape.lines().filter(|line| line.starts_with(metric));
+        lines.map(|line| line.rsplit(' ').next().expect("a value").parse::<f64>().expect("a number")).sum::<f64>()
+    };
+    let counted = sum("zendesk_gateway_unreadable_values_total{");
+    assert!((counted - f64::from(u32::try_from(told + lost).expect("few"))).abs() < 0.5, "{counted}");
+    assert!(sum("zendesk_gateway_breaker_opened_total{") < 0.5, "no circuit has opened");
 }

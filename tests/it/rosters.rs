@@ -368,7 +368,7 @@ async fn set_from(memberships: &'static str) -> (Vec<String>, Vec<String>) {
 async fn nothing_is_written_from_a_list_of_which_something_cannot_be_read() {
     let rows = r#"{"id":1,"user_id":7,"group_id":8},{"id":2,"user_id":7,"group_id":8}"#;
     let mut lists = Vec::new();
-    for count in ["3", r#""x""#, "[]", "null", "-1", "1e400", "true"] {
+    for count in ["3", r#""x""#, "[]", "-1", "1e400", "true"] {
         lists.push(format!(r#"{{"group_memberships":[{rows}],"next_page":null,"count":{count}}}"#));
     }
     for around in [r#""links":5"#, r#""after_cursor":[]"#, r#""next_page":"\ud800""#] {

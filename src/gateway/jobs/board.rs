@@ -12,8 +12,8 @@ use super::inbox::{Id, Inbox, News};
 use super::pace::SHORTEST;
 use super::round::{Round, is_about_the_request};
 use super::slots::Slot;
-use super::state::has_ended;
-use crate::error::{Error, Fate};
+use super::state::{has_ended, is_final};
+use crate::error::Error;
 use crate::proto::{ErrorReason, Job};
 use crate::rest::many::{MOST_ITEMS, lists};
 use crate::share::Share;
@@ -290,12 +290,13 @@ impl Board {
 
     /// Takes in that a round failed.
     pub fn failed(&mut self, round: &Round, error: &Error) {
+        let has_slot = |id: &String| self.entries.get(id.as_str()).is_some_and(|entry| entry.slot.is_some());
         if matches!(error, Error::Credential { .. }) {
             self.refusals += 1;
             if self.refusals >= REFUSALS {
                 return self.lose_all(error);
             }
-        } else if round.alone && error.row().fate == Fate::Refused {
+        } else if round.alone && is_final(error, round.ids.iter().any(has_slot)) {
             return round.ids.iter().for_each(|id| self.lose(id, error));
         }
         if is_about_the_request(error) {

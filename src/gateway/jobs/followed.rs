@@ -119,7 +119,12 @@ impl Followed {
 
     /// True if there is a job whose end has not been told.
     pub fn is_open(&self) -> bool {
-        !self.open.is_empty()
+        self.open() > 0
+    }
+
+    /// Returns how many jobs there are whose end has not been told.
+    pub fn open(&self) -> usize {
+        self.open.len()
     }
 
     /// Returns news, if there are any.

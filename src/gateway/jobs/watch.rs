@@ -1,13 +1,16 @@
 //! Watching jobs until they have ended.
 
+use std::collections::HashSet;
+
 use futures_util::{Stream, stream};
 
-use super::followed::Jobs;
+use super::followed::{Followed, Jobs};
 use super::inbox::News;
 use super::state::is_known;
 use crate::codec::Encoded;
 use crate::error::{Error, Refusal, Result};
 use crate::gateway::Context;
+use crate::gateway::drain::Drain;
 use crate::proto::WatchJobsResponse;
 
 /// Streams each job as first seen and after each change, until all have ended.
@@ -20,24 +23,49 @@ pub fn watch(
     for id in ids {
         followed.add(id);
     }
-    stream::try_unfold((followed, context.drain), |(mut followed, drain)| async move {
-        let news = tokio::select! {
-            biased;
-            news = followed.next() => news,
-            // A stream that ends without an error says that all jobs have ended.
-            () = drain.begun() => return Err(Error::ShuttingDown),
-        };
-        match news {
-            None => Ok(None),
-            Some(News::Lost(_, error) | News::Failed(error)) => Err(error),
-            Some(News::Seen(job)) if !is_known(&job) => {
+    let watch = Watch { followed, unreadable: HashSet::new(), lost: None, drain: context.drain };
+    stream::try_unfold(watch, |mut watch| async move {
+        let next = watch.next().await;
+        next.map(|reply| reply.map(|reply| (Encoded::new(&reply), watch)))
+    })
+}
+
+struct Watch {
+    followed: Followed,
+    /// The jobs whose state cannot be read. They may be readable when they are next seen, so the others are watched on.
+    unreadable: HashSet<String>,
+    /// Why a job cannot be watched any more, which is told when the others have ended.
+    lost: Option<Error>,
+    drain: Drain,
+}
+
+impl Watch {
+    /// Returns the next job that was seen; none when all have ended.
+    async fn next(&mut self) -> Result<Option<WatchJobsResponse>> {
+        loop {
+            if self.followed.open() <= self.unreadable.len() && !self.unreadable.is_empty() {
                 let refusal = Refusal { status: 200, text: "a job's state".to_owned(), ..Refusal::default() };
-                Err(Error::Malformed(Box::new(refusal)))
+                return Err(Error::Unreadable(Box::new(refusal)));
             }
-            Some(News::Seen(job)) => {
-                let reply = WatchJobsResponse { job_status: Some((*job).clone()) };
-                Ok(Some((Encoded::new(&reply), (followed, drain))))
+            let news = tokio::select! {
+                biased;
+                news = self.followed.next() => news,
+                // A stream that ends without an error says that all jobs have ended.
+                () = self.drain.begun() => return Err(Error::ShuttingDown),
+            };
+            match news {
+                None => return self.lost.take().map_or(Ok(None), Err),
+                Some(News::Lost(id, error @ Error::Unreadable(_))) => {
+                    self.unreadable.remove(&*id);
+                    self.lost = Some(error);
+                }
+                Some(News::Lost(_, error) | News::Failed(error)) => return Err(error),
+                Some(News::Seen(job)) if !is_known(&job) => drop(self.unreadable.insert(job.id.clone())),
+                Some(News::Seen(job)) => {
+                    self.unreadable.remove(&job.id);
+                    return Ok(Some(WatchJobsResponse { job_status: Some((*job).clone()) }));
+                }
             }
         }
-    })
+    }
 }

@@ -47,8 +47,11 @@ struct Chunk {
     bytes: Vec<u8>,
     ids: Vec<i64>,
     /// The user and the group that each row names.
-    names: Vec<(Option<i64>, Option<i64>)>,
+    names: Vec<Names>,
 }
+
+/// The ids of a user and of a group.
+type Names = (Option<i64>, Option<i64>);
 
 impl Chunk {
     fn new() -> Self {
@@ -72,7 +75,7 @@ impl<R: Row> Rows for Chunks<R> {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Chunks<R>, A::Error> {
                 let mut chunks = Chunks::default();
-                while let Some(row) = next_row::<R, A>(&mut rows)? {
+                while let Some(row) = next_row::<R, (i64, Names), A>(&mut rows)? {
                     if let Some(row) = row {
                         chunks.push(&row);
                     }

@@ -9,6 +9,9 @@
 //! - The count shrank: rows have moved to earlier pages, and some at the boundary were skipped. The walk goes back by as many
 //!   pages as the lost rows fill, and rows that were seen before are left out.
 //!
+//! A count that leaps is asked for once more before anything follows from it: one odd count would send the walk back to its
+//! beginning, and again when it is gone.
+//!
 //! One removal and one addition between the same two answers go unnoticed, because the count stays the same.
 
 use std::collections::{HashSet, VecDeque};
@@ -30,6 +33,8 @@ const LAST_PAGE: u32 = 100;
 const LAST_ROW: u32 = 10_000;
 /// How often a walk goes back from the same page, so that a count that keeps changing cannot stop the walk for ever.
 pub(super) const GOES_BACK: u32 = 10;
+/// So many pages of rows are not added or removed between two requests.
+const LEAP: u32 = 2;
 
 /// A walk along the page numbers of a list.
 pub struct Numbered<R, M> {
@@ -101,6 +106,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
 
     /// Fetches the page at the walk's position until it fits the page before. That can move the walk back.
     async fn settled(&mut self, walk: &mut Walk<R>) -> Result<Leaf> {
+        let mut is_doubted = false;
         loop {
             let number = walk.at().number();
             if number > self.furthest {
@@ -117,6 +123,12 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
             }
             self.coming.clear();
             self.width = (self.width / 2).max(1);
+            let is_leap = grown.unsigned_abs() > u64::from(LEAP * self.pages.list.size);
+            if is_leap && !is_doubted {
+                is_doubted = true;
+                continue;
+            }
+            is_doubted = false;
             if grown > 0 && !early || grown < 0 && self.gone_back == GOES_BACK {
                 return Ok(leaf);
             }

@@ -4,6 +4,7 @@
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::meta::is_cursor;
 use crate::json;
 
 /// Most rows of a page.
@@ -56,8 +57,10 @@ impl Link {
         let value = |wanted: &str| {
             url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value)
         };
-        if let Some(cursor) = value("page[after]").filter(|cursor| !cursor.is_empty()) {
-            return Self::Cursor(cursor.into_owned());
+        match value("page[after]") {
+            Some(cursor) if !is_cursor(&cursor) => return Self::Unreadable,
+            Some(cursor) if !cursor.is_empty() => return Self::Cursor(cursor.into_owned()),
+            _ => {}
         }
         let number = value("page").and_then(|number| number.parse().ok()).filter(|number| *number > 1);
         let size = value("per_page").map(|size| size.parse().ok().filter(|size| (1..=MOST_ROWS).contains(size)));

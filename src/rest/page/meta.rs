@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::next::Next;
 use crate::json::{self, AtLeast, Scalar};
+use crate::upstream::rest::encoded;
 
 /// Where the next page begins, as a page in cursor mode says it.
 #[derive(Debug, Default, Deserialize)]
@@ -36,6 +37,15 @@ fn cursor<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error
     Ok(json::optional_scalar::<Cursor, D>(from)?.and_then(Cursor::text))
 }
 
+/// Most bytes of a cursor, percent-encoded, so that it fits into a request line. Zendesk's are below 100 characters, but a group's
+/// contains the group's name.
+const LONGEST_CURSOR: usize = 6 << 10;
+
+/// True if a text can be sent as a cursor.
+pub fn is_cursor(text: &str) -> bool {
+    encoded(text).map(str::len).sum::<usize>() <= LONGEST_CURSOR
+}
+
 /// A cursor: a text. Nothing but one was ever seen, and where there is none, an empty text, `false` or 0 may stand for it.
 #[derive(Default)]
 pub(super) struct Cursor(String);
@@ -52,7 +62,7 @@ impl Cursor {
 
 impl Scalar for Cursor {
     fn from_text(text: &str) -> Option<Self> {
-        Some(Self(text.to_owned()))
+        is_cursor(text).then(|| Self(text.to_owned()))
     }
     fn from_integer(integer: i64) -> Option<Self> {
         Self::none_if(integer == 0)

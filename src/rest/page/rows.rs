@@ -32,7 +32,7 @@ impl<R: Row> Rows for Vec<R> {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Vec<R>, A::Error> {
                 let mut list = Vec::new();
-                while let Some(row) = next_row(&mut rows)? {
+                while let Some(row) = next_row::<R, R, A>(&mut rows)? {
                     list.extend(row);
                 }
                 Ok(list)
@@ -50,11 +50,11 @@ impl<R: Row> Rows for Vec<R> {
     }
 }
 
-/// Reads the next row of a list; none if it cannot be read. A row is of no use without its id; one that has it is kept, and says
-/// what else it has lost.
-pub fn next_row<'de, R: Row, A: SeqAccess<'de>>(rows: &mut A) -> Result<Option<Option<R>>, A::Error> {
+/// Reads the next row of a list; none if it cannot be read, or if there is no room for what is kept of it, a `K`. A row is of
+/// no use without its id; one that has it is kept, and says what else it has lost.
+pub fn next_row<'de, R: Row, K, A: SeqAccess<'de>>(rows: &mut A) -> Result<Option<Option<R>>, A::Error> {
     let Some(Item(row)) = rows.next_element::<Item<R>>()? else { return Ok(None) };
-    let row = row.filter(Row::is_usable);
+    let row = row.filter(Row::is_usable).filter(|_| json::has_room::<K>());
     if row.is_none() {
         json::row_lost("no object with an id")?;
     }

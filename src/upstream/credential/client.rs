@@ -6,10 +6,14 @@
 //!
 //! A call whose token Zendesk refused asks for the next one early. That is cheap to abuse: a token that is refused for
 //! another reason than its age, such as a user who cannot be impersonated, would be renewed with every call. So only a
-//! token that was accepted before is renewed whenever it is refused; for others there is one exchange per [`UNPROVEN`].
+//! token that was accepted before is renewed whenever it is refused, and that is spaced out, too, when the call is refused with the
+//! next token as well: an account may accept each token for some calls and none for others. For all other tokens there is one
+//! exchange per [`UNPROVEN`].
+//!
+//! Whoever gets no token is told when the next one is asked for.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
@@ -27,10 +31,12 @@ use crate::upstream::jitter::Jitter;
 
 /// The share of its life after which a token is renewed, less up to a tenth of its life.
 const SHARE: f64 = 0.8;
-/// The first wait after a failed exchange; it doubles.
+/// The first wait after a failed exchange, and after one whose token was refused like the one before; it doubles.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Where the doubling ends.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// The shortest life of a token that is believed: a shorter one is used until Zendesk refuses it.
+const SHORTEST_LIFE: Duration = Duration::from_secs(15);
 /// Least time between two exchanges for refused tokens that were never accepted, or that were used for somebody else.
 const UNPROVEN: Duration = Duration::from_secs(10);
 
@@ -42,7 +48,12 @@ pub(super) struct Client {
     current: watch::Receiver<Current>,
     wanted: mpsc::UnboundedSender<Wanted>,
     counts: Arc<Counts>,
+    vain: Arc<Mutex<Vain>>,
 }
+
+/// When a token that was accepted may next be renewed because it was refused, and how long not after that; none if the last one that
+/// replaced it was accepted.
+type Vain = Option<(Instant, Duration)>;
 
 #[derive(Default)]
 struct Counts {
@@ -58,6 +69,8 @@ struct Current {
     ends: Option<(Instant, SystemTime)>,
     /// What the last exchange failed with; none if it did not.
     failure: Option<Error>,
+    /// When a refused token may be renewed, if it was refused before that.
+    renewable: Option<Instant>,
 }
 
 /// A call that needs a token, and not the refused one.
@@ -72,18 +85,19 @@ impl Client {
     pub(super) fn start(get: Get, jitter: Jitter) -> Self {
         let (shown, current) = watch::channel(Current::default());
         let (wanted, wishes) = mpsc::unbounded_channel();
-        let counts = Arc::<Counts>::default();
+        let (counts, vain) = (Arc::<Counts>::default(), Arc::<Mutex<Vain>>::default());
         let task = Task {
             get,
             jitter,
             shown,
             counts: counts.clone(),
+            vain: vain.clone(),
             unproven: None,
             next: Some(Instant::now()),
             failures: 0,
         };
         tokio::spawn(task.run(wishes));
-        Self { current, wanted, counts }
+        Self { current, wanted, counts, vain }
     }
 
     /// Returns the token to begin a call with; none if there is none, or the clock says that it has ended.
@@ -93,8 +107,8 @@ impl Client {
         current.token.clone().filter(|_| !over)
     }
 
-    /// Returns a token that has not ended and is not the refused one; waits for an exchange if that can help. None if the last
-    /// exchange for a refused token was less than [`UNPROVEN`] ago.
+    /// Returns a token that has not ended and is not the refused one; waits for an exchange if that can help. None if it is too
+    /// soon after the last exchange for a refused token: see [`Client::renewable_in`].
     ///
     /// # Errors
     /// What the exchange failed with.
@@ -108,6 +122,24 @@ impl Client {
         let gone = Error::ShuttingDown;
         self.wanted.send(wanted).map_err(|_| gone.clone())?;
         answer.await.unwrap_or(Err(gone))
+    }
+
+    /// Notes that a call was refused with the next token, too: its renewal has not helped.
+    pub(super) fn in_vain(&self) {
+        let now = Instant::now();
+        let mut vain = self.vain.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = match *vain {
+            // Another call has said so of the same renewal.
+            Some((until, _)) if now < until => return,
+            Some((until, wait)) if now < until + LONGEST_WAIT => wait,
+            _ => FIRST_WAIT,
+        };
+        *vain = Some((now + wait, (wait * 2).min(LONGEST_WAIT)));
+    }
+
+    /// Returns when a refused token may be renewed, if it may not be now.
+    pub(super) fn renewable_in(&self) -> Option<Duration> {
+        self.current.borrow().renewable.and_then(|at| at.checked_duration_since(Instant::now()))
     }
 
     /// Returns when the token ends, and what renewing it fails with.
@@ -134,6 +166,7 @@ struct Task {
     counts: Arc<Counts>,
     /// When a token was last renewed because it was refused, although it may not have been the token's fault.
     unproven: Option<Instant>,
+    vain: Arc<Mutex<Vain>>,
     /// When the next one is due.
     next: Option<Instant>,
     /// Exchanges in a row that failed.
@@ -177,30 +210,38 @@ impl Task {
             let _ = wanted.reply.send(Ok(Some(token)));
             return;
         }
-        if self.may_exchange(&wanted) {
-            self.exchange().await;
+        match self.renewable(&wanted) {
+            Ok(()) => self.exchange().await,
+            Err(at) => self.shown.send_modify(|current| current.renewable = at),
         }
         let now = self.shown.borrow().clone();
+        let wait = self.next.unwrap_or_else(Instant::now).saturating_duration_since(Instant::now());
         let answer = match (good(&now), now.failure) {
-            (None, Some(failure)) => Err(failure),
+            (None, Some(failure)) => Err(failure.come_back_after(wait)),
             (token, _) => Ok(token),
         };
         // A call that has left meanwhile needs no answer.
         let _ = wanted.reply.send(answer);
     }
 
-    fn may_exchange(&mut self, wanted: &Wanted) -> bool {
+    /// Whether there may be an exchange for a call now, or when.
+    fn renewable(&mut self, wanted: &Wanted) -> Result<(), Option<Instant>> {
+        let now = Instant::now();
+        let until = |at: Instant| if now < at { Err(Some(at)) } else { Ok(()) };
         match &wanted.refused {
             // No exchange during the wait after a failure: the wait ends with one that is due, and `run` puts that first.
-            _ if self.failures > 0 => false,
-            None => true,
-            Some(token) if token.is_accepted() && !wanted.impersonating => true,
-            Some(_) if self.unproven.is_some_and(|last| last.elapsed() < UNPROVEN) => false,
+            _ if self.failures > 0 => return Err(self.next),
+            None => {}
+            Some(token) if token.is_accepted() && !wanted.impersonating => {
+                let vain = *self.vain.lock().unwrap_or_else(PoisonError::into_inner);
+                until(vain.map_or(now, |(until, _)| until))?;
+            }
             Some(_) => {
-                self.unproven = Some(Instant::now());
-                true
+                until(self.unproven.map_or(now, |last| last + UNPROVEN))?;
+                self.unproven = Some(now);
             }
         }
+        Ok(())
     }
 
     async fn exchange(&mut self) {
@@ -214,14 +255,15 @@ impl Task {
             Ok((token, lifetime)) => {
                 self.failures = 0;
                 self.counts.taken.fetch_add(1, Ordering::Relaxed);
+                let lifetime = lifetime.map(|life| life.max(SHORTEST_LIFE));
                 // A lifetime too long for the clock counts as none.
                 let ends =
                     lifetime.and_then(|life| Some((now.checked_add(life)?, SystemTime::now().checked_add(life)?)));
                 self.next = lifetime.filter(|_| ends.is_some()).map(|life| {
                     let life = life.mul_f64(SHARE).checked_sub(self.jitter.full(life / 10)).unwrap();
-                    now + life.max(FIRST_WAIT)
+                    now + life
                 });
-                self.shown.send_replace(Current { token: Some(token), ends, failure: None });
+                self.shown.send_replace(Current { token: Some(token), ends, failure: None, renewable: None });
                 info!(lifetime_s = lifetime.map(|life| life.as_secs()), "an access token for zendesk was issued");
             }
             Err(failure) => {

@@ -6,6 +6,7 @@
 
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tower::ServiceExt as _;
@@ -56,15 +57,25 @@ where
             if call.credential.token.is_none() {
                 call.credential = call.credential.begun().await?;
             }
-            let outcome = inner.call(call.clone()).await;
+            let mut outcome = inner.call(call.clone()).await;
             if !matches!(outcome, Err(Error::Credential { .. })) {
                 judged(&call, &outcome);
                 return outcome;
             }
             call.ledger.harmless(1);
-            let Some(next) = call.credential.instead().await? else { return outcome };
+            let Some(next) = call.credential.instead().await? else {
+                if let (Err(error), Some(wait)) = (&mut outcome, call.credential.renewable_in()) {
+                    *error = error.clone().come_back_after(wait);
+                }
+                return outcome;
+            };
             call.credential = next;
             let outcome = inner.oneshot(call.clone()).await;
+            if let (Origin::Client(client), Err(Error::Credential { own: true, .. })) =
+                (&call.credential.origin, &outcome)
+            {
+                client.in_vain();
+            }
             judged(&call, &outcome);
             outcome
         })
@@ -77,6 +88,15 @@ impl Credential {
         let Origin::Client(client) = &self.origin else { return Ok(self.clone()) };
         let token = client.next(None, false).await?;
         Ok(self.with(token.ok_or(Error::Internal { what: "an exchange brought neither token nor failure" })?))
+    }
+
+    /// Returns when there may be another credential to use instead of this one, where that is known. Not if it acts for somebody
+    /// else, who may be to blame.
+    fn renewable_in(&self) -> Option<Duration> {
+        match &self.origin {
+            Origin::Client(client) if self.on_behalf_of.is_none() => client.renewable_in(),
+            _ => None,
+        }
     }
 
     /// Returns the credential to use instead of this one, which Zendesk refused, if there is another.

@@ -109,6 +109,12 @@ impl Buckets {
         }
     }
 
+    /// Returns until when a 429 keeps any of them closed, or kept it.
+    pub fn closed_until(&self) -> Option<Instant> {
+        let named = self.named.iter().filter_map(|(_, budget)| budget.closed_until());
+        named.chain(self.closed.values().copied()).max()
+    }
+
     /// Returns each bucket by its name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Budget)> {
         self.named.iter().map(|(name, budget)| (name.as_str(), budget))

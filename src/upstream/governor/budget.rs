@@ -276,6 +276,11 @@ impl Budget {
         window.remaining <= window.limit / 50
     }
 
+    /// Returns until when a 429 keeps it closed, or kept it.
+    pub fn closed_until(&self) -> Option<Instant> {
+        self.closed_until
+    }
+
     /// Returns the budget as it is now, where anything is known.
     pub fn view(&self, now: Instant) -> Option<View> {
         let told = self.told()?;

@@ -30,6 +30,9 @@ pub struct Snapshot {
     pub refused: u64,
     /// Responses with status 429.
     pub throttled: u64,
+    /// How much longer a 429 keeps the account or any endpoint closed, also where its budget is not known; zero if none does.
+    #[serde(serialize_with = "seconds")]
+    pub closed_for: Duration,
     /// Users whose recent updates are remembered.
     pub updated_users: usize,
 }
@@ -57,6 +60,7 @@ impl Snapshot {
     pub(super) fn of<W>(state: &State<W>) -> Self {
         let now = Instant::now();
         let buckets = state.buckets.iter();
+        let closed_until = state.account.closed_until().max(state.buckets.closed_until());
         let [writes, interactive, background] = state.granted;
         Self {
             account: Window::of(&state.account, now),
@@ -68,6 +72,7 @@ impl Snapshot {
             waited: state.waited,
             refused: state.refused,
             throttled: state.throttled,
+            closed_for: closed_until.map(|until| until.saturating_duration_since(now)).unwrap_or_default(),
             updated_users: state.updates.len(),
         }
     }

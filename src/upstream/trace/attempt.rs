@@ -164,10 +164,10 @@ impl Running {
     /// Counts what could not be read by its field, and logs it without its content.
     fn lost(&self, loss: &Loss) {
         let field = KeyValue::new("zendesk_gateway.field", loss.field.clone());
-        self.means.telemetry.instruments().unreadable.add(1, &[field]);
+        self.means.telemetry.instruments().unreadable.add(loss.count, &[field]);
         debug!(
             target: "upstream",
-            { url.template = self.endpoint.path, json.field = loss.field, json.met = loss.met },
+            { url.template = self.endpoint.path, json.field = loss.field, json.met = loss.met, json.count = loss.count },
             "a value cannot be read"
         );
     }

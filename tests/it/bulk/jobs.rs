@@ -44,7 +44,7 @@ fn nameless() -> [Value; 9] {
         json!({"job_status": {"id": null, "status": "queued"}}),
         json!({"job_status": {"id": "", "status": "queued"}}),
         json!({"job_status": {"id": " ", "status": "queued"}}),
-        json!({"job_status": {"id": 17, "status": "queued"}}),
+        json!({"job_status": {"id": true, "status": "queued"}}),
         json!({"job_status": {"id": ["V3-1"], "status": "queued"}}),
         json!({"job_status": {}}),
         json!({"job_status": null}),

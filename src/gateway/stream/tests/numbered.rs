@@ -24,6 +24,8 @@ struct State {
     fate: fastrand::Rng,
     latency: Duration,
     counts: bool,
+    /// The page whose first answer states another count, as it is written.
+    odd: Option<(usize, &'static str)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +46,7 @@ impl List {
             fate: fastrand::Rng::with_seed(1),
             latency: Duration::from_millis(20),
             counts: true,
+            odd: None,
         })))
     }
 
@@ -81,6 +84,7 @@ impl State {
         let next =
             if to < self.rows.len() { format!(r#""https://x.example/?page={}""#, number + 1) } else { "null".into() };
         let count = if self.counts { self.rows.len().to_string() } else { "null".into() };
+        let count = self.odd.take_if(|(odd, _)| *odd == number).map_or(count, |(_, odd)| odd.to_owned());
         let body =
             format!(r#"{{"users":[{}],"next_page":{next},"count":{count}}}"#, rows(self.rows[from..to].to_vec()));
         match self.changes.pop() {
@@ -138,6 +142,23 @@ async fn no_page_beyond_the_end_or_the_depth_is_asked_for() {
     }
     sleep(Duration::from_mins(1)).await;
     assert_eq!(list.state().asked.iter().max(), Some(&100), "Zendesk refuses page 101");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_odd_count_costs_a_few_requests_and_no_row() {
+    for odd in ["0", "1", "4000000000", "null", "-5", r#""x""#, "[]"] {
+        for page in [1, 2, 25, 48, 50] {
+            let list = List::of(500);
+            list.state().odd = Some((page, odd));
+            assert_eq!(
+                all(by_number(&list.gateway(6), 10, "")).await,
+                (1..=500).collect::<Vec<_>>(),
+                "{odd} on {page}"
+            );
+            let asked = list.state().asked.len();
+            assert!(asked <= 50 + 15, "{asked} requests for 50 pages: {odd} on {page}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -131,6 +131,57 @@ async fn a_token_without_an_end_or_with_an_absurd_one_is_kept() {
     let endpoint = Endpoint::lasting(Duration::from_millis(1));
     let client = endpoint.client();
     sleep(100 * SECOND).await;
-    assert!(endpoint.asked() <= 101, "an absurdly short one does not make a storm");
+    assert!(endpoint.asked() <= 11, "an absurdly short one does not make a storm: {}", endpoint.asked());
+    assert!(client.current().is_some(), "it is used until it is refused");
     drop(client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_are_accepted_and_refused_in_turn_are_renewed_more_and_more_seldom() {
+    let endpoint = Endpoint::lasting(100_000 * SECOND);
+    let client = endpoint.client();
+    settle().await;
+    let mut told = Vec::new();
+    for _ in 0..600 {
+        let token = client.current().expect("a token");
+        // One call in which Zendesk accepts it, and one in which it does not.
+        accept(&token);
+        match client.next(Some(&token), false).await.expect("no failure") {
+            // With the next one the call is refused, too.
+            Some(_) => client.in_vain(),
+            None => told.push(client.renewable_in().expect("whoever gets none is told when")),
+        }
+        sleep(SECOND / 2).await;
+    }
+    // After 0, 1, 2, 4, 8, 16 and 32 seconds, and then each minute.
+    assert!((10..=13).contains(&endpoint.asked()), "{} exchanges in five minutes", endpoint.asked());
+    assert!(told.iter().all(|wait| *wait <= 60 * SECOND) && told.iter().any(|wait| *wait > 30 * SECOND), "{told:?}");
+    sleep(130 * SECOND).await;
+    let token = client.current().expect("a token");
+    accept(&token);
+    assert!(client.next(Some(&token), false).await.expect("no failure").is_some(), "after some rest at once again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn odd_answers_of_the_endpoint_are_asked_for_one_at_a_time_and_callers_are_told_when() {
+    let odd = Error::Malformed(Box::new(crate::error::Refusal { status: 200, ..Default::default() }));
+    for failure in [odd, Error::Connect(crate::error::ConnectionError::new("x")), unavailable()] {
+        let endpoint = Endpoint { takes: SECOND, ..Endpoint::lasting(1000 * SECOND) };
+        endpoint.fail(&failure, 1_000);
+        let client = Arc::new(endpoint.client());
+        let began = Instant::now();
+        while began.elapsed() < 300 * SECOND {
+            let callers = (0..20).map(|_| {
+                let client = client.clone();
+                tokio::spawn(async move { client.next(None, false).await })
+            });
+            for outcome in futures_util::future::join_all(callers).await {
+                let failed = outcome.expect("no panic").err().expect("the endpoint fails");
+                let wait = failed.retry_after().expect("they are told when to come back");
+                assert!(wait <= 60 * SECOND, "{wait:?}");
+            }
+            sleep(SECOND / 4).await;
+        }
+        assert!((8..=14).contains(&endpoint.asked()), "{} exchanges in five minutes", endpoint.asked());
+    }
 }

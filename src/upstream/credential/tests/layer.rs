@@ -58,6 +58,28 @@ async fn a_second_refusal_is_final() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_that_are_refused_whatever_the_token_cause_few_exchanges_and_are_told_when_to_come_back() {
+    let endpoint = Endpoint::lasting(100_000 * SECOND);
+    let upstream = zendesk(&Hits::default(), |_, call| {
+        let is_refused = call.rest.method != http::Method::GET;
+        async move { if is_refused { Err(refused()) } else { Ok(answer()) } }
+    });
+    let (stack, _) = stack_with(&config::Upstream::default(), Jitter::OFF, upstream);
+    let credential = endpoint.credential();
+    let mut told = 0;
+    for _ in 0..300 {
+        let now = credential.current();
+        ask(&stack, Call { credential: now, ..read() }).await.expect("each token is good for reads");
+        let outcome = ask(&stack, Call { credential: credential.current(), ..unsafe_write() }).await;
+        let Err(error @ Error::Credential { .. }) = outcome else { panic!("{outcome:?}") };
+        told += u32::from(error.retry_after().is_some_and(|wait| wait <= 60 * SECOND));
+        sleep(SECOND).await;
+    }
+    assert!((9..=14).contains(&endpoint.asked()), "{} exchanges in five minutes", endpoint.asked());
+    assert!(told > 280, "{told} of 300 are told");
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_token_the_call_ends_with_what_the_exchange_failed_with_and_nothing_is_sent() {
     let endpoint = Endpoint::lasting(1000 * SECOND);
     endpoint.fail(&unavailable(), 1);

@@ -54,6 +54,20 @@ fn update(user: i64) -> Call {
 }
 
 #[tokio::test(start_paused = true)]
+async fn all_callers_are_told_a_long_pause_and_it_is_shown_where_no_budget_is_known() {
+    const DAY: u64 = 86_400;
+    let hits = Hits::default();
+    let zendesk = zendesk(&hits, |_, _| async { Err(throttled(DAY, Limits::default())) });
+    let (service, governor) = governed(&config::Rate { assumed_per_minute: 0, ..defaults() }, zendesk);
+    ask(&service, read()).await.expect_err("429");
+    assert_eq!(governor.snapshot().closed_for, crate::limits::LONGEST_WAIT);
+    sleep(SECOND * 250).await;
+    let error = ask(&service, within(SECOND * 5, groups())).await.expect_err("refused");
+    assert!(matches!(error, Error::BudgetSpent { retry_after, .. } if retry_after == SECOND * 86_150), "{error:?}");
+    assert_eq!((hits.get(), governor.snapshot().closed_for), (1, SECOND * 50));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_429_closes_the_gate_for_everybody_until_zendesk_opens_it() {
     let hits = Hits::default();
     let (service, governor) = governed(
