@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use super::fields::EXACT;
 use super::losses::{self, Down, Losses, Mark, Step, is_replaced, lost};
 use super::mended::mended;
+use super::place::place;
 use super::{Malformed, Object};
 
 /// The key under which a record is told what it has lost. No body can hold it: a key of Zendesk's with this name is skipped.
@@ -27,11 +28,17 @@ pub const NO_TEXT: &str = "text that is no UTF-8";
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed> {
     let (text, is_mended) = mended(body);
     let raw = serde_json::from_str::<&RawValue>(&text);
-    let raw = raw.map_err(|error| Malformed::Unreadable { line: error.line(), column: error.column() })?;
+    let raw = raw.map_err(|error| Malformed::Unreadable { place: place(&text, offset(&text, &error)) })?;
     let (read, losses) = losses::reading(is_mended, || serde::Deserialize::deserialize(Raw(raw)));
     // It is JSON, so whoever sent it works. But it is of no use.
-    let Object(message) = read.map_err(|_| Malformed::Incomplete)?;
+    let Object(message) = read.map_err(|_| Malformed::without("the object"))?;
     Ok((message, losses))
+}
+
+/// Returns how many bytes of a text were read until an error.
+fn offset(text: &str, error: &Error) -> usize {
+    let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
+    lines.map(str::len).sum::<usize>() + error.column()
 }
 
 /// Reads a body of any form; none if it is no JSON.

@@ -18,7 +18,7 @@ const MOST_OF_FIELD: usize = 8;
 /// Most bytes of a key in a path: those of custom fields can be of any length.
 const LONGEST_KEY: usize = 128;
 /// The field whose keys are content: the account's administrators choose them.
-const FREE_FORM: &str = "user_fields";
+pub(super) const FREE_FORM: &str = "user_fields";
 
 /// A value that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,7 +210,7 @@ fn bounded(lost: &[Vec<Step>], depth: usize) -> Vec<String> {
 }
 
 /// Writes a path with positions: `results[1].id`.
-fn path(steps: &[Step]) -> String {
+pub(super) fn path(steps: &[Step]) -> String {
     let mut path = String::new();
     for step in steps {
         match step {
