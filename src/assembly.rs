@@ -86,7 +86,9 @@ fn warn_of_open_files(config: &Config) {
 
 /// Puts a gateway on an outbound stack, which need not end at Zendesk.
 pub fn gateway(config: &Config, upstream: Upstream) -> Gateway {
-    Gateway::new(upstream, Cache::new(&config.cache)).with_streams(config.upstream.stream)
+    Gateway::new(upstream, Cache::new(&config.cache))
+        .with_streams(config.upstream.stream)
+        .with_sort_fields(&config.upstream.sort_fields)
 }
 
 /// Longest that Zendesk is asked about the credential before calls are let in anyway.

@@ -11,12 +11,18 @@ use tonic::Code;
 use crate::limits::Limit;
 use crate::proto::ErrorReason;
 
+mod advice;
+mod checks;
 mod connection;
+mod pushback;
 mod refusal;
 mod row;
 mod status;
 mod text;
+
+pub use checks::Checks;
 pub use connection::ConnectionError;
+pub use pushback::PUSHBACK;
 pub use refusal::{Refusal, Violation};
 pub use row::{Fate, Retry, Row, Verdict};
 use row::{again, of_library, of_server, unknown_code};
@@ -29,13 +35,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Every way a call can fail. It can be cloned, because one fetch can fail for many callers who wait for it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// A field of the request was refused before anything was sent.
-    #[error("{field} {problem}")]
+    /// A field of the request was refused before anything was sent, or several.
+    #[error("{field} {problem}{}", refusal::and_more(more.len(), ": see the BadRequest"))]
     Invalid {
-        /// The field's path in the request message.
+        /// The first one's path in the request message.
         field: String,
         /// What is wrong, as the end of a sentence that begins with the field.
         problem: String,
+        /// The others.
+        more: Vec<Violation>,
     },
     /// Two items of a list name the same record; nothing was sent.
     #[error("{second} names the same record as {first}")]
@@ -203,6 +211,14 @@ pub enum Error {
         /// The bytes that are allowed.
         limit: usize,
     },
+    /// The reply's message is larger than any may be, before it is compressed.
+    #[error("the reply has {bytes} bytes; at most {limit} are sent")]
+    ReplyTooLarge {
+        /// The bytes that it has.
+        bytes: usize,
+        /// The bytes that are allowed.
+        limit: usize,
+    },
     /// The server library found that the call cannot be made as it is, or that its reply cannot be sent.
     #[error("{what}")]
     Library {
@@ -269,7 +285,7 @@ pub enum Error {
 impl Error {
     /// Refuses a field of the request.
     pub fn invalid(field: &str, problem: &str) -> Self {
-        Self::Invalid { field: field.to_owned(), problem: problem.to_owned() }
+        Self::Invalid { field: field.to_owned(), problem: problem.to_owned(), more: Vec::new() }
     }
 
     /// The table: what each failure means, and what the response said where there was one. A new variant does not compile until all
@@ -323,6 +339,7 @@ impl Error {
             Self::Library { code, .. }               => row(*code,                 of_library(*code),        T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::MessageMissing { crowded }         => row(if *crowded { C::Unavailable } else { C::DeadlineExceeded }, R::RequestIncomplete, T::Never, B::Ignore, F::NotDone, false, None,               None),
             Self::RequestTooLarge { .. }             => row(C::ResourceExhausted,  R::RequestTooLarge,       T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::ReplyTooLarge { .. }               => row(C::OutOfRange,         R::ReplyTooLarge,         T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::CallerLimit { .. }                 => row(C::ResourceExhausted,  R::CallerLimit,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
             Self::Overloaded { .. }                  => row(C::Unavailable,        R::Overloaded,            T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
             Self::PaginationLoop { .. }              => row(C::Internal,           R::PaginationLoop,        T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
@@ -333,64 +350,6 @@ impl Error {
             Self::Internal { .. }                    => row(C::Internal,           R::Internal,              T::Never,       B::Ignore,           F::NotDone, true,           None,                          None),
             Self::ShuttingDown                       => row(C::Unavailable,        R::ShuttingDown,          T::Never,       B::Ignore,           F::NotDone, true,           None,                          None),
         }
-    }
-
-    /// Returns what the failure means.
-    pub fn row(&self) -> Row {
-        self.entry().0
-    }
-
-    /// Returns what the response said, where there was one.
-    pub fn refusal(&self) -> Option<&Refusal> {
-        self.entry().1
-    }
-
-    /// Returns its name in telemetry, `error.type`: one of a few words, else the HTTP status of the response, else the reason.
-    pub fn kind(&self) -> String {
-        match self.row().kind {
-            Some(kind) => kind.to_owned(),
-            None => self.http_status().map_or_else(|| self.reason().to_lowercase(), |status| status.to_string()),
-        }
-    }
-
-    /// Returns the HTTP status of the response, where there was one.
-    pub fn http_status(&self) -> Option<u16> {
-        self.refusal().map(|refusal| refusal.status).filter(|status| *status > 0)
-    }
-
-    /// Returns the reason as callers read it: `NOT_FOUND`.
-    pub fn reason(&self) -> &'static str {
-        reason_name(self.row().reason)
-    }
-
-    /// Returns [`Error::OutcomeUnknown`] if a write that failed this way may have been carried out, else the error itself.
-    #[must_use]
-    pub fn as_write_error(self) -> Self {
-        match self {
-            Self::OutcomeUnknown(_) => self,
-            open if open.may_have_been_done() => Self::OutcomeUnknown(Box::new(open)),
-            other => other,
-        }
-    }
-
-    /// True if a write that failed this way may have been carried out.
-    pub fn may_have_been_done(&self) -> bool {
-        self.row().fate == Fate::Unknown
-    }
-
-    /// Returns which of Zendesk's limits the call met, if it met one and it is known which.
-    pub fn limit(&self) -> Option<Limit> {
-        match self {
-            Self::BudgetSpent { limit, .. } => Some(*limit),
-            Self::JobLimit(_) | Self::SlotsTaken { .. } => Some(Limit::Jobs),
-            Self::Throttled(refusal) => refusal.limit,
-            _ => None,
-        }
-    }
-
-    /// True if it is the failure of a connection that another call has reported.
-    pub fn is_already_counted(&self) -> bool {
-        matches!(self, Self::Connect(end) | Self::BrokenBeforeHeaders(end) | Self::BrokenBody(end) if end.counted)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::proto::{GetUserRequest, GetUserResponse};
 use crate::rest::many::MOST_ITEMS;
 use crate::rest::page::Page;
 use crate::rest::row::{OwnRead, Row as _};
-use crate::rest::{List, Part, Read};
+use crate::rest::{List, Part, Read, checked};
 use crate::upstream::Upstream;
 use crate::upstream::call::Priority;
 use crate::upstream::credential::Credential;
@@ -58,6 +58,8 @@ pub struct Gateway {
     /// The account's background jobs, of which Zendesk limits how many run at a time.
     jobs: Jobs,
     streams: config::Stream,
+    /// What lists may be sorted by besides what the contract names.
+    sort_fields: Arc<[String]>,
 }
 
 impl Gateway {
@@ -71,13 +73,19 @@ impl Gateway {
         });
         let jobs = Jobs::new(reads.clone(), None);
         let (turns, streams) = (Turns::default(), config::Stream::default());
-        Self { reads, cache, users, turns, jobs, streams }
+        Self { reads, cache, users, turns, jobs, streams, sort_fields: Arc::default() }
     }
 
     /// Sets how lists are streamed.
     #[must_use]
     pub fn with_streams(self, streams: config::Stream) -> Self {
         Self { streams, ..self }
+    }
+
+    /// Lets lists be sorted by these fields, too.
+    #[must_use]
+    pub fn with_sort_fields(self, fields: &[String]) -> Self {
+        Self { sort_fields: fields.into(), ..self }
     }
 
     /// Limits the requests about jobs to a share of the account's requests, which `governor` knows.
@@ -140,7 +148,7 @@ impl Gateway {
         if let Some(hit) = self.fresh(context, &key) {
             return hit;
         }
-        let walk = walk::Walk::<R::Row>::begin(request.rest()?, request.paging())?;
+        let walk = walk::Walk::<R::Row>::begin(checked(request, &self.sort_fields)?, request.paging())?;
         let (gateway, read) = (self.clone(), context.read(Priority::Interactive));
         let fetch = move |terms: Terms| async move {
             let (read, since) = (read.within(terms), gateway.cache.snapshot());

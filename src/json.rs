@@ -54,6 +54,7 @@ mod losses;
 mod mended;
 mod object;
 mod patch;
+mod place;
 mod results;
 mod structure;
 #[cfg(test)]
@@ -62,8 +63,8 @@ mod text;
 mod texts;
 
 pub use fields::{
-    Scalar, Words, optional_scalar, optional_word, scalar, scalars, timestamp, unreadable, word, word_of, words,
-    write_optional_word, write_word, write_words,
+    Scalar, Words, check_word, no_word, optional_scalar, optional_word, scalar, scalars, timestamp, unreadable, word,
+    word_of, words, write_optional_word, write_word, write_words,
 };
 pub use ids::{AtLeast, id, ids, optional_id};
 pub use keys::keys;
@@ -72,7 +73,7 @@ pub use losses::{Loss, Losses, has_room, lost, row_lost, rows_lost};
 pub use object::{
     Identified, Item, Object, identified, object_or_nothing, objects, optional_identified, optional_object,
 };
-pub use patch::{EnumFields, Input, patch};
+pub use patch::{EnumFields, Input, body, patch};
 pub use results::results;
 pub use structure::{structure, write_structure};
 pub use texts::optional_texts;
@@ -125,7 +126,7 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed
     }
     if body.len() > LONG_BODY && LONG.get() != Long::Read {
         LONG.set(Long::Left);
-        return Err(Malformed::Incomplete);
+        return Err(Malformed::without("the answer"));
     }
     let (message, losses) = lenient::read(body)?;
     LOSSES.with_borrow_mut(|all| all.extend_from_slice(&losses.all));
@@ -154,23 +155,31 @@ fn is_shallow(body: &[u8]) -> bool {
 }
 
 /// A body that is no answer to what was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// It is not the documented JSON. The error says where, never what: the text may hold personal data.
-    #[error("not the documented JSON at line {line}, column {column}")]
+    #[error("it cannot be read from {place} on")]
     Unreadable {
-        /// The line, from 1.
-        line: usize,
-        /// The column, from 1.
-        column: usize,
+        /// The field in which it ends or goes wrong, such as `users[3].email`; where there is none, which byte.
+        place: String,
     },
     /// It is the answer to something else: it holds another record, or none of the keys of what was asked for.
     #[error("not about the record or the list that was asked for")]
     Foreign,
     /// It may be the answer, but what was asked for is missing, or a value cannot be read without which it is of no use.
-    #[error("what the answer depends on is missing, or cannot be read")]
-    Incomplete,
+    #[error("{what} is missing, or cannot be read")]
+    Incomplete {
+        /// The field that the answer depends on, such as `user.id`.
+        what: String,
+    },
     /// It is about the anonymous user: Zendesk answers a wrong password so, with the status of a success.
     #[error("the anonymous user")]
     Anonymous,
+}
+
+impl Malformed {
+    /// An answer that depends on this field.
+    pub fn without(what: impl Into<String>) -> Self {
+        Self::Incomplete { what: what.into() }
+    }
 }

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -339,7 +338,16 @@ fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    listen().with_context(|| format!("{key}: cannot listen on {address}"))
+    let explained = |error: std::io::Error| {
+        // The port may be the near end of some program's outgoing connection, which no list of listeners shows.
+        let hint = if error.kind() == std::io::ErrorKind::AddrInUse {
+            ": another program has the port; choose another"
+        } else {
+            ""
+        };
+        anyhow::Error::new(error).context(format!("{key}: cannot listen on {address}{hint}"))
+    };
+    listen().map_err(explained)
 }
 
 #[cfg(feature = "sandbox")]

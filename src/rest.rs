@@ -19,10 +19,10 @@ pub mod users;
 mod write;
 
 pub use answer::{envelope, is_nothing, nothing};
-pub use list::{List, Paging, Part, Style};
+pub use list::{List, Paging, Part, Style, checked, rows};
 pub use read::Read;
 pub use write::{Changes, Write};
 
 use answer::{has_id, is_count, nothing_but};
-use field::{brand, id, known_word, optional_id, sort};
+use field::{brand, id, known_word, optional_id, sorted};
 use list::list;

@@ -57,6 +57,8 @@ pub struct Rpc {
     drain: Drain,
     /// Longest wait for the next message of a client stream.
     idle_timeout: Duration,
+    /// Most bytes of a reply's message.
+    max_response_bytes: usize,
     /// Terms and caller of calls that come without a server.
     local: Option<(Terms, Caller)>,
 }
@@ -65,8 +67,9 @@ impl Rpc {
     /// Serves `gateway`, with `credentials` for Zendesk. A call must come with the [`Facts`](facts::Facts) that the server has
     /// put into its extensions.
     pub fn new(gateway: Gateway, credentials: impl Into<Source>) -> Self {
-        let idle_timeout = config::Server::default().stream_idle_timeout;
-        Self { gateway, credentials: credentials.into(), drain: Drain::default(), idle_timeout, local: None }
+        let (credentials, drain) = (credentials.into(), Drain::default());
+        let config::Server { stream_idle_timeout: idle_timeout, max_response_bytes, .. } = config::Server::default();
+        Self { gateway, credentials, drain, idle_timeout, max_response_bytes, local: None }
     }
 
     /// Also accepts calls that come without a server, as calls of `caller` with the limits in `settings`.
@@ -75,31 +78,33 @@ impl Rpc {
         Self { local: Some((Terms::of(settings), caller)), ..self }
     }
 
-    /// Tells calls when the gateway shuts down, and ends client streams that bring nothing for as long as the settings say.
+    /// Tells calls when the gateway shuts down, and ends client streams that bring nothing for as long as the settings say, and calls whose
+    /// replies are larger than they allow.
     #[must_use]
     pub fn until(self, drain: &Drain, settings: &config::Server) -> Self {
-        Self { drain: drain.clone(), idle_timeout: settings.stream_idle_timeout, ..self }
+        let config::Server { stream_idle_timeout: idle_timeout, max_response_bytes, .. } = *settings;
+        Self { drain: drain.clone(), idle_timeout, max_response_bytes, ..self }
     }
 
     async fn read<R: Read>(&self, request: Request<R>) -> Reply<R::Reply> {
         let (context, message) = self.open(request)?;
-        close(&context, self.gateway.read(&context, &message).await)
+        self.close(&context, self.gateway.read(&context, &message).await)
     }
 
     async fn list<R: List>(&self, request: Request<R>) -> Reply<R::Reply> {
         let (context, message) = self.open(request)?;
-        close(&context, self.gateway.list(&context, &message).await)
+        self.close(&context, self.gateway.list(&context, &message).await)
     }
 
     async fn write<W: Write>(&self, request: Request<W>) -> Reply<W::Reply> {
         let (context, message) = self.open(request)?;
-        close(&context, self.gateway.write(&context, &message).await)
+        self.close(&context, self.gateway.write(&context, &message).await)
     }
 
     async fn bulk<B: Bulk>(&self, request: Request<B>) -> Reply<B::Reply> {
         let (context, message) = self.open(request)?;
         let outcome = self.gateway.bulk(&context, &message).await;
-        close(&context, outcome.map(|reply| Encoded::new(&reply)))
+        self.close(&context, outcome.map(|reply| Encoded::new(&reply)))
     }
 
     async fn bulk_stream<R: BulkStream>(&self, request: Request<Streaming<R>>) -> Streamed<R::Reply> {
@@ -125,17 +130,14 @@ impl Rpc {
     fn stream<R: List>(&self, request: Request<R>) -> Streamed<R::Reply> {
         let (context, message) = self.open(request)?;
         let deadline = context.deadline;
-        Ok(streamed(self.gateway.stream(context, &message)?, deadline))
+        Ok(self.streamed(self.gateway.stream(context, &message)?, deadline))
     }
 }
 
-/// Answers with a stream that ends at its deadline.
-fn streamed<M: 'static>(
-    messages: impl Stream<Item = Result<Encoded<M>>> + Send + 'static,
-    deadline: Instant,
-) -> Response<BoxStream<M>> {
-    let messages = until::deadline(messages, deadline).map(|message| message.map_err(Status::from));
-    Response::new(Box::pin(messages))
+/// Refuses a message that is larger than any may be. What it takes once it is packed does not matter: callers count it unpacked.
+fn fitting<M>(message: Encoded<M>, most: usize) -> Result<Encoded<M>> {
+    let bytes = message.bytes().len();
+    if bytes > most { Err(Error::ReplyTooLarge { bytes, limit: most }) } else { Ok(message) }
 }
 
 /// Charges a reply to its caller: a caller who asks for much and reads nothing holds memory. The reply to a write is not refused:
@@ -151,39 +153,56 @@ fn charged<M>(context: &Context, answered: Answered<M>) -> Result<Answered<M>> {
     Ok(answered)
 }
 
-/// Turns an outcome into a reply. Its metadata has the number of upstream requests, where the answer came from and how old it
-/// is, and what Zendesk ignored of the request.
-fn close<M>(context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -> Reply<M> {
-    let requests = context.ledger.requests();
-    // Tells the caller what Zendesk ignored, so that a write that did less than asked does not look complete. Errors have it,
-    // too, because a call that failed half-way may have written something.
-    let most = if outcome.is_err() { LONGEST_BESIDE_ERROR } else { LONGEST_WARNINGS };
-    let ignored = context.ledger.warnings(most).filter(|_| requests > 0).and_then(|text| text.parse().ok());
-    Trail::end(context.trail.as_ref(), outcome.as_ref().err());
-    let outcome = outcome.map(Into::into).and_then(|answered| charged(context, answered));
-    let answered = match outcome {
-        Ok(answered) => answered,
-        Err(error) => {
-            let mut status = Status::from(error);
-            let metadata: &mut HeaderMap = status.metadata_mut().as_mut();
-            metadata.insert(UPSTREAM_CALLS, requests.into());
-            if let Some(ignored) = ignored {
-                status.metadata_mut().insert("x-zendesk-api-warn", ignored);
+impl Rpc {
+    /// Answers with a stream that ends at its deadline.
+    fn streamed<M: 'static>(
+        &self,
+        messages: impl Stream<Item = Result<Encoded<M>>> + Send + 'static,
+        deadline: Instant,
+    ) -> Response<BoxStream<M>> {
+        let most = self.max_response_bytes;
+        let messages = until::deadline(messages, deadline)
+            .map(move |message| message.and_then(|message| fitting(message, most)).map_err(Status::from));
+        Response::new(Box::pin(messages))
+    }
+
+    /// Turns an outcome into a reply. Its metadata has the number of upstream requests, where the answer came from and how old it
+    /// is, and what Zendesk ignored of the request.
+    fn close<M>(&self, context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -> Reply<M> {
+        let requests = context.ledger.requests();
+        // Tells the caller what Zendesk ignored, so that a write that did less than asked does not look complete. Errors have it,
+        // too, because a call that failed half-way may have written something.
+        let most = if outcome.is_err() { LONGEST_BESIDE_ERROR } else { LONGEST_WARNINGS };
+        let ignored = context.ledger.warnings(most).filter(|_| requests > 0).and_then(|text| text.parse().ok());
+        Trail::end(context.trail.as_ref(), outcome.as_ref().err());
+        let outcome = outcome.map(Into::into).and_then(|answered| charged(context, answered));
+        let outcome = outcome.and_then(|Answered { message, cached }| {
+            Ok(Answered { message: fitting(message, self.max_response_bytes)?, cached })
+        });
+        let answered = match outcome {
+            Ok(answered) => answered,
+            Err(error) => {
+                let mut status = Status::from(error);
+                let metadata: &mut HeaderMap = status.metadata_mut().as_mut();
+                metadata.insert(UPSTREAM_CALLS, requests.into());
+                if let Some(ignored) = ignored {
+                    status.metadata_mut().insert("x-zendesk-api-warn", ignored);
+                }
+                return Err(status);
             }
-            return Err(status);
+        };
+        let mut response = Response::new(answered.message);
+        let metadata: &mut HeaderMap = response.metadata_mut().as_mut();
+        // Most answers come from the cache.
+        let requests = if requests == 0 { HeaderValue::from_static("0") } else { requests.into() };
+        metadata.insert(UPSTREAM_CALLS, requests);
+        if let Some((outcome, age)) = answered.cached {
+            metadata.insert(CACHE, HeaderValue::from_static(outcome.as_str()));
+            metadata.insert(AGE, age.as_secs().into());
         }
-    };
-    let mut response = Response::new(answered.message);
-    let metadata: &mut HeaderMap = response.metadata_mut().as_mut();
-    // Most answers come from the cache.
-    let requests = if requests == 0 { HeaderValue::from_static("0") } else { requests.into() };
-    metadata.insert(UPSTREAM_CALLS, requests);
-    if let Some((outcome, age)) = answered.cached {
-        metadata.insert(CACHE, HeaderValue::from_static(outcome.as_str()));
-        metadata.insert(AGE, age.as_secs().into());
+        if let Some(ignored) = ignored {
+            response.metadata_mut().insert("x-zendesk-api-warn", ignored);
+        }
+        Ok(response)
     }
-    if let Some(ignored) = ignored {
-        response.metadata_mut().insert("x-zendesk-api-warn", ignored);
-    }
-    Ok(response)
 }

@@ -83,11 +83,11 @@ fn body(method: &MethodDescriptor) -> String {
     match handler(method) {
         Handler::Composed if method.is_server_streaming() => format!(
             "let (context, message) = self.open(r)?;\n        let deadline = context.deadline;\n        \
-             Ok(streamed(self.gateway.{name}(context, message)?, deadline))"
+             Ok(self.streamed(self.gateway.{name}(context, message)?, deadline))"
         ),
         Handler::Composed => format!(
             "let (context, message) = self.open(r)?;\n        \
-             close(&context, self.gateway.{name}(&context, message).await)"
+             self.close(&context, self.gateway.{name}(&context, message).await)"
         ),
         Handler::Read => "self.read(r).await".to_owned(),
         Handler::List => "self.list(r).await".to_owned(),

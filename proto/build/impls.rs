@@ -29,16 +29,17 @@ pub fn impls(pool: &DescriptorPool) -> String {
 
 /// Writes the wire words of an enum.
 fn words(pool: &DescriptorPool, enumeration: &EnumDescriptor) -> String {
-    let words: Vec<(String, i32)> = enumeration
-        .values()
-        .filter_map(|value| {
-            let word = extension(pool, &value.options(), "wire")?;
-            Some((word.as_str()?.to_owned(), value.number()))
-        })
-        .collect();
+    let (mut words, mut names) = (Vec::new(), Vec::new());
+    for value in enumeration.values() {
+        if let Some(word) = extension(pool, &value.options(), "wire").as_ref().and_then(|word| word.as_str()) {
+            words.push((word.to_owned(), value.number()));
+            names.push(value.name().to_owned());
+        }
+    }
     format!(
         "impl crate::json::Words for crate::proto::{} {{\n    \
-         const WORDS: &'static [(&'static str, i32)] = &{words:?};\n}}\n",
+         const WORDS: &'static [(&'static str, i32)] = &{words:?};\n    \
+         const NAMES: &'static [&'static str] = &{names:?};\n}}\n",
         enumeration.name()
     )
 }
@@ -66,29 +67,30 @@ fn enum_fields(message: &MessageDescriptor) -> String {
         let (name, list) = (field.name(), field.cardinality() == Cardinality::Repeated);
         // `type` is a keyword of Rust.
         let place = if name == "type" { "self.r#type".to_owned() } else { format!("self.{name}") };
-        let each = if list || field.supports_presence() {
-            format!("{place}.iter()")
-        } else {
-            format!("[&{place}].into_iter()")
-        };
+        // Items of a list are told by their index.
+        let path = format!("{{within}}.{name}{}", if list { "[{index}]" } else { "" });
+        let path = format!("format!(\"{path}\")");
         let check = match field.kind() {
-            Kind::Enum(enumeration) => format!(
-                "if {each}.any(|number| crate::json::word_of::<crate::proto::{}>(*number).is_none()) \
-                 {{ return Some(format!(\"{{within}}.{name}\")); }}",
-                enumeration.name()
-            ),
-            Kind::Message(inner) if inner.package_name() == PACKAGE => format!(
-                "if let Some(field) = {each}.find_map(|inner| \
-                 crate::json::EnumFields::without_word(inner, &format!(\"{{within}}.{name}\"))) {{ return Some(field); }}"
-            ),
+            Kind::Enum(enumeration) => {
+                format!("crate::json::check_word::<crate::proto::{}>(*item, &{path}, checks);", enumeration.name())
+            }
+            Kind::Message(inner) if inner.package_name() == PACKAGE => {
+                format!("crate::json::EnumFields::check_words(item, &{path}, checks);")
+            }
             _ => continue,
         };
-        line!(checks, "        {check}");
+        if list {
+            line!(checks, "        for (index, item) in {place}.iter().enumerate() {{ {check} }}");
+        } else if field.supports_presence() {
+            line!(checks, "        if let Some(item) = &{place} {{ {check} }}");
+        } else {
+            line!(checks, "        let item = &{place};\n        {check}");
+        }
     }
     let check = if checks.is_empty() {
         String::new()
     } else {
-        format!("    fn without_word(&self, within: &str) -> Option<String> {{\n{checks}        None\n    }}\n")
+        format!("    fn check_words(&self, within: &str, checks: &mut crate::error::Checks) {{\n{checks}    }}\n")
     };
     format!("impl crate::json::EnumFields for crate::proto::{} {{\n{check}}}\n", message.name())
 }

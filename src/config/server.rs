@@ -26,7 +26,7 @@ pub struct Server {
     /// `server.max_request_bytes`: largest request message, counted after decompression. Default 4 MiB.
     #[serde(deserialize_with = "size")]
     pub max_request_bytes: usize,
-    /// `server.max_response_bytes`: largest response message. Default 16 MiB.
+    /// `server.max_response_bytes`: largest response message, counted before compression. Default 16 MiB.
     #[serde(deserialize_with = "size")]
     pub max_response_bytes: usize,
     /// `server.message_memory`: most bytes of all messages under way together, requests and replies; a call whose message does not

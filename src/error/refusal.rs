@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use crate::limits::{Limit, Limits};
 
-/// Most characters of Zendesk's sentence before the first violation, so that both fit into a message.
-const LONGEST_BEFORE_VIOLATION: usize = 256;
-
 /// What a refused response said.
 #[derive(Debug, Clone, Default)]
 pub struct Refusal {
@@ -29,24 +26,40 @@ pub struct Refusal {
     pub limits: Limits,
     /// The path, below `/api/v2/`, of a request that was answered with an error status, such as `users/7`; else empty.
     pub resource: String,
+    /// What the request was to do, where what is refused may be about more than one record.
+    pub doing: Option<String>,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(to, "HTTP {}", self.status)?;
-        if !self.text.is_empty() {
-            let most = if self.violations.is_empty() { usize::MAX } else { LONGEST_BEFORE_VIOLATION };
-            let end = self.text.char_indices().nth(most).map_or(self.text.len(), |(at, _)| at);
-            write!(to, ", {}", &self.text[..end])?;
+        if let Some(doing) = &self.doing {
+            write!(to, " while {doing}")?;
         }
-        // What it is about: the sentence before is often the same for all values.
-        match self.violations.first() {
-            Some(Violation { description, .. }) if self.text.contains(description) && !description.is_empty() => Ok(()),
-            Some(Violation { description, .. }) if !description.is_empty() => write!(to, ": {description}"),
-            Some(Violation { code, .. }) if !code.is_empty() => write!(to, ": {code}"),
-            _ => Ok(()),
+        let Some(first) = self.violations.first() else {
+            return if self.text.is_empty() { Ok(()) } else { write!(to, ", {}", self.text) };
+        };
+        // The sentence around the violations is the same for all values, so it is told only where a violation has none.
+        let Violation { field, description, code } = first;
+        let (sentence, what) = match (description.as_str(), code.as_str()) {
+            ("", "") => ("", self.text.as_str()),
+            ("", code) => (self.text.as_str(), code),
+            (description, _) => ("", description),
+        };
+        let shortened = |text: &str| text.chars().take(256).collect::<String>();
+        // Many sentences begin with the field, and `base` is the record as a whole.
+        let is_named = field == "base" || what.to_lowercase().starts_with(&field.to_lowercase());
+        for part in [sentence, if is_named { "" } else { field }].into_iter().filter(|part| !part.is_empty()) {
+            write!(to, ", {}", shortened(part))?;
         }
+        let colon = if is_named && sentence.is_empty() { ", " } else { ": " };
+        write!(to, "{colon}{}{}", shortened(what), and_more(self.violations.len() - 1, ""))
     }
+}
+
+/// Says how many violations there are beside the one that was told.
+pub(super) fn and_more(count: usize, where_to: &str) -> String {
+    if count == 0 { String::new() } else { format!(", and {count} more{where_to}") }
 }
 
 /// One refused field.
@@ -60,12 +73,19 @@ pub struct Violation {
     pub code: String,
 }
 
+impl Violation {
+    /// A field that the gateway refuses.
+    pub fn of(field: String, description: String) -> Self {
+        Self { field, description, code: String::new() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_first_violation_is_shown_with_the_sentence_before_it() {
+    fn the_first_violation_is_shown_with_its_field_and_how_many_follow() {
         let violation = |description: &str, code: &str| Violation {
             field: "email".to_owned(),
             description: description.to_owned(),
@@ -76,13 +96,13 @@ mod tests {
         };
         let taken = "Email: a@b.example is already being used by another user";
         let two = vec![violation(taken, "DuplicateValue"), violation("Name: is too short", "")];
-        assert_eq!(shown("Record validation errors", two), format!("HTTP 422, Record validation errors: {taken}"));
-        assert_eq!(
-            shown("RecordInvalid", vec![violation("", "UserSuspended")]),
-            "HTTP 422, RecordInvalid: UserSuspended"
-        );
-        assert_eq!(shown("", vec![violation("bad", "")]), "HTTP 422: bad");
-        assert_eq!(shown("Name: bad", vec![violation("bad", "")]), "HTTP 422, Name: bad", "it is said already");
+        assert_eq!(shown("Record validation errors", two), format!("HTTP 422, {taken}, and 1 more"));
+        let suspended = shown("RecordInvalid", vec![violation("", "UserSuspended")]);
+        assert_eq!(suspended, "HTTP 422, RecordInvalid, email: UserSuspended");
+        assert_eq!(shown("Errors", vec![violation("bad", "")]), "HTTP 422, email: bad");
+        let whole = vec![Violation::of("base".to_owned(), "The name is empty".to_owned())];
+        assert_eq!(shown("Errors", whole), "HTTP 422, The name is empty");
+        assert_eq!(shown("Errors", vec![violation("", "")]), "HTTP 422, email: Errors");
         assert_eq!(shown("Not found", Vec::new()), "HTTP 422, Not found");
         let long = shown(&"é".repeat(512), vec![violation(taken, "")]);
         assert!(long.ends_with(taken) && long.chars().count() < 512, "{long}");

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tonic::Code;
 
-use super::Error;
-use crate::limits::UNSTATED_WAIT;
+use super::{Error, Refusal, reason_name};
+use crate::limits::{Limit, UNSTATED_WAIT};
 use crate::proto::ErrorReason;
 
 /// What an error means for each part that acts on it.
@@ -101,6 +101,64 @@ pub(super) fn unknown_code(cause: &Error) -> Code {
 }
 
 impl Error {
+    /// Returns what the failure means.
+    pub fn row(&self) -> Row {
+        self.entry().0
+    }
+
+    /// Returns what the response said, where there was one.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.entry().1
+    }
+
+    /// Returns its name in telemetry, `error.type`: one of a few words, else the HTTP status of the response, else the reason.
+    pub fn kind(&self) -> String {
+        match self.row().kind {
+            Some(kind) => kind.to_owned(),
+            None => self.http_status().map_or_else(|| self.reason().to_lowercase(), |status| status.to_string()),
+        }
+    }
+
+    /// Returns the HTTP status of the response, where there was one.
+    pub fn http_status(&self) -> Option<u16> {
+        self.refusal().map(|refusal| refusal.status).filter(|status| *status > 0)
+    }
+
+    /// Returns the reason as callers read it: `NOT_FOUND`.
+    pub fn reason(&self) -> &'static str {
+        reason_name(self.row().reason)
+    }
+
+    /// Returns [`Error::OutcomeUnknown`] if a write that failed this way may have been carried out, else the error itself.
+    #[must_use]
+    pub fn as_write_error(self) -> Self {
+        match self {
+            Self::OutcomeUnknown(_) => self,
+            open if open.may_have_been_done() => Self::OutcomeUnknown(Box::new(open)),
+            other => other,
+        }
+    }
+
+    /// True if a write that failed this way may have been carried out.
+    pub fn may_have_been_done(&self) -> bool {
+        self.row().fate == Fate::Unknown
+    }
+
+    /// Returns which of Zendesk's limits the call met, if it met one and it is known which.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::BudgetSpent { limit, .. } => Some(*limit),
+            Self::JobLimit(_) | Self::SlotsTaken { .. } => Some(Limit::Jobs),
+            Self::Throttled(refusal) => refusal.limit,
+            _ => None,
+        }
+    }
+
+    /// True if it is the failure of a connection that another call has reported.
+    pub fn is_already_counted(&self) -> bool {
+        matches!(self, Self::Connect(end) | Self::BrokenBeforeHeaders(end) | Self::BrokenBody(end) if end.counted)
+    }
+
     /// Returns how long the caller should wait before a repetition can succeed, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
+use http::HeaderMap;
 use tonic::Status;
+use tonic::metadata::MetadataMap;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use super::{Error, Refusal, Violation, reason_name, snippet};
+use super::{Error, PUSHBACK, Refusal, Violation, reason_name, shortened};
 use crate::limits::{Limits, UNSTATED_WAIT};
 use crate::proto::ErrorReason;
 
@@ -24,6 +26,8 @@ const FRAMING: usize = 16;
 /// Most bytes of a message in a header, where each byte outside ASCII takes three, and again in the details.
 const LONGEST_MESSAGE: usize = 1536;
 
+/// Most characters of a message.
+const LONGEST_TEXT: usize = 512;
 /// Most bytes of an error code or an id of Zendesk's.
 const LONGEST_WORD: usize = 128;
 
@@ -68,28 +72,31 @@ impl From<Error> for Status {
             metadata.insert("slots_others".to_owned(), others.to_string());
         }
         let domain = if refusal.is_some() { ZENDESK } else { GATEWAY };
-        let violations: Vec<FieldViolation> = match (&error, refusal) {
-            (Error::Invalid { field, problem }, _) => vec![FieldViolation::new(field, problem)],
+        let violations: Vec<Violation> = match (&error, refusal) {
+            (Error::Invalid { field, problem, more }, _) => {
+                let first = Violation::of(field.clone(), problem.clone());
+                [first].into_iter().chain(more.iter().cloned()).collect()
+            }
             (Error::Repeated { first, second }, _) => [(first, second), (second, first)]
-                .map(|(one, other)| FieldViolation::new(one, format!("names the same record as {other}")))
+                .map(|(one, other)| Violation::of(one.clone(), format!("names the same record as {other}")))
                 .to_vec(),
-            (_, Some(refusal)) => refusal
-                .violations
-                .iter()
-                .take(MOST_VIOLATIONS)
-                .scan(0, |bytes, violation| {
-                    let Violation { field, description, code } = violation;
-                    *bytes += field.len() + description.len() + code.len() + FRAMING;
-                    (*bytes <= MOST_OF_VIOLATIONS).then_some(violation)
-                })
-                .map(|violation| FieldViolation {
-                    reason: violation.code.clone(),
-                    ..FieldViolation::new(&violation.field, &violation.description)
-                })
-                .collect(),
+            (_, Some(refusal)) => refusal.violations.clone(),
             _ => Vec::new(),
         };
-        let left_out = refusal.map_or(0, |refusal| refusal.violations.len()).saturating_sub(violations.len());
+        let all = violations.len();
+        let fitting = violations.into_iter().enumerate().take(MOST_VIOLATIONS).scan(0, |bytes, (index, violation)| {
+            let Violation { field, description, code } = &violation;
+            *bytes += field.len() + description.len() + code.len() + FRAMING;
+            // Our own are short, but for what they quote of the caller's.
+            (*bytes <= MOST_OF_VIOLATIONS || (index == 0 && refusal.is_none())).then_some(violation)
+        });
+        let violations: Vec<FieldViolation> = fitting
+            .map(|Violation { field, description, code }| FieldViolation {
+                reason: code,
+                ..FieldViolation::new(field, description)
+            })
+            .collect();
+        let left_out = all - violations.len();
         if left_out > 0 {
             metadata.insert("violations_left_out".to_owned(), left_out.to_string());
         }
@@ -115,6 +122,12 @@ impl From<Error> for Status {
             let resource_type = refusal.resource.split('/').next().expect("a split has at least one part");
             details.set_resource_info(resource_type, refusal.resource.clone(), "", "");
         }
-        Self::with_error_details(row.code, short(&snippet(&error.to_string()), LONGEST_MESSAGE), details)
+        let metadata = error.pushback().map(|pushback| HeaderMap::from_iter([(PUSHBACK, pushback)]));
+        let metadata = MetadataMap::from_headers(metadata.unwrap_or_default());
+        let advice = error.advice(wait).map_or_else(String::new, |advice| format!("; {advice}"));
+        // The advice is ours and short; what comes before it may quote much.
+        let said = shortened(&error.to_string(), LONGEST_TEXT - advice.len());
+        let message = format!("{}{advice}", short(&said, LONGEST_MESSAGE - advice.len()));
+        Self::with_error_details_and_metadata(row.code, message, details, metadata)
     }
 }

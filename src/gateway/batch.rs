@@ -11,9 +11,9 @@ use super::read::Many;
 use super::{Answered, Context, Gateway};
 use crate::cache::{CacheStatus, Held, Look};
 use crate::codec::Encoded;
-use crate::error::{Error, Result};
+use crate::error::{Checks, Error, Result};
 use crate::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, User};
-use crate::rest::many::{LONGEST_LIST, MOST_ITEMS, lists, some, unique};
+use crate::rest::many::{LONGEST_LIST, MOST_ITEMS, each, lists, positive, some, unique};
 use crate::rest::row::Row as _;
 use crate::rest::users;
 use crate::upstream::call::Priority;
@@ -50,12 +50,12 @@ impl Gateway {
         context: &Context,
         request: &BatchGetUsersRequest,
     ) -> Result<Answered<BatchGetUsersResponse>> {
+        let mut checks = Checks::default();
         if request.brand_id.is_some() {
-            return Err(Error::invalid("brand_id", "goes with external_ids only"));
+            checks.refuse("brand_id", "goes with external_ids only");
         }
-        if request.ids.iter().any(|id| *id <= 0) {
-            return Err(Error::invalid("ids", "must be positive ids"));
-        }
+        checks.take(positive("ids", &request.ids));
+        checks.end(Some(()))?;
         let ids = unique(request.ids.iter().copied());
         let mut found = self.cached_users(context, &ids, request.include_deleted);
         let mut unreadable: HashSet<i64> = HashSet::new();
@@ -143,20 +143,27 @@ impl Gateway {
         }
         // A read does no harm, so this takes what `rest::many::external_ids` refuses in a write: ids of any length, which are
         // left to Zendesk, and duplicates, which are asked for once.
-        let is_too_long = |id: &String| encoded(id).map(str::len).sum::<usize>() > LONGEST_LIST;
-        if request.external_ids.iter().any(is_too_long) {
-            return Err(Error::invalid("external_ids", "must be at most 4000 bytes each, percent-encoded"));
+        let mut checks = Checks::default();
+        checks.take(each("external_ids", &request.external_ids, |id| {
+            let is_too_long = encoded(id).map(str::len).sum::<usize>() > LONGEST_LIST;
+            let is_none = id.trim().is_empty() || id.contains(',');
+            let problem = is_none.then_some("must not be empty or hold a comma, which separates such ids upstream");
+            problem.or(is_too_long.then_some("must be at most 4000 bytes, percent-encoded"))
+        }));
+        checks.take(users::show_many_by_external_id(request, &[]));
+        checks.end(Some(()))?;
+        // Zendesk ignores the case of external ids, so two that differ only in case are one user, who is asked for once.
+        let mut spellings: HashMap<String, Vec<&str>> = HashMap::new();
+        let mut ids: Vec<&str> = Vec::new();
+        for id in request.external_ids.iter().map(String::as_str) {
+            let known = spellings.entry(folded(id)).or_default();
+            if known.is_empty() {
+                ids.push(id);
+            }
+            if !known.contains(&id) {
+                known.push(id);
+            }
         }
-        if request.external_ids.iter().any(|id| id.trim().is_empty() || id.contains(',')) {
-            return Err(Error::invalid(
-                "external_ids",
-                "must not be empty or hold a comma, which separates them upstream",
-            ));
-        }
-        // Zendesk ignores the case of external ids, so two that differ only in case are one user.
-        let mut asked = HashSet::new();
-        let ids: Vec<&str> = request.external_ids.iter().map(String::as_str).collect();
-        let ids: Vec<&str> = ids.into_iter().filter(|id| asked.insert(folded(id))).collect();
         let lists = lists(&ids);
         let part = |ids: &&[&str]| {
             let wanted: Vec<_> = ids.iter().map(|id| folded(id)).collect();
@@ -171,11 +178,13 @@ impl Gateway {
             let all_read = users.all_read;
             let mut found: HashMap<String, User> =
                 users.rows.into_iter().filter_map(|user| Some((external_id(&user)?, user))).collect();
-            for id in ids {
-                match found.remove(&folded(id)) {
+            for id in ids.iter().map(|id| folded(id)) {
+                // Each spelling of what is not there is named: a caller looks for its own.
+                let asked = spellings[&id].iter().map(|spelling| (*spelling).to_owned());
+                match found.remove(&id) {
                     Some(user) => reply.users.push(user),
-                    None if all_read => reply.missing_external_ids.push((*id).to_owned()),
-                    None => reply.unreadable_external_ids.push((*id).to_owned()),
+                    None if all_read => reply.missing_external_ids.extend(asked),
+                    None => reply.unreadable_external_ids.extend(asked),
                 }
             }
         }

@@ -95,7 +95,9 @@ impl Caller {
             return no("the gateway is read-only (authorization.read_only)".to_owned());
         }
         if risk == Risk::Destructive && self.grant.has(NOTHING_FINAL) {
-            return no("what cannot be undone is switched off (authorization.destructive)".to_owned());
+            return no(
+                "what cannot be undone is switched off, and authorization.destructive = true allows it".to_owned()
+            );
         }
         // The values of a message can raise a call's risk above its RPC's; then the caller needs both classes.
         for needed in [rpc.risk, risk] {

@@ -7,7 +7,7 @@ use futures_util::Stream;
 use super::read::Many;
 use super::{Context, Gateway};
 use crate::codec::Encoded;
-use crate::error::{Error, Result};
+use crate::error::{Checks, Error, Result};
 use crate::proto::{BatchGetJobsRequest, BatchGetJobsResponse, Job, WatchJobsRequest, WatchJobsResponse};
 use crate::rest::jobs::show_many;
 use crate::rest::many::{lists, some, unique};
@@ -85,6 +85,10 @@ impl Gateway {
 /// Checks ids and removes duplicates.
 fn checked(ids: Vec<String>) -> Result<Vec<String>> {
     some("ids", &ids)?;
-    ids.iter().try_for_each(|id| text_id("ids", id).map(drop))?;
+    let mut checks = Checks::default();
+    for (index, id) in ids.iter().enumerate() {
+        checks.take(text_id(&format!("ids[{index}]"), id));
+    }
+    checks.end(Some(()))?;
     Ok(unique(ids))
 }

@@ -8,13 +8,14 @@
 use super::turns::Whole;
 use super::{Context, Gateway};
 use crate::codec::Encoded;
-use crate::error::{Error, Result};
+use crate::error::{Checks, Error, Result};
 use crate::proto::{
     CreateGroupRequest, CreateGroupWithAgentsRequest, CreateGroupWithAgentsResponse, GetGroupRequest,
     GetGroupWithAgentsRequest, GetGroupWithAgentsResponse, Group, MembershipPlan, SetDefaultMembershipRequest,
     SetDefaultMembershipResponse, SetUserGroupsRequest, SetUserGroupsResponse, UpdateGroupRequest,
     UpdateGroupWithAgentsRequest, UpdateGroupWithAgentsResponse, User,
 };
+use crate::rest::input::absent;
 use crate::rest::{Write, groups};
 use crate::upstream::call::Priority;
 use crate::upstream::rest::id;
@@ -51,8 +52,11 @@ impl Gateway {
         request: CreateGroupWithAgentsRequest,
     ) -> Result<Encoded<CreateGroupWithAgentsResponse>> {
         let create = CreateGroupRequest { group: request.group };
-        create.rest()?;
-        let wanted = wanted("agents.user_ids", request.agents.map(|agents| agents.user_ids).unwrap_or_default())?;
+        let mut checks = Checks::default();
+        checks.take(create.rest());
+        let agents = request.agents.map(|agents| agents.user_ids).unwrap_or_default();
+        let wanted = checks.take(wanted("agents.user_ids", agents));
+        let wanted = checks.end(wanted)?;
         if request.validate_only {
             let plan = MembershipPlan { adds: wanted, ..MembershipPlan::default() };
             let reply = CreateGroupWithAgentsResponse { plan: Some(plan), ..Default::default() };
@@ -75,21 +79,26 @@ impl Gateway {
         context: &Context,
         request: UpdateGroupWithAgentsRequest,
     ) -> Result<Encoded<UpdateGroupWithAgentsResponse>> {
-        id("id", request.id)?;
+        let mut checks = Checks::default();
+        checks.take(id("id", request.id));
         let update = match request.group {
             None if request.update_mask.as_ref().is_some_and(|mask| !mask.paths.is_empty()) => {
-                return Err(Error::invalid("group", "is not set, and update_mask names fields of it"));
+                checks.take::<()>(Err(absent("group", request.update_mask.as_ref())));
+                None
             }
             None if request.agents.is_none() => {
-                return Err(Error::invalid("agents", "must be set, or group: there is nothing to change"));
+                checks.refuse("agents", "must be set, or group: there is nothing to change");
+                None
             }
             None => None,
             group => Some(UpdateGroupRequest { id: request.id, group, update_mask: request.update_mask }),
         };
         if let Some(update) = &update {
-            update.rest()?;
+            checks.take(update.rest());
         }
-        let wanted = request.agents.map(|agents| wanted("agents.user_ids", agents.user_ids)).transpose()?;
+        let wanted = request.agents.map(|agents| wanted("agents.user_ids", agents.user_ids)).transpose();
+        let wanted = checks.take(wanted);
+        let wanted = checks.end(wanted)?;
         let side = Side::AgentsOf(request.id);
         let in_turn = match &wanted {
             Some(_) if !request.validate_only => self.in_turn(context, Whole::AgentsOfGroup(request.id)).await?,
@@ -128,14 +137,16 @@ impl Gateway {
         context: &Context,
         request: SetUserGroupsRequest,
     ) -> Result<Encoded<SetUserGroupsResponse>> {
-        id("user_id", request.user_id)?;
-        let wanted = wanted("group_ids", request.group_ids)?;
-        if wanted.is_empty() {
-            return Err(Error::invalid("group_ids", "must not be empty: every agent is in at least one group"));
+        let mut checks = Checks::default();
+        checks.take(id("user_id", request.user_id));
+        if request.group_ids.is_empty() {
+            checks.refuse("group_ids", "must not be empty: every agent is in at least one group");
         }
-        if request.default_group_id.is_some_and(|group| !wanted.contains(&group)) {
-            return Err(Error::invalid("default_group_id", "must be one of group_ids"));
+        if request.default_group_id.is_some_and(|group| !request.group_ids.contains(&group)) {
+            checks.refuse("default_group_id", "must be one of group_ids");
         }
+        let wanted = checks.take(wanted("group_ids", request.group_ids));
+        let wanted = checks.end(wanted)?;
         let side = Side::GroupsOf(request.user_id);
         let in_turn = if request.validate_only {
             context.clone()

@@ -16,7 +16,7 @@ use super::{Context, Drain, Gateway};
 use crate::codec::Encoded;
 use crate::error::Result;
 use crate::rest::row::Row;
-use crate::rest::{List, Part};
+use crate::rest::{List, Part, checked};
 
 mod cursor;
 mod leaf;
@@ -41,7 +41,7 @@ impl Gateway {
         context: Context,
         request: &R,
     ) -> Result<impl Stream<Item = Result<Encoded<R::Reply>>> + Send + use<R>> {
-        let walk = Walk::<R::Row>::begin(request.rest()?, request.paging())?;
+        let walk = Walk::<R::Row>::begin(checked(request, &self.sort_fields)?, request.paging())?;
         Ok(pages(self.clone(), context, walk))
     }
 }

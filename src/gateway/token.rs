@@ -69,25 +69,33 @@ pub fn read(token: &str, list: &str, style: Style) -> Result<Position> {
         return Ok(Position::Start);
     }
     let refuse = |problem| Error::invalid("page_token", problem);
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| refuse("is not a token of this service"))?;
-    let [VERSION, rest @ ..] = bytes.as_slice() else { return Err(refuse("is of another version; start again")) };
+    let bytes = BASE64_URL_SAFE_NO_PAD
+        .decode(token)
+        .map_err(|_| refuse("is none of this service: send next_page_token as it is"))?;
+    let [VERSION, rest @ ..] = bytes.as_slice() else {
+        return Err(refuse("is of another version: begin the list anew"));
+    };
     let Some((bound, [kind, payload @ ..])) = rest.split_first_chunk::<8>() else {
-        return Err(refuse("is cut short"));
+        return Err(refuse("is cut short: send next_page_token as it is"));
     };
     if u64::from_be_bytes(*bound) != check(list) {
-        return Err(refuse("belongs to a list with other filters"));
+        return Err(refuse(
+            "comes from another RPC, or from this one with other filters: send it with the request that it came with",
+        ));
     }
     match (kind, style) {
         (b'c', Style::Cursor | Style::CursorOrOffset) => match std::str::from_utf8(payload) {
             Ok(cursor) if !cursor.is_empty() && is_cursor(cursor) => Ok(Position::After(cursor.to_owned())),
-            _ => Err(refuse("holds no cursor")),
+            _ => Err(refuse("is none of this service: send next_page_token as it is")),
         },
         (b'p', Style::Offset) => match payload.try_into().map(u32::from_be_bytes) {
             Ok(number) if number > 1 => Ok(Position::Page(number)),
-            _ => Err(refuse("holds no page")),
+            _ => Err(refuse("is none of this service: send next_page_token as it is")),
         },
-        (b'n', Style::Cursor | Style::CursorOrOffset) => numbered(payload).ok_or_else(|| refuse("holds no page")),
-        _ => Err(refuse("belongs to another kind of list")),
+        (b'n', Style::Cursor | Style::CursorOrOffset) => {
+            numbered(payload).ok_or_else(|| refuse("is none of this service: send next_page_token as it is"))
+        }
+        _ => Err(refuse("comes from another RPC")),
     }
 }
 

@@ -9,7 +9,7 @@ use super::token::{self, Position};
 use crate::error::{Error, Result};
 use crate::rest::page::{Next, Page, Rows, Size};
 use crate::rest::row::Row;
-use crate::rest::{Paging, Style};
+use crate::rest::{Paging, Style, rows};
 use crate::upstream::rest::Rest;
 
 /// Most consecutive pages that may claim more while adding nothing.
@@ -150,11 +150,7 @@ impl<R> Walk<R> {
     /// Begins at the page that the caller's token names, or at the first page.
     pub fn begin(list: Rest, paging: Paging<'_>) -> Result<Self> {
         let Paging { style, size, token } = paging;
-        let size = match size {
-            0 => 100,
-            size @ 1..=100 => size.unsigned_abs(),
-            _ => return Err(Error::invalid("page_size", "must be 1 to 100, or 0 for 100")),
-        };
+        let size = rows(size)?;
         let bound = match style {
             Style::Cursor | Style::CursorOrOffset => list.target(),
             Style::Offset | Style::Single => format!("{} {size}", list.target()),

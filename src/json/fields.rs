@@ -8,6 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAcce
 use serde::{Serialize, Serializer};
 
 use super::losses::{has_room, is_under_way, lost, lost_for_room};
+use crate::error::Checks;
 
 /// Whole doubles below this are exact.
 pub(super) const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -18,6 +19,21 @@ const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 pub trait Words {
     /// Each word with its enum number.
     const WORDS: &'static [(&'static str, i32)];
+    /// The names of the same values in the proto file.
+    const NAMES: &'static [&'static str];
+}
+
+/// Refuses a number that has no word.
+pub fn check_word<E: Words>(number: i32, field: &str, checks: &mut Checks) {
+    if word_of::<E>(number).is_none() {
+        checks.refuse(field, &no_word::<E>(number));
+    }
+}
+
+/// Says of a number that has no word what is wrong with it, as the end of a sentence that begins with the field.
+pub fn no_word<E: Words>(number: i32) -> String {
+    let choices = E::NAMES.iter().zip(E::WORDS).map(|(name, (_, number))| format!("{name} ({number})"));
+    format!("is {number}, and must be one of {}", choices.collect::<Vec<_>>().join(", "))
 }
 
 /// Returns the number of a word; UNSPECIFIED for one that this version does not know, which counts as unreadable.

@@ -18,6 +18,7 @@ use serde_json::Error;
 use super::fields::EXACT;
 use super::losses::{self, Down, Losses, Step, is_replaced, lost};
 use super::mended::mended;
+use super::place::place;
 use super::text::Text;
 use super::{Malformed, Object};
 
@@ -32,8 +33,14 @@ const LONGEST_VALUE: usize = 1 << 20;
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed> {
     let (read, losses) = reading(body)?;
     // It is JSON, so whoever sent it works. But it is of no use.
-    let Object(message) = read.map_err(|_| Malformed::Incomplete)?;
+    let Object(message) = read.map_err(|_| Malformed::without("the object"))?;
     Ok((message, losses))
+}
+
+/// Returns how many bytes of a text were read until an error.
+fn offset(text: &str, error: &Error) -> usize {
+    let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
+    lines.map(str::len).sum::<usize>() + error.column()
 }
 
 /// Reads a body of any form; none if it is no JSON, or too long to be about one record.
@@ -48,7 +55,7 @@ pub(super) fn reading<T: DeserializeOwned>(body: &[u8]) -> Result<(Result<T, Err
     let (text, is_mended) = mended(body);
     // The readers below expect JSON.
     let right = serde_json::from_str::<IgnoredAny>(&text);
-    right.map_err(|error| Malformed::Unreadable { line: error.line(), column: error.column() })?;
+    right.map_err(|error| Malformed::Unreadable { place: place(&text, offset(&text, &error)) })?;
     let mut text = Text::new(&text);
     Ok(losses::reading(body.len(), is_mended, || T::deserialize(Value(&mut text))))
 }

@@ -22,7 +22,7 @@ const MOST_OF_FIELD: usize = 8;
 /// Most bytes of a key in a path: those of custom fields can be of any length.
 const LONGEST_KEY: usize = 128;
 /// The field whose keys are content: the account's administrators choose them.
-const FREE_FORM: &str = "user_fields";
+pub(super) const FREE_FORM: &str = "user_fields";
 /// What may be made of any body, in bytes: no page of Zendesk's needs as much. A larger body may become this many times its size.
 const ROOM: usize = 8 << 20;
 const ROOM_PER_BYTE: usize = 4;
@@ -256,7 +256,7 @@ fn bounded(lost: &[Vec<Step>], depth: usize) -> Vec<String> {
 }
 
 /// Writes a path with positions: `results[1].id`.
-fn path(steps: &[Step]) -> String {
+pub(super) fn path(steps: &[Step]) -> String {
     let mut path = String::new();
     for step in steps {
         match step {

@@ -5,14 +5,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::structure::to_json;
-use crate::error::Error;
+use crate::error::{Checks, Error, snippet};
 
 /// The enum fields of a message that is written as JSON: only numbers that have a word can be sent.
 pub trait EnumFields {
-    /// Returns the path of the first enum field whose number has no word; `within` is the path of this message.
-    fn without_word(&self, _within: &str) -> Option<String> {
-        None
-    }
+    /// Notes each enum field whose number has no word; `within` is the path of this message.
+    fn check_words(&self, _within: &str, _checks: &mut Checks) {}
 }
 
 /// A message whose fields are sent to Zendesk.
@@ -26,27 +24,34 @@ pub trait Input: EnumFields + Serialize {
     }
 }
 
-/// Returns the JSON object of an update.
+/// Returns the JSON object of an update, which must change something: see [`body`].
+///
+/// # Errors
+/// Those of [`body`], and [`Error::Invalid`] for an update that changes nothing.
+pub fn patch<I: Input>(input: &I, mask: Option<&FieldMask>, within: &str) -> Result<Map<String, Value>, Error> {
+    let body = body(input, mask, within)?;
+    if body.is_empty() {
+        return Err(Error::invalid(within, "names nothing to change: set a field or list it in update_mask"));
+    }
+    Ok(body)
+}
+
+/// Returns the JSON object of what is set and masked.
 ///
 /// An empty mask means the fields that are set. A masked field that is unset becomes null, a masked list that is empty
 /// becomes `[]`, and `user_fields.KEY` addresses one custom field. `within` names the message in errors.
 ///
 /// # Errors
-/// An enum number without a word is [`Error::Invalid`] by its field, an unknown path as `update_mask`; so is an update
-/// that changes nothing.
-pub fn patch<I: Input>(input: &I, mask: Option<&FieldMask>, within: &str) -> Result<Map<String, Value>, Error> {
-    if let Some(field) = input.without_word(within) {
-        return Err(Error::invalid(&field, "is not a value of its enum"));
-    }
+/// Each enum number without a word is [`Error::Invalid`] by its field, each unknown path as `update_mask`.
+pub fn body<I: Input>(input: &I, mask: Option<&FieldMask>, within: &str) -> Result<Map<String, Value>, Error> {
+    let mut checks = Checks::default();
+    input.check_words(within, &mut checks);
+    checks.end(Some(()))?;
     let Value::Object(set) = serde_json::to_value(input).expect("inputs are objects whose enums have words") else {
         unreachable!("a message is written as an object")
     };
     let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
-    let body = if paths.is_empty() { set } else { masked(input, &set, paths, within)? };
-    if body.is_empty() {
-        return Err(Error::invalid(within, "names nothing to change: set a field or list it in update_mask"));
-    }
-    Ok(body)
+    if paths.is_empty() { Ok(set) } else { masked(input, &set, paths, within) }
 }
 
 fn masked<I: Input>(
@@ -55,7 +60,7 @@ fn masked<I: Input>(
     paths: &[String],
     within: &str,
 ) -> Result<Map<String, Value>, Error> {
-    let mut body = Map::new();
+    let (mut body, mut checks) = (Map::new(), Checks::default());
     for path in paths {
         if let Some(key) = path.strip_prefix("user_fields.").filter(|key| !key.is_empty())
             && I::FIELDS.iter().any(|(name, _)| *name == "user_fields")
@@ -68,19 +73,23 @@ fn masked<I: Input>(
             continue;
         }
         let Some((name, is_list)) = I::FIELDS.iter().find(|(name, _)| name == path) else {
-            return Err(Error::invalid(
-                "update_mask",
-                &format!("has the unknown path \"{}\"", crate::error::snippet(path)),
-            ));
+            let (example, _) = I::FIELDS[0];
+            let problem = format!(
+                "has the path \"{}\", which is no field of {within}: paths are names of its fields, such as \"{example}\"",
+                snippet(path)
+            );
+            checks.refuse("update_mask", &problem);
+            continue;
         };
         if *name == "user_fields" && !set.contains_key(*name) {
             let problem = "has no key that is set, though update_mask names it: name single keys as user_fields.KEY";
-            return Err(Error::invalid(&format!("{within}.user_fields"), problem));
+            checks.refuse(&format!("{within}.user_fields"), problem);
+            continue;
         }
         let unset = if *is_list { Value::Array(Vec::new()) } else { Value::Null };
         body.insert((*name).to_owned(), set.get(*name).cloned().unwrap_or(unset));
     }
-    Ok(body)
+    checks.end(Some(body))
 }
 
 #[cfg(test)]

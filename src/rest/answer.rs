@@ -21,8 +21,15 @@ where
     match () {
         () if losses.untold.is_empty() && fits(&message) => Ok(Box::new(message)),
         () if is_of_others(body, &losses, json::keys::<T>()) => Err(Malformed::Foreign),
-        () => Err(Malformed::Incomplete),
+        () => Err(Malformed::without(missing(body, &losses, json::keys::<T>()))),
     }
+}
+
+/// Returns the field for whose lack an answer is of no use.
+fn missing(body: &[u8], losses: &Losses, keys: &[&str]) -> String {
+    let key = keys.first().copied().unwrap_or_default();
+    let is_there = json::value(body).is_some_and(|body| body[key].is_object());
+    losses.untold.first().cloned().unwrap_or_else(|| if is_there { format!("{key}.id") } else { key.to_owned() })
 }
 
 /// True if an object that does not fit has none of the keys of what was asked for, or holds a record whose id can be read, and is
@@ -81,7 +88,7 @@ fn nothing_beside<R: contract::Request>(body: &[u8], expected: Option<&str>) -> 
         "job_statuses",
     ];
     if !body.trim_ascii().is_empty() {
-        let value = json::value(body).ok_or(Malformed::Unreadable { line: 1, column: 1 })?;
+        let value = json::value(body).ok_or_else(|| Malformed::Unreadable { place: "its beginning".to_owned() })?;
         if OF_OTHERS.iter().any(|key| Some(*key) != expected && value.get(key).is_some()) {
             return Err(Malformed::Foreign);
         }

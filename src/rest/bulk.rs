@@ -114,7 +114,7 @@ pub fn accepted(body: &[u8]) -> Result<Parsed, Malformed> {
     }
     let (Accepted { job_status: Named { id: JobId(id) } }, _) = json::decode(body)?;
     if !is_text_id(&id) {
-        return Err(Malformed::Incomplete);
+        return Err(Malformed::without("job_status.id"));
     }
     envelope(body, |reply: &GetJobResponse| reply.job_status.is_some())
 }

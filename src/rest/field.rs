@@ -1,8 +1,8 @@
 //! Checks of single fields. Each error names the field.
 
 use crate::error::{Error, Result};
-use crate::json::{Words, word_of};
-use crate::upstream::rest::Segment;
+use crate::json::{Words, no_word, word_of};
+use crate::upstream::rest::{Rest, Segment};
 
 /// Returns the path segment of an id, which must be positive.
 pub(super) fn id(field: &str, id: i64) -> Result<Segment> {
@@ -17,15 +17,9 @@ pub(super) fn optional_id(field: &str, id: Option<i64>) -> Result<Option<String>
     }
 }
 
-/// Returns the name of a sort field, perhaps with `-` before it; none for an empty text.
-pub(super) fn sort(text: &str) -> Result<Option<&str>> {
-    let name = text.strip_prefix('-').unwrap_or(text);
-    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    match text {
-        "" => Ok(None),
-        _ if is_name => Ok(Some(text)),
-        _ => Err(Error::invalid("sort", "must be a field name, with '-' before it for descending order")),
-    }
+/// Adds the field to sort by, perhaps with `-` before it, if there is one. [`checked`](super::list::checked) knows which there are.
+pub(super) fn sorted(rest: Rest, by: &str) -> Rest {
+    rest.query_if("sort", Some(by).filter(|by| !by.is_empty()))
 }
 
 /// Returns a brand: an id, `0` for users of no brand, or `all`.
@@ -39,5 +33,5 @@ pub fn brand<'a>(field: &str, brand: Option<&'a str>) -> Result<Option<&'a str>>
 
 /// Returns the wire word of an enum number that must be a value of its enum.
 pub(super) fn known_word<E: Words>(field: &str, number: i32) -> Result<&'static str> {
-    word_of::<E>(number).ok_or_else(|| Error::invalid(field, "is not a value of its enum"))
+    word_of::<E>(number).ok_or_else(|| Error::invalid(field, &no_word::<E>(number)))
 }

@@ -1,6 +1,6 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/groups/groups/>
 
-use super::{Read, Style, has_id, id, is_count, list, sort};
+use super::{Read, Style, has_id, id, is_count, list, sorted};
 use crate::cache::{Policy, tag};
 use crate::error::{Error, Result};
 use crate::path;
@@ -27,15 +27,18 @@ impl Read for GetGroupRequest {
     }
 }
 
+/// What lists of groups can be sorted by; see the same of users.
+const GROUPS: &[&str] = &["id", "name", "created_at", "updated_at"];
+
 // List Groups. <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#list-groups>
-list!(ListGroupsRequest | StreamGroupsRequest => Group, Style::Cursor, |this| {
+list!(ListGroupsRequest | StreamGroupsRequest => Group, Style::Cursor, sorted by GROUPS, |this| {
     let filter = this.filter.unwrap_or_default();
     let rest = match filter.user_id {
         None => Rest::get(path!["groups"]),
         Some(user) => Rest::get(path!["users", id("filter.user_id", user)?, "groups"]),
     };
     let exclude_deleted = filter.exclude_deleted.map(|exclude| exclude.to_string());
-    rest.query_if("exclude_deleted", exclude_deleted).text("sort", "sort", sort(&this.sort)?)
+    Ok(sorted(rest.query_if("exclude_deleted", exclude_deleted), &this.sort))
 }, scoped(Policy::list(tag::groups()), this.filter));
 
 /// Count Groups. <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#count-groups>

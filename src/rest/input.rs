@@ -4,9 +4,10 @@ use prost_types::value::Kind;
 use prost_types::{FieldMask, Struct, Value};
 use serde_json::{Map, json};
 
-use crate::error::{Error, Result};
-use crate::json::patch;
+use crate::error::{Checks, Error, Result};
+use crate::json::{body, patch};
 use crate::proto::{GroupInput, Separation, SeparationScope, UserInput};
+use crate::rest::many::positive;
 use crate::upstream::rest::UserKey;
 
 /// The kind of write a user is for: some fields are for creation only.
@@ -39,31 +40,54 @@ pub fn user(
     wanted: For,
     within: &str,
 ) -> Result<Map<String, serde_json::Value>> {
-    let input = input.ok_or_else(|| Error::invalid(within, "is not set"))?;
-    check_user(input, within)?;
-    let body = patch(input, mask, within)?;
+    let input = input.ok_or_else(|| absent(within, mask))?;
+    let mut checks = Checks::default();
+    check_user(input, within, &mut checks);
+    // What creates or names a user misses a field that is required, which says more than that nothing is changed.
+    let body = if wanted == For::Update { patch(input, mask, within) } else { body(input, mask, within) };
+    let body = checks.take(body);
+    if let Some(body) = &body {
+        check_body(body, wanted, within, &mut checks);
+    }
+    checks.end(body)
+}
+
+/// Checks what is sent, with its nulls.
+fn check_body(body: &Map<String, serde_json::Value>, wanted: For, within: &str, checks: &mut Checks) {
     let field = |name: &str| format!("{within}.{name}");
     let says =
         |name: &str| body.get(name).is_some_and(|value| value.as_str().is_some_and(|text| !text.trim().is_empty()));
+    // A masked field without its value is told as one that cannot be cleared.
+    let is_null = |name: &str| body.get(name).is_some_and(serde_json::Value::is_null);
     match wanted {
-        For::Create if !says("name") => return Err(Error::invalid(&field("name"), "must not be empty")),
+        For::Create if !says("name") => checks.refuse(&field("name"), "must not be empty"),
         For::Upsert if !says("email") && !says("external_id") => {
-            return Err(Error::invalid(&field("email"), "must be sent, or external_id, to say which user is meant"));
+            checks.refuse(&field("email"), "must be sent, or external_id, to say which user is meant");
         }
         For::Upsert if body.contains_key("separation") && !says("name") => {
-            return Err(Error::invalid(&field("separation"), "is for creation, which needs a name, too"));
+            checks.refuse(&field("separation"), "is for creation, which needs a name, too");
         }
         For::Update => {
-            if let Some(name) = CREATION_ONLY.iter().find(|name| body.contains_key(**name)) {
-                return Err(Error::invalid(&field(name), "is for creation only"));
+            for name in CREATION_ONLY.iter().filter(|name| body.contains_key(**name)) {
+                checks.refuse(&field(name), "is for creation only");
             }
         }
         _ => {}
     }
-    if let Some(name) = NEVER_NULL.iter().find(|name| body.get(**name).is_some_and(serde_json::Value::is_null)) {
-        return Err(Error::invalid(&field(name), CANNOT_CLEAR));
+    let refused = |name: &str| match wanted {
+        For::Create => name == "name",
+        For::Upsert => name == "email" && !says("external_id") || name == "separation",
+        For::Update => CREATION_ONLY.contains(&name),
+    };
+    for name in NEVER_NULL.iter().filter(|name| is_null(name) && !refused(name)) {
+        checks.refuse(&field(name), CANNOT_CLEAR);
     }
-    Ok(body)
+}
+
+/// Refuses a request without the message that it is about.
+pub fn absent(field: &str, mask: Option<&FieldMask>) -> Error {
+    let named = mask.is_some_and(|mask| !mask.paths.is_empty());
+    Error::invalid(field, if named { "is not set, and update_mask names fields of it" } else { "is not set" })
 }
 
 /// Returns the `group` object of a request body.
@@ -72,16 +96,18 @@ pub fn group(
     mask: Option<&FieldMask>,
     create: bool,
 ) -> Result<Map<String, serde_json::Value>> {
-    let input = input.ok_or_else(|| Error::invalid("group", "is not set"))?;
-    let mut body = patch(input, mask, "group")?;
+    let input = input.ok_or_else(|| absent("group", mask))?;
+    let mut body = if create { body(input, mask, "group") } else { patch(input, mask, "group") }?;
+    let mut checks = Checks::default();
     let empty = |value: &serde_json::Value| value.as_str().is_none_or(|name| name.trim().is_empty());
     let name = body.get("name");
     if name.is_some_and(empty) || (create && name.is_none()) {
-        return Err(Error::invalid("group.name", "must not be empty"));
+        checks.refuse("group.name", "must not be empty");
     }
     if body.get("is_public").is_some_and(serde_json::Value::is_null) {
-        return Err(Error::invalid("group.is_public", CANNOT_CLEAR));
+        checks.refuse("group.is_public", CANNOT_CLEAR);
     }
+    checks.end(Some(()))?;
     // A description is cleared with an empty text: by Zendesk's specification it must not be null.
     if let Some(description) = body.get_mut("description").filter(|description| description.is_null()) {
         *description = "".into();
@@ -101,7 +127,7 @@ pub fn envelope(key: &str, object: &Map<String, serde_json::Value>) -> serde_jso
     json!({ key: object })
 }
 
-fn check_user(input: &UserInput, within: &str) -> Result<()> {
+fn check_user(input: &UserInput, within: &str, checks: &mut Checks) {
     let field = |name: &str| format!("{within}.{name}");
     let ids = [
         ("custom_role_id", input.custom_role_id),
@@ -115,21 +141,26 @@ fn check_user(input: &UserInput, within: &str) -> Result<()> {
         ("group_ids", &input.group_ids),
         ("agent_brand_ids", &input.agent_brand_ids),
     ];
-    let single = ids.iter().filter_map(|(name, id)| Some((name, (*id)?)));
-    let listed = lists.iter().flat_map(|(name, ids)| ids.iter().map(move |id| (name, *id)));
-    if let Some((name, _)) = single.chain(listed).find(|(_, id)| *id <= 0) {
-        return Err(Error::invalid(&field(name), "must be a positive id"));
+    for (name, id) in ids {
+        if id.is_some_and(|id| id <= 0) {
+            checks.refuse(&field(name), "must be a positive id");
+        }
+    }
+    for (name, ids) in lists {
+        checks.take(positive(&field(name), ids));
     }
     if input.organization.as_ref().is_some_and(|organization| organization.name.trim().is_empty()) {
-        return Err(Error::invalid(&field("organization.name"), "must not be empty"));
+        checks.refuse(&field("organization.name"), "must not be empty");
     }
     if let Some(separation) = &input.separation {
-        check_separation(separation, &field("separation"))?;
+        checks.take(check_separation(separation, &field("separation")));
     }
-    if input.identities.iter().any(|identity| identity.value.trim().is_empty()) {
-        return Err(Error::invalid(&field("identities.value"), "must not be empty"));
+    for (index, identity) in input.identities.iter().enumerate() {
+        if identity.value.trim().is_empty() {
+            checks.refuse(&field(&format!("identities[{index}].value")), "must not be empty");
+        }
     }
-    exact(input.user_fields.as_ref(), &field("user_fields"))
+    checks.take(exact(input.user_fields.as_ref(), &field("user_fields")));
 }
 
 /// Checks that a brand is named exactly if the scope is one brand.

@@ -4,7 +4,7 @@ use super::page::Page;
 use super::row::Row;
 use crate::cache::Policy;
 use crate::contract;
-use crate::error::Result;
+use crate::error::{Checks, Error, Result, shortened};
 use crate::upstream::rest::Rest;
 
 /// A request for one page of a list. Its stream twin asks for that page and all after it.
@@ -20,6 +20,43 @@ pub trait List: contract::Request<Reply: From<Part<Self::Row>>> {
 
     /// Returns how a page may be cached, and the tags that invalidate it.
     fn cache(&self) -> Policy;
+
+    /// Returns what the list is to be sorted by, and what it can be sorted by.
+    fn order(&self) -> Option<(&str, &'static [&'static str])> {
+        None
+    }
+}
+
+/// Returns a list's request without its pagination. `more` are fields to sort by besides those that the contract names.
+///
+/// # Errors
+/// Everything that is wrong with the request but its page token.
+pub fn checked<R: List>(request: &R, more: &[String]) -> Result<Rest> {
+    let mut checks = Checks::default();
+    let rest = checks.take(request.rest());
+    checks.take(rows(request.paging().size));
+    if let Some((sort, known)) = request.order() {
+        let field = sort.strip_prefix('-').unwrap_or(sort);
+        if !sort.is_empty() && !known.contains(&field) && !more.iter().any(|more| more == field) {
+            let choices: Vec<&str> = known.iter().copied().chain(more.iter().map(String::as_str)).collect();
+            let problem = format!(
+                "is \"{}\", and must be one of {}, with \"-\" before it for descending order",
+                shortened(sort, 64),
+                choices.join(", ")
+            );
+            checks.refuse("sort", &problem);
+        }
+    }
+    checks.end(rest)
+}
+
+/// Returns how many rows a page has that is asked for with this `page_size`.
+pub fn rows(page_size: i32) -> Result<u32> {
+    match page_size {
+        0 => Ok(100),
+        size @ 1..=100 => Ok(size.unsigned_abs()),
+        size => Err(Error::invalid("page_size", &format!("is {size}, and must be 1 to 100, or 0 for 100"))),
+    }
 }
 
 /// Where in a list to begin.
@@ -58,7 +95,13 @@ pub struct Part<R> {
 
 /// Implements [`List`] for a list request and its stream twin, which have the same fields.
 macro_rules! list {
+    ($($request:ty)|+ => $row:ty, $style:expr, sorted by $fields:expr, |$this:ident| $rest:expr, $cache:expr) => {
+        list!($($request)|+ => $row, $style, |$this| $rest, $cache, |list| Some((list.sort.as_str(), $fields)));
+    };
     ($($request:ty)|+ => $row:ty, $style:expr, |$this:ident| $rest:expr, $cache:expr) => {
+        list!($($request)|+ => $row, $style, |$this| $rest, $cache, |_| None);
+    };
+    ($($request:ty)|+ => $row:ty, $style:expr, |$this:ident| $rest:expr, $cache:expr, $order:expr) => {
         $(impl $crate::rest::List for $request {
             type Row = $row;
             #[allow(unused_variables, reason = "not every list depends on its request")]
@@ -73,6 +116,10 @@ macro_rules! list {
             fn cache(&self) -> $crate::cache::Policy {
                 let $this = self;
                 $cache
+            }
+            fn order(&self) -> Option<(&str, &'static [&'static str])> {
+                let order: fn(&Self) -> Option<(&str, &'static [&'static str])> = $order;
+                order(self)
             }
         })+
     };

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::bulk::{Chunk, Key};
-use crate::error::{Error, Result};
+use crate::error::{Checks, Error, Result};
 use crate::upstream::rest::{Rest, encoded};
 
 /// Zendesk's limit of items per request.
@@ -74,22 +74,35 @@ pub fn unique<T: std::hash::Hash + Eq + Clone>(items: impl IntoIterator<Item = T
     items.into_iter().filter(|item| seen.insert(item.clone())).collect()
 }
 
+/// Refuses each item of a list for which `problem` has one, by its index.
+pub fn each<T>(field: &str, items: &[T], problem: impl Fn(&T) -> Option<&'static str>) -> Result<()> {
+    let mut checks = Checks::default();
+    for (index, item) in items.iter().enumerate() {
+        if let Some(problem) = problem(item) {
+            checks.refuse(&format!("{field}[{index}]"), problem);
+        }
+    }
+    checks.end(Some(()))
+}
+
+/// Refuses what is no id, by its index.
+pub fn positive(field: &str, ids: &[i64]) -> Result<()> {
+    each(field, ids, |id| (*id <= 0).then_some("must be a positive id"))
+}
+
 /// Checks a list of record ids.
 pub fn ids(field: &str, ids: &[i64]) -> Result<()> {
     some(field, ids)?;
-    if ids.iter().any(|id| *id <= 0) {
-        return Err(Error::invalid(field, "must be positive ids"));
-    }
+    positive(field, ids)?;
     distinct(field, ids, |id| vec![("", Name::Id(*id))])
 }
 
 /// Checks a list of external ids, which are sent separated by commas.
 pub fn external_ids(field: &str, ids: &[String]) -> Result<()> {
     some(field, ids)?;
-    if ids.iter().any(|id| id.trim().is_empty() || id.contains(',') || id.len() > LONGEST_EXTERNAL_ID) {
-        let problem = "must be 1 to 255 bytes each, without a comma, which separates them upstream";
-        return Err(Error::invalid(field, problem));
-    }
+    let problem = "must be 1 to 255 bytes, without a comma, which separates such ids upstream";
+    let is_wrong = |id: &String| id.trim().is_empty() || id.contains(',') || id.len() > LONGEST_EXTERNAL_ID;
+    each(field, ids, |id| is_wrong(id).then_some(problem))?;
     distinct(field, ids, |id| vec![("", Name::text(id))])
 }
 

@@ -1,8 +1,8 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/>
 
-use super::{Read, Style, id, list, sort};
+use super::{Read, Style, id, list, sorted};
 use crate::cache::{Policy, tag};
-use crate::error::{Error, Result};
+use crate::error::{Checks, Result};
 use crate::path;
 use crate::proto::{
     GetMembershipRequest, GroupMembership, ListAssignableMembershipsRequest, ListMembershipsRequest,
@@ -16,11 +16,13 @@ mod writes;
 /// Show Membership. <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#show-membership>
 impl Read for GetMembershipRequest {
     fn rest(&self) -> Result<Rest> {
-        let membership = id("id", self.id)?;
-        Ok(match self.user_id {
-            None => Rest::get(path!["group_memberships", membership]),
-            Some(user) => Rest::get(path!["users", id("user_id", user)?, "group_memberships", membership]),
-        })
+        let mut checks = Checks::default();
+        let membership = checks.take(id("id", self.id));
+        let user = self.user_id.map(|user| checks.take(id("user_id", user)));
+        checks.end(membership.and_then(|membership| match user {
+            None => Some(Rest::get(path!["group_memberships", membership])),
+            Some(user) => Some(Rest::get(path!["users", user?, "group_memberships", membership])),
+        }))
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
@@ -33,24 +35,32 @@ impl Read for GetMembershipRequest {
     }
 }
 
+/// What lists of memberships can be sorted by; see the same of users. Memberships have no name.
+const MEMBERSHIPS: &[&str] = &["id", "created_at", "updated_at"];
+
 // List Memberships. <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#list-memberships>
-list!(ListMembershipsRequest | StreamMembershipsRequest => GroupMembership, Style::Cursor, |this| {
+list!(ListMembershipsRequest | StreamMembershipsRequest => GroupMembership, Style::Cursor, sorted by MEMBERSHIPS, |this| {
     let scope = this.filter.as_ref().and_then(|filter| filter.scope);
+    let mut checks = Checks::default();
     if scope.is_some() && !this.sort.is_empty() {
-        return Err(Error::invalid("sort", "cannot be combined with filter.scope"));
+        checks.refuse("sort", "cannot be combined with filter.scope");
     }
-    let rest = match scope {
-        None => Rest::get(path!["group_memberships"]),
-        Some(Scope::UserId(user)) => Rest::get(path!["users", id("filter.user_id", user)?, "group_memberships"]),
-        Some(Scope::GroupId(group)) => Rest::get(path!["groups", id("filter.group_id", group)?, "memberships"]),
-    };
+    let rest = checks.take(match scope {
+        None => Ok(Rest::get(path!["group_memberships"])),
+        Some(Scope::UserId(user)) => {
+            id("filter.user_id", user).map(|user| Rest::get(path!["users", user, "group_memberships"]))
+        }
+        Some(Scope::GroupId(group)) => {
+            id("filter.group_id", group).map(|group| Rest::get(path!["groups", group, "memberships"]))
+        }
+    });
     let include = match (this.include_users, this.include_groups) {
         (false, false) => None,
         (true, false) => Some("users"),
         (false, true) => Some("groups"),
         (true, true) => Some("users,groups"),
     };
-    rest.query_if("include", include).text("sort", "sort", sort(&this.sort)?)
+    checks.end(rest.map(|rest| sorted(rest.query_if("include", include), &this.sort)))
 }, {
     let policy = Policy::list(match this.filter.as_ref().and_then(|filter| filter.scope) {
         None => tag::memberships(),

@@ -57,16 +57,20 @@ impl<R: Row, C: Rows> Page<R, C> {
     /// [`Malformed::Foreign`] for rows of another owner, and for an object without the list: that is an error page or another
     /// endpoint's answer, not an empty list. [`Malformed::Incomplete`] if the list cannot be read.
     pub fn read(body: &[u8], owner: Owner) -> Result<Self, Malformed> {
-        let (mut page, losses) = json::decode::<Self>(body)?;
+        // What is JSON and no such page has something else in the place of its list, or of the page.
+        let (mut page, losses) = json::decode::<Self>(body).map_err(|error| match error {
+            Malformed::Incomplete { .. } => Malformed::without(R::KEY),
+            other => other,
+        })?;
         page.unreadable_rows = losses.rows;
         let (mut users, mut groups) = (HashSet::new(), HashSet::new());
         page.users.retain(|user| users.insert(user.id));
         page.groups.retain(|group| groups.insert(group.id));
-        page.unread = Unread::of(&losses.untold).ok_or(Malformed::Incomplete)?;
+        page.unread = Unread::of(&losses.untold).map_err(Malformed::without)?;
         match () {
             () if page.listed && page.rows.belong_to(owner) => Ok(page),
             () if page.listed || page.others => Err(Malformed::Foreign),
-            () => Err(Malformed::Incomplete),
+            () => Err(Malformed::without(R::KEY)),
         }
     }
 
@@ -77,7 +81,8 @@ impl<R: Row, C: Rows> Page<R, C> {
     /// read. Whatever else around the rows cannot be read costs nothing.
     pub fn read_of_many(body: &[u8], owner: Owner, is_numbered: bool) -> Result<Self, Malformed> {
         let page = Self::read(body, owner)?;
-        if page.is_unclear(is_numbered) { Err(Malformed::Incomplete) } else { Ok(page) }
+        let whither = || Malformed::without("what says where the list goes on, in meta, links or next_page,");
+        if page.is_unclear(is_numbered) { Err(whither()) } else { Ok(page) }
     }
 
     /// True if what says whether and where the list goes on cannot be read.

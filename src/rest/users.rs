@@ -1,8 +1,8 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/users/users/>
 
-use super::{List, Paging, Read, Style, brand, envelope, has_id, id, is_count, known_word, list, optional_id, sort};
+use super::{List, Paging, Read, Style, brand, envelope, has_id, id, is_count, known_word, list, optional_id, sorted};
 use crate::cache::{Policy, tag};
-use crate::error::{Error, Result};
+use crate::error::{Checks, Result};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{
@@ -80,40 +80,50 @@ impl Read for GetUserRelatedRequest {
     }
 }
 
+/// What lists of users, deleted ones too, can be sorted by. **Assumption**: Zendesk's specification names `name` and `-created_at` as
+/// examples, and refuses fields that it cannot sort by; lists without `sort` come by id. The setting `upstream.sort_fields` adds to it.
+const USERS: &[&str] = &["id", "name", "created_at", "updated_at"];
+
 // List Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#list-users>
-list!(ListUsersRequest | StreamUsersRequest => User, Style::Cursor, |this| {
-    let filter = this.filter.as_ref();
+list!(ListUsersRequest | StreamUsersRequest => User, Style::Cursor, sorted by USERS, |this| {
+    let (filter, mut checks) = (this.filter.as_ref(), Checks::default());
     let scoped = filter.is_some_and(|filter| filter.scope.is_some());
     if scoped && !this.sort.is_empty() {
-        return Err(Error::invalid("sort", "cannot be combined with filter.scope"));
+        checks.refuse("sort", "cannot be combined with filter.scope");
     }
-    let rest = match filter.and_then(|filter| filter.scope) {
-        None => Rest::get(path!["users"]),
-        Some(Scope::GroupId(group)) => Rest::get(path!["groups", id("filter.group_id", group)?, "users"]),
-        Some(Scope::OrganizationId(organization)) => {
-            Rest::get(path!["organizations", id("filter.organization_id", organization)?, "users"])
+    let path = match filter.and_then(|filter| filter.scope) {
+        None => Ok(Rest::get(path!["users"])),
+        Some(Scope::GroupId(group)) => {
+            id("filter.group_id", group).map(|group| Rest::get(path!["groups", group, "users"]))
         }
+        Some(Scope::OrganizationId(organization)) => id("filter.organization_id", organization)
+            .map(|organization| Rest::get(path!["organizations", organization, "users"])),
     };
+    let path = checks.take(path).unwrap_or_else(|| Rest::get(path!["users"]));
     let external_id = filter.and_then(|filter| filter.external_id.as_deref());
-    let rest = filtered(rest, filter)?.text("filter.external_id", "external_id", external_id)?;
-    rest.text("sort", "sort", sort(&this.sort)?)
+    let rest = filtered(path, filter, &mut checks);
+    let rest = rest.text(&mut checks, "filter.external_id", "external_id", external_id);
+    checks.end(Some(sorted(rest, &this.sort)))
 }, scoped(Policy::list(tag::users()), this.filter.as_ref()));
 
 /// Count Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#count-users>
 impl Read for CountUsersRequest {
     fn rest(&self) -> Result<Rest> {
-        let filter = self.filter.as_ref();
+        let (filter, mut checks) = (self.filter.as_ref(), Checks::default());
         if filter.is_some_and(|filter| filter.external_id.is_some()) {
-            return Err(Error::invalid("filter.external_id", "cannot be counted by; list with it instead"));
+            checks.refuse("filter.external_id", "cannot be counted by; list with it instead");
         }
-        let rest = match filter.and_then(|filter| filter.scope) {
-            None => Rest::get(path!["users", "count"]),
-            Some(Scope::GroupId(group)) => Rest::get(path!["groups", id("filter.group_id", group)?, "users", "count"]),
-            Some(Scope::OrganizationId(organization)) => {
-                Rest::get(path!["organizations", id("filter.organization_id", organization)?, "users", "count"])
+        let path = match filter.and_then(|filter| filter.scope) {
+            None => Ok(Rest::get(path!["users", "count"])),
+            Some(Scope::GroupId(group)) => {
+                id("filter.group_id", group).map(|group| Rest::get(path!["groups", group, "users", "count"]))
             }
+            Some(Scope::OrganizationId(organization)) => id("filter.organization_id", organization)
+                .map(|organization| Rest::get(path!["organizations", organization, "users", "count"])),
         };
-        filtered(rest, filter)
+        let path = checks.take(path).unwrap_or_else(|| Rest::get(path!["users", "count"]));
+        let rest = filtered(path, filter, &mut checks);
+        checks.end(Some(rest))
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
@@ -134,24 +144,23 @@ fn scoped(policy: Policy, filter: Option<&UserFilter>) -> Policy {
 }
 
 /// Adds the filters that lists and counts share.
-fn filtered(rest: Rest, filter: Option<&UserFilter>) -> Result<Rest> {
-    let Some(filter) = filter else { return Ok(rest) };
+fn filtered(rest: Rest, filter: Option<&UserFilter>, checks: &mut Checks) -> Rest {
+    let Some(filter) = filter else { return rest };
     if filter.scope.is_some() && filter.brand_id.is_some() {
-        return Err(Error::invalid("filter.brand_id", "cannot be combined with filter.scope"));
+        checks.refuse("filter.brand_id", "cannot be combined with filter.scope");
     }
     let mut roles = Vec::with_capacity(filter.roles.len());
-    for role in &filter.roles {
-        let word = known_word::<UserRole>("filter.roles", *role)?;
-        if !roles.contains(&word) {
-            roles.push(word);
-        }
+    for (index, role) in filter.roles.iter().enumerate() {
+        let word = checks.take(known_word::<UserRole>(&format!("filter.roles[{index}]"), *role));
+        roles.extend(word.filter(|word| !roles.contains(word)));
     }
     let rest = match roles.as_slice() {
         [only] => rest.query("role", only),
         many => many.iter().fold(rest, |rest, role| rest.query("role[]", role)),
     };
-    let rest = rest.query_if("permission_set", optional_id("filter.permission_set", filter.permission_set)?);
-    rest.text("filter.brand_id", "brand_id", brand("filter.brand_id", filter.brand_id.as_deref())?)
+    let set = checks.take(optional_id("filter.permission_set", filter.permission_set)).flatten();
+    let brand = checks.take(brand("filter.brand_id", filter.brand_id.as_deref())).flatten();
+    rest.query_if("permission_set", set).text(checks, "filter.brand_id", "brand_id", brand)
 }
 
 // Search Users, offset pagination only.
@@ -159,18 +168,20 @@ fn filtered(rest: Rest, filter: Option<&UserFilter>) -> Result<Rest> {
 list!(SearchUsersRequest | StreamSearchUsersRequest => User, Style::Offset, |this| search(this.filter.as_ref()), Policy::search(tag::users()));
 
 fn search(filter: Option<&UserSearchFilter>) -> Result<Rest> {
-    let nothing = || Error::invalid("filter.query", "must not be empty, unless filter.external_id is set");
-    let filter = filter.ok_or_else(nothing)?;
-    let (query, external_id) = (filter.query.as_deref(), filter.external_id.as_deref());
+    let mut checks = Checks::default();
+    let of = |text: fn(&UserSearchFilter) -> Option<&str>| filter.and_then(text);
+    let (query, external_id) = (of(|filter| filter.query.as_deref()), of(|filter| filter.external_id.as_deref()));
     match (query, external_id) {
-        (None, None) => return Err(nothing()),
-        (Some(_), Some(_)) => return Err(Error::invalid("filter.external_id", "cannot be combined with filter.query")),
+        (None, None) => checks.refuse("filter.query", "must not be empty, unless filter.external_id is set"),
+        (Some(_), Some(_)) => checks.refuse("filter.external_id", "cannot be combined with filter.query"),
         _ => {}
     }
-    Rest::get(path!["users", "search"])
-        .text("filter.query", "query", query)?
-        .text("filter.external_id", "external_id", external_id)?
-        .text("filter.brand_id", "brand_id", brand("filter.brand_id", filter.brand_id.as_deref())?)
+    let brand = checks.take(brand("filter.brand_id", of(|filter| filter.brand_id.as_deref()))).flatten();
+    let rest = Rest::get(path!["users", "search"])
+        .text(&mut checks, "filter.query", "query", query)
+        .text(&mut checks, "filter.external_id", "external_id", external_id)
+        .text(&mut checks, "filter.brand_id", "brand_id", brand);
+    checks.end(Some(rest))
 }
 
 /// Autocomplete Users, one page of the best matches.
@@ -179,28 +190,31 @@ impl List for AutocompleteUsersRequest {
     type Row = User;
 
     fn rest(&self) -> Result<Rest> {
+        let mut checks = Checks::default();
         let set = |text| if str::is_empty(text) { None } else { Some(text) };
         let (name, phone) = (self.name.as_str(), self.phone.as_str());
         match (set(name), set(phone)) {
-            (None, None) => return Err(Error::invalid("name", "must not be empty, unless phone is set")),
-            (Some(_), Some(_)) => return Err(Error::invalid("phone", "cannot be combined with name")),
+            (None, None) => checks.refuse("name", "must not be empty, unless phone is set"),
+            (Some(_), Some(_)) => checks.refuse("phone", "cannot be combined with name"),
             _ => {}
         }
         let (field_id, source) = (set(self.field_id.as_str()), set(self.source.as_str()));
         if field_id.is_some() != source.is_some() {
-            return Err(Error::invalid("source", "and field_id go together"));
+            checks.refuse("source", "and field_id go together");
         }
         let filter = match self.filter {
             0 => None,
-            number => Some(known_word::<AutocompleteFilter>("filter", number)?),
+            number => checks.take(known_word::<AutocompleteFilter>("filter", number)),
         };
-        Rest::get(path!["users", "autocomplete"])
-            .text("name", "name", set(name))?
-            .text("phone", "phone", set(phone))?
+        let brand = checks.take(brand("brand_id", self.brand_id.as_deref())).flatten();
+        let rest = Rest::get(path!["users", "autocomplete"])
+            .text(&mut checks, "name", "name", set(name))
+            .text(&mut checks, "phone", "phone", set(phone))
             .query_if("filter", filter)
-            .text("field_id", "field_id", field_id)?
-            .text("source", "source", source)?
-            .text("brand_id", "brand_id", brand("brand_id", self.brand_id.as_deref())?)
+            .text(&mut checks, "field_id", "field_id", field_id)
+            .text(&mut checks, "source", "source", source)
+            .text(&mut checks, "brand_id", "brand_id", brand);
+        checks.end(Some(rest))
     }
 
     fn paging(&self) -> Paging<'_> {
@@ -228,8 +242,8 @@ impl Read for GetDeletedUserRequest {
 }
 
 // List Deleted Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#list-deleted-users>
-list!(ListDeletedUsersRequest | StreamDeletedUsersRequest => DeletedUser, Style::Cursor, |this| {
-    Rest::get(path!["deleted_users"]).text("sort", "sort", sort(&this.sort)?)
+list!(ListDeletedUsersRequest | StreamDeletedUsersRequest => DeletedUser, Style::Cursor, sorted by USERS, |this| {
+    Ok(sorted(Rest::get(path!["deleted_users"]), &this.sort))
 }, Policy::list(tag::deleted_users()));
 
 /// Count Deleted Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#count-deleted-users>
@@ -251,6 +265,10 @@ impl Read for CountDeletedUsersRequest {
 // <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-compliance-deletion-statuses>
 list!(ListComplianceDeletionStatusesRequest | StreamComplianceDeletionStatusesRequest
     => ComplianceDeletionStatus, Style::Cursor, |this| {
-    let path = path!["users", id("user_id", this.user_id)?, "compliance_deletion_statuses"];
-    Rest::get(path).text("application", "application", this.application.as_deref())
+    let mut checks = Checks::default();
+    let user = checks.take(id("user_id", this.user_id));
+    let rest = user.map(|user| Rest::get(path!["users", user, "compliance_deletion_statuses"]));
+    let rest = rest.unwrap_or_else(|| Rest::get(path!["users"]));
+    let rest = rest.text(&mut checks, "application", "application", this.application.as_deref());
+    checks.end(Some(rest))
 }, Policy::list(tag::user(this.user_id)));

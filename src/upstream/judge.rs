@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::call::{Answer, Call, Parsed};
 use super::redirect::redirection;
-use crate::contract::Idempotency;
+use crate::contract::{Endpoint, Idempotency};
 use crate::error::{Error, Refusal, Violation, shortened, snippet};
 use crate::json::{self, Loss, Malformed, losses_of};
 use crate::limits::{Limits, retry_after};
@@ -37,6 +37,7 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
     note_warning(call, headers);
     let mut refusal = Box::new(refusal(status, headers, body));
     call.rest.path.trim_start_matches("/api/v2/").clone_into(&mut refusal.resource);
+    refusal.doing.clone_from(&call.rest.doing);
     let code = refusal.code.as_deref().unwrap_or_default();
     let has = |wanted: &str| code == wanted || refusal.violations.iter().any(|violation| violation.code == wanted);
     Err(match status.as_u16() {
@@ -101,7 +102,8 @@ pub fn success(
     let warning = note_warning(call, headers);
     let refusal = |why: &str| {
         let (request_id, limits) = (header(headers, "x-request-id"), Limits::of(headers, SystemTime::now()));
-        let text = why.to_owned();
+        let Endpoint { verb, path, .. } = call.rest.endpoint;
+        let text = format!("{verb} {}: {why}", path.trim_start_matches("/api/v2"));
         Box::new(Refusal { status: status.as_u16(), request_id, text, limits, ..Refusal::default() })
     };
     if warning.is_some() {
@@ -111,7 +113,7 @@ pub fn success(
     let parsed = parsed.map_err(|error| match error {
         // JSON that can be read says that Zendesk works.
         Malformed::Foreign => Error::Foreign(refusal(&error.to_string())),
-        Malformed::Incomplete => Error::Unreadable(refusal(&error.to_string())),
+        Malformed::Incomplete { .. } => Error::Unreadable(refusal(&error.to_string())),
         // The body is looked at, whatever its content type says; the latter only explains why it is no JSON.
         Malformed::Anonymous => {
             Error::Credential { own: call.credential.is_own(), refusal: refusal(&error.to_string()) }

@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde::Serialize;
 
 use crate::contract::{ENDPOINTS, Endpoint};
-use crate::error::{Error, Result};
+use crate::error::{Checks, Error, Result};
 
 /// Most bytes of a request's path and query: servers refuse request lines of more than 8 KiB, and paging adds some to this.
 const LONGEST_TARGET: usize = 7 << 10;
@@ -35,6 +35,8 @@ pub struct Rest {
     pub names_record: bool,
     /// Whose rows the answer holds.
     pub owner: Owner,
+    /// What the request does, such as "adding user 7 to group 8", where a refusal does not say what it is about.
+    pub doing: Option<String>,
     /// How many bytes the longest text takes in the query, and the field of the request message that it comes from.
     longest_text: Option<(usize, &'static str)>,
 }
@@ -202,6 +204,7 @@ impl Rest {
             updated_user: None,
             names_record,
             owner,
+            doing: None,
             longest_text: None,
         }
     }
@@ -227,27 +230,26 @@ impl Rest {
         }
     }
 
-    /// Adds what a caller wrote in `field`, if it is set.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for a blank text, and for the longest one if the request line gets too long.
-    pub fn text(self, field: &'static str, name: &str, text: Option<&str>) -> Result<Self> {
-        let Some(text) = text else { return Ok(self) };
+    /// Adds what a caller wrote in `field`, if it is set. Refuses a blank text, and the longest one if the request line gets too long.
+    #[must_use]
+    pub fn text(self, checks: &mut Checks, field: &'static str, name: &str, text: Option<&str>) -> Self {
+        let Some(text) = text else { return self };
         if text.trim().is_empty() {
-            return Err(Error::invalid(field, "must not be empty"));
+            checks.refuse(field, "must not be empty");
+            return self;
         }
         let before = self.query.len();
         let mut rest = self.query(name, text);
         let longest = rest.longest_text.max(Some((rest.query.len() - before, field)));
         rest.longest_text = longest;
-        match longest {
-            Some((bytes, field)) if rest.is_too_long() => {
-                let problem =
-                    format!("takes {bytes} bytes of a request line that can have {LONGEST_TARGET}, percent-encoded");
-                Err(Error::invalid(field, &problem))
-            }
-            _ => Ok(rest),
+        if let Some((bytes, field)) = longest
+            && rest.is_too_long()
+        {
+            let problem =
+                format!("takes {bytes} bytes of a request line that can have {LONGEST_TARGET}, percent-encoded");
+            checks.refuse(field, &problem);
         }
+        rest
     }
 
     /// True if servers would refuse the request for the length of its first line.
@@ -260,6 +262,13 @@ impl Rest {
     pub fn json(mut self, document: &impl Serialize) -> Self {
         let document = serde_json::to_vec(document).expect("documents have string keys");
         self.body = Body::Json(document.into());
+        self
+    }
+
+    /// Says what the request does, for the message of a refusal.
+    #[must_use]
+    pub fn doing(mut self, what: String) -> Self {
+        self.doing = Some(what);
         self
     }
 

@@ -13,6 +13,7 @@ use crate::support::tools::{is_installed, python};
 
 mod balanced;
 mod pages;
+mod retries;
 
 const SERVICE_CONFIG: &str = include_str!("../../docs/service-config.json");
 

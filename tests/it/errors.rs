@@ -1,5 +1,8 @@
 //! Every shape of failure that was recorded or documented, and what the caller sees of it.
 
+mod messages;
+mod reasons;
+
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -34,8 +37,8 @@ const TABLE: &[Row] = &[
     Row("404 Not Found", TEXT, "", Code::NotFound, "NOT_FOUND", "404"),
     Row("410 Gone", JSON, r#"{"error":"Gone"}"#, Code::Internal, "ACCOUNT_NOT_FOUND", "Gone"),
     Row("410 Gone", JSON, r#"{"error":"RecordNotFound"}"#, Code::NotFound, "NOT_FOUND", "RecordNotFound"),
-    Row("422 Unprocessable Entity", JSON, r#"{"error":"RecordInvalid","description":"Record validation errors","details":{"email":[{"description":"Email: a@b is already being used by another user","error":"DuplicateValue"}]}}"#, Code::AlreadyExists, "DUPLICATE_VALUE", "Record validation errors"),
-    Row("422 Unprocessable Entity", JSON, r#"{"error":"RecordInvalid","description":"Erreurs","details":{"base":[{"description":"Le nom est vide","error":"BlankValue"}]}}"#, Code::InvalidArgument, "RECORD_INVALID", "Erreurs"),
+    Row("422 Unprocessable Entity", JSON, r#"{"error":"RecordInvalid","description":"Record validation errors","details":{"email":[{"description":"Email: a@b is already being used by another user","error":"DuplicateValue"}]}}"#, Code::AlreadyExists, "DUPLICATE_VALUE", "HTTP 422, Email: a@b is already being used by another user;"),
+    Row("422 Unprocessable Entity", JSON, r#"{"error":"RecordInvalid","description":"Erreurs","details":{"base":[{"description":"Le nom est vide","error":"BlankValue"}]}}"#, Code::InvalidArgument, "RECORD_INVALID", "HTTP 422, Le nom est vide;"),
     Row("422 Unprocessable Entity", JSON, r#"{"error":"invalid","description":"Invalid search: Requested response size was greater than Search Response Limits"}"#, Code::OutOfRange, "PAGINATION_DEPTH", "10,000 rows"),
     Row("400 Bad Request", JSON, "{\n  \"error\": {\n    \"title\": \"Invalid attribute\",\n    \"message\": \"You passed an invalid value for the id attribute. must be an integer\"\n  }\n}\n", Code::InvalidArgument, "RECORD_INVALID", "must be an integer"),
     Row("403 Forbidden", JSON, r#"{"error":{"title":"Forbidden","message":"You do not have access to this page."}}"#, Code::PermissionDenied, "PERMISSION_DENIED", "do not have access"),

@@ -8,6 +8,7 @@ use zendesk_gateway::config::Config;
 
 use crate::support::{Dynamic, Scripted, basic, serve};
 
+mod large;
 mod odd;
 
 /// Answers every request with `body` and calls `rpc` through the gateway.

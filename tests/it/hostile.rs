@@ -147,7 +147,9 @@ async fn no_text_of_any_request_changes_which_endpoint_is_called() {
                     if in_a_path(&path[0]) && !excused {
                         let refused = refused(outcome);
                         assert_eq!(refused.code, Code::InvalidArgument, "{row}: {}", refused.message);
-                        assert_eq!(refused.fields, [path[0].clone()], "{row}");
+                        let fields: Vec<&str> =
+                            refused.fields.iter().filter_map(|field| field.split('[').next()).collect();
+                        assert_eq!(fields, [path[0].as_str()], "{row}");
                         assert_eq!(t.sandbox.total_hits(), 0, "{row}");
                     } else {
                         if outcome.is_err_and(|status| status.code() == Code::InvalidArgument) {

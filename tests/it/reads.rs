@@ -74,6 +74,11 @@ async fn a_batch_by_external_id_ignores_case() {
     let reply = t.users().batch_get_users(request).await.expect("users").into_inner();
     assert_eq!(reply.users.iter().map(|user| user.id).collect::<Vec<_>>(), [users[2].1, users[0].1]);
     assert_eq!(reply.missing_external_ids, ["nobody-has-this"]);
+
+    let asked = ["hr-1", "HR-1", "hr-1", "x"].map(str::to_owned).to_vec();
+    let request = BatchGetUsersRequest { external_ids: asked, ..Default::default() };
+    let reply = t.users().batch_get_users(request).await.expect("nobody").into_inner();
+    assert_eq!(reply.missing_external_ids, ["hr-1", "HR-1", "x"], "a caller looks for what it has written");
 }
 
 #[tokio::test]

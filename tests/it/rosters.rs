@@ -157,7 +157,7 @@ async fn an_agents_groups_are_set_with_a_default_that_stays_valid() {
 
     for (group_ids, default, field) in [
         (vec![], None, "group_ids"),
-        (vec![0], None, "group_ids"),
+        (vec![0], None, "group_ids[0]"),
         (vec![groups[0]], Some(groups[1]), "default_group_id"),
     ] {
         let request = SetUserGroupsRequest { user_id, group_ids, default_group_id: default, validate_only: false };

@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt as _};
 use super::event::{Ended, Event, Next, Source, Stop};
 use super::items::{Items, Part};
 use super::seen::Seen;
-use crate::error::{Error, Result, reason_name};
+use crate::error::{Error, Result, reason_name, snippet};
 use crate::gateway::Context;
 use crate::proto::{BulkItemOutcome, BulkResult, BulkViolation, ErrorReason};
 use crate::rest::bulk::{Bulk as _, BulkStream, Chunk, Key, within_row};
@@ -197,9 +197,14 @@ impl<R: BulkStream, M> Rows<R, M> {
     fn fault(&self, index: i64, row: &R::Row) -> Result<Option<(Fault, Key)>> {
         let key = match self.chunks(&[(index, row.clone())]) {
             Ok(chunks) => chunks.into_iter().flat_map(|chunk| chunk.keys).next().unwrap_or_default(),
-            Err(Error::Invalid { field, problem }) => {
-                let Some(within) = within_row::<R>(&field) else { return Err(Error::Invalid { field, problem }) };
-                let fault = Fault { field: within.to_owned(), problem, same_as: None };
+            Err(Error::Invalid { field, mut problem, more }) => {
+                let all = [field.as_str()].into_iter().chain(more.iter().map(|more| more.field.as_str()));
+                let within: Option<Vec<&str>> = all.map(within_row::<R>).collect();
+                let Some(within) = within else { return Err(Error::Invalid { field, problem, more }) };
+                for (field, more) in within[1..].iter().zip(&more) {
+                    problem = format!("{problem}; {field} {}", more.description);
+                }
+                let fault = Fault { field: within[0].to_owned(), problem: snippet(&problem), same_as: None };
                 return Ok(Some((fault, Key::default())));
             }
             Err(error) => return Err(error),

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::list::Side;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::proto::{GroupMembership, GroupMembershipInput, MembershipPlan};
-use crate::rest::many::at_most;
+use crate::rest::many::{at_most, positive};
 
 /// The changes to write.
 #[derive(Debug)]
@@ -49,9 +49,7 @@ impl Difference {
 /// Checks the wanted ids, of which there may be only so many, and removes duplicates.
 pub fn wanted(field: &str, ids: Vec<i64>) -> Result<Vec<i64>> {
     at_most(field, &ids)?;
-    if ids.iter().any(|id| *id <= 0) {
-        return Err(Error::invalid(field, "must be positive ids"));
-    }
+    positive(field, &ids)?;
     let mut seen = HashSet::new();
     Ok(ids.into_iter().filter(|id| seen.insert(*id)).collect())
 }
@@ -59,6 +57,7 @@ pub fn wanted(field: &str, ids: Vec<i64>) -> Result<Vec<i64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn a_list_that_is_set_as_a_whole_has_the_limit_of_all_lists() {

@@ -2,7 +2,7 @@
 
 use super::super::{Changes, Write, has_id, id, nothing_but};
 use crate::cache::{Tag, tag};
-use crate::error::Result;
+use crate::error::{Checks, Result};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{CreateGroupRequest, DeleteGroupRequest, GetGroupResponse, UpdateGroupRequest};
@@ -38,9 +38,11 @@ impl Write for CreateGroupRequest {
 /// Update Group. <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#update-group>
 impl Write for UpdateGroupRequest {
     fn rest(&self) -> Result<Rest> {
-        let path = path!["groups", id("id", self.id)?];
-        let group = input::group(self.group.as_ref(), self.update_mask.as_ref(), false)?;
-        Ok(Rest::put(path).json(&envelope("group", &group)))
+        let mut checks = Checks::default();
+        let id = checks.take(id("id", self.id));
+        let group = checks.take(input::group(self.group.as_ref(), self.update_mask.as_ref(), false));
+        let (id, group) = checks.end(id.zip(group))?;
+        Ok(Rest::put(path!["groups", id]).json(&envelope("group", &group)))
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cache::tag;
-use crate::error::{Error, Result};
+use crate::error::{Checks, Result};
 use crate::path;
 use crate::proto::{BulkCreateMembershipsRequest, BulkDeleteMembershipsRequest, GroupMembershipInput};
 use crate::rest::Changes;
@@ -20,13 +20,15 @@ impl Bulk for BulkCreateMembershipsRequest {
 
     fn chunks(&self) -> Result<Vec<Chunk>> {
         some("group_memberships", &self.group_memberships)?;
+        let mut checks = Checks::default();
         for (index, input) in self.group_memberships.iter().enumerate() {
             for (name, id) in [("user_id", input.user_id), ("group_id", input.group_id)] {
                 if id <= 0 {
-                    return Err(Error::invalid(&format!("group_memberships[{index}].{name}"), "must be a positive id"));
+                    checks.refuse(&format!("group_memberships[{index}].{name}"), "must be a positive id");
                 }
             }
         }
+        checks.end(Some(()))?;
         distinct("group_memberships", &self.group_memberships, names_of)?;
         Ok(create(&self.group_memberships))
     }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::{Changes, Write, has_id, id, nothing_but};
 use crate::cache::{Tag, tag};
-use crate::error::{Error, Result};
+use crate::error::{Checks, Error, Result};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{
@@ -23,8 +23,10 @@ impl Write for CreateMembershipRequest {
     fn rest(&self) -> Result<Rest> {
         let input = self.group_membership.as_ref();
         let input = input.ok_or_else(|| Error::invalid("group_membership", "is not set"))?;
-        let user = id("group_membership.user_id", input.user_id)?;
-        id("group_membership.group_id", input.group_id)?;
+        let mut checks = Checks::default();
+        let user = checks.take(id("group_membership.user_id", input.user_id));
+        let group = checks.take(id("group_membership.group_id", input.group_id));
+        let (user, _) = checks.end(user.zip(group))?;
         let mut membership = json!({ "group_id": input.group_id });
         if let Some(default) = input.default {
             membership["default"] = default.into();
@@ -35,7 +37,8 @@ impl Write for CreateMembershipRequest {
             membership["user_id"] = input.user_id.into();
             Rest::post(path!["group_memberships"])
         };
-        Ok(rest.json(&json!({ "group_membership": membership })))
+        let doing = format!("adding user {} to group {}", input.user_id, input.group_id);
+        Ok(rest.json(&json!({ "group_membership": membership })).doing(doing))
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
@@ -67,7 +70,9 @@ impl Write for CreateMembershipRequest {
 /// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#set-membership-as-default>
 impl Write for SetDefaultMembershipRequest {
     fn rest(&self) -> Result<Rest> {
-        let (user, membership) = (id("user_id", self.user_id)?, id("id", self.id)?);
+        let mut checks = Checks::default();
+        let (user, membership) = (checks.take(id("user_id", self.user_id)), checks.take(id("id", self.id)));
+        let (user, membership) = checks.end(user.zip(membership))?;
         Ok(Rest::put(path!["users", user, "group_memberships", membership, "make_default"]).json(&json!({})))
     }
 
@@ -102,11 +107,13 @@ impl Write for SetDefaultMembershipRequest {
 /// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#delete-membership>
 impl Write for DeleteMembershipRequest {
     fn rest(&self) -> Result<Rest> {
-        let membership = id("id", self.id)?;
-        Ok(match self.user_id {
-            None => Rest::delete(path!["group_memberships", membership]),
-            Some(user) => Rest::delete(path!["users", id("user_id", user)?, "group_memberships", membership]),
-        })
+        let mut checks = Checks::default();
+        let membership = checks.take(id("id", self.id));
+        let user = self.user_id.map(|user| checks.take(id("user_id", user)));
+        checks.end(membership.and_then(|membership| match user {
+            None => Some(Rest::delete(path!["group_memberships", membership])),
+            Some(user) => Some(Rest::delete(path!["users", user?, "group_memberships", membership])),
+        }))
     }
 
     fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {

@@ -89,8 +89,11 @@ pub(super) struct Unread {
 }
 
 impl Unread {
-    /// Returns which of the paths that were lost are these; none if another one is, which is the list itself.
-    pub fn of(untold: &[String]) -> Option<Self> {
+    /// Returns which of the paths that were lost are these.
+    ///
+    /// # Errors
+    /// Another path, which is that of the list itself.
+    pub fn of(untold: &[String]) -> Result<Self, String> {
         let mut unread = Self::default();
         for path in untold {
             match path.as_str() {
@@ -99,9 +102,9 @@ impl Unread {
                 "after_cursor" | "meta.after_cursor" => unread.after_cursor = true,
                 "next_page" | "links" | "links.next" => unread.link = true,
                 "count" => unread.count = true,
-                _ => return None,
+                _ => return Err(path.clone()),
             }
         }
-        Some(unread)
+        Ok(unread)
     }
 }

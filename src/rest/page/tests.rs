@@ -41,7 +41,11 @@ fn an_object_without_the_list_is_no_empty_page() {
     let read = |body: &str| Page::<Group>::read(body.as_bytes(), Owner::Anybody);
     assert!(matches!(read(r#"{"error":"x"}"#), Err(Malformed::Foreign)));
     for unreadable in ["{}", "[]", r#"{"groups":null}"#, r#"{"groups":{}}"#, r#"[[{"id":1}]]"#] {
-        assert!(matches!(read(unreadable), Err(Malformed::Incomplete)), "{unreadable} is JSON: {:?}", read(unreadable));
+        assert!(
+            matches!(read(unreadable), Err(Malformed::Incomplete { .. })),
+            "{unreadable} is JSON: {:?}",
+            read(unreadable)
+        );
     }
 }
 
@@ -87,7 +91,7 @@ fn what_says_where_a_list_goes_on_must_be_read_and_nothing_else() {
         r#""links":"x""#,
         r#""links":{"next":"\ud800"}"#,
     ] {
-        assert!(matches!(read(unclear), Err(Malformed::Incomplete)), "{unclear}: {:?}", read(unclear));
+        assert!(matches!(read(unclear), Err(Malformed::Incomplete { .. })), "{unclear}: {:?}", read(unclear));
     }
     for odd in
         ["false", "true", "0", "5", "1.5", "1e400", r#""x""#, r#""""#, "[]", "[5]", "{}", r#"{"a":1}"#, r#""\ud800""#]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::cache::tag;
-use crate::error::{Error, Result};
+use crate::error::{Checks, Error, Result};
 use crate::path;
 use crate::proto::{
     BulkCreateOrUpdateUsersRequest, BulkCreateUsersRequest, BulkDeleteUsersRequest, BulkUpdateUsersRequest, UserInput,
@@ -54,11 +54,13 @@ impl Bulk for BulkCreateOrUpdateUsersRequest {
 
 fn inputs(users: &[UserInput], wanted: For, rest: impl Fn() -> Rest) -> Result<Vec<Chunk>> {
     some("users", users)?;
-    let bodies = users
-        .iter()
-        .enumerate()
-        .map(|(index, user)| input::user(Some(user), None, wanted, &format!("users[{index}]")).map(Value::Object));
-    let bodies: Vec<Value> = bodies.collect::<Result<_>>()?;
+    let mut checks = Checks::default();
+    let rows = users.iter().enumerate();
+    let bodies = rows.filter_map(|(index, user)| {
+        checks.take(input::user(Some(user), None, wanted, &format!("users[{index}]")).map(Value::Object))
+    });
+    let bodies: Vec<Value> = bodies.collect();
+    let bodies = checks.end(Some(bodies))?;
     distinct("users", users, names_of)?;
     let keys: Vec<Key> = users
         .iter()
@@ -90,28 +92,36 @@ impl Bulk for BulkUpdateUsersRequest {
 
     fn chunks(&self) -> Result<Vec<Chunk>> {
         let given = [!self.ids.is_empty(), !self.external_ids.is_empty(), !self.users.is_empty()];
+        let mut checks = Checks::default();
         match given.iter().filter(|given| **given).count() {
-            0 => return Err(Error::invalid("ids", "must not be empty, unless external_ids or users is set")),
+            0 => checks.refuse("ids", "must not be empty, unless external_ids or users is set"),
             1 => {}
-            _ if given[2] => return Err(Error::invalid("users", "cannot be combined with ids or external_ids")),
-            _ => return Err(Error::invalid("external_ids", "cannot be combined with ids")),
+            _ if given[2] => checks.refuse("users", "cannot be combined with ids or external_ids"),
+            _ => checks.refuse("external_ids", "cannot be combined with ids"),
         }
         if self.brand_id.is_some() && self.external_ids.is_empty() {
-            return Err(Error::invalid("brand_id", "goes with external_ids only"));
+            checks.refuse("brand_id", "goes with external_ids only");
         }
         if given[2] {
             if self.user.is_some() {
-                return Err(Error::invalid("user", "goes with ids or external_ids only"));
+                checks.refuse("user", "goes with ids or external_ids only");
             }
             if self.update_mask.is_some() {
-                return Err(Error::invalid("update_mask", "goes with user only; each of users has its own"));
+                checks.refuse("update_mask", "goes with user only; each of users has its own");
             }
-            return updates(&self.users);
+            let updates = checks.take(updates(&self.users));
+            return checks.end(updates);
         }
-        let user = input::user(self.user.as_ref(), self.update_mask.as_ref(), For::Update, "user")?;
-        let body = envelope("user", &user);
+        let user = checks.take(input::user(self.user.as_ref(), self.update_mask.as_ref(), For::Update, "user"));
+        let body = user.map(|user| envelope("user", &user)).unwrap_or_default();
         let put = || Rest::put(path!["users", "update_many"]).json(&body);
-        named(&self.ids, &self.external_ids, self.brand_id, put)
+        // If both lists are empty, that is told above.
+        let chunks = if given[0] || given[1] {
+            checks.take(named(&self.ids, &self.external_ids, self.brand_id, put))
+        } else {
+            None
+        };
+        checks.end(chunks)
     }
 
     fn wait(&self) -> bool {
@@ -126,39 +136,39 @@ impl Bulk for BulkUpdateUsersRequest {
 fn updates(users: &[UserUpdate]) -> Result<Vec<Chunk>> {
     some("users", users)?;
     let (mut bodies, mut keys) = (Vec::with_capacity(users.len()), Vec::with_capacity(users.len()));
+    let mut checks = Checks::default();
     for (index, update) in users.iter().enumerate() {
         let within = |name: &str| format!("users[{index}].{name}");
         let mut body = Map::new();
         let key = match &update.key {
-            Some(user_update::Key::Id(id)) if *id > 0 => {
+            Some(user_update::Key::Id(id)) => {
+                checks.take(crate::rest::id(&within("id"), *id));
                 body.insert("id".to_owned(), (*id).into());
                 Key { id: Some(*id), ..Key::default() }
             }
-            Some(user_update::Key::Id(_)) => return Err(Error::invalid(&within("id"), "must be a positive id")),
-            Some(user_update::Key::ExternalId(id)) if !id.trim().is_empty() => {
+            Some(user_update::Key::ExternalId(id)) => {
+                if id.trim().is_empty() {
+                    checks.refuse(&within("external_id"), "must not be empty");
+                }
                 body.insert("external_id".to_owned(), id.clone().into());
                 Key { external_id: Some(id.clone()), ..Key::default() }
             }
-            Some(user_update::Key::ExternalId(_)) => {
-                return Err(Error::invalid(&within("external_id"), "must not be empty"));
+            None => {
+                checks.refuse(&within("id"), "must be set, or external_id");
+                Key::default()
             }
-            None => return Err(Error::invalid(&within("id"), "must be set, or external_id")),
         };
         let user = input::user(update.user.as_ref(), update.update_mask.as_ref(), For::Update, &within("user"));
-        let user = user.map_err(|error| match error {
-            Error::Invalid { field, problem } if field == "update_mask" => Error::invalid(&within(&field), &problem),
-            other => other,
-        })?;
+        let user = user.map_err(|error| error.renamed("update_mask", &within("update_mask")));
+        let Some(user) = checks.take(user) else { continue };
         if key.external_id.is_some() && user.contains_key("external_id") {
-            return Err(Error::invalid(
-                &within("user.external_id"),
-                "cannot be changed where it says which user is meant",
-            ));
+            checks.refuse(&within("user.external_id"), "cannot be changed where it says which user is meant");
         }
         body.extend(user);
         bodies.push(Value::Object(body));
         keys.push(key);
     }
+    checks.end(Some(()))?;
     distinct("users", users, names_of_update)?;
     Ok(listed(&bodies, &keys, || Rest::put(path!["users", "update_many"])))
 }
@@ -177,15 +187,23 @@ impl Bulk for BulkDeleteUsersRequest {
     const KIND: Kind = Kind::Delete;
 
     fn chunks(&self) -> Result<Vec<Chunk>> {
-        match (self.ids.is_empty(), self.external_ids.is_empty()) {
-            (true, true) => return Err(Error::invalid("ids", "must not be empty, unless external_ids is set")),
-            (false, false) => return Err(Error::invalid("external_ids", "cannot be combined with ids")),
-            _ => {}
-        }
+        let mut checks = Checks::default();
+        let delete = || Rest::delete(path!["users", "destroy_many"]);
+        let chunks = match (self.ids.is_empty(), self.external_ids.is_empty()) {
+            (true, true) => {
+                checks.refuse("ids", "must not be empty, unless external_ids is set");
+                None
+            }
+            (false, false) => {
+                checks.refuse("external_ids", "cannot be combined with ids");
+                None
+            }
+            _ => checks.take(named(&self.ids, &self.external_ids, self.brand_id, delete)),
+        };
         if self.brand_id.is_some() && self.external_ids.is_empty() {
-            return Err(Error::invalid("brand_id", "goes with external_ids only"));
+            checks.refuse("brand_id", "goes with external_ids only");
         }
-        named(&self.ids, &self.external_ids, self.brand_id, || Rest::delete(path!["users", "destroy_many"]))
+        checks.end(chunks)
     }
 
     fn wait(&self) -> bool {

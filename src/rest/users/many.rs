@@ -1,6 +1,6 @@
 //! Requests for many users at once.
 
-use crate::error::Result;
+use crate::error::{Checks, Result};
 use crate::path;
 use crate::proto::{BatchGetUsersRequest, LogoutUsersRequest};
 use crate::rest::brand;
@@ -18,7 +18,10 @@ pub fn show_many(ids: &[i64], include_deleted: bool) -> Rest {
 pub fn show_many_by_external_id(request: &BatchGetUsersRequest, ids: &[&str]) -> Result<Rest> {
     let rest = Rest::get(path!["users", "show_many"]).query("external_ids", ids.join(","));
     let rest = rest.query_if("include_deleted", request.include_deleted.then_some("true"));
-    rest.text("brand_id", "brand_id", brand("brand_id", request.brand_id.as_deref())?)
+    let mut checks = Checks::default();
+    let brand = checks.take(brand("brand_id", request.brand_id.as_deref())).flatten();
+    let rest = rest.text(&mut checks, "brand_id", "brand_id", brand);
+    checks.end(Some(rest))
 }
 
 /// Logout many users, 100 at a time.

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::{Changes, Write, has_id, id, nothing};
 use crate::cache::{Tag, tag};
 use crate::contract::{Idempotency, Request as _};
-use crate::error::{Error, Result};
+use crate::error::{Checks, Result};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{
@@ -91,10 +91,12 @@ impl Write for CreateOrUpdateUserRequest {
 /// <https://developer.zendesk.com/api-reference/ticketing/users/users/#request-user-create>
 impl Write for RequestUserCreateRequest {
     fn rest(&self) -> Result<Rest> {
-        let user = input::user(self.user.as_ref(), None, For::Create, "user")?;
-        if user.get("email").is_none_or(|email| email.as_str().is_none_or(|text| text.trim().is_empty())) {
-            return Err(Error::invalid("user.email", "must not be empty"));
+        let mut checks = Checks::default();
+        let user = checks.take(input::user(self.user.as_ref(), None, For::Create, "user"));
+        if self.user.as_ref().is_some_and(|user| user.email.as_ref().is_none_or(|email| email.trim().is_empty())) {
+            checks.refuse("user.email", "must not be empty");
         }
+        let user = checks.end(user)?;
         Ok(Rest::post(path!["users", "request_create"]).json(&envelope("user", &user)))
     }
 
@@ -114,9 +116,11 @@ impl Write for RequestUserCreateRequest {
 /// Update User. <https://developer.zendesk.com/api-reference/ticketing/users/users/#update-user>
 impl Write for UpdateUserRequest {
     fn rest(&self) -> Result<Rest> {
-        let path = path!["users", id("id", self.id)?];
-        let user = input::user(self.user.as_ref(), self.update_mask.as_ref(), For::Update, "user")?;
-        Ok(Rest::put(path).json(&envelope("user", &user)).updates(UserKey::Id(self.id)))
+        let mut checks = Checks::default();
+        let user = checks.take(input::user(self.user.as_ref(), self.update_mask.as_ref(), For::Update, "user"));
+        let id = checks.take(id("id", self.id));
+        let (id, user) = checks.end(id.zip(user))?;
+        Ok(Rest::put(path!["users", id]).json(&envelope("user", &user)).updates(UserKey::Id(self.id)))
     }
 
     /// Zendesk adds an e-mail address or phone number to the user's others. Whether it refuses to add one twice is unknown, so
@@ -159,21 +163,23 @@ const PICTURES: [(&str, &[u8]); 5] = [
 /// <https://developer.zendesk.com/api-reference/ticketing/users/users/#update-user>
 impl Write for UploadUserPhotoRequest {
     fn rest(&self) -> Result<Rest> {
-        let path = path!["users", id("id", self.id)?];
+        let mut checks = Checks::default();
+        let id = checks.take(id("id", self.id));
         // Media types have no case (RFC 9110, section 8.3.1).
-        let Some((kind, magic)) = PICTURES.iter().find(|(kind, _)| kind.eq_ignore_ascii_case(&self.content_type))
-        else {
-            return Err(Error::invalid("content_type", "must be image/png, image/jpeg, image/gif or image/webp"));
-        };
-        let is_webp = self.content.get(8..12) == Some(b"WEBP");
-        if !self.content.starts_with(magic) || (*kind == "image/webp" && !is_webp) {
-            return Err(Error::invalid("content", "is not what content_type says"));
+        match PICTURES.iter().find(|(kind, _)| kind.eq_ignore_ascii_case(&self.content_type)) {
+            None => checks.refuse("content_type", "must be image/png, image/jpeg, image/gif or image/webp"),
+            Some((kind, magic)) => {
+                let is_webp = self.content.get(8..12) == Some(b"WEBP");
+                if !self.content.starts_with(magic) || (*kind == "image/webp" && !is_webp) {
+                    checks.refuse("content", "is not what content_type says");
+                }
+            }
         }
         let plain = |char: char| !char.is_control() && !['/', '\\', '"'].contains(&char);
         if self.file_name.trim().is_empty() || self.file_name.len() > 255 || !self.file_name.chars().all(plain) {
-            return Err(Error::invalid("file_name", "must be a name of at most 255 bytes, without a path"));
+            checks.refuse("file_name", "must be a name of at most 255 bytes, without a path");
         }
-        let mut rest = Rest::put(path).updates(UserKey::Id(self.id));
+        let mut rest = Rest::put(path!["users", checks.end(id)?]).updates(UserKey::Id(self.id));
         rest.body = Body::File {
             field: "user[photo][uploaded_data]",
             content: self.content.clone(),
@@ -200,12 +206,15 @@ impl Write for UploadUserPhotoRequest {
 /// <https://developer.zendesk.com/api-reference/ticketing/users/users/#merge-end-users>
 impl Write for MergeUserRequest {
     fn rest(&self) -> Result<Rest> {
-        let path = path!["users", id("id", self.id)?, "merge"];
-        id("target_id", self.target_id)?;
-        if self.id == self.target_id {
-            return Err(Error::invalid("target_id", "must differ from id"));
+        let mut checks = Checks::default();
+        let user = checks.take(id("id", self.id));
+        checks.take(id("target_id", self.target_id));
+        if self.id == self.target_id && self.id > 0 {
+            checks.refuse("target_id", "must differ from id");
         }
-        Ok(Rest::put(path).json(&json!({ "user": { "id": self.target_id } })))
+        let doing = format!("merging user {} into user {}", self.id, self.target_id);
+        let rest = Rest::put(path!["users", checks.end(user)?, "merge"]);
+        Ok(rest.json(&json!({ "user": { "id": self.target_id } })).doing(doing))
     }
 
     /// Answers the user that stays.

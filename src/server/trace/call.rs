@@ -17,7 +17,7 @@ use tracing::{Level, debug, event_enabled, info};
 use super::bound::Bound;
 use super::mistake::Failed;
 use super::{request_id, reset};
-use crate::error::{Error, reason_of};
+use crate::error::{Error, PUSHBACK, reason_of};
 use crate::gateway::origin::Origin;
 use crate::rpc::method::{self, Method};
 use crate::server::ending::{BodyHook, End, Next};
@@ -150,6 +150,19 @@ impl Call {
             let error = Error::Library { code, what };
             self.reason = Some(error.reason());
             headers.extend(refusal::trailers(error));
+        }
+        self.push_back(code, headers);
+    }
+
+    /// Tells a client not to repeat a call by itself that has sent requests, all of which it would send again, nor one that would have
+    /// to wait for longer than its caller does: the caller should get this error now, not a deadline later.
+    fn push_back(&self, code: Code, headers: &mut HeaderMap) {
+        let wait =
+            headers.get(&PUSHBACK).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_millis);
+        let late = wait.zip(self.asked).is_some_and(|(wait, asked)| self.started.elapsed() + wait >= asked);
+        let repeats = wait.is_some() || code == Code::Unavailable;
+        if late || repeats && self.ledger.requests() > 0 {
+            headers.insert(PUSHBACK, HeaderValue::from_static("-1"));
         }
     }
 

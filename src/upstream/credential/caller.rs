@@ -90,7 +90,7 @@ mod tests {
     fn read(value: &str) -> Result<String, String> {
         match passed_through(value.as_bytes()) {
             Ok(credential) => Ok(credential.header().expect("one").to_str().expect("ASCII").to_owned()),
-            Err(Error::Invalid { field, problem }) if field == AUTHORIZATION => Err(problem),
+            Err(Error::Invalid { field, problem, .. }) if field == AUTHORIZATION => Err(problem),
             Err(other) => panic!("{other}"),
         }
     }

@@ -72,7 +72,7 @@ impl Readers {
         reading.await.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
             // The process ends.
-            Err(_) => (Err(Malformed::Incomplete), Vec::new()),
+            Err(_) => (Err(Malformed::without("the answer")), Vec::new()),
         })
     }
 }

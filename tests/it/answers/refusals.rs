@@ -118,7 +118,7 @@ async fn the_first_violation_stands_in_the_message() {
             format!(r#"{{"error":"RecordInvalid","description":"Record validation errors","details":{details}}}"#);
         let upstream = Scripted::start("422 Unprocessable Content\r\ncontent-type: application/json", body).await;
         let seen = refused(ask(&upstream, "UpdateUser", r#"{"id": 1, "user": {"name": "n"}}"#).await);
-        assert!(seen.message.contains("Record validation errors: Email: it is taken"), "{}", seen.message);
+        assert!(seen.message.contains("HTTP 422, Email: it is taken"), "{}", seen.message);
     }
 }
 

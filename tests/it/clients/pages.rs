@@ -41,6 +41,11 @@ async fn a_newcomer_gets_there_from_the_shell() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_calls_of_the_readme_work_as_they_are() {
+    walk("README.md", Some("First calls"), &[&["python3", "--version"], &["grpcurl", "-version"]]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_newcomer_gets_there_in_python() {
     walk("docs/clients/python.md", None, &[PYTHON]).await;
 }

@@ -118,7 +118,8 @@ impl Checker {
     async fn call_about(&mut self, rpc: &'static Rpc, request: &DynamicMessage, field: &str) {
         if let Some(refused) = self.call(rpc, request).await {
             // A separation goes with a name only.
-            let own = refused.split('.').any(|part| part == field || (field == "name" && part == "separation"));
+            let mut parts = refused.split('.').map(|part| part.split('[').next().unwrap_or_default());
+            let own = parts.any(|part| part == field || (field == "name" && part == "separation"));
             assert!(own, "{}: {refused} was refused, not {field}: {request}", rpc.method);
         }
     }

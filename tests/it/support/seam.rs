@@ -67,6 +67,11 @@ impl Seam {
         self.with(super::basic(pair))
     }
 
+    /// The gateway itself.
+    pub fn gateway(&self) -> Gateway {
+        self.gateway.clone()
+    }
+
     /// The same gateway with another credential.
     pub fn with(&self, credential: Credential) -> Rpc {
         Rpc::new(self.gateway.clone(), credential).called_by(Caller::local(), &self.settings)

@@ -1,0 +1,56 @@
+//! What a caller can do about an error, as the end of its message.
+
+use std::time::Duration;
+
+use super::Error;
+use crate::proto::ErrorReason as R;
+
+impl Error {
+    /// Returns what to do; none where the message says it by naming what is wrong. `wait` is how long to wait before, where that is known.
+    #[rustfmt::skip]
+    pub(super) fn advice(&self, wait: Option<Duration>) -> Option<String> {
+        let later = wait.map_or_else(|| "try again later".to_owned(), |wait| {
+            format!("try again in {} s", wait.as_secs_f64().ceil())
+        });
+        let text = match self.row().reason {
+            R::Unspecified | R::InvalidField | R::CredentialMissing | R::JobFailed => return None,
+            R::RecordInvalid       => "correct what it names",
+            R::DuplicateValue      => "use another value, or change the record that has it",
+            R::NotFound            => "check what was asked for; it may have been deleted",
+            R::Conflict            => "read the record again, and repeat the call",
+            R::PermissionDenied    => "use a Zendesk credential whose role and scopes allow this",
+            R::CredentialRefused if matches!(self, Self::Credential { own: false, .. })
+                                   => "send a valid credential in x-zendesk-authorization",
+            R::CredentialRefused   => "an operator must renew the gateway's credential",
+            R::RateLimited         => &later,
+            R::JobLimit            => &later,
+            R::UpstreamError       => "try again; if it stays, ask Zendesk about its request id",
+            R::UpstreamUnavailable => &later,
+            R::UpstreamTimeout     => &later,
+            R::UpstreamMalformed   => "try again; if it stays, tell the operators the x-request-id",
+            R::BodyTooLarge        => "ask for less at a time",
+            R::OutcomeUnknown      => "look whether it was done before you repeat it",
+            R::DeadlineExceeded    => "allow it more time",
+            R::BreakerOpen         => &later,
+            R::Overloaded          => "try again in a moment",
+            R::CursorExpired       => "begin the list anew, without a page token",
+            R::PaginationLoop      => "try again; if it stays, tell the operators the x-request-id",
+            R::PaginationDepth     => "narrow the query",
+            R::Unimplemented       => "call a method of this version as its proto file says",
+            R::CallerUnauthenticated => "send a certificate, token or key that the operators have given you",
+            R::CallerForbidden     => "ask the operators to allow it",
+            R::CacheMiss           => "call without only-if-cached",
+            R::ShuttingDown        => "call again: another replica answers",
+            R::Internal            => "tell the operators the x-request-id",
+            R::IdentityUnavailable => "try again in a moment",
+            R::AccountNotFound     => "an operator must check the account's address",
+            R::UpstreamRefused     => "nothing was carried out; ask an operator what refuses it",
+            R::CallerLimit         => &later,
+            R::RequestTooLarge     => "cut it into several",
+            R::MalformedRequest    => "send what a gRPC library makes of the proto files",
+            R::RequestIncomplete   => "send the whole message at once",
+            R::ReplyTooLarge       => "ask for less at a time",
+        };
+        Some(text.to_owned())
+    }
+}

@@ -1,0 +1,160 @@
+//! Clients that repeat by themselves, with the documented service config: while Zendesk fails, a call costs it no more requests than
+//! the gateway's own attempts.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use prost::Message as _;
+use tonic_types::StatusExt as _;
+use zendesk_gateway::contract::{Idempotency, RPCS};
+use zendesk_gateway::proto::{CreateGroupRequest, GetUserRequest, GroupInput};
+use zendesk_gateway::sandbox::faults::{Respond, any};
+
+use crate::contract::{Known, requests_of};
+use crate::support::tools::{is_installed, python};
+use crate::support::{Dynamic, TestGateway, account, settings};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
+const SERVICE_CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/service-config.json");
+
+/// A gateway whose every request to Zendesk fails, and that repeats all that it may: its own budget and circuits do not stop it.
+async fn failing() -> TestGateway {
+    let mut config = settings();
+    config.upstream.retry.budget_per_second = 1000;
+    config.upstream.retry.first_backoff = Duration::from_millis(1);
+    config.upstream.breaker.consecutive_failures = u32::MAX;
+    config.upstream.breaker.success_percent = 0;
+    let t = TestGateway::configured(account(), config).await;
+    t.sandbox.fault(any("*"), Respond::with(503).forever());
+    t
+}
+
+/// A client in another language that runs; see `tests/clients/retries.py`.
+struct Client {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Client {
+    fn start(mut command: Command, address: &str) -> Self {
+        command.args([address, SERVICE_CONFIG]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let (input, output) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        Self { child, input, output: BufReader::new(output) }
+    }
+
+    /// Makes a call, and returns the name of its code.
+    fn call(&mut self, path: &str, request: &[u8]) -> String {
+        let hex: Vec<String> = request.iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(self.input, "{path} {}", hex.concat()).expect("it reads");
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("text");
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Makes every unary call of the contract, and counts at the stand-in.
+async fn repeats_nothing_that_the_gateway_has_repeated(command: Command) {
+    let t = failing().await;
+    let (dynamic, known) = (Dynamic::new(t.channel.clone()), Known::of(&t));
+    let mut client = Client::start(command, &t.address);
+    let mut repeated = 0;
+    for rpc in RPCS.iter().filter(|rpc| !rpc.streaming) {
+        let request = dynamic.message(rpc.method, &known.fill(requests_of(rpc.method)[0])).encode_to_vec();
+        t.sandbox.reset_stats();
+        let code = tokio::task::block_in_place(|| client.call(rpc.path, &request));
+        assert!(code.eq_ignore_ascii_case("UNAVAILABLE"), "{}: {code}", rpc.method);
+        let requests = t.sandbox.requests();
+        let shown = || format!("{}: {:?}", rpc.method, requests);
+        let mut sent: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+        for request in &requests {
+            *sent.entry((&request.method, &request.path)).or_default() += 1;
+        }
+        // GetGroupWithAgents makes two reads at once; all others begin with one request.
+        assert!(!sent.is_empty() && sent.values().all(|attempts| *attempts <= 3), "{}", shown());
+        assert!(sent.len() == 1 || (rpc.method == "GetGroupWithAgents" && sent.len() == 2), "{}", shown());
+        if rpc.idempotency == Idempotency::Unsafe {
+            assert!(requests.iter().filter(|request| request.method != "GET").count() <= 1, "{}", shown());
+        }
+        repeated += usize::from(requests.len() == 3);
+    }
+    assert!(repeated > 20, "the gateway itself repeats reads: {repeated}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_does_not_multiply_the_attempts() {
+    let mut probe = python();
+    probe.args(["-c", "import grpc"]);
+    if is_installed("Python with grpcio", probe) {
+        let mut command = python();
+        command.arg(format!("{FOLDER}/retries.py"));
+        repeats_nothing_that_the_gateway_has_repeated(command).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn go_does_not_multiply_the_attempts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("retries");
+    let mut build = Command::new("go");
+    build.args(["build", "-o"]).arg(&program).arg("./retries").current_dir(format!("{FOLDER}/go-grpc"));
+    if is_installed("Go with google.golang.org/grpc", build) {
+        repeats_nothing_that_the_gateway_has_repeated(Command::new(&program)).await;
+    }
+}
+
+/// `CLASSPATH` says where the packages are.
+#[tokio::test(flavor = "multi_thread")]
+async fn java_does_not_multiply_the_attempts() {
+    let mut probe = Command::new("javap");
+    probe.args(["io.grpc.stub.ClientCalls", "com.google.gson.Gson"]);
+    if is_installed("Java with grpc-java", probe) {
+        let mut command = Command::new("java");
+        command.arg(format!("{FOLDER}/java/Retries.java"));
+        repeats_nothing_that_the_gateway_has_repeated(command).await;
+    }
+}
+
+/// The trailer and the wait that `RetryInfo` asks for, in milliseconds, of a call with this timeout.
+fn told(status: &tonic::Status) -> (Option<i64>, Option<Duration>) {
+    let pushback = status.metadata().get("grpc-retry-pushback-ms").map(|value| value.to_str().expect("ASCII"));
+    let wait = status.get_error_details().retry_info().and_then(|info| info.retry_delay);
+    (pushback.map(|value| value.parse().expect("a number")), wait)
+}
+
+#[tokio::test]
+async fn an_open_circuit_says_when_to_come_back_if_the_caller_can_wait_that_long() {
+    let mut config = settings();
+    config.upstream.breaker.consecutive_failures = 1;
+    config.upstream.breaker.first_open = Duration::from_secs(20);
+    let t = TestGateway::configured(account(), config).await;
+    t.sandbox.fault(any("*"), Respond::with(503).forever());
+    let asked = async |timeout: u64| {
+        let mut request = tonic::Request::new(GetUserRequest { id: 7 });
+        request.set_timeout(Duration::from_secs(timeout));
+        t.users().get_user(request).await.expect_err("Zendesk fails")
+    };
+    assert_eq!(told(&asked(25).await).0, Some(-1), "it was sent");
+    let (pushback, wait) = told(&asked(25).await);
+    let (pushback, wait) = (pushback.expect("a wait"), wait.expect("the same"));
+    assert!(
+        (1..=20_000).contains(&pushback) && wait.as_millis().abs_diff(pushback.unsigned_abs().into()) <= 1,
+        "{wait:?}"
+    );
+    assert_eq!(told(&asked(5).await).0, Some(-1), "the caller would wait in vain");
+    let wrong = t.users().get_user(GetUserRequest { id: 0 }).await.expect_err("no id");
+    assert_eq!(told(&wrong), (None, None), "no policy repeats what is wrong");
+    let group = Some(GroupInput { name: Some("G".to_owned()), ..GroupInput::default() });
+    let write = t.groups().create_group(CreateGroupRequest { group }).await.expect_err("Zendesk fails");
+    assert_eq!((told(&write).0, write.code()), (Some(-1), tonic::Code::Unavailable), "it may have been done");
+}
