@@ -203,6 +203,16 @@ pub enum Error {
         /// The bytes that are allowed.
         limit: usize,
     },
+    /// The reply takes more memory than one caller's messages may, so it would never fit.
+    #[error(
+        "the reply takes {bytes} bytes or more, of {limit} that one caller's messages may take: ask for less at a time, such as fewer ids"
+    )]
+    ReplyTooLarge {
+        /// The bytes that were counted.
+        bytes: usize,
+        /// The bytes that are allowed.
+        limit: usize,
+    },
     /// The server library found that the call cannot be made as it is, or that its reply cannot be sent.
     #[error("{what}")]
     Library {
@@ -323,6 +333,7 @@ impl Error {
             Self::Library { code, .. }               => row(*code,                 of_library(*code),        T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::MessageMissing { crowded }         => row(if *crowded { C::Unavailable } else { C::DeadlineExceeded }, R::RequestIncomplete, T::Never, B::Ignore, F::NotDone, false, None,               None),
             Self::RequestTooLarge { .. }             => row(C::ResourceExhausted,  R::RequestTooLarge,       T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
+            Self::ReplyTooLarge { .. }               => row(C::OutOfRange,         R::ReplyTooLarge,         T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::CallerLimit { .. }                 => row(C::ResourceExhausted,  R::CallerLimit,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
             Self::Overloaded { .. }                  => row(C::Unavailable,        R::Overloaded,            T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
             Self::PaginationLoop { .. }              => row(C::Internal,           R::PaginationLoop,        T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
@@ -376,21 +387,6 @@ impl Error {
     /// True if a write that failed this way may have been carried out.
     pub fn may_have_been_done(&self) -> bool {
         self.row().fate == Fate::Unknown
-    }
-
-    /// Returns which of Zendesk's limits the call met, if it met one and it is known which.
-    pub fn limit(&self) -> Option<Limit> {
-        match self {
-            Self::BudgetSpent { limit, .. } => Some(*limit),
-            Self::JobLimit(_) | Self::SlotsTaken { .. } => Some(Limit::Jobs),
-            Self::Throttled(refusal) => refusal.limit,
-            _ => None,
-        }
-    }
-
-    /// True if it is the failure of a connection that another call has reported.
-    pub fn is_already_counted(&self) -> bool {
-        matches!(self, Self::Connect(end) | Self::BrokenBeforeHeaders(end) | Self::BrokenBody(end) if end.counted)
     }
 }
 

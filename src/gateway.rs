@@ -108,7 +108,7 @@ impl Gateway {
             let reply = reads.one(&read.within(terms), &asked).await?;
             Ok(Bytes::from(reply.encode_to_vec()))
         };
-        let hit = self.cache.read(&key, &request.cache(), context.control, context.deadline, fetch).await?;
+        let hit = self.cache.read(&key, &request.cache(), context.control, context.want(), fetch).await?;
         Ok(Answered::of(hit))
     }
 
@@ -130,7 +130,7 @@ impl Gateway {
             let reply = reads.one(&read.within(terms), &asked).await?;
             Ok(Bytes::from(reply.encode_to_vec()))
         };
-        let hit = self.cache.read(&key, &request.cache(), context.control, context.deadline, fetch).await?;
+        let hit = self.cache.read(&key, &request.cache(), context.control, context.want(), fetch).await?;
         Ok(Answered::of(hit))
     }
 
@@ -153,7 +153,7 @@ impl Gateway {
             let reply = R::Reply::from(Part { page, next_page_token });
             Ok(Bytes::from(reply.encode_to_vec()))
         };
-        let hit = self.cache.read(&key, &request.cache(), context.control, context.deadline, fetch).await?;
+        let hit = self.cache.read(&key, &request.cache(), context.control, context.want(), fetch).await?;
         Ok(Answered::of(hit))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tonic::Code;
 
 use super::Error;
-use crate::limits::UNSTATED_WAIT;
+use crate::limits::{Limit, UNSTATED_WAIT};
 use crate::proto::ErrorReason;
 
 /// What an error means for each part that acts on it.
@@ -112,5 +112,20 @@ impl Error {
             Self::JobLimit(refusal) => Some(refusal.retry_after.unwrap_or(UNSTATED_WAIT)),
             other => other.refusal().and_then(|refusal| refusal.retry_after),
         }
+    }
+
+    /// Returns which of Zendesk's limits the call met, if it met one and it is known which.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::BudgetSpent { limit, .. } => Some(*limit),
+            Self::JobLimit(_) | Self::SlotsTaken { .. } => Some(Limit::Jobs),
+            Self::Throttled(refusal) => refusal.limit,
+            _ => None,
+        }
+    }
+
+    /// True if it is the failure of a connection that another call has reported.
+    pub fn is_already_counted(&self) -> bool {
+        matches!(self, Self::Connect(end) | Self::BrokenBeforeHeaders(end) | Self::BrokenBody(end) if end.counted)
     }
 }

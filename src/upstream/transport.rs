@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
 use super::call::{Answer, Call};
-use super::client::{Origin, Unread, read_body};
+use super::client::Origin;
 use super::jitter::Jitter;
 use super::judge::{header, judge};
 use super::rest::Body;
@@ -18,6 +18,7 @@ use crate::config;
 use crate::error::{ConnectionError, Error};
 use crate::turns;
 
+mod body;
 pub mod connections;
 mod connector;
 pub mod end;
@@ -71,6 +72,7 @@ pub struct Transport {
     pool: Arc<Pool>,
     origin: Arc<Origin>,
     max_body: usize,
+    turn: body::Turn,
 }
 
 /// Why an exchange did not end with an answer.
@@ -98,7 +100,12 @@ impl Transport {
     /// Sends calls to `origin`, and reads bodies of up to `upstream.max_body_bytes`, counted after decompression.
     pub fn new(origin: &Origin, settings: &config::Upstream) -> anyhow::Result<Self> {
         let pool = Arc::new(Pool::new(origin, &settings.connection)?);
-        Ok(Self { pool, origin: Arc::new(origin.clone()), max_body: settings.max_body_bytes })
+        Ok(Self {
+            pool,
+            origin: Arc::new(origin.clone()),
+            max_body: settings.max_body_bytes,
+            turn: body::Turn::default(),
+        })
     }
 
     /// Returns what is known of the connections.
@@ -176,9 +183,14 @@ impl Transport {
         if write {
             call.ledger.answered(status.as_u16(), header(&headers, "x-request-id"));
         }
+        let mut memory = body::Memory::of(call, &self.turn);
         let body = if status.is_success() {
-            let body = self.body(&mut response, &handover).await?;
-            if is_still_packed(&headers) { unpacked(&body, self.max_body)? } else { body }
+            let mut body = body::read(&mut response, self.max_body, &mut memory, &handover).await?;
+            if is_still_packed(&headers) {
+                body = unpacked(&body, self.max_body)?;
+                memory.hold(body.len()).await?;
+            }
+            body
         } else {
             match explanation(&mut response, &headers, self.max_body, || lane.heard(false)).await {
                 Ok(body) => body,
@@ -316,14 +328,6 @@ impl Transport {
             }
         }
     }
-
-    async fn body(&self, response: &mut reqwest::Response, handover: &Handover) -> Result<Vec<u8>, Error> {
-        let read = read_body(response, self.max_body, || handover.lane().heard(false)).await;
-        read.map_err(|why| match why {
-            Unread::TooLarge => Error::TooLarge { limit: self.max_body },
-            Unread::Broken(error) => inside_body(&error, handover),
-        })
-    }
 }
 
 fn has_body(call: &Call) -> bool {
@@ -343,12 +347,6 @@ fn may_try(call: &Call) -> bool {
 /// connection takes.
 fn is_full(taken: usize, has_body: bool, waited: u32) -> bool {
     taken > 1 || (taken == 1 && has_body && waited >= FULL_WITH_ONE)
-}
-
-fn inside_body(error: &reqwest::Error, handover: &Handover) -> Error {
-    let chain = ConnectionError::of(error);
-    let known = Loss::is_of_connection(error) && !handover.lane().broke(End::of(error));
-    Error::BrokenBody(if known { chain.already_counted() } else { chain })
 }
 
 /// The connections of a transport, seen from outside.

@@ -73,6 +73,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::BudgetSpent { .. }
         | Error::CallerLimit { .. }
         | Error::RequestTooLarge { .. }
+        | Error::ReplyTooLarge { .. }
         | Error::Library { .. }
         | Error::MessageMissing { .. }
         | Error::Unauthenticated { .. }
