@@ -39,7 +39,7 @@ impl WaitsFor {
     }
 
     /// Returns what the fetch waits for.
-    pub(super) fn get(&self) -> Option<Error> {
+    pub fn get(&self) -> Option<Error> {
         self.0.iter().find_map(|noted| locked(&noted.why).clone())
     }
 

@@ -73,13 +73,14 @@ where
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         Box::pin(async move {
-            let mut pause = NO_ROOM_PAUSE;
+            let (mut pause, mut back) = (NO_ROOM_PAUSE, false);
             loop {
-                let permit = queue.enter(&call).await?;
+                let permit = queue.enter(&call, back).await?;
                 match inner.call(call.clone()).await {
                     // Nothing was sent. The call queues for a permit again, or is refused, like any other.
                     Err(Error::NoStream { allowed }) => {
                         queue.allow(allowed);
+                        back = true;
                         drop(permit);
                         // Others may have taken the room that seemed to be there.
                         queue.pause(&call, pause).await?;

@@ -8,3 +8,4 @@ mod outage;
 mod queue;
 mod retry;
 pub(super) mod support;
+mod transport;

@@ -1,6 +1,5 @@
 //! The bottom of the outbound stack: one HTTP exchange, and what a failure means by how far the exchange got.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,7 +12,6 @@ use super::call::{Answer, Call};
 use super::client::Origin;
 use super::jitter::Jitter;
 use super::judge::{header, judge};
-use super::rest::Body;
 use crate::config;
 use crate::error::{ConnectionError, Error};
 use crate::turns;
@@ -27,21 +25,27 @@ mod handover;
 mod lane;
 mod link;
 mod loss;
+mod needs;
+mod outside;
 mod packed;
 mod pool;
 mod precedence;
 mod request;
+mod under_way;
 
 use end::End;
 use explanation::{explanation, judge_in_part};
 use handover::Handover;
-use lane::{SILENT_AFTER, Seat};
+use lane::{Lane, SILENT_AFTER, Seat};
 use loss::Loss;
+use needs::Needs;
 use packed::{is_still_packed, unpacked};
 use pool::Pool;
 use precedence::{MOST_MOVES, Precedence};
 use request::request;
+use under_way::UnderWay;
 
+pub use outside::Connections;
 pub(super) use pool::BELIEVED;
 
 /// How long it waits before that, at first and at most, where a connection has processed nothing at all.
@@ -78,14 +82,14 @@ pub struct Transport {
 /// Why an exchange did not end with an answer.
 enum Failed {
     /// The request was provably not processed: it may go on another connection.
-    Move,
-    /// The same, and the connection has answered no other request either.
-    MoveFromIdle,
+    Move {
+        /// Whether it was sent.
+        sent: bool,
+        /// Whether nothing else was processed either, so that it should wait a little.
+        waits: bool,
+    },
     /// The request was withdrawn, because the connection has no room for it or does not come about.
     Withdrawn,
-    /// The peer refused the stream, and has processed nothing. It may do so for reasons of its own, whatever it allows, so this
-    /// says nothing of how many requests the connection takes.
-    Refused,
     /// Anything else.
     Error(Error),
 }
@@ -110,21 +114,30 @@ impl Transport {
 
     /// Returns what is known of the connections.
     pub fn connections(&self) -> Connections {
-        Connections(Arc::clone(&self.pool))
+        Connections::of(&self.pool)
     }
 
     async fn exchange(self, call: Call) -> Result<Answer, Error> {
         let mut pause = FIRST_PAUSE;
         let (mut moves, mut is_withdrawn) = (0, false);
-        let tries = may_try(&call);
+        // The connection on which it was sent and not processed.
+        let mut left: Option<Arc<Lane>> = None;
+        let needs = Needs::of(&call.rest);
         for _ in 0..MOST_MOVES {
             if !self.pool.may_offer() {
                 return Err(Error::NoStream { allowed: 0 });
             }
+            if !call.ledger.may_have_acted() {
+                call.waits_for.set(Some(&Error::Deadline { sent: false }));
+            }
             // A moved request goes before newcomers, which would fill each new connection first.
             let precedence = self.pool.precedence(moves);
-            let seat = self.pool.seat(moves, tries).await?;
-            let waits = match self.exchange_on(seat, precedence, &call).await {
+            let seat = self.pool.seat(moves, needs).await?;
+            let lane = Arc::clone(seat.lane());
+            if left.take_if(|left| !Arc::ptr_eq(left, &lane)).is_some() {
+                self.pool.moved();
+            }
+            let waits = match self.exchange_on(seat, precedence, &call, needs).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed::Error(error)) => return Err(error),
                 Err(_) if call.ledger.is_closed() => return Err(Error::Deadline { sent: false }),
@@ -135,15 +148,12 @@ impl Transport {
                     sleep(Jitter::RANDOM.slight(TAKEN_WITHIN)).await;
                     continue;
                 }
-                Err(Failed::Refused) => {
-                    self.pool.refused();
-                    true
+                Err(Failed::Move { sent, waits }) => {
+                    left = left.or(sent.then_some(lane));
+                    waits
                 }
-                Err(Failed::MoveFromIdle) => true,
-                Err(Failed::Move) => false,
             };
             is_withdrawn = false;
-            self.pool.moved();
             moves += 1;
             if waits {
                 sleep(Jitter::RANDOM.slight(pause)).await;
@@ -152,27 +162,34 @@ impl Transport {
         }
         if is_withdrawn {
             // There is no room, which says nothing of whether Zendesk works. The call waits in the queue.
-            return Err(Error::NoStream { allowed: self.pool.allowed(tries) });
+            return Err(Error::NoStream { allowed: self.pool.allowed(needs.tries) });
         }
         Err(Error::Connect(ConnectionError::new("no connection processed the request")))
     }
 
-    async fn exchange_on(&self, seat: Seat, precedence: Precedence, call: &Call) -> Result<Answer, Failed> {
-        let rest = &call.rest;
+    async fn exchange_on(
+        &self,
+        seat: Seat,
+        precedence: Precedence,
+        call: &Call,
+        needs: Needs,
+    ) -> Result<Answer, Failed> {
         let lane = Arc::clone(seat.lane());
-        let handover = Handover::new(&call.ledger, seat, precedence);
-        let write = rest.method != http::Method::GET;
+        let handover = Arc::new(Handover::new(&call.ledger, &call.waits_for, seat, precedence));
+        let write = call.rest.method != http::Method::GET;
         let was_http1 = lane.is_http1();
-        let client = lane.client(write, &self.origin);
-        let request = request(&self.origin, call, client, &handover)?;
-        let mut response = match self.response(client, request, call, &handover).await {
-            Ok(response) => response,
+        let client = lane.client(write, &self.origin).clone();
+        let request = request(&self.origin, call, &client, &handover)?;
+        let mut under_way = UnderWay::new(&handover, async move { client.execute(request).await });
+        match self.head(&mut under_way, needs, &handover).await {
+            Ok(()) => {}
             Err(_) if call.ledger.is_closed() && !handover.is_taken() => {
                 return Err(Error::Deadline { sent: false }.into());
             }
-            Err(Some(error)) => return Err(Self::before_headers(&error.without_url(), &handover, call)),
+            Err(Some(error)) => return Err(self.before_headers(&error.without_url(), &handover, call)),
             Err(None) => return Err(Failed::Withdrawn),
-        };
+        }
+        let response = under_way.response().expect("its head has come");
         if write && !was_http1 && lane.is_http1() {
             // The write went out before it was known that HTTP/1.1 is spoken. No other request may follow it on its connection.
             lane.retire();
@@ -185,20 +202,20 @@ impl Transport {
         }
         let mut memory = body::Memory::of(call, &self.turn);
         let body = if status.is_success() {
-            let mut body = body::read(&mut response, self.max_body, &mut memory, &handover).await?;
+            let mut body = body::read(response, self.max_body, &mut memory, &handover).await?;
             if is_still_packed(&headers) {
                 body = unpacked(&body, self.max_body)?;
                 memory.hold(body.len()).await?;
             }
             body
         } else {
-            match explanation(&mut response, &headers, self.max_body, || lane.heard(false)).await {
+            match explanation(response, &headers, self.max_body, || lane.heard(false)).await {
                 Ok(body) => body,
                 Err(part) => return Err(Failed::Error(judge_in_part(call, status, &headers, &part))),
             }
         };
         lane.heard(true);
-        handover.answered();
+        under_way.answered();
         if let Some(peek) = call.peek.as_ref().filter(|_| status.is_success()) {
             peek(&body);
             // Work that the peek started goes first: parsing a page takes longer than sending a request.
@@ -215,29 +232,27 @@ impl Transport {
         judged.map_err(Failed::Error)
     }
 
-    /// Returns the head of the response. `Err(None)` means that the request was withdrawn: the connection has no room for it,
-    /// or is still not open while another one has room.
-    async fn response(
+    /// Waits for the head of the answer. `Err(None)` means that the request was withdrawn: the connection has no room for it, or is
+    /// still not open while another one has room.
+    async fn head(
         &self,
-        client: &reqwest::Client,
-        request: reqwest::Request,
-        call: &Call,
+        under_way: &mut UnderWay,
+        needs: Needs,
         handover: &Handover,
-    ) -> Result<reqwest::Response, Option<reqwest::Error>> {
-        let (lane, has_body) = (handover.lane(), has_body(call));
+    ) -> Result<(), Option<reqwest::Error>> {
+        let (lane, has_body) = (handover.lane(), needs.has_body);
         let mut turn = None;
         if lane.is_open() && !lane.is_http1() && !self.pool.is_proven(lane) {
             // The client takes any number of requests that are offered at once, and holds back those for which there is no room.
             // So what is more than has been seen to work is offered one at a time.
             turn = Some(lane.turn().await);
-            if lane.is_over() || !self.pool.has_room(lane, may_try(call)) {
+            if lane.is_over() || !self.pool.has_room(lane, needs.tries) {
                 return Err(None);
             }
         }
-        let mut response = pin!(client.execute(request));
         while !lane.is_open() && !lane.is_http1() {
-            if let Ok(response) = timeout(OPEN_CHECK, response.as_mut()).await {
-                return response.map_err(Some);
+            if let Ok(head) = timeout(OPEN_CHECK, under_way.head()).await {
+                return head.map_err(Some);
             }
             // The attempt to connect goes on without this request, and may serve others.
             if !handover.is_taken() && self.pool.has_place_besides(lane) && handover.withdraw() {
@@ -248,7 +263,7 @@ impl Transport {
         while lane.is_open() && !lane.is_http1() {
             let began = Instant::now();
             tokio::select! {
-                response = response.as_mut() => return response.map_err(Some),
+                head = under_way.head() => return head.map_err(Some),
                 () = handover.taken() => break,
                 () = sleep(TAKEN_WITHIN) => {}
             }
@@ -261,6 +276,10 @@ impl Transport {
             }
             in_time += u32::from(!late);
             let passed_on = handover.passed_on();
+            if passed_on.is_some() {
+                // Its stream is open, so the client counts it; the rest of an upload can take long.
+                turn = None;
+            }
             let full = passed_on.is_none() && is_full(lane.taken(), has_body, in_time);
             let is_stuck = passed_on.unwrap_or(offered).elapsed() > SILENT_AFTER;
             // If this process itself was late, the delay says nothing about the connection. One that is not known to be full is
@@ -289,11 +308,11 @@ impl Transport {
             sleep(OPENED_WITHIN).await;
         }
         drop(turn);
-        response.await.map_err(Some)
+        under_way.head().await.map_err(Some)
     }
 
     /// Decides what became of a request that got no answer.
-    fn before_headers(error: &reqwest::Error, handover: &Handover, call: &Call) -> Failed {
+    fn before_headers(&self, error: &reqwest::Error, handover: &Handover, call: &Call) -> Failed {
         let (lane, taken) = (handover.lane(), handover.is_taken());
         let chain = ConnectionError::of(error);
         match Loss::of(error) {
@@ -303,7 +322,7 @@ impl Transport {
                     call.ledger.unsend();
                 }
                 lane.end(End::Goaway);
-                if lane.has_heard() { Failed::Move } else { Failed::MoveFromIdle }
+                Failed::Move { sent: taken, waits: !lane.has_heard() }
             }
             Loss::Refused => {
                 // No answer, and a sign of life.
@@ -311,7 +330,10 @@ impl Transport {
                 if taken {
                     call.ledger.unsend();
                 }
-                Failed::Refused
+                // The peer may do so for reasons of its own, whatever it allows, so this says nothing of how many requests the connection
+                // takes.
+                self.pool.refused();
+                Failed::Move { sent: taken, waits: true }
             }
             Loss::Stream if taken => Failed::Error(Error::BrokenBeforeHeaders(chain)),
             Loss::Connection if taken => {
@@ -324,20 +346,10 @@ impl Transport {
             }
             Loss::Stream | Loss::Connection => {
                 lane.found_closed();
-                if lane.has_heard() { Failed::Move } else { Failed::MoveFromIdle }
+                Failed::Move { sent: false, waits: !lane.has_heard() }
             }
         }
     }
-}
-
-fn has_body(call: &Call) -> bool {
-    !matches!(call.rest.body, Body::Empty)
-}
-
-/// True if a request may try whether a connection takes more than was learnt. Not a write without a body: the client may hold it
-/// back, and it would leave when nobody expects it to.
-fn may_try(call: &Call) -> bool {
-    has_body(call) || call.rest.method == http::Method::GET
 }
 
 /// True if a connection with so many requests has no room for one that it has not taken for so many times [`TAKEN_WITHIN`].
@@ -347,32 +359,6 @@ fn may_try(call: &Call) -> bool {
 /// connection takes.
 fn is_full(taken: usize, has_body: bool, waited: u32) -> bool {
     taken > 1 || (taken == 1 && has_body && waited >= FULL_WITH_ONE)
-}
-
-/// The connections of a transport, seen from outside.
-#[derive(Clone)]
-pub struct Connections(Arc<Pool>);
-
-impl Connections {
-    /// Returns them as they are now.
-    pub fn snapshot(&self) -> connections::Snapshot {
-        self.0.snapshot()
-    }
-
-    /// Tells of each HTTP/2 connection that is used no more, why, and how old it was.
-    pub fn on_end(&self, tell: impl Fn(End, Duration) + Send + Sync + 'static) {
-        self.0.on_end(tell);
-    }
-
-    /// Ends all connections.
-    pub fn close(&self) {
-        self.0.close();
-    }
-
-    /// Returns how many requests are under way on connections that have fallen silent.
-    pub fn stuck(&self) -> usize {
-        self.0.stuck()
-    }
 }
 
 impl Service<Call> for Transport {

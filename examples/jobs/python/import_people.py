@@ -4,6 +4,8 @@ Whatever is killed on the way, this program, the gateway or the network, start i
 """
 
 import csv
+import hashlib
+import io
 import json
 import os
 import sys
@@ -20,19 +22,26 @@ AHEAD = 100  # rows that the gateway may have without a receipt or an outcome; m
 class Import:
     """What is known of the rows, and written down before anything follows from it."""
 
-    def __init__(self, path):
+    def __init__(self, path, of):
         self.receipts, self.done, self.next, self.announced = {}, {}, 0, None
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as lines:
-                for line in lines:
-                    if line.endswith("\n"):  # else this program was killed while it wrote the line
-                        self.take(ParseDict(json.loads(line), bulk_pb2.BulkEvent()))
-        self.journal = open(path, "a", encoding="utf-8")
+        self.journal = open(path, "a+b")
+        self.journal.seek(0)
+        lines = self.journal.read().split(b"\n")
+        self.journal.truncate(self.journal.tell() - len(lines.pop()))  # this program was killed while it wrote the last line
+        if not lines:
+            self.append({"file": of})
+        elif json.loads(lines[0]) != {"file": of}:
+            sys.exit(f"{path} is the journal of another file")
+        for line in lines[1:]:
+            self.take(ParseDict(json.loads(line), bulk_pb2.BulkEvent()))
 
-    def write(self, event):
-        self.journal.write(json.dumps(MessageToDict(event)) + "\n")
+    def append(self, line):
+        self.journal.write(json.dumps(line).encode() + b"\n")
         self.journal.flush()
         os.fsync(self.journal.fileno())
+
+    def write(self, event):
+        self.append(MessageToDict(event))
         self.take(event)
 
     def take(self, event):
@@ -72,8 +81,9 @@ def messages(state, people, start, told, ended):
                 continue
         if ended.is_set():
             return
-        yield user_service_pb2.StreamBulkCreateOrUpdateUsersRequest(users=people[handed : handed + room])
-        handed = min(handed + room, len(people))
+        some = people[handed : handed + min(room, 25)]
+        yield user_service_pb2.StreamBulkCreateOrUpdateUsersRequest(users=some)
+        handed += len(some)
 
 
 def stream(users, state, people):
@@ -92,9 +102,11 @@ def stream(users, state, people):
 
 
 def main(path, journal):
-    with open(path, newline="", encoding="utf-8") as file:
-        people = [user_pb2.UserInput(**row) for row in csv.DictReader(file)]
-    state = Import(journal)
+    with open(path, "rb") as file:
+        content = file.read()
+    rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+    people = [user_pb2.UserInput(**row) for row in rows]
+    state = Import(journal, hashlib.sha256(content).hexdigest())
     with gateway.channel() as channel:
         users, tries = user_service_pb2_grpc.UserServiceStub(channel), 0
         while True:

@@ -21,6 +21,9 @@ use crate::upstream::transport::BELIEVED;
 /// A call is let into the queue only if it has time for an exchange this many times as long as the mean.
 const SLOWER_THAN_MEAN: u32 = 2;
 
+/// After how many periods in which nothing was learnt of the room on connections the attempt at more does not grow any more.
+const DOUBLINGS: u32 = 10;
+
 const TOO_LONG: &str = "the queue for zendesk is longer than the deadline";
 
 /// Returns how many exchanges are under way on connections that have fallen silent.
@@ -108,8 +111,9 @@ impl Queue {
         }
     }
 
-    /// Returns a permit as soon as it is the call's turn.
-    pub(super) async fn enter(self: &Arc<Self>, call: &Call) -> Result<Permit, Error> {
+    /// Returns a permit as soon as it is the call's turn. A call that comes `back`, because there was no room on a connection, has had its
+    /// turn and is not judged as a newcomer.
+    pub(super) async fn enter(self: &Arc<Self>, call: &Call, back: bool) -> Result<Permit, Error> {
         let (mut place, mut admitted) = {
             let mut state = self.state();
             let mut permits = state.permits(self.permits);
@@ -121,7 +125,7 @@ impl Queue {
                 state.in_use += 1;
                 return Ok(self.permit(call.class()));
             }
-            if state.is_hopeless(call, permits) {
+            if !back && state.is_hopeless(call, permits) {
                 return Err(self.refuse(Why::TooLate));
             }
             let (admit, admitted) = oneshot::channel();
@@ -175,7 +179,7 @@ impl Queue {
 
     /// Notes how many requests the connections have room for at a time.
     pub(super) fn allow(&self, requests: usize) {
-        self.state().allowed = Some((requests.max(1), Instant::now()));
+        self.state().allowed = Some((requests, Instant::now()));
     }
 
     /// Hands a permit on to the next, or keeps it.
@@ -247,10 +251,17 @@ impl Queue {
 }
 
 impl State {
-    /// Returns how many of the `set` permits the connections have room for.
+    /// Returns how many of the `set` permits the connections have room for. After a while it may be more again. That is tried little by
+    /// little: those for whom there is still no room have waited in vain, and are the ones whose turn had come.
     fn permits(&self, set: usize) -> usize {
-        let allowed = self.allowed.filter(|(_, at)| at.elapsed() < BELIEVED);
-        allowed.map_or(set, |(allowed, _)| allowed.min(set))
+        let Some((allowed, at)) = self.allowed else { return set };
+        let periods = u32::try_from(at.elapsed().as_millis() / BELIEVED.as_millis()).unwrap_or(u32::MAX);
+        match periods {
+            0 => allowed.clamp(1, set),
+            // Nothing at all was processed, which says nothing of how many it may be.
+            _ if allowed == 0 => set,
+            _ => (allowed + (allowed.div_ceil(8) << (periods - 1).min(DOUBLINGS))).min(set),
+        }
     }
 
     /// True if the call would be served too late at the present pace of exchanges.

@@ -166,6 +166,24 @@ fn congested() -> impl Zendesk {
     })
 }
 
+/// Connections that take 40 requests of 150 ms each at a time, and turn away at once what they have no room for.
+fn crowded() -> impl Zendesk {
+    const ROOM: u32 = 40;
+    let busy = Arc::new(AtomicU32::new(0));
+    zendesk(&Hits::default(), move |_, _| {
+        let busy = Arc::clone(&busy);
+        async move {
+            let load = busy.fetch_add(1, Ordering::Relaxed) + 1;
+            let _done = Done(busy);
+            if load > ROOM {
+                return Err(Error::NoStream { allowed: ROOM as usize });
+            }
+            sleep(millis(150)).await;
+            Ok(answer())
+        }
+    })
+}
+
 struct Done(Arc<AtomicU32>);
 
 impl Drop for Done {
@@ -175,8 +193,8 @@ impl Drop for Done {
 }
 
 /// Offers `rate` calls a second for six seconds, whatever becomes of them. Of the last five, when the queue has seen how long
-/// exchanges take, returns the good answers per second and the longest time that a refusal took.
-async fn offer(service: impl Zendesk, rate: u32, deadline: Duration) -> (u32, Duration) {
+/// exchanges take, returns the good answers per second and how long the refusals took, the longest last.
+async fn offer(service: impl Zendesk, rate: u32, deadline: Duration) -> (u32, Vec<Duration>) {
     let began = Instant::now();
     let mut calls = JoinSet::new();
     for number in 0..rate * 6 {
@@ -188,16 +206,17 @@ async fn offer(service: impl Zendesk, rate: u32, deadline: Duration) -> (u32, Du
             (result, asked.elapsed(), asked.duration_since(began) >= SECOND)
         });
     }
-    let (mut good, mut slowest) = (0, Duration::ZERO);
+    let (mut good, mut refused) = (0, Vec::new());
     for (result, took, warm) in calls.join_all().await {
         match result {
             _ if !warm => {}
             Ok(Ok(_)) => good += 1,
-            Ok(Err(Error::Overloaded { .. })) => slowest = slowest.max(took),
+            Ok(Err(Error::Overloaded { .. })) => refused.push(took),
             _ => {}
         }
     }
-    (good / 5, slowest)
+    refused.sort();
+    (good / 5, refused)
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,7 +225,8 @@ async fn under_four_times_the_load_as_many_calls_succeed_and_the_others_are_refu
         let mut goodput = Vec::new();
         for load in 1..=4 {
             let (upstream, _) = stack_with(&config::Upstream::default(), Jitter::OFF, congested());
-            let (good, slowest) = offer(upstream, 640 * load, deadline).await;
+            let (good, refused) = offer(upstream, 640 * load, deadline).await;
+            let slowest = refused.last().copied().unwrap_or_default();
             assert!(slowest <= millis(10), "a refusal took {slowest:?} at {load}x");
             goodput.push(good);
         }
@@ -246,4 +266,16 @@ async fn a_modest_caller_who_joins_what_a_greedy_one_began_waits_for_its_own_tur
     let answered = shared.await.expect("no panic").expect("it is answered");
     let took = answered - begun;
     assert!(took > SECOND && took < SECOND * 2, "{took:?}: behind all of the greedy one's calls it takes ten seconds");
+}
+
+/// From time to time it is tried whether connections take more. Those for whom there still is no room have had their turn.
+#[tokio::test(start_paused = true)]
+async fn near_saturation_of_the_connections_calls_are_refused_at_once_too() {
+    for rate in [280, 320, 400, 800] {
+        let (upstream, _) = stack_with(&config::Upstream::default(), Jitter::OFF, crowded());
+        let (good, refused) = offer(upstream, rate, millis(500)).await;
+        let slowest = refused.last().copied().unwrap_or_default();
+        println!("{rate} a second: {good} answered of 266, {} refused within {slowest:?}", refused.len());
+        assert!(good >= 250 && slowest <= millis(10), "{good} a second, refused within {slowest:?}");
+    }
 }

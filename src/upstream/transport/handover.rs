@@ -13,7 +13,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use super::lane::{Lane, Seat};
 use super::precedence::Precedence;
+use crate::cache::WaitsFor;
 use crate::upstream::call::Ledger;
 
 /// Most bytes of a body that are passed on at a time. Each shows that the upload goes on: a long one, through a small window over a long
@@ -38,12 +39,11 @@ const WITHDRAWN: u8 = 2;
 pub struct Handover {
     state: Arc<State>,
     seat: Seat,
-    /// Whether the whole answer was received.
-    answered: AtomicBool,
 }
 
 struct State {
     ledger: Arc<Ledger>,
+    waits_for: WaitsFor,
     lane: Arc<Lane>,
     stands: AtomicU8,
     /// When it was taken, as the lane counts time.
@@ -56,16 +56,15 @@ struct State {
 }
 
 impl Handover {
-    /// Counts in `ledger` when the connection takes the request, which may not happen once the ledger was closed.
-    pub fn new(ledger: &Arc<Ledger>, seat: Seat, precedence: Precedence) -> Self {
+    /// Counts in `ledger` when the connection takes the request, which may not happen once the ledger was closed. From then on the call
+    /// waits for nothing but its answer.
+    pub fn new(ledger: &Arc<Ledger>, waits_for: &WaitsFor, seat: Seat, precedence: Precedence) -> Self {
         let (stands, taken_at, taken) = (AtomicU8::new(WAITING), AtomicU64::new(0), Notify::new());
         let (ledger, lane) = (Arc::clone(ledger), Arc::clone(seat.lane()));
         let (passed_on, precedence) = (Mutex::default(), Mutex::new(Some(precedence)));
-        Self {
-            state: Arc::new(State { ledger, lane, stands, taken_at, taken, passed_on, precedence }),
-            seat,
-            answered: AtomicBool::new(false),
-        }
+        let waits_for = waits_for.clone();
+        let state = State { ledger, waits_for, lane, stands, taken_at, taken, passed_on, precedence };
+        Self { state: Arc::new(state), seat }
     }
 
     /// Returns the connection.
@@ -101,11 +100,6 @@ impl Handover {
 }
 
 impl Handover {
-    /// Notes that the whole answer was received.
-    pub fn answered(&self) {
-        self.answered.store(true, Ordering::Relaxed);
-    }
-
     /// Withdraws the request, if the connection has not taken it.
     pub fn withdraw(&self) -> bool {
         self.state.stands.compare_exchange(WAITING, WITHDRAWN, Ordering::SeqCst, Ordering::SeqCst).is_ok()
@@ -116,7 +110,7 @@ impl Drop for Handover {
     fn drop(&mut self) {
         self.withdraw();
         if self.is_taken() {
-            self.lane().leave(self.state.taken_at.load(Ordering::SeqCst), self.answered.load(Ordering::Relaxed));
+            self.lane().leave(self.state.taken_at.load(Ordering::SeqCst));
         }
     }
 }
@@ -142,9 +136,10 @@ impl State {
         let stood = self.stands.compare_exchange(WAITING, to, Ordering::SeqCst, Ordering::SeqCst);
         if open && stood.is_err() {
             self.ledger.unsend();
-            self.lane.untake(self.taken_at.load(Ordering::SeqCst));
+            self.lane.leave(self.taken_at.load(Ordering::SeqCst));
         }
         if open && stood.is_ok() {
+            self.waits_for.set(None);
             drop(self.precedence.lock().unwrap_or_else(PoisonError::into_inner).take());
             self.taken.notify_one();
         }
@@ -279,7 +274,7 @@ mod tests {
     fn seat(client: &reqwest::Client) -> Seat {
         let link = Arc::new(Link::new(&Arc::default()));
         link.connected(true);
-        Seat::on(&Lane::new(client.clone(), link, std::time::Duration::from_secs(3), &Arc::default()))
+        Seat::on(&Lane::new(client.clone(), link, false, std::time::Duration::from_secs(3), &Arc::default()))
     }
 
     fn clients() -> [reqwest::Client; 2] {
@@ -301,7 +296,7 @@ mod tests {
         let (url, mut came) = server().await;
         for (client, method) in clients().iter().flat_map(|client| METHODS.map(|method| (client.clone(), method))) {
             let ledger = Arc::<Ledger>::default();
-            let handover = Handover::new(&ledger, seat(&client), Precedence::default());
+            let handover = Handover::new(&ledger, &WaitsFor::default(), seat(&client), Precedence::default());
             let request = request(&client, &method, &url, &handover);
             assert!(!handover.is_taken() && ledger.requests() == 0, "{method} is only put together");
             client.execute(request).await.expect("answered");
@@ -311,7 +306,7 @@ mod tests {
         // Nothing listens at this port: no connection, nothing taken.
         let ledger = Arc::<Ledger>::default();
         let [client, _] = clients();
-        let handover = Handover::new(&ledger, seat(&client), Precedence::default());
+        let handover = Handover::new(&ledger, &WaitsFor::default(), seat(&client), Precedence::default());
         let request = request(&client, &http::Method::DELETE, "http://127.0.0.1:1/", &handover);
         client.execute(request).await.expect_err("nobody is there");
         assert!(!handover.is_taken() && ledger.requests() == 0);
@@ -323,7 +318,7 @@ mod tests {
         for (client, method) in clients().iter().flat_map(|client| METHODS.map(|method| (client.clone(), method))) {
             for closed in [false, true] {
                 let ledger = Arc::<Ledger>::default();
-                let handover = Handover::new(&ledger, seat(&client), Precedence::default());
+                let handover = Handover::new(&ledger, &WaitsFor::default(), seat(&client), Precedence::default());
                 let request = request(&client, &method, &url, &handover);
                 // The caller's deadline has passed, or the exchange was given up.
                 let kept = if closed {

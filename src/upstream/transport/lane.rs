@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::connector::{CONNECT_TIMEOUT, Layer};
@@ -24,10 +24,12 @@ pub const SILENT_AFTER: Duration = Duration::from_millis(750);
 /// time is the first thing that a peer says.
 pub const SETTLED_AFTER: Duration = Duration::from_millis(500);
 
-/// Most requests that may be given up on one connection before new ones go on another. The client remembers only a few of the
-/// streams that it has reset. Whatever still comes for the others it counts as errors, and at the 1,024th it ends the
-/// connection with everything under way on it.
+/// Most requests that may be given up on one connection before new ones go on another. What comes later than a second after a stream
+/// was reset, over a way that is slower than that, counts against the connection: see [`under_way`](super::under_way).
 const MOST_ABANDONED: usize = 500;
+
+/// How many streams of one connection are reset before the client has forgotten the first: fewer than the 50 that it remembers.
+const REMEMBERED: usize = 45;
 
 /// A connection, and the requests that use it.
 pub struct Lane {
@@ -35,6 +37,8 @@ pub struct Lane {
     /// The client of writes over HTTP/1.1, which keeps no connection: see [`Lane::client`].
     of_writes: OnceLock<reqwest::Client>,
     link: Arc<Link>,
+    /// Whether it is for requests with long bodies, which would hold up others.
+    for_uploads: bool,
     /// How long pings take to decide whether the connection lives.
     decided_after: Duration,
     /// Requests that have a seat.
@@ -47,6 +51,8 @@ pub struct Lane {
     opener: AtomicBool,
     /// Requests that were given up before their whole answer was received.
     abandoned: AtomicUsize,
+    /// One for each stream that may be reset at present.
+    resets: Arc<Semaphore>,
     /// Held by the request that is being offered, where only one may be at a time.
     offering: Semaphore,
     /// Since when bodies have waited for room in the upload window and none was taken, in milliseconds of [`Link::now`]; 0 if none has.
@@ -62,17 +68,25 @@ pub struct Lane {
 
 impl Lane {
     /// Returns a lane whose connection is not open yet; over HTTP/1.1 connections are opened as requests need them.
-    pub fn new(client: reqwest::Client, link: Arc<Link>, decided_after: Duration, changed: &Arc<Notify>) -> Arc<Self> {
+    pub fn new(
+        client: reqwest::Client,
+        link: Arc<Link>,
+        for_uploads: bool,
+        decided_after: Duration,
+        changed: &Arc<Notify>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             client,
             of_writes: OnceLock::new(),
             link,
+            for_uploads,
             decided_after,
             seats: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
             open: AtomicBool::new(false),
             opener: AtomicBool::new(false),
             abandoned: AtomicUsize::new(0),
+            resets: Arc::new(Semaphore::new(REMEMBERED)),
             offering: Semaphore::new(1),
             bodies_stuck: AtomicU64::new(0),
             broken: AtomicBool::new(false),
@@ -90,6 +104,11 @@ impl Lane {
             return &self.client;
         }
         self.of_writes.get_or_init(|| for_single_use(origin, &self.link).expect("such a client was built before"))
+    }
+
+    /// Whether it is for requests with long bodies.
+    pub fn is_for_uploads(&self) -> bool {
+        self.for_uploads
     }
 
     /// True if the HTTP/2 connection is there, whether it has taken a request or not.
@@ -246,13 +265,6 @@ impl Lane {
         now
     }
 
-    /// Takes back that a request was taken.
-    pub fn untake(&self, taken_at: u64) {
-        if taken_at > 0 {
-            self.taken.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
-
     /// Notes that a request's body was taken.
     pub fn body_taken(&self) {
         self.bodies_stuck.store(0, Ordering::SeqCst);
@@ -270,20 +282,25 @@ impl Lane {
         is_stuck
     }
 
-    /// Notes that the request taken at `taken_at` has ended. If it ended without an answer, and for longer than pings take to
-    /// decide answers have been awaited and nothing at all was received, the lane is retired: pings may get through where nothing
-    /// else does.
-    pub fn leave(&self, taken_at: u64, answered: bool) {
-        if taken_at == 0 {
-            return;
+    /// Notes that the request taken at `taken_at` has ended, or was not taken after all.
+    pub fn leave(&self, taken_at: u64) {
+        if taken_at > 0 {
+            self.taken.fetch_sub(1, Ordering::SeqCst);
         }
-        self.taken.fetch_sub(1, Ordering::SeqCst);
-        if !answered && self.abandoned.fetch_add(1, Ordering::SeqCst) >= MOST_ABANDONED {
+    }
+
+    /// Notes that a request ends without its whole answer. If for longer than pings take to decide answers have been awaited and nothing
+    /// at all was received, the lane is retired: pings may get through where nothing else does.
+    pub fn give_up(&self) {
+        let is_over = self.abandoned.fetch_add(1, Ordering::SeqCst) >= MOST_ABANDONED;
+        if is_over || self.unanswered().is_some_and(|waited| waited > self.decided_after) {
             self.retire();
         }
-        if !answered && self.unanswered().is_some_and(|waited| waited > self.decided_after) {
-            self.retire();
-        }
+    }
+
+    /// Returns the right to reset a stream now, or where to wait for it. It is given back when the client has forgotten the stream.
+    pub fn may_reset(&self) -> Result<OwnedSemaphorePermit, Arc<Semaphore>> {
+        Arc::clone(&self.resets).try_acquire_owned().map_err(|_| Arc::clone(&self.resets))
     }
 }
 

@@ -23,11 +23,16 @@ impl Loss {
         causes.find_map(|cause| cause.downcast_ref::<h2::Error>()).map_or(Self::Connection, Self::of_h2)
     }
 
+    /// True if an error inside a body means that the stream has ended; false if the encoding is unreadable.
+    pub fn is_of_stream(error: &(dyn std::error::Error + 'static)) -> bool {
+        let mut causes = std::iter::successors(Some(error), |error| error.source());
+        causes.any(|cause| cause.is::<h2::Error>() || cause.is::<hyper::Error>())
+    }
+
     /// True if an error inside a body means that the connection ended; false if only the stream did, or the encoding is
     /// unreadable.
     pub fn is_of_connection(error: &(dyn std::error::Error + 'static)) -> bool {
-        let mut causes = std::iter::successors(Some(error), |error| error.source());
-        causes.any(|cause| cause.is::<h2::Error>() || cause.is::<hyper::Error>()) && Self::of(error) == Self::Connection
+        Self::is_of_stream(error) && Self::of(error) == Self::Connection
     }
 
     fn of_h2(error: &h2::Error) -> Self {

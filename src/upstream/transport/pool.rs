@@ -2,7 +2,7 @@
 //!
 //! Over HTTP/1.1 the client's own pool decides. Over HTTP/2 one [`Lane`] serves all as long as it has room. The pool opens
 //! another, one at a time, when there is none, or when it is full, ended or silent; the requests that need it wait for that one
-//! attempt and share its failure.
+//! attempt and share its failure. Uploads have a connection of their own, as long as there may be one more.
 //!
 //! Zendesk decides how many requests a connection takes at a time, and the client does not expose the number. But a request
 //! that the client holds back is not taken. From that the pool learns the number, and forgets it after a while, since it may
@@ -15,11 +15,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::connections::{Counters, Snapshot};
+use super::connections::Counters;
 use super::connector;
 use super::end::End;
 use super::lane::{Lane, SETTLED_AFTER, Seat};
 use super::link::Link;
+use super::needs::Needs;
 use super::precedence::{Moved, PRECEDED, Precedence};
 use crate::config;
 use crate::error::{ConnectionError, Error};
@@ -28,6 +29,7 @@ use crate::upstream::client::Addresses;
 use crate::upstream::client::Origin;
 
 mod refusals;
+mod seen;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -103,7 +105,7 @@ impl Pool {
         let (origin, settings) = (origin.clone(), settings.clone());
         let moved = Arc::default();
         let pool = Self { origin, settings, state: Mutex::new(state), changed, counters, moved };
-        pool.lane()?; // so that an error in building a client shows at the start
+        pool.lane(false)?; // so that an error in building a client shows at the start
         Ok(pool)
     }
 
@@ -112,9 +114,8 @@ impl Pool {
         Precedence::of(moves, &self.moved, &self.changed)
     }
 
-    /// Waits for a place for a request that was moved so often, and returns it. If it can be withdrawn, it may try whether a
-    /// connection takes more than was learnt.
-    pub async fn seat(&self, moves: usize, tries: bool) -> Result<Seat, Error> {
+    /// Waits for a place for a request that was moved so often, and returns it.
+    pub async fn seat(&self, moves: usize, needs: Needs) -> Result<Seat, Error> {
         let mut waited_for: Option<Arc<Lane>> = None;
         let came = Instant::now();
         loop {
@@ -124,7 +125,7 @@ impl Pool {
                 drop(timeout(PRECEDED.saturating_sub(came.elapsed()), changed).await);
                 continue;
             }
-            let most = match self.step(waited_for.take(), tries)? {
+            let most = match self.step(waited_for.take(), needs)? {
                 Step::Take(seat) => return Ok(seat),
                 Step::Wait(lane) => {
                     waited_for = Some(lane);
@@ -137,7 +138,7 @@ impl Pool {
         }
     }
 
-    fn step(&self, waited_for: Option<Arc<Lane>>, tries: bool) -> Result<Step, Error> {
+    fn step(&self, waited_for: Option<Arc<Lane>>, needs: Needs) -> Result<Step, Error> {
         let mut state = self.state();
         if state.distrusted {
             state.renew();
@@ -150,9 +151,9 @@ impl Pool {
         if state.lanes.iter().filter(|lane| lane.is_open()).count() > 1 {
             state.no_further = None;
         }
-        let (streams, proven) = (state.streams.of(tries), state.streams.proven());
+        let (streams, proven) = (state.streams.of(needs.tries), state.streams.proven());
         let has_room = |lane: &&Arc<Lane>| lane.seats() < if lane.is_settled() { streams } else { streams.min(proven) };
-        let open = || state.lanes.iter().filter(|lane| lane.is_open());
+        let open = || state.lanes.iter().filter(|lane| lane.is_open() && lane.is_for_uploads() == needs.is_upload);
         let lively = || open().filter(|lane| !lane.is_mute());
         if let Some(lane) = lively().find(has_room).or_else(|| open().filter(|lane| !lane.is_silent()).find(has_room)) {
             return Ok(Step::Take(Seat::on(lane)));
@@ -163,13 +164,14 @@ impl Pool {
             }
             // Many may have waited for the same attempt.
             let is_new = state.no_further.is_none_or(|(before, _)| failed > before);
-            if is_new && open().next().is_some() {
+            if is_new && state.lanes.iter().any(|lane| lane.is_open()) {
                 let believed = state.no_further.map_or(BELIEVED, |(_, believed)| longer(believed));
                 state.no_further = Some((failed, believed));
             }
         }
-        let open = || state.lanes.iter().filter(|lane| lane.is_open());
-        let opening = || state.lanes.iter().filter(|lane| !lane.is_open());
+        let fit = || state.lanes.iter().filter(|lane| lane.is_for_uploads() == needs.is_upload);
+        let open = || fit().filter(|lane| lane.is_open());
+        let opening = || fit().filter(|lane| !lane.is_open());
         let hopeful = |lane: &&Arc<Lane>| !self.is_slow(lane) || lane.is_connected();
         if let Some(seat) = opening().filter(hopeful).find_map(Seat::to_open) {
             return Ok(Step::Take(seat));
@@ -180,6 +182,10 @@ impl Pool {
             return Ok(Step::Wait(Arc::clone(new)));
         }
         let may_open = self.may_open(&state);
+        let others = || state.lanes.iter().filter(|lane| lane.is_open() && lane.is_for_uploads() != needs.is_upload);
+        if let Some(lane) = others().filter(|lane| !may_open && !lane.is_silent()).find(has_room) {
+            return Ok(Step::Take(Seat::on(lane)));
+        }
         if let Some(new) = newest.filter(|_| !may_open) {
             return Ok(opening().find_map(Seat::to_open).map_or_else(|| Step::Wait(Arc::clone(new)), Step::Take));
         }
@@ -188,15 +194,17 @@ impl Pool {
             if state.lanes.is_empty() && !pause.is_zero() {
                 return Ok(Step::Pause(pause));
             }
-            let lane = self.lane().map_err(|error| Error::Connect(ConnectionError::of(error.as_ref())))?;
+            let lane =
+                self.lane(needs.is_upload).map_err(|error| Error::Connect(ConnectionError::of(error.as_ref())))?;
             let seat = Seat::to_open(&lane).expect("nobody else knows it yet");
             state.lanes.push(lane);
             return Ok(Step::Take(seat));
         }
         // All are silent or full: better one that may be dead than none.
-        match open().filter(has_room).max_by_key(|lane| lane.heard_at()) {
+        let open = state.lanes.iter().filter(|lane| lane.is_open());
+        match open.filter(has_room).max_by_key(|lane| lane.heard_at()) {
             Some(lane) => Ok(Step::Take(Seat::on(lane))),
-            None => Err(Error::NoStream { allowed: state.allowed(tries) }),
+            None => Err(Error::NoStream { allowed: state.allowed(needs.tries) }),
         }
     }
 
@@ -254,28 +262,16 @@ impl Pool {
     /// connected meanwhile, or, if this lane is slow, on one that may be opened beside it.
     pub fn has_place_besides(&self, lane: &Arc<Lane>) -> bool {
         let state = self.state();
-        let others = || state.lanes.iter().filter(|other| !Arc::ptr_eq(other, lane) && !other.is_over());
+        let is_slow = self.is_slow(lane);
+        let is_fit = |other: &Arc<Lane>| is_slow || other.is_for_uploads() == lane.is_for_uploads();
+        let is_other = |other: &&Arc<Lane>| !Arc::ptr_eq(other, lane) && !other.is_over() && is_fit(other);
+        let others = || state.lanes.iter().filter(is_other);
         let has_room =
             |other: &Arc<Lane>| other.is_open() && !other.is_silent() && other.seats() < state.streams.most();
         let waits = |other: &Arc<Lane>| !other.is_open() && other.is_connected() && other.seats() == 0;
         let is_opening = |other: &Arc<Lane>| !other.is_open() && !self.is_slow(other);
         others().any(|other| has_room(other) || waits(other))
-            || (self.is_slow(lane) && !others().any(is_opening) && self.may_open(&state))
-    }
-
-    /// Tells of each HTTP/2 connection that is used no more, why, and how old it was.
-    pub fn on_end(&self, tell: impl Fn(End, Duration) + Send + Sync + 'static) {
-        self.counters.on_end(tell);
-    }
-
-    /// Ends all connections.
-    pub fn close(&self) {
-        self.state().lanes.drain(..).for_each(|lane| lane.end(End::Drained));
-    }
-
-    /// Counts a request that is sent again on another connection.
-    pub fn moved(&self) {
-        self.counters.moved();
+            || (is_slow && !others().any(is_opening) && self.may_open(&state))
     }
 
     /// Sends new requests on other connections than this one; over HTTP/1.1 on new ones, at most once a second. Requests under
@@ -293,26 +289,6 @@ impl Pool {
     /// Returns how many requests the connections take at a time, as far as is known.
     pub fn allowed(&self, tries: bool) -> usize {
         self.state().allowed(tries)
-    }
-
-    /// Returns how many requests are under way on connections that have fallen silent, if there is another one for others to go on.
-    pub fn stuck(&self) -> usize {
-        let state = self.state();
-        if !state.lanes.iter().any(|lane| lane.is_open() && !lane.is_mute()) && !self.may_open(&state) {
-            return 0;
-        }
-        state.lanes.iter().filter(|lane| lane.is_silent()).map(|lane| lane.taken()).sum()
-    }
-
-    /// Returns the connections as they are now.
-    pub fn snapshot(&self) -> Snapshot {
-        let mut state = self.state();
-        self.tidy(&mut state);
-        let shared = || state.lanes.iter().filter(|lane| !lane.is_http1() && lane.is_open());
-        let oldest = shared().map(|lane| lane.age()).max().unwrap_or_default();
-        let requests = shared().map(|lane| lane.taken()).sum();
-        let streams = state.streams.last_known();
-        Snapshot { http2_oldest: oldest, http2_requests: requests, http2_streams: streams, ..self.counters.snapshot() }
     }
 
     /// True if it takes so long to connect on this lane that another attempt should be made beside it.
@@ -339,7 +315,7 @@ impl Pool {
         state.tidy();
     }
 
-    fn lane(&self) -> anyhow::Result<Arc<Lane>> {
+    fn lane(&self, for_uploads: bool) -> anyhow::Result<Arc<Lane>> {
         let config::Connection { ping_interval, ping_timeout, .. } = self.settings;
         let link = Arc::new(Link::new(&self.counters));
         let builder = self
@@ -357,7 +333,7 @@ impl Pool {
         };
         // The time until a ping is sent, its answer is late, and the client has noticed.
         let decided_after = ping_interval + ping_timeout + ping_timeout / 4;
-        Ok(Lane::new(builder.build()?, link, decided_after, &self.changed))
+        Ok(Lane::new(builder.build()?, link, for_uploads, decided_after, &self.changed))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -382,16 +358,21 @@ impl State {
         self.lanes.retain(|lane| !lane.is_over() && !lane.is_forsaken());
         let mut kept = 0;
         self.lanes.retain(|lane| {
-            let spare = kept > 0 && lane.is_open() && lane.seats() == 0 && lane.heard_at().elapsed() > SPARE;
+            let spare = (kept > 0 || lane.is_for_uploads())
+                && lane.is_open()
+                && lane.seats() == 0
+                && lane.heard_at().elapsed() > SPARE;
             if spare {
                 lane.end(End::Idle);
             }
-            kept += usize::from(!spare);
+            kept += usize::from(!spare && !lane.is_for_uploads());
             !spare
         });
     }
 
+    /// How many requests the connections take that are open.
     fn allowed(&self, tries: bool) -> usize {
-        self.lanes.len().max(1) * self.streams.of(tries)
+        let open = self.lanes.iter().filter(|lane| lane.is_open()).count();
+        open.max(1) * self.streams.of(tries)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tonic::Request;
 use zendesk_gateway::proto::GetUserRelatedRequest;
-use zendesk_gateway::sandbox::faults::{Hang, get};
+use zendesk_gateway::sandbox::faults::{Hang, RefuseStream, get};
 use zendesk_gateway::sandbox::{GoAway, Mute, Sandbox};
 
 use super::{edge, uncached, within};
@@ -40,6 +40,8 @@ async fn connections_that_ended_are_counted_by_why() {
     let connections = t.sandbox.connections();
     // With a request under way that is never answered, and with none.
     read(&t, 0, 10).await.expect("all is well");
+    t.sandbox.fault(get("/users/{id}/related"), RefuseStream::times(2));
+    read(&t, 0, 10).await.expect("it is sent again where it was");
     t.sandbox.fault(get("/users/{id}/related"), Hang::before_headers().once());
     let hung = tokio::spawn(read(&t, 1, 10));
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -50,6 +52,8 @@ async fn connections_that_ended_are_counted_by_why() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     read(&t, 2, 10).await.expect("on another connection");
     assert_eq!(ended(&t).await["closed"], 1);
+    let moved = t.status().await["upstream_connections"]["moved"].clone();
+    assert_eq!(moved, 0, "nothing that was sent went on another connection");
     // Requests that cross with a GOAWAY are not processed.
     let crossing: Vec<_> = (0..8).map(|number| tokio::spawn(read(&t, number, 10))).collect();
     tokio::time::sleep(Duration::from_millis(10)).await;

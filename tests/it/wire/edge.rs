@@ -161,6 +161,7 @@ async fn nothing_is_known_of_the_budget_until_zendesk_answers() {
     for outcome in futures_util::future::join_all(reads).await {
         let status = outcome.expect_err("nobody answers");
         assert_ne!(status.code(), Code::ResourceExhausted, "{}: {status:?}", reason(&status));
+        assert!(!status.message().contains("may have had"), "nothing was sent: {status:?}");
     }
     drop(users);
     shutdown.send(()).expect("it listens");

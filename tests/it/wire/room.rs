@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use tonic::Status;
+use zendesk_gateway::proto::ListUsersRequest;
 use zendesk_gateway::sandbox;
-use zendesk_gateway::sandbox::faults::{Delay, RefuseStream, get, post};
+use zendesk_gateway::sandbox::faults::{Delay, Drip, RefuseStream, get, post};
 
-use super::{What, call, created, edge, flood, gateway, reason, uncached};
+use super::{What, call, created, edge, flood, gateway, reason, uncached, within};
 use crate::support::TestGateway;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,6 +126,54 @@ async fn a_connection_on_which_many_callers_gave_up_is_left_before_it_ends_under
     let accepted = gateway.sandbox.connections().counts().accepted;
     assert!((2..=8).contains(&accepted), "{accepted} connections");
     gateway.stop().await;
+}
+
+/// What comes on a stream after the client has reset it counts as an error, unless the client remembers the stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_too_large_do_not_end_their_connection_under_others() {
+    let refused = given_up(8 << 10, Duration::from_secs(10)).await;
+    assert!(refused.iter().all(|status| reason(status) == "BODY_TOO_LARGE"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_leave_long_answers_do_not_end_their_connection_under_others() {
+    // The answers begin after 400 ms, and end 80 to 200 ms later.
+    given_up(16 << 20, Duration::from_millis(470)).await;
+}
+
+/// Has sixty pages at a time given up, of up to a hundred frames each, of which most are under way then, beside writes that must not
+/// notice.
+async fn given_up(largest: usize, deadline: Duration) -> Vec<Status> {
+    let mut config = uncached();
+    config.upstream.max_body_bytes = largest;
+    let gateway = TestGateway::configured(edge(|wire| wire.round_trip = Duration::from_millis(400)), config).await;
+    call(&gateway, What::Write, 0, Duration::from_secs(5)).await.expect("all is well");
+    gateway.sandbox.fault(post("/users"), Delay::by(Duration::from_millis(100)).forever());
+    gateway.sandbox.fault(get("/users"), Drip::of(1 << 10, Duration::from_millis(2)).forever());
+    let pages = async {
+        let mut refused = Vec::new();
+        for _ in 0..5 {
+            // Two that ask for the same would share one answer.
+            let pages = (41..=100).map(|page_size| {
+                let (mut users, request) = (gateway.users(), ListUsersRequest { page_size, ..Default::default() });
+                async move { users.list_users(within(request, deadline)).await.expect_err("it is given up") }
+            });
+            refused.extend(join_all(pages).await);
+        }
+        refused
+    };
+    let writes = async {
+        for number in 1..9 {
+            call(&gateway, What::Write, number, Duration::from_secs(10)).await.expect("others do not notice");
+        }
+    };
+    let (refused, ()) = tokio::join!(pages, writes);
+    assert_eq!(created(&gateway), (0..9).map(|number| (number, 1)).collect());
+    let accepted = gateway.sandbox.connections().counts().accepted;
+    // On a busy machine one may seem silent.
+    assert!(accepted <= 4, "{accepted} connections");
+    gateway.stop().await;
+    refused
 }
 
 /// A write is taken once its stream is open, so a second one shows that a connection takes one, although only one was taken.

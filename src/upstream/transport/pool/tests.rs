@@ -4,6 +4,8 @@ use super::streams::{Limit, STREAMS_ASSUMED};
 use super::*;
 use crate::upstream::client::IDLE_TIMEOUT;
 
+const READ: Needs = Needs { has_body: false, tries: true, is_upload: false };
+
 fn pool(url: &str) -> Pool {
     let origin = Origin::new(&url.parse().expect("a URL"), None).expect("nothing is read");
     Pool::new(&origin, &config::Connection::default()).expect("a client")
@@ -12,7 +14,7 @@ fn pool(url: &str) -> Pool {
 #[tokio::test(start_paused = true)]
 async fn a_smaller_number_of_requests_is_believed_for_longer_each_time_that_it_is_found_again() {
     let pool = pool("https://127.0.0.1:1");
-    let lane = pool.lane().expect("a client");
+    let lane = pool.lane(false).expect("a client");
     for _ in 0..2 {
         let _ = lane.take();
     }
@@ -45,7 +47,7 @@ async fn a_smaller_number_of_requests_is_believed_for_longer_each_time_that_it_i
 #[tokio::test(start_paused = true)]
 async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for_it() {
     let pool = pool("https://127.0.0.1:1");
-    let open = pool.lane().expect("a client");
+    let open = pool.lane(false).expect("a client");
     let _ = open.take();
     open.heard(true);
     pool.state().lanes.push(open);
@@ -54,10 +56,10 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
     for believed in [250, 500, 1_000] {
         let link = Arc::new(Link::new(&pool.counters));
         let client = pool.origin.client().build().expect("a client");
-        let failed = Lane::new(client, Arc::clone(&link), Duration::ZERO, &pool.changed);
+        let failed = Lane::new(client, Arc::clone(&link), false, Duration::ZERO, &pool.changed);
         link.fail(ConnectionError::new("refused"));
         for _ in 0..40 {
-            drop(pool.step(Some(Arc::clone(&failed)), true));
+            drop(pool.step(Some(Arc::clone(&failed)), READ));
         }
         let known = pool.state().no_further.map(|(_, believed)| believed.as_millis());
         assert_eq!(known, Some(believed));
@@ -68,7 +70,7 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
 #[tokio::test]
 async fn connections_are_replaced_at_most_once_a_second() {
     let pool = pool("http://127.0.0.1:1");
-    let lane = async || Arc::clone(pool.seat(0, true).await.expect("without TLS there is always room").lane());
+    let lane = async || Arc::clone(pool.seat(0, READ).await.expect("without TLS there is always room").lane());
     let first = lane().await;
     pool.renew(&first);
     assert!(Arc::ptr_eq(&first, &lane().await), "too soon");
@@ -88,7 +90,8 @@ async fn each_connection_is_told_once_with_the_reason_of_its_end_and_its_age() {
     let connected = || {
         let link = Arc::new(Link::new(&pool.counters));
         link.connected(true);
-        let lane = Lane::new(pool.origin.client().build().expect("a client"), link, Duration::ZERO, &pool.changed);
+        let lane =
+            Lane::new(pool.origin.client().build().expect("a client"), link, false, Duration::ZERO, &pool.changed);
         let _ = lane.take();
         lane.heard(true);
         pool.state().lanes.push(Arc::clone(&lane));
@@ -123,4 +126,24 @@ async fn each_connection_is_told_once_with_the_reason_of_its_end_and_its_age() {
     let told: Vec<End> = told.lock().expect("no panic").drain(..).map(|(why, _)| why).collect();
     assert_eq!(told, [End::Idle, End::Idle, End::Drained]);
     assert_eq!(pool.snapshot().http2_open, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn uploads_have_a_connection_of_their_own_if_there_may_be_one_more() {
+    const UPLOAD: Needs = Needs { has_body: true, tries: true, is_upload: true };
+    let lane = |pool: &Pool, needs| match pool.step(None, needs) {
+        Ok(Step::Take(seat)) => Arc::clone(seat.lane()),
+        _ => panic!("there is a place"),
+    };
+    for most in [1, 2] {
+        let mut pool = pool("https://127.0.0.1:1");
+        pool.settings.most = most;
+        let open = pool.lane(false).expect("a client");
+        let _ = open.take();
+        open.heard(true);
+        pool.state().lanes.push(Arc::clone(&open));
+        let of_upload = lane(&pool, UPLOAD);
+        assert_eq!(Arc::ptr_eq(&of_upload, &open), most == 1);
+        assert!(Arc::ptr_eq(&lane(&pool, UPLOAD), &of_upload) && Arc::ptr_eq(&lane(&pool, READ), &open));
+    }
 }

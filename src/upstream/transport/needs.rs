@@ -1,0 +1,33 @@
+//! What a request asks of a connection.
+
+use crate::upstream::rest::{Body, Rest};
+
+/// Longest body that goes beside other requests: as much as a peer gives a connection room for at first (RFC 9113, section 6.9.2).
+const LONGEST_BESIDE_OTHERS: usize = 65_535;
+
+/// What a request asks of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Needs {
+    /// Whether it has a body, whose last byte shows when the connection takes it.
+    pub has_body: bool,
+    /// Whether it may try whether a connection takes more requests than was learnt. Not a write without a body: the client may hold it
+    /// back, and it would leave when nobody expects it to.
+    pub tries: bool,
+    /// Whether its body is so long that those of other requests would wait for it: all on a connection share the room that the peer
+    /// gives to upload, and what the system has to send.
+    pub is_upload: bool,
+}
+
+impl Needs {
+    /// Returns the needs of this request.
+    pub fn of(rest: &Rest) -> Self {
+        let length = match &rest.body {
+            Body::Empty => 0,
+            Body::Json(document) => document.len(),
+            Body::File { content, .. } => content.len(),
+        };
+        let has_body = !matches!(rest.body, Body::Empty);
+        let tries = has_body || rest.method == http::Method::GET;
+        Self { has_body, tries, is_upload: length > LONGEST_BESIDE_OTHERS }
+    }
+}
