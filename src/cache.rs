@@ -26,6 +26,7 @@ use tokio::time::Instant;
 
 use crate::config;
 use crate::error::{Error, Result};
+use crate::share::Share;
 
 mod ask;
 mod batch;
@@ -97,6 +98,22 @@ impl Terms {
             background: self.background && other.background,
             waits_for: self.waits_for.and(other.waits_for),
         }
+    }
+}
+
+/// Who wants an answer, and by when.
+#[derive(Debug, Clone)]
+pub struct Want {
+    /// By when the caller wants it.
+    pub by: Instant,
+    /// The caller's share: a read that several share takes the turn of whoever of them has the best.
+    pub share: Share,
+}
+
+impl From<Instant> for Want {
+    /// Returns what this process itself wants.
+    fn from(by: Instant) -> Self {
+        Self { by, share: Share::default() }
     }
 }
 
@@ -217,14 +234,14 @@ impl Cache {
         key: &Key,
         policy: &Policy,
         control: Control,
-        deadline: Instant,
+        want: impl Into<Want>,
         fetch: F,
     ) -> Result<Hit>
     where
         F: FnOnce(Terms) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Bytes>> + Send + 'static,
     {
-        let cache = &self.0;
+        let (cache, want) = (&self.0, want.into());
         let now = Instant::now();
         let mut fallback = None;
         if let Some(entry) = cache.valid(key) {
@@ -242,13 +259,13 @@ impl Cache {
         if control.only_if_cached {
             return Err(Error::CacheMiss);
         }
-        if deadline <= now {
+        if want.by <= now {
             return Err(Error::Deadline { sent: false });
         }
         if policy.kind == Kind::None {
-            return cache.ask_alone(key, deadline, fetch).await;
+            return cache.ask_alone(key, want.by, fetch).await;
         }
-        cache.ask(key, policy, control, deadline, fetch, fallback).await
+        cache.ask(key, policy, control, want, fetch, fallback).await
     }
 
     /// Returns the state of the epochs. A fetch whose rows are to be stored takes it before it begins.

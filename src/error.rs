@@ -211,10 +211,13 @@ pub enum Error {
         /// The bytes that are allowed.
         limit: usize,
     },
-    /// The reply's message is larger than any may be, before it is compressed.
-    #[error("the reply has {bytes} bytes; at most {limit} are sent")]
+    /// The reply is larger than one may be: as a message before it is compressed, or by the memory that it takes of what one caller's
+    /// messages may. So it would never fit.
+    #[error(
+        "the reply takes {bytes} bytes or more, and {limit} are allowed: ask for less at a time, such as fewer ids"
+    )]
     ReplyTooLarge {
-        /// The bytes that it has.
+        /// The bytes that were counted.
         bytes: usize,
         /// The bytes that are allowed.
         limit: usize,

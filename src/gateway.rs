@@ -116,7 +116,7 @@ impl Gateway {
             let reply = reads.one(&read.within(terms), &asked).await?;
             Ok(Bytes::from(reply.encode_to_vec()))
         };
-        let hit = self.cache.read(&key, &request.cache(), context.control, context.deadline, fetch).await?;
+        let hit = self.cache.read(&key, &request.cache(), context.control, context.want(), fetch).await?;
         Ok(Answered::of(hit))
     }
 
@@ -138,7 +138,7 @@ impl Gateway {
             let reply = reads.one(&read.within(terms), &asked).await?;
             Ok(Bytes::from(reply.encode_to_vec()))
         };
-        let hit = self.cache.read(&key, &request.cache(), context.control, context.deadline, fetch).await?;
+        let hit = self.cache.read(&key, &request.cache(), context.control, context.want(), fetch).await?;
         Ok(Answered::of(hit))
     }
 
@@ -161,7 +161,7 @@ impl Gateway {
             let reply = R::Reply::from(Part { page, next_page_token });
             Ok(Bytes::from(reply.encode_to_vec()))
         };
-        let hit = self.cache.read(&key, &request.cache(), context.control, context.deadline, fetch).await?;
+        let hit = self.cache.read(&key, &request.cache(), context.control, context.want(), fetch).await?;
         Ok(Answered::of(hit))
     }
 

@@ -18,6 +18,7 @@ use crate::config;
 use crate::gateway::Drain;
 use crate::rpc::Rpc;
 use crate::rpc::facts::{Peer, Terms};
+use crate::share::Shares;
 use crate::telemetry::Telemetry;
 
 mod accept;
@@ -110,7 +111,8 @@ pub async fn run(
     sources::messages(telemetry, served.identity.shares());
     let answering = Server::new(stack, settings, &drain, &counts);
     let serve = {
-        let (drain, counts) = (drain.clone(), counts.clone());
+        let (drain, counts, shares) = (drain.clone(), counts.clone(), served.identity.shares().clone());
+        let tls = tls.map(|tls| (tls, shares));
         move |socket, address, activity| {
             let accepted = Accepted { socket, address, activity };
             serve(accepted, tls.clone(), answering.clone(), drain.clone(), counts.clone())
@@ -161,16 +163,16 @@ struct Accepted {
 /// Serves one connection, after its TLS handshake if there is one.
 async fn serve<S: connection::Stack>(
     accepted: Accepted,
-    tls: Option<Tls>,
+    tls: Option<(Tls, Shares)>,
     server: Server<S>,
     drain: Drain,
     counts: Counts,
 ) {
     let Accepted { socket, address, activity } = accepted;
     let peer = |certificates| Peer::new(address, certificates, activity.connection().clone());
-    let Some(tls) = tls else { return server.serve(socket, peer(None), &activity).await };
+    let Some((tls, shares)) = tls else { return server.serve(socket, peer(None), &activity).await };
     let shaken = tokio::select! {
-        shaken = tls.accept(socket) => shaken,
+        shaken = tls.accept(socket, &shares) => shaken,
         // The peer has made no call yet, so nothing is lost.
         () = drain.begun() => return counts.refuse(),
         () = activity.asked_to_leave() => return counts.refuse(),

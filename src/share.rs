@@ -14,6 +14,12 @@ use tokio::time::Instant;
 use crate::config;
 use crate::error::{Error, Result};
 
+mod memory;
+
+use memory::Bytes;
+
+pub use memory::Charge;
+
 /// Largest message, as it is sent, that is not charged. Decoded, the worst of them take a hundred kilobytes.
 pub const FREE_MESSAGE: usize = 256;
 /// After how long a caller whose calls, streams or messages are too many may try again: most calls are shorter.
@@ -40,7 +46,7 @@ struct Known {
 impl Shares {
     /// Returns the shares of a gateway with these settings.
     pub fn new(limits: &config::Callers, message_memory: usize) -> Self {
-        let bytes = Arc::new(Bytes { used: AtomicUsize::new(0), most: message_memory });
+        let bytes = Arc::new(Bytes::new(message_memory));
         let known = Mutex::new(Known { shares: HashMap::new(), sweep_at: FIRST_SWEEP });
         Self(Arc::new(Registry { limits: limits.clone(), bytes, known }))
     }
@@ -62,7 +68,12 @@ impl Shares {
 
     /// Returns how many bytes of messages are under way.
     pub fn bytes(&self) -> usize {
-        self.0.bytes.used.load(Ordering::Relaxed)
+        self.0.bytes.used()
+    }
+
+    /// Returns the share of all who have not said who they are: a name that no caller has.
+    pub fn strangers(&self) -> Share {
+        self.of("")
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -88,7 +99,7 @@ struct Inner {
 static ID: AtomicU64 = AtomicU64::new(0);
 /// The share of calls that this process makes itself.
 static OWN: LazyLock<Share> = LazyLock::new(|| {
-    let (limits, bytes) = (config::Callers::unlimited(), Bytes { used: AtomicUsize::new(0), most: usize::MAX });
+    let (limits, bytes) = (config::Callers::unlimited(), Bytes::new(usize::MAX));
     Share(Arc::new(Inner::new(&limits, 1, Arc::new(bytes))))
 });
 
@@ -107,13 +118,13 @@ impl fmt::Debug for Share {
 
 impl Inner {
     fn new(limits: &config::Callers, weight: u32, all_bytes: Arc<Bytes>) -> Self {
-        let most = all_bytes.most / 100 * usize::from(limits.message_memory_percent);
+        let most = all_bytes.most() / 100 * usize::from(limits.message_memory_percent);
         Self {
             id: ID.fetch_add(1, Ordering::Relaxed),
             weight,
             calls: Count { now: AtomicUsize::new(0), most: limits.max_calls },
             streams: Count { now: AtomicUsize::new(0), most: limits.max_streams },
-            bytes: Bytes { used: AtomicUsize::new(0), most },
+            bytes: Bytes::new(most),
             all_bytes,
             requests: Requests::new(limits.max_requests_per_minute),
         }
@@ -151,17 +162,16 @@ impl Share {
     /// Charges bytes of a message under way.
     ///
     /// # Errors
-    /// [`Error::CallerLimit`] if the caller's messages would have too many bytes, [`Error::Overloaded`] if those of all callers
-    /// together would.
+    /// See [`Charge::grow`].
     pub fn charge(&self, bytes: usize) -> Result<Charge> {
-        let mut charge = Charge { share: self.clone(), bytes: 0 };
+        let mut charge = Charge::none(self);
         charge.grow(bytes)?;
         Ok(charge)
     }
 
     /// Returns how many bytes its messages may have together.
     pub fn most_bytes(&self) -> usize {
-        self.0.bytes.most
+        self.0.bytes.most()
     }
 
     /// Takes one request to Zendesk from what the caller may send in a minute, or returns when it may send the next.
@@ -187,40 +197,6 @@ impl Drop for Taken {
     }
 }
 
-/// Bytes of messages under way. Dropping it gives them back.
-#[derive(Debug)]
-pub struct Charge {
-    share: Share,
-    bytes: usize,
-}
-
-impl Charge {
-    /// Charges further bytes.
-    ///
-    /// # Errors
-    /// See [`Share::charge`]; then nothing was added.
-    pub fn grow(&mut self, bytes: usize) -> Result<()> {
-        let Inner { bytes: own, all_bytes, .. } = &*self.share.0;
-        if !own.add(bytes) {
-            return Err(Error::CallerLimit { what: "bytes of messages at a time", retry_after: TRY_AGAIN });
-        }
-        if !all_bytes.add(bytes) {
-            own.remove(bytes);
-            return Err(Error::Overloaded { what: "the messages under way take too much memory" });
-        }
-        self.bytes += bytes;
-        Ok(())
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        let Inner { bytes, all_bytes, .. } = &*self.share.0;
-        bytes.remove(self.bytes);
-        all_bytes.remove(self.bytes);
-    }
-}
-
 /// How many there are, and how many there may be.
 struct Count {
     now: AtomicUsize,
@@ -241,28 +217,6 @@ impl Count {
 
     fn end(&self) {
         self.now.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// How many bytes are used, and how many may be.
-struct Bytes {
-    used: AtomicUsize,
-    most: usize,
-}
-
-impl Bytes {
-    /// Adds bytes, if they fit.
-    fn add(&self, bytes: usize) -> bool {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= self.most;
-        if !fits {
-            self.remove(bytes);
-        }
-        fits
-    }
-
-    fn remove(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -348,14 +302,29 @@ mod tests {
     fn bytes_are_limited_for_each_caller_and_for_all_together() {
         let shares = shares();
         let (one, other) = (shares.of("one"), shares.of("other"));
-        let mut charge = one.charge(600).expect("its share");
-        assert!(matches!(charge.grow(1), Err(Error::CallerLimit { .. })));
+        let charge = one.charge(600).expect("its share");
+        assert!(matches!(one.charge(1), Err(Error::CallerLimit { .. })));
         let rest = other.charge(400).expect("what is left");
         assert!(matches!(other.charge(1), Err(Error::Overloaded { .. })));
         assert_eq!(shares.bytes(), 1000);
         drop((charge, rest));
         assert_eq!(shares.bytes(), 0);
         one.charge(600).expect("all was given back");
+    }
+
+    #[test]
+    fn what_alone_is_more_than_a_share_is_not_refused_as_if_it_would_fit_later() {
+        let one = shares().of("one");
+        assert!(matches!(one.charge(601), Err(Error::ReplyTooLarge { bytes: 601, limit: 600 })));
+        let mut charge = one.charge(400).expect("its share");
+        assert!(matches!(charge.grow(201), Err(Error::ReplyTooLarge { .. })));
+        charge.set(600).expect("all of its share");
+        charge.set(100).expect("less");
+        assert!(one.charge(500).is_ok() && one.charge(501).is_err());
+        assert!(
+            Charge::ahead(&one, 200).is_some() && Charge::ahead(&one, 201).is_none(),
+            "half is left for what is needed"
+        );
     }
 
     #[tokio::test(start_paused = true)]

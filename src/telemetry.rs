@@ -23,7 +23,7 @@ use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector
 use opentelemetry_sdk::trace::{BatchConfigBuilder as SpanBatches, BatchSpanProcessor, SdkTracer, SdkTracerProvider};
 use opentelemetry_semantic_conventions::attribute as semconv;
 use prometheus::TextEncoder;
-use tracing::Dispatch;
+use tracing::{Dispatch, warn};
 
 use crate::config;
 
@@ -203,8 +203,22 @@ impl Telemetry {
         .await;
     }
 
-    /// Ends telemetry after the last request: pushes and writes everything, for at most the SDK's own limit of 5 s.
+    /// Ends telemetry after the last request. Log lines have 2 s to be written, and what is pushed has the SDK's own limit of 5 s.
     pub async fn shutdown(&self) {
+        // Before the last push, which tells how many lines were lost.
+        let lines = self.0.lines.clone();
+        let written = move || {
+            let lost = || lines.lost().read(logs::writer::Room::Changes);
+            if lines.flush() && lost() > 0 {
+                warn!(
+                    lines.lost = lost(),
+                    "some changes are not on record: standard error did not take their lines in time"
+                );
+                lines.flush();
+            }
+            lines.give_up();
+        };
+        tokio::task::spawn_blocking(written).await.ok();
         self.ended(|inner| {
             let (tracers, meters, loggers) = (inner.tracers.clone(), inner.meters.clone(), inner.loggers.clone());
             vec![

@@ -86,16 +86,11 @@ container runtime cannot make a mount point in a read-only volume.
 {{- end }}
 {{- end -}}
 
-{{/* Kubernetes' gRPC probes cannot speak TLS; /readyz says the same. */}}
+{{/* On the admin port, so that no crowd of callers is in the way; it says the same as the gRPC health service. */}}
 {{- define "zendesk-gateway.readinessHandler" -}}
-{{- if include "zendesk-gateway.tls" . -}}
 httpGet:
   path: /readyz
   port: admin
-{{- else -}}
-grpc:
-  port: {{ include "zendesk-gateway.port" .Values.config.server.listen }}
-{{- end -}}
 {{- end -}}
 
 {{- define "zendesk-gateway.configAnnotation" -}}

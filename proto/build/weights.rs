@@ -38,8 +38,9 @@ pub fn shapes(pool: &DescriptorPool) -> String {
                     queue.push(inner);
                     part
                 }
-                Kind::String | Kind::Bytes if repeated => "Part::Text".to_owned(),
-                Kind::String | Kind::Bytes => "Part::Bytes".to_owned(),
+                Kind::String | Kind::Bytes if repeated => "Part::Texts".to_owned(),
+                Kind::String => "Part::Text".to_owned(),
+                Kind::Bytes => "Part::Bytes".to_owned(),
                 _ if repeated => "Part::Numbers".to_owned(),
                 _ => continue,
             };

@@ -13,7 +13,7 @@ use super::flight::{self, Boarded, Flight, FlightResult};
 use super::key::Key;
 use super::policy::Policy;
 use super::waiting::WaitsFor;
-use super::{CacheStatus, Hit, Inner, Terms};
+use super::{CacheStatus, Hit, Inner, Terms, Want};
 use crate::deadline::last_moment;
 use crate::error::{Error, Result};
 
@@ -33,7 +33,7 @@ impl Inner {
         key: &Key,
         policy: &Policy,
         control: Control,
-        deadline: Instant,
+        want: Want,
         fetch: F,
         fallback: Option<Arc<Entry>>,
     ) -> Result<Hit>
@@ -41,13 +41,13 @@ impl Inner {
         F: FnOnce(Terms) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Bytes>> + Send + 'static,
     {
-        let mut fetch = Some(fetch);
+        let (mut fetch, deadline) = (Some(fetch), want.by);
         let last_moment = last_moment(deadline);
         // A flight that has to be given up for its leader's sake is so at the last moment, and says why.
         let give_up = last_moment + deadline.saturating_duration_since(last_moment) / 2;
         let wait_until = fallback.as_ref().map_or(give_up, |_| last_moment);
         loop {
-            let (flight, mut seat, leads) = match self.board(key, policy, control, deadline, &mut fetch) {
+            let (flight, mut seat, leads) = match self.board(key, policy, control, &want, &mut fetch) {
                 Boarded::Stored(entry) => return self.serve(&entry, CacheStatus::Hit, Instant::now()),
                 Boarded::Seat { flight, seat, leads } => (flight, seat, leads),
             };
@@ -174,6 +174,8 @@ fn joiner_must_retry(flight: &Flight, result: Option<&FlightResult>, deadline: I
         Some(Err(Error::Overloaded { .. } | Error::BudgetSpent { .. })) => {
             flight.wanted_by < deadline && Instant::now() < deadline
         }
+        // That was the other's own limit.
+        Some(Err(Error::CallerLimit { .. })) => Instant::now() < deadline,
         // Zendesk asked to wait, and only the caller who started it could not.
         Some(Err(Error::Throttled(refusal) | Error::Unavailable(refusal) | Error::Server(refusal))) => {
             let fits = |wait| flight.wanted_by < deadline && Instant::now() + wait < deadline;

@@ -24,7 +24,7 @@ use super::epoch::{Slots, Snapshot, slots_of};
 use super::key::{BuildKeyHasher, Key};
 use super::policy::Policy;
 use super::waiting::WaitsFor;
-use super::{Inner, Terms};
+use super::{Inner, Terms, Want};
 use crate::error::{ConnectionError, Error, Result};
 
 /// A flight gets at least this long, even if the caller who starts it has less: others with more time may board.
@@ -100,7 +100,7 @@ impl Inner {
         key: &Key,
         policy: &Policy,
         control: Control,
-        deadline: Instant,
+        want: &Want,
         fetch: &mut Option<F>,
     ) -> Boarded
     where
@@ -116,6 +116,7 @@ impl Inner {
             !control.no_cache && !old && self.epochs.unmoved(&slots, flight.since.reading)
         };
         if let Some(flight) = board.get(key).filter(boardable) {
+            flight.waits_for.serve(&want.share);
             return Boarded::Seat { flight: flight.clone(), seat: flight.result.subscribe(), leads: false };
         }
         // A flight stores its answer before it leaves the board, so this check cannot miss both the flight and its answer.
@@ -123,8 +124,9 @@ impl Inner {
             return Boarded::Stored(entry);
         }
         let fetch = fetch.take().expect("a caller who started a flight does not board again");
-        let until = deadline.max(now + SHORTEST_FLIGHT).min(now + self.flight_timeout);
-        let (task, seat) = self.prepare(board, key, policy, slots, (until, deadline.min(until)));
+        let until = want.by.max(now + SHORTEST_FLIGHT).min(now + self.flight_timeout);
+        let (task, seat) = self.prepare(board, key, policy, slots, (until, want.by.min(until)));
+        task.flight.waits_for.serve(&want.share);
         let flight = task.flight.clone();
         tokio::spawn(task.run(fetch, false).in_current_span());
         Boarded::Seat { flight, seat, leads: true }

@@ -1,18 +1,32 @@
-//! What a fetch waits for, so that whoever cannot wait for as long as the fetch does still learns the reason.
+//! What a fetch waits for and for whom, so that whoever cannot wait for as long as the fetch does still learns the reason, and
+//! nobody waits longer because somebody else began it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::select_all;
 use smallvec::SmallVec;
+use tokio::sync::Notify;
 
 use crate::error::Error;
+use crate::share::Share;
 
-/// The error with which a fetch would end if it were given up now; none while Zendesk has its request, or before it begins. It is
-/// told to all whom the fetch serves. Clones share it; the default tells nobody.
+/// What a fetch waits for, and who waits for it. Clones share it; of the default nothing is told, and nobody waits for it but the
+/// caller who began it.
 #[derive(Debug, Clone, Default)]
-pub struct WaitsFor(SmallVec<[Arc<Mutex<Option<Error>>>; 1]>);
+pub struct WaitsFor(SmallVec<[Arc<Noted>; 1]>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    /// The error with which the fetch would end if it were given up now; none while Zendesk has its request, or before it begins.
+    why: Mutex<Option<Error>>,
+    /// Who wants the answer. They stay here when they leave: few do before the answer comes.
+    callers: Mutex<SmallVec<[Share; 1]>>,
+    /// Told when there is one more.
+    joined: Notify,
+}
 
 impl WaitsFor {
-    /// Returns one that can be read.
+    /// Returns one that can be read, for a fetch that nobody has joined.
     pub fn noted() -> Self {
         Self(SmallVec::from_buf([Arc::default()]))
     }
@@ -20,13 +34,37 @@ impl WaitsFor {
     /// Notes what the fetch waits for.
     pub fn set(&self, why: Option<&Error>) {
         for noted in &self.0 {
-            *noted.lock().unwrap_or_else(PoisonError::into_inner) = why.cloned();
+            *locked(&noted.why) = why.cloned();
         }
     }
 
     /// Returns what the fetch waits for.
     pub fn get(&self) -> Option<Error> {
-        self.0.iter().find_map(|noted| noted.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        self.0.iter().find_map(|noted| locked(&noted.why).clone())
+    }
+
+    /// Notes that a caller wants the answer, too.
+    pub fn serve(&self, caller: &Share) {
+        for noted in &self.0 {
+            let mut callers = locked(&noted.callers);
+            if callers.iter().all(|known| known.id() != caller.id()) {
+                callers.push(caller.clone());
+                noted.joined.notify_one();
+            }
+        }
+    }
+
+    /// Returns who wants the answer besides the caller who began the fetch; that caller may be among them.
+    pub fn callers(&self) -> SmallVec<[Share; 1]> {
+        self.0.iter().flat_map(|noted| locked(&noted.callers).clone()).collect()
+    }
+
+    /// Completes when somebody more wants the answer than when this was last asked.
+    pub async fn joined(&self) {
+        if self.0.is_empty() {
+            return std::future::pending().await;
+        }
+        select_all(self.0.iter().map(|noted| Box::pin(noted.joined.notified()))).await;
     }
 
     /// Returns one that tells those of both.
@@ -34,4 +72,8 @@ impl WaitsFor {
         self.0.extend(other.0);
         self
     }
+}
+
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -17,8 +17,10 @@ pub enum Part {
     /// A message.
     Message(&'static Shape),
     /// A text in a list.
-    Text,
+    Texts,
     /// A text that is a field of its own.
+    Text,
+    /// Bytes, such as a photo.
     Bytes,
     /// A list of numbers.
     Numbers,
@@ -49,8 +51,10 @@ impl Shape {
                     *weight += if repeated { shape.size * SLACK } else { 0 };
                     shape.add(content, most, deepest.checked_sub(1)?, weight)?;
                 }
-                Some((_, Part::Text)) => *weight += size_of::<String>() * SLACK + of_text(content),
-                Some((_, Part::Bytes)) => *weight += of_text(content),
+                Some((_, Part::Texts)) => *weight += size_of::<String>() * SLACK + of_text(content),
+                Some((_, Part::Text)) => *weight += of_text(content),
+                // As they are, and in the body that is sent to Zendesk, where they are the same.
+                Some((_, Part::Bytes)) => *weight += 2 * content.len(),
                 // Packed numbers take from one byte each.
                 Some((_, Part::Numbers)) => *weight += size_of::<i64>() * SLACK * content.len(),
                 None => {}
@@ -90,7 +94,9 @@ mod tests {
     use prost::Message as _;
 
     use crate::contract::{Request as _, Rpc};
-    use crate::proto::{BatchGetUsersRequest, BulkCreateUsersRequest, CreateUserRequest, UserInput};
+    use crate::proto::{
+        BatchGetUsersRequest, BulkCreateUsersRequest, CreateUserRequest, UploadUserPhotoRequest, UserInput,
+    };
 
     const MOST: usize = 1 << 30;
 
@@ -119,6 +125,16 @@ mod tests {
         assert!(CreateUserRequest::rpc().weigh(&encoded, MOST) >= 24_000);
         let ids = BatchGetUsersRequest { ids: (1..1001).collect(), ..Default::default() }.encode_to_vec();
         assert!((8_000..40_000).contains(&BatchGetUsersRequest::rpc().weigh(&ids, MOST)));
+    }
+
+    #[test]
+    fn a_photo_weighs_what_it_takes_whatever_its_bytes_are() {
+        for byte in [0, 7, b'x'] {
+            let content = vec![byte; 100_000];
+            let upload = UploadUserPhotoRequest { content: content.into(), ..Default::default() }.encode_to_vec();
+            let weight = UploadUserPhotoRequest::rpc().weigh(&upload, MOST);
+            assert!((200_000..201_000).contains(&weight), "{weight} of {byte}");
+        }
     }
 
     proptest! {

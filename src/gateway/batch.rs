@@ -7,7 +7,6 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
 
-use super::read::Many;
 use super::{Answered, Context, Gateway};
 use crate::cache::{CacheStatus, Held, Look};
 use crate::codec::Encoded;
@@ -16,6 +15,7 @@ use crate::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, 
 use crate::rest::many::{LONGEST_LIST, MOST_ITEMS, each, lists, positive, some, unique};
 use crate::rest::row::Row as _;
 use crate::rest::users;
+use crate::share::Charge;
 use crate::upstream::call::Priority;
 use crate::upstream::rest::encoded;
 
@@ -75,6 +75,8 @@ impl Gateway {
             (ids, users)
         });
         let mut parts = stream::iter(parts).buffered(MAX_CONCURRENT_REQUESTS);
+        // What has come of the reply is held until the rest has, which can be thousands of users.
+        let mut held = Charge::none(context.caller.share());
         while let Some((ids, users)) = parts.next().await {
             match users {
                 Ok(users) => {
@@ -83,6 +85,7 @@ impl Gateway {
                     }
                     for user in users.rows {
                         if let Some(cacheable) = user.own_read() {
+                            held.grow(cacheable.reply.len())?;
                             found.users.insert(user.id, cacheable.reply.clone());
                             self.keep(&context.credential, Some(cacheable), &since);
                         }
@@ -172,7 +175,12 @@ impl Gateway {
         let parts = lists.iter().map(part).collect::<Result<Vec<_>>>()?;
         let read = &context.read(Priority::Interactive);
         let parts = parts.into_iter().map(|(rest, wanted)| self.reads.many(read, rest, wanted, external_id));
-        let parts: Vec<Many<User>> = stream::iter(parts).buffered(MAX_CONCURRENT_REQUESTS).try_collect().await?;
+        let mut coming = stream::iter(parts).buffered(MAX_CONCURRENT_REQUESTS);
+        let (mut parts, mut held) = (Vec::new(), Charge::none(context.caller.share()));
+        while let Some(part) = coming.try_next().await? {
+            held.grow(part.weight())?;
+            parts.push(part);
+        }
         let mut reply = BatchGetUsersResponse::default();
         for (ids, users) in lists.into_iter().zip(parts) {
             let all_read = users.all_read;

@@ -10,7 +10,7 @@ use super::caller::Caller;
 use super::drain::Drain;
 use super::place::PlaceRef;
 use super::turns::Turn;
-use crate::cache::{Control, Key, Terms};
+use crate::cache::{Control, Key, Terms, Want};
 use crate::contract;
 use crate::telemetry::Trace;
 use crate::upstream::call::{Ledger, Priority};
@@ -45,6 +45,11 @@ impl Context {
     /// Returns the cache key of the answer to a request.
     pub fn key<R: contract::Request>(&self, request: &R) -> Key {
         Key::new(self.credential.fingerprint(), R::rpc().path, request.encode_to_vec())
+    }
+
+    /// Returns who wants the answer to a read, and by when.
+    pub fn want(&self) -> Want {
+        Want { by: self.deadline, share: self.caller.share().clone() }
     }
 
     /// Returns a context for work that goes on for at most `time` after the call has been answered. It has a ledger of its

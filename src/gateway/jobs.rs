@@ -11,6 +11,7 @@ use crate::error::{Checks, Error, Result};
 use crate::proto::{BatchGetJobsRequest, BatchGetJobsResponse, Job, WatchJobsRequest, WatchJobsResponse};
 use crate::rest::jobs::show_many;
 use crate::rest::many::{lists, some, unique};
+use crate::share::Charge;
 use crate::upstream::call::Priority;
 use crate::upstream::rest::text_id;
 
@@ -30,8 +31,8 @@ pub use inbox::News;
 pub use slots::{Counts, Slot, Slots, Waiting};
 pub use state::{has_ended, is_known};
 
-/// Bytes that a caller is charged for each job that it watches.
-const FOLLOWED: usize = 512;
+/// Bytes that a caller is charged for each job that it watches: the entries in three tables, and the job as it was last seen.
+const FOLLOWED: usize = 2 << 10;
 
 impl Gateway {
     /// Show Many Job Statuses, in the order of the request.
@@ -45,7 +46,8 @@ impl Gateway {
             return Err(Error::CacheMiss);
         }
         let ids = checked(request.ids)?;
-        let seen = self.show_jobs(context, &ids).await?;
+        let mut held = Charge::none(context.caller.share());
+        let seen = self.show_jobs(context, &ids, &mut held).await?;
         let mut found: HashMap<String, Job> = seen.rows.into_iter().map(|job| (job.id.clone(), job)).collect();
         let mut reply = BatchGetJobsResponse::default();
         for id in ids {
@@ -58,12 +60,13 @@ impl Gateway {
         Ok(Encoded::new(&reply))
     }
 
-    /// Reads jobs, at most 100 per request; unknown ones are left out.
-    async fn show_jobs(&self, context: &Context, ids: &[String]) -> Result<Many<Job>> {
+    /// Reads jobs, at most 100 per request; unknown ones are left out. What they take is charged as they come.
+    async fn show_jobs(&self, context: &Context, ids: &[String], held: &mut Charge) -> Result<Many<Job>> {
         let mut jobs = Many { rows: Vec::with_capacity(ids.len()), all_read: true };
         for ids in lists(ids) {
             let read = context.read(Priority::Interactive);
             let part = self.reads.many(&read, show_many(ids), ids.to_vec(), |job: &Job| Some(job.id.clone())).await?;
+            held.grow(part.weight())?;
             jobs.rows.extend(part.rows);
             jobs.all_read &= part.all_read;
         }

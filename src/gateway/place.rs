@@ -87,9 +87,12 @@ impl Place {
     /// Charges bytes of a request message, until they are given back or the call has ended.
     ///
     /// # Errors
-    /// See [`Share::charge`].
+    /// See [`Share::charge`]; [`Error::RequestTooLarge`] if it would never fit.
     pub fn charge_message(&self, share: &Share, bytes: usize) -> Result<()> {
-        charge(&self.0.message, share, bytes)
+        charge(&self.0.message, share, bytes).map_err(|error| match error {
+            Error::ReplyTooLarge { bytes, limit } => Error::RequestTooLarge { bytes, limit },
+            other => other,
+        })
     }
 
     /// Gives back all bytes that were charged for request messages so far.

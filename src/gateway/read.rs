@@ -88,6 +88,13 @@ pub(super) struct Many<R> {
     pub all_read: bool,
 }
 
+impl<R: Row> Many<R> {
+    /// Returns about how many bytes its rows take.
+    pub fn weight(&self) -> usize {
+        self.rows.iter().map(|row| size_of::<R>() + row.encoded_len()).sum()
+    }
+}
+
 /// Returns what a row was asked for by; none if it cannot be read.
 type IdOf<R, Id> = fn(&R) -> Option<Id>;
 

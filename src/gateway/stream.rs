@@ -4,8 +4,6 @@
 //! fetched ahead; the next request waits until the caller has taken what is there. So a slow caller slows the requests down
 //! and memory does not grow. Each page is fetched and encoded by a task of its own, which ends with the stream.
 
-use std::collections::VecDeque;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,6 +27,7 @@ mod tail;
 mod tests;
 
 use cursor::Cursors;
+use leaf::Ready;
 use numbered::Numbered;
 use pages::Pages;
 
@@ -57,13 +56,13 @@ where
     M: From<Part<R>> + prost::Message + 'static,
 {
     let drain = context.drain.clone();
-    let pages = Arc::new(Pages { gateway, context, list: walk.list.clone(), message: PhantomData::<fn() -> M> });
+    let pages = Arc::new(Pages::<R, M>::new(gateway, context, walk.list.clone()));
     let order = if walk.list.is_numbered() {
         Order::Numbers(Box::new(Numbered::new(pages, walk)))
     } else {
         Order::Cursors(Box::new(Cursors::new(pages, walk)))
     };
-    let streaming = Streaming { order, ready: VecDeque::new(), begun: false, drain };
+    let streaming = Streaming { order, ready: None, begun: false, drain };
     stream::try_unfold(streaming, |mut streaming| async move {
         let message = streaming.message().await?;
         Ok(message.map(|message| (Encoded::from_bytes(message), streaming)))
@@ -74,7 +73,7 @@ where
 struct Streaming<R, M> {
     order: Order<R, M>,
     /// Messages of the present page that the caller has not taken yet.
-    ready: VecDeque<Bytes>,
+    ready: Option<Ready>,
     begun: bool,
     drain: Drain,
 }
@@ -87,7 +86,8 @@ enum Order<R, M> {
 
 impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Streaming<R, M> {
     async fn message(&mut self) -> Result<Option<Bytes>> {
-        while self.ready.is_empty() {
+        while self.ready.as_ref().is_none_or(|ready| ready.messages.is_empty()) {
+            self.ready = None; // before the next page is charged
             let turn = async {
                 match &mut self.order {
                     Order::Cursors(cursors) => cursors.turn().await,
@@ -106,13 +106,13 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Streaming<R, M> {
                 self.order = Order::Numbers(Box::new(numbered));
             }
             let Some(page) = page else { return Ok(None) };
-            self.ready = page;
+            self.ready = Some(page);
         }
         // Without a yield, a stream that is always ready would fill the transport's buffers for a peer that has stopped
         // reading.
         if std::mem::replace(&mut self.begun, true) {
             tokio::task::yield_now().await;
         }
-        Ok(self.ready.pop_front())
+        Ok(self.ready.as_mut().and_then(|ready| ready.messages.pop_front()))
     }
 }

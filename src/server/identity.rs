@@ -13,6 +13,7 @@ mod judge;
 mod jwks;
 mod jwt;
 mod layer;
+mod metadata;
 mod policy;
 mod remote;
 mod sound;

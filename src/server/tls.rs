@@ -20,8 +20,13 @@ use tokio_rustls::server::TlsStream;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::config::{self, ClientAuth};
+use crate::share::Shares;
 use crate::telemetry::view;
 use crate::watch::{Watched, Watcher};
+
+mod handshake;
+
+use handshake::Handshake;
 
 /// Makes TLS connections.
 #[derive(Clone)]
@@ -62,14 +67,18 @@ impl Tls {
     /// Does the handshake, and returns the peer's verified certificate chain, if it presented one.
     ///
     /// # Errors
-    /// The peer does not speak TLS or HTTP/2, presents no valid certificate where one is required, or takes too long.
+    /// The peer does not speak TLS or HTTP/2, presents no valid certificate where one is required, takes too long, or sends more
+    /// than there is memory for in `shares`.
     pub async fn accept(
         &self,
         socket: TcpStream,
-    ) -> io::Result<(TlsStream<TcpStream>, Option<Arc<[CertificateDer<'static>]>>)> {
-        let handshake = TlsAcceptor::from(Arc::clone(&self.loaded.get().config)).accept(socket);
+        shares: &Shares,
+    ) -> io::Result<(TlsStream<Handshake<TcpStream>>, Option<Arc<[CertificateDer<'static>]>>)> {
+        let handshake =
+            TlsAcceptor::from(Arc::clone(&self.loaded.get().config)).accept(Handshake::begin(socket, shares));
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in time");
-        let stream = timeout(self.handshake_timeout, handshake).await.map_err(late)??;
+        let mut stream = timeout(self.handshake_timeout, handshake).await.map_err(late)??;
+        stream.get_mut().0.end();
         let certificates = stream.get_ref().1.peer_certificates().map(Arc::from);
         Ok((stream, certificates))
     }

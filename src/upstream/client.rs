@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use url::Url;
 
 mod addresses;
@@ -71,6 +72,8 @@ impl Origin {
             .tcp_nodelay(true)
             .http1_max_headers(MOST_HEADERS)
             .http2_max_header_list_size(HEADER_LIST)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .tls_backend_preconfigured(self.tls.clone())
             .dns_resolver(Resolver::new(&self.addresses))
             .connector_layer(dial::Layer::new(&self.addresses))
@@ -101,25 +104,35 @@ pub async fn read_into(
     most: usize,
     arrived: impl Fn(),
 ) -> Result<(), Unread> {
-    let announced = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
-    if announced > most {
-        return Err(Unread::TooLarge);
-    }
-    body.reserve_exact(announced);
-    while let Some(part) = response.chunk().await.map_err(|error| Unread::Broken(error.without_url()))? {
+    body.reserve_exact(announced(response, most)?);
+    while let Some(part) = next_part(response, body.len(), most).await? {
         arrived();
-        if body.len() + part.len() > most {
-            return Err(Unread::TooLarge);
-        }
         body.extend_from_slice(&part);
     }
     Ok(())
+}
+
+/// Returns how many bytes a response says that its body has; 0 if it does not say so.
+pub fn announced(response: &reqwest::Response, most: usize) -> Result<usize, Unread> {
+    let announced = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
+    if announced > most { Err(Unread::TooLarge) } else { Ok(announced) }
+}
+
+/// Returns the next part of a body of which so many bytes have come; none at its end.
+pub async fn next_part(response: &mut reqwest::Response, came: usize, most: usize) -> Result<Option<Bytes>, Unread> {
+    let part = response.chunk().await.map_err(|error| Unread::Broken(error.without_url()))?;
+    if part.as_ref().is_some_and(|part| came + part.len() > most) { Err(Unread::TooLarge) } else { Ok(part) }
 }
 
 /// Most headers of a response over HTTP/1.1: Zendesk's have some forty, and proxies add theirs.
 const MOST_HEADERS: usize = 256;
 /// Most bytes of a response's headers over HTTP/2.
 const HEADER_LIST: u32 = 64 << 10;
+
+/// Bytes of an answer that may come before they are read: those of a usual page. What is not read on waits at the peer.
+const STREAM_WINDOW: u32 = 128 << 10;
+/// The same for all answers of a connection, so that some that are not read on are in the way of no other.
+const CONNECTION_WINDOW: u32 = 16 << 20;
 
 /// How long an unused connection is kept. Longer than a minute, so that a call a minute does not pay for a connection each
 /// time; shorter than the middleboxes that forget connections without a word.

@@ -153,6 +153,29 @@ impl<W> Room<W> {
         }
     }
 
+    /// Returns the wish for a call. Of those who want it, it is that of whoever would get the best place.
+    pub fn wish(&self, call: &Call) -> Wish {
+        let own = Wish::from(call);
+        let of = |share: &Share| Wish::of(share, call.priority, call.wanted_by);
+        let others = call.waits_for.callers().iter().map(of).collect::<Vec<_>>();
+        others.into_iter().fold(own, |best, other| if self.order(&other) < self.order(&best) { other } else { best })
+    }
+
+    /// Moves a waiting call that somebody more wants to a better place, if that has one. Returns its new rank.
+    pub fn improve(&mut self, rank: &Rank, call: &Call) -> Option<Rank> {
+        let (wish, lane) = (self.wish(call), self.lanes.get(&(rank.class(), rank.caller))?);
+        let before = lane.waiting.range(..rank.within()).count();
+        let now = (rank.class(), lane.tag_at(before), rank.priority, rank.deadline);
+        if wish.caller == rank.caller || self.order(&wish) >= now {
+            return None;
+        }
+        let waiter = self.leave(rank)?;
+        match self.enter(wish, waiter) {
+            Entry::Placed(rank) | Entry::Displaced(rank, _) => Some(rank),
+            Entry::Full => unreachable!("it has just left a place"),
+        }
+    }
+
     /// Takes one out that goes away, if it still waits.
     pub fn leave(&mut self, rank: &Rank) -> Option<W> {
         let key = (rank.class(), rank.caller);
@@ -201,7 +224,7 @@ impl<W> Room<W> {
 
     /// Returns the waiting calls that would go before this one if it came now.
     pub fn ahead_of(&self, call: &Call) -> impl Iterator<Item = &W> {
-        let order = self.order(&call.into());
+        let order = self.order(&self.wish(call));
         self.ordered().take_while(move |(other, ..)| *other <= order).map(|(.., waiter)| waiter)
     }
 

@@ -9,12 +9,13 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
 use super::call::{Answer, Call};
-use super::client::{Origin, Unread, read_body};
+use super::client::Origin;
 use super::jitter::Jitter;
 use super::judge::header;
 use crate::config;
 use crate::error::{ConnectionError, Error};
 
+mod body;
 pub mod connections;
 mod connector;
 pub mod end;
@@ -73,6 +74,7 @@ pub struct Transport {
     origin: Arc<Origin>,
     readers: Arc<Readers>,
     max_body: usize,
+    turn: body::Turn,
 }
 
 /// Why an exchange did not end with an answer.
@@ -101,7 +103,8 @@ impl Transport {
     pub fn new(origin: &Origin, settings: &config::Upstream) -> anyhow::Result<Self> {
         let pool = Arc::new(Pool::new(origin, &settings.connection)?);
         let max_body = settings.max_body_bytes;
-        Ok(Self { pool, origin: Arc::new(origin.clone()), readers: Arc::new(Readers::new(max_body)), max_body })
+        let (origin, readers) = (Arc::new(origin.clone()), Arc::new(Readers::new(max_body)));
+        Ok(Self { pool, origin, readers, max_body, turn: body::Turn::default() })
     }
 
     /// Returns what is known of the connections.
@@ -192,9 +195,14 @@ impl Transport {
         if write {
             call.ledger.answered(status.as_u16(), header(&headers, "x-request-id"));
         }
+        let mut memory = body::Memory::of(call, &self.turn);
         let body = if status.is_success() {
-            let body = self.body(response, &handover).await?;
-            if is_still_packed(&headers) { unpacked(&body, self.max_body)? } else { body }
+            let mut body = body::read(response, self.max_body, &mut memory, &handover).await?;
+            if is_still_packed(&headers) {
+                body = unpacked(&body, self.max_body)?;
+                memory.hold(body.len()).await?;
+            }
+            body
         } else {
             match explanation(response, &headers, self.max_body, || lane.heard(false)).await {
                 Ok(body) => body,
@@ -334,14 +342,6 @@ impl Transport {
             }
         }
     }
-
-    async fn body(&self, response: &mut reqwest::Response, handover: &Handover) -> Result<Vec<u8>, Error> {
-        let read = read_body(response, self.max_body, || handover.lane().heard(false)).await;
-        read.map_err(|why| match why {
-            Unread::TooLarge => Error::TooLarge { limit: self.max_body },
-            Unread::Broken(error) => inside_body(&error, handover),
-        })
-    }
 }
 
 /// True if a connection with so many requests has no room for one that it has not taken for so many times [`TAKEN_WITHIN`].
@@ -351,12 +351,6 @@ impl Transport {
 /// connection takes.
 fn is_full(taken: usize, has_body: bool, waited: u32) -> bool {
     taken > 1 || (taken == 1 && has_body && waited >= FULL_WITH_ONE)
-}
-
-fn inside_body(error: &reqwest::Error, handover: &Handover) -> Error {
-    let chain = ConnectionError::of(error);
-    let known = Loss::is_of_connection(error) && !handover.lane().broke(End::of(error));
-    Error::BrokenBody(if known { chain.already_counted() } else { chain })
 }
 
 impl Service<Call> for Transport {

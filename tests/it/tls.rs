@@ -16,6 +16,7 @@ use zendesk_gateway::config::{self, ClientAuth, Config};
 use zendesk_gateway::proto::GetUserRequest;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::server::tls::Tls;
+use zendesk_gateway::share::Shares;
 use zendesk_gateway::watch::Watcher;
 
 use crate::support::authority::{Authority, Signed};
@@ -109,7 +110,8 @@ async fn the_peers_certificate_is_known_after_the_handshake() {
     let client = authority.trusted().identity(caller.identity());
     let asking = tokio::spawn(async move { ask(&address, client).await });
     let (socket, _) = listener.accept().await.expect("a connection");
-    let (stream, certificates) = tls.accept(socket).await.expect("a handshake");
+    let shares = Shares::new(&config::Callers::default(), 1 << 20);
+    let (stream, certificates) = tls.accept(socket, &shares).await.expect("a handshake");
     assert_eq!(certificates.expect("shown")[0], caller.der);
     drop(stream);
     asking.await.expect("no panic").expect_err("nobody answers here");

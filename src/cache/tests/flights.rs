@@ -128,7 +128,7 @@ async fn a_caller_who_joins_just_after_a_flight_stored_its_answer_gets_that_answ
     let (cache, upstream) = (cache(), Upstream::default());
     cache.fill(&key(7), &record(7), &Bytes::from_static(b"seven"), &cache.snapshot());
     let mut fetch = Some(upstream.hangs());
-    let boarded = cache.0.board(&key(7), &record(7), PLAIN, within(secs(10)), &mut fetch);
+    let boarded = cache.0.board(&key(7), &record(7), PLAIN, &within(secs(10)).into(), &mut fetch);
     assert!(matches!(boarded, flight::Boarded::Stored(entry) if entry.answer.as_ref().unwrap() == "seven"));
     assert!(fetch.is_some());
 }

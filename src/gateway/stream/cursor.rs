@@ -5,14 +5,11 @@
 //! next one begins. The cursor at the body's end is a guess until the page was parsed; if the page says otherwise, what was
 //! fetched ahead is dropped.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
-use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-
-use super::leaf::Leaf;
+use super::leaf::{Leaf, Ready};
 use super::message::Message;
 use super::numbered::Numbered;
 use super::pages::{Fetch, Pages};
@@ -23,6 +20,7 @@ use crate::gateway::walk::{Added, Walk};
 use crate::rest::Part;
 use crate::rest::page::Next;
 use crate::rest::row::Row;
+use crate::share::Charge;
 
 /// A walk along the cursors of a list.
 pub struct Cursors<R, M> {
@@ -81,14 +79,15 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
     }
 
     /// Returns the messages of the next page; none at the end.
-    pub async fn turn(&mut self) -> Result<Option<VecDeque<Bytes>>> {
+    pub async fn turn(&mut self) -> Result<Option<Ready>> {
         let Some(mut walk) = self.walk.take() else { return Ok(None) };
         let coming = self.coming.take().filter(|coming| coming.at == *walk.at());
-        let Coming { fetch, ahead, .. } = coming.unwrap_or_else(|| self.pages.come(walk.at().clone()));
+        let Coming { fetch, ahead, .. } =
+            coming.unwrap_or_else(|| self.pages.come(walk.at().clone(), self.pages.no_charge()));
         if !walk.is_astray() {
             ahead.want(&self.pages);
         }
-        let leaf = fetch.leaf().await?;
+        let (leaf, charge) = fetch.leaf().await?;
         let added = self.added(&leaf);
         if walk.advance(leaf.next, added)? {
             if walk.list.is_numbered() {
@@ -99,19 +98,19 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
                 self.walk = Some(walk);
             }
         }
-        Ok(Some(leaf.messages.into_iter().map(|message| message.bytes).collect()))
+        let messages = leaf.messages.into_iter().map(|message| message.bytes).collect();
+        Ok(Some(Ready { messages, _charge: charge }))
     }
 }
 
 impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
     /// Returns the pages of the same list by number.
     fn turned(&self, walk: &Walk<R>) -> Arc<Self> {
-        let (gateway, context) = (self.gateway.clone(), self.context.clone());
-        Arc::new(Self { gateway, context, list: walk.list.clone(), message: PhantomData })
+        Arc::new(Self::new(self.gateway.clone(), self.context.clone(), walk.list.clone()))
     }
 
-    /// Begins to fetch a page, and to look in its body for where the next one begins.
-    fn come(self: &Arc<Self>, at: Position) -> Coming {
+    /// Begins to fetch a page, of which so much is charged already, and to look in its body for where the next one begins.
+    fn come(self: &Arc<Self>, at: Position, charge: Charge) -> Coming {
         let ahead = Arc::new(Ahead::default());
         let peek = self.gateway.streams.prefetch.then(|| {
             let (pages, ahead) = (Arc::clone(self), Arc::clone(&ahead));
@@ -121,7 +120,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
                 }
             }) as _
         });
-        Coming { at: at.clone(), fetch: self.fetch(at, peek), ahead }
+        Coming { at: at.clone(), fetch: self.fetch(at, peek, charge), ahead }
     }
 }
 
@@ -134,7 +133,7 @@ impl Ahead {
     fn want<R: Row, M: From<Part<R>> + prost::Message + 'static>(&self, pages: &Arc<Pages<R, M>>) {
         let mut state = self.state();
         state.wanted = true;
-        state.coming = state.at.take().map(|at| pages.come(at));
+        state.coming = state.at.take().and_then(|at| Some(pages.come(at, pages.reserve()?)));
     }
 
     /// Notes where this page begins, as the page before says. That happens again if the page before is fetched again.
@@ -143,7 +142,7 @@ impl Ahead {
         if !state.wanted {
             state.at = Some(at);
         } else if state.coming.as_ref().is_none_or(|coming| coming.at != at) {
-            state.coming = Some(pages.come(at));
+            state.coming = pages.reserve().map(|charge| pages.come(at, charge));
         }
     }
 

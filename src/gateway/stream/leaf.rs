@@ -1,7 +1,12 @@
 //! A page of a stream, fetched and encoded.
 
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
 use super::message::Message;
 use crate::rest::page::Next;
+use crate::share::Charge;
 
 /// A page, encoded as messages.
 pub struct Leaf {
@@ -13,4 +18,19 @@ pub struct Leaf {
     pub count: Option<i64>,
     /// How many of its rows cannot be read.
     pub unreadable: i32,
+}
+
+impl Leaf {
+    /// Returns how many bytes its messages have.
+    pub fn bytes(&self) -> usize {
+        self.messages.iter().map(|message| message.bytes.len()).sum()
+    }
+}
+
+/// The messages of a page that the caller has not taken yet, which its caller is charged for.
+pub struct Ready {
+    /// The messages.
+    pub messages: VecDeque<Bytes>,
+    /// Held until the last message was taken.
+    pub _charge: Charge,
 }

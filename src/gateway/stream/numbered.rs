@@ -17,9 +17,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::leaf::Leaf;
+use super::leaf::{Leaf, Ready};
 use super::pages::{Fetch, Pages};
 use crate::error::{Error, Result};
 use crate::gateway::token::Position;
@@ -27,10 +25,13 @@ use crate::gateway::walk::{Added, EMPTY_PAGES, Walk};
 use crate::rest::Part;
 use crate::rest::page::Next;
 use crate::rest::row::Row;
+use crate::share::Charge;
 
 /// The last page and the last row that Zendesk serves: <https://developer.zendesk.com/api-reference/introduction/pagination/>
 const LAST_PAGE: u32 = 100;
 const LAST_ROW: u32 = 10_000;
+/// What an id takes that is remembered, with its share of the table.
+const SEEN: usize = 9;
 /// How often a walk goes back from the same page, so that a count that keeps changing cannot stop the walk for ever.
 pub(super) const GOES_BACK: u32 = 10;
 /// So many pages of rows are not added or removed between two requests.
@@ -48,6 +49,8 @@ pub struct Numbered<R, M> {
     /// How many rows the list has, as the last page stated.
     count: Option<i64>,
     seen: HashSet<i64>,
+    /// What the caller is charged for `seen`.
+    remembered: Charge,
     furthest: u32,
     gone_back: u32,
     /// Consecutive pages that the walk reached for the first time and that added no row.
@@ -65,8 +68,9 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
     pub fn new(pages: Arc<Pages<R, M>>, walk: Walk<R>) -> Self {
         let walk = Some(walk);
         let (coming, seen) = (VecDeque::new(), HashSet::new());
+        let (remembered, width, furthest, gone_back, idle) = (pages.no_charge(), 1, 0, 0, 0);
         let mut numbered =
-            Self { pages, walk, coming, width: 1, count: None, seen, furthest: 0, gone_back: 0, idle: 0 };
+            Self { pages, walk, coming, width, count: None, seen, remembered, furthest, gone_back, idle };
         numbered.width = numbered.widest();
         numbered
     }
@@ -79,11 +83,11 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
     }
 
     /// Returns the messages of the next page; none at the end.
-    pub async fn turn(&mut self) -> Result<Option<VecDeque<Bytes>>> {
+    pub async fn turn(&mut self) -> Result<Option<Ready>> {
         let Some(mut walk) = self.walk.take() else { return Ok(None) };
         walk.not_too_deep()?;
         let before = self.furthest;
-        let leaf = self.settled(&mut walk).await?;
+        let (leaf, charge) = self.settled(&mut walk).await?;
         self.count = leaf.count;
         let Leaf { mut messages, next, .. } = leaf;
         let was_empty = messages.is_empty();
@@ -91,6 +95,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
         for message in &mut messages {
             message.retain_new(&mut self.seen);
         }
+        self.remembered.set(self.seen.capacity() * SEEN)?;
         let answered = walk.at().number();
         let adds = !had_ids || messages.iter().any(|message| !message.ids.is_empty());
         self.idle = if adds || answered <= before { 0 } else { self.idle + 1 };
@@ -101,11 +106,12 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
             self.fetch_ahead(answered);
             self.walk = Some(walk);
         }
-        Ok(Some(messages.into_iter().map(|message| message.bytes).filter(|bytes| !bytes.is_empty()).collect()))
+        let messages = messages.into_iter().map(|message| message.bytes).filter(|bytes| !bytes.is_empty()).collect();
+        Ok(Some(Ready { messages, _charge: charge }))
     }
 
     /// Fetches the page at the walk's position until it fits the page before. That can move the walk back.
-    async fn settled(&mut self, walk: &mut Walk<R>) -> Result<Leaf> {
+    async fn settled(&mut self, walk: &mut Walk<R>) -> Result<(Leaf, Charge)> {
         let mut is_doubted = false;
         loop {
             let number = walk.at().number();
@@ -114,12 +120,12 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
             }
             let coming = self.coming.pop_front().filter(|coming| coming.number == number);
             let early = coming.as_ref().is_some_and(|coming| coming.behind + 1 < number);
-            let fetch = coming.map_or_else(|| self.pages.fetch(walk.at().clone(), None), |coming| coming.fetch);
-            let leaf = fetch.leaf().await?;
+            let now = || self.pages.fetch(walk.at().clone(), None, self.pages.no_charge());
+            let (leaf, charge) = coming.map_or_else(now, |coming| coming.fetch).leaf().await?;
             let grown = self.count.zip(leaf.count).map_or(0, |(before, now)| now - before);
             if grown == 0 {
                 self.width = self.widest().min(self.width + 1);
-                return Ok(leaf);
+                return Ok((leaf, charge));
             }
             self.coming.clear();
             self.width = (self.width / 2).max(1);
@@ -130,7 +136,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
             }
             is_doubted = false;
             if grown > 0 && !early || grown < 0 && self.gone_back == GOES_BACK {
-                return Ok(leaf);
+                return Ok((leaf, charge));
             }
             if grown < 0 {
                 self.gone_back += 1;
@@ -141,12 +147,13 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
         }
     }
 
-    /// Requests the pages after the one that was answered, until `width` of them are under way.
+    /// Requests the pages after the one that was answered, until `width` of them are under way, as far as there is memory for them.
     fn fetch_ahead(&mut self, answered: u32) {
         let from = self.coming.back().map_or(answered, |coming| coming.number) + 1;
         let to = self.last_page().min(answered + self.width);
         for number in from..=to {
-            let fetch = self.pages.fetch(Position::Page(number), None);
+            let Some(charge) = self.pages.reserve() else { return };
+            let fetch = self.pages.fetch(Position::Page(number), None, charge);
             self.coming.push_back(Coming { number, behind: answered, fetch });
         }
     }

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -18,29 +19,34 @@ use crate::gateway::{Context, Gateway};
 use crate::rest::Part;
 use crate::rest::page::Page;
 use crate::rest::row::Row;
+use crate::share::Charge;
 use crate::upstream::call::{Peek, Priority};
 
 /// How long a page waits for the caller before it is compressed: a later caller is slow, or has stopped reading.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// What a page is expected to take before one of the list is known.
+const FIRST: usize = 64 << 10;
 
 /// Fetches the pages of one list for one call.
 pub struct Pages<R, M> {
     pub gateway: Gateway,
     pub context: Context,
     pub list: Arc<Paged<R>>,
-    pub message: PhantomData<fn() -> M>,
+    /// What the last page took.
+    last: AtomicUsize,
+    message: PhantomData<fn() -> M>,
 }
 
 /// A page that is being fetched, or waits for the caller; dropping it ends the request.
 pub struct Fetch {
-    task: AbortOnDropHandle<Result<Leaf>>,
+    task: AbortOnDropHandle<Result<(Leaf, Charge)>>,
     /// Tells the task that the caller has come to this page.
     wanted: Arc<Notify>,
 }
 
 impl Fetch {
-    /// Returns the page, now that the caller has come to it.
-    pub async fn leaf(self) -> Result<Leaf> {
+    /// Returns the page, now that the caller has come to it, and what it is charged.
+    pub async fn leaf(self) -> Result<(Leaf, Charge)> {
         self.wanted.notify_one();
         match self.task.await {
             Ok(outcome) => outcome,
@@ -54,19 +60,38 @@ impl Fetch {
 }
 
 impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
-    /// Begins to fetch a page.
-    pub fn fetch(self: &Arc<Self>, at: Position, peek: Option<Peek>) -> Fetch {
+    /// Returns the pages of a list, for one call.
+    pub fn new(gateway: Gateway, context: Context, list: Arc<Paged<R>>) -> Self {
+        Self { gateway, context, list, last: AtomicUsize::new(FIRST), message: PhantomData }
+    }
+
+    /// Charges the caller for a page that is fetched ahead: as much as the last one took. If that does not fit, the page has to be
+    /// fetched when the caller comes to it: of streams that nobody reads none holds more than the page it stands at.
+    pub fn reserve(&self) -> Option<Charge> {
+        Charge::ahead(self.context.caller.share(), self.last.load(Relaxed))
+    }
+
+    /// Charges nothing yet, for the page that the caller has come to.
+    pub fn no_charge(&self) -> Charge {
+        Charge::none(self.context.caller.share())
+    }
+
+    /// Begins to fetch a page, of which so much is charged already.
+    pub fn fetch(self: &Arc<Self>, at: Position, peek: Option<Peek>, mut charge: Charge) -> Fetch {
         let wanted = Arc::<Notify>::default();
         let (pages, come) = (Arc::clone(self), Arc::clone(&wanted));
         let task = tokio::spawn(async move {
             // Boxed, so that the memory of the request's future is freed before the wait, which can be long.
             let leaf = Box::pin(pages.leaf(&at, peek)).await?;
+            let bytes = leaf.bytes();
+            pages.last.store(bytes, Relaxed);
+            charge.set(bytes)?;
             if timeout(PATIENCE, come.notified()).await.is_ok() {
-                return Ok(leaf);
+                return Ok((leaf, charge));
             }
             let packed = Packed::new(leaf);
             come.notified().await;
-            Ok(packed.unpack())
+            Ok((packed.unpack(), charge))
         });
         Fetch { task: AbortOnDropHandle::new(task), wanted }
     }

@@ -11,6 +11,7 @@ use tracing::warn;
 use super::api_key::{self, Keys};
 use super::certificate::Certificates;
 use super::jwt::{self, Tokens};
+use super::metadata;
 use super::policy::{Known, Policy};
 use super::why::{NOTHING, SEVERAL, Why};
 use crate::config::Config;
@@ -121,7 +122,7 @@ impl Identity {
     pub(super) fn admit<B>(&self, call: &mut Inbound<B>, instruments: &Instruments) -> Result<(), Problem> {
         let place = call.facts().method.rpc;
         if place.is_none() && call.path().starts_with(HEALTH) {
-            return Ok(());
+            return metadata::charge(call, || self.0.shares.strangers()).map_err(Problem::Refused);
         }
         let known = match self.0.establish(call.headers(), &call.facts().peer) {
             Ok(known) => known,
@@ -138,10 +139,13 @@ impl Identity {
         }
         if let Some(place) = place {
             let (rpc, caller) = (&RPCS[place], Caller::new(known.name, known.grants[place], known.share));
-            if let Err(error) = caller.check(rpc, rpc.risk) {
+            let checked = caller.check(rpc, rpc.risk).and_then(|()| metadata::charge(call, || caller.share().clone()));
+            if let Err(error) = checked {
                 return Err(Problem::Refused(refused(call, &caller, error)));
             }
             call.facts_mut().caller = Some(caller);
+        } else {
+            metadata::charge(call, || known.share).map_err(Problem::Refused)?;
         }
         call.facts().origin.ledger.identify();
         if self.0.anonymous.is_none() {

@@ -74,14 +74,21 @@ struct Shared {
 struct State {
     changes: Vec<u8>,
     others: Vec<u8>,
-    writing: bool,
+    /// How many lines were taken out of each room and have not left yet.
+    under_way: [u64; 2],
     urgent: bool,
     closed: bool,
+    /// True once what was left was counted as lost. Nothing is written any more.
+    given_up: bool,
 }
 
 impl State {
     fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.others.is_empty()
+    }
+
+    fn is_written(&self) -> bool {
+        self.is_empty() && self.under_way == [0, 0]
     }
 
     fn room(&mut self, room: Room) -> &mut Vec<u8> {
@@ -117,12 +124,12 @@ impl Writer {
             format(&mut line);
             let mut state = shared.lock();
             let first = state.is_empty();
-            let lines = state.room(room);
-            if lines.len() + line.len() > ROOM_BYTES {
+            let waits = state.room(room).len();
+            if waits + line.len() > ROOM_BYTES || state.given_up {
                 drop(state);
                 return shared.lost.add(room, 1);
             }
-            lines.extend_from_slice(line.as_bytes());
+            state.room(room).extend_from_slice(line.as_bytes());
             drop(state);
             if first {
                 shared.changed.notify_all();
@@ -130,17 +137,36 @@ impl Writer {
         });
     }
 
-    /// Waits until everything taken so far is written, for 2 s at most.
-    pub fn flush(&self) {
-        self.0.0.settle(|state| state.urgent = true);
-        self.0.0.lock().urgent = false;
+    /// Waits until everything taken so far is written, for 2 s at most. Returns whether it is.
+    pub fn flush(&self) -> bool {
+        self.flush_within(LAST)
+    }
+
+    fn flush_within(&self, patience: Duration) -> bool {
+        self.0.0.settle(patience, |state| state.urgent = true);
+        let mut state = self.0.0.lock();
+        state.urgent = false;
+        state.is_written()
+    }
+
+    /// Counts what was not written as lost: the process ends.
+    pub fn give_up(&self) {
+        let shared = &self.0.0;
+        let mut state = shared.lock();
+        if state.is_written() {
+            return;
+        }
+        let [changes, others] = std::mem::take(&mut state.under_way);
+        shared.lost.add(Room::Changes, changes + lines(&std::mem::take(&mut state.changes)));
+        shared.lost.add(Room::Others, others + lines(&std::mem::take(&mut state.others)));
+        state.given_up = true;
     }
 }
 
 impl Shared {
     fn run(&self, to: &mut impl Write) {
         // What leaves next; and other lines that were taken out of their room, of which `done` bytes have left.
-        let (mut next, mut others, mut done) = (Vec::new(), Vec::new(), 0);
+        let (mut next, mut others, mut done, mut left) = (Vec::new(), Vec::new(), 0, 0);
         let mut state = self.lock();
         loop {
             if done == others.len() {
@@ -158,31 +184,39 @@ impl Shared {
                 others.clear();
                 done = 0;
                 std::mem::swap(&mut others, &mut state.others);
+                left = lines(&others);
             }
             next.clear();
             std::mem::swap(&mut next, &mut state.changes);
-            state.writing = true;
+            let changes = lines(&next);
+            state.under_way = [changes, left];
             drop(state);
-            let (changes, piece) = (lines(&next), piece(&others[done..]));
+            let piece = piece(&others[done..]);
             done += piece.len();
+            let in_piece = lines(piece);
+            left -= in_piece;
             next.extend_from_slice(piece);
-            if to.write_all(&next).and_then(|()| to.flush()).is_err() {
-                self.lost.add(Room::Changes, changes);
-                self.lost.add(Room::Others, lines(piece));
-            }
+            let is_lost = to.write_all(&next).and_then(|()| to.flush()).is_err();
             state = self.lock();
-            state.writing = done < others.len();
+            if state.given_up {
+                return;
+            }
+            if is_lost {
+                self.lost.add(Room::Changes, changes);
+                self.lost.add(Room::Others, in_piece);
+            }
+            state.under_way = [0, left];
             self.changed.notify_all();
         }
     }
 
-    /// Waits until nothing is left to write, for [`LAST`] at most.
-    fn settle(&self, hurry: impl FnOnce(&mut State)) {
+    /// Waits until nothing is left to write, for `patience` at most.
+    fn settle(&self, patience: Duration, hurry: impl FnOnce(&mut State)) {
         let mut state = self.lock();
         hurry(&mut state);
         self.changed.notify_all();
-        let left = |state: &mut State| !state.is_empty() || state.writing;
-        drop(self.changed.wait_timeout_while(state, LAST, left).unwrap_or_else(PoisonError::into_inner));
+        let left = |state: &mut State| !state.is_written() && !state.given_up;
+        drop(self.changed.wait_timeout_while(state, patience, left).unwrap_or_else(PoisonError::into_inner));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -209,7 +243,7 @@ fn piece(lines: &[u8]) -> &[u8] {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        self.0.settle(|state| state.closed = true);
+        self.0.settle(LAST, |state| state.closed = true);
     }
 }
 
@@ -296,6 +330,33 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn what_nobody_has_read_at_the_end_is_counted_as_lost_and_what_was_read_is_not() {
+        let (gate, written) = (Arc::new((Mutex::new(true), Condvar::new())), Arc::new(Mutex::new(Vec::new())));
+        let writer = Writer::start(Stuck(Arc::clone(&gate), Arc::clone(&written)));
+        writer.write(Room::Changes, |to| to.push_str("read\n"));
+        assert!(writer.flush(), "somebody reads");
+        *gate.0.lock().expect("no panic") = false;
+        let long = format!("{}\n", "x".repeat(PIECE - 1));
+        // Some are being written, some were taken out of their room, and some wait there.
+        for _ in 0..2 {
+            for _ in 0..3 {
+                writer.write(Room::Changes, |to| to.push_str("unread\n"));
+                writer.write(Room::Others, |to| to.push_str(&long));
+            }
+            assert!(!writer.flush_within(Duration::from_millis(100)));
+        }
+        writer.give_up();
+        let lost = writer.lost();
+        assert_eq!((lost.read(Room::Changes), lost.read(Room::Others)), (6, 6));
+        let began = std::time::Instant::now();
+        writer.write(Room::Changes, |to| to.push_str("late\n"));
+        writer.flush();
+        assert!(began.elapsed() < LAST, "nobody waits any more");
+        assert_eq!(lost.read(Room::Changes), 7);
+        drop(gate);
     }
 
     #[test]

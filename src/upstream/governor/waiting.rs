@@ -39,17 +39,24 @@ impl Waits for Waiter {
     }
 }
 
-/// Waits until the call's own caller may send a further request, or refuses the call if that will be too late.
+/// Waits until one of those who want the call may send a further request, or refuses the call if that will be too late.
 async fn own_turn(call: &Call, give_up: Instant) -> Result<(), Error> {
     loop {
         let now = Instant::now();
-        match call.share.take_request(now) {
-            Ok(()) => return Ok(()),
-            Err(at) if at < give_up => sleep_until(at).await,
-            Err(at) => {
-                let retry_after = at.saturating_duration_since(now);
-                return Err(Error::CallerLimit { what: "requests to zendesk in a minute", retry_after });
+        let Err(mut at) = call.share.take_request(now) else { return Ok(()) };
+        for caller in call.waits_for.callers().iter().filter(|caller| caller.id() != call.share.id()) {
+            match caller.take_request(now) {
+                Ok(()) => return Ok(()),
+                Err(other) => at = at.min(other),
             }
+        }
+        if at >= give_up {
+            let retry_after = at.saturating_duration_since(now);
+            return Err(Error::CallerLimit { what: "requests to zendesk in a minute", retry_after });
+        }
+        tokio::select! {
+            () = sleep_until(at) => {}
+            () = call.waits_for.joined() => {}
         }
     }
 }
@@ -74,7 +81,7 @@ impl Governor {
     pub(super) async fn enter(self: &Arc<Self>, call: &Call) -> Result<Pass, Error> {
         let give_up = last_moment(call.wanted_by);
         own_turn(call, give_up).await?;
-        let (place, admitted, nudge) = {
+        let (mut place, admitted, nudge) = {
             let mut state = self.state();
             let now = Instant::now();
             let need = Need::of(call);
@@ -91,7 +98,8 @@ impl Governor {
             let (admit, admitted) = oneshot::channel();
             let nudge = Arc::new(Notify::new());
             let waiter = Waiter { need, ledger: Arc::clone(&call.ledger), admit, nudge: Arc::clone(&nudge) };
-            let rank = match state.room.enter(call, waiter) {
+            let wish = state.room.wish(call);
+            let rank = match state.room.enter(wish, waiter) {
                 Entry::Placed(rank) => rank,
                 Entry::Displaced(rank, last) => {
                     let refusal = state.refuse(turn, now);
@@ -106,13 +114,13 @@ impl Governor {
             nudge_first(&state);
             (Place { governor: self, rank }, admitted, nudge)
         };
-        self.wait(&place, admitted, &nudge, give_up, call).await
+        self.wait(&mut place, admitted, &nudge, give_up, call).await
     }
 
     /// Waits for the call's turn, and keeps the clock while it is the first.
     async fn wait(
         self: &Arc<Self>,
-        place: &Place<'_>,
+        place: &mut Place<'_>,
         mut admitted: oneshot::Receiver<Result<Pass, Error>>,
         nudge: &Notify,
         give_up: Instant,
@@ -126,6 +134,7 @@ impl Governor {
                     return outcome.expect("a waiter is sent its outcome before it is dropped, unless it left by itself");
                 }
                 () = nudge.notified() => {}
+                () = call.waits_for.joined() => place.improve(call),
                 () = sleep_until(wake) => {
                     let now = Instant::now();
                     if now >= give_up {
@@ -201,6 +210,17 @@ fn nudge_first(state: &State<Waiter>) {
 struct Place<'a> {
     governor: &'a Arc<Governor>,
     rank: Rank,
+}
+
+impl Place<'_> {
+    /// Takes a better place if somebody who wants the call has one.
+    fn improve(&mut self, call: &Call) {
+        let mut state = self.governor.state();
+        if let Some(rank) = state.room.improve(&self.rank, call) {
+            self.rank = rank;
+            nudge_first(&state);
+        }
+    }
 }
 
 impl Drop for Place<'_> {

@@ -114,7 +114,7 @@ impl Queue {
     /// Returns a permit as soon as it is the call's turn. A call that comes `back`, because there was no room on a connection, has had its
     /// turn and is not judged as a newcomer.
     pub(super) async fn enter(self: &Arc<Self>, call: &Call, back: bool) -> Result<Permit, Error> {
-        let (place, admitted) = {
+        let (mut place, mut admitted) = {
             let mut state = self.state();
             let mut permits = state.permits(self.permits);
             if state.in_use >= permits {
@@ -129,7 +129,8 @@ impl Queue {
                 return Err(self.refuse(Why::TooLate));
             }
             let (admit, admitted) = oneshot::channel();
-            let rank = match state.room.enter(call, Waiter { class: call.class(), deadline: call.deadline, admit }) {
+            let wish = state.room.wish(call);
+            let rank = match state.room.enter(wish, Waiter { class: call.class(), deadline: call.deadline, admit }) {
                 Entry::Placed(rank) => rank,
                 Entry::Displaced(rank, last) => {
                     // If that call has left already, the send fails and may.
@@ -142,7 +143,16 @@ impl Queue {
         };
         call.waits_for.set(Some(&Error::Overloaded { what: TOO_LONG }));
         // No longer than there is time to tell the caller that there was no room.
-        let outcome = timeout(usable(call.wanted_by), admitted).await;
+        let served = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    outcome = &mut admitted => return outcome,
+                    () = call.waits_for.joined() => place.improve(call),
+                }
+            }
+        };
+        let outcome = timeout(usable(call.wanted_by), served).await;
         drop(place);
         match outcome {
             Ok(outcome) => {
@@ -311,6 +321,15 @@ impl Drop for Permit {
 struct Place<'a> {
     queue: &'a Arc<Queue>,
     rank: Rank,
+}
+
+impl Place<'_> {
+    /// Takes a better place if somebody who wants the call has one.
+    fn improve(&mut self, call: &Call) {
+        if let Some(rank) = self.queue.state().room.improve(&self.rank, call) {
+            self.rank = rank;
+        }
+    }
 }
 
 impl Drop for Place<'_> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cache::WaitsFor;
 use crate::config::{Callers, Weight};
 use crate::share::{Share, Shares};
 use crate::upstream::tests::support::{read, within};
@@ -173,4 +174,33 @@ proptest! {
         while room.take_first().is_some() {}
         prop_assert!(room.lanes.is_empty(), "lanes of those who have left are removed");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_somebody_joins_moves_to_the_best_place_of_those_who_want_it_and_never_to_a_worse() {
+    let share = share(&[]);
+    let (greedy, small) = (share("greedy"), share("small"));
+    let mut room = Room::new(5);
+    let shared = Call { waits_for: WaitsFor::noted(), ..call(&greedy, 9) };
+    shared.waits_for.serve(&greedy);
+    for name in ["a", "b", "c"] {
+        waits(&room.enter(&call(&greedy, 1), name));
+    }
+    let Entry::Placed(rank) = room.enter(room.wish(&shared), "F") else { panic!("there is room") };
+    waits(&room.enter(&call(&greedy, 10), "d"));
+    assert_eq!(room.improve(&rank, &shared), None, "nobody else wants it");
+    assert_eq!(order(&room), "abcFd");
+    shared.waits_for.serve(&small);
+    let better = room.improve(&rank, &shared).expect("small has had no turn");
+    assert!(order(&room).find('F') <= Some(1), "{}", order(&room));
+    assert_eq!((room.improve(&better, &shared), room.leave(&rank)), (None, None));
+    // One whose own calls wait already has no better place to give.
+    let busy = share("busy");
+    let mut room = Room::new(9);
+    let Entry::Placed(rank) = room.enter(&call(&greedy, 1), "F") else { panic!("there is room") };
+    (0..4).for_each(|_| waits(&room.enter(&call(&busy, 1), "b")));
+    let shared = Call { waits_for: WaitsFor::noted(), ..call(&greedy, 1) };
+    shared.waits_for.serve(&busy);
+    assert_eq!(room.improve(&rank, &shared), None);
+    assert_eq!(room.waiting(), 5);
 }

@@ -8,8 +8,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tower::ServiceBuilder;
 
 use super::support::{Hits, SECOND, Zendesk, answer, ask, millis, read, settle, shared, unsafe_write, within, zendesk};
+use crate::cache::WaitsFor;
 use crate::config;
 use crate::error::Error;
+use crate::share::Shares;
 use crate::upstream::call::{Call, Priority};
 use crate::upstream::queue::{self, Queue};
 use crate::upstream::{Jitter, stack_with};
@@ -233,6 +235,37 @@ async fn under_four_times_the_load_as_many_calls_succeed_and_the_others_are_refu
         assert!(goodput.iter().all(|good| good * 10 >= peak * 9));
         assert!(peak > 500);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_modest_caller_who_joins_what_a_greedy_one_began_waits_for_its_own_turn_only() {
+    let shares = Shares::new(&config::Callers::default(), 0);
+    let (greedy, modest) = (shares.of("greedy"), shares.of("modest"));
+    let (service, _) = queued(
+        1,
+        200,
+        zendesk(&Hits::default(), |_, _| async {
+            sleep(SECOND / 10).await;
+            Ok(answer())
+        }),
+    );
+    let begun = Instant::now();
+    let mut calls = JoinSet::new();
+    for _ in 0..100 {
+        let (service, call) = (service.clone(), Call { share: greedy.clone(), ..read() });
+        calls.spawn(async move { ask(&service, call).await });
+        settle().await;
+    }
+    let waits_for = WaitsFor::noted();
+    waits_for.serve(&greedy);
+    let shared = Call { share: greedy, waits_for: waits_for.clone(), ..read() };
+    let shared = tokio::spawn(async move { ask(&service, shared).await.map(|_| Instant::now()) });
+    settle().await;
+    sleep(SECOND).await;
+    waits_for.serve(&modest);
+    let answered = shared.await.expect("no panic").expect("it is answered");
+    let took = answered - begun;
+    assert!(took > SECOND && took < SECOND * 2, "{took:?}: behind all of the greedy one's calls it takes ten seconds");
 }
 
 /// From time to time it is tried whether connections take more. Those for whom there still is no room have had their turn.

@@ -18,6 +18,8 @@ use crate::upstream::judge::judge;
 /// How soon the explanation must have come. Without a limit, one that never ends would make of a refused write an outcome that
 /// nobody knows, and of a refused read a sign that Zendesk hangs.
 const WITHIN: Duration = Duration::from_secs(1);
+/// Longest explanation that is read. It is charged to nobody, and those of Zendesk have some hundred bytes.
+const LONGEST: usize = 128 << 10;
 
 /// Reads the explanation. Each part that arrives is told to `arrived`.
 ///
@@ -29,7 +31,7 @@ pub async fn explanation(
     most: usize,
     arrived: impl Fn(),
 ) -> Result<Vec<u8>, Vec<u8>> {
-    let mut body = Vec::new();
+    let (mut body, most) = (Vec::new(), most.min(LONGEST));
     match timeout(WITHIN, read_into(&mut body, response, most, arrived)).await {
         Ok(Ok(())) if is_still_packed(headers) => unpacked(&body, most).map_err(|_| Vec::new()),
         Ok(Ok(())) => Ok(body),

@@ -1,10 +1,15 @@
-//! Messages that take much memory: unpacked, decoded, half sent, or never read. All kinds at once cost 64 MiB at most.
+//! Calls that take much memory: by messages that are unpacked, decoded, half sent, or never read, by pages of streams, by metadata,
+//! by sessions of reflection and by watches. All kinds at once cost 64 MiB at most.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use zendesk_gateway::proto::{
-    BatchGetUsersRequest, BulkCreateUsersRequest, CreateUserRequest, UserIdentityInput, UserInput,
+    BatchGetUsersRequest, BulkCreateUsersRequest, CreateUserRequest, StreamUsersRequest, UserIdentityInput, UserInput,
+    WatchJobsRequest,
 };
 
 use super::*;
@@ -13,6 +18,10 @@ use crate::support::raw::Call;
 const CREATE_USER: &str = "/zendesk.gateway.v1.UserService/CreateUser";
 const BULK_CREATE: &str = "/zendesk.gateway.v1.UserService/BulkCreateUsers";
 const STREAM_BULK: &str = "/zendesk.gateway.v1.UserService/StreamBulkCreateUsers";
+const STREAM_USERS: &str = "/zendesk.gateway.v1.UserService/StreamUsers";
+const WATCH_JOBS: &str = "/zendesk.gateway.v1.JobService/WatchJobs";
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const BATCH_GET: &str = "/zendesk.gateway.v1.UserService/BatchGetUsers";
 /// More than this no mixture of messages may cost.
 const MAX_GROWTH: u64 = 64 << 20;
@@ -42,6 +51,37 @@ fn inflating() -> Bytes {
     let name = Some("n".repeat((4 << 20) - 100));
     let user = Some(UserInput { name, ..UserInput::default() });
     framed(1, &gzip(&CreateUserRequest { user }.encode_to_vec()))
+}
+
+/// Calls whose answers nobody reads, over connections of 75 calls each; they ask, and go on or not.
+async fn unread(address: &str, number: usize, path: &str, messages: &Bytes, is_all: bool) -> Vec<(Raw, Call)> {
+    let mut held = Vec::new();
+    while held.len() < number {
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(0);
+        let (client, _) = Raw::with(address, builder).await;
+        for _ in 0..75.min(number - held.len()) {
+            let Ok(mut call) = client.begin(path, &[]).await else { break };
+            call.request.send_data(messages.clone(), is_all).ok();
+            held.push((client.clone(), call));
+        }
+    }
+    held
+}
+
+/// Calls without a message, with as many small headers as metadata may have: in memory these take several times their bytes.
+async fn with_metadata(address: &str, number: usize, path: &str) -> Vec<(Raw, Call)> {
+    let names: Vec<&'static str> = (0..350).map(|number| &*Box::leak(format!("x-{number}").into_boxed_str())).collect();
+    let headers: Vec<(&'static str, &str)> = names.into_iter().map(|name| (name, "v")).collect();
+    let mut held = Vec::new();
+    while held.len() < number {
+        let (client, _) = Raw::connect(address).await;
+        for _ in 0..100.min(number - held.len()) {
+            let Ok(call) = client.begin(path, &headers).await else { break };
+            held.push((client.clone(), call));
+        }
+    }
+    held
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,23 +117,30 @@ async fn messages_of_every_heavy_kind_at_once() {
     let streams = |second: &Bytes| Bytes::from([&first[..], second].concat());
     held.extend(unfinished(&address, number / 4, STREAM_BULK, &streams(&half), "identity").await);
     held.extend(unfinished(&address, number / 4, STREAM_BULK, &streams(&inflating()), "gzip").await);
-    // Large replies that nobody reads.
-    let mut unread = Vec::new();
-    for _ in 0..number.div_ceil(100) {
-        let mut builder = h2::client::Builder::new();
-        builder.initial_window_size(0);
-        let (client, _) = Raw::with(&address, builder).await;
-        for _ in 0..75 {
-            unread.push((client.start(BATCH_GET, &[], &all).await.expect("sent"), client.clone()));
-        }
-    }
+    // Large replies that nobody reads, pages of streams, descriptions, and jobs that are watched.
+    let one = |message: &[u8]| framed(0, message);
+    held.extend(unread(&address, number * 3 / 4, BATCH_GET, &one(&all.encode_to_vec()), true).await);
+    held.extend(
+        unread(&address, number, STREAM_USERS, &one(&StreamUsersRequest::default().encode_to_vec()), true).await,
+    );
+    let describe = MessageRequest::FileContainingSymbol("zendesk.gateway.v1.UserService".to_owned());
+    let describe = ServerReflectionRequest { message_request: Some(describe), ..Default::default() }.encode_to_vec();
+    held.extend(unread(&address, number * 2, REFLECTION, &one(&describe).repeat(10).into(), false).await);
+    let ids = (0..10_000).map(|number| format!("{number:032x}")).collect();
+    held.extend(unread(&address, 20, WATCH_JOBS, &one(&WatchJobsRequest { ids }.encode_to_vec()), true).await);
+    // Metadata of calls whose message does not come, of callers and of strangers.
+    held.extend(with_metadata(&address, number * 4, GET_USER).await);
+    held.extend(with_metadata(&address, number * 4, CHECK).await);
     tokio::time::sleep(Duration::from_secs(2)).await;
     // The others are served, and their calls are small.
     let mut times = call(&mut users, id, |made| made >= 200).await;
     let grown = gateway.peak().saturating_sub(before);
-    println!("{} heavy calls: memory +{} KiB, p99 {:?}", held.len() + unread.len(), grown >> 10, p99(&mut times));
+    println!("{} heavy calls: memory +{} KiB, p99 {:?}", held.len(), grown >> 10, p99(&mut times));
     assert!(grown < MAX_GROWTH, "memory grew by {grown} bytes");
-    drop((held, unread));
+    let (probe, _) = Raw::connect(&address).await;
+    let healthy = probe.call(CHECK, &[], &HealthCheckRequest::default()).await.expect("answered");
+    assert_eq!(healthy.code(), Code::Ok);
+    drop(held);
     call(&mut users, id, |made| made >= 50).await;
     let again = users.batch_get_users(all).await.expect("what was held is given back");
     assert!(!again.into_inner().users.is_empty());

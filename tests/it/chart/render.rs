@@ -63,8 +63,11 @@ fn each_option_makes_its_object_and_nothing_else_does() {
         assert_eq!(bare.one("Secret", name)["stringData"]["zendesk-password"], "not-a-password");
     }
     assert_eq!(bare.deployment()["spec"]["template"]["spec"]["serviceAccountName"], "default");
-    let probe = &bare.gateway()["readinessProbe"]["grpc"]["port"];
-    assert_eq!(probe, 8443, "the port follows the settings");
+    let port = list(&bare.gateway()["ports"]).find(|port| port["name"] == "grpc").expect("a port");
+    assert_eq!(port["containerPort"], 8443, "the port follows the settings");
+    for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+        assert_eq!(bare.gateway()[probe]["httpGet"]["port"], "admin", "{probe}: callers are not in its way");
+    }
 }
 
 #[test]

@@ -7,9 +7,11 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::sync::Notify;
 
-use super::support::{all, answer, by_cursor, decoded, gateway, parameter, rows};
+use super::support::{all, answer, by_cursor, by_cursor_for, context, decoded, gateway, parameter, rows};
 use crate::config;
 use crate::error::{Error, Result};
+use crate::gateway::caller::{Caller, Grant};
+use crate::share::Shares;
 use crate::upstream::call::{Answer, Call, Priority};
 
 /// A list of some pages with two rows each, and what happened to it.
@@ -259,4 +261,34 @@ async fn some_pages_of_which_no_row_can_be_read_do_not_end_a_list() {
         unreadable += message.unreadable_rows;
     }
     assert_eq!((ids, unreadable), (vec![1, 2, 9, 10], 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_is_charged_until_it_was_taken_and_none_is_fetched_ahead_when_memory_is_short() {
+    let list = List::of(9);
+    let (shares, gateway) =
+        (Shares::new(&config::Callers::default(), 1 << 20), list.gateway(config::Stream::default()));
+    let share = shares.of("one");
+    let mine =
+        crate::gateway::Context { caller: Caller::new("one".into(), Grant::default(), share.clone()), ..context() };
+    let mut messages = by_cursor_for(&gateway, 2, mine);
+    let first = messages.next().await.expect("a message").expect("good");
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(list.asked(), 2, "one is fetched ahead");
+    let two_pages = shares.bytes();
+    assert!((first.bytes().len()..=4 * first.bytes().len()).contains(&two_pages), "{two_pages} for two pages");
+    // What else the caller holds is more than half of its share.
+    let other = share.charge(share.most_bytes() / 2).expect("it fits");
+    for page in 2..=5 {
+        messages.next().await.expect("a message").expect("the page that it has come to still fits");
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert_eq!(list.asked(), page, "no further one");
+    }
+    drop(other);
+    messages.next().await.expect("a message").expect("good");
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(list.asked(), 7, "there is memory again");
+    drop(messages);
+    tokio::time::sleep(Duration::from_millis(1)).await; // the tasks of its pages end
+    assert_eq!(shares.bytes(), 0);
 }

@@ -52,8 +52,13 @@ pub fn context() -> Context {
 
 /// Streams groups by cursor, with so many to a page.
 pub fn by_cursor(gateway: &Gateway, page_size: i32) -> Messages<StreamGroupsResponse> {
+    by_cursor_for(gateway, page_size, context())
+}
+
+/// The same within a context.
+pub fn by_cursor_for(gateway: &Gateway, page_size: i32, context: Context) -> Messages<StreamGroupsResponse> {
     let request = StreamGroupsRequest { page_size, ..StreamGroupsRequest::default() };
-    Box::pin(gateway.stream(context(), &request).expect("a good request"))
+    Box::pin(gateway.stream(context, &request).expect("a good request"))
 }
 
 /// Streams a search by page number, with so many to a page.

@@ -10,10 +10,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tonic::transport::Channel;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 
 use super::super::rendered::{FULL_NAME, Rendered, container, list, render};
 use crate::support::tools::is_installed;
@@ -169,14 +165,6 @@ impl Running {
     pub async fn probe(&self, name: &str) -> Result<(), String> {
         let probe = &self.rendered.gateway()[name];
         let asked = async {
-            if let Some(port) = probe["grpc"]["port"].as_u64() {
-                let service = probe["grpc"]["service"].as_str().unwrap_or_default().to_owned();
-                let channel = Channel::from_shared(format!("http://127.0.0.1:{port}")).expect("a URI").connect().await;
-                let mut client = HealthClient::new(channel.map_err(|error| error.to_string())?);
-                let answer = client.check(HealthCheckRequest { service }).await.map_err(|status| status.to_string())?;
-                let status = answer.into_inner().status();
-                return if status == ServingStatus::Serving { Ok(()) } else { Err(format!("{status:?}")) };
-            }
             let get = &probe["httpGet"];
             let port = self.port(get["port"].as_str().expect("a port's name"));
             let url = format!("http://127.0.0.1:{port}{}", get["path"].as_str().expect("a path"));

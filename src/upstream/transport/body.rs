@@ -1,0 +1,215 @@
+//! The body of a successful answer, read as far as there is memory for it.
+//!
+//! The answers of Zendesk that are being read belong to callers, so they are charged to them like messages. An answer that does not
+//! fit waits, and its peer with it, because it is not read on: HTTP/2's windows and TCP hold the rest back. Nothing waits for ever:
+//! one answer at a time is read on without memory of its own, the one that has waited longest. So what is taken beyond the budget
+//! is one answer, and the first part of each.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
+
+use super::end::End;
+use super::handover::Handover;
+use super::loss::Loss;
+use crate::contract::Idempotency;
+use crate::error::{ConnectionError, Error};
+use crate::share::Charge;
+use crate::upstream::call::Call;
+use crate::upstream::client::{Unread, announced, next_part};
+
+/// Bytes of an answer that are not charged: a usual page has fewer, and there are no more answers at a time than permits.
+const FREE: usize = 128 << 10;
+/// The rest is charged in steps of so many bytes.
+const STEP: usize = 64 << 10;
+/// How often its bytes are there: as they came, and as what is read from them.
+const TIMES: usize = 2;
+/// How soon an answer that waits looks for memory again.
+const AGAIN: Duration = Duration::from_millis(10);
+/// How long it waits in all. It is no failure of Zendesk, so it must be shorter than an attempt.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The turn of answers that are read on without memory of their own.
+#[derive(Clone)]
+pub struct Turn(Arc<Semaphore>);
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
+/// The memory that one answer takes, until it has been read and judged.
+pub struct Memory {
+    charge: Charge,
+    /// How large the body may become with what is charged.
+    room: usize,
+    turn: Turn,
+    /// True for what must be read whatever it takes: the answer to a write says what was done.
+    must: bool,
+    ahead: Option<OwnedSemaphorePermit>,
+    give_up: Option<Instant>,
+}
+
+impl Memory {
+    /// Returns the memory for the answer to a call.
+    pub fn of(call: &Call, turn: &Turn) -> Self {
+        let (charge, must) = (Charge::none(&call.share), call.idempotency != Idempotency::NoSideEffects);
+        Self { charge, room: FREE, turn: turn.clone(), must, ahead: None, give_up: None }
+    }
+
+    /// Completes when there is memory for a body of so many bytes.
+    ///
+    /// # Errors
+    /// There was none for too long.
+    pub async fn hold(&mut self, bytes: usize) -> Result<(), Error> {
+        if self.must || self.ahead.is_some() || self.fits(bytes) {
+            return Ok(());
+        }
+        let give_up = *self.give_up.get_or_insert_with(|| Instant::now() + PATIENCE);
+        let mut turn = pin!(Arc::clone(&self.turn.0).acquire_owned());
+        while Instant::now() < give_up {
+            tokio::select! {
+                biased;
+                ahead = turn.as_mut() => {
+                    self.ahead = ahead.ok();
+                    return Ok(());
+                }
+                () = sleep(AGAIN) => {}
+            }
+            if self.fits(bytes) {
+                return Ok(());
+            }
+        }
+        Err(Error::Overloaded { what: "zendesk's answers take too much memory" })
+    }
+
+    fn fits(&mut self, bytes: usize) -> bool {
+        if bytes <= self.room {
+            return true;
+        }
+        let room = bytes.next_multiple_of(STEP);
+        let fits = self.charge.set(TIMES * (room - FREE)).is_ok();
+        if fits {
+            self.room = room;
+        }
+        fits
+    }
+}
+
+/// Reads a body of at most `most` bytes, as there is memory for it.
+pub async fn read(
+    response: &mut reqwest::Response,
+    most: usize,
+    memory: &mut Memory,
+    handover: &Handover,
+) -> Result<Vec<u8>, Error> {
+    let unread = |why| match why {
+        Unread::TooLarge => Error::TooLarge { limit: most },
+        Unread::Broken(error) => inside_body(&error, handover),
+    };
+    let mut body = Vec::new();
+    // What is announced need not come, so it is no reason to take memory.
+    body.reserve_exact(announced(response, most).map_err(unread)?.min(FREE));
+    while let Some(part) = next_part(response, body.len(), most).await.map_err(unread)? {
+        handover.lane().heard(false);
+        memory.hold(body.len() + part.len()).await?;
+        body.extend_from_slice(&part);
+    }
+    Ok(body)
+}
+
+fn inside_body(error: &reqwest::Error, handover: &Handover) -> Error {
+    let chain = ConnectionError::of(error);
+    let known = Loss::is_of_connection(error) && !handover.lane().broke(End::of(error));
+    Error::BrokenBody(if known { chain.already_counted() } else { chain })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+
+    use futures_util::FutureExt as _;
+    use futures_util::future::join_all;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::config;
+    use crate::share::{Share, Shares};
+    use crate::upstream::tests::support;
+
+    const LARGE: usize = 1 << 20;
+
+    fn memory(share: &Share, turn: &Turn) -> Memory {
+        Memory::of(&Call { share: share.clone(), ..support::read() }, turn)
+    }
+
+    /// Reads an answer in parts, each after `pause`, as far as there is memory for it.
+    async fn read(mut memory: Memory, bytes: usize, pause: Duration) -> Result<Instant, Error> {
+        for came in (0..=bytes).step_by(16 << 10) {
+            sleep(pause).await;
+            memory.hold(came).await?;
+        }
+        Ok(Instant::now())
+    }
+
+    fn at_once<T>(future: impl Future<Output = T>) -> bool {
+        future.now_or_never().is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn usual_answers_are_free_and_large_ones_are_charged_until_they_were_judged() {
+        let shares = Shares::new(&config::Callers::default(), 4 * LARGE);
+        let (one, turn) = (shares.of("one"), Turn::default());
+        let mut usual = memory(&one, &turn);
+        usual.hold(FREE).await.expect("free");
+        assert_eq!(shares.bytes(), 0);
+        let mut large = memory(&one, &turn);
+        large.hold(LARGE).await.expect("it fits");
+        assert_eq!(shares.bytes(), TIMES * (LARGE - FREE));
+        drop(large);
+        assert_eq!(shares.bytes(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_all_answers_take_is_bounded_and_yet_each_comes_to_its_end() {
+        let shares = Shares::new(&config::Callers::default(), 4 * LARGE);
+        let (one, turn) = (shares.of("one"), Turn::default());
+        let part = Duration::from_millis(1);
+        let all = (0..20).map(|_| read(memory(&one, &turn), LARGE, part));
+        let seen = async {
+            loop {
+                // The caller's share, whatever the answers would take.
+                assert!(shares.bytes() <= 2 * LARGE, "{}", shares.bytes());
+                sleep(part).await;
+            }
+        };
+        let ended = tokio::select! {
+            ended = timeout(Duration::from_secs(10), join_all(all)) => ended.expect("nothing waits for ever"),
+            () = seen => unreachable!(),
+        };
+        assert!(ended.iter().all(Result::is_ok), "{ended:?}");
+        assert_eq!(shares.bytes(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_gets_no_memory_says_so_before_zendesk_is_blamed() {
+        let shares = Shares::new(&config::Callers::default(), 4 * LARGE);
+        let (one, turn) = (shares.of("one"), Turn::default());
+        let _replies = one.charge(one.most_bytes()).expect("replies that nobody reads");
+        let mut first = memory(&one, &turn);
+        assert!(at_once(first.hold(16 * LARGE)), "one goes on without");
+        let began = Instant::now();
+        let refused = memory(&one, &turn).hold(LARGE).await;
+        assert!(matches!(refused, Err(Error::Overloaded { .. })), "{refused:?}");
+        assert!(began.elapsed() >= PATIENCE && began.elapsed() < PATIENCE + 2 * AGAIN);
+        let write = Call { share: one.clone(), ..support::unsafe_write() };
+        assert!(at_once(Memory::of(&write, &turn).hold(16 * LARGE)), "the answer to a write says what was done");
+        drop(first);
+        assert!(at_once(memory(&one, &turn).hold(LARGE)), "the next one goes on");
+        assert!(at_once(memory(&shares.of("other"), &turn).hold(LARGE)), "others have their share");
+    }
+}
