@@ -52,11 +52,12 @@ class Import:
             self.receipts[event.receipt.job_id] = event.receipt
             self.next, self.announced = event.receipt.first_index + event.receipt.row_count, None
         elif kind == "outcomes":
-            self.done.update({outcome.index: outcome for outcome in event.outcomes.outcomes})
+            sent = [outcome for outcome in event.outcomes.outcomes if outcome.result != common_pb2.BULK_RESULT_NOT_SENT]
+            self.done.update({outcome.index: outcome for outcome in sent})
             if event.outcomes.HasField("job"):
                 self.receipts.pop(event.outcomes.job.id, None)
             elif self.announced:  # the announced rows have led to no job
-                if event.outcomes.outcomes[0].result != common_pb2.BULK_RESULT_NOT_SENT:
+                if sent:
                     self.next = self.announced.first_index + self.announced.row_count
                 self.announced = None
 
@@ -105,7 +106,7 @@ def main(path, journal):
     with open(path, "rb") as file:
         content = file.read()
     rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-    people = [user_pb2.UserInput(**row) for row in rows]
+    people = [user_pb2.UserInput(**{name: text for name, text in row.items() if text}) for row in rows]
     state = Import(journal, hashlib.sha256(content).hexdigest())
     with gateway.channel() as channel:
         users, tries = user_service_pb2_grpc.UserServiceStub(channel), 0

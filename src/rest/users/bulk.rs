@@ -64,15 +64,24 @@ fn inputs(users: &[UserInput], wanted: For, rest: impl Fn() -> Rest) -> Result<V
     distinct("users", users, names_of)?;
     let keys: Vec<Key> = users
         .iter()
-        .map(|user| Key { id: None, email: user.email.clone(), external_id: user.external_id.clone() })
+        .map(|user| {
+            let name = |text: &Option<String>| text.clone().filter(|text| says_something(text));
+            Key { id: None, email: name(&user.email), external_id: name(&user.external_id) }
+        })
         .collect();
     Ok(listed(&bodies, &keys, rest))
 }
 
 /// Returns what a user is named by.
 fn names_of(user: &UserInput) -> Names {
-    let email = user.email.iter().map(|email| ("email", Name::text(email)));
-    email.chain(user.external_id.iter().map(|id| ("external_id", Name::text(id)))).collect()
+    let fields = [("email", &user.email), ("external_id", &user.external_id)];
+    let named = fields.into_iter().filter_map(|(field, text)| Some((field, text.as_deref()?)));
+    named.filter(|(_, text)| says_something(text)).map(|(field, text)| (field, Name::text(text))).collect()
+}
+
+/// True if a text can name a user. An empty cell of a table is often sent as an empty text.
+fn says_something(text: &str) -> bool {
+    !text.trim().is_empty()
 }
 
 /// Cuts a list of objects into requests with the list as their body.

@@ -136,6 +136,18 @@ async fn a_wrong_mask_costs_its_own_row() {
 }
 
 #[tokio::test]
+async fn empty_texts_name_nobody() {
+    let t = TestGateway::start().await;
+    let mut message = rows(0..3);
+    for user in &mut message.users {
+        user.email = Some(String::new());
+    }
+    let (told, end) = create(&t, vec![message]).await;
+    end.expect("a good end");
+    assert_eq!(told.of(BulkResult::Created), [0, 1, 2], "{:?}", told.outcomes);
+}
+
+#[tokio::test]
 async fn a_dry_run_finds_a_name_that_came_long_before() {
     let t = TestGateway::start().await;
     let mut messages: Vec<Creations> = (0..200).map(|at| rows(at * 500..(at + 1) * 500)).collect();
