@@ -69,5 +69,5 @@ async fn a_job_that_is_never_found_is_named() {
     assert_eq!((status.code(), resource.resource_name), (Code::NotFound, format!("job_statuses/{}", ids[0])));
     assert_eq!(t.sandbox.hits(&format!("/job_statuses/{}", ids[0])), 1);
     let bad = refused(t.jobs().watch_jobs(WatchJobsRequest { ids: vec!["../x".to_owned()] }).await);
-    assert_eq!(bad.fields, ["ids"]);
+    assert_eq!(bad.fields, ["ids[0]"]);
 }
