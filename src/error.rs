@@ -213,9 +213,7 @@ pub enum Error {
     },
     /// The reply is larger than one may be: as a message before it is compressed, or by the memory that it takes of what one caller's
     /// messages may. So it would never fit.
-    #[error(
-        "the reply takes {bytes} bytes or more, and {limit} are allowed: ask for less at a time, such as fewer ids"
-    )]
+    #[error("the reply takes {bytes} bytes or more, and {limit} are allowed")]
     ReplyTooLarge {
         /// The bytes that were counted.
         bytes: usize,

@@ -29,8 +29,8 @@ pub struct Server {
     /// `server.max_response_bytes`: largest response message, counted before compression. Default 16 MiB.
     #[serde(deserialize_with = "size")]
     pub max_response_bytes: usize,
-    /// `server.message_memory`: most bytes of all messages under way together, requests and replies; a call whose message does not
-    /// fit is refused. Default 48 MiB.
+    /// `server.message_memory`: most bytes that calls under way take together: requests, replies, pages of streams, large metadata
+    /// and Zendesk's large answers; what does not fit is refused, or waits. Default 48 MiB.
     #[serde(deserialize_with = "size")]
     pub message_memory: usize,
     /// `server.max_calls`: most calls at a time; more are UNAVAILABLE. Health and reflection are not counted. Default 512.

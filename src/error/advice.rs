@@ -49,7 +49,7 @@ impl Error {
             R::RequestTooLarge     => "cut it into several",
             R::MalformedRequest    => "send what a gRPC library makes of the proto files",
             R::RequestIncomplete   => "send the whole message at once",
-            R::ReplyTooLarge       => "ask for less at a time",
+            R::ReplyTooLarge       => "ask for less at a time, such as fewer ids",
         };
         Some(text.to_owned())
     }

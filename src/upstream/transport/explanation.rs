@@ -19,7 +19,7 @@ use crate::upstream::judge::judge;
 /// nobody knows, and of a refused read a sign that Zendesk hangs.
 const WITHIN: Duration = Duration::from_secs(1);
 /// Longest explanation that is read. It is charged to nobody, and those of Zendesk have some hundred bytes.
-const LONGEST: usize = 128 << 10;
+const LONGEST: usize = 256 << 10;
 
 /// Reads the explanation. Each part that arrives is told to `arrived`.
 ///

@@ -361,7 +361,13 @@ async fn make(reason: &str) -> (Status, Case) {
             config.server.max_response_bytes = 1000;
             let t = TestGateway::configured(account(), config).await;
             let status = t.users().list_users(ListUsersRequest::default()).await.expect_err("too large");
-            (status, own(Code::OutOfRange, " bytes; at most 1000 are sent; ask for less at a time"))
+            (
+                status,
+                own(
+                    Code::OutOfRange,
+                    " bytes or more, and 1000 are allowed; ask for less at a time, such as fewer ids",
+                ),
+            )
         }
         _ => panic!("no test makes {reason} happen"),
     }
