@@ -45,7 +45,7 @@ type BoxStream<M> = Pin<Box<dyn Stream<Item = std::result::Result<Encoded<M>, St
 /// Largest reply that is not charged to its caller.
 const FREE_REPLY: usize = 4 << 10;
 /// What a stream is charged besides its pages: what is sent of them, and has not been read.
-const STREAM_MEMORY: usize = 64 << 10;
+const STREAM_MEMORY: usize = 40 << 10;
 
 include!(concat!(env!("OUT_DIR"), "/handlers.rs"));
 

@@ -32,7 +32,7 @@ pub use slots::{Counts, Slot, Slots, Waiting};
 pub use state::{has_ended, is_known};
 
 /// Bytes that a caller is charged for each job that it watches: the entries in three tables, and the job as it was last seen.
-const FOLLOWED: usize = 2 << 10;
+const FOLLOWED: usize = 512;
 
 impl Gateway {
     /// Show Many Job Statuses, in the order of the request.

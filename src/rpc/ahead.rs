@@ -7,10 +7,11 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::gateway::Context as Call;
@@ -20,6 +21,8 @@ use crate::share::{FREE_MESSAGE, TRY_AGAIN};
 const MOST: usize = 1 << 20;
 /// Bytes that a waiting message takes besides those that were sent.
 const AROUND: usize = 512;
+/// How long what comes after the end is read. A caller stops sending once it has heard of it.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
 /// So many messages may wait without being charged to their caller.
 const FREE: usize = 16 * AROUND;
 
@@ -34,42 +37,63 @@ where
     let (sender, queue) = mpsc::unbounded_channel();
     let shared = Arc::<Shared>::default();
     let (its, place, share) = (Arc::clone(&shared), call.place.clone(), call.caller.share().clone());
-    let mut is_small = first.encoded_len() <= FREE_MESSAGE;
-    let reading = tokio::spawn(async move {
-        let mut charged = false;
-        loop {
-            // A large message is not read before it is wanted: its bytes are in the caller's window till then.
-            while !is_small && !its.state().is_wanted {
-                its.wanted.notified().await;
+    let is_small = first.encoded_len() <= FREE_MESSAGE;
+    tokio::spawn(async move {
+        read_all(&mut messages, is_small, &its, &sender, || place.charge(&share, MOST)).await;
+        // What comes after that is read, too, until the caller has heard of the end.
+        let rest = async { while messages.next().await.is_some_and(|message| message.is_ok()) {} };
+        timeout(HEARD_WITHIN, rest).await.ok();
+    });
+    Ahead { queue, shared }
+}
+
+/// Reads until the messages end, too many wait, or nobody wants any more.
+async fn read_all<S, M, E>(
+    messages: &mut S,
+    mut is_small: bool,
+    shared: &Shared,
+    queue: &mpsc::UnboundedSender<(usize, Result<M, E>)>,
+    charge: impl Fn() -> crate::error::Result<()>,
+) where
+    S: Stream<Item = Result<M, E>> + Unpin,
+    M: prost::Message,
+    E: From<Error>,
+{
+    let mut charged = false;
+    loop {
+        // A large message is not read before it is wanted: its bytes are in the caller's window till then.
+        while !is_small && !shared.state().is_wanted {
+            tokio::select! {
+                () = shared.wanted.notified() => {}
+                () = queue.closed() => return,
             }
-            let Some(message) = messages.next().await else { return };
-            let size = message.as_ref().map_or(0, M::encoded_len);
-            is_small = size <= FREE_MESSAGE;
-            let waiting = {
-                let mut state = its.state();
-                state.is_wanted = false;
-                state.waiting += size + AROUND;
-                state.waiting
-            };
-            if is_small && waiting > FREE && !charged {
-                charged = true;
-                if let Err(error) = place.charge(&share, MOST) {
-                    let _ = sender.send((0, Err(error.into())));
-                    return;
-                }
-            }
-            if is_small && waiting > MOST {
-                let what = "small messages that Zendesk cannot take so fast: put a hundred rows into each";
-                let _ = sender.send((0, Err(Error::CallerLimit { what, retry_after: TRY_AGAIN }.into())));
-                return;
-            }
-            let is_over = message.is_err();
-            if sender.send((size + AROUND, message)).is_err() || is_over {
+        }
+        let Some(message) = messages.next().await else { return };
+        let size = message.as_ref().map_or(0, M::encoded_len);
+        is_small = size <= FREE_MESSAGE;
+        let waiting = {
+            let mut state = shared.state();
+            state.is_wanted = false;
+            state.waiting += size + AROUND;
+            state.waiting
+        };
+        if is_small && waiting > FREE && !charged {
+            charged = true;
+            if let Err(error) = charge() {
+                let _ = queue.send((0, Err(error.into())));
                 return;
             }
         }
-    });
-    Ahead { queue, shared, reading }
+        if is_small && waiting > MOST {
+            let what = "small messages that Zendesk cannot take so fast: put a hundred rows into each";
+            let _ = queue.send((0, Err(Error::CallerLimit { what, retry_after: TRY_AGAIN }.into())));
+            return;
+        }
+        let is_over = message.is_err();
+        if queue.send((size + AROUND, message)).is_err() || is_over {
+            return;
+        }
+    }
 }
 
 #[derive(Default)]
@@ -96,7 +120,6 @@ impl Shared {
 pub struct Ahead<M, E> {
     queue: mpsc::UnboundedReceiver<(usize, Result<M, E>)>,
     shared: Arc<Shared>,
-    reading: JoinHandle<()>,
 }
 
 impl<M, E> Stream for Ahead<M, E> {
@@ -115,11 +138,5 @@ impl<M, E> Stream for Ahead<M, E> {
         }
         drop(state);
         next.map(|next| next.map(|(_, message)| message))
-    }
-}
-
-impl<M, E> Drop for Ahead<M, E> {
-    fn drop(&mut self) {
-        self.reading.abort();
     }
 }

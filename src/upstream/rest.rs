@@ -131,10 +131,7 @@ pub fn text_id(field: &str, id: &str) -> Result<Segment> {
     if is_text_id(id) {
         Ok(Segment::TextId(id.to_owned()))
     } else {
-        Err(Error::invalid(
-            field,
-            "must be 1 to 255 bytes of letters, digits, spaces or any of - _ . ~ = : +",
-        ))
+        Err(Error::invalid(field, "must be 1 to 255 bytes of letters, digits, spaces or any of - _ . ~ = : +"))
     }
 }
 

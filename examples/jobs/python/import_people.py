@@ -27,11 +27,12 @@ class Import:
         self.journal = open(path, "a+b")
         self.journal.seek(0)
         lines = self.journal.read().split(b"\n")
+        first = json.dumps({"file": of}).encode()
+        if lines[0] not in (b"", first) and not (len(lines) == 1 and first.startswith(lines[0])):
+            sys.exit(f"{path} is no journal of this file")
         self.journal.truncate(self.journal.tell() - len(lines.pop()))  # this program was killed while it wrote the last line
         if not lines:
             self.append({"file": of})
-        elif json.loads(lines[0]) != {"file": of}:
-            sys.exit(f"{path} is the journal of another file")
         for line in lines[1:]:
             self.take(ParseDict(json.loads(line), bulk_pb2.BulkEvent()))
 

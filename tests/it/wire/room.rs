@@ -132,6 +132,7 @@ async fn a_connection_on_which_many_callers_gave_up_is_left_before_it_ends_under
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_are_too_large_do_not_end_their_connection_under_others() {
     let refused = given_up(8 << 10, Duration::from_secs(10)).await;
+    assert!(!refused.is_empty());
     assert!(refused.iter().all(|status| reason(status) == "BODY_TOO_LARGE"), "{refused:?}");
 }
 
@@ -156,9 +157,10 @@ async fn given_up(largest: usize, deadline: Duration) -> Vec<Status> {
             // Two that ask for the same would share one answer.
             let pages = (41..=100).map(|page_size| {
                 let (mut users, request) = (gateway.users(), ListUsersRequest { page_size, ..Default::default() });
-                async move { users.list_users(within(request, deadline)).await.expect_err("it is given up") }
+                async move { users.list_users(within(request, deadline)).await.err() }
             });
-            refused.extend(join_all(pages).await);
+            // One may find the answer that was begun for the round before, and be in time.
+            refused.extend(join_all(pages).await.into_iter().flatten());
         }
         refused
     };
