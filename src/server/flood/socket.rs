@@ -18,10 +18,6 @@ use crate::turns::Turns;
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
 const PREFACE: usize = 24;
 
-/// Bytes that are read before others of the same thread have a turn, among them those who take what was read. HTTP/2's library ends a
-/// connection if a few hundred small frames come in that nobody has taken.
-const AT_ONCE: usize = 4 << 10;
-
 /// A socket that fails if its peer does not begin, or does not read. A peer that sends without pause is read in turns.
 pub struct Socket<T> {
     inner: T,
@@ -30,8 +26,6 @@ pub struct Socket<T> {
     counts: Counts,
     activity: Option<Activity>,
     turns: Turns,
-    /// Bytes read since others had a turn.
-    read: usize,
     send_timeout: Duration,
     /// Runs while the peer takes nothing.
     stuck: Option<Pin<Box<Sleep>>>,
@@ -42,17 +36,7 @@ impl<T> Socket<T> {
     /// must make progress within `send_timeout`.
     pub fn new(inner: T, preface_timeout: Duration, send_timeout: Duration, counts: Counts) -> Self {
         let begin_by = Box::pin(sleep(preface_timeout));
-        Self {
-            inner,
-            begun: 0,
-            begin_by,
-            counts,
-            activity: None,
-            turns: Turns::new(),
-            read: 0,
-            send_timeout,
-            stuck: None,
-        }
+        Self { inner, begun: 0, begin_by, counts, activity: None, turns: Turns::new(), send_timeout, stuck: None }
     }
 
     /// Tells `activity` when the whole preface has come.
@@ -89,12 +73,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.read >= AT_ONCE {
-            this.read = 0;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let portion = ready!(this.turns.poll(context)).min(AT_ONCE - this.read);
+        let portion = ready!(this.turns.poll(context));
         let before = buffer.filled().len();
         let outcome = if buffer.remaining() > portion {
             let mut part = ReadBuf::new(buffer.initialize_unfilled_to(portion));
@@ -107,9 +86,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
         };
         if outcome.is_pending() {
             this.turns.pause();
-            this.read = 0;
         } else {
-            this.read += buffer.filled().len() - before;
             this.turns.did(buffer.filled().len() - before);
         }
         if this.begun < PREFACE {
