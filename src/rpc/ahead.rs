@@ -23,7 +23,7 @@ const MOST: usize = 1 << 20;
 const AROUND: usize = 512;
 /// How long what comes after the end is read. A caller stops sending once it has heard of it.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
-/// So many messages may wait without being charged to their caller.
+/// Bytes of waiting messages that are not charged to their caller.
 const FREE: usize = 16 * AROUND;
 
 /// Reads `messages` of a call, of which the first has come. Messages that are free are read ahead. Of larger ones the window holds too

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_seen_for_a_minute_is_over_and_begins_anew() {
+    fn what_was_not_seen_for_a_while_is_over_and_begins_anew() {
         let recent = Recent::default();
         assert_eq!(recent.read(), None);
         recent.note();
