@@ -67,6 +67,13 @@ pub fn settings() -> Config {
     config
 }
 
+/// A file with this text, which goes when it is dropped.
+pub fn file_of(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    std::io::Write::write_all(&mut file, text.as_bytes()).expect("it is written");
+    file
+}
+
 impl TestGateway {
     pub async fn start() -> Self {
         Self::with(account()).await
@@ -104,11 +111,7 @@ impl TestGateway {
         watcher: &Watcher,
     ) -> Self {
         // Read once, at the start.
-        let trusted = sandbox.ca_pem().map(|certificate| {
-            let mut file = tempfile::NamedTempFile::new().expect("a file");
-            std::io::Write::write_all(&mut file, certificate.as_bytes()).expect("it is written");
-            file
-        });
+        let trusted = sandbox.ca_pem().map(file_of);
         config.upstream.ca_file = trusted.as_ref().map(|file| file.path().to_owned());
         let upstream = sandbox.base_url();
         let serving = Box::pin(serve_and_watch(&upstream, credentials, config, watcher));

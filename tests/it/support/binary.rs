@@ -24,8 +24,8 @@ pub struct Binary {
     http: reqwest::Client,
     log: Arc<Mutex<String>>,
     reading: JoinHandle<()>,
-    /// The file with its credential.
-    _token: Option<tempfile::NamedTempFile>,
+    /// The files with its credential and with the certificate that it trusts.
+    _files: Vec<tempfile::NamedTempFile>,
 }
 
 impl Binary {
@@ -89,19 +89,21 @@ impl Binary {
     /// Starts it before a stand-in that is there already.
     pub async fn before(sandbox: &Sandbox, settings: &[(&str, &str)]) -> Self {
         let known = &sandbox.config().credential;
-        let mut token = tempfile::NamedTempFile::new().expect("a file");
-        std::io::Write::write_all(&mut token, known.api_token.as_bytes()).expect("it is written");
-        let (url, file) = (sandbox.base_url().to_string(), token.path().to_string_lossy().into_owned());
-        let upstream = [
+        let files: Vec<_> =
+            std::iter::once(known.api_token.as_str()).chain(sandbox.ca_pem()).map(super::file_of).collect();
+        let paths: Vec<_> = files.iter().map(|file| file.path().to_string_lossy().into_owned()).collect();
+        let url = sandbox.base_url().to_string();
+        let mut upstream = vec![
             ("UPSTREAM__BASE_URL", url.as_str()),
             ("UPSTREAM__CREDENTIAL__KIND", "api_token"),
             ("UPSTREAM__CREDENTIAL__EMAIL", &known.email),
-            ("UPSTREAM__CREDENTIAL__TOKEN_FILE", &file),
+            ("UPSTREAM__CREDENTIAL__TOKEN_FILE", &paths[0]),
         ];
+        upstream.extend(paths.get(1).map(|certificate| ("UPSTREAM__CA_FILE", certificate.as_str())));
         let mut command = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
         command.args(["serve", "--listen", "127.0.0.1:0"]);
-        let binary = Self::spawn(command, &[&upstream, settings].concat(), u64::MAX).await;
-        Self { _token: Some(token), ..binary }
+        let binary = Self::spawn(command, &[upstream.as_slice(), settings].concat(), u64::MAX).await;
+        Self { _files: files, ..binary }
     }
 
     /// Kills it without warning, and waits until it is gone.
@@ -145,7 +147,7 @@ impl Binary {
         greets.await.expect("it greets");
         let said = || panic!("it does not serve: {}", log.lock().expect("no panic inside"));
         let (address, admin) = (address.unwrap_or_else(said), admin.unwrap_or_else(said));
-        Self { child, address, admin, greeting, http: reqwest::Client::new(), log, reading, _token: None }
+        Self { child, address, admin, greeting, http: reqwest::Client::new(), log, reading, _files: Vec::new() }
     }
 
     /// A client of its own connection.
