@@ -89,6 +89,8 @@ pub struct Ledger {
     sent: AtomicU32,
     harmless: AtomicU32,
     closed: AtomicBool,
+    /// Whether the answer to the attempt under way has come in whole.
+    came: AtomicBool,
     identified: AtomicBool,
     /// Status and `x-request-id` of each response to a write.
     answers: Mutex<Vec<(u16, Option<String>)>>,
@@ -140,6 +142,21 @@ impl Ledger {
     /// True if this ledger was closed, whatever became of the one around it.
     pub fn is_closed_itself(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Notes that an attempt begins.
+    pub fn begins(&self) {
+        self.came.store(false, Ordering::SeqCst);
+    }
+
+    /// Notes that the answer to the attempt under way has come in whole: what follows is this process's work.
+    pub fn came(&self) {
+        self.came.store(true, Ordering::SeqCst);
+    }
+
+    /// True if the answer to the attempt under way has come in whole.
+    pub fn has_come(&self) -> bool {
+        self.came.load(Ordering::SeqCst)
     }
 
     /// Counts one HTTP request.

@@ -211,6 +211,7 @@ impl Transport {
         };
         lane.heard(true);
         under_way.answered();
+        call.ledger.came();
         if let Some(peek) = call.peek.as_ref().filter(|_| status.is_success()) {
             peek(&body);
             // Work that the peek started goes first: parsing a page takes longer than sending a request.

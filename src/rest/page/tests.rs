@@ -257,3 +257,20 @@ fn a_sideloaded_record_comes_once() {
     let page = Page::<GroupMembership>::read(body.as_bytes(), Owner::Anybody).expect("a page");
     assert_eq!((page.users.len(), page.groups.len(), page.unreadable_rows), (2, 1, 0));
 }
+
+#[test]
+fn a_row_that_takes_all_the_room_it_may_costs_itself_and_no_other_row() {
+    use crate::proto::User;
+    let many = vec!["0"; 1 << 20].join(",");
+    let other = |id: i64| format!(r#"{{"id":{id},"name":"B","tags":["a","b"],"user_fields":{{"a":[1,2]}}}}"#);
+    let large = format!(r#"{{"id":1,"name":"A","role":[],"user_fields":{{"a":[{many}],"b":1}}}}"#);
+    let body = format!(r#"{{"users":[{large},{},{large},{}]}}"#, other(2), other(3));
+    let page = Page::<User>::read(body.as_bytes(), Owner::Anybody).expect("a page");
+    assert_eq!((page.rows.len(), page.unreadable_rows), (4, 0));
+    for row in &page.rows {
+        let told: &[&str] = if row.id == 1 { &["role", "user_fields"] } else { &[] };
+        assert_eq!(row.unreadable_fields, told, "{}", row.id);
+        assert_eq!(row.tags.len(), if row.id == 1 { 0 } else { 2 });
+        assert!(row.name.is_some() && row.user_fields.as_ref().is_some_and(|fields| fields.fields.contains_key("a")));
+    }
+}
