@@ -39,7 +39,6 @@ use handover::Handover;
 use lane::{Lane, SILENT_AFTER, Seat};
 use loss::Loss;
 use needs::Needs;
-use packed::{is_still_packed, unpacked};
 use pool::Pool;
 use precedence::{MOST_MOVES, Precedence};
 use reading::Readers;
@@ -197,12 +196,7 @@ impl Transport {
         }
         let mut memory = body::Memory::of(call, &self.turn);
         let body = if status.is_success() {
-            let mut body = body::read(response, self.max_body, &mut memory, &handover).await?;
-            if is_still_packed(&headers) {
-                body = unpacked(&body, self.max_body)?;
-                memory.hold(body.len()).await?;
-            }
-            body
+            body::read(response, &headers, self.max_body, &mut memory, &handover).await?
         } else {
             match explanation(response, &headers, self.max_body, || lane.heard(false)).await {
                 Ok(body) => body,

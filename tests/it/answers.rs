@@ -533,6 +533,7 @@ async fn a_body_is_read_whatever_its_type_and_its_encoding_are_called() {
         ("content-type: text/plain", user),
         ("content-type: application/octet-stream", user),
         ("content-type: application/json\r\ncontent-encoding: gzip", &packed),
+        ("content-type: application/json\r\ncontent-encoding: gzip", &in_two),
         ("content-type: application/json\r\ncontent-encoding: X-GZip", &packed),
         ("content-type: application/json\r\ncontent-encoding: gzip, identity", &packed),
     ] {

@@ -321,6 +321,7 @@ impl Pool {
         let builder = self
             .origin
             .client()
+            .no_gzip()
             .http2_keep_alive_interval(ping_interval)
             .http2_keep_alive_timeout(ping_timeout)
             .http2_keep_alive_while_idle(true);
