@@ -104,6 +104,18 @@ mod tests {
     use crate::proto::GetUserResponse;
     use crate::upstream::tests::support;
 
+    #[tokio::test(start_paused = true)]
+    async fn short_answers_do_not_stand_behind_long_ones() {
+        let readers = Readers::new(4 << 20);
+        let call = support::read();
+        let all = readers.long.wait(&call, ROOM).await;
+        readers.read_aside(&call, vec![0; SHORT_BODY]).await.0.expect("it is read");
+        let mut long = Box::pin(readers.read_aside(&call, vec![0; SHORT_BODY + 1]));
+        timeout(Duration::from_secs(1), &mut long).await.err().expect("the room is taken");
+        drop(all);
+        long.await.0.expect("it is read");
+    }
+
     #[tokio::test]
     async fn a_reading_is_given_up_when_its_callers_have_left() {
         let (begins, began) = mpsc::channel();
