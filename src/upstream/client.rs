@@ -97,7 +97,7 @@ pub async fn read_body(response: &mut reqwest::Response, most: usize, arrived: i
     Ok(body)
 }
 
-/// The same into `body`, which holds what came if the rest does not.
+/// The same into `body`, which keeps the part that came if reading fails.
 pub async fn read_into(
     body: &mut Vec<u8>,
     response: &mut reqwest::Response,

@@ -142,8 +142,8 @@ impl Open {
         let (more, any) = (enough.len() > MAX_FOUND, !(enough.is_empty() && soon.is_empty()));
         self.not_before = now.checked_add(soonest).filter(|_| !more).map(|then| (then, any));
         enough.sort_unstable_by_key(|(_, worth, idle, _)| (Reverse(*worth), *idle));
-        let rest = enough.len().saturating_sub(MAX_FOUND);
-        self.idle = enough[rest..].iter().map(|(.., one)| *one).collect();
+        let surplus = enough.len().saturating_sub(MAX_FOUND);
+        self.idle = enough[surplus..].iter().map(|(.., one)| *one).collect();
     }
 }
 

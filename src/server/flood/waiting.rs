@@ -45,7 +45,7 @@ impl Waiting {
     /// cancelled, the wait ends at once.
     pub fn begin(&self, leave: CancellationToken) -> MessageWait {
         let place = Arc::clone(&self.room).try_acquire_owned();
-        let (rest, drain) = (self.longest.saturating_sub(MESSAGE_GRACE), self.drain.clone());
+        let (left, drain) = (self.longest.saturating_sub(MESSAGE_GRACE), self.drain.clone());
         Box::pin(async move {
             let Ok(_place) = place else {
                 // Thousands may be refused at once; other calls should not have to wait for that.
@@ -57,7 +57,7 @@ impl Waiting {
                 sleep(GRACE_AT_SHUTDOWN).await;
             };
             tokio::select! {
-                () = sleep(rest) => {}
+                () = sleep(left) => {}
                 () = leaving => return Error::ShuttingDown,
                 () = leave.cancelled() => return Error::MessageMissing { crowded: true },
             }

@@ -227,8 +227,8 @@ impl Body for Watched {
             return SizeHint::with_exact(1);
         }
         let read = self.parts.iter().map(Bytes::len).sum::<usize>() as u64;
-        let rest = self.body.size_hint();
-        rest.exact().map_or(rest, |rest| SizeHint::with_exact(rest + read))
+        let left = self.body.size_hint();
+        left.exact().map_or(left, |left| SizeHint::with_exact(left + read))
     }
 }
 

@@ -76,7 +76,7 @@ impl Stage {
     }
 
     /// Reads to the end of the answer, whatever it is. Never ends if the encoding is wrong, because the stream goes on then.
-    async fn rest(&mut self, handover: &Handover) {
+    async fn read_on(&mut self, handover: &Handover) {
         if self.head().await.is_err() {
             return;
         }
@@ -131,9 +131,9 @@ async fn see_out<E>(
     turn: impl Future<Output = Result<OwnedSemaphorePermit, E>>,
 ) {
     let turn = {
-        let rest = pin!(stage.rest(&handover));
+        let reading = pin!(stage.read_on(&handover));
         tokio::select! {
-            () = rest => None,
+            () = reading => None,
             turn = turn => turn.ok(),
         }
     };

@@ -160,7 +160,7 @@ async fn interactive_reads_and_writes_do_not_wait_for_the_streams_that_use_up_th
         assert!(outcome.percentile(50) <= LATENCY + millis(10));
     }
     assert_well_spent(&account);
-    assert!(control.snapshot().governor.background > 1_000, "the streams use the rest");
+    assert!(control.snapshot().governor.background > 1_000, "the streams use what is left");
 }
 
 #[tokio::test(start_paused = true)]
