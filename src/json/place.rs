@@ -1,6 +1,7 @@
 //! Where in a text something is wrong, in the words of whoever asked for it: a field, not a line and a column.
 
-use super::losses::{FREE_FORM, Step, path};
+use super::losses::{Step, path};
+use crate::contract::FREE_FORM;
 
 /// Most levels that are told.
 const DEEPEST: usize = 64;
@@ -43,7 +44,7 @@ pub fn place(text: &str, end: usize) -> String {
             _ => {}
         }
     }
-    let told = levels.iter().position(|step| matches!(step, Step::Key(key) if **key == *FREE_FORM));
+    let told = levels.iter().position(|step| matches!(step, Step::Key(key) if FREE_FORM.contains(&&**key)));
     levels.truncate(told.map_or(levels.len(), |at| at + 1));
     let named: Vec<Step> =
         levels.into_iter().filter(|step| !matches!(step, Step::Key(key) if key.is_empty())).collect();
