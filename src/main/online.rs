@@ -1,4 +1,4 @@
-//! `check --online`: whether what the settings name answers, and takes the gateway for whom it is.
+//! `check --online`: asks the servers that the settings name whether they answer, and Zendesk whether it accepts the credential.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use zendesk_gateway::upstream::client::Origin;
 use zendesk_gateway::upstream::credential::{Proof, Source};
 use zendesk_gateway::watch::Watcher;
 
-/// Longest that each is asked.
+/// How long each may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Asks each, prints what it says, and fails if one does not answer as it should.

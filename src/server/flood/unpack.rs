@@ -194,7 +194,7 @@ impl Messages {
         let Pieces { length, unpacked: mut pieces, .. } =
             unpacker.finish().map_err(|error| failed(&error, self.limit))?;
         let length = u32::try_from(length).map_err(|_| Status::resource_exhausted("a message beyond 4 GiB"))?;
-        // From here on the bytes are charged as those of any message.
+        // From here on `intake` charges the bytes, like those of any message.
         self.payer.iter().for_each(Payer::release);
         let mut prefix = BytesMut::with_capacity(PREFIX);
         prefix.put_u8(0);

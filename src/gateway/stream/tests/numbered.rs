@@ -1,3 +1,5 @@
+//! Lists that are read by page number while rows come and go, and whose pages are fetched in parallel.
+
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
