@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::object::page::{Meta, Next};
+use crate::rest::page::{Meta, Next};
 
 /// Most bytes searched at the body's end. The paging information is shorter: two cursors, and two links that repeat them.
 const MAX_TAIL: usize = 16 << 10;
