@@ -1,3 +1,5 @@
+//! Where a page says that its list goes on, and what is left out of it.
+
 use super::*;
 use crate::proto::GroupMembership;
 

@@ -1,3 +1,5 @@
+//! When an OAuth client gets its tokens.
+
 use super::*;
 use crate::upstream::credential::Token;
 use crate::upstream::tests::support::{settle, unavailable};

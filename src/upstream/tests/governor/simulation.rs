@@ -1,3 +1,5 @@
+//! Simulated minutes against a Zendesk with a rate limit: how much of the budget is used, and whether a request is refused.
+
 use std::time::Duration;
 
 use tokio::task::JoinSet;
