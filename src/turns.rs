@@ -4,8 +4,8 @@
 //! delay every other call by all their shares, at each of the call's few steps. So long work is done in pieces. After each
 //! piece, all short work runs first, including what has just come; then one piece of the long work that has waited longest.
 //!
-//! What a caller waits for has a queue of its own, of which one goes in each such round: a connection that begins, and a long answer
-//! of Zendesk that is to be read. Behind hundreds of peers that flood either would wait for seconds.
+//! What a caller waits for has a queue of its own, of which one goes in each such round: a connection that begins, and a long
+//! answer of Zendesk that is to be read. Behind hundreds of peers that flood either would wait for seconds.
 //!
 //! To measure without it: [`TURN`] of an hour, so that nothing counts as long.
 

@@ -28,8 +28,8 @@ use crate::error::{Error, Result};
 
 /// Gathers single reads of one kind into requests for many. Cloning shares it.
 ///
-/// `Context` is what a request needs beside the ids, such as the credential. It is the same for all reads with one credential, so any
-/// member's serves.
+/// `Context` is what a request needs beside the ids, such as the credential. It is the same for all reads with one credential, so
+/// any member's serves.
 pub struct Batcher<Context, Id, Value>(Arc<Inner<Context, Id, Value>>);
 
 impl<Context, Id, Value> Clone for Batcher<Context, Id, Value> {

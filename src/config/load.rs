@@ -102,8 +102,8 @@ pub fn merge(text: Option<&str>, overrides: Overrides<'_>) -> Result<Config, Mis
     Err(Mistakes(mistakes))
 }
 
-/// Says what is wrong with a variable that seems meant for the gateway and would not be read. Kubernetes and Docker set some that begin
-/// alike for a Service or a container of that name.
+/// Says what is wrong with a variable that seems meant for the gateway and would not be read. Kubernetes and Docker set some that
+/// begin alike for a Service or a container of that name.
 fn misspelt(name: &str) -> Option<String> {
     let tail = name.strip_prefix("ZENDESK_GATEWAY_").filter(|tail| !tail.starts_with('_'))?;
     let sections = serde_json::to_value(Config::default()).ok()?;

@@ -197,8 +197,8 @@ impl<R> Walk<R> {
     /// Moves to what comes next; returns false at the end.
     ///
     /// # Errors
-    /// [`Error::PaginationLoop`] if the list can never end: too many pages that claim more and add nothing, no position for the next
-    /// page, or a cursor that came before.
+    /// [`Error::PaginationLoop`] if the list can never end: too many pages that claim more and add nothing, no position for the
+    /// next page, or a cursor that came before.
     pub fn advance(&mut self, next: Next, added: Added) -> Result<bool> {
         match added {
             Added::Rows => (self.empty, self.unreadable) = (0, 0),

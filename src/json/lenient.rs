@@ -5,9 +5,9 @@
 //! So odd values cost time only where they occur.
 //!
 //! Whatever the form of a body, this takes time in proportion to its size, and at most eight times its size and 16 MiB of memory:
-//! up to three times for mended characters and, after that, as much for the keys of one object at a time; four times for what is made
-//! of it (see [`has_room`](super::has_room)); and next to nothing for each loss. A long body is read beside the threads that serve
-//! calls.
+//! up to three times for mended characters and, after that, as much for the keys of one object at a time; four times for what is
+//! made of it (see [`has_room`](super::has_room)); and next to nothing for each loss. A long body is read beside the threads that
+//! serve calls.
 
 use std::borrow::Cow;
 

@@ -6,8 +6,8 @@ use crate::contract::FREE_FORM;
 /// Most levels that are told.
 const DEEPEST: usize = 64;
 
-/// Returns the path of the value that a JSON text is in after so many bytes, such as `users[3].email`. The keys of custom fields are
-/// content, so it ends above them. Outside of any value it says which byte.
+/// Returns the path of the value that a JSON text is in after so many bytes, such as `users[3].email`. The keys of custom fields
+/// are content, so it ends above them. Outside of any value it says which byte.
 pub fn place(text: &str, end: usize) -> String {
     let end = text.floor_char_boundary(end);
     let mut levels: Vec<Step> = Vec::new();

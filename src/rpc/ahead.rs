@@ -26,8 +26,8 @@ const HEARD_WITHIN: Duration = Duration::from_secs(5);
 /// Bytes of waiting messages that are not charged to their caller.
 const FREE: usize = 16 * OVERHEAD;
 
-/// Reads `messages` of a call, of which the first has come. Small ones, which are not charged, are read ahead. Larger ones stay in the
-/// window, which holds too few of them to end a connection.
+/// Reads `messages` of a call, of which the first has come. Small ones, which are not charged, are read ahead. Larger ones stay
+/// in the window, which holds too few of them to end a connection.
 pub fn read<S, M, E>(first: &M, mut messages: S, call: &Call) -> Ahead<M, E>
 where
     S: Stream<Item = Result<M, E>> + Send + Unpin + 'static,

@@ -110,8 +110,8 @@ fn server_config(contents: &[Vec<u8>], auth: ClientAuth) -> anyhow::Result<Serve
     Ok(config)
 }
 
-/// Returns the certificates whose expiry callers would notice: of the chain, the one that expires first; of the authorities, the next to
-/// expire or, if all have expired, the last that did.
+/// Returns the certificates whose expiry callers would notice: of the chain, the one that expires first; of the authorities, the
+/// next to expire or, if all have expired, the last that did.
 fn certificates_of(contents: &[Vec<u8>]) -> Vec<view::Certificate> {
     let expiries = |pem: &[u8]| -> Vec<SystemTime> {
         let expiry = |der: &CertificateDer<'_>| {

@@ -322,8 +322,8 @@ impl Transport {
                 if taken {
                     call.ledger.unsend();
                 }
-                // The peer may do so for reasons of its own, whatever it allows, so this says nothing of how many requests the connection
-                // takes.
+                // The peer may do so for reasons of its own, whatever it allows, so this says nothing of how many requests the
+                // connection takes.
                 self.pool.refused();
                 Failed::Move { sent: taken, waits: true }
             }

@@ -50,8 +50,9 @@ impl<R: Row> Rows for Vec<R> {
     }
 }
 
-/// Reads the next row of a list. Returns `None` at the end of the list, and `Some(None)` for a row that is lost: it cannot be read, has
-/// no id, or there is no room for the `K` that is kept of it. A row with an id is kept, and says which of its fields are lost.
+/// Reads the next row of a list. Returns `None` at the end of the list, and `Some(None)` for a row that is lost: it cannot be
+/// read, has no id, or there is no room for the `K` that is kept of it. A row with an id is kept, and says which of its fields
+/// are lost.
 pub fn next_row<'de, R: Row, K, A: SeqAccess<'de>>(rows: &mut A) -> Result<Option<Option<R>>, A::Error> {
     let Some(Item(row)) = rows.next_element::<Item<R>>()? else { return Ok(None) };
     let row = row.filter(Row::is_usable).filter(|_| json::has_room::<K>());

@@ -30,7 +30,8 @@ const COLD: u64 = 20;
 /// Zendesk is slow if more than this percentage of the exchanges is.
 const OFTEN_SLOW: u64 = 5;
 
-/// Reasons of failed calls that are findings of their own: reason, kind, how many in half a minute at least, what it is, what to do.
+/// Reasons of failed calls that are findings of their own: reason, kind, how many in half a minute at least, what it is, what to
+/// do.
 type Failure = (&'static str, &'static str, u64, &'static str, &'static str);
 const FAILURES: [Failure; 11] = [
     (

@@ -144,8 +144,8 @@ fn charge(payer: Option<&Payer>, length: usize, bytes: usize) -> Result<()> {
     }
 }
 
-/// Replaces what the call was charged so far by what its complete message takes once it is decoded. The bytes are dropped soon after;
-/// the message before it is gone, since a stream is read on only once its last message was used.
+/// Replaces what the call was charged so far by what its complete message takes once it is decoded. The bytes are dropped soon
+/// after; the message before it is gone, since a stream is read on only once its last message was used.
 fn weigh(payer: Option<&Payer>, message: &[u8]) -> Result<()> {
     let Some(payer) = payer else { return Ok(()) };
     let most = payer.share.most_bytes();

@@ -178,8 +178,8 @@ impl Messages {
             return Err(Error::RequestTooLarge { bytes: length, limit }.into());
         }
         let Some(payer) = &self.payer else {
-            // Whoever sends it need not say who they are. So it takes no more than what has come of it until it is complete, and the
-            // limit is so low that it can be unpacked in one go.
+            // Whoever sends it need not say who they are. So it takes no more than what has come of it until it is complete, and
+            // the limit is so low that it can be unpacked in one go.
             return Ok(Reading::Gathered(BytesMut::new(), length));
         };
         payer.charge(UNPACKER)?;

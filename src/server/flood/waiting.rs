@@ -1,5 +1,6 @@
 //! Limits the wait for a call's message: the number of waiting calls, the time, and, once the gateway shuts down, to a second. It
-//! ends at once where the connection has to make room for another. Such a call has asked for nothing yet, so nothing is lost when it is refused.
+//! ends at once where the connection has to make room for another. Such a call has asked for nothing yet, so nothing is lost when
+//! it is refused.
 //!
 //! Most messages come with the headers or right after them, so the limits begin only after [`MESSAGE_GRACE`]: calls that fill
 //! the room keep out only calls that are as slow.

@@ -181,7 +181,8 @@ impl Tokens {
         }
     }
 
-    /// Waits for the first keys: for [`SETTLE`] at most or, if they are the `only` way for callers to prove who they are, without end.
+    /// Waits for the first keys: for [`SETTLE`] at most or, if they are the `only` way for callers to prove who they are, without
+    /// end.
     pub async fn settle(&self, only: bool) {
         if let Source::Url(remote) = &self.keys {
             let mut there = remote.first(SETTLE).await;

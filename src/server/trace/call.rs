@@ -134,8 +134,8 @@ impl Call {
         self.status(headers);
     }
 
-    /// Notes the status in headers or trailers. A status without a reason was made by the server library. Its details are added here,
-    /// so that callers find them in every error.
+    /// Notes the status in headers or trailers. A status without a reason was made by the server library. Its details are added
+    /// here, so that callers find them in every error.
     fn status(&mut self, headers: &mut HeaderMap) {
         let Some(code) = headers.get(&STATUS) else { return };
         let code = Code::from_bytes(code.as_bytes());

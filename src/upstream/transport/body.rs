@@ -1,9 +1,9 @@
 //! The body of a successful answer, read as far as there is memory for it.
 //!
-//! An answer that is being read is charged to the callers who want it, like a message. If there is no memory for it, it is not read
-//! on, and flow control (HTTP/2's windows, TCP) keeps Zendesk from sending more. No answer waits for ever: one at a time, the one that
-//! has waited longest, is read on without being charged. So beyond the budget there are at most one whole answer, and the first part
-//! of each other one.
+//! An answer that is being read is charged to the callers who want it, like a message. If there is no memory for it, it is not
+//! read on, and flow control (HTTP/2's windows, TCP) keeps Zendesk from sending more. No answer waits for ever: one at a time,
+//! the one that has waited longest, is read on without being charged. So beyond the budget there are at most one whole answer,
+//! and the first part of each other one.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,7 +29,8 @@ const STEP: usize = 64 << 10;
 const TIMES: usize = 2;
 /// How often a waiting answer looks for memory.
 const AGAIN: Duration = Duration::from_millis(10);
-/// How long an answer waits in all. It must be shorter than the time limit of an attempt, which would count as a failure of Zendesk.
+/// How long an answer waits in all. It must be shorter than the time limit of an attempt, which would count as a failure of
+/// Zendesk.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The one permit to read an answer on without being charged.

@@ -14,8 +14,8 @@ use crate::upstream::call::Call;
 use crate::upstream::client::read_into;
 use crate::upstream::judge::judge;
 
-/// How long the explanation may take. Without a limit, one that never ends would turn a refused write into an unknown outcome, and a
-/// refused read into a sign that Zendesk hangs.
+/// How long the explanation may take. Without a limit, one that never ends would turn a refused write into an unknown outcome,
+/// and a refused read into a sign that Zendesk hangs.
 const WITHIN: Duration = Duration::from_secs(1);
 /// Longest explanation that is read. It is charged to nobody, and those of Zendesk have some hundred bytes.
 const LONGEST: usize = 256 << 10;
@@ -38,8 +38,8 @@ pub async fn explanation(
     }
 }
 
-/// Judges an answer that is no success by its status, and by the part of its explanation that came. A 404 alone does not say whether
-/// a record or the whole account is missing, so unless that part says it, the call is only refused.
+/// Judges an answer that is no success by its status, and by the part of its explanation that came. A 404 alone does not say
+/// whether a record or the whole account is missing, so unless that part says it, the call is only refused.
 pub fn judge_in_part(call: &Call, status: StatusCode, headers: &HeaderMap, part: &[u8]) -> Error {
     let says_so = |refusal: &Refusal| refusal.code.as_deref() == Some("RecordNotFound");
     match judge(call, status, headers, part).err() {

@@ -213,8 +213,8 @@ impl Pool {
         }
     }
 
-    /// Learns how many requests a connection takes at a time, from one that it does not take. If that one has no body, the client may
-    /// hold another one back that counts as taken: see [`Handover`](super::handover).
+    /// Learns how many requests a connection takes at a time, from one that it does not take. If that one has no body, the client
+    /// may hold another one back that counts as taken: see [`Handover`](super::handover).
     pub fn learn(&self, lane: &Lane, has_body: bool) {
         self.state().streams.learn(lane.taken().saturating_sub(usize::from(!has_body)).max(1));
     }

@@ -1,10 +1,10 @@
 //! A request under way, and what becomes of it when nobody wants its answer any more.
 //!
-//! Whoever drops a request that is under way over HTTP/2 resets its stream, and what the peer has sent until it learns of that still
-//! comes. The client remembers the last 50 streams that it reset for a second each, and passes over what comes on them. On a stream
-//! that it does not remember, each frame counts as an error, of which a long answer has a hundred; at the 1,024th the client ends the
-//! connection with all that others have under way on it. So no more streams are reset than it remembers. Those beyond wait for their
-//! turn, and are read meanwhile: once an answer has come whole there is nothing to reset.
+//! Whoever drops a request that is under way over HTTP/2 resets its stream, and what the peer has sent until it learns of that
+//! still comes. The client remembers the last 50 streams that it reset for a second each, and passes over what comes on them. On
+//! a stream that it does not remember, each frame counts as an error, of which a long answer has a hundred; at the 1,024th the
+//! client ends the connection with all that others have under way on it. So no more streams are reset than it remembers. Those
+//! beyond wait for their turn, and are read meanwhile: once an answer has come whole there is nothing to reset.
 
 use std::pin::pin;
 use std::sync::Arc;
