@@ -18,7 +18,7 @@ pub(super) const EMPTY_PAGES: u32 = 3;
 const UNREADABLE_PAGES: u32 = 100;
 
 /// Most rows that Zendesk serves by page number: <https://developer.zendesk.com/api-reference/introduction/pagination/>
-const MOST_ROWS: u32 = 10_000;
+pub(super) const MOST_ROWS: u32 = 10_000;
 
 /// A list, and how its pages are requested.
 #[derive(Debug)]

@@ -34,6 +34,7 @@ impl Origin {
     }
 
     /// Looks the host up in another way.
+    #[cfg(test)]
     #[must_use]
     pub fn found_at(self, addresses: Arc<Addresses>) -> Self {
         Self { addresses, ..self }
@@ -87,6 +88,16 @@ pub enum Unread {
     TooLarge,
     /// It broke off, or its encoding is wrong. The URL, which can hold names, is left out.
     Broken(reqwest::Error),
+}
+
+impl Unread {
+    /// Says so of a body that might have had `most` bytes.
+    pub fn of_at_most(self, most: usize) -> anyhow::Error {
+        match self {
+            Self::TooLarge => anyhow::anyhow!("larger than {most} bytes"),
+            Self::Broken(error) => anyhow::Error::new(error).context("the body"),
+        }
+    }
 }
 
 /// Reads a body of at most `most` bytes, counted after decompression: a small compressed one must not become gigabytes of memory.
