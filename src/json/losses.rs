@@ -16,6 +16,7 @@ use serde::de::Error as _;
 use serde_json::Error;
 
 use super::{WANTED, is_unwanted};
+use crate::contract::FREE_FORM;
 
 /// Deepest nesting that is read: what is deeper is lost. Clients read no message of more than 100 levels.
 pub(super) const DEEPEST: usize = 64;
@@ -25,8 +26,6 @@ const MOST_TOLD: usize = 64;
 const MOST_OF_FIELD: usize = 8;
 /// Most bytes of a key in a path: those of custom fields can be of any length.
 const LONGEST_KEY: usize = 128;
-/// The field whose keys are content: the account's administrators choose them.
-pub(super) const FREE_FORM: &str = "user_fields";
 /// What may be made of any body, in bytes: no page of Zendesk's needs as much. A larger body may become this many times its size.
 const ROOM: usize = 8 << 20;
 const ROOM_PER_BYTE: usize = 4;
@@ -73,8 +72,8 @@ struct Reading {
     before_row: (Vec<u64>, usize),
     /// A field's path while it is looked up.
     field: String,
-    /// How many bytes more may be made of the body; and, while a row is read, how many more of the rest: a row takes half of the room
-    /// at most, so that no row costs the others theirs.
+    /// How many bytes more may be made of the body, and how many are kept from the row that is read: a row takes half of the room at
+    /// most, so that it leaves the others theirs.
     room: usize,
     kept_back: usize,
     /// True if characters were replaced because they were no UTF-8.
@@ -311,7 +310,7 @@ fn field(steps: &[Step], field: &mut String) {
             field.push('.');
         }
         field.push_str(key);
-        if **key == *FREE_FORM {
+        if FREE_FORM.contains(&&**key) {
             break;
         }
     }

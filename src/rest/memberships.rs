@@ -13,8 +13,7 @@ use crate::upstream::rest::Rest;
 pub mod bulk;
 mod writes;
 
-/// True if a membership names this user or group in a field, or tells that the field cannot be read: what it names is lost then, and
-/// no other one.
+/// True if a membership names this user or group in a field, or tells that the field cannot be read: then it names no other one.
 fn names(row: &GroupMembership, field: &str, named: Option<i64>, id: i64) -> bool {
     named == Some(id) || (named.is_none() && row.unreadable_fields.iter().any(|lost| lost == field))
 }
@@ -41,7 +40,7 @@ impl Read for GetMembershipRequest {
     }
 }
 
-/// What lists of memberships can be sorted by; see the same of users. Memberships have no name.
+/// Fields that lists of memberships can be sorted by; see the comment on those of users. Memberships have no name.
 const MEMBERSHIPS: &[&str] = &["id", "created_at", "updated_at"];
 
 // List Memberships. <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#list-memberships>

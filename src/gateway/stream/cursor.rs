@@ -66,8 +66,8 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
         self.turned.take()
     }
 
-    /// Returns what a page adds. That is nothing if it has only what an earlier page had: some lists repeat their rows under ever new
-    /// cursors, and would never end.
+    /// Returns what a page adds. That is nothing if it has only what an earlier page had: some lists repeat their rows under ever
+    /// new cursors, and would never end.
     fn added(&mut self, leaf: &Leaf) -> Added {
         if let Some(added) = leaf.without_rows() {
             return added;

@@ -20,14 +20,15 @@ mod line;
 
 use line::Line;
 
-/// Bytes of an answer whose reading keeps the thread busy for long: a page of 100 users has a hundred kilobytes and takes
-/// milliseconds. Sixty of them may come at once.
+/// To read an answer of more bytes keeps the thread busy for long: a page of 100 users has a hundred kilobytes and takes
+/// milliseconds, and sixty of them may come at once.
 const LONG_BODY: usize = 8 << 10;
 
 /// Most bytes of an answer that is read in the line of short ones, and how many of them are read at once.
 const SHORT_BODY: usize = 1 << 20;
 const MOST_SHORT: usize = 2;
-/// The room for long readings, which one of the largest answer takes as a whole: together they take no more memory than that one.
+/// The room for long readings, in parts. The reading of one of the largest answers takes all of them, so all such readings together
+/// take no more memory than that one.
 const ROOM: usize = 64;
 /// How many of them there are at most, each on a thread of its own.
 const MOST_LONG: usize = 4;
