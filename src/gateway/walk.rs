@@ -206,7 +206,7 @@ impl<R> Walk<R> {
             Added::Rows => (self.empty, self.unreadable) = (0, (0, 0)),
             Added::Nothing => self.empty += 1,
             Added::Unreadable(rows) => {
-                self.unreadable = (self.unreadable.0 + 1, self.unreadable.1.saturating_add(rows))
+                self.unreadable = (self.unreadable.0 + 1, self.unreadable.1.saturating_add(rows));
             }
         }
         let (pages, rows) = self.unreadable;

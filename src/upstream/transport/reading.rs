@@ -112,7 +112,7 @@ mod tests {
         let all = readers.long.wait(&call, ROOM).await;
         readers.read_aside(&call, vec![0; SHORT_BODY]).await.0.expect("it is read");
         let mut long = Box::pin(readers.read_aside(&call, vec![0; SHORT_BODY + 1]));
-        timeout(Duration::from_secs(1), &mut long).await.err().expect("the room is taken");
+        timeout(Duration::from_secs(1), &mut long).await.expect_err("the room is taken");
         drop(all);
         long.await.0.expect("it is read");
     }
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(ended.recv(), Ok(Ok(())));
         began.recv().expect("it has begun");
         let waits = readers.read_aside(&call, vec![0; 2]);
-        timeout(Duration::from_millis(1), waits).await.err().expect("it goes on until the caller has left");
+        timeout(Duration::from_millis(1), waits).await.expect_err("it goes on until the caller has left");
         began.recv().expect("it has begun");
         left.send(()).expect("it waits");
         assert_eq!(ended.recv(), Ok(Err(Malformed::without("the answer"))));
