@@ -116,6 +116,7 @@ pub async fn read(
         Unread::TooLarge => Error::TooLarge { limit: most },
         Unread::Broken(error) => inside_body(&error, handover),
     };
+    let garbled = |error: io::Error| Error::BrokenBody(ConnectionError::of(&error));
     // What is announced need not come, so it is no reason to take memory.
     let mut body = Coming::of(headers, announced(response, most).map_err(unread)?.min(FREE));
     let mut came = 0;
@@ -133,10 +134,6 @@ pub async fn read(
     let body = body.end().map_err(garbled)?;
     memory.hold(body.len()).await?;
     if body.len() > most { Err(Error::TooLarge { limit: most }) } else { Ok(body) }
-}
-
-fn garbled(error: io::Error) -> Error {
-    Error::BrokenBody(ConnectionError::of(&error))
 }
 
 fn inside_body(error: &reqwest::Error, handover: &Handover) -> Error {
