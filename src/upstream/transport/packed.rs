@@ -7,7 +7,7 @@ use std::mem::take;
 use flate2::write::MultiGzDecoder;
 
 /// Packed bytes that are unpacked at once: they can become a thousand times as many.
-pub const PIECE: usize = 1 << 10;
+const PIECE: usize = 1 << 10;
 
 /// True if a body is packed with gzip: by that name, as `x-gzip` (RFC 9110, section 8.4.1.3), in capital letters, or beside
 /// `identity`, which says nothing.
