@@ -70,7 +70,8 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
 #[tokio::test]
 async fn connections_are_replaced_at_most_once_a_second() {
     let pool = pool("http://127.0.0.1:1");
-    let lane = async || Arc::clone(pool.seat(0, READ).await.expect("without TLS there is always room").lane());
+    let lane =
+        async || Arc::clone(pool.seat(0, READ, Instant::now()).await.expect("without TLS there is always room").lane());
     let first = lane().await;
     pool.renew(&first);
     assert!(Arc::ptr_eq(&first, &lane().await), "too soon");
