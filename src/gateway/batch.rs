@@ -75,7 +75,7 @@ impl Gateway {
             (ids, users)
         });
         let mut parts = stream::iter(parts).buffered(MAX_CONCURRENT_REQUESTS);
-        // What has come of the reply is held until the rest has, which can be thousands of users.
+        // What has come of the reply is held until all has, which can be thousands of users.
         let mut held = Charge::none(context.caller.share());
         while let Some((ids, users)) = parts.next().await {
             match users {

@@ -7,8 +7,8 @@ use super::{Lane, Pool};
 use super::{Reach, Refusals};
 
 impl Pool {
-    /// Learns how many requests a connection takes at a time, from one that it does not take. If that one has no body, the client may
-    /// hold another one back that counts as taken: see [`Handover`](crate::upstream::transport::handover).
+    /// Learns how many requests a connection takes at a time, from one that it does not take. If that one has no body, the client
+    /// may hold another one back that counts as taken: see [`Handover`](crate::upstream::transport::handover).
     pub fn learn(&self, lane: &Lane, has_body: bool) {
         self.state().streams.learn(lane.taken().saturating_sub(usize::from(!has_body)).max(1));
     }
