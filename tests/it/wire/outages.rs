@@ -28,13 +28,13 @@ async fn gate(to: SocketAddr) -> (SocketAddr, watch::Sender<bool>) {
                         let mut to = TcpStream::connect(to).await.expect("it listens");
                         tokio::select! {
                             _ = tokio::io::copy_bidirectional(&mut from, &mut to) => {}
-                            _ = closed.wait_for(|open| !open) => {}
+                            _ = closed.changed() => {}
                         }
                     });
                 }
-                _ = is_open.wait_for(|open| !open) => {
+                _ = is_open.changed() => {
                     drop(listener);
-                    if is_open.wait_for(|open| *open).await.is_err() {
+                    if is_open.changed().await.is_err() {
                         return;
                     }
                     listener = TcpListener::bind(address).await.expect("nobody else has it");
@@ -82,7 +82,6 @@ async fn survives(wire: impl FnOnce(&mut Wire), outage: Duration) {
     assert!(failed.is_empty(), "{failed:?}");
     let written = [1].into_iter().chain((3..60).step_by(3));
     assert_eq!(numbered(&sandbox), written.map(|number| (number, 1)).collect::<BTreeMap<_, _>>(), "each is done once");
-    drop(call);
     drop(channel);
     shutdown.send(()).expect("it listens");
     served.await.expect("no panic").expect("it ends well");
