@@ -59,8 +59,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     json::derive(&pool, &mut config);
     config.compile_fds(compiler.file_descriptor_set())?;
 
-    let contract =
-        [endpoints::table(&pool), rpcs::table(&pool), weights::shapes(&pool), impls::impls(&pool), types::types(&pool)];
+    let contract = [
+        endpoints::table(&pool),
+        rpcs::table(&pool),
+        weights::shapes(&pool),
+        impls::impls(&pool),
+        types::types(&pool),
+        json::free_form(&pool),
+    ];
     fs::write(out.join("contract.rs"), contract.concat())?;
     fs::write(out.join("rows.rs"), rows::impls(&pool))?;
     fs::write(out.join("endpoint_of.rs"), endpoints::endpoint_of(&pool))?;

@@ -96,8 +96,8 @@ const PROOF: Duration = Duration::from_secs(10);
 /// Time between two such questions while it is refused: the file may be getting its right content.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Waits until Zendesk does not refuse the credential. Whether it answers at all does not matter: during an outage every replica has
-/// the same trouble, and none would be left to answer from memory.
+/// Waits until Zendesk does not refuse the credential. Whether it answers at all does not matter: during an outage every replica
+/// has the same trouble, and none would be left to answer from memory.
 async fn accepted(credentials: Source, origin: Origin) {
     loop {
         match credentials.prove(&origin, PROOF).await {

@@ -1,5 +1,5 @@
-//! A codec whose replies are encoded already, so that a cached answer is not encoded again. tonic copies its bytes, and packs them if
-//! the caller takes gzip.
+//! A codec whose replies are encoded already, so that a cached answer is not encoded again. tonic copies its bytes, and packs
+//! them if the caller takes gzip.
 
 use std::marker::PhantomData;
 

@@ -103,8 +103,8 @@ pub struct Upstream {
     /// `upstream.max_body_bytes`: largest response body, counted after decompression. Default 16 MiB.
     #[serde(deserialize_with = "bytes::size")]
     pub max_body_bytes: usize,
-    /// `upstream.sort_fields`: fields by which lists may be sorted besides those that the contract names, as a list. Zendesk documents
-    /// no complete list, and refuses those that it does not have.
+    /// `upstream.sort_fields`: fields by which lists may be sorted besides those that the contract names, as a list. Zendesk
+    /// documents no complete list, and refuses those that it does not have.
     #[serde(deserialize_with = "identity::list")]
     pub sort_fields: Vec<String>,
     /// `[upstream.credential]`: the gateway's own credential.

@@ -48,8 +48,8 @@ pub enum Error {
     /// Zendesk refused the values: 400, 413, 414, 415 or 422.
     #[error("zendesk refused the request: {0}")]
     RecordInvalid(Box<Refusal>),
-    /// A 4xx that no variant below stands for, except 408 and 499: Zendesk, or a proxy before it, refused the request and did not carry it
-    /// out.
+    /// A 4xx that no variant below stands for, except 408 and 499: Zendesk, or a proxy before it, refused the request and did not
+    /// carry it out.
     #[error("zendesk refused to carry out the request: {0}")]
     Refused(Box<Refusal>),
     /// 3xx, except a 303 that answers a write: what was asked for is elsewhere. Redirects are not followed, so nothing was
@@ -129,8 +129,8 @@ pub enum Error {
     /// A successful status with JSON that answers another request: another record, or another kind of answer.
     #[error("zendesk answered something else than was asked for: {0}")]
     Foreign(Box<Refusal>),
-    /// A successful status with JSON in which what was asked for is missing, or holds values that cannot be read and on which the answer
-    /// depends. It would hold the same if it was asked for again.
+    /// A successful status with JSON in which what was asked for is missing, or holds values that cannot be read and on which the
+    /// answer depends. It would hold the same if it was asked for again.
     #[error("zendesk's answer cannot be read: {0}")]
     Unreadable(Box<Refusal>),
     /// A list that cannot be read whole, where acting on a part of it would do harm.
@@ -203,8 +203,8 @@ pub enum Error {
         /// The bytes that are allowed.
         limit: usize,
     },
-    /// The reply is larger than one may be: as a message before it is compressed, or by the memory that it takes of what one caller's
-    /// messages may. So it would never fit.
+    /// The reply is larger than one may be: as a message before it is compressed, or by the memory that it takes of what one
+    /// caller's messages may. So it would never fit.
     #[error("the reply takes {bytes} bytes or more, and {limit} are allowed")]
     ReplyTooLarge {
         /// The bytes that were counted.

@@ -179,8 +179,8 @@ async fn run(command: Command, signals: &Signals) -> anyhow::Result<()> {
     }
 }
 
-/// Reads the settings, on a thread of its own: the file may be a pipe that nobody writes into. If the gateway `serves` with them, it
-/// complains of them in the form that they give the log.
+/// Reads the settings, on a thread of its own: the file may be a pipe that nobody writes into. If the gateway `serves` with them,
+/// it complains of them in the form that they give the log.
 async fn load(
     source: SettingsSource,
     flags: Vec<(&'static str, String)>,

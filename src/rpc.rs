@@ -44,7 +44,7 @@ type BoxStream<M> = Pin<Box<dyn Stream<Item = std::result::Result<Encoded<M>, St
 
 /// Largest reply that is not charged to its caller.
 const FREE_REPLY: usize = 4 << 10;
-/// What a stream is charged besides its pages: what is sent of them, and has not been read.
+/// What a stream is charged besides its pages: for messages that were sent and that its peer has not read.
 const STREAM_MEMORY: usize = 40 << 10;
 
 include!(concat!(env!("OUT_DIR"), "/handlers.rs"));
@@ -78,8 +78,8 @@ impl Rpc {
         Self { local: Some((Terms::of(settings), caller)), ..self }
     }
 
-    /// Tells calls when the gateway shuts down, and ends client streams that bring nothing for as long as the settings say, and calls whose
-    /// replies are larger than they allow.
+    /// Lets calls learn from `drain` when the gateway shuts down. Ends client streams that are idle for `stream_idle_timeout`, and
+    /// calls whose reply is larger than `max_response_bytes`.
     #[must_use]
     pub fn until(self, drain: &Drain, settings: &config::Server) -> Self {
         let config::Server { stream_idle_timeout: idle_timeout, max_response_bytes, .. } = *settings;
@@ -117,7 +117,7 @@ impl Rpc {
         let told = trail.clone();
         let messages = ahead::read(&first, messages, &context);
         let messages = until::idle(messages, self.idle_timeout).inspect_err(move |status| {
-            // Who cancels the call is logged as such anyway.
+            // A call that its caller cancels is logged as cancelled anyway.
             if status.code() != Code::Cancelled {
                 Trail::broken_off(told.as_ref(), reason_of(status));
             }
@@ -134,7 +134,7 @@ impl Rpc {
     }
 }
 
-/// Refuses a message that is larger than any may be. What it takes once it is packed does not matter: callers count it unpacked.
+/// Refuses a message that is larger than any may be, before compression: so do callers' libraries count their own limits.
 fn fitting<M>(message: Encoded<M>, most: usize) -> Result<Encoded<M>> {
     let bytes = message.bytes().len();
     if bytes > most { Err(Error::ReplyTooLarge { bytes, limit: most }) } else { Ok(message) }

@@ -76,8 +76,9 @@ pub struct Served {
 }
 
 /// Serves connections on `workers`. `readiness` and health checks say that calls should come as soon as callers can be
-/// authenticated, which can take a while where tokens are verified (see [`Identity::settle`]), and [`Served::able`] has completed. It goes on
-/// until `shutdown` completes, and then until the last call has ended, or `server.drain.timeout` has passed.
+/// authenticated, which can take a while where tokens are verified (see [`Identity::settle`]), and [`Served::able`] has
+/// completed. It goes on until `shutdown` completes, and then until the last call has ended, or `server.drain.timeout` has
+/// passed.
 ///
 /// Dropping the future ends every connection at once.
 ///

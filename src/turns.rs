@@ -4,8 +4,8 @@
 //! delay every other call by all their shares, at each of the call's few steps. So long work is done in pieces. After each
 //! piece, all short work runs first, including what has just come; then one piece of the long work that has waited longest.
 //!
-//! What a caller waits for has a queue of its own, of which one goes in each such round: a connection that begins, and a long answer
-//! of Zendesk that is to be read. Behind hundreds of peers that flood either would wait for seconds.
+//! What a caller waits for has a queue of its own, of which one goes in each such round: a connection that begins, and a long
+//! answer of Zendesk that is to be read. Behind hundreds of peers that flood either would wait for seconds.
 //!
 //! To measure without it: [`TURN`] of an hour, so that nothing counts as long.
 
@@ -22,7 +22,7 @@ use tokio::time::sleep;
 const TURN: Duration = Duration::from_micros(50);
 /// Pause of long work after a part that took far longer than a turn, such as a header of tens of kilobytes, which cannot be
 /// read in parts.
-const REST: Duration = Duration::from_millis(1);
+const PAUSE: Duration = Duration::from_millis(1);
 /// Bounds and first value of the bytes per part of a turn. The cost of a byte differs by a factor of a hundred.
 const MIN_PORTION: usize = 256;
 const FIRST_PORTION: usize = 1 << 10;
@@ -83,7 +83,7 @@ impl Turns {
                 return Poll::Ready(self.portion);
             }
             self.pause();
-            self.wait = Some(Box::pin(long_work(if spent > TURN * 2 { REST } else { Duration::ZERO })));
+            self.wait = Some(Box::pin(long_work(if spent > TURN * 2 { PAUSE } else { Duration::ZERO })));
         }
         if let Some(wait) = &mut self.wait {
             self.permit = Some(ready!(wait.as_mut().poll(context)));
@@ -121,16 +121,16 @@ fn computed() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// Waits for the permit for long work, then `rest`: see [`next`].
-async fn long_work(rest: Duration) -> OwnedSemaphorePermit {
-    next(LONG_WORK.with(Arc::clone), rest).await
+/// Waits for the permit for long work, then `pause`: see [`next`].
+async fn long_work(pause: Duration) -> OwnedSemaphorePermit {
+    next(LONG_WORK.with(Arc::clone), pause).await
 }
 
-/// Waits for a permit, then `rest`, then until the ready short work has run. Dropping the permit ends the turn.
-async fn next(queue: Arc<Semaphore>, rest: Duration) -> OwnedSemaphorePermit {
+/// Waits for a permit, then `pause`, then until the ready short work has run. Dropping the permit ends the turn.
+async fn next(queue: Arc<Semaphore>, pause: Duration) -> OwnedSemaphorePermit {
     let permit = queue.acquire_owned().await.expect("it is never closed");
-    if rest > Duration::ZERO {
-        sleep(rest).await;
+    if pause > Duration::ZERO {
+        sleep(pause).await;
     }
     // The runtime looks for new events before it polls a task that has yielded.
     yield_now().await;

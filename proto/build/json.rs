@@ -1,11 +1,28 @@
 //! The mapping to JSON, as attributes of serde on the generated messages: `Deserialize` for Zendesk's answers, `Serialize` for what
 //! is sent to Zendesk.
 
+use std::collections::BTreeSet;
+
 use prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, Kind};
 
 use crate::descriptor::{
     RAW, UNREADABLE_FIELDS, UNREADABLE_ROWS, inputs, is_identified, names_records, reachable, replies,
 };
+
+/// The type of fields that hold any JSON object.
+const STRUCT: &str = "google.protobuf.Struct";
+
+/// Writes the list of fields in replies whose keys are content and no names of the contract.
+pub fn free_form(pool: &DescriptorPool) -> String {
+    let is_free = |field: &FieldDescriptor| field.kind().as_message().is_some_and(|kind| kind.full_name() == STRUCT);
+    let replies = reachable(replies(pool));
+    let fields = replies.iter().flat_map(|message| message.fields().collect::<Vec<_>>()).filter(is_free);
+    let names: BTreeSet<String> = fields.map(|field| field.name().to_owned()).collect();
+    let names = Vec::from_iter(names);
+    format!(
+        "/// Fields of replies whose keys are content: custom fields.\npub const FREE_FORM: &[&str] = &{names:?};\n"
+    )
+}
 
 /// Adds the attributes of all fields.
 pub fn derive(pool: &DescriptorPool, config: &mut prost_build::Config) {
@@ -53,10 +70,7 @@ fn reader(field: &FieldDescriptor) -> String {
         Kind::Enum(enumeration) => format!("word::<crate::proto::{}, _>", enumeration.name()),
         Kind::Message(message) => match message.full_name() {
             "google.protobuf.Timestamp" => "timestamp".to_owned(),
-            "google.protobuf.Struct" => {
-                assert_eq!(field.name(), "user_fields", "src/json/losses.rs takes no other field's keys for content");
-                "structure".to_owned()
-            }
+            STRUCT => "structure".to_owned(),
             _ if is_identified(&message) => "optional_identified".to_owned(),
             _ => "optional_object".to_owned(),
         },
@@ -90,7 +104,7 @@ fn writer(field: &FieldDescriptor) -> String {
             let writer = if optional { "write_optional_word" } else { "write_word" };
             how.push(format!("serialize_with = \"crate::json::{writer}::<crate::proto::{}, _>\"", enumeration.name()));
         }
-        Kind::Message(message) if message.full_name() == "google.protobuf.Struct" => {
+        Kind::Message(message) if message.full_name() == STRUCT => {
             how.push("serialize_with = \"crate::json::write_structure\"".to_owned());
         }
         _ => {}

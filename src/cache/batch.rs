@@ -28,71 +28,72 @@ use crate::error::{Error, Result};
 
 /// Gathers single reads of one kind into requests for many. Cloning shares it.
 ///
-/// `Way` is what a request needs beside the ids, such as the credential. It is the same for all reads with one credential, so any
-/// member's serves.
-pub struct Batcher<Way, Id, Value>(Arc<Inner<Way, Id, Value>>);
+/// `Context` is what a request needs beside the ids, such as the credential. It is the same for all reads with one credential, so
+/// any member's serves.
+pub struct Batcher<Context, Id, Value>(Arc<Inner<Context, Id, Value>>);
 
-impl<Way, Id, Value> Clone for Batcher<Way, Id, Value> {
+impl<Context, Id, Value> Clone for Batcher<Context, Id, Value> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-struct Inner<Way, Id, Value> {
+struct Inner<Context, Id, Value> {
     most: usize,
     wait: Duration,
     stats: Arc<Stats>,
-    fetch: Fetch<Way, Id, Value>,
+    fetch: Fetch<Context, Id, Value>,
     /// Ids asked for with different credentials never share a request.
-    by_credential: Mutex<HashMap<u128, Batches<Way, Id, Value>>>,
+    by_credential: Mutex<HashMap<u128, Batches<Context, Id, Value>>>,
     /// Number of the next batch.
     next: AtomicU64,
 }
 
 /// The batches of one credential. It is removed once none is under way or gathers.
-struct Batches<Way, Id, Value> {
+struct Batches<Context, Id, Value> {
     under_way: usize,
-    gathering: Option<Batch<Way, Id, Value>>,
+    gathering: Option<Batch<Context, Id, Value>>,
 }
 
-impl<Way, Id, Value> Batches<Way, Id, Value> {
+impl<Context, Id, Value> Batches<Context, Id, Value> {
     /// Takes what has gathered, to be sent.
-    fn take(&mut self) -> Option<Batch<Way, Id, Value>> {
+    fn take(&mut self) -> Option<Batch<Context, Id, Value>> {
         let batch = self.gathering.take()?;
         self.under_way += 1;
         Some(batch)
     }
 }
 
-struct Batch<Way, Id, Value> {
+struct Batch<Context, Id, Value> {
     number: u64,
-    members: Vec<Member<Way, Id, Value>>,
+    members: Vec<Member<Context, Id, Value>>,
     leaves_by: Instant,
 }
 
-struct Member<Way, Id, Value> {
-    way: Way,
+struct Member<Context, Id, Value> {
+    context: Context,
     id: Id,
     terms: Terms,
     reply: oneshot::Sender<Result<Option<Value>>>,
 }
 
 /// Fetches the values of many ids; ids that it leaves out have none.
-type Fetch<Way, Id, Value> =
-    Box<dyn Fn(Way, Vec<Id>, Terms) -> BoxFuture<'static, Result<HashMap<Id, Value>>> + Send + Sync>;
+type Fetch<Context, Id, Value> =
+    Box<dyn Fn(Context, Vec<Id>, Terms) -> BoxFuture<'static, Result<HashMap<Id, Value>>> + Send + Sync>;
 
-impl<Way, Id, Value> Batcher<Way, Id, Value>
+impl<Context, Id, Value> Batcher<Context, Id, Value>
 where
-    Way: Clone + Send + 'static,
+    Context: Clone + Send + 'static,
     Id: Clone + Eq + Hash + Send + 'static,
     Value: Clone + Send + 'static,
 {
     pub(super) fn new<F, Fut>(most: usize, wait: Duration, stats: Arc<Stats>, fetch: F) -> Self
     where
-        F: Fn(Way, Vec<Id>, Terms) -> Fut + Send + Sync + 'static,
+        F: Fn(Context, Vec<Id>, Terms) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<HashMap<Id, Value>>> + Send + 'static,
     {
-        let fetch: Fetch<Way, Id, Value> = Box::new(move |way, ids, terms| Box::pin(fetch(way, ids, terms)));
+        let fetch: Fetch<Context, Id, Value> =
+            Box::new(move |context, ids, terms| Box::pin(fetch(context, ids, terms)));
         Self(Arc::new(Inner { most, wait, stats, fetch, by_credential: Mutex::default(), next: AtomicU64::new(0) }))
     }
 
@@ -100,10 +101,10 @@ where
     ///
     /// # Errors
     /// What the batch failed with, and [`Error::Deadline`] when the deadline of these terms passes first.
-    pub async fn get(&self, credential: u128, way: Way, id: Id, terms: Terms) -> Result<Option<Value>> {
+    pub async fn get(&self, credential: u128, context: Context, id: Id, terms: Terms) -> Result<Option<Value>> {
         let (reply, mut answer) = oneshot::channel();
         let deadline = terms.deadline;
-        let (number, leaves_by) = self.0.enter(credential, Member { way, id, terms, reply });
+        let (number, leaves_by) = self.0.enter(credential, Member { context, id, terms, reply });
         let mut hurried = false;
         loop {
             tokio::select! {
@@ -121,19 +122,19 @@ where
     }
 }
 
-impl<Way, Id, Value> Inner<Way, Id, Value>
+impl<Context, Id, Value> Inner<Context, Id, Value>
 where
-    Way: Clone + Send + 'static,
+    Context: Clone + Send + 'static,
     Id: Clone + Eq + Hash + Send + 'static,
     Value: Clone + Send + 'static,
 {
-    fn by_credential(&self) -> MutexGuard<'_, HashMap<u128, Batches<Way, Id, Value>>> {
+    fn by_credential(&self) -> MutexGuard<'_, HashMap<u128, Batches<Context, Id, Value>>> {
         // Nothing in here can be left half done by a panic: no caller's code runs under the lock.
         self.by_credential.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a member to the batch that gathers for its credential. Returns the batch it is in, and when that leaves at the latest.
-    fn enter(self: &Arc<Self>, credential: u128, member: Member<Way, Id, Value>) -> (u64, Instant) {
+    fn enter(self: &Arc<Self>, credential: u128, member: Member<Context, Id, Value>) -> (u64, Instant) {
         let mut by_credential = self.by_credential();
         let batches = by_credential.entry(credential).or_insert(Batches { under_way: 0, gathering: None });
         let batch = batches.gathering.get_or_insert_with(|| Batch {
@@ -152,7 +153,7 @@ where
 
     /// Sends a batch that has waited long enough, if it has not left.
     fn hurry(self: &Arc<Self>, credential: u128, number: u64) {
-        let is_it = |batches: &&mut Batches<Way, Id, Value>| {
+        let is_it = |batches: &&mut Batches<Context, Id, Value>| {
             batches.gathering.as_ref().is_some_and(|batch| batch.number == number)
         };
         let leaving = self.by_credential().get_mut(&credential).filter(is_it).and_then(Batches::take);
@@ -168,7 +169,7 @@ where
 
     /// Sends a batch. Never call it under the lock: a runtime that shuts down drops the task at once, and with it the [`UnderWay`],
     /// which takes the lock.
-    fn send(self: &Arc<Self>, credential: u128, batch: Option<Batch<Way, Id, Value>>) {
+    fn send(self: &Arc<Self>, credential: u128, batch: Option<Batch<Context, Id, Value>>) {
         if let Some(batch) = batch {
             let runtime = Handle::current();
             let under_way = UnderWay { batcher: self.clone(), credential, runtime: runtime.clone() };
@@ -178,22 +179,23 @@ where
 }
 
 /// A batch under way. Dropping it, however it ended, sends what has gathered meanwhile.
-struct UnderWay<Way: Clone + Send + 'static, Id: Clone + Eq + Hash + Send + 'static, Value: Clone + Send + 'static> {
-    batcher: Arc<Inner<Way, Id, Value>>,
+struct UnderWay<Context: Clone + Send + 'static, Id: Clone + Eq + Hash + Send + 'static, Value: Clone + Send + 'static>
+{
+    batcher: Arc<Inner<Context, Id, Value>>,
     credential: u128,
     runtime: Handle,
 }
 
-impl<Way, Id, Value> UnderWay<Way, Id, Value>
+impl<Context, Id, Value> UnderWay<Context, Id, Value>
 where
-    Way: Clone + Send + 'static,
+    Context: Clone + Send + 'static,
     Id: Clone + Eq + Hash + Send + 'static,
     Value: Clone + Send + 'static,
 {
-    async fn carry_out(self, batch: Batch<Way, Id, Value>) {
+    async fn carry_out(self, batch: Batch<Context, Id, Value>) {
         let mut members = batch.members;
         members.retain(|member| !member.reply.is_closed());
-        let Some(way) = members.first().map(|member| member.way.clone()) else { return };
+        let Some(context) = members.first().map(|member| member.context.clone()) else { return };
         let mut seen = HashSet::new();
         let ids: Vec<Id> =
             members.iter().map(|member| member.id.clone()).filter(|id| seen.insert(id.clone())).collect();
@@ -202,7 +204,7 @@ where
         let deadline = terms.deadline;
         let outcome = tokio::select! {
             biased;
-            outcome = carried_out(deadline, "batch", async { (self.batcher.fetch)(way, ids, terms).await }) => outcome,
+            outcome = carried_out(deadline, "batch", async { (self.batcher.fetch)(context, ids, terms).await }) => outcome,
             () = deserted(&mut members) => return,
         };
         drop(self);
@@ -213,9 +215,9 @@ where
     }
 }
 
-impl<Way, Id, Value> Drop for UnderWay<Way, Id, Value>
+impl<Context, Id, Value> Drop for UnderWay<Context, Id, Value>
 where
-    Way: Clone + Send + 'static,
+    Context: Clone + Send + 'static,
     Id: Clone + Eq + Hash + Send + 'static,
     Value: Clone + Send + 'static,
 {
@@ -234,7 +236,7 @@ where
 }
 
 /// Waits until every member has left.
-async fn deserted<Way, Id, Value>(members: &mut [Member<Way, Id, Value>]) {
+async fn deserted<Context, Id, Value>(members: &mut [Member<Context, Id, Value>]) {
     for member in members {
         member.reply.closed().await;
     }

@@ -20,8 +20,8 @@ pub struct Control {
 }
 
 impl Control {
-    /// Reads the metadata. Other directives are ignored, as RFC 9111 demands of unknown ones; answers are stored despite `no-store`,
-    /// for others.
+    /// Reads the metadata. Other directives are ignored, as RFC 9111 demands of unknown ones; answers are stored despite
+    /// `no-store`, for others.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the metadata is not text or `max-age` is not a number of seconds.

@@ -21,15 +21,16 @@ const BOOKKEEPING: usize = 640;
 const ERROR_BYTES: usize = 1024;
 
 /// Number of locks for storing: keys with different locks can be stored at the same time.
-const TURNS: usize = 64;
+const LOCKS: usize = 64;
 
 pub(super) struct Store {
     entries: Moka<Key, Arc<Entry>, BuildKeyHasher>,
-    /// A lock for each shard of the keys: its holder alone stores under them. moka's own way of looking and storing in one step
-    /// takes longer than the two steps under a lock.
-    turns: [Mutex<()>; TURNS],
+    /// A lock for each shard of the keys: only its holder stores under them. moka's own way to look and store in one step takes
+    /// longer than the two steps under a lock.
+    locks: [Mutex<()>; LOCKS],
     /// Bytes stored since moka last ran its pending tasks.
     unsettled: AtomicU64,
+    /// After so many of them, its pending tasks are run.
     settle_at: u64,
 }
 
@@ -44,8 +45,8 @@ impl Store {
                 }
             })
             .build_with_hasher(BuildKeyHasher::default());
-        let turns = std::array::from_fn(|_| Mutex::default());
-        Self { entries, turns, unsettled: AtomicU64::new(0), settle_at: max_bytes / 64 }
+        let locks = std::array::from_fn(|_| Mutex::default());
+        Self { entries, locks, unsettled: AtomicU64::new(0), settle_at: max_bytes / 64 }
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Entry>> {
@@ -55,14 +56,14 @@ impl Store {
     /// Stores an entry, unless one is there that is both valid and younger: fetches do not end in the order they began.
     pub(super) fn insert(&self, key: &Key, entry: Arc<Entry>, is_valid: impl Fn(&Entry) -> bool) {
         let bytes = u64::from(weight(key, &entry));
-        let turn = self.turns[key.shard_of(TURNS)].lock().unwrap_or_else(PoisonError::into_inner);
-        // `get` only what is there: moka counts it as a read, by which it decides what is worth keeping.
+        let lock = self.locks[key.shard_of(LOCKS)].lock().unwrap_or_else(PoisonError::into_inner);
+        // Only what is there is read with `get`, which moka counts: by such counts it decides what is worth keeping.
         let old = self.entries.contains_key(key).then(|| self.get(key)).flatten();
         if old.is_some_and(|old| old.at > entry.at && is_valid(&old)) {
             return;
         }
         self.entries.insert(key.detached(), entry);
-        drop(turn);
+        drop(lock);
         // moka applies writes in batches of 64, which may be 64 large pages. Its bound holds once it has run its pending tasks.
         if self.unsettled.fetch_add(bytes, Relaxed) + bytes > self.settle_at {
             self.unsettled.store(0, Relaxed);

@@ -4,13 +4,13 @@
 pub fn fits(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    let Some(mut tail) = text.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return tail.is_empty() };
     for part in parts {
-        let Some((_, after)) = rest.split_once(part) else { return false };
-        rest = after;
+        let Some((_, after)) = tail.split_once(part) else { return false };
+        tail = after;
     }
-    rest.ends_with(last)
+    tail.ends_with(last)
 }
 
 #[cfg(test)]

@@ -53,7 +53,8 @@ pub struct Jwt {
     pub jwks_file: Option<PathBuf>,
     /// `identity.jwt.jwks_url`: where the issuer publishes them. HTTPS unless the host is loopback.
     pub jwks_url: Option<Url>,
-    /// `identity.jwt.refresh`: time between two reads of `identity.jwt.jwks_url`; an unknown key causes an earlier one. Default `5m`.
+    /// `identity.jwt.refresh`: time between two reads of `identity.jwt.jwks_url`; an unknown key causes an earlier one. Default
+    /// `5m`.
     #[serde(with = "humantime_serde")]
     pub refresh: Duration,
     /// `identity.jwt.leeway`: how far the issuer's clock may be off, for `exp` and `nbf`. Default `30s`.
@@ -99,8 +100,8 @@ pub enum Algorithm {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ApiKeys {
-    /// `identity.api_keys.file`: file with one caller per line: its name, and the SHA-256 of its key in hexadecimal. Read again when
-    /// it changes.
+    /// `identity.api_keys.file`: file with one caller per line: its name, and the SHA-256 of its key in hexadecimal. Read again
+    /// when it changes.
     pub file: Option<PathBuf>,
 }
 
@@ -110,8 +111,8 @@ pub struct ApiKeys {
 pub struct Authorization {
     /// `authorization.read_only`: refuses every call that could change something, whoever makes it. Default `false`.
     pub read_only: bool,
-    /// `authorization.destructive`: whether calls that cannot be undone are carried out for those who may make them; without it they
-    /// are refused for everybody. Default `false`.
+    /// `authorization.destructive`: whether calls that cannot be undone are carried out for those who may make them; without it
+    /// they are refused for everybody. Default `false`.
     pub destructive: bool,
     /// `authorization.rules`: who may do what, as tables of `callers`, `risks`, `methods` and `impersonate`; what no rule allows is
     /// refused.

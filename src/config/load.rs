@@ -102,12 +102,12 @@ pub fn merge(text: Option<&str>, overrides: Overrides<'_>) -> Result<Config, Mis
     Err(Mistakes(mistakes))
 }
 
-/// Says what is wrong with a variable that seems meant for the gateway and would not be read. Kubernetes and Docker set some that begin
-/// alike for a Service or a container of that name.
+/// Says what is wrong with a variable that seems meant for the gateway and would not be read. Kubernetes and Docker set some that
+/// begin alike for a Service or a container of that name.
 fn misspelt(name: &str) -> Option<String> {
-    let rest = name.strip_prefix("ZENDESK_GATEWAY_").filter(|rest| !rest.starts_with('_'))?;
+    let tail = name.strip_prefix("ZENDESK_GATEWAY_").filter(|tail| !tail.starts_with('_'))?;
     let sections = serde_json::to_value(Config::default()).ok()?;
-    let section = rest.split('_').next().unwrap_or(rest).to_lowercase();
+    let section = tail.split('_').next().unwrap_or(tail).to_lowercase();
     let is_setting = sections.get(&section).is_some() || section == "sandbox";
     is_setting
         .then(|| format!("{name}: no such variable; settings are ZENDESK_GATEWAY__SECTION__KEY, with two underscores"))

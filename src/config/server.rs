@@ -47,7 +47,7 @@ pub struct Server {
     /// `server.max_connections_per_peer`: most connections at a time from one IP address; more are closed at once. 0 does not
     /// count them, which suits callers behind a proxy or a shared address. Default 0.
     pub max_connections_per_peer: usize,
-    /// `server.max_streams_per_connection`: most calls at a time on one connection; clients queue the rest. Default 100.
+    /// `server.max_streams_per_connection`: most calls at a time on one connection; clients queue further ones. Default 100.
     pub max_streams_per_connection: u32,
     /// `server.max_header_bytes`: most metadata of one call, counted as HTTP/2 counts it. Default 16384.
     #[serde(deserialize_with = "size")]

@@ -4,7 +4,7 @@ use config::{ConfigError, Value, ValueKind};
 
 use super::Config;
 
-/// Says why a value does not do. `path` is its key, as if its table were the first of a list.
+/// Says why a value does not do. `path` is its key, in which a table of a list has the index 0, whatever its own.
 pub(super) fn describe(path: &str, value: &Value, error: &ConfigError) -> String {
     let text = match error {
         ConfigError::At { error, .. } => return describe(path, value, error),
@@ -66,7 +66,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// What the reader of JSON says against a setting that stands alone.
+/// What the reader of JSON says against this setting, if all others are the defaults.
 fn as_json(path: &str, value: &Value) -> Option<String> {
     let mut tree: serde_json::Value = value.clone().try_deserialize().ok()?;
     for part in path.rsplit('.') {

@@ -1,3 +1,5 @@
+//! Classes of endpoints. The build writes the list of them from the contract.
+
 use super::ENDPOINTS;
 
 /// The class of an endpoint: endpoints that tend to fail together have one circuit breaker. The option of the RPC that an

@@ -6,7 +6,8 @@ use super::Error;
 use crate::proto::ErrorReason as R;
 
 impl Error {
-    /// Returns what to do; none where the message says it by naming what is wrong. `wait` is how long to wait before, where that is known.
+    /// Returns what to do; none where the message says it by naming what is wrong. `wait` is how long to wait before, where that
+    /// is known.
     #[rustfmt::skip]
     pub(super) fn advice(&self, wait: Option<Duration>) -> Option<String> {
         let later = match wait {

@@ -36,11 +36,6 @@ impl Checks {
         }
     }
 
-    /// True if nothing is wrong so far.
-    pub fn are_passed(&self) -> bool {
-        self.0.is_none()
-    }
-
     /// Returns what was made of the request.
     ///
     /// # Errors
@@ -75,7 +70,6 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_told_at_once() {
         let mut checks = Checks::default();
-        assert!(checks.are_passed());
         assert_eq!(checks.take(Ok(7)), Some(7));
         assert_eq!(checks.take(Err::<(), _>(Error::invalid("id", "must be a positive id"))), None);
         checks.refuse("name", "must not be empty");

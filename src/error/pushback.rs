@@ -1,13 +1,14 @@
 //! Whether clients that repeat failed calls by themselves should repeat this one: `grpc-retry-pushback-ms`.
 //!
-//! Clients with a retry policy know nothing but codes. Where the gateway has repeated what failed, each repetition of theirs would be
-//! as many requests to Zendesk again. <https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback>
+//! Clients with a retry policy know nothing but codes. Where the gateway has repeated what failed, each repetition of theirs
+//! would be as many requests to Zendesk again. <https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback>
 
 use http::{HeaderName, HeaderValue};
 
 use super::{Error, Retry};
 
-/// The trailer: milliseconds to wait before the next attempt, or -1 for no further attempt. Without it the client's own policy applies.
+/// The trailer: milliseconds to wait before the next attempt, or -1 for no further attempt. Without it the client's own policy
+/// applies.
 pub const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 impl Error {

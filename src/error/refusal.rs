@@ -26,7 +26,7 @@ pub struct Refusal {
     pub limits: Limits,
     /// The record, below `/api/v2/`, of a request that was answered with an error status, such as `users/7`; else empty.
     pub resource: String,
-    /// What the request was to do, where what is refused may be about more than one record.
+    /// What the request was to do, if the refusal can be about one of several records.
     pub doing: Option<String>,
 }
 

@@ -67,7 +67,7 @@ impl Gateway {
         });
         let mut parts = pin!(few_first(parts));
         let (mut came, mut is_answered) = (0, false);
-        // What has come of the reply is held until the rest has, which can be thousands of users.
+        // What has come of the reply is held until all has, which can be thousands of users.
         let mut held = Charge::none(context.caller.share());
         while let Some((ids, users)) = parts.next().await {
             came += 1;

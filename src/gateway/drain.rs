@@ -12,11 +12,6 @@ impl Drain {
         self.0.cancel();
     }
 
-    /// True once the shutdown has begun.
-    pub fn has_begun(&self) -> bool {
-        self.0.is_cancelled()
-    }
-
     /// Completes once the shutdown has begun.
     pub async fn begun(&self) {
         self.0.cancelled().await;

@@ -83,8 +83,8 @@ impl ReadContext {
 pub(super) struct Many<R> {
     /// The rows, in Zendesk's order.
     pub rows: Vec<R>,
-    /// False if a row was left out because its id cannot be read, or if it cannot be read whether there is another page: then a record
-    /// without a row may exist.
+    /// False if a row was left out because its id cannot be read, or if it cannot be read whether there is another page: then a
+    /// record without a row may exist.
     pub all_read: bool,
 }
 

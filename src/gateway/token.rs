@@ -101,10 +101,10 @@ fn parts(token: &str) -> Result<Option<(u64, u8, Vec<u8>)>> {
     let bytes = BASE64_URL_SAFE_NO_PAD
         .decode(token)
         .map_err(|_| refuse("is none of this service: send next_page_token as it is"))?;
-    let [VERSION, rest @ ..] = bytes.as_slice() else {
+    let [VERSION, tail @ ..] = bytes.as_slice() else {
         return Err(refuse("is of another version: begin the list anew"));
     };
-    let Some((bound, [kind, payload @ ..])) = rest.split_first_chunk::<8>() else {
+    let Some((bound, [kind, payload @ ..])) = tail.split_first_chunk::<8>() else {
         return Err(refuse("is cut short: send next_page_token as it is"));
     };
     Ok(Some((u64::from_be_bytes(*bound), *kind, payload.to_vec())))
@@ -116,8 +116,8 @@ fn refuse(problem: &str) -> Error {
 
 /// Reads a position in a list that is read by number.
 fn numbered(payload: &[u8]) -> Option<Position> {
-    let (number, rest) = payload.split_first_chunk::<4>()?;
-    let (rows, asked) = rest.split_first_chunk::<4>()?;
+    let (number, tail) = payload.split_first_chunk::<4>()?;
+    let (rows, asked) = tail.split_first_chunk::<4>()?;
     let (number, rows) = (u32::from_be_bytes(*number), u32::from_be_bytes(*rows));
     let size = match asked {
         [0] => Size::Own(rows),

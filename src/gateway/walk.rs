@@ -18,7 +18,7 @@ pub(super) const EMPTY_PAGES: u32 = 3;
 const UNREADABLE_PAGES: u32 = 100;
 
 /// Most rows that Zendesk serves by page number: <https://developer.zendesk.com/api-reference/introduction/pagination/>
-const MOST_ROWS: u32 = 10_000;
+pub(super) const MOST_ROWS: u32 = 10_000;
 
 /// A list, and how its pages are requested.
 #[derive(Debug)]
@@ -213,8 +213,8 @@ impl<R> Walk<R> {
     /// Moves to what comes next; returns false at the end.
     ///
     /// # Errors
-    /// [`Error::PaginationLoop`] if the list can never end: too many pages that claim more and add nothing, no position for the next
-    /// page, or a cursor that came before.
+    /// [`Error::PaginationLoop`] if the list can never end: too many pages that claim more and add nothing, no position for the
+    /// next page, or a cursor that came before.
     pub fn advance(&mut self, next: Next, added: Added) -> Result<bool> {
         match added {
             Added::Rows => (self.empty, self.unreadable) = (0, 0),

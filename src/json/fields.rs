@@ -65,7 +65,8 @@ pub fn words<'de, E: Words, D: Deserializer<'de>>(from: D) -> Result<Vec<i32>, D
     Ok(words.into_iter().map(|word| word.number).collect())
 }
 
-/// Writes an enum field as its word. A number without a word is an error: [`patch()`](super::patch()) refuses it by its field before.
+/// Writes an enum field as its word. A number without a word is an error: [`patch()`](super::patch()) refuses it by its field
+/// before.
 pub fn write_word<E: Words, S: Serializer>(number: &i32, to: S) -> Result<S::Ok, S::Error> {
     let word = word_of::<E>(*number).ok_or_else(|| serde::ser::Error::custom("an enum number has no word"))?;
     to.serialize_str(word)

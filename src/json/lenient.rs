@@ -5,8 +5,9 @@
 //! So odd values cost time only where they occur.
 //!
 //! Whatever the form of a body, this takes time in proportion to its size, and at most eight times its size and 16 MiB of memory:
-//! up to three for mended characters, as many for the keys of an object (in turn), four for what is made of it (see
-//! [`has_room`](super::has_room)), and next to nothing for each loss. A long body is read beside the threads that serve calls.
+//! up to three times for mended characters and, after that, as much for the keys of one object at a time; four times for what is
+//! made of it (see [`has_room`](super::has_room)); and next to nothing for each loss. A long body is read beside the threads that
+//! serve calls.
 
 use std::borrow::Cow;
 
@@ -32,7 +33,7 @@ const LONGEST_VALUE: usize = 1 << 20;
 /// Reads a body, and returns what had to be left out.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed> {
     let (read, losses) = reading(body)?;
-    // It is JSON, so whoever sent it works. But it is of no use.
+    // It is JSON, so its sender works, but not the object that is expected.
     let Object(message) = read.map_err(|_| Malformed::without("the object"))?;
     Ok((message, losses))
 }

@@ -13,6 +13,8 @@ use std::rc::Rc;
 
 use serde_json::Error;
 
+use crate::contract::FREE_FORM;
+
 /// Deepest nesting that is read: what is deeper is lost. Clients read no message of more than 100 levels.
 pub(super) const DEEPEST: usize = 64;
 /// Most paths that one record tells.
@@ -21,8 +23,6 @@ const MOST_TOLD: usize = 64;
 const MOST_OF_FIELD: usize = 8;
 /// Most bytes of a key in a path: those of custom fields can be of any length.
 const LONGEST_KEY: usize = 128;
-/// The field whose keys are content: the account's administrators choose them.
-pub(super) const FREE_FORM: &str = "user_fields";
 /// What may be made of any body, in bytes: no page of Zendesk's needs as much. A larger body may become this many times its size.
 const ROOM: usize = 8 << 20;
 const ROOM_PER_BYTE: usize = 4;
@@ -280,7 +280,7 @@ fn field(steps: &[Step], field: &mut String) {
             field.push('.');
         }
         field.push_str(key);
-        if **key == *FREE_FORM {
+        if FREE_FORM.contains(&&**key) {
             break;
         }
     }

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 /// character are one value's fault. A text that can be read as it is is not copied.
 pub fn mended(body: &[u8]) -> (Cow<'_, str>, bool) {
     let mut body = body;
-    while let Some(rest) = body.strip_prefix("\u{feff}".as_bytes()) {
-        body = rest;
+    while let Some(tail) = body.strip_prefix("\u{feff}".as_bytes()) {
+        body = tail;
     }
     let text = String::from_utf8_lossy(body);
     let is_utf8 = matches!(text, Cow::Borrowed(_));

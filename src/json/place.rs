@@ -1,12 +1,13 @@
 //! Where in a text something is wrong, in the words of whoever asked for it: a field, not a line and a column.
 
-use super::losses::{FREE_FORM, Step, path};
+use super::losses::{Step, path};
+use crate::contract::FREE_FORM;
 
 /// Most levels that are told.
 const DEEPEST: usize = 64;
 
-/// Returns the path of the value that a JSON text is in after so many bytes, such as `users[3].email`. The keys of custom fields are
-/// content, so it ends above them. Outside of any value it says which byte.
+/// Returns the path of the value that a JSON text is in after so many bytes, such as `users[3].email`. The keys of custom fields
+/// are content, so it ends above them. Outside of any value it says which byte.
 pub fn place(text: &str, end: usize) -> String {
     let end = text.floor_char_boundary(end);
     let mut levels: Vec<Step> = Vec::new();
@@ -43,7 +44,7 @@ pub fn place(text: &str, end: usize) -> String {
             _ => {}
         }
     }
-    let told = levels.iter().position(|step| matches!(step, Step::Key(key) if **key == *FREE_FORM));
+    let told = levels.iter().position(|step| matches!(step, Step::Key(key) if FREE_FORM.contains(&&**key)));
     levels.truncate(told.map_or(levels.len(), |at| at + 1));
     let named: Vec<Step> =
         levels.into_iter().filter(|step| !matches!(step, Step::Key(key) if key.is_empty())).collect();

@@ -11,7 +11,8 @@ use super::losses::{has_room, lost, lost_for_room};
 use crate::error::snippet;
 use crate::proto::JobResult;
 
-/// Reads the results of a job. Null is none, and a lone object is the only one. What is no object is lost, and kept as it was written.
+/// Reads the results of a job. Null is none, and a lone object is the only one. What is no object is lost, and kept as it was
+/// written.
 pub fn results<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<JobResult>, D::Error> {
     from.deserialize_any(List)
 }

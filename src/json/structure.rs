@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::lenient::{NO_TEXT, TOLD};
 use super::losses::{has_room, is_replaced, is_under_way, lost, lost_for_room};
 
-/// Deepest nesting of a value that is passed on: clients read no message of more than 100 levels, and each level here takes two or three.
+/// Deepest nesting of a value that is passed on: clients read no message of more than 100 levels, and each level here takes two
+/// or three.
 const DEEPEST: usize = 24;
 
 /// Doubles hold every integer up to here exactly.

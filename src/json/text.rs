@@ -27,8 +27,8 @@ impl<'de> Text<'de> {
 
     /// Returns the byte at which the next token begins; none at the end.
     pub fn peek(&mut self) -> Option<u8> {
-        let rest = &self.whole.as_bytes()[self.at..];
-        self.at += rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let tail = &self.whole.as_bytes()[self.at..];
+        self.at += tail.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         self.whole.as_bytes().get(self.at).copied()
     }
 
@@ -67,9 +67,9 @@ impl<'de> Text<'de> {
     /// Takes a number, or one of the three words.
     pub fn scalar(&mut self) -> &'de str {
         self.peek();
-        let rest = &self.whole[self.at..];
+        let tail = &self.whole[self.at..];
         let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}') || byte.is_ascii_whitespace();
-        let (scalar, _) = rest.split_at(rest.bytes().position(|byte| ends(&byte)).unwrap_or(rest.len()));
+        let (scalar, _) = tail.split_at(tail.bytes().position(|byte| ends(&byte)).unwrap_or(tail.len()));
         self.at += scalar.len();
         scalar
     }

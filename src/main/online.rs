@@ -1,4 +1,4 @@
-//! `check --online`: whether what the settings name answers, and takes the gateway for whom it is.
+//! `check --online`: asks the servers that the settings name whether they answer, and Zendesk whether it accepts the credential.
 
 use std::time::Duration;
 
@@ -6,12 +6,14 @@ use anyhow::{Context as _, bail};
 use tokio::time::timeout;
 use url::Url;
 use zendesk_gateway::config::{self, Config};
-use zendesk_gateway::upstream::client::Origin;
+use zendesk_gateway::upstream::client::{Origin, read_body};
 use zendesk_gateway::upstream::credential::{Proof, Source};
 use zendesk_gateway::watch::Watcher;
 
-/// Longest that each is asked.
+/// How long each may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Most bytes of an issuer's keys, as where they are used.
+const MOST_BYTES: usize = 1 << 20;
 
 /// Asks each, prints what it says, and fails if one does not answer as it should.
 pub async fn check(config: &Config, sandboxed: bool) -> anyhow::Result<()> {
@@ -53,8 +55,9 @@ async fn zendesk(config: &Config) -> anyhow::Result<String> {
 
 async fn issuer(url: &Url) -> anyhow::Result<String> {
     let client = Origin::new(url, None)?.client().timeout(PATIENCE).build()?;
-    let response = client.get(url.clone()).send().await.map_err(reqwest::Error::without_url)?.error_for_status()?;
-    let body = response.bytes().await.map_err(reqwest::Error::without_url)?;
+    let response = client.get(url.clone()).send().await.map_err(reqwest::Error::without_url)?;
+    let mut response = response.error_for_status()?;
+    let body = read_body(&mut response, MOST_BYTES, || ()).await.map_err(|why| why.of_at_most(MOST_BYTES))?;
     let keys: serde_json::Value = serde_json::from_slice(&body).context("the answer is no key set")?;
     let count = keys["keys"].as_array().context("the answer is no key set: it has no \"keys\"")?.len();
     Ok(format!("{url} has {count} keys"))

@@ -9,7 +9,7 @@ pub(super) fn id(field: &str, id: i64) -> Result<Segment> {
     crate::upstream::rest::id(field, id)
 }
 
-/// Returns the number of an optional id filter.
+/// Returns an optional id filter as text. An id must be positive.
 pub(super) fn optional_id(field: &str, id: Option<i64>) -> Result<Option<String>> {
     match id {
         Some(number) if number <= 0 => Err(Error::invalid(field, "must be a positive id")),
@@ -17,12 +17,12 @@ pub(super) fn optional_id(field: &str, id: Option<i64>) -> Result<Option<String>
     }
 }
 
-/// Adds the field to sort by, perhaps with `-` before it, if there is one. [`checked`](super::list::checked) knows which there are.
+/// Adds the field to sort by, perhaps with `-` before it, if there is one. [`checked`](super::list::checked) refuses unknown ones.
 pub(super) fn sorted(rest: Rest, by: &str) -> Rest {
     rest.query_if("sort", Some(by).filter(|by| !by.is_empty()))
 }
 
-/// Returns a brand: an id, `0` for users of no brand, or `all`.
+/// Checks a brand filter: an id, `0` for users of no brand, or `all`.
 pub fn brand<'a>(field: &str, brand: Option<&'a str>) -> Result<Option<&'a str>> {
     let valid = |text: &str| text == "all" || (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
     match brand {

@@ -27,7 +27,7 @@ impl Read for GetGroupRequest {
     }
 }
 
-/// What lists of groups can be sorted by; see the same of users.
+/// Fields that lists of groups can be sorted by; see the comment on those of users.
 const GROUPS: &[&str] = &["id", "name", "created_at", "updated_at"];
 
 // List Groups. <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#list-groups>

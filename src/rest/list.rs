@@ -21,7 +21,7 @@ pub trait List: contract::Request<Reply: From<Part<Self::Row>>> {
     /// Returns how a page may be cached, and the tags that invalidate it.
     fn cache(&self) -> Policy;
 
-    /// Returns what the list is to be sorted by, and what it can be sorted by.
+    /// Returns `sort` of the request and the fields that it may name, or none if the list cannot be sorted.
     fn order(&self) -> Option<(&str, &'static [&'static str])> {
         None
     }
@@ -50,7 +50,7 @@ pub fn checked<R: List>(request: &R, more: &[String]) -> Result<Rest> {
     checks.end(rest)
 }
 
-/// Returns how many rows a page has that is asked for with this `page_size`.
+/// Returns how many rows a page has at most: `page_size`, or 100 if that is 0.
 pub fn rows(page_size: i32) -> Result<u32> {
     match page_size {
         0 => Ok(100),
@@ -59,7 +59,7 @@ pub fn rows(page_size: i32) -> Result<u32> {
     }
 }
 
-/// Where in a list to begin.
+/// How a list is paginated, and which page is wanted.
 #[derive(Debug, Clone, Copy)]
 pub struct Paging<'a> {
     /// How Zendesk paginates this list.

@@ -122,7 +122,7 @@ pub fn lists<T: AsRef<str>>(items: &[T]) -> Vec<&[T]> {
     let mut lists = Vec::new();
     let (mut start, mut length) = (0, 0);
     for (at, item) in items.iter().enumerate() {
-        // As it is sent: percent-encoded, which makes of a letter outside ASCII six bytes or more.
+        // As it is sent: percent-encoded, which turns a letter outside ASCII into six bytes or more.
         let item = encoded(item.as_ref()).map(str::len).sum::<usize>();
         if at - start == MOST_ITEMS || (at > start && length + item > LONGEST_LIST) {
             lists.push(&items[start..at]);

@@ -35,7 +35,7 @@ impl Read for GetMembershipRequest {
     }
 }
 
-/// What lists of memberships can be sorted by; see the same of users. Memberships have no name.
+/// Fields that lists of memberships can be sorted by; see the comment on those of users. Memberships have no name.
 const MEMBERSHIPS: &[&str] = &["id", "created_at", "updated_at"];
 
 // List Memberships. <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#list-memberships>

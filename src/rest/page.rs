@@ -40,10 +40,11 @@ pub struct Page<R, C = Vec<R>> {
     pub count: Option<i64>,
     /// How many rows, and sideloads, were left out because they cannot be read.
     pub unreadable_rows: i32,
-    /// True if the body had the list at all, or, without it, anything else.
+    /// True if the body has the list.
     listed: bool,
+    /// True if the body has a key that no page has.
     others: bool,
-    /// What around the rows cannot be read.
+    /// What could not be read of what stands around the rows.
     unread: Unread,
     meta: Meta,
     link: Link,
@@ -51,13 +52,13 @@ pub struct Page<R, C = Vec<R>> {
 }
 
 impl<R: Row, C: Rows> Page<R, C> {
-    /// Reads a page of a list whose rows are all on it, or that may say in any way that they are not.
+    /// Reads a page, whether and however the list goes on after it.
     ///
     /// # Errors
     /// [`Malformed::Foreign`] for rows of another owner, and for an object without the list: that is an error page or another
     /// endpoint's answer, not an empty list. [`Malformed::Incomplete`] if the list cannot be read.
     pub fn read(body: &[u8], owner: Owner) -> Result<Self, Malformed> {
-        // What is JSON and no such page has something else in the place of its list, or of the page.
+        // It is JSON, but something else stands in the place of the page or of its list.
         let (mut page, losses) = json::decode::<Self>(body).map_err(|error| match error {
             Malformed::Incomplete { .. } => Malformed::without(R::KEY),
             other => other,
@@ -81,8 +82,8 @@ impl<R: Row, C: Rows> Page<R, C> {
     /// read. Whatever else around the rows cannot be read costs nothing.
     pub fn read_of_many(body: &[u8], owner: Owner, is_numbered: bool) -> Result<Self, Malformed> {
         let page = Self::read(body, owner)?;
-        let whither = || Malformed::without("what says where the list goes on, in meta, links or next_page,");
-        if page.is_unclear(is_numbered) { Err(whither()) } else { Ok(page) }
+        let unclear = || Malformed::without("what says where the list goes on, in meta, links or next_page,");
+        if page.is_unclear(is_numbered) { Err(unclear()) } else { Ok(page) }
     }
 
     /// True if what says whether and where the list goes on cannot be read.

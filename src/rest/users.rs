@@ -80,8 +80,9 @@ impl Read for GetUserRelatedRequest {
     }
 }
 
-/// What lists of users, deleted ones too, can be sorted by. **Assumption**: Zendesk's specification names `name` and `-created_at` as
-/// examples, and refuses fields that it cannot sort by; lists without `sort` come by id. The setting `upstream.sort_fields` adds to it.
+/// What lists of users, deleted ones too, can be sorted by. **Assumption**: Zendesk's specification names `name` and
+/// `-created_at` as examples, and refuses fields that it cannot sort by; lists without `sort` come by id. The setting
+/// `upstream.sort_fields` adds to it.
 const USERS: &[&str] = &["id", "name", "created_at", "updated_at"];
 
 // List Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#list-users>

@@ -20,14 +20,14 @@ use crate::share::{FREE_MESSAGE, TRY_AGAIN};
 /// Most bytes of messages that wait.
 const MOST: usize = 1 << 20;
 /// Bytes that a waiting message takes besides those that were sent.
-const AROUND: usize = 512;
-/// How long what comes after the end is read. A caller stops sending once it has heard of it.
+const OVERHEAD: usize = 512;
+/// How long messages that come after the end are still read, and dropped. A caller stops sending once it has heard of the end.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
 /// Bytes of waiting messages that are not charged to their caller.
-const FREE: usize = 16 * AROUND;
+const FREE: usize = 16 * OVERHEAD;
 
-/// Reads `messages` of a call, of which the first has come. Messages that are free are read ahead. Of larger ones the window holds too
-/// few to end a connection.
+/// Reads `messages` of a call, of which the first has come. Small ones, which are not charged, are read ahead. Larger ones stay
+/// in the window, which holds too few of them to end a connection.
 pub fn read<S, M, E>(first: &M, mut messages: S, call: &Call) -> Ahead<M, E>
 where
     S: Stream<Item = Result<M, E>> + Send + Unpin + 'static,
@@ -40,9 +40,9 @@ where
     let is_small = first.encoded_len() <= FREE_MESSAGE;
     tokio::spawn(async move {
         read_all(&mut messages, is_small, &its, &sender, || place.charge(&share, MOST)).await;
-        // What comes after that is read, too, until the caller has heard of the end.
-        let rest = async { while messages.next().await.is_some_and(|message| message.is_ok()) {} };
-        timeout(HEARD_WITHIN, rest).await.ok();
+        // Messages after the end: see [`HEARD_WITHIN`].
+        let dropped = async { while messages.next().await.is_some_and(|message| message.is_ok()) {} };
+        timeout(HEARD_WITHIN, dropped).await.ok();
     });
     Ahead { queue, shared }
 }
@@ -74,7 +74,7 @@ async fn read_all<S, M, E>(
         let waiting = {
             let mut state = shared.state();
             state.is_wanted = false;
-            state.waiting += size + AROUND;
+            state.waiting += size + OVERHEAD;
             state.waiting
         };
         if is_small && waiting > FREE && !charged {
@@ -90,7 +90,7 @@ async fn read_all<S, M, E>(
             return;
         }
         let is_over = message.is_err();
-        if queue.send((size + AROUND, message)).is_err() || is_over {
+        if queue.send((size + OVERHEAD, message)).is_err() || is_over {
             return;
         }
     }

@@ -19,14 +19,14 @@ use super::flood::workers::Workers;
 use crate::config;
 use crate::turns;
 
-/// First pause of the loop after an error of `accept`, such as no file descriptor left; it doubles while the error lasts.
-const FIRST_REST: Duration = Duration::from_millis(10);
-/// Longest such pause.
-const LONGEST_REST: Duration = Duration::from_secs(1);
+/// First backoff of the loop after an error of `accept`, such as no file descriptor left; it doubles while the error lasts.
+const FIRST_BACKOFF: Duration = Duration::from_millis(10);
+/// Longest backoff.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 /// How long a new connection waits for the place of an idle one that was asked to close.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Most accepted connections per worker that wait for their first turn; others wait in the system's queue.
+/// Most accepted connections per worker that wait for their first turn; others wait in the listen backlog of the system.
 pub const BEGINNINGS: usize = 8;
 
 /// Returns how many new connections may wait at a time for the places of idle ones, where `most` may be open.
@@ -49,12 +49,12 @@ pub async fn accept<F>(
     let room = Arc::new(Semaphore::new(settings.max_connections));
     // Bounds how many begin at a time, so that this thread does not take the processor from the threads that serve.
     let beginnings = Arc::new(Semaphore::new(BEGINNINGS * workers.number()));
-    // Each has a file descriptor besides those of the connections that are open.
+    // Each newcomer holds a file descriptor, besides those of the open connections.
     let newcomers = Arc::new(Semaphore::new(newcomers(settings.max_connections)));
     let mut open = Open::default();
     // When to look again for connections that make room for those who wait.
     let mut again = None;
-    let mut rest = FIRST_REST;
+    let mut backoff = FIRST_BACKOFF;
     loop {
         let begins = async {
             let beginning = Arc::clone(&beginnings).acquire_owned().await.expect("it is never closed");
@@ -77,13 +77,13 @@ pub async fn accept<F>(
             Err(error) => {
                 if !is_of_one_connection(&error) {
                     warn!(%error, "cannot accept connections");
-                    sleep(rest).await;
-                    rest = (rest * 2).min(LONGEST_REST);
+                    sleep(backoff).await;
+                    backoff = (backoff * 2).min(LONGEST_BACKOFF);
                 }
                 continue;
             }
         };
-        rest = FIRST_REST;
+        backoff = FIRST_BACKOFF;
         let most_of_one = settings.max_connections_per_peer;
         let too_many = most_of_one > 0 && open.of(address) >= most_of_one;
         // In the queue from now on: otherwise whoever comes next could take the place that is made for this one.

@@ -107,7 +107,7 @@ mod tests {
     fn a_limit_that_is_too_low_is_refused_with_the_number_that_would_do() {
         let refused = shared_out(100, 4096, false).expect_err("too few");
         assert!(refused.contains("only 100 file descriptors"), "{refused}");
-        let enough = refused.split("allow ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a number");
+        let enough = refused.split("allow ").nth(1).and_then(|after| after.split(' ').next()).expect("a number");
         assert!(shared_out(enough.parse().expect("a number"), 4096, false).is_ok(), "{refused}");
     }
 

@@ -25,12 +25,12 @@
 //! `usize::MAX`, so that nothing is charged.
 //!
 //! Limits that every call or connection meets are elsewhere: the places of calls (`limit`; "held streams"), the bounds on
-//! connections and on how many begin at a time (`accept`; "1 GiB length prefix" and "idle connections"), streams per connection and
-//! the size of headers (`connection`; "rapid reset" and "oversized headers"), the time for the handshake (`tls`), file descriptors
-//! (`descriptors`), the number and length of a call's messages (`framing`), and the admin port's own (`admin::port`). Memory that is
-//! no request message is charged where it is taken: metadata and sessions of reflection (`identity::metadata`), handshakes
-//! (`tls::handshake`), replies (`rpc`), pages of streams (`gateway::stream::pages`), watched jobs (`gateway::jobs`), and Zendesk's
-//! answers (`upstream::transport::body`).
+//! connections and on how many begin at a time (`accept`; "1 GiB length prefix" and "idle connections"), streams per connection
+//! and the size of headers (`connection`; "rapid reset" and "oversized headers"), the time for the handshake (`tls`), file
+//! descriptors (`descriptors`), the number and length of a call's messages (`framing`), and the admin port's own (`admin::port`).
+//! Memory that is no request message is charged where it is taken: metadata and sessions of reflection (`identity::metadata`),
+//! handshakes (`tls::handshake`), replies (`rpc`), pages of streams (`gateway::stream::pages`), watched jobs (`gateway::jobs`),
+//! and Zendesk's answers (`upstream::transport::body`).
 
 pub(super) mod activity;
 pub(super) mod intake;

@@ -19,8 +19,8 @@ use crate::error::Error;
 /// Bytes of a message's prefix: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
-/// Returns the request with its messages checked: each may say that it has `limit` bytes, compressed or not. If `single`, there must
-/// be exactly one.
+/// Returns the request with its messages checked: each may say that it has `limit` bytes, compressed or not. If `single`, there
+/// must be exactly one.
 pub fn request<B>(request: Request<B>, limit: usize, single: bool) -> Request<Framed<B>> {
     request.map(|body| Framed {
         body,

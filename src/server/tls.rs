@@ -59,7 +59,7 @@ impl Tls {
         Ok(Some(Self { loaded, handshake_timeout: settings.handshake_timeout }))
     }
 
-    /// Returns the certificates in use, with their ends.
+    /// Returns the certificates in use, with the times at which they expire.
     pub fn certificates(&self) -> Vec<view::Certificate> {
         self.loaded.get().certificates.clone()
     }
@@ -110,20 +110,21 @@ fn server_config(contents: &[Vec<u8>], auth: ClientAuth) -> anyhow::Result<Serve
     Ok(config)
 }
 
-/// The certificates whose end callers would notice. Of a chain it is the first to end; of several authorities, too, but one that has ended
-/// already is no longer missed while there are others.
+/// Returns the certificates whose expiry callers would notice: of the chain, the one that expires first; of the authorities, the
+/// next to expire or, if all have expired, the last that did.
 fn certificates_of(contents: &[Vec<u8>]) -> Vec<view::Certificate> {
-    let ends = |pem: &[u8]| -> Vec<SystemTime> {
-        let end = |der: &CertificateDer<'_>| {
+    let expiries = |pem: &[u8]| -> Vec<SystemTime> {
+        let expiry = |der: &CertificateDer<'_>| {
             let (_, parsed) = X509Certificate::from_der(der).ok()?;
             let seconds = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
             Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
         };
-        certificates(pem).unwrap_or_default().iter().filter_map(end).collect()
+        certificates(pem).unwrap_or_default().iter().filter_map(expiry).collect()
     };
-    let own = ends(&contents[0]).into_iter().min();
-    let authorities = contents.get(2).map(|pem| ends(pem)).unwrap_or_default();
-    let next = authorities.iter().filter(|end| **end > SystemTime::now()).min().or(authorities.iter().max()).copied();
+    let own = expiries(&contents[0]).into_iter().min();
+    let authorities = contents.get(2).map(|pem| expiries(pem)).unwrap_or_default();
+    let next =
+        authorities.iter().filter(|expiry| **expiry > SystemTime::now()).min().or(authorities.iter().max()).copied();
     let own = own.map(|expires| view::Certificate { what: "certificate of the gRPC port", expires });
     own.into_iter()
         .chain(next.map(|expires| view::Certificate { what: "certificate of the callers' authority", expires }))

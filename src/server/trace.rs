@@ -1,8 +1,9 @@
 //! One span, one measurement and one access line per call, from its headers to its last message.
 //!
-//! The layer is the top of the inbound stack, so it also sees what the layers below refuse. It refuses itself what is no gRPC call
-//! (`protocol`) or has no readable timeout: of such a request there are no facts that the layers below could be handed. A call ends
-//! where its response body ends: a stream that breaks after its headers is no success, and a call that its caller cancelled is CANCELLED.
+//! The layer is the top of the inbound stack, so it also sees what the layers below refuse. It refuses itself what is no gRPC
+//! call (`protocol`) or has no readable timeout: of such a request there are no facts that the layers below could be handed. A
+//! call ends where its response body ends: a stream that breaks after its headers is no success, and a call that its caller
+//! cancelled is CANCELLED.
 
 use std::future::Future;
 use std::pin::Pin;

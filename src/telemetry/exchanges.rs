@@ -1,10 +1,11 @@
-//! How many exchanges with Zendesk there were, and how many of them were slow.
+//! How many exchanges with Zendesk there were that should be quick, and how many of them were slow.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// An exchange that takes longer is slow, except of the classes whose work is long by nature.
+/// An exchange that takes longer is slow.
 const SLOW: Duration = Duration::from_millis(2_500);
+/// Classes whose exchanges are not counted, because they take long by nature.
 const LONG_BY_NATURE: [&str; 2] = ["bulk", "user_search"];
 
 /// The exchanges since the start.
@@ -15,7 +16,7 @@ pub struct Exchanges {
 }
 
 impl Exchanges {
-    /// Counts an exchange of an endpoint class.
+    /// Counts an exchange, unless its endpoint class is long by nature.
     pub fn note(&self, class: &str, took: Duration) {
         if LONG_BY_NATURE.contains(&class) {
             return;
@@ -26,7 +27,7 @@ impl Exchanges {
         }
     }
 
-    /// Returns how many there were, and how many of them were slow.
+    /// Returns how many were counted, and how many of them were slow.
     pub fn read(&self) -> (u64, u64) {
         // The slow ones first: they are counted later, so they are never more than all.
         let slow = self.slow.load(Ordering::Acquire);

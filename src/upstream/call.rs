@@ -42,7 +42,7 @@ pub struct Call {
     pub parse: Parse,
     /// Sees the body of a 2xx answer before it is parsed, once for each attempt that receives one.
     pub peek: Option<Peek>,
-    /// Where it is noted what the call waits for, for callers who share it and cannot wait as long.
+    /// Records what the call waits for. Callers who share it, but cannot wait as long, are told so.
     pub waits_for: WaitsFor,
     /// What the inbound call has spent so far.
     pub ledger: Arc<Ledger>,
@@ -83,7 +83,7 @@ pub enum Priority {
     Background,
 }
 
-/// What one inbound call, or one of the calls it makes, has spent upstream, and whether it is known who spends.
+/// What one inbound call, or one of the calls it makes, has spent upstream, and whether its caller is known.
 #[derive(Debug, Default)]
 pub struct Ledger {
     sent: AtomicU32,

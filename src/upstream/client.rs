@@ -34,6 +34,7 @@ impl Origin {
     }
 
     /// Looks the host up in another way.
+    #[cfg(test)]
     #[must_use]
     pub fn found_at(self, addresses: Arc<Addresses>) -> Self {
         Self { addresses, ..self }
@@ -89,6 +90,16 @@ pub enum Unread {
     Broken(reqwest::Error),
 }
 
+impl Unread {
+    /// Says so of a body that might have had `most` bytes.
+    pub fn of_at_most(self, most: usize) -> anyhow::Error {
+        match self {
+            Self::TooLarge => anyhow::anyhow!("larger than {most} bytes"),
+            Self::Broken(error) => anyhow::Error::new(error).context("the body"),
+        }
+    }
+}
+
 /// Reads a body of at most `most` bytes, counted after decompression: a small compressed one must not become gigabytes of memory.
 /// Each part that arrives is told to `arrived`.
 pub async fn read_body(response: &mut reqwest::Response, most: usize, arrived: impl Fn()) -> Result<Vec<u8>, Unread> {
@@ -97,7 +108,7 @@ pub async fn read_body(response: &mut reqwest::Response, most: usize, arrived: i
     Ok(body)
 }
 
-/// The same into `body`, which holds what came if the rest does not.
+/// The same into `body`, which keeps the part that came if reading fails.
 pub async fn read_into(
     body: &mut Vec<u8>,
     response: &mut reqwest::Response,

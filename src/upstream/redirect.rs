@@ -1,12 +1,12 @@
-//! Where redirects lead, which are not followed.
+//! Says in an error where a redirect leads. The gateway follows none.
 
 use http::HeaderMap;
 
 use crate::error::snippet;
 
-/// Says where a redirect leads: to which host, without the path, which can hold anything.
+/// Returns where a redirect leads, in words: its host, but not its path, which could hold secrets.
 pub fn redirection(headers: &HeaderMap) -> String {
-    // What an address that begins with its path is relative to; no host has this name.
+    // The base of a `Location` without a host. No real host has this name.
     const SAME: &str = "https://same.invalid/";
     let location = headers.get(http::header::LOCATION).and_then(|value| value.to_str().ok());
     let Some(location) = location else { return "to an address that is not given".to_owned() };

@@ -135,7 +135,8 @@ pub fn text_id(field: &str, id: &str) -> Result<Segment> {
     }
 }
 
-/// True if a text can be an id. Zendesk's are opaque; what a proxy could take for a part of the path or of the query is none of them.
+/// True if a text can be an id. Zendesk's are opaque; what a proxy could take for a part of the path or of the query is none of
+/// them.
 pub fn is_text_id(id: &str) -> bool {
     let allowed = |char: char| char.is_alphanumeric() || " -_.~=:+".contains(char);
     (1..=255).contains(&id.len()) && id.chars().all(allowed) && id.chars().any(char::is_alphanumeric)
@@ -226,7 +227,8 @@ impl Rest {
         }
     }
 
-    /// Adds what a caller wrote in `field`, if it is set. Refuses a blank text, and the longest one if the request line gets too long.
+    /// Adds what a caller wrote in `field`, if it is set. Refuses a blank text, and the longest one if the request line gets too
+    /// long.
     #[must_use]
     pub fn text(self, checks: &mut Checks, field: &'static str, name: &str, text: Option<&str>) -> Self {
         let Some(text) = text else { return self };

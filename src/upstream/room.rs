@@ -277,7 +277,7 @@ struct Cursor<'a, W> {
     class: Class,
     caller: u64,
     lane: &'a Lane<W>,
-    rest: std::iter::Peekable<btree_map::Iter<'a, Within, W>>,
+    remaining: std::iter::Peekable<btree_map::Iter<'a, Within, W>>,
     index: usize,
 }
 
@@ -288,8 +288,8 @@ impl<W> Ordered<'_, W> {
         let class = first.0;
         self.cursors.clear();
         while let Some(((_, caller), lane)) = self.lanes.next_if(|((of, _), _)| *of == class) {
-            let rest = lane.waiting.iter().peekable();
-            self.cursors.push(Cursor { class, caller: *caller, lane, rest, index: 0 });
+            let remaining = lane.waiting.iter().peekable();
+            self.cursors.push(Cursor { class, caller: *caller, lane, remaining, index: 0 });
             self.offer(self.cursors.len() - 1);
         }
     }
@@ -297,7 +297,7 @@ impl<W> Ordered<'_, W> {
     /// Puts a lane's next call up.
     fn offer(&mut self, at: usize) {
         let cursor = &mut self.cursors[at];
-        if let Some((within, _)) = cursor.rest.peek() {
+        if let Some((within, _)) = cursor.remaining.peek() {
             self.next.push(Reverse((cursor.lane.tag_at(cursor.index), **within, at)));
         }
     }
@@ -312,7 +312,7 @@ impl<'a, W> Iterator for Ordered<'a, W> {
         }
         let Reverse((tag, (priority, deadline, turn), at)) = self.next.pop()?;
         let cursor = &mut self.cursors[at];
-        let (_, waiter) = cursor.rest.next().expect("it was offered");
+        let (_, waiter) = cursor.remaining.next().expect("it was offered");
         cursor.index += 1;
         let (class, caller) = (cursor.class, cursor.caller);
         self.offer(at);

@@ -74,7 +74,7 @@ pub struct Transport {
     origin: Arc<Origin>,
     readers: Arc<Readers>,
     max_body: usize,
-    turn: body::Turn,
+    overdraft: body::Overdraft,
 }
 
 /// Why an exchange did not end with an answer.
@@ -104,7 +104,7 @@ impl Transport {
         let pool = Arc::new(Pool::new(origin, &settings.connection)?);
         let max_body = settings.max_body_bytes;
         let (origin, readers) = (Arc::new(origin.clone()), Arc::new(Readers::new(max_body)));
-        Ok(Self { pool, origin, readers, max_body, turn: body::Turn::default() })
+        Ok(Self { pool, origin, readers, max_body, overdraft: body::Overdraft::default() })
     }
 
     /// Returns what is known of the connections.
@@ -195,7 +195,7 @@ impl Transport {
         if write {
             call.ledger.answered(status.as_u16(), header(&headers, "x-request-id"));
         }
-        let mut memory = body::Memory::of(call, &self.turn);
+        let mut memory = body::Memory::of(call, &self.overdraft);
         let body = if status.is_success() {
             let mut body = body::read(response, self.max_body, &mut memory, &handover).await?;
             if is_still_packed(&headers) {
@@ -322,8 +322,8 @@ impl Transport {
                 if taken {
                     call.ledger.unsend();
                 }
-                // The peer may do so for reasons of its own, whatever it allows, so this says nothing of how many requests the connection
-                // takes.
+                // The peer may do so for reasons of its own, whatever it allows, so this says nothing of how many requests the
+                // connection takes.
                 self.pool.refused();
                 Failed::Move { sent: taken, waits: true }
             }

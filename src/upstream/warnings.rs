@@ -33,8 +33,8 @@ impl Warnings {
         self.0.clone()
     }
 
-    /// Returns all warnings with `; ` between them, in at most `longest` bytes. Warnings that do not fit are counted at the end, and one
-    /// that is too long by itself is cut.
+    /// Returns all warnings with `; ` between them, in at most `longest` bytes. Warnings that do not fit are counted at the end,
+    /// and one that is too long by itself is cut.
     pub fn text(&self, longest: usize) -> Option<String> {
         let encoded: Vec<_> = self.0.iter().map(|warning| utf8_percent_encode(warning, ENCODED).to_string()).collect();
         let (first, others) = encoded.split_first()?;

@@ -10,6 +10,8 @@ use zendesk_gateway::contract::{Idempotency, RPCS, Rpc};
 
 const README: &str = include_str!("../../README.md");
 const SERVICE_CONFIG: &str = include_str!("../../docs/service-config.json");
+const CHART_VALUES: &str = include_str!("../../helm/values.yaml");
+const CHART_README: &str = include_str!("../../helm/README.md");
 
 /// The RPCs service by service, users first.
 fn rpcs() -> Vec<&'static Rpc> {
@@ -18,6 +20,13 @@ fn rpcs() -> Vec<&'static Rpc> {
         ["UserService", "GroupService", "MembershipService"].iter().position(|name| *name == rpc.service).unwrap_or(3)
     });
     rpcs
+}
+
+/// The services in the same order.
+fn services() -> Vec<&'static str> {
+    let mut services: Vec<&str> = rpcs().iter().map(|rpc| rpc.service).collect();
+    services.dedup();
+    services
 }
 
 /// Compares a document with what it should be, or makes it so.
@@ -73,9 +82,7 @@ fn the_service_config_lists_the_rpcs_of_the_contract() {
         });
         names.collect::<Vec<_>>().join(",\n")
     };
-    let mut services: Vec<&str> = rpcs().iter().map(|rpc| rpc.service).collect();
-    services.dedup();
-    let services = services.iter().map(|name| format!("        {{\"service\": \"zendesk.gateway.v1.{name}\"}}"));
+    let services = services().into_iter().map(|name| format!("        {{\"service\": \"zendesk.gateway.v1.{name}\"}}"));
     let lists = [
         names(|rpc| rpc.idempotency == Idempotency::NoSideEffects && !rpc.streaming),
         names(|rpc| rpc.idempotency == Idempotency::NoSideEffects && rpc.streaming),
@@ -91,6 +98,22 @@ fn the_service_config_lists_the_rpcs_of_the_contract() {
         rest = after;
     }
     is("docs/service-config.json", SERVICE_CONFIG, &(wanted + rest));
+}
+
+#[test]
+fn the_chart_routes_calls_of_every_service() {
+    let names: Vec<String> = services().iter().map(|name| format!("zendesk.gateway.v1.{name}")).collect();
+    let replaced = |text: &str, from: &str, to: &str, by: &str| {
+        let (before, old) = text.split_once(from).expect("what stands before the list");
+        let (_, after) = old.split_once(to).expect("what stands after it");
+        format!("{before}{from}{by}{to}{after}")
+    };
+    let lines: String = names.iter().map(|name| format!("    - {name}\n")).collect();
+    let values = replaced(CHART_VALUES, "  services:\n", "  # -- filters of the rule\n", &lines);
+    is("helm/values.yaml", CHART_VALUES, &values);
+    let row = format!("\"{}\"", names.join("\",\""));
+    let readme = replaced(CHART_README, "| grpcRoute.services | list | `[", "]` |", &row);
+    is("helm/README.md", CHART_README, &readme);
 }
 
 #[test]

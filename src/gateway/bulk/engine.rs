@@ -300,8 +300,8 @@ impl<S: Source, T: Tell> Engine<S, T> {
         // gateway refuses to send. After any other error it may go through.
         let stops =
             row.retry != Retry::Never || row.fate == Fate::Held || not_ours || matches!(error, Error::ShuttingDown);
-        // A stream can go on later. While answers get lost, each request leaves a hundred rows of which nobody knows; and somebody who
-        // may not do this will not get far.
+        // A stream can go on later. While answers get lost, each request leaves a hundred rows of which nobody knows; and
+        // somebody who may not do this will not get far.
         let stops =
             stops || self.order.is_stream && (row.fate == Fate::Unknown || matches!(error, Error::Forbidden(_)));
         if stops || self.is_untouched {

@@ -49,7 +49,7 @@ pub fn of_job(kind: Kind, job: &Job, results: &[JobResult], items: &Items) -> Ve
     outcomes
 }
 
-/// Returns the outcomes of inputs of whose job nobody will learn how it went on.
+/// Returns the outcomes of inputs whose job was lost: nobody can learn how it went on.
 pub fn of_lost(error: &Error, job_id: &str, items: &Items) -> Vec<BulkItemOutcome> {
     let mut outcomes = in_job(job_id, items);
     set_all(&mut outcomes, BulkResult::Unknown, Some(error.reason()), Some(&snippet(&error.to_string())));

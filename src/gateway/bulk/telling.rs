@@ -97,7 +97,7 @@ impl<M, E: From<Error>> Stream for Replies<M, E> {
             return Poll::Pending;
         };
         (this.idle, this.given) = (0, this.given + 1);
-        // A stream that ends without an error says that all rows have ended.
+        // The engine did not call `end`. Without an error, the caller would believe that all rows are done.
         let message = message.unwrap_or_else(|| Err(Error::Internal { what: "a bulk stream panicked" }.into()));
         this.has_ended = !matches!(message, Ok(Some(_)));
         Poll::Ready(message.transpose())

@@ -24,8 +24,8 @@ use crate::upstream::credential::Credential;
 /// How long a job may be missing before it is asked for by its own path, which answers 404 for a job that Zendesk does not know;
 /// the list just leaves it out. Under load, a job that Zendesk has accepted may be unknown at first.
 const NOT_FOUND_YET: Duration = Duration::from_secs(10);
-/// The same for a job that Zendesk has accepted from this gateway or, by a receipt, from another one, and for jobs that the list does not
-/// tell of because it fails.
+/// The same for a job that Zendesk has accepted from this gateway or, by a receipt, from another one, and for jobs that the list
+/// does not tell of because it fails.
 const NOT_TOLD: Duration = Duration::from_mins(1);
 /// Shortest wait after a request that failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -200,8 +200,8 @@ impl Board {
         Some(Round { number, ids, alone: matches!(group, Group::Alone(_)), priority })
     }
 
-    /// Returns the job that is asked about first of those that are due. Those that Zendesk is known to have come every other time, so
-    /// that nobody's claims keep slots taken; callers with claims take turns.
+    /// Returns the job that is asked about first of those that are due. Those that Zendesk is known to have come every other
+    /// time, so that nobody's claims keep slots taken; callers with claims take turns.
     fn first(&mut self, now: Instant) -> Option<(&Id, &Entry)> {
         let callers: HashSet<Option<u64>> = self.entries.values().map(Entry::turn).collect();
         self.turns.retain(|turn, _| callers.contains(turn));

@@ -64,7 +64,8 @@ impl Entry {
         }
     }
 
-    /// Returns whose turn it is asked in: that of a caller who alone says that it exists; none for a job that Zendesk is known to have.
+    /// Returns whose turn it is asked in: that of a caller who alone says that it exists; none for a job that Zendesk is known to
+    /// have.
     pub fn turn(&self) -> Option<u64> {
         let is_known = self.job.is_some() || self.slot.is_some();
         (!is_known).then_some(self.caller)

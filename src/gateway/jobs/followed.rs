@@ -19,7 +19,7 @@ use crate::telemetry::Trace;
 use crate::upstream::credential::Credential;
 use crate::upstream::governor::Governor;
 
-/// How long before its end a follower gets a last look, but not more than a quarter of its time.
+/// How long before a follower's time is up the last request is made; less if a quarter of its time is less.
 const LAST_LOOK: Duration = Duration::from_millis(500);
 
 /// The account's background jobs: the slots for those that this gateway starts, and what is known of those that somebody
@@ -78,7 +78,7 @@ impl Followed {
         self
     }
 
-    /// Follows the jobs on until this time, with nobody who waits for them.
+    /// Goes on following the jobs until this time, although no caller waits for them any more.
     pub fn go_on(&mut self, until: Instant) {
         (self.terms.until, self.terms.look_at) = (until, None);
         if let Some(board) = locked(&self.jobs.polling.boards).get_mut(&self.credential.fingerprint()) {

@@ -42,8 +42,8 @@ struct State {
     held: HashMap<u64, usize>,
     in_use: usize,
     room: Room<Waiter>,
-    /// When the next call may try, while others fill the account: from the first job that Zendesk refuses until nobody waits when it
-    /// accepts one.
+    /// When the next call may try, while others fill the account: from the first job that Zendesk refuses until nobody waits when
+    /// it accepts one.
     try_at: Option<Instant>,
 }
 

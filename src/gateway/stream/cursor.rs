@@ -66,8 +66,8 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
         self.turned.take()
     }
 
-    /// Returns what a page adds. That is nothing if it has only what an earlier page had: some lists repeat their rows under ever new
-    /// cursors, and would never end.
+    /// Returns what a page adds. That is nothing if it has only what an earlier page had: some lists repeat their rows under ever
+    /// new cursors, and would never end.
     fn added(&mut self, leaf: &Leaf) -> Added {
         let rows: Vec<_> = leaf.messages.iter().map(Message::identity).collect();
         let is_empty = rows.iter().all(|(ids, bytes)| ids.is_empty() && bytes.is_empty());

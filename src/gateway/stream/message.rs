@@ -127,8 +127,8 @@ impl<R: Row> Page<R, Chunks<R>> {
             let next_page_token = if at == last { token.to_owned() } else { String::new() };
             let mut page = self.beside(&names);
             page.unreadable_rows = if at == last { self.unreadable_rows } else { 0 };
-            let rest = M::from(Part { page, next_page_token });
-            rest.encode(&mut bytes).expect("a vector grows");
+            let others = M::from(Part { page, next_page_token });
+            others.encode(&mut bytes).expect("a vector grows");
             bytes.shrink_to_fit();
             Message { bytes: bytes.into(), ids }
         };
@@ -176,15 +176,15 @@ impl Message {
 /// Returns the fields of an encoded message: each tag number, and the field's bytes including the tag.
 fn fields(message: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     const OURS: &str = "the gateway encoded it";
-    let mut rest = message;
+    let mut left = message;
     std::iter::from_fn(move || {
-        let from = rest;
+        let from = left;
         if from.is_empty() {
             return None;
         }
-        let (tag, wire) = decode_key(&mut rest).expect(OURS);
-        skip_field(wire, tag, &mut rest, DecodeContext::default()).expect(OURS);
-        Some((tag, &from[..from.len() - rest.len()]))
+        let (tag, wire) = decode_key(&mut left).expect(OURS);
+        skip_field(wire, tag, &mut left, DecodeContext::default()).expect(OURS);
+        Some((tag, &from[..from.len() - left.len()]))
     })
 }
 

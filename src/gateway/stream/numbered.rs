@@ -21,15 +21,14 @@ use super::leaf::{Leaf, Ready};
 use super::pages::{Fetch, Pages};
 use crate::error::{Error, Result};
 use crate::gateway::token::Position;
-use crate::gateway::walk::{Added, EMPTY_PAGES, Walk};
+use crate::gateway::walk::{Added, EMPTY_PAGES, MOST_ROWS, Walk};
 use crate::rest::Part;
 use crate::rest::page::Next;
 use crate::rest::row::Row;
 use crate::share::Charge;
 
-/// The last page and the last row that Zendesk serves: <https://developer.zendesk.com/api-reference/introduction/pagination/>
+/// The last page that Zendesk serves, whatever its size: <https://developer.zendesk.com/api-reference/introduction/pagination/>
 const LAST_PAGE: u32 = 100;
-const LAST_ROW: u32 = 10_000;
 /// What an id takes that is remembered, with its share of the table.
 const SEEN: usize = 9;
 /// How often a walk goes back from the same page, so that a count that keeps changing cannot stop the walk for ever.
@@ -162,7 +161,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
     fn last_page(&self) -> u32 {
         let (rows, size) = (self.count.unwrap_or_default(), self.pages.list.size);
         let rows = u32::try_from(rows).unwrap_or(if rows < 0 { 0 } else { u32::MAX });
-        rows.div_ceil(size).min(LAST_PAGE).min(LAST_ROW / size)
+        rows.div_ceil(size).min(LAST_PAGE).min(MOST_ROWS / size)
     }
 
     fn widest(&self) -> u32 {

@@ -20,10 +20,10 @@ struct Tail {
 pub fn next(body: &[u8]) -> Option<Next> {
     let from = body.len().saturating_sub(MAX_TAIL);
     let at = from + body[from..].windows(KEY.len()).rposition(|window| window == KEY)?;
-    let mut rest = Vec::with_capacity(body.len() - at + 1);
-    rest.push(b'{');
-    rest.extend_from_slice(&body[at..]);
-    let tail: Tail = serde_json::from_slice(&rest).ok()?;
+    let mut object = Vec::with_capacity(body.len() - at + 1);
+    object.push(b'{');
+    object.extend_from_slice(&body[at..]);
+    let tail: Tail = serde_json::from_slice(&object).ok()?;
     tail.meta.next(false)
 }
 

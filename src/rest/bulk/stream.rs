@@ -30,8 +30,8 @@ pub trait BulkStream: contract::Request<Reply: From<BulkEvent>> + PartialEq {
     }
 }
 
-/// Returns where in a row a field is that the call for this row alone was refused for: empty for the row as a whole. None if the field
-/// is none of the row's, but says something of all rows.
+/// Returns where in a row a field is that the call for this row alone was refused for: empty for the row as a whole. None if the
+/// field is none of the row's, but says something of all rows.
 pub fn within_row<S: BulkStream>(field: &str) -> Option<&str> {
     let rest = S::LISTS.iter().find_map(|list| field.strip_prefix(list))?;
     let rest = rest.strip_prefix("[0]").unwrap_or(rest);

@@ -50,8 +50,9 @@ impl<R: Row> Rows for Vec<R> {
     }
 }
 
-/// Reads the next row of a list; none if it cannot be read, or if there is no room for what is kept of it, a `K`. A row is of
-/// no use without its id; one that has it is kept, and says what else it has lost.
+/// Reads the next row of a list. Returns `None` at the end of the list, and `Some(None)` for a row that is lost: it cannot be
+/// read, has no id, or there is no room for the `K` that is kept of it. A row with an id is kept, and says which of its fields
+/// are lost.
 pub fn next_row<'de, R: Row, K, A: SeqAccess<'de>>(rows: &mut A) -> Result<Option<Option<R>>, A::Error> {
     let Some(Item(row)) = rows.next_element::<Item<R>>()? else { return Ok(None) };
     let row = row.filter(Row::is_usable).filter(|_| json::has_room::<K>());
@@ -61,8 +62,8 @@ pub fn next_row<'de, R: Row, K, A: SeqAccess<'de>>(rows: &mut A) -> Result<Optio
     Ok(Some(row))
 }
 
-/// Reads sideloaded rows. The list's own rows are of use without them, so null is none, and what is no list counts as a row that
-/// cannot be read.
+/// Reads sideloaded rows. The list's own rows can be used without them: null counts as no rows, and what is neither null nor a list
+/// as one row that cannot be read.
 pub(super) struct Beside<R>(pub PhantomData<R>);
 
 impl<'de, R: Row> DeserializeSeed<'de> for Beside<R> {

@@ -1,3 +1,5 @@
+//! Where a page says that its list goes on, and what is left out of it.
+
 use super::*;
 use crate::proto::GroupMembership;
 
@@ -76,8 +78,8 @@ fn a_row_of_no_use_is_counted_once_whatever_else_is_lost_in_it() {
 
 #[test]
 fn what_says_where_a_list_goes_on_must_be_read_and_nothing_else() {
-    let read = |rest: &str| {
-        let body = format!(r#"{{"groups":[{{"id":1}}],{rest}}}"#);
+    let read = |members: &str| {
+        let body = format!(r#"{{"groups":[{{"id":1}}],{members}}}"#);
         Page::<Group>::read_of_many(body.as_bytes(), Owner::Anybody, false).map(|page| page.after(1))
     };
     for unclear in [
@@ -96,7 +98,7 @@ fn what_says_where_a_list_goes_on_must_be_read_and_nothing_else() {
     for odd in
         ["false", "true", "0", "5", "1.5", "1e400", r#""x""#, r#""""#, "[]", "[5]", "{}", r#"{"a":1}"#, r#""\ud800""#]
     {
-        for rest in [
+        for members in [
             r#""meta":{"has_more":false},"links":ODD"#,
             r#""meta":{"has_more":false,"after_cursor":ODD},"links":{"next":null}"#,
             r#""meta":{"has_more":false},"links":{"next":ODD}"#,
@@ -107,26 +109,26 @@ fn what_says_where_a_list_goes_on_must_be_read_and_nothing_else() {
             r#""next_page":null,"count":2,"links":ODD"#,
             r#""meta":{"after_cursor":ODD},"links":{"next":null}"#,
         ] {
-            let rest = rest.replace("ODD", odd);
+            let members = members.replace("ODD", odd);
             let is_text = odd.starts_with('"') || odd == "1e400";
-            if is_text && !rest.contains("has_more") && rest.contains("after_cursor") {
+            if is_text && !members.contains("has_more") && members.contains("after_cursor") {
                 continue; // A text is a cursor, and what no double holds is read as its text.
             }
-            let after = read(&rest).unwrap_or_else(|error| panic!("{rest}: {error}"));
-            assert_eq!(after, Next::End, "{rest}");
+            let after = read(&members).unwrap_or_else(|error| panic!("{members}: {error}"));
+            assert_eq!(after, Next::End, "{members}");
         }
-        let rest = format!(r#""meta":{{"has_more":true,"after_cursor":"a"}},"links":{odd}"#);
-        assert_eq!(read(&rest).expect("the cursor says where"), Next::Cursor("a".to_owned()), "{rest}");
-        let rest = format!(r#""meta":{odd},"next_page":"https://x.example/?page=2&per_page=1""#);
-        assert!(matches!(read(&rest).expect("the link says where"), Next::Numbered { number: 2, .. }), "{rest}");
+        let members = format!(r#""meta":{{"has_more":true,"after_cursor":"a"}},"links":{odd}"#);
+        assert_eq!(read(&members).expect("the cursor says where"), Next::Cursor("a".to_owned()), "{members}");
+        let members = format!(r#""meta":{odd},"next_page":"https://x.example/?page=2&per_page=1""#);
+        assert!(matches!(read(&members).expect("the link says where"), Next::Numbered { number: 2, .. }), "{members}");
     }
     let link = r#""links":{"next":"https://x.example/?page%5Bafter%5D=b"}"#;
     for cursor in ["false", "0", "[]", "5"] {
-        let rest = format!(r#""meta":{{"has_more":true,"after_cursor":{cursor}}},{link}"#);
-        assert_eq!(read(&rest).expect("the link has one"), Next::Cursor("b".to_owned()), "{cursor}");
+        let members = format!(r#""meta":{{"has_more":true,"after_cursor":{cursor}}},{link}"#);
+        assert_eq!(read(&members).expect("the link has one"), Next::Cursor("b".to_owned()), "{cursor}");
     }
-    let numbered = |rest: &str| {
-        let body = format!(r#"{{"groups":[{{"id":1}}],{rest}}}"#);
+    let numbered = |members: &str| {
+        let body = format!(r#"{{"groups":[{{"id":1}}],{members}}}"#);
         Page::<Group>::read_of_many(body.as_bytes(), Owner::Anybody, true).map(|page| page.after_page(2, 1))
     };
     assert_eq!(numbered(r#""meta":{"has_more":false},"next_page":5"#).expect("it ends"), Next::End);
@@ -136,9 +138,9 @@ fn what_says_where_a_list_goes_on_must_be_read_and_nothing_else() {
 
 #[test]
 fn a_page_says_whether_all_around_its_rows_was_read() {
-    let read = |rest: &str| {
-        let body = format!(r#"{{"groups":[{{"id":1}}]{rest}}}"#);
-        Page::<Group>::read(body.as_bytes(), Owner::Anybody).expect(rest)
+    let read = |members: &str| {
+        let body = format!(r#"{{"groups":[{{"id":1}}]{members}}}"#);
+        Page::<Group>::read(body.as_bytes(), Owner::Anybody).expect(members)
     };
     for clear in [
         "",
@@ -160,14 +162,14 @@ fn a_page_says_whether_all_around_its_rows_was_read() {
 #[test]
 fn a_page_by_number_that_was_asked_for_by_cursor_goes_on_by_number_and_is_never_the_whole_list() {
     let rows = r#""users":[{"id":1},{"id":2}]"#;
-    let after = |rest: &str| {
-        let page: Page<User> = serde_json::from_str(&format!("{{{rows},{rest}}}")).expect("a page");
+    let after = |members: &str| {
+        let page: Page<User> = serde_json::from_str(&format!("{{{rows},{members}}}")).expect("a page");
         page.after(2)
     };
     let numbered = |number, size| Next::Numbered { number, size };
     let (asked, own) = (Size::Asked, Size::Own);
     let link = "https://x.example/api/v2/users.json?page=2";
-    for (rest, wanted) in [
+    for (members, wanted) in [
         (format!(r#""next_page":"{link}&per_page=2","previous_page":null,"count":5"#), numbered(2, asked(2))),
         (format!(r#""next_page":"{link}","count":250"#), numbered(2, own(2))),
         (format!(r#""meta":null,"next_page":"{link}&per_page=7""#), numbered(2, asked(7))),
@@ -184,7 +186,7 @@ fn a_page_by_number_that_was_asked_for_by_cursor_goes_on_by_number_and_is_never_
         (format!(r#""meta":{{"has_more":false}},"next_page":"{link}""#), Next::Nowhere),
         (r#""count":2"#.to_owned(), Next::Nowhere),
     ] {
-        assert_eq!(after(&rest), wanted, "{rest}");
+        assert_eq!(after(&members), wanted, "{members}");
     }
     assert_eq!(page(r#"{"groups":[{"id":1}]}"#).after(2), Next::End, "not full");
     assert_eq!(page(r#"{"groups":[{"id":1},{"id":2},{"id":3}]}"#).after(2), Next::End, "the list takes no page size");
@@ -194,7 +196,7 @@ fn a_page_by_number_that_was_asked_for_by_cursor_goes_on_by_number_and_is_never_
 fn a_cursor_is_found_wherever_it_stands() {
     let cursor = Next::Cursor("a=".to_owned());
     let link = r#""links":{"next":"https://other.example/api/v2/groups?page%5Bafter%5D=a%3D&page%5Bsize%5D=1"}"#;
-    for rest in [
+    for members in [
         r#""after_cursor":"a=""#.to_owned(),
         r#""after_cursor":"a=","has_more":true"#.to_owned(),
         link.to_owned(),
@@ -202,10 +204,10 @@ fn a_cursor_is_found_wherever_it_stands() {
         format!(r#"{link},"next_page":null"#),
         r#""next_page":"https://x.example/?page[after]=a%3D""#.to_owned(),
     ] {
-        assert_eq!(page(&format!(r#"{{"groups":[{{"id":1}}],{rest}}}"#)).after(1), cursor, "{rest}");
+        assert_eq!(page(&format!(r#"{{"groups":[{{"id":1}}],{members}}}"#)).after(1), cursor, "{members}");
         assert_eq!(
-            page(&format!(r#"{{{rest},"groups":[]}}"#)).after(1),
-            if rest.contains("true") && !rest.contains("links") { cursor.clone() } else { Next::End }
+            page(&format!(r#"{{{members},"groups":[]}}"#)).after(1),
+            if members.contains("true") && !members.contains("links") { cursor.clone() } else { Next::End }
         );
     }
     assert_eq!(page(r#"{"groups":[{"id":1}],"after_cursor":"a","has_more":false}"#).after(1), Next::End);
@@ -213,7 +215,7 @@ fn a_cursor_is_found_wherever_it_stands() {
 
 #[test]
 fn a_page_by_number_says_by_its_link_or_by_being_full_that_there_is_more() {
-    for (rest, wanted) in [
+    for (members, wanted) in [
         (r#""next_page":"https://x.example/?page=3""#, Next::Page(3)),
         (r#""next_page":"elsewhere""#, Next::Page(3)),
         (r#""next_page":null"#, Next::End),
@@ -223,7 +225,7 @@ fn a_page_by_number_says_by_its_link_or_by_being_full_that_there_is_more() {
         (r#""next_page":null,"meta":{"has_more":true,"after_cursor":"a"}"#, Next::Nowhere),
         (r#""meta":{"has_more":false}"#, Next::End),
     ] {
-        assert_eq!(page(&format!(r#"{{"groups":[{{"id":1}}],{rest}}}"#)).after_page(2, 1), wanted, "{rest}");
+        assert_eq!(page(&format!(r#"{{"groups":[{{"id":1}}],{members}}}"#)).after_page(2, 1), wanted, "{members}");
     }
     assert_eq!(page(r#"{"groups":[{"id":1}],"count":500}"#).after_page(2, 100), Next::End, "not full");
 }

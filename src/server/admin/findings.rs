@@ -1,7 +1,7 @@
 //! What deserves an operator's attention, since when, and what to do about it.
 //!
-//! [`judge`](super::judge) says what is found now. What is kept here is since when each has been found: it is logged once when it has lasted
-//! for [`LASTING`], and once when it is over.
+//! [`judge`](super::judge) says what is found now. This file remembers when each finding began, and logs it twice: once it has
+//! lasted for [`LASTING`], and when it is over.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -26,7 +26,7 @@ pub struct Finding {
     pub about: String,
     /// How grave it is.
     pub level: Level,
-    /// What it is, in a sentence with how much.
+    /// What it is, in a sentence with figures.
     pub text: String,
     /// What to do about it.
     pub next: &'static str,
@@ -65,7 +65,7 @@ struct Known {
 }
 
 impl Findings {
-    /// Takes in what `judge` finds now, and returns it with since when, the gravest first.
+    /// Takes in what `judge` finds now, and returns it with the time since it began, the gravest first.
     pub fn update(&self, state: &State, judge: impl FnOnce(&Lately) -> Vec<Finding>) -> Vec<Finding> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lately = inner.recorder.lately(state);

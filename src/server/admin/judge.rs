@@ -21,16 +21,17 @@ const CREDENTIAL_EXPIRES_WITHIN: Duration = Duration::from_hours(30 * 24);
 const CERTIFICATE_EXPIRES_WITHIN: Duration = Duration::from_hours(14 * 24);
 /// Length of Zendesk's rate limit windows, in seconds: a statement without a reset time is out of date after it.
 const WINDOW: u64 = 60;
-/// Percent of the file descriptors of which fewer may be left.
+/// File descriptors are short if less than this percentage of them is left.
 const SPARE_DESCRIPTORS: u64 = 10;
-/// Least number of reads or exchanges in half a minute of which a share says something.
+/// Fewest reads in half a minute for which a percentage says something.
 const ENOUGH: u64 = 30;
-/// Percent of the reads below which a cache that answers fewer is cold.
+/// A cache is cold if it answers less than this percentage of the reads.
 const COLD: u64 = 20;
-/// Percent of the exchanges above which Zendesk is slow.
+/// Zendesk is slow if more than this percentage of the exchanges is.
 const OFTEN_SLOW: u64 = 5;
 
-/// Reasons of failed calls that are findings of their own: reason, kind, how many in half a minute at least, what it is, what to do.
+/// Reasons of failed calls that are findings of their own: reason, kind, how many in half a minute at least, what it is, what to
+/// do.
 type Failure = (&'static str, &'static str, u64, &'static str, &'static str);
 const FAILURES: [Failure; 11] = [
     (
@@ -149,7 +150,7 @@ impl Found {
         }
     }
 
-    /// What answers that no caller is given point to.
+    /// Mistakes to which answers of Zendesk point that are given to no caller.
     fn answers(&mut self, state: &State) {
         let told =
             |seen: Seen| format!("{} in {}", counted(seen.count, "answer", "answers"), span(seen.since.elapsed()));

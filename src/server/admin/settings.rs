@@ -35,8 +35,8 @@ fn masked(key: &str, text: &str) -> String {
         return "***".to_owned();
     }
     match text.split_once("://") {
-        Some((scheme, rest)) if rest.contains('@') => {
-            let (_, host) = rest.rsplit_once('@').unwrap_or(("", rest));
+        Some((scheme, after)) if after.contains('@') => {
+            let (_, host) = after.rsplit_once('@').unwrap_or(("", after));
             format!("{scheme}://***@{host}")
         }
         None => match text.rsplit_once('@') {

@@ -1,7 +1,7 @@
 //! Charges the memory that a call's message takes to its caller, while the message comes in and once it is decoded.
 //!
 //! Small messages, which nearly all are, pass as they are. A larger one is gathered here and charged as its bytes come. Once it
-//! is complete it is weighed: decoded, two bytes on the wire can become a record of a thousand. What does not fit is refused
+//! is complete it is weighed: decoded, a record of two bytes on the wire can take a thousand. What does not fit is refused
 //! before it is decoded.
 
 use std::pin::Pin;
@@ -39,7 +39,7 @@ pub(super) struct Payer {
 }
 
 impl Payer {
-    /// Returns who pays for a request's message; none if it is not to an RPC of the contract, whose callers alone have shares.
+    /// Returns who pays for a request's message. None for health checks and reflection: their callers have no share.
     pub fn of<B>(request: &Request<B>) -> Option<Self> {
         let facts: &Facts = request.extensions().get()?;
         let (rpc, caller) = (facts.method.rpc()?, facts.caller.as_ref()?);
@@ -106,12 +106,12 @@ impl Reading {
                         Self::Large(prefix, length)
                     } else {
                         ready.extend_from_slice(&prefix);
-                        Self::of_rest(length - PREFIX)
+                        Self::of_left(length - PREFIX)
                     };
                 }
                 Self::Small(left) => {
                     let piece = bytes.split_to(bytes.len().min(*left));
-                    *self = Self::of_rest(*left - piece.len());
+                    *self = Self::of_left(*left - piece.len());
                     ready.extend_from_slice(&piece);
                 }
                 Self::Large(message, length) => {
@@ -130,7 +130,7 @@ impl Reading {
         Ok(ready.freeze())
     }
 
-    fn of_rest(left: usize) -> Self {
+    fn of_left(left: usize) -> Self {
         if left == 0 { Self::Prefix(BytesMut::new()) } else { Self::Small(left) }
     }
 }
@@ -144,8 +144,8 @@ fn charge(payer: Option<&Payer>, length: usize, bytes: usize) -> Result<()> {
     }
 }
 
-/// Charges what a complete message takes once it is decoded, in place of its bytes, which are given up soon after, and of the
-/// message before it: a stream is read on when its last message was used.
+/// Replaces what the call was charged so far by what its complete message takes once it is decoded. The bytes are dropped soon
+/// after; the message before it is gone, since a stream is read on only once its last message was used.
 fn weigh(payer: Option<&Payer>, message: &[u8]) -> Result<()> {
     let Some(payer) = payer else { return Ok(()) };
     let most = payer.share.most_bytes();
@@ -269,7 +269,7 @@ mod tests {
         let body = prefixed(&message.encode_to_vec());
         let incoming = call(&share, &body[..300], 100);
         let mut body_of = Box::pin(request(incoming).into_body());
-        body_of.frame().await.expect("the rest at the end").expect("it fits");
+        body_of.frame().await.expect("what is left, at the end").expect("it fits");
         assert_eq!(shares.bytes(), 2 * (300 - PREFIX), "what has come, twice");
         drop(body_of);
         assert_eq!(shares.bytes(), 0);

@@ -77,8 +77,8 @@ impl Open {
         self.numbers.get(&peer.ip().to_canonical()).copied().unwrap_or(0)
     }
 
-    /// Turns away one who waits for a place, for a newcomer from `peer`: of those whose address has most connections the one who has
-    /// waited longest. Returns false if the newcomer's own address has more.
+    /// Turns away one who waits for a place, for a newcomer from `peer`: of those whose address has most connections the one who
+    /// has waited longest. Returns false if the newcomer's own address has more.
     pub fn displace(&mut self, peer: SocketAddr) -> bool {
         let (all, numbers) = (&self.all, &self.numbers);
         self.newcomers.retain(|one| all.get(one).is_some_and(|(_, activity)| activity.waits_for_a_place()));
@@ -92,7 +92,8 @@ impl Open {
         goes
     }
 
-    /// Asks connections to close until there is one for each that waits for a place. Returns when to try again, if it was too early.
+    /// Asks connections to close until there is one for each that waits for a place. Returns when to try again, if it was too
+    /// early.
     pub fn make_all_room(&mut self) -> Option<Instant> {
         let number = |is: fn(&Activity) -> bool| self.all.values().filter(|(_, activity)| is(activity)).count();
         let missing = number(Activity::waits_for_a_place).saturating_sub(number(Activity::gives_up_its_place));
@@ -142,8 +143,8 @@ impl Open {
         let (more, any) = (enough.len() > MAX_FOUND, !(enough.is_empty() && soon.is_empty()));
         self.not_before = now.checked_add(soonest).filter(|_| !more).map(|then| (then, any));
         enough.sort_unstable_by_key(|(_, worth, idle, _)| (Reverse(*worth), *idle));
-        let rest = enough.len().saturating_sub(MAX_FOUND);
-        self.idle = enough[rest..].iter().map(|(.., one)| *one).collect();
+        let surplus = enough.len().saturating_sub(MAX_FOUND);
+        self.idle = enough[surplus..].iter().map(|(.., one)| *one).collect();
     }
 }
 

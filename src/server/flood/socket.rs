@@ -21,7 +21,9 @@ const PREFACE: usize = 24;
 /// A socket that fails if its peer does not begin, or does not read. A peer that sends without pause is read in turns.
 pub struct Socket<T> {
     inner: T,
+    /// Bytes of the preface that have come.
     begun: usize,
+    /// Ends when the preface must have come.
     begin_by: Pin<Box<Sleep>>,
     counts: Counts,
     activity: Option<Activity>,

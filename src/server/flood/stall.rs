@@ -53,14 +53,15 @@ enum Did {
 /// A reply's body.
 pub struct Reply {
     body: Body,
-    rest: Bytes,
+    /// What is still to be given of the latest message.
+    left: Bytes,
     deadline: Option<Instant>,
 }
 
 impl Reply {
     /// Gives `body` in small pieces.
     pub fn new(body: Body, deadline: Option<Instant>) -> Self {
-        Self { body, rest: Bytes::new(), deadline }
+        Self { body, left: Bytes::new(), deadline }
     }
 }
 
@@ -70,23 +71,23 @@ impl http_body::Body for Reply {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
-        if this.rest.is_empty() {
+        if this.left.is_empty() {
             BODY.set(Did::Wait);
             let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
             match frame.map(|frame| frame.map(Frame::into_data)) {
-                Some(Ok(Ok(data))) => this.rest = data,
+                Some(Ok(Ok(data))) => this.left = data,
                 Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
                 Some(Err(status)) => return Poll::Ready(Some(Err(status))),
                 None => return Poll::Ready(None),
             }
         }
         BODY.set(Did::Give(this.deadline));
-        let piece = this.rest.split_to(PIECE.min(this.rest.len()));
+        let piece = this.left.split_to(PIECE.min(this.left.len()));
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.left.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -178,8 +178,8 @@ impl Messages {
             return Err(Error::RequestTooLarge { bytes: length, limit }.into());
         }
         let Some(payer) = &self.payer else {
-            // Whoever sends it need not say who they are. So it takes no more than what has come of it until it is complete, and the
-            // limit is so low that it can be unpacked in one go.
+            // Whoever sends it need not say who they are. So it takes no more than what has come of it until it is complete, and
+            // the limit is so low that it can be unpacked in one go.
             return Ok(Reading::Gathered(BytesMut::new(), length));
         };
         payer.charge(UNPACKER)?;
@@ -194,7 +194,7 @@ impl Messages {
         let Pieces { length, unpacked: mut pieces, .. } =
             unpacker.finish().map_err(|error| failed(&error, self.limit))?;
         let length = u32::try_from(length).map_err(|_| Status::resource_exhausted("a message beyond 4 GiB"))?;
-        // From here on the bytes are charged as those of any message.
+        // From here on `intake` charges the bytes, like those of any message.
         self.payer.iter().for_each(Payer::release);
         let mut prefix = BytesMut::with_capacity(PREFIX);
         prefix.put_u8(0);

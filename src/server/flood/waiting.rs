@@ -1,5 +1,6 @@
 //! Limits the wait for a call's message: the number of waiting calls, the time, and, once the gateway shuts down, to a second. It
-//! ends at once where the connection has to make room for another. Such a call has asked for nothing yet, so nothing is lost when it is refused.
+//! ends at once where the connection has to make room for another. Such a call has asked for nothing yet, so nothing is lost when
+//! it is refused.
 //!
 //! Most messages come with the headers or right after them, so the limits begin only after [`MESSAGE_GRACE`]: calls that fill
 //! the room keep out only calls that are as slow.
@@ -45,7 +46,7 @@ impl Waiting {
     /// cancelled, the wait ends at once.
     pub fn begin(&self, leave: CancellationToken) -> MessageWait {
         let place = Arc::clone(&self.room).try_acquire_owned();
-        let (rest, drain) = (self.longest.saturating_sub(MESSAGE_GRACE), self.drain.clone());
+        let (left, drain) = (self.longest.saturating_sub(MESSAGE_GRACE), self.drain.clone());
         Box::pin(async move {
             let Ok(_place) = place else {
                 // Thousands may be refused at once; other calls should not have to wait for that.
@@ -57,7 +58,7 @@ impl Waiting {
                 sleep(GRACE_AT_SHUTDOWN).await;
             };
             tokio::select! {
-                () = sleep(rest) => {}
+                () = sleep(left) => {}
                 () = leaving => return Error::ShuttingDown,
                 () = leave.cancelled() => return Error::MessageMissing { crowded: true },
             }

@@ -63,13 +63,13 @@ impl Workers {
     }
 }
 
-/// Time between two beats of a worker: no longer than the shortest timer of most calls, that for the message to come.
+/// Period of a worker's timer: no longer than the shortest timer of most calls, which is the wait for their message.
 const BEAT: Duration = Duration::from_millis(100);
 
-/// Runs until the sender is dropped, and always has a timer that is about to end.
+/// Runs a periodic timer until the sender is dropped.
 ///
-/// tokio makes a system call for each new timer that ends before all timers known at its last wait. Without the beat these are
-/// most of a call's timers, eight per call that goes upstream.
+/// It saves system calls. tokio makes one for each new timer that ends before all others that it knew when it last waited; without
+/// this one that is nearly every timer of a call, and a call that goes upstream has eight.
 async fn beat_until(ended: oneshot::Receiver<()>) {
     let mut beat = tokio::time::interval(BEAT);
     let beating = async {

@@ -98,9 +98,9 @@ impl Identity {
         })))
     }
 
-    /// Waits until the issuer's keys were read for the first time. During a rollout, a replica that cannot verify tokens must not replace
-    /// one that can. Where callers can prove themselves in another way, too, it does not wait for ever: if the issuer stays down,
-    /// keys and certificates still work. They work meanwhile as well: only that the replica is ready waits for this.
+    /// Waits until the issuer's keys were read for the first time. During a rollout, a replica that cannot verify tokens must not
+    /// replace one that can. Where callers can prove themselves in another way, too, it does not wait for ever: if the issuer
+    /// stays down, keys and certificates still work. They work meanwhile as well: only that the replica is ready waits for this.
     pub async fn settle(&self) {
         if let Some(tokens) = &self.0.tokens {
             let others = self.0.certificates.is_some() || self.0.keys.is_some();

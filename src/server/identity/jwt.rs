@@ -34,7 +34,7 @@ const AUDIENCE: Why = Why::new("audience", "the token is for another audience");
 const CLAIMS: Why = Why::new("claims", "the token must have exp, iss, aud and sub");
 const SUBJECT: Why = Why::new("subject", "the token's subject is not a name");
 
-/// Most bytes of a token; larger metadata is refused before.
+/// Most bytes of a token. All metadata of a call may have more (`server.max_header_bytes`).
 const MAX_TOKEN_BYTES: usize = 8192;
 /// Most bytes of a subject.
 const MAX_SUBJECT_BYTES: usize = 256;
@@ -86,7 +86,7 @@ struct Seen {
 /// as `logout+jwt`, `secevent+jwt` and `dpop+jwt`.
 const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 
-/// What of a token's header decides about it, besides its algorithm. A `null` is a value of a wrong type, as everywhere.
+/// The members of a token's header that are checked, besides its algorithm. `null` is of a wrong type for each.
 #[derive(Deserialize)]
 struct Header {
     #[serde(default, deserialize_with = "text")]
@@ -181,7 +181,8 @@ impl Tokens {
         }
     }
 
-    /// Waits for the first keys, at most [`SETTLE`]; and longer if they are the `only` way for callers to prove who they are.
+    /// Waits for the first keys: for [`SETTLE`] at most or, if they are the `only` way for callers to prove who they are, without
+    /// end.
     pub async fn settle(&self, only: bool) {
         if let Source::Url(remote) = &self.keys {
             let mut there = remote.first(SETTLE).await;

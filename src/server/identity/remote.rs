@@ -16,7 +16,7 @@ use url::Url;
 
 use super::jwks::KeySet;
 use crate::error::ConnectionError;
-use crate::upstream::client::{Origin, Unread, read_body};
+use crate::upstream::client::{Origin, read_body};
 use crate::watch::Counts;
 
 /// Least time between two reads.
@@ -165,9 +165,6 @@ impl Inner {
         let request = self.client.get(self.url.clone()).header(reqwest::header::ACCEPT, "application/json");
         let mut response = request.send().await.map_err(reqwest::Error::without_url)?;
         ensure!(response.status() == 200, "HTTP {}", response.status().as_u16());
-        read_body(&mut response, MOST_BYTES, || ()).await.map_err(|why| match why {
-            Unread::TooLarge => anyhow::anyhow!("larger than {MOST_BYTES} bytes"),
-            Unread::Broken(error) => anyhow::Error::new(error).context("the body"),
-        })
+        read_body(&mut response, MOST_BYTES, || ()).await.map_err(|why| why.of_at_most(MOST_BYTES))
     }
 }

@@ -1,4 +1,4 @@
-//! The measurements of calls whose status is OK, by method.
+//! The measurements of calls whose status is OK, by method. Their attributes are built once, because nearly all calls are such.
 
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;

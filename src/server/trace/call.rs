@@ -57,6 +57,7 @@ pub struct Call {
     cache: Option<&'static str>,
     code: Option<Code>,
     reason: Option<&'static str>,
+    /// The timeout that the caller sent.
     asked: Option<Duration>,
 }
 
@@ -133,8 +134,8 @@ impl Call {
         self.status(headers);
     }
 
-    /// Notes the status in headers or trailers. One without a reason is the server library's, and gets its details here: callers find
-    /// them in every error.
+    /// Notes the status in headers or trailers. A status without a reason was made by the server library. Its details are added
+    /// here, so that callers find them in every error.
     fn status(&mut self, headers: &mut HeaderMap) {
         let Some(code) = headers.get(&STATUS) else { return };
         let code = Code::from_bytes(code.as_bytes());
@@ -154,8 +155,8 @@ impl Call {
         self.push_back(code, headers);
     }
 
-    /// Tells a client not to repeat a call by itself that has sent requests, all of which it would send again, nor one that would have
-    /// to wait for longer than its caller does: the caller should get this error now, not a deadline later.
+    /// Tells the client's retry policy not to repeat the call in two cases: the call has sent requests, all of which would be sent
+    /// again; or the caller's timeout would end during the wait, so that the caller should get this error now.
     fn push_back(&self, code: Code, headers: &mut HeaderMap) {
         let wait =
             headers.get(&PUSHBACK).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_millis);
@@ -210,7 +211,7 @@ impl Call {
         span.end();
     }
 
-    /// Writes the access line. Whoever is not known can cause only so many of them.
+    /// Writes the access line. The calls of unknown callers leave only so many lines a second.
     fn log(&self, code: Code, seconds: f64) {
         let unwanted = || !event_enabled!(target: "access", Level::INFO);
         let left_out = if self.method.quiet || self.ledger.is_identified() || unwanted() {

@@ -19,7 +19,7 @@ pub fn of(headers: &HeaderMap, trace: TraceId) -> HeaderValue {
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
         (1..=MAX_BYTES).contains(&bytes.len()) && bytes.iter().all(allowed)
     };
-    // The digits are shared by all clones of the value, from the beginning.
+    // `from_owner` lets all clones of the value share the digits.
     let digits = || Bytes::from_owner(hex::trace(trace));
     let generated = || HeaderValue::from_maybe_shared(digits()).expect("digits are a header value");
     headers.get(&NAME).filter(sane).cloned().unwrap_or_else(generated)

@@ -51,8 +51,8 @@ pub(super) struct Client {
     vain: Arc<Mutex<Vain>>,
 }
 
-/// When a token that was accepted may next be renewed because it was refused, and how long not after that; none if the last one that
-/// replaced it was accepted.
+/// When a token that was accepted may next be renewed because it was refused, and how long not after that; none if the last one
+/// that replaced it was accepted.
 type Vain = Option<(Instant, Duration)>;
 
 #[derive(Default)]

@@ -19,11 +19,11 @@ const MOST_BYTES: usize = 1 << 20;
 pub enum Proof {
     /// Callers pass their own, so there is none to ask about.
     NotAsked,
-    /// It is taken for the credential of a user with this role.
+    /// It is accepted, as the credential of a user with this role.
     Accepted(String),
-    /// It is not.
+    /// It is not accepted.
     Refused(String),
-    /// Nothing that says so or not: no answer, or one about something else.
+    /// Zendesk did not say: there was no answer, or one about something else.
     Unknown(String),
 }
 

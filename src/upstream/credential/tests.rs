@@ -1,4 +1,4 @@
-//! Tests of the parts that work on their own clock.
+//! Tests of how tokens are fetched, renewed and used, with time paused; and of how the token endpoint's answer is read.
 
 mod client;
 mod layer;

@@ -45,7 +45,7 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// Returns no buckets yet: responses teach them.
+    /// Returns an empty set. Responses fill it.
     pub fn new(headroom_percent: u32) -> Self {
         Self { headroom_percent, named: Vec::new(), routes: HashMap::new(), closed: HashMap::new() }
     }
@@ -109,7 +109,7 @@ impl Buckets {
         }
     }
 
-    /// Returns until when a 429 keeps any of them closed, or kept it.
+    /// Returns the latest time until which a 429 has closed a bucket or a route. It may have passed.
     pub fn closed_until(&self) -> Option<Instant> {
         let named = self.named.iter().filter_map(|(_, budget)| budget.closed_until());
         named.chain(self.closed.values().copied()).max()

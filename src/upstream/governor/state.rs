@@ -180,8 +180,9 @@ impl<W: Waits> State<W> {
         is_of_user_updates(name) || (need.user.is_some() && self.updates.is_theirs(window))
     }
 
-    /// Closes what a 429 is about, for all callers, and returns what that is: the buckets that it states as spent; else, if it states
-    /// that updates of the user are, or that the account has budget left, the updates of that user or the route; else the account.
+    /// Closes what a 429 is about, for all callers, and returns what that is: the buckets that it states as spent; else, if it
+    /// states that updates of the user are, or that the account has budget left, the updates of that user or the route; else the
+    /// account.
     fn throttled(&mut self, need: &Need, refusal: &Refusal, now: Instant) -> Limit {
         self.throttled += 1;
         let Limits { account, buckets } = &refusal.limits;

@@ -1,7 +1,7 @@
 //! Waits that Zendesk has stated and that are longer than the gateway obeys.
 //!
-//! After the longest wait that it obeys, the gateway asks again, whatever was stated. Until then every caller who is refused is told
-//! what Zendesk has stated, not only the first.
+//! After the longest wait that it obeys, the gateway asks again, whatever was stated. Until then every caller who is refused is
+//! told what Zendesk has stated, not only the first.
 
 use tokio::time::Instant;
 
@@ -53,7 +53,8 @@ impl Stated {
         }
     }
 
-    /// Returns until when Zendesk has asked to wait, for a call on this route, perhaps an update of this user, that this limit keeps back.
+    /// Returns until when Zendesk has asked to wait, for a call on this route, perhaps an update of this user, that this limit
+    /// keeps back.
     pub fn of(&self, route: Route, user: Option<&UserKey>, limit: Limit, now: Instant) -> Option<Instant> {
         let waits = self.0.iter().filter(|wait| now < wait.obeyed && wait.about.keeps_back(route, user, limit));
         waits.map(|wait| wait.stated).max()

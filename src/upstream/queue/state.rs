@@ -111,8 +111,8 @@ impl Queue {
         }
     }
 
-    /// Returns a permit as soon as it is the call's turn. A call that comes `back`, because there was no room on a connection, has had its
-    /// turn and is not judged as a newcomer.
+    /// Returns a permit as soon as it is the call's turn. A call that comes `back`, because there was no room on a connection,
+    /// has had its turn and is not judged as a newcomer.
     pub(super) async fn enter(self: &Arc<Self>, call: &Call, back: bool) -> Result<Permit, Error> {
         let (mut place, mut admitted) = {
             let mut state = self.state();
@@ -251,8 +251,8 @@ impl Queue {
 }
 
 impl State {
-    /// Returns how many of the `set` permits the connections have room for. After a while it may be more again. That is tried little by
-    /// little: those for whom there is still no room have waited in vain, and are the ones whose turn had come.
+    /// Returns how many of the `set` permits the connections have room for. After a while it may be more again. That is tried
+    /// little by little: those for whom there is still no room have waited in vain, and are the ones whose turn had come.
     fn permits(&self, set: usize) -> usize {
         let Some((allowed, at)) = self.allowed else { return set };
         let periods = u32::try_from(at.elapsed().as_millis() / BELIEVED.as_millis()).unwrap_or(u32::MAX);

@@ -1,3 +1,5 @@
+//! When a circuit opens, probes and closes.
+
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,3 +1,5 @@
+//! How calls end at their deadline.
+
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;

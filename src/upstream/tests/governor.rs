@@ -1,3 +1,5 @@
+//! The governor against a simulated account, and one limit at a time.
+
 mod account;
 mod limits;
 mod simulation;

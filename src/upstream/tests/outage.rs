@@ -1,3 +1,5 @@
+//! What the whole stack sends, refuses and counts while Zendesk fails or hangs.
+
 use std::collections::HashMap;
 use std::future::pending;
 use std::sync::{Arc, Mutex};

@@ -1,3 +1,5 @@
+//! Who waits for a permit, in which order, and who is refused.
+
 use std::future::pending;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,3 +1,5 @@
+//! Which failures are repeated, and after which wait.
+
 use std::sync::Arc;
 use std::time::Duration;
 

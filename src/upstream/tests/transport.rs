@@ -1,3 +1,5 @@
+//! What those who share a call are told of it while the transport waits.
+
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 

@@ -1,9 +1,9 @@
 //! The body of a successful answer, read as far as there is memory for it.
 //!
-//! The answers of Zendesk that are being read belong to callers, so they are charged to them like messages. An answer that does not
-//! fit waits, and its peer with it, because it is not read on: HTTP/2's windows and TCP hold the rest back. Nothing waits for ever:
-//! one answer at a time is read on without memory of its own, the one that has waited longest. So what is taken beyond the budget
-//! is one answer, and the first part of each.
+//! An answer that is being read is charged to the callers who want it, like a message. If there is no memory for it, it is not
+//! read on, and flow control (HTTP/2's windows, TCP) keeps Zendesk from sending more. No answer waits for ever: one at a time,
+//! the one that has waited longest, is read on without being charged. So beyond the budget there are at most one whole answer,
+//! and the first part of each other one.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,20 +23,21 @@ use crate::upstream::client::{Unread, announced, next_part};
 
 /// Bytes of an answer that are not charged: a usual page has fewer, and there are no more answers at a time than permits.
 const FREE: usize = 128 << 10;
-/// The rest is charged in steps of so many bytes.
+/// Bytes beyond these are charged in steps of so many bytes.
 const STEP: usize = 64 << 10;
-/// How often its bytes are there: as they came, and as what is read from them.
+/// How many copies of its bytes there are at a time: as they came, and as what is read from them.
 const TIMES: usize = 2;
-/// How soon an answer that waits looks for memory again.
+/// How often a waiting answer looks for memory.
 const AGAIN: Duration = Duration::from_millis(10);
-/// How long it waits in all. It is no failure of Zendesk, so it must be shorter than an attempt.
+/// How long an answer waits in all. It must be shorter than the time limit of an attempt, which would count as a failure of
+/// Zendesk.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The turn of answers that are read on without memory of their own.
+/// The one permit to read an answer on without being charged.
 #[derive(Clone)]
-pub struct Turn(Arc<Semaphore>);
+pub struct Overdraft(Arc<Semaphore>);
 
-impl Default for Turn {
+impl Default for Overdraft {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(1)))
     }
@@ -47,18 +48,18 @@ pub struct Memory {
     charge: Charge,
     /// How large the body may become with what is charged.
     room: usize,
-    turn: Turn,
+    overdraft: Overdraft,
     /// True for what must be read whatever it takes: the answer to a write says what was done.
     must: bool,
-    ahead: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
     give_up: Option<Instant>,
 }
 
 impl Memory {
     /// Returns the memory for the answer to a call.
-    pub fn of(call: &Call, turn: &Turn) -> Self {
+    pub fn of(call: &Call, overdraft: &Overdraft) -> Self {
         let (charge, must) = (Charge::none(&call.share), call.idempotency != Idempotency::NoSideEffects);
-        Self { charge, room: FREE, turn: turn.clone(), must, ahead: None, give_up: None }
+        Self { charge, room: FREE, overdraft: overdraft.clone(), must, permit: None, give_up: None }
     }
 
     /// Completes when there is memory for a body of so many bytes.
@@ -66,16 +67,16 @@ impl Memory {
     /// # Errors
     /// There was none for too long.
     pub async fn hold(&mut self, bytes: usize) -> Result<(), Error> {
-        if self.must || self.ahead.is_some() || self.fits(bytes) {
+        if self.must || self.permit.is_some() || self.fits(bytes) {
             return Ok(());
         }
         let give_up = *self.give_up.get_or_insert_with(|| Instant::now() + PATIENCE);
-        let mut turn = pin!(Arc::clone(&self.turn.0).acquire_owned());
+        let mut acquiring = pin!(Arc::clone(&self.overdraft.0).acquire_owned());
         while Instant::now() < give_up {
             tokio::select! {
                 biased;
-                ahead = turn.as_mut() => {
-                    self.ahead = ahead.ok();
+                permit = acquiring.as_mut() => {
+                    self.permit = permit.ok();
                     return Ok(());
                 }
                 () = sleep(AGAIN) => {}
@@ -143,8 +144,8 @@ mod tests {
 
     const LARGE: usize = 1 << 20;
 
-    fn memory(share: &Share, turn: &Turn) -> Memory {
-        Memory::of(&Call { share: share.clone(), ..support::read() }, turn)
+    fn memory(share: &Share, overdraft: &Overdraft) -> Memory {
+        Memory::of(&Call { share: share.clone(), ..support::read() }, overdraft)
     }
 
     /// Reads an answer in parts, each after `pause`, as far as there is memory for it.
@@ -163,11 +164,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn usual_answers_are_free_and_large_ones_are_charged_until_they_were_judged() {
         let shares = Shares::new(&config::Callers::default(), 4 * LARGE);
-        let (one, turn) = (shares.of("one"), Turn::default());
-        let mut usual = memory(&one, &turn);
+        let (one, overdraft) = (shares.of("one"), Overdraft::default());
+        let mut usual = memory(&one, &overdraft);
         usual.hold(FREE).await.expect("free");
         assert_eq!(shares.bytes(), 0);
-        let mut large = memory(&one, &turn);
+        let mut large = memory(&one, &overdraft);
         large.hold(LARGE).await.expect("it fits");
         assert_eq!(shares.bytes(), TIMES * (LARGE - FREE));
         drop(large);
@@ -177,9 +178,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_all_answers_take_is_bounded_and_yet_each_comes_to_its_end() {
         let shares = Shares::new(&config::Callers::default(), 4 * LARGE);
-        let (one, turn) = (shares.of("one"), Turn::default());
+        let (one, overdraft) = (shares.of("one"), Overdraft::default());
         let part = Duration::from_millis(1);
-        let all = (0..20).map(|_| read(memory(&one, &turn), LARGE, part));
+        let all = (0..20).map(|_| read(memory(&one, &overdraft), LARGE, part));
         let seen = async {
             loop {
                 // The caller's share, whatever the answers would take.
@@ -198,18 +199,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_gets_no_memory_says_so_before_zendesk_is_blamed() {
         let shares = Shares::new(&config::Callers::default(), 4 * LARGE);
-        let (one, turn) = (shares.of("one"), Turn::default());
+        let (one, overdraft) = (shares.of("one"), Overdraft::default());
         let _replies = one.charge(one.most_bytes()).expect("replies that nobody reads");
-        let mut first = memory(&one, &turn);
+        let mut first = memory(&one, &overdraft);
         assert!(at_once(first.hold(16 * LARGE)), "one goes on without");
         let began = Instant::now();
-        let refused = memory(&one, &turn).hold(LARGE).await;
+        let refused = memory(&one, &overdraft).hold(LARGE).await;
         assert!(matches!(refused, Err(Error::Overloaded { .. })), "{refused:?}");
         assert!(began.elapsed() >= PATIENCE && began.elapsed() < PATIENCE + 2 * AGAIN);
         let write = Call { share: one.clone(), ..support::unsafe_write() };
-        assert!(at_once(Memory::of(&write, &turn).hold(16 * LARGE)), "the answer to a write says what was done");
+        assert!(at_once(Memory::of(&write, &overdraft).hold(16 * LARGE)), "the answer to a write says what was done");
         drop(first);
-        assert!(at_once(memory(&one, &turn).hold(LARGE)), "the next one goes on");
-        assert!(at_once(memory(&shares.of("other"), &turn).hold(LARGE)), "others have their share");
+        assert!(at_once(memory(&one, &overdraft).hold(LARGE)), "the next one goes on");
+        assert!(at_once(memory(&shares.of("other"), &overdraft).hold(LARGE)), "others have their share");
     }
 }

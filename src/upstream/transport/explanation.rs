@@ -1,8 +1,7 @@
 //! The body of an answer that is no success, which explains the status.
 //!
-//! What the status says, and what the headers beside it say, stands without the explanation. If that breaks off, is too long or
-//! too slow, or its encoding is wrong, only the explanation is lost: a refused write stays refused, and a refused read says
-//! nothing of Zendesk's health.
+//! The status and the headers count even without it. If it breaks off, is too long or too slow, or is wrongly encoded, only the
+//! explanation is lost: a refused write stays refused, and a refused read does not count as a failure of Zendesk.
 
 use std::time::Duration;
 
@@ -15,8 +14,8 @@ use crate::upstream::call::Call;
 use crate::upstream::client::read_into;
 use crate::upstream::judge::judge;
 
-/// How soon the explanation must have come. Without a limit, one that never ends would make of a refused write an outcome that
-/// nobody knows, and of a refused read a sign that Zendesk hangs.
+/// How long the explanation may take. Without a limit, one that never ends would turn a refused write into an unknown outcome,
+/// and a refused read into a sign that Zendesk hangs.
 const WITHIN: Duration = Duration::from_secs(1);
 /// Longest explanation that is read. It is charged to nobody, and those of Zendesk have some hundred bytes.
 const LONGEST: usize = 256 << 10;
@@ -24,7 +23,7 @@ const LONGEST: usize = 256 << 10;
 /// Reads the explanation. Each part that arrives is told to `arrived`.
 ///
 /// # Errors
-/// What came of it, where that is not all of it.
+/// The part that could be read, if it is not all.
 pub async fn explanation(
     response: &mut reqwest::Response,
     headers: &HeaderMap,
@@ -39,8 +38,8 @@ pub async fn explanation(
     }
 }
 
-/// Judges an answer that is no success by its status, and by the part of its explanation that came. Only an explanation could
-/// say whether a record or the whole account is missing.
+/// Judges an answer that is no success by its status, and by the part of its explanation that came. A 404 alone does not say
+/// whether a record or the whole account is missing, so unless that part says it, the call is only refused.
 pub fn judge_in_part(call: &Call, status: StatusCode, headers: &HeaderMap, part: &[u8]) -> Error {
     let says_so = |refusal: &Refusal| refusal.code.as_deref() == Some("RecordNotFound");
     match judge(call, status, headers, part).err() {

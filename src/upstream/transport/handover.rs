@@ -4,12 +4,12 @@
 //! to open, a handshake. A caller who leaves then, or whose deadline passes, is told that nothing was sent, and that has to
 //! stay true. So a request can be withdrawn until a connection takes it; it is never both taken and withdrawn.
 //!
-//! The request's body shows that moment. Its last two bytes are parts of their own, and the client reads the last one only after it
-//! had room to pass on the one before: over HTTP/2, after the peer has given the stream room to upload all that precedes. Until then the
-//! peer lacks at least the last byte, and a
-//! request without its end is not carried out. For a request without a body, the client asks whether the body has ended exactly when
-//! it writes the head. If the body fails, the client drops the connection unwritten, or resets the stream. (An observation about
-//! hyper 1, which a test checks; a client that asked earlier would only turn "not sent" into "not known".)
+//! The request's body shows that moment. Its last two bytes are parts of their own, and the client reads the last one only after
+//! it had room to pass on the one before: over HTTP/2, after the peer has given the stream room to upload all that precedes.
+//! Until then the peer lacks at least the last byte, and a request without its end is not carried out. For a request without a
+//! body, the client asks whether the body has ended exactly when it writes the head. If the body fails, the client drops the
+//! connection unwritten, or resets the stream. (An observation about hyper 1, which a test checks; a client that asked earlier
+//! would only turn "not sent" into "not known".)
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -27,8 +27,8 @@ use super::precedence::Precedence;
 use crate::cache::WaitsFor;
 use crate::upstream::call::Ledger;
 
-/// Most bytes of a body that are passed on at a time. Each shows that the upload goes on: a long one, through a small window over a long
-/// way, must not be taken for one that is stuck.
+/// Most bytes of a body that are passed on at a time. Each shows that the upload goes on: a long one, through a small window over
+/// a long way, must not be taken for one that is stuck.
 const MAX_PART: usize = 16 << 10;
 
 const WAITING: u8 = 0;
@@ -56,8 +56,8 @@ struct State {
 }
 
 impl Handover {
-    /// Counts in `ledger` when the connection takes the request, which may not happen once the ledger was closed. From then on the call
-    /// waits for nothing but its answer.
+    /// Counts in `ledger` when the connection takes the request, which may not happen once the ledger was closed. From then on
+    /// the call waits for nothing but its answer.
     pub fn new(ledger: &Arc<Ledger>, waits_for: &WaitsFor, seat: Seat, precedence: Precedence) -> Self {
         let (stands, taken_at, taken) = (AtomicU8::new(WAITING), AtomicU64::new(0), Notify::new());
         let (ledger, lane) = (Arc::clone(ledger), Arc::clone(seat.lane()));
@@ -227,8 +227,8 @@ impl Body for Watched {
             return SizeHint::with_exact(1);
         }
         let read = self.parts.iter().map(Bytes::len).sum::<usize>() as u64;
-        let rest = self.body.size_hint();
-        rest.exact().map_or(rest, |rest| SizeHint::with_exact(rest + read))
+        let left = self.body.size_hint();
+        left.exact().map_or(left, |left| SizeHint::with_exact(left + read))
     }
 }
 

@@ -24,8 +24,8 @@ pub const SILENT_AFTER: Duration = Duration::from_millis(750);
 /// time is the first thing that a peer says.
 pub const SETTLED_AFTER: Duration = Duration::from_millis(500);
 
-/// Most requests that may be given up on one connection before new ones go on another. What comes later than a second after a stream
-/// was reset, over a way that is slower than that, counts against the connection: see [`under_way`](super::under_way).
+/// Most requests that may be given up on one connection before new ones go on another. What comes later than a second after a
+/// stream was reset, over a way that is slower than that, counts against the connection: see [`under_way`](super::under_way).
 const MOST_ABANDONED: usize = 500;
 
 /// How many streams of one connection are reset before the client has forgotten the first: fewer than the 50 that it remembers.
@@ -55,7 +55,8 @@ pub struct Lane {
     resets: Arc<Semaphore>,
     /// Held by the request that is being offered, where only one may be at a time.
     offering: Semaphore,
-    /// Since when bodies have waited for room in the upload window and none was taken, in milliseconds of [`Link::now`]; 0 if none has.
+    /// Since when bodies have waited for room in the upload window and none was taken, in milliseconds of [`Link::now`]; 0 if
+    /// none has.
     bodies_stuck: AtomicU64,
     /// Whether a request has reported that the connection broke.
     broken: AtomicBool,
@@ -294,8 +295,8 @@ impl Lane {
         }
     }
 
-    /// Notes that a request ends without its whole answer. If for longer than pings take to decide answers have been awaited and nothing
-    /// at all was received, the lane is retired: pings may get through where nothing else does.
+    /// Notes that a request ends without its whole answer. If for longer than pings take to decide answers have been awaited and
+    /// nothing at all was received, the lane is retired: pings may get through where nothing else does.
     pub fn give_up(&self) {
         let is_over = self.abandoned.fetch_add(1, Ordering::SeqCst) >= MOST_ABANDONED;
         if is_over || self.unanswered().is_some_and(|waited| waited > self.decided_after) {

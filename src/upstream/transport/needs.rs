@@ -10,8 +10,8 @@ const LONGEST_BESIDE_OTHERS: usize = 65_535;
 pub struct Needs {
     /// Whether it has a body, whose last byte shows when the connection takes it.
     pub has_body: bool,
-    /// Whether it may try whether a connection takes more requests than was learnt. Not a write without a body: the client may hold it
-    /// back, and it would leave when nobody expects it to.
+    /// Whether it may try whether a connection takes more requests than was learnt. Not a write without a body: the client may
+    /// hold it back, and it would leave when nobody expects it to.
     pub tries: bool,
     /// Whether its body is so long that those of other requests would wait for it: all on a connection share the room that the peer
     /// gives to upload, and what the system has to send.

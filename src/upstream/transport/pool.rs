@@ -109,7 +109,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Puts a request that was moved so often before all that were moved less often, until a connection takes it.
+    /// Gives a request that was moved so often precedence over all that were moved less often, until a connection takes it.
     pub fn precedence(&self, moves: usize) -> Precedence {
         Precedence::of(moves, &self.moved, &self.changed)
     }
@@ -138,6 +138,7 @@ impl Pool {
         }
     }
 
+    /// Decides what a request does next. `waited_for` is the connection that it has waited for.
     fn step(&self, waited_for: Option<Arc<Lane>>, needs: Needs) -> Result<Step, Error> {
         let mut state = self.state();
         if state.distrusted {
@@ -155,9 +156,11 @@ impl Pool {
         let has_room = |lane: &&Arc<Lane>| lane.seats() < if lane.is_settled() { streams } else { streams.min(proven) };
         let open = || state.lanes.iter().filter(|lane| lane.is_open() && lane.is_for_uploads() == needs.is_upload);
         let lively = || open().filter(|lane| !lane.is_mute());
+        // A place on an open connection: first on one that answers, then on one that is merely slow.
         if let Some(lane) = lively().find(has_room).or_else(|| open().filter(|lane| !lane.is_silent()).find(has_room)) {
             return Ok(Step::Take(Seat::on(lane)));
         }
+        // The connection that it waited for could not be opened. If there is no other, the request fails with it.
         if let Some((failed, chain)) = waited_for.and_then(|lane| Some((lane.failed_at()?, lane.failure()?))) {
             if state.lanes.is_empty() {
                 return Err(Error::Connect(chain.already_counted()));
@@ -173,6 +176,7 @@ impl Pool {
         let open = || fit().filter(|lane| lane.is_open());
         let opening = || fit().filter(|lane| !lane.is_open());
         let hopeful = |lane: &&Arc<Lane>| !self.is_slow(lane) || lane.is_connected();
+        // The first place on a connection that is being opened; if others have those, it waits for the newest, unless that is slow.
         if let Some(seat) = opening().filter(hopeful).find_map(Seat::to_open) {
             return Ok(Step::Take(seat));
         }
@@ -183,6 +187,7 @@ impl Pool {
         }
         let may_open = self.may_open(&state);
         let others = || state.lanes.iter().filter(|lane| lane.is_open() && lane.is_for_uploads() != needs.is_upload);
+        // If no further connection may be opened, uploads and other requests share what there is.
         if let Some(lane) = others().filter(|lane| !may_open && !lane.is_silent()).find(has_room) {
             return Ok(Step::Take(Seat::on(lane)));
         }
@@ -208,8 +213,8 @@ impl Pool {
         }
     }
 
-    /// Learns how many requests a connection takes at a time, from one that it does not take. If that one has no body, the client may
-    /// hold another one back that counts as taken: see [`Handover`](super::handover).
+    /// Learns how many requests a connection takes at a time, from one that it does not take. If that one has no body, the client
+    /// may hold another one back that counts as taken: see [`Handover`](super::handover).
     pub fn learn(&self, lane: &Lane, has_body: bool) {
         self.state().streams.learn(lane.taken().saturating_sub(usize::from(!has_body)).max(1));
     }
@@ -297,8 +302,8 @@ impl Pool {
         lane.age() >= SLOW || (lane.age() >= FIRST_SLOW && is_next_due())
     }
 
-    /// True if one more connection may be opened. Beside one that does not come about, that is also so if only one is set, and
-    /// as long as there are other addresses.
+    /// True if one more connection may be opened. While none is open, others may be tried beside those that do not come about, even
+    /// if the settings allow only one: a second one, and more as long as there are other addresses.
     fn may_open(&self, state: &State) -> bool {
         let is_open = |lane: &Arc<Lane>| lane.is_open();
         let beside = || if self.origin.addresses().is_next_due() { MOST_ADDRESSES } else { 2 };

@@ -17,11 +17,11 @@ use crate::turns;
 use crate::upstream::call::{Answer, Call};
 use crate::upstream::judge::{Reading, judge, read, success};
 
-/// Bytes of an answer whose reading keeps the thread busy for long: a page of 100 users has a hundred kilobytes and takes
-/// milliseconds. Sixty of them may come at once.
+/// To read an answer of more bytes keeps the thread busy for long: a page of 100 users has a hundred kilobytes and takes
+/// milliseconds, and sixty of them may come at once.
 const LONG_BODY: usize = 8 << 10;
 
-/// The room for long readings, which one of the largest answer takes as a whole.
+/// The room for long readings, in parts. The reading of one of the largest answers takes all of them.
 const ROOM: usize = 64;
 /// How many of them there are at most, each on a thread of its own.
 const MOST_AT_ONCE: usize = 4;

@@ -1,10 +1,10 @@
 //! A request under way, and what becomes of it when nobody wants its answer any more.
 //!
-//! Whoever drops a request that is under way over HTTP/2 resets its stream, and what the peer has sent until it learns of that still
-//! comes. The client remembers the last 50 streams that it reset for a second each, and passes over what comes on them. On a stream
-//! that it does not remember, each frame counts as an error, of which a long answer has a hundred; at the 1,024th the client ends the
-//! connection with all that others have under way on it. So no more streams are reset than it remembers. Those beyond wait for their
-//! turn, and are read meanwhile: once an answer has come whole there is nothing to reset.
+//! Whoever drops a request that is under way over HTTP/2 resets its stream, and what the peer has sent until it learns of that
+//! still comes. The client remembers the last 50 streams that it reset for a second each, and passes over what comes on them. On
+//! a stream that it does not remember, each frame counts as an error, of which a long answer has a hundred; at the 1,024th the
+//! client ends the connection with all that others have under way on it. So no more streams are reset than it remembers. Those
+//! beyond wait for their turn, and are read meanwhile: once an answer has come whole there is nothing to reset.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ impl Stage {
     }
 
     /// Reads to the end of the answer, whatever it is. Never ends if the encoding is wrong, because the stream goes on then.
-    async fn rest(&mut self, handover: &Handover) {
+    async fn read_on(&mut self, handover: &Handover) {
         if self.head().await.is_err() {
             return;
         }
@@ -131,9 +131,9 @@ async fn see_out<E>(
     turn: impl Future<Output = Result<OwnedSemaphorePermit, E>>,
 ) {
     let turn = {
-        let rest = pin!(stage.rest(&handover));
+        let reading = pin!(stage.read_on(&handover));
         tokio::select! {
-            () = rest => None,
+            () = reading => None,
             turn = turn => turn.ok(),
         }
     };

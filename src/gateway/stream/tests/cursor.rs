@@ -1,3 +1,5 @@
+//! Lists that are read by cursor: what is fetched ahead, and lists that do not end.
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};

@@ -1,3 +1,5 @@
+//! Lists that are read by page number while rows come and go, and whose pages are fetched in parallel.
+
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -181,8 +183,8 @@ async fn every_token_leads_to_the_rest_of_the_list() {
         if message.next_page_token.is_empty() {
             break;
         }
-        let rest = all(by_number(&gateway, 10, &message.next_page_token)).await;
-        assert_eq!(rest, (before + 1..=95).collect::<Vec<_>>());
+        let following = all(by_number(&gateway, 10, &message.next_page_token)).await;
+        assert_eq!(following, (before + 1..=95).collect::<Vec<_>>());
     }
     assert_eq!(before, 95);
 }

@@ -1,4 +1,4 @@
-//! A gateway before a function that plays Zendesk, and the streams that the tests read.
+//! A gateway whose upstream is a function that plays Zendesk, and the streams that the tests read.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub fn context() -> Context {
     }
 }
 
-/// Streams groups by cursor, with so many to a page.
+/// Streams groups by cursor, `page_size` to a page.
 pub fn by_cursor(gateway: &Gateway, page_size: i32) -> Messages<StreamGroupsResponse> {
     by_cursor_for(gateway, page_size, context())
 }
@@ -61,14 +61,14 @@ pub fn by_cursor_for(gateway: &Gateway, page_size: i32, context: Context) -> Mes
     Box::pin(gateway.stream(context, &request).expect("a good request"))
 }
 
-/// Streams a search by page number, with so many to a page.
+/// Streams a search by page number, `page_size` to a page.
 pub fn by_number(gateway: &Gateway, page_size: i32, page_token: &str) -> Messages<StreamSearchUsersResponse> {
     let filter = Some(UserSearchFilter { query: Some("a".to_owned()), ..UserSearchFilter::default() });
     let request = StreamSearchUsersRequest { page_size, page_token: page_token.to_owned(), filter };
     Box::pin(gateway.stream(context(), &request).expect("a good request"))
 }
 
-/// Streams assignable groups, with so many to a page.
+/// Streams assignable groups, `page_size` to a page.
 pub fn assignable(gateway: &Gateway, page_size: i32, page_token: &str) -> Messages<StreamAssignableGroupsResponse> {
     let request = StreamAssignableGroupsRequest { page_size, page_token: page_token.to_owned() };
     Box::pin(gateway.stream(context(), &request).expect("a good request"))

@@ -76,8 +76,8 @@ async fn each_token_of_such_a_stream_leads_to_the_rest_of_it() {
         if message.next_page_token.is_empty() {
             break;
         }
-        let rest = all(assignable(&gateway, 4, &message.next_page_token)).await;
-        assert_eq!(rest, (before + 1..=ROWS).collect::<Vec<_>>());
+        let following = all(assignable(&gateway, 4, &message.next_page_token)).await;
+        assert_eq!(following, (before + 1..=ROWS).collect::<Vec<_>>());
     }
     assert_eq!(before, ROWS);
 }

@@ -31,8 +31,8 @@ fn gzip(message: &[u8]) -> Vec<u8> {
     packer.finish().expect("memory")
 }
 
-/// Reads a compressed request that comes in pieces of `piece` bytes; also returns how many bytes were read. `paid` says whether it has a
-/// caller who pays for it.
+/// Reads a compressed request that comes in pieces of `piece` bytes; also returns how many bytes were read. `paid` says whether
+/// it has a caller who pays for it.
 async fn read(body: Vec<u8>, piece: usize, paid: bool) -> (Result<Bytes, Status>, usize) {
     let read = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&read);

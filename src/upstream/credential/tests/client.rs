@@ -1,3 +1,5 @@
+//! When an OAuth client gets its tokens.
+
 use super::*;
 use crate::upstream::credential::Token;
 use crate::upstream::tests::support::{settle, unavailable};
@@ -159,7 +161,7 @@ async fn tokens_that_are_accepted_and_refused_in_turn_are_renewed_more_and_more_
     sleep(130 * SECOND).await;
     let token = client.current().expect("a token");
     accept(&token);
-    assert!(client.next(Some(&token), false).await.expect("no failure").is_some(), "after some rest at once again");
+    assert!(client.next(Some(&token), false).await.expect("no failure").is_some(), "after a pause at once again");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,3 +1,5 @@
+//! The limits that Zendesk states or documents: pauses, budgets of single endpoints, and updates of users.
+
 use std::sync::Arc;
 use std::time::Duration;
 

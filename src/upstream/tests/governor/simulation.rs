@@ -1,3 +1,5 @@
+//! Simulated minutes against a Zendesk with a rate limit: how much of the budget is used, and whether a request is refused.
+
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -160,7 +162,7 @@ async fn interactive_reads_and_writes_do_not_wait_for_the_streams_that_use_up_th
         assert!(outcome.percentile(50) <= LATENCY + millis(10));
     }
     assert_well_spent(&account);
-    assert!(control.snapshot().governor.background > 1_000, "the streams use the rest");
+    assert!(control.snapshot().governor.background > 1_000, "the streams use what is left");
 }
 
 #[tokio::test(start_paused = true)]

@@ -126,5 +126,5 @@ async fn interactive_reads_of_the_stand_in_keep_their_latency_while_a_bulk_strea
     assert_eq!(outcome.took.len(), 240 * WINDOWS as usize, "every one is answered");
     assert!(half <= LATENCY + millis(10) && most <= LATENCY + millis(300), "{half:?}, {most:?}");
     assert_well_spent(&sandbox, &totals, 0).await;
-    assert!(control.snapshot().governor.background > 1_000, "the stream uses the rest");
+    assert!(control.snapshot().governor.background > 1_000, "the stream uses what is left");
 }

@@ -1,3 +1,5 @@
+//! Faults that replace an answer.
+
 use std::io::Read;
 use std::time::SystemTime;
 

@@ -1,3 +1,5 @@
+//! Faults that delay an answer or break it off.
+
 use std::time::Instant;
 
 use super::*;

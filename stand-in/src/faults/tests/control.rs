@@ -1,3 +1,5 @@
+//! Faults that are set through the control endpoint.
+
 use super::*;
 
 const FAULTS: &str = "/__sandbox/faults";

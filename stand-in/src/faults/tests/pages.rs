@@ -1,3 +1,5 @@
+//! Faults of pagination.
+
 use super::*;
 
 /// A page of users as the altered answers are asked for.

@@ -1,3 +1,5 @@
+//! When a fault's rule acts.
+
 use super::*;
 
 /// Returns which of `count` GET requests for `target` would meet a fault.
