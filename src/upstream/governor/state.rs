@@ -228,8 +228,8 @@ impl<W: Waits> State<W> {
 
     /// Returns the error of a call whose turn would come too late.
     pub fn refusal(&self, turn: Turn, need: &Need, now: Instant) -> Error {
-        // Not the budget keeps it back if that has its turn come already.
-        if turn.at <= now && matches!(self.opening(need, now), Opening::Now | Opening::OnAnswer(_)) {
+        // By the budget its turn has come.
+        if turn.at <= now && matches!(self.opening(need, now), Opening::OnAnswer(_)) {
             return Error::Unanswered;
         }
         let wait = turn.at.saturating_duration_since(now).clamp(SHORTEST_TOLD, LONGEST_WAIT);
