@@ -170,36 +170,33 @@ async fn a_client_with_a_timer_of_its_own_learns_that_the_outcome_is_unknown() {
     let t = TestGateway::start().await;
     let held = t.held_memberships()[0].clone();
     slow(&t, NEVER);
-    let timed = |time| {
-        move |mut request: tonic::Request<()>| {
-            request.set_timeout(time);
-            Ok(request)
-        }
+    let timed = |mut request: tonic::Request<()>| {
+        request.set_timeout(Duration::from_secs(1));
+        Ok(request)
     };
-    for time in [Duration::from_millis(500), Duration::from_secs(1)] {
-        let mut users = UserServiceClient::with_interceptor(t.channel.clone(), timed(time));
-        let mut memberships = MembershipServiceClient::with_interceptor(t.channel.clone(), timed(time));
-        let mut groups = GroupServiceClient::with_interceptor(t.channel.clone(), timed(time));
-        let user = Some(UserInput { name: Some("New Name".to_owned()), ..Default::default() });
-        let group = Some(GroupInput { name: Some("G".to_owned()), ..Default::default() });
-        let made = DeleteMembershipRequest { id: held.id, user_id: None };
-        let logout = LogoutUsersRequest { ids: vec![held.user_id] };
-        let update = UpdateUserRequest { id: held.user_id, user: user.clone(), ..Default::default() };
-        let outcomes = [
-            ("CreateUser", refused(users.create_user(CreateUserRequest { user }).await)),
-            ("UpdateUser", refused(users.update_user(update).await)),
-            ("LogoutUsers", refused(users.logout_users(logout).await)),
-            ("CreateGroup", refused(groups.create_group(CreateGroupRequest { group }).await)),
-            ("DeleteMembership", refused(memberships.delete_membership(made).await)),
-        ];
-        for (rpc, seen) in outcomes {
-            assert_eq!(
-                (seen.code, seen.reason.as_str()),
-                (Code::DeadlineExceeded, "OUTCOME_UNKNOWN"),
-                "{rpc}: {}",
-                seen.message
-            );
-        }
+    let mut users = UserServiceClient::with_interceptor(t.channel.clone(), timed);
+    let mut memberships = MembershipServiceClient::with_interceptor(t.channel.clone(), timed);
+    let mut groups = GroupServiceClient::with_interceptor(t.channel.clone(), timed);
+    let (mut others, mut more) = (users.clone(), users.clone());
+    let user = Some(UserInput { name: Some("New Name".to_owned()), ..Default::default() });
+    let group = Some(GroupInput { name: Some("G".to_owned()), ..Default::default() });
+    let (created, updated, logged_out, made, deleted) = tokio::join!(
+        users.create_user(CreateUserRequest { user: user.clone() }),
+        others.update_user(UpdateUserRequest { id: held.user_id, user, ..Default::default() }),
+        more.logout_users(LogoutUsersRequest { ids: vec![held.user_id] }),
+        groups.create_group(CreateGroupRequest { group }),
+        memberships.delete_membership(DeleteMembershipRequest { id: held.id, user_id: None }),
+    );
+    let outcomes = [
+        ("CreateUser", refused(created)),
+        ("UpdateUser", refused(updated)),
+        ("LogoutUsers", refused(logged_out)),
+        ("CreateGroup", refused(made)),
+        ("DeleteMembership", refused(deleted)),
+    ];
+    for (rpc, seen) in outcomes {
+        let told = (seen.code, seen.reason.as_str());
+        assert_eq!(told, (Code::DeadlineExceeded, "OUTCOME_UNKNOWN"), "{rpc}: {}", seen.message);
     }
     t.stop().await;
 }

@@ -90,17 +90,20 @@ async fn a_read_is_three_requests_at_most_while_zendesk_fails() {
     let t = failing().await;
     let (dynamic, known) = (Dynamic::new(t.channel.clone()), Known::of(&t));
     let numbers = |most: u32| (1..=most).map(|number| number.to_string()).collect::<Vec<_>>();
-    let many = [150, 300, 5_000].map(|most| ("BatchGetUsers", format!(r#"{{"ids": [{}]}}"#, numbers(most).join(","))));
-    let external = ("BatchGetUsers", format!(r#"{{"external_ids": {:?}}}"#, numbers(3_000)));
-    let reads = RPCS.iter().filter(|rpc| rpc.idempotency == Idempotency::NoSideEffects);
-    let reads =
-        reads.flat_map(|rpc| requests_of(rpc.method).into_iter().map(|request| (rpc.method, known.fill(request))));
+    let mut calls = Vec::new();
+    for rpc in RPCS.iter().filter(|rpc| rpc.idempotency == Idempotency::NoSideEffects) {
+        calls.extend(requests_of(rpc.method).into_iter().map(|request| (rpc.method, known.fill(request))));
+    }
+    for most in [150, 300, 5_000] {
+        calls.push(("BatchGetUsers", format!(r#"{{"ids": [{}]}}"#, numbers(most).join(","))));
+    }
+    calls.push(("BatchGetUsers", format!(r#"{{"external_ids": {:?}}}"#, numbers(3_000))));
     let mut repeated = 0;
-    for (rpc, request) in reads.chain(many).chain([external]) {
+    for (rpc, request) in calls {
         t.sandbox.reset_stats();
         let status = dynamic.call(rpc, &request).await.expect_err("Zendesk fails");
         let requests = t.sandbox.requests();
-        let shown = || format!("{rpc} {:.60}: {status:?} after {requests:?}", request);
+        let shown = || format!("{rpc} {request:.60}: {status:?} after {requests:?}");
         assert_eq!(status.code(), tonic::Code::Unavailable, "{}", shown());
         assert!((1..=3).contains(&requests.len()), "{}", shown());
         repeated += usize::from(requests.len() == 3);
