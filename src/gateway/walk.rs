@@ -6,10 +6,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::token::{self, Position};
-use crate::error::{Error, Result};
+use crate::error::{Checks, Error, Result};
 use crate::rest::page::{Next, Page, Rows, Size};
 use crate::rest::row::Row;
-use crate::rest::{Paging, Style, rows};
+use crate::rest::{List, Paging, Style, checked, rows};
 use crate::upstream::rest::Rest;
 
 /// Most consecutive pages that may claim more while adding nothing.
@@ -148,6 +148,22 @@ impl<R> Paged<R> {
 }
 
 impl<R> Walk<R> {
+    /// Begins where a request says. `more` are fields to sort by besides those that the contract names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the request.
+    pub fn of<L: List<Row = R>>(request: &L, more: &[String]) -> Result<Self> {
+        let (list, paging) = (checked(request, more), request.paging());
+        if list.is_err() {
+            // Which list the token would have to be of is not known then.
+            let mut checks = Checks::default();
+            checks.take(list);
+            checks.take(token::sound(paging.token));
+            return checks.end(None);
+        }
+        Self::begin(list?, paging)
+    }
+
     /// Begins at the page that the caller's token names, or at the first page.
     pub fn begin(list: Rest, paging: Paging<'_>) -> Result<Self> {
         let Paging { style, size, token } = paging;
