@@ -1,5 +1,6 @@
 //! Permits and the waiting room before them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -11,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::pace::Pace;
 use crate::config;
-use crate::contract::Class;
+use crate::contract::{Class, Idempotency};
 use crate::deadline::usable;
 use crate::error::Error;
 use crate::upstream::call::Call;
@@ -23,6 +24,10 @@ const SLOWER_THAN_MEAN: u32 = 2;
 
 /// After how many periods in which nothing was learnt of the room on connections the attempt at more does not grow any more.
 const DOUBLINGS: u32 = 10;
+
+/// A write whose answer has not come after so long may hang until its time-out of half a minute. Reads then get permits that are kept
+/// for them, so that whoever has many such writes under way keeps nobody from reading.
+const HANGS: Duration = Duration::from_secs(2);
 
 const TOO_LONG: &str = "the queue for zendesk is longer than the deadline";
 
@@ -53,6 +58,9 @@ struct State {
     in_use: usize,
     /// How many requests the connections have room for, if that is fewer than the permits, and when it was learnt.
     allowed: Option<(usize, Instant)>,
+    /// When each write that holds a permit got it, and its number.
+    writes: BTreeSet<(Instant, u64)>,
+    numbers: u64,
     room: Room<Waiter>,
     pace: Pace,
 }
@@ -60,6 +68,7 @@ struct State {
 #[derive(Debug)]
 struct Waiter {
     class: Class,
+    writes: bool,
     deadline: Instant,
     admit: oneshot::Sender<Result<Permit, Error>>,
 }
@@ -89,7 +98,7 @@ impl Queue {
     /// Makes the permits.
     pub fn new(settings: &config::Queue) -> Self {
         let (room, pace) = (Room::new(settings.waiting), Pace::default());
-        let state = State { in_use: 0, allowed: None, room, pace };
+        let state = State { in_use: 0, allowed: None, writes: BTreeSet::new(), numbers: 0, room, pace };
         let (full, too_late) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { state: Mutex::new(state), permits: settings.permits, stuck: OnceLock::new(), full, too_late }
     }
@@ -121,16 +130,17 @@ impl Queue {
                 permits += self.stuck();
                 self.admit(&mut state, permits);
             }
-            if state.in_use < permits {
-                state.in_use += 1;
-                return Ok(self.permit(call.class()));
+            let writes = call.idempotency != Idempotency::NoSideEffects;
+            if state.in_use < permits + state.kept_for(writes, permits) {
+                return Ok(self.permit(&mut state, call.class(), writes));
             }
             if !back && state.is_hopeless(call, permits) {
                 return Err(self.refuse(Why::TooLate));
             }
             let (admit, admitted) = oneshot::channel();
             let wish = state.room.wish(call);
-            let rank = match state.room.enter(wish, Waiter { class: call.class(), deadline: call.deadline, admit }) {
+            let waiter = Waiter { class: call.class(), writes, deadline: call.deadline, admit };
+            let rank = match state.room.enter(wish, waiter) {
                 Entry::Placed(rank) => rank,
                 Entry::Displaced(rank, last) => {
                     // If that call has left already, the send fails and may.
@@ -149,6 +159,7 @@ impl Queue {
                     biased;
                     outcome = &mut admitted => return outcome,
                     () = call.waits_for.joined() => place.improve(call),
+                    () = sleep(HANGS) => self.look_again(),
                 }
             }
         };
@@ -182,9 +193,20 @@ impl Queue {
         self.state().allowed = Some((requests, Instant::now()));
     }
 
-    /// Hands a permit on to the next, or keeps it.
-    fn release(self: &Arc<Self>, class: Class, since: Instant, end: End) {
+    /// Hands out what is kept for reads, as time passes and writes hang.
+    fn look_again(self: &Arc<Self>) {
         let mut state = self.state();
+        let permits = state.permits(self.permits) + self.stuck();
+        self.admit(&mut state, permits);
+    }
+
+    /// Hands a permit on to the next, or keeps it.
+    fn release(self: &Arc<Self>, permit: &Permit) {
+        let Permit { class, since, end, write, .. } = *permit;
+        let mut state = self.state();
+        if let Some(number) = write {
+            state.writes.remove(&(since, number));
+        }
         match end {
             End::Done => state.pace.ended(class, since.elapsed()),
             End::CutOff => state.pace.cut_off(class, since.elapsed()),
@@ -205,29 +227,41 @@ impl Queue {
     /// Hands out the permits that nobody holds.
     fn admit(self: &Arc<Self>, state: &mut State, permits: usize) {
         let now = Instant::now();
-        while state.in_use < permits {
-            let Some((rank, waiter)) = state.room.take_first() else { return };
+        loop {
+            let first = if state.in_use < permits {
+                state.room.iter().next()
+            } else if state.in_use < permits + state.kept_for(false, permits) {
+                state.room.iter().find(|(_, waiter)| !waiter.writes)
+            } else {
+                return;
+            };
+            let Some(rank) = first.map(|(rank, _)| rank) else { return };
+            let Some(waiter) = state.room.serve(&rank) else { return };
             // The earliest deadline goes first, so the next call often has hardly enough time: it needs a quarter more than the
             // mean.
             let needed = state.pace.of(waiter.class) * 5 / 4;
             let outcome = match rank.deadline {
                 wanted_by if wanted_by <= now => Err(self.late(waiter.deadline)),
                 wanted_by if usable(wanted_by) < needed => Err(self.refuse(Why::TooLate)),
-                _ => Ok(self.permit(waiter.class)),
+                _ => Ok(self.permit(state, waiter.class, waiter.writes)),
             };
-            let granted = outcome.is_ok();
-            match waiter.admit.send(outcome) {
-                Ok(()) if granted => state.in_use += 1,
-                // The call left at this very moment. The loop gives its permit to the next one, so the permit must not release
-                // itself.
-                Err(Ok(permit)) => permit.defuse(),
-                _ => {}
+            // The call may have left at this very moment. The loop gives its permit to the next one, so the permit must not
+            // release itself.
+            if let Err(Ok(permit)) = waiter.admit.send(outcome) {
+                permit.defuse(state);
             }
         }
     }
 
-    fn permit(self: &Arc<Self>, class: Class) -> Permit {
-        Permit { queue: Some(Arc::clone(self)), class, since: Instant::now(), end: End::CutOff }
+    fn permit(self: &Arc<Self>, state: &mut State, class: Class, writes: bool) -> Permit {
+        let since = Instant::now();
+        state.in_use += 1;
+        let write = writes.then(|| {
+            state.numbers += 1;
+            state.writes.insert((since, state.numbers));
+            state.numbers
+        });
+        Permit { queue: Some(Arc::clone(self)), class, since, write, end: End::CutOff }
     }
 
     /// Returns the error of a call that waited past its `wanted_by`. It is a deadline only if the call's own deadline has
@@ -264,6 +298,12 @@ impl State {
         }
     }
 
+    /// Returns how many permits more reads may hold: as many as there are writes that hang, up to a quarter of all.
+    fn kept_for(&self, writes: bool, permits: usize) -> usize {
+        let hangs = |(since, _): &&(Instant, u64)| since.elapsed() >= HANGS;
+        if writes { 0 } else { self.writes.iter().take_while(hangs).take(permits.div_ceil(4)).count() }
+    }
+
     /// True if the call would be served too late at the present pace of exchanges.
     fn is_hopeless(&self, call: &Call, permits: usize) -> bool {
         let ahead = self.room.ahead_of(call).count() + 1;
@@ -280,6 +320,8 @@ pub struct Permit {
     queue: Option<Arc<Queue>>,
     class: Class,
     since: Instant,
+    /// The number of a write.
+    write: Option<u64>,
     end: End,
 }
 
@@ -304,15 +346,20 @@ impl Permit {
         self.end = End::Nothing;
     }
 
-    fn defuse(mut self) {
+    /// Gives the permit back to a queue whose state is locked already.
+    fn defuse(mut self, state: &mut State) {
         self.queue = None;
+        state.in_use -= 1;
+        if let Some(number) = self.write {
+            state.writes.remove(&(self.since, number));
+        }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(queue) = self.queue.take() {
-            queue.release(self.class, self.since, self.end);
+            queue.release(self);
         }
     }
 }

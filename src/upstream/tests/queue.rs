@@ -12,6 +12,7 @@ use tower::ServiceBuilder;
 use super::support::{Hits, SECOND, Zendesk, answer, ask, millis, read, settle, shared, unsafe_write, within, zendesk};
 use crate::cache::WaitsFor;
 use crate::config;
+use crate::contract::Idempotency;
 use crate::error::Error;
 use crate::share::Shares;
 use crate::upstream::call::{Call, Priority};
@@ -83,6 +84,34 @@ async fn the_last_in_a_full_room_is_refused_at_once() {
     assert!(!waits.is_finished());
     let snapshot = queue.snapshot();
     assert_eq!((snapshot.in_use, snapshot.waiting, snapshot.refused_full), (1, 1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_that_hang_keep_nobody_from_reading() {
+    let zendesk = zendesk(&Hits::default(), |_, call: Call| async move {
+        if call.idempotency != Idempotency::NoSideEffects {
+            pending::<()>().await;
+        }
+        sleep(millis(50)).await;
+        Ok(answer())
+    });
+    let (service, queue) = queued(8, 100, zendesk);
+    let mut hang = JoinSet::new();
+    for _ in 0..20 {
+        let service = service.clone();
+        hang.spawn(async move { ask(&service, unsafe_write()).await });
+    }
+    settle().await;
+    let began = Instant::now();
+    ask(&service, within(SECOND * 5, read())).await.expect("what waited as they began to hang is answered");
+    assert!(began.elapsed() <= millis(2_100), "{:?}", began.elapsed());
+    let began = Instant::now();
+    let reads = (0..20).map(|_| ask(&service, within(SECOND, read())));
+    assert!(futures_util::future::join_all(reads).await.iter().all(Result::is_ok));
+    assert!(began.elapsed() <= millis(500), "two at a time: {:?}", began.elapsed());
+    assert_eq!((queue.snapshot().in_use, queue.snapshot().waiting), (8, 12), "of the writes, no more than before");
+    hang.shutdown().await;
+    assert_eq!(queue.snapshot().in_use, 0);
 }
 
 #[tokio::test(start_paused = true)]
