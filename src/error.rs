@@ -45,14 +45,6 @@ pub enum Error {
         /// The others.
         more: Vec<Violation>,
     },
-    /// Two items of a list name the same record; nothing was sent.
-    #[error("{second} names the same record as {first}")]
-    Repeated {
-        /// The path of the first one in the request message.
-        first: String,
-        /// The path of the second one.
-        second: String,
-    },
     /// Zendesk refused the values: 400, 413, 414, 415 or 422.
     #[error("zendesk refused the request: {0}")]
     RecordInvalid(Box<Refusal>),
@@ -144,8 +136,8 @@ pub enum Error {
     /// A list that cannot be read whole, where acting on a part of it would do harm.
     #[error("zendesk's list cannot be read whole: {what}")]
     Incomplete {
-        /// What is missing.
-        what: &'static str,
+        /// Which list it is, and what is missing.
+        what: String,
     },
     /// A body larger than the cap, counted after decompression.
     #[error("zendesk's answer exceeds {limit} bytes")]
@@ -248,6 +240,9 @@ pub enum Error {
         /// Which bound was reached.
         what: &'static str,
     },
+    /// As many requests are under way as should be, and Zendesk has answered none of them for a while, so this one was not sent.
+    #[error("the gateway is overloaded: zendesk does not answer the requests under way")]
+    Unanswered,
     /// Zendesk repeated a cursor, or kept claiming rows without sending any.
     #[error("zendesk's pagination does not end: {what}")]
     PaginationLoop {
@@ -299,7 +294,6 @@ impl Error {
         };
         match self {                                     // code                   reason                    retry           breaker              fate        stale_if_error  kind                           refusal
             Self::Invalid { .. }                     => row(C::InvalidArgument,    R::InvalidField,          T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::Repeated { .. }                    => row(C::InvalidArgument,    R::InvalidField,          T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::RecordInvalid(said)                => row(C::InvalidArgument,    R::RecordInvalid,         T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
             Self::Refused(said)                      => row(C::FailedPrecondition, R::UpstreamRefused,       T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
             Self::Redirected(said)                   => row(C::FailedPrecondition, R::UpstreamRefused,       T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
@@ -343,6 +337,7 @@ impl Error {
             Self::ReplyTooLarge { .. }               => row(C::OutOfRange,         R::ReplyTooLarge,         T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::CallerLimit { .. }                 => row(C::ResourceExhausted,  R::CallerLimit,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
             Self::Overloaded { .. }                  => row(C::Unavailable,        R::Overloaded,            T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
+            Self::Unanswered                         => row(C::Unavailable,        R::Overloaded,            T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
             Self::PaginationLoop { .. }              => row(C::Internal,           R::PaginationLoop,        T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::CacheMiss                          => row(C::Unavailable,        R::CacheMiss,             T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
             Self::Unauthenticated { .. }             => row(C::Unauthenticated,    R::CallerUnauthenticated, T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),

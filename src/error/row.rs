@@ -166,6 +166,8 @@ impl Error {
             | Self::BudgetSpent { retry_after, .. }
             | Self::CallerLimit { retry_after, .. } => Some(*retry_after),
             Self::SlotsTaken { .. } => Some(UNSTATED_WAIT),
+            // By then some of those under way may have been answered, and a few others have gone to find out.
+            Self::Unanswered => Some(Duration::from_secs(1)),
             // Zendesk says nothing of when a job of others will have ended.
             Self::JobLimit(refusal) => Some(refusal.retry_after.unwrap_or(UNSTATED_WAIT)),
             Self::Connect(end) | Self::BrokenBody(end) => end.retry_after,

@@ -183,6 +183,34 @@ async fn another_record_or_none_is_never_an_answer_and_is_not_kept() {
 }
 
 #[tokio::test]
+async fn a_value_that_cannot_be_read_does_not_make_a_record_another_one() {
+    for (name, request, envelope, record) in records() {
+        for key in record.as_object().expect("a record").keys().filter(|key| *key != "id") {
+            for odd in [json!({}), json!([{}])] {
+                let mut record = record.clone();
+                record[key] = odd;
+                let upstream = Scripted::in_turn(&[&json!({ envelope: record }).to_string()]).await;
+                let reply = ask(&upstream, name, request).await;
+                let reply = reply.unwrap_or_else(|status| panic!("{name} {request} {record}: {status}"));
+                assert_eq!(reply[0][envelope]["unreadable_fields"], json!([key]), "{name} {request} {record}");
+            }
+        }
+    }
+    let (user, other) = (r#"{"id": 7, "user_id": 8}"#, r#"{"group_membership": {"user_id": 8, "group_id": 9}}"#);
+    for (name, request, reason) in
+        [("GetMembership", user, "UPSTREAM_MALFORMED"), ("CreateMembership", other, "OUTCOME_UNKNOWN")]
+    {
+        let body = r#"{"group_membership":{"id":7,"user_id":1003,"group_id":{}}}"#;
+        let upstream = Scripted::in_turn(&[body; 2]).await;
+        assert_eq!(
+            refused(ask(&upstream, name, request).await).reason,
+            reason,
+            "{name}: what can be read is of another"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_error_or_a_record_is_no_answer_to_a_write_that_is_answered_with_nothing() {
     let calls = [
         ("DeleteGroup", r#"{"id": 7}"#),
@@ -533,6 +561,7 @@ async fn a_body_is_read_whatever_its_type_and_its_encoding_are_called() {
         ("content-type: text/plain", user),
         ("content-type: application/octet-stream", user),
         ("content-type: application/json\r\ncontent-encoding: gzip", &packed),
+        ("content-type: application/json\r\ncontent-encoding: gzip", &in_two),
         ("content-type: application/json\r\ncontent-encoding: X-GZip", &packed),
         ("content-type: application/json\r\ncontent-encoding: gzip, identity", &packed),
     ] {

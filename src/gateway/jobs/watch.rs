@@ -8,6 +8,7 @@ use super::followed::{Followed, Jobs};
 use super::inbox::News;
 use super::state::is_known;
 use crate::codec::Encoded;
+use crate::deadline::last_moment;
 use crate::error::{Error, Refusal, Result};
 use crate::gateway::Context;
 use crate::gateway::drain::Drain;
@@ -19,7 +20,7 @@ pub fn watch(
     context: Context,
     ids: &[String],
 ) -> impl Stream<Item = Result<Encoded<WatchJobsResponse>>> + Send + use<> {
-    let mut followed = jobs.follow(&context, context.deadline);
+    let mut followed = jobs.follow(&context, last_moment(context.deadline));
     for id in ids {
         followed.add(id);
     }
@@ -44,7 +45,10 @@ impl Watch {
     async fn next(&mut self) -> Result<Option<WatchJobsResponse>> {
         loop {
             if self.followed.open() <= self.unreadable.len() && !self.unreadable.is_empty() {
-                let refusal = Refusal { status: 200, text: "a job's state".to_owned(), ..Refusal::default() };
+                let mut ids: Vec<&str> = self.unreadable.iter().map(String::as_str).collect();
+                ids.sort_unstable();
+                let text = format!("GET /job_statuses/show_many: the status of {}", ids.join(", "));
+                let refusal = Refusal { status: 200, text, ..Refusal::default() };
                 return Err(Error::Unreadable(Box::new(refusal)));
             }
             let news = tokio::select! {
