@@ -71,7 +71,7 @@ fn a_reading_ends_between_two_values_once_nobody_waits_for_it() {
         _odd: Option<bool>,
         rows: Vec<Row>,
     }
-    let rows = vec![r#"{"a":[{}]}"#; 10].join(",");
+    let rows = [r#"{"a":[{}]}"#; 10].join(",");
     let body = format!(r#"{{"odd":{{}},"rows":[{rows}]}}"#);
     let waits = Arc::new(());
     WAITS.set(Some(Arc::clone(&waits)));

@@ -1,11 +1,8 @@
 //! What Zendesk answers is compared with what was asked: a record that is another one, or none, is never an answer.
 
-use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 use zendesk_gateway::contract::{Idempotency, RPCS};
-use zendesk_gateway::proto::job_service_client::JobServiceClient;
-use zendesk_gateway::proto::{JobState, WatchJobsRequest};
 
 mod large;
 mod refusals;
@@ -401,26 +398,6 @@ async fn a_job_is_found_by_any_id_that_a_path_can_hold() {
     let upstream = Scripted::in_turn(&[rows]).await;
     let reply = ask(&upstream, "ListJobs", "{}").await.expect("answered");
     assert_eq!(reply[0], json!({"job_statuses": [{"id": "7"}], "unreadable_rows": 4}));
-}
-
-#[tokio::test]
-async fn a_job_that_cannot_be_read_does_not_end_the_watch_of_others() {
-    let working = r#"{"job_statuses":[{"id":"a","status":[]},{"id":"b","status":"working"}]}"#;
-    let ended = r#"{"job_statuses":[{"id":"a","status":[]},{"id":"b","status":"completed"}]}"#;
-    let upstream = Scripted::in_turn(&[working, ended]).await;
-    let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), settings()).await;
-    let request = WatchJobsRequest { ids: vec!["a".to_owned(), "b".to_owned()] };
-    let replies = JobServiceClient::new(channel).watch_jobs(request).await.expect("a stream").into_inner();
-    let replies: Vec<_> = replies.collect().await;
-    let (end, seen) = replies.split_last().expect("there are some");
-    let seen: Vec<JobState> =
-        seen.iter().map(|reply| reply.as_ref().expect("a job").job_status.clone().expect("set").status()).collect();
-    assert_eq!(seen, [JobState::Working, JobState::Completed]);
-    assert_eq!(refused(end.clone()).reason, "UPSTREAM_MALFORMED", "the other one is never known to end");
-    let readable = r#"{"job_statuses":[{"id":"a","status":"completed"},{"id":"b","status":"completed"}]}"#;
-    let upstream = Scripted::in_turn(&[working, readable]).await;
-    let replies = ask(&upstream, "WatchJobs", r#"{"ids": ["a", "b"]}"#).await.expect("it was odd for once");
-    assert_eq!(replies.len(), 3);
 }
 
 #[tokio::test]

@@ -183,6 +183,7 @@ fn unread(address: &str, settings: &[(&str, &str)]) -> (Child, std::io::PipeRead
 
 #[tokio::test]
 async fn what_it_prints_and_logs_need_not_be_read_for_it_to_start_serve_and_end() {
+    const CHANGES: i64 = 20;
     let free = async || {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         listener.local_addr().expect("it is bound").to_string()
@@ -202,7 +203,6 @@ async fn what_it_prints_and_logs_need_not_be_read_for_it_to_start_serve_and_end(
     for _ in 0..500 {
         users.get_user(GetUserRequest { id: 1 }).await.expect_err("no such user");
     }
-    const CHANGES: i64 = 20;
     for _ in 0..CHANGES {
         let user = Some(UserInput { name: Some("N".to_owned()), ..UserInput::default() });
         users.create_user(CreateUserRequest { user }).await.expect("a change");

@@ -1,7 +1,5 @@
 //! Watching jobs until they have ended.
 
-use std::collections::HashSet;
-
 use futures_util::{Stream, stream};
 
 use super::followed::{Followed, Jobs};
@@ -9,7 +7,7 @@ use super::inbox::News;
 use super::state::is_known;
 use crate::codec::Encoded;
 use crate::deadline::last_moment;
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, Result};
 use crate::gateway::Context;
 use crate::gateway::drain::Drain;
 use crate::proto::WatchJobsResponse;
@@ -24,7 +22,7 @@ pub fn watch(
     for id in ids {
         followed.add(id);
     }
-    let watch = Watch { followed, unreadable: HashSet::new(), lost: None, drain: context.drain };
+    let watch = Watch { followed, lost: None, drain: context.drain };
     stream::try_unfold(watch, |mut watch| async move {
         let next = watch.next().await;
         next.map(|reply| reply.map(|reply| (Encoded::new(&reply), watch)))
@@ -33,8 +31,6 @@ pub fn watch(
 
 struct Watch {
     followed: Followed,
-    /// The jobs whose state cannot be read. They may be readable when they are next seen, so the others are watched on.
-    unreadable: HashSet<String>,
     /// Why a job cannot be watched any more, which is told when the others have ended.
     lost: Option<Error>,
     drain: Drain,
@@ -44,13 +40,6 @@ impl Watch {
     /// Returns the next job that was seen; none when all have ended.
     async fn next(&mut self) -> Result<Option<WatchJobsResponse>> {
         loop {
-            if self.followed.open() <= self.unreadable.len() && !self.unreadable.is_empty() {
-                let mut ids: Vec<&str> = self.unreadable.iter().map(String::as_str).collect();
-                ids.sort_unstable();
-                let text = format!("GET /job_statuses/show_many: the status of {}", ids.join(", "));
-                let refusal = Refusal { status: 200, text, ..Refusal::default() };
-                return Err(Error::Unreadable(Box::new(refusal)));
-            }
             let news = tokio::select! {
                 biased;
                 news = self.followed.next() => news,
@@ -59,14 +48,11 @@ impl Watch {
             };
             match news {
                 None => return self.lost.take().map_or(Ok(None), Err),
-                Some(News::Lost(id, error @ Error::Unreadable(_))) => {
-                    self.unreadable.remove(&*id);
-                    self.lost = Some(error);
-                }
+                Some(News::Lost(_, error @ Error::Unreadable(_))) => self.lost = Some(error),
                 Some(News::Lost(_, error) | News::Failed(error)) => return Err(error),
-                Some(News::Seen(job)) if !is_known(&job) => drop(self.unreadable.insert(job.id.clone())),
+                // It may be readable when it is next seen.
+                Some(News::Seen(job)) if !is_known(&job) => {}
                 Some(News::Seen(job)) => {
-                    self.unreadable.remove(&job.id);
                     return Ok(Some(WatchJobsResponse { job_status: Some((*job).clone()) }));
                 }
             }

@@ -113,7 +113,7 @@ impl<W: Waits> State<W> {
             match self.opening(waiter.need(), now) {
                 Opening::Now => return Ok(rank),
                 Opening::At(at) | Opening::OnAnswer(at) => {
-                    earliest = Some(earliest.map_or(at, |before| before.min(at)))
+                    earliest = Some(earliest.map_or(at, |before| before.min(at)));
                 }
             }
         }

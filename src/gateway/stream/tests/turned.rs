@@ -151,7 +151,7 @@ async fn a_list_by_number_of_rows_that_cannot_be_read_ends_with_an_error() {
         *count.lock().expect("no panic") += 1;
         let number: u32 = parameter(&call, "page").map_or(1, |page| page.parse().expect("a number"));
         let link = format!("https://x.example/?page={}", number + 1);
-        let rows = vec!["{}"; 100].join(",");
+        let rows = ["{}"; 100].join(",");
         let outcome = answer(&call, &format!(r#"{{"users":[{rows}],"next_page":"{link}"}}"#));
         async move { outcome }
     });
