@@ -120,7 +120,9 @@ is a registry if it could be a host's name; it gives way to the one of `global`.
 {{/*
 The number of pods that the Deployment states; nothing where a scaler owns it. The first release with a scaler still has to state one:
 a number that stood in the release before and is missing now would become 1. So a release that is there keeps what it has, within the
-scaler's bounds. Where the cluster cannot be asked, as in `helm template`, the scaler owns the number from the start.
+scaler's bounds, until the scaler has set another: a number stated then would be refused as a conflict as soon as the scaler sets the
+next, at a rollback for example. Helm 3 does not apply on the server and keeps stating it. Where the cluster cannot be asked, as in
+`helm template`, the scaler owns the number from the start.
 */}}
 {{- define "zendesk-gateway.replicas" -}}
 {{- $bounds := dict -}}
@@ -133,8 +135,17 @@ scaler's bounds. Where the cluster cannot be asked, as in `helm template`, the s
 {{- .Values.replicaCount -}}
 {{- else -}}
 {{- $live := lookup "apps/v1" "Deployment" (include "zendesk-gateway.namespace" .) (include "zendesk-gateway.fullname" .) -}}
-{{- with dig "spec" "replicas" "" $live -}}
-{{- min (max (int64 .) (int64 $bounds.least)) (int64 $bounds.most) -}}
+{{- $applied := false -}}
+{{- $stated := false -}}
+{{- range dig "metadata" "managedFields" list $live -}}
+{{- if eq .operation "Apply" -}}
+{{- $applied = true -}}
+{{- $stated = or $stated (hasKey (dig "f:spec" dict .fieldsV1) "f:replicas") -}}
+{{- end -}}
+{{- end -}}
+{{- $count := dig "spec" "replicas" "" $live -}}
+{{- if and $count (or $stated (not $applied)) -}}
+{{- min (max (int64 $count) (int64 $bounds.least)) (int64 $bounds.most) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -317,14 +317,21 @@ fn no_message_about_any_wrong_value_names_a_type_of_rust() {
             "1e300",
             "\"-5s\"",
             "99999999999999999999",
+            "[{ x = 1 }]",
+            "[{ callers = 1 }]",
+            "[{ callers = [\"*\"], risks = [1], methods = {} }]",
+            "{ kind = 7 }",
+            "{ kind = \"api_token\", email = [] }",
         ] {
             let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
             let toml =
                 if table.is_empty() { format!("{name} = {wrong}") } else { format!("[{table}]\n{name} = {wrong}") };
-            let Err(mistakes) = read(&toml, &[]) else { continue };
-            for mistake in mistakes.0 {
-                let told = mistake.replace(wrong.trim_matches('"'), "");
-                assert!(!rust.iter().any(|word| told.contains(word)), "{toml}: {mistake}");
+            let variable = format!("ZENDESK_GATEWAY__{}", key.to_uppercase().replace('.', "__"));
+            for told in [read(&toml, &[]), read("", &[(&variable, wrong)])] {
+                for mistake in told.err().into_iter().flat_map(|mistakes| mistakes.0) {
+                    let told = mistake.replace(wrong.trim_matches('"'), "");
+                    assert!(!rust.iter().any(|word| told.contains(word)), "{key} = {wrong}: {mistake}");
+                }
             }
         }
     }
