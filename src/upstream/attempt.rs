@@ -74,6 +74,8 @@ impl Attempts {
     }
 }
 
+const READING: &str = "reading the answer takes longer than the deadline";
+
 /// Wraps a service in [`Service`].
 #[derive(Debug, Clone)]
 pub struct Layer(Arc<Attempts>);
@@ -145,6 +147,8 @@ where
                     let unsent = || Error::Connect(ConnectionError::new("no connection took the request in time"));
                     Err(if sent { Error::AttemptTimeout } else { unsent() })
                 }
+                // Zendesk has answered in time.
+                Err(_) if !write && ledger.has_come() => Err(Error::Overloaded { what: READING }),
                 Err(_) => Err(Error::Deadline { sent }),
             }
         })

@@ -1,16 +1,16 @@
 //! Groups with their agents, and the groups of an agent, said as a whole.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tonic::Code;
 use zendesk_gateway::proto::group_service_client::GroupServiceClient;
 use zendesk_gateway::proto::{
-    AgentList, CreateGroupWithAgentsRequest, GetGroupWithAgentsRequest, GroupInput, SetDefaultMembershipRequest,
-    SetUserGroupsRequest, SetUserGroupsResponse, UpdateGroupWithAgentsRequest, UpdateGroupWithAgentsResponse,
+    AgentList, BulkResult, CreateGroupWithAgentsRequest, GetGroupWithAgentsRequest, GroupInput, MembershipFailure,
+    SetDefaultMembershipRequest, SetUserGroupsRequest, SetUserGroupsResponse, UpdateGroupWithAgentsRequest, UpdateGroupWithAgentsResponse,
 };
 use zendesk_gateway::sandbox;
-use zendesk_gateway::sandbox::faults::{Hang, Html, Matcher, Reset, Respond, Throttle, any, get};
+use zendesk_gateway::sandbox::faults::{Hang, Html, Matcher, Reset, Respond, Throttle, any, delete, get};
 
 use crate::support::{Scripted, TestGateway, account, answer, basic, refused, serve, settings, until};
 
@@ -216,6 +216,28 @@ async fn a_deadline_that_passes_after_something_was_written_never_says_that_noth
         }
         t.stop().await;
     }
+}
+
+#[tokio::test]
+async fn no_step_begins_once_it_is_time_to_answer() {
+    let t = large().await;
+    let group = t.held_memberships()[0].group_id;
+    let staff: Vec<i64> = t.sandbox.store().staff_ids().into_iter().take(6).collect();
+    set(&t, group, &staff).await;
+    let before = writes(&t);
+    t.sandbox.fault(delete("/group_memberships/*"), Hang::before_headers().forever());
+    let agents = Some(AgentList { user_ids: staff[2..].to_vec() });
+    let description = GroupInput { description: Some("two leave".to_owned()), ..Default::default() };
+    let update =
+        UpdateGroupWithAgentsRequest { id: group, group: Some(description), agents, ..Default::default() };
+    let mut request = tonic::Request::new(update);
+    request.set_timeout(Duration::from_secs(2));
+    let began = Instant::now();
+    let reply = t.groups().update_group_with_agents(request).await.expect("a reply within the deadline").into_inner();
+    assert!(began.elapsed() < Duration::from_millis(1_975), "{:?}", began.elapsed());
+    let results: Vec<BulkResult> = reply.failures.iter().map(MembershipFailure::result).collect();
+    assert_eq!(results, [BulkResult::Unknown, BulkResult::NotSent]);
+    assert_eq!(writes(&t) - before, 2, "the group and one removal");
 }
 
 /// A group with members, whose answers a test can bend.

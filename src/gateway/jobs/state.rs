@@ -8,9 +8,9 @@ pub fn has_ended(job: &Job) -> bool {
     matches!(job.status(), JobState::Completed | JobState::Failed | JobState::Killed)
 }
 
-/// False if the job's state cannot be read, so that nobody can tell whether it has ended.
+/// False if the job's state is absent or cannot be read, so that nobody can tell whether it has ended.
 pub fn is_known(job: &Job) -> bool {
-    !job.unreadable_fields.iter().any(|field| field == "status")
+    job.status() != JobState::Unspecified
 }
 
 /// Returns why a job is lost whose state stays unreadable.

@@ -1,5 +1,7 @@
 //! Writes a difference: with single requests if it is small, else with bulk jobs.
 
+use tokio::time::Instant;
+
 use super::difference::Difference;
 use super::list::{self, Side};
 use crate::deadline::last_moment;
@@ -10,6 +12,7 @@ use crate::proto::{
     BulkResult, CreateMembershipRequest, DeleteMembershipRequest, GroupMembership, GroupMembershipInput,
     MembershipFailure, SetDefaultMembershipRequest,
 };
+use crate::rest::Write;
 use crate::rest::bulk::{Chunk, Kind, Outcome};
 use crate::rest::memberships::bulk as many;
 
@@ -24,6 +27,8 @@ pub struct Writing<'a> {
     /// True once the call has changed something. From then on, failures are listed in the reply and do not fail the call.
     written: bool,
     failed: Vec<Failed>,
+    /// When the call must be answered. No step begins later, although each has most of the time that is left then.
+    until: Instant,
 }
 
 /// A step that failed, and what it was meant to bring about.
@@ -61,12 +66,20 @@ impl Wanted {
 impl<'a> Writing<'a> {
     /// Begins the writes of a call.
     pub fn of(gateway: &'a Gateway, context: &'a Context, side: Side) -> Self {
-        Self { gateway, context, side, written: false, failed: Vec::new() }
+        Self { gateway, context, side, written: false, failed: Vec::new(), until: last_moment(context.deadline) }
     }
 
     /// Notes that the call has changed something by other means.
     pub fn has_written(&mut self) {
         self.written = true;
+    }
+
+    /// Carries out one step, if there is time to tell its outcome.
+    async fn carry<W: Write>(&self, request: &W) -> Result<W::Reply> {
+        if Instant::now() >= self.until {
+            return Err(Error::Deadline { sent: false });
+        }
+        self.gateway.carry(self.context, request).await
     }
 
     /// Creates the memberships that the difference adds.
@@ -78,7 +91,7 @@ impl<'a> Writing<'a> {
         }
         for (id, input) in &difference.adds {
             let request = CreateMembershipRequest { group_membership: Some(*input), under_user: false };
-            let outcome = self.gateway.carry(self.context, &request).await;
+            let outcome = self.carry(&request).await;
             self.note(Wanted::There(*id), outcome.map(drop)).await?;
         }
         Ok(())
@@ -106,7 +119,7 @@ impl<'a> Writing<'a> {
         }
         for (id, membership) in &difference.removes {
             let request = DeleteMembershipRequest { id: *membership, user_id: None };
-            let outcome = match self.gateway.carry(self.context, &request).await {
+            let outcome = match self.carry(&request).await {
                 // The membership is gone, as wanted.
                 Err(Error::NotFound(_)) => Ok(()),
                 other => other.map(drop),
@@ -131,7 +144,7 @@ impl<'a> Writing<'a> {
             return Ok(());
         };
         let request = SetDefaultMembershipRequest { id: row.id, user_id };
-        let outcome = self.gateway.carry(self.context, &request).await;
+        let outcome = self.carry(&request).await;
         self.note(wanted, outcome.map(drop)).await
     }
 
@@ -147,7 +160,10 @@ impl<'a> Writing<'a> {
 
     /// Reads the memberships after the writes. It leaves time to tell the caller what was written.
     pub async fn look_again(&self) -> Result<Vec<GroupMembership>> {
-        let deadline = last_moment(self.context.deadline);
+        let deadline = self.until;
+        if Instant::now() >= deadline {
+            return Err(Error::Deadline { sent: false });
+        }
         self.gateway.memberships(&Context { deadline, ..self.context.clone() }, self.side).await
     }
 

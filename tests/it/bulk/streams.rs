@@ -428,17 +428,17 @@ async fn what_cannot_be_is_refused_by_its_field() {
         ("StreamBulkCreateUsers", json!({"start": {"resume_from": -1}}), "start.resume_from"),
         (
             "StreamBulkCreateUsers",
-            json!({"start": {"open_receipts": [{"job_id": ""}]}}),
+            json!({"start": {"resume_from": 1, "open_receipts": [{"job_id": "", "row_count": 1, "items": [{}]}]}}),
             "start.open_receipts[0].job_id",
         ),
         (
             "StreamBulkCreateUsers",
-            json!({"start": {"open_receipts": [{"job_id": "V3-1", "row_count": 1}]}}),
+            json!({"start": {"resume_from": 1, "open_receipts": [{"job_id": "V3-1", "row_count": 1}]}}),
             "start.open_receipts[0].items",
         ),
         (
             "StreamBulkCreateUsers",
-            json!({"start": {"open_receipts": [
+            json!({"start": {"resume_from": 2, "open_receipts": [
                 {"job_id": "V3-1", "row_count": 1, "items": [{}]},
                 {"job_id": "V3-1", "first_index": 1, "row_count": 1, "items": [{"index": 1}]},
             ]}}),
@@ -446,7 +446,7 @@ async fn what_cannot_be_is_refused_by_its_field() {
         ),
         (
             "StreamBulkCreateUsers",
-            json!({"start": {"dry_run": true, "open_receipts": [{"job_id": "V3-1", "row_count": 1, "items": [{}]}]}}),
+            json!({"start": {"resume_from": 1, "dry_run": true, "open_receipts": [{"job_id": "V3-1", "row_count": 1, "items": [{}]}]}}),
             "start.open_receipts",
         ),
         ("StreamBulkUpdateUsers", json!({"ids": [7]}), "user"),

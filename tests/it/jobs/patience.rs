@@ -162,7 +162,7 @@ async fn a_job_whose_results_are_too_large_is_unknown_at_once_and_costs_no_other
 
 #[tokio::test(start_paused = true)]
 async fn a_state_that_cannot_be_read_is_asked_for_again() {
-    for odd in [json!([]), json!("resting"), json!({"word": "completed"})] {
+    for odd in [json!([]), json!("resting"), json!({"word": "completed"}), json!(null)] {
         let began = Instant::now();
         let (first, then) = (odd.clone(), json!("completed"));
         let t = silent(move |call| job(call, if began.elapsed() < SECOND * 20 { &first } else { &then }));
