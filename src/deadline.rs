@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Returns the time that is kept back for the answer: it has to be encoded and reach the caller before the caller's own timer
-/// ends the call. An attempt at a write may use it, because it is not cut.
+/// ends the call. An attempt at a write goes on in it, because it is not cut, but is not waited for.
 pub fn margin(remaining: Duration) -> Duration {
     let share = remaining / 20;
     // A twentieth, within what encoding and a network need; but never more than a quarter, so that a call with a few milliseconds
@@ -17,6 +17,12 @@ pub fn margin(remaining: Duration) -> Duration {
 pub fn usable(deadline: Instant) -> Duration {
     let remaining = deadline.saturating_duration_since(Instant::now());
     remaining.saturating_sub(margin(remaining))
+}
+
+/// Returns when a wait ends that says best by itself why it has to: half-way between its own last moment and the deadline.
+pub fn latest(deadline: Instant) -> Instant {
+    let last_moment = last_moment(deadline);
+    last_moment + deadline.saturating_duration_since(last_moment) / 2
 }
 
 /// Returns when work for a call must end, so that its answer arrives before the deadline.

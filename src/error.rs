@@ -1,8 +1,8 @@
 //! One vocabulary of failures, one table of what each of them means.
 //!
 //! A failure is judged once, where the response is read or the request is checked. The status code, the reason, whether the call
-//! may be repeated, what the circuit breaker learns, what became of a write and whether an older answer may be served: all are
-//! read from [`Error::row`].
+//! may be repeated, what the circuit breaker learns, what became of a write, whether another request would fail, too, and whether an
+//! older answer may be served: all are read from [`Error::row`].
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub use checks::Checks;
 pub use connection::ConnectionError;
 pub use pushback::PUSHBACK;
 pub use refusal::{Refusal, Violation};
-pub use row::{Fate, Retry, Row, Verdict};
+pub use row::{Blame, Fate, Retry, Row, Verdict};
 use row::{again, of_library, of_server, unknown_code};
 pub use status::reason_of;
 pub use text::{shortened, snippet};
@@ -44,14 +44,6 @@ pub enum Error {
         problem: String,
         /// The others.
         more: Vec<Violation>,
-    },
-    /// Two items of a list name the same record; nothing was sent.
-    #[error("{second} names the same record as {first}")]
-    Repeated {
-        /// The path of the first one in the request message.
-        first: String,
-        /// The path of the second one.
-        second: String,
     },
     /// Zendesk refused the values: 400, 413, 414, 415 or 422.
     #[error("zendesk refused the request: {0}")]
@@ -144,11 +136,11 @@ pub enum Error {
     /// A list that cannot be read whole, where acting on a part of it would do harm.
     #[error("zendesk's list cannot be read whole: {what}")]
     Incomplete {
-        /// What is missing.
-        what: &'static str,
+        /// Which list it is, and what is missing.
+        what: String,
     },
     /// A body larger than the cap, counted after decompression.
-    #[error("zendesk's answer exceeds {limit} bytes")]
+    #[error("zendesk's answer exceeds {limit} bytes, the most that upstream.max_body_bytes allows")]
     TooLarge {
         /// The cap in bytes.
         limit: usize,
@@ -248,6 +240,9 @@ pub enum Error {
         /// Which bound was reached.
         what: &'static str,
     },
+    /// As many requests are under way as should be, and Zendesk has answered none of them for a while, so this one was not sent.
+    #[error("the gateway is overloaded: zendesk does not answer the requests under way")]
+    Unanswered,
     /// Zendesk repeated a cursor, or kept claiming rows without sending any.
     #[error("zendesk's pagination does not end: {what}")]
     PaginationLoop {
@@ -293,63 +288,63 @@ impl Error {
     /// questions are answered.
     #[rustfmt::skip]
     fn entry(&self) -> (Row, Option<&Refusal>) {
-        use {Code as C, ErrorReason as R, Fate as F, Retry as T, Verdict as B};
-        let row = |code, reason, retry, breaker, fate, stale_if_error, kind, refusal| {
-            (Row { code, reason, retry, breaker, fate, stale_if_error, kind }, refusal)
+        use {Blame as W, Code as C, ErrorReason as R, Fate as F, Retry as T, Verdict as B};
+        let row = |code, reason, retry, breaker, fate, blame, stale_if_error, kind, refusal| {
+            (Row { code, reason, retry, breaker, fate, blame, stale_if_error, kind }, refusal)
         };
-        match self {                                     // code                   reason                    retry           breaker              fate        stale_if_error  kind                           refusal
-            Self::Invalid { .. }                     => row(C::InvalidArgument,    R::InvalidField,          T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::Repeated { .. }                    => row(C::InvalidArgument,    R::InvalidField,          T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::RecordInvalid(said)                => row(C::InvalidArgument,    R::RecordInvalid,         T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
-            Self::Refused(said)                      => row(C::FailedPrecondition, R::UpstreamRefused,       T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
-            Self::Redirected(said)                   => row(C::FailedPrecondition, R::UpstreamRefused,       T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
-            Self::Duplicate(said)                    => row(C::AlreadyExists,      R::DuplicateValue,        T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
-            Self::CursorExpired(said)                => row(C::FailedPrecondition, R::CursorExpired,         T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
-            Self::PaginationDepth(said)              => row(C::OutOfRange,         R::PaginationDepth,       T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
-            Self::Credential { own: true, refusal }  => row(C::Internal,           R::CredentialRefused,     T::Never,       B::Success,          F::Refused, false,          None,                          Some(refusal)),
-            Self::Credential { own: false, refusal } => row(C::Unauthenticated,    R::CredentialRefused,     T::Never,       B::Success,          F::Refused, false,          None,                          Some(refusal)),
-            Self::CredentialMissing                  => row(C::Unauthenticated,    R::CredentialMissing,     T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::ImpersonationForbidden             => row(C::PermissionDenied,   R::CallerForbidden,       T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::Forbidden(said)                    => row(C::PermissionDenied,   R::PermissionDenied,      T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
-            Self::NotFound(said)                     => row(C::NotFound,           R::NotFound,              T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
-            Self::AccountNotFound(said)              => row(C::Internal,           R::AccountNotFound,       T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
-            Self::Conflict(said)                     => row(C::Aborted,            R::Conflict,              T::Never,       B::Success,          F::Refused, false,          None,                          Some(said)),
-            Self::TurnMissed { .. }                  => row(C::Aborted,            R::Conflict,              T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::Throttled(said)                    => row(C::ResourceExhausted,  R::RateLimited,           T::AsAsked,     B::Ignore,           F::NotDone, true,           None,                          Some(said)),
-            Self::JobLimit(said)                     => row(C::ResourceExhausted,  R::JobLimit,              T::Never,       B::Ignore,           F::NotDone, false,          None,                          Some(said)),
-            Self::SlotsTaken { .. }                  => row(C::ResourceExhausted,  R::JobLimit,              T::Never,       B::Ignore,           F::Held,    false,          None,                          None),
-            Self::Server(said)                       => row(C::Internal,           R::UpstreamError,         again(said.status), of_server(said.status), F::Unknown, true,           None,                          Some(said)),
-            Self::Unavailable(said)                  => row(C::Unavailable,        R::UpstreamUnavailable,   T::Repeatable,  B::Failure,          F::Unknown, true,           None,                          Some(said)),
-            Self::GatewayTimeout(said)               => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, true,           None,                          Some(said)),
-            Self::Malformed(said)                    => row(C::Internal,           R::UpstreamMalformed,     T::ReadOnce,    B::Failure,          F::Unknown, true,           Some("malformed"),             Some(said)),
-            Self::Foreign(said)                      => row(C::Internal,           R::UpstreamMalformed,     T::ReadOnce,    B::Ignore,           F::Unknown, true,           Some("foreign"),               Some(said)),
-            Self::Unreadable(said)                   => row(C::Internal,           R::UpstreamMalformed,     T::Never,       B::Ignore,           F::Unknown, true,           Some("unreadable"),            Some(said)),
-            Self::Incomplete { .. }                  => row(C::Internal,           R::UpstreamMalformed,     T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::TooLarge { .. }                    => row(C::Internal,           R::BodyTooLarge,          T::Never,       B::Success,          F::Unknown, false,          None,                          None),
-            Self::Connect(event)                     => row(C::Unavailable,        R::UpstreamUnavailable,   T::Undelivered, event.verdict(),     F::NotDone, true,           Some("connect"),               None),
-            Self::BrokenBeforeHeaders(event)         => row(C::Unavailable,        R::UpstreamUnavailable,   T::Repeatable,  event.verdict(),     F::Unknown, true,           Some("broken_before_headers"), None),
-            Self::BrokenBody(event)                  => row(C::Unavailable,        R::UpstreamUnavailable,   T::ReadOnce,    event.verdict(),     F::Unknown, true,           Some("broken_body"),           None),
-            Self::NoStream { .. }                    => row(C::Unavailable,        R::Overloaded,            T::Undelivered, B::Ignore,           F::NotDone, true,           Some("no_stream"),             None),
-            Self::AttemptTimeout                     => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, true,           Some("timeout"),               None),
-            Self::Deadline { sent: true }            => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::Unknown, true,           None,                          None),
-            Self::Deadline { sent: false }           => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, true,           None,                          None),
-            Self::Idle { .. }                        => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::OutcomeUnknown(cause)              => row(unknown_code(cause),   R::OutcomeUnknown,        T::Never,       cause.row().breaker, F::Unknown, false,          None,                          cause.refusal()),
-            Self::BreakerOpen { .. }                 => row(C::Unavailable,        R::BreakerOpen,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
-            Self::BudgetSpent { .. }                 => row(C::ResourceExhausted,  R::RateLimited,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
-            Self::Library { code, .. }               => row(*code,                 of_library(*code),        T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::MessageMissing { crowded }         => row(if *crowded { C::Unavailable } else { C::DeadlineExceeded }, R::RequestIncomplete, T::Never, B::Ignore, F::NotDone, false, None,               None),
-            Self::RequestTooLarge { .. }             => row(C::ResourceExhausted,  R::RequestTooLarge,       T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::ReplyTooLarge { .. }               => row(C::OutOfRange,         R::ReplyTooLarge,         T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::CallerLimit { .. }                 => row(C::ResourceExhausted,  R::CallerLimit,           T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
-            Self::Overloaded { .. }                  => row(C::Unavailable,        R::Overloaded,            T::Never,       B::Ignore,           F::Held,    true,           None,                          None),
-            Self::PaginationLoop { .. }              => row(C::Internal,           R::PaginationLoop,        T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::CacheMiss                          => row(C::Unavailable,        R::CacheMiss,             T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::Unauthenticated { .. }             => row(C::Unauthenticated,    R::CallerUnauthenticated, T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::IdentityUnavailable                => row(C::Unavailable,        R::IdentityUnavailable,   T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::CallerForbidden { .. }             => row(C::PermissionDenied,   R::CallerForbidden,       T::Never,       B::Ignore,           F::NotDone, false,          None,                          None),
-            Self::Internal { .. }                    => row(C::Internal,           R::Internal,              T::Never,       B::Ignore,           F::NotDone, true,           None,                          None),
-            Self::ShuttingDown                       => row(C::Unavailable,        R::ShuttingDown,          T::Never,       B::Ignore,           F::NotDone, true,           None,                          None),
+        match self {                                     // code                   reason                    retry           breaker              fate        blame             stale_if_error  kind                           refusal
+            Self::Invalid { .. }                     => row(C::InvalidArgument,    R::InvalidField,          T::Never,       B::Ignore,           F::NotDone, W::Request,       false,          None,                          None),
+            Self::RecordInvalid(said)                => row(C::InvalidArgument,    R::RecordInvalid,         T::Never,       B::Success,          F::Refused, W::Request,       false,          None,                          Some(said)),
+            Self::Refused(said)                      => row(C::FailedPrecondition, R::UpstreamRefused,       T::Never,       B::Success,          F::Refused, W::Request,       false,          None,                          Some(said)),
+            Self::Redirected(said)                   => row(C::FailedPrecondition, R::UpstreamRefused,       T::Never,       B::Success,          F::Refused, W::Circumstances, false,          None,                          Some(said)),
+            Self::Duplicate(said)                    => row(C::AlreadyExists,      R::DuplicateValue,        T::Never,       B::Success,          F::Refused, W::Request,       false,          None,                          Some(said)),
+            Self::CursorExpired(said)                => row(C::FailedPrecondition, R::CursorExpired,         T::Never,       B::Success,          F::Refused, W::Request,       false,          None,                          Some(said)),
+            Self::PaginationDepth(said)              => row(C::OutOfRange,         R::PaginationDepth,       T::Never,       B::Success,          F::Refused, W::Request,       false,          None,                          Some(said)),
+            Self::Credential { own: true, refusal }  => row(C::Internal,           R::CredentialRefused,     T::Never,       B::Success,          F::Refused, W::Circumstances, false,          None,                          Some(refusal)),
+            Self::Credential { own: false, refusal } => row(C::Unauthenticated,    R::CredentialRefused,     T::Never,       B::Success,          F::Refused, W::Circumstances, false,          None,                          Some(refusal)),
+            Self::CredentialMissing                  => row(C::Unauthenticated,    R::CredentialMissing,     T::Never,       B::Ignore,           F::NotDone, W::Circumstances, false,          None,                          None),
+            Self::ImpersonationForbidden             => row(C::PermissionDenied,   R::CallerForbidden,       T::Never,       B::Ignore,           F::NotDone, W::Rights,        false,          None,                          None),
+            Self::Forbidden(said)                    => row(C::PermissionDenied,   R::PermissionDenied,      T::Never,       B::Success,          F::Refused, W::Rights,        false,          None,                          Some(said)),
+            Self::NotFound(said)                     => row(C::NotFound,           R::NotFound,              T::Never,       B::Success,          F::Refused, W::Request,       false,          None,                          Some(said)),
+            Self::AccountNotFound(said)              => row(C::Internal,           R::AccountNotFound,       T::Never,       B::Success,          F::Refused, W::Circumstances, false,          None,                          Some(said)),
+            Self::Conflict(said)                     => row(C::Aborted,            R::Conflict,              T::Never,       B::Success,          F::Refused, W::Circumstances, false,          None,                          Some(said)),
+            Self::TurnMissed { .. }                  => row(C::Aborted,            R::Conflict,              T::Never,       B::Ignore,           F::NotDone, W::Circumstances, false,          None,                          None),
+            Self::Throttled(said)                    => row(C::ResourceExhausted,  R::RateLimited,           T::AsAsked,     B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          Some(said)),
+            Self::JobLimit(said)                     => row(C::ResourceExhausted,  R::JobLimit,              T::Never,       B::Ignore,           F::NotDone, W::Circumstances, false,          None,                          Some(said)),
+            Self::SlotsTaken { .. }                  => row(C::ResourceExhausted,  R::JobLimit,              T::Never,       B::Ignore,           F::Held,    W::Circumstances, false,          None,                          None),
+            Self::Server(said)                       => row(C::Internal,           R::UpstreamError,         again(said.status), of_server(said.status), F::Unknown, W::Circumstances, true,           None,                          Some(said)),
+            Self::Unavailable(said)                  => row(C::Unavailable,        R::UpstreamUnavailable,   T::Repeatable,  B::Failure,          F::Unknown, W::Circumstances, true,           None,                          Some(said)),
+            Self::GatewayTimeout(said)               => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, W::Circumstances, true,           None,                          Some(said)),
+            Self::Malformed(said)                    => row(C::Internal,           R::UpstreamMalformed,     T::ReadOnce,    B::Failure,          F::Unknown, W::Circumstances, true,           Some("malformed"),             Some(said)),
+            Self::Foreign(said)                      => row(C::Internal,           R::UpstreamMalformed,     T::ReadOnce,    B::Ignore,           F::Unknown, W::Circumstances, true,           Some("foreign"),               Some(said)),
+            Self::Unreadable(said)                   => row(C::Internal,           R::UpstreamMalformed,     T::Never,       B::Ignore,           F::Unknown, W::Request,       true,           Some("unreadable"),            Some(said)),
+            Self::Incomplete { .. }                  => row(C::Internal,           R::UpstreamMalformed,     T::Never,       B::Ignore,           F::NotDone, W::Request,       false,          None,                          None),
+            Self::TooLarge { .. }                    => row(C::Internal,           R::BodyTooLarge,          T::Never,       B::Success,          F::Unknown, W::Request,       false,          None,                          None),
+            Self::Connect(event)                     => row(C::Unavailable,        R::UpstreamUnavailable,   T::Undelivered, event.verdict(),     F::NotDone, W::Circumstances, true,           Some("connect"),               None),
+            Self::BrokenBeforeHeaders(event)         => row(C::Unavailable,        R::UpstreamUnavailable,   T::Repeatable,  event.verdict(),     F::Unknown, W::Circumstances, true,           Some("broken_before_headers"), None),
+            Self::BrokenBody(event)                  => row(C::Unavailable,        R::UpstreamUnavailable,   T::ReadOnce,    event.verdict(),     F::Unknown, W::Circumstances, true,           Some("broken_body"),           None),
+            Self::NoStream { .. }                    => row(C::Unavailable,        R::Overloaded,            T::Undelivered, B::Ignore,           F::NotDone, W::Circumstances, true,           Some("no_stream"),             None),
+            Self::AttemptTimeout                     => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, W::Circumstances, true,           Some("timeout"),               None),
+            Self::Deadline { sent: true }            => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::Unknown, W::Circumstances, true,           None,                          None),
+            Self::Deadline { sent: false }           => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          None),
+            Self::Idle { .. }                        => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, W::Circumstances, false,          None,                          None),
+            Self::OutcomeUnknown(cause)              => row(unknown_code(cause),   R::OutcomeUnknown,        T::Never,       cause.row().breaker, F::Unknown, cause.row().blame,false,          None,                          cause.refusal()),
+            Self::BreakerOpen { .. }                 => row(C::Unavailable,        R::BreakerOpen,           T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),
+            Self::BudgetSpent { .. }                 => row(C::ResourceExhausted,  R::RateLimited,           T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),
+            Self::Library { code, .. }               => row(*code,                 of_library(*code),        T::Never,       B::Ignore,           F::NotDone, W::Request,       false,          None,                          None),
+            Self::MessageMissing { crowded }         => row(if *crowded { C::Unavailable } else { C::DeadlineExceeded }, R::RequestIncomplete, T::Never, B::Ignore, F::NotDone, W::Circumstances, false, None,               None),
+            Self::RequestTooLarge { .. }             => row(C::ResourceExhausted,  R::RequestTooLarge,       T::Never,       B::Ignore,           F::NotDone, W::Request,       false,          None,                          None),
+            Self::ReplyTooLarge { .. }               => row(C::OutOfRange,         R::ReplyTooLarge,         T::Never,       B::Ignore,           F::NotDone, W::Request,       false,          None,                          None),
+            Self::CallerLimit { .. }                 => row(C::ResourceExhausted,  R::CallerLimit,           T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),
+            Self::Overloaded { .. }                  => row(C::Unavailable,        R::Overloaded,            T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),
+            Self::Unanswered                         => row(C::Unavailable,        R::Overloaded,            T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),
+            Self::PaginationLoop { .. }              => row(C::Internal,           R::PaginationLoop,        T::Never,       B::Ignore,           F::NotDone, W::Request,       false,          None,                          None),
+            Self::CacheMiss                          => row(C::Unavailable,        R::CacheMiss,             T::Never,       B::Ignore,           F::NotDone, W::Circumstances, false,          None,                          None),
+            Self::Unauthenticated { .. }             => row(C::Unauthenticated,    R::CallerUnauthenticated, T::Never,       B::Ignore,           F::NotDone, W::Rights,        false,          None,                          None),
+            Self::IdentityUnavailable                => row(C::Unavailable,        R::IdentityUnavailable,   T::Never,       B::Ignore,           F::NotDone, W::Circumstances, false,          None,                          None),
+            Self::CallerForbidden { .. }             => row(C::PermissionDenied,   R::CallerForbidden,       T::Never,       B::Ignore,           F::NotDone, W::Rights,        false,          None,                          None),
+            Self::Internal { .. }                    => row(C::Internal,           R::Internal,              T::Never,       B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          None),
+            Self::ShuttingDown                       => row(C::Unavailable,        R::ShuttingDown,          T::Never,       B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          None),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::proto::{GetUserRequest, GetUserResponse};
 use crate::rest::many::MOST_ITEMS;
 use crate::rest::page::Page;
 use crate::rest::row::{OwnRead, Row as _};
-use crate::rest::{List, Part, Read, checked};
+use crate::rest::{List, Part, Read};
 use crate::upstream::Upstream;
 use crate::upstream::call::Priority;
 use crate::upstream::credential::Credential;
@@ -148,7 +148,7 @@ impl Gateway {
         if let Some(hit) = self.fresh(context, &key) {
             return hit;
         }
-        let walk = walk::Walk::<R::Row>::begin(checked(request, &self.sort_fields)?, request.paging())?;
+        let walk = walk::Walk::of(request, &self.sort_fields)?;
         let (gateway, read) = (self.clone(), context.read(Priority::Interactive));
         let fetch = move |terms: Terms| async move {
             let (read, since) = (read.within(terms), gateway.cache.snapshot());

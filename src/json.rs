@@ -5,6 +5,7 @@
 //! other one again, leniently. Writers send exactly what is set; [`patch()`] adds the explicit nulls of an update mask.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Weak;
 
 use serde::de::DeserializeOwned;
 
@@ -69,7 +70,7 @@ pub use fields::{
 pub use ids::{AtLeast, id, ids, optional_id};
 pub use keys::keys;
 pub use lenient::value;
-pub use losses::{Loss, Losses, has_room, lost, row_lost, rows_lost};
+pub use losses::{Loss, Losses, has_room, has_room_for_row, lost, row_lost, rows_lost};
 pub use object::{
     Identified, Item, Object, identified, object_or_nothing, objects, optional_identified, optional_object,
 };
@@ -83,6 +84,8 @@ thread_local! {
     static LOSSES: RefCell<Vec<Loss>> = const { RefCell::new(Vec::new()) };
     /// What is done on this thread with a long body that the strict reader refuses.
     static LONG: Cell<Long> = const { Cell::new(Long::Read) };
+    /// Held by whoever waits for the lenient readings on this thread, where one may leave.
+    static WANTED: RefCell<Option<Weak<()>>> = const { RefCell::new(None) };
 }
 
 /// A longer body keeps a thread busy for milliseconds if it is read leniently.
@@ -107,6 +110,19 @@ pub fn unless_it_takes_long<T>(read: impl FnOnce() -> T) -> Option<T> {
     (LONG.replace(Long::Read) != Long::Left).then_some(read)
 }
 
+/// Runs a reading that is given up, with an error, as soon as nobody holds `wanted` any more.
+pub fn while_wanted<T>(wanted: Weak<()>, read: impl FnOnce() -> T) -> T {
+    WANTED.set(Some(wanted));
+    let read = read();
+    WANTED.take();
+    read
+}
+
+/// True if a reading is to be given up.
+fn is_unwanted(wanted: Option<&Weak<()>>) -> bool {
+    wanted.is_some_and(|wanted| wanted.strong_count() == 0)
+}
+
 /// Runs a reading, and returns all that it had to leave out.
 pub fn losses_of<T>(read: impl FnOnce() -> T) -> (T, Vec<Loss>) {
     LOSSES.take();
@@ -126,6 +142,9 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed
     }
     if body.len() > LONG_BODY && LONG.get() != Long::Read {
         LONG.set(Long::Left);
+        return Err(Malformed::without("the answer"));
+    }
+    if WANTED.with_borrow(|wanted| is_unwanted(wanted.as_ref())) {
         return Err(Malformed::without("the answer"));
     }
     let (message, losses) = lenient::read(body)?;

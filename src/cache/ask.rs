@@ -14,7 +14,7 @@ use super::key::Key;
 use super::policy::Policy;
 use super::waiting::WaitsFor;
 use super::{CacheStatus, Hit, Inner, Terms, Want};
-use crate::deadline::last_moment;
+use crate::deadline::{last_moment, latest};
 use crate::error::{Error, Result};
 
 /// The most of its time that a call keeps back for returning the answer (see [`margin`](crate::deadline::margin)). A flight that
@@ -44,7 +44,7 @@ impl Inner {
         let (mut fetch, deadline) = (Some(fetch), want.by);
         let last_moment = last_moment(deadline);
         // A flight that has to be given up for its leader's sake is so at the last moment, and says why.
-        let give_up = last_moment + deadline.saturating_duration_since(last_moment) / 2;
+        let give_up = latest(deadline);
         let wait_until = fallback.as_ref().map_or(give_up, |_| last_moment);
         loop {
             let (flight, mut seat, leads) = match self.board(key, policy, control, &want, &mut fetch) {
@@ -171,7 +171,7 @@ fn joiner_must_retry(flight: &Flight, result: Option<&FlightResult>, deadline: I
                 && flight.deadline <= Instant::now() + LARGEST_MARGIN
                 && Instant::now() < deadline
         }
-        Some(Err(Error::Overloaded { .. } | Error::BudgetSpent { .. })) => {
+        Some(Err(Error::Overloaded { .. } | Error::Unanswered | Error::BudgetSpent { .. })) => {
             flight.wanted_by < deadline && Instant::now() < deadline
         }
         // That was the other's own limit.

@@ -10,9 +10,12 @@ impl Error {
     /// is known.
     #[rustfmt::skip]
     pub(super) fn advice(&self, wait: Option<Duration>) -> Option<String> {
-        let later = wait.map_or_else(|| "try again later".to_owned(), |wait| {
-            format!("try again in {} s", wait.as_secs_f64().ceil())
-        });
+        let later = match wait {
+            None => "try again later".to_owned(),
+            // Zendesk has said so.
+            Some(Duration::ZERO) => "try again at once".to_owned(),
+            Some(wait) => format!("try again in {} s", wait.as_secs_f64().ceil()),
+        };
         let text = match self.row().reason {
             R::Unspecified | R::InvalidField | R::CredentialMissing | R::JobFailed => return None,
             R::RecordInvalid       => "correct what it names",
@@ -33,10 +36,13 @@ impl Error {
             R::OutcomeUnknown      => "look whether it was done before you repeat it",
             R::DeadlineExceeded    => "allow it more time",
             R::BreakerOpen         => &later,
+            R::Overloaded if wait.is_some() => &later,
             R::Overloaded          => "try again in a moment",
             R::CursorExpired       => "begin the list anew, without a page token",
             R::PaginationLoop      => "try again; if it stays, tell the operators the x-request-id",
             R::PaginationDepth     => "narrow the query",
+            R::Unimplemented if self.to_string().contains("compress")
+                                   => "compress with gzip, or not at all",
             R::Unimplemented       => "call a method of this version as its proto file says",
             R::CallerUnauthenticated => "send a certificate, token or key that the operators have given you",
             R::CallerForbidden     => "ask the operators to allow it",

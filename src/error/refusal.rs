@@ -24,7 +24,7 @@ pub struct Refusal {
     pub limit: Option<Limit>,
     /// The rate-limit headers of the response.
     pub limits: Limits,
-    /// The path, below `/api/v2/`, of a request that was answered with an error status, such as `users/7`; else empty.
+    /// The record, below `/api/v2/`, of a request that was answered with an error status, such as `users/7`; else empty.
     pub resource: String,
     /// What the request was to do, if the refusal can be about one of several records.
     pub doing: Option<String>,

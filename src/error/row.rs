@@ -21,6 +21,8 @@ pub struct Row {
     pub breaker: Verdict,
     /// What became of a write that failed this way.
     pub fate: Fate,
+    /// What it is about, and so whether another request would fail, too.
+    pub blame: Blame,
     /// True if an older cached answer may be served instead (stale-if-error, RFC 5861). False where the error is about this
     /// caller or this request, and for writes.
     pub stale_if_error: bool,
@@ -40,6 +42,18 @@ pub enum Fate {
     Refused,
     /// It may have been carried out.
     Unknown,
+}
+
+/// What a failure is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// What was asked, its records, or what the answer to it holds: the same request would fail again, and another one may not.
+    Request,
+    /// What the credential or the caller may do: requests of the same kind would fail, too.
+    Rights,
+    /// Nothing that was asked: Zendesk, the account, the credential, the way there, the gateway, or what others do at the same
+    /// time. Any other request would fail now, too, and this one may go through later.
+    Circumstances,
 }
 
 /// Which calls may be repeated after a failure.
@@ -144,6 +158,11 @@ impl Error {
         self.row().fate == Fate::Unknown
     }
 
+    /// True if the same request would fail again, however often it is sent.
+    pub fn is_about_the_request(&self) -> bool {
+        self.row().blame != Blame::Circumstances
+    }
+
     /// Returns which of Zendesk's limits the call met, if it met one and it is known which.
     pub fn limit(&self) -> Option<Limit> {
         match self {
@@ -166,6 +185,8 @@ impl Error {
             | Self::BudgetSpent { retry_after, .. }
             | Self::CallerLimit { retry_after, .. } => Some(*retry_after),
             Self::SlotsTaken { .. } => Some(UNSTATED_WAIT),
+            // By then some of those under way may have been answered, and a few others have gone to find out.
+            Self::Unanswered => Some(Duration::from_secs(1)),
             // Zendesk says nothing of when a job of others will have ended.
             Self::JobLimit(refusal) => Some(refusal.retry_after.unwrap_or(UNSTATED_WAIT)),
             Self::Connect(end) | Self::BrokenBody(end) => end.retry_after,

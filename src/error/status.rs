@@ -77,9 +77,6 @@ impl From<Error> for Status {
                 let first = Violation::of(field.clone(), problem.clone());
                 [first].into_iter().chain(more.iter().cloned()).collect()
             }
-            (Error::Repeated { first, second }, _) => [(first, second), (second, first)]
-                .map(|(one, other)| Violation::of(one.clone(), format!("names the same record as {other}")))
-                .to_vec(),
             (_, Some(refusal)) => refusal.violations.clone(),
             _ => Vec::new(),
         };
@@ -119,7 +116,7 @@ impl From<Error> for Status {
         }
         if let Error::NotFound(refusal) = &error {
             // `resource` is set in every `NotFound` that a response makes, and empty only in those that tests make.
-            let resource_type = refusal.resource.split('/').next().expect("a split has at least one part");
+            let resource_type = refusal.resource.rsplit('/').nth(1).unwrap_or(&refusal.resource);
             details.set_resource_info(resource_type, refusal.resource.clone(), "", "");
         }
         let metadata = error.pushback().map(|pushback| HeaderMap::from_iter([(PUSHBACK, pushback)]));

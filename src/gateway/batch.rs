@@ -1,10 +1,11 @@
 //! `BatchGetUsers`: many users by id or external id, in the order of the request, with a list of the missing ones.
 
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
 
 use super::{Answered, Context, Gateway};
@@ -12,7 +13,7 @@ use crate::cache::{CacheStatus, Held, Look};
 use crate::codec::Encoded;
 use crate::error::{Checks, Error, Result};
 use crate::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, User};
-use crate::rest::many::{LONGEST_LIST, MOST_ITEMS, each, lists, positive, some, unique};
+use crate::rest::many::{LONGEST_LIST, MOST_ITEMS, at_most, each, lists, positive, unique};
 use crate::rest::row::Row as _;
 use crate::rest::users;
 use crate::share::Charge;
@@ -21,6 +22,8 @@ use crate::upstream::rest::encoded;
 
 /// Most Zendesk requests that one RPC has in flight.
 const MAX_CONCURRENT_REQUESTS: usize = 4;
+/// The same until one has been answered.
+const FEW: usize = 2;
 
 impl Gateway {
     /// Show Many Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-many-users>
@@ -31,17 +34,11 @@ impl Gateway {
         context: &Context,
         request: BatchGetUsersRequest,
     ) -> Result<Answered<BatchGetUsersResponse>> {
-        match (request.ids.is_empty(), request.external_ids.is_empty()) {
-            (true, true) => Err(Error::invalid("ids", "must not be empty, unless external_ids is set")),
-            (false, false) => Err(Error::invalid("external_ids", "cannot be combined with ids")),
-            (false, true) => {
-                some("ids", &request.ids)?;
-                self.users_by_id(context, &request).await
-            }
-            (true, false) => {
-                some("external_ids", &request.external_ids)?;
-                self.users_by_external_id(context, &request).await
-            }
+        check(&request)?;
+        if request.external_ids.is_empty() {
+            self.users_by_id(context, &request).await
+        } else {
+            self.users_by_external_id(context, &request).await
         }
     }
 
@@ -50,12 +47,6 @@ impl Gateway {
         context: &Context,
         request: &BatchGetUsersRequest,
     ) -> Result<Answered<BatchGetUsersResponse>> {
-        let mut checks = Checks::default();
-        if request.brand_id.is_some() {
-            checks.refuse("brand_id", "goes with external_ids only");
-        }
-        checks.take(positive("ids", &request.ids));
-        checks.end(Some(()))?;
         let ids = unique(request.ids.iter().copied());
         let mut found = self.cached_users(context, &ids, request.include_deleted);
         let mut unreadable: HashSet<i64> = HashSet::new();
@@ -74,12 +65,15 @@ impl Gateway {
             let users = self.reads.many(&read_context, rest, ids.clone(), |user: &User| Some(user.id)).await;
             (ids, users)
         });
-        let mut parts = stream::iter(parts).buffered(MAX_CONCURRENT_REQUESTS);
+        let mut parts = pin!(few_first(parts));
+        let (mut came, mut is_answered) = (0, false);
         // What has come of the reply is held until all has, which can be thousands of users.
         let mut held = Charge::none(context.caller.share());
         while let Some((ids, users)) = parts.next().await {
+            came += 1;
             match users {
                 Ok(users) => {
+                    is_answered = true;
                     if !users.all_read {
                         unreadable.extend(ids.iter().filter(|id| !users.rows.iter().any(|user| user.id == **id)));
                     }
@@ -91,14 +85,22 @@ impl Gateway {
                         }
                     }
                 }
-                // In an outage older answers from the cache are better than an error, if there is one for each of these users.
-                Err(error) if error.row().stale_if_error && ids.iter().all(|id| found.older.contains_key(id)) => {
+                Err(error) => {
+                    // In an outage older answers from the cache are better than an error, if there is one for each of these users.
+                    // If none of the first requests has been answered, the others are not sent.
+                    let is_down = !is_answered && (came >= FEW || came * MOST_ITEMS >= unknown.len());
+                    let ids = if is_down { &unknown[(came - 1) * MOST_ITEMS..] } else { &ids };
+                    if !error.row().stale_if_error || !ids.iter().all(|id| found.older.contains_key(id)) {
+                        return Err(error);
+                    }
                     for id in ids {
-                        let held = found.older.remove(&id).expect("looked for just now");
-                        found.take(id, held, request.include_deleted);
+                        let held = found.older.remove(id).expect("looked for just now");
+                        found.take(*id, held, request.include_deleted);
+                    }
+                    if is_down {
+                        break;
                     }
                 }
-                Err(error) => return Err(error),
             }
         }
         // The reply for one user and the reply for many both have users in field 1, so the reply for many is the encoded
@@ -144,17 +146,6 @@ impl Gateway {
         if context.control.only_if_cached {
             return Err(Error::CacheMiss);
         }
-        // A read does no harm, so this takes what `rest::many::external_ids` refuses in a write: ids of any length, which are
-        // left to Zendesk, and duplicates, which are asked for once.
-        let mut checks = Checks::default();
-        checks.take(each("external_ids", &request.external_ids, |id| {
-            let is_too_long = encoded(id).map(str::len).sum::<usize>() > LONGEST_LIST;
-            let is_none = id.trim().is_empty() || id.contains(',');
-            let problem = is_none.then_some("must not be empty or hold a comma, which separates such ids upstream");
-            problem.or(is_too_long.then_some("must be at most 4000 bytes, percent-encoded"))
-        }));
-        checks.take(users::show_many_by_external_id(request, &[]));
-        checks.end(Some(()))?;
         // Zendesk ignores the case of external ids, so two that differ only in case are one user, who is asked for once.
         let mut spellings: HashMap<String, Vec<&str>> = HashMap::new();
         let mut ids: Vec<&str> = Vec::new();
@@ -175,7 +166,7 @@ impl Gateway {
         let parts = lists.iter().map(part).collect::<Result<Vec<_>>>()?;
         let read = &context.read(Priority::Interactive);
         let parts = parts.into_iter().map(|(rest, wanted)| self.reads.many(read, rest, wanted, external_id));
-        let mut coming = stream::iter(parts).buffered(MAX_CONCURRENT_REQUESTS);
+        let mut coming = pin!(few_first(parts));
         let (mut parts, mut held) = (Vec::new(), Charge::none(context.caller.share()));
         while let Some(part) = coming.try_next().await? {
             held.grow(part.weight())?;
@@ -199,6 +190,42 @@ impl Gateway {
         // No part of the reply is from the cache.
         Ok(Answered { message: Encoded::new(&reply), cached: Some((CacheStatus::Bypass, Duration::ZERO)) })
     }
+}
+
+/// Refuses all that is wrong with a request.
+fn check(request: &BatchGetUsersRequest) -> Result<()> {
+    let BatchGetUsersRequest { ids, external_ids, .. } = request;
+    let mut checks = Checks::default();
+    match (ids.is_empty(), external_ids.is_empty()) {
+        (true, true) => checks.refuse("ids", "must not be empty, unless external_ids is set"),
+        (false, false) => checks.refuse("external_ids", "cannot be combined with ids"),
+        _ => {}
+    }
+    checks.take(at_most("ids", ids));
+    checks.take(positive("ids", ids));
+    checks.take(at_most("external_ids", external_ids));
+    // A read does no harm, so this takes what `rest::many::external_ids` refuses in a write: ids of any length, which are left to
+    // Zendesk, and duplicates, which are asked for once.
+    checks.take(each("external_ids", external_ids, |id| {
+        let is_too_long = encoded(id).map(str::len).sum::<usize>() > LONGEST_LIST;
+        let is_none = id.trim().is_empty() || id.contains(',');
+        let problem = is_none.then_some("must not be empty or hold a comma, which separates such ids upstream");
+        problem.or(is_too_long.then_some("must be at most 4000 bytes, percent-encoded"))
+    }));
+    if request.brand_id.is_some() && external_ids.is_empty() {
+        checks.refuse("brand_id", "goes with external_ids only");
+    }
+    checks.take(users::show_many_by_external_id(request, &[]));
+    checks.end(Some(()))
+}
+
+/// Carries out requests, several at a time, in their order. As long as none is answered only a few are under way: if Zendesk is
+/// down, these find out, and one of them may be repeated ([`Ledger::begin_again`](crate::upstream::call::Ledger::begin_again)).
+fn few_first<F: Future>(requests: impl IntoIterator<Item = F>) -> impl Stream<Item = F::Output> {
+    let mut requests = requests.into_iter();
+    let first: Vec<F> = requests.by_ref().take(FEW).collect();
+    let first = stream::iter(first).buffered(FEW);
+    first.chain(stream::iter(requests).buffered(MAX_CONCURRENT_REQUESTS))
 }
 
 /// What is known so far of the users asked for, from the cache and then from Zendesk.

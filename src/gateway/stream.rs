@@ -14,7 +14,7 @@ use super::{Context, Drain, Gateway};
 use crate::codec::Encoded;
 use crate::error::Result;
 use crate::rest::row::Row;
-use crate::rest::{List, Part, checked};
+use crate::rest::{List, Part};
 
 mod cursor;
 mod leaf;
@@ -40,7 +40,7 @@ impl Gateway {
         context: Context,
         request: &R,
     ) -> Result<impl Stream<Item = Result<Encoded<R::Reply>>> + Send + use<R>> {
-        let walk = Walk::<R::Row>::begin(checked(request, &self.sort_fields)?, request.paging())?;
+        let walk = Walk::of(request, &self.sort_fields)?;
         Ok(pages(self.clone(), context, walk))
     }
 }

@@ -65,20 +65,9 @@ pub fn write(next: &Next, list: &str) -> String {
 /// # Errors
 /// [`Error::Invalid`] for `page_token` if the token was not written for this list and paging style.
 pub fn read(token: &str, list: &str, style: Style) -> Result<Position> {
-    if token.is_empty() {
-        return Ok(Position::Start);
-    }
-    let refuse = |problem| Error::invalid("page_token", problem);
-    let bytes = BASE64_URL_SAFE_NO_PAD
-        .decode(token)
-        .map_err(|_| refuse("is none of this service: send next_page_token as it is"))?;
-    let [VERSION, tail @ ..] = bytes.as_slice() else {
-        return Err(refuse("is of another version: begin the list anew"));
-    };
-    let Some((bound, [kind, payload @ ..])) = tail.split_first_chunk::<8>() else {
-        return Err(refuse("is cut short: send next_page_token as it is"));
-    };
-    if u64::from_be_bytes(*bound) != check(list) {
+    let Some((bound, kind, payload)) = parts(token)? else { return Ok(Position::Start) };
+    let payload = payload.as_slice();
+    if bound != check(list) {
         return Err(refuse(
             "comes from another RPC, or from this one with other filters: send it with the request that it came with",
         ));
@@ -97,6 +86,32 @@ pub fn read(token: &str, list: &str, style: Style) -> Result<Position> {
         }
         _ => Err(refuse("comes from another RPC")),
     }
+}
+
+/// Refuses what is no token of this service, whatever list it is of.
+pub fn sound(token: &str) -> Result<()> {
+    parts(token).map(drop)
+}
+
+/// Takes a token apart: the check of its list, its kind and what it says. None for no token.
+fn parts(token: &str) -> Result<Option<(u64, u8, Vec<u8>)>> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let bytes = BASE64_URL_SAFE_NO_PAD
+        .decode(token)
+        .map_err(|_| refuse("is none of this service: send next_page_token as it is"))?;
+    let [VERSION, tail @ ..] = bytes.as_slice() else {
+        return Err(refuse("is of another version: begin the list anew"));
+    };
+    let Some((bound, [kind, payload @ ..])) = tail.split_first_chunk::<8>() else {
+        return Err(refuse("is cut short: send next_page_token as it is"));
+    };
+    Ok(Some((u64::from_be_bytes(*bound), *kind, payload.to_vec())))
+}
+
+fn refuse(problem: &str) -> Error {
+    Error::invalid("page_token", problem)
 }
 
 /// Reads a position in a list that is read by number.

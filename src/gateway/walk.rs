@@ -6,16 +6,17 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::token::{self, Position};
-use crate::error::{Error, Result};
+use crate::error::{Checks, Error, Result};
 use crate::rest::page::{Next, Page, Rows, Size};
 use crate::rest::row::Row;
-use crate::rest::{Paging, Style, rows};
+use crate::rest::{List, Paging, Style, checked, rows};
 use crate::upstream::rest::Rest;
 
 /// Most consecutive pages that may claim more while adding nothing.
 pub(super) const EMPTY_PAGES: u32 = 3;
-/// Most consecutive pages that may claim more while none of their rows can be read: with small pages there may be some.
-const UNREADABLE_PAGES: u32 = 100;
+/// Rows of such pages, none of which can be read, before a list ends: those of one full page. A few odd rows may be next to each
+/// other, and fill some small pages.
+const UNREADABLE_ROWS: u32 = 100;
 
 /// Most rows that Zendesk serves by page number: <https://developer.zendesk.com/api-reference/introduction/pagination/>
 pub(super) const MOST_ROWS: u32 = 10_000;
@@ -43,9 +44,9 @@ pub struct Walk<R> {
     /// Hashes of the cursors so far: a walk over millions of rows keeps eight bytes per page.
     seen: HashSet<u64>,
     hasher: RandomState,
-    /// Consecutive pages that added nothing, and consecutive ones of which no row could be read.
+    /// Consecutive pages that added nothing, and consecutive ones of which no row could be read, with their rows.
     empty: u32,
-    unreadable: u32,
+    unreadable: (u32, u32),
 }
 
 /// What a page has added to a walk.
@@ -55,8 +56,8 @@ pub enum Added {
     Rows,
     /// Nothing: it has no rows, or only rows that came before.
     Nothing,
-    /// Rows of which none can be read.
-    Unreadable,
+    /// So many rows, of which none can be read.
+    Unreadable(u32),
 }
 
 impl Added {
@@ -147,6 +148,22 @@ impl<R> Paged<R> {
 }
 
 impl<R> Walk<R> {
+    /// Begins where a request says. `more` are fields to sort by besides those that the contract names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the request.
+    pub fn of<L: List<Row = R>>(request: &L, more: &[String]) -> Result<Self> {
+        let (list, paging) = (checked(request, more), request.paging());
+        if list.is_err() {
+            // Which list the token would have to be of is not known then.
+            let mut checks = Checks::default();
+            checks.take(list);
+            checks.take(token::sound(paging.token));
+            return checks.end(None);
+        }
+        Self::begin(list?, paging)
+    }
+
     /// Begins at the page that the caller's token names, or at the first page.
     pub fn begin(list: Rest, paging: Paging<'_>) -> Result<Self> {
         let Paging { style, size, token } = paging;
@@ -157,7 +174,8 @@ impl<R> Walk<R> {
         };
         let at = token::read(token, &bound, style)?;
         let list = Arc::new(Paged { list, bound, style, turned: None, size, row: PhantomData });
-        let mut walk = Self { list, at, seen: HashSet::new(), hasher: RandomState::new(), empty: 0, unreadable: 0 };
+        let mut walk =
+            Self { list, at, seen: HashSet::new(), hasher: RandomState::new(), empty: 0, unreadable: (0, 0) };
         if let Position::Numbered { number, size } = walk.at {
             walk.turn(number, size);
         }
@@ -201,11 +219,15 @@ impl<R> Walk<R> {
     /// next page, or a cursor that came before.
     pub fn advance(&mut self, next: Next, added: Added) -> Result<bool> {
         match added {
-            Added::Rows => (self.empty, self.unreadable) = (0, 0),
+            Added::Rows => (self.empty, self.unreadable) = (0, (0, 0)),
             Added::Nothing => self.empty += 1,
-            Added::Unreadable => self.unreadable += 1,
+            Added::Unreadable(rows) => {
+                self.unreadable = (self.unreadable.0 + 1, self.unreadable.1.saturating_add(rows));
+            }
         }
-        if (self.empty >= EMPTY_PAGES || self.unreadable >= UNREADABLE_PAGES) && next != Next::End {
+        let (pages, rows) = self.unreadable;
+        let is_unreadable = pages >= EMPTY_PAGES && rows >= UNREADABLE_ROWS;
+        if (self.empty >= EMPTY_PAGES || is_unreadable) && next != Next::End {
             return Err(Error::PaginationLoop { what: "pages claim more and add nothing" });
         }
         match next {

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use tokio::task::AbortHandle;
+use tokio::time::timeout_at;
 use tower::ServiceExt as _;
 
 use super::audit::{Targets, Trail};
@@ -11,6 +12,7 @@ use super::{Answered, Context, Gateway};
 use crate::cache::{Snapshot, Tag, UNKNOWN_SETTLES_AFTER, WaitsFor, WriteGuard};
 use crate::codec::Encoded;
 use crate::contract::{Idempotency, Request as _};
+use crate::deadline::{last_moment, latest};
 use crate::error::{Error, Result};
 use crate::proto::{GetJobResponse, LogoutUsersRequest, LogoutUsersResponse};
 use crate::rest::{Changes, Write, is_nothing, nothing, users};
@@ -122,7 +124,7 @@ impl Gateway {
         let sent = self.reads.upstream.clone().oneshot(call);
         let turn = context.turn.clone();
         let record = Record { trail: context.trail.clone(), targets: change.targets, ledger: ledger.clone() };
-        let task = tokio::spawn(async move {
+        let mut task = tokio::spawn(async move {
             let outcome = match sent.await.map_err(Error::as_write_error).inspect_err(|error| record.failed(error)) {
                 Ok(answer) => {
                     let learnt = (change.learnt)(&*answer.parsed);
@@ -155,7 +157,14 @@ impl Gateway {
             outcome
         });
         let leaving = Leaving { ledger: ledger.as_ref(), task: task.abort_handle() };
-        let outcome = match tokio::time::timeout_at(context.deadline, task).await {
+        // In time for the caller to learn that the outcome is unknown. What was not sent may be refused at this very moment, with a
+        // reason that says more.
+        let (soon, latest) = (last_moment(context.deadline), latest(context.deadline));
+        let mut ended = timeout_at(soon, &mut task).await;
+        if ended.is_err() && !ledger.may_have_acted() {
+            ended = timeout_at(latest, &mut task).await;
+        }
+        let outcome = match ended {
             Ok(Ok(outcome)) => outcome,
             // The task panicked; what it had sent may have been carried out.
             Ok(Err(_)) => Err(Error::Deadline { sent: ledger.may_have_acted() }),

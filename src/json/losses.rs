@@ -10,9 +10,12 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::rc::Rc;
+use std::sync::Weak;
 
+use serde::de::Error as _;
 use serde_json::Error;
 
+use super::{WANTED, is_unwanted};
 use crate::contract::FREE_FORM;
 
 /// Deepest nesting that is read: what is deeper is lost. Clients read no message of more than 100 levels.
@@ -69,13 +72,29 @@ struct Reading {
     before_row: (Vec<u64>, usize),
     /// A field's path while it is looked up.
     field: String,
-    /// How many bytes more may be made of the body.
+    /// How many bytes more may be made of the body, and how many are kept from the row that is read: a row takes half of the room at
+    /// most, so that it leaves the others theirs.
     room: usize,
+    kept_back: usize,
     /// True if characters were replaced because they were no UTF-8.
     is_mended: bool,
+    /// Held by whoever waits for this.
+    wanted: Option<Weak<()>>,
 }
 
 impl Reading {
+    /// Takes room for so many bytes, if there is as much.
+    fn take(&mut self, bytes: usize) -> bool {
+        let room = self.room.checked_sub(bytes);
+        self.room = room.unwrap_or_default();
+        room.is_some()
+    }
+
+    /// Gives back what a row, which has ended, did not take, and what was kept from it.
+    fn row_ends(&mut self) {
+        self.room += std::mem::take(&mut self.kept_back);
+    }
+
     fn count(&mut self, path: &[Step], met: &'static str) {
         self.field.clear();
         field(path, &mut self.field);
@@ -125,7 +144,8 @@ thread_local! {
 /// the text were replaced because they were no UTF-8.
 pub(super) fn reading<T>(bytes: usize, is_mended: bool, read: impl FnOnce() -> T) -> (T, Losses) {
     let room = ROOM.max(bytes.saturating_mul(ROOM_PER_BYTE));
-    READING.set(Some(Reading { room, is_mended, ..Reading::default() }));
+    let wanted = WANTED.with_borrow(Clone::clone);
+    READING.set(Some(Reading { room, is_mended, wanted, ..Reading::default() }));
     let read = read();
     let Reading { untold, mut losses, .. } = READING.take().unwrap_or_default();
     losses.all.retain(|loss| loss.count > 0);
@@ -146,14 +166,21 @@ pub(super) fn is_replaced(text: &str) -> bool {
 
 /// True if one more of these may be kept, which can be many times as large as its JSON. In a strict reading always.
 pub fn has_room<T>() -> bool {
-    // Twice, because a list that grows has room for twice as many.
-    let size = 2 * size_of::<T>();
+    READING.with_borrow_mut(|reading| reading.as_mut().is_none_or(|reading| reading.take(bytes::<T>())))
+}
+
+/// The same for what is kept of the row that was read last, however much room that took itself.
+pub fn has_room_for_row<T>() -> bool {
     READING.with_borrow_mut(|reading| {
         let Some(reading) = reading else { return true };
-        let room = reading.room.checked_sub(size);
-        reading.room = room.unwrap_or_default();
-        room.is_some()
+        reading.row_ends();
+        reading.take(bytes::<T>())
     })
+}
+
+/// Returns what one more of these takes: twice its size, because a list that grows has room for twice as many.
+fn bytes<T>() -> usize {
+    2 * size_of::<T>()
 }
 
 /// Notes that the value at hand cannot be read; in a strict reading, fails it.
@@ -215,6 +242,9 @@ pub(super) fn item_begins() {
         counts.clear();
         counts.extend(reading.losses.all.iter().map(|loss| loss.count));
         *untold = reading.untold.len();
+        reading.row_ends();
+        reading.kept_back = reading.room / 2;
+        reading.room -= reading.kept_back;
     });
 }
 
@@ -291,15 +321,21 @@ pub(super) struct Down;
 
 impl Down {
     /// Returns none if that would be too deep, and notes that the value there is lost.
+    ///
+    /// # Errors
+    /// Nobody waits for the reading any more.
     pub(super) fn to(step: Step) -> Result<Option<Self>, Error> {
         let went = READING.with_borrow_mut(|reading| {
-            let path = &mut reading.as_mut().expect("a lenient reading is under way").path;
+            let Reading { path, wanted, .. } = reading.as_mut().expect("a lenient reading is under way");
+            if is_unwanted(wanted.as_ref()) {
+                return Err(Error::custom("nobody waits for it"));
+            }
             let goes = path.len() < DEEPEST;
             if goes {
                 path.push(step);
             }
-            goes
-        });
+            Ok(goes)
+        })?;
         if !went {
             lost("nested too deeply")?;
         }

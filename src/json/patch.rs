@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::structure::to_json;
-use crate::error::{Checks, Error, snippet};
+use crate::error::{Checks, snippet};
 
 /// The enum fields of a message that is written as JSON: only numbers that have a word can be sent.
 pub trait EnumFields {
@@ -25,15 +25,17 @@ pub trait Input: EnumFields + Serialize {
 }
 
 /// Returns the JSON object of an update, which must change something: see [`body`].
-///
-/// # Errors
-/// Those of [`body`], and [`Error::Invalid`] for an update that changes nothing.
-pub fn patch<I: Input>(input: &I, mask: Option<&FieldMask>, within: &str) -> Result<Map<String, Value>, Error> {
-    let body = body(input, mask, within)?;
-    if body.is_empty() {
-        return Err(Error::invalid(within, "names nothing to change: set a field or list it in update_mask"));
+pub fn patch<I: Input>(
+    input: &I,
+    mask: Option<&FieldMask>,
+    within: &str,
+    checks: &mut Checks,
+) -> Option<Map<String, Value>> {
+    let body = body(input, mask, within, checks)?;
+    if body.is_empty() && mask.is_none_or(|mask| mask.paths.is_empty()) {
+        checks.refuse(within, "names nothing to change: set a field or list it in update_mask");
     }
-    Ok(body)
+    Some(body)
 }
 
 /// Returns the JSON object of what is set and masked.
@@ -41,17 +43,40 @@ pub fn patch<I: Input>(input: &I, mask: Option<&FieldMask>, within: &str) -> Res
 /// An empty mask means the fields that are set. A masked field that is unset becomes null, a masked list that is empty
 /// becomes `[]`, and `user_fields.KEY` addresses one custom field. `within` names the message in errors.
 ///
-/// # Errors
-/// Each enum number without a word is [`Error::Invalid`] by its field, each unknown path as `update_mask`.
-pub fn body<I: Input>(input: &I, mask: Option<&FieldMask>, within: &str) -> Result<Map<String, Value>, Error> {
-    let mut checks = Checks::default();
-    input.check_words(within, &mut checks);
-    checks.end(Some(()))?;
+/// Each enum number without a word is refused by its field, and then there is no object; each unknown path is as `update_mask`, and
+/// left out, so that what is wrong with the others can be told, too.
+pub fn body<I: Input>(
+    input: &I,
+    mask: Option<&FieldMask>,
+    within: &str,
+    checks: &mut Checks,
+) -> Option<Map<String, Value>> {
+    let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
+    for path in paths.iter().filter(|path| custom_key::<I>(path).is_none() && field::<I>(path).is_none()) {
+        let (example, _) = I::FIELDS[0];
+        let problem = format!(
+            "has the path \"{}\", which is no field of {within}: paths are names of its fields, such as \"{example}\"",
+            snippet(path)
+        );
+        checks.refuse("update_mask", &problem);
+    }
+    let mut words = Checks::default();
+    input.check_words(within, &mut words);
+    checks.take(words.end(Some(())))?;
     let Value::Object(set) = serde_json::to_value(input).expect("inputs are objects whose enums have words") else {
         unreachable!("a message is written as an object")
     };
-    let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
-    if paths.is_empty() { Ok(set) } else { masked(input, &set, paths, within) }
+    Some(if paths.is_empty() { set } else { masked(input, &set, paths, within, checks) })
+}
+
+/// Returns the key of the custom field that a path addresses, if it addresses one.
+fn custom_key<I: Input>(path: &str) -> Option<&str> {
+    field::<I>("user_fields")?;
+    path.strip_prefix("user_fields.").filter(|key| !key.is_empty())
+}
+
+fn field<I: Input>(path: &str) -> Option<&'static (&'static str, bool)> {
+    I::FIELDS.iter().find(|(name, _)| *name == path)
 }
 
 fn masked<I: Input>(
@@ -59,12 +84,11 @@ fn masked<I: Input>(
     set: &Map<String, Value>,
     paths: &[String],
     within: &str,
-) -> Result<Map<String, Value>, Error> {
-    let (mut body, mut checks) = (Map::new(), Checks::default());
+    checks: &mut Checks,
+) -> Map<String, Value> {
+    let mut body = Map::new();
     for path in paths {
-        if let Some(key) = path.strip_prefix("user_fields.").filter(|key| !key.is_empty())
-            && I::FIELDS.iter().any(|(name, _)| *name == "user_fields")
-        {
+        if let Some(key) = custom_key::<I>(path) {
             let value = input.custom_fields().and_then(|object| object.fields.get(key)).map_or(Value::Null, to_json);
             let object = body.entry("user_fields").or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(object) = object {
@@ -72,15 +96,7 @@ fn masked<I: Input>(
             }
             continue;
         }
-        let Some((name, is_list)) = I::FIELDS.iter().find(|(name, _)| name == path) else {
-            let (example, _) = I::FIELDS[0];
-            let problem = format!(
-                "has the path \"{}\", which is no field of {within}: paths are names of its fields, such as \"{example}\"",
-                snippet(path)
-            );
-            checks.refuse("update_mask", &problem);
-            continue;
-        };
+        let Some((name, is_list)) = field::<I>(path) else { continue };
         if *name == "user_fields" && !set.contains_key(*name) {
             let problem = "has no key that is set, though update_mask names it: name single keys as user_fields.KEY";
             checks.refuse(&format!("{within}.user_fields"), problem);
@@ -89,7 +105,7 @@ fn masked<I: Input>(
         let unset = if *is_list { Value::Array(Vec::new()) } else { Value::Null };
         body.insert((*name).to_owned(), set.get(*name).cloned().unwrap_or(unset));
     }
-    checks.end(Some(body))
+    body
 }
 
 #[cfg(test)]
@@ -99,7 +115,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::error::{Error, Result};
     use crate::proto::{GroupInput, UserInput, UserRole};
+
+    fn patch<I: Input>(input: &I, mask: Option<&FieldMask>, within: &str) -> Result<Map<String, Value>> {
+        let mut checks = Checks::default();
+        let body = super::patch(input, mask, within, &mut checks);
+        checks.end(body)
+    }
 
     fn mask(paths: &[&str]) -> FieldMask {
         FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() }

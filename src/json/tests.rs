@@ -49,6 +49,45 @@ fn what_is_nested_too_deeply_or_is_no_text_costs_itself_and_is_told() {
 }
 
 #[test]
+fn a_reading_ends_between_two_values_once_nobody_waits_for_it() {
+    use std::sync::Arc;
+    thread_local! {
+        static WAITS: RefCell<Option<Arc<()>>> = const { RefCell::new(None) };
+        static READ: Cell<usize> = const { Cell::new(0) };
+    }
+    struct Row;
+    impl<'de> Deserialize<'de> for Row {
+        fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            READ.set(READ.get() + 1);
+            if READ.get() == 3 {
+                WAITS.take();
+            }
+            IgnoredAny::deserialize(from).map(|_| Self)
+        }
+    }
+    #[derive(Deserialize)]
+    struct Rows {
+        #[serde(rename = "odd", deserialize_with = "optional_scalar")]
+        _odd: Option<bool>,
+        rows: Vec<Row>,
+    }
+    let rows = [r#"{"a":[{}]}"#; 10].join(",");
+    let body = format!(r#"{{"odd":{{}},"rows":[{rows}]}}"#);
+    let waits = Arc::new(());
+    WAITS.set(Some(Arc::clone(&waits)));
+    READ.set(3);
+    let (read, _) = while_wanted(Arc::downgrade(&waits), || decode::<Rows>(body.as_bytes())).expect("somebody waits");
+    assert_eq!(read.rows.len(), 10);
+    READ.set(0);
+    let left = while_wanted(Arc::downgrade(&waits), || {
+        drop(waits);
+        decode::<Rows>(body.as_bytes())
+    });
+    assert_eq!((left.err(), READ.get()), (Some(Malformed::without("the object")), 3));
+    assert_eq!(decode::<Rows>(body.as_bytes()).expect("it is read").0.rows.len(), 10, "another reading goes on");
+}
+
+#[test]
 fn what_is_json_of_another_shape_says_that_its_sender_works() {
     use crate::proto::User;
     for body in ["[]", "null", "5", r#""x""#, "true", r#"[{"id":7}]"#] {

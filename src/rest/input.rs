@@ -4,7 +4,7 @@ use prost_types::value::Kind;
 use prost_types::{FieldMask, Struct, Value};
 use serde_json::{Map, json};
 
-use crate::error::{Checks, Error, Result};
+use crate::error::{Checks, Error, Result, snippet};
 use crate::json::{body, patch};
 use crate::proto::{GroupInput, Separation, SeparationScope, UserInput};
 use crate::rest::many::positive;
@@ -44,8 +44,8 @@ pub fn user(
     let mut checks = Checks::default();
     check_user(input, within, &mut checks);
     // What creates or names a user misses a field that is required, which says more than that nothing is changed.
-    let body = if wanted == For::Update { patch(input, mask, within) } else { body(input, mask, within) };
-    let body = checks.take(body);
+    let made = if wanted == For::Update { patch::<UserInput> } else { body };
+    let body = made(input, mask, within, &mut checks);
     if let Some(body) = &body {
         check_body(body, wanted, within, &mut checks);
     }
@@ -97,8 +97,9 @@ pub fn group(
     create: bool,
 ) -> Result<Map<String, serde_json::Value>> {
     let input = input.ok_or_else(|| absent("group", mask))?;
-    let mut body = if create { body(input, mask, "group") } else { patch(input, mask, "group") }?;
     let mut checks = Checks::default();
+    let made = if create { body::<GroupInput> } else { patch };
+    let Some(mut body) = made(input, mask, "group", &mut checks) else { return checks.end(None) };
     let empty = |value: &serde_json::Value| value.as_str().is_none_or(|name| name.trim().is_empty());
     let name = body.get("name");
     if name.is_some_and(empty) || (create && name.is_none()) {
@@ -192,12 +193,10 @@ fn exact(object: Option<&Struct>, field: &str) -> Result<()> {
             _ => true,
         }
     }
-    match object.and_then(|object| object.fields.iter().find(|(_, value)| !holds(value))) {
-        Some((key, _)) => {
-            let problem =
-                "must be a number of at most 2^53, beyond which doubles lose digits: send its digits as a string";
-            Err(Error::invalid(&format!("{field}.{}", crate::error::snippet(key)), problem))
-        }
-        None => Ok(()),
+    let mut checks = Checks::default();
+    let problem = "must be a number of at most 2^53, beyond which doubles lose digits: send its digits as a string";
+    for (key, _) in object.iter().flat_map(|object| &object.fields).filter(|(_, value)| !holds(value)) {
+        checks.refuse(&format!("{field}.{}", snippet(key)), problem);
     }
+    checks.end(Some(()))
 }

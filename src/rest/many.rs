@@ -51,9 +51,9 @@ impl Name {
 /// The names of an item, each with its field; the field is empty where the item as a whole is the name.
 pub type Names = Vec<(&'static str, Name)>;
 
-/// Refuses a list in which two items name the same record: Zendesk would process both, in an unknown order.
+/// Refuses the items of a list that name the same record: Zendesk would process both, in an unknown order.
 pub fn distinct<T>(list: &str, items: &[T], names: impl Fn(&T) -> Names) -> Result<()> {
-    let mut seen = HashMap::new();
+    let (mut seen, mut checks) = (HashMap::new(), Checks::default());
     let path = |index: usize, field: &str| {
         let dot = if field.is_empty() { "" } else { "." };
         format!("{list}[{index}]{dot}{field}")
@@ -61,11 +61,13 @@ pub fn distinct<T>(list: &str, items: &[T], names: impl Fn(&T) -> Names) -> Resu
     for (index, item) in items.iter().enumerate() {
         for (field, name) in names(item) {
             if let Some(first) = seen.insert((field, name), index) {
-                return Err(Error::Repeated { first: path(first, field), second: path(index, field) });
+                for (one, other) in [(first, index), (index, first)] {
+                    checks.refuse(&path(one, field), &format!("names the same record as {}", path(other, field)));
+                }
             }
         }
     }
-    Ok(())
+    checks.end(Some(()))
 }
 
 /// Returns items without duplicates, in the order of their first occurrence.
@@ -93,8 +95,10 @@ pub fn positive(field: &str, ids: &[i64]) -> Result<()> {
 /// Checks a list of record ids.
 pub fn ids(field: &str, ids: &[i64]) -> Result<()> {
     some(field, ids)?;
-    positive(field, ids)?;
-    distinct(field, ids, |id| vec![("", Name::Id(*id))])
+    let mut checks = Checks::default();
+    checks.take(positive(field, ids));
+    checks.take(distinct(field, ids, |id| name_unless(*id <= 0, Name::Id(*id))));
+    checks.end(Some(()))
 }
 
 /// Checks a list of external ids, which are sent separated by commas.
@@ -102,8 +106,15 @@ pub fn external_ids(field: &str, ids: &[String]) -> Result<()> {
     some(field, ids)?;
     let problem = "must be 1 to 255 bytes, without a comma, which separates such ids upstream";
     let is_wrong = |id: &String| id.trim().is_empty() || id.contains(',') || id.len() > LONGEST_EXTERNAL_ID;
-    each(field, ids, |id| is_wrong(id).then_some(problem))?;
-    distinct(field, ids, |id| vec![("", Name::text(id))])
+    let mut checks = Checks::default();
+    checks.take(each(field, ids, |id| is_wrong(id).then_some(problem)));
+    checks.take(distinct(field, ids, |id| name_unless(is_wrong(id), Name::text(id))));
+    checks.end(Some(()))
+}
+
+/// Returns the name of an item that is its name as a whole; none of a wrong one, which names nothing.
+pub fn name_unless(is_wrong: bool, name: Name) -> Names {
+    if is_wrong { Vec::new() } else { vec![("", name)] }
 }
 
 /// Cuts a list whose items go into a query, separated by commas, into parts that fit one request each.

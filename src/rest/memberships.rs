@@ -13,6 +13,11 @@ use crate::upstream::rest::Rest;
 pub mod bulk;
 mod writes;
 
+/// True if a membership names this user or group in a field, or tells that the field cannot be read: then it names no other one.
+fn names(row: &GroupMembership, field: &str, named: Option<i64>, id: i64) -> bool {
+    named == Some(id) || (named.is_none() && row.unreadable_fields.iter().any(|lost| lost == field))
+}
+
 /// Show Membership. <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#show-membership>
 impl Read for GetMembershipRequest {
     fn rest(&self) -> Result<Rest> {
@@ -26,7 +31,7 @@ impl Read for GetMembershipRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        let whose = |row: &GroupMembership| self.user_id.is_none() || row.user_id == self.user_id;
+        let whose = |row: &GroupMembership| self.user_id.is_none_or(|user| names(row, "user_id", row.user_id, user));
         reply.group_membership.as_ref().is_some_and(|row| row.id == self.id && whose(row))
     }
 

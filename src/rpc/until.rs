@@ -7,14 +7,15 @@ use std::time::Duration;
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use crate::deadline::latest;
 use crate::error::Error;
 
-/// Ends `messages` with [`Error::Deadline`] once `deadline` has passed.
+/// Ends `messages` with [`Error::Deadline`] shortly before `deadline`: before the caller's own timer ends the call.
 pub fn deadline<S, M>(messages: S, deadline: Instant) -> impl Stream<Item = Result<M, Error>> + Send
 where
     S: Stream<Item = Result<M, Error>> + Send,
 {
-    Until { messages: Box::pin(messages), sleep: Box::pin(sleep_until(deadline)), ended: false }
+    Until { messages: Box::pin(messages), sleep: Box::pin(sleep_until(latest(deadline))), ended: false }
 }
 
 struct Until<S> {

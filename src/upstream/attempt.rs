@@ -3,7 +3,9 @@
 //! It sits below the breaker and the retries, so that they see an attempt without an answer as a failure like any other. It
 //! must not blame Zendesk for a short deadline: an attempt that the caller's deadline cut short ends with [`Error::Deadline`],
 //! which is neither retried nor counted by the breaker; only the gateway's own limit makes an [`Error::AttemptTimeout`].
+//! Nor for what the gateway itself takes to read an answer that has come in whole: only the caller's deadline ends that.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -115,12 +117,20 @@ where
         let attempts = Arc::clone(&self.attempts);
         call.waits_for.set(None);
         attempts.started.fetch_add(1, Ordering::Relaxed);
-        let (limit, ours) = attempts.limit(&call);
+        let (limit, mut ours) = attempts.limit(&call);
+        let (write, deadline) = (call.idempotency != Idempotency::NoSideEffects, call.deadline);
         let ledger = Arc::clone(&call.ledger);
         let before = ledger.requests();
+        ledger.begins();
         let exchange = self.inner.call(call);
         Box::pin(async move {
-            let outcome = timeout(limit, exchange).await;
+            let mut exchange = pin!(exchange);
+            let mut outcome = timeout(limit, exchange.as_mut()).await;
+            if outcome.is_err() && ours && ledger.has_come() {
+                ours = false;
+                // What a write has done is told, however late.
+                outcome = if write { Ok(exchange.await) } else { timeout(usable(deadline), exchange).await };
+            }
             // The timeout has dropped the exchange: a request that no connection has taken yet will never be sent.
             let sent = ledger.requests() > before;
             match outcome {

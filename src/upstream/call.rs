@@ -89,7 +89,12 @@ pub struct Ledger {
     sent: AtomicU32,
     harmless: AtomicU32,
     closed: AtomicBool,
+    /// Whether the answer to the attempt under way has come in whole.
+    came: AtomicBool,
     identified: AtomicBool,
+    /// Attempts begun, until one of them is answered.
+    begun: AtomicU32,
+    answered_once: AtomicBool,
     /// Status and `x-request-id` of each response to a write.
     answers: Mutex<Vec<(u16, Option<String>)>>,
     warnings: Mutex<Warnings>,
@@ -113,6 +118,29 @@ impl Ledger {
             return Err(Error::Deadline { sent: false });
         }
         Ok(())
+    }
+
+    /// Counts the first attempt of a request.
+    pub fn begin(&self) {
+        self.outermost().begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that Zendesk has answered the inbound call's request, or one of several.
+    pub fn has_answer(&self) {
+        self.outermost().answered_once.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts one more attempt of a request, if there may be one: all requests of an inbound call together have at most so many
+    /// while none of them has been answered. A call that is several requests would else load a Zendesk that is down several times.
+    pub fn begin_again(&self, most: u32) -> bool {
+        let all = self.outermost();
+        let more = |begun: u32| (begun < most).then_some(begun + 1);
+        all.answered_once.load(Ordering::Relaxed)
+            || all.begun.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn outermost(&self) -> &Self {
+        self.within.as_ref().map_or(self, |outer| outer.outermost())
     }
 
     /// Notes that the gateway knows whose call it is.
@@ -140,6 +168,21 @@ impl Ledger {
     /// True if this ledger was closed, whatever became of the one around it.
     pub fn is_closed_itself(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Notes that an attempt begins.
+    pub fn begins(&self) {
+        self.came.store(false, Ordering::SeqCst);
+    }
+
+    /// Notes that the answer to the attempt under way has come in whole: what follows is this process's work.
+    pub fn came(&self) {
+        self.came.store(true, Ordering::SeqCst);
+    }
+
+    /// True if the answer to the attempt under way has come in whole.
+    pub fn has_come(&self) -> bool {
+        self.came.load(Ordering::SeqCst)
     }
 
     /// Counts one HTTP request.

@@ -97,6 +97,7 @@ where
         // The inbound call may make several calls at a time; a ledger of its own tells whether this one was sent.
         let ledger = Ledger::within(&call.ledger);
         call.ledger = Arc::clone(&ledger);
+        ledger.begin();
         let write = call.idempotency != Idempotency::NoSideEffects;
         let answer = self.inner.call(call);
         Box::pin(async move {

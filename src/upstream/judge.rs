@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::call::{Answer, Call, Parsed};
 use super::redirect::redirection;
-use crate::contract::{Endpoint, Idempotency};
+use crate::contract::Idempotency;
 use crate::error::{Error, Refusal, Violation, shortened, snippet};
 use crate::json::{self, Loss, Malformed, losses_of};
 use crate::limits::{Limits, retry_after};
@@ -36,7 +36,7 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
     }
     note_warning(call, headers);
     let mut refusal = Box::new(refusal(status, headers, body));
-    call.rest.path.trim_start_matches("/api/v2/").clone_into(&mut refusal.resource);
+    refusal.resource = call.rest.record();
     refusal.doing.clone_from(&call.rest.doing);
     let code = refusal.code.as_deref().unwrap_or_default();
     let has = |wanted: &str| code == wanted || refusal.violations.iter().any(|violation| violation.code == wanted);
@@ -102,8 +102,7 @@ pub fn success(
     let warning = note_warning(call, headers);
     let refusal = |why: &str| {
         let (request_id, limits) = (header(headers, "x-request-id"), Limits::of(headers, SystemTime::now()));
-        let Endpoint { verb, path, .. } = call.rest.endpoint;
-        let text = format!("{verb} {}: {why}", path.trim_start_matches("/api/v2"));
+        let text = format!("{}: {why}", call.rest.endpoint_name());
         Box::new(Refusal { status: status.as_u16(), request_id, text, limits, ..Refusal::default() })
     };
     if warning.is_some() {

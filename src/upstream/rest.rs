@@ -283,6 +283,22 @@ impl Rest {
         self.query.is_empty()
     }
 
+    /// Returns the name of the endpoint, for messages: `GET /users/{user_id}`.
+    pub fn endpoint_name(&self) -> String {
+        format!("{} {}", self.endpoint.verb, self.endpoint.path.trim_start_matches("/api/v2"))
+    }
+
+    /// Returns the path of the record that is missing if this request is answered so: without what follows the last id, which says
+    /// what is done to it. Only the kind of record if the request is about several.
+    pub fn record(&self) -> String {
+        let within = |path: &str| path.trim_start_matches("/api/v2/").split('/').map(str::to_owned).collect::<Vec<_>>();
+        let mut path = within(&self.path);
+        if let Some(id) = within(self.endpoint.path).iter().rposition(|part| part.starts_with('{')) {
+            path.truncate(if self.doing.is_some() { id } else { id + 1 });
+        }
+        path.join("/")
+    }
+
     /// Returns path and query, which identify a read.
     pub fn target(&self) -> String {
         if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }

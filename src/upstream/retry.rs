@@ -121,6 +121,7 @@ impl Policy<Call, Answer, Error> for Retry {
         let error = match result {
             Ok(answer) => {
                 answer.attempts = self.made;
+                call.ledger.has_answer();
                 return None;
             }
             Err(error) => error,
@@ -164,6 +165,9 @@ impl Retry {
         let until = if error.retry_after().is_some() { call.wanted_by.min(call.deadline) } else { call.deadline };
         if wait >= usable(until) {
             self.shared.out_of_time.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        if !call.ledger.begin_again(self.shared.settings.attempts) {
             return None;
         }
         // The end of a connection is one failure, however many calls it hits, so only the first repetition is charged for.

@@ -39,7 +39,6 @@ use handover::Handover;
 use lane::{Lane, SILENT_AFTER, Seat};
 use loss::Loss;
 use needs::Needs;
-use packed::{is_still_packed, unpacked};
 use pool::Pool;
 use precedence::{MOST_MOVES, Precedence};
 use reading::Readers;
@@ -122,12 +121,16 @@ impl Transport {
             if !self.pool.may_offer() {
                 return Err(Error::NoStream { allowed: 0 });
             }
+            if needs.has_body && !self.pool.may_offer_body() {
+                // There is room for those without a body.
+                return Err(Error::NoStream { allowed: self.pool.allowed(needs.tries) });
+            }
             if !call.ledger.may_have_acted() {
                 call.waits_for.set(Some(&Error::Deadline { sent: false }));
             }
             // A moved request goes before newcomers, which would fill each new connection first.
             let precedence = self.pool.precedence(moves);
-            let seat = self.pool.seat(moves, needs).await?;
+            let seat = self.pool.seat(moves, needs, call.wanted_by).await?;
             let lane = Arc::clone(seat.lane());
             if left.take_if(|left| !Arc::ptr_eq(left, &lane)).is_some() {
                 self.pool.moved();
@@ -197,12 +200,7 @@ impl Transport {
         }
         let mut memory = body::Memory::of(call, &self.overdraft);
         let body = if status.is_success() {
-            let mut body = body::read(response, self.max_body, &mut memory, &handover).await?;
-            if is_still_packed(&headers) {
-                body = unpacked(&body, self.max_body)?;
-                memory.hold(body.len()).await?;
-            }
-            body
+            body::read(response, &headers, self.max_body, &mut memory, &handover).await?
         } else {
             match explanation(response, &headers, self.max_body, || lane.heard(false)).await {
                 Ok(body) => body,
@@ -211,6 +209,7 @@ impl Transport {
         };
         lane.heard(true);
         under_way.answered();
+        call.ledger.came();
         if let Some(peek) = call.peek.as_ref().filter(|_| status.is_success()) {
             peek(&body);
             // Work that the peek started goes first: parsing a page takes longer than sending a request.
@@ -233,6 +232,14 @@ impl Transport {
         handover: &Handover,
     ) -> Result<(), Option<reqwest::Error>> {
         let (lane, has_body) = (handover.lane(), needs.has_body);
+        // What is sent first leaves before the peer has said how much it has room for.
+        let was_open = lane.is_open();
+        let took_body = || {
+            if has_body && was_open && handover.is_taken() {
+                lane.body_taken();
+                self.pool.took_body();
+            }
+        };
         let mut turn = None;
         if lane.is_open() && !lane.is_http1() && !self.pool.is_proven(lane) {
             // The client takes any number of requests that are offered at once, and holds back those for which there is no room.
@@ -255,7 +262,10 @@ impl Transport {
         while lane.is_open() && !lane.is_http1() {
             let began = Instant::now();
             tokio::select! {
-                head = under_way.head() => return head.map_err(Some),
+                head = under_way.head() => {
+                    took_body();
+                    return head.map_err(Some);
+                }
                 () = handover.taken() => break,
                 () = sleep(TAKEN_WITHIN) => {}
             }
@@ -279,7 +289,11 @@ impl Transport {
             if late || !(full || is_stuck) || !handover.withdraw() {
                 continue;
             }
-            if has_body && lane.body_stuck() {
+            let no_bodies = has_body && (lane.body_stuck() || self.pool.is_shut_to_bodies());
+            if has_body && (no_bodies || !full) {
+                self.pool.refused_body();
+            }
+            if no_bodies {
                 // What was learnt from this connection was not about how many requests one takes.
                 self.pool.forget_limit();
             } else if full {
@@ -292,9 +306,7 @@ impl Transport {
             }
             return Err(None);
         }
-        if has_body && handover.is_taken() {
-            lane.body_taken();
-        }
+        took_body();
         if turn.is_some() && self.pool.is_limited() {
             // Until the connection has opened the stream, the client does not count it.
             sleep(OPENED_WITHIN).await;
@@ -334,7 +346,11 @@ impl Transport {
             }
             // Nothing was sent. A connection that did open and does not take the request has ended.
             Loss::Stream | Loss::Connection if lane.is_http1() || lane.failure().is_some() => {
-                Failed::Error(Error::Connect(chain))
+                if self.pool.may_come_back(call.wanted_by) {
+                    Failed::Move { sent: false, waits: true }
+                } else {
+                    Failed::Error(Error::Connect(chain))
+                }
             }
             Loss::Stream | Loss::Connection => {
                 lane.found_closed();

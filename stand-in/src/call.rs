@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, FromRequestParts, Multipart, RawPathParams, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Multipart, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, header};
@@ -92,6 +92,8 @@ fn asked(parts: &Parts, world: &World) -> Links {
 async fn form(headers: &HeaderMap, body: &Bytes) -> Vec<Part> {
     let mut request = Request::new(Body::from(body.clone()));
     *request.headers_mut() = headers.clone();
+    // Zendesk states no limit for pictures; the library's own is 2 MB.
+    DefaultBodyLimit::disable().apply(&mut request);
     let mut parts = Vec::new();
     if let Ok(mut form) = Multipart::from_request(request, &()).await {
         while let Ok(Some(field)) = form.next_field().await {

@@ -171,7 +171,7 @@ async fn a_deadline_before_the_end_leaves_outcomes_pending_and_the_rest_unsent()
 }
 
 #[tokio::test]
-async fn the_first_refusal_is_the_calls_and_a_later_one_its_inputs() {
+async fn the_first_refusal_is_the_calls_and_a_later_one_its_inputs_unless_it_is_about_more() {
     let t = TestGateway::start().await;
     let users = |count: usize| BulkCreateUsersRequest {
         users: (0..count).map(|n| UserInput { name: Some(format!("R {n}")), ..Default::default() }).collect(),
@@ -181,9 +181,18 @@ async fn the_first_refusal_is_the_calls_and_a_later_one_its_inputs() {
     t.sandbox.fault(post("/users/create_many"), Respond::with(403).json(body.clone()));
     let refused = refused(t.users().bulk_create_users(users(3)).await);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::PermissionDenied, "PERMISSION_DENIED"));
-    t.sandbox.fault(post("/users/create_many"), Respond::with(403).json(body).after(1));
+    let wrong = json!({"error": "RecordInvalid", "description": "Record validation errors"});
+    t.sandbox.fault(post("/users/create_many"), Respond::with(422).json(wrong).after(1));
     let reply = t.users().bulk_create_users(users(250)).await.expect("the first job was accepted").into_inner();
     let results: Vec<BulkResult> = reply.outcomes.iter().map(BulkOutcome::result).collect();
     assert!(results[..100].iter().chain(&results[200..]).all(|result| *result == BulkResult::Created));
     assert!(results[100..200].iter().all(|result| *result == BulkResult::Failed));
+    // Whoever may not do this may not do the rest.
+    t.sandbox.fault(post("/users/create_many"), Respond::with(403).json(body).after(1));
+    let reply = t.users().bulk_create_users(users(250)).await.expect("the first job was accepted").into_inner();
+    let results: Vec<BulkResult> = reply.outcomes.iter().map(BulkOutcome::result).collect();
+    assert!(results[..100].iter().all(|result| *result == BulkResult::Created));
+    assert!(results[100..200].iter().all(|result| *result == BulkResult::Failed));
+    assert!(results[200..].iter().all(|result| *result == BulkResult::NotSent));
+    assert_eq!(reply.outcomes[249].error.as_deref(), Some("PERMISSION_DENIED"));
 }

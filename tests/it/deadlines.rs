@@ -4,7 +4,13 @@ use std::time::{Duration, Instant};
 
 use prost::Message as _;
 use tonic::Code;
-use zendesk_gateway::proto::{GetUserRequest, StreamUsersRequest, StreamUsersResponse, UpdateUserRequest, UserInput};
+use zendesk_gateway::proto::group_service_client::GroupServiceClient;
+use zendesk_gateway::proto::membership_service_client::MembershipServiceClient;
+use zendesk_gateway::proto::user_service_client::UserServiceClient;
+use zendesk_gateway::proto::{
+    CreateGroupRequest, CreateUserRequest, DeleteMembershipRequest, GetUserRequest, GroupInput, LogoutUsersRequest,
+    StreamUsersRequest, StreamUsersResponse, UpdateUserRequest, UserInput, WatchJobsRequest,
+};
 use zendesk_gateway::sandbox::faults::{Delay, Matcher};
 
 use crate::support::raw::{LONG, Raw};
@@ -155,5 +161,58 @@ async fn a_write_that_was_sent_says_that_its_outcome_is_unknown() {
     let status = answer.status();
     let reason = status.get_error_details().error_info().map(|info| info.reason.clone());
     assert_eq!((status.code(), reason.as_deref()), (Code::DeadlineExceeded, Some("OUTCOME_UNKNOWN")), "{status:?}");
+    t.stop().await;
+}
+
+/// A client ends the call by itself at its deadline, with nothing but a code. So the gateway's answer has to be there before.
+#[tokio::test]
+async fn a_client_with_a_timer_of_its_own_learns_that_the_outcome_is_unknown() {
+    let t = TestGateway::start().await;
+    let held = t.held_memberships()[0].clone();
+    slow(&t, NEVER);
+    let timed = |mut request: tonic::Request<()>| {
+        request.set_timeout(Duration::from_secs(1));
+        Ok(request)
+    };
+    let mut users = UserServiceClient::with_interceptor(t.channel.clone(), timed);
+    let mut memberships = MembershipServiceClient::with_interceptor(t.channel.clone(), timed);
+    let mut groups = GroupServiceClient::with_interceptor(t.channel.clone(), timed);
+    let (mut others, mut more) = (users.clone(), users.clone());
+    let user = Some(UserInput { name: Some("New Name".to_owned()), ..Default::default() });
+    let group = Some(GroupInput { name: Some("G".to_owned()), ..Default::default() });
+    let (created, updated, logged_out, made, deleted) = tokio::join!(
+        users.create_user(CreateUserRequest { user: user.clone() }),
+        others.update_user(UpdateUserRequest { id: held.user_id, user, ..Default::default() }),
+        more.logout_users(LogoutUsersRequest { ids: vec![held.user_id] }),
+        groups.create_group(CreateGroupRequest { group }),
+        memberships.delete_membership(DeleteMembershipRequest { id: held.id, user_id: None }),
+    );
+    let outcomes = [
+        ("CreateUser", refused(created)),
+        ("UpdateUser", refused(updated)),
+        ("LogoutUsers", refused(logged_out)),
+        ("CreateGroup", refused(made)),
+        ("DeleteMembership", refused(deleted)),
+    ];
+    for (rpc, seen) in outcomes {
+        let told = (seen.code, seen.reason.as_str());
+        assert_eq!(told, (Code::DeadlineExceeded, "OUTCOME_UNKNOWN"), "{rpc}: {}", seen.message);
+    }
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_with_a_timer_of_its_own_learns_why_a_watch_ends() {
+    let t = TestGateway::start().await;
+    let id = t.sandbox.store().job_ids()[0].clone();
+    slow(&t, NEVER);
+    let mut request = tonic::Request::new(WatchJobsRequest { ids: vec![id] });
+    request.set_timeout(Duration::from_secs(1));
+    let watch = t.jobs().watch_jobs(request).await;
+    let seen = match watch {
+        Ok(reply) => refused(reply.into_inner().message().await),
+        Err(status) => refused::<()>(Err(status)),
+    };
+    assert_eq!((seen.code, seen.reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"), "{}", seen.message);
     t.stop().await;
 }

@@ -108,7 +108,7 @@ fn the_chart_routes_calls_of_every_service() {
         let (_, after) = old.split_once(to).expect("what stands after it");
         format!("{before}{from}{by}{to}{after}")
     };
-    let lines: String = names.iter().map(|name| format!("    - {name}\n")).collect();
+    let lines = names.iter().fold(String::new(), |lines, name| lines + "    - " + name + "\n");
     let values = replaced(CHART_VALUES, "  services:\n", "  # -- filters of the rule\n", &lines);
     is("helm/values.yaml", CHART_VALUES, &values);
     let row = format!("\"{}\"", names.join("\",\""));

@@ -9,10 +9,11 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
-use zendesk_gateway::proto::{GetUserRequest, ListUsersRequest, StreamUsersRequest};
+use zendesk_gateway::proto::{CreateUserRequest, GetUserRequest, ListUsersRequest, StreamUsersRequest, UserInput};
 use zendesk_gateway::sandbox;
 
 use crate::support::binary::Binary;
+use crate::support::collector::Collector;
 use crate::support::raw::{LONG, Wire};
 use crate::support::{account, narrow};
 
@@ -170,24 +171,27 @@ async fn the_stand_in_alone_speaks_tls_and_hands_out_its_authority() {
 }
 
 /// Starts the binary with standard output and error on a pipe that is full already, and that nobody reads.
-fn unread(address: &str, admin: &str) -> (Child, std::io::PipeReader) {
+fn unread(address: &str, settings: &[(&str, &str)]) -> (Child, std::io::PipeReader) {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     std::io::Write::write_all(&mut writer, &vec![b'x'; 64 << 10]).expect("as much as it holds");
     let mut command = Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
     command.args(["serve", "--sandbox", "--users", "30", "--listen", address]);
-    command.env("ZENDESK_GATEWAY__ADMIN__LISTEN", admin).kill_on_drop(true);
+    command.envs(settings.iter().map(|(key, value)| (format!("ZENDESK_GATEWAY__{key}"), value))).kill_on_drop(true);
     command.stdout(writer.try_clone().expect("a pipe")).stderr(writer);
     (command.spawn().expect("the binary starts"), reader)
 }
 
 #[tokio::test]
 async fn what_it_prints_and_logs_need_not_be_read_for_it_to_start_serve_and_end() {
+    const CHANGES: i64 = 20;
     let free = async || {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         listener.local_addr().expect("it is bound").to_string()
     };
     let (address, admin) = (free().await, free().await);
-    let (mut child, _unread) = unread(&address, &admin);
+    let (collector, url) = Collector::start().await;
+    let settings = [("ADMIN__LISTEN", admin.as_str()), ("TELEMETRY__OTLP__ENDPOINT", &url)];
+    let (mut child, _unread) = unread(&address, &settings);
     let ready = tokio::time::timeout(LONG, async {
         while !reqwest::get(format!("http://{admin}/readyz")).await.is_ok_and(|answer| answer.status() == 200) {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -199,14 +203,22 @@ async fn what_it_prints_and_logs_need_not_be_read_for_it_to_start_serve_and_end(
     for _ in 0..500 {
         users.get_user(GetUserRequest { id: 1 }).await.expect_err("no such user");
     }
+    for _ in 0..CHANGES {
+        let user = Some(UserInput { name: Some("N".to_owned()), ..UserInput::default() });
+        users.create_user(CreateUserRequest { user }).await.expect("a change");
+    }
     let id = child.id().expect("it runs").to_string();
     assert!(Command::new("kill").args(["-s", "TERM", &id]).status().await.expect("kill exists").success());
     let ended = tokio::time::timeout(LONG, child.wait()).await.expect("it ends in time");
     assert!(ended.expect("its status").success());
+    // What nobody has read by then is told to the collector.
+    assert_eq!(collector.counter("zendesk_gateway.audit.lost"), Some(CHANGES));
+    assert!(collector.counter("zendesk_gateway.log.lost").is_some_and(|lost| lost >= 500));
 
     // Nor must its last words be read.
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let (mut child, _unread) = unread(&taken.local_addr().expect("it is bound").to_string(), "127.0.0.1:0");
+    let (mut child, _unread) =
+        unread(&taken.local_addr().expect("it is bound").to_string(), &[("ADMIN__LISTEN", "127.0.0.1:0")]);
     let ended = tokio::time::timeout(LONG, child.wait()).await.expect("it ends in time");
     assert!(!ended.expect("its status").success());
 }

@@ -10,7 +10,7 @@ use tonic::Code;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic_health::pb::health_client::HealthClient;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
-use zendesk_gateway::proto::{GetUserRequest, ListUsersRequest, StreamUsersRequest};
+use zendesk_gateway::proto::{BatchGetUsersRequest, GetUserRequest, ListUsersRequest, StreamUsersRequest};
 use zendesk_gateway::sandbox::faults::{Delay, Matcher};
 
 use crate::support::raw::{LONG, Raw, Wire, framed};
@@ -188,6 +188,28 @@ async fn a_peer_that_stops_reading_loses_its_call_and_keeps_its_connection() {
     assert_eq!(lost.await.expect("it is reset").reason(), Some(h2::Reason::CANCEL));
     let answer = client.call(GET_USER, &[], &GetUserRequest { id: -1 }).await.expect("the connection is there");
     assert_eq!(answer.code(), Code::InvalidArgument);
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_reply_that_nobody_reads_is_reset() {
+    let mut config = settings();
+    config.server.send_timeout = Duration::from_millis(400);
+    let t = TestGateway::configured(zendesk_gateway::sandbox::Config { users: 500, ..account() }, config).await;
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(1000);
+    let (client, _) = Raw::with(&t.address, builder).await;
+    let request = BatchGetUsersRequest { ids: t.sandbox.store().user_ids(), ..BatchGetUsersRequest::default() };
+    let call = client.start("/zendesk.gateway.v1.UserService/BatchGetUsers", &[], &request).await.expect("sent");
+    let mut body = call.response.await.expect("headers").into_body();
+    let lost = tokio::time::timeout(LONG, async {
+        loop {
+            if let Err(error) = body.data().await.expect("it does not end in order") {
+                return error;
+            }
+        }
+    });
+    assert_eq!(lost.await.expect("it is reset").reason(), Some(h2::Reason::CANCEL));
     t.stop().await;
 }
 

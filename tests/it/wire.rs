@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tonic::transport::Channel;
 use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
 use zendesk_gateway::config::Config;
+use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::proto::{CreateUserRequest, GetUserRelatedRequest, UserInput};
-use zendesk_gateway::sandbox::{self, Wire};
+use zendesk_gateway::sandbox::{self, Sandbox, Wire};
 
 use crate::support::{TestGateway, account, settings};
 
@@ -16,6 +18,7 @@ mod causes;
 mod edge;
 mod ends;
 mod opening;
+mod outages;
 mod room;
 mod rotations;
 mod silences;
@@ -64,16 +67,26 @@ enum What {
 
 /// Makes one call. Writes bear their number in the name.
 async fn call(gateway: &TestGateway, what: What, number: usize, deadline: Duration) -> Result<(), Status> {
+    make(gateway.users(), &gateway.sandbox.store().user_ids(), what, number, deadline).await
+}
+
+/// The same for a client of its own.
+async fn make(
+    mut users: UserServiceClient<Channel>,
+    ids: &[i64],
+    what: What,
+    number: usize,
+    deadline: Duration,
+) -> Result<(), Status> {
     match what {
         What::Read => {
-            let ids = gateway.sandbox.store().user_ids();
             let id = ids[number % ids.len()];
             // Reads of users by their id would be put together.
-            gateway.users().get_user_related(within(GetUserRelatedRequest { id }, deadline)).await?;
+            users.get_user_related(within(GetUserRelatedRequest { id }, deadline)).await?;
         }
         What::Write => {
             let user = UserInput { name: Some(name(number)), ..Default::default() };
-            gateway.users().create_user(within(CreateUserRequest { user: Some(user) }, deadline)).await?;
+            users.create_user(within(CreateUserRequest { user: Some(user) }, deadline)).await?;
         }
     }
     Ok(())
@@ -85,8 +98,12 @@ fn name(number: usize) -> String {
 
 /// How often each user was created who bears a number.
 fn created(gateway: &TestGateway) -> BTreeMap<usize, usize> {
+    numbered(&gateway.sandbox)
+}
+
+fn numbered(sandbox: &Sandbox) -> BTreeMap<usize, usize> {
     let mut created = BTreeMap::new();
-    let store = gateway.sandbox.store();
+    let store = sandbox.store();
     for user in store.user_ids().into_iter().filter_map(|id| store.user(id)) {
         let number = user["name"].as_str().and_then(|name| name.strip_prefix("Number "));
         if let Some(number) = number.and_then(|number| number.parse().ok()) {

@@ -1,9 +1,12 @@
-"""What the jobs share: the channel, the reading of errors, and streams that go on where they broke."""
+"""What the jobs share: the channel, the reading of tables and errors, and streams that go on where they broke."""
 
+import csv
 import os
+import sys
 import time
 
 import grpc
+from google.protobuf.json_format import ParseDict, ParseError
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -16,6 +19,28 @@ def channel():
     return grpc.insecure_channel(
         os.environ.get("GATEWAY_ADDRESS", "127.0.0.1:50051"), options=[("grpc.max_receive_message_length", 16 << 20)]
     )
+
+
+def table(lines, kind):
+    """Returns the rows of a CSV table as messages of a kind, whose fields are the columns. A list is written as words: "vip beta"."""
+    rows, found = csv.DictReader(lines), []
+    booleans = {"true": True, "false": False}
+    for number, row in enumerate(rows, 1):
+        try:
+            values = {}
+            for name, text in row.items():
+                if name is None or text is None:
+                    raise ParseError("it has not as many values as there are columns")
+                field = kind.DESCRIPTOR.fields_by_name.get(name)
+                if field is not None and field.is_repeated:
+                    values[name] = text.split()
+                elif text:
+                    is_boolean = field is not None and field.type == field.TYPE_BOOL
+                    values[name] = booleans.get(text.lower(), text) if is_boolean else text
+            found.append(ParseDict(values, kind()))
+        except ParseError as wrong:
+            sys.exit(f"row {number}, which ends in line {rows.line_num}: {wrong}")
+    return found
 
 
 def details(error):

@@ -3,7 +3,6 @@
 Whatever is killed on the way, this program, the gateway or the network, start it again with the same files: it goes on where it was.
 """
 
-import csv
 import hashlib
 import io
 import json
@@ -106,8 +105,7 @@ def stream(users, state, people):
 def main(path, journal):
     with open(path, "rb") as file:
         content = file.read()
-    rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-    people = [user_pb2.UserInput(**{name: text for name, text in row.items() if text}) for row in rows]
+    people = gateway.table(io.StringIO(content.decode("utf-8-sig"), newline=""), user_pb2.UserInput)
     state = Import(journal, hashlib.sha256(content).hexdigest())
     with gateway.channel() as channel:
         users, tries = user_service_pb2_grpc.UserServiceStub(channel), 0

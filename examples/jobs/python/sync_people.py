@@ -1,6 +1,5 @@
 """Creates or updates the people of a CSV file, whom external ids name: python sync_people.py people.csv"""
 
-import csv
 import sys
 
 import gateway
@@ -11,8 +10,8 @@ AT_ONCE = 1000  # of 10,000 that one call takes, so that a call ends well within
 
 
 def main(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        people = [user_pb2.UserInput(**row) for row in csv.DictReader(file)]
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        people = gateway.table(file, user_pb2.UserInput)
     with gateway.channel() as channel:
         failed = sum(sync(channel, people[at : at + AT_ONCE]) for at in range(0, len(people), AT_ONCE))
     print(len(people) - failed, "of", len(people), "people are in Zendesk")

@@ -19,9 +19,9 @@ use super::{created, outcome};
 use crate::cache::WriteGuard;
 use crate::contract;
 use crate::deadline::last_moment;
-use crate::error::{Error, Fate, Refusal, Retry};
+use crate::error::{Blame, Error, Fate, Refusal, Row};
 use crate::gateway::audit::Targets;
-use crate::gateway::jobs::{Followed, News, Slot, Waiting, has_ended, is_known};
+use crate::gateway::jobs::{Followed, News, Slot, Waiting, has_ended};
 use crate::gateway::write::Change;
 use crate::gateway::{Context, Gateway};
 use crate::proto::{GetJobResponse, Job};
@@ -127,8 +127,7 @@ impl<S: Source, T: Tell> Engine<S, T> {
     pub async fn run(&mut self) {
         loop {
             let sends = self.stop.is_none() && !(self.is_at_end && self.part.is_none());
-            // A job whose state cannot be read keeps its slot, but is not waited for.
-            let waits = self.order.wait && self.live.values().any(|live| is_known(&live.job));
+            let waits = self.order.wait && !self.live.is_empty();
             if !(sends || waits) {
                 return;
             }
@@ -292,19 +291,12 @@ impl<S: Source, T: Tell> Engine<S, T> {
     async fn fail(&mut self, items: &Items, error: Error, warnings: Vec<String>) {
         self.is_open |= matches!(error, Error::OutcomeUnknown(_));
         self.held_up = None;
-        let (row, not_ours) = (error.row(), outcome::is_about_the_account(&error));
-        // What is refused whatever the rows are is done to none of them, and may be sent again.
-        let outcomes = if not_ours { outcome::not_sent(Some(&error), items) } else { outcome::of_error(&error, items) };
+        let outcomes = outcome::of_error(&error, items);
         self.tell(Event::Ended(Ended::without_job(outcomes, warnings))).await;
-        // The next request would fail, too, if Zendesk throttles, cannot be reached or refuses the account's requests, or if the
-        // gateway refuses to send. After any other error it may go through.
-        let stops =
-            row.retry != Retry::Never || row.fate == Fate::Held || not_ours || matches!(error, Error::ShuttingDown);
-        // A stream can go on later. While answers get lost, each request leaves a hundred rows of which nobody knows; and
-        // somebody who may not do this will not get far.
-        let stops =
-            stops || self.order.is_stream && (row.fate == Fate::Unknown || matches!(error, Error::Forbidden(_)));
-        if stops || self.is_untouched {
+        // While answers get lost, each request leaves a hundred rows of which nobody knows. And no rows are sent after some that may
+        // be sent again, so that the caller can go on there.
+        let Row { fate, blame, .. } = error.row();
+        if fate == Fate::Unknown || blame != Blame::Request || self.is_untouched {
             self.stop = Some(Stop::Failed(error));
         }
     }
@@ -324,6 +316,11 @@ impl<S: Source, T: Tell> Engine<S, T> {
             News::Lost(id, error) => {
                 let Some(live) = self.live.remove(&*id) else { return };
                 self.is_open = true;
+                if self.order.is_stream && !error.is_about_the_request() {
+                    // Its receipt stays open: handed back later, the job is asked about anew.
+                    self.stop.get_or_insert(Stop::Failed(error));
+                    return;
+                }
                 let mut ended = Ended { job: Some(Arc::clone(&live.job)), ..Ended::default() };
                 if self.order.wait {
                     ended.outcomes = outcome::of_lost(&error, &live.job.id, &live.items);
@@ -350,14 +347,8 @@ impl<S: Source, T: Tell> Engine<S, T> {
         self.tell(Event::Ended(ended)).await;
     }
 
-    /// Tells of what is left at the end: jobs whose state cannot be read, and rows that were announced and then not sent.
+    /// Tells of rows that were announced and then not sent.
     pub async fn tell_what_is_left(&mut self) {
-        let unreadable: Vec<String> =
-            self.live.iter().filter(|(_, live)| !is_known(&live.job)).map(|(id, _)| id.clone()).collect();
-        for live in unreadable.iter().filter_map(|id| self.live.remove(id)).collect::<Vec<_>>() {
-            self.is_open = true;
-            self.end(live).await;
-        }
         if let Some(part) = self.part.take().filter(|part| part.is_announced) {
             let outcomes = outcome::not_sent(self.reason().as_ref(), &part.items);
             self.tell(Event::Ended(Ended::without_job(outcomes, Vec::new()))).await;

@@ -1,6 +1,6 @@
 //! The rows of one request: their places in the import, and what identifies them.
 
-use crate::error::{Error, Result};
+use crate::error::{Checks, Result};
 use crate::proto::{BulkAnnouncement, BulkItem, BulkReceipt};
 use crate::rest::bulk::{Chunk, Key};
 use crate::rest::many::MOST_ITEMS;
@@ -63,16 +63,17 @@ impl Items {
     /// Reads the rows of a receipt that was handed back.
     pub fn of_receipt(receipt: BulkReceipt, within: &str) -> Result<Self> {
         let field = |name: &str| format!("{within}.{name}");
-        text_id(&field("job_id"), &receipt.job_id)?;
+        let mut checks = Checks::default();
+        checks.take(text_id(&field("job_id"), &receipt.job_id));
         let in_order = receipt.items.windows(2).all(|pair| pair[0].index < pair[1].index);
         let end = receipt.first_index.checked_add(receipt.row_count.into());
         let covers = |index: i64| index >= receipt.first_index && end.is_some_and(|end| index < end);
         if !(1..=MOST_ITEMS).contains(&receipt.items.len()) {
-            return Err(Error::invalid(&field("items"), "must be the 1 to 100 rows of the job"));
+            checks.refuse(&field("items"), "must be the 1 to 100 rows of the job");
+        } else if receipt.first_index < 0 || !in_order || !receipt.items.iter().all(|item| covers(item.index)) {
+            checks.refuse(&field("items"), "must be rows from first_index on, in their order");
         }
-        if receipt.first_index < 0 || !in_order || !receipt.items.iter().all(|item| covers(item.index)) {
-            return Err(Error::invalid(&field("items"), "must be rows from first_index on, in their order"));
-        }
+        checks.end(Some(()))?;
         let indices = receipt.items.iter().map(|item| item.index).collect();
         let key = |item: BulkItem| Key { id: item.id, email: item.email, external_id: item.external_id };
         let keys = receipt.items.into_iter().map(key).collect();

@@ -3,7 +3,7 @@
 use super::evidence::{self, Evidence};
 use super::items::Items;
 use super::unread::Unread;
-use crate::error::{Error, Fate, reason_name, snippet};
+use crate::error::{Blame, Error, Fate, Row, reason_name, snippet};
 use crate::gateway::jobs::{has_ended, is_known};
 use crate::proto::{BulkItemOutcome, BulkResult, ErrorReason, Job, JobResult, JobState};
 use crate::rest::bulk::{Key, Kind};
@@ -72,6 +72,8 @@ pub fn of_error(error: &Error, items: &Items) -> Vec<BulkItemOutcome> {
 
 /// Returns the outcomes of inputs whose request was not sent because of an error, or because the deadline came.
 pub fn not_sent(stopped_by: Option<&Error>, items: &Items) -> Vec<BulkItemOutcome> {
+    // An answer that was lost leaves other inputs unknown, and not these.
+    let stopped_by = stopped_by.map(|error| if let Error::OutcomeUnknown(cause) = error { &**cause } else { error });
     let too_late = || (reason_name(ErrorReason::DeadlineExceeded).to_owned(), TOO_LATE.to_owned());
     let (code, details) =
         stopped_by.map_or_else(too_late, |error| (error.reason().to_owned(), snippet(&error.to_string())));
@@ -82,19 +84,16 @@ pub fn not_sent(stopped_by: Option<&Error>, items: &Items) -> Vec<BulkItemOutcom
 
 /// Returns what a failed request means for its inputs: the result, the error code and a message.
 pub fn result_of(error: &Error) -> (BulkResult, String, String) {
-    let result = match error.row().fate {
-        Fate::Unknown => BulkResult::Unknown,
-        Fate::Refused => BulkResult::Failed,
-        Fate::Held | Fate::NotDone => BulkResult::NotSent,
+    let Row { fate, blame, .. } = error.row();
+    let result = match (fate, blame) {
+        (Fate::Unknown, _) => BulkResult::Unknown,
+        (Fate::Refused, Blame::Request | Blame::Rights) => BulkResult::Failed,
+        // What is refused whatever the inputs are is done to none of them, and may be sent again.
+        (Fate::Refused, Blame::Circumstances) | (Fate::Held | Fate::NotDone, _) => BulkResult::NotSent,
     };
     // For refused inputs, Zendesk's own error code; for any other failure, the gateway's reason.
     let code = error.refusal().and_then(|refusal| refusal.code.clone()).filter(|_| result == BulkResult::Failed);
     (result, code.unwrap_or_else(|| error.reason().to_owned()), snippet(&error.to_string()))
-}
-
-/// True if Zendesk refuses all requests of the account in this way, so that it says nothing of the rows.
-pub fn is_about_the_account(error: &Error) -> bool {
-    matches!(error, Error::Credential { .. } | Error::AccountNotFound(_) | Error::Redirected(_))
 }
 
 fn base(items: &Items) -> Vec<BulkItemOutcome> {

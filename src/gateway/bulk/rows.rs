@@ -15,7 +15,7 @@ use crate::error::{Error, Result, reason_name, snippet};
 use crate::gateway::Context;
 use crate::proto::{BulkItemOutcome, BulkResult, BulkViolation, ErrorReason};
 use crate::rest::bulk::{Bulk as _, BulkStream, Chunk, Key, within_row};
-use crate::rest::many::MOST_ITEMS;
+use crate::rest::many::{MOST_ITEMS, Name};
 use crate::share::FREE_MESSAGE;
 
 /// Most bytes of the rows of one request, unless one row has more.
@@ -78,7 +78,7 @@ impl<R: BulkStream, M> Rows<R, M> {
     ) -> Result<Self> {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let of_key = |key: &Key| size_of::<Key>() + size_of::<i64>() + text(&key.email) + text(&key.external_id);
-        let open = open.iter().flat_map(|(_, items)| &items.keys).map(of_key).sum();
+        let of_open = open.iter().flat_map(|(_, items)| &items.keys).map(of_key).sum();
         let is_charged = first.encoded_len() > FREE_MESSAGE;
         let of_first = first.take_rows();
         let mut rows = Self {
@@ -91,12 +91,15 @@ impl<R: BulkStream, M> Rows<R, M> {
             covered: resume_from,
             ready: VecDeque::new(),
             seen: Seen::new(dry_run),
-            open,
+            open: of_open,
             charged: 0,
             dry_run,
             is_reading: false,
             is_charged,
         };
+        for (_, items) in open {
+            rows.remember_receipt(items);
+        }
         rows.charge(0)?;
         rows.add(of_first)?;
         Ok(rows)
@@ -220,6 +223,21 @@ impl<R: BulkStream, M> Rows<R, M> {
     fn remember(&mut self, index: i64, row: &R::Row) {
         for (field, name) in R::names(row) {
             self.seen.add(field, &name, index);
+        }
+    }
+
+    /// Remembers the rows of a receipt. In which field a row has its name depends on how the rows are named, so each is noted.
+    fn remember_receipt(&mut self, items: &Items) {
+        let text = |text: &Option<String>| text.as_deref().map(Name::text).filter(|name| *name != Name::text(""));
+        for (index, Key { id, email, external_id }) in items.indices.iter().zip(&items.keys) {
+            let (id, email, external_id) = (id.map(Name::Id), text(email), text(external_id));
+            let by_id = [("", &id), ("id", &id)];
+            let by_text = [("email", &email), ("", &external_id), ("external_id", &external_id)];
+            for (field, name) in by_id.into_iter().chain(by_text) {
+                if let Some(name) = name {
+                    self.seen.add(field, name, *index);
+                }
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use super::event::Stop;
 use super::items::{Items, LAST_INDEX};
 use super::rows::Rows;
 use super::telling::{Replies, telling};
-use crate::error::{Error, Result};
+use crate::error::{Checks, Error, Result};
 use crate::gateway::audit::Trail;
 use crate::gateway::{Context, Gateway};
 use crate::proto::BulkStart;
@@ -33,30 +33,29 @@ impl Gateway {
         E: From<Error> + Send + 'static,
     {
         let BulkStart { resume_from, open_receipts, dry_run } = first.take_start().unwrap_or_default();
+        let mut checks = Checks::default();
         if !(0..=LAST_INDEX).contains(&resume_from) {
-            return Err(Error::invalid("start.resume_from", "must be the index of a row"));
+            checks.refuse("start.resume_from", "must be the index of a row");
         }
         if dry_run && !open_receipts.is_empty() {
-            return Err(Error::invalid("start.open_receipts", "cannot be combined with dry_run"));
+            checks.refuse("start.open_receipts", "cannot be combined with dry_run");
         }
         if open_receipts.len() > MOST_RECEIPTS {
-            return Err(Error::invalid("start.open_receipts", "must be at most 1000"));
+            checks.refuse("start.open_receipts", "must be at most 1000");
         }
-        let read = |(index, receipt): (usize, crate::proto::BulkReceipt)| {
-            let job_id = receipt.job_id.clone();
-            Ok((job_id, Items::of_receipt(receipt, &format!("start.open_receipts[{index}]"))?))
-        };
-        let open = open_receipts.into_iter().enumerate().map(read).collect::<Result<Vec<_>>>()?;
-        let mut ids = HashSet::new();
-        if let Some(twice) = open.iter().position(|(job_id, _)| !ids.insert(job_id)) {
-            let field = format!("start.open_receipts[{twice}].job_id");
-            return Err(Error::invalid(&field, "is the job of an earlier receipt, too"));
+        let (mut open, mut ids) = (Vec::new(), HashSet::new());
+        for (index, receipt) in open_receipts.into_iter().take(MOST_RECEIPTS).enumerate() {
+            let (job_id, within) = (receipt.job_id.clone(), format!("start.open_receipts[{index}]"));
+            if !ids.insert(job_id.clone()) {
+                checks.refuse(&format!("{within}.job_id"), "is the job of an earlier receipt, too");
+            }
+            let Some(items) = checks.take(Items::of_receipt(receipt, &within)) else { continue };
+            if items.first + i64::from(items.rows) > resume_from {
+                checks.refuse("start.resume_from", &format!("lies before the end of {within}, whose rows were sent"));
+            }
+            open.push((job_id, items));
         }
-        let within = |(_, items): &(String, Items)| items.first + i64::from(items.rows) > resume_from;
-        if let Some(receipt) = open.iter().position(within) {
-            let problem = format!("lies before the end of start.open_receipts[{receipt}], whose rows were sent");
-            return Err(Error::invalid("start.resume_from", &problem));
-        }
+        let open = checks.end(Some(open))?;
         let (leaving, inner) = Leaving::of(&context);
         let (kind, left) = (R::Call::KIND, leaving.left.clone());
         let rows = Rows::new(context, first, further, resume_from, dry_run, &open)?;

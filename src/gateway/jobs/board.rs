@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::entry::{Entry, Follow, Group};
 use super::inbox::{Id, Inbox, News};
 use super::pace::SHORTEST;
-use super::round::{Round, is_about_the_request};
+use super::round::Round;
 use super::slots::Slot;
-use super::state::{has_ended, is_final};
-use crate::error::Error;
+use super::state::{has_ended, is_known, unreadable};
+use crate::error::{Error, Fate};
 use crate::proto::{ErrorReason, Job};
 use crate::rest::many::{MOST_ITEMS, lists};
 use crate::share::Share;
@@ -25,15 +25,18 @@ use crate::upstream::credential::Credential;
 /// the list just leaves it out. Under load, a job that Zendesk has accepted may be unknown at first.
 const NOT_FOUND_YET: Duration = Duration::from_secs(10);
 /// The same for a job that Zendesk has accepted from this gateway or, by a receipt, from another one, and for jobs that the list
-/// does not tell of because it fails.
+/// does not tell of because it fails. A job whose state stays unreadable for as long, or about which Zendesk answers nobody, is
+/// given up.
 const NOT_TOLD: Duration = Duration::from_mins(1);
 /// Shortest wait after a request that failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// A follower who wants to know within this time waits for the answer; the others have time.
 const SHORT: Duration = Duration::from_secs(30);
-/// Refusals of the credential, without an answer in between, after which it is not used any more. A few may come from the
-/// moments in which the credential changes.
+/// Refusals of the credential or the account, without an answer in between, after which the jobs give their slots back. A few may
+/// come from the moments in which the credential changes.
 const REFUSALS: u32 = 4;
+/// Shortest wait after that: the credential may be accepted again, and who asks with a wrong one too often is locked out.
+const WHILE_REFUSED: Duration = Duration::from_secs(5);
 
 /// The followed jobs of one credential.
 pub struct Board {
@@ -105,13 +108,14 @@ impl Board {
             due: first,
             job: None,
             alone: false,
+            is_ours: false,
             slot: None,
             has_receipt: false,
             followers: Vec::new(),
         });
         entry.due = entry.due.min(entry.earliest(first));
         match source {
-            Source::Started(slot) => entry.slot = Some(slot),
+            Source::Started(slot) => (entry.is_ours, entry.slot) = (true, Some(slot)),
             Source::Receipt => entry.has_receipt = true,
             Source::Caller => {}
         }
@@ -254,7 +258,12 @@ impl Board {
     fn seen(&mut self, round: &Round, id: &str, job: Job) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         let now = Instant::now();
-        (entry.told, entry.alone) = (now, false);
+        entry.alone = false;
+        if is_known(&job) {
+            entry.told = now;
+        } else if now - entry.told >= NOT_TOLD {
+            return self.lose(id, &unreadable(id));
+        }
         let changed = entry.job.as_deref() != Some(&job);
         let ended = has_ended(&job);
         let job = if changed { Arc::new(job) } else { entry.job.take().expect("it is the same") };
@@ -280,8 +289,7 @@ impl Board {
     fn missing(&mut self, id: &str) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         let now = Instant::now();
-        let is_accepted = entry.slot.is_some() || entry.has_receipt;
-        let patience = if is_accepted { NOT_TOLD } else { NOT_FOUND_YET };
+        let patience = if entry.is_ours || entry.has_receipt { NOT_TOLD } else { NOT_FOUND_YET };
         entry.schedule(now, Duration::ZERO);
         if now - entry.told >= patience {
             (entry.alone, entry.due) = (true, now);
@@ -290,25 +298,38 @@ impl Board {
 
     /// Takes in that a round failed.
     pub fn failed(&mut self, round: &Round, error: &Error) {
-        let has_slot = |id: &String| self.entries.get(id.as_str()).is_some_and(|entry| entry.slot.is_some());
-        if matches!(error, Error::Credential { .. }) {
-            self.refusals += 1;
-            if self.refusals >= REFUSALS {
-                return self.lose_all(error);
-            }
-        } else if round.alone && is_final(error, round.ids.iter().any(has_slot)) {
-            return round.ids.iter().for_each(|id| self.lose(id, error));
-        }
-        if is_about_the_request(error) {
+        let now = Instant::now();
+        let (about_the_jobs, is_too_large) = (error.is_about_the_request(), matches!(error, Error::TooLarge { .. }));
+        if about_the_jobs {
             self.most = (round.ids.len() / 2).max(1);
         }
-        let now = Instant::now();
+        if is_too_large && round.ids.len() > 1 {
+            // Half of the jobs may fit, and each time there are fewer.
+            return self.withdraw(round);
+        }
+        // By its own path, a job is all that can be wrong with the request.
+        if is_too_large || about_the_jobs && round.alone {
+            return round.ids.iter().for_each(|id| self.lose(id, error));
+        }
+        let is_refusal = !about_the_jobs && error.row().fate == Fate::Refused;
+        self.refusals += u32::from(is_refusal);
+        let is_refused = is_refusal && self.refusals >= REFUSALS;
+        if is_refused {
+            self.entries.values_mut().for_each(|entry| drop(entry.slot.take()));
+            // What refuses the list may still show each job by its own path, but for a credential.
+            let was_last = round.alone || matches!(error, Error::Credential { .. });
+            for id in &round.ids {
+                if was_last && self.entries.get(id.as_str()).is_some_and(|entry| now - entry.told >= NOT_TOLD) {
+                    self.lose(id, error);
+                }
+            }
+        }
         let is_short_of_budget = error.row().reason == ErrorReason::RateLimited;
         let mut concerned = HashSet::new();
         for id in &round.ids {
             let Some(entry) = self.entries.get_mut(id.as_str()) else { continue };
             entry.alone = !round.alone && now - entry.told >= NOT_TOLD;
-            entry.schedule(now, AFTER_FAILURE);
+            entry.schedule(now, if is_refused { WHILE_REFUSED } else { AFTER_FAILURE });
             // A follower who has had news can wait for the next ones until there is budget, and does not hear of the failure.
             let hears_of_it = |follow: &&Follow| !(is_short_of_budget && follow.told);
             concerned.extend(entry.followers.iter().filter(hears_of_it).map(|follow| follow.number));

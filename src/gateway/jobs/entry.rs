@@ -16,7 +16,7 @@ pub struct Entry {
     pub caller: u64,
     /// Since when it is followed, which stands for its age.
     pub since: Instant,
-    /// When Zendesk last told of it; `since` before the first time.
+    /// When Zendesk last told of its state; `since` before the first time.
     pub told: Instant,
     /// When it was last asked about.
     pub asked: Option<Instant>,
@@ -26,7 +26,9 @@ pub struct Entry {
     pub job: Option<Arc<Job>>,
     /// True if it is next asked for by its own path.
     pub alone: bool,
-    /// The slot of a job that this gateway has started.
+    /// True if this gateway has started it.
+    pub is_ours: bool,
+    /// The slot of a job that this gateway has started, until it is given back.
     pub slot: Option<Slot>,
     /// True if a receipt says that Zendesk has accepted it.
     pub has_receipt: bool,
@@ -67,7 +69,7 @@ impl Entry {
     /// Returns whose turn it is asked in: that of a caller who alone says that it exists; none for a job that Zendesk is known to
     /// have.
     pub fn turn(&self) -> Option<u64> {
-        let is_known = self.job.is_some() || self.slot.is_some();
+        let is_known = self.job.is_some() || self.is_ours;
         (!is_known).then_some(self.caller)
     }
 

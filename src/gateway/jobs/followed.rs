@@ -119,12 +119,7 @@ impl Followed {
 
     /// True if there is a job whose end has not been told.
     pub fn is_open(&self) -> bool {
-        self.open() > 0
-    }
-
-    /// Returns how many jobs there are whose end has not been told.
-    pub fn open(&self) -> usize {
-        self.open.len()
+        !self.open.is_empty()
     }
 
     /// Returns news, if there are any.

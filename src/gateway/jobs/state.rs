@@ -1,6 +1,6 @@
 //! What the state of a job says.
 
-use crate::error::{Error, Fate};
+use crate::error::{Error, Refusal};
 use crate::proto::{Job, JobState};
 
 /// True if a job will not change any more.
@@ -13,8 +13,8 @@ pub fn is_known(job: &Job) -> bool {
     !job.unreadable_fields.iter().any(|field| field == "status")
 }
 
-/// True if a job that was asked for by its own path will not be seen any more. One that cannot be read is asked for again only if
-/// it has a slot, which is taken until it has ended.
-pub fn is_final(error: &Error, has_slot: bool) -> bool {
-    error.row().fate == Fate::Refused || (matches!(error, Error::Unreadable(_)) && !has_slot)
+/// Returns why a job is lost whose state stays unreadable.
+pub fn unreadable(id: &str) -> Error {
+    let text = format!("GET /job_statuses/show_many: the status of {id}");
+    Error::Unreadable(Box::new(Refusal { status: 200, text, ..Refusal::default() }))
 }

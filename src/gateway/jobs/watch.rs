@@ -1,14 +1,13 @@
 //! Watching jobs until they have ended.
 
-use std::collections::HashSet;
-
 use futures_util::{Stream, stream};
 
 use super::followed::{Followed, Jobs};
 use super::inbox::News;
 use super::state::is_known;
 use crate::codec::Encoded;
-use crate::error::{Error, Refusal, Result};
+use crate::deadline::last_moment;
+use crate::error::{Error, Result};
 use crate::gateway::Context;
 use crate::gateway::drain::Drain;
 use crate::proto::WatchJobsResponse;
@@ -19,11 +18,11 @@ pub fn watch(
     context: Context,
     ids: &[String],
 ) -> impl Stream<Item = Result<Encoded<WatchJobsResponse>>> + Send + use<> {
-    let mut followed = jobs.follow(&context, context.deadline);
+    let mut followed = jobs.follow(&context, last_moment(context.deadline));
     for id in ids {
         followed.add(id);
     }
-    let watch = Watch { followed, unreadable: HashSet::new(), lost: None, drain: context.drain };
+    let watch = Watch { followed, lost: None, drain: context.drain };
     stream::try_unfold(watch, |mut watch| async move {
         let next = watch.next().await;
         next.map(|reply| reply.map(|reply| (Encoded::new(&reply), watch)))
@@ -32,8 +31,6 @@ pub fn watch(
 
 struct Watch {
     followed: Followed,
-    /// The jobs whose state cannot be read. They may be readable when they are next seen, so the others are watched on.
-    unreadable: HashSet<String>,
     /// Why a job cannot be watched any more, which is told when the others have ended.
     lost: Option<Error>,
     drain: Drain,
@@ -43,10 +40,6 @@ impl Watch {
     /// Returns the next job that was seen; none when all have ended.
     async fn next(&mut self) -> Result<Option<WatchJobsResponse>> {
         loop {
-            if self.followed.open() <= self.unreadable.len() && !self.unreadable.is_empty() {
-                let refusal = Refusal { status: 200, text: "a job's state".to_owned(), ..Refusal::default() };
-                return Err(Error::Unreadable(Box::new(refusal)));
-            }
             let news = tokio::select! {
                 biased;
                 news = self.followed.next() => news,
@@ -55,14 +48,11 @@ impl Watch {
             };
             match news {
                 None => return self.lost.take().map_or(Ok(None), Err),
-                Some(News::Lost(id, error @ Error::Unreadable(_))) => {
-                    self.unreadable.remove(&*id);
-                    self.lost = Some(error);
-                }
+                Some(News::Lost(_, error @ Error::Unreadable(_))) => self.lost = Some(error),
                 Some(News::Lost(_, error) | News::Failed(error)) => return Err(error),
-                Some(News::Seen(job)) if !is_known(&job) => drop(self.unreadable.insert(job.id.clone())),
+                // It may be readable when it is next seen.
+                Some(News::Seen(job)) if !is_known(&job) => {}
                 Some(News::Seen(job)) => {
-                    self.unreadable.remove(&job.id);
                     return Ok(Some(WatchJobsResponse { job_status: Some((*job).clone()) }));
                 }
             }

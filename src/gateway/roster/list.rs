@@ -78,6 +78,8 @@ impl Gateway {
         list: Rest,
         is_whole: fn(&R) -> bool,
     ) -> Result<Vec<R>> {
+        let endpoint = list.endpoint_name();
+        let incomplete = |what: &str| Error::Incomplete { what: format!("{endpoint}: {what}") };
         let mut walk = Walk::<R>::begin(list, Paging { style: Style::Cursor, size: 0, token: "" })?;
         let read = context.read(Priority::Interactive);
         let (mut rows, mut places) = (Vec::new(), HashMap::<i64, usize>::new());
@@ -86,18 +88,16 @@ impl Gateway {
             let (next, was_empty) = (walk.list.after(walk.at(), &page), page.is_empty());
             let says_how_it_goes_on = page.says_how_it_goes_on();
             if page.unreadable_rows > 0 {
-                return Err(Error::Incomplete { what: "a row cannot be read" });
+                return Err(incomplete("a row cannot be read"));
             }
             if !page.is_stated_clearly() {
-                return Err(Error::Incomplete {
-                    what: "it cannot be read whether it goes on, or how many rows it has",
-                });
+                return Err(incomplete("it cannot be read whether it goes on, or how many rows it has"));
             }
             let count = page.count.and_then(|count| usize::try_from(count).ok());
             for row in page.rows {
                 match row.id().and_then(|id| places.get(&id)) {
                     Some(place) if rows[*place] == row => {}
-                    Some(_) => return Err(Error::Incomplete { what: "two rows have one id" }),
+                    Some(_) => return Err(incomplete("two rows have one id")),
                     None => {
                         places.extend(row.id().map(|id| (id, rows.len())));
                         rows.push(row);
@@ -105,19 +105,19 @@ impl Gateway {
                 }
             }
             if matches!(next, Next::Numbered { .. }) {
-                return Err(Error::Incomplete { what: "it comes by page number, and rows move between pages" });
+                return Err(incomplete("it comes by page number, and rows move between pages"));
             }
             if walk.advance(next, Added::rows_unless(was_empty))? {
                 continue;
             }
             if !says_how_it_goes_on {
-                return Err(Error::Incomplete { what: "it does not say that it has ended" });
+                return Err(incomplete("it does not say that it has ended"));
             }
             if count.is_some_and(|count| count > rows.len()) {
-                return Err(Error::Incomplete { what: "it states more rows than it has" });
+                return Err(incomplete("it states more rows than it has"));
             }
-            if !rows.iter().all(is_whole) {
-                return Err(Error::Incomplete { what: "a row lacks an id, or what is acted on cannot be read" });
+            if let Some(row) = rows.iter().position(|row| !is_whole(row)) {
+                return Err(incomplete(&format!("row {row} lacks an id, or what is acted on cannot be read")));
             }
             return Ok(rows);
         }

@@ -69,13 +69,11 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
     /// Returns what a page adds. That is nothing if it has only what an earlier page had: some lists repeat their rows under ever
     /// new cursors, and would never end.
     fn added(&mut self, leaf: &Leaf) -> Added {
-        let rows: Vec<_> = leaf.messages.iter().map(Message::identity).collect();
-        let is_empty = rows.iter().all(|(ids, bytes)| ids.is_empty() && bytes.is_empty());
-        match () {
-            () if is_empty && leaf.unreadable > 0 => Added::Unreadable,
-            () if is_empty || !self.seen.insert(self.hasher.hash_one(rows)) => Added::Nothing,
-            () => Added::Rows,
+        if let Some(added) = leaf.without_rows() {
+            return added;
         }
+        let rows: Vec<_> = leaf.messages.iter().map(Message::identity).collect();
+        Added::rows_unless(!self.seen.insert(self.hasher.hash_one(rows)))
     }
 
     /// Returns the messages of the next page; none at the end.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::message::Message;
+use crate::gateway::walk::Added;
 use crate::rest::page::Next;
 use crate::share::Charge;
 
@@ -24,6 +25,19 @@ impl Leaf {
     /// Returns how many bytes its messages have.
     pub fn bytes(&self) -> usize {
         self.messages.iter().map(|message| message.bytes.len()).sum()
+    }
+
+    /// Returns what the page adds, if it has no row that can be read.
+    pub fn without_rows(&self) -> Option<Added> {
+        let has_rows = |message: &Message| {
+            let (ids, others) = message.identity();
+            !ids.is_empty() || !others.is_empty()
+        };
+        let unreadable = || match u32::try_from(self.unreadable) {
+            Ok(0) | Err(_) => Added::Nothing,
+            Ok(rows) => Added::Unreadable(rows),
+        };
+        (!self.messages.iter().any(has_rows)).then(unreadable)
     }
 }
 

@@ -88,8 +88,8 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
         let before = self.furthest;
         let (leaf, charge) = self.settled(&mut walk).await?;
         self.count = leaf.count;
+        let added = leaf.without_rows().unwrap_or(Added::Rows);
         let Leaf { mut messages, next, .. } = leaf;
-        let was_empty = messages.is_empty();
         let had_ids = messages.iter().any(|message| !message.ids.is_empty());
         for message in &mut messages {
             message.retain_new(&mut self.seen);
@@ -101,7 +101,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
         if self.idle >= EMPTY_PAGES && next != Next::End {
             return Err(Error::PaginationLoop { what: "pages claim more and add nothing" });
         }
-        if walk.advance(next, Added::rows_unless(was_empty))? {
+        if walk.advance(next, added)? {
             self.fetch_ahead(answered);
             self.walk = Some(walk);
         }

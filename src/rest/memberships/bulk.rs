@@ -8,7 +8,7 @@ use crate::path;
 use crate::proto::{BulkCreateMembershipsRequest, BulkDeleteMembershipsRequest, GroupMembershipInput};
 use crate::rest::Changes;
 use crate::rest::bulk::{Bulk, Chunk, Key, Kind};
-use crate::rest::many::{MOST_ITEMS, Name, Named, Names, distinct, ids, some};
+use crate::rest::many::{MOST_ITEMS, Name, Named, Names, distinct, ids, name_unless, some};
 use crate::upstream::rest::Rest;
 
 mod stream;
@@ -28,8 +28,8 @@ impl Bulk for BulkCreateMembershipsRequest {
                 }
             }
         }
+        checks.take(distinct("group_memberships", &self.group_memberships, names_of));
         checks.end(Some(()))?;
-        distinct("group_memberships", &self.group_memberships, names_of)?;
         Ok(create(&self.group_memberships))
     }
 
@@ -44,7 +44,7 @@ impl Bulk for BulkCreateMembershipsRequest {
 
 /// Returns what says which membership it is.
 fn names_of(input: &GroupMembershipInput) -> Names {
-    vec![("", Name::Pair(input.user_id, input.group_id))]
+    name_unless(input.user_id <= 0 || input.group_id <= 0, Name::Pair(input.user_id, input.group_id))
 }
 
 /// Cuts checked memberships into requests that create them.

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::super::{Changes, Write, has_id, id, nothing_but};
+use super::names;
 use crate::cache::{Tag, tag};
 use crate::error::{Checks, Error, Result};
 use crate::json::Malformed;
@@ -42,8 +43,11 @@ impl Write for CreateMembershipRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        let wanted = self.group_membership.as_ref().map(|input| (Some(input.user_id), Some(input.group_id)));
-        reply.group_membership.as_ref().is_some_and(|row| row.id > 0 && Some((row.user_id, row.group_id)) == wanted)
+        let both = self.group_membership.as_ref().zip(reply.group_membership.as_ref());
+        both.is_some_and(|(input, row)| {
+            let is_of = names(row, "user_id", row.user_id, input.user_id);
+            row.id > 0 && is_of && names(row, "group_id", row.group_id, input.group_id)
+        })
     }
 
     /// The new membership may become the default in place of another one, and the default group is also a field of the user.

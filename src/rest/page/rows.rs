@@ -55,7 +55,7 @@ impl<R: Row> Rows for Vec<R> {
 /// are lost.
 pub fn next_row<'de, R: Row, K, A: SeqAccess<'de>>(rows: &mut A) -> Result<Option<Option<R>>, A::Error> {
     let Some(Item(row)) = rows.next_element::<Item<R>>()? else { return Ok(None) };
-    let row = row.filter(Row::is_usable).filter(|_| json::has_room::<K>());
+    let row = row.filter(Row::is_usable).filter(|_| json::has_room_for_row::<K>());
     if row.is_none() {
         json::row_lost("no object with an id")?;
     }

@@ -259,3 +259,21 @@ fn a_sideloaded_record_comes_once() {
     let page = Page::<GroupMembership>::read(body.as_bytes(), Owner::Anybody).expect("a page");
     assert_eq!((page.users.len(), page.groups.len(), page.unreadable_rows), (2, 1, 0));
 }
+
+#[test]
+fn a_row_that_takes_all_the_room_it_may_costs_itself_and_no_other_row() {
+    use crate::proto::User;
+    let many = vec!["0"; 1 << 20].join(",");
+    let other = |id: i64| format!(r#"{{"id":{id},"name":"B","tags":["a","b"],"user_fields":{{"a":[1,2]}}}}"#);
+    let large = format!(r#"{{"id":1,"name":"A","role":[],"user_fields":{{"a":[{many}],"b":1}}}}"#);
+    let body = format!(r#"{{"users":[{large},{},{large},{}]}}"#, other(2), other(3));
+    let page = Page::<User>::read(body.as_bytes(), Owner::Anybody).expect("a page");
+    assert_eq!((page.rows.len(), page.unreadable_rows), (4, 0));
+    for row in &page.rows {
+        let is_large = row.id == 1;
+        assert_eq!(row.unreadable_fields.is_empty(), !is_large, "{}: {:?}", row.id, row.unreadable_fields);
+        assert_eq!((row.name.is_some(), row.tags.len()), (true, if is_large { 0 } else { 2 }), "{}", row.id);
+        let has_all = row.user_fields.as_ref().is_some_and(|fields| fields.fields.contains_key("a"));
+        assert!(is_large || has_all, "{}", row.id);
+    }
+}

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::cache::tag;
-use crate::error::{Checks, Error, Result};
+use crate::error::{Checks, Result};
 use crate::path;
 use crate::proto::{
     BulkCreateOrUpdateUsersRequest, BulkCreateUsersRequest, BulkDeleteUsersRequest, BulkUpdateUsersRequest, UserInput,
@@ -60,8 +60,8 @@ fn inputs(users: &[UserInput], wanted: For, rest: impl Fn() -> Rest) -> Result<V
         checks.take(input::user(Some(user), None, wanted, &format!("users[{index}]")).map(Value::Object))
     });
     let bodies: Vec<Value> = bodies.collect();
+    checks.take(distinct("users", users, names_of));
     let bodies = checks.end(Some(bodies))?;
-    distinct("users", users, names_of)?;
     let keys: Vec<Key> = users
         .iter()
         .map(|user| {
@@ -118,6 +118,7 @@ impl Bulk for BulkUpdateUsersRequest {
             if self.update_mask.is_some() {
                 checks.refuse("update_mask", "goes with user only; each of users has its own");
             }
+            checks.take(named(&self.ids, &self.external_ids, None, || Rest::put(path!["users", "update_many"])));
             let updates = checks.take(updates(&self.users));
             return checks.end(updates);
         }
@@ -177,17 +178,17 @@ fn updates(users: &[UserUpdate]) -> Result<Vec<Chunk>> {
         bodies.push(Value::Object(body));
         keys.push(key);
     }
+    checks.take(distinct("users", users, names_of_update));
     checks.end(Some(()))?;
-    distinct("users", users, names_of_update)?;
     Ok(listed(&bodies, &keys, || Rest::put(path!["users", "update_many"])))
 }
 
 /// Returns what says which user an update is for.
 fn names_of_update(update: &UserUpdate) -> Names {
     match &update.key {
-        Some(user_update::Key::Id(id)) => vec![("id", Name::Id(*id))],
-        Some(user_update::Key::ExternalId(id)) => vec![("external_id", Name::text(id))],
-        None => Vec::new(),
+        Some(user_update::Key::Id(id)) if *id > 0 => vec![("id", Name::Id(*id))],
+        Some(user_update::Key::ExternalId(id)) if says_something(id) => vec![("external_id", Name::text(id))],
+        _ => Vec::new(),
     }
 }
 
@@ -203,11 +204,12 @@ impl Bulk for BulkDeleteUsersRequest {
                 checks.refuse("ids", "must not be empty, unless external_ids is set");
                 None
             }
-            (false, false) => {
-                checks.refuse("external_ids", "cannot be combined with ids");
-                None
+            (no_ids, no_external_ids) => {
+                if !no_ids && !no_external_ids {
+                    checks.refuse("external_ids", "cannot be combined with ids");
+                }
+                checks.take(named(&self.ids, &self.external_ids, self.brand_id, delete))
             }
-            _ => checks.take(named(&self.ids, &self.external_ids, self.brand_id, delete)),
         };
         if self.brand_id.is_some() && self.external_ids.is_empty() {
             checks.refuse("brand_id", "goes with external_ids only");
@@ -224,18 +226,22 @@ impl Bulk for BulkDeleteUsersRequest {
     }
 }
 
-/// Cuts whichever of the two lists is given into requests.
+/// Checks the lists that are given, and cuts one into requests.
 fn named(by_id: &[i64], by_external_id: &[String], brand: Option<i64>, rest: impl Fn() -> Rest) -> Result<Vec<Chunk>> {
+    let mut checks = Checks::default();
     if brand.is_some_and(|brand| brand < 0) {
-        return Err(Error::invalid("brand_id", "must be a brand's id, or 0"));
+        checks.refuse("brand_id", "must be a brand's id, or 0");
     }
+    if !by_id.is_empty() {
+        checks.take(ids("ids", by_id));
+    }
+    if !by_external_id.is_empty() {
+        checks.take(external_ids("external_ids", by_external_id));
+    }
+    checks.end(Some(()))?;
     let rest = || rest().query_if("brand_id", brand.map(|brand| brand.to_string()));
-    if by_external_id.is_empty() {
-        ids("ids", by_id)?;
-        return Ok(Named::Ids(by_id).chunks(rest));
-    }
-    external_ids("external_ids", by_external_id)?;
-    Ok(Named::ExternalIds(by_external_id).chunks(rest))
+    let named = if by_external_id.is_empty() { Named::Ids(by_id) } else { Named::ExternalIds(by_external_id) };
+    Ok(named.chunks(rest))
 }
 
 /// What any job may change: every user, and the memberships of agents.

@@ -24,7 +24,8 @@ use super::activity::Activity;
 use crate::gateway::Drain;
 use crate::server::trace::reset::{self, Why};
 
-/// Most bytes that are handed on at once: they stay in memory if the peer stops reading.
+/// Most bytes that are handed on at once. A reply that is handed on as a whole is done for its task, which then cannot notice
+/// that the peer does not read: the reply would wait in hyper as long as the connection lasts.
 const PIECE: usize = 16 << 10;
 /// How long a peer that does not read still has once the gateway shuts down.
 const TIMEOUT_AT_SHUTDOWN: Duration = Duration::from_secs(5);

@@ -8,7 +8,8 @@
 //! A caller with a single connection is served by one core. That is enough for tens of thousands of cached calls a second, and
 //! for more uncached ones than Zendesk allows any account.
 //!
-//! A connection goes to the thread with the fewest. One that keeps its thread busy holds up only those on the same thread.
+//! A connection goes to the thread with the fewest. One that keeps its thread busy holds up only those on the same thread, and
+//! these little, because long work has turns: see the table in [`flood`](super).
 //!
 //! To measure without it: `server.workers = 1`, or [`Workers::here`].
 

@@ -93,15 +93,16 @@ impl Exchange {
             .body(body);
         let mut response =
             request.send().await.map_err(|error| Error::Connect(ConnectionError::of(&error.without_url())))?;
-        let body = read_body(&mut response, MOST_BYTES, || ()).await.map_err(|why| match why {
-            Unread::TooLarge => Error::TooLarge { limit: MOST_BYTES },
-            Unread::Broken(error) => Error::BrokenBody(ConnectionError::of(&error)),
-        })?;
+        let body = read_body(&mut response, MOST_BYTES, || ()).await;
         let refusal = || {
             // Its text is left out: nobody but the operator can act on it, and it could repeat what was sent.
             let retry_after = retry_after(response.headers(), std::time::SystemTime::now());
             Box::new(Refusal { status: response.status().as_u16(), retry_after, ..Refusal::default() })
         };
+        let body = body.map_err(|why| match why {
+            Unread::TooLarge => Error::Malformed(refusal()),
+            Unread::Broken(error) => Error::BrokenBody(ConnectionError::of(&error)),
+        })?;
         match response.status() {
             status if status.is_success() => read(&body).ok_or_else(|| Error::Malformed(refusal())),
             status if status.is_redirection() => {

@@ -13,8 +13,11 @@ const MINUTE: Duration = Duration::from_mins(1);
 const TOLERANCE: Duration = Duration::from_secs(5);
 /// How long after its stated end a window may still go on.
 const DOUBT: Duration = Duration::from_secs(1);
-/// How often, in doubt, a request may go to find out whether a new window has begun.
+/// How often a request may go to find out how things stand: in doubt whether a new window has begun, and where as many as should be
+/// are under way and none of them is answered.
 const ASK_EVERY: Duration = Duration::from_millis(250);
+/// The same while nothing is known: the smallest plan has 200 requests a minute.
+const ASK_AT_FIRST_EVERY: Duration = Duration::from_secs(1);
 /// How long an answer is trusted to show what others spend.
 const FRESH: Duration = Duration::from_secs(10);
 /// Most requests under way while a count may be that of the old window.
@@ -27,8 +30,8 @@ const FIRST: u32 = 10;
 pub enum Opening {
     /// At once.
     Now,
-    /// When one of those under way has been answered.
-    OnAnswer,
+    /// When one of those under way has been answered, or at this time: they may have been swallowed.
+    OnAnswer(Instant),
     /// At this time, as far as can be told.
     At(Instant),
 }
@@ -39,7 +42,8 @@ impl Opening {
         match (self, other) {
             (Self::At(one), Self::At(other)) => Self::At(one.max(other)),
             (Self::At(at), _) | (_, Self::At(at)) => Self::At(at),
-            (Self::OnAnswer, _) | (_, Self::OnAnswer) => Self::OnAnswer,
+            (Self::OnAnswer(one), Self::OnAnswer(other)) => Self::OnAnswer(one.max(other)),
+            (Self::OnAnswer(at), _) | (_, Self::OnAnswer(at)) => Self::OnAnswer(at),
             (Self::Now, Self::Now) => Self::Now,
         }
     }
@@ -108,11 +112,6 @@ impl Budget {
         }
     }
 
-    /// True if nothing is known yet: neither a count, nor that answers state none, nor that it is spent.
-    pub fn is_unknown(&self) -> bool {
-        self.told().is_none() && !self.silent && self.closed_until.is_none()
-    }
-
     /// Returns when the next call of this priority may go.
     pub fn opening(&self, priority: Priority, now: Instant) -> Opening {
         if let Some(until) = self.closed_until.filter(|until| now < *until) {
@@ -120,12 +119,15 @@ impl Budget {
         }
         let Some(told) = self.told() else {
             let enough = self.silent || self.in_flight < FIRST;
-            return if enough { Opening::Now } else { Opening::OnAnswer };
+            return if enough { Opening::Now } else { self.unanswered(now, ASK_AT_FIRST_EVERY, None) };
         };
+        // Slower than an even pace, so that what is asked to find out takes little of the budget.
+        let per_window = (told.limit - self.headroom(told.limit)).max(1);
+        let unanswered = || self.unanswered(now, (self.length / per_window * 2).max(ASK_EVERY), Some(told.heard));
         let left = self.left(&told);
         let cautious = (told.limit / 50).max(4).min(told.limit.max(1));
         if told.doubtful && now < told.ends {
-            return if self.in_flight < WHILE_DOUBTFUL { Opening::Now } else { Opening::OnAnswer };
+            return if self.in_flight < WHILE_DOUBTFUL { Opening::Now } else { unanswered() };
         }
         if now < told.ends {
             let at = if left < 1 { told.ends } else { self.line(&told, priority, left, told.ends) };
@@ -134,7 +136,7 @@ impl Budget {
             let most = if fresh { (told.remaining / 8).max(8) } else { cautious };
             return match () {
                 () if at > now => Opening::At(at),
-                () if self.in_flight >= most => Opening::OnAnswer,
+                () if self.in_flight >= most => unanswered(),
                 () => Opening::Now,
             };
         }
@@ -146,10 +148,17 @@ impl Budget {
         match () {
             () if left >= 1 && self.in_flight < cautious => Opening::Now,
             () if self.in_flight >= most && in_doubt => Opening::At(told.ends + DOUBT),
-            () if self.in_flight >= most => Opening::OnAnswer,
+            () if self.in_flight >= most => unanswered(),
             () if ask_at > now => Opening::At(ask_at),
             () => Opening::Now,
         }
+    }
+
+    /// Returns when a call may go although as many are under way as should be. Usually one of them is answered soon. If nothing has
+    /// been heard for a while they may hang, writes for half a minute, and must not keep from the others what they would learn.
+    fn unanswered(&self, now: Instant, every: Duration, heard: Option<Instant>) -> Opening {
+        let at = self.last_spent.max(heard).map_or(now, |since| since + every);
+        if at > now { Opening::OnAnswer(at) } else { Opening::Now }
     }
 
     /// Returns when a call with `ahead` others before it is likely to get its turn, if nobody else spends.

@@ -15,6 +15,9 @@ use crate::upstream::call::{Answer, Call, Priority};
 use crate::upstream::rest::UserKey;
 use crate::upstream::room::{Rank, Room};
 
+/// Shortest wait that callers are told.
+const SHORTEST_TOLD: Duration = Duration::from_millis(100);
+
 /// What a call spends from.
 #[derive(Debug, Clone)]
 pub struct Need {
@@ -109,8 +112,9 @@ impl<W: Waits> State<W> {
         for (rank, waiter) in self.room.iter() {
             match self.opening(waiter.need(), now) {
                 Opening::Now => return Ok(rank),
-                Opening::At(at) => earliest = Some(earliest.map_or(at, |before| before.min(at))),
-                Opening::OnAnswer => {}
+                Opening::At(at) | Opening::OnAnswer(at) => {
+                    earliest = Some(earliest.map_or(at, |before| before.min(at)));
+                }
             }
         }
         Err(earliest)
@@ -217,17 +221,18 @@ impl<W: Waits> State<W> {
     }
 
     /// Refuses a call whose turn would come too late.
-    pub fn refuse(&mut self, turn: Turn, now: Instant) -> Error {
+    pub fn refuse(&mut self, turn: Turn, need: &Need, now: Instant) -> Error {
         self.refused += 1;
-        self.refusal(turn, now)
+        self.refusal(turn, need, now)
     }
 
     /// Returns the error of a call whose turn would come too late.
-    pub fn refusal(&self, turn: Turn, now: Instant) -> Error {
-        if turn.limit == Limit::Account && self.account.is_unknown() {
-            return Error::Overloaded { what: "zendesk has answered none of the first requests yet" };
+    pub fn refusal(&self, turn: Turn, need: &Need, now: Instant) -> Error {
+        // By the budget its turn has come.
+        if turn.at <= now && matches!(self.opening(need, now), Opening::OnAnswer(_)) {
+            return Error::Unanswered;
         }
-        let wait = turn.at.saturating_duration_since(now).min(LONGEST_WAIT);
+        let wait = turn.at.saturating_duration_since(now).clamp(SHORTEST_TOLD, LONGEST_WAIT);
         let retry_after = turn.stated.map_or(wait, |stated| stated.saturating_duration_since(now).max(wait));
         Error::BudgetSpent { limit: turn.limit, retry_after }
     }

@@ -93,24 +93,25 @@ impl Governor {
             let turn = state.estimate(call, &need, now);
             // A tenth of the wait is added, because others may spend meanwhile.
             if turn.at + turn.at.saturating_duration_since(now) / 10 >= give_up {
-                return Err(state.refuse(turn, now));
+                return Err(state.refuse(turn, &need, now));
             }
             let (admit, admitted) = oneshot::channel();
             let nudge = Arc::new(Notify::new());
-            let waiter = Waiter { need, ledger: Arc::clone(&call.ledger), admit, nudge: Arc::clone(&nudge) };
+            let waiter =
+                Waiter { need: need.clone(), ledger: Arc::clone(&call.ledger), admit, nudge: Arc::clone(&nudge) };
             let wish = state.room.wish(call);
             let rank = match state.room.enter(wish, waiter) {
                 Entry::Placed(rank) => rank,
                 Entry::Displaced(rank, last) => {
-                    let refusal = state.refuse(turn, now);
+                    let refusal = state.refuse(turn, &last.need, now);
                     // If that call has left already, the send fails and may.
                     drop(last.admit.send(Err(refusal)));
                     rank
                 }
-                Entry::Full => return Err(state.refuse(turn, now)),
+                Entry::Full => return Err(state.refuse(turn, &need, now)),
             };
             state.waited += 1;
-            call.waits_for.set(Some(&state.refusal(turn, now)));
+            call.waits_for.set(Some(&state.refusal(turn, &need, now)));
             nudge_first(&state);
             (Place { governor: self, rank }, admitted, nudge)
         };
@@ -139,8 +140,9 @@ impl Governor {
                     let now = Instant::now();
                     if now >= give_up {
                         let mut state = self.state();
-                        let turn = state.estimate(call, &Need::of(call), now);
-                        return Err(state.refuse(turn, now));
+                        let need = Need::of(call);
+                        let turn = state.estimate(call, &need, now);
+                        return Err(state.refuse(turn, &need, now));
                     }
                 }
             }

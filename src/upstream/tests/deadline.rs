@@ -112,6 +112,47 @@ async fn a_write_that_still_waits_at_its_deadline_is_never_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_it_takes_to_read_an_answer_that_has_come_in_is_no_failure_of_zendesk() {
+    let came = |long: Duration| {
+        zendesk(&Hits::default(), move |_, call| async move {
+            sleep(SECOND).await;
+            call.ledger.came();
+            sleep(long).await;
+            Ok(answer())
+        })
+    };
+    let (upstream, control) = stack_with(&config::Upstream::default(), Jitter::OFF, came(SECOND * 20));
+    ask(&upstream, read()).await.expect("it is read within the caller's deadline");
+    ask(&upstream, within(SECOND * 5, unsafe_write())).await.expect("a write's outcome, however late");
+    let (upstream, late) = stack_with(&config::Upstream::default(), Jitter::OFF, came(SECOND * 60));
+    let began = Instant::now();
+    let error = ask(&upstream, read()).await.expect_err("the caller's deadline holds");
+    assert!(matches!(error, Error::Deadline { sent: true }), "{error:?}");
+    assert!(began.elapsed() <= SECOND * 30, "{:?}", began.elapsed());
+    ask(&upstream, unsafe_write()).await.expect("longer than an attempt at a write may take");
+    for control in [control, late] {
+        let seen = control.snapshot();
+        assert_eq!((seen.attempts.timed_out, seen.retries.retried), (0, 0));
+        assert!(seen.breakers.iter().all(|breaker| breaker.failures == 0));
+    }
+
+    let attempts = Arc::new(Attempts::new(&config::Attempt::default()));
+    let again = Hits::default();
+    let first_came =
+        ServiceBuilder::new().layer(attempt::Layer::new(&attempts)).service(zendesk(&again, |hit, call| async move {
+            if hit == 1 {
+                call.ledger.came();
+                return Ok(answer());
+            }
+            pending().await
+        }));
+    let call = read();
+    ask(&first_came, call.clone()).await.expect("answered");
+    let error = ask(&first_came, call).await.expect_err("the answer to an earlier attempt is none to this one");
+    assert!(matches!(error, Error::AttemptTimeout), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn our_own_limit_is_a_timeout_and_a_short_deadline_is_not() {
     let attempts = Arc::new(Attempts::new(&config::Attempt::default()));
     let mute = ServiceBuilder::new()

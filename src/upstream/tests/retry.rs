@@ -46,7 +46,6 @@ fn attempts(error: &Error) -> [u32; 3] {
         Error::Server(_) | Error::Malformed(_) | Error::Foreign(_) | Error::BrokenBody(_) => [2, 1, 1],
         // the same call would fail the same way
         Error::Invalid { .. }
-        | Error::Repeated { .. }
         | Error::RecordInvalid(_)
         | Error::Refused(_)
         | Error::Redirected(_)
@@ -82,6 +81,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::IdentityUnavailable
         | Error::CallerForbidden { .. }
         | Error::Overloaded { .. }
+        | Error::Unanswered
         | Error::Internal { .. }
         | Error::SlotsTaken { .. }
         | Error::ShuttingDown => [1, 1, 1],
@@ -92,7 +92,6 @@ fn every_error() -> Vec<Error> {
     let said = |status| refusal(status, None);
     vec![
         Error::invalid("id", "must be a positive id"),
-        Error::Repeated { first: "ids[0]".to_owned(), second: "ids[7]".to_owned() },
         Error::RecordInvalid(said(422)),
         Error::Duplicate(said(422)),
         Error::Refused(said(402)),
@@ -115,7 +114,7 @@ fn every_error() -> Vec<Error> {
         Error::Server(said(499)),
         Error::Foreign(said(200)),
         Error::Unreadable(said(200)),
-        Error::Incomplete { what: "a row lacks an id" },
+        Error::Incomplete { what: "a row lacks an id".to_owned() },
         Error::TooLarge { limit: 1 },
         Error::Connect(chain()),
         Error::NoStream { allowed: 10 },
@@ -128,6 +127,7 @@ fn every_error() -> Vec<Error> {
         Error::BreakerOpen { class: "user_reads", retry_after: SECOND },
         Error::BudgetSpent { limit: Limit::Account, retry_after: SECOND },
         Error::Overloaded { what: "full" },
+        Error::Unanswered,
         Error::SlotsTaken { own: 1, others: 29 },
         Error::Idle { after: SECOND },
         Error::TurnMissed { what: "a group" },
@@ -228,10 +228,11 @@ async fn all_retries_share_one_budget_of_a_fifth_of_the_calls_and_one_a_second()
 
 #[tokio::test(start_paused = true)]
 async fn a_repetition_that_never_left_does_not_hide_why_there_was_one() {
-    let local: [fn() -> Error; 3] = [
+    let local: [fn() -> Error; 4] = [
         || Error::BreakerOpen { class: "user_writes", retry_after: SECOND },
         || Error::BudgetSpent { limit: Limit::Account, retry_after: SECOND },
         || Error::Overloaded { what: "full" },
+        || Error::Unanswered,
     ];
     for refuse in local {
         let hits = Hits::default();

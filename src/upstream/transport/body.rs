@@ -5,16 +5,19 @@
 //! the one that has waited longest, is read on without being charged. So beyond the budget there are at most one whole answer,
 //! and the first part of each other one.
 
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
 use super::end::End;
 use super::handover::Handover;
 use super::loss::Loss;
+use super::packed::Coming;
 use crate::contract::Idempotency;
 use crate::error::{ConnectionError, Error};
 use crate::share::Charge;
@@ -101,9 +104,10 @@ impl Memory {
     }
 }
 
-/// Reads a body of at most `most` bytes, as there is memory for it.
+/// Reads a body of at most `most` bytes, counted as it comes and unpacked, as there is memory for it.
 pub async fn read(
     response: &mut reqwest::Response,
+    headers: &HeaderMap,
     most: usize,
     memory: &mut Memory,
     handover: &Handover,
@@ -112,15 +116,24 @@ pub async fn read(
         Unread::TooLarge => Error::TooLarge { limit: most },
         Unread::Broken(error) => inside_body(&error, handover),
     };
-    let mut body = Vec::new();
+    let garbled = |error: io::Error| Error::BrokenBody(ConnectionError::of(&error));
     // What is announced need not come, so it is no reason to take memory.
-    body.reserve_exact(announced(response, most).map_err(unread)?.min(FREE));
-    while let Some(part) = next_part(response, body.len(), most).await.map_err(unread)? {
+    let mut body = Coming::of(headers, announced(response, most).map_err(unread)?.min(FREE));
+    let mut came = 0;
+    while let Some(part) = next_part(response, came, most).await.map_err(unread)? {
         handover.lane().heard(false);
-        memory.hold(body.len() + part.len()).await?;
-        body.extend_from_slice(&part);
+        came += part.len();
+        for piece in part.chunks(body.piece()) {
+            memory.hold(body.len() + piece.len()).await?;
+            body.add(piece).map_err(garbled)?;
+            if body.len() > most {
+                return Err(Error::TooLarge { limit: most });
+            }
+        }
     }
-    Ok(body)
+    let body = body.end().map_err(garbled)?;
+    memory.hold(body.len()).await?;
+    if body.len() > most { Err(Error::TooLarge { limit: most }) } else { Ok(body) }
 }
 
 fn inside_body(error: &reqwest::Error, handover: &Handover) -> Error {

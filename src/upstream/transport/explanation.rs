@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 use tokio::time::timeout;
 
-use super::packed::{is_still_packed, unpacked};
+use super::packed::Coming;
 use crate::error::{Error, Refusal};
 use crate::upstream::call::Call;
 use crate::upstream::client::read_into;
@@ -30,12 +30,15 @@ pub async fn explanation(
     most: usize,
     arrived: impl Fn(),
 ) -> Result<Vec<u8>, Vec<u8>> {
-    let (mut body, most) = (Vec::new(), most.min(LONGEST));
-    match timeout(WITHIN, read_into(&mut body, response, most, arrived)).await {
-        Ok(Ok(())) if is_still_packed(headers) => unpacked(&body, most).map_err(|_| Vec::new()),
-        Ok(Ok(())) => Ok(body),
-        Ok(Err(_)) | Err(_) => Err(body),
+    let (mut came, most) = (Vec::new(), most.min(LONGEST));
+    let is_whole = matches!(timeout(WITHIN, read_into(&mut came, response, most, arrived)).await, Ok(Ok(())));
+    let mut body = Coming::of(headers, came.len());
+    for piece in came.chunks(body.piece()) {
+        if body.add(piece).is_err() || body.len() > most {
+            return Err(body.so_far());
+        }
     }
+    if is_whole { body.end().map_err(|_| Vec::new()) } else { Err(body.so_far()) }
 }
 
 /// Judges an answer that is no success by its status, and by the part of its explanation that came. A 404 alone does not say

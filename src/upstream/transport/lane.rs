@@ -313,7 +313,7 @@ impl Lane {
 /// Returns a client whose connections carry one request each, for a lane that uses HTTP/1.1. It offers HTTP/2, too, so that the
 /// lane notices when the peer speaks it again.
 fn for_single_use(origin: &Origin, link: &Arc<Link>) -> reqwest::Result<reqwest::Client> {
-    let client = origin.client().pool_max_idle_per_host(0);
+    let client = origin.client().no_gzip().pool_max_idle_per_host(0);
     if origin.has_tls() { client.connector_layer(Layer::open(link)) } else { client.connect_timeout(CONNECT_TIMEOUT) }
         .build()
 }

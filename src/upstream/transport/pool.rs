@@ -28,12 +28,15 @@ use crate::error::{ConnectionError, Error};
 use crate::upstream::client::Addresses;
 use crate::upstream::client::Origin;
 
+mod learnt;
+mod reach;
 mod refusals;
 mod seen;
 mod streams;
 #[cfg(test)]
 mod tests;
 
+use reach::Reach;
 use refusals::Refusals;
 pub use streams::BELIEVED;
 use streams::{Streams, longer};
@@ -71,6 +74,9 @@ struct State {
     lanes: Vec<Arc<Lane>>,
     streams: Streams,
     refusals: Refusals,
+    /// The same for bodies, for which a peer may have no room although it answers.
+    bodies: Refusals,
+    reach: Reach,
     /// When an attempt to open a further connection failed, and how long none is made.
     no_further: Option<(Instant, Duration)>,
     /// When an attempt to open the only connection failed.
@@ -97,6 +103,8 @@ impl Pool {
             lanes: Vec::new(),
             streams: Streams::default(),
             refusals: Refusals::default(),
+            bodies: Refusals::default(),
+            reach: Reach::default(),
             no_further: None,
             failed: None,
             renewed: Instant::now(),
@@ -114,8 +122,8 @@ impl Pool {
         Precedence::of(moves, &self.moved, &self.changed)
     }
 
-    /// Waits for a place for a request that was moved so often, and returns it.
-    pub async fn seat(&self, moves: usize, needs: Needs) -> Result<Seat, Error> {
+    /// Waits for a place for a request that was moved so often and is wanted by then, and returns it.
+    pub async fn seat(&self, moves: usize, needs: Needs, wanted_by: Instant) -> Result<Seat, Error> {
         let mut waited_for: Option<Arc<Lane>> = None;
         let came = Instant::now();
         loop {
@@ -125,7 +133,7 @@ impl Pool {
                 drop(timeout(PRECEDED.saturating_sub(came.elapsed()), changed).await);
                 continue;
             }
-            let most = match self.step(waited_for.take(), needs)? {
+            let most = match self.step(waited_for.take(), needs, wanted_by)? {
                 Step::Take(seat) => return Ok(seat),
                 Step::Wait(lane) => {
                     waited_for = Some(lane);
@@ -139,7 +147,7 @@ impl Pool {
     }
 
     /// Decides what a request does next. `waited_for` is the connection that it has waited for.
-    fn step(&self, waited_for: Option<Arc<Lane>>, needs: Needs) -> Result<Step, Error> {
+    fn step(&self, waited_for: Option<Arc<Lane>>, needs: Needs, wanted_by: Instant) -> Result<Step, Error> {
         let mut state = self.state();
         if state.distrusted {
             state.renew();
@@ -160,9 +168,10 @@ impl Pool {
         if let Some(lane) = lively().find(has_room).or_else(|| open().filter(|lane| !lane.is_silent()).find(has_room)) {
             return Ok(Step::Take(Seat::on(lane)));
         }
-        // The connection that it waited for could not be opened. If there is no other, the request fails with it.
+        // The connection that it waited for could not be opened. If there is no other, and none may come soon, the request fails
+        // with it.
         if let Some((failed, chain)) = waited_for.and_then(|lane| Some((lane.failed_at()?, lane.failure()?))) {
-            if state.lanes.is_empty() {
+            if state.lanes.is_empty() && !state.reach.may_come_back(wanted_by) {
                 return Err(Error::Connect(chain.already_counted()));
             }
             // Many may have waited for the same attempt.
@@ -211,41 +220,6 @@ impl Pool {
             Some(lane) => Ok(Step::Take(Seat::on(lane))),
             None => Err(Error::NoStream { allowed: state.allowed(needs.tries) }),
         }
-    }
-
-    /// Learns how many requests a connection takes at a time, from one that it does not take. If that one has no body, the client
-    /// may hold another one back that counts as taken: see [`Handover`](super::handover).
-    pub fn learn(&self, lane: &Lane, has_body: bool) {
-        self.state().streams.learn(lane.taken().saturating_sub(usize::from(!has_body)).max(1));
-    }
-
-    /// Forgets how many requests a connection takes at a time.
-    pub fn forget_limit(&self) {
-        self.state().streams.forget();
-    }
-
-    /// Notes that a connection answered with its present number of requests under way.
-    pub fn answered(&self, lane: &Lane) {
-        if lane.is_http1() {
-            return;
-        }
-        let mut state = self.state();
-        state.refusals.answered();
-        // One may be held back in the client.
-        let taken = lane.taken().saturating_sub(1);
-        if taken > 1 {
-            state.streams.worked(taken);
-        }
-    }
-
-    /// Notes that the peer refused a request, or has no room even for one.
-    pub fn refused(&self) {
-        self.state().refusals.refused();
-    }
-
-    /// Whether a request may be offered now: see [`Refusals`].
-    pub fn may_offer(&self) -> bool {
-        self.state().refusals.may_offer()
     }
 
     /// True if the connection has been seen to handle as many requests as it has seats taken.
@@ -326,6 +300,7 @@ impl Pool {
         let builder = self
             .origin
             .client()
+            .no_gzip()
             .http2_keep_alive_interval(ping_interval)
             .http2_keep_alive_timeout(ping_timeout)
             .http2_keep_alive_while_idle(true);

@@ -24,10 +24,8 @@ pub fn request(
     let mut request = client
         .request(rest.method.clone(), url)
         .header(http::header::ACCEPT, "application/json")
+        .header(http::header::ACCEPT_ENCODING, if rest.is_of_one_record() { "identity" } else { "gzip" })
         .header(http::header::AUTHORIZATION, authorization);
-    if rest.is_of_one_record() {
-        request = request.header(http::header::ACCEPT_ENCODING, "identity");
-    }
     if let Some(user) = call.credential.on_behalf_of() {
         request = request.header("x-on-behalf-of", user.clone());
     }

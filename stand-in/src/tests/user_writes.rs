@@ -175,17 +175,19 @@ async fn a_custom_role_makes_an_agent_of_an_end_user() {
 async fn a_picture_is_uploaded_as_a_form() {
     let t = unlimited().await;
     let id = new_user(&t, json!({"name": "A"})).await;
-    let part = reqwest::multipart::Part::bytes(vec![7; 1234]).file_name("me.gif").mime_str("image/gif");
-    let form = reqwest::multipart::Form::new()
-        .part("user[photo][uploaded_data]", part.expect("a type"))
-        .text("user[alias]", "Al");
-    let path = format!("/users/{id}.json");
-    let updated = answer(t.authorized(Method::PUT, &path).multipart(form)).await;
-    let user = &updated.json()["user"];
-    let photo = &user["photo"];
-    assert_eq!((&photo["file_name"], &photo["size"]), (&json!("me.gif"), &json!(1234)));
-    assert_eq!((&photo["content_type"], &user["alias"]), (&json!("image/gif"), &json!("Al")));
-    assert_eq!(photo["thumbnails"][0]["file_name"], "me_thumb.gif");
+    for size in [1234, 3_900_000] {
+        let part = reqwest::multipart::Part::bytes(vec![7; size]).file_name("me.gif").mime_str("image/gif");
+        let form = reqwest::multipart::Form::new()
+            .part("user[photo][uploaded_data]", part.expect("a type"))
+            .text("user[alias]", "Al");
+        let path = format!("/users/{id}.json");
+        let updated = answer(t.authorized(Method::PUT, &path).multipart(form)).await;
+        let user = &updated.json()["user"];
+        let photo = &user["photo"];
+        assert_eq!((&photo["file_name"], &photo["size"]), (&json!("me.gif"), &json!(size)));
+        assert_eq!((&photo["content_type"], &user["alias"]), (&json!("image/gif"), &json!("Al")));
+        assert_eq!(photo["thumbnails"][0]["file_name"], "me_thumb.gif");
+    }
 }
 
 #[tokio::test]

@@ -113,6 +113,22 @@ fn what_reading_takes_is_bounded_by_the_size() {
 }
 
 #[tokio::test]
+async fn what_it_takes_to_read_an_answer_is_no_outage() {
+    const LIMIT: Duration = Duration::from_millis(300);
+    let rows = vec![r#"{"id":{},"name":[],"tags":"x"}"#; 60_000].join(",");
+    let body = format!(r#"{{"users":[{rows}],"meta":{{"has_more":false}}}}"#);
+    let upstream = Scripted::by(move |_| answer("200 OK\r\ncontent-type: application/json", body.as_bytes())).await;
+    let mut config = settings();
+    config.upstream.attempt.read_timeout = LIMIT;
+    let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), config).await;
+    let began = Instant::now();
+    let replies = Dynamic::new(channel).call("StreamUsers", "{}").await.expect("it is read");
+    assert_eq!(replies[0]["unreadable_rows"], 60_000);
+    assert!(began.elapsed() > LIMIT, "the test is to take longer: {:?}", began.elapsed());
+    assert_eq!(upstream.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn a_long_odd_answer_is_read_while_other_calls_are_served() {
     const ROWS: usize = 60_000;
     let rows = vec![r#"{"id":{},"name":[],"tags":"x"}"#; ROWS].join(",");

@@ -6,10 +6,10 @@ use serde_json::json;
 use tonic::{Code, Status};
 use zendesk_gateway::proto::bulk_event::Event;
 use zendesk_gateway::proto::{
-    BulkItemOutcome, BulkResult, BulkStart, StreamBulkCreateUsersRequest as Creations,
+    BulkItem, BulkItemOutcome, BulkReceipt, BulkResult, BulkStart, StreamBulkCreateUsersRequest as Creations,
     StreamBulkCreateUsersResponse as Created,
 };
-use zendesk_gateway::sandbox::faults::{Delay, Reset, Respond, post};
+use zendesk_gateway::sandbox::faults::{Delay, Reset, Respond, get, post};
 
 use super::streams::users;
 use crate::support::{Dynamic, TestGateway, refused};
@@ -60,6 +60,7 @@ async fn what_says_nothing_of_the_rows_ends_the_stream_and_they_may_be_sent_agai
         (401, json!({"error": "Couldn't authenticate you"}), Code::Internal),
         (404, no_such_account, Code::Internal),
         (302, json!({}), Code::FailedPrecondition),
+        (409, json!({"error": "Conflict", "description": "try again"}), Code::Aborted),
     ] {
         let t = TestGateway::start().await;
         let fault = Respond::with(status).json(body).forever().after(2);
@@ -115,6 +116,32 @@ async fn a_stream_does_not_begin_before_the_end_of_an_open_receipt() {
         assert_eq!(refused.fields, ["start.resume_from"], "{resume_from}");
     }
     assert_eq!(t.sandbox.total_hits(), 0);
+}
+
+#[tokio::test]
+async fn a_row_that_names_the_record_of_a_row_in_an_open_receipt_is_refused() {
+    let t = TestGateway::start().await;
+    let ended = json!({"job_statuses": [{"id": "V3-1", "status": "completed", "results": []}]});
+    t.sandbox.fault(get("/job_statuses/show_many"), Respond::with(200).json(ended));
+    let item = |index, email: Option<&str>, external_id: &str| BulkItem {
+        index,
+        email: email.map(str::to_owned),
+        external_id: Some(external_id.to_owned()),
+        ..BulkItem::default()
+    };
+    let items = vec![item(5, None, "S-103"), item(6, Some("a@b.example"), "other")];
+    let receipt = BulkReceipt { job_id: "V3-1".to_owned(), first_index: 0, row_count: 100, items };
+    let start = Some(BulkStart { resume_from: 100, open_receipts: vec![receipt], dry_run: false });
+    let mut message = Creations { start, ..rows(100..110) };
+    message.users[7].email = Some(" A@b.example".to_owned());
+    let (told, end) = create(&t, vec![message]).await;
+    end.expect("a good end");
+    assert_eq!(told.of(BulkResult::Failed), [103, 107]);
+    let details =
+        |index: i64| told.outcomes.iter().find(|outcome| outcome.index == index).and_then(|one| one.details.clone());
+    assert_eq!(details(103).as_deref(), Some("external_id names the same record as row 5"));
+    assert_eq!(details(107).as_deref(), Some("email names the same record as row 6"));
+    assert_eq!(told.of(BulkResult::Created).len(), 8);
 }
 
 #[tokio::test]

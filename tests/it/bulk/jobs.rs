@@ -67,17 +67,21 @@ async fn the_outcome_of_a_request_that_names_no_job_is_unknown() {
 }
 
 #[tokio::test]
-async fn inputs_of_a_later_request_that_names_no_job_are_unknown_by_index() {
+async fn inputs_of_a_later_request_that_names_no_job_are_unknown_by_index_and_the_others_are_not_sent() {
     let t = TestGateway::start().await;
     t.sandbox.fault(post("/users/create_many"), Respond::with(200).json(nameless()[0].clone()).after(1));
     let reply = t.users().bulk_create_users(users(250)).await.expect("the first job was accepted").into_inner();
     let places: Vec<(i32, i32)> = reply.jobs.iter().map(|job| (job.first_index, job.item_count)).collect();
-    assert_eq!(places, [(0, 100), (200, 50)]);
+    assert_eq!(places, [(0, 100)]);
+    assert_eq!(t.sandbox.hits("/users/create_many"), 2);
     for (index, outcome) in reply.outcomes.iter().enumerate() {
-        let is_unknown = (100..200).contains(&index);
-        let wanted = if is_unknown { BulkResult::Unknown } else { BulkResult::Created };
+        let (wanted, why) = match index {
+            0..100 => (BulkResult::Created, None),
+            100..200 => (BulkResult::Unknown, Some("OUTCOME_UNKNOWN")),
+            _ => (BulkResult::NotSent, Some("UPSTREAM_MALFORMED")),
+        };
         assert_eq!((usize::try_from(outcome.index), outcome.result()), (Ok(index), wanted), "{outcome:?}");
-        assert_eq!((outcome.job_id.is_none(), outcome.error.is_some()), (is_unknown, is_unknown), "{outcome:?}");
+        assert_eq!((outcome.job_id.is_some(), outcome.error.as_deref()), (why.is_none(), why), "{outcome:?}");
     }
 }
 
@@ -186,16 +190,17 @@ async fn the_end_of_anothers_job_is_not_counted_as_one_of_ours() {
 async fn what_zendesk_ignored_of_any_of_the_requests_reaches_the_caller() {
     let t = TestGateway::start().await;
     let warn = |key: &str| format!("Removed restricted keys [\"{key}\"] from parameters according to whitelist");
-    let accepted = |id: &str, key: &str| Respond::with(200).json(queued(id)).header("x-zendesk-api-warn", &warn(key));
+    let accepted = |id: String, key: &str| {
+        let job = json!({"job_status": deleted(&id, &[])});
+        Respond::with(200).json(job).header("x-zendesk-api-warn", &warn(key))
+    };
     // The first and the third say the same, the second something else.
-    for (id, key) in [("V3-1", "users"), ("V3-2", "ids"), ("V3-3", "users")] {
-        t.sandbox.fault(delete("/users/destroy_many"), accepted(id, key));
-        t.sandbox.fault(put("/users/update_many"), accepted(id, key));
-        t.sandbox.fault(delete("/group_memberships/destroy_many"), accepted(id, key));
+    for (number, key) in [(1, "users"), (2, "ids"), (3, "users")] {
+        let id = |call: &str| format!("V3-{call}-{number}");
+        t.sandbox.fault(delete("/users/destroy_many"), accepted(id("a"), key));
+        t.sandbox.fault(put("/users/update_many"), accepted(id("b"), key));
+        t.sandbox.fault(delete("/group_memberships/destroy_many"), accepted(id("c"), key));
     }
-    let ended = ["V3-1", "V3-2", "V3-3"].map(|id| deleted(id, &[]));
-    let seen = json!({ "job_statuses": ended });
-    t.sandbox.fault(get("/job_statuses/show_many"), Respond::with(200).json(seen).forever());
     let (ids, wanted) = ((1..=250).collect::<Vec<i64>>(), format!("{}; {}", warn("users"), warn("ids")));
 
     let request = BulkDeleteUsersRequest { ids: ids.clone(), wait: true, ..Default::default() };

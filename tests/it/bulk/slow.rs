@@ -2,15 +2,20 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use prost::Message as _;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::StreamExt as _;
 use tonic::Code;
 use tonic::transport::Endpoint;
 use zendesk_gateway::proto::bulk_event::Event;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
-use zendesk_gateway::proto::{BulkCreateUsersRequest, GetCurrentUserRequest, StreamBulkCreateUsersRequest, UserInput};
+use zendesk_gateway::proto::{
+    BulkCreateUsersRequest, GetCurrentUserRequest, StreamBulkCreateUsersRequest, StreamBulkCreateUsersResponse,
+    UserInput,
+};
 use zendesk_gateway::sandbox::faults::{Delay, post};
 
+use crate::support::raw::{Raw, framed};
 use crate::support::{TestGateway, refused};
 
 fn user(name: &str) -> UserInput {
@@ -40,8 +45,8 @@ async fn streams_that_are_not_read_hold_no_slot() {
     drop(streams);
 }
 
-/// Streams one user per message, as fast as they are taken, to an account that takes its time.
-async fn row_by_row(t: &TestGateway, rows: usize) -> (usize, Result<(), tonic::Status>) {
+/// Streams one user per message, as fast as they are taken, to an account that takes its time. Returns how the stream ends.
+async fn row_by_row(t: &TestGateway, rows: usize) -> Result<(), tonic::Status> {
     let message = |number: usize| StreamBulkCreateUsersRequest {
         users: vec![user(&format!("r {number}"))],
         ..Default::default()
@@ -49,31 +54,37 @@ async fn row_by_row(t: &TestGateway, rows: usize) -> (usize, Result<(), tonic::S
     let mut client = t.users();
     let stream = client.stream_bulk_create_users(tokio_stream::iter((0..rows).map(message))).await;
     let mut replies = stream.expect("a stream").into_inner();
-    let mut outcomes = 0;
-    loop {
-        match replies.message().await {
-            Ok(Some(reply)) => {
-                if let Some(Event::Outcomes(told)) = reply.event.and_then(|event| event.event) {
-                    outcomes += told.outcomes.len();
-                }
-            }
-            Ok(None) => return (outcomes, Ok(())),
-            Err(status) => return (outcomes, Err(status)),
-        }
-    }
+    while replies.message().await?.is_some() {}
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_come_one_by_one_end_no_connection() {
     let t = TestGateway::start().await;
     t.sandbox.fault(post("/users/create_many"), Delay::by(Duration::from_millis(100)).forever());
+    // A frame for each row: some hundred that nobody has read would end the connection.
+    let (raw, connection) = Raw::connect(&t.address).await;
+    let mut call = raw.begin("/zendesk.gateway.v1.UserService/StreamBulkCreateUsers", &[]).await.expect("a stream");
+    for number in 0..1_000 {
+        let row = StreamBulkCreateUsersRequest { users: vec![user(&format!("f {number}"))], ..Default::default() };
+        call.request.send_data(framed(0, &row.encode_to_vec()), number == 999).expect("the connection is there");
+        if number % 25 == 24 {
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+    let answer = call.answer().await.expect("the connection is still there");
+    assert_eq!(answer.code(), Code::Ok, "{:?}", answer.trailers);
+    let told =
+        answer.messages.into_iter().map(|message| StreamBulkCreateUsersResponse::decode(message).expect("a reply"));
+    let outcomes = told.filter_map(|reply| match reply.event?.event? {
+        Event::Outcomes(told) => Some(told.outcomes.len()),
+        _ => None,
+    });
+    assert_eq!(outcomes.sum::<usize>(), 1_000);
+    assert!(!connection.is_finished());
     let other = t.users();
-    let (outcomes, end) = row_by_row(&t, 1_000).await;
-    end.expect("a good end");
-    assert_eq!(outcomes, 1_000);
     // Who sends very much so ends its stream only, and learns why.
-    let (_, end) = row_by_row(&t, 50_000).await;
-    let refused = refused(end);
+    let refused = refused(row_by_row(&t, 50_000).await);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::ResourceExhausted, "CALLER_LIMIT"));
     assert!(refused.message.contains("put a hundred rows into each"), "{}", refused.message);
     let me = other.clone().get_current_user(GetCurrentUserRequest {}).await;

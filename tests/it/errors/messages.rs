@@ -56,6 +56,30 @@ async fn what_the_gateway_refuses_is_said_with_its_value_and_its_choices() {
     assert!(foreign.starts_with("page_token comes from another RPC, or from this one with other filters"), "{foreign}");
 }
 
+/// What a missing record is found by: what is done to it is no part of its name, and of two it is not known which one is missing.
+#[tokio::test]
+async fn a_missing_record_is_named_without_what_was_to_be_done_to_it() {
+    let t = TestGateway::start().await;
+    let client = Dynamic::new(t.channel.clone());
+    let user = t.sandbox.store().user_ids()[50];
+    let merge = format!(r#"{{"id": {user}, "target_id": 4000000000000}}"#);
+    for (rpc, request, kind, name) in [
+        ("GetUserRelated", r#"{"id": 4000000000000}"#, "users", "users/4000000000000"),
+        ("MergeUser", &*merge, "users", "users"),
+        (
+            "DeleteMembership",
+            r#"{"id": 4000000000000, "user_id": 8}"#,
+            "group_memberships",
+            "users/8/group_memberships/4000000000000",
+        ),
+    ] {
+        let status = client.call(rpc, request).await.expect_err("it is missing");
+        let details = status.get_error_details();
+        let told = details.resource_info().unwrap_or_else(|| panic!("{rpc}: {status:?}"));
+        assert_eq!((told.resource_type.as_str(), told.resource_name.as_str()), (kind, name), "{rpc}: {status:?}");
+    }
+}
+
 #[tokio::test]
 async fn hundreds_of_wrong_rows_are_counted_and_some_are_listed() {
     let t = TestGateway::start().await;

@@ -167,7 +167,7 @@ async fn make(reason: &str) -> (Status, Case) {
         "BODY_TOO_LARGE" => {
             config.upstream.max_body_bytes = 100;
             let body = format!(r#"{{"user":{{"id":7,"name":"{}"}}}}"#, "x".repeat(100));
-            let told = "zendesk's answer exceeds 100 bytes; ask for less at a time";
+            let told = "zendesk's answer exceeds 100 bytes, the most that upstream.max_body_bytes allows; ask for less at a time";
             (asked(config, &json("200 OK"), &body).await, own(Code::Internal, told))
         }
         "OUTCOME_UNKNOWN" => {

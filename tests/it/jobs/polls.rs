@@ -24,7 +24,7 @@ use zendesk_gateway::upstream::{Answer, Call};
 use crate::support::seam::{Seam, by, callers, read, said, stand_in, within};
 use crate::support::{account, api_token, refused};
 
-const HOUR: Duration = Duration::from_hours(1);
+pub const HOUR: Duration = Duration::from_hours(1);
 
 /// What is asked about jobs: when, and with which request.
 type Polls = Arc<Mutex<Vec<(Instant, String)>>>;
@@ -67,7 +67,7 @@ impl World {
     }
 }
 
-const MINUTE: Duration = Duration::from_mins(1);
+pub const MINUTE: Duration = Duration::from_mins(1);
 
 fn note(polls: &Polls, call: &Call) {
     if call.rest.path.contains("job_statuses") {
@@ -237,7 +237,7 @@ fn answered(call: &Call, status: &serde_json::Value, results: &serde_json::Value
     said(call, &body.to_string())
 }
 
-fn deletion(wait: bool) -> BulkDeleteUsersRequest {
+pub fn deletion(wait: bool) -> BulkDeleteUsersRequest {
     BulkDeleteUsersRequest { ids: vec![11], wait, ..Default::default() }
 }
 
@@ -259,7 +259,7 @@ async fn a_job_with_odd_results_has_ended_all_the_same() {
 }
 
 /// A gateway before a Zendesk that accepts jobs and answers every question about them in one way.
-fn silent(answer: impl Fn(&Call) -> Result<Answer, Error> + Clone + Send + Sync + 'static) -> Seam {
+pub fn silent(answer: impl Fn(&Call) -> Result<Answer, Error> + Clone + Send + Sync + 'static) -> Seam {
     let mut config = Config::default();
     // What is asked about jobs is to arrive there.
     (config.upstream.breaker.consecutive_failures, config.upstream.breaker.samples) = (u32::MAX, u32::MAX);
@@ -276,7 +276,7 @@ fn refusal(status: u16) -> Box<Refusal> {
     Box::new(Refusal { status, resource: "job_statuses/V3-1".to_owned(), ..Refusal::default() })
 }
 
-fn no_credential() -> Error {
+pub fn no_credential() -> Error {
     Error::Credential { own: true, refusal: refusal(401) }
 }
 
@@ -312,13 +312,11 @@ async fn a_job_whose_credential_is_refused_frees_its_slot_at_once() {
     let refuses = silent(|_| Err(no_credential()));
     let time = held(&refuses).await;
     assert!(time < Duration::from_secs(5), "{time:?}");
-    // Who waits does not wait for the end of its time.
-    let began = Instant::now();
+    // The credential may be accepted again, so who waits can ask for the job later.
     let other = silent(|_| Err(no_credential()));
     let reply = other.rpc.bulk_delete_users(within(Duration::from_secs(25), deletion(true))).await.expect("accepted");
     let outcomes = read(&reply.into_inner()).outcomes;
-    assert_eq!(outcomes[0].result(), BulkResult::Unknown, "{outcomes:?}");
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(outcomes[0].result(), BulkResult::Pending, "{outcomes:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,6 +14,8 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -50,6 +52,18 @@ impl Collector {
         let requests = self.metrics.lock().expect("no test panics inside");
         let scopes = requests.iter().flat_map(|it| &it.resource_metrics).flat_map(|it| &it.scope_metrics);
         scopes.flat_map(|scope| scope.metrics.clone()).collect()
+    }
+
+    /// The largest value that a counter without attributes has had.
+    pub fn counter(&self, name: &str) -> Option<i64> {
+        let values = self.metrics().into_iter().filter(|metric| metric.name == name).flat_map(|metric| {
+            let Some(Data::Sum(sum)) = metric.data else { panic!("{name} is no counter") };
+            sum.data_points.into_iter().map(|point| match point.value {
+                Some(Number::AsInt(value)) => value,
+                other => panic!("{name}: {other:?}"),
+            })
+        });
+        values.max()
     }
 
     pub fn logs(&self) -> Vec<LogRecord> {

@@ -9,8 +9,11 @@ use axum::body::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
+use http_body_util::Full;
 use tokio::time::Instant;
-use tonic::Request;
+use tonic::codec::Codec as _;
+use tonic::{Request, Streaming};
+use tonic_prost::ProstCodec;
 use tower::{ServiceExt as _, service_fn};
 use zendesk_gateway::assembly;
 use zendesk_gateway::cache::Cache;
@@ -29,6 +32,8 @@ use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::judge::judge;
 use zendesk_gateway::upstream::rest::Body;
 use zendesk_gateway::upstream::{self as outbound, Answer, Call, Control, Jitter};
+
+use super::raw::framed;
 
 /// A gateway.
 pub struct Seam {
@@ -116,6 +121,16 @@ pub fn stand_in(sandbox: &Sandbox) -> impl Fn(Call) -> BoxFuture<'static, Result
 pub fn callers() -> impl Fn(&str) -> Caller {
     let shares = Shares::new(&config::Callers::unlimited(), usize::MAX);
     move |name| Caller::new(name.into(), Risk::ALL.into_iter().fold(Grant::default(), Grant::and), shares.of(name))
+}
+
+/// A stream of messages that have all been sent.
+pub fn streamed<T>(deadline: Duration, messages: &[T]) -> Request<Streaming<T>>
+where
+    T: contract::Request + prost::Message + Default + 'static,
+{
+    let bytes: Vec<u8> = messages.iter().flat_map(|message| framed(0, &message.encode_to_vec())).collect();
+    let decoder = ProstCodec::<T, T>::default().decoder();
+    within(deadline, T::default()).map(|_| Streaming::new_request(decoder, Full::new(Bytes::from(bytes)), None, None))
 }
 
 /// Reads a body as Zendesk's answer to a call.

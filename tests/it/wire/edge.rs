@@ -1,4 +1,5 @@
-//! An edge of other make: its first connection works for two requests, and after that it only answers pings, or takes no bodies.
+//! An edge of other make: its first connection works for two requests, and after that it only answers pings, or takes no bodies. Or
+//! no connection takes bodies.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tonic::Code;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::proto::{CreateUserRequest, GetUserRelatedRequest, UserInput};
 
-use super::{reason, uncached, within};
+use super::{What, reason, uncached, within};
 use crate::support::{basic, serve};
 use crate::truth::http2::acceptor;
 
@@ -20,6 +21,8 @@ use crate::truth::http2::acceptor;
 enum Then {
     /// It has no room for bodies.
     NoWindow,
+    /// No connection has.
+    NoWindowAnywhere,
     /// It answers no request.
     Stuck,
 }
@@ -52,7 +55,8 @@ impl Edge {
                     let mut requests = 0;
                     while let Some(Ok((request, mut respond))) = connection.accept().await {
                         requests += 1;
-                        if bad && requests == 2 && then == Then::NoWindow {
+                        let no_window = then == Then::NoWindowAnywhere || (bad && then == Then::NoWindow);
+                        if no_window && requests == 2 {
                             // The handshake's settings are acknowledged by now.
                             connection.set_initial_window_size(0).expect("a good size");
                         }
@@ -88,24 +92,29 @@ impl Edge {
     }
 }
 
-/// Makes calls at the edge, one each 300 ms, after the first ones; returns how each ended, and how long after those it began.
-async fn calls(
-    then: Then,
-    writes: bool,
-    deadline: Duration,
-    time: Duration,
-) -> (Vec<(Duration, Result<(), tonic::Status>)>, usize) {
+/// How a call ended.
+#[derive(Debug)]
+struct Ended {
+    /// How long after the first ones it began.
+    at: Duration,
+    is_write: bool,
+    took: Duration,
+    outcome: Result<(), tonic::Status>,
+}
+
+/// Makes calls at the edge, one each 300 ms and kind, after the first ones; returns how each ended, and how many came whole.
+async fn calls(then: Then, kinds: &[What], deadline: Duration, time: Duration) -> (Vec<Ended>, usize) {
     let edge = Edge::start(then).await;
     let mut config = uncached();
     config.upstream.ca_file = Some(edge.ca_file.clone());
     let (_, channel, shutdown, served) = Box::pin(serve(&edge.url, basic("a:b"), config)).await;
     let users = UserServiceClient::new(channel);
     let id = AtomicI64::new(0);
-    let call = |deadline| {
+    let call = |what, deadline| {
         // Reads of the same would share one answer.
         let (mut users, id) = (users.clone(), id.fetch_add(1, Ordering::SeqCst) + 1);
         async move {
-            if writes {
+            if what == What::Write {
                 let user = Some(UserInput { name: Some("N".to_owned()), ..UserInput::default() });
                 users.create_user(within(CreateUserRequest { user }, deadline)).await.map(drop)
             } else {
@@ -114,13 +123,16 @@ async fn calls(
         }
     };
     for _ in 0..2 {
-        call(Duration::from_secs(10)).await.expect("the first are answered");
+        call(kinds[0], Duration::from_secs(10)).await.expect("the first are answered");
     }
     let began = Instant::now();
     let mut running = tokio::task::JoinSet::new();
     while began.elapsed() < time {
-        let (at, call) = (began.elapsed(), call(deadline));
-        running.spawn(async move { (at, call.await) });
+        for what in kinds {
+            let (at, began, call) = (began.elapsed(), Instant::now(), call(*what, deadline));
+            let is_write = *what == What::Write;
+            running.spawn(async move { Ended { at, is_write, outcome: call.await, took: began.elapsed() } });
+        }
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     let ended = running.join_all().await;
@@ -132,18 +144,38 @@ async fn calls(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_leave_a_connection_that_has_no_room_for_bodies() {
-    let (ended, whole) = calls(Then::NoWindow, true, Duration::from_secs(5), Duration::from_secs(3)).await;
-    let failed: Vec<_> = ended.iter().filter(|(_, outcome)| outcome.is_err()).collect();
+    let (ended, whole) = calls(Then::NoWindow, &[What::Write], Duration::from_secs(5), Duration::from_secs(3)).await;
+    let failed: Vec<_> = ended.iter().filter(|call| call.outcome.is_err()).collect();
     assert!(failed.is_empty(), "nothing had left, so each is sent on the next connection: {failed:?}");
     assert_eq!(whole, ended.len() + 2, "and none twice");
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn reads_go_on_where_no_connection_has_room_for_bodies() {
+    let kinds = [What::Write, What::Read, What::Write, What::Read];
+    let deadline = Duration::from_secs(3);
+    let (ended, _) = calls(Then::NoWindowAnywhere, &kinds, deadline, Duration::from_secs(5)).await;
+    let reads = || ended.iter().filter(|call| !call.is_write);
+    assert!(reads().all(|call| call.outcome.is_ok()), "{ended:?}");
+    let slow =
+        reads().filter(|call| call.at > Duration::from_secs(3) && call.took > Duration::from_millis(500)).count();
+    assert_eq!(slow, 0, "once it is known, nobody waits for those with bodies: {ended:?}");
+    let refused: Vec<_> = ended.iter().filter_map(|call| Some((call.took, call.outcome.as_ref().err()?))).collect();
+    assert!(!refused.is_empty(), "{ended:?}");
+    for (took, status) in refused {
+        assert!(took < deadline + Duration::from_millis(500), "{status:?}");
+        // At the deadline the client does not wait for the reason.
+        let is_told = ["OVERLOADED", "DEADLINE_EXCEEDED"].contains(&&*reason(status));
+        assert!(is_told || took >= deadline, "nothing was sent: {status:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_answers_nothing_but_pings_is_left_even_when_callers_have_little_time() {
-    let (ended, _) = calls(Then::Stuck, false, Duration::from_secs(2), Duration::from_secs(8)).await;
-    let late: Vec<_> = ended.iter().filter(|(at, outcome)| *at > Duration::from_secs(5) && outcome.is_err()).collect();
+    let (ended, _) = calls(Then::Stuck, &[What::Read], Duration::from_secs(2), Duration::from_secs(8)).await;
+    let late: Vec<_> = ended.iter().filter(|call| call.at > Duration::from_secs(5) && call.outcome.is_err()).collect();
     assert!(late.is_empty(), "{late:?}");
-    let failed = ended.iter().filter(|(_, outcome)| outcome.is_err()).count();
+    let failed = ended.iter().filter(|call| call.outcome.is_err()).count();
     assert!(failed <= 8, "those of the first 750 ms, and those that come when pings have decided: {ended:?}");
 }
 

@@ -346,6 +346,8 @@ fn an_input_that_was_not_sent_says_what_stopped_it() {
     };
     assert_eq!(told(&Error::JobLimit(refusal(429))), (BulkResult::NotSent, "JOB_LIMIT".to_owned()));
     assert_eq!(told(&Error::Forbidden(refusal(403))), (BulkResult::Failed, "Word".to_owned()));
+    assert_eq!(told(&Error::Conflict(refusal(409))), (BulkResult::NotSent, "CONFLICT".to_owned()));
     let lost = Error::Server(refusal(500)).as_write_error();
+    assert_eq!(word(Some(&lost)), "UPSTREAM_ERROR", "the answer of another request was lost");
     assert_eq!(told(&lost), (BulkResult::Unknown, "OUTCOME_UNKNOWN".to_owned()));
 }

@@ -230,20 +230,31 @@ async fn a_list_of_rows_that_cannot_be_read_under_ever_new_cursors_ends() {
     let count = Arc::clone(&asked);
     let gateway = gateway(config::Stream::default(), move |call| {
         let number = count.fetch_add(1, Relaxed);
-        let body =
-            format!(r#"{{"groups":[{{"name":"no id"}}],"meta":{{"has_more":true,"after_cursor":"c{number}"}}}}"#);
+        let size: usize = parameter(&call, "page%5Bsize%5D").expect("one is asked for").parse().expect("a number");
+        let rows = vec![r#"{"name":"no id"}"#; size].join(",");
+        let body = format!(r#"{{"groups":[{rows}],"meta":{{"has_more":true,"after_cursor":"c{number}"}}}}"#);
         async move { answer(&call, &body) }
     });
-    let mut messages = by_cursor(&gateway, 2);
-    let mut unreadable = 0;
-    let end = loop {
-        match messages.next().await.expect("an end with an error") {
-            Ok(message) => unreadable += decoded(&message).unreadable_rows,
-            Err(error) => break error,
-        }
-    };
-    assert!(matches!(end, Error::PaginationLoop { .. }), "{end:?}");
-    assert!((99..=101).contains(&unreadable) && asked.load(Relaxed) <= 101, "{unreadable} were told");
+    // A page and its message may be ahead of what has been judged.
+    for (size, pages) in [(100, 3), (40, 3), (1, 100)] {
+        asked.store(0, Relaxed);
+        let mut messages = by_cursor(&gateway, size);
+        let mut unreadable = 0;
+        let end = loop {
+            match messages.next().await.expect("an end with an error") {
+                Ok(message) => unreadable += decoded(&message).unreadable_rows,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(end, Error::PaginationLoop { .. }), "{end:?}");
+        let told = (pages - 1) * size..=(pages + 1) * size;
+        assert!(told.contains(&unreadable), "{unreadable} were told of pages of {size}");
+        assert!(
+            asked.load(Relaxed) <= u64::try_from(pages + 1).expect("few"),
+            "{} pages of {size}",
+            asked.load(Relaxed)
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

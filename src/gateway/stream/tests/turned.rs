@@ -142,3 +142,20 @@ async fn until_it_fails<M: Listed>(mut messages: Messages<M>) -> (Vec<i64>, Erro
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_by_number_of_rows_that_cannot_be_read_ends_with_an_error() {
+    let hits = Arc::<Mutex<u32>>::default();
+    let count = hits.clone();
+    let gateway = gateway(config::Stream::default(), move |call: Call| {
+        *count.lock().expect("no panic") += 1;
+        let number: u32 = parameter(&call, "page").map_or(1, |page| page.parse().expect("a number"));
+        let link = format!("https://x.example/?page={}", number + 1);
+        let rows = ["{}"; 100].join(",");
+        let outcome = answer(&call, &format!(r#"{{"users":[{rows}],"next_page":"{link}"}}"#));
+        async move { outcome }
+    });
+    let (ids, error) = until_it_fails(by_number(&gateway, 100, "")).await;
+    assert!(matches!(error, Error::PaginationLoop { .. }), "{error:?}");
+    assert_eq!((ids, *hits.lock().expect("no panic")), (Vec::new(), 3));
+}

@@ -59,7 +59,7 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
         let failed = Lane::new(client, Arc::clone(&link), false, Duration::ZERO, &pool.changed);
         link.fail(ConnectionError::new("refused"));
         for _ in 0..40 {
-            drop(pool.step(Some(Arc::clone(&failed)), READ));
+            drop(pool.step(Some(Arc::clone(&failed)), READ, Instant::now()));
         }
         let known = pool.state().no_further.map(|(_, believed)| believed.as_millis());
         assert_eq!(known, Some(believed));
@@ -70,7 +70,8 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
 #[tokio::test]
 async fn connections_are_replaced_at_most_once_a_second() {
     let pool = pool("http://127.0.0.1:1");
-    let lane = async || Arc::clone(pool.seat(0, READ).await.expect("without TLS there is always room").lane());
+    let lane =
+        async || Arc::clone(pool.seat(0, READ, Instant::now()).await.expect("without TLS there is always room").lane());
     let first = lane().await;
     pool.renew(&first);
     assert!(Arc::ptr_eq(&first, &lane().await), "too soon");
@@ -131,7 +132,7 @@ async fn each_connection_is_told_once_with_the_reason_of_its_end_and_its_age() {
 #[tokio::test(start_paused = true)]
 async fn uploads_have_a_connection_of_their_own_if_there_may_be_one_more() {
     const UPLOAD: Needs = Needs { has_body: true, tries: true, is_upload: true };
-    let lane = |pool: &Pool, needs| match pool.step(None, needs) {
+    let lane = |pool: &Pool, needs| match pool.step(None, needs, Instant::now()) {
         Ok(Step::Take(seat)) => Arc::clone(seat.lane()),
         _ => panic!("there is a place"),
     };

@@ -94,3 +94,83 @@ async fn everybody_is_told_a_wait_that_is_longer_than_the_gateway_obeys() {
         ask(&service, call()).await.expect("Zendesk is asked again");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn writes_that_hang_over_the_end_of_a_window_keep_nobody_from_reading() {
+    for (writes, limits) in
+        [(14, stated(Some(window(700, 600, 2)), &[])), (40, stated(Some(window(700, 600, 60)), &[]))]
+    {
+        let hits = Hits::default();
+        let (service, governor) = governed(
+            &defaults(),
+            zendesk(&hits, move |_, call: Call| {
+                let limits = limits.clone();
+                async move {
+                    if call.priority == Priority::Write {
+                        std::future::pending::<()>().await;
+                    }
+                    Ok(Answer { limits, ..answer() })
+                }
+            }),
+        );
+        ask(&service, groups()).await.expect("the window is learnt");
+        // Each goes on when its caller has left, as a write does that was sent.
+        let hanging: Vec<_> = (0..writes)
+            .map(|_| {
+                let service = service.clone();
+                tokio::spawn(async move { ask(&service, unsafe_write()).await })
+            })
+            .collect();
+        sleep(SECOND * 15).await;
+        assert!(governor.snapshot().account.expect("stated").in_flight >= 14);
+        for _ in 0..20 {
+            let began = Instant::now();
+            ask(&service, within(SECOND * 2, groups())).await.expect("answered");
+            assert!(began.elapsed() < SECOND, "{writes}: {:?}", began.elapsed());
+            sleep(millis(500)).await;
+        }
+        hanging.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_answered_that_is_the_reason_and_not_the_budget() {
+    for limits in [None, Some(stated(Some(window(700, 600, 2)), &[])), Some(stated(Some(window(700, 600, 60)), &[]))] {
+        let hits = Hits::default();
+        let (service, governor) = governed(
+            &defaults(),
+            zendesk(&hits, {
+                let limits = limits.clone();
+                move |number, _| {
+                    let limits = limits.clone().filter(|_| number == 1);
+                    async move {
+                        let Some(limits) = limits else { return std::future::pending().await };
+                        Ok(Answer { limits, ..answer() })
+                    }
+                }
+            }),
+        );
+        if limits.is_some() {
+            ask(&service, groups()).await.expect("the window is learnt");
+        }
+        sleep(SECOND * 12).await;
+        let mut calls = JoinSet::new();
+        for _ in 0..200 {
+            let service = service.clone();
+            calls.spawn(async move { ask(&service, within(SECOND, groups())).await.expect_err("nothing is answered") });
+        }
+        sleep(SECOND * 2).await;
+        // Those that were sent hang, and end by other parts of the stack.
+        let mut refused = Vec::new();
+        while let Some(error) = calls.try_join_next() {
+            refused.push(error.expect("no panic"));
+        }
+        assert!(refused.len() > 150, "{}", refused.len());
+        for error in refused {
+            assert!(matches!(error, Error::Unanswered), "{error:?} with {limits:?}");
+            assert!(error.retry_after().is_some_and(|wait| wait >= SECOND), "{error:?}");
+        }
+        assert!(hits.get() < 30, "few more go, to find out: {}", hits.get());
+        assert_eq!(governor.snapshot().waiting, 0);
+    }
+}

@@ -1,0 +1,70 @@
+//! What requests tell the pool of how they fared.
+
+use tokio::time::Instant;
+
+use super::{Lane, Pool};
+#[cfg(doc)]
+use super::{Reach, Refusals};
+
+impl Pool {
+    /// Learns how many requests a connection takes at a time, from one that it does not take. If that one has no body, the client
+    /// may hold another one back that counts as taken: see [`Handover`](crate::upstream::transport::handover).
+    pub fn learn(&self, lane: &Lane, has_body: bool) {
+        self.state().streams.learn(lane.taken().saturating_sub(usize::from(!has_body)).max(1));
+    }
+
+    /// Forgets how many requests a connection takes at a time.
+    pub fn forget_limit(&self) {
+        self.state().streams.forget();
+    }
+
+    /// Notes that a connection answered with its present number of requests under way.
+    pub fn answered(&self, lane: &Lane) {
+        let mut state = self.state();
+        state.reach.answered();
+        if lane.is_http1() {
+            return;
+        }
+        state.refusals.answered();
+        // One may be held back in the client.
+        let taken = lane.taken().saturating_sub(1);
+        if taken > 1 {
+            state.streams.worked(taken);
+        }
+    }
+
+    /// Notes that the peer refused a request, or has no room even for one.
+    pub fn refused(&self) {
+        self.state().refusals.refused();
+    }
+
+    /// Notes that a connection has no room for bodies.
+    pub fn refused_body(&self) {
+        self.state().bodies.refused();
+    }
+
+    /// Notes that a connection took a body.
+    pub fn took_body(&self) {
+        self.state().bodies.answered();
+    }
+
+    /// True if no connection has had room for bodies for a while, so that this says nothing of how many requests one takes.
+    pub fn is_shut_to_bodies(&self) -> bool {
+        self.state().bodies.is_shut()
+    }
+
+    /// Whether a request may be offered now: see [`Refusals`].
+    pub fn may_offer(&self) -> bool {
+        self.state().refusals.may_offer()
+    }
+
+    /// Whether a body may be offered now: see [`Refusals`].
+    pub fn may_offer_body(&self) -> bool {
+        self.state().bodies.may_offer()
+    }
+
+    /// Notes that connecting failed. Returns whether a request should wait for another attempt: see [`Reach`].
+    pub fn may_come_back(&self, wanted_by: Instant) -> bool {
+        self.state().reach.may_come_back(wanted_by)
+    }
+}
