@@ -1,6 +1,12 @@
 //! How a replica moves from one role to another.
 
-use super::*;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{
+    Action, Asked, Election, Holder, Kind, Lease, Number, Open, READING, READS_APART, RENEWAL, Role, Seen, UNCHANGED,
+    Unwritten,
+};
 
 impl Election {
     pub(super) fn request(&mut self, now: Duration, actions: &mut Vec<Action>) {
@@ -67,7 +73,11 @@ impl Election {
             // Others may have led while it was suspended.
             Role::Leader if self.suspended && !is_same => self.follow(actions),
             Role::Leader if is_mine && lease.term == self.term && !is_old => {}
-            Role::Leader if is_mine && !is_old => self.lead(lease.term, actions),
+            // It was handed over to it, or an own write came late. It leads in that term once it has renewed.
+            Role::Leader if is_mine && !is_old => {
+                self.follow(actions);
+                self.hold(lease.term);
+            }
             Role::Leader if is_mine || lease.holder.is_none() => self.take(now, actions),
             // Whoever it names may lead by now.
             Role::Leader if lease.term < self.term => {
