@@ -302,7 +302,7 @@ impl Simulation {
 }
 
 fn schedules() -> u64 {
-    std::env::var("ELECTION_SCHEDULES").ok().map_or(2_000, |number| number.parse().expect("a number"))
+    std::env::var("ELECTION_SCHEDULES").ok().map_or(500, |number| number.parse().expect("a number"))
 }
 
 fn simulate(kinds: Kinds, first: u64) {
