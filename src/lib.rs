@@ -20,6 +20,7 @@
 //! | `rest` | how each message is said in REST, and how its answer is read |
 //! | `upstream` | one request to Zendesk: the stack of retries, budgets, circuits, and the transport |
 //! | `cache` | answers, flights and batches |
+//! | `fleet` | which of several replicas leads |
 //! | `watch` | files that are read again when they change |
 //! | `telemetry` | traces, metrics and logs |
 //! | `share` | what each caller takes of what all share |
@@ -44,6 +45,7 @@ pub mod contract;
 pub mod deadline;
 pub mod error;
 pub mod files;
+pub mod fleet;
 pub mod gateway;
 pub mod json;
 pub mod limits;

@@ -1,0 +1,3 @@
+//! Many replicas before one account.
+
+pub mod election;

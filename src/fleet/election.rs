@@ -1,0 +1,340 @@
+//! Which replica leads, as a pure function of state, event and time.
+//!
+//! Replicas agree through one Kubernetes `Lease`. Its holder leads for as long as it answers: a leader that cannot renew because
+//! the API server is away goes on. Another replica takes the Lease only if it has read it unchanged for [`UNCHANGED`] **and** the
+//! holder has not said for [`SILENCE`], when asked, that it leads. Clocks of two machines are never compared: each replica measures
+//! with its own, which may run at half or at twice the true rate.
+//!
+//! The periods were found with the simulation beside this file. It finds two leaders at once with a [`GAP`] and a [`SILENCE`] of
+//! 3 s and a [`RENEWAL`] of 2 s.
+//!
+//! [`Election::step`] takes what happened and when, and returns what to do; it reads no clock and sends nothing. Whoever drives it
+//! sends each request that it asks for, and tells it the answer, or after [`TIMEOUT`] that none came.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+mod moves;
+#[cfg(test)]
+mod simulation;
+
+/// How often the driver sends [`Event::Tick`].
+pub const TICK: Duration = Duration::from_millis(250);
+/// A leader whose ticks are further apart than this was suspended, perhaps long enough to be replaced. Four times this, as clocks
+/// may differ by a factor of four, is less than [`SILENCE`].
+pub const GAP: Duration = Duration::from_secs(1);
+/// How often a leader renews the Lease. A living leader of the slowest clock sees within this time, doubled, that the Lease was
+/// replaced.
+pub const RENEWAL: Duration = Duration::from_secs(1);
+/// How often a follower reads the Lease.
+pub const READING: Duration = Duration::from_secs(2);
+/// Successful reads of an unchanged Lease that are further apart say nothing about the time between them.
+pub const READS_APART: Duration = Duration::from_millis(2_500);
+/// How long a Lease must have been read unchanged before it may be taken.
+pub const UNCHANGED: Duration = Duration::from_secs(6);
+/// How often a holder's internal port is asked.
+pub const PING: Duration = Duration::from_millis(500);
+/// How long a holder must not have answered before its Lease may be taken.
+pub const SILENCE: Duration = Duration::from_secs(5);
+/// How long the driver waits for the answer to a request to the API server.
+pub const TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How long a leader that does not answer is still taken to be there.
+pub const HELD: Duration = Duration::from_secs(3);
+/// How long a replica without a leader waits for one before it acts alone.
+pub const ALONE: Duration = Duration::from_secs(15);
+
+/// One process, as the Lease names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// What no other process has, not even an earlier one of the same pod.
+    pub process: String,
+    /// The pod, which outlives its containers.
+    pub pod: String,
+    /// Where its internal port listens.
+    pub address: String,
+    /// SHA-256 of the key of its internal port, in hexadecimal digits.
+    pub key: String,
+}
+
+/// What the Lease says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Who leads. Absent until a replica took it for the first time.
+    pub holder: Option<Arc<Holder>>,
+    /// Grows with each change of the leader.
+    pub term: u64,
+    /// Kubernetes' `resourceVersion`: a write names the one that it replaces.
+    pub version: String,
+}
+
+/// The number of a request to the API server, so that an answer that comes too late is known.
+pub type Number = u64;
+
+/// Why a write has no result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwritten {
+    /// The Lease has another version.
+    Conflict,
+    /// No answer, or none that says whether it was written.
+    Unknown,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// [`TICK`] has passed. `able` is false while the replica's own internal port does not answer.
+    Tick { able: bool },
+    /// The Lease was read, or could not be read.
+    Read(Number, Option<Lease>),
+    /// The Lease was written, and has this version now, or not.
+    Written(Number, Result<String, Unwritten>),
+    /// A replica answered a ping: in which term it leads, if it does, and of which term it has heard.
+    Answered { process: String, leads: Option<u64>, heard: u64 },
+    /// A call or a ping named this term.
+    Heard(u64),
+    /// The leader is to leave, and this follower has acknowledged that it takes over.
+    HandOver(Arc<Holder>),
+    /// The leader has written this replica into the Lease, in this term.
+    Handed(u64),
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Read the Lease.
+    Read(Number),
+    /// Write the Lease, if it has the version that is named.
+    Write(Number, Lease),
+    /// Ask a replica's internal port whether it leads, and tell it of the highest term.
+    Ping(Arc<Holder>, u64),
+    /// Forget what is cached, and lead in this term.
+    Lead(u64),
+    /// Lead no more.
+    Follow,
+    /// Tell this replica that it leads in this term.
+    Hand(Arc<Holder>, u64),
+}
+
+/// Whom a replica sends its calls to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It leads, in this term.
+    Leads(u64),
+    /// It forwards to this leader.
+    Forwards(Arc<Holder>, u64),
+    /// It holds calls until there is a leader.
+    Holds,
+    /// It acts by itself.
+    Alone,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Role {
+    Follower,
+    /// It holds the Lease, and waits until nobody else can lead any more.
+    Taking,
+    Leader,
+    /// It hands the Lease over to this one, and sends nothing any more.
+    Leaving {
+        to: Arc<Holder>,
+    },
+}
+
+/// The Lease as it was read last.
+#[derive(Debug, Clone)]
+struct Seen {
+    lease: Lease,
+    /// When the first of the reads in a row ended that showed this version.
+    since: Duration,
+    /// When the last successful read began.
+    at: Duration,
+}
+
+/// A holder whose internal port is asked.
+#[derive(Debug, Clone)]
+struct Asked {
+    holder: Arc<Holder>,
+    /// Since when it is asked.
+    since: Duration,
+    /// When it said last that it leads.
+    led: Option<Duration>,
+    /// The highest term of which it had heard when it said that it does not lead.
+    obeys: u64,
+    /// When it is asked again.
+    next: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Read,
+    Renewal,
+    Taking,
+    HandOver,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    number: Number,
+    kind: Kind,
+    begun: Duration,
+    /// The term that it writes.
+    term: u64,
+}
+
+/// The part that one process takes in the election.
+#[derive(Debug, Clone)]
+pub struct Election {
+    me: Arc<Holder>,
+    role: Role,
+    /// The term in which this replica holds the Lease, unless it is a follower.
+    term: u64,
+    /// The highest term that it has heard of.
+    heard: u64,
+    seen: Option<Seen>,
+    /// True if the Lease must be read before it can be written.
+    outdated: bool,
+    open: Option<Open>,
+    numbers: Number,
+    /// When the next request to the API server is due.
+    due: Duration,
+    ticked: Duration,
+    /// False while its own internal port does not answer, and when it did last.
+    able: bool,
+    answers: Duration,
+    /// Since when it is not certain any more that nobody else leads. A write that is begun later, and succeeds, ends it.
+    doubt: Option<Duration>,
+    /// True if that is because it was suspended.
+    suspended: bool,
+    /// The holder of the Lease, and whoever led before it and may still do so.
+    asked: Vec<Asked>,
+    /// The term in which the leader before has handed the Lease over.
+    handed: Option<u64>,
+    /// When there was a leader last.
+    led: Duration,
+}
+
+impl Election {
+    /// A replica that begins as a follower.
+    pub fn new(me: Holder, now: Duration) -> Self {
+        Self {
+            me: Arc::new(me),
+            role: Role::Follower,
+            term: 0,
+            heard: 0,
+            seen: None,
+            outdated: true,
+            open: None,
+            numbers: 0,
+            due: now,
+            ticked: now,
+            able: false,
+            answers: now,
+            doubt: None,
+            suspended: false,
+            asked: Vec::new(),
+            handed: None,
+            led: now,
+        }
+    }
+
+    /// The term in which this replica may act as the leader at this moment. To be asked before anything is sent upstream or
+    /// answered from memory: a process does not know that it was suspended until it looks at the time.
+    pub fn leads(&mut self, now: Duration) -> Option<u64> {
+        self.look_at_the_time(now);
+        (self.role == Role::Leader && self.doubt.is_none()).then_some(self.term)
+    }
+
+    /// The highest term that it has heard of, to be told with each answer to a ping.
+    pub fn heard(&self) -> u64 {
+        self.heard
+    }
+
+    /// Whom this replica sends its calls to.
+    pub fn standing(&mut self, now: Duration) -> Standing {
+        if let Some(term) = self.leads(now) {
+            self.led = now;
+            return Standing::Leads(term);
+        }
+        let lease = self.seen.as_ref().map(|seen| &seen.lease).filter(|lease| lease.term >= self.heard);
+        let holder = lease.and_then(|lease| Some((lease.holder.clone()?, lease.term)));
+        let answers = |holder: &Arc<Holder>| {
+            let led = self.asked.iter().find(|asked| asked.holder == *holder).and_then(|asked| asked.led);
+            self.role == Role::Follower && led.is_some_and(|led| now.saturating_sub(led) < HELD)
+        };
+        match holder {
+            Some((holder, term)) if answers(&holder) => {
+                self.led = now;
+                Standing::Forwards(holder, term)
+            }
+            _ if now.saturating_sub(self.led) < ALONE => Standing::Holds,
+            _ => Standing::Alone,
+        }
+    }
+
+    /// Takes what happened at this moment, and returns what to do.
+    pub fn step(&mut self, event: Event, now: Duration) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.look_at_the_time(now);
+        match event {
+            Event::Tick { able } => self.tick(able, now, &mut actions),
+            Event::Read(number, lease) => {
+                if let Some(open) = self.close(number) {
+                    self.read(lease, open, now, &mut actions);
+                }
+            }
+            Event::Written(number, result) => {
+                if let Some(open) = self.close(number) {
+                    self.written(result, open, now, &mut actions);
+                }
+            }
+            Event::Answered { process, leads, heard } => self.answered(&process, leads, heard, now),
+            Event::Heard(term) => self.hear(term, now),
+            Event::HandOver(to) if self.role == Role::Leader => (self.role, self.due) = (Role::Leaving { to }, now),
+            Event::HandOver(_) => {}
+            Event::Handed(term) => (self.handed, self.due) = (Some(term), now),
+        }
+        self.lead_if_nobody_else_does(now, &mut actions);
+        if self.open.is_none() && now >= self.due {
+            self.request(now, &mut actions);
+        }
+        actions
+    }
+
+    /// Notices that the process was suspended, or that others cannot reach it.
+    fn look_at_the_time(&mut self, now: Duration) {
+        if now.saturating_sub(self.answers) > GAP {
+            self.doubt = self.doubt.or(Some(now));
+        }
+        if now.saturating_sub(self.ticked) <= GAP {
+            return;
+        }
+        self.ticked = now;
+        (self.doubt, self.suspended) = (Some(now), true);
+        // What it did not hear while it was suspended says nothing about others.
+        for asked in &mut self.asked {
+            asked.since = now;
+        }
+        if let Some(seen) = &mut self.seen {
+            seen.since = now;
+        }
+    }
+
+    fn tick(&mut self, able: bool, now: Duration, actions: &mut Vec<Action>) {
+        (self.ticked, self.able) = (now, able);
+        if able {
+            self.answers = now;
+        }
+        let heard = self.heard;
+        for asked in self.asked.iter_mut().filter(|asked| asked.next <= now) {
+            asked.next = now + PING;
+            actions.push(Action::Ping(Arc::clone(&asked.holder), heard));
+        }
+    }
+}
+
+impl Asked {
+    /// True if it has not said for so long that it leads.
+    fn is_silent(&self, now: Duration) -> bool {
+        now.saturating_sub(self.led.map_or(self.since, |led| led.max(self.since))) >= SILENCE
+    }
+}
