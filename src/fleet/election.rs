@@ -82,14 +82,24 @@ pub enum Unwritten {
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// [`TICK`] has passed. `able` is false while the replica's own internal port does not answer.
-    Tick { able: bool },
+    /// [`TICK`] has passed.
+    Tick {
+        /// False while the replica's own internal port does not answer.
+        able: bool,
+    },
     /// The Lease was read, or could not be read.
     Read(Number, Option<Lease>),
     /// The Lease was written, and has this version now, or not.
     Written(Number, Result<String, Unwritten>),
-    /// A replica answered a ping: in which term it leads, if it does, and of which term it has heard.
-    Answered { process: String, leads: Option<u64>, heard: u64 },
+    /// A replica answered a ping.
+    Answered {
+        /// Which process.
+        process: String,
+        /// In which term it leads, if it does.
+        leads: Option<u64>,
+        /// The highest term that it has heard of.
+        heard: u64,
+    },
     /// A call or a ping named this term.
     Heard(u64),
     /// The leader is to leave, and this follower has acknowledged that it takes over.

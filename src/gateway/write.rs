@@ -13,7 +13,7 @@ use crate::cache::{Snapshot, Tag, UNKNOWN_SETTLES_AFTER, WaitsFor, WriteGuard};
 use crate::codec::Encoded;
 use crate::contract::{Idempotency, Request as _};
 use crate::deadline::{last_moment, latest};
-use crate::error::{Error, Result};
+use crate::error::{ConnectionError, Error, Result};
 use crate::proto::{GetJobResponse, LogoutUsersRequest, LogoutUsersResponse};
 use crate::rest::{Changes, Write, is_nothing, nothing, users};
 use crate::upstream::call::{Answer, Call, Ledger, Parse, Parsed, Priority};
@@ -35,6 +35,16 @@ pub(super) struct Change {
 
 /// Takes an answer that came too late for its caller.
 pub(super) type Late = Box<dyn FnOnce(&Answer) + Send>;
+
+/// Returns what a write's failure means. Where none of its requests was sent, nothing can have been carried out, whatever failed:
+/// it may have been the exchange for a token.
+fn of_write(error: Error, ledger: &Ledger) -> Error {
+    match error {
+        error if ledger.requests() > 0 || !error.may_have_been_done() => error.as_write_error(),
+        Error::Deadline { .. } => Error::Deadline { sent: false },
+        _ => Error::Connect(ConnectionError::new("no access token could be had")),
+    }
+}
 
 impl Gateway {
     /// Answers a write.
@@ -125,7 +135,8 @@ impl Gateway {
         let turn = context.turn.clone();
         let record = Record { trail: context.trail.clone(), targets: change.targets, ledger: ledger.clone() };
         let mut task = tokio::spawn(async move {
-            let outcome = match sent.await.map_err(Error::as_write_error).inspect_err(|error| record.failed(error)) {
+            let sent = sent.await.map_err(|error| of_write(error, &record.ledger));
+            let outcome = match sent.inspect_err(|error| record.failed(error)) {
                 Ok(answer) => {
                     let learnt = (change.learnt)(&*answer.parsed);
                     record.done(&learnt, &answer);

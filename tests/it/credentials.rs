@@ -11,7 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tonic::Code;
 use zendesk_gateway::config::{self, OauthClient};
-use zendesk_gateway::proto::{GetCurrentUserRequest, GetUserRequest};
+use zendesk_gateway::proto::{CreateUserRequest, GetCurrentUserRequest, GetUserRequest, UserInput};
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::upstream::credential::Source;
 use zendesk_gateway::watch::Watcher;

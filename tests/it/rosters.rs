@@ -7,7 +7,8 @@ use tonic::Code;
 use zendesk_gateway::proto::group_service_client::GroupServiceClient;
 use zendesk_gateway::proto::{
     AgentList, BulkResult, CreateGroupWithAgentsRequest, GetGroupWithAgentsRequest, GroupInput, MembershipFailure,
-    SetDefaultMembershipRequest, SetUserGroupsRequest, SetUserGroupsResponse, UpdateGroupWithAgentsRequest, UpdateGroupWithAgentsResponse,
+    SetDefaultMembershipRequest, SetUserGroupsRequest, SetUserGroupsResponse, UpdateGroupWithAgentsRequest,
+    UpdateGroupWithAgentsResponse,
 };
 use zendesk_gateway::sandbox;
 use zendesk_gateway::sandbox::faults::{Hang, Html, Matcher, Reset, Respond, Throttle, any, delete, get};
@@ -118,7 +119,7 @@ async fn what_was_cut_off_half_way_is_repeated_and_ends_right() {
     assert!(wanted.iter().all(|id| half.contains(id)) && half.len() > wanted.len(), "half-way: added, not removed");
     t.sandbox.faults().clear();
     // Its turn comes when the write that was never answered can be taken not to come any more.
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     assert!(set(&t, group, &wanted).await.failures.is_empty());
     assert!(begun.elapsed() > Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(members(&t, group), wanted.iter().copied().collect());
@@ -228,8 +229,7 @@ async fn no_step_begins_once_it_is_time_to_answer() {
     t.sandbox.fault(delete("/group_memberships/*"), Hang::before_headers().forever());
     let agents = Some(AgentList { user_ids: staff[2..].to_vec() });
     let description = GroupInput { description: Some("two leave".to_owned()), ..Default::default() };
-    let update =
-        UpdateGroupWithAgentsRequest { id: group, group: Some(description), agents, ..Default::default() };
+    let update = UpdateGroupWithAgentsRequest { id: group, group: Some(description), agents, ..Default::default() };
     let mut request = tonic::Request::new(update);
     request.set_timeout(Duration::from_secs(2));
     let began = Instant::now();

@@ -39,6 +39,7 @@ enum What {
     Fault(Fault),
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
 struct Replica {
     election: Election,
     holder: Holder,
@@ -251,7 +252,8 @@ impl Simulation {
         self.to(index, timeout, Message::Event(none));
         let late = self.now < FAULTS && self.draw.below(20) == 0;
         let way = if late { self.draw.between(100, 4_000) } else { self.draw.between(1, 100) };
-        if !self.replicas[index].cut && !(self.now < FAULTS && self.draw.below(50) == 0) {
+        let lost = self.now < FAULTS && self.draw.below(50) == 0;
+        if !lost && !self.replicas[index].cut {
             self.at(way, What::Request(index, life, number, lease));
         }
     }

@@ -152,6 +152,32 @@ async fn whatever_the_endpoint_answers_is_a_failure_unless_it_is_a_token() {
 }
 
 #[tokio::test]
+async fn a_write_for_which_no_token_could_be_had_was_never_sent() {
+    for (head, body) in [
+        ("500 Internal Server Error", "<html>"),
+        ("503 Service Unavailable", "<html>"),
+        ("504 Gateway Timeout", "<html>"),
+        ("200 OK", "<html>"),
+        ("200 OK\r\ncontent-type: application/json", "{}"),
+    ] {
+        let upstream = Scripted::start(head, body).await;
+        let folder = TempDir::new().expect("a temporary folder");
+        let settings_of = config::Credential::OauthClient(OauthClient {
+            client_id: "c".to_owned(),
+            client_secret_file: secret(&folder, "s"),
+            scope: "read write".to_owned(),
+            token_lifetime: Duration::from_hours(1),
+        });
+        let source = Source::start(&settings_of, &plain(&upstream.url), &watcher()).await.expect("a secret");
+        let (_, channel, _running, _) = crate::support::serve(&upstream.url, source, settings()).await;
+        let mut users = zendesk_gateway::proto::user_service_client::UserServiceClient::new(channel);
+        let user = Some(UserInput { name: Some("N".to_owned()), ..UserInput::default() });
+        let refused = refused(users.create_user(CreateUserRequest { user }).await);
+        assert_eq!(refused.reason, "UPSTREAM_UNAVAILABLE", "{head} {body}: {}", refused.message);
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_of_the_endpoint_is_told_with_its_host() {
     let upstream = Scripted::start("302 Found\r\nlocation: //login.a.example/x", "").await;
     let folder = TempDir::new().expect("a temporary folder");
