@@ -119,11 +119,11 @@ impl Transport {
         let needs = Needs::of(&call.rest);
         for _ in 0..MOST_MOVES {
             if !self.pool.may_offer() {
-                return Err(Error::NoStream { allowed: 0 });
+                return Err(Error::NoStream { allowed: 0, is_shut: true });
             }
             if needs.has_body && !self.pool.may_offer_body() {
                 // There is room for those without a body.
-                return Err(Error::NoStream { allowed: self.pool.allowed(needs.tries) });
+                return Err(Error::NoStream { allowed: self.pool.allowed(needs.tries), is_shut: true });
             }
             if !call.ledger.may_have_acted() {
                 call.waits_for.set(Some(&Error::Deadline { sent: false }));
@@ -160,7 +160,7 @@ impl Transport {
         }
         if is_withdrawn {
             // There is no room, which says nothing of whether Zendesk works. The call waits in the queue.
-            return Err(Error::NoStream { allowed: self.pool.allowed(needs.tries) });
+            return Err(Error::NoStream { allowed: self.pool.allowed(needs.tries), is_shut: false });
         }
         Err(Error::Connect(ConnectionError::new("no connection processed the request")))
     }
