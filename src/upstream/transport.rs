@@ -282,6 +282,10 @@ impl Transport {
                 // Its stream is open, so the client counts it; the rest of an upload can take long.
                 turn = None;
             }
+            if has_body && lane.taken() == 0 && in_time >= FULL_WITH_ONE {
+                // Nothing else is under way, so that this one is not taken says nothing about others.
+                turn = None;
+            }
             let full = passed_on.is_none() && is_full(lane.taken(), has_body, in_time);
             let is_stuck = passed_on.unwrap_or(offered).elapsed() > SILENT_AFTER;
             // If this process itself was late, the delay says nothing about the connection. One that is not known to be full is
