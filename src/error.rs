@@ -154,6 +154,8 @@ pub enum Error {
     NoStream {
         /// How many requests the connections take at a time.
         allowed: usize,
+        /// Whether they take none of this kind for a while, so that it does not help to ask often.
+        is_shut: bool,
     },
     /// The connection broke after the request was sent, before the response headers.
     #[error("the connection to zendesk broke before it answered")]

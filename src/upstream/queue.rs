@@ -78,13 +78,13 @@ where
                 let permit = queue.enter(&call, back).await?;
                 match inner.call(call.clone()).await {
                     // Nothing was sent. The call queues for a permit again, or is refused, like any other.
-                    Err(Error::NoStream { allowed }) => {
+                    Err(Error::NoStream { allowed, is_shut }) => {
                         queue.allow(allowed);
                         back = true;
                         drop(permit);
                         // Others may have taken the room that seemed to be there.
                         queue.pause(&call, pause).await?;
-                        if allowed == 0 {
+                        if is_shut {
                             pause = (pause * 2).min(LONGEST_PAUSE);
                         }
                     }

@@ -119,11 +119,11 @@ impl Transport {
         let needs = Needs::of(&call.rest);
         for _ in 0..MOST_MOVES {
             if !self.pool.may_offer() {
-                return Err(Error::NoStream { allowed: 0 });
+                return Err(Error::NoStream { allowed: 0, is_shut: true });
             }
             if needs.has_body && !self.pool.may_offer_body() {
                 // There is room for those without a body.
-                return Err(Error::NoStream { allowed: self.pool.allowed(needs.tries) });
+                return Err(Error::NoStream { allowed: self.pool.allowed(needs.tries), is_shut: true });
             }
             if !call.ledger.may_have_acted() {
                 call.waits_for.set(Some(&Error::Deadline { sent: false }));
@@ -160,7 +160,7 @@ impl Transport {
         }
         if is_withdrawn {
             // There is no room, which says nothing of whether Zendesk works. The call waits in the queue.
-            return Err(Error::NoStream { allowed: self.pool.allowed(needs.tries) });
+            return Err(Error::NoStream { allowed: self.pool.allowed(needs.tries), is_shut: false });
         }
         Err(Error::Connect(ConnectionError::new("no connection processed the request")))
     }
@@ -280,6 +280,10 @@ impl Transport {
             let passed_on = handover.passed_on();
             if passed_on.is_some() {
                 // Its stream is open, so the client counts it; the rest of an upload can take long.
+                turn = None;
+            }
+            if has_body && lane.taken() == 0 && in_time >= FULL_WITH_ONE {
+                // Nothing else is under way, so that this one is not taken says nothing about others.
                 turn = None;
             }
             let full = passed_on.is_none() && is_full(lane.taken(), has_body, in_time);

@@ -207,7 +207,7 @@ fn crowded() -> impl Zendesk {
             let load = busy.fetch_add(1, Ordering::Relaxed) + 1;
             let _done = Done(busy);
             if load > ROOM {
-                return Err(Error::NoStream { allowed: ROOM as usize });
+                return Err(Error::NoStream { allowed: ROOM as usize, is_shut: false });
             }
             sleep(millis(150)).await;
             Ok(answer())

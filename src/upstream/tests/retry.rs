@@ -117,7 +117,7 @@ fn every_error() -> Vec<Error> {
         Error::Incomplete { what: "a row lacks an id".to_owned() },
         Error::TooLarge { limit: 1 },
         Error::Connect(chain()),
-        Error::NoStream { allowed: 10 },
+        Error::NoStream { allowed: 10, is_shut: false },
         Error::BrokenBeforeHeaders(chain()),
         Error::BrokenBody(chain()),
         Error::AttemptTimeout,

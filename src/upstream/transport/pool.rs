@@ -218,7 +218,7 @@ impl Pool {
         let open = state.lanes.iter().filter(|lane| lane.is_open());
         match open.filter(has_room).max_by_key(|lane| lane.heard_at()) {
             Some(lane) => Ok(Step::Take(Seat::on(lane))),
-            None => Err(Error::NoStream { allowed: state.allowed(needs.tries) }),
+            None => Err(Error::NoStream { allowed: state.allowed(needs.tries), is_shut: false }),
         }
     }
 
