@@ -90,6 +90,9 @@ thread_local! {
 
 /// A longer body keeps a thread busy for milliseconds if it is read leniently.
 const LONG_BODY: usize = 64 << 10;
+/// A longer body is read leniently from the start: the strict reader takes as much memory as its rows and values need, however many
+/// they are, and cannot be given up. Pages of ordinary records are shorter.
+const MOST_STRICT: usize = 1 << 20;
 
 /// What becomes of long bodies that the strict reader refuses.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -134,9 +137,13 @@ pub fn losses_of<T>(read: impl FnOnce() -> T) -> (T, Vec<Loss>) {
 ///
 /// `sonic-rs` reads in two thirds of the time that `serde_json` takes. But it skips unknown values by recursion without a
 /// limit, with which a hostile body could overflow the stack; so it gets only shallow bodies. All others go to
-/// `serde_json`, whose limit is 128 levels. A body that either refuses is read again, leniently.
+/// `serde_json`, whose limit is 128 levels. A body that either refuses is read again, leniently, and so is a very long one.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed> {
-    let strictly = if is_shallow(body) { sonic_rs::from_slice(body).ok() } else { serde_json::from_slice(body).ok() };
+    let strictly = match () {
+        () if body.len() > MOST_STRICT => None,
+        () if is_shallow(body) => sonic_rs::from_slice(body).ok(),
+        () => serde_json::from_slice(body).ok(),
+    };
     if let Some(Object(message)) = strictly {
         return Ok((message, Losses::default()));
     }

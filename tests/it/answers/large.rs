@@ -1,4 +1,4 @@
-//! Answers of megabytes full of odd values: what reading one takes is bounded by its size.
+//! Answers of megabytes, most of them full of odd values: what reading one takes is bounded by its size.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::support::{Dynamic, Scripted, answer, basic, serve, settings};
 
 /// Set for the process that reads one, because what a process has taken cannot be told apart by test.
 const SHAPE: &str = "ZENDESK_GATEWAY_TEST_SHAPE";
-/// Bytes of each body.
+/// Bytes of each body; of those without odd values, a quarter.
 const SIZE: usize = 1 << 20;
 /// What reading may take beside the body: this many times its size, and what any body may take.
 const TIMES: usize = 8;
@@ -71,6 +71,9 @@ fn shapes() -> Vec<Shape> {
         shape("halves of characters", |size| body(size, r#"{"users":[{"id":1,"name":""#, r"\ud800", r#""}]}"#), page::<User>),
         shape("keys at the top", |size| numbered(size, r#"{"users":[{}],"#, |at| format!(r#""{at:x}":[]"#), "}"), page::<User>),
         shape("results that are no objects", |size| body(size, r#"{"job_statuses":[{"id":"a","results":["#, "0,", "]}]}"), page::<Job>),
+        shape("many small rows that fit", |size| body(size * 4, r#"{"users":["#, r#"{"id":1},"#, "]}"), page::<User>),
+        shape("tags that fit", |size| body(size * 4, r#"{"users":[{"id":1,"tags":["#, r#""a","#, "]}]}"), page::<User>),
+        shape("a custom field that fits", |size| body(size * 4, r#"{"users":[{"id":1,"user_fields":{"a":["#, "0,", "]}}]}"), page::<User>),
         shape("thumbnails without anything", |size| body(size, r#"{"user":{"id":1,"photo":{"id":1,"thumbnails":["#, "{},", "]}}}"), |body| drop(json::decode::<GetUserResponse>(body))),
     ]
 }
