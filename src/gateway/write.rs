@@ -116,7 +116,7 @@ impl Gateway {
         change: Change,
         mut guard: WriteGuard,
     ) -> Result<(Answer, Snapshot)> {
-        let ledger = Ledger::within(&context.ledger);
+        let (ledger, waits_for) = (Ledger::within(&context.ledger), WaitsFor::noted());
         let call = Call {
             rest: change.rest.into(),
             idempotency: change.idempotency,
@@ -127,7 +127,7 @@ impl Gateway {
             credential: context.credential.clone(),
             parse: change.parse,
             peek: None,
-            waits_for: WaitsFor::default(),
+            waits_for: waits_for.clone(),
             ledger: ledger.clone(),
             trace: context.trace.clone(),
         };
@@ -179,7 +179,11 @@ impl Gateway {
             Ok(Ok(outcome)) => outcome,
             // The task panicked; what it had sent may have been carried out.
             Ok(Err(_)) => Err(Error::Deadline { sent: ledger.may_have_acted() }),
-            Err(_) => Err(Error::Deadline { sent: !ledger.close() && ledger.may_have_acted() }),
+            Err(_) => {
+                let sent = !ledger.close() && ledger.may_have_acted();
+                // Of a write that was not sent, what it waited for says more than that its time is over.
+                Err(waits_for.get().filter(|_| !sent).unwrap_or(Error::Deadline { sent }))
+            }
         };
         drop(leaving);
         outcome.map_err(Error::as_write_error)
