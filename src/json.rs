@@ -90,9 +90,8 @@ thread_local! {
 
 /// A longer body keeps a thread busy for milliseconds if it is read leniently.
 const LONG_BODY: usize = 64 << 10;
-/// A longer body is read leniently from the start: the strict reader takes as much memory as its rows and values need, however many
-/// they are, and cannot be given up. Pages of ordinary records are shorter.
-const MOST_STRICT: usize = 1 << 20;
+/// A longer body keeps a thread busy for as long even if all of it can be read. Pages of ordinary records are shorter.
+const MOST_AT_ONCE: usize = 1 << 20;
 
 /// What becomes of long bodies that the strict reader refuses.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,8 +104,8 @@ enum Long {
     Left,
 }
 
-/// Runs a reading, unless a long body would have to be read leniently: then it returns none, and the reading is to be run
-/// where that delays nobody.
+/// Runs a reading, unless a body is very long, or long and would have to be read leniently: then it returns none, and the reading is
+/// to be run where that delays nobody.
 pub fn unless_it_takes_long<T>(read: impl FnOnce() -> T) -> Option<T> {
     LONG.set(Long::Leave);
     let read = read();
@@ -137,13 +136,13 @@ pub fn losses_of<T>(read: impl FnOnce() -> T) -> (T, Vec<Loss>) {
 ///
 /// `sonic-rs` reads in two thirds of the time that `serde_json` takes. But it skips unknown values by recursion without a
 /// limit, with which a hostile body could overflow the stack; so it gets only shallow bodies. All others go to
-/// `serde_json`, whose limit is 128 levels. A body that either refuses is read again, leniently, and so is a very long one.
+/// `serde_json`, whose limit is 128 levels. A body that either refuses is read again, leniently.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed> {
-    let strictly = match () {
-        () if body.len() > MOST_STRICT => None,
-        () if is_shallow(body) => sonic_rs::from_slice(body).ok(),
-        () => serde_json::from_slice(body).ok(),
-    };
+    if body.len() > MOST_AT_ONCE && LONG.get() != Long::Read {
+        LONG.set(Long::Left);
+        return Err(Malformed::without("the answer"));
+    }
+    let strictly = if is_shallow(body) { sonic_rs::from_slice(body).ok() } else { serde_json::from_slice(body).ok() };
     if let Some(Object(message)) = strictly {
         return Ok((message, Losses::default()));
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tonic::Code;
 use zendesk_gateway::proto::group_service_client::GroupServiceClient;
+use zendesk_gateway::proto::membership_service_client::MembershipServiceClient;
 use zendesk_gateway::proto::{
     AgentList, BulkResult, CreateGroupWithAgentsRequest, GetGroupWithAgentsRequest, GroupInput, MembershipFailure,
     SetDefaultMembershipRequest, SetUserGroupsRequest, SetUserGroupsResponse, UpdateGroupWithAgentsRequest,
@@ -238,6 +239,25 @@ async fn no_step_begins_once_it_is_time_to_answer() {
     let results: Vec<BulkResult> = reply.failures.iter().map(MembershipFailure::result).collect();
     assert_eq!(results, [BulkResult::Unknown, BulkResult::NotSent]);
     assert_eq!(writes(&t) - before, 2, "the group and one removal");
+}
+
+#[tokio::test]
+async fn rows_that_come_again_under_ever_new_cursors_end() {
+    let pages = std::sync::atomic::AtomicU32::new(0);
+    let upstream = Scripted::by(move |_| {
+        let page = pages.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let row = r#"{"id":1,"user_id":7,"group_id":5}"#;
+        let body = format!(
+            r#"{{"users":[{row}],"group_memberships":[{row}],"meta":{{"has_more":true,"after_cursor":"c{page}"}}}}"#
+        );
+        answer("200 OK\r\ncontent-type: application/json", body.as_bytes())
+    })
+    .await;
+    let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), settings()).await;
+    let request = SetUserGroupsRequest { user_id: 7, group_ids: vec![6], ..SetUserGroupsRequest::default() };
+    let refused = refused(MembershipServiceClient::new(channel).set_user_groups(request).await);
+    assert_eq!(refused.reason, "PAGINATION_LOOP");
+    assert!(upstream.asked().len() <= 4, "{}", upstream.asked().len());
 }
 
 /// A group with members, whose answers a test can bend.

@@ -85,7 +85,7 @@ impl Gateway {
         let (mut rows, mut places) = (Vec::new(), HashMap::<i64, usize>::new());
         loop {
             let page: Page<R> = self.reads.page(&read, &walk.list, walk.at(), None).await?;
-            let (next, was_empty) = (walk.list.after(walk.at(), &page), page.is_empty());
+            let (next, before) = (walk.list.after(walk.at(), &page), rows.len());
             let says_how_it_goes_on = page.says_how_it_goes_on();
             if page.unreadable_rows > 0 {
                 return Err(incomplete("a row cannot be read"));
@@ -107,7 +107,8 @@ impl Gateway {
             if matches!(next, Next::Numbered { .. }) {
                 return Err(incomplete("it comes by page number, and rows move between pages"));
             }
-            if walk.advance(next, Added::rows_unless(was_empty))? {
+            // Some lists repeat their rows under ever new cursors.
+            if walk.advance(next, Added::rows_unless(rows.len() == before))? {
                 continue;
             }
             if !says_how_it_goes_on {

@@ -25,6 +25,9 @@ const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest body that is read; no answer of the endpoint is near this size.
 const MOST_BYTES: usize = 64 << 10;
 
+/// A token that lasts longer is renewed after so long all the same.
+const LONGEST_LIFETIME: Duration = Duration::from_hours(24 * 366);
+
 /// An access token as it was issued.
 pub struct Issued {
     /// What calls are authorized with.
@@ -130,7 +133,8 @@ pub fn read(body: &[u8]) -> Option<Issued> {
 
 fn seconds(value: &serde_json::Value) -> Option<Duration> {
     let seconds: f64 = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
-    Duration::try_from_secs_f64(seconds.floor()).ok()
+    // No token is used for as long, and what ends in a year that no clock shows could not be told.
+    Duration::try_from_secs_f64(seconds.floor()).ok().map(|lifetime| lifetime.min(LONGEST_LIFETIME))
 }
 
 fn refused(status: StatusCode, refusal: Box<Refusal>) -> Error {

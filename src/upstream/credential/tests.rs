@@ -93,6 +93,11 @@ fn a_token_is_read_whatever_stands_beside_it() {
     ] {
         assert_eq!(read(body), hour, "{}", String::from_utf8_lossy(body));
     }
+    let year = Duration::from_hours(24 * 366);
+    for lifetime in ["1e12", "1e18", "9223372036854775807"] {
+        let body = format!(r#"{{"access_token":"t1","expires_in":{lifetime}}}"#);
+        assert_eq!(read(body.as_bytes()), Some(Some(year)), "{lifetime}");
+    }
     for lifetime in ["1e400", "null", "-1", "[]", r#""soon""#, "0"] {
         let body = format!(r#"{{"access_token":"t1","expires_in":{lifetime}}}"#);
         assert_eq!(read(body.as_bytes()), Some(None), "{lifetime}");
