@@ -205,3 +205,16 @@ async fn a_job_that_cannot_be_read_does_not_end_the_watch_of_others() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_job_the_list_cannot_tell_of_asks_for_it_by_itself_before_its_deadline() {
+    for seconds in [5, 20] {
+        let t = silent(move |call| {
+            if call.rest.path.ends_with("show_many") {
+                return Err(Error::Server(Box::new(Refusal { status: 500, ..Refusal::default() })));
+            }
+            job(call, &json!("completed"))
+        });
+        assert_eq!(delete(&t, SECOND * seconds).await.result(), BulkResult::Deleted, "{seconds} s");
+    }
+}
