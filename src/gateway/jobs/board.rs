@@ -108,7 +108,7 @@ impl Board {
             due: first,
             job: None,
             alone: false,
-            list_failed: false,
+            list_failed: None,
             is_ours: false,
             slot: None,
             has_receipt: false,
@@ -231,7 +231,7 @@ impl Board {
             if entry.followers.iter().any(|follow| lookers.contains(&follow.number)) {
                 entry.due = entry.due.min(entry.earliest(now));
                 // Where the list fails, the job's own path may tell in time.
-                entry.alone |= entry.list_failed;
+                entry.alone |= entry.list_failed.is_some();
             }
         }
     }
@@ -261,7 +261,7 @@ impl Board {
     fn seen(&mut self, round: &Round, id: &str, job: Job) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         let now = Instant::now();
-        (entry.alone, entry.list_failed) = (false, false);
+        (entry.alone, entry.list_failed) = (false, None);
         if is_known(&job) {
             entry.told = now;
         } else if now - entry.told >= NOT_TOLD {
@@ -331,7 +331,7 @@ impl Board {
         let mut concerned = HashSet::new();
         for id in &round.ids {
             let Some(entry) = self.entries.get_mut(id.as_str()) else { continue };
-            entry.list_failed = !round.alone;
+            entry.list_failed = (!round.alone).then_some(now);
             entry.alone = !round.alone && now - entry.told >= NOT_TOLD;
             entry.schedule(now, if is_refused { WHILE_REFUSED } else { AFTER_FAILURE });
             // A follower who has had news can wait for the next ones until there is budget, and does not hear of the failure.

@@ -26,8 +26,8 @@ pub struct Entry {
     pub job: Option<Arc<Job>>,
     /// True if it is next asked for by its own path.
     pub alone: bool,
-    /// True if the list in which it was last asked for failed.
-    pub list_failed: bool,
+    /// When the list failed in which it was last asked for, if it did.
+    pub list_failed: Option<Instant>,
     /// True if this gateway has started it.
     pub is_ours: bool,
     /// The slot of a job that this gateway has started, until it is given back.
