@@ -40,9 +40,13 @@ pub(super) type Late = Box<dyn FnOnce(&Answer) + Send>;
 /// it may have been the exchange for a token.
 fn of_write(error: Error, ledger: &Ledger) -> Error {
     match error {
-        error if ledger.requests() > 0 || !error.may_have_been_done() => error.as_write_error(),
+        _ if ledger.requests() > 0 || !error.may_have_been_done() => error.as_write_error(),
         Error::Deadline { .. } => Error::Deadline { sent: false },
-        _ => Error::Connect(ConnectionError::new("no access token could be had")),
+        // The next exchange may not be due yet.
+        _ => {
+            let retry_after = error.retry_after();
+            Error::Connect(ConnectionError { retry_after, ..ConnectionError::new("no access token could be had") })
+        }
     }
 }
 

@@ -174,6 +174,7 @@ async fn a_write_for_which_no_token_could_be_had_was_never_sent() {
         let user = Some(UserInput { name: Some("N".to_owned()), ..UserInput::default() });
         let refused = refused(users.create_user(CreateUserRequest { user }).await);
         assert_eq!(refused.reason, "UPSTREAM_UNAVAILABLE", "{head} {body}: {}", refused.message);
+        assert!(refused.retry_after.is_some(), "{head} {body}: {}", refused.message);
     }
 }
 
