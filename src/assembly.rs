@@ -1,6 +1,7 @@
 //! The whole gateway, put together from its settings in one place: for the process, for the tests and for the benchmarks.
 
 use std::future::Future;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -98,17 +99,30 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// Waits until Zendesk does not refuse the credential. Whether it answers at all does not matter: during an outage every replica
 /// has the same trouble, and none would be left to answer from memory.
-async fn accepted(credentials: Source, origin: Origin) {
-    loop {
+async fn accepted(credentials: Source, origin: Origin, telemetry: Telemetry) {
+    let is_kept_out = &telemetry.state().trouble.is_kept_out;
+    let mut said = String::new();
+    let last = loop {
         match credentials.prove(&origin, PROOF).await {
-            Proof::NotAsked => return,
-            Proof::Accepted(role) => return info!(zendesk.role = role, "Zendesk accepts the credential"),
-            Proof::Unknown(error) => return warn!(error, "Zendesk could not be asked about the credential"),
             Proof::Refused(error) => {
-                warn!(error, "Zendesk refuses the credential, so this replica is not ready; see upstream.credential");
+                is_kept_out.store(true, Ordering::Relaxed);
+                if error != said {
+                    warn!(
+                        error,
+                        "Zendesk refuses the credential, so this replica is not ready; see upstream.credential"
+                    );
+                    said = error;
+                }
                 sleep(AGAIN).await;
             }
+            other => break other,
         }
+    };
+    is_kept_out.store(false, Ordering::Relaxed);
+    match last {
+        Proof::Accepted(role) => info!(zendesk.role = role, "Zendesk accepts the credential"),
+        Proof::Unknown(error) => warn!(error, "Zendesk could not be asked about the credential"),
+        Proof::NotAsked | Proof::Refused(_) => {}
     }
 }
 
@@ -116,7 +130,7 @@ impl Assembly {
     /// Has it ask Zendesk about its credential first: as long as that is refused, it is not ready.
     #[must_use]
     pub fn once_accepted(mut self) -> Self {
-        self.served.able = Box::pin(accepted(self.credentials.clone(), self.origin.clone()));
+        self.served.able = Box::pin(accepted(self.credentials.clone(), self.origin.clone(), self.telemetry.clone()));
         self
     }
 

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::files;
+
 mod bytes;
 mod cache;
 mod callers;
@@ -35,6 +37,9 @@ pub use server::{Drain, Server};
 pub use stream::Stream;
 pub use telemetry::{Admin, LogFormat, Otlp, Telemetry};
 pub use tls::{ClientAuth, Tls};
+
+/// Most of anything that is counted.
+const MOST_OF_ANYTHING: u64 = 1_000_000_000;
 
 /// All settings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -206,10 +211,14 @@ impl Config {
                 .filter(|(_, zero)| *zero)
                 .map(|(key, _)| format!("{key}: must be more than 0")),
         );
+        mistakes.extend(self.too_large());
+        let unread = self.upstream.ca_file.as_deref().and_then(|path| Some((path, files::open(path).err()?)));
+        mistakes
+            .extend(unread.map(|(path, error)| format!("upstream.ca_file: cannot read {}: {error}", path.display())));
         mistakes.extend(self.server.mistakes());
         mistakes.extend(self.callers.mistakes());
         let share = self.server.message_memory / 100 * usize::from(self.callers.message_memory_percent);
-        if share < self.server.max_response_bytes.max(2 * self.server.max_request_bytes) {
+        if share < self.server.max_response_bytes.max(self.server.max_request_bytes.saturating_mul(2)) {
             mistakes.push(
                 "server.message_memory: callers.message_memory_percent of it must be at least server.max_response_bytes and \
                  twice server.max_request_bytes, or some message never fits"
@@ -227,6 +236,29 @@ impl Config {
 }
 
 impl Config {
+    /// Numbers of calls, connections and the like that no machine has room for. Sizes have a limit of their own.
+    fn too_large(&self) -> Vec<String> {
+        fn walk(key: &str, value: &serde_json::Value, wrong: &mut Vec<String>) {
+            match value {
+                serde_json::Value::Object(table) => {
+                    table.iter().for_each(|(name, value)| walk(&format!("{key}.{name}"), value, wrong));
+                }
+                serde_json::Value::Number(number)
+                    if number.as_u64().is_some_and(|number| number > MOST_OF_ANYTHING) =>
+                {
+                    let is_size = key.ends_with("bytes") || key.ends_with("memory");
+                    let mistake =
+                        format!("{}: is {number}, and must be at most {MOST_OF_ANYTHING}", key.trim_start_matches('.'));
+                    wrong.extend((!is_size).then_some(mistake));
+                }
+                _ => {}
+            }
+        }
+        let mut wrong = Vec::new();
+        walk("", &serde_json::to_value(self).unwrap_or_default(), &mut wrong);
+        wrong
+    }
+
     /// Two ports at one address: the second cannot be opened. Port 0 is a free one for each.
     fn same_address(&self) -> Option<String> {
         let (server, admin) = (self.server.listen, self.admin.listen);

@@ -14,6 +14,8 @@ use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
+mod failures;
+mod figures;
 mod findings;
 mod host;
 mod invalidate;

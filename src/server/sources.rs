@@ -138,13 +138,16 @@ fn cache_view(cache: &Cache, max_bytes: u64) -> view::Cache {
 }
 
 fn breaker_view(now: &breaker::Snapshot) -> view::Breaker {
+    // Nobody knows whether Zendesk still fails there: the next call is the probe.
+    let waits_for_a_call = now.state == State::Open && now.probes_in.is_zero();
     let state = match now.state {
         State::Closed => view::BreakerState::Closed,
-        State::Open => view::BreakerState::Open,
+        State::Open if !waits_for_a_call => view::BreakerState::Open,
+        State::Open => view::BreakerState::HalfOpen,
         State::HalfOpen => view::BreakerState::HalfOpen,
     };
-    let probe_in = (now.state == State::Open).then_some(now.probes_in);
-    view::Breaker { class: now.class, state, probe_in, opened: now.opened, refused: now.refused }
+    let probe_in = (state == view::BreakerState::Open).then_some(now.probes_in);
+    view::Breaker { class: now.class, state, probe_in, waits_for_a_call, opened: now.opened, refused: now.refused }
 }
 
 fn governor_view(now: &governor::Snapshot) -> view::Governor {

@@ -127,6 +127,8 @@ pub struct Breaker {
     /// How long until it probes, while it is open.
     #[serde(serialize_with = "seconds")]
     pub probe_in: Option<Duration>,
+    /// Whether it was open, and the next call is its probe.
+    pub waits_for_a_call: bool,
     /// How often it opened.
     pub opened: u64,
     /// Calls it refused.
@@ -233,6 +235,8 @@ pub struct Connections {
     pub accepted: u64,
     /// Connections refused or given up before the first call: too many, no handshake in time.
     pub refused: u64,
+    /// Of these, those for which there was no room.
+    pub turned_away: u64,
 }
 
 /// Bulk jobs.

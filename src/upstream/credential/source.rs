@@ -68,17 +68,17 @@ impl Source {
             config::Credential::PassThrough => return Ok(Self(Arc::new(Place::PassThrough))),
             config::Credential::ApiToken { email, .. } => {
                 let user = format!("{email}/token");
-                let file = File::watch(settings, watcher, move |secret| basic(&user, secret)).await?;
-                (Some(email.clone()), Origin::File(Arc::new(file)))
+                let file = File::watch(settings, zendesk, watcher, move |secret| basic(&user, secret)).await?;
+                (Some(email.clone()), Origin::File(file))
             }
             config::Credential::Password { email, .. } => {
                 let user = email.clone();
-                let file = File::watch(settings, watcher, move |secret| basic(&user, secret)).await?;
-                (Some(email.clone()), Origin::File(Arc::new(file)))
+                let file = File::watch(settings, zendesk, watcher, move |secret| basic(&user, secret)).await?;
+                (Some(email.clone()), Origin::File(file))
             }
             // A new token may be another user's.
             config::Credential::OauthToken { .. } => {
-                (None, Origin::File(Arc::new(File::watch(settings, watcher, bearer).await?)))
+                (None, Origin::File(File::watch(settings, zendesk, watcher, bearer).await?))
             }
             config::Credential::OauthClient(client) => {
                 let exchange = Arc::new(Exchange::new(client, zendesk, watcher).await?);

@@ -17,6 +17,7 @@ use crate::error::{Error, Verdict};
 use crate::json::Loss;
 use crate::limits::{self, Limits};
 use crate::telemetry::budget::Window;
+use crate::telemetry::exchanges::End;
 use crate::telemetry::instruments::{Bound, CLASS};
 use crate::telemetry::slowest::Exchange;
 use crate::telemetry::{Telemetry, trace};
@@ -104,6 +105,10 @@ struct Running {
     status: Option<u16>,
     /// What it failed with.
     failure: Option<String>,
+    /// Whether it has the gateway's own credential.
+    is_own: bool,
+    /// How it ended, as the status page counts it.
+    end: End,
 }
 
 impl Running {
@@ -119,32 +124,45 @@ impl Running {
         });
         let (means, started) = (Arc::clone(means), Instant::now());
         let failure = Some("cancelled".to_owned());
-        Self { means, context, class, method, endpoint, number, started, status: None, failure }
+        let (is_own, end) = (call.credential.is_own(), End::GivenUp);
+        Self { means, context, class, method, endpoint, number, started, status: None, failure, is_own, end }
     }
 
     fn end(&mut self, answer: &Result<Answer, Error>) {
         match answer {
             Ok(answer) => {
-                (self.status, self.failure) = (Some(answer.status), None);
+                (self.status, self.failure, self.end) = (Some(answer.status), None, End::Well);
                 self.note(&answer.limits);
                 answer.losses.iter().for_each(|loss| self.lost(loss));
             }
             Err(error) => {
                 (self.status, self.failure) = (error.http_status(), Some(error.kind()));
-                let trouble = &self.means.telemetry.state().trouble;
+                self.end = self.ended_by(error);
+                let state = self.means.telemetry.state();
+                let trouble = &state.trouble;
                 match error {
-                    Error::AccountNotFound(_) => trouble.account_not_found.note(),
-                    Error::Redirected(_) => trouble.redirected.note(),
-                    Error::Foreign(_) => trouble.foreign.note(),
+                    Error::AccountNotFound(_) => trouble.not_there.note(self.class, state.exchanges.well()),
+                    Error::Redirected(_) => trouble.redirected.note(state.exchanges.well()),
+                    Error::Foreign(_) => trouble.foreign.note(state.exchanges.well()),
                     _ => {}
                 }
                 if let Some(refusal) = error.refusal() {
                     self.note(&refusal.limits);
                 }
                 if error.row().breaker == Verdict::Failure {
+                    state.exchanges.failed(self.class, self.failure.as_deref().unwrap_or_default());
                     self.log(error);
                 }
             }
+        }
+    }
+
+    /// Returns how it ended, if it ended with an error. What a caller wrote is no fault of the credential or of the account.
+    fn ended_by(&self, error: &Error) -> End {
+        match (error, self.status) {
+            (Error::Forbidden(_) | Error::Refused(_), Some(status)) if self.is_own => End::Refused(status),
+            (Error::RecordInvalid(_), Some(status)) if self.method == Method::GET => End::Refused(status),
+            _ => End::Other,
         }
     }
 
@@ -216,7 +234,7 @@ impl Drop for Running {
             _ => telemetry.instruments().request_duration.record(seconds, &self.attributes()),
         }
         let span = self.context.span();
-        telemetry.state().exchanges.note(self.class, took);
+        telemetry.state().exchanges.note(self.class, took, self.end);
         telemetry.state().slowest.add(self.class, took, || Exchange {
             class: self.class,
             endpoint: format!("{} {}", self.method, self.endpoint.path),
