@@ -62,7 +62,10 @@ impl Readers {
         }
         let reading = match unless_it_takes_long(|| read(call, &body)) {
             Some(reading) => reading,
-            None => self.read_aside(call, body).await,
+            None => {
+                call.waits_for.set(&Error::DeadlineInReading);
+                self.read_aside(call, body).await
+            }
         };
         success(call, status, headers, reading)
     }
