@@ -8,6 +8,7 @@ use super::readiness::Phase;
 use super::status::{Status, counted, span};
 use crate::telemetry::State;
 use crate::telemetry::budget::Budget;
+use crate::telemetry::errors::Kind;
 use crate::telemetry::logs::writer::Room;
 use crate::telemetry::process::Process;
 use crate::telemetry::trouble::Seen;
@@ -119,7 +120,7 @@ pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     found.phase(status);
     found.answers(state);
     found.reloads(status);
-    found.failures(lately);
+    found.failures(lately, status.credential.as_ref());
     found.breakers(&status.breakers);
     found.slow(lately);
     found.budgets(status);
@@ -181,10 +182,19 @@ impl Found {
         }
     }
 
-    fn failures(&mut self, lately: &Lately) {
+    fn failures(&mut self, lately: &Lately, credential: Option<&view::Credential>) {
+        let has_no_token = credential.is_some_and(|credential| credential.failing.as_deref() == Some("429"));
         for (reason, kind, at_least, text, next) in FAILURES {
-            // CREDENTIAL_REFUSED of a credential that its caller passed through is UNAUTHENTICATED, and the caller's.
-            let of = lately.errors.iter().filter(|(kind, _)| kind.reason == reason && kind.code != "UNAUTHENTICATED");
+            // CREDENTIAL_REFUSED of a credential that its caller passed through is UNAUTHENTICATED, and the caller's. And
+            // UPSTREAM_ERROR is UNAVAILABLE where a proxy gave up on the request.
+            let is_other = |kind: &Kind| match reason {
+                "CREDENTIAL_REFUSED" => kind.code == "UNAUTHENTICATED",
+                "UPSTREAM_ERROR" => kind.code == "UNAVAILABLE",
+                // Of access tokens, which a finding of its own tells.
+                "RATE_LIMITED" => has_no_token,
+                _ => false,
+            };
+            let of = lately.errors.iter().filter(|(kind, _)| kind.reason == reason && !is_other(kind));
             let count: u64 = of.map(|(_, count)| count).sum();
             if count >= at_least && count * 100 >= lately.calls && self.0.iter().all(|other| other.kind != kind) {
                 let text = format!("{text} ({} in half a minute).", counted(count, "call", "calls"));
