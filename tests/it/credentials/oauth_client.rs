@@ -223,14 +223,17 @@ async fn a_read_that_waits_for_a_token_says_that_nothing_was_sent() {
     let source = Source::start(&settings_of, &plain(&url), &watcher()).await.expect("a secret");
     let (_, channel, _running, _) = crate::support::serve(&url, source, settings()).await;
     let client = crate::support::Dynamic::new(channel);
-    for (method, request) in [
+    let calls = [
         ("GetUser", r#"{"id": 7}"#),
         ("ListUsers", "{}"),
         ("ListJobs", "{}"),
         ("StreamUsers", "{}"),
         ("CreateGroup", r#"{"group": {"name": "G"}}"#),
-    ] {
-        let refused = refused(client.call_with(method, request, &[("grpc-timeout", "300m")]).await);
+    ];
+    let calls = calls.map(async |(method, request)| {
+        (method, refused(client.call_with(method, request, &[("grpc-timeout", "1000m")]).await))
+    });
+    for (method, refused) in futures_util::future::join_all(calls).await {
         assert_eq!((refused.code, refused.reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"), "{method}");
         assert!(refused.message.contains("before anything was carried out"), "{method}: {}", refused.message);
     }
