@@ -123,7 +123,7 @@ pub(super) fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> R
             to.write_str("a list")
         }
         fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Vec<T>, A::Error> {
-            room::list(items, PhantomData, Some)
+            room::list(items, &PhantomData, Some)
         }
         fn visit_unit<E>(self) -> Result<Vec<T>, E> {
             Ok(Vec::new())

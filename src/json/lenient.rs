@@ -35,11 +35,9 @@ const VALUE: usize = 128;
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed> {
     let (read, fits) = room::within(body.len(), || reading(body));
     let (read, losses) = read?;
-    let Object(message) = read.map_err(|_| match fits {
-        // It is JSON, so its sender works, but not the object that is expected.
-        true => Malformed::without("the object"),
-        false => Malformed::TooMuch { most: room::most(body.len()) },
-    })?;
+    // It is JSON, so its sender works, but not the object that is expected, or more than it may be.
+    let too_much = || Malformed::TooMuch { most: room::most(body.len()) };
+    let Object(message) = read.map_err(|_| if fits { Malformed::without("the object") } else { too_much() })?;
     Ok((message, losses))
 }
 

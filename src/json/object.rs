@@ -120,7 +120,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
         to.write_str("a list of objects")
     }
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Vec<T>, A::Error> {
-        room::list(items, PhantomData, |OrLost(item)| item)
+        room::list(items, &PhantomData, |OrLost(item)| item)
     }
     fn visit_unit<E>(self) -> Result<Vec<T>, E> {
         Ok(Vec::new())

@@ -34,7 +34,7 @@ impl<'de> Visitor<'de> for List {
         to.write_str("a list of results")
     }
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
-        room::list(items, PhantomData, |Entry(result)| Some(result))
+        room::list(items, &PhantomData, |Entry(result)| Some(result))
     }
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
         let only = JobResult::deserialize(MapAccessDeserializer::new(map))?;

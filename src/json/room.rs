@@ -84,6 +84,16 @@ pub fn room_for_row<T, E: Error>() -> Result<(), E> {
     Err(E::custom("more rows than there is room for"))
 }
 
+/// Takes room for one more item of a list that has so many.
+fn room_for_item<T>(items: usize) -> bool {
+    take(if items == 0 { FIRST } else { SPARE } * size_of::<T>())
+}
+
+/// Takes room for one more entry of a map that has so many.
+pub(super) fn room_for_entry<T>(entries: usize) -> bool {
+    take(if entries == 0 { NODE } else { SPARE } * size_of::<T>())
+}
+
 /// What the values of one field take, which is given back if they do not fit.
 pub(super) struct Field {
     before: usize,
@@ -93,16 +103,6 @@ impl Field {
     /// Begins a field.
     pub(super) fn begins() -> Self {
         Self { before: OF_READING.get().left }
-    }
-
-    /// Takes room for one more item of a list that has so many.
-    fn item<T>(&self, items: usize) -> bool {
-        take(if items == 0 { FIRST } else { SPARE } * size_of::<T>())
-    }
-
-    /// Takes room for one more entry of a map that has so many.
-    pub(super) fn entry<T>(&self, entries: usize) -> bool {
-        take(if entries == 0 { NODE } else { SPARE } * size_of::<T>())
     }
 
     /// Gives back what the field has taken, as nothing of it is kept.
@@ -120,7 +120,7 @@ impl Field {
 /// Reads what `keep` takes of the items of a list; nothing if that does not fit.
 pub(super) fn list<'de, S, T, A>(
     mut items: A,
-    seed: S,
+    seed: &S,
     keep: impl Fn(S::Value) -> Option<T>,
 ) -> Result<Vec<T>, A::Error>
 where
@@ -130,7 +130,7 @@ where
     let (mut list, field) = (Vec::with_capacity(items.size_hint().unwrap_or_default()), Field::begins());
     while let Some(item) = items.next_element_seed(seed.clone())? {
         let Some(item) = keep(item) else { continue };
-        if field.item::<T>(list.len()) {
+        if room_for_item::<T>(list.len()) {
             list.push(item);
             continue;
         }

@@ -114,7 +114,7 @@ impl<'de> Visitor<'de> for Json {
         Ok(Kind::StringValue(text))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Kind, A::Error> {
-        Ok(Kind::ListValue(ListValue { values: room::list(items, self.within(), Some)? }))
+        Ok(Kind::ListValue(ListValue { values: room::list(items, &self.within(), Some)? }))
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
         let (mut object, field) = (Struct::default(), Field::begins());
@@ -129,7 +129,7 @@ impl<'de> Visitor<'de> for Json {
                 lost(NO_TEXT)?;
             }
             let value = map.next_value_seed(self.within())?;
-            if field.entry::<(String, Value)>(object.fields.len()) {
+            if room::room_for_entry::<(String, Value)>(object.fields.len()) {
                 object.fields.insert(key, value);
                 continue;
             }

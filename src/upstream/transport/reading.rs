@@ -60,12 +60,11 @@ impl Readers {
         if !status.is_success() {
             return judge(call, status, headers, &body);
         }
-        let reading = match unless_it_takes_long(|| read(call, &body)) {
-            Some(reading) => reading,
-            None => {
-                call.waits_for.set(&Error::DeadlineInReading);
-                self.read_aside(call, body).await
-            }
+        let reading = if let Some(reading) = unless_it_takes_long(|| read(call, &body)) {
+            reading
+        } else {
+            call.waits_for.set(&Error::DeadlineInReading);
+            self.read_aside(call, body).await
         };
         success(call, status, headers, reading)
     }
