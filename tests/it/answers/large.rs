@@ -195,25 +195,3 @@ async fn a_page_of_more_rows_than_there_is_room_for_is_refused_by_name() {
     assert!(refused.message.contains("GET /users: its rows take more than the 16777216 bytes"), "{}", refused.message);
     assert_eq!(upstream.asked().len(), 1, "it would be the same again");
 }
-
-#[tokio::test]
-async fn a_deadline_that_passes_while_an_answer_is_read_is_not_told_as_zendesks_failure() {
-    let thumbnails = vec!["{}"; 300_000].join(",");
-    let user = format!(r#"{{"id":7,"photo":{{"id":1,"thumbnails":[{thumbnails}]}}}}"#);
-    let upstream = Scripted::by(move |head| {
-        let body = if head.contains("/users/7") {
-            format!(r#"{{"user":{user}}}"#)
-        } else {
-            format!(r#"{{"users":[{user}],"meta":{{"has_more":false}}}}"#)
-        };
-        answer("200 OK\r\ncontent-type: application/json", body.as_bytes())
-    })
-    .await;
-    let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), settings()).await;
-    let client = Dynamic::new(channel);
-    for (method, request) in [("GetUser", r#"{"id": 7}"#), ("ListUsers", "{}")] {
-        let refused = refused(client.call_with(method, request, &[("grpc-timeout", "600m")]).await);
-        assert_eq!((refused.code, refused.reason.as_str()), (tonic::Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
-        assert!(refused.message.contains("while the gateway was reading"), "{method}: {}", refused.message);
-    }
-}
