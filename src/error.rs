@@ -25,7 +25,7 @@ pub use connection::ConnectionError;
 pub use pushback::PUSHBACK;
 pub use refusal::{Refusal, Violation};
 pub use row::{Blame, Fate, Retry, Row, Verdict};
-use row::{again, of_library, of_server, unknown_code};
+use row::{again, code_of_server, of_library, of_server, unknown_code};
 pub use status::reason_of;
 pub use text::{shortened, snippet};
 
@@ -178,6 +178,9 @@ pub enum Error {
         /// True if the request may have reached Zendesk.
         sent: bool,
     },
+    /// The caller's deadline passed while the gateway read an answer of Zendesk's that had come in whole.
+    #[error("the deadline passed while the gateway was reading zendesk's answer, which had come in time")]
+    DeadlineInReading,
     /// A write was delivered, or may have been, and its outcome is not known.
     #[error("the outcome of this write is unknown: {0}")]
     OutcomeUnknown(Box<Error>),
@@ -314,7 +317,7 @@ impl Error {
             Self::Throttled(said)                    => row(C::ResourceExhausted,  R::RateLimited,           T::AsAsked,     B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          Some(said)),
             Self::JobLimit(said)                     => row(C::ResourceExhausted,  R::JobLimit,              T::Never,       B::Ignore,           F::NotDone, W::Circumstances, false,          None,                          Some(said)),
             Self::SlotsTaken { .. }                  => row(C::ResourceExhausted,  R::JobLimit,              T::Never,       B::Ignore,           F::Held,    W::Circumstances, false,          None,                          None),
-            Self::Server(said)                       => row(C::Internal,           R::UpstreamError,         again(said.status), of_server(said.status), F::Unknown, W::Circumstances, true,           None,                          Some(said)),
+            Self::Server(said)                       => row(code_of_server(said.status), R::UpstreamError,         again(said.status), of_server(said.status), F::Unknown, W::Circumstances, true,           None,                          Some(said)),
             Self::Unavailable(said)                  => row(C::Unavailable,        R::UpstreamUnavailable,   T::Repeatable,  B::Failure,          F::Unknown, W::Circumstances, true,           None,                          Some(said)),
             Self::GatewayTimeout(said)               => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, W::Circumstances, true,           None,                          Some(said)),
             Self::Malformed(said)                    => row(C::Internal,           R::UpstreamMalformed,     T::ReadOnce,    B::Failure,          F::Unknown, W::Circumstances, true,           Some("malformed"),             Some(said)),
@@ -329,6 +332,7 @@ impl Error {
             Self::AttemptTimeout                     => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, W::Circumstances, true,           Some("timeout"),               None),
             Self::Deadline { sent: true }            => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::Unknown, W::Circumstances, true,           None,                          None),
             Self::Deadline { sent: false }           => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          None),
+            Self::DeadlineInReading                  => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::Unknown, W::Circumstances, true,           None,                          None),
             Self::Idle { .. }                        => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, W::Circumstances, false,          None,                          None),
             Self::OutcomeUnknown(cause)              => row(unknown_code(cause),   R::OutcomeUnknown,        T::Never,       cause.row().breaker, F::Unknown, cause.row().blame,false,          None,                          cause.refusal()),
             Self::BreakerOpen { .. }                 => row(C::Unavailable,        R::BreakerOpen,           T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),

@@ -2,6 +2,7 @@
 //! share.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
@@ -18,6 +19,7 @@ use crate::gateway::caller::Caller;
 use crate::gateway::{Answered, Context, Drain, Gateway};
 use crate::rest::bulk::{Bulk, BulkStream};
 use crate::rest::{List, Read, Write};
+use crate::upstream::call::Ledger;
 use crate::upstream::credential::Source;
 use crate::upstream::warnings::{LONGEST_BESIDE_ERROR, LONGEST_TEXT as LONGEST_WARNINGS};
 
@@ -129,8 +131,8 @@ impl Rpc {
 
     fn stream<R: List>(&self, request: Request<R>) -> Streamed<R::Reply> {
         let (context, message) = self.open(request)?;
-        let deadline = context.deadline;
-        Ok(self.streamed(self.gateway.stream(context, &message)?, deadline))
+        let (ledger, deadline) = (context.ledger.clone(), context.deadline);
+        Ok(self.streamed(self.gateway.stream(context, &message)?, ledger, deadline))
     }
 }
 
@@ -158,10 +160,11 @@ impl Rpc {
     fn streamed<M: 'static>(
         &self,
         messages: impl Stream<Item = Result<Encoded<M>>> + Send + 'static,
+        ledger: Arc<Ledger>,
         deadline: Instant,
     ) -> Response<BoxStream<M>> {
         let most = self.max_response_bytes;
-        let messages = until::deadline(messages, deadline)
+        let messages = until::deadline(messages, ledger, deadline)
             .map(move |message| message.and_then(|message| fitting(message, most)).map_err(Status::from));
         Response::new(Box::pin(messages))
     }

@@ -82,8 +82,8 @@ fn body(method: &MethodDescriptor) -> String {
     let name = snake(method.name());
     match handler(method) {
         Handler::Composed if method.is_server_streaming() => format!(
-            "let (context, message) = self.open(r)?;\n        let deadline = context.deadline;\n        \
-             Ok(self.streamed(self.gateway.{name}(context, message)?, deadline))"
+            "let (context, message) = self.open(r)?;\n        let (ledger, deadline) = (context.ledger.clone(), context.deadline);\n        \
+             Ok(self.streamed(self.gateway.{name}(context, message)?, ledger, deadline))"
         ),
         Handler::Composed => format!(
             "let (context, message) = self.open(r)?;\n        \

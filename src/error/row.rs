@@ -87,6 +87,11 @@ pub(super) fn again(status: u16) -> Retry {
     if status < 500 { Retry::Never } else { Retry::ReadOnce }
 }
 
+/// Returns the code of a status: a proxy that has given up on this request, with 408 or 499, is no failure inside Zendesk.
+pub(super) fn code_of_server(status: u16) -> Code {
+    if status < 500 { Code::Unavailable } else { Code::Internal }
+}
+
 /// Returns what a status says of Zendesk's health: 408, 499 and a 303 that answers a write say nothing.
 pub(super) fn of_server(status: u16) -> Verdict {
     if status < 500 { Verdict::Ignore } else { Verdict::Failure }

@@ -13,7 +13,7 @@ use crate::rest::{List, Paging, Style, checked, rows};
 use crate::upstream::rest::Rest;
 
 /// Most consecutive pages that may claim more while adding nothing.
-pub(super) const EMPTY_PAGES: u32 = 3;
+const EMPTY_PAGES: u32 = 3;
 /// Rows of such pages, none of which can be read, before a list ends: those of one full page. A few odd rows may be next to each
 /// other, and fill some small pages.
 const UNREADABLE_ROWS: u32 = 100;

@@ -182,11 +182,11 @@ impl Gateway {
         let outcome = match ended {
             Ok(Ok(outcome)) => outcome,
             // The task panicked; what it had sent may have been carried out.
-            Ok(Err(_)) => Err(Error::Deadline { sent: ledger.may_have_acted() }),
+            Ok(Err(_)) => Err(ledger.too_late()),
             Err(_) => {
                 let sent = !ledger.close() && ledger.may_have_acted();
                 // Of a write that was not sent, what it waited for says more than that its time is over.
-                Err(waits_for.get().filter(|_| !sent).unwrap_or(Error::Deadline { sent }))
+                Err(if sent { Error::Deadline { sent } } else { waits_for.get() })
             }
         };
         drop(leaving);

@@ -27,7 +27,7 @@ const CREATION_ONLY: [&str; 6] =
 
 const CANNOT_CLEAR: &str = "cannot be cleared: update_mask names it, so it must be set";
 
-/// Doubles hold every whole number up to here.
+/// Doubles hold every whole number below this. It may itself have been the next one.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Fields that must not be null by Zendesk's specification, so a mask cannot clear them.
@@ -187,14 +187,14 @@ fn check_separation(separation: &Separation, within: &str) -> Result<()> {
 fn exact(object: Option<&Struct>, field: &str) -> Result<()> {
     fn holds(value: &Value) -> bool {
         match &value.kind {
-            Some(Kind::NumberValue(number)) => number.abs() <= EXACT,
+            Some(Kind::NumberValue(number)) => number.abs() < EXACT,
             Some(Kind::ListValue(list)) => list.values.iter().all(holds),
             Some(Kind::StructValue(object)) => object.fields.values().all(holds),
             _ => true,
         }
     }
     let mut checks = Checks::default();
-    let problem = "must be a number of at most 2^53, beyond which doubles lose digits: send its digits as a string";
+    let problem = "must be a number below 2^53, from which on doubles lose digits: send its digits as a string";
     for (key, _) in object.iter().flat_map(|object| &object.fields).filter(|(_, value)| !holds(value)) {
         checks.refuse(&format!("{field}.{}", snippet(key)), problem);
     }

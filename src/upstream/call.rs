@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -89,8 +90,8 @@ pub struct Ledger {
     sent: AtomicU32,
     harmless: AtomicU32,
     closed: AtomicBool,
-    /// Whether the answer to the attempt under way has come in whole.
-    came: AtomicBool,
+    /// When the answer to the attempt under way came in whole.
+    came: Mutex<Option<Instant>>,
     identified: AtomicBool,
     /// Attempts begun, until one of them is answered.
     begun: AtomicU32,
@@ -118,6 +119,11 @@ impl Ledger {
             return Err(Error::Deadline { sent: false });
         }
         Ok(())
+    }
+
+    /// Returns the error of a call whose deadline passes now.
+    pub fn too_late(&self) -> Error {
+        Error::Deadline { sent: self.may_have_acted() }
     }
 
     /// Counts the first attempt of a request.
@@ -172,17 +178,24 @@ impl Ledger {
 
     /// Notes that an attempt begins.
     pub fn begins(&self) {
-        self.came.store(false, Ordering::SeqCst);
+        *locked(&self.came) = None;
     }
 
     /// Notes that the answer to the attempt under way has come in whole: what follows is this process's work.
     pub fn came(&self) {
-        self.came.store(true, Ordering::SeqCst);
+        *locked(&self.came) = Some(Instant::now());
     }
 
     /// True if the answer to the attempt under way has come in whole.
     pub fn has_come(&self) -> bool {
-        self.came.load(Ordering::SeqCst)
+        locked(&self.came).is_some()
+    }
+
+    /// Returns how long the attempt that began then took or takes: until its answer has come in whole. What this process then does
+    /// with it says nothing of Zendesk.
+    pub fn took_since(&self, began: Instant) -> Duration {
+        let came = locked(&self.came).filter(|came| *came >= began);
+        came.unwrap_or_else(Instant::now).duration_since(began)
     }
 
     /// Counts one HTTP request.

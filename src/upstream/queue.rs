@@ -90,7 +90,7 @@ where
                     }
                     result => {
                         match &result {
-                            Ok(_) => permit.done(),
+                            Ok(_) | Err(Error::DeadlineInReading) => permit.done(),
                             // How long a connection took to fail says nothing of exchanges.
                             Err(Error::Connect(_) | Error::BrokenBeforeHeaders(_) | Error::BrokenBody(_)) => {
                                 permit.forget();

@@ -148,7 +148,7 @@ impl Policy<Call, Answer, Error> for Retry {
             return None;
         };
         self.shared.retried.fetch_add(1, Ordering::Relaxed);
-        call.waits_for.set(Some(&*error));
+        call.waits_for.set(error);
         self.cause = Some(open.unwrap_or_else(|| error.clone()));
         Some(sleep(wait))
     }

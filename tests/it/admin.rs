@@ -200,6 +200,18 @@ async fn status_says_when_the_address_or_the_way_to_it_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_request_on_which_a_proxy_gave_up_is_no_sign_that_zendesk_is_down() {
+    let upstream = Scripted::start("408 Request Timeout", "").await;
+    let sandbox = Sandbox::start(account()).await.expect("a stand-in");
+    let t = Observed::before(sandbox, &upstream.url, Settings::default()).await;
+    t.readiness.serving();
+    for _ in 0..3 {
+        t.users().get_user(GetUserRequest { id: 7 }).await.expect_err("given up");
+    }
+    assert_eq!(t.status().await["findings"], serde_json::json!([]));
+}
+
+#[tokio::test]
 async fn each_way_of_failing_is_a_finding_that_says_what_to_do_and_that_begins_and_ends_in_the_log() {
     let upstream = Scripted::start(
         "401 Unauthorized\r\ncontent-type: application/json",

@@ -78,6 +78,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("CreateUser", r#"{"user": {"name": "A", "identities": [{"type": 0, "value": "x"}]}}"#, "user.identities[0].type"),
     ("CreateUser", r#"{"user": {"name": "A", "identities": [{"type": 1, "value": ""}]}}"#, "user.identities[0].value"),
     ("CreateUser", r#"{"user": {"name": "A", "user_fields": {"n": [9007199254740994]}}}"#, "user.user_fields.n"),
+    ("CreateUser", r#"{"user": {"name": "A", "user_fields": {"n": 9007199254740992}}}"#, "user.user_fields.n"),
     ("CreateUser", r#"{"user": {"name": "A", "user_fields": {"n": -1e300}}}"#, "user.user_fields.n"),
     ("CreateOrUpdateUser", r#"{"user": {"name": "A"}}"#, "user.email"),
     ("CreateOrUpdateUser", r#"{"user": {"email": "a@b.example", "name": "A"}, "update_mask": "name"}"#, "user.email"),

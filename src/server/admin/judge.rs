@@ -13,6 +13,7 @@ use super::readiness::Phase;
 use super::status::Status;
 use crate::telemetry::State;
 use crate::telemetry::budget::Budget;
+use crate::telemetry::errors::Kind;
 use crate::telemetry::process::Process;
 use crate::telemetry::trouble::{Missing, Seen};
 use crate::telemetry::view::{self, BreakerState};
@@ -36,7 +37,7 @@ pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     found.answers(state);
     found.credential(status.credential.as_ref());
     found.reloads(status);
-    found.failures(lately, &status.breakers);
+    found.failures(lately, status);
     found.refused(lately);
     found.strangers(lately);
     found.limited(lately);
@@ -114,14 +115,24 @@ impl Found {
         }
     }
 
-    fn failures(&mut self, lately: &Lately, breakers: &[view::Breaker]) {
+    fn failures(&mut self, lately: &Lately, status: &Status) {
+        let credential = status.credential.as_ref();
+        let has_no_token = credential.is_some_and(|credential| credential.failing.as_deref() == Some("429"));
         for (reason, kind, at_least, text, next) in FAILURES {
-            // CREDENTIAL_REFUSED of a credential that its caller passed through is UNAUTHENTICATED, and the caller's.
-            let of = lately.errors.iter().filter(|(kind, _)| kind.reason == reason && kind.code != "UNAUTHENTICATED");
+            // CREDENTIAL_REFUSED of a credential that its caller passed through is UNAUTHENTICATED, and the caller's. And
+            // UPSTREAM_ERROR is UNAVAILABLE where a proxy gave up on the request.
+            let is_other = |kind: &Kind| match reason {
+                "CREDENTIAL_REFUSED" => kind.code == "UNAUTHENTICATED",
+                "UPSTREAM_ERROR" => kind.code == "UNAVAILABLE",
+                // Of access tokens, which a finding of its own tells.
+                "RATE_LIMITED" => has_no_token,
+                _ => false,
+            };
+            let of = lately.errors.iter().filter(|(kind, _)| kind.reason == reason && !is_other(kind));
             let count: u64 = of.map(|(_, count)| count).sum();
             // Slots are held for jobs that cannot be asked about: the circuit says why.
             if kind == "jobs_full"
-                && breakers.iter().any(|one| one.class == "job_lists" && one.state == BreakerState::Open)
+                && status.breakers.iter().any(|one| one.class == "job_lists" && one.state == BreakerState::Open)
             {
                 continue;
             }

@@ -15,7 +15,7 @@ use crate::config;
 use crate::contract::{Class, Idempotency};
 use crate::deadline::usable;
 use crate::error::Error;
-use crate::upstream::call::Call;
+use crate::upstream::call::{Call, Ledger};
 use crate::upstream::room::{Entry, Rank, Room};
 use crate::upstream::transport::BELIEVED;
 
@@ -69,6 +69,7 @@ struct State {
 struct Waiter {
     class: Class,
     writes: bool,
+    ledger: Arc<Ledger>,
     deadline: Instant,
     admit: oneshot::Sender<Result<Permit, Error>>,
 }
@@ -132,14 +133,15 @@ impl Queue {
             }
             let writes = call.idempotency != Idempotency::NoSideEffects;
             if state.in_use < permits + state.kept_for(writes, permits) {
-                return Ok(self.permit(&mut state, call.class(), writes));
+                return Ok(self.permit(&mut state, call.class(), writes, &call.ledger));
             }
             if !back && state.is_hopeless(call, permits) {
                 return Err(self.refuse(Why::TooLate));
             }
             let (admit, admitted) = oneshot::channel();
             let wish = state.room.wish(call);
-            let waiter = Waiter { class: call.class(), writes, deadline: call.deadline, admit };
+            let (class, deadline, ledger) = (call.class(), call.deadline, Arc::clone(&call.ledger));
+            let waiter = Waiter { class, writes, ledger, deadline, admit };
             let rank = match state.room.enter(wish, waiter) {
                 Entry::Placed(rank) => rank,
                 Entry::Displaced(rank, last) => {
@@ -151,7 +153,7 @@ impl Queue {
             };
             (Place { queue: self, rank }, admitted)
         };
-        call.waits_for.set(Some(&Error::Overloaded { what: TOO_LONG }));
+        call.waits_for.set(&Error::Overloaded { what: TOO_LONG });
         // No longer than there is time to tell the caller that there was no room.
         let served = async {
             loop {
@@ -183,7 +185,7 @@ impl Queue {
                 self.refuse(Why::TooLate)
             });
         }
-        call.waits_for.set(Some(&Error::Overloaded { what: TOO_LONG }));
+        call.waits_for.set(&Error::Overloaded { what: TOO_LONG });
         sleep(pause).await;
         Ok(())
     }
@@ -203,13 +205,14 @@ impl Queue {
     /// Hands a permit on to the next, or keeps it.
     fn release(self: &Arc<Self>, permit: &Permit) {
         let Permit { class, since, end, write, .. } = *permit;
+        let took = permit.ledger.took_since(since);
         let mut state = self.state();
         if let Some(number) = write {
             state.writes.remove(&(since, number));
         }
         match end {
-            End::Done => state.pace.ended(class, since.elapsed()),
-            End::CutOff => state.pace.cut_off(class, since.elapsed()),
+            End::Done => state.pace.ended(class, took),
+            End::CutOff => state.pace.cut_off(class, took),
             End::Nothing => {}
         }
         state.in_use -= 1;
@@ -243,7 +246,7 @@ impl Queue {
             let outcome = match rank.deadline {
                 wanted_by if wanted_by <= now => Err(self.late(waiter.deadline)),
                 wanted_by if usable(wanted_by) < needed => Err(self.refuse(Why::TooLate)),
-                _ => Ok(self.permit(state, waiter.class, waiter.writes)),
+                _ => Ok(self.permit(state, waiter.class, waiter.writes, &waiter.ledger)),
             };
             // The call may have left at this very moment. The loop gives its permit to the next one, so the permit must not
             // release itself.
@@ -253,7 +256,7 @@ impl Queue {
         }
     }
 
-    fn permit(self: &Arc<Self>, state: &mut State, class: Class, writes: bool) -> Permit {
+    fn permit(self: &Arc<Self>, state: &mut State, class: Class, writes: bool, ledger: &Arc<Ledger>) -> Permit {
         let since = Instant::now();
         state.in_use += 1;
         let write = writes.then(|| {
@@ -261,7 +264,7 @@ impl Queue {
             state.writes.insert((since, state.numbers));
             state.numbers
         });
-        Permit { queue: Some(Arc::clone(self)), class, since, write, end: End::CutOff }
+        Permit { queue: Some(Arc::clone(self)), class, since, ledger: Arc::clone(ledger), write, end: End::CutOff }
     }
 
     /// Returns the error of a call that waited past its `wanted_by`. It is a deadline only if the call's own deadline has
@@ -320,6 +323,8 @@ pub struct Permit {
     queue: Option<Arc<Queue>>,
     class: Class,
     since: Instant,
+    /// Knows when the answer came.
+    ledger: Arc<Ledger>,
     /// The number of a write.
     write: Option<u64>,
     end: End,
