@@ -141,7 +141,7 @@ impl Running {
                 if let Some(refusal) = error.refusal() {
                     self.note(&refusal.limits);
                 }
-                if error.row().breaker == Verdict::Failure {
+                if matches!(error.row().breaker, Verdict::Failure | Verdict::Timeout) {
                     self.log(error);
                 }
             }
