@@ -93,7 +93,7 @@ impl Inner {
         self.stats.bypassed.add();
         let terms = Terms { deadline, wanted_by: deadline, background: false, waits_for: WaitsFor::default() };
         let fetch = flight::without_panic(key.rpc(), async { fetch(terms).await });
-        let bytes = timeout_at(deadline, fetch).await.unwrap_or(Err(TOO_LATE))?;
+        let bytes = timeout_at(latest(deadline), fetch).await.unwrap_or(Err(TOO_LATE))?;
         Ok(Hit { bytes, status: CacheStatus::Bypass, age: Duration::ZERO })
     }
 
