@@ -118,43 +118,41 @@ async fn writes_of_one_caller_that_hang_are_no_matter_to_the_others() {
 /// Its own timer ends a call without a word of why. So the gateway's answer has to be there before, whatever the way.
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_with_timers_of_their_own_learn_why_nothing_came() {
+    // For one who is 20 ms away the timer ends so long before the gateway's clock says.
+    const AWAY: Duration = Duration::from_millis(40);
+    // The best counts: what else the machine does only ever adds.
+    const ATTEMPTS: usize = 5;
     let t = TestGateway::start().await;
     t.users().get_user(GetUserRequest { id: 1 }).await.expect_err("no such user, but the connection is open");
     t.sandbox.fault(any("*"), Hang::before_headers().forever());
-    // 40 ms later the answer would still be in time for a caller who is 20 ms away.
-    let away = Duration::from_millis(40);
     for time in [Duration::from_secs(1), Duration::from_secs(2)] {
-        let calls = (0..40).map(|number| {
-            let (mut users, mut groups) = (t.users(), t.groups());
-            let timed = async move {
-                let begun = Instant::now();
-                let outcome = if number % 2 == 0 {
-                    let mut read = Request::new(GetUserRequest { id: 1_000 + number });
-                    read.set_timeout(time);
-                    users.get_user(read).await.map(drop)
-                } else {
-                    let change = CreateGroupRequest { group: named(&format!("{number}")) };
-                    let mut write = Request::new(change);
+        let mut bare = usize::MAX;
+        for _ in 0..ATTEMPTS {
+            let calls = (0..40).map(|number| {
+                let (mut users, mut groups) = (t.users(), t.groups());
+                let call = async move {
+                    if number % 2 == 0 {
+                        let mut read = Request::new(GetUserRequest { id: 1_000 + number });
+                        read.set_timeout(time);
+                        return users.get_user(read).await.map(drop);
+                    }
+                    let mut write = Request::new(CreateGroupRequest { group: named(&number.to_string()) });
                     write.set_timeout(time);
                     groups.create_group(write).await.map(drop)
                 };
-                (outcome, begun.elapsed())
-            };
-            tokio::spawn(timed)
-        });
-        let mut late = Vec::new();
-        for call in join_all(calls).await {
-            let (outcome, took) = call.expect("no panic");
-            let refused = refused(outcome);
-            assert_eq!(refused.code, Code::DeadlineExceeded, "{}", refused.message);
-            assert!(
-                ["DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"].contains(&&*refused.reason),
-                "{time:?}: {:?}",
-                refused.reason
-            );
-            late.extend((took + away > time).then_some(took));
+                tokio::time::timeout(time.saturating_sub(AWAY), call)
+            });
+            let answered = join_all(calls).await;
+            bare = answered.iter().filter(|outcome| outcome.is_err()).count();
+            for refused in answered.into_iter().flatten().map(refused) {
+                assert_eq!(refused.code, Code::DeadlineExceeded, "{}", refused.message);
+                assert!(["DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"].contains(&&*refused.reason), "{:?}", refused.reason);
+            }
+            if bare == 0 {
+                break;
+            }
         }
-        assert!(late.is_empty() || cfg!(debug_assertions) && late.len() < 20, "{time:?}: {late:?}");
+        assert_eq!(bare, 0, "of 40 calls with {time:?}");
     }
     t.stop().await;
 }

@@ -109,7 +109,7 @@ async fn a_caller_whose_calls_may_not_go_saves_up_no_turns_and_does_not_crowd_ou
         room.serve(&first).expect("it is there");
     }
     (0..5).for_each(|_| assert!(!matches!(room.enter(&call(&modest, 9), "m"), Entry::Full)));
-    assert!(order(&room).starts_with("smsmsmsmsm"), "{}", order(&room));
+    assert!(order(&room).starts_with("ssmsmsmsmsm"), "{}", order(&room));
 }
 
 #[tokio::test(start_paused = true)]
