@@ -122,8 +122,12 @@ impl Queue {
                 return Ok(self.permit(&mut state, call.class(), wanted.began, wanted.writes));
             }
             let permits = self.permits_of(&state);
-            self.admit(&mut state, permits);
-            let tally = state.held.tally();
+            let mut tally = state.held.tally();
+            if wanted.holder(&tally, permits).is_some() {
+                // As time passes there may be one for those who wait, who come before it.
+                self.admit(&mut state, permits);
+                tally = state.held.tally();
+            }
             if let Some(holder) = wanted.holder(&tally, permits) {
                 return Ok(self.permit(&mut state, call.class(), holder, wanted.writes));
             }
