@@ -19,7 +19,7 @@ use crate::upstream::queue::{self, Queue};
 use crate::upstream::{Control, Jitter, Upstream, stack_with};
 
 /// Longest that a call of another caller may take: one request that works, and less than a second before it.
-const LONGEST: Duration = Duration::from_millis(1_000);
+const LONGEST: Duration = Duration::from_secs(1);
 
 fn shares() -> impl Fn(&str) -> Share {
     let shares = Shares::new(&config::Callers::unlimited(), 0);
