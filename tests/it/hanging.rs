@@ -39,8 +39,8 @@ fn of<M>(caller: &str, time: Duration, message: M) -> Request<M> {
     request
 }
 
-fn named(name: &str) -> Option<GroupInput> {
-    Some(GroupInput { name: Some(name.to_owned()), ..GroupInput::default() })
+fn named(name: &str) -> GroupInput {
+    GroupInput { name: Some(name.to_owned()), ..GroupInput::default() }
 }
 
 /// One caller has 128 calls at Zendesk that hang. The calls of the others, 20 at once, are answered at once.
@@ -49,7 +49,7 @@ async fn besieged(callers: usize, hang: fn(Channel, i64) -> BoxFuture<'static, R
     let names: Vec<String> = (0..callers).map(|number| format!("modest-{number}")).collect();
     let all: Vec<String> = names.iter().cloned().chain(["greedy".to_owned()]).collect();
     let (t, _folder) = gateway(&all).await;
-    let group = CreateGroupRequest { group: named("theirs") };
+    let group = CreateGroupRequest { group: Some(named("theirs")) };
     let group = t.groups().create_group(of(&names[0], TIME, group)).await.expect("created");
     let id = group.into_inner().group.expect("set").id;
     t.sandbox.fault(get("/groups/77*"), Hang::before_headers().forever());
@@ -75,8 +75,11 @@ async fn besieged(callers: usize, hang: fn(Channel, i64) -> BoxFuture<'static, R
                         with(GetGroupRequest { id }, &[("x-api-key", name.as_str()), ("x-cache-control", "no-cache")]);
                     groups.get_group(read).await.expect("another's calls that hang are no matter");
                 } else {
-                    let change =
-                        UpdateGroupRequest { id, group: named(&format!("{number}-{round}")), ..Default::default() };
+                    let change = UpdateGroupRequest {
+                        id,
+                        group: Some(named(&format!("{number}-{round}"))),
+                        ..Default::default()
+                    };
                     groups
                         .update_group(of(&name, TIME, change))
                         .await
@@ -98,7 +101,7 @@ fn reads(channel: Channel, id: i64) -> BoxFuture<'static, Result<(), Status>> {
 }
 
 fn writes(channel: Channel, id: i64) -> BoxFuture<'static, Result<(), Status>> {
-    let change = UpdateGroupRequest { id, group: named("hangs"), ..Default::default() };
+    let change = UpdateGroupRequest { id, group: Some(named("hangs")), ..Default::default() };
     let write = of("greedy", Duration::from_mins(1), change);
     async move { GroupServiceClient::new(channel).update_group(write).await.map(drop) }.boxed()
 }
@@ -136,7 +139,7 @@ async fn callers_with_timers_of_their_own_learn_why_nothing_came() {
                         read.set_timeout(time);
                         return users.get_user(read).await.map(drop);
                     }
-                    let mut write = Request::new(CreateGroupRequest { group: named(&number.to_string()) });
+                    let mut write = Request::new(CreateGroupRequest { group: Some(named(&number.to_string())) });
                     write.set_timeout(time);
                     groups.create_group(write).await.map(drop)
                 };

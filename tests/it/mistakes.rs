@@ -192,7 +192,7 @@ async fn a_reply_that_is_larger_than_the_gateway_sends_has_its_reason() {
     assert!(refused.message.contains("ask for less"), "{}", refused.message);
     let notes = Some("n".repeat(2_000));
     let user = Some(UserInput { name: Some("N".to_owned()), notes, ..UserInput::default() });
-    let done = crate::support::refused(t.users().create_user(CreateUserRequest { user, ..Default::default() }).await);
+    let done = crate::support::refused(t.users().create_user(CreateUserRequest { user }).await);
     assert_eq!((done.code, done.reason.as_str()), (Code::OutOfRange, "REPLY_TOO_LARGE"), "{}", done.message);
     assert!(done.message.contains("the change was made"), "{}", done.message);
     let mut stream = t.users().stream_users(StreamUsersRequest::default()).await.expect("it begins").into_inner();
