@@ -216,6 +216,8 @@ pub enum Error {
         bytes: usize,
         /// The bytes that are allowed.
         limit: usize,
+        /// True if it is the reply to a write that was done.
+        done: bool,
     },
     /// The server library found that the call cannot be made as it is, or that its reply cannot be sent.
     #[error("{what}")]
@@ -329,7 +331,7 @@ impl Error {
             Self::BrokenBeforeHeaders(event)         => row(C::Unavailable,        R::UpstreamUnavailable,   T::Repeatable,  event.verdict(),     F::Unknown, W::Circumstances, true,           Some("broken_before_headers"), None),
             Self::BrokenBody(event)                  => row(C::Unavailable,        R::UpstreamUnavailable,   T::ReadOnce,    event.verdict(),     F::Unknown, W::Circumstances, true,           Some("broken_body"),           None),
             Self::NoStream { .. }                    => row(C::Unavailable,        R::Overloaded,            T::Undelivered, B::Ignore,           F::NotDone, W::Circumstances, true,           Some("no_stream"),             None),
-            Self::AttemptTimeout                     => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, W::Circumstances, true,           Some("timeout"),               None),
+            Self::AttemptTimeout                     => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Timeout,          F::Unknown, W::Circumstances, true,           Some("timeout"),               None),
             Self::Deadline { sent: true }            => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::Unknown, W::Circumstances, true,           None,                          None),
             Self::Deadline { sent: false }           => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          None),
             Self::DeadlineInReading                  => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::Unknown, W::Circumstances, true,           None,                          None),

@@ -137,9 +137,10 @@ impl Rpc {
 }
 
 /// Refuses a message that is larger than any may be, before compression: so do callers' libraries count their own limits.
-fn fitting<M>(message: Encoded<M>, most: usize) -> Result<Encoded<M>> {
+/// `done` says that a write was carried out.
+fn fitting<M>(message: Encoded<M>, most: usize, done: bool) -> Result<Encoded<M>> {
     let bytes = message.bytes().len();
-    if bytes > most { Err(Error::ReplyTooLarge { bytes, limit: most }) } else { Ok(message) }
+    if bytes > most { Err(Error::ReplyTooLarge { bytes, limit: most, done }) } else { Ok(message) }
 }
 
 /// Charges a reply to its caller: a caller who asks for much and reads nothing holds memory. The reply to a write is not refused:
@@ -165,7 +166,7 @@ impl Rpc {
     ) -> Response<BoxStream<M>> {
         let most = self.max_response_bytes;
         let messages = until::deadline(messages, ledger, deadline)
-            .map(move |message| message.and_then(|message| fitting(message, most)).map_err(Status::from));
+            .map(move |message| message.and_then(|message| fitting(message, most, false)).map_err(Status::from));
         Response::new(Box::pin(messages))
     }
 
@@ -180,7 +181,8 @@ impl Rpc {
         Trail::end(context.trail.as_ref(), outcome.as_ref().err());
         let outcome = outcome.map(Into::into).and_then(|answered| charged(context, answered));
         let outcome = outcome.and_then(|Answered { message, cached }| {
-            Ok(Answered { message: fitting(message, self.max_response_bytes)?, cached })
+            let done = context.trail.is_some() && context.ledger.may_have_acted();
+            Ok(Answered { message: fitting(message, self.max_response_bytes, done)?, cached })
         });
         let answered = match outcome {
             Ok(answered) => answered,

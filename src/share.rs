@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn what_alone_is_more_than_a_share_is_not_refused_as_if_it_would_fit_later() {
         let one = shares().of("one");
-        assert!(matches!(one.charge(601), Err(Error::ReplyTooLarge { bytes: 601, limit: 600 })));
+        assert!(matches!(one.charge(601), Err(Error::ReplyTooLarge { bytes: 601, limit: 600, .. })));
         let mut charge = one.charge(400).expect("its share");
         assert!(matches!(charge.grow(201), Err(Error::ReplyTooLarge { .. })));
         charge.set(600).expect("all of its share");

@@ -67,6 +67,12 @@ impl WaitsFor {
         self.0.iter().flat_map(|noted| locked(&noted.callers).clone()).collect()
     }
 
+    /// Returns the first of them for whom this holds.
+    pub fn find(&self, holds: impl Fn(&Share) -> bool) -> Option<u64> {
+        let first = |noted: &Arc<Noted>| locked(&noted.callers).iter().find(|caller| holds(caller)).map(Share::id);
+        self.0.iter().find_map(first)
+    }
+
     /// Completes when somebody more wants the answer than when this was last asked.
     pub async fn joined(&self) {
         if self.0.is_empty() {

@@ -78,6 +78,8 @@ pub enum Verdict {
     Success,
     /// The upstream does not work.
     Failure,
+    /// The upstream gave no answer in time: it does not work, unless others are answered.
+    Timeout,
     /// Says nothing about the upstream.
     Ignore,
 }

@@ -90,7 +90,7 @@ impl Place {
     /// See [`Share::charge`]; [`Error::RequestTooLarge`] if it would never fit.
     pub fn charge_message(&self, share: &Share, bytes: usize) -> Result<()> {
         charge(&self.0.message, share, bytes).map_err(|error| match error {
-            Error::ReplyTooLarge { bytes, limit } => Error::RequestTooLarge { bytes, limit },
+            Error::ReplyTooLarge { bytes, limit, .. } => Error::RequestTooLarge { bytes, limit },
             other => other,
         })
     }

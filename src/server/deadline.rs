@@ -1,8 +1,9 @@
 //! Ends every call a moment after its deadline, which is the caller's `grpc-timeout` or the setting's limit, whichever is sooner.
 //!
-//! The gateway's own waits end at the deadline itself, with the better error, such as that a write's outcome is unknown. This layer
-//! comes after them, for what does not watch the deadline: a request whose message never comes, a handler that is stuck, a reply
-//! that does not continue. The wait for the message has a shorter limit of its own: see [`waiting`](super::flood::waiting).
+//! The gateway's own waits end before that, with the better error, such as that a write's outcome is unknown, and with time for it to
+//! reach the caller. This layer comes after them, for what does not watch the deadline: a request whose message never comes, a handler
+//! that is stuck, a reply that does not continue. The wait for the message has a shorter limit of its own: see
+//! [`waiting`](super::flood::waiting).
 
 use std::convert::Infallible;
 use std::future::Future;

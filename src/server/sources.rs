@@ -58,7 +58,7 @@ pub fn watch(telemetry: &Telemetry, control: &Control, gateway: &Gateway, config
     let retries = control.retries.clone();
     sources.retries.set(move || {
         let now = retries.snapshot();
-        view::Retries { over_budget: now.out_of_budget, too_late: now.out_of_time }
+        view::Retries { over_budget: now.out_of_budget, too_late: now.out_of_time, over_share: now.out_of_share }
     });
 }
 

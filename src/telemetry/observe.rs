@@ -238,6 +238,7 @@ fn queue(on: &Observed<'_>) {
     on.counter("zendesk_gateway.retries.denied", "{attempt}", "Failed attempts that could have been repeated and were not.", |s, put| {
         let Some(retries) = s.sources.retries.read() else { return };
         put(retries.over_budget, &outcome("over_budget"));
+        put(retries.over_share, &outcome("over_share"));
         put(retries.too_late, &outcome("too_late"));
     });
 }

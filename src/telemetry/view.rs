@@ -222,6 +222,8 @@ pub struct UpstreamConnections {
 pub struct Retries {
     /// Failed attempts that were not repeated because the retry budget was used up.
     pub over_budget: u64,
+    /// Failed attempts that were not repeated because the other requests of their call had used its attempts up.
+    pub over_share: u64,
     /// Failed attempts that were not repeated because the deadline was too near.
     pub too_late: u64,
 }

@@ -4,6 +4,7 @@ mod addresses;
 mod breaker;
 mod deadline;
 mod governor;
+mod hanging;
 mod outage;
 mod queue;
 mod retry;

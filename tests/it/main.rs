@@ -26,6 +26,7 @@ mod errors;
 mod fields;
 mod floors;
 mod fuzz;
+mod hanging;
 mod hostile;
 mod http2;
 mod identity;

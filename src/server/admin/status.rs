@@ -1,7 +1,5 @@
 //! A snapshot of what the gateway is doing, with findings that deserve attention.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::findings::Finding;

@@ -152,7 +152,7 @@ impl Running {
                 if let Some(refusal) = error.refusal() {
                     self.note(&refusal.limits);
                 }
-                if error.row().breaker == Verdict::Failure {
+                if matches!(error.row().breaker, Verdict::Failure | Verdict::Timeout) {
                     state.exchanges.failed(self.class, self.failure.as_deref().unwrap_or_default());
                     self.log(error);
                 }
