@@ -30,6 +30,7 @@ mod pagination;
 mod query;
 mod record;
 mod reply;
+mod roles;
 mod routes;
 mod rules;
 mod seed;

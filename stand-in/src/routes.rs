@@ -10,7 +10,7 @@ use super::World;
 use super::call::Call;
 use super::errors;
 use super::reply::Answer;
-use super::{auth, groups, jobs, memberships, users};
+use super::{auth, groups, jobs, memberships, roles, users};
 
 /// The table of routes; paths come here without `.json`.
 #[rustfmt::skip]
@@ -33,8 +33,12 @@ pub fn table() -> Router<Arc<World>> {
         .route("/users/{user_id}/merge", put(to(users::write::merge)))
         .route("/users/{user_id}/related", get(to(users::show::related)))
         .route("/users/{user_id}/compliance_deletion_statuses", get(to(users::deleted::compliance)))
-        .route("/users/{user_id}/identities", get(to(users::identities::list)))
-        .route("/users/{user_id}/identities/{user_identity_id}", get(to(users::identities::show)))
+        .route("/users/{user_id}/identities", get(to(users::identities::list)).post(to(users::identities::write::create)))
+        .route("/users/{user_id}/identities/{user_identity_id}", get(to(users::identities::show)).put(to(users::identities::write::update)).delete(to(users::identities::write::delete)))
+        .route("/users/{user_id}/identities/{user_identity_id}/make_primary", put(to(users::identities::write::make_primary)))
+        .route("/users/{user_id}/identities/{user_identity_id}/verify", put(to(users::identities::write::verify)))
+        .route("/users/{user_id}/identities/{user_identity_id}/request_verification", put(to(users::identities::write::request_verification)))
+        .route("/users/{user_id}/tags", get(to(users::tags::list)).put(to(users::tags::add)).post(to(users::tags::set)).delete(to(users::tags::remove)))
         .route("/users/{user_id}/groups", get(to(groups::of_user)))
         .route("/users/{user_id}/groups/count", get(to(groups::count_of_user)))
         .route("/users/{user_id}/group_memberships", get(to(memberships::of_user)).post(to(memberships::write::create_of_user)))
@@ -58,6 +62,8 @@ pub fn table() -> Router<Arc<World>> {
         .route("/group_memberships/create_many", post(to(memberships::write::create_many)))
         .route("/group_memberships/destroy_many", delete(to(memberships::write::destroy_many)))
         .route("/group_memberships/{group_membership_id}", get(to(memberships::show)).delete(to(memberships::write::delete)))
+        .route("/custom_roles", get(to(roles::list)))
+        .route("/custom_roles/{custom_role_id}", get(to(roles::show)))
         .route("/job_statuses", get(to(jobs::list)))
         .route("/job_statuses/show_many", get(to(jobs::many)))
         .route("/job_statuses/{job_status_id}", get(to(jobs::show)));

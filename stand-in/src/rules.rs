@@ -5,6 +5,7 @@
 
 pub mod attributes;
 pub mod groups;
+pub mod identities;
 pub mod memberships;
 pub mod users;
 

@@ -7,4 +7,5 @@ pub mod many;
 pub mod search;
 pub mod show;
 pub mod sideload;
+pub mod tags;
 pub mod write;

@@ -31,6 +31,9 @@ pub struct Tables {
     external_ids: HashMap<Box<str>, i64>,
     /// Identities beyond those that a user's record tells.
     secondary: HashMap<i64, Vec<Identity>>,
+    /// Identities that a user's record tells and that were secondary ones, or
+    /// were changed, by the ids that they would have otherwise.
+    told: HashMap<i64, Identity>,
     open_tickets: HashMap<i64, u32>,
     history: History,
     groups: BTreeMap<i64, Group>,

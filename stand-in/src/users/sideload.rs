@@ -9,14 +9,9 @@ use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::reply::Envelope;
-use crate::store::roles;
+use crate::store::roles::{self, OPENED};
 use crate::store::tables::Tables;
 use crate::store::user::User;
-
-use super::identities;
-
-/// When organizations and roles were made.
-const OPENED: &str = "2016-01-01T00:00:00Z";
 
 /// Adds what `include` asks for.
 pub fn beside(call: &Call, tables: &Tables, envelope: Envelope, ids: &[i64]) -> Envelope {
@@ -40,7 +35,7 @@ pub fn beside(call: &Call, tables: &Tables, envelope: Envelope, ids: &[i64]) -> 
         "roles" => envelope.value("roles", &roles_of(users())),
         "identities" => {
             let rows = users().flat_map(|user| {
-                let identities = identities::of(tables, user);
+                let identities = tables.all_identities(user);
                 identities.into_iter().map(|identity| call.links.identity(user.id, &identity)).collect::<Vec<_>>()
             });
             envelope.rows("identities", rows)

@@ -6,6 +6,10 @@ mod identities;
 mod role;
 mod teams;
 
+pub use contact::is_address;
+
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use crate::clock::Time;
@@ -109,6 +113,11 @@ fn inert(given: &mut Attributes) {
     }
 }
 
+/// Tags as the account keeps them: in lower case, each once, cut at blanks.
+pub fn tags_of<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    texts.into_iter().flat_map(str::split_whitespace).map(str::to_lowercase).collect()
+}
+
 /// Attributes that accept any value.
 fn plain(user: &mut User, given: &mut Attributes) {
     given.text("alias").map(Box::from).write(&mut user.alias);
@@ -116,11 +125,8 @@ fn plain(user: &mut User, given: &mut Attributes) {
     given.text("notes").map(Box::from).write(&mut user.notes);
     given.text("signature").map(Box::from).write(&mut user.signature);
     if let Some(tags) = given.texts("tags") {
-        let tags = tags.iter().flat_map(|tag| tag.split_whitespace());
-        let mut tags: Vec<String> = tags.map(str::to_lowercase).collect();
-        tags.sort_unstable();
-        tags.dedup();
-        user.tags = tags.join(" ").into();
+        let tags = tags_of(tags.iter().map(String::as_str));
+        user.tags = tags.into_iter().collect::<Vec<_>>().join(" ").into();
     }
     user.moderator = given.boolean("moderator").unwrap_or(user.moderator);
     user.suspended = given.boolean("suspended").unwrap_or(user.suspended);

@@ -59,6 +59,58 @@ impl Tables {
         self.secondary.get(&user).map_or(&[], Vec::as_slice)
     }
 
+    /// All identities of a user, by id.
+    pub fn all_identities(&self, user: &User) -> Vec<Identity> {
+        let known = |row: Identity| match self.told.get(&row.id) {
+            Some(told) if told.value == row.value => {
+                // The record tells whether the address is verified, and nothing of the number.
+                let verified = if row.is_email() { row.verified } else { told.verified };
+                Identity { id: told.id, created_at: told.created_at, verified, ..row }
+            }
+            _ => row,
+        };
+        let mut all: Vec<Identity> = Identity::of_record(user).into_iter().map(known).collect();
+        all.extend_from_slice(self.identities(user.id));
+        all.sort_by_key(|identity| identity.id);
+        all
+    }
+
+    /// Replaces all identities of a user. The first primary address and number
+    /// become those of the user's record.
+    pub fn put_identities(&mut self, user: i64, rows: Vec<Identity>, now: Time) {
+        let Some(mut record) = self.user(user).cloned() else { return };
+        self.take_identities(user);
+        record.email = None;
+        record.verified = false;
+        record.otherwise_verified = false;
+        if record.shared_phone_number != Some(true) {
+            (record.phone, record.shared_phone_number) = (None, None);
+        }
+        let mut others = Vec::new();
+        for mut row in rows {
+            if row.id == 0 {
+                (row.id, row.created_at) = (self.fresh_id(), now);
+            }
+            if row.primary && row.is_email() && record.email.is_none() {
+                (record.email, record.verified) = (Some(row.value.clone()), row.verified);
+                self.told.insert(user + 1, row);
+            } else if row.primary && row.is_phone() && record.phone.is_none() {
+                (record.phone, record.shared_phone_number) = (Some(row.value.clone()), Some(false));
+                record.otherwise_verified |= row.verified;
+                self.told.insert(user + 2, row);
+            } else {
+                record.otherwise_verified |= row.verified;
+                others.push(row);
+            }
+        }
+        record.updated_at = now;
+        record.verbatim = None;
+        self.put_user(record);
+        for row in others {
+            self.add_identity(user, row, now);
+        }
+    }
+
     /// Gives a user another identity; one that is moved here keeps its id.
     pub fn add_identity(&mut self, user: i64, mut identity: Identity, now: Time) {
         if identity.id == 0 {
