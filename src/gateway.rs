@@ -25,6 +25,7 @@ pub mod bulk;
 pub mod caller;
 pub mod context;
 mod drain;
+mod email;
 pub mod jobs;
 pub mod origin;
 mod place;

@@ -74,7 +74,7 @@ where
 }
 
 fn nothing_beside<R: contract::Request>(body: &[u8], expected: Option<&str>) -> Result<Parsed, Malformed> {
-    const OF_OTHERS: [&str; 11] = [
+    const OF_OTHERS: [&str; 13] = [
         "error",
         "errors",
         "user",
@@ -84,6 +84,8 @@ fn nothing_beside<R: contract::Request>(body: &[u8], expected: Option<&str>) -> 
         "groups",
         "group_membership",
         "group_memberships",
+        "identity",
+        "identities",
         "job_status",
         "job_statuses",
     ];

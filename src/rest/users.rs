@@ -17,6 +17,7 @@ use crate::upstream::rest::Rest;
 
 mod bulk;
 mod many;
+mod tags;
 mod writes;
 
 pub use many::{logout_many, show_many, show_many_by_external_id};

@@ -34,6 +34,8 @@ const FILLED: &[(&str, &str, &str)] = &[
     ("CreateMembership", "{}", "group_membership"),
     ("CreateMembership", r#"{"under_user": true}"#, "group_membership"),
     ("BulkCreateMemberships", r#"{"wait": true}"#, "group_memberships"),
+    ("CreateUserIdentity", r#"{"user_id": 7, "skip_verify_email": true, "brand_id": 7}"#, "identity"),
+    ("UpdateUserIdentity", r#"{"user_id": 7, "id": 8}"#, "identity"),
 ];
 
 /// Requests that hold no message of fields, or hold several.
@@ -58,6 +60,13 @@ const PLAIN: &[(&str, &str)] = &[
     ("DeleteMembership", r#"{"id": 9223372036854775807, "user_id": 9223372036854775807}"#),
     ("SetDefaultMembership", r#"{"id": 9223372036854775807, "user_id": 9223372036854775807}"#),
     ("BulkDeleteMemberships", r#"{"ids": [1, 9223372036854775807], "wait": true}"#),
+    ("MakeUserIdentityPrimary", r#"{"user_id": 9223372036854775807, "id": 9223372036854775807}"#),
+    ("VerifyUserIdentity", r#"{"user_id": 9223372036854775807, "id": 9223372036854775807}"#),
+    ("RequestUserIdentityVerification", r#"{"user_id": 7, "id": 8, "brand_id": 9223372036854775807}"#),
+    ("DeleteUserIdentity", r#"{"user_id": 9223372036854775807, "id": 9223372036854775807}"#),
+    ("AddUserTags", r#"{"user_id": 9223372036854775807, "tags": ["Zoë", "🦀", "a:b/c"]}"#),
+    ("SetUserTags", r#"{"user_id": 7, "tags": []}"#),
+    ("RemoveUserTags", r#"{"user_id": 7, "tags": ["Zoë", "🦀"]}"#),
 ];
 
 /// Fields that no request carries to Zendesk, each with the reason.
@@ -66,6 +75,7 @@ const NOT_SENT: &[(&str, &str)] = &[
     ("CreateGroupWithAgents", "validate_only"),
     ("UpdateGroupWithAgents", "validate_only"),
     ("SetUserGroups", "validate_only"),
+    ("ChangeUserEmail", "validate_only"),
 ];
 
 /// Calls RPCs and holds what they send against the schema.
