@@ -109,7 +109,7 @@ async fn tags_are_added_set_and_removed_and_what_became_of_them_is_told() {
     assert_eq!(user["user"]["tags"], json!(["a", "b"]));
     assert_eq!(ask(&client, "SetUserTags", json!({"user_id": user_id})).await, json!({"user_tags": {}}));
     let writes = t.sandbox.requests().into_iter().filter(|sent| sent.path.ends_with("/tags") && sent.method != "GET");
-    assert_eq!(writes.map(|sent| sent.method.to_string()).collect::<Vec<_>>(), ["POST", "PUT", "DELETE", "POST"]);
+    assert_eq!(writes.map(|sent| sent.method).collect::<Vec<_>>(), ["POST", "PUT", "DELETE", "POST"]);
 }
 
 #[tokio::test]
