@@ -26,6 +26,7 @@ mod jobs;
 mod latency;
 mod limits;
 mod memberships;
+mod organizations;
 mod pagination;
 mod query;
 mod record;
@@ -36,6 +37,7 @@ mod rules;
 mod seed;
 mod server;
 mod store;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod users;

@@ -10,7 +10,7 @@ use super::World;
 use super::call::Call;
 use super::errors;
 use super::reply::Answer;
-use super::{auth, groups, jobs, memberships, roles, users};
+use super::{auth, groups, jobs, memberships, organizations, roles, tags, users};
 
 /// The table of routes; paths come here without `.json`.
 #[rustfmt::skip]
@@ -38,7 +38,9 @@ pub fn table() -> Router<Arc<World>> {
         .route("/users/{user_id}/identities/{user_identity_id}/make_primary", put(to(users::identities::write::make_primary)))
         .route("/users/{user_id}/identities/{user_identity_id}/verify", put(to(users::identities::write::verify)))
         .route("/users/{user_id}/identities/{user_identity_id}/request_verification", put(to(users::identities::write::request_verification)))
-        .route("/users/{user_id}/tags", get(to(users::tags::list)).put(to(users::tags::add)).post(to(users::tags::set)).delete(to(users::tags::remove)))
+        .route("/users/{user_id}/tags", get(to(tags::of_user)).put(to(tags::add)).post(to(tags::set)).delete(to(tags::remove)))
+        .route("/users/{user_id}/organizations", get(to(organizations::of_user)))
+        .route("/users/{user_id}/organizations/count", get(to(organizations::count_of_user)))
         .route("/users/{user_id}/groups", get(to(groups::of_user)))
         .route("/users/{user_id}/groups/count", get(to(groups::count_of_user)))
         .route("/users/{user_id}/group_memberships", get(to(memberships::of_user)).post(to(memberships::write::create_of_user)))
@@ -47,6 +49,15 @@ pub fn table() -> Router<Arc<World>> {
         .route("/deleted_users", get(to(users::deleted::list)))
         .route("/deleted_users/count", get(to(users::deleted::count)))
         .route("/deleted_users/{deleted_user_id}", get(to(users::deleted::show)).delete(to(users::write::erase)))
+        .route("/organizations", get(to(organizations::list)).post(to(organizations::write::create)))
+        .route("/organizations/count", get(to(organizations::count)))
+        .route("/organizations/show_many", get(to(organizations::many)))
+        .route("/organizations/search", get(to(organizations::search)))
+        .route("/organizations/autocomplete", get(to(organizations::autocomplete)))
+        .route("/organizations/create_or_update", post(to(organizations::write::create_or_update)))
+        .route("/organizations/{organization_id}", get(to(organizations::show)).put(to(organizations::write::update)).delete(to(organizations::write::delete)))
+        .route("/organizations/{organization_id}/tags", get(to(tags::of_organization)).put(to(tags::add)).post(to(tags::set)).delete(to(tags::remove)))
+        .route("/organizations/{organization_id}/related", get(to(organizations::related)))
         .route("/organizations/{organization_id}/users", get(to(users::list::in_organization)))
         .route("/organizations/{organization_id}/users/count", get(to(users::list::count_in_organization)))
         .route("/groups", get(to(groups::list)).post(to(groups::write::create)))

@@ -7,5 +7,4 @@ pub mod many;
 pub mod search;
 pub mod show;
 pub mod sideload;
-pub mod tags;
 pub mod write;

@@ -1,7 +1,7 @@
 //! Records beside users: `include=organizations,roles,identities,groups,…`.
 //!
 //! Names that the sandbox does not know add nothing; what Zendesk does with
-//! them, and the keys of organizations here, are assumptions.
+//! them is an assumption.
 
 use std::collections::BTreeSet;
 
@@ -22,8 +22,8 @@ pub fn beside(call: &Call, tables: &Tables, envelope: Envelope, ids: &[i64]) -> 
     names.into_iter().fold(envelope, |envelope, name| match name {
         "organizations" => {
             let ids: BTreeSet<i64> = users().filter_map(|user| user.organization_id).collect();
-            let rows: Vec<Value> = ids.into_iter().map(|id| organization(call, tables, id)).collect();
-            envelope.value("organizations", &rows)
+            let organizations = ids.into_iter().filter_map(|id| tables.organization(id));
+            envelope.rows("organizations", organizations.map(|organization| call.links.organization(organization)))
         }
         "groups" => {
             let places = users().flat_map(|user| tables.memberships_of(user.id));
@@ -46,18 +46,6 @@ pub fn beside(call: &Call, tables: &Tables, envelope: Envelope, ids: &[i64]) -> 
             envelope.value("open_ticket_count", &counts)
         }
         _ => envelope,
-    })
-}
-
-fn organization(call: &Call, tables: &Tables, id: i64) -> Value {
-    json!({
-        "url": call.links.url("organizations", id),
-        "id": id,
-        "name": tables.organization_name(id),
-        "created_at": OPENED,
-        "updated_at": OPENED,
-        "external_id": null,
-        "group_id": null,
     })
 }
 

@@ -18,6 +18,7 @@ use crate::rules::Refusal;
 use crate::rules::attributes::{Attributes, Change, Warnings, as_integer, as_text};
 use crate::rules::memberships;
 use crate::store::identity::Identity;
+use crate::store::organization::Organization;
 use crate::store::tables::Tables;
 use crate::store::user::{Locale, Photo, User, Zone};
 use teams::Places;
@@ -40,7 +41,7 @@ pub fn save(tables: &mut Tables, user: User, given: Map<String, Value>, is_new: 
     let (id, now) = (user.id, user.updated_at);
     if let Some(name) = organization {
         let organization = tables.fresh_id();
-        tables.put_organization(organization, Some(&name));
+        tables.put_organization(Organization::new(organization, &name, now));
         user.organization_id = Some(organization);
     }
     if !user.is_staff() {
@@ -201,7 +202,7 @@ fn organization(
     problems: &mut Vec<ValidationError>,
 ) -> Option<String> {
     match given.integer("organization_id") {
-        Change::Set(id) if !tables.has_organization(id) => {
+        Change::Set(id) if tables.organization(id).is_none() => {
             problems.push(ValidationError::new("organization", "InvalidValue", "Organization: Invalid organization"));
         }
         change => change.write(&mut user.organization_id),

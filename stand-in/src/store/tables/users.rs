@@ -1,8 +1,10 @@
-//! Users, their identities and their organizations.
+//! Users, their identities, and the organizations.
 
 use super::{Tables, insert, remove};
 use crate::clock::Time;
 use crate::store::identity::Identity;
+use crate::store::organization::Organization;
+use crate::store::roles::OPENED;
 use crate::store::user::{Life, User};
 
 impl Tables {
@@ -140,31 +142,29 @@ impl Tables {
         self.open_tickets.insert(user, count);
     }
 
-    /// Ids of the account's organizations, ascending.
-    pub fn organization_ids(&self) -> impl Iterator<Item = i64> + '_ {
-        self.organizations.keys().copied()
+    /// The account's organizations, by id.
+    pub fn organizations(&self) -> impl Iterator<Item = &Organization> {
+        self.organizations.values()
     }
 
-    /// Makes an organization known, with a name of its own if one is given.
-    pub fn put_organization(&mut self, id: i64, name: Option<&str>) {
-        self.organizations.insert(id, name.map(Box::from));
+    pub fn organization(&self, id: i64) -> Option<&Organization> {
+        self.organizations.get(&id)
     }
 
-    pub fn has_organization(&self, id: i64) -> bool {
-        self.organizations.contains_key(&id)
+    /// Adds an organization or replaces the one with the same id.
+    pub fn put_organization(&mut self, organization: Organization) {
+        self.organizations.insert(organization.id, organization);
     }
 
-    pub fn organization_name(&self, id: i64) -> String {
-        match self.organizations.get(&id) {
-            Some(Some(name)) => name.to_string(),
-            _ => format!("Organization {}", id % 100_000),
-        }
+    pub fn remove_organization(&mut self, id: i64) {
+        self.organizations.remove(&id);
+        self.by_organization.remove(&id);
     }
 
     /// The organization with this name, in any case.
     pub fn organization_named(&self, name: &str) -> Option<i64> {
         let wanted = name.to_lowercase();
-        self.organization_ids().find(|id| self.organization_name(*id).to_lowercase() == wanted)
+        self.organizations().find(|organization| organization.name.to_lowercase() == wanted).map(|found| found.id)
     }
 
     /// Ids of an organization's live users, ascending.
@@ -203,7 +203,8 @@ impl Tables {
         }
         if let Some(organization) = user.organization_id {
             self.by_organization.entry(organization).or_default().insert(user.id);
-            self.organizations.entry(organization).or_default();
+            let opened = Time::parse(OPENED).expect("a date");
+            self.organizations.entry(organization).or_insert_with(|| Organization::seeded(organization, opened));
         }
         if let Some(email) = &user.email {
             self.emails.insert(email.to_lowercase().into(), user.id);
