@@ -4,6 +4,7 @@
 //! wrong field is refused here, by its name, before anything is sent.
 
 mod answer;
+mod batch;
 pub mod bulk;
 mod field;
 pub mod groups;
@@ -13,14 +14,17 @@ pub mod jobs;
 mod list;
 pub mod many;
 pub mod memberships;
+pub mod organizations;
 pub mod page;
 mod read;
 mod roles;
 pub mod row;
+mod tags;
 pub mod users;
 mod write;
 
 pub use answer::{envelope, is_nothing, nothing};
+pub use batch::{Batch, LeftOut};
 pub use list::{List, Paging, Part, Style, checked, rows};
 pub use read::Read;
 pub use write::{Changes, Whole, Write};

@@ -74,7 +74,7 @@ where
 }
 
 fn nothing_beside<R: contract::Request>(body: &[u8], expected: Option<&str>) -> Result<Parsed, Malformed> {
-    const OF_OTHERS: [&str; 13] = [
+    const OF_OTHERS: [&str; 15] = [
         "error",
         "errors",
         "user",
@@ -86,6 +86,8 @@ fn nothing_beside<R: contract::Request>(body: &[u8], expected: Option<&str>) -> 
         "group_memberships",
         "identity",
         "identities",
+        "organization",
+        "organizations",
         "job_status",
         "job_statuses",
     ];

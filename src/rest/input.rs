@@ -7,7 +7,8 @@ use serde_json::{Map, json};
 use crate::error::{Checks, Error, Result, snippet};
 use crate::json::{body, patch};
 use crate::proto::{
-    GroupInput, IdentityType, Separation, SeparationScope, UserIdentityInput, UserIdentityUpdateInput, UserInput,
+    GroupInput, IdentityType, OrganizationInput, Separation, SeparationScope, UserIdentityInput,
+    UserIdentityUpdateInput, UserInput,
 };
 use crate::rest::many::positive;
 use crate::upstream::rest::UserKey;
@@ -116,6 +117,36 @@ pub fn group(
         *description = "".into();
     }
     Ok(body)
+}
+
+/// Returns the `organization` object of a request body.
+pub fn organization(
+    input: Option<&OrganizationInput>,
+    mask: Option<&FieldMask>,
+    wanted: For,
+) -> Result<Map<String, serde_json::Value>> {
+    let input = input.ok_or_else(|| absent("organization", mask))?;
+    let mut checks = Checks::default();
+    if input.group_id.is_some_and(|id| id <= 0) {
+        checks.refuse("organization.group_id", "must be a positive id");
+    }
+    checks.take(exact(input.organization_fields.as_ref(), "organization.organization_fields"));
+    let made = if wanted == For::Update { patch::<OrganizationInput> } else { body };
+    let Some(body) = made(input, mask, "organization", &mut checks) else { return checks.end(None) };
+    let is_blank =
+        |name: &str| body.get(name).is_none_or(|value| value.as_str().is_none_or(|text| text.trim().is_empty()));
+    if is_blank("name") && (wanted == For::Create || body.contains_key("name")) {
+        checks.refuse("organization.name", "must not be empty");
+    }
+    if wanted == For::Upsert && is_blank("external_id") {
+        checks.refuse("organization.external_id", "must be sent, or id, to say which organization is meant");
+    }
+    for name in ["shared_tickets", "shared_comments"] {
+        if body.get(name).is_some_and(serde_json::Value::is_null) {
+            checks.refuse(&format!("organization.{name}"), CANNOT_CLEAR);
+        }
+    }
+    checks.end(Some(body))
 }
 
 /// Returns the `identity` object of an update's body.

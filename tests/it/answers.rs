@@ -39,6 +39,10 @@ fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("UpdateUserIdentity", r#"{"user_id": 8, "id": 7, "identity": {"value": "a@b.example"}}"#, "identity", identity.clone()),
         ("VerifyUserIdentity", r#"{"user_id": 8, "id": 7}"#, "identity", identity),
         ("GetCustomRole", r#"{"id": 7}"#, "custom_role", json!({"id": 7, "name": "R"})),
+        ("GetOrganization", r#"{"id": 7}"#, "organization", json!({"id": 7, "name": "O"})),
+        ("CreateOrganization", r#"{"organization": {"name": "O"}}"#, "organization", json!({"id": 7, "name": "O"})),
+        ("CreateOrUpdateOrganization", r#"{"id": 7, "organization": {"notes": "n"}}"#, "organization", json!({"id": 7, "name": "O"})),
+        ("UpdateOrganization", r#"{"id": 7, "organization": {"notes": "n"}}"#, "organization", json!({"id": 7, "name": "O"})),
     ]
 }
 
@@ -46,10 +50,15 @@ fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
 const ELSEWHERE: &[&str] = &[
     // below: the rows of lists and batches, counts, and who is asking
     "BatchGetUsers",
+    "BatchGetOrganizations",
     "BatchGetJobs",
     "WatchJobs",
     "GetCurrentUser",
     "GetUserRelated",
+    "GetOrganizationRelated",
+    "CountOrganizations",
+    "SearchOrganizations",
+    "AutocompleteOrganizations",
     "CountUsers",
     "CountDeletedUsers",
     "CountGroups",
@@ -59,6 +68,7 @@ const ELSEWHERE: &[&str] = &[
     "RequestUserCreate",
     "LogoutUsers",
     "DeleteGroup",
+    "DeleteOrganization",
     "DeleteMembership",
     "DeleteUserIdentity",
     "RequestUserIdentityVerification",
@@ -68,6 +78,9 @@ const ELSEWHERE: &[&str] = &[
     "AddUserTags",
     "SetUserTags",
     "RemoveUserTags",
+    "AddOrganizationTags",
+    "SetOrganizationTags",
+    "RemoveOrganizationTags",
     // bulk: a job without an id
     "BulkCreateUsers",
     "BulkCreateOrUpdateUsers",
@@ -283,7 +296,7 @@ async fn the_memberships_of_somebody_else_do_not_say_that_a_default_was_set() {
 
 #[tokio::test]
 async fn counts_greetings_and_related_numbers_say_something() {
-    for name in ["CountUsers", "CountGroups", "CountDeletedUsers"] {
+    for name in ["CountUsers", "CountGroups", "CountDeletedUsers", "CountOrganizations"] {
         for value in [r#""x""#, "[]", "1.5", "true"] {
             let upstream = Scripted::in_turn(&[&format!(r#"{{"count":{{"value":{value}}}}}"#)]).await;
             let reply = ask(&upstream, name, "{}").await.unwrap_or_else(|status| panic!("{name} {value}: {status}"));
@@ -301,6 +314,9 @@ async fn counts_greetings_and_related_numbers_say_something() {
         ("GetUserRelated", r#"{"id": 7}"#, r#"{"user":{"id":7}}"#),
         ("GetUserRelated", r#"{"id": 7}"#, r#"{"user_related":{}}"#),
         ("GetUserRelated", r#"{"id": 7}"#, r#"{"user_related":{"error":"x"}}"#),
+        ("CountOrganizations", "{}", r#"{"count":{}}"#),
+        ("GetOrganizationRelated", r#"{"id": 7}"#, r#"{"organization_related":{}}"#),
+        ("GetOrganizationRelated", r#"{"id": 7}"#, r#"{"user_related":{"users_count":1}}"#),
         ("GetCurrentUser", "{}", r#"{"user":{}}"#),
         ("GetCurrentUser", "{}", r#"{"user":[]}"#),
         ("GetCurrentUser", "{}", r#"{"user":[7,"u"]}"#),

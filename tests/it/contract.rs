@@ -118,6 +118,25 @@ const REQUESTS: &[(&str, &str)] = &[
     ("SetUserTags", r#"{"user_id": 7, "tags": ["t"]}"#),
     ("RemoveUserTags", r#"{"user_id": 7, "tags": ["t"]}"#),
     ("GetCustomRole", r#"{"id": 7}"#),
+    ("GetOrganization", r#"{"id": 7}"#),
+    ("GetOrganizationRelated", r#"{"id": 7}"#),
+    ("ListOrganizations", r#"{"filter": {"user_id": 7}}"#),
+    ("ListOrganizations", "{}"),
+    ("StreamOrganizations", r#"{"filter": {"user_id": 7}}"#),
+    ("StreamOrganizations", "{}"),
+    ("CountOrganizations", r#"{"filter": {"user_id": 7}}"#),
+    ("CountOrganizations", "{}"),
+    ("BatchGetOrganizations", r#"{"ids": [7, 8]}"#),
+    ("CreateOrganization", r#"{"organization": {"name": "O"}}"#),
+    ("ListOrganizationTags", r#"{"organization_id": 7}"#),
+    ("AddOrganizationTags", r#"{"organization_id": 7, "tags": ["t"]}"#),
+    ("SetOrganizationTags", r#"{"organization_id": 7, "tags": ["t"]}"#),
+    ("RemoveOrganizationTags", r#"{"organization_id": 7, "tags": ["t"]}"#),
+    ("CreateOrUpdateOrganization", r#"{"organization": {"name": "P", "external_id": "p"}}"#),
+    ("UpdateOrganization", r#"{"id": 7, "organization": {"notes": "n"}}"#),
+    ("DeleteOrganization", r#"{"id": 7}"#),
+    ("SearchOrganizations", r#"{"filter": {"name": "o"}}"#),
+    ("AutocompleteOrganizations", r#"{"name": "o"}"#),
     ("BatchGetJobs", r#"{"ids": ["a", "b"]}"#),
     ("WatchJobs", r#"{"ids": ["JOB"]}"#),
 ];
@@ -127,6 +146,7 @@ const REQUESTS: &[(&str, &str)] = &[
 const NOT_REACHED_HERE: &[(&str, &str)] = &[
     // cache::concurrent_reads_of_users_leave_together
     ("GetUser", "/api/v2/users/show_many"),
+    ("GetOrganization", "/api/v2/organizations/show_many"),
     // jobs::a_job_that_is_never_found_is_named: asked for by itself once it should be known
     ("WatchJobs", "/api/v2/job_statuses/{id}"),
     // Bulk calls follow their jobs together and ask for none by itself; the endpoint is stated for authorization.

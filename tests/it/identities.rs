@@ -96,18 +96,18 @@ async fn tags_are_added_set_and_removed_and_what_became_of_them_is_told() {
     let t = TestGateway::start().await;
     let client = Dynamic::new(t.channel.clone());
     let user_id = user(&client, "one@x.example").await;
-    let held = async || ask(&client, "ListUserTags", json!({"user_id": user_id})).await["user_tags"]["tags"].clone();
+    let held = async || ask(&client, "ListUserTags", json!({"user_id": user_id})).await["tag_list"]["tags"].clone();
     assert_eq!(held().await, Value::Null);
     let set = ask(&client, "SetUserTags", json!({"user_id": user_id, "tags": ["a", "VIP"]})).await;
-    assert_eq!(set, json!({"user_tags": {"tags": ["a", "vip"]}, "changed": ["VIP"]}));
+    assert_eq!(set, json!({"tag_list": {"tags": ["a", "vip"]}, "changed": ["VIP"]}));
     let added = ask(&client, "AddUserTags", json!({"user_id": user_id, "tags": ["b", "a"]})).await;
-    assert_eq!(added, json!({"user_tags": {"tags": ["a", "b", "vip"]}}));
+    assert_eq!(added, json!({"tag_list": {"tags": ["a", "b", "vip"]}}));
     assert_eq!(held().await, json!(["a", "b", "vip"]), "what was kept is void");
     let removed = ask(&client, "RemoveUserTags", json!({"user_id": user_id, "tags": ["VIP", "unknown"]})).await;
-    assert_eq!(removed, json!({"user_tags": {"tags": ["a", "b"]}}));
+    assert_eq!(removed, json!({"tag_list": {"tags": ["a", "b"]}}));
     let user = ask(&client, "GetUser", json!({"id": user_id})).await;
     assert_eq!(user["user"]["tags"], json!(["a", "b"]));
-    assert_eq!(ask(&client, "SetUserTags", json!({"user_id": user_id})).await, json!({"user_tags": {}}));
+    assert_eq!(ask(&client, "SetUserTags", json!({"user_id": user_id})).await, json!({"tag_list": {}}));
     let writes = t.sandbox.requests().into_iter().filter(|sent| sent.path.ends_with("/tags") && sent.method != "GET");
     assert_eq!(writes.map(|sent| sent.method).collect::<Vec<_>>(), ["POST", "PUT", "DELETE", "POST"]);
 }

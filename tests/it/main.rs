@@ -36,6 +36,7 @@ mod jobs;
 mod lists;
 mod matrix;
 mod mistakes;
+mod organizations;
 mod outages;
 mod pagination;
 mod process;

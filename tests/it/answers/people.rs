@@ -65,15 +65,15 @@ async fn an_answer_without_tags_is_none_and_an_odd_tag_costs_that_tag() {
     let reply = ask(&upstream, "AddUserTags", write).await.expect("answered");
     assert_eq!(
         reply[0],
-        json!({"user_tags": {"tags": ["a"], "unreadable_fields": ["tags[1]"]}}),
+        json!({"tag_list": {"tags": ["a"], "unreadable_fields": ["tags[1]"]}}),
         "nothing is known of B"
     );
     let upstream = Scripted::in_turn(&[r#"{"tags":["a"]}"#]).await;
     let reply = ask(&upstream, "AddUserTags", write).await.expect("answered");
-    assert_eq!(reply[0], json!({"user_tags": {"tags": ["a"]}, "ignored": ["B"]}));
+    assert_eq!(reply[0], json!({"tag_list": {"tags": ["a"]}, "ignored": ["B"]}));
     let upstream = Scripted::in_turn(&[r#"{"tags":["a","b"]}"#]).await;
     let reply = ask(&upstream, "RemoveUserTags", write).await.expect("answered");
-    assert_eq!(reply[0], json!({"user_tags": {"tags": ["a", "b"]}, "ignored": ["a", "B"]}));
+    assert_eq!(reply[0], json!({"tag_list": {"tags": ["a", "b"]}, "ignored": ["a", "B"]}));
     let upstream = Scripted::in_turn(&[""]).await;
     assert_eq!(ask(&upstream, "RemoveUserTags", write).await.expect("answered")[0], json!({}));
 }
