@@ -6,15 +6,19 @@ use prost_reflect::{DescriptorPool, MethodDescriptor};
 use crate::descriptor::{lists, methods, reads, services, snake};
 
 /// RPCs that are more than one plain read, list, stream, write or bulk call: the gateway has a method for each, named after it.
-const COMPOSED: [&str; 10] = [
+const COMPOSED: [&str; 14] = [
     "GetUser",
     "BatchGetUsers",
+    "GetOrganization",
+    "BatchGetOrganizations",
     "LogoutUsers",
     "GetGroupWithAgents",
     "CreateGroupWithAgents",
     "UpdateGroupWithAgents",
     "SetDefaultMembership",
     "SetUserGroups",
+    "MakeUserIdentityPrimary",
+    "ChangeUserEmail",
     "BatchGetJobs",
     "WatchJobs",
 ];

@@ -75,7 +75,7 @@ where
 }
 
 fn nothing_beside<R: contract::Request>(body: &[u8], expected: Option<&str>) -> Result<Parsed, Malformed> {
-    const OF_OTHERS: [&str; 11] = [
+    const OF_OTHERS: [&str; 15] = [
         "error",
         "errors",
         "user",
@@ -85,6 +85,10 @@ fn nothing_beside<R: contract::Request>(body: &[u8], expected: Option<&str>) -> 
         "groups",
         "group_membership",
         "group_memberships",
+        "identity",
+        "identities",
+        "organization",
+        "organizations",
         "job_status",
         "job_statuses",
     ];
