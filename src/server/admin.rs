@@ -19,6 +19,7 @@ mod host;
 mod invalidate;
 mod judge;
 mod lately;
+mod member;
 mod page;
 pub mod port;
 pub mod readiness;

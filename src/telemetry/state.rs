@@ -45,7 +45,7 @@ pub struct State {
 }
 
 /// Every kind of finding, so that each has a series from the start.
-pub const FINDINGS: [&str; 30] = [
+pub const FINDINGS: [&str; 33] = [
     "account_not_found",
     "budget_short",
     "budget_spent",
@@ -65,6 +65,9 @@ pub const FINDINGS: [&str; 30] = [
     "defect",
     "descriptors_short",
     "draining",
+    "fleet_account",
+    "fleet_alone",
+    "fleet_contract",
     "foreign_answers",
     "jobs_full",
     "overloaded",

@@ -24,6 +24,7 @@ mod documents;
 mod drain;
 mod errors;
 mod fields;
+mod fleet;
 mod floors;
 mod fuzz;
 mod hostile;

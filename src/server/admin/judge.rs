@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::findings::{Finding, Level};
 use super::lately::Lately;
+use super::member;
 use super::readiness::Phase;
 use super::status::{Status, counted, span};
 use crate::telemetry::State;
@@ -117,6 +118,7 @@ const FAILURES: [Failure; 11] = [
 pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     let mut found = Found::default();
     found.phase(status);
+    found.0.extend(member::finding(state));
     found.answers(state);
     found.reloads(status);
     found.failures(lately);

@@ -84,7 +84,8 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::Unanswered
         | Error::Internal { .. }
         | Error::SlotsTaken { .. }
-        | Error::ShuttingDown => [1, 1, 1],
+        | Error::ShuttingDown
+        | Error::LeaderLost => [1, 1, 1],
     }
 }
 
@@ -136,6 +137,7 @@ fn every_error() -> Vec<Error> {
         Error::CredentialMissing,
         Error::ImpersonationForbidden,
         Error::ShuttingDown,
+        Error::LeaderLost,
     ]
 }
 
