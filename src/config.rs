@@ -4,6 +4,7 @@
 //! never settings: settings name the files that hold them.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ mod bytes;
 mod cache;
 mod callers;
 mod credential;
+mod fleet;
 pub mod glob;
 pub mod identity;
 mod load;
@@ -30,6 +32,7 @@ mod words;
 pub use cache::{Cache, Windows};
 pub use callers::{Callers, Weight};
 pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient};
+pub use fleet::{Fleet, FleetMode, FleetTls, host_and_port};
 pub use identity::{Authorization, Identity};
 pub use load::{Mistakes, Overrides, load, log_format, merge, read};
 pub use resilience::{Attempt, Breaker, Connection, Queue, Rate, Retry};
@@ -58,6 +61,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// `[cache]`: answers kept in memory.
     pub cache: Cache,
+    /// `[fleet]`: several replicas that are one gateway.
+    pub fleet: Fleet,
     /// `[admin]`: what operators connect to.
     pub admin: Admin,
     /// `[telemetry]`: logs, traces and metrics.
@@ -84,6 +89,7 @@ impl Default for Config {
             callers: Callers::default(),
             upstream: Upstream::default(),
             cache: Cache::default(),
+            fleet: Fleet::default(),
             admin: Admin::default(),
             telemetry: Telemetry::default(),
             sandbox: crate::sandbox::Config {
@@ -227,6 +233,7 @@ impl Config {
         }
         mistakes.extend(resilience::mistakes(&self.upstream));
         mistakes.extend(self.admin.mistakes());
+        mistakes.extend(self.fleet.mistakes());
         mistakes.extend(self.same_address());
         mistakes.extend(self.telemetry.mistakes());
         mistakes.extend(self.identity.mistakes(&self.server));
@@ -260,11 +267,22 @@ impl Config {
     }
 
     /// Two ports at one address: the second cannot be opened. Port 0 is a free one for each.
-    fn same_address(&self) -> Option<String> {
-        let (server, admin) = (self.server.listen, self.admin.listen);
-        let overlap = server.ip() == admin.ip() || server.ip().is_unspecified() || admin.ip().is_unspecified();
-        let same = server.port() == admin.port() && server.port() != 0 && overlap;
-        same.then(|| format!("admin.listen: is {admin}, and server.listen takes that port; choose another"))
+    fn same_address(&self) -> Vec<String> {
+        let ports = [
+            ("server.listen", Some(self.server.listen)),
+            ("admin.listen", Some(self.admin.listen)),
+            ("fleet.listen", self.fleet.listen),
+        ];
+        let ports: Vec<_> = ports.into_iter().filter_map(|(key, address)| Some((key, address?))).collect();
+        let same = |one: SocketAddr, other: SocketAddr| {
+            let overlap = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+            one.port() == other.port() && one.port() != 0 && overlap
+        };
+        let taken = |(at, (key, address)): (usize, &(&str, SocketAddr))| {
+            let (first, _) = ports[..at].iter().find(|(_, before)| same(*before, *address))?;
+            Some(format!("{key}: is {address}, and {first} takes that port; choose another"))
+        };
+        ports.iter().enumerate().filter_map(taken).collect()
     }
 }
 

@@ -283,6 +283,9 @@ pub enum Error {
     /// The gateway is draining.
     #[error("the gateway is shutting down")]
     ShuttingDown,
+    /// The replica that leads the fleet had the call, and was lost before it answered.
+    #[error("the replica that answers for all was lost before it answered")]
+    LeaderLost,
 }
 
 impl Error {
@@ -353,6 +356,7 @@ impl Error {
             Self::CallerForbidden { .. }             => row(C::PermissionDenied,   R::CallerForbidden,       T::Never,       B::Ignore,           F::NotDone, W::Rights,        false,          None,                          None),
             Self::Internal { .. }                    => row(C::Internal,           R::Internal,              T::Never,       B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          None),
             Self::ShuttingDown                       => row(C::Unavailable,        R::ShuttingDown,          T::Never,       B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          None),
+            Self::LeaderLost                         => row(C::Unavailable,        R::ShuttingDown,          T::Never,       B::Ignore,           F::Unknown, W::Circumstances, true,           None,                          None),
         }
     }
 }

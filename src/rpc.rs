@@ -47,7 +47,7 @@ type BoxStream<M> = Pin<Box<dyn Stream<Item = std::result::Result<Encoded<M>, St
 /// Largest reply that is not charged to its caller.
 const FREE_REPLY: usize = 4 << 10;
 /// What a stream is charged besides its pages: for messages that were sent and that its peer has not read.
-const STREAM_MEMORY: usize = 40 << 10;
+pub const STREAM_MEMORY: usize = 40 << 10;
 
 include!(concat!(env!("OUT_DIR"), "/handlers.rs"));
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -64,6 +65,11 @@ impl Shares {
         let inner = Arc::new(Inner::new(&self.0.limits, self.0.limits.weight(name), Arc::clone(&self.0.bytes)));
         known.shares.insert(name.into(), Arc::downgrade(&inner));
         Share(inner)
+    }
+
+    /// Returns the share of one of those who are called `name` because nobody is told apart by a name: that of its address.
+    pub fn of_address(&self, name: &str, address: IpAddr) -> Share {
+        self.of(&format!("{name} {}", address.to_canonical()))
     }
 
     /// Returns how many bytes of messages are under way.

@@ -21,7 +21,7 @@ use crate::deadline::way_home;
 use crate::error::Error;
 use crate::gateway::caller::Caller;
 use crate::gateway::origin::Origin;
-use crate::gateway::{Place, Usage};
+use crate::gateway::{Drain, Place, Usage};
 use crate::share::Share;
 
 /// How long after a call's deadline the server cuts the call. The gateway's own waits end before the deadline with a better error,
@@ -110,6 +110,16 @@ pub struct Connection {
     pub usage: Arc<Usage>,
     /// Cancelled when the connection has to make room for another, so that what is no use of it ends.
     pub leave: CancellationToken,
+    /// Tells the connection's streams when to end, if another replica forwards them and shuts down by itself.
+    pub drain: Option<Drain>,
+}
+
+impl Connection {
+    /// Has its streams end when `drain` begins.
+    #[must_use]
+    pub fn draining(self, drain: Drain) -> Self {
+        Self { drain: Some(drain), ..self }
+    }
 }
 
 impl Default for Connection {
@@ -119,6 +129,7 @@ impl Default for Connection {
             watches: Arc::new(Semaphore::new(OWN)),
             usage: Arc::default(),
             leave: CancellationToken::new(),
+            drain: None,
         }
     }
 }

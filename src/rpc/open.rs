@@ -38,7 +38,7 @@ impl Rpc {
             trace: facts.origin.trace,
             trail,
             turn: None,
-            drain: self.drain.clone(),
+            drain: facts.peer.connection.drain.as_ref().unwrap_or(&self.drain).clone(),
         };
         Ok((context, message))
     }

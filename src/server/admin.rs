@@ -21,6 +21,7 @@ mod host;
 mod invalidate;
 mod judge;
 mod lately;
+mod member;
 mod page;
 pub mod port;
 pub mod readiness;

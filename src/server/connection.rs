@@ -24,7 +24,7 @@ use super::flood::stall::{Calls, Reply};
 use super::inbound::{Answer, Arrival};
 use crate::config;
 use crate::gateway::Drain;
-use crate::rpc::facts::Peer;
+use crate::rpc::facts::{Connection, Peer};
 
 /// Most bytes that a connection buffers for one call's reply.
 const SEND_BUFFER: usize = 32 << 10;
@@ -56,12 +56,28 @@ pub struct Server<S> {
     settings: Arc<config::Server>,
     drain: Drain,
     counts: Counts,
+    connection_window: u32,
+    of_replicas: bool,
 }
 
 impl<S: Stack> Server<S> {
     /// Answers calls with `stack` until `drain` begins.
     pub fn new(stack: S, settings: &config::Server, drain: &Drain, counts: &Counts) -> Self {
-        Self { stack, settings: Arc::new(settings.clone()), drain: drain.clone(), counts: counts.clone() }
+        let (settings, drain, counts) = (Arc::new(settings.clone()), drain.clone(), counts.clone());
+        Self { stack, settings, drain, counts, connection_window: CONNECTION_WINDOW, of_replicas: false }
+    }
+
+    /// Serves other replicas, which carry many callers: no request that is not read on is in the way of another of its
+    /// connection, and each connection's streams can be told to end.
+    #[must_use]
+    pub fn of_replicas(self) -> Self {
+        Self { connection_window: (1 << 31) - 1, of_replicas: true, ..self }
+    }
+
+    /// Returns what the calls of a connection share.
+    pub fn connection(&self, connection: &Connection) -> Connection {
+        let connection = connection.clone();
+        if self.of_replicas { connection.draining(self.drain.part()) } else { connection }
     }
 
     /// Serves one connection until either side ends it.
@@ -87,7 +103,7 @@ impl<S: Stack> Server<S> {
                 .max_header_list_size(settings.max_header_bytes)
                 .max_send_buf_size(SEND_BUFFER)
                 .initial_stream_window_size(STREAM_WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW)
+                .initial_connection_window_size(self.connection_window)
                 .keep_alive_interval(settings.keepalive_interval)
                 .keep_alive_timeout(settings.keepalive_timeout)
                 .serve_connection(TokioIo::new(socket), answering)

@@ -6,6 +6,7 @@
 use opentelemetry::KeyValue;
 
 use super::counts::Counts;
+use super::fleet::Member;
 use super::tls::Tls;
 use crate::cache::Cache;
 use crate::config::Config;
@@ -74,6 +75,13 @@ pub fn credentials(telemetry: &Telemetry, credentials: &Source, watcher: &Watche
 pub fn certificates(telemetry: &Telemetry, tls: Option<&Tls>) {
     if let Some(tls) = tls.cloned() {
         telemetry.state().sources.certificates.set(move || tls.certificates());
+    }
+}
+
+/// Registers what this replica is in its fleet.
+pub fn fleet(telemetry: &Telemetry, member: Option<&Member>) {
+    if let Some(member) = member.cloned() {
+        telemetry.state().sources.fleet.set(move || member.view());
     }
 }
 

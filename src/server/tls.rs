@@ -4,7 +4,7 @@
 //! certificate needs no restart and fails no call.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, ensure};
 use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
@@ -66,11 +66,25 @@ impl Tls {
                 ensure!(is_first, "{error}");
                 warn!("server.tls.cert_file: {error}: callers that verify it cannot connect");
             }
-            let config = Arc::new(server_config(contents, auth)?);
+            let config = Arc::new(server_config(contents, auth, rustls::DEFAULT_VERSIONS)?);
             Ok(Loaded { config, certificates: certificates_of(contents) })
         };
         let loaded = watcher.files("certificate", paths, read).await?;
         Ok(Some(Self { loaded, handshake_timeout: settings.handshake_timeout }))
+    }
+
+    /// The same for the internal port of a fleet: TLS 1.3, and a certificate of the fleet's authority on both sides. `paths` are
+    /// the certificate, its key and the authority.
+    ///
+    /// # Errors
+    /// See [`Tls::load`].
+    pub async fn of_fleet(paths: Vec<PathBuf>, watcher: &Watcher) -> anyhow::Result<Self> {
+        let read = |contents: &[Vec<u8>]| {
+            let config = Arc::new(server_config(contents, ClientAuth::Required, &[&rustls::version::TLS13])?);
+            Ok(Loaded { config, certificates: Vec::new() })
+        };
+        let loaded = watcher.files("fleet_certificate", paths, read).await?;
+        Ok(Self { loaded, handshake_timeout: config::Tls::default().handshake_timeout })
     }
 
     /// Returns the certificates in use, with the times at which they expire.
@@ -99,10 +113,14 @@ impl Tls {
 }
 
 /// Makes a configuration from the contents of the files: the certificate, its key, and, if set, the callers' authorities.
-fn server_config(contents: &[Vec<u8>], auth: ClientAuth) -> anyhow::Result<ServerConfig> {
+fn server_config(
+    contents: &[Vec<u8>],
+    auth: ClientAuth,
+    versions: &[&'static SupportedProtocolVersion],
+) -> anyhow::Result<ServerConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .context("the protocol versions")?;
     let builder = match (auth, contents.get(2)) {
         (ClientAuth::Off, _) | (_, None) => builder.with_no_client_auth(),

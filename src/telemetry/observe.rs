@@ -113,7 +113,7 @@ fn cache(on: &Observed<'_>) {
     on.counter("zendesk_gateway.cache.evictions", "{answer}", "Answers that had to go for lack of room.", |s, put| {
         if let Some(cache) = s.sources.cache.read() { put(cache.evictions, &[]) }
     });
-    on.counter("zendesk_gateway.cache.invalidations", "{invalidation}", "Times that an operator made answers void.", |s, put| {
+    on.counter("zendesk_gateway.cache.invalidations", "{invalidation}", "Times that an operator, or another replica, made answers void.", |s, put| {
         if let Some(cache) = s.sources.cache.read() { put(cache.invalidations, &[]) }
     });
     on.gauge("zendesk_gateway.cache.entries", "{answer}", "Answers held.", |s, put| {

@@ -45,7 +45,7 @@ pub struct State {
 }
 
 /// Every kind of finding, so that each has a series from the start.
-pub const FINDINGS: [&str; 39] = [
+pub const FINDINGS: [&str; 42] = [
     "access_refused",
     "access_refused_partly",
     "account_not_found",
@@ -71,6 +71,9 @@ pub const FINDINGS: [&str; 39] = [
     "descriptors_short",
     "draining",
     "endpoint_not_found",
+    "fleet_account",
+    "fleet_alone",
+    "fleet_contract",
     "foreign_answers",
     "jobs_full",
     "log_lines_lost",

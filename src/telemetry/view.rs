@@ -38,6 +38,8 @@ pub struct Sources {
     pub credential: Source<Credential>,
     /// The certificates of the gRPC port.
     pub certificates: Source<Vec<Certificate>>,
+    /// The fleet.
+    pub fleet: Source<Fleet>,
 }
 
 /// Returns a view of one part at the moment it is asked.
@@ -64,6 +66,15 @@ impl<T> Source<T> {
     }
 }
 
+/// What this replica is in its fleet.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    /// The leader's address; none if this replica leads.
+    pub leader: Option<String>,
+    /// `leads`, `follows`, or why it does not: `held` while the leader is looked for, `silent`, `other_account`, `other_contract`.
+    pub course: &'static str,
+}
+
 /// The cache. All but the gauges only grow.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Cache {
@@ -87,7 +98,7 @@ pub struct Cache {
     pub dropped_fills: u64,
     /// Answers evicted for lack of room.
     pub evictions: u64,
-    /// Times that an operator made answers void.
+    /// Times that an operator, or another replica, made answers void.
     pub invalidations: u64,
     /// Gauge: answers held.
     pub entries: u64,

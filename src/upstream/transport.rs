@@ -23,7 +23,7 @@ mod explanation;
 mod handover;
 mod lane;
 mod link;
-mod loss;
+pub mod loss;
 mod needs;
 mod outside;
 mod packed;

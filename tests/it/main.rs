@@ -25,6 +25,7 @@ mod drain;
 mod email;
 mod errors;
 mod fields;
+mod fleet;
 mod floors;
 mod fuzz;
 mod hanging;

@@ -9,6 +9,7 @@ use super::failures::FAILURES;
 use super::figures::{counted, span};
 use super::findings::{Finding, Level};
 use super::lately::Lately;
+use super::member;
 use super::readiness::Phase;
 use super::status::Status;
 use crate::telemetry::State;
@@ -33,6 +34,7 @@ const SPARE_DESCRIPTORS: u64 = 10;
 pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     let mut found = Found::default();
     found.phase(status);
+    found.0.extend(member::finding(state));
     found.credential_at_start(state);
     found.answers(state);
     found.credential(status.credential.as_ref());

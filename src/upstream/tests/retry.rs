@@ -85,7 +85,8 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::Unanswered
         | Error::Internal { .. }
         | Error::SlotsTaken { .. }
-        | Error::ShuttingDown => [1, 1, 1],
+        | Error::ShuttingDown
+        | Error::LeaderLost => [1, 1, 1],
     }
 }
 
@@ -138,6 +139,7 @@ fn every_error() -> Vec<Error> {
         Error::CredentialMissing,
         Error::ImpersonationForbidden,
         Error::ShuttingDown,
+        Error::LeaderLost,
     ]
 }
 
