@@ -19,6 +19,7 @@ use tracing::debug;
 
 use super::counts::Counts;
 use super::flood::activity::{Activity, Worth};
+use super::flood::frames::Budget;
 use super::flood::socket::Socket;
 use super::flood::stall::{Calls, Reply};
 use super::inbound::{Answer, Arrival};
@@ -56,12 +57,14 @@ pub struct Server<S> {
     settings: Arc<config::Server>,
     drain: Drain,
     counts: Counts,
+    unfinished: Budget,
 }
 
 impl<S: Stack> Server<S> {
     /// Answers calls with `stack` until `drain` begins.
     pub fn new(stack: S, settings: &config::Server, drain: &Drain, counts: &Counts) -> Self {
-        Self { stack, settings: Arc::new(settings.clone()), drain: drain.clone(), counts: counts.clone() }
+        let (settings, unfinished) = (Arc::new(settings.clone()), Budget::default());
+        Self { stack, settings, drain: drain.clone(), counts: counts.clone(), unfinished }
     }
 
     /// Serves one connection until either side ends it.
@@ -73,8 +76,9 @@ impl<S: Stack> Server<S> {
     ) {
         let settings = &*self.settings;
         let calls = Calls::new(activity.clone(), settings.send_timeout, &self.drain);
-        let socket =
-            Socket::new(socket, settings.preface_timeout, settings.send_timeout, self.counts).telling(activity);
+        let socket = Socket::new(socket, settings.preface_timeout, settings.send_timeout, self.counts)
+            .telling(activity)
+            .finishing_within(settings.message_timeout, &self.unfinished);
         let answering = Answering { stack: self.stack, peer: Arc::new(peer) };
         let mut connection = pin!(
             http2::Builder::new(calls.clone())

@@ -87,6 +87,8 @@ pub enum Priority {
 #[derive(Debug, Default)]
 pub struct Ledger {
     sent: AtomicU32,
+    /// When a request was last sent, unless it was provably not processed.
+    sent_at: Mutex<Option<Instant>>,
     harmless: AtomicU32,
     closed: AtomicBool,
     /// Whether the answer to the attempt under way has come in whole.
@@ -188,14 +190,21 @@ impl Ledger {
     /// Counts one HTTP request.
     pub fn sent(&self) {
         self.sent.fetch_add(1, Ordering::SeqCst);
+        *locked(&self.sent_at) = Some(Instant::now());
         if let Some(outer) = &self.within {
             outer.sent();
         }
     }
 
+    /// Returns when a request was last sent that may have been processed.
+    pub fn sent_at(&self) -> Option<Instant> {
+        *locked(&self.sent_at)
+    }
+
     /// Takes back one counted request that was not sent after all, or was provably not processed.
     pub fn unsend(&self) {
         self.sent.fetch_sub(1, Ordering::SeqCst);
+        *locked(&self.sent_at) = None;
         if let Some(outer) = &self.within {
             outer.unsend();
         }

@@ -75,13 +75,13 @@ where
         Box::pin(async move {
             let (mut pause, mut back) = (NO_ROOM_PAUSE, false);
             loop {
-                let permit = queue.enter(&call, back).await?;
+                let permit = queue.enter(&call, back).await?.of(&call.ledger);
                 match inner.call(call.clone()).await {
                     // Nothing was sent. The call queues for a permit again, or is refused, like any other.
                     Err(Error::NoStream { allowed, is_shut }) => {
                         queue.allow(allowed);
                         back = true;
-                        drop(permit);
+                        permit.forget();
                         // Others may have taken the room that seemed to be there.
                         queue.pause(&call, pause).await?;
                         if is_shut {

@@ -15,7 +15,7 @@ use crate::config;
 use crate::contract::{Class, Idempotency};
 use crate::deadline::usable;
 use crate::error::Error;
-use crate::upstream::call::Call;
+use crate::upstream::call::{Call, Ledger};
 use crate::upstream::room::{Entry, Rank, Room};
 use crate::upstream::transport::BELIEVED;
 
@@ -134,7 +134,7 @@ impl Queue {
             if state.in_use < permits + state.kept_for(writes, permits) {
                 return Ok(self.permit(&mut state, call.class(), writes));
             }
-            if !back && state.is_hopeless(call, permits) {
+            if !back && state.is_hopeless(call, state.usually(permits, self.permits)) {
                 return Err(self.refuse(Why::TooLate));
             }
             let (admit, admitted) = oneshot::channel();
@@ -207,10 +207,12 @@ impl Queue {
         if let Some(number) = write {
             state.writes.remove(&(since, number));
         }
-        match end {
-            End::Done => state.pace.ended(class, since.elapsed()),
-            End::CutOff => state.pace.cut_off(class, since.elapsed()),
-            End::Nothing => {}
+        // The time until the request was sent, or sent again because it was not processed, says nothing of how long exchanges take.
+        let sent = permit.ledger.as_ref().and_then(|ledger| ledger.sent_at()).filter(|sent| *sent >= since);
+        match (end, sent) {
+            (End::Done, sent) => state.pace.ended(class, sent.unwrap_or(since).elapsed()),
+            (End::CutOff, Some(sent)) => state.pace.cut_off(class, sent.elapsed()),
+            (End::CutOff, None) | (End::Nothing, _) => {}
         }
         state.in_use -= 1;
         if state.room.waiting() > 0 {
@@ -261,7 +263,7 @@ impl Queue {
             state.writes.insert((since, state.numbers));
             state.numbers
         });
-        Permit { queue: Some(Arc::clone(self)), class, since, write, end: End::CutOff }
+        Permit { queue: Some(Arc::clone(self)), class, since, ledger: None, write, end: End::CutOff }
     }
 
     /// Returns the error of a call that waited past its `wanted_by`. It is a deadline only if the call's own deadline has
@@ -298,6 +300,11 @@ impl State {
         }
     }
 
+    /// Returns how many permits there are as a rule: those of now, or as many as are `set` while nothing at all is processed.
+    fn usually(&self, permits: usize, set: usize) -> usize {
+        if matches!(self.allowed, Some((0, _))) { set } else { permits }
+    }
+
     /// Returns how many permits more reads may hold: as many as there are writes that hang, up to a quarter of all.
     fn kept_for(&self, writes: bool, permits: usize) -> usize {
         let hangs = |(since, _): &&(Instant, u64)| since.elapsed() >= HANGS;
@@ -320,6 +327,7 @@ pub struct Permit {
     queue: Option<Arc<Queue>>,
     class: Class,
     since: Instant,
+    ledger: Option<Arc<Ledger>>,
     /// The number of a write.
     write: Option<u64>,
     end: End,
@@ -336,6 +344,12 @@ enum End {
 }
 
 impl Permit {
+    /// Notes whose exchange it is for.
+    pub(super) fn of(mut self, ledger: &Arc<Ledger>) -> Self {
+        self.ledger = Some(Arc::clone(ledger));
+        self
+    }
+
     /// Says that the exchange ended by itself, so its duration means something.
     pub(super) fn done(mut self) {
         self.end = End::Done;
