@@ -1,15 +1,28 @@
 # syntax=docker/dockerfile:1
 
-# The gateway's image. Each platform builds natively; nothing here knows which one it is:
+# The gateway's image, cross-compiled: the compilers run on the machine's own platform whatever they build for.
 #   docker buildx build --platform linux/amd64,linux/arm64 \
 #     --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" --tag zendesk-gateway:0.1.0 .
+# `.ci/release` gives the base images by digest.
 # The embedded stand-in is left out. A demo cluster's image has it: --build-arg FEATURES=sandbox --tag zendesk-gateway:0.1.0-sandbox
 # The symbols for a debugger or for addresses in a backtrace: --target symbols --output .
 
-FROM docker.io/library/rust:1.95-slim-bookworm AS build
-# The C compiler is for the TLS library, aws-lc.
-RUN apt-get update && apt-get install --yes --no-install-recommends gcc g++ libc6-dev make cmake && rm -rf /var/lib/apt/lists/*
+ARG RUST_IMAGE=docker.io/library/rust:1.95-slim-bookworm
+ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+
+FROM --platform=$BUILDPLATFORM $RUST_IMAGE AS build
+ARG TARGETARCH
+# C compilers: for this platform, as build scripts run here, and for the image's, as the TLS library, aws-lc, is C.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev make cmake "crossbuild-essential-$TARGETARCH" \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
+# The image's platform in the words of the compilers.
+RUN case "$TARGETARCH" in amd64) echo x86_64 ;; arm64) echo aarch64 ;; *) echo "no image for $TARGETARCH" >&2; exit 1 ;; esac > cpu \
+    && mkdir -p .cargo/ \
+    && printf '[build]\ntarget = "%s-unknown-linux-gnu"\n[target.%s-unknown-linux-gnu]\nlinker = "%s-linux-gnu-gcc"\n' \
+        "$(cat cpu)" "$(cat cpu)" "$(cat cpu)" > .cargo/config.toml
+RUN rustup target add "$(cat cpu)-unknown-linux-gnu"
 ARG FEATURES=""
 # The dependencies alone, before empty crates: a layer that lasts until a manifest or the lock file changes.
 COPY Cargo.toml Cargo.lock ./
@@ -26,14 +39,15 @@ COPY stand-in stand-in
 RUN touch build.rs src/lib.rs src/main.rs stand-in/src/lib.rs \
     && cargo build --profile dist --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway
 # What a running gateway needs, and what a debugger needs, apart.
-RUN objcopy --only-keep-debug target/dist/zendesk-gateway zendesk-gateway.debug \
-    && objcopy --strip-unneeded --add-gnu-debuglink=zendesk-gateway.debug target/dist/zendesk-gateway zendesk-gateway
+RUN built="target/$(cat cpu)-unknown-linux-gnu/dist/zendesk-gateway" objcopy="$(cat cpu)-linux-gnu-objcopy" \
+    && "$objcopy" --only-keep-debug "$built" zendesk-gateway.debug \
+    && "$objcopy" --strip-unneeded --add-gnu-debuglink=zendesk-gateway.debug "$built" zendesk-gateway
 
 FROM scratch AS symbols
 COPY --from=build /build/zendesk-gateway.debug /
 
 # glibc, the authorities' certificates and time zones; no shell, no package manager.
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM $BASE_IMAGE
 ARG VERSION
 ARG REVISION
 LABEL org.opencontainers.image.title="zendesk-gateway" \

@@ -1,19 +1,25 @@
 //! The whole gateway, put together from its settings in one place: for the process, for the tests and for the benchmarks.
 
 use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use http::HeaderValue;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::cache::Cache;
-use crate::config::Config;
+use crate::config::{Config, FleetMode};
 use crate::files;
+use crate::fleet::link::{Link, Terms};
+use crate::fleet::wire::{self, STATIC_TERM};
 use crate::gateway::Gateway;
 use crate::rpc::Rpc;
 use crate::server::admin::{Admin, Readiness};
+use crate::server::fleet::{Member, Port, Role, internal};
 use crate::server::flood::workers::Workers;
 use crate::server::identity::Identity;
 use crate::server::tls::Tls;
@@ -68,8 +74,43 @@ pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly
     let gateway = gateway(&config, stack).with_budget(&control.governor);
     let identity = Identity::start(&config, &watcher).await?;
     let able = Box::pin(std::future::ready(()));
-    let served = Served { rpc: Rpc::new(gateway.clone(), credentials.clone()), identity, able };
+    let fleet = fleet(&config, &origin, &credentials, &gateway, &identity, &watcher).await.context("fleet")?;
+    let (member, port) = fleet.unzip();
+    let rpc = Rpc::new(gateway.clone(), credentials.clone());
+    let served = Served { rpc, identity, able, member, port: port.flatten() };
     Ok(Assembly { config, telemetry, origin, credentials, tls, gateway, control, connections, served })
+}
+
+/// Returns what this replica is in its fleet, and its internal port if it leads; none without a fleet.
+async fn fleet(
+    config: &Config,
+    origin: &Origin,
+    credentials: &Source,
+    gateway: &Gateway,
+    identity: &Identity,
+    watcher: &Watcher,
+) -> anyhow::Result<Option<(Member, Option<Port>)>> {
+    let settings = &config.fleet;
+    if settings.mode == FleetMode::Off {
+        return Ok(None);
+    }
+    let files = settings.tls.paths().context("fleet.tls: its files are not set")?;
+    let host = || std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    let name = settings.name.clone().or_else(host).unwrap_or_else(|| format!("{:08x}", fastrand::u32(..)));
+    let name = HeaderValue::try_from(name).context("fleet.name")?;
+    let account = wire::account(origin.url(), credentials);
+    if let Some(address) = settings.listen {
+        let socket = TcpListener::bind(address).await.with_context(|| format!("fleet.listen: {address}"))?;
+        let tls = Tls::of_fleet(files, watcher).await.context("fleet.tls")?;
+        let (cache, shares) = (gateway.cache().clone(), identity.shares().clone());
+        let answers = internal::Answers { name: name.clone(), term: STATIC_TERM, account, cache, shares };
+        return Ok(Some((Member { name, role: Role::Leads }, Some(Port { socket, tls, answers }))));
+    }
+    let leader = settings.leader.clone().context("fleet.leader: not set")?;
+    let threads = config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get();
+    let terms = Terms { leader, alone_after: settings.alone_after, files, account, threads };
+    let link = Link::start(terms, gateway.cache(), watcher).await.context("fleet.tls")?;
+    Ok(Some((Member { name, role: Role::Follows(link) }, None)))
 }
 
 /// Logs a warning for each secret file that every user of the machine may read. It is no more than a warning: a Secret that
@@ -98,17 +139,30 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// Waits until Zendesk does not refuse the credential. Whether it answers at all does not matter: during an outage every replica
 /// has the same trouble, and none would be left to answer from memory.
-async fn accepted(credentials: Source, origin: Origin) {
-    loop {
+async fn accepted(credentials: Source, origin: Origin, telemetry: Telemetry) {
+    let is_kept_out = &telemetry.state().trouble.is_kept_out;
+    let mut said = String::new();
+    let last = loop {
         match credentials.prove(&origin, PROOF).await {
-            Proof::NotAsked => return,
-            Proof::Accepted(role) => return info!(zendesk.role = role, "Zendesk accepts the credential"),
-            Proof::Unknown(error) => return warn!(error, "Zendesk could not be asked about the credential"),
             Proof::Refused(error) => {
-                warn!(error, "Zendesk refuses the credential, so this replica is not ready; see upstream.credential");
+                is_kept_out.store(true, Ordering::Relaxed);
+                if error != said {
+                    warn!(
+                        error,
+                        "Zendesk refuses the credential, so this replica is not ready; see upstream.credential"
+                    );
+                    said = error;
+                }
                 sleep(AGAIN).await;
             }
+            other => break other,
         }
+    };
+    is_kept_out.store(false, Ordering::Relaxed);
+    match last {
+        Proof::Accepted(role) => info!(zendesk.role = role, "Zendesk accepts the credential"),
+        Proof::Unknown(error) => warn!(error, "Zendesk could not be asked about the credential"),
+        Proof::NotAsked | Proof::Refused(_) => {}
     }
 }
 
@@ -116,7 +170,7 @@ impl Assembly {
     /// Has it ask Zendesk about its credential first: as long as that is refused, it is not ready.
     #[must_use]
     pub fn once_accepted(mut self) -> Self {
-        self.served.able = Box::pin(accepted(self.credentials.clone(), self.origin.clone()));
+        self.served.able = Box::pin(accepted(self.credentials.clone(), self.origin.clone(), self.telemetry.clone()));
         self
     }
 
@@ -125,11 +179,18 @@ impl Assembly {
         sources::watch(&self.telemetry, &self.control, &self.gateway, &self.config);
         sources::upstream_connections(&self.telemetry, &self.connections);
         sources::certificates(&self.telemetry, self.tls.as_ref());
+        sources::fleet(&self.telemetry, self.served.member.as_ref());
     }
 
     /// Returns the admin port's view of the gateway; `/readyz` answers by `readiness`.
     pub fn admin(&self, readiness: &Readiness) -> Admin {
         Admin::new(&self.telemetry, readiness, self.gateway.cache(), self.origin.url(), &self.config)
+            .following(self.served.member.as_ref().and_then(Member::link))
+    }
+
+    /// Returns where the internal port of a leader listens.
+    pub fn fleet_address(&self) -> Option<SocketAddr> {
+        self.served.port.as_ref().and_then(|port| port.socket.local_addr().ok())
     }
 
     /// Serves the gateway at `socket` until `shutdown` completes and its calls have ended: see [`server::run`].

@@ -59,7 +59,8 @@ pub use policy::{Kind, Policy, Windows};
 pub use stats::{BATCH_SIZES, Counts};
 pub use tag::Tag;
 pub use waiting::WaitsFor;
-pub use write::{UNKNOWN_SETTLES_AFTER, WriteGuard};
+use write::Writes;
+pub use write::{Changes, UNKNOWN_SETTLES_AFTER, WriteGuard};
 
 /// The cache of one account. Cloning shares it.
 #[derive(Clone)]
@@ -68,6 +69,7 @@ pub struct Cache(Arc<Inner>);
 struct Inner {
     store: Store,
     epochs: Epochs,
+    writes: Writes,
     flights: Flights,
     lifetimes: Lifetimes,
     flight_timeout: Duration,
@@ -185,6 +187,7 @@ impl Cache {
         Self(Arc::new(Inner {
             store: Store::new(settings.max_bytes, stats.clone()),
             epochs: Epochs::new(),
+            writes: Writes::default(),
             flights: Flights::default(),
             lifetimes: Lifetimes::new(settings),
             flight_timeout: settings.flight_deadline,
@@ -288,6 +291,11 @@ impl Cache {
         WriteGuard::begin(self.clone(), tags)
     }
 
+    /// Returns the writes of this process so far.
+    pub fn changes(&self) -> Changes {
+        self.0.writes.changes()
+    }
+
     /// Makes every answer with this tag void, for changes that were not made through this replica.
     pub fn invalidate(&self, tag: Tag) {
         self.0.stats.invalidations.add();
@@ -321,5 +329,9 @@ impl Cache {
 
     fn epochs(&self) -> &Epochs {
         &self.0.epochs
+    }
+
+    fn writes(&self) -> &Writes {
+        &self.0.writes
     }
 }

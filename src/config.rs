@@ -4,15 +4,19 @@
 //! never settings: settings name the files that hold them.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::files;
+
 mod bytes;
 mod cache;
 mod callers;
 mod credential;
+mod fleet;
 pub mod glob;
 pub mod identity;
 mod load;
@@ -28,6 +32,7 @@ mod words;
 pub use cache::{Cache, Windows};
 pub use callers::{Callers, Weight};
 pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient};
+pub use fleet::{Fleet, FleetMode, FleetTls, host_and_port};
 pub use identity::{Authorization, Identity};
 pub use load::{Mistakes, Overrides, load, log_format, merge, read};
 pub use resilience::{Attempt, Breaker, Connection, Queue, Rate, Retry};
@@ -35,6 +40,9 @@ pub use server::{Drain, Server};
 pub use stream::Stream;
 pub use telemetry::{Admin, LogFormat, Otlp, Telemetry};
 pub use tls::{ClientAuth, Tls};
+
+/// Most of anything that is counted.
+const MOST_OF_ANYTHING: u64 = 1_000_000_000;
 
 /// All settings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,6 +61,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// `[cache]`: answers kept in memory.
     pub cache: Cache,
+    /// `[fleet]`: several replicas that are one gateway.
+    pub fleet: Fleet,
     /// `[admin]`: what operators connect to.
     pub admin: Admin,
     /// `[telemetry]`: logs, traces and metrics.
@@ -79,6 +89,7 @@ impl Default for Config {
             callers: Callers::default(),
             upstream: Upstream::default(),
             cache: Cache::default(),
+            fleet: Fleet::default(),
             admin: Admin::default(),
             telemetry: Telemetry::default(),
             sandbox: crate::sandbox::Config {
@@ -206,10 +217,14 @@ impl Config {
                 .filter(|(_, zero)| *zero)
                 .map(|(key, _)| format!("{key}: must be more than 0")),
         );
+        mistakes.extend(self.too_large());
+        let unread = self.upstream.ca_file.as_deref().and_then(|path| Some((path, files::open(path).err()?)));
+        mistakes
+            .extend(unread.map(|(path, error)| format!("upstream.ca_file: cannot read {}: {error}", path.display())));
         mistakes.extend(self.server.mistakes());
         mistakes.extend(self.callers.mistakes());
         let share = self.server.message_memory / 100 * usize::from(self.callers.message_memory_percent);
-        if share < self.server.max_response_bytes.max(2 * self.server.max_request_bytes) {
+        if share < self.server.max_response_bytes.max(self.server.max_request_bytes.saturating_mul(2)) {
             mistakes.push(
                 "server.message_memory: callers.message_memory_percent of it must be at least server.max_response_bytes and \
                  twice server.max_request_bytes, or some message never fits"
@@ -218,6 +233,7 @@ impl Config {
         }
         mistakes.extend(resilience::mistakes(&self.upstream));
         mistakes.extend(self.admin.mistakes());
+        mistakes.extend(self.fleet.mistakes());
         mistakes.extend(self.same_address());
         mistakes.extend(self.telemetry.mistakes());
         mistakes.extend(self.identity.mistakes(&self.server));
@@ -227,12 +243,46 @@ impl Config {
 }
 
 impl Config {
+    /// Numbers of calls, connections and the like that no machine has room for. Sizes have a limit of their own.
+    fn too_large(&self) -> Vec<String> {
+        fn walk(key: &str, value: &serde_json::Value, wrong: &mut Vec<String>) {
+            match value {
+                serde_json::Value::Object(table) => {
+                    table.iter().for_each(|(name, value)| walk(&format!("{key}.{name}"), value, wrong));
+                }
+                serde_json::Value::Number(number)
+                    if number.as_u64().is_some_and(|number| number > MOST_OF_ANYTHING) =>
+                {
+                    let is_size = key.ends_with("bytes") || key.ends_with("memory");
+                    let mistake =
+                        format!("{}: is {number}, and must be at most {MOST_OF_ANYTHING}", key.trim_start_matches('.'));
+                    wrong.extend((!is_size).then_some(mistake));
+                }
+                _ => {}
+            }
+        }
+        let mut wrong = Vec::new();
+        walk("", &serde_json::to_value(self).unwrap_or_default(), &mut wrong);
+        wrong
+    }
+
     /// Two ports at one address: the second cannot be opened. Port 0 is a free one for each.
-    fn same_address(&self) -> Option<String> {
-        let (server, admin) = (self.server.listen, self.admin.listen);
-        let overlap = server.ip() == admin.ip() || server.ip().is_unspecified() || admin.ip().is_unspecified();
-        let same = server.port() == admin.port() && server.port() != 0 && overlap;
-        same.then(|| format!("admin.listen: is {admin}, and server.listen takes that port; choose another"))
+    fn same_address(&self) -> Vec<String> {
+        let ports = [
+            ("server.listen", Some(self.server.listen)),
+            ("admin.listen", Some(self.admin.listen)),
+            ("fleet.listen", self.fleet.listen),
+        ];
+        let ports: Vec<_> = ports.into_iter().filter_map(|(key, address)| Some((key, address?))).collect();
+        let same = |one: SocketAddr, other: SocketAddr| {
+            let overlap = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+            one.port() == other.port() && one.port() != 0 && overlap
+        };
+        let taken = |(at, (key, address)): (usize, &(&str, SocketAddr))| {
+            let (first, _) = ports[..at].iter().find(|(_, before)| same(*before, *address))?;
+            Some(format!("{key}: is {address}, and {first} takes that port; choose another"))
+        };
+        ports.iter().enumerate().filter_map(taken).collect()
     }
 }
 

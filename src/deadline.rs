@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Returns the time that is kept back for the answer: it has to be encoded and reach the caller before the caller's own timer
-/// ends the call. An attempt at a write goes on in it, because it is not cut, but is not waited for.
+/// Returns how long before its caller's own timer a call with so much time in all is answered: both ways through the network take
+/// their part of that time, and many answers may leave at one moment. Everything below goes by the deadline without it.
+pub fn way_home(time: Duration) -> Duration {
+    (time / 20).clamp(Duration::from_millis(75), Duration::from_millis(250)).min(time / 10)
+}
+
+/// Returns the time that is kept back for an answer to be made. An attempt at a write goes on in it, because it is not cut, but is
+/// not waited for.
 pub fn margin(remaining: Duration) -> Duration {
     let share = remaining / 20;
-    // A twentieth, within what encoding and a network need; but never more than a quarter, so that a call with a few milliseconds
-    // left is still tried.
+    // A twentieth, within bounds; but never more than a quarter, so that a call with a few milliseconds left is still tried.
     share.clamp(Duration::from_millis(25), Duration::from_millis(250)).min(remaining / 4)
 }
 

@@ -25,7 +25,7 @@ pub use connection::ConnectionError;
 pub use pushback::PUSHBACK;
 pub use refusal::{Refusal, Violation};
 pub use row::{Blame, Fate, Retry, Row, Verdict};
-use row::{again, of_library, of_server, unknown_code};
+use row::{again, code_of_server, of_library, of_server, unknown_code};
 pub use status::reason_of;
 pub use text::{shortened, snippet};
 
@@ -178,6 +178,9 @@ pub enum Error {
         /// True if the request may have reached Zendesk.
         sent: bool,
     },
+    /// The caller's deadline passed while the gateway read an answer of Zendesk's that had come in whole.
+    #[error("the deadline passed while the gateway was reading zendesk's answer, which had come in time")]
+    DeadlineInReading,
     /// A write was delivered, or may have been, and its outcome is not known.
     #[error("the outcome of this write is unknown: {0}")]
     OutcomeUnknown(Box<Error>),
@@ -213,6 +216,8 @@ pub enum Error {
         bytes: usize,
         /// The bytes that are allowed.
         limit: usize,
+        /// True if it is the reply to a write that was done.
+        done: bool,
     },
     /// The server library found that the call cannot be made as it is, or that its reply cannot be sent.
     #[error("{what}")]
@@ -278,6 +283,9 @@ pub enum Error {
     /// The gateway is draining.
     #[error("the gateway is shutting down")]
     ShuttingDown,
+    /// The replica that leads the fleet had the call, and was lost before it answered.
+    #[error("the replica that answers for all was lost before it answered")]
+    LeaderLost,
 }
 
 impl Error {
@@ -314,7 +322,7 @@ impl Error {
             Self::Throttled(said)                    => row(C::ResourceExhausted,  R::RateLimited,           T::AsAsked,     B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          Some(said)),
             Self::JobLimit(said)                     => row(C::ResourceExhausted,  R::JobLimit,              T::Never,       B::Ignore,           F::NotDone, W::Circumstances, false,          None,                          Some(said)),
             Self::SlotsTaken { .. }                  => row(C::ResourceExhausted,  R::JobLimit,              T::Never,       B::Ignore,           F::Held,    W::Circumstances, false,          None,                          None),
-            Self::Server(said)                       => row(C::Internal,           R::UpstreamError,         again(said.status), of_server(said.status), F::Unknown, W::Circumstances, true,           None,                          Some(said)),
+            Self::Server(said)                       => row(code_of_server(said.status), R::UpstreamError,         again(said.status), of_server(said.status), F::Unknown, W::Circumstances, true,           None,                          Some(said)),
             Self::Unavailable(said)                  => row(C::Unavailable,        R::UpstreamUnavailable,   T::Repeatable,  B::Failure,          F::Unknown, W::Circumstances, true,           None,                          Some(said)),
             Self::GatewayTimeout(said)               => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, W::Circumstances, true,           None,                          Some(said)),
             Self::Malformed(said)                    => row(C::Internal,           R::UpstreamMalformed,     T::ReadOnce,    B::Failure,          F::Unknown, W::Circumstances, true,           Some("malformed"),             Some(said)),
@@ -326,9 +334,10 @@ impl Error {
             Self::BrokenBeforeHeaders(event)         => row(C::Unavailable,        R::UpstreamUnavailable,   T::Repeatable,  event.verdict(),     F::Unknown, W::Circumstances, true,           Some("broken_before_headers"), None),
             Self::BrokenBody(event)                  => row(C::Unavailable,        R::UpstreamUnavailable,   T::ReadOnce,    event.verdict(),     F::Unknown, W::Circumstances, true,           Some("broken_body"),           None),
             Self::NoStream { .. }                    => row(C::Unavailable,        R::Overloaded,            T::Undelivered, B::Ignore,           F::NotDone, W::Circumstances, true,           Some("no_stream"),             None),
-            Self::AttemptTimeout                     => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Failure,          F::Unknown, W::Circumstances, true,           Some("timeout"),               None),
+            Self::AttemptTimeout                     => row(C::DeadlineExceeded,   R::UpstreamTimeout,       T::Repeatable,  B::Timeout,          F::Unknown, W::Circumstances, true,           Some("timeout"),               None),
             Self::Deadline { sent: true }            => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::Unknown, W::Circumstances, true,           None,                          None),
             Self::Deadline { sent: false }           => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          None),
+            Self::DeadlineInReading                  => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::Unknown, W::Circumstances, true,           None,                          None),
             Self::Idle { .. }                        => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, W::Circumstances, false,          None,                          None),
             Self::OutcomeUnknown(cause)              => row(unknown_code(cause),   R::OutcomeUnknown,        T::Never,       cause.row().breaker, F::Unknown, cause.row().blame,false,          None,                          cause.refusal()),
             Self::BreakerOpen { .. }                 => row(C::Unavailable,        R::BreakerOpen,           T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),
@@ -347,6 +356,7 @@ impl Error {
             Self::CallerForbidden { .. }             => row(C::PermissionDenied,   R::CallerForbidden,       T::Never,       B::Ignore,           F::NotDone, W::Rights,        false,          None,                          None),
             Self::Internal { .. }                    => row(C::Internal,           R::Internal,              T::Never,       B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          None),
             Self::ShuttingDown                       => row(C::Unavailable,        R::ShuttingDown,          T::Never,       B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          None),
+            Self::LeaderLost                         => row(C::Unavailable,        R::ShuttingDown,          T::Never,       B::Ignore,           F::Unknown, W::Circumstances, true,           None,                          None),
         }
     }
 }

@@ -8,11 +8,14 @@ use prost::Message as _;
 use crate::cache::{Batcher, Cache, Control, Key, Snapshot, Terms};
 use crate::config;
 use crate::error::Result;
-use crate::proto::{GetUserRequest, GetUserResponse};
+use crate::proto::{
+    BatchGetOrganizationsRequest, BatchGetUsersRequest, GetOrganizationRequest, GetOrganizationResponse,
+    GetUserRequest, GetUserResponse,
+};
 use crate::rest::many::MOST_ITEMS;
 use crate::rest::page::Page;
 use crate::rest::row::{OwnRead, Row as _};
-use crate::rest::{List, Part, Read};
+use crate::rest::{Batch, List, Part, Read};
 use crate::upstream::Upstream;
 use crate::upstream::call::Priority;
 use crate::upstream::credential::Credential;
@@ -25,6 +28,7 @@ pub mod bulk;
 pub mod caller;
 pub mod context;
 mod drain;
+mod email;
 pub mod jobs;
 pub mod origin;
 mod place;
@@ -46,13 +50,17 @@ use read::{ReadContext, Reads};
 use turns::Turns;
 pub use usage::{InUse, Usage};
 
+/// Gathers reads of single records of one kind.
+type Single = Batcher<ReadContext, i64, Bytes>;
+
 /// Answers calls.
 #[derive(Clone)]
 pub struct Gateway {
     reads: Reads,
     cache: Cache,
-    /// Batches single reads of users into one request.
-    users: Batcher<ReadContext, i64, Bytes>,
+    /// Batch single reads into one request.
+    users: Single,
+    organizations: Single,
     /// Makes declarative writes to one group or one user run one after the other.
     turns: Turns,
     /// The account's background jobs, of which Zendesk limits how many run at a time.
@@ -62,18 +70,23 @@ pub struct Gateway {
     sort_fields: Arc<[String]>,
 }
 
+fn single<B: Batch>(reads: &Reads, cache: &Cache) -> Single {
+    let reads = reads.clone();
+    cache.batcher(MOST_ITEMS, move |read: ReadContext, ids: Vec<i64>, terms| {
+        let reads = reads.clone();
+        async move { reads.by_id::<B>(&read.within(terms), &ids).await }
+    })
+}
+
 impl Gateway {
     /// Builds a gateway on an outbound stack.
     pub fn new(upstream: Upstream, cache: Cache) -> Self {
         let reads = Reads { upstream };
-        let many = reads.clone();
-        let users = cache.batcher(MOST_ITEMS, move |read: ReadContext, ids: Vec<i64>, terms| {
-            let many = many.clone();
-            async move { many.users(&read.within(terms), &ids).await }
-        });
+        let users = single::<BatchGetUsersRequest>(&reads, &cache);
+        let organizations = single::<BatchGetOrganizationsRequest>(&reads, &cache);
         let jobs = Jobs::new(reads.clone(), None);
         let (turns, streams) = (Turns::default(), config::Stream::default());
-        Self { reads, cache, users, turns, jobs, streams, sort_fields: Arc::default() }
+        Self { reads, cache, users, organizations, turns, jobs, streams, sort_fields: Arc::default() }
     }
 
     /// Sets how lists are streamed.
@@ -120,25 +133,46 @@ impl Gateway {
         Ok(Answered::of(hit))
     }
 
-    /// Show User. While one read of a user is under way, further reads gather and are sent as one batch.
+    /// Show User.
     pub async fn get_user(&self, context: &Context, request: GetUserRequest) -> Result<Answered<GetUserResponse>> {
+        self.read_in_batches(context, request, request.id, &self.users).await
+    }
+
+    /// Show Organization.
+    pub async fn get_organization(
+        &self,
+        context: &Context,
+        request: GetOrganizationRequest,
+    ) -> Result<Answered<GetOrganizationResponse>> {
+        self.read_in_batches(context, request, request.id, &self.organizations).await
+    }
+
+    /// Answers a read of one record. While one such read is under way, further ones gather and are sent as one batch.
+    async fn read_in_batches<R: Read>(
+        &self,
+        context: &Context,
+        request: R,
+        id: i64,
+        single: &Single,
+    ) -> Result<Answered<R::Reply>> {
         let key = context.key(&request);
         if let Some(hit) = self.fresh(context, &key) {
             return hit;
         }
         request.rest()?;
-        let (reads, read, asked) = (self.reads.clone(), context.read(Priority::Interactive), request);
-        let (users, credential) = (self.users.clone(), context.credential.fingerprint());
+        let policy = request.cache();
+        let (reads, read) = (self.reads.clone(), context.read(Priority::Interactive));
+        let (single, credential) = (single.clone(), context.credential.fingerprint());
         let fetch = move |terms: Terms| async move {
-            if let Some(bytes) = users.get(credential, read.clone(), asked.id, terms.clone()).await? {
+            if let Some(bytes) = single.get(credential, read.clone(), id, terms.clone()).await? {
                 return Ok(bytes);
             }
-            // The batch's answer left this user out. A single read tells why: it answers a deleted user, and 404 for a
+            // The batch's answer left this record out. A single read tells why: it answers a deleted user, and 404 for a
             // missing one.
-            let reply = reads.one(&read.within(terms), &asked).await?;
+            let reply = reads.one(&read.within(terms), &request).await?;
             Ok(Bytes::from(reply.encode_to_vec()))
         };
-        let hit = self.cache.read(&key, &request.cache(), context.control, context.want(), fetch).await?;
+        let hit = self.cache.read(&key, &policy, context.control, context.want(), fetch).await?;
         Ok(Answered::of(hit))
     }
 

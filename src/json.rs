@@ -57,11 +57,13 @@ mod object;
 mod patch;
 mod place;
 mod results;
+mod room;
 mod structure;
 #[cfg(test)]
 mod tests;
 mod text;
 mod texts;
+mod tiny;
 
 pub use fields::{
     Scalar, Words, check_word, no_word, optional_scalar, optional_word, scalar, scalars, timestamp, unreadable, word,
@@ -70,12 +72,13 @@ pub use fields::{
 pub use ids::{AtLeast, id, ids, optional_id};
 pub use keys::keys;
 pub use lenient::value;
-pub use losses::{Loss, Losses, has_room, has_room_for_row, lost, row_lost, rows_lost};
+pub use losses::{Loss, Losses, is_replaced, lost, row_lost, rows_lost};
 pub use object::{
     Identified, Item, Object, identified, object_or_nothing, objects, optional_identified, optional_object,
 };
 pub use patch::{EnumFields, Input, body, patch};
 pub use results::results;
+pub use room::{room_for_row, row_begins, row_ends};
 pub use structure::{structure, write_structure};
 pub use texts::optional_texts;
 
@@ -142,8 +145,11 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed
         LONG.set(Long::Left);
         return Err(Malformed::without("the answer"));
     }
-    let strictly = if is_shallow(body) { sonic_rs::from_slice(body).ok() } else { serde_json::from_slice(body).ok() };
-    if let Some(Object(message)) = strictly {
+    let strictly =
+        || if is_shallow(body) { sonic_rs::from_slice(body).ok() } else { serde_json::from_slice(body).ok() };
+    let (strictly, _) = room::within(body.len(), strictly);
+    let may_be_lost = tiny::may_be_lost(body);
+    if let Some(Object(message)) = strictly.filter(|_| !may_be_lost) {
         return Ok((message, Losses::default()));
     }
     if body.len() > LONG_BODY && LONG.get() != Long::Read {
@@ -196,6 +202,12 @@ pub enum Malformed {
     Incomplete {
         /// The field that the answer depends on, such as `user.id`.
         what: String,
+    },
+    /// Its rows would take more memory than an answer of its size may.
+    #[error("its rows take more than the {most} bytes of memory that an answer of its size may become")]
+    TooMuch {
+        /// How many bytes it may become.
+        most: usize,
     },
     /// It is about the anonymous user: Zendesk answers a wrong password so, with the status of a success.
     #[error("the anonymous user")]

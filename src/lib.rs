@@ -15,12 +15,12 @@
 //! |---|---|
 //! | `assembly` | the whole gateway, put together from its settings |
 //! | `server` | connections, who calls, limits, and the operators' pages |
+//! | `fleet` | which of several replicas leads, and what goes from one to another |
 //! | `rpc` | one method for each RPC: the message, the deadline, the credential |
 //! | `gateway` | reads, writes, lists, streams and jobs: what a call takes beside one request |
 //! | `rest` | how each message is said in REST, and how its answer is read |
 //! | `upstream` | one request to Zendesk: the stack of retries, budgets, circuits, and the transport |
 //! | `cache` | answers, flights and batches |
-//! | `fleet` | which of several replicas leads |
 //! | `watch` | files that are read again when they change |
 //! | `telemetry` | traces, metrics and logs |
 //! | `share` | what each caller takes of what all share |

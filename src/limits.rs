@@ -14,6 +14,8 @@ pub const LONGEST_WAIT: Duration = Duration::from_mins(5);
 pub const LONGEST_TOLD: Duration = Duration::from_hours(24 * 30);
 /// A reset of at least so many seconds is a point in time, in seconds since 1970 (this one is in 2001).
 const EPOCH: u64 = 1_000_000_000;
+/// From so many on they are milliseconds: as seconds they would be in the year 33658.
+const EPOCH_IN_MILLISECONDS: u64 = 1_000_000_000_000;
 /// Wait after a 429 that states none; Zendesk's own client waits as long.
 pub const UNSTATED_WAIT: Duration = Duration::from_secs(10);
 
@@ -30,6 +32,8 @@ pub enum Limit {
     Updates,
     /// Background jobs that are queued or running.
     Jobs,
+    /// Access tokens that are asked for.
+    Tokens,
 }
 
 impl Limit {
@@ -41,6 +45,7 @@ impl Limit {
             Self::UserUpdates => "user_updates",
             Self::Updates => "updates",
             Self::Jobs => "jobs",
+            Self::Tokens => "tokens",
         }
     }
 }
@@ -56,6 +61,7 @@ impl fmt::Display for Limit {
             }
             Self::Updates => "single users are updated too often; BulkUpdateUsers updates 100 with one request",
             Self::Jobs => "too many background jobs are queued or running",
+            Self::Tokens => "zendesk issues no further access token for now",
         })
     }
 }
@@ -124,20 +130,24 @@ fn until(reset: u64, now: SystemTime) -> Duration {
     wait.min(LONGEST_WAIT)
 }
 
-/// Returns the time until a point in time in seconds since 1970.
+/// Returns the time until a point in time in seconds or milliseconds since 1970.
 fn from_now(point: u64, now: SystemTime) -> Duration {
+    let point = if point >= EPOCH_IN_MILLISECONDS { point / 1_000 } else { point };
     let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     Duration::from_secs(point.saturating_sub(now))
 }
 
-/// Reads `Retry-After`: seconds, an HTTP date, or, against HTTP, a point in time in seconds since 1970.
+/// Reads `Retry-After`: seconds, an HTTP date, or, against HTTP, a point in time in seconds or milliseconds since 1970.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match value.parse::<u64>() {
         Ok(point) if point >= EPOCH => from_now(point, now),
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => match value.parse::<f64>() {
-            Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
+            Ok(seconds) => {
+                let wait = Duration::try_from_secs_f64(seconds).ok()?;
+                if wait.as_secs() >= EPOCH { from_now(wait.as_secs(), now) } else { wait }
+            }
             Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or_default(),
         },
     };
@@ -192,6 +202,7 @@ mod tests {
         };
         assert_eq!(reset("1800000041"), Some(Duration::from_secs(41)));
         assert_eq!(reset("1799999999"), Some(Duration::ZERO), "it has passed");
+        assert_eq!(reset("1800000041000"), Some(Duration::from_secs(41)), "milliseconds");
         assert_eq!(reset("99999999999999"), Some(LONGEST_WAIT));
         let nothing = headers(&[
             ("x-rate-limit", "0"),
@@ -215,6 +226,8 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
         let later = |value: &str| retry_after(&headers(&[("retry-after", value)]), now);
         assert_eq!(later("1800000040"), Some(Duration::from_secs(40)));
+        assert_eq!(later("1800000040000"), Some(Duration::from_secs(40)));
+        assert_eq!(later("1800000040.5"), Some(Duration::from_secs(40)));
         assert_eq!(later("1799999999"), Some(Duration::ZERO));
         assert_eq!(wait("soon"), None);
         assert_eq!(wait("-1"), None);

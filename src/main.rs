@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -20,8 +21,9 @@ use zendesk_gateway::server::admin::Readiness;
 use zendesk_gateway::server::descriptors::Descriptors;
 use zendesk_gateway::server::flood::workers::Workers;
 use zendesk_gateway::server::signals::Signals;
+use zendesk_gateway::server::tls::{self, Tls};
 use zendesk_gateway::telemetry::Telemetry;
-use zendesk_gateway::upstream::client::Origin;
+use zendesk_gateway::upstream::client::{self, Origin};
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::credential::Source;
@@ -205,10 +207,18 @@ async fn check(
 ) -> anyhow::Result<()> {
     let checked = async {
         let config = config.await?;
+        readable(&config).await?;
         println!("the configuration is valid; gRPC would listen on {}", config.server.listen);
         if online { online::check(&config, sandboxed).await } else { Ok(()) }
     };
     signals.unless_ended(checked).await.map(drop)
+}
+
+/// Reads what the settings name as the gateway would at its start.
+async fn readable(config: &Config) -> anyhow::Result<()> {
+    config.upstream.ca_file.as_deref().map_or(Ok(()), client::read_ca_file)?;
+    Tls::load(&config.server.tls, &Watcher::default()).await.context("server.tls")?;
+    config.server.tls.cert_file.as_deref().map_or(Ok(()), tls::check).context("server.tls.cert_file")
 }
 
 async fn serve(

@@ -4,25 +4,31 @@
 //! wrong field is refused here, by its name, before anything is sent.
 
 mod answer;
+mod batch;
 pub mod bulk;
 mod field;
 pub mod groups;
+pub mod identities;
 pub mod input;
 pub mod jobs;
 mod list;
 pub mod many;
 pub mod memberships;
+pub mod organizations;
 pub mod page;
 mod read;
+mod roles;
 pub mod row;
+mod tags;
 pub mod users;
 mod write;
 
 pub use answer::{envelope, is_nothing, nothing};
+pub use batch::{Batch, LeftOut};
 pub use list::{List, Paging, Part, Style, checked, rows};
 pub use read::Read;
-pub use write::{Changes, Write};
+pub use write::{Changes, Whole, Write};
 
 use answer::{has_id, is_count, nothing_but};
 use field::{brand, id, known_word, optional_id, sorted};
-use list::list;
+use list::{list, whole_list};

@@ -2,6 +2,7 @@
 //! share.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
@@ -18,6 +19,7 @@ use crate::gateway::caller::Caller;
 use crate::gateway::{Answered, Context, Drain, Gateway};
 use crate::rest::bulk::{Bulk, BulkStream};
 use crate::rest::{List, Read, Write};
+use crate::upstream::call::Ledger;
 use crate::upstream::credential::Source;
 use crate::upstream::warnings::{LONGEST_BESIDE_ERROR, LONGEST_TEXT as LONGEST_WARNINGS};
 
@@ -45,7 +47,7 @@ type BoxStream<M> = Pin<Box<dyn Stream<Item = std::result::Result<Encoded<M>, St
 /// Largest reply that is not charged to its caller.
 const FREE_REPLY: usize = 4 << 10;
 /// What a stream is charged besides its pages: for messages that were sent and that its peer has not read.
-const STREAM_MEMORY: usize = 40 << 10;
+pub const STREAM_MEMORY: usize = 40 << 10;
 
 include!(concat!(env!("OUT_DIR"), "/handlers.rs"));
 
@@ -129,15 +131,16 @@ impl Rpc {
 
     fn stream<R: List>(&self, request: Request<R>) -> Streamed<R::Reply> {
         let (context, message) = self.open(request)?;
-        let deadline = context.deadline;
-        Ok(self.streamed(self.gateway.stream(context, &message)?, deadline))
+        let (ledger, deadline) = (context.ledger.clone(), context.deadline);
+        Ok(self.streamed(self.gateway.stream(context, &message)?, ledger, deadline))
     }
 }
 
 /// Refuses a message that is larger than any may be, before compression: so do callers' libraries count their own limits.
-fn fitting<M>(message: Encoded<M>, most: usize) -> Result<Encoded<M>> {
+/// `done` says that a write was carried out.
+fn fitting<M>(message: Encoded<M>, most: usize, done: bool) -> Result<Encoded<M>> {
     let bytes = message.bytes().len();
-    if bytes > most { Err(Error::ReplyTooLarge { bytes, limit: most }) } else { Ok(message) }
+    if bytes > most { Err(Error::ReplyTooLarge { bytes, limit: most, done }) } else { Ok(message) }
 }
 
 /// Charges a reply to its caller: a caller who asks for much and reads nothing holds memory. The reply to a write is not refused:
@@ -158,11 +161,12 @@ impl Rpc {
     fn streamed<M: 'static>(
         &self,
         messages: impl Stream<Item = Result<Encoded<M>>> + Send + 'static,
+        ledger: Arc<Ledger>,
         deadline: Instant,
     ) -> Response<BoxStream<M>> {
         let most = self.max_response_bytes;
-        let messages = until::deadline(messages, deadline)
-            .map(move |message| message.and_then(|message| fitting(message, most)).map_err(Status::from));
+        let messages = until::deadline(messages, ledger, deadline)
+            .map(move |message| message.and_then(|message| fitting(message, most, false)).map_err(Status::from));
         Response::new(Box::pin(messages))
     }
 
@@ -177,7 +181,8 @@ impl Rpc {
         Trail::end(context.trail.as_ref(), outcome.as_ref().err());
         let outcome = outcome.map(Into::into).and_then(|answered| charged(context, answered));
         let outcome = outcome.and_then(|Answered { message, cached }| {
-            Ok(Answered { message: fitting(message, self.max_response_bytes)?, cached })
+            let done = context.trail.is_some() && context.ledger.may_have_acted();
+            Ok(Answered { message: fitting(message, self.max_response_bytes, done)?, cached })
         });
         let answered = match outcome {
             Ok(answered) => answered,

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -64,6 +65,11 @@ impl Shares {
         let inner = Arc::new(Inner::new(&self.0.limits, self.0.limits.weight(name), Arc::clone(&self.0.bytes)));
         known.shares.insert(name.into(), Arc::downgrade(&inner));
         Share(inner)
+    }
+
+    /// Returns the share of one of those who are called `name` because nobody is told apart by a name: that of its address.
+    pub fn of_address(&self, name: &str, address: IpAddr) -> Share {
+        self.of(&format!("{name} {}", address.to_canonical()))
     }
 
     /// Returns how many bytes of messages are under way.
@@ -344,7 +350,7 @@ mod tests {
     #[test]
     fn what_alone_is_more_than_a_share_is_not_refused_as_if_it_would_fit_later() {
         let one = shares().of("one");
-        assert!(matches!(one.charge(601), Err(Error::ReplyTooLarge { bytes: 601, limit: 600 })));
+        assert!(matches!(one.charge(601), Err(Error::ReplyTooLarge { bytes: 601, limit: 600, .. })));
         let mut charge = one.charge(400).expect("its share");
         assert!(matches!(charge.grow(201), Err(Error::ReplyTooLarge { .. })));
         charge.set(600).expect("all of its share");

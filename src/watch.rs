@@ -53,6 +53,8 @@ struct Inner<T> {
     read: Box<Read<T>>,
     value: watch::Sender<Arc<T>>,
     counts: Arc<Counts>,
+    /// Whether somebody else says when a new value is taken.
+    on_trial: bool,
     /// Wakes the watch; held here, so that it stays open as long as there is something to watch.
     wake: watch::Sender<()>,
 }
@@ -111,7 +113,18 @@ impl Watcher {
         path: &Path,
         read: impl Fn(&[u8]) -> anyhow::Result<T> + Send + Sync + 'static,
     ) -> anyhow::Result<Watched<T>> {
-        self.files(what, vec![path.to_owned()], move |contents| read(&contents[0])).await
+        self.watch(what, vec![path.to_owned()], move |contents| read(&contents[0]), false).await
+    }
+
+    /// The same for a content that can only be taken once it was tried: whoever watches it says so in [`Watched::counts`].
+    /// Errors and panics are those of [`Watcher::file`].
+    pub async fn file_on_trial<T: Send + Sync + 'static>(
+        &self,
+        what: &'static str,
+        path: &Path,
+        read: impl Fn(&[u8]) -> anyhow::Result<T> + Send + Sync + 'static,
+    ) -> anyhow::Result<Watched<T>> {
+        self.watch(what, vec![path.to_owned()], move |contents| read(&contents[0]), true).await
     }
 
     /// The same for files that belong together, such as a certificate and its key; `read` gets their contents in the order
@@ -128,13 +141,24 @@ impl Watcher {
         paths: Vec<PathBuf>,
         read: impl Fn(&[Vec<u8>]) -> anyhow::Result<T> + Send + Sync + 'static,
     ) -> anyhow::Result<Watched<T>> {
+        self.watch(what, paths, read, false).await
+    }
+
+    async fn watch<T: Send + Sync + 'static>(
+        &self,
+        what: &'static str,
+        paths: Vec<PathBuf>,
+        read: impl Fn(&[Vec<u8>]) -> anyhow::Result<T> + Send + Sync + 'static,
+        on_trial: bool,
+    ) -> anyhow::Result<Watched<T>> {
         let hashes = RandomState::new();
         let contents = contents(&paths).await?;
         let (seen, first) = (hashes.hash_one(&contents), read(&contents).with_context(|| names(&paths))?);
         drop(contents);
         let counts = self.counts(what);
         let (value, _) = watch::channel(Arc::new(first));
-        let inner = Arc::new(Inner { what, paths, read: Box::new(read), value, counts, wake: self.wake.clone() });
+        let (read, wake) = (Box::new(read), self.wake.clone());
+        let inner = Arc::new(Inner { what, paths, read, value, counts, on_trial, wake });
         let (weak, interval, mut woken) = (Arc::downgrade(&inner), self.interval, inner.wake.subscribe());
         tokio::spawn(async move {
             let mut look = Look { hashes, judged: seen, last: seen };
@@ -174,6 +198,16 @@ impl<T> Watched<T> {
     pub fn get(&self) -> Arc<T> {
         self.0.value.borrow().clone()
     }
+
+    /// Tells of each new value.
+    pub fn changes(&self) -> watch::Receiver<Arc<T>> {
+        self.0.value.subscribe()
+    }
+
+    /// Counts what becomes of new contents.
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
 }
 
 impl<T> Clone for Watched<T> {
@@ -207,8 +241,12 @@ impl Look {
         match outcome.and_then(|contents| (inner.read)(&contents).with_context(|| names(&inner.paths))) {
             Ok(value) => {
                 inner.value.send_replace(Arc::new(value));
-                inner.counts.taken();
-                info!(file.what = inner.what, "a changed file is in use");
+                if inner.on_trial {
+                    info!(file.what = inner.what, "a changed file was read, and is tried");
+                } else {
+                    inner.counts.taken();
+                    info!(file.what = inner.what, "a changed file is in use");
+                }
             }
             Err(error) => {
                 inner.counts.failed();

@@ -232,7 +232,13 @@ The end of a pod, counted from SIGTERM: for `announce` it still takes calls, the
 {{- $found = append $found (printf "prometheusRule.severities: there is no alert by the name of %s" $alert) -}}
 {{- end -}}
 {{- end -}}
-{{- range $name, $_ := .Values.prometheusRule.thresholds -}}
+{{- range $name, $threshold := .Values.prometheusRule.thresholds -}}
+{{- if and (has $name (list "callsFailFast" "callsFailSlow" "cacheColdShare" "descriptorsShare")) (or (le (float64 $threshold) 0.0) (gt (float64 $threshold) 1.0)) -}}
+{{- $found = append $found (printf "prometheusRule.thresholds.%s: is %v, and must be a share above 0 and at most 1" $name $threshold) -}}
+{{- end -}}
+{{- if and (has $name (list "credentialEndsSeconds" "certificateEndsSeconds")) (lt (float64 $threshold) 3600.0) -}}
+{{- $found = append $found (printf "prometheusRule.thresholds.%s: is %v seconds, and must be an hour at least" $name $threshold) -}}
+{{- end -}}
 {{- if not (regexMatch (printf "[0-9.]+ # %s\n" (regexQuoteMeta $name)) $rules) -}}
 {{- $found = append $found (printf "prometheusRule.thresholds: there is no threshold %s" $name) -}}
 {{- end -}}

@@ -13,6 +13,8 @@ pub const UNREADABLE_FIELDS: &str = "unreadable_fields";
 pub const UNREADABLE_ROWS: &str = "unreadable_rows";
 /// Field of a job's result that has what is no object.
 pub const RAW: &str = "raw";
+/// The field of a result that is true if it stands in place of all results.
+pub const OF_ALL: &str = "of_all";
 
 /// The contract's services.
 pub fn services(pool: &DescriptorPool) -> impl Iterator<Item = ServiceDescriptor> {

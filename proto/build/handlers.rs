@@ -6,15 +6,19 @@ use prost_reflect::{DescriptorPool, MethodDescriptor};
 use crate::descriptor::{lists, methods, reads, services, snake};
 
 /// RPCs that are more than one plain read, list, stream, write or bulk call: the gateway has a method for each, named after it.
-const COMPOSED: [&str; 10] = [
+const COMPOSED: [&str; 14] = [
     "GetUser",
     "BatchGetUsers",
+    "GetOrganization",
+    "BatchGetOrganizations",
     "LogoutUsers",
     "GetGroupWithAgents",
     "CreateGroupWithAgents",
     "UpdateGroupWithAgents",
     "SetDefaultMembership",
     "SetUserGroups",
+    "MakeUserIdentityPrimary",
+    "ChangeUserEmail",
     "BatchGetJobs",
     "WatchJobs",
 ];
@@ -82,8 +86,8 @@ fn body(method: &MethodDescriptor) -> String {
     let name = snake(method.name());
     match handler(method) {
         Handler::Composed if method.is_server_streaming() => format!(
-            "let (context, message) = self.open(r)?;\n        let deadline = context.deadline;\n        \
-             Ok(self.streamed(self.gateway.{name}(context, message)?, deadline))"
+            "let (context, message) = self.open(r)?;\n        let (ledger, deadline) = (context.ledger.clone(), context.deadline);\n        \
+             Ok(self.streamed(self.gateway.{name}(context, message)?, ledger, deadline))"
         ),
         Handler::Composed => format!(
             "let (context, message) = self.open(r)?;\n        \

@@ -1,7 +1,7 @@
 //! What the generated types know of themselves by the traits of `src/json.rs`, for `contract.rs`: the wire words of enums, the
 //! ids of records, the fields of inputs and the check of their enum values.
 
-use prost_reflect::{Cardinality, DescriptorPool, EnumDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 
 use crate::descriptor::{PACKAGE, extension, inputs, is_identified, reachable, replies};
 
@@ -48,11 +48,16 @@ fn words(pool: &DescriptorPool, enumeration: &EnumDescriptor) -> String {
 fn fields(message: &MessageDescriptor) -> String {
     let fields: Vec<(String, bool)> =
         message.fields().map(|field| (field.name().to_owned(), field.cardinality() == Cardinality::Repeated)).collect();
-    let custom_fields = if message.get_field_by_name("user_fields").is_some() {
-        "    fn custom_fields(&self) -> Option<&prost_types::Struct> { self.user_fields.as_ref() }\n"
-    } else {
-        ""
+    let is_object = |field: &FieldDescriptor| {
+        field.kind().as_message().is_some_and(|message| message.full_name() == "google.protobuf.Struct")
     };
+    let custom_fields = message.fields().find(is_object).map_or_else(String::new, |field| {
+        format!(
+            "    const CUSTOM: &'static str = {name:?};\n    \
+             fn custom_fields(&self) -> Option<&prost_types::Struct> {{ self.{name}.as_ref() }}\n",
+            name = field.name()
+        )
+    });
     format!(
         "impl crate::json::Input for crate::proto::{} {{\n    \
          const FIELDS: &'static [(&'static str, bool)] = &{fields:?};\n{custom_fields}}}\n",

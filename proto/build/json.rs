@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, Kind};
 
 use crate::descriptor::{
-    RAW, UNREADABLE_FIELDS, UNREADABLE_ROWS, inputs, is_identified, names_records, reachable, replies,
+    OF_ALL, RAW, UNREADABLE_FIELDS, UNREADABLE_ROWS, inputs, is_identified, names_records, reachable, replies,
 };
 
 /// The type of fields that hold any JSON object.
@@ -36,7 +36,7 @@ pub fn derive(pool: &DescriptorPool, config: &mut prost_build::Config) {
                     "#[serde(rename = \"\\0unreadable_fields\", deserialize_with = \"crate::json::unreadable\")]"
                         .to_owned()
                 }
-                UNREADABLE_ROWS | RAW => "#[serde(skip)]".to_owned(),
+                UNREADABLE_ROWS | RAW | OF_ALL => "#[serde(skip)]".to_owned(),
                 _ => format!("#[serde(deserialize_with = \"crate::json::{}\")]", reader(&field)),
             };
             config.field_attribute(format!("{name}.{}", field.name()), attribute);

@@ -74,12 +74,12 @@ impl Inner {
             };
             return match result {
                 Some(Ok(entry)) => self.serve(&entry, status, Instant::now()),
-                Some(Err(Error::AttemptTimeout)) if deadline <= Instant::now() => Err(TOO_LATE),
+                Some(Err(Error::AttemptTimeout)) if deadline <= Instant::now() => Err(Error::Deadline { sent: true }),
                 Some(Err(error)) => match self.usable(fallback.as_ref()) {
                     Some(entry) if error.row().stale_if_error => self.serve(&entry, CacheStatus::Stale, Instant::now()),
                     _ => Err(error),
                 },
-                None => Err(flight.waits_for.get().unwrap_or(TOO_LATE)),
+                None => Err(flight.waits_for.get()),
             };
         }
     }
@@ -91,9 +91,10 @@ impl Inner {
         Fut: Future<Output = Result<Bytes>>,
     {
         self.stats.bypassed.add();
-        let terms = Terms { deadline, wanted_by: deadline, background: false, waits_for: WaitsFor::default() };
+        let waits_for = WaitsFor::noted();
+        let terms = Terms { deadline, wanted_by: deadline, background: false, waits_for: waits_for.clone() };
         let fetch = flight::without_panic(key.rpc(), async { fetch(terms).await });
-        let bytes = timeout_at(deadline, fetch).await.unwrap_or(Err(TOO_LATE))?;
+        let bytes = timeout_at(latest(deadline), fetch).await.unwrap_or_else(|_| Err(waits_for.get()))?;
         Ok(Hit { bytes, status: CacheStatus::Bypass, age: Duration::ZERO })
     }
 
@@ -166,7 +167,7 @@ impl Inner {
 /// caller's, or was refused because the caller who started it could not wait long enough.
 fn joiner_must_retry(flight: &Flight, result: Option<&FlightResult>, deadline: Instant) -> bool {
     match result {
-        Some(Err(Error::AttemptTimeout | Error::Connect(_))) => {
+        Some(Err(Error::AttemptTimeout | Error::DeadlineInReading | Error::Connect(_))) => {
             flight.deadline < deadline
                 && flight.deadline <= Instant::now() + LARGEST_MARGIN
                 && Instant::now() < deadline
@@ -184,7 +185,3 @@ fn joiner_must_retry(flight: &Flight, result: Option<&FlightResult>, deadline: I
         _ => false,
     }
 }
-
-/// The error of a caller whose time is up while a fetch is under way. Nobody tells the cache whether the fetch's request has left.
-/// "It may have" is never false, and harmless: only reads go through the cache.
-const TOO_LATE: Error = Error::Deadline { sent: true };

@@ -103,7 +103,7 @@ where
     /// What the batch failed with, and [`Error::Deadline`] when the deadline of these terms passes first.
     pub async fn get(&self, credential: u128, context: Context, id: Id, terms: Terms) -> Result<Option<Value>> {
         let (reply, mut answer) = oneshot::channel();
-        let deadline = terms.deadline;
+        let (deadline, waits_for) = (terms.deadline, terms.waits_for.clone());
         let (number, leaves_by) = self.0.enter(credential, Member { context, id, terms, reply });
         let mut hurried = false;
         loop {
@@ -111,7 +111,8 @@ where
                 biased;
                 answer = &mut answer => return answer.unwrap_or(Err(Error::ShuttingDown)),
                 () = sleep_until(deadline) => {
-                    return Err(Error::Deadline { sent: !self.0.gathers(credential, number) });
+                    let gathers = self.0.gathers(credential, number);
+                    return Err(if gathers { Error::Deadline { sent: false } } else { waits_for.get() });
                 }
                 () = sleep_until(leaves_by), if !hurried => {
                     hurried = true;

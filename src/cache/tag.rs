@@ -82,6 +82,11 @@ families! {
     Group of "group": every_group = "groups", groups = "group_lists", group = "group";
     /// memberships.
     Membership of "membership": every_membership = "memberships", memberships = "membership_lists", membership = "membership";
+    /// identities.
+    Identity of "identity": every_identity = "identities", identities = "identity_lists", identity = "identity";
+    /// organizations.
+    Organization of "organization":
+        every_organization = "organizations", organizations = "organization_lists", organization = "organization";
 }
 
 /// How many slots the tags without an id take.

@@ -15,32 +15,40 @@ use crate::share::Share;
 #[derive(Debug, Clone, Default)]
 pub struct WaitsFor(SmallVec<[Arc<Noted>; 1]>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Noted {
-    /// The error with which the fetch would end if it were given up now; none while Zendesk has its request, or before it begins.
-    why: Mutex<Option<Error>>,
+    /// The error with which the fetch would end if it were given up now.
+    why: Mutex<Error>,
     /// Who wants the answer. They stay here when they leave: few do before the answer comes.
     callers: Mutex<SmallVec<[Share; 1]>>,
     /// Told when there is one more.
     joined: Notify,
 }
 
+/// Nothing has been sent yet, whatever the fetch waits for.
+impl Default for Noted {
+    fn default() -> Self {
+        let why = Mutex::new(Error::Deadline { sent: false });
+        Self { why, callers: Mutex::default(), joined: Notify::new() }
+    }
+}
+
 impl WaitsFor {
-    /// Returns one that can be read, for a fetch that nobody has joined.
+    /// Returns one that can be read, for a fetch that has sent nothing yet and that nobody has joined.
     pub fn noted() -> Self {
         Self(SmallVec::from_buf([Arc::default()]))
     }
 
-    /// Notes what the fetch waits for.
-    pub fn set(&self, why: Option<&Error>) {
+    /// Notes what the fetch waits for: the error with which it would end if it were given up now.
+    pub fn set(&self, why: &Error) {
         for noted in &self.0 {
-            *locked(&noted.why) = why.cloned();
+            locked(&noted.why).clone_from(why);
         }
     }
 
-    /// Returns what the fetch waits for.
-    pub fn get(&self) -> Option<Error> {
-        self.0.iter().find_map(|noted| locked(&noted.why).clone())
+    /// Returns what the fetch waits for. Of one of which nothing is told, Zendesk may have had the request, which is never false.
+    pub fn get(&self) -> Error {
+        self.0.first().map_or(Error::Deadline { sent: true }, |noted| locked(&noted.why).clone())
     }
 
     /// Notes that a caller wants the answer, too.
@@ -57,6 +65,12 @@ impl WaitsFor {
     /// Returns who wants the answer besides the caller who began the fetch; that caller may be among them.
     pub fn callers(&self) -> SmallVec<[Share; 1]> {
         self.0.iter().flat_map(|noted| locked(&noted.callers).clone()).collect()
+    }
+
+    /// Returns the first of them for whom this holds.
+    pub fn find(&self, holds: impl Fn(&Share) -> bool) -> Option<u64> {
+        let first = |noted: &Arc<Noted>| locked(&noted.callers).iter().find(|caller| holds(caller)).map(Share::id);
+        self.0.iter().find_map(first)
     }
 
     /// Completes when somebody more wants the answer than when this was last asked.

@@ -1,9 +1,13 @@
 //! A write's hold on its tags: from before it is sent until its outcome is known. If the outcome stays unknown, nothing is cached
 //! under them for [`UNKNOWN_SETTLES_AFTER`] longer.
 
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::Cache;
 use super::epoch::{Slots, Snapshot};
@@ -12,6 +16,50 @@ use super::tag::Tag;
 /// How long nothing is cached under the tags of a write whose outcome is unknown. Zendesk answers writes within half a second.
 /// **Assumption**: it carries out no write after this time.
 pub const UNKNOWN_SETTLES_AFTER: Duration = Duration::from_secs(10);
+
+/// The writes of this process so far, for another replica that must be told of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changes {
+    /// Grows when a write begins, and when it ends.
+    pub steps: u64,
+    /// True if none is under way, and none may be carried out late.
+    pub settled: bool,
+}
+
+/// Counts writes.
+#[derive(Default)]
+pub(super) struct Writes {
+    steps: AtomicU64,
+    open: AtomicUsize,
+    /// Until when a write whose outcome is unknown may be carried out.
+    unsettled: Mutex<Option<Instant>>,
+}
+
+impl Writes {
+    fn begin(&self) {
+        self.open.fetch_add(1, SeqCst);
+        self.steps.fetch_add(1, SeqCst);
+    }
+
+    fn end(&self, unknown: bool) {
+        if unknown {
+            *self.unsettled.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Instant::now() + UNKNOWN_SETTLES_AFTER);
+        }
+        self.steps.fetch_add(1, SeqCst);
+        self.open.fetch_sub(1, SeqCst);
+    }
+
+    pub(super) fn changes(&self) -> Changes {
+        let settled = self.open.load(SeqCst) == 0
+            && self
+                .unsettled
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_none_or(|until| until <= Instant::now());
+        Changes { steps: self.steps.load(SeqCst), settled }
+    }
+}
 
 /// A write under way. [`WriteGuard::finish`] ends it with a known outcome; dropping it, with an unknown one.
 #[must_use = "a write guard that is dropped at once says that the write ended with unknown outcome"]
@@ -31,6 +79,7 @@ impl WriteGuard {
         let mut slots: Slots = tags.iter().map(|tag| tag.slot()).collect();
         slots.sort_unstable();
         slots.dedup();
+        cache.writes().begin();
         let mut began = cache.epochs().snapshot();
         let now = cache.epochs().enter(&slots);
         // The snapshot is set to after this write's own invalidation, which must not void its own answer.
@@ -61,6 +110,7 @@ impl WriteGuard {
     pub fn finish(mut self) -> Snapshot {
         self.finished = true;
         let (reading, mine) = self.cache.epochs().leave_with_outcome(&self.slots, &self.entered);
+        self.cache.writes().end(false);
         Snapshot { reading, mine, ..self.began.clone() }
     }
 }
@@ -76,5 +126,30 @@ impl Drop for WriteGuard {
         epochs.enter(&self.if_unknown);
         epochs.leave(&self.if_unknown, UNKNOWN_SETTLES_AFTER);
         epochs.leave(&self.slots, UNKNOWN_SETTLES_AFTER);
+        self.cache.writes().end(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::cache::tag;
+    use crate::config;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_counts_until_it_cannot_be_carried_out_late() {
+        let cache = Cache::new(&config::Cache::default());
+        let changes = |steps, settled| assert_eq!(cache.changes(), Changes { steps, settled });
+        changes(0, true);
+        let one = cache.begin_write(&[tag::user(7)]);
+        changes(1, false);
+        let _ = one.finish();
+        changes(2, true);
+        drop(cache.begin_write(&[tag::user(7)]));
+        changes(4, false);
+        advance(UNKNOWN_SETTLES_AFTER).await;
+        changes(4, true);
     }
 }

@@ -6,6 +6,9 @@ use bytesize::ByteSize;
 use serde::Deserializer;
 use serde::de::{Error, Visitor};
 
+/// No size is larger, so that sums of them can be counted.
+const MOST: u64 = 1 << 50;
+
 /// Reads a size: `4194304`, `"4 MiB"` or `"4 MB"`.
 pub(super) fn size<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<T, D::Error> {
     struct Size;
@@ -31,6 +34,9 @@ pub(super) fn size<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Resul
         }
     }
     let bytes = from.deserialize_any(Size)?;
+    if bytes > MOST {
+        return Err(D::Error::custom("is more than a pebibyte"));
+    }
     T::try_from(bytes).map_err(|_| D::Error::custom("is more than this machine can count"))
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use config::builder::DefaultState;
 use config::{ConfigBuilder, Environment, File, FileFormat, Source, Value, ValueKind};
 
-use super::words::describe;
+use super::words::{describe, mistaken, unread};
 use super::{Config, LogFormat};
 
 /// Everything that is wrong with a configuration, each by its full key.
@@ -59,7 +59,9 @@ pub fn merge(text: Option<&str>, overrides: Overrides<'_>) -> Result<Config, Mis
         builder = builder.add_source(File::from_str(text, FileFormat::Toml));
     }
     let mut mistakes: Vec<String> = overrides.environment.iter().filter_map(|(name, _)| misspelt(name)).collect();
-    let environment = overrides.environment.into_iter().filter(|(name, _)| name.starts_with("ZENDESK_GATEWAY__"));
+    let is_named =
+        |name: &str| name.strip_prefix("ZENDESK_GATEWAY__").is_some_and(|key| !key.split("__").any(str::is_empty));
+    let environment = overrides.environment.into_iter().filter(|(name, _)| is_named(name));
     let environment = Environment::with_prefix("ZENDESK_GATEWAY")
         .prefix_separator("__")
         .separator("__")
@@ -68,7 +70,7 @@ pub fn merge(text: Option<&str>, overrides: Overrides<'_>) -> Result<Config, Mis
     for (key, value) in overrides.flags {
         builder = builder.set_override(*key, value.as_str()).map_err(|error| Mistakes(vec![error.to_string()]))?;
     }
-    let merged = builder.build().map_err(|error| Mistakes(vec![error.to_string()]))?;
+    let merged = builder.build().map_err(|error| Mistakes(vec![unread(&error.to_string())]))?;
 
     let mut leaves = Leaves::default();
     let tree = merged.collect().map_err(|error| Mistakes(vec![error.to_string()]))?;
@@ -105,7 +107,11 @@ pub fn merge(text: Option<&str>, overrides: Overrides<'_>) -> Result<Config, Mis
 /// Says what is wrong with a variable that seems meant for the gateway and would not be read. Kubernetes and Docker set some that
 /// begin alike for a Service or a container of that name.
 fn misspelt(name: &str) -> Option<String> {
-    let tail = name.strip_prefix("ZENDESK_GATEWAY_").filter(|tail| !tail.starts_with('_'))?;
+    let tail = name.strip_prefix("ZENDESK_GATEWAY_")?;
+    if let Some(key) = tail.strip_prefix('_') {
+        let is_empty = key.split("__").any(str::is_empty);
+        return is_empty.then(|| format!("{name}: names no setting; settings are ZENDESK_GATEWAY__SECTION__KEY"));
+    }
     let sections = serde_json::to_value(Config::default()).ok()?;
     let section = tail.split('_').next().unwrap_or(tail).to_lowercase();
     let is_setting = sections.get(&section).is_some() || section == "sandbox";
@@ -159,5 +165,9 @@ fn alone(key: &str, value: &Value) -> Result<(), String> {
     let builder: ConfigBuilder<DefaultState> = config::Config::builder();
     let builder = builder.set_override(key, value.clone()).map_err(|error| error.to_string())?;
     let only = builder.build().map_err(|error| error.to_string())?;
-    only.try_deserialize::<Config>().map(|_| ()).map_err(|error| describe(key, value, &error))
+    only.try_deserialize::<Config>().map_err(|error| describe(key, value, &error))?;
+    let defaults = serde_json::to_value(Config::default()).map_err(|error| error.to_string())?;
+    // Whatever stands in a list has no default.
+    let template = defaults.pointer(&format!("/{}", key.replace('.', "/")));
+    template.and_then(|template| mistaken(template, value)).map_or(Ok(()), Err)
 }

@@ -14,6 +14,7 @@ impl Config {
             ("upstream.credential.password_file", &credential.password_file),
             ("upstream.credential.client_secret_file", &credential.client_secret_file),
             ("server.tls.key_file", &self.server.tls.key_file),
+            ("fleet.tls.key_file", &self.fleet.tls.key_file),
             ("identity.api_keys.file", &self.identity.api_keys.file),
             ("telemetry.otlp.headers_file", &self.telemetry.otlp.headers_file),
         ];

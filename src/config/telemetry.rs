@@ -48,7 +48,7 @@ impl Admin {
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
     /// `telemetry.log_filter`: which log lines are written, as `level` or `target=level,…`; `access=off` leaves the access
-    /// lines out. Default `info`.
+    /// lines out. What it names no level for has `info`. Default `info`.
     pub log_filter: String,
     /// `telemetry.log_format`: `json` or `pretty`. Default `pretty`.
     pub log_format: LogFormat,
@@ -135,13 +135,20 @@ fn is_directive(part: &str) -> bool {
 }
 
 impl Telemetry {
+    /// Returns the directives of the log filter. Where it names no level for all the rest, that is `info`.
+    pub fn log_directives(&self) -> String {
+        let is_for_all = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+        let has_one = self.log_filter.split(',').map(str::trim).any(is_for_all);
+        if has_one { self.log_filter.clone() } else { format!("info,{}", self.log_filter) }
+    }
+
     /// Returns what is wrong, each by its full key.
     pub(super) fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
         if let Some(word) = self.log_filter.split(',').map(str::trim).find(|word| !is_directive(word)) {
             let levels = "off, error, warn, info, debug or trace";
             mistakes.push(format!("telemetry.log_filter: {word:?} is no level; write {levels}, or TARGET=LEVEL"));
-        } else if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log_filter) {
+        } else if let Err(error) = tracing_subscriber::EnvFilter::try_new(self.log_directives()) {
             mistakes.push(format!("telemetry.log_filter: {error}"));
         }
         if !(0.0..=1.0).contains(&self.sample_ratio) {
@@ -162,5 +169,27 @@ impl Telemetry {
             }
         }
         mistakes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_filter_names_no_level_for_has_info() {
+        for (filter, directives) in [
+            ("warn", "warn"),
+            ("access=off,debug", "access=off,debug"),
+            ("access=off", "info,access=off"),
+            ("acess=off", "info,acess=off"),
+            ("", "info,"),
+            ("[x]=info", "info,[x]=info"),
+        ] {
+            let settings = Telemetry { log_filter: filter.to_owned(), ..Telemetry::default() };
+            assert_eq!(settings.log_directives(), directives);
+            let error = tracing_subscriber::EnvFilter::try_new(directives).err();
+            assert!(error.is_none(), "{directives}: {error:?}");
+        }
     }
 }

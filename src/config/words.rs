@@ -37,9 +37,34 @@ pub(super) fn describe(path: &str, value: &Value, error: &ConfigError) -> String
     }
 }
 
+/// Says why a value does not do although it can be made into one that would: `1.5` is no number of calls, and `-1` is neither true
+/// nor false. `template` is the setting's default.
+pub(super) fn mistaken(template: &serde_json::Value, value: &Value) -> Option<String> {
+    use serde_json::Value as Json;
+    let is_text = matches!(value.kind, ValueKind::String(_));
+    let is_whole =
+        matches!(value.kind, ValueKind::I64(_) | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_));
+    let is_finite = matches!(value.kind, ValueKind::Float(number) if number.is_finite());
+    let is_list_of_texts = matches!(&value.kind, ValueKind::Array(items) if items.iter().all(|item| matches!(item.kind, ValueKind::String(_))));
+    // Text is what the environment has; whoever reads it says what it must be.
+    let (fits, must_be) = match template {
+        Json::Bool(_) => (matches!(value.kind, ValueKind::Boolean(_)), "true or false"),
+        Json::Number(number) if number.is_f64() => (is_whole || is_finite, "a number"),
+        Json::Number(_) => (is_whole, "a whole number"),
+        Json::String(_) => (false, "text in quotes"),
+        Json::Array(_) => (is_list_of_texts, "a list of texts"),
+        Json::Null => {
+            (is_whole || is_list_of_texts || matches!(value.kind, ValueKind::Table(_)), "text or a whole number")
+        }
+        Json::Object(_) => (true, "a table of settings"),
+    };
+    (!fits && !is_text).then(|| format!("is {}, and must be {must_be}", shown(value)))
+}
+
 fn wanted(value: &Value, expected: &str) -> String {
     let must_be = match expected {
-        _ if expected.contains("unsigned") || expected.contains("nonzero") => "a whole number of 0 or more",
+        _ if expected.contains("nonzero") => "a whole number of 1 or more",
+        _ if expected.contains("unsigned") => "a whole number of 0 or more",
         _ if expected.contains("integer") => "a whole number",
         _ if expected.contains("float") => "a number",
         _ if expected.contains("duration") => "a duration such as 30s or 1m 30s",
@@ -77,4 +102,24 @@ fn as_json(path: &str, value: &Value) -> Option<String> {
         tree = serde_json::json!({ name: tree });
     }
     serde_json::from_value::<Config>(tree).err().map(|error| error.to_string())
+}
+
+/// What is wrong with a file that is no TOML: where, and why, in one line.
+pub(super) fn unread(error: &str) -> String {
+    let place =
+        error.lines().next().and_then(|line| line.split_once("TOML parse error at ")).map(|(_, place)| place.trim());
+    if place.is_none() && (error.contains("too large") || error.contains("overflowed")) {
+        return "the file is no TOML: a number in it is too large".to_owned();
+    }
+    let Some(place) = place else { return error.to_owned() };
+    let why = error.lines().map(str::trim).filter(|line| !line.is_empty()).next_back().unwrap_or_default();
+    let key =
+        error.lines().find_map(|line| line.split_once(" | ")?.1.split_once('=')).map_or("", |(key, _)| key.trim());
+    let why = match why {
+        _ if why.contains("too large") || why.contains("overflowed") => "the number is too large",
+        _ if why.contains("too small") || why.contains("underflowed") => "the number is too small",
+        other => other.split(" in file").next().unwrap_or(other).split(" in ").next().unwrap_or(other),
+    };
+    let about = if key.is_empty() { String::new() } else { format!(" ({key})") };
+    format!("the file is no TOML at {place}{about}: {why}")
 }

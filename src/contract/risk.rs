@@ -1,7 +1,8 @@
-//! Requests whose values can raise the risk of their RPC: whoever writes a user can make it an agent.
+//! Requests whose values can raise the risk of their RPC: whoever writes a user can make it an agent, or sign in as one.
 //!
-//! A caller who may write users must not thereby decide who is an agent, what agents may do and where they belong; that is
-//! what the class ADMIN is for. The build demands an implementation here of every request that holds a `UserInput`.
+//! A caller who may write users must not thereby decide who is an agent, what agents may do and where they belong, nor who
+//! can sign in as a user that exists; that is what the class ADMIN is for. The build demands an implementation here of every
+//! request that holds a `UserInput`.
 
 use prost_types::FieldMask;
 
@@ -42,7 +43,7 @@ fn gives_privileges(user: &UserInput) -> bool {
 }
 
 /// True if the privileges of a user that may exist already are changed. The user may be an agent: then `END_USER` takes
-/// privileges away, and a masked field that is unset is cleared.
+/// privileges away.
 fn changes_privileges(user: Option<&UserInput>, mask: Option<&FieldMask>) -> bool {
     let set = user.is_some_and(|user| {
         gives_privileges(user)
@@ -52,8 +53,29 @@ fn changes_privileges(user: Option<&UserInput>, mask: Option<&FieldMask>) -> boo
             || user.ticket_restriction.is_some()
             || user.password.is_some()
     });
-    let cleared = mask.is_some_and(|mask| mask.paths.iter().any(|path| PRIVILEGES.contains(&path.as_str())));
-    set || cleared
+    // A masked field that is unset is cleared.
+    set || names(mask, &PRIVILEGES)
+}
+
+/// True if an update changes privileges, or by which addresses somebody can sign in as the user: it adds an address, and marks
+/// one as verified.
+fn update_changes(user: Option<&UserInput>, mask: Option<&FieldMask>) -> bool {
+    changes_privileges(user, mask)
+        || user.is_some_and(|user| user.email.is_some() || user.verified.is_some())
+        || names(mask, &["email", "verified"])
+}
+
+/// True if an upsert changes privileges, or by which addresses somebody can sign in as a user who may exist already. An address
+/// that says which user is meant adds none; beside an external id it does.
+fn upsert_changes(user: Option<&UserInput>, mask: Option<&FieldMask>) -> bool {
+    let adds = |user: &UserInput| {
+        !user.identities.is_empty() || user.verified.is_some() || (user.email.is_some() && user.external_id.is_some())
+    };
+    changes_privileges(user, mask) || user.is_some_and(adds) || names(mask, &["identities", "verified"])
+}
+
+fn names(mask: Option<&FieldMask>, fields: &[&str]) -> bool {
+    mask.is_some_and(|mask| mask.paths.iter().any(|path| fields.contains(&path.as_str())))
 }
 
 fn raised<R: Request>(raise: bool) -> Risk {
@@ -76,13 +98,13 @@ impl Values for RequestUserCreateRequest {
 
 impl Values for CreateOrUpdateUserRequest {
     fn risk(&self) -> Risk {
-        raised::<Self>(changes_privileges(self.user.as_ref(), self.update_mask.as_ref()))
+        raised::<Self>(upsert_changes(self.user.as_ref(), self.update_mask.as_ref()))
     }
 }
 
 impl Values for UpdateUserRequest {
     fn risk(&self) -> Risk {
-        raised::<Self>(changes_privileges(self.user.as_ref(), self.update_mask.as_ref()))
+        raised::<Self>(update_changes(self.user.as_ref(), self.update_mask.as_ref()))
     }
 }
 
@@ -100,27 +122,24 @@ macro_rules! many {
 many! {
     BulkCreateUsersRequest: |request| request.users.iter().any(gives_privileges),
     StreamBulkCreateUsersRequest: |request| request.users.iter().any(gives_privileges),
-    BulkCreateOrUpdateUsersRequest: |request| request.users.iter().any(upsert_changes),
-    StreamBulkCreateOrUpdateUsersRequest: |request| request.users.iter().any(upsert_changes),
+    BulkCreateOrUpdateUsersRequest: |request| request.users.iter().any(|user| upsert_changes(Some(user), None)),
+    StreamBulkCreateOrUpdateUsersRequest: |request| request.users.iter().any(|user| upsert_changes(Some(user), None)),
     BulkUpdateUsersRequest: |request| updates_change(&request.users, request.user.as_ref(), request.update_mask.as_ref()),
     StreamBulkUpdateUsersRequest: |request| {
         updates_change(&request.users, request.user.as_ref(), request.update_mask.as_ref())
     },
 }
 
-fn upsert_changes(user: &UserInput) -> bool {
-    changes_privileges(Some(user), None)
-}
-
-/// True if an update of each of many users, or one for all of them, changes privileges.
+/// [`update_changes`] of an update of each of many users, or of one for all of them.
 fn updates_change(each: &[UserUpdate], all: Option<&UserInput>, mask: Option<&FieldMask>) -> bool {
-    let one = |update: &UserUpdate| changes_privileges(update.user.as_ref(), update.update_mask.as_ref());
-    changes_privileges(all, mask) || each.iter().any(one)
+    let one = |update: &UserUpdate| update_changes(update.user.as_ref(), update.update_mask.as_ref());
+    update_changes(all, mask) || each.iter().any(one)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::UserIdentityInput;
 
     #[test]
     fn every_field_that_makes_an_agent_or_moves_one_raises_an_update_to_admin() {
@@ -166,6 +185,42 @@ mod tests {
         assert_eq!(Request::risk(&request), Risk::Write, "it only asks");
         let upsert = |role| Request::risk(&CreateOrUpdateUserRequest { user: Some(user(role)), ..Default::default() });
         assert_eq!(upsert(UserRole::EndUser), Risk::Admin, "it may be an agent until now");
+    }
+
+    #[test]
+    fn a_further_address_of_a_user_who_exists_needs_an_administrator_as_a_new_identity_does() {
+        let email = || Some("a@x.example".to_owned());
+        let update = |user, paths: &[&str]| {
+            let update_mask = Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() });
+            Request::risk(&UpdateUserRequest { id: 7, user: Some(user), update_mask })
+        };
+        let address = UserInput { email: email(), ..UserInput::default() };
+        let verified = UserInput { verified: Some(true), ..UserInput::default() };
+        for user in [address.clone(), verified.clone()] {
+            assert_eq!(update(user.clone(), &[]), Risk::Admin, "{user:?}");
+            let each = vec![UserUpdate { user: Some(user), ..UserUpdate::default() }];
+            assert_eq!(Request::risk(&BulkUpdateUsersRequest { users: each, ..Default::default() }), Risk::Admin);
+        }
+        assert_eq!(update(UserInput::default(), &["verified"]), Risk::Admin);
+        let phone = UserInput { phone: Some("+1 555 123 4567".to_owned()), ..UserInput::default() };
+        assert_eq!(update(phone, &["phone"]), Risk::Write, "nobody signs in by number");
+
+        let upsert = |user: &UserInput| {
+            let many = BulkCreateOrUpdateUsersRequest { users: vec![user.clone()], ..Default::default() };
+            let one = Request::risk(&CreateOrUpdateUserRequest { user: Some(user.clone()), ..Default::default() });
+            assert_eq!(one, Request::risk(&many));
+            one
+        };
+        assert_eq!(upsert(&address), Risk::Write, "it says which user is meant");
+        assert_eq!(upsert(&UserInput { external_id: Some("e".to_owned()), ..address.clone() }), Risk::Admin);
+        assert_eq!(upsert(&UserInput { verified: Some(true), ..address.clone() }), Risk::Admin);
+        assert_eq!(
+            upsert(&UserInput { identities: vec![UserIdentityInput::default()], ..address.clone() }),
+            Risk::Admin
+        );
+        for new in [address, verified] {
+            assert_eq!(Request::risk(&CreateUserRequest { user: Some(new) }), Risk::Write, "the user is new");
+        }
     }
 
     #[test]

@@ -56,6 +56,8 @@ impl Error {
             R::RequestTooLarge     => "cut it into several",
             R::MalformedRequest    => "send what a gRPC library makes of the proto files",
             R::RequestIncomplete   => "send the whole message at once",
+            R::ReplyTooLarge if matches!(self, Self::ReplyTooLarge { done: true, .. })
+                                   => "the change was made; read what it is about in parts",
             R::ReplyTooLarge       => "ask for less at a time, such as fewer ids",
         };
         Some(text.to_owned())

@@ -78,6 +78,8 @@ pub enum Verdict {
     Success,
     /// The upstream does not work.
     Failure,
+    /// The upstream gave no answer in time: it does not work, unless others are answered.
+    Timeout,
     /// Says nothing about the upstream.
     Ignore,
 }
@@ -85,6 +87,11 @@ pub enum Verdict {
 /// Returns whether a read is worth asking again after a status: not after 408 and 499, where a proxy has given up on this request.
 pub(super) fn again(status: u16) -> Retry {
     if status < 500 { Retry::Never } else { Retry::ReadOnce }
+}
+
+/// Returns the code of a status: a proxy that has given up on this request, with 408 or 499, is no failure inside Zendesk.
+pub(super) fn code_of_server(status: u16) -> Code {
+    if status < 500 { Code::Unavailable } else { Code::Internal }
 }
 
 /// Returns what a status says of Zendesk's health: 408, 499 and a 303 that answers a write say nothing.

@@ -35,6 +35,7 @@ pub struct Trail {
     rpc: &'static Rpc,
     on_behalf_of: Option<String>,
     request_id: Option<HeaderValue>,
+    via: Option<HeaderValue>,
     trace: Trace,
     samples: Option<Arc<Samples>>,
     /// True once a line was written.
@@ -91,6 +92,7 @@ impl Trail {
                 rpc,
                 on_behalf_of: metadata.get(ON_BEHALF_OF).and_then(whom),
                 request_id: origin.request_id.clone(),
+                via: origin.via.clone(),
                 trace: origin.trace.clone(),
                 samples: origin.samples.clone(),
                 told: AtomicBool::new(false),
@@ -185,6 +187,7 @@ struct Line<'a> {
     statuses: Option<String>,
     request_ids: Option<String>,
     request_id: Option<&'a str>,
+    via: Option<&'a str>,
     left_out: Option<u64>,
 }
 
@@ -202,6 +205,7 @@ impl<'a> Line<'a> {
             statuses: None,
             request_ids: None,
             request_id: trail.request_id.as_ref().and_then(|id| id.to_str().ok()),
+            via: trail.via.as_ref().and_then(|via| via.to_str().ok()),
             left_out: None,
         }
     }
@@ -223,6 +227,7 @@ impl<'a> Line<'a> {
                 http.status = self.statuses,
                 zendesk.request_ids = self.request_ids,
                 request_id = self.request_id,
+                via = self.via,
                 left_out = self.left_out,
             },
             "change"

@@ -1,4 +1,4 @@
-//! `BatchGetUsers`: many users by id or external id, in the order of the request, with a list of the missing ones.
+//! Many records by id or external id, in the order of the request, with a list of the missing ones.
 
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
@@ -12,10 +12,12 @@ use super::{Answered, Context, Gateway};
 use crate::cache::{CacheStatus, Held, Look};
 use crate::codec::Encoded;
 use crate::error::{Checks, Error, Result};
-use crate::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, User};
+use crate::proto::{
+    BatchGetOrganizationsRequest, BatchGetOrganizationsResponse, BatchGetUsersRequest, BatchGetUsersResponse,
+};
 use crate::rest::many::{LONGEST_LIST, MOST_ITEMS, at_most, each, lists, positive, unique};
 use crate::rest::row::Row as _;
-use crate::rest::users;
+use crate::rest::{Batch, LeftOut};
 use crate::share::Charge;
 use crate::upstream::call::Priority;
 use crate::upstream::rest::encoded;
@@ -27,28 +29,38 @@ const FEW: usize = 2;
 
 impl Gateway {
     /// Show Many Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-many-users>
-    ///
-    /// Zendesk answers in the order of ids and leaves unknown ones out, so rows are matched by id, never by position.
     pub async fn batch_get_users(
         &self,
         context: &Context,
         request: BatchGetUsersRequest,
     ) -> Result<Answered<BatchGetUsersResponse>> {
-        check(&request)?;
-        if request.external_ids.is_empty() {
-            self.users_by_id(context, &request).await
+        self.batch(context, &request).await
+    }
+
+    /// Show Many Organizations.
+    /// <https://developer.zendesk.com/api-reference/ticketing/organizations/organizations/#show-many-organizations>
+    pub async fn batch_get_organizations(
+        &self,
+        context: &Context,
+        request: BatchGetOrganizationsRequest,
+    ) -> Result<Answered<BatchGetOrganizationsResponse>> {
+        self.batch(context, &request).await
+    }
+
+    /// Zendesk answers in the order of ids and leaves unknown ones out, so rows are matched by id, never by position.
+    async fn batch<B: Batch>(&self, context: &Context, request: &B) -> Result<Answered<B::Reply>> {
+        check(request)?;
+        let (_, external_ids) = request.lists();
+        if external_ids.is_empty() {
+            self.batch_by_id(context, request).await
         } else {
-            self.users_by_external_id(context, &request).await
+            self.batch_by_external_id(context, request).await
         }
     }
 
-    async fn users_by_id(
-        &self,
-        context: &Context,
-        request: &BatchGetUsersRequest,
-    ) -> Result<Answered<BatchGetUsersResponse>> {
-        let ids = unique(request.ids.iter().copied());
-        let mut found = self.cached_users(context, &ids, request.include_deleted);
+    async fn batch_by_id<B: Batch>(&self, context: &Context, request: &B) -> Result<Answered<B::Reply>> {
+        let ids = unique(request.lists().0.iter().copied());
+        let mut found = self.cached(context, &ids, request);
         let mut unreadable: HashSet<i64> = HashSet::new();
         if context.control.only_if_cached && !found.unknown.is_empty() {
             return Err(Error::CacheMiss);
@@ -60,33 +72,31 @@ impl Gateway {
         let since = self.cache.snapshot();
         let unknown = std::mem::take(&mut found.unknown);
         let parts = unknown.chunks(MOST_ITEMS).map(<[i64]>::to_vec).map(|ids| async move {
-            let rest = users::show_many(&ids, request.include_deleted);
-            let read_context = context.read(Priority::Interactive);
-            let users = self.reads.many(&read_context, rest, ids.clone(), |user: &User| Some(user.id)).await;
-            (ids, users)
+            let rows = self.reads.rows(&context.read(Priority::Interactive), request, &ids).await;
+            (ids, rows)
         });
         let mut parts = pin!(few_first(parts));
         let (mut came, mut is_answered) = (0, false);
-        // What has come of the reply is held until all has, which can be thousands of users.
+        // What has come of the reply is held until all has, which can be thousands of records.
         let mut held = Charge::none(context.caller.share());
-        while let Some((ids, users)) = parts.next().await {
+        while let Some((ids, rows)) = parts.next().await {
             came += 1;
-            match users {
-                Ok(users) => {
+            match rows {
+                Ok(many) => {
                     is_answered = true;
-                    if !users.all_read {
-                        unreadable.extend(ids.iter().filter(|id| !users.rows.iter().any(|user| user.id == **id)));
+                    if !many.all_read {
+                        unreadable.extend(ids.iter().filter(|id| !many.rows.iter().any(|row| row.id() == Some(**id))));
                     }
-                    for user in users.rows {
-                        if let Some(cacheable) = user.own_read() {
+                    for row in many.rows {
+                        if let Some((id, cacheable)) = row.id().zip(row.own_read()) {
                             held.grow(cacheable.reply.len())?;
-                            found.users.insert(user.id, cacheable.reply.clone());
+                            found.replies.insert(id, cacheable.reply.clone());
                             self.keep(&context.credential, Some(cacheable), &since);
                         }
                     }
                 }
                 Err(error) => {
-                    // In an outage older answers from the cache are better than an error, if there is one for each of these users.
+                    // In an outage older answers from the cache are better than an error, if there is one for each of these records.
                     // If none of the first requests has been answered, the others are not sent.
                     let is_down = !is_answered && (came >= FEW || came * MOST_ITEMS >= unknown.len());
                     let ids = if is_down { &unknown[(came - 1) * MOST_ITEMS..] } else { &ids };
@@ -95,7 +105,7 @@ impl Gateway {
                     }
                     for id in ids {
                         let held = found.older.remove(id).expect("looked for just now");
-                        found.take(*id, held, request.include_deleted);
+                        found.take(*id, held, request);
                     }
                     if is_down {
                         break;
@@ -103,30 +113,30 @@ impl Gateway {
                 }
             }
         }
-        // The reply for one user and the reply for many both have users in field 1, so the reply for many is the encoded
+        // The reply for one record and the reply for many both have records in field 1, so the reply for many is the encoded
         // replies for one, concatenated.
         // 16: room for a few missing ids.
-        let mut bytes = Vec::with_capacity(found.users.values().map(Bytes::len).sum::<usize>() + 16);
-        let mut missing_part = BatchGetUsersResponse::default();
+        let mut bytes = Vec::with_capacity(found.replies.values().map(Bytes::len).sum::<usize>() + 16);
+        let mut left_out = LeftOut::default();
         for id in ids {
-            match found.users.remove(&id) {
-                Some(user) => bytes.extend_from_slice(&user),
-                None if unreadable.contains(&id) => missing_part.unreadable_ids.push(id),
-                None => missing_part.missing_ids.push(id),
+            match found.replies.remove(&id) {
+                Some(reply) => bytes.extend_from_slice(&reply),
+                None if unreadable.contains(&id) => left_out.unreadable_ids.push(id),
+                None => left_out.missing_ids.push(id),
             }
         }
-        missing_part.encode(&mut bytes).expect("encoding into a Vec cannot fail");
+        left_out.encode(&mut bytes).expect("encoding into a Vec cannot fail");
         Ok(Answered { message: Encoded::from_bytes(bytes.into()), cached: Some((found.status, found.age)) })
     }
 
-    /// Looks users up in the cache. A user whom the cache knows not to exist goes neither into `users` nor into `unknown`.
-    fn cached_users(&self, context: &Context, ids: &[i64], include_deleted: bool) -> Found {
+    /// Looks records up in the cache. One that the cache knows not to exist goes neither into `replies` nor into `unknown`.
+    fn cached<B: Batch>(&self, context: &Context, ids: &[i64], request: &B) -> Found {
         let mut found = Found::default();
         for id in ids {
-            match self.cache.look(&context.key(&GetUserRequest { id: *id }), context.control) {
-                // A cached 404 of a single read does not say whether there is a deleted user.
-                Look::Good(Held { answer: Err(_), .. }) if include_deleted => found.unknown.push(*id),
-                Look::Good(held) => found.take(*id, held, include_deleted),
+            match self.cache.look(&context.key(&B::one(*id)), context.control) {
+                // A cached 404 of a single read does not say all.
+                Look::Good(Held { answer: Err(_), .. }) if request.finds_more() => found.unknown.push(*id),
+                Look::Good(held) => found.take(*id, held, request),
                 Look::IfZendeskFails(held) => {
                     found.unknown.push(*id);
                     found.older.insert(*id, held);
@@ -137,19 +147,15 @@ impl Gateway {
         found
     }
 
-    async fn users_by_external_id(
-        &self,
-        context: &Context,
-        request: &BatchGetUsersRequest,
-    ) -> Result<Answered<BatchGetUsersResponse>> {
+    async fn batch_by_external_id<B: Batch>(&self, context: &Context, request: &B) -> Result<Answered<B::Reply>> {
         // The cache is keyed by id, so a read by external id always asks Zendesk.
         if context.control.only_if_cached {
             return Err(Error::CacheMiss);
         }
-        // Zendesk ignores the case of external ids, so two that differ only in case are one user, who is asked for once.
+        // Zendesk ignores the case of external ids, so two that differ only in case are one record, which is asked for once.
         let mut spellings: HashMap<String, Vec<&str>> = HashMap::new();
         let mut ids: Vec<&str> = Vec::new();
-        for id in request.external_ids.iter().map(String::as_str) {
+        for id in request.lists().1.iter().map(String::as_str) {
             let known = spellings.entry(folded(id)).or_default();
             if known.is_empty() {
                 ids.push(id);
@@ -161,40 +167,41 @@ impl Gateway {
         let lists = lists(&ids);
         let part = |ids: &&[&str]| {
             let wanted: Vec<_> = ids.iter().map(|id| folded(id)).collect();
-            Ok((users::show_many_by_external_id(request, ids)?, wanted))
+            Ok((request.rest("external_ids", ids.join(","))?, wanted))
         };
         let parts = lists.iter().map(part).collect::<Result<Vec<_>>>()?;
         let read = &context.read(Priority::Interactive);
-        let parts = parts.into_iter().map(|(rest, wanted)| self.reads.many(read, rest, wanted, external_id));
+        let parts = parts.into_iter().map(|(rest, wanted)| self.reads.many(read, rest, wanted, external_id::<B>));
         let mut coming = pin!(few_first(parts));
         let (mut parts, mut held) = (Vec::new(), Charge::none(context.caller.share()));
         while let Some(part) = coming.try_next().await? {
             held.grow(part.weight())?;
             parts.push(part);
         }
-        let mut reply = BatchGetUsersResponse::default();
-        for (ids, users) in lists.into_iter().zip(parts) {
-            let all_read = users.all_read;
-            let mut found: HashMap<String, User> =
-                users.rows.into_iter().filter_map(|user| Some((external_id(&user)?, user))).collect();
+        let (mut bytes, mut left_out) = (Vec::new(), LeftOut::default());
+        for (ids, many) in lists.into_iter().zip(parts) {
+            let all_read = many.all_read;
+            let mut found: HashMap<String, B::Row> =
+                many.rows.into_iter().filter_map(|row| Some((external_id::<B>(&row)?, row))).collect();
             for id in ids.iter().map(|id| folded(id)) {
                 // Each spelling of what is not there is named: a caller looks for its own.
                 let asked = spellings[&id].iter().map(|spelling| (*spelling).to_owned());
                 match found.remove(&id) {
-                    Some(user) => reply.users.push(user),
-                    None if all_read => reply.missing_external_ids.extend(asked),
-                    None => reply.unreadable_external_ids.extend(asked),
+                    Some(row) => bytes.extend_from_slice(&row.in_envelope()),
+                    None if all_read => left_out.missing_external_ids.extend(asked),
+                    None => left_out.unreadable_external_ids.extend(asked),
                 }
             }
         }
+        left_out.encode(&mut bytes).expect("encoding into a Vec cannot fail");
         // No part of the reply is from the cache.
-        Ok(Answered { message: Encoded::new(&reply), cached: Some((CacheStatus::Bypass, Duration::ZERO)) })
+        Ok(Answered { message: Encoded::from_bytes(bytes.into()), cached: Some((CacheStatus::Bypass, Duration::ZERO)) })
     }
 }
 
 /// Refuses all that is wrong with a request.
-fn check(request: &BatchGetUsersRequest) -> Result<()> {
-    let BatchGetUsersRequest { ids, external_ids, .. } = request;
+fn check<B: Batch>(request: &B) -> Result<()> {
+    let (ids, external_ids) = request.lists();
     let mut checks = Checks::default();
     match (ids.is_empty(), external_ids.is_empty()) {
         (true, true) => checks.refuse("ids", "must not be empty, unless external_ids is set"),
@@ -212,10 +219,7 @@ fn check(request: &BatchGetUsersRequest) -> Result<()> {
         let problem = is_none.then_some("must not be empty or hold a comma, which separates such ids upstream");
         problem.or(is_too_long.then_some("must be at most 4000 bytes, percent-encoded"))
     }));
-    if request.brand_id.is_some() && external_ids.is_empty() {
-        checks.refuse("brand_id", "goes with external_ids only");
-    }
-    checks.take(users::show_many_by_external_id(request, &[]));
+    checks.take(request.rest("ids", String::new()));
     checks.end(Some(()))
 }
 
@@ -228,15 +232,15 @@ fn few_first<F: Future>(requests: impl IntoIterator<Item = F>) -> impl Stream<It
     first.chain(stream::iter(requests).buffered(MAX_CONCURRENT_REQUESTS))
 }
 
-/// What is known so far of the users asked for, from the cache and then from Zendesk.
+/// What is known so far of the records asked for, from the cache and then from Zendesk.
 struct Found {
     /// The encoded replies to their reads.
-    users: HashMap<i64, Bytes>,
+    replies: HashMap<i64, Bytes>,
     /// The ids to fetch from Zendesk.
     unknown: Vec<i64>,
     /// Older answers for ids in `unknown`, to use if Zendesk fails.
     older: HashMap<i64, Held>,
-    /// Where the reply comes from: `Stale` if any user is stale, else `Miss` (`Bypass` with `no-cache`) if Zendesk was asked,
+    /// Where the reply comes from: `Stale` if any record is stale, else `Miss` (`Bypass` with `no-cache`) if Zendesk was asked,
     /// else `Hit`.
     status: CacheStatus,
     /// The age of the oldest part.
@@ -245,64 +249,33 @@ struct Found {
 
 impl Default for Found {
     fn default() -> Self {
-        let (users, unknown, older) = (HashMap::new(), Vec::new(), HashMap::new());
-        Self { users, unknown, older, status: CacheStatus::Hit, age: Duration::ZERO }
+        let (replies, unknown, older) = (HashMap::new(), Vec::new(), HashMap::new());
+        Self { replies, unknown, older, status: CacheStatus::Hit, age: Duration::ZERO }
     }
 }
 
 impl Found {
-    /// Adds a cached answer for one user. A deleted user is left out, unless the call asks for deleted ones.
-    fn take(&mut self, id: i64, held: Held, include_deleted: bool) {
+    /// Adds a cached answer for one record.
+    fn take<B: Batch>(&mut self, id: i64, held: Held, request: &B) {
         self.age = self.age.max(held.age);
         if held.status == CacheStatus::Stale {
             self.status = CacheStatus::Stale;
         }
         let Ok(bytes) = held.answer else { return };
-        let reply = UserReplyActive::decode(bytes.clone()).expect("the gateway encoded it");
-        if include_deleted || reply.user.is_none_or(|user| user.active != Some(false)) {
-            self.users.insert(id, bytes);
+        if request.takes(&bytes) {
+            self.replies.insert(id, bytes);
         }
     }
 }
 
-/// A user's external id as Zendesk compares it; none if it cannot be read, or is missing, so that nobody knows whom the user was
+/// A record's external id as Zendesk compares it; none if it cannot be read, or is missing, so that nobody knows what the record was
 /// found by.
-fn external_id(user: &User) -> Option<String> {
-    let is_unreadable = user.unreadable_fields.iter().any(|field| field == "external_id");
-    user.external_id.as_deref().filter(|id| !is_unreadable && !id.is_empty()).map(folded)
+fn external_id<B: Batch>(row: &B::Row) -> Option<String> {
+    let (external_id, unreadable) = B::external_id(row);
+    let is_unreadable = unreadable.iter().any(|field| field == "external_id");
+    external_id.filter(|id| !is_unreadable && !id.is_empty()).map(folded)
 }
 
 fn folded(external_id: &str) -> String {
     external_id.to_lowercase()
-}
-
-/// The part of a `GetUserResponse` that says whether the user is deleted; decoding the whole user would cost more.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-struct UserReplyActive {
-    #[prost(message, optional, tag = "1")]
-    user: Option<UserActive>,
-}
-
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-struct UserActive {
-    #[prost(bool, optional, tag = "21")]
-    active: Option<bool>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::proto::GetUserResponse;
-
-    #[test]
-    fn whether_a_user_is_deleted_is_read_off_the_encoded_reply() {
-        for active in [None, Some(true), Some(false)] {
-            let user = User { id: 7, name: Some("N".to_owned()), active, ..User::default() };
-            let reply = GetUserResponse { user: Some(user.clone()) }.encode_to_vec();
-            let decoded = UserReplyActive::decode(reply.as_slice()).expect("the fields' numbers are the contract's");
-            assert_eq!(decoded.user.expect("set").active, active);
-            let many = BatchGetUsersResponse { users: vec![user.clone(), user], ..BatchGetUsersResponse::default() };
-            assert_eq!(many.encode_to_vec(), [reply.as_slice(), &reply].concat());
-        }
-    }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Gateway};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rest::Changes;
 use crate::rest::bulk::{Bulk, Chunk, Kind, Outcome};
 use crate::upstream::call::Ledger;
@@ -69,7 +69,7 @@ impl Gateway {
             Ok(outcome)
         });
         // A panic says nothing of what was sent before it.
-        task.await.unwrap_or_else(|_| Err(Error::Deadline { sent: ledger.may_have_acted() }.as_write_error()))
+        task.await.unwrap_or_else(|_| Err(ledger.too_late().as_write_error()))
     }
 }
 

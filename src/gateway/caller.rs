@@ -49,6 +49,16 @@ impl Grant {
         Self(self.0 | NOTHING_FINAL)
     }
 
+    /// Returns the grant as a number, which another replica of the same contract reads.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Returns the grant that a replica has written as this number.
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
     const fn has(self, bits: u8) -> bool {
         self.0 & bits == bits
     }
@@ -68,6 +78,11 @@ impl Caller {
     /// Returns the caller's name, such as `api_key:billing`; `unknown` if the caller was not authenticated.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or("unknown")
+    }
+
+    /// Returns what the caller may do with the RPC it calls.
+    pub fn grant(&self) -> Grant {
+        self.grant
     }
 
     /// Returns what the caller has under way of what all callers share.

@@ -12,6 +12,12 @@ impl Drain {
         self.0.cancel();
     }
 
+    /// Returns a part of it, which begins with it, or alone.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        Self(self.0.child_token())
+    }
+
     /// Completes once the shutdown has begun.
     pub async fn begun(&self) {
         self.0.cancelled().await;

@@ -15,6 +15,8 @@ pub struct Origin {
     pub ledger: Arc<Ledger>,
     /// Where the call stands in its trace.
     pub trace: Trace,
+    /// The replica that has forwarded the call here, if one has.
+    pub via: Option<http::HeaderValue>,
     /// Bounds the lines about calls that changed nothing; none for calls that this process makes itself.
     pub samples: Option<Arc<Samples>>,
 }

@@ -66,11 +66,15 @@ impl Place {
         self.take_for(&Share::default(), false, None)
     }
 
-    /// Takes the place for a call of the caller with this share, which uses its connection from now on.
+    /// Takes the place for a call of the caller with this share, which uses its connection from now on. A place that was
+    /// taken stays taken.
     ///
     /// # Errors
     /// [`Error::CallerLimit`] if the caller has as many calls as it may, [`Error::Overloaded`] if the room is full.
     pub fn take_for(&self, share: &Share, streaming: bool, connection: Option<&Arc<Usage>>) -> Result<()> {
+        if self.is_taken() {
+            return Ok(());
+        }
         let caller_place = share.take(streaming)?;
         let Inner { own, shared, full, taken, .. } = &*self.0;
         let place = own.iter().chain([shared]).find_map(|room| Arc::clone(room).try_acquire_owned().ok());
@@ -103,7 +107,7 @@ impl Place {
     /// See [`Share::charge`]; [`Error::RequestTooLarge`] if it would never fit.
     pub fn charge_message(&self, share: &Share, bytes: usize) -> Result<()> {
         charge(&self.0.message, share, bytes).map_err(|error| match error {
-            Error::ReplyTooLarge { bytes, limit } => Error::RequestTooLarge { bytes, limit },
+            Error::ReplyTooLarge { bytes, limit, .. } => Error::RequestTooLarge { bytes, limit },
             other => other,
         })
     }

@@ -19,10 +19,10 @@ use crate::cache::{Terms, WaitsFor};
 use crate::contract::Idempotency;
 use crate::error::{Error, Result};
 use crate::json::Malformed;
-use crate::proto::{GetUserRequest, User};
+use crate::rest::many::joined;
 use crate::rest::page::{Page, Rows};
 use crate::rest::row::Row;
-use crate::rest::{Read, users};
+use crate::rest::{Batch, Read};
 use crate::share::Share;
 use crate::telemetry::Trace;
 use crate::upstream::Upstream;
@@ -113,15 +113,20 @@ impl Reads {
         Ok(self.send(read, rest, parse, None).await?.body())
     }
 
-    /// Reads many users and returns for each the encoded reply to its own read. Users that Zendesk leaves out are left out. A
-    /// single user is read by its own path, which answers deleted users, too.
-    pub async fn users(&self, read: &ReadContext, ids: &[i64]) -> Result<HashMap<i64, Bytes>> {
+    /// Reads many records and returns for each the encoded reply to its own read. Those that Zendesk leaves out are left out. A
+    /// single one is read by its own path, which answers deleted users, too.
+    pub async fn by_id<B: Batch>(&self, read: &ReadContext, ids: &[i64]) -> Result<HashMap<i64, Bytes>> {
         if let [id] = *ids {
-            let reply = self.one(read, &GetUserRequest { id }).await?;
+            let reply = self.one(read, &B::one(id)).await?;
             return Ok(HashMap::from([(id, reply.encode_to_vec().into())]));
         }
-        let users = self.many(read, users::show_many(ids, false), ids.to_vec(), |user: &User| Some(user.id)).await?;
-        Ok(users.rows.into_iter().map(|user| (user.id, user.in_envelope())).collect())
+        let many = self.rows(read, &B::default(), ids).await?;
+        Ok(many.rows.into_iter().filter_map(|row| Some((row.id()?, row.in_envelope()))).collect())
+    }
+
+    /// Reads the records with these ids, of one request's.
+    pub async fn rows<B: Batch>(&self, read: &ReadContext, request: &B, ids: &[i64]) -> Result<Many<B::Row>> {
+        self.many(read, request.rest("ids", joined(ids))?, ids.to_vec(), B::Row::id).await
     }
 
     /// Reads the rows whose ids are in `wanted`, as far as Zendesk has them and they can be read.

@@ -5,7 +5,6 @@
 //! with the fewest calls. It keeps no state between calls: a call that was cut off can be repeated, and a call that finds
 //! everything as wanted writes nothing. Calls that change the same group or user take turns.
 
-use super::turns::Whole;
 use super::{Context, Gateway};
 use crate::codec::Encoded;
 use crate::error::{Checks, Error, Result};
@@ -16,7 +15,7 @@ use crate::proto::{
     UpdateGroupWithAgentsRequest, UpdateGroupWithAgentsResponse, User,
 };
 use crate::rest::input::absent;
-use crate::rest::{Write, groups};
+use crate::rest::{Whole, Write, groups};
 use crate::upstream::call::Priority;
 use crate::upstream::rest::id;
 
@@ -182,8 +181,7 @@ impl Gateway {
         context: &Context,
         request: SetDefaultMembershipRequest,
     ) -> Result<Encoded<SetDefaultMembershipResponse>> {
-        request.rest()?;
-        let context = self.in_turn(context, Whole::GroupsOfUser(request.user_id)).await?;
+        let context = self.in_turn_of(context, &request).await?;
         let mut reply = self.carry(&context, &request).await?;
         if reply.group_memberships.is_empty() {
             // Zendesk answered only a part of the memberships. The write has succeeded, so a failure of this read must not
@@ -195,7 +193,7 @@ impl Gateway {
     }
 
     /// Carries out one write and returns its reply as a message.
-    async fn carry<W: Write>(&self, context: &Context, request: &W) -> Result<W::Reply> {
+    pub(super) async fn carry<W: Write>(&self, context: &Context, request: &W) -> Result<W::Reply> {
         Ok(self.written(context, request).await?.0.body::<W::Reply>())
     }
 

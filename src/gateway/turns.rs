@@ -12,24 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, Result};
-
-/// The list that a declarative write sets as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Whole {
-    /// The agents of a group.
-    AgentsOfGroup(i64),
-    /// The groups of an agent, and which of them is the default.
-    GroupsOfUser(i64),
-}
-
-impl Whole {
-    fn name(self) -> &'static str {
-        match self {
-            Self::AgentsOfGroup(_) => "the agents of this group",
-            Self::GroupsOfUser(_) => "the groups of this user",
-        }
-    }
-}
+use crate::rest::Whole;
 
 /// The turns of one account. Clones share them.
 #[derive(Clone, Default)]
@@ -149,7 +132,7 @@ mod tests {
         let held = turns.take(GROUP, within(10)).await.expect("nobody is there");
         let missed = turns.take(GROUP, within(10)).await.expect_err("it is held");
         assert!(matches!(missed, Error::TurnMissed { .. }), "{missed:?}");
-        for other in [Whole::AgentsOfGroup(8), Whole::GroupsOfUser(7)] {
+        for other in [Whole::AgentsOfGroup(8), Whole::GroupsOfUser(7), Whole::AddressesOfUser(7)] {
             turns.take(other, within(10)).await.expect("nobody is there");
         }
         let (again, later) = (turns.clone(), within(1_000));

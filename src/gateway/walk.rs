@@ -13,7 +13,7 @@ use crate::rest::{List, Paging, Style, checked, rows};
 use crate::upstream::rest::Rest;
 
 /// Most consecutive pages that may claim more while adding nothing.
-pub(super) const EMPTY_PAGES: u32 = 3;
+const EMPTY_PAGES: u32 = 3;
 /// Rows of such pages, none of which can be read, before a list ends: those of one full page. A few odd rows may be next to each
 /// other, and fill some small pages.
 const UNREADABLE_ROWS: u32 = 100;
@@ -77,6 +77,7 @@ impl<R> Paged<R> {
                 let asked = !matches!(self.turned, Some(Size::Own(_)));
                 rest.query_if("per_page", asked.then_some(size)).query("page", number.to_string())
             }
+            _ if self.style == Style::Whole => rest,
             (Position::After(cursor), _) => boundaries(rest.query("page[size]", size)).query("page[after]", cursor),
             (Position::Start, false) => boundaries(rest.query("page[size]", size)),
             (Position::Start, true) => rest.query("per_page", size),
@@ -101,12 +102,12 @@ impl<R> Paged<R> {
 
     /// True if the list may have more than one page.
     pub fn goes_on(&self) -> bool {
-        self.style != Style::Single
+        !matches!(self.style, Style::Single | Style::Whole)
     }
 
     /// True if the rows are current. Other lists may come from a search index, which lags behind.
     pub fn is_current(&self) -> bool {
-        self.style == Style::Cursor
+        matches!(self.style, Style::Cursor | Style::Whole)
     }
 
     /// Returns what comes after a page.
@@ -115,7 +116,8 @@ impl<R> Paged<R> {
         R: Row,
     {
         match self.style {
-            Style::Single => Next::End,
+            Style::Whole if page.says_that_there_is_more() => Next::Nowhere,
+            Style::Single | Style::Whole => Next::End,
             _ if self.is_numbered() => page.after_page(at.number(), self.size),
             _ => match page.after(self.size) {
                 // A change to page numbers is possible only after the first page. Anywhere else Zendesk has ignored the cursor,
@@ -170,7 +172,7 @@ impl<R> Walk<R> {
         let size = rows(size)?;
         let bound = match style {
             Style::Cursor | Style::CursorOrOffset => list.target(),
-            Style::Offset | Style::Single => format!("{} {size}", list.target()),
+            Style::Offset | Style::Single | Style::Whole => format!("{} {size}", list.target()),
         };
         let at = token::read(token, &bound, style)?;
         let list = Arc::new(Paged { list, bound, style, turned: None, size, row: PhantomData });

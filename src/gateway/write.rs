@@ -1,6 +1,7 @@
 //! One write: once it is sent, it runs to its end, even if its caller leaves.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::task::AbortHandle;
@@ -15,7 +16,7 @@ use crate::contract::{Idempotency, Request as _};
 use crate::deadline::{last_moment, latest};
 use crate::error::{ConnectionError, Error, Result};
 use crate::proto::{GetJobResponse, LogoutUsersRequest, LogoutUsersResponse};
-use crate::rest::{Changes, Write, is_nothing, nothing, users};
+use crate::rest::{Changes, Whole, Write, is_nothing, nothing, users};
 use crate::upstream::call::{Answer, Call, Ledger, Parse, Parsed, Priority};
 use crate::upstream::rest::Rest;
 
@@ -53,12 +54,26 @@ fn of_write(error: Error, ledger: &Ledger) -> Error {
 impl Gateway {
     /// Answers a write.
     pub async fn write<W: Write>(&self, context: &Context, request: &W) -> Result<Answered<W::Reply>> {
-        let (mut answer, since) = self.written(context, request).await?;
+        let context = self.in_turn_of(context, request).await?;
+        let (mut answer, since) = self.written(&context, request).await?;
         let parsed = std::mem::replace(&mut answer.parsed, Box::new(()));
         let mut reply = *parsed.downcast::<W::Reply>().expect("the write's own parse makes its reply");
         W::complete(&mut reply, &answer);
         self.keep(&context.credential, W::record(&reply), &since);
         Ok(Encoded::new(&reply).into())
+    }
+
+    /// Waits for the call's turn, and returns a context that holds it.
+    pub(super) async fn in_turn(&self, context: &Context, whole: Whole) -> Result<Context> {
+        let until = last_moment(context.deadline);
+        Ok(Context { turn: Some(self.turns.take(whole, until).await?), ..context.clone() })
+    }
+
+    /// Waits for the turn of a write, if it takes turns with others. A request that will be refused waits for nobody.
+    pub(super) async fn in_turn_of<'a, W: Write>(&self, context: &'a Context, request: &W) -> Result<Cow<'a, Context>> {
+        let Some(whole) = request.whole() else { return Ok(Cow::Borrowed(context)) };
+        request.rest()?;
+        Ok(Cow::Owned(self.in_turn(context, whole).await?))
     }
 
     /// Carries out one write. Returns its answer, and the cache's snapshot after it.
@@ -182,11 +197,11 @@ impl Gateway {
         let outcome = match ended {
             Ok(Ok(outcome)) => outcome,
             // The task panicked; what it had sent may have been carried out.
-            Ok(Err(_)) => Err(Error::Deadline { sent: ledger.may_have_acted() }),
+            Ok(Err(_)) => Err(ledger.too_late()),
             Err(_) => {
                 let sent = !ledger.close() && ledger.may_have_acted();
                 // Of a write that was not sent, what it waited for says more than that its time is over.
-                Err(waits_for.get().filter(|_| !sent).unwrap_or(Error::Deadline { sent }))
+                Err(if sent { Error::Deadline { sent } } else { waits_for.get() })
             }
         };
         drop(leaving);

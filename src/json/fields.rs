@@ -7,7 +7,8 @@ use prost_types::Timestamp;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
-use super::losses::{has_room, is_under_way, lost, lost_for_room};
+use super::losses::{is_under_way, lost};
+use super::{room, tiny};
 use crate::error::Checks;
 
 /// Whole doubles below this are exact.
@@ -59,10 +60,10 @@ pub fn word<'de, E: Words, D: Deserializer<'de>>(from: D) -> Result<i32, D::Erro
     Ok(optional_word::<E, D>(from)?.unwrap_or_default())
 }
 
-/// Reads a list of enum words.
+/// Reads a list of enum words; null is empty, and a null in it is nothing.
 pub fn words<'de, E: Words, D: Deserializer<'de>>(from: D) -> Result<Vec<i32>, D::Error> {
     let words: Vec<Word<E>> = list(from)?;
-    Ok(words.into_iter().map(|word| word.number).collect())
+    Ok(words.into_iter().filter_map(|word| word.number).collect())
 }
 
 /// Writes an enum field as its word. A number without a word is an error: [`patch()`](super::patch()) refuses it by its field
@@ -88,13 +89,13 @@ pub fn write_words<E: Words, S: Serializer>(numbers: &[i32], to: S) -> Result<S:
 
 /// An enum word in a list.
 struct Word<W> {
-    number: i32,
+    number: Option<i32>,
     of: PhantomData<W>,
 }
 
 impl<'de, W: Words> Deserialize<'de> for Word<W> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        word::<W, D>(from).map(|number| Self { number, of: PhantomData })
+        optional_word::<W, D>(from).map(|number| Self { number, of: PhantomData })
     }
 }
 
@@ -121,12 +122,8 @@ pub(super) fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> R
         fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
             to.write_str("a list")
         }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
-            let mut list = Vec::with_capacity(items.size_hint().unwrap_or_default());
-            while let Some(item) = items.next_element()? {
-                if has_room::<T>() { list.push(item) } else { lost_for_room()? }
-            }
-            Ok(list)
+        fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Vec<T>, A::Error> {
+            room::list(items, &PhantomData, Some)
         }
         fn visit_unit<E>(self) -> Result<Vec<T>, E> {
             Ok(Vec::new())
@@ -176,8 +173,8 @@ impl Scalar for String {
         Some(integer.to_string())
     }
     fn from_double(double: f64) -> Option<Self> {
-        // A larger one may have lost digits. Adding nothing makes 0 of -0, as readers differ in whether they keep its sign.
-        (double.abs() < EXACT).then(|| (double + 0.0).to_string())
+        // A larger one may have lost digits.
+        (double.abs() < EXACT).then(|| double.to_string())
     }
     fn from_bool(bool: bool) -> Option<Self> {
         Some(bool.to_string())
@@ -263,7 +260,7 @@ impl<'de, T: Scalar> Visitor<'de> for Lenient<T> {
         readable(i64::try_from(integer).map_or_else(|_| T::from_text(&integer.to_string()), T::from_integer), "number")
     }
     fn visit_f64<E: Error>(self, double: f64) -> Result<Option<T>, E> {
-        readable(T::from_double(double), "number")
+        readable(T::from_double(tiny::read(double)), "number")
     }
     fn visit_bool<E: Error>(self, bool: bool) -> Result<Option<T>, E> {
         readable(T::from_bool(bool), "boolean")

@@ -4,10 +4,9 @@
 //! noted with its path; the record around it says so in `unreadable_fields`, and the list around a row in `unreadable_rows`.
 //! So odd values cost time only where they occur.
 //!
-//! Whatever the form of a body, this takes time in proportion to its size, and at most eight times its size and 16 MiB of memory:
-//! up to three times for mended characters and, after that, as much for the keys of one object at a time; four times for what is
-//! made of it (see [`has_room`](super::has_room)); and next to nothing for each loss. A long body is read beside the threads that
-//! serve calls.
+//! Whatever the form of a body, this takes time in proportion to its size, and memory for what is made of it, which is bounded: see
+//! [`room`](super::room). Beside that it takes up to three times the size for mended characters and, after that, as much for the keys
+//! of one object at a time, and next to nothing for each loss. A long body is read beside the threads that serve calls.
 
 use std::borrow::Cow;
 
@@ -21,20 +20,24 @@ use super::losses::{self, Down, Losses, Step, is_replaced, lost};
 use super::mended::mended;
 use super::place::place;
 use super::text::Text;
-use super::{Malformed, Object};
+use super::{Malformed, Object, room, tiny};
 
 /// The key under which a record is told what it has lost. No body can hold it: a key of Zendesk's with this name is skipped.
 pub const TOLD: &str = "\0unreadable_fields";
 /// What is met where a text was not UTF-8.
 pub const NO_TEXT: &str = "text that is no UTF-8";
-/// Longest body of any form that is read as a whole, because each of its values becomes ten times as large.
+/// Longest body of any form that is read as a whole, and what an object and a value in it become at most, beside their texts.
 const LONGEST_VALUE: usize = 1 << 20;
+const OBJECT: usize = 1 << 10;
+const VALUE: usize = 128;
 
 /// Reads a body, and returns what had to be left out.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed> {
-    let (read, losses) = reading(body)?;
-    // It is JSON, so its sender works, but not the object that is expected.
-    let Object(message) = read.map_err(|_| Malformed::without("the object"))?;
+    let (read, fits) = room::within(body.len(), || reading(body));
+    let (read, losses) = read?;
+    // It is JSON, so its sender works, but not the object that is expected, or more than it may be.
+    let too_much = || Malformed::TooMuch { most: room::most(body.len()) };
+    let Object(message) = read.map_err(|_| if fits { Malformed::without("the object") } else { too_much() })?;
     Ok((message, losses))
 }
 
@@ -44,9 +47,10 @@ fn offset(text: &str, error: &Error) -> usize {
     lines.map(str::len).sum::<usize>() + error.column()
 }
 
-/// Reads a body of any form; none if it is no JSON, or too long to be about one record.
+/// Reads a body of any form; none if it is no JSON, or too much to be about one record.
 pub fn value(body: &[u8]) -> Option<serde_json::Value> {
-    if body.len() > LONGEST_VALUE {
+    let takes = |byte: u8, each: usize| memchr::memchr_iter(byte, body).count().saturating_mul(each);
+    if body.len() > LONGEST_VALUE || takes(b'{', OBJECT) + takes(b',', VALUE) > room::most(body.len()) {
         return None;
     }
     serde_json::from_slice(body).ok().or_else(|| reading(body).ok()?.0.ok())
@@ -58,7 +62,7 @@ pub(super) fn reading<T: DeserializeOwned>(body: &[u8]) -> Result<(Result<T, Err
     let right = serde_json::from_str::<IgnoredAny>(&text);
     right.map_err(|error| Malformed::Unreadable { place: place(&text, offset(&text, &error)) })?;
     let mut text = Text::new(&text);
-    Ok(losses::reading(body.len(), is_mended, || T::deserialize(Value(&mut text))))
+    Ok(losses::reading(is_mended, || T::deserialize(Value(&mut text))))
 }
 
 /// The value that comes next in a text.
@@ -128,7 +132,7 @@ fn number<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value, Erro
     let is_integer = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     match text.parse::<f64>() {
         // Beyond this a double does not hold all digits.
-        Ok(double) if double.abs() < EXACT && !is_integer => visitor.visit_f64(double),
+        Ok(double) if double.abs() < EXACT && !is_integer && !tiny::is_lost(text, double) => visitor.visit_f64(double),
         _ => visitor.visit_str(text),
     }
 }

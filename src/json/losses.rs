@@ -26,9 +26,6 @@ const MOST_TOLD: usize = 64;
 const MOST_OF_FIELD: usize = 8;
 /// Most bytes of a key in a path: those of custom fields can be of any length.
 const LONGEST_KEY: usize = 128;
-/// What may be made of any body, in bytes: no page of Zendesk's needs as much. A larger body may become this many times its size.
-const ROOM: usize = 8 << 20;
-const ROOM_PER_BYTE: usize = 4;
 
 /// Values that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,10 +69,6 @@ struct Reading {
     before_row: (Vec<u64>, usize),
     /// A field's path while it is looked up.
     field: String,
-    /// How many bytes more may be made of the body, and how many are kept from the row that is read: a row takes half of the room at
-    /// most, so that it leaves the others theirs.
-    room: usize,
-    kept_back: usize,
     /// True if characters were replaced because they were no UTF-8.
     is_mended: bool,
     /// Held by whoever waits for this.
@@ -83,18 +76,6 @@ struct Reading {
 }
 
 impl Reading {
-    /// Takes room for so many bytes, if there is as much.
-    fn take(&mut self, bytes: usize) -> bool {
-        let room = self.room.checked_sub(bytes);
-        self.room = room.unwrap_or_default();
-        room.is_some()
-    }
-
-    /// Gives back what a row, which has ended, did not take, and what was kept from it.
-    fn row_ends(&mut self) {
-        self.room += std::mem::take(&mut self.kept_back);
-    }
-
     fn count(&mut self, path: &[Step], met: &'static str) {
         self.field.clear();
         field(path, &mut self.field);
@@ -140,12 +121,11 @@ thread_local! {
     static READING: RefCell<Option<Reading>> = const { RefCell::new(None) };
 }
 
-/// Runs a lenient reading of a text of this many bytes, and returns what was lost in it. `is_mended` says whether characters of
-/// the text were replaced because they were no UTF-8.
-pub(super) fn reading<T>(bytes: usize, is_mended: bool, read: impl FnOnce() -> T) -> (T, Losses) {
-    let room = ROOM.max(bytes.saturating_mul(ROOM_PER_BYTE));
+/// Runs a lenient reading, and returns what was lost in it. `is_mended` says whether characters of the text were replaced because
+/// they were no UTF-8.
+pub(super) fn reading<T>(is_mended: bool, read: impl FnOnce() -> T) -> (T, Losses) {
     let wanted = WANTED.with_borrow(Clone::clone);
-    READING.set(Some(Reading { room, is_mended, wanted, ..Reading::default() }));
+    READING.set(Some(Reading { is_mended, wanted, ..Reading::default() }));
     let read = read();
     let Reading { untold, mut losses, .. } = READING.take().unwrap_or_default();
     losses.all.retain(|loss| loss.count > 0);
@@ -159,38 +139,14 @@ pub(super) fn is_under_way() -> bool {
 }
 
 /// True if a text may have lost characters that were no UTF-8.
-pub(super) fn is_replaced(text: &str) -> bool {
+pub fn is_replaced(text: &str) -> bool {
     let is_mended = || READING.with_borrow(|reading| reading.as_ref().is_some_and(|reading| reading.is_mended));
     text.contains(char::REPLACEMENT_CHARACTER) && is_mended()
-}
-
-/// True if one more of these may be kept, which can be many times as large as its JSON. In a strict reading always.
-pub fn has_room<T>() -> bool {
-    READING.with_borrow_mut(|reading| reading.as_mut().is_none_or(|reading| reading.take(bytes::<T>())))
-}
-
-/// The same for what is kept of the row that was read last, however much room that took itself.
-pub fn has_room_for_row<T>() -> bool {
-    READING.with_borrow_mut(|reading| {
-        let Some(reading) = reading else { return true };
-        reading.row_ends();
-        reading.take(bytes::<T>())
-    })
-}
-
-/// Returns what one more of these takes: twice its size, because a list that grows has room for twice as many.
-fn bytes<T>() -> usize {
-    2 * size_of::<T>()
 }
 
 /// Notes that the value at hand cannot be read; in a strict reading, fails it.
 pub fn lost<E: serde::de::Error>(met: &'static str) -> Result<(), E> {
     note(|reading| reading.lose(reading.path.clone(), met))
-}
-
-/// Notes that one more value would have been kept if it had fit.
-pub(super) fn lost_for_room<E: serde::de::Error>() -> Result<(), E> {
-    lost("more than there is room for")
 }
 
 /// Notes that the object at hand lacks what it must have under this key, unless that was lost already.
@@ -242,9 +198,6 @@ pub(super) fn item_begins() {
         counts.clear();
         counts.extend(reading.losses.all.iter().map(|loss| loss.count));
         *untold = reading.untold.len();
-        reading.row_ends();
-        reading.kept_back = reading.room / 2;
-        reading.room -= reading.kept_back;
     });
 }
 

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::losses::{has_room, lacks, lost, lost_for_room};
+use super::losses::{lacks, lost};
+use super::room;
 
 /// A JSON object, read into a message. By itself serde would take a list, too, and put its items into the fields in order.
 pub struct Object<T>(pub T);
@@ -118,16 +119,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
     fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str("a list of objects")
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
-        let mut list = Vec::with_capacity(items.size_hint().unwrap_or_default());
-        while let Some(OrLost(item)) = items.next_element()? {
-            match item {
-                Some(item) if has_room::<T>() => list.push(item),
-                Some(_) => lost_for_room()?,
-                None => {}
-            }
-        }
-        Ok(list)
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Vec<T>, A::Error> {
+        room::list(items, &PhantomData, |OrLost(item)| item)
     }
     fn visit_unit<E>(self) -> Result<Vec<T>, E> {
         Ok(Vec::new())

@@ -18,7 +18,10 @@ pub trait Input: EnumFields + Serialize {
     /// Each field's name, and whether it is a list.
     const FIELDS: &'static [(&'static str, bool)];
 
-    /// Returns the custom fields, which a mask may address one by one as `user_fields.KEY`.
+    /// The field with the custom fields, which a mask may address one by one, as `user_fields.KEY`; empty if there is none.
+    const CUSTOM: &'static str = "";
+
+    /// Returns the custom fields.
     fn custom_fields(&self) -> Option<&Struct> {
         None
     }
@@ -71,8 +74,8 @@ pub fn body<I: Input>(
 
 /// Returns the key of the custom field that a path addresses, if it addresses one.
 fn custom_key<I: Input>(path: &str) -> Option<&str> {
-    field::<I>("user_fields")?;
-    path.strip_prefix("user_fields.").filter(|key| !key.is_empty())
+    field::<I>(I::CUSTOM)?;
+    path.strip_prefix(I::CUSTOM)?.strip_prefix('.').filter(|key| !key.is_empty())
 }
 
 fn field<I: Input>(path: &str) -> Option<&'static (&'static str, bool)> {
@@ -90,16 +93,17 @@ fn masked<I: Input>(
     for path in paths {
         if let Some(key) = custom_key::<I>(path) {
             let value = input.custom_fields().and_then(|object| object.fields.get(key)).map_or(Value::Null, to_json);
-            let object = body.entry("user_fields").or_insert_with(|| Value::Object(Map::new()));
+            let object = body.entry(I::CUSTOM).or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(object) = object {
                 object.insert(key.to_owned(), value);
             }
             continue;
         }
         let Some((name, is_list)) = field::<I>(path) else { continue };
-        if *name == "user_fields" && !set.contains_key(*name) {
-            let problem = "has no key that is set, though update_mask names it: name single keys as user_fields.KEY";
-            checks.refuse(&format!("{within}.user_fields"), problem);
+        if *name == I::CUSTOM && !set.contains_key(*name) {
+            let problem =
+                format!("has no key that is set, though update_mask names it: name single keys as {name}.KEY");
+            checks.refuse(&format!("{within}.{name}"), &problem);
             continue;
         }
         let unset = if *is_list { Value::Array(Vec::new()) } else { Value::Null };

@@ -1,13 +1,16 @@
 //! The results of jobs. Nothing of them is left out, because they are what proves how things ended.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::losses::{has_room, lost, lost_for_room};
+use super::losses::lost;
+use super::room;
+use super::structure::as_text;
 use crate::error::snippet;
 use crate::proto::JobResult;
 
@@ -30,15 +33,12 @@ impl<'de> Visitor<'de> for List {
     fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str("a list of results")
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut list = Vec::with_capacity(items.size_hint().unwrap_or_default());
-        while let Some(Entry(result)) = items.next_element()? {
-            if has_room::<JobResult>() { list.push(result) } else { lost_for_room()? }
-        }
-        Ok(list)
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
+        room::list(items, &PhantomData, |Entry(result)| Some(result))
     }
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        JobResult::deserialize(MapAccessDeserializer::new(map)).map(|only| vec![only])
+        let only = JobResult::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(vec![JobResult { of_all: Some(true), ..only }])
     }
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
         Ok(Vec::new())
@@ -87,7 +87,8 @@ impl<'de> Visitor<'de> for Any {
         JobResult::deserialize(MapAccessDeserializer::new(map)).map(Entry)
     }
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Entry, A::Error> {
-        Self::lost(&Value::deserialize(SeqAccessDeserializer::new(items))?)
+        let text = as_text(SeqAccessDeserializer::new(items))?;
+        lost("no object").map(|()| Entry(JobResult { raw: Some(snippet(&text)), ..JobResult::default() }))
     }
     fn visit_unit<E: Error>(self) -> Result<Entry, E> {
         Self::lost(&Value::Null)

@@ -9,13 +9,15 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
 use super::lenient::{NO_TEXT, TOLD};
-use super::losses::{has_room, is_replaced, is_under_way, lost, lost_for_room};
+use super::losses::{is_replaced, is_under_way, lost};
+use super::room::{self, Field};
+use super::tiny;
 
 /// Deepest nesting of a value that is passed on: clients read no message of more than 100 levels, and each level here takes two
 /// or three.
 const DEEPEST: usize = 24;
 
-/// Doubles hold every integer up to here exactly.
+/// Doubles hold every integer below this exactly, and it is no rounding of another one.
 const EXACT: u64 = 1 << 53;
 /// No 64-bit integer is as large as this.
 const BEYOND: f64 = 9_223_372_036_854_775_808.0;
@@ -33,6 +35,14 @@ pub fn structure<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Struct>, D
 /// Writes an object; whole numbers are written without a fraction.
 pub fn write_structure<S: Serializer>(object: &Option<Struct>, to: S) -> Result<S::Ok, S::Error> {
     object.as_ref().map(Object).serialize(to)
+}
+
+/// Reads a value of any form as the text that it is written as.
+pub(super) fn as_text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let field = Field::begins();
+    let value = (Json { depth: 0 }).deserialize(from)?;
+    field.gives_back();
+    Ok(serde_json::to_string(&Written(&value)).expect("a struct value has string keys and finite parts only"))
 }
 
 /// One value of an object as JSON.
@@ -79,7 +89,7 @@ impl<'de> Visitor<'de> for Json {
     }
     #[expect(clippy::cast_precision_loss, reason = "only taken where a double is exact")]
     fn visit_i64<E>(self, integer: i64) -> Result<Kind, E> {
-        Ok(if integer.unsigned_abs() <= EXACT {
+        Ok(if integer.unsigned_abs() < EXACT {
             Kind::NumberValue(integer as f64)
         } else {
             Kind::StringValue(integer.to_string())
@@ -87,7 +97,7 @@ impl<'de> Visitor<'de> for Json {
     }
     #[expect(clippy::cast_precision_loss, reason = "only taken where a double is exact")]
     fn visit_u64<E>(self, integer: u64) -> Result<Kind, E> {
-        Ok(if integer <= EXACT { Kind::NumberValue(integer as f64) } else { Kind::StringValue(integer.to_string()) })
+        Ok(if integer < EXACT { Kind::NumberValue(integer as f64) } else { Kind::StringValue(integer.to_string()) })
     }
     #[expect(clippy::cast_precision_loss, reason = "a power of two is exact")]
     fn visit_f64<E: Error>(self, double: f64) -> Result<Kind, E> {
@@ -95,8 +105,7 @@ impl<'de> Visitor<'de> for Json {
         if double.abs() >= EXACT as f64 && !is_under_way() {
             return Err(E::custom("a number beyond the exact ones"));
         }
-        // 0 for -0, as readers differ in whether they keep its sign.
-        Ok(Kind::NumberValue(double + 0.0))
+        Ok(Kind::NumberValue(tiny::read(double)))
     }
     fn visit_str<E>(self, text: &str) -> Result<Kind, E> {
         Ok(Kind::StringValue(text.to_owned()))
@@ -104,15 +113,11 @@ impl<'de> Visitor<'de> for Json {
     fn visit_string<E>(self, text: String) -> Result<Kind, E> {
         Ok(Kind::StringValue(text))
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Kind, A::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = items.next_element_seed(self.within())? {
-            if has_room::<Value>() { values.push(value) } else { lost_for_room()? }
-        }
-        Ok(Kind::ListValue(ListValue { values }))
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Kind, A::Error> {
+        Ok(Kind::ListValue(ListValue { values: room::list(items, &self.within(), Some)? }))
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
-        let mut object = Struct::default();
+        let (mut object, field) = (Struct::default(), Field::begins());
         while let Some(key) = map.next_key::<String>()? {
             if key == TOLD {
                 // The record around this field tells what was lost in it.
@@ -124,7 +129,14 @@ impl<'de> Visitor<'de> for Json {
                 lost(NO_TEXT)?;
             }
             let value = map.next_value_seed(self.within())?;
-            if has_room::<(String, Value)>() { drop(object.fields.insert(key, value)) } else { lost_for_room()? }
+            if room::room_for_entry::<(String, Value)>(object.fields.len()) {
+                object.fields.insert(key, value);
+                continue;
+            }
+            object.fields.clear();
+            field.is_lost()?;
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            break;
         }
         Ok(Kind::StructValue(object))
     }

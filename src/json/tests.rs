@@ -130,8 +130,13 @@ fn a_number_is_the_same_whichever_reader_meets_it() {
         "9007199254740993.0",
         "9223372036854775807",
         "9223372036854775808",
+        "9007199254740992",
         "1e400",
         "-1e400",
+        "1e-400",
+        "-0.5E-1000",
+        "0e-400",
+        "1e-300",
         "12345678901234567890123",
     ] {
         let fields = format!(
@@ -141,6 +146,16 @@ fn a_number_is_the_same_whichever_reader_meets_it() {
         let (mut lenient, _) = user(format!(r#"{{{fields},"notes":[]}}"#).as_bytes());
         assert_eq!(lenient.unreadable_fields.pop().as_deref(), Some("notes"));
         assert_eq!(strict, lenient, "{number}");
+    }
+    let in_fields = |number: &str| {
+        let (user, _) = user(format!(r#"{{"id":1,"user_fields":{{"n":{number},"e-mail":"7e-1234"}}}}"#).as_bytes());
+        user.user_fields.expect("fields").fields.remove("n").and_then(|value| value.kind)
+    };
+    for text in ["9007199254740992", "1e-400", "-0.5E-1000", "1e400"] {
+        assert_eq!(in_fields(text), Some(prost_types::value::Kind::StringValue(text.to_owned())), "no digit is lost");
+    }
+    for (text, number) in [("0.0", 0.0), ("0e-400", 0.0), ("9007199254740991", 9_007_199_254_740_991.0)] {
+        assert_eq!(in_fields(text), Some(prost_types::value::Kind::NumberValue(number)), "{text}");
     }
     let id = |number: &str| user(format!(r#"{{"id":{number}}}"#).as_bytes()).0.id;
     assert_eq!(id("9007199254740993.0"), 0, "no other id is made of it");
@@ -212,14 +227,33 @@ fn of_a_repeated_key_the_last_one_counts_however_it_is_written() {
 }
 
 #[test]
-fn what_is_made_of_a_long_body_is_bounded_and_what_has_no_room_is_told() {
-    // Each of them would become ten times as large.
-    let tags = vec!["\"t\""; 500_000].join(",");
-    let row = format!(r#"{{"id":1,"name":"A","role":[],"tags":[{tags}]}}"#);
-    let (read, counted) = user(row.as_bytes());
-    assert!((100_000..500_000).contains(&read.tags.len()), "{}", read.tags.len());
-    assert_eq!((read.unreadable_fields, read.name.as_deref()), (all_of(&["role", "tags"]), Some("A")));
-    assert_eq!(counted, ["role", "tags"]);
+fn what_is_made_of_a_long_body_is_bounded_and_a_list_without_room_costs_itself_alone() {
+    // Each of them would become more than ten times as large.
+    let (few, many) = (r#"["a","b"]"#.to_owned(), format!("[{}]", vec![r#""a""#; 1_200_000].join(",")));
+    let (one, all) = (r#"{"a":1}"#.to_owned(), (0..400_000).map(|at| format!(r#""{at:x}":0"#)).collect::<Vec<_>>());
+    let all = format!("{{{}}}", all.join(","));
+    for (tags, fields, lost) in [(&many, &one, "tags"), (&few, &all, "user_fields")] {
+        for (role, told) in [(r#""agent""#, vec![lost]), ("[]", vec!["role", lost])] {
+            let (read, counted) = user(
+                format!(
+                    r#"{{"id":1,"role":{role},"tags":{tags},"user_fields":{fields},"agent_brand_ids":[1,2],"name":"A"}}"#
+                )
+                .as_bytes(),
+            );
+            let kept = (read.tags.len(), read.user_fields.unwrap_or_default().fields.len());
+            assert_eq!(kept, if lost == "tags" { (0, 1) } else { (2, 0) });
+            assert_eq!((read.agent_brand_ids, read.name.as_deref()), (vec![1, 2], Some("A")));
+            assert_eq!((read.unreadable_fields, counted), (all_of(&told), all_of(&told)));
+        }
+    }
+}
+
+#[test]
+fn a_result_that_is_a_list_is_kept_as_text() {
+    let body = br#"{"id":"j","results":[[1,"a",{"b":[null,true]}],5]}"#;
+    let (job, _) = decode::<crate::proto::Job>(body).expect("JSON");
+    let raw: Vec<_> = job.results.iter().map(|result| result.raw.as_deref()).collect();
+    assert_eq!(raw, [Some(r#"[1,"a",{"b":[null,true]}]"#), Some("5")]);
 }
 
 #[test]
@@ -253,6 +287,15 @@ fn the_sentences_about_a_result_may_come_in_a_list() {
         let (job, losses) = decode::<crate::proto::Job>(body.as_bytes()).expect("JSON");
         assert_eq!((job.results[0].details.as_deref(), losses.all.len()), (read, lost), "{details}");
     }
+}
+
+#[test]
+fn a_null_in_a_list_is_nothing() {
+    let body =
+        br#"{"id":1,"tags":[null,"a"],"agent_brand_ids":[null,5],"suspension_details":{"channels":[null,"all"]}}"#;
+    let (read, counted) = user(body);
+    assert_eq!((read.tags, read.agent_brand_ids, counted), (all_of(&["a"]), vec![5], Vec::new()));
+    assert_eq!(read.suspension_details.expect("details").channels.len(), 1);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::fields::{Scalar, scalars};
 use super::losses::lost;
+use super::tiny;
 
 /// Reads texts as one, with `; ` between them.
 pub fn optional_texts<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
@@ -38,7 +39,7 @@ impl<'de> Visitor<'de> for Texts {
         Ok(Some(integer.to_string()))
     }
     fn visit_f64<E: Error>(self, double: f64) -> Result<Self::Value, E> {
-        let text = String::from_double(double);
+        let text = String::from_double(tiny::read(double));
         if text.is_none() {
             lost("number")?;
         }

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use opentelemetry_sdk::trace::SpanExporter as _;
 use tokio::time::timeout;
 use url::Url;
 use zendesk_gateway::config::{self, Config};
+use zendesk_gateway::server::identity::KeySet;
+use zendesk_gateway::telemetry::push::otlp::Collector;
 use zendesk_gateway::upstream::client::{Origin, read_body};
 use zendesk_gateway::upstream::credential::{Proof, Source};
 use zendesk_gateway::watch::Watcher;
@@ -29,10 +32,10 @@ pub async fn check(config: &Config, sandboxed: bool) -> anyhow::Result<()> {
         tell("zendesk", zendesk(config).await);
     }
     if let Some(url) = &config.identity.jwt.jwks_url {
-        tell("issuer", issuer(url).await);
+        tell("issuer", issuer(url, &config.identity.jwt).await);
     }
-    if let Some(url) = &config.telemetry.otlp.endpoint {
-        tell("collector", collector(url).await);
+    if config.telemetry.otlp.endpoint.is_some() {
+        tell("collector", collector(&config.telemetry.otlp).await);
     }
     if failed > 0 {
         bail!("{failed} of these did not answer as they should");
@@ -46,6 +49,11 @@ async fn zendesk(config: &Config) -> anyhow::Result<String> {
     let settings = config.upstream.credential.complete().map_err(config::Mistakes)?;
     let credentials = Source::start(&settings, &origin, &Watcher::default()).await?;
     match credentials.prove(&origin, PATIENCE).await {
+        Proof::Accepted(role) if role == "end-user" => {
+            bail!(
+                "{url} takes the credential of an end user, who may read hardly anything: it must be an agent's or an administrator's"
+            )
+        }
         Proof::Accepted(role) => Ok(format!("{url} takes the credential; its user's role is {role}")),
         Proof::NotAsked => Ok(format!("{url} is not asked: callers pass their own credentials")),
         Proof::Refused(error) => bail!("{url} refuses the credential: {error}"),
@@ -53,19 +61,22 @@ async fn zendesk(config: &Config) -> anyhow::Result<String> {
     }
 }
 
-async fn issuer(url: &Url) -> anyhow::Result<String> {
+async fn issuer(url: &Url, settings: &config::identity::Jwt) -> anyhow::Result<String> {
     let client = Origin::new(url, None)?.client().timeout(PATIENCE).build()?;
-    let response = client.get(url.clone()).send().await.map_err(reqwest::Error::without_url)?;
-    let mut response = response.error_for_status()?;
+    let mut response = client.get(url.clone()).send().await.map_err(reqwest::Error::without_url)?;
+    let status = response.status();
+    if !status.is_success() {
+        bail!("{url} answers HTTP {status} instead of its keys");
+    }
     let body = read_body(&mut response, MOST_BYTES, || ()).await.map_err(|why| why.of_at_most(MOST_BYTES))?;
-    let keys: serde_json::Value = serde_json::from_slice(&body).context("the answer is no key set")?;
-    let count = keys["keys"].as_array().context("the answer is no key set: it has no \"keys\"")?.len();
-    Ok(format!("{url} has {count} keys"))
+    KeySet::read(&body, settings).with_context(|| format!("the answer of {url}"))?;
+    Ok(format!("{url} has keys that can be used"))
 }
 
-async fn collector(url: &Url) -> anyhow::Result<String> {
-    let host = url.host_str().context("no host")?;
-    let port = url.port_or_known_default().unwrap_or(4317);
-    timeout(PATIENCE, tokio::net::TcpStream::connect((host, port))).await.context("no answer")??;
-    Ok(format!("{url} takes connections"))
+/// Pushes no span at all, which takes the same way and the same proof as a push of many.
+async fn collector(settings: &config::Otlp) -> anyhow::Result<String> {
+    let collector = Collector::of(settings)?.context("no endpoint")?;
+    let pushed = timeout(PATIENCE, collector.spans()?.export(Vec::new())).await.context("no answer")?;
+    pushed.map_err(|error| anyhow::anyhow!("it does not take spans: {error}"))?;
+    Ok("takes spans".to_owned())
 }

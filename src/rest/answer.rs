@@ -29,7 +29,8 @@ where
 fn missing(body: &[u8], losses: &Losses, keys: &[&str]) -> String {
     let key = keys.first().copied().unwrap_or_default();
     let is_there = json::value(body).is_some_and(|body| body[key].is_object());
-    losses.untold.first().cloned().unwrap_or_else(|| if is_there { format!("{key}.id") } else { key.to_owned() })
+    let without = if key == "count" { "value" } else { "id" };
+    losses.untold.first().cloned().unwrap_or_else(|| if is_there { format!("{key}.{without}") } else { key.to_owned() })
 }
 
 /// True if an object that does not fit has none of the keys of what was asked for, or holds a record whose id can be read, and is
@@ -74,7 +75,7 @@ where
 }
 
 fn nothing_beside<R: contract::Request>(body: &[u8], expected: Option<&str>) -> Result<Parsed, Malformed> {
-    const OF_OTHERS: [&str; 11] = [
+    const OF_OTHERS: [&str; 15] = [
         "error",
         "errors",
         "user",
@@ -84,6 +85,10 @@ fn nothing_beside<R: contract::Request>(body: &[u8], expected: Option<&str>) -> 
         "groups",
         "group_membership",
         "group_memberships",
+        "identity",
+        "identities",
+        "organization",
+        "organizations",
         "job_status",
         "job_statuses",
     ];

@@ -6,7 +6,10 @@ use serde_json::{Map, json};
 
 use crate::error::{Checks, Error, Result, snippet};
 use crate::json::{body, patch};
-use crate::proto::{GroupInput, Separation, SeparationScope, UserInput};
+use crate::proto::{
+    GroupInput, IdentityType, OrganizationInput, Separation, SeparationScope, UserIdentityInput,
+    UserIdentityUpdateInput, UserInput,
+};
 use crate::rest::many::positive;
 use crate::upstream::rest::UserKey;
 
@@ -27,7 +30,7 @@ const CREATION_ONLY: [&str; 6] =
 
 const CANNOT_CLEAR: &str = "cannot be cleared: update_mask names it, so it must be set";
 
-/// Doubles hold every whole number up to here.
+/// Doubles hold every whole number below this. It may itself have been the next one.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Fields that must not be null by Zendesk's specification, so a mask cannot clear them.
@@ -116,6 +119,55 @@ pub fn group(
     Ok(body)
 }
 
+/// Returns the `organization` object of a request body.
+pub fn organization(
+    input: Option<&OrganizationInput>,
+    mask: Option<&FieldMask>,
+    wanted: For,
+) -> Result<Map<String, serde_json::Value>> {
+    let input = input.ok_or_else(|| absent("organization", mask))?;
+    let mut checks = Checks::default();
+    if input.group_id.is_some_and(|id| id <= 0) {
+        checks.refuse("organization.group_id", "must be a positive id");
+    }
+    checks.take(exact(input.organization_fields.as_ref(), "organization.organization_fields"));
+    let made = if wanted == For::Update { patch::<OrganizationInput> } else { body };
+    let Some(body) = made(input, mask, "organization", &mut checks) else { return checks.end(None) };
+    let is_blank =
+        |name: &str| body.get(name).is_none_or(|value| value.as_str().is_none_or(|text| text.trim().is_empty()));
+    if is_blank("name") && (wanted == For::Create || body.contains_key("name")) {
+        checks.refuse("organization.name", "must not be empty");
+    }
+    if wanted == For::Upsert && is_blank("external_id") {
+        checks.refuse("organization.external_id", "must be sent, or id, to say which organization is meant");
+    }
+    for name in ["shared_tickets", "shared_comments"] {
+        if body.get(name).is_some_and(serde_json::Value::is_null) {
+            checks.refuse(&format!("organization.{name}"), CANNOT_CLEAR);
+        }
+    }
+    checks.end(Some(body))
+}
+
+/// Returns the `identity` object of an update's body.
+pub fn identity(
+    input: Option<&UserIdentityUpdateInput>,
+    mask: Option<&FieldMask>,
+) -> Result<Map<String, serde_json::Value>> {
+    let mut checks = Checks::default();
+    let body = patch(input.ok_or_else(|| absent("identity", mask))?, mask, "identity", &mut checks);
+    for (name, value) in body.iter().flatten() {
+        match value {
+            serde_json::Value::Null => checks.refuse(&format!("identity.{name}"), CANNOT_CLEAR),
+            serde_json::Value::String(text) if text.trim().is_empty() => {
+                checks.refuse(&format!("identity.{name}"), "must not be empty");
+            }
+            _ => {}
+        }
+    }
+    checks.end(body)
+}
+
 /// Returns the e-mail address or external id that identifies an upsert's user, for the rate limit on updates of one user.
 pub fn key_of(input: &UserInput) -> Option<UserKey> {
     let lower = |text: &String| text.trim().to_lowercase();
@@ -157,11 +209,19 @@ fn check_user(input: &UserInput, within: &str, checks: &mut Checks) {
         checks.take(check_separation(separation, &field("separation")));
     }
     for (index, identity) in input.identities.iter().enumerate() {
-        if identity.value.trim().is_empty() {
-            checks.refuse(&field(&format!("identities[{index}].value")), "must not be empty");
-        }
+        check_identity(identity, &field(&format!("identities[{index}]")), checks);
     }
     checks.take(exact(input.user_fields.as_ref(), &field("user_fields")));
+}
+
+/// Checks an identity to add.
+pub fn check_identity(identity: &UserIdentityInput, within: &str, checks: &mut Checks) {
+    if identity.value.trim().is_empty() {
+        checks.refuse(&format!("{within}.value"), "must not be empty");
+    }
+    if identity.r#type == i32::from(IdentityType::Microsoft) {
+        checks.refuse(&format!("{within}.type"), "must not be IDENTITY_TYPE_MICROSOFT, which is for filters only");
+    }
 }
 
 /// Checks that a brand is named exactly if the scope is one brand.
@@ -187,14 +247,14 @@ fn check_separation(separation: &Separation, within: &str) -> Result<()> {
 fn exact(object: Option<&Struct>, field: &str) -> Result<()> {
     fn holds(value: &Value) -> bool {
         match &value.kind {
-            Some(Kind::NumberValue(number)) => number.abs() <= EXACT,
+            Some(Kind::NumberValue(number)) => number.abs() < EXACT,
             Some(Kind::ListValue(list)) => list.values.iter().all(holds),
             Some(Kind::StructValue(object)) => object.fields.values().all(holds),
             _ => true,
         }
     }
     let mut checks = Checks::default();
-    let problem = "must be a number of at most 2^53, beyond which doubles lose digits: send its digits as a string";
+    let problem = "must be a number below 2^53, from which on doubles lose digits: send its digits as a string";
     for (key, _) in object.iter().flat_map(|object| &object.fields).filter(|(_, value)| !holds(value)) {
         checks.refuse(&format!("{field}.{}", snippet(key)), problem);
     }

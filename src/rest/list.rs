@@ -1,11 +1,13 @@
 //! A request for one page of a list.
 
+use super::many::MOST_ITEMS;
 use super::page::Page;
 use super::row::Row;
 use crate::cache::Policy;
 use crate::contract;
 use crate::error::{Checks, Error, Result, shortened};
-use crate::upstream::rest::Rest;
+use crate::json::Malformed;
+use crate::upstream::rest::{Owner, Rest};
 
 /// A request for one page of a list. Its stream twin asks for that page and all after it.
 pub trait List: contract::Request<Reply: From<Part<Self::Row>>> {
@@ -59,6 +61,27 @@ pub fn rows(page_size: i32) -> Result<u32> {
     }
 }
 
+/// Reads the answer to a write that holds all records of a user, one of which must be as `is_changed` says. None if it may be a part
+/// of them.
+///
+/// # Errors
+/// Those of [`Page::read`], and [`Malformed::Foreign`] if no record is so.
+pub(super) fn whole_list<R: Row>(
+    body: &[u8],
+    user: i64,
+    is_changed: impl Fn(&R) -> bool,
+) -> Result<Option<Vec<R>>, Malformed> {
+    let page = Page::<R>::read(body, Owner::User(user))?;
+    // Zendesk's pages have at most 100 rows; that this answer is paged at all is an assumption.
+    let may_be_more = page.says_that_there_is_more() || page.leaves_open_whether_there_is_more();
+    let is_part = may_be_more || page.rows.len() >= MOST_ITEMS;
+    match (page.rows.iter().any(is_changed), is_part) {
+        (_, true) => Ok(None),
+        (true, false) => Ok(Some(page.rows).filter(|_| page.unreadable_rows == 0)),
+        (false, false) => Err(Malformed::Foreign),
+    }
+}
+
 /// How a list is paginated, and which page is wanted.
 #[derive(Debug, Clone, Copy)]
 pub struct Paging<'a> {
@@ -82,6 +105,8 @@ pub enum Style {
     Offset,
     /// One page with the best matches.
     Single,
+    /// All rows in one answer: Zendesk does not page the list.
+    Whole,
 }
 
 /// A page to build a reply message from.

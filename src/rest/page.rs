@@ -20,7 +20,7 @@ mod rows;
 mod tests;
 
 use link::{Link, Links};
-use meta::{Count, Cursor, Unread};
+use meta::{Count, Cursor, Flag, Unread};
 use rows::Beside;
 
 pub use meta::{Meta, is_cursor};
@@ -94,12 +94,9 @@ impl<R: Row, C: Rows> Page<R, C> {
         match has_more {
             Some(false) => false,
             _ if is_numbered => has_more.is_none() && is_more_lost && self.link == Link::Missing,
-            None if is_more_lost => match self.link {
-                Link::Page { .. } => false,
-                Link::None => after_cursor.is_some(),
-                Link::Missing | Link::Cursor(_) | Link::Unreadable => true,
-            },
+            // Whoever goes on finds out whether there is more.
             _ if after_cursor.is_some() || leads_on => false,
+            None if is_more_lost => self.link != Link::None,
             Some(true) => is_cursor_lost || is_link_lost,
             None => self.link != Link::None && (is_cursor_lost || is_link_lost),
         }
@@ -239,7 +236,7 @@ impl<'de, R: Row, C: Rows> Visitor<'de> for Reader<R, C> {
                 Key::Users => page.users = map.next_value_seed(Beside(PhantomData))?,
                 Key::Groups => page.groups = map.next_value_seed(Beside(PhantomData))?,
                 Key::Meta => page.meta = map.next_value::<Paging>()?.0.unwrap_or_default(),
-                Key::HasMore => top.has_more = map.next_value::<Value<bool>>()?.0,
+                Key::HasMore => top.has_more = map.next_value::<Value<Flag>>()?.0.map(|Flag(is)| is),
                 Key::AfterCursor => top.after_cursor = map.next_value::<Value<Cursor>>()?.0.and_then(Cursor::text),
                 Key::Count => page.count = map.next_value::<Value<Count>>()?.0.map(|count| count.0),
                 Key::NextPage => page.link = page.link.or(map.next_value()?),

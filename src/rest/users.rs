@@ -19,7 +19,7 @@ mod bulk;
 mod many;
 mod writes;
 
-pub use many::{logout_many, show_many, show_many_by_external_id};
+pub use many::logout_many;
 
 /// Show User. <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-user>
 impl Read for GetUserRequest {

@@ -42,12 +42,39 @@ pub trait Write: contract::Request<Reply: DeserializeOwned> {
         Vec::new()
     }
 
+    /// Returns what this write changes as a whole: writes to the same take turns.
+    fn whole(&self) -> Option<Whole> {
+        None
+    }
+
     /// Adds to the reply what only the answer's status and attempts say.
     fn complete(_reply: &mut Self::Reply, _answer: &Answer) {}
 
     /// Returns the read that this reply answers, too, because it holds the record as it is now.
     fn record(_reply: &Self::Reply) -> Option<OwnRead> {
         None
+    }
+}
+
+/// What a declarative write sets as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Whole {
+    /// The agents of a group.
+    AgentsOfGroup(i64),
+    /// The groups of an agent, and which of them is the default.
+    GroupsOfUser(i64),
+    /// The addresses and numbers of a user, and which of them are the primary ones.
+    AddressesOfUser(i64),
+}
+
+impl Whole {
+    /// Returns what callers know it as.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AgentsOfGroup(_) => "the agents of this group",
+            Self::GroupsOfUser(_) => "the groups of this user",
+            Self::AddressesOfUser(_) => "the addresses of this user",
+        }
     }
 }
 

@@ -17,14 +17,15 @@ use tracing::error;
 use super::method::{self, Method};
 use crate::config;
 use crate::contract;
+use crate::deadline::way_home;
 use crate::error::Error;
 use crate::gateway::caller::Caller;
 use crate::gateway::origin::Origin;
-use crate::gateway::{Place, Usage};
+use crate::gateway::{Drain, Place, Usage};
 use crate::share::Share;
 
-/// How long after a call's deadline the server cuts the call. The gateway's own waits end at the deadline with a better error,
-/// such as that a write's outcome is unknown, and this leaves time for that error to reach the caller.
+/// How long after a call's deadline the server cuts the call. The gateway's own waits end before the deadline with a better error,
+/// such as that a write's outcome is unknown.
 const MOMENT: Duration = Duration::from_millis(25);
 /// Most health checks, and most health watches, of one connection that compete with nobody: whoever has a connection can check and
 /// watch the health, whatever others do.
@@ -57,6 +58,12 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Returns when the gateway answers at the latest, so that the answer reaches the caller before its own timer ends the call.
+    pub fn wanted_by(&self) -> Option<Instant> {
+        let deadline = self.deadline?;
+        deadline.checked_sub(way_home(deadline.saturating_duration_since(self.began)))
+    }
+
     /// Returns when the server cuts the call, whatever it waits for.
     pub fn cut_at(&self) -> Option<Instant> {
         self.deadline.map(|deadline| deadline + MOMENT)
@@ -103,6 +110,16 @@ pub struct Connection {
     pub usage: Arc<Usage>,
     /// Cancelled when the connection has to make room for another, so that what is no use of it ends.
     pub leave: CancellationToken,
+    /// Tells the connection's streams when to end, if another replica forwards them and shuts down by itself.
+    pub drain: Option<Drain>,
+}
+
+impl Connection {
+    /// Has its streams end when `drain` begins.
+    #[must_use]
+    pub fn draining(self, drain: Drain) -> Self {
+        Self { drain: Some(drain), ..self }
+    }
 }
 
 impl Default for Connection {
@@ -112,6 +129,7 @@ impl Default for Connection {
             watches: Arc::new(Semaphore::new(OWN)),
             usage: Arc::default(),
             leave: CancellationToken::new(),
+            drain: None,
         }
     }
 }

@@ -16,8 +16,8 @@ impl Rpc {
         let (metadata, mut extensions, message) = request.into_parts();
         let local = || self.local.as_ref().map(|(terms, caller)| terms.local(R::rpc(), caller.clone()));
         let facts: Facts = extensions.remove().or_else(local).ok_or_else(|| absent("everything"))?;
+        let deadline = facts.wanted_by().ok_or_else(|| absent("the deadline"))?;
         let caller = facts.caller.ok_or_else(|| absent("the caller"))?;
-        let deadline = facts.deadline.ok_or_else(|| absent("the deadline"))?;
         let trail = Trail::begin(R::rpc(), &caller, &facts.origin, metadata.as_ref());
         // The identity layer has checked the RPC's risk class. The message's values, known only here, can raise the risk.
         let streaming = R::rpc().streaming;
@@ -38,7 +38,7 @@ impl Rpc {
             trace: facts.origin.trace,
             trail,
             turn: None,
-            drain: self.drain.clone(),
+            drain: facts.peer.connection.drain.as_ref().unwrap_or(&self.drain).clone(),
         };
         Ok((context, message))
     }

@@ -29,6 +29,17 @@ pub fn read(headers: &HeaderMap) -> Result<Option<Duration>> {
     parsed.map(Some).ok_or_else(|| Error::invalid("grpc-timeout", "must be up to 8 digits and one of H, M, S, m, u, n"))
 }
 
+/// Writes a timeout as `grpc-timeout`, in the finest unit that has room for it.
+pub fn write(headers: &mut HeaderMap, timeout: Duration) {
+    const MOST: u128 = 99_999_999;
+    let text = match timeout {
+        _ if timeout.as_micros() <= MOST => format!("{}u", timeout.as_micros()),
+        _ if timeout.as_millis() <= MOST => format!("{}m", timeout.as_millis()),
+        _ => format!("{}S", timeout.as_secs().min(99_999_999)),
+    };
+    headers.insert(NAME, text.try_into().expect("digits and a letter"));
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
@@ -52,5 +63,20 @@ mod tests {
             assert!(parsed(text).is_err(), "{text}");
         }
         assert_eq!(read(&HeaderMap::new()).expect("none"), None);
+    }
+
+    #[test]
+    fn a_timeout_is_read_as_it_was_written() {
+        for timeout in [
+            Duration::ZERO,
+            Duration::from_micros(99_999_999),
+            Duration::from_millis(100_001),
+            Duration::from_mins(15),
+            Duration::from_hours(48),
+        ] {
+            let mut headers = HeaderMap::new();
+            write(&mut headers, timeout);
+            assert_eq!(read(&headers).expect("valid"), Some(timeout));
+        }
     }
 }

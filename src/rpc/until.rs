@@ -1,6 +1,7 @@
 //! Ends a stream at its deadline, even while it waits for Zendesk, and the messages of a client stream that bring nothing.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,17 +10,24 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::deadline::latest;
 use crate::error::Error;
+use crate::upstream::call::Ledger;
 
-/// Ends `messages` with [`Error::Deadline`] shortly before `deadline`: before the caller's own timer ends the call.
-pub fn deadline<S, M>(messages: S, deadline: Instant) -> impl Stream<Item = Result<M, Error>> + Send
+/// Ends `messages` with [`Error::Deadline`] shortly before `deadline`: before the caller's own timer ends the call. `ledger` tells
+/// whether anything was sent.
+pub fn deadline<S, M>(
+    messages: S,
+    ledger: Arc<Ledger>,
+    deadline: Instant,
+) -> impl Stream<Item = Result<M, Error>> + Send
 where
     S: Stream<Item = Result<M, Error>> + Send,
 {
-    Until { messages: Box::pin(messages), sleep: Box::pin(sleep_until(latest(deadline))), ended: false }
+    Until { messages: Box::pin(messages), ledger, sleep: Box::pin(sleep_until(latest(deadline))), ended: false }
 }
 
 struct Until<S> {
     messages: Pin<Box<S>>,
+    ledger: Arc<Ledger>,
     sleep: Pin<Box<Sleep>>,
     ended: bool,
 }
@@ -36,8 +44,7 @@ where
         }
         if self.sleep.as_mut().poll(cx).is_ready() {
             self.ended = true;
-            // Whether a request is under way is not known here. "It may be" is never false, and harmless: streams only read.
-            return Poll::Ready(Some(Err(Error::Deadline { sent: true })));
+            return Poll::Ready(Some(Err(self.ledger.too_late())));
         }
         self.messages.as_mut().poll_next(cx)
     }

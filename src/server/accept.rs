@@ -106,7 +106,7 @@ pub async fn accept<F>(
             Err(_) => None,
         };
         if too_many || place.is_none() && newcomer.is_none() {
-            counts.refuse();
+            counts.turn_away();
             workers.seat().runtime.spawn(async move {
                 turns::to_begin().await;
                 drop((socket, beginning));
@@ -140,7 +140,7 @@ pub async fn accept<F>(
             drop(newcomer);
             match (&place, TcpStream::from_std(socket)) {
                 (Some(_), Ok(socket)) => serve(socket, address, activity).await,
-                _ => counts.refuse(),
+                _ => counts.turn_away(),
             }
             drop((place, counted, seat));
         };

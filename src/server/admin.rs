@@ -14,11 +14,14 @@ use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
+mod failures;
+mod figures;
 mod findings;
 mod host;
 mod invalidate;
 mod judge;
 mod lately;
+mod member;
 mod page;
 pub mod port;
 pub mod readiness;

@@ -25,7 +25,7 @@ use super::flood::stall::{Calls, Reply};
 use super::inbound::{Answer, Arrival};
 use crate::config;
 use crate::gateway::Drain;
-use crate::rpc::facts::Peer;
+use crate::rpc::facts::{Connection, Peer};
 
 /// Most bytes that a connection buffers for one call's reply.
 const SEND_BUFFER: usize = 32 << 10;
@@ -58,13 +58,29 @@ pub struct Server<S> {
     drain: Drain,
     counts: Counts,
     unfinished: Budget,
+    connection_window: u32,
+    of_replicas: bool,
 }
 
 impl<S: Stack> Server<S> {
     /// Answers calls with `stack` until `drain` begins.
     pub fn new(stack: S, settings: &config::Server, drain: &Drain, counts: &Counts) -> Self {
-        let (settings, unfinished) = (Arc::new(settings.clone()), Budget::default());
-        Self { stack, settings, drain: drain.clone(), counts: counts.clone(), unfinished }
+        let (settings, drain, counts) = (Arc::new(settings.clone()), drain.clone(), counts.clone());
+        let (unfinished, connection_window) = (Budget::default(), CONNECTION_WINDOW);
+        Self { stack, settings, drain, counts, unfinished, connection_window, of_replicas: false }
+    }
+
+    /// Serves other replicas, which carry many callers: no request that is not read on is in the way of another of its
+    /// connection, and each connection's streams can be told to end.
+    #[must_use]
+    pub fn of_replicas(self) -> Self {
+        Self { connection_window: (1 << 31) - 1, of_replicas: true, ..self }
+    }
+
+    /// Returns what the calls of a connection share.
+    pub fn connection(&self, connection: &Connection) -> Connection {
+        let connection = connection.clone();
+        if self.of_replicas { connection.draining(self.drain.part()) } else { connection }
     }
 
     /// Serves one connection until either side ends it.
@@ -91,7 +107,7 @@ impl<S: Stack> Server<S> {
                 .max_header_list_size(settings.max_header_bytes)
                 .max_send_buf_size(SEND_BUFFER)
                 .initial_stream_window_size(STREAM_WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW)
+                .initial_connection_window_size(self.connection_window)
                 .keep_alive_interval(settings.keepalive_interval)
                 .keep_alive_timeout(settings.keepalive_timeout)
                 .serve_connection(TokioIo::new(socket), answering)

@@ -14,6 +14,7 @@ struct Numbers {
     accepted: AtomicU64,
     ended: AtomicU64,
     refused: AtomicU64,
+    turned_away: AtomicU64,
 }
 
 impl Counts {
@@ -26,6 +27,7 @@ impl Counts {
             active: accepted.saturating_sub(ended),
             accepted,
             refused: self.0.refused.load(Ordering::Relaxed),
+            turned_away: self.0.turned_away.load(Ordering::Relaxed),
         }
     }
 
@@ -33,6 +35,12 @@ impl Counts {
     pub fn begin(&self) -> Counted {
         self.0.accepted.fetch_add(1, Ordering::Release);
         Counted(self.clone())
+    }
+
+    /// Counts a connection for which there was no room.
+    pub fn turn_away(&self) {
+        self.refuse();
+        self.0.turned_away.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a connection that was refused or closed before its first call.

@@ -1,8 +1,9 @@
 //! Ends every call a moment after its deadline, which is the caller's `grpc-timeout` or the setting's limit, whichever is sooner.
 //!
-//! The gateway's own waits end at the deadline itself, with the better error, such as that a write's outcome is unknown. This layer
-//! comes after them, for what does not watch the deadline: a request whose message never comes, a handler that is stuck, a reply
-//! that does not continue. The wait for the message has a shorter limit of its own: see [`waiting`](super::flood::waiting).
+//! The gateway's own waits end before that, with the better error, such as that a write's outcome is unknown, and with time for it to
+//! reach the caller. This layer comes after them, for what does not watch the deadline: a request whose message never comes, a handler
+//! that is stuck, a reply that does not continue. The wait for the message has a shorter limit of its own: see
+//! [`waiting`](super::flood::waiting).
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -25,6 +26,7 @@ use crate::config;
 use crate::error::Error;
 use crate::gateway::{Drain, Place};
 use crate::rpc::facts::Peer;
+use crate::upstream::call::Ledger;
 
 /// Ends calls a moment after their deadline: see the module.
 #[derive(Clone)]
@@ -78,7 +80,8 @@ where
         // of their message.
         let place = facts.method.is_ours().then(|| facts.place.clone());
         let (waiting, peer) = (Arc::clone(&self.layer.waiting), Arc::clone(&facts.peer));
-        let limits = Limits { place, waiting, peer, message_wait: None, answer_by };
+        let ledger = Arc::clone(&facts.origin.ledger);
+        let limits = Limits { place, ledger, waiting, peer, message_wait: None, answer_by };
         ResponseFuture { answer: self.inner.call(call), limits, timer, cut_at }
     }
 }
@@ -87,6 +90,8 @@ where
 struct Limits {
     /// None for health and reflection: they count as waiting for their message until their answer begins.
     place: Option<Place>,
+    /// Tells whether anything was sent to Zendesk.
+    ledger: Arc<Ledger>,
     waiting: Arc<Waiting>,
     /// Whose connection may have to make room for another.
     peer: Arc<Peer>,
@@ -116,7 +121,7 @@ impl Limits {
             if timer.deadline() >= self.answer_by {
                 let has_come = self.message_has_come();
                 return Poll::Ready(if has_come {
-                    Error::Deadline { sent: true }
+                    self.ledger.too_late()
                 } else {
                     Error::MessageMissing { crowded: false }
                 });
@@ -151,7 +156,7 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Poll::Ready(Ok(response)) = this.answer.poll(context) {
-            let hook = EndAtDeadline { at: *this.cut_at, timer: None, sent: this.limits.message_has_come() };
+            let hook = EndAtDeadline { at: *this.cut_at, timer: None, ledger: Arc::clone(&this.limits.ledger) };
             return Poll::Ready(Ok(response.map(|body| HookedBody::new(body, hook))));
         }
         let error = ready!(this.limits.poll(this.timer, context));
@@ -164,8 +169,8 @@ pub struct EndAtDeadline {
     /// A moment after the deadline; none if the call has none.
     at: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// True if Zendesk may have had the request: never of health and reflection.
-    sent: bool,
+    /// Tells whether anything was sent to Zendesk.
+    ledger: Arc<Ledger>,
 }
 
 impl BodyHook for EndAtDeadline {
@@ -180,7 +185,7 @@ impl BodyHook for EndAtDeadline {
         // Most replies are ready at once, and need no timer.
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         ready!(timer.as_mut().poll(context));
-        Poll::Ready(Err(Error::Deadline { sent: self.sent }))
+        Poll::Ready(Err(self.ledger.too_late()))
     }
 }
 

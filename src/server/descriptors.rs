@@ -9,6 +9,7 @@ use tracing::{debug, warn};
 
 use super::accept::{BEGINNINGS, newcomers};
 use super::admin::port;
+use super::fleet;
 use crate::config::Config;
 
 /// Kept back for listeners, logs, files that are read, name lookups, and requests to a token issuer and a collector.
@@ -47,7 +48,12 @@ impl Descriptors {
         // Over HTTP/1.1 each request has a connection for itself, and as many may be kept open for the next ones.
         let zendesk = 2 * settings.queue.permits + settings.connection.most;
         let zendesk = if sandboxed { 2 * zendesk } else { zendesk };
-        let kept_back = port::MAX_CONNECTIONS + port::SPARE + zendesk + FILES + PER_WORKER * threads;
+        let kept_back = port::MAX_CONNECTIONS
+            + port::SPARE
+            + zendesk
+            + FILES
+            + PER_WORKER * threads
+            + fleet::descriptors(&config.fleet, threads);
         let left = limit.saturating_sub(kept_back + BEGINNINGS * threads);
         let fits = left.saturating_sub(newcomers(left));
         let wanted = config.server.max_connections;
@@ -101,6 +107,22 @@ mod tests {
                 sandboxed = now;
             }
         }
+    }
+
+    #[test]
+    fn a_fleet_has_descriptors_of_its_own() {
+        let left = |fleet| {
+            let mut config = Config { fleet, ..Config::default() };
+            Descriptors(2_048).share_out(&mut config, 2, false).map(|()| config.server.max_connections).expect("enough")
+        };
+        let member = |listen| crate::config::Fleet {
+            mode: crate::config::FleetMode::Static,
+            listen,
+            ..crate::config::Fleet::default()
+        };
+        let (off, follows) = (left(crate::config::Fleet::default()), left(member(None)));
+        let leads = left(member(Some(([127, 0, 0, 1], 0).into())));
+        assert!(off > follows && follows > leads + 300, "{off} {follows} {leads}");
     }
 
     #[test]

@@ -22,10 +22,12 @@ const PREFIX: usize = 5;
 /// Returns the request with its messages checked: each may say that it has `limit` bytes, compressed or not. If `single`, there
 /// must be exactly one.
 pub fn request<B>(request: Request<B>, limit: usize, single: bool) -> Request<Framed<B>> {
-    request.map(|body| Framed {
-        body,
-        prefixes: Prefixes { limit, single, begun: 0, prefix: [0; PREFIX], read: 0, left: 0 },
-    })
+    request.map(|body| self::body(body, limit, single))
+}
+
+/// Returns a body with its messages checked.
+pub fn body<B>(body: B, limit: usize, single: bool) -> Framed<B> {
+    Framed { body, prefixes: Prefixes { limit, single, begun: 0, prefix: [0; PREFIX], read: 0, left: 0 } }
 }
 
 pin_project! {

@@ -13,7 +13,7 @@ mod judge;
 mod jwks;
 mod jwt;
 mod layer;
-mod metadata;
+pub(in crate::server) mod metadata;
 mod policy;
 mod remote;
 mod sound;

@@ -54,6 +54,16 @@ impl<B> Inbound<B> {
         self.0.headers_mut()
     }
 
+    /// Returns it with another body.
+    pub fn map<C>(self, body: impl FnOnce(B) -> C) -> Inbound<C> {
+        Inbound(self.0.map(body))
+    }
+
+    /// Returns the call of a request that had the facts in its extensions all the while.
+    pub fn again(request: Request<B>) -> Self {
+        Self(request)
+    }
+
     /// Returns the request for the handlers, with the facts in its extensions.
     pub fn into_request(self) -> Request<B> {
         self.0

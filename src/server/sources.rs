@@ -6,6 +6,7 @@
 use opentelemetry::KeyValue;
 
 use super::counts::Counts;
+use super::fleet::Member;
 use super::tls::Tls;
 use crate::cache::Cache;
 use crate::config::Config;
@@ -58,7 +59,7 @@ pub fn watch(telemetry: &Telemetry, control: &Control, gateway: &Gateway, config
     let retries = control.retries.clone();
     sources.retries.set(move || {
         let now = retries.snapshot();
-        view::Retries { over_budget: now.out_of_budget, too_late: now.out_of_time }
+        view::Retries { over_budget: now.out_of_budget, too_late: now.out_of_time, over_share: now.out_of_share }
     });
 }
 
@@ -74,6 +75,13 @@ pub fn credentials(telemetry: &Telemetry, credentials: &Source, watcher: &Watche
 pub fn certificates(telemetry: &Telemetry, tls: Option<&Tls>) {
     if let Some(tls) = tls.cloned() {
         telemetry.state().sources.certificates.set(move || tls.certificates());
+    }
+}
+
+/// Registers what this replica is in its fleet.
+pub fn fleet(telemetry: &Telemetry, member: Option<&Member>) {
+    if let Some(member) = member.cloned() {
+        telemetry.state().sources.fleet.set(move || member.view());
     }
 }
 
@@ -138,13 +146,16 @@ fn cache_view(cache: &Cache, max_bytes: u64) -> view::Cache {
 }
 
 fn breaker_view(now: &breaker::Snapshot) -> view::Breaker {
+    // Nobody knows whether Zendesk still fails there: the next call is the probe.
+    let waits_for_a_call = now.state == State::Open && now.probes_in.is_zero();
     let state = match now.state {
         State::Closed => view::BreakerState::Closed,
-        State::Open => view::BreakerState::Open,
+        State::Open if !waits_for_a_call => view::BreakerState::Open,
+        State::Open => view::BreakerState::HalfOpen,
         State::HalfOpen => view::BreakerState::HalfOpen,
     };
-    let probe_in = (now.state == State::Open).then_some(now.probes_in);
-    view::Breaker { class: now.class, state, probe_in, opened: now.opened, refused: now.refused }
+    let probe_in = (state == view::BreakerState::Open).then_some(now.probes_in);
+    view::Breaker { class: now.class, state, probe_in, waits_for_a_call, opened: now.opened, refused: now.refused }
 }
 
 fn governor_view(now: &governor::Snapshot) -> view::Governor {

@@ -4,22 +4,26 @@
 //! certificate needs no restart and fails no call.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, ensure};
 use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tracing::warn;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::config::{self, ClientAuth};
+use crate::files;
 use crate::share::Shares;
 use crate::telemetry::view;
 use crate::watch::{Watched, Watcher};
@@ -27,6 +31,9 @@ use crate::watch::{Watched, Watcher};
 mod handshake;
 
 use handshake::Handshake;
+
+/// Most bytes of a file that is read.
+const MOST_BYTES: u64 = 4 << 20;
 
 /// Makes TLS connections.
 #[derive(Clone)]
@@ -51,12 +58,33 @@ impl Tls {
         let mut paths = vec![certificate.clone(), key.clone()];
         paths.extend(settings.client_ca_file.clone());
         let auth = settings.client_auth();
+        let is_first = AtomicBool::new(true);
         let read = move |contents: &[Vec<u8>]| {
-            let config = Arc::new(server_config(contents, auth)?);
+            let is_first = is_first.swap(false, Ordering::Relaxed);
+            if let Err(error) = is_current(&contents[0]) {
+                // In place of one that is good it would cut callers off. At the start there is none.
+                ensure!(is_first, "{error}");
+                warn!("server.tls.cert_file: {error}: callers that verify it cannot connect");
+            }
+            let config = Arc::new(server_config(contents, auth, rustls::DEFAULT_VERSIONS)?);
             Ok(Loaded { config, certificates: certificates_of(contents) })
         };
         let loaded = watcher.files("certificate", paths, read).await?;
         Ok(Some(Self { loaded, handshake_timeout: settings.handshake_timeout }))
+    }
+
+    /// The same for the internal port of a fleet: TLS 1.3, and a certificate of the fleet's authority on both sides. `paths` are
+    /// the certificate, its key and the authority.
+    ///
+    /// # Errors
+    /// See [`Tls::load`].
+    pub async fn of_fleet(paths: Vec<PathBuf>, watcher: &Watcher) -> anyhow::Result<Self> {
+        let read = |contents: &[Vec<u8>]| {
+            let config = Arc::new(server_config(contents, ClientAuth::Required, &[&rustls::version::TLS13])?);
+            Ok(Loaded { config, certificates: Vec::new() })
+        };
+        let loaded = watcher.files("fleet_certificate", paths, read).await?;
+        Ok(Self { loaded, handshake_timeout: config::Tls::default().handshake_timeout })
     }
 
     /// Returns the certificates in use, with the times at which they expire.
@@ -85,10 +113,14 @@ impl Tls {
 }
 
 /// Makes a configuration from the contents of the files: the certificate, its key, and, if set, the callers' authorities.
-fn server_config(contents: &[Vec<u8>], auth: ClientAuth) -> anyhow::Result<ServerConfig> {
+fn server_config(
+    contents: &[Vec<u8>],
+    auth: ClientAuth,
+    versions: &[&'static SupportedProtocolVersion],
+) -> anyhow::Result<ServerConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .context("the protocol versions")?;
     let builder = match (auth, contents.get(2)) {
         (ClientAuth::Off, _) | (_, None) => builder.with_no_client_auth(),
@@ -129,6 +161,30 @@ fn certificates_of(contents: &[Vec<u8>]) -> Vec<view::Certificate> {
     own.into_iter()
         .chain(next.map(|expires| view::Certificate { what: "certificate of the callers' authority", expires }))
         .collect()
+}
+
+/// Says what is wrong with the time for which a chain is valid.
+fn is_current(pem: &[u8]) -> Result<(), &'static str> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs().cast_signed();
+    for der in certificates(pem).unwrap_or_default() {
+        let Ok((_, parsed)) = X509Certificate::from_der(&der) else { continue };
+        if parsed.validity().not_after.timestamp() <= now {
+            return Err("the certificate has ended");
+        }
+        if parsed.validity().not_before.timestamp() > now {
+            return Err("the certificate is not valid yet");
+        }
+    }
+    Ok(())
+}
+
+/// Says what is wrong with the certificate of a file, if callers that verify it could not connect now.
+///
+/// # Errors
+/// It cannot be read, has ended, or is not valid yet.
+pub fn check(file: &Path) -> anyhow::Result<()> {
+    let pem = files::read(file, MOST_BYTES)?;
+    is_current(&pem).map_err(anyhow::Error::msg)
 }
 
 fn certificates(pem: &[u8]) -> anyhow::Result<Vec<CertificateDer<'static>>> {

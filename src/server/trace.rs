@@ -28,7 +28,7 @@ use crate::telemetry::Telemetry;
 mod bound;
 mod call;
 mod mistake;
-mod request_id;
+pub(super) mod request_id;
 pub(super) mod reset;
 
 use call::{Call, Reports};
@@ -38,20 +38,36 @@ use call::{Call, Reports};
 pub struct Layer {
     reports: Arc<Reports>,
     terms: Arc<Terms>,
-    identity: Option<Identity>,
+    trusted: Trusted,
+}
+
+/// Whose wish that a call is traced is followed.
+#[derive(Clone)]
+enum Trusted {
+    Nobody,
+    /// Those whom the identity knows.
+    Known(Identity),
+    /// Everybody: the peers are replicas of this gateway, and have asked themselves whom to follow.
+    Everybody,
 }
 
 impl Layer {
     /// Reports to `telemetry`, and gives the layers below the facts of each call, made by `terms`. No caller may decide that a
     /// call is traced.
     pub fn new(telemetry: &Telemetry, terms: &Terms) -> Self {
-        Self { reports: Arc::new(Reports::new(telemetry)), terms: Arc::new(terms.clone()), identity: None }
+        Self { reports: Arc::new(Reports::new(telemetry)), terms: Arc::new(terms.clone()), trusted: Trusted::Nobody }
     }
 
     /// Lets the callers whom `identity` knows decide that a call is traced.
     #[must_use]
     pub fn trusting(self, identity: &Identity) -> Self {
-        Self { identity: Some(identity.clone()), ..self }
+        Self { trusted: Trusted::Known(identity.clone()), ..self }
+    }
+
+    /// Lets every peer decide that a call is traced.
+    #[must_use]
+    pub fn trusting_everybody(self) -> Self {
+        Self { trusted: Trusted::Everybody, ..self }
     }
 }
 
@@ -85,8 +101,12 @@ where
     }
 
     fn call(&mut self, Arrival { peer, request }: Arrival<Q>) -> Self::Future {
-        let Layer { reports, terms, identity } = &self.layer;
-        let is_known = || identity.as_ref().is_some_and(|identity| identity.knows(request.headers(), &peer));
+        let Layer { reports, terms, trusted } = &self.layer;
+        let is_known = || match trusted {
+            Trusted::Nobody => false,
+            Trusted::Known(identity) => identity.knows(request.headers(), &peer),
+            Trusted::Everybody => true,
+        };
         let (mut call, origin) = Call::begin(reports, &request, is_known);
         let checked = protocol::check(&request).map_err(Refused::NotGrpc);
         let asked = checked.and_then(|()| timeout::read(request.headers()).map_err(Refused::Call));

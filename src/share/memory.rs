@@ -28,7 +28,7 @@ impl Charge {
         let Inner { bytes: own, all_bytes, .. } = &*self.share.0;
         let alone = self.bytes.saturating_add(bytes);
         if alone > own.most {
-            return Err(Error::ReplyTooLarge { bytes: alone, limit: own.most });
+            return Err(Error::ReplyTooLarge { bytes: alone, limit: own.most, done: false });
         }
         if !own.add(bytes) {
             return Err(Error::CallerLimit { what: "bytes of messages at a time", retry_after: TRY_AGAIN });

@@ -1,36 +1,107 @@
-//! How many exchanges with Zendesk there were that should be quick, and how many of them were slow.
+//! Exchanges with Zendesk by endpoint class: how many there were, and how many of them were slow, refused or given up.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// An exchange that takes longer is slow.
 const SLOW: Duration = Duration::from_millis(2_500);
-/// Classes whose exchanges are not counted, because they take long by nature.
+/// An exchange that was given up sooner says nothing of Zendesk.
+const PATIENT: Duration = Duration::from_millis(500);
+/// Classes whose exchanges take long by nature.
 const LONG_BY_NATURE: [&str; 2] = ["bulk", "user_search"];
 
-/// The exchanges since the start.
-#[derive(Debug, Default)]
-pub struct Exchanges {
-    all: AtomicU64,
-    slow: AtomicU64,
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With a success.
+    Well,
+    /// Zendesk refused it with this status for what the gateway's own credential, or anybody, may do there.
+    Refused(u16),
+    /// Nobody waited for its answer any more.
+    GivenUp,
+    /// In another way.
+    Other,
 }
 
+/// The exchanges of one class since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// All of them.
+    pub all: u64,
+    /// Those that succeeded.
+    pub well: u64,
+    /// Those that Zendesk refused.
+    pub refused: u64,
+    /// The status of the last one that was refused.
+    pub refused_with: u16,
+    /// Those that should be quick.
+    pub timed: u64,
+    /// Of these, those that were slow.
+    pub slow: u64,
+    /// Of these, those that were given up after a while.
+    pub given_up: u64,
+}
+
+/// The exchanges since the start, by class.
+#[derive(Debug, Default)]
+pub struct Exchanges(Mutex<BTreeMap<&'static str, Tally>>, Mutex<BTreeMap<&'static str, String>>);
+
 impl Exchanges {
-    /// Counts an exchange, unless its endpoint class is long by nature.
-    pub fn note(&self, class: &str, took: Duration) {
-        if LONG_BY_NATURE.contains(&class) {
-            return;
+    /// Counts an exchange.
+    pub fn note(&self, class: &'static str, took: Duration, end: End) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = all.entry(class).or_default();
+        tally.all += 1;
+        match end {
+            End::Well => tally.well += 1,
+            End::Refused(status) => {
+                tally.refused += 1;
+                tally.refused_with = status;
+            }
+            End::GivenUp | End::Other => {}
         }
-        self.all.fetch_add(1, Ordering::Relaxed);
-        if took > SLOW {
-            self.slow.fetch_add(1, Ordering::Relaxed);
+        if !LONG_BY_NATURE.contains(&class) {
+            tally.timed += 1;
+            tally.slow += u64::from(took > SLOW);
+            tally.given_up += u64::from(end == End::GivenUp && took >= PATIENT);
         }
     }
 
-    /// Returns how many were counted, and how many of them were slow.
-    pub fn read(&self) -> (u64, u64) {
-        // The slow ones first: they are counted later, so they are never more than all.
-        let slow = self.slow.load(Ordering::Acquire);
-        (self.all.load(Ordering::Acquire), slow)
+    /// Remembers with what the last exchange of a class failed that counts against Zendesk.
+    pub fn failed(&self, class: &'static str, kind: &str) {
+        let mut all = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        kind.clone_into(all.entry(class).or_default());
+    }
+
+    /// Returns it.
+    pub fn last_failure(&self, class: &str) -> Option<String> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).get(class).cloned()
+    }
+
+    /// Returns how many succeeded.
+    pub fn well(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(|tally| tally.well).sum()
+    }
+
+    /// Returns them.
+    pub fn read(&self) -> BTreeMap<&'static str, Tally> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Tally {
+    /// Returns what came after `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            all: self.all - before.all,
+            well: self.well - before.well,
+            refused: self.refused - before.refused,
+            refused_with: self.refused_with,
+            timed: self.timed - before.timed,
+            slow: self.slow - before.slow,
+            given_up: self.given_up - before.given_up,
+        }
     }
 }

@@ -37,7 +37,7 @@ pub fn dispatch(
     writer: Writer,
     exporter: Option<&SdkLoggerProvider>,
 ) -> anyhow::Result<Dispatch> {
-    let mut filter = EnvFilter::try_new(&settings.log_filter)?;
+    let mut filter = EnvFilter::try_new(settings.log_directives())?;
     if !settings.log_filter.contains("opentelemetry") {
         // The SDK logs each failed export; the gateway counts them and logs an outage once. An operator who names the SDK in the
         // filter gets its lines.

@@ -113,7 +113,7 @@ fn cache(on: &Observed<'_>) {
     on.counter("zendesk_gateway.cache.evictions", "{answer}", "Answers that had to go for lack of room.", |s, put| {
         if let Some(cache) = s.sources.cache.read() { put(cache.evictions, &[]) }
     });
-    on.counter("zendesk_gateway.cache.invalidations", "{invalidation}", "Times that an operator made answers void.", |s, put| {
+    on.counter("zendesk_gateway.cache.invalidations", "{invalidation}", "Times that an operator, or another replica, made answers void.", |s, put| {
         if let Some(cache) = s.sources.cache.read() { put(cache.invalidations, &[]) }
     });
     on.gauge("zendesk_gateway.cache.entries", "{answer}", "Answers held.", |s, put| {
@@ -238,6 +238,7 @@ fn queue(on: &Observed<'_>) {
     on.counter("zendesk_gateway.retries.denied", "{attempt}", "Failed attempts that could have been repeated and were not.", |s, put| {
         let Some(retries) = s.sources.retries.read() else { return };
         put(retries.over_budget, &outcome("over_budget"));
+        put(retries.over_share, &outcome("over_share"));
         put(retries.too_late, &outcome("too_late"));
     });
 }

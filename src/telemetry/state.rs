@@ -45,13 +45,17 @@ pub struct State {
 }
 
 /// Every kind of finding, so that each has a series from the start.
-pub const FINDINGS: [&str; 30] = [
+pub const FINDINGS: [&str; 42] = [
+    "access_refused",
+    "access_refused_partly",
     "account_not_found",
     "budget_short",
     "budget_spent",
     "budget_used_up",
     "budget_waiting",
     "cache_cold",
+    "callers_limited",
+    "callers_unknown",
     "callers_unverifiable",
     "certificate_ended",
     "certificate_ends",
@@ -59,14 +63,21 @@ pub const FINDINGS: [&str; 30] = [
     "circuit_open",
     "circuit_probing",
     "collector_down",
+    "connections_full",
     "credential_ended",
     "credential_ends",
     "credential_refused",
     "defect",
     "descriptors_short",
     "draining",
+    "endpoint_not_found",
+    "fleet_account",
+    "fleet_alone",
+    "fleet_contract",
     "foreign_answers",
     "jobs_full",
+    "log_lines_lost",
+    "outcomes_unknown",
     "overloaded",
     "paused",
     "permits_waiting",
@@ -74,6 +85,7 @@ pub const FINDINGS: [&str; 30] = [
     "reload_failed",
     "token_renewal_failed",
     "upstream_down",
+    "upstream_late",
     "upstream_malformed",
     "upstream_slow",
 ];

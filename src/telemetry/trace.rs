@@ -57,6 +57,17 @@ impl Trace {
         self.attempts.as_ref().map_or(0, |attempts| attempts.load(Ordering::Relaxed))
     }
 
+    /// Writes the place into the headers of a request to another replica of this gateway, which goes on from here.
+    pub fn write(&self, headers: &mut HeaderMap) {
+        let mut carried = Carried(Vec::new());
+        TraceContextPropagator::new().inject_context(&self.parent, &mut carried);
+        for (name, value) in carried.0.into_iter().filter(|(_, value)| !value.is_empty()) {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), value.try_into()) {
+                headers.insert(name, value);
+            }
+        }
+    }
+
     /// Makes this the place of whatever is logged until the guard is dropped.
     pub fn enter(&self) -> ContextGuard {
         self.parent.clone().attach()

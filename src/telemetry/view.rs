@@ -38,6 +38,8 @@ pub struct Sources {
     pub credential: Source<Credential>,
     /// The certificates of the gRPC port.
     pub certificates: Source<Vec<Certificate>>,
+    /// The fleet.
+    pub fleet: Source<Fleet>,
 }
 
 /// Returns a view of one part at the moment it is asked.
@@ -64,6 +66,15 @@ impl<T> Source<T> {
     }
 }
 
+/// What this replica is in its fleet.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    /// The leader's address; none if this replica leads.
+    pub leader: Option<String>,
+    /// `leads`, `follows`, or why it does not: `held` while the leader is looked for, `silent`, `other_account`, `other_contract`.
+    pub course: &'static str,
+}
+
 /// The cache. All but the gauges only grow.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Cache {
@@ -87,7 +98,7 @@ pub struct Cache {
     pub dropped_fills: u64,
     /// Answers evicted for lack of room.
     pub evictions: u64,
-    /// Times that an operator made answers void.
+    /// Times that an operator, or another replica, made answers void.
     pub invalidations: u64,
     /// Gauge: answers held.
     pub entries: u64,
@@ -127,6 +138,8 @@ pub struct Breaker {
     /// How long until it probes, while it is open.
     #[serde(serialize_with = "seconds")]
     pub probe_in: Option<Duration>,
+    /// Whether it was open, and the next call is its probe.
+    pub waits_for_a_call: bool,
     /// How often it opened.
     pub opened: u64,
     /// Calls it refused.
@@ -220,6 +233,8 @@ pub struct UpstreamConnections {
 pub struct Retries {
     /// Failed attempts that were not repeated because the retry budget was used up.
     pub over_budget: u64,
+    /// Failed attempts that were not repeated because the other requests of their call had used its attempts up.
+    pub over_share: u64,
     /// Failed attempts that were not repeated because the deadline was too near.
     pub too_late: u64,
 }
@@ -233,6 +248,8 @@ pub struct Connections {
     pub accepted: u64,
     /// Connections refused or given up before the first call: too many, no handshake in time.
     pub refused: u64,
+    /// Of these, those for which there was no room.
+    pub turned_away: u64,
 }
 
 /// Bulk jobs.

@@ -74,8 +74,6 @@ impl Attempts {
     }
 }
 
-const READING: &str = "reading the answer takes longer than the deadline";
-
 /// Wraps a service in [`Service`].
 #[derive(Debug, Clone)]
 pub struct Layer(Arc<Attempts>);
@@ -117,13 +115,13 @@ where
 
     fn call(&mut self, call: Call) -> Self::Future {
         let attempts = Arc::clone(&self.attempts);
-        call.waits_for.set(None);
         attempts.started.fetch_add(1, Ordering::Relaxed);
         let (limit, mut ours) = attempts.limit(&call);
         let (write, deadline) = (call.idempotency != Idempotency::NoSideEffects, call.deadline);
         let ledger = Arc::clone(&call.ledger);
         let before = ledger.requests();
         ledger.begins();
+        call.waits_for.set(&ledger.too_late());
         let exchange = self.inner.call(call);
         Box::pin(async move {
             let mut exchange = pin!(exchange);
@@ -148,7 +146,7 @@ where
                     Err(if sent { Error::AttemptTimeout } else { unsent() })
                 }
                 // Zendesk has answered in time.
-                Err(_) if !write && ledger.has_come() => Err(Error::Overloaded { what: READING }),
+                Err(_) if !write && ledger.has_come() => Err(Error::DeadlineInReading),
                 Err(_) => Err(Error::Deadline { sent }),
             }
         })

@@ -4,9 +4,10 @@
 //! Closed lets calls through and watches how they end, Open refuses them at once, `HalfOpen` lets one caller's call through as
 //! a probe and follows its outcome.
 //!
-//! Three rules make such a circuit reliable. It refuses in `call`, never in `poll_ready`: an open circuit of one class must not
+//! Four rules make such a circuit reliable. It refuses in `call`, never in `poll_ready`: an open circuit of one class must not
 //! hold up the others. It hands out a `Ticket`, a guard: a probe whose caller goes away frees the slot. And a ticket carries
-//! the generation it was issued in, so a slow call from before the circuit opened cannot change the state after.
+//! the generation it was issued in, so a slow call from before the circuit opened cannot change the state after. And a time-out
+//! counts only if no other caller was answered meanwhile: otherwise it is that caller's requests that hang.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -65,7 +66,7 @@ where
 
     fn call(&mut self, call: Call) -> Self::Future {
         let safe = call.idempotency == Idempotency::NoSideEffects;
-        let ticket = match self.breakers.admit(call.class(), safe) {
+        let ticket = match self.breakers.admit(call.class(), call.share.id(), safe) {
             Ok(ticket) => ticket,
             Err(error) => return Box::pin(async move { Err(error) }),
         };

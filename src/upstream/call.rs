@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -91,8 +92,8 @@ pub struct Ledger {
     sent_at: Mutex<Option<Instant>>,
     harmless: AtomicU32,
     closed: AtomicBool,
-    /// Whether the answer to the attempt under way has come in whole.
-    came: AtomicBool,
+    /// When the answer to the attempt under way came in whole.
+    came: Mutex<Option<Instant>>,
     identified: AtomicBool,
     /// Attempts begun, until one of them is answered.
     begun: AtomicU32,
@@ -120,6 +121,11 @@ impl Ledger {
             return Err(Error::Deadline { sent: false });
         }
         Ok(())
+    }
+
+    /// Returns the error of a call whose deadline passes now.
+    pub fn too_late(&self) -> Error {
+        Error::Deadline { sent: self.may_have_acted() }
     }
 
     /// Counts the first attempt of a request.
@@ -174,17 +180,30 @@ impl Ledger {
 
     /// Notes that an attempt begins.
     pub fn begins(&self) {
-        self.came.store(false, Ordering::SeqCst);
+        *locked(&self.came) = None;
     }
 
     /// Notes that the answer to the attempt under way has come in whole: what follows is this process's work.
     pub fn came(&self) {
-        self.came.store(true, Ordering::SeqCst);
+        *locked(&self.came) = Some(Instant::now());
     }
 
     /// True if the answer to the attempt under way has come in whole.
     pub fn has_come(&self) -> bool {
-        self.came.load(Ordering::SeqCst)
+        locked(&self.came).is_some()
+    }
+
+    /// Returns when the request of the attempt that began then was sent, once more if it was not processed. What took time before says
+    /// nothing of how long Zendesk takes.
+    pub fn sent_since(&self, began: Instant) -> Option<Instant> {
+        locked(&self.sent_at).filter(|sent| *sent >= began)
+    }
+
+    /// Returns how long the attempt that began then took or takes: until its answer has come in whole. What this process then does
+    /// with it says nothing of Zendesk.
+    pub fn took_since(&self, began: Instant) -> Duration {
+        let came = locked(&self.came).filter(|came| *came >= began);
+        came.unwrap_or_else(Instant::now).duration_since(began)
     }
 
     /// Counts one HTTP request.
@@ -194,11 +213,6 @@ impl Ledger {
         if let Some(outer) = &self.within {
             outer.sent();
         }
-    }
-
-    /// Returns when a request was last sent that may have been processed.
-    pub fn sent_at(&self) -> Option<Instant> {
-        *locked(&self.sent_at)
     }
 
     /// Takes back one counted request that was not sent after all, or was provably not processed.

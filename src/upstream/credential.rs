@@ -24,6 +24,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod token;
+mod whose;
 
 use client::Client;
 use file::File;
@@ -32,8 +33,8 @@ use token::Token;
 pub use caller::{AUTHORIZATION, ON_BEHALF_OF, impersonated, passed_through};
 pub use exchange::{Issued, read as issued};
 pub use layer::Layer;
-pub use proof::Proof;
 pub use source::{Asked, Source};
+pub use whose::Proof;
 
 /// A credential, ready to be sent. Its text leaves this type only as the `authorization` header. Cloning shares it.
 #[derive(Clone)]

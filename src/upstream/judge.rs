@@ -39,15 +39,14 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
     refusal.resource = call.rest.record();
     refusal.doing.clone_from(&call.rest.doing);
     let code = refusal.code.as_deref().unwrap_or_default();
+    let has_no_more = code.contains(SEARCH_LIMITS) || refusal.text.contains(SEARCH_LIMITS);
     let has = |wanted: &str| code == wanted || refusal.violations.iter().any(|violation| violation.code == wanted);
     Err(match status.as_u16() {
         _ if has("TooManyJobs") => Error::JobLimit(refusal),
         400 if has("InvalidPaginationParameter") && call.rest.query.contains("page%5Bafter%5D=") => {
             Error::CursorExpired(refusal)
         }
-        400 | 422 if has("InvalidPaginationDepth") || refusal.text.contains(SEARCH_LIMITS) => {
-            Error::PaginationDepth(refusal)
-        }
+        400 | 422 if has("InvalidPaginationDepth") || has_no_more => Error::PaginationDepth(refusal),
         400 | 413 | 414 | 415 | 422 if has("DuplicateValue") => Error::Duplicate(refusal),
         400 | 413 | 414 | 415 | 422 => Error::RecordInvalid(refusal),
         401 => Error::Credential { own: call.credential.is_own(), refusal },
@@ -112,7 +111,7 @@ pub fn success(
     let parsed = parsed.map_err(|error| match error {
         // JSON that can be read says that Zendesk works.
         Malformed::Foreign => Error::Foreign(refusal(&error.to_string())),
-        Malformed::Incomplete { .. } => Error::Unreadable(refusal(&error.to_string())),
+        Malformed::Incomplete { .. } | Malformed::TooMuch { .. } => Error::Unreadable(refusal(&error.to_string())),
         // The body is looked at, whatever its content type says; the latter only explains why it is no JSON.
         Malformed::Anonymous => {
             Error::Credential { own: call.credential.is_own(), refusal: refusal(&error.to_string()) }

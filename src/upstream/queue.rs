@@ -6,7 +6,8 @@
 //! overload most calls must be refused, and the only question is when: a call that is refused on arrival can still be sent
 //! elsewhere, one that is refused at its deadline cannot. So a newcomer is refused at once when it would be the last in a full
 //! room, and also when the expected wait, judged by how long exchanges take, is longer than its deadline. Serving the earliest
-//! deadline first without that judgement would spend every permit on calls that are about to expire, and answer nobody.
+//! deadline first without that judgement would spend every permit on calls that are about to expire, and answer nobody. What one
+//! caller may hold is told in `held`.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use futures_util::future::BoxFuture;
 use super::call::{Answer, Call};
 use crate::error::Error;
 
+mod held;
 mod pace;
 mod state;
 
@@ -75,7 +77,7 @@ where
         Box::pin(async move {
             let (mut pause, mut back) = (NO_ROOM_PAUSE, false);
             loop {
-                let permit = queue.enter(&call, back).await?.of(&call.ledger);
+                let permit = queue.enter(&call, back).await?;
                 match inner.call(call.clone()).await {
                     // Nothing was sent. The call queues for a permit again, or is refused, like any other.
                     Err(Error::NoStream { allowed, is_shut }) => {
@@ -90,7 +92,7 @@ where
                     }
                     result => {
                         match &result {
-                            Ok(_) => permit.done(),
+                            Ok(_) | Err(Error::DeadlineInReading) => permit.done(),
                             // How long a connection took to fail says nothing of exchanges.
                             Err(Error::Connect(_) | Error::BrokenBeforeHeaders(_) | Error::BrokenBody(_)) => {
                                 permit.forget();

@@ -32,6 +32,7 @@ pub struct Retries {
     retried: AtomicU64,
     out_of_budget: AtomicU64,
     out_of_time: AtomicU64,
+    out_of_share: AtomicU64,
 }
 
 /// The retries at one moment.
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub out_of_budget: u64,
     /// Failures that were not repeated because the wait did not fit the deadline.
     pub out_of_time: u64,
+    /// Failures that were not repeated because the other requests of their call had used its attempts up.
+    pub out_of_share: u64,
 }
 
 impl Retries {
@@ -52,7 +55,8 @@ impl Retries {
     pub fn new(settings: &config::Retry, jitter: Jitter) -> Self {
         let budget = Budget::new(settings.budget_percent, settings.budget_per_second);
         let zero = || AtomicU64::new(0);
-        Self { settings: settings.clone(), jitter, budget, retried: zero(), out_of_budget: zero(), out_of_time: zero() }
+        let (out_of_budget, out_of_time, out_of_share) = (zero(), zero(), zero());
+        Self { settings: settings.clone(), jitter, budget, retried: zero(), out_of_budget, out_of_time, out_of_share }
     }
 
     /// Returns the retries as they are now.
@@ -62,6 +66,7 @@ impl Retries {
             retried: self.retried.load(Ordering::Relaxed),
             out_of_budget: self.out_of_budget.load(Ordering::Relaxed),
             out_of_time: self.out_of_time.load(Ordering::Relaxed),
+            out_of_share: self.out_of_share.load(Ordering::Relaxed),
         }
     }
 }
@@ -148,7 +153,7 @@ impl Policy<Call, Answer, Error> for Retry {
             return None;
         };
         self.shared.retried.fetch_add(1, Ordering::Relaxed);
-        call.waits_for.set(Some(&*error));
+        call.waits_for.set(error);
         self.cause = Some(open.unwrap_or_else(|| error.clone()));
         Some(sleep(wait))
     }
@@ -168,6 +173,7 @@ impl Retry {
             return None;
         }
         if !call.ledger.begin_again(self.shared.settings.attempts) {
+            self.shared.out_of_share.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         // The end of a connection is one failure, however many calls it hits, so only the first repetition is charged for.

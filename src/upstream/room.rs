@@ -193,7 +193,7 @@ impl<W> Room<W> {
         Some(waiter)
     }
 
-    /// Takes one out whose turn has come.
+    /// Takes one out whose turn has come, or comes since those before it may not go.
     pub fn serve(&mut self, rank: &Rank) -> Option<W> {
         let class = rank.class();
         let active = self.lanes.iter().filter(|((of, _), lane)| *of == class && !lane.waiting.is_empty());
@@ -204,8 +204,11 @@ impl<W> Room<W> {
         }
         let clock = self.clocks.entry(class).or_default();
         *clock = lane.tag.max(*clock) + STEP / weights.max(1);
+        let (turn, now) = (lane.tag, *clock);
         lane.tag = lane.tag_at(1);
-        let now = *clock;
+        // Whoever was passed over, because none of its calls may go now, does not save up turns meanwhile.
+        let passed_over = self.lanes.iter_mut().filter(|((of, _), lane)| *of == class && lane.tag < turn);
+        passed_over.for_each(|(_, lane)| lane.tag = turn);
         // Lanes without calls are kept only until the clock has reached them.
         self.lanes.retain(|(of, _), lane| *of != class || !lane.waiting.is_empty() || lane.tag > now);
         self.leave(rank)
@@ -226,6 +229,17 @@ impl<W> Room<W> {
     pub fn ahead_of(&self, call: &Call) -> impl Iterator<Item = &W> {
         let order = self.order(&self.wish(call));
         self.ordered().take_while(move |(other, ..)| *other <= order).map(|(.., waiter)| waiter)
+    }
+
+    /// Returns one that waits.
+    pub fn peek(&self, rank: &Rank) -> Option<&W> {
+        self.lanes.get(&(rank.class(), rank.caller))?.waiting.get(&rank.within())
+    }
+
+    /// Returns how many of this caller wait.
+    pub fn waiting_of(&self, caller: u64) -> usize {
+        let lanes = [Class::Foreground, Class::Background].map(|class| self.lanes.get(&(class, caller)));
+        lanes.into_iter().flatten().map(|lane| lane.waiting.len()).sum()
     }
 
     /// Returns how many wait.

@@ -5,6 +5,7 @@ mod breaker;
 mod busy;
 mod deadline;
 mod governor;
+mod hanging;
 mod outage;
 mod queue;
 mod retry;

@@ -23,7 +23,7 @@ mod explanation;
 mod handover;
 mod lane;
 mod link;
-mod loss;
+pub mod loss;
 mod needs;
 mod outside;
 mod packed;
@@ -125,9 +125,7 @@ impl Transport {
                 // There is room for those without a body.
                 return Err(Error::NoStream { allowed: self.pool.allowed(needs.tries), is_shut: true });
             }
-            if !call.ledger.may_have_acted() {
-                call.waits_for.set(Some(&Error::Deadline { sent: false }));
-            }
+            call.waits_for.set(&call.ledger.too_late());
             // A moved request goes before newcomers, which would fill each new connection first.
             let precedence = self.pool.precedence(moves);
             let seat = self.pool.seat(moves, needs, call.wanted_by).await?;

@@ -26,15 +26,18 @@ mod jobs;
 mod latency;
 mod limits;
 mod memberships;
+mod organizations;
 mod pagination;
 mod query;
 mod record;
 mod reply;
+mod roles;
 mod routes;
 mod rules;
 mod seed;
 mod server;
 mod store;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod users;

@@ -10,7 +10,7 @@ use super::World;
 use super::call::Call;
 use super::errors;
 use super::reply::Answer;
-use super::{auth, groups, jobs, memberships, users};
+use super::{auth, groups, jobs, memberships, organizations, roles, tags, users};
 
 /// The table of routes; paths come here without `.json`.
 #[rustfmt::skip]
@@ -33,8 +33,14 @@ pub fn table() -> Router<Arc<World>> {
         .route("/users/{user_id}/merge", put(to(users::write::merge)))
         .route("/users/{user_id}/related", get(to(users::show::related)))
         .route("/users/{user_id}/compliance_deletion_statuses", get(to(users::deleted::compliance)))
-        .route("/users/{user_id}/identities", get(to(users::identities::list)))
-        .route("/users/{user_id}/identities/{user_identity_id}", get(to(users::identities::show)))
+        .route("/users/{user_id}/identities", get(to(users::identities::list)).post(to(users::identities::write::create)))
+        .route("/users/{user_id}/identities/{user_identity_id}", get(to(users::identities::show)).put(to(users::identities::write::update)).delete(to(users::identities::write::delete)))
+        .route("/users/{user_id}/identities/{user_identity_id}/make_primary", put(to(users::identities::write::make_primary)))
+        .route("/users/{user_id}/identities/{user_identity_id}/verify", put(to(users::identities::write::verify)))
+        .route("/users/{user_id}/identities/{user_identity_id}/request_verification", put(to(users::identities::write::request_verification)))
+        .route("/users/{user_id}/tags", get(to(tags::of_user)).put(to(tags::add)).post(to(tags::set)).delete(to(tags::remove)))
+        .route("/users/{user_id}/organizations", get(to(organizations::of_user)))
+        .route("/users/{user_id}/organizations/count", get(to(organizations::count_of_user)))
         .route("/users/{user_id}/groups", get(to(groups::of_user)))
         .route("/users/{user_id}/groups/count", get(to(groups::count_of_user)))
         .route("/users/{user_id}/group_memberships", get(to(memberships::of_user)).post(to(memberships::write::create_of_user)))
@@ -43,6 +49,15 @@ pub fn table() -> Router<Arc<World>> {
         .route("/deleted_users", get(to(users::deleted::list)))
         .route("/deleted_users/count", get(to(users::deleted::count)))
         .route("/deleted_users/{deleted_user_id}", get(to(users::deleted::show)).delete(to(users::write::erase)))
+        .route("/organizations", get(to(organizations::list)).post(to(organizations::write::create)))
+        .route("/organizations/count", get(to(organizations::count)))
+        .route("/organizations/show_many", get(to(organizations::many)))
+        .route("/organizations/search", get(to(organizations::search)))
+        .route("/organizations/autocomplete", get(to(organizations::autocomplete)))
+        .route("/organizations/create_or_update", post(to(organizations::write::create_or_update)))
+        .route("/organizations/{organization_id}", get(to(organizations::show)).put(to(organizations::write::update)).delete(to(organizations::write::delete)))
+        .route("/organizations/{organization_id}/tags", get(to(tags::of_organization)).put(to(tags::add)).post(to(tags::set)).delete(to(tags::remove)))
+        .route("/organizations/{organization_id}/related", get(to(organizations::related)))
         .route("/organizations/{organization_id}/users", get(to(users::list::in_organization)))
         .route("/organizations/{organization_id}/users/count", get(to(users::list::count_in_organization)))
         .route("/groups", get(to(groups::list)).post(to(groups::write::create)))
@@ -58,6 +73,8 @@ pub fn table() -> Router<Arc<World>> {
         .route("/group_memberships/create_many", post(to(memberships::write::create_many)))
         .route("/group_memberships/destroy_many", delete(to(memberships::write::destroy_many)))
         .route("/group_memberships/{group_membership_id}", get(to(memberships::show)).delete(to(memberships::write::delete)))
+        .route("/custom_roles", get(to(roles::list)))
+        .route("/custom_roles/{custom_role_id}", get(to(roles::show)))
         .route("/job_statuses", get(to(jobs::list)))
         .route("/job_statuses/show_many", get(to(jobs::many)))
         .route("/job_statuses/{job_status_id}", get(to(jobs::show)));

@@ -5,7 +5,9 @@
 
 pub mod attributes;
 pub mod groups;
+pub mod identities;
 pub mod memberships;
+pub mod organizations;
 pub mod users;
 
 use super::errors::ValidationError;

@@ -9,6 +9,7 @@ pub mod history;
 pub mod identity;
 pub mod job;
 pub mod odd;
+pub mod organization;
 pub mod roles;
 pub mod tables;
 pub mod user;
@@ -79,9 +80,16 @@ impl Store {
         self.read().staff().collect()
     }
 
-    /// Returns the ids of all organizations that users belong to.
+    /// Returns the ids of all organizations.
     pub fn organization_ids(&self) -> Vec<i64> {
-        self.read().organization_ids().collect()
+        self.read().organizations().map(|organization| organization.id).collect()
+    }
+
+    /// Returns an organization as the API shows it.
+    pub fn organization(&self, id: i64) -> Option<Value> {
+        let tables = self.read();
+        let json = self.links.organization(tables.organization(id)?);
+        Some(parsed(&json))
     }
 
     /// Returns a user as the API shows it, deleted or not.

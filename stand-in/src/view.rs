@@ -4,6 +4,7 @@ mod deleted_user;
 mod group;
 mod identity;
 mod job;
+mod organization;
 mod user;
 
 use std::fmt::{self, Display};
@@ -13,6 +14,7 @@ use serde::{Serialize, Serializer};
 use super::store::group::{Group, Membership};
 use super::store::identity::Identity;
 use super::store::job::Job;
+use super::store::organization::Organization;
 use super::store::tables::Tables;
 use super::store::user::User;
 
@@ -56,6 +58,10 @@ impl Links {
 
     pub fn identity(&self, user: i64, identity: &Identity) -> Vec<u8> {
         json(&identity::IdentityView::new(self, user, identity))
+    }
+
+    pub fn organization(&self, organization: &Organization) -> Vec<u8> {
+        json(&organization::OrganizationView::new(self, organization))
     }
 
     pub fn job(&self, job: &Job) -> Vec<u8> {

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use zendesk_gateway::config::{Config, LogFormat, Telemetry as Settings};
-use zendesk_gateway::proto::{GetGroupRequest, GetUserRequest};
+use zendesk_gateway::proto::{GetGroupRequest, GetUserRelatedRequest, GetUserRequest};
 use zendesk_gateway::sandbox::Sandbox;
+use zendesk_gateway::sandbox::faults::{Delay, Respond, any, get};
 use zendesk_gateway::telemetry::budget::Window;
+use zendesk_gateway::telemetry::state::End;
 use zendesk_gateway::telemetry::view::{self, BreakerState};
 
 use crate::support::observed::{Observed, breaker, scrape};
@@ -198,6 +200,18 @@ async fn status_says_when_the_address_or_the_way_to_it_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_request_on_which_a_proxy_gave_up_is_no_sign_that_zendesk_is_down() {
+    let upstream = Scripted::start("408 Request Timeout", "").await;
+    let sandbox = Sandbox::start(account()).await.expect("a stand-in");
+    let t = Observed::before(sandbox, &upstream.url, Settings::default()).await;
+    t.readiness.serving();
+    for _ in 0..3 {
+        t.users().get_user(GetUserRequest { id: 7 }).await.expect_err("given up");
+    }
+    assert_eq!(t.status().await["findings"], serde_json::json!([]));
+}
+
+#[tokio::test]
 async fn each_way_of_failing_is_a_finding_that_says_what_to_do_and_that_begins_and_ends_in_the_log() {
     let upstream = Scripted::start(
         "401 Unauthorized\r\ncontent-type: application/json",
@@ -237,10 +251,106 @@ async fn each_way_of_failing_is_a_finding_that_says_what_to_do_and_that_begins_a
         t.lines.of("finding").iter().any(|line| line["message"].as_str().is_some_and(|text| text.starts_with(word)))
     };
     until(|| told("begins: Zendesk refuses")).await;
+    // With few calls it lasts until one succeeds.
+    t.telemetry.state().calls.begin();
+    t.telemetry.state().calls.end(End::Answered);
     until(|| told("is over: Zendesk refuses")).await;
     assert_eq!(shown().await, 0);
     assert_eq!(t.lines.of("finding").len(), 2, "once when it begins, and once when it is over");
     assert_eq!(t.status().await["findings"], serde_json::json!([]));
+}
+
+fn kinds(status: &serde_json::Value) -> Vec<(String, String)> {
+    let findings = status["findings"].as_array().expect("a list");
+    let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+    findings.iter().map(|one| (text(&one["kind"]), text(&one["about"]))).collect()
+}
+
+#[tokio::test]
+async fn zendesk_that_refuses_whoever_asks_is_a_finding() {
+    for head in ["403 Forbidden\r\ncontent-type: text/html", "402 Payment Required\r\ncontent-type: application/json"] {
+        let upstream = Scripted::start(head, "{}").await;
+        let sandbox = Sandbox::start(account()).await.expect("a stand-in");
+        let t = Observed::before(sandbox, &upstream.url, Settings::default()).await;
+        t.readiness.serving();
+        for id in 1..=5 {
+            t.users().get_user(GetUserRequest { id }).await.expect_err("refused");
+        }
+        let status = t.status().await;
+        assert_eq!(kinds(&status), [("access_refused".to_owned(), String::new())]);
+        let text = format!("Zendesk refuses 5 of 5 requests in half a minute, the last with {}.", &head[..3]);
+        assert_eq!(status["findings"][0]["text"], text);
+    }
+}
+
+#[tokio::test]
+async fn a_class_that_zendesk_refuses_or_does_not_have_is_named() {
+    let refused = Respond::with(403).json(json!({"error": "Forbidden"}));
+    let missing = Respond::with(404).json(json!({"error": "InvalidEndpoint", "description": "Not found"}));
+    for (fault, kind) in [(refused, "access_refused_partly"), (missing, "endpoint_not_found")] {
+        let t = Observed::start(Settings::default()).await;
+        t.readiness.serving();
+        t.sandbox.fault(get("/groups/*"), fault.forever());
+        let users = t.sandbox.store().user_ids();
+        for id in 1..=6 {
+            t.groups().get_group(GetGroupRequest { id }).await.expect_err("refused");
+            for id in &users[id as usize * 4..][..4] {
+                t.users().get_user(GetUserRequest { id: *id }).await.expect("a user");
+            }
+        }
+        if kind == "endpoint_not_found" {
+            // Until then the others could have been under way before the account was closed.
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+            t.groups().get_group(GetGroupRequest { id: 7 }).await.expect_err("refused");
+            t.users().get_user(GetUserRequest { id: users[30] }).await.expect("a user");
+            t.users().get_user(GetUserRequest { id: users[31] }).await.expect("a user");
+            t.groups().get_group(GetGroupRequest { id: 8 }).await.expect_err("refused");
+        }
+        assert_eq!(kinds(&t.status().await), [(kind.to_owned(), "group_reads".to_owned())]);
+    }
+}
+
+#[tokio::test]
+async fn answers_that_come_too_late_for_the_callers_are_a_finding() {
+    let t = Observed::start(Settings::default()).await;
+    t.readiness.serving();
+    t.sandbox.fault(any("*"), Delay::by(Duration::from_secs(3)).forever());
+    let calls = (1..=6).map(|id| {
+        let mut users = t.users();
+        let mut request = tonic::Request::new(GetUserRelatedRequest { id });
+        request.set_timeout(Duration::from_millis(800));
+        async move { users.get_user_related(request).await.expect_err("too late") }
+    });
+    futures_util::future::join_all(calls).await;
+    let status = t.status().await;
+    assert_eq!(kinds(&status), [("upstream_late".to_owned(), String::new())], "{status}");
+}
+
+#[tokio::test]
+async fn callers_who_are_not_known_any_more_are_a_finding() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, format!("somebody {}\n", "ab".repeat(32))).expect("written");
+    let mut config = Config::default();
+    config.identity.methods = vec![zendesk_gateway::config::identity::Method::ApiKey];
+    config.identity.api_keys.file = Some(keys);
+    let t = Observed::configured(config).await;
+    t.readiness.serving();
+    for id in 1..=5 {
+        t.users().get_user(GetUserRequest { id }).await.expect_err("nobody");
+    }
+    assert_eq!(kinds(&t.status().await), [("callers_unknown".to_owned(), String::new())]);
+}
+
+#[tokio::test]
+async fn a_cache_that_may_hold_nothing_is_not_called_cold() {
+    for (max_bytes, found) in [(0, 0), (1 << 20, 1)] {
+        let t = Observed::bare(Settings::default()).await;
+        t.readiness.serving();
+        assert_eq!(kinds(&t.status().await), []);
+        t.telemetry.state().sources.cache.set(move || view::Cache { misses: 100, max_bytes, ..view::Cache::default() });
+        assert_eq!(kinds(&t.status().await).len(), found);
+    }
 }
 
 async fn until(mut holds: impl FnMut() -> bool) {

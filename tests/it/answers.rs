@@ -5,6 +5,7 @@ use tonic::{Code, Status};
 use zendesk_gateway::contract::{Idempotency, RPCS};
 
 mod large;
+mod people;
 mod refusals;
 mod writes;
 
@@ -15,6 +16,7 @@ use crate::support::{Dynamic, Refused, Scripted, answer, basic, refused, serve, 
 fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
     let (user, group) = (json!({"id": 7, "name": "A"}), json!({"id": 7, "name": "G"}));
     let membership = json!({"id": 7, "user_id": 8, "group_id": 9});
+    let identity = json!({"id": 7, "user_id": 8, "type": "email", "value": "a@b.example"});
     vec![
         ("GetUser", r#"{"id": 7}"#, "user", user.clone()),
         ("GetDeletedUser", r#"{"id": 7}"#, "deleted_user", user.clone()),
@@ -32,6 +34,15 @@ fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("CreateGroup", r#"{"group": {"name": "G"}}"#, "group", group.clone()),
         ("UpdateGroup", r#"{"id": 7, "group": {"name": "G"}}"#, "group", group),
         ("CreateMembership", r#"{"group_membership": {"user_id": 8, "group_id": 9}}"#, "group_membership", membership),
+        ("GetUserIdentity", r#"{"user_id": 8, "id": 7}"#, "identity", identity.clone()),
+        ("CreateUserIdentity", r#"{"user_id": 8, "identity": {"type": 1, "value": "a@b.example"}}"#, "identity", identity.clone()),
+        ("UpdateUserIdentity", r#"{"user_id": 8, "id": 7, "identity": {"value": "a@b.example"}}"#, "identity", identity.clone()),
+        ("VerifyUserIdentity", r#"{"user_id": 8, "id": 7}"#, "identity", identity),
+        ("GetCustomRole", r#"{"id": 7}"#, "custom_role", json!({"id": 7, "name": "R"})),
+        ("GetOrganization", r#"{"id": 7}"#, "organization", json!({"id": 7, "name": "O"})),
+        ("CreateOrganization", r#"{"organization": {"name": "O"}}"#, "organization", json!({"id": 7, "name": "O"})),
+        ("CreateOrUpdateOrganization", r#"{"id": 7, "organization": {"notes": "n"}}"#, "organization", json!({"id": 7, "name": "O"})),
+        ("UpdateOrganization", r#"{"id": 7, "organization": {"notes": "n"}}"#, "organization", json!({"id": 7, "name": "O"})),
     ]
 }
 
@@ -39,10 +50,15 @@ fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
 const ELSEWHERE: &[&str] = &[
     // below: the rows of lists and batches, counts, and who is asking
     "BatchGetUsers",
+    "BatchGetOrganizations",
     "BatchGetJobs",
     "WatchJobs",
     "GetCurrentUser",
     "GetUserRelated",
+    "GetOrganizationRelated",
+    "CountOrganizations",
+    "SearchOrganizations",
+    "AutocompleteOrganizations",
     "CountUsers",
     "CountDeletedUsers",
     "CountGroups",
@@ -52,7 +68,19 @@ const ELSEWHERE: &[&str] = &[
     "RequestUserCreate",
     "LogoutUsers",
     "DeleteGroup",
+    "DeleteOrganization",
     "DeleteMembership",
+    "DeleteUserIdentity",
+    "RequestUserIdentityVerification",
+    // people, and email
+    "MakeUserIdentityPrimary",
+    "ChangeUserEmail",
+    "AddUserTags",
+    "SetUserTags",
+    "RemoveUserTags",
+    "AddOrganizationTags",
+    "SetOrganizationTags",
+    "RemoveOrganizationTags",
     // bulk: a job without an id
     "BulkCreateUsers",
     "BulkCreateOrUpdateUsers",
@@ -214,12 +242,15 @@ async fn an_error_or_a_record_is_no_answer_to_a_write_that_is_answered_with_noth
         ("DeleteMembership", r#"{"id": 7}"#),
         ("RequestUserCreate", r#"{"user": {"name": "A", "email": "a@b.example"}}"#),
         ("LogoutUsers", r#"{"ids": [7]}"#),
+        ("DeleteUserIdentity", r#"{"user_id": 8, "id": 7}"#),
+        ("RequestUserIdentityVerification", r#"{"user_id": 8, "id": 7}"#),
     ];
     let bodies = [
         r#"{"error":"RecordNotFound","description":"Not found"}"#,
         r#"{"errors":[{"code":"Forbidden"}]}"#,
         r#"{"user":{"id":7}}"#,
         r#"{"groups":[]}"#,
+        r#"{"identities":[]}"#,
         r#"{"group""#,
         "<html></html>",
     ];
@@ -229,7 +260,7 @@ async fn an_error_or_a_record_is_no_answer_to_a_write_that_is_answered_with_noth
             let seen = refused(ask(&upstream, name, request).await);
             assert_eq!((seen.code, seen.reason.as_str()), (Code::Unavailable, "OUTCOME_UNKNOWN"), "{name}: {body}");
         }
-        for body in ["null", "", "{}", " ", r#"{"new":1}"#] {
+        for body in ["null", "", "{}", " ", r#""""#, r#"{"new":1}"#] {
             let upstream = Scripted::in_turn(&[body]).await;
             ask(&upstream, name, request).await.unwrap_or_else(|status| panic!("{name}: {body:?}: {status}"));
         }
@@ -265,7 +296,7 @@ async fn the_memberships_of_somebody_else_do_not_say_that_a_default_was_set() {
 
 #[tokio::test]
 async fn counts_greetings_and_related_numbers_say_something() {
-    for name in ["CountUsers", "CountGroups", "CountDeletedUsers"] {
+    for name in ["CountUsers", "CountGroups", "CountDeletedUsers", "CountOrganizations"] {
         for value in [r#""x""#, "[]", "1.5", "true"] {
             let upstream = Scripted::in_turn(&[&format!(r#"{{"count":{{"value":{value}}}}}"#)]).await;
             let reply = ask(&upstream, name, "{}").await.unwrap_or_else(|status| panic!("{name} {value}: {status}"));
@@ -283,6 +314,9 @@ async fn counts_greetings_and_related_numbers_say_something() {
         ("GetUserRelated", r#"{"id": 7}"#, r#"{"user":{"id":7}}"#),
         ("GetUserRelated", r#"{"id": 7}"#, r#"{"user_related":{}}"#),
         ("GetUserRelated", r#"{"id": 7}"#, r#"{"user_related":{"error":"x"}}"#),
+        ("CountOrganizations", "{}", r#"{"count":{}}"#),
+        ("GetOrganizationRelated", r#"{"id": 7}"#, r#"{"organization_related":{}}"#),
+        ("GetOrganizationRelated", r#"{"id": 7}"#, r#"{"user_related":{"users_count":1}}"#),
         ("GetCurrentUser", "{}", r#"{"user":{}}"#),
         ("GetCurrentUser", "{}", r#"{"user":[]}"#),
         ("GetCurrentUser", "{}", r#"{"user":[7,"u"]}"#),

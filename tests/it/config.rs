@@ -124,6 +124,37 @@ fn a_subdomain_that_no_host_can_have_is_refused_in_plain_words() {
 }
 
 #[test]
+fn a_value_of_another_type_is_refused_in_words_and_not_made_into_one_that_would_do() {
+    let told = |toml: &str| {
+        let toml = format!("{toml}\n[upstream.credential]\nkind = \"pass_through\"\n");
+        read(&toml, &[("ZENDESK_GATEWAY__UPSTREAM__SUBDOMAIN", "acme")]).expect_err(&toml).0
+    };
+    for (toml, words) in [
+        ("[authorization]\ndestructive = -1", "authorization.destructive: is -1, and must be true or false"),
+        ("[authorization]\nread_only = nan", "authorization.read_only: is NaN, and must be true or false"),
+        ("[server]\nmax_calls = true", "server.max_calls: is true, and must be a whole number"),
+        ("[server]\nmax_calls = 1.5", "server.max_calls: is 1.5, and must be a whole number"),
+        ("[callers]\nmax_calls = nan", "callers.max_calls: is NaN, and must be a whole number"),
+        ("[admin]\nallowed_hosts = [1]", "admin.allowed_hosts: is [1], and must be a list of texts"),
+        ("[telemetry]\nlog_filter = 3", "telemetry.log_filter: is 3, and must be text in quotes"),
+        ("[telemetry]\nsample_ratio = inf", "telemetry.sample_ratio: is inf, and must be a number"),
+        ("[server]\nworkers = 0", "server.workers: is 0, and must be a whole number of 1 or more"),
+        ("[server]\nmax_request_bytes = \"99999999999 GiB\"", "server.max_request_bytes: "),
+        (
+            "[upstream.queue]\npermits = 9223372036854775807",
+            "upstream.queue.permits: is 9223372036854775807, and must be at most",
+        ),
+        ("[upstream.queue]\npermits = 18446744073709551615", "the file is no TOML: a number in it is too large"),
+        ("[upstream]\nca_file = \"/nonexistent.pem\"", "upstream.ca_file: cannot read /nonexistent.pem: "),
+    ] {
+        let told = told(toml);
+        assert!(told[0].starts_with(words), "{toml}: {told:#?}");
+    }
+    let nameless = read("", &[("ZENDESK_GATEWAY__", "1")]).expect_err("a variable without a name").0;
+    assert!(nameless.iter().any(|mistake| mistake.starts_with("ZENDESK_GATEWAY__: names no setting")), "{nameless:#?}");
+}
+
+#[test]
 fn host_names_of_the_admin_port_are_names_and_nothing_more() {
     let hosts = |text: &str| {
         read("", &[("ZENDESK_GATEWAY__ADMIN__ALLOWED_HOSTS", text)]).map(|config| config.admin.allowed_hosts)

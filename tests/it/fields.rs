@@ -128,8 +128,9 @@ fn of_type(message: &MessageDescriptor) -> Value {
         },
         _ => json!(7),
     };
-    // What the gateway says of a record itself; `raw` of a job's result is set only where that is no object.
-    let is_own = |field: &FieldDescriptor| field.name().starts_with("unreadable_") || field.name() == "raw";
+    // What the gateway says of a record itself, and of a job's result that is no object or no list of them.
+    let is_own =
+        |field: &FieldDescriptor| field.name().starts_with("unreadable_") || ["raw", "of_all"].contains(&field.name());
     let fields = message.fields().filter(|field| !is_own(field) && !is_itself(field));
     let value = |field: &FieldDescriptor| if field.is_list() { json!([one(field)]) } else { one(field) };
     fields.map(|field| (field.name().to_owned(), value(&field))).collect::<serde_json::Map<_, _>>().into()

@@ -7,7 +7,9 @@ use prost::Message as _;
 use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
 use zendesk_gateway::config::Telemetry as Settings;
-use zendesk_gateway::proto::{GetUserRequest, ListUsersRequest, StreamUsersRequest, UpdateUserRequest, UserInput};
+use zendesk_gateway::proto::{
+    CreateUserRequest, GetUserRequest, ListUsersRequest, StreamUsersRequest, UpdateUserRequest, UserInput,
+};
 use zendesk_gateway::sandbox::faults::{Delay, Respond, get, put};
 
 use crate::support::observed::{Observed, scrape};
@@ -187,6 +189,12 @@ async fn a_reply_that_is_larger_than_the_gateway_sends_has_its_reason() {
     let list = ListUsersRequest { page_size: 100, ..ListUsersRequest::default() };
     let refused = refused(t.users().list_users(list).await);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::OutOfRange, "REPLY_TOO_LARGE"), "{}", refused.message);
+    assert!(refused.message.contains("ask for less"), "{}", refused.message);
+    let notes = Some("n".repeat(2_000));
+    let user = Some(UserInput { name: Some("N".to_owned()), notes, ..UserInput::default() });
+    let done = crate::support::refused(t.users().create_user(CreateUserRequest { user }).await);
+    assert_eq!((done.code, done.reason.as_str()), (Code::OutOfRange, "REPLY_TOO_LARGE"), "{}", done.message);
+    assert!(done.message.contains("the change was made"), "{}", done.message);
     let mut stream = t.users().stream_users(StreamUsersRequest::default()).await.expect("it begins").into_inner();
     let ended = loop {
         match stream.message().await {

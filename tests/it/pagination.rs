@@ -9,7 +9,7 @@ use zendesk_gateway::sandbox::faults::{
 };
 
 use crate::support::observed::Observed;
-use crate::support::{Dynamic, TestGateway, refused, settings};
+use crate::support::{Dynamic, Scripted, TestGateway, answer, basic, refused, serve, settings};
 
 /// Streams all users; the ids that came, and how it ended.
 async fn stream(t: &TestGateway) -> (Vec<i64>, Result<(), tonic::Status>) {
@@ -33,6 +33,30 @@ async fn a_cursor_loop_is_an_error_and_not_an_endless_stream() {
     let ended = refused(ended);
     assert_eq!((ended.code, ended.reason.as_str()), (Code::Internal, "PAGINATION_LOOP"));
     assert!(seen.len() <= 100, "the second time a cursor comes is the end");
+}
+
+#[tokio::test]
+async fn rows_without_a_numeric_id_that_come_again_under_ever_new_page_numbers_end_the_stream() {
+    for (method, request, rows) in [
+        ("StreamJobs", "{}", r#""job_statuses":[{"id":"a","status":"queued"}]"#),
+        (
+            "StreamComplianceDeletionStatuses",
+            r#"{"user_id": 7}"#,
+            r#""compliance_deletion_statuses":[{"action":"request_deletion","application":"all","user_id":7}]"#,
+        ),
+    ] {
+        let upstream = Scripted::by(move |head| {
+            let number = head.split("page=").nth(1).and_then(|rest| rest.split(['&', ' ']).next()?.parse().ok());
+            let next = number.unwrap_or(1) + 1;
+            let body = format!(r#"{{{rows},"next_page":"https://x.example/?page={next}&per_page=1"}}"#);
+            answer("200 OK\r\ncontent-type: application/json", body.as_bytes())
+        })
+        .await;
+        let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), settings()).await;
+        let ended = refused(Dynamic::new(channel).call(method, request).await);
+        assert_eq!((ended.code, ended.reason.as_str()), (Code::Internal, "PAGINATION_LOOP"), "{method}");
+        assert!(upstream.asked().len() < 20, "{method}: {}", upstream.asked().len());
+    }
 }
 
 #[tokio::test]
@@ -135,13 +159,16 @@ async fn one_odd_record_in_ten_fails_no_list_and_no_stream_and_is_counted_exactl
     for rpc in RPCS.iter().filter(|rpc| !rpc.client_streaming) {
         let name = rpc.method;
         let request = match name.trim_start_matches("List").trim_start_matches("Stream") {
-            "ComplianceDeletionStatuses" => format!(r#"{{"user_id": {user}}}"#),
+            "ComplianceDeletionStatuses" | "UserIdentities" => format!(r#"{{"user_id": {user}}}"#),
             "SearchUsers" => r#"{"filter": {"query": "a"}}"#.to_owned(),
             "AutocompleteUsers" => r#"{"name": "a"}"#.to_owned(),
+            "SearchOrganizations" => r#"{"filter": {"name": "Organization 1"}}"#.to_owned(),
+            "AutocompleteOrganizations" => r#"{"name": "o"}"#.to_owned(),
             _ => "{}".to_owned(),
         };
-        let is_list = ["List", "Stream", "SearchUsers", "AutocompleteUsers"].iter().any(|word| name.starts_with(word));
-        if !is_list {
+        let is_list = ["List", "Stream", "Search", "Autocomplete"].iter().any(|word| name.starts_with(word));
+        // Tags are no rows.
+        if !is_list || name.ends_with("Tags") {
             continue;
         }
         lists += 1;

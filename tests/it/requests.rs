@@ -75,7 +75,10 @@ fn with_number(message: &MessageDescriptor, way: &[FieldDescriptor], number: i32
 /// What else a request needs for its enums to be looked at.
 fn needed(request: &mut DynamicMessage) {
     let descriptor = request.descriptor();
-    for (name, value) in [("id", Value::I64(7)), ("name", Value::String("n".to_owned()))] {
+    let text = |text: &str| Value::String(text.to_owned());
+    for (name, value) in
+        [("id", Value::I64(7)), ("user_id", Value::I64(7)), ("name", text("n")), ("email", text("a@b.example"))]
+    {
         if let Some(field) = descriptor.get_field_by_name(name) {
             request.set_field(&field, value);
         }

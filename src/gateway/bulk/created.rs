@@ -12,10 +12,9 @@ use super::evidence;
 use super::items::Items;
 use super::unread::Unread;
 use crate::gateway::{Context, Gateway};
-use crate::proto::{BulkItemOutcome, BulkResult, Job, JobResult, JobState, User};
+use crate::proto::{BatchGetUsersRequest, BulkItemOutcome, BulkResult, Job, JobResult, JobState, User};
 use crate::rest::bulk::{Key, Kind};
 use crate::rest::many::{MOST_ITEMS, unique};
-use crate::rest::users;
 use crate::upstream::call::Priority;
 
 /// Longest wait for the users. Meanwhile the call does nothing else.
@@ -40,7 +39,7 @@ impl Gateway {
         let mut read = context.read(Priority::Background);
         let until = until.min(Instant::now() + LONGEST);
         (read.deadline, read.wanted_by) = (until, until);
-        let read = self.reads.many(&read, users::show_many(&ids, false), ids, |user: &User| Some(user.id)).await;
+        let read = self.reads.rows(&read, &BatchGetUsersRequest::default(), &ids).await;
         // Without an answer the outcomes are right, too; they only lack ids.
         let Ok(users) = read else { return results };
         let users: HashMap<i64, User> = users.rows.into_iter().map(|user| (user.id, user)).collect();

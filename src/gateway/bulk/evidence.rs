@@ -82,9 +82,10 @@ pub fn of_job<'a>(kind: Kind, job: &Job, results: &'a [JobResult], keys: &[Key],
     evidence
 }
 
-/// True if the only result is `{"success":true}`, which answers for all inputs.
+/// True if `{"success":true}` stands in place of the results, which answers for all inputs. In a list it would be one of them.
 fn is_success_of_all(results: &[JobResult]) -> bool {
-    matches!(results, [only] if *only == JobResult { success: Some(true), ..JobResult::default() })
+    let of_all = JobResult { success: Some(true), of_all: Some(true), ..JobResult::default() };
+    matches!(results, [only] if *only == of_all)
 }
 
 impl<'a> Claim<'a> {

@@ -341,6 +341,12 @@ impl Board {
         for follower in concerned.iter().filter_map(|number| self.followers.get(number)) {
             follower.terms.inbox.fail(error);
         }
+        if !about_the_jobs {
+            // Their other jobs are not asked about at once: who gives up now has cost as many requests as any call.
+            let others = self.entries.values_mut().filter(|entry| entry.due < now + AFTER_FAILURE);
+            let theirs = |entry: &&mut Entry| entry.followers.iter().all(|follow| concerned.contains(&follow.number));
+            others.filter(theirs).for_each(|entry| entry.due = now + AFTER_FAILURE);
+        }
     }
 
     /// Gives up all jobs.

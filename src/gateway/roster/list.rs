@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::deadline::last_moment;
 use crate::error::{Error, Result};
-use crate::gateway::turns::Whole;
 use crate::gateway::walk::{Added, Walk};
 use crate::gateway::{Context, Gateway};
 use crate::proto::{GroupMembership, GroupMembershipInput};
@@ -55,12 +53,6 @@ pub fn is_default(rows: &[GroupMembership], group: i64) -> bool {
 }
 
 impl Gateway {
-    /// Waits for the call's turn, and returns a context that holds it.
-    pub(super) async fn in_turn(&self, context: &Context, whole: Whole) -> Result<Context> {
-        let until = last_moment(context.deadline);
-        Ok(Context { turn: Some(self.turns.take(whole, until).await?), ..context.clone() })
-    }
-
     /// Reads all memberships of a group or a user.
     pub(super) async fn memberships(&self, context: &Context, side: Side) -> Result<Vec<GroupMembership>> {
         let is_whole = |row: &GroupMembership| {
@@ -72,7 +64,7 @@ impl Gateway {
 
     /// Reads a list to its end. A write that compares with the whole list must not work from a part of it, so every doubt that
     /// the list is complete is an [`Error::Incomplete`].
-    pub(super) async fn all<R: Row + PartialEq>(
+    pub(in crate::gateway) async fn all<R: Row + PartialEq>(
         &self,
         context: &Context,
         list: Rest,

@@ -5,18 +5,15 @@
 //! next one begins. The cursor at the body's end is a guess until the page was parsed; if the page says otherwise, what was
 //! fetched ahead is dropped.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::leaf::{Leaf, Ready};
-use super::message::Message;
+use super::leaf::{Ready, Seen};
 use super::numbered::Numbered;
 use super::pages::{Fetch, Pages};
 use super::tail;
 use crate::error::Result;
 use crate::gateway::token::Position;
-use crate::gateway::walk::{Added, Walk};
+use crate::gateway::walk::Walk;
 use crate::rest::Part;
 use crate::rest::page::Next;
 use crate::rest::row::Row;
@@ -27,9 +24,7 @@ pub struct Cursors<R, M> {
     pages: Arc<Pages<R, M>>,
     /// None at the end.
     walk: Option<Walk<R>>,
-    /// Hashes of the pages so far, each by the ids of its rows: eight bytes per page.
-    seen: HashSet<u64>,
-    hasher: RandomState,
+    seen: Seen,
     /// The page at the walk's position, if its fetch has begun.
     coming: Option<Coming>,
     /// Reads the remaining pages by number, if Zendesk has answered by page number.
@@ -58,22 +53,12 @@ struct State {
 
 impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
     pub fn new(pages: Arc<Pages<R, M>>, walk: Walk<R>) -> Self {
-        Self { pages, walk: Some(walk), seen: HashSet::new(), hasher: RandomState::new(), coming: None, turned: None }
+        Self { pages, walk: Some(walk), seen: Seen::default(), coming: None, turned: None }
     }
 
     /// Returns, once, the walk by page number that continues this one, if Zendesk has answered by page number.
     pub fn turned(&mut self) -> Option<Numbered<R, M>> {
         self.turned.take()
-    }
-
-    /// Returns what a page adds. That is nothing if it has only what an earlier page had: some lists repeat their rows under ever
-    /// new cursors, and would never end.
-    fn added(&mut self, leaf: &Leaf) -> Added {
-        if let Some(added) = leaf.without_rows() {
-            return added;
-        }
-        let rows: Vec<_> = leaf.messages.iter().map(Message::identity).collect();
-        Added::rows_unless(!self.seen.insert(self.hasher.hash_one(rows)))
     }
 
     /// Returns the messages of the next page; none at the end.
@@ -86,11 +71,12 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
             ahead.want(&self.pages);
         }
         let (leaf, charge) = fetch.leaf().await?;
-        let added = self.added(&leaf);
+        let added = self.seen.added(&leaf);
         if walk.advance(leaf.next, added)? {
             if walk.list.is_numbered() {
-                let seen = leaf.messages.iter().flat_map(|message| &message.ids).copied().collect();
-                self.turned = Some(Numbered::after_first(self.pages.turned(&walk), walk, leaf.count, seen));
+                let ids = leaf.messages.iter().flat_map(|message| &message.ids).copied().collect();
+                let seen = std::mem::take(&mut self.seen);
+                self.turned = Some(Numbered::after_first(self.pages.turned(&walk), walk, leaf.count, (ids, seen)));
             } else {
                 self.coming = ahead.take();
                 self.walk = Some(walk);

@@ -1,6 +1,7 @@
 //! A page of a stream, fetched and encoded.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
 
 use bytes::Bytes;
 
@@ -38,6 +39,24 @@ impl Leaf {
             Ok(rows) => Added::Unreadable(rows),
         };
         (!self.messages.iter().any(has_rows)).then(unreadable)
+    }
+}
+
+/// The pages of a list so far, each by what tells its rows from others: eight bytes a page. Some lists repeat their rows under ever
+/// new cursors or page numbers, and would never end.
+#[derive(Default)]
+pub struct Seen {
+    pages: HashSet<u64>,
+    hasher: RandomState,
+}
+
+impl Seen {
+    /// Returns what a page adds: nothing if it has only what an earlier page had.
+    pub fn added(&mut self, leaf: &Leaf) -> Added {
+        leaf.without_rows().unwrap_or_else(|| {
+            let rows: Vec<_> = leaf.messages.iter().map(Message::identity).collect();
+            Added::rows_unless(!self.pages.insert(self.hasher.hash_one(rows)))
+        })
     }
 }
 

@@ -193,7 +193,9 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
-    use crate::proto::{Group, GroupMembership, StreamGroupsResponse, StreamMembershipsResponse, User};
+    use crate::proto::{
+        Group, GroupMembership, StreamGroupsResponse, StreamMembershipsResponse, StreamUsersResponse, User,
+    };
 
     fn messages<R: Row, M: From<Part<R>> + prost::Message + Default>(json: &str) -> (Vec<Message>, Vec<M>) {
         let page: Page<R, Chunks<R>> = serde_json::from_str(json).expect("a page");
@@ -226,6 +228,18 @@ mod tests {
         assert_eq!(sizes, [BYTES; 4], "no buffer had to grow");
         let (_, messages) = messages::<Group, StreamGroupsResponse>(&groups(&[1, 2, 3, 4, 5]));
         assert!(messages.iter().all(|message| message.encoded_len() <= BYTES));
+    }
+
+    #[test]
+    fn what_a_row_took_that_is_encoded_is_there_for_the_next() {
+        let tags = vec![r#""a""#; 100].join(",");
+        let rows: Vec<String> = (1..=5_000).map(|id| format!(r#"{{"id":{id},"tags":[{tags}]}}"#)).collect();
+        let body = format!(r#"{{"users":[{}],"meta":{{"has_more":false}}}}"#, rows.join(","));
+        let page = Page::<User, Chunks<User>>::read(body.as_bytes(), Owner::Anybody).expect("it is read");
+        let messages = page.messages::<StreamUsersResponse>("");
+        let decode = |message: &Message| StreamUsersResponse::decode(message.bytes.clone()).expect("a message").users;
+        let users: Vec<User> = messages.iter().flat_map(decode).collect();
+        assert!(users.len() == 5_000 && users.iter().all(|user| user.tags.len() == 100));
     }
 
     #[test]

@@ -17,13 +17,13 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::leaf::{Leaf, Ready};
+use super::leaf::{Leaf, Ready, Seen};
+use super::message::Message;
 use super::pages::{Fetch, Pages};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gateway::token::Position;
-use crate::gateway::walk::{Added, EMPTY_PAGES, MOST_ROWS, Walk};
+use crate::gateway::walk::{Added, MOST_ROWS, Walk};
 use crate::rest::Part;
-use crate::rest::page::Next;
 use crate::rest::row::Row;
 use crate::share::Charge;
 
@@ -48,12 +48,12 @@ pub struct Numbered<R, M> {
     /// How many rows the list has, as the last page stated.
     count: Option<i64>,
     seen: HashSet<i64>,
+    /// For rows without an id.
+    seen_pages: Seen,
     /// What the caller is charged for `seen`.
     remembered: Charge,
     furthest: u32,
     gone_back: u32,
-    /// Consecutive pages that the walk reached for the first time and that added no row.
-    idle: u32,
 }
 
 struct Coming {
@@ -66,17 +66,22 @@ struct Coming {
 impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
     pub fn new(pages: Arc<Pages<R, M>>, walk: Walk<R>) -> Self {
         let walk = Some(walk);
-        let (coming, seen) = (VecDeque::new(), HashSet::new());
-        let (remembered, width, furthest, gone_back, idle) = (pages.no_charge(), 1, 0, 0, 0);
+        let (coming, seen, seen_pages) = (VecDeque::new(), HashSet::new(), Seen::default());
+        let (remembered, width, furthest, gone_back) = (pages.no_charge(), 1, 0, 0);
         let mut numbered =
-            Self { pages, walk, coming, width, count: None, seen, remembered, furthest, gone_back, idle };
+            Self { pages, walk, coming, width, count: None, seen, seen_pages, remembered, furthest, gone_back };
         numbered.width = numbered.widest();
         numbered
     }
 
     /// Continues after the first page of a list that was asked for by cursor and answered by number.
-    pub fn after_first(pages: Arc<Pages<R, M>>, walk: Walk<R>, count: Option<i64>, seen: HashSet<i64>) -> Self {
-        let mut numbered = Self { count, seen, ..Self::new(pages, walk) };
+    pub fn after_first(
+        pages: Arc<Pages<R, M>>,
+        walk: Walk<R>,
+        count: Option<i64>,
+        (seen, seen_pages): (HashSet<i64>, Seen),
+    ) -> Self {
+        let mut numbered = Self { count, seen, seen_pages, ..Self::new(pages, walk) };
         numbered.fetch_ahead(1);
         numbered
     }
@@ -88,18 +93,19 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
         let before = self.furthest;
         let (leaf, charge) = self.settled(&mut walk).await?;
         self.count = leaf.count;
-        let added = leaf.without_rows().unwrap_or(Added::Rows);
+        let answered = walk.at().number();
+        // A walk that has gone back meets rows that it has seen.
+        let is_back = answered <= before && leaf.without_rows().is_none();
+        let mut added = self.seen_pages.added(&leaf);
         let Leaf { mut messages, next, .. } = leaf;
-        let had_ids = messages.iter().any(|message| !message.ids.is_empty());
+        let has_ids = |messages: &[Message]| messages.iter().any(|message| !message.ids.is_empty());
+        let had_ids = has_ids(&messages);
         for message in &mut messages {
             message.retain_new(&mut self.seen);
         }
         self.remembered.set(self.seen.capacity() * SEEN)?;
-        let answered = walk.at().number();
-        let adds = !had_ids || messages.iter().any(|message| !message.ids.is_empty());
-        self.idle = if adds || answered <= before { 0 } else { self.idle + 1 };
-        if self.idle >= EMPTY_PAGES && next != Next::End {
-            return Err(Error::PaginationLoop { what: "pages claim more and add nothing" });
+        if is_back || had_ids {
+            added = Added::rows_unless(!is_back && !has_ids(&messages));
         }
         if walk.advance(next, added)? {
             self.fetch_ahead(answered);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::{Changes, Write, has_id, id, nothing_but};
+use super::super::{Changes, Whole, Write, has_id, id, nothing_but, whole_list};
 use super::names;
 use crate::cache::{Tag, tag};
 use crate::error::{Checks, Error, Result};
@@ -12,11 +12,9 @@ use crate::proto::{
     CreateMembershipRequest, DeleteMembershipRequest, GetMembershipResponse, GroupMembership,
     SetDefaultMembershipRequest, SetDefaultMembershipResponse,
 };
-use crate::rest::many::MOST_ITEMS;
-use crate::rest::page::Page;
 use crate::rest::row::{OwnRead, Row as _};
 use crate::upstream::call::Parsed;
-use crate::upstream::rest::{Owner, Rest};
+use crate::upstream::rest::Rest;
 
 /// Create Membership. The path under a user takes no `user_id` in its body.
 /// <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#create-membership>
@@ -81,21 +79,13 @@ impl Write for SetDefaultMembershipRequest {
     }
 
     fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
-        let page = Page::<GroupMembership>::read(body, Owner::User(self.user_id))?;
-        // Zendesk's pages have at most 100 rows; that this answer is paged at all is an assumption.
-        let may_be_more = page.says_that_there_is_more() || page.leaves_open_whether_there_is_more();
-        let is_part = may_be_more || page.rows.len() >= MOST_ITEMS;
-        let reply = SetDefaultMembershipResponse { group_memberships: page.rows };
-        match (self.fits(&reply), is_part) {
-            (_, true) => Ok(Box::new(SetDefaultMembershipResponse::default())),
-            (true, false) if page.unreadable_rows > 0 => Ok(Box::new(SetDefaultMembershipResponse::default())),
-            (true, false) => Ok(Box::new(reply)),
-            (false, false) => Err(Malformed::Foreign),
-        }
+        let is_default = |row: &GroupMembership| row.id == self.id && row.default != Some(false);
+        let rows = whole_list(body, self.user_id, is_default)?.unwrap_or_default();
+        Ok(Box::new(SetDefaultMembershipResponse { group_memberships: rows }))
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        reply.group_memberships.iter().any(|row| row.id == self.id && row.default != Some(false))
+        reply.group_memberships.iter().any(|row| row.id == self.id)
     }
 
     fn changes(&self) -> Changes {
@@ -104,6 +94,10 @@ impl Write for SetDefaultMembershipRequest {
 
     fn about(&self) -> Vec<Tag> {
         vec![tag::membership(self.id)]
+    }
+
+    fn whole(&self) -> Option<Whole> {
+        Some(Whole::GroupsOfUser(self.user_id))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Links to the next page. Only the cursor or page number is read from a link; it is never followed, because its host can
 //! differ from the account's.
 
+use percent_encoding::percent_decode_str;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -54,6 +55,10 @@ impl Link {
         }
         let Some((_, query)) = text.split_once('?') else { return Self::Unreadable };
         let query = query.split('#').next().unwrap_or_default();
+        // Of what is no UTF-8, as it is or percent-encoded, characters are lost.
+        if json::is_replaced(text) || percent_decode_str(query).decode_utf8().is_err() {
+            return Self::Unreadable;
+        }
         let value = |wanted: &str| {
             url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value)
         };

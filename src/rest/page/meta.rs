@@ -11,7 +11,7 @@ use crate::upstream::rest::encoded;
 #[serde(default)]
 pub struct Meta {
     /// Whether there is a next page.
-    #[serde(deserialize_with = "crate::json::optional_scalar")]
+    #[serde(deserialize_with = "flag")]
     pub(super) has_more: Option<bool>,
     /// The cursor after which it begins; never empty.
     #[serde(deserialize_with = "cursor")]
@@ -30,6 +30,29 @@ impl Meta {
             (Some(true), None) => Some(Next::Nowhere),
             (None, None) => None,
         }
+    }
+}
+
+fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<Option<bool>, D::Error> {
+    Ok(json::optional_scalar::<Flag, D>(from)?.map(|Flag(is)| is))
+}
+
+/// Whether there is more, also as 0 or 1.
+#[derive(Default)]
+pub(super) struct Flag(pub bool);
+
+impl Scalar for Flag {
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+    fn from_integer(integer: i64) -> Option<Self> {
+        [0, 1].contains(&integer).then_some(Self(integer == 1))
+    }
+    fn from_double(_: f64) -> Option<Self> {
+        None
+    }
+    fn from_bool(is: bool) -> Option<Self> {
+        Some(Self(is))
     }
 }
 
@@ -62,7 +85,8 @@ impl Cursor {
 
 impl Scalar for Cursor {
     fn from_text(text: &str) -> Option<Self> {
-        is_cursor(text).then(|| Self(text.to_owned()))
+        // One of which characters are lost leads nowhere.
+        (is_cursor(text) && !json::is_replaced(text)).then(|| Self(text.to_owned()))
     }
     fn from_integer(integer: i64) -> Option<Self> {
         Self::none_if(integer == 0)

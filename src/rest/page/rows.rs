@@ -1,5 +1,6 @@
 //! How the rows of a page are read, and those that come beside them.
 
+use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -51,13 +52,20 @@ impl<R: Row> Rows for Vec<R> {
 }
 
 /// Reads the next row of a list. Returns `None` at the end of the list, and `Some(None)` for a row that is lost: it cannot be
-/// read, has no id, or there is no room for the `K` that is kept of it. A row with an id is kept, and says which of its fields
-/// are lost.
-pub fn next_row<'de, R: Row, K, A: SeqAccess<'de>>(rows: &mut A) -> Result<Option<Option<R>>, A::Error> {
-    let Some(Item(row)) = rows.next_element::<Item<R>>()? else { return Ok(None) };
-    let row = row.filter(Row::is_usable).filter(|_| json::has_room_for_row::<K>());
-    if row.is_none() {
-        json::row_lost("no object with an id")?;
+/// read, or has no id. A row with an id is kept, and says which of its fields are lost; where there is no room for the `K` that is
+/// kept of it, the page is refused.
+pub fn next_row<'de, R: Row, K: 'static, A: SeqAccess<'de>>(rows: &mut A) -> Result<Option<Option<R>>, A::Error> {
+    json::row_begins();
+    let Some(Item(row)) = rows.next_element::<Item<R>>()? else {
+        json::row_ends(true);
+        return Ok(None);
+    };
+    let row = row.filter(Row::is_usable);
+    // Of a row that is encoded at once, its values take no room any more.
+    json::row_ends(row.is_some() && TypeId::of::<K>() == TypeId::of::<R>());
+    match row {
+        Some(_) => json::room_for_row::<K, A::Error>()?,
+        None => json::row_lost("no object with an id")?,
     }
     Ok(Some(row))
 }

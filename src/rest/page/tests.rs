@@ -84,7 +84,7 @@ fn what_says_where_a_list_goes_on_must_be_read_and_nothing_else() {
     };
     for unclear in [
         r#""meta":{"has_more":7}"#,
-        r#""meta":{"has_more":1,"after_cursor":"a"},"links":{}"#,
+        r#""meta":{"has_more":true,"after_cursor":"\ud800"}"#,
         r#""meta":"x""#,
         r#""has_more":{}"#,
         r#""after_cursor":[1]"#,
@@ -126,6 +126,18 @@ fn what_says_where_a_list_goes_on_must_be_read_and_nothing_else() {
     for cursor in ["false", "0", "[]", "5"] {
         let members = format!(r#""meta":{{"has_more":true,"after_cursor":{cursor}}},{link}"#);
         assert_eq!(read(&members).expect("the link has one"), Next::Cursor("b".to_owned()), "{cursor}");
+    }
+    for more in ["1", "7", "{}", "[]", r#""yes""#, "null"] {
+        let members = format!(r#""meta":{{"has_more":{more},"after_cursor":"a"}}"#);
+        assert_eq!(read(&members).expect("the cursor says where"), Next::Cursor("a".to_owned()), "{more}");
+        let members = format!(r#""meta":{{"has_more":{more}}},{link}"#);
+        assert_eq!(read(&members).expect("the link says where"), Next::Cursor("b".to_owned()), "{more}");
+    }
+    let garbled = r#""meta":{"has_more":true},"links":{"next":"https://x.example/?page%5Bafter%5D=%ff"}"#;
+    assert_eq!(read(garbled).expect("it can be read"), Next::Nowhere, "no cursor is made of it");
+    for no_more in ["0", "false", r#""false""#] {
+        let members = format!(r#""meta":{{"has_more":{no_more},"after_cursor":"a"}},{link}"#);
+        assert_eq!(read(&members).expect("it ends"), Next::End, "{no_more}");
     }
     let numbered = |members: &str| {
         let body = format!(r#"{{"groups":[{{"id":1}}],{members}}}"#);
@@ -276,4 +288,38 @@ fn a_row_that_takes_all_the_room_it_may_costs_itself_and_no_other_row() {
         let has_all = row.user_fields.as_ref().is_some_and(|fields| fields.fields.contains_key("a"));
         assert!(is_large || has_all, "{}", row.id);
     }
+}
+
+#[test]
+fn a_page_is_read_whole_however_many_fields_its_rows_have_and_refused_where_its_rows_alone_take_too_much() {
+    use crate::proto::User;
+    let page = |rows: usize, rest: &str| {
+        let rows: Vec<String> = (1..=rows).map(|id| format!(r#"{{"id":{id}{rest}}}"#)).collect();
+        let body = format!(r#"{{"users":[{}],"meta":{{"has_more":false}}}}"#, rows.join(","));
+        Page::<User>::read(body.as_bytes(), Owner::Anybody)
+    };
+    // A thousand rows, which is what Zendesk sends at most, with as many custom fields as an account has at most.
+    let fields: Vec<String> = (0..400).map(|at| format!(r#""field_{at}":null"#)).collect();
+    let fields = format!(r#","name":"A","tags":["a","b"],"user_fields":{{{}}}"#, fields.join(","));
+    for odd in ["", r#","role":[]"#] {
+        let page = page(1_000, &format!("{fields}{odd}")).expect("it is read");
+        assert_eq!((page.rows.len(), page.unreadable_rows), (1_000, 0));
+        let has_all = |row: &User| row.user_fields.as_ref().is_some_and(|fields| fields.fields.len() == 400);
+        assert!(page.rows.iter().all(has_all), "{odd}");
+    }
+    assert_eq!(page(5_000, "").expect("it is read").rows.len(), 5_000);
+    for odd in ["", r#","role":[]"#] {
+        let refused = page(100_000, odd).expect_err("more than there is room for");
+        assert!(matches!(refused, Malformed::TooMuch { .. }), "{refused}");
+    }
+}
+
+#[test]
+fn rows_that_are_left_out_leave_the_others_their_room() {
+    use crate::proto::User;
+    let tags = vec![r#""a""#; 100].join(",");
+    let row = |id: &str| format!(r#"{{"id":{id},"tags":[{tags}]}}"#);
+    let body = format!(r#"{{"users":[{},{}]}}"#, vec![row("{}"); 5_000].join(","), row("7"));
+    let page = Page::<User>::read(body.as_bytes(), Owner::Anybody).expect("it is read");
+    assert_eq!((page.unreadable_rows, page.rows.len(), page.rows[0].tags.len()), (5_000, 1, 100));
 }

@@ -246,5 +246,5 @@ fn named(by_id: &[i64], by_external_id: &[String], brand: Option<i64>, rest: imp
 
 /// What any job may change: every user, and the memberships of agents.
 fn everybody() -> Changes {
-    Changes::to([tag::every_user(), tag::every_deleted_user(), tag::every_membership()])
+    Changes::to([tag::every_user(), tag::every_deleted_user(), tag::every_membership(), tag::organizations()])
 }

@@ -284,5 +284,9 @@ fn seats(input: Option<&UserInput>, id: Option<i64>) -> Vec<Tag> {
     if seats {
         tags.push(tag::every_membership());
     }
+    // One that is named is created where there is none.
+    if input.is_some_and(|user| user.organization.is_some()) {
+        tags.push(tag::organizations());
+    }
     tags
 }

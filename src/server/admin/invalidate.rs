@@ -9,6 +9,8 @@ use url::form_urlencoded;
 
 use super::shown::Admin;
 use crate::cache::Tag;
+use crate::fleet::link::Course;
+use crate::fleet::wire::ALL;
 
 /// What to invalidate.
 enum Which {
@@ -31,6 +33,9 @@ pub async fn invalidate(State(admin): State<Admin>, uri: Uri, headers: HeaderMap
         Ok(which) => which,
         Err(mistake) => return (StatusCode::BAD_REQUEST, format!("{mistake}\n")).into_response(),
     };
+    if !passed_on(&admin, &which).await {
+        return (StatusCode::BAD_GATEWAY, "the leader of the fleet does not answer; nothing is void\n").into_response();
+    }
     let cache = &admin.0.cache;
     let invalidated = match which {
         Which::All => {
@@ -47,6 +52,21 @@ pub async fn invalidate(State(admin): State<Admin>, uri: Uri, headers: HeaderMap
         }
     };
     Json(Done { invalidated }).into_response()
+}
+
+/// Has the leader make it void, too, if this replica follows one; false if the leader does not say that it did.
+async fn passed_on(admin: &Admin, which: &Which) -> bool {
+    let Some(leader) = admin.0.leader.as_ref().filter(|link| !matches!(link.course(), Course::Alone(_))) else {
+        return true;
+    };
+    let what = match which {
+        Which::All => Ok(ALL),
+        Which::Tags(tags) => tags.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>().join(",").try_into(),
+    };
+    match what {
+        Ok(what) => leader.invalidate(what).await,
+        Err(_) => false,
+    }
 }
 
 fn read(query: &str) -> Result<Which, String> {

@@ -1,16 +1,22 @@
 //! What deserves attention now. Causes come before what follows from them, so that the first finding says what to mend.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
+mod shares;
+
+use super::failures::FAILURES;
+use super::figures::{counted, span};
 use super::findings::{Finding, Level};
 use super::lately::Lately;
+use super::member;
 use super::readiness::Phase;
-use super::status::{Status, counted, span};
+use super::status::Status;
 use crate::telemetry::State;
 use crate::telemetry::budget::Budget;
-use crate::telemetry::logs::writer::Room;
+use crate::telemetry::errors::Kind;
 use crate::telemetry::process::Process;
-use crate::telemetry::trouble::Seen;
+use crate::telemetry::trouble::{Missing, Seen};
 use crate::telemetry::view::{self, BreakerState};
 
 /// A budget is short below this share of its limit.
@@ -23,111 +29,30 @@ const CERTIFICATE_EXPIRES_WITHIN: Duration = Duration::from_hours(14 * 24);
 const WINDOW: u64 = 60;
 /// File descriptors are short if less than this percentage of them is left.
 const SPARE_DESCRIPTORS: u64 = 10;
-/// Fewest reads in half a minute for which a percentage says something.
-const ENOUGH: u64 = 30;
-/// A cache is cold if it answers less than this percentage of the reads.
-const COLD: u64 = 20;
-/// Zendesk is slow if more than this percentage of the exchanges is.
-const OFTEN_SLOW: u64 = 5;
-
-/// Reasons of failed calls that are findings of their own: reason, kind, how many in half a minute at least, what it is, what to
-/// do.
-type Failure = (&'static str, &'static str, u64, &'static str, &'static str);
-const FAILURES: [Failure; 11] = [
-    (
-        "CREDENTIAL_REFUSED",
-        "credential_refused",
-        1,
-        "Zendesk refuses the gateway's credential",
-        "put a valid one where upstream.credential says; the Admin Center's audit log tells whether it was revoked",
-    ),
-    (
-        "CREDENTIAL_MISSING",
-        "credential_refused",
-        1,
-        "There is no credential for Zendesk",
-        "see upstream.credential, and the log lines about it",
-    ),
-    (
-        "IDENTITY_UNAVAILABLE",
-        "callers_unverifiable",
-        1,
-        "Callers cannot be verified, because the issuer's keys cannot be read",
-        "see whether identity.jwt.jwks_url answers from here",
-    ),
-    (
-        "UPSTREAM_MALFORMED",
-        "upstream_malformed",
-        2,
-        "Zendesk's answers cannot be read",
-        "look for a proxy or a login page on the way that answers in its place",
-    ),
-    (
-        "UPSTREAM_UNAVAILABLE",
-        "upstream_down",
-        2,
-        "Zendesk cannot be reached or fails",
-        "see status.zendesk.com, and whether this network reaches upstream.base_url; log lines of target upstream hold the cause",
-    ),
-    (
-        "UPSTREAM_TIMEOUT",
-        "upstream_down",
-        2,
-        "Zendesk does not answer in time",
-        "see status.zendesk.com, and the slowest calls below",
-    ),
-    (
-        "UPSTREAM_ERROR",
-        "upstream_down",
-        2,
-        "Zendesk answers with errors of its own",
-        "see status.zendesk.com; log lines of target upstream name Zendesk's request ids for a ticket",
-    ),
-    (
-        "RATE_LIMITED",
-        "budget_spent",
-        2,
-        "Calls are refused because Zendesk's request budget does not allow them in time",
-        "find who spends it: if the requests here do not add up to it, another integration of the account does",
-    ),
-    (
-        "JOB_LIMIT",
-        "jobs_full",
-        2,
-        "Bulk calls are refused because all background jobs of the account are taken",
-        "wait for the jobs to end; the Admin Center shows other integrations",
-    ),
-    (
-        "OVERLOADED",
-        "overloaded",
-        2,
-        "Calls are refused for lack of room",
-        "see whether Zendesk is slow or callers are more than usual; then upstream.queue.permits, while there is budget left",
-    ),
-    (
-        "INTERNAL",
-        "defect",
-        1,
-        "Calls fail because of a mistake in the gateway",
-        "keep the log lines of target panic and of one such call by its trace id, and report them",
-    ),
-];
 
 /// Returns what deserves attention.
 pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     let mut found = Found::default();
     found.phase(status);
+    found.0.extend(member::finding(state));
+    found.credential_at_start(state);
     found.answers(state);
+    found.credential(status.credential.as_ref());
     found.reloads(status);
-    found.failures(lately);
-    found.breakers(&status.breakers);
+    found.failures(lately, status);
+    found.refused(lately);
+    found.strangers(lately);
+    found.limited(lately);
+    found.breakers(&status.breakers, state);
     found.slow(lately);
     found.budgets(status);
-    found.credential(status.credential.as_ref());
     found.certificates(state);
+    found.connections(status, lately);
     found.process(Process::read());
-    found.cold_cache(lately);
-    found.telemetry(state);
+    if status.cache.as_ref().is_some_and(|cache| cache.max_bytes > 0) {
+        found.cold_cache(lately);
+    }
+    found.telemetry(state, lately);
     found.0
 }
 
@@ -155,21 +80,32 @@ impl Found {
         let told =
             |seen: Seen| format!("{} in {}", counted(seen.count, "answer", "answers"), span(seen.since.elapsed()));
         let trouble = &state.trouble;
+        let missing = trouble.not_there.read(state.exchanges.well());
+        let account: Vec<Seen> =
+            missing.iter().filter(|(.., what)| *what == Missing::Account).map(|(_, seen, _)| *seen).collect();
+        if let Some(since) = account.iter().map(|seen| seen.since).min() {
+            let count = account.iter().map(|seen| seen.count).sum();
+            let text = "Zendesk has no such account, or not this API, at this address";
+            let text = format!("{text} ({} in {}).", counted(count, "answer", "answers"), span(since.elapsed()));
+            let next = "check upstream.base_url, and whether the account is closed";
+            self.add("account_not_found", Level::Problem, text, next);
+        }
+        for (class, seen, _) in missing.into_iter().filter(|(.., what)| *what == Missing::Endpoint) {
+            let text =
+                format!("Something of {class} is not there at Zendesk ({}), while other requests succeed.", told(seen));
+            let next = "the slowest calls and the log name the endpoints; see whether the account's plan has them, and whether a \
+                        proxy on the way blocks their paths";
+            self.about("endpoint_not_found", class, Level::Problem, text, next);
+        }
         for (seen, kind, text, next) in [
             (
-                trouble.account_not_found.read(),
-                "account_not_found",
-                "Zendesk has no such account, or not this API, at this address",
-                "check upstream.base_url, and whether the account is closed",
-            ),
-            (
-                trouble.redirected.read(),
+                trouble.redirected.read(state.exchanges.well()),
                 "redirected",
                 "Requests are redirected instead of answered",
                 "set upstream.base_url to the account's own address",
             ),
             (
-                trouble.foreign.read(),
+                trouble.foreign.read(state.exchanges.well()),
                 "foreign_answers",
                 "Zendesk answers something else than was asked for, which no caller is given",
                 "look for a proxy on the way that mixes up answers",
@@ -181,22 +117,56 @@ impl Found {
         }
     }
 
-    fn failures(&mut self, lately: &Lately) {
+    fn failures(&mut self, lately: &Lately, status: &Status) {
+        let credential = status.credential.as_ref();
+        let has_no_token = credential.is_some_and(|credential| credential.failing.as_deref() == Some("429"));
         for (reason, kind, at_least, text, next) in FAILURES {
-            // CREDENTIAL_REFUSED of a credential that its caller passed through is UNAUTHENTICATED, and the caller's.
-            let of = lately.errors.iter().filter(|(kind, _)| kind.reason == reason && kind.code != "UNAUTHENTICATED");
+            // CREDENTIAL_REFUSED of a credential that its caller passed through is UNAUTHENTICATED, and the caller's. And
+            // UPSTREAM_ERROR is UNAVAILABLE where a proxy gave up on the request.
+            let is_other = |kind: &Kind| match reason {
+                "CREDENTIAL_REFUSED" => kind.code == "UNAUTHENTICATED",
+                "UPSTREAM_ERROR" => kind.code == "UNAVAILABLE",
+                // Of access tokens, which a finding of its own tells.
+                "RATE_LIMITED" => has_no_token,
+                _ => false,
+            };
+            let of = lately.errors.iter().filter(|(kind, _)| kind.reason == reason && !is_other(kind));
             let count: u64 = of.map(|(_, count)| count).sum();
+            // Slots are held for jobs that cannot be asked about: the circuit says why.
+            if kind == "jobs_full"
+                && status.breakers.iter().any(|one| one.class == "job_lists" && one.state == BreakerState::Open)
+            {
+                continue;
+            }
             if count >= at_least && count * 100 >= lately.calls && self.0.iter().all(|other| other.kind != kind) {
-                let text = format!("{text} ({} in half a minute).", counted(count, "call", "calls"));
+                let text = format!("{text} ({} in {}).", counted(count, "call", "calls"), lately.span());
                 self.add(kind, Level::Problem, text, next);
             }
         }
     }
 
+    /// A credential that Zendesk refuses before the first call: without calls there are no errors to find.
+    fn credential_at_start(&mut self, state: &State) {
+        if state.trouble.is_kept_out.load(Ordering::Relaxed) {
+            let text = "Zendesk refuses the gateway's credential, so this replica is not ready.".to_owned();
+            let next = "put a valid one where upstream.credential says; Zendesk is asked again every five seconds";
+            self.add("credential_refused", Level::Problem, text, next);
+        }
+    }
+
     /// Files and keys that could not be taken: what was read before stays in use, until it ends or the process starts anew.
     fn reloads(&mut self, status: &Status) {
-        for reload in status.reloads.iter().filter(|reload| reload.failing) {
+        // That no access token is issued is told as `token_renewal_failed`.
+        let is_told = |what: &str| what == "access_token";
+        for reload in status.reloads.iter().filter(|reload| reload.failing && !is_told(reload.what)) {
             let what = reload.what;
+            if what == "jwks" && status.phase == Phase::Starting {
+                let text =
+                    "The issuer's keys cannot be read, so callers cannot be verified and this replica is not ready.";
+                let next = "see whether identity.jwt.jwks_url answers from here, and the log for what it answers";
+                self.add("callers_unverifiable", Level::Problem, text.to_owned(), next);
+                continue;
+            }
             let text =
                 format!("A new {what} could not be taken; the one before is still in use, and a restart would fail.");
             let next = "see the log for the file and why it was refused, and put the right content there";
@@ -204,16 +174,26 @@ impl Found {
         }
     }
 
-    fn breakers(&mut self, breakers: &[view::Breaker]) {
+    fn breakers(&mut self, breakers: &[view::Breaker], state: &State) {
         for breaker in breakers {
             let class = breaker.class;
             match breaker.state {
                 BreakerState::Open => {
                     let probe = breaker.probe_in.map_or(String::new(), |wait| format!("; it probes in {}", span(wait)));
-                    let text = format!("The circuit for {class} is open: Zendesk fails there{probe}.");
-                    let next = "see status.zendesk.com and the log lines of target upstream; it closes by itself";
+                    let failure = state.exchanges.last_failure(class).unwrap_or_else(|| "unknown".to_owned());
+                    if failure == "malformed" && self.0.iter().all(|other| other.kind != "upstream_malformed") {
+                        let text = format!("Zendesk's answers for {class} cannot be read, so its circuit is open.");
+                        let next = "look for a proxy or a login page on the way that answers in its place";
+                        self.add("upstream_malformed", Level::Problem, text, next);
+                    }
+                    let text = format!(
+                        "The circuit for {class} is open: Zendesk fails there, the last time with {failure}{probe}."
+                    );
+                    let next = "see status.zendesk.com and the log lines of target upstream, which hold the cause; it closes by itself";
                     self.about("circuit_open", class, Level::Problem, text, next);
                 }
+                // Nothing fails there as long as nobody calls.
+                BreakerState::HalfOpen if breaker.waits_for_a_call => {}
                 BreakerState::HalfOpen => {
                     let text = format!("The circuit for {class} is probing.");
                     self.about(
@@ -226,17 +206,6 @@ impl Found {
                 }
                 BreakerState::Closed => {}
             }
-        }
-    }
-
-    fn slow(&mut self, lately: &Lately) {
-        if lately.slow >= 3 && lately.slow * 100 > lately.exchanges * OFTEN_SLOW {
-            let text = format!(
-                "Zendesk is slow: {} of {} requests in half a minute took more than 2.5 s.",
-                lately.slow, lately.exchanges
-            );
-            let next = "compare with a plain request from the same network; the slowest calls below name the endpoints";
-            self.add("upstream_slow", Level::Warning, text, next);
         }
     }
 
@@ -277,13 +246,23 @@ impl Found {
     }
 
     fn credential(&mut self, credential: Option<&view::Credential>) {
-        if let Some(failing) = credential.and_then(|credential| credential.failing.as_deref()) {
-            let text = format!("No new access token for Zendesk could be had ({failing}).");
-            let next = "401 means a wrong client id or secret; anything else, that the token endpoint does not answer";
-            self.add("token_renewal_failed", Level::Warning, text, next);
+        if let Some((failing, credential)) = credential.and_then(|it| Some((it.failing.as_deref()?, it))) {
+            let is_usable = credential.expires.is_some_and(|ends| ends > SystemTime::now());
+            let (level, then) = match is_usable {
+                true => (Level::Warning, "the last one is in use until its end"),
+                false => (Level::Problem, "no call can be sent"),
+            };
+            let text = format!("No new access token for Zendesk could be had ({failing}); {then}.");
+            let next = "400, 401 and 403 mean that Zendesk refuses the client: its id, its secret or its scopes; anything else, that \
+                        the token endpoint does not answer as it should";
+            self.add("token_renewal_failed", level, text, next);
         }
-        let unattended = |credential: &&view::Credential| !credential.renewed || credential.failing.is_some();
-        let Some(expires) = credential.filter(unattended).and_then(|credential| credential.expires) else { return };
+        // One that the gateway renews is told of above.
+        let Some(expires) =
+            credential.filter(|credential| !credential.renewed).and_then(|credential| credential.expires)
+        else {
+            return;
+        };
         let next = "create its successor in the Admin Center and put it where upstream.credential says";
         match expires.duration_since(SystemTime::now()) {
             Err(_) => {
@@ -315,6 +294,16 @@ impl Found {
         }
     }
 
+    fn connections(&mut self, status: &Status, lately: &Lately) {
+        if lately.turned_away > 0 {
+            let open = status.connections.as_ref().map_or(0, |connections| connections.active);
+            let refused = counted(lately.turned_away, "connection was", "connections were");
+            let text = format!("{refused} refused in {}, because {open} are open.", lately.span());
+            let next = "raise server.max_connections and the limit of descriptors, or add replicas; see who opens one for each call";
+            self.add("connections_full", Level::Problem, text, next);
+        }
+    }
+
     fn process(&mut self, process: Process) {
         let (Some(open), Some(most)) = (process.descriptors, process.most_descriptors) else { return };
         if most.saturating_sub(open) * 100 < most * SPARE_DESCRIPTORS {
@@ -328,19 +317,18 @@ impl Found {
         }
     }
 
-    fn cold_cache(&mut self, lately: &Lately) {
-        // Where calls fail, the cache cannot fill: that is not its fault.
-        let problems = self.0.iter().any(|finding| finding.level == Level::Problem);
-        if !problems && lately.reads >= ENOUGH && lately.free_reads * 100 < lately.reads * COLD {
-            let text =
-                format!("The cache answers few reads: {} of {} in half a minute.", lately.free_reads, lately.reads);
-            let next = "if it is not new: see the cache's size, and whether callers send cache-control: no-cache";
-            self.add("cache_cold", Level::Warning, text, next);
+    fn telemetry(&mut self, state: &State, lately: &Lately) {
+        if lately.other_lines > 0 {
+            let lines = counted(lately.other_lines, "log line was", "log lines were");
+            let text = format!("{lines} lost in half a minute: standard error is not read in time.");
+            self.add(
+                "log_lines_lost",
+                Level::Warning,
+                text,
+                "see the node's log agent, or write fewer: telemetry.log_filter",
+            );
         }
-    }
-
-    fn telemetry(&mut self, state: &State) {
-        match state.lost_lines.read(Room::Changes) {
+        match lately.changes_lost {
             0 => {}
             lost => {
                 let lines = counted(lost, "change is", "changes are");

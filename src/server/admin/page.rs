@@ -3,9 +3,10 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use super::figures::{counted, span};
 use super::findings::Level;
 use super::readiness::Phase;
-use super::status::{CallCounts, Status, counted, span};
+use super::status::{CallCounts, Status};
 use crate::telemetry::budget::Budget;
 use crate::telemetry::errors::Counted;
 use crate::telemetry::view::{self, BreakerState};

@@ -25,6 +25,11 @@ impl Readiness {
         self.0.store(1, Ordering::Relaxed);
     }
 
+    /// Says that calls are not answered as they should be, until [`serving`](Self::serving) is said again.
+    pub fn waiting(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
     /// Says that no new calls should come.
     pub fn draining(&self) {
         self.0.store(2, Ordering::Relaxed);

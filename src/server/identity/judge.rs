@@ -197,8 +197,7 @@ impl Inner {
     fn establish(&self, headers: &HeaderMap, peer: &Peer) -> Result<Known, Unknown> {
         if let Some(everybody) = &self.anonymous {
             // Nobody has a name, so callers are told apart by their addresses.
-            let name = || format!("{ANONYMOUS} {}", peer.address.ip().to_canonical());
-            let share = peer.share.get_or_init(|| self.shares.of(&name()));
+            let share = peer.share.get_or_init(|| self.shares.of_address(ANONYMOUS, peer.address.ip()));
             return Ok(Known { share: share.clone(), ..everybody.clone() });
         }
         let token = self.tokens.as_ref().zip(only(headers, &http::header::AUTHORIZATION, "jwt")?);

@@ -41,8 +41,8 @@ impl Layer {
     /// Asks the issuer for its keys, then checks the call again. A call that cannot wait for the answer learns why, in time.
     async fn ask_and_judge<B>(&self, call: &mut Inbound<B>) -> Result<(), Error> {
         let asking = self.identity.ask_issuer();
-        let answered = match call.facts().deadline {
-            Some(deadline) => timeout_at(last_moment(deadline), asking).await.unwrap_or(false),
+        let answered = match call.facts().wanted_by() {
+            Some(wanted_by) => timeout_at(last_moment(wanted_by), asking).await.unwrap_or(false),
             None => asking.await,
         };
         // What was read before may do, whatever the issuer says now.

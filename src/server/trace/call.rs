@@ -77,7 +77,8 @@ impl Call {
         let ledger = Arc::<Ledger>::default();
         let trace = Trace::below(context.clone());
         let samples = Some(Arc::clone(&telemetry.state().samples));
-        let origin = Origin { ledger: Arc::clone(&ledger), trace, request_id: Some(request_id.clone()), samples };
+        let (ledger_of, request_id_of) = (Arc::clone(&ledger), Some(request_id.clone()));
+        let origin = Origin { ledger: ledger_of, trace, request_id: request_id_of, via: None, samples };
         let call = Self {
             reports: Arc::clone(reports),
             method,
@@ -270,7 +271,8 @@ impl BodyHook for Call {
             End::Trailers(trailers) => {
                 // Only at its end is it known how many upstream requests a stream has made.
                 if self.method.is_ours() && self.method.streaming {
-                    trailers.insert(UPSTREAM_CALLS, self.ledger.requests().into());
+                    // Of a forwarded call the leader has said it.
+                    trailers.entry(UPSTREAM_CALLS).or_insert(self.ledger.requests().into());
                 }
                 self.status(trailers);
             }
@@ -287,7 +289,8 @@ impl Drop for Call {
         }
         // Without a status the caller cancelled the call.
         let code = self.code.unwrap_or(Code::Cancelled);
-        let failed = Failed { code, reason: self.reason, asked: self.asked, ours: self.method.is_ours() };
+        let watches = self.method.name.ends_with("/WatchJobs");
+        let failed = Failed { code, reason: self.reason, asked: self.asked, ours: self.method.is_ours(), watches };
         let seconds = self.started.elapsed().as_secs_f64();
         if let Some(calls) = self.calls() {
             calls.end(match code {

@@ -23,6 +23,8 @@ pub struct Failed {
     pub asked: Option<Duration>,
     /// True for a call of the contract, false for health and reflection.
     pub ours: bool,
+    /// True for a call that watches something that may go on for longer than it.
+    pub watches: bool,
 }
 
 impl Failed {
@@ -34,6 +36,7 @@ impl Failed {
             // The gateway has each method of its contract, so only something else can be missing.
             (Code::Unimplemented, _) => Some(reason),
             (_, "CACHE_MISS" | "MALFORMED_REQUEST" | "REQUEST_INCOMPLETE" | "REPLY_NOT_READ") => Some(reason),
+            (Code::DeadlineExceeded, "DEADLINE_EXCEEDED") if self.watches => Some("STILL_RUNNING"),
             // The queue refuses a call that would be served later than its deadline.
             (Code::DeadlineExceeded, "DEADLINE_EXCEEDED" | "OUTCOME_UNKNOWN")
             | (Code::Unavailable, "OVERLOADED" | "IDENTITY_UNAVAILABLE")
@@ -69,7 +72,7 @@ mod tests {
     fn no_mistake_of_a_caller_is_a_failure_and_no_failure_a_mistake() {
         let with = |code, reason, asked: u64| {
             let asked = (asked > 0).then(|| Duration::from_millis(asked));
-            Failed { code, reason, asked, ours: true }
+            Failed { code, reason, asked, ours: true, watches: false }
         };
         let beside = |code, reason| Failed { ours: false, ..with(code, reason, 0) };
         let late = Some("DEADLINE_EXCEEDED");
@@ -83,6 +86,8 @@ mod tests {
             (with(Code::DeadlineExceeded, Some("REQUEST_INCOMPLETE"), 0), Some("REQUEST_INCOMPLETE")),
             (with(Code::Unavailable, Some("REQUEST_INCOMPLETE"), 500), Some("REQUEST_INCOMPLETE")),
             (with(Code::DeadlineExceeded, Some("REPLY_NOT_READ"), 500), Some("REPLY_NOT_READ")),
+            (Failed { watches: true, ..with(Code::DeadlineExceeded, late, 0) }, Some("STILL_RUNNING")),
+            (Failed { watches: true, ..with(Code::DeadlineExceeded, Some("UPSTREAM_TIMEOUT"), 0) }, None),
             (beside(Code::DeadlineExceeded, late), late),
             (beside(Code::Unavailable, Some("OVERLOADED")), Some("OVERLOADED")),
             (beside(Code::Internal, Some("INTERNAL")), None),

@@ -34,6 +34,8 @@ pub struct Circuit {
     consecutive: u32,
     /// Failed probes since the circuit was last closed, which double the time it stays open.
     reopened: u32,
+    /// Who was last answered, and when; and the same of the last one before who is another caller.
+    answered: [Option<(u64, Instant)>; 2],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +58,9 @@ struct Pause {
 #[derive(Debug, Clone, Copy)]
 pub struct Pass {
     generation: u64,
+    /// Whose call it is, and when it was let through.
+    caller: u64,
+    begun: Instant,
     /// Whether the circuit waits for how this call ends.
     pub probe: bool,
 }
@@ -73,14 +78,16 @@ impl Circuit {
             window: Window::new(settings.window),
             consecutive: 0,
             reopened: 0,
+            answered: [None; 2],
         }
     }
 
-    /// Lets a call through, or says when to come back. `safe` calls change nothing at Zendesk.
-    pub fn admit(&mut self, safe: bool) -> (Result<Pass, Duration>, Change) {
+    /// Lets a call of this caller through, or says when to come back. `safe` calls change nothing at Zendesk.
+    pub fn admit(&mut self, caller: u64, safe: bool) -> (Result<Pass, Duration>, Change) {
         let now = Instant::now();
+        let pass = |generation, probe| Ok(Pass { generation, caller, begun: now, probe });
         let (pause, probing) = match self.phase {
-            Phase::Closed => return (Ok(Pass { generation: self.generation, probe: false }), None),
+            Phase::Closed => return (pass(self.generation, false), None),
             Phase::Open(pause) => (pause, false),
             Phase::HalfOpen { pause, probing } => (pause, probing),
         };
@@ -92,7 +99,7 @@ impl Circuit {
         }
         let change = matches!(self.phase, Phase::Open(_)).then(|| self.enter(State::HalfOpen));
         self.phase = Phase::HalfOpen { pause, probing: true };
-        (Ok(Pass { generation: self.generation, probe: true }), change)
+        (pass(self.generation, true), change)
     }
 
     /// Learns how a call ended.
@@ -114,17 +121,23 @@ impl Circuit {
                 self.window = Window::new(rules.settings.window);
                 Some(self.enter(State::Closed))
             }
-            (Verdict::Failure, true) => {
+            (Verdict::Failure | Verdict::Timeout, true) => {
                 self.consecutive += 1;
                 self.reopened += 1;
                 Some(self.open(rules))
             }
             (Verdict::Success, false) => {
+                let now = Instant::now();
+                if self.answered[0].is_some_and(|(caller, _)| caller != pass.caller) {
+                    self.answered[1] = self.answered[0];
+                }
+                self.answered[0] = Some((pass.caller, now));
                 self.consecutive = 0;
                 self.window.count(true);
                 None
             }
-            (Verdict::Failure, false) => {
+            (Verdict::Timeout, false) if self.has_answered_others(pass) => None,
+            (Verdict::Failure | Verdict::Timeout, false) => {
                 self.consecutive += 1;
                 self.window.count(false);
                 self.is_broken(rules).then(|| self.open(rules))
@@ -160,6 +173,11 @@ impl Circuit {
                 pause.safe_from.saturating_duration_since(Instant::now())
             }
         }
+    }
+
+    /// True if another caller was answered while this call was under way: one caller's requests may hang by themselves.
+    fn has_answered_others(&self, pass: Pass) -> bool {
+        self.answered.iter().flatten().any(|(caller, at)| *caller != pass.caller && *at > pass.begun)
     }
 
     fn is_broken(&self, rules: &Rules) -> bool {

@@ -73,9 +73,9 @@ impl Breakers {
         self.0.iter().map(|breaker| breaker.snapshot()).collect()
     }
 
-    pub(super) fn admit(&self, class: Class, safe: bool) -> Result<Ticket, Error> {
+    pub(super) fn admit(&self, class: Class, caller: u64, safe: bool) -> Result<Ticket, Error> {
         let breaker = &self.0[class.index()];
-        let (admitted, change) = breaker.circuit().admit(safe);
+        let (admitted, change) = breaker.circuit().admit(caller, safe);
         breaker.changed(change);
         match admitted {
             Ok(pass) => {

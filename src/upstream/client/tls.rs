@@ -44,7 +44,8 @@ pub fn none() -> anyhow::Result<ClientConfig> {
     Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
-fn authorities(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+/// Reads certificates.
+pub fn authorities(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read = || -> anyhow::Result<Vec<_>> {
         let certificates =
             CertificateDer::pem_slice_iter(&files::read(file, MOST_BYTES)?).collect::<Result<Vec<_>, _>>()?;

@@ -35,6 +35,8 @@ const SHARE: f64 = 0.8;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Where the doubling ends.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// Where it ends while calls fail for want of a token.
+const LONGEST_URGENT_WAIT: Duration = Duration::from_secs(15);
 /// The shortest life of a token that is believed: a shorter one is used until Zendesk refuses it.
 const SHORTEST_LIFE: Duration = Duration::from_secs(15);
 /// Least time between two exchanges for refused tokens that were never accepted, or that were used for somebody else.
@@ -95,6 +97,7 @@ impl Client {
             unproven: None,
             next: Some(Instant::now()),
             failures: 0,
+            is_wanted: false,
         };
         tokio::spawn(task.run(wishes));
         Self { current, wanted, counts, vain }
@@ -171,6 +174,8 @@ struct Task {
     next: Option<Instant>,
     /// Exchanges in a row that failed.
     failures: u32,
+    /// Whether a call has failed for it.
+    is_wanted: bool,
 }
 
 impl Task {
@@ -217,7 +222,10 @@ impl Task {
         let now = self.shown.borrow().clone();
         let wait = self.next.unwrap_or_else(Instant::now).saturating_duration_since(Instant::now());
         let answer = match (good(&now), now.failure) {
-            (None, Some(failure)) => Err(failure.come_back_after(wait)),
+            (None, Some(failure)) => {
+                self.is_wanted = true;
+                Err(failure.come_back_after(wait))
+            }
             (token, _) => Ok(token),
         };
         // A call that has left meanwhile needs no answer.
@@ -253,7 +261,7 @@ impl Task {
         let now = Instant::now();
         match outcome {
             Ok((token, lifetime)) => {
-                self.failures = 0;
+                (self.failures, self.is_wanted) = (0, false);
                 self.counts.taken.fetch_add(1, Ordering::Relaxed);
                 let lifetime = lifetime.map(|life| life.max(SHORTEST_LIFE));
                 // A lifetime too long for the clock counts as none.
@@ -268,7 +276,8 @@ impl Task {
             }
             Err(failure) => {
                 self.counts.failed.fetch_add(1, Ordering::Relaxed);
-                let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_WAIT);
+                let longest = if self.is_wanted { LONGEST_URGENT_WAIT } else { LONGEST_WAIT };
+                let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(self.failures)).min(longest);
                 // At least half of it, so that there always is a wait.
                 let wait = wait / 2 + self.jitter.full(wait / 2);
                 let wait = failure.retry_after().map_or(wait, |asked| asked.min(limits::LONGEST_WAIT).max(wait));

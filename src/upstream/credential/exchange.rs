@@ -15,7 +15,7 @@ use url::Url;
 use crate::config;
 use crate::error::{ConnectionError, Error, Refusal};
 use crate::json;
-use crate::limits::retry_after;
+use crate::limits::{Limit, retry_after};
 use crate::upstream::client::{Origin, Unread, read_body};
 use crate::upstream::redirect::redirection;
 use crate::watch::{Watched, Watcher};
@@ -139,7 +139,7 @@ fn seconds(value: &serde_json::Value) -> Option<Duration> {
 
 fn refused(status: StatusCode, refusal: Box<Refusal>) -> Error {
     match status.as_u16() {
-        429 => Error::Throttled(refusal),
+        429 => Error::Throttled(Box::new(Refusal { limit: Some(Limit::Tokens), ..*refusal })),
         500 => Error::Server(refusal),
         504 => Error::GatewayTimeout(refusal),
         501.. => Error::Unavailable(refusal),

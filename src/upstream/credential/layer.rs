@@ -118,9 +118,8 @@ fn judged(call: &Call, outcome: &Result<Answer>) {
         return;
     }
     let Some(token) = &call.credential.token else { return };
-    if !token.accepted.swap(true, Ordering::Relaxed)
-        && let Origin::File(file) = &call.credential.origin
-    {
-        file.accepted(token);
+    match &call.credential.origin {
+        Origin::File(file) => file.accepted(token),
+        _ => token.accepted.store(true, Ordering::Relaxed),
     }
 }

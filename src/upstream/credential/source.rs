@@ -23,6 +23,8 @@ pub(super) enum Place {
     /// The gateway's own.
     Own {
         kind: &'static str,
+        /// Whom it signs in, where the settings say so.
+        user: Option<String>,
         /// The credential, without a token if its origin has one.
         base: Credential,
     },
@@ -51,7 +53,7 @@ impl From<Credential> for Source {
 impl Source {
     /// Returns a source of one fixed credential; `kind` is its name on the status page.
     pub fn fixed(kind: &'static str, base: Credential) -> Self {
-        Self(Arc::new(Place::Own { kind, base }))
+        Self(Arc::new(Place::Own { kind, user: None, base }))
     }
 
     /// Begins to follow the credential that the settings name. With an OAuth client the first access token is under way when
@@ -68,17 +70,17 @@ impl Source {
             config::Credential::PassThrough => return Ok(Self(Arc::new(Place::PassThrough))),
             config::Credential::ApiToken { email, .. } => {
                 let user = format!("{email}/token");
-                let file = File::watch(settings, watcher, move |secret| basic(&user, secret)).await?;
-                (Some(email.clone()), Origin::File(Arc::new(file)))
+                let file = File::watch(settings, zendesk, watcher, move |secret| basic(&user, secret)).await?;
+                (Some(email.clone()), Origin::File(file))
             }
             config::Credential::Password { email, .. } => {
                 let user = email.clone();
-                let file = File::watch(settings, watcher, move |secret| basic(&user, secret)).await?;
-                (Some(email.clone()), Origin::File(Arc::new(file)))
+                let file = File::watch(settings, zendesk, watcher, move |secret| basic(&user, secret)).await?;
+                (Some(email.clone()), Origin::File(file))
             }
             // A new token may be another user's.
             config::Credential::OauthToken { .. } => {
-                (None, Origin::File(Arc::new(File::watch(settings, watcher, bearer).await?)))
+                (None, Origin::File(File::watch(settings, zendesk, watcher, bearer).await?))
             }
             config::Credential::OauthClient(client) => {
                 let exchange = Arc::new(Exchange::new(client, zendesk, watcher).await?);
@@ -92,9 +94,9 @@ impl Source {
         };
         let kind = settings.kind().as_str();
         // Without a user every token has a fingerprint of its own; see `current`.
-        let fingerprint = user.map_or(0, |user| fingerprint::of(&[kind.as_bytes(), user.as_bytes()]));
+        let fingerprint = user.as_ref().map_or(0, |user| fingerprint::of(&[kind.as_bytes(), user.as_bytes()]));
         let base = Credential { token: None, own: true, fingerprint, on_behalf_of: None, origin };
-        Ok(Self(Arc::new(Place::Own { kind, base })))
+        Ok(Self(Arc::new(Place::Own { kind, user, base })))
     }
 
     /// Returns the credential for a call. Takes a read lock for a moment and never waits.
@@ -119,13 +121,21 @@ impl Source {
         }
     }
 
+    /// Returns its kind, and whom it signs in, where the settings say so: what all replicas before one account have in common.
+    pub fn account(&self) -> (&'static str, Option<&str>) {
+        match &*self.0 {
+            Place::Own { kind, user, .. } => (kind, user.as_deref()),
+            Place::PassThrough => ("pass_through", None),
+        }
+    }
+
     pub(super) fn place(&self) -> &Place {
         &self.0
     }
 
     /// Returns what the status page shows of it.
     pub fn view(&self) -> view::Credential {
-        let Place::Own { kind, base } = &*self.0 else {
+        let Place::Own { kind, base, .. } = &*self.0 else {
             return view::Credential { kind: "pass_through".to_owned(), ..view::Credential::default() };
         };
         let kind = (*kind).to_owned();

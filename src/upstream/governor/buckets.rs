@@ -72,12 +72,12 @@ impl Buckets {
         places
     }
 
-    /// Ends a request that these buckets count; `heard` are the buckets that its response stated.
-    pub fn ended(&mut self, places: &[usize], sent: bool, heard: &[(String, Window)]) {
+    /// Ends a request, let through at `asked`, that these buckets count; `heard` are the buckets that its response stated.
+    pub fn ended(&mut self, places: &[usize], asked: Instant, sent: bool, heard: &[(String, Window)]) {
         for place in places {
             let (name, budget) = &mut self.named[*place];
             let unheard = sent && !heard.iter().any(|(stated, _)| stated == name);
-            budget.ended(unheard);
+            budget.ended(asked, unheard);
         }
     }
 

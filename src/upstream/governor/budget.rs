@@ -1,5 +1,6 @@
 //! One budget, the account's or an endpoint's: what is left according to Zendesk's last response, and when more may be spent.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -23,7 +24,10 @@ const FRESH: Duration = Duration::from_secs(10);
 /// Most requests under way while a count may be that of the old window.
 const WHILE_DOUBTFUL: u32 = 2;
 /// Most requests under way while nothing is known.
-const FIRST: u32 = 10;
+const FIRST: usize = 10;
+
+/// A request that was sent so long before another one is counted in what the answer to that one says is left.
+const COUNTED_AFTER: Duration = Duration::from_secs(1);
 
 /// When a call may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +65,8 @@ pub struct Budget {
     silent: bool,
     /// The longest window seen.
     length: Duration,
-    in_flight: u32,
+    /// When each request under way was let through, in that order.
+    under_way: VecDeque<Instant>,
     last_spent: Option<Instant>,
     closed_until: Option<Instant>,
 }
@@ -85,6 +90,17 @@ struct Told {
     doubtful: bool,
 }
 
+impl Told {
+    /// True if a request that was let through at `asked` is counted in what is left.
+    fn counts(&self, asked: Instant) -> bool {
+        !self.assumed && asked + COUNTED_AFTER <= self.asked
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
 /// A budget as it is now.
 #[derive(Debug, Clone, Copy)]
 pub struct View {
@@ -106,7 +122,7 @@ impl Budget {
             told: None,
             silent: false,
             length: MINUTE,
-            in_flight: 0,
+            under_way: VecDeque::new(),
             last_spent: None,
             closed_until: None,
         }
@@ -118,16 +134,16 @@ impl Budget {
             return Opening::At(until);
         }
         let Some(told) = self.told() else {
-            let enough = self.silent || self.in_flight < FIRST;
+            let enough = self.silent || self.under_way.len() < FIRST;
             return if enough { Opening::Now } else { self.unanswered(now, ASK_AT_FIRST_EVERY, None) };
         };
         // Slower than an even pace, so that what is asked to find out takes little of the budget.
         let per_window = (told.limit - self.headroom(told.limit)).max(1);
         let unanswered = || self.unanswered(now, (self.length / per_window * 2).max(ASK_EVERY), Some(told.heard));
-        let left = self.left(&told);
+        let (left, open) = (self.left(&told), self.open(&told));
         let cautious = (told.limit / 50).max(4).min(told.limit.max(1));
         if told.doubtful && now < told.ends {
-            return if self.in_flight < WHILE_DOUBTFUL { Opening::Now } else { unanswered() };
+            return if open < WHILE_DOUBTFUL { Opening::Now } else { unanswered() };
         }
         if now < told.ends {
             let at = if left < 1 { told.ends } else { self.line(&told, priority, left, told.ends) };
@@ -136,7 +152,7 @@ impl Budget {
             let most = if fresh { (told.remaining / 8).max(8) } else { cautious };
             return match () {
                 () if at > now => Opening::At(at),
-                () if self.in_flight >= most => unanswered(),
+                () if open >= most => unanswered(),
                 () => Opening::Now,
             };
         }
@@ -146,9 +162,9 @@ impl Budget {
         let most = if in_doubt { 1 } else { cautious };
         let ask_at = self.last_spent.filter(|_| in_doubt).map_or(now, |spent| spent + ASK_EVERY);
         match () {
-            () if left >= 1 && self.in_flight < cautious => Opening::Now,
-            () if self.in_flight >= most && in_doubt => Opening::At(told.ends + DOUBT),
-            () if self.in_flight >= most => unanswered(),
+            () if left >= 1 && open < cautious => Opening::Now,
+            () if open >= most && in_doubt => Opening::At(told.ends + DOUBT),
+            () if open >= most => unanswered(),
             () if ask_at > now => Opening::At(ask_at),
             () => Opening::Now,
         }
@@ -184,15 +200,18 @@ impl Budget {
 
     /// Counts a request that is about to be sent.
     pub fn spend(&mut self, now: Instant) {
-        self.in_flight += 1;
+        self.under_way.push_back(now);
         self.last_spent = Some(now);
     }
 
-    /// Ends a request that was under way. `unheard` says that it was sent and no response stated the budget: it has cost one.
-    pub fn ended(&mut self, unheard: bool) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+    /// Ends a request that was let through at `asked`. `unheard` says that it was sent and no response stated the budget: it has
+    /// cost one.
+    pub fn ended(&mut self, asked: Instant, unheard: bool) {
+        if let Ok(at) = self.under_way.binary_search(&asked) {
+            self.under_way.remove(at);
+        }
         self.told = self.told();
-        if let Some(told) = self.told.as_mut().filter(|_| unheard) {
+        if let Some(told) = self.told.as_mut().filter(|told| unheard && !told.counts(asked)) {
             told.remaining = told.remaining.saturating_sub(1);
         }
     }
@@ -222,7 +241,7 @@ impl Budget {
         let begins = match window.reset {
             Some(_) => fresh.ends > told.ends + TOLERANCE,
             // Within a window, what is left only shrinks, except when responses overtake each other.
-            None => remaining > told.remaining.saturating_add(self.in_flight + 1),
+            None => remaining > told.remaining.saturating_add(count(self.under_way.len()) + 1),
         };
         if over || begins {
             let doubtful = !over && remaining <= told.remaining;
@@ -299,7 +318,7 @@ impl Budget {
             limit: told.limit,
             remaining: told.remaining,
             ends: told.ends,
-            in_flight: self.in_flight,
+            in_flight: count(self.under_way.len()),
             closed_until: self.closed_until.filter(|until| now < *until),
             pace: f64::from(left) / seconds,
         })
@@ -315,8 +334,14 @@ impl Budget {
         Some(told)
     }
 
+    /// Returns how many requests under way are not known to be counted in what is left. One that hangs is, once a later one has been
+    /// answered.
+    fn open(&self, told: &Told) -> u32 {
+        count(self.under_way.len() - self.under_way.partition_point(|asked| told.counts(*asked)))
+    }
+
     fn left(&self, told: &Told) -> i64 {
-        i64::from(told.remaining) - i64::from(self.in_flight) - i64::from(self.headroom(told.limit))
+        i64::from(told.remaining) - i64::from(self.open(told)) - i64::from(self.headroom(told.limit))
     }
 
     fn headroom(&self, limit: u32) -> u32 {

@@ -146,8 +146,8 @@ impl<W: Waits> State<W> {
         let limits = answer.map(|answer| &answer.limits).or(refusal.map(|refusal| &refusal.limits));
         let nothing = Limits::default();
         let heard = limits.unwrap_or(&nothing);
-        self.account.ended(sent && heard.account.is_none());
-        self.buckets.ended(places, sent, &heard.buckets);
+        self.account.ended(asked, sent && heard.account.is_none());
+        self.buckets.ended(places, asked, sent, &heard.buckets);
         if let Some(user) = need.user.as_ref().filter(|_| !sent && limits.is_none()) {
             self.updates.unspend(user);
         }
@@ -228,8 +228,8 @@ impl<W: Waits> State<W> {
 
     /// Returns the error of a call whose turn would come too late.
     pub fn refusal(&self, turn: Turn, need: &Need, now: Instant) -> Error {
-        // By the budget its turn has come.
-        if turn.at <= now && matches!(self.opening(need, now), Opening::OnAnswer(_)) {
+        // By the budget its turn has come. One may go at this moment, but that is another's.
+        if turn.at <= now && !matches!(self.opening(need, now), Opening::At(_)) {
             return Error::Unanswered;
         }
         let wait = turn.at.saturating_duration_since(now).clamp(SHORTEST_TOLD, LONGEST_WAIT);

@@ -111,7 +111,7 @@ impl Governor {
                 Entry::Full => return Err(state.refuse(turn, &need, now)),
             };
             state.waited += 1;
-            call.waits_for.set(Some(&state.refusal(turn, &need, now)));
+            call.waits_for.set(&state.refusal(turn, &need, now));
             nudge_first(&state);
             (Place { governor: self, rank }, admitted, nudge)
         };

@@ -1,6 +1,5 @@
 //! Permits and the waiting room before them.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -10,9 +9,10 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::held::{HANGS, Held, Permits, Tally, Wanted};
 use super::pace::Pace;
 use crate::config;
-use crate::contract::{Class, Idempotency};
+use crate::contract::Class;
 use crate::deadline::usable;
 use crate::error::Error;
 use crate::upstream::call::{Call, Ledger};
@@ -24,10 +24,6 @@ const SLOWER_THAN_MEAN: u32 = 2;
 
 /// After how many periods in which nothing was learnt of the room on connections the attempt at more does not grow any more.
 const DOUBLINGS: u32 = 10;
-
-/// A write whose answer has not come after so long may hang until its time-out of half a minute. Reads then get permits that are kept
-/// for them, so that whoever has many such writes under way keeps nobody from reading.
-const HANGS: Duration = Duration::from_secs(2);
 
 const TOO_LONG: &str = "the queue for zendesk is longer than the deadline";
 
@@ -54,21 +50,18 @@ pub struct Queue {
 
 #[derive(Debug)]
 struct State {
-    /// Permits that calls hold; as long as not all are held, nobody waits.
-    in_use: usize,
+    held: Held,
     /// How many requests the connections have room for, if that is fewer than the permits, and when it was learnt.
     allowed: Option<(usize, Instant)>,
-    /// When each write that holds a permit got it, and its number.
-    writes: BTreeSet<(Instant, u64)>,
-    numbers: u64,
     room: Room<Waiter>,
     pace: Pace,
 }
 
 #[derive(Debug)]
 struct Waiter {
+    wanted: Wanted,
     class: Class,
-    writes: bool,
+    ledger: Arc<Ledger>,
     deadline: Instant,
     admit: oneshot::Sender<Result<Permit, Error>>,
 }
@@ -98,7 +91,7 @@ impl Queue {
     /// Makes the permits.
     pub fn new(settings: &config::Queue) -> Self {
         let (room, pace) = (Room::new(settings.waiting), Pace::default());
-        let state = State { in_use: 0, allowed: None, writes: BTreeSet::new(), numbers: 0, room, pace };
+        let state = State { held: Held::default(), allowed: None, room, pace };
         let (full, too_late) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { state: Mutex::new(state), permits: settings.permits, stuck: OnceLock::new(), full, too_late }
     }
@@ -112,8 +105,8 @@ impl Queue {
     pub fn snapshot(&self) -> Snapshot {
         let state = self.state();
         Snapshot {
-            permits: state.permits(self.permits) + self.stuck(),
-            in_use: state.in_use,
+            permits: self.permits_of(&state).set,
+            in_use: state.held.len(),
             waiting: state.room.waiting(),
             refused_full: self.full.load(Ordering::Relaxed),
             refused_too_late: self.too_late.load(Ordering::Relaxed),
@@ -125,21 +118,30 @@ impl Queue {
     pub(super) async fn enter(self: &Arc<Self>, call: &Call, back: bool) -> Result<Permit, Error> {
         let (mut place, mut admitted) = {
             let mut state = self.state();
-            let mut permits = state.permits(self.permits);
-            if state.in_use >= permits {
-                permits += self.stuck();
+            let wanted = Wanted::of(call);
+            if state.room.waiting() == 0 && state.held.is_plenty(Permits::set(state.permits(self.permits))) {
+                return Ok(self.permit(&mut state, call.class(), wanted.began, wanted.writes, &call.ledger));
+            }
+            let permits = self.permits_of(&state);
+            let mut tally = state.held.tally();
+            if wanted.holder(&tally, permits).is_some() {
+                // As time passes there may be one for those who wait, who come before it.
                 self.admit(&mut state, permits);
+                tally = state.held.tally();
             }
-            let writes = call.idempotency != Idempotency::NoSideEffects;
-            if state.in_use < permits + state.kept_for(writes, permits) {
-                return Ok(self.permit(&mut state, call.class(), writes));
+            if let Some(holder) = wanted.holder(&tally, permits) {
+                return Ok(self.permit(&mut state, call.class(), holder, wanted.writes, &call.ledger));
             }
-            if !back && state.is_hopeless(call, state.usually(permits, self.permits)) {
+            if !back
+                && !state.is_owed(&wanted, &tally, permits)
+                && state.is_hopeless(call, state.usually(permits, self.permits))
+            {
                 return Err(self.refuse(Why::TooLate));
             }
             let (admit, admitted) = oneshot::channel();
             let wish = state.room.wish(call);
-            let waiter = Waiter { class: call.class(), writes, deadline: call.deadline, admit };
+            let (class, deadline, ledger) = (call.class(), call.deadline, Arc::clone(&call.ledger));
+            let waiter = Waiter { wanted, class, ledger, deadline, admit };
             let rank = match state.room.enter(wish, waiter) {
                 Entry::Placed(rank) => rank,
                 Entry::Displaced(rank, last) => {
@@ -151,14 +153,17 @@ impl Queue {
             };
             (Place { queue: self, rank }, admitted)
         };
-        call.waits_for.set(Some(&Error::Overloaded { what: TOO_LONG }));
+        call.waits_for.set(&Error::Overloaded { what: TOO_LONG });
         // No longer than there is time to tell the caller that there was no room.
         let served = async {
             loop {
                 tokio::select! {
                     biased;
                     outcome = &mut admitted => return outcome,
-                    () = call.waits_for.joined() => place.improve(call),
+                    () = call.waits_for.joined() => {
+                        place.improve(call);
+                        self.look_again();
+                    }
                     () = sleep(HANGS) => self.look_again(),
                 }
             }
@@ -183,7 +188,7 @@ impl Queue {
                 self.refuse(Why::TooLate)
             });
         }
-        call.waits_for.set(Some(&Error::Overloaded { what: TOO_LONG }));
+        call.waits_for.set(&Error::Overloaded { what: TOO_LONG });
         sleep(pause).await;
         Ok(())
     }
@@ -193,32 +198,36 @@ impl Queue {
         self.state().allowed = Some((requests, Instant::now()));
     }
 
-    /// Hands out what is kept for reads, as time passes and writes hang.
+    /// Hands out what there is in place of requests that hang, as time passes, and what somebody may have who has joined a call.
     fn look_again(self: &Arc<Self>) {
         let mut state = self.state();
-        let permits = state.permits(self.permits) + self.stuck();
+        let permits = self.permits_of(&state);
         self.admit(&mut state, permits);
     }
 
     /// Hands a permit on to the next, or keeps it.
     fn release(self: &Arc<Self>, permit: &Permit) {
-        let Permit { class, since, end, write, .. } = *permit;
-        let mut state = self.state();
-        if let Some(number) = write {
-            state.writes.remove(&(since, number));
+        let Permit { class, since, end, number, .. } = *permit;
+        let (sent, mut state) = (permit.ledger.sent_since(since), self.state());
+        let took = permit.ledger.took_since(sent.unwrap_or(since));
+        match end {
+            _ if took >= HANGS && state.held.is_of_the_greediest(number) => {}
+            End::Done => state.pace.ended(class, took),
+            End::CutOff if sent.is_some() => state.pace.cut_off(class, took),
+            End::CutOff | End::Nothing => {}
         }
-        // The time until the request was sent, or sent again because it was not processed, says nothing of how long exchanges take.
-        let sent = permit.ledger.as_ref().and_then(|ledger| ledger.sent_at()).filter(|sent| *sent >= since);
-        match (end, sent) {
-            (End::Done, sent) => state.pace.ended(class, sent.unwrap_or(since).elapsed()),
-            (End::CutOff, Some(sent)) => state.pace.cut_off(class, sent.elapsed()),
-            (End::CutOff, None) | (End::Nothing, _) => {}
-        }
-        state.in_use -= 1;
+        state.held.remove(number);
         if state.room.waiting() > 0 {
-            let permits = state.permits(self.permits) + self.stuck();
+            let permits = self.permits_of(&state);
             self.admit(&mut state, permits);
         }
+    }
+
+    /// Returns how many permits there are now: more for each exchange on a connection that has fallen silent.
+    fn permits_of(&self, state: &State) -> Permits {
+        let stuck = self.stuck();
+        let most = state.permits(self.permits + self.permits.div_ceil(2));
+        Permits { set: state.permits(self.permits) + stuck, most: most + stuck }
     }
 
     /// Returns how many exchanges hold no permit, at most as many as there are permits.
@@ -226,26 +235,24 @@ impl Queue {
         self.stuck.get().map_or(0, |stuck| stuck().min(self.permits))
     }
 
-    /// Hands out the permits that nobody holds.
-    fn admit(self: &Arc<Self>, state: &mut State, permits: usize) {
+    /// Hands out the permits that somebody who waits may have.
+    fn admit(self: &Arc<Self>, state: &mut State, permits: Permits) {
         let now = Instant::now();
-        loop {
-            let first = if state.in_use < permits {
-                state.room.iter().next()
-            } else if state.in_use < permits + state.kept_for(false, permits) {
-                state.room.iter().find(|(_, waiter)| !waiter.writes)
-            } else {
-                return;
-            };
-            let Some(rank) = first.map(|(rank, _)| rank) else { return };
+        while state.room.waiting() > 0 {
+            let tally = state.held.tally();
+            let mut all = state.room.iter();
+            let first = all.find_map(|(rank, waiter)| Some((rank, waiter.wanted.holder(&tally, permits)?)));
+            drop(all);
+            let Some((rank, holder)) = first else { return };
+            let is_owed = state.room.peek(&rank).is_some_and(|waiter| state.is_owed(&waiter.wanted, &tally, permits));
             let Some(waiter) = state.room.serve(&rank) else { return };
             // The earliest deadline goes first, so the next call often has hardly enough time: it needs a quarter more than the
             // mean.
             let needed = state.pace.of(waiter.class) * 5 / 4;
             let outcome = match rank.deadline {
                 wanted_by if wanted_by <= now => Err(self.late(waiter.deadline)),
-                wanted_by if usable(wanted_by) < needed => Err(self.refuse(Why::TooLate)),
-                _ => Ok(self.permit(state, waiter.class, waiter.writes)),
+                wanted_by if !is_owed && usable(wanted_by) < needed => Err(self.refuse(Why::TooLate)),
+                _ => Ok(self.permit(state, waiter.class, holder, waiter.wanted.writes, &waiter.ledger)),
             };
             // The call may have left at this very moment. The loop gives its permit to the next one, so the permit must not
             // release itself.
@@ -255,15 +262,17 @@ impl Queue {
         }
     }
 
-    fn permit(self: &Arc<Self>, state: &mut State, class: Class, writes: bool) -> Permit {
-        let since = Instant::now();
-        state.in_use += 1;
-        let write = writes.then(|| {
-            state.numbers += 1;
-            state.writes.insert((since, state.numbers));
-            state.numbers
-        });
-        Permit { queue: Some(Arc::clone(self)), class, since, ledger: None, write, end: End::CutOff }
+    fn permit(
+        self: &Arc<Self>,
+        state: &mut State,
+        class: Class,
+        holder: u64,
+        writes: bool,
+        ledger: &Arc<Ledger>,
+    ) -> Permit {
+        let number = state.held.add(holder, writes);
+        let (queue, since, ledger) = (Some(Arc::clone(self)), Instant::now(), Arc::clone(ledger));
+        Permit { queue, class, since, ledger, number, end: End::CutOff }
     }
 
     /// Returns the error of a call that waited past its `wanted_by`. It is a deadline only if the call's own deadline has
@@ -300,15 +309,14 @@ impl State {
         }
     }
 
-    /// Returns how many permits there are as a rule: those of now, or as many as are `set` while nothing at all is processed.
-    fn usually(&self, permits: usize, set: usize) -> usize {
-        if matches!(self.allowed, Some((0, _))) { set } else { permits }
+    /// Returns how many permits there are as a rule: as many as are `set`, too, while nothing at all is processed.
+    fn usually(&self, permits: Permits, set: usize) -> usize {
+        if matches!(self.allowed, Some((0, _))) { set } else { permits.set }
     }
 
-    /// Returns how many permits more reads may hold: as many as there are writes that hang, up to a quarter of all.
-    fn kept_for(&self, writes: bool, permits: usize) -> usize {
-        let hangs = |(since, _): &&(Instant, u64)| since.elapsed() >= HANGS;
-        if writes { 0 } else { self.writes.iter().take_while(hangs).take(permits.div_ceil(4)).count() }
+    /// True if one of those who want a call has less than its part.
+    fn is_owed(&self, wanted: &Wanted, tally: &Tally, permits: Permits) -> bool {
+        wanted.first(|caller| tally.is_owed(caller, self.room.waiting_of(caller), permits)).is_some()
     }
 
     /// True if the call would be served too late at the present pace of exchanges.
@@ -327,9 +335,10 @@ pub struct Permit {
     queue: Option<Arc<Queue>>,
     class: Class,
     since: Instant,
-    ledger: Option<Arc<Ledger>>,
-    /// The number of a write.
-    write: Option<u64>,
+    /// Knows when the request was sent, and when the answer came.
+    ledger: Arc<Ledger>,
+    /// Tells permits apart.
+    number: u64,
     end: End,
 }
 
@@ -344,12 +353,6 @@ enum End {
 }
 
 impl Permit {
-    /// Notes whose exchange it is for.
-    pub(super) fn of(mut self, ledger: &Arc<Ledger>) -> Self {
-        self.ledger = Some(Arc::clone(ledger));
-        self
-    }
-
     /// Says that the exchange ended by itself, so its duration means something.
     pub(super) fn done(mut self) {
         self.end = End::Done;
@@ -363,10 +366,7 @@ impl Permit {
     /// Gives the permit back to a queue whose state is locked already.
     fn defuse(mut self, state: &mut State) {
         self.queue = None;
-        state.in_use -= 1;
-        if let Some(number) = self.write {
-            state.writes.remove(&(self.since, number));
-        }
+        state.held.remove(self.number);
     }
 }
 

@@ -98,6 +98,21 @@ async fn ever_new_callers_do_not_starve_one_who_has_several_calls() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_whose_calls_may_not_go_saves_up_no_turns_and_does_not_crowd_out_one_whose_calls_may() {
+    let share = share(&[]);
+    let (stuck, modest) = (share("stuck"), share("modest"));
+    let mut room = Room::new(20);
+    (0..20).for_each(|_| waits(&room.enter(&call(&stuck, 5), "s")));
+    for _ in 0..50 {
+        assert!(matches!(room.enter(&call(&modest, 9), "m"), Entry::Displaced(..) | Entry::Placed(_)));
+        let first = room.iter().find(|(_, waiter)| **waiter == "m").map(|(rank, _)| rank).expect("it waits");
+        room.serve(&first).expect("it is there");
+    }
+    (0..5).for_each(|_| assert!(!matches!(room.enter(&call(&modest, 9), "m"), Entry::Full)));
+    assert!(order(&room).starts_with("ssmsmsmsmsm"), "{}", order(&room));
+}
+
+#[tokio::test(start_paused = true)]
 async fn turns_are_by_weight() {
     let share = share(&[("important", 3)]);
     let (important, other) = (share("important"), share("other"));

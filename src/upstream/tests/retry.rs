@@ -67,6 +67,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::CacheMiss => [1, 1, 1],
         // the gateway itself refused, or the caller has gone
         Error::Deadline { .. }
+        | Error::DeadlineInReading
         | Error::Idle { .. }
         | Error::TurnMissed { .. }
         | Error::OutcomeUnknown(_)
@@ -84,7 +85,8 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::Unanswered
         | Error::Internal { .. }
         | Error::SlotsTaken { .. }
-        | Error::ShuttingDown => [1, 1, 1],
+        | Error::ShuttingDown
+        | Error::LeaderLost => [1, 1, 1],
     }
 }
 
@@ -122,6 +124,7 @@ fn every_error() -> Vec<Error> {
         Error::BrokenBody(chain()),
         Error::AttemptTimeout,
         Error::Deadline { sent: true },
+        Error::DeadlineInReading,
         Error::Deadline { sent: false },
         Error::OutcomeUnknown(Box::new(unavailable())),
         Error::BreakerOpen { class: "user_reads", retry_after: SECOND },
@@ -136,6 +139,7 @@ fn every_error() -> Vec<Error> {
         Error::CredentialMissing,
         Error::ImpersonationForbidden,
         Error::ShuttingDown,
+        Error::LeaderLost,
     ]
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use http::Method;
 use opentelemetry::trace::{FutureExt as _, SpanBuilder, SpanKind, Status, TraceContextExt as _};
 use opentelemetry::{Context as Otel, KeyValue};
 use opentelemetry_semantic_conventions::attribute as semconv;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 use url::Url;
 
@@ -17,10 +18,11 @@ use crate::error::{Error, Verdict};
 use crate::json::Loss;
 use crate::limits::{self, Limits};
 use crate::telemetry::budget::Window;
+use crate::telemetry::exchanges::End;
 use crate::telemetry::instruments::{Bound, CLASS};
 use crate::telemetry::slowest::Exchange;
 use crate::telemetry::{Telemetry, trace};
-use crate::upstream::call::{Answer, Call};
+use crate::upstream::call::{Answer, Call, Ledger};
 
 /// Traces and measures attempts, and remembers what responses say about the budget.
 #[derive(Clone)]
@@ -101,9 +103,15 @@ struct Running {
     endpoint: &'static Endpoint,
     number: u32,
     started: Instant,
+    /// Knows when the answer came: reading it is no part of the exchange.
+    ledger: Arc<Ledger>,
     status: Option<u16>,
     /// What it failed with.
     failure: Option<String>,
+    /// Whether it has the gateway's own credential.
+    is_own: bool,
+    /// How it ended, as the status page counts it.
+    end: End,
 }
 
 impl Running {
@@ -117,34 +125,47 @@ impl Running {
         let context = call.trace.start(means.telemetry.tracer(), || {
             SpanBuilder::from_name(format!("{method} {}", endpoint.path)).with_kind(SpanKind::Client)
         });
-        let (means, started) = (Arc::clone(means), Instant::now());
+        let (means, started, ledger) = (Arc::clone(means), Instant::now(), Arc::clone(&call.ledger));
         let failure = Some("cancelled".to_owned());
-        Self { means, context, class, method, endpoint, number, started, status: None, failure }
+        let (status, is_own, end) = (None, call.credential.is_own(), End::GivenUp);
+        Self { means, context, class, method, endpoint, number, started, ledger, status, failure, is_own, end }
     }
 
     fn end(&mut self, answer: &Result<Answer, Error>) {
         match answer {
             Ok(answer) => {
-                (self.status, self.failure) = (Some(answer.status), None);
+                (self.status, self.failure, self.end) = (Some(answer.status), None, End::Well);
                 self.note(&answer.limits);
                 answer.losses.iter().for_each(|loss| self.lost(loss));
             }
             Err(error) => {
                 (self.status, self.failure) = (error.http_status(), Some(error.kind()));
-                let trouble = &self.means.telemetry.state().trouble;
+                self.end = self.ended_by(error);
+                let state = self.means.telemetry.state();
+                let trouble = &state.trouble;
                 match error {
-                    Error::AccountNotFound(_) => trouble.account_not_found.note(),
-                    Error::Redirected(_) => trouble.redirected.note(),
-                    Error::Foreign(_) => trouble.foreign.note(),
+                    Error::AccountNotFound(_) => trouble.not_there.note(self.class, state.exchanges.well()),
+                    Error::Redirected(_) => trouble.redirected.note(state.exchanges.well()),
+                    Error::Foreign(_) => trouble.foreign.note(state.exchanges.well()),
                     _ => {}
                 }
                 if let Some(refusal) = error.refusal() {
                     self.note(&refusal.limits);
                 }
-                if error.row().breaker == Verdict::Failure {
+                if matches!(error.row().breaker, Verdict::Failure | Verdict::Timeout) {
+                    state.exchanges.failed(self.class, self.failure.as_deref().unwrap_or_default());
                     self.log(error);
                 }
             }
+        }
+    }
+
+    /// Returns how it ended, if it ended with an error. What a caller wrote is no fault of the credential or of the account.
+    fn ended_by(&self, error: &Error) -> End {
+        match (error, self.status) {
+            (Error::Forbidden(_) | Error::Refused(_), Some(status)) if self.is_own => End::Refused(status),
+            (Error::RecordInvalid(_), Some(status)) if self.method == Method::GET => End::Refused(status),
+            _ => End::Other,
         }
     }
 
@@ -187,7 +208,7 @@ impl Running {
                 "error.type" = self.failure.as_deref(),
                 error.cause = cause,
                 attempt = self.number + 1,
-                duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                duration_ms = u64::try_from(self.ledger.took_since(self.started).as_millis()).unwrap_or(u64::MAX),
                 zendesk.request_id = error.refusal().and_then(|refusal| refusal.request_id.as_deref()),
             },
             "an attempt failed"
@@ -209,14 +230,14 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let took = self.started.elapsed();
+        let took = self.ledger.took_since(self.started);
         let (telemetry, seconds) = (&self.means.telemetry, took.as_secs_f64());
         match (self.status, &self.failure) {
             (Some(200), None) => self.means.answered.record(self.endpoint.number, seconds, || self.attributes()),
             _ => telemetry.instruments().request_duration.record(seconds, &self.attributes()),
         }
         let span = self.context.span();
-        telemetry.state().exchanges.note(self.class, took);
+        telemetry.state().exchanges.note(self.class, took, self.end);
         telemetry.state().slowest.add(self.class, took, || Exchange {
             class: self.class,
             endpoint: format!("{} {}", self.method, self.endpoint.path),
@@ -235,5 +256,36 @@ impl Drop for Running {
             }
         }
         span.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::sleep;
+    use tower::Layer as _;
+
+    use super::*;
+    use crate::config;
+    use crate::upstream::tests::support::{Hits, answer, ask, read, zendesk};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_reading_an_answer_takes_is_no_part_of_the_exchange() {
+        let telemetry = Telemetry::start(&config::Telemetry::default(), std::io::sink()).expect("telemetry");
+        let attempts = Attempt::new(&telemetry, &"https://a.example".parse().expect("a URL"));
+        let slow = |came: bool| {
+            zendesk(&Hits::default(), move |_, call| async move {
+                if came {
+                    call.ledger.came();
+                }
+                sleep(Duration::from_secs(20)).await;
+                Ok(answer())
+            })
+        };
+        ask(&attempts.layer(slow(true)), read()).await.expect("an answer");
+        assert_eq!(telemetry.state().exchanges.read(), (1, 0));
+        ask(&attempts.layer(slow(false)), read()).await.expect("an answer");
+        assert_eq!(telemetry.state().exchanges.read(), (2, 1));
     }
 }

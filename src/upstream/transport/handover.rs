@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use super::lane::{Lane, Seat};
 use super::precedence::Precedence;
 use crate::cache::WaitsFor;
+use crate::error::Error;
 use crate::upstream::call::Ledger;
 
 /// Most bytes of a body that are passed on at a time. Each shows that the upload goes on: a long one, through a small window over
@@ -139,7 +140,7 @@ impl State {
             self.lane.leave(self.taken_at.load(Ordering::SeqCst));
         }
         if open && stood.is_ok() {
-            self.waits_for.set(None);
+            self.waits_for.set(&Error::Deadline { sent: true });
             drop(self.precedence.lock().unwrap_or_else(PoisonError::into_inner).take());
             self.taken.notify_one();
         }

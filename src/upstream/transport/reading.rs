@@ -60,9 +60,11 @@ impl Readers {
         if !status.is_success() {
             return judge(call, status, headers, &body);
         }
-        let reading = match unless_it_takes_long(|| read(call, &body)) {
-            Some(reading) => reading,
-            None => self.read_aside(call, body).await,
+        let reading = if let Some(reading) = unless_it_takes_long(|| read(call, &body)) {
+            reading
+        } else {
+            call.waits_for.set(&Error::DeadlineInReading);
+            self.read_aside(call, body).await
         };
         success(call, status, headers, reading)
     }
@@ -101,6 +103,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::cache::WaitsFor;
     use crate::json;
     use crate::proto::GetUserResponse;
     use crate::upstream::tests::support;
@@ -115,6 +118,21 @@ mod tests {
         timeout(Duration::from_secs(1), &mut long).await.expect_err("the room is taken");
         drop(all);
         long.await.0.expect("it is read");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_cannot_wait_for_a_reading_learns_that_it_is_one() {
+        let readers = Readers::new(4 << 20);
+        let parse = |body: &[u8]| json::decode::<GetUserResponse>(body).map(|(user, _)| Box::new(user) as _);
+        let call = Call { parse: Arc::new(parse), waits_for: WaitsFor::noted(), ..support::read() };
+        let all = readers.long.wait(&call, ROOM).await;
+        let body = format!(r#"{{"user":{{"id":7,"notes":"{}"}}}}"#, "n".repeat(SHORT_BODY)).into_bytes();
+        let headers = HeaderMap::new();
+        let mut reading = Box::pin(readers.judge(&call, StatusCode::OK, &headers, body));
+        timeout(Duration::from_secs(1), &mut reading).await.expect_err("the room is taken");
+        assert!(matches!(call.waits_for.get(), Error::DeadlineInReading));
+        drop(all);
+        reading.await.expect("it is read");
     }
 
     #[tokio::test]

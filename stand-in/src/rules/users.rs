@@ -2,6 +2,8 @@
 
 mod change;
 
+pub use change::{is_address, tags_of};
+
 use serde_json::{Map, Value};
 
 use super::Refusal;

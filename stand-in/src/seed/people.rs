@@ -4,6 +4,7 @@ use fastrand::Rng;
 
 use crate::clock::Time;
 use crate::store::fields::{FieldValue, Fields};
+use crate::store::organization::Organization;
 use crate::store::roles;
 use crate::store::tables::Tables;
 use crate::store::user::{Life, Locale, Photo, Restriction, Role, User, Zone};
@@ -16,7 +17,7 @@ use super::{ORGANIZATIONS_FROM, Plan, USERS_FROM, USERS_STEP, teams};
 pub fn fill(plan: &Plan<'_>, groups: &[i64], tables: &mut Tables) {
     let organizations = organizations(plan.config.users);
     for id in &organizations {
-        tables.put_organization(*id, None);
+        tables.put_organization(Organization::seeded(*id, Time::parse(roles::OPENED).expect("a date")));
     }
     let deleted = (plan.config.users / 50).max(3);
     let every = (plan.config.users / deleted).max(1);

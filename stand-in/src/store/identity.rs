@@ -63,6 +63,11 @@ impl Identity {
         .collect()
     }
 
+    /// Whether the value is a number.
+    pub fn is_phone(&self) -> bool {
+        &*self.kind == "phone_number"
+    }
+
     /// Whether the value is an address, which has to be unique.
     pub fn is_email(&self) -> bool {
         &*self.kind == "email"

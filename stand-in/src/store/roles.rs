@@ -34,6 +34,9 @@ pub const LIGHT_AGENT: CustomRole = CustomRole {
 pub const ADMINISTRATOR: CustomRole =
     CustomRole { id: 6_095_000_001_577, name: "Administrator", description: "Can manage the account", role_type: 4 };
 
+/// When organizations and roles were made.
+pub const OPENED: &str = "2016-01-01T00:00:00Z";
+
 /// All of them.
 pub const ALL: [CustomRole; 4] = [STAFF, TEAM_LEADER, LIGHT_AGENT, ADMINISTRATOR];
 

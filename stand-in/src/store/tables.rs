@@ -14,6 +14,7 @@ use super::group::{Group, Membership};
 use super::history::History;
 use super::identity::Identity;
 use super::job::Job;
+use super::organization::Organization;
 use super::user::User;
 
 /// All records. Everything here is reached under the store's lock.
@@ -23,14 +24,16 @@ pub struct Tables {
     live: Vec<i64>,
     deleted: Vec<i64>,
     staff: BTreeSet<i64>,
-    /// Organizations, with a name where one was given.
-    organizations: BTreeMap<i64, Option<Box<str>>>,
+    organizations: BTreeMap<i64, Organization>,
     by_organization: HashMap<i64, BTreeSet<i64>>,
     /// Primary and secondary addresses in lower case.
     emails: HashMap<Box<str>, i64>,
     external_ids: HashMap<Box<str>, i64>,
     /// Identities beyond those that a user's record tells.
     secondary: HashMap<i64, Vec<Identity>>,
+    /// Identities that a user's record tells and that were secondary ones, or
+    /// were changed, by the ids that they would have otherwise.
+    told: HashMap<i64, Identity>,
     open_tickets: HashMap<i64, u32>,
     history: History,
     groups: BTreeMap<i64, Group>,

@@ -1,5 +1,7 @@
 //! What a user can be recognised by: addresses, numbers, accounts elsewhere.
 
+pub mod write;
+
 use std::borrow::Cow;
 
 use crate::call::Call;
@@ -7,8 +9,6 @@ use crate::errors;
 use crate::pagination::{self, HasMore, Listing, Modes, Order, Part};
 use crate::reply::{Envelope, Outcome, Reply};
 use crate::store::identity::Identity;
-use crate::store::tables::Tables;
-use crate::store::user::User;
 
 /// `GET /users/{user_id}/identities`, of the types that `type[]` names.
 pub fn list(call: &Call) -> Outcome {
@@ -16,7 +16,7 @@ pub fn list(call: &Call) -> Outcome {
     let tables = call.world.store.read();
     let user = tables.active_user(id).ok_or_else(errors::not_found)?;
     let types: Vec<&str> = call.query.all("type[]").collect();
-    let mut rows = of(&tables, user);
+    let mut rows = tables.all_identities(user);
     rows.retain(|identity| types.is_empty() || types.contains(&&*identity.kind));
     let listing = Listing {
         name: "identities",
@@ -33,15 +33,7 @@ pub fn show(call: &Call) -> Outcome {
     let (id, wanted) = (call.id("user_id")?, call.id("user_identity_id")?);
     let tables = call.world.store.read();
     let user = tables.active_user(id).ok_or_else(errors::not_found)?;
-    let identity = of(&tables, user).into_iter().find(|identity| identity.id == wanted);
+    let identity = tables.all_identities(user).into_iter().find(|identity| identity.id == wanted);
     let identity = identity.ok_or_else(errors::not_found)?;
     Ok(Reply::ok(Envelope::new().raw("identity", &call.links.identity(id, &identity)).finish()))
-}
-
-/// All identities of a user, by id.
-pub fn of(tables: &Tables, user: &User) -> Vec<Identity> {
-    let mut all = Identity::of_record(user);
-    all.extend_from_slice(tables.identities(user.id));
-    all.sort_by_key(|identity| identity.id);
-    all
 }

@@ -72,9 +72,7 @@ fn group_members(call: &Call, tables: &Tables) -> Result<Vec<i64>, Reply> {
 
 fn organization_members(call: &Call, tables: &Tables) -> Result<Vec<i64>, Reply> {
     let organization = call.id("organization_id")?;
-    if !tables.has_organization(organization) {
-        return Err(errors::not_found());
-    }
+    tables.organization(organization).ok_or_else(errors::not_found)?;
     Ok(tables.members_of(organization).collect())
 }
 

@@ -1,7 +1,7 @@
 //! Records beside users: `include=organizations,roles,identities,groups,…`.
 //!
 //! Names that the sandbox does not know add nothing; what Zendesk does with
-//! them, and the keys of organizations here, are assumptions.
+//! them is an assumption.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,9 @@ use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::reply::Envelope;
-use crate::store::roles;
+use crate::store::roles::{self, OPENED};
 use crate::store::tables::Tables;
 use crate::store::user::User;
-
-use super::identities;
-
-/// When organizations and roles were made.
-const OPENED: &str = "2016-01-01T00:00:00Z";
 
 /// Adds what `include` asks for.
 pub fn beside(call: &Call, tables: &Tables, envelope: Envelope, ids: &[i64]) -> Envelope {
@@ -27,8 +22,8 @@ pub fn beside(call: &Call, tables: &Tables, envelope: Envelope, ids: &[i64]) -> 
     names.into_iter().fold(envelope, |envelope, name| match name {
         "organizations" => {
             let ids: BTreeSet<i64> = users().filter_map(|user| user.organization_id).collect();
-            let rows: Vec<Value> = ids.into_iter().map(|id| organization(call, tables, id)).collect();
-            envelope.value("organizations", &rows)
+            let organizations = ids.into_iter().filter_map(|id| tables.organization(id));
+            envelope.rows("organizations", organizations.map(|organization| call.links.organization(organization)))
         }
         "groups" => {
             let places = users().flat_map(|user| tables.memberships_of(user.id));
@@ -40,7 +35,7 @@ pub fn beside(call: &Call, tables: &Tables, envelope: Envelope, ids: &[i64]) -> 
         "roles" => envelope.value("roles", &roles_of(users())),
         "identities" => {
             let rows = users().flat_map(|user| {
-                let identities = identities::of(tables, user);
+                let identities = tables.all_identities(user);
                 identities.into_iter().map(|identity| call.links.identity(user.id, &identity)).collect::<Vec<_>>()
             });
             envelope.rows("identities", rows)
@@ -51,18 +46,6 @@ pub fn beside(call: &Call, tables: &Tables, envelope: Envelope, ids: &[i64]) -> 
             envelope.value("open_ticket_count", &counts)
         }
         _ => envelope,
-    })
-}
-
-fn organization(call: &Call, tables: &Tables, id: i64) -> Value {
-    json!({
-        "url": call.links.url("organizations", id),
-        "id": id,
-        "name": tables.organization_name(id),
-        "created_at": OPENED,
-        "updated_at": OPENED,
-        "external_id": null,
-        "group_id": null,
     })
 }
 

@@ -153,7 +153,8 @@ pub async fn situations() -> Vec<Subject> {
     all.push(Made::new(expected, account()).await.fails(down).start().await);
 
     let wrong_address = Some("ZendeskGatewayWrongAddress");
-    let expected = expect("endpoint-missing", &["account_not_found"], wrong_address, 4, true);
+    let missing_alert = Some("ZendeskGatewayEndpointNotFound");
+    let expected = expect("endpoint-missing", &["endpoint_not_found"], missing_alert, 4, true);
     let missing =
         || Respond::with(404).json(serde_json::json!({"error": "InvalidEndpoint", "description": "Not found"}));
     let made = Made::new(expected, account()).await;
@@ -177,6 +178,19 @@ pub async fn situations() -> Vec<Subject> {
             .await,
     );
 
+    // A single refusal is a caller's own, so no error budget burns.
+    let expected = expect("access-refused", &["access_refused"], Some("ZendeskGatewayAccessRefused"), 7, false);
+    let refused = || Respond::with(403).json(serde_json::json!({"error": "Forbidden"}));
+    let made = Made::new(expected, account()).await;
+    all.push(
+        made.fails(move |it| {
+            it.fault(any("*"), refused().forever());
+        })
+        .start()
+        .await,
+    );
+
+    all.push(upstream_late().await);
     all.push(collector_gone().await);
     all.push(overload().await);
     all.push(certificate_ends().await);
@@ -334,6 +348,23 @@ async fn overload() -> Subject {
         few.ask_as_before();
     };
     made.fails(come).mends(leave).start().await
+}
+
+/// Zendesk takes longer than the callers wait.
+async fn upstream_late() -> Subject {
+    let made =
+        Made::new(expect("upstream-late", &["upstream_late"], Some("ZendeskGatewayUpstreamLate"), 7, true), account())
+            .await;
+    let (hasty, patient) = (made.callers.clone(), made.callers.clone());
+    let late = move |sandbox: &Sandbox| {
+        sandbox.fault(any("*"), Delay::by(Duration::from_secs(2)).forever());
+        hasty.wait_for(Duration::from_millis(800));
+    };
+    let mend = move |sandbox: &Sandbox| {
+        sandbox.faults().clear();
+        patient.ask_as_before();
+    };
+    made.fails(late).mends(mend).start().await
 }
 
 /// Whoever renews the certificate has not done so.

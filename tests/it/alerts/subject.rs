@@ -86,16 +86,21 @@ struct Habits {
     nothing_twice: bool,
     /// How long they wait between two calls.
     pause: Duration,
+    /// How long they wait for an answer.
+    deadline: Duration,
 }
 
 /// How long callers wait between two calls while nothing drives them.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// How long they wait for an answer then.
+const DEADLINE: Duration = Duration::from_secs(5);
+
 static FRESH: AtomicUsize = AtomicUsize::new(100);
 
 impl Callers {
     pub fn of(users: Vec<i64>) -> Self {
-        let habits = Habits { token: None, nothing_twice: false, pause: PAUSE };
+        let habits = Habits { token: None, nothing_twice: false, pause: PAUSE, deadline: DEADLINE };
         Self { users: Arc::new(users), habits: Arc::new(Mutex::new(habits)) }
     }
 
@@ -114,7 +119,11 @@ impl Callers {
 
     pub fn ask_as_before(&self) {
         let mut habits = self.habits();
-        (habits.nothing_twice, habits.pause) = (false, PAUSE);
+        (habits.nothing_twice, habits.pause, habits.deadline) = (false, PAUSE, DEADLINE);
+    }
+
+    pub fn wait_for(&self, deadline: Duration) {
+        self.habits().deadline = deadline;
     }
 
     /// Calls until the end: some users again and again, groups, and now and then something that is in no cache.
@@ -134,7 +143,7 @@ impl Callers {
 
     fn request<M>(&self, message: M) -> tonic::Request<M> {
         let mut request = tonic::Request::new(message);
-        request.set_timeout(Duration::from_secs(5));
+        request.set_timeout(self.habits().deadline);
         if let Some(token) = &self.habits().token {
             request.metadata_mut().insert("authorization", token.clone());
         }

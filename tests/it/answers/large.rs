@@ -9,7 +9,7 @@ use zendesk_gateway::rest::page::Page;
 use zendesk_gateway::rest::row::Row;
 use zendesk_gateway::upstream::rest::Owner;
 
-use crate::support::{Dynamic, Scripted, answer, basic, serve, settings};
+use crate::support::{Dynamic, Scripted, answer, basic, refused, serve, settings};
 
 /// Set for the process that reads one, because what a process has taken cannot be told apart by test.
 const SHAPE: &str = "ZENDESK_GATEWAY_TEST_SHAPE";
@@ -41,7 +41,8 @@ fn numbered(size: usize, begin: &str, part: impl Fn(usize) -> String, end: &str)
 
 fn page<R: Row>(body: &[u8]) {
     let page = Page::<R>::read(body, Owner::Anybody);
-    assert!(page.is_ok() || matches!(page, Err(Malformed::Incomplete { .. })), "{:?}", page.err());
+    let is_refused = matches!(page, Err(Malformed::Incomplete { .. } | Malformed::TooMuch { .. }));
+    assert!(page.is_ok() || is_refused, "{:?}", page.err());
 }
 
 /// A shape: its name, its body, and how it is read.
@@ -71,6 +72,15 @@ fn shapes() -> Vec<Shape> {
         shape("halves of characters", |size| body(size, r#"{"users":[{"id":1,"name":""#, r"\ud800", r#""}]}"#), page::<User>),
         shape("keys at the top", |size| numbered(size, r#"{"users":[{}],"#, |at| format!(r#""{at:x}":[]"#), "}"), page::<User>),
         shape("results that are no objects", |size| body(size, r#"{"job_statuses":[{"id":"a","results":["#, "0,", "]}]}"), page::<Job>),
+        shape("valid rows", |size| body(size, r#"{"users":["#, r#"{"id":1},"#, "]}"), page::<User>),
+        shape("valid rows, and one that is none", |size| body(size, r#"{"users":[{"id":[]},"#, r#"{"id":1},"#, "]}"), page::<User>),
+        shape("valid tags", |size| body(size, r#"{"users":[{"id":1,"tags":["#, r#""a","#, "]}]}"), page::<User>),
+        shape("valid thumbnails", |size| body(size, r#"{"user":{"id":1,"photo":{"id":1,"thumbnails":["#, r#"{"id":1},"#, "]}}}"), |body| drop(json::decode::<GetUserResponse>(body))),
+        shape("valid objects of one field", |size| body(size, r#"{"users":[{"id":1,"user_fields":{"a":["#, r#"{"":0},"#, "]}}]}"), page::<User>),
+        shape("valid lists of one value", |size| body(size, r#"{"users":[{"id":1,"user_fields":{"a":["#, "[0],", "]}}]}"), page::<User>),
+        shape("valid results", |size| body(size, r#"{"job_statuses":[{"id":"a","results":["#, r#"{"id":1},"#, "]}]}"), page::<Job>),
+        shape("results that are lists", |size| body(size, r#"{"job_statuses":[{"id":"a","results":[["#, r#"{"":0},"#, "]]}]}"), page::<Job>),
+        shape("the body of a refusal", |size| body(size, r#"{"error":["#, r#"{"":0},"#, "]}"), |body| drop(json::value(body))),
         shape("thumbnails without anything", |size| body(size, r#"{"user":{"id":1,"photo":{"id":1,"thumbnails":["#, "{},", "]}}}"), |body| drop(json::decode::<GetUserResponse>(body))),
     ]
 }
@@ -172,4 +182,16 @@ async fn a_long_answer_whose_values_all_fit_loses_none_of_them() {
         let fields = user["user_fields"].as_object().expect("fields");
         assert!(fields.len() == 40 && fields.values().all(|field| field.as_array().is_some_and(|all| all.len() == 20)));
     }
+}
+
+#[tokio::test]
+async fn a_page_of_more_rows_than_there_is_room_for_is_refused_by_name() {
+    let rows = vec![r#"{"id":1}"#; 100_000].join(",");
+    let body = format!(r#"{{"users":[{rows}],"meta":{{"has_more":false}}}}"#);
+    let upstream = Scripted::by(move |_| answer("200 OK\r\ncontent-type: application/json", body.as_bytes())).await;
+    let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), settings()).await;
+    let refused = refused(Dynamic::new(channel).call("ListUsers", "{}").await);
+    assert_eq!(refused.reason, "UPSTREAM_MALFORMED");
+    assert!(refused.message.contains("GET /users: its rows take more than the 16777216 bytes"), "{}", refused.message);
+    assert_eq!(upstream.asked().len(), 1, "it would be the same again");
 }

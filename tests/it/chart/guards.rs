@@ -136,6 +136,16 @@ fn refused_connections() -> Vec<(&'static str, Value, &'static str)> {
         ),
         (
             account,
+            json!({"prometheusRule": {"thresholds": {"callsFailFast": 10}}}),
+            "prometheusRule.thresholds.callsFailFast: is 10, and must be a share",
+        ),
+        (
+            account,
+            json!({"prometheusRule": {"thresholds": {"certificateEndsSeconds": 14}}}),
+            "prometheusRule.thresholds.certificateEndsSeconds: is 14 seconds",
+        ),
+        (
+            account,
             json!({"prometheusRule": {"severities": {"ZendeskGatewayCacheWarm": "page"}}}),
             "prometheusRule.severities: there is no alert by the name of ZendeskGatewayCacheWarm",
         ),

@@ -22,7 +22,7 @@ fn instructions() -> Vec<String> {
 /// The instructions of the stage that builds, of the one that holds the symbols, and of the one that runs.
 fn stages() -> [Vec<String>; 3] {
     let mut stages: Vec<Vec<String>> = Vec::new();
-    for line in instructions() {
+    for line in instructions().into_iter().skip_while(|line| line.starts_with("ARG ")) {
         if line.starts_with("FROM ") {
             stages.push(Vec::new());
         }
@@ -66,7 +66,10 @@ fn build(folder: &Path, runs: impl Fn(&str) -> bool) {
         let Some(command) = line.strip_prefix("RUN ").filter(|command| runs(command)) else { continue };
         let mut shell = Command::new("sh");
         shell.args(["-ec", &command.replace("cargo ", "\"$CARGO\" ")]).current_dir(folder);
+        let platform = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let platform = std::env::var("IMAGE_PLATFORM").unwrap_or_else(|_| platform.to_owned());
         shell.env("CARGO", cargo().get_program()).env("FEATURES", "").env_remove("CARGO_TARGET_DIR");
+        shell.env("TARGETARCH", platform);
         let done = shell.output().expect("sh starts");
         assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
     }
@@ -118,7 +121,18 @@ fn the_image_fits_the_crate_and_the_chart() {
         let line = manifest.lines().find_map(|line| line.strip_prefix(&format!("{name} = \"")));
         line.and_then(|rest| rest.split('"').next()).expect("a field").to_owned()
     };
-    assert!(build[0].contains(&format!("rust:{}-", field("rust-version"))), "{}", build[0]);
+    let all = instructions();
+    let image = |name: &str| {
+        let image = all.iter().find_map(|line| line.strip_prefix(&format!("ARG {name}="))).expect("a base image");
+        assert!(!image.contains('@'), "releases find the digest: {image}");
+        image.to_owned()
+    };
+    assert!(image("RUST_IMAGE").contains(&format!("rust:{}-", field("rust-version"))));
+    assert!(image("BASE_IMAGE").ends_with(":nonroot"));
+    assert_eq!(build[0], "FROM --platform=$BUILDPLATFORM $RUST_IMAGE AS build", "it is cross-compiled");
+    assert_eq!(run[0], "FROM $BASE_IMAGE");
+    let release = read(".ci/release");
+    assert!(release.contains("by_digest RUST_IMAGE") && release.contains("by_digest BASE_IMAGE"), "{release}");
     let cargo = r#"cargo build --profile dist --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway"#;
     let place =
         |wanted: &str| build.iter().position(|line| line.contains(wanted)).unwrap_or_else(|| panic!("no {wanted}"));
@@ -126,10 +140,8 @@ fn the_image_fits_the_crate_and_the_chart() {
     assert!(place(&format!("RUN {cargo}")) < of_source, "dependencies are a layer of their own");
     assert!(build[of_source..].iter().any(|line| line.ends_with(cargo)), "{build:?}");
     assert!(build.contains(&r#"ARG FEATURES="""#.to_owned()), "nothing optional unless it is asked for");
-    assert!(
-        instructions().iter().all(|line| !line.contains("amd64") && !line.contains("x86_64")),
-        "no platform is named"
-    );
+    let of_platforms = all.iter().filter(|line| line.contains("amd64") || line.contains("x86_64"));
+    assert_eq!(of_platforms.count(), 1, "one instruction knows the platforms");
 
     assert!(
         run.iter().all(|line| !line.starts_with("RUN ") && !line.starts_with("ENV ")),
@@ -171,7 +183,7 @@ fn the_release_build_of_the_image_makes_a_binary_that_runs_on_its_base_alone() {
     std::fs::create_dir_all(&target).expect("it can be made");
     std::os::unix::fs::symlink(&target, folder.path().join("target")).expect("it can be linked");
     // With the target folder of another build its dependencies are there already.
-    build(folder.path(), |command| !command.starts_with("apt-get "));
+    build(folder.path(), |command| !command.starts_with("apt-get ") && !command.starts_with("rustup "));
 
     let binary = folder.path().join("zendesk-gateway");
     let size = std::fs::metadata(&binary).expect("the binary").len();

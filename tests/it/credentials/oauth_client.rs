@@ -208,3 +208,51 @@ async fn a_slow_first_exchange_holds_up_calls_only_until_it_ends() {
     until(|| source.view().failing.is_none()).await;
     ask(&t).await.expect("a user");
 }
+
+#[tokio::test]
+async fn a_read_that_waits_for_a_token_says_that_nothing_was_sent() {
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", mute.local_addr().expect("it is bound")).parse().expect("a URL");
+    let folder = TempDir::new().expect("a temporary folder");
+    let settings_of = config::Credential::OauthClient(OauthClient {
+        client_id: "c".to_owned(),
+        client_secret_file: secret(&folder, "s"),
+        scope: "read".to_owned(),
+        token_lifetime: Duration::from_hours(1),
+    });
+    let source = Source::start(&settings_of, &plain(&url), &watcher()).await.expect("a secret");
+    let (_, channel, _running, _) = crate::support::serve(&url, source, settings()).await;
+    let client = crate::support::Dynamic::new(channel);
+    let calls = [
+        ("GetUser", r#"{"id": 7}"#),
+        ("ListUsers", "{}"),
+        ("ListJobs", "{}"),
+        ("StreamUsers", "{}"),
+        ("CreateGroup", r#"{"group": {"name": "G"}}"#),
+    ];
+    let calls = calls.map(async |(method, request)| {
+        (method, refused(client.call_with(method, request, &[("grpc-timeout", "1000m")]).await))
+    });
+    for (method, refused) in futures_util::future::join_all(calls).await {
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"), "{method}");
+        assert!(refused.message.contains("before anything was carried out"), "{method}: {}", refused.message);
+    }
+}
+
+#[tokio::test]
+async fn a_limit_on_access_tokens_is_told_as_that_and_not_as_the_accounts_budget() {
+    let upstream = Scripted::start("429 Too Many Requests\r\nretry-after: 7", "").await;
+    let folder = TempDir::new().expect("a temporary folder");
+    let settings_of = config::Credential::OauthClient(OauthClient {
+        client_id: "c".to_owned(),
+        client_secret_file: secret(&folder, "s"),
+        scope: "read".to_owned(),
+        token_lifetime: Duration::from_hours(1),
+    });
+    let source = Source::start(&settings_of, &plain(&upstream.url), &watcher()).await.expect("a secret");
+    let (_, channel, _running, _) = crate::support::serve(&upstream.url, source, settings()).await;
+    let mut users = zendesk_gateway::proto::user_service_client::UserServiceClient::new(channel);
+    let refused = refused(users.get_user(GetUserRequest { id: 1 }).await);
+    assert_eq!((refused.reason.as_str(), refused.retry_after.is_some()), ("RATE_LIMITED", true));
+    assert!(refused.message.starts_with("zendesk issues no further access token"), "{}", refused.message);
+}

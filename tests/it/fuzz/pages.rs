@@ -16,7 +16,7 @@ const LIST: &str = "/api/v2/users?role=agent";
 /// Page tokens, as they come and with a right check before them.
 pub fn page_token(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    for style in [Style::Cursor, Style::CursorOrOffset, Style::Offset, Style::Single] {
+    for style in [Style::Cursor, Style::CursorOrOffset, Style::Offset, Style::Single, Style::Whole] {
         same_position(&text, style);
     }
     let cursor = Next::Cursor(text.into_owned());

@@ -34,6 +34,12 @@ const FILLED: &[(&str, &str, &str)] = &[
     ("CreateMembership", "{}", "group_membership"),
     ("CreateMembership", r#"{"under_user": true}"#, "group_membership"),
     ("BulkCreateMemberships", r#"{"wait": true}"#, "group_memberships"),
+    ("CreateUserIdentity", r#"{"user_id": 7, "skip_verify_email": true, "brand_id": 7}"#, "identity"),
+    ("UpdateUserIdentity", r#"{"user_id": 7, "id": 8}"#, "identity"),
+    ("CreateOrganization", "{}", "organization"),
+    ("CreateOrUpdateOrganization", "{}", "organization"),
+    ("CreateOrUpdateOrganization", r#"{"id": 7}"#, "organization"),
+    ("UpdateOrganization", r#"{"id": 7}"#, "organization"),
 ];
 
 /// Requests that hold no message of fields, or hold several.
@@ -58,6 +64,17 @@ const PLAIN: &[(&str, &str)] = &[
     ("DeleteMembership", r#"{"id": 9223372036854775807, "user_id": 9223372036854775807}"#),
     ("SetDefaultMembership", r#"{"id": 9223372036854775807, "user_id": 9223372036854775807}"#),
     ("BulkDeleteMemberships", r#"{"ids": [1, 9223372036854775807], "wait": true}"#),
+    ("MakeUserIdentityPrimary", r#"{"user_id": 9223372036854775807, "id": 9223372036854775807}"#),
+    ("VerifyUserIdentity", r#"{"user_id": 9223372036854775807, "id": 9223372036854775807}"#),
+    ("RequestUserIdentityVerification", r#"{"user_id": 7, "id": 8, "brand_id": 9223372036854775807}"#),
+    ("DeleteUserIdentity", r#"{"user_id": 9223372036854775807, "id": 9223372036854775807}"#),
+    ("AddUserTags", r#"{"user_id": 9223372036854775807, "tags": ["Zoë", "🦀", "a:b/c"]}"#),
+    ("SetUserTags", r#"{"user_id": 7, "tags": []}"#),
+    ("RemoveUserTags", r#"{"user_id": 7, "tags": ["Zoë", "🦀"]}"#),
+    ("DeleteOrganization", r#"{"id": 9223372036854775807}"#),
+    ("AddOrganizationTags", r#"{"organization_id": 9223372036854775807, "tags": ["Zoë", "🦀"]}"#),
+    ("SetOrganizationTags", r#"{"organization_id": 7, "tags": []}"#),
+    ("RemoveOrganizationTags", r#"{"organization_id": 7, "tags": ["Zoë"]}"#),
 ];
 
 /// Fields that no request carries to Zendesk, each with the reason.
@@ -66,6 +83,7 @@ const NOT_SENT: &[(&str, &str)] = &[
     ("CreateGroupWithAgents", "validate_only"),
     ("UpdateGroupWithAgents", "validate_only"),
     ("SetUserGroups", "validate_only"),
+    ("ChangeUserEmail", "validate_only"),
 ];
 
 /// Calls RPCs and holds what they send against the schema.
@@ -155,7 +173,7 @@ async fn fill(checker: &mut Checker, method: &str, template: &str, at: &str) {
         // Who is meant goes with every mask of an upsert.
         let mut unset = DynamicMessage::new(input.clone());
         let mut paths = vec![field.name()];
-        if method == "CreateOrUpdateUser" {
+        if method.starts_with("CreateOrUpdate") {
             unset.set_field_by_name("external_id", Value::String("e".to_owned()));
             paths.push("external_id");
         }
@@ -165,11 +183,11 @@ async fn fill(checker: &mut Checker, method: &str, template: &str, at: &str) {
             checker.call_about(rpc, &request, field.name()).await;
         }
     }
-    let all: Vec<String> = input.fields().map(|field| field.name().to_owned()).collect();
-    let mut all: Vec<&str> = all.iter().map(String::as_str).filter(|name| !left_out.contains(name)).collect();
-    if all.contains(&"user_fields") {
-        all.extend(["user_fields.plan", "user_fields.Zoë.🦀"]);
-    }
+    let mut all: Vec<String> = input.fields().map(|field| field.name().to_owned()).collect();
+    all.retain(|name| !left_out.contains(&name.as_str()));
+    let custom = all.iter().filter(|name| name.ends_with("_fields"));
+    let single: Vec<String> = custom.flat_map(|name| [format!("{name}.plan"), format!("{name}.Zoë.🦀")]).collect();
+    let all: Vec<&str> = all.iter().chain(&single).map(String::as_str).collect();
     put(&mut request, at, everything);
     mask(&mut request, &all);
     assert_eq!(checker.call(rpc, &request).await, None, "{method} takes a mask of every field");

@@ -65,7 +65,9 @@ fn singles(field: &FieldDescriptor) -> Vec<Value> {
         }
         (Kind::Enum(words), _) => {
             // The largest number first, as a brand is the scope that goes with a brand's id.
-            let numbers = words.values().map(|value| value.number()).filter(|number| *number != 0);
+            // One kind of identity is for filters only.
+            let values = words.values().filter(|value| value.name() != "IDENTITY_TYPE_MICROSOFT");
+            let numbers = values.map(|value| value.number()).filter(|number| *number != 0);
             let mut numbers: Vec<i32> = numbers.collect();
             numbers.sort_unstable_by(|one, other| other.cmp(one));
             numbers.into_iter().map(Value::EnumNumber).collect()

@@ -19,6 +19,9 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("/make_default/body", "the specification has no body; the reference page sends an empty object"),
 ];
 
+/// Parts of the paths that the copy does not have: the vendor describes these endpoints elsewhere, and without their bodies.
+const ELSEWHERE: [&str; 3] = ["/identities", "/tags", "/organizations"];
+
 #[test]
 fn the_schema_says_what_the_vendors_specification_says() {
     let Some(path) = std::env::var_os(COPY) else {
@@ -31,6 +34,9 @@ fn the_schema_says_what_the_vendors_specification_says() {
     let mut differences = BTreeSet::new();
     for (name, described) in ours["operations"].as_object().expect("operations") {
         let (verb, path) = name.split_once(' ').expect("a verb and a path");
+        if ELSEWHERE.iter().any(|part| path.contains(part)) {
+            continue;
+        }
         let theirs = vendors_operation(&vendor, verb, path);
         compare(&our_operation(&ours, described), &theirs, &operation(verb, path), &mut differences);
     }

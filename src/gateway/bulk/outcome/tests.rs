@@ -244,6 +244,7 @@ fn deletions_are_told_by_id_by_count_or_all_at_once() {
         (json!({"success": true}), "D91 D92"),
         (json!({"success": false}), "?91 ?92"),
         (json!([{"success": true}, {"success": true}]), "?91 ?92"),
+        (json!([{"success": true}]), "?91 ?92"),
         (json!({"success": true, "status": "Deleted"}), "?91 ?92"),
         (json!([]), "?91 ?92"),
         // What a deletion cannot do.

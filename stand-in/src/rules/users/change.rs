@@ -6,6 +6,10 @@ mod identities;
 mod role;
 mod teams;
 
+pub use contact::is_address;
+
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use crate::clock::Time;
@@ -14,6 +18,7 @@ use crate::rules::Refusal;
 use crate::rules::attributes::{Attributes, Change, Warnings, as_integer, as_text};
 use crate::rules::memberships;
 use crate::store::identity::Identity;
+use crate::store::organization::Organization;
 use crate::store::tables::Tables;
 use crate::store::user::{Locale, Photo, User, Zone};
 use teams::Places;
@@ -36,7 +41,7 @@ pub fn save(tables: &mut Tables, user: User, given: Map<String, Value>, is_new: 
     let (id, now) = (user.id, user.updated_at);
     if let Some(name) = organization {
         let organization = tables.fresh_id();
-        tables.put_organization(organization, Some(&name));
+        tables.put_organization(Organization::new(organization, &name, now));
         user.organization_id = Some(organization);
     }
     if !user.is_staff() {
@@ -109,6 +114,11 @@ fn inert(given: &mut Attributes) {
     }
 }
 
+/// Tags as the account keeps them: in lower case, each once, cut at blanks.
+pub fn tags_of<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    texts.into_iter().flat_map(str::split_whitespace).map(str::to_lowercase).collect()
+}
+
 /// Attributes that accept any value.
 fn plain(user: &mut User, given: &mut Attributes) {
     given.text("alias").map(Box::from).write(&mut user.alias);
@@ -116,11 +126,8 @@ fn plain(user: &mut User, given: &mut Attributes) {
     given.text("notes").map(Box::from).write(&mut user.notes);
     given.text("signature").map(Box::from).write(&mut user.signature);
     if let Some(tags) = given.texts("tags") {
-        let tags = tags.iter().flat_map(|tag| tag.split_whitespace());
-        let mut tags: Vec<String> = tags.map(str::to_lowercase).collect();
-        tags.sort_unstable();
-        tags.dedup();
-        user.tags = tags.join(" ").into();
+        let tags = tags_of(tags.iter().map(String::as_str));
+        user.tags = tags.into_iter().collect::<Vec<_>>().join(" ").into();
     }
     user.moderator = given.boolean("moderator").unwrap_or(user.moderator);
     user.suspended = given.boolean("suspended").unwrap_or(user.suspended);
@@ -195,7 +202,7 @@ fn organization(
     problems: &mut Vec<ValidationError>,
 ) -> Option<String> {
     match given.integer("organization_id") {
-        Change::Set(id) if !tables.has_organization(id) => {
+        Change::Set(id) if tables.organization(id).is_none() => {
             problems.push(ValidationError::new("organization", "InvalidValue", "Organization: Invalid organization"));
         }
         change => change.write(&mut user.organization_id),

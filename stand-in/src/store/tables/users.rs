@@ -1,8 +1,10 @@
-//! Users, their identities and their organizations.
+//! Users, their identities, and the organizations.
 
 use super::{Tables, insert, remove};
 use crate::clock::Time;
 use crate::store::identity::Identity;
+use crate::store::organization::Organization;
+use crate::store::roles::OPENED;
 use crate::store::user::{Life, User};
 
 impl Tables {
@@ -59,6 +61,58 @@ impl Tables {
         self.secondary.get(&user).map_or(&[], Vec::as_slice)
     }
 
+    /// All identities of a user, by id.
+    pub fn all_identities(&self, user: &User) -> Vec<Identity> {
+        let known = |row: Identity| match self.told.get(&row.id) {
+            Some(told) if told.value == row.value => {
+                // The record tells whether the address is verified, and nothing of the number.
+                let verified = if row.is_email() { row.verified } else { told.verified };
+                Identity { id: told.id, created_at: told.created_at, verified, ..row }
+            }
+            _ => row,
+        };
+        let mut all: Vec<Identity> = Identity::of_record(user).into_iter().map(known).collect();
+        all.extend_from_slice(self.identities(user.id));
+        all.sort_by_key(|identity| identity.id);
+        all
+    }
+
+    /// Replaces all identities of a user. The first primary address and number
+    /// become those of the user's record.
+    pub fn put_identities(&mut self, user: i64, rows: Vec<Identity>, now: Time) {
+        let Some(mut record) = self.user(user).cloned() else { return };
+        self.take_identities(user);
+        record.email = None;
+        record.verified = false;
+        record.otherwise_verified = false;
+        if record.shared_phone_number != Some(true) {
+            (record.phone, record.shared_phone_number) = (None, None);
+        }
+        let mut others = Vec::new();
+        for mut row in rows {
+            if row.id == 0 {
+                (row.id, row.created_at) = (self.fresh_id(), now);
+            }
+            if row.primary && row.is_email() && record.email.is_none() {
+                (record.email, record.verified) = (Some(row.value.clone()), row.verified);
+                self.told.insert(user + 1, row);
+            } else if row.primary && row.is_phone() && record.phone.is_none() {
+                (record.phone, record.shared_phone_number) = (Some(row.value.clone()), Some(false));
+                record.otherwise_verified |= row.verified;
+                self.told.insert(user + 2, row);
+            } else {
+                record.otherwise_verified |= row.verified;
+                others.push(row);
+            }
+        }
+        record.updated_at = now;
+        record.verbatim = None;
+        self.put_user(record);
+        for row in others {
+            self.add_identity(user, row, now);
+        }
+    }
+
     /// Gives a user another identity; one that is moved here keeps its id.
     pub fn add_identity(&mut self, user: i64, mut identity: Identity, now: Time) {
         if identity.id == 0 {
@@ -88,31 +142,29 @@ impl Tables {
         self.open_tickets.insert(user, count);
     }
 
-    /// Ids of the account's organizations, ascending.
-    pub fn organization_ids(&self) -> impl Iterator<Item = i64> + '_ {
-        self.organizations.keys().copied()
+    /// The account's organizations, by id.
+    pub fn organizations(&self) -> impl Iterator<Item = &Organization> {
+        self.organizations.values()
     }
 
-    /// Makes an organization known, with a name of its own if one is given.
-    pub fn put_organization(&mut self, id: i64, name: Option<&str>) {
-        self.organizations.insert(id, name.map(Box::from));
+    pub fn organization(&self, id: i64) -> Option<&Organization> {
+        self.organizations.get(&id)
     }
 
-    pub fn has_organization(&self, id: i64) -> bool {
-        self.organizations.contains_key(&id)
+    /// Adds an organization or replaces the one with the same id.
+    pub fn put_organization(&mut self, organization: Organization) {
+        self.organizations.insert(organization.id, organization);
     }
 
-    pub fn organization_name(&self, id: i64) -> String {
-        match self.organizations.get(&id) {
-            Some(Some(name)) => name.to_string(),
-            _ => format!("Organization {}", id % 100_000),
-        }
+    pub fn remove_organization(&mut self, id: i64) {
+        self.organizations.remove(&id);
+        self.by_organization.remove(&id);
     }
 
     /// The organization with this name, in any case.
     pub fn organization_named(&self, name: &str) -> Option<i64> {
         let wanted = name.to_lowercase();
-        self.organization_ids().find(|id| self.organization_name(*id).to_lowercase() == wanted)
+        self.organizations().find(|organization| organization.name.to_lowercase() == wanted).map(|found| found.id)
     }
 
     /// Ids of an organization's live users, ascending.
@@ -151,7 +203,8 @@ impl Tables {
         }
         if let Some(organization) = user.organization_id {
             self.by_organization.entry(organization).or_default().insert(user.id);
-            self.organizations.entry(organization).or_default();
+            let opened = Time::parse(OPENED).expect("a date");
+            self.organizations.entry(organization).or_insert_with(|| Organization::seeded(organization, opened));
         }
         if let Some(email) = &user.email {
             self.emails.insert(email.to_lowercase().into(), user.id);

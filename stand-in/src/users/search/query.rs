@@ -199,9 +199,10 @@ impl Property {
             Self::Tags if user.tags.is_empty() => value == "none",
             Self::Tags => user.tags.split_ascii_whitespace().any(|tag| is_alike(Some(tag), value)),
             Self::Organization => {
-                let name = user.organization_id.map(|id| tables.organization_name(id));
+                let organization = user.organization_id.and_then(|id| tables.organization(id));
+                let name = organization.map(|organization| &*organization.name);
                 let id = user.organization_id.map(|id| id.to_string());
-                is_alike(name.as_deref(), value) || is_alike(id.as_deref(), value)
+                is_alike(name, value) || is_alike(id.as_deref(), value)
             }
             Self::Suspended => user.suspended.to_string() == value,
             Self::Verified => (user.verified || user.otherwise_verified).to_string() == value,

@@ -83,7 +83,7 @@ fn phone(tables: &Tables, user: &mut User, given: &mut Attributes, added: &mut V
 }
 
 /// One `@` with something on both sides, and no blanks.
-fn is_address(text: &str) -> bool {
+pub fn is_address(text: &str) -> bool {
     let sides = text.split_once('@');
     let plain = !text.chars().any(|letter| letter.is_whitespace() || letter.is_control());
     plain && sides.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))

@@ -1,0 +1,41 @@
+//! TLS to the leader: its certificate is of the fleet's authority, and so is the one that this replica shows.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::watch::{Watched, Watcher};
+
+/// Reads the certificate, its key and the fleet's authority, and reads them again when they change.
+pub async fn follow(paths: Vec<PathBuf>, watcher: &Watcher) -> anyhow::Result<Watched<Arc<ClientConfig>>> {
+    watcher.files("fleet_certificate", paths, |contents| config(contents).map(Arc::new)).await
+}
+
+fn config(contents: &[Vec<u8>]) -> anyhow::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(&contents[2]).context("the fleet's authority")? {
+        roots.add(authority).context("the fleet's authority")?;
+    }
+    let chain = certificates(&contents[0]).context("the certificate")?;
+    // The library's own error is dropped, because it could quote the key.
+    let key = PrivateKeyDer::from_pem_slice(&contents[1]).ok().context("the key: it is no PEM private key")?;
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .context("the protocol version")?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .context("the certificate and its key")?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+fn certificates(pem: &[u8]) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
+    ensure!(!certificates.is_empty(), "no certificate in it");
+    Ok(certificates)
+}

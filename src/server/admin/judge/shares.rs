@@ -1,0 +1,103 @@
+//! What is found because too many of the calls or exchanges of half a minute went that way.
+
+use super::Found;
+use crate::server::admin::findings::Level;
+use crate::server::admin::lately::Lately;
+
+/// Fewest reads in half a minute for which a percentage says something.
+const ENOUGH: u64 = 30;
+/// A cache is cold if it answers less than this percentage of the reads.
+const COLD: u64 = 20;
+/// Zendesk is slow if more than this percentage of the exchanges is.
+const OFTEN_SLOW: u64 = 5;
+/// Zendesk answers too late for the callers if more than this percentage of the exchanges is given up.
+const OFTEN_GIVEN_UP: u64 = 20;
+/// Callers are not known any more if this percentage of the calls is refused for it.
+const OFTEN_STRANGERS: u64 = 50;
+/// Callers' limits deserve a look if this percentage of the calls is refused for them.
+const OFTEN_LIMITED: u64 = 10;
+/// Fewest exchanges that are refused or given up for which a percentage says something.
+const SOME: u64 = 5;
+/// Zendesk refuses what is asked for if it refuses this percentage of the exchanges.
+const OFTEN_REFUSED: u64 = 30;
+/// It refuses what is asked for in a class if it refuses this percentage of the class's.
+const NEARLY_ALWAYS: u64 = 90;
+
+impl Found {
+    /// Callers who do not prove who they are.
+    pub(super) fn strangers(&mut self, lately: &Lately) {
+        let of = lately.errors.iter().filter(|(kind, _)| kind.reason == "CALLER_UNAUTHENTICATED");
+        let count: u64 = of.map(|(_, count)| count).sum();
+        if count >= SOME && count * 100 >= lately.calls * OFTEN_STRANGERS {
+            let text =
+                format!("{count} of {} calls in {} come from callers who are not known.", lately.calls, lately.span());
+            let next =
+                "zendesk_gateway.identity.refused says why; see whether keys, certificates or the issuer have changed";
+            self.add("callers_unknown", Level::Warning, text, next);
+        }
+    }
+
+    /// Callers who take more than their settings allow: for minutes, it is the setting that deserves a look.
+    pub(super) fn limited(&mut self, lately: &Lately) {
+        let count: u64 =
+            lately.errors.iter().filter(|(kind, _)| kind.reason == "CALLER_LIMIT").map(|(_, count)| count).sum();
+        if count >= SOME && count * 100 >= lately.calls * OFTEN_LIMITED {
+            let text =
+                format!("{count} of {} calls in {} are more than their callers may make.", lately.calls, lately.span());
+            let next = "the access lines name the callers; callers behind one proxy and without proof of who they are count as one; the \
+                        limits are the settings below callers";
+            self.add("callers_limited", Level::Warning, text, next);
+        }
+    }
+
+    /// What Zendesk refuses whoever asks: a user who may do too little, addresses that are not allowed, an account that is locked.
+    pub(super) fn refused(&mut self, lately: &Lately) {
+        const NEXT: &str = "403: see the role of the credential's user, the scopes of its token, and the account's IP restrictions; \
+                            402 and 423: whether the account is paid and open";
+        let is_often = |refused: u64, all: u64, percentage: u64| refused >= SOME && refused * 100 >= all * percentage;
+        let (all, refused) = (lately.exchanges(|tally| tally.all), lately.exchanges(|tally| tally.refused));
+        let told = |refused: u64, all: u64, status: u16| {
+            format!("{refused} of {all} requests in {}, the last with {status}", lately.span())
+        };
+        if is_often(refused, all, OFTEN_REFUSED) {
+            let with =
+                lately.exchanges.values().filter(|tally| tally.refused > 0).map(|tally| tally.refused_with).max();
+            let text = format!("Zendesk refuses {}.", told(refused, all, with.unwrap_or_default()));
+            return self.add("access_refused", Level::Problem, text, NEXT);
+        }
+        for (class, tally) in &lately.exchanges {
+            if is_often(tally.refused, tally.all, NEARLY_ALWAYS) {
+                let text = format!("Zendesk refuses {class}: {}.", told(tally.refused, tally.all, tally.refused_with));
+                self.about("access_refused_partly", class, Level::Warning, text, NEXT);
+            }
+        }
+    }
+
+    pub(super) fn slow(&mut self, lately: &Lately) {
+        let all = lately.exchanges(|tally| tally.timed);
+        let (slow, given_up) = (lately.exchanges(|tally| tally.slow), lately.exchanges(|tally| tally.given_up));
+        let next = "compare with a plain request from the same network; the slowest calls below name the endpoints";
+        if slow >= 3 && slow * 100 > all * OFTEN_SLOW {
+            let text = format!("Zendesk is slow: {slow} of {all} requests in half a minute took more than 2.5 s.");
+            self.add("upstream_slow", Level::Warning, text, next);
+        }
+        if given_up >= SOME && given_up * 100 > all * OFTEN_GIVEN_UP {
+            let text = format!(
+                "Zendesk answers too late for the callers: {given_up} of {all} requests in half a minute were given up unanswered after half \
+                 a second or more."
+            );
+            self.add("upstream_late", Level::Problem, text, next);
+        }
+    }
+
+    pub(super) fn cold_cache(&mut self, lately: &Lately) {
+        // Where calls fail, the cache cannot fill: that is not its fault.
+        let problems = self.0.iter().any(|finding| finding.level == Level::Problem);
+        if !problems && lately.reads >= ENOUGH && lately.free_reads * 100 < lately.reads * COLD {
+            let text =
+                format!("The cache answers few reads: {} of {} in half a minute.", lately.free_reads, lately.reads);
+            let next = "if it is not new: see the cache's size, and whether callers send cache-control: no-cache";
+            self.add("cache_cold", Level::Warning, text, next);
+        }
+    }
+}
