@@ -95,6 +95,8 @@ struct Inner {
     id: u64,
     weight: u32,
     calls: Count,
+    /// Calls whose message is late; apart, so that they keep out no call of the same caller whose message comes.
+    late: Count,
     streams: Count,
     bytes: Bytes,
     all_bytes: Arc<Bytes>,
@@ -129,6 +131,7 @@ impl Inner {
             id: ID.fetch_add(1, Ordering::Relaxed),
             weight,
             calls: Count { now: AtomicUsize::new(0), most: limits.max_calls },
+            late: Count { now: AtomicUsize::new(0), most: limits.max_calls },
             streams: Count { now: AtomicUsize::new(0), most: limits.max_streams },
             bytes: Bytes::new(most),
             all_bytes,
@@ -163,6 +166,11 @@ impl Share {
             return Err(refused("streams at a time"));
         }
         Ok(Taken { share: self.clone(), streaming })
+    }
+
+    /// Takes a place among the caller's calls whose message is late: it may have as many of these as calls. None if it has.
+    pub fn take_late(&self) -> Option<Late> {
+        self.0.late.begin().then(|| Late(self.clone()))
     }
 
     /// Charges bytes of a message under way.
@@ -200,6 +208,16 @@ impl Drop for Taken {
         if self.streaming {
             streams.end();
         }
+    }
+}
+
+/// The place of a call whose message is late. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Late(Share);
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.0.0.late.end();
     }
 }
 
@@ -302,6 +320,17 @@ mod tests {
         drop(stream);
         one.take(true).expect("there is room again");
         drop(calls);
+    }
+
+    #[test]
+    fn calls_whose_message_is_late_are_limited_apart_from_the_others() {
+        let shares = shares();
+        let (one, other) = (shares.of("one"), shares.of("other"));
+        let late = [(); 3].map(|()| one.take_late().expect("as many as calls"));
+        assert!(one.take_late().is_none());
+        assert!(one.take(false).is_ok() && other.take_late().is_some());
+        drop(late);
+        assert!(one.take_late().is_some());
     }
 
     #[test]

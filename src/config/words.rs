@@ -112,7 +112,7 @@ pub(super) fn unread(error: &str) -> String {
         return "the file is no TOML: a number in it is too large".to_owned();
     }
     let Some(place) = place else { return error.to_owned() };
-    let why = error.lines().map(str::trim).filter(|line| !line.is_empty()).next_back().unwrap_or_default();
+    let why = error.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
     let key =
         error.lines().find_map(|line| line.split_once(" | ")?.1.split_once('=')).map_or("", |(key, _)| key.trim());
     let why = match why {

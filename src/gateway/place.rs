@@ -20,6 +20,8 @@ struct Inner {
     /// The room that all connections share.
     shared: Arc<Semaphore>,
     full: &'static str,
+    /// Whose call it is, once that is known.
+    share: OnceLock<Share>,
     taken: OnceLock<(OwnedSemaphorePermit, Taken, Option<InUse>)>,
     /// For what the call holds until its end. Made when the first bytes are charged: most calls have only small messages, which
     /// are free.
@@ -41,8 +43,19 @@ impl Place {
     }
 
     fn new(own: Option<Arc<Semaphore>>, shared: &Arc<Semaphore>, full: &'static str) -> Self {
-        let (shared, taken, held, message) = (Arc::clone(shared), OnceLock::new(), Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { own, shared, full, taken, held, message }))
+        let (shared, share, taken) = (Arc::clone(shared), OnceLock::new(), OnceLock::new());
+        let (held, message) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { own, shared, full, share, taken, held, message }))
+    }
+
+    /// Notes whose call it is.
+    pub fn belongs_to(&self, share: &Share) {
+        self.0.share.set(share.clone()).ok();
+    }
+
+    /// Returns whose call it is, once that is known.
+    pub fn share(&self) -> Option<&Share> {
+        self.0.share.get()
     }
 
     /// Takes the place of a call that is nobody's in particular.

@@ -19,6 +19,7 @@ use tracing::debug;
 
 use super::counts::Counts;
 use super::flood::activity::{Activity, Worth};
+use super::flood::frames::Budget;
 use super::flood::socket::Socket;
 use super::flood::stall::{Calls, Reply};
 use super::inbound::{Answer, Arrival};
@@ -56,6 +57,7 @@ pub struct Server<S> {
     settings: Arc<config::Server>,
     drain: Drain,
     counts: Counts,
+    unfinished: Budget,
     connection_window: u32,
     of_replicas: bool,
 }
@@ -64,7 +66,8 @@ impl<S: Stack> Server<S> {
     /// Answers calls with `stack` until `drain` begins.
     pub fn new(stack: S, settings: &config::Server, drain: &Drain, counts: &Counts) -> Self {
         let (settings, drain, counts) = (Arc::new(settings.clone()), drain.clone(), counts.clone());
-        Self { stack, settings, drain, counts, connection_window: CONNECTION_WINDOW, of_replicas: false }
+        let (unfinished, connection_window) = (Budget::default(), CONNECTION_WINDOW);
+        Self { stack, settings, drain, counts, unfinished, connection_window, of_replicas: false }
     }
 
     /// Serves other replicas, which carry many callers: no request that is not read on is in the way of another of its
@@ -89,8 +92,9 @@ impl<S: Stack> Server<S> {
     ) {
         let settings = &*self.settings;
         let calls = Calls::new(activity.clone(), settings.send_timeout, &self.drain);
-        let socket =
-            Socket::new(socket, settings.preface_timeout, settings.send_timeout, self.counts).telling(activity);
+        let socket = Socket::new(socket, settings.preface_timeout, settings.send_timeout, self.counts)
+            .telling(activity)
+            .finishing_within(settings.message_timeout, &self.unfinished);
         let answering = Answering { stack: self.stack, peer: Arc::new(peer) };
         let mut connection = pin!(
             http2::Builder::new(calls.clone())

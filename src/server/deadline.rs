@@ -128,7 +128,8 @@ impl Limits {
             }
             timer.as_mut().reset(self.answer_by);
             if !self.message_has_come() {
-                self.message_wait = Some(self.waiting.begin(self.peer.connection.leave.clone()));
+                let share = self.place.as_ref().and_then(Place::share);
+                self.message_wait = Some(self.waiting.begin(share, self.peer.connection.leave.clone()));
             }
         }
     }

@@ -10,6 +10,7 @@
 //! | file | protects against | test |
 //! |---|---|---|
 //! | `socket` | floods of frames; peers who never speak HTTP/2 or never read | PING floods, "idle connections"; `server`, `room` |
+//! | `frames` | frames and blocks of headers that never end | `room`; its own |
 //! | `stall` | peers who ask for large replies and do not read them | `attacks::streams_that_nobody_reads`; `server`, `room` |
 //! | `waiting` | calls whose message never comes | "held streams"; those of `deadline` |
 //! | `unpack` | messages that grow when unpacked | "gzip bombs"; its own |
@@ -59,6 +60,7 @@
 //! and Zendesk's answers (`upstream::transport::body`).
 
 pub(super) mod activity;
+pub(super) mod frames;
 pub(super) mod intake;
 pub(super) mod open;
 pub(super) mod socket;

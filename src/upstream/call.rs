@@ -88,6 +88,8 @@ pub enum Priority {
 #[derive(Debug, Default)]
 pub struct Ledger {
     sent: AtomicU32,
+    /// When a request was last sent, unless it was provably not processed.
+    sent_at: Mutex<Option<Instant>>,
     harmless: AtomicU32,
     closed: AtomicBool,
     /// When the answer to the attempt under way came in whole.
@@ -191,6 +193,12 @@ impl Ledger {
         locked(&self.came).is_some()
     }
 
+    /// Returns when the request of the attempt that began then was sent, once more if it was not processed. What took time before says
+    /// nothing of how long Zendesk takes.
+    pub fn sent_since(&self, began: Instant) -> Option<Instant> {
+        locked(&self.sent_at).filter(|sent| *sent >= began)
+    }
+
     /// Returns how long the attempt that began then took or takes: until its answer has come in whole. What this process then does
     /// with it says nothing of Zendesk.
     pub fn took_since(&self, began: Instant) -> Duration {
@@ -201,6 +209,7 @@ impl Ledger {
     /// Counts one HTTP request.
     pub fn sent(&self) {
         self.sent.fetch_add(1, Ordering::SeqCst);
+        *locked(&self.sent_at) = Some(Instant::now());
         if let Some(outer) = &self.within {
             outer.sent();
         }
@@ -209,6 +218,7 @@ impl Ledger {
     /// Takes back one counted request that was not sent after all, or was provably not processed.
     pub fn unsend(&self) {
         self.sent.fetch_sub(1, Ordering::SeqCst);
+        *locked(&self.sent_at) = None;
         if let Some(outer) = &self.within {
             outer.unsend();
         }

@@ -83,7 +83,7 @@ where
                     Err(Error::NoStream { allowed, is_shut }) => {
                         queue.allow(allowed);
                         back = true;
-                        drop(permit);
+                        permit.forget();
                         // Others may have taken the room that seemed to be there.
                         queue.pause(&call, pause).await?;
                         if is_shut {

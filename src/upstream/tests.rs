@@ -2,6 +2,7 @@
 
 mod addresses;
 mod breaker;
+mod busy;
 mod deadline;
 mod governor;
 mod hanging;

@@ -171,6 +171,7 @@ impl Transport {
         needs: Needs,
     ) -> Result<Answer, Failed> {
         let lane = Arc::clone(seat.lane());
+        lane.is_read_first().await;
         let handover = Arc::new(Handover::new(&call.ledger, &call.waits_for, seat, precedence));
         let write = call.rest.method != http::Method::GET;
         let was_http1 = lane.is_http1();
@@ -258,7 +259,7 @@ impl Transport {
         }
         let (offered, mut in_time) = (Instant::now(), 0);
         while lane.is_open() && !lane.is_http1() {
-            let began = Instant::now();
+            let (began, takes) = (Instant::now(), lane.takes());
             tokio::select! {
                 head = under_way.head() => {
                     took_body();
@@ -288,7 +289,11 @@ impl Transport {
             let is_stuck = passed_on.unwrap_or(offered).elapsed() > SILENT_AFTER;
             // If this process itself was late, the delay says nothing about the connection. One that is not known to be full is
             // given up only if nothing goes on for `SILENT_AFTER`.
-            if late || !(full || is_stuck) || !handover.withdraw() {
+            if late || !(full || is_stuck) {
+                continue;
+            }
+            let full = full && lane.takes_no_more_than(takes).await;
+            if !(full || is_stuck) || !handover.withdraw() {
                 continue;
             }
             let no_bodies = has_body && (lane.body_stuck() || self.pool.is_shut_to_bodies());

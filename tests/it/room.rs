@@ -11,7 +11,7 @@ use zendesk_gateway::sandbox::faults::{Delay, get};
 
 use crate::support::authority::Authority;
 use crate::support::observed::Observed;
-use crate::support::raw::{Call, LONG, Raw, Wire};
+use crate::support::raw::{Call, LONG, Raw, Wire, frame};
 use crate::support::{TestGateway, account, refused, settings};
 
 const GET_USER: &str = "/zendesk.gateway.v1.UserService/GetUser";
@@ -219,6 +219,45 @@ async fn peers_that_begin_too_late_are_counted_as_refused() {
     drop(TcpStream::connect(&t.address).await.expect("it listens"));
     closed(TcpStream::connect(&t.address).await.expect("it listens")).await;
     until_refused(&t, 1).await;
+}
+
+#[tokio::test]
+async fn a_frame_that_does_not_end_and_headers_without_their_end_are_not_waited_for() {
+    let mut config = patient();
+    config.server.message_timeout = Duration::from_millis(300);
+    let t = TestGateway::configured(account(), config).await;
+    let data = frame(0, 0, 1, &[7; 16 << 10]);
+    let unknown = frame(0x55, 0, 0, &[7; 16 << 10]);
+    let header = [&[0x00, 0x03, b'x', b'-', b'y', 0x64][..], &[b'z'; 100]].concat();
+    let headers = frame(1, 0, 1, &header);
+    let continued = [frame(1, 0, 1, &header), frame(9, 0, 1, &header)].concat();
+    for begun in [&data[..5], &unknown[..unknown.len() - 1], &headers, &continued] {
+        let mut wire = Wire::begin(&t.address).await;
+        wire.socket.write_all(begun).await.expect("taken");
+        wire.closed().await;
+    }
+    t.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_caller_leaves_without_a_message_is_limited_by_its_calls() {
+    let mut config = patient();
+    config.callers.max_calls = 20;
+    let t = TestGateway::configured(account(), config).await;
+    let (client, _) = Raw::connect(&t.address).await;
+    let mut held = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        held.spawn(client.begin(GET_USER, &[]).await.expect("begun").answer());
+    }
+    for _ in 0..30 {
+        let refused = tokio::time::timeout(LONG, held.join_next()).await.expect("more than it may have");
+        let answer = refused.expect("some are left").expect("no panic").expect("answered");
+        assert_eq!(answer.code(), Code::Unavailable, "{answer:?}");
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(held.try_join_next().map(drop), None, "the others wait");
+    assert_refused_before_anything_is_sent(&client).await;
+    t.stop().await;
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod edge;
 mod ends;
 mod opening;
 mod outages;
+mod pages;
 mod room;
 mod rotations;
 mod silences;

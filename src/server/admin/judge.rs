@@ -248,9 +248,10 @@ impl Found {
     fn credential(&mut self, credential: Option<&view::Credential>) {
         if let Some((failing, credential)) = credential.and_then(|it| Some((it.failing.as_deref()?, it))) {
             let is_usable = credential.expires.is_some_and(|ends| ends > SystemTime::now());
-            let (level, then) = match is_usable {
-                true => (Level::Warning, "the last one is in use until its end"),
-                false => (Level::Problem, "no call can be sent"),
+            let (level, then) = if is_usable {
+                (Level::Warning, "the last one is in use until its end")
+            } else {
+                (Level::Problem, "no call can be sent")
             };
             let text = format!("No new access token for Zendesk could be had ({failing}); {then}.");
             let next = "400, 401 and 403 mean that Zendesk refuses the client: its id, its secret or its scopes; anything else, that \

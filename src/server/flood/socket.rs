@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::activity::Activity;
+use super::activity::{Activity, Worth};
+use super::frames::{Budget, Unfinished};
 use crate::server::counts::Counts;
 use crate::turns::Turns;
 
@@ -27,6 +28,7 @@ pub struct Socket<T> {
     begin_by: Pin<Box<Sleep>>,
     counts: Counts,
     activity: Option<Activity>,
+    unfinished: Option<Unfinished>,
     turns: Turns,
     send_timeout: Duration,
     /// Runs while the peer takes nothing.
@@ -38,7 +40,14 @@ impl<T> Socket<T> {
     /// must make progress within `send_timeout`.
     pub fn new(inner: T, preface_timeout: Duration, send_timeout: Duration, counts: Counts) -> Self {
         let begin_by = Box::pin(sleep(preface_timeout));
-        Self { inner, begun: 0, begin_by, counts, activity: None, turns: Turns::new(), send_timeout, stuck: None }
+        let (turns, activity) = (Turns::new(), None);
+        Self { inner, begun: 0, begin_by, counts, activity, unfinished: None, turns, send_timeout, stuck: None }
+    }
+
+    /// Bounds how long, and how much, is left unfinished of what the peer sends after the preface.
+    #[must_use]
+    pub fn finishing_within(self, timeout: Duration, budget: &Budget) -> Self {
+        Self { unfinished: Some(Unfinished::new(timeout, budget)), ..self }
     }
 
     /// Tells `activity` when the whole preface has come.
@@ -91,8 +100,18 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
         } else {
             this.turns.did(buffer.filled().len() - before);
         }
+        let preface = (PREFACE - this.begun).min(buffer.filled().len() - before);
+        if let Some(unfinished) = this.unfinished.as_mut().filter(|_| this.begun + preface >= PREFACE) {
+            let is_known = || this.activity.as_ref().is_some_and(|activity| activity.worth() == Worth::Proven);
+            unfinished.read(&buffer.filled()[before + preface..], is_known)?;
+            if outcome.is_pending()
+                && let Poll::Ready(late) = unfinished.poll(context)
+            {
+                return Poll::Ready(Err(late));
+            }
+        }
         if this.begun < PREFACE {
-            this.begun += buffer.filled().len() - before;
+            this.begun += preface;
             if this.begun >= PREFACE
                 && let Some(activity) = &this.activity
             {

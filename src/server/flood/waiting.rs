@@ -1,6 +1,6 @@
-//! Limits the wait for a call's message: the number of waiting calls, the time, and, once the gateway shuts down, to a second. It
-//! ends at once where the connection has to make room for another. Such a call has asked for nothing yet, so nothing is lost when
-//! it is refused.
+//! Limits the wait for a call's message: the number of waiting calls, of each caller and of all, the time, and, once the gateway
+//! shuts down, to a second. It ends at once where the connection has to make room for another. Such a call has asked for nothing
+//! yet, so nothing is lost when it is refused.
 //!
 //! Most messages come with the headers or right after them, so the limits begin only after [`MESSAGE_GRACE`]: calls that fill
 //! the room keep out only calls that are as slow.
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::gateway::Drain;
+use crate::share::Share;
 use crate::turns;
 
 /// How long after the headers a message may come without counting as late.
@@ -42,10 +43,11 @@ impl Waiting {
         Self { room: Arc::new(Semaphore::new(MAX_WAITING)), longest, drain: drain.clone() }
     }
 
-    /// Begins the wait of a call whose message has not come within [`MESSAGE_GRACE`]. If the room is full, or once `leave` is
-    /// cancelled, the wait ends at once.
-    pub fn begin(&self, leave: CancellationToken) -> MessageWait {
-        let place = Arc::clone(&self.room).try_acquire_owned();
+    /// Begins the wait of a call whose message has not come within [`MESSAGE_GRACE`]. If the room is full, or its caller has as
+    /// many such calls as it may have calls at all, or once `leave` is cancelled, the wait ends at once.
+    pub fn begin(&self, share: Option<&Share>, leave: CancellationToken) -> MessageWait {
+        let among_own = share.map_or(Ok(None), |share| share.take_late().map(Some).ok_or(()));
+        let place = among_own.and_then(|own| Ok((own, Arc::clone(&self.room).try_acquire_owned().map_err(drop)?)));
         let (left, drain) = (self.longest.saturating_sub(MESSAGE_GRACE), self.drain.clone());
         Box::pin(async move {
             let Ok(_place) = place else {

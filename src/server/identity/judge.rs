@@ -143,6 +143,7 @@ impl Identity {
             if let Err(error) = checked {
                 return Err(Problem::Refused(refused(call, &caller, error)));
             }
+            call.facts().place.belongs_to(caller.share());
             call.facts_mut().caller = Some(caller);
         } else {
             metadata::charge(call, || known.share).map_err(Problem::Refused)?;

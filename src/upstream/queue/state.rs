@@ -132,7 +132,10 @@ impl Queue {
             if let Some(holder) = wanted.holder(&tally, permits) {
                 return Ok(self.permit(&mut state, call.class(), holder, wanted.writes, &call.ledger));
             }
-            if !back && !state.is_owed(&wanted, &tally, permits) && state.is_hopeless(call, permits.set) {
+            if !back
+                && !state.is_owed(&wanted, &tally, permits)
+                && state.is_hopeless(call, state.usually(permits, self.permits))
+            {
                 return Err(self.refuse(Why::TooLate));
             }
             let (admit, admitted) = oneshot::channel();
@@ -205,13 +208,13 @@ impl Queue {
     /// Hands a permit on to the next, or keeps it.
     fn release(self: &Arc<Self>, permit: &Permit) {
         let Permit { class, since, end, number, .. } = *permit;
-        let took = permit.ledger.took_since(since);
-        let mut state = self.state();
+        let (sent, mut state) = (permit.ledger.sent_since(since), self.state());
+        let took = permit.ledger.took_since(sent.unwrap_or(since));
         match end {
             _ if took >= HANGS && state.held.is_of_the_greediest(number) => {}
             End::Done => state.pace.ended(class, took),
-            End::CutOff => state.pace.cut_off(class, took),
-            End::Nothing => {}
+            End::CutOff if sent.is_some() => state.pace.cut_off(class, took),
+            End::CutOff | End::Nothing => {}
         }
         state.held.remove(number);
         if state.room.waiting() > 0 {
@@ -306,6 +309,11 @@ impl State {
         }
     }
 
+    /// Returns how many permits there are as a rule: as many as are `set`, too, while nothing at all is processed.
+    fn usually(&self, permits: Permits, set: usize) -> usize {
+        if matches!(self.allowed, Some((0, _))) { set } else { permits.set }
+    }
+
     /// True if one of those who want a call has less than its part.
     fn is_owed(&self, wanted: &Wanted, tally: &Tally, permits: Permits) -> bool {
         wanted.first(|caller| tally.is_owed(caller, self.room.waiting_of(caller), permits)).is_some()
@@ -327,7 +335,7 @@ pub struct Permit {
     queue: Option<Arc<Queue>>,
     class: Class,
     since: Instant,
-    /// Knows when the answer came.
+    /// Knows when the request was sent, and when the answer came.
     ledger: Arc<Ledger>,
     /// Tells permits apart.
     number: u64,

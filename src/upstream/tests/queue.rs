@@ -333,3 +333,41 @@ async fn near_saturation_of_the_connections_calls_are_refused_at_once_too() {
         assert!(good >= 250 && slowest <= millis(10), "{good} a second, refused within {slowest:?}");
     }
 }
+
+/// For two seconds from the first on, Zendesk processes nothing: each request is offered again and again, until it is processed or
+/// goes back into the queue.
+fn shut_for_two_seconds(offered_for: Duration) -> impl Zendesk {
+    let began = Instant::now() + SECOND;
+    zendesk(&Hits::default(), move |number, call: Call| async move {
+        let shut = || Instant::now() >= began && Instant::now() < began + SECOND * 2;
+        let offered_until = Instant::now() + offered_for;
+        while shut() {
+            call.ledger.unsend();
+            if Instant::now() >= offered_until {
+                return Err(Error::NoStream { allowed: 0, is_shut: number % 2 == 0 });
+            }
+            sleep(millis(50)).await;
+            call.ledger.sent();
+        }
+        sleep(millis(20)).await;
+        Ok(answer())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_seconds_in_which_nothing_was_processed_cost_no_call_that_has_five() {
+    for offered_for in [Duration::ZERO, millis(200), SECOND, SECOND * 3] {
+        let (service, queue) = queued(64, 1_000, shut_for_two_seconds(offered_for));
+        let began = Instant::now();
+        let mut calls = JoinSet::new();
+        for number in 0..150 * 5 {
+            sleep_until(began + SECOND * number / 150).await;
+            let service = service.clone();
+            calls.spawn(async move { ask(&service, within(SECOND * 5, read())).await });
+        }
+        let ended = calls.join_all().await;
+        let lost = ended.iter().filter(|outcome| outcome.is_err()).count();
+        assert_eq!((lost, queue.snapshot().refused_too_late), (0, 0), "offered for {offered_for:?}");
+        assert!(began.elapsed() < SECOND * 6, "{:?}", began.elapsed());
+    }
+}

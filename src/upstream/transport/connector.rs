@@ -132,6 +132,7 @@ impl<C: Connection + Send + 'static> Connecting<C> {
             State::Idle => (None, Next::Begin),
             State::Waiting => (None, Next::Wait),
             State::Ready(connection) => {
+                self.link.runs_here();
                 *state = if self.link.is_http1() { State::Open } else { State::Given };
                 (Some(connection), Next::Wait)
             }

@@ -28,6 +28,10 @@ pub const SETTLED_AFTER: Duration = Duration::from_millis(500);
 /// stream was reset, over a way that is slower than that, counts against the connection: see [`under_way`](super::under_way).
 const MOST_ABANDONED: usize = 500;
 
+/// How often the tasks of a connection must have had their turn before it means something that they did not take a request: they
+/// hand it from one to the next, and back.
+const TURNS: usize = 8;
+
 /// How many streams of one connection are reset before the client has forgotten the first: fewer than the 50 that it remembers.
 const REMEMBERED: usize = 45;
 
@@ -45,6 +49,8 @@ pub struct Lane {
     seats: AtomicUsize,
     /// Requests that the connection has taken.
     taken: AtomicUsize,
+    /// Requests that it has ever taken.
+    takes: AtomicU64,
     /// Whether the connection has taken a request or a part of one's body, which shows that it is ready for others.
     open: AtomicBool,
     /// Whether a request has the seat that opens the connection.
@@ -84,6 +90,7 @@ impl Lane {
             decided_after,
             seats: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
+            takes: AtomicU64::new(0),
             open: AtomicBool::new(false),
             opener: AtomicBool::new(false),
             abandoned: AtomicUsize::new(0),
@@ -189,6 +196,29 @@ impl Lane {
         self.taken.load(Ordering::SeqCst)
     }
 
+    /// How many requests the connection has ever taken.
+    pub fn takes(&self) -> u64 {
+        self.takes.load(Ordering::SeqCst)
+    }
+
+    /// True if the connection takes nothing, although it could have: since it had taken so many requests, its tasks have had their
+    /// turns, and it has taken no other. It takes one after the other, and each may have to wait until much of what the peer sends
+    /// was read.
+    pub async fn takes_no_more_than(&self, takes: u64) -> bool {
+        self.takes() == takes && {
+            self.link.has_turns(TURNS).await;
+            self.takes() == takes
+        }
+    }
+
+    /// Completes when the client has had the chance to read what the peer has sent on an HTTP/2 connection. If writing to it fails,
+    /// the client reads no more of it, and if a GOAWAY was there, nobody learns which requests were not processed.
+    pub async fn is_read_first(&self) {
+        if self.is_open() && !self.is_http1() {
+            self.link.has_turns(1).await;
+        }
+    }
+
     /// Waits until no other request is being offered one at a time.
     pub async fn turn(&self) -> SemaphorePermit<'_> {
         self.offering.acquire().await.expect("it is never closed")
@@ -265,6 +295,7 @@ impl Lane {
             return 0;
         }
         self.taken.fetch_add(1, Ordering::SeqCst);
+        self.takes.fetch_add(1, Ordering::SeqCst);
         let now = self.link.now();
         let _ = self.first_taken.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
         let _ = self.unanswered.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);

@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use super::connections::Counters;
@@ -30,6 +32,8 @@ pub struct Link {
     failure: Mutex<Option<(Instant, ConnectionError)>>,
     /// Where the connection goes, until somebody has asked: see [`Link::take_peer`].
     peer: Mutex<Option<IpAddr>>,
+    /// Where the connection's tasks run: on the thread of the call that it was handed to, whoever sends on it later.
+    runtime: OnceLock<Handle>,
     counters: Arc<Counters>,
 }
 
@@ -43,6 +47,7 @@ impl Link {
             retired: AtomicBool::new(false),
             failure: Mutex::default(),
             peer: Mutex::default(),
+            runtime: OnceLock::new(),
             counters: Arc::clone(counters),
         }
     }
@@ -58,6 +63,28 @@ impl Link {
     /// Notes the address that the connection goes to.
     pub fn reached(&self, peer: Option<IpAddr>) {
         *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = peer;
+    }
+
+    /// Notes that the connection is handed to the client here.
+    pub fn runs_here(&self) {
+        let _ = self.runtime.set(Handle::current());
+    }
+
+    /// Completes when the tasks of the connection have had so many turns, each after the thread has looked for what has come from
+    /// peers. While their thread is busy, as with large answers, what they do not do says nothing of the peer.
+    pub async fn has_turns(&self, turns: usize) {
+        let Some(runtime) = self.runtime.get() else { return };
+        let turns = async move {
+            for _ in 0..turns {
+                yield_now().await;
+            }
+        };
+        if Handle::current().id() == runtime.id() {
+            turns.await;
+        } else {
+            // It fails if the thread has ended, and the connection with it.
+            drop(runtime.spawn(turns).await);
+        }
     }
 
     /// Returns the address that the connection goes to, once: what is wrong with it is to be told once.
