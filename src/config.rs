@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -201,6 +201,12 @@ impl Config {
         let mut mistakes = Vec::new();
         if !sandboxed {
             mistakes.extend(self.upstream.url().err());
+            // The stand-in makes its own when it starts.
+            let unread = self.upstream.ca_file.as_deref().and_then(|path| Some((path, files::open(path).err()?)));
+            let told = |(path, error): (&Path, std::io::Error)| {
+                format!("upstream.ca_file: cannot read {}: {error}", path.display())
+            };
+            mistakes.extend(unread.map(told));
             match self.upstream.credential.complete() {
                 Err(keys) => mistakes.extend(keys),
                 Ok(credential) => mistakes.extend(credential.unusable()),
@@ -218,9 +224,6 @@ impl Config {
                 .map(|(key, _)| format!("{key}: must be more than 0")),
         );
         mistakes.extend(self.too_large());
-        let unread = self.upstream.ca_file.as_deref().and_then(|path| Some((path, files::open(path).err()?)));
-        mistakes
-            .extend(unread.map(|(path, error)| format!("upstream.ca_file: cannot read {}: {error}", path.display())));
         mistakes.extend(self.server.mistakes());
         mistakes.extend(self.callers.mistakes());
         let share = self.server.message_memory / 100 * usize::from(self.callers.message_memory_percent);

@@ -207,7 +207,7 @@ async fn check(
 ) -> anyhow::Result<()> {
     let checked = async {
         let config = config.await?;
-        readable(&config).await?;
+        readable(&config, sandboxed).await?;
         println!("the configuration is valid; gRPC would listen on {}", config.server.listen);
         if online { online::check(&config, sandboxed).await } else { Ok(()) }
     };
@@ -215,8 +215,9 @@ async fn check(
 }
 
 /// Reads what the settings name as the gateway would at its start.
-async fn readable(config: &Config) -> anyhow::Result<()> {
-    config.upstream.ca_file.as_deref().map_or(Ok(()), client::read_ca_file)?;
+async fn readable(config: &Config, sandboxed: bool) -> anyhow::Result<()> {
+    let ca_file = config.upstream.ca_file.as_deref().filter(|_| !sandboxed);
+    ca_file.map_or(Ok(()), client::read_ca_file)?;
     Tls::load(&config.server.tls, &Watcher::default()).await.context("server.tls")?;
     config.server.tls.cert_file.as_deref().map_or(Ok(()), tls::check).context("server.tls.cert_file")
 }

@@ -322,7 +322,7 @@ mod tests {
             }
         }
         assert!(endpoint_of("GET", path!["tickets"]).is_none());
-        assert!(endpoint_of("GET", path!["organizations", Segment::Id(5)]).is_none());
+        assert!(endpoint_of("GET", path!["tickets", Segment::Id(5)]).is_none());
         assert!(endpoint_of("PATCH", path!["users", Segment::Id(5)]).is_none());
     }
 }

@@ -60,7 +60,7 @@ fn table(http2: bool) -> Vec<Row> {
         Row("404",                  rule!(Respond::with(404)),      [gone, nowhere, gone, nowhere]), // about a record only where the path names one
         Row("402, and other 4xx",   rule!(Respond::with(402)),      same(Code::FailedPrecondition, "UPSTREAM_REFUSED")),
         Row("307, not followed",    rule!(Respond::with(307)),      same(Code::FailedPrecondition, "UPSTREAM_REFUSED")),
-        Row("499",                  rule!(Respond::with(499)),      unsaid(Code::Internal, "UPSTREAM_ERROR")),
+        Row("499",                  rule!(Respond::with(499)),      unsaid(Code::Unavailable, "UPSTREAM_ERROR")),
         Row("409 as text",          rule!(Conflict::once()),     same(Code::Aborted, "CONFLICT")),
         Row("422",                  rule!(Respond::with(422)),      same(Code::InvalidArgument, "RECORD_INVALID")),
         Row("429 for long",         rule!(Throttle::once().retry_after(250)), same(Code::ResourceExhausted, "RATE_LIMITED")),

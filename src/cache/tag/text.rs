@@ -73,7 +73,7 @@ mod tests {
             assert_eq!(word.parse(), Ok(tag()), "{word}");
             assert_eq!(format!("{word}:7").parse::<Tag>(), Err(NoTag::Id((*word).to_owned())));
         }
-        for bad in ["", ":7", "User:7", "organization:7", "*"] {
+        for bad in ["", ":7", "User:7", "ticket:7", "*"] {
             let error = bad.parse::<Tag>().expect_err(bad).to_string();
             assert!(error.contains("user:ID") && error.contains("membership_lists"), "{error}");
         }
