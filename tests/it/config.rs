@@ -92,6 +92,9 @@ fn values_that_cannot_work_together_are_all_reported() {
         "[upstream]\nsubdomain = \"a\"\n[upstream.credential]\nkind = \"oauth_token\"\ntoken_file = \"/no/such\"\n",
     );
     assert!(missing[0].starts_with("upstream.credential.token_file: cannot read /no/such"), "{missing:#?}");
+    let untrusted =
+        load("[upstream]\nsubdomain = \"a\"\nca_file = \"/no/such\"\n[upstream.credential]\nkind = \"pass_through\"\n");
+    assert!(untrusted[0].starts_with("upstream.ca_file: cannot read /no/such: "), "{untrusted:#?}");
 }
 
 #[test]
@@ -145,7 +148,6 @@ fn a_value_of_another_type_is_refused_in_words_and_not_made_into_one_that_would_
             "upstream.queue.permits: is 9223372036854775807, and must be at most",
         ),
         ("[upstream.queue]\npermits = 18446744073709551615", "the file is no TOML: a number in it is too large"),
-        ("[upstream]\nca_file = \"/nonexistent.pem\"", "upstream.ca_file: cannot read /nonexistent.pem: "),
     ] {
         let told = told(toml);
         assert!(told[0].starts_with(words), "{toml}: {told:#?}");
