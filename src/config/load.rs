@@ -77,10 +77,11 @@ pub fn merge(text: Option<&str>, overrides: Overrides<'_>) -> Result<Config, Mis
     for (key, value) in tree {
         leaves.add(key.clone(), key, value);
     }
+    let defaults = serde_json::to_value(Config::default()).map_err(|error| Mistakes(vec![error.to_string()]))?;
     let mut wrong: Vec<String> = Vec::new();
     let mut sound: ConfigBuilder<DefaultState> = config::Config::builder();
     for Leaf { shown, path, value } in leaves.0 {
-        if let Err(problem) = alone(&path, &value) {
+        if let Err(problem) = alone(&path, &value, &defaults) {
             mistakes.push(format!("{shown}: {problem}"));
             wrong.push(shown);
         } else if let Ok(with) = sound.clone().set_override(&shown, value) {
@@ -161,12 +162,11 @@ impl Leaves {
 }
 
 /// Reads one setting as if it were the only one: what fails now fails because of this key.
-fn alone(key: &str, value: &Value) -> Result<(), String> {
+fn alone(key: &str, value: &Value, defaults: &serde_json::Value) -> Result<(), String> {
     let builder: ConfigBuilder<DefaultState> = config::Config::builder();
     let builder = builder.set_override(key, value.clone()).map_err(|error| error.to_string())?;
     let only = builder.build().map_err(|error| error.to_string())?;
     only.try_deserialize::<Config>().map_err(|error| describe(key, value, &error))?;
-    let defaults = serde_json::to_value(Config::default()).map_err(|error| error.to_string())?;
     // Whatever stands in a list has no default.
     let template = defaults.pointer(&format!("/{}", key.replace('.', "/")));
     template.and_then(|template| mistaken(template, value)).map_or(Ok(()), Err)

@@ -321,7 +321,7 @@ impl Found {
     fn telemetry(&mut self, state: &State, lately: &Lately) {
         if lately.other_lines > 0 {
             let lines = counted(lately.other_lines, "log line was", "log lines were");
-            let text = format!("{lines} lost in half a minute: standard error is not read in time.");
+            let text = format!("{lines} lost in {}: standard error is not read in time.", lately.span());
             self.add(
                 "log_lines_lost",
                 Level::Warning,

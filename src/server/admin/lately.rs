@@ -1,4 +1,4 @@
-//! What happened in the last half minute: the counters of now against those of then.
+//! What happened lately, mostly in the last half minute: the counters of now against those of then.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -124,7 +124,7 @@ impl Recorder {
 }
 
 impl Totals {
-    /// Returns how many calls did not fail.
+    /// Returns how many calls were answered without an error.
     fn well(&self) -> u64 {
         self.calls.saturating_sub(self.errors.values().sum())
     }

@@ -268,7 +268,7 @@ impl Task {
                 let ends =
                     lifetime.and_then(|life| Some((now.checked_add(life)?, SystemTime::now().checked_add(life)?)));
                 self.next = lifetime.filter(|_| ends.is_some()).map(|life| {
-                    let life = life.mul_f64(SHARE).checked_sub(self.jitter.full(life / 10)).unwrap();
+                    let life = life.mul_f64(SHARE).saturating_sub(self.jitter.full(life / 10));
                     now + life
                 });
                 self.shown.send_replace(Current { token: Some(token), ends, failure: None, renewable: None });

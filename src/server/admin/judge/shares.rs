@@ -1,4 +1,4 @@
-//! What is found because too many of the calls or exchanges of half a minute went that way.
+//! What is found because too many of the recent calls or exchanges went that way.
 
 use super::Found;
 use crate::server::admin::findings::Level;
@@ -78,13 +78,14 @@ impl Found {
         let (slow, given_up) = (lately.exchanges(|tally| tally.slow), lately.exchanges(|tally| tally.given_up));
         let next = "compare with a plain request from the same network; the slowest calls below name the endpoints";
         if slow >= 3 && slow * 100 > all * OFTEN_SLOW {
-            let text = format!("Zendesk is slow: {slow} of {all} requests in half a minute took more than 2.5 s.");
+            let text = format!("Zendesk is slow: {slow} of {all} requests in {} took more than 2.5 s.", lately.span());
             self.add("upstream_slow", Level::Warning, text, next);
         }
         if given_up >= SOME && given_up * 100 > all * OFTEN_GIVEN_UP {
             let text = format!(
-                "Zendesk answers too late for the callers: {given_up} of {all} requests in half a minute were given up unanswered after half \
-                 a second or more."
+                "Zendesk answers too late for the callers: {given_up} of {all} requests in {} were given up unanswered after half \
+                 a second or more.",
+                lately.span()
             );
             self.add("upstream_late", Level::Problem, text, next);
         }
@@ -95,7 +96,7 @@ impl Found {
         let problems = self.0.iter().any(|finding| finding.level == Level::Problem);
         if !problems && lately.reads >= ENOUGH && lately.free_reads * 100 < lately.reads * COLD {
             let text =
-                format!("The cache answers few reads: {} of {} in half a minute.", lately.free_reads, lately.reads);
+                format!("The cache answers few reads: {} of {} in {}.", lately.free_reads, lately.reads, lately.span());
             let next = "if it is not new: see the cache's size, and whether callers send cache-control: no-cache";
             self.add("cache_cold", Level::Warning, text, next);
         }
