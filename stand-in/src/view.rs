@@ -43,6 +43,15 @@ impl Links {
         verbatim_or(user.verbatim.as_deref(), || json(&user::UserView::new(self, user)))
     }
 
+    /// A deleted user among those that have changed, with the key that only such ones have there.
+    pub fn inactive_user(&self, user: &User, is_erased: bool) -> Vec<u8> {
+        let mut shown = self.user(user);
+        if shown.pop() == Some(b'}') {
+            shown.extend(format!(r#","permanently_deleted":{is_erased}}}"#).into_bytes());
+        }
+        shown
+    }
+
     pub fn deleted_user(&self, user: &User) -> Vec<u8> {
         verbatim_or(user.verbatim.as_deref(), || json(&deleted_user::DeletedUserView::new(self, user)))
     }

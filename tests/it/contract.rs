@@ -113,6 +113,7 @@ const REQUESTS: &[(&str, &str)] = &[
     ("ChangeUserEmail", r#"{"user_id": AGENT2, "email": "c2@new.example"}"#),
     ("ChangeUserEmail", r#"{"user_id": AGENT2, "email": "c2@new.example", "verified": true}"#),
     ("ChangeUserEmail", r#"{"user_id": AGENT2, "email": "c1@new.example", "old": "OLD_EMAIL_REMOVE", "old_email": "c2@new.example"}"#),
+    ("StreamChangedUsers", r#"{"start_time": "2026-01-01T00:00:00Z"}"#),
     ("ListUserTags", r#"{"user_id": 7}"#),
     ("AddUserTags", r#"{"user_id": 7, "tags": ["t"]}"#),
     ("SetUserTags", r#"{"user_id": 7, "tags": ["t"]}"#),

@@ -12,6 +12,7 @@ mod authorization;
 mod bulk;
 mod cache;
 mod cancel;
+mod changes;
 mod chart;
 mod clients;
 mod config;

@@ -167,8 +167,8 @@ async fn one_odd_record_in_ten_fails_no_list_and_no_stream_and_is_counted_exactl
             _ => "{}".to_owned(),
         };
         let is_list = ["List", "Stream", "Search", "Autocomplete"].iter().any(|word| name.starts_with(word));
-        // Tags are no rows.
-        if !is_list || name.ends_with("Tags") {
+        // Tags are no rows, and a page of changes is kept for a while.
+        if !is_list || name.ends_with("Tags") || name == "StreamChangedUsers" {
             continue;
         }
         lists += 1;
