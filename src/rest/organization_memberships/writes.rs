@@ -87,7 +87,7 @@ impl Write for SetDefaultOrganizationMembershipRequest {
     }
 
     fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
-        let is_default = |row: &OrganizationMembership| row.id == self.id && is_default(row);
+        let is_default = |row: &OrganizationMembership| (row.id == self.id).then(|| is_default(row));
         let rows = whole_list(body, self.user_id, is_default)?.unwrap_or_default();
         Ok(Box::new(SetDefaultOrganizationMembershipResponse { organization_memberships: rows }))
     }
@@ -107,7 +107,7 @@ impl Write for SetDefaultOrganizationMembershipRequest {
 
 /// True if a membership is told to be the default, or it cannot be read whether it is. Of others Zendesk says null.
 fn is_default(row: &OrganizationMembership) -> bool {
-    row.default.unwrap_or_else(|| row.unreadable_fields.iter().any(|lost| lost == "default"))
+    row.default == Some(true)
 }
 
 /// Set Organization as Default. <https://developer.zendesk.com/api-reference/ticketing/organizations/organization_memberships/#set-organization-as-default>
