@@ -113,7 +113,7 @@ impl Circuit {
         let (pause, probing) = match self.phase {
             Phase::Closed => return (pass(self.generation, false), None),
             // Who has not failed may find that it is the other one's requests that do.
-            _ if is_others && self.reopened == 0 => return (pass(self.generation, false), None),
+            _ if is_others => return (pass(self.generation, false), None),
             Phase::Open(pause) => (pause, None),
             Phase::HalfOpen { pause, probing } => (pause, probing),
         };
