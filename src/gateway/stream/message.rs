@@ -134,6 +134,17 @@ impl<R: Row> Page<R, Chunks<R>> {
         };
         chunks.into_iter().enumerate().map(finish).collect()
     }
+
+    /// Returns the page as one message, with the token of the page that follows.
+    pub fn message<M: From<Part<R>> + prost::Message>(mut self, next_page_token: String) -> Message {
+        let chunks = std::mem::take(&mut self.rows.list);
+        let others = M::from(Part { page: self.without_rows(), next_page_token });
+        let rows = chunks.iter().map(|chunk| chunk.bytes.len()).sum::<usize>();
+        let mut bytes = Vec::with_capacity(rows + others.encoded_len());
+        chunks.iter().for_each(|chunk| bytes.extend_from_slice(&chunk.bytes));
+        others.encode(&mut bytes).expect("a vector grows");
+        Message { bytes: bytes.into(), ids: chunks.iter().flat_map(|chunk| &chunk.ids).copied().collect() }
+    }
 }
 
 impl Message {
