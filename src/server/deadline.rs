@@ -1,4 +1,5 @@
-//! Ends every call a moment after its deadline, which is the caller's `grpc-timeout` or the setting's limit, whichever is sooner.
+//! Ends every call a moment after its deadline, which is the caller's `grpc-timeout` or the setting's limit, whichever is sooner; and
+//! when the gateway shuts down and can wait no longer.
 //!
 //! The gateway's own waits end before that, with the better error, such as that a write's outcome is unknown, and with time for it to
 //! reach the caller. This layer comes after them, for what does not watch the deadline: a request whose message never comes, a handler
@@ -17,6 +18,7 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::ending::{BodyHook, HookedBody, Next};
 use super::flood::waiting::{MESSAGE_GRACE, MessageWait, Waiting};
@@ -81,7 +83,7 @@ where
         let place = facts.method.is_ours().then(|| facts.place.clone());
         let (waiting, peer) = (Arc::clone(&self.layer.waiting), Arc::clone(&facts.peer));
         let ledger = Arc::clone(&facts.origin.ledger);
-        let limits = Limits { place, ledger, waiting, peer, message_wait: None, answer_by };
+        let limits = Limits { place, ledger, waiting, peer, message_wait: None, answer_by, cut: Cut::default() };
         ResponseFuture { answer: self.inner.call(call), limits, timer, cut_at }
     }
 }
@@ -98,6 +100,18 @@ struct Limits {
     /// The wait for the message, once it has not come within [`MESSAGE_GRACE`].
     message_wait: Option<MessageWait>,
     answer_by: Instant,
+    cut: Cut,
+}
+
+/// The end of all calls that are left when the gateway shuts down. Most calls are answered at once, and need not wait for it.
+#[derive(Default)]
+struct Cut(Option<Pin<Box<WaitForCancellationFutureOwned>>>);
+
+impl Cut {
+    fn poll(&mut self, peer: &Peer, context: &mut Context<'_>) -> Poll<()> {
+        let over = || Box::pin(peer.connection.over.clone().cancelled_owned());
+        self.0.get_or_insert_with(over).as_mut().poll(context)
+    }
 }
 
 impl Limits {
@@ -116,6 +130,9 @@ impl Limits {
                 && let Poll::Ready(error) = wait.as_mut().poll(context)
             {
                 return Poll::Ready(error);
+            }
+            if self.cut.poll(&self.peer, context).is_ready() {
+                return Poll::Ready(self.ledger.cut_short());
             }
             ready!(timer.as_mut().poll(context));
             if timer.deadline() >= self.answer_by {
@@ -156,7 +173,9 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Poll::Ready(Ok(response)) = this.answer.poll(context) {
-            let hook = EndAtDeadline { at: *this.cut_at, timer: None, ledger: Arc::clone(&this.limits.ledger) };
+            let Limits { ledger, peer, .. } = this.limits;
+            let (ledger, peer) = (Arc::clone(ledger), Arc::clone(peer));
+            let hook = EndAtDeadline { at: *this.cut_at, timer: None, ledger, peer, cut: Cut::default() };
             return Poll::Ready(Ok(response.map(|body| HookedBody::new(body, hook))));
         }
         let error = ready!(this.limits.poll(this.timer, context));
@@ -171,6 +190,8 @@ pub struct EndAtDeadline {
     timer: Option<Pin<Box<Sleep>>>,
     /// Tells whether anything was sent to Zendesk.
     ledger: Arc<Ledger>,
+    peer: Arc<Peer>,
+    cut: Cut,
 }
 
 impl BodyHook for EndAtDeadline {
@@ -180,6 +201,9 @@ impl BodyHook for EndAtDeadline {
     {
         if let Poll::Ready(next) = body.poll_frame(context) {
             return Poll::Ready(Ok(next));
+        }
+        if self.cut.poll(&self.peer, context).is_ready() {
+            return Poll::Ready(Err(self.ledger.cut_short()));
         }
         let Some(at) = self.at else { return Poll::Pending };
         // Most replies are ready at once, and need no timer.

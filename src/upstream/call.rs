@@ -128,6 +128,11 @@ impl Ledger {
         Error::Deadline { sent: self.may_have_acted() }
     }
 
+    /// Returns the error of a call that the gateway ends because it shuts down.
+    pub fn cut_short(&self) -> Error {
+        if self.may_have_acted() { Error::OutcomeUnknown(Box::new(Error::ShuttingDown)) } else { Error::ShuttingDown }
+    }
+
     /// Counts the first attempt of a request.
     pub fn begin(&self) {
         self.outermost().begun.fetch_add(1, Ordering::Relaxed);
