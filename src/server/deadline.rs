@@ -25,9 +25,10 @@ use super::flood::waiting::{MESSAGE_GRACE, MessageWait, Waiting};
 use super::inbound::Inbound;
 use super::refusal;
 use crate::config;
+use crate::contract::{Idempotency, Rpc};
 use crate::error::Error;
 use crate::gateway::{Drain, Place};
-use crate::rpc::facts::Peer;
+use crate::rpc::facts::{Facts, Peer};
 use crate::upstream::call::Ledger;
 
 /// Ends calls a moment after their deadline: see the module.
@@ -83,7 +84,7 @@ where
         let place = facts.method.is_ours().then(|| facts.place.clone());
         let (waiting, peer) = (Arc::clone(&self.layer.waiting), Arc::clone(&facts.peer));
         let ledger = Arc::clone(&facts.origin.ledger);
-        let limits = Limits { place, ledger, waiting, peer, message_wait: None, answer_by, cut: Cut::default() };
+        let limits = Limits { place, ledger, waiting, peer, message_wait: None, answer_by, cut: Cut::of(facts) };
         ResponseFuture { answer: self.inner.call(call), limits, timer, cut_at }
     }
 }
@@ -104,13 +105,23 @@ struct Limits {
 }
 
 /// The end of all calls that are left when the gateway shuts down. Most calls are answered at once, and need not wait for it.
-#[derive(Default)]
-struct Cut(Option<Pin<Box<WaitForCancellationFutureOwned>>>);
+struct Cut {
+    /// True if the call changes something.
+    changes: bool,
+    wait: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
 
 impl Cut {
-    fn poll(&mut self, peer: &Peer, context: &mut Context<'_>) -> Poll<()> {
+    fn of(facts: &Facts) -> Self {
+        let changes = |rpc: &Rpc| rpc.idempotency != Idempotency::NoSideEffects;
+        Self { changes: facts.method.rpc().is_some_and(changes), wait: None }
+    }
+
+    /// Completes with the error for a call that has to end.
+    fn poll(&mut self, peer: &Peer, ledger: &Ledger, context: &mut Context<'_>) -> Poll<Error> {
         let over = || Box::pin(peer.connection.over.clone().cancelled_owned());
-        self.0.get_or_insert_with(over).as_mut().poll(context)
+        ready!(self.wait.get_or_insert_with(over).as_mut().poll(context));
+        Poll::Ready(ledger.cut_short(self.changes))
     }
 }
 
@@ -131,8 +142,8 @@ impl Limits {
             {
                 return Poll::Ready(error);
             }
-            if self.cut.poll(&self.peer, context).is_ready() {
-                return Poll::Ready(self.ledger.cut_short());
+            if let Poll::Ready(error) = self.cut.poll(&self.peer, &self.ledger, context) {
+                return Poll::Ready(error);
             }
             ready!(timer.as_mut().poll(context));
             if timer.deadline() >= self.answer_by {
@@ -173,9 +184,10 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Poll::Ready(Ok(response)) = this.answer.poll(context) {
-            let Limits { ledger, peer, .. } = this.limits;
+            let Limits { ledger, peer, cut, .. } = this.limits;
             let (ledger, peer) = (Arc::clone(ledger), Arc::clone(peer));
-            let hook = EndAtDeadline { at: *this.cut_at, timer: None, ledger, peer, cut: Cut::default() };
+            let cut = Cut { changes: cut.changes, wait: cut.wait.take() };
+            let hook = EndAtDeadline { at: *this.cut_at, timer: None, ledger, peer, cut };
             return Poll::Ready(Ok(response.map(|body| HookedBody::new(body, hook))));
         }
         let error = ready!(this.limits.poll(this.timer, context));
@@ -202,8 +214,8 @@ impl BodyHook for EndAtDeadline {
         if let Poll::Ready(next) = body.poll_frame(context) {
             return Poll::Ready(Ok(next));
         }
-        if self.cut.poll(&self.peer, context).is_ready() {
-            return Poll::Ready(Err(self.ledger.cut_short()));
+        if let Poll::Ready(error) = self.cut.poll(&self.peer, &self.ledger, context) {
+            return Poll::Ready(Err(error));
         }
         let Some(at) = self.at else { return Poll::Pending };
         // Most replies are ready at once, and need no timer.

@@ -142,9 +142,9 @@ async fn a_call_with_too_much_metadata_is_refused_as_grpc_clients_understand_it(
         (status.code(), reason_of(&status))
     };
     assert_eq!(said(&call(limit).await), (Code::InvalidArgument, Some("INVALID_FIELD")));
-    for bytes in [limit + 1, 2 * limit] {
+    for bytes in [limit + 1, 2 * limit - 1] {
         assert_eq!(said(&call(bytes).await), (Code::ResourceExhausted, Some("REQUEST_TOO_LARGE")), "{bytes}");
     }
     // What HTTP/2 refuses, with status 431.
-    assert!(Status::from_header_map(&call(2 * limit + 1).await).is_none());
+    assert!(Status::from_header_map(&call(2 * limit).await).is_none());
 }

@@ -17,12 +17,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
-use secrecy::SecretString;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::exchange::Issued;
+use super::exchange::{Issued, Secret};
 use super::file::bearer;
 use super::token::Token;
 use crate::error::Error;
@@ -45,9 +44,6 @@ const UNPROVEN: Duration = Duration::from_secs(10);
 
 /// Gets a token.
 pub(super) type Get = Box<dyn Fn() -> BoxFuture<'static, Result<Issued, Error>> + Send + Sync>;
-
-/// Tells of each new secret of the client.
-pub(super) type Secret = watch::Receiver<Arc<SecretString>>;
 
 /// The client, as calls see it.
 pub(super) struct Client {

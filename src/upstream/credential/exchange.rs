@@ -11,10 +11,10 @@ use std::time::Duration;
 use http::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
+use tokio::sync::watch;
 use tracing::{info, warn};
 use url::Url;
 
-use super::client::Secret;
 use crate::config;
 use crate::error::{ConnectionError, Error, Refusal};
 use crate::json;
@@ -30,6 +30,9 @@ const MOST_BYTES: usize = 64 << 10;
 
 /// A token that lasts longer is renewed after so long all the same.
 const LONGEST_LIFETIME: Duration = Duration::from_hours(24 * 366);
+
+/// Tells of each new secret of a client.
+pub(super) type Secret = watch::Receiver<Arc<SecretString>>;
 
 /// An access token as it was issued.
 pub struct Issued {

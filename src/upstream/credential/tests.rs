@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::client::{Client, Get, Secret};
-use super::exchange::Issued;
+use super::client::{Client, Get};
+use super::exchange::{Issued, Secret};
 use super::{Credential, Origin, fingerprint};
 use crate::error::Error;
 use crate::upstream::Jitter;
