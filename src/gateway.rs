@@ -47,7 +47,7 @@ pub use drain::Drain;
 use jobs::Jobs;
 pub use place::{Place, PlaceRef};
 use read::{ReadContext, Reads};
-use stream::Chunks;
+use stream::message::Chunks;
 use turns::Turns;
 pub use usage::{InUse, Usage};
 
@@ -165,7 +165,7 @@ impl Gateway {
         let (reads, read) = (self.reads.clone(), context.read(Priority::Interactive));
         let (single, credential) = (single.clone(), context.credential.fingerprint());
         let fetch = move |terms: Terms| async move {
-            if let Some(bytes) = single.get(credential, read.clone(), id, terms.clone()).await? {
+            if let Some(bytes) = single.get(credential, read.share.id(), &read, id, &terms).await? {
                 return Ok(bytes);
             }
             // The batch's answer left this record out. A single read tells why: it answers a deleted user, and 404 for a
@@ -189,13 +189,12 @@ impl Gateway {
             let (read, since) = (read.within(terms), gateway.cache.snapshot());
             let page: Page<R::Row, Chunks<R::Row>> = gateway.reads.page(&read, &walk.list, walk.at(), None).await?;
             let token = walk.list.token(&walk.list.after(walk.at(), &page))?;
-            let message = page.message::<R::Reply>(token);
+            let reply = page.reply::<R::Reply>(token);
             // A search lags behind, so its rows may be older than what is cached.
             if walk.list.is_current() {
-                let rows = message.own_reads::<R::Row>();
-                rows.for_each(|row| gateway.keep(&read.credential, Some(row), &since));
+                reply.own_reads::<R::Row>().for_each(|row| gateway.keep(&read.credential, Some(row), &since));
             }
-            Ok(message.bytes)
+            Ok(reply.bytes)
         };
         let hit = self.cache.read(&key, &request.cache(), context.control, context.want(), fetch).await?;
         Ok(Answered::of(hit))

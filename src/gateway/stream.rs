@@ -17,7 +17,7 @@ use crate::rest::List;
 
 mod cursor;
 mod leaf;
-mod message;
+pub(super) mod message;
 mod numbered;
 mod packed;
 mod pages;

@@ -180,13 +180,6 @@ impl<R: Row, C: Rows> Page<R, C> {
         u32::try_from(self.length()).is_ok_and(|rows| rows == size)
     }
 
-    /// Returns the page without its rows.
-    #[must_use]
-    pub fn without_rows(self) -> Page<R> {
-        let Self { users, groups, count, unreadable_rows, .. } = self;
-        Page { users, groups, count, unreadable_rows, ..Page::new(Vec::new()) }
-    }
-
     /// Returns a page without rows, with the sideloads that the given rows name.
     #[must_use]
     pub fn beside(&self, names: &[(Option<i64>, Option<i64>)]) -> Page<R> {
@@ -194,6 +187,13 @@ impl<R: Row, C: Rows> Page<R, C> {
         let users = self.users.iter().filter(|user| users.contains(&Some(user.id))).cloned().collect();
         let groups = self.groups.iter().filter(|group| groups.contains(&Some(group.id))).cloned().collect();
         Page { users, groups, count: self.count, ..Page::new(Vec::new()) }
+    }
+
+    /// Returns the page without its rows: what stands beside them.
+    #[must_use]
+    pub fn without_rows(self) -> Page<R> {
+        let Self { users, groups, count, unreadable_rows, .. } = self;
+        Page { users, groups, count, unreadable_rows, ..Page::new(Vec::new()) }
     }
 }
 

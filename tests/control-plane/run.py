@@ -25,9 +25,10 @@ LEAST = CHART / "ci/api-token-values.yaml"
 # Saves waiting only.
 QUICK = {"minReadySeconds": 1}
 FAILS = {"test": {"annotations": {"control-plane-test/fails": "yes"}}}
-# What autoscalers say for want of metrics, the scheduler while pods that leave are in the way, and a check that was made to fail.
+# What autoscalers say for want of metrics, the scheduler while pods that leave are in the way, a check that was made to fail, and
+# the API server where it looks after a Service's address or port (it chose both) before it sees that it has taken it.
 EXPECTED = {"FailedGetResourceMetric", "FailedGetPodsMetric", "FailedGetExternalMetric", "FailedComputeMetricsReplicas",
-            "FailedScheduling", "BackoffLimitExceeded"}
+            "FailedScheduling", "BackoffLimitExceeded", "ClusterIPNotAllocated", "PortNotAllocated"}
 
 
 def scenarios():
@@ -50,8 +51,8 @@ def deadline(text):
 class Release:
     """A scenario in a namespace of its own."""
 
-    def __init__(self, plane, name, files):
-        self.plane, self.files, self.space = plane, files, f"try-{name}"
+    def __init__(self, plane, name, files, space="try"):
+        self.plane, self.files, self.space = plane, files, f"{space}-{name}"
         # The fewest pods that were available at any change of the Deployment since helm or a drain began.
         self.fewest, self.problems = math.inf, []
 
@@ -332,8 +333,8 @@ def main(wanted):
         return bool(os.environ.get("CI"))
     with Plane() as plane:
         cluster.furnish(plane, definitions)
-        releases = {name: Release(plane, name, files) for name, files in scenarios().items() if not wanted or name in wanted}
-        spaces = {release.space: release for release in releases.values()}
+        chosen = {name: files for name, files in scenarios().items() if not wanted or name in wanted}
+        spaces = {}
 
         def deployment(change, it):
             if (release := spaces.get(it["metadata"]["namespace"])) and change == "MODIFIED":
@@ -344,12 +345,24 @@ def main(wanted):
                 threading.Thread(target=release.look_at, args=[it], daemon=True).start()
         plane.watch("/apis/apps/v1/deployments", deployment)
         plane.watch("/api/v1/pods", pod)
+
+        def failed(names, at_a_time, space):
+            releases = {name: Release(plane, name, chosen[name], space) for name in names}
+            spaces.update({release.space: release for release in releases.values()})
+            with concurrent.futures.ThreadPoolExecutor(at_a_time) as threads:
+                ran = {name: threads.submit(tried, run, release, name) for name, release in releases.items()}
+                return [name for name, it in ran.items() if not it.result()]
+        refused = tried(refusals, plane, "refusals")
         # Mostly they wait.
-        with concurrent.futures.ThreadPoolExecutor(5) as threads:
-            ran = [threads.submit(tried, run, release, name) for name, release in releases.items()]
-            well = [tried(refusals, plane, "refusals")] + [it.result() for it in ran]
-    print(f"{sum(well)} of {len(well)} went well")
-    return not all(well)
+        left = failed(chosen, 5, "try")
+        # A machine that stood still for a moment is not the chart's fault: few are tried once more, by themselves, and told.
+        if 0 < len(left) <= 2 and (again := left):
+            left = failed(again, 1, "again")
+            if not left and os.environ.get("REPEATED"):
+                with open(os.environ["REPEATED"], "a") as told:
+                    told.writelines(f"control plane: {name}\n" for name in again)
+    print(f"{len(chosen) - len(left) + refused} of {len(chosen) + 1} went well")
+    return bool(left) or not refused
 
 
 if __name__ == "__main__":
