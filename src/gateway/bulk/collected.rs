@@ -34,8 +34,7 @@ impl Source for Listed {
     type Error = Infallible;
 
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Next>, Stop<Infallible>>> {
-        let next = self.0.pop_front().map(Box::new).map(Next::Part);
-        Box::pin(std::future::ready(Ok(next)))
+        Box::pin(async { Ok(self.0.pop_front().map(Box::new).map(Next::Part)) })
     }
 }
 
