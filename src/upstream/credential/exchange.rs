@@ -95,12 +95,11 @@ impl Exchange {
         let (outcome, counts) = (self.ask_in_time(&secret).await, self.secret.counts());
         match (outcome, before) {
             (Ok(issued), before) => {
-                match before {
-                    None => counts.unchanged(),
-                    Some(_) => {
-                        counts.taken();
-                        info!(file.what = "client_secret", "a changed file is in use: zendesk accepts it");
-                    }
+                if before.is_some() {
+                    counts.taken();
+                    info!(file.what = "client_secret", "a changed file is in use: zendesk accepts it");
+                } else {
+                    counts.unchanged();
                 }
                 *self.good() = Some(secret);
                 Ok(issued)
