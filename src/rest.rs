@@ -29,6 +29,6 @@ pub use list::{List, Paging, Part, Style, checked, rows};
 pub use read::Read;
 pub use write::{Changes, Whole, Write};
 
-use answer::{has_id, is_count, nothing_but};
+use answer::{has_id, is_count, is_unread, nothing_but};
 use field::{brand, id, known_word, optional_id, sorted};
 use list::{list, whole_list};

@@ -1,6 +1,6 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/>
 
-use super::{Read, Style, id, list, sorted};
+use super::{Read, Style, id, is_unread, list, sorted};
 use crate::cache::{Policy, tag};
 use crate::error::{Checks, Result};
 use crate::path;
@@ -15,7 +15,7 @@ mod writes;
 
 /// True if a membership names this user or group in a field, or tells that the field cannot be read: then it names no other one.
 fn names(row: &GroupMembership, field: &str, named: Option<i64>, id: i64) -> bool {
-    named == Some(id) || (named.is_none() && row.unreadable_fields.iter().any(|lost| lost == field))
+    named == Some(id) || (named.is_none() && is_unread(&row.unreadable_fields, field))
 }
 
 /// Show Membership. <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#show-membership>

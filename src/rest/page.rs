@@ -27,6 +27,16 @@ pub use meta::{Meta, is_cursor};
 pub use next::{Next, Size};
 pub use rows::{Rows, next_row};
 
+/// True if a list of so many items, which stands in this body under a key of its own, may be a part of a longer one: by what stands
+/// around it, or because that cannot be read.
+pub fn may_go_on(body: &[u8], items: usize) -> bool {
+    let around = json::decode::<Page<Group>>(body).ok().and_then(|(page, losses)| {
+        let unread = Unread::of(&losses.untold).ok()?;
+        Some(Page { unread, unreadable_rows: i32::try_from(items).unwrap_or(i32::MAX), ..page })
+    });
+    around.is_none_or(|page| page.says_that_there_is_more() || page.leaves_open_whether_there_is_more())
+}
+
 /// One page.
 #[derive(Debug)]
 pub struct Page<R, C = Vec<R>> {

@@ -17,6 +17,7 @@ fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
     let (user, group) = (json!({"id": 7, "name": "A"}), json!({"id": 7, "name": "G"}));
     let membership = json!({"id": 7, "user_id": 8, "group_id": 9});
     let identity = json!({"id": 7, "user_id": 8, "type": "email", "value": "a@b.example"});
+    let verified = json!({"id": 7, "user_id": 8, "type": "email", "value": "a@b.example", "verified": true});
     vec![
         ("GetUser", r#"{"id": 7}"#, "user", user.clone()),
         ("GetDeletedUser", r#"{"id": 7}"#, "deleted_user", user.clone()),
@@ -37,7 +38,7 @@ fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("GetUserIdentity", r#"{"user_id": 8, "id": 7}"#, "identity", identity.clone()),
         ("CreateUserIdentity", r#"{"user_id": 8, "identity": {"type": 1, "value": "a@b.example"}}"#, "identity", identity.clone()),
         ("UpdateUserIdentity", r#"{"user_id": 8, "id": 7, "identity": {"value": "a@b.example"}}"#, "identity", identity.clone()),
-        ("VerifyUserIdentity", r#"{"user_id": 8, "id": 7}"#, "identity", identity),
+        ("VerifyUserIdentity", r#"{"user_id": 8, "id": 7}"#, "identity", verified),
         ("GetCustomRole", r#"{"id": 7}"#, "custom_role", json!({"id": 7, "name": "R"})),
         ("GetOrganization", r#"{"id": 7}"#, "organization", json!({"id": 7, "name": "O"})),
         ("CreateOrganization", r#"{"organization": {"name": "O"}}"#, "organization", json!({"id": 7, "name": "O"})),
@@ -210,7 +211,9 @@ async fn another_record_or_none_is_never_an_answer_and_is_not_kept() {
 #[tokio::test]
 async fn a_value_that_cannot_be_read_does_not_make_a_record_another_one() {
     for (name, request, envelope, record) in records() {
-        for key in record.as_object().expect("a record").keys().filter(|key| *key != "id") {
+        // What proves that a write was done is needed.
+        let is_proof = |key: &str| key == "id" || (name, key) == ("VerifyUserIdentity", "verified");
+        for key in record.as_object().expect("a record").keys().filter(|key| !is_proof(key)) {
             for odd in [json!({}), json!([{}])] {
                 let mut record = record.clone();
                 record[key] = odd;
@@ -334,10 +337,10 @@ async fn counts_greetings_and_related_numbers_say_something() {
 
 #[tokio::test]
 async fn rows_that_nobody_asked_for_are_never_an_answer() {
-    let users = r#"{"users":[{"id":1},{"id":1003,"external_id":"z"}]}"#;
+    let users = r#"{"users":[{"id":1003,"external_id":"z"}]}"#;
     let memberships = r#"{"group_memberships":[{"id":1,"user_id":7,"group_id":5},{"id":2,"user_id":8,"group_id":6}]}"#;
     let steps = r#"{"compliance_deletion_statuses":[{"user_id":7,"action":"x"},{"user_id":8,"action":"x"}]}"#;
-    let jobs = r#"{"job_statuses":[{"id":"a","status":"completed"},{"id":"z","status":"completed"}]}"#;
+    let jobs = r#"{"job_statuses":[{"id":"z","status":"completed"}]}"#;
     for (name, request, body) in [
         ("BatchGetUsers", r#"{"ids": [1, 2]}"#, users),
         ("BatchGetUsers", r#"{"external_ids": ["x", "y"]}"#, users),
@@ -447,6 +450,46 @@ async fn nobody_is_missing_from_a_batch_that_says_itself_that_it_is_not_whole() 
             let outcome = ask(&upstream, "BatchGetUsers", request).await;
             assert_eq!(refused(outcome).reason, "UPSTREAM_MALFORMED", "{request}: {body}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_nobody_asked_for_or_that_contradicts_another_costs_its_record_and_no_other() {
+    for (rows, reply) in [
+        (r#"{"id":1},{"id":3}"#, json!({"users": [{"id": 1}], "unreadable_ids": [2]})),
+        (r#"{"id":1},{"id":2},{"id":3}"#, json!({"users": [{"id": 1}, {"id": 2}]})),
+        (r#"{"id":1},{"id":1},{"id":2}"#, json!({"users": [{"id": 1}, {"id": 2}]})),
+        (r#"{"id":1},{"id":2,"name":"A"},{"id":2,"name":"B"}"#, json!({"users": [{"id": 1}], "unreadable_ids": [2]})),
+    ] {
+        let upstream = Scripted::in_turn(&[&format!(r#"{{"users":[{rows}]}}"#)]).await;
+        let answer = ask(&upstream, "BatchGetUsers", r#"{"ids": [1, 2]}"#).await.expect("answered");
+        assert_eq!(answer[0], reply, "{rows}");
+    }
+    let upstream = Scripted::in_turn(&[r#"{"users":[{"id":3}]}"#; 2]).await;
+    let seen = refused(ask(&upstream, "BatchGetUsers", r#"{"ids": [1, 2]}"#).await);
+    assert_eq!(seen.reason, "UPSTREAM_MALFORMED", "it answers another question");
+}
+
+#[tokio::test]
+async fn a_part_of_the_tags_is_not_told_as_all_of_them() {
+    for more in [
+        r#""next_page":"https://a.example/api/v2/users/7/tags.json?page=2""#,
+        r#""count":9"#,
+        r#""meta":{"has_more":true,"after_cursor":"x"}"#,
+        r#""meta":{"has_more":{}}"#,
+    ] {
+        let body = format!(r#"{{"tags":["a"],{more}}}"#);
+        for (rpc, request) in
+            [("ListUserTags", r#"{"user_id": 7}"#), ("ListOrganizationTags", r#"{"organization_id": 7}"#)]
+        {
+            let upstream = Scripted::in_turn(&[body.as_str(); 2]).await;
+            assert_eq!(refused(ask(&upstream, rpc, request).await).reason, "UPSTREAM_MALFORMED", "{rpc}: {body}");
+        }
+    }
+    for whole in [r#""count":1,"next_page":null"#, r#""meta":{"has_more":false}"#] {
+        let upstream = Scripted::in_turn(&[&format!(r#"{{"tags":["a"],{whole}}}"#)]).await;
+        let reply = ask(&upstream, "ListUserTags", r#"{"user_id": 7}"#).await.expect("answered");
+        assert_eq!(reply[0]["tag_list"]["tags"], json!(["a"]), "{whole}");
     }
 }
 

@@ -79,7 +79,7 @@ impl Write for SetDefaultMembershipRequest {
     }
 
     fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
-        let is_default = |row: &GroupMembership| row.id == self.id && row.default != Some(false);
+        let is_default = |row: &GroupMembership| (row.id == self.id).then_some(row.default == Some(true));
         let rows = whole_list(body, self.user_id, is_default)?.unwrap_or_default();
         Ok(Box::new(SetDefaultMembershipResponse { group_memberships: rows }))
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::{Changes, Write, has_id, id, nothing};
+use super::super::{Changes, Write, has_id, id, is_unread, nothing};
 use crate::cache::{Tag, tag};
 use crate::contract::{Idempotency, Request as _};
 use crate::error::{Checks, Result};
@@ -239,10 +239,10 @@ impl Write for DeleteUserRequest {
         Ok(Rest::delete(path!["users", id("id", self.id)?]))
     }
 
-    /// A user that is still active was not deleted.
+    /// A user that is still active was not deleted, and one of whom that cannot be read may be.
     fn fits(&self, reply: &Self::Reply) -> bool {
-        let is_active = reply.user.as_ref().is_some_and(|user| user.active == Some(true));
-        has_id(reply.user.as_ref(), self.id, |user| user.id) && !is_active
+        let may_be_active = |user: &User| user.active == Some(true) || is_unread(&user.unreadable_fields, "active");
+        reply.user.as_ref().is_some_and(|user| user.id == self.id && !may_be_active(user))
     }
 
     /// Zendesk also deletes an agent's memberships.
