@@ -144,12 +144,11 @@ impl Default for Connection {
     }
 }
 
-/// What the server grants every call: metadata of some size, a longest duration, and a place among a limited number. Clones share the places.
+/// What the server grants every call: a longest duration, and a place among a limited number. Clones share the places.
 ///
 /// Health and reflection are counted apart from the contract's calls, and from each other: a full gateway still answers checks.
 #[derive(Debug, Clone)]
 pub struct Terms {
-    max_header_bytes: usize,
     unary_timeout: Duration,
     stream_timeout: Duration,
     calls: Arc<Semaphore>,
@@ -162,7 +161,6 @@ impl Terms {
     /// Takes the longest durations and the number of places from the settings.
     pub fn of(settings: &config::Server) -> Self {
         Self {
-            max_header_bytes: settings.max_header_bytes.try_into().unwrap_or(usize::MAX),
             unary_timeout: settings.unary_deadline,
             stream_timeout: settings.stream_deadline,
             calls: Arc::new(Semaphore::new(settings.max_calls)),
@@ -170,11 +168,6 @@ impl Terms {
             watches: Arc::new(Semaphore::new(MOST_WATCHES)),
             others: Arc::new(Semaphore::new(MOST_OTHERS)),
         }
-    }
-
-    /// Returns how many bytes the metadata of a call may have, as HTTP/2 counts them.
-    pub fn max_header_bytes(&self) -> usize {
-        self.max_header_bytes
     }
 
     /// Returns the facts of a call that comes now. `asked` is the caller's timeout, if it sent one.
