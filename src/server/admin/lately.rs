@@ -164,7 +164,7 @@ impl Recorder {
     }
 }
 
-fn is_credential(reload: &&view::Reload) -> bool {
+fn is_credential(reload: &view::Reload) -> bool {
     ["credential", "client_secret"].contains(&reload.what)
 }
 
@@ -201,7 +201,7 @@ impl Totals {
                 .read()
                 .unwrap_or_default()
                 .iter()
-                .filter(is_credential)
+                .filter(|one| is_credential(one))
                 .map(|one| one.taken)
                 .sum(),
         }
