@@ -48,15 +48,8 @@ impl Gateway {
         context: &Context,
         request: MakeUserIdentityPrimaryRequest,
     ) -> Result<Encoded<MakeUserIdentityPrimaryResponse>> {
-        let context = self.in_turn_of(context, &request).await?;
-        let mut reply = self.carry(&context, &request).await?;
-        if reply.identities.is_empty() {
-            // Zendesk answered only a part of the identities. The write has succeeded, so a failure of this read must not fail the
-            // call.
-            let all = self.all(&context, identities::all(request.user_id)?, |_: &UserIdentity| true);
-            reply.identities = all.await.unwrap_or_default();
-        }
-        Ok(Encoded::new(&reply))
+        let all = || identities::all(request.user_id);
+        self.carry_with_all(context, &request, all, |reply| &mut reply.identities).await
     }
 
     /// Reads all e-mail addresses of a user, past the cache.

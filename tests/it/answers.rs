@@ -18,6 +18,7 @@ fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
     let membership = json!({"id": 7, "user_id": 8, "group_id": 9});
     let identity = json!({"id": 7, "user_id": 8, "type": "email", "value": "a@b.example"});
     let verified = json!({"id": 7, "user_id": 8, "type": "email", "value": "a@b.example", "verified": true});
+    let place = json!({"id": 7, "user_id": 8, "organization_id": 9, "default": true});
     vec![
         ("GetUser", r#"{"id": 7}"#, "user", user.clone()),
         ("GetDeletedUser", r#"{"id": 7}"#, "deleted_user", user.clone()),
@@ -44,6 +45,10 @@ fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("CreateOrganization", r#"{"organization": {"name": "O"}}"#, "organization", json!({"id": 7, "name": "O"})),
         ("CreateOrUpdateOrganization", r#"{"id": 7, "organization": {"notes": "n"}}"#, "organization", json!({"id": 7, "name": "O"})),
         ("UpdateOrganization", r#"{"id": 7, "organization": {"notes": "n"}}"#, "organization", json!({"id": 7, "name": "O"})),
+        ("GetOrganizationMembership", r#"{"id": 7}"#, "organization_membership", place.clone()),
+        ("GetOrganizationMembership", r#"{"id": 7, "user_id": 8}"#, "organization_membership", place.clone()),
+        ("CreateOrganizationMembership", r#"{"organization_membership": {"user_id": 8, "organization_id": 9}}"#, "organization_membership", place.clone()),
+        ("SetDefaultOrganization", r#"{"user_id": 8, "organization_id": 9}"#, "organization_membership", place),
     ]
 }
 
@@ -71,6 +76,8 @@ const ELSEWHERE: &[&str] = &[
     "DeleteGroup",
     "DeleteOrganization",
     "DeleteMembership",
+    "DeleteOrganizationMembership",
+    "UnassignOrganization",
     "DeleteUserIdentity",
     "RequestUserIdentityVerification",
     // people, and email
@@ -89,8 +96,11 @@ const ELSEWHERE: &[&str] = &[
     "BulkDeleteUsers",
     "BulkCreateMemberships",
     "BulkDeleteMemberships",
+    "BulkCreateOrganizationMemberships",
+    "BulkDeleteOrganizationMemberships",
     // below, and rosters
     "SetDefaultMembership",
+    "SetDefaultOrganizationMembership",
     "GetGroupWithAgents",
     "CreateGroupWithAgents",
     "UpdateGroupWithAgents",
@@ -131,7 +141,9 @@ fn bad(envelope: &str, record: &Value, names_id: bool) -> Vec<Value> {
         bad.push(with(Some(if record["id"].is_string() { json!("V3-8") } else { json!(1003) })));
     }
     if record.get("user_id").is_some() {
-        bad.push(json!({ envelope: {"id": 7, "user_id": 1003, "group_id": 9} }));
+        let mut of_other = record.clone();
+        of_other["user_id"] = json!(1003);
+        bad.push(json!({ envelope: of_other }));
         if !names_id {
             bad.push(json!({ envelope: {"id": 7} }));
         }
@@ -178,8 +190,8 @@ async fn another_record_or_none_is_never_an_answer_and_is_not_kept() {
         let rpc = RPCS.iter().find(|rpc| rpc.method == name).expect("an RPC");
         let read = rpc.idempotency == Idempotency::NoSideEffects;
         // A membership of somebody else is only wrong where the call says whose it is.
-        let whose = name != "GetMembership" || request.contains("user_id");
-        let mut bodies = bad(envelope, &record, !name.starts_with("Create"));
+        let whose = !name.ends_with("Membership") || request.contains("user_id");
+        let mut bodies = bad(envelope, &record, request.contains(r#""id": 7"#) || name == "MergeUser");
         // Nothing is what a deletion may be answered by.
         bodies.retain(|body| *body != json!({}) || !matches!(name, "DeleteUser" | "PermanentlyDeleteUser"));
         bodies.retain(|body| whose || body[envelope]["user_id"] != 1003);
@@ -243,6 +255,8 @@ async fn an_error_or_a_record_is_no_answer_to_a_write_that_is_answered_with_noth
     let calls = [
         ("DeleteGroup", r#"{"id": 7}"#),
         ("DeleteMembership", r#"{"id": 7}"#),
+        ("DeleteOrganizationMembership", r#"{"id": 7}"#),
+        ("UnassignOrganization", r#"{"user_id": 7, "organization_id": 8}"#),
         ("RequestUserCreate", r#"{"user": {"name": "A", "email": "a@b.example"}}"#),
         ("LogoutUsers", r#"{"ids": [7]}"#),
         ("DeleteUserIdentity", r#"{"user_id": 8, "id": 7}"#),
@@ -294,6 +308,16 @@ async fn the_memberships_of_somebody_else_do_not_say_that_a_default_was_set() {
         let upstream = Scripted::in_turn(&[body]).await;
         let outcome = ask(&upstream, "SetDefaultMembership", r#"{"id": 7, "user_id": 8}"#).await;
         assert_eq!(refused(outcome).reason, "OUTCOME_UNKNOWN", "{body}");
+        let upstream = Scripted::in_turn(&[&body.replace("group", "organization")]).await;
+        let outcome = ask(&upstream, "SetDefaultOrganizationMembership", r#"{"id": 7, "user_id": 8}"#).await;
+        assert_eq!(refused(outcome).reason, "OUTCOME_UNKNOWN", "{body}");
+    }
+    // Zendesk says null of all but the default.
+    for (default, is_done) in [("null", false), ("false", false), ("true", true), ("{}", true)] {
+        let body = format!(r#"{{"organization_memberships":[{{"id":7,"user_id":8,"default":{default}}}]}}"#);
+        let upstream = Scripted::in_turn(&[&body]).await;
+        let outcome = ask(&upstream, "SetDefaultOrganizationMembership", r#"{"id": 7, "user_id": 8}"#).await;
+        assert_eq!(outcome.is_ok(), is_done, "{body}");
     }
 }
 
@@ -339,6 +363,7 @@ async fn counts_greetings_and_related_numbers_say_something() {
 async fn rows_that_nobody_asked_for_are_never_an_answer() {
     let users = r#"{"users":[{"id":1003,"external_id":"z"}]}"#;
     let memberships = r#"{"group_memberships":[{"id":1,"user_id":7,"group_id":5},{"id":2,"user_id":8,"group_id":6}]}"#;
+    let places = &memberships.replace("group", "organization");
     let steps = r#"{"compliance_deletion_statuses":[{"user_id":7,"action":"x"},{"user_id":8,"action":"x"}]}"#;
     let jobs = r#"{"job_statuses":[{"id":"z","status":"completed"}]}"#;
     for (name, request, body) in [
@@ -349,6 +374,9 @@ async fn rows_that_nobody_asked_for_are_never_an_answer() {
         ("ListMemberships", r#"{"filter": {"user_id": 7}}"#, memberships),
         ("ListMemberships", r#"{"filter": {"group_id": 5}}"#, memberships),
         ("StreamMemberships", r#"{"filter": {"group_id": 5}}"#, memberships),
+        ("ListOrganizationMemberships", r#"{"filter": {"user_id": 7}}"#, places),
+        ("ListOrganizationMemberships", r#"{"filter": {"organization_id": 5}}"#, places),
+        ("StreamOrganizationMemberships", r#"{"filter": {"organization_id": 5}}"#, places),
         ("ListComplianceDeletionStatuses", r#"{"user_id": 7}"#, steps),
         ("StreamComplianceDeletionStatuses", r#"{"user_id": 7}"#, steps),
     ] {
@@ -514,6 +542,8 @@ async fn a_deletion_that_is_answered_by_nothing_or_by_what_was_deleted_is_done()
         ("PermanentlyDeleteUser", r#"{"id": 7}"#),
         ("DeleteGroup", r#"{"id": 7}"#),
         ("DeleteMembership", r#"{"id": 7}"#),
+        ("DeleteOrganizationMembership", r#"{"id": 7}"#),
+        ("UnassignOrganization", r#"{"user_id": 7, "organization_id": 8}"#),
     ] {
         let upstream = Scripted::raw(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n".to_vec()).await;
         assert_eq!(ask(&upstream, rpc, request).await.expect(rpc), [json!({})]);
@@ -532,6 +562,8 @@ async fn a_deletion_that_is_answered_by_nothing_or_by_what_was_deleted_is_done()
         ("DeleteMembership", r#"{"group_membership":{"id":7,"user_id":8,"group_id":9}}"#, true),
         ("DeleteMembership", r#"{"group_membership":{"id":8,"user_id":7}}"#, false),
         ("DeleteMembership", r#"{"group_membership":{"id":"odd"}}"#, false),
+        ("DeleteOrganizationMembership", r#"{"organization_membership":{"id":7,"user_id":8}}"#, true),
+        ("DeleteOrganizationMembership", r#"{"organization_membership":{"id":8,"user_id":7}}"#, false),
     ] {
         let upstream = Scripted::in_turn(&[body]).await;
         let outcome = ask(&upstream, rpc, r#"{"id": 7}"#).await;
