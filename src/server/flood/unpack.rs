@@ -195,8 +195,11 @@ impl Messages {
         let Reading::Packed(_, unpacker) = mem::replace(&mut self.reading, Reading::Prefix) else {
             return Ok(Reading::Prefix);
         };
+        let before = unpacker.get_ref().length;
         let Pieces { length, unpacked: mut pieces, .. } =
             unpacker.finish().map_err(|error| failed(&error, self.limit))?;
+        // The last piece, which the unpacker held back.
+        self.payer.as_ref().map_or(Ok(()), |payer| payer.charge(length - before))?;
         let length = u32::try_from(length).map_err(|_| Status::resource_exhausted("a message beyond 4 GiB"))?;
         self.payer.iter().for_each(|payer| payer.release_some(UNPACKER - PREFIX)); // the prefix is handed on, too
         let mut prefix = BytesMut::with_capacity(PREFIX);

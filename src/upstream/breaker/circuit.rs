@@ -219,9 +219,7 @@ impl Circuit {
     pub fn probes_in(&self) -> Duration {
         match self.phase {
             Phase::Closed => Duration::ZERO,
-            Phase::Open(pause) | Phase::HalfOpen { pause, .. } => {
-                pause.safe.saturating_duration_since(Instant::now())
-            }
+            Phase::Open(pause) | Phase::HalfOpen { pause, .. } => pause.safe.saturating_duration_since(Instant::now()),
         }
     }
 
