@@ -110,7 +110,7 @@ async fn every_series_and_label_of_the_dashboard_and_the_alerts_is_in_a_live_scr
         known.extend(family.samples.iter().map(|(name, _, _)| (name.as_str(), &family.labels)));
     }
     // Labels that Prometheus itself adds.
-    let common = ["job", "instance", "namespace", "pod", "le", "cluster"];
+    let common = ["job", "instance", "namespace", "pod", "le", "cluster", "alertname", "alertstate"];
     let (dashboard, rules) = (dashboard_queries(), rule_queries());
     assert!(dashboard.len() > 15 && rules.len() > 8, "{} and {}", dashboard.len(), rules.len());
     for query in dashboard.iter().chain(&rules) {
