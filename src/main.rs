@@ -190,9 +190,13 @@ async fn load(
     serves: bool,
 ) -> anyhow::Result<Config> {
     let load = move || {
-        let (text, environment) = (config::read(source.config.as_deref())?, std::env::vars().collect::<Vec<_>>());
+        let text = config::read(source.config.as_deref())?;
+        let (environment, unreadable) = config::environment(std::env::vars_os());
         if serves {
             complaint::in_form(config::log_format(text.as_deref(), &environment));
+        }
+        if !unreadable.is_empty() {
+            return Err(config::Mistakes(unreadable));
         }
         config::merge(text.as_deref(), Overrides { environment, flags: &flags, sandboxed })
     };

@@ -152,7 +152,8 @@ pub async fn run(
     };
     let mut followers = JoinSet::new();
     let internal = async {
-        let Some(Port { socket, tls, answers }) = port else { return std::future::pending().await };
+        let Some(Port { socket, tls, mut answers }) = port else { return std::future::pending().await };
+        answers.readiness = readiness.clone();
         let settings = fleet::settings(settings);
         let stack = layers(trace.trusting_everybody()).layer(internal::Layer(answers)).service(routes);
         let counts = Counts::default();

@@ -289,7 +289,7 @@ fn others(on: &Observed<'_>) {
             put(one.failing.into(), &[is("zendesk_gateway.reload.what", one.what)]);
         }
     });
-    on.seconds("zendesk_gateway.certificate.remaining", "Time until a certificate of the gRPC port ends.", |s, put| {
+    on.seconds("zendesk_gateway.certificate.remaining", "Time until a certificate of the gRPC port, or of the fleet, ends.", |s, put| {
         for one in s.sources.certificates.read().unwrap_or_default() {
             let left = one.expires.duration_since(std::time::SystemTime::now()).unwrap_or_default();
             put(left.as_secs_f64(), &[is("zendesk_gateway.certificate", one.what)]);

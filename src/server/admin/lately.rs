@@ -29,6 +29,8 @@ struct Totals {
     changes_lost: u64,
     other_lines_lost: u64,
     turned_away: u64,
+    jobs_ended: u64,
+    jobs_failed: u64,
 }
 
 /// The counters of the last half minute.
@@ -58,6 +60,10 @@ pub struct Lately {
     pub other_lines: u64,
     /// Connections for which there was no room.
     pub turned_away: u64,
+    /// Background jobs that ended.
+    pub jobs_ended: u64,
+    /// Of these, those that failed.
+    pub jobs_failed: u64,
     /// How far back this looks: half a minute, or if no call has succeeded for longer, as far as that and some minutes at most.
     pub over: Duration,
 }
@@ -114,6 +120,8 @@ impl Recorder {
             changes_lost: changes_lost.map_or(0, |(_, lost)| lost),
             other_lines: totals.other_lines_lost - then.other_lines_lost,
             turned_away: totals.turned_away - then.turned_away,
+            jobs_ended: totals.jobs_ended - then.jobs_ended,
+            jobs_failed: totals.jobs_failed - then.jobs_failed,
             over,
         };
         if self.kept.back().is_none_or(|(last, _)| now.duration_since(*last) >= STEP) {
@@ -131,6 +139,7 @@ impl Totals {
 
     fn of(state: &State) -> Self {
         let cache = state.sources.cache.read().unwrap_or_default();
+        let jobs = state.sources.jobs.read().unwrap_or_default();
         let free_reads = cache.hits + cache.stale + cache.coalesced;
         Self {
             errors: state.errors.read().into_iter().map(|one| (one.kind, one.count)).collect(),
@@ -141,6 +150,8 @@ impl Totals {
             changes_lost: state.lost_lines.read(Room::Changes),
             other_lines_lost: state.lost_lines.read(Room::Others),
             turned_away: state.sources.connections.read().unwrap_or_default().turned_away,
+            jobs_ended: jobs.completed + jobs.failed,
+            jobs_failed: jobs.failed,
         }
     }
 }
