@@ -14,8 +14,8 @@ use crate::proto::{
 };
 use crate::rest::many::MOST_ITEMS;
 use crate::rest::page::Page;
-use crate::rest::row::{OwnRead, Row as _};
-use crate::rest::{Batch, List, Part, Read};
+use crate::rest::row::OwnRead;
+use crate::rest::{Batch, List, Read};
 use crate::upstream::Upstream;
 use crate::upstream::call::Priority;
 use crate::upstream::credential::Credential;
@@ -47,6 +47,7 @@ pub use drain::Drain;
 use jobs::Jobs;
 pub use place::{Place, PlaceRef};
 use read::{ReadContext, Reads};
+use stream::message::Chunks;
 use turns::Turns;
 pub use usage::{InUse, Usage};
 
@@ -164,7 +165,7 @@ impl Gateway {
         let (reads, read) = (self.reads.clone(), context.read(Priority::Interactive));
         let (single, credential) = (single.clone(), context.credential.fingerprint());
         let fetch = move |terms: Terms| async move {
-            if let Some(bytes) = single.get(credential, read.clone(), id, terms.clone()).await? {
+            if let Some(bytes) = single.get(credential, read.share.id(), &read, id, &terms).await? {
                 return Ok(bytes);
             }
             // The batch's answer left this record out. A single read tells why: it answers a deleted user, and 404 for a
@@ -186,14 +187,14 @@ impl Gateway {
         let (gateway, read) = (self.clone(), context.read(Priority::Interactive));
         let fetch = move |terms: Terms| async move {
             let (read, since) = (read.within(terms), gateway.cache.snapshot());
-            let page: Page<R::Row> = gateway.reads.page(&read, &walk.list, walk.at(), None).await?;
+            let page: Page<R::Row, Chunks<R::Row>> = gateway.reads.page(&read, &walk.list, walk.at(), None).await?;
+            let token = walk.list.token(&walk.list.after(walk.at(), &page))?;
+            let reply = page.reply::<R::Reply>(token);
             // A search lags behind, so its rows may be older than what is cached.
             if walk.list.is_current() {
-                page.rows.iter().for_each(|row| gateway.keep(&read.credential, row.own_read(), &since));
+                reply.own_reads::<R::Row>().for_each(|row| gateway.keep(&read.credential, Some(row), &since));
             }
-            let next_page_token = walk.list.token(&walk.list.after(walk.at(), &page))?;
-            let reply = R::Reply::from(Part { page, next_page_token });
-            Ok(Bytes::from(reply.encode_to_vec()))
+            Ok(reply.bytes)
         };
         let hit = self.cache.read(&key, &request.cache(), context.control, context.want(), fetch).await?;
         Ok(Answered::of(hit))

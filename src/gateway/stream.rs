@@ -18,7 +18,7 @@ use crate::rest::{List, Part};
 
 mod cursor;
 mod leaf;
-mod message;
+pub(super) mod message;
 mod numbered;
 mod packed;
 mod pages;

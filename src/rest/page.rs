@@ -188,6 +188,13 @@ impl<R: Row, C: Rows> Page<R, C> {
         let groups = self.groups.iter().filter(|group| groups.contains(&Some(group.id))).cloned().collect();
         Page { users, groups, count: self.count, ..Page::new(Vec::new()) }
     }
+
+    /// Returns the page without its rows: what stands beside them.
+    #[must_use]
+    pub fn without_rows(self) -> Page<R> {
+        let Self { users, groups, count, unreadable_rows, .. } = self;
+        Page { users, groups, count, unreadable_rows, ..Page::new(Vec::new()) }
+    }
 }
 
 impl<R, C> Page<R, C> {

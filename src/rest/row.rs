@@ -1,6 +1,7 @@
 //! The records that Zendesk lists. `proto/build/rows.rs` writes what each of them is, and how the replies of lists are filled.
 
 use bytes::Bytes;
+use prost::encoding::WireType;
 use serde::de::DeserializeOwned;
 
 use crate::cache::Policy;
@@ -45,8 +46,12 @@ pub trait Row: prost::Message + DeserializeOwned + Default + 'static {
 
     /// Returns the encoded envelope of this row.
     fn in_envelope(&self) -> Bytes {
-        let mut bytes = Vec::with_capacity(self.encoded_len() + 6);
-        prost::encoding::message::encode(FIELD, self, &mut bytes);
+        // As `message::encode`, which would count the length once more.
+        let length = self.encoded_len();
+        let mut bytes = Vec::with_capacity(length + 6);
+        prost::encoding::encode_key(FIELD, WireType::LengthDelimited, &mut bytes);
+        prost::encoding::encode_varint(length as u64, &mut bytes);
+        self.encode_raw(&mut bytes);
         bytes.into()
     }
 }

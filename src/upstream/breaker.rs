@@ -6,8 +6,8 @@
 //!
 //! Four rules make such a circuit reliable. It refuses in `call`, never in `poll_ready`: an open circuit of one class must not
 //! hold up the others. It hands out a `Ticket`, a guard: a probe whose caller goes away frees the slot. And a ticket carries
-//! the generation it was issued in, so a slow call from before the circuit opened cannot change the state after. And a time-out
-//! counts only if no other caller was answered meanwhile: otherwise it is that caller's requests that hang.
+//! the generation it was issued in, so a slow call from before the circuit opened cannot change the state after. And a failure
+//! counts only if no other caller is answered all the while: otherwise it is that caller's requests that fail, or hang.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

@@ -34,7 +34,7 @@ async fn ten_thousand_interleaved_calls_of_two_credentials_never_see_each_others
             }
             let (work, fails) = (ms(random.u64(0..2_000)), random.u8(0..10) == 0);
             let fetch = move |terms| async move {
-                let value = batcher.get(credential, (credential, work, fails), id, terms).await?;
+                let value = batcher.get(credential, 0, &(credential, work, fails), id, &terms).await?;
                 value.ok_or_else(not_found)
             };
             let key = Key::new(credential, "/Get", id.to_be_bytes().to_vec());

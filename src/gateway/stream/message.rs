@@ -1,8 +1,8 @@
-//! The messages of a stream, encoded while the rows are parsed.
+//! The messages of a stream and the replies of lists, encoded while the rows are parsed.
 //!
 //! A row is encoded as soon as it was parsed, so no page of structs is ever held: what waits for a slow caller is as large
-//! as what is sent. Rows are in field 1 of every stream's messages, and protobuf fields can follow in any order, so what is
-//! known only at the page's end (the token, the sideloads) is written after the rows.
+//! as what is sent. Rows are in field 1 of every list's reply and stream's messages, and protobuf fields can follow in any order, so
+//! what is known only at the page's end (the token, the sideloads) is written after the rows.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -133,6 +133,17 @@ impl<R: Row> Page<R, Chunks<R>> {
             Message { bytes: bytes.into(), ids }
         };
         chunks.into_iter().enumerate().map(finish).collect()
+    }
+
+    /// Returns the whole page as one message.
+    pub fn reply<M: From<Part<R>> + prost::Message>(mut self, token: String) -> Message {
+        let chunks = std::mem::take(&mut self.rows.list);
+        let others = M::from(Part { page: self.without_rows(), next_page_token: token });
+        let rows: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
+        let mut bytes = Vec::with_capacity(rows + others.encoded_len());
+        chunks.iter().for_each(|chunk| bytes.extend_from_slice(&chunk.bytes));
+        others.encode(&mut bytes).expect("a vector grows");
+        Message { bytes: bytes.into(), ids: chunks.into_iter().flat_map(|chunk| chunk.ids).collect() }
     }
 }
 

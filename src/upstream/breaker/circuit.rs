@@ -34,8 +34,19 @@ pub struct Circuit {
     consecutive: u32,
     /// Failed probes since the circuit was last closed, which double the time it stays open.
     reopened: u32,
-    /// Who was last answered, and when; and the same of the last one before who is another caller.
+    /// Who was last answered, and when; and the same of the last one before who is another caller. A failure takes its caller out.
     answered: [Option<(u64, Instant)>; 2],
+    /// Who has failed since the last success.
+    failed: Option<Failed>,
+    /// Whose failure opened the circuit, and whether it has refused anybody else since: then others probe first.
+    culprit: Option<u64>,
+    refused_others: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failed {
+    One(u64),
+    Several,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +63,8 @@ struct Pause {
     safe_from: Instant,
     /// When any call may, for lack of a safe one.
     any_from: Instant,
+    /// When a call may of the caller whose failure opened the circuit, if others wait, too.
+    culprit_from: Instant,
 }
 
 /// Identifies a call that was let through.
@@ -79,6 +92,9 @@ impl Circuit {
             consecutive: 0,
             reopened: 0,
             answered: [None; 2],
+            failed: None,
+            culprit: None,
+            refused_others: false,
         }
     }
 
@@ -86,12 +102,20 @@ impl Circuit {
     pub fn admit(&mut self, caller: u64, safe: bool) -> (Result<Pass, Duration>, Change) {
         let now = Instant::now();
         let pass = |generation, probe| Ok(Pass { generation, caller, begun: now, probe });
+        let is_others = matches!(self.failed, Some(Failed::One(culprit)) if culprit != caller);
         let (pause, probing) = match self.phase {
             Phase::Closed => return (pass(self.generation, false), None),
+            // Who has not failed may find that it is the other one's requests that do.
+            _ if is_others && self.reopened == 0 => return (pass(self.generation, false), None),
             Phase::Open(pause) => (pause, false),
             Phase::HalfOpen { pause, probing } => (pause, probing),
         };
-        let from = if safe { pause.safe_from } else { pause.any_from };
+        let mut from = if safe { pause.safe_from } else { pause.any_from };
+        if self.culprit != Some(caller) {
+            self.refused_others |= probing || now < from;
+        } else if self.refused_others {
+            from = from.max(pause.culprit_from);
+        }
         if probing || now < from {
             // A probe under way will end soon, so one second is enough.
             let wait = from.saturating_duration_since(now);
@@ -115,34 +139,51 @@ impl Circuit {
                 None
             }
             (Verdict::Ignore, false) => None,
-            (Verdict::Success, true) => {
+            (Verdict::Success, _) => {
+                if self.answered[0].is_some_and(|(caller, _)| caller != pass.caller) {
+                    self.answered[1] = self.answered[0];
+                }
+                self.answered[0] = Some((pass.caller, Instant::now()));
+                (self.consecutive, self.failed) = (0, None);
+                if matches!(self.phase, Phase::Closed) {
+                    self.window.count(true);
+                    return None;
+                }
                 self.phase = Phase::Closed;
-                (self.consecutive, self.reopened) = (0, 0);
+                self.reopened = 0;
                 self.window = Window::new(rules.settings.window);
                 Some(self.enter(State::Closed))
             }
             (Verdict::Failure | Verdict::Timeout, true) => {
-                self.consecutive += 1;
                 self.reopened += 1;
-                Some(self.open(rules))
+                self.fail(pass);
+                Some(self.open(pass, rules))
             }
-            (Verdict::Success, false) => {
-                let now = Instant::now();
-                if self.answered[0].is_some_and(|(caller, _)| caller != pass.caller) {
-                    self.answered[1] = self.answered[0];
-                }
-                self.answered[0] = Some((pass.caller, now));
-                self.consecutive = 0;
-                self.window.count(true);
-                None
-            }
-            (Verdict::Timeout, false) if self.has_answered_others(pass) => None,
+            (Verdict::Timeout, false) if self.has_answered_others(pass, pass.begun) => None,
             (Verdict::Failure | Verdict::Timeout, false) => {
-                self.consecutive += 1;
+                for answered in &mut self.answered {
+                    answered.take_if(|(caller, _)| *caller == pass.caller);
+                }
+                let is_its_own = Instant::now()
+                    .checked_sub(rules.settings.window)
+                    .is_some_and(|since| self.has_answered_others(pass, since));
+                if is_its_own {
+                    return None;
+                }
                 self.window.count(false);
-                self.is_broken(rules).then(|| self.open(rules))
+                self.fail(pass);
+                // An open one has now failed for several callers, and refuses all.
+                (matches!(self.phase, Phase::Closed) && self.is_broken(rules)).then(|| self.open(pass, rules))
             }
         }
+    }
+
+    fn fail(&mut self, pass: Pass) {
+        self.consecutive += 1;
+        self.failed = match self.failed {
+            Some(failed) if failed != Failed::One(pass.caller) => Some(Failed::Several),
+            _ => Some(Failed::One(pass.caller)),
+        };
     }
 
     /// Returns the state and since when it holds.
@@ -175,9 +216,9 @@ impl Circuit {
         }
     }
 
-    /// True if another caller was answered while this call was under way: one caller's requests may hang by themselves.
-    fn has_answered_others(&self, pass: Pass) -> bool {
-        self.answered.iter().flatten().any(|(caller, at)| *caller != pass.caller && *at > pass.begun)
+    /// True if another caller was answered since then, and has not failed: then it is this caller's requests that hang, or fail.
+    fn has_answered_others(&self, pass: Pass, since: Instant) -> bool {
+        self.answered.iter().flatten().any(|(caller, at)| *caller != pass.caller && *at > since)
     }
 
     fn is_broken(&self, rules: &Rules) -> bool {
@@ -189,13 +230,14 @@ impl Circuit {
                 && u64::from(successes) * 100 < u64::from(samples) * u64::from(settings.success_percent)
     }
 
-    fn open(&mut self, rules: &Rules) -> State {
+    fn open(&mut self, pass: Pass, rules: &Rules) -> State {
         let config::Breaker { first_open, longest_open, .. } = rules.settings;
         let doubled = first_open.saturating_mul(2_u32.saturating_pow(self.reopened));
         let length = rules.jitter.slight(doubled.min(longest_open));
         let safe_from = Instant::now() + length;
         let any_from = if rules.has_reads { safe_from + length } else { safe_from };
-        self.phase = Phase::Open(Pause { safe_from, any_from });
+        self.phase = Phase::Open(Pause { safe_from, any_from, culprit_from: safe_from + length });
+        (self.culprit, self.refused_others) = (Some(pass.caller), false);
         self.enter(State::Open)
     }
 
