@@ -45,7 +45,7 @@ pub struct State {
 }
 
 /// Every kind of finding, so that each has a series from the start.
-pub const FINDINGS: [&str; 42] = [
+pub const FINDINGS: [&str; 43] = [
     "access_refused",
     "access_refused_partly",
     "account_not_found",
@@ -54,6 +54,7 @@ pub const FINDINGS: [&str; 42] = [
     "budget_used_up",
     "budget_waiting",
     "cache_cold",
+    "callers_forbidden",
     "callers_limited",
     "callers_unknown",
     "callers_unverifiable",

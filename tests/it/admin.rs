@@ -380,6 +380,26 @@ async fn calls_that_fail_for_want_of_an_access_token_are_told_as_that_and_when_i
 }
 
 #[tokio::test]
+async fn callers_whom_the_rules_or_zendesk_refuse_are_a_finding() {
+    for (reason, code, kind) in [
+        ("CALLER_FORBIDDEN", "PERMISSION_DENIED", "callers_forbidden"),
+        ("CREDENTIAL_REFUSED", "UNAUTHENTICATED", "callers_unknown"),
+    ] {
+        let t = Observed::bare(Settings::default()).await;
+        t.readiness.serving();
+        let state = t.telemetry.state();
+        for refused in [false, false, false, false, true].repeat(5) {
+            state.calls.begin();
+            state.calls.end(End::Answered);
+            if refused {
+                state.errors.note(error(reason, code));
+            }
+        }
+        assert_eq!(kinds(&t.status().await), [(kind.to_owned(), String::new())]);
+    }
+}
+
+#[tokio::test]
 async fn jobs_that_fail_after_their_calls_were_answered_are_a_finding() {
     let t = Observed::bare(Settings::default()).await;
     t.readiness.serving();

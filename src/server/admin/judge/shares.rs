@@ -4,6 +4,7 @@ use super::Found;
 use crate::server::admin::findings::Level;
 use crate::server::admin::lately::Lately;
 use crate::telemetry::State;
+use crate::telemetry::errors::Kind;
 
 /// Fewest reads in half a minute for which a percentage says something.
 const ENOUGH: u64 = 30;
@@ -27,15 +28,32 @@ const SOMETIMES_REFUSED: u64 = 10;
 const NEARLY_ALWAYS: u64 = 90;
 
 impl Found {
-    /// Callers who do not prove who they are.
+    /// Callers who do not prove who they are, or whose own credential Zendesk refuses; and those who may not do what they ask for.
     pub(super) fn strangers(&mut self, lately: &Lately) {
-        let of = lately.errors.iter().filter(|(kind, _)| kind.reason == "CALLER_UNAUTHENTICATED");
-        let count: u64 = of.map(|(_, count)| count).sum();
-        if count >= SOME && count * 100 >= lately.calls * OFTEN_STRANGERS {
+        let count = |of: &dyn Fn(&Kind) -> bool| -> u64 {
+            lately.errors.iter().filter(|(kind, _)| of(kind)).map(|(_, count)| count).sum()
+        };
+        let is_often = |count: u64| count >= SOME && count * 100 >= lately.calls * OFTEN_STRANGERS;
+        let forbidden = count(&|kind| ["CALLER_FORBIDDEN", "IMPERSONATION_FORBIDDEN"].contains(&kind.reason));
+        if is_often(forbidden) {
+            let text = format!(
+                "{forbidden} of {} calls in {} are more than authorization.rules allow their callers.",
+                lately.calls,
+                lately.span()
+            );
+            let next = "the access lines name the callers and the methods: compare the names with those that authorization.rules have";
+            self.add("callers_forbidden", Level::Warning, text, next);
+        }
+        let is_stranger = |kind: &Kind| {
+            kind.reason == "CALLER_UNAUTHENTICATED"
+                || kind.reason == "CREDENTIAL_REFUSED" && kind.code == "UNAUTHENTICATED"
+        };
+        let count = count(&is_stranger);
+        if is_often(count) {
             let text =
                 format!("{count} of {} calls in {} come from callers who are not known.", lately.calls, lately.span());
-            let next =
-                "zendesk_gateway.identity.refused says why; see whether keys, certificates or the issuer have changed";
+            let next = "zendesk_gateway.identity.refused says why; see whether keys, certificates or the issuer have changed, and for \
+                 pass_through whether Zendesk still takes the callers' own credentials";
             self.add("callers_unknown", Level::Warning, text, next);
         }
     }
