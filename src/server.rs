@@ -250,6 +250,9 @@ async fn serve_one<S: connection::Stack>(
         Ok((socket, certificates)) => server.serve(socket, peer(certificates), &activity).await,
         Err(error) => {
             counts.refuse();
+            if let Some(whose) = tls::distrusted(&error) {
+                counts.distrust(whose);
+            }
             debug!(%error, "no TLS with a peer");
         }
     }

@@ -22,6 +22,7 @@ use tokio_rustls::server::TlsStream;
 use crate::certificates::{self, Guard};
 use crate::config::{self, ClientAuth};
 use crate::files;
+use crate::server::counts::Distrusted;
 use crate::share::Shares;
 use crate::telemetry::view;
 use crate::watch::{Watched, Watcher};
@@ -108,6 +109,25 @@ impl Tls {
     }
 }
 
+/// Returns whose certificate was not taken, if a handshake failed for that.
+pub fn distrusted(error: &io::Error) -> Option<Distrusted> {
+    use rustls::AlertDescription::{
+        BadCertificate, CertificateExpired, CertificateRevoked, CertificateUnknown, UnknownCA, UnsupportedCertificate,
+    };
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::AlertReceived(
+            BadCertificate
+            | CertificateExpired
+            | CertificateRevoked
+            | CertificateUnknown
+            | UnknownCA
+            | UnsupportedCertificate,
+        ) => Some(Distrusted::Port),
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => Some(Distrusted::Caller),
+        _ => None,
+    }
+}
+
 /// Makes a configuration from the contents of the files: the certificate, its key, and, if set, the callers' authorities.
 fn server_config(
     contents: &[Vec<u8>],
@@ -145,4 +165,22 @@ fn server_config(
 pub fn check(file: &Path) -> anyhow::Result<()> {
     let pem = files::read(file, MOST_BYTES)?;
     certificates::is_current(&pem).map_err(anyhow::Error::msg)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{AlertDescription, CertificateError};
+
+    use super::*;
+
+    #[test]
+    fn a_handshake_that_fails_for_a_certificate_is_told_from_one_that_was_given_up() {
+        let whose = |error| distrusted(&io::Error::new(io::ErrorKind::InvalidData, error));
+        assert_eq!(whose(rustls::Error::AlertReceived(AlertDescription::UnknownCA)), Some(Distrusted::Port));
+        assert_eq!(whose(rustls::Error::AlertReceived(AlertDescription::CloseNotify)), None);
+        assert_eq!(whose(rustls::Error::NoCertificatesPresented), Some(Distrusted::Caller));
+        let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
+        assert_eq!(whose(expired), Some(Distrusted::Caller));
+        assert_eq!(distrusted(&io::Error::from(io::ErrorKind::UnexpectedEof)), None, "a balancer's probe");
+    }
 }

@@ -45,7 +45,7 @@ pub struct State {
 }
 
 /// Every kind of finding, so that each has a series from the start.
-pub const FINDINGS: [&str; 43] = [
+pub const FINDINGS: [&str; 44] = [
     "access_refused",
     "access_refused_partly",
     "account_not_found",
@@ -75,6 +75,7 @@ pub const FINDINGS: [&str; 43] = [
     "fleet_alone",
     "fleet_contract",
     "foreign_answers",
+    "handshakes_fail",
     "jobs_failed",
     "jobs_full",
     "log_lines_lost",

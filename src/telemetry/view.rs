@@ -251,6 +251,10 @@ pub struct Connections {
     pub refused: u64,
     /// Of these, those for which there was no room.
     pub turned_away: u64,
+    /// Of these, those whose callers did not take the port's certificate.
+    pub port_distrusted: u64,
+    /// Of these, those whose callers had none, or one that the port does not take.
+    pub callers_distrusted: u64,
 }
 
 /// Bulk jobs.

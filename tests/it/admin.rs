@@ -400,6 +400,21 @@ async fn callers_whom_the_rules_or_zendesk_refuse_are_a_finding() {
 }
 
 #[tokio::test]
+async fn certificates_that_the_other_side_does_not_take_are_a_finding() {
+    for (port_distrusted, callers_distrusted, about) in [(5, 0, "port"), (0, 5, "callers")] {
+        let t = Observed::bare(Settings::default()).await;
+        t.readiness.serving();
+        t.telemetry.state().sources.connections.set(move || view::Connections {
+            accepted: 25,
+            port_distrusted,
+            callers_distrusted,
+            ..view::Connections::default()
+        });
+        assert_eq!(kinds(&t.status().await), [("handshakes_fail".to_owned(), about.to_owned())]);
+    }
+}
+
+#[tokio::test]
 async fn jobs_that_fail_after_their_calls_were_answered_are_a_finding() {
     let t = Observed::bare(Settings::default()).await;
     t.readiness.serving();

@@ -44,6 +44,7 @@ pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     found.reloads(status);
     found.failures(lately, status, state);
     found.refused(lately, state);
+    found.handshakes(lately);
     found.strangers(lately);
     found.limited(lately);
     found.jobs(lately);

@@ -8,6 +8,7 @@ use crate::telemetry::State;
 use crate::telemetry::errors::Kind;
 use crate::telemetry::exchanges::Tally;
 use crate::telemetry::logs::writer::Room;
+use crate::telemetry::view;
 
 /// How far back it looks.
 const WINDOW: Duration = Duration::from_secs(30);
@@ -31,6 +32,7 @@ struct Totals {
     turned_away: u64,
     jobs_ended: u64,
     jobs_failed: u64,
+    connections: view::Connections,
 }
 
 /// The counters of the last half minute.
@@ -60,6 +62,12 @@ pub struct Lately {
     pub other_lines: u64,
     /// Connections for which there was no room.
     pub turned_away: u64,
+    /// New connections of callers.
+    pub connections: u64,
+    /// Of these, those whose callers did not take the port's certificate.
+    pub port_distrusted: u64,
+    /// Of these, those whose callers had none that the port takes.
+    pub callers_distrusted: u64,
     /// Background jobs that ended.
     pub jobs_ended: u64,
     /// Of these, those that failed.
@@ -120,6 +128,9 @@ impl Recorder {
             changes_lost: changes_lost.map_or(0, |(_, lost)| lost),
             other_lines: totals.other_lines_lost - then.other_lines_lost,
             turned_away: totals.turned_away - then.turned_away,
+            connections: totals.connections.accepted - then.connections.accepted,
+            port_distrusted: totals.connections.port_distrusted - then.connections.port_distrusted,
+            callers_distrusted: totals.connections.callers_distrusted - then.connections.callers_distrusted,
             jobs_ended: totals.jobs_ended - then.jobs_ended,
             jobs_failed: totals.jobs_failed - then.jobs_failed,
             over,
@@ -140,6 +151,7 @@ impl Totals {
     fn of(state: &State) -> Self {
         let cache = state.sources.cache.read().unwrap_or_default();
         let jobs = state.sources.jobs.read().unwrap_or_default();
+        let connections = state.sources.connections.read().unwrap_or_default();
         let free_reads = cache.hits + cache.stale + cache.coalesced;
         Self {
             errors: state.errors.read().into_iter().map(|one| (one.kind, one.count)).collect(),
@@ -149,9 +161,10 @@ impl Totals {
             free_reads,
             changes_lost: state.lost_lines.read(Room::Changes),
             other_lines_lost: state.lost_lines.read(Room::Others),
-            turned_away: state.sources.connections.read().unwrap_or_default().turned_away,
+            turned_away: connections.turned_away,
             jobs_ended: jobs.completed + jobs.failed,
             jobs_failed: jobs.failed,
+            connections,
         }
     }
 }

@@ -28,6 +28,26 @@ const SOMETIMES_REFUSED: u64 = 10;
 const NEARLY_ALWAYS: u64 = 90;
 
 impl Found {
+    /// Callers who get no connection, because one side does not take the other's certificate: nothing of them is seen otherwise.
+    pub(super) fn handshakes(&mut self, lately: &Lately) {
+        const NEXT: &str = "see whether server.tls.cert_file or server.tls.client_ca_file has changed, and whether the authorities of both \
+                            sides overlapped; the log level server=debug names each failure";
+        for (count, about, who) in [
+            (lately.port_distrusted, "port", "their callers do not take the certificate of the gRPC port"),
+            (
+                lately.callers_distrusted,
+                "callers",
+                "their callers have no certificate that server.tls.client_ca_file knows and that is valid",
+            ),
+        ] {
+            if count >= SOME && count * 100 >= lately.connections * OFTEN_STRANGERS {
+                let text =
+                    format!("{count} of {} new connections in {} fail: {who}.", lately.connections, lately.span());
+                self.about("handshakes_fail", about, Level::Problem, text, NEXT);
+            }
+        }
+    }
+
     /// Callers who do not prove who they are, or whose own credential Zendesk refuses; and those who may not do what they ask for.
     pub(super) fn strangers(&mut self, lately: &Lately) {
         let count = |of: &dyn Fn(&Kind) -> bool| -> u64 {
