@@ -191,14 +191,12 @@ async fn load(
 ) -> anyhow::Result<Config> {
     let load = move || {
         let text = config::read(source.config.as_deref())?;
-        let (environment, unreadable) = config::environment(std::env::vars_os());
+        let (environment, unread) = config::environment(std::env::vars_os());
         if serves {
             complaint::in_form(config::log_format(text.as_deref(), &environment));
         }
-        if !unreadable.is_empty() {
-            return Err(config::Mistakes(unreadable));
-        }
-        config::merge(text.as_deref(), Overrides { environment, flags: &flags, sandboxed })
+        let merge = || config::merge(text.as_deref(), Overrides { environment, flags: &flags, sandboxed });
+        if unread.is_empty() { merge() } else { Err(config::Mistakes(unread)) }
     };
     Ok(spawn_blocking(load).await??)
 }

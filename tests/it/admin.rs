@@ -324,6 +324,7 @@ async fn a_part_that_zendesk_refuses_is_a_finding_and_a_share_that_goes_up_and_d
         (0..well).for_each(|_| exchanges.note("user_reads", Duration::ZERO, exchanges::End::Well));
         (0..refused).for_each(|_| exchanges.note("user_reads", Duration::ZERO, exchanges::End::Refused(403)));
     };
+    t.status().await;
     for (well, refused, found) in [
         (45, 4, None),
         (0, 1, Some("access_refused_partly")),

@@ -8,12 +8,11 @@ use zendesk_gateway::proto::{CreateGroupRequest, GetUserRequest, GroupInput, Str
 use zendesk_gateway::sandbox::faults::{Delay, get, post, put};
 use zendesk_gateway::sandbox::{self, Sandbox};
 use zendesk_gateway::upstream::credential::{Credential, Source};
-use zendesk_gateway::watch::Watcher;
 
 use super::support::{Fleet, Papers, Replica};
 use super::{metadata, name, named};
 use crate::support::raw::Raw;
-use crate::support::{account, api_token, file_of, narrow, plain, refused, settings, until};
+use crate::support::{account, api_token, narrow, refused, settings, until};
 
 /// Settings of replicas that wait for their leader for so long, and of which the requests of several tests at once are not too
 /// many.
@@ -100,13 +99,7 @@ async fn a_leader_that_is_not_ready_itself_is_not_followed() {
     let mut fleet = Fleet::of(account(), alone_after(SOON), 1).await;
     let (id, address) = (fleet.user(3), fleet.leader().internal.expect("a port"));
     fleet.leader.take().expect("it is there").stop().await;
-    let token = file_of("revoked");
-    let credential = zendesk_gateway::config::Credential::ApiToken {
-        email: fleet.sandbox.config().credential.email.clone(),
-        token_file: token.path().to_owned(),
-    };
-    let origin = plain(&fleet.sandbox.base_url());
-    let revoked = Source::start(&credential, &origin, &Watcher::default()).await.expect("a credential");
+    let revoked = Credential::new("Basic cmV2b2tlZA==", true).expect("a header").into();
     let config = fleet.papers.leader(&settings(), address);
     let leader = Replica::once_accepted(&fleet.sandbox, config.clone(), revoked).await;
     let follower = &fleet.followers[0];
@@ -214,7 +207,7 @@ async fn before_another_account_a_replica_forwards_nothing_and_is_not_ready() {
     let mut fleet = Fleet::start(0).await;
     let known = &fleet.sandbox.config().credential;
     let other = Credential::new(&format!("Bearer {}", known.oauth_token), true).expect("a header");
-    let other = zendesk_gateway::upstream::credential::Source::fixed("oauth_token", other);
+    let other = Source::fixed("oauth_token", other);
     let config = fleet.papers.follower(&settings(), 0, fleet.road.address);
     fleet.followers.push(Replica::start(&fleet.sandbox, config, other).await);
     let follower = &fleet.followers[0];
