@@ -181,11 +181,13 @@ async fn load(
     serves: bool,
 ) -> anyhow::Result<Config> {
     let load = move || {
-        let (text, environment) = (config::read(source.config.as_deref())?, std::env::vars().collect::<Vec<_>>());
+        let text = config::read(source.config.as_deref())?;
+        let (environment, unread) = config::environment(std::env::vars_os());
         if serves {
             complaint::in_form(config::log_format(text.as_deref(), &environment));
         }
-        config::merge(text.as_deref(), Overrides { environment, flags: &flags, sandboxed })
+        let merge = || config::merge(text.as_deref(), Overrides { environment, flags: &flags, sandboxed });
+        if unread.is_empty() { merge() } else { Err(config::Mistakes(unread)) }
     };
     Ok(spawn_blocking(load).await??)
 }

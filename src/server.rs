@@ -155,7 +155,8 @@ pub async fn run(
     };
     let mut followers = JoinSet::new();
     let internal = async {
-        let Some(Port { socket, tls, answers }) = port else { return std::future::pending().await };
+        let Some(Port { socket, tls, mut answers }) = port else { return std::future::pending().await };
+        answers.readiness = readiness.clone();
         let settings = fleet::settings(settings);
         let stack = layers(trace.trusting_everybody()).layer(internal::Layer(answers)).service(routes);
         let counts = Counts::default();
@@ -255,6 +256,9 @@ async fn serve_one<S: connection::Stack>(
         Ok((socket, certificates)) => server.serve(socket, peer(certificates), &activity).await,
         Err(error) => {
             counts.refuse();
+            if let Some(whose) = tls::distrusted(&error) {
+                counts.distrust(whose);
+            }
             debug!(%error, "no TLS with a peer");
         }
     }

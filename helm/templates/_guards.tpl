@@ -57,7 +57,18 @@ pod has started; here nothing has changed yet. All are collected, so that one lo
 {{- $found = append $found "podDisruptionBudget.maxUnavailable: with 0 no node can ever be drained" -}}
 {{- end -}}
 {{- end -}}
+{{- $roll := dig "rollingUpdate" dict .Values.strategy -}}
+{{- if and (eq (dig "type" "RollingUpdate" .Values.strategy) "RollingUpdate") (has (dig "maxSurge" "25%" $roll | toString) (list "0" "0%")) (has (dig "maxUnavailable" "25%" $roll | toString) (list "0" "0%")) -}}
+{{- $found = append $found "strategy.rollingUpdate.maxSurge: is 0, and so is maxUnavailable; no pod could ever be replaced" -}}
+{{- end -}}
+{{- if ge (int .Values.minReadySeconds) (int .Values.progressDeadlineSeconds) -}}
+{{- $found = append $found (printf "progressDeadlineSeconds: %v s is not more than minReadySeconds, %v; every rollout would be given up" .Values.progressDeadlineSeconds .Values.minReadySeconds) -}}
+{{- end -}}
+{{- $request := dig "requests" "memory" "" .Values.resources | toString -}}
 {{- $limit := dig "limits" "memory" "" .Values.resources | toString -}}
+{{- if and $request $limit (gt (include "zendesk-gateway.bytes" $request | int64) (include "zendesk-gateway.bytes" $limit | int64)) -}}
+{{- $found = append $found (printf "resources.requests.memory: %s is more than resources.limits.memory, %s" $request $limit) -}}
+{{- end -}}
 {{- if $limit -}}
 {{- $cache := include "zendesk-gateway.bytes" (dig "cache" "max_bytes" "64Mi" .Values.config) | int64 -}}
 {{- $messages := include "zendesk-gateway.bytes" (dig "server" "message_memory" "48Mi" .Values.config) | int64 -}}
@@ -130,6 +141,9 @@ The end of a pod, counted from SIGTERM: for `announce` it still takes calls, the
 {{- end -}}
 {{- end -}}
 {{- range .Values.extraEnv -}}
+{{- if regexMatch "^ZENDESK_GATEWAY_(SERVER|ADMIN|IDENTITY|AUTHORIZATION|CALLERS|UPSTREAM|CACHE|FLEET|TELEMETRY|SANDBOX)_" .name -}}
+{{- $found = append $found (printf "extraEnv: %s is no setting, and the gateway refuses it; set it in config" .name) -}}
+{{- end -}}
 {{- if and (hasPrefix "ZENDESK_GATEWAY__" .name) (not (hasPrefix "ZENDESK_GATEWAY__SANDBOX__" .name)) -}}
 {{- $found = append $found (printf "extraEnv: %s would override config unchecked; set it in config" .name) -}}
 {{- end -}}
@@ -215,6 +229,18 @@ The end of a pod, counted from SIGTERM: for `announce` it still takes calls, the
 {{- range $label, $_ := $labels -}}
 {{- if regexMatch "^(app\\.kubernetes\\.io/(name|instance|component|version|managed-by)|helm\\.sh/chart)$" $label -}}
 {{- $found = append $found (printf "%s: %s is the chart's own; pods are selected by such labels" $key $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.prometheusRule.runbookBase -}}
+{{- if not (regexMatch "^https?://[^ ]+$" .) -}}
+{{- $found = append $found (printf "prometheusRule.runbookBase: %q is no URL" .) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $monitor := dict "serviceMonitor" .Values.serviceMonitor "podMonitor" .Values.podMonitor -}}
+{{- with $monitor.interval -}}
+{{- if gt (include "zendesk-gateway.milliseconds" . | int64) 120000 -}}
+{{- $found = append $found (printf "%s.interval: %s is more than 2m, and the alerts look at five minutes" $key .) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -36,7 +36,7 @@ pub struct CredentialKeys {
     pub scope: Option<String>,
     /// `upstream.credential.token_lifetime`: how long the access tokens of `oauth_client` are to last; they are renewed before.
     /// More than 5 minutes, less than 48 hours. Default `1h`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub token_lifetime: Option<Duration>,
 }
 

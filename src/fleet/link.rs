@@ -23,6 +23,7 @@ use super::wire::{ALL, INVALIDATE, VOID};
 use crate::cache::{Cache, Changes};
 use crate::error::{Error, Result};
 use crate::gateway::Drain;
+use crate::telemetry::view;
 use crate::watch::Watcher;
 
 /// Most calls at a time that wait for the leader.
@@ -152,6 +153,11 @@ impl Link {
             .map_or(now, |course| *course))
     }
 
+    /// Returns the certificates by which this replica and the leader know each other.
+    pub fn certificates(&self) -> Vec<view::Certificate> {
+        self.0.inner.way.tls.get().certificates.clone()
+    }
+
     fn held(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
         self.0
             .inner
@@ -245,9 +251,11 @@ impl Inner {
                     self.follow(&open).await;
                     lost = Instant::now();
                 }
-                Err(Refused::Silent) => {
-                    if held && lost.elapsed() >= self.alone_after {
-                        self.be_alone(Refused::Silent);
+                // One that is not ready is as good as lost, and says so itself once this replica is alone.
+                Err(why @ (Refused::Silent | Refused::NotReady)) => {
+                    let is_told = *self.course.borrow() == Course::Alone(Refused::Silent) && why == Refused::NotReady;
+                    if is_told || held && lost.elapsed() >= self.alone_after {
+                        self.be_alone(why);
                     }
                 }
                 Err(other) => self.be_alone(other),

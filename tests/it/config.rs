@@ -383,3 +383,17 @@ fn no_message_about_any_wrong_value_names_a_type_of_rust() {
         }
     }
 }
+
+#[test]
+fn a_variable_that_is_no_text_is_nobodys_business_unless_it_is_the_gateways() {
+    let bytes = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"a\xff");
+    let check = |name: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
+        let output = command.args(["check", "--sandbox"]).env_clear().env(name, bytes).output().expect("it runs");
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert!(check("FROM_A_SECRET").0);
+    let (valid, said) = check("ZENDESK_GATEWAY__SERVER__LISTEN");
+    assert!(!valid && said.contains("ZENDESK_GATEWAY__SERVER__LISTEN: is no text in UTF-8"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}

@@ -35,6 +35,9 @@ struct Totals {
     turned_away: u64,
     /// Credentials that were taken after the first one.
     credentials: u64,
+    jobs_ended: u64,
+    jobs_failed: u64,
+    connections: view::Connections,
 }
 
 /// The counters of the last half minute.
@@ -97,6 +100,16 @@ pub struct Lately {
     pub turned_away: u64,
     /// Calls that were refused for the gateway's credential since one has succeeded, and since when.
     pub refused: Option<(u64, Duration)>,
+    /// New connections of callers.
+    pub connections: u64,
+    /// Of these, those whose callers did not take the port's certificate.
+    pub port_distrusted: u64,
+    /// Of these, those whose callers had none that the port takes.
+    pub callers_distrusted: u64,
+    /// Background jobs that ended.
+    pub jobs_ended: u64,
+    /// Of these, those that failed.
+    pub jobs_failed: u64,
     /// How far back this looks: half a minute, or if no call has succeeded for longer, as far as that and some minutes at most.
     pub over: Duration,
 }
@@ -155,6 +168,11 @@ impl Recorder {
             other_lines: totals.other_lines_lost - then.other_lines_lost,
             turned_away: totals.turned_away - then.turned_away,
             refused: self.refused.read(now),
+            connections: totals.connections.accepted - then.connections.accepted,
+            port_distrusted: totals.connections.port_distrusted - then.connections.port_distrusted,
+            callers_distrusted: totals.connections.callers_distrusted - then.connections.callers_distrusted,
+            jobs_ended: totals.jobs_ended - then.jobs_ended,
+            jobs_failed: totals.jobs_failed - then.jobs_failed,
             over,
         };
         if self.kept.back().is_none_or(|(last, _)| now.duration_since(*last) >= STEP) {
@@ -185,6 +203,8 @@ impl Totals {
 
     fn of(state: &State) -> Self {
         let cache = state.sources.cache.read().unwrap_or_default();
+        let jobs = state.sources.jobs.read().unwrap_or_default();
+        let connections = state.sources.connections.read().unwrap_or_default();
         let free_reads = cache.hits + cache.stale + cache.coalesced;
         Self {
             errors: state.errors.read().into_iter().map(|one| (one.kind, one.count)).collect(),
@@ -194,7 +214,10 @@ impl Totals {
             free_reads,
             changes_lost: state.lost_lines.read(Room::Changes),
             other_lines_lost: state.lost_lines.read(Room::Others),
-            turned_away: state.sources.connections.read().unwrap_or_default().turned_away,
+            turned_away: connections.turned_away,
+            jobs_ended: jobs.completed + jobs.failed,
+            jobs_failed: jobs.failed,
+            connections,
             credentials: state
                 .sources
                 .reloads

@@ -19,10 +19,13 @@ use crate::cache::{Cache, Tag};
 use crate::config::identity::ANONYMOUS;
 use crate::error::Error;
 use crate::fleet::wire::{
-    ACCOUNT, ALL, CONTRACT, CONTRACT_OF, DRAIN, HELLO, INVALIDATE, NOT_LEADER, Passport, SERVED_BY, TERM, VOID, number,
+    ACCOUNT, ALL, CONTRACT, CONTRACT_OF, DRAIN, HELLO, INVALIDATE, NOT_LEADER, NOT_READY, Passport, SERVED_BY, TERM,
+    VOID, number,
 };
 use crate::gateway::audit;
 use crate::gateway::caller::{Caller, Grant};
+use crate::server::admin::Readiness;
+use crate::server::admin::readiness::Phase;
 use crate::server::identity::metadata;
 use crate::server::inbound::Inbound;
 use crate::share::Shares;
@@ -40,6 +43,8 @@ pub struct Answers {
     pub cache: Cache,
     /// What each caller takes, whichever replica it came to.
     pub shares: Shares,
+    /// Whether it answers calls as it should.
+    pub readiness: Readiness,
 }
 
 /// Takes forwarded calls.
@@ -157,6 +162,10 @@ impl Answers {
         headers.insert(CONTRACT_OF, CONTRACT.into());
         headers.insert(ACCOUNT, self.account.clone());
         headers.insert(TERM, self.term.into());
+        // Its calls would fail; a follower by itself may do better.
+        if self.readiness.phase() == Phase::Starting {
+            headers.insert(NOT_READY, HeaderValue::from_static("1"));
+        }
         response
     }
 

@@ -141,10 +141,7 @@ impl Source {
         };
         let kind = (*kind).to_owned();
         match &base.origin {
-            Origin::Client(client) => {
-                let (expires, failing) = client.state();
-                view::Credential { kind, expires, renewed: true, failing }
-            }
+            Origin::Client(client) => client.view(kind),
             _ => view::Credential {
                 expires: (kind == "api_token").then(end_of_api_tokens),
                 kind,

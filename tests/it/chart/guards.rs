@@ -46,6 +46,24 @@ fn refused() -> Vec<(&'static str, Value, &'static str)> {
             "resources.limits.memory: 512Mi is less than config.cache.max_bytes, 536870912, and",
         ),
         (account, json!({"extraArgs": ["--listen", "0.0.0.0:1"]}), "extraArgs: --listen would override"),
+        (
+            account,
+            json!({"extraEnv": [{"name": "ZENDESK_GATEWAY_UPSTREAM_SUBDOMAIN", "value": "a"}]}),
+            "extraEnv: ZENDESK_GATEWAY_UPSTREAM_SUBDOMAIN is no setting",
+        ),
+        (
+            account,
+            json!({"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}}}),
+            "strategy.rollingUpdate.maxSurge: ",
+        ),
+        (account, json!({"minReadySeconds": 600}), "progressDeadlineSeconds: 600 s is not more than"),
+        (
+            account,
+            json!({"resources": {"requests": {"memory": "1Gi"}}}),
+            "resources.requests.memory: 1Gi is more than resources.limits.memory, 512Mi",
+        ),
+        (account, json!({"prometheusRule": {"runbookBase": "not a url"}}), "prometheusRule.runbookBase: "),
+        (account, json!({"serviceMonitor": {"interval": "10m"}}), "serviceMonitor.interval: 10m is more than 2m"),
         (account, json!({"terminationGracePeriodSeconds": 45}), "terminationGracePeriodSeconds: 45 s is not more than"),
         (
             account,
