@@ -1,5 +1,6 @@
 //! One request about jobs.
 
+use crate::share::Share;
 use crate::upstream::call::Priority;
 
 /// What is asked with one request.
@@ -12,4 +13,6 @@ pub struct Round {
     pub alone: bool,
     /// Which calls go first when the budget is short.
     pub priority: Priority,
+    /// That of the caller whose jobs they are; none for those of several, which are asked about in nobody's turn.
+    pub share: Option<Share>,
 }
