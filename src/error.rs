@@ -84,7 +84,7 @@ pub enum Error {
     #[error("zendesk does not permit this: {0}")]
     Forbidden(Box<Refusal>),
     /// 404 or 410 about the record that the request names.
-    #[error("zendesk holds no such record: {0}")]
+    #[error("zendesk holds no {record}: {0}", record = .0.record())]
     NotFound(Box<Refusal>),
     /// Any other 404 or 410: there is no such account, or no such API at its address.
     #[error("zendesk has no account, or not this API, at the configured address: {0}")]
@@ -208,6 +208,14 @@ pub enum Error {
         /// The bytes that are allowed.
         limit: usize,
     },
+    /// The request's metadata is larger than that of any call may be.
+    #[error("the metadata has {bytes} bytes, as HTTP/2 counts them; at most {limit} are allowed")]
+    MetadataTooLarge {
+        /// The bytes that were counted.
+        bytes: usize,
+        /// The bytes that are allowed.
+        limit: usize,
+    },
     /// The reply is larger than one may be: as a message before it is compressed, or by the memory that it takes of what one
     /// caller's messages may. So it would never fit.
     #[error("the reply takes {bytes} bytes or more, and {limit} are allowed")]
@@ -251,8 +259,10 @@ pub enum Error {
     #[error("the gateway is overloaded: zendesk does not answer the requests under way")]
     Unanswered,
     /// Zendesk repeated a cursor, or kept claiming rows without sending any.
-    #[error("zendesk's pagination does not end: {what}")]
+    #[error("zendesk's pagination of {list} does not end: {what}")]
     PaginationLoop {
+        /// Which list it is.
+        list: String,
         /// What was seen.
         what: &'static str,
     },
@@ -345,6 +355,7 @@ impl Error {
             Self::Library { code, .. }               => row(*code,                 of_library(*code),        T::Never,       B::Ignore,           F::NotDone, W::Request,       false,          None,                          None),
             Self::MessageMissing { crowded }         => row(if *crowded { C::Unavailable } else { C::DeadlineExceeded }, R::RequestIncomplete, T::Never, B::Ignore, F::NotDone, W::Circumstances, false, None,               None),
             Self::RequestTooLarge { .. }             => row(C::ResourceExhausted,  R::RequestTooLarge,       T::Never,       B::Ignore,           F::NotDone, W::Request,       false,          None,                          None),
+            Self::MetadataTooLarge { .. }            => row(C::ResourceExhausted,  R::RequestTooLarge,       T::Never,       B::Ignore,           F::NotDone, W::Request,       false,          None,                          None),
             Self::ReplyTooLarge { .. }               => row(C::OutOfRange,         R::ReplyTooLarge,         T::Never,       B::Ignore,           F::NotDone, W::Request,       false,          None,                          None),
             Self::CallerLimit { .. }                 => row(C::ResourceExhausted,  R::CallerLimit,           T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),
             Self::Overloaded { .. }                  => row(C::Unavailable,        R::Overloaded,            T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic_health::ServingStatus;
 use tower::ServiceBuilder;
 use tracing::{debug, info, warn};
@@ -69,6 +69,9 @@ impl From<TcpListener> for Listener {
         Self { socket, tls: None }
     }
 }
+
+/// How long the calls that are left at the end have to tell their callers that they end.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// The services, and how their callers are authenticated.
 pub struct Served {
@@ -167,11 +170,14 @@ pub async fn run(
     };
     drain.begin();
     drop(listener);
-    let ended = async {
+    let mut ended = async || {
         while connections.join_next().await.is_some() {}
         while followers.join_next().await.is_some() {}
     };
-    if timeout_at(signalled + settings.drain.timeout, ended).await.is_err() {
+    if timeout_at(signalled + settings.drain.timeout, ended()).await.is_err() {
+        drain.end();
+        // The calls end at once, and say why; their connections end once that was sent.
+        timeout(LAST_WORDS, ended()).await.ok();
         let left = connections.len() + followers.len();
         warn!(connections.cut = left, "the drain took too long; the calls that are left are cut");
         connections.shutdown().await;

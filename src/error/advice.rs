@@ -53,6 +53,8 @@ impl Error {
             R::AccountNotFound     => "an operator must check the account's address",
             R::UpstreamRefused     => "nothing was carried out; ask an operator what refuses it",
             R::CallerLimit         => &later,
+            R::RequestTooLarge if matches!(self, Self::MetadataTooLarge { .. })
+                                   => "send less of it",
             R::RequestTooLarge     => "cut it into several",
             R::MalformedRequest    => "send what a gRPC library makes of the proto files",
             R::RequestIncomplete   => "send the whole message at once",

@@ -110,11 +110,20 @@ pub struct Connection {
     pub usage: Arc<Usage>,
     /// Cancelled when the connection has to make room for another, so that what is no use of it ends.
     pub leave: CancellationToken,
+    /// Cancelled when the gateway shuts down and waits no longer for the calls that are left.
+    pub over: CancellationToken,
     /// Tells the connection's streams when to end, if another replica forwards them and shuts down by itself.
     pub drain: Option<Drain>,
 }
 
 impl Connection {
+    /// Has its calls end when all are to end.
+    #[must_use]
+    pub fn ending_with(self, drain: &Drain) -> Self {
+        // A part of its own: calls that wait for the end take a lock to say so.
+        Self { over: drain.over().child_token(), ..self }
+    }
+
     /// Has its streams end when `drain` begins.
     #[must_use]
     pub fn draining(self, drain: Drain) -> Self {
@@ -129,16 +138,18 @@ impl Default for Connection {
             watches: Arc::new(Semaphore::new(OWN)),
             usage: Arc::default(),
             leave: CancellationToken::new(),
+            over: CancellationToken::new(),
             drain: None,
         }
     }
 }
 
-/// What the server grants every call: a longest duration, and a place among a limited number. Clones share the places.
+/// What the server grants every call: metadata of some size, a longest duration, and a place among a limited number. Clones share the places.
 ///
 /// Health and reflection are counted apart from the contract's calls, and from each other: a full gateway still answers checks.
 #[derive(Debug, Clone)]
 pub struct Terms {
+    max_header_bytes: usize,
     unary_timeout: Duration,
     stream_timeout: Duration,
     calls: Arc<Semaphore>,
@@ -151,6 +162,7 @@ impl Terms {
     /// Takes the longest durations and the number of places from the settings.
     pub fn of(settings: &config::Server) -> Self {
         Self {
+            max_header_bytes: settings.max_header_bytes.try_into().unwrap_or(usize::MAX),
             unary_timeout: settings.unary_deadline,
             stream_timeout: settings.stream_deadline,
             calls: Arc::new(Semaphore::new(settings.max_calls)),
@@ -158,6 +170,11 @@ impl Terms {
             watches: Arc::new(Semaphore::new(MOST_WATCHES)),
             others: Arc::new(Semaphore::new(MOST_OTHERS)),
         }
+    }
+
+    /// Returns how many bytes the metadata of a call may have, as HTTP/2 counts them.
+    pub fn max_header_bytes(&self) -> usize {
+        self.max_header_bytes
     }
 
     /// Returns the facts of a call that comes now. `asked` is the caller's timeout, if it sent one.

@@ -79,7 +79,7 @@ impl<S: Stack> Server<S> {
 
     /// Returns what the calls of a connection share.
     pub fn connection(&self, connection: &Connection) -> Connection {
-        let connection = connection.clone();
+        let connection = connection.clone().ending_with(&self.drain);
         if self.of_replicas { connection.draining(self.drain.part()) } else { connection }
     }
 
@@ -104,7 +104,8 @@ impl<S: Stack> Server<S> {
                 // A caller may give up all its calls at once. With hyper's 20, a proxy that carries many callers would lose
                 // its connection, and with it everybody's calls, whenever the gateway is slow to take calls up.
                 .max_pending_accept_reset_streams(settings.max_streams_per_connection as usize)
-                .max_header_list_size(settings.max_header_bytes)
+                // Twice as much as may be, so that who sends somewhat too much is answered as gRPC clients understand it.
+                .max_header_list_size(settings.max_header_bytes.saturating_mul(2))
                 .max_send_buf_size(SEND_BUFFER)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(self.connection_window)

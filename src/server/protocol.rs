@@ -8,8 +8,13 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tonic::body::Body;
 
+use crate::error::Error;
+
 /// What every gRPC content-type begins with.
 const GRPC: &str = "application/grpc";
+
+/// What HTTP/2 counts for a field besides its name and its value.
+const FIELD: usize = 32;
 
 /// Why a request is no gRPC call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +39,23 @@ pub fn check<B>(request: &Request<B>) -> Result<(), NotGrpc> {
         (Some(one), None) if is_grpc(one.as_bytes()) => Ok(()),
         _ => Err(NotGrpc::ContentType),
     }
+}
+
+/// Checks that the metadata of a call has at most so many bytes, as HTTP/2 counts them: the library would answer with HTTP status
+/// 431, which says nothing to gRPC clients.
+///
+/// # Errors
+/// [`Error::MetadataTooLarge`] if it has more.
+pub fn check_size<B>(request: &Request<B>, limit: usize) -> Result<(), Error> {
+    let field = |name: &str, value: usize| name.len() + value + FIELD;
+    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let host = request.uri().authority().map_or(0, |host| field(":authority", host.as_str().len()));
+    let method = field(":method", request.method().as_str().len());
+    let pseudo =
+        method + field(":scheme", request.uri().scheme_str().map_or(0, str::len)) + field(":path", path) + host;
+    let headers = request.headers().iter().map(|(name, value)| field(name.as_str(), value.len())).sum::<usize>();
+    let bytes = pseudo + headers;
+    if bytes > limit { Err(Error::MetadataTooLarge { bytes, limit }) } else { Ok(()) }
 }
 
 /// True for `application/grpc`, also with `+proto` and with parameters, in any case.

@@ -109,7 +109,13 @@ where
         };
         let (mut call, origin) = Call::begin(reports, &request, is_known);
         let checked = protocol::check(&request).map_err(Refused::NotGrpc);
-        let asked = checked.and_then(|()| timeout::read(request.headers()).map_err(Refused::Call));
+        let small = || match trusted {
+            // They have checked it, and added some.
+            Trusted::Everybody => Ok(()),
+            _ => protocol::check_size(&request, terms.max_header_bytes()).map_err(Refused::Call),
+        };
+        let asked =
+            checked.and_then(|()| small()).and_then(|()| timeout::read(request.headers()).map_err(Refused::Call));
         match asked {
             Ok(asked) => {
                 call.asked(asked);

@@ -141,6 +141,12 @@ impl Ledger {
         Error::Deadline { sent: self.may_have_acted() }
     }
 
+    /// Returns the error of a call that the gateway ends because it shuts down, and that changes something or does not.
+    pub fn cut_short(&self, changes: bool) -> Error {
+        let is_open = changes && self.may_have_acted();
+        if is_open { Error::OutcomeUnknown(Box::new(Error::ShuttingDown)) } else { Error::ShuttingDown }
+    }
+
     /// Counts the first attempt of a request.
     pub fn begin(&self) {
         self.outermost().begun.fetch_add(1, Ordering::Relaxed);

@@ -250,6 +250,20 @@ fn check_reports_mistakes_and_fails() {
 }
 
 #[test]
+fn what_is_said_on_the_command_line_is_checked() {
+    let binary = env!("CARGO_BIN_EXE_zendesk-gateway");
+    for (arguments, told) in [
+        (&["serve", "--users", "5"][..], "add --sandbox"),
+        (&["serve", "--seed", "5"], "add --sandbox"),
+        (&["serve", "--sandbox", "--listen", "foo"], "must be an address with a port, such as 0.0.0.0:50051"),
+    ] {
+        let run = std::process::Command::new(binary).args(arguments).env_clear().output().expect("the binary runs");
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(!run.status.success() && said.contains(told), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
 fn what_fits_together_badly_is_told_in_the_same_round_as_wrong_values() {
     let toml = "[server]\nlisten = \"127.0.0.1:7\"\nunary_deadline = \"0s\"\nmax_calls = \"many\"\n\
                 [admin]\nlisten = \"127.0.0.1:7\"\n[telemetry]\nlog_filter = \"warning\"\n";

@@ -39,7 +39,7 @@ pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     found.answers(state);
     found.credential(status.credential.as_ref());
     found.reloads(status);
-    found.failures(lately, status);
+    found.failures(lately, status, &state.exchanges.last_cause());
     found.refused(lately);
     found.strangers(lately);
     found.limited(lately);
@@ -117,7 +117,8 @@ impl Found {
         }
     }
 
-    fn failures(&mut self, lately: &Lately, status: &Status) {
+    /// `cause` is with what an exchange failed last.
+    fn failures(&mut self, lately: &Lately, status: &Status, cause: &str) {
         let credential = status.credential.as_ref();
         let has_no_token = credential.is_some_and(|credential| credential.failing.as_deref() == Some("429"));
         for (reason, kind, at_least, text, next) in FAILURES {
@@ -139,9 +140,22 @@ impl Found {
                 continue;
             }
             if count >= at_least && count * 100 >= lately.calls && self.0.iter().all(|other| other.kind != kind) {
-                let text = format!("{text} ({} in {}).", counted(count, "call", "calls"), lately.span());
+                let last = match reason {
+                    "UPSTREAM_UNAVAILABLE" if !cause.is_empty() => format!("; the last time: {cause}"),
+                    _ => String::new(),
+                };
+                let text = format!("{text} ({} in {}{last}).", counted(count, "call", "calls"), lately.span());
                 self.add(kind, Level::Problem, text, next);
             }
+        }
+        if let Some((count, over)) = lately.refused
+            && self.0.iter().all(|other| other.kind != "credential_refused")
+        {
+            let of = FAILURES.iter().find(|(reason, ..)| *reason == "CREDENTIAL_REFUSED");
+            let (_, kind, _, text, next) = of.expect("it is one of them");
+            let calls = counted(count, "call", "calls");
+            let text = format!("{text} ({calls} in {}, and none has succeeded since).", span(over));
+            self.add(kind, Level::Problem, text, next);
         }
     }
 

@@ -130,7 +130,7 @@ async fn what_zendesk_refuses_is_said_with_what_was_to_be_done() {
         user: Some(UserInput { notes: Some("n".to_owned()), ..Default::default() }),
         update_mask: None,
     };
-    assert!(refused(t.users().update_user(nobody).await).message.contains("holds no such record"));
+    assert!(refused(t.users().update_user(nobody).await).message.contains("zendesk holds no users/7: "));
 }
 
 #[tokio::test]
