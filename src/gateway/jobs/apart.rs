@@ -24,14 +24,17 @@ pub struct Apart {
 impl Apart {
     /// True if this caller's jobs are asked about apart.
     pub fn is(&self, caller: u64) -> bool {
-        self.callers.get(&caller).is_some_and(|until| *until > Instant::now())
+        self.callers.contains_key(&caller)
+    }
+
+    /// Ends what was kept apart for long enough.
+    pub fn end(&mut self, now: Instant) {
+        self.callers.retain(|_, until| *until > now);
     }
 
     /// Keeps a caller's jobs apart for a while.
     pub fn keep(&mut self, caller: u64) {
-        let now = Instant::now();
-        self.callers.retain(|_, until| *until > now);
-        self.callers.insert(caller, now + APART);
+        self.callers.insert(caller, Instant::now() + APART);
     }
 
     /// Notes that a round is waited for beside others, if it is one caller's. The others' are given up.

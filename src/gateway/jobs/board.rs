@@ -12,8 +12,7 @@ use super::entry::{Entry, Follow, Group};
 use super::follower::{Follower, Source, Terms};
 use super::inbox::{Id, News};
 use super::pace::SHORTEST;
-use super::poller::LONGEST;
-use super::round::Round;
+use super::round::{LONGEST, Round};
 use super::state::{has_ended, is_known, unreadable};
 use crate::error::{Error, Fate};
 use crate::proto::{ErrorReason, Job};
@@ -157,10 +156,8 @@ impl Board {
 
     /// Returns with which others a job may be asked about.
     fn group(&self, id: &Id, entry: &Entry) -> Group {
-        match () {
-            () if entry.alone => Group::Alone(Id::clone(id)),
-            () => self.turn(entry).map_or(Group::Shared, Group::OfCaller),
-        }
+        let with = || self.turn(entry).map_or(Group::Shared, Group::OfCaller);
+        if entry.alone { Group::Alone(Id::clone(id)) } else { with() }
     }
 
     fn is_urgent(&self, entry: &Entry, soon: Instant) -> bool {
@@ -172,8 +169,10 @@ impl Board {
     pub fn begin(&mut self) -> Option<Round> {
         let now = Instant::now();
         self.look(now);
-        let (id, first) = self.first(now)?;
-        let (group, turn) = (self.group(id, first), self.turn(first));
+        self.apart.end(now);
+        let id = self.first(now)?;
+        let first = &self.entries[&id];
+        let (group, turn) = (self.group(&id, first), self.turn(first));
         let share = (group != Group::Shared).then(|| first.share.clone());
         let mut ids: Vec<(&Id, &Entry)> = self.askable().filter(|(id, entry)| self.group(id, entry) == group).collect();
         ids.sort_unstable_by_key(|(_, entry)| entry.due);
@@ -205,13 +204,14 @@ impl Board {
 
     /// Returns the job that is asked about first of those that are due. Those that Zendesk is known to have come every other
     /// time, so that nobody's claims keep slots taken; callers with claims take turns.
-    fn first(&mut self, now: Instant) -> Option<(&Id, &Entry)> {
+    fn first(&mut self, now: Instant) -> Option<Id> {
         let callers: HashSet<Option<u64>> = self.entries.values().map(|entry| self.turn(entry)).collect();
         self.turns.retain(|turn, _| callers.contains(turn));
         let was_known = self.round > 0 && self.turns.get(&None) == Some(&self.round);
         let last = |entry: &Entry| self.turns.get(&self.turn(entry)).copied().unwrap_or_default();
         let due = self.askable().filter(|(_, entry)| entry.due <= now);
-        due.min_by_key(|(_, entry)| (self.turn(entry).is_none() == was_known, last(entry), entry.due))
+        let first = due.min_by_key(|(_, entry)| (self.turn(entry).is_none() == was_known, last(entry), entry.due));
+        first.map(|(id, _)| Id::clone(id))
     }
 
     /// Makes due what somebody wants a last look at.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, interval, sleep_until};
 
 use super::board::Board;
 use super::pace::Pace;
-use super::round::Round;
+use super::round::{LONGEST, Round};
 use crate::cache::WaitsFor;
 use crate::error::{Error, Result};
 use crate::gateway::read::{ReadContext, Reads};
@@ -21,8 +21,6 @@ use crate::proto::{GetJobRequest, Job};
 use crate::rest::jobs::show_many;
 use crate::upstream::call::{Ledger, Priority, Progress};
 
-/// Longest that one request about jobs may take, with its retries and its wait for budget.
-pub const LONGEST: Duration = Duration::from_secs(30);
 /// How long others wait for a request.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked how far it is.
@@ -102,7 +100,7 @@ impl Poller {
             let Some(round) = self.with(Board::begin).flatten().map(Arc::new) else { continue };
             // A last look waits for no pace, but counts.
             let counted = reserved.take().unwrap_or_else(|| self.polling.pace.reserve(now));
-            let Some((mut asking, ledger)) = self.ask(&round) else { return };
+            let Some((mut asking, ledger)) = self.ask(&round) else { continue };
             match self.wait(&round, &mut asking, &ledger, &mut late).await {
                 Waited::Ended(ended) => self.end(ended),
                 // Nothing was sent, so the next round need not be counted anew.
@@ -169,6 +167,8 @@ impl Poller {
     ) -> Waited {
         let begun = Instant::now();
         let mut look = interval(GLANCE);
+        // Nothing else can be asked instead of a job by its own path, so others need not wait to learn that it hangs.
+        let patience = if round.alone { GLANCE } else { PATIENCE };
         loop {
             // Somebody who cannot wait must not wait for the turn of a request that can.
             let can_wait = round.priority == Priority::Background && ledger.requests() == 0;
@@ -184,9 +184,9 @@ impl Poller {
                     }
                 }
                 _ = look.tick() => match ledger.progress() {
-                    Progress::UnderWay(since) if since.elapsed() >= PATIENCE => return Waited::Late { hangs: true },
+                    Progress::UnderWay(since) if since.elapsed() >= patience => return Waited::Late { hangs: true },
                     // One caller's may wait for others of that caller.
-                    Progress::Waits if round.share.is_some() && begun.elapsed() >= PATIENCE => {
+                    Progress::Waits if round.share.is_some() && begun.elapsed() >= patience => {
                         return Waited::Late { hangs: false };
                     }
                     _ => {}

@@ -1,7 +1,12 @@
 //! One request about jobs.
 
+use std::time::Duration;
+
 use crate::share::Share;
 use crate::upstream::call::Priority;
+
+/// Longest that one request about jobs may take, with its retries and its wait for budget.
+pub const LONGEST: Duration = Duration::from_secs(30);
 
 /// What is asked with one request.
 pub struct Round {

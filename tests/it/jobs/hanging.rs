@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use zendesk_gateway::config::Config;
+use zendesk_gateway::gateway::caller::Caller;
 use zendesk_gateway::proto::job_service_server::JobService as _;
 use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{BulkDeleteUsersRequest, BulkResult, WatchJobsRequest};
@@ -36,10 +37,10 @@ fn zendesk(hangs: Hangs) -> Seam {
             pending::<()>().await;
         }
         let jobs: Vec<Value> = ids.iter().map(|id| job(id, "completed")).collect();
-        let body = match &jobs[..] {
-            _ if is_list => json!({ "job_statuses": jobs }),
-            _ if is_about_jobs => json!({ "job_status": jobs[0] }),
-            _ => json!({ "job_status": job(&format!("V3-{}", ids[0]), "queued") }),
+        let body = match (is_about_jobs, is_list) {
+            (true, true) => json!({ "job_statuses": jobs }),
+            (true, false) => json!({ "job_status": jobs[0] }),
+            (false, _) => json!({ "job_status": job(&format!("V3-{}", ids[0]), "queued") }),
         };
         said(&call, &body.to_string())
     })
@@ -50,7 +51,7 @@ fn deletion(id: i64, wait: bool) -> BulkDeleteUsersRequest {
 }
 
 /// How another caller's deletions end, each within three seconds, while the jobs of a greedy one hang.
-async fn assert_others_are_told(t: &Seam, other: impl Fn() -> zendesk_gateway::gateway::caller::Caller) {
+async fn assert_others_are_told(t: &Seam, other: impl Fn() -> Caller) {
     for number in 0..40 {
         let begun = Instant::now();
         let request = by(other(), Duration::from_secs(10), deletion(11 + number * 2, true));
