@@ -150,11 +150,17 @@ impl Gateway {
             ledger: ledger.clone(),
             trace: context.trace.clone(),
         };
-        let sent = self.reads.upstream.clone().oneshot(call);
+        let (sent, over) = (self.reads.upstream.clone().oneshot(call), context.drain.over().clone());
         let turn = context.turn.clone();
         let record = Record { trail: context.trail.clone(), targets: change.targets, ledger: ledger.clone() };
         let mut task = tokio::spawn(async move {
-            let sent = sent.await.map_err(|error| of_write(error, &record.ledger));
+            let sent = tokio::select! {
+                biased;
+                sent = sent => sent,
+                // The process ends, and the change would leave no line.
+                () = over.cancelled() => Err(record.ledger.cut_short(true)),
+            };
+            let sent = sent.map_err(|error| of_write(error, &record.ledger));
             let outcome = match sent.inspect_err(|error| record.failed(error)) {
                 Ok(answer) => {
                     let learnt = (change.learnt)(&*answer.parsed);

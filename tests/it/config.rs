@@ -383,3 +383,15 @@ fn no_message_about_any_wrong_value_names_a_type_of_rust() {
         }
     }
 }
+
+#[test]
+fn a_drain_that_is_too_short_for_writes_is_remarked_on() {
+    let remarks = |toml: &str| read(toml, &[]).expect("valid").remarks();
+    assert_eq!(remarks(""), [""; 0]);
+    let short = "[server.drain]\ntimeout = \"12s\"\nannounce = \"1s\"\n[server]\nunary_deadline = \"5s\"\n";
+    for toml in [short.to_owned(), format!("{short}[upstream.attempt]\nwrite_timeout = \"12s\"\n")] {
+        let remarks = remarks(&toml);
+        assert!(remarks.len() == 1 && remarks[0].starts_with("server.drain.timeout: "), "{remarks:?}");
+    }
+    assert_eq!(remarks(&format!("{short}[upstream.attempt]\nwrite_timeout = \"11s\"\n")), [""; 0]);
+}
