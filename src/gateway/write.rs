@@ -66,7 +66,7 @@ impl Gateway {
     /// Waits for the call's turn, and returns a context that holds it.
     pub(super) async fn in_turn(&self, context: &Context, whole: Whole) -> Result<Context> {
         let until = last_moment(context.deadline);
-        Ok(Context { turn: Some(self.turns.take(whole, until).await?), ..context.clone() })
+        Ok(Context { turn: Some(self.turns.take(whole, context.caller.share(), until).await?), ..context.clone() })
     }
 
     /// Waits for the turn of a write, if it takes turns with others. A request that will be refused waits for nobody.
