@@ -10,6 +10,9 @@ use crate::config;
 use crate::error::Verdict;
 use crate::upstream::jitter::Jitter;
 
+/// How long one caller's probe keeps others from probing.
+const PATIENCE: Duration = Duration::from_millis(750);
+
 /// The state of a circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,7 +56,11 @@ enum Failed {
 enum Phase {
     Closed,
     Open(Pause),
-    HalfOpen { pause: Pause, probing: bool },
+    /// With whose call probes, and since when.
+    HalfOpen {
+        pause: Pause,
+        probing: Option<(u64, Instant)>,
+    },
 }
 
 /// How long the endpoints are left alone.
@@ -108,7 +115,11 @@ impl Circuit {
             // Who has not failed may find that it is the other one's requests that do.
             _ if is_others && self.reopened == 0 => return (pass(self.generation, false), None),
             Phase::Open(pause) => (pause, false),
-            Phase::HalfOpen { pause, probing } => (pause, probing),
+            // One caller's requests may hang by themselves: then another's may tell.
+            Phase::HalfOpen { pause, probing } => {
+                let is_waited_for = |(of, since): (u64, Instant)| of == caller || now < since + PATIENCE;
+                (pause, probing.is_some_and(is_waited_for))
+            }
         };
         let mut from = if safe { pause.safe_from } else { pause.any_from };
         if self.culprit != Some(caller) {
@@ -122,7 +133,7 @@ impl Circuit {
             return (Err(if wait.is_zero() { Duration::from_secs(1) } else { wait }), None);
         }
         let change = matches!(self.phase, Phase::Open(_)).then(|| self.enter(State::HalfOpen));
-        self.phase = Phase::HalfOpen { pause, probing: true };
+        self.phase = Phase::HalfOpen { pause, probing: Some((caller, now)) };
         (pass(self.generation, true), change)
     }
 
@@ -134,7 +145,7 @@ impl Circuit {
         match (verdict, pass.probe) {
             (Verdict::Ignore, true) => {
                 if let Phase::HalfOpen { probing, .. } = &mut self.phase {
-                    *probing = false;
+                    probing.take_if(|probe| *probe == (pass.caller, pass.begun));
                 }
                 None
             }

@@ -376,3 +376,33 @@ async fn whose_probe_failed_does_not_probe_again_before_others_who_wait() {
     assert_eq!(refused(&service, &greedy, 2).await, 1, "nobody else was refused since");
     assert_eq!(user_reads(&breakers).probes, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_hangs_does_not_keep_another_caller_from_probing() {
+    let (greedy, modest) = two();
+    let (is_broken, hangs) = (Arc::new(AtomicBool::new(true)), greedy.id());
+    let broken = Arc::clone(&is_broken);
+    let (service, breakers) = breaking(zendesk(&Hits::default(), move |_, call: Call| {
+        let (broken, hangs) = (broken.load(Ordering::Relaxed), call.share.id() == hangs);
+        async move {
+            match (broken, hangs) {
+                (true, _) => Err(unavailable()),
+                (false, true) => pending().await,
+                (false, false) => Ok(answer()),
+            }
+        }
+    }));
+    assert_eq!((refused(&service, &modest, 4).await, refused(&service, &greedy, 4).await), (0, 1));
+    is_broken.store(false, Ordering::Relaxed);
+    sleep(millis(1_100)).await;
+    let of_greedy = |greedy: &Share| ask(&service, Call { share: greedy.clone(), ..read() });
+    let mut probe = Box::pin(of_greedy(&greedy));
+    assert!(futures_util::poll!(&mut probe).is_pending(), "its probe hangs");
+    assert_eq!(refused(&service, &modest, 1).await, 1, "one probes at a time");
+    sleep(millis(750)).await;
+    of_greedy(&greedy).await.expect_err("its probe is under way");
+    assert_eq!(refused(&service, &modest, 1).await, 0);
+    assert_eq!(user_reads(&breakers).state, State::Closed);
+    drop(probe);
+    assert_eq!(user_reads(&breakers).state, State::Closed);
+}
