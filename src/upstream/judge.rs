@@ -59,6 +59,8 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
         504 | 524 => Error::GatewayTimeout(refusal),
         // By HTTP, a 303 says that the write was carried out and its outcome is elsewhere; the gateway does not look there.
         303 if call.rest.method != http::Method::GET => Error::Server(refusal),
+        // Nobody asked whether something has changed.
+        304 => Error::Refused(refusal),
         300..=399 => {
             refusal.text = redirection(headers);
             Error::Redirected(refusal)

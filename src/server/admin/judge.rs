@@ -12,6 +12,7 @@ use super::lately::Lately;
 use super::member;
 use super::readiness::Phase;
 use super::status::Status;
+use crate::limits::JOBS;
 use crate::telemetry::State;
 use crate::telemetry::budget::Budget;
 use crate::telemetry::errors::Kind;
@@ -229,7 +230,9 @@ impl Found {
             let text = format!("Zendesk asked for a pause; nothing is sent for {}.", span(pause));
             self.add("paused", Level::Problem, text, NEXT);
         }
-        for budget in status.budgets.iter().filter(|budget| is_current(budget)) {
+        // All job slots taken is what a large bulk call does.
+        let is_of_requests = |budget: &&Budget| budget.name != JOBS && is_current(budget);
+        for budget in status.budgets.iter().filter(is_of_requests) {
             let of = if budget.name == "account" { "account".to_owned() } else { format!("endpoint {}", budget.name) };
             let reset =
                 budget.reset_in.map_or(String::new(), |reset| format!(", and {} until there is more", span(reset)));

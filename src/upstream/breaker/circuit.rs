@@ -10,8 +10,8 @@ use crate::config;
 use crate::error::Verdict;
 use crate::upstream::jitter::Jitter;
 
-/// How long one caller's probe keeps others from probing.
-const PATIENCE: Duration = Duration::from_millis(750);
+/// How long others wait for the outcome of one caller's probe.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The state of a circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -56,7 +56,7 @@ enum Failed {
 enum Phase {
     Closed,
     Open(Pause),
-    /// With whose call probes, and since when.
+    /// With whose probe is under way, and since when.
     HalfOpen {
         pause: Pause,
         probing: Option<(u64, Instant)>,
@@ -114,20 +114,18 @@ impl Circuit {
             Phase::Closed => return (pass(self.generation, false), None),
             // Who has not failed may find that it is the other one's requests that do.
             _ if is_others && self.reopened == 0 => return (pass(self.generation, false), None),
-            Phase::Open(pause) => (pause, false),
-            // One caller's requests may hang by themselves: then another's may tell.
-            Phase::HalfOpen { pause, probing } => {
-                let is_waited_for = |(of, since): (u64, Instant)| of == caller || now < since + PATIENCE;
-                (pause, probing.is_some_and(is_waited_for))
-            }
+            Phase::Open(pause) => (pause, None),
+            Phase::HalfOpen { pause, probing } => (pause, probing),
         };
         let mut from = if safe { pause.safe_from } else { pause.any_from };
+        // A probe that takes long may hang for its caller alone.
+        let is_probed = probing.is_some_and(|(prober, since)| prober == caller || now < since + PATIENCE);
         if self.culprit != Some(caller) {
-            self.refused_others |= probing || now < from;
+            self.refused_others |= is_probed || now < from;
         } else if self.refused_others {
             from = from.max(pause.culprit_from);
         }
-        if probing || now < from {
+        if is_probed || now < from {
             // A probe under way will end soon, so one second is enough.
             let wait = from.saturating_duration_since(now);
             return (Err(if wait.is_zero() { Duration::from_secs(1) } else { wait }), None);
@@ -145,7 +143,7 @@ impl Circuit {
         match (verdict, pass.probe) {
             (Verdict::Ignore, true) => {
                 if let Phase::HalfOpen { probing, .. } = &mut self.phase {
-                    probing.take_if(|probe| *probe == (pass.caller, pass.begun));
+                    probing.take_if(|(prober, _)| *prober == pass.caller);
                 }
                 None
             }
