@@ -201,6 +201,7 @@ async fn check(
     let checked = async {
         let config = config.await?;
         readable(&config, sandboxed).await?;
+        config.remarks().iter().for_each(|remark| eprintln!("warning: {remark}"));
         println!("the configuration is valid; gRPC would listen on {}", config.server.listen);
         if online { online::check(&config, sandboxed).await } else { Ok(()) }
     };

@@ -47,7 +47,7 @@ pub mod tls;
 pub mod trace;
 
 use admin::Readiness;
-use connection::Server;
+use connection::{LAST_WORDS, Server};
 use counts::Counts;
 use fleet::{Member, Port, forward, internal};
 use flood::activity::Activity;
@@ -69,9 +69,6 @@ impl From<TcpListener> for Listener {
         Self { socket, tls: None }
     }
 }
-
-/// How long the calls that are left at the end have to tell their callers that they end.
-const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// The services, and how their callers are authenticated.
 pub struct Served {
@@ -175,7 +172,8 @@ pub async fn run(
         while connections.join_next().await.is_some() {}
         while followers.join_next().await.is_some() {}
     };
-    if timeout_at(signalled + settings.drain.timeout, ended()).await.is_err() {
+    let cut = (signalled + settings.drain.timeout).checked_sub(LAST_WORDS).unwrap_or(signalled);
+    if timeout_at(cut, ended()).await.is_err() {
         drain.end();
         // The calls end at once, and say why; their connections end once that was sent.
         timeout(LAST_WORDS, ended()).await.ok();

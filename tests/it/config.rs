@@ -397,3 +397,15 @@ fn a_variable_that_is_no_text_is_nobodys_business_unless_it_is_the_gateways() {
     assert!(!valid && said.contains("ZENDESK_GATEWAY__SERVER__LISTEN: is no text in UTF-8"), "{said}");
     assert!(!said.contains("panicked"), "{said}");
 }
+
+#[test]
+fn a_drain_that_is_too_short_for_writes_is_remarked_on() {
+    let remarks = |toml: &str| read(toml, &[]).expect("valid").remarks();
+    assert_eq!(remarks(""), [""; 0]);
+    let short = "[server.drain]\ntimeout = \"12s\"\nannounce = \"1s\"\n[server]\nunary_deadline = \"5s\"\n";
+    for toml in [short.to_owned(), format!("{short}[upstream.attempt]\nwrite_timeout = \"12s\"\n")] {
+        let remarks = remarks(&toml);
+        assert!(remarks.len() == 1 && remarks[0].starts_with("server.drain.timeout: "), "{remarks:?}");
+    }
+    assert_eq!(remarks(&format!("{short}[upstream.attempt]\nwrite_timeout = \"11s\"\n")), [""; 0]);
+}
