@@ -80,7 +80,7 @@ pub use patch::{EnumFields, Input, body, patch};
 pub use results::results;
 pub use room::{room_for_row, row_begins, row_ends};
 pub use structure::{structure, write_structure};
-pub use texts::optional_texts;
+pub use texts::{optional_code, optional_texts};
 
 thread_local! {
     /// What the readings on this thread have left out since [`losses_of`] began.

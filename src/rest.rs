@@ -14,6 +14,7 @@ pub mod jobs;
 mod list;
 pub mod many;
 pub mod memberships;
+pub mod organization_memberships;
 pub mod organizations;
 pub mod page;
 mod read;
@@ -29,6 +30,6 @@ pub use list::{List, Paging, Part, Style, checked, rows};
 pub use read::Read;
 pub use write::{Changes, Whole, Write};
 
-use answer::{has_id, is_count, nothing_but};
+use answer::{has_id, is_count, is_unread, names, nothing_but};
 use field::{brand, id, known_word, optional_id, sorted};
 use list::{list, whole_list};

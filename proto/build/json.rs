@@ -76,6 +76,7 @@ fn reader(field: &FieldDescriptor) -> String {
         },
         Kind::Int64 if names_records(field) && optional => "optional_id".to_owned(),
         Kind::Int64 if names_records(field) => "id".to_owned(),
+        Kind::String if field.full_name().ends_with(".JobResult.error") => "optional_code".to_owned(),
         Kind::String if field.full_name().ends_with(".JobResult.details") => "optional_texts".to_owned(),
         _ if optional => "optional_scalar".to_owned(),
         _ => "scalar".to_owned(),

@@ -31,6 +31,7 @@ fn reply(method: &MethodDescriptor) -> String {
         "total_count" => "part.page.count",
         "users" => "part.page.users",
         "groups" => "part.page.groups",
+        "organizations" => "part.page.organizations",
         other => panic!("a page has no {other}, which {} wants", reply.name()),
     };
     let fields = reply.fields().map(|field| {
@@ -71,13 +72,16 @@ fn record(lists: &[&MethodDescriptor], methods: &[MethodDescriptor]) -> String {
         ),
         _ => line!(code, "    fn id(&self) -> Option<i64> {{ None }}"),
     }
-    let named = ["user_id", "group_id"].map(|name| match record.get_field_by_name(name) {
-        Some(_) => format!("self.{name}"),
-        None => "None".to_owned(),
+    let has = |name: &str| record.get_field_by_name(name).is_some();
+    // A user's own record names one of the user's organizations, and not the one below which it is listed.
+    let named = [("user", true), ("group", true), ("organization", has("user_id"))].map(|(name, is_place)| {
+        let id = format!("{name}_id");
+        if is_place && has(&id) { format!("{name}: self.{id}, ") } else { String::new() }
     });
-    if named.iter().any(|name| name != "None") {
+    if named.iter().any(|name| !name.is_empty()) {
+        let named = named.concat();
         line!(code, "    const NAMES: bool = true;");
-        line!(code, "    fn names(&self) -> (Option<i64>, Option<i64>) {{ ({}) }}", named.join(", "));
+        line!(code, "    fn names(&self) -> Names {{ Names {{ {named}..Names::default() }} }}");
     }
     if let Some(method) = methods.iter().find(|method| answers(method, &record)) {
         line!(

@@ -87,6 +87,11 @@ families! {
     /// organizations.
     Organization of "organization":
         every_organization = "organizations", organizations = "organization_lists", organization = "organization";
+    /// memberships in organizations.
+    OrganizationMembership of "organization_membership":
+        every_organization_membership = "organization_memberships",
+        organization_memberships = "organization_membership_lists",
+        organization_membership = "organization_membership";
 }
 
 /// How many slots the tags without an id take.

@@ -59,7 +59,11 @@ impl Targets {
     /// Names the records of one request of a bulk call: their ids, and the number of items without one.
     pub fn of_chunk(chunk: &Chunk) -> Self {
         let mut targets = Self::of(&chunk.about);
-        let kind = if chunk.rest.path.contains("group_memberships") { "membership" } else { "user" };
+        let kind = match &chunk.rest.path {
+            path if path.contains("group_memberships") => "membership",
+            path if path.contains("organization_memberships") => "organization_membership",
+            _ => "user",
+        };
         chunk.keys.iter().filter_map(|key| key.id).for_each(|id| targets.add(kind, id));
         let without = chunk.keys.iter().filter(|key| key.id.is_none()).count();
         if without > 0 {

@@ -48,15 +48,8 @@ impl Gateway {
         context: &Context,
         request: MakeUserIdentityPrimaryRequest,
     ) -> Result<Encoded<MakeUserIdentityPrimaryResponse>> {
-        let context = self.in_turn_of(context, &request).await?;
-        let mut reply = self.carry(&context, &request).await?;
-        if reply.identities.is_empty() {
-            // Zendesk answered only a part of the identities. The write has succeeded, so a failure of this read must not fail the
-            // call.
-            let all = self.all(&context, identities::all(request.user_id)?, |_: &UserIdentity| true);
-            reply.identities = all.await.unwrap_or_default();
-        }
-        Ok(Encoded::new(&reply))
+        let all = || identities::all(request.user_id);
+        self.carry_with_all(context, &request, all, |reply| &mut reply.identities).await
     }
 
     /// Reads all e-mail addresses of a user, past the cache.
@@ -179,10 +172,9 @@ impl Change<'_> {
                 let in_time = Instant::now() < until;
                 let taken = if in_time { self.take(step).await } else { Err(Error::Deadline { sent: false }) };
                 match taken {
-                    Ok(wrote) if self.is_done(EmailStep::Add) => written |= wrote,
-                    // Zendesk has answered with another address under the identity's id.
-                    Ok(_) => {
-                        failures.push(in_conflict(step, BulkResult::Failed, "another client has changed the identity"));
+                    Ok(wrote) => {
+                        written |= wrote;
+                        failures.extend(self.doubt(step).await);
                     }
                     Err(error) if written => failures.push(failure(step, &error)),
                     Err(error) => return Err(error),
@@ -202,6 +194,21 @@ impl Change<'_> {
         Ok(failures)
     }
 
+    /// Returns why a step that was taken is not taken for done.
+    async fn doubt(&mut self, step: EmailStep) -> Option<EmailFailure> {
+        if !self.rows.iter().all(is_clear) {
+            // The answer does not tell what is acted on next.
+            match self.gateway.addresses(self.context, self.request.user_id).await {
+                Ok(rows) => self.rows = rows,
+                Err(error) => return Some(failure(step, &error)),
+            }
+        }
+        // Zendesk may answer with another address under the identity's id, and two clients may change a user at once.
+        let is_done = self.is_done(EmailStep::Add) && self.is_done(step);
+        (!is_done)
+            .then(|| in_conflict(step, BulkResult::Failed, "the user's addresses are not as this step leaves them"))
+    }
+
     /// Takes one step, and returns whether that changed anything.
     async fn take(&mut self, step: EmailStep) -> Result<bool> {
         let (gateway, context, user_id) = (self.gateway, self.context, self.request.user_id);
@@ -216,9 +223,9 @@ impl Change<'_> {
             EmailStep::MakePrimary => {
                 let request = MakeUserIdentityPrimaryRequest { user_id, id: wanted };
                 let identities = gateway.carry(context, &request).await?.identities;
-                if identities.is_empty() || !identities.iter().all(is_clear) {
-                    // Zendesk answered only a part of them, or one of them cannot be read.
-                    self.rows.iter_mut().for_each(|row| row.primary = Some(row.id == wanted));
+                if identities.is_empty() {
+                    // Zendesk answered only a part of them: nothing is known of which one is the primary one now.
+                    self.rows.iter_mut().for_each(|row| row.primary = None);
                 } else {
                     let known = std::mem::take(&mut self.rows);
                     self.rows = identities.into_iter().filter(is_address).collect();

@@ -95,6 +95,31 @@ impl<R: Row> Many<R> {
     }
 }
 
+/// What an answer has of one record.
+enum Found<R> {
+    Nothing,
+    Row(R),
+    Different,
+}
+
+impl<R: PartialEq> Found<R> {
+    /// There may be any number of rows, so each is compared with the first alone.
+    fn add(&mut self, row: R) {
+        match self {
+            Self::Nothing => *self = Self::Row(row),
+            Self::Row(first) if *first != row => *self = Self::Different,
+            Self::Row(_) | Self::Different => {}
+        }
+    }
+
+    fn row(self) -> Option<R> {
+        match self {
+            Self::Row(row) => Some(row),
+            Self::Nothing | Self::Different => None,
+        }
+    }
+}
+
 /// Returns what a row was asked for by; none if it cannot be read.
 type IdOf<R, Id> = fn(&R) -> Option<Id>;
 
@@ -145,18 +170,24 @@ impl Reads {
             page.rows.retain(|row| id(row).is_some());
             let all_read = page.unreadable_rows == 0 && page.rows.len() == before;
             let all_read = all_read && !page.leaves_open_whether_there_is_more();
-            // The first row of each id. There may be any number of rows, so each is compared with that one alone.
-            let mut firsts: Vec<Option<&R>> = wanted.iter().map(|_| None).collect();
-            let fit = page.rows.iter().all(|row| {
-                let at = id(row).and_then(|id| wanted.iter().position(|wanted| *wanted == id));
-                at.is_some_and(|at| *firsts[at].get_or_insert(row) == row)
-            });
-            // A record that is not on this page counts as missing, so there must be no further page.
-            if fit && !says_that_there_is_more {
-                Ok(Box::new(Many { rows: page.rows, all_read }) as Parsed)
-            } else {
-                Err(Malformed::Foreign)
+            // Each row says itself which record it is. Nobody has asked for some, and of two that differ nobody knows which is right:
+            // they are left aside, and the record counts as one that cannot be read.
+            let mut found: Vec<Found<R>> = wanted.iter().map(|_| Found::Nothing).collect();
+            let mut all_fit = true;
+            for row in page.rows {
+                match id(&row).and_then(|id| wanted.iter().position(|wanted| *wanted == id)) {
+                    Some(at) => found[at].add(row),
+                    None => all_fit = false,
+                }
             }
+            all_fit &= found.iter().all(|found| !matches!(found, Found::Different));
+            let rows: Vec<R> = found.into_iter().filter_map(Found::row).collect();
+            // A record that is not on this page counts as missing, so there must be no further page; and where nothing fits, it is the
+            // answer to another question.
+            if says_that_there_is_more || rows.is_empty() && !all_fit {
+                return Err(Malformed::Foreign);
+            }
+            Ok(Box::new(Many { rows, all_read: all_read && all_fit }) as Parsed)
         });
         Ok(self.send(read, rest, parse, None).await?.body())
     }

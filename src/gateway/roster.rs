@@ -11,13 +11,15 @@ use crate::error::{Checks, Error, Result};
 use crate::proto::{
     CreateGroupRequest, CreateGroupWithAgentsRequest, CreateGroupWithAgentsResponse, GetGroupRequest,
     GetGroupWithAgentsRequest, GetGroupWithAgentsResponse, Group, MembershipPlan, SetDefaultMembershipRequest,
-    SetDefaultMembershipResponse, SetUserGroupsRequest, SetUserGroupsResponse, UpdateGroupRequest,
-    UpdateGroupWithAgentsRequest, UpdateGroupWithAgentsResponse, User,
+    SetDefaultMembershipResponse, SetDefaultOrganizationMembershipRequest, SetDefaultOrganizationMembershipResponse,
+    SetUserGroupsRequest, SetUserGroupsResponse, UpdateGroupRequest, UpdateGroupWithAgentsRequest,
+    UpdateGroupWithAgentsResponse, User,
 };
 use crate::rest::input::absent;
-use crate::rest::{Whole, Write, groups};
+use crate::rest::row::Row;
+use crate::rest::{Whole, Write, groups, memberships, organization_memberships};
 use crate::upstream::call::Priority;
-use crate::upstream::rest::id;
+use crate::upstream::rest::{Rest, id};
 
 mod difference;
 mod list;
@@ -181,13 +183,35 @@ impl Gateway {
         context: &Context,
         request: SetDefaultMembershipRequest,
     ) -> Result<Encoded<SetDefaultMembershipResponse>> {
-        let context = self.in_turn_of(context, &request).await?;
-        let mut reply = self.carry(&context, &request).await?;
-        if reply.group_memberships.is_empty() {
-            // Zendesk answered only a part of the memberships. The write has succeeded, so a failure of this read must not
-            // fail the call.
-            let side = Side::GroupsOf(request.user_id);
-            reply.group_memberships = self.memberships(&context, side).await.unwrap_or_default();
+        let all = || memberships::of_user(request.user_id);
+        self.carry_with_all(context, &request, all, |reply| &mut reply.group_memberships).await
+    }
+
+    /// Set Membership as Default, of an organization.
+    pub async fn set_default_organization_membership(
+        &self,
+        context: &Context,
+        request: SetDefaultOrganizationMembershipRequest,
+    ) -> Result<Encoded<SetDefaultOrganizationMembershipResponse>> {
+        let all = || organization_memberships::of_user(request.user_id);
+        self.carry_with_all(context, &request, all, |reply| &mut reply.organization_memberships).await
+    }
+
+    /// Carries out, in its turn, a write that is answered with all rows of a user, and reads them where the answer had only a part
+    /// of them.
+    pub(super) async fn carry_with_all<W: Write, R: Row + PartialEq>(
+        &self,
+        context: &Context,
+        request: &W,
+        all: impl FnOnce() -> Result<Rest>,
+        rows: fn(&mut W::Reply) -> &mut Vec<R>,
+    ) -> Result<Encoded<W::Reply>> {
+        let context = self.in_turn_of(context, request).await?;
+        let mut reply = self.carry(&context, request).await?;
+        let told = rows(&mut reply);
+        if told.is_empty() {
+            // The write has succeeded, so a failure of this read must not fail the call.
+            *told = self.all(&context, all()?, |_: &R| true).await.unwrap_or_default();
         }
         Ok(Encoded::new(&reply))
     }

@@ -5,13 +5,19 @@ use std::fmt;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::fields::{Scalar, scalars};
+use super::fields::{Scalar, optional_scalar, scalars};
 use super::losses::lost;
 use super::tiny;
 
 /// Reads texts as one, with `; ` between them.
 pub fn optional_texts<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     from.deserialize_any(Texts)
+}
+
+/// Reads the code of a failure. `false` and zero say that there was none.
+pub fn optional_code<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let code: Option<String> = optional_scalar(from)?;
+    Ok(code.filter(|code| !matches!(code.as_str(), "false" | "0" | "-0")))
 }
 
 struct Texts;

@@ -75,7 +75,7 @@ where
 }
 
 fn nothing_beside<R: contract::Request>(body: &[u8], expected: Option<&str>) -> Result<Parsed, Malformed> {
-    const OF_OTHERS: [&str; 15] = [
+    const OF_OTHERS: [&str; 17] = [
         "error",
         "errors",
         "user",
@@ -89,6 +89,8 @@ fn nothing_beside<R: contract::Request>(body: &[u8], expected: Option<&str>) -> 
         "identities",
         "organization",
         "organizations",
+        "organization_membership",
+        "organization_memberships",
         "job_status",
         "job_statuses",
     ];
@@ -101,6 +103,11 @@ fn nothing_beside<R: contract::Request>(body: &[u8], expected: Option<&str>) -> 
     Ok(Box::new(R::Reply::default()))
 }
 
+/// True if a record says that this field of it cannot be read.
+pub(super) fn is_unread(unreadable_fields: &[String], field: &str) -> bool {
+    unreadable_fields.iter().any(|unread| unread == field)
+}
+
 /// True if the reply's record has this id.
 pub(super) fn has_id<T>(record: Option<&T>, id: i64, of: impl Fn(&T) -> i64) -> bool {
     record.is_some_and(|record| of(record) == id)
@@ -108,5 +115,10 @@ pub(super) fn has_id<T>(record: Option<&T>, id: i64, of: impl Fn(&T) -> i64) -> 
 
 /// True if a reply holds a count: the number, or one that is told to be unreadable.
 pub(super) fn is_count(count: Option<&Count>) -> bool {
-    count.is_some_and(|count| count.value.is_some() || count.unreadable_fields.iter().any(|field| field == "value"))
+    count.is_some_and(|count| count.value.is_some() || is_unread(&count.unreadable_fields, "value"))
+}
+
+/// True if a row names the record with this id in a field, or tells that the field cannot be read: then it names no other one.
+pub(super) fn names(id: i64, named: Option<i64>, field: &str, unreadable_fields: &[String]) -> bool {
+    named == Some(id) || (named.is_none() && is_unread(unreadable_fields, field))
 }

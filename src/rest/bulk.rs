@@ -76,7 +76,9 @@ reply!(
     BulkUpdateUsersResponse,
     BulkDeleteUsersResponse,
     BulkCreateMembershipsResponse,
-    BulkDeleteMembershipsResponse
+    BulkDeleteMembershipsResponse,
+    BulkCreateOrganizationMembershipsResponse,
+    BulkDeleteOrganizationMembershipsResponse
 );
 
 /// The id of a job: a text, or a number's digits.

@@ -1,6 +1,6 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/users/user_identities/>
 
-use super::{Read, Style, id, known_word, list};
+use super::{Read, Style, id, known_word, list, names};
 use crate::cache::{Policy, tag};
 use crate::error::{Checks, Result};
 use crate::path;
@@ -72,6 +72,5 @@ fn is_it(identity: Option<&UserIdentity>, user: i64, id: i64) -> bool {
 
 /// True if this is an identity of this user, or one whose user cannot be read.
 fn is_of(row: &UserIdentity, user: i64) -> bool {
-    let is_unreadable = || row.unreadable_fields.iter().any(|field| field == "user_id");
-    row.user_id.map_or_else(is_unreadable, |whose| whose == user)
+    names(user, row.user_id, "user_id", &row.unreadable_fields)
 }

@@ -69,16 +69,16 @@ pub fn rows(page_size: i32) -> Result<u32> {
 pub(super) fn whole_list<R: Row>(
     body: &[u8],
     user: i64,
-    is_changed: impl Fn(&R) -> bool,
+    is_changed: impl Fn(&R) -> Option<bool>,
 ) -> Result<Option<Vec<R>>, Malformed> {
     let page = Page::<R>::read(body, Owner::User(user))?;
     // Zendesk's pages have at most 100 rows; that this answer is paged at all is an assumption.
     let may_be_more = page.says_that_there_is_more() || page.leaves_open_whether_there_is_more();
     let is_part = may_be_more || page.rows.len() >= MOST_ITEMS;
-    match (page.rows.iter().any(is_changed), is_part) {
-        (_, true) => Ok(None),
-        (true, false) => Ok(Some(page.rows).filter(|_| page.unreadable_rows == 0)),
-        (false, false) => Err(Malformed::Foreign),
+    match (page.rows.iter().find_map(is_changed), is_part) {
+        (Some(true), false) => Ok(Some(page.rows).filter(|_| page.unreadable_rows == 0)),
+        (Some(true) | None, true) => Ok(None),
+        (Some(false), _) | (None, false) => Err(Malformed::Foreign),
     }
 }
 

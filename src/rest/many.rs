@@ -37,7 +37,7 @@ pub enum Name {
     Id(i64),
     /// An e-mail address or external id, in lower case: Zendesk ignores its case.
     Text(String),
-    /// The user and the group of a membership.
+    /// The user of a membership, and its group or organization.
     Pair(i64, i64),
 }
 

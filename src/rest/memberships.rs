@@ -1,6 +1,6 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/>
 
-use super::{Read, Style, id, list, sorted};
+use super::{Read, Style, id, list, names, sorted};
 use crate::cache::{Policy, tag};
 use crate::error::{Checks, Result};
 use crate::path;
@@ -12,11 +12,6 @@ use crate::upstream::rest::Rest;
 
 pub mod bulk;
 mod writes;
-
-/// True if a membership names this user or group in a field, or tells that the field cannot be read: then it names no other one.
-fn names(row: &GroupMembership, field: &str, named: Option<i64>, id: i64) -> bool {
-    named == Some(id) || (named.is_none() && row.unreadable_fields.iter().any(|lost| lost == field))
-}
 
 /// Show Membership. <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/#show-membership>
 impl Read for GetMembershipRequest {
@@ -31,7 +26,9 @@ impl Read for GetMembershipRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        let whose = |row: &GroupMembership| self.user_id.is_none_or(|user| names(row, "user_id", row.user_id, user));
+        let whose = |row: &GroupMembership| {
+            self.user_id.is_none_or(|user| names(user, row.user_id, "user_id", &row.unreadable_fields))
+        };
         reply.group_membership.as_ref().is_some_and(|row| row.id == self.id && whose(row))
     }
 

@@ -63,8 +63,9 @@ impl Read for GetOrganizationRelatedRequest {
         reply.organization_related.as_ref().is_some_and(|related| *related != OrganizationRelated::default())
     }
 
+    /// How many users it has changes with them.
     fn cache(&self) -> Policy {
-        Policy::related(tag::organization(self.id))
+        Policy::related(tag::organization(self.id)).and(tag::users())
     }
 }
 

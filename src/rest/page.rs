@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::row::Row;
 use crate::json::{self, Malformed};
-use crate::proto::{Group, User};
-use crate::upstream::rest::Owner;
+use crate::proto::{Group, Organization, User};
+use crate::upstream::rest::{Names, Owner};
 
 mod link;
 mod meta;
@@ -27,6 +27,16 @@ pub use meta::{Meta, is_cursor};
 pub use next::{Next, Size};
 pub use rows::{Rows, next_row};
 
+/// True if a list of so many items, which stands in this body under a key of its own, may be a part of a longer one: by what stands
+/// around it, or because that cannot be read.
+pub fn may_go_on(body: &[u8], items: usize) -> bool {
+    let around = json::decode::<Page<Group>>(body).ok().and_then(|(page, losses)| {
+        let unread = Unread::of(&losses.untold).ok()?;
+        Some(Page { unread, unreadable_rows: i32::try_from(items).unwrap_or(i32::MAX), ..page })
+    });
+    around.is_none_or(|page| page.says_that_there_is_more() || page.leaves_open_whether_there_is_more())
+}
+
 /// One page.
 #[derive(Debug)]
 pub struct Page<R, C = Vec<R>> {
@@ -36,6 +46,8 @@ pub struct Page<R, C = Vec<R>> {
     pub users: Vec<User>,
     /// Sideloaded groups, each once.
     pub groups: Vec<Group>,
+    /// Sideloaded organizations, each once.
+    pub organizations: Vec<Organization>,
     /// How many rows the whole list has; lists with page numbers state it.
     pub count: Option<i64>,
     /// How many rows, and sideloads, were left out because they cannot be read.
@@ -64,9 +76,9 @@ impl<R: Row, C: Rows> Page<R, C> {
             other => other,
         })?;
         page.unreadable_rows = losses.rows;
-        let (mut users, mut groups) = (HashSet::new(), HashSet::new());
-        page.users.retain(|user| users.insert(user.id));
-        page.groups.retain(|group| groups.insert(group.id));
+        page.users = each_once(page.users, |user| user.id);
+        page.groups = each_once(page.groups, |group| group.id);
+        page.organizations = each_once(page.organizations, |organization| organization.id);
         page.unread = Unread::of(&losses.untold).map_err(Malformed::without)?;
         match () {
             () if page.listed && page.rows.belong_to(owner) => Ok(page),
@@ -182,11 +194,17 @@ impl<R: Row, C: Rows> Page<R, C> {
 
     /// Returns a page without rows, with the sideloads that the given rows name.
     #[must_use]
-    pub fn beside(&self, names: &[(Option<i64>, Option<i64>)]) -> Page<R> {
-        let (users, groups): (HashSet<_>, HashSet<_>) = names.iter().copied().unzip();
-        let users = self.users.iter().filter(|user| users.contains(&Some(user.id))).cloned().collect();
-        let groups = self.groups.iter().filter(|group| groups.contains(&Some(group.id))).cloned().collect();
-        Page { users, groups, count: self.count, ..Page::new(Vec::new()) }
+    pub fn beside(&self, names: &[Names]) -> Page<R> {
+        let ids = |of: fn(&Names) -> Option<i64>| names.iter().filter_map(of).collect::<HashSet<_>>();
+        let (users, groups) = (ids(|names| names.user), ids(|names| names.group));
+        let organizations = ids(|names| names.organization);
+        Page {
+            users: self.users.iter().filter(|user| users.contains(&user.id)).cloned().collect(),
+            groups: self.groups.iter().filter(|group| groups.contains(&group.id)).cloned().collect(),
+            organizations: self.organizations.iter().filter(|one| organizations.contains(&one.id)).cloned().collect(),
+            count: self.count,
+            ..Page::new(Vec::new())
+        }
     }
 
     /// Returns the page without its rows: what stands beside them.
@@ -197,12 +215,20 @@ impl<R: Row, C: Rows> Page<R, C> {
     }
 }
 
+/// Removes the rows whose id another one has before them.
+fn each_once<T>(mut rows: Vec<T>, id: fn(&T) -> i64) -> Vec<T> {
+    let mut seen = HashSet::new();
+    rows.retain(|row| seen.insert(id(row)));
+    rows
+}
+
 impl<R, C> Page<R, C> {
     fn new(rows: C) -> Self {
         Self {
             rows,
             users: Vec::new(),
             groups: Vec::new(),
+            organizations: Vec::new(),
             count: None,
             unreadable_rows: 0,
             listed: false,
@@ -242,6 +268,7 @@ impl<'de, R: Row, C: Rows> Visitor<'de> for Reader<R, C> {
                 }
                 Key::Users => page.users = map.next_value_seed(Beside(PhantomData))?,
                 Key::Groups => page.groups = map.next_value_seed(Beside(PhantomData))?,
+                Key::Organizations => page.organizations = map.next_value_seed(Beside(PhantomData))?,
                 Key::Meta => page.meta = map.next_value::<Paging>()?.0.unwrap_or_default(),
                 Key::HasMore => top.has_more = map.next_value::<Value<Flag>>()?.0.map(|Flag(is)| is),
                 Key::AfterCursor => top.after_cursor = map.next_value::<Value<Cursor>>()?.0.and_then(Cursor::text),
@@ -291,6 +318,7 @@ enum Key<R> {
     Rows(PhantomData<R>),
     Users,
     Groups,
+    Organizations,
     Meta,
     HasMore,
     AfterCursor,
@@ -313,6 +341,7 @@ impl<'de, R: Row> Deserialize<'de> for Key<R> {
                     _ if name == R::KEY => Key::Rows(PhantomData),
                     "users" if R::SIDELOADS => Key::Users,
                     "groups" if R::SIDELOADS => Key::Groups,
+                    "organizations" if R::SIDELOADS => Key::Organizations,
                     "meta" => Key::Meta,
                     "has_more" => Key::HasMore,
                     "after_cursor" => Key::AfterCursor,

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cache::Policy;
 use crate::rest::read::Read;
-use crate::upstream::rest::is_text_id;
+use crate::upstream::rest::{Names, is_text_id};
 
 /// Number of the field that holds the record in every single read's reply, and the rows in every stream's messages.
 pub const FIELD: u32 = 1;
@@ -15,7 +15,7 @@ pub const FIELD: u32 = 1;
 pub trait Row: prost::Message + DeserializeOwned + Default + 'static {
     /// The key of the list in Zendesk's JSON.
     const KEY: &'static str;
-    /// True if pages can have sideloaded users and groups.
+    /// True if pages can have sideloads.
     const SIDELOADS: bool = false;
 
     /// Returns the record's id; none if it has no numeric one.
@@ -26,12 +26,12 @@ pub trait Row: prost::Message + DeserializeOwned + Default + 'static {
         self.id().is_none_or(|id| id > 0)
     }
 
-    /// True if rows name a user or a group.
+    /// True if rows name other records.
     const NAMES: bool = false;
 
-    /// Returns the ids of the user and the group that this row names.
-    fn names(&self) -> (Option<i64>, Option<i64>) {
-        (None, None)
+    /// Returns the records that this row names.
+    fn names(&self) -> Names {
+        Names::default()
     }
 
     /// Returns the read whose answer is the row with this id in an envelope; none if no RPC reads this record alone.

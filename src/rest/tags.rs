@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Changes, Read, Write, id};
+use super::{Changes, Read, Write, id, page};
 use crate::cache::{Policy, tag};
 use crate::error::{Checks, Result};
 use crate::json::{self, Malformed};
@@ -20,9 +20,11 @@ use crate::upstream::rest::{Rest, Segment};
 /// Reads an answer that is the tags of some record: nothing in it says of which.
 fn read(body: &[u8]) -> Result<TagList, Malformed> {
     let value = json::value(body).unwrap_or_default();
-    match (value.as_object(), value["tags"].is_array()) {
-        (Some(_), true) => Ok(json::decode::<TagList>(body)?.0),
-        (Some(object), false) if !object.is_empty() && !object.contains_key("tags") => Err(Malformed::Foreign),
+    match (value.as_object(), value["tags"].as_array()) {
+        // A part of the tags, written back as all of them, would remove the others.
+        (Some(_), Some(tags)) if page::may_go_on(body, tags.len()) => Err(Malformed::Foreign),
+        (Some(_), Some(_)) => Ok(json::decode::<TagList>(body)?.0),
+        (Some(object), None) if !object.is_empty() && !object.contains_key("tags") => Err(Malformed::Foreign),
         _ => Err(Malformed::without("tags")),
     }
 }

@@ -1,6 +1,8 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/users/users/>
 
-use super::{List, Paging, Read, Style, brand, envelope, has_id, id, is_count, known_word, list, optional_id, sorted};
+use super::{
+    List, Paging, Read, Style, brand, envelope, has_id, id, is_count, is_unread, known_word, list, optional_id, sorted,
+};
 use crate::cache::{Policy, tag};
 use crate::error::{Checks, Result};
 use crate::json::Malformed;
@@ -44,7 +46,7 @@ impl Read for GetCurrentUserRequest {
 
     /// Refuses a body without any user, and one whose user has an id that cannot be read.
     fn fits(&self, reply: &Self::Reply) -> bool {
-        let is_told = |user: &User| !user.unreadable_fields.iter().any(|field| field == "id");
+        let is_told = |user: &User| !is_unread(&user.unreadable_fields, "id");
         reply.user.as_ref().is_some_and(|user| *user != User::default() && is_told(user))
     }
 

@@ -41,7 +41,7 @@ pub struct Rest {
     longest_text: Option<(usize, &'static str)>,
 }
 
-/// Whose rows a list below `users/{id}` or `groups/{id}` holds.
+/// Whose rows a list below `users/{id}`, `groups/{id}` or `organizations/{id}` holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Owner {
     /// Anybody's.
@@ -51,16 +51,31 @@ pub enum Owner {
     User(i64),
     /// Those of one group.
     Group(i64),
+    /// Those of one organization.
+    Organization(i64),
+}
+
+/// The records that a row names, by their ids.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Names {
+    /// A user.
+    pub user: Option<i64>,
+    /// A group.
+    pub group: Option<i64>,
+    /// An organization, where the row is a user's place in it.
+    pub organization: Option<i64>,
 }
 
 impl Owner {
-    /// True unless the row names another user or group than the owner. Not every kind of row names them.
-    pub fn has(self, user: Option<i64>, group: Option<i64>) -> bool {
-        match self {
-            Self::Anybody => true,
-            Self::User(id) => user.is_none_or(|user| user == id),
-            Self::Group(id) => group.is_none_or(|group| group == id),
-        }
+    /// True unless the row names another record than the owner. Not every kind of row names it.
+    pub fn has(self, names: Names) -> bool {
+        let (named, id) = match self {
+            Self::Anybody => return true,
+            Self::User(id) => (names.user, id),
+            Self::Group(id) => (names.group, id),
+            Self::Organization(id) => (names.organization, id),
+        };
+        named.is_none_or(|named| named == id)
     }
 }
 
@@ -190,6 +205,7 @@ impl Rest {
         let owner = match segments {
             [Segment::Word("users"), Segment::Id(id), Segment::Word(_), ..] => Owner::User(*id),
             [Segment::Word("groups"), Segment::Id(id), Segment::Word(_), ..] => Owner::Group(*id),
+            [Segment::Word("organizations"), Segment::Id(id), Segment::Word(_), ..] => Owner::Organization(*id),
             _ => Owner::Anybody,
         };
         Self {

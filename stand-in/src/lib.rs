@@ -26,6 +26,7 @@ mod jobs;
 mod latency;
 mod limits;
 mod memberships;
+mod organization_memberships;
 mod organizations;
 mod pagination;
 mod query;

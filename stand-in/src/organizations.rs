@@ -101,7 +101,8 @@ fn has_external_id(organization: &Organization, wanted: &str) -> bool {
 
 fn organizations_of<'t>(call: &Call, tables: &'t Tables) -> Result<Vec<&'t Organization>, Reply> {
     let user = tables.active_user(call.id("user_id")?).ok_or_else(errors::not_found)?;
-    Ok(user.organization_id.and_then(|id| tables.organization(id)).into_iter().collect())
+    let ids = tables.organizations_of(user.id).map(|membership| membership.organization_id);
+    Ok(ids.filter_map(|id| tables.organization(id)).collect())
 }
 
 fn respond(call: &Call, rows: Vec<&Organization>, modes: Modes) -> Outcome {

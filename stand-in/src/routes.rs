@@ -10,7 +10,7 @@ use super::World;
 use super::call::Call;
 use super::errors;
 use super::reply::Answer;
-use super::{auth, groups, jobs, memberships, organizations, roles, tags, users};
+use super::{auth, groups, jobs, memberships, organization_memberships, organizations, roles, tags, users};
 
 /// The table of routes; paths come here without `.json`.
 #[rustfmt::skip]
@@ -41,6 +41,11 @@ pub fn table() -> Router<Arc<World>> {
         .route("/users/{user_id}/tags", get(to(tags::of_user)).put(to(tags::add)).post(to(tags::set)).delete(to(tags::remove)))
         .route("/users/{user_id}/organizations", get(to(organizations::of_user)))
         .route("/users/{user_id}/organizations/count", get(to(organizations::count_of_user)))
+        .route("/users/{user_id}/organizations/{organization_id}", delete(to(organization_memberships::write::unassign)))
+        .route("/users/{user_id}/organizations/{organization_id}/make_default", put(to(organization_memberships::write::make_organization_default)))
+        .route("/users/{user_id}/organization_memberships", get(to(organization_memberships::of_user)).post(to(organization_memberships::write::create_of_user)))
+        .route("/users/{user_id}/organization_memberships/{organization_membership_id}", get(to(organization_memberships::show_of_user)).delete(to(organization_memberships::write::delete_of_user)))
+        .route("/users/{user_id}/organization_memberships/{organization_membership_id}/make_default", put(to(organization_memberships::write::make_default)))
         .route("/users/{user_id}/groups", get(to(groups::of_user)))
         .route("/users/{user_id}/groups/count", get(to(groups::count_of_user)))
         .route("/users/{user_id}/group_memberships", get(to(memberships::of_user)).post(to(memberships::write::create_of_user)))
@@ -60,6 +65,11 @@ pub fn table() -> Router<Arc<World>> {
         .route("/organizations/{organization_id}/related", get(to(organizations::related)))
         .route("/organizations/{organization_id}/users", get(to(users::list::in_organization)))
         .route("/organizations/{organization_id}/users/count", get(to(users::list::count_in_organization)))
+        .route("/organizations/{organization_id}/organization_memberships", get(to(organization_memberships::of_organization)))
+        .route("/organization_memberships", get(to(organization_memberships::list)).post(to(organization_memberships::write::create)))
+        .route("/organization_memberships/create_many", post(to(organization_memberships::write::create_many)))
+        .route("/organization_memberships/destroy_many", delete(to(organization_memberships::write::destroy_many)))
+        .route("/organization_memberships/{organization_membership_id}", get(to(organization_memberships::show)).delete(to(organization_memberships::write::delete)))
         .route("/groups", get(to(groups::list)).post(to(groups::write::create)))
         .route("/groups/count", get(to(groups::count)))
         .route("/groups/assignable", get(to(groups::assignable)))

@@ -7,6 +7,7 @@ pub mod attributes;
 pub mod groups;
 pub mod identities;
 pub mod memberships;
+pub mod organization_memberships;
 pub mod organizations;
 pub mod users;
 

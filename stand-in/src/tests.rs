@@ -9,6 +9,7 @@ mod identities;
 mod limits;
 mod links;
 mod lists;
+mod organization_memberships;
 mod organizations;
 mod paging;
 mod records;

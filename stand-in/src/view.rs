@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 use super::store::group::{Group, Membership};
 use super::store::identity::Identity;
 use super::store::job::Job;
-use super::store::organization::Organization;
+use super::store::organization::{Organization, OrganizationMembership};
 use super::store::tables::Tables;
 use super::store::user::User;
 
@@ -62,6 +62,10 @@ impl Links {
 
     pub fn organization(&self, organization: &Organization) -> Vec<u8> {
         json(&organization::OrganizationView::new(self, organization))
+    }
+
+    pub fn organization_membership(&self, membership: &OrganizationMembership, tables: &Tables) -> Vec<u8> {
+        json(&organization::MembershipView::new(self, membership, tables))
     }
 
     pub fn job(&self, job: &Job) -> Vec<u8> {

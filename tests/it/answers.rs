@@ -17,6 +17,8 @@ fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
     let (user, group) = (json!({"id": 7, "name": "A"}), json!({"id": 7, "name": "G"}));
     let membership = json!({"id": 7, "user_id": 8, "group_id": 9});
     let identity = json!({"id": 7, "user_id": 8, "type": "email", "value": "a@b.example"});
+    let verified = json!({"id": 7, "user_id": 8, "type": "email", "value": "a@b.example", "verified": true});
+    let place = json!({"id": 7, "user_id": 8, "organization_id": 9, "default": true});
     vec![
         ("GetUser", r#"{"id": 7}"#, "user", user.clone()),
         ("GetDeletedUser", r#"{"id": 7}"#, "deleted_user", user.clone()),
@@ -37,12 +39,16 @@ fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("GetUserIdentity", r#"{"user_id": 8, "id": 7}"#, "identity", identity.clone()),
         ("CreateUserIdentity", r#"{"user_id": 8, "identity": {"type": 1, "value": "a@b.example"}}"#, "identity", identity.clone()),
         ("UpdateUserIdentity", r#"{"user_id": 8, "id": 7, "identity": {"value": "a@b.example"}}"#, "identity", identity.clone()),
-        ("VerifyUserIdentity", r#"{"user_id": 8, "id": 7}"#, "identity", identity),
+        ("VerifyUserIdentity", r#"{"user_id": 8, "id": 7}"#, "identity", verified),
         ("GetCustomRole", r#"{"id": 7}"#, "custom_role", json!({"id": 7, "name": "R"})),
         ("GetOrganization", r#"{"id": 7}"#, "organization", json!({"id": 7, "name": "O"})),
         ("CreateOrganization", r#"{"organization": {"name": "O"}}"#, "organization", json!({"id": 7, "name": "O"})),
         ("CreateOrUpdateOrganization", r#"{"id": 7, "organization": {"notes": "n"}}"#, "organization", json!({"id": 7, "name": "O"})),
         ("UpdateOrganization", r#"{"id": 7, "organization": {"notes": "n"}}"#, "organization", json!({"id": 7, "name": "O"})),
+        ("GetOrganizationMembership", r#"{"id": 7}"#, "organization_membership", place.clone()),
+        ("GetOrganizationMembership", r#"{"id": 7, "user_id": 8}"#, "organization_membership", place.clone()),
+        ("CreateOrganizationMembership", r#"{"organization_membership": {"user_id": 8, "organization_id": 9}}"#, "organization_membership", place.clone()),
+        ("SetDefaultOrganization", r#"{"user_id": 8, "organization_id": 9}"#, "organization_membership", place),
     ]
 }
 
@@ -70,6 +76,8 @@ const ELSEWHERE: &[&str] = &[
     "DeleteGroup",
     "DeleteOrganization",
     "DeleteMembership",
+    "DeleteOrganizationMembership",
+    "UnassignOrganization",
     "DeleteUserIdentity",
     "RequestUserIdentityVerification",
     // people, and email
@@ -88,8 +96,11 @@ const ELSEWHERE: &[&str] = &[
     "BulkDeleteUsers",
     "BulkCreateMemberships",
     "BulkDeleteMemberships",
+    "BulkCreateOrganizationMemberships",
+    "BulkDeleteOrganizationMemberships",
     // below, and rosters
     "SetDefaultMembership",
+    "SetDefaultOrganizationMembership",
     "GetGroupWithAgents",
     "CreateGroupWithAgents",
     "UpdateGroupWithAgents",
@@ -130,7 +141,9 @@ fn bad(envelope: &str, record: &Value, names_id: bool) -> Vec<Value> {
         bad.push(with(Some(if record["id"].is_string() { json!("V3-8") } else { json!(1003) })));
     }
     if record.get("user_id").is_some() {
-        bad.push(json!({ envelope: {"id": 7, "user_id": 1003, "group_id": 9} }));
+        let mut of_other = record.clone();
+        of_other["user_id"] = json!(1003);
+        bad.push(json!({ envelope: of_other }));
         if !names_id {
             bad.push(json!({ envelope: {"id": 7} }));
         }
@@ -177,8 +190,8 @@ async fn another_record_or_none_is_never_an_answer_and_is_not_kept() {
         let rpc = RPCS.iter().find(|rpc| rpc.method == name).expect("an RPC");
         let read = rpc.idempotency == Idempotency::NoSideEffects;
         // A membership of somebody else is only wrong where the call says whose it is.
-        let whose = name != "GetMembership" || request.contains("user_id");
-        let mut bodies = bad(envelope, &record, !name.starts_with("Create"));
+        let whose = !name.ends_with("Membership") || request.contains("user_id");
+        let mut bodies = bad(envelope, &record, request.contains(r#""id": 7"#) || name == "MergeUser");
         // Nothing is what a deletion may be answered by.
         bodies.retain(|body| *body != json!({}) || !matches!(name, "DeleteUser" | "PermanentlyDeleteUser"));
         bodies.retain(|body| whose || body[envelope]["user_id"] != 1003);
@@ -210,7 +223,9 @@ async fn another_record_or_none_is_never_an_answer_and_is_not_kept() {
 #[tokio::test]
 async fn a_value_that_cannot_be_read_does_not_make_a_record_another_one() {
     for (name, request, envelope, record) in records() {
-        for key in record.as_object().expect("a record").keys().filter(|key| *key != "id") {
+        // What proves that a write was done is needed.
+        let is_proof = |key: &str| key == "id" || (name, key) == ("VerifyUserIdentity", "verified");
+        for key in record.as_object().expect("a record").keys().filter(|key| !is_proof(key)) {
             for odd in [json!({}), json!([{}])] {
                 let mut record = record.clone();
                 record[key] = odd;
@@ -240,6 +255,8 @@ async fn an_error_or_a_record_is_no_answer_to_a_write_that_is_answered_with_noth
     let calls = [
         ("DeleteGroup", r#"{"id": 7}"#),
         ("DeleteMembership", r#"{"id": 7}"#),
+        ("DeleteOrganizationMembership", r#"{"id": 7}"#),
+        ("UnassignOrganization", r#"{"user_id": 7, "organization_id": 8}"#),
         ("RequestUserCreate", r#"{"user": {"name": "A", "email": "a@b.example"}}"#),
         ("LogoutUsers", r#"{"ids": [7]}"#),
         ("DeleteUserIdentity", r#"{"user_id": 8, "id": 7}"#),
@@ -291,6 +308,16 @@ async fn the_memberships_of_somebody_else_do_not_say_that_a_default_was_set() {
         let upstream = Scripted::in_turn(&[body]).await;
         let outcome = ask(&upstream, "SetDefaultMembership", r#"{"id": 7, "user_id": 8}"#).await;
         assert_eq!(refused(outcome).reason, "OUTCOME_UNKNOWN", "{body}");
+        let upstream = Scripted::in_turn(&[&body.replace("group", "organization")]).await;
+        let outcome = ask(&upstream, "SetDefaultOrganizationMembership", r#"{"id": 7, "user_id": 8}"#).await;
+        assert_eq!(refused(outcome).reason, "OUTCOME_UNKNOWN", "{body}");
+    }
+    // Zendesk says null of all but the default.
+    for (default, is_done) in [("null", false), ("false", false), ("true", true), ("{}", true)] {
+        let body = format!(r#"{{"organization_memberships":[{{"id":7,"user_id":8,"default":{default}}}]}}"#);
+        let upstream = Scripted::in_turn(&[&body]).await;
+        let outcome = ask(&upstream, "SetDefaultOrganizationMembership", r#"{"id": 7, "user_id": 8}"#).await;
+        assert_eq!(outcome.is_ok(), is_done, "{body}");
     }
 }
 
@@ -334,10 +361,11 @@ async fn counts_greetings_and_related_numbers_say_something() {
 
 #[tokio::test]
 async fn rows_that_nobody_asked_for_are_never_an_answer() {
-    let users = r#"{"users":[{"id":1},{"id":1003,"external_id":"z"}]}"#;
+    let users = r#"{"users":[{"id":1003,"external_id":"z"}]}"#;
     let memberships = r#"{"group_memberships":[{"id":1,"user_id":7,"group_id":5},{"id":2,"user_id":8,"group_id":6}]}"#;
+    let places = &memberships.replace("group", "organization");
     let steps = r#"{"compliance_deletion_statuses":[{"user_id":7,"action":"x"},{"user_id":8,"action":"x"}]}"#;
-    let jobs = r#"{"job_statuses":[{"id":"a","status":"completed"},{"id":"z","status":"completed"}]}"#;
+    let jobs = r#"{"job_statuses":[{"id":"z","status":"completed"}]}"#;
     for (name, request, body) in [
         ("BatchGetUsers", r#"{"ids": [1, 2]}"#, users),
         ("BatchGetUsers", r#"{"external_ids": ["x", "y"]}"#, users),
@@ -346,6 +374,9 @@ async fn rows_that_nobody_asked_for_are_never_an_answer() {
         ("ListMemberships", r#"{"filter": {"user_id": 7}}"#, memberships),
         ("ListMemberships", r#"{"filter": {"group_id": 5}}"#, memberships),
         ("StreamMemberships", r#"{"filter": {"group_id": 5}}"#, memberships),
+        ("ListOrganizationMemberships", r#"{"filter": {"user_id": 7}}"#, places),
+        ("ListOrganizationMemberships", r#"{"filter": {"organization_id": 5}}"#, places),
+        ("StreamOrganizationMemberships", r#"{"filter": {"organization_id": 5}}"#, places),
         ("ListComplianceDeletionStatuses", r#"{"user_id": 7}"#, steps),
         ("StreamComplianceDeletionStatuses", r#"{"user_id": 7}"#, steps),
     ] {
@@ -451,6 +482,46 @@ async fn nobody_is_missing_from_a_batch_that_says_itself_that_it_is_not_whole() 
 }
 
 #[tokio::test]
+async fn a_row_that_nobody_asked_for_or_that_contradicts_another_costs_its_record_and_no_other() {
+    for (rows, reply) in [
+        (r#"{"id":1},{"id":3}"#, json!({"users": [{"id": 1}], "unreadable_ids": [2]})),
+        (r#"{"id":1},{"id":2},{"id":3}"#, json!({"users": [{"id": 1}, {"id": 2}]})),
+        (r#"{"id":1},{"id":1},{"id":2}"#, json!({"users": [{"id": 1}, {"id": 2}]})),
+        (r#"{"id":1},{"id":2,"name":"A"},{"id":2,"name":"B"}"#, json!({"users": [{"id": 1}], "unreadable_ids": [2]})),
+    ] {
+        let upstream = Scripted::in_turn(&[&format!(r#"{{"users":[{rows}]}}"#)]).await;
+        let answer = ask(&upstream, "BatchGetUsers", r#"{"ids": [1, 2]}"#).await.expect("answered");
+        assert_eq!(answer[0], reply, "{rows}");
+    }
+    let upstream = Scripted::in_turn(&[r#"{"users":[{"id":3}]}"#; 2]).await;
+    let seen = refused(ask(&upstream, "BatchGetUsers", r#"{"ids": [1, 2]}"#).await);
+    assert_eq!(seen.reason, "UPSTREAM_MALFORMED", "it answers another question");
+}
+
+#[tokio::test]
+async fn a_part_of_the_tags_is_not_told_as_all_of_them() {
+    for more in [
+        r#""next_page":"https://a.example/api/v2/users/7/tags.json?page=2""#,
+        r#""count":9"#,
+        r#""meta":{"has_more":true,"after_cursor":"x"}"#,
+        r#""meta":{"has_more":{}}"#,
+    ] {
+        let body = format!(r#"{{"tags":["a"],{more}}}"#);
+        for (rpc, request) in
+            [("ListUserTags", r#"{"user_id": 7}"#), ("ListOrganizationTags", r#"{"organization_id": 7}"#)]
+        {
+            let upstream = Scripted::in_turn(&[body.as_str(); 2]).await;
+            assert_eq!(refused(ask(&upstream, rpc, request).await).reason, "UPSTREAM_MALFORMED", "{rpc}: {body}");
+        }
+    }
+    for whole in [r#""count":1,"next_page":null"#, r#""meta":{"has_more":false}"#] {
+        let upstream = Scripted::in_turn(&[&format!(r#"{{"tags":["a"],{whole}}}"#)]).await;
+        let reply = ask(&upstream, "ListUserTags", r#"{"user_id": 7}"#).await.expect("answered");
+        assert_eq!(reply[0]["tag_list"]["tags"], json!(["a"]), "{whole}");
+    }
+}
+
+#[tokio::test]
 async fn a_user_with_another_external_id_is_not_the_one_that_was_written() {
     for rpc in ["CreateUser", "CreateOrUpdateUser"] {
         let request = r#"{"user": {"name": "N", "external_id": "Mine"}}"#;
@@ -471,6 +542,8 @@ async fn a_deletion_that_is_answered_by_nothing_or_by_what_was_deleted_is_done()
         ("PermanentlyDeleteUser", r#"{"id": 7}"#),
         ("DeleteGroup", r#"{"id": 7}"#),
         ("DeleteMembership", r#"{"id": 7}"#),
+        ("DeleteOrganizationMembership", r#"{"id": 7}"#),
+        ("UnassignOrganization", r#"{"user_id": 7, "organization_id": 8}"#),
     ] {
         let upstream = Scripted::raw(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n".to_vec()).await;
         assert_eq!(ask(&upstream, rpc, request).await.expect(rpc), [json!({})]);
@@ -489,6 +562,8 @@ async fn a_deletion_that_is_answered_by_nothing_or_by_what_was_deleted_is_done()
         ("DeleteMembership", r#"{"group_membership":{"id":7,"user_id":8,"group_id":9}}"#, true),
         ("DeleteMembership", r#"{"group_membership":{"id":8,"user_id":7}}"#, false),
         ("DeleteMembership", r#"{"group_membership":{"id":"odd"}}"#, false),
+        ("DeleteOrganizationMembership", r#"{"organization_membership":{"id":7,"user_id":8}}"#, true),
+        ("DeleteOrganizationMembership", r#"{"organization_membership":{"id":8,"user_id":7}}"#, false),
     ] {
         let upstream = Scripted::in_turn(&[body]).await;
         let outcome = ask(&upstream, rpc, r#"{"id": 7}"#).await;

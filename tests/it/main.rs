@@ -38,6 +38,7 @@ mod jobs;
 mod lists;
 mod matrix;
 mod mistakes;
+mod organization_memberships;
 mod organizations;
 mod outages;
 mod pagination;

@@ -5,11 +5,11 @@ use tokio::time::Instant;
 use super::difference::Difference;
 use super::list::{self, Side};
 use crate::deadline::last_moment;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason_name};
 use crate::gateway::bulk::result_of;
 use crate::gateway::{Context, Gateway};
 use crate::proto::{
-    BulkResult, CreateMembershipRequest, DeleteMembershipRequest, GroupMembership, GroupMembershipInput,
+    BulkResult, CreateMembershipRequest, DeleteMembershipRequest, ErrorReason, GroupMembership, GroupMembershipInput,
     MembershipFailure, SetDefaultMembershipRequest,
 };
 use crate::rest::Write;
@@ -91,8 +91,13 @@ impl<'a> Writing<'a> {
         }
         for (id, input) in &difference.adds {
             let request = CreateMembershipRequest { group_membership: Some(*input), under_user: false };
+            let wanted = Wanted::There(*id);
             let outcome = self.carry(&request).await;
-            self.note(Wanted::There(*id), outcome.map(drop)).await?;
+            let is_told = |row: &GroupMembership| row.user_id.is_some() && row.group_id.is_some();
+            let is_proven = outcome.as_ref().is_ok_and(|reply| reply.group_membership.as_ref().is_some_and(is_told));
+            let is_doubted = outcome.is_ok() && !is_proven;
+            self.note(wanted, outcome.map(drop)).await?;
+            self.failed.extend(is_doubted.then(|| doubted(wanted)));
         }
         Ok(())
     }
@@ -145,7 +150,11 @@ impl<'a> Writing<'a> {
         };
         let request = SetDefaultMembershipRequest { id: row.id, user_id };
         let outcome = self.carry(&request).await;
-        self.note(wanted, outcome.map(drop)).await
+        // Zendesk may answer a part of the memberships, without this one.
+        let is_doubted = outcome.as_ref().is_ok_and(|reply| reply.group_memberships.is_empty());
+        self.note(wanted, outcome.map(drop)).await?;
+        self.failed.extend(is_doubted.then(|| doubted(wanted)));
+        Ok(())
     }
 
     /// Returns the failures so far, without those whose goal is met all the same: another client may have made the same change.
@@ -214,6 +223,13 @@ impl<'a> Writing<'a> {
 fn failure(id: i64, error: &Error) -> MembershipFailure {
     let (result, code, details) = result_of(error);
     MembershipFailure { id, result: result.into(), error: Some(code), details: Some(details), job_id: None }
+}
+
+/// Returns the failure of a step whose answer does not prove it, until a look at the memberships does.
+fn doubted(wanted: Wanted) -> Failed {
+    let details = Some("Zendesk's answer does not show whether it was done".to_owned());
+    let (result, error) = (BulkResult::Unknown.into(), Some(reason_name(ErrorReason::UpstreamMalformed).to_owned()));
+    Failed { wanted, failure: MembershipFailure { id: wanted.id(), result, error, details, job_id: None } }
 }
 
 /// Returns the failure of a step that was left out because one before it failed.

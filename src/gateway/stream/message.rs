@@ -16,7 +16,7 @@ use serde::de::{SeqAccess, Visitor};
 use crate::rest::Part;
 use crate::rest::page::{Page, Rows, next_row};
 use crate::rest::row::{self, OwnRead, Row};
-use crate::upstream::rest::Owner;
+use crate::upstream::rest::{Names, Owner};
 
 /// Most encoded bytes of rows in one message, so that flow control works in small steps; a message can exceed it by one row
 /// that is larger than those before it. As much is allocated for a message at once: a growing buffer ends up twice as large.
@@ -46,12 +46,9 @@ pub struct Chunks<R> {
 struct Chunk {
     bytes: Vec<u8>,
     ids: Vec<i64>,
-    /// The user and the group that each row names.
+    /// The records that each row names.
     names: Vec<Names>,
 }
-
-/// The ids of a user and of a group.
-type Names = (Option<i64>, Option<i64>);
 
 impl Chunk {
     fn new() -> Self {
@@ -91,7 +88,7 @@ impl<R: Row> Rows for Chunks<R> {
     }
 
     fn belong_to(&self, owner: Owner) -> bool {
-        self.list.iter().flat_map(|chunk| &chunk.names).all(|(user, group)| owner.has(*user, *group))
+        self.list.iter().flat_map(|chunk| &chunk.names).all(|names| owner.has(*names))
     }
 }
 

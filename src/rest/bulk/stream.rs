@@ -54,6 +54,8 @@ told!(
     StreamBulkDeleteUsersResponse,
     StreamBulkCreateMembershipsResponse,
     StreamBulkDeleteMembershipsResponse,
+    StreamBulkCreateOrganizationMembershipsResponse,
+    StreamBulkDeleteOrganizationMembershipsResponse,
 );
 
 #[cfg(test)]

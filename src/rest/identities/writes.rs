@@ -105,7 +105,7 @@ impl Write for MakeUserIdentityPrimaryRequest {
     }
 
     fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
-        let is_primary = |row: &UserIdentity| row.id == self.id && row.primary != Some(false);
+        let is_primary = |row: &UserIdentity| (row.id == self.id).then_some(row.primary == Some(true));
         let identities = whole_list(body, self.user_id, is_primary)?.unwrap_or_default();
         Ok(Box::new(MakeUserIdentityPrimaryResponse { identities }))
     }
@@ -121,7 +121,7 @@ impl Write for MakeUserIdentityPrimaryRequest {
     }
 }
 
-/// Verify Identity. An answer that says that it is not verified is none.
+/// Verify Identity. An answer that does not say that it is verified is none.
 /// <https://developer.zendesk.com/api-reference/ticketing/users/user_identities/#verify-identity>
 impl Write for VerifyUserIdentityRequest {
     fn rest(&self) -> Result<Rest> {
@@ -131,7 +131,7 @@ impl Write for VerifyUserIdentityRequest {
 
     fn fits(&self, reply: &Self::Reply) -> bool {
         let identity = reply.identity.as_ref();
-        is_it(identity, self.user_id, self.id) && identity.is_some_and(|row| row.verified != Some(false))
+        is_it(identity, self.user_id, self.id) && identity.is_some_and(|row| row.verified == Some(true))
     }
 
     changes_it!();

@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use super::super::{Changes, Whole, Write, has_id, id, nothing_but, whole_list};
-use super::names;
+use super::super::{Changes, Whole, Write, has_id, id, names, nothing_but, whole_list};
 use crate::cache::{Tag, tag};
 use crate::error::{Checks, Error, Result};
 use crate::json::Malformed;
@@ -43,8 +42,10 @@ impl Write for CreateMembershipRequest {
     fn fits(&self, reply: &Self::Reply) -> bool {
         let both = self.group_membership.as_ref().zip(reply.group_membership.as_ref());
         both.is_some_and(|(input, row)| {
-            let is_of = names(row, "user_id", row.user_id, input.user_id);
-            row.id > 0 && is_of && names(row, "group_id", row.group_id, input.group_id)
+            let lost = &row.unreadable_fields;
+            row.id > 0
+                && names(input.user_id, row.user_id, "user_id", lost)
+                && names(input.group_id, row.group_id, "group_id", lost)
         })
     }
 
@@ -79,7 +80,7 @@ impl Write for SetDefaultMembershipRequest {
     }
 
     fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
-        let is_default = |row: &GroupMembership| row.id == self.id && row.default != Some(false);
+        let is_default = |row: &GroupMembership| (row.id == self.id).then_some(row.default == Some(true));
         let rows = whole_list(body, self.user_id, is_default)?.unwrap_or_default();
         Ok(Box::new(SetDefaultMembershipResponse { group_memberships: rows }))
     }

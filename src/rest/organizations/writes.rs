@@ -25,6 +25,11 @@ fn can_be(organization: Option<&Organization>, id: Option<i64>, input: Option<&O
     })
 }
 
+/// Memberships tell the name of their organization.
+fn renamed(input: Option<&OrganizationInput>) -> Option<Tag> {
+    input.filter(|input| input.name.is_some()).map(|_| tag::every_organization_membership())
+}
+
 /// Create Organization.
 /// <https://developer.zendesk.com/api-reference/ticketing/organizations/organizations/#create-organization>
 impl Write for CreateOrganizationRequest {
@@ -79,7 +84,8 @@ impl Write for CreateOrUpdateOrganizationRequest {
 
     fn changes(&self) -> Changes {
         let known = self.id.map(tag::organization);
-        Changes::to([tag::organizations()].into_iter().chain(known)).if_unknown(tag::every_organization())
+        let changed = [tag::organizations()].into_iter().chain(known).chain(renamed(self.organization.as_ref()));
+        Changes::to(changed).if_unknown(tag::every_organization())
     }
 
     fn learnt(reply: &Self::Reply) -> Vec<Tag> {
@@ -108,7 +114,8 @@ impl Write for UpdateOrganizationRequest {
     }
 
     fn changes(&self) -> Changes {
-        Changes::to([tag::organization(self.id), tag::organizations()])
+        let changed = [tag::organization(self.id), tag::organizations()];
+        Changes::to(changed.into_iter().chain(renamed(self.organization.as_ref())))
     }
 
     fn record(reply: &Self::Reply) -> Option<OwnRead> {
@@ -135,6 +142,7 @@ impl Write for DeleteOrganizationRequest {
     }
 
     fn changes(&self) -> Changes {
-        Changes::to([tag::organization(self.id), tag::organizations(), tag::every_user()])
+        let users = [tag::every_user(), tag::every_organization_membership()];
+        Changes::to([tag::organization(self.id), tag::organizations()].into_iter().chain(users))
     }
 }

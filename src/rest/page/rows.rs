@@ -47,7 +47,7 @@ impl<R: Row> Rows for Vec<R> {
     }
 
     fn belong_to(&self, owner: Owner) -> bool {
-        self.iter().map(Row::names).all(|(user, group)| owner.has(user, group))
+        self.iter().map(Row::names).all(|names| owner.has(names))
     }
 }
 

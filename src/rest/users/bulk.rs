@@ -244,7 +244,8 @@ fn named(by_id: &[i64], by_external_id: &[String], brand: Option<i64>, rest: imp
     Ok(named.chunks(rest))
 }
 
-/// What any job may change: every user, and the memberships of agents.
+/// What any job may change: every user, and the memberships of users.
 fn everybody() -> Changes {
-    Changes::to([tag::every_user(), tag::every_deleted_user(), tag::every_membership(), tag::organizations()])
+    let memberships = [tag::every_membership(), tag::every_organization_membership()];
+    Changes::to([tag::every_user(), tag::every_deleted_user(), tag::organizations()].into_iter().chain(memberships))
 }

@@ -1,8 +1,9 @@
 //! The writes of <https://developer.zendesk.com/api-reference/ticketing/users/users/>
 
+use prost_types::FieldMask;
 use serde_json::json;
 
-use super::super::{Changes, Write, has_id, id, nothing};
+use super::super::{Changes, Write, has_id, id, is_unread, nothing};
 use crate::cache::{Tag, tag};
 use crate::contract::{Idempotency, Request as _};
 use crate::error::{Checks, Result};
@@ -39,7 +40,7 @@ impl Write for CreateUserRequest {
     }
 
     fn changes(&self) -> Changes {
-        Changes::to(seats(self.user.as_ref(), None))
+        Changes::to(seats(self.user.as_ref(), None, None))
     }
 
     fn learnt(reply: &Self::Reply) -> Vec<Tag> {
@@ -75,7 +76,8 @@ impl Write for CreateOrUpdateUserRequest {
     }
 
     fn changes(&self) -> Changes {
-        Changes::to(seats(self.user.as_ref(), None)).if_unknown(tag::every_user())
+        let changed = seats(self.user.as_ref(), self.update_mask.as_ref(), None);
+        Changes::to(changed).if_unknown(tag::every_user())
     }
 
     fn learnt(reply: &Self::Reply) -> Vec<Tag> {
@@ -140,7 +142,7 @@ impl Write for UpdateUserRequest {
     }
 
     fn changes(&self) -> Changes {
-        Changes::to(seats(self.user.as_ref(), Some(self.id)))
+        Changes::to(seats(self.user.as_ref(), self.update_mask.as_ref(), Some(self.id)))
     }
 
     fn record(reply: &Self::Reply) -> Option<OwnRead> {
@@ -230,7 +232,8 @@ impl Write for MergeUserRequest {
     /// **Assumption**: the merged user becomes a deleted one. The vendor's page does not say what becomes of it.
     fn changes(&self) -> Changes {
         let merged = [tag::user(self.id), tag::deleted_user(self.id), tag::deleted_users()];
-        Changes::to(merged.into_iter().chain([tag::user(self.target_id), tag::users()]))
+        let kept = [tag::user(self.target_id), tag::users(), tag::every_organization_membership()];
+        Changes::to(merged.into_iter().chain(kept))
     }
 
     fn record(reply: &Self::Reply) -> Option<OwnRead> {
@@ -244,15 +247,15 @@ impl Write for DeleteUserRequest {
         Ok(Rest::delete(path!["users", id("id", self.id)?]))
     }
 
-    /// A user that is still active was not deleted.
+    /// A user that is still active was not deleted, and one of whom that cannot be read may be.
     fn fits(&self, reply: &Self::Reply) -> bool {
-        let is_active = reply.user.as_ref().is_some_and(|user| user.active == Some(true));
-        has_id(reply.user.as_ref(), self.id, |user| user.id) && !is_active
+        let may_be_active = |user: &User| user.active == Some(true) || is_unread(&user.unreadable_fields, "active");
+        reply.user.as_ref().is_some_and(|user| user.id == self.id && !may_be_active(user))
     }
 
-    /// Zendesk also deletes an agent's memberships.
+    /// Zendesk also deletes the user's memberships.
     fn changes(&self) -> Changes {
-        let user = [tag::user(self.id), tag::users(), tag::every_membership()];
+        let user = [tag::user(self.id), tag::users(), tag::every_membership(), tag::every_organization_membership()];
         Changes::to(user.into_iter().chain([tag::deleted_user(self.id), tag::deleted_users()]))
     }
 }
@@ -275,8 +278,8 @@ impl Write for PermanentlyDeleteUserRequest {
 }
 
 /// Returns what a write to a user changes: the user, the lists of users, and the memberships if the write sets a field that can
-/// affect them (role, groups, suspension).
-fn seats(input: Option<&UserInput>, id: Option<i64>) -> Vec<Tag> {
+/// affect them (role, groups, suspension, organization).
+fn seats(input: Option<&UserInput>, mask: Option<&FieldMask>, id: Option<i64>) -> Vec<Tag> {
     let mut tags = vec![tag::users()];
     tags.extend(id.map(tag::user));
     let seats = input.is_some_and(|user| {
@@ -292,6 +295,15 @@ fn seats(input: Option<&UserInput>, id: Option<i64>) -> Vec<Tag> {
     // One that is named is created where there is none.
     if input.is_some_and(|user| user.organization.is_some()) {
         tags.push(tag::organizations());
+    }
+    let places = input.is_some_and(|user| {
+        user.organization_id.is_some() || user.organization.is_some() || !user.organization_ids.is_empty()
+    });
+    // A masked field that is unset is cleared.
+    let is_cleared = mask.is_some_and(|mask| mask.paths.iter().any(|path| path.starts_with("organization")));
+    // A new user also joins the organization that has the domain of the address.
+    if places || is_cleared || id.is_none() {
+        tags.push(tag::every_organization_membership());
     }
     tags
 }

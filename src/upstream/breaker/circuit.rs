@@ -10,6 +10,9 @@ use crate::config;
 use crate::error::Verdict;
 use crate::upstream::jitter::Jitter;
 
+/// How long others wait for the outcome of one caller's probe.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The state of a circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,7 +56,11 @@ enum Failed {
 enum Phase {
     Closed,
     Open(Pause),
-    HalfOpen { pause: Pause, probing: bool },
+    /// With whose probe is under way, and since when.
+    HalfOpen {
+        pause: Pause,
+        probing: Option<(u64, Instant)>,
+    },
 }
 
 /// How long the endpoints are left alone.
@@ -107,22 +114,24 @@ impl Circuit {
             Phase::Closed => return (pass(self.generation, false), None),
             // Who has not failed may find that it is the other one's requests that do.
             _ if is_others && self.reopened == 0 => return (pass(self.generation, false), None),
-            Phase::Open(pause) => (pause, false),
+            Phase::Open(pause) => (pause, None),
             Phase::HalfOpen { pause, probing } => (pause, probing),
         };
         let mut from = if safe { pause.safe_from } else { pause.any_from };
+        // A probe that takes long may hang for its caller alone.
+        let is_probed = probing.is_some_and(|(prober, since)| prober == caller || now < since + PATIENCE);
         if self.culprit != Some(caller) {
-            self.refused_others |= probing || now < from;
+            self.refused_others |= is_probed || now < from;
         } else if self.refused_others {
             from = from.max(pause.culprit_from);
         }
-        if probing || now < from {
+        if is_probed || now < from {
             // A probe under way will end soon, so one second is enough.
             let wait = from.saturating_duration_since(now);
             return (Err(if wait.is_zero() { Duration::from_secs(1) } else { wait }), None);
         }
         let change = matches!(self.phase, Phase::Open(_)).then(|| self.enter(State::HalfOpen));
-        self.phase = Phase::HalfOpen { pause, probing: true };
+        self.phase = Phase::HalfOpen { pause, probing: Some((caller, now)) };
         (pass(self.generation, true), change)
     }
 
@@ -134,7 +143,7 @@ impl Circuit {
         match (verdict, pass.probe) {
             (Verdict::Ignore, true) => {
                 if let Phase::HalfOpen { probing, .. } = &mut self.phase {
-                    *probing = false;
+                    probing.take_if(|(prober, _)| *prober == pass.caller);
                 }
                 None
             }

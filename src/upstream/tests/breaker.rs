@@ -376,3 +376,32 @@ async fn whose_probe_failed_does_not_probe_again_before_others_who_wait() {
     assert_eq!(refused(&service, &greedy, 2).await, 1, "nobody else was refused since");
     assert_eq!(user_reads(&breakers).probes, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_hangs_for_its_caller_alone_holds_others_up_for_a_second() {
+    let (greedy, modest) = two();
+    let (is_broken, hung) = (Arc::new(AtomicBool::new(true)), greedy.id());
+    let seen = Arc::clone(&is_broken);
+    let (service, breakers) = breaking(zendesk(&Hits::default(), move |_, call: Call| {
+        let (fails, hangs) = (seen.load(Ordering::Relaxed), call.share.id() == hung);
+        async move {
+            match (fails, hangs) {
+                (true, _) => Err(unavailable()),
+                (false, true) => pending().await,
+                (false, false) => Ok(answer()),
+            }
+        }
+    }));
+    assert_eq!((refused(&service, &modest, 8).await, refused(&service, &greedy, 2).await), (1, 1));
+    is_broken.store(false, Ordering::Relaxed);
+    sleep(millis(1_100)).await;
+    let probe = Call { share: greedy, ..read() };
+    let (probing, other) = (service.clone(), service.clone());
+    let probe = tokio::spawn(async move { ask(&probing, probe).await });
+    settle().await;
+    assert_eq!(refused(&other, &modest, 1).await, 1);
+    sleep(SECOND).await;
+    assert_eq!(refused(&other, &modest, 1).await, 0);
+    assert_eq!((user_reads(&breakers).state, user_reads(&breakers).probes), (State::Closed, 2));
+    probe.abort();
+}

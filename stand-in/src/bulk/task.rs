@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::Time;
 use crate::rules::attributes::Attributes;
-use crate::rules::{Refusal, memberships, users};
+use crate::rules::{Refusal, memberships, organization_memberships, users};
 use crate::store::job::{Entry, Item, Target, Task};
 use crate::store::tables::Tables;
 use crate::store::user::Role;
@@ -19,6 +19,8 @@ impl Task {
             Self::UpdateUsers | Self::DeleteUsers => "Bulk Update User",
             Self::CreateMemberships => "Bulk Create Group Membership",
             Self::DeleteMemberships => "Bulk Delete Group Membership",
+            Self::CreateOrganizationMemberships => "Bulk Create Organization Membership",
+            Self::DeleteOrganizationMemberships => "Bulk Delete Organization Membership",
         }
     }
 
@@ -30,6 +32,8 @@ impl Task {
             Self::UpdateUsers | Self::DeleteUsers => "UserBulkUpdateJobV2",
             Self::CreateMemberships => "GroupMembershipBulkCreateJob",
             Self::DeleteMemberships => "GroupMembershipBulkDeleteJob",
+            Self::CreateOrganizationMemberships => "OrganizationMembershipBulkCreateJob",
+            Self::DeleteOrganizationMemberships => "OrganizationMembershipBulkDeleteJob",
         }
     }
 
@@ -41,6 +45,8 @@ impl Task {
             Self::UpdateUsers | Self::DeleteUsers => format!("Updating user #{number}"),
             Self::CreateMemberships => format!("Creating group membership #{number}"),
             Self::DeleteMemberships => format!("Deleting group membership #{number}"),
+            Self::CreateOrganizationMemberships => format!("Creating organization membership #{number}"),
+            Self::DeleteOrganizationMemberships => format!("Deleting organization membership #{number}"),
         }
     }
 
@@ -102,6 +108,24 @@ impl Task {
                 match memberships::delete(tables, id, now) {
                     Ok(()) => done("delete", id, "Deleted"),
                     Err(refusal) => failed(index, Some(id), "GroupMembershipDeleteFailed", &refusal),
+                }
+            }
+            Self::CreateOrganizationMemberships => {
+                let mut given = Attributes::new("organization_membership", item.attributes);
+                let user = given.integer("user_id").value().unwrap_or_default();
+                let organization = given.integer("organization_id").value().unwrap_or_default();
+                let default = given.boolean("default").unwrap_or(false);
+                let place = |()| organization_memberships::create(tables, caller, user, organization, default, now);
+                match given.check().and_then(place) {
+                    Ok(id) => Entry { index: Some(index), ..done("create", id, "Created") },
+                    Err(refusal) => failed(index, None, "OrganizationMembershipCreateFailed", &refusal),
+                }
+            }
+            Self::DeleteOrganizationMemberships => {
+                let id = target(tables, &item.target).unwrap_or_default();
+                match organization_memberships::delete(tables, caller, id, now) {
+                    Ok(()) => done("delete", id, "Deleted"),
+                    Err(refusal) => failed(index, Some(id), "OrganizationMembershipDeleteFailed", &refusal),
                 }
             }
         }

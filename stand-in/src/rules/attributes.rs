@@ -67,6 +67,11 @@ impl Attributes {
         Self { kind, rest: attributes, unpermitted: Vec::new(), problems: Vec::new() }
     }
 
+    /// Whether there is such an attribute that was not taken yet.
+    pub fn has(&self, key: &str) -> bool {
+        self.rest.contains_key(key)
+    }
+
     /// Takes a value as it is.
     pub fn take(&mut self, key: &str) -> Option<Value> {
         self.rest.remove(key)

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Refusal;
 use super::attributes::{Attributes, Change, Warnings};
+use super::organization_memberships;
 use super::users::tags_of;
 use crate::clock::Time;
 use crate::store::organization::Organization;
@@ -40,12 +41,7 @@ pub fn meant(tables: &Tables, given: &mut Map<String, Value>) -> Result<Option<i
 /// Deletes an organization; its users stay.
 pub fn delete(tables: &mut Tables, id: i64, now: Time) -> Result<(), Refusal> {
     tables.organization(id).ok_or(Refusal::NotFound)?;
-    let members: Vec<i64> = tables.members_of(id).collect();
-    for member in members {
-        let Some(mut user) = tables.user(member).cloned() else { continue };
-        (user.organization_id, user.updated_at, user.verbatim) = (None, now, None);
-        tables.put_user(user);
-    }
+    organization_memberships::leave(tables, id, now);
     tables.remove_organization(id);
     Ok(())
 }

@@ -51,6 +51,8 @@ pub enum Task {
     DeleteUsers,
     CreateMemberships,
     DeleteMemberships,
+    CreateOrganizationMemberships,
+    DeleteOrganizationMemberships,
 }
 
 /// One record of a bulk request.

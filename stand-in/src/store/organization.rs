@@ -1,4 +1,4 @@
-//! An organization of users.
+//! An organization of users, and the memberships that put users into it.
 
 use serde_json::{Map, Value};
 
@@ -55,4 +55,14 @@ impl Organization {
         }
         organization
     }
+}
+
+/// A user's place in an organization. Which one is the default, the user's record tells.
+#[derive(Clone, Debug)]
+pub struct OrganizationMembership {
+    pub id: i64,
+    pub user_id: i64,
+    pub organization_id: i64,
+    pub created_at: Time,
+    pub updated_at: Time,
 }

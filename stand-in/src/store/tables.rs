@@ -4,6 +4,7 @@
 //! filter is a slice of `live` and costs nothing to page through.
 
 mod jobs;
+mod organizations;
 mod teams;
 mod users;
 
@@ -14,7 +15,7 @@ use super::group::{Group, Membership};
 use super::history::History;
 use super::identity::Identity;
 use super::job::Job;
-use super::organization::Organization;
+use super::organization::{Organization, OrganizationMembership};
 use super::user::User;
 
 /// All records. Everything here is reached under the store's lock.
@@ -25,7 +26,11 @@ pub struct Tables {
     deleted: Vec<i64>,
     staff: BTreeSet<i64>,
     organizations: BTreeMap<i64, Organization>,
-    by_organization: HashMap<i64, BTreeSet<i64>>,
+    organization_memberships: BTreeMap<i64, OrganizationMembership>,
+    /// Ids of the memberships of a user.
+    organizations_of: HashMap<i64, BTreeSet<i64>>,
+    /// Ids of the memberships in an organization, by their users.
+    by_organization: HashMap<i64, BTreeMap<i64, i64>>,
     /// Primary and secondary addresses in lower case.
     emails: HashMap<Box<str>, i64>,
     external_ids: HashMap<Box<str>, i64>,

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::clock::Time;
-use crate::store::organization::Organization;
+use crate::store::organization::{Organization, OrganizationMembership};
+use crate::store::tables::Tables;
 
 use super::{Links, RecordUrl};
 
@@ -44,6 +45,37 @@ impl<'a> OrganizationView<'a> {
             group_id: organization.group_id,
             tags: &organization.tags,
             organization_fields: &organization.fields,
+        }
+    }
+}
+
+/// A membership, with its keys in the order of Zendesk's examples. `default` is null unless it is the user's default.
+#[derive(Serialize)]
+pub struct MembershipView<'a> {
+    url: RecordUrl<'a, i64>,
+    id: i64,
+    user_id: i64,
+    organization_id: i64,
+    default: Option<bool>,
+    created_at: Time,
+    organization_name: Option<&'a str>,
+    updated_at: Time,
+    view_tickets: bool,
+}
+
+impl<'a> MembershipView<'a> {
+    pub fn new(links: &'a Links, membership: &OrganizationMembership, tables: &'a Tables) -> Self {
+        let default = tables.user(membership.user_id).and_then(|user| user.organization_id);
+        Self {
+            url: links.url("organization_memberships", membership.id),
+            id: membership.id,
+            user_id: membership.user_id,
+            organization_id: membership.organization_id,
+            default: (default == Some(membership.organization_id)).then_some(true),
+            created_at: membership.created_at,
+            organization_name: tables.organization(membership.organization_id).map(|organization| &*organization.name),
+            updated_at: membership.updated_at,
+            view_tickets: true,
         }
     }
 }

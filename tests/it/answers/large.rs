@@ -190,8 +190,12 @@ async fn a_page_of_more_rows_than_there_is_room_for_is_refused_by_name() {
     let body = format!(r#"{{"users":[{rows}],"meta":{{"has_more":false}}}}"#);
     let upstream = Scripted::by(move |_| answer("200 OK\r\ncontent-type: application/json", body.as_bytes())).await;
     let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), settings()).await;
-    let refused = refused(Dynamic::new(channel).call("ListUsers", "{}").await);
+    let refused = refused(Dynamic::new(channel).call("BatchGetUsers", r#"{"ids": [1, 2]}"#).await);
     assert_eq!(refused.reason, "UPSTREAM_MALFORMED");
-    assert!(refused.message.contains("GET /users: its rows take more than the 16777216 bytes"), "{}", refused.message);
+    assert!(
+        refused.message.contains("GET /users/show_many: its rows take more than the 16777216 bytes"),
+        "{}",
+        refused.message
+    );
     assert_eq!(upstream.asked().len(), 1, "it would be the same again");
 }

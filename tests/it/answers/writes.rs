@@ -110,10 +110,22 @@ async fn a_merged_user_is_looked_for_among_the_deleted_ones_anew() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_still_active_was_not_deleted() {
-    let upstream = Scripted::in_turn(&[r#"{"user":{"id":7,"active":true}}"#]).await;
-    let seen = refused(ask(&upstream, "DeleteUser", r#"{"id": 7}"#).await);
-    assert_eq!((seen.code, seen.reason.as_str()), (Code::Unavailable, "OUTCOME_UNKNOWN"));
+async fn what_an_answer_leaves_open_of_a_write_is_not_told_as_done() {
+    let (user, identity) = (r#"{"id": 7}"#, r#"{"user_id": 7, "id": 8}"#);
+    for odd in ["true", "0", "{}", r#""x""#] {
+        let body = format!(r#"{{"user":{{"id":7,"active":{odd}}}}}"#);
+        let seen = refused(ask(&Scripted::in_turn(&[&body]).await, "DeleteUser", user).await);
+        assert_eq!((seen.code, seen.reason.as_str()), (Code::Unavailable, "OUTCOME_UNKNOWN"), "{odd}");
+    }
+    for odd in ["false", "0", "{}", r#""x""#] {
+        let body = format!(r#"{{"identity":{{"id":8,"user_id":7,"verified":{odd}}}}}"#);
+        let seen = refused(ask(&Scripted::in_turn(&[&body]).await, "VerifyUserIdentity", identity).await);
+        assert_eq!((seen.code, seen.reason.as_str()), (Code::Unavailable, "OUTCOME_UNKNOWN"), "{odd}");
+    }
+    for gone in ["false", "null"] {
+        let body = format!(r#"{{"user":{{"id":7,"active":{gone}}}}}"#);
+        ask(&Scripted::in_turn(&[&body]).await, "DeleteUser", user).await.expect(gone);
+    }
 }
 
 #[tokio::test]
@@ -129,5 +141,93 @@ async fn only_what_the_status_says_is_told_of_an_upsert() {
         let request = r#"{"user": {"email": "a@b.example"}}"#;
         let reply = ask(&upstream, "CreateOrUpdateUser", request).await.expect("answered");
         assert_eq!(reply[0]["disposition"], disposition, "{status}");
+    }
+}
+
+/// An upstream that answers each request by its method and path as the first entry says that fits; it answers a deletion by 204.
+async fn telling(answers: &[(&'static str, String)]) -> Scripted {
+    let answers = answers.to_vec();
+    Scripted::by(move |head| {
+        if head.starts_with("DELETE") {
+            return answer("204 No Content", b"");
+        }
+        let fits = |(begin, body): &(&'static str, String)| head.starts_with(begin).then(|| body.clone());
+        let body = answers.iter().find_map(fits).unwrap_or_else(|| panic!("nobody expects {head}"));
+        answer("200 OK\r\ncontent-type: application/json", body.as_bytes())
+    })
+    .await
+}
+
+fn deletions(upstream: &Scripted) -> usize {
+    upstream.asked().iter().filter(|line| line.starts_with("DELETE")).count()
+}
+
+#[tokio::test]
+async fn no_address_is_removed_before_the_other_one_is_known_to_be_the_primary_one() {
+    let old = r#"{"id":1,"user_id":7,"type":"email","value":"a@x.example","primary":true,"verified":true}"#;
+    let new = |id: i64, primary: &str| {
+        let value = r#""type":"email","value":"b@x.example","verified":true"#;
+        format!(r#"{{"id":{id},"user_id":7,{value},"primary":{primary}}}"#)
+    };
+    let list = |rows: &[&str]| format!(r#"{{"identities":[{}],"meta":{{"has_more":false}}}}"#, rows.join(","));
+    let request = r#"{"user_id": 7, "email": "b@x.example", "old": 2}"#;
+    for odd in ["{}", r#""yes""#, "null", "false", "0"] {
+        let upstream = telling(&[
+            ("PUT /api/v2/users/7/identities/2/make_primary", list(&[old, &new(2, odd)])),
+            ("GET /api/v2/users/7/identities", list(&[old, &new(2, "false")])),
+        ])
+        .await;
+        let seen = refused(ask(&upstream, "ChangeUserEmail", request).await);
+        assert_eq!((seen.reason.as_str(), deletions(&upstream)), ("OUTCOME_UNKNOWN", 0), "{odd}");
+    }
+    // What the answer to an addition leaves open is looked for: the address is not there.
+    for odd in [r#""type":{}"#, r#""value":{}"#, r#""user_id":{}"#] {
+        let key = odd.trim_end_matches(":{}");
+        let fields = new(2, "false").trim_matches(['{', '}']).to_owned();
+        let fields: Vec<&str> =
+            fields.split(',').map(|field| if field.starts_with(key) { odd } else { field }).collect();
+        let added = format!("{{{}}}", fields.join(","));
+        let upstream = telling(&[
+            ("POST /api/v2/users/7/identities", format!(r#"{{"identity":{added}}}"#)),
+            ("GET /api/v2/users/7/identities", list(&[old])),
+        ])
+        .await;
+        let reply = ask(&upstream, "ChangeUserEmail", request).await.expect("something was written");
+        assert!(added.contains("{}"), "{added}");
+        assert_eq!(reply[0]["failures"][0]["step"], "EMAIL_STEP_ADD", "{odd}: {reply:?}");
+        assert_eq!(deletions(&upstream), 0, "{odd}");
+    }
+}
+
+#[tokio::test]
+async fn no_membership_is_removed_before_the_new_ones_are_known_to_be_there() {
+    let row = |id: i64, group: &str, default: &str| {
+        format!(r#"{{"id":{id},"user_id":7,"group_id":{group},"default":{default}}}"#)
+    };
+    let list = |rows: &[String]| format!(r#"{{"group_memberships":[{}],"meta":{{"has_more":false}}}}"#, rows.join(","));
+    let (old, new) = (row(1, "5", "true"), |default: &str| row(2, "6", default));
+    let request = r#"{"user_id": 7, "group_ids": [6], "default_group_id": 6}"#;
+    for odd in ["{}", r#""yes""#, "null", "false", "0"] {
+        let upstream = telling(&[
+            ("PUT /api/v2/users/7/group_memberships/2/make_default", list(&[old.clone(), new(odd)])),
+            ("POST /api/v2/group_memberships", format!(r#"{{"group_membership":{}}}"#, new("false"))),
+            ("GET /api/v2/users/7/group_memberships", list(&[old.clone(), new("false")])),
+        ])
+        .await;
+        // The agent is in both groups already.
+        let seen = refused(ask(&upstream, "SetUserGroups", request).await);
+        assert_eq!((seen.reason.as_str(), deletions(&upstream)), ("OUTCOME_UNKNOWN", 0), "{odd}");
+    }
+    for odd in ["6", "{}"] {
+        let added = row(2, odd, "false");
+        let added = if odd == "6" { added.replace(r#""user_id":7"#, r#""user_id":{}"#) } else { added };
+        let upstream = telling(&[
+            ("POST /api/v2/group_memberships", format!(r#"{{"group_membership":{added}}}"#)),
+            ("GET /api/v2/users/7/group_memberships", list(std::slice::from_ref(&old))),
+        ])
+        .await;
+        let reply = ask(&upstream, "SetUserGroups", request).await.expect("something was written");
+        assert_eq!(reply[0]["failures"][0]["result"], "BULK_RESULT_UNKNOWN", "{odd}: {reply:?}");
+        assert_eq!(deletions(&upstream), 0, "{odd}");
     }
 }

@@ -30,6 +30,8 @@ const NEVER_NULL: [&str; 7] = ["email", "role", "organization", "password", "sep
 struct Draft {
     user: User,
     organization: Option<String>,
+    /// The organizations beside the default one, where the change sets them.
+    organizations: Option<Vec<i64>>,
     identities: Vec<Identity>,
     groups: Places,
     warnings: Warnings,
@@ -37,7 +39,8 @@ struct Draft {
 
 /// Applies the attributes and saves the user, or changes nothing.
 pub fn save(tables: &mut Tables, user: User, given: Map<String, Value>, is_new: bool) -> Result<Warnings, Refusal> {
-    let Draft { mut user, organization, identities, groups, warnings } = draft(tables, user, given, is_new)?;
+    let draft = draft(tables, user, given, is_new)?;
+    let Draft { mut user, organization, organizations, identities, groups, warnings } = draft;
     let (id, now) = (user.id, user.updated_at);
     if let Some(name) = organization {
         let organization = tables.fresh_id();
@@ -49,7 +52,15 @@ pub fn save(tables: &mut Tables, user: User, given: Map<String, Value>, is_new: 
         user.default_group_id = None;
     }
     let is_staff = user.is_staff();
+    let kept: Option<Vec<i64>> = organizations.map(|others| user.organization_id.into_iter().chain(others).collect());
+    if let Some(kept) = &kept {
+        tables.leave_organizations_but(id, kept);
+        user.organization_id = kept.first().copied();
+    }
     tables.put_user(user);
+    for organization in kept.into_iter().flatten() {
+        tables.join_organization(id, organization, now);
+    }
     for identity in identities {
         tables.add_identity(id, identity, now);
     }
@@ -85,11 +96,22 @@ fn read(tables: &Tables, mut user: User, given: Map<String, Value>, is_new: bool
     place_and_time(&mut user, &mut given, &mut problems);
     role::apply(&mut user, &mut given, &mut problems);
     external_id(tables, &mut user, &mut given, &mut problems);
+    // Documented: who is given an organization is in no other one afterwards.
+    let is_placed = ["organization_id", "organization", "organization_name"].into_iter().any(|key| given.has(key));
     let organization = organization(tables, &mut user, &mut given, &mut problems);
+    let mut organizations = organizations(tables, &mut given, &mut problems);
+    match &organizations {
+        None if is_placed => organizations = Some(Vec::new()),
+        Some(ids) if !is_placed && user.organization_id.is_some_and(|held| !ids.contains(&held)) => {
+            user.organization_id = None;
+        }
+        _ => {}
+    }
     let identities = contact::apply(tables, &mut user, &mut given, is_new, &mut problems);
     let groups = teams::wanted(tables, &user, &mut given, &mut problems);
     problems.splice(..0, given.problems());
-    (Draft { user, organization, identities, groups, warnings: given.finish() }, problems)
+    let warnings = given.finish();
+    (Draft { user, organization, organizations, identities, groups, warnings }, problems)
 }
 
 /// Attributes that are permitted and have no effect here. Recorded of `id`,
@@ -100,7 +122,6 @@ fn inert(given: &mut Attributes) {
     given.boolean("skip_verify_email");
     given.integer("active_brand_id");
     given.integers("agent_brand_ids");
-    given.integers("organization_ids");
     if let Some(separation) = given.object("separation") {
         let brand = separation.get("brand_id").map(as_integer);
         let fits = match separation.get("scope").and_then(Value::as_str) {
@@ -192,6 +213,16 @@ fn external_id(tables: &Tables, user: &mut User, given: &mut Attributes, problem
         }
         Change::Clear | Change::Set(_) => user.external_id = None,
     }
+}
+
+/// Returns the organizations that the user is to be in. That these are all of
+/// them afterwards is an assumption.
+fn organizations(tables: &Tables, given: &mut Attributes, problems: &mut Vec<ValidationError>) -> Option<Vec<i64>> {
+    let wanted = given.integers("organization_ids");
+    if wanted.iter().flatten().any(|id| tables.organization(*id).is_none()) {
+        problems.push(ValidationError::new("organization", "InvalidValue", "Organization: Invalid organization"));
+    }
+    wanted
 }
 
 /// Returns the name of an organization that has to be made first.

@@ -1,10 +1,8 @@
-//! Users, their identities, and the organizations.
+//! Users and their identities.
 
 use super::{Tables, insert, remove};
 use crate::clock::Time;
 use crate::store::identity::Identity;
-use crate::store::organization::Organization;
-use crate::store::roles::OPENED;
 use crate::store::user::{Life, User};
 
 impl Tables {
@@ -142,37 +140,6 @@ impl Tables {
         self.open_tickets.insert(user, count);
     }
 
-    /// The account's organizations, by id.
-    pub fn organizations(&self) -> impl Iterator<Item = &Organization> {
-        self.organizations.values()
-    }
-
-    pub fn organization(&self, id: i64) -> Option<&Organization> {
-        self.organizations.get(&id)
-    }
-
-    /// Adds an organization or replaces the one with the same id.
-    pub fn put_organization(&mut self, organization: Organization) {
-        self.organizations.insert(organization.id, organization);
-    }
-
-    pub fn remove_organization(&mut self, id: i64) {
-        self.organizations.remove(&id);
-        self.by_organization.remove(&id);
-    }
-
-    /// The organization with this name, in any case.
-    pub fn organization_named(&self, name: &str) -> Option<i64> {
-        let wanted = name.to_lowercase();
-        self.organizations().find(|organization| organization.name.to_lowercase() == wanted).map(|found| found.id)
-    }
-
-    /// Ids of an organization's live users, ascending.
-    pub fn members_of(&self, organization: i64) -> impl Iterator<Item = i64> + '_ {
-        let members = self.by_organization.get(&organization);
-        members.into_iter().flatten().copied()
-    }
-
     /// Adds a user or replaces the one with the same id.
     pub fn put_user(&mut self, user: User) {
         let id = user.id;
@@ -195,22 +162,23 @@ impl Tables {
         let user = &self.users[at];
         if user.life != Life::Active {
             insert(&mut self.deleted, user.id);
+            let id = user.id;
+            self.leave_organizations_but(id, &[]);
             return;
         }
         insert(&mut self.live, user.id);
         if user.is_staff() {
             self.staff.insert(user.id);
         }
-        if let Some(organization) = user.organization_id {
-            self.by_organization.entry(organization).or_default().insert(user.id);
-            let opened = Time::parse(OPENED).expect("a date");
-            self.organizations.entry(organization).or_insert_with(|| Organization::seeded(organization, opened));
-        }
         if let Some(email) = &user.email {
             self.emails.insert(email.to_lowercase().into(), user.id);
         }
         if let Some(external_id) = &user.external_id {
             self.external_ids.insert(external_id.to_lowercase().into(), user.id);
+        }
+        let (id, organization, since) = (user.id, user.organization_id, user.updated_at);
+        if let Some(organization) = organization {
+            self.join_organization(id, organization, since);
         }
     }
 
@@ -219,9 +187,6 @@ impl Tables {
         remove(&mut self.deleted, user.id);
         remove(&mut self.live, user.id);
         self.staff.remove(&user.id);
-        if let Some(members) = user.organization_id.and_then(|id| self.by_organization.get_mut(&id)) {
-            members.remove(&user.id);
-        }
         if !user.is_active() {
             // The addresses in a deleted user's record may belong to another
             // user by now.

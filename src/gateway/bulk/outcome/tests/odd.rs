@@ -32,6 +32,9 @@ fn a_result_that_cannot_be_read_costs_its_own_input_and_no_other() {
         (json!({"id": 13, "status": "Updated", "success": true, "error": {"code": "E"}}), "U11 U12 ?13"),
         (json!({"id": 12, "status": "Updated", "error": []}), "U11 ?12 ?13"),
         (json!({"id": [], "status": "Updated", "success": true}), "U11 U12 ?13"),
+        (json!({"id": 13, "status": "Updated", "error": false}), "U11 U12 U13"),
+        (json!({"id": 13, "status": "Updated", "error": -0.0}), "U11 U12 U13"),
+        (json!({"id": 13, "status": "Updated", "error": 0}), "U11 U12 U13"),
         (json!({"index": 2, "error": "E", "details": {"a": 1}}), "U11 U12 F13"),
     ] {
         for at in 0..3 {
