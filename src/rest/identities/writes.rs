@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{id, ids, is_it, is_of};
 use crate::cache::{Tag, tag};
-use crate::error::{Checks, Error, Result};
+use crate::error::{Checks, Result};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{
