@@ -27,7 +27,7 @@ pub use refusal::{Refusal, Violation};
 pub use row::{Blame, Fate, Retry, Row, Verdict};
 use row::{again, code_of_server, of_library, of_server, unknown_code};
 pub use status::reason_of;
-pub use text::{shortened, snippet};
+pub use text::{quoted, shortened, snippet};
 
 /// Result with the gateway's own error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -45,7 +45,7 @@ pub enum Error {
         /// The others.
         more: Vec<Violation>,
     },
-    /// Zendesk refused the values: 400, 413, 414, 415 or 422.
+    /// Zendesk refused the values: 400 or 422.
     #[error("zendesk refused the request: {0}")]
     RecordInvalid(Box<Refusal>),
     /// A 4xx that no variant below stands for, except 408 and 499: Zendesk, or a proxy before it, refused the request and did not
@@ -228,7 +228,7 @@ pub enum Error {
         done: bool,
     },
     /// The server library found that the call cannot be made as it is, or that its reply cannot be sent.
-    #[error("{what}")]
+    #[error("{}", text::of_library(.what))]
     Library {
         /// Its code: it decides the reason.
         code: Code,

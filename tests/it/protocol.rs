@@ -53,7 +53,7 @@ async fn a_request_that_is_no_grpc_call_is_refused_before_anything_is_done() {
             assert!(!answer.headers.contains_key("grpc-status"), "{path} {one:?}: {answer:?}");
             sent += 1;
         }
-        for method in [Method::GET, Method::OPTIONS, Method::PUT, Method::DELETE] {
+        for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE] {
             let wrong = request(&method, path, Some("application/grpc"));
             let answer = client.send(wrong, creation()).await.expect("answered");
             assert_eq!((answer.status.as_u16(), &answer.headers["allow"]), (405, &"POST".parse().expect("a value")));
