@@ -63,6 +63,7 @@ pub struct Assembly {
 /// A file that the settings name cannot be read or is not valid.
 pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly> {
     let Around { origin, credentials, telemetry, watcher } = around;
+    config.remarks().iter().for_each(|remark| warn!("{remark}"));
     warn_of_open_files(&config);
     let tls = Tls::load(&config.server.tls, &watcher).await.context("server.tls")?;
     let transport = Transport::new(&origin, &config.upstream)?;

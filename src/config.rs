@@ -196,6 +196,15 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 impl Config {
+    /// Returns what somebody may not have wanted although a gateway can run with it.
+    pub fn remarks(&self) -> Vec<String> {
+        let (server, write) = (&self.server, self.upstream.attempt.write_timeout);
+        let needed = server.drain.announce.saturating_add(server.unary_deadline.max(write));
+        let text = "server.drain.timeout: is less than server.drain.announce and the longer of server.unary_deadline and \
+                    upstream.attempt.write_timeout together; writes that are then under way end with OUTCOME_UNKNOWN";
+        (server.drain.timeout < needed).then(|| text.to_owned()).into_iter().collect()
+    }
+
     /// Returns what is wrong although each single value is well-formed. With the embedded stand-in as upstream,
     /// `[upstream]` need not name one.
     pub fn mistakes(&self, sandboxed: bool) -> Vec<String> {

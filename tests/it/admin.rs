@@ -205,6 +205,21 @@ async fn status_says_when_the_address_or_the_way_to_it_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_finding_says_why_zendesk_cannot_be_reached() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let sandbox = Sandbox::start(account()).await.expect("a stand-in");
+    let t = Observed::before(sandbox, &format!("http://{closed}").parse().expect("a URL"), Settings::default()).await;
+    t.readiness.serving();
+    for _ in 0..2 {
+        t.users().get_user(GetUserRequest { id: 7 }).await.expect_err("nobody listens");
+    }
+    let findings = t.status().await["findings"].clone();
+    let of = |finding: &&serde_json::Value| finding["kind"] == "upstream_down";
+    let text = findings.as_array().expect("a list").iter().find(of).expect("it is one")["text"].to_string();
+    assert!(text.contains("2 calls in half a minute; the last time: ") && text.contains("refused"), "{text}");
+}
+
+#[tokio::test]
 async fn a_request_on_which_a_proxy_gave_up_is_no_sign_that_zendesk_is_down() {
     let upstream = Scripted::start("408 Request Timeout", "").await;
     let sandbox = Sandbox::start(account()).await.expect("a stand-in");

@@ -129,6 +129,7 @@ impl Found {
         let has_no_token = credential.and_then(|it| it.lacked_ago).is_some_and(|ago| ago <= lately.over);
         let is_of_token =
             |kind| has_no_token && ["budget_spent", "upstream_down", "upstream_malformed"].contains(&kind);
+        let cause = state.exchanges.last_cause();
         let leader = state.sources.fleet.read().filter(|it| it.course == "follows").and_then(|it| it.leader);
         for (reason, kind, at_least, text, next) in FAILURES {
             // CREDENTIAL_REFUSED of a credential that its caller passed through is UNAUTHENTICATED, and the caller's. And
@@ -149,7 +150,11 @@ impl Found {
             // Where one is enough, it does not matter how many others there are.
             let is_often = count >= at_least && (at_least == 1 || count * 100 >= lately.calls);
             if is_often && self.0.iter().all(|other| other.kind != kind) {
-                let said = format!("{text} ({} in {})", counted(count, "call", "calls"), lately.span());
+                let last = match reason {
+                    "UPSTREAM_UNAVAILABLE" if !cause.is_empty() => format!("; the last time: {cause}"),
+                    _ => String::new(),
+                };
+                let said = format!("{text} ({} in {}{last})", counted(count, "call", "calls"), lately.span());
                 // A follower hears of most of them from its leader, whose settings and whose way to Zendesk they are about.
                 let (text, next) = match &leader {
                     Some(leader) if !OF_FOLLOWER.contains(&kind) => {
@@ -159,6 +164,15 @@ impl Found {
                 };
                 self.add(kind, Level::Problem, text, next);
             }
+        }
+        if let Some((count, over)) = lately.refused
+            && self.0.iter().all(|other| other.kind != "credential_refused")
+        {
+            let of = FAILURES.iter().find(|(reason, ..)| *reason == "CREDENTIAL_REFUSED");
+            let (_, kind, _, text, next) = of.expect("it is one of them");
+            let calls = counted(count, "call", "calls");
+            let text = format!("{text} ({calls} in {}, and none has succeeded since).", span(over));
+            self.add(kind, Level::Problem, text, next);
         }
     }
 

@@ -123,7 +123,9 @@ impl Answers {
         let share = if name == ANONYMOUS { self.shares.of_address(&name, from) } else { self.shares.of(&name) };
         let caller = Caller::new(name.as_ref().into(), Grant::from_bits(grant), share);
         call.facts_mut().origin.via = Some(via);
-        let checked = caller.check(rpc, rpc.risk).and_then(|()| metadata::charge(call, || caller.share().clone()));
+        // The replica that forwards it has measured its metadata, and added some.
+        let charge = || metadata::charge(call, usize::MAX, || caller.share().clone());
+        let checked = caller.check(rpc, rpc.risk).and_then(|()| charge());
         if let Err(error) = checked {
             audit::refused(rpc, &caller, &call.facts().origin, call.headers(), &error);
             return Err(refuse(error));

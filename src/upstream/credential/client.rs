@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::exchange::Issued;
+use super::exchange::{Issued, Secret};
 use super::file::bearer;
 use super::token::Token;
 use crate::error::Error;
@@ -87,13 +87,14 @@ struct Wanted {
 }
 
 impl Client {
-    /// Starts to get tokens.
-    pub(super) fn start(get: Get, jitter: Jitter) -> Self {
+    /// Starts to get tokens, and gets another whenever there is a new `secret`: so operators learn at once whether it is right.
+    pub(super) fn start(get: Get, secret: Secret, jitter: Jitter) -> Self {
         let (shown, current) = watch::channel(Current::default());
         let (wanted, wishes) = mpsc::unbounded_channel();
         let (counts, vain) = (Arc::<Counts>::default(), Arc::<Mutex<Vain>>::default());
         let task = Task {
             get,
+            secret,
             jitter,
             shown,
             counts: counts.clone(),
@@ -175,6 +176,7 @@ impl Client {
 
 struct Task {
     get: Get,
+    secret: Secret,
     jitter: Jitter,
     shown: watch::Sender<Current>,
     counts: Arc<Counts>,
@@ -204,6 +206,8 @@ impl Task {
                 // An exchange that is due comes first, because it serves the waiting calls, too.
                 biased;
                 () = due => self.exchange().await,
+                // Whatever came of the last one.
+                Ok(()) = self.secret.changed() => self.exchange().await,
                 wanted = wishes.recv() => match wanted {
                     Some(wanted) => self.serve(wanted).await,
                     None => return,

@@ -79,11 +79,19 @@ async fn a_circuit_that_one_caller_alone_has_opened_refuses_that_one_until_anoth
     assert_eq!(refused(&service, &modest, 1).await, 0);
     assert_eq!(user_reads(&breakers).state, State::Closed);
 
+    // However often its probes have failed.
+    sleep(SECOND * 11).await;
+    assert_eq!(refused(&service, &greedy, 8).await, 1);
+    sleep(millis(1_100)).await;
+    assert_eq!(refused(&service, &greedy, 2).await, 1);
+    assert_eq!((user_reads(&breakers).opened, user_reads(&breakers).probes), (3, 1));
+    assert_eq!((refused(&service, &modest, 1).await, user_reads(&breakers).state), (0, State::Closed));
+
     sleep(SECOND * 11).await;
     assert_eq!(refused(&service, &greedy, 8).await, 1);
     is_broken.store(true, Ordering::Relaxed);
     assert_eq!((refused(&service, &modest, 3).await, refused(&service, &greedy, 1).await), (2, 1));
-    assert_eq!(user_reads(&breakers).opened, 2);
+    assert_eq!(user_reads(&breakers).opened, 4);
 }
 
 #[tokio::test(start_paused = true)]

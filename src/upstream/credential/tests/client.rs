@@ -29,10 +29,30 @@ async fn a_token_is_there_before_anybody_asks_and_is_renewed_ahead_of_its_end() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_secret_is_tried_at_once_also_in_the_wait_after_a_failure() {
+    let endpoint = Endpoint::lasting(1000 * SECOND);
+    let (file, secret) = watch::channel(Arc::new("wrong".into()));
+    endpoint.fail(&unavailable(), 4);
+    let client = Client::start(endpoint.get(), secret, Jitter::OFF);
+    // After 0, 1, 3 and 7 seconds; the next is due after 15.
+    sleep(8 * SECOND).await;
+    assert_eq!((text(client.current().as_ref()), endpoint.asked()), (None, 4));
+    file.send_replace(Arc::new("right".into()));
+    settle().await;
+    assert_eq!((text(client.current().as_ref()), endpoint.asked()), (Some("Bearer token-5"), 5));
+    file.send_replace(Arc::new("another".into()));
+    settle().await;
+    assert_eq!((text(client.current().as_ref()), endpoint.asked()), (Some("Bearer token-6"), 6));
+    drop(file);
+    sleep(600 * SECOND).await;
+    assert_eq!(endpoint.asked(), 6);
+}
+
+#[tokio::test(start_paused = true)]
 async fn replicas_renew_at_different_times_between_seven_and_eight_tenths() {
     let endpoint = Endpoint::lasting(1000 * SECOND);
     let started = Instant::now();
-    let clients: Vec<Client> = (0..50).map(|_| Client::start(endpoint.get(), Jitter::RANDOM)).collect();
+    let clients: Vec<Client> = (0..50).map(|_| Client::start(endpoint.get(), constant(), Jitter::RANDOM)).collect();
     sleep(801 * SECOND).await;
     let asked = endpoint.asked.lock().expect("no test panics inside").clone();
     let renewed: Vec<Duration> = asked.iter().skip(50).map(|when| *when - started).collect();
