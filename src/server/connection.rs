@@ -151,7 +151,9 @@ impl<S: Stack> Server<S> {
                 debug!("a connection's calls outlived its age and grace");
                 over.cancel();
                 // They end at once, and say why.
-                timeout(LAST_WORDS, connection).await.map_or((), note);
+                if let Ok(ended) = timeout(LAST_WORDS, connection).await {
+                    note(ended);
+                }
             }
             () = idle => debug!("a peer did not close its connection"),
         }
