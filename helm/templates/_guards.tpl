@@ -57,18 +57,7 @@ pod has started; here nothing has changed yet. All are collected, so that one lo
 {{- $found = append $found "podDisruptionBudget.maxUnavailable: with 0 no node can ever be drained" -}}
 {{- end -}}
 {{- end -}}
-{{- $roll := dig "rollingUpdate" dict .Values.strategy -}}
-{{- if and (eq (dig "type" "RollingUpdate" .Values.strategy) "RollingUpdate") (has (dig "maxSurge" "25%" $roll | toString) (list "0" "0%")) (has (dig "maxUnavailable" "25%" $roll | toString) (list "0" "0%")) -}}
-{{- $found = append $found "strategy.rollingUpdate.maxSurge: is 0, and so is maxUnavailable; no pod could ever be replaced" -}}
-{{- end -}}
-{{- if ge (int .Values.minReadySeconds) (int .Values.progressDeadlineSeconds) -}}
-{{- $found = append $found (printf "progressDeadlineSeconds: %v s is not more than minReadySeconds, %v; every rollout would be given up" .Values.progressDeadlineSeconds .Values.minReadySeconds) -}}
-{{- end -}}
-{{- $request := dig "requests" "memory" "" .Values.resources | toString -}}
 {{- $limit := dig "limits" "memory" "" .Values.resources | toString -}}
-{{- if and $request $limit (gt (include "zendesk-gateway.bytes" $request | int64) (include "zendesk-gateway.bytes" $limit | int64)) -}}
-{{- $found = append $found (printf "resources.requests.memory: %s is more than resources.limits.memory, %s" $request $limit) -}}
-{{- end -}}
 {{- if $limit -}}
 {{- $cache := include "zendesk-gateway.bytes" (dig "cache" "max_bytes" "64Mi" .Values.config) | int64 -}}
 {{- $messages := include "zendesk-gateway.bytes" (dig "server" "message_memory" "48Mi" .Values.config) | int64 -}}
@@ -330,9 +319,6 @@ The end of a pod, counted from SIGTERM: for `announce` it still takes calls, the
 {{- $interval := include "zendesk-gateway.milliseconds" $monitor.interval | int64 -}}
 {{- if and $monitor.interval (lt $interval (include "zendesk-gateway.milliseconds" $monitor.scrapeTimeout | int64)) -}}
 {{- $found = append $found (printf "%s.scrapeTimeout: %s is more than %s.interval, %s" $key $monitor.scrapeTimeout $key $monitor.interval) -}}
-{{- end -}}
-{{- if and $monitor.enabled $.Values.prometheusRule.enabled (gt $interval 120000) -}}
-{{- $found = append $found (printf "%s.interval: %s is too long for the rules, which need two scrapes in five minutes" $key $monitor.interval) -}}
 {{- end -}}
 {{- end -}}
 {{- range $probe := list "startup" "readiness" "liveness" -}}

@@ -187,7 +187,7 @@ mod tests {
         ask("modest").await.expect("no panic");
         ask("modest").await.expect("no panic");
         assert!(begun.elapsed() <= Duration::from_millis(5 * 300 + 200), "{:?}", begun.elapsed());
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         drop(order);
         let mut all = 0;
         while came.recv().await.is_some() {

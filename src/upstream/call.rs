@@ -200,15 +200,22 @@ impl Ledger {
     /// Notes that an attempt begins.
     pub fn begins(&self) {
         *locked(&self.came) = None;
-        *locked(&self.progress) = Progress::UnderWay(Instant::now());
+        self.is_at(Progress::UnderWay(Instant::now()));
     }
 
     /// Notes that the attempt under way has ended.
     pub fn ends(&self) {
-        *locked(&self.progress) = Progress::Ended;
+        self.is_at(Progress::Ended);
     }
 
-    /// Returns how far a request is.
+    fn is_at(&self, progress: Progress) {
+        *locked(&self.progress) = progress;
+        if let Some(outer) = &self.within {
+            outer.is_at(progress);
+        }
+    }
+
+    /// Returns how far a request is: of several, the one that was heard of last.
     pub fn progress(&self) -> Progress {
         *locked(&self.progress)
     }

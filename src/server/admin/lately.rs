@@ -238,7 +238,7 @@ mod tests {
     fn totals(calls: u64, errors: &[(&'static str, u64)]) -> Totals {
         let kind = |reason| Kind { reason, code: "INTERNAL", method: "m" };
         let errors = errors.iter().map(|(reason, count)| (kind(*reason), *count)).collect();
-        Totals { calls, errors, ..Totals::default() }
+        Totals { errors, calls, ..Totals::default() }
     }
 
     #[test]

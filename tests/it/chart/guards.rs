@@ -51,17 +51,6 @@ fn refused() -> Vec<(&'static str, Value, &'static str)> {
             json!({"extraEnv": [{"name": "ZENDESK_GATEWAY_UPSTREAM_SUBDOMAIN", "value": "a"}]}),
             "extraEnv: ZENDESK_GATEWAY_UPSTREAM_SUBDOMAIN is no setting",
         ),
-        (
-            account,
-            json!({"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}}}),
-            "strategy.rollingUpdate.maxSurge: ",
-        ),
-        (account, json!({"minReadySeconds": 600}), "progressDeadlineSeconds: 600 s is not more than"),
-        (
-            account,
-            json!({"resources": {"requests": {"memory": "1Gi"}}}),
-            "resources.requests.memory: 1Gi is more than resources.limits.memory, 512Mi",
-        ),
         (account, json!({"prometheusRule": {"runbookBase": "not a url"}}), "prometheusRule.runbookBase: "),
         (account, json!({"serviceMonitor": {"interval": "10m"}}), "serviceMonitor.interval: 10m is more than 2m"),
         (account, json!({"terminationGracePeriodSeconds": 45}), "terminationGracePeriodSeconds: 45 s is not more than"),
@@ -226,11 +215,6 @@ fn refused_by_the_cluster() -> Vec<(&'static str, Value, &'static str)> {
             account,
             json!({"serviceMonitor": {"interval": "30s", "scrapeTimeout": "1m"}}),
             "serviceMonitor.scrapeTimeout: 1m is more than serviceMonitor.interval, 30s",
-        ),
-        (
-            account,
-            json!({"podMonitor": {"enabled": true, "interval": "3m"}, "prometheusRule": {"enabled": true}}),
-            "podMonitor.interval: 3m is too long for the rules",
         ),
         (account, json!({"probes": {"readiness": null}}), "probes.readiness: is empty"),
     ]
