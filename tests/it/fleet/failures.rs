@@ -239,18 +239,21 @@ async fn a_stream_that_was_lost_with_the_leader_says_so_and_goes_on_from_its_tok
     let request = StreamUsersRequest { page_size: 100, ..StreamUsersRequest::default() };
     let mut stream =
         narrow(&fleet.followers[0].address).stream_users(request.clone()).await.expect("a stream").into_inner();
-    let first = stream.message().await.expect("no error").expect("a page");
-    let mut seen: Vec<i64> = first.users.iter().map(|user| user.id).collect();
-    let mut token = first.next_page_token;
+    // What came after the last token comes again.
+    let (mut seen, mut token, mut open) = (Vec::new(), String::new(), Vec::new());
+    let mut message = stream.message().await;
     fleet.road.break_off();
     let lost = loop {
-        match stream.message().await {
-            Ok(Some(page)) => {
-                seen.extend(page.users.iter().map(|user| user.id));
-                token = page.next_page_token;
-            }
+        let page = match message {
+            Ok(Some(page)) => page,
             end => break refused(end),
+        };
+        open.extend(page.users.iter().map(|user| user.id));
+        if !page.next_page_token.is_empty() {
+            seen.append(&mut open);
+            token = page.next_page_token;
         }
+        message = stream.message().await;
     };
     assert_eq!((lost.code, lost.reason.as_str()), (Code::Unavailable, "SHUTTING_DOWN"), "{}", lost.message);
     let rest = StreamUsersRequest { page_token: token, ..request };
