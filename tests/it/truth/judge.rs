@@ -204,7 +204,8 @@ pub fn is_to_be_expected(rpc: &str, status: &Status) -> bool {
     let details = status.get_error_details();
     let failed = details.error_info().is_some_and(|info| info.reason == "UPSTREAM_ERROR");
     // Where the words of a 404 were lost on the way, nobody knows whether they were about the record.
-    let lost_its_words = status.code() == Code::FailedPrecondition && status.message().contains("HTTP 404, an unreadable JSON body");
+    let lost_its_words =
+        status.code() == Code::FailedPrecondition && status.message().contains("HTTP 404, an unreadable JSON body");
     (names_one && (status.code() == Code::NotFound || lost_its_words))
         || (failed && status.code() == Code::Internal)
         || matches!(
