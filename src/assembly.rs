@@ -63,6 +63,7 @@ pub struct Assembly {
 /// A file that the settings name cannot be read or is not valid.
 pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly> {
     let Around { origin, credentials, telemetry, watcher } = around;
+    config.remarks().iter().for_each(|remark| warn!("{remark}"));
     warn_of_open_files(&config);
     let tls = Tls::load(&config.server.tls, &watcher).await.context("server.tls")?;
     let transport = Transport::new(&origin, &config.upstream)?;
@@ -103,7 +104,8 @@ async fn fleet(
         let socket = TcpListener::bind(address).await.with_context(|| format!("fleet.listen: {address}"))?;
         let tls = Tls::of_fleet(files, watcher).await.context("fleet.tls")?;
         let (cache, shares) = (gateway.cache().clone(), identity.shares().clone());
-        let answers = internal::Answers { name: name.clone(), term: STATIC_TERM, account, cache, shares };
+        let readiness = Readiness::default();
+        let answers = internal::Answers { name: name.clone(), term: STATIC_TERM, account, cache, shares, readiness };
         return Ok(Some((Member { name, role: Role::Leads }, Some(Port { socket, tls, answers }))));
     }
     let leader = settings.leader.clone().context("fleet.leader: not set")?;
@@ -178,7 +180,9 @@ impl Assembly {
     pub fn introduce(&self) {
         sources::watch(&self.telemetry, &self.control, &self.gateway, &self.config);
         sources::upstream_connections(&self.telemetry, &self.connections);
-        sources::certificates(&self.telemetry, self.tls.as_ref());
+        let port = self.served.port.as_ref().map(|port| port.tls.clone());
+        let link = self.served.member.as_ref().and_then(Member::link).cloned();
+        sources::certificates(&self.telemetry, self.tls.clone().into_iter().chain(port).collect(), link);
         sources::fleet(&self.telemetry, self.served.member.as_ref());
     }
 

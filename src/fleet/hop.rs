@@ -11,7 +11,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex as Turn;
@@ -20,7 +19,8 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
-use super::wire::{ACCOUNT, CONTRACT, CONTRACT_OF, DRAIN, HELLO, NOT_LEADER, TERM, VOID, number};
+use super::tls::Loaded;
+use super::wire::{ACCOUNT, CONTRACT, CONTRACT_OF, DRAIN, HELLO, NOT_LEADER, NOT_READY, TERM, VOID, number};
 use crate::config::host_and_port;
 use crate::gateway::Drain;
 use crate::upstream::transport::loss::Loss;
@@ -62,6 +62,8 @@ pub enum Refused {
     OtherAccount,
     /// It has another contract.
     OtherContract,
+    /// It is not ready itself.
+    NotReady,
 }
 
 impl Refused {
@@ -71,6 +73,7 @@ impl Refused {
             Self::Silent => "silent",
             Self::OtherAccount => "other_account",
             Self::OtherContract => "other_contract",
+            Self::NotReady => "not_ready",
         }
     }
 }
@@ -80,7 +83,7 @@ pub struct Way {
     /// Host and port.
     pub leader: String,
     /// Made of the certificate files.
-    pub tls: Watched<Arc<ClientConfig>>,
+    pub tls: Watched<Loaded>,
     /// The account of this replica.
     pub account: HeaderValue,
 }
@@ -106,7 +109,7 @@ impl Way {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| Refused::Silent)?;
         let socket = TcpStream::connect((host, port)).await.map_err(silent)?;
         socket.set_nodelay(true).map_err(silent)?;
-        let tls = TlsConnector::from(Arc::clone(&*self.tls.get())).connect(name, socket).await.map_err(silent)?;
+        let tls = TlsConnector::from(Arc::clone(&self.tls.get().config)).connect(name, socket).await.map_err(silent)?;
         let (mut requests, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -135,6 +138,9 @@ impl Way {
         }
         if said(ACCOUNT) != Some(&self.account) {
             return Err(Refused::OtherAccount);
+        }
+        if said(NOT_READY).is_some() {
+            return Err(Refused::NotReady);
         }
         let term = said(TERM).and_then(number).ok_or(Refused::Silent)?;
         Ok(Open { requests, ended, term })

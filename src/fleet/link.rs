@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::body::Body;
@@ -23,14 +23,46 @@ use super::wire::{ALL, INVALIDATE, VOID};
 use crate::cache::{Cache, Changes};
 use crate::error::{Error, Result};
 use crate::gateway::Drain;
+use crate::share::Share;
+use crate::telemetry::view;
+use crate::upstream::call::Priority;
+use crate::upstream::room::{Entry, Rank, Room, Wish};
 use crate::watch::Watcher;
 
-/// Most calls at a time that wait for the leader.
+/// Most calls at a time that wait for the leader. If there are more, those are refused whose callers have most.
 const HELD: usize = 64;
 /// Time between two tries to reach the leader.
 const AGAIN: Duration = Duration::from_millis(250);
 /// How often the leader is told of writes that were begun alone and end late.
 const TELL: Duration = Duration::from_secs(1);
+
+/// The calls that wait.
+type Held = Mutex<Room<oneshot::Sender<()>>>;
+
+const TOO_MANY: Error = Error::Overloaded { what: "too many calls wait for the fleet's leader" };
+
+/// Has one more call of this caller wait. It is told if it has to make room for another caller's.
+fn hold<'a>(held: &'a Held, share: &Share) -> Result<(Place<'a>, oneshot::Receiver<()>)> {
+    let (displace, displaced) = oneshot::channel();
+    let wish = Wish::of(share, Priority::Interactive, Instant::now());
+    // Dropping the sender of one that is displaced tells it.
+    match held.lock().unwrap_or_else(PoisonError::into_inner).enter(wish, displace) {
+        Entry::Placed(rank) | Entry::Displaced(rank, _) => Ok((Place { held, rank }, displaced)),
+        Entry::Full => Err(TOO_MANY),
+    }
+}
+
+/// A call's place among those that wait; dropping it leaves.
+struct Place<'a> {
+    held: &'a Held,
+    rank: Rank,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).leave(&self.rank);
+    }
+}
 
 /// Where calls go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +97,7 @@ struct Inner {
     alone_after: Duration,
     cache: Cache,
     course: watch::Sender<Course>,
-    held: Semaphore,
+    held: Held,
     /// How many steps of this replica's own writes the leader was told of.
     told: AtomicU64,
     control: Mutex<Option<Open>>,
@@ -103,7 +135,7 @@ impl Link {
             alone_after,
             cache: cache.clone(),
             course: watch::Sender::new(Course::Held),
-            held: Semaphore::new(HELD),
+            held: Mutex::new(Room::new(HELD)),
             told: AtomicU64::new(cache.changes().steps),
             control: Mutex::default(),
             drain: OnceLock::new(),
@@ -132,32 +164,26 @@ impl Link {
         &self.0.inner.way.leader
     }
 
-    /// Returns where a call goes, once that is known.
+    /// Returns where a call of this caller goes, once that is known.
     ///
     /// # Errors
     /// [`Error::Overloaded`] if too many calls wait for that.
-    pub async fn way(&self) -> Result<Course> {
+    pub async fn way(&self, share: &Share) -> Result<Course> {
         let now = self.course();
         if now != Course::Held {
             return Ok(now);
         }
-        let _held = self.held()?;
-        Ok(self
-            .0
-            .inner
-            .course
-            .subscribe()
-            .wait_for(|course| *course != Course::Held)
-            .await
-            .map_or(now, |course| *course))
+        let (_place, displaced) = hold(&self.0.inner.held, share)?;
+        let mut courses = self.courses();
+        tokio::select! {
+            course = courses.wait_for(|course| *course != Course::Held) => Ok(course.map_or(now, |course| *course)),
+            _ = displaced => Err(TOO_MANY),
+        }
     }
 
-    fn held(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
-        self.0
-            .inner
-            .held
-            .try_acquire()
-            .map_err(|_| Error::Overloaded { what: "too many calls wait for the fleet's leader" })
+    /// Returns the certificates by which this replica and the leader know each other.
+    pub fn certificates(&self) -> Vec<view::Certificate> {
+        self.0.inner.way.tls.get().certificates.clone()
     }
 
     /// Sends a call to the leader.
@@ -245,9 +271,11 @@ impl Inner {
                     self.follow(&open).await;
                     lost = Instant::now();
                 }
-                Err(Refused::Silent) => {
-                    if held && lost.elapsed() >= self.alone_after {
-                        self.be_alone(Refused::Silent);
+                // One that is not ready is as good as lost, and says so itself once this replica is alone.
+                Err(why @ (Refused::Silent | Refused::NotReady)) => {
+                    let is_told = *self.course.borrow() == Course::Alone(Refused::Silent) && why == Refused::NotReady;
+                    if is_told || held && lost.elapsed() >= self.alone_after {
+                        self.be_alone(why);
                     }
                 }
                 Err(other) => self.be_alone(other),
@@ -311,5 +339,30 @@ impl Inner {
 
     async fn ask_void(open: &Open, what: HeaderValue) -> bool {
         open.ask(INVALIDATE, HeaderMap::from_iter([(VOID, what)])).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::share::Shares;
+
+    #[tokio::test(start_paused = true)]
+    async fn places_are_shared_out_between_callers() {
+        let (held, shares) = (Mutex::new(Room::new(HELD)), Shares::new(&config::Callers::unlimited(), usize::MAX));
+        let (greedy, modest) = (shares.of("greedy"), shares.of("modest"));
+        let mut of_greedy: Vec<_> = (0..100).filter_map(|_| hold(&held, &greedy).ok()).collect();
+        assert_eq!(of_greedy.len(), HELD);
+        let mut of_modest: Vec<_> = (0..100).filter_map(|_| hold(&held, &modest).ok()).collect();
+        let are_told = |of: &mut Vec<(Place<'_>, oneshot::Receiver<()>)>| {
+            let before = of.len();
+            of.retain_mut(|(_, displaced)| displaced.try_recv() != Err(oneshot::error::TryRecvError::Closed));
+            before - of.len()
+        };
+        assert_eq!(are_told(&mut of_greedy), HELD / 2);
+        assert_eq!((are_told(&mut of_modest), of_modest.len()), (0, HELD / 2));
+        drop((of_greedy, of_modest));
+        assert_eq!(held.lock().expect("no panic").waiting(), 0);
     }
 }

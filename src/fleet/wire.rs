@@ -36,6 +36,8 @@ pub const ACCOUNT: HeaderName = HeaderName::from_static("x-fleet-account");
 pub const TERM: HeaderName = HeaderName::from_static("x-fleet-term");
 /// In a response: the call was not carried out, because the replica does not lead in the term that the call names.
 pub const NOT_LEADER: HeaderName = HeaderName::from_static("x-fleet-not-leader");
+/// In the leader's answer to [`HELLO`]: it is not ready, and nobody should follow it yet.
+pub const NOT_READY: HeaderName = HeaderName::from_static("x-fleet-not-ready");
 /// What is void: tags, or [`ALL`].
 pub const VOID: HeaderName = HeaderName::from_static("x-fleet-void");
 /// Every answer.

@@ -19,6 +19,7 @@ use crate::proto::{StreamChangedUsersRequest, StreamChangedUsersResponse};
 use crate::rest::Style;
 use crate::rest::changes::{From, page};
 use crate::share::Charge;
+use crate::upstream::rest::Rest;
 
 mod feed;
 mod poller;
@@ -60,14 +61,14 @@ impl Gateway {
     }
 }
 
-/// What tokens of this stream are bound to.
-fn bound() -> String {
-    page(&From::Time(0)).path
+/// The list that tokens of this stream are bound to.
+fn list() -> Rest {
+    page(&From::Time(0))
 }
 
 /// Returns where a request begins.
 fn begin(request: &StreamChangedUsersRequest) -> Result<From> {
-    if let Position::After(cursor) = token::read(&request.page_token, &bound(), Style::Cursor)? {
+    if let Position::After(cursor) = token::read(&request.page_token, &list().path, Style::Cursor)? {
         return Ok(From::Cursor(cursor));
     }
     if !request.page_token.is_empty() {
@@ -86,7 +87,7 @@ fn begin(request: &StreamChangedUsersRequest) -> Result<From> {
 
 /// Returns the token of what comes after a cursor.
 fn token_of(cursor: &str) -> String {
-    token::write(&crate::rest::page::Next::Cursor(cursor.to_owned()), &bound())
+    token::write(&crate::rest::page::Next::Cursor(cursor.to_owned()), &list().path)
 }
 
 /// One caller's stream.
@@ -127,7 +128,7 @@ impl Watch {
     /// Takes a page that was answered.
     fn take(&mut self, page: Arc<Page>) -> Result<()> {
         self.held.set(page.bytes())?;
-        let looped = |what| Err(Error::PaginationLoop { what });
+        let looped = |what| Err(Error::PaginationLoop { list: list().endpoint_name(), what });
         if page.is_end {
             (self.seen, self.empty) = (HashSet::new(), 0);
         } else {

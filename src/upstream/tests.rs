@@ -7,6 +7,7 @@ mod deadline;
 mod governor;
 mod hanging;
 mod outage;
+mod poisoned;
 mod queue;
 mod retry;
 pub(super) mod support;

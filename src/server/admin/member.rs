@@ -14,6 +14,9 @@ pub fn finding(state: &State) -> Option<Finding> {
             "does not answer",
             "see whether the leader runs, whether fleet.leader leads to it, and the certificates of fleet.tls on both",
         ),
+        "not_ready" => {
+            ("fleet_alone", Level::Warning, "is not ready itself", "see the leader's own status page, and its /readyz")
+        }
         "other_account" => (
             "fleet_account",
             Level::Problem,

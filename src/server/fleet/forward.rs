@@ -238,7 +238,7 @@ impl Forwarding {
         let late = |sent| move |_: Elapsed| Error::Deadline { sent };
         let mut lost = 0;
         loop {
-            let course = timeout_at(end, self.link.way()).await.map_err(late(false))??;
+            let course = timeout_at(end, self.link.way(caller.share())).await.map_err(late(false))??;
             let Course::Leader(term) = course else {
                 return Ok(Err(match messages {
                     Messages::One(message) => Kept::whole(message),

@@ -19,10 +19,13 @@ use crate::cache::{Cache, Tag};
 use crate::config::identity::ANONYMOUS;
 use crate::error::Error;
 use crate::fleet::wire::{
-    ACCOUNT, ALL, CONTRACT, CONTRACT_OF, DRAIN, HELLO, INVALIDATE, NOT_LEADER, Passport, SERVED_BY, TERM, VOID, number,
+    ACCOUNT, ALL, CONTRACT, CONTRACT_OF, DRAIN, HELLO, INVALIDATE, NOT_LEADER, NOT_READY, Passport, SERVED_BY, TERM,
+    VOID, number,
 };
 use crate::gateway::audit;
 use crate::gateway::caller::{Caller, Grant};
+use crate::server::admin::Readiness;
+use crate::server::admin::readiness::Phase;
 use crate::server::identity::metadata;
 use crate::server::inbound::Inbound;
 use crate::share::Shares;
@@ -40,6 +43,8 @@ pub struct Answers {
     pub cache: Cache,
     /// What each caller takes, whichever replica it came to.
     pub shares: Shares,
+    /// Whether it answers calls as it should.
+    pub readiness: Readiness,
 }
 
 /// Takes forwarded calls.
@@ -118,7 +123,9 @@ impl Answers {
         let share = if name == ANONYMOUS { self.shares.of_address(&name, from) } else { self.shares.of(&name) };
         let caller = Caller::new(name.as_ref().into(), Grant::from_bits(grant), share);
         call.facts_mut().origin.via = Some(via);
-        let checked = caller.check(rpc, rpc.risk).and_then(|()| metadata::charge(call, || caller.share().clone()));
+        // The replica that forwards it has measured its metadata, and added some.
+        let charge = || metadata::charge(call, usize::MAX, || caller.share().clone());
+        let checked = caller.check(rpc, rpc.risk).and_then(|()| charge());
         if let Err(error) = checked {
             audit::refused(rpc, &caller, &call.facts().origin, call.headers(), &error);
             return Err(refuse(error));
@@ -155,6 +162,10 @@ impl Answers {
         headers.insert(CONTRACT_OF, CONTRACT.into());
         headers.insert(ACCOUNT, self.account.clone());
         headers.insert(TERM, self.term.into());
+        // Its calls would fail; a follower by itself may do better.
+        if self.readiness.phase() == Phase::Starting {
+            headers.insert(NOT_READY, HeaderValue::from_static("1"));
+        }
         response
     }
 
