@@ -172,7 +172,8 @@ async fn each_follower_sees_each_changed_user_in_its_last_state_for_ten_requests
         assert_eq!(wrong, 0, "of {} changed users", last.len());
     }
     others.join_all().await;
-    let (requests, most) = (asked.lock().expect("no panic").len(), most_in_a_minute(&asked));
+    let most = most_in_a_minute(&asked);
+    let requests = asked.lock().expect("no panic").len();
     let rows: Vec<usize> = told.iter().map(|told| told.rows).collect();
     println!(
         "{} changed users, {rows:?} rows; {} messages for 100 others; {requests} requests, at most {most} a minute",

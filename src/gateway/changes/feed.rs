@@ -5,6 +5,7 @@
 //! and loses none. That is how all who have reached the present come to wait at one place, for one request.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,8 +26,8 @@ use crate::upstream::credential::Credential;
 
 /// How often Zendesk is asked for changes at the present: three of its ten requests a minute.
 const EVERY: Duration = Duration::from_secs(20);
-/// How long a page is kept for those who come to its place a little later than the others.
-const KEPT: Duration = Duration::from_secs(10);
+/// How long a page is kept for those who come to its place a little later than the others, and a feed for those who read what they got.
+const KEPT: Duration = EVERY;
 /// Most bytes of rows in one message.
 const BYTES: usize = 16 << 10;
 
@@ -41,7 +42,7 @@ pub struct Page {
     pub is_end: bool,
     /// True if it has rows, or had some that cannot be read.
     pub has_rows: bool,
-    /// Its place in the order of the requests.
+    /// Its place in the order of all requests, of whatever feed.
     number: u64,
 }
 
@@ -84,6 +85,8 @@ pub struct Feeds(Arc<Shared>);
 pub struct Shared {
     pub reads: Reads,
     feeds: Mutex<HashMap<u128, Feed>>,
+    /// Requests so far. Pages outlive the feeds that they came by, and are compared with those of later ones.
+    requests: AtomicU64,
 }
 
 /// What is asked with one credential.
@@ -96,8 +99,10 @@ pub struct Feed {
     wanted: Vec<Wanted>,
     /// What is being asked.
     current: Option<Wanted>,
-    /// Requests so far.
+    /// The number of the last request.
     number: u64,
+    /// When it ended.
+    ended: Instant,
     /// When the present was last asked for.
     asked: Option<Instant>,
     kept: VecDeque<(From, Arc<Page>, Instant)>,
@@ -159,20 +164,21 @@ impl Feed {
         receiver
     }
 
-    /// Returns when the next request is due; none if nobody wants any.
+    /// Returns when the next request is due, or, if nobody wants any, until when somebody may come back; none after that.
     fn next(&mut self) -> Option<Instant> {
         self.wanted.retain_mut(Wanted::is_wanted);
-        self.wanted.iter().map(|wanted| wanted.due).min()
+        let due = self.wanted.iter().map(|wanted| wanted.due).min();
+        due.or(Some(self.ended + KEPT).filter(|over| *over > Instant::now()))
     }
 
-    /// Begins what is due: of several callers, for the one whose last turn is the longest ago.
-    pub fn begin(&mut self) -> Option<From> {
+    /// Begins what is due, as the request with this number: of several callers, for the one whose last turn is the longest ago.
+    fn begin(&mut self, number: u64) -> Option<From> {
         let now = Instant::now();
         let turn = |wanted: &Wanted| self.turns.get(&wanted.caller).copied().unwrap_or_default();
         let due = self.wanted.iter().enumerate().filter(|(_, wanted)| wanted.due <= now);
         let (at, _) = due.min_by_key(|(_, wanted)| (turn(wanted), wanted.due))?;
         let wanted = self.wanted.remove(at);
-        self.number += 1;
+        self.number = number;
         let callers: HashSet<Option<u64>> = self.wanted.iter().map(|wanted| wanted.caller).collect();
         self.turns.retain(|caller, _| callers.contains(caller));
         self.turns.insert(wanted.caller, self.number);
@@ -190,6 +196,7 @@ impl Feed {
     pub fn end(&mut self, outcome: Option<Result<Changed>>) {
         let Some(mut wanted) = self.current.take() else { return };
         let now = Instant::now();
+        self.ended = now;
         match outcome {
             None => {}
             // Whoever asks for changes has time until there is budget again.
@@ -213,7 +220,7 @@ impl Feed {
 
 impl Feeds {
     pub(in crate::gateway) fn new(reads: Reads) -> Self {
-        Self(Arc::new(Shared { reads, feeds: Mutex::default() }))
+        Self(Arc::new(Shared { reads, feeds: Mutex::default(), requests: AtomicU64::new(0) }))
     }
 
     /// Returns what asks for the changes that a call wants.
@@ -237,7 +244,13 @@ impl Shared {
         self.feeds().get_mut(&key).map(act)
     }
 
-    /// Returns when the next request of a feed is due, or takes the feed away if nobody wants any.
+    /// Begins the request of a feed that is due.
+    pub fn begin(&self, key: u128) -> Option<From> {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        self.with(key, |feed| feed.begin(number)).flatten()
+    }
+
+    /// Returns when to look at a feed again, or takes it away if nobody has wanted anything for a while.
     pub fn next(&self, key: u128) -> Option<Instant> {
         let mut feeds = self.feeds();
         let next = feeds.get_mut(&key).and_then(Feed::next);
@@ -277,6 +290,7 @@ impl Asker {
                     wanted: Vec::new(),
                     current: None,
                     number: 0,
+                    ended: Instant::now(),
                     asked: None,
                     kept: VecDeque::new(),
                     turns: HashMap::new(),

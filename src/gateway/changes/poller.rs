@@ -42,7 +42,7 @@ impl Poller {
                 }
                 continue;
             }
-            let Some(from) = self.shared.with(self.key, Feed::begin).flatten() else { continue };
+            let Some(from) = self.shared.begin(self.key) else { continue };
             let outcome = self.ask(&from).await;
             self.shared.with(self.key, |feed| feed.end(outcome));
         }
