@@ -17,15 +17,16 @@ use crate::codec::Encoded;
 use crate::error::{Error, Result};
 use crate::proto::{StreamChangedUsersRequest, StreamChangedUsersResponse};
 use crate::rest::Style;
-use crate::rest::changes::{From, page};
+use crate::rest::changes::From;
 use crate::share::Charge;
-use crate::upstream::rest::Rest;
 
+mod asker;
 mod feed;
 mod poller;
 
-pub use feed::Feeds;
-use feed::{Asker, Page};
+use asker::Asker;
+pub use asker::Feeds;
+use feed::{Page, list};
 
 /// How old a time must be to ask for the changes since. Zendesk wants a minute; its clock may differ.
 const OLD_ENOUGH: Duration = Duration::from_secs(90);
@@ -61,11 +62,6 @@ impl Gateway {
     }
 }
 
-/// The list that tokens of this stream are bound to.
-fn list() -> Rest {
-    page(&From::Time(0))
-}
-
 /// Returns where a request begins.
 fn begin(request: &StreamChangedUsersRequest) -> Result<From> {
     if let Position::After(cursor) = token::read(&request.page_token, &list().path, Style::Cursor)? {
@@ -83,11 +79,6 @@ fn begin(request: &StreamChangedUsersRequest) -> Result<From> {
         at if at > seconds(now) => Err(Error::invalid("start_time", "is in the future")),
         at => Ok(From::Time(at.min(seconds(now.saturating_sub(OLD_ENOUGH))))),
     }
-}
-
-/// Returns the token of what comes after a cursor.
-fn token_of(cursor: &str) -> String {
-    token::write(&crate::rest::page::Next::Cursor(cursor.to_owned()), &list().path)
 }
 
 /// One caller's stream.
@@ -156,6 +147,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use super::feed::token_of;
     use super::*;
 
     fn request(seconds: Option<i64>, page_token: &str) -> StreamChangedUsersRequest {

@@ -65,6 +65,8 @@ struct Told {
     rows: usize,
     token: String,
     messages: usize,
+    /// After how many messages it leaves, if it does.
+    leaves: Option<usize>,
 }
 
 impl Told {
@@ -86,6 +88,9 @@ impl Told {
         while let Ok(Some(reply)) = timeout_at(until, stream.next()).await {
             self.take(read(&reply.expect("no error")));
             self.messages += 1;
+            if self.leaves.is_some_and(|leaves| self.messages >= leaves) {
+                return;
+            }
             // Now and then it is later than all others.
             sleep(if self.messages.is_multiple_of(40) { pause * 45 } else { pause }).await;
         }
@@ -125,11 +130,13 @@ async fn each_follower_sees_each_changed_user_in_its_last_state_for_ten_requests
     watchers.spawn(async move {
         let mut told = Told::default();
         let mut request = since(start, true);
-        for time in 1.. {
+        for time in 1_u64.. {
             if Instant::now() >= until {
                 break;
             }
             let (seam, rpc) = before(&killed, &its);
+            // Each other time amid a page.
+            told.leaves = time.is_multiple_of(2).then(|| told.messages + 1 + usize::from(time.is_multiple_of(4)));
             let cut = until.min(Instant::now() + Duration::from_secs(150 + time * 37 % 201));
             told.follow(&rpc, request.clone(), cut, Duration::from_millis(3)).await;
             drop((seam, rpc));

@@ -1,8 +1,8 @@
 //! The changes that callers with one credential wait for, and the pages that they share.
 //!
-//! The requests of one credential go one after the other. So of two pages that ended at the present, the one that was asked for later
-//! ends at the same place or at a later one, and whoever has it can go on from the end of the earlier one: it gets some changes twice,
-//! and loses none. That is how all who have reached the present come to wait at one place, for one request.
+//! The requests of one credential go one after the other. So of two pages that ended at the present, the one that was asked for
+//! later ends at the same place or at a later one, and whoever has it can go on from the end of the earlier one: it gets some
+//! changes twice, and loses none. That is how all who have reached the present come to wait at one place, for one request.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,22 +14,33 @@ use prost::Message as _;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::poller::Poller;
-use super::token_of;
-use crate::error::{Error, Result};
-use crate::gateway::Context;
+use crate::error::Result;
 use crate::gateway::read::Reads;
+use crate::gateway::token;
 use crate::proto::{ErrorReason, StreamChangedUsersResponse};
-use crate::rest::changes::{Changed, From};
+use crate::rest::changes::{Changed, From, page};
+use crate::rest::page::Next;
 use crate::telemetry::Trace;
 use crate::upstream::credential::Credential;
+use crate::upstream::rest::Rest;
 
 /// How often Zendesk is asked for changes at the present: three of its ten requests a minute.
 const EVERY: Duration = Duration::from_secs(20);
-/// How long a page is kept for those who come to its place a little later than the others, and a feed for those who read what they got.
+/// How long a page is kept for those who come to its place a little later than the others, and a feed for those who read what they
+/// have got.
 const KEPT: Duration = EVERY;
 /// Most bytes of rows in one message.
 const BYTES: usize = 16 << 10;
+
+/// The list that tokens of this stream are bound to.
+pub fn list() -> Rest {
+    page(&From::Time(0))
+}
+
+/// Returns the token of what comes after a cursor.
+pub fn token_of(cursor: &str) -> String {
+    token::write(&Next::Cursor(cursor.to_owned()), &list().path)
+}
 
 /// A page of changes, encoded.
 #[derive(Debug)]
@@ -77,12 +88,9 @@ impl Page {
     }
 }
 
-/// The feeds of all credentials, by their fingerprints. Clones share them.
-#[derive(Clone)]
-pub struct Feeds(Arc<Shared>);
-
 /// What all feeds share.
 pub struct Shared {
+    /// What sends the requests.
     pub reads: Reads,
     feeds: Mutex<HashMap<u128, Feed>>,
     /// Requests so far. Pages outlive the feeds that they came by, and are compared with those of later ones.
@@ -113,6 +121,18 @@ pub struct Feed {
 /// Where a page is sent to.
 type Waiter = oneshot::Sender<Result<Arc<Page>>>;
 
+/// Where a page comes from.
+pub type Receiver = oneshot::Receiver<Result<Arc<Page>>>;
+
+/// What a caller wants: the page from a place, after the last that it has got.
+pub struct Want<'a> {
+    pub credential: &'a Credential,
+    pub trace: &'a Trace,
+    pub caller: u64,
+    pub from: &'a From,
+    pub last: Option<&'a Page>,
+}
+
 /// A place from which somebody wants the next page.
 struct Wanted {
     from: From,
@@ -137,7 +157,22 @@ impl Wanted {
 }
 
 impl Feed {
-    fn want(&mut self, from: &From, last: Option<&Page>, caller: u64) -> oneshot::Receiver<Result<Arc<Page>>> {
+    fn new(credential: Credential, trace: Trace) -> Self {
+        Self {
+            credential,
+            trace,
+            wake: Arc::default(),
+            wanted: Vec::new(),
+            current: None,
+            number: 0,
+            ended: Instant::now(),
+            asked: None,
+            kept: VecDeque::new(),
+            turns: HashMap::new(),
+        }
+    }
+
+    fn want(&mut self, from: &From, last: Option<&Page>, caller: u64) -> Receiver {
         let (waiter, receiver) = oneshot::channel();
         let now = Instant::now();
         self.kept.retain(|(_, _, at)| now - *at < KEPT);
@@ -218,23 +253,25 @@ impl Feed {
     }
 }
 
-impl Feeds {
-    pub(in crate::gateway) fn new(reads: Reads) -> Self {
-        Self(Arc::new(Shared { reads, feeds: Mutex::default(), requests: AtomicU64::new(0) }))
-    }
-
-    /// Returns what asks for the changes that a call wants.
-    pub fn asker(&self, context: &Context) -> Asker {
-        Asker {
-            shared: Arc::clone(&self.0),
-            credential: context.credential.clone(),
-            trace: context.trace.detached(),
-            caller: context.caller.share().id(),
-        }
-    }
-}
-
 impl Shared {
+    /// Returns it without any feed.
+    pub fn new(reads: Reads) -> Self {
+        Self { reads, feeds: Mutex::default(), requests: AtomicU64::new(0) }
+    }
+
+    /// Asks for the page from a place, after the last. `begin` has a new feed asked for.
+    pub fn want(&self, want: &Want<'_>, begin: impl FnOnce(Arc<Notify>)) -> (Receiver, Arc<Notify>) {
+        let mut feeds = self.feeds();
+        let feed = feeds.entry(want.credential.fingerprint()).or_insert_with(|| {
+            let feed = Feed::new(want.credential.clone(), want.trace.clone());
+            begin(Arc::clone(&feed.wake));
+            feed
+        });
+        // The token may have changed since the last one came.
+        feed.credential = want.credential.clone();
+        (feed.want(want.from, want.last, want.caller), Arc::clone(&feed.wake))
+    }
+
     fn feeds(&self) -> MutexGuard<'_, HashMap<u128, Feed>> {
         self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -263,53 +300,5 @@ impl Shared {
     /// Takes a feed away: nobody asks any more.
     pub fn remove(&self, key: u128) {
         self.feeds().remove(&key);
-    }
-}
-
-/// Asks for the changes that one call wants.
-pub struct Asker {
-    shared: Arc<Shared>,
-    credential: Credential,
-    trace: Trace,
-    caller: u64,
-}
-
-impl Asker {
-    /// Returns the page from a place, once there is one after the last.
-    pub async fn next(&self, from: &From, last: Option<&Page>) -> Result<Arc<Page>> {
-        let key = self.credential.fingerprint();
-        let (receiver, wake) = {
-            let mut feeds = self.shared.feeds();
-            let feed = feeds.entry(key).or_insert_with(|| {
-                let wake = Arc::<Notify>::default();
-                tokio::spawn(Poller::new(&self.shared, key, &wake).run());
-                Feed {
-                    credential: self.credential.clone(),
-                    trace: self.trace.clone(),
-                    wake,
-                    wanted: Vec::new(),
-                    current: None,
-                    number: 0,
-                    ended: Instant::now(),
-                    asked: None,
-                    kept: VecDeque::new(),
-                    turns: HashMap::new(),
-                }
-            });
-            // The token may have changed since the last one came.
-            feed.credential = self.credential.clone();
-            (feed.want(from, last, self.caller), Arc::clone(&feed.wake))
-        };
-        let _leaving = Leaving(wake);
-        receiver.await.unwrap_or(Err(Error::ShuttingDown))
-    }
-}
-
-/// Tells the poller, when dropped, that somebody may have left.
-struct Leaving(Arc<Notify>);
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        self.0.notify_one();
     }
 }
