@@ -351,6 +351,7 @@ impl<'de, R: Row> Deserialize<'de> for Key<R> {
             fn visit_str<E>(self, name: &str) -> Result<Key<R>, E> {
                 Ok(match name {
                     _ if name == R::KEY => Key::Rows(PhantomData),
+                    "results" if R::EXPORTED => Key::Rows(PhantomData),
                     "users" if R::SIDELOADS => Key::Users,
                     "groups" if R::SIDELOADS => Key::Groups,
                     "organizations" if R::SIDELOADS => Key::Organizations,

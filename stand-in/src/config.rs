@@ -89,6 +89,13 @@ impl Default for Config {
                     total: 10,
                     interval: Duration::from_mins(1),
                 },
+                Bucket {
+                    name: "search-export".into(),
+                    method: "GET".into(),
+                    path: "/search/export".into(),
+                    total: 100,
+                    interval: Duration::from_mins(1),
+                },
             ],
             latency: Latency::None,
             link_host: None,

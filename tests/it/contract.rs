@@ -28,6 +28,8 @@ const REQUESTS: &[(&str, &str)] = &[
     ("StreamUsers", r#"{"filter": {"organization_id": 7}}"#),
     ("SearchUsers", r#"{"filter": {"query": "jo"}}"#),
     ("StreamSearchUsers", r#"{"filter": {"external_id": "a"}}"#),
+    ("ExportUsers", r#"{"query": "jo"}"#),
+    ("StreamExportUsers", r#"{"query": "jo"}"#),
     ("AutocompleteUsers", r#"{"name": "jo", "filter": "AUTOCOMPLETE_FILTER_REQUESTER"}"#),
     ("CountUsers", r#"{"filter": {"roles": ["USER_ROLE_AGENT"], "permission_set": 7}}"#),
     ("CountUsers", r#"{"filter": {"group_id": 7}}"#),

@@ -25,6 +25,7 @@ mod documents;
 mod drain;
 mod email;
 mod errors;
+mod exports;
 mod fields;
 mod fleet;
 mod floors;
