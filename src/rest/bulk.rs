@@ -13,9 +13,11 @@ use crate::upstream::call::Parsed;
 use crate::upstream::rest::{Rest, is_text_id};
 
 mod kind;
+mod named;
 mod stream;
 
 pub use kind::{Kind, has_failed};
+pub use named::{NamedRow, Update};
 pub use stream::{BulkStream, within_row};
 
 /// A bulk request.
@@ -77,6 +79,9 @@ reply!(
     BulkDeleteUsersResponse,
     BulkCreateMembershipsResponse,
     BulkDeleteMembershipsResponse,
+    BulkCreateOrganizationsResponse,
+    BulkUpdateOrganizationsResponse,
+    BulkDeleteOrganizationsResponse,
     BulkCreateOrganizationMembershipsResponse,
     BulkDeleteOrganizationMembershipsResponse
 );

@@ -124,26 +124,28 @@ pub fn organization(
     input: Option<&OrganizationInput>,
     mask: Option<&FieldMask>,
     wanted: For,
+    within: &str,
 ) -> Result<Map<String, serde_json::Value>> {
-    let input = input.ok_or_else(|| absent("organization", mask))?;
+    let input = input.ok_or_else(|| absent(within, mask))?;
+    let field = |name: &str| format!("{within}.{name}");
     let mut checks = Checks::default();
     if input.group_id.is_some_and(|id| id <= 0) {
-        checks.refuse("organization.group_id", "must be a positive id");
+        checks.refuse(&field("group_id"), "must be a positive id");
     }
-    checks.take(exact(input.organization_fields.as_ref(), "organization.organization_fields"));
+    checks.take(exact(input.organization_fields.as_ref(), &field("organization_fields")));
     let made = if wanted == For::Update { patch::<OrganizationInput> } else { body };
-    let Some(body) = made(input, mask, "organization", &mut checks) else { return checks.end(None) };
+    let Some(body) = made(input, mask, within, &mut checks) else { return checks.end(None) };
     let is_blank =
         |name: &str| body.get(name).is_none_or(|value| value.as_str().is_none_or(|text| text.trim().is_empty()));
     if is_blank("name") && (wanted == For::Create || body.contains_key("name")) {
-        checks.refuse("organization.name", "must not be empty");
+        checks.refuse(&field("name"), "must not be empty");
     }
     if wanted == For::Upsert && is_blank("external_id") {
-        checks.refuse("organization.external_id", "must be sent, or id, to say which organization is meant");
+        checks.refuse(&field("external_id"), "must be sent, or id, to say which organization is meant");
     }
     for name in ["shared_tickets", "shared_comments"] {
         if body.get(name).is_some_and(serde_json::Value::is_null) {
-            checks.refuse(&format!("organization.{name}"), CANNOT_CLEAR);
+            checks.refuse(&field(name), CANNOT_CLEAR);
         }
     }
     checks.end(Some(body))

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde_json::{Value, json};
+
 use super::bulk::{Chunk, Key};
 use crate::error::{Checks, Error, Result};
 use crate::upstream::rest::{Rest, encoded};
@@ -163,6 +165,36 @@ impl Named<'_> {
             }
         }
     }
+}
+
+/// Checks the lists that name records in a query, of which one must be given, and cuts it into requests made by `rest`. `others` is
+/// what can be given in their place, with a word before it.
+pub fn one_of(by_id: &[i64], by_external_id: &[String], others: &str, rest: impl Fn() -> Rest) -> Result<Vec<Chunk>> {
+    let mut checks = Checks::default();
+    match (by_id.is_empty(), by_external_id.is_empty()) {
+        (true, true) => checks.refuse("ids", &format!("must not be empty, unless external_ids{others} is set")),
+        (false, false) => checks.refuse("external_ids", "cannot be combined with ids"),
+        _ => {}
+    }
+    if !by_id.is_empty() {
+        checks.take(ids("ids", by_id));
+    }
+    if !by_external_id.is_empty() {
+        checks.take(external_ids("external_ids", by_external_id));
+    }
+    checks.end(Some(()))?;
+    let named = if by_external_id.is_empty() { Named::Ids(by_id) } else { Named::ExternalIds(by_external_id) };
+    Ok(named.chunks(rest))
+}
+
+/// Cuts a list of objects into requests with the list as their body.
+pub fn listed(list: &str, bodies: &[Value], keys: &[Key], rest: impl Fn() -> Rest) -> Vec<Chunk> {
+    let chunks = bodies.chunks(MOST_ITEMS).zip(keys.chunks(MOST_ITEMS));
+    let chunk = |(bodies, keys): (&[Value], &[Key])| {
+        let rest = rest().json(&json!({ list: bodies }));
+        Chunk { rest, keys: keys.to_vec(), about: Vec::new() }
+    };
+    chunks.map(chunk).collect()
 }
 
 /// Returns ids as a query lists them.

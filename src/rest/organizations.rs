@@ -11,6 +11,7 @@ use crate::proto::{
 };
 use crate::upstream::rest::Rest;
 
+mod bulk;
 mod writes;
 
 /// Show Organization.

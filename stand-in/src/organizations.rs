@@ -1,5 +1,6 @@
 //! Organizations: lists, counts, searches, single ones.
 
+pub mod many;
 pub mod write;
 
 use std::borrow::Cow;

@@ -97,6 +97,9 @@ const ELSEWHERE: &[&str] = &[
     "BulkDeleteUsers",
     "BulkCreateMemberships",
     "BulkDeleteMemberships",
+    "BulkCreateOrganizations",
+    "BulkUpdateOrganizations",
+    "BulkDeleteOrganizations",
     "BulkCreateOrganizationMemberships",
     "BulkDeleteOrganizationMemberships",
     // below, and rosters

@@ -177,3 +177,83 @@ async fn tags_of_an_organization_are_added_set_and_removed() {
         json!(["a", "b"])
     );
 }
+
+fn results(reply: &Value) -> Vec<String> {
+    let outcomes = reply["outcomes"].as_array().expect("outcomes").iter();
+    outcomes.map(|outcome| outcome["result"].as_str().expect("a word").replace("BULK_RESULT_", "")).collect()
+}
+
+#[tokio::test]
+async fn many_organizations_are_written_with_an_outcome_for_each_and_what_was_kept_is_void() {
+    let t = TestGateway::start().await;
+    let client = Dynamic::new(t.channel.clone());
+    let held = t.sandbox.store().organization_ids();
+    let taken = t.sandbox.store().organization(held[0]).expect("it is there")["name"].clone();
+    let shown = async |id: &Value| ask(&client, "GetOrganization", json!({"id": id})).await["organization"].clone();
+    let many =
+        |count: usize| (0..count).map(|at| json!({"name": format!("New {at}"), "external_id": format!("n{at}")}));
+
+    // More than one job takes; one of each has a name that is taken.
+    let mut inputs: Vec<Value> = many(148).collect();
+    inputs.insert(20, json!({"name": taken}));
+    inputs.insert(120, json!({"name": taken, "notes": "n"}));
+    inputs[120] = json!({"name": "Other", "group_id": 7});
+    let reply = ask(&client, "BulkCreateOrganizations", json!({"organizations": inputs, "wait": true})).await;
+    let failed: Vec<usize> = (0..150).filter(|at| results(&reply)[*at] == "FAILED").collect();
+    assert_eq!((failed, results(&reply)[0].as_str()), (vec![20, 120], "CREATED"));
+    let outcomes = reply["outcomes"].as_array().expect("outcomes");
+    for at in [0, 19, 21, 149] {
+        assert_eq!(shown(&outcomes[at]["id"]).await["name"], inputs[at]["name"], "{at}");
+    }
+    let (one, other) = (outcomes[0]["id"].clone(), outcomes[1]["id"].clone());
+
+    let same = json!({"external_ids": ["n0", "gone", "N1"], "organization": {"notes": "same"}, "wait": true});
+    let reply = ask(&client, "BulkUpdateOrganizations", same).await;
+    assert_eq!(results(&reply), ["UPDATED", "FAILED", "UPDATED"], "{reply}");
+    assert_eq!((&shown(&one).await["notes"], &shown(&other).await["notes"]), (&json!("same"), &json!("same")));
+    let own = json!([{"id": one, "organization": {"name": "Renamed"}}, {"id": 7, "organization": {"notes": "n"}},
+        {"id": other, "organization": {"details": "d"}, "update_mask": "details,notes"}]);
+    let reply = ask(&client, "BulkUpdateOrganizations", json!({"organizations": own, "wait": true})).await;
+    assert_eq!(results(&reply), ["UPDATED", "FAILED", "UPDATED"], "{reply}");
+    let other_now = shown(&other).await;
+    assert_eq!(shown(&one).await["name"], "Renamed");
+    assert_eq!((&other_now["details"], &other_now["notes"]), (&json!("d"), &json!(null)), "the mask clears");
+
+    let user = json!({"user": {"name": "A", "email": "a@x.example", "organization_id": one}});
+    let user = ask(&client, "CreateUser", user).await["user"]["id"].clone();
+    let of_user = async || {
+        let user = ask(&client, "GetUser", json!({"id": user})).await["user"]["organization_id"].clone();
+        let memberships = ask(&client, "ListOrganizationMemberships", json!({"filter": {"user_id": user}})).await;
+        (user, memberships["organization_memberships"].clone())
+    };
+    assert_eq!(of_user().await.0, one);
+    let reply = ask(&client, "BulkDeleteOrganizations", json!({"ids": [one, 7, other], "wait": true})).await;
+    assert_eq!(results(&reply), ["DELETED", "FAILED", "DELETED"], "{reply}");
+    assert_eq!(of_user().await.0, json!(null), "the user is told without it");
+    let gone = refused(client.call("GetOrganization", &json!({"id": one}).to_string()).await);
+    assert_eq!(gone.reason, "NOT_FOUND");
+    let left = ask(&client, "CountOrganizations", json!({})).await["count"]["value"].as_i64();
+    assert_eq!(left, i64::try_from(held.len() + 148 - 2).ok());
+}
+
+#[tokio::test]
+async fn many_organizations_are_written_as_a_stream() {
+    let t = TestGateway::start().await;
+    let client = Dynamic::new(t.channel.clone());
+    let count =
+        async || ask(&client, "CountOrganizations", json!({})).await["count"]["value"].as_i64().expect("a count");
+    let told = async |rpc: &str, request: Value| {
+        let events = client.call(rpc, &request.to_string()).await.expect("a stream");
+        json!(events).to_string()
+    };
+    let before = count().await;
+    let inputs: Vec<Value> =
+        (0..120).map(|at| json!({"name": format!("New {at}"), "external_id": format!("n{at}")})).collect();
+    let created = told("StreamBulkCreateOrganizations", json!({"organizations": inputs})).await;
+    assert_eq!((created.matches("BULK_RESULT_CREATED").count(), count().await), (120, before + 120));
+    let change = json!({"external_ids": ["n1", "gone"], "organization": {"notes": "n"}});
+    let updated = told("StreamBulkUpdateOrganizations", change).await;
+    assert!(updated.contains("BULK_RESULT_UPDATED") && updated.contains("BULK_RESULT_FAILED"), "{updated}");
+    let deleted = told("StreamBulkDeleteOrganizations", json!({"external_ids": ["n1", "n2"]})).await;
+    assert_eq!((deleted.matches("BULK_RESULT_DELETED").count(), count().await), (2, before + 118), "{deleted}");
+}

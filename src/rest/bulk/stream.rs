@@ -54,6 +54,9 @@ told!(
     StreamBulkDeleteUsersResponse,
     StreamBulkCreateMembershipsResponse,
     StreamBulkDeleteMembershipsResponse,
+    StreamBulkCreateOrganizationsResponse,
+    StreamBulkUpdateOrganizationsResponse,
+    StreamBulkDeleteOrganizationsResponse,
     StreamBulkCreateOrganizationMembershipsResponse,
     StreamBulkDeleteOrganizationMembershipsResponse,
 );

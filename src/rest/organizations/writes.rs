@@ -34,7 +34,7 @@ fn renamed(input: Option<&OrganizationInput>) -> Option<Tag> {
 /// <https://developer.zendesk.com/api-reference/ticketing/organizations/organizations/#create-organization>
 impl Write for CreateOrganizationRequest {
     fn rest(&self) -> Result<Rest> {
-        let organization = input::organization(self.organization.as_ref(), None, For::Create)?;
+        let organization = input::organization(self.organization.as_ref(), None, For::Create, "organization")?;
         Ok(Rest::post(path!["organizations"]).json(&envelope("organization", &organization)))
     }
 
@@ -62,8 +62,12 @@ impl Write for CreateOrUpdateOrganizationRequest {
         let mut checks = Checks::default();
         let number = checks.take(optional_id("id", self.id)).flatten();
         let wanted = if number.is_some() { For::Update } else { For::Upsert };
-        let organization =
-            checks.take(input::organization(self.organization.as_ref(), self.update_mask.as_ref(), wanted));
+        let organization = checks.take(input::organization(
+            self.organization.as_ref(),
+            self.update_mask.as_ref(),
+            wanted,
+            "organization",
+        ));
         let mut organization = checks.end(organization)?;
         organization.extend(self.id.map(|id| ("id".to_owned(), id.into())));
         Ok(Rest::post(path!["organizations", "create_or_update"]).json(&envelope("organization", &organization)))
@@ -103,8 +107,12 @@ impl Write for UpdateOrganizationRequest {
     fn rest(&self) -> Result<Rest> {
         let mut checks = Checks::default();
         let id = checks.take(id("id", self.id));
-        let organization =
-            checks.take(input::organization(self.organization.as_ref(), self.update_mask.as_ref(), For::Update));
+        let organization = checks.take(input::organization(
+            self.organization.as_ref(),
+            self.update_mask.as_ref(),
+            For::Update,
+            "organization",
+        ));
         let (id, organization) = checks.end(id.zip(organization))?;
         Ok(Rest::put(path!["organizations", id]).json(&envelope("organization", &organization)))
     }

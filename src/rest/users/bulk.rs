@@ -1,6 +1,6 @@
 //! The bulk writes of <https://developer.zendesk.com/api-reference/ticketing/users/users/>
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::cache::tag;
 use crate::error::{Checks, Result};
@@ -12,7 +12,7 @@ use crate::proto::{
 use crate::rest::Changes;
 use crate::rest::bulk::{Bulk, Chunk, Key, Kind};
 use crate::rest::input::{self, For, envelope};
-use crate::rest::many::{MOST_ITEMS, Name, Named, Names, distinct, external_ids, ids, some};
+use crate::rest::many::{Name, Named, Names, distinct, external_ids, ids, listed, some};
 use crate::upstream::rest::Rest;
 
 mod stream;
@@ -69,7 +69,7 @@ fn inputs(users: &[UserInput], wanted: For, rest: impl Fn() -> Rest) -> Result<V
             Key { id: None, email: name(&user.email), external_id: name(&user.external_id) }
         })
         .collect();
-    Ok(listed(&bodies, &keys, rest))
+    Ok(listed("users", &bodies, &keys, rest))
 }
 
 /// Returns what a user is named by.
@@ -82,16 +82,6 @@ fn names_of(user: &UserInput) -> Names {
 /// True if a text can name a user. An empty cell of a table is often sent as an empty text.
 fn says_something(text: &str) -> bool {
     !text.trim().is_empty()
-}
-
-/// Cuts a list of objects into requests with the list as their body.
-fn listed(bodies: &[Value], keys: &[Key], rest: impl Fn() -> Rest) -> Vec<Chunk> {
-    let chunks = bodies.chunks(MOST_ITEMS).zip(keys.chunks(MOST_ITEMS));
-    let chunk = |(bodies, keys): (&[Value], &[Key])| {
-        let rest = rest().json(&json!({ "users": bodies }));
-        Chunk { rest, keys: keys.to_vec(), about: Vec::new() }
-    };
-    chunks.map(chunk).collect()
 }
 
 /// Update Many Users: one change for many, or a change for each.
@@ -180,7 +170,7 @@ fn updates(users: &[UserUpdate]) -> Result<Vec<Chunk>> {
     }
     checks.take(distinct("users", users, names_of_update));
     checks.end(Some(()))?;
-    Ok(listed(&bodies, &keys, || Rest::put(path!["users", "update_many"])))
+    Ok(listed("users", &bodies, &keys, || Rest::put(path!["users", "update_many"])))
 }
 
 /// Returns what says which user an update is for.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::Time;
 use crate::rules::attributes::Attributes;
-use crate::rules::{Refusal, memberships, organization_memberships, users};
+use crate::rules::{Refusal, memberships, organization_memberships, organizations, users};
 use crate::store::job::{Entry, Item, Target, Task};
 use crate::store::tables::Tables;
 use crate::store::user::Role;
@@ -19,6 +19,9 @@ impl Task {
             Self::UpdateUsers | Self::DeleteUsers => "Bulk Update User",
             Self::CreateMemberships => "Bulk Create Group Membership",
             Self::DeleteMemberships => "Bulk Delete Group Membership",
+            Self::CreateOrganizations => "Bulk Create Organization",
+            Self::UpdateOrganizations => "Bulk Update Organization",
+            Self::DeleteOrganizations => "Bulk Delete Organization",
             Self::CreateOrganizationMemberships => "Bulk Create Organization Membership",
             Self::DeleteOrganizationMemberships => "Bulk Delete Organization Membership",
         }
@@ -32,6 +35,9 @@ impl Task {
             Self::UpdateUsers | Self::DeleteUsers => "UserBulkUpdateJobV2",
             Self::CreateMemberships => "GroupMembershipBulkCreateJob",
             Self::DeleteMemberships => "GroupMembershipBulkDeleteJob",
+            Self::CreateOrganizations => "OrganizationBulkCreateJob",
+            Self::UpdateOrganizations => "OrganizationBulkUpdateJob",
+            Self::DeleteOrganizations => "OrganizationBulkDeleteJob",
             Self::CreateOrganizationMemberships => "OrganizationMembershipBulkCreateJob",
             Self::DeleteOrganizationMemberships => "OrganizationMembershipBulkDeleteJob",
         }
@@ -45,6 +51,9 @@ impl Task {
             Self::UpdateUsers | Self::DeleteUsers => format!("Updating user #{number}"),
             Self::CreateMemberships => format!("Creating group membership #{number}"),
             Self::DeleteMemberships => format!("Deleting group membership #{number}"),
+            Self::CreateOrganizations => format!("Creating organization #{number}"),
+            Self::UpdateOrganizations => format!("Updating organization #{number}"),
+            Self::DeleteOrganizations => format!("Deleting organization #{number}"),
             Self::CreateOrganizationMemberships => format!("Creating organization membership #{number}"),
             Self::DeleteOrganizationMemberships => format!("Deleting organization membership #{number}"),
         }
@@ -110,6 +119,25 @@ impl Task {
                     Err(refusal) => failed(index, Some(id), "GroupMembershipDeleteFailed", &refusal),
                 }
             }
+            Self::CreateOrganizations => match organizations::create(tables, item.attributes, now) {
+                Ok((id, _)) => Entry { index: Some(index), ..done("create", id, "Created") },
+                Err(refusal) => failed(index, None, "OrganizationCreateFailed", &refusal),
+            },
+            Self::UpdateOrganizations => {
+                let id = organization(tables, &item.target);
+                let change = |id| organizations::update(tables, id, item.attributes, now).map(|_| id);
+                match id.ok_or(Refusal::NotFound).and_then(change) {
+                    Ok(id) => done("update", id, "Updated"),
+                    Err(refusal) => failed(index, id, "OrganizationUpdateFailed", &refusal),
+                }
+            }
+            Self::DeleteOrganizations => {
+                let id = organization(tables, &item.target);
+                match id.ok_or(Refusal::NotFound).and_then(|id| organizations::delete(tables, id, now).map(|()| id)) {
+                    Ok(id) => done("delete", id, "Deleted"),
+                    Err(refusal) => failed(index, id, "OrganizationDeleteFailed", &refusal),
+                }
+            }
             Self::CreateOrganizationMemberships => {
                 let mut given = Attributes::new("organization_membership", item.attributes);
                 let user = given.integer("user_id").value().unwrap_or_default();
@@ -168,6 +196,14 @@ fn target(tables: &Tables, target: &Target) -> Option<i64> {
         Target::New => None,
         Target::Id(id) => Some(*id),
         Target::ExternalId(id) => tables.external_id_owner(id),
+    }
+}
+
+fn organization(tables: &Tables, target: &Target) -> Option<i64> {
+    match target {
+        Target::New => None,
+        Target::Id(id) => Some(*id),
+        Target::ExternalId(id) => organizations::with_external_id(tables, id),
     }
 }
 

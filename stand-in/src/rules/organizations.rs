@@ -46,7 +46,8 @@ pub fn delete(tables: &mut Tables, id: i64, now: Time) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn with_external_id(tables: &Tables, external_id: &str) -> Option<i64> {
+/// Finds the organization with an external id.
+pub fn with_external_id(tables: &Tables, external_id: &str) -> Option<i64> {
     let wanted = external_id.to_lowercase();
     let has = |one: &&Organization| one.external_id.as_ref().is_some_and(|held| held.to_lowercase() == wanted);
     tables.organizations().find(has).map(|found| found.id)

@@ -51,6 +51,9 @@ pub enum Task {
     DeleteUsers,
     CreateMemberships,
     DeleteMemberships,
+    CreateOrganizations,
+    UpdateOrganizations,
+    DeleteOrganizations,
     CreateOrganizationMemberships,
     DeleteOrganizationMemberships,
 }

@@ -49,8 +49,8 @@ fn imported(call: &Call) -> Result<Vec<Map<String, Value>>, Reply> {
     call.objects("users")
 }
 
-/// The users named by `ids` or `external_ids`.
-fn named(call: &Call) -> Result<Option<Vec<Target>>, Reply> {
+/// The records named by `ids` or `external_ids`.
+pub fn named(call: &Call) -> Result<Option<Vec<Target>>, Reply> {
     if let Some(ids) = call.ids("ids")? {
         return Ok(Some(ids.into_iter().map(Target::Id).collect()));
     }
@@ -58,9 +58,9 @@ fn named(call: &Call) -> Result<Option<Vec<Target>>, Reply> {
     Ok(texts.map(|texts| texts.iter().map(|id| Target::ExternalId((*id).to_owned())).collect()))
 }
 
-/// An entry names its user by `id`, or else by `external_id`. Assumption: an id
+/// An entry names its record by `id`, or else by `external_id`. Assumption: an id
 /// that is no integer is refused at once, as in a path.
-fn told_apart(mut attributes: Map<String, Value>) -> Result<Item, Reply> {
+pub fn told_apart(mut attributes: Map<String, Value>) -> Result<Item, Reply> {
     let wrong = || errors::invalid_attribute("id", "must be an integer");
     let id = attributes.remove("id").map(|id| as_integer(&id).ok_or_else(wrong)).transpose()?;
     let target = match (id, attributes.get("external_id").and_then(Value::as_str)) {

@@ -43,6 +43,9 @@ const FILLED: &[(&str, &str, &str)] = &[
     ("CreateOrUpdateOrganization", "{}", "organization"),
     ("CreateOrUpdateOrganization", r#"{"id": 7}"#, "organization"),
     ("UpdateOrganization", r#"{"id": 7}"#, "organization"),
+    ("BulkCreateOrganizations", r#"{"wait": true}"#, "organizations"),
+    ("BulkUpdateOrganizations", r#"{"ids": [7], "wait": true}"#, "organization"),
+    ("BulkUpdateOrganizations", r#"{"external_ids": ["e"]}"#, "organization"),
 ];
 
 /// Requests that hold no message of fields, or hold several.
@@ -80,6 +83,9 @@ const PLAIN: &[(&str, &str)] = &[
     ("SetDefaultOrganization", r#"{"user_id": 9223372036854775807, "organization_id": 9223372036854775807}"#),
     ("BulkDeleteOrganizationMemberships", r#"{"ids": [1, 9223372036854775807], "wait": true}"#),
     ("DeleteOrganization", r#"{"id": 9223372036854775807}"#),
+    ("BulkUpdateOrganizations", r#"{"organizations": [{"id": 9223372036854775807, "organization": {"notes": "n"}}]}"#),
+    ("BulkDeleteOrganizations", r#"{"ids": [1, 9223372036854775807], "wait": true}"#),
+    ("BulkDeleteOrganizations", r#"{"external_ids": ["Zoë 🦀", "a b&c=d?", "%2C"]}"#),
     ("AddOrganizationTags", r#"{"organization_id": 9223372036854775807, "tags": ["Zoë", "🦀"]}"#),
     ("SetOrganizationTags", r#"{"organization_id": 7, "tags": []}"#),
     ("RemoveOrganizationTags", r#"{"organization_id": 7, "tags": ["Zoë"]}"#),

@@ -8,8 +8,8 @@ use crate::proto::{
     StreamBulkCreateOrUpdateUsersRequest, StreamBulkCreateUsersRequest, StreamBulkDeleteUsersRequest,
     StreamBulkUpdateUsersRequest, UserInput, UserUpdate,
 };
-use crate::rest::bulk::BulkStream;
-use crate::rest::many::{Name, Names};
+use crate::rest::bulk::{BulkStream, NamedRow, Update};
+use crate::rest::many::Names;
 
 /// Create Many Users and Create Or Update Many Users: each row is a user.
 macro_rules! of_inputs {
@@ -46,40 +46,13 @@ of_inputs!(
     StreamBulkCreateOrUpdateUsersRequest: BulkCreateOrUpdateUsersRequest
 );
 
-/// A row that names its user, and perhaps the change to it.
-#[derive(Debug, Clone)]
-pub enum Row {
-    /// By id; the change is that of all rows.
-    Id(i64),
-    /// By external id; the change is that of all rows.
-    ExternalId(String),
-    /// With a change of its own.
-    Update(Box<UserUpdate>),
-}
-
-impl Row {
+impl Update for UserUpdate {
     fn names(&self) -> Names {
-        match self {
-            Self::Id(id) => vec![("", Name::Id(*id))],
-            Self::ExternalId(id) => vec![("", Name::text(id))],
-            Self::Update(update) => names_of_update(update),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Id(_) => size_of::<i64>(),
-            Self::ExternalId(id) => id.len(),
-            Self::Update(update) => update.encoded_len(),
-        }
+        names_of_update(self)
     }
 }
 
-/// Takes the rows out of two lists of which one is used.
-fn rows(ids: &mut Vec<i64>, external_ids: &mut Vec<String>) -> Vec<Row> {
-    let ids = std::mem::take(ids).into_iter().map(Row::Id);
-    ids.chain(std::mem::take(external_ids).into_iter().map(Row::ExternalId)).collect()
-}
+type Row = NamedRow<UserUpdate>;
 
 impl BulkStream for StreamBulkUpdateUsersRequest {
     type Call = BulkUpdateUsersRequest;
@@ -91,22 +64,13 @@ impl BulkStream for StreamBulkUpdateUsersRequest {
     }
 
     fn take_rows(&mut self) -> Vec<Row> {
-        let mut rows = rows(&mut self.ids, &mut self.external_ids);
-        rows.extend(std::mem::take(&mut self.users).into_iter().map(|update| Row::Update(Box::new(update))));
-        rows
+        Row::all(&mut self.ids, &mut self.external_ids, &mut self.users)
     }
 
     fn call(&self, rows: Vec<Row>) -> BulkUpdateUsersRequest {
         let (user, update_mask, brand_id) = (self.user.clone(), self.update_mask.clone(), self.brand_id);
-        let mut call = BulkUpdateUsersRequest { user, update_mask, brand_id, wait: true, ..Default::default() };
-        for row in rows {
-            match row {
-                Row::Id(id) => call.ids.push(id),
-                Row::ExternalId(id) => call.external_ids.push(id),
-                Row::Update(update) => call.users.push(*update),
-            }
-        }
-        call
+        let (ids, external_ids, users) = Row::apart(rows);
+        BulkUpdateUsersRequest { ids, external_ids, user, update_mask, users, brand_id, wait: true }
     }
 
     fn names(row: &Row) -> Names {
@@ -132,19 +96,12 @@ impl BulkStream for StreamBulkDeleteUsersRequest {
     }
 
     fn take_rows(&mut self) -> Vec<Row> {
-        rows(&mut self.ids, &mut self.external_ids)
+        Row::all(&mut self.ids, &mut self.external_ids, &mut Vec::new())
     }
 
     fn call(&self, rows: Vec<Row>) -> BulkDeleteUsersRequest {
-        let mut call = BulkDeleteUsersRequest { brand_id: self.brand_id, wait: true, ..Default::default() };
-        for row in rows {
-            match row {
-                Row::Id(id) => call.ids.push(id),
-                Row::ExternalId(id) => call.external_ids.push(id),
-                Row::Update(_) => {} // `take_rows` makes none
-            }
-        }
-        call
+        let (ids, external_ids, _) = Row::apart(rows); // `take_rows` makes no others
+        BulkDeleteUsersRequest { ids, external_ids, brand_id: self.brand_id, wait: true }
     }
 
     fn names(row: &Row) -> Names {
