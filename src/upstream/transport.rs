@@ -31,6 +31,7 @@ mod pool;
 mod precedence;
 mod reading;
 mod request;
+mod since;
 mod under_way;
 
 use end::End;
@@ -192,8 +193,13 @@ impl Transport {
             lane.retire();
         }
         lane.heard(false);
+        lane.accepted();
         self.pool.answered(&lane);
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        if status == http::StatusCode::MISDIRECTED_REQUEST {
+            // The connection leads to a server that is not responsible, and another one may lead to one that is.
+            self.pool.renew(&lane);
+        }
         if write {
             call.ledger.answered(status.as_u16(), header(&headers, "x-request-id"));
         }
@@ -344,6 +350,7 @@ impl Transport {
                 // The peer may do so for reasons of its own, whatever it allows, so this says nothing of how many requests the
                 // connection takes.
                 self.pool.refused();
+                lane.refuse();
                 Failed::Move { sent: taken, waits: true }
             }
             Loss::Stream if taken => Failed::Error(Error::BrokenBeforeHeaders(chain)),
