@@ -5,6 +5,7 @@
 //! without them assumes nothing: that is a defect of the gateway, answered as an internal error.
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -112,6 +113,8 @@ pub struct Connection {
     pub leave: CancellationToken,
     /// Tells the connection's streams when to end, if another replica forwards them and shuts down by itself.
     pub drain: Option<Drain>,
+    /// True once the replica at its other end has proved that it belongs to the fleet.
+    pub proved: Arc<AtomicBool>,
 }
 
 impl Connection {
@@ -130,6 +133,7 @@ impl Default for Connection {
             usage: Arc::default(),
             leave: CancellationToken::new(),
             drain: None,
+            proved: Arc::default(),
         }
     }
 }

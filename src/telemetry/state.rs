@@ -45,7 +45,7 @@ pub struct State {
 }
 
 /// Every kind of finding, so that each has a series from the start.
-pub const FINDINGS: [&str; 42] = [
+pub const FINDINGS: [&str; 45] = [
     "access_refused",
     "access_refused_partly",
     "account_not_found",
@@ -74,6 +74,9 @@ pub const FINDINGS: [&str; 42] = [
     "fleet_account",
     "fleet_alone",
     "fleet_contract",
+    "fleet_leaderless",
+    "fleet_lease",
+    "fleet_untrusted",
     "foreign_answers",
     "jobs_full",
     "log_lines_lost",

@@ -147,6 +147,7 @@ impl Election {
             (_, Kind::HandOver) => {
                 actions.push(Action::Hand(holder, open.term));
                 self.follow(actions);
+                self.due = now; // to know whom to ask
             }
             (Role::Follower, Kind::Taking) => self.hold(open.term),
             (Role::Leader, Kind::Taking) => self.lead(open.term, actions),
@@ -183,7 +184,11 @@ impl Election {
     }
 
     pub(super) fn hear(&mut self, term: u64, now: Duration) {
+        let is_new = term > self.heard;
         self.heard = self.heard.max(term);
+        if is_new && self.role == Role::Follower && self.seen.as_ref().is_some_and(|seen| seen.lease.term < term) {
+            self.due = self.due.min(now); // another leads, and the Lease says who
+        }
         if matches!(self.role, Role::Leader | Role::Taking) && self.term < self.heard {
             (self.doubt, self.outdated, self.due) = (Some(now), true, now);
         }

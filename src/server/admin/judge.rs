@@ -34,7 +34,7 @@ const SPARE_DESCRIPTORS: u64 = 10;
 pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     let mut found = Found::default();
     found.phase(status);
-    found.0.extend(member::finding(state));
+    found.0.extend(member::findings(state));
     found.credential_at_start(state);
     found.answers(state);
     found.credential(status.credential.as_ref());

@@ -86,7 +86,8 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::Internal { .. }
         | Error::SlotsTaken { .. }
         | Error::ShuttingDown
-        | Error::LeaderLost => [1, 1, 1],
+        | Error::LeaderLost
+        | Error::NotLeader => [1, 1, 1],
     }
 }
 
@@ -140,6 +141,7 @@ fn every_error() -> Vec<Error> {
         Error::ImpersonationForbidden,
         Error::ShuttingDown,
         Error::LeaderLost,
+        Error::NotLeader,
     ]
 }
 
