@@ -17,10 +17,11 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev make cmake "crossbuild-essential-$TARGETARCH" \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-# The image's platform in the words of the compilers.
+# The image's platform in the words of the compilers. Addresses that are known relative to the binary are packed, which glibc reads
+# from 2.36 on, that of the base image: without it they take 0.7 MB.
 RUN case "$TARGETARCH" in amd64) echo x86_64 ;; arm64) echo aarch64 ;; *) echo "no image for $TARGETARCH" >&2; exit 1 ;; esac > cpu \
     && mkdir -p .cargo/ \
-    && printf '[build]\ntarget = "%s-unknown-linux-gnu"\n[target.%s-unknown-linux-gnu]\nlinker = "%s-linux-gnu-gcc"\n' \
+    && printf '[build]\ntarget = "%s-unknown-linux-gnu"\n[target.%s-unknown-linux-gnu]\nlinker = "%s-linux-gnu-gcc"\nrustflags = ["-Clink-arg=-Wl,-z,pack-relative-relocs"]\n' \
         "$(cat cpu)" "$(cat cpu)" "$(cat cpu)" > .cargo/config.toml
 RUN rustup target add "$(cat cpu)-unknown-linux-gnu"
 ARG FEATURES=""

@@ -67,6 +67,7 @@ pub struct Assembly {
 /// A file that the settings name cannot be read or is not valid.
 pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly> {
     let Around { origin, credentials, telemetry, watcher, trial } = around;
+    config.remarks().iter().for_each(|remark| warn!("{remark}"));
     warn_of_open_files(&config);
     let tls = Tls::load(&config.server.tls, &watcher).await.context("server.tls")?;
     let transport = Transport::new(&origin, &config.upstream)?;
@@ -179,7 +180,8 @@ impl Own<'_> {
     ) -> internal::Answers {
         let (link, elected) = election.map(|(link, elected)| (link.clone(), Arc::clone(elected))).unzip();
         let (cache, shares) = (self.gateway.cache().clone(), self.identity.shares().clone());
-        internal::Answers { name: name.clone(), elected, link, account, cache, shares }
+        let readiness = Readiness::default();
+        internal::Answers { name: name.clone(), elected, link, account, cache, shares, readiness }
     }
 }
 
@@ -252,7 +254,9 @@ impl Assembly {
     pub fn introduce(&self) {
         sources::watch(&self.telemetry, &self.control, &self.gateway, &self.config);
         sources::upstream_connections(&self.telemetry, &self.connections);
-        sources::certificates(&self.telemetry, self.tls.as_ref());
+        let port = self.served.port.as_ref().map(|port| port.tls.clone());
+        let link = self.served.member.as_ref().and_then(Member::link).cloned();
+        sources::certificates(&self.telemetry, self.tls.clone().into_iter().chain(port).collect(), link);
         sources::fleet(&self.telemetry, self.served.member.as_ref());
     }
 

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::share::Share;
 
 mod ask;
@@ -46,7 +46,7 @@ mod write;
 
 use entry::{Entry, Verdict};
 use epoch::{Epochs, slots_of};
-use flight::Flights;
+use flight::{Fetch, Flights};
 use policy::Lifetimes;
 use stats::Stats;
 use store::Store;
@@ -230,8 +230,8 @@ impl Cache {
     /// The fetch runs in a task of its own under its own [`Terms`]; it is dropped when nobody waits for it any more.
     ///
     /// # Errors
-    /// What the fetch failed with, unless an older answer may be served instead. [`Error::Deadline`] when the caller's deadline
-    /// passes first, [`Error::CacheMiss`] for `only-if-cached`, [`Error::NotFound`] also from the cache.
+    /// What the fetch failed with, unless an older answer may be served instead. `Error::Deadline` when the caller's deadline
+    /// passes first, `Error::CacheMiss` for `only-if-cached`, `Error::NotFound` also from the cache.
     pub async fn read<F, Fut>(
         &self,
         key: &Key,
@@ -244,31 +244,9 @@ impl Cache {
         F: FnOnce(Terms) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Bytes>> + Send + 'static,
     {
-        let (cache, want) = (&self.0, want.into());
-        let now = Instant::now();
-        let mut fallback = None;
-        if let Some(entry) = cache.valid(key) {
-            match entry.judge(now, control) {
-                Verdict::Fresh => return cache.serve(&entry, CacheStatus::Hit, now),
-                Verdict::Stale { refresh } => {
-                    if refresh && !control.only_if_cached && entry.claim_refresh(now, cache.flight_timeout) {
-                        cache.refresh(key, policy, fetch);
-                    }
-                    return cache.serve(&entry, CacheStatus::Stale, now);
-                }
-                Verdict::Old { fallback: usable } => fallback = usable.then_some(entry),
-            }
-        }
-        if control.only_if_cached {
-            return Err(Error::CacheMiss);
-        }
-        if want.by <= now {
-            return Err(Error::Deadline { sent: false });
-        }
-        if policy.kind == Kind::None {
-            return cache.ask_alone(key, want.by, fetch).await;
-        }
-        cache.ask(key, policy, control, want, fetch, fallback).await
+        // Boxed, as what comes after it is the same for all kinds of reads, and is compiled once.
+        let fetch: Fetch = Box::new(move |terms| Box::pin(async move { fetch(terms).await }));
+        self.0.read(key, policy, control, want.into(), fetch).await
     }
 
     /// Returns the state of the epochs. A fetch whose rows are to be stored takes it before it begins.

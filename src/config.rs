@@ -24,6 +24,7 @@ mod names;
 mod resilience;
 mod secrets;
 mod server;
+mod span;
 mod stream;
 mod telemetry;
 mod tls;
@@ -34,7 +35,7 @@ pub use callers::{Callers, Weight};
 pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient};
 pub use fleet::{Fleet, FleetKubernetes, FleetMode, FleetTls, address_of, host_and_port};
 pub use identity::{Authorization, Identity};
-pub use load::{Mistakes, Overrides, load, log_format, merge, read};
+pub use load::{Mistakes, Overrides, environment, load, log_format, merge, read};
 pub use resilience::{Attempt, Breaker, Connection, Queue, Rate, Retry};
 pub use server::{Drain, Server};
 pub use stream::Stream;
@@ -195,6 +196,15 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 impl Config {
+    /// Returns what somebody may not have wanted although a gateway can run with it.
+    pub fn remarks(&self) -> Vec<String> {
+        let (server, write) = (&self.server, self.upstream.attempt.write_timeout);
+        let needed = server.drain.announce.saturating_add(server.unary_deadline.max(write));
+        let text = "server.drain.timeout: is less than server.drain.announce and the longer of server.unary_deadline and \
+                    upstream.attempt.write_timeout together; writes that are then under way end with OUTCOME_UNKNOWN";
+        (server.drain.timeout < needed).then(|| text.to_owned()).into_iter().collect()
+    }
+
     /// Returns what is wrong although each single value is well-formed. With the embedded stand-in as upstream,
     /// `[upstream]` need not name one.
     pub fn mistakes(&self, sandboxed: bool) -> Vec<String> {

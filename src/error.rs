@@ -27,7 +27,7 @@ pub use refusal::{Refusal, Violation};
 pub use row::{Blame, Fate, Retry, Row, Verdict};
 use row::{again, code_of_server, of_library, of_server, unknown_code};
 pub use status::reason_of;
-pub use text::{shortened, snippet};
+pub use text::{quoted, shortened, snippet};
 
 /// Result with the gateway's own error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -45,7 +45,7 @@ pub enum Error {
         /// The others.
         more: Vec<Violation>,
     },
-    /// Zendesk refused the values: 400, 413, 414, 415 or 422.
+    /// Zendesk refused the values: 400 or 422.
     #[error("zendesk refused the request: {0}")]
     RecordInvalid(Box<Refusal>),
     /// A 4xx that no variant below stands for, except 408 and 499: Zendesk, or a proxy before it, refused the request and did not
@@ -84,7 +84,7 @@ pub enum Error {
     #[error("zendesk does not permit this: {0}")]
     Forbidden(Box<Refusal>),
     /// 404 or 410 about the record that the request names.
-    #[error("zendesk holds no such record: {0}")]
+    #[error("zendesk holds no {record}: {0}", record = .0.record())]
     NotFound(Box<Refusal>),
     /// Any other 404 or 410: there is no such account, or no such API at its address.
     #[error("zendesk has no account, or not this API, at the configured address: {0}")]
@@ -208,6 +208,14 @@ pub enum Error {
         /// The bytes that are allowed.
         limit: usize,
     },
+    /// The request's metadata is larger than that of any call may be.
+    #[error("the metadata has {bytes} bytes, as HTTP/2 counts them; at most {limit} are allowed")]
+    MetadataTooLarge {
+        /// The bytes that were counted.
+        bytes: usize,
+        /// The bytes that are allowed.
+        limit: usize,
+    },
     /// The reply is larger than one may be: as a message before it is compressed, or by the memory that it takes of what one
     /// caller's messages may. So it would never fit.
     #[error("the reply takes {bytes} bytes or more, and {limit} are allowed")]
@@ -220,7 +228,7 @@ pub enum Error {
         done: bool,
     },
     /// The server library found that the call cannot be made as it is, or that its reply cannot be sent.
-    #[error("{what}")]
+    #[error("{}", text::of_library(.what))]
     Library {
         /// Its code: it decides the reason.
         code: Code,
@@ -251,8 +259,10 @@ pub enum Error {
     #[error("the gateway is overloaded: zendesk does not answer the requests under way")]
     Unanswered,
     /// Zendesk repeated a cursor, or kept claiming rows without sending any.
-    #[error("zendesk's pagination does not end: {what}")]
+    #[error("zendesk's pagination of {list} does not end: {what}")]
     PaginationLoop {
+        /// Which list it is.
+        list: String,
         /// What was seen.
         what: &'static str,
     },
@@ -348,6 +358,7 @@ impl Error {
             Self::Library { code, .. }               => row(*code,                 of_library(*code),        T::Never,       B::Ignore,           F::NotDone, W::Request,       false,          None,                          None),
             Self::MessageMissing { crowded }         => row(if *crowded { C::Unavailable } else { C::DeadlineExceeded }, R::RequestIncomplete, T::Never, B::Ignore, F::NotDone, W::Circumstances, false, None,               None),
             Self::RequestTooLarge { .. }             => row(C::ResourceExhausted,  R::RequestTooLarge,       T::Never,       B::Ignore,           F::NotDone, W::Request,       false,          None,                          None),
+            Self::MetadataTooLarge { .. }            => row(C::ResourceExhausted,  R::RequestTooLarge,       T::Never,       B::Ignore,           F::NotDone, W::Request,       false,          None,                          None),
             Self::ReplyTooLarge { .. }               => row(C::OutOfRange,         R::ReplyTooLarge,         T::Never,       B::Ignore,           F::NotDone, W::Request,       false,          None,                          None),
             Self::CallerLimit { .. }                 => row(C::ResourceExhausted,  R::CallerLimit,           T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),
             Self::Overloaded { .. }                  => row(C::Unavailable,        R::Overloaded,            T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),

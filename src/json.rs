@@ -138,16 +138,15 @@ pub fn losses_of<T>(read: impl FnOnce() -> T) -> (T, Vec<Loss>) {
 /// Reads a JSON body into a message.
 ///
 /// `sonic-rs` reads in two thirds of the time that `serde_json` takes. But it skips unknown values by recursion without a
-/// limit, with which a hostile body could overflow the stack; so it gets only shallow bodies. All others go to
-/// `serde_json`, whose limit is 128 levels. A body that either refuses is read again, leniently.
+/// limit, with which a hostile body could overflow the stack; so it gets only shallow bodies. Any other body, and one that it
+/// refuses, is read leniently.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed> {
     if body.len() > MOST_AT_ONCE && LONG.get() != Long::Read {
         LONG.set(Long::Left);
         return Err(Malformed::without("the answer"));
     }
-    let strictly =
-        || if is_shallow(body) { sonic_rs::from_slice(body).ok() } else { serde_json::from_slice(body).ok() };
-    let (strictly, _) = room::within(body.len(), strictly);
+    let (strictly, _) =
+        room::within(body.len(), || is_shallow(body).then(|| sonic_rs::from_slice(body).ok()).flatten());
     let may_be_lost = tiny::may_be_lost(body);
     if let Some(Object(message)) = strictly.filter(|_| !may_be_lost) {
         return Ok((message, Losses::default()));
@@ -164,13 +163,15 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Losses), Malformed
     Ok((message, losses))
 }
 
+/// Deepest nesting of a body that is read with recursion.
+const DEEPEST: usize = 32;
+
 /// True if a body is nested so little that it can be read with recursion.
 ///
-/// Brackets within strings count like others, so closing ones in a string can hide some depth; not much, because a shallow body
-/// has at most `MOST` opening brackets in all. A page of 100 users has some six hundred.
+/// Brackets within strings count like others at first, so closing ones in a string can hide some depth; not much, because that
+/// counts only where a body has at most `MOST` opening brackets in all. A page of 100 users has some six hundred.
 fn is_shallow(body: &[u8]) -> bool {
     const MOST: usize = 1024;
-    const DEEPEST: usize = 32;
     let mut closing = memchr::memchr2_iter(b']', b'}', body).peekable();
     let mut depth = 0_usize;
     for (before, opening) in memchr::memchr2_iter(b'[', b'{', body).enumerate() {
@@ -179,10 +180,41 @@ fn is_shallow(body: &[u8]) -> bool {
         }
         depth += 1;
         if depth > DEEPEST || before >= MOST {
+            return is_shallow_beside_strings(body);
+        }
+    }
+    true
+}
+
+/// True if a body is nested so little, without what stands in its strings.
+fn is_shallow_beside_strings(body: &[u8]) -> bool {
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(byte) = body.get(at) {
+        at += 1;
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => at += string(&body[at..]),
+            _ => {}
+        }
+        if depth > DEEPEST {
             return false;
         }
     }
     true
+}
+
+/// Returns how long the string is that has just begun, with the quote at its end.
+fn string(text: &[u8]) -> usize {
+    let mut escaped = 0;
+    for at in memchr::memchr2_iter(b'"', b'\\', text) {
+        match text[at] {
+            _ if at < escaped => {}
+            b'"' => return at + 1,
+            _ => escaped = at + 2,
+        }
+    }
+    text.len()
 }
 
 /// A body that is no answer to what was asked.

@@ -22,6 +22,7 @@
 //! | `upstream` | one request to Zendesk: the stack of retries, budgets, circuits, and the transport |
 //! | `cache` | answers, flights and batches |
 //! | `watch` | files that are read again when they change |
+//! | `certificates` | certificates in files, and when they end |
 //! | `telemetry` | traces, metrics and logs |
 //! | `share` | what each caller takes of what all share |
 //! | `config` | settings |
@@ -38,6 +39,7 @@
 
 pub mod assembly;
 pub mod cache;
+pub mod certificates;
 pub mod codec;
 pub mod config;
 #[macro_use]

@@ -19,6 +19,9 @@ const EPOCH_IN_MILLISECONDS: u64 = 1_000_000_000_000;
 /// Wait after a 429 that states none; Zendesk's own client waits as long.
 pub const UNSTATED_WAIT: Duration = Duration::from_secs(10);
 
+/// The bucket that counts jobs under way rather than requests in a window; there is nothing to pace.
+pub const JOBS: &str = "inflight-jobs";
+
 /// One of Zendesk's limits on requests, as a call meets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {

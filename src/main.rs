@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+#[cfg(feature = "sandbox")]
+use anyhow::ensure;
 use clap::{Args, Parser, Subcommand};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -32,8 +34,14 @@ use zendesk_gateway::watch::Watcher;
 
 #[path = "main/complaint.rs"]
 mod complaint;
+#[path = "main/flags.rs"]
+mod flags;
 #[path = "main/online.rs"]
 mod online;
+
+#[cfg(feature = "sandbox")]
+use flags::Account;
+use flags::address;
 
 /// Every call makes dozens of small allocations, at which this allocator is faster than the system's.
 #[global_allocator]
@@ -54,7 +62,7 @@ enum Command {
         #[command(flatten)]
         source: SettingsSource,
         /// Address of the gRPC port; overrides `server.listen`.
-        #[arg(long, value_name = "ADDRESS")]
+        #[arg(long, value_name = "ADDRESS", value_parser = address)]
         listen: Option<SocketAddr>,
         /// Uses an embedded Zendesk stand-in instead of Zendesk.
         #[cfg(feature = "sandbox")]
@@ -70,7 +78,7 @@ enum Command {
         #[command(flatten)]
         source: SettingsSource,
         /// Address of the stand-in; overrides `sandbox.listen`. Without either it is 127.0.0.1:8080.
-        #[arg(long, value_name = "ADDRESS")]
+        #[arg(long, value_name = "ADDRESS", value_parser = address)]
         listen: Option<SocketAddr>,
         #[command(flatten)]
         account: Account,
@@ -94,25 +102,6 @@ struct SettingsSource {
     /// TOML file with settings.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-}
-
-#[cfg(feature = "sandbox")]
-#[derive(Args)]
-struct Account {
-    /// How many users the stand-in holds; overrides `sandbox.users`.
-    #[arg(long, value_name = "NUMBER")]
-    users: Option<u32>,
-    /// What the stand-in's records look like: the same seed gives the same records; overrides `sandbox.seed`.
-    #[arg(long, value_name = "NUMBER")]
-    seed: Option<u64>,
-}
-
-#[cfg(feature = "sandbox")]
-impl Account {
-    fn flags(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let users = self.users.map(|users| ("sandbox.users", users.to_string()));
-        users.into_iter().chain(self.seed.map(|seed| ("sandbox.seed", seed.to_string())))
-    }
 }
 
 fn main() -> ExitCode {
@@ -141,6 +130,8 @@ async fn run(command: Command, signals: &Signals) -> anyhow::Result<()> {
     match command {
         #[cfg(feature = "sandbox")]
         Command::Serve { source, listen, sandbox, account } => {
+            let is_for_sandbox = account.flags().next().is_some();
+            ensure!(sandbox || !is_for_sandbox, "--users and --seed are about the embedded stand-in: add --sandbox");
             let flags = listen.map(|listen| ("server.listen", listen.to_string())).into_iter().chain(account.flags());
             Box::pin(serve(load(source, flags.collect(), sandbox, true), sandbox, signals)).await
         }
@@ -191,11 +182,13 @@ async fn load(
     serves: bool,
 ) -> anyhow::Result<Config> {
     let load = move || {
-        let (text, environment) = (config::read(source.config.as_deref())?, std::env::vars().collect::<Vec<_>>());
+        let text = config::read(source.config.as_deref())?;
+        let (environment, unread) = config::environment(std::env::vars_os());
         if serves {
             complaint::in_form(config::log_format(text.as_deref(), &environment));
         }
-        config::merge(text.as_deref(), Overrides { environment, flags: &flags, sandboxed })
+        let merge = || config::merge(text.as_deref(), Overrides { environment, flags: &flags, sandboxed });
+        if unread.is_empty() { merge() } else { Err(config::Mistakes(unread)) }
     };
     Ok(spawn_blocking(load).await??)
 }
@@ -209,6 +202,7 @@ async fn check(
     let checked = async {
         let config = config.await?;
         readable(&config, sandboxed).await?;
+        config.remarks().iter().for_each(|remark| eprintln!("warning: {remark}"));
         println!("the configuration is valid; gRPC would listen on {}", config.server.listen);
         if online { online::check(&config, sandboxed).await } else { Ok(()) }
     };

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic_health::ServingStatus;
 use tower::ServiceBuilder;
 use tracing::{debug, info, warn};
@@ -47,7 +47,7 @@ pub mod tls;
 pub mod trace;
 
 use admin::Readiness;
-use connection::Server;
+use connection::{LAST_WORDS, Server};
 use counts::Counts;
 use fleet::{Member, Port, forward, internal};
 use flood::activity::Activity;
@@ -160,6 +160,9 @@ async fn serve_until(
             () = &mut shutdown => {}
             () = async {
                 futures_util::future::join(identity.settle(), able).await;
+                if let Some(elected) = elected {
+                    elected.be_able();
+                }
                 say_whether_ready(link, readiness, &health).await;
             } => shutdown.await,
         }
@@ -178,7 +181,8 @@ async fn serve_until(
     };
     let mut followers = JoinSet::new();
     let internal = async {
-        let Some(Port { socket, tls, answers, .. }) = port else { return std::future::pending().await };
+        let Some(Port { socket, tls, mut answers, .. }) = port else { return std::future::pending().await };
+        answers.readiness = readiness.clone();
         let settings = fleet::settings(settings);
         let pings = internal::Pings(answers.elected.clone());
         let stack = layers(trace.trusting_everybody()).layer(internal::Layer(answers)).service(routes);
@@ -195,11 +199,15 @@ async fn serve_until(
     };
     drain.begin();
     drop(listener);
-    let ended = async {
+    let mut ended = async || {
         while connections.join_next().await.is_some() {}
         while followers.join_next().await.is_some() {}
     };
-    if timeout_at(signalled + settings.drain.timeout, ended).await.is_err() {
+    let cut = (signalled + settings.drain.timeout).checked_sub(LAST_WORDS).unwrap_or(signalled);
+    if timeout_at(cut, ended()).await.is_err() {
+        drain.end();
+        // The calls end at once, and say why; their connections end once that was sent.
+        timeout(LAST_WORDS, ended()).await.ok();
         let left = connections.len() + followers.len();
         warn!(connections.cut = left, "the drain took too long; the calls that are left are cut");
         connections.shutdown().await;
@@ -277,6 +285,9 @@ async fn serve_one<S: connection::Stack>(
         Ok((socket, certificates)) => server.serve(socket, peer(certificates), &activity).await,
         Err(error) => {
             counts.refuse();
+            if let Some(whose) = tls::distrusted(&error) {
+                counts.distrust(whose);
+            }
             debug!(%error, "no TLS with a peer");
         }
     }

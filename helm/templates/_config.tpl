@@ -103,6 +103,7 @@ The TCP ports that the settings make the gateway connect to: Zendesk's, the coll
 {{- $zendesk := dig "upstream" "base_url" "https://zendesk.com" $config -}}
 {{- $ports := list -}}
 {{- $urls := list $zendesk (dig "telemetry" "otlp" "endpoint" "" $config) (dig "identity" "jwt" "jwks_url" "" $config) -}}
+{{- with dig "fleet" "leader" "" $config -}}{{- $urls = append $urls (printf "https://%s" .) -}}{{- end -}}
 {{- range .Values.extraEnv -}}
 {{- if and (has (upper .name) (list "HTTPS_PROXY" "HTTP_PROXY" "ALL_PROXY")) .value -}}
 {{- $urls = append $urls (ternary .value (printf "http://%s" .value) (contains "://" .value)) -}}

@@ -10,7 +10,8 @@ pod has started; here nothing has changed yet. All are collected, so that one lo
   (include "zendesk-gateway.guards.upstream" . | fromJsonArray)
   (include "zendesk-gateway.guards.identity" . | fromJsonArray)
   (include "zendesk-gateway.guards.fleet" . | fromJsonArray)
-  (include "zendesk-gateway.guards.objects" . | fromJsonArray) -}}
+  (include "zendesk-gateway.guards.objects" . | fromJsonArray)
+  (include "zendesk-gateway.guards.cluster" . | fromJsonArray) -}}
 {{- if $mistakes -}}
 {{- fail (printf "these values do not work:\n  - %s" (join "\n  - " $mistakes)) -}}
 {{- end -}}
@@ -130,6 +131,9 @@ The end of a pod, counted from SIGTERM: for `announce` it still takes calls, the
 {{- end -}}
 {{- end -}}
 {{- range .Values.extraEnv -}}
+{{- if regexMatch "^ZENDESK_GATEWAY_(SERVER|ADMIN|IDENTITY|AUTHORIZATION|CALLERS|UPSTREAM|CACHE|FLEET|TELEMETRY|SANDBOX)_" .name -}}
+{{- $found = append $found (printf "extraEnv: %s is no setting, and the gateway refuses it; set it in config" .name) -}}
+{{- end -}}
 {{- if and (hasPrefix "ZENDESK_GATEWAY__" .name) (not (hasPrefix "ZENDESK_GATEWAY__SANDBOX__" .name)) -}}
 {{- $found = append $found (printf "extraEnv: %s would override config unchecked; set it in config" .name) -}}
 {{- end -}}
@@ -244,6 +248,18 @@ The end of a pod, counted from SIGTERM: for `announce` it still takes calls, the
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.prometheusRule.runbookBase -}}
+{{- if not (regexMatch "^https?://[^ ]+$" .) -}}
+{{- $found = append $found (printf "prometheusRule.runbookBase: %q is no URL" .) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $monitor := dict "serviceMonitor" .Values.serviceMonitor "podMonitor" .Values.podMonitor -}}
+{{- with $monitor.interval -}}
+{{- if gt (include "zendesk-gateway.milliseconds" . | int64) 120000 -}}
+{{- $found = append $found (printf "%s.interval: %s is more than 2m, and the alerts look at five minutes" $key .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $alerts := list -}}
 {{- $rules := .Files.Get "rules/zendesk-gateway.yaml" -}}
 {{- range (fromYaml $rules).groups -}}
@@ -275,4 +291,79 @@ The end of a pod, counted from SIGTERM: for `announce` it still takes calls, the
 {{- $found = append $found "networkPolicy.adminFrom: empty, so Prometheus cannot reach the admin port that serviceMonitor or podMonitor has it scrape" -}}
 {{- end -}}
 {{- toJson $found -}}
+{{- end -}}
+
+{{/* What the cluster would refuse in the middle of an upgrade, after the hook, or what would never do anything there. */}}
+{{- define "zendesk-gateway.guards.cluster" -}}
+{{- $found := list -}}
+{{- $none := list "0" "0%" -}}
+{{- $rolling := dig "rollingUpdate" dict .Values.strategy | default dict -}}
+{{- if and (has (toString (get $rolling "maxSurge")) $none) (has (toString (get $rolling "maxUnavailable")) $none) -}}
+{{- $found = append $found "strategy.rollingUpdate.maxSurge: is 0, as maxUnavailable is; no pod could ever be replaced" -}}
+{{- end -}}
+{{- if ge (int .Values.minReadySeconds) (int .Values.progressDeadlineSeconds) -}}
+{{- $found = append $found (printf "minReadySeconds: %d is not less than progressDeadlineSeconds, %d; every rollout would count as failed" (int .Values.minReadySeconds) (int .Values.progressDeadlineSeconds)) -}}
+{{- end -}}
+{{- $requests := dig "requests" dict .Values.resources | default dict -}}
+{{- $limits := dig "limits" dict .Values.resources | default dict -}}
+{{- range $what := list "cpu" "memory" -}}
+{{- if and (get $requests $what) (get $limits $what) -}}
+{{- if gt (include "zendesk-gateway.amount" (get $requests $what) | int64) (include "zendesk-gateway.amount" (get $limits $what) | int64) -}}
+{{- $found = append $found (printf "resources.requests.%s: %v is more than resources.limits.%s, %v" $what (get $requests $what) $what (get $limits $what)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled .Values.autoscaling.targetCPUUtilizationPercentage (not (get $requests "cpu")) -}}
+{{- $found = append $found "autoscaling.targetCPUUtilizationPercentage: is a share of resources.requests.cpu, which is not set" -}}
+{{- end -}}
+{{- $certificate := .Values.tls.certificate -}}
+{{- if and $certificate.enabled (ge (include "zendesk-gateway.milliseconds" $certificate.renewBefore | int64) (include "zendesk-gateway.milliseconds" $certificate.duration | int64)) -}}
+{{- $found = append $found (printf "tls.certificate.renewBefore: %s is not less than tls.certificate.duration, %s" $certificate.renewBefore $certificate.duration) -}}
+{{- end -}}
+{{- $families := .Values.service.ipFamilies -}}
+{{- if and (has "IPv6" $families) (not (has "IPv4" $families)) -}}
+{{- range $key, $address := dict "config.server.listen" .Values.config.server.listen "config.admin.listen" .Values.config.admin.listen -}}
+{{- if not (hasPrefix "[" $address) -}}
+{{- $found = append $found (printf "%s: %s is IPv4, and service.ipFamilies has IPv6 alone; listen on [::]" $key $address) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if eq .Values.service.type "ClusterIP" -}}
+{{- if .Values.service.externalTrafficPolicy -}}
+{{- $found = append $found "service.externalTrafficPolicy: does nothing for the type ClusterIP" -}}
+{{- end -}}
+{{- if .Values.service.nodePort -}}
+{{- $found = append $found "service.nodePort: does nothing for the type ClusterIP" -}}
+{{- end -}}
+{{- end -}}
+{{- $sleep := dig "preStop" "sleep" "seconds" 0 .Values.lifecycle | int64 -}}
+{{- $drain := include "zendesk-gateway.milliseconds" (dig "drain" "timeout" "45s" .Values.config.server) | int64 -}}
+{{- $grace := int64 .Values.terminationGracePeriodSeconds -}}
+{{- if and $sleep (gt (mul 1000 $grace) $drain) (le (mul 1000 $grace) (add $drain (mul 1000 $sleep))) -}}
+{{- $found = append $found (printf "lifecycle.preStop: its %d s count as terminationGracePeriodSeconds do, %d s; what is left is no more than config.server.drain.timeout" $sleep $grace) -}}
+{{- end -}}
+{{- range $key, $monitor := dict "serviceMonitor" .Values.serviceMonitor "podMonitor" .Values.podMonitor -}}
+{{- $interval := include "zendesk-gateway.milliseconds" $monitor.interval | int64 -}}
+{{- if and $monitor.interval (lt $interval (include "zendesk-gateway.milliseconds" $monitor.scrapeTimeout | int64)) -}}
+{{- $found = append $found (printf "%s.scrapeTimeout: %s is more than %s.interval, %s" $key $monitor.scrapeTimeout $key $monitor.interval) -}}
+{{- end -}}
+{{- end -}}
+{{- range $probe := list "startup" "readiness" "liveness" -}}
+{{- if not (get $.Values.probes $probe) -}}
+{{- $found = append $found (printf "probes.%s: is empty; without it Kubernetes does not know the pod's state" $probe) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{/* A quantity of CPU or memory, in thousandths. */}}
+{{- define "zendesk-gateway.amount" -}}
+{{- $text := toString . -}}
+{{- if hasSuffix "m" $text -}}
+{{- trimSuffix "m" $text | int64 -}}
+{{- else if regexMatch "^[0-9.]+$" $text -}}
+{{- mulf 1000 (float64 $text) | int64 -}}
+{{- else -}}
+{{- mul 1000 (include "zendesk-gateway.bytes" . | int64) -}}
+{{- end -}}
 {{- end -}}

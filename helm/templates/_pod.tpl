@@ -96,6 +96,13 @@ httpGet:
   port: admin
 {{- end -}}
 
+{{/* A pod that waits for its credential or its issuer is alive: killing it would hide its alerts, and put off its start after the mend. */}}
+{{- define "zendesk-gateway.livenessHandler" -}}
+httpGet:
+  path: /livez
+  port: admin
+{{- end -}}
+
 {{- define "zendesk-gateway.configAnnotation" -}}
 zendesk-gateway/config: |
   {{- include "zendesk-gateway.toml" . | nindent 2 }}

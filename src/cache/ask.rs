@@ -7,11 +7,11 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::control::Control;
-use super::entry::Entry;
+use super::entry::{Entry, Verdict};
 use super::epoch::{Slots, Snapshot};
-use super::flight::{self, Boarded, Flight, FlightResult};
+use super::flight::{self, Boarded, Fetch, Flight, FlightResult};
 use super::key::Key;
-use super::policy::Policy;
+use super::policy::{Kind, Policy};
 use super::waiting::WaitsFor;
 use super::{CacheStatus, Hit, Inner, Terms, Want};
 use crate::deadline::{last_moment, latest};
@@ -22,25 +22,56 @@ use crate::error::{Error, Result};
 const LARGEST_MARGIN: Duration = Duration::from_millis(250);
 
 impl Inner {
+    /// Answers a read: see [`Cache::read`](super::Cache::read).
+    pub(super) async fn read(
+        self: &Arc<Self>,
+        key: &Key,
+        policy: &Policy,
+        control: Control,
+        want: Want,
+        fetch: Fetch,
+    ) -> Result<Hit> {
+        let now = Instant::now();
+        let mut fallback = None;
+        if let Some(entry) = self.valid(key) {
+            match entry.judge(now, control) {
+                Verdict::Fresh => return self.serve(&entry, CacheStatus::Hit, now),
+                Verdict::Stale { refresh } => {
+                    if refresh && !control.only_if_cached && entry.claim_refresh(now, self.flight_timeout) {
+                        self.refresh(key, policy, fetch);
+                    }
+                    return self.serve(&entry, CacheStatus::Stale, now);
+                }
+                Verdict::Old { fallback: usable } => fallback = usable.then_some(entry),
+            }
+        }
+        if control.only_if_cached {
+            return Err(Error::CacheMiss);
+        }
+        if want.by <= now {
+            return Err(Error::Deadline { sent: false });
+        }
+        if policy.kind == Kind::None {
+            return self.ask_alone(key, want.by, fetch).await;
+        }
+        self.ask(key, policy, control, want, fetch, fallback).await
+    }
+
     /// Answers a read by a flight: one under way if the caller may board it, else a new one with `fetch`.
     ///
     /// A caller who brings an older answer as `fallback` gets it if the flight fails, or is not back before the last moment at
     /// which an answer still reaches the caller in time. Without one the caller learns then what the flight waits for: the flight
     /// may go on for others, who have more time. A caller who only joined a flight does not inherit what happened for its
     /// leader's sake: it asks again, as often as its own deadline allows.
-    pub(super) async fn ask<F, Fut>(
+    async fn ask(
         self: &Arc<Self>,
         key: &Key,
         policy: &Policy,
         control: Control,
         want: Want,
-        fetch: F,
+        fetch: Fetch,
         fallback: Option<Arc<Entry>>,
-    ) -> Result<Hit>
-    where
-        F: FnOnce(Terms) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Bytes>> + Send + 'static,
-    {
+    ) -> Result<Hit> {
         let (mut fetch, deadline) = (Some(fetch), want.by);
         let last_moment = last_moment(deadline);
         // A flight that has to be given up for its leader's sake is so at the last moment, and says why.
@@ -85,15 +116,11 @@ impl Inner {
     }
 
     /// Fetches an answer that is not to be cached, in the caller's own task and within its deadline.
-    pub(super) async fn ask_alone<F, Fut>(&self, key: &Key, deadline: Instant, fetch: F) -> Result<Hit>
-    where
-        F: FnOnce(Terms) -> Fut,
-        Fut: Future<Output = Result<Bytes>>,
-    {
+    async fn ask_alone(&self, key: &Key, deadline: Instant, fetch: Fetch) -> Result<Hit> {
         self.stats.bypassed.add();
         let waits_for = WaitsFor::noted();
         let terms = Terms { deadline, wanted_by: deadline, background: false, waits_for: waits_for.clone() };
-        let fetch = flight::without_panic(key.rpc(), async { fetch(terms).await });
+        let fetch = flight::without_panic(key.rpc(), fetch(terms));
         let bytes = timeout_at(latest(deadline), fetch).await.unwrap_or_else(|_| Err(waits_for.get()))?;
         Ok(Hit { bytes, status: CacheStatus::Bypass, age: Duration::ZERO })
     }

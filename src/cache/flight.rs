@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
@@ -48,6 +49,9 @@ pub(super) struct Flight {
     /// What the flight waits for.
     pub(super) waits_for: WaitsFor,
 }
+
+/// A fetch that has not begun. It makes the futures of the whole outbound stack, which are not copied each time that a task is moved.
+pub(super) type Fetch = Box<dyn FnOnce(Terms) -> BoxFuture<'static, Result<Bytes>> + Send>;
 
 /// What a flight brings: an answer, stored or not, or the upstream's failure.
 pub(super) type FlightResult = Result<Arc<Entry>>;
@@ -95,18 +99,14 @@ impl Flights {
 
 impl Inner {
     /// Boards the flight for a key, or starts it. Takes the fetch only if it starts one.
-    pub(super) fn board<F, Fut>(
+    pub(super) fn board(
         self: &Arc<Self>,
         key: &Key,
         policy: &Policy,
         control: Control,
         want: &Want,
-        fetch: &mut Option<F>,
-    ) -> Boarded
-    where
-        F: FnOnce(Terms) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Bytes>> + Send + 'static,
-    {
+        fetch: &mut Option<Fetch>,
+    ) -> Boarded {
         let now = Instant::now();
         let slots = slots_of(&policy.tags);
         let board = self.flights.board();
@@ -133,11 +133,7 @@ impl Inner {
     }
 
     /// Starts a flight that nobody waits for, unless one is under way.
-    pub(super) fn refresh<F, Fut>(self: &Arc<Self>, key: &Key, policy: &Policy, fetch: F)
-    where
-        F: FnOnce(Terms) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Bytes>> + Send + 'static,
-    {
+    pub(super) fn refresh(self: &Arc<Self>, key: &Key, policy: &Policy, fetch: Fetch) {
         let slots = slots_of(&policy.tags);
         let board = self.flights.board();
         if let Some(flight) = board.get(key).filter(|flight| self.epochs.unmoved(&slots, flight.since.reading)) {
@@ -182,18 +178,12 @@ struct FlightTask {
 }
 
 impl FlightTask {
-    async fn run<F, Fut>(self, fetch: F, background: bool)
-    where
-        F: FnOnce(Terms) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Bytes>> + Send + 'static,
-    {
+    async fn run(self, fetch: Fetch, background: bool) {
         let Flight { deadline, wanted_by, ref waits_for, .. } = *self.flight;
         let terms = Terms { deadline, wanted_by, background, waits_for: waits_for.clone() };
-        // A fetch holds the futures of the whole outbound stack; boxed, it is not copied each time that this task is moved.
-        let fetch = Box::pin(async move { fetch(terms).await });
         let fetched = tokio::select! {
             biased;
-            fetched = carried_out(deadline, self.key.rpc(), fetch) => fetched,
+            fetched = carried_out(deadline, self.key.rpc(), fetch(terms)) => fetched,
             () = self.deserted() => return self.cache.stats.cancelled_flights.add(),
         };
         let result = self.cache.take_in(&self.key, &self.policy, self.slots.clone(), &self.flight.since, fetched);

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, advance, sleep};
 
 use super::*;
-use crate::error::Refusal;
+use crate::error::{Error, Refusal};
 
 mod batches;
 mod flights;

@@ -14,13 +14,13 @@ pub struct Cache {
     #[serde(deserialize_with = "size")]
     pub max_bytes: u64,
     /// `cache.not_found`: how long "no such record" is remembered. Default `10s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub not_found: Duration,
     /// `cache.flight_deadline`: longest that one shared upstream read may take. Default `30s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub flight_deadline: Duration,
     /// `cache.batch_wait`: longest that an id waits for the batch before its own to return. Default `500ms`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub batch_wait: Duration,
     /// `[cache.record]`: single records.
     pub record: Windows,
@@ -55,13 +55,13 @@ impl Default for Cache {
 #[serde(default, deny_unknown_fields)]
 pub struct Windows {
     /// `cache.<kind>.fresh`: age up to which an answer is served without asking Zendesk.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub fresh: Option<Duration>,
     /// `cache.<kind>.stale_while_revalidate`: age up to which it is served, marked stale, while it is refreshed.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub stale_while_revalidate: Option<Duration>,
     /// `cache.<kind>.stale_if_error`: age up to which it is served, marked stale, while Zendesk fails.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub stale_if_error: Option<Duration>,
 }
 

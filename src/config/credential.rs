@@ -36,7 +36,7 @@ pub struct CredentialKeys {
     pub scope: Option<String>,
     /// `upstream.credential.token_lifetime`: how long the access tokens of `oauth_client` are to last; they are renewed before.
     /// More than 5 minutes, less than 48 hours. Default `1h`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub token_lifetime: Option<Duration>,
 }
 
@@ -169,7 +169,9 @@ impl CredentialKeys {
             // Basic authentication ends the name at the first colon.
             (
                 "email",
-                self.email.as_ref().is_some_and(|email| !plain(email) || !email.contains('@') || email.contains(':')),
+                self.email.as_ref().is_some_and(|email| {
+                    !plain(email) || !email.contains('@') || email.contains(':') || email.starts_with(['\'', '"'])
+                }),
                 "must be an e-mail address",
             ),
             (
@@ -240,6 +242,8 @@ impl Credential {
             _ if text.starts_with(['"', '\'', '`', '“', '”', '„', '‘', '’', '‚', '«', '»', '‹', '›']) => {
                 Err("is in quotation marks: write the secret alone")
             }
+            _ if text.starts_with('{') => Err("is JSON: write the secret alone"),
+            _ if is_assignment(text) => Err("is an assignment, NAME=secret: write the secret alone"),
             _ if begins("Bearer ") || begins("Basic ") => {
                 Err("begins with the word of the authorization header, which the gateway adds: write the secret alone")
             }
@@ -260,6 +264,12 @@ impl Credential {
             Ok(text) => self.secret(&text).err().map(|problem| format!("{key}: {} {problem}", path.display())),
         }
     }
+}
+
+/// True if a text is a variable's name in capital letters and its value. Padding at a token's end is none.
+fn is_assignment(text: &str) -> bool {
+    let is_name = |name: &str| name.len() > 1 && name.bytes().all(|byte| byte == b'_' || byte.is_ascii_uppercase());
+    text.split_once('=').is_some_and(|(name, value)| is_name(name) && !value.trim_matches('=').is_empty())
 }
 
 /// Takes the secret out of a file's content: its text without the line break that editors add.
@@ -371,6 +381,9 @@ mod tests {
             "s t",
             "s\u{a0}t",
             "tökén",
+            r#"{"token":"s"}"#,
+            "TOKEN=s",
+            "ZENDESK_API_TOKEN=s",
         ] {
             assert!(token.secret(odd.as_bytes()).is_err(), "{odd}");
             assert!(password.secret(odd.as_bytes()).is_ok(), "a password may be {odd}");

@@ -27,7 +27,7 @@ pub struct Fleet {
     /// `fleet.leader`: host and port of the leader's internal port, for `static`. The replica that has it follows.
     pub leader: Option<String>,
     /// `fleet.alone_after`: how long a replica holds calls while the leader does not answer; then it acts alone. Default `15s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub alone_after: Duration,
     /// `[fleet.tls]`: how replicas prove themselves to each other.
     pub tls: FleetTls,

@@ -55,10 +55,10 @@ pub struct Jwt {
     pub jwks_url: Option<Url>,
     /// `identity.jwt.refresh`: time between two reads of `identity.jwt.jwks_url`; an unknown key causes an earlier one. Default
     /// `5m`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub refresh: Duration,
     /// `identity.jwt.leeway`: how far the issuer's clock may be off, for `exp` and `nbf`. Default `30s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub leeway: Duration,
     /// `identity.jwt.algorithms`: signature algorithms that are accepted: of `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`,
     /// `ES256`, `ES384` and `EdDSA`. Default `["RS256", "ES256"]`.

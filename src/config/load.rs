@@ -1,10 +1,13 @@
 //! Reads and merges the sources, and finds every mistake in them rather than the first.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use config::builder::DefaultState;
 use config::{ConfigBuilder, Environment, File, FileFormat, Source, Value, ValueKind};
 
+use super::callers::Weight;
+use super::identity::Rule;
 use super::words::{describe, mistaken, unread};
 use super::{Config, LogFormat};
 
@@ -77,7 +80,7 @@ pub fn merge(text: Option<&str>, overrides: Overrides<'_>) -> Result<Config, Mis
     for (key, value) in tree {
         leaves.add(key.clone(), key, value);
     }
-    let defaults = serde_json::to_value(Config::default()).map_err(|error| Mistakes(vec![error.to_string()]))?;
+    let defaults = templates().map_err(|error| Mistakes(vec![error.to_string()]))?;
     let mut wrong: Vec<String> = Vec::new();
     let mut sound: ConfigBuilder<DefaultState> = config::Config::builder();
     for Leaf { shown, path, value } in leaves.0 {
@@ -103,6 +106,29 @@ pub fn merge(text: Option<&str>, overrides: Overrides<'_>) -> Result<Config, Mis
     }
     mistakes.sort();
     Err(Mistakes(mistakes))
+}
+
+/// Returns the defaults of all settings; each list of tables has one.
+fn templates() -> serde_json::Result<serde_json::Value> {
+    let mut config = Config::default();
+    config.authorization.rules = vec![Rule::default()];
+    config.callers.weights = vec![Weight::default()];
+    serde_json::to_value(config)
+}
+
+/// Returns the variables that are text, and what is wrong with those that seem meant for the gateway and are not. All others are
+/// nobody's business: Kubernetes can put any bytes of a Secret there.
+pub fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> (Vec<(String, String)>, Vec<String>) {
+    let (mut texts, mut mistakes) = (Vec::new(), Vec::new());
+    for (name, value) in variables {
+        let shown = name.to_string_lossy().into_owned();
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => texts.push((name, value)),
+            _ if shown.starts_with("ZENDESK_GATEWAY_") => mistakes.push(format!("{shown}: is no text in UTF-8")),
+            _ => {}
+        }
+    }
+    (texts, mistakes)
 }
 
 /// Says what is wrong with a variable that seems meant for the gateway and would not be read. Kubernetes and Docker set some that
@@ -167,7 +193,72 @@ fn alone(key: &str, value: &Value, defaults: &serde_json::Value) -> Result<(), S
     let builder = builder.set_override(key, value.clone()).map_err(|error| error.to_string())?;
     let only = builder.build().map_err(|error| error.to_string())?;
     only.try_deserialize::<Config>().map_err(|error| describe(key, value, &error))?;
-    // Whatever stands in a list has no default.
-    let template = defaults.pointer(&format!("/{}", key.replace('.', "/")));
+    let template = defaults.pointer(&format!("/{}", key.replace("[0]", "/0").replace('.', "/")));
     template.and_then(|template| mistaken(template, value)).map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use super::*;
+
+    fn told(text: &str) -> String {
+        let overrides = Overrides { environment: Vec::new(), flags: &[], sandboxed: true };
+        merge(Some(text), overrides).err().map_or(String::new(), |mistakes| mistakes.0.join("; "))
+    }
+
+    #[test]
+    fn what_stands_in_a_list_of_tables_is_of_its_type_too() {
+        for wrong in ["-1", "2.7", "nan", "1"] {
+            let said = told(&format!(
+                "authorization.rules = [{{callers = [\"*\"], risks = [\"read\"], impersonate = {wrong}}}]"
+            ));
+            assert!(
+                said.contains("authorization.rules[0].impersonate: is ") && said.contains("true or false"),
+                "{said}"
+            );
+        }
+        for wrong in ["1.5", "true", "nan"] {
+            let said =
+                told(&format!("callers.weights = [{{callers = [\"*\"]}}, {{callers = [\"a\"], weight = {wrong}}}]"));
+            assert!(said.contains("callers.weights[1].weight: is ") && said.contains("whole number"), "{said}");
+        }
+    }
+
+    #[test]
+    fn no_duration_is_longer_than_any_clock_can_count() {
+        fn walk(key: &str, value: &serde_json::Value, defaults: &serde_json::Value, walked: &mut usize) {
+            match value {
+                serde_json::Value::Object(table) => {
+                    for (name, value) in table {
+                        let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                        walk(&key, value, defaults, walked);
+                    }
+                }
+                serde_json::Value::String(text) if humantime::parse_duration(text).is_ok() => {
+                    *walked += 1;
+                    let too_long = alone(key, &"500000000000y".into(), defaults).expect_err(key);
+                    assert!(too_long.contains("more than 100 years"), "{key}: {too_long}");
+                    alone(key, &text.as_str().into(), defaults).expect(key);
+                }
+                _ => {}
+            }
+        }
+        let (defaults, mut walked) = (templates().expect("JSON"), 0);
+        walk("", &defaults, &defaults, &mut walked);
+        assert!(walked > 25, "{walked}");
+        assert!(alone("cache.record.fresh", &"101y".into(), &defaults).is_err(), "one without a default");
+    }
+
+    #[test]
+    fn variables_that_are_no_text_are_told_only_if_they_are_the_gateways() {
+        let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+        let variables = [("A", &b"\xff"[..]), ("ZENDESK_GATEWAY__SERVER__LISTEN", b"\xff"), ("B", b"b")];
+        let variables = variables.map(|(name, value)| (bytes(name.as_bytes()), bytes(value)));
+        let foreign = (bytes(b"\xfe"), bytes(b"c"));
+        let (texts, mistakes) = environment(variables.into_iter().chain([foreign]));
+        assert_eq!(texts, [("B".to_owned(), "b".to_owned())]);
+        assert_eq!(mistakes, ["ZENDESK_GATEWAY__SERVER__LISTEN: is no text in UTF-8"]);
+    }
 }

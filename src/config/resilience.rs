@@ -11,11 +11,11 @@ use super::Upstream;
 #[serde(default, deny_unknown_fields)]
 pub struct Attempt {
     /// `upstream.attempt.read_timeout`: longest a read may take before it counts as a failure. Default `10s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub read_timeout: Duration,
     /// `upstream.attempt.write_timeout`: the same for writes, which a caller's deadline does not cut once they are sent.
     /// Default `30s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub write_timeout: Duration,
 }
 
@@ -34,11 +34,11 @@ pub struct Connection {
     pub most: usize,
     /// `upstream.connection.ping_interval`: after this long without a word from Zendesk on an HTTP/2 connection, used or idle, a
     /// ping is sent. Default `1s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub ping_interval: Duration,
     /// `upstream.connection.ping_timeout`: a connection whose ping is not answered within this time is given up, with what
     /// is under way on it. On a path whose round trip is longer, no connection works. Default `2s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub ping_timeout: Duration,
 }
 
@@ -71,10 +71,10 @@ pub struct Retry {
     /// `upstream.retry.attempts`: most attempts of one call, the first included. Default 3.
     pub attempts: u32,
     /// `upstream.retry.first_backoff`: longest wait before the second attempt; it doubles from there. Default `100ms`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub first_backoff: Duration,
     /// `upstream.retry.longest_backoff`: where the doubling ends. Default `2s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub longest_backoff: Duration,
     /// `upstream.retry.budget_percent`: retries that are allowed per hundred calls. Default 20.
     pub budget_percent: u32,
@@ -105,13 +105,13 @@ pub struct Breaker {
     /// `upstream.breaker.samples`: fewest outcomes within `window` that `success_percent` is computed from. Default 20.
     pub samples: u32,
     /// `upstream.breaker.window`: how far back `success_percent` looks. Default `10s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub window: Duration,
     /// `upstream.breaker.first_open`: how long a circuit stays open at first; it doubles with every failed probe. Default `1s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub first_open: Duration,
     /// `upstream.breaker.longest_open`: where the doubling ends. Default `1m`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub longest_open: Duration,
 }
 
@@ -145,7 +145,7 @@ pub struct Rate {
     pub updates_per_user: u32,
     /// `upstream.rate.update_spacing`: time between two updates of single users. Zendesk documents one per second and
     /// account; the default has a tenth more, so that the network does not push two into one second. Default `1100ms`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub update_spacing: Duration,
 }
 

@@ -18,10 +18,10 @@ pub struct Server {
     /// `server.workers`: threads that serve connections; each connection stays on one. Default one per core.
     pub workers: Option<NonZeroUsize>,
     /// `server.unary_deadline`: longest a unary call may take; also the default where the caller states none. Default `30s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub unary_deadline: Duration,
     /// `server.stream_deadline`: the same for streams. Default `15m`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub stream_deadline: Duration,
     /// `server.max_request_bytes`: largest request message, counted after decompression. Default 4 MiB.
     #[serde(deserialize_with = "size")]
@@ -36,10 +36,10 @@ pub struct Server {
     /// `server.max_calls`: most calls at a time; more are UNAVAILABLE. Health and reflection are not counted. Default 512.
     pub max_calls: usize,
     /// `server.message_timeout`: longest wait for the whole of a call's request message. Default `10s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub message_timeout: Duration,
     /// `server.stream_idle_timeout`: longest wait for the next request message of a bulk stream. Default `1m`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub stream_idle_timeout: Duration,
     /// `server.max_connections`: most connections at a time; one more takes the place of the one that has had no call for
     /// longest, and is closed at once if all are in use. Default 4096.
@@ -53,24 +53,24 @@ pub struct Server {
     #[serde(deserialize_with = "size")]
     pub max_header_bytes: u32,
     /// `server.preface_timeout`: longest from the connection to its HTTP/2 preface. Default `5s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub preface_timeout: Duration,
     /// `server.keepalive_interval`: time between two pings of a connection. Default `1m`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub keepalive_interval: Duration,
     /// `server.keepalive_timeout`: longest wait for the answer to a ping; then the connection is closed. Default `20s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub keepalive_timeout: Duration,
     /// `server.max_connection_age`: age, give or take a tenth, at which a connection is asked to end (GOAWAY), so that
     /// callers spread over new replicas. Default `15m`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub max_connection_age: Duration,
     /// `server.max_connection_age_grace`: how long its calls may go on after that. Default `5m`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub max_connection_age_grace: Duration,
     /// `server.send_timeout`: a peer that takes nothing for so long loses its call, or its connection if it does not read
     /// at all. Default `30s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub send_timeout: Duration,
     /// `[server.drain]`: how the gateway leaves.
     pub drain: Drain,
@@ -113,10 +113,10 @@ impl Default for Server {
 pub struct Drain {
     /// `server.drain.announce`: how long the gateway says `NOT_SERVING` and still accepts, so that balancers notice before
     /// anything is refused. Default `8s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub announce: Duration,
     /// `server.drain.timeout`: longest from the signal to the end; what is not done by then is cut. Default `45s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub timeout: Duration,
 }
 

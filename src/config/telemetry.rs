@@ -102,10 +102,10 @@ pub struct Otlp {
     /// `telemetry.otlp.logs`: whether log lines are pushed. Default `true`.
     pub logs: bool,
     /// `telemetry.otlp.interval`: time between two pushes of metrics. Default `1m`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub interval: Duration,
     /// `telemetry.otlp.timeout`: longest that one push may take. Default `10s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub timeout: Duration,
 }
 

@@ -21,7 +21,7 @@ pub struct Tls {
     /// `client_ca_file` and `off` without.
     pub client_auth: Option<ClientAuth>,
     /// `server.tls.handshake_timeout`: longest that a TLS handshake may take. Default `10s`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::span")]
     pub handshake_timeout: Duration,
 }
 

@@ -18,6 +18,8 @@ impl Error {
         };
         let text = match self.row().reason {
             R::Unspecified | R::InvalidField | R::CredentialMissing | R::JobFailed => return None,
+            R::RecordInvalid if self.refusal().is_some_and(|said| said.violations.is_empty() && said.code.is_none())
+                                   => "it does not say which: check the values that were sent",
             R::RecordInvalid       => "correct what it names",
             R::DuplicateValue      => "use another value, or change the record that has it",
             R::NotFound            => "check what was asked for; it may have been deleted",
@@ -53,6 +55,8 @@ impl Error {
             R::AccountNotFound     => "an operator must check the account's address",
             R::UpstreamRefused     => "nothing was carried out; ask an operator what refuses it",
             R::CallerLimit         => &later,
+            R::RequestTooLarge if matches!(self, Self::MetadataTooLarge { .. })
+                                   => "send less of it",
             R::RequestTooLarge     => "cut it into several",
             R::MalformedRequest    => "send what a gRPC library makes of the proto files",
             R::RequestIncomplete   => "send the whole message at once",

@@ -57,6 +57,13 @@ impl fmt::Display for Refusal {
     }
 }
 
+impl Refusal {
+    /// Returns the record that the request named, as a message names it.
+    pub(super) fn record(&self) -> &str {
+        if self.resource.is_empty() { "such record" } else { &self.resource }
+    }
+}
+
 /// Says how many violations there are beside the one that was told.
 pub(super) fn and_more(count: usize, where_to: &str) -> String {
     if count == 0 { String::new() } else { format!(", and {count} more{where_to}") }

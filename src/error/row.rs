@@ -165,6 +165,17 @@ impl Error {
         self.row().fate == Fate::Unknown
     }
 
+    /// True if it is what Zendesk answers where all is well: what was asked for, or written, is the matter.
+    pub fn is_answer(&self) -> bool {
+        use ErrorReason as R;
+        let reason = self.row().reason;
+        self.refusal().is_some()
+            && matches!(
+                reason,
+                R::NotFound | R::RecordInvalid | R::DuplicateValue | R::CursorExpired | R::PaginationDepth
+            )
+    }
+
     /// True if the same request would fail again, however often it is sent.
     pub fn is_about_the_request(&self) -> bool {
         self.row().blame != Blame::Circumstances

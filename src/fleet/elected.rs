@@ -4,10 +4,11 @@
 //! answer from memory, or to send a change, asks here at that moment: a process does not know that it was suspended until it looks
 //! at the time.
 
+use std::cmp::Reverse;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -34,6 +35,8 @@ const SETTLE: Duration = Duration::from_secs(5);
 const RECENT: Duration = Duration::from_secs(2);
 /// Most replicas that are remembered.
 const MOST_PEERS: usize = 256;
+/// Most of them that are asked whether they would lead.
+const MOST_ASKED: usize = 3;
 /// Most bytes of a token.
 const MOST_TOKEN: u64 = 16 << 10;
 
@@ -98,7 +101,8 @@ pub struct Terms {
 /// See the module.
 pub struct Elected {
     terms: Terms,
-    began: Duration,
+    /// Since when it can answer calls as it should: before, it takes no lead.
+    able: OnceLock<Duration>,
     /// [`NEVER`], [`LEADS`] or [`LED`].
     state: AtomicU8,
     term: AtomicU64,
@@ -128,10 +132,9 @@ fn nanos(time: Duration) -> u64 {
 impl Elected {
     /// Returns a replica that does not lead.
     pub fn new(terms: Terms) -> Self {
-        let began = terms.clock.now();
         Self {
             terms,
-            began,
+            able: OnceLock::new(),
             state: AtomicU8::new(NEVER),
             term: AtomicU64::new(0),
             until: AtomicU64::new(0),
@@ -207,9 +210,19 @@ impl Elected {
         self.leaving.load(SeqCst)
     }
 
-    /// True once it shuts down.
-    pub fn is_retired(&self) -> bool {
-        self.retired.load(SeqCst)
+    /// Says that it can answer calls as it should.
+    pub fn be_able(&self) {
+        self.able.set(self.clock().now()).ok();
+    }
+
+    /// Returns since when it could lead, if it can and does not shut down.
+    fn candidate_since(&self) -> Option<Duration> {
+        self.able.get().copied().filter(|_| !self.retired.load(SeqCst))
+    }
+
+    /// True if it takes the lead where nobody has it, or where it is asked to.
+    pub fn would_lead(&self) -> bool {
+        self.candidate_since().is_some()
     }
 
     /// Has it take the lead no more.
@@ -240,7 +253,8 @@ impl Elected {
         headers.insert(HOLDER, text(&holder::written(&self.terms.me)));
         headers.insert(HEARD, self.heard().into());
         headers.insert(CONTRACT_OF, self.contract().into());
-        headers.insert(AGE, self.clock().now().saturating_sub(self.began).as_secs().into());
+        let age = self.candidate_since().map(|since| self.clock().now().saturating_sub(since).as_secs());
+        headers.extend(age.map(|age| (AGE, HeaderValue::from(age))));
         headers.extend(self.term().map(|term| (TERM, HeaderValue::from(term))));
         headers
     }
@@ -259,7 +273,8 @@ impl Elected {
         (self.terms.verify)(token.to_owned()).await
     }
 
-    /// Takes note of what a replica of this fleet says of itself. One with a newer contract gets the lead, if this replica has it.
+    /// Takes note of what a replica of this fleet says of itself. One with a newer contract gets the lead, if this replica has it and
+    /// the other one would take it.
     pub fn meet(self: &Arc<Self>, said: &HeaderMap) {
         if let Some(term) = said.get(HEARD).and_then(number) {
             self.hear(term);
@@ -270,7 +285,11 @@ impl Elected {
             return;
         }
         let now = self.clock().now();
-        let born = now.saturating_sub(Duration::from_secs(said.get(AGE).and_then(number).unwrap_or_default()));
+        let Some(age) = said.get(AGE).and_then(number) else {
+            let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+            return peers.retain(|peer| peer.holder.process != holder.process);
+        };
+        let born = now.saturating_sub(Duration::from_secs(age));
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         peers.retain(|peer| now.saturating_sub(peer.seen) < RECENT && peer.holder.process != holder.process);
         if peers.len() < MOST_PEERS {
@@ -279,31 +298,35 @@ impl Elected {
         drop(peers);
         if contract > self.contract() && self.term().is_some() && self.handing.try_lock().is_ok() {
             let this = Arc::clone(self);
-            tokio::spawn(async move { this.hand_over().await });
+            tokio::spawn(async move { this.hand_over_to(contract).await });
         }
     }
 
-    /// Returns who is to lead next: of those who were heard of just now, one with the newest contract; of these, the youngest.
-    fn successor(&self) -> Option<Arc<Holder>> {
+    /// Returns who may lead next, first the one that should: of those who were heard of just now, one with the newest contract; of
+    /// these, the youngest.
+    fn successors(&self, least: u32) -> Vec<Arc<Holder>> {
         let now = self.clock().now();
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let there =
-            peers.iter().filter(|peer| now.saturating_sub(peer.seen) < RECENT && peer.contract >= self.contract());
-        there.max_by_key(|peer| (peer.contract, peer.born)).map(|peer| Arc::clone(&peer.holder))
+        let there = peers.iter().filter(|peer| now.saturating_sub(peer.seen) < RECENT && peer.contract >= least);
+        let mut there: Vec<_> = there.map(|peer| (peer.contract, peer.born, Arc::clone(&peer.holder))).collect();
+        there.sort_by_key(|(contract, born, _)| Reverse((*contract, *born)));
+        there.into_iter().map(|(_, _, holder)| holder).collect()
     }
 
     /// Hands the lead over, if this replica has it and another one is there: calls wait, writes under way end or are refused as
     /// not sent, and the Lease names the successor. Returns once another leads, or cannot be had.
     pub async fn hand_over(self: &Arc<Self>) {
+        self.hand_over_to(self.contract()).await;
+    }
+
+    /// The same, to one that has at least this contract.
+    async fn hand_over_to(self: &Arc<Self>, least: u32) {
         let _one = self.handing.lock().await;
         let began = self.clock().now();
         if self.term().is_none() || self.lease.last() != Access::Good {
             return;
         }
-        let Some(to) = self.successor() else { return };
-        if !self.ask(&to, SUCCEED, HeaderMap::new()).await {
-            return warn!(fleet.successor = to.pod, "the replica that is to lead does not answer; the lead stays here");
-        }
+        let Some(to) = self.willing(least).await else { return };
         self.leaving.store(true, SeqCst);
         self.tell(Input::Look);
         let settle = self.clock().now() + SETTLE;
@@ -324,6 +347,17 @@ impl Elected {
         }
         self.handed_over_in.store(u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1), SeqCst);
         info!(fleet.successor = to.pod, duration_ms = took.as_secs_f64() * 1e3, "the lead was handed over");
+    }
+
+    /// Returns the first of those who may lead next that says it will.
+    async fn willing(self: &Arc<Self>, least: u32) -> Option<Arc<Holder>> {
+        for to in self.successors(least).into_iter().take(MOST_ASKED) {
+            if self.ask(&to, SUCCEED, HeaderMap::new()).await {
+                return Some(to);
+            }
+            warn!(fleet.successor = to.pod, "the replica that is to lead does not say that it will");
+        }
+        None
     }
 
     /// Tells a replica that it holds the Lease.

@@ -21,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 use super::elected::Elected;
+use super::tls::Loaded;
 use super::wire::{
-    ACCOUNT, CONTRACT, CONTRACT_OF, DRAIN, HEARD, HELLO, NOT_LEADER, PING as ASK, TERM, TOKEN, VOID, number,
+    ACCOUNT, CONTRACT, CONTRACT_OF, DRAIN, HEARD, HELLO, NOT_LEADER, NOT_READY, PING as ASK, TERM, TOKEN, VOID, number,
 };
 use crate::config::host_and_port;
 use crate::gateway::Drain;
@@ -71,6 +72,8 @@ pub enum Refused {
     NotLeading,
     /// It does not take this replica's token.
     Untrusted,
+    /// It is not ready itself.
+    NotReady,
 }
 
 impl Refused {
@@ -82,6 +85,7 @@ impl Refused {
             Self::OtherContract => "other_contract",
             Self::NotLeading => "not_leading",
             Self::Untrusted => "untrusted",
+            Self::NotReady => "not_ready",
         }
     }
 }
@@ -89,7 +93,7 @@ impl Refused {
 /// By what a replica knows another.
 pub enum Trust {
     /// By certificate files.
-    Files(Watched<Arc<ClientConfig>>),
+    Files(Watched<Loaded>),
     /// By its key, which stands in the Lease.
     Key(Arc<ClientConfig>),
 }
@@ -139,7 +143,7 @@ impl Way {
         let socket = TcpStream::connect((host, port)).await.ok()?;
         socket.set_nodelay(true).ok()?;
         let config = match &self.trust {
-            Trust::Files(files) => Arc::clone(&*files.get()),
+            Trust::Files(files) => Arc::clone(&files.get().config),
             Trust::Key(config) => Arc::clone(config),
         };
         let tls = TlsConnector::from(config).connect(name, socket).await.ok()?;
@@ -197,6 +201,9 @@ impl Way {
         }
         if !is_done(&hello) {
             return Err(if self.elected.is_some() { Refused::Untrusted } else { Refused::Silent });
+        }
+        if said(NOT_READY).is_some() {
+            return Err(Refused::NotReady);
         }
         let unsaid = if self.elected.is_some() { Refused::NotLeading } else { Refused::Silent };
         open.term = said(TERM).and_then(number).ok_or(unsaid)?;

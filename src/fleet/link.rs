@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::body::Body;
 use tracing::{info, warn};
 
@@ -23,11 +23,16 @@ use super::tls;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::gateway::Drain;
+use crate::share::Share;
+use crate::telemetry::view;
+use crate::upstream::call::Priority;
+use crate::upstream::room::{Entry, Rank, Room, Wish};
 use crate::watch::Watcher;
 
 mod keep;
 
-/// Most calls at a time that wait for the leader that the settings name.
+/// Most calls at a time that wait for the leader that the settings name. If there are more, those are refused whose callers have
+/// most.
 const HELD: usize = 64;
 /// The same where the lead is handed over: as many as come in the seconds that this may take.
 const HELD_OVER: usize = 4_096;
@@ -39,6 +44,34 @@ const LOOK: Duration = Duration::from_millis(20);
 const AGAIN: Duration = Duration::from_millis(250);
 /// How often the leader is told of writes that were begun alone and end late.
 const TELL: Duration = Duration::from_secs(1);
+
+/// The calls that wait.
+type Held = Mutex<Room<oneshot::Sender<()>>>;
+
+const TOO_MANY: Error = Error::Overloaded { what: "too many calls wait for the fleet's leader" };
+
+/// Has one more call of this caller wait. It is told if it has to make room for another caller's.
+fn hold<'a>(held: &'a Held, share: &Share) -> Result<(Place<'a>, oneshot::Receiver<()>)> {
+    let (displace, displaced) = oneshot::channel();
+    let wish = Wish::of(share, Priority::Interactive, Instant::now());
+    // Dropping the sender of one that is displaced tells it.
+    match held.lock().unwrap_or_else(PoisonError::into_inner).enter(wish, displace) {
+        Entry::Placed(rank) | Entry::Displaced(rank, _) => Ok((Place { held, rank }, displaced)),
+        Entry::Full => Err(TOO_MANY),
+    }
+}
+
+/// A call's place among those that wait; dropping it leaves.
+struct Place<'a> {
+    held: &'a Held,
+    rank: Rank,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).leave(&self.rank);
+    }
+}
 
 /// Who leads.
 #[derive(Clone)]
@@ -96,7 +129,7 @@ struct Inner {
     alone_after: Duration,
     cache: Cache,
     course: watch::Sender<Course>,
-    held: Semaphore,
+    held: Held,
     credit: [Semaphore; 2],
     /// The leader has said that it does not lead any more.
     renounced: Notify,
@@ -155,7 +188,7 @@ impl Link {
             alone_after,
             cache: cache.clone(),
             course: watch::Sender::new(Course::Held),
-            held: Semaphore::new(if elected.is_some() { HELD_OVER } else { HELD }),
+            held: Mutex::new(Room::new(if elected.is_some() { HELD_OVER } else { HELD })),
             credit: [Semaphore::new(CREDIT), Semaphore::new(CREDIT)],
             elected,
             renounced: Notify::new(),
@@ -198,41 +231,51 @@ impl Link {
         self.0.inner.lost.each_ref().map(|lost| lost.load(SeqCst))
     }
 
-    /// Returns where a call goes, once that is known.
+    /// Returns where a call of this caller goes, once that is known.
     ///
     /// # Errors
     /// [`Error::Overloaded`] if too many calls wait for that.
-    pub async fn way(&self, is_read: bool) -> Result<(Course, Credit<'_>)> {
+    pub async fn way(&self, share: &Share, is_read: bool) -> Result<(Course, Credit<'_>)> {
         let now = self.course();
         if now != Course::Held {
             return Ok((now, None));
         }
-        let Inner { course, credit, elected, .. } = &*self.0.inner;
-        let held = self.held()?;
-        let mut courses = course.subscribe();
-        let now = loop {
+        let Inner { credit, elected, held, .. } = &*self.0.inner;
+        let (_place, displaced) = hold(held, share)?;
+        let wait = async {
+            let now = self.known().await;
+            let credit = match (now, elected) {
+                (Course::Leader(_), Some(_)) => credit[usize::from(is_read)].acquire().await.ok(),
+                _ => None,
+            };
+            (now, credit)
+        };
+        tokio::select! {
+            way = wait => Ok(way),
+            _ = displaced => Err(TOO_MANY),
+        }
+    }
+
+    /// Returns where calls go, once that is known.
+    async fn known(&self) -> Course {
+        let mut courses = self.courses();
+        loop {
             courses.wait_for(|course| *course != Course::Held).await.ok();
             let now = self.course();
             if now != Course::Held {
-                break now;
+                return now;
             }
             // It leads, as it believes, but may have been suspended.
             sleep(LOOK).await;
-        };
-        let credit = match (now, elected) {
-            (Course::Leader(_), Some(_)) => credit[usize::from(is_read)].acquire().await.ok(),
-            _ => None,
-        };
-        drop(held);
-        Ok((now, credit))
+        }
     }
 
-    fn held(&self) -> Result<SemaphorePermit<'_>> {
-        self.0
-            .inner
-            .held
-            .try_acquire()
-            .map_err(|_| Error::Overloaded { what: "too many calls wait for the fleet's leader" })
+    /// Returns the certificates by which this replica and the leader know each other, if the settings name them.
+    pub fn certificates(&self) -> Vec<view::Certificate> {
+        match self.0.inner.route().as_deref().map(|route| &route.way.trust) {
+            Some(Trust::Files(files)) => files.get().certificates.clone(),
+            _ => Vec::new(),
+        }
     }
 
     /// Sends a call to the leader.
@@ -326,5 +369,30 @@ impl Inner {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::share::Shares;
+
+    #[tokio::test(start_paused = true)]
+    async fn places_are_shared_out_between_callers() {
+        let (held, shares) = (Mutex::new(Room::new(HELD)), Shares::new(&config::Callers::unlimited(), usize::MAX));
+        let (greedy, modest) = (shares.of("greedy"), shares.of("modest"));
+        let mut of_greedy: Vec<_> = (0..100).filter_map(|_| hold(&held, &greedy).ok()).collect();
+        assert_eq!(of_greedy.len(), HELD);
+        let mut of_modest: Vec<_> = (0..100).filter_map(|_| hold(&held, &modest).ok()).collect();
+        let are_told = |of: &mut Vec<(Place<'_>, oneshot::Receiver<()>)>| {
+            let before = of.len();
+            of.retain_mut(|(_, displaced)| displaced.try_recv() != Err(oneshot::error::TryRecvError::Closed));
+            before - of.len()
+        };
+        assert_eq!(are_told(&mut of_greedy), HELD / 2);
+        assert_eq!((are_told(&mut of_modest), of_modest.len()), (0, HELD / 2));
+        drop((of_greedy, of_modest));
+        assert_eq!(held.lock().expect("no panic").waiting(), 0);
     }
 }

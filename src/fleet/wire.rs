@@ -45,10 +45,12 @@ pub const TERM: HeaderName = HeaderName::from_static("x-fleet-term");
 pub const HOLDER: HeaderName = HeaderName::from_static("x-fleet-holder");
 /// The highest term that whoever says it has heard of.
 pub const HEARD: HeaderName = HeaderName::from_static("x-fleet-heard");
-/// For how many seconds whoever says it has been running.
+/// For how many seconds whoever says it has been ready to lead. Whoever is not, or shuts down, does not say it.
 pub const AGE: HeaderName = HeaderName::from_static("x-fleet-age");
 /// The service account's token by which a follower proves that it belongs to the fleet.
 pub const TOKEN: HeaderName = HeaderName::from_static("x-fleet-token");
+/// In the answer to [`HELLO`] of a leader that the settings name: it is not ready, and nobody should follow it yet.
+pub const NOT_READY: HeaderName = HeaderName::from_static("x-fleet-not-ready");
 /// What is void: tags, or [`ALL`].
 pub const VOID: HeaderName = HeaderName::from_static("x-fleet-void");
 /// Every answer.

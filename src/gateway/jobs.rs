@@ -15,9 +15,11 @@ use crate::share::Charge;
 use crate::upstream::call::Priority;
 use crate::upstream::rest::text_id;
 
+mod apart;
 mod board;
 mod entry;
 mod followed;
+mod follower;
 mod inbox;
 mod pace;
 mod poller;

@@ -1,6 +1,6 @@
 //! A call's place among the limited number of calls that may be under way, and what its messages take of the memory.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -114,7 +114,16 @@ impl Place {
 
     /// Gives back all bytes that were charged for request messages so far.
     pub fn release_message(&self) {
-        self.0.message.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.message().take();
+    }
+
+    /// Gives back so many of them.
+    pub fn release_of_message(&self, bytes: usize) {
+        self.message().iter_mut().for_each(|charge| charge.shrink(bytes));
+    }
+
+    fn message(&self) -> MutexGuard<'_, Option<Charge>> {
+        self.0.message.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -197,7 +197,7 @@ impl Reads {
     pub async fn page<R: Row, C: Rows + Send + 'static>(
         &self,
         read: &ReadContext,
-        list: &Paged<R>,
+        list: &Paged,
         at: &Position,
         peek: Option<Peek>,
     ) -> Result<Page<R, C>> {

@@ -7,14 +7,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, TryStreamExt as _, stream};
 
 use super::walk::Walk;
 use super::{Context, Drain, Gateway};
 use crate::codec::Encoded;
 use crate::error::Result;
-use crate::rest::row::Row;
-use crate::rest::{List, Part};
+use crate::rest::List;
 
 mod cursor;
 mod leaf;
@@ -41,22 +40,14 @@ impl Gateway {
         request: &R,
     ) -> Result<impl Stream<Item = Result<Encoded<R::Reply>>> + Send + use<R>> {
         let walk = Walk::of(request, &self.sort_fields)?;
-        Ok(pages(self.clone(), context, walk))
+        let pages = Pages::new::<R::Row, R::Reply>(self.clone(), context, walk.list.clone());
+        Ok(messages(pages, walk).map_ok(Encoded::from_bytes))
     }
 }
 
 /// Streams the page that a walk stands at and all that follow.
-fn pages<R, M>(
-    gateway: Gateway,
-    context: Context,
-    walk: Walk<R>,
-) -> impl Stream<Item = Result<Encoded<M>>> + Send + use<R, M>
-where
-    R: Row,
-    M: From<Part<R>> + prost::Message + 'static,
-{
-    let drain = context.drain.clone();
-    let pages = Arc::new(Pages::<R, M>::new(gateway, context, walk.list.clone()));
+fn messages(pages: Pages, walk: Walk) -> impl Stream<Item = Result<Bytes>> + Send {
+    let (drain, pages) = (pages.context.drain.clone(), Arc::new(pages));
     let order = if walk.list.is_numbered() {
         Order::Numbers(Box::new(Numbered::new(pages, walk)))
     } else {
@@ -65,13 +56,13 @@ where
     let streaming = Streaming { order, ready: None, begun: false, drain };
     stream::try_unfold(streaming, |mut streaming| async move {
         let message = streaming.message().await?;
-        Ok(message.map(|message| (Encoded::from_bytes(message), streaming)))
+        Ok(message.map(|message| (message, streaming)))
     })
 }
 
 /// A stream under way.
-struct Streaming<R, M> {
-    order: Order<R, M>,
+struct Streaming {
+    order: Order,
     /// Messages of the present page that the caller has not taken yet.
     ready: Option<Ready>,
     begun: bool,
@@ -79,12 +70,12 @@ struct Streaming<R, M> {
 }
 
 /// How the pages of a list follow each other.
-enum Order<R, M> {
-    Cursors(Box<Cursors<R, M>>),
-    Numbers(Box<Numbered<R, M>>),
+enum Order {
+    Cursors(Box<Cursors>),
+    Numbers(Box<Numbered>),
 }
 
-impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Streaming<R, M> {
+impl Streaming {
     async fn message(&mut self) -> Result<Option<Bytes>> {
         while self.ready.as_ref().is_none_or(|ready| ready.messages.is_empty()) {
             self.ready = None; // before the next page is charged

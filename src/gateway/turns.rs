@@ -1,4 +1,5 @@
-//! Turns: declarative writes to one group or user run one after the other, in the order in which they came.
+//! Turns: declarative writes to one group or user run one after the other. Callers take turns, and those of one caller go in the
+//! order in which they came.
 //!
 //! A declarative write reads the present memberships, compares them with the wanted ones, and writes the difference. Two at
 //! once on one group would each start from a list that the other is changing, and could leave a list that neither caller
@@ -8,26 +9,27 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, Result};
 use crate::rest::Whole;
+use crate::share::Share;
+use crate::upstream::call::Priority;
+use crate::upstream::room::{Entry, Rank, Room, Wish};
 
 /// The turns of one account. Clones share them.
 #[derive(Clone, Default)]
 pub struct Turns(Arc<Mutex<Lines>>);
 
-/// A semaphore with one permit for each list that calls change or wait for.
-type Lines = HashMap<Whole, Arc<Semaphore>>;
+/// Who waits for each list that a call changes now.
+type Lines = HashMap<Whole, Room<oneshot::Sender<Turn>>>;
 
 /// A call's turn; dropping the last clone ends it.
 #[derive(Debug, Clone)]
 pub struct Turn(#[expect(dead_code, reason = "held, not read")] Arc<Held>);
 
 struct Held {
-    /// None only during drop.
-    permit: Option<OwnedSemaphorePermit>,
     lines: Arc<Mutex<Lines>>,
     whole: Whole,
 }
@@ -39,20 +41,33 @@ impl std::fmt::Debug for Held {
 }
 
 impl Turns {
-    /// Waits for this call's turn to change `whole`.
+    /// Waits for the turn of a call of this caller to change `whole`.
     ///
     /// # Errors
     /// [`Error::TurnMissed`] if the turn does not come by `until`.
-    pub async fn take(&self, whole: Whole, until: Instant) -> Result<Turn> {
-        // tokio's semaphore serves waiters in the order in which they came.
-        let line = lock(&self.0).entry(whole).or_insert_with(|| Arc::new(Semaphore::new(1))).clone();
-        let waiting = Waiting { lines: &self.0, whole };
-        let permit = timeout_at(until, line.acquire_owned()).await;
-        drop(waiting);
-        match permit {
-            Ok(Ok(permit)) => Ok(Turn(Arc::new(Held { permit: Some(permit), lines: self.0.clone(), whole }))),
+    pub async fn take(&self, whole: Whole, share: &Share, until: Instant) -> Result<Turn> {
+        let (turn, comes) = oneshot::channel();
+        let rank = {
+            let mut lines = lock(&self.0);
+            let Some(line) = lines.get_mut(&whole) else {
+                // The server bounds the calls.
+                lines.insert(whole, Room::new(usize::MAX));
+                return Ok(self.turn(whole));
+            };
+            let Entry::Placed(rank) = line.enter(Wish::of(share, Priority::Write, Instant::now()), turn) else {
+                unreachable!("the room has no bound");
+            };
+            rank
+        };
+        let _waiting = Waiting { lines: &self.0, whole, rank };
+        match timeout_at(until, comes).await {
+            Ok(Ok(turn)) => Ok(turn),
             _ => Err(Error::TurnMissed { what: whole.name() }),
         }
+    }
+
+    fn turn(&self, whole: Whole) -> Turn {
+        Turn(Arc::new(Held { lines: Arc::clone(&self.0), whole }))
     }
 }
 
@@ -60,30 +75,33 @@ fn lock(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
     lines.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes the semaphore of a list that no call changes or waits for.
-fn tidy(lines: &Mutex<Lines>, whole: Whole) {
-    let mut lines = lock(lines);
-    if lines.get(&whole).is_some_and(|line| Arc::strong_count(line) == 1) {
-        lines.remove(&whole);
-    }
-}
-
-/// A wait for a turn. Dropping it, however the wait ended, removes the semaphore if no other call uses it.
+/// A wait for a turn; dropping it leaves the line.
 struct Waiting<'a> {
     lines: &'a Mutex<Lines>,
     whole: Whole,
+    rank: Rank,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        tidy(self.lines, self.whole);
+        if let Some(line) = lock(self.lines).get_mut(&self.whole) {
+            line.leave(&self.rank);
+        }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        drop(self.permit.take());
-        tidy(&self.lines, self.whole);
+        let mut lines = lock(&self.lines);
+        let next = lines.get_mut(&self.whole).and_then(Room::take_first);
+        if next.is_none() {
+            lines.remove(&self.whole);
+        }
+        drop(lines);
+        if let Some((_, waiter)) = next {
+            // If the call left at this very moment, its turn is dropped, and the next one's comes.
+            drop(waiter.send(Turns(Arc::clone(&self.lines)).turn(self.whole)));
+        }
     }
 }
 
@@ -92,6 +110,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config;
+    use crate::share::Shares;
 
     const GROUP: Whole = Whole::AgentsOfGroup(7);
 
@@ -102,12 +122,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn turns_come_in_order_and_end_with_the_last_who_holds_one() {
         let turns = Turns::default();
-        let first = turns.take(GROUP, within(10)).await.expect("nobody is there");
+        let first = turns.take(GROUP, &Share::default(), within(10)).await.expect("nobody is there");
         let (order, mut came) = tokio::sync::mpsc::unbounded_channel();
         for number in 0..3 {
             let (turns, order) = (turns.clone(), order.clone());
             tokio::spawn(async move {
-                let turn = turns.take(GROUP, within(1_000)).await.expect("in time");
+                let turn = turns.take(GROUP, &Share::default(), within(1_000)).await.expect("in time");
                 order.send(number).expect("the test listens");
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 drop(turn);
@@ -129,19 +149,50 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_turn_that_does_not_come_in_time_is_a_conflict_and_other_things_do_not_wait() {
         let turns = Turns::default();
-        let held = turns.take(GROUP, within(10)).await.expect("nobody is there");
-        let missed = turns.take(GROUP, within(10)).await.expect_err("it is held");
+        let held = turns.take(GROUP, &Share::default(), within(10)).await.expect("nobody is there");
+        let missed = turns.take(GROUP, &Share::default(), within(10)).await.expect_err("it is held");
         assert!(matches!(missed, Error::TurnMissed { .. }), "{missed:?}");
         for other in [Whole::AgentsOfGroup(8), Whole::GroupsOfUser(7), Whole::AddressesOfUser(7)] {
-            turns.take(other, within(10)).await.expect("nobody is there");
+            turns.take(other, &Share::default(), within(10)).await.expect("nobody is there");
         }
         let (again, later) = (turns.clone(), within(1_000));
-        let left = tokio::spawn(async move { again.take(GROUP, later).await.map(drop) });
+        let left = tokio::spawn(async move { again.take(GROUP, &Share::default(), later).await.map(drop) });
         tokio::task::yield_now().await;
         left.abort();
         assert!(left.await.is_err(), "who leaves the line holds up nobody");
         drop(held);
-        turns.take(GROUP, within(10)).await.expect("nobody is there");
+        turns.take(GROUP, &Share::default(), within(10)).await.expect("nobody is there");
         assert!(lock(&turns.0).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_take_turns_however_many_calls_one_of_them_has_waiting() {
+        let (turns, shares) = (Turns::default(), Shares::new(&config::Callers::unlimited(), usize::MAX));
+        let (order, mut came) = tokio::sync::mpsc::unbounded_channel();
+        let ask = |caller: &'static str| {
+            let (turns, share, order) = (turns.clone(), shares.of(caller), order.clone());
+            tokio::spawn(async move {
+                let turn = turns.take(GROUP, &share, within(60_000)).await.expect("in time");
+                order.send(caller).expect("the test listens");
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                drop(turn);
+            })
+        };
+        for _ in 0..100 {
+            ask("greedy");
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let begun = Instant::now();
+        ask("modest").await.expect("no panic");
+        ask("modest").await.expect("no panic");
+        assert!(begun.elapsed() <= Duration::from_millis(5 * 300 + 200), "{:?}", begun.elapsed());
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        drop(order);
+        let mut all = 0;
+        while came.recv().await.is_some() {
+            all += 1;
+        }
+        assert_eq!((all, lock(&turns.0).len()), (102, 0));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::token::{self, Position};
@@ -14,6 +13,8 @@ use crate::upstream::rest::Rest;
 
 /// Most consecutive pages that may claim more while adding nothing.
 const EMPTY_PAGES: u32 = 3;
+/// What is wrong with a page that leads nowhere.
+const NOWHERE: &str = "a page claims more and does not say where";
 /// Rows of such pages, none of which can be read, before a list ends: those of one full page. A few odd rows may be next to each
 /// other, and fill some small pages.
 const UNREADABLE_ROWS: u32 = 100;
@@ -23,7 +24,7 @@ pub(super) const MOST_ROWS: u32 = 10_000;
 
 /// A list, and how its pages are requested.
 #[derive(Debug)]
-pub struct Paged<R> {
+pub struct Paged {
     list: Rest,
     /// What tokens are bound to: the list's request, and for page numbers the page size too.
     bound: String,
@@ -32,14 +33,13 @@ pub struct Paged<R> {
     turned: Option<Size>,
     /// Rows of a page, 1 to 100.
     pub size: u32,
-    row: PhantomData<fn() -> R>,
 }
 
 /// A walk over one list.
 #[derive(Debug)]
-pub struct Walk<R> {
+pub struct Walk {
     /// The list.
-    pub list: Arc<Paged<R>>,
+    pub list: Arc<Paged>,
     at: Position,
     /// Hashes of the cursors so far: a walk over millions of rows keeps eight bytes per page.
     seen: HashSet<u64>,
@@ -67,7 +67,7 @@ impl Added {
     }
 }
 
-impl<R> Paged<R> {
+impl Paged {
     /// Returns the request for a page.
     pub fn rest(&self, at: &Position) -> Rest {
         let rest = self.list.clone();
@@ -111,10 +111,7 @@ impl<R> Paged<R> {
     }
 
     /// Returns what comes after a page.
-    pub fn after<C: Rows>(&self, at: &Position, page: &Page<R, C>) -> Next
-    where
-        R: Row,
-    {
+    pub fn after<R: Row, C: Rows>(&self, at: &Position, page: &Page<R, C>) -> Next {
         match self.style {
             Style::Whole if page.says_that_there_is_more() => Next::Nowhere,
             Style::Single | Style::Whole => Next::End,
@@ -129,17 +126,22 @@ impl<R> Paged<R> {
         }
     }
 
+    /// Returns the error of a list that can never end.
+    fn endless(&self, what: &'static str) -> Error {
+        Error::PaginationLoop { list: self.list.endpoint_name(), what }
+    }
+
     /// Returns the same list, asked for by page number from now on.
     fn turned(&self, size: Size) -> Self {
         let Self { list, bound, style, .. } = self;
         let (list, bound, turned, size) = (list.clone(), bound.clone(), Some(size), size.rows());
-        Self { list, bound, style: *style, turned, size, row: PhantomData }
+        Self { list, bound, style: *style, turned, size }
     }
 
     /// Returns the token of what comes next; empty at the end.
     pub fn token(&self, next: &Next) -> Result<String> {
         match next {
-            Next::Nowhere => Err(nowhere()),
+            Next::Nowhere => Err(self.endless(NOWHERE)),
             Next::Page(number) => {
                 let next = self.turned.map(|size| Next::Numbered { number: *number, size });
                 Ok(token::write(&next.unwrap_or(Next::Page(*number)), &self.bound))
@@ -149,12 +151,12 @@ impl<R> Paged<R> {
     }
 }
 
-impl<R> Walk<R> {
+impl Walk {
     /// Begins where a request says. `more` are fields to sort by besides those that the contract names.
     ///
     /// # Errors
     /// Everything that is wrong with the request.
-    pub fn of<L: List<Row = R>>(request: &L, more: &[String]) -> Result<Self> {
+    pub fn of<L: List>(request: &L, more: &[String]) -> Result<Self> {
         let (list, paging) = (checked(request, more), request.paging());
         if list.is_err() {
             // Which list the token would have to be of is not known then.
@@ -175,7 +177,7 @@ impl<R> Walk<R> {
             Style::Offset | Style::Single | Style::Whole => format!("{} {size}", list.target()),
         };
         let at = token::read(token, &bound, style)?;
-        let list = Arc::new(Paged { list, bound, style, turned: None, size, row: PhantomData });
+        let list = Arc::new(Paged { list, bound, style, turned: None, size });
         let mut walk =
             Self { list, at, seen: HashSet::new(), hasher: RandomState::new(), empty: 0, unreadable: (0, 0) };
         if let Position::Numbered { number, size } = walk.at {
@@ -230,21 +232,21 @@ impl<R> Walk<R> {
         let (pages, rows) = self.unreadable;
         let is_unreadable = pages >= EMPTY_PAGES && rows >= UNREADABLE_ROWS;
         if (self.empty >= EMPTY_PAGES || is_unreadable) && next != Next::End {
-            return Err(Error::PaginationLoop { what: "pages claim more and add nothing" });
+            return Err(self.list.endless("pages claim more and add nothing"));
         }
         match next {
             Next::End => return Ok(false),
-            Next::Nowhere => return Err(nowhere()),
+            Next::Nowhere => return Err(self.list.endless(NOWHERE)),
             // Needs no check for loops: page numbers only grow, unless the walk itself goes back.
             Next::Page(number) => self.at = Position::Page(number),
             Next::Numbered { number, size } => self.turn(number, size),
             Next::Cursor(cursor) => {
                 let at = Position::After(cursor);
                 if at == self.at || !self.seen.insert(self.hasher.hash_one(&at)) {
-                    return Err(Error::PaginationLoop { what: "a cursor came twice" });
+                    return Err(self.list.endless("a cursor came twice"));
                 }
                 if self.list.rest(&at).is_too_long() {
-                    return Err(Error::PaginationLoop { what: "a cursor is longer than a request line" });
+                    return Err(self.list.endless("a cursor is longer than a request line"));
                 }
                 self.at = at;
             }
@@ -258,10 +260,6 @@ impl<R> Walk<R> {
     }
 }
 
-fn nowhere() -> Error {
-    Error::PaginationLoop { what: "a page claims more and does not say where" }
-}
-
 /// Adds the flag without which users and groups may leave `has_more` out; lists that do not know the flag ignore it.
 fn boundaries(rest: Rest) -> Rest {
     rest.query("include_boundary_indicators", "true")
@@ -271,9 +269,8 @@ fn boundaries(rest: Rest) -> Rest {
 mod tests {
     use super::*;
     use crate::path;
-    use crate::proto::User;
 
-    fn walk(filter: usize, cursor: &str) -> Result<Walk<User>> {
+    fn walk(filter: usize, cursor: &str) -> Result<Walk> {
         let list = Rest::get(path!["users"]).query("external_id", "7".repeat(filter));
         let token = token::write(&Next::Cursor(cursor.to_owned()), &list.target());
         Walk::begin(list, Paging { style: Style::Cursor, size: 0, token: &token })

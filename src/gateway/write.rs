@@ -66,7 +66,7 @@ impl Gateway {
     /// Waits for the call's turn, and returns a context that holds it.
     pub(super) async fn in_turn(&self, context: &Context, whole: Whole) -> Result<Context> {
         let until = last_moment(context.deadline);
-        Ok(Context { turn: Some(self.turns.take(whole, until).await?), ..context.clone() })
+        Ok(Context { turn: Some(self.turns.take(whole, context.caller.share(), until).await?), ..context.clone() })
     }
 
     /// Waits for the turn of a write, if it takes turns with others. A request that will be refused waits for nobody.
@@ -150,11 +150,17 @@ impl Gateway {
             ledger: ledger.clone(),
             trace: context.trace.clone(),
         };
-        let sent = self.reads.upstream.clone().oneshot(call);
+        let (sent, over) = (self.reads.upstream.clone().oneshot(call), context.drain.over().clone());
         let turn = context.turn.clone();
         let record = Record { trail: context.trail.clone(), targets: change.targets, ledger: ledger.clone() };
         let mut task = tokio::spawn(async move {
-            let sent = sent.await.map_err(|error| of_write(error, &record.ledger));
+            let sent = tokio::select! {
+                biased;
+                sent = sent => sent,
+                // The process ends, and the change would leave no line.
+                () = over.cancelled() => Err(record.ledger.cut_short(true)),
+            };
+            let sent = sent.map_err(|error| of_write(error, &record.ledger));
             let outcome = match sent.inspect_err(|error| record.failed(error)) {
                 Ok(answer) => {
                     let learnt = (change.learnt)(&*answer.parsed);

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::structure::to_json;
-use crate::error::{Checks, snippet};
+use crate::error::{Checks, quoted};
 
 /// The enum fields of a message that is written as JSON: only numbers that have a word can be sent.
 pub trait EnumFields {
@@ -59,7 +59,7 @@ pub fn body<I: Input>(
         let (example, _) = I::FIELDS[0];
         let problem = format!(
             "has the path \"{}\", which is no field of {within}: paths are names of its fields, such as \"{example}\"",
-            snippet(path)
+            quoted(path, 512)
         );
         checks.refuse("update_mask", &problem);
     }

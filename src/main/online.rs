@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::logs::{LogBatch, LogExporter as _};
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter as _;
 use opentelemetry_sdk::trace::SpanExporter as _;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use url::Url;
 use zendesk_gateway::config::{self, Config};
@@ -73,10 +78,29 @@ async fn issuer(url: &Url, settings: &config::identity::Jwt) -> anyhow::Result<S
     Ok(format!("{url} has keys that can be used"))
 }
 
-/// Pushes no span at all, which takes the same way and the same proof as a push of many.
+/// Pushes nothing of each signal that is switched on, which takes the same way and the same proof as a push of much.
 async fn collector(settings: &config::Otlp) -> anyhow::Result<String> {
     let collector = Collector::of(settings)?.context("no endpoint")?;
-    let pushed = timeout(PATIENCE, collector.spans()?.export(Vec::new())).await.context("no answer")?;
-    pushed.map_err(|error| anyhow::anyhow!("it does not take spans: {error}"))?;
-    Ok("takes spans".to_owned())
+    let mut taken = Vec::new();
+    let mut tell = |signal: &'static str, pushed: Result<OTelSdkResult, Elapsed>| {
+        taken.push(signal);
+        // Who has pushed it is nobody's business; what came back is.
+        let said = |error: OTelSdkError| {
+            error
+                .to_string()
+                .rsplit_once("export failed with ")
+                .map_or_else(|| error.to_string(), |(_, said)| said.to_owned())
+        };
+        pushed.context("no answer")?.map_err(|error| anyhow::anyhow!("it does not take {signal}: {}", said(error)))
+    };
+    if settings.traces {
+        tell("traces", timeout(PATIENCE, collector.spans()?.export(Vec::new())).await)?;
+    }
+    if settings.metrics {
+        tell("metrics", timeout(PATIENCE, collector.metrics()?.export(&ResourceMetrics::default())).await)?;
+    }
+    if settings.logs {
+        tell("logs", timeout(PATIENCE, collector.logs()?.export(LogBatch::new(&[]))).await)?;
+    }
+    Ok(format!("takes {}", taken.join(", ")))
 }

@@ -5,7 +5,7 @@ use super::page::Page;
 use super::row::Row;
 use crate::cache::Policy;
 use crate::contract;
-use crate::error::{Checks, Error, Result, shortened};
+use crate::error::{Checks, Error, Result, quoted};
 use crate::json::Malformed;
 use crate::upstream::rest::{Owner, Rest};
 
@@ -43,7 +43,7 @@ pub fn checked<R: List>(request: &R, more: &[String]) -> Result<Rest> {
             let choices: Vec<&str> = known.iter().copied().chain(more.iter().map(String::as_str)).collect();
             let problem = format!(
                 "is \"{}\", and must be one of {}, with \"-\" before it for descending order",
-                shortened(sort, 64),
+                quoted(sort, 64),
                 choices.join(", ")
             );
             checks.refuse("sort", &problem);

@@ -44,8 +44,12 @@ const MEMBERSHIPS: &[&str] = &["id", "created_at", "updated_at"];
 list!(ListMembershipsRequest | StreamMembershipsRequest => GroupMembership, Style::Cursor, sorted by MEMBERSHIPS, |this| {
     let scope = this.filter.as_ref().and_then(|filter| filter.scope);
     let mut checks = Checks::default();
-    if scope.is_some() && !this.sort.is_empty() {
-        checks.refuse("sort", "cannot be combined with filter.scope");
+    let field = scope.map(|scope| match scope {
+        Scope::UserId(_) => "filter.user_id",
+        Scope::GroupId(_) => "filter.group_id",
+    });
+    if let Some(field) = field && !this.sort.is_empty() {
+        checks.refuse("sort", &format!("cannot be combined with {field}"));
     }
     let rest = checks.take(match scope {
         None => Ok(Rest::get(path!["group_memberships"])),

@@ -90,9 +90,8 @@ const USERS: &[&str] = &["id", "name", "created_at", "updated_at"];
 // List Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#list-users>
 list!(ListUsersRequest | StreamUsersRequest => User, Style::Cursor, sorted by USERS, |this| {
     let (filter, mut checks) = (this.filter.as_ref(), Checks::default());
-    let scoped = filter.is_some_and(|filter| filter.scope.is_some());
-    if scoped && !this.sort.is_empty() {
-        checks.refuse("sort", "cannot be combined with filter.scope");
+    if let Some(scope) = filter.and_then(scope_field) && !this.sort.is_empty() {
+        checks.refuse("sort", &format!("cannot be combined with {scope}"));
     }
     let path = match filter.and_then(|filter| filter.scope) {
         None => Ok(Rest::get(path!["users"])),
@@ -146,11 +145,21 @@ fn scoped(policy: Policy, filter: Option<&UserFilter>) -> Policy {
     }
 }
 
+/// Returns the name of the field that is set of those that are the scope.
+fn scope_field(filter: &UserFilter) -> Option<&'static str> {
+    filter.scope.map(|scope| match scope {
+        Scope::GroupId(_) => "filter.group_id",
+        Scope::OrganizationId(_) => "filter.organization_id",
+    })
+}
+
 /// Adds the filters that lists and counts share.
 fn filtered(rest: Rest, filter: Option<&UserFilter>, checks: &mut Checks) -> Rest {
     let Some(filter) = filter else { return rest };
-    if filter.scope.is_some() && filter.brand_id.is_some() {
-        checks.refuse("filter.brand_id", "cannot be combined with filter.scope");
+    if let Some(scope) = scope_field(filter)
+        && filter.brand_id.is_some()
+    {
+        checks.refuse("filter.brand_id", &format!("cannot be combined with {scope}"));
     }
     let mut roles = Vec::with_capacity(filter.roles.len());
     for (index, role) in filter.roles.iter().enumerate() {

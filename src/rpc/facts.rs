@@ -111,6 +111,8 @@ pub struct Connection {
     pub usage: Arc<Usage>,
     /// Cancelled when the connection has to make room for another, so that what is no use of it ends.
     pub leave: CancellationToken,
+    /// Cancelled when the gateway shuts down and waits no longer for the calls that are left.
+    pub over: CancellationToken,
     /// Tells the connection's streams when to end, if another replica forwards them and shuts down by itself.
     pub drain: Option<Drain>,
     /// True once the replica at its other end has proved that it belongs to the fleet.
@@ -118,6 +120,13 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Has its calls end when all are to end.
+    #[must_use]
+    pub fn ending_with(self, drain: &Drain) -> Self {
+        // A part of its own: calls that wait for the end take a lock to say so.
+        Self { over: drain.over().child_token(), ..self }
+    }
+
     /// Has its streams end when `drain` begins.
     #[must_use]
     pub fn draining(self, drain: Drain) -> Self {
@@ -132,6 +141,7 @@ impl Default for Connection {
             watches: Arc::new(Semaphore::new(OWN)),
             usage: Arc::default(),
             leave: CancellationToken::new(),
+            over: CancellationToken::new(),
             drain: None,
             proved: Arc::default(),
         }

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tower::ServiceExt as _;
 use tower::util::Oneshot;
 use tracing::debug;
@@ -27,6 +27,8 @@ use crate::config;
 use crate::gateway::Drain;
 use crate::rpc::facts::{Connection, Peer};
 
+/// How long the calls that are left at the end of a drain, or of a connection, have to tell their callers that they end.
+pub const LAST_WORDS: Duration = Duration::from_millis(250);
 /// Most bytes that a connection buffers for one call's reply.
 const SEND_BUFFER: usize = 32 << 10;
 /// Bytes of a request that a peer may send before they are read, which nobody does until its caller is known.
@@ -79,7 +81,7 @@ impl<S: Stack> Server<S> {
 
     /// Returns what the calls of a connection share.
     pub fn connection(&self, connection: &Connection) -> Connection {
-        let connection = connection.clone();
+        let connection = connection.clone().ending_with(&self.drain);
         if self.of_replicas { connection.draining(self.drain.part()) } else { connection }
     }
 
@@ -91,6 +93,7 @@ impl<S: Stack> Server<S> {
         activity: &Activity,
     ) {
         let settings = &*self.settings;
+        let over = peer.connection.over.clone();
         let calls = Calls::new(activity.clone(), settings.send_timeout, &self.drain);
         let socket = Socket::new(socket, settings.preface_timeout, settings.send_timeout, self.counts)
             .telling(activity)
@@ -104,7 +107,8 @@ impl<S: Stack> Server<S> {
                 // A caller may give up all its calls at once. With hyper's 20, a proxy that carries many callers would lose
                 // its connection, and with it everybody's calls, whenever the gateway is slow to take calls up.
                 .max_pending_accept_reset_streams(settings.max_streams_per_connection as usize)
-                .max_header_list_size(settings.max_header_bytes)
+                // Twice as much as may be, so that who sends somewhat too much is answered as gRPC clients understand it.
+                .max_header_list_size(settings.max_header_bytes.saturating_mul(2))
                 .max_send_buf_size(SEND_BUFFER)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(self.connection_window)
@@ -142,8 +146,15 @@ impl<S: Stack> Server<S> {
             }
         };
         tokio::select! {
-            ended = connection => note(ended),
-            () = sleep_until(cut) => debug!("a connection's calls outlived its age and grace"),
+            ended = connection.as_mut() => note(ended),
+            () = sleep_until(cut) => {
+                debug!("a connection's calls outlived its age and grace");
+                over.cancel();
+                // They end at once, and say why.
+                if let Ok(ended) = timeout(LAST_WORDS, connection).await {
+                    note(ended);
+                }
+            }
             () = idle => debug!("a peer did not close its connection"),
         }
     }

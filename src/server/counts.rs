@@ -15,6 +15,16 @@ struct Numbers {
     ended: AtomicU64,
     refused: AtomicU64,
     turned_away: AtomicU64,
+    distrusted: [AtomicU64; 2],
+}
+
+/// Whose certificate the other side did not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Distrusted {
+    /// The port's.
+    Port,
+    /// A caller's.
+    Caller,
 }
 
 impl Counts {
@@ -28,6 +38,8 @@ impl Counts {
             accepted,
             refused: self.0.refused.load(Ordering::Relaxed),
             turned_away: self.0.turned_away.load(Ordering::Relaxed),
+            port_distrusted: self.0.distrusted[Distrusted::Port as usize].load(Ordering::Relaxed),
+            callers_distrusted: self.0.distrusted[Distrusted::Caller as usize].load(Ordering::Relaxed),
         }
     }
 
@@ -41,6 +53,11 @@ impl Counts {
     pub fn turn_away(&self) {
         self.refuse();
         self.0.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection whose handshake failed because one side does not take the other's certificate.
+    pub fn distrust(&self, whose: Distrusted) {
+        self.0.distrusted[whose as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a connection that was refused or closed before its first call.

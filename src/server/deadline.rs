@@ -1,4 +1,5 @@
-//! Ends every call a moment after its deadline, which is the caller's `grpc-timeout` or the setting's limit, whichever is sooner.
+//! Ends every call a moment after its deadline, which is the caller's `grpc-timeout` or the setting's limit, whichever is sooner; and
+//! when the gateway shuts down and can wait no longer.
 //!
 //! The gateway's own waits end before that, with the better error, such as that a write's outcome is unknown, and with time for it to
 //! reach the caller. This layer comes after them, for what does not watch the deadline: a request whose message never comes, a handler
@@ -17,15 +18,17 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::ending::{BodyHook, HookedBody, Next};
 use super::flood::waiting::{MESSAGE_GRACE, MessageWait, Waiting};
 use super::inbound::Inbound;
 use super::refusal;
 use crate::config;
+use crate::contract::{Idempotency, Rpc};
 use crate::error::Error;
 use crate::gateway::{Drain, Place};
-use crate::rpc::facts::Peer;
+use crate::rpc::facts::{Facts, Peer};
 use crate::upstream::call::Ledger;
 
 /// Ends calls a moment after their deadline: see the module.
@@ -81,7 +84,7 @@ where
         let place = facts.method.is_ours().then(|| facts.place.clone());
         let (waiting, peer) = (Arc::clone(&self.layer.waiting), Arc::clone(&facts.peer));
         let ledger = Arc::clone(&facts.origin.ledger);
-        let limits = Limits { place, ledger, waiting, peer, message_wait: None, answer_by };
+        let limits = Limits { place, ledger, waiting, peer, message_wait: None, answer_by, cut: Cut::of(facts) };
         ResponseFuture { answer: self.inner.call(call), limits, timer, cut_at }
     }
 }
@@ -98,6 +101,28 @@ struct Limits {
     /// The wait for the message, once it has not come within [`MESSAGE_GRACE`].
     message_wait: Option<MessageWait>,
     answer_by: Instant,
+    cut: Cut,
+}
+
+/// The end of all calls that are left when the gateway shuts down. Most calls are answered at once, and need not wait for it.
+struct Cut {
+    /// True if the call changes something.
+    changes: bool,
+    wait: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+impl Cut {
+    fn of(facts: &Facts) -> Self {
+        let changes = |rpc: &Rpc| rpc.idempotency != Idempotency::NoSideEffects;
+        Self { changes: facts.method.rpc().is_some_and(changes), wait: None }
+    }
+
+    /// Completes with the error for a call that has to end.
+    fn poll(&mut self, peer: &Peer, ledger: &Ledger, context: &mut Context<'_>) -> Poll<Error> {
+        let over = || Box::pin(peer.connection.over.clone().cancelled_owned());
+        ready!(self.wait.get_or_insert_with(over).as_mut().poll(context));
+        Poll::Ready(ledger.cut_short(self.changes))
+    }
 }
 
 impl Limits {
@@ -115,6 +140,9 @@ impl Limits {
             } else if let Some(wait) = &mut self.message_wait
                 && let Poll::Ready(error) = wait.as_mut().poll(context)
             {
+                return Poll::Ready(error);
+            }
+            if let Poll::Ready(error) = self.cut.poll(&self.peer, &self.ledger, context) {
                 return Poll::Ready(error);
             }
             ready!(timer.as_mut().poll(context));
@@ -156,7 +184,10 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Poll::Ready(Ok(response)) = this.answer.poll(context) {
-            let hook = EndAtDeadline { at: *this.cut_at, timer: None, ledger: Arc::clone(&this.limits.ledger) };
+            let Limits { ledger, peer, cut, .. } = this.limits;
+            let (ledger, peer) = (Arc::clone(ledger), Arc::clone(peer));
+            let cut = Cut { changes: cut.changes, wait: cut.wait.take() };
+            let hook = EndAtDeadline { at: *this.cut_at, timer: None, ledger, peer, cut };
             return Poll::Ready(Ok(response.map(|body| HookedBody::new(body, hook))));
         }
         let error = ready!(this.limits.poll(this.timer, context));
@@ -171,6 +202,8 @@ pub struct EndAtDeadline {
     timer: Option<Pin<Box<Sleep>>>,
     /// Tells whether anything was sent to Zendesk.
     ledger: Arc<Ledger>,
+    peer: Arc<Peer>,
+    cut: Cut,
 }
 
 impl BodyHook for EndAtDeadline {
@@ -180,6 +213,9 @@ impl BodyHook for EndAtDeadline {
     {
         if let Poll::Ready(next) = body.poll_frame(context) {
             return Poll::Ready(Ok(next));
+        }
+        if let Poll::Ready(error) = self.cut.poll(&self.peer, &self.ledger, context) {
+            return Poll::Ready(Err(error));
         }
         let Some(at) = self.at else { return Poll::Pending };
         // Most replies are ready at once, and need no timer.

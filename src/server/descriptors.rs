@@ -37,7 +37,7 @@ impl Descriptors {
         Self(now.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)))
     }
 
-    /// Lowers `server.max_connections` to what the limit allows, and says so. `threads` is the number of workers; a `sandboxed`
+    /// Lowers `server.max_connections` to what the limit allows, and `callers.max_calls` to half of that, and says so. `threads` is the number of workers; a `sandboxed`
     /// gateway is Zendesk, too.
     ///
     /// # Errors
@@ -74,6 +74,17 @@ impl Descriptors {
             );
             config.server.max_connections = fits;
         }
+        // A connection with a call under way makes room for nobody, so one caller's calls must not be enough for all.
+        let most = (config.server.max_connections / 2).max(1);
+        if config.callers.max_calls > most {
+            warn!(
+                callers.max_calls = most,
+                configured = config.callers.max_calls,
+                server.max_connections = config.server.max_connections,
+                "callers.max_calls is lowered: one caller could have a call on each connection"
+            );
+            config.callers.max_calls = most;
+        }
         Ok(())
     }
 }
@@ -87,6 +98,18 @@ mod tests {
         config.server.max_connections = wanted;
         let shared = Descriptors(limit).share_out(&mut config, 2, sandboxed);
         shared.map(|()| config.server.max_connections).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_calls_of_one_caller_do_not_take_all_connections() {
+        for (wanted, calls, lowered) in
+            [(4096, 256, 256), (4096, 4000, 2048), (207, 256, 103), (207, 0, 0), (1, 256, 1)]
+        {
+            let mut config = Config::default();
+            (config.server.max_connections, config.callers.max_calls) = (wanted, calls);
+            Descriptors(usize::MAX).share_out(&mut config, 2, false).expect("enough");
+            assert_eq!(config.callers.max_calls, lowered, "{calls} of {wanted}");
+        }
     }
 
     #[test]

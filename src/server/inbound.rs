@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, Uri};
 use tokio::time::Instant;
 use tonic::body::Body;
 
@@ -42,6 +42,11 @@ impl<B> Inbound<B> {
     /// Returns its path.
     pub fn path(&self) -> &str {
         self.0.uri().path()
+    }
+
+    /// Returns its address.
+    pub fn uri(&self) -> &Uri {
+        self.0.uri()
     }
 
     /// Returns its headers.

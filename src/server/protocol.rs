@@ -16,6 +16,8 @@ const GRPC: &str = "application/grpc";
 pub enum NotGrpc {
     /// Its HTTP method is not POST.
     Method,
+    /// Its HTTP method is HEAD, whose answer has no content (RFC 9110, section 9.3.2).
+    Head,
     /// Its content-type is not that of gRPC with protobuf messages.
     ContentType,
 }
@@ -27,7 +29,7 @@ pub enum NotGrpc {
 /// It is not, so it must not be carried out.
 pub fn check<B>(request: &Request<B>) -> Result<(), NotGrpc> {
     if request.method() != Method::POST {
-        return Err(NotGrpc::Method);
+        return Err(if request.method() == Method::HEAD { NotGrpc::Head } else { NotGrpc::Method });
     }
     let mut types = request.headers().get_all(CONTENT_TYPE).iter();
     match (types.next(), types.next()) {
@@ -50,7 +52,7 @@ impl NotGrpc {
     /// Returns the reason as the access line and the metrics name it.
     pub fn reason(self) -> &'static str {
         match self {
-            Self::Method => "HTTP_METHOD",
+            Self::Method | Self::Head => "HTTP_METHOD",
             Self::ContentType => "CONTENT_TYPE",
         }
     }
@@ -58,16 +60,17 @@ impl NotGrpc {
     /// Returns the answer: an HTTP status, and a line for people.
     pub fn response(self) -> Response<Body> {
         let (status, text) = match self {
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are made with POST\n"),
+            Self::Method | Self::Head => (StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are made with POST\n"),
             Self::ContentType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "gRPC calls have the content-type application/grpc\n")
             }
         };
-        let mut response = Response::new(Body::new(http_body_util::Full::from(text)));
+        let body = if self == Self::Head { Body::empty() } else { Body::new(http_body_util::Full::from(text)) };
+        let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        if self == Self::Method {
+        if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("POST"));
         }
         response
@@ -99,6 +102,14 @@ mod tests {
     }
 
     #[test]
+    fn the_answer_to_head_has_no_content() {
+        use http_body::Body as _;
+        assert_eq!(checked("HEAD", &["application/grpc"]), Err(NotGrpc::Head));
+        let has_content = |why: NotGrpc| !why.response().into_body().is_end_stream();
+        assert!(!has_content(NotGrpc::Head) && has_content(NotGrpc::Method) && has_content(NotGrpc::ContentType));
+    }
+
+    #[test]
     fn nothing_else_is() {
         for one in [
             "text/plain",
@@ -119,7 +130,7 @@ mod tests {
         }
         assert_eq!(checked("POST", &[]), Err(NotGrpc::ContentType));
         assert_eq!(checked("POST", &["application/grpc", "text/plain"]), Err(NotGrpc::ContentType), "which is it?");
-        for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "CONNECT", "TRACE", "post"] {
+        for method in ["GET", "OPTIONS", "PUT", "DELETE", "PATCH", "CONNECT", "TRACE", "post"] {
             assert_eq!(checked(method, &["application/grpc"]), Err(NotGrpc::Method), "{method}");
         }
     }

@@ -3,6 +3,8 @@
 //! Telemetry is below the other parts and must not depend on them, so this module, which knows all of them, registers a
 //! function for each that reads its numbers.
 
+use std::time::Duration;
+
 use opentelemetry::KeyValue;
 
 use super::counts::Counts;
@@ -10,6 +12,7 @@ use super::fleet::Member;
 use super::tls::Tls;
 use crate::cache::Cache;
 use crate::config::Config;
+use crate::fleet::link::Link;
 use crate::gateway::Gateway;
 use crate::share::Shares;
 use crate::telemetry::instruments::CONNECTION_END;
@@ -71,10 +74,12 @@ pub fn credentials(telemetry: &Telemetry, credentials: &Source, watcher: &Watche
     sources.reloads.set(move || watcher.reloads().into_iter().chain(renewed.reload()).collect());
 }
 
-/// Registers the certificates of the gRPC port.
-pub fn certificates(telemetry: &Telemetry, tls: Option<&Tls>) {
-    if let Some(tls) = tls.cloned() {
-        telemetry.state().sources.certificates.set(move || tls.certificates());
+/// Registers the certificates of the ports, and those by which a follower and its leader know each other.
+pub fn certificates(telemetry: &Telemetry, ports: Vec<Tls>, link: Option<Link>) {
+    if !ports.is_empty() || link.is_some() {
+        telemetry.state().sources.certificates.set(move || {
+            ports.iter().flat_map(Tls::certificates).chain(link.iter().flat_map(Link::certificates)).collect()
+        });
     }
 }
 
@@ -145,17 +150,19 @@ fn cache_view(cache: &Cache, max_bytes: u64) -> view::Cache {
     }
 }
 
+/// How long an open circuit is told of that nobody asks any more: whether Zendesk still fails there, only a call can find out.
+const UNASKED: Duration = Duration::from_mins(5);
+
 fn breaker_view(now: &breaker::Snapshot) -> view::Breaker {
-    // Nobody knows whether Zendesk still fails there: the next call is the probe.
-    let waits_for_a_call = now.state == State::Open && now.probes_in.is_zero();
+    let is_due = now.state == State::Open && now.probes_in.is_zero();
+    let is_unasked = is_due && now.since >= UNASKED;
     let state = match now.state {
         State::Closed => view::BreakerState::Closed,
-        State::Open if !waits_for_a_call => view::BreakerState::Open,
-        State::Open => view::BreakerState::HalfOpen,
-        State::HalfOpen => view::BreakerState::HalfOpen,
+        State::Open if !is_due => view::BreakerState::Open,
+        State::Open | State::HalfOpen => view::BreakerState::HalfOpen,
     };
     let probe_in = (state == view::BreakerState::Open).then_some(now.probes_in);
-    view::Breaker { class: now.class, state, probe_in, waits_for_a_call, opened: now.opened, refused: now.refused }
+    view::Breaker { class: now.class, state, probe_in, is_unasked, opened: now.opened, refused: now.refused }
 }
 
 fn governor_view(now: &governor::Snapshot) -> view::Governor {
@@ -166,5 +173,34 @@ fn governor_view(now: &governor::Snapshot) -> view::Governor {
         throttled: now.throttled,
         waited: now.waited,
         admitted: [("write", now.writes), ("interactive", now.interactive), ("background", now.background)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_circuit_that_nobody_asks_for_minutes_is_told_no_longer() {
+        let view = |since, probes_in| {
+            let now = breaker::Snapshot {
+                class: "user_reads",
+                state: State::Open,
+                since: Duration::from_secs(since),
+                probes_in: Duration::from_secs(probes_in),
+                consecutive_failures: 5,
+                successes: 0,
+                failures: 5,
+                opened: 1,
+                probes: 0,
+                refused: 0,
+            };
+            let view = breaker_view(&now);
+            (view.state, view.is_unasked)
+        };
+        assert_eq!(view(10, 20), (view::BreakerState::Open, false));
+        assert_eq!(view(299, 0), (view::BreakerState::HalfOpen, false), "the next call probes it");
+        assert_eq!(view(300, 0), (view::BreakerState::HalfOpen, true));
+        assert_eq!(view(300, 1), (view::BreakerState::Open, false));
     }
 }

@@ -6,10 +6,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
@@ -19,11 +18,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tracing::warn;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::certificates::{self, Guard};
 use crate::config::{self, ClientAuth};
 use crate::files;
+use crate::server::counts::Distrusted;
 use crate::share::Shares;
 use crate::telemetry::view;
 use crate::watch::{Watched, Watcher};
@@ -74,16 +73,12 @@ impl Tls {
         let mut paths = vec![certificate.clone(), key.clone()];
         paths.extend(settings.client_ca_file.clone());
         let auth = settings.client_auth();
-        let is_first = AtomicBool::new(true);
+        let guard = Guard::default();
         let read = move |contents: &[Vec<u8>]| {
-            let is_first = is_first.swap(false, Ordering::Relaxed);
-            if let Err(error) = is_current(&contents[0]) {
-                // In place of one that is good it would cut callers off. At the start there is none.
-                ensure!(is_first, "{error}");
-                warn!("server.tls.cert_file: {error}: callers that verify it cannot connect");
-            }
+            guard.look(&contents[0], "server.tls.cert_file")?;
             let config = Arc::new(server_config(contents, auth, rustls::DEFAULT_VERSIONS)?);
-            Ok(Loaded { config, certificates: certificates_of(contents) })
+            let (own, authority) = ("certificate of the gRPC port", "certificate of the callers' authority");
+            Ok(Loaded { config, certificates: certificates::ends(contents, own, authority) })
         };
         let loaded = watcher.files("certificate", paths, read).await?;
         Ok(Some(Self { loaded: Source::Files(loaded), handshake_timeout: settings.handshake_timeout }))
@@ -95,9 +90,11 @@ impl Tls {
     /// # Errors
     /// See [`Tls::load`].
     pub async fn of_fleet(paths: Vec<PathBuf>, watcher: &Watcher) -> anyhow::Result<Self> {
-        let read = |contents: &[Vec<u8>]| {
+        let guard = Guard::default();
+        let read = move |contents: &[Vec<u8>]| {
+            guard.look(&contents[0], "fleet.tls.cert_file")?;
             let config = Arc::new(server_config(contents, ClientAuth::Required, &[&rustls::version::TLS13])?);
-            Ok(Loaded { config, certificates: Vec::new() })
+            Ok(Loaded { config, certificates: certificates::ends_of_fleet(contents) })
         };
         let loaded = watcher.files("fleet_certificate", paths, read).await?;
         Ok(Self { loaded: Source::Files(loaded), handshake_timeout: config::Tls::default().handshake_timeout })
@@ -134,6 +131,25 @@ impl Tls {
     }
 }
 
+/// Returns whose certificate was not taken, if a handshake failed for that.
+pub fn distrusted(error: &io::Error) -> Option<Distrusted> {
+    use rustls::AlertDescription::{
+        BadCertificate, CertificateExpired, CertificateRevoked, CertificateUnknown, UnknownCA, UnsupportedCertificate,
+    };
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::AlertReceived(
+            BadCertificate
+            | CertificateExpired
+            | CertificateRevoked
+            | CertificateUnknown
+            | UnknownCA
+            | UnsupportedCertificate,
+        ) => Some(Distrusted::Port),
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => Some(Distrusted::Caller),
+        _ => None,
+    }
+}
+
 /// Makes a configuration from the contents of the files: the certificate, its key, and, if set, the callers' authorities.
 fn server_config(
     contents: &[Vec<u8>],
@@ -148,7 +164,7 @@ fn server_config(
         (ClientAuth::Off, _) | (_, None) => builder.with_no_client_auth(),
         (auth, Some(authorities)) => {
             let mut roots = RootCertStore::empty();
-            for authority in certificates(authorities).context("the callers' authorities")? {
+            for authority in certificates::read(authorities).context("the callers' authorities")? {
                 roots.add(authority).context("the callers' authorities")?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
@@ -156,48 +172,12 @@ fn server_config(
             builder.with_client_cert_verifier(verifier.build().context("the callers' authorities")?)
         }
     };
-    let chain = certificates(&contents[0]).context("the certificate")?;
+    let chain = certificates::read(&contents[0]).context("the certificate")?;
     // The library's own error is dropped, because it could quote the key.
     let key = PrivateKeyDer::from_pem_slice(&contents[1]).ok().context("the key: it is no PEM private key")?;
     let mut config = builder.with_single_cert(chain, key).context("the certificate and its key")?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
-}
-
-/// Returns the certificates whose expiry callers would notice: of the chain, the one that expires first; of the authorities, the
-/// next to expire or, if all have expired, the last that did.
-fn certificates_of(contents: &[Vec<u8>]) -> Vec<view::Certificate> {
-    let expiries = |pem: &[u8]| -> Vec<SystemTime> {
-        let expiry = |der: &CertificateDer<'_>| {
-            let (_, parsed) = X509Certificate::from_der(der).ok()?;
-            let seconds = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
-            Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-        };
-        certificates(pem).unwrap_or_default().iter().filter_map(expiry).collect()
-    };
-    let own = expiries(&contents[0]).into_iter().min();
-    let authorities = contents.get(2).map(|pem| expiries(pem)).unwrap_or_default();
-    let next =
-        authorities.iter().filter(|expiry| **expiry > SystemTime::now()).min().or(authorities.iter().max()).copied();
-    let own = own.map(|expires| view::Certificate { what: "certificate of the gRPC port", expires });
-    own.into_iter()
-        .chain(next.map(|expires| view::Certificate { what: "certificate of the callers' authority", expires }))
-        .collect()
-}
-
-/// Says what is wrong with the time for which a chain is valid.
-fn is_current(pem: &[u8]) -> Result<(), &'static str> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs().cast_signed();
-    for der in certificates(pem).unwrap_or_default() {
-        let Ok((_, parsed)) = X509Certificate::from_der(&der) else { continue };
-        if parsed.validity().not_after.timestamp() <= now {
-            return Err("the certificate has ended");
-        }
-        if parsed.validity().not_before.timestamp() > now {
-            return Err("the certificate is not valid yet");
-        }
-    }
-    Ok(())
 }
 
 /// Says what is wrong with the certificate of a file, if callers that verify it could not connect now.
@@ -206,11 +186,23 @@ fn is_current(pem: &[u8]) -> Result<(), &'static str> {
 /// It cannot be read, has ended, or is not valid yet.
 pub fn check(file: &Path) -> anyhow::Result<()> {
     let pem = files::read(file, MOST_BYTES)?;
-    is_current(&pem).map_err(anyhow::Error::msg)
+    certificates::is_current(&pem).map_err(anyhow::Error::msg)
 }
 
-fn certificates(pem: &[u8]) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
-    ensure!(!certificates.is_empty(), "no certificate in it");
-    Ok(certificates)
+#[cfg(test)]
+mod tests {
+    use rustls::{AlertDescription, CertificateError};
+
+    use super::*;
+
+    #[test]
+    fn a_handshake_that_fails_for_a_certificate_is_told_from_one_that_was_given_up() {
+        let whose = |error| distrusted(&io::Error::new(io::ErrorKind::InvalidData, error));
+        assert_eq!(whose(rustls::Error::AlertReceived(AlertDescription::UnknownCA)), Some(Distrusted::Port));
+        assert_eq!(whose(rustls::Error::AlertReceived(AlertDescription::CloseNotify)), None);
+        assert_eq!(whose(rustls::Error::NoCertificatesPresented), Some(Distrusted::Caller));
+        let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
+        assert_eq!(whose(expired), Some(Distrusted::Caller));
+        assert_eq!(distrusted(&io::Error::from(io::ErrorKind::UnexpectedEof)), None, "a balancer's probe");
+    }
 }

@@ -61,6 +61,13 @@ impl Charge {
         Ok(())
     }
 
+    /// Gives back so many of the bytes.
+    pub fn shrink(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.give_back(bytes);
+        self.bytes -= bytes;
+    }
+
     fn give_back(&self, bytes: usize) {
         let Inner { bytes: own, all_bytes, .. } = &*self.share.0;
         own.remove(bytes);

@@ -1,7 +1,7 @@
 //! Exchanges with Zendesk by endpoint class: how many there were, and how many of them were slow, refused or given up.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// An exchange that takes longer is slow.
@@ -14,7 +14,7 @@ const LONG_BY_NATURE: [&str; 2] = ["bulk", "user_search"];
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// With a success.
+    /// With an answer to what was asked, be it that there is no such record or that what a caller wrote cannot be.
     Well,
     /// Zendesk refused it with this status for what the gateway's own credential, or anybody, may do there.
     Refused(u16),
@@ -29,7 +29,7 @@ pub enum End {
 pub struct Tally {
     /// All of them.
     pub all: u64,
-    /// Those that succeeded.
+    /// Those that were answered as Zendesk does where all is well.
     pub well: u64,
     /// Those that Zendesk refused.
     pub refused: u64,
@@ -45,12 +45,23 @@ pub struct Tally {
 
 /// The exchanges since the start, by class.
 #[derive(Debug, Default)]
-pub struct Exchanges(Mutex<BTreeMap<&'static str, Tally>>, Mutex<BTreeMap<&'static str, String>>);
+pub struct Exchanges {
+    tallies: Mutex<BTreeMap<&'static str, Tally>>,
+    failures: Mutex<Failures>,
+}
+
+/// With what exchanges failed last that count against Zendesk.
+#[derive(Debug, Default)]
+struct Failures {
+    by_class: BTreeMap<&'static str, String>,
+    /// In words, of all classes.
+    last: String,
+}
 
 impl Exchanges {
     /// Counts an exchange.
     pub fn note(&self, class: &'static str, took: Duration, end: End) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         let tally = all.entry(class).or_default();
         tally.all += 1;
         match end {
@@ -68,25 +79,35 @@ impl Exchanges {
         }
     }
 
-    /// Remembers with what the last exchange of a class failed that counts against Zendesk.
-    pub fn failed(&self, class: &'static str, kind: &str) {
-        let mut all = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        kind.clone_into(all.entry(class).or_default());
+    /// Remembers with what the last exchange of a class failed that counts against Zendesk; `cause` says it of a connection.
+    pub fn failed(&self, class: &'static str, kind: &str, cause: Option<&str>) {
+        let mut failures = self.failures();
+        kind.clone_into(failures.by_class.entry(class).or_default());
+        cause.unwrap_or(kind).clone_into(&mut failures.last);
     }
 
     /// Returns it.
     pub fn last_failure(&self, class: &str) -> Option<String> {
-        self.1.lock().unwrap_or_else(PoisonError::into_inner).get(class).cloned()
+        self.failures().by_class.get(class).cloned()
     }
 
-    /// Returns how many succeeded.
+    /// Returns with what the last exchange of any class failed; empty if none has.
+    pub fn last_cause(&self) -> String {
+        self.failures().last.clone()
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns how many were answered as Zendesk does where all is well.
     pub fn well(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(|tally| tally.well).sum()
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner).values().map(|tally| tally.well).sum()
     }
 
     /// Returns them.
     pub fn read(&self) -> BTreeMap<&'static str, Tally> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

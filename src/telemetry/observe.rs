@@ -258,6 +258,12 @@ fn others(on: &Observed<'_>) {
     on.counter("zendesk_gateway.connections.refused", "{connection}", "Connections refused or given up before their first call.", |s, put| {
         if let Some(connections) = s.sources.connections.read() { put(connections.refused, &[]) }
     });
+    on.counter("zendesk_gateway.handshakes.failed", "{connection}", "TLS handshakes that failed because one side did not take the other's certificate, by whose it was.", |s, put| {
+        if let Some(connections) = s.sources.connections.read() {
+            put(connections.port_distrusted, &[is("zendesk_gateway.certificate", "certificate of the gRPC port")]);
+            put(connections.callers_distrusted, &[is("zendesk_gateway.certificate", "certificate of a caller")]);
+        }
+    });
     on.gauge("zendesk_gateway.jobs.active", "{job}", "Bulk jobs that have not ended yet.", |s, put| {
         if let Some(jobs) = s.sources.jobs.read() { put(jobs.active, &[]) }
     });
@@ -290,7 +296,7 @@ fn others(on: &Observed<'_>) {
             put(one.failing.into(), &[is("zendesk_gateway.reload.what", one.what)]);
         }
     });
-    on.seconds("zendesk_gateway.certificate.remaining", "Time until a certificate of the gRPC port ends.", |s, put| {
+    on.seconds("zendesk_gateway.certificate.remaining", "Time until a certificate of the gRPC port, or of the fleet, ends.", |s, put| {
         for one in s.sources.certificates.read().unwrap_or_default() {
             let left = one.expires.duration_since(std::time::SystemTime::now()).unwrap_or_default();
             put(left.as_secs_f64(), &[is("zendesk_gateway.certificate", one.what)]);

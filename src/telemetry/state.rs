@@ -45,7 +45,7 @@ pub struct State {
 }
 
 /// Every kind of finding, so that each has a series from the start.
-pub const FINDINGS: [&str; 45] = [
+pub const FINDINGS: [&str; 47] = [
     "access_refused",
     "access_refused_partly",
     "account_not_found",
@@ -54,6 +54,7 @@ pub const FINDINGS: [&str; 45] = [
     "budget_used_up",
     "budget_waiting",
     "cache_cold",
+    "callers_forbidden",
     "callers_limited",
     "callers_unknown",
     "callers_unverifiable",
@@ -61,7 +62,6 @@ pub const FINDINGS: [&str; 45] = [
     "certificate_ends",
     "changes_not_on_record",
     "circuit_open",
-    "circuit_probing",
     "collector_down",
     "connections_full",
     "credential_ended",
@@ -78,6 +78,8 @@ pub const FINDINGS: [&str; 45] = [
     "fleet_lease",
     "fleet_untrusted",
     "foreign_answers",
+    "handshakes_fail",
+    "jobs_failed",
     "jobs_full",
     "log_lines_lost",
     "outcomes_unknown",

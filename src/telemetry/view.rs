@@ -36,7 +36,7 @@ pub struct Sources {
     pub reloads: Source<Vec<Reload>>,
     /// The gateway's own credential.
     pub credential: Source<Credential>,
-    /// The certificates of the gRPC port.
+    /// The certificates of the gRPC port and of the fleet.
     pub certificates: Source<Vec<Certificate>>,
     /// The fleet.
     pub fleet: Source<Fleet>,
@@ -71,8 +71,8 @@ impl<T> Source<T> {
 pub struct Fleet {
     /// The leader's address; none if this replica leads, or knows of no leader.
     pub leader: Option<String>,
-    /// `leads`, `follows`, or why it does not: `held` while a leader is looked for; `silent`, `not_leading`, `untrusted`,
-    /// `other_account` or `other_contract` while it acts alone.
+    /// `leads`, `follows`, or why it does not: `held` while a leader is looked for; `silent`, `not_ready`, `not_leading`,
+    /// `untrusted`, `other_account` or `other_contract` while it acts alone.
     pub course: &'static str,
     /// Calls that were lost with a leader, so that their outcome is unknown unless they were reads.
     pub lost: u64,
@@ -162,8 +162,8 @@ pub struct Breaker {
     /// How long until it probes, while it is open.
     #[serde(serialize_with = "seconds")]
     pub probe_in: Option<Duration>,
-    /// Whether it was open, and the next call is its probe.
-    pub waits_for_a_call: bool,
+    /// Whether the next call is its probe, and none has come for minutes.
+    pub is_unasked: bool,
     /// How often it opened.
     pub opened: u64,
     /// Calls it refused.
@@ -274,6 +274,10 @@ pub struct Connections {
     pub refused: u64,
     /// Of these, those for which there was no room.
     pub turned_away: u64,
+    /// Of these, those whose callers did not take the port's certificate.
+    pub port_distrusted: u64,
+    /// Of these, those whose callers had none, or one that the port does not take.
+    pub callers_distrusted: u64,
 }
 
 /// Bulk jobs.
@@ -329,6 +333,12 @@ pub struct Credential {
     pub renewed: bool,
     /// The kind of failure of the last renewal; none if it did not fail.
     pub failing: Option<String>,
+    /// How long until it is tried again.
+    #[serde(serialize_with = "seconds")]
+    pub again_in: Option<Duration>,
+    /// How long ago a call last failed for want of a credential, because none could be had.
+    #[serde(skip)]
+    pub lacked_ago: Option<Duration>,
 }
 
 #[expect(clippy::ref_option, reason = "serde passes fields by reference")]

@@ -131,6 +131,7 @@ where
                 // What a write has done is told, however late.
                 outcome = if write { Ok(exchange.await) } else { timeout(usable(deadline), exchange).await };
             }
+            ledger.ends();
             // The timeout has dropped the exchange: a request that no connection has taken yet will never be sent.
             let sent = ledger.requests() > before;
             match outcome {

@@ -94,6 +94,7 @@ pub struct Ledger {
     closed: AtomicBool,
     /// When the answer to the attempt under way came in whole.
     came: Mutex<Option<Instant>>,
+    progress: Mutex<Progress>,
     identified: AtomicBool,
     /// Attempts begun, until one of them is answered.
     begun: AtomicU32,
@@ -102,6 +103,18 @@ pub struct Ledger {
     answers: Mutex<Vec<(u16, Option<String>)>>,
     warnings: Mutex<Warnings>,
     within: Option<Arc<Ledger>>,
+}
+
+/// How far a request is.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Progress {
+    /// It waits for its first attempt.
+    #[default]
+    Waits,
+    /// An attempt is under way since then.
+    UnderWay(Instant),
+    /// An attempt has ended, and there may be another one.
+    Ended,
 }
 
 impl Ledger {
@@ -126,6 +139,12 @@ impl Ledger {
     /// Returns the error of a call whose deadline passes now.
     pub fn too_late(&self) -> Error {
         Error::Deadline { sent: self.may_have_acted() }
+    }
+
+    /// Returns the error of a call that the gateway ends because it shuts down, and that changes something or does not.
+    pub fn cut_short(&self, changes: bool) -> Error {
+        let is_open = changes && self.may_have_acted();
+        if is_open { Error::OutcomeUnknown(Box::new(Error::ShuttingDown)) } else { Error::ShuttingDown }
     }
 
     /// Counts the first attempt of a request.
@@ -181,6 +200,24 @@ impl Ledger {
     /// Notes that an attempt begins.
     pub fn begins(&self) {
         *locked(&self.came) = None;
+        self.is_at(Progress::UnderWay(Instant::now()));
+    }
+
+    /// Notes that the attempt under way has ended.
+    pub fn ends(&self) {
+        self.is_at(Progress::Ended);
+    }
+
+    fn is_at(&self, progress: Progress) {
+        *locked(&self.progress) = progress;
+        if let Some(outer) = &self.within {
+            outer.is_at(progress);
+        }
+    }
+
+    /// Returns how far a request is: of several, the one that was heard of last.
+    pub fn progress(&self) -> Progress {
+        *locked(&self.progress)
     }
 
     /// Notes that the answer to the attempt under way has come in whole: what follows is this process's work.

@@ -47,8 +47,8 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
             Error::CursorExpired(refusal)
         }
         400 | 422 if has("InvalidPaginationDepth") || has_no_more => Error::PaginationDepth(refusal),
-        400 | 413 | 414 | 415 | 422 if has("DuplicateValue") => Error::Duplicate(refusal),
-        400 | 413 | 414 | 415 | 422 => Error::RecordInvalid(refusal),
+        400 | 422 if has("DuplicateValue") => Error::Duplicate(refusal),
+        400 | 422 => Error::RecordInvalid(refusal),
         401 => Error::Credential { own: call.credential.is_own(), refusal },
         403 => Error::Forbidden(refusal),
         404 | 410 if is_about_the_record(call, &refusal, body) => Error::NotFound(refusal),
@@ -59,6 +59,8 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
         504 | 524 => Error::GatewayTimeout(refusal),
         // By HTTP, a 303 says that the write was carried out and its outcome is elsewhere; the gateway does not look there.
         303 if call.rest.method != http::Method::GET => Error::Server(refusal),
+        // Nobody asked whether something has changed.
+        304 => Error::Refused(refusal),
         300..=399 => {
             refusal.text = redirection(headers);
             Error::Redirected(refusal)

@@ -305,12 +305,14 @@ impl Rest {
     }
 
     /// Returns the path of the record that is missing if this request is answered so: without what follows the last id, which says
-    /// what is done to it. Only the kind of record if the request is about several.
+    /// what is done to it. Only the kind of record if the request is about several, or names it in its body.
     pub fn record(&self) -> String {
         let within = |path: &str| path.trim_start_matches("/api/v2/").split('/').map(str::to_owned).collect::<Vec<_>>();
         let mut path = within(&self.path);
         if let Some(id) = within(self.endpoint.path).iter().rposition(|part| part.starts_with('{')) {
             path.truncate(if self.doing.is_some() { id } else { id + 1 });
+        } else if self.method != Method::GET {
+            path.truncate(1); // the record is named in the body, and the rest of the path says what is done to it
         }
         path.join("/")
     }

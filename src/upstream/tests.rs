@@ -8,6 +8,7 @@ mod gate;
 mod governor;
 mod hanging;
 mod outage;
+mod poisoned;
 mod queue;
 mod retry;
 pub(super) mod support;

@@ -10,6 +10,7 @@ use zendesk_gateway::sandbox::faults::{Delay, Respond, any, get};
 use zendesk_gateway::telemetry::budget::Window;
 use zendesk_gateway::telemetry::state::End;
 use zendesk_gateway::telemetry::view::{self, BreakerState};
+use zendesk_gateway::telemetry::{errors, exchanges};
 
 use crate::support::observed::{Observed, breaker, scrape};
 use crate::support::{Scripted, account};
@@ -111,8 +112,12 @@ async fn status_says_what_deserves_attention_the_gravest_first() {
         assert!(findings[index].0 == level && findings[index].1.starts_with(text), "{findings:#?}");
     };
     begins(0, "problem", "The circuit for user_reads is open");
-    begins(1, "problem", "The request budget of the account is used up: 0 of 700 left, and 4");
-    begins(2, "warning", "The circuit for jobs is probing");
+    begins(
+        1,
+        "problem",
+        "The circuit for jobs is open: Zendesk fails there, the last time with unknown; it is probed by a call",
+    );
+    begins(2, "problem", "The request budget of the account is used up: 0 of 700 left, and 4");
     begins(3, "warning", "The request budget of the endpoint users-search is short: 30 of 700");
     begins(4, "warning", "The request budget is shared out: 1 call waits for a turn");
     begins(5, "warning", "All 64 upstream permits are in use, and 12 calls wait");
@@ -197,6 +202,21 @@ async fn status_says_when_the_address_or_the_way_to_it_is_wrong() {
         let text = findings[0]["text"].as_str().unwrap_or_else(|| panic!("{begins}: {findings}"));
         assert!(findings[0]["level"] == "problem" && text.starts_with(begins), "{findings}");
     }
+}
+
+#[tokio::test]
+async fn a_finding_says_why_zendesk_cannot_be_reached() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let sandbox = Sandbox::start(account()).await.expect("a stand-in");
+    let t = Observed::before(sandbox, &format!("http://{closed}").parse().expect("a URL"), Settings::default()).await;
+    t.readiness.serving();
+    for _ in 0..2 {
+        t.users().get_user(GetUserRequest { id: 7 }).await.expect_err("nobody listens");
+    }
+    let findings = t.status().await["findings"].clone();
+    let of = |finding: &&serde_json::Value| finding["kind"] == "upstream_down";
+    let text = findings.as_array().expect("a list").iter().find(of).expect("it is one")["text"].to_string();
+    assert!(text.contains("2 calls in half a minute; the last time: ") && text.contains("refused"), "{text}");
 }
 
 #[tokio::test]
@@ -311,6 +331,142 @@ async fn a_class_that_zendesk_refuses_or_does_not_have_is_named() {
 }
 
 #[tokio::test]
+async fn a_part_that_zendesk_refuses_is_a_finding_and_a_share_that_goes_up_and_down_is_one() {
+    let t = Observed::bare(Settings::default()).await;
+    t.readiness.serving();
+    let note = |well: usize, refused: usize| {
+        let exchanges = &t.telemetry.state().exchanges;
+        (0..well).for_each(|_| exchanges.note("user_reads", Duration::ZERO, exchanges::End::Well));
+        (0..refused).for_each(|_| exchanges.note("user_reads", Duration::ZERO, exchanges::End::Refused(403)));
+    };
+    t.status().await;
+    for (well, refused, found) in [
+        (45, 4, None),
+        (0, 1, Some("access_refused_partly")),
+        (0, 15, Some("access_refused")),
+        (25, 0, Some("access_refused")),
+        (50, 0, Some("access_refused_partly")),
+    ] {
+        note(well, refused);
+        let found: Vec<_> = found.into_iter().map(|kind| (kind.to_owned(), String::new())).collect();
+        assert_eq!(kinds(&t.status().await), found);
+    }
+}
+
+fn error(reason: &'static str, code: &'static str) -> errors::Kind {
+    errors::Kind { reason, code, method: "zendesk.gateway.v1.UserService/GetUser" }
+}
+
+#[tokio::test]
+async fn one_failure_of_a_kind_that_must_not_be_is_a_finding_however_many_other_calls_there_are() {
+    for (reason, code, kind) in
+        [("INTERNAL", "INTERNAL", "defect"), ("OUTCOME_UNKNOWN", "UNAVAILABLE", "outcomes_unknown")]
+    {
+        let t = Observed::bare(Settings::default()).await;
+        t.readiness.serving();
+        let state = t.telemetry.state();
+        for _ in 0..1_000 {
+            state.calls.begin();
+            state.calls.end(End::Answered);
+        }
+        state.errors.note(error(reason, code));
+        assert_eq!(kinds(&t.status().await), [(kind.to_owned(), String::new())]);
+    }
+}
+
+#[tokio::test]
+async fn calls_that_fail_for_want_of_an_access_token_are_told_as_that_and_when_it_is_asked_for_again() {
+    for (reason, code) in [("UPSTREAM_UNAVAILABLE", "UNAVAILABLE"), ("RATE_LIMITED", "RESOURCE_EXHAUSTED")] {
+        let t = Observed::bare(Settings::default()).await;
+        t.readiness.serving();
+        let state = t.telemetry.state();
+        (0..5).for_each(|_| state.errors.note(error(reason, code)));
+        state.sources.credential.set(|| view::Credential {
+            renewed: true,
+            failing: Some("503".to_owned()),
+            again_in: Some(Duration::from_secs(40)),
+            lacked_ago: Some(Duration::from_secs(2)),
+            ..view::Credential::default()
+        });
+        let status = t.status().await;
+        assert_eq!(kinds(&status), [("token_renewal_failed".to_owned(), String::new())]);
+        let text = status["findings"][0]["text"].as_str().expect("text");
+        assert!(text.ends_with("(503); no call can be sent; it is tried again in 40 s."), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn callers_whom_the_rules_or_zendesk_refuse_are_a_finding() {
+    for (reason, code, kind) in [
+        ("CALLER_FORBIDDEN", "PERMISSION_DENIED", "callers_forbidden"),
+        ("CREDENTIAL_REFUSED", "UNAUTHENTICATED", "callers_unknown"),
+    ] {
+        let t = Observed::bare(Settings::default()).await;
+        t.readiness.serving();
+        let state = t.telemetry.state();
+        for refused in [false, false, false, false, true].repeat(5) {
+            state.calls.begin();
+            state.calls.end(End::Answered);
+            if refused {
+                state.errors.note(error(reason, code));
+            }
+        }
+        assert_eq!(kinds(&t.status().await), [(kind.to_owned(), String::new())]);
+    }
+}
+
+#[tokio::test]
+async fn certificates_that_the_other_side_does_not_take_are_a_finding() {
+    for (port_distrusted, callers_distrusted, about) in [(5, 0, "port"), (0, 5, "callers")] {
+        let t = Observed::bare(Settings::default()).await;
+        t.readiness.serving();
+        t.telemetry.state().sources.connections.set(move || view::Connections {
+            accepted: 25,
+            port_distrusted,
+            callers_distrusted,
+            ..view::Connections::default()
+        });
+        assert_eq!(kinds(&t.status().await), [("handshakes_fail".to_owned(), about.to_owned())]);
+    }
+}
+
+#[tokio::test]
+async fn jobs_that_fail_after_their_calls_were_answered_are_a_finding() {
+    let t = Observed::bare(Settings::default()).await;
+    t.readiness.serving();
+    t.telemetry.state().sources.jobs.set(|| view::Jobs { completed: 1, failed: 3, ..view::Jobs::default() });
+    assert_eq!(kinds(&t.status().await), [("jobs_failed".to_owned(), String::new())]);
+}
+
+#[tokio::test]
+async fn a_follower_names_its_leader_where_that_is_what_fails() {
+    let t = Observed::bare(Settings::default()).await;
+    t.readiness.serving();
+    let state = t.telemetry.state();
+    state.sources.fleet.set(|| view::Fleet {
+        leader: Some("gateway-a:50052".to_owned()),
+        course: "follows",
+        ..view::Fleet::default()
+    });
+    state.errors.note(error("CREDENTIAL_REFUSED", "INTERNAL"));
+    state.errors.note(error("IDENTITY_UNAVAILABLE", "UNAVAILABLE"));
+    let findings = t.status().await["findings"].clone();
+    let text = findings[0]["text"].as_str().expect("text");
+    assert!(text.ends_with("(1 call in half a minute), says the leader at gateway-a:50052."), "{findings}");
+    assert_eq!(findings[0]["next"], "see the leader's own status page");
+    assert_eq!(findings[1]["kind"], "callers_unverifiable");
+    assert!(!findings[1]["text"].to_string().contains("leader"), "{findings}");
+}
+
+#[tokio::test]
+async fn keys_of_an_issuer_that_were_never_read_cannot_be_in_use() {
+    let t = Observed::bare(Settings::default()).await;
+    t.readiness.serving();
+    t.telemetry.state().sources.reloads.set(|| vec![view::Reload { what: "jwks", taken: 0, failed: 3, failing: true }]);
+    assert_eq!(kinds(&t.status().await), [("callers_unverifiable".to_owned(), String::new())]);
+}
+
+#[tokio::test]
 async fn answers_that_come_too_late_for_the_callers_are_a_finding() {
     let t = Observed::start(Settings::default()).await;
     t.readiness.serving();
@@ -391,12 +547,13 @@ async fn what_is_no_longer_in_use_as_it_is_there_stays_a_finding_until_it_is_men
             .map(|one| format!("{} {}", one["kind"].as_str().expect("text"), one["about"].as_str().expect("text")))
             .collect::<Vec<_>>()
     };
+    // Nobody looks at the end of an authority, so nothing fails for it.
     let wanted = [
-        "certificate_ended certificate of the callers' authority",
         "reload_failed credential",
         "certificate_ends certificate of the gRPC port",
+        "certificate_ended certificate of the callers' authority",
     ];
     assert_eq!(kinds(t.status().await), wanted);
     failing.store(false, std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(kinds(t.status().await), [wanted[0], wanted[2]]);
+    assert_eq!(kinds(t.status().await), wanted[1..]);
 }

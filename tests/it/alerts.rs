@@ -23,8 +23,9 @@ use self::situations::{Expected, situations};
 use self::subject::{Subject, Watched};
 use crate::support::tools::is_installed;
 
-/// How long each is watched: while all is well, while it fails, and after the mend.
-const TIMES: [Duration; 3] = [Duration::from_secs(12), Duration::from_secs(45), Duration::from_secs(65)];
+/// How long each is watched: while all is well, while it fails, and after the mend. The last seconds of it stand for hours, so they begin
+/// once the finding must be gone.
+const TIMES: [Duration; 3] = [Duration::from_secs(12), Duration::from_secs(45), Duration::from_secs(85)];
 /// A finding is on the status page so soon after the failure begins.
 const FOUND_WITHIN: Duration = Duration::from_secs(10);
 /// It is gone so soon after the mend.

@@ -10,15 +10,21 @@ use zendesk_gateway::config::Config;
 use zendesk_gateway::config::LogFormat;
 use zendesk_gateway::config::identity::{Method, Rule};
 use zendesk_gateway::contract::Risk;
+use zendesk_gateway::error::{Error, reason_of};
+use zendesk_gateway::gateway::Drain;
 use zendesk_gateway::proto::membership_service_client::MembershipServiceClient;
+use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{
     AgentList, BulkDeleteUsersRequest, BulkUpdateUsersRequest, CreateGroupWithAgentsRequest, CreateMembershipRequest,
     CreateUserRequest, DeleteUserRequest, GetUserRequest, GroupInput, GroupMembershipInput, UpdateUserRequest,
     UserInput,
 };
 use zendesk_gateway::sandbox::faults::{Delay, Eof, Respond, Throttle, post, put};
+use zendesk_gateway::telemetry::Telemetry;
+use zendesk_gateway::upstream::Answer;
 
-use crate::support::observed::Observed;
+use crate::support::observed::{Lines, Observed};
+use crate::support::seam::{Seam, within};
 use crate::support::{key_file, oauth_token, settings, with};
 
 /// Settings that filter every line out that can be filtered out.
@@ -279,4 +285,28 @@ async fn until(mut holds: impl AsyncFnMut() -> bool) {
         }
     });
     waited.await.expect("it holds within a minute");
+}
+
+#[tokio::test]
+async fn a_change_that_the_end_of_the_process_cuts_is_on_record() {
+    let (lines, config) = (Lines::default(), quiet());
+    let telemetry = Telemetry::start(&config.telemetry, lines.clone()).expect("telemetry");
+    let _dispatch = tracing::dispatcher::set_default(telemetry.dispatch());
+    let t = Seam::new(&config, |_| std::future::pending::<Result<Answer, Error>>());
+    let drain = Drain::default();
+    let rpc = t.rpc.clone().until(&drain, &config.server);
+    let request = CreateUserRequest { user: Some(named("L")) };
+    let cut = async {
+        while t.hits() == 0 {
+            tokio::task::yield_now().await;
+        }
+        drain.end();
+    };
+    let (answer, ()) = tokio::join!(rpc.create_user(within(Duration::from_mins(1), request)), cut);
+    let status = answer.map(drop).expect_err("it is cut");
+    assert_eq!(reason_of(&status), Some("OUTCOME_UNKNOWN"), "{status:?}");
+    telemetry.flush().await;
+    let lines = lines.of("audit");
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert_eq!((&lines[0]["outcome"], &lines[0]["attempts"]), (&"unknown".into(), &1.into()), "{}", lines[0]);
 }

@@ -250,6 +250,20 @@ fn check_reports_mistakes_and_fails() {
 }
 
 #[test]
+fn what_is_said_on_the_command_line_is_checked() {
+    let binary = env!("CARGO_BIN_EXE_zendesk-gateway");
+    for (arguments, told) in [
+        (&["serve", "--users", "5"][..], "add --sandbox"),
+        (&["serve", "--seed", "5"], "add --sandbox"),
+        (&["serve", "--sandbox", "--listen", "foo"], "must be an address with a port, such as 0.0.0.0:50051"),
+    ] {
+        let run = std::process::Command::new(binary).args(arguments).env_clear().output().expect("the binary runs");
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(!run.status.success() && said.contains(told), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
 fn what_fits_together_badly_is_told_in_the_same_round_as_wrong_values() {
     let toml = "[server]\nlisten = \"127.0.0.1:7\"\nunary_deadline = \"0s\"\nmax_calls = \"many\"\n\
                 [admin]\nlisten = \"127.0.0.1:7\"\n[telemetry]\nlog_filter = \"warning\"\n";
@@ -368,4 +382,30 @@ fn no_message_about_any_wrong_value_names_a_type_of_rust() {
             }
         }
     }
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_nobodys_business_unless_it_is_the_gateways() {
+    let bytes = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"a\xff");
+    let check = |name: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
+        let output = command.args(["check", "--sandbox"]).env_clear().env(name, bytes).output().expect("it runs");
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert!(check("FROM_A_SECRET").0);
+    let (valid, said) = check("ZENDESK_GATEWAY__SERVER__LISTEN");
+    assert!(!valid && said.contains("ZENDESK_GATEWAY__SERVER__LISTEN: is no text in UTF-8"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn a_drain_that_is_too_short_for_writes_is_remarked_on() {
+    let remarks = |toml: &str| read(toml, &[]).expect("valid").remarks();
+    assert_eq!(remarks(""), [""; 0]);
+    let short = "[server.drain]\ntimeout = \"12s\"\nannounce = \"1s\"\n[server]\nunary_deadline = \"5s\"\n";
+    for toml in [short.to_owned(), format!("{short}[upstream.attempt]\nwrite_timeout = \"12s\"\n")] {
+        let remarks = remarks(&toml);
+        assert!(remarks.len() == 1 && remarks[0].starts_with("server.drain.timeout: "), "{remarks:?}");
+    }
+    assert_eq!(remarks(&format!("{short}[upstream.attempt]\nwrite_timeout = \"11s\"\n")), [""; 0]);
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use zendesk_gateway::config::Telemetry as Settings;
 use zendesk_gateway::proto::{GetUserRequest, ListGroupsRequest};
 use zendesk_gateway::sandbox::faults::{OddRows, get};
+use zendesk_gateway::telemetry::state::FINDINGS;
 
 use crate::support::observed::{Observed, scrape};
 use crate::support::tools::is_installed;
@@ -110,7 +111,7 @@ async fn every_series_and_label_of_the_dashboard_and_the_alerts_is_in_a_live_scr
         known.extend(family.samples.iter().map(|(name, _, _)| (name.as_str(), &family.labels)));
     }
     // Labels that Prometheus itself adds.
-    let common = ["job", "instance", "namespace", "pod", "le", "cluster"];
+    let common = ["job", "instance", "namespace", "pod", "le", "cluster", "alertname", "alertstate"];
     let (dashboard, rules) = (dashboard_queries(), rule_queries());
     assert!(dashboard.len() > 15 && rules.len() > 8, "{} and {}", dashboard.len(), rules.len());
     for query in dashboard.iter().chain(&rules) {
@@ -138,6 +139,13 @@ fn every_alert_has_a_section_in_the_runbook() {
         let section = section.unwrap_or_else(|| panic!("docs/operations.md has no section {alert}"));
         let section = section.split("\n#").next().unwrap_or_default();
         assert!(section.split_whitespace().count() > 40, "{alert}: too little to act on");
+    }
+}
+
+#[test]
+fn every_finding_is_named_in_the_runbook() {
+    for kind in FINDINGS {
+        assert!(RUNBOOK.contains(&format!("`{kind}`")), "docs/operations.md does not say what to do about {kind}");
     }
 }
 

@@ -8,7 +8,10 @@ use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
-use zendesk_gateway::proto::{BulkDeleteUsersRequest, GetUserRequest, StreamUsersRequest, WatchJobsRequest};
+use zendesk_gateway::error::reason_of;
+use zendesk_gateway::proto::{
+    BulkDeleteUsersRequest, CreateGroupRequest, GetUserRequest, GroupInput, StreamUsersRequest, WatchJobsRequest,
+};
 use zendesk_gateway::sandbox::faults::{Delay, Matcher};
 use zendesk_gateway::sandbox::{self, Sandbox};
 
@@ -196,15 +199,20 @@ async fn a_peer_that_has_stopped_reading_does_not_hold_up_the_end() {
 }
 
 #[tokio::test]
-async fn what_does_not_end_is_cut() {
+async fn what_does_not_end_is_cut_and_says_why() {
     let mut config = settings();
     config.server.drain.timeout = Duration::from_secs(1);
     let mut t = TestGateway::configured(account(), config).await;
     t.sandbox.fault(Matcher::default(), Delay::by(Duration::from_mins(10)).forever());
-    let mut users = t.users();
-    let call = tokio::spawn(async move { users.get_user(GetUserRequest { id: 7 }).await });
-    asked(&t.sandbox, 1).await;
+    let (mut users, mut groups) = (t.users(), t.groups());
+    let read = tokio::spawn(async move { users.get_user(GetUserRequest { id: 7 }).await.expect_err("cut") });
+    let group = Some(GroupInput { name: Some("A".to_owned()), ..GroupInput::default() });
+    let write = tokio::spawn(async move { groups.create_group(CreateGroupRequest { group }).await.expect_err("cut") });
+    asked(&t.sandbox, 2).await;
     t.shut_down();
-    call.await.expect("no panic").expect_err("cut");
+    for (call, reason) in [(read, "SHUTTING_DOWN"), (write, "OUTCOME_UNKNOWN")] {
+        let status = call.await.expect("no panic");
+        assert_eq!((status.code(), reason_of(&status)), (Code::Unavailable, Some(reason)), "{status:?}");
+    }
     t.stop().await;
 }

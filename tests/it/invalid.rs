@@ -248,7 +248,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "users[1].name users[0].email users[1].email users[2].external_id users[3].external_id"),
     ("UpdateUser", r#"{"id": 7, "user": {"group_ids": [7]}, "update_mask": "groupIds,password,name"}"#, "user.group_ids user.password user.name"),
     ("UpdateUser", r#"{"id": 7, "update_mask": "name"}"#, "user"),
-    ("UploadUserPhoto", "{}", "id content_type file_name"),
+    ("UploadUserPhoto", "{}", "id content_type content file_name"),
     ("MergeUser", "{}", "id target_id"),
     ("BulkCreateUsers", r#"{"users": [{}, {"name": "A"}, {"name": "B", "group_ids": [1, 0]}]}"#, "users[0].name users[2].group_ids[1]"),
     ("BulkUpdateUsers", r#"{"users": [{"user": {"notes": "n"}}, {"id": -1}], "user": {"notes": "n"}}"#,

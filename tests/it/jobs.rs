@@ -11,6 +11,7 @@ use zendesk_gateway::sandbox;
 
 use crate::support::{TestGateway, account, refused};
 
+mod hanging;
 mod patience;
 mod polls;
 mod slots;

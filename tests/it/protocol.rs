@@ -1,10 +1,11 @@
 //! What is a gRPC call, and what is done for a request that is none: nothing.
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request};
 use prost::Message as _;
-use tonic::Code;
-use zendesk_gateway::config::LogFormat;
+use tonic::{Code, Status};
+use zendesk_gateway::config::{self, LogFormat};
+use zendesk_gateway::error::reason_of;
 use zendesk_gateway::proto::{CreateUserRequest, GetUserRequest, UserInput};
 
 use crate::support::observed::Observed;
@@ -52,7 +53,7 @@ async fn a_request_that_is_no_grpc_call_is_refused_before_anything_is_done() {
             assert!(!answer.headers.contains_key("grpc-status"), "{path} {one:?}: {answer:?}");
             sent += 1;
         }
-        for method in [Method::GET, Method::OPTIONS, Method::PUT, Method::DELETE] {
+        for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE] {
             let wrong = request(&method, path, Some("application/grpc"));
             let answer = client.send(wrong, creation()).await.expect("answered");
             assert_eq!((answer.status.as_u16(), &answer.headers["allow"]), (405, &"POST".parse().expect("a value")));
@@ -79,7 +80,7 @@ async fn what_clients_of_all_kinds_send_is_a_call() {
     let get = framed(0, &GetUserRequest { id: -1 }.encode_to_vec());
     for one in ["application/grpc", "application/grpc+proto", "Application/gRPC", "application/grpc; charset=utf-8"] {
         let answer = client.send(request(&Method::POST, GET_USER, Some(one)), get.clone()).await.expect("answered");
-        let status = tonic::Status::from_header_map(&answer.headers).expect("a status");
+        let status = Status::from_header_map(&answer.headers).expect("a status");
         assert_eq!((answer.status.as_u16(), status.code()), (200, Code::InvalidArgument), "{one}");
     }
     t.stop().await;
@@ -114,4 +115,36 @@ async fn a_method_that_takes_one_message_gets_exactly_one_or_does_nothing() {
     }
     assert_eq!(t.sandbox.total_hits(), 0, "nothing is carried out");
     t.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_with_too_much_metadata_is_refused_as_grpc_clients_understand_it() {
+    let t = TestGateway::start().await;
+    let (client, _) = Raw::connect(&t.address).await;
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "gateway"),
+        (":path", GET_USER),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        ("x-much", ""),
+    ];
+    let others: usize = fields.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
+    let limit = usize::try_from(config::Server::default().max_header_bytes).expect("it fits");
+    let call = async |bytes: usize| {
+        let much = "v".repeat(bytes - others);
+        let call = client.start(GET_USER, &[("x-much", &much)], &GetUserRequest { id: -1 }).await.expect("it is sent");
+        call.answer().await.expect("it is answered").trailers
+    };
+    let said = |trailers: &HeaderMap| {
+        let status = Status::from_header_map(trailers).expect("a status");
+        (status.code(), reason_of(&status))
+    };
+    assert_eq!(said(&call(limit).await), (Code::InvalidArgument, Some("INVALID_FIELD")));
+    for bytes in [limit + 1, 2 * limit - 1] {
+        assert_eq!(said(&call(bytes).await), (Code::ResourceExhausted, Some("REQUEST_TOO_LARGE")), "{bytes}");
+    }
+    // What HTTP/2 refuses, with status 431.
+    assert!(Status::from_header_map(&call(2 * limit).await).is_none());
 }

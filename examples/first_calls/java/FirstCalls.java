@@ -29,11 +29,10 @@ public class FirstCalls {
         // Rows count once a token has come after them: what came after the last token comes again.
         List<User> rows = new ArrayList<>();
         var request = StreamUsersRequest.newBuilder().setFilter(UserFilter.newBuilder().addRoles(UserRole.USER_ROLE_AGENT));
-        int streams = 0;
-        for (boolean more = true; more; streams++) {
+        for (boolean more = true; more;) {
             List<User> page = new ArrayList<>();
-            try (var connection = Context.current().withCancellation()) {
-                var stream = connection.call(() -> users.withDeadlineAfter(60, TimeUnit.SECONDS).streamUsers(request.build()));
+            try {
+                var stream = users.withDeadlineAfter(60, TimeUnit.SECONDS).streamUsers(request.build());
                 for (more = false; stream.hasNext();) {
                     var message = stream.next();
                     page.addAll(message.getUsersList());
@@ -42,16 +41,16 @@ public class FirstCalls {
                     rows.addAll(page);
                     page.clear();
                     request.setPageToken(message.getNextPageToken());
-                    if (streams == 0 && rows.size() >= 500) connection.cancel(null); // as if the connection were lost
                 }
                 rows.addAll(page); // with more still set, the gateway is shutting down
             } catch (StatusRuntimeException error) {
                 more = EnumSet.of(Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED).contains(error.getStatus().getCode());
                 if (!more) throw error;
-                Thread.sleep(1000 * detail(error, RetryInfo.class).map(retry -> retry.getRetryDelay().getSeconds()).orElse(1L));
+                var wait = detail(error, RetryInfo.class).map(RetryInfo::getRetryDelay).orElse(Duration.newBuilder().setSeconds(1).build());
+                Thread.sleep(1000 * wait.getSeconds() + wait.getNanos() / 1_000_000);
             }
         }
-        System.out.println("stream: " + rows.size() + " agents, " + streams + " streams");
+        System.out.println("stream: " + rows.size() + " agents");
     }
     static <T extends Message> Optional<T> detail(StatusRuntimeException error, Class<T> kind) throws InvalidProtocolBufferException {
         for (var any : StatusProto.fromThrowable(error).getDetailsList()) if (any.is(kind)) return Optional.of(any.unpack(kind));

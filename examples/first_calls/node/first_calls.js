@@ -35,26 +35,26 @@ async function main() {
   console.log("update:", updated.user_fields.fields.plan.stringValue, updated.notes || "no notes");
 
   // Rows count once a token has come after them: what came after the last token comes again.
-  let [rows, token, streams, more] = [[], "", 0, true];
+  let [rows, token, more] = [[], "", true];
   while (more) {
     const stream = users.StreamUsers({ filter: { roles: ["USER_ROLE_AGENT"] }, page_token: token }, within(60));
     let page = [];
-    [streams, more] = [streams + 1, false];
+    more = false;
     try {
       for await (const message of stream) {
         page.push(...message.users);
         more = Boolean(message.next_page_token);
         if (more) [rows, page, token] = [rows.concat(page), [], message.next_page_token];
-        if (streams === 1 && rows.length >= 500) stream.cancel(); // as if the connection were lost
       }
       rows = rows.concat(page); // with `more` still set, the gateway is shutting down
     } catch (error) {
       if (![grpc.status.UNAVAILABLE, grpc.status.DEADLINE_EXCEEDED, grpc.status.CANCELLED].includes(error.code)) throw error;
       more = true;
-      await new Promise((resume) => setTimeout(resume, 1000 * (details(error).RetryInfo?.retry_delay?.seconds ?? 1)));
+      const { seconds = 0, nanos = 0 } = details(error).RetryInfo?.retry_delay ?? { seconds: 1 };
+      await new Promise((resume) => setTimeout(resume, 1000 * seconds + nanos / 1e6));
     }
   }
-  console.log("stream:", rows.length, "agents,", streams, "streams");
+  console.log("stream:", rows.length, "agents");
 }
 
 main();

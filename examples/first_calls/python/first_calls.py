@@ -44,19 +44,15 @@ print("update:", user.user_fields["plan"], repr(user.notes))
 # A stream. Rows count once a token has come after them: what came after the last token comes again.
 RESUMED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 agents = user_pb2.UserFilter(roles=[user_pb2.USER_ROLE_AGENT])
-rows, token, streams, more = [], "", 0, True
+rows, token, more = [], "", True
 while more:
-    streams, page = streams + 1, []
-    stream = users.StreamUsers(user_service_pb2.StreamUsersRequest(filter=agents, page_token=token), timeout=60)
+    page, more = [], False
     try:
-        more = False
-        for message in stream:
+        for message in users.StreamUsers(user_service_pb2.StreamUsersRequest(filter=agents, page_token=token), timeout=60):
             page += message.users
             more = bool(message.next_page_token)
             if more:
                 rows, page, token = rows + page, [], message.next_page_token
-                if streams == 1 and len(rows) >= 500:
-                    stream.cancel()  # as if the connection were lost
         rows += page  # with `more` still set, the gateway is shutting down
     except grpc.RpcError as error:
         if error.code() not in RESUMED:
@@ -64,4 +60,4 @@ while more:
         more = True
         retry = details(error).get("RetryInfo")
         time.sleep(retry.retry_delay.ToTimedelta().total_seconds() if retry else 0.5)
-print("stream:", len(rows), "agents,", len({row.id for row in rows}), "ids,", streams, "streams")
+print("stream:", len(rows), "agents,", len({row.id for row in rows}), "ids")

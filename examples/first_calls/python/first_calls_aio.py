@@ -8,6 +8,13 @@ from grpc_status import rpc_status
 from zendesk_gateway import user_pb2, user_service_pb2, user_service_pb2_grpc
 
 
+def wait(error):
+    """Returns how many seconds an error asks to wait."""
+    status, retry = rpc_status.from_call(error), error_details_pb2.RetryInfo()
+    asked = status and any(detail.Unpack(retry) for detail in status.details)
+    return retry.retry_delay.ToTimedelta().total_seconds() if asked else 0.5
+
+
 async def main():
     async with grpc.aio.insecure_channel("127.0.0.1:50051") as channel:
         users = user_service_pb2_grpc.UserServiceStub(channel)
@@ -21,11 +28,24 @@ async def main():
             rpc_status.from_call(error).details[0].Unpack(info)
             print("error:", error.code().name, info.reason)
 
-        agents = user_pb2.UserFilter(roles=[user_pb2.USER_ROLE_AGENT])
-        rows = 0
-        async for message in users.StreamUsers(user_service_pb2.StreamUsersRequest(filter=agents), timeout=60):
-            rows += len(message.users)
-        print("stream:", rows, "agents")
+        rows, token, more = [], "", True
+        while more:
+            page, more = [], False
+            agents = user_pb2.UserFilter(roles=[user_pb2.USER_ROLE_AGENT])
+            request = user_service_pb2.StreamUsersRequest(filter=agents, page_token=token)
+            try:
+                async for message in users.StreamUsers(request, timeout=60):
+                    page += message.users
+                    more = bool(message.next_page_token)
+                    if more:
+                        rows, page, token = rows + page, [], message.next_page_token
+                rows += page  # with `more` still set, the gateway is shutting down
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                    raise
+                more = True
+                await asyncio.sleep(wait(error))
+        print("stream:", len(rows), "agents")
 
 
 asyncio.run(main())

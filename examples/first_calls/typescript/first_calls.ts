@@ -1,5 +1,6 @@
 // A call, an error with details, an update with a mask, and a stream that is resumed.
 import { setTimeout as pause } from "node:timers/promises";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./gen/details_pb.js";
@@ -32,20 +33,16 @@ console.log("update:", updated.user?.userFields?.plan, updated.user?.notes || "n
 // Rows count once a token has come after them: what came after the last token comes again.
 const resumed = [Code.Unavailable, Code.DeadlineExceeded, Code.Canceled];
 let rows: User[] = [];
-let [token, streams, more] = ["", 0, true];
+let [token, more] = ["", true];
 while (more) {
-  const connection = new AbortController();
   const request = { filter: { roles: [UserRole.AGENT] }, pageToken: token };
   let page: User[] = [];
-  [streams, more] = [streams + 1, false];
+  more = false;
   try {
-    for await (const message of users.streamUsers(request, { timeoutMs: 60_000, signal: connection.signal })) {
+    for await (const message of users.streamUsers(request, { timeoutMs: 60_000 })) {
       page.push(...message.users);
       more = message.nextPageToken !== "";
-      if (more) {
-        [rows, page, token] = [rows.concat(page), [], message.nextPageToken];
-        if (streams === 1 && rows.length >= 500) connection.abort(); // as if the connection were lost
-      }
+      if (more) [rows, page, token] = [rows.concat(page), [], message.nextPageToken];
     }
     rows = rows.concat(page); // with `more` still set, the gateway is shutting down
   } catch (reason) {
@@ -53,7 +50,7 @@ while (more) {
     if (!resumed.includes(error.code)) throw error;
     more = true;
     const [retry] = error.findDetails(RetryInfoSchema);
-    await pause(1000 * Number(retry?.retryDelay?.seconds ?? 1));
+    await pause(retry?.retryDelay ? durationMs(retry.retryDelay) : 1000);
   }
 }
-console.log("stream:", rows.length, "agents,", streams, "streams");
+console.log("stream:", rows.length, "agents");

@@ -127,7 +127,8 @@ async fn a_caller_who_comes_as_the_last_one_leaves_is_answered() {
 async fn a_caller_who_joins_just_after_a_flight_stored_its_answer_gets_that_answer() {
     let (cache, upstream) = (cache(), Upstream::default());
     cache.fill(&key(7), &record(7), &Bytes::from_static(b"seven"), &cache.snapshot());
-    let mut fetch = Some(upstream.hangs());
+    let hangs = upstream.hangs();
+    let mut fetch: Option<Fetch> = Some(Box::new(move |terms| Box::pin(hangs(terms))));
     let boarded = cache.0.board(&key(7), &record(7), PLAIN, &within(secs(10)).into(), &mut fetch);
     assert!(matches!(boarded, flight::Boarded::Stored(entry) if entry.answer.as_ref().unwrap() == "seven"));
     assert!(fetch.is_some());

@@ -120,8 +120,8 @@ impl Driver {
         let now = self.elected.clock().now();
         let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         let is_there = answered != Duration::ZERO && now.saturating_sub(answered) <= ABLE;
-        // Who shuts down takes the lead no more, and keeps it until another has it.
-        let able = is_there && (self.elected.holds() || !self.elected.is_retired());
+        // Who cannot answer calls yet, or shuts down, takes no lead; but it keeps what it has until another has it.
+        let able = is_there && (self.elected.holds() || self.elected.would_lead());
         self.step(Event::Tick { able }, now);
         self.ticked = now;
         self.publish(now);

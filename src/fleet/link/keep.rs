@@ -88,8 +88,9 @@ impl Inner {
                     self.follow(&open).await;
                     *lost = Instant::now();
                 }
-                Err(why @ (Refused::Silent | Refused::NotLeading | Refused::Untrusted)) => {
-                    if held && lost.elapsed() >= self.alone_after {
+                Err(why @ (Refused::Silent | Refused::NotLeading | Refused::NotReady | Refused::Untrusted)) => {
+                    let says_more = *self.course.borrow() == Course::Alone(Refused::Silent) && why != Refused::Silent;
+                    if says_more || held && lost.elapsed() >= self.alone_after {
                         self.be_alone(why);
                     }
                 }

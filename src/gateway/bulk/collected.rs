@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use super::engine::Engine;
 use super::event::{Ended, Event, Next, Source, Stop, Tell};
 use super::items::Part;
@@ -31,8 +33,8 @@ impl Listed {
 impl Source for Listed {
     type Error = Infallible;
 
-    async fn next(&mut self) -> Result<Option<Next>, Stop<Infallible>> {
-        Ok(self.0.pop_front().map(Box::new).map(Next::Part))
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Next>, Stop<Infallible>>> {
+        Box::pin(async { Ok(self.0.pop_front().map(Box::new).map(Next::Part)) })
     }
 }
 

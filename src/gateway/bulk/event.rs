@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use super::items::{Items, Part};
 use crate::error::Error;
 use crate::proto::{
@@ -80,7 +82,18 @@ pub trait Source: Send {
     type Error: Send;
 
     /// Waits for what comes next; none at the end. Nothing gets lost if it is dropped and called again.
-    fn next(&mut self) -> impl Future<Output = Result<Option<Next>, Stop<Self::Error>>> + Send;
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Next>, Stop<Self::Error>>>;
+}
+
+/// Any source, so that an engine is compiled once, and not once for each kind of rows.
+pub struct AnySource<E>(pub Box<dyn Source<Error = E>>);
+
+impl<E: Send> Source for AnySource<E> {
+    type Error = E;
+
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Next>, Stop<E>>> {
+        self.0.next()
+    }
 }
 
 impl From<Event> for BulkEvent {

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt as _};
 
 use super::event::{Ended, Event, Next, Source, Stop};
@@ -268,37 +269,39 @@ where
 {
     type Error = E;
 
-    async fn next(&mut self) -> Result<Option<Next>, Stop<E>> {
-        loop {
-            if let Some(next) = self.ready.pop_front() {
-                return Ok(Some(next));
-            }
-            let (rows, bytes) = self.measure();
-            let is_full = rows == MOST_ITEMS || rows < self.waiting.len();
-            if is_full || self.messages.is_none() {
-                if rows == 0 {
-                    return Ok(None);
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Next>, Stop<E>>> {
+        Box::pin(async move {
+            loop {
+                if let Some(next) = self.ready.pop_front() {
+                    return Ok(Some(next));
                 }
-                self.cut(rows).map_err(Stop::Failed)?;
-                continue;
-            }
-            if !std::mem::replace(&mut self.is_reading, true) {
-                // Of the last message only the rows that wait are left.
-                self.charge(bytes).map_err(Stop::Failed)?;
-                // A large one that was read ahead of its turn keeps its charge.
-                if std::mem::take(&mut self.is_charged) {
-                    self.context.place.release_message();
+                let (rows, bytes) = self.measure();
+                let is_full = rows == MOST_ITEMS || rows < self.waiting.len();
+                if is_full || self.messages.is_none() {
+                    if rows == 0 {
+                        return Ok(None);
+                    }
+                    self.cut(rows).map_err(Stop::Failed)?;
+                    continue;
+                }
+                if !std::mem::replace(&mut self.is_reading, true) {
+                    // Of the last message only the rows that wait are left.
+                    self.charge(bytes).map_err(Stop::Failed)?;
+                    // A large one that was read ahead of its turn keeps its charge.
+                    if std::mem::take(&mut self.is_charged) {
+                        self.context.place.release_message();
+                    }
+                }
+                let Some(messages) = &mut self.messages else { return Ok(None) };
+                let message = messages.next().await;
+                self.is_reading = false;
+                match message {
+                    Some(Ok(message)) => self.take(message).map_err(Stop::Failed)?,
+                    Some(Err(error)) => return Err(Stop::Source(error)),
+                    None => self.messages = None,
                 }
             }
-            let Some(messages) = &mut self.messages else { return Ok(None) };
-            let message = messages.next().await;
-            self.is_reading = false;
-            match message {
-                Some(Ok(message)) => self.take(message).map_err(Stop::Failed)?,
-                Some(Err(error)) => return Err(Stop::Source(error)),
-                None => self.messages = None,
-            }
-        }
+        })
     }
 }
 

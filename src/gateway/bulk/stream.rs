@@ -6,7 +6,7 @@ use futures_util::Stream;
 
 use super::Leaving;
 use super::engine::{Engine, Order};
-use super::event::Stop;
+use super::event::{AnySource, Stop};
 use super::items::{Items, LAST_INDEX};
 use super::rows::Rows;
 use super::telling::{Replies, telling};
@@ -58,11 +58,11 @@ impl Gateway {
         let open = checks.end(Some(open))?;
         let (leaving, inner) = Leaving::of(&context);
         let (kind, left) = (R::Call::KIND, leaving.left.clone());
-        let rows = Rows::new(context, first, further, resume_from, dry_run, &open)?;
+        let rows = AnySource(Box::new(Rows::new(context, first, further, resume_from, dry_run, &open)?));
         // Whatever the rows are, their jobs may change the same.
         let changes = R::Call::default().changes();
         let order = Order { kind, changes, wait: true, is_stream: true, left: left.clone() };
-        let (teller, replies) = telling(leaving);
+        let (teller, replies) = telling::<R::Reply, E>(leaving);
         let trail = inner.trail.clone();
         let mut engine = Engine::new(self, inner, order, rows, teller);
         for (job_id, items) in open {

@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::{mpsc, watch};
 
@@ -21,11 +22,12 @@ use crate::proto::BulkEvent;
 const SENT_AFTER: u8 = 2;
 
 /// What a caller is told, or how the stream ends.
-type Message<M, E> = Result<Option<Encoded<M>>, E>;
+type Message<E> = Result<Option<Bytes>, E>;
 
 /// Tells events to the caller of a stream.
-pub struct Teller<M, E> {
-    messages: mpsc::Sender<Message<M, E>>,
+pub struct Teller<E> {
+    messages: mpsc::Sender<Message<E>>,
+    encode: fn(Event) -> Bytes,
     /// How many messages were sent.
     sent: watch::Receiver<u64>,
     told: u64,
@@ -33,7 +35,7 @@ pub struct Teller<M, E> {
 
 /// The messages of a stream. Dropping them tells the engine that the caller has left.
 pub struct Replies<M, E> {
-    messages: mpsc::Receiver<Message<M, E>>,
+    messages: mpsc::Receiver<Message<E>>,
     sent: watch::Sender<u64>,
     given: u64,
     /// Polls without a message since the last one.
@@ -44,15 +46,19 @@ pub struct Replies<M, E> {
 }
 
 /// Returns both sides of a stream whose caller leaves with the replies.
-pub fn telling<M, E>(leaving: Leaving) -> (Teller<M, E>, Replies<M, E>) {
+pub fn telling<M, E>(leaving: Leaving) -> (Teller<E>, Replies<M, E>)
+where
+    M: prost::Message + From<BulkEvent>,
+{
     let (sender, messages) = mpsc::channel(1);
     let (sent, receiver) = watch::channel(0);
     let replies =
         Replies { messages, sent, given: 0, idle: 0, has_ended: false, _leaving: leaving, message: PhantomData };
-    (Teller { messages: sender, sent: receiver, told: 0 }, replies)
+    let encode = |event: Event| M::from(event.into()).encode_to_vec().into();
+    (Teller { messages: sender, encode, sent: receiver, told: 0 }, replies)
 }
 
-impl<M, E> Teller<M, E> {
+impl<E> Teller<E> {
     /// Ends the stream.
     pub async fn end(self, end: Result<(), E>) {
         // Whoever has left is told nothing.
@@ -60,13 +66,9 @@ impl<M, E> Teller<M, E> {
     }
 }
 
-impl<M, E> Tell for Teller<M, E>
-where
-    M: prost::Message + From<BulkEvent>,
-    E: Send,
-{
+impl<E: Send> Tell for Teller<E> {
     async fn tell(&mut self, event: Event) -> bool {
-        let message = Encoded::new(&M::from(event.into()));
+        let message = (self.encode)(event);
         if self.messages.send(Ok(Some(message))).await.is_err() {
             return false;
         }
@@ -76,7 +78,7 @@ where
     }
 }
 
-impl<M, E: From<Error>> Stream for Replies<M, E> {
+impl<M: prost::Message, E: From<Error>> Stream for Replies<M, E> {
     type Item = Result<Encoded<M>, E>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -100,7 +102,7 @@ impl<M, E: From<Error>> Stream for Replies<M, E> {
         // The engine did not call `end`. Without an error, the caller would believe that all rows are done.
         let message = message.unwrap_or_else(|| Err(Error::Internal { what: "a bulk stream panicked" }.into()));
         this.has_ended = !matches!(message, Ok(Some(_)));
-        Poll::Ready(message.transpose())
+        Poll::Ready(message.map(|message| message.map(Encoded::from_bytes)).transpose())
     }
 }
 
@@ -114,7 +116,7 @@ mod tests {
     use super::*;
     use crate::proto::StreamBulkCreateUsersResponse;
 
-    type Sides = (Teller<StreamBulkCreateUsersResponse, Error>, Replies<StreamBulkCreateUsersResponse, Error>);
+    type Sides = (Teller<Error>, Replies<StreamBulkCreateUsersResponse, Error>);
 
     fn sides() -> (Sides, CancellationToken) {
         let left = CancellationToken::new();

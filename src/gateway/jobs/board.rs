@@ -7,16 +7,16 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::apart::Apart;
 use super::entry::{Entry, Follow, Group};
-use super::inbox::{Id, Inbox, News};
+use super::follower::{Follower, Source, Terms};
+use super::inbox::{Id, News};
 use super::pace::SHORTEST;
-use super::round::Round;
-use super::slots::Slot;
+use super::round::{LONGEST, Round};
 use super::state::{has_ended, is_known, unreadable};
 use crate::error::{Error, Fate};
 use crate::proto::{ErrorReason, Job};
 use crate::rest::many::{MOST_ITEMS, lists};
-use crate::share::Share;
 use crate::telemetry::Trace;
 use crate::upstream::call::Priority;
 use crate::upstream::credential::Credential;
@@ -50,49 +50,19 @@ pub struct Board {
     followers: HashMap<u64, Follower>,
     /// Number of the next round.
     round: u64,
-    /// Whose turn it was in which round; see [`Entry::turn`].
+    /// Whose turn it was in which round; see [`Self::turn`].
     turns: HashMap<Option<u64>, u64>,
+    apart: Apart,
     /// Most ids in one request.
     most: usize,
     refusals: u32,
 }
 
-/// Who follows jobs, how long it can wait, and where its news go.
-#[derive(Clone)]
-pub struct Terms {
-    /// Tells followers apart.
-    pub number: u64,
-    /// The share of the caller who follows. Held, so that the caller is still the same when it comes with another call.
-    pub share: Share,
-    /// By when it wants to know how the jobs ended.
-    pub until: Instant,
-    /// When to ask once more, whatever the age of the jobs, because `until` is near.
-    pub look_at: Option<Instant>,
-    /// Where its news go.
-    pub inbox: Arc<Inbox>,
-}
-
-/// Who says that there is a job.
-pub enum Source {
-    /// This gateway has started it, and holds its slot.
-    Started(Slot),
-    /// A receipt of a gateway.
-    Receipt,
-    /// Only the caller who wants to know.
-    Caller,
-}
-
-struct Follower {
-    terms: Terms,
-    /// How many jobs it follows.
-    open: usize,
-}
-
 impl Board {
     /// Returns a board without jobs or followers.
     pub fn new(credential: Credential, trace: Trace) -> Self {
-        let (entries, followers, wake, turns) = Default::default();
-        Self { credential, trace, wake, entries, followers, turns, round: 0, most: MOST_ITEMS, refusals: 0 }
+        let (entries, followers, wake, turns, apart) = Default::default();
+        Self { credential, trace, wake, entries, followers, turns, apart, round: 0, most: MOST_ITEMS, refusals: 0 }
     }
 
     /// Lets somebody follow a job.
@@ -101,10 +71,12 @@ impl Board {
         // A job that has just been accepted has hardly begun.
         let first = if matches!(source, Source::Started(_)) { now + SHORTEST } else { now };
         let entry = self.entries.entry(Id::clone(id)).or_insert_with(|| Entry {
-            caller: terms.share.id(),
+            share: terms.share.clone(),
             since: now,
             told: now,
             asked: None,
+            round: 0,
+            seen: 0,
             due: first,
             job: None,
             alone: false,
@@ -152,7 +124,11 @@ impl Board {
 
     /// Returns when the next job is due, and when somebody wants a last look; none if nothing is followed.
     pub fn next(&self) -> Option<(Instant, Option<Instant>)> {
-        let due = self.entries.values().map(|entry| entry.due).min()?;
+        if self.entries.is_empty() {
+            return None;
+        }
+        // While no more may be asked, an answer changes that.
+        let due = self.askable().map(|(_, entry)| entry.due).min().unwrap_or_else(|| Instant::now() + LONGEST);
         Some((due, self.followers.values().filter_map(|follower| follower.terms.look_at).min()))
     }
 
@@ -164,7 +140,24 @@ impl Board {
     /// Returns when the next job is due of those that a follower with little time waits for.
     pub fn next_urgent(&self) -> Option<Instant> {
         let soon = Instant::now() + SHORT;
-        self.entries.values().filter(|entry| self.is_urgent(entry, soon)).map(|entry| entry.due).min()
+        self.askable().filter(|(_, entry)| self.is_urgent(entry, soon)).map(|(_, entry)| entry.due).min()
+    }
+
+    fn askable(&self) -> impl Iterator<Item = (&Id, &Entry)> {
+        self.entries.iter().filter(|(_, entry)| self.apart.may_begin(entry.share.id()))
+    }
+
+    /// Returns whose turn it is in which a job is asked about: that of a caller who alone says that it exists, or whose jobs are kept
+    /// apart; none for the others, which Zendesk is known to have.
+    fn turn(&self, entry: &Entry) -> Option<u64> {
+        let caller = entry.share.id();
+        (!entry.is_known() || self.apart.is(caller)).then_some(caller)
+    }
+
+    /// Returns with which others a job may be asked about.
+    fn group(&self, id: &Id, entry: &Entry) -> Group {
+        let with = || self.turn(entry).map_or(Group::Shared, Group::OfCaller);
+        if entry.alone { Group::Alone(Id::clone(id)) } else { with() }
     }
 
     fn is_urgent(&self, entry: &Entry, soon: Instant) -> bool {
@@ -176,16 +169,19 @@ impl Board {
     pub fn begin(&mut self) -> Option<Round> {
         let now = Instant::now();
         self.look(now);
-        let (id, first) = self.first(now)?;
-        let (group, turn) = (first.group(id), first.turn());
-        let mut ids: Vec<(&Id, &Entry)> = self.entries.iter().filter(|(id, entry)| entry.group(id) == group).collect();
+        self.apart.end(now);
+        let id = self.first(now)?;
+        let first = &self.entries[&id];
+        let (group, turn) = (self.group(&id, first), self.turn(first));
+        let share = (group != Group::Shared).then(|| first.share.clone());
+        let mut ids: Vec<(&Id, &Entry)> = self.askable().filter(|(id, entry)| self.group(id, entry) == group).collect();
         ids.sort_unstable_by_key(|(_, entry)| entry.due);
         // What is due goes before what only fills the request up, and each caller's first before another's second.
         let mut turns = HashMap::<u64, usize>::new();
         let mut ids: Vec<(bool, usize, &Id)> = ids
             .into_iter()
             .map(|(id, entry)| {
-                let turn = turns.entry(entry.caller).or_default();
+                let turn = turns.entry(entry.share.id()).or_default();
                 *turn += 1;
                 (entry.due > now, *turn, id)
             })
@@ -196,24 +192,26 @@ impl Board {
         let ids = lists(&ids)[0].to_vec();
         let urgent = ids.iter().any(|id| self.is_urgent(&self.entries[id.as_str()], now + SHORT));
         let priority = if urgent { Priority::Interactive } else { Priority::Background };
-        for id in &ids {
-            self.entries.get_mut(id.as_str()).expect("it was taken from there").asked = Some(now);
-        }
         let number = self.round;
+        for id in &ids {
+            let entry = self.entries.get_mut(id.as_str()).expect("it was taken from there");
+            (entry.asked, entry.round) = (Some(now), number);
+        }
         self.round += 1;
         self.turns.insert(turn, self.round);
-        Some(Round { number, ids, alone: matches!(group, Group::Alone(_)), priority })
+        Some(Round { number, ids, alone: matches!(group, Group::Alone(_)), priority, share })
     }
 
     /// Returns the job that is asked about first of those that are due. Those that Zendesk is known to have come every other
     /// time, so that nobody's claims keep slots taken; callers with claims take turns.
-    fn first(&mut self, now: Instant) -> Option<(&Id, &Entry)> {
-        let callers: HashSet<Option<u64>> = self.entries.values().map(Entry::turn).collect();
+    fn first(&mut self, now: Instant) -> Option<Id> {
+        let callers: HashSet<Option<u64>> = self.entries.values().map(|entry| self.turn(entry)).collect();
         self.turns.retain(|turn, _| callers.contains(turn));
         let was_known = self.round > 0 && self.turns.get(&None) == Some(&self.round);
-        let last = |entry: &Entry| self.turns.get(&entry.turn()).copied().unwrap_or_default();
-        let due = self.entries.iter().filter(|(_, entry)| entry.due <= now);
-        due.min_by_key(|(_, entry)| (entry.turn().is_none() == was_known, last(entry), entry.due))
+        let last = |entry: &Entry| self.turns.get(&self.turn(entry)).copied().unwrap_or_default();
+        let due = self.askable().filter(|(_, entry)| entry.due <= now);
+        let first = due.min_by_key(|(_, entry)| (self.turn(entry).is_none() == was_known, last(entry), entry.due));
+        first.map(|(id, _)| Id::clone(id))
     }
 
     /// Makes due what somebody wants a last look at.
@@ -245,23 +243,40 @@ impl Board {
         }
     }
 
+    /// Takes in that a round takes too long, because its request hangs or waits. Returns true if it is waited for all the same, beside
+    /// others; else its jobs are asked about apart.
+    pub fn late(&mut self, round: &Round, hangs: bool) -> bool {
+        let now = Instant::now();
+        for id in &round.ids {
+            let Some(entry) = self.entries.get_mut(id.as_str()) else { continue };
+            if hangs {
+                self.apart.keep(entry.share.id());
+            }
+            // Where a caller's list hangs, a job's own path may tell; what does not even tell then has to be waited for.
+            entry.alone |= hangs && round.share.is_some();
+            entry.due = if round.share.is_none() || hangs && !round.alone { now } else { now + LONGEST };
+        }
+        self.apart.wait_for(round)
+    }
+
     /// Takes in Zendesk's answer to a round.
     pub fn answered(&mut self, round: &Round, jobs: Vec<Job>) {
+        self.apart.ended(round);
         self.refusals = 0;
         self.most = (self.most * 2).min(MOST_ITEMS);
         let mut jobs: HashMap<String, Job> = jobs.into_iter().map(|job| (job.id.clone(), job)).collect();
         for id in &round.ids {
             match jobs.remove(id) {
                 Some(job) => self.seen(round, id, job),
-                None => self.missing(id),
+                None => self.missing(round, id),
             }
         }
     }
 
     fn seen(&mut self, round: &Round, id: &str, job: Job) {
-        let Some(entry) = self.entries.get_mut(id) else { return };
+        let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.seen <= round.number) else { return };
         let now = Instant::now();
-        (entry.alone, entry.list_failed) = (false, None);
+        (entry.alone, entry.list_failed, entry.seen) = (false, None, round.number);
         if is_known(&job) {
             entry.told = now;
         } else if now - entry.told >= NOT_TOLD {
@@ -289,8 +304,8 @@ impl Board {
         }
     }
 
-    fn missing(&mut self, id: &str) {
-        let Some(entry) = self.entries.get_mut(id) else { return };
+    fn missing(&mut self, round: &Round, id: &str) {
+        let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.round == round.number) else { return };
         let now = Instant::now();
         let patience = if entry.is_ours || entry.has_receipt { NOT_TOLD } else { NOT_FOUND_YET };
         entry.schedule(now, Duration::ZERO);
@@ -302,6 +317,7 @@ impl Board {
     /// Takes in that a round failed.
     pub fn failed(&mut self, round: &Round, error: &Error) {
         let now = Instant::now();
+        let was_late = self.apart.ended(round);
         let (about_the_jobs, is_too_large) = (error.is_about_the_request(), matches!(error, Error::TooLarge { .. }));
         if about_the_jobs {
             self.most = (round.ids.len() / 2).max(1);
@@ -330,9 +346,11 @@ impl Board {
         let is_short_of_budget = error.row().reason == ErrorReason::RateLimited;
         let mut concerned = HashSet::new();
         for id in &round.ids {
-            let Some(entry) = self.entries.get_mut(id.as_str()) else { continue };
+            // One that was asked about once more meanwhile waits for what that brings.
+            let is_of = |entry: &&mut Entry| entry.round == round.number;
+            let Some(entry) = self.entries.get_mut(id.as_str()).filter(is_of) else { continue };
             entry.list_failed = (!round.alone).then_some(now);
-            entry.alone = !round.alone && now - entry.told >= NOT_TOLD;
+            entry.alone = entry.alone && was_late || !round.alone && now - entry.told >= NOT_TOLD;
             entry.schedule(now, if is_refused { WHILE_REFUSED } else { AFTER_FAILURE });
             // A follower who has had news can wait for the next ones until there is budget, and does not hear of the failure.
             let hears_of_it = |follow: &&Follow| !(is_short_of_budget && follow.told);

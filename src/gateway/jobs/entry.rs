@@ -9,17 +9,21 @@ use super::inbox::Id;
 use super::pace::{SHORTEST, interval};
 use super::slots::Slot;
 use crate::proto::Job;
+use crate::share::Share;
 
 /// A followed job.
 pub struct Entry {
-    /// The caller who followed it first.
-    pub caller: u64,
+    /// That of the caller who followed it first.
+    pub share: Share,
     /// Since when it is followed, which stands for its age.
     pub since: Instant,
     /// When Zendesk last told of its state; `since` before the first time.
     pub told: Instant,
     /// When it was last asked about.
     pub asked: Option<Instant>,
+    /// The round in which it was last asked about, and the one in which it was last seen.
+    pub round: u64,
+    pub seen: u64,
     /// When it is next asked about.
     pub due: Instant,
     /// As last seen.
@@ -54,25 +58,15 @@ pub enum Group {
     /// One that is asked for by its own path.
     Alone(Id),
     /// Those that Zendesk is known to have.
-    Known,
-    /// Those of which only this caller says that they exist: whatever its ids do to a request, it concerns nobody else.
-    Claimed(u64),
+    Shared,
+    /// Those of which only this caller says that they exist, or whose requests hang: what they do to a request concerns nobody else.
+    OfCaller(u64),
 }
 
 impl Entry {
-    /// Returns with which others it may be asked about.
-    pub fn group(&self, id: &Id) -> Group {
-        match () {
-            () if self.alone => Group::Alone(Id::clone(id)),
-            () => self.turn().map_or(Group::Known, Group::Claimed),
-        }
-    }
-
-    /// Returns whose turn it is asked in: that of a caller who alone says that it exists; none for a job that Zendesk is known to
-    /// have.
-    pub fn turn(&self) -> Option<u64> {
-        let is_known = self.job.is_some() || self.is_ours;
-        (!is_known).then_some(self.caller)
+    /// True if Zendesk is known to have it.
+    pub fn is_known(&self) -> bool {
+        self.job.is_some() || self.is_ours
     }
 
     /// Returns when it may be asked about again at the earliest.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::board::{Board, Source, Terms};
+use super::board::Board;
+use super::follower::{Source, Terms};
 use super::inbox::{Id, Inbox, News};
 use super::pace::Pace;
 use super::poller::{Poller, Polling, locked};

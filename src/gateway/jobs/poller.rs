@@ -1,27 +1,30 @@
 //! Asks Zendesk about the jobs that are followed: one task for each credential, as long as somebody follows a job with it.
 
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, interval, sleep_until};
 
 use super::board::Board;
 use super::pace::Pace;
-use super::round::Round;
+use super::round::{LONGEST, Round};
 use crate::cache::WaitsFor;
 use crate::error::{Error, Result};
 use crate::gateway::read::{ReadContext, Reads};
 use crate::proto::{GetJobRequest, Job};
 use crate::rest::jobs::show_many;
-use crate::share::Share;
-use crate::upstream::call::{Ledger, Priority};
+use crate::upstream::call::{Ledger, Priority, Progress};
 
-/// Longest that one request about jobs may take, with its retries and its wait for budget.
-const LONGEST: Duration = Duration::from_secs(30);
+/// How long others wait for a request.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is looked how far it is.
+const GLANCE: Duration = Duration::from_millis(250);
 
 /// The boards of all credentials, by their fingerprints.
 pub type Boards = Mutex<HashMap<u128, Board>>;
@@ -38,6 +41,26 @@ pub struct Polling {
     pub boards: Boards,
     /// Requests sent.
     pub polls: AtomicU64,
+}
+
+/// A round under way.
+type Asking = BoxFuture<'static, Ended>;
+
+/// A round that has ended.
+struct Ended {
+    round: Arc<Round>,
+    ledger: Arc<Ledger>,
+    outcome: Result<Vec<Job>>,
+}
+
+enum Waited {
+    Ended(Ended),
+    /// It has to be taken back before it is sent.
+    Withdrawn,
+    /// It takes so long that others go on.
+    Late {
+        hangs: bool,
+    },
 }
 
 /// Asks with one credential. Dropping it, however it ends, tells those who still follow that nobody asks any more.
@@ -58,6 +81,7 @@ impl Poller {
     pub async fn run(mut self) {
         // When the next request may be sent, once there is something to ask.
         let mut reserved: Option<Instant> = None;
+        let mut late = FuturesUnordered::new();
         while let Some((due, look)) = self.next() {
             let now = Instant::now();
             if due <= now && reserved.is_none() {
@@ -69,22 +93,29 @@ impl Poller {
                 tokio::select! {
                     () = sleep_until(at) => {}
                     () = self.wake.notified() => {}
+                    Some(ended) = late.next() => self.end(ended),
                 }
                 continue;
             }
-            let Some(round) = self.with(Board::begin).flatten() else { continue };
+            let Some(round) = self.with(Board::begin).flatten().map(Arc::new) else { continue };
             // A last look waits for no pace, but counts.
             let counted = reserved.take().unwrap_or_else(|| self.polling.pace.reserve(now));
-            let outcome = self.ask(&round).await;
-            if outcome.is_none() {
+            let Some((mut asking, ledger)) = self.ask(&round) else { continue };
+            match self.wait(&round, &mut asking, &ledger, &mut late).await {
+                Waited::Ended(ended) => self.end(ended),
                 // Nothing was sent, so the next round need not be counted anew.
-                reserved = Some(counted);
+                Waited::Withdrawn => {
+                    reserved = Some(counted);
+                    self.with(|board| board.withdraw(&round));
+                }
+                Waited::Late { hangs } => {
+                    if self.with(|board| board.late(&round, hangs)) == Some(true) {
+                        late.push(asking);
+                    } else {
+                        self.count(&ledger);
+                    }
+                }
             }
-            self.with(|board| match outcome {
-                Some(Ok(jobs)) => board.answered(&round, jobs),
-                Some(Err(error)) => board.failed(&round, &error),
-                None => board.withdraw(&round),
-            });
         }
     }
 
@@ -103,8 +134,8 @@ impl Poller {
         locked(&self.polling.boards).get_mut(&self.key).map(act)
     }
 
-    /// Sends one request. Returns none if it has been taken back before it was sent.
-    async fn ask(&self, round: &Round) -> Option<Result<Vec<Job>>> {
+    /// Begins to send one request.
+    fn ask(&self, round: &Arc<Round>) -> Option<(Asking, Arc<Ledger>)> {
         let (credential, trace) = self.with(|board| (board.credential.clone(), board.trace.clone()))?;
         let ledger = Arc::<Ledger>::default();
         let deadline = Instant::now() + LONGEST;
@@ -113,47 +144,84 @@ impl Poller {
             deadline,
             wanted_by: deadline,
             priority: round.priority,
-            // Nobody's own: it is for all who follow.
-            share: Share::default(),
+            share: round.share.clone().unwrap_or_default(),
             ledger: Arc::clone(&ledger),
             waits_for: WaitsFor::default(),
             trace,
         };
-        let mut asking = pin!(self.send(&read, round));
-        let outcome = loop {
+        let (polling, round, sent) = (Arc::clone(&self.polling), Arc::clone(round), Arc::clone(&ledger));
+        let asking = async move {
+            let outcome = send(&polling.reads, &read, &round).await;
+            Ended { round, ledger: sent, outcome }
+        };
+        Some((asking.boxed(), ledger))
+    }
+
+    /// Waits until a round has ended, or is waited for no longer.
+    async fn wait(
+        &self,
+        round: &Round,
+        asking: &mut Asking,
+        ledger: &Ledger,
+        late: &mut FuturesUnordered<Asking>,
+    ) -> Waited {
+        let begun = Instant::now();
+        let mut look = interval(GLANCE);
+        // Nothing else can be asked instead of a job by its own path, so others need not wait to learn that it hangs.
+        let patience = if round.alone { GLANCE } else { PATIENCE };
+        loop {
             // Somebody who cannot wait must not wait for the turn of a request that can.
             let can_wait = round.priority == Priority::Background && ledger.requests() == 0;
             let urgent = self.with(|board| board.next_urgent()).flatten().filter(|_| can_wait);
             tokio::select! {
                 biased;
-                outcome = &mut asking => break Some(outcome),
+                ended = &mut *asking => return Waited::Ended(ended),
+                Some(ended) = late.next() => self.end(ended),
                 () = self.wake.notified(), if can_wait => {}
-                () = sleep_until(urgent.unwrap_or(deadline)), if urgent.is_some() => {
+                () = sleep_until(urgent.unwrap_or(begun)), if urgent.is_some() => {
                     if ledger.requests() == 0 {
-                        break None;
+                        return Waited::Withdrawn;
                     }
                 }
+                _ = look.tick() => match ledger.progress() {
+                    Progress::UnderWay(since) if since.elapsed() >= patience => return Waited::Late { hangs: true },
+                    // One caller's may wait for others of that caller.
+                    Progress::Waits if round.share.is_some() && begun.elapsed() >= patience => {
+                        return Waited::Late { hangs: false };
+                    }
+                    _ => {}
+                },
             }
-        };
+        }
+    }
+
+    /// Takes in how a round has ended.
+    fn end(&self, Ended { round, ledger, outcome }: Ended) {
+        self.count(&ledger);
+        self.with(|board| match outcome {
+            Ok(jobs) => board.answered(&round, jobs),
+            Err(error) => board.failed(&round, &error),
+        });
+    }
+
+    fn count(&self, ledger: &Ledger) {
         let sent = ledger.requests();
         self.polling.polls.fetch_add(sent.into(), Relaxed);
         for _ in 1..sent {
             // Repetitions count, too.
             self.polling.pace.reserve(Instant::now());
         }
-        outcome
     }
+}
 
-    async fn send(&self, read: &ReadContext, round: &Round) -> Result<Vec<Job>> {
-        let reads = &self.polling.reads;
-        if let ([id], true) = (round.ids.as_slice(), round.alone) {
-            let reply = reads.one(read, &GetJobRequest { id: id.clone() }).await?;
-            return Ok(reply.job_status.into_iter().collect());
-        }
-        let rest = show_many(&round.ids);
-        let seen = reads.many(read, rest, round.ids.clone(), |job: &Job| Some(job.id.clone())).await?;
-        Ok(seen.rows)
+async fn send(reads: &Reads, read: &ReadContext, round: &Round) -> Result<Vec<Job>> {
+    if let ([id], true) = (round.ids.as_slice(), round.alone) {
+        let reply = reads.one(read, &GetJobRequest { id: id.clone() }).await?;
+        return Ok(reply.job_status.into_iter().collect());
     }
+    let rest = show_many(&round.ids);
+    let seen = reads.many(read, rest, round.ids.clone(), |job: &Job| Some(job.id.clone())).await?;
+    Ok(seen.rows)
 }
 
 impl Drop for Poller {

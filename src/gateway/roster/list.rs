@@ -72,7 +72,7 @@ impl Gateway {
     ) -> Result<Vec<R>> {
         let endpoint = list.endpoint_name();
         let incomplete = |what: &str| Error::Incomplete { what: format!("{endpoint}: {what}") };
-        let mut walk = Walk::<R>::begin(list, Paging { style: Style::Cursor, size: 0, token: "" })?;
+        let mut walk = Walk::begin(list, Paging { style: Style::Cursor, size: 0, token: "" })?;
         let read = context.read(Priority::Interactive);
         let (mut rows, mut places) = (Vec::new(), HashMap::<i64, usize>::new());
         loop {

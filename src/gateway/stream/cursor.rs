@@ -14,21 +14,19 @@ use super::tail;
 use crate::error::Result;
 use crate::gateway::token::Position;
 use crate::gateway::walk::Walk;
-use crate::rest::Part;
 use crate::rest::page::Next;
-use crate::rest::row::Row;
 use crate::share::Charge;
 
 /// A walk along the cursors of a list.
-pub struct Cursors<R, M> {
-    pages: Arc<Pages<R, M>>,
+pub struct Cursors {
+    pages: Arc<Pages>,
     /// None at the end.
-    walk: Option<Walk<R>>,
+    walk: Option<Walk>,
     seen: Seen,
     /// The page at the walk's position, if its fetch has begun.
     coming: Option<Coming>,
     /// Reads the remaining pages by number, if Zendesk has answered by page number.
-    turned: Option<Numbered<R, M>>,
+    turned: Option<Numbered>,
 }
 
 /// A page on its way, and the one after it.
@@ -51,13 +49,13 @@ struct State {
     coming: Option<Coming>,
 }
 
-impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
-    pub fn new(pages: Arc<Pages<R, M>>, walk: Walk<R>) -> Self {
+impl Cursors {
+    pub fn new(pages: Arc<Pages>, walk: Walk) -> Self {
         Self { pages, walk: Some(walk), seen: Seen::default(), coming: None, turned: None }
     }
 
     /// Returns, once, the walk by page number that continues this one, if Zendesk has answered by page number.
-    pub fn turned(&mut self) -> Option<Numbered<R, M>> {
+    pub fn turned(&mut self) -> Option<Numbered> {
         self.turned.take()
     }
 
@@ -76,7 +74,8 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
             if walk.list.is_numbered() {
                 let ids = leaf.messages.iter().flat_map(|message| &message.ids).copied().collect();
                 let seen = std::mem::take(&mut self.seen);
-                self.turned = Some(Numbered::after_first(self.pages.turned(&walk), walk, leaf.count, (ids, seen)));
+                self.turned =
+                    Some(Numbered::after_first(self.pages.turned(walk.list.clone()), walk, leaf.count, (ids, seen)));
             } else {
                 self.coming = ahead.take();
                 self.walk = Some(walk);
@@ -87,12 +86,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Cursors<R, M> {
     }
 }
 
-impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
-    /// Returns the pages of the same list by number.
-    fn turned(&self, walk: &Walk<R>) -> Arc<Self> {
-        Arc::new(Self::new(self.gateway.clone(), self.context.clone(), walk.list.clone()))
-    }
-
+impl Pages {
     /// Begins to fetch a page, of which so much is charged already, and to look in its body for where the next one begins.
     fn come(self: &Arc<Self>, at: Position, charge: Charge) -> Coming {
         let ahead = Arc::new(Ahead::default());
@@ -114,14 +108,14 @@ impl Ahead {
     }
 
     /// Notes that the caller has come to the page before, and fetches this one if its position is known.
-    fn want<R: Row, M: From<Part<R>> + prost::Message + 'static>(&self, pages: &Arc<Pages<R, M>>) {
+    fn want(&self, pages: &Arc<Pages>) {
         let mut state = self.state();
         state.wanted = true;
         state.coming = state.at.take().and_then(|at| Some(pages.come(at, pages.reserve()?)));
     }
 
     /// Notes where this page begins, as the page before says. That happens again if the page before is fetched again.
-    fn found<R: Row, M: From<Part<R>> + prost::Message + 'static>(&self, pages: &Arc<Pages<R, M>>, at: Position) {
+    fn found(&self, pages: &Arc<Pages>, at: Position) {
         let mut state = self.state();
         if !state.wanted {
             state.at = Some(at);

@@ -138,7 +138,9 @@ impl<R: Row> Page<R, Chunks<R>> {
         let others = M::from(Part { page: self.without_rows(), next_page_token: token });
         let rows: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
         let mut bytes = Vec::with_capacity(rows + others.encoded_len());
-        chunks.iter().for_each(|chunk| bytes.extend_from_slice(&chunk.bytes));
+        for chunk in &chunks {
+            bytes.extend_from_slice(&chunk.bytes);
+        }
         others.encode(&mut bytes).expect("a vector grows");
         Message { bytes: bytes.into(), ids: chunks.into_iter().flat_map(|chunk| chunk.ids).collect() }
     }

@@ -23,8 +23,6 @@ use super::pages::{Fetch, Pages};
 use crate::error::Result;
 use crate::gateway::token::Position;
 use crate::gateway::walk::{Added, MOST_ROWS, Walk};
-use crate::rest::Part;
-use crate::rest::row::Row;
 use crate::share::Charge;
 
 /// The last page that Zendesk serves, whatever its size: <https://developer.zendesk.com/api-reference/introduction/pagination/>
@@ -37,10 +35,10 @@ pub(super) const GOES_BACK: u32 = 10;
 const LEAP: u32 = 2;
 
 /// A walk along the page numbers of a list.
-pub struct Numbered<R, M> {
-    pages: Arc<Pages<R, M>>,
+pub struct Numbered {
+    pages: Arc<Pages>,
     /// None at the end.
-    walk: Option<Walk<R>>,
+    walk: Option<Walk>,
     /// Pages being fetched, in order, from the walk's position on.
     coming: VecDeque<Coming>,
     /// How many pages are fetched in parallel: fewer while the list changes.
@@ -63,8 +61,8 @@ struct Coming {
     fetch: Fetch,
 }
 
-impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
-    pub fn new(pages: Arc<Pages<R, M>>, walk: Walk<R>) -> Self {
+impl Numbered {
+    pub fn new(pages: Arc<Pages>, walk: Walk) -> Self {
         let walk = Some(walk);
         let (coming, seen, seen_pages) = (VecDeque::new(), HashSet::new(), Seen::default());
         let (remembered, width, furthest, gone_back) = (pages.no_charge(), 1, 0, 0);
@@ -76,8 +74,8 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
 
     /// Continues after the first page of a list that was asked for by cursor and answered by number.
     pub fn after_first(
-        pages: Arc<Pages<R, M>>,
-        walk: Walk<R>,
+        pages: Arc<Pages>,
+        walk: Walk,
         count: Option<i64>,
         (seen, seen_pages): (HashSet<i64>, Seen),
     ) -> Self {
@@ -116,7 +114,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Numbered<R, M> {
     }
 
     /// Fetches the page at the walk's position until it fits the page before. That can move the walk back.
-    async fn settled(&mut self, walk: &mut Walk<R>) -> Result<(Leaf, Charge)> {
+    async fn settled(&mut self, walk: &mut Walk) -> Result<(Leaf, Charge)> {
         let mut is_doubted = false;
         loop {
             let number = walk.at().number();

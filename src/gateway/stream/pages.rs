@@ -1,10 +1,10 @@
 //! The pages of one list, fetched for one call.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -27,15 +27,19 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// What a page is expected to take before one of the list is known.
 const FIRST: usize = 64 << 10;
 
-/// Fetches the pages of one list for one call.
-pub struct Pages<R, M> {
+/// Fetches the pages of one list for one call. What kind of rows and messages they have only the reading of a page knows, so that
+/// all else of a stream is compiled once.
+pub struct Pages {
     pub gateway: Gateway,
     pub context: Context,
-    pub list: Arc<Paged<R>>,
+    pub list: Arc<Paged>,
     /// What the last page took.
     last: AtomicUsize,
-    message: PhantomData<fn() -> M>,
+    read: Read,
 }
+
+/// Reads a page. Its future is freed before the page waits for the caller, which can be long.
+type Read = fn(Arc<Pages>, Position, Option<Peek>) -> BoxFuture<'static, Result<Leaf>>;
 
 /// A page that is being fetched, or waits for the caller; dropping it ends the request.
 pub struct Fetch {
@@ -59,10 +63,21 @@ impl Fetch {
     }
 }
 
-impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
+impl Pages {
     /// Returns the pages of a list, for one call.
-    pub fn new(gateway: Gateway, context: Context, list: Arc<Paged<R>>) -> Self {
-        Self { gateway, context, list, last: AtomicUsize::new(FIRST), message: PhantomData }
+    pub fn new<R: Row, M: From<Part<R>> + prost::Message>(
+        gateway: Gateway,
+        context: Context,
+        list: Arc<Paged>,
+    ) -> Self {
+        let read: Read = |pages, at, peek| Box::pin(async move { pages.leaf::<R, M>(&at, peek).await });
+        Self { gateway, context, list, last: AtomicUsize::new(FIRST), read }
+    }
+
+    /// Returns the pages of the same list by number.
+    pub fn turned(&self, list: Arc<Paged>) -> Arc<Self> {
+        let (gateway, context, last) = (self.gateway.clone(), self.context.clone(), AtomicUsize::new(FIRST));
+        Arc::new(Self { gateway, context, list, last, read: self.read })
     }
 
     /// Charges the caller for a page that is fetched ahead: as much as the last one took. If that does not fit, the page has to be
@@ -81,8 +96,7 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
         let wanted = Arc::<Notify>::default();
         let (pages, come) = (Arc::clone(self), Arc::clone(&wanted));
         let task = tokio::spawn(async move {
-            // Boxed, so that the memory of the request's future is freed before the wait, which can be long.
-            let leaf = Box::pin(pages.leaf(&at, peek)).await?;
+            let leaf = (pages.read)(Arc::clone(&pages), at, peek).await?;
             let bytes = leaf.bytes();
             pages.last.store(bytes, Relaxed);
             charge.set(bytes)?;
@@ -96,7 +110,11 @@ impl<R: Row, M: From<Part<R>> + prost::Message + 'static> Pages<R, M> {
         Fetch { task: AbortOnDropHandle::new(task), wanted }
     }
 
-    async fn leaf(&self, at: &Position, peek: Option<Peek>) -> Result<Leaf> {
+    async fn leaf<R, M>(&self, at: &Position, peek: Option<Peek>) -> Result<Leaf>
+    where
+        R: Row,
+        M: From<Part<R>> + prost::Message,
+    {
         let Self { gateway, context, list, .. } = self;
         let since = gateway.cache.snapshot();
         let read = context.read(Priority::Background);

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{id, ids, is_it, is_of};
 use crate::cache::{Tag, tag};
-use crate::error::{Checks, Error, Result};
+use crate::error::{Checks, Result};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{
@@ -38,11 +38,13 @@ macro_rules! changes_it {
 /// Create Identity. <https://developer.zendesk.com/api-reference/ticketing/users/user_identities/#create-identity>
 impl Write for CreateUserIdentityRequest {
     fn rest(&self) -> Result<Rest> {
-        let input = self.identity.as_ref().ok_or_else(|| Error::invalid("identity", "is not set"))?;
         let mut checks = Checks::default();
         let user = checks.take(id("user_id", self.user_id));
-        input::check_identity(input, "identity", &mut checks);
-        let body = crate::json::body(input, None, "identity", &mut checks);
+        let input = checks.take(self.identity.as_ref().ok_or_else(|| input::absent("identity", None)));
+        let body = input.and_then(|input| {
+            input::check_identity(input, "identity", &mut checks);
+            crate::json::body(input, None, "identity", &mut checks)
+        });
         let brand = checks.take(optional_id("brand_id", self.brand_id)).flatten();
         let (user, mut body) = checks.end(user.zip(body))?;
         if self.skip_verify_email {

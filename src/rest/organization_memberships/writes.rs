@@ -105,7 +105,7 @@ impl Write for SetDefaultOrganizationMembershipRequest {
     }
 }
 
-/// True if a membership is told to be the default, or it cannot be read whether it is. Of others Zendesk says null.
+/// True if a membership is told to be the default. Of others Zendesk says null.
 fn is_default(row: &OrganizationMembership) -> bool {
     row.default == Some(true)
 }

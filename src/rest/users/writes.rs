@@ -169,7 +169,12 @@ impl Write for UploadUserPhotoRequest {
         let id = checks.take(id("id", self.id));
         // Media types have no case (RFC 9110, section 8.3.1).
         match PICTURES.iter().find(|(kind, _)| kind.eq_ignore_ascii_case(&self.content_type)) {
-            None => checks.refuse("content_type", "must be image/png, image/jpeg, image/gif or image/webp"),
+            None => {
+                checks.refuse("content_type", "must be image/png, image/jpeg, image/gif or image/webp");
+                if self.content.is_empty() {
+                    checks.refuse("content", "must not be empty");
+                }
+            }
             Some((kind, magic)) => {
                 let is_webp = self.content.get(8..12) == Some(b"WEBP");
                 if !self.content.starts_with(magic) || (*kind == "image/webp" && !is_webp) {

@@ -12,6 +12,7 @@ use super::lately::Lately;
 use super::member;
 use super::readiness::Phase;
 use super::status::Status;
+use crate::limits::JOBS;
 use crate::telemetry::State;
 use crate::telemetry::budget::Budget;
 use crate::telemetry::errors::Kind;
@@ -30,6 +31,9 @@ const WINDOW: u64 = 60;
 /// File descriptors are short if less than this percentage of them is left.
 const SPARE_DESCRIPTORS: u64 = 10;
 
+/// What a follower finds of its own accord, without its leader.
+const OF_FOLLOWER: [&str; 2] = ["callers_unverifiable", "overloaded"];
+
 /// Returns what deserves attention.
 pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     let mut found = Found::default();
@@ -39,10 +43,12 @@ pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     found.answers(state);
     found.credential(status.credential.as_ref());
     found.reloads(status);
-    found.failures(lately, status);
-    found.refused(lately);
+    found.failures(lately, status, state);
+    found.refused(lately, state);
+    found.handshakes(lately);
     found.strangers(lately);
     found.limited(lately);
+    found.jobs(lately);
     found.breakers(&status.breakers, state);
     found.slow(lately);
     found.budgets(status);
@@ -117,31 +123,56 @@ impl Found {
         }
     }
 
-    fn failures(&mut self, lately: &Lately, status: &Status) {
+    fn failures(&mut self, lately: &Lately, status: &Status, state: &State) {
         let credential = status.credential.as_ref();
-        let has_no_token = credential.is_some_and(|credential| credential.failing.as_deref() == Some("429"));
+        // What calls fail with for want of an access token is told as that.
+        let has_no_token = credential.and_then(|it| it.lacked_ago).is_some_and(|ago| ago <= lately.over);
+        let is_of_token =
+            |kind| has_no_token && ["budget_spent", "upstream_down", "upstream_malformed"].contains(&kind);
+        let cause = state.exchanges.last_cause();
+        let leader = state.sources.fleet.read().filter(|it| it.course == "follows").and_then(|it| it.leader);
         for (reason, kind, at_least, text, next) in FAILURES {
             // CREDENTIAL_REFUSED of a credential that its caller passed through is UNAUTHENTICATED, and the caller's. And
             // UPSTREAM_ERROR is UNAVAILABLE where a proxy gave up on the request.
             let is_other = |kind: &Kind| match reason {
                 "CREDENTIAL_REFUSED" => kind.code == "UNAUTHENTICATED",
                 "UPSTREAM_ERROR" => kind.code == "UNAVAILABLE",
-                // Of access tokens, which a finding of its own tells.
-                "RATE_LIMITED" => has_no_token,
                 _ => false,
             };
             let of = lately.errors.iter().filter(|(kind, _)| kind.reason == reason && !is_other(kind));
             let count: u64 = of.map(|(_, count)| count).sum();
             // Slots are held for jobs that cannot be asked about: the circuit says why.
-            if kind == "jobs_full"
-                && status.breakers.iter().any(|one| one.class == "job_lists" && one.state == BreakerState::Open)
-            {
+            let are_held = kind == "jobs_full"
+                && status.breakers.iter().any(|one| one.class == "job_lists" && one.state != BreakerState::Closed);
+            if are_held || is_of_token(kind) {
                 continue;
             }
-            if count >= at_least && count * 100 >= lately.calls && self.0.iter().all(|other| other.kind != kind) {
-                let text = format!("{text} ({} in {}).", counted(count, "call", "calls"), lately.span());
+            // Where one is enough, it does not matter how many others there are.
+            let is_often = count >= at_least && (at_least == 1 || count * 100 >= lately.calls);
+            if is_often && self.0.iter().all(|other| other.kind != kind) {
+                let last = match reason {
+                    "UPSTREAM_UNAVAILABLE" if !cause.is_empty() => format!("; the last time: {cause}"),
+                    _ => String::new(),
+                };
+                let said = format!("{text} ({} in {}{last})", counted(count, "call", "calls"), lately.span());
+                // A follower hears of most of them from its leader, whose settings and whose way to Zendesk they are about.
+                let (text, next) = match &leader {
+                    Some(leader) if !OF_FOLLOWER.contains(&kind) => {
+                        (format!("{said}, says the leader at {leader}."), "see the leader's own status page")
+                    }
+                    _ => (format!("{said}."), next),
+                };
                 self.add(kind, Level::Problem, text, next);
             }
+        }
+        if let Some((count, over)) = lately.refused
+            && self.0.iter().all(|other| other.kind != "credential_refused")
+        {
+            let of = FAILURES.iter().find(|(reason, ..)| *reason == "CREDENTIAL_REFUSED");
+            let (_, kind, _, text, next) = of.expect("it is one of them");
+            let calls = counted(count, "call", "calls");
+            let text = format!("{text} ({calls} in {}, and none has succeeded since).", span(over));
+            self.add(kind, Level::Problem, text, next);
         }
     }
 
@@ -160,11 +191,13 @@ impl Found {
         let is_told = |what: &str| what == "access_token";
         for reload in status.reloads.iter().filter(|reload| reload.failing && !is_told(reload.what)) {
             let what = reload.what;
-            if what == "jwks" && status.phase == Phase::Starting {
+            // Without a first answer there is none before it that could be in use.
+            if what == "jwks" && (status.phase == Phase::Starting || reload.taken == 0) {
                 let text =
-                    "The issuer's keys cannot be read, so callers cannot be verified and this replica is not ready.";
+                    "The issuer's keys cannot be read, and never were, so callers with a token cannot be verified";
+                let then = if status.phase == Phase::Starting { " and this replica is not ready" } else { "" };
                 let next = "see whether identity.jwt.jwks_url answers from here, and the log for what it answers";
-                self.add("callers_unverifiable", Level::Problem, text.to_owned(), next);
+                self.add("callers_unverifiable", Level::Problem, format!("{text}{then}."), next);
                 continue;
             }
             let text =
@@ -177,35 +210,22 @@ impl Found {
     fn breakers(&mut self, breakers: &[view::Breaker], state: &State) {
         for breaker in breakers {
             let class = breaker.class;
-            match breaker.state {
-                BreakerState::Open => {
-                    let probe = breaker.probe_in.map_or(String::new(), |wait| format!("; it probes in {}", span(wait)));
-                    let failure = state.exchanges.last_failure(class).unwrap_or_else(|| "unknown".to_owned());
-                    if failure == "malformed" && self.0.iter().all(|other| other.kind != "upstream_malformed") {
-                        let text = format!("Zendesk's answers for {class} cannot be read, so its circuit is open.");
-                        let next = "look for a proxy or a login page on the way that answers in its place";
-                        self.add("upstream_malformed", Level::Problem, text, next);
-                    }
-                    let text = format!(
-                        "The circuit for {class} is open: Zendesk fails there, the last time with {failure}{probe}."
-                    );
-                    let next = "see status.zendesk.com and the log lines of target upstream, which hold the cause; it closes by itself";
-                    self.about("circuit_open", class, Level::Problem, text, next);
-                }
-                // Nothing fails there as long as nobody calls.
-                BreakerState::HalfOpen if breaker.waits_for_a_call => {}
-                BreakerState::HalfOpen => {
-                    let text = format!("The circuit for {class} is probing.");
-                    self.about(
-                        "circuit_probing",
-                        class,
-                        Level::Warning,
-                        text,
-                        "nothing: it closes if the probe succeeds",
-                    );
-                }
-                BreakerState::Closed => {}
+            // Until a probe succeeds, Zendesk fails there, unless nobody calls.
+            if breaker.state == BreakerState::Closed || breaker.is_unasked {
+                continue;
             }
+            let probe = breaker.probe_in.map_or("by a call".to_owned(), |wait| format!("in {}", span(wait)));
+            let failure = state.exchanges.last_failure(class).unwrap_or_else(|| "unknown".to_owned());
+            if failure == "malformed" && self.0.iter().all(|other| other.kind != "upstream_malformed") {
+                let text = format!("Zendesk's answers for {class} cannot be read, so its circuit is open.");
+                let next = "look for a proxy or a login page on the way that answers in its place";
+                self.add("upstream_malformed", Level::Problem, text, next);
+            }
+            let text = format!(
+                "The circuit for {class} is open: Zendesk fails there, the last time with {failure}; it is probed {probe}."
+            );
+            let next = "see status.zendesk.com and the log lines of target upstream, which hold the cause; it closes by itself";
+            self.about("circuit_open", class, Level::Problem, text, next);
         }
     }
 
@@ -215,7 +235,9 @@ impl Found {
             let text = format!("Zendesk asked for a pause; nothing is sent for {}.", span(pause));
             self.add("paused", Level::Problem, text, NEXT);
         }
-        for budget in status.budgets.iter().filter(|budget| is_current(budget)) {
+        // All job slots taken is what a large bulk call does.
+        let is_of_requests = |budget: &&Budget| budget.name != JOBS && is_current(budget);
+        for budget in status.budgets.iter().filter(is_of_requests) {
             let of = if budget.name == "account" { "account".to_owned() } else { format!("endpoint {}", budget.name) };
             let reset =
                 budget.reset_in.map_or(String::new(), |reset| format!(", and {} until there is more", span(reset)));
@@ -253,7 +275,9 @@ impl Found {
             } else {
                 (Level::Problem, "no call can be sent")
             };
-            let text = format!("No new access token for Zendesk could be had ({failing}); {then}.");
+            let again =
+                credential.again_in.map_or(String::new(), |wait| format!("; it is tried again in {}", span(wait)));
+            let text = format!("No new access token for Zendesk could be had ({failing}); {then}{again}.");
             let next = "400, 401 and 403 mean that Zendesk refuses the client: its id, its secret or its scopes; anything else, that \
                         the token endpoint does not answer as it should";
             self.add("token_renewal_failed", level, text, next);
@@ -282,8 +306,13 @@ impl Found {
             let what = certificate.what;
             let next = "renew it; running gateways pick a new file up by themselves";
             match certificate.expires.duration_since(SystemTime::now()) {
+                // Whoever trusts an authority does not look at its own end.
+                Err(_) if what.ends_with("authority") => {
+                    let text = format!("The {what} has ended: nothing new should be signed by it.");
+                    self.about("certificate_ended", what, Level::Warning, text, next);
+                }
                 Err(_) => {
-                    let text = format!("The {what} has ended: callers that verify it cannot connect.");
+                    let text = format!("The {what} has ended: whoever verifies it does not connect.");
                     self.about("certificate_ended", what, Level::Problem, text, next);
                 }
                 Ok(left) if left < CERTIFICATE_EXPIRES_WITHIN => {
@@ -350,7 +379,7 @@ impl Found {
                     signal,
                     Level::Warning,
                     text,
-                    "see whether telemetry.otlp.endpoint answers from here",
+                    "the log says what it answers: see whether telemetry.otlp.endpoint answers from here and takes what headers_file has",
                 );
             }
         }

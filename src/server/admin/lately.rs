@@ -4,15 +4,19 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::figures::span;
-use crate::telemetry::State;
 use crate::telemetry::errors::Kind;
 use crate::telemetry::exchanges::Tally;
 use crate::telemetry::logs::writer::Room;
+use crate::telemetry::{State, view};
 
 /// How far back it looks.
 const WINDOW: Duration = Duration::from_secs(30);
 /// How far back it looks where no call has succeeded since: with few calls, half a minute may have none.
 const LONG_WINDOW: Duration = Duration::from_mins(5);
+/// How long a refused credential is told if no call has succeeded since: nothing but another one helps, and calls may be rare.
+const REFUSED_FOR: Duration = Duration::from_mins(30);
+/// Reasons of errors that Zendesk answers with where all is well.
+const ANSWERS: [&str; 5] = ["NOT_FOUND", "RECORD_INVALID", "DUPLICATE_VALUE", "CURSOR_EXPIRED", "PAGINATION_DEPTH"];
 /// How long lost lines about changes are told: somebody has to see it, and nothing can be done about them.
 const TOLD: Duration = Duration::from_mins(15);
 /// Least time between two counters that are kept.
@@ -29,6 +33,11 @@ struct Totals {
     changes_lost: u64,
     other_lines_lost: u64,
     turned_away: u64,
+    /// Credentials that were taken after the first one.
+    credentials: u64,
+    jobs_ended: u64,
+    jobs_failed: u64,
+    connections: view::Connections,
 }
 
 /// The counters of the last half minute.
@@ -37,6 +46,37 @@ pub struct Recorder {
     kept: VecDeque<(Instant, Totals)>,
     /// When a line about a change was last found to be lost, and how many there were.
     changes_lost: Option<(Instant, u64)>,
+    refused: Refused,
+}
+
+/// Refusals of the gateway's credential since a call has succeeded, or another one was taken.
+#[derive(Debug, Default)]
+struct Refused {
+    /// How many calls had succeeded and credentials were taken then, and how many calls had been refused.
+    good: u64,
+    before: u64,
+    count: u64,
+    /// When the first and the last of them was seen.
+    seen: Option<(Instant, Instant)>,
+}
+
+impl Refused {
+    fn update(&mut self, totals: &Totals, now: Instant) {
+        let (good, all) = (totals.well() + totals.credentials, totals.refused());
+        if good != self.good {
+            *self = Self { good, before: all, ..Self::default() };
+        }
+        if all - self.before > self.count {
+            self.count = all - self.before;
+            self.seen = Some((self.seen.map_or(now, |(first, _)| first), now));
+        }
+    }
+
+    /// Returns how many there were and since when, if the last one is not long ago.
+    fn read(&self, now: Instant) -> Option<(u64, Duration)> {
+        let (first, last) = self.seen?;
+        (now.duration_since(last) < REFUSED_FOR).then(|| (self.count, now.duration_since(first)))
+    }
 }
 
 /// What happened in the last half minute.
@@ -58,6 +98,18 @@ pub struct Lately {
     pub other_lines: u64,
     /// Connections for which there was no room.
     pub turned_away: u64,
+    /// Calls that were refused for the gateway's credential since one has succeeded, and since when.
+    pub refused: Option<(u64, Duration)>,
+    /// New connections of callers.
+    pub connections: u64,
+    /// Of these, those whose callers did not take the port's certificate.
+    pub port_distrusted: u64,
+    /// Of these, those whose callers had none that the port takes.
+    pub callers_distrusted: u64,
+    /// Background jobs that ended.
+    pub jobs_ended: u64,
+    /// Of these, those that failed.
+    pub jobs_failed: u64,
     /// How far back this looks: half a minute, or if no call has succeeded for longer, as far as that and some minutes at most.
     pub over: Duration,
 }
@@ -89,6 +141,7 @@ impl Recorder {
             self.kept.iter().take(start).rev().take_while(|(_, then)| then.well() == totals.well()).count();
         let then = self.kept.get(start - since_success);
         let over = then.map_or(WINDOW, |(then, _)| now.duration_since(*then));
+        self.refused.update(&totals, now);
         let known = self.changes_lost.map_or(0, |(_, lost)| lost);
         if totals.changes_lost > known {
             self.changes_lost = Some((now, totals.changes_lost));
@@ -114,6 +167,12 @@ impl Recorder {
             changes_lost: changes_lost.map_or(0, |(_, lost)| lost),
             other_lines: totals.other_lines_lost - then.other_lines_lost,
             turned_away: totals.turned_away - then.turned_away,
+            refused: self.refused.read(now),
+            connections: totals.connections.accepted - then.connections.accepted,
+            port_distrusted: totals.connections.port_distrusted - then.connections.port_distrusted,
+            callers_distrusted: totals.connections.callers_distrusted - then.connections.callers_distrusted,
+            jobs_ended: totals.jobs_ended - then.jobs_ended,
+            jobs_failed: totals.jobs_failed - then.jobs_failed,
             over,
         };
         if self.kept.back().is_none_or(|(last, _)| now.duration_since(*last) >= STEP) {
@@ -123,14 +182,29 @@ impl Recorder {
     }
 }
 
+fn is_credential(reload: &view::Reload) -> bool {
+    ["credential", "client_secret"].contains(&reload.what)
+}
+
 impl Totals {
-    /// Returns how many calls were answered without an error.
+    /// Returns how many calls were answered without an error, or with one that is an answer of Zendesk's.
     fn well(&self) -> u64 {
-        self.calls.saturating_sub(self.errors.values().sum())
+        self.calls.saturating_sub(self.sum(|kind| !ANSWERS.contains(&kind.reason)))
+    }
+
+    /// Returns how many calls were refused for the gateway's own credential. UNAUTHENTICATED with the same reason is a caller's.
+    fn refused(&self) -> u64 {
+        self.sum(|kind| kind.reason == "CREDENTIAL_REFUSED" && kind.code != "UNAUTHENTICATED")
+    }
+
+    fn sum(&self, of: impl Fn(&Kind) -> bool) -> u64 {
+        self.errors.iter().filter(|(kind, _)| of(kind)).map(|(_, count)| count).sum()
     }
 
     fn of(state: &State) -> Self {
         let cache = state.sources.cache.read().unwrap_or_default();
+        let jobs = state.sources.jobs.read().unwrap_or_default();
+        let connections = state.sources.connections.read().unwrap_or_default();
         let free_reads = cache.hits + cache.stale + cache.coalesced;
         Self {
             errors: state.errors.read().into_iter().map(|one| (one.kind, one.count)).collect(),
@@ -140,7 +214,61 @@ impl Totals {
             free_reads,
             changes_lost: state.lost_lines.read(Room::Changes),
             other_lines_lost: state.lost_lines.read(Room::Others),
-            turned_away: state.sources.connections.read().unwrap_or_default().turned_away,
+            turned_away: connections.turned_away,
+            jobs_ended: jobs.completed + jobs.failed,
+            jobs_failed: jobs.failed,
+            connections,
+            credentials: state
+                .sources
+                .reloads
+                .read()
+                .unwrap_or_default()
+                .iter()
+                .filter(|one| is_credential(one))
+                .map(|one| one.taken)
+                .sum(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(calls: u64, errors: &[(&'static str, u64)]) -> Totals {
+        let kind = |reason| Kind { reason, code: "INTERNAL", method: "m" };
+        let errors = errors.iter().map(|(reason, count)| (kind(*reason), *count)).collect();
+        Totals { errors, calls, ..Totals::default() }
+    }
+
+    #[test]
+    fn that_there_is_no_such_record_is_a_success() {
+        assert_eq!(totals(5, &[("NOT_FOUND", 3), ("UPSTREAM_ERROR", 1)]).well(), 4);
+    }
+
+    #[test]
+    fn a_refused_credential_is_told_until_a_call_succeeds_or_another_one_is_taken() {
+        let began = Instant::now();
+        let minutes = |number| Duration::from_mins(number);
+        // Three calls have succeeded, and since then each ten minutes one is refused.
+        let refused = |calls: u64| totals(3 + calls, &[("CREDENTIAL_REFUSED", calls)]);
+        let told = || {
+            let mut told = Refused::default();
+            told.update(&refused(0), began);
+            for minute in 0..=40 {
+                told.update(&refused(1 + minute / 10), began + minutes(minute));
+                assert_eq!(told.read(began + minutes(minute)), Some((1 + minute / 10, minutes(minute))));
+            }
+            told
+        };
+        assert_eq!(told().read(began + minutes(70)), None, "nobody has called for half an hour");
+        for mended in [Totals { calls: 9, ..refused(5) }, Totals { credentials: 1, ..refused(5) }] {
+            let mut told = told();
+            told.update(&mended, began + minutes(41));
+            assert_eq!(told.read(began + minutes(41)), None);
+            let again = Totals { calls: mended.calls + 1, ..totals(0, &[("CREDENTIAL_REFUSED", 6)]) };
+            told.update(&Totals { credentials: mended.credentials, ..again }, began + minutes(42));
+            assert_eq!(told.read(began + minutes(42)), Some((1, Duration::ZERO)));
         }
     }
 }

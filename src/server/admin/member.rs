@@ -56,6 +56,9 @@ fn course_of(course: &str, leader: Option<&str>, election: Option<&Election>) ->
             "see the leader's log; replicas need the same service account and audience, and the leader must be let read \
              /openid/v1/jwks or create a TokenReview",
         ),
+        "not_ready" => {
+            ("fleet_alone", Level::Warning, "is not ready itself", "see the leader's own status page, and its /readyz")
+        }
         "other_account" => (
             "fleet_account",
             Level::Problem,

@@ -1,7 +1,7 @@
 //! The admin port's connections: few, with time limits, and none that keeps a probe out.
 //!
 //! A newcomer is always let in. If all places are taken, it gets that of the connection that has asked for nothing for longest;
-//! those that never asked for anything go first.
+//! those that never asked for anything go first, once they have had time to.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -34,6 +34,8 @@ pub const SPARE: usize = 16;
 const SILENCE: Duration = Duration::from_secs(10);
 /// How long the answer to a request may take.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How long a connection that was opened has for its first request until it counts as silent.
+const YOUNG: Duration = Duration::from_millis(100);
 /// Pause after an error of `accept`.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Most bytes of a request's head.
@@ -53,7 +55,7 @@ struct Inner {
 
 /// It has sent no whole request yet.
 const SILENT: u8 = 0;
-/// Its requests are answered.
+/// Its requests are answered, or wait for those of others.
 const IDLE: u8 = 1;
 /// A request of it is being answered.
 const BUSY: u8 = 2;
@@ -72,7 +74,11 @@ impl Doing {
     /// Orders connections: the least worthy makes room first.
     fn worth(&self) -> (u8, Instant) {
         let since = Duration::from_millis(self.0.since.load(Ordering::Relaxed));
-        (self.0.what.load(Ordering::Relaxed), self.0.began + since)
+        let what = match self.0.what.load(Ordering::Relaxed) {
+            SILENT if self.0.began.elapsed() < YOUNG => IDLE,
+            what => what,
+        };
+        (what, self.0.began + since)
     }
 }
 
@@ -88,10 +94,12 @@ struct Answering {
 }
 
 impl Answering {
-    async fn answer(self, request: Request<Incoming>) -> Response {
+    async fn answer(self, request: Request<Incoming>, doing: &Doing) -> Response {
         let probe = PROBES.contains(&request.uri().path());
         let answer = async move {
+            doing.is(if probe { BUSY } else { IDLE });
             let _turn = if probe { None } else { self.others.acquire_owned().await.ok() };
+            doing.is(BUSY);
             let Ok(answer) = self.routes.oneshot(request).await;
             answer
         };
@@ -142,8 +150,7 @@ async fn connection(socket: TcpStream, answering: Answering, doing: Doing) {
     let answer = |request: Request<Incoming>| {
         let (answering, doing) = (answering.clone(), doing.clone());
         async move {
-            doing.is(BUSY);
-            let answer = answering.answer(request).await;
+            let answer = answering.answer(request, &doing).await;
             doing.is(IDLE);
             Ok::<_, Infallible>(answer)
         }
@@ -153,5 +160,26 @@ async fn connection(socket: TcpStream, answering: Answering, doing: Doing) {
     let serving = pin!(http.serve_connection(TokioIo::new(socket), service_fn(answer)));
     if let Err(error) = serving.await {
         debug!(error = &error as &dyn std::error::Error, "a connection to the admin port broke");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newcomer_has_time_for_its_first_request_before_it_makes_room() {
+        let (silent, idle) = (Doing::nothing(), Doing::nothing());
+        idle.is(IDLE);
+        tokio::time::advance(YOUNG).await;
+        let newcomer = Doing::nothing();
+        let busy = Doing::nothing();
+        busy.is(BUSY);
+        let mut all = [&busy, &newcomer, &idle, &silent];
+        all.sort_by_key(|doing| doing.worth());
+        let order = all.map(|doing| Arc::as_ptr(&doing.0));
+        assert_eq!(order, [&silent, &idle, &newcomer, &busy].map(|doing| Arc::as_ptr(&doing.0)));
+        tokio::time::advance(YOUNG).await;
+        assert!(newcomer.worth() < idle.worth());
     }
 }

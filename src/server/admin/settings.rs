@@ -26,7 +26,7 @@ fn leaves(key: String, value: &Value, into: &mut Vec<(String, String)>) {
     }
 }
 
-/// Masks the local part of an e-mail address, the user and password of a URL, and the value of every key whose name says
+/// Masks the local part of an e-mail address, the user, the password and the query of a URL, and the value of every key whose name says
 /// secret, token, password or key, unless it ends in `_file` or `_url`.
 fn masked(key: &str, text: &str) -> String {
     let name = key.rsplit('.').next().unwrap_or_default();
@@ -34,7 +34,11 @@ fn masked(key: &str, text: &str) -> String {
     if secret && !name.ends_with("_file") && !name.ends_with("_url") {
         return "***".to_owned();
     }
-    match text.split_once("://") {
+    let (text, query) = match text.split_once('?') {
+        Some((text, _)) if text.contains("://") => (text, "?***"),
+        _ => (text, ""),
+    };
+    let shown = match text.split_once("://") {
         Some((scheme, after)) if after.contains('@') => {
             let (_, host) = after.rsplit_once('@').unwrap_or(("", after));
             format!("{scheme}://***@{host}")
@@ -44,7 +48,8 @@ fn masked(key: &str, text: &str) -> String {
             None => text.to_owned(),
         },
         Some(_) => text.to_owned(),
-    }
+    };
+    shown + query
 }
 
 #[cfg(test)]
@@ -65,5 +70,7 @@ mod tests {
         assert_eq!(value("telemetry.otlp.endpoint"), Some("http://***@collector:4317/"));
         assert_eq!(value("upstream.subdomain"), None);
         assert_eq!(masked("identity.api_key", "abc"), "***");
+        assert_eq!(masked("identity.jwt.jwks_url", "https://a:b@h/k?token=s"), "https://***@h/k?***");
+        assert_eq!(masked("identity.jwt.jwks_url", "https://h/k?token=s@x"), "https://h/k?***");
     }
 }

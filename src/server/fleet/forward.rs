@@ -268,7 +268,8 @@ impl Forwarding {
         let late = |sent| move |_: Elapsed| Error::Deadline { sent };
         let mut lost = 0;
         loop {
-            let (course, _credit) = timeout_at(end, self.link.way(self.is_read())).await.map_err(late(false))??;
+            let (course, _credit) =
+                timeout_at(end, self.link.way(caller.share(), self.is_read())).await.map_err(late(false))??;
             let Course::Leader(term) = course else { return Ok(Err(messages)) };
             let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(HOP);
             if left.is_zero() {

@@ -26,12 +26,14 @@ use crate::fleet::elected::{Elected, Input};
 use crate::fleet::election::Event;
 use crate::fleet::link::Link;
 use crate::fleet::wire::{
-    ACCOUNT, ALL, CONTRACT, CONTRACT_OF, DRAIN, HELLO, INVALIDATE, NOT_LEADER, PING, Passport, SERVED_BY, STATIC_TERM,
-    SUCCEED, TAKE, TERM, VOID, number,
+    ACCOUNT, ALL, CONTRACT, CONTRACT_OF, DRAIN, HELLO, INVALIDATE, NOT_LEADER, NOT_READY, PING, Passport, SERVED_BY,
+    STATIC_TERM, SUCCEED, TAKE, TERM, VOID, number,
 };
 use crate::gateway::audit;
 use crate::gateway::caller::{Caller, Grant};
 use crate::rpc::facts::Connection;
+use crate::server::admin::Readiness;
+use crate::server::admin::readiness::Phase;
 use crate::server::identity::metadata;
 use crate::server::inbound::{Answer, Arrival, Inbound};
 use crate::share::Shares;
@@ -51,6 +53,8 @@ pub struct Answers {
     pub cache: Cache,
     /// What each caller takes, whichever replica it came to.
     pub shares: Shares,
+    /// Whether it answers calls as it should.
+    pub readiness: Readiness,
 }
 
 /// Takes forwarded calls.
@@ -216,7 +220,9 @@ impl Answers {
         let share = if name == ANONYMOUS { self.shares.of_address(&name, from) } else { self.shares.of(&name) };
         let caller = Caller::new(name.as_ref().into(), Grant::from_bits(grant), share);
         call.facts_mut().origin.via = Some(via);
-        let checked = caller.check(rpc, rpc.risk).and_then(|()| metadata::charge(call, || caller.share().clone()));
+        // The replica that forwards it has measured its metadata, and added some.
+        let charge = || metadata::charge(call, usize::MAX, || caller.share().clone());
+        let checked = caller.check(rpc, rpc.risk).and_then(|()| charge());
         if let Err(error) = checked {
             audit::refused(rpc, &caller, &call.facts().origin, call.headers(), &error);
             return Err(refuse(error));
@@ -242,7 +248,7 @@ impl Answers {
                 }
                 done()
             }
-            (SUCCEED, Some(elected)) if !elected.is_retired() => done(),
+            (SUCCEED, Some(elected)) if elected.would_lead() => done(),
             (TAKE, Some(elected)) => match headers.get(TERM).and_then(number) {
                 Some(term) => {
                     elected.tell(Input::Event(Event::Handed(term)));
@@ -278,9 +284,14 @@ impl Answers {
         }
         let mut response = if is_trusted { done() } else { refused() };
         let headers = response.headers_mut();
-        match &self.elected {
-            Some(elected) => headers.extend(elected.said()),
-            None => drop(headers.insert(TERM, STATIC_TERM.into())),
+        if let Some(elected) = &self.elected {
+            headers.extend(elected.said());
+        } else {
+            headers.insert(TERM, STATIC_TERM.into());
+            // Its calls would fail; a follower by itself may do better. Who is elected is ready.
+            if self.readiness.phase() == Phase::Starting {
+                headers.insert(NOT_READY, HeaderValue::from_static("1"));
+            }
         }
         headers.insert(CONTRACT_OF, ours.into());
         headers.insert(ACCOUNT, self.account.clone());

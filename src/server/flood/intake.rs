@@ -28,7 +28,8 @@ pub const LARGEST_COMMON: usize = 16 << 10;
 /// Returns a request whose message is charged to its caller. Compressed messages must be unpacked before.
 pub fn request<B>(request: Request<B>) -> Request<Intake<B>> {
     let payer = Payer::of(&request);
-    request.map(|body| Intake { body, payer, reading: Reading::Prefix(BytesMut::new()) })
+    let (reading, rest, input) = (Reading::Prefix(BytesMut::new()), Bytes::new(), Bytes::new());
+    request.map(|body| Intake { body, payer, reading, rest, input })
 }
 
 /// Who pays for a call's message.
@@ -55,6 +56,11 @@ impl Payer {
     pub fn release(&self) {
         self.place.release_message();
     }
+
+    /// Gives back so many of the bytes that were charged.
+    pub fn release_some(&self, bytes: usize) {
+        self.place.release_of_message(bytes);
+    }
 }
 
 /// How far the body has been read.
@@ -64,7 +70,7 @@ enum Reading {
     /// A small message, of which so many bytes are to come.
     Small(usize),
     /// A message with its prefix, as far as it has come, and how long it will be.
-    Large(BytesMut, usize),
+    Large(Vec<u8>, usize),
 }
 
 pin_project! {
@@ -74,6 +80,9 @@ pin_project! {
         body: B,
         payer: Option<Payer>,
         reading: Reading,
+        // A large message whose prefix was handed on, and what came after it.
+        rest: Bytes,
+        input: Bytes,
     }
 }
 
@@ -85,14 +94,17 @@ fn length(bytes: &[u8]) -> Option<usize> {
 }
 
 impl Reading {
-    /// Takes in bytes, and returns what can be handed on.
-    fn take(&mut self, payer: Option<&Payer>, mut bytes: Bytes) -> Result<Bytes> {
+    /// Takes in bytes up to the end of a large message, and returns what can be handed on, before the `rest`.
+    ///
+    /// A large message goes on after its prefix, because tonic makes room for as much as a prefix says beside what has come: with
+    /// the message at once, it would hold twice as much.
+    fn take(&mut self, payer: Option<&Payer>, bytes: &mut Bytes, rest: &mut Bytes) -> Result<Bytes> {
         // Nearly always a small message comes in one piece, alone.
         if let Self::Prefix(before) = self
             && before.is_empty()
-            && length(&bytes).is_some_and(|length| length == bytes.len() && length <= PREFIX + FREE_MESSAGE)
+            && length(bytes).is_some_and(|length| length == bytes.len() && length <= PREFIX + FREE_MESSAGE)
         {
-            return Ok(bytes);
+            return Ok(std::mem::take(bytes));
         }
         let mut ready = BytesMut::new();
         while !bytes.is_empty() {
@@ -103,7 +115,7 @@ impl Reading {
                     let Some(length) = length(before) else { break };
                     let prefix = std::mem::take(before);
                     *self = if length > PREFIX + FREE_MESSAGE {
-                        Self::Large(prefix, length)
+                        Self::Large(prefix.into(), length)
                     } else {
                         ready.extend_from_slice(&prefix);
                         Self::of_left(length - PREFIX)
@@ -118,11 +130,18 @@ impl Reading {
                     let piece = bytes.split_to(bytes.len().min(*length - message.len()));
                     // Twice: here, and where tonic collects it.
                     charge(payer, *length, 2 * piece.len())?;
+                    if message.capacity() < message.len() + piece.len() {
+                        // Doubled, but to no more than it will need.
+                        let room = message.len().max(piece.len()).min(*length - message.len());
+                        message.reserve_exact(room);
+                    }
                     message.extend_from_slice(&piece);
                     if message.len() == *length {
                         weigh(payer, &message[PREFIX..])?;
-                        ready.unsplit(std::mem::take(message));
+                        *rest = std::mem::take(message).into();
+                        ready.extend_from_slice(&rest.split_to(PREFIX));
                         *self = Self::Prefix(BytesMut::new());
+                        break;
                     }
                 }
             }
@@ -144,12 +163,12 @@ fn charge(payer: Option<&Payer>, length: usize, bytes: usize) -> Result<()> {
     }
 }
 
-/// Replaces what the call was charged so far by what its complete message takes once it is decoded. The bytes are dropped soon
-/// after; the message before it is gone, since a stream is read on only once its last message was used.
+/// Replaces what the call was charged so far by what its complete message takes once it is decoded, beside its bytes, which tonic
+/// holds until the request has ended. The message before it is gone, since a stream is read on only once its last message was used.
 fn weigh(payer: Option<&Payer>, message: &[u8]) -> Result<()> {
     let Some(payer) = payer else { return Ok(()) };
     let most = payer.share.most_bytes();
-    let weight = payer.rpc.weigh(message, most);
+    let weight = payer.rpc.weigh(message, most).saturating_add(message.len());
     if weight > most {
         return Err(Error::RequestTooLarge { bytes: weight, limit: most });
     }
@@ -168,32 +187,41 @@ where
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let mut this = self.project();
         loop {
+            if !this.rest.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.rest)))));
+            }
+            if !this.input.is_empty() {
+                let ready = this.reading.take(this.payer.as_ref(), this.input, this.rest).map_err(Status::from)?;
+                if ready.has_remaining() {
+                    return Poll::Ready(Some(Ok(Frame::data(ready))));
+                }
+                continue;
+            }
             let frame = match ready!(this.body.as_mut().poll_frame(context)) {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => return Poll::Ready(Some(Err(Status::from_error(error.into())))),
                 None => {
                     // What is incomplete goes on as it is: tonic says so.
                     let left = match std::mem::replace(this.reading, Reading::Small(0)) {
-                        Reading::Prefix(bytes) | Reading::Large(bytes, _) => bytes.freeze(),
+                        Reading::Prefix(bytes) => bytes.freeze(),
+                        Reading::Large(bytes, _) => bytes.into(),
                         Reading::Small(_) => Bytes::new(),
                     };
                     return Poll::Ready((!left.is_empty()).then(|| Ok(Frame::data(left))));
                 }
             };
-            let data = match frame.into_data() {
-                Ok(data) => data,
+            match frame.into_data() {
+                Ok(data) => *this.input = data,
                 Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
-            };
-            let ready = this.reading.take(this.payer.as_ref(), data).map_err(Status::from)?;
-            if ready.has_remaining() {
-                return Poll::Ready(Some(Ok(Frame::data(ready))));
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.reading {
-            Reading::Prefix(bytes) => bytes.is_empty() && self.body.is_end_stream(),
+            Reading::Prefix(bytes) => {
+                bytes.is_empty() && self.rest.is_empty() && self.input.is_empty() && self.body.is_end_stream()
+            }
             _ => false,
         }
     }
@@ -278,6 +306,31 @@ mod tests {
         assert!(shares.bytes() > 200 * size_of::<UserInput>(), "{}", shares.bytes());
         drop(complete);
         assert_eq!(shares.bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_large_message_is_handed_on_after_its_prefix_and_takes_no_more_than_its_length() {
+        let share = shares().of("one");
+        let large = prefixed(&vec![7; 3 * FREE_MESSAGE]);
+        let sent = [&large[..], &prefixed(&[7; 9]), &large, &prefixed(&[])].concat();
+        for piece in [100, large.len(), sent.len()] {
+            let mut body = Box::pin(request(call(&share, &sent, piece)).into_body());
+            let mut frames = Vec::new();
+            while let Some(frame) = body.frame().await {
+                frames.push(frame.expect("it fits").into_data().expect("bytes"));
+            }
+            assert_eq!(frames.concat(), sent);
+            let of_large: Vec<_> = frames.iter().filter(|frame| frame.len() == large.len() - PREFIX).collect();
+            assert_eq!(of_large.len(), 2, "each alone, by {piece}");
+        }
+        let mut reading = Reading::Large(Vec::new(), large.len());
+        let (mut all, mut rest) = (Bytes::from(large[..large.len() - 1].to_vec()), Bytes::new());
+        while !all.is_empty() {
+            let mut piece = all.split_to(all.len().min(100));
+            reading.take(None, &mut piece, &mut rest).expect("it fits");
+        }
+        let Reading::Large(held, length) = &reading else { panic!("it is not complete") };
+        assert!(held.capacity() <= *length, "{} of {length}", held.capacity());
     }
 
     #[tokio::test]

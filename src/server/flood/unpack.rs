@@ -124,7 +124,11 @@ impl Messages {
                 Reading::Plain(0) => self.reading = Reading::Prefix,
                 Reading::Packed(0, _) => self.reading = self.unpacked()?,
                 Reading::Unpacked(pieces) => match pieces.pop_front() {
-                    Some(piece) => return Poll::Ready(Ok(Some(piece))),
+                    Some(piece) => {
+                        // From here on `intake` charges its bytes, like those of any message.
+                        self.payer.iter().for_each(|payer| payer.release_some(piece.len()));
+                        return Poll::Ready(Ok(Some(piece)));
+                    }
                     None => self.reading = Reading::Prefix,
                 },
                 _ if self.input.is_empty() => return Poll::Ready(Ok(None)),
@@ -191,11 +195,13 @@ impl Messages {
         let Reading::Packed(_, unpacker) = mem::replace(&mut self.reading, Reading::Prefix) else {
             return Ok(Reading::Prefix);
         };
+        let before = unpacker.get_ref().length;
         let Pieces { length, unpacked: mut pieces, .. } =
             unpacker.finish().map_err(|error| failed(&error, self.limit))?;
+        // The last piece, which the unpacker held back.
+        self.payer.as_ref().map_or(Ok(()), |payer| payer.charge(length - before))?;
         let length = u32::try_from(length).map_err(|_| Status::resource_exhausted("a message beyond 4 GiB"))?;
-        // From here on `intake` charges the bytes, like those of any message.
-        self.payer.iter().for_each(Payer::release);
+        self.payer.iter().for_each(|payer| payer.release_some(UNPACKER - PREFIX)); // the prefix is handed on, too
         let mut prefix = BytesMut::with_capacity(PREFIX);
         prefix.put_u8(0);
         prefix.put_u32(length);

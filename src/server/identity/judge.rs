@@ -43,6 +43,8 @@ struct Inner {
     certificates: Option<Certificates>,
     tokens: Option<Tokens>,
     keys: Option<Watched<Keys>>,
+    /// Most metadata of a call, as HTTP/2 counts it.
+    max_header_bytes: usize,
 }
 
 /// Why a call is not admitted.
@@ -95,6 +97,7 @@ impl Identity {
             shares,
             tokens,
             keys,
+            max_header_bytes: config.server.max_header_bytes.try_into().unwrap_or(usize::MAX),
         })))
     }
 
@@ -122,7 +125,8 @@ impl Identity {
     pub(super) fn admit<B>(&self, call: &mut Inbound<B>, instruments: &Instruments) -> Result<(), Problem> {
         let place = call.facts().method.rpc;
         if place.is_none() && call.path().starts_with(HEALTH) {
-            return metadata::charge(call, || self.0.shares.strangers()).map_err(Problem::Refused);
+            return metadata::charge(call, self.0.max_header_bytes, || self.0.shares.strangers())
+                .map_err(Problem::Refused);
         }
         let known = match self.0.establish(call.headers(), &call.facts().peer) {
             Ok(known) => known,
@@ -139,14 +143,15 @@ impl Identity {
         }
         if let Some(place) = place {
             let (rpc, caller) = (&RPCS[place], Caller::new(known.name, known.grants[place], known.share));
-            let checked = caller.check(rpc, rpc.risk).and_then(|()| metadata::charge(call, || caller.share().clone()));
+            let charge = || metadata::charge(call, self.0.max_header_bytes, || caller.share().clone());
+            let checked = caller.check(rpc, rpc.risk).and_then(|()| charge());
             if let Err(error) = checked {
                 return Err(Problem::Refused(refused(call, &caller, error)));
             }
             call.facts().place.belongs_to(caller.share());
             call.facts_mut().caller = Some(caller);
         } else {
-            metadata::charge(call, || known.share).map_err(Problem::Refused)?;
+            metadata::charge(call, self.0.max_header_bytes, || known.share).map_err(Problem::Refused)?;
         }
         call.facts().origin.ledger.identify();
         if self.0.anonymous.is_none() {

@@ -1,13 +1,15 @@
-//! Charges what a call holds from its headers on: its metadata, and, of a session of reflection, its replies.
+//! Limits what a call holds from its headers on, and charges it: its metadata, and, of a session of reflection, its replies.
 
 use http::HeaderMap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::server::inbound::Inbound;
 use crate::share::Share;
 
 /// What a header takes besides its bytes: its place in a table that has room for more, and what the allocator adds to each part.
 const HEADER: usize = 256;
+/// What HTTP/2 counts for a field besides its name and its value.
+const FIELD: usize = 32;
 /// Metadata that is not charged: that of usual calls.
 const FREE: usize = 4 << 10;
 /// What a session of reflection takes whose replies nobody reads: the largest description of a file in three replies, of which one
@@ -19,10 +21,29 @@ fn weigh(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| HEADER + name.as_str().len() + value.len()).sum()
 }
 
-/// Charges a call to whoever makes it, until it has ended: most of it may come much later, or never.
-pub fn charge<B>(call: &Inbound<B>, share: impl FnOnce() -> Share) -> Result<()> {
+/// Returns the bytes of a call's metadata as HTTP/2 counts them.
+fn counted<B>(call: &Inbound<B>) -> usize {
+    let field = |name: &str, value: usize| name.len() + value + FIELD;
+    let uri = call.uri();
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let pseudo = field(":method", "POST".len()) + field(":scheme", uri.scheme_str().map_or(0, str::len));
+    let host = uri.authority().map_or(0, |host| field(":authority", host.as_str().len()));
+    let headers = call.headers().iter().map(|(name, value)| field(name.as_str(), value.len()));
+    pseudo + field(":path", path) + host + headers.sum::<usize>()
+}
+
+/// Charges a call to whoever makes it, until it has ended: most of it may come much later, or never. Its metadata may have `limit`
+/// bytes: the library would answer larger one with HTTP status 431, which says nothing to gRPC clients.
+pub fn charge<B>(call: &Inbound<B>, limit: usize, share: impl FnOnce() -> Share) -> Result<()> {
     let facts = call.facts();
     let metadata = weigh(call.headers());
+    // What it takes is more than what is counted, so that of most calls is far below.
+    if metadata + call.path().len() > limit / 2 {
+        let bytes = counted(call);
+        if bytes > limit {
+            return Err(Error::MetadataTooLarge { bytes, limit });
+        }
+    }
     let is_reflection = !facts.method.is_ours() && facts.method.client_streaming && facts.method.streaming;
     let replies = if is_reflection { REFLECTION } else { 0 };
     match replies + if metadata > FREE { metadata } else { 0 } {
@@ -41,7 +62,6 @@ mod tests {
 
     use super::*;
     use crate::config;
-    use crate::error::Error;
     use crate::gateway::origin::Origin;
     use crate::proto::DESCRIPTORS;
     use crate::rpc::facts::{Connection, Peer, Terms};
@@ -73,7 +93,7 @@ mod tests {
             let (mut held, share) = (Vec::new(), shares.of("one"));
             let refused = loop {
                 let call = call(path, headers, bytes);
-                match charge(&call, || share.clone()) {
+                match charge(&call, usize::MAX, || share.clone()) {
                     Ok(()) => held.push(call),
                     Err(error) => break error,
                 }
@@ -85,7 +105,8 @@ mod tests {
                 "{} of {each}",
                 held.len()
             );
-            charge(&call(path, 12, 80), || share.clone()).expect("a usual call is not in the way of its own caller");
+            charge(&call(path, 12, 80), usize::MAX, || share.clone())
+                .expect("a usual call is not in the way of its own caller");
             drop(held);
             assert_eq!(shares.bytes(), 0);
         }
@@ -95,7 +116,7 @@ mod tests {
     fn a_session_of_reflection_is_charged_what_its_replies_can_take() {
         let shares = Shares::new(&config::Callers::default(), MEMORY);
         let session = call("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", 1, 1);
-        charge(&session, || shares.of("one")).expect("it fits");
+        charge(&session, usize::MAX, || shares.of("one")).expect("it fits");
         assert_eq!(shares.bytes(), REFLECTION);
         let files = FileDescriptorSet::decode(DESCRIPTORS).expect("ours").file;
         let largest = files.iter().map(prost::Message::encoded_len).max().expect("some");

@@ -1,6 +1,6 @@
 //! Builds the OTLP exporters from the settings.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -8,7 +8,9 @@ use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
 use opentelemetry_otlp::{
     ExporterBuildError, LogExporter, MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig,
 };
-use tonic::metadata::{MetadataKey, MetadataMap, MetadataValue};
+use tonic::Request;
+use tonic::metadata::{KeyAndValueRef, MetadataKey, MetadataMap, MetadataValue};
+use tonic::service::Interceptor;
 use url::Url;
 
 use crate::config;
@@ -60,10 +62,26 @@ impl<'a> Collector<'a> {
         let endpoint = self.endpoint.as_str().trim_end_matches('/');
         let builder = builder.with_endpoint(endpoint).with_timeout(self.settings.timeout);
         let builder = builder.with_metadata(self.metadata.clone());
+        let builder = match &self.settings.headers_file {
+            Some(path) => builder.with_interceptor(again(path.clone())),
+            None => builder,
+        };
         match &self.tls {
             Some(tls) => builder.with_tls_config(tls.clone()),
             None => builder,
         }
+    }
+}
+
+/// Puts what the file has now in place of what it had at the start; as long as it cannot be read, what it had then stays.
+fn again(path: PathBuf) -> impl Interceptor + Clone {
+    move |mut request: Request<()>| {
+        for pair in metadata(&path).unwrap_or_default().iter() {
+            if let KeyAndValueRef::Ascii(name, value) = pair {
+                request.metadata_mut().insert(name.clone(), value.clone());
+            }
+        }
+        Ok(request)
     }
 }
 
@@ -85,4 +103,31 @@ fn metadata(path: &Path) -> anyhow::Result<MetadataMap> {
         map.insert(name, value);
     }
     Ok(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_push_has_what_the_file_has_then() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("headers");
+        std::fs::write(&path, "authorization: Bearer one\n").expect("written");
+        let mut push = again(path.clone());
+        let mut sent = || {
+            // What it had at the start.
+            let mut request = Request::new(());
+            request.metadata_mut().insert("authorization", MetadataValue::from_static("Bearer one"));
+            let request = push.call(request).expect("passed on");
+            let all: Vec<_> = request.metadata().get_all("authorization").iter().cloned().collect();
+            assert_eq!(all.len(), 1);
+            all[0].to_str().expect("ASCII").to_owned()
+        };
+        assert_eq!(sent(), "Bearer one");
+        std::fs::write(&path, "authorization: Bearer two\n").expect("written");
+        assert_eq!(sent(), "Bearer two");
+        std::fs::write(&path, "half").expect("written");
+        assert_eq!(sent(), "Bearer one", "what cannot be read is not sent");
+    }
 }

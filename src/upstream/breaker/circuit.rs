@@ -67,11 +67,11 @@ enum Phase {
 #[derive(Debug, Clone, Copy)]
 struct Pause {
     /// When a safe call may probe.
-    safe_from: Instant,
+    safe: Instant,
     /// When any call may, for lack of a safe one.
-    any_from: Instant,
+    any: Instant,
     /// When a call may of the caller whose failure opened the circuit, if others wait, too.
-    culprit_from: Instant,
+    culprit: Instant,
 }
 
 /// Identifies a call that was let through.
@@ -113,17 +113,17 @@ impl Circuit {
         let (pause, probing) = match self.phase {
             Phase::Closed => return (pass(self.generation, false), None),
             // Who has not failed may find that it is the other one's requests that do.
-            _ if is_others && self.reopened == 0 => return (pass(self.generation, false), None),
+            _ if is_others => return (pass(self.generation, false), None),
             Phase::Open(pause) => (pause, None),
             Phase::HalfOpen { pause, probing } => (pause, probing),
         };
-        let mut from = if safe { pause.safe_from } else { pause.any_from };
+        let mut from = if safe { pause.safe } else { pause.any };
         // A probe that takes long may hang for its caller alone.
         let is_probed = probing.is_some_and(|(prober, since)| prober == caller || now < since + PATIENCE);
         if self.culprit != Some(caller) {
             self.refused_others |= is_probed || now < from;
         } else if self.refused_others {
-            from = from.max(pause.culprit_from);
+            from = from.max(pause.culprit);
         }
         if is_probed || now < from {
             // A probe under way will end soon, so one second is enough.
@@ -219,9 +219,7 @@ impl Circuit {
     pub fn probes_in(&self) -> Duration {
         match self.phase {
             Phase::Closed => Duration::ZERO,
-            Phase::Open(pause) | Phase::HalfOpen { pause, .. } => {
-                pause.safe_from.saturating_duration_since(Instant::now())
-            }
+            Phase::Open(pause) | Phase::HalfOpen { pause, .. } => pause.safe.saturating_duration_since(Instant::now()),
         }
     }
 
@@ -243,9 +241,9 @@ impl Circuit {
         let config::Breaker { first_open, longest_open, .. } = rules.settings;
         let doubled = first_open.saturating_mul(2_u32.saturating_pow(self.reopened));
         let length = rules.jitter.slight(doubled.min(longest_open));
-        let safe_from = Instant::now() + length;
-        let any_from = if rules.has_reads { safe_from + length } else { safe_from };
-        self.phase = Phase::Open(Pause { safe_from, any_from, culprit_from: safe_from + length });
+        let safe = Instant::now() + length;
+        let any = if rules.has_reads { safe + length } else { safe };
+        self.phase = Phase::Open(Pause { safe, any, culprit: safe + length });
         (self.culprit, self.refused_others) = (Some(pass.caller), false);
         self.enter(State::Open)
     }

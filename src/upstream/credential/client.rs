@@ -21,11 +21,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::exchange::Issued;
+use super::exchange::{Issued, Secret};
 use super::file::bearer;
 use super::token::Token;
 use crate::error::Error;
-use crate::limits;
 use crate::telemetry::view;
 use crate::upstream::jitter::Jitter;
 
@@ -33,7 +32,8 @@ use crate::upstream::jitter::Jitter;
 const SHARE: f64 = 0.8;
 /// The first wait after a failed exchange, and after one whose token was refused like the one before; it doubles.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// Where the doubling ends.
+/// Where the doubling ends, and the longest that the endpoint may ask to wait: the API is asked about a pause of hours sooner, too, and a
+/// single answer must not end all calls for as long as it says.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Where it ends while calls fail for want of a token.
 const LONGEST_URGENT_WAIT: Duration = Duration::from_secs(15);
@@ -71,6 +71,10 @@ struct Current {
     ends: Option<(Instant, SystemTime)>,
     /// What the last exchange failed with; none if it did not.
     failure: Option<Error>,
+    /// When the next exchange is due after that.
+    again: Option<Instant>,
+    /// When a call last failed for want of a token.
+    lacked: Option<Instant>,
     /// When a refused token may be renewed, if it was refused before that.
     renewable: Option<Instant>,
 }
@@ -83,13 +87,14 @@ struct Wanted {
 }
 
 impl Client {
-    /// Starts to get tokens.
-    pub(super) fn start(get: Get, jitter: Jitter) -> Self {
+    /// Starts to get tokens, and gets another whenever there is a new `secret`: so operators learn at once whether it is right.
+    pub(super) fn start(get: Get, secret: Secret, jitter: Jitter) -> Self {
         let (shown, current) = watch::channel(Current::default());
         let (wanted, wishes) = mpsc::unbounded_channel();
         let (counts, vain) = (Arc::<Counts>::default(), Arc::<Mutex<Vain>>::default());
         let task = Task {
             get,
+            secret,
             jitter,
             shown,
             counts: counts.clone(),
@@ -145,10 +150,17 @@ impl Client {
         self.current.borrow().renewable.and_then(|at| at.checked_duration_since(Instant::now()))
     }
 
-    /// Returns when the token ends, and what renewing it fails with.
-    pub(super) fn state(&self) -> (Option<SystemTime>, Option<String>) {
-        let current = self.current.borrow();
-        (current.ends.map(|(_, ends)| ends), current.failure.as_ref().map(Error::kind))
+    /// Returns what the status page shows of it.
+    pub(super) fn view(&self, kind: String) -> view::Credential {
+        let (current, now) = (self.current.borrow(), Instant::now());
+        view::Credential {
+            kind,
+            expires: current.ends.map(|(_, ends)| ends),
+            renewed: true,
+            failing: current.failure.as_ref().map(Error::kind),
+            again_in: current.again.map(|at| at.saturating_duration_since(now)),
+            lacked_ago: current.lacked.map(|at| now.saturating_duration_since(at)),
+        }
     }
 
     pub(super) fn reload(&self) -> view::Reload {
@@ -164,6 +176,7 @@ impl Client {
 
 struct Task {
     get: Get,
+    secret: Secret,
     jitter: Jitter,
     shown: watch::Sender<Current>,
     counts: Arc<Counts>,
@@ -193,6 +206,8 @@ impl Task {
                 // An exchange that is due comes first, because it serves the waiting calls, too.
                 biased;
                 () = due => self.exchange().await,
+                // Whatever came of the last one.
+                Ok(()) = self.secret.changed() => self.exchange().await,
                 wanted = wishes.recv() => match wanted {
                     Some(wanted) => self.serve(wanted).await,
                     None => return,
@@ -224,6 +239,7 @@ impl Task {
         let answer = match (good(&now), now.failure) {
             (None, Some(failure)) => {
                 self.is_wanted = true;
+                self.shown.send_modify(|current| current.lacked = Some(Instant::now()));
                 Err(failure.come_back_after(wait))
             }
             (token, _) => Ok(token),
@@ -271,7 +287,9 @@ impl Task {
                     let life = life.mul_f64(SHARE).saturating_sub(self.jitter.full(life / 10));
                     now + life
                 });
-                self.shown.send_replace(Current { token: Some(token), ends, failure: None, renewable: None });
+                self.shown.send_modify(|current| {
+                    *current = Current { token: Some(token), ends, lacked: current.lacked, ..Current::default() };
+                });
                 info!(lifetime_s = lifetime.map(|life| life.as_secs()), "an access token for zendesk was issued");
             }
             Err(failure) => {
@@ -280,15 +298,16 @@ impl Task {
                 let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(self.failures)).min(longest);
                 // At least half of it, so that there always is a wait.
                 let wait = wait / 2 + self.jitter.full(wait / 2);
-                let wait = failure.retry_after().map_or(wait, |asked| asked.min(limits::LONGEST_WAIT).max(wait));
+                let wait = failure.retry_after().map_or(wait, |asked| asked.min(LONGEST_WAIT).max(wait));
                 self.failures += 1;
-                self.next = Some(now + wait);
+                let again = now + wait;
+                self.next = Some(again);
                 let cause = match &failure {
                     Error::Connect(chain) | Error::BrokenBody(chain) => Some(&*chain.text),
                     _ => None,
                 };
                 warn!({ "error.type" = failure.kind(), error.cause = cause, retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }, "no access token for zendesk was issued");
-                self.shown.send_modify(|current| current.failure = Some(failure));
+                self.shown.send_modify(|current| (current.failure, current.again) = (Some(failure), Some(again)));
             }
         }
     }

@@ -5,11 +5,14 @@
 //! them. The endpoint is not part of the API whose budget, circuits and retries the stack manages. And callers' retries must
 //! not set its pace; [`Client`](super::client::Client) does: one exchange at a time, spaced out while they fail.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
+use tokio::sync::watch;
+use tracing::{info, warn};
 use url::Url;
 
 use crate::config;
@@ -28,6 +31,9 @@ const MOST_BYTES: usize = 64 << 10;
 /// A token that lasts longer is renewed after so long all the same.
 const LONGEST_LIFETIME: Duration = Duration::from_hours(24 * 366);
 
+/// Tells of each new secret of a client.
+pub(super) type Secret = watch::Receiver<Arc<SecretString>>;
+
 /// An access token as it was issued.
 pub struct Issued {
     /// What calls are authorized with.
@@ -42,6 +48,8 @@ pub(super) struct Exchange {
     url: Url,
     client_id: String,
     secret: Watched<SecretString>,
+    /// The last secret with which a token was issued.
+    good: Mutex<Option<Arc<SecretString>>>,
     scope: String,
     lifetime: Duration,
 }
@@ -63,23 +71,57 @@ impl Exchange {
     ) -> anyhow::Result<Self> {
         let of = config::Credential::OauthClient(settings.clone());
         let read = move |content: &[u8]| of.secret(content).map_err(anyhow::Error::msg);
-        let secret = watcher.file("client_secret", &settings.client_secret_file, read).await;
+        let secret = watcher.file_on_trial("client_secret", &settings.client_secret_file, read).await;
         Ok(Self {
             client: zendesk.client().connect_timeout(EXCHANGE_TIMEOUT).build()?,
             url: zendesk.url().join("/oauth/tokens")?,
             client_id: settings.client_id.clone(),
             secret: secret.map_err(|error| anyhow::anyhow!("upstream.credential.client_secret_file: {error:#}"))?,
+            good: Mutex::default(),
             scope: settings.scope.clone(),
             lifetime: settings.token_lifetime,
         })
     }
 
-    pub(super) async fn carry_out(&self) -> Result<Issued, Error> {
-        tokio::time::timeout(EXCHANGE_TIMEOUT, self.ask()).await.unwrap_or(Err(Error::AttemptTimeout))
+    /// Tells of each new secret.
+    pub(super) fn changes(&self) -> Secret {
+        self.secret.changes()
     }
 
-    async fn ask(&self) -> Result<Issued, Error> {
+    /// Gets a token. If Zendesk refuses a new secret, it is asked with the last good one, which may still do.
+    pub(super) async fn carry_out(&self) -> Result<Issued, Error> {
         let secret = self.secret.get();
+        let before = self.good().clone().filter(|good| !Arc::ptr_eq(good, &secret));
+        let (outcome, counts) = (self.ask_in_time(&secret).await, self.secret.counts());
+        match (outcome, before) {
+            (Ok(issued), before) => {
+                if before.is_some() {
+                    counts.taken();
+                    info!(file.what = "client_secret", "a changed file is in use: zendesk accepts it");
+                } else {
+                    counts.unchanged();
+                }
+                *self.good() = Some(secret);
+                Ok(issued)
+            }
+            (Err(Error::Credential { .. }), Some(good)) => {
+                counts.failed();
+                warn!("zendesk refuses the new client secret; the one before stays in use");
+                self.ask_in_time(&good).await
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    fn good(&self) -> MutexGuard<'_, Option<Arc<SecretString>>> {
+        self.good.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask_in_time(&self, secret: &SecretString) -> Result<Issued, Error> {
+        tokio::time::timeout(EXCHANGE_TIMEOUT, self.ask(secret)).await.unwrap_or(Err(Error::AttemptTimeout))
+    }
+
+    async fn ask(&self, secret: &SecretString) -> Result<Issued, Error> {
         let ask = Ask {
             grant_type: "client_credentials",
             client_id: &self.client_id,

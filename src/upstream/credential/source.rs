@@ -84,12 +84,13 @@ impl Source {
             }
             config::Credential::OauthClient(client) => {
                 let exchange = Arc::new(Exchange::new(client, zendesk, watcher).await?);
+                let secret = exchange.changes();
                 let get = move || {
                     let exchange = exchange.clone();
                     Box::pin(async move { exchange.carry_out().await }) as _
                 };
                 let user = format!("{} {}", client.client_id, client.scope);
-                (Some(user), Origin::Client(Arc::new(Client::start(Box::new(get), Jitter::RANDOM))))
+                (Some(user), Origin::Client(Arc::new(Client::start(Box::new(get), secret, Jitter::RANDOM))))
             }
         };
         let kind = settings.kind().as_str();
@@ -140,10 +141,7 @@ impl Source {
         };
         let kind = (*kind).to_owned();
         match &base.origin {
-            Origin::Client(client) => {
-                let (expires, failing) = client.state();
-                view::Credential { kind, expires, renewed: true, failing }
-            }
+            Origin::Client(client) => client.view(kind),
             _ => view::Credential {
                 expires: (kind == "api_token").then(end_of_api_tokens),
                 kind,

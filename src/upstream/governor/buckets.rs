@@ -9,14 +9,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use tokio::time::Instant;
 
 use super::budget::{Budget, Opening};
-use crate::limits::Window;
+use crate::limits::{JOBS, Window};
 use crate::upstream::call::Priority;
 use crate::upstream::rest::Rest;
 
 /// Most buckets and routes that are remembered, whatever the responses say.
 const MOST: usize = 256;
-/// A bucket that counts jobs under way rather than requests in a window; there is nothing to pace.
-const JOBS: &str = "inflight-jobs";
 
 /// An endpoint: verb and path without ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

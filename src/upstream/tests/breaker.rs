@@ -15,7 +15,6 @@ use crate::contract::Class;
 use crate::contract::Idempotency;
 use crate::error::Error;
 use crate::path;
-use crate::share::{Share, Shares};
 use crate::upstream::Jitter;
 use crate::upstream::attempt::{self, Attempts};
 use crate::upstream::breaker::{self, Breakers, Snapshot, State};
@@ -23,7 +22,7 @@ use crate::upstream::call::Call;
 use crate::upstream::rest::{Rest, id};
 
 /// The breaker and the time limit that it judges by, around a stand-in.
-fn breaking(inner: impl Zendesk) -> (impl Zendesk, Arc<Breakers>) {
+pub(super) fn breaking(inner: impl Zendesk) -> (impl Zendesk, Arc<Breakers>) {
     let breakers = Arc::new(Breakers::new(&config::Breaker::default(), Jitter::OFF));
     let attempts = Arc::new(Attempts::new(&config::Attempt::default()));
     let service = ServiceBuilder::new()
@@ -37,7 +36,7 @@ fn circuit(breakers: &Breakers, class: &'static str) -> Snapshot {
     breakers.snapshot()[Class(class).index()]
 }
 
-fn user_reads(breakers: &Breakers) -> Snapshot {
+pub(super) fn user_reads(breakers: &Breakers) -> Snapshot {
     circuit(breakers, "user_reads")
 }
 
@@ -280,128 +279,4 @@ async fn storms_of_refusals_and_of_short_deadlines_open_nothing() {
         assert!(matches!(error, Error::AttemptTimeout), "{error:?}");
     }
     assert_eq!(user_reads(&breakers).opened, 1, "with time enough, no answer is a failure");
-}
-
-/// Answers everybody but the `poisoned` one, whose requests are answered 503, while it is not `broken`.
-fn poisoned(broken: &Arc<AtomicBool>, poisoned: &Share) -> impl Zendesk + use<> {
-    let (broken, poisoned) = (Arc::clone(broken), poisoned.id());
-    zendesk(&Hits::default(), move |_, call: Call| {
-        let fails = broken.load(Ordering::Relaxed) || call.share.id() == poisoned;
-        async move { if fails { Err(unavailable()) } else { Ok(answer()) } }
-    })
-}
-
-fn two() -> (Share, Share) {
-    let shares = Shares::new(&config::Callers::unlimited(), 0);
-    (shares.of("greedy"), shares.of("modest"))
-}
-
-/// Makes so many reads of a caller, and returns how many of them the circuit refused.
-async fn refused(service: &impl Zendesk, share: &Share, calls: usize) -> usize {
-    let mut refused = 0;
-    for _ in 0..calls {
-        let outcome = ask(service, Call { share: share.clone(), ..read() }).await;
-        refused += usize::from(matches!(outcome, Err(Error::BreakerOpen { .. })));
-    }
-    refused
-}
-
-#[tokio::test(start_paused = true)]
-async fn failures_of_one_caller_open_no_circuit_while_another_is_answered() {
-    let (greedy, modest) = two();
-    let is_broken = Arc::new(AtomicBool::new(false));
-    let (service, breakers) = breaking(poisoned(&is_broken, &greedy));
-    assert_eq!(refused(&service, &modest, 1).await, 0);
-    for _ in 0..10 {
-        sleep(SECOND * 3).await;
-        assert_eq!((refused(&service, &greedy, 100).await, refused(&service, &modest, 1).await), (0, 0));
-    }
-    assert_eq!(user_reads(&breakers).opened, 0);
-    // Where both fail, it is Zendesk.
-    is_broken.store(true, Ordering::Relaxed);
-    for call in 0..8 {
-        assert_eq!((refused(&service, &greedy, 1).await, refused(&service, &modest, 1).await), (0, 0), "{call}");
-        if user_reads(&breakers).opened > 0 {
-            break;
-        }
-    }
-    assert_eq!(user_reads(&breakers).opened, 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_caller_that_was_answered_long_ago_says_nothing_of_the_failures_of_others() {
-    let (greedy, modest) = two();
-    let (service, breakers) = breaking(poisoned(&Arc::default(), &greedy));
-    assert_eq!(refused(&service, &modest, 1).await, 0);
-    sleep(SECOND * 11).await;
-    assert_eq!(refused(&service, &greedy, 8).await, 1);
-    assert_eq!(user_reads(&breakers).opened, 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_circuit_that_one_caller_alone_has_opened_refuses_that_one_until_another_fails() {
-    let (greedy, modest) = two();
-    let is_broken = Arc::new(AtomicBool::new(false));
-    let (service, breakers) = breaking(poisoned(&is_broken, &greedy));
-    assert_eq!(refused(&service, &greedy, 8).await, 1);
-    assert_eq!(refused(&service, &modest, 1).await, 0);
-    assert_eq!(user_reads(&breakers).state, State::Closed);
-
-    sleep(SECOND * 11).await;
-    assert_eq!(refused(&service, &greedy, 8).await, 1);
-    is_broken.store(true, Ordering::Relaxed);
-    assert_eq!((refused(&service, &modest, 3).await, refused(&service, &greedy, 1).await), (2, 1));
-    assert_eq!(user_reads(&breakers).opened, 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn whose_probe_failed_does_not_probe_again_before_others_who_wait() {
-    let (greedy, modest) = two();
-    let is_broken = Arc::new(AtomicBool::new(true));
-    let (service, breakers) = breaking(poisoned(&is_broken, &greedy));
-    assert_eq!((refused(&service, &greedy, 8).await, refused(&service, &modest, 2).await), (1, 1));
-    is_broken.store(false, Ordering::Relaxed);
-    sleep(millis(1_100)).await;
-    assert_eq!((refused(&service, &greedy, 5).await, refused(&service, &modest, 1).await), (5, 0));
-    assert_eq!(user_reads(&breakers).state, State::Closed);
-
-    // Where nobody else comes, it may probe: later, if others were refused.
-    is_broken.store(true, Ordering::Relaxed);
-    let (service, breakers) = breaking(poisoned(&is_broken, &greedy));
-    assert_eq!((refused(&service, &greedy, 8).await, refused(&service, &modest, 2).await), (1, 1));
-    sleep(millis(2_100)).await;
-    assert_eq!(refused(&service, &greedy, 2).await, 1);
-    assert_eq!(user_reads(&breakers).probes, 1);
-    sleep(millis(2_100)).await;
-    assert_eq!(refused(&service, &greedy, 2).await, 1, "nobody else was refused since");
-    assert_eq!(user_reads(&breakers).probes, 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_probe_that_hangs_for_its_caller_alone_holds_others_up_for_a_second() {
-    let (greedy, modest) = two();
-    let (is_broken, hung) = (Arc::new(AtomicBool::new(true)), greedy.id());
-    let seen = Arc::clone(&is_broken);
-    let (service, breakers) = breaking(zendesk(&Hits::default(), move |_, call: Call| {
-        let (fails, hangs) = (seen.load(Ordering::Relaxed), call.share.id() == hung);
-        async move {
-            match (fails, hangs) {
-                (true, _) => Err(unavailable()),
-                (false, true) => pending().await,
-                (false, false) => Ok(answer()),
-            }
-        }
-    }));
-    assert_eq!((refused(&service, &modest, 8).await, refused(&service, &greedy, 2).await), (1, 1));
-    is_broken.store(false, Ordering::Relaxed);
-    sleep(millis(1_100)).await;
-    let probe = Call { share: greedy, ..read() };
-    let (probing, other) = (service.clone(), service.clone());
-    let probe = tokio::spawn(async move { ask(&probing, probe).await });
-    settle().await;
-    assert_eq!(refused(&other, &modest, 1).await, 1);
-    sleep(SECOND).await;
-    assert_eq!(refused(&other, &modest, 1).await, 0);
-    assert_eq!((user_reads(&breakers).state, user_reads(&breakers).probes), (State::Closed, 2));
-    probe.abort();
 }

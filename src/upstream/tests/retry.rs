@@ -75,6 +75,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::BudgetSpent { .. }
         | Error::CallerLimit { .. }
         | Error::RequestTooLarge { .. }
+        | Error::MetadataTooLarge { .. }
         | Error::ReplyTooLarge { .. }
         | Error::Library { .. }
         | Error::MessageMissing { .. }
@@ -135,7 +136,7 @@ fn every_error() -> Vec<Error> {
         Error::SlotsTaken { own: 1, others: 29 },
         Error::Idle { after: SECOND },
         Error::TurnMissed { what: "a group" },
-        Error::PaginationLoop { what: "a cursor came twice" },
+        Error::PaginationLoop { list: "GET /users".to_owned(), what: "a cursor came twice" },
         Error::CacheMiss,
         Error::CredentialMissing,
         Error::ImpersonationForbidden,

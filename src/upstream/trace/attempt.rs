@@ -153,8 +153,9 @@ impl Running {
                     self.note(&refusal.limits);
                 }
                 if matches!(error.row().breaker, Verdict::Failure | Verdict::Timeout) {
-                    state.exchanges.failed(self.class, self.failure.as_deref().unwrap_or_default());
-                    self.log(error);
+                    let cause = cause(error);
+                    state.exchanges.failed(self.class, self.failure.as_deref().unwrap_or_default(), cause);
+                    self.log(error, cause);
                 }
             }
         }
@@ -165,6 +166,7 @@ impl Running {
         match (error, self.status) {
             (Error::Forbidden(_) | Error::Refused(_), Some(status)) if self.is_own => End::Refused(status),
             (Error::RecordInvalid(_), Some(status)) if self.method == Method::GET => End::Refused(status),
+            (error, Some(_)) if error.is_answer() => End::Well,
             _ => End::Other,
         }
     }
@@ -194,11 +196,7 @@ impl Running {
     }
 
     /// Logs the failure without Zendesk's text, which may hold personal data.
-    fn log(&self, error: &Error) {
-        let cause = match error {
-            Error::Connect(chain) | Error::BrokenBeforeHeaders(chain) | Error::BrokenBody(chain) => Some(&*chain.text),
-            _ => None,
-        };
+    fn log(&self, error: &Error, cause: Option<&str>) {
         let _attached = self.context.clone().attach();
         warn!(
             target: "upstream",
@@ -225,6 +223,14 @@ impl Running {
             .extend(self.status.map(|status| KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status))));
         attributes.extend(self.failure.clone().map(|failure| KeyValue::new(semconv::ERROR_TYPE, failure)));
         attributes
+    }
+}
+
+/// Returns why a connection failed, if that is what failed.
+fn cause(error: &Error) -> Option<&str> {
+    match error {
+        Error::Connect(chain) | Error::BrokenBeforeHeaders(chain) | Error::BrokenBody(chain) => Some(&*chain.text),
+        _ => None,
     }
 }
 

@@ -23,8 +23,8 @@ const WATCH_JOBS: &str = "/zendesk.gateway.v1.JobService/WatchJobs";
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const BATCH_GET: &str = "/zendesk.gateway.v1.UserService/BatchGetUsers";
-/// More than this no mixture of messages may cost. The aim is 64 MiB: what each call takes besides its messages is too much.
-const MAX_GROWTH: u64 = 72 << 20;
+/// More than this no mixture of messages may cost.
+const MAX_GROWTH: u64 = 64 << 20;
 
 fn gzip(message: &[u8]) -> Vec<u8> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());

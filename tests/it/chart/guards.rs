@@ -46,6 +46,13 @@ fn refused() -> Vec<(&'static str, Value, &'static str)> {
             "resources.limits.memory: 512Mi is less than config.cache.max_bytes, 536870912, and",
         ),
         (account, json!({"extraArgs": ["--listen", "0.0.0.0:1"]}), "extraArgs: --listen would override"),
+        (
+            account,
+            json!({"extraEnv": [{"name": "ZENDESK_GATEWAY_UPSTREAM_SUBDOMAIN", "value": "a"}]}),
+            "extraEnv: ZENDESK_GATEWAY_UPSTREAM_SUBDOMAIN is no setting",
+        ),
+        (account, json!({"prometheusRule": {"runbookBase": "not a url"}}), "prometheusRule.runbookBase: "),
+        (account, json!({"serviceMonitor": {"interval": "10m"}}), "serviceMonitor.interval: 10m is more than 2m"),
         (account, json!({"terminationGracePeriodSeconds": 45}), "terminationGracePeriodSeconds: 45 s is not more than"),
         (
             account,
@@ -176,6 +183,57 @@ fn refused_connections() -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
+fn refused_by_the_cluster() -> Vec<(&'static str, Value, &'static str)> {
+    let account = "api-token";
+    let certificate = json!({"enabled": true, "issuerRef": {"name": "b"}, "duration": "720h"});
+    vec![
+        (
+            account,
+            json!({"strategy": {"rollingUpdate": {"maxSurge": "0%"}}}),
+            "strategy.rollingUpdate.maxSurge: is 0, as",
+        ),
+        (account, json!({"minReadySeconds": 600}), "minReadySeconds: 600 is not less than"),
+        (account, json!({"resources": {"requests": {"memory": "1Gi"}}}), "resources.requests.memory: 1Gi is more"),
+        (
+            account,
+            json!({"resources": {"requests": {"cpu": 1.5}, "limits": {"cpu": "1400m"}}}),
+            "resources.requests.cpu: 1.5 is more than resources.limits.cpu, 1400m",
+        ),
+        (
+            account,
+            json!({"autoscaling": {"enabled": true}, "resources": {"requests": {"cpu": null}}}),
+            "autoscaling.targetCPUUtilizationPercentage: is a share",
+        ),
+        (
+            account,
+            json!({"tls": {"certificate": certificate}}),
+            "tls.certificate.renewBefore: 720h is not less than tls.certificate.duration, 720h",
+        ),
+        (
+            account,
+            json!({"service": {"ipFamilies": ["IPv6"]}, "config": {"admin": {"listen": "[::]:9090"}}}),
+            "config.server.listen: 0.0.0.0:50051 is IPv4",
+        ),
+        (
+            account,
+            json!({"service": {"externalTrafficPolicy": "Local"}}),
+            "service.externalTrafficPolicy: does nothing for the type",
+        ),
+        (account, json!({"service": {"nodePort": 30_051}}), "service.nodePort: does nothing for the type"),
+        (
+            account,
+            json!({"lifecycle": {"preStop": {"sleep": {"seconds": 15}}}}),
+            "lifecycle.preStop: its 15 s count as",
+        ),
+        (
+            account,
+            json!({"serviceMonitor": {"interval": "30s", "scrapeTimeout": "1m"}}),
+            "serviceMonitor.scrapeTimeout: 1m is more than serviceMonitor.interval, 30s",
+        ),
+        (account, json!({"probes": {"readiness": null}}), "probes.readiness: is empty"),
+    ]
+}
+
 fn upstream(upstream: &Value) -> Value {
     json!({"config": {"upstream": upstream, "identity": {"methods": ["none"]}}})
 }
@@ -198,7 +256,8 @@ fn every_guard_fires_and_names_the_value() {
         return;
     }
     let mut fired = String::new();
-    for (base, values, beginning) in refused().into_iter().chain(refused_connections()) {
+    for (base, values, beginning) in refused().into_iter().chain(refused_connections()).chain(refused_by_the_cluster())
+    {
         let Err(said) = try_render(&files(base), &values) else { panic!("accepted: {values}") };
         let refusals: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  - ")).collect();
         assert!(refusals.iter().any(|line| line.starts_with(beginning)), "{values}: {said}");

@@ -69,6 +69,9 @@ fn each_option_makes_its_object_and_nothing_else_does() {
     assert_eq!(port["containerPort"], 8443, "the port follows the settings");
     for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         assert_eq!(bare.gateway()[probe]["httpGet"]["port"], "admin", "{probe}: callers are not in its way");
+        // Else a pod that waits for its credential or its issuer would be killed again and again, with its alerts.
+        let path = if probe == "readinessProbe" { "/readyz" } else { "/livez" };
+        assert_eq!(bare.gateway()[probe]["httpGet"]["path"], path, "{probe}");
     }
 }
 

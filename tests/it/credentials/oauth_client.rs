@@ -121,6 +121,34 @@ async fn a_wrong_secret_is_the_operators_to_solve_and_a_right_one_in_the_file_so
 }
 
 #[tokio::test]
+async fn a_new_secret_is_tried_at_once_and_a_wrong_one_leaves_the_one_before_in_use() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let watcher = watcher();
+    let (t, source) =
+        signed_and_watched(&watcher, |sandbox| config::Credential::OauthClient(oauth_client(sandbox, &folder))).await;
+    ask(&t).await.expect("the first token");
+    let state = || {
+        let all = watcher.reloads();
+        let one = all.iter().find(|one| one.what == "client_secret").expect("it is watched");
+        (one.taken, one.failed, one.failing)
+    };
+    assert_eq!(state(), (0, 0, false));
+    secret(&folder, "wrong");
+    until(|| state() == (0, 1, true)).await;
+    t.sandbox.revoke_issued_tokens();
+    ask(&t).await.expect("the secret before is still good");
+    assert!(source.view().failing.is_none());
+
+    let mut keys = t.sandbox.config().credential.clone();
+    keys.client_secret = "the-next-secret-0123456789".to_owned();
+    t.sandbox.admit_credential(keys.clone());
+    secret(&folder, &keys.client_secret);
+    until(|| state().0 == 1 && !state().2).await;
+    ask(&t).await.expect("a token of the new secret");
+    t.stop().await;
+}
+
+#[tokio::test]
 async fn whatever_the_endpoint_answers_is_a_failure_unless_it_is_a_token() {
     let json = "content-type: application/json";
     let long = format!(r#"{{"access_token":"{}"}}"#, "x".repeat(100_000));

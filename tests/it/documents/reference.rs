@@ -15,6 +15,8 @@ use zendesk_gateway::contract::{Idempotency, RPCS, Rpc};
 use super::is;
 
 const FOLDER: &str = "docs/contract";
+/// What begins the paragraph that says what to do about a value.
+const TO_DO: &str = "\n\nTo do: ";
 const PACKAGE: &str = "zendesk.gateway.v1";
 
 #[test]
@@ -169,11 +171,20 @@ impl Reference {
 fn enumeration(text: &mut String, comments: &Comments<'_>, index: i32, of: &EnumDescriptorProto) {
     line(text, &format!("\n### {}", of.name()));
     paragraphs(text, &comments.at(&[5, index]));
-    line(text, "\n| value | number | meaning |\n|---|---|---|");
+    let comment = |number| comments.at(&[5, index, 2, number]);
+    // What callers do about a value, where its comment has a paragraph on it.
+    let has_advice = (0..).zip(&of.value).any(|(number, _)| comment(number).contains(TO_DO));
+    let (head, rule) = if has_advice { (" what a caller does |", "---|") } else { ("", "") };
+    line(text, &format!("\n| value | number | meaning |{head}\n|---|---|---|{rule}"));
     for (number, value) in (0..).zip(&of.value) {
-        let meaning = comments.at(&[5, index, 2, number]).replace('\n', " ").replace('|', "\\|");
-        let meaning = meaning.trim_start_matches(value.name()).trim_start_matches(':').trim();
-        line(text, &format!("| `{}` | {} | {meaning} |", value.name(), value.number()));
+        let comment = comment(number);
+        let (meaning, advice) = comment.split_once(TO_DO).unwrap_or((&comment, ""));
+        let cell = |text: &str| text.replace('\n', " ").replace('|', "\\|");
+        let meaning = cell(meaning.trim_start_matches(value.name()).trim_start_matches(':').trim());
+        let advice = if has_advice { format!(" {} |", cell(advice)) } else { String::new() };
+        line(text, &format!("| `{}` | {} | {meaning} |{advice}", value.name(), value.number()));
+        let is_told = !has_advice || number == 0 || !advice.trim_matches([' ', '|']).is_empty();
+        assert!(is_told, "the comment of {} does not say what to do", value.name());
     }
 }
 

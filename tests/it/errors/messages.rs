@@ -47,9 +47,31 @@ async fn what_the_gateway_refuses_is_said_with_its_value_and_its_choices() {
             r#"{"page_size": 101, "sort": "x"}"#,
             "page_size is 101, and must be 1 to 100, or 0 for 100, and 1 more: see the BadRequest",
         ),
+        ("ListUsers", r#"{"sort": "name", "filter": {"group_id": 5}}"#, "sort cannot be combined with filter.group_id"),
+        (
+            "CountUsers",
+            r#"{"filter": {"organization_id": 5, "brand_id": "7"}}"#,
+            "filter.brand_id cannot be combined with filter.organization_id",
+        ),
+        (
+            "StreamMemberships",
+            r#"{"sort": "id", "filter": {"user_id": 5}}"#,
+            "sort cannot be combined with filter.user_id",
+        ),
+        (
+            "ListGroups",
+            r#"{"sort": " name"}"#,
+            "sort is \" name\", and must be one of id, name, created_at, updated_at, with \"-\" before it for descending order",
+        ),
+        ("CreateUserIdentity", "{}", "user_id must be a positive id, and 1 more: see the BadRequest"),
+        ("UploadUserPhoto", "{}", "id must be a positive id, and 3 more: see the BadRequest"),
     ] {
         assert_eq!(told(&t, rpc, request).await, message, "{rpc} {request}");
     }
+    let mut blank = UpdateUserRequest { id: 7, user: Some(UserInput::default()), update_mask: None };
+    blank.update_mask = Some(prost_types::FieldMask { paths: vec![" ".to_owned()] });
+    let blank = refused(t.users().update_user(blank).await).message;
+    assert!(blank.starts_with("update_mask has the path \" \", which is no field of user"), "{blank}");
     let page = t.groups().list_groups(ListGroupsRequest { page_size: 1, ..Default::default() }).await.expect("a page");
     let token = page.into_inner().next_page_token;
     let foreign = told(&t, "ListUsers", &format!(r#"{{"page_token": "{token}"}}"#)).await;
@@ -66,6 +88,12 @@ async fn a_missing_record_is_named_without_what_was_to_be_done_to_it() {
     for (rpc, request, kind, name) in [
         ("GetUserRelated", r#"{"id": 4000000000000}"#, "users", "users/4000000000000"),
         ("MergeUser", &*merge, "users", "users"),
+        (
+            "CreateOrUpdateOrganization",
+            r#"{"id": 4000000000000, "organization": {"name": "P"}}"#,
+            "organizations",
+            "organizations",
+        ),
         (
             "DeleteMembership",
             r#"{"id": 4000000000000, "user_id": 8}"#,
@@ -130,7 +158,29 @@ async fn what_zendesk_refuses_is_said_with_what_was_to_be_done() {
         user: Some(UserInput { notes: Some("n".to_owned()), ..Default::default() }),
         update_mask: None,
     };
-    assert!(refused(t.users().update_user(nobody).await).message.contains("holds no such record"));
+    assert!(refused(t.users().update_user(nobody).await).message.contains("zendesk holds no users/7: "));
+}
+
+/// A proxy's limit is no fault of the values, and a refusal without words names none.
+#[tokio::test]
+async fn what_is_refused_without_words_is_said_so() {
+    let t = TestGateway::start().await;
+    for (status, reason, message) in [
+        (
+            422,
+            "RECORD_INVALID",
+            "zendesk refused the request: HTTP 422; it does not say which: check the values that were sent",
+        ),
+        (
+            413,
+            "UPSTREAM_REFUSED",
+            "zendesk refused to carry out the request: HTTP 413; nothing was carried out; ask an operator what refuses it",
+        ),
+    ] {
+        t.sandbox.fault(get("/users"), Respond::with(status));
+        let seen = refused(Dynamic::new(t.channel.clone()).call("ListUsers", "{}").await);
+        assert_eq!((seen.reason.as_str(), seen.message.as_str()), (reason, message));
+    }
 }
 
 #[tokio::test]

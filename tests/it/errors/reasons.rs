@@ -112,7 +112,7 @@ async fn make(reason: &str) -> (Status, Case) {
         }
         "NOT_FOUND" => {
             let told =
-                "zendesk holds no such record: HTTP 404, Not found; check what was asked for; it may have been deleted";
+                "zendesk holds no users/7: HTTP 404, Not found; check what was asked for; it may have been deleted";
             let case = Case {
                 metadata: &["http_status", "zendesk_error"],
                 details: &["ResourceInfo"],
@@ -235,7 +235,9 @@ async fn make(reason: &str) -> (Status, Case) {
             let first = users.list_users(ListUsersRequest::default()).await.expect("a page").into_inner();
             let next = ListUsersRequest { page_token: first.next_page_token, ..Default::default() };
             let status = users.list_users(next).await.expect_err("the same cursor");
-            (status, own(Code::Internal, "try again; if it stays, tell the operators the x-request-id"))
+            let told = "zendesk's pagination of GET /users does not end: a page claims more and does not say where; \
+                        try again; if it stays, tell the operators the x-request-id";
+            (status, own(Code::Internal, told))
         }
         "PAGINATION_DEPTH" => {
             let body = r#"{"error":"invalid","description":"Requested response size was greater than Search Response Limits"}"#;

@@ -1,15 +1,15 @@
 //! What becomes of calls when the leader, or the way to it, is lost.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tonic::Code;
 use zendesk_gateway::config::Config;
 use zendesk_gateway::proto::{CreateGroupRequest, GetUserRequest, GroupInput, StreamUsersRequest};
-use zendesk_gateway::sandbox;
 use zendesk_gateway::sandbox::faults::{Delay, get, post, put};
-use zendesk_gateway::upstream::credential::Credential;
+use zendesk_gateway::sandbox::{self, Sandbox};
+use zendesk_gateway::upstream::credential::{Credential, Source};
 
-use super::support::{Fleet, Replica};
+use super::support::{Fleet, Papers, Replica};
 use super::{metadata, name, named};
 use crate::support::raw::Raw;
 use crate::support::{account, api_token, narrow, refused, settings, until};
@@ -95,6 +95,45 @@ async fn without_a_leader_a_replica_acts_alone_with_an_empty_cache_and_tells_the
 }
 
 #[tokio::test]
+async fn a_leader_that_is_not_ready_itself_is_not_followed() {
+    let mut fleet = Fleet::of(account(), alone_after(SOON), 1).await;
+    let (id, address) = (fleet.user(3), fleet.leader().internal.expect("a port"));
+    fleet.leader.take().expect("it is there").stop().await;
+    let revoked = Credential::new("Basic cmV2b2tlZA==", true).expect("a header").into();
+    let config = fleet.papers.leader(&settings(), address);
+    let leader = Replica::once_accepted(&fleet.sandbox, config.clone(), revoked).await;
+    let follower = &fleet.followers[0];
+    follower.is("not_ready").await;
+    assert_eq!(served_by(follower, id).await, "follower-0");
+    assert_eq!(follower.findings().await, ["fleet_alone"]);
+    assert!(follower.get("/status?format=json").await.1.contains("is not ready itself"));
+    assert_eq!(leader.findings().await, ["credential_refused"]);
+    leader.stop().await;
+    fleet.leader = Some(Replica::once_accepted(&fleet.sandbox, config, api_token(&fleet.sandbox).into()).await);
+    fleet.followers[0].is("follows").await;
+    assert_eq!(served_by(&fleet.followers[0], id).await, "leader");
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_fleet_that_ends_soon_is_a_finding_on_both_sides() {
+    let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
+    let papers = Papers::new();
+    papers.replace(&papers.authority.sign_until(SystemTime::now() + Duration::from_hours(24 * 5)));
+    let config = papers.leader(&settings(), ([127, 0, 0, 1], 0).into());
+    let leader = Replica::start(&sandbox, config, api_token(&sandbox)).await;
+    let config = papers.follower(&settings(), 0, leader.internal.expect("it leads"));
+    let follower = Replica::start(&sandbox, config, api_token(&sandbox)).await;
+    follower.is("follows").await;
+    for replica in [follower, leader] {
+        assert_eq!(replica.findings().await, ["certificate_ends"]);
+        let metrics = replica.get("/metrics").await.1;
+        assert!(metrics.contains("zendesk_gateway_certificate=\"certificate of the fleet\""), "{metrics}");
+        replica.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_write_that_was_begun_alone_is_answered_once_the_leader_knows_of_it() {
     let fleet = Fleet::of(account(), alone_after(SOON), 1).await;
     let (id, follower) = (fleet.user(3), &fleet.followers[0]);
@@ -168,7 +207,7 @@ async fn before_another_account_a_replica_forwards_nothing_and_is_not_ready() {
     let mut fleet = Fleet::start(0).await;
     let known = &fleet.sandbox.config().credential;
     let other = Credential::new(&format!("Bearer {}", known.oauth_token), true).expect("a header");
-    let other = zendesk_gateway::upstream::credential::Source::fixed("oauth_token", other);
+    let other = Source::fixed("oauth_token", other);
     let config = fleet.papers.follower(&settings(), 0, fleet.road.address);
     fleet.followers.push(Replica::start(&fleet.sandbox, config, other).await);
     let follower = &fleet.followers[0];
@@ -200,18 +239,21 @@ async fn a_stream_that_was_lost_with_the_leader_says_so_and_goes_on_from_its_tok
     let request = StreamUsersRequest { page_size: 100, ..StreamUsersRequest::default() };
     let mut stream =
         narrow(&fleet.followers[0].address).stream_users(request.clone()).await.expect("a stream").into_inner();
-    let first = stream.message().await.expect("no error").expect("a page");
-    let mut seen: Vec<i64> = first.users.iter().map(|user| user.id).collect();
-    let mut token = first.next_page_token;
+    // What came after the last token comes again.
+    let (mut seen, mut token, mut open) = (Vec::new(), String::new(), Vec::new());
+    let mut message = stream.message().await;
     fleet.road.break_off();
     let lost = loop {
-        match stream.message().await {
-            Ok(Some(page)) => {
-                seen.extend(page.users.iter().map(|user| user.id));
-                token = page.next_page_token;
-            }
+        let page = match message {
+            Ok(Some(page)) => page,
             end => break refused(end),
+        };
+        open.extend(page.users.iter().map(|user| user.id));
+        if !page.next_page_token.is_empty() {
+            seen.append(&mut open);
+            token = page.next_page_token;
         }
+        message = stream.message().await;
     };
     assert_eq!((lost.code, lost.reason.as_str()), (Code::Unavailable, "SHUTTING_DOWN"), "{}", lost.message);
     let rest = StreamUsersRequest { page_token: token, ..request };

@@ -26,7 +26,7 @@ use zendesk_gateway::telemetry::Telemetry;
 use zendesk_gateway::upstream::credential::Source;
 use zendesk_gateway::watch::Watcher;
 
-use crate::support::authority::Authority;
+use crate::support::authority::{Authority, Signed};
 use crate::support::observed::Lines;
 use crate::support::{account, api_token, assembled_on_trial, file_of, settings, until};
 
@@ -57,10 +57,19 @@ enum Order {
 
 impl Replica {
     pub async fn start(sandbox: &Sandbox, config: Config, credentials: impl Into<Source>) -> Self {
-        Self::on_trial(sandbox, config, credentials, Trial::default()).await
+        Self::begin(sandbox, config, credentials.into(), false, Trial::default()).await
     }
 
-    pub async fn on_trial(sandbox: &Sandbox, mut config: Config, credentials: impl Into<Source>, trial: Trial) -> Self {
+    /// One that is not ready before Zendesk takes its credential.
+    pub async fn once_accepted(sandbox: &Sandbox, config: Config, credentials: Source) -> Self {
+        Self::begin(sandbox, config, credentials, true, Trial::default()).await
+    }
+
+    pub async fn on_trial(sandbox: &Sandbox, config: Config, credentials: impl Into<Source>, trial: Trial) -> Self {
+        Self::begin(sandbox, config, credentials.into(), false, trial).await
+    }
+
+    async fn begin(sandbox: &Sandbox, mut config: Config, credentials: Source, asks: bool, trial: Trial) -> Self {
         let trusted = sandbox.ca_pem().map(file_of);
         config.upstream.ca_file = trusted.as_ref().map(|file| file.path().to_owned());
         config.telemetry.log_format = LogFormat::Json;
@@ -72,6 +81,7 @@ impl Replica {
         let assembling = assembled_on_trial(&upstream, credentials, config, telemetry.clone(), &watcher, trial);
         let gateway =
             tracing::instrument::WithSubscriber::with_subscriber(Box::pin(assembling), dispatch.clone()).await;
+        let gateway = if asks { gateway.once_accepted() } else { gateway };
         gateway.introduce();
         let readiness = Readiness::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -222,6 +232,11 @@ impl Papers {
         authority.sign().write(folder.path());
         std::fs::write(folder.path().join("ca.crt"), authority.pem()).expect("written");
         Self { authority, folder }
+    }
+
+    /// Puts another certificate in the place of the replicas'.
+    pub fn replace(&self, signed: &Signed) {
+        signed.write(self.folder.path());
     }
 
     fn file(&self, name: &str) -> PathBuf {

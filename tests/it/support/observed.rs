@@ -155,7 +155,7 @@ impl Observed {
 
 pub fn breaker(class: &'static str, state: view::BreakerState) -> view::Breaker {
     let probe_in = (state == view::BreakerState::Open).then_some(Duration::from_secs(17));
-    view::Breaker { class, state, probe_in, waits_for_a_call: false, opened: 2, refused: 31 }
+    view::Breaker { class, state, probe_in, is_unasked: false, opened: 2, refused: 31 }
 }
 
 fn with(settings: config::Telemetry) -> Config {

@@ -3,6 +3,8 @@
 use super::Found;
 use crate::server::admin::findings::Level;
 use crate::server::admin::lately::Lately;
+use crate::telemetry::State;
+use crate::telemetry::errors::Kind;
 
 /// Fewest reads in half a minute for which a percentage says something.
 const ENOUGH: u64 = 30;
@@ -12,27 +14,66 @@ const COLD: u64 = 20;
 const OFTEN_SLOW: u64 = 5;
 /// Zendesk answers too late for the callers if more than this percentage of the exchanges is given up.
 const OFTEN_GIVEN_UP: u64 = 20;
-/// Callers are not known any more if this percentage of the calls is refused for it.
-const OFTEN_STRANGERS: u64 = 50;
+/// Callers are not known any more if this percentage of the calls is refused for it: one team of several, at least.
+const OFTEN_STRANGERS: u64 = 20;
 /// Callers' limits deserve a look if this percentage of the calls is refused for them.
 const OFTEN_LIMITED: u64 = 10;
 /// Fewest exchanges that are refused or given up for which a percentage says something.
 const SOME: u64 = 5;
 /// Zendesk refuses what is asked for if it refuses this percentage of the exchanges.
 const OFTEN_REFUSED: u64 = 30;
+/// It refuses a part of it if it refuses this percentage, such as one of several addresses that the account's restrictions do not have.
+const SOMETIMES_REFUSED: u64 = 10;
 /// It refuses what is asked for in a class if it refuses this percentage of the class's.
 const NEARLY_ALWAYS: u64 = 90;
 
 impl Found {
-    /// Callers who do not prove who they are.
+    /// Callers who get no connection, because one side does not take the other's certificate: nothing of them is seen otherwise.
+    pub(super) fn handshakes(&mut self, lately: &Lately) {
+        const NEXT: &str = "see whether server.tls.cert_file or server.tls.client_ca_file has changed, and whether the authorities of both \
+                            sides overlapped; the log level server=debug names each failure";
+        for (count, about, who) in [
+            (lately.port_distrusted, "port", "their callers do not take the certificate of the gRPC port"),
+            (
+                lately.callers_distrusted,
+                "callers",
+                "their callers have no certificate that server.tls.client_ca_file knows and that is valid",
+            ),
+        ] {
+            if count >= SOME && count * 100 >= lately.connections * OFTEN_STRANGERS {
+                let text =
+                    format!("{count} of {} new connections in {} fail: {who}.", lately.connections, lately.span());
+                self.about("handshakes_fail", about, Level::Problem, text, NEXT);
+            }
+        }
+    }
+
+    /// Callers who do not prove who they are, or whose own credential Zendesk refuses; and those who may not do what they ask for.
     pub(super) fn strangers(&mut self, lately: &Lately) {
-        let of = lately.errors.iter().filter(|(kind, _)| kind.reason == "CALLER_UNAUTHENTICATED");
-        let count: u64 = of.map(|(_, count)| count).sum();
-        if count >= SOME && count * 100 >= lately.calls * OFTEN_STRANGERS {
+        let count = |of: &dyn Fn(&Kind) -> bool| -> u64 {
+            lately.errors.iter().filter(|(kind, _)| of(kind)).map(|(_, count)| count).sum()
+        };
+        let is_often = |count: u64| count >= SOME && count * 100 >= lately.calls * OFTEN_STRANGERS;
+        let forbidden = count(&|kind| ["CALLER_FORBIDDEN", "IMPERSONATION_FORBIDDEN"].contains(&kind.reason));
+        if is_often(forbidden) {
+            let text = format!(
+                "{forbidden} of {} calls in {} are more than authorization.rules allow their callers.",
+                lately.calls,
+                lately.span()
+            );
+            let next = "the access lines name the callers and the methods: compare the names with those that authorization.rules have";
+            self.add("callers_forbidden", Level::Warning, text, next);
+        }
+        let is_stranger = |kind: &Kind| {
+            kind.reason == "CALLER_UNAUTHENTICATED"
+                || kind.reason == "CREDENTIAL_REFUSED" && kind.code == "UNAUTHENTICATED"
+        };
+        let count = count(&is_stranger);
+        if is_often(count) {
             let text =
                 format!("{count} of {} calls in {} come from callers who are not known.", lately.calls, lately.span());
-            let next =
-                "zendesk_gateway.identity.refused says why; see whether keys, certificates or the issuer have changed";
+            let next = "zendesk_gateway.identity.refused says why; see whether keys, certificates or the issuer have changed, and for \
+                 pass_through whether Zendesk still takes the callers' own credentials";
             self.add("callers_unknown", Level::Warning, text, next);
         }
     }
@@ -50,26 +91,43 @@ impl Found {
         }
     }
 
+    /// Background jobs that Zendesk has taken, and that then failed as a whole.
+    pub(super) fn jobs(&mut self, lately: &Lately) {
+        if lately.jobs_failed >= 2 && lately.jobs_failed * 2 >= lately.jobs_ended {
+            let (failed, all) = (lately.jobs_failed, lately.jobs_ended);
+            let text =
+                format!("{failed} of {all} background jobs that ended in {} have failed at Zendesk.", lately.span());
+            let next = "GetJob and ListJobs have Zendesk's message for each; their calls were answered OK when the job was taken";
+            self.add("jobs_failed", Level::Problem, text, next);
+        }
+    }
+
     /// What Zendesk refuses whoever asks: a user who may do too little, addresses that are not allowed, an account that is locked.
-    pub(super) fn refused(&mut self, lately: &Lately) {
+    pub(super) fn refused(&mut self, lately: &Lately, state: &State) {
         const NEXT: &str = "403: see the role of the credential's user, the scopes of its token, and the account's IP restrictions; \
-                            402 and 423: whether the account is paid and open";
+                            402 and 423: whether the account is paid and open; another status: whether a proxy on the way answers in its place";
         let is_often = |refused: u64, all: u64, percentage: u64| refused >= SOME && refused * 100 >= all * percentage;
         let (all, refused) = (lately.exchanges(|tally| tally.all), lately.exchanges(|tally| tally.refused));
         let told = |refused: u64, all: u64, status: u16| {
             format!("{refused} of {all} requests in {}, the last with {status}", lately.span())
         };
-        if is_often(refused, all, OFTEN_REFUSED) {
-            let with =
-                lately.exchanges.values().filter(|tally| tally.refused > 0).map(|tally| tally.refused_with).max();
-            let text = format!("Zendesk refuses {}.", told(refused, all, with.unwrap_or_default()));
+        let with = lately.exchanges.values().filter(|tally| tally.refused > 0).map(|tally| tally.refused_with).max();
+        let text = format!("Zendesk refuses {}.", told(refused, all, with.unwrap_or_default()));
+        // A share that goes up and down is one finding, not another each second.
+        let is_known = state.findings.read().iter().any(|(kind, _)| *kind == "access_refused");
+        if is_often(refused, all, if is_known { OFTEN_REFUSED / 2 } else { OFTEN_REFUSED }) {
             return self.add("access_refused", Level::Problem, text, NEXT);
         }
+        let mut is_told = false;
         for (class, tally) in &lately.exchanges {
             if is_often(tally.refused, tally.all, NEARLY_ALWAYS) {
+                is_told = true;
                 let text = format!("Zendesk refuses {class}: {}.", told(tally.refused, tally.all, tally.refused_with));
                 self.about("access_refused_partly", class, Level::Warning, text, NEXT);
             }
+        }
+        if !is_told && is_often(refused, all, SOMETIMES_REFUSED) {
+            self.add("access_refused_partly", Level::Warning, text, NEXT);
         }
     }
 

@@ -146,6 +146,26 @@ async fn others_work_while_much_is_unpacked() {
 }
 
 #[tokio::test]
+async fn an_unpacked_message_is_paid_for_until_it_is_handed_on() {
+    let settings = config::Callers { message_memory_percent: 100, ..config::Callers::default() };
+    let shares = Shares::new(&settings, 1 << 30);
+    let caller = Caller::new("one".into(), Grant::default(), shares.of("one"));
+    let facts = Terms::of(&config::Server::default()).local(BulkCreateUsersRequest::rpc(), caller);
+    let sent = prefixed(1, &gzip(&vec![5; LIMIT]));
+    let body = StreamBody::new(futures_util::stream::iter([Ok::<_, Status>(Frame::data(Bytes::from(sent)))]));
+    let mut request = Request::post("/").header("grpc-encoding", "gzip").body(body).expect("a request");
+    request.extensions_mut().insert(facts);
+    let mut body = Box::pin(super::request(request, LIMIT).into_body());
+    let mut left = PREFIX + LIMIT;
+    while left > 0 {
+        let piece = body.frame().await.expect("more").expect("it fits").into_data().expect("bytes");
+        left -= piece.len();
+        assert!(shares.bytes() >= left, "{} bytes are charged, and {left} are held", shares.bytes());
+    }
+    assert_eq!(shares.bytes(), 0, "all were handed on");
+}
+
+#[tokio::test]
 async fn a_message_that_nobody_pays_for_takes_no_more_than_has_come_of_it() {
     let packed = gzip(&vec![0; LIMIT]);
     let mut messages = Messages::new(LIMIT, None);

@@ -29,10 +29,30 @@ async fn a_token_is_there_before_anybody_asks_and_is_renewed_ahead_of_its_end() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_secret_is_tried_at_once_also_in_the_wait_after_a_failure() {
+    let endpoint = Endpoint::lasting(1000 * SECOND);
+    let (file, secret) = watch::channel(Arc::new("wrong".into()));
+    endpoint.fail(&unavailable(), 4);
+    let client = Client::start(endpoint.get(), secret, Jitter::OFF);
+    // After 0, 1, 3 and 7 seconds; the next is due after 15.
+    sleep(8 * SECOND).await;
+    assert_eq!((text(client.current().as_ref()), endpoint.asked()), (None, 4));
+    file.send_replace(Arc::new("right".into()));
+    settle().await;
+    assert_eq!((text(client.current().as_ref()), endpoint.asked()), (Some("Bearer token-5"), 5));
+    file.send_replace(Arc::new("another".into()));
+    settle().await;
+    assert_eq!((text(client.current().as_ref()), endpoint.asked()), (Some("Bearer token-6"), 6));
+    drop(file);
+    sleep(600 * SECOND).await;
+    assert_eq!(endpoint.asked(), 6);
+}
+
+#[tokio::test(start_paused = true)]
 async fn replicas_renew_at_different_times_between_seven_and_eight_tenths() {
     let endpoint = Endpoint::lasting(1000 * SECOND);
     let started = Instant::now();
-    let clients: Vec<Client> = (0..50).map(|_| Client::start(endpoint.get(), Jitter::RANDOM)).collect();
+    let clients: Vec<Client> = (0..50).map(|_| Client::start(endpoint.get(), constant(), Jitter::RANDOM)).collect();
     sleep(801 * SECOND).await;
     let asked = endpoint.asked.lock().expect("no test panics inside").clone();
     let renewed: Vec<Duration> = asked.iter().skip(50).map(|when| *when - started).collect();
@@ -79,7 +99,7 @@ async fn while_the_endpoint_fails_the_token_stays_to_its_end_and_exchanges_are_s
     endpoint.fail(&unavailable(), usize::from(u16::MAX));
     sleep(999 * SECOND).await;
     assert_eq!(text(client.current().as_ref()), Some("Bearer token-1"), "it is good until its end");
-    assert_eq!(client.state().1.as_deref(), Some("503"));
+    assert_eq!(client.view(String::new()).failing.as_deref(), Some("503"));
     // Between 700 s and 999 s: after 1, 2, 4, 8, 16, 32 and then every 60 s.
     assert!((8..=12).contains(&endpoint.asked()), "{}", endpoint.asked());
     let (asked, before) = (endpoint.asked(), Instant::now());
@@ -92,8 +112,32 @@ async fn while_the_endpoint_fails_the_token_stays_to_its_end_and_exchanges_are_s
     assert!(client.current().is_none(), "it has ended");
     endpoint.failures.lock().expect("no test panics inside").clear();
     sleep(61 * SECOND).await;
-    assert!(client.current().is_some() && client.state().1.is_none(), "the endpoint is back");
+    assert!(client.current().is_some() && client.view(String::new()).failing.is_none(), "the endpoint is back");
     assert!(client.reload().failed >= 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_hours_that_the_endpoint_asks_for_ends_after_a_minute_and_all_are_told_when() {
+    let asks = crate::error::Refusal { status: 429, retry_after: Some(3600 * SECOND), ..Default::default() };
+    let limited = Error::Throttled(Box::new(asks.clone()));
+    for failure in [limited, Error::Unavailable(Box::new(crate::error::Refusal { status: 503, ..asks }))] {
+        let endpoint = Endpoint::lasting(100 * SECOND);
+        let client = endpoint.client();
+        settle().await;
+        endpoint.fail(&failure, 2);
+        sleep(71 * SECOND).await;
+        assert_eq!(endpoint.asked(), 2);
+        let shown = client.view(String::new());
+        assert_eq!(shown.again_in, Some(59 * SECOND), "it was due after 70 s");
+        assert_eq!(shown.lacked_ago, None, "the last one is still good");
+        sleep(30 * SECOND).await;
+        let failed = client.next(None, false).await.err().expect("it has ended");
+        assert_eq!(failed.retry_after(), Some(29 * SECOND));
+        sleep(30 * SECOND).await;
+        assert_eq!((endpoint.asked(), client.view(String::new()).lacked_ago), (3, Some(30 * SECOND)));
+        sleep(60 * SECOND).await;
+        assert!(client.current().is_some() && client.view(String::new()).again_in.is_none(), "it is well again");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,7 +172,7 @@ async fn a_token_without_an_end_or_with_an_absurd_one_is_kept() {
         settle().await;
         sleep(10_000_000 * SECOND).await;
         assert_eq!((text(client.current().as_ref()), endpoint.asked()), (Some("Bearer token-1"), 1));
-        assert_eq!(client.state().0, None);
+        assert_eq!(client.view(String::new()).expires, None);
     }
     let endpoint = Endpoint::lasting(Duration::from_millis(1));
     let client = endpoint.client();

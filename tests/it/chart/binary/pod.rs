@@ -130,7 +130,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Starts it on free ports and waits for its startup probe.
+    /// Starts it on free ports and waits until it is ready.
     pub async fn start(scenario: &[PathBuf], values: &Value, secrets: Secrets<'_>) -> Self {
         // Between choosing a port and listening on it somebody else may take it.
         for _ in 0..10 {
@@ -149,6 +149,7 @@ impl Running {
             let running = Self { rendered, child, signalled: None, _laid: laid };
             if tokio::time::timeout(PATIENCE, listens).await.expect("it says something or ends").is_ok() {
                 running.passes("startupProbe").await;
+                running.passes("readinessProbe").await;
                 return running;
             }
         }

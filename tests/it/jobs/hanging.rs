@@ -1,0 +1,97 @@
+//! Jobs about which Zendesk does not answer: whom that holds up.
+
+use std::future::pending;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use zendesk_gateway::config::Config;
+use zendesk_gateway::gateway::caller::Caller;
+use zendesk_gateway::proto::job_service_server::JobService as _;
+use zendesk_gateway::proto::user_service_server::UserService as _;
+use zendesk_gateway::proto::{BulkDeleteUsersRequest, BulkResult, WatchJobsRequest};
+use zendesk_gateway::upstream::Call;
+
+use super::polls::MINUTE;
+use crate::support::seam::{Seam, by, callers, read, said};
+
+/// Which requests about a job that names a hanging one are never answered.
+#[derive(Clone, Copy)]
+enum Hangs {
+    All,
+    Lists,
+}
+
+/// A gateway before a Zendesk that never answers requests that name jobs of even numbers; the others have ended. The job of a
+/// deletion has the number of the user.
+fn zendesk(hangs: Hangs) -> Seam {
+    let job = |id: &str, status: &str| json!({"id": id, "status": status, "results": {"success": true}});
+    let is_hanging = |id: &&str| id.ends_with(['0', '2', '4', '6', '8']);
+    Seam::new(&Config::default(), move |call: Call| async move {
+        let target = call.rest.target().replace("%2C", ",");
+        let asked = target.rsplit(['/', '=']).next().unwrap_or_default().to_owned();
+        let ids: Vec<&str> = asked.split(',').collect();
+        let is_list = call.rest.path.ends_with("job_statuses/show_many");
+        let is_about_jobs = call.rest.path.contains("job_statuses");
+        if is_about_jobs && ids.iter().any(is_hanging) && (is_list || matches!(hangs, Hangs::All)) {
+            pending::<()>().await;
+        }
+        let jobs: Vec<Value> = ids.iter().map(|id| job(id, "completed")).collect();
+        let body = match (is_about_jobs, is_list) {
+            (true, true) => json!({ "job_statuses": jobs }),
+            (true, false) => json!({ "job_status": jobs[0] }),
+            (false, _) => json!({ "job_status": job(&format!("V3-{}", ids[0]), "queued") }),
+        };
+        said(&call, &body.to_string())
+    })
+}
+
+fn deletion(id: i64, wait: bool) -> BulkDeleteUsersRequest {
+    BulkDeleteUsersRequest { ids: vec![id], wait, ..Default::default() }
+}
+
+/// How another caller's deletions end, each within three seconds, while the jobs of a greedy one hang.
+async fn assert_others_are_told(t: &Seam, other: impl Fn() -> Caller) {
+    for number in 0..40 {
+        let begun = Instant::now();
+        let request = by(other(), Duration::from_secs(10), deletion(11 + number * 2, true));
+        let reply = t.rpc.bulk_delete_users(request).await.expect("a slot is free");
+        let outcome = read(&reply.into_inner()).outcomes.remove(0);
+        assert_eq!(outcome.result(), BulkResult::Deleted, "{number} after {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(3), "{number}: {:?}", begun.elapsed());
+        sleep(Duration::from_millis(300)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watched_job_that_hangs_holds_up_nobody_elses() {
+    for hangs in [Hangs::All, Hangs::Lists] {
+        let (t, caller) = (zendesk(hangs), callers());
+        let mut watches = Vec::new();
+        for number in 0..5 {
+            let request = WatchJobsRequest { ids: vec![format!("V3-{}", 666 + number % 2 * 2)] };
+            let request = by(caller("greedy"), 10 * MINUTE, request);
+            watches.push(t.rpc.watch_jobs(request).await.expect("a stream"));
+        }
+        sleep(Duration::from_millis(1_500)).await;
+        assert_others_are_told(&t, || caller("modest")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_own_job_that_hangs_holds_up_nobody_elses() {
+    let (t, caller) = (zendesk(Hangs::All), callers());
+    for id in [2, 4, 6] {
+        t.rpc.bulk_delete_users(by(caller("greedy"), MINUTE, deletion(id, false))).await.expect("accepted");
+    }
+    assert_others_are_told(&t, || caller("modest")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_list_hangs_each_job_is_told_of_by_its_own_path() {
+    let (t, caller) = (zendesk(Hangs::Lists), callers());
+    let request = by(caller("one"), Duration::from_secs(10), deletion(2, true));
+    let outcome = read(&t.rpc.bulk_delete_users(request).await.expect("accepted").into_inner()).outcomes.remove(0);
+    assert_eq!(outcome.result(), BulkResult::Deleted);
+    assert_eq!(t.jobs().active, 0);
+}
