@@ -65,11 +65,8 @@ impl Replica {
         Self::begin(sandbox, config, credentials, true, Trial::default()).await
     }
 
-    pub async fn on_trial(sandbox: &Sandbox, config: Config, credentials: impl Into<Source>, trial: Trial) -> Self {
-        Self::begin(sandbox, config, credentials.into(), false, trial).await
-    }
-
-    async fn begin(sandbox: &Sandbox, mut config: Config, credentials: Source, asks: bool, trial: Trial) -> Self {
+    /// One that is not ready before Zendesk takes its credential, if it `asks`.
+    pub async fn begin(sandbox: &Sandbox, mut config: Config, credentials: Source, asks: bool, trial: Trial) -> Self {
         let trusted = sandbox.ca_pem().map(file_of);
         config.upstream.ca_file = trusted.as_ref().map(|file| file.path().to_owned());
         config.telemetry.log_format = LogFormat::Json;

@@ -17,6 +17,7 @@ use zendesk_gateway::config::{Config, FleetMode};
 use zendesk_gateway::fleet::elected::Trial;
 use zendesk_gateway::fleet::wire::CONTRACT;
 use zendesk_gateway::sandbox::{self, Sandbox};
+use zendesk_gateway::upstream::credential::{Credential, Source};
 
 use crate::fleet::support::{Replica, Road};
 use crate::support::issuer::{Key, jwks, now};
@@ -26,7 +27,9 @@ pub const SPACE: &str = "shop";
 pub const LEASE: &str = "gateway";
 pub const AUDIENCE: &str = "gateway.shop";
 /// How many times faster the election's clock runs: it takes seconds to replace a leader.
-pub const RATE: u32 = 4;
+const RATE: u32 = 4;
+/// Longer than the election takes for anything.
+pub const LONG: Duration = Duration::from_secs(20 / RATE as u64);
 
 /// The API server.
 #[derive(Clone)]
@@ -285,6 +288,17 @@ impl Elected {
 
     /// Adds a replica, and does not wait for it. Returns its place.
     pub async fn join_with(&mut self, contract: u32) -> usize {
+        let credentials = api_token(&self.sandbox).into();
+        self.add(contract, credentials, false).await
+    }
+
+    /// Adds one whose credential Zendesk does not take, so that it does not get ready.
+    pub async fn join_refused(&mut self) -> usize {
+        let refused = Credential::new("Basic cmV2b2tlZA==", true).expect("a header").into();
+        self.add(CONTRACT, refused, true).await
+    }
+
+    async fn add(&mut self, contract: u32, credentials: Source, asks: bool) -> usize {
         let name = format!("gateway-{}", self.started);
         self.started += 1;
         let folder = pod(&self.api, &name);
@@ -299,8 +313,7 @@ impl Elected {
         config.fleet.kubernetes.folder = folder.path().to_owned();
         config.fleet.kubernetes.api_server = Some(self.api.url.clone());
         let trial = Trial { rate: RATE, contract };
-        let credentials = api_token(&self.sandbox);
-        let replica = Box::pin(Replica::on_trial(&self.sandbox, config, credentials, trial)).await;
+        let replica = Box::pin(Replica::begin(&self.sandbox, config, credentials, asks, trial)).await;
         road.lead_to(replica.internal.expect("it has an internal port"));
         self.roads.insert(name, road);
         self.folders.push(folder);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use zendesk_gateway::fleet::wire::CONTRACT;
@@ -14,7 +15,7 @@ use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::proto::{CreateGroupRequest, GetUserRequest, GroupInput};
 use zendesk_gateway::sandbox;
 
-use super::cluster::Elected;
+use super::cluster::{Elected, LONG};
 use super::served_by;
 use crate::fleet::{metadata, named};
 use crate::support::{account, settings, until, with};
@@ -62,7 +63,7 @@ impl Loading {
                             load.writes.push((name, groups.create_group(with(write, &TWENTY)).await.map(drop)));
                         }
                         load.longest = load.longest.max(began.elapsed());
-                        tokio::time::sleep(Duration::from_millis(5)).await;
+                        sleep(Duration::from_millis(5)).await;
                     }
                     load
                 })
@@ -101,10 +102,10 @@ async fn a_leader_that_is_killed_is_replaced_and_no_read_fails_and_no_write_is_d
     let ids: Vec<i64> = (0..8).map(|at| fleet.user(at)).collect();
     let leader = fleet.replicas.remove(fleet.place());
     let load = Loading::begin(fleet.replicas.iter().map(|replica| replica.channel.clone()).collect(), &ids);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    sleep(Duration::from_millis(300)).await;
     leader.kill().await;
     fleet.settled().await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    sleep(Duration::from_millis(300)).await;
     let load = load.end().await;
     let failed: Vec<_> = load.reads.iter().filter_map(|read| read.as_ref().err()).collect();
     assert!(failed.is_empty(), "{} of {} reads failed: {:?}", failed.len(), load.reads.len(), failed[0]);
@@ -130,14 +131,14 @@ async fn a_leader_that_leaves_hands_over_and_no_call_fails() {
     let place = fleet.place();
     let old = fleet.leader().name.clone();
     let load = Loading::begin(fleet.followers().map(|replica| replica.channel.clone()).collect(), &ids);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    sleep(Duration::from_millis(300)).await;
     fleet.replicas[place].shut_down();
     // The youngest gets the lead.
     until(|| fleet.replicas.iter().any(|replica| replica.name != old && replica.course() == "leads")).await;
     let leader = fleet.replicas.remove(place);
     leader.stop().await;
     fleet.settled().await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    sleep(Duration::from_millis(300)).await;
     let load = load.end().await;
     let writes = load.writes.iter().map(|(_, outcome)| outcome);
     let failed: Vec<_> = load.reads.iter().chain(writes).filter_map(|outcome| outcome.as_ref().err()).collect();
@@ -195,6 +196,24 @@ async fn a_replica_with_a_newer_contract_gets_the_lead_before_it_is_ready() {
     fleet.replicas.remove(place).kill().await;
     fleet.settled().await;
     assert_eq!(served_by(&fleet.replicas[0], id).await, fleet.leader().name);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn a_replica_that_is_not_ready_takes_no_lead() {
+    let mut fleet = Elected::start(1).await;
+    let id = fleet.user(3);
+    let refused = fleet.join_refused().await;
+    fleet.replicas[refused].is("follows").await;
+    assert_eq!(fleet.replicas[refused].get("/readyz").await.0, 503);
+    // Neither is the lead handed to it, the youngest, nor does it take the Lease that nobody renews.
+    fleet.replicas[0].shut_down();
+    fleet.replicas.remove(0).stop().await;
+    sleep(LONG).await;
+    assert_eq!((fleet.replicas[0].course(), fleet.api.holders()), ("held", 1));
+    fleet.join().await;
+    fleet.settled().await;
+    assert_eq!(served_by(fleet.leader(), id).await, "gateway-2");
     fleet.stop().await;
 }
 

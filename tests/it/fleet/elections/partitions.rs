@@ -5,13 +5,10 @@ use std::time::Duration;
 use tokio::time::sleep;
 use zendesk_gateway::config::Config;
 
-use super::cluster::{Elected, RATE};
+use super::cluster::{Elected, LONG};
 use super::served_by;
 use crate::fleet::{name, named};
 use crate::support::{account, settings, until};
-
-/// Longer than the election takes for anything.
-const LONG: Duration = Duration::from_secs(20 / RATE as u64);
 
 fn alone_after(time: Duration) -> Config {
     let mut config = settings();
