@@ -18,7 +18,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout_at};
-use tonic::{Code, Status};
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::StdError;
 
@@ -226,7 +226,7 @@ impl Forwarding {
         if self.rpc.client_streaming {
             let mut body = Box::pin(body);
             while let Some(frame) = body.frame().await {
-                let data = frame.map_err(|error| unread(error.into()))?.into_data().unwrap_or_default();
+                let data = frame.map_err(|error| framing::unread(error.into()))?.into_data().unwrap_or_default();
                 if !data.is_empty() {
                     return Ok(Messages::Many(Kept::begun(data, body)));
                 }
@@ -236,7 +236,7 @@ impl Forwarding {
         let mut body = pin!(framing::body(body, most, true));
         let (mut first, mut all) = (Bytes::new(), BytesMut::new());
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(unread)?.into_data() else { continue };
+            let Ok(data) = frame.map_err(framing::unread)?.into_data() else { continue };
             if first.len() + all.len() + data.len() > FREE_MESSAGE {
                 self.facts.place.charge_message(caller.share(), data.len())?;
             }
@@ -359,26 +359,7 @@ impl Forwarding {
     }
 }
 
-/// Returns why a call's message could not be read. What nobody here has said comes of a caller who has left, or whose connection is
-/// gone.
-fn unread(error: StdError) -> Status {
-    let status = Status::from_error(error);
-    if status.code() == Code::Unknown { Status::cancelled("the caller left before its message was there") } else { status }
-}
-
 /// The answer to a call that came without its facts.
 fn incomplete() -> Response<Body> {
     Status::from(Error::Internal { what: "the call came without what the server knows of it" }).into_http()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_caller_who_leaves_with_its_message_half_sent_is_no_defect() {
-        let gone = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        assert_eq!(unread(gone.into()).code(), Code::Cancelled);
-        assert_eq!(unread(Status::unimplemented("two messages").into()).code(), Code::Unimplemented);
-    }
 }
