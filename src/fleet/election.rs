@@ -331,8 +331,13 @@ impl Election {
 }
 
 impl Asked {
+    /// When it will not have said for so long that it leads, unless it does before.
+    fn silent_at(&self) -> Duration {
+        self.led.map_or(self.since, |led| led.max(self.since)) + SILENCE
+    }
+
     /// True if it has not said for so long that it leads.
     fn is_silent(&self, now: Duration) -> bool {
-        now.saturating_sub(self.led.map_or(self.since, |led| led.max(self.since))) >= SILENCE
+        now >= self.silent_at()
     }
 }

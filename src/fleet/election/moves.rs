@@ -97,7 +97,14 @@ impl Election {
                 self.doubt = Some(now);
             }
             Role::Follower if self.may_be_taken(&lease, open, now) => self.take(now, actions),
-            Role::Follower => self.due = self.due.min(since + UNCHANGED).max(now),
+            // The next read is due when it may be taken; no sooner while its holder answers, however long it is unchanged.
+            Role::Follower => {
+                let silent = self.asked.iter().map(Asked::silent_at).max().unwrap_or_default();
+                let free = silent.max(since + UNCHANGED);
+                if open.begun < free {
+                    self.due = self.due.min(free).max(now);
+                }
+            }
         }
     }
 
@@ -211,5 +218,40 @@ impl Election {
             }
         }
         self.hear(heard, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Event, TICK};
+    use super::*;
+
+    fn holder(process: &str) -> Holder {
+        let part = |text: &str| text.to_owned();
+        Holder { process: part(process), pod: part(process), address: part("a"), key: part("k") }
+    }
+
+    #[test]
+    fn a_lease_that_is_not_renewed_while_its_holder_answers_is_read_no_more_often() {
+        let mut election = Election::new(holder("1"), Duration::ZERO);
+        let lease = Lease { holder: Some(Arc::new(holder("2"))), term: 1, version: "1".to_owned() };
+        let (mut reads, minute) = (0, Duration::from_secs(60));
+        let mut now = Duration::ZERO;
+        while now < minute {
+            let mut actions = election.step(Event::Tick { able: true }, now);
+            while let Some(action) = actions.pop() {
+                let event = match action {
+                    Action::Read(number) => {
+                        reads += 1;
+                        assert!(reads <= 2 + now.as_secs() / READING.as_secs(), "{reads} reads within {now:?}");
+                        Event::Read(number, Some(lease.clone()))
+                    }
+                    Action::Ping(..) => Event::Answered { process: "2".to_owned(), leads: Some(1), heard: 1 },
+                    other => panic!("{other:?} at {now:?}"),
+                };
+                actions.extend(election.step(event, now));
+            }
+            now += TICK;
+        }
     }
 }
