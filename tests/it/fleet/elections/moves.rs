@@ -17,7 +17,7 @@ use zendesk_gateway::sandbox;
 
 use super::cluster::{Elected, LONG};
 use super::served_by;
-use crate::fleet::{metadata, named};
+use crate::fleet::{metadata, name, named};
 use crate::support::{account, settings, until, with};
 
 /// What became of the calls of a load.
@@ -176,6 +176,22 @@ async fn a_leader_that_slept_sends_none_of_its_queue_and_whoever_leads_then_does
     assert_eq!(fleet.sandbox.requests().iter().filter(|sent| sent.method == "PUT").count(), 4, "each once");
     fleet.settled().await;
     assert_eq!(served_by(leader, id).await, next);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn a_leader_begins_its_term_with_an_empty_cache() {
+    let mut fleet = Elected::start(2).await;
+    let (id, first) = (fleet.user(3), fleet.leader().name.clone());
+    assert_eq!((name(fleet.leader(), id).await.1, name(fleet.leader(), id).await.1), ("miss".into(), "hit".into()));
+    fleet.leader().sleep(Duration::from_secs(3));
+    until(|| fleet.replicas.iter().any(|replica| replica.name != first && replica.course() == "leads")).await;
+    fleet.leader().users().update_user(named(id, "Later")).await.expect("a write");
+    fleet.settled().await;
+    fleet.replicas.remove(fleet.place()).kill().await;
+    fleet.settled().await;
+    assert_eq!(fleet.leader().name, first);
+    assert_eq!(name(fleet.leader(), id).await, ("Later".to_owned(), "miss".to_owned()));
     fleet.stop().await;
 }
 
