@@ -235,7 +235,7 @@ mod tests {
     fn a_lease_that_is_not_renewed_while_its_holder_answers_is_read_no_more_often() {
         let mut election = Election::new(holder("1"), Duration::ZERO);
         let lease = Lease { holder: Some(Arc::new(holder("2"))), term: 1, version: "1".to_owned() };
-        let (mut reads, minute) = (0, Duration::from_secs(60));
+        let (mut reads, minute) = (0, Duration::from_mins(1));
         let mut now = Duration::ZERO;
         while now < minute {
             let mut actions = election.step(Event::Tick { able: true }, now);
