@@ -232,6 +232,28 @@ mod tests {
     }
 
     #[test]
+    fn whoever_takes_the_lease_does_so_in_a_term_above_all_that_it_has_heard_of() {
+        let mut election = Election::new(holder("1"), Duration::ZERO);
+        let lease = Lease { holder: None, term: 3, version: "1".to_owned() };
+        let mut now = Duration::ZERO;
+        let mut actions = election.step(Event::Heard(9), now);
+        let taken = loop {
+            match actions.pop() {
+                Some(Action::Read(number)) => {
+                    actions.extend(election.step(Event::Read(number, Some(lease.clone())), now));
+                }
+                Some(Action::Write(_, taken)) => break taken,
+                Some(other) => panic!("{other:?} at {now:?}"),
+                None => {
+                    now += TICK;
+                    actions = election.step(Event::Tick { able: true }, now);
+                }
+            }
+        };
+        assert_eq!((taken.term, now >= UNCHANGED), (10, true), "after {now:?}");
+    }
+
+    #[test]
     fn a_lease_that_is_not_renewed_while_its_holder_answers_is_read_no_more_often() {
         let mut election = Election::new(holder("1"), Duration::ZERO);
         let lease = Lease { holder: Some(Arc::new(holder("2"))), term: 1, version: "1".to_owned() };
