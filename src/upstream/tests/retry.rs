@@ -88,7 +88,8 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::Internal { .. }
         | Error::SlotsTaken { .. }
         | Error::ShuttingDown
-        | Error::LeaderLost => [1, 1, 1],
+        | Error::LeaderLost
+        | Error::NotLeader => [1, 1, 1],
     }
 }
 
@@ -143,6 +144,7 @@ fn every_error() -> Vec<Error> {
         Error::ImpersonationForbidden,
         Error::ShuttingDown,
         Error::LeaderLost,
+        Error::NotLeader,
     ]
 }
 
