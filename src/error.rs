@@ -181,6 +181,9 @@ pub enum Error {
     /// The caller's deadline passed while the gateway read an answer of Zendesk's that had come in whole.
     #[error("the deadline passed while the gateway was reading zendesk's answer, which had come in time")]
     DeadlineInReading,
+    /// The answer to a write came, and was not read: for long, the caller's messages and answers took all memory that is theirs.
+    #[error("zendesk's answer came and was not read, because this caller's messages take too much memory")]
+    AnswerUnread,
     /// A write was delivered, or may have been, and its outcome is not known.
     #[error("the outcome of this write is unknown: {0}")]
     OutcomeUnknown(Box<Error>),
@@ -349,6 +352,7 @@ impl Error {
             Self::Deadline { sent: false }           => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          None),
             Self::DeadlineInReading                  => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::Unknown, W::Circumstances, true,           None,                          None),
             Self::Idle { .. }                        => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, W::Circumstances, false,          None,                          None),
+            Self::AnswerUnread                       => row(C::Unavailable,        R::Overloaded,            T::Never,       B::Ignore,           F::Unknown, W::Circumstances, true,           None,                          None),
             Self::OutcomeUnknown(cause)              => row(unknown_code(cause),   R::OutcomeUnknown,        T::Never,       cause.row().breaker, F::Unknown, cause.row().blame,false,          None,                          cause.refusal()),
             Self::BreakerOpen { .. }                 => row(C::Unavailable,        R::BreakerOpen,           T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),
             Self::BudgetSpent { .. }                 => row(C::ResourceExhausted,  R::RateLimited,           T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),

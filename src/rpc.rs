@@ -46,6 +46,8 @@ type BoxStream<M> = Pin<Box<dyn Stream<Item = std::result::Result<Encoded<M>, St
 
 /// Largest reply that is not charged to its caller.
 const FREE_REPLY: usize = 4 << 10;
+/// Largest reply to a write that is sent although its caller's share is used up.
+const FREE_REPLY_TO_A_WRITE: usize = 64 << 10;
 /// What a stream is charged besides its pages: for messages that were sent and that its peer has not read.
 pub const STREAM_MEMORY: usize = 40 << 10;
 
@@ -143,15 +145,20 @@ fn fitting<M>(message: Encoded<M>, most: usize, done: bool) -> Result<Encoded<M>
     if bytes > most { Err(Error::ReplyTooLarge { bytes, limit: most, done }) } else { Ok(message) }
 }
 
-/// Charges a reply to its caller: a caller who asks for much and reads nothing holds memory. The reply to a write is not refused:
-/// its caller must learn what was done.
+/// Charges a reply to its caller: a caller who asks for much and reads nothing holds memory. The reply to a write is not refused,
+/// as its caller must learn what was done; of a large one that does not fit, the caller learns no more than that.
 fn charged<M>(context: &Context, answered: Answered<M>) -> Result<Answered<M>> {
     let bytes = answered.message.bytes().len();
     if bytes > FREE_REPLY
         && let Err(error) = context.place.charge(context.caller.share(), bytes)
-        && context.trail.is_none()
     {
-        return Err(error);
+        if context.trail.is_none() {
+            return Err(error);
+        }
+        if bytes > FREE_REPLY_TO_A_WRITE {
+            let done = context.ledger.may_have_acted();
+            return Err(Error::ReplyTooLarge { bytes, limit: FREE_REPLY_TO_A_WRITE, done });
+        }
     }
     Ok(answered)
 }

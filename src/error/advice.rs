@@ -19,7 +19,7 @@ impl Error {
         let text = match self.row().reason {
             R::Unspecified | R::InvalidField | R::CredentialMissing | R::JobFailed => return None,
             R::RecordInvalid if self.refusal().is_some_and(|said| said.violations.is_empty() && said.code.is_none())
-                                   => "it does not say which: check the values that were sent",
+                                   => "which values it means is not known: check those that were sent",
             R::RecordInvalid       => "correct what it names",
             R::DuplicateValue      => "use another value, or change the record that has it",
             R::NotFound            => "check what was asked for; it may have been deleted",

@@ -20,9 +20,11 @@ impl Error {
         const NEVER: HeaderValue = HeaderValue::from_static("-1");
         match self {
             // The write may have been done; and whoever asks for cached answers only wants no wait.
-            Self::OutcomeUnknown(_) | Self::Deadline { sent: true } | Self::DeadlineInReading | Self::CacheMiss => {
-                Some(NEVER)
-            }
+            Self::OutcomeUnknown(_)
+            | Self::Deadline { sent: true }
+            | Self::DeadlineInReading
+            | Self::AnswerUnread
+            | Self::CacheMiss => Some(NEVER),
             _ if self.row().retry != Retry::Never => Some(NEVER),
             // A proxy has given up on this request.
             Self::Server(_) => Some(NEVER),

@@ -56,6 +56,11 @@ impl Gateway {
     async fn addresses(&self, context: &Context, user: i64) -> Result<Vec<UserIdentity>> {
         let mut rows = self.all(context, identities::addresses(user)?, is_clear).await?;
         rows.retain(is_address);
+        if rows.iter().filter(|row| row.primary == Some(true)).count() > 1 {
+            return Err(Error::Incomplete {
+                what: "the user's identities: two e-mail addresses are primary".to_owned(),
+            });
+        }
         Ok(rows)
     }
 }
@@ -165,7 +170,17 @@ impl Change<'_> {
         let mut failures: Vec<EmailFailure> = Vec::new();
         let (mut written, until) = (false, last_moment(self.context.deadline));
         for step in plan.steps() {
+            let unclear = if written && failures.is_empty() { self.look_if_unclear().await.err() } else { None };
             if !failures.is_empty() {
+                failures.push(in_conflict(step, BulkResult::NotSent, "left out, because a step before it failed"));
+            } else if let Some(error) = unclear {
+                failures.push(failure_as(BulkResult::NotSent, step, &error));
+            } else if written && !self.is_done(EmailStep::Add) {
+                failures.push(in_conflict(
+                    EmailStep::Add,
+                    BulkResult::Unknown,
+                    "zendesk took it, and does not list it",
+                ));
                 failures.push(in_conflict(step, BulkResult::NotSent, "left out, because a step before it failed"));
             } else if !self.is_done(step) {
                 // A step that begins later has no time left in which its outcome could be told.
@@ -194,19 +209,27 @@ impl Change<'_> {
         Ok(failures)
     }
 
-    /// Returns why a step that was taken is not taken for done.
-    async fn doubt(&mut self, step: EmailStep) -> Option<EmailFailure> {
+    /// Reads the addresses again if the last answer does not tell what is acted on.
+    async fn look_if_unclear(&mut self) -> Result<()> {
         if !self.rows.iter().all(is_clear) {
-            // The answer does not tell what is acted on next.
-            match self.gateway.addresses(self.context, self.request.user_id).await {
-                Ok(rows) => self.rows = rows,
-                Err(error) => return Some(failure(step, &error)),
-            }
+            self.rows = self.gateway.addresses(self.context, self.request.user_id).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns why a step that Zendesk took is not taken for done. Whatever is the matter, it was sent and not refused.
+    async fn doubt(&mut self, step: EmailStep) -> Option<EmailFailure> {
+        // The answer itself says that the address was added, however little it tells of what comes next.
+        if step == EmailStep::Add && self.is_done(step) {
+            return None;
+        }
+        if let Err(error) = self.look_if_unclear().await {
+            return Some(failure_as(BulkResult::Unknown, step, &error));
         }
         // Zendesk may answer with another address under the identity's id, and two clients may change a user at once.
         let is_done = self.is_done(EmailStep::Add) && self.is_done(step);
         (!is_done)
-            .then(|| in_conflict(step, BulkResult::Failed, "the user's addresses are not as this step leaves them"))
+            .then(|| in_conflict(step, BulkResult::Unknown, "the user's addresses are not as this step leaves them"))
     }
 
     /// Takes one step, and returns whether that changed anything.
@@ -289,6 +312,11 @@ impl Change<'_> {
 fn failure(step: EmailStep, error: &Error) -> EmailFailure {
     let (result, error, details) = result_of(error);
     EmailFailure { step: step.into(), result: result.into(), error, details }
+}
+
+/// The same of a step that ends in this way, whatever the error was about.
+fn failure_as(result: BulkResult, step: EmailStep, error: &Error) -> EmailFailure {
+    EmailFailure { result: result.into(), ..failure(step, error) }
 }
 
 /// Returns the failure of a step that was left out, or did not do what it was for.

@@ -157,7 +157,7 @@ impl Reads {
     /// Reads the rows whose ids are in `wanted`, as far as Zendesk has them and they can be read.
     ///
     /// # Errors
-    /// A row that is not in `wanted`, two rows of one record that differ, or a page that says that there is more.
+    /// A page that has no row of these, and has others, two of one record that differ, or says that there is more.
     pub async fn many<R, Id>(&self, read: &ReadContext, rest: Rest, wanted: Vec<Id>, id: IdOf<R, Id>) -> Result<Many<R>>
     where
         R: Row + PartialEq,
@@ -182,12 +182,13 @@ impl Reads {
             }
             all_fit &= found.iter().all(|found| !matches!(found, Found::Different));
             let rows: Vec<R> = found.into_iter().filter_map(Found::row).collect();
-            // A record that is not on this page counts as missing, so there must be no further page; and where nothing fits, it is the
-            // answer to another question.
-            if says_that_there_is_more || rows.is_empty() && !all_fit {
+            // Where nothing fits, it is the answer to another question.
+            if rows.is_empty() && (says_that_there_is_more || !all_fit) {
                 return Err(Malformed::Foreign);
             }
-            Ok(Box::new(Many { rows, all_read: all_read && all_fit }) as Parsed)
+            // Only if there is no further page does a record count as missing that is not on this one.
+            let all_read = all_read && all_fit && !says_that_there_is_more;
+            Ok(Box::new(Many { rows, all_read }) as Parsed)
         });
         Ok(self.send(read, rest, parse, None).await?.body())
     }

@@ -57,8 +57,8 @@ pub fn is_nothing(body: &[u8]) -> bool {
     }
 }
 
-/// Reads a body that should say nothing: empty, `null`, or whatever Zendesk may add one day. An error or a record in it is
-/// [`Malformed::Foreign`]: it answers another request, or comes from a proxy that replaces every status with success.
+/// Reads a body that should say nothing: empty, `null`, or whatever Zendesk may add one day. An error, a record or
+/// `"success": false` in it is [`Malformed::Foreign`]: it answers another request, or comes from a proxy that replaces every status with success.
 pub fn nothing<R: contract::Request>(body: &[u8]) -> Result<Parsed, Malformed> {
     nothing_beside::<R>(body, None)
 }
@@ -96,7 +96,8 @@ fn nothing_beside<R: contract::Request>(body: &[u8], expected: Option<&str>) -> 
     ];
     if !body.trim_ascii().is_empty() {
         let value = json::value(body).ok_or_else(|| Malformed::Unreadable { place: "its beginning".to_owned() })?;
-        if OF_OTHERS.iter().any(|key| Some(*key) != expected && value.get(key).is_some()) {
+        let is_refused = value.get("success") == Some(&Value::Bool(false));
+        if is_refused || OF_OTHERS.iter().any(|key| Some(*key) != expected && value.get(key).is_some()) {
             return Err(Malformed::Foreign);
         }
     }

@@ -242,21 +242,59 @@ fn check_separation(separation: &Separation, within: &str) -> Result<()> {
     }
 }
 
-/// Refuses NaN and infinite numbers, which JSON does not have: serde would write null and so clear the field. And numbers of
-/// which a double does not hold all digits: what the caller meant may have been another one.
+/// Refuses what JSON cannot hold: NaN and infinite numbers, and values that are of no kind, of which `serde` would make null and so
+/// clear the field. And numbers of which a double does not hold all digits: what the caller meant may have been another one.
 fn exact(object: Option<&Struct>, field: &str) -> Result<()> {
-    fn holds(value: &Value) -> bool {
-        match &value.kind {
-            Some(Kind::NumberValue(number)) => number.abs() < EXACT,
-            Some(Kind::ListValue(list)) => list.values.iter().all(holds),
-            Some(Kind::StructValue(object)) => object.fields.values().all(holds),
-            _ => true,
+    fn problem(value: &Value) -> Option<&'static str> {
+        match value.kind.as_ref() {
+            None => Some(
+                "has a value without a kind: set one of null_value, which clears the field, string_value, number_value, \
+                 bool_value, list_value and struct_value",
+            ),
+            Some(Kind::NumberValue(number)) if !(number.abs() < EXACT) => {
+                Some("must be a number below 2^53, from which on doubles lose digits: send its digits as a string")
+            }
+            Some(Kind::ListValue(list)) => list.values.iter().find_map(problem),
+            Some(Kind::StructValue(object)) => object.fields.values().find_map(problem),
+            Some(_) => None,
         }
     }
     let mut checks = Checks::default();
-    let problem = "must be a number below 2^53, from which on doubles lose digits: send its digits as a string";
-    for (key, _) in object.iter().flat_map(|object| &object.fields).filter(|(_, value)| !holds(value)) {
-        checks.refuse(&format!("{field}.{}", snippet(key)), problem);
+    for (key, value) in object.iter().flat_map(|object| &object.fields) {
+        if let Some(problem) = problem(value) {
+            checks.refuse(&format!("{field}.{}", snippet(key)), problem);
+        }
     }
     checks.end(Some(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::ListValue;
+
+    use super::*;
+
+    fn refused(value: Value) -> Option<String> {
+        let object = Struct { fields: [("plan".to_owned(), value)].into() };
+        exact(Some(&object), "user.user_fields").err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_value_that_json_does_not_have_would_clear_the_field_and_is_refused_by_its_name() {
+        let of = |kind| Value { kind: Some(kind) };
+        let (none, nan) = (Value { kind: None }, of(Kind::NumberValue(f64::NAN)));
+        for odd in [none, nan] {
+            let list = of(Kind::ListValue(ListValue { values: vec![of(Kind::BoolValue(true)), odd.clone()] }));
+            let within = of(Kind::StructValue(Struct { fields: [("a".to_owned(), list.clone())].into() }));
+            for value in [odd, list, within] {
+                let problem = refused(value.clone()).unwrap_or_else(|| panic!("{value:?}"));
+                assert!(problem.contains("user.user_fields.plan"), "{problem}");
+            }
+        }
+        for good in
+            [Kind::NullValue(0), Kind::StringValue(String::new()), Kind::NumberValue(-1.5), Kind::BoolValue(false)]
+        {
+            assert_eq!(refused(of(good)), None);
+        }
+    }
 }

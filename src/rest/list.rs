@@ -62,11 +62,11 @@ pub fn rows(page_size: i32) -> Result<u32> {
 }
 
 /// Reads the answer to a write that holds all records of a user, one of which must be as `is_changed` says. None if it may be a part
-/// of them.
+/// of them, or has two of one record that differ.
 ///
 /// # Errors
 /// Those of [`Page::read`], and [`Malformed::Foreign`] if no record is so.
-pub(super) fn whole_list<R: Row>(
+pub(super) fn whole_list<R: Row + PartialEq>(
     body: &[u8],
     user: i64,
     is_changed: impl Fn(&R) -> Option<bool>,
@@ -74,7 +74,9 @@ pub(super) fn whole_list<R: Row>(
     let page = Page::<R>::read(body, Owner::User(user))?;
     // Zendesk's pages have at most 100 rows; that this answer is paged at all is an assumption.
     let may_be_more = page.says_that_there_is_more() || page.leaves_open_whether_there_is_more();
-    let is_part = may_be_more || page.rows.len() >= MOST_ITEMS;
+    let contradicts_itself =
+        |(at, row): (usize, &R)| page.rows[..at].iter().any(|before| before.id() == row.id() && before != row);
+    let is_part = may_be_more || page.rows.len() >= MOST_ITEMS || page.rows.iter().enumerate().any(contradicts_itself);
     match (page.rows.iter().find_map(is_changed), is_part) {
         (Some(true), false) => Ok(Some(page.rows).filter(|_| page.unreadable_rows == 0)),
         (Some(true) | None, true) => Ok(None),

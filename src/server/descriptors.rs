@@ -46,7 +46,7 @@ impl Descriptors {
         let Self(limit) = *self;
         let settings = &config.upstream;
         // Over HTTP/1.1 each request has a connection for itself, and as many may be kept open for the next ones.
-        let zendesk = 2 * settings.queue.permits + settings.connection.most;
+        let zendesk = 2 * settings.queue.permits + 2 * settings.connection.most;
         let zendesk = if sandboxed { 2 * zendesk } else { zendesk };
         let kept_back = port::MAX_CONNECTIONS
             + port::SPARE

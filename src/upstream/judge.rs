@@ -58,7 +58,10 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
         502 | 503 | 520..=523 | 525..=527 | 530 => Error::Unavailable(refusal),
         504 | 524 => Error::GatewayTimeout(refusal),
         // By HTTP, a 303 says that the write was carried out and its outcome is elsewhere; the gateway does not look there.
-        303 if call.rest.method != http::Method::GET => Error::Server(refusal),
+        303 if call.rest.method != http::Method::GET => {
+            refusal.text = format!("redirected {}", redirection(headers));
+            Error::Server(refusal)
+        }
         // Nobody asked whether something has changed.
         304 => Error::Refused(refusal),
         300..=399 => {
@@ -109,6 +112,9 @@ pub fn success(
     if warning.is_some() {
         // What it says can quote values, so only the caller is told.
         tracing::warn!(upstream.class = call.class().0, "zendesk ignored a part of a request");
+    }
+    if status == StatusCode::PARTIAL_CONTENT && call.idempotency == Idempotency::NoSideEffects {
+        return Err(Error::Unreadable(refusal("a part of the answer is left out, and nobody asked for a part")));
     }
     let parsed = parsed.map_err(|error| match error {
         // JSON that can be read says that Zendesk works.
@@ -182,10 +188,15 @@ fn read_object(body: &Value, refusal: &mut Refusal) {
         let sentence = text(&first["detail"]).or_else(|| text(&first["title"])).or_else(|| text(first));
         refusal.text = sentence.unwrap_or_default();
     }
+    // {"errors": "…"}
+    if let Some(sentence) = text(&body["errors"]).filter(|_| refusal.text.is_empty()) {
+        refusal.text = sentence;
+    }
     if refusal.text.is_empty() {
         refusal.text = refusal.code.clone().unwrap_or_default();
     }
-    let details = &body["details"];
+    // {"errors": {"base": ["…"]}}
+    let details = if body["errors"].is_object() { &body["errors"] } else { &body["details"] };
     let rows: Vec<(&str, &Value)> = match details {
         Value::Object(fields) => fields.iter().flat_map(|(field, problems)| each(field, problems)).collect(),
         // Problems of no field are the record's.

@@ -81,5 +81,5 @@ pub fn unplaced(kind: Kind, job: &Job, outcomes: &[BulkItemOutcome]) -> Vec<i64>
     let told: HashSet<i64> = outcomes.iter().filter_map(|outcome| outcome.id).collect();
     let completed = job.status() == JobState::Completed;
     let made = |result: &&JobResult| kind.end(result, completed) == Some(BulkResult::Created);
-    unique(job.results.iter().filter(made).filter_map(|result| result.id).filter(|id| !told.contains(id)))
+    unique(job.results.iter().filter(made).filter_map(|result| result.id).filter(|id| *id > 0 && !told.contains(id)))
 }

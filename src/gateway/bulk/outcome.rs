@@ -131,7 +131,7 @@ fn fill(outcome: &mut BulkItemOutcome, end: BulkResult, result: &JobResult) {
     outcome.set_result(end);
     // In a failed result, Zendesk may put the input's position into "id".
     if end != BulkResult::Failed {
-        outcome.id = result.id.or(outcome.id);
+        outcome.id = result.id.filter(|id| *id > 0).or(outcome.id);
     }
     outcome.email = result.email.clone().or(outcome.email.take());
     outcome.external_id = result.external_id.clone().or(outcome.external_id.take());

@@ -142,7 +142,13 @@ impl<'a> Writing<'a> {
         let rows = if known { Ok(before) } else { self.gateway.memberships(self.context, self.side).await };
         let rows = match rows {
             Ok(rows) => rows,
-            Err(error) => return self.note(wanted, Err(error)).await,
+            // This step was not begun, whatever the error says of the look.
+            Err(error) if self.written => {
+                let failure = MembershipFailure { result: BulkResult::NotSent.into(), ..failure(group, &error) };
+                self.failed.push(Failed { wanted, failure });
+                return Ok(());
+            }
+            Err(error) => return Err(error),
         };
         let Some(row) = rows.iter().find(|row| row.group_id == Some(group)) else {
             self.failed.push(Failed { wanted, failure: skipped(group) });

@@ -1,6 +1,6 @@
 //! The writes of <https://developer.zendesk.com/api-reference/ticketing/users/user_identities/>
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{id, ids, is_it, is_of};
 use crate::cache::{Tag, tag};
@@ -35,6 +35,13 @@ macro_rules! changes_it {
     };
 }
 
+/// False if an identity of this type has another value than the one that was sent.
+fn may_be(row: &UserIdentity, kind: i32, sent: &str) -> bool {
+    let is_same = |value: &String| value.trim().to_lowercase() == sent.trim().to_lowercase();
+    // Zendesk may write a number or an account in its own way.
+    kind != i32::from(IdentityType::Email) || row.value.as_ref().is_none_or(is_same)
+}
+
 /// Create Identity. <https://developer.zendesk.com/api-reference/ticketing/users/user_identities/#create-identity>
 impl Write for CreateUserIdentityRequest {
     fn rest(&self) -> Result<Rest> {
@@ -58,10 +65,7 @@ impl Write for CreateUserIdentityRequest {
         let both = self.identity.as_ref().zip(reply.identity.as_ref());
         both.is_some_and(|(input, row)| {
             let is_of_kind = row.r#type.is_none_or(|kind| kind == 0 || kind == input.r#type);
-            // Zendesk may write a number or an account in its own way.
-            let is_same = |value: &String| value.trim().to_lowercase() == input.value.trim().to_lowercase();
-            let is_it = input.r#type != i32::from(IdentityType::Email) || row.value.as_ref().is_none_or(is_same);
-            row.id > 0 && is_of_kind && is_it && is_of(row, self.user_id)
+            row.id > 0 && is_of_kind && may_be(row, input.r#type, &input.value) && is_of(row, self.user_id)
         })
     }
 
@@ -90,7 +94,14 @@ impl Write for UpdateUserIdentityRequest {
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
-        is_it(reply.identity.as_ref(), self.user_id, self.id)
+        let Ok(sent) = input::identity(self.identity.as_ref(), self.update_mask.as_ref()) else { return false };
+        let has_what_was_sent = |row: &UserIdentity| {
+            let kind = row.r#type.unwrap_or_default();
+            let is_verified = sent.get("verified").and_then(Value::as_bool);
+            sent.get("value").and_then(Value::as_str).is_none_or(|value| may_be(row, kind, value))
+                && is_verified.is_none_or(|sent| row.verified.is_none_or(|verified| verified == sent))
+        };
+        is_it(reply.identity.as_ref(), self.user_id, self.id) && reply.identity.as_ref().is_some_and(has_what_was_sent)
     }
 
     changes_it!();

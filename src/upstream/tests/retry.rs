@@ -68,6 +68,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         // the gateway itself refused, or the caller has gone
         Error::Deadline { .. }
         | Error::DeadlineInReading
+        | Error::AnswerUnread
         | Error::Idle { .. }
         | Error::TurnMissed { .. }
         | Error::OutcomeUnknown(_)
@@ -126,6 +127,7 @@ fn every_error() -> Vec<Error> {
         Error::AttemptTimeout,
         Error::Deadline { sent: true },
         Error::DeadlineInReading,
+        Error::AnswerUnread,
         Error::Deadline { sent: false },
         Error::OutcomeUnknown(Box::new(unavailable())),
         Error::BreakerOpen { class: "user_reads", retry_after: SECOND },

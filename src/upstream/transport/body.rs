@@ -35,6 +35,8 @@ const AGAIN: Duration = Duration::from_millis(10);
 /// How long an answer waits in all. It must be shorter than the time limit of an attempt, which would count as a failure of
 /// Zendesk.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The same for the answer to a write, which says what was done.
+const PATIENCE_FOR_A_WRITE: Duration = Duration::from_secs(10);
 
 /// The one permit to read an answer on without being charged.
 #[derive(Clone)]
@@ -52,8 +54,8 @@ pub struct Memory {
     /// How large the body may become with what is charged.
     room: usize,
     overdraft: Overdraft,
-    /// True for what must be read whatever it takes: the answer to a write says what was done.
-    must: bool,
+    /// True for the answer to a write.
+    is_of_write: bool,
     permit: Option<OwnedSemaphorePermit>,
     give_up: Option<Instant>,
 }
@@ -61,8 +63,9 @@ pub struct Memory {
 impl Memory {
     /// Returns the memory for the answer to a call.
     pub fn of(call: &Call, overdraft: &Overdraft) -> Self {
-        let (charge, must) = (Charge::none(&call.share), call.idempotency != Idempotency::NoSideEffects);
-        Self { charge, room: FREE, overdraft: overdraft.clone(), must, permit: None, give_up: None }
+        let is_of_write = call.idempotency != Idempotency::NoSideEffects;
+        let charge = Charge::none(&call.share);
+        Self { charge, room: FREE, overdraft: overdraft.clone(), is_of_write, permit: None, give_up: None }
     }
 
     /// Completes when there is memory for a body of so many bytes.
@@ -70,10 +73,11 @@ impl Memory {
     /// # Errors
     /// There was none for too long.
     pub async fn hold(&mut self, bytes: usize) -> Result<(), Error> {
-        if self.must || self.permit.is_some() || self.fits(bytes) {
+        if self.permit.is_some() || self.fits(bytes) {
             return Ok(());
         }
-        let give_up = *self.give_up.get_or_insert_with(|| Instant::now() + PATIENCE);
+        let patience = if self.is_of_write { PATIENCE_FOR_A_WRITE } else { PATIENCE };
+        let give_up = *self.give_up.get_or_insert_with(|| Instant::now() + patience);
         let mut acquiring = pin!(Arc::clone(&self.overdraft.0).acquire_owned());
         while Instant::now() < give_up {
             tokio::select! {
@@ -87,6 +91,9 @@ impl Memory {
             if self.fits(bytes) {
                 return Ok(());
             }
+        }
+        if self.is_of_write {
+            return Err(Error::AnswerUnread);
         }
         Err(Error::Overloaded { what: "zendesk's answers take too much memory" })
     }
@@ -221,7 +228,9 @@ mod tests {
         assert!(matches!(refused, Err(Error::Overloaded { .. })), "{refused:?}");
         assert!(began.elapsed() >= PATIENCE && began.elapsed() < PATIENCE + 2 * AGAIN);
         let write = Call { share: one.clone(), ..support::unsafe_write() };
-        assert!(at_once(Memory::of(&write, &overdraft).hold(16 * LARGE)), "the answer to a write says what was done");
+        let (write, began) = (Memory::of(&write, &overdraft).hold(LARGE).await, Instant::now() - began);
+        assert!(matches!(write, Err(Error::AnswerUnread)), "{write:?}");
+        assert!(began >= PATIENCE + PATIENCE_FOR_A_WRITE, "the answer to a write says what was done");
         drop(first);
         assert!(at_once(memory(&one, &overdraft).hold(LARGE)), "the next one goes on");
         assert!(at_once(memory(&shares.of("other"), &overdraft).hold(LARGE)), "others have their share");

@@ -277,13 +277,16 @@ impl Pool {
     }
 
     /// True if one more connection may be opened. While none is open, others may be tried beside those that do not come about, even
-    /// if the settings allow only one: a second one, and more as long as there are other addresses.
+    /// if the settings allow only one: a second one, and more as long as there are other addresses. Silent ones take the place of no
+    /// other, up to as many as may be lively: what silences a connection may be one caller's requests.
     fn may_open(&self, state: &State) -> bool {
         let is_open = |lane: &Arc<Lane>| lane.is_open();
+        let lively = || state.lanes.iter().filter(|lane| !lane.is_silent()).count();
         let beside = || if self.origin.addresses().is_next_due() { MOST_ADDRESSES } else { 2 };
         state.lanes.is_empty()
             || (!state.lanes.iter().any(is_open) && state.lanes.len() < beside())
-            || (state.lanes.len() < self.settings.most
+            || (state.lanes.len() < 2 * self.settings.most
+                && lively() < self.settings.most
                 && state.no_further.is_none_or(|(failed, believed)| failed.elapsed() > believed))
     }
 

@@ -49,6 +49,52 @@ async fn an_identity_of_another_kind_is_not_the_one_that_was_added() {
 }
 
 #[tokio::test]
+async fn an_update_of_an_identity_that_is_answered_with_other_values_is_in_doubt() {
+    let row = |more: &str| format!(r#"{{"identity":{{"id":7,"user_id":8,"type":"email"{more}}}}}"#);
+    for (sent, said, is_done) in [
+        (r#"{"value": "a@x.example"}"#, r#","value":"b@x.example""#, false),
+        (r#"{"value": "a@x.example"}"#, r#","value":"A@x.example","verified":false"#, true),
+        (r#"{"verified": true}"#, r#","value":"b@x.example","verified":false"#, false),
+        (r#"{"verified": true}"#, r#","value":"b@x.example","verified":true"#, true),
+        (r#"{"verified": true}"#, "", true),
+    ] {
+        let upstream = Scripted::in_turn(&[&row(said)]).await;
+        let request = format!(r#"{{"user_id": 8, "id": 7, "identity": {sent}}}"#);
+        let outcome = ask(&upstream, "UpdateUserIdentity", &request).await;
+        match is_done {
+            true => assert_eq!(outcome.expect(said)[0]["identity"]["id"], 7),
+            false => assert_eq!(refused(outcome).reason, "OUTCOME_UNKNOWN", "{sent} {said}"),
+        }
+    }
+    // Zendesk may write a number in its own way.
+    let phone = r#"{"identity":{"id":7,"user_id":8,"type":"phone_number","value":"+1 555 0100"}}"#;
+    let request = r#"{"user_id": 8, "id": 7, "identity": {"value": "15550100"}}"#;
+    let reply = ask(&Scripted::in_turn(&[phone]).await, "UpdateUserIdentity", request).await;
+    assert_eq!(reply.expect("done")[0]["identity"]["value"], "+1 555 0100");
+}
+
+#[tokio::test]
+async fn of_two_primary_addresses_none_is_removed() {
+    let row =
+        |id: u8, value: &str| format!(r#"{{"id":{id},"user_id":8,"type":"email","value":"{value}","primary":true}}"#);
+    let body = format!(r#"{{"identities":[{},{}],"meta":{{"has_more":false}}}}"#, row(5, "a@x"), row(6, "b@x"));
+    let upstream = Scripted::in_turn(&[&body]).await;
+    let request = r#"{"user_id": 8, "email": "c@x", "old": "OLD_EMAIL_REMOVE"}"#;
+    assert_eq!(refused(ask(&upstream, "ChangeUserEmail", request).await).reason, "UPSTREAM_MALFORMED");
+    assert!(upstream.asked().iter().all(|head| head.starts_with("GET ")), "{:?}", upstream.asked());
+}
+
+#[tokio::test]
+async fn two_rows_of_one_record_do_not_say_which_one_is_the_default() {
+    let row = |default: bool| format!(r#"{{"id":7,"user_id":8,"group_id":9,"default":{default}}}"#);
+    let both = format!(r#"{{"group_memberships":[{},{}]}}"#, row(true), row(false));
+    let whole = format!(r#"{{"group_memberships":[{}],"meta":{{"has_more":false}}}}"#, row(true));
+    let upstream = Scripted::in_turn(&[&both, &whole]).await;
+    let reply = ask(&upstream, "SetDefaultMembership", r#"{"user_id": 8, "id": 7}"#).await.expect("it was set");
+    assert_eq!(reply[0]["group_memberships"].as_array().map(Vec::len), Some(1), "read again");
+}
+
+#[tokio::test]
 async fn an_answer_without_tags_is_none_and_an_odd_tag_costs_that_tag() {
     let write = r#"{"user_id": 8, "tags": ["a", "B"]}"#;
     for body in ["{}", r#"{"tags":null}"#, r#"{"tags":"a b"}"#, r#"{"user":{"id":8}}"#, "[]", "null"] {

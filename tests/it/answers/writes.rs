@@ -67,6 +67,28 @@ async fn a_refusal_is_one_although_its_words_never_end() {
 }
 
 #[tokio::test]
+async fn a_part_that_nobody_asked_for_is_no_answer() {
+    let part = "206 Partial Content\r\ncontent-type: application/json\r\ncontent-range: bytes 0-99/300";
+    for (rpc, request, body, reason) in [
+        ("ListUsers", "{}", r#"{"users":[{"id":7}]}"#, "UPSTREAM_MALFORMED"),
+        ("GetUser", r#"{"id": 7}"#, r#"{"user":{"id":7}}"#, "UPSTREAM_MALFORMED"),
+        ("SetUserGroups", r#"{"user_id": 8, "group_ids": [9]}"#, r#"{"group_memberships":[]}"#, "UPSTREAM_MALFORMED"),
+    ] {
+        let upstream = Scripted::start(part, body).await;
+        assert_eq!(refused(ask(&upstream, rpc, request).await).reason, reason, "{rpc}");
+        assert_eq!(upstream.asked().len(), 1, "{rpc}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_is_told_to_look_elsewhere_names_where() {
+    let upstream = Scripted::start("303 See Other\r\nlocation: https://login.example/x", "").await;
+    let status = ask(&upstream, "CreateUser", r#"{"user": {"name": "A"}}"#).await.expect_err("unknown");
+    assert!(status.message().contains("redirected to the host login.example"), "{}", status.message());
+    assert_eq!(refused::<()>(Err(status)).reason, "OUTCOME_UNKNOWN");
+}
+
+#[tokio::test]
 async fn a_part_of_the_memberships_is_read_to_the_end_after_a_default_was_set() {
     let part = r#"{"group_memberships":[{"id":7,"user_id":8,"group_id":9,"default":true}],"#;
     let whole = r#"{"group_memberships":[{"id":7,"user_id":8,"group_id":9,"default":true},{"id":6,"user_id":8,"group_id":5}],
@@ -194,8 +216,82 @@ async fn no_address_is_removed_before_the_other_one_is_known_to_be_the_primary_o
         .await;
         let reply = ask(&upstream, "ChangeUserEmail", request).await.expect("something was written");
         assert!(added.contains("{}"), "{added}");
-        assert_eq!(reply[0]["failures"][0]["step"], "EMAIL_STEP_ADD", "{odd}: {reply:?}");
+        let first = &reply[0]["failures"][0];
+        assert_eq!(
+            (&first["step"], &first["result"]),
+            (&json!("EMAIL_STEP_ADD"), &json!("BULK_RESULT_UNKNOWN")),
+            "{odd}: {reply:?}"
+        );
         assert_eq!(deletions(&upstream), 0, "{odd}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_zendesk_says_it_added_is_never_told_as_not_sent_or_refused() {
+    let old = r#"{"id":1,"user_id":7,"type":"email","value":"a@x.example","primary":true,"verified":true}"#;
+    let added = r#"{"id":2,"user_id":7,"type":"email","value":"b@x.example","primary":{},"verified":true}"#;
+    let list = |rows: &[&str]| format!(r#"{{"identities":[{}],"meta":{{"has_more":false}}}}"#, rows.join(","));
+    let json =
+        |status: &str, body: &str| answer(&format!("{status}\r\ncontent-type: application/json"), body.as_bytes());
+    for (look, left) in [
+        (json("403 Forbidden", r#"{"error":"Forbidden"}"#), "NOT_SENT"),
+        (json("500 Internal Server Error", "{}"), "NOT_SENT"),
+        (json("200 OK", &list(&[old, added])), "NOT_SENT"),
+        (json("200 OK", &list(&[old])), "ADD UNKNOWN"),
+    ] {
+        let (before, posted) = (json("200 OK", &list(&[old])), std::sync::atomic::AtomicBool::new(false));
+        let created = json("201 Created", &format!(r#"{{"identity":{added}}}"#));
+        let told = String::from_utf8_lossy(&look).into_owned();
+        let upstream = Scripted::by(move |head| {
+            let is_posted = posted.load(std::sync::atomic::Ordering::SeqCst);
+            if head.starts_with("POST") {
+                posted.store(true, std::sync::atomic::Ordering::SeqCst);
+                return created.clone();
+            }
+            if is_posted { look.clone() } else { before.clone() }
+        })
+        .await;
+        let request = r#"{"user_id": 7, "email": "b@x.example", "old": 2}"#;
+        let reply = ask(&upstream, "ChangeUserEmail", request).await.expect("something was written").remove(0);
+        let failures: Vec<String> = reply["failures"]
+            .as_array()
+            .expect("failures")
+            .iter()
+            .map(|row| format!("{} {}", row["step"], row["result"]).replace(['"'], ""))
+            .map(|row| row.replace("EMAIL_STEP_", "").replace("BULK_RESULT_", ""))
+            .collect();
+        let mut wanted = vec!["MAKE_PRIMARY NOT_SENT".to_owned(), "REMOVE_OLD NOT_SENT".to_owned()];
+        if left == "ADD UNKNOWN" {
+            wanted.insert(0, left.to_owned());
+        }
+        assert_eq!(failures, wanted, "{told}");
+        assert_eq!(upstream.asked().iter().filter(|head| !head.starts_with("GET")).count(), 1, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_default_that_was_not_set_because_the_look_failed_was_not_sent() {
+    let (old, new) =
+        (r#"{"id":1,"user_id":7,"group_id":5,"default":true}"#, r#"{"id":2,"user_id":7,"group_id":6,"default":false}"#);
+    let json =
+        |status: &str, body: &str| answer(&format!("{status}\r\ncontent-type: application/json"), body.as_bytes());
+    let before = json("200 OK", &format!(r#"{{"group_memberships":[{old}],"meta":{{"has_more":false}}}}"#));
+    for look in [json("403 Forbidden", r#"{"error":"Forbidden"}"#), json("500 Internal Server Error", "{}")] {
+        let (before, posted) = (before.clone(), std::sync::atomic::AtomicBool::new(false));
+        let created = json("201 Created", &format!(r#"{{"group_membership":{new}}}"#));
+        let upstream = Scripted::by(move |head| {
+            let is_posted = posted.load(std::sync::atomic::Ordering::SeqCst);
+            if head.starts_with("POST") {
+                posted.store(true, std::sync::atomic::Ordering::SeqCst);
+                return created.clone();
+            }
+            if is_posted { look.clone() } else { before.clone() }
+        })
+        .await;
+        let request = r#"{"user_id": 7, "group_ids": [5, 6], "default_group_id": 6}"#;
+        let reply = ask(&upstream, "SetUserGroups", request).await.expect("something was written").remove(0);
+        assert_eq!(reply["failures"][0]["result"], "BULK_RESULT_NOT_SENT", "{reply}");
+        assert_eq!(upstream.asked().iter().filter(|head| !head.starts_with("GET")).count(), 1, "{reply}");
     }
 }
 

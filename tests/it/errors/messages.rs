@@ -169,7 +169,7 @@ async fn what_is_refused_without_words_is_said_so() {
         (
             422,
             "RECORD_INVALID",
-            "zendesk refused the request: HTTP 422; it does not say which: check the values that were sent",
+            "zendesk refused the request: HTTP 422; which values it means is not known: check those that were sent",
         ),
         (
             413,

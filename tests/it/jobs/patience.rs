@@ -207,6 +207,43 @@ async fn a_job_that_cannot_be_read_does_not_end_the_watch_of_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_that_contradicts_itself_about_a_job_or_tells_of_others_ends_no_watch() {
+    let row = |id: &str, status: &str| json!({"id": id, "status": status});
+    for (in_the_list, by_itself) in [
+        (vec![row("V3-a", "working"), row("V3-a", "completed")], Some("completed")),
+        (vec![row("V3-z", "completed")], Some("completed")),
+        (vec![row("V3-a", "working"), row("V3-a", "completed")], None),
+    ] {
+        let began = Instant::now();
+        let t = silent(move |call| {
+            if !call.rest.path.ends_with("show_many") {
+                let odd = json!({"id": "V3-z", "status": "completed"});
+                return said(call, &json!({"job_status": by_itself.map_or(odd, |word| row("V3-a", word))}).to_string());
+            }
+            let b = row("V3-b", if began.elapsed() < SECOND * 3 { "working" } else { "completed" });
+            let others = call.rest.target().contains("V3-b").then_some(b);
+            let odd = in_the_list.iter().filter(|_| call.rest.target().contains("V3-a"));
+            let jobs: Vec<&Value> = odd.chain(&others).collect();
+            said(call, &json!({"job_statuses": jobs}).to_string())
+        });
+        let request = WatchJobsRequest { ids: vec!["V3-a".to_owned(), "V3-b".to_owned()] };
+        let watch = t.rpc.watch_jobs(by(Caller::local(), HOUR, request)).await;
+        let replies: Vec<_> = watch.expect("a stream").into_inner().collect().await;
+        let (seen, ends): (Vec<_>, Vec<_>) = replies.into_iter().partition(Result::is_ok);
+        let jobs = seen.into_iter().map(|reply| read(&reply.expect("ok")).job_status.expect("set"));
+        let ended: Vec<String> = jobs.filter(|job| job.status() == JobState::Completed).map(|job| job.id).collect();
+        if by_itself.is_some() {
+            assert_eq!((ended, ends.len()), (vec!["V3-b".to_owned(), "V3-a".to_owned()], 0));
+            assert!(began.elapsed() < SECOND * 20, "{:?}", began.elapsed());
+        } else {
+            assert_eq!(ended, ["V3-b"]);
+            let end = ends.into_iter().next().expect("the other one is never told of");
+            assert_eq!(refused(end.map(drop)).reason, "UPSTREAM_MALFORMED");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_whose_job_the_list_cannot_tell_of_asks_for_it_by_itself_before_its_deadline() {
     for seconds in [5, 20] {
         let t = silent(move |call| {

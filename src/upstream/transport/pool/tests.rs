@@ -148,3 +148,20 @@ async fn uploads_have_a_connection_of_their_own_if_there_may_be_one_more() {
         assert!(Arc::ptr_eq(&lane(&pool, UPLOAD), &of_upload) && Arc::ptr_eq(&lane(&pool, READ), &open));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn silent_connections_take_the_place_of_no_other_up_to_as_many_again() {
+    let most = config::Connection::default().most;
+    for (silent, opens) in [(most - 1, true), (most, true), (2 * most - 1, true), (2 * most, false)] {
+        let pool = pool("https://127.0.0.1:1");
+        for _ in 0..silent {
+            let lane = pool.lane(false).expect("a client");
+            let _ = lane.take();
+            pool.state().lanes.push(lane);
+        }
+        tokio::time::sleep(Duration::from_millis(760)).await;
+        assert!(pool.state().lanes.iter().all(|lane| lane.is_silent()));
+        drop(pool.step(None, READ, Instant::now()));
+        assert_eq!(pool.state().lanes.len(), silent + usize::from(opens), "{silent} are silent");
+    }
+}
