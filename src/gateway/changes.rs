@@ -40,14 +40,15 @@ impl Gateway {
         context: Context,
         request: StreamChangedUsersRequest,
     ) -> Result<impl Stream<Item = Result<Encoded<StreamChangedUsersResponse>>> + Send + use<>> {
-        let from = begin(&request)?;
+        let follow = request.follow;
+        let from = begin(request)?;
         let held = Charge::none(context.caller.share());
         let asker = self.changes.asker(&context);
         let watch = Watch {
             context,
             asker,
             from,
-            follow: request.follow,
+            follow,
             last: None,
             seen: HashSet::new(),
             empty: 0,
@@ -63,15 +64,15 @@ impl Gateway {
 }
 
 /// Returns where a request begins.
-fn begin(request: &StreamChangedUsersRequest) -> Result<From> {
-    if let Position::After(cursor) = token::read(&request.page_token, &list().path, Style::Cursor)? {
+fn begin(request: StreamChangedUsersRequest) -> Result<From> {
+    let StreamChangedUsersRequest { start_time, page_token, .. } = request;
+    if let Position::After(cursor) = token::read(&page_token, &list().path, Style::Cursor)? {
         return Ok(From::Cursor(cursor));
     }
-    if !request.page_token.is_empty() {
+    if !page_token.is_empty() {
         return Err(Error::invalid("page_token", "comes from another RPC"));
     }
-    let start = request.start_time.as_ref();
-    let start = start.ok_or_else(|| Error::invalid("start_time", "is not set, and neither is page_token"))?;
+    let start = start_time.ok_or_else(|| Error::invalid("start_time", "is not set, and neither is page_token"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     match start.seconds {
@@ -158,11 +159,11 @@ mod tests {
     #[test]
     fn a_stream_begins_at_a_token_or_at_a_time_that_zendesk_takes() {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs().cast_signed();
-        assert_eq!(begin(&request(Some(7), "")).expect("long ago"), From::Time(7));
-        let From::Time(at) = begin(&request(Some(now), "")).expect("now") else { panic!("a time") };
+        assert_eq!(begin(request(Some(7), "")).expect("long ago"), From::Time(7));
+        let From::Time(at) = begin(request(Some(now), "")).expect("now") else { panic!("a time") };
         assert!((now - 92..=now - 88).contains(&at), "{at}");
-        assert_eq!(begin(&request(None, &token_of("c"))).expect("a token"), From::Cursor("c".to_owned()));
-        assert_eq!(begin(&request(Some(7), &token_of("c"))).expect("a token"), From::Cursor("c".to_owned()));
+        assert_eq!(begin(request(None, &token_of("c"))).expect("a token"), From::Cursor("c".to_owned()));
+        assert_eq!(begin(request(Some(7), &token_of("c"))).expect("a token"), From::Cursor("c".to_owned()));
         for (wrong, field) in [
             (request(None, ""), "start_time"),
             (request(Some(-1), ""), "start_time"),
@@ -173,7 +174,7 @@ mod tests {
                 "page_token",
             ),
         ] {
-            let refused = begin(&wrong).expect_err("it is wrong");
+            let refused = begin(wrong).expect_err("it is wrong");
             assert!(matches!(&refused, Error::Invalid { field: told, .. } if told == field), "{refused:?}");
         }
     }

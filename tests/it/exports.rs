@@ -21,7 +21,7 @@ use crate::support::{Dynamic, TestGateway, account, api_token, refused};
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// An account whose own limit on exports is in nobody's way.
-fn unlimited(users: usize) -> sandbox::Config {
+fn unlimited(users: u32) -> sandbox::Config {
     let mut config = sandbox::Config { users, ..account() };
     let exports = config.buckets.iter_mut().find(|bucket| bucket.path == "/search/export");
     exports.expect("it has one").total = 100_000;

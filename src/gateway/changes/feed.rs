@@ -184,16 +184,15 @@ impl Feed {
         }
         let present = last.filter(|last| last.is_end).map(|last| last.number);
         let known = self.current.iter_mut().chain(&mut self.wanted).find(|wanted| wanted.serves(from, present));
-        match known {
-            Some(wanted) => wanted.waiters.push(waiter),
-            None => {
-                // Whoever is slower than the others is behind the present, where they wait.
-                let is_alone = self.current.iter().chain(&self.wanted).all(|wanted| wanted.present.is_none());
-                let present = present.filter(|_| is_alone);
-                let due = self.asked.filter(|_| present.is_some()).map_or(now, |asked| asked + EVERY);
-                let caller = Some(caller).filter(|_| present.is_none());
-                self.wanted.push(Wanted { from: from.clone(), present, due, caller, waiters: vec![waiter] });
-            }
+        if let Some(wanted) = known {
+            wanted.waiters.push(waiter);
+        } else {
+            // Whoever is slower than the others is behind the present, where they wait.
+            let is_alone = self.current.iter().chain(&self.wanted).all(|wanted| wanted.present.is_none());
+            let present = present.filter(|_| is_alone);
+            let due = self.asked.filter(|_| present.is_some()).map_or(now, |asked| asked + EVERY);
+            let caller = Some(caller).filter(|_| present.is_none());
+            self.wanted.push(Wanted { from: from.clone(), present, due, caller, waiters: vec![waiter] });
         }
         self.wake.notify_one();
         receiver
