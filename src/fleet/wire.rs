@@ -197,6 +197,6 @@ mod tests {
         let mut digest = Context::new(&SHA256);
         digest.update(&set.encode_to_vec());
         let digest = digest.finish().as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-        assert_eq!((CONTRACT, &digest[..16]), (1, "83d0707c4762393a"), "{digest}");
+        assert_eq!((CONTRACT, &digest[..16]), (1, "6549d147272f8e82"), "{digest}");
     }
 }
