@@ -1,8 +1,8 @@
 //! Which failures are tried again, when, and for whom.
 //!
 //! Whether a repetition can help and whether it can harm are two questions. The error's row answers the first together with
-//! what may have been delivered; the call's idempotency answers the second. On top of both stands one budget for all calls, of which each caller has a share:
-//! when Zendesk is down, everybody's retries at once would keep it there.
+//! what may have been delivered; the call's idempotency answers the second. On top of both stands one budget for all calls, of
+//! which each caller has a share: when Zendesk is down, everybody's retries at once would keep it there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -21,8 +21,8 @@ use crate::upstream::room::{Entry, Rank, Room, Wish};
 /// Zendesk's limit of queued and running jobs for one account.
 pub const MOST_JOBS: usize = 30;
 
-/// How many of them are left for callers who have none: as of permits, a sixteenth. Jobs may run for long, and requests to start them
-/// may hang.
+/// How many of them are left for callers who have none: as of permits, a sixteenth. Jobs may run for long, and requests to start
+/// them may hang.
 const LEFT: usize = MOST_JOBS.div_ceil(16);
 
 /// How long no slot is given out after Zendesk has refused a job, because other integrations hold all that the account may

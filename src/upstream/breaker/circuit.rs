@@ -256,7 +256,8 @@ impl Circuit {
         }
     }
 
-    /// True if another caller was answered since then, and goes on being answered: then it is this caller's requests that hang, or fail.
+    /// True if another caller was answered since then, and has failed seldom since: then it is this caller's requests that hang, or
+    /// fail.
     fn has_answered_others(&self, pass: Pass, since: Instant) -> bool {
         self.answered.iter().flatten().any(|last| last.caller != pass.caller && last.at > since)
     }
