@@ -126,7 +126,6 @@ impl Transport {
                 // There is room for those without a body.
                 return Err(Error::NoStream { allowed: self.pool.allowed(needs.tries), is_shut: true });
             }
-            call.waits_for.set(&call.ledger.too_late());
             // A moved request goes before newcomers, which would fill each new connection first.
             let precedence = self.pool.precedence(moves);
             let seat = self.pool.seat(moves, needs, call.wanted_by).await?;
@@ -141,11 +140,14 @@ impl Transport {
                 // There may be room elsewhere; if not, the call goes back into the queue.
                 Err(Failed::Withdrawn) => {
                     is_withdrawn = true;
+                    call.waits_for.set(&call.ledger.too_late());
                     // Many may be withdrawn at once, and would only take the room from each other.
                     sleep(Jitter::RANDOM.slight(TAKEN_WITHIN)).await;
                     continue;
                 }
                 Err(Failed::Move { sent, waits }) => {
+                    // It is not under way while it waits for the next one, although a connection had it.
+                    call.waits_for.set(&call.ledger.too_late());
                     left = left.or(sent.then_some(lane));
                     waits
                 }
