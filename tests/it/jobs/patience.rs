@@ -243,8 +243,10 @@ async fn a_list_that_contradicts_itself_about_a_job_or_tells_of_others_ends_no_w
     }
 }
 
+type Odd = fn(&Call) -> Result<Answer, Error>;
+
 /// What Zendesk may answer for a job's own path that tells nothing of the job.
-fn oddities() -> Vec<fn(&Call) -> Result<Answer, Error>> {
+fn oddities() -> Vec<Odd> {
     fn refusal(status: u16) -> Box<Refusal> {
         Box::new(Refusal { status, ..Refusal::default() })
     }
