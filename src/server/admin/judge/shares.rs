@@ -47,6 +47,32 @@ impl Found {
             }
         }
     }
+        self.strays(lately);
+    }
+
+    /// Callers who speak something else than the port, or balancers, probes and scrapers that do.
+    fn strays(&mut self, lately: &Lately) {
+        let count: u64 = lately.strays.values().sum();
+        let most = lately.strays.iter().max_by_key(|(_, count)| **count);
+        let Some((spoken, _)) = most.filter(|_| count >= SOME && count * 100 >= lately.connections * OFTEN_STRANGERS)
+        else {
+            return;
+        };
+        let who = match *spoken {
+            "plaintext" => "their callers speak HTTP/2 without TLS, and the port speaks TLS",
+            "tls" => "their callers speak TLS, and the port does not: server.tls has no certificate",
+            "http1" => "their callers, or a balancer before them, speak HTTP/1.1, and the port speaks HTTP/2 alone",
+            "proxy_header" => "a balancer sends a header of the PROXY protocol first, which the port does not know",
+            "tls_version" => {
+                "their callers have no version or cipher of TLS in common with the port, which speaks TLS 1.2 and 1.3"
+            }
+            "alpn" => "their callers, or a balancer before them, do not offer HTTP/2 (h2) in the TLS handshake",
+            _ => "their callers send something that is no HTTP/2",
+        };
+        let text = format!("{count} of {} new connections in {} fail: {who}.", lately.connections, lately.span());
+        let next = "see whether server.tls, the callers' own settings or a balancer's protocol has changed, and whether a probe or a \
+                    scraper asks this port in place of the admin port; zendesk_gateway.connections.strays counts all by what they speak";
+        self.about("handshakes_fail", "protocol", Level::Problem, text, next);
 
     /// Callers who do not prove who they are, or whose own credential Zendesk refuses; and those who may not do what they ask for.
     pub(super) fn strangers(&mut self, lately: &Lately) {
