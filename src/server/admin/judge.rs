@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+mod failing;
 mod shares;
 
 use super::failures::FAILURES;
@@ -45,7 +46,7 @@ pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     found.failures(lately, status, state);
     found.refused(lately, state);
     found.handshakes(lately);
-    found.strangers(lately);
+    found.strangers(lately, &status.settings);
     found.limited(lately);
     found.jobs(lately);
     found.breakers(&status.breakers, state);
@@ -54,6 +55,7 @@ pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     found.certificates(state);
     found.connections(status, lately);
     found.process(Process::read());
+    found.failing(lately, state);
     if status.cache.as_ref().is_some_and(|cache| cache.max_bytes > 0) {
         found.cold_cache(lately);
     }

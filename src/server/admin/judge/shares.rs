@@ -1,6 +1,7 @@
 //! What is found because too many of the recent calls or exchanges went that way.
 
 use super::Found;
+use crate::contract::{RPCS, Risk};
 use crate::server::admin::findings::Level;
 use crate::server::admin::lately::Lately;
 use crate::telemetry::State;
@@ -46,7 +47,6 @@ impl Found {
                 self.about("handshakes_fail", about, Level::Problem, text, NEXT);
             }
         }
-    }
         self.strays(lately);
     }
 
@@ -73,21 +73,46 @@ impl Found {
         let next = "see whether server.tls, the callers' own settings or a balancer's protocol has changed, and whether a probe or a \
                     scraper asks this port in place of the admin port; zendesk_gateway.connections.strays counts all by what they speak";
         self.about("handshakes_fail", "protocol", Level::Problem, text, next);
+    }
 
     /// Callers who do not prove who they are, or whose own credential Zendesk refuses; and those who may not do what they ask for.
-    pub(super) fn strangers(&mut self, lately: &Lately) {
+    pub(super) fn strangers(&mut self, lately: &Lately, settings: &[(String, String)]) {
         let count = |of: &dyn Fn(&Kind) -> bool| -> u64 {
             lately.errors.iter().filter(|(kind, _)| of(kind)).map(|(_, count)| count).sum()
         };
         let is_often = |count: u64| count >= SOME && count * 100 >= lately.calls * OFTEN_STRANGERS;
-        let forbidden = count(&|kind| ["CALLER_FORBIDDEN", "IMPERSONATION_FORBIDDEN"].contains(&kind.reason));
+        let is_forbidden = |kind: &Kind| ["CALLER_FORBIDDEN", "IMPERSONATION_FORBIDDEN"].contains(&kind.reason);
+        let forbidden = count(&is_forbidden);
         if is_often(forbidden) {
-            let text = format!(
-                "{forbidden} of {} calls in {} are more than authorization.rules allow their callers.",
-                lately.calls,
-                lately.span()
-            );
-            let next = "the access lines name the callers and the methods: compare the names with those that authorization.rules have";
+            // Two settings refuse whole risk classes, whatever the rules allow.
+            let is = |key: &str, value: &str| settings.iter().any(|(name, text)| name == key && text == value);
+            let above = |risk: Risk| {
+                let of = |kind: &Kind| RPCS.iter().find(|rpc| rpc.path.trim_start_matches('/') == kind.method);
+                count(&|kind| is_forbidden(kind) && of(kind).is_some_and(|rpc| rpc.risk >= risk))
+            };
+            let changes = if is("authorization.read_only", "true") { above(Risk::Write) } else { 0 };
+            let is_final = changes == 0 && is("authorization.destructive", "false");
+            let finals = if is_final { above(Risk::Destructive) } else { 0 };
+            let (number, what, next) = if changes * 2 > forbidden {
+                (
+                    changes,
+                    "would change something, which authorization.read_only refuses",
+                    "set authorization.read_only to false if callers may write; the access lines name those who try to",
+                )
+            } else if finals * 2 > forbidden {
+                (
+                    finals,
+                    "cannot be undone, and authorization.destructive does not allow such calls",
+                    "set authorization.destructive to true if callers may do that; the access lines name those who try to",
+                )
+            } else {
+                (
+                    forbidden,
+                    "are more than authorization.rules allow their callers",
+                    "the access lines name the callers and the methods: compare the names with those that authorization.rules have",
+                )
+            };
+            let text = format!("{number} of {} calls in {} {what}.", lately.calls, lately.span());
             self.add("callers_forbidden", Level::Warning, text, next);
         }
         let is_stranger = |kind: &Kind| {
