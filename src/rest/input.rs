@@ -251,7 +251,7 @@ fn exact(object: Option<&Struct>, field: &str) -> Result<()> {
                 "has a value without a kind: set one of null_value, which clears the field, string_value, number_value, \
                  bool_value, list_value and struct_value",
             ),
-            Some(Kind::NumberValue(number)) if !(number.abs() < EXACT) => {
+            Some(Kind::NumberValue(number)) if number.is_nan() || number.abs() >= EXACT => {
                 Some("must be a number below 2^53, from which on doubles lose digits: send its digits as a string")
             }
             Some(Kind::ListValue(list)) => list.values.iter().find_map(problem),
