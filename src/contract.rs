@@ -47,6 +47,8 @@ pub struct Endpoint {
     pub class: Class,
     /// Its place in [`ENDPOINTS`].
     pub number: usize,
+    /// How many requests a minute Zendesk documents for it; 0 for no limit of its own.
+    pub per_minute: u32,
 }
 
 /// The protobuf option `idempotency_level`: what may be repeated after it was sent.

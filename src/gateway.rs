@@ -26,6 +26,7 @@ pub mod audit;
 mod batch;
 pub mod bulk;
 pub mod caller;
+mod changes;
 pub mod context;
 mod drain;
 mod email;
@@ -42,6 +43,7 @@ mod walk;
 pub mod write;
 
 pub use answered::Answered;
+use changes::Feeds;
 pub use context::Context;
 pub use drain::Drain;
 use jobs::Jobs;
@@ -66,6 +68,8 @@ pub struct Gateway {
     turns: Turns,
     /// The account's background jobs, of which Zendesk limits how many run at a time.
     jobs: Jobs,
+    /// What is asked for changes of users.
+    changes: Feeds,
     streams: config::Stream,
     /// What lists may be sorted by besides what the contract names.
     sort_fields: Arc<[String]>,
@@ -86,8 +90,9 @@ impl Gateway {
         let users = single::<BatchGetUsersRequest>(&reads, &cache);
         let organizations = single::<BatchGetOrganizationsRequest>(&reads, &cache);
         let jobs = Jobs::new(reads.clone(), None);
+        let changes = Feeds::new(reads.clone());
         let (turns, streams) = (Turns::default(), config::Stream::default());
-        Self { reads, cache, users, organizations, turns, jobs, streams, sort_fields: Arc::default() }
+        Self { reads, cache, users, organizations, turns, jobs, changes, streams, sort_fields: Arc::default() }
     }
 
     /// Sets how lists are streamed.

@@ -6,6 +6,7 @@
 mod answer;
 mod batch;
 pub mod bulk;
+pub mod changes;
 mod field;
 pub mod groups;
 pub mod identities;

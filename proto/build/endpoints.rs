@@ -12,6 +12,8 @@ pub struct Endpoint {
     /// Its place among all endpoints, and that of its class among all classes.
     number: usize,
     class: i32,
+    /// Requests a minute, where Zendesk documents a limit of its own.
+    per_minute: i32,
 }
 
 impl Endpoint {
@@ -25,9 +27,12 @@ impl Endpoint {
 
     /// Returns it as a constant, with the path as an RPC states it.
     pub fn constant(&self, path: &str) -> String {
-        let Self { verb, number, class, .. } = self;
+        let Self { verb, number, class, per_minute, .. } = self;
         let verb = verb.to_uppercase();
-        format!("Endpoint {{ verb: {verb:?}, path: {path:?}, class: Class::ALL[{}], number: {number} }}", class - 1)
+        format!(
+            "Endpoint {{ verb: {verb:?}, path: {path:?}, class: Class::ALL[{}], number: {number}, per_minute: {per_minute} }}",
+            class - 1
+        )
     }
 }
 
@@ -48,13 +53,14 @@ pub fn endpoints(pool: &DescriptorPool) -> Vec<Endpoint> {
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for method in &methods(pool) {
         let class = upstream(method).get_field_by_name("class").and_then(|class| class.as_enum_number()).unwrap_or(0);
+        let per_minute = upstream(method).get_field_by_name("per_minute").and_then(|limit| limit.as_i32()).unwrap_or(0);
         let stated = stated(method);
         let reads = stated.iter().all(|(verb, _)| *verb == "get");
         for (verb, path) in stated.into_iter().filter(|(verb, _)| class > 0 && (reads || *verb != "get")) {
             let number = endpoints.len();
             match endpoints.iter().find(|endpoint| endpoint.is(verb, &path)) {
                 Some(known) => assert_eq!(known.class, class, "two classes of {verb} {path}"),
-                None => endpoints.push(Endpoint { verb, path, number, class }),
+                None => endpoints.push(Endpoint { verb, path, number, class, per_minute }),
             }
         }
     }

@@ -6,7 +6,7 @@ use prost_reflect::{DescriptorPool, MethodDescriptor};
 use crate::descriptor::{lists, methods, reads, services, snake};
 
 /// RPCs that are more than one plain read, list, stream, write or bulk call: the gateway has a method for each, named after it.
-const COMPOSED: [&str; 15] = [
+const COMPOSED: [&str; 16] = [
     "GetUser",
     "BatchGetUsers",
     "GetOrganization",
@@ -20,6 +20,7 @@ const COMPOSED: [&str; 15] = [
     "SetUserGroups",
     "MakeUserIdentityPrimary",
     "ChangeUserEmail",
+    "StreamChangedUsers",
     "BatchGetJobs",
     "WatchJobs",
 ];

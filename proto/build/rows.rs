@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use prost_reflect::{DescriptorPool, Kind, MessageDescriptor, MethodDescriptor, Value};
 
 use crate::descriptor::{lists, methods, reads, row, rows, upstream};
+use crate::endpoints::stated;
 
 /// Writes the impls of all records and replies.
 pub fn impls(pool: &DescriptorPool) -> String {
@@ -55,6 +56,10 @@ fn record(lists: &[&MethodDescriptor], methods: &[MethodDescriptor]) -> String {
     assert!(lists.iter().all(|list| names(&list)), "{} is listed under two names", record.name());
     let mut code = String::new();
     line!(code, "impl Row for crate::proto::{} {{\n    const KEY: &'static str = {:?};", record.name(), key.name());
+    let is_export = |list: &&MethodDescriptor| stated(list).iter().any(|(_, path)| path.ends_with("/search/export"));
+    if lists.iter().any(is_export) {
+        line!(code, "    const EXPORTED: bool = true;");
+    }
     let is_beside = |list: &&MethodDescriptor| {
         list.output()
             .fields()

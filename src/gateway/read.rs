@@ -219,6 +219,11 @@ impl Reads {
         Ok(answer.body())
     }
 
+    /// Sends one read, and returns what `parse` makes of the answer.
+    pub async fn parsed<T: Send + 'static>(&self, read: &ReadContext, rest: Rest, parse: Parse) -> Result<T> {
+        Ok(self.send(read, rest, parse, None).await?.body())
+    }
+
     async fn send(&self, read: &ReadContext, rest: Rest, parse: Parse, peek: Option<Peek>) -> Result<Answer> {
         let call = Call {
             rest: rest.into(),

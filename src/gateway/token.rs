@@ -73,7 +73,7 @@ pub fn read(token: &str, list: &str, style: Style) -> Result<Position> {
         ));
     }
     match (kind, style) {
-        (b'c', Style::Cursor | Style::CursorOrOffset) => match std::str::from_utf8(payload) {
+        (b'c', Style::Cursor | Style::CursorOrOffset | Style::Export) => match std::str::from_utf8(payload) {
             Ok(cursor) if !cursor.is_empty() && is_cursor(cursor) => Ok(Position::After(cursor.to_owned())),
             _ => Err(refuse("is none of this service: send next_page_token as it is")),
         },

@@ -173,7 +173,7 @@ impl Walk {
         let Paging { style, size, token } = paging;
         let size = rows(size)?;
         let bound = match style {
-            Style::Cursor | Style::CursorOrOffset => list.target(),
+            Style::Cursor | Style::CursorOrOffset | Style::Export => list.target(),
             Style::Offset | Style::Single | Style::Whole => format!("{} {size}", list.target()),
         };
         let at = token::read(token, &bound, style)?;

@@ -103,6 +103,8 @@ pub enum Style {
     /// Cursors by the vendor's documentation, which may be wrong: if Zendesk refuses cursors with 400, or answers by page
     /// number, the list is read by number.
     CursorOrOffset,
+    /// Cursors over a search index, which lags behind.
+    Export,
     /// Page numbers, for lists that have no cursors; Zendesk serves the first 10,000 rows.
     Offset,
     /// One page with the best matches.

@@ -114,6 +114,16 @@ impl<R: Row, C: Rows> Page<R, C> {
         }
     }
 
+    /// Returns whether the list ends with the page; none if the page does not say it.
+    pub fn is_last(&self) -> Option<bool> {
+        self.meta.has_more.map(|has_more| !has_more)
+    }
+
+    /// Returns the cursor after which the next page begins, even if there is none yet.
+    pub fn cursor(&self) -> Option<&str> {
+        self.meta.after_cursor.as_deref()
+    }
+
     /// True if there are no rows.
     pub fn is_empty(&self) -> bool {
         self.length() == 0
@@ -210,8 +220,9 @@ impl<R: Row, C: Rows> Page<R, C> {
     /// Returns the page without its rows: what stands beside them.
     #[must_use]
     pub fn without_rows(self) -> Page<R> {
-        let Self { users, groups, count, unreadable_rows, .. } = self;
-        Page { users, groups, count, unreadable_rows, ..Page::new(Vec::new()) }
+        // Each field by its name, so that a new one cannot be forgotten.
+        let Self { users, groups, organizations, count, unreadable_rows, rows: _, .. } = self;
+        Page { users, groups, organizations, count, unreadable_rows, ..Page::new(Vec::new()) }
     }
 }
 
@@ -271,6 +282,7 @@ impl<'de, R: Row, C: Rows> Visitor<'de> for Reader<R, C> {
                 Key::Organizations => page.organizations = map.next_value_seed(Beside(PhantomData))?,
                 Key::Meta => page.meta = map.next_value::<Paging>()?.0.unwrap_or_default(),
                 Key::HasMore => top.has_more = map.next_value::<Value<Flag>>()?.0.map(|Flag(is)| is),
+                Key::EndOfStream => top.has_more = map.next_value::<Value<Flag>>()?.0.map(|Flag(is)| !is),
                 Key::AfterCursor => top.after_cursor = map.next_value::<Value<Cursor>>()?.0.and_then(Cursor::text),
                 Key::Count => page.count = map.next_value::<Value<Count>>()?.0.map(|count| count.0),
                 Key::NextPage => page.link = page.link.or(map.next_value()?),
@@ -321,6 +333,7 @@ enum Key<R> {
     Organizations,
     Meta,
     HasMore,
+    EndOfStream,
     AfterCursor,
     Count,
     NextPage,
@@ -339,11 +352,13 @@ impl<'de, R: Row> Deserialize<'de> for Key<R> {
             fn visit_str<E>(self, name: &str) -> Result<Key<R>, E> {
                 Ok(match name {
                     _ if name == R::KEY => Key::Rows(PhantomData),
+                    "results" if R::EXPORTED => Key::Rows(PhantomData),
                     "users" if R::SIDELOADS => Key::Users,
                     "groups" if R::SIDELOADS => Key::Groups,
                     "organizations" if R::SIDELOADS => Key::Organizations,
                     "meta" => Key::Meta,
                     "has_more" => Key::HasMore,
+                    "end_of_stream" => Key::EndOfStream,
                     "after_cursor" => Key::AfterCursor,
                     "count" => Key::Count,
                     "next_page" => Key::NextPage,

@@ -15,6 +15,8 @@ pub const FIELD: u32 = 1;
 pub trait Row: prost::Message + DeserializeOwned + Default + 'static {
     /// The key of the list in Zendesk's JSON.
     const KEY: &'static str;
+    /// True if an export lists such records, under the key that exports have for records of any kind.
+    const EXPORTED: bool = false;
     /// True if pages can have sideloads.
     const SIDELOADS: bool = false;
 

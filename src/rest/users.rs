@@ -9,10 +9,11 @@ use crate::json::Malformed;
 use crate::path;
 use crate::proto::{
     AutocompleteFilter, AutocompleteUsersRequest, ComplianceDeletionStatus, CountDeletedUsersRequest,
-    CountUsersRequest, DeletedUser, GetCurrentUserRequest, GetDeletedUserRequest, GetUserRelatedRequest,
-    GetUserRequest, ListComplianceDeletionStatusesRequest, ListDeletedUsersRequest, ListUsersRequest,
-    SearchUsersRequest, StreamComplianceDeletionStatusesRequest, StreamDeletedUsersRequest, StreamSearchUsersRequest,
-    StreamUsersRequest, User, UserFilter, UserRelated, UserRole, UserSearchFilter, user_filter::Scope,
+    CountUsersRequest, DeletedUser, ExportUsersRequest, GetCurrentUserRequest, GetDeletedUserRequest,
+    GetUserRelatedRequest, GetUserRequest, ListComplianceDeletionStatusesRequest, ListDeletedUsersRequest,
+    ListUsersRequest, SearchUsersRequest, StreamComplianceDeletionStatusesRequest, StreamDeletedUsersRequest,
+    StreamExportUsersRequest, StreamSearchUsersRequest, StreamUsersRequest, User, UserFilter, UserRelated, UserRole,
+    UserSearchFilter, user_filter::Scope,
 };
 use crate::upstream::call::Parsed;
 use crate::upstream::rest::Rest;
@@ -195,6 +196,14 @@ fn search(filter: Option<&UserSearchFilter>) -> Result<Rest> {
         .text(&mut checks, "filter.brand_id", "brand_id", brand);
     checks.end(Some(rest))
 }
+
+// Export Search Results, for users.
+// <https://developer.zendesk.com/api-reference/ticketing/ticket-management/search/#export-search-results>
+list!(ExportUsersRequest | StreamExportUsersRequest => User, Style::Export, |this| {
+    let mut checks = Checks::default();
+    let rest = Rest::get(path!["search", "export"]).text(&mut checks, "query", "query", Some(&this.query));
+    checks.end(Some(rest.query("filter[type]", "user")))
+}, Policy::search(tag::users()));
 
 /// Autocomplete Users, one page of the best matches.
 /// <https://developer.zendesk.com/api-reference/ticketing/users/users/#autocomplete-users>

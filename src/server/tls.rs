@@ -40,8 +40,24 @@ const MOST_BYTES: u64 = 4 << 20;
 /// Makes TLS connections.
 #[derive(Clone)]
 pub struct Tls {
-    loaded: Watched<Loaded>,
+    loaded: Source,
     handshake_timeout: Duration,
+}
+
+/// Where it comes from.
+#[derive(Clone)]
+enum Source {
+    Files(Watched<Loaded>),
+    Made(Arc<Loaded>),
+}
+
+impl Source {
+    fn get(&self) -> Arc<Loaded> {
+        match self {
+            Self::Files(files) => files.get(),
+            Self::Made(loaded) => Arc::clone(loaded),
+        }
+    }
 }
 
 /// What is made of the files.
@@ -68,7 +84,7 @@ impl Tls {
             Ok(Loaded { config, certificates: certificates::ends(contents, own, authority) })
         };
         let loaded = watcher.files("certificate", paths, read).await?;
-        Ok(Some(Self { loaded, handshake_timeout: settings.handshake_timeout }))
+        Ok(Some(Self { loaded: Source::Files(loaded), handshake_timeout: settings.handshake_timeout }))
     }
 
     /// The same for the internal port of a fleet: TLS 1.3, and a certificate of the fleet's authority on both sides. `paths` are
@@ -84,7 +100,13 @@ impl Tls {
             Ok(Loaded { config, certificates: certificates::ends_of_fleet(contents) })
         };
         let loaded = watcher.files("fleet_certificate", paths, read).await?;
-        Ok(Self { loaded, handshake_timeout: config::Tls::default().handshake_timeout })
+        Ok(Self { loaded: Source::Files(loaded), handshake_timeout: config::Tls::default().handshake_timeout })
+    }
+
+    /// The same for the internal port of a fleet that elects its leader: its key is made at the start, and stays.
+    pub fn of_key(config: ServerConfig) -> Self {
+        let loaded = Arc::new(Loaded { config: Arc::new(config), certificates: Vec::new() });
+        Self { loaded: Source::Made(loaded), handshake_timeout: config::Tls::default().handshake_timeout }
     }
 
     /// Returns the certificates in use, with the times at which they expire.

@@ -45,7 +45,7 @@ pub struct State {
 }
 
 /// Every kind of finding, so that each has a series from the start.
-pub const FINDINGS: [&str; 45] = [
+pub const FINDINGS: [&str; 48] = [
     "access_refused",
     "access_refused_partly",
     "account_not_found",
@@ -75,6 +75,9 @@ pub const FINDINGS: [&str; 45] = [
     "fleet_account",
     "fleet_alone",
     "fleet_contract",
+    "fleet_leaderless",
+    "fleet_lease",
+    "fleet_untrusted",
     "foreign_answers",
     "handshakes_fail",
     "jobs_failed",

@@ -73,14 +73,30 @@ impl Default for Config {
             rate_window: Duration::from_mins(1),
             foreign_rate: 0,
             update_limits: UpdateLimits::default(),
-            buckets: vec![Bucket {
-                // The limit is documented, its header's name is an assumption.
-                name: "deleted-users-destroy".into(),
-                method: "DELETE".into(),
-                path: "/deleted_users/{deleted_user_id}".into(),
-                total: 700,
-                interval: Duration::from_mins(10),
-            }],
+            // The limits are documented, their headers' names are assumptions.
+            buckets: vec![
+                Bucket {
+                    name: "deleted-users-destroy".into(),
+                    method: "DELETE".into(),
+                    path: "/deleted_users/{deleted_user_id}".into(),
+                    total: 700,
+                    interval: Duration::from_mins(10),
+                },
+                Bucket {
+                    name: "incremental-exports".into(),
+                    method: "GET".into(),
+                    path: "/incremental/users/cursor".into(),
+                    total: 10,
+                    interval: Duration::from_mins(1),
+                },
+                Bucket {
+                    name: "search-export".into(),
+                    method: "GET".into(),
+                    path: "/search/export".into(),
+                    total: 100,
+                    interval: Duration::from_mins(1),
+                },
+            ],
             latency: Latency::None,
             link_host: None,
             search_lag: Duration::ZERO,

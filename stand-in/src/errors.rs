@@ -125,6 +125,12 @@ pub fn parameter_missing(name: &str) -> Reply {
     reply
 }
 
+/// 422: changes since a time of the last minute. The words are an assumption.
+pub fn too_recent() -> Reply {
+    let description = "Too recent start_time. Use a start_time older than 60 seconds";
+    json_reply(StatusCode::UNPROCESSABLE_ENTITY, &json!({"error": "StartTimeTooRecent", "description": description}))
+}
+
 /// 400: more than 100 values in a list.
 pub fn too_many_values() -> Reply {
     // The two spaces are Zendesk's: the parameter's name is missing between them.

@@ -85,6 +85,8 @@ pub fn table() -> Router<Arc<World>> {
         .route("/group_memberships/{group_membership_id}", get(to(memberships::show)).delete(to(memberships::write::delete)))
         .route("/custom_roles", get(to(roles::list)))
         .route("/custom_roles/{custom_role_id}", get(to(roles::show)))
+        .route("/search/export", get(to(users::search::export)))
+        .route("/incremental/users/cursor", get(to(users::changes::page)))
         .route("/job_statuses", get(to(jobs::list)))
         .route("/job_statuses/show_many", get(to(jobs::many)))
         .route("/job_statuses/{job_status_id}", get(to(jobs::show)));

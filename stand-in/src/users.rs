@@ -1,5 +1,6 @@
 //! Users: reading, searching, changing, and what is left of deleted ones.
 
+pub mod changes;
 pub mod deleted;
 pub mod identities;
 pub mod list;

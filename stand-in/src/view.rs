@@ -43,6 +43,16 @@ impl Links {
         verbatim_or(user.verbatim.as_deref(), || json(&user::UserView::new(self, user)))
     }
 
+    /// A deleted user among those that have changed, with the key that only such ones have there.
+    pub fn inactive_user(&self, user: &User, is_erased: bool) -> Vec<u8> {
+        with_member(self.user(user), &format!(r#""permanently_deleted":{is_erased}"#))
+    }
+
+    /// A user among the results of a search that finds records of any type.
+    pub fn found_user(&self, user: &User) -> Vec<u8> {
+        with_member(self.user(user), r#""result_type":"user""#)
+    }
+
     pub fn deleted_user(&self, user: &User) -> Vec<u8> {
         verbatim_or(user.verbatim.as_deref(), || json(&deleted_user::DeletedUserView::new(self, user)))
     }
@@ -101,6 +111,15 @@ impl<I: Display> Serialize for RecordUrl<'_, I> {
 /// Writes any of the sandbox's own structs.
 pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("the sandbox's structs have string keys and finite numbers")
+}
+
+/// Adds a member to an object; odd records may be none.
+fn with_member(mut shown: Vec<u8>, member: &str) -> Vec<u8> {
+    if shown.len() > 2 && shown.ends_with(b"}") {
+        shown.pop();
+        shown.extend_from_slice(format!(",{member}}}").as_bytes());
+    }
+    shown
 }
 
 fn verbatim_or(verbatim: Option<&str>, render: impl FnOnce() -> Vec<u8>) -> Vec<u8> {

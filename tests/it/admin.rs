@@ -542,7 +542,11 @@ async fn a_follower_names_its_leader_where_that_is_what_fails() {
     let t = Observed::bare(Settings::default()).await;
     t.readiness.serving();
     let state = t.telemetry.state();
-    state.sources.fleet.set(|| view::Fleet { leader: Some("gateway-a:50052".to_owned()), course: "follows" });
+    state.sources.fleet.set(|| view::Fleet {
+        leader: Some("gateway-a:50052".to_owned()),
+        course: "follows",
+        ..view::Fleet::default()
+    });
     state.errors.note(error("CREDENTIAL_REFUSED", "INTERNAL"));
     state.errors.note(error("IDENTITY_UNAVAILABLE", "UNAVAILABLE"));
     let findings = t.status().await["findings"].clone();

@@ -69,6 +69,7 @@ const ELSEWHERE: &[&str] = &[
     "CountDeletedUsers",
     "CountGroups",
     "SearchUsers",
+    "ExportUsers",
     "AutocompleteUsers",
     // below: answered with nothing
     "RequestUserCreate",

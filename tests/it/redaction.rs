@@ -215,6 +215,7 @@ async fn calls_that_succeed_and_calls_that_fail_tell_nothing_of_what_they_carry(
         ("ListUsers", json!({"filter": {"external_id": external}})),
         ("SearchUsers", json!({"filter": {"query": address}})),
         ("StreamSearchUsers", json!({"filter": {"external_id": external}})),
+        ("ExportUsers", json!({"query": address})),
         ("AutocompleteUsers", json!({"name": name})),
         ("BatchGetUsers", json!({"external_ids": [external, mark()]})),
         ("CreateOrUpdateUser", user),

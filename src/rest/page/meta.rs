@@ -122,7 +122,7 @@ impl Unread {
         for path in untold {
             match path.as_str() {
                 "meta" => (unread.has_more, unread.after_cursor) = (true, true),
-                "has_more" | "meta.has_more" => unread.has_more = true,
+                "has_more" | "meta.has_more" | "end_of_stream" => unread.has_more = true,
                 "after_cursor" | "meta.after_cursor" => unread.after_cursor = true,
                 "next_page" | "links" | "links.next" => unread.link = true,
                 "count" => unread.count = true,

@@ -38,7 +38,7 @@ const OF_FOLLOWER: [&str; 2] = ["callers_unverifiable", "overloaded"];
 pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     let mut found = Found::default();
     found.phase(status);
-    found.0.extend(member::finding(state));
+    found.0.extend(member::findings(state));
     found.at_start(state);
     found.answers(state);
     found.credential(status.credential.as_ref());

@@ -1,7 +1,8 @@
 //! Budgets of single endpoints, learnt from `zendesk-ratelimit-<name>` headers.
 //!
 //! Which endpoints have one is not documented in one place and changes, so nothing is configured: a bucket applies to the
-//! routes on whose responses it was seen. A route is the verb and the path without ids.
+//! routes on whose responses it was seen. A route is the verb and the path without ids. Where the contract says how many requests
+//! a minute Zendesk documents, that holds until responses state a bucket: the account may have more.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,6 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use tokio::time::Instant;
 
 use super::budget::{Budget, Opening};
+use crate::contract::ENDPOINTS;
 use crate::limits::{JOBS, Window};
 use crate::upstream::call::Priority;
 use crate::upstream::rest::Rest;
@@ -23,10 +25,14 @@ pub struct Route(u64);
 impl Route {
     /// Returns the route of a request. A segment with a digit is an id.
     pub fn of(rest: &Rest) -> Self {
+        Self::new(rest.method.as_str(), &rest.path)
+    }
+
+    fn new(verb: &str, path: &str) -> Self {
         let mut hasher = DefaultHasher::new();
-        rest.method.hash(&mut hasher);
-        for segment in rest.path.trim_start_matches("/api/v2/").split('/') {
-            let is_id = segment.bytes().any(|byte| byte.is_ascii_digit());
+        verb.hash(&mut hasher);
+        for segment in path.trim_start_matches("/api/v2/").split('/') {
+            let is_id = segment.starts_with('{') || segment.bytes().any(|byte| byte.is_ascii_digit());
             if is_id { "{id}" } else { segment }.hash(&mut hasher);
         }
         Self(hasher.finish())
@@ -37,15 +43,23 @@ impl Route {
 #[derive(Debug)]
 pub struct Buckets {
     headroom_percent: u32,
+    /// Those that are documented come first.
     named: Vec<(String, Budget)>,
+    documented: HashMap<Route, usize>,
     routes: HashMap<Route, Vec<usize>>,
     closed: HashMap<Route, Instant>,
 }
 
 impl Buckets {
-    /// Returns an empty set. Responses fill it.
+    /// Returns those that the contract knows. Responses add others.
     pub fn new(headroom_percent: u32) -> Self {
-        Self { headroom_percent, named: Vec::new(), routes: HashMap::new(), closed: HashMap::new() }
+        let limited = ENDPOINTS.iter().filter(|endpoint| endpoint.per_minute > 0);
+        // No header has such a name.
+        let named = limited.clone().map(|limited| (limited.path.to_owned(), Budget::documented(limited.per_minute)));
+        let routes = limited.zip(0..).map(|(endpoint, place)| (Route::new(endpoint.verb, endpoint.path), place));
+        let documented: HashMap<Route, usize> = routes.collect();
+        let routes = documented.iter().map(|(route, place)| (*route, vec![*place])).collect();
+        Self { headroom_percent, named: named.collect(), documented, routes, closed: HashMap::new() }
     }
 
     /// Returns when the next call on this route may go.
@@ -83,12 +97,17 @@ impl Buckets {
     pub fn hear(&mut self, route: Route, name: &str, window: &Window, asked: Instant) {
         if let Some(budget) = self.learn(route, name) {
             budget.hear(window, asked);
+            let documented = self.documented.get(&route);
+            self.routes.entry(route).and_modify(|places| places.retain(|place| Some(place) != documented));
         }
     }
 
     /// Learns that a successful response on this route stated no bucket.
     pub fn hear_nothing(&mut self, route: Route) {
-        self.routes.remove(&route);
+        match self.documented.get(&route) {
+            Some(place) => self.routes.insert(route, vec![*place]),
+            None => self.routes.remove(&route),
+        };
     }
 
     /// Closes one bucket.
@@ -113,9 +132,9 @@ impl Buckets {
         named.chain(self.closed.values().copied()).max()
     }
 
-    /// Returns each bucket by its name.
+    /// Returns each bucket that responses have stated, by its name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Budget)> {
-        self.named.iter().map(|(name, budget)| (name.as_str(), budget))
+        self.named.iter().skip(self.documented.len()).map(|(name, budget)| (name.as_str(), budget))
     }
 
     fn of(&self, route: Route) -> impl Iterator<Item = &Budget> {

@@ -198,6 +198,14 @@ impl Budget {
         self.line(&told, priority, left - turn + 1, ends).max(open)
     }
 
+    /// Goes by what is assumed until responses state something.
+    #[must_use]
+    pub fn documented(per_minute: u32) -> Self {
+        let mut budget = Self::new(0, per_minute);
+        budget.hear_nothing(Instant::now());
+        budget
+    }
+
     /// Counts a request that is about to be sent.
     pub fn spend(&mut self, now: Instant) {
         self.under_way.push_back(now);
@@ -350,7 +358,9 @@ impl Budget {
 
     /// Returns when the reserve of this priority has shrunk to what would be left after one more call.
     fn line(&self, told: &Told, priority: Priority, left: i64, ends: Instant) -> Instant {
-        let reserve = f64::from(told.limit - self.headroom(told.limit)) * reserve(priority);
+        let limit = f64::from(told.limit - self.headroom(told.limit));
+        // However few a window has, its first waits for nothing.
+        let reserve = (limit * reserve(priority)).min(limit - 1.0);
         let after = f64::from(u32::try_from(left - 1).unwrap_or_default());
         let share = if after < reserve { after / reserve } else { 1.0 };
         ends.checked_sub(self.length.mul_f64(share)).unwrap_or(ends)

@@ -52,6 +52,8 @@ pub const MIX: &[Row] = mix![
     "StreamUsers", List, 5, of_users::stream_users;
     "SearchUsers", List, 10, of_users::search_users;
     "StreamSearchUsers", List, 2, of_users::stream_search_users;
+    "ExportUsers", List, 5, of_users::export_users;
+    "StreamExportUsers", List, 2, of_users::stream_export_users;
     "AutocompleteUsers", List, 10, of_users::autocomplete_users;
     "ListDeletedUsers", List, 5, of_users::list_deleted_users;
     "StreamDeletedUsers", List, 2, of_users::stream_deleted_users;

@@ -174,6 +174,22 @@ pub async fn stream_search_users(caller: &mut Caller) {
     }
 }
 
+pub async fn export_users(caller: &mut Caller) {
+    let told = caller.ask(&ExportUsersRequest { query: "User".to_owned(), ..Default::default() }).await;
+    if let Ok(reply) = &told.outcome {
+        caller.judge(|state| state.rows(&told.asked, &reply.users, false));
+    }
+}
+
+pub async fn stream_export_users(caller: &mut Caller) {
+    let request = StreamExportUsersRequest { query: "User".to_owned(), page_size: 100, ..Default::default() };
+    let (asked, messages, ended) = caller.stream(&request, 1000).await;
+    let users: Vec<User> = messages.into_iter().flat_map(|message| message.users).collect();
+    if ended {
+        caller.judge(|state| state.all_there(&asked, &users, USERS));
+    }
+}
+
 pub async fn autocomplete_users(caller: &mut Caller) {
     let told = caller.ask(&AutocompleteUsersRequest { name: "User".to_owned(), ..Default::default() }).await;
     if let Ok(reply) = &told.outcome {

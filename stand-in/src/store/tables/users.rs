@@ -17,6 +17,11 @@ impl Tables {
         self.user(id).filter(|user| user.is_active())
     }
 
+    /// All users by id, live and deleted ones.
+    pub fn all_users(&self) -> &[User] {
+        &self.users
+    }
+
     /// Live users as search knows them, by id.
     pub fn indexed_users(&self) -> impl Iterator<Item = &User> {
         let seen = self.users.iter().filter_map(|user| self.history.seen(user));

@@ -56,6 +56,11 @@ impl Query {
         words.iter().map(Word::term).filter_map(Result::transpose).collect::<Result<_, _>>().map(Self)
     }
 
+    /// True if it says of what type the records must be.
+    pub fn names_a_type(&self) -> bool {
+        self.0.iter().any(|term| matches!(term.what, What::Is(Property::Type, _)))
+    }
+
     pub fn finds(&self, tables: &Tables, user: &User) -> bool {
         self.0.iter().all(|term| {
             let found = term.what.finds(tables, user);
