@@ -305,7 +305,7 @@ fn poisoned(outcome: Option<Error>) -> (Batcher<ShowMany, i64, i64>, ShowMany) {
 }
 
 fn forbidden() -> Error {
-    Error::Forbidden(Box::new(crate::error::Refusal { status: 403, ..crate::error::Refusal::default() }))
+    Error::Forbidden(Box::new(Refusal { status: 403, ..Refusal::default() }))
 }
 
 fn broken() -> Error {
