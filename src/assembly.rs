@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -213,28 +212,24 @@ const PROOF: Duration = Duration::from_secs(10);
 /// Time between two such questions while it is refused: the file may be getting its right content.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Waits until Zendesk does not refuse the credential. Whether it answers at all does not matter: during an outage every replica
-/// has the same trouble, and none would be left to answer from memory.
+/// Waits until Zendesk does not answer as if there were no such account, or refuse the credential. Whether it answers at all does not
+/// matter: during an outage every replica has the same trouble, and none would be left to answer from memory.
 async fn accepted(credentials: Source, origin: Origin, telemetry: Telemetry) {
-    let is_kept_out = &telemetry.state().trouble.is_kept_out;
-    let mut said = String::new();
+    let trouble = &telemetry.state().trouble;
     let last = loop {
         match credentials.prove(&origin, PROOF).await {
-            Proof::Refused(error) => {
-                is_kept_out.store(true, Ordering::Relaxed);
-                if error != said {
-                    warn!(
-                        error,
-                        "Zendesk refuses the credential, so this replica is not ready; see upstream.credential"
-                    );
-                    said = error;
+            Proof::Refused(why) => {
+                if trouble.kept_out() != Some(why) {
+                    let (kind, _, next) = why.means;
+                    warn!({ finding.kind = kind, next }, "{why}, so this replica is not ready");
                 }
+                trouble.keep_out(Some(why));
                 sleep(AGAIN).await;
             }
             other => break other,
         }
     };
-    is_kept_out.store(false, Ordering::Relaxed);
+    trouble.keep_out(None);
     match last {
         Proof::Accepted(role) => info!(zendesk.role = role, "Zendesk accepts the credential"),
         Proof::Unknown(error) => warn!(error, "Zendesk could not be asked about the credential"),

@@ -43,6 +43,7 @@ mod refusal;
 mod routes;
 pub mod signals;
 pub mod sources;
+mod spoken;
 pub mod tls;
 pub mod trace;
 
@@ -287,6 +288,9 @@ async fn serve_one<S: connection::Stack>(
             counts.refuse();
             if let Some(whose) = tls::distrusted(&error) {
                 counts.distrust(whose);
+            }
+            if let Some(spoken) = tls::spoken(&error) {
+                counts.stray(spoken);
             }
             debug!(%error, "no TLS with a peer");
         }

@@ -158,6 +158,41 @@ volumeMounts:
   {{- include "zendesk-gateway.volumeMounts" . | nindent 2 }}
 {{- end -}}
 
+{{/*
+The Secrets and ConfigMaps that a pod needs to start and that the cluster does not have. Nothing where the cluster cannot be asked, as in
+`helm template`: there no Deployment of the release is found either.
+*/}}
+{{- define "zendesk-gateway.missing" -}}
+{{- $namespace := include "zendesk-gateway.namespace" . -}}
+{{- $fullname := include "zendesk-gateway.fullname" . -}}
+{{- if lookup "apps/v1" "Deployment" $namespace $fullname -}}
+{{- $needed := list -}}
+{{- range include "zendesk-gateway.volumes" . | fromYamlArray -}}
+{{- range prepend (dig "projected" "sources" list .) . -}}
+{{- with .secret -}}
+{{- $needed = append $needed (dict "kind" "Secret" "name" (coalesce .secretName .name) "optional" .optional) -}}
+{{- end -}}
+{{- with .configMap -}}
+{{- $needed = append $needed (dict "kind" "ConfigMap" "name" .name "optional" .optional) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range concat (include "zendesk-gateway.env" . | fromYamlArray) .Values.extraEnvFrom -}}
+{{- with coalesce .secretRef (dig "valueFrom" "secretKeyRef" dict .) -}}
+{{- $needed = append $needed (dict "kind" "Secret" "name" .name "optional" .optional) -}}
+{{- end -}}
+{{- with coalesce .configMapRef (dig "valueFrom" "configMapKeyRef" dict .) -}}
+{{- $needed = append $needed (dict "kind" "ConfigMap" "name" .name "optional" .optional) -}}
+{{- end -}}
+{{- end -}}
+{{- /* The release's own Secret comes along with the check. */ -}}
+{{- $own := ternary $fullname "" (not (empty (and .Values.secret.data (not .Values.secret.existingSecret)))) -}}
+{{- range $needed -}}
+{{- if not (or .optional (eq .name $own) (lookup "v1" .kind $namespace .name)) }} {{ .kind }}/{{ .name }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "zendesk-gateway.scheduling" -}}
 {{- with include "zendesk-gateway.pullSecrets" . | fromJsonArray }}
 imagePullSecrets:

@@ -23,6 +23,7 @@ use crate::certificates::{self, Guard};
 use crate::config::{self, ClientAuth};
 use crate::files;
 use crate::server::counts::Distrusted;
+use crate::server::spoken::Spoken;
 use crate::share::Shares;
 use crate::telemetry::view;
 use crate::watch::{Watched, Watcher};
@@ -31,6 +32,8 @@ mod handshake;
 
 use handshake::Handshake;
 
+/// The first byte of a TLS connection: a record of its handshake.
+const HANDSHAKE: u8 = 0x16;
 /// Most bytes of a file that is read.
 const MOST_BYTES: u64 = 4 << 20;
 
@@ -124,7 +127,11 @@ impl Tls {
         let handshake =
             TlsAcceptor::from(Arc::clone(&self.loaded.get().config)).accept(Handshake::begin(socket, shares));
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in time");
-        let mut stream = timeout(self.handshake_timeout, handshake).await.map_err(late)??;
+        let shaken = timeout(self.handshake_timeout, handshake.into_fallible()).await.map_err(late)?;
+        let mut stream = shaken.map_err(|(error, socket)| match socket.first() {
+            [] | [HANDSHAKE, ..] => error,
+            first => io::Error::new(error.kind(), Spoken::of(first)),
+        })?;
         stream.get_mut().0.end();
         let certificates = stream.get_ref().1.peer_certificates().map(Arc::from);
         Ok((stream, certificates))
@@ -147,6 +154,16 @@ pub fn distrusted(error: &io::Error) -> Option<Distrusted> {
         ) => Some(Distrusted::Port),
         rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => Some(Distrusted::Caller),
         _ => None,
+    }
+}
+
+/// Returns what the peer speaks, if a handshake failed because that is not what the port speaks.
+pub fn spoken(error: &io::Error) -> Option<Spoken> {
+    let error = error.get_ref()?;
+    match error.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::PeerIncompatible(_)) => Some(Spoken::TlsVersion),
+        Some(rustls::Error::NoApplicationProtocol) => Some(Spoken::Alpn),
+        _ => error.downcast_ref::<Spoken>().copied(),
     }
 }
 
@@ -194,6 +211,16 @@ mod tests {
     use rustls::{AlertDescription, CertificateError};
 
     use super::*;
+
+    #[test]
+    fn a_handshake_without_a_version_or_a_protocol_in_common_is_told() {
+        let of = |error| spoken(&io::Error::new(io::ErrorKind::InvalidData, error));
+        let version = rustls::PeerIncompatible::Tls12NotOfferedOrEnabled;
+        assert_eq!(of(rustls::Error::PeerIncompatible(version)), Some(Spoken::TlsVersion));
+        assert_eq!(of(rustls::Error::NoApplicationProtocol), Some(Spoken::Alpn));
+        assert_eq!(of(rustls::Error::NoCertificatesPresented), None);
+        assert_eq!(spoken(&io::Error::from(io::ErrorKind::UnexpectedEof)), None);
+    }
 
     #[test]
     fn a_handshake_that_fails_for_a_certificate_is_told_from_one_that_was_given_up() {

@@ -264,6 +264,11 @@ fn others(on: &Observed<'_>) {
             put(connections.callers_distrusted, &[is("zendesk_gateway.certificate", "certificate of a caller")]);
         }
     });
+    on.counter("zendesk_gateway.connections.strays", "{connection}", "Connections that ended because their peers speak something else than the port, by what they speak.", |s, put| {
+        for (spoken, count) in s.sources.connections.read().map(|connections| connections.strays).unwrap_or_default() {
+            put(count, &[is("zendesk_gateway.connection.protocol", spoken)]);
+        }
+    });
     on.gauge("zendesk_gateway.jobs.active", "{job}", "Bulk jobs that have not ended yet.", |s, put| {
         if let Some(jobs) = s.sources.jobs.read() { put(jobs.active, &[]) }
     });

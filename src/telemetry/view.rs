@@ -278,6 +278,8 @@ pub struct Connections {
     pub port_distrusted: u64,
     /// Of these, those whose callers had none, or one that the port does not take.
     pub callers_distrusted: u64,
+    /// Of these, those whose peers speak something else than the port, by what they speak.
+    pub strays: BTreeMap<&'static str, u64>,
 }
 
 /// Bulk jobs.
