@@ -3,6 +3,7 @@
 //! A connection keeps the certificate that it began with; new connections get the newest valid one. So replacing a
 //! certificate needs no restart and fails no call.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -129,6 +130,7 @@ impl Tls {
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in time");
         let shaken = timeout(self.handshake_timeout, handshake.into_fallible()).await.map_err(late)?;
         let mut stream = shaken.map_err(|(error, socket)| match socket.first() {
+            [HANDSHAKE, ..] if is_end(&error) => io::Error::new(error.kind(), Left),
             [] | [HANDSHAKE, ..] => error,
             first => io::Error::new(error.kind(), Spoken::of(first)),
         })?;
@@ -138,12 +140,33 @@ impl Tls {
     }
 }
 
+/// The peer has greeted, and left within the handshake. So do the clients of gRPC's C core that do not take the port's certificate:
+/// they send no alert. A balancer's probe sends nothing at all.
+#[derive(Debug)]
+struct Left;
+
+impl fmt::Display for Left {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("the peer left within the handshake, as some do who do not take the certificate")
+    }
+}
+
+impl std::error::Error for Left {}
+
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}
+
 /// Returns whose certificate was not taken, if a handshake failed for that.
 pub fn distrusted(error: &io::Error) -> Option<Distrusted> {
     use rustls::AlertDescription::{
         BadCertificate, CertificateExpired, CertificateRevoked, CertificateUnknown, UnknownCA, UnsupportedCertificate,
     };
-    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+    let error = error.get_ref()?;
+    if error.is::<Left>() {
+        return Some(Distrusted::Port);
+    }
+    match error.downcast_ref::<rustls::Error>()? {
         rustls::Error::AlertReceived(
             BadCertificate
             | CertificateExpired
@@ -231,5 +254,6 @@ mod tests {
         let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
         assert_eq!(whose(expired), Some(Distrusted::Caller));
         assert_eq!(distrusted(&io::Error::from(io::ErrorKind::UnexpectedEof)), None, "a balancer's probe");
+        assert_eq!(distrusted(&io::Error::new(io::ErrorKind::UnexpectedEof, Left)), Some(Distrusted::Port));
     }
 }
