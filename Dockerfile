@@ -31,14 +31,14 @@ COPY stand-in/Cargo.toml stand-in/
 RUN mkdir -p benches src stand-in/src \
     && touch src/lib.rs stand-in/src/lib.rs benches/cache.rs benches/compare.rs benches/instructions.rs benches/streams.rs benches/telemetry.rs \
     && echo 'fn main() {}' | tee build.rs > src/main.rs
-RUN cargo build --profile dist --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway
+RUN cargo build --profile dist --locked --package zendesk-gateway --no-default-features --features "kubernetes $FEATURES" --bin zendesk-gateway
 COPY build.rs ./
 COPY proto proto
 COPY src src
 COPY stand-in stand-in
 # Cargo compares times, and those of the empty files are newer.
 RUN touch build.rs src/lib.rs src/main.rs stand-in/src/lib.rs \
-    && cargo build --profile dist --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway
+    && cargo build --profile dist --locked --package zendesk-gateway --no-default-features --features "kubernetes $FEATURES" --bin zendesk-gateway
 # What a running gateway needs, and what a debugger needs, apart.
 RUN built="target/$(cat cpu)-unknown-linux-gnu/dist/zendesk-gateway" objcopy="$(cat cpu)-linux-gnu-objcopy" \
     && "$objcopy" --only-keep-debug "$built" zendesk-gateway.debug \
@@ -59,6 +59,6 @@ LABEL org.opencontainers.image.title="zendesk-gateway" \
 COPY --from=build /build/zendesk-gateway /usr/local/bin/zendesk-gateway
 USER 65532:65532
 # No settings here: the environment would override the file that the chart mounts.
-EXPOSE 50051 9090
+EXPOSE 50051 50052 9090
 ENTRYPOINT ["/usr/local/bin/zendesk-gateway"]
 CMD ["serve"]

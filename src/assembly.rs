@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,8 +14,9 @@ use tracing::{info, warn};
 use crate::cache::Cache;
 use crate::config::{Config, FleetMode};
 use crate::files;
-use crate::fleet::link::{Link, Terms};
-use crate::fleet::wire::{self, STATIC_TERM};
+use crate::fleet::elected::{Elected, Trial};
+use crate::fleet::link::{Course, Link, Terms};
+use crate::fleet::wire;
 use crate::gateway::Gateway;
 use crate::rpc::Rpc;
 use crate::server::admin::{Admin, Readiness};
@@ -42,6 +43,8 @@ pub struct Around {
     pub telemetry: Telemetry,
     /// Watches the files that the settings name.
     pub watcher: Watcher,
+    /// What a test changes of the election.
+    pub trial: Trial,
 }
 
 /// A gateway that is ready to serve.
@@ -62,7 +65,7 @@ pub struct Assembly {
 /// # Errors
 /// A file that the settings name cannot be read or is not valid.
 pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly> {
-    let Around { origin, credentials, telemetry, watcher } = around;
+    let Around { origin, credentials, telemetry, watcher, trial } = around;
     config.remarks().iter().for_each(|remark| warn!("{remark}"));
     warn_of_open_files(&config);
     let tls = Tls::load(&config.server.tls, &watcher).await.context("server.tls")?;
@@ -75,44 +78,114 @@ pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly
     let gateway = gateway(&config, stack).with_budget(&control.governor);
     let identity = Identity::start(&config, &watcher).await?;
     let able = Box::pin(std::future::ready(()));
-    let fleet = fleet(&config, &origin, &credentials, &gateway, &identity, &watcher).await.context("fleet")?;
+    let own = Own { config: &config, gateway: &gateway, identity: &identity, watcher: &watcher, trial };
+    let fleet = own.fleet(wire::account(origin.url(), &credentials)).await.context("fleet")?;
     let (member, port) = fleet.unzip();
+    if let Some(Role::Elects(link, elected)) = member.as_ref().map(|member: &Member| member.role.clone()) {
+        // Alone it answers to nobody else's turn.
+        control.gate.set(move || elected.may_write() || matches!(link.course(), Course::Alone(_)));
+    }
     let rpc = Rpc::new(gateway.clone(), credentials.clone());
     let served = Served { rpc, identity, able, member, port: port.flatten() };
     Ok(Assembly { config, telemetry, origin, credentials, tls, gateway, control, connections, served })
 }
 
-/// Returns what this replica is in its fleet, and its internal port if it leads; none without a fleet.
-async fn fleet(
-    config: &Config,
-    origin: &Origin,
-    credentials: &Source,
-    gateway: &Gateway,
-    identity: &Identity,
-    watcher: &Watcher,
-) -> anyhow::Result<Option<(Member, Option<Port>)>> {
-    let settings = &config.fleet;
-    if settings.mode == FleetMode::Off {
-        return Ok(None);
+/// What a fleet needs of this replica.
+struct Own<'a> {
+    config: &'a Config,
+    gateway: &'a Gateway,
+    identity: &'a Identity,
+    watcher: &'a Watcher,
+    trial: Trial,
+}
+
+impl Own<'_> {
+    /// Returns what this replica is in its fleet, and its internal port if it leads or may lead; none without a fleet.
+    async fn fleet(&self, account: HeaderValue) -> anyhow::Result<Option<(Member, Option<Port>)>> {
+        let settings = &self.config.fleet;
+        let host = || std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+        let name = settings.name.clone().or_else(host).unwrap_or_else(|| format!("{:08x}", fastrand::u32(..)));
+        let threads = self.config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get();
+        match settings.mode {
+            FleetMode::Off => Ok(None),
+            FleetMode::Static => self.by_settings(name, account, threads).await.map(Some),
+            FleetMode::Kubernetes => self.elected(name, account, threads).await.map(Some),
+        }
     }
-    let files = settings.tls.paths().context("fleet.tls: its files are not set")?;
-    let host = || std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
-    let name = settings.name.clone().or_else(host).unwrap_or_else(|| format!("{:08x}", fastrand::u32(..)));
-    let name = HeaderValue::try_from(name).context("fleet.name")?;
-    let account = wire::account(origin.url(), credentials);
-    if let Some(address) = settings.listen {
-        let socket = TcpListener::bind(address).await.with_context(|| format!("fleet.listen: {address}"))?;
-        let tls = Tls::of_fleet(files, watcher).await.context("fleet.tls")?;
-        let (cache, shares) = (gateway.cache().clone(), identity.shares().clone());
+
+    async fn by_settings(
+        &self,
+        name: String,
+        account: HeaderValue,
+        threads: usize,
+    ) -> anyhow::Result<(Member, Option<Port>)> {
+        let settings = &self.config.fleet;
+        let files = settings.tls.paths().context("fleet.tls: its files are not set")?;
+        let name = HeaderValue::try_from(name).context("fleet.name")?;
+        if let Some(address) = settings.listen {
+            let socket = listen(address).await?;
+            let tls = Tls::of_fleet(files, self.watcher).await.context("fleet.tls")?;
+            let answers = self.answers(&name, account, None);
+            let port = Port { socket, tls, answers, driver: None };
+            return Ok((Member { name, role: Role::Leads }, Some(port)));
+        }
+        let leader = settings.leader.clone().context("fleet.leader: not set")?;
+        let terms = Terms { leader, alone_after: settings.alone_after, files, account, threads };
+        let link = Link::start(terms, self.gateway.cache(), self.watcher).await.context("fleet.tls")?;
+        Ok((Member { name, role: Role::Follows(link) }, None))
+    }
+
+    #[cfg(feature = "kubernetes")]
+    async fn elected(
+        &self,
+        name: String,
+        account: HeaderValue,
+        threads: usize,
+    ) -> anyhow::Result<(Member, Option<Port>)> {
+        use crate::fleet::kubernetes::{self, Parts, Replica};
+
+        let settings = &self.config.fleet;
+        let socket = listen(settings.listen.context("fleet.listen: not set")?).await?;
+        let (name, named) = (HeaderValue::try_from(&name).context("fleet.name")?, name);
+        let parts = Parts {
+            settings,
+            name: &named,
+            port: socket.local_addr()?,
+            account: account.clone(),
+            cache: self.gateway.cache(),
+            threads,
+            watcher: self.watcher,
+            trial: self.trial,
+        };
+        let Replica { link, elected, key, driver } = kubernetes::replica(parts).await?;
+        let tls = Tls::of_key(key.server_config()?);
+        let answers = self.answers(&name, account, Some((&link, &elected)));
+        let port = Port { socket, tls, answers, driver: Some(driver) };
+        Ok((Member { name, role: Role::Elects(link, elected) }, Some(port)))
+    }
+
+    #[cfg(not(feature = "kubernetes"))]
+    #[expect(clippy::unused_async, reason = "with the feature it waits")]
+    async fn elected(&self, _: String, _: HeaderValue, _: usize) -> anyhow::Result<(Member, Option<Port>)> {
+        let Self { trial: Trial { .. }, .. } = self;
+        anyhow::bail!("fleet.mode: this gateway was built without the feature kubernetes")
+    }
+
+    fn answers(
+        &self,
+        name: &HeaderValue,
+        account: HeaderValue,
+        election: Option<(&Link, &Arc<Elected>)>,
+    ) -> internal::Answers {
+        let (link, elected) = election.map(|(link, elected)| (link.clone(), Arc::clone(elected))).unzip();
+        let (cache, shares) = (self.gateway.cache().clone(), self.identity.shares().clone());
         let readiness = Readiness::default();
-        let answers = internal::Answers { name: name.clone(), term: STATIC_TERM, account, cache, shares, readiness };
-        return Ok(Some((Member { name, role: Role::Leads }, Some(Port { socket, tls, answers }))));
+        internal::Answers { name: name.clone(), elected, link, account, cache, shares, readiness }
     }
-    let leader = settings.leader.clone().context("fleet.leader: not set")?;
-    let threads = config.server.workers.map_or_else(std::thread::available_parallelism, Ok)?.get();
-    let terms = Terms { leader, alone_after: settings.alone_after, files, account, threads };
-    let link = Link::start(terms, gateway.cache(), watcher).await.context("fleet.tls")?;
-    Ok(Some((Member { name, role: Role::Follows(link) }, None)))
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("fleet.listen: {address}"))
 }
 
 /// Logs a warning for each secret file that every user of the machine may read. It is no more than a warning: a Secret that
@@ -139,28 +212,24 @@ const PROOF: Duration = Duration::from_secs(10);
 /// Time between two such questions while it is refused: the file may be getting its right content.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Waits until Zendesk does not refuse the credential. Whether it answers at all does not matter: during an outage every replica
-/// has the same trouble, and none would be left to answer from memory.
+/// Waits until Zendesk does not answer as if there were no such account, or refuse the credential. Whether it answers at all does not
+/// matter: during an outage every replica has the same trouble, and none would be left to answer from memory.
 async fn accepted(credentials: Source, origin: Origin, telemetry: Telemetry) {
-    let is_kept_out = &telemetry.state().trouble.is_kept_out;
-    let mut said = String::new();
+    let trouble = &telemetry.state().trouble;
     let last = loop {
         match credentials.prove(&origin, PROOF).await {
-            Proof::Refused(error) => {
-                is_kept_out.store(true, Ordering::Relaxed);
-                if error != said {
-                    warn!(
-                        error,
-                        "Zendesk refuses the credential, so this replica is not ready; see upstream.credential"
-                    );
-                    said = error;
+            Proof::Refused(why) => {
+                if trouble.kept_out() != Some(why) {
+                    let (kind, _, next) = why.means;
+                    warn!({ finding.kind = kind, next }, "{why}, so this replica is not ready");
                 }
+                trouble.keep_out(Some(why));
                 sleep(AGAIN).await;
             }
             other => break other,
         }
     };
-    is_kept_out.store(false, Ordering::Relaxed);
+    trouble.keep_out(None);
     match last {
         Proof::Accepted(role) => info!(zendesk.role = role, "Zendesk accepts the credential"),
         Proof::Unknown(error) => warn!(error, "Zendesk could not be asked about the credential"),

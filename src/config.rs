@@ -33,7 +33,7 @@ mod words;
 pub use cache::{Cache, Windows};
 pub use callers::{Callers, Weight};
 pub use credential::{Credential, CredentialKeys, CredentialKind, OauthClient};
-pub use fleet::{Fleet, FleetMode, FleetTls, host_and_port};
+pub use fleet::{Fleet, FleetKubernetes, FleetMode, FleetTls, address_of, host_and_port};
 pub use identity::{Authorization, Identity};
 pub use load::{Mistakes, Overrides, environment, load, log_format, merge, read};
 pub use resilience::{Attempt, Breaker, Connection, Queue, Rate, Retry};

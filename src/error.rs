@@ -22,7 +22,7 @@ mod text;
 
 pub use checks::Checks;
 pub use connection::ConnectionError;
-pub use pushback::PUSHBACK;
+pub use pushback::{NOT_LEADER, PUSHBACK};
 pub use refusal::{Refusal, Violation};
 pub use row::{Blame, Fate, Retry, Row, Verdict};
 use row::{again, code_of_server, of_library, of_server, unknown_code};
@@ -299,6 +299,9 @@ pub enum Error {
     /// The replica that leads the fleet had the call, and was lost before it answered.
     #[error("the replica that answers for all was lost before it answered")]
     LeaderLost,
+    /// This replica led the fleet, and does not any more, so it did not send a change.
+    #[error("this replica does not answer for all any more")]
+    NotLeader,
 }
 
 impl Error {
@@ -372,6 +375,7 @@ impl Error {
             Self::Internal { .. }                    => row(C::Internal,           R::Internal,              T::Never,       B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          None),
             Self::ShuttingDown                       => row(C::Unavailable,        R::ShuttingDown,          T::Never,       B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          None),
             Self::LeaderLost                         => row(C::Unavailable,        R::ShuttingDown,          T::Never,       B::Ignore,           F::Unknown, W::Circumstances, true,           None,                          None),
+            Self::NotLeader                          => row(C::Unavailable,        R::ShuttingDown,          T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),
         }
     }
 }

@@ -16,6 +16,7 @@ use tracing::info;
 use url::Url;
 use zendesk_gateway::assembly::{Around, Assembly, assemble};
 use zendesk_gateway::config::{self, Config, Overrides};
+use zendesk_gateway::fleet::elected::Trial;
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::server;
@@ -280,7 +281,8 @@ async fn start(mut config: Config, sandboxed: bool, hangups: watch::Receiver<u32
     let url = origin.url().clone();
     server::sources::credentials(&telemetry, &credentials, &watcher);
 
-    let around = Around { origin, credentials, telemetry: telemetry.clone(), watcher };
+    let trial = Trial::default();
+    let around = Around { origin, credentials, telemetry: telemetry.clone(), watcher, trial };
     let gateway = assemble(config, around).await?.once_accepted();
     gateway.introduce();
     let readiness = Readiness::default();

@@ -43,6 +43,7 @@ mod refusal;
 mod routes;
 pub mod signals;
 pub mod sources;
+mod spoken;
 pub mod tls;
 pub mod trace;
 
@@ -95,6 +96,25 @@ pub struct Served {
 /// The listener does not work, or reflection cannot serve the contract's descriptors.
 pub async fn run(
     listener: impl Into<Listener>,
+    mut served: Served,
+    settings: &config::Server,
+    telemetry: &Telemetry,
+    readiness: &Readiness,
+    workers: &Workers,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let driver = served.port.as_mut().and_then(|port| port.driver.take());
+    let serving = Box::pin(serve_until(listener.into(), served, settings, telemetry, readiness, workers, shutdown));
+    let Some(driver) = driver else { return serving.await };
+    // To the end: who shuts down forwards the calls that still come.
+    tokio::select! {
+        outcome = serving => outcome,
+        () = driver => Ok(()),
+    }
+}
+
+async fn serve_until(
+    listener: Listener,
     served: Served,
     settings: &config::Server,
     telemetry: &Telemetry,
@@ -102,7 +122,7 @@ pub async fn run(
     workers: &Workers,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let Listener { socket: listener, tls } = listener.into();
+    let Listener { socket: listener, tls } = listener;
     listener.local_addr().context("the gRPC port")?;
     let drain = Drain::default();
     let Served { rpc, identity, able, member, port } = served;
@@ -133,6 +153,7 @@ pub async fn run(
     if let Some(link) = link {
         link.until(&drain);
     }
+    let elected = member.as_ref().and_then(Member::elected);
     let signal = async {
         let mut shutdown = pin!(shutdown);
         // Meanwhile the port is served: callers who prove themselves in another way than by a token need not wait.
@@ -140,6 +161,9 @@ pub async fn run(
             () = &mut shutdown => {}
             () = async {
                 futures_util::future::join(identity.settle(), able).await;
+                if let Some(elected) = elected {
+                    elected.be_able();
+                }
                 say_whether_ready(link, readiness, &health).await;
             } => shutdown.await,
         }
@@ -147,15 +171,23 @@ pub async fn run(
         info!(drain.announce_s = settings.drain.announce.as_secs_f64(), "draining: calls should go elsewhere");
         readiness.draining();
         health.say(ServingStatus::NotServing).await;
-        sleep(settings.drain.announce).await;
+        let leave = async {
+            if let Some(elected) = elected {
+                elected.retire();
+                elected.hand_over().await;
+            }
+        };
+        futures_util::future::join(sleep(settings.drain.announce), leave).await;
         signalled
     };
     let mut followers = JoinSet::new();
     let internal = async {
-        let Some(Port { socket, tls, mut answers }) = port else { return std::future::pending().await };
+        let Some(Port { socket, tls, mut answers, .. }) = port else { return std::future::pending().await };
         answers.readiness = readiness.clone();
         let settings = fleet::settings(settings);
+        let pings = internal::Pings(answers.elected.clone());
         let stack = layers(trace.trusting_everybody()).layer(internal::Layer(answers)).service(routes);
+        let stack = ServiceBuilder::new().layer(pings).service(stack);
         let counts = Counts::default();
         let answering = Server::new(stack, &settings, &drain, &counts).of_replicas();
         let serve = self::serve(Some(tls), answering, shares.clone(), drain.clone(), counts.clone());
@@ -256,6 +288,9 @@ async fn serve_one<S: connection::Stack>(
             counts.refuse();
             if let Some(whose) = tls::distrusted(&error) {
                 counts.distrust(whose);
+            }
+            if let Some(spoken) = tls::spoken(&error) {
+                counts.stray(spoken);
             }
             debug!(%error, "no TLS with a peer");
         }

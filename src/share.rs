@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ struct Registry {
     limits: config::Callers,
     /// Bytes of messages under way, of all callers together.
     bytes: Arc<Bytes>,
+    ids: RandomState,
     known: Mutex<Known>,
 }
 
@@ -49,7 +51,7 @@ impl Shares {
     pub fn new(limits: &config::Callers, message_memory: usize) -> Self {
         let bytes = Arc::new(Bytes::new(message_memory));
         let known = Mutex::new(Known { shares: HashMap::new(), sweep_at: FIRST_SWEEP });
-        Self(Arc::new(Registry { limits: limits.clone(), bytes, known }))
+        Self(Arc::new(Registry { limits: limits.clone(), bytes, ids: RandomState::new(), known }))
     }
 
     /// Returns the share of the caller of this name: the same for each of its calls.
@@ -62,7 +64,9 @@ impl Shares {
             known.shares.retain(|_, share| share.strong_count() > 0);
             known.sweep_at = FIRST_SWEEP.max(known.shares.len() * 2);
         }
-        let inner = Arc::new(Inner::new(&self.0.limits, self.0.limits.weight(name), Arc::clone(&self.0.bytes)));
+        // What is remembered of a caller, such as its failures, is still known when it comes again.
+        let id = self.0.ids.hash_one(name);
+        let inner = Arc::new(Inner::new(id, &self.0.limits, self.0.limits.weight(name), Arc::clone(&self.0.bytes)));
         known.shares.insert(name.into(), Arc::downgrade(&inner));
         Share(inner)
     }
@@ -103,12 +107,10 @@ struct Inner {
     requests: Requests,
 }
 
-/// Tells shares apart.
-static ID: AtomicU64 = AtomicU64::new(0);
 /// The share of calls that this process makes itself.
 static OWN: LazyLock<Share> = LazyLock::new(|| {
     let (limits, bytes) = (config::Callers::unlimited(), Bytes::new(usize::MAX));
-    Share(Arc::new(Inner::new(&limits, 1, Arc::new(bytes))))
+    Share(Arc::new(Inner::new(0, &limits, 1, Arc::new(bytes))))
 });
 
 impl Default for Share {
@@ -125,10 +127,10 @@ impl fmt::Debug for Share {
 }
 
 impl Inner {
-    fn new(limits: &config::Callers, weight: u32, all_bytes: Arc<Bytes>) -> Self {
+    fn new(id: u64, limits: &config::Callers, weight: u32, all_bytes: Arc<Bytes>) -> Self {
         let most = all_bytes.most() / 100 * usize::from(limits.message_memory_percent);
         Self {
-            id: ID.fetch_add(1, Ordering::Relaxed),
+            id,
             weight,
             calls: Count { now: AtomicUsize::new(0), most: limits.max_calls },
             late: Count { now: AtomicUsize::new(0), most: limits.max_calls },
@@ -141,7 +143,7 @@ impl Inner {
 }
 
 impl Share {
-    /// Returns a number that no other share has.
+    /// Returns the caller's number, which no other has.
     pub fn id(&self) -> u64 {
         self.0.id
     }
@@ -294,6 +296,9 @@ mod tests {
         let one = shares.of("api_key:a");
         assert_eq!(one.id(), shares.of("api_key:a").id());
         assert_ne!(one.id(), shares.of("api_key:b").id());
+        let id = one.id();
+        drop(one);
+        assert_eq!(id, shares.of("api_key:a").id(), "it has left and come again");
     }
 
     #[test]

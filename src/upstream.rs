@@ -17,6 +17,7 @@ pub mod client;
 pub mod control;
 pub mod credential;
 pub mod deadline;
+pub mod gate;
 pub mod governor;
 pub mod jitter;
 pub mod judge;
@@ -78,6 +79,7 @@ where
         .layer(governor::Layer::new(&control.governor)) // every attempt spends budget
         .layer(queue::Layer::new(&control.queue)) // a permit is held while Zendesk works, not during back-off
         .layer(breaker::Layer::new(&control.breakers)) // asked last, when the attempt would really leave
+        .layer(gate::Layer::new(&control.gate)) // no change is sent by a replica that does not lead any more
         .option_layer(attempt) // child span: one exchange, with its status or why there was none
         .layer(attempt::Layer::new(&control.attempts)) // judged as a timeout before anyone learns from it
         .service(transport); // adds the credential last, so nothing above can leak it

@@ -21,10 +21,29 @@ the Service are added.
 {{- if and .Values.sandbox.enabled (not (dig "identity" "methods" list $config)) -}}
 {{- $_ := set $config "identity" (merge (dict "methods" (list "none")) (dig "identity" dict $config)) -}}
 {{- end -}}
+{{- if include "zendesk-gateway.elects" . -}}
+{{- $name := include "zendesk-gateway.fullname" . -}}
+{{- $kubernetes := dict "lease" $name "token_file" "/var/run/secrets/zendesk-gateway/fleet/token" -}}
+{{- $listen := regexReplaceAll "[0-9]+$" .Values.config.server.listen (toString (int .Values.fleet.port)) -}}
+{{- $_ := set $config "fleet" (mergeOverwrite (dict "mode" "kubernetes" "listen" $listen "kubernetes" $kubernetes) (dig "fleet" dict $config)) -}}
+{{- end -}}
 {{- $admin := get $config "admin" -}}
 {{- $hosts := include "zendesk-gateway.adminHosts" . | fromJsonArray -}}
 {{- $_ := set $admin "allowed_hosts" (concat (dig "allowed_hosts" list $admin) $hosts | uniq) -}}
 {{- toJson $config -}}
+{{- end -}}
+
+{{/*
+Whether the pods elect a leader: where there may be more than one, unless the values say something else.
+*/}}
+{{- define "zendesk-gateway.elects" -}}
+{{- $most := int .Values.replicaCount -}}
+{{- if .Values.autoscaling.enabled -}}{{- $most = int .Values.autoscaling.maxReplicas -}}
+{{- else if .Values.keda.enabled -}}{{- $most = int .Values.keda.maxReplicaCount -}}{{- end -}}
+{{- $settings := dig "fleet" "mode" "" .Values.config -}}
+{{- if eq .Values.fleet.mode "kubernetes" -}}true
+{{- else if and (not .Values.fleet.mode) (gt $most 1) (has $settings (list "" "kubernetes")) (not .Values.sandbox.enabled) -}}true
+{{- end -}}
 {{- end -}}
 
 {{/* The names by which the headless Service, the only one with the admin port, is reached within the cluster. Returns a JSON list. */}}

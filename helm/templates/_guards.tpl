@@ -9,6 +9,7 @@ pod has started; here nothing has changed yet. All are collected, so that one lo
   (include "zendesk-gateway.guards.ports" . | fromJsonArray)
   (include "zendesk-gateway.guards.upstream" . | fromJsonArray)
   (include "zendesk-gateway.guards.identity" . | fromJsonArray)
+  (include "zendesk-gateway.guards.fleet" . | fromJsonArray)
   (include "zendesk-gateway.guards.objects" . | fromJsonArray)
   (include "zendesk-gateway.guards.cluster" . | fromJsonArray) -}}
 {{- if $mistakes -}}
@@ -202,6 +203,32 @@ The end of a pod, counted from SIGTERM: for `announce` it still takes calls, the
 {{- end -}}
 {{- if and .Values.tls.certificate.enabled (not (dig "name" "" .Values.tls.certificate.issuerRef)) -}}
 {{- $found = append $found "tls.certificate.issuerRef: has no name; cert-manager needs to know who signs" -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{- define "zendesk-gateway.guards.fleet" -}}
+{{- $found := list -}}
+{{- if include "zendesk-gateway.elects" . -}}
+{{- $settings := dig "fleet" dict .Values.config -}}
+{{- if eq (include "zendesk-gateway.serviceAccountName" .) "default" -}}
+{{- $found = append $found "serviceAccount.name: every pod of the namespace has the account default, and pods of a fleet know each other by theirs; name another one, set serviceAccount.create, or set fleet.mode to off" -}}
+{{- end -}}
+{{- if .Values.sandbox.enabled -}}
+{{- $found = append $found "fleet.mode: sandbox.enabled is set, so there is one pod, with users of its own" -}}
+{{- end -}}
+{{- if has (dig "mode" "" $settings) (list "off" "static") -}}
+{{- $found = append $found (printf "fleet.mode: config.fleet.mode is %s; keep one" $settings.mode) -}}
+{{- end -}}
+{{- $ports := list (include "zendesk-gateway.port" .Values.config.server.listen) (include "zendesk-gateway.port" .Values.config.admin.listen) -}}
+{{- if has (toString (int .Values.fleet.port)) $ports -}}
+{{- $found = append $found "fleet.port: is the port of config.server.listen or config.admin.listen" -}}
+{{- end -}}
+{{- if lt (int .Values.fleet.port) 1024 -}}
+{{- $found = append $found "fleet.port: the gateway is not root and cannot listen on a port below 1024" -}}
+{{- end -}}
+{{- else if eq (dig "fleet" "mode" "" .Values.config) "kubernetes" -}}
+{{- $found = append $found "config.fleet.mode: the pods have what they need for kubernetes only with fleet.mode; set that" -}}
 {{- end -}}
 {{- toJson $found -}}
 {{- end -}}

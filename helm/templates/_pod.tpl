@@ -21,6 +21,9 @@ sets is left out here, and its resource attributes are added to these.
 {{- $own := list
   (dict "name" "POD_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name")))
   (dict "name" "NODE_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "spec.nodeName"))) -}}
+{{- if include "zendesk-gateway.elects" . -}}
+{{- $own = append $own (dict "name" "ZENDESK_GATEWAY__FLEET__ADDRESS" "valueFrom" (dict "fieldRef" (dict "fieldPath" "status.podIP"))) -}}
+{{- end -}}
 {{- $attributes := printf "k8s.namespace.name=%s,k8s.pod.name=$(POD_NAME),k8s.node.name=$(NODE_NAME)" (include "zendesk-gateway.namespace" .) -}}
 {{- $variables := list -}}
 {{- $names := list "OTEL_RESOURCE_ATTRIBUTES" -}}
@@ -155,6 +158,41 @@ volumeMounts:
   {{- include "zendesk-gateway.volumeMounts" . | nindent 2 }}
 {{- end -}}
 
+{{/*
+The Secrets and ConfigMaps that a pod needs to start and that the cluster does not have. Nothing where the cluster cannot be asked, as in
+`helm template`: there no Deployment of the release is found either.
+*/}}
+{{- define "zendesk-gateway.missing" -}}
+{{- $namespace := include "zendesk-gateway.namespace" . -}}
+{{- $fullname := include "zendesk-gateway.fullname" . -}}
+{{- if lookup "apps/v1" "Deployment" $namespace $fullname -}}
+{{- $needed := list -}}
+{{- range include "zendesk-gateway.volumes" . | fromYamlArray -}}
+{{- range prepend (dig "projected" "sources" list .) . -}}
+{{- with .secret -}}
+{{- $needed = append $needed (dict "kind" "Secret" "name" (coalesce .secretName .name) "optional" .optional) -}}
+{{- end -}}
+{{- with .configMap -}}
+{{- $needed = append $needed (dict "kind" "ConfigMap" "name" .name "optional" .optional) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range concat (include "zendesk-gateway.env" . | fromYamlArray) .Values.extraEnvFrom -}}
+{{- with coalesce .secretRef (dig "valueFrom" "secretKeyRef" dict .) -}}
+{{- $needed = append $needed (dict "kind" "Secret" "name" .name "optional" .optional) -}}
+{{- end -}}
+{{- with coalesce .configMapRef (dig "valueFrom" "configMapKeyRef" dict .) -}}
+{{- $needed = append $needed (dict "kind" "ConfigMap" "name" .name "optional" .optional) -}}
+{{- end -}}
+{{- end -}}
+{{- /* The release's own Secret comes along with the check. */ -}}
+{{- $own := ternary $fullname "" (not (empty (and .Values.secret.data (not .Values.secret.existingSecret)))) -}}
+{{- range $needed -}}
+{{- if not (or .optional (eq .name $own) (lookup "v1" .kind $namespace .name)) }} {{ .kind }}/{{ .name }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "zendesk-gateway.scheduling" -}}
 {{- with include "zendesk-gateway.pullSecrets" . | fromJsonArray }}
 imagePullSecrets:
@@ -234,4 +272,43 @@ appProtocol: kubernetes.io/h2c
   {{- if .honorLabels }}
   honorLabels: true
   {{- end }}
+{{- end -}}
+
+{{/* Only pods that serve are part of the fleet. */}}
+{{- define "zendesk-gateway.fleetMounts" -}}
+- name: kubernetes
+  mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+  readOnly: true
+- name: fleet
+  mountPath: /var/run/secrets/zendesk-gateway/fleet
+  readOnly: true
+{{- end -}}
+
+{{- define "zendesk-gateway.fleetVolumes" -}}
+# What the API server is asked with, and, for an audience of the release's own, what pods prove to each other that they belong to it.
+- name: kubernetes
+  projected:
+    defaultMode: 288 # 0440
+    sources:
+      - serviceAccountToken:
+          path: token
+          expirationSeconds: 3600
+      - configMap:
+          name: kube-root-ca.crt
+          items:
+            - key: ca.crt
+              path: ca.crt
+      - downwardAPI:
+          items:
+            - path: namespace
+              fieldRef:
+                fieldPath: metadata.namespace
+- name: fleet
+  projected:
+    defaultMode: 288 # 0440
+    sources:
+      - serviceAccountToken:
+          path: token
+          audience: {{ printf "%s.%s.zendesk-gateway" (include "zendesk-gateway.fullname" .) (include "zendesk-gateway.namespace" .) }}
+          expirationSeconds: 600
 {{- end -}}

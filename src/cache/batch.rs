@@ -193,8 +193,10 @@ struct Asked<Value> {
 /// True if what a request failed with can be due to a part of what it asked for.
 fn may_be_anothers(error: &Error) -> bool {
     match error {
-        Error::Connect(_) => false,
-        Error::Foreign(_) | Error::Unreadable(_) | Error::Incomplete { .. } | Error::TooLarge { .. } => true,
+        Error::Connect(_) | Error::Throttled(_) => false,
+        Error::Incomplete { .. } | Error::TooLarge { .. } => true,
+        // Whatever Zendesk refuses, it may be one of the ids.
+        _ if error.refusal().is_some() => true,
         _ => matches!(error.row().breaker, Verdict::Failure | Verdict::Timeout),
     }
 }

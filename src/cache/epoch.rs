@@ -111,15 +111,17 @@ impl Epochs {
     }
 
     /// Leaves the tags of a write that entered them at these readings of the clock. Returns the clock's reading, and the slots that
-    /// no other write has used since. One that has ended is found by the move itself: it could begin and end between a look and the
-    /// move. One that has not is still counted: it may have taken an earlier reading and move the slot to no avail.
+    /// no other write has used since. Another one that has ended before the look at the counter has moved the slot to a later
+    /// reading, which the move finds. One that ends between the look and the move was counted: it may have taken an earlier reading
+    /// than this one, and move the slot to no avail. One that begins after the look takes a later reading.
     pub(super) fn leave_with_outcome(&self, slots: &[u32], entered: &[Option<u64>]) -> (u64, Slots) {
         let now = self.tick();
         let mut mine = Slots::new();
         for (number, entered) in slots.iter().zip(entered) {
             let slot = self.slot(*number);
+            let is_alone = slot.writers.load(SeqCst) == 1;
             let before = slot.moved.fetch_max(now, SeqCst);
-            if *entered == Some(before) && slot.writers.load(SeqCst) == 1 {
+            if *entered == Some(before) && is_alone {
                 mine.push(*number);
             }
             slot.writers.fetch_sub(1, SeqCst);

@@ -1,10 +1,11 @@
 //! Settings of a fleet: several replicas before one account, of which one leads.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::files;
 
@@ -12,20 +13,26 @@ use crate::files;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fleet {
-    /// `fleet.mode`: `off`, or `static`: the replica with `fleet.listen` leads, and those with `fleet.leader` forward their calls
-    /// to it. Default `off`.
+    /// `fleet.mode`: `off`; `static`: the replica with `fleet.listen` leads, and those with `fleet.leader` forward their calls to
+    /// it; or `kubernetes`: the replicas elect their leader. Default `off`.
     pub mode: FleetMode,
     /// `fleet.name`: what this replica is called in `x-served-by` and in the audit log. Unset is the host's name.
     pub name: Option<String>,
-    /// `fleet.listen`: address of the internal port, which other replicas forward their calls to. The replica that has it leads.
+    /// `fleet.listen`: address of the internal port, which other replicas forward their calls to. With `static` the replica that
+    /// has it leads.
     pub listen: Option<SocketAddr>,
-    /// `fleet.leader`: host and port of the leader's internal port. The replica that has it follows.
+    /// `fleet.address`: IP address at which the other replicas reach this one, for `kubernetes`; with a port if that is another one
+    /// than in `fleet.listen`.
+    pub address: Option<String>,
+    /// `fleet.leader`: host and port of the leader's internal port, for `static`. The replica that has it follows.
     pub leader: Option<String>,
     /// `fleet.alone_after`: how long a replica holds calls while the leader does not answer; then it acts alone. Default `15s`.
     #[serde(with = "super::span")]
     pub alone_after: Duration,
     /// `[fleet.tls]`: how replicas prove themselves to each other.
     pub tls: FleetTls,
+    /// `[fleet.kubernetes]`: where the replicas elect their leader.
+    pub kubernetes: FleetKubernetes,
 }
 
 impl Default for Fleet {
@@ -34,9 +41,11 @@ impl Default for Fleet {
             mode: FleetMode::Off,
             name: None,
             listen: None,
+            address: None,
             leader: None,
             alone_after: ALONE_AFTER,
             tls: FleetTls::default(),
+            kubernetes: FleetKubernetes::default(),
         }
     }
 }
@@ -53,7 +62,34 @@ pub enum FleetMode {
     Off,
     /// The replica that the settings name.
     Static,
+    /// The replica that holds a Kubernetes Lease.
+    Kubernetes,
 }
+
+/// `[fleet.kubernetes]`: where the replicas elect their leader.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FleetKubernetes {
+    /// `fleet.kubernetes.lease`: name of the Lease, in the pod's namespace. It must be there.
+    pub lease: Option<String>,
+    /// `fleet.kubernetes.token_file`: file with a token of the pod's service account for an audience of the fleet's own. Whoever
+    /// has such a token may say who calls.
+    pub token_file: Option<PathBuf>,
+    /// `fleet.kubernetes.folder`: folder with the `token`, `ca.crt` and `namespace` by which the API server is asked. Default
+    /// `/var/run/secrets/kubernetes.io/serviceaccount`.
+    pub folder: PathBuf,
+    /// `fleet.kubernetes.api_server`: URL of the API server. HTTPS unless the host is loopback. Unset is the one of the cluster.
+    pub api_server: Option<Url>,
+}
+
+impl Default for FleetKubernetes {
+    fn default() -> Self {
+        Self { lease: None, token_file: None, folder: FOLDER.into(), api_server: None }
+    }
+}
+
+/// Where pods have the token and the authority of their API server.
+const FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// `[fleet.tls]`: how replicas prove themselves to each other.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -96,6 +132,12 @@ impl Fleet {
         if is_off {
             return mistakes;
         }
+        let wrong = self.name.as_deref().is_some_and(|name| !is_name(name));
+        mistake(wrong, "name: must be 1 to 64 letters, digits or any of -_.");
+        if self.mode == FleetMode::Kubernetes {
+            self.elected(&mut mistake);
+            return mistakes;
+        }
         mistake(
             self.listen.is_none() && self.leader.is_none(),
             "leader: not set; name the leader, or set fleet.listen on the replica that leads",
@@ -106,8 +148,6 @@ impl Fleet {
         );
         let wrong = self.leader.as_deref().is_some_and(|leader| host_and_port(leader).is_none());
         mistake(wrong, "leader: must be a host and a port, such as leader.example.com:50052");
-        let wrong = self.name.as_deref().is_some_and(|name| !is_name(name));
-        mistake(wrong, "name: must be 1 to 64 letters, digits or any of -_.");
         for (key, path) in self.tls.files() {
             match path {
                 None => mistakes.push(format!("fleet.tls.{key}: not set, and fleet.mode needs it")),
@@ -120,6 +160,28 @@ impl Fleet {
         }
         mistakes
     }
+
+    /// What is wrong with the settings of a fleet that elects its leader.
+    fn elected(&self, mistake: &mut dyn FnMut(bool, &str)) {
+        let of = &self.kubernetes;
+        mistake(!cfg!(feature = "kubernetes"), "mode: this gateway was built without the feature kubernetes");
+        mistake(self.leader.is_some(), "leader: is of no use while the replicas elect their leader");
+        mistake(self.listen.is_none(), "listen: not set, and fleet.mode needs it");
+        mistake(self.address.is_none(), "address: not set, and fleet.mode needs it");
+        let wrong = self.address.as_deref().is_some_and(|address| address_of(address, 1).is_none());
+        mistake(wrong, "address: must be an IP address, or one with a port");
+        mistake(of.lease.is_none(), "kubernetes.lease: not set, and fleet.mode needs it");
+        mistake(of.token_file.is_none(), "kubernetes.token_file: not set, and fleet.mode needs it");
+        let is_safe = |url: &Url| url.scheme() == "https" || url.scheme() == "http" && super::is_loopback(url);
+        let wrong = of.api_server.as_ref().is_some_and(|url| !is_safe(url));
+        mistake(wrong, "kubernetes.api_server: must be https unless the host is loopback");
+    }
+}
+
+/// Returns where a replica is reached whose internal port has this number, by what its settings say.
+pub fn address_of(address: &str, port: u16) -> Option<SocketAddr> {
+    let ip = address.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, port));
+    ip.or_else(|_| address.parse()).ok()
 }
 
 /// Takes an address such as `leader.example.com:50052` or `[::1]:50052` apart; the host comes without brackets.
@@ -152,6 +214,36 @@ mod tests {
             ("https://leader:50052", None),
         ] {
             assert_eq!(host_and_port(address), wanted, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_replica_that_elects_its_leader_says_where_it_is_and_which_lease_it_wants() {
+        let fleet = Fleet { mode: FleetMode::Kubernetes, ..Fleet::default() };
+        let said = fleet.mistakes().join("; ");
+        for part in
+            ["listen: not set", "address: not set", "kubernetes.lease: not set", "kubernetes.token_file: not set"]
+        {
+            assert!(said.contains(&format!("fleet.{part}")), "{said}");
+        }
+        assert!(!said.contains("tls."), "{said}");
+        let kubernetes = FleetKubernetes {
+            lease: Some("gateway".to_owned()),
+            token_file: Some("/token".into()),
+            api_server: Some("http://10.0.0.1".parse().expect("a URL")),
+            ..FleetKubernetes::default()
+        };
+        let listen = Some(SocketAddr::from(([127, 0, 0, 1], 50052)));
+        let whole = Fleet { listen, address: Some("10.0.0.7".to_owned()), kubernetes, ..fleet };
+        let said = whole.mistakes().join("; ");
+        assert!(said.contains("kubernetes.api_server: must be https"), "{said}");
+        let named = Fleet { address: Some("gateway-0".to_owned()), leader: Some("a:1".to_owned()), ..whole };
+        let said = named.mistakes().join("; ");
+        assert!(said.contains("address: must be an IP address") && said.contains("leader: is of no use"), "{said}");
+        for (address, wanted) in
+            [("10.0.0.7", "10.0.0.7:50052"), ("10.0.0.7:1", "10.0.0.7:1"), ("fd00::1", "[fd00::1]:50052")]
+        {
+            assert_eq!(address_of(address, 50052), Some(wanted.parse().expect("an address")));
         }
     }
 

@@ -10,6 +10,9 @@ use super::{Error, Retry};
 /// The trailer: milliseconds to wait before the next attempt, or -1 for no further attempt. Without it the client's own policy
 /// applies.
 pub const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+/// In a response from one replica of a fleet to another: the call was not carried out, because the replica does not lead. The
+/// highest term that it has heard of, or 0.
+pub const NOT_LEADER: HeaderName = HeaderName::from_static("x-fleet-not-leader");
 
 impl Error {
     /// Returns the trailer's value.

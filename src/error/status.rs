@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use http::HeaderMap;
+use http::HeaderValue;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use super::{Error, PUSHBACK, Refusal, Violation, reason_name, shortened};
+use super::{Error, NOT_LEADER, PUSHBACK, Refusal, Violation, reason_name, shortened};
 use crate::limits::{Limits, UNSTATED_WAIT};
 use crate::proto::ErrorReason;
 
@@ -119,8 +119,9 @@ impl From<Error> for Status {
             let resource_type = refusal.resource.rsplit('/').nth(1).unwrap_or(&refusal.resource);
             details.set_resource_info(resource_type, refusal.resource.clone(), "", "");
         }
-        let metadata = error.pushback().map(|pushback| HeaderMap::from_iter([(PUSHBACK, pushback)]));
-        let metadata = MetadataMap::from_headers(metadata.unwrap_or_default());
+        let pushback = error.pushback().map(|pushback| (PUSHBACK, pushback));
+        let not_leader = matches!(error, Error::NotLeader).then_some((NOT_LEADER, HeaderValue::from_static("0")));
+        let metadata = MetadataMap::from_headers(pushback.into_iter().chain(not_leader).collect());
         let advice = error.advice(wait).map_or_else(String::new, |advice| format!("; {advice}"));
         // The advice is ours and short; what comes before it may quote much.
         let said = shortened(&error.to_string(), LONGEST_TEXT - advice.len());

@@ -40,8 +40,6 @@ pub const SILENCE: Duration = Duration::from_secs(5);
 pub const TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long a leader that does not answer is still taken to be there.
 pub const HELD: Duration = Duration::from_secs(3);
-/// How long a replica without a leader waits for one before it acts alone.
-pub const ALONE: Duration = Duration::from_secs(15);
 
 /// One process, as the Lease names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,10 +130,8 @@ pub enum Standing {
     Leads(u64),
     /// It forwards to this leader.
     Forwards(Arc<Holder>, u64),
-    /// It holds calls until there is a leader.
+    /// It knows of no leader that answers.
     Holds,
-    /// It acts by itself.
-    Alone,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,8 +215,6 @@ pub struct Election {
     asked: Vec<Asked>,
     /// The term in which the leader before has handed the Lease over.
     handed: Option<u64>,
-    /// When there was a leader last.
-    led: Duration,
 }
 
 impl Election {
@@ -243,7 +237,6 @@ impl Election {
             suspended: false,
             asked: Vec::new(),
             handed: None,
-            led: now,
         }
     }
 
@@ -262,7 +255,6 @@ impl Election {
     /// Whom this replica sends its calls to.
     pub fn standing(&mut self, now: Duration) -> Standing {
         if let Some(term) = self.leads(now) {
-            self.led = now;
             return Standing::Leads(term);
         }
         let lease = self.seen.as_ref().map(|seen| &seen.lease).filter(|lease| lease.term >= self.heard);
@@ -272,12 +264,8 @@ impl Election {
             self.role == Role::Follower && led.is_some_and(|led| now.saturating_sub(led) < HELD)
         };
         match holder {
-            Some((holder, term)) if answers(&holder) => {
-                self.led = now;
-                Standing::Forwards(holder, term)
-            }
-            _ if now.saturating_sub(self.led) < ALONE => Standing::Holds,
-            _ => Standing::Alone,
+            Some((holder, term)) if answers(&holder) => Standing::Forwards(holder, term),
+            _ => Standing::Holds,
         }
     }
 
@@ -343,8 +331,13 @@ impl Election {
 }
 
 impl Asked {
+    /// When it will not have said for so long that it leads, unless it does before.
+    fn silent_at(&self) -> Duration {
+        self.led.map_or(self.since, |led| led.max(self.since)) + SILENCE
+    }
+
     /// True if it has not said for so long that it leads.
     fn is_silent(&self, now: Duration) -> bool {
-        now.saturating_sub(self.led.map_or(self.since, |led| led.max(self.since))) >= SILENCE
+        now >= self.silent_at()
     }
 }

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex as Turn;
@@ -19,8 +20,11 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
+use super::elected::Elected;
 use super::tls::Loaded;
-use super::wire::{ACCOUNT, CONTRACT, CONTRACT_OF, DRAIN, HELLO, NOT_LEADER, NOT_READY, TERM, VOID, number};
+use super::wire::{
+    ACCOUNT, CONTRACT, CONTRACT_OF, DRAIN, HEARD, HELLO, NOT_LEADER, NOT_READY, PING as ASK, TERM, TOKEN, VOID, number,
+};
 use crate::config::host_and_port;
 use crate::gateway::Drain;
 use crate::upstream::transport::loss::Loss;
@@ -49,6 +53,8 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 pub enum Lost {
     /// It was not carried out, and never will be. The request, if it came back.
     NotTaken(Option<Box<Request<Body>>>),
+    /// The same, because the replica does not lead.
+    NotLeader,
     /// It may have been carried out.
     Unknown,
 }
@@ -62,6 +68,10 @@ pub enum Refused {
     OtherAccount,
     /// It has another contract.
     OtherContract,
+    /// It does not lead, or not yet.
+    NotLeading,
+    /// It does not take this replica's token.
+    Untrusted,
     /// It is not ready itself.
     NotReady,
 }
@@ -73,19 +83,31 @@ impl Refused {
             Self::Silent => "silent",
             Self::OtherAccount => "other_account",
             Self::OtherContract => "other_contract",
+            Self::NotLeading => "not_leading",
+            Self::Untrusted => "untrusted",
             Self::NotReady => "not_ready",
         }
     }
 }
 
-/// Where the leader is, and how this replica proves itself.
+/// By what a replica knows another.
+pub enum Trust {
+    /// By certificate files.
+    Files(Watched<Loaded>),
+    /// By its key, which stands in the Lease.
+    Key(Arc<ClientConfig>),
+}
+
+/// Where another replica is, and how this one proves itself.
 pub struct Way {
     /// Host and port.
     pub leader: String,
-    /// Made of the certificate files.
-    pub tls: Watched<Loaded>,
+    /// By what it is known.
+    pub trust: Trust,
     /// The account of this replica.
     pub account: HeaderValue,
+    /// This replica, if the fleet elects its leader.
+    pub elected: Option<Arc<Elected>>,
 }
 
 /// An open connection.
@@ -100,17 +122,32 @@ pub struct Open {
 impl Way {
     /// Connects, and compares contract and account with the leader's. Everything in `void` is void at the leader before it answers.
     pub async fn open(&self, void: Option<HeaderValue>) -> Result<Open, Refused> {
-        timeout(TIMEOUT, self.connect(void)).await.unwrap_or(Err(Refused::Silent))
+        timeout(TIMEOUT, self.hello(void)).await.unwrap_or(Err(Refused::Silent))
     }
 
-    async fn connect(&self, void: Option<HeaderValue>) -> Result<Open, Refused> {
-        let silent = |_| Refused::Silent;
-        let (host, port) = host_and_port(&self.leader).ok_or(Refused::Silent)?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| Refused::Silent)?;
-        let socket = TcpStream::connect((host, port)).await.map_err(silent)?;
-        socket.set_nodelay(true).map_err(silent)?;
-        let tls = TlsConnector::from(Arc::clone(&self.tls.get().config)).connect(name, socket).await.map_err(silent)?;
-        let (mut requests, connection) = http2::Builder::new(TokioExecutor::new())
+    /// Connects, and says nothing.
+    pub async fn reach(&self) -> Option<Open> {
+        timeout(TIMEOUT, self.connect()).await.ok()?
+    }
+
+    /// Connects, and says who this replica is, whoever leads.
+    pub async fn greet(&self) -> Option<Open> {
+        let open = self.reach().await?;
+        ask(&mut open.requests.clone(), HELLO, self.said(None)).await;
+        Some(open)
+    }
+
+    async fn connect(&self) -> Option<Open> {
+        let (host, port) = host_and_port(&self.leader)?;
+        let name = ServerName::try_from(host.to_owned()).ok()?;
+        let socket = TcpStream::connect((host, port)).await.ok()?;
+        socket.set_nodelay(true).ok()?;
+        let config = match &self.trust {
+            Trust::Files(files) => Arc::clone(&files.get().config),
+            Trust::Key(config) => Arc::clone(config),
+        };
+        let tls = TlsConnector::from(config).connect(name, socket).await.ok()?;
+        let (requests, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -120,41 +157,80 @@ impl Way {
             .keep_alive_while_idle(true)
             .handshake(TokioIo::new(tls))
             .await
-            .map_err(|_| Refused::Silent)?;
+            .ok()?;
         let ended = CancellationToken::new();
         let end = ended.clone().drop_guard();
         tokio::spawn(async move {
             let _end = end;
             connection.await.ok(); // who has a request on it learns why
         });
+        Some(Open { requests, ended, term: 0 })
+    }
+
+    /// What this replica says of itself when it connects.
+    fn said(&self, void: Option<HeaderValue>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(CONTRACT_OF, CONTRACT.into());
+        if let Some(elected) = &self.elected {
+            headers = elected.said();
+            headers.extend(elected.token().map(|token| (TOKEN, token)));
+        }
         headers.insert(ACCOUNT, self.account.clone());
         headers.extend(void.map(|void| (VOID, void)));
-        let hello = ask(&mut requests, HELLO, headers).await.ok_or(Refused::Silent)?;
+        headers
+    }
+
+    async fn hello(&self, void: Option<HeaderValue>) -> Result<Open, Refused> {
+        let mut open = self.connect().await.ok_or(Refused::Silent)?;
+        let hello = answer(&mut open.requests, HELLO, self.said(void)).await.ok_or(Refused::Silent)?;
         let said = |name: HeaderName| hello.headers().get(name);
-        if said(CONTRACT_OF).and_then(number) != Some(CONTRACT.into()) {
-            return Err(if said(CONTRACT_OF).is_some() { Refused::OtherContract } else { Refused::Silent });
+        let their_contract = said(CONTRACT_OF).and_then(number).ok_or(Refused::Silent)?;
+        if let Some(elected) = &self.elected {
+            elected.hear(said(HEARD).and_then(number).unwrap_or_default());
+        }
+        // A replica of a newer contract knows the older ones. In the settings' fleet all have the same.
+        let fits = match &self.elected {
+            Some(elected) => their_contract >= u64::from(elected.contract()),
+            None => their_contract == u64::from(CONTRACT),
+        };
+        if !fits {
+            return Err(Refused::OtherContract);
         }
         if said(ACCOUNT) != Some(&self.account) {
             return Err(Refused::OtherAccount);
         }
+        if !is_done(&hello) {
+            return Err(if self.elected.is_some() { Refused::Untrusted } else { Refused::Silent });
+        }
         if said(NOT_READY).is_some() {
             return Err(Refused::NotReady);
         }
-        let term = said(TERM).and_then(number).ok_or(Refused::Silent)?;
-        Ok(Open { requests, ended, term })
+        let unsaid = if self.elected.is_some() { Refused::NotLeading } else { Refused::Silent };
+        open.term = said(TERM).and_then(number).ok_or(unsaid)?;
+        Ok(open)
     }
 }
 
-/// Asks the leader for something that is no call of a caller; none if it does not do it.
+fn is_done(response: &Response<Incoming>) -> bool {
+    response.headers().get("grpc-status").is_some_and(|status| status == "0")
+}
+
+/// Asks another replica for something that is no call of a caller; none if it does not do it.
 async fn ask(requests: &mut SendRequest<Body>, path: &'static str, headers: HeaderMap) -> Option<Response<Incoming>> {
+    answer(requests, path, headers).await.filter(is_done)
+}
+
+/// The same, with what else it may answer.
+async fn answer(
+    requests: &mut SendRequest<Body>,
+    path: &'static str,
+    headers: HeaderMap,
+) -> Option<Response<Incoming>> {
     let mut request = Request::post(format!("https://fleet{path}")).body(Body::empty()).ok()?;
     *request.headers_mut() = headers;
     request.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     request.headers_mut().insert(http::header::TE, HeaderValue::from_static("trailers"));
-    let response = timeout(TIMEOUT, requests.send_request(request)).await.ok()?.ok()?;
-    (response.headers().get("grpc-status").is_some_and(|status| status == "0")).then_some(response)
+    timeout(TIMEOUT, requests.send_request(request)).await.ok()?.ok()
 }
 
 impl Open {
@@ -173,10 +249,15 @@ impl Open {
         ask(&mut self.requests.clone(), path, headers).await.is_some()
     }
 
+    /// Asks whether the replica is there, and leads; none if it does not answer.
+    pub async fn ping(&self, headers: HeaderMap) -> Option<HeaderMap> {
+        Some(answer(&mut self.requests.clone(), ASK, headers).await?.into_parts().0.headers)
+    }
+
     /// Sends a call.
     pub async fn send(mut self, request: Request<Body>) -> Result<Response<Incoming>, Lost> {
         match self.requests.try_send_request(request).await {
-            Ok(response) if response.headers().contains_key(NOT_LEADER) => Err(Lost::NotTaken(None)),
+            Ok(response) if response.headers().contains_key(NOT_LEADER) => Err(Lost::NotLeader),
             Ok(response) => Ok(response),
             Err(mut lost) => match lost.take_message() {
                 Some(request) => Err(Lost::NotTaken(Some(Box::new(request)))),

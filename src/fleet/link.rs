@@ -6,21 +6,21 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::body::Body;
 use tracing::{info, warn};
 
-use super::hop::{Lines, Lost, Open, Refused, Way};
+use super::elected::Elected;
+use super::hop::{Lines, Lost, Open, Refused, Trust, Way};
 use super::tls;
-use super::wire::{ALL, INVALIDATE, VOID};
-use crate::cache::{Cache, Changes};
+use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::gateway::Drain;
 use crate::share::Share;
@@ -29,8 +29,17 @@ use crate::upstream::call::Priority;
 use crate::upstream::room::{Entry, Rank, Room, Wish};
 use crate::watch::Watcher;
 
-/// Most calls at a time that wait for the leader. If there are more, those are refused whose callers have most.
+mod keep;
+
+/// Most calls at a time that wait for the leader that the settings name. If there are more, those are refused whose callers have
+/// most.
 const HELD: usize = 64;
+/// The same where the lead is handed over: as many as come in the seconds that this may take.
+const HELD_OVER: usize = 4_096;
+/// Most of them that are sent at a time once there is a leader; as many reads, and as many others.
+const CREDIT: usize = 64;
+/// How often a replica that leads, but may have been suspended, looks whether it still does.
+const LOOK: Duration = Duration::from_millis(20);
 /// Time between two tries to reach the leader.
 const AGAIN: Duration = Duration::from_millis(250);
 /// How often the leader is told of writes that were begun alone and end late.
@@ -64,6 +73,17 @@ impl Drop for Place<'_> {
     }
 }
 
+/// Who leads.
+#[derive(Clone)]
+pub enum Leads {
+    /// Nobody, as far as is known.
+    Nobody,
+    /// This replica, in this term.
+    Own(u64),
+    /// Another one.
+    Other(Arc<Way>),
+}
+
 /// Where calls go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Course {
@@ -71,9 +91,14 @@ pub enum Course {
     Held,
     /// To the leader of this term.
     Leader(u64),
+    /// Nowhere: this replica leads, in this term.
+    Own(u64),
     /// Nowhere: this replica answers them itself.
     Alone(Refused),
 }
+
+/// The way of a call that had to wait: it is given back once the leader has the call.
+pub type Credit<'a> = Option<SemaphorePermit<'a>>;
 
 /// A follower's link to the leader. Clones share it; dropping the last one ends it.
 #[derive(Clone)]
@@ -91,13 +116,25 @@ impl Drop for Ended {
     }
 }
 
-struct Inner {
-    way: Way,
+/// The way to a leader, and the connections on it.
+struct Route {
+    way: Arc<Way>,
     lines: Lines,
+}
+
+struct Inner {
+    route: RwLock<Option<Arc<Route>>>,
+    threads: usize,
+    elected: Option<Arc<Elected>>,
     alone_after: Duration,
     cache: Cache,
     course: watch::Sender<Course>,
     held: Held,
+    credit: [Semaphore; 2],
+    /// The leader has said that it does not lead any more.
+    renounced: Notify,
+    /// Calls that were lost with the leader, and those that it had not taken.
+    lost: [AtomicU64; 2],
     /// How many steps of this replica's own writes the leader was told of.
     told: AtomicU64,
     control: Mutex<Option<Open>>,
@@ -128,20 +165,40 @@ impl Link {
     /// Outside a tokio runtime.
     pub async fn start(terms: Terms, cache: &Cache, watcher: &Watcher) -> anyhow::Result<Self> {
         let Terms { leader, alone_after, files, account, threads } = terms;
-        let way = Way { leader, tls: tls::follow(files, watcher).await?, account };
+        let trust = Trust::Files(tls::follow(files, watcher).await?);
+        let way = Arc::new(Way { leader, trust, account, elected: None });
+        let (_, leads) = watch::channel(Leads::Other(way));
+        Ok(Self::to(leads, None, alone_after, cache, threads))
+    }
+
+    /// Follows whoever `leads`, for a replica that takes part in the election.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn to(
+        leads: watch::Receiver<Leads>,
+        elected: Option<Arc<Elected>>,
+        alone_after: Duration,
+        cache: &Cache,
+        threads: usize,
+    ) -> Self {
         let inner = Arc::new(Inner {
-            way,
-            lines: Lines::new(threads),
+            route: RwLock::default(),
+            threads,
             alone_after,
             cache: cache.clone(),
             course: watch::Sender::new(Course::Held),
-            held: Mutex::new(Room::new(HELD)),
+            held: Mutex::new(Room::new(if elected.is_some() { HELD_OVER } else { HELD })),
+            credit: [Semaphore::new(CREDIT), Semaphore::new(CREDIT)],
+            elected,
+            renounced: Notify::new(),
+            lost: Default::default(),
             told: AtomicU64::new(cache.changes().steps),
             control: Mutex::default(),
             drain: OnceLock::new(),
         });
-        let task = tokio::spawn(Arc::clone(&inner).keep()).abort_handle();
-        Ok(Self(Arc::new(Ended { inner, task })))
+        let task = tokio::spawn(Arc::clone(&inner).keep(leads)).abort_handle();
+        Self(Arc::new(Ended { inner, task }))
     }
 
     /// Tells the leader when `drain` begins: the streams that this replica forwards end then.
@@ -151,7 +208,7 @@ impl Link {
 
     /// Returns where calls go now.
     pub fn course(&self) -> Course {
-        *self.0.inner.course.borrow()
+        self.0.inner.now()
     }
 
     /// Returns where calls go, each time that it changes.
@@ -159,45 +216,84 @@ impl Link {
         self.0.inner.course.subscribe()
     }
 
-    /// Returns where the leader is.
-    pub fn leader(&self) -> &str {
-        &self.0.inner.way.leader
+    /// Returns where the leader is, if there is another one.
+    pub fn leader(&self) -> Option<String> {
+        self.0.inner.route().map(|route| route.way.leader.clone())
+    }
+
+    /// Returns the part that this replica takes in an election, if there is one.
+    pub fn elected(&self) -> Option<&Arc<Elected>> {
+        self.0.inner.elected.as_ref()
+    }
+
+    /// Returns how many calls were lost with a leader, and how many it had not taken.
+    pub fn lost(&self) -> [u64; 2] {
+        self.0.inner.lost.each_ref().map(|lost| lost.load(SeqCst))
     }
 
     /// Returns where a call of this caller goes, once that is known.
     ///
     /// # Errors
     /// [`Error::Overloaded`] if too many calls wait for that.
-    pub async fn way(&self, share: &Share) -> Result<Course> {
+    pub async fn way(&self, share: &Share, is_read: bool) -> Result<(Course, Credit<'_>)> {
         let now = self.course();
         if now != Course::Held {
-            return Ok(now);
+            return Ok((now, None));
         }
-        let (_place, displaced) = hold(&self.0.inner.held, share)?;
-        let mut courses = self.courses();
+        let Inner { credit, elected, held, .. } = &*self.0.inner;
+        let (_place, displaced) = hold(held, share)?;
+        let wait = async {
+            let now = self.known().await;
+            let credit = match (now, elected) {
+                (Course::Leader(_), Some(_)) => credit[usize::from(is_read)].acquire().await.ok(),
+                _ => None,
+            };
+            (now, credit)
+        };
         tokio::select! {
-            course = courses.wait_for(|course| *course != Course::Held) => Ok(course.map_or(now, |course| *course)),
+            way = wait => Ok(way),
             _ = displaced => Err(TOO_MANY),
         }
     }
 
-    /// Returns the certificates by which this replica and the leader know each other.
+    /// Returns where calls go, once that is known.
+    async fn known(&self) -> Course {
+        let mut courses = self.courses();
+        loop {
+            courses.wait_for(|course| *course != Course::Held).await.ok();
+            let now = self.course();
+            if now != Course::Held {
+                return now;
+            }
+            // It leads, as it believes, but may have been suspended.
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Returns the certificates by which this replica and the leader know each other, if the settings name them.
     pub fn certificates(&self) -> Vec<view::Certificate> {
-        self.0.inner.way.tls.get().certificates.clone()
+        match self.0.inner.route().as_deref().map(|route| &route.way.trust) {
+            Some(Trust::Files(files)) => files.get().certificates.clone(),
+            _ => Vec::new(),
+        }
     }
 
     /// Sends a call to the leader.
-    pub async fn send(&self, streaming: bool, request: Request<Body>) -> Result<Response<Incoming>, Lost> {
-        let Inner { lines, way, drain, .. } = &*self.0.inner;
-        let line = lines.line(streaming);
-        let open = match line.now() {
-            Some(open) => open,
-            None => match line.open(way, drain.get().filter(|_| streaming)).await {
-                Ok(open) => open,
-                Err(_) => return Err(Lost::NotTaken(Some(Box::new(request)))),
-            },
-        };
-        open.send(request).await
+    pub async fn send(&self, streaming: bool, term: u64, request: Request<Body>) -> Result<Response<Incoming>, Lost> {
+        let inner = &*self.0.inner;
+        let outcome = inner.send(streaming, request).await;
+        match &outcome {
+            Ok(_) => {}
+            Err(Lost::Unknown) => drop(inner.lost[0].fetch_add(1, SeqCst)),
+            Err(Lost::NotTaken(_)) => drop(inner.lost[1].fetch_add(1, SeqCst)),
+            Err(Lost::NotLeader) => {
+                inner.lost[1].fetch_add(1, SeqCst);
+                if inner.elected.is_some() && *inner.course.borrow() == Course::Leader(term) {
+                    inner.renounced.notify_one();
+                }
+            }
+        }
+        outcome
     }
 
     /// Makes answers void at the leader: tags with commas between, or all. False if it does not say that it did.
@@ -216,7 +312,7 @@ impl Link {
         loop {
             let course = *courses.borrow_and_update();
             let done = match course {
-                Course::Alone(_) => true,
+                Course::Alone(_) | Course::Own(_) => true,
                 Course::Leader(_) => self.0.inner.tell().await,
                 Course::Held => false,
             };
@@ -234,111 +330,45 @@ impl Inner {
         self.control.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn route(&self) -> Option<Arc<Route>> {
+        self.route.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns where calls go at this moment: a replica that was suspended does not know whether it still leads.
+    fn now(&self) -> Course {
+        let course = *self.course.borrow();
+        match (course, &self.elected) {
+            (Course::Own(_), Some(elected)) if elected.term().is_none() => Course::Held,
+            _ => course,
+        }
+    }
+
+    async fn send(&self, streaming: bool, request: Request<Body>) -> Result<Response<Incoming>, Lost> {
+        let Some(route) = self.route() else { return Err(Lost::NotTaken(Some(Box::new(request)))) };
+        let line = route.lines.line(streaming);
+        let open = match line.now() {
+            Some(open) => open,
+            None => match line.open(&route.way, self.drain.get().filter(|_| streaming)).await {
+                Ok(open) => open,
+                Err(_) => return Err(Lost::NotTaken(Some(Box::new(request)))),
+            },
+        };
+        open.send(request).await
+    }
+
     fn set(&self, course: Course) {
         let before = self.course.send_replace(course);
         if before != course {
+            let leader = self.route().map(|route| route.way.leader.clone());
             match course {
-                Course::Leader(term) => info!(fleet.leader = self.way.leader, fleet.term = term, "the leader answers"),
-                Course::Held => warn!(fleet.leader = self.way.leader, "the leader does not answer: calls are held"),
+                Course::Leader(term) => info!(fleet.leader = leader, fleet.term = term, "the leader answers"),
+                Course::Own(term) => info!(fleet.term = term, "this replica leads"),
+                Course::Held => warn!(fleet.leader = leader, "no leader answers: calls are held"),
                 Course::Alone(why) => {
-                    warn!(fleet.leader = self.way.leader, ?why, "this replica acts alone, with an empty cache");
+                    warn!(fleet.leader = leader, ?why, "this replica acts alone, with an empty cache");
                 }
             }
         }
-    }
-
-    /// Makes this replica act alone, unless it does.
-    fn be_alone(&self, why: Refused) {
-        if !matches!(*self.course.borrow(), Course::Alone(_)) {
-            self.cache.invalidate_all();
-        }
-        self.set(Course::Alone(why));
-    }
-
-    /// Looks for the leader, and looks after it, for ever.
-    async fn keep(self: Arc<Self>) {
-        let mut lost = Instant::now();
-        loop {
-            let steps = self.cache.changes().steps;
-            let void = (steps != self.told.load(SeqCst)).then_some(ALL);
-            // Not beyond the time at which this replica acts alone, unless it does already.
-            let held = *self.course.borrow() == Course::Held;
-            let left = (lost + self.alone_after).saturating_duration_since(Instant::now());
-            let patience = if held { left } else { Duration::MAX };
-            match timeout(patience, self.way.open(void)).await.unwrap_or(Err(Refused::Silent)) {
-                Ok(open) => {
-                    self.told.fetch_max(steps, SeqCst);
-                    self.follow(&open).await;
-                    lost = Instant::now();
-                }
-                // One that is not ready is as good as lost, and says so itself once this replica is alone.
-                Err(why @ (Refused::Silent | Refused::NotReady)) => {
-                    let is_told = *self.course.borrow() == Course::Alone(Refused::Silent) && why == Refused::NotReady;
-                    if is_told || held && lost.elapsed() >= self.alone_after {
-                        self.be_alone(why);
-                    }
-                }
-                Err(other) => self.be_alone(other),
-            }
-            sleep(AGAIN.min(self.alone_after)).await;
-        }
-    }
-
-    /// Has calls go to the leader until it does not answer any more.
-    async fn follow(&self, open: &Open) {
-        *self.control.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.clone());
-        // From here on no answer to a write that was begun alone is given before the leader was told of it; so what the leader was
-        // not told of now is told before any call goes there.
-        self.course.send_if_modified(|course| std::mem::replace(course, Course::Held) != Course::Held);
-        if self.tell().await {
-            self.set(Course::Leader(open.term));
-            self.watch(open).await;
-        }
-        *self.control.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.set(Course::Held);
-    }
-
-    /// Completes when the leader does not answer any more. Until then, tells it of this replica's own writes as long as any is
-    /// under way.
-    async fn watch(&self, open: &Open) {
-        let mut open_ended = !self.cache.changes().settled;
-        loop {
-            tokio::select! {
-                () = open.closed() => return,
-                () = sleep(TELL) => {}
-            }
-            let Changes { steps, settled } = self.cache.changes();
-            if steps != self.told.load(SeqCst) || open_ended {
-                if !self.void(open).await {
-                    return;
-                }
-                open_ended = !settled;
-            }
-        }
-    }
-
-    /// Tells the leader of this replica's own writes so far; false if it does not answer.
-    async fn tell(&self) -> bool {
-        let Some(open) = self.control() else { return false };
-        while self.cache.changes().steps != self.told.load(SeqCst) {
-            if !self.void(&open).await {
-                return false;
-            }
-        }
-        true
-    }
-
-    async fn void(&self, open: &Open) -> bool {
-        let steps = self.cache.changes().steps;
-        let done = Self::ask_void(open, ALL).await;
-        if done {
-            self.told.fetch_max(steps, SeqCst);
-        }
-        done
-    }
-
-    async fn ask_void(open: &Open, what: HeaderValue) -> bool {
-        open.ask(INVALIDATE, HeaderMap::from_iter([(VOID, what)])).await
     }
 }
 

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
 use url::Url;
 
+pub use crate::error::NOT_LEADER;
 use crate::upstream::credential::{AUTHORIZATION, ON_BEHALF_OF, Source};
 
 /// Grows whenever a replica of the version before could not carry out what one of this version forwards as it is meant: when the
@@ -27,6 +28,12 @@ pub const HELLO: &str = "/fleet/Hello";
 pub const INVALIDATE: &str = "/fleet/Invalidate";
 /// Ends the streams of the connection at a point from which their callers can continue.
 pub const DRAIN: &str = "/fleet/Drain";
+/// Asks whether the replica is there, and leads.
+pub const PING: &str = "/fleet/Ping";
+/// Asks whether the replica would lead.
+pub const SUCCEED: &str = "/fleet/Succeed";
+/// Tells the replica that it holds the Lease, in the term of [`TERM`].
+pub const TAKE: &str = "/fleet/Take";
 
 /// The contract of whoever says it.
 pub const CONTRACT_OF: HeaderName = HeaderName::from_static("x-fleet-contract");
@@ -34,9 +41,15 @@ pub const CONTRACT_OF: HeaderName = HeaderName::from_static("x-fleet-contract");
 pub const ACCOUNT: HeaderName = HeaderName::from_static("x-fleet-account");
 /// The term in which the leader leads, or the follower believes that it does.
 pub const TERM: HeaderName = HeaderName::from_static("x-fleet-term");
-/// In a response: the call was not carried out, because the replica does not lead in the term that the call names.
-pub const NOT_LEADER: HeaderName = HeaderName::from_static("x-fleet-not-leader");
-/// In the leader's answer to [`HELLO`]: it is not ready, and nobody should follow it yet.
+/// Who says it, as the Lease names it.
+pub const HOLDER: HeaderName = HeaderName::from_static("x-fleet-holder");
+/// The highest term that whoever says it has heard of.
+pub const HEARD: HeaderName = HeaderName::from_static("x-fleet-heard");
+/// For how many seconds whoever says it has been ready to lead. Whoever is not, or shuts down, does not say it.
+pub const AGE: HeaderName = HeaderName::from_static("x-fleet-age");
+/// The service account's token by which a follower proves that it belongs to the fleet.
+pub const TOKEN: HeaderName = HeaderName::from_static("x-fleet-token");
+/// In the answer to [`HELLO`] of a leader that the settings name: it is not ready, and nobody should follow it yet.
 pub const NOT_READY: HeaderName = HeaderName::from_static("x-fleet-not-ready");
 /// What is void: tags, or [`ALL`].
 pub const VOID: HeaderName = HeaderName::from_static("x-fleet-void");

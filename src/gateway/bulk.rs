@@ -56,7 +56,7 @@ impl Gateway {
         let (leaving, inner) = Leaving::of(context);
         let ledger = Arc::clone(&inner.ledger);
         let order = Order { kind, changes: changes.clone(), wait, is_stream: false, left: leaving.left.clone() };
-        let (listed, collected) = (Listed::of(chunks), Collected::default());
+        let (listed, collected) = (Listed::of(chunks), Collected::of(context));
         let mut engine = Engine::new(self, inner, order, listed, collected);
         let task = tokio::spawn(async move {
             engine.run().await;

@@ -61,7 +61,7 @@ async fn zendesk(config: &Config) -> anyhow::Result<String> {
         }
         Proof::Accepted(role) => Ok(format!("{url} takes the credential; its user's role is {role}")),
         Proof::NotAsked => Ok(format!("{url} is not asked: callers pass their own credentials")),
-        Proof::Refused(error) => bail!("{url} refuses the credential: {error}"),
+        Proof::Refused(why) => bail!("{url}: {why}: {}: {}", why.means.0, why.means.2),
         Proof::Unknown(error) => bail!("{url} does not say whether it takes the credential: {error}"),
     }
 }

@@ -220,8 +220,9 @@ impl<R: Row, C: Rows> Page<R, C> {
     /// Returns the page without its rows: what stands beside them.
     #[must_use]
     pub fn without_rows(self) -> Page<R> {
-        let Self { users, groups, count, unreadable_rows, .. } = self;
-        Page { users, groups, count, unreadable_rows, ..Page::new(Vec::new()) }
+        // Each field by its name, so that a new one cannot be forgotten.
+        let Self { users, groups, organizations, count, unreadable_rows, rows: _, .. } = self;
+        Page { users, groups, organizations, count, unreadable_rows, ..Page::new(Vec::new()) }
     }
 }
 

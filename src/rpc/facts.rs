@@ -5,6 +5,7 @@
 //! without them assumes nothing: that is a defect of the gateway, answered as an internal error.
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -114,6 +115,8 @@ pub struct Connection {
     pub over: CancellationToken,
     /// Tells the connection's streams when to end, if another replica forwards them and shuts down by itself.
     pub drain: Option<Drain>,
+    /// True once the replica at its other end has proved that it belongs to the fleet.
+    pub proved: Arc<AtomicBool>,
 }
 
 impl Connection {
@@ -140,6 +143,7 @@ impl Default for Connection {
             leave: CancellationToken::new(),
             over: CancellationToken::new(),
             drain: None,
+            proved: Arc::default(),
         }
     }
 }

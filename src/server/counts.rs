@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::spoken::Spoken;
 use crate::telemetry::view;
 
 /// Counts connections. Clones share the counts.
@@ -16,6 +17,7 @@ struct Numbers {
     refused: AtomicU64,
     turned_away: AtomicU64,
     distrusted: [AtomicU64; 2],
+    strays: [AtomicU64; Spoken::ALL.len()],
 }
 
 /// Whose certificate the other side did not take.
@@ -40,6 +42,10 @@ impl Counts {
             turned_away: self.0.turned_away.load(Ordering::Relaxed),
             port_distrusted: self.0.distrusted[Distrusted::Port as usize].load(Ordering::Relaxed),
             callers_distrusted: self.0.distrusted[Distrusted::Caller as usize].load(Ordering::Relaxed),
+            strays: Spoken::ALL
+                .iter()
+                .map(|spoken| (spoken.as_str(), self.0.strays[*spoken as usize].load(Ordering::Relaxed)))
+                .collect(),
         }
     }
 
@@ -58,6 +64,11 @@ impl Counts {
     /// Counts a connection whose handshake failed because one side does not take the other's certificate.
     pub fn distrust(&self, whose: Distrusted) {
         self.0.distrusted[whose as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection whose peer speaks something else than the port.
+    pub fn stray(&self, spoken: Spoken) {
+        self.0.strays[spoken as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a connection that was refused or closed before its first call.

@@ -6,15 +6,19 @@
 pub mod forward;
 pub mod internal;
 mod kept;
+mod reply;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use http::HeaderValue;
 use tokio::net::TcpListener;
 
 use super::accept::newcomers;
 use super::tls::Tls;
 use crate::config::{self, FleetMode};
+use crate::fleet::elected::Elected;
 use crate::fleet::link::{Course, Link};
 use crate::telemetry::view;
 
@@ -34,9 +38,11 @@ pub enum Role {
     Leads,
     /// It forwards its calls.
     Follows(Link),
+    /// The one or the other, as the election has it.
+    Elects(Link, Arc<Elected>),
 }
 
-/// The internal port of a leader.
+/// The internal port of a replica that leads, or may lead.
 pub struct Port {
     /// Its socket.
     pub socket: TcpListener,
@@ -44,6 +50,8 @@ pub struct Port {
     pub tls: Tls,
     /// What it answers followers.
     pub answers: internal::Answers,
+    /// Drives the election, if there is one; it has no end.
+    pub driver: Option<BoxFuture<'static, ()>>,
 }
 
 /// What a replica's metadata takes besides its caller's.
@@ -54,12 +62,18 @@ const AGE: Duration = Duration::from_hours(24 * 365);
 /// Most connections of the internal port: each follower has one, and two for each of its threads.
 const CONNECTIONS: usize = 512;
 
+/// A follower's connection without calls.
+const FOLLOWING: usize = 1;
+/// Connections to the API server, and for pings.
+const ELECTING: usize = 24;
+
 /// Returns how many file descriptors a replica keeps back for its fleet, where `threads` serve callers.
 pub fn descriptors(of: &config::Fleet, threads: usize) -> usize {
     match (of.mode, of.listen) {
         (FleetMode::Off, _) => 0,
         (FleetMode::Static, Some(_)) => CONNECTIONS + newcomers(CONNECTIONS),
-        (FleetMode::Static, None) => 1 + 2 * threads,
+        (FleetMode::Static, None) => FOLLOWING + 2 * threads,
+        (FleetMode::Kubernetes, _) => CONNECTIONS + newcomers(CONNECTIONS) + FOLLOWING + ELECTING + 2 * threads,
     }
 }
 
@@ -80,20 +94,37 @@ impl Member {
     pub fn link(&self) -> Option<&Link> {
         match &self.role {
             Role::Leads => None,
-            Role::Follows(link) => Some(link),
+            Role::Follows(link) | Role::Elects(link, _) => Some(link),
+        }
+    }
+
+    /// Returns its part in an election, if there is one.
+    pub fn elected(&self) -> Option<&Arc<Elected>> {
+        match &self.role {
+            Role::Elects(_, elected) => Some(elected),
+            _ => None,
         }
     }
 
     /// Returns what the status page knows of it.
     pub fn view(&self) -> view::Fleet {
         let Some(link) = self.link() else {
-            return view::Fleet { leader: None, course: "leads" };
+            return view::Fleet { course: "leads", ..view::Fleet::default() };
         };
         let course = match link.course() {
             Course::Held => "held",
+            Course::Own(_) => "leads",
             Course::Leader(_) => "follows",
             Course::Alone(why) => why.as_str(),
         };
-        view::Fleet { leader: Some(link.leader().to_owned()), course }
+        let [lost, not_taken] = link.lost();
+        let election = self.elected().map(|elected| view::Election {
+            term: elected.heard(),
+            lease: elected.lease.last().as_str(),
+            failing: elected.lease.failing_for(elected.clock().now()),
+            failures: elected.lease.failures(),
+            handed_over_in: elected.handed_over_in(),
+        });
+        view::Fleet { leader: link.leader(), course, lost, not_taken, election }
     }
 }

@@ -30,6 +30,12 @@ pub fn body<B>(body: B, limit: usize, single: bool) -> Framed<B> {
     Framed { body, prefixes: Prefixes { limit, single, begun: 0, prefix: [0; PREFIX], read: 0, left: 0 } }
 }
 
+/// Returns why a request's body could not be read. What nobody here has said comes of a peer that has left, or whose connection is
+/// gone: it is no mistake of the gateway, for which tonic would take it.
+pub fn unread(error: StdError) -> Status {
+    error.downcast::<Status>().map_or_else(|_| Error::MessageMissing { crowded: false }.into(), |status| *status)
+}
+
 pin_project! {
     /// The body of a request.
     pub struct Framed<B> {
@@ -92,7 +98,7 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
         let this = self.project();
-        let next = ready!(this.body.poll_frame(context)).transpose().map_err(Into::into)?;
+        let next = ready!(this.body.poll_frame(context)).transpose().map_err(|error| unread(error.into()))?;
         let checked = match &next {
             Some(frame) => frame.data_ref().map_or(Ok(()), |data| this.prefixes.follow(data)),
             None if this.prefixes.single && this.prefixes.begun == 0 => {
@@ -125,6 +131,16 @@ mod tests {
     fn message(compressed: u8, length: usize) -> Vec<u8> {
         let prefix = u32::try_from(length).expect("short").to_be_bytes();
         [&[compressed][..], &prefix, &vec![7; length]].concat()
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_leaves_within_its_message_has_not_sent_it() {
+        let gone = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let frames = [Ok(Frame::data(Bytes::from_static(&[0, 0, 0]))), Err(gone)];
+        let body = StreamBody::new(futures_util::stream::iter(frames));
+        let error = request(Request::new(body), LIMIT, true).into_body().collect().await.expect_err("it broke off");
+        assert_eq!(unread(error).code(), Code::DeadlineExceeded, "and no UNKNOWN, which would be a defect");
+        assert_eq!(unread(Status::not_found("said here").into()).code(), Code::NotFound);
     }
 
     /// Reads a request whose bytes come in pieces.

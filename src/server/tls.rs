@@ -3,6 +3,7 @@
 //! A connection keeps the certificate that it began with; new connections get the newest valid one. So replacing a
 //! certificate needs no restart and fails no call.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::certificates::{self, Guard};
 use crate::config::{self, ClientAuth};
 use crate::files;
 use crate::server::counts::Distrusted;
+use crate::server::spoken::Spoken;
 use crate::share::Shares;
 use crate::telemetry::view;
 use crate::watch::{Watched, Watcher};
@@ -31,14 +33,32 @@ mod handshake;
 
 use handshake::Handshake;
 
+/// The first byte of a TLS connection: a record of its handshake.
+const HANDSHAKE: u8 = 0x16;
 /// Most bytes of a file that is read.
 const MOST_BYTES: u64 = 4 << 20;
 
 /// Makes TLS connections.
 #[derive(Clone)]
 pub struct Tls {
-    loaded: Watched<Loaded>,
+    loaded: Source,
     handshake_timeout: Duration,
+}
+
+/// Where it comes from.
+#[derive(Clone)]
+enum Source {
+    Files(Watched<Loaded>),
+    Made(Arc<Loaded>),
+}
+
+impl Source {
+    fn get(&self) -> Arc<Loaded> {
+        match self {
+            Self::Files(files) => files.get(),
+            Self::Made(loaded) => Arc::clone(loaded),
+        }
+    }
 }
 
 /// What is made of the files.
@@ -65,7 +85,7 @@ impl Tls {
             Ok(Loaded { config, certificates: certificates::ends(contents, own, authority) })
         };
         let loaded = watcher.files("certificate", paths, read).await?;
-        Ok(Some(Self { loaded, handshake_timeout: settings.handshake_timeout }))
+        Ok(Some(Self { loaded: Source::Files(loaded), handshake_timeout: settings.handshake_timeout }))
     }
 
     /// The same for the internal port of a fleet: TLS 1.3, and a certificate of the fleet's authority on both sides. `paths` are
@@ -81,7 +101,13 @@ impl Tls {
             Ok(Loaded { config, certificates: certificates::ends_of_fleet(contents) })
         };
         let loaded = watcher.files("fleet_certificate", paths, read).await?;
-        Ok(Self { loaded, handshake_timeout: config::Tls::default().handshake_timeout })
+        Ok(Self { loaded: Source::Files(loaded), handshake_timeout: config::Tls::default().handshake_timeout })
+    }
+
+    /// The same for the internal port of a fleet that elects its leader: its key is made at the start, and stays.
+    pub fn of_key(config: ServerConfig) -> Self {
+        let loaded = Arc::new(Loaded { config: Arc::new(config), certificates: Vec::new() });
+        Self { loaded: Source::Made(loaded), handshake_timeout: config::Tls::default().handshake_timeout }
     }
 
     /// Returns the certificates in use, with the times at which they expire.
@@ -102,11 +128,33 @@ impl Tls {
         let handshake =
             TlsAcceptor::from(Arc::clone(&self.loaded.get().config)).accept(Handshake::begin(socket, shares));
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in time");
-        let mut stream = timeout(self.handshake_timeout, handshake).await.map_err(late)??;
+        let shaken = timeout(self.handshake_timeout, handshake.into_fallible()).await.map_err(late)?;
+        let mut stream = shaken.map_err(|(error, socket)| match socket.first() {
+            [HANDSHAKE, ..] if is_end(&error) => io::Error::new(error.kind(), Left),
+            [] | [HANDSHAKE, ..] => error,
+            first => io::Error::new(error.kind(), Spoken::of(first)),
+        })?;
         stream.get_mut().0.end();
         let certificates = stream.get_ref().1.peer_certificates().map(Arc::from);
         Ok((stream, certificates))
     }
+}
+
+/// The peer has greeted, and left within the handshake. So do the clients of gRPC's C core that do not take the port's certificate:
+/// they send no alert. A balancer's probe sends nothing at all.
+#[derive(Debug)]
+struct Left;
+
+impl fmt::Display for Left {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("the peer left within the handshake, as some do who do not take the certificate")
+    }
+}
+
+impl std::error::Error for Left {}
+
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 /// Returns whose certificate was not taken, if a handshake failed for that.
@@ -114,7 +162,11 @@ pub fn distrusted(error: &io::Error) -> Option<Distrusted> {
     use rustls::AlertDescription::{
         BadCertificate, CertificateExpired, CertificateRevoked, CertificateUnknown, UnknownCA, UnsupportedCertificate,
     };
-    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+    let error = error.get_ref()?;
+    if error.is::<Left>() {
+        return Some(Distrusted::Port);
+    }
+    match error.downcast_ref::<rustls::Error>()? {
         rustls::Error::AlertReceived(
             BadCertificate
             | CertificateExpired
@@ -125,6 +177,16 @@ pub fn distrusted(error: &io::Error) -> Option<Distrusted> {
         ) => Some(Distrusted::Port),
         rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => Some(Distrusted::Caller),
         _ => None,
+    }
+}
+
+/// Returns what the peer speaks, if a handshake failed because that is not what the port speaks.
+pub fn spoken(error: &io::Error) -> Option<Spoken> {
+    let error = error.get_ref()?;
+    match error.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::PeerIncompatible(_)) => Some(Spoken::TlsVersion),
+        Some(rustls::Error::NoApplicationProtocol) => Some(Spoken::Alpn),
+        _ => error.downcast_ref::<Spoken>().copied(),
     }
 }
 
@@ -174,6 +236,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_handshake_without_a_version_or_a_protocol_in_common_is_told() {
+        let of = |error| spoken(&io::Error::new(io::ErrorKind::InvalidData, error));
+        let version = rustls::PeerIncompatible::Tls12NotOfferedOrEnabled;
+        assert_eq!(of(rustls::Error::PeerIncompatible(version)), Some(Spoken::TlsVersion));
+        assert_eq!(of(rustls::Error::NoApplicationProtocol), Some(Spoken::Alpn));
+        assert_eq!(of(rustls::Error::NoCertificatesPresented), None);
+        assert_eq!(spoken(&io::Error::from(io::ErrorKind::UnexpectedEof)), None);
+    }
+
+    #[test]
     fn a_handshake_that_fails_for_a_certificate_is_told_from_one_that_was_given_up() {
         let whose = |error| distrusted(&io::Error::new(io::ErrorKind::InvalidData, error));
         assert_eq!(whose(rustls::Error::AlertReceived(AlertDescription::UnknownCA)), Some(Distrusted::Port));
@@ -182,5 +254,6 @@ mod tests {
         let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
         assert_eq!(whose(expired), Some(Distrusted::Caller));
         assert_eq!(distrusted(&io::Error::from(io::ErrorKind::UnexpectedEof)), None, "a balancer's probe");
+        assert_eq!(distrusted(&io::Error::new(io::ErrorKind::UnexpectedEof, Left)), Some(Distrusted::Port));
     }
 }

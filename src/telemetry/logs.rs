@@ -43,6 +43,8 @@ pub fn dispatch(
         // filter gets its lines.
         filter = filter.add_directive("opentelemetry=off".parse()?);
     }
+    // A peer can have a line written for each ping that it makes up.
+    filter = filter.add_directive("h2::proto::ping_pong=error".parse()?);
     // The audit log is written whatever else the filter leaves out.
     filter = filter.add_directive("audit=info".parse()?);
     let lines = Lines { format: settings.log_format, writer };

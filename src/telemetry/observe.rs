@@ -54,6 +54,7 @@ pub fn register(meter: &Meter, state: &Arc<State>) {
     budget(&on);
     queue(&on);
     others(&on);
+    fleet(&on);
 }
 
 fn is(name: &'static str, value: &'static str) -> KeyValue {
@@ -263,6 +264,11 @@ fn others(on: &Observed<'_>) {
             put(connections.callers_distrusted, &[is("zendesk_gateway.certificate", "certificate of a caller")]);
         }
     });
+    on.counter("zendesk_gateway.connections.strays", "{connection}", "Connections that ended because their peers speak something else than the port, by what they speak.", |s, put| {
+        for (spoken, count) in s.sources.connections.read().map(|connections| connections.strays).unwrap_or_default() {
+            put(count, &[is("zendesk_gateway.connection.protocol", spoken)]);
+        }
+    });
     on.gauge("zendesk_gateway.jobs.active", "{job}", "Bulk jobs that have not ended yet.", |s, put| {
         if let Some(jobs) = s.sources.jobs.read() { put(jobs.active, &[]) }
     });
@@ -327,5 +333,32 @@ fn others(on: &Observed<'_>) {
         for (target, count) in s.samples.left_out() {
             put(count, &[is("zendesk_gateway.log.target", target)]);
         }
+    });
+}
+
+/// What a replica may be in its fleet: acting alone counts as one, whatever the reason.
+const FLEET: [&str; 4] = ["leads", "follows", "held", "alone"];
+
+#[rustfmt::skip]
+fn fleet(on: &Observed<'_>) {
+    on.gauge("zendesk_gateway.fleet.state", "{state}", "1 for what the replica is in its fleet, 0 for the rest.", |s, put| {
+        let Some(fleet) = s.sources.fleet.read() else { return };
+        let now = if FLEET.contains(&fleet.course) { fleet.course } else { "alone" };
+        for state in FLEET { put((state == now).into(), &[is("zendesk_gateway.fleet.state", state)]) }
+    });
+    on.gauge("zendesk_gateway.fleet.term", "{term}", "The highest term of a leader that the replica has heard of.", |s, put| {
+        if let Some(election) = s.sources.fleet.read().and_then(|fleet| fleet.election) { put(election.term, &[]) }
+    });
+    on.counter("zendesk_gateway.fleet.calls.lost", "{call}", "Calls that were forwarded in vain: the leader had not taken them, or was lost with them.", |s, put| {
+        let Some(fleet) = s.sources.fleet.read() else { return };
+        put(fleet.not_taken, &outcome("not_taken"));
+        put(fleet.lost, &outcome("unknown"));
+    });
+    on.counter("zendesk_gateway.fleet.lease.failures", "{request}", "Times that the Lease could not be read or written.", |s, put| {
+        if let Some(election) = s.sources.fleet.read().and_then(|fleet| fleet.election) { put(election.failures, &[]) }
+    });
+    on.seconds("zendesk_gateway.fleet.handover", "How long it took this replica to hand the lead over, the last time.", |s, put| {
+        let election = s.sources.fleet.read().and_then(|fleet| fleet.election);
+        if let Some(took) = election.and_then(|election| election.handed_over_in) { put(took.as_secs_f64(), &[]) }
     });
 }

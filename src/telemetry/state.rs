@@ -45,7 +45,7 @@ pub struct State {
 }
 
 /// Every kind of finding, so that each has a series from the start.
-pub const FINDINGS: [&str; 44] = [
+pub const FINDINGS: [&str; 48] = [
     "access_refused",
     "access_refused_partly",
     "account_not_found",
@@ -58,6 +58,7 @@ pub const FINDINGS: [&str; 44] = [
     "callers_limited",
     "callers_unknown",
     "callers_unverifiable",
+    "calls_fail",
     "certificate_ended",
     "certificate_ends",
     "changes_not_on_record",
@@ -74,6 +75,9 @@ pub const FINDINGS: [&str; 44] = [
     "fleet_account",
     "fleet_alone",
     "fleet_contract",
+    "fleet_leaderless",
+    "fleet_lease",
+    "fleet_untrusted",
     "foreign_answers",
     "handshakes_fail",
     "jobs_failed",

@@ -1,7 +1,7 @@
 //! Recent answers of Zendesk that point to a mistake which an operator has to look at.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,12 +15,91 @@ const OVER_WITHOUT_SUCCESS: Duration = Duration::from_mins(5);
 pub struct Trouble {
     /// Answers that there is no such account, or not this API, at the configured address.
     pub not_there: NotThere,
-    /// Whether Zendesk refuses the credential at the start, so that the gateway is not ready.
-    pub is_kept_out: AtomicBool,
+    /// What Zendesk answered at the start, if the gateway is not ready for it.
+    kept_out: Mutex<Option<KeptOut>>,
     /// Redirects.
     pub redirected: Recent,
     /// Answers about something else than was asked for.
     pub foreign: Recent,
+}
+
+/// An answer to the first question about the credential with which every call would fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptOut {
+    /// What it means.
+    pub means: Meaning,
+    /// The answer's status.
+    pub status: u16,
+}
+
+/// What such an answer means: the kind of the finding that calls would be, what it is, and what to do.
+pub type Meaning = (&'static str, &'static str, &'static str);
+/// 401, 403, or an anonymous user.
+pub const CREDENTIAL: Meaning = (
+    "credential_refused",
+    "Zendesk refuses the gateway's credential",
+    "put a valid one where upstream.credential says",
+);
+/// 404.
+pub const ACCOUNT: Meaning = (
+    "account_not_found",
+    "Zendesk has no such account, or not this API, at this address",
+    "check upstream.subdomain or upstream.base_url, and whether the account is closed",
+);
+/// A redirect.
+pub const REDIRECTED: Meaning =
+    ("redirected", "Requests are redirected instead of answered", "set upstream.base_url to the account's own address");
+/// 402, 423 and the like.
+pub const ACCESS: Meaning = (
+    "access_refused",
+    "Zendesk refuses what is asked for, whoever asks",
+    "402 and 423: whether the account is paid and open; another status: whether a proxy on the way answers in its place",
+);
+/// A page where an answer should be.
+pub const MALFORMED: Meaning = (
+    "upstream_malformed",
+    "Zendesk's answers cannot be read",
+    "look for a proxy or a login page on the way that answers in its place",
+);
+
+impl KeptOut {
+    /// Returns what an answer with this status means that has no user; none if that may pass by itself.
+    pub fn of(status: u16) -> Option<Self> {
+        let means = match status {
+            401 | 403 => CREDENTIAL,
+            404 | 410 => ACCOUNT,
+            300..=399 => REDIRECTED,
+            // A proxy has given up, or it is too early, or there is no budget.
+            408 | 425 | 429 => return None,
+            400..=499 => ACCESS,
+            500.. => return None,
+            _ => MALFORMED,
+        };
+        Some(Self { means, status })
+    }
+}
+
+impl fmt::Display for KeptOut {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { means: (_, text, _), status } = self;
+        match status {
+            // Zendesk answers so if it does not know the credential.
+            200 if self.means == CREDENTIAL => write!(to, "{text} (it is nobody's)"),
+            _ => write!(to, "{text} (HTTP {status})"),
+        }
+    }
+}
+
+impl Trouble {
+    /// Notes why the gateway is not ready; none once it is.
+    pub fn keep_out(&self, why: Option<KeptOut>) {
+        *self.kept_out.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Returns why it is not.
+    pub fn kept_out(&self) -> Option<KeptOut> {
+        *self.kept_out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One kind of answer.

@@ -67,13 +67,36 @@ impl<T> Source<T> {
 }
 
 /// What this replica is in its fleet.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Fleet {
-    /// The leader's address; none if this replica leads.
+    /// The leader's address; none if this replica leads, or knows of no leader.
     pub leader: Option<String>,
-    /// `leads`, `follows`, or why it does not: `held` while the leader is looked for, `silent`, `not_ready`, `other_account`,
-    /// `other_contract`.
+    /// `leads`, `follows`, or why it does not: `held` while a leader is looked for; `silent`, `not_ready`, `not_leading`,
+    /// `untrusted`, `other_account` or `other_contract` while it acts alone.
     pub course: &'static str,
+    /// Calls that were lost with a leader, so that their outcome is unknown unless they were reads.
+    pub lost: u64,
+    /// Calls that a leader had not taken, so that they were sent again.
+    pub not_taken: u64,
+    /// The election, if there is one.
+    pub election: Option<Election>,
+}
+
+/// What a replica knows of its fleet's election.
+#[derive(Debug, Clone, Serialize)]
+pub struct Election {
+    /// The highest term that it has heard of.
+    pub term: u64,
+    /// How the Lease was read or written last: `good`, `unreachable`, `missing`, `forbidden`.
+    pub lease: &'static str,
+    /// For how long it could not be.
+    #[serde(skip)]
+    pub failing: Duration,
+    /// How often it could not be.
+    pub failures: u64,
+    /// How long it took to hand the lead over, the last time.
+    #[serde(rename = "handed_over_in_seconds", serialize_with = "seconds")]
+    pub handed_over_in: Option<Duration>,
 }
 
 /// The cache. All but the gauges only grow.
@@ -255,6 +278,8 @@ pub struct Connections {
     pub port_distrusted: u64,
     /// Of these, those whose callers had none, or one that the port does not take.
     pub callers_distrusted: u64,
+    /// Of these, those whose peers speak something else than the port, by what they speak.
+    pub strays: BTreeMap<&'static str, u64>,
 }
 
 /// Bulk jobs.

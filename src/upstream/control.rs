@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::jitter::Jitter;
-use super::{attempt, breaker, deadline, governor, queue, retry};
+use super::{attempt, breaker, deadline, gate, governor, queue, retry};
 use crate::config;
 
 /// Handles on the state that the layers of one stack share. Cheap to clone; a snapshot takes each lock for a moment.
@@ -23,6 +23,8 @@ pub struct Control {
     pub breakers: Arc<breaker::Breakers>,
     /// The attempts' time limits.
     pub attempts: Arc<attempt::Attempts>,
+    /// Whether changes may be sent.
+    pub gate: Arc<gate::Gate>,
 }
 
 /// The state of all layers at one moment.
@@ -51,6 +53,7 @@ impl Control {
             queue: Arc::new(queue::Queue::new(&settings.queue)),
             breakers: Arc::new(breaker::Breakers::new(&settings.breaker, jitter)),
             attempts: Arc::new(attempt::Attempts::new(&settings.attempt)),
+            gate: Arc::default(),
         }
     }
 

@@ -32,6 +32,7 @@ use crate::error::Error;
 mod buckets;
 mod budget;
 mod snapshot;
+mod spenders;
 mod state;
 mod stated;
 mod updates;

@@ -1,8 +1,8 @@
 //! Which failures are tried again, when, and for whom.
 //!
 //! Whether a repetition can help and whether it can harm are two questions. The error's row answers the first together with
-//! what may have been delivered; the call's idempotency answers the second. On top of both stands one budget for all calls:
-//! when Zendesk is down, everybody's retries at once would keep it there.
+//! what may have been delivered; the call's idempotency answers the second. On top of both stands one budget for all calls, of
+//! which each caller has a share: when Zendesk is down, everybody's retries at once would keep it there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -121,7 +121,7 @@ impl Policy<Call, Answer, Error> for Retry {
     fn retry(&mut self, call: &mut Call, result: &mut Result<Answer, Error>) -> Option<Sleep> {
         self.made += 1;
         if self.made == 1 {
-            self.shared.budget.deposit();
+            self.shared.budget.deposit(call.share.id());
         }
         let error = match result {
             Ok(answer) => {
@@ -177,7 +177,7 @@ impl Retry {
             return None;
         }
         // The end of a connection is one failure, however many calls it hits, so only the first repetition is charged for.
-        if !error.is_already_counted() && !self.shared.budget.withdraw() {
+        if !error.is_already_counted() && !self.shared.budget.withdraw(call.share.id()) {
             self.shared.out_of_budget.fetch_add(1, Ordering::Relaxed);
             return None;
         }

@@ -4,6 +4,7 @@ mod addresses;
 mod breaker;
 mod busy;
 mod deadline;
+mod gate;
 mod governor;
 mod hanging;
 mod outage;

@@ -31,6 +31,7 @@ mod pool;
 mod precedence;
 mod reading;
 mod request;
+mod since;
 mod under_way;
 
 use end::End;
@@ -125,7 +126,6 @@ impl Transport {
                 // There is room for those without a body.
                 return Err(Error::NoStream { allowed: self.pool.allowed(needs.tries), is_shut: true });
             }
-            call.waits_for.set(&call.ledger.too_late());
             // A moved request goes before newcomers, which would fill each new connection first.
             let precedence = self.pool.precedence(moves);
             let seat = self.pool.seat(moves, needs, call.wanted_by).await?;
@@ -140,11 +140,14 @@ impl Transport {
                 // There may be room elsewhere; if not, the call goes back into the queue.
                 Err(Failed::Withdrawn) => {
                     is_withdrawn = true;
+                    call.waits_for.set(&call.ledger.too_late());
                     // Many may be withdrawn at once, and would only take the room from each other.
                     sleep(Jitter::RANDOM.slight(TAKEN_WITHIN)).await;
                     continue;
                 }
                 Err(Failed::Move { sent, waits }) => {
+                    // It is not under way while it waits for the next one, although a connection had it.
+                    call.waits_for.set(&call.ledger.too_late());
                     left = left.or(sent.then_some(lane));
                     waits
                 }
@@ -192,8 +195,13 @@ impl Transport {
             lane.retire();
         }
         lane.heard(false);
+        lane.accepted();
         self.pool.answered(&lane);
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        if status == http::StatusCode::MISDIRECTED_REQUEST {
+            // The connection leads to a server that is not responsible, and another one may lead to one that is.
+            self.pool.renew(&lane);
+        }
         if write {
             call.ledger.answered(status.as_u16(), header(&headers, "x-request-id"));
         }
@@ -344,6 +352,7 @@ impl Transport {
                 // The peer may do so for reasons of its own, whatever it allows, so this says nothing of how many requests the
                 // connection takes.
                 self.pool.refused();
+                lane.refuse();
                 Failed::Move { sent: taken, waits: true }
             }
             Loss::Stream if taken => Failed::Error(Error::BrokenBeforeHeaders(chain)),

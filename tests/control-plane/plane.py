@@ -112,11 +112,11 @@ class Plane:
     def log(self, program, characters=4000):
         return (self.folder / f"{program}.log").read_text(errors="replace")[-characters:]
 
-    def call(self, method, path, body=None, kind="application/json", text=False):
-        """Sends a request. A body that is no text is sent as JSON."""
+    def call(self, method, path, body=None, kind="application/json", text=False, token=TOKEN):
+        """Sends a request, as an administrator or with another token. A body that is no text is sent as JSON."""
         data = body if body is None or isinstance(body, str) else json.dumps(body)
         request = urllib.request.Request(self.server + path, data and data.encode(), method=method, headers={
-            "Authorization": f"Bearer {TOKEN}", "Content-Type": kind})
+            "Authorization": f"Bearer {token}", "Content-Type": kind})
         try:
             with urllib.request.urlopen(request, timeout=60, context=UNVERIFIED) as answer:
                 read = answer.read().decode()

@@ -271,7 +271,46 @@ def drained(release):
     release.plane.call("PATCH", node, {"spec": {"unschedulable": None}}, "application/merge-patch+json")
 
 
-MORE = {"api-token": [scalers, kubectl, never_ready], "values-ha": [drained]}
+def fleet(release):
+    """The pods of a fleet may do with the API server what they need to, and no more; what they write outlives upgrades."""
+    release.upgrade({"replicaCount": 2}, 2)
+    [lease] = [it["metadata"]["name"] for it in release.list("coordination.k8s.io/v1/leases")]
+    path, account = release.path("coordination.k8s.io/v1/leases", lease), release.template()["spec"]["serviceAccountName"]
+    audience = next(source["serviceAccountToken"]["audience"] for volume in release.template()["spec"]["volumes"]
+                    if volume["name"] == "fleet" for source in volume["projected"]["sources"])
+
+    def token(*audiences):
+        body = {"spec": {"audiences": audiences, "expirationSeconds": 600}}
+        return release.plane.call("POST", release.path("serviceaccounts", f"{account}/token"), body)["status"]["token"]
+    pod = token()
+
+    def refused(method, path, body=None, token=pod, status=403):
+        try:
+            release.plane.call(method, path, body, token=token)
+        except Refused as refused:
+            assert refused.status == status, refused
+            return
+        raise AssertionError(f"{method} {path} was allowed")
+    it = release.plane.get(path, token=pod)
+    written = {**it, "spec": {"holderIdentity": "1/a-0/10.0.0.1:50052/00", "leaseTransitions": 7, "leaseDurationSeconds": 6,
+                              "acquireTime": "2026-01-01T00:00:00.000000Z", "renewTime": "2026-01-01T00:00:00.000001Z"}}
+    written["metadata"].pop("managedFields")
+    release.plane.call("PUT", path, written, token=pod)
+    refused("PUT", path, written, status=409)
+    assert release.plane.get("/openid/v1/jwks", token=pod)["keys"]
+    # A token of the fleet's audience is for the replicas alone.
+    refused("GET", path, token=token(audience), status=401)
+    for method, where, body in [("GET", path.rpartition("/")[0], None), ("DELETE", path, None), ("GET", release.path("secrets"), None),
+                                ("POST", path.rpartition("/")[0], {"metadata": {"name": "another"}})]:
+        refused(method, where, body)
+    release.upgrade(joined({"replicaCount": 3}, {"podLabels": {"team": "b"}}), 3)
+    assert release.plane.get(path)["spec"]["leaseTransitions"] == 7, "an upgrade leaves alone who leads"
+    release.upgrade({"fleet": {"mode": "off"}}, 2)
+    assert not release.list("coordination.k8s.io/v1/leases") and not release.list("rbac.authorization.k8s.io/v1/roles")
+    release.upgrade({}, 2)
+
+
+MORE = {"api-token": [fleet, scalers, kubectl, never_ready], "values-ha": [drained]}
 
 
 def run(release, name):

@@ -228,7 +228,52 @@ async fn a_request_on_which_a_proxy_gave_up_is_no_sign_that_zendesk_is_down() {
     for _ in 0..3 {
         t.users().get_user(GetUserRequest { id: 7 }).await.expect_err("given up");
     }
-    assert_eq!(t.status().await["findings"], serde_json::json!([]));
+    assert_eq!(kinds(&t.status().await), [("calls_fail".to_owned(), String::new())], "but calls fail");
+}
+
+#[tokio::test]
+async fn calls_that_fail_are_a_finding_where_no_other_one_says_why() {
+    let of = |reason, code, bad: u64, all: u64| {
+        let kind = errors::Kind { reason, code, method: "zendesk.gateway.v1.GroupService/ListGroups" };
+        async move {
+            let t = Observed::bare(Settings::default()).await;
+            t.readiness.serving();
+            let state = t.telemetry.state();
+            for number in 0..all {
+                state.calls.begin();
+                state.calls.end(if number < bad { End::Failed } else { End::Answered });
+            }
+            (0..bad).for_each(|_| state.errors.note(kind));
+            t.status().await["findings"].clone()
+        }
+    };
+    let one = |findings: &serde_json::Value| {
+        assert_eq!(findings.as_array().map(Vec::len), Some(1), "{findings}");
+        let finding = &findings[0];
+        assert_eq!(finding["kind"], "calls_fail", "{finding}");
+        ["level", "text", "next"].map(|key| finding[key].as_str().expect("text").to_owned())
+    };
+    let [level, text, next] = one(&of("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", 24, 30).await);
+    assert_eq!(
+        (&*level, &*text),
+        (
+            "problem",
+            "24 of 30 calls in half a minute fail, most of them GroupService/ListGroups with DEADLINE_EXCEEDED."
+        )
+    );
+    assert!(next.contains("server.unary_deadline"), "{next}");
+    let [level, _, next] = one(&of("BODY_TOO_LARGE", "INTERNAL", 2, 200).await);
+    assert!(level == "warning" && next.contains("upstream.max_body_bytes"), "{next}");
+    for (reason, code, bad, all) in [
+        ("BODY_TOO_LARGE", "INTERNAL", 1, 30),
+        ("BODY_TOO_LARGE", "INTERNAL", 2, 201),
+        ("DEADLINE_TOO_SHORT", "DEADLINE_EXCEEDED", 30, 30),
+        ("RECORD_INVALID", "INVALID_ARGUMENT", 30, 30),
+    ] {
+        assert_eq!(of(reason, code, bad, all).await, json!([]), "{reason}");
+    }
+    let findings = of("UPSTREAM_TIMEOUT", "DEADLINE_EXCEEDED", 30, 30).await;
+    assert_eq!((findings.as_array().map(Vec::len), &findings[0]["kind"]), (Some(1), &json!("upstream_down")));
 }
 
 #[tokio::test]
@@ -431,6 +476,60 @@ async fn certificates_that_the_other_side_does_not_take_are_a_finding() {
 }
 
 #[tokio::test]
+async fn peers_that_speak_something_else_than_the_port_are_a_finding() {
+    for (strays, told) in [
+        (&[("plaintext", 5)][..], Some("without TLS")),
+        (&[("tls", 4), ("unknown", 1)], Some("server.tls has no certificate")),
+        (&[("http1", 3), ("alpn", 2)], Some("HTTP/1.1")),
+        (&[("tls", 4)], None),
+    ] {
+        let t = Observed::bare(Settings::default()).await;
+        t.readiness.serving();
+        t.telemetry.state().sources.connections.set(move || view::Connections {
+            accepted: 25,
+            strays: strays.iter().copied().collect(),
+            ..view::Connections::default()
+        });
+        let status = t.status().await;
+        assert_eq!(
+            kinds(&status),
+            told.map(|_| ("handshakes_fail".to_owned(), "protocol".to_owned())).into_iter().collect::<Vec<_>>()
+        );
+        if let Some(told) = told {
+            let text = status["findings"][0]["text"].as_str().expect("text");
+            assert!(text.starts_with("5 of 25 new connections") && text.contains(told), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_setting_refuses_to_everybody_is_told_with_its_name() {
+    for (read_only, method, told) in [
+        (true, "UserService/UpdateUser", "authorization.read_only"),
+        (true, "UserService/GetUser", "authorization.rules"),
+        (false, "UserService/DeleteUser", "authorization.destructive"),
+        (false, "UserService/UpdateUser", "authorization.rules"),
+    ] {
+        let mut config = Config { telemetry: Settings::default(), ..Config::default() };
+        config.authorization.read_only = read_only;
+        let t = Observed::configured(config).await;
+        t.readiness.serving();
+        let state = t.telemetry.state();
+        let method = format!("zendesk.gateway.v1.{method}").leak();
+        for _ in 0..5 {
+            state.calls.begin();
+            state.calls.end(End::Answered);
+            state.errors.note(errors::Kind { reason: "CALLER_FORBIDDEN", code: "PERMISSION_DENIED", method });
+        }
+        let finding = t.status().await["findings"][0].clone();
+        assert_eq!(finding["kind"], "callers_forbidden");
+        for words in ["text", "next"] {
+            assert!(finding[words].as_str().is_some_and(|text| text.contains(told)), "{method}: {finding}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn jobs_that_fail_after_their_calls_were_answered_are_a_finding() {
     let t = Observed::bare(Settings::default()).await;
     t.readiness.serving();
@@ -443,7 +542,11 @@ async fn a_follower_names_its_leader_where_that_is_what_fails() {
     let t = Observed::bare(Settings::default()).await;
     t.readiness.serving();
     let state = t.telemetry.state();
-    state.sources.fleet.set(|| view::Fleet { leader: Some("gateway-a:50052".to_owned()), course: "follows" });
+    state.sources.fleet.set(|| view::Fleet {
+        leader: Some("gateway-a:50052".to_owned()),
+        course: "follows",
+        ..view::Fleet::default()
+    });
     state.errors.note(error("CREDENTIAL_REFUSED", "INTERNAL"));
     state.errors.note(error("IDENTITY_UNAVAILABLE", "UNAVAILABLE"));
     let findings = t.status().await["findings"].clone();

@@ -4,6 +4,7 @@ mod binary;
 mod guards;
 mod image;
 mod kubernetes;
+mod lookup;
 mod render;
 mod rendered;
 mod schema;

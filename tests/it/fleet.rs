@@ -1,5 +1,7 @@
 //! Replicas that are one gateway: what comes through a follower is what the leader would have answered.
 
+#[cfg(feature = "kubernetes")]
+mod elections;
 mod failures;
 mod streams;
 mod support;

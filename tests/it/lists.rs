@@ -10,7 +10,7 @@ use zendesk_gateway::proto::{
 };
 use zendesk_gateway::sandbox;
 
-use crate::support::{TestGateway, account};
+use crate::support::{Dynamic, TestGateway, account};
 
 #[tokio::test]
 async fn pages_follow_each_other_until_the_list_ends() {
@@ -216,4 +216,27 @@ async fn jobs_of_every_state_and_result_shape_are_streamed() {
     assert!(jobs.iter().any(|job| job.results.len() > 1));
     assert!(jobs.iter().any(|job| job.total.is_none() && job.results.len() == 1), "an object instead of a list");
     assert!(!states.contains(&0), "every state is known");
+}
+
+#[tokio::test]
+async fn each_include_brings_what_it_names_on_pages_and_in_streams() {
+    let t = TestGateway::start().await;
+    let client = Dynamic::new(t.channel.clone());
+    let mut lists = 0;
+    for rpc in zendesk_gateway::contract::RPCS {
+        let input = client.method(rpc.method).input();
+        let fields: Vec<String> = input.fields().map(|field| field.name().to_owned()).collect();
+        let wanted: Vec<&str> = fields.iter().filter_map(|field| field.strip_prefix("include_")).collect();
+        if wanted.is_empty() || !(rpc.method.starts_with("List") || rpc.method.starts_with("Stream")) {
+            continue;
+        }
+        let includes: Vec<String> = wanted.iter().map(|name| format!(r#""include_{name}":true"#)).collect();
+        let parts = client.call(rpc.method, &format!("{{{}}}", includes.join(","))).await.expect(rpc.method);
+        for name in wanted {
+            let brings = |part: &serde_json::Value| part[name].as_array().is_some_and(|rows| !rows.is_empty());
+            assert!(parts.iter().all(brings), "{}: {name} in each of {} messages", rpc.method, parts.len());
+        }
+        lists += 1;
+    }
+    assert!(lists >= 4, "memberships of groups and of organizations: {lists}");
 }

@@ -25,6 +25,7 @@ use tonic::transport::Channel;
 use url::Url;
 use zendesk_gateway::assembly::{Around, Assembly, assemble};
 use zendesk_gateway::config::Config;
+use zendesk_gateway::fleet::elected::Trial;
 use zendesk_gateway::proto::group_service_client::GroupServiceClient;
 use zendesk_gateway::proto::job_service_client::JobServiceClient;
 use zendesk_gateway::proto::membership_service_client::MembershipServiceClient;
@@ -245,8 +246,20 @@ pub async fn assembled(
     telemetry: Telemetry,
     watcher: &Watcher,
 ) -> Assembly {
+    assembled_on_trial(upstream, credentials, config, telemetry, watcher, Trial::default()).await
+}
+
+/// The same, with another clock and contract in the election of its fleet.
+pub async fn assembled_on_trial(
+    upstream: &Url,
+    credentials: impl Into<Source>,
+    config: Config,
+    telemetry: Telemetry,
+    watcher: &Watcher,
+    trial: Trial,
+) -> Assembly {
     let (origin, watcher) = (origin(upstream, &config), watcher.clone());
-    let around = Around { origin, credentials: credentials.into(), telemetry, watcher };
+    let around = Around { origin, credentials: credentials.into(), telemetry, watcher, trial };
     Box::pin(assemble(config, around)).await.expect("what the settings name can be read")
 }
 

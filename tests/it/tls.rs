@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tonic::Status;
@@ -21,6 +21,7 @@ use zendesk_gateway::watch::Watcher;
 
 use crate::support::authority::{Authority, Signed};
 use crate::support::load::{Load, reloads, spoil, watcher};
+use crate::support::observed::Observed;
 use crate::support::raw::LONG;
 use crate::support::{TestGateway, account, settings, until};
 
@@ -74,6 +75,47 @@ async fn a_port_with_a_certificate_speaks_tls_only() {
     let plain = Endpoint::from_shared(format!("http://{}", t.address)).expect("a URI").connect_lazy();
     UserServiceClient::new(plain).get_user(GetUserRequest { id: -1 }).await.expect_err("no plaintext");
     t.stop().await;
+}
+
+/// Returns what the port's metrics count of those who speak something else.
+fn strays(t: &Observed) -> Vec<(&'static str, u64)> {
+    let connections = t.telemetry.state().sources.connections.read().expect("it serves");
+    connections.strays.into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+#[tokio::test]
+async fn who_speaks_something_else_than_the_port_is_counted_by_what_it_speaks() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+    let plain = Observed::configured(settings()).await;
+    let secure = Observed::configured(with(authority.sign().write(folder.path()))).await;
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    for (t, bytes) in [
+        (&secure, &preface[..]),
+        (&secure, b"POST / HTTP/1.1\r\nhost: localhost\r\n\r\n"),
+        (&secure, b"PROXY TCP4 10.0.0.1 10.0.0.2 1234 50051\r\n"),
+        (&plain, b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"),
+        (&plain, b"PROXY TCP4 10.0.0.1 10.0.0.2 1234 50051\r\nPRI * HTTP/2.0\r\n\r\n"),
+    ] {
+        let mut peer = TcpStream::connect(&t.address).await.expect("the port is open");
+        peer.write_all(bytes).await.expect("sent");
+        let _ = tokio::time::timeout(LONG, peer.read_to_end(&mut Vec::new())).await.expect("it is closed");
+    }
+    ask(&plain.address, authority.trusted()).await.expect_err("no TLS there");
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.der()).expect("a certificate");
+    let mut old = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    old.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let socket = TcpStream::connect(&secure.address).await.expect("the port is open");
+    let name = ServerName::try_from("localhost").expect("a name");
+    TlsConnector::from(Arc::new(old)).connect(name, socket).await.expect_err("HTTP/2 alone");
+    ask(&secure.address, authority.trusted()).await.expect("whoever speaks it is not counted");
+    assert_eq!(strays(&secure), [("alpn", 1), ("http1", 1), ("plaintext", 1), ("proxy_header", 1)]);
+    let seen = strays(&plain);
+    assert!(matches!(seen[..], [("http1", 1), ("proxy_header", 1), ("tls", 1..)]), "{seen:?}");
 }
 
 #[tokio::test]

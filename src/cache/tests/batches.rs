@@ -304,6 +304,10 @@ fn poisoned(outcome: Option<Error>) -> (Batcher<ShowMany, i64, i64>, ShowMany) {
     (batcher, ShowMany::default())
 }
 
+fn forbidden() -> Error {
+    Error::Forbidden(Box::new(Refusal { status: 403, ..Refusal::default() }))
+}
+
 fn broken() -> Error {
     Error::BrokenBeforeHeaders(ConnectionError::new("gone"))
 }
@@ -311,7 +315,7 @@ fn broken() -> Error {
 /// One caller asks for what hangs or fails all the time, and two others for what is answered.
 #[tokio::test(start_paused = true)]
 async fn what_one_caller_asks_for_takes_nobody_elses_answer_along_and_delays_it_by_a_second_once() {
-    for outcome in [None, Some(broken()), Some(Error::AttemptTimeout)] {
+    for outcome in [None, Some(broken()), Some(Error::AttemptTimeout), Some(forbidden())] {
         let (batcher, many) = poisoned(outcome.clone());
         let mut calls = JoinSet::new();
         for number in 0..400_i64 {

@@ -97,7 +97,14 @@ impl Election {
                 self.doubt = Some(now);
             }
             Role::Follower if self.may_be_taken(&lease, open, now) => self.take(now, actions),
-            Role::Follower => self.due = self.due.min(since + UNCHANGED).max(now),
+            // The next read is due when it may be taken; no sooner while its holder answers, however long it is unchanged.
+            Role::Follower => {
+                let silent = self.asked.iter().map(Asked::silent_at).max().unwrap_or_default();
+                let free = silent.max(since + UNCHANGED);
+                if open.begun < free {
+                    self.due = self.due.min(free).max(now);
+                }
+            }
         }
     }
 
@@ -147,6 +154,7 @@ impl Election {
             (_, Kind::HandOver) => {
                 actions.push(Action::Hand(holder, open.term));
                 self.follow(actions);
+                self.due = now; // to know whom to ask
             }
             (Role::Follower, Kind::Taking) => self.hold(open.term),
             (Role::Leader, Kind::Taking) => self.lead(open.term, actions),
@@ -183,7 +191,11 @@ impl Election {
     }
 
     pub(super) fn hear(&mut self, term: u64, now: Duration) {
+        let is_new = term > self.heard;
         self.heard = self.heard.max(term);
+        if is_new && self.role == Role::Follower && self.seen.as_ref().is_some_and(|seen| seen.lease.term < term) {
+            self.due = self.due.min(now); // another leads, and the Lease says who
+        }
         if matches!(self.role, Role::Leader | Role::Taking) && self.term < self.heard {
             (self.doubt, self.outdated, self.due) = (Some(now), true, now);
         }
@@ -206,5 +218,62 @@ impl Election {
             }
         }
         self.hear(heard, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Event, TICK};
+    use super::*;
+
+    fn holder(process: &str) -> Holder {
+        let part = |text: &str| text.to_owned();
+        Holder { process: part(process), pod: part(process), address: part("a"), key: part("k") }
+    }
+
+    #[test]
+    fn whoever_takes_the_lease_does_so_in_a_term_above_all_that_it_has_heard_of() {
+        let mut election = Election::new(holder("1"), Duration::ZERO);
+        let lease = Lease { holder: None, term: 3, version: "1".to_owned() };
+        let mut now = Duration::ZERO;
+        let mut actions = election.step(Event::Heard(9), now);
+        let taken = loop {
+            match actions.pop() {
+                Some(Action::Read(number)) => {
+                    actions.extend(election.step(Event::Read(number, Some(lease.clone())), now));
+                }
+                Some(Action::Write(_, taken)) => break taken,
+                Some(other) => panic!("{other:?} at {now:?}"),
+                None => {
+                    now += TICK;
+                    actions = election.step(Event::Tick { able: true }, now);
+                }
+            }
+        };
+        assert_eq!((taken.term, now >= UNCHANGED), (10, true), "after {now:?}");
+    }
+
+    #[test]
+    fn a_lease_that_is_not_renewed_while_its_holder_answers_is_read_no_more_often() {
+        let mut election = Election::new(holder("1"), Duration::ZERO);
+        let lease = Lease { holder: Some(Arc::new(holder("2"))), term: 1, version: "1".to_owned() };
+        let (mut reads, minute) = (0, Duration::from_mins(1));
+        let mut now = Duration::ZERO;
+        while now < minute {
+            let mut actions = election.step(Event::Tick { able: true }, now);
+            while let Some(action) = actions.pop() {
+                let event = match action {
+                    Action::Read(number) => {
+                        reads += 1;
+                        assert!(reads <= 2 + now.as_secs() / READING.as_secs(), "{reads} reads within {now:?}");
+                        Event::Read(number, Some(lease.clone()))
+                    }
+                    Action::Ping(..) => Event::Answered { process: "2".to_owned(), leads: Some(1), heard: 1 },
+                    other => panic!("{other:?} at {now:?}"),
+                };
+                actions.extend(election.step(event, now));
+            }
+            now += TICK;
+        }
     }
 }

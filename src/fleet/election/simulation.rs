@@ -183,12 +183,7 @@ impl Simulation {
                 let able = !self.replicas[index].deaf;
                 self.replicas[index].election.step(Event::Tick { able }, now)
             }
-            Message::Event(event) => {
-                if matches!(event, Event::Written(_, Ok(_))) {
-                    self.replicas[index].wrote = self.now;
-                }
-                self.replicas[index].election.step(event, now)
-            }
+            Message::Event(event) => self.replicas[index].election.step(event, now),
             Message::Asks(..) if self.replicas[index].deaf => return,
             Message::Asks(from, term) => {
                 let actions = self.replicas[index].election.step(Event::Heard(term), now);
@@ -265,6 +260,9 @@ impl Simulation {
             (Some(new), Some(lease)) if new.version == lease.version => {
                 self.versions += 1;
                 *lease = Lease { version: self.versions.to_string(), ..new };
+                if self.replicas[index].life == life {
+                    self.replicas[index].wrote = self.now;
+                }
                 Event::Written(number, Ok(self.versions.to_string()))
             }
             (Some(_), Some(_)) => Event::Written(number, Err(Unwritten::Conflict)),
@@ -278,7 +276,7 @@ impl Simulation {
     }
 
     /// No two replicas may act as leaders at the same moment, unless one of them could not write the Lease since it was replaced:
-    /// a replica that was started later cannot know of it.
+    /// a replica that was started later, or heard nothing until then, cannot know of it.
     fn check(&mut self) {
         let clocks: [Duration; REPLICAS] = std::array::from_fn(|index| self.clock(index));
         let restored = self.restored.unwrap_or_default();

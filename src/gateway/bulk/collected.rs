@@ -5,14 +5,21 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use prost::Message as _;
 
 use super::engine::Engine;
 use super::event::{Ended, Event, Next, Source, Stop, Tell};
 use super::items::Part;
 use super::outcome;
 use crate::error::Error;
+use crate::gateway::Context;
+use crate::gateway::place::PlaceRef;
 use crate::proto::{BulkItemOutcome, BulkJob, BulkOutcome};
 use crate::rest::bulk::{Chunk, Outcome};
+use crate::share::Share;
+
+/// What one job's results and details may take that is not charged.
+const FREE: usize = 16 << 10;
 
 /// The chunks of a call.
 pub struct Listed(VecDeque<Part>);
@@ -38,9 +45,13 @@ impl Source for Listed {
     }
 }
 
+/// What takes the place of details for which there is no memory.
+const LEFT_OUT: &str = "the details are left out: this caller's messages take too much memory";
+
 /// What has happened so far.
-#[derive(Default)]
 pub struct Collected {
+    place: PlaceRef,
+    share: Share,
     /// The jobs, by their first inputs.
     jobs: BTreeMap<i64, BulkJob>,
     outcomes: Vec<BulkItemOutcome>,
@@ -66,12 +77,30 @@ impl Tell for Collected {
 }
 
 impl Collected {
-    fn end(&mut self, Ended { outcomes, job, unplaced_ids, .. }: Ended) {
+    /// Begins to collect for this call, to which what is collected is charged.
+    pub fn of(context: &Context) -> Self {
+        let (place, share) = (context.place.clone(), context.caller.share().clone());
+        Self { place, share, jobs: BTreeMap::new(), outcomes: Vec::new() }
+    }
+
+    fn end(&mut self, Ended { mut outcomes, job, unplaced_ids, .. }: Ended) {
+        let words: usize = outcomes.iter().filter_map(|outcome| outcome.details.as_ref()).map(String::len).sum();
+        let results = job.as_ref().map_or(0, |job| job.encoded_len());
+        let mut job = job.map(Arc::unwrap_or_clone);
+        if words + results > FREE && self.place.charge(&self.share, words + results).is_err() {
+            // What became of each row is told in any case.
+            let long = outcomes.iter_mut().filter_map(|outcome| outcome.details.as_mut());
+            long.filter(|details| details.len() > LEFT_OUT.len()).for_each(|details| LEFT_OUT.clone_into(details));
+            if let Some(job) = job.as_mut().filter(|job| !job.results.is_empty()) {
+                job.results = Vec::new();
+                job.unreadable_fields.push("results".to_owned());
+            }
+        }
         self.outcomes.extend(outcomes);
         let Some(job) = job else { return };
         let is_it = |known: &&mut BulkJob| known.job.as_ref().is_some_and(|known| known.id == job.id);
         if let Some(known) = self.jobs.values_mut().find(is_it) {
-            (known.job, known.unplaced_ids) = (Some(Arc::unwrap_or_clone(job)), unplaced_ids);
+            (known.job, known.unplaced_ids) = (Some(job), unplaced_ids);
         }
     }
 }

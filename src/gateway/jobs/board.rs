@@ -21,6 +21,8 @@ use crate::telemetry::Trace;
 use crate::upstream::call::Priority;
 use crate::upstream::credential::Credential;
 
+mod giving_up;
+
 /// How long a job may be missing before it is asked for by its own path, which answers 404 for a job that Zendesk does not know;
 /// the list just leaves it out. Under load, a job that Zendesk has accepted may be unknown at first.
 const NOT_FOUND_YET: Duration = Duration::from_secs(10);
@@ -308,6 +310,9 @@ impl Board {
         let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.round == round.number) else { return };
         let now = Instant::now();
         let patience = if entry.is_ours || entry.has_receipt { NOT_TOLD } else { NOT_FOUND_YET };
+        if !round.alone {
+            entry.list_failed = None;
+        }
         entry.schedule(now, Duration::ZERO);
         if now - entry.told >= patience {
             (entry.alone, entry.due) = (true, now);
@@ -329,6 +334,9 @@ impl Board {
         // By its own path, a job is all that can be wrong with the request.
         if is_too_large || about_the_jobs && round.alone {
             return round.ids.iter().for_each(|id| self.lose(id, error));
+        }
+        if round.alone && error.refusal().is_some() && round.ids.iter().all(|id| self.is_told_by_the_list(id)) {
+            return round.ids.iter().for_each(|id| self.unreadable_by_itself(id, error));
         }
         let is_refusal = !about_the_jobs && error.row().fate == Fate::Refused;
         self.refusals += u32::from(is_refusal);
@@ -365,35 +373,5 @@ impl Board {
             let theirs = |entry: &&mut Entry| entry.followers.iter().all(|follow| concerned.contains(&follow.number));
             others.filter(theirs).for_each(|entry| entry.due = now + AFTER_FAILURE);
         }
-    }
-
-    /// Gives up all jobs.
-    pub fn lose_all(&mut self, error: &Error) {
-        let ids: Vec<Id> = self.entries.keys().cloned().collect();
-        for id in &ids {
-            self.lose(id, error);
-        }
-    }
-
-    /// Gives a job up of which nobody will learn how it goes on, and with it its slot.
-    fn lose(&mut self, id: &str, error: &Error) {
-        let Some(entry) = self.entries.get(id) else { return };
-        let key = Id::from(id);
-        for follower in entry.followers.iter().filter_map(|follow| self.followers.get(&follow.number)) {
-            follower.terms.inbox.put(&key, News::Lost(Id::clone(&key), error.clone()));
-        }
-        drop(self.remove(id));
-    }
-
-    fn remove(&mut self, id: &str) -> Option<Entry> {
-        let entry = self.entries.remove(id)?;
-        for Follow { number, .. } in &entry.followers {
-            let Some(follower) = self.followers.get_mut(number) else { continue };
-            follower.open -= 1;
-            if follower.open == 0 {
-                self.followers.remove(number);
-            }
-        }
-        Some(entry)
     }
 }

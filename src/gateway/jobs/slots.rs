@@ -21,6 +21,10 @@ use crate::upstream::room::{Entry, Rank, Room, Wish};
 /// Zendesk's limit of queued and running jobs for one account.
 pub const MOST_JOBS: usize = 30;
 
+/// How many of them are left for callers who have none: as of permits, a sixteenth. Jobs may run for long, and requests to start
+/// them may hang.
+const LEFT: usize = MOST_JOBS.div_ceil(16);
+
 /// How long no slot is given out after Zendesk has refused a job, because other integrations hold all that the account may
 /// have. The end of a job of ours makes room for one at once.
 const REFUSED_PAUSE: Duration = Duration::from_secs(2);
@@ -149,7 +153,10 @@ impl Slots {
         let mut state = self.state();
         let now = Instant::now();
         while state.in_use < MOST_JOBS && state.try_at.is_none_or(|at| at <= now) {
-            let Some((_, waiter)) = state.room.take_first() else { return };
+            let is_left = state.in_use + LEFT >= MOST_JOBS;
+            let may = |waiter: &Waiter| !is_left || !state.held.contains_key(&waiter.share.id());
+            let first = state.room.iter().find(|(_, waiter)| may(waiter)).map(|(rank, _)| rank);
+            let Some(waiter) = first.and_then(|rank| state.room.serve(&rank)) else { return };
             // One call tries for all; the others wait for what it learns.
             state.try_at = state.try_at.map(|_| now + REFUSED_PAUSE);
             let slot = self.slot(&mut state, waiter.share);

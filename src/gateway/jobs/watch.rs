@@ -11,6 +11,10 @@ use crate::error::{Error, Result};
 use crate::gateway::Context;
 use crate::gateway::drain::Drain;
 use crate::proto::WatchJobsResponse;
+use crate::share::Charge;
+
+/// Bytes of a message that are not charged.
+const FREE: usize = 4 << 10;
 
 /// Streams each job as first seen and after each change, until all have ended.
 pub fn watch(
@@ -22,10 +26,14 @@ pub fn watch(
     for id in ids {
         followed.add(id);
     }
-    let watch = Watch { followed, lost: None, drain: context.drain };
+    let held = Charge::none(context.caller.share());
+    let watch = Watch { followed, lost: None, held, drain: context.drain };
     stream::try_unfold(watch, |mut watch| async move {
-        let next = watch.next().await;
-        next.map(|reply| reply.map(|reply| (Encoded::new(&reply), watch)))
+        let Some(reply) = watch.next().await? else { return Ok(None) };
+        let reply = Encoded::new(&reply);
+        // Until the caller has taken it.
+        watch.held.set(reply.bytes().len().saturating_sub(FREE))?;
+        Ok(Some((reply, watch)))
     })
 }
 
@@ -33,6 +41,8 @@ struct Watch {
     followed: Followed,
     /// Why a job cannot be watched any more, which is told when the others have ended.
     lost: Option<Error>,
+    /// What the last message takes.
+    held: Charge,
     drain: Drain,
 }
 
@@ -48,8 +58,10 @@ impl Watch {
             };
             match news {
                 None => return self.lost.take().map_or(Ok(None), Err),
-                Some(News::Lost(_, error @ Error::Unreadable(_))) => self.lost = Some(error),
-                Some(News::Lost(_, error) | News::Failed(error)) => return Err(error),
+                Some(News::Lost(_, error @ (Error::NotFound(_) | Error::ShuttingDown)) | News::Failed(error)) => {
+                    return Err(error);
+                }
+                Some(News::Lost(_, error)) => self.lost = Some(error),
                 // It may be readable when it is next seen.
                 Some(News::Seen(job)) if !is_known(&job) => {}
                 Some(News::Seen(job)) => {

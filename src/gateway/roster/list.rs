@@ -86,6 +86,9 @@ impl Gateway {
                 return Err(incomplete("it cannot be read whether it goes on, or how many rows it has"));
             }
             let count = page.count.and_then(|count| usize::try_from(count).ok());
+            // A list that is gathered is a message of the caller's that nobody takes.
+            let weight = page.rows.iter().map(|row| size_of::<R>() + row.encoded_len()).sum();
+            context.place.charge(context.caller.share(), weight)?;
             for row in page.rows {
                 match row.id().and_then(|id| places.get(&id)) {
                     Some(place) if rows[*place] == row => {}

@@ -56,7 +56,9 @@ pub async fn invalidate(State(admin): State<Admin>, uri: Uri, headers: HeaderMap
 
 /// Has the leader make it void, too, if this replica follows one; false if the leader does not say that it did.
 async fn passed_on(admin: &Admin, which: &Which) -> bool {
-    let Some(leader) = admin.0.leader.as_ref().filter(|link| !matches!(link.course(), Course::Alone(_))) else {
+    let Some(leader) =
+        admin.0.leader.as_ref().filter(|link| !matches!(link.course(), Course::Alone(_) | Course::Own(_)))
+    else {
         return true;
     };
     let what = match which {

@@ -1,8 +1,8 @@
 //! What deserves attention now. Causes come before what follows from them, so that the first finding says what to mend.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
+mod failing;
 mod shares;
 
 use super::failures::FAILURES;
@@ -17,7 +17,7 @@ use crate::telemetry::State;
 use crate::telemetry::budget::Budget;
 use crate::telemetry::errors::Kind;
 use crate::telemetry::process::Process;
-use crate::telemetry::trouble::{Missing, Seen};
+use crate::telemetry::trouble::{ACCOUNT, Missing, REDIRECTED, Seen};
 use crate::telemetry::view::{self, BreakerState};
 
 /// A budget is short below this share of its limit.
@@ -38,15 +38,15 @@ const OF_FOLLOWER: [&str; 2] = ["callers_unverifiable", "overloaded"];
 pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     let mut found = Found::default();
     found.phase(status);
-    found.0.extend(member::finding(state));
-    found.credential_at_start(state);
+    found.0.extend(member::findings(state));
+    found.at_start(state);
     found.answers(state);
     found.credential(status.credential.as_ref());
     found.reloads(status);
     found.failures(lately, status, state);
     found.refused(lately, state);
     found.handshakes(lately);
-    found.strangers(lately);
+    found.strangers(lately, &status.settings);
     found.limited(lately);
     found.jobs(lately);
     found.breakers(&status.breakers, state);
@@ -55,6 +55,7 @@ pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     found.certificates(state);
     found.connections(status, lately);
     found.process(Process::read());
+    found.failing(lately, state);
     if status.cache.as_ref().is_some_and(|cache| cache.max_bytes > 0) {
         found.cold_cache(lately);
     }
@@ -70,7 +71,11 @@ impl Found {
         self.about(kind, "", level, text, next);
     }
 
+    /// What is found twice is told as it was found first.
     fn about(&mut self, kind: &'static str, about: &str, level: Level, text: String, next: &'static str) {
+        if self.0.iter().any(|other| other.kind == kind && other.about == about) {
+            return;
+        }
         self.0.push(Finding { kind, about: about.to_owned(), level, text, next, since_seconds: 0 });
     }
 
@@ -91,10 +96,9 @@ impl Found {
             missing.iter().filter(|(.., what)| *what == Missing::Account).map(|(_, seen, _)| *seen).collect();
         if let Some(since) = account.iter().map(|seen| seen.since).min() {
             let count = account.iter().map(|seen| seen.count).sum();
-            let text = "Zendesk has no such account, or not this API, at this address";
+            let (kind, text, next) = ACCOUNT;
             let text = format!("{text} ({} in {}).", counted(count, "answer", "answers"), span(since.elapsed()));
-            let next = "check upstream.base_url, and whether the account is closed";
-            self.add("account_not_found", Level::Problem, text, next);
+            self.add(kind, Level::Problem, text, next);
         }
         for (class, seen, _) in missing.into_iter().filter(|(.., what)| *what == Missing::Endpoint) {
             let text =
@@ -103,21 +107,13 @@ impl Found {
                         proxy on the way blocks their paths";
             self.about("endpoint_not_found", class, Level::Problem, text, next);
         }
-        for (seen, kind, text, next) in [
-            (
-                trouble.redirected.read(state.exchanges.well()),
-                "redirected",
-                "Requests are redirected instead of answered",
-                "set upstream.base_url to the account's own address",
-            ),
-            (
-                trouble.foreign.read(state.exchanges.well()),
-                "foreign_answers",
-                "Zendesk answers something else than was asked for, which no caller is given",
-                "look for a proxy on the way that mixes up answers",
-            ),
-        ] {
-            if let Some(seen) = seen {
+        let foreign = (
+            "foreign_answers",
+            "Zendesk answers something else than was asked for, which no caller is given",
+            "look for a proxy on the way that mixes up answers",
+        );
+        for (seen, (kind, text, next)) in [(&trouble.redirected, REDIRECTED), (&trouble.foreign, foreign)] {
+            if let Some(seen) = seen.read(state.exchanges.well()) {
                 self.add(kind, Level::Problem, format!("{text} ({}).", told(seen)), next);
             }
         }
@@ -176,12 +172,12 @@ impl Found {
         }
     }
 
-    /// A credential that Zendesk refuses before the first call: without calls there are no errors to find.
-    fn credential_at_start(&mut self, state: &State) {
-        if state.trouble.is_kept_out.load(Ordering::Relaxed) {
-            let text = "Zendesk refuses the gateway's credential, so this replica is not ready.".to_owned();
-            let next = "put a valid one where upstream.credential says; Zendesk is asked again every five seconds";
-            self.add("credential_refused", Level::Problem, text, next);
+    /// What Zendesk answers before the first call: without calls there are no errors to find.
+    fn at_start(&mut self, state: &State) {
+        if let Some(why) = state.trouble.kept_out() {
+            let (kind, _, next) = why.means;
+            let text = format!("{why}, so this replica is not ready; Zendesk is asked again every five seconds.");
+            self.add(kind, Level::Problem, text, next);
         }
     }
 

@@ -106,6 +106,8 @@ pub struct Lately {
     pub port_distrusted: u64,
     /// Of these, those whose callers had none that the port takes.
     pub callers_distrusted: u64,
+    /// Of these, those whose peers speak something else than the port, by what they speak.
+    pub strays: BTreeMap<&'static str, u64>,
     /// Background jobs that ended.
     pub jobs_ended: u64,
     /// Of these, those that failed.
@@ -171,6 +173,13 @@ impl Recorder {
             connections: totals.connections.accepted - then.connections.accepted,
             port_distrusted: totals.connections.port_distrusted - then.connections.port_distrusted,
             callers_distrusted: totals.connections.callers_distrusted - then.connections.callers_distrusted,
+            strays: totals
+                .connections
+                .strays
+                .iter()
+                .map(|(spoken, count)| (*spoken, count - then.connections.strays.get(spoken).unwrap_or(&0)))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
             jobs_ended: totals.jobs_ended - then.jobs_ended,
             jobs_failed: totals.jobs_failed - then.jobs_failed,
             over,

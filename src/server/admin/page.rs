@@ -58,6 +58,7 @@ fn write(status: &Status, to: &mut String) -> fmt::Result {
     queue(status, to)?;
     breakers(&status.breakers, to)?;
     credential(status, to)?;
+    fleet(status.fleet.as_ref(), to)?;
     to.push_str("</div>");
     slowest(status, to)?;
     errors(&status.errors, to)?;
@@ -97,6 +98,22 @@ fn budget(status: &Status, to: &mut String) -> fmt::Result {
             number(governor.refused),
             number(governor.throttled)
         )?;
+    }
+    to.push_str("</section>");
+    Ok(())
+}
+
+fn fleet(fleet: Option<&view::Fleet>, to: &mut String) -> fmt::Result {
+    let Some(view::Fleet { leader, course, election, .. }) = fleet else { return Ok(()) };
+    write!(to, "<section><h2>Fleet</h2><p class=big>{}", escaped(&course.replace('_', " ")))?;
+    if let Some(leader) = leader {
+        write!(to, "<p>leader at {}", escaped(leader))?;
+    }
+    if let Some(election) = election {
+        write!(to, "<p>term {} · Lease {}", election.term, election.lease)?;
+        if let Some(took) = election.handed_over_in {
+            write!(to, " · handed over in {:.1} s", took.as_secs_f64())?;
+        }
     }
     to.push_str("</section>");
     Ok(())

@@ -48,6 +48,8 @@ pub struct Status {
     pub connections: Option<view::Connections>,
     /// Bulk jobs.
     pub jobs: Option<view::Jobs>,
+    /// The part that this replica takes in its fleet.
+    pub fleet: Option<view::Fleet>,
     /// Files and keys that are read again when they change.
     pub reloads: Vec<view::Reload>,
     /// Calls that ended with an error since the start, by reason and method; the most recent first.
@@ -100,6 +102,7 @@ impl Status {
             upstream_connections: state.sources.upstream_connections.read(),
             connections: state.sources.connections.read(),
             jobs: state.sources.jobs.read(),
+            fleet: state.sources.fleet.read(),
             reloads: state.sources.reloads.read().unwrap_or_default(),
             errors: state.errors.read(),
             slowest: state.slowest.read(),

@@ -5,8 +5,8 @@
 //! handlers, as if there were no fleet.
 
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::pin::pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -14,7 +14,6 @@ use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
-use http_body::Frame;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tokio::time::error::Elapsed;
@@ -26,17 +25,18 @@ use tonic::codegen::StdError;
 use super::Member;
 use super::internal::served_by;
 use super::kept::Kept;
+use super::reply::{Relay, Settling};
 use crate::contract::{Idempotency, Risk, Rpc};
 use crate::deadline::latest;
 use crate::error::Error;
 use crate::fleet::hop::Lost;
 use crate::fleet::link::{Course, Link};
-use crate::fleet::wire::{FORWARDED, Passport};
+use crate::fleet::wire::{FORWARDED, NOT_LEADER, Passport};
 use crate::gateway::audit;
 use crate::gateway::caller::Caller;
 use crate::rpc::facts::Facts;
 use crate::rpc::{STREAM_MEMORY, timeout};
-use crate::server::ending::{BodyHook, HookedBody, Next};
+use crate::server::ending::HookedBody;
 use crate::server::framing;
 use crate::server::inbound::Inbound;
 use crate::server::trace::request_id;
@@ -110,18 +110,33 @@ where
         let (mut inner, most) = (self.inner.clone(), self.layer.max_request_bytes);
         Box::pin(async move {
             let Some(link) = link else { return Ok(served_by(inner.call(call.map(Kept::live)).await?, name)) };
-            let call = match link.course() {
-                Course::Alone(_) => call.map(Kept::live),
-                _ => match Forwarding::of(rpc, &link, &name, &call).outcome(call, most).await {
-                    Outcome::Answer(response) => return Ok(response),
-                    Outcome::Alone(call) => call,
-                },
-            };
-            let response = inner.call(call).await?;
             let changes = rpc.idempotency != Idempotency::NoSideEffects;
-            let response =
-                if changes { response.map(|body| Body::new(Settling { body, link, next: None })) } else { response };
-            Ok(served_by(response, name))
+            let outcome = match link.course() {
+                Course::Alone(_) => Outcome::Here(call.map(Kept::live), None),
+                Course::Own(_) if !changes => Outcome::Here(call.map(Kept::live), None),
+                _ => Forwarding::of(rpc, &link, &name, call.facts()).outcome(call, most).await,
+            };
+            let (mut call, mut whole) = match outcome {
+                Outcome::Answer(response) => return Ok(response),
+                Outcome::Here(call, whole) => (call, whole),
+            };
+            loop {
+                let facts = call.facts().clone();
+                let response = inner.call(call).await?;
+                // It led when the call came, and does not any more. If nothing was sent, whoever leads now gets the call.
+                let not_sent = response.headers().contains_key(NOT_LEADER) && facts.origin.ledger.requests() == 0;
+                let Some(whole_call) = whole.take().filter(|_| not_sent) else {
+                    let response =
+                        if changes { response.map(|body| Body::new(Settling::new(body, &link))) } else { response };
+                    return Ok(served_by(response, name));
+                };
+                sleep(PAUSE).await;
+                let (parts, message) = *whole_call;
+                match Forwarding::of(rpc, &link, &name, &facts).sent(parts, Messages::One(message)).await {
+                    Outcome::Answer(response) => return Ok(response),
+                    Outcome::Here(again, message) => (call, whole) = (again, message),
+                }
+            }
         })
     }
 }
@@ -130,9 +145,12 @@ where
 enum Outcome<B> {
     /// It is answered, by the leader or with an error.
     Answer(Response<Body>),
-    /// It is to be answered here.
-    Alone(Inbound<Kept<B>>),
+    /// It is to be answered here. If it came whole, it can be sent elsewhere if it cannot be answered here after all.
+    Here(Inbound<Kept<B>>, Whole),
 }
+
+/// A call that came whole.
+type Whole = Option<Box<(Parts, Bytes)>>;
 
 /// One call on its way.
 struct Forwarding {
@@ -151,8 +169,8 @@ enum Messages<B> {
 }
 
 impl Forwarding {
-    fn of<B>(rpc: &'static Rpc, link: &Link, via: &HeaderValue, call: &Inbound<B>) -> Self {
-        Self { rpc, link: link.clone(), via: via.clone(), facts: call.facts().clone() }
+    fn of(rpc: &'static Rpc, link: &Link, via: &HeaderValue, facts: &Facts) -> Self {
+        Self { rpc, link: link.clone(), via: via.clone(), facts: facts.clone() }
     }
 
     /// Forwards the call, and returns what became of it.
@@ -161,14 +179,22 @@ impl Forwarding {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<StdError> + Send + 'static,
     {
-        let (Some(caller), Some(deadline)) = (self.facts.caller.clone(), self.facts.deadline) else {
-            let error = Error::Internal { what: "the call came without what the server knows of it" };
-            return Outcome::Answer(Status::from(error).into_http());
-        };
+        let Some(caller) = self.facts.caller.clone() else { return Outcome::Answer(incomplete()) };
         let (parts, body) = call.into_request().into_parts();
-        let messages = match self.read(body, &caller, most).await {
-            Ok(messages) => messages,
-            Err(status) => return Outcome::Answer(status.into_http()),
+        match self.read(body, &caller, most).await {
+            Ok(messages) => self.sent(parts, messages).await,
+            Err(status) => Outcome::Answer(status.into_http()),
+        }
+    }
+
+    /// The same for a call whose message was read.
+    async fn sent<B>(self, parts: Parts, messages: Messages<B>) -> Outcome<B>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<StdError> + Send + 'static,
+    {
+        let (Some(caller), Some(deadline)) = (self.facts.caller.clone(), self.facts.deadline) else {
+            return Outcome::Answer(incomplete());
         };
         let streaming = self.rpc.streaming;
         let place = &self.facts.place;
@@ -179,9 +205,13 @@ impl Forwarding {
         }
         match self.forward(&parts, messages, &caller, deadline).await {
             Ok(Ok(response)) => Outcome::Answer(self.relayed(&caller, &parts.headers, response)),
-            Ok(Err(body)) => {
+            Ok(Err(messages)) => {
                 place.release_message();
-                Outcome::Alone(Inbound::again(Request::from_parts(parts, body)))
+                let (body, whole) = match messages {
+                    Messages::One(message) => (Kept::whole(message.clone()), Some(Box::new((parts.clone(), message)))),
+                    Messages::Many(body) => (body, None),
+                };
+                Outcome::Here(Inbound::again(Request::from_parts(parts, body)), whole)
             }
             Err(error) => Outcome::Answer(self.failed(&caller, &parts.headers, error)),
         }
@@ -193,11 +223,10 @@ impl Forwarding {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<StdError> + Send + 'static,
     {
-        let failed = |error: StdError| Status::from_error(error);
         if self.rpc.client_streaming {
             let mut body = Box::pin(body);
             while let Some(frame) = body.frame().await {
-                let data = frame.map_err(|error| failed(error.into()))?.into_data().unwrap_or_default();
+                let data = frame.map_err(|error| framing::unread(error.into()))?.into_data().unwrap_or_default();
                 if !data.is_empty() {
                     return Ok(Messages::Many(Kept::begun(data, body)));
                 }
@@ -207,7 +236,7 @@ impl Forwarding {
         let mut body = pin!(framing::body(body, most, true));
         let (mut first, mut all) = (Bytes::new(), BytesMut::new());
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(failed)?.into_data() else { continue };
+            let Ok(data) = frame.map_err(framing::unread)?.into_data() else { continue };
             if first.len() + all.len() + data.len() > FREE_MESSAGE {
                 self.facts.place.charge_message(caller.share(), data.len())?;
             }
@@ -222,14 +251,14 @@ impl Forwarding {
         Ok(Messages::One(if all.is_empty() { first } else { all.freeze() }))
     }
 
-    /// Sends the call to the leader until it is taken. Returns its body if this replica is to answer it.
+    /// Sends the call to the leader until it is taken. Returns its messages if this replica is to answer it.
     async fn forward<B>(
         &self,
         parts: &Parts,
         mut messages: Messages<B>,
         caller: &Caller,
         deadline: Instant,
-    ) -> Result<Result<Response<Incoming>, Kept<B>>, Error>
+    ) -> Result<Result<Response<Incoming>, Messages<B>>, Error>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<StdError> + Send + 'static,
@@ -238,13 +267,9 @@ impl Forwarding {
         let late = |sent| move |_: Elapsed| Error::Deadline { sent };
         let mut lost = 0;
         loop {
-            let course = timeout_at(end, self.link.way(caller.share())).await.map_err(late(false))??;
-            let Course::Leader(term) = course else {
-                return Ok(Err(match messages {
-                    Messages::One(message) => Kept::whole(message),
-                    Messages::Many(body) => body,
-                }));
-            };
+            let (course, _credit) =
+                timeout_at(end, self.link.way(caller.share(), self.is_read())).await.map_err(late(false))??;
+            let Course::Leader(term) = course else { return Ok(Err(messages)) };
             let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(HOP);
             if left.is_zero() {
                 return Err(Error::Deadline { sent: false });
@@ -254,11 +279,12 @@ impl Forwarding {
                 Messages::Many(body) => (Body::new(body), None),
             };
             let request = self.request(parts, caller, term, left, body);
-            let outcome = timeout_at(end, self.link.send(self.rpc.streaming, request)).await;
+            let outcome = timeout_at(end, self.link.send(self.rpc.streaming, term, request)).await;
             let outcome = outcome.map_err(late(true)).map_err(|error| self.told(error))?;
             let back = match outcome {
                 Ok(response) => return Ok(Ok(response)),
                 Err(Lost::NotTaken(back)) => back,
+                Err(Lost::NotLeader) => None,
                 // A read may be asked again. Of a write nobody can say whether it was done, and after it another's may have been.
                 Err(Lost::Unknown) if self.is_read() && whole.is_some() && lost < LOST_READS => {
                     lost += 1;
@@ -322,70 +348,18 @@ impl Forwarding {
         let on_behalf_of = headers.get(ON_BEHALF_OF).filter(|_| self.rpc.risk != Risk::Read);
         let record = on_behalf_of.map(|user| (http::HeaderName::from_static(ON_BEHALF_OF), user.clone()));
         let ended = response.headers().contains_key("grpc-status");
-        let relay = Relay { ended, caller: caller.clone(), headers: record.into_iter().collect(), forwarding: self };
+        let (caller, headers): (_, HeaderMap) = (caller.clone(), record.into_iter().collect());
+        let lost = move || {
+            let error = self.told(Error::LeaderLost);
+            audit::refused(self.rpc, &caller, &self.facts.origin, &headers, &error);
+            error
+        };
+        let relay = Relay { ended, lost: Box::new(lost) };
         response.map(|body| Body::new(HookedBody::new(body, relay)))
     }
 }
 
-/// The reply of the leader on its way to the caller.
-struct Relay {
-    /// True if the leader has told the outcome.
-    ended: bool,
-    caller: Caller,
-    headers: HeaderMap,
-    forwarding: Forwarding,
-}
-
-impl BodyHook for Relay {
-    fn poll_frame<B>(&mut self, body: Pin<&mut B>, context: &mut Context<'_>) -> Poll<Result<Next<B::Error>, Error>>
-    where
-        B: http_body::Body<Data = Bytes>,
-    {
-        let next = ready!(body.poll_frame(context));
-        Poll::Ready(match next {
-            Some(Ok(frame)) => Ok(Some(Ok(frame))),
-            None if self.ended => Ok(None),
-            // It broke off.
-            Some(Err(_)) | None => {
-                let Self { caller, headers, forwarding, .. } = self;
-                let error = forwarding.told(Error::LeaderLost);
-                audit::refused(forwarding.rpc, caller, &forwarding.facts.origin, headers, &error);
-                Err(error)
-            }
-        })
-    }
-}
-
-type Settled = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// The reply to a write that this replica has sent itself. Its messages wait until no answer of the leader is older.
-struct Settling {
-    body: Body,
-    link: Link,
-    next: Option<(Frame<Bytes>, Settled)>,
-}
-
-impl http_body::Body for Settling {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = &mut *self;
-        if this.next.is_none() {
-            let frame = match ready!(Pin::new(&mut this.body).poll_frame(context)) {
-                Some(Ok(frame)) => frame,
-                end => return Poll::Ready(end),
-            };
-            let link = this.link.clone();
-            this.next = Some((frame, Box::pin(async move { link.settled().await })));
-        }
-        if let Some((_, settled)) = &mut this.next {
-            ready!(settled.as_mut().poll(context));
-        }
-        Poll::Ready(this.next.take().map(|(frame, _)| Ok(frame)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.next.is_none() && self.body.is_end_stream()
-    }
+/// The answer to a call that came without its facts.
+fn incomplete() -> Response<Body> {
+    Status::from(Error::Internal { what: "the call came without what the server knows of it" }).into_http()
 }

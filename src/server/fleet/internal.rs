@@ -1,42 +1,52 @@
 //! The internal port: takes the calls that followers forward, and what they ask for themselves.
 //!
-//! The follower has proved by its certificate that it belongs to the fleet, so what it says of the caller counts: its name, and
-//! its grant for this RPC. The grant is checked as that of a caller of this port's own, here against the RPC's risk, and in the
-//! handler against that of the message's values.
+//! The follower has proved that it belongs to the fleet, by its certificate or, where the leader is elected, by the token that each
+//! connection begins with. So what it says of the caller counts: its name, and its grant for this RPC. The grant is checked as that
+//! of a caller of this port's own, here against the RPC's risk, and in the handler against that of the message's values.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::{BoxFuture, Either, Ready, ready};
 use http::{HeaderMap, HeaderValue, Response};
 use tonic::Status;
 use tonic::body::Body;
 use tracing::info;
 
 use super::kept::Kept;
+use super::reply::Settling;
 use crate::cache::{Cache, Tag};
 use crate::config::identity::ANONYMOUS;
+use crate::contract::{Idempotency, Rpc};
 use crate::error::Error;
+use crate::fleet::elected::{Elected, Input};
+use crate::fleet::election::Event;
+use crate::fleet::link::Link;
 use crate::fleet::wire::{
-    ACCOUNT, ALL, CONTRACT, CONTRACT_OF, DRAIN, HELLO, INVALIDATE, NOT_LEADER, NOT_READY, Passport, SERVED_BY, TERM,
-    VOID, number,
+    ACCOUNT, ALL, CONTRACT, CONTRACT_OF, DRAIN, HELLO, INVALIDATE, NOT_LEADER, NOT_READY, PING, Passport, SERVED_BY,
+    STATIC_TERM, SUCCEED, TAKE, TERM, VOID, number,
 };
 use crate::gateway::audit;
 use crate::gateway::caller::{Caller, Grant};
+use crate::rpc::facts::Connection;
 use crate::server::admin::Readiness;
 use crate::server::admin::readiness::Phase;
 use crate::server::identity::metadata;
-use crate::server::inbound::Inbound;
+use crate::server::inbound::{Answer, Arrival, Inbound};
 use crate::share::Shares;
 
-/// What the leader says of itself, and what it has void.
+/// What a replica says of itself, and what it has void.
 #[derive(Clone)]
 pub struct Answers {
     /// What it is called.
     pub name: HeaderValue,
-    /// Its term.
-    pub term: u64,
+    /// Its part in the election; none if the settings say that it leads.
+    pub elected: Option<Arc<Elected>>,
+    /// Where its calls go when another one leads.
+    pub link: Option<Link>,
     /// Its account.
     pub account: HeaderValue,
     /// Its cache.
@@ -84,13 +94,81 @@ where
     }
 
     fn call(&mut self, mut call: Inbound<B>) -> Self::Future {
+        call.facts().origin.ledger.identify();
+        if !call.facts().method.is_ours() {
+            let answers = self.answers.clone();
+            let (path, headers) = (call.path().to_owned(), std::mem::take(call.headers_mut()));
+            let connection = call.facts().peer.connection.clone();
+            return Box::pin(async move { Ok(answers.ask(&path, headers, &connection).await) });
+        }
         match self.answers.admit(&mut call) {
             Ok(()) => {
+                let ledger = Arc::clone(&call.facts().origin.ledger);
+                let changes = |rpc: &Rpc| rpc.idempotency != Idempotency::NoSideEffects;
+                let link = self.answers.link.clone().filter(|_| call.facts().method.rpc().is_some_and(changes));
                 let (answer, name) = (self.inner.call(call.map(Kept::live)), self.answers.name.clone());
-                Box::pin(answer.map(move |answer| answer.map(|response| served_by(response, name))))
+                Box::pin(answer.map(move |answer| {
+                    answer.map(|mut response| {
+                        // Of a call of several requests some were sent: it must not be sent again.
+                        if ledger.requests() > 0 {
+                            response.headers_mut().remove(NOT_LEADER);
+                        }
+                        // It may have lost the lead meanwhile: then no answer of the next one may be older.
+                        let response = match &link {
+                            Some(link) => response.map(|body| Body::new(Settling::new(body, link))),
+                            None => response,
+                        };
+                        served_by(response, name)
+                    })
+                }))
             }
             Err(response) => Box::pin(ready(Ok(*response))),
         }
+    }
+}
+
+/// Answers pings, above all that is done for a call: they come several times a second, and nobody wants to read of each.
+#[derive(Clone)]
+pub struct Pings(pub Option<Arc<Elected>>);
+
+impl<S> tower::Layer<S> for Pings {
+    type Service = Pinged<S>;
+
+    fn layer(&self, inner: S) -> Pinged<S> {
+        Pinged { inner, elected: self.0.clone() }
+    }
+}
+
+/// See [`Pings`].
+#[derive(Clone)]
+pub struct Pinged<S> {
+    inner: S,
+    elected: Option<Arc<Elected>>,
+}
+
+impl<S, B> tower::Service<Arrival<B>> for Pinged<S>
+where
+    S: tower::Service<Arrival<B>, Response = Answer, Error = Infallible>,
+{
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Either<S::Future, Ready<Result<Answer, Infallible>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, arrival: Arrival<B>) -> Self::Future {
+        let Some(elected) = self.elected.as_ref().filter(|_| arrival.request.uri().path() == PING) else {
+            return Either::Left(self.inner.call(arrival));
+        };
+        // Who has proved nothing is told who leads, and not listened to.
+        if arrival.peer.connection.proved.load(Ordering::Relaxed) {
+            elected.meet(arrival.request.headers());
+        }
+        let mut response = done();
+        response.headers_mut().extend(elected.said());
+        Either::Right(ready(Ok(Answer { response, deadline: None })))
     }
 }
 
@@ -100,23 +178,42 @@ pub fn served_by(mut response: Response<Body>, name: HeaderValue) -> Response<Bo
     response
 }
 
+/// Returns the answer to who has not proved that it is a replica of this fleet.
+fn refused() -> Response<Body> {
+    Status::from(Error::Unauthenticated { why: "this port is for the replicas of a fleet" }).into_http()
+}
+
 /// Returns the answer to what a replica asks for itself.
 fn done() -> Response<Body> {
     Status::new(tonic::Code::Ok, "").into_http()
 }
 
 impl Answers {
+    /// Returns the term in which this replica leads, if it does.
+    fn term(&self) -> Option<u64> {
+        self.elected.as_ref().map_or(Some(STATIC_TERM), |elected| elected.term())
+    }
+
+    /// True unless the other end of a connection has still to prove that it belongs to the fleet.
+    fn trusts(&self, connection: &Connection) -> bool {
+        self.elected.is_none() || connection.proved.load(Ordering::Relaxed)
+    }
+
     /// Makes the call one of the caller that the follower names; else returns the answer.
     fn admit<B>(&self, call: &mut Inbound<B>) -> Result<(), Box<Response<Body>>> {
-        call.facts().origin.ledger.identify();
-        let Some(rpc) = call.facts().method.rpc() else { return Err(Box::new(self.ask(call))) };
+        let Some(rpc) = call.facts().method.rpc() else { return Ok(()) };
         let refuse = |error: Error| -> Box<Response<Body>> { Box::new(Status::from(error).into_http()) };
-        let Some(passport) = Passport::take(call.headers_mut()) else {
+        let trusted = self.trusts(&call.facts().peer.connection);
+        let Some(passport) = Passport::take(call.headers_mut()).filter(|_| trusted) else {
             return Err(refuse(Error::Unauthenticated { why: "this port takes what other replicas forward" }));
         };
-        if passport.term != self.term {
-            let mut response = refuse(Error::ShuttingDown);
-            response.headers_mut().insert(NOT_LEADER, self.term.into());
+        if self.term() != Some(passport.term) {
+            let heard = self.elected.as_ref().map_or(STATIC_TERM, |elected| {
+                elected.hear(passport.term);
+                elected.heard()
+            });
+            let mut response = refuse(Error::NotLeader);
+            response.headers_mut().insert(NOT_LEADER, heard.into());
             return Err(response);
         }
         let Passport { caller: name, grant, from, via, .. } = passport;
@@ -135,37 +232,69 @@ impl Answers {
     }
 
     /// Answers what a replica asks for itself.
-    fn ask<B>(&self, call: &Inbound<B>) -> Response<Body> {
-        let headers = call.headers();
-        match call.path() {
-            HELLO => self.hello(headers),
-            INVALIDATE if self.void(headers) => done(),
-            DRAIN => {
-                if let Some(drain) = &call.facts().peer.connection.drain {
+    async fn ask(&self, path: &str, headers: HeaderMap, connection: &Connection) -> Response<Body> {
+        if path == HELLO {
+            return self.hello(&headers, connection).await;
+        }
+        if !self.trusts(connection) {
+            return refused();
+        }
+        let elected = self.elected.as_ref();
+        match (path, elected) {
+            (INVALIDATE, _) if self.void(&headers) => done(),
+            (DRAIN, _) => {
+                if let Some(drain) = &connection.drain {
                     drain.begin();
                 }
                 done()
             }
+            (SUCCEED, Some(elected)) if elected.would_lead() => done(),
+            (TAKE, Some(elected)) => match headers.get(TERM).and_then(number) {
+                Some(term) => {
+                    elected.tell(Input::Event(Event::Handed(term)));
+                    done()
+                }
+                None => Status::unimplemented("").into_http(),
+            },
             _ => Status::unimplemented("").into_http(),
         }
     }
 
-    /// Says what this replica is. What the follower says is void is void from here on.
-    fn hello(&self, headers: &HeaderMap) -> Response<Body> {
-        let same = headers.get(CONTRACT_OF).and_then(number) == Some(CONTRACT.into())
-            && headers.get(ACCOUNT) == Some(&self.account);
-        if same && headers.contains_key(VOID) {
-            self.void(headers);
+    /// Says what this replica is, and learns whether it may believe the other one. What a follower says is void is void from here
+    /// on.
+    async fn hello(&self, headers: &HeaderMap, connection: &Connection) -> Response<Body> {
+        let is_trusted = match &self.elected {
+            Some(elected) => elected.verify(headers).await,
+            None => true,
+        };
+        let same_account = headers.get(ACCOUNT) == Some(&self.account);
+        connection.proved.store(is_trusted && same_account, Ordering::Relaxed);
+        let theirs = headers.get(CONTRACT_OF).and_then(number);
+        let ours = self.elected.as_ref().map_or(CONTRACT, |elected| elected.contract());
+        if is_trusted && same_account {
+            // What an older contract asks for, a newer one knows. In the settings' fleet all have the same.
+            let ours = u64::from(ours);
+            let fits = theirs.is_some_and(|theirs| theirs == ours || self.elected.is_some() && theirs < ours);
+            if fits && headers.contains_key(VOID) {
+                self.void(headers);
+            }
+            if let Some(elected) = &self.elected {
+                elected.meet(headers);
+            }
         }
-        let mut response = done();
+        let mut response = if is_trusted { done() } else { refused() };
         let headers = response.headers_mut();
-        headers.insert(CONTRACT_OF, CONTRACT.into());
-        headers.insert(ACCOUNT, self.account.clone());
-        headers.insert(TERM, self.term.into());
-        // Its calls would fail; a follower by itself may do better.
-        if self.readiness.phase() == Phase::Starting {
-            headers.insert(NOT_READY, HeaderValue::from_static("1"));
+        if let Some(elected) = &self.elected {
+            headers.extend(elected.said());
+        } else {
+            headers.insert(TERM, STATIC_TERM.into());
+            // Its calls would fail; a follower by itself may do better. Who is elected is ready.
+            if self.readiness.phase() == Phase::Starting {
+                headers.insert(NOT_READY, HeaderValue::from_static("1"));
+            }
         }
+        headers.insert(CONTRACT_OF, ours.into());
+        headers.insert(ACCOUNT, self.account.clone());
         response
     }
 

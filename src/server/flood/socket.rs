@@ -14,10 +14,10 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::activity::{Activity, Worth};
 use super::frames::{Budget, Unfinished};
 use crate::server::counts::Counts;
+use crate::server::spoken::{self, Spoken};
 use crate::turns::Turns;
 
-/// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
-const PREFACE: usize = 24;
+const PREFACE: usize = spoken::PREFACE.len();
 
 /// A socket that fails if its peer does not begin, or does not read. A peer that sends without pause is read in turns.
 pub struct Socket<T> {
@@ -62,6 +62,17 @@ impl<T> Socket<T> {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface in time")))
     }
 
+    /// Counts a peer that begins with something else than the preface. What follows is for hyper, which ends it.
+    fn look_at(&mut self, came: &[u8]) {
+        let rest = &spoken::PREFACE[self.begun..];
+        if came.iter().zip(rest).any(|(byte, wanted)| byte != wanted) {
+            let first = [&spoken::PREFACE[..self.begun], &came[..came.len().min(spoken::FIRST)]].concat();
+            self.counts.stray(Spoken::of(&first));
+            self.counts.refuse();
+            self.begun = PREFACE;
+        }
+    }
+
     /// Ends a write that has made no progress for too long.
     fn written<R>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if outcome.is_ready() {
@@ -100,6 +111,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
         } else {
             this.turns.did(buffer.filled().len() - before);
         }
+        this.look_at(&buffer.filled()[before..]);
         let preface = (PREFACE - this.begun).min(buffer.filled().len() - before);
         if let Some(unfinished) = this.unfinished.as_mut().filter(|_| this.begun + preface >= PREFACE) {
             let is_known = || this.activity.as_ref().is_some_and(|activity| activity.worth() == Worth::Proven);
@@ -209,6 +221,30 @@ mod tests {
             let late = socket.read_to_end(&mut Vec::new()).await.expect_err("it has not begun");
             assert_eq!((late.kind(), counts.view().refused), (io::ErrorKind::TimedOut, 1));
             assert!(began.elapsed().abs_diff(seconds) < Duration::from_millis(10));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_speaks_something_else_is_counted_by_what_it_speaks() {
+        let minute = Duration::from_mins(1);
+        for (parts, spoken) in [
+            (&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"[..]][..], None),
+            (&[b"PRI * HTTP/2.0", b"\r\n\r\nSM\r\n\r\n"], None),
+            (&[b"\x16\x03\x01\x02\x00\x01\x00\x01"], Some("tls")),
+            (&[b"PR", b"OXY TCP4 10.0.0.1 10.0.0.2 1234 50051\r\nPRI * HTTP/2.0"], Some("proxy_header")),
+            (&[b"P", b"OST / HTTP/1.1\r\nhost: localhost\r\n\r\n"], Some("http1")),
+        ] {
+            let (mut peer, inner) = tokio::io::duplex(64);
+            let counts = Counts::default();
+            let mut socket = Socket::new(inner, minute, minute, counts.clone());
+            for part in parts {
+                peer.write_all(part).await.expect("there is room");
+                socket.read_exact(&mut vec![0; part.len()]).await.expect("hyper has the last word");
+            }
+            let view = counts.view();
+            let strays: Vec<_> = view.strays.iter().filter(|(_, count)| **count > 0).collect();
+            assert_eq!(strays, spoken.iter().map(|spoken| (spoken, &1)).collect::<Vec<_>>());
+            assert_eq!(view.refused, spoken.iter().count() as u64);
         }
     }
 

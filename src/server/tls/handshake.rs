@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::server::spoken::FIRST;
 use crate::share::{Charge, Shares};
 
 /// Most bytes of a handshake: a greeting has some 2 KiB, and a client's certificates some more.
@@ -18,6 +19,8 @@ pub struct Handshake<T> {
     socket: T,
     /// None once it is over.
     under_way: Option<UnderWay>,
+    /// The first bytes, to tell what a peer speaks that does not speak TLS.
+    first: Vec<u8>,
 }
 
 struct UnderWay {
@@ -30,12 +33,18 @@ struct UnderWay {
 impl<T> Handshake<T> {
     /// Begins to count what comes.
     pub fn begin(socket: T, shares: &Shares) -> Self {
-        Self { socket, under_way: Some(UnderWay { shares: shares.clone(), came: 0, charge: None }) }
+        let under_way = UnderWay { shares: shares.clone(), came: 0, charge: None };
+        Self { socket, under_way: Some(under_way), first: Vec::with_capacity(FIRST) }
+    }
+
+    /// Returns the first bytes that came.
+    pub fn first(&self) -> &[u8] {
+        &self.first
     }
 
     /// Notes that the handshake is over.
     pub fn end(&mut self) {
-        self.under_way = None;
+        (self.under_way, self.first) = (None, Vec::new());
     }
 }
 
@@ -64,7 +73,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Handshake<T> {
         let Some(under_way) = &mut this.under_way else { return Pin::new(&mut this.socket).poll_read(context, to) };
         let mut part = ReadBuf::new(to.initialize_unfilled_to(under_way.room()?.min(to.remaining())));
         ready!(Pin::new(&mut this.socket).poll_read(context, &mut part))?;
-        let bytes = part.filled().len();
+        let (bytes, missing) = (part.filled().len(), FIRST - this.first.len());
+        this.first.extend_from_slice(&part.filled()[..bytes.min(missing)]);
         to.advance(bytes);
         Poll::Ready(under_way.took(bytes))
     }

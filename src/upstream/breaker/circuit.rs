@@ -13,6 +13,15 @@ use crate::upstream::jitter::Jitter;
 /// How long others wait for the outcome of one caller's probe.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Failures of a caller from which on an open circuit refuses it, too: more than one request with its repetitions makes.
+const SUSPECT: u32 = 4;
+
+/// Most callers whose failures are remembered, where more failures than this open a circuit.
+const MOST_FAILED: u32 = 32;
+
+/// Stands for the failures of a caller who has opened the circuit: others probe before it.
+const CULPRIT: u32 = u32::MAX;
+
 /// The state of a circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -33,23 +42,26 @@ pub struct Circuit {
     generation: u64,
     since: Instant,
     window: Window,
-    /// Failures since the last success.
+    /// Failures since the last success, but for those that are only their caller's.
     consecutive: u32,
     /// Failed probes since the circuit was last closed, which double the time it stays open.
     reopened: u32,
-    /// Who was last answered, and when; and the same of the last one before who is another caller. A failure takes its caller out.
-    answered: [Option<(u64, Instant)>; 2],
-    /// Who has failed since the last success.
-    failed: Option<Failed>,
-    /// Whose failure opened the circuit, and whether it has refused anybody else since: then others probe first.
-    culprit: Option<u64>,
+    /// Who was last answered, and the last one before who is another caller. As many failures as open a circuit take a caller out.
+    answered: [Option<Answered>; 2],
+    /// Who has failed since the last success, and how often: as many callers as there is place for fail because Zendesk does.
+    failed: Vec<(u64, u32)>,
+    /// Failures in a row that open it: of calls, or of callers.
+    most: u32,
+    /// Whether it has refused anybody who has not opened it, since it did: then others probe first.
     refused_others: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Failed {
-    One(u64),
-    Several,
+#[derive(Debug, Clone, Copy)]
+struct Answered {
+    caller: u64,
+    at: Instant,
+    /// Its failures since.
+    failures: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +82,7 @@ struct Pause {
     safe: Instant,
     /// When any call may, for lack of a safe one.
     any: Instant,
-    /// When a call may of the caller whose failure opened the circuit, if others wait, too.
+    /// When a call may of a caller who has opened the circuit, if others wait, too.
     culprit: Instant,
 }
 
@@ -99,8 +111,8 @@ impl Circuit {
             consecutive: 0,
             reopened: 0,
             answered: [None; 2],
-            failed: None,
-            culprit: None,
+            failed: Vec::new(),
+            most: settings.consecutive_failures,
             refused_others: false,
         }
     }
@@ -109,18 +121,20 @@ impl Circuit {
     pub fn admit(&mut self, caller: u64, safe: bool) -> (Result<Pass, Duration>, Change) {
         let now = Instant::now();
         let pass = |generation, probe| Ok(Pass { generation, caller, begun: now, probe });
-        let is_others = matches!(self.failed, Some(Failed::One(culprit)) if culprit != caller);
+        let failures = self.failures(caller);
         let (pause, probing) = match self.phase {
             Phase::Closed => return (pass(self.generation, false), None),
-            // Who has not failed may find that it is the other one's requests that do.
-            _ if is_others => return (pass(self.generation, false), None),
+            // Where few callers fail, who does not, or seldom, may find that it is the others' requests that do.
+            _ if failures < SUSPECT && self.has_place() => {
+                return (pass(self.generation, false), None);
+            }
             Phase::Open(pause) => (pause, None),
             Phase::HalfOpen { pause, probing } => (pause, probing),
         };
         let mut from = if safe { pause.safe } else { pause.any };
         // A probe that takes long may hang for its caller alone.
         let is_probed = probing.is_some_and(|(prober, since)| prober == caller || now < since + PATIENCE);
-        if self.culprit != Some(caller) {
+        if failures != CULPRIT {
             self.refused_others |= is_probed || now < from;
         } else if self.refused_others {
             from = from.max(pause.culprit);
@@ -149,11 +163,12 @@ impl Circuit {
             }
             (Verdict::Ignore, false) => None,
             (Verdict::Success, _) => {
-                if self.answered[0].is_some_and(|(caller, _)| caller != pass.caller) {
+                if self.answered[0].is_some_and(|last| last.caller != pass.caller) {
                     self.answered[1] = self.answered[0];
                 }
-                self.answered[0] = Some((pass.caller, Instant::now()));
-                (self.consecutive, self.failed) = (0, None);
+                self.answered[0] = Some(Answered { caller: pass.caller, at: Instant::now(), failures: 0 });
+                self.consecutive = 0;
+                self.failed.clear();
                 if matches!(self.phase, Phase::Closed) {
                     self.window.count(true);
                     return None;
@@ -165,14 +180,13 @@ impl Circuit {
             }
             (Verdict::Failure | Verdict::Timeout, true) => {
                 self.reopened += 1;
-                self.fail(pass);
+                self.consecutive += 1;
+                self.fail(pass.caller);
                 Some(self.open(pass, rules))
             }
             (Verdict::Timeout, false) if self.has_answered_others(pass, pass.begun) => None,
             (Verdict::Failure | Verdict::Timeout, false) => {
-                for answered in &mut self.answered {
-                    answered.take_if(|(caller, _)| *caller == pass.caller);
-                }
+                self.fail(pass.caller);
                 let is_its_own = Instant::now()
                     .checked_sub(rules.settings.window)
                     .is_some_and(|since| self.has_answered_others(pass, since));
@@ -180,19 +194,38 @@ impl Circuit {
                     return None;
                 }
                 self.window.count(false);
-                self.fail(pass);
-                // An open one has now failed for several callers, and refuses all.
+                self.consecutive += 1;
                 (matches!(self.phase, Phase::Closed) && self.is_broken(rules)).then(|| self.open(pass, rules))
             }
         }
     }
 
-    fn fail(&mut self, pass: Pass) {
-        self.consecutive += 1;
-        self.failed = match self.failed {
-            Some(failed) if failed != Failed::One(pass.caller) => Some(Failed::Several),
-            _ => Some(Failed::One(pass.caller)),
-        };
+    /// Notes a failure of this caller.
+    fn fail(&mut self, caller: u64) {
+        let most = self.most;
+        for answered in &mut self.answered {
+            answered.take_if(|answered| {
+                answered.failures += u32::from(answered.caller == caller);
+                answered.failures >= most
+            });
+        }
+        if let Some((_, failures)) = self.failed.iter_mut().find(|(failed, _)| *failed == caller) {
+            *failures = failures.saturating_add(1);
+        } else {
+            if !self.has_place() {
+                self.failed.remove(0);
+            }
+            self.failed.push((caller, 1));
+        }
+    }
+
+    fn has_place(&self) -> bool {
+        self.failed.len() < self.most.min(MOST_FAILED) as usize
+    }
+
+    /// Returns how often this caller has failed since the last success.
+    fn failures(&self, caller: u64) -> u32 {
+        self.failed.iter().find(|(failed, _)| *failed == caller).map_or(0, |(_, failures)| *failures)
     }
 
     /// Returns the state and since when it holds.
@@ -223,9 +256,10 @@ impl Circuit {
         }
     }
 
-    /// True if another caller was answered since then, and has not failed: then it is this caller's requests that hang, or fail.
+    /// True if another caller was answered since then, and has failed seldom since: then it is this caller's requests that hang, or
+    /// fail.
     fn has_answered_others(&self, pass: Pass, since: Instant) -> bool {
-        self.answered.iter().flatten().any(|(caller, at)| *caller != pass.caller && *at > since)
+        self.answered.iter().flatten().any(|last| last.caller != pass.caller && last.at > since)
     }
 
     fn is_broken(&self, rules: &Rules) -> bool {
@@ -244,7 +278,10 @@ impl Circuit {
         let safe = Instant::now() + length;
         let any = if rules.has_reads { safe + length } else { safe };
         self.phase = Phase::Open(Pause { safe, any, culprit: safe + length });
-        (self.culprit, self.refused_others) = (Some(pass.caller), false);
+        self.refused_others = false;
+        if let Some((_, failures)) = self.failed.iter_mut().find(|(failed, _)| *failed == pass.caller) {
+            *failures = CULPRIT;
+        }
         self.enter(State::Open)
     }
 

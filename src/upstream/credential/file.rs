@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use super::token::Token;
 use super::whose::{Proof, whose};
 use crate::config;
+use crate::telemetry::trouble::CREDENTIAL;
 use crate::upstream::client::Origin;
 use crate::watch::{self, Watched, Watcher};
 
@@ -145,7 +146,7 @@ async fn follow(file: Weak<File>, zendesk: Origin) {
             let token = file.watched.get();
             match timeout(PROOF, whose(&zendesk, token.header.clone())).await {
                 Ok(Ok(Proof::Accepted(_))) => file.accepted(&token),
-                Ok(Ok(Proof::Refused(_))) => drop(file.refused(&token)),
+                Ok(Ok(Proof::Refused(why))) if why.means == CREDENTIAL => drop(file.refused(&token)),
                 _ => {}
             }
             drop(file);

@@ -8,6 +8,7 @@ use super::source::{Place, Source};
 use super::whose::{Proof, whose};
 use super::{Credential, Origin};
 use crate::error::{ConnectionError, Error};
+use crate::telemetry::trouble::{CREDENTIAL, KeptOut};
 use crate::upstream::client;
 
 impl Source {
@@ -30,8 +31,7 @@ async fn ask(base: &Credential, zendesk: &client::Origin) -> Proof {
     let credential = match &base.origin {
         Origin::Client(client) => match client.next(None, false).await {
             Ok(token) => token.map(|token| base.with(token)),
-            Err(error @ Error::Credential { .. }) => return Proof::Refused(format!("no access token: {error}")),
-            Err(error) => return Proof::Unknown(format!("no access token: {error}")),
+            Err(error) => return without_token(&error),
         },
         Origin::File(_) | Origin::Fixed => Some(base.current()),
     };
@@ -42,4 +42,16 @@ async fn ask(base: &Credential, zendesk: &client::Origin) -> Proof {
         Ok(proof) => proof,
         Err(error) => Proof::Unknown(ConnectionError::of(error.as_ref()).text),
     }
+}
+
+/// What it means that there is no access token: the endpoint is the account's, too.
+fn without_token(error: &Error) -> Proof {
+    let status = error.refusal().map_or(0, |refusal| refusal.status);
+    let why = match error {
+        // `invalid_client` and the like have a status of 400.
+        Error::Credential { .. } if status == 400 => Some(KeptOut { means: CREDENTIAL, status }),
+        Error::Credential { .. } | Error::Redirected(_) | Error::Malformed(_) => KeptOut::of(status),
+        _ => None,
+    };
+    why.map_or_else(|| Proof::Unknown(format!("no access token: {error}")), Proof::Refused)
 }

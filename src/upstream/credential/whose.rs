@@ -3,6 +3,7 @@
 use http::header::{ACCEPT, AUTHORIZATION};
 use serde_json::Value;
 
+use crate::telemetry::trouble::{CREDENTIAL, KeptOut};
 use crate::upstream::client;
 
 /// Most bytes of an answer that are read: a user has a few thousand.
@@ -15,9 +16,9 @@ pub enum Proof {
     NotAsked,
     /// It is accepted, as the credential of a user with this role.
     Accepted(String),
-    /// It is not accepted.
-    Refused(String),
-    /// Zendesk did not say: there was no answer, or one about something else.
+    /// It is not accepted, or there is something else than the account: every call would fail for that.
+    Refused(KeptOut),
+    /// Zendesk did not say: there was no answer, or one that says only that there will be another later.
     Unknown(String),
 }
 
@@ -33,12 +34,14 @@ pub(super) async fn whose(zendesk: &client::Origin, header: http::HeaderValue) -
     };
     let user = serde_json::from_slice::<Value>(&body).ok().map(|mut body| body["user"].take());
     Ok(match (status, user) {
-        (401 | 403, _) => Proof::Refused(format!("HTTP {status}")),
         // To a request without a credential that it knows, Zendesk answers with an anonymous user.
-        (200, Some(user)) if user.is_object() && user["id"].is_null() => Proof::Refused("it is nobody's".to_owned()),
+        (200, Some(user)) if user.is_object() && user["id"].is_null() => {
+            Proof::Refused(KeptOut { means: CREDENTIAL, status })
+        }
         (200, Some(user)) if user.is_object() => {
             Proof::Accepted(user["role"].as_str().unwrap_or("unknown").chars().take(40).collect())
         }
-        _ => Proof::Unknown(format!("HTTP {status}, which is no answer about a user")),
+        _ => KeptOut::of(status)
+            .map_or_else(|| Proof::Unknown(format!("HTTP {status}, which is no answer about a user")), Proof::Refused),
     })
 }

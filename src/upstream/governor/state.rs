@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::buckets::{Buckets, Route};
 use super::budget::{Budget, Opening};
+use super::spenders::Spenders;
 use super::stated::{About, Stated};
 use super::updates::{Updates, is_of_user_updates};
 use crate::config;
@@ -24,13 +25,16 @@ pub struct Need {
     pub priority: Priority,
     pub route: Route,
     pub user: Option<UserKey>,
+    /// Who asks: see [`Share::id`](crate::share::Share::id).
+    pub caller: u64,
 }
 
 impl Need {
     /// Returns what this call spends from.
     pub fn of(call: &Call) -> Self {
         let rest = &*call.rest;
-        Self { priority: call.priority, route: Route::of(rest), user: rest.updated_user.clone() }
+        let (route, user, caller) = (Route::of(rest), rest.updated_user.clone(), call.share.id());
+        Self { priority: call.priority, route, user, caller }
     }
 }
 
@@ -57,6 +61,7 @@ pub struct State<W> {
     pub buckets: Buckets,
     pub updates: Updates,
     stated: Stated,
+    spenders: Spenders,
     pub room: Room<W>,
     pub granted: [u64; 3],
     pub waited: u64,
@@ -72,6 +77,7 @@ impl<W: Waits> State<W> {
             buckets: Buckets::new(settings.headroom_percent),
             updates: Updates::new(settings.updates_per_user, settings.update_spacing),
             stated: Stated::default(),
+            spenders: Spenders::default(),
             room: Room::new(settings.waiting),
             granted: [0; 3],
             waited: 0,
@@ -84,7 +90,16 @@ impl<W: Waits> State<W> {
     pub fn opening(&self, need: &Need, now: Instant) -> Opening {
         let update = need.user.as_ref().map_or(now, |user| self.updates.opening(user, 0, 0, now));
         let update = if update > now { Opening::At(update) } else { Opening::Now };
-        self.account.opening(need.priority, now).and(self.buckets.opening(need.route, need.priority, now)).and(update)
+        let priority = self.priority(need, now);
+        self.account.opening(priority, now).and(self.buckets.opening(need.route, priority, now)).and(update)
+    }
+
+    /// Returns by which priority a call is paced. Writes go while anything is left; but those of a caller who has had a fair part of
+    /// the window leave to others what reads leave to them.
+    fn priority(&self, need: &Need, now: Instant) -> Priority {
+        let is_fair =
+            || self.account.view(now).is_none_or(|view| self.spenders.is_fair(need.caller, view.limit, view.ends));
+        if need.priority == Priority::Write && !is_fair() { Priority::Interactive } else { need.priority }
     }
 
     /// Returns when a call is likely to get its turn, after the waiting calls that go before it.
@@ -96,8 +111,9 @@ impl<W: Waits> State<W> {
             updates += u32::from(other.user.is_some());
             same_user += usize::from(other.user.is_some() && other.user == need.user);
         }
-        let account = self.account.estimate(need.priority, all, now);
-        let bucket = self.buckets.estimate(need.route, need.priority, on_route, now);
+        let priority = self.priority(need, now);
+        let account = self.account.estimate(priority, all, now);
+        let bucket = self.buckets.estimate(need.route, priority, on_route, now);
         let update = need.user.as_ref().map_or(now, |user| self.updates.opening(user, updates, same_user, now));
         let of_update = if update > self.updates.spaced(updates, now) { Limit::UserUpdates } else { Limit::Updates };
         let of = |at, limit| Turn { at, limit, stated: None };
@@ -124,6 +140,11 @@ impl<W: Waits> State<W> {
     pub fn spend(&mut self, need: &Need, now: Instant) -> Vec<usize> {
         self.granted[need.priority as usize] += 1;
         self.account.spend(now);
+        if need.priority != Priority::Background
+            && let Some(view) = self.account.view(now)
+        {
+            self.spenders.spend(need.caller, view.ends);
+        }
         if let Some(user) = &need.user {
             self.updates.spend(user, now);
         }

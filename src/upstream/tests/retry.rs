@@ -16,6 +16,7 @@ use crate::contract::Idempotency;
 use crate::error::{ConnectionError, Error};
 use crate::limits::Limit;
 use crate::path;
+use crate::share::Shares;
 use crate::upstream::Jitter;
 use crate::upstream::call::{Call, Priority};
 use crate::upstream::rest::{Rest, id};
@@ -88,7 +89,8 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::Internal { .. }
         | Error::SlotsTaken { .. }
         | Error::ShuttingDown
-        | Error::LeaderLost => [1, 1, 1],
+        | Error::LeaderLost
+        | Error::NotLeader => [1, 1, 1],
     }
 }
 
@@ -143,6 +145,7 @@ fn every_error() -> Vec<Error> {
         Error::ImpersonationForbidden,
         Error::ShuttingDown,
         Error::LeaderLost,
+        Error::NotLeader,
     ]
 }
 
@@ -231,6 +234,32 @@ async fn all_retries_share_one_budget_of_a_fifth_of_the_calls_and_one_a_second()
     let repeated = hits.get() - 6_000;
     assert!((allowed - 40..=allowed).contains(&repeated), "{repeated} retries");
     assert!(retries.snapshot().out_of_budget > 4_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_reads_fail_leaves_the_others_their_repetitions() {
+    let shares = Shares::new(&config::Callers::unlimited(), 0);
+    let (greedy, modest) = (shares.of("greedy"), shares.of("modest"));
+    let (hits, greedy_id) = (Hits::default(), greedy.id());
+    let (service, retries) = retrying(zendesk(&hits, move |_, call: Call| {
+        // Of the modest one's calls every first attempt fails.
+        let fails = call.share.id() == greedy_id || call.ledger.requests() == 1;
+        async move { if fails { Err(unavailable()) } else { Ok(answer()) } }
+    }));
+    for second in 0..60 {
+        for _ in 0..60 {
+            let (service, call) = (service.clone(), Call { share: greedy.clone(), ..read() });
+            tokio::spawn(async move { ask(&service, call).await });
+            sleep(millis(16)).await;
+        }
+        // One every three seconds is less than half of what time brings.
+        if second >= 6 && second % 3 == 0 {
+            let answered = ask(&service, Call { share: modest.clone(), ..read() }).await;
+            assert!(answered.is_ok(), "{second}: {answered:?}, {:?}", retries.snapshot());
+        }
+    }
+    let repeated = retries.snapshot().retried;
+    assert!((700..=3_600 / 5 + 60 + 10 + 20).contains(&repeated), "{repeated} of all: as many as ever");
 }
 
 #[tokio::test(start_paused = true)]

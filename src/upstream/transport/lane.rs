@@ -14,8 +14,13 @@ use tokio::time::Instant;
 use super::connector::{CONNECT_TIMEOUT, Layer};
 use super::end::End;
 use super::link::Link;
+use super::since::Since;
 use crate::error::ConnectionError;
 use crate::upstream::client::Origin;
+
+mod seat;
+
+pub use seat::Seat;
 
 /// A connection is passed over after it has kept a request waiting this long for any part of an answer, or has not taken one.
 pub const SILENT_AFTER: Duration = Duration::from_millis(750);
@@ -31,6 +36,9 @@ const MOST_ABANDONED: usize = 500;
 /// How often the tasks of a connection must have had their turn before it means something that they did not take a request: they
 /// hand it from one to the next, and back.
 const TURNS: usize = 8;
+
+/// How long a connection may refuse every request.
+const REFUSES_FOR: Duration = Duration::from_secs(1);
 
 /// How many streams of one connection are reset before the client has forgotten the first: fewer than the 50 that it remembers.
 const REMEMBERED: usize = 45;
@@ -61,15 +69,18 @@ pub struct Lane {
     resets: Arc<Semaphore>,
     /// Held by the request that is being offered, where only one may be at a time.
     offering: Semaphore,
-    /// Since when bodies have waited for room in the upload window and none was taken, in milliseconds of [`Link::now`]; 0 if
-    /// none has.
-    bodies_stuck: AtomicU64,
+    /// Since when bodies have waited for room in the upload window and none was taken.
+    bodies_stuck: Since,
     /// Whether a request has reported that the connection broke.
     broken: AtomicBool,
-    /// When the connection took its first request, in milliseconds of [`Link::now`]; 0 if it has not.
-    first_taken: AtomicU64,
-    /// Since when an answer is awaited and nothing was received, in milliseconds of [`Link::now`]; 0 if none is awaited.
-    unanswered: AtomicU64,
+    /// Since when the connection has taken requests.
+    first_taken: Since,
+    /// Since when an answer is awaited and nothing was received.
+    unanswered: Since,
+    /// Since when an answer is awaited and none was received whole.
+    unended: Since,
+    /// Since when requests are refused and none is answered.
+    refused: Since,
     changed: Arc<Notify>,
 }
 
@@ -96,10 +107,12 @@ impl Lane {
             abandoned: AtomicUsize::new(0),
             resets: Arc::new(Semaphore::new(REMEMBERED)),
             offering: Semaphore::new(1),
-            bodies_stuck: AtomicU64::new(0),
+            bodies_stuck: Since::default(),
             broken: AtomicBool::new(false),
-            first_taken: AtomicU64::new(0),
-            unanswered: AtomicU64::new(0),
+            first_taken: Since::default(),
+            unanswered: Since::default(),
+            unended: Since::default(),
+            refused: Since::default(),
             changed: Arc::clone(changed),
         })
     }
@@ -181,9 +194,7 @@ impl Lane {
     /// True if the client knows how many requests the connection takes at a time, and so holds back surplus ones. Before that,
     /// a surplus request can make the peer end the connection.
     pub fn is_settled(&self) -> bool {
-        let first = self.first_taken.load(Ordering::SeqCst);
-        let since = Duration::from_millis(self.link.now().saturating_sub(first));
-        self.has_heard() || (first > 0 && since > SETTLED_AFTER)
+        self.has_heard() || self.first_taken.elapsed(self.link.now()).is_some_and(|since| since > SETTLED_AFTER)
     }
 
     /// How many requests have a seat.
@@ -243,8 +254,7 @@ impl Lane {
 
     /// For how long an answer has been awaited and nothing was received.
     fn unanswered(&self) -> Option<Duration> {
-        let since = self.unanswered.load(Ordering::SeqCst);
-        (since != 0).then(|| Duration::from_millis(self.link.now().saturating_sub(since)))
+        self.unanswered.elapsed(self.link.now())
     }
 
     /// True if a part of an answer was ever received.
@@ -278,7 +288,10 @@ impl Lane {
             self.changed.notify_waiters();
         }
         let awaited = !ended || self.taken() > 1;
-        self.unanswered.store(if awaited { now } else { 0 }, Ordering::SeqCst);
+        self.unanswered.restart(now, awaited);
+        if ended {
+            self.unended.restart(now, awaited);
+        }
     }
 
     /// Notes that the connection is ready for requests: it took one, or a part of one's body.
@@ -297,22 +310,21 @@ impl Lane {
         self.taken.fetch_add(1, Ordering::SeqCst);
         self.takes.fetch_add(1, Ordering::SeqCst);
         let now = self.link.now();
-        let _ = self.first_taken.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
-        let _ = self.unanswered.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
+        self.first_taken.begin(now);
+        self.unanswered.begin(now);
+        self.unended.begin(now);
         now
     }
 
     /// Notes that a request's body was taken.
     pub fn body_taken(&self) {
-        self.bodies_stuck.store(0, Ordering::SeqCst);
+        self.bodies_stuck.end();
     }
 
     /// Notes that a request was withdrawn because its body was not taken. A connection that takes no body for
     /// [`SILENT_AFTER`] is retired: it may answer pings and reads, and have no upload window. Returns whether it is now.
     pub fn body_stuck(&self) -> bool {
-        let now = self.link.now();
-        let since = self.bodies_stuck.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst).err().unwrap_or(now);
-        let is_stuck = Duration::from_millis(now.saturating_sub(since)) >= SILENT_AFTER;
+        let is_stuck = self.bodies_stuck.begin(self.link.now()) >= SILENT_AFTER;
         if is_stuck {
             self.retire();
         }
@@ -327,12 +339,24 @@ impl Lane {
     }
 
     /// Notes that a request ends without its whole answer. If for longer than pings take to decide answers have been awaited and
-    /// nothing at all was received, the lane is retired: pings may get through where nothing else does.
+    /// none was received whole, the lane is retired: pings, and beginnings of answers, may get through where nothing else does.
     pub fn give_up(&self) {
         let is_over = self.abandoned.fetch_add(1, Ordering::SeqCst) >= MOST_ABANDONED;
-        if is_over || self.unanswered().is_some_and(|waited| waited > self.decided_after) {
+        if is_over || self.unended.elapsed(self.link.now()).is_some_and(|waited| waited > self.decided_after) {
             self.retire();
         }
+    }
+
+    /// Notes that the connection refused a request. One that has refused all for a while is retired: another one may not.
+    pub fn refuse(&self) {
+        if self.refused.begin(self.link.now()) > REFUSES_FOR {
+            self.retire();
+        }
+    }
+
+    /// Notes that the head of an answer was received.
+    pub fn accepted(&self) {
+        self.refused.end();
     }
 
     /// Returns the right to reset a stream now, or where to wait for it. It is given back when the client has forgotten the stream.
@@ -347,46 +371,4 @@ fn for_single_use(origin: &Origin, link: &Arc<Link>) -> reqwest::Result<reqwest:
     let client = origin.client().no_gzip().pool_max_idle_per_host(0);
     if origin.has_tls() { client.connector_layer(Layer::open(link)) } else { client.connect_timeout(CONNECT_TIMEOUT) }
         .build()
-}
-
-/// A request's place on a lane.
-pub struct Seat {
-    lane: Arc<Lane>,
-    /// Whether the connection is opened for this request.
-    opens: bool,
-}
-
-impl Seat {
-    /// Takes a place on a lane.
-    pub fn on(lane: &Arc<Lane>) -> Self {
-        lane.seats.fetch_add(1, Ordering::SeqCst);
-        Self { lane: Arc::clone(lane), opens: false }
-    }
-
-    /// Takes the place of the request that a connection is opened for, if no other has it.
-    pub fn to_open(lane: &Arc<Lane>) -> Option<Self> {
-        if lane.opener.swap(true, Ordering::SeqCst) {
-            return None;
-        }
-        let mut seat = Self::on(lane);
-        seat.opens = true;
-        Some(seat)
-    }
-
-    /// Returns the lane.
-    pub fn lane(&self) -> &Arc<Lane> {
-        &self.lane
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.lane.seats.fetch_sub(1, Ordering::SeqCst);
-        if self.opens {
-            self.lane.opener.store(false, Ordering::SeqCst);
-        }
-        if !self.lane.is_http1() || self.opens {
-            self.lane.changed.notify_waiters();
-        }
-    }
 }

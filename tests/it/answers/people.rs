@@ -61,9 +61,10 @@ async fn an_update_of_an_identity_that_is_answered_with_other_values_is_in_doubt
         let upstream = Scripted::in_turn(&[&row(said)]).await;
         let request = format!(r#"{{"user_id": 8, "id": 7, "identity": {sent}}}"#);
         let outcome = ask(&upstream, "UpdateUserIdentity", &request).await;
-        match is_done {
-            true => assert_eq!(outcome.expect(said)[0]["identity"]["id"], 7),
-            false => assert_eq!(refused(outcome).reason, "OUTCOME_UNKNOWN", "{sent} {said}"),
+        if is_done {
+            assert_eq!(outcome.expect(said)[0]["identity"]["id"], 7);
+        } else {
+            assert_eq!(refused(outcome).reason, "OUTCOME_UNKNOWN", "{sent} {said}");
         }
     }
     // Zendesk may write a number in its own way.

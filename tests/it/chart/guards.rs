@@ -166,6 +166,20 @@ fn refused_connections() -> Vec<(&'static str, Value, &'static str)> {
             json!({"networkPolicy": {"enabled": true}, "podMonitor": {"enabled": true}}),
             "networkPolicy.adminFrom: empty, so",
         ),
+        (account, json!({"serviceAccount": {"create": false}}), "serviceAccount.name: every pod of the namespace"),
+        ("sandbox", json!({"fleet": {"mode": "kubernetes"}}), "fleet.mode: sandbox.enabled is set"),
+        (
+            account,
+            json!({"fleet": {"mode": "kubernetes"}, "config": {"fleet": {"mode": "static"}}}),
+            "fleet.mode: config.fleet.mode is static",
+        ),
+        (account, json!({"fleet": {"port": 50051}}), "fleet.port: is the port of"),
+        (account, json!({"fleet": {"port": 443}}), "fleet.port: the gateway is not root"),
+        (
+            account,
+            json!({"replicaCount": 1, "config": {"fleet": {"mode": "kubernetes"}}}),
+            "config.fleet.mode: the pods have what they need",
+        ),
     ]
 }
 

@@ -133,7 +133,7 @@ fn the_image_fits_the_crate_and_the_chart() {
     assert_eq!(run[0], "FROM $BASE_IMAGE");
     let release = read(".ci/release");
     assert!(release.contains("by_digest RUST_IMAGE") && release.contains("by_digest BASE_IMAGE"), "{release}");
-    let cargo = r#"cargo build --profile dist --locked --package zendesk-gateway --no-default-features --features "$FEATURES" --bin zendesk-gateway"#;
+    let cargo = r#"cargo build --profile dist --locked --package zendesk-gateway --no-default-features --features "kubernetes $FEATURES" --bin zendesk-gateway"#;
     let place =
         |wanted: &str| build.iter().position(|line| line.contains(wanted)).unwrap_or_else(|| panic!("no {wanted}"));
     let of_source = place("COPY src ");

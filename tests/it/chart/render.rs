@@ -53,7 +53,9 @@ fn each_option_makes_its_object_and_nothing_else_does() {
     ] {
         let rendered = render(&[scenario(name)], &json!({}));
         let kinds: BTreeSet<&str> = rendered.objects.iter().filter_map(|object| object["kind"].as_str()).collect();
-        assert_eq!(kinds, base.iter().chain(&usual).chain(more).copied().collect(), "{name}");
+        // From two pods on they elect a leader.
+        let fleet = if name == "sandbox" { &[][..] } else { &["Lease", "Role", "RoleBinding"] };
+        assert_eq!(kinds, base.iter().chain(&usual).chain(more).chain(fleet).copied().collect(), "{name}");
         assert_eq!(rendered.of("Service").count(), 2, "{name}");
     }
     let bare = render(&[scenario("password")], &json!({}));
@@ -185,6 +187,51 @@ fn services_and_budget_select_the_gateways_pods_and_not_the_tests() {
 }
 
 #[test]
+fn pods_elect_a_leader_where_there_may_be_two_and_may_do_no_more_than_that_takes() {
+    if !has_helm() {
+        return;
+    }
+    let elects = |values: Value| render(&[scenario("api-token")], &values).of("Lease").count() == 1;
+    assert!(elects(json!({})) && elects(json!({"replicaCount": 1, "fleet": {"mode": "kubernetes"}})));
+    assert!(elects(json!({"replicaCount": 1, "autoscaling": {"enabled": true}})));
+    for off in
+        [json!({"replicaCount": 1}), json!({"fleet": {"mode": "off"}}), json!({"config": {"fleet": {"mode": "off"}}})]
+    {
+        assert!(!elects(off.clone()), "{off}");
+        let rendered = render(&[scenario("api-token")], &off);
+        assert_eq!(rendered.of("Role").count() + rendered.of("RoleBinding").count(), 0, "{off}");
+        assert!(list(&rendered.gateway()["ports"]).all(|port| port["name"] != "fleet"), "{off}");
+    }
+    let rendered = render(
+        &[scenario("api-token")],
+        &json!({"fleet": {"port": 6000}, "config": {"fleet": {"alone_after": "20s"}}}),
+    );
+    let lease = rendered.one("Lease", FULL_NAME);
+    assert!(lease["spec"].is_null(), "who leads is not the chart's to say");
+    let rules = &rendered.one("Role", FULL_NAME)["rules"];
+    let wanted = json!([{
+        "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [FULL_NAME], "verbs": ["get", "update"],
+    }]);
+    assert_eq!(*rules, wanted);
+    let deployment = rendered.deployment();
+    let pod = &deployment["spec"]["template"]["spec"];
+    let subject = &rendered.one("RoleBinding", FULL_NAME)["subjects"][0];
+    assert_eq!((&subject["kind"], &subject["name"]), (&json!("ServiceAccount"), &pod["serviceAccountName"]));
+    for part in ["mode = \"kubernetes\"", "listen = \"0.0.0.0:6000\"", "alone_after = \"20s\""] {
+        assert!(rendered.toml().contains(part), "{part}: {}", rendered.toml());
+    }
+    let audiences: Vec<&Value> = list(&pod["volumes"])
+        .flat_map(|volume| list(&volume["projected"]["sources"]))
+        .map(|source| &source["serviceAccountToken"]["audience"])
+        .filter(|audience| !audience.is_null())
+        .collect();
+    assert_eq!(audiences.len(), 1, "the fleet's own");
+    for other in rendered.pods().into_iter().filter(|other| other["spec"]["containers"] != pod["containers"]) {
+        assert!(list(&other["spec"]["volumes"]).all(|volume| volume["projected"].is_null()), "it only serves: {other}");
+    }
+}
+
+#[test]
 fn whoever_scales_sets_the_number_of_pods_alone() {
     if !has_helm() {
         return;
@@ -210,11 +257,14 @@ fn the_network_policy_opens_the_ports_that_the_settings_name() {
     let spec = &rendered.one("NetworkPolicy", FULL_NAME)["spec"];
     let ports = |rule: &Value| list(&rule["ports"]).filter_map(|port| port["port"].as_u64()).collect::<Vec<_>>();
     let ingress: Vec<_> = list(&spec["ingress"]).map(ports).collect();
-    assert_eq!(ingress, [vec![50051], vec![9090], vec![]]);
+    assert_eq!(ingress, [vec![50051], vec![9090], vec![50052], vec![]]);
+    let replicas = &spec["podSelector"];
+    assert_eq!(spec["ingress"][2]["from"], json!([{"podSelector": replicas}]), "nobody but the replicas themselves");
     assert_eq!(list(&spec["ingress"][0]["from"]).count(), 2, "the callers, and the test pod");
     let egress: Vec<_> = list(&spec["egress"]).map(ports).collect();
     let names = vec![53, 53, 5353, 5353];
-    assert_eq!(egress, [names, vec![8443, 4317], vec![3128]], "names, Zendesk and the collector, the extra");
+    let wanted = [names, vec![8443, 4317], vec![50052], vec![443, 6443], vec![3128]];
+    assert_eq!(egress, wanted, "names, Zendesk and the collector, the replicas, the API server, the extra");
     let proxied = json!([{"name": "https_proxy", "value": "http://proxy.example.com:3128"}, {"name": "NO_PROXY", "value": "x:1"}]);
     let proxied = json!({"networkPolicy": {"enabled": true}, "extraEnv": proxied});
     let spec = render(&[scenario("api-token")], &proxied).one("NetworkPolicy", FULL_NAME)["spec"].clone();
@@ -223,7 +273,11 @@ fn the_network_policy_opens_the_ports_that_the_settings_name() {
     let spec = &plain.one("NetworkPolicy", FULL_NAME)["spec"];
     assert_eq!(ports(&spec["egress"][1]), [443]);
     assert!(spec["ingress"][0]["from"].is_null(), "nobody named: everybody");
-    assert_eq!(list(&spec["ingress"]).count(), 1, "nobody named: the admin port stays closed");
+    assert_eq!(
+        list(&spec["ingress"]).map(ports).collect::<Vec<_>>(),
+        [[50051], [50052]],
+        "nobody named: the admin port stays closed"
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,10 +11,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::transport::Channel;
 use zendesk_gateway::config::{Config, FleetMode, LogFormat};
+use zendesk_gateway::fleet::elected::Trial;
 use zendesk_gateway::proto::group_service_client::GroupServiceClient;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
 use zendesk_gateway::sandbox::{self, Sandbox};
@@ -25,10 +28,12 @@ use zendesk_gateway::watch::Watcher;
 
 use crate::support::authority::{Authority, Signed};
 use crate::support::observed::Lines;
-use crate::support::{account, api_token, assembled, file_of, settings, until};
+use crate::support::{account, api_token, assembled_on_trial, file_of, settings, until};
 
 /// One replica.
 pub struct Replica {
+    /// What x-served-by calls it.
+    pub name: String,
     pub address: String,
     pub channel: Channel,
     pub telemetry: Telemetry,
@@ -38,28 +43,39 @@ pub struct Replica {
     lines: Lines,
     admin: String,
     shutdown: Option<oneshot::Sender<()>>,
+    orders: UnboundedSender<Order>,
     served: JoinHandle<anyhow::Result<()>>,
+}
+
+/// What befalls a replica.
+enum Order {
+    /// It ends, as by SIGKILL.
+    Die,
+    /// It stands still for so long, as by SIGSTOP.
+    Sleep(Duration),
 }
 
 impl Replica {
     pub async fn start(sandbox: &Sandbox, config: Config, credentials: impl Into<Source>) -> Self {
-        Self::begin(sandbox, config, credentials.into(), false).await
+        Self::begin(sandbox, config, credentials.into(), false, Trial::default()).await
     }
 
     /// One that is not ready before Zendesk takes its credential.
     pub async fn once_accepted(sandbox: &Sandbox, config: Config, credentials: Source) -> Self {
-        Self::begin(sandbox, config, credentials, true).await
+        Self::begin(sandbox, config, credentials, true, Trial::default()).await
     }
 
-    async fn begin(sandbox: &Sandbox, mut config: Config, credentials: Source, asks: bool) -> Self {
+    /// One that is not ready before Zendesk takes its credential, if it `asks`.
+    pub async fn begin(sandbox: &Sandbox, mut config: Config, credentials: Source, asks: bool, trial: Trial) -> Self {
         let trusted = sandbox.ca_pem().map(file_of);
         config.upstream.ca_file = trusted.as_ref().map(|file| file.path().to_owned());
         config.telemetry.log_format = LogFormat::Json;
+        let name = config.fleet.name.clone().unwrap_or_default();
         let lines = Lines::default();
         let telemetry = Telemetry::start(&config.telemetry, lines.clone()).expect("telemetry");
         let dispatch = telemetry.dispatch().clone();
         let (upstream, watcher) = (sandbox.base_url(), Watcher::default());
-        let assembling = assembled(&upstream, credentials, config, telemetry.clone(), &watcher);
+        let assembling = assembled_on_trial(&upstream, credentials, config, telemetry.clone(), &watcher, trial);
         let gateway =
             tracing::instrument::WithSubscriber::with_subscriber(Box::pin(assembling), dispatch.clone()).await;
         let gateway = if asks { gateway.once_accepted() } else { gateway };
@@ -73,6 +89,7 @@ impl Replica {
         let internal = gateway.fleet_address();
         let (shutdown, stopped) = oneshot::channel::<()>();
         let ready = readiness.clone();
+        let (orders, mut ordered) = unbounded_channel();
         // Each replica has a thread of its own, so that each tells its own log.
         let served = tokio::task::spawn_blocking(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -81,12 +98,23 @@ impl Replica {
                     let stopped = async {
                         stopped.await.ok();
                     };
-                    gateway.run(listener, &ready, &Workers::here(), stopped).await
+                    let workers = Workers::here();
+                    let mut serving = pin!(gateway.run(listener, &ready, &workers, stopped));
+                    loop {
+                        tokio::select! {
+                            outcome = &mut serving => return outcome,
+                            Some(order) = ordered.recv() => match order {
+                                Order::Die => return Ok(()),
+                                Order::Sleep(time) => std::thread::sleep(time),
+                            },
+                        }
+                    }
                 })
             })
         });
         let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
-        Self { address, channel, telemetry, readiness, internal, lines, admin, shutdown: Some(shutdown), served }
+        let shutdown = Some(shutdown);
+        Self { name, address, channel, telemetry, readiness, internal, lines, admin, shutdown, orders, served }
     }
 
     pub fn users(&self) -> UserServiceClient<Channel> {
@@ -149,9 +177,33 @@ impl Replica {
         findings.iter().map(|finding| finding["kind"].as_str().expect("a word").to_owned()).collect()
     }
 
+    /// Waits until these are its findings.
+    pub async fn finds(&self, wanted: &[&str]) {
+        let patience = std::time::Instant::now() + Duration::from_mins(1);
+        loop {
+            let found = self.findings().await;
+            if found == wanted {
+                return;
+            }
+            assert!(std::time::Instant::now() < patience, "{}: {found:?}, not {wanted:?}", self.name);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Tells it to leave.
     pub fn shut_down(&mut self) {
         self.shutdown.take().expect("told once").send(()).expect("it listens for it");
+    }
+
+    /// Has it stand still for so long.
+    pub fn sleep(&self, time: Duration) {
+        self.orders.send(Order::Sleep(time)).ok();
+    }
+
+    /// Ends it without warning, and waits until it has ended.
+    pub async fn kill(self) {
+        self.orders.send(Order::Die).ok();
+        self.served.await.expect("it does not panic").ok();
     }
 
     /// Has it leave, and waits until it has.

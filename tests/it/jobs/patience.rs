@@ -243,6 +243,53 @@ async fn a_list_that_contradicts_itself_about_a_job_or_tells_of_others_ends_no_w
     }
 }
 
+type Odd = fn(&Call) -> Result<Answer, Error>;
+
+/// What Zendesk may answer for a job's own path that tells nothing of the job.
+fn oddities() -> Vec<Odd> {
+    fn refusal(status: u16) -> Box<Refusal> {
+        Box::new(Refusal { status, ..Refusal::default() })
+    }
+    vec![
+        |call| said(call, r#"{"job_status":{"id":"V3-z","status":"completed"}}"#),
+        |_| Err(Error::Malformed(refusal(200))),
+        |_| Err(Error::Redirected(refusal(302))),
+        |_| Err(Error::AccountNotFound(refusal(404))),
+        |_| Err(Error::Server(refusal(500))),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_job_that_is_odd_in_the_list_and_by_itself_costs_no_news_of_others_and_no_slot_for_ever() {
+    for odd in oddities() {
+        let began = Instant::now();
+        let t = silent(move |call| {
+            if !call.rest.path.ends_with("show_many") {
+                return odd(call);
+            }
+            let is_over = began.elapsed() > SECOND * 100;
+            let b = json!({"id": "V3-b", "status": if is_over { "completed" } else { "working" }});
+            let told = call.rest.target().contains("V3-b").then_some(b);
+            said(call, &json!({"job_statuses": [null, told]}).to_string())
+        });
+        let request = WatchJobsRequest { ids: vec!["V3-a".to_owned(), "V3-b".to_owned()] };
+        let watch = t.rpc.watch_jobs(by(Caller::local(), HOUR, request)).await;
+        let replies: Vec<_> = watch.expect("a stream").into_inner().collect().await;
+        let (seen, ends): (Vec<_>, Vec<_>) = replies.into_iter().partition(Result::is_ok);
+        let last = seen.into_iter().next_back().expect("the other one ends").expect("ok");
+        assert_eq!(read(&last).job_status.expect("set").status(), JobState::Completed);
+        assert_eq!(ends.len(), 1, "the odd one is never known to end");
+        // Its slot is free after a minute, too.
+        let t = silent(move |call| {
+            if call.rest.path.ends_with("show_many") { said(call, r#"{"job_statuses":[null]}"#) } else { odd(call) }
+        });
+        let began = Instant::now();
+        assert_eq!(delete(&t, MINUTE * 5).await.result(), BulkResult::Unknown);
+        assert!((MINUTE..MINUTE * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+        assert_eq!(t.jobs().active, 0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_job_the_list_cannot_tell_of_asks_for_it_by_itself_before_its_deadline() {
     for seconds in [5, 20] {

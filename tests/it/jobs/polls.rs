@@ -97,11 +97,13 @@ async fn watched(rpc: Rpc, ids: Vec<String>, time: Duration) -> Vec<(Instant, Jo
 async fn five_hundred_watchers_of_thirty_jobs_learn_each_change_in_time_for_twelve_requests_a_minute() {
     let minutes = std::env::var("WATCH_MINUTES").map_or(1, |minutes| minutes.parse().expect("a number"));
     let (queued, per_item) = (Duration::from_secs(5), Duration::from_secs(30));
+    // No caller has more than 28.
+    let caller = callers();
     let world = World::new(jobs(queued, per_item)).await;
     let began = Instant::now();
     let mut ids = Vec::new();
-    for _ in 0..30 {
-        ids.push(world.job(Caller::local()).await);
+    for number in 0..30 {
+        ids.push(world.job(caller(&number.to_string())).await);
     }
     let mut watchers = JoinSet::new();
     for _ in 0..500 {
@@ -136,10 +138,12 @@ async fn five_hundred_watchers_of_thirty_jobs_learn_each_change_in_time_for_twel
 
 #[tokio::test(start_paused = true)]
 async fn thirty_jobs_that_nobody_waits_for_share_their_requests() {
+    // No caller has more than 28.
+    let caller = callers();
     let world = World::new(jobs(HOUR, Duration::ZERO)).await;
     let began = Instant::now();
-    for _ in 0..30 {
-        world.job(Caller::local()).await;
+    for number in 0..30 {
+        world.job(caller(&number.to_string())).await;
     }
     sleep(MINUTE * 2).await;
     let polls = world.polls.lock().expect("no panic").clone();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use zendesk_gateway::sandbox;
 use zendesk_gateway::sandbox::faults::{Delay, RefuseStream, Reset, get, post};
 
@@ -51,6 +52,29 @@ async fn a_spell_of_refused_streams_costs_no_call_and_no_room() {
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!(gateway.sandbox.connections().counts().accepted, 1);
     assert!(created(&gateway).values().all(|times| *times == 1));
+    gateway.stop().await;
+}
+
+/// Such a write waits most of the time for its next move, and nothing of it was processed.
+#[tokio::test]
+async fn a_write_that_is_refused_until_its_deadline_is_told_as_not_carried_out() {
+    let gateway = gateway(|_| ()).await;
+    call(&gateway, What::Write, 0, Duration::from_secs(10)).await.expect("all is well");
+    gateway.sandbox.fault(post("/users"), RefuseStream::forever());
+    let reads = async {
+        // Otherwise it is a peer that processes nothing.
+        for number in 0..60 {
+            call(&gateway, What::Read, number, Duration::from_secs(5)).await.expect("reads are answered");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let writes = join_all((1..=20).map(|number| call(&gateway, What::Write, number, Duration::from_secs(1))));
+    let (failed, ()) = tokio::join!(writes, reads);
+    let reasons: Vec<String> = failed.into_iter().map(|outcome| reason(&outcome.expect_err("refused"))).collect();
+    // But for those that a connection had at that very moment.
+    let undone = reasons.iter().filter(|reason| ["DEADLINE_EXCEEDED", "OVERLOADED"].contains(&&***reason)).count();
+    assert!(undone > reasons.len() / 2, "{reasons:?}");
+    assert_eq!(created(&gateway), [(0, 1)].into());
     gateway.stop().await;
 }
 

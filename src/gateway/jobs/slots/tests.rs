@@ -11,7 +11,7 @@ fn all_taken() -> (Arc<Slots>, Vec<Slot>, impl Fn(&str) -> Share) {
     let slots = Arc::<Slots>::default();
     let shares = Shares::new(&Callers::unlimited(), 0);
     let of = move |name: &str| shares.of(name);
-    let held = (0..MOST_JOBS).map(|_| got(&mut slots.wait(&of("greedy"))).expect("it is free")).collect();
+    let held = (0..MOST_JOBS).map(|_| slots.take_over(&of("greedy"))).collect();
     (slots, held, of)
 }
 
@@ -22,9 +22,11 @@ fn got(waiting: &mut Waiting) -> Option<Slot> {
 #[tokio::test(start_paused = true)]
 async fn callers_take_turns_and_so_do_the_calls_of_one() {
     let (slots, mut held, of) = all_taken();
+    held.truncate(MOST_JOBS - LEFT - 1);
+    let _own = slots.take_over(&of("small"));
     let mut greedy: Vec<Waiting> = (0..3).map(|_| slots.wait(&of("greedy"))).collect();
     let mut small = slots.wait(&of("small"));
-    assert_eq!((slots.counts().active, slots.counts().waiting), (30, 4));
+    assert_eq!((slots.counts().active, slots.counts().waiting), (28, 4));
     // The greedy one's first call was there before.
     held.pop();
     let first = got(&mut greedy[0]).expect("its turn");
@@ -37,9 +39,24 @@ async fn callers_take_turns_and_so_do_the_calls_of_one() {
     held.pop();
     let fourth = got(&mut greedy[2]).expect("before the call that had one");
     assert!(got(&mut greedy[0]).is_none());
-    assert_eq!(slots.counts().active, 30);
+    assert_eq!(slots.counts().active, 28);
     drop((first, second, third, fourth));
     assert!(got(&mut greedy[0]).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_slots_are_left_for_callers_who_have_none() {
+    let (slots, held, of) = all_taken();
+    drop(held);
+    let mut greedy: Vec<Waiting> = (0..40).map(|_| slots.wait(&of("greedy"))).collect();
+    let held: Vec<Slot> = greedy.iter_mut().filter_map(got).collect();
+    assert_eq!(held.len(), 28);
+    let (mut small, mut other) = ([slots.wait(&of("small")), slots.wait(&of("small"))], slots.wait(&of("other")));
+    let slot = got(&mut small[0]).expect("it is left for such");
+    assert!(got(&mut small[1]).is_none());
+    let last = got(&mut other).expect("the other one");
+    drop((slot, last));
+    assert!(got(&mut small[1]).is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! What is found because too many of the recent calls or exchanges went that way.
 
 use super::Found;
+use crate::contract::{RPCS, Risk};
 use crate::server::admin::findings::Level;
 use crate::server::admin::lately::Lately;
 use crate::telemetry::State;
@@ -46,22 +47,72 @@ impl Found {
                 self.about("handshakes_fail", about, Level::Problem, text, NEXT);
             }
         }
+        self.strays(lately);
+    }
+
+    /// Callers who speak something else than the port, or balancers, probes and scrapers that do.
+    fn strays(&mut self, lately: &Lately) {
+        let count: u64 = lately.strays.values().sum();
+        let most = lately.strays.iter().max_by_key(|(_, count)| **count);
+        let Some((spoken, _)) = most.filter(|_| count >= SOME && count * 100 >= lately.connections * OFTEN_STRANGERS)
+        else {
+            return;
+        };
+        let who = match *spoken {
+            "plaintext" => "their callers speak HTTP/2 without TLS, and the port speaks TLS",
+            "tls" => "their callers speak TLS, and the port does not: server.tls has no certificate",
+            "http1" => "their callers, or a balancer before them, speak HTTP/1.1, and the port speaks HTTP/2 alone",
+            "proxy_header" => "a balancer sends a header of the PROXY protocol first, which the port does not know",
+            "tls_version" => {
+                "their callers have no version or cipher of TLS in common with the port, which speaks TLS 1.2 and 1.3"
+            }
+            "alpn" => "their callers, or a balancer before them, do not offer HTTP/2 (h2) in the TLS handshake",
+            _ => "their callers send something that is no HTTP/2",
+        };
+        let text = format!("{count} of {} new connections in {} fail: {who}.", lately.connections, lately.span());
+        let next = "see whether server.tls, the callers' own settings or a balancer's protocol has changed, and whether a probe or a \
+                    scraper asks this port in place of the admin port; zendesk_gateway.connections.strays counts all by what they speak";
+        self.about("handshakes_fail", "protocol", Level::Problem, text, next);
     }
 
     /// Callers who do not prove who they are, or whose own credential Zendesk refuses; and those who may not do what they ask for.
-    pub(super) fn strangers(&mut self, lately: &Lately) {
+    pub(super) fn strangers(&mut self, lately: &Lately, settings: &[(String, String)]) {
         let count = |of: &dyn Fn(&Kind) -> bool| -> u64 {
             lately.errors.iter().filter(|(kind, _)| of(kind)).map(|(_, count)| count).sum()
         };
         let is_often = |count: u64| count >= SOME && count * 100 >= lately.calls * OFTEN_STRANGERS;
-        let forbidden = count(&|kind| ["CALLER_FORBIDDEN", "IMPERSONATION_FORBIDDEN"].contains(&kind.reason));
+        let is_forbidden = |kind: &Kind| ["CALLER_FORBIDDEN", "IMPERSONATION_FORBIDDEN"].contains(&kind.reason);
+        let forbidden = count(&is_forbidden);
         if is_often(forbidden) {
-            let text = format!(
-                "{forbidden} of {} calls in {} are more than authorization.rules allow their callers.",
-                lately.calls,
-                lately.span()
-            );
-            let next = "the access lines name the callers and the methods: compare the names with those that authorization.rules have";
+            // Two settings refuse whole risk classes, whatever the rules allow.
+            let is = |key: &str, value: &str| settings.iter().any(|(name, text)| name == key && text == value);
+            let above = |risk: Risk| {
+                let of = |kind: &Kind| RPCS.iter().find(|rpc| rpc.path.trim_start_matches('/') == kind.method);
+                count(&|kind| is_forbidden(kind) && of(kind).is_some_and(|rpc| rpc.risk >= risk))
+            };
+            let changes = if is("authorization.read_only", "true") { above(Risk::Write) } else { 0 };
+            let is_final = changes == 0 && is("authorization.destructive", "false");
+            let finals = if is_final { above(Risk::Destructive) } else { 0 };
+            let (number, what, next) = if changes * 2 > forbidden {
+                (
+                    changes,
+                    "would change something, which authorization.read_only refuses",
+                    "set authorization.read_only to false if callers may write; the access lines name those who try to",
+                )
+            } else if finals * 2 > forbidden {
+                (
+                    finals,
+                    "cannot be undone, and authorization.destructive does not allow such calls",
+                    "set authorization.destructive to true if callers may do that; the access lines name those who try to",
+                )
+            } else {
+                (
+                    forbidden,
+                    "are more than authorization.rules allow their callers",
+                    "the access lines name the callers and the methods: compare the names with those that authorization.rules have",
+                )
+            };
+            let text = format!("{number} of {} calls in {} {what}.", lately.calls, lately.span());
             self.add("callers_forbidden", Level::Warning, text, next);
         }
         let is_stranger = |kind: &Kind| {

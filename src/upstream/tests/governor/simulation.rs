@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::account::Account;
 use crate::config;
 use crate::error::Error;
+use crate::share::Shares;
 use crate::upstream::call::{Call, Priority};
 use crate::upstream::tests::support::{Hits, SECOND, ask, millis, read, unsafe_write, within};
 use crate::upstream::{Control, Jitter, Upstream, stack_with};
@@ -199,4 +200,25 @@ async fn a_burst_after_a_quiet_time_is_not_held_up() {
     }
     assert!(calls.join_all().await.into_iter().all(|answered| answered));
     assert!(began.elapsed() < SECOND, "200 calls took {:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_callers_writes_leave_another_caller_what_it_needs() {
+    let shares = Shares::new(&config::Callers::unlimited(), usize::MAX);
+    let (greedy, modest) = (shares.of("greedy"), shares.of("modest"));
+    let account = Account::new(600);
+    let (upstream, _) = replica(&account);
+    let writes = offer(std::slice::from_ref(&upstream), 1_200, 4, || Call { share: greedy.clone(), ..unsafe_write() });
+    let reads =
+        offer(std::slice::from_ref(&upstream), 80, 4, || Call { share: modest.clone(), ..within(SECOND * 5, read()) });
+    let own = offer(std::slice::from_ref(&upstream), 40, 4, || Call {
+        share: modest.clone(),
+        ..within(SECOND * 5, unsafe_write())
+    });
+    let (writes, reads, own) = tokio::join!(writes, reads, own);
+    assert_eq!((reads.refused.len(), reads.others), (0, 0), "of {} reads", 80 * 4);
+    assert_eq!((own.refused.len(), own.others), (0, 0), "of {} writes", 40 * 4);
+    assert!(reads.percentile(99) < SECOND * 2, "{:?}", reads.percentile(99));
+    assert_well_spent(&account);
+    assert!(writes.took.len() > 1_600, "the rest is the greedy one's: {}", writes.took.len());
 }

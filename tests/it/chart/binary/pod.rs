@@ -48,7 +48,10 @@ impl Laid {
         }
         for (key, path) in file_settings(rendered.toml()) {
             let mounted = paths.iter().any(|mount| path.starts_with(&format!("{mount}/")));
-            assert!(mounted || container["name"] == "health", "{key} = {path} is in no mounted folder: {paths:?}");
+            // The token of a fleet is for pods that serve.
+            let left_out =
+                container["name"] == "health" || path.ends_with("/fleet/token") && container["name"] == "settings";
+            assert!(mounted || left_out, "{key} = {path} is in no mounted folder: {paths:?}");
             let place = PathBuf::from(moved(&path));
             if mounted && !place.exists() {
                 std::fs::write(place, secrets(&path)).expect("it can be written");
@@ -57,8 +60,13 @@ impl Laid {
         let args = list(&container["args"]).map(|arg| moved(arg.as_str().expect("text"))).collect();
         let mut env: Vec<(String, String)> = Vec::new();
         for variable in list(&container["env"]) {
-            // What comes from the pod's own fields is any text.
-            let mut value = variable["value"].as_str().unwrap_or("from-a-field").to_owned();
+            // What comes from the pod's own fields is any text, but for its address.
+            let of_field = if variable["valueFrom"]["fieldRef"]["fieldPath"] == "status.podIP" {
+                "127.0.0.1"
+            } else {
+                "from-a-field"
+            };
+            let mut value = variable["value"].as_str().unwrap_or(of_field).to_owned();
             for (name, known) in &env {
                 value = value.replace(&format!("$({name})"), known);
             }
@@ -130,6 +138,8 @@ impl Running {
             let mut values = values.clone();
             values["config"]["server"]["listen"] = json!(format!("0.0.0.0:{grpc}"));
             values["config"]["admin"]["listen"] = json!(format!("0.0.0.0:{admin}"));
+            // There is no API server here.
+            values["fleet"]["mode"] = json!("off");
             let rendered = render(scenario, &values);
             let laid = Laid::out(&rendered, &rendered.deployment()["spec"]["template"], rendered.gateway(), secrets);
             let mut command = laid.command();

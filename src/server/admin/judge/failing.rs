@@ -1,0 +1,96 @@
+//! Calls that fail, where nothing else that is found says why: no page says that all is well while calls fail.
+
+use super::Found;
+use crate::server::admin::failures::FAILURES;
+use crate::server::admin::figures::counted;
+use crate::server::admin::findings::Level;
+use crate::server::admin::lately::Lately;
+use crate::telemetry::State;
+use crate::telemetry::errors::Kind;
+
+/// Fewest such calls in half a minute.
+const AT_LEAST: u64 = 2;
+/// The percentage of the calls from which they are a finding.
+const OFTEN: u64 = 1;
+/// The percentage from which it is a problem.
+const VERY_OFTEN: u64 = 10;
+
+/// What calls end with for the causes that are found, besides [`FAILURES`].
+const FOLLOWS: [(&str, &[&str]); 7] = [
+    (
+        "DEADLINE_EXCEEDED",
+        &[
+            "upstream_late",
+            "upstream_slow",
+            "upstream_down",
+            "circuit_open",
+            "budget_spent",
+            "budget_used_up",
+            "budget_waiting",
+            "paused",
+            "permits_waiting",
+            "overloaded",
+            "token_renewal_failed",
+            "fleet_alone",
+        ],
+    ),
+    ("BREAKER_OPEN", &["circuit_open", "upstream_malformed"]),
+    ("ACCOUNT_NOT_FOUND", &["account_not_found", "endpoint_not_found"]),
+    ("UPSTREAM_MALFORMED", &["foreign_answers", "circuit_open", "token_renewal_failed"]),
+    ("UPSTREAM_UNAVAILABLE", &["circuit_open", "token_renewal_failed"]),
+    ("UPSTREAM_TIMEOUT", &["circuit_open", "token_renewal_failed"]),
+    ("SHUTTING_DOWN", &["draining", "fleet_alone"]),
+];
+
+/// Reasons of failures that are their callers' own mistakes.
+const MISTAKES: [&str; 7] = [
+    "DEADLINE_TOO_SHORT",
+    "MALFORMED_REQUEST",
+    "REQUEST_INCOMPLETE",
+    "REPLY_NOT_READ",
+    "STILL_RUNNING",
+    "UNIMPLEMENTED",
+    "CACHE_MISS",
+];
+
+/// True if the gateway or Zendesk failed: what the burn rate counts, but for what is refused for lack of budget.
+fn is_failure(kind: &Kind) -> bool {
+    const CODES: [&str; 6] = ["UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
+    CODES.contains(&kind.code) && !MISTAKES.contains(&kind.reason) && !kind.method.starts_with("grpc.")
+}
+
+impl Found {
+    /// Calls that fail for a reason that nothing else found explains.
+    pub(super) fn failing(&mut self, lately: &Lately, state: &State) {
+        let is_told = |kind: &str| self.0.iter().any(|other| other.kind == kind);
+        let is_explained = |reason: &str| {
+            FAILURES.iter().any(|(of, kind, ..)| *of == reason && is_told(kind))
+                || FOLLOWS.iter().any(|(of, kinds)| *of == reason && kinds.iter().any(|kind| is_told(kind)))
+        };
+        let unexplained = || lately.errors.iter().filter(|(kind, _)| is_failure(kind) && !is_explained(kind.reason));
+        let count: u64 = unexplained().map(|(_, count)| count).sum();
+        let Some((most, _)) = unexplained().max_by_key(|(kind, count)| (**count, **kind)) else { return };
+        if count < AT_LEAST || count * 100 < lately.calls * OFTEN {
+            return;
+        }
+        let method = most.method.rsplit_once('.').map_or(most.method, |(_, method)| method);
+        let text = format!(
+            "{} of {} in {} fail, most of them {method} with {}.",
+            count,
+            counted(lately.calls, "call", "calls"),
+            lately.span(),
+            most.reason
+        );
+        let follows = state.sources.fleet.read().is_some_and(|it| it.course == "follows");
+        let next = match most.reason {
+            _ if follows => "see the leader's own status page, too; the errors below have reason and method of each",
+            "DEADLINE_EXCEEDED" => {
+                "compare the callers' deadlines, and server.unary_deadline, with what Zendesk takes: the slowest calls are below"
+            }
+            "BODY_TOO_LARGE" => "raise upstream.max_body_bytes: Zendesk's answers are larger",
+            _ => "the errors below have reason and method of each; the access lines with that reason have the calls",
+        };
+        let level = if count * 100 >= lately.calls * VERY_OFTEN { Level::Problem } else { Level::Warning };
+        self.add("calls_fail", level, text, next);
+    }
+}
