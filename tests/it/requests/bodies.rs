@@ -207,27 +207,32 @@ async fn fill(checker: &mut Checker, method: &str, template: &str, at: &str) {
     assert_eq!(checker.call(rpc, &request).await, None, "{method} takes a mask of every field");
 }
 
-/// Every field with every value, in a bulk update that has a change of its own for each user.
-async fn fill_updates(checker: &mut Checker) {
-    let rpc = rpc("BulkUpdateUsers");
-    for (key, value, known) in
-        [("id", Value::I64(i64::MAX), None), ("external_id", Value::String("Zoë".to_owned()), Some("external_id"))]
-    {
+/// Every field with every value, in a bulk update that has a change of its own for each row. `keys` are the fields that name the row.
+async fn fill_updates(
+    checker: &mut Checker,
+    method: &str,
+    rows: &str,
+    row: &str,
+    keys: &[(&str, Value, Option<&'static str>)],
+) {
+    let rpc = rpc(method);
+    for (key, value, known) in keys {
         let request = checker.client.message(rpc.method, "{}");
-        let update = request.descriptor().get_field_by_name("users").expect("changes").kind();
+        let update = request.descriptor().get_field_by_name(rows).expect("changes").kind();
         let update = DynamicMessage::new(update.as_message().expect("a change").clone());
-        let input = update.descriptor().get_field_by_name("user").expect("values").kind();
-        let input = input.as_message().expect("a user").clone();
+        let input = update.descriptor().get_field_by_name(row).expect("values").kind();
+        let input = input.as_message().expect("a row").clone();
         // The key is no value at the same time.
-        let left_out: Vec<&str> = FOR_CREATION.iter().copied().chain(known).collect();
-        let mut call = async |user: DynamicMessage, masked: Option<&str>, field: &str| {
+        let refused = if is_update(method) { FOR_CREATION } else { &[] };
+        let left_out: Vec<&str> = refused.iter().copied().chain(*known).collect();
+        let mut call = async |values: DynamicMessage, masked: Option<&str>, field: &str| {
             let (mut request, mut update) = (request.clone(), update.clone());
             update.set_field_by_name(key, value.clone());
-            put(&mut update, "user", user);
+            put(&mut update, row, values);
             if let Some(path) = masked {
                 mask(&mut update, &[path]);
             }
-            put(&mut request, "users", update);
+            put(&mut request, rows, update);
             checker.call_about(rpc, &request, field).await;
         };
         for variant in variants(&input, &left_out) {
@@ -260,7 +265,10 @@ async fn every_request_of_every_write_fits_zendesks_schema() {
     for (method, template, at) in FILLED {
         fill(&mut checker, method, template, at).await;
     }
-    fill_updates(&mut checker).await;
+    let (id, external_id) = (("id", Value::I64(i64::MAX), None), Value::String("Zoë".to_owned()));
+    let keys = [id.clone(), ("external_id", external_id, Some("external_id"))];
+    fill_updates(&mut checker, "BulkUpdateUsers", "users", "user", &keys).await;
+    fill_updates(&mut checker, "BulkUpdateOrganizations", "organizations", "organization", &[id]).await;
 
     // A bulk stream sends what the bulk call with its rows sends.
     for rpc in writes().filter(|rpc| !rpc.client_streaming) {
