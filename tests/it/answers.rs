@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use zendesk_gateway::contract::{Idempotency, RPCS};
 
+mod gathered;
 mod large;
 mod people;
 mod refusals;

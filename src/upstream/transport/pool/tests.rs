@@ -165,3 +165,36 @@ async fn silent_connections_take_the_place_of_no_other_up_to_as_many_again() {
         assert_eq!(pool.state().lanes.len(), silent + usize::from(opens), "{silent} are silent");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_refuses_all_or_ends_no_answer_is_left_although_it_answers_pings() {
+    let pool = pool("https://127.0.0.1:1");
+    let lane = || {
+        let lane = pool.lane(false).expect("a client");
+        let _ = lane.take();
+        lane
+    };
+    let refusing = lane();
+    for (accepts, is_left) in [(true, false), (false, true)] {
+        refusing.refuse();
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        refusing.refuse();
+        assert!(!refusing.is_over());
+        if accepts {
+            refusing.accepted();
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        refusing.refuse();
+        assert_eq!(refusing.is_over(), is_left, "accepts one in between: {accepts}");
+    }
+    for (ends, is_left) in [(true, false), (false, true)] {
+        let lane = lane();
+        let _ = lane.take();
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            lane.heard(ends);
+        }
+        lane.give_up();
+        assert_eq!(lane.is_over(), is_left, "answers end: {ends}");
+    }
+}
