@@ -90,7 +90,9 @@ fn masked<I: Input>(
     checks: &mut Checks,
 ) -> Map<String, Value> {
     let mut body = Map::new();
-    for path in paths {
+    // All custom fields before single ones, so that the order of the paths decides nothing.
+    let (single, whole): (Vec<_>, Vec<_>) = paths.iter().partition(|path| custom_key::<I>(path).is_some());
+    for path in whole.into_iter().chain(single) {
         if let Some(key) = custom_key::<I>(path) {
             let value = input.custom_fields().and_then(|object| object.fields.get(key)).map_or(Value::Null, to_json);
             let object = body.entry(I::CUSTOM).or_insert_with(|| Value::Object(Map::new()));
@@ -157,6 +159,14 @@ mod tests {
         assert_eq!(Value::Object(some), json!({"user_fields": {"plan": 7, "gone": null}}));
         let all = patch(&input, Some(&mask(&["user_fields"])), "user").expect("a body");
         assert_eq!(Value::Object(all), json!({"user_fields": {"plan": 7, "rate": 5.5}}));
+        for order in [["user_fields.gone", "user_fields"], ["user_fields", "user_fields.gone"]] {
+            let both = patch(&input, Some(&mask(&order)), "user").expect("a body");
+            assert_eq!(
+                Value::Object(both),
+                json!({"user_fields": {"plan": 7, "rate": 5.5, "gone": null}}),
+                "{order:?}"
+            );
+        }
         let none = patch(&UserInput::default(), Some(&mask(&["user_fields"])), "user")
             .expect_err("nobody knows what null does");
         assert!(matches!(none, Error::Invalid { field, .. } if field == "user.user_fields"));
