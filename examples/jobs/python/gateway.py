@@ -57,20 +57,26 @@ def pause(error):
 
 
 def rows(method, request, field):
-    """Yields the rows of a list from its stream. A row counts once a token has come after it: what came after the last token comes again."""
-    more, tries = True, 0
+    """Yields the rows of a list from its stream. A row counts once a token has come after it: what came after the last token comes again.
+    Rows that the gateway cannot read are missing, and are told."""
+    more, tries, missing = True, 0, 0
     while more:
-        page, more, tries = [], False, tries + 1
+        page, more, tries, unreadable = [], False, tries + 1, 0
         try:
             for message in method(request, timeout=600):
                 page += getattr(message, field)
+                unreadable += message.unreadable_rows
                 more = bool(message.next_page_token)
                 if more:
                     yield from page
-                    request.page_token, page, tries = message.next_page_token, [], 0
+                    missing += unreadable
+                    request.page_token, page, tries, unreadable = message.next_page_token, [], 0, 0
             yield from page  # with `more` still set, the gateway is shutting down
+            missing += unreadable
         except grpc.RpcError as error:
             if error.code() not in PASSING or tries == 5:
                 raise
             more = True
             pause(error)
+    if missing:
+        print(f"{missing} rows of Zendesk's {field} cannot be read, and are missing here", file=sys.stderr)

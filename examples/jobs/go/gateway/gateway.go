@@ -3,6 +3,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -59,6 +60,7 @@ func Pause(err error) {
 type Message[M any] interface {
 	*M
 	GetNextPageToken() string
+	GetUnreadableRows() int32
 }
 
 // Pages hands over the messages of each page of a list once they are complete, which is when a token has come after them: what came
@@ -107,6 +109,9 @@ func pages[M any, P Message[M]](
 		if err == io.EOF || more {
 			for _, message := range messages {
 				page(message)
+				if missing := P(message).GetUnreadableRows(); missing > 0 {
+					fmt.Fprintf(os.Stderr, "%d rows of Zendesk's cannot be read, and are missing here\n", missing)
+				}
 			}
 			messages = nil
 		}
