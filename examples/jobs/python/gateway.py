@@ -50,6 +50,12 @@ def details(error):
     return {kind.__name__: kind.FromString(detail.value) for detail, kind in kinds}
 
 
+def reason(error):
+    """Returns the reason of an error, such as NOT_FOUND, or nothing if it is not the gateway's."""
+    info = details(error).get("ErrorInfo")
+    return info.reason if info else ""
+
+
 def pause(error):
     """Waits as long as an error asks to, or a second."""
     retry = details(error).get("RetryInfo")

@@ -26,7 +26,7 @@ def sync(channel, people):
         try:
             reply = users.BulkCreateOrUpdateUsers(request, timeout=30)
         except grpc.RpcError as error:
-            if error.code() not in gateway.PASSING:
+            if error.code() not in gateway.PASSING or gateway.reason(error) == "REQUEST_TOO_LARGE":
                 raise
             gateway.pause(error)
             continue

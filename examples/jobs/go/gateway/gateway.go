@@ -29,8 +29,10 @@ func Connect() (*grpc.ClientConn, error) {
 // not mind.
 func Passes(err error) bool {
 	switch status.Code(err) {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted:
+	case codes.Unavailable, codes.DeadlineExceeded:
 		return true
+	case codes.ResourceExhausted:
+		return Reason(err) != "REQUEST_TOO_LARGE"
 	}
 	return false
 }

@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// read reads lines of external id, name and e-mail address, below a heading.
+// read reads a table whose heading names its columns: external_id, name, email. An empty cell says nothing.
 func read(path string) ([]*pb.UserInput, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -49,7 +49,18 @@ func read(path string) ([]*pb.UserInput, error) {
 	}
 	var people []*pb.UserInput
 	for _, line := range lines[1:] {
-		people = append(people, &pb.UserInput{ExternalId: &line[0], Name: &line[1], Email: &line[2]})
+		person := &pb.UserInput{}
+		columns := map[string]**string{"external_id": &person.ExternalId, "name": &person.Name, "email": &person.Email}
+		for at, name := range lines[0] {
+			column, known := columns[name]
+			if !known {
+				return nil, fmt.Errorf("the column %q is none of external_id, name and email", name)
+			}
+			if line[at] != "" {
+				*column = &line[at]
+			}
+		}
+		people = append(people, person)
 	}
 	return people, nil
 }
