@@ -29,8 +29,8 @@ impl Default for Attempt {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Connection {
-    /// `upstream.connection.most`: most HTTP/2 connections at a time. A second one is opened only when the first takes no more
-    /// requests. Default 4.
+    /// `upstream.connection.most`: most HTTP/2 connections at a time, beside as many that are silent. A second one is opened only
+    /// when the first takes no more requests. Default 4.
     pub most: usize,
     /// `upstream.connection.ping_interval`: after this long without a word from Zendesk on an HTTP/2 connection, used or idle, a
     /// ping is sent. Default `1s`.
