@@ -51,13 +51,14 @@ impl Unheard {
 #[cfg(test)]
 mod tests {
     use super::super::super::link::Link;
+    use super::super::super::needs::Purpose;
     use super::*;
     use crate::upstream::transport::end::End;
 
     fn lane() -> Arc<Lane> {
         let link = Arc::new(Link::new(&Arc::default()));
         link.connected(true);
-        Lane::new(reqwest::Client::new(), link, false, Duration::ZERO, &Arc::default())
+        Lane::new(reqwest::Client::new(), link, Purpose::Usual, Duration::ZERO, &Arc::default())
     }
 
     #[tokio::test(start_paused = true)]
