@@ -13,8 +13,6 @@ use tonic::Code;
 use zendesk_gateway::config::Config;
 use zendesk_gateway::error::{Error, Refusal};
 use zendesk_gateway::gateway::caller::Caller;
-use zendesk_gateway::proto::job_service_server::JobService as _;
-use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{
     BulkDeleteUsersRequest, BulkResult, BulkUpdateUsersRequest, Job, JobState, UserInput, WatchJobsRequest,
 };
