@@ -132,7 +132,7 @@ impl Transport {
             if left.take_if(|left| !Arc::ptr_eq(left, &lane)).is_some() {
                 self.pool.moved();
             }
-            let waits = match self.exchange_on(seat, precedence, &call, needs).await {
+            let (sent, waits) = match self.exchange_on(seat, precedence, &call, needs).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed::Error(error)) => return Err(error),
                 Err(_) if call.ledger.is_closed() => return Err(Error::Deadline { sent: false }),
@@ -148,16 +148,22 @@ impl Transport {
                     // It is not under way while it waits for the next one, although a connection had it.
                     call.waits_for.set(&call.ledger.too_late());
                     left = left.or_else(|| sent.then(|| Arc::clone(&lane)));
-                    waits
+                    (sent, waits)
                 }
             };
             is_withdrawn = false;
-            if waits {
+            // Where nothing beside it was processed either, it may be what ends the connections: it goes before nobody, and lets
+            // others find out whether one answers.
+            let is_alone = sent && waits && !lane.processes();
+            moves = if is_alone { 0 } else { moves + 1 };
+            if is_alone {
+                self.pool.until_heard(Jitter::RANDOM.slight(4 * pause)).await;
+            } else if waits {
                 sleep(Jitter::RANDOM.slight(pause)).await;
+            }
+            if waits {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            // Where nothing beside it is processed either, it may be what ends the connections, and goes before nobody.
-            moves = if lane.processes() { moves + 1 } else { 0 };
         }
         if is_withdrawn {
             // There is no room, which says nothing of whether Zendesk works. The call waits in the queue.
