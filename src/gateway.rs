@@ -30,6 +30,7 @@ mod changes;
 pub mod context;
 mod drain;
 mod email;
+mod hand_over;
 pub mod jobs;
 pub mod origin;
 mod place;
@@ -46,6 +47,7 @@ pub use answered::Answered;
 use changes::Feeds;
 pub use context::Context;
 pub use drain::Drain;
+pub use hand_over::HandOver;
 use jobs::Jobs;
 pub use place::{Place, PlaceRef};
 use read::{ReadContext, Reads};
@@ -66,6 +68,8 @@ pub struct Gateway {
     organizations: Single,
     /// Makes declarative writes to one group or one user run one after the other.
     turns: Turns,
+    /// What Zendesk allows, where it is known.
+    governor: Option<Arc<Governor>>,
     /// The account's background jobs, of which Zendesk limits how many run at a time.
     jobs: Jobs,
     /// What is asked for changes of users.
@@ -91,8 +95,8 @@ impl Gateway {
         let organizations = single::<BatchGetOrganizationsRequest>(&reads, &cache);
         let jobs = Jobs::new(reads.clone(), None);
         let changes = Feeds::new(reads.clone());
-        let (turns, streams) = (Turns::default(), config::Stream::default());
-        Self { reads, cache, users, organizations, turns, jobs, changes, streams, sort_fields: Arc::default() }
+        let (turns, streams, sort_fields) = Default::default();
+        Self { reads, cache, users, organizations, turns, governor: None, jobs, changes, streams, sort_fields }
     }
 
     /// Sets how lists are streamed.
@@ -110,7 +114,8 @@ impl Gateway {
     /// Limits the requests about jobs to a share of the account's requests, which `governor` knows.
     #[must_use]
     pub fn with_budget(self, governor: &Arc<Governor>) -> Self {
-        Self { jobs: Jobs::new(self.reads.clone(), Some(Arc::clone(governor))), ..self }
+        let governor = Some(Arc::clone(governor));
+        Self { jobs: Jobs::new(self.reads.clone(), governor.clone()), governor, ..self }
     }
 
     /// Returns the cache.

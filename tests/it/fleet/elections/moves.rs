@@ -12,13 +12,14 @@ use tonic::{Code, Status};
 use zendesk_gateway::fleet::wire::CONTRACT;
 use zendesk_gateway::proto::group_service_client::GroupServiceClient;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
-use zendesk_gateway::proto::{CreateGroupRequest, GetUserRequest, GroupInput};
+use zendesk_gateway::proto::{AgentList, CreateGroupRequest, GetUserRequest, GroupInput, UpdateGroupWithAgentsRequest};
 use zendesk_gateway::sandbox;
+use zendesk_gateway::sandbox::faults::{Hang, put};
 
 use super::cluster::{Elected, LONG};
 use super::served_by;
 use crate::fleet::{metadata, name, named};
-use crate::support::{account, settings, until, with};
+use crate::support::{account, refused, settings, until, with};
 
 /// What became of the calls of a load.
 #[derive(Default)]
@@ -246,5 +247,62 @@ async fn the_last_replica_leads_until_its_end() {
     assert_eq!(served_by(fleet.leader(), id).await, "gateway-1");
     let code = fleet.leader().users().get_user(GetUserRequest { id: -1 }).await.expect_err("no id").code();
     assert_eq!(code, Code::InvalidArgument);
+    fleet.stop().await;
+}
+
+/// What a leader has begun goes on with the next one, which cannot learn it from Zendesk in time.
+#[tokio::test]
+async fn whoever_takes_over_knows_what_is_under_way_and_what_was_spent() {
+    let jobs = sandbox::Jobs { queued_for: Duration::ZERO, per_item: Duration::from_millis(50), ..Default::default() };
+    let update_limits = sandbox::UpdateLimits { per_user: 2, per_account: 0, ..Default::default() };
+    let mut config = settings();
+    config.upstream.rate.updates_per_user = 2;
+    let fleet = sandbox::Config { users: 2_000, jobs, update_limits, ..account() };
+    let mut fleet = Elected::of(fleet, config, 2).await;
+    let place = fleet.place();
+    let staff = fleet.sandbox.store().staff_ids();
+    let group = fleet.sandbox.store().memberships()[0]["group_id"].as_i64().expect("an id");
+    let (leader, next) = (&fleet.replicas[place], &fleet.replicas[1 - place]);
+    let (updated, hanging) = (fleet.user(3), fleet.user(4));
+    for round in 0..2 {
+        leader.users().update_user(named(updated, &format!("Name {round}"))).await.expect("a write");
+    }
+    // Its caller leaves, and its job of two seconds goes on.
+    let roster = |agents: &[i64]| {
+        let agents = Some(AgentList { user_ids: agents.to_vec() });
+        UpdateGroupWithAgentsRequest { id: group, agents, ..Default::default() }
+    };
+    let (mut groups, many) = (leader.groups(), roster(&staff[..40]));
+    let left = tokio::spawn(async move { groups.update_group_with_agents(many).await });
+    until(|| fleet.sandbox.hits("/group_memberships/create_many") > 0).await;
+    until(|| leader.telemetry.state().sources.jobs.read().is_some_and(|jobs| jobs.active == 1)).await;
+    left.abort();
+    // Nobody ever learns what becomes of this one.
+    let hang = Hang::before_headers().after_applying();
+    fleet.sandbox.fault(put(&format!("/users/{hanging}")), hang);
+    let (mut users, hangs) = (leader.users(), named(hanging, "Hangs"));
+    let lost = tokio::spawn(async move { users.update_user(hangs).await });
+    until(|| fleet.sandbox.hits(&format!("/users/{hanging}")) > 0).await;
+
+    let (old, next) = (leader.name.clone(), next.name.clone());
+    fleet.replicas[place].shut_down();
+    let at = |fleet: &Elected, name: &str| fleet.replicas.iter().position(|replica| replica.name == name);
+    until(|| fleet.replicas[at(&fleet, &next).expect("it runs")].course() == "leads").await;
+    let next = &fleet.replicas[at(&fleet, &next).expect("it runs")];
+    assert_eq!(next.telemetry.state().sources.jobs.read().map(|jobs| jobs.active), Some(1));
+    let third = refused(next.users().update_user(with(named(updated, "Third"), &[("grpc-timeout", "5S")])).await);
+    assert_eq!(third.reason, "RATE_LIMITED", "it has had its two updates of this minute");
+    for _ in 0..2 {
+        assert_eq!(name(next, hanging).await.1, "miss", "what may still change is not kept");
+    }
+    // In its turn: after the job that the old one has started.
+    next.groups().update_group_with_agents(roster(&staff[40..43])).await.expect("set");
+    let rows = fleet.sandbox.store().memberships().into_iter().filter(|row| row["group_id"] == group);
+    let mut members: Vec<i64> = rows.filter_map(|row| row["user_id"].as_i64()).collect();
+    members.sort_unstable();
+    assert_eq!(members, staff[40..43], "the list of one caller");
+    assert!(fleet.sandbox.requests().iter().all(|sent| sent.status != Some(429)));
+    lost.abort();
+    fleet.replicas.remove(at(&fleet, &old).expect("it ends")).kill().await;
     fleet.stop().await;
 }
