@@ -47,6 +47,19 @@ macro_rules! lost_otherwise {
     };
 }
 
+/// The methods of a visitor for null, which has the given value, and for anything else: of that, only the JSON type that Zendesk
+/// writes is asked for. The strict reader then has code for that one, and a body with another one is read leniently.
+macro_rules! null_or {
+    ($value:expr, $ask:path) => {
+        fn visit_none<E>(self) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+        fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+            $ask(from, self)
+        }
+    };
+}
+
 mod fields;
 mod ids;
 mod keys;
@@ -170,6 +183,8 @@ const DEEPEST: usize = 32;
 ///
 /// Brackets within strings count like others at first, so closing ones in a string can hide some depth; not much, because that
 /// counts only where a body has at most `MOST` opening brackets in all. A page of 100 users has some six hundred.
+// Nothing in it depends on the message, so one copy serves all.
+#[inline(never)]
 fn is_shallow(body: &[u8]) -> bool {
     const MOST: usize = 1024;
     let mut closing = memchr::memchr2_iter(b']', b'}', body).peekable();

@@ -52,7 +52,7 @@ pub fn word_of<E: Words>(number: i32) -> Option<&'static str> {
 
 /// Reads an enum field with presence.
 pub fn optional_word<'de, E: Words, D: Deserializer<'de>>(from: D) -> Result<Option<i32>, D::Error> {
-    from.deserialize_any(Text)?.map(|word| number_of::<E, D::Error>(&word)).transpose()
+    from.deserialize_option(Text)?.map(|word| number_of::<E, D::Error>(&word)).transpose()
 }
 
 /// Reads an enum field without presence; null is UNSPECIFIED.
@@ -109,7 +109,7 @@ struct Value<T>(Option<T>);
 
 impl<'de, T: Scalar> Deserialize<'de> for Value<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let value = from.deserialize_any(Lenient(PhantomData))?;
+        let value = from.deserialize_option(Lenient(PhantomData))?;
         Ok(Self(value))
     }
 }
@@ -125,12 +125,10 @@ pub(super) fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> R
         fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Vec<T>, A::Error> {
             room::list(items, &PhantomData, Some)
         }
-        fn visit_unit<E>(self) -> Result<Vec<T>, E> {
-            Ok(Vec::new())
-        }
+        null_or!(Vec::new(), D::deserialize_seq);
         lost_otherwise!(Vec::new(); string number boolean object);
     }
-    from.deserialize_any(List(PhantomData))
+    from.deserialize_option(List(PhantomData))
 }
 
 /// Reads what a record has lost, which only the lenient reading tells it.
@@ -141,7 +139,7 @@ pub fn unreadable<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::
 
 /// Reads a time as Zendesk writes it, `2009-07-20T22:55:29Z`, or any other RFC 3339 form.
 pub fn timestamp<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
-    let Some(text) = from.deserialize_any(Text)? else { return Ok(None) };
+    let Some(text) = from.deserialize_option(Text)? else { return Ok(None) };
     let time = text.parse().ok().filter(|time: &Timestamp| TIMES.contains(&time.seconds));
     if time.is_none() {
         lost("no time")?;
@@ -151,6 +149,10 @@ pub fn timestamp<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>
 
 /// A scalar that reads itself from whatever JSON value stands in its place.
 pub trait Scalar: Sized + Default {
+    /// Asks for the JSON type that Zendesk writes it as, if that is one.
+    fn ask<'de, D: Deserializer<'de>, V: Visitor<'de>>(from: D, visitor: V) -> Result<V::Value, D::Error> {
+        from.deserialize_any(visitor)
+    }
     /// Reads from the text of a string.
     fn from_text(text: &str) -> Option<Self>;
     /// Reads from an integer.
@@ -166,6 +168,9 @@ pub trait Scalar: Sized + Default {
 }
 
 impl Scalar for String {
+    fn ask<'de, D: Deserializer<'de>, V: Visitor<'de>>(from: D, visitor: V) -> Result<V::Value, D::Error> {
+        from.deserialize_str(visitor)
+    }
     fn from_text(text: &str) -> Option<Self> {
         Some(text.to_owned())
     }
@@ -187,6 +192,9 @@ impl Scalar for String {
 macro_rules! integer {
     ($type:ty) => {
         impl Scalar for $type {
+            fn ask<'de, D: Deserializer<'de>, V: Visitor<'de>>(from: D, visitor: V) -> Result<V::Value, D::Error> {
+                from.deserialize_i64(visitor)
+            }
             fn from_text(text: &str) -> Option<Self> {
                 text.parse().ok()
             }
@@ -208,6 +216,9 @@ integer!(i64);
 integer!(i32);
 
 impl Scalar for bool {
+    fn ask<'de, D: Deserializer<'de>, V: Visitor<'de>>(from: D, visitor: V) -> Result<V::Value, D::Error> {
+        from.deserialize_bool(visitor)
+    }
     fn from_text(text: &str) -> Option<Self> {
         text.parse().ok()
     }
@@ -224,7 +235,7 @@ impl Scalar for bool {
 
 /// Reads a scalar with presence: null and absent are none, and so is a value of a wrong type, which is counted.
 pub fn optional_scalar<'de, T: Scalar, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    from.deserialize_any(Lenient(PhantomData))
+    from.deserialize_option(Lenient(PhantomData))
 }
 
 /// Reads a scalar without presence; null is its default.
@@ -265,9 +276,7 @@ impl<'de, T: Scalar> Visitor<'de> for Lenient<T> {
     fn visit_bool<E: Error>(self, bool: bool) -> Result<Option<T>, E> {
         readable(T::from_bool(bool), "boolean")
     }
-    fn visit_unit<E>(self) -> Result<Option<T>, E> {
-        Ok(None)
-    }
+    null_or!(None, T::ask);
     lost_otherwise!(None; object list);
 }
 
@@ -295,9 +304,7 @@ impl<'de> Visitor<'de> for Text {
     fn visit_bool<E>(self, bool: bool) -> Result<Self::Value, E> {
         Ok(Some(bool.to_string().into()))
     }
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
+    null_or!(None, D::deserialize_str);
     fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
         lost("number").map(|()| None)
     }

@@ -1,6 +1,6 @@
 //! The readers of ids. Zendesk's are positive, so any other number names nothing and cannot be acted on.
 
-use serde::de::Deserializer;
+use serde::de::{Deserializer, Visitor};
 
 use super::fields::{Scalar, optional_scalar, scalars};
 
@@ -18,6 +18,9 @@ impl<const LEAST: i64> AtLeast<LEAST> {
 }
 
 impl<const LEAST: i64> Scalar for AtLeast<LEAST> {
+    fn ask<'de, D: Deserializer<'de>, V: Visitor<'de>>(from: D, visitor: V) -> Result<V::Value, D::Error> {
+        from.deserialize_i64(visitor)
+    }
     fn from_text(text: &str) -> Option<Self> {
         Self::of(i64::from_text(text))
     }

@@ -56,11 +56,21 @@ pub fn value(body: &[u8]) -> Option<serde_json::Value> {
     serde_json::from_slice(body).ok().or_else(|| reading(body).ok()?.0.ok())
 }
 
-pub(super) fn reading<T: DeserializeOwned>(body: &[u8]) -> Result<(Result<T, Error>, Losses), Malformed> {
+/// Returns a body as text, and whether characters of it were replaced.
+///
+/// # Errors
+/// It is no JSON, which the readers expect.
+#[inline(never)]
+fn text(body: &[u8]) -> Result<(Cow<'_, str>, bool), Malformed> {
     let (text, is_mended) = mended(body);
-    // The readers below expect JSON.
-    let right = serde_json::from_str::<IgnoredAny>(&text);
-    right.map_err(|error| Malformed::Unreadable { place: place(&text, offset(&text, &error)) })?;
+    match serde_json::from_str::<IgnoredAny>(&text) {
+        Ok(_) => Ok((text, is_mended)),
+        Err(error) => Err(Malformed::Unreadable { place: place(&text, offset(&text, &error)) }),
+    }
+}
+
+pub(super) fn reading<T: DeserializeOwned>(body: &[u8]) -> Result<(Result<T, Error>, Losses), Malformed> {
+    let (text, is_mended) = text(body)?;
     let mut text = Text::new(&text);
     Ok(losses::reading(is_mended, || T::deserialize(Value(&mut text))))
 }

@@ -43,9 +43,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item<T>, A::Error> {
                 T::deserialize(MapAccessDeserializer::new(map)).map(|object| Item(Some(object)))
             }
-            fn visit_unit<E>(self) -> Result<Item<T>, E> {
-                Ok(Item(None))
-            }
+            null_or!(Item(None), D::deserialize_map);
             fn visit_str<E>(self, _: &str) -> Result<Item<T>, E> {
                 Ok(Item(None))
             }
@@ -66,13 +64,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
                 Ok(Item(None))
             }
         }
-        from.deserialize_any(Any(PhantomData))
+        from.deserialize_option(Any(PhantomData))
     }
 }
 
 /// Reads a message field. Null is absent, and whatever is no object is lost.
 pub fn optional_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    from.deserialize_any(Lenient::<T, false>(PhantomData))
+    from.deserialize_option(Lenient::<T, false>(PhantomData))
 }
 
 /// The same for an object beside the rows of a page, such as `meta`. Absent, too, is the empty list that PHP
@@ -92,6 +90,7 @@ impl<'de, T: Deserialize<'de>, const EMPTY_LIST_IS_NONE: bool> Visitor<'de> for 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
         T::deserialize(MapAccessDeserializer::new(map)).map(Some)
     }
+    null_or!(None, D::deserialize_map);
     fn visit_unit<E>(self) -> Result<Option<T>, E> {
         Ok(None)
     }
@@ -108,7 +107,7 @@ impl<'de, T: Deserialize<'de>, const EMPTY_LIST_IS_NONE: bool> Visitor<'de> for 
 
 /// Reads a list of messages; null is empty. An item that is no object is left out, and so is all of what is no list.
 pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
-    from.deserialize_any(List::<T>(PhantomData))
+    from.deserialize_option(List::<T>(PhantomData))
 }
 
 struct List<T>(PhantomData<T>);
@@ -122,9 +121,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Vec<T>, A::Error> {
         room::list(items, &PhantomData, |OrLost(item)| item)
     }
-    fn visit_unit<E>(self) -> Result<Vec<T>, E> {
-        Ok(Vec::new())
-    }
+    null_or!(Vec::new(), D::deserialize_seq);
     lost_otherwise!(Vec::new(); string number boolean object);
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::row::Row;
@@ -12,6 +12,7 @@ use crate::json::{self, Malformed};
 use crate::proto::{Group, Organization, User};
 use crate::upstream::rest::{Names, Owner};
 
+mod around;
 mod link;
 mod meta;
 mod next;
@@ -19,9 +20,9 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-use link::{Link, Links};
-use meta::{Count, Cursor, Flag, Unread};
-use rows::Beside;
+use around::{Around, Key};
+use link::Link;
+use meta::Unread;
 
 pub use meta::{Meta, is_cursor};
 pub use next::{Next, Size};
@@ -227,6 +228,7 @@ impl<R: Row, C: Rows> Page<R, C> {
 }
 
 /// Removes the rows whose id another one has before them.
+#[inline(never)]
 fn each_once<T>(mut rows: Vec<T>, id: fn(&T) -> i64) -> Vec<T> {
     let mut seen = HashSet::new();
     rows.retain(|row| seen.insert(id(row)));
@@ -269,33 +271,20 @@ impl<'de, R: Row, C: Rows> Visitor<'de> for Reader<R, C> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Page<R, C>, A::Error> {
         let mut page = Page::new(C::default());
-        // Some endpoints put at the top level what others put into `meta`.
-        let mut top = Meta::default();
+        let mut around = Around::default();
         while let Some(key) = map.next_key::<Key<R>>()? {
             match key {
                 Key::Rows(_) => {
                     page.rows = map.next_value_seed(List(PhantomData))?;
                     page.listed = true;
                 }
-                Key::Users => page.users = map.next_value_seed(Beside(PhantomData))?,
-                Key::Groups => page.groups = map.next_value_seed(Beside(PhantomData))?,
-                Key::Organizations => page.organizations = map.next_value_seed(Beside(PhantomData))?,
-                Key::Meta => page.meta = map.next_value::<Paging>()?.0.unwrap_or_default(),
-                Key::HasMore => top.has_more = map.next_value::<Value<Flag>>()?.0.map(|Flag(is)| is),
-                Key::EndOfStream => top.has_more = map.next_value::<Value<Flag>>()?.0.map(|Flag(is)| !is),
-                Key::AfterCursor => top.after_cursor = map.next_value::<Value<Cursor>>()?.0.and_then(Cursor::text),
-                Key::Count => page.count = map.next_value::<Value<Count>>()?.0.map(|count| count.0),
-                Key::NextPage => page.link = page.link.or(map.next_value()?),
-                Key::Links => page.link = page.link.or(map.next_value::<Links>()?.next),
-                Key::Other => {
-                    page.others = true;
-                    map.next_value::<IgnoredAny>()?;
-                }
+                Key::Around(key) => around.read(key, &mut map)?,
             }
         }
-        page.meta.has_more = page.meta.has_more.or(top.has_more);
-        page.meta.after_cursor = page.meta.after_cursor.or(top.after_cursor);
-        Ok(page)
+        let Around { users, groups, organizations, count, others, meta, top, link } = around;
+        let meta =
+            Meta { has_more: meta.has_more.or(top.has_more), after_cursor: meta.after_cursor.or(top.after_cursor) };
+        Ok(Page { users, groups, organizations, count, others, meta, link, ..page })
     }
 }
 
@@ -307,66 +296,5 @@ impl<'de, C: Rows> DeserializeSeed<'de> for List<C> {
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<C, D::Error> {
         C::read(from)
-    }
-}
-
-struct Paging(Option<Meta>);
-
-impl<'de> Deserialize<'de> for Paging {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        json::object_or_nothing(from).map(Self)
-    }
-}
-
-struct Value<T>(Option<T>);
-
-impl<'de, T: json::Scalar> Deserialize<'de> for Value<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        json::optional_scalar(from).map(Self)
-    }
-}
-
-enum Key<R> {
-    Rows(PhantomData<R>),
-    Users,
-    Groups,
-    Organizations,
-    Meta,
-    HasMore,
-    EndOfStream,
-    AfterCursor,
-    Count,
-    NextPage,
-    Links,
-    Other,
-}
-
-impl<'de, R: Row> Deserialize<'de> for Key<R> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Name<R>(PhantomData<R>);
-        impl<R: Row> Visitor<'_> for Name<R> {
-            type Value = Key<R>;
-            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-                to.write_str("a key")
-            }
-            fn visit_str<E>(self, name: &str) -> Result<Key<R>, E> {
-                Ok(match name {
-                    _ if name == R::KEY => Key::Rows(PhantomData),
-                    "results" if R::EXPORTED => Key::Rows(PhantomData),
-                    "users" if R::SIDELOADS => Key::Users,
-                    "groups" if R::SIDELOADS => Key::Groups,
-                    "organizations" if R::SIDELOADS => Key::Organizations,
-                    "meta" => Key::Meta,
-                    "has_more" => Key::HasMore,
-                    "end_of_stream" => Key::EndOfStream,
-                    "after_cursor" => Key::AfterCursor,
-                    "count" => Key::Count,
-                    "next_page" => Key::NextPage,
-                    "links" => Key::Links,
-                    _ => Key::Other,
-                })
-            }
-        }
-        from.deserialize_identifier(Name(PhantomData))
     }
 }

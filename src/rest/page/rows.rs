@@ -78,7 +78,7 @@ impl<'de, R: Row> DeserializeSeed<'de> for Beside<R> {
     type Value = Vec<R>;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Vec<R>, D::Error> {
-        from.deserialize_any(self)
+        from.deserialize_option(self)
     }
 }
 
@@ -91,8 +91,11 @@ impl<'de, R: Row> Visitor<'de> for Beside<R> {
     fn visit_seq<A: SeqAccess<'de>>(self, rows: A) -> Result<Vec<R>, A::Error> {
         Rows::read(serde::de::value::SeqAccessDeserializer::new(rows))
     }
-    fn visit_unit<E>(self) -> Result<Vec<R>, E> {
+    fn visit_none<E>(self) -> Result<Vec<R>, E> {
         Ok(Vec::new())
+    }
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Vec<R>, D::Error> {
+        from.deserialize_seq(self)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<R>, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}

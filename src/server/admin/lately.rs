@@ -13,14 +13,19 @@ use crate::telemetry::{State, view};
 const WINDOW: Duration = Duration::from_secs(30);
 /// How far back it looks where no call has succeeded since: with few calls, half a minute may have none.
 const LONG_WINDOW: Duration = Duration::from_mins(5);
+/// How far back it looks where none has succeeded for still longer, until it has seen a few calls: callers may be rare, too.
+const LONGEST_WINDOW: Duration = Duration::from_mins(30);
+/// So many calls are a few: fewer say nothing of a share.
+const A_FEW: u64 = 5;
 /// How long a refused credential is told if no call has succeeded since: nothing but another one helps, and calls may be rare.
 const REFUSED_FOR: Duration = Duration::from_mins(30);
 /// Reasons of errors that Zendesk answers with where all is well.
 const ANSWERS: [&str; 5] = ["NOT_FOUND", "RECORD_INVALID", "DUPLICATE_VALUE", "CURSOR_EXPIRED", "PAGINATION_DEPTH"];
 /// How long lost lines about changes are told: somebody has to see it, and nothing can be done about them.
 const TOLD: Duration = Duration::from_mins(15);
-/// Least time between two counters that are kept.
+/// Least time between two counters that are kept, and between two that are older than the long window.
 const STEP: Duration = Duration::from_secs(1);
+const LONG_STEP: Duration = Duration::from_mins(1);
 
 /// Counters that only grow.
 #[derive(Debug, Clone, Default)]
@@ -40,10 +45,12 @@ struct Totals {
     connections: view::Connections,
 }
 
-/// The counters of the last half minute.
+/// The counters of some time ago, as far back as it looks.
 #[derive(Debug, Default)]
 pub struct Recorder {
     kept: VecDeque<(Instant, Totals)>,
+    /// Those from before the long window.
+    older: VecDeque<(Instant, Totals)>,
     /// When a line about a change was last found to be lost, and how many there were.
     changes_lost: Option<(Instant, u64)>,
     refused: Refused,
@@ -112,7 +119,8 @@ pub struct Lately {
     pub jobs_ended: u64,
     /// Of these, those that failed.
     pub jobs_failed: u64,
-    /// How far back this looks: half a minute, or if no call has succeeded for longer, as far as that and some minutes at most.
+    /// How far back this looks: half a minute, or if no call has succeeded for longer, as far as that: some minutes, or half an hour
+    /// where calls are rare.
     pub over: Duration,
 }
 
@@ -129,25 +137,47 @@ impl Lately {
 }
 
 impl Recorder {
-    /// Returns what happened lately. It knows of as much as it was asked often.
-    pub fn lately(&mut self, state: &State) -> Lately {
-        let (now, totals) = (Instant::now(), Totals::of(state));
+    /// Drops what is too old, and of what is older than the long window all that stands too close together.
+    fn forget(&mut self, now: Instant) {
         while self.kept.get(1).is_some_and(|(then, _)| now.duration_since(*then) >= LONG_WINDOW) {
-            self.kept.pop_front();
+            let (then, totals) = self.kept.pop_front().expect("there are two");
+            if self.older.back().is_none_or(|(before, _)| then.duration_since(*before) >= LONG_STEP) {
+                self.older.push_back((then, totals));
+            }
         }
+        while self.older.front().is_some_and(|(then, _)| now.duration_since(*then) >= LONGEST_WINDOW) {
+            self.older.pop_front();
+        }
+    }
+
+    /// Returns the counters to compare those of now with.
+    fn since(&self, totals: &Totals, now: Instant) -> Option<&(Instant, Totals)> {
+        let had_none = |(_, then): &&(Instant, Totals)| then.well() == totals.well();
         // The newest that is old enough and, before it, those since which no call has succeeded.
         let is_in = |(then, _): &&(Instant, Totals)| now.duration_since(*then) < WINDOW;
         let recent = self.kept.iter().rev().take_while(is_in).count();
         let start = (self.kept.len() - recent).saturating_sub(1);
-        let since_success =
-            self.kept.iter().take(start).rev().take_while(|(_, then)| then.well() == totals.well()).count();
-        let then = self.kept.get(start - since_success);
-        let over = then.map_or(WINDOW, |(then, _)| now.duration_since(*then));
+        let since_success = self.kept.iter().take(start).rev().take_while(had_none).count();
+        let then = self.kept.get(start - since_success)?;
+        let has_a_few = |(_, then): &&(Instant, Totals)| totals.calls - then.calls >= A_FEW;
+        if start > since_success || has_a_few(&then) {
+            return Some(then);
+        }
+        // All that is kept is since the last success, and tells of too few calls.
+        self.older.iter().rev().take_while(had_none).find(has_a_few).or(Some(then))
+    }
+
+    /// Returns what happened lately. It knows of as much as it was asked often.
+    pub fn lately(&mut self, state: &State) -> Lately {
+        let (now, totals) = (Instant::now(), Totals::of(state));
+        self.forget(now);
         self.refused.update(&totals, now);
         let known = self.changes_lost.map_or(0, |(_, lost)| lost);
         if totals.changes_lost > known {
             self.changes_lost = Some((now, totals.changes_lost));
         }
+        let then = self.since(&totals, now);
+        let over = then.map_or(WINDOW, |(then, _)| now.duration_since(*then));
         let changes_lost = self.changes_lost.filter(|(when, _)| now.duration_since(*when) < TOLD);
         let none = Totals::default();
         let then = then.map_or(&none, |(_, then)| then);
@@ -248,6 +278,35 @@ mod tests {
         let kind = |reason| Kind { reason, code: "INTERNAL", method: "m" };
         let errors = errors.iter().map(|(reason, count)| (kind(*reason), *count)).collect();
         Totals { errors, calls, ..Totals::default() }
+    }
+
+    #[test]
+    fn where_calls_are_rare_and_none_succeeds_it_looks_as_far_back_as_the_last_few() {
+        // Each two minutes a call is refused, and once one succeeds.
+        let told = |minutes: u64, succeeds: Option<u64>| {
+            let (began, mut recorder) = (Instant::now(), Recorder::default());
+            let mut last = (0, Duration::ZERO);
+            for second in 0..=minutes * 60 {
+                let now = began + Duration::from_secs(second);
+                let calls = second / 120;
+                let well = u64::from(succeeds.is_some_and(|call| calls >= call));
+                let totals = totals(calls, &[("ACCESS_REFUSED", calls - well)]);
+                recorder.forget(now);
+                last = recorder.since(&totals, now).map_or((0, Duration::ZERO), |(then, before)| {
+                    (totals.calls - before.calls, now.duration_since(*then))
+                });
+                recorder.kept.push_back((now, totals));
+            }
+            assert!(recorder.older.len() <= 30, "{} are kept", recorder.older.len());
+            last
+        };
+        assert!(told(8, None).0 < 5, "too few to tell a share of");
+        let (calls, over) = told(14, None);
+        assert!(calls == 5 && over > Duration::from_mins(8) && over < Duration::from_mins(11), "{calls} in {over:?}");
+        let (calls, over) = told(60, None);
+        assert!(calls == 5 && over < Duration::from_mins(11), "{calls} in {over:?}");
+        let (calls, over) = told(60, Some(28));
+        assert!(calls < 5 && over <= Duration::from_mins(5), "one has succeeded: {calls} in {over:?}");
     }
 
     #[test]

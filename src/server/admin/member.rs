@@ -24,10 +24,18 @@ pub fn findings(state: &State) -> Vec<Finding> {
 
 fn course_of(course: &str, leader: Option<&str>, election: Option<&Election>) -> Option<Finding> {
     let (kind, level, text, next) = match course {
-        "held" if election.is_some() => {
-            let text = "No replica leads the fleet, or none that answers: calls wait.".to_owned();
-            let next = "it takes some ten seconds to replace a leader that was lost; else see the log of the leader, and whether \
-                        the network policy lets replicas reach each other's fleet.listen";
+        "held" => {
+            let (text, next) = match (election, leader) {
+                (Some(_), _) => (
+                    "No replica leads the fleet, or none that answers: calls wait.".to_owned(),
+                    "it takes some ten seconds to replace a leader that was lost; else see the log of the leader, and whether \
+                     the network policy lets replicas reach each other's fleet.listen",
+                ),
+                (None, leader) => (
+                    format!("The leader at {} does not answer: calls wait.", leader.unwrap_or("fleet.leader")),
+                    "see whether the leader has the processor time and the memory that it needs, and the network between both",
+                ),
+            };
             return Some(found("fleet_leaderless", Level::Warning, text, next));
         }
         "silent" if election.is_some() => (

@@ -189,6 +189,7 @@ async fn no_more_than_64_calls_wait_for_a_leader_and_each_within_its_deadline() 
     let (id, follower) = (fleet.user(1), &fleet.followers[0]);
     fleet.road.cut();
     follower.is("held").await;
+    assert_eq!(follower.findings().await, ["fleet_leaderless"]);
     // A client without a timer of its own.
     let raw = Raw::connect(&follower.address).await.0;
     let calls = (0..80).map(|_| async {
