@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
+use tokio::sync::Notify;
 
 use crate::cache::{Batcher, Cache, Control, Key, Snapshot, Terms};
 use crate::config;
@@ -72,6 +73,8 @@ pub struct Gateway {
     governor: Option<Arc<Governor>>,
     /// The account's background jobs, of which Zendesk limits how many run at a time.
     jobs: Jobs,
+    /// Tells those who follow jobs that another gateway does.
+    handed_over: Arc<Notify>,
     /// What is asked for changes of users.
     changes: Feeds,
     streams: config::Stream,
@@ -95,8 +98,9 @@ impl Gateway {
         let organizations = single::<BatchGetOrganizationsRequest>(&reads, &cache);
         let jobs = Jobs::new(reads.clone(), None);
         let changes = Feeds::new(reads.clone());
-        let (turns, streams, sort_fields) = Default::default();
-        Self { reads, cache, users, organizations, turns, governor: None, jobs, changes, streams, sort_fields }
+        let (turns, handed_over, streams, sort_fields) = Default::default();
+        let governor = None;
+        Self { reads, cache, users, organizations, turns, governor, jobs, handed_over, changes, streams, sort_fields }
     }
 
     /// Sets how lists are streamed.

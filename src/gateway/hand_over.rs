@@ -66,6 +66,11 @@ impl Gateway {
         }
     }
 
+    /// Leaves the jobs that no call waits for to the one that was told of them.
+    pub fn leave_the_rest(&self) {
+        self.handed_over.notify_waiters();
+    }
+
     /// Goes on from where another one has stopped.
     ///
     /// # Panics
@@ -107,6 +112,6 @@ impl Gateway {
         let (share, until) = (Share::default(), Instant::now() + FOLLOW);
         let mut followed = self.jobs.follow_for(share.clone(), credential, Trace::default(), until);
         followed.hold(&id, Arc::clone(slots).take_over(&share).of(work));
-        follow(turn, guard, followed);
+        follow(turn, guard, followed, &self.handed_over);
     }
 }

@@ -106,6 +106,7 @@ impl Elected {
                 "the lead could not be handed over: the Lease could not be written"
             );
         }
+        self.terms.gateway.leave_the_rest();
         self.handed_over_in.store(u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1), SeqCst);
         info!(fleet.successor = to.pod, duration_ms = took.as_secs_f64() * 1e3, "the lead was handed over");
     }

@@ -384,7 +384,7 @@ impl<S: Source, T: Tell> Engine<S, T> {
             // unfinished keeps what that job may change out of the cache for a while.
             drop(self.gateway.begin(&self.order.changes));
         }
-        follow::follow(self.context.turn, self.guard, self.followed);
+        follow::follow(self.context.turn, self.guard, self.followed, &self.gateway.handed_over);
         (self.stop, self.events)
     }
 }

@@ -1,7 +1,9 @@
 //! What goes on after a bulk call or stream: its jobs are followed to their ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cache::WriteGuard;
@@ -24,13 +26,14 @@ impl Gateway {
             let mut followed = self.jobs.follow(context, Instant::now() + FOLLOW);
             let work = Work { tags: changes.tags.clone(), turn: context.turn.as_ref().map(Turn::whole) };
             followed.hold(&job.id, self.jobs.slots().take_over(context.caller.share()).of(work));
-            follow(context.turn.clone(), self.begin(changes), followed);
+            follow(context.turn.clone(), self.begin(changes), followed, &self.handed_over);
         }
     }
 }
 
-/// Follows jobs after their call: until they have ended, their slots stay taken and what they change stays out of the cache.
-pub fn follow(turn: Option<Turn>, mut guard: WriteGuard, mut followed: Followed) {
+/// Follows jobs after their call: until they have ended, or another gateway does, their slots stay taken and what they change stays
+/// out of the cache.
+pub fn follow(turn: Option<Turn>, mut guard: WriteGuard, mut followed: Followed, handed_over: &Arc<Notify>) {
     if !followed.is_open() {
         guard.finish();
         return;
@@ -38,13 +41,21 @@ pub fn follow(turn: Option<Turn>, mut guard: WriteGuard, mut followed: Followed)
     guard.detach();
     let until = Instant::now() + FOLLOW;
     followed.go_on(until);
+    let handed_over = Arc::clone(handed_over);
     tokio::spawn(async move {
-        let mut all_ended = true;
-        while let Ok(Some(news)) = timeout_at(until, followed.next()).await {
-            all_ended &= !matches!(news, News::Lost(..));
-        }
+        let ends = async {
+            let mut all_ended = true;
+            while let Ok(Some(news)) = timeout_at(until, followed.next()).await {
+                all_ended &= !matches!(news, News::Lost(..));
+            }
+            all_ended && !followed.is_open()
+        };
+        let is_known = tokio::select! {
+            is_known = ends => is_known,
+            () = handed_over.notified() => true,
+        };
         // Else the guard is dropped unfinished: nobody knows how the jobs went on.
-        if all_ended && !followed.is_open() {
+        if is_known {
             guard.finish();
         }
         drop(turn); // the next call's comes after the last job

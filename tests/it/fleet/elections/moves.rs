@@ -253,7 +253,7 @@ async fn the_last_replica_leads_until_its_end() {
 /// What a leader has begun goes on with the next one, which cannot learn it from Zendesk in time.
 #[tokio::test]
 async fn whoever_takes_over_knows_what_is_under_way_and_what_was_spent() {
-    let jobs = sandbox::Jobs { queued_for: Duration::ZERO, per_item: Duration::from_millis(50), ..Default::default() };
+    let jobs = sandbox::Jobs { queued_for: Duration::ZERO, per_item: Duration::from_millis(100), ..Default::default() };
     let update_limits = sandbox::UpdateLimits { per_user: 2, per_account: 0, ..Default::default() };
     let mut config = settings();
     config.upstream.rate.updates_per_user = 2;
@@ -267,7 +267,7 @@ async fn whoever_takes_over_knows_what_is_under_way_and_what_was_spent() {
     for round in 0..2 {
         leader.users().update_user(named(updated, &format!("Name {round}"))).await.expect("a write");
     }
-    // Its caller leaves, and its job of two seconds goes on.
+    // Its caller leaves, and its job of four seconds goes on.
     let roster = |agents: &[i64]| {
         let agents = Some(AgentList { user_ids: agents.to_vec() });
         UpdateGroupWithAgentsRequest { id: group, agents, ..Default::default() }
@@ -289,7 +289,13 @@ async fn whoever_takes_over_knows_what_is_under_way_and_what_was_spent() {
     let at = |fleet: &Elected, name: &str| fleet.replicas.iter().position(|replica| replica.name == name);
     until(|| fleet.replicas[at(&fleet, &next).expect("it runs")].course() == "leads").await;
     let next = &fleet.replicas[at(&fleet, &next).expect("it runs")];
-    assert_eq!(next.telemetry.state().sources.jobs.read().map(|jobs| jobs.active), Some(1));
+    let active = |of: &str| fleet.replicas[at(&fleet, of).expect("it runs")].telemetry.state().sources.jobs.read();
+    assert_eq!(active(&next.name).map(|jobs| jobs.active), Some(1));
+    until(|| active(&old).is_some_and(|jobs| jobs.active == 0)).await;
+    lost.abort();
+    // From here on the old one can tell nobody anything.
+    fleet.replicas.remove(at(&fleet, &old).expect("it ends")).kill().await;
+    let next = &fleet.replicas[0];
     let third = refused(next.users().update_user(with(named(updated, "Third"), &[("grpc-timeout", "5S")])).await);
     assert_eq!(third.reason, "RATE_LIMITED", "it has had its two updates of this minute");
     for _ in 0..2 {
@@ -302,7 +308,5 @@ async fn whoever_takes_over_knows_what_is_under_way_and_what_was_spent() {
     members.sort_unstable();
     assert_eq!(members, staff[40..43], "the list of one caller");
     assert!(fleet.sandbox.requests().iter().all(|sent| sent.status != Some(429)));
-    lost.abort();
-    fleet.replicas.remove(at(&fleet, &old).expect("it ends")).kill().await;
     fleet.stop().await;
 }
