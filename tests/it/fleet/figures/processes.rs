@@ -48,6 +48,9 @@ impl Process {
             ("FLEET__KUBERNETES__API_SERVER", api.url.as_str()),
             ("SERVER__DRAIN__ANNOUNCE", "0s"),
             ("SERVER__WORKERS", "1"),
+            // All callers come from one address.
+            ("CALLERS__MAX_CALLS", "0"),
+            ("CALLERS__MESSAGE_MEMORY_PERCENT", "100"),
         ];
         let binary = Binary::before(sandbox, &[&settings[..], more].concat()).await;
         Self { name: name.to_owned(), binary, road, _folder: folder }
