@@ -17,7 +17,6 @@ use zendesk_gateway::config::Config;
 use zendesk_gateway::error::Error;
 use zendesk_gateway::gateway::caller::Caller;
 use zendesk_gateway::limits::Limits;
-use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{GetUserRequest, UpdateUserRequest, UserInput};
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::upstream::credential::Credential;

@@ -184,6 +184,14 @@ pub enum Error {
     /// The answer to a write came, and was not read: for long, the caller's messages and answers took all memory that is theirs.
     #[error("zendesk's answer came and was not read, because this caller's messages take too much memory")]
     AnswerUnread,
+    /// The answer to a write began, with a success, and did not come whole, for this reason.
+    #[error("{cause}, but it began with HTTP {}: the change was probably made", .said.status)]
+    Begun {
+        /// What the head of the answer said.
+        said: Box<Refusal>,
+        /// Why it did not come whole.
+        cause: Box<Error>,
+    },
     /// A write was delivered, or may have been, and its outcome is not known.
     #[error("the outcome of this write is unknown: {0}")]
     OutcomeUnknown(Box<Error>),
@@ -356,6 +364,7 @@ impl Error {
             Self::DeadlineInReading                  => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::Unknown, W::Circumstances, true,           None,                          None),
             Self::Idle { .. }                        => row(C::DeadlineExceeded,   R::DeadlineExceeded,      T::Never,       B::Ignore,           F::NotDone, W::Circumstances, false,          None,                          None),
             Self::AnswerUnread                       => row(C::Unavailable,        R::Overloaded,            T::Never,       B::Ignore,           F::Unknown, W::Circumstances, true,           None,                          None),
+            Self::Begun { said, cause }              => (cause.row(), Some(said)),
             Self::OutcomeUnknown(cause)              => row(unknown_code(cause),   R::OutcomeUnknown,        T::Never,       cause.row().breaker, F::Unknown, cause.row().blame,false,          None,                          cause.refusal()),
             Self::BreakerOpen { .. }                 => row(C::Unavailable,        R::BreakerOpen,           T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),
             Self::BudgetSpent { .. }                 => row(C::ResourceExhausted,  R::RateLimited,           T::Never,       B::Ignore,           F::Held,    W::Circumstances, true,           None,                          None),

@@ -1,16 +1,19 @@
-//! The tonic services. `proto/build/handlers.rs` generates a handler for each RPC from the contract; this module has what they
-//! share.
+//! The services of the contract. `proto/build/handlers.rs` generates a handler for each RPC; this module has what they share.
 
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use http::header::AGE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use crate::cache::CacheStatus;
 use crate::codec::Encoded;
 use crate::config;
 use crate::error::{Error, Result, reason_of};
@@ -28,10 +31,12 @@ mod credential;
 pub mod facts;
 pub mod method;
 mod open;
+mod serve;
 pub mod timeout;
 mod until;
 
 use facts::Terms;
+use serve::{BoxStream, Handling, decoded};
 
 /// Response headers: the number of upstream requests, and where the answer came from. They are constants because most replies
 /// have them, and a name given as text would be parsed each time.
@@ -41,8 +46,32 @@ const CACHE: HeaderName = HeaderName::from_static("x-cache");
 /// A unary reply.
 type Reply<M> = std::result::Result<Response<Encoded<M>>, Status>;
 /// A reply of many messages.
-type Streamed<M> = std::result::Result<Response<BoxStream<M>>, Status>;
-type BoxStream<M> = Pin<Box<dyn Stream<Item = std::result::Result<Encoded<M>, Status>> + Send>>;
+type Streamed<M> = std::result::Result<Response<Replies<M>>, Status>;
+
+/// The messages of a reply.
+pub struct Replies<M> {
+    bytes: BoxStream,
+    message: PhantomData<fn() -> M>,
+}
+
+impl<M> Replies<M> {
+    fn new(bytes: impl Stream<Item = std::result::Result<Bytes, Status>> + Send + 'static) -> Self {
+        Self { bytes: Box::pin(bytes), message: PhantomData }
+    }
+
+    /// Returns them as they are encoded.
+    fn into_bytes(self) -> BoxStream {
+        self.bytes
+    }
+}
+
+impl<M> Stream for Replies<M> {
+    type Item = std::result::Result<Encoded<M>, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
+        self.bytes.as_mut().poll_next(context).map(|next| next.map(|bytes| bytes.map(Encoded::from_bytes)))
+    }
+}
 
 /// Largest reply that is not charged to its caller.
 const FREE_REPLY: usize = 4 << 10;
@@ -111,10 +140,11 @@ impl Rpc {
         self.close(&context, outcome.map(|reply| Encoded::new(&reply)))
     }
 
-    async fn bulk_stream<R: BulkStream>(&self, request: Request<Streaming<R>>) -> Streamed<R::Reply> {
-        let (metadata, extensions, mut messages) = request.into_parts();
+    async fn bulk_stream<R: BulkStream>(&self, request: Request<Streaming<Bytes>>) -> Streamed<R::Reply> {
+        let (metadata, extensions, messages) = request.into_parts();
+        let mut messages = messages.map(|bytes| bytes.and_then(serve::message::<R>));
         // A call takes its place, and counts as one, when its first message is there.
-        let first = messages.message().await?;
+        let first = messages.next().await.transpose()?;
         let first = first.ok_or_else(|| Error::invalid("start", "is missing: the stream has no message"))?;
         let (context, first) = self.open(Request::from_parts(metadata, extensions, first))?;
         let trail = context.trail.clone();
@@ -128,7 +158,7 @@ impl Rpc {
         });
         let replies = self.gateway.stream_bulk(context, first, messages);
         let replies = replies.inspect_err(|error| Trail::end(trail.as_ref(), Some(error)))?;
-        Ok(Response::new(Box::pin(replies)))
+        Ok(Response::new(Replies::new(replies.map_ok(Encoded::into_bytes))))
     }
 
     fn stream<R: List>(&self, request: Request<R>) -> Streamed<R::Reply> {
@@ -140,15 +170,14 @@ impl Rpc {
 
 /// Refuses a message that is larger than any may be, before compression: so do callers' libraries count their own limits.
 /// `done` says that a write was carried out.
-fn fitting<M>(message: Encoded<M>, most: usize, done: bool) -> Result<Encoded<M>> {
-    let bytes = message.bytes().len();
+fn fitting(message: Bytes, most: usize, done: bool) -> Result<Bytes> {
+    let bytes = message.len();
     if bytes > most { Err(Error::ReplyTooLarge { bytes, limit: most, done }) } else { Ok(message) }
 }
 
 /// Charges a reply to its caller: a caller who asks for much and reads nothing holds memory. The reply to a write is not refused,
 /// as its caller must learn what was done; of a large one that does not fit, the caller learns no more than that.
-fn charged<M>(context: &Context, answered: Answered<M>) -> Result<Answered<M>> {
-    let bytes = answered.message.bytes().len();
+fn charge(context: &Context, bytes: usize) -> Result<()> {
     if bytes > FREE_REPLY
         && let Err(error) = context.place.charge(context.caller.share(), bytes)
     {
@@ -160,7 +189,7 @@ fn charged<M>(context: &Context, answered: Answered<M>) -> Result<Answered<M>> {
             return Err(Error::ReplyTooLarge { bytes, limit: FREE_REPLY_TO_A_WRITE, done });
         }
     }
-    Ok(answered)
+    Ok(())
 }
 
 impl Rpc {
@@ -170,28 +199,41 @@ impl Rpc {
         messages: impl Stream<Item = Result<Encoded<M>>> + Send + 'static,
         ledger: Arc<Ledger>,
         deadline: Instant,
-    ) -> Response<BoxStream<M>> {
+    ) -> Response<Replies<M>> {
         let most = self.max_response_bytes;
-        let messages = until::deadline(messages, ledger, deadline)
+        let messages = until::deadline(messages.map_ok(Encoded::into_bytes), ledger, deadline)
             .map(move |message| message.and_then(|message| fitting(message, most, false)).map_err(Status::from));
-        Response::new(Box::pin(messages))
+        Response::new(Replies::new(messages))
     }
 
-    /// Turns an outcome into a reply. Its metadata has the number of upstream requests, where the answer came from and how old it
-    /// is, and what Zendesk ignored of the request.
+    /// Turns an outcome into a reply.
     fn close<M>(&self, context: &Context, outcome: Result<impl Into<Answered<M>>, Error>) -> Reply<M> {
+        let outcome = outcome.map(|answered| {
+            let Answered { message, cached } = answered.into();
+            (message.into_bytes(), cached)
+        });
+        self.closed(context, outcome).map(|response| response.map(Encoded::from_bytes))
+    }
+
+    /// Turns an encoded outcome into a reply. Its metadata has the number of upstream requests, where the answer came from and how
+    /// old it is, and what Zendesk ignored of the request.
+    fn closed(
+        &self,
+        context: &Context,
+        outcome: Result<(Bytes, Option<(CacheStatus, Duration)>), Error>,
+    ) -> std::result::Result<Response<Bytes>, Status> {
         let requests = context.ledger.requests();
         // Tells the caller what Zendesk ignored, so that a write that did less than asked does not look complete. Errors have it,
         // too, because a call that failed half-way may have written something.
         let most = if outcome.is_err() { LONGEST_BESIDE_ERROR } else { LONGEST_WARNINGS };
         let ignored = context.ledger.warnings(most).filter(|_| requests > 0).and_then(|text| text.parse().ok());
         Trail::end(context.trail.as_ref(), outcome.as_ref().err());
-        let outcome = outcome.map(Into::into).and_then(|answered| charged(context, answered));
-        let outcome = outcome.and_then(|Answered { message, cached }| {
+        let outcome = outcome.and_then(|(message, cached)| {
+            charge(context, message.len())?;
             let done = context.trail.is_some() && context.ledger.may_have_acted();
-            Ok(Answered { message: fitting(message, self.max_response_bytes, done)?, cached })
+            Ok((fitting(message, self.max_response_bytes, done)?, cached))
         });
-        let answered = match outcome {
+        let (message, cached) = match outcome {
             Ok(answered) => answered,
             Err(error) => {
                 let mut status = Status::from(error);
@@ -203,12 +245,12 @@ impl Rpc {
                 return Err(status);
             }
         };
-        let mut response = Response::new(answered.message);
+        let mut response = Response::new(message);
         let metadata: &mut HeaderMap = response.metadata_mut().as_mut();
         // Most answers come from the cache.
         let requests = if requests == 0 { HeaderValue::from_static("0") } else { requests.into() };
         metadata.insert(UPSTREAM_CALLS, requests);
-        if let Some((outcome, age)) = answered.cached {
+        if let Some((outcome, age)) = cached {
             metadata.insert(CACHE, HeaderValue::from_static(outcome.as_str()));
             metadata.insert(AGE, age.as_secs().into());
         }

@@ -4,14 +4,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
 use tonic::body::Body;
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 use zendesk_gateway::config;
+use zendesk_gateway::contract::RPCS;
 use zendesk_gateway::gateway::Gateway;
 use zendesk_gateway::gateway::caller::Caller;
-use zendesk_gateway::proto::user_service_server::UserServiceServer;
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::rpc::facts::{Connection, Peer, Terms};
 use zendesk_gateway::server::inbound::{Arrival, Inbound};
@@ -36,7 +37,10 @@ impl Served {
     ) -> Self {
         let credential = Credential::new("Bearer token", true).expect("a header");
         let (settings, caller) = (config::Server::default(), Caller::local());
-        let service = UserServiceServer::new(Rpc::new(gateway, credential).called_by(caller.clone(), &settings));
+        let rpc = Arc::new(Rpc::new(gateway, credential).called_by(caller.clone(), &settings));
+        let place = RPCS.iter().position(|rpc| rpc.service == "UserService" && rpc.method == method).expect("an RPC");
+        let most = settings.max_request_bytes;
+        let service = service_fn(move |call: Request<Body>| Arc::clone(&rpc).serve(place, most, call).map(Ok));
         let service = match telemetry {
             None => service.boxed_clone(),
             Some(telemetry) => {

@@ -23,7 +23,7 @@ use tonic::server::{Grpc, NamedService};
 use tonic::{Request, Status};
 use tonic_prost::{ProstCodec, ProstDecoder};
 use tower::service_fn;
-use zendesk_gateway::codec::{Encoded, EncodedCodec};
+use zendesk_gateway::codec::BytesCodec;
 use zendesk_gateway::proto::{
     GetGroupRequest, GetGroupResponse, GetUserRequest, GetUserResponse, Group, ListUsersRequest, ListUsersResponse,
     User,
@@ -84,11 +84,12 @@ impl tower::Service<http::Request<Body>> for Users {
                     Grpc::new(SharedCodec).unary(service_fn(answer), request).await
                 }
                 Way::Bytes(reply) => {
-                    let answer = |_| {
-                        let reply = Encoded::<GetUserResponse>::from_bytes(reply.clone());
-                        ready(Ok::<_, Status>(tonic::Response::new(reply)))
+                    let answer = |call: Request<Bytes>| {
+                        let asked = GetUserRequest::decode(call.into_inner());
+                        let asked = asked.map_err(|error| Status::internal(error.to_string()));
+                        ready(asked.map(|_| tonic::Response::new(reply.clone())))
                     };
-                    Grpc::new(EncodedCodec::<_, GetUserRequest>::default()).unary(service_fn(answer), request).await
+                    Grpc::new(BytesCodec).unary(service_fn(answer), request).await
                 }
             })
         })

@@ -1,9 +1,9 @@
-//! `handlers.rs`: tonic's traits for `rpc::Rpc`. Each handler calls the function for its RPC's shape in the contract, so that
-//! `src/rpc.rs` has one function for each shape and none for a single RPC.
+//! `handlers.rs`: a method of `rpc::Rpc` for each RPC, and the choice between them. Each calls the function for its RPC's shape in
+//! the contract, so that `src/rpc.rs` has one function for each shape and none for a single RPC.
 
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
-use crate::descriptor::{lists, methods, reads, services, snake};
+use crate::descriptor::{lists, methods, reads, snake};
 
 /// RPCs that are more than one plain read, list, stream, write or bulk call: the gateway has a method for each, named after it.
 const COMPOSED: [&str; 16] = [
@@ -59,28 +59,50 @@ pub fn handler(method: &MethodDescriptor) -> Handler {
 
 /// Writes the handlers of all services.
 pub fn handlers(pool: &DescriptorPool) -> String {
-    let mut code = String::new();
-    for service in services(pool) {
-        let name = service.name();
-        let module = format!("crate::proto::{}_server", snake(name));
-        line!(code, "#[tonic::async_trait]\nimpl {module}::{name} for Rpc {{");
-        for method in service.methods() {
-            let message = format!("crate::proto::{}", method.input().name());
-            let messages = if method.is_client_streaming() { format!("Streaming<{message}>") } else { message };
-            line!(
-                code,
-                "    async fn {}(&self, r: Request<{messages}>) -> {}<crate::proto::{}> {{\n        {}\n    }}",
-                snake(method.name()),
-                if method.is_server_streaming() { "Streamed" } else { "Reply" },
-                method.output().name(),
-                body(&method)
-            );
-        }
-        code.push_str("}\n");
-    }
-    let unknown = COMPOSED.iter().find(|name| methods(pool).iter().all(|method| method.name() != **name));
+    let methods = methods(pool);
+    let unknown = COMPOSED.iter().find(|name| methods.iter().all(|method| method.name() != **name));
     assert_eq!(unknown, None, "the contract has no such RPC");
-    code
+    let mut code = "impl Rpc {\n".to_owned();
+    for method in &methods {
+        let message = format!("crate::proto::{}", method.input().name());
+        let message = if method.is_client_streaming() { "Streaming<Bytes>".to_owned() } else { message };
+        line!(
+            code,
+            "    /// Handles a call of `{}`.\n    pub async fn {}(&self, r: Request<{message}>) -> {}<crate::proto::{}> {{\n        {}\n    }}",
+            method.name(),
+            snake(method.name()),
+            if method.is_server_streaming() { "Streamed" } else { "Reply" },
+            method.output().name(),
+            body(method)
+        );
+    }
+    for (name, client, server, takes, gives) in [
+        ("unary", false, false, "Bytes", "Bytes"),
+        ("streaming", false, true, "Bytes", "BoxStream"),
+        ("both_streaming", true, true, "Streaming<Bytes>", "BoxStream"),
+    ] {
+        let into_bytes = if server { "Replies::into_bytes" } else { "Encoded::into_bytes" };
+        line!(
+            code,
+            "    /// Calls the handler of the RPC that has this place in the contract.\n    \
+             fn {name}(self: Arc<Self>, place: usize, r: Request<{takes}>) -> Handling<{gives}> {{\n        match place {{"
+        );
+        for (place, method) in methods.iter().enumerate() {
+            if (method.is_client_streaming(), method.is_server_streaming()) == (client, server) {
+                let (handler, r) = (snake(method.name()), if client { "r" } else { "decoded(r)?" });
+                line!(
+                    code,
+                    "            {place} => Box::pin(async move {{ Ok(self.{handler}({r}).await?.map({into_bytes})) }}),"
+                );
+            }
+        }
+        code.push_str(
+            "            _ => Box::pin(async { Err(Status::unimplemented(\"no RPC of this kind\")) }),\n        }\n    }\n",
+        );
+    }
+    let both = |method: &MethodDescriptor| method.is_client_streaming() && !method.is_server_streaming();
+    assert!(!methods.iter().any(both), "a stream of requests is answered by a stream");
+    code + "}\n"
 }
 
 /// Returns the body of one handler.
@@ -100,6 +122,6 @@ fn body(method: &MethodDescriptor) -> String {
         Handler::Stream => "self.stream(r)".to_owned(),
         Handler::Write => "self.write(r).await".to_owned(),
         Handler::Bulk => "self.bulk(r).await".to_owned(),
-        Handler::BulkStream => "self.bulk_stream(r).await".to_owned(),
+        Handler::BulkStream => format!("self.bulk_stream::<crate::proto::{}>(r).await", method.input().name()),
     }
 }

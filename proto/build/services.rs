@@ -1,44 +1,35 @@
-//! Tonic's services and clients, through prost's generator. The services' replies are messages that are already encoded, so that a
-//! cached answer is sent as it is stored.
+//! Tonic's clients, through prost's generator. The services are `rpc::Rpc`: see `handlers.rs`.
 
 use tonic_build::CodeGenBuilder;
 
-/// Writes each service after its messages.
+/// Writes the client of each service after its messages.
 pub struct Services;
 
 impl prost_build::ServiceGenerator for Services {
     fn generate(&mut self, service: prost_build::Service, buf: &mut String) {
         let mut builder = CodeGenBuilder::new();
-        builder.emit_package(true).generate_default_stubs(true);
-        let server = builder.generate_server(&Side::of(&service, "crate::codec::EncodedCodec", true), "super");
-        let client = builder.generate_client(&Side::of(&service, "tonic_prost::ProstCodec", false), "super");
-        line!(*buf, "{server}\n{client}");
+        builder.emit_package(true);
+        let client = builder.generate_client(&Client::of(service), "super");
+        line!(*buf, "{client}");
     }
 }
 
-/// One side (server or client) of a service, in the form that tonic-build takes.
-struct Side {
+/// The client of a service, in the form that tonic-build takes.
+struct Client {
     service: prost_build::Service,
     methods: Vec<Method>,
 }
 
-struct Method {
-    inner: prost_build::Method,
-    codec: &'static str,
-    encoded_reply: bool,
-}
+struct Method(prost_build::Method);
 
-impl Side {
-    fn of(service: &prost_build::Service, codec: &'static str, encoded_reply: bool) -> Self {
-        let methods = service.methods.iter().cloned();
-        Self {
-            service: service.clone(),
-            methods: methods.map(|method| Method { inner: method, codec, encoded_reply }).collect(),
-        }
+impl Client {
+    fn of(service: prost_build::Service) -> Self {
+        let methods = service.methods.iter().cloned().map(Method).collect();
+        Self { service, methods }
     }
 }
 
-impl tonic_build::Service for Side {
+impl tonic_build::Service for Client {
     type Comment = String;
     type Method = Method;
 
@@ -63,22 +54,22 @@ impl tonic_build::Method for Method {
     type Comment = String;
 
     fn name(&self) -> &str {
-        &self.inner.name
+        &self.0.name
     }
     fn identifier(&self) -> &str {
-        &self.inner.proto_name
+        &self.0.proto_name
     }
     fn codec_path(&self) -> &str {
-        self.codec
+        "tonic_prost::ProstCodec"
     }
     fn client_streaming(&self) -> bool {
-        self.inner.client_streaming
+        self.0.client_streaming
     }
     fn server_streaming(&self) -> bool {
-        self.inner.server_streaming
+        self.0.server_streaming
     }
     fn comment(&self) -> &[String] {
-        &self.inner.comments.leading
+        &self.0.comments.leading
     }
     fn request_response_name(
         &self,
@@ -86,8 +77,6 @@ impl tonic_build::Method for Method {
         _compile_well_known_types: bool,
     ) -> (proc_macro2::TokenStream, proc_macro2::TokenStream) {
         let path = |name: &str| format!("{proto_path}::{name}").parse().expect("prost names are Rust paths");
-        let request: proc_macro2::TokenStream = path(&self.inner.input_type);
-        let reply: proc_macro2::TokenStream = path(&self.inner.output_type);
-        if self.encoded_reply { (request, quote::quote!(crate::codec::Encoded<#reply>)) } else { (request, reply) }
+        (path(&self.0.input_type), path(&self.0.output_type))
     }
 }

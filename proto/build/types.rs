@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use prost_reflect::DescriptorPool;
 
-use crate::descriptor::{lists, methods, row, services, snake};
+use crate::descriptor::{lists, methods, row};
 use crate::handlers::{Handler, handler};
 
 /// Writes the macro.
@@ -17,19 +17,15 @@ pub fn types(pool: &DescriptorPool) -> String {
     };
     let rows: BTreeSet<String> =
         methods.iter().filter(|method| lists(method)).map(|method| row(method).name().to_owned()).collect();
-    let servers = services(pool).map(|service| {
-        let (module, name) = (snake(service.name()), service.name().to_owned());
-        format!("{module}: {module}_server::{name}Server;")
-    });
-    let mut code = "/// Calls a macro with the contract's types of one kind: the rows of lists, requests by the handler of their RPC, or the \
-         services.\n#[macro_export]\nmacro_rules! contract_types {\n"
-        .to_owned();
+    let mut code =
+        "/// Calls a macro with the contract's types of one kind: the rows of lists, or requests by the handler of \
+         their RPC.\n#[macro_export]\nmacro_rules! contract_types {\n"
+            .to_owned();
     for (kind, types) in [
         ("rows", rows.into_iter().collect::<Vec<_>>().join(" ")),
         ("reads", of(Handler::Read)),
         ("lists", of(Handler::List)),
         ("writes", of(Handler::Write)),
-        ("services", servers.collect::<Vec<_>>().join(" ")),
     ] {
         line!(code, "    ({kind}, $callback:ident) => {{ $callback! {{ {types} }} }};");
     }

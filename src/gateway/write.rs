@@ -14,7 +14,7 @@ use crate::cache::{Snapshot, Tag, UNKNOWN_SETTLES_AFTER, WaitsFor, WriteGuard};
 use crate::codec::Encoded;
 use crate::contract::{Idempotency, Request as _};
 use crate::deadline::{last_moment, latest};
-use crate::error::{ConnectionError, Error, Result};
+use crate::error::{ConnectionError, Error, Refusal, Result};
 use crate::proto::{GetJobResponse, LogoutUsersRequest, LogoutUsersResponse};
 use crate::rest::{Changes, Whole, Write, is_nothing, nothing, users};
 use crate::upstream::call::{Answer, Call, Ledger, Parse, Parsed, Priority};
@@ -48,6 +48,17 @@ fn of_write(error: Error, ledger: &Ledger) -> Error {
             let retry_after = error.retry_after();
             Error::Connect(ConnectionError { retry_after, ..ConnectionError::new("no access token could be had") })
         }
+    }
+}
+
+/// Returns what the caller of a write is told. If its answer had begun, what its head said is told, too.
+fn told(error: Error, ledger: &Ledger) -> Error {
+    match (error.as_write_error(), ledger.answers().pop()) {
+        (Error::OutcomeUnknown(cause), Some((status @ 200..=299, request_id))) if cause.refusal().is_none() => {
+            let said = Box::new(Refusal { status, request_id, ..Refusal::default() });
+            Error::OutcomeUnknown(Box::new(Error::Begun { said, cause }))
+        }
+        (error, _) => error,
     }
 }
 
@@ -211,7 +222,7 @@ impl Gateway {
             }
         };
         drop(leaving);
-        outcome.map_err(Error::as_write_error)
+        outcome.map_err(|error| told(error, &ledger))
     }
 }
 

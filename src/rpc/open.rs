@@ -59,7 +59,6 @@ mod tests {
     use crate::gateway::Gateway;
     use crate::gateway::caller::Caller;
     use crate::proto::GetUserRequest;
-    use crate::proto::user_service_server::UserService as _;
     use crate::rpc::facts::Terms;
     use crate::upstream::credential::Credential;
     use crate::upstream::{Answer, Call, Upstream};

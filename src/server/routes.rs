@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use tonic::body::Body;
-use tonic::codec::CompressionEncoding::Gzip;
 use tonic::codegen::{BoxFuture, StdError};
-use tonic::server::NamedService as _;
 use tonic::service;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -20,7 +18,6 @@ use super::framing;
 use super::inbound::Inbound;
 use crate::config;
 use crate::contract::RPCS;
-use crate::proto;
 use crate::proto::DESCRIPTORS;
 use crate::rpc::Rpc;
 
@@ -54,49 +51,21 @@ pub async fn routes(rpc: Rpc, settings: &config::Server) -> anyhow::Result<(Rout
     let others = service::Routes::new(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    Ok((Routes(Services::new(&rpc, settings, others.prepare()).into()), health))
+    let services =
+        Services { rpc: Arc::new(rpc), max_request_bytes: settings.max_request_bytes, others: others.prepare() };
+    Ok((Routes(services.into()), health))
 }
 
-/// All services of the port. Those of the contract are chosen by name, which saves each call a router's matching, copying and
-/// boxing; calls of the others are rare.
+/// All services of the port.
 #[derive(Clone)]
 pub struct Routes(Arc<Services>);
 
-macro_rules! services {
-    ($($service:ident: $module:ident::$server:ident;)+) => {
-        struct Services {
-            max_request_bytes: usize,
-            $($service: proto::$module::$server<Rpc>,)+
-            others: service::Routes,
-        }
-
-        impl Services {
-            fn new(rpc: &Rpc, settings: &config::Server, others: service::Routes) -> Self {
-                Self {
-                    max_request_bytes: settings.max_request_bytes,
-                    $($service: proto::$module::$server::new(rpc.clone())
-                        .max_decoding_message_size(settings.max_request_bytes)
-                        .max_encoding_message_size(settings.max_response_bytes)
-                        .accept_compressed(Gzip)
-                        .send_compressed(Gzip),)+
-                    others,
-                }
-            }
-
-            fn serve<B>(&self, service: &str, request: Request<B>) -> BoxFuture<Response<Body>, Infallible>
-            where
-                B: http_body::Body<Data = Bytes> + Send + 'static,
-                B::Error: Into<StdError> + Send + 'static,
-            {
-                match service {
-                    $(proto::$module::$server::<Rpc>::NAME => self.$service.clone().call(request),)+
-                    _ => Box::pin(self.others.clone().oneshot(request)),
-                }
-            }
-        }
-    };
+struct Services {
+    rpc: Arc<Rpc>,
+    max_request_bytes: usize,
+    /// Calls of these are rare, so they go through a router.
+    others: service::Routes,
 }
-contract_types!(services, services);
 
 impl<B> Service<Inbound<B>> for Routes
 where
@@ -119,6 +88,12 @@ where
         let limit = if method.is_ours() { most } else { most.min(intake::LARGEST_COMMON) };
         let request = framing::request(call.into_request(), limit, !method.client_streaming);
         let request = intake::request(unpack::request(request, limit));
-        services.serve(method.service, request)
+        match method.rpc {
+            Some(place) => {
+                let rpc = Arc::clone(&services.rpc);
+                Box::pin(async move { Ok(rpc.serve(place, most, request).await) })
+            }
+            None => Box::pin(services.others.clone().oneshot(request)),
+        }
     }
 }

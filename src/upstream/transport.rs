@@ -39,7 +39,7 @@ use explanation::{explanation, judge_in_part};
 use handover::Handover;
 use lane::{Lane, SILENT_AFTER, Seat};
 use loss::Loss;
-use needs::Needs;
+use needs::{FULL_WITH_ONE, Needs};
 use pool::Pool;
 use precedence::{MOST_MOVES, Precedence};
 use reading::Readers;
@@ -59,10 +59,6 @@ const OPEN_CHECK: Duration = Duration::from_millis(50);
 /// How soon an HTTP/2 connection with room takes a request. The client hands it over at once; it waits only if the connection
 /// has no room.
 const TAKEN_WITHIN: Duration = Duration::from_millis(5);
-
-/// How many times as long a request waits before a connection counts as full that has one request under way: so much follows
-/// from it.
-const FULL_WITH_ONE: u32 = 4;
 
 /// How soon the client's connection opens a stream that it has taken.
 const OPENED_WITHIN: Duration = Duration::from_millis(1);
@@ -148,16 +144,17 @@ impl Transport {
                 Err(Failed::Move { sent, waits }) => {
                     // It is not under way while it waits for the next one, although a connection had it.
                     call.waits_for.set(&call.ledger.too_late());
-                    left = left.or(sent.then_some(lane));
+                    left = left.or_else(|| sent.then(|| Arc::clone(&lane)));
                     waits
                 }
             };
             is_withdrawn = false;
-            moves += 1;
             if waits {
                 sleep(Jitter::RANDOM.slight(pause)).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
+            // Where nothing beside it is processed either, it may be what ends the connections, and goes before nobody.
+            moves = if lane.processes() { moves + 1 } else { 0 };
         }
         if is_withdrawn {
             // There is no room, which says nothing of whether Zendesk works. The call waits in the queue.
@@ -293,7 +290,7 @@ impl Transport {
                 // Nothing else is under way, so that this one is not taken says nothing about others.
                 turn = None;
             }
-            let full = passed_on.is_none() && is_full(lane.taken(), has_body, in_time);
+            let full = passed_on.is_none() && needs.is_full(lane.taken(), in_time);
             let is_stuck = passed_on.unwrap_or(offered).elapsed() > SILENT_AFTER;
             // If this process itself was late, the delay says nothing about the connection. One that is not known to be full is
             // given up only if nothing goes on for `SILENT_AFTER`.
@@ -374,15 +371,6 @@ impl Transport {
             }
         }
     }
-}
-
-/// True if a connection with so many requests has no room for one that it has not taken for so many times [`TAKEN_WITHIN`].
-///
-/// The client takes a request without a body even if the connection has no room for it: so of two that were taken, one may be held
-/// back, and one alone says nothing. A request with a body is taken once its stream is open, and one alone may be all that the
-/// connection takes.
-fn is_full(taken: usize, has_body: bool, waited: u32) -> bool {
-    taken > 1 || (taken == 1 && has_body && waited >= FULL_WITH_ONE)
 }
 
 impl Service<Call> for Transport {

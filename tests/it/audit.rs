@@ -13,7 +13,6 @@ use zendesk_gateway::contract::Risk;
 use zendesk_gateway::error::{Error, reason_of};
 use zendesk_gateway::gateway::Drain;
 use zendesk_gateway::proto::membership_service_client::MembershipServiceClient;
-use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{
     AgentList, BulkDeleteUsersRequest, BulkUpdateUsersRequest, CreateGroupWithAgentsRequest, CreateMembershipRequest,
     CreateUserRequest, DeleteUserRequest, GetUserRequest, GroupInput, GroupMembershipInput, UpdateUserRequest,

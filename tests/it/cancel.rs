@@ -9,7 +9,6 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tonic::Request;
 use zendesk_gateway::config::Config;
-use zendesk_gateway::proto::group_service_server::GroupService as _;
 use zendesk_gateway::proto::{CreateGroupRequest, GetGroupRequest, GroupInput};
 use zendesk_gateway::sandbox::Outcome;
 use zendesk_gateway::sandbox::faults::{Delay, Hang, get, post};

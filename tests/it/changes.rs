@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tonic::Code;
 use zendesk_gateway::config::Config;
 use zendesk_gateway::gateway::caller::Caller;
-use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{
     BulkUpdateUsersRequest, StreamChangedUsersRequest as Request, StreamChangedUsersResponse as Reply, UserInput,
 };

@@ -14,6 +14,7 @@ use crate::support::tools::{is_installed, python};
 mod balanced;
 mod pages;
 mod retries;
+mod scripts;
 
 const SERVICE_CONFIG: &str = include_str!("../../docs/service-config.json");
 

@@ -7,8 +7,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Request};
 use zendesk_gateway::config::Config;
-use zendesk_gateway::proto::group_service_server::GroupService as _;
-use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{GetGroupRequest, GetUserRequest, GetUserResponse};
 
 use crate::support::basic;

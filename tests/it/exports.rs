@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 use zendesk_gateway::config::Config;
-use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{
     ExportUsersRequest, ExportUsersResponse, StreamExportUsersRequest, StreamExportUsersResponse,
 };

@@ -9,7 +9,6 @@ use prost::Message as _;
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Request};
 use zendesk_gateway::config::Config;
-use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, GetUserResponse};
 
 use crate::support::seam::{Seam, ids, records, said, unavailable};

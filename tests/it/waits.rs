@@ -7,8 +7,6 @@ use tokio::time::{Instant, sleep};
 use tonic::Code;
 use zendesk_gateway::config::Config;
 use zendesk_gateway::error::{Error, Refusal};
-use zendesk_gateway::proto::group_service_server::GroupService as _;
-use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{GetGroupRequest, GetUserRequest};
 use zendesk_gateway::upstream::judge::judge;
 use zendesk_gateway::upstream::{Answer, Call};

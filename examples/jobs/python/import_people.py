@@ -3,6 +3,7 @@
 Whatever is killed on the way, this program, the gateway or the network, start it again with the same files: it goes on where it was.
 """
 
+import argparse
 import hashlib
 import io
 import json
@@ -102,13 +103,34 @@ def stream(users, state, people):
             told.notify()
 
 
-def main(path, journal):
-    with open(path, "rb") as file:
+def check(users, people):
+    """Says what is wrong with rows, and returns the program's exit code. Nothing is sent to Zendesk."""
+    start = bulk_pb2.BulkStart(dry_run=True)
+    kind = user_service_pb2.StreamBulkCreateOrUpdateUsersRequest
+    requests = [kind(start=start), *(kind(users=part) for part in gateway.parts(people, 100))]
+    wrong = 0
+    for reply in users.StreamBulkCreateOrUpdateUsers(iter(requests), timeout=900):
+        for violation in reply.event.violations.violations:
+            print(people[violation.index].external_id, violation.field, violation.description)
+            wrong += 1
+    print(len(people), "people,", wrong, "faults")
+    return 1 if wrong else 0
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("people")
+    arguments.add_argument("journal", help="what is written down of the import; a new file begins a new one")
+    arguments.add_argument("--dry-run", action="store_true", help="say what is wrong with rows, and send nothing to Zendesk")
+    given = arguments.parse_args()
+    with open(given.people, "rb") as file:
         content = file.read()
     people = gateway.table(io.StringIO(content.decode("utf-8-sig"), newline=""), user_pb2.UserInput)
-    state = Import(journal, hashlib.sha256(content).hexdigest())
     with gateway.channel() as channel:
         users, tries = user_service_pb2_grpc.UserServiceStub(channel), 0
+        if given.dry_run:
+            return check(users, people)
+        state = Import(given.journal, hashlib.sha256(content).hexdigest())
         while True:
             before = (state.next, len(state.done))
             try:
@@ -121,12 +143,12 @@ def main(path, journal):
                 print(error.code().name, error.details(), file=sys.stderr)
                 gateway.pause(error)
     good = (common_pb2.BULK_RESULT_CREATED, common_pb2.BULK_RESULT_UPDATED)
-    left = [outcome for _, outcome in sorted(state.done.items()) if outcome.result not in good]
+    left, failures = [outcome for _, outcome in sorted(state.done.items()) if outcome.result not in good], gateway.Failures()
     for outcome in left:  # UNKNOWN ones may be sent again, in an import of their own
         result = common_pb2.BulkResult.Name(outcome.result).removeprefix("BULK_RESULT_")
-        print(people[outcome.index].external_id, result, outcome.error, outcome.details)
+        failures.add(people[outcome.index].external_id, outcome.error or result, outcome.details)
     print(len(state.done) - len(left), "of", len(people), "people are in Zendesk")
-    sys.exit(1 if left or len(state.done) < len(people) else 0)
+    return failures.end() or int(len(state.done) < len(people))
 
 
-main(*sys.argv[1:3])
+gateway.run(main)

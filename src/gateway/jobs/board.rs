@@ -18,6 +18,7 @@ use super::state::{has_ended, is_known, unreadable};
 use crate::error::{Error, Fate};
 use crate::proto::{ErrorReason, Job};
 use crate::rest::many::{MOST_ITEMS, lists};
+use crate::share::Share;
 use crate::telemetry::Trace;
 use crate::upstream::call::Priority;
 use crate::upstream::credential::Credential;
@@ -138,6 +139,13 @@ impl Board {
         // While no more may be asked, an answer changes that.
         let due = self.askable().map(|(_, entry)| entry.due).min().unwrap_or_else(|| Instant::now() + LONGEST);
         Some((due, self.followers.values().filter_map(|follower| follower.terms.look_at).min()))
+    }
+
+    /// Returns the callers whose jobs are due.
+    pub fn due_of(&self, now: Instant) -> Vec<Share> {
+        let due = self.askable().filter(|(_, entry)| entry.due <= now).map(|(_, entry)| &entry.share);
+        let callers: HashMap<u64, &Share> = due.map(|share| (share.id(), share)).collect();
+        callers.into_values().cloned().collect()
     }
 
     /// Returns how many jobs are followed.

@@ -36,7 +36,7 @@ impl Jobs {
     /// Returns the jobs of an account, of which none is followed yet. `governor` knows how many requests the account has.
     pub(in crate::gateway) fn new(reads: Reads, governor: Option<Arc<Governor>>) -> Self {
         let (boards, polls) = Default::default();
-        let polling = Arc::new(Polling { reads, pace: Pace::new(governor), boards, polls });
+        let polling = Arc::new(Polling { reads, pace: Arc::new(Pace::new(governor)), boards, polls });
         Self { polling, slots: Arc::default() }
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, interval, sleep_until};
 
 use super::board::Board;
-use super::pace::Pace;
+use super::pace::{Pace, Turn};
 use super::round::{LONGEST, Round};
 use crate::cache::WaitsFor;
 use crate::error::{Error, Result};
@@ -37,7 +37,7 @@ pub fn locked(boards: &Boards) -> MutexGuard<'_, HashMap<u128, Board>> {
 /// What all pollers share.
 pub struct Polling {
     pub reads: Reads,
-    pub pace: Pace,
+    pub pace: Arc<Pace>,
     pub boards: Boards,
     /// Requests sent.
     pub polls: AtomicU64,
@@ -79,33 +79,38 @@ impl Poller {
 
     /// Asks until nobody follows anything.
     pub async fn run(mut self) {
-        // When the next request may be sent, once there is something to ask.
-        let mut reserved: Option<Instant> = None;
+        // The wait for the next request, once there is something to ask, and whether that is counted.
+        let (mut turn, mut is_counted): (Option<Turn>, bool) = (None, false);
         let mut late = FuturesUnordered::new();
         while let Some((due, look)) = self.next() {
             let now = Instant::now();
-            if due <= now && reserved.is_none() {
-                reserved = Some(self.polling.pace.reserve(now));
+            if due <= now && !is_counted && turn.is_none() {
+                let callers = self.with(|board| board.due_of(now)).unwrap_or_default();
+                turn = Some(self.polling.pace.wait(&callers));
             }
-            let paced = reserved.map_or(due, |at| at.max(due));
-            let at = look.map_or(paced, |look| look.min(paced));
-            if at > now {
+            is_counted |= turn.take_if(Turn::has_come).is_some();
+            let is_due = due <= now && is_counted;
+            if !is_due && look.is_none_or(|look| look > now) {
+                let due = if due > now { due } else { now + LONGEST };
                 tokio::select! {
-                    () = sleep_until(at) => {}
+                    () = sleep_until(look.map_or(due, |look| look.min(due))) => {}
+                    () = come(turn.as_mut()) => (turn, is_counted) = (None, true),
                     () = self.wake.notified() => {}
                     Some(ended) = late.next() => self.end(ended),
                 }
                 continue;
             }
             let Some(round) = self.with(Board::begin).flatten().map(Arc::new) else { continue };
-            // A last look waits for no pace, but counts.
-            let counted = reserved.take().unwrap_or_else(|| self.polling.pace.reserve(now));
+            // A last look waits for no turn, but counts.
+            if !std::mem::take(&mut is_counted) {
+                self.polling.pace.count();
+            }
             let Some((mut asking, ledger)) = self.ask(&round) else { continue };
             match self.wait(&round, &mut asking, &ledger, &mut late).await {
                 Waited::Ended(ended) => self.end(ended),
                 // Nothing was sent, so the next round need not be counted anew.
                 Waited::Withdrawn => {
-                    reserved = Some(counted);
+                    is_counted = true;
                     self.with(|board| board.withdraw(&round));
                 }
                 Waited::Late { hangs } => {
@@ -209,8 +214,16 @@ impl Poller {
         self.polling.polls.fetch_add(sent.into(), Relaxed);
         for _ in 1..sent {
             // Repetitions count, too.
-            self.polling.pace.reserve(Instant::now());
+            self.polling.pace.count();
         }
+    }
+}
+
+/// Completes when the turn comes, if somebody waits for one.
+async fn come(turn: Option<&mut Turn>) {
+    match turn {
+        Some(turn) => turn.come().await,
+        None => std::future::pending().await,
     }
 }
 

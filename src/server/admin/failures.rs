@@ -8,7 +8,7 @@ pub const FAILURES: [Failure; 12] = [
         "OUTCOME_UNKNOWN",
         "outcomes_unknown",
         1,
-        "Writes were sent to Zendesk and not answered: nobody knows whether they were done",
+        "Writes were sent to Zendesk, and nobody knows whether they were done: it did not answer, or with an error of its own",
         "see whether Zendesk hangs or connections break: the log lines of target upstream; callers must look before they repeat",
     ),
     (
@@ -44,7 +44,8 @@ pub const FAILURES: [Failure; 12] = [
         "upstream_down",
         2,
         "Zendesk cannot be reached or fails",
-        "see status.zendesk.com, and whether this network reaches upstream.base_url; log lines of target upstream hold the cause",
+        "see status.zendesk.com, and whether this network, or the proxy that HTTPS_PROXY names, reaches upstream.base_url; log lines of \
+         target upstream hold the cause",
     ),
     (
         "UPSTREAM_TIMEOUT",

@@ -14,7 +14,7 @@ use crate::config;
 use crate::error::Error;
 use crate::limits::{Limits, Window};
 use crate::share::{Share, Shares};
-use crate::upstream::call::{Answer, Call};
+use crate::upstream::call::{Answer, Call, Priority};
 use crate::upstream::queue::{self, Queue};
 use crate::upstream::{Control, Jitter, Upstream, stack_with};
 
@@ -119,6 +119,23 @@ async fn no_call_of_another_caller_fails_or_waits_for_long_however_one_callers_r
                 drop(besiegers);
             }
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_waits_for_waits_behind_one_page_of_other_callers_streams_at_most() {
+    let (share, page) = (shares(), || Call { priority: Priority::Background, ..read() });
+    for time in [100, 700] {
+        let greedy: Vec<Share> = (0..3).map(|number| share(&format!("greedy-{number}"))).collect();
+        let (upstream, control) = stack(hangs(&greedy, move || sleep(millis(time)))).await;
+        // All permits are theirs, and each waits for more.
+        let _besiegers: Vec<_> = greedy.iter().map(|share| besiege(&upstream, share, 80, page)).collect();
+        sleep(SECOND).await;
+        let queue = control.snapshot().queue;
+        assert!(queue.in_use >= 60 && queue.waiting > 100, "{queue:?}");
+        let (done, longest) = others(&upstream, &[share("modest")], 1, SECOND * 10).await;
+        println!("pages of {time} ms: {done} calls, the longest took {longest:?}");
+        assert!(longest <= millis(time + 60), "{time}: {longest:?}");
     }
 }
 

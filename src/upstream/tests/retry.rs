@@ -73,6 +73,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::Idle { .. }
         | Error::TurnMissed { .. }
         | Error::OutcomeUnknown(_)
+        | Error::Begun { .. }
         | Error::BreakerOpen { .. }
         | Error::BudgetSpent { .. }
         | Error::CallerLimit { .. }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::end::End;
 use super::handover::Handover;
@@ -37,14 +37,27 @@ const AGAIN: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The same for the answer to a write, which says what was done.
 const PATIENCE_FOR_A_WRITE: Duration = Duration::from_secs(10);
+/// Answers to reads, and to writes, that may wait so long. Each leaves as much of the connection's window unused as a stream has, and
+/// together they must leave some of it to the answers that go on.
+const PLACES: usize = 3;
+/// How long further ones wait: long enough for usual answers, before them, to be read and judged.
+const WITHOUT_PLACE: Duration = Duration::from_secs(1);
+/// How long nothing more of the answer to a write may come, once its head has. A change was made before that, so nothing is gained by
+/// a longer wait, in which the write would keep its permit and its turn.
+const STOPS: Duration = Duration::from_secs(3);
 
-/// The one permit to read an answer on without being charged.
+/// The one permit to read an answer on without being charged, and the places where answers wait for memory.
 #[derive(Clone)]
-pub struct Overdraft(Arc<Semaphore>);
+pub struct Overdraft {
+    permit: Arc<Semaphore>,
+    /// Of reads, and of writes.
+    places: [Arc<Semaphore>; 2],
+}
 
 impl Default for Overdraft {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        Self { permit: semaphore(1), places: [semaphore(PLACES), semaphore(PLACES)] }
     }
 }
 
@@ -57,7 +70,7 @@ pub struct Memory {
     /// True for the answer to a write.
     is_of_write: bool,
     permit: Option<OwnedSemaphorePermit>,
-    give_up: Option<Instant>,
+    began_to_wait: Option<Instant>,
 }
 
 impl Memory {
@@ -65,7 +78,7 @@ impl Memory {
     pub fn of(call: &Call, overdraft: &Overdraft) -> Self {
         let is_of_write = call.idempotency != Idempotency::NoSideEffects;
         let charge = Charge::none(&call.share);
-        Self { charge, room: FREE, overdraft: overdraft.clone(), is_of_write, permit: None, give_up: None }
+        Self { charge, room: FREE, overdraft: overdraft.clone(), is_of_write, permit: None, began_to_wait: None }
     }
 
     /// Completes when there is memory for a body of so many bytes.
@@ -76,9 +89,16 @@ impl Memory {
         if self.permit.is_some() || self.fits(bytes) {
             return Ok(());
         }
-        let patience = if self.is_of_write { PATIENCE_FOR_A_WRITE } else { PATIENCE };
-        let give_up = *self.give_up.get_or_insert_with(|| Instant::now() + patience);
-        let mut acquiring = pin!(Arc::clone(&self.overdraft.0).acquire_owned());
+        let places = Arc::clone(&self.overdraft.places[usize::from(self.is_of_write)]);
+        let place = places.try_acquire();
+        let patience = match (&place, self.is_of_write) {
+            (Ok(_), true) => PATIENCE_FOR_A_WRITE,
+            (Ok(_), false) => PATIENCE,
+            (Err(_), _) => WITHOUT_PLACE,
+        };
+        let began = *self.began_to_wait.get_or_insert_with(Instant::now);
+        let give_up = began + patience;
+        let mut acquiring = pin!(Arc::clone(&self.overdraft.permit).acquire_owned());
         while Instant::now() < give_up {
             tokio::select! {
                 biased;
@@ -127,7 +147,11 @@ pub async fn read(
     // What is announced need not come, so it is no reason to take memory.
     let mut body = Coming::of(headers, announced(response, most).map_err(unread)?.min(FREE));
     let mut came = 0;
-    while let Some(part) = next_part(response, came, most).await.map_err(unread)? {
+    loop {
+        let next = next_part(response, came, most);
+        let stops = || Error::BrokenBody(ConnectionError::new("nothing more of the answer came"));
+        let next = if memory.is_of_write { timeout(STOPS, next).await.map_err(|_| stops())? } else { next.await };
+        let Some(part) = next.map_err(unread)? else { break };
         handover.lane().heard(false);
         came += part.len();
         for piece in part.chunks(body.piece()) {
@@ -153,10 +177,14 @@ fn inside_body(error: &reqwest::Error, handover: &Handover) -> Error {
 mod tests {
     use std::future::Future;
 
-    use futures_util::FutureExt as _;
     use futures_util::future::join_all;
-    use tokio::time::timeout;
+    use futures_util::{FutureExt as _, StreamExt as _, stream};
+    use http_body::Frame;
+    use http_body_util::StreamBody;
 
+    use super::super::lane::{Lane, Seat};
+    use super::super::link::Link;
+    use super::super::precedence::Precedence;
     use super::*;
     use crate::config;
     use crate::share::{Share, Shares};
@@ -214,6 +242,47 @@ mod tests {
         };
         assert!(ended.iter().all(Result::is_ok), "{ended:?}");
         assert_eq!(shares.bytes(), 0);
+    }
+
+    /// An answer that waits leaves much of the connection's window unused.
+    #[tokio::test(start_paused = true)]
+    async fn few_answers_wait_long_for_memory_so_that_those_of_others_go_on() {
+        let shares = Shares::new(&config::Callers::default(), 4 * LARGE);
+        let (one, overdraft) = (shares.of("one"), Overdraft::default());
+        let _replies = one.charge(one.most_bytes()).expect("replies that nobody reads");
+        let _first = Arc::clone(&overdraft.permit).try_acquire_owned().expect("an answer that is read on");
+        let write = Call { share: one.clone(), ..support::unsafe_write() };
+        let waits = |call: Call| {
+            let (mut memory, began) = (Memory::of(&call, &overdraft), Instant::now());
+            async move {
+                memory.hold(LARGE).await.expect_err("there is none");
+                began.elapsed().as_secs_f64().round()
+            }
+        };
+        let reads = (0..2 * PLACES).map(|_| waits(Call { share: one.clone(), ..support::read() }));
+        let writes = (0..2 * PLACES).map(|_| waits(write.clone()));
+        let (reads, writes) = tokio::join!(join_all(reads), join_all(writes));
+        let most = usize::try_from(crate::upstream::client::STREAM_WINDOW).expect("a size") * 2 * PLACES;
+        assert!(most < usize::try_from(crate::upstream::client::CONNECTION_WINDOW).expect("a size"));
+        let after = |waited: &[f64], seconds: f64| waited.iter().filter(|waited| **waited == seconds).count();
+        assert_eq!((after(&reads, 2.0), after(&writes, 10.0)), (PLACES, PLACES), "{reads:?}, {writes:?}");
+        assert!(reads[PLACES..].iter().chain(&writes[PLACES..]).all(|waited| *waited <= 1.0), "{reads:?}, {writes:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_answer_to_a_write_that_stops_is_given_up_soon() {
+        for call in [support::unsafe_write(), support::idempotent_write()] {
+            let part = Frame::data(bytes::Bytes::from_static(b"{\"user\":"));
+            let parts = stream::iter([Ok::<_, io::Error>(part)]).chain(stream::pending());
+            let mut response = http::Response::new(reqwest::Body::wrap(StreamBody::new(parts))).into();
+            let link = Arc::new(Link::new(&Arc::default()));
+            let lane = Lane::new(reqwest::Client::new(), link, false, Duration::ZERO, &Arc::default());
+            let handover = Handover::new(&call.ledger, &call.waits_for, Seat::on(&lane), Precedence::default());
+            let (began, mut memory) = (Instant::now(), Memory::of(&call, &Overdraft::default()));
+            let read = super::read(&mut response, &HeaderMap::new(), LARGE, &mut memory, &handover).await;
+            assert!(matches!(read, Err(Error::BrokenBody(_))), "{read:?}");
+            assert_eq!(began.elapsed(), STOPS);
+        }
     }
 
     #[tokio::test(start_paused = true)]

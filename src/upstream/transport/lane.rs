@@ -152,6 +152,11 @@ impl Lane {
         self.link.is_over()
     }
 
+    /// True if the HTTP/2 connection was there and has ended.
+    pub fn has_ended(&self) -> bool {
+        self.link.has_ended()
+    }
+
     /// Returns why there is no connection, if the attempt failed.
     pub fn failure(&self) -> Option<ConnectionError> {
         Some(self.failed()?.1)
@@ -260,6 +265,11 @@ impl Lane {
     /// True if a part of an answer was ever received.
     pub fn has_heard(&self) -> bool {
         self.link.has_heard()
+    }
+
+    /// True if requests on it were answered, or may still be.
+    pub fn processes(&self) -> bool {
+        self.has_heard() || self.taken() > 0
     }
 
     /// Returns the address of a connection that was opened and has never said anything to its requests, once.

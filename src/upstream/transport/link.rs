@@ -166,6 +166,11 @@ impl Link {
         self.phase.load(Ordering::SeqCst) == HTTP1
     }
 
+    /// True if the HTTP/2 connection was there and has ended.
+    pub fn has_ended(&self) -> bool {
+        self.phase.load(Ordering::SeqCst) == ENDED
+    }
+
     /// Whether it takes no more requests.
     pub fn is_over(&self) -> bool {
         self.retired.load(Ordering::SeqCst) || matches!(self.phase.load(Ordering::SeqCst), ENDED | FAILED)

@@ -5,6 +5,10 @@ use crate::upstream::rest::{Body, Rest};
 /// Longest body that goes beside other requests: as much as a peer gives a connection room for at first (RFC 9113, section 6.9.2).
 const LONGEST_BESIDE_OTHERS: usize = 65_535;
 
+/// How many times as long a request waits before a connection counts as full that has one request under way: so much follows
+/// from it.
+pub const FULL_WITH_ONE: u32 = 4;
+
 /// What a request asks of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Needs {
@@ -19,6 +23,16 @@ pub struct Needs {
 }
 
 impl Needs {
+    /// True if a connection with so many requests has no room for one that it has not taken for so many times
+    /// [`TAKEN_WITHIN`](super::TAKEN_WITHIN).
+    ///
+    /// The client takes a request without a body even if the connection has no room for it: so of two that were taken, one may be
+    /// held back, and one alone says nothing. A request with a body is taken once its stream is open, and one alone may be all that
+    /// the connection takes.
+    pub fn is_full(self, taken: usize, waited: u32) -> bool {
+        taken > 1 || (taken == 1 && self.has_body && waited >= FULL_WITH_ONE)
+    }
+
     /// Returns the needs of this request.
     pub fn of(rest: &Rest) -> Self {
         let length = match &rest.body {

@@ -35,11 +35,13 @@ mod seen;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod unheard;
 
 use reach::Reach;
 use refusals::Refusals;
 pub use streams::BELIEVED;
 use streams::{Streams, longer};
+use unheard::Unheard;
 
 /// Least time between two replacements of connections that answer something else than was asked: such answers can keep coming.
 const LEAST: Duration = Duration::from_secs(1);
@@ -81,6 +83,7 @@ struct State {
     no_further: Option<(Instant, Duration)>,
     /// When an attempt to open the only connection failed.
     failed: Option<Instant>,
+    unheard: Unheard,
     /// When connections over HTTP/1.1 were last replaced, and whether the present ones are due.
     renewed: Instant,
     distrusted: bool,
@@ -107,6 +110,7 @@ impl Pool {
             reach: Reach::default(),
             no_further: None,
             failed: None,
+            unheard: Unheard::default(),
             renewed: Instant::now(),
             distrusted: false,
         };
@@ -205,6 +209,7 @@ impl Pool {
         }
         if may_open {
             let pause = state.failed.map_or(Duration::ZERO, |failed| APART.saturating_sub(failed.elapsed()));
+            let pause = pause.max(state.unheard.pause());
             if state.lanes.is_empty() && !pause.is_zero() {
                 return Ok(Step::Pause(pause));
             }
@@ -338,6 +343,7 @@ impl State {
         if let Some(at) = self.lanes.iter().filter_map(|lane| lane.failed_at()).max() {
             self.failed = self.failed.max(Some(at));
         }
+        self.unheard.note(self.lanes.iter().filter(|lane| lane.has_ended()));
         self.lanes.retain(|lane| !lane.is_over() && !lane.is_forsaken());
         let mut kept = 0;
         self.lanes.retain(|lane| {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use super::{ask, before};
 use crate::support::{Scripted, answer, refused};
@@ -64,6 +65,25 @@ async fn a_refusal_is_one_although_its_words_never_end() {
         assert!(began.elapsed() < Duration::from_secs(4), "{head}");
         assert_eq!(upstream.asked().len(), 1, "{head}");
     }
+}
+
+/// Its head says that the change was made, but not what the record is like, or which job does it.
+#[tokio::test]
+async fn a_success_whose_body_does_not_come_whole_is_told_soon_and_with_its_status() {
+    let told = async |upstream: &Scripted| {
+        let began = Instant::now();
+        let status = ask(upstream, "CreateUser", r#"{"user": {"name": "A"}}"#).await.expect_err("a part");
+        assert!(status.message().contains("began with HTTP 201"), "{}", status.message());
+        let details = status.get_error_details();
+        let info = details.error_info().expect("ErrorInfo");
+        assert_eq!((info.reason.as_str(), info.metadata["http_status"].as_str()), ("OUTCOME_UNKNOWN", "201"));
+        assert_eq!(upstream.asked().len(), 1);
+        began.elapsed()
+    };
+    let (stops, breaks_off) = (Scripted::hanging(cut("201 Created")).await, Scripted::raw(cut("201 Created")).await);
+    let (stopped, broke_off) = tokio::join!(told(&stops), told(&breaks_off));
+    assert!(stopped < Duration::from_secs(6), "{stopped:?}");
+    assert!(broke_off < Duration::from_secs(2), "{broke_off:?}");
 }
 
 #[tokio::test]

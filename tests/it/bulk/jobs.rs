@@ -8,7 +8,6 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use tonic::Code;
 use zendesk_gateway::config::Config;
-use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{
     BulkCreateUsersRequest, BulkDeleteMembershipsRequest, BulkDeleteUsersRequest, BulkDeleteUsersResponse, BulkOutcome,
     BulkResult, BulkUpdateUsersRequest, UserInput,

@@ -299,7 +299,7 @@ async fn make(reason: &str) -> (Status, Case) {
             let seam = Seam::new(&settings(), |_| async { Err(zendesk_gateway::error::Error::AttemptTimeout) });
             let bare = zendesk_gateway::rpc::Rpc::new(seam.gateway(), basic("a:b"));
             let call = tonic::Request::new(GetUserRequest { id: 7 });
-            let outcome = zendesk_gateway::proto::user_service_server::UserService::get_user(&bare, call).await;
+            let outcome = bare.get_user(call).await;
             let status = outcome.err().expect("the server knows nothing of the call");
             (status, own(Code::Internal, "; tell the operators the x-request-id"))
         }

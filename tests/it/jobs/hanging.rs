@@ -7,8 +7,6 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use zendesk_gateway::config::Config;
 use zendesk_gateway::gateway::caller::Caller;
-use zendesk_gateway::proto::job_service_server::JobService as _;
-use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{BulkDeleteUsersRequest, BulkResult, WatchJobsRequest};
 use zendesk_gateway::upstream::Call;
 

@@ -12,8 +12,6 @@ use zendesk_gateway::config::Config;
 use zendesk_gateway::error::{Error, Refusal};
 use zendesk_gateway::gateway::caller::Caller;
 use zendesk_gateway::proto::bulk_event::Event;
-use zendesk_gateway::proto::job_service_server::JobService as _;
-use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{
     BulkItemOutcome, BulkOutcome, BulkReceipt, BulkResult, BulkStart, JobState, StreamBulkDeleteUsersRequest,
     WatchJobsRequest,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -12,13 +13,12 @@ use tonic::Code;
 use zendesk_gateway::config::Config;
 use zendesk_gateway::error::{Error, Refusal};
 use zendesk_gateway::gateway::caller::Caller;
-use zendesk_gateway::proto::job_service_server::JobService as _;
-use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{
     BulkDeleteUsersRequest, BulkResult, BulkUpdateUsersRequest, Job, JobState, UserInput, WatchJobsRequest,
 };
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::{self, Sandbox};
+use zendesk_gateway::upstream::judge::judge;
 use zendesk_gateway::upstream::{Answer, Call};
 
 use crate::support::seam::{Seam, by, callers, read, said, stand_in, within};
@@ -68,6 +68,10 @@ impl World {
 }
 
 pub const MINUTE: Duration = Duration::from_mins(1);
+
+fn header((name, value): (&'static str, &'static str)) -> (HeaderName, HeaderValue) {
+    (HeaderName::from_static(name), HeaderValue::from_static(value))
+}
 
 fn note(polls: &Polls, call: &Call) {
     if call.rest.path.contains("job_statuses") {
@@ -180,6 +184,44 @@ async fn requests_about_jobs_take_a_twentieth_of_a_small_account() {
         println!("{polls} polls in the fullest minute of an account with {limit} requests");
         assert!((most / 2..=most).contains(&polls), "{polls} of {limit}");
     }
+}
+
+/// With credentials of its own for each watch, passed through or of users on whose behalf it asks, a caller has as many pollers.
+#[tokio::test(start_paused = true)]
+async fn callers_take_turns_for_requests_about_jobs_however_many_credentials_one_of_them_uses() {
+    // Of these 120 in a minute may be about jobs, and the greedy caller's hundred credentials would have 600.
+    let headers = HeaderMap::from_iter([("x-rate-limit", "2400"), ("x-rate-limit-remaining", "2300")].map(header));
+    let ends = Arc::<Mutex<Option<Instant>>>::default();
+    let (answers, ended) = (Arc::clone(&ends), |ends: &Mutex<Option<Instant>>| *ends.lock().expect("no panic"));
+    let t = Seam::new(&Config::default(), move |call: Call| {
+        let target = call.rest.target();
+        let ids = target.rsplit_once("ids=").map(|(_, ids)| ids.replace("%2C", ",")).unwrap_or_default();
+        let has_ended = ids == "modest" && ended(&answers).is_some_and(|at| at <= Instant::now());
+        let status = if has_ended { "completed" } else { "working" };
+        let job = |id: &str| json!({ "id": id, "status": status, "results": [] });
+        let jobs = json!({ "job_statuses": ids.split(',').map(job).collect::<Vec<_>>() }).to_string();
+        let answer = judge(&call, StatusCode::OK, &headers, jobs.as_bytes());
+        async move { answer }
+    });
+    let caller = callers();
+    let watch = |credential: &str, caller: Caller, id: String| {
+        let rpc = t.signed(&format!("{credential}:x"));
+        async move {
+            let request = by(caller, HOUR, WatchJobsRequest { ids: vec![id] });
+            let mut watch = rpc.watch_jobs(request).await.expect("a stream").into_inner();
+            while watch.next().await.is_some() {}
+        }
+    };
+    let mut watchers = JoinSet::new();
+    for number in 0..100 {
+        watchers.spawn(watch(&format!("greedy{number}"), caller("greedy"), format!("greedy{number}")));
+    }
+    sleep(MINUTE).await;
+    let end = Instant::now() + Duration::from_secs(2);
+    *ends.lock().expect("no panic") = Some(end);
+    watch("modest", caller("modest"), "modest".to_owned()).await;
+    println!("the modest caller learnt of the end of its job after {:?}", end.elapsed());
+    assert!(end.elapsed() < Duration::from_secs(4), "{:?}", end.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,6 @@ use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
 use zendesk_gateway::config::Config;
 use zendesk_gateway::gateway::caller::Caller;
-use zendesk_gateway::proto::user_service_server::UserService as _;
 use zendesk_gateway::proto::{BulkCreateUsersRequest, BulkResult, UserInput};
 use zendesk_gateway::rpc::Rpc;
 use zendesk_gateway::sandbox::{self, Latency, Sandbox};

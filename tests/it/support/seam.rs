@@ -11,13 +11,11 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use http_body_util::Full;
 use tokio::time::Instant;
-use tonic::codec::Codec as _;
 use tonic::{Request, Streaming};
-use tonic_prost::ProstCodec;
 use tower::{ServiceExt as _, service_fn};
 use zendesk_gateway::assembly;
 use zendesk_gateway::cache::Cache;
-use zendesk_gateway::codec::Encoded;
+use zendesk_gateway::codec::{BytesCodec, Encoded};
 use zendesk_gateway::config::{self, Config};
 use zendesk_gateway::contract::{self, Risk};
 use zendesk_gateway::error::{Error, Refusal};
@@ -124,13 +122,13 @@ pub fn callers() -> impl Fn(&str) -> Caller {
 }
 
 /// A stream of messages that have all been sent.
-pub fn streamed<T>(deadline: Duration, messages: &[T]) -> Request<Streaming<T>>
+pub fn streamed<T>(deadline: Duration, messages: &[T]) -> Request<Streaming<Bytes>>
 where
     T: contract::Request + prost::Message + Default + 'static,
 {
     let bytes: Vec<u8> = messages.iter().flat_map(|message| framed(0, &message.encode_to_vec())).collect();
-    let decoder = ProstCodec::<T, T>::default().decoder();
-    within(deadline, T::default()).map(|_| Streaming::new_request(decoder, Full::new(Bytes::from(bytes)), None, None))
+    let body = Full::new(Bytes::from(bytes));
+    within(deadline, T::default()).map(|_| Streaming::new_request(BytesCodec, body, None, None))
 }
 
 /// Reads a body as Zendesk's answer to a call.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use zendesk_gateway::sandbox;
-use zendesk_gateway::sandbox::faults::{Delay, RefuseStream, Reset, get, post};
+use zendesk_gateway::sandbox::faults::{Delay, Hang, RefuseStream, Reset, get, post};
 
 use super::{What, call, created, edge, flood, gateway, reason, uncached};
 use crate::support::TestGateway;
@@ -31,6 +31,32 @@ async fn what_a_reset_stream_leaves_open_depends_on_why_and_when() {
     }
     assert_eq!(created(&gateway), [(1, 1), (2, 1), (3, 1)].into());
     assert_eq!(sandbox.connections().counts().accepted, 1, "streams end, the connection goes on");
+    gateway.stop().await;
+}
+
+/// What was written before is done, and the write keeps neither its permit nor its caller waiting for the rest.
+#[tokio::test]
+async fn an_answer_to_a_write_that_stops_is_given_up_and_its_connection_goes_on() {
+    let gateway = gateway(|_| ()).await;
+    let sandbox = &gateway.sandbox;
+    call(&gateway, What::Read, 0, Duration::from_secs(10)).await.expect("all is well");
+    sandbox.fault(post("/users"), Hang::within_body().times(4).after_applying());
+    let writes = join_all((1..=4).map(|number| call(&gateway, What::Write, number, Duration::from_secs(30))));
+    let began = std::time::Instant::now();
+    let reads = async {
+        for number in 0..30 {
+            call(&gateway, What::Read, number, Duration::from_secs(5)).await.expect("others are answered");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (failed, ()) = tokio::join!(writes, reads);
+    assert!(
+        failed.iter().all(|told| told.as_ref().is_err_and(|status| reason(status) == "OUTCOME_UNKNOWN")),
+        "{failed:?}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!(created(&gateway), (1..=4).map(|number| (number, 1)).collect());
+    assert_eq!(gateway.sandbox.connections().counts().accepted, 1, "streams end, the connection goes on");
     gateway.stop().await;
 }
 

@@ -26,6 +26,7 @@ impl Pool {
             return;
         }
         state.refusals.answered();
+        state.unheard.answered();
         // One may be held back in the client.
         let taken = lane.taken().saturating_sub(1);
         if taken > 1 {
