@@ -34,7 +34,7 @@ impl<T> Encoded<T> {
         &self.bytes
     }
 
-    /// Returns the encoded bytes alone.
+    /// Returns the encoded bytes, without their type.
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
@@ -63,14 +63,14 @@ impl Encoder for BytesCodec {
     type Item = Bytes;
     type Error = Status;
 
-    /// Copies them into tonic's buffer, which packs them if the caller takes gzip.
+    /// Copies the message into tonic's buffer. If the caller takes gzip, tonic compresses it from there.
     fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         buffer.put(item);
         Ok(())
     }
 
-    /// Small buffers, so that a stream whose next message is always ready is sent message by message: with larger ones a
-    /// stalled stream would hold several.
+    /// Of a stream whose next message is always ready, tonic collects messages until they have 16 KiB, and then sends them. With
+    /// its default of 32 KiB a stalled stream would hold more.
     fn buffer_settings(&self) -> BufferSettings {
         BufferSettings::new(8 << 10, 16 << 10)
     }

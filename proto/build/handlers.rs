@@ -1,5 +1,5 @@
 //! `handlers.rs`: a method of `rpc::Rpc` for each RPC, and the choice between them. Each calls the function for its RPC's shape in
-//! the contract, so that `src/rpc.rs` has one function for each shape and none for a single RPC.
+//! the contract, or a method of the gateway, so that `src/rpc.rs` has one function for each shape and none for a single RPC.
 
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
@@ -28,7 +28,7 @@ const COMPOSED: [&str; 16] = [
 /// The function that an RPC's handler calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Handler {
-    /// A method of the gateway's own.
+    /// The gateway's method that is named after the RPC.
     Composed,
     /// One request that reads something.
     Read,
@@ -38,9 +38,9 @@ pub enum Handler {
     Stream,
     /// One request that changes something.
     Write,
-    /// Many jobs.
+    /// The items of one request, in jobs.
     Bulk,
-    /// Many jobs, whose rows come as a stream.
+    /// The items of a stream of requests, in jobs.
     BulkStream,
 }
 
@@ -100,8 +100,8 @@ pub fn handlers(pool: &DescriptorPool) -> String {
             "            _ => Box::pin(async { Err(Status::unimplemented(\"no RPC of this kind\")) }),\n        }\n    }\n",
         );
     }
-    let both = |method: &MethodDescriptor| method.is_client_streaming() && !method.is_server_streaming();
-    assert!(!methods.iter().any(both), "a stream of requests is answered by a stream");
+    let client_only = |method: &MethodDescriptor| method.is_client_streaming() && !method.is_server_streaming();
+    assert!(!methods.iter().any(client_only), "a stream of requests is answered by a stream");
     code + "}\n"
 }
 

@@ -8,21 +8,22 @@ use super::glob;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Callers {
-    /// `callers.max_calls`: most calls of one caller at a time; more are `RESOURCE_EXHAUSTED`. 0 does not limit. Default 256.
+    /// `callers.max_calls`: most calls of one caller at a time; more are `RESOURCE_EXHAUSTED`. As many again may wait for their
+    /// message; more of these are `UNAVAILABLE`. 0 does not limit. Default 256.
     pub max_calls: usize,
-    /// `callers.max_streams`: most of these that are streams. 0 does not limit. Default 128.
+    /// `callers.max_streams`: most of these calls that are streams; more are `RESOURCE_EXHAUSTED`. 0 does not limit. Default 128.
     pub max_streams: usize,
     /// `callers.max_requests_per_minute`: most requests that one caller's calls may send to Zendesk in a minute; calls wait
     /// for the next, or are `RESOURCE_EXHAUSTED` if it would come too late. 0 does not limit. Default 0.
     pub max_requests_per_minute: u32,
     /// `callers.message_memory_percent`: share of `server.message_memory` that one caller's messages may take. Default 50.
     pub message_memory_percent: u8,
-    /// `callers.weights`: how much callers get of what is short, as tables of `callers`, patterns of names, and `weight`. The first
-    /// that fits counts; everybody else has 1.
+    /// `callers.weights`: how many turns callers get where calls wait: tables of `callers`, which are patterns of names, and their
+    /// `weight`. The first table that fits a caller counts; a caller whom none fits has 1.
     pub weights: Vec<Weight>,
 }
 
-/// `[[callers.weights]]`: how much some callers get of what is short.
+/// `[[callers.weights]]`: how many turns some callers get where calls wait.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Weight {

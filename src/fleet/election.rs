@@ -1,15 +1,15 @@
 //! Which replica leads, as a pure function of state, event and time.
 //!
 //! Replicas agree through one Kubernetes `Lease`. Its holder leads for as long as it answers: a leader that cannot renew because
-//! the API server is away goes on. Another replica takes the Lease only if it has read it unchanged for [`UNCHANGED`] **and** the
-//! holder has not said for [`SILENCE`], when asked, that it leads. Clocks of two machines are never compared: each replica measures
-//! with its own, which may run at half or at twice the true rate.
+//! the API server is away goes on. A follower takes the Lease only if it has read it unchanged for [`UNCHANGED`] **and** the holder
+//! has not said for [`SILENCE`], when asked, that it leads; or at once, if the holder is an earlier process of its own pod. Clocks of
+//! two machines are never compared: each replica measures with its own, which may run at half or at twice the true rate.
 //!
 //! The periods were found with the simulation beside this file. It finds two leaders at once with a [`GAP`] and a [`SILENCE`] of
 //! 3 s and a [`RENEWAL`] of 2 s.
 //!
 //! [`Election::step`] takes what happened and when, and returns what to do; it reads no clock and sends nothing. Whoever drives it
-//! sends each request that it asks for, and tells it the answer, or after [`TIMEOUT`] that none came.
+//! sends what it asks for, and tells it each answer; of a request to the API server also, after [`TIMEOUT`], that none came.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,21 +20,21 @@ mod simulation;
 
 /// How often the driver sends [`Event::Tick`].
 pub const TICK: Duration = Duration::from_millis(250);
-/// A leader whose ticks are further apart than this was suspended, perhaps long enough to be replaced. Four times this, as clocks
-/// may differ by a factor of four, is less than [`SILENCE`].
+/// A leader whose ticks are further apart than this was suspended, and one that no tick has called able for this cannot be reached,
+/// perhaps for long enough to be replaced. Four times this, as clocks may differ by a factor of four, is less than [`SILENCE`].
 pub const GAP: Duration = Duration::from_secs(1);
-/// How often a leader renews the Lease. A living leader of the slowest clock sees within this time, doubled, that the Lease was
-/// replaced.
+/// How often a leader renews the Lease. So it also learns that the Lease was replaced: with the slowest clock after about twice this
+/// time.
 pub const RENEWAL: Duration = Duration::from_secs(1);
 /// How often a follower reads the Lease.
 pub const READING: Duration = Duration::from_secs(2);
-/// Successful reads of an unchanged Lease that are further apart say nothing about the time between them.
+/// Successful reads of an unchanged Lease that begin further apart than this say nothing about the time between them.
 pub const READS_APART: Duration = Duration::from_millis(2_500);
 /// How long a Lease must have been read unchanged before it may be taken.
 pub const UNCHANGED: Duration = Duration::from_secs(6);
 /// How often a holder's internal port is asked.
 pub const PING: Duration = Duration::from_millis(500);
-/// How long a holder must not have answered before its Lease may be taken.
+/// How long a holder must not have said that it leads before its Lease may be taken.
 pub const SILENCE: Duration = Duration::from_secs(5);
 /// How long the driver waits for the answer to a request to the API server.
 pub const TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -57,7 +57,7 @@ pub struct Holder {
 /// What the Lease says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// Who leads. Absent until a replica took it for the first time.
+    /// Who leads, or will once nobody else can. Absent until a replica took it for the first time.
     pub holder: Option<Arc<Holder>>,
     /// Grows with each change of the leader.
     pub term: u64,
@@ -65,7 +65,7 @@ pub struct Lease {
     pub version: String,
 }
 
-/// The number of a request to the API server, so that an answer that comes too late is known.
+/// The number of a request to the API server, so that an answer that comes too late is recognised.
 pub type Number = u64;
 
 /// Why a write has no result.
@@ -82,7 +82,8 @@ pub enum Unwritten {
 pub enum Event {
     /// [`TICK`] has passed.
     Tick {
-        /// False while the replica's own internal port does not answer.
+        /// False while the replica's own internal port does not answer; of one that does not lead also while it cannot answer calls
+        /// yet, or shuts down.
         able: bool,
     },
     /// The Lease was read, or could not be read.
@@ -100,7 +101,7 @@ pub enum Event {
     },
     /// A call or a ping named this term.
     Heard(u64),
-    /// The leader is to leave, and this follower has acknowledged that it takes over.
+    /// This leader is to hand the lead over to this follower, which has said that it would take it.
     HandOver(Arc<Holder>),
     /// The leader has written this replica into the Lease, in this term.
     Handed(u64),
@@ -119,7 +120,7 @@ pub enum Action {
     Lead(u64),
     /// Lead no more.
     Follow,
-    /// Tell this replica that it leads in this term.
+    /// Tell this replica that it holds the Lease in this term.
     Hand(Arc<Holder>, u64),
 }
 
@@ -130,8 +131,8 @@ pub enum Standing {
     Leads(u64),
     /// It forwards to this leader.
     Forwards(Arc<Holder>, u64),
-    /// It knows of no leader that answers.
-    Holds,
+    /// To nobody: it knows of no leader that answers.
+    Nobody,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,19 +141,19 @@ enum Role {
     /// It holds the Lease, and waits until nobody else can lead any more.
     Taking,
     Leader,
-    /// It hands the Lease over to this one, and sends nothing any more.
+    /// It hands the Lease over to this one, and leads no more.
     Leaving {
         to: Arc<Holder>,
     },
 }
 
-/// The Lease as it was read last.
+/// The Lease as it was last read or written.
 #[derive(Debug, Clone)]
 struct Seen {
     lease: Lease,
-    /// When the first of the reads in a row ended that showed this version.
+    /// Since when every read has shown this version. Begins anew after a read that failed or came too late, or a suspension.
     since: Duration,
-    /// When the last successful read began.
+    /// When the last successful read or write began.
     at: Duration,
 }
 
@@ -160,11 +161,11 @@ struct Seen {
 #[derive(Debug, Clone)]
 struct Asked {
     holder: Arc<Holder>,
-    /// Since when it is asked.
+    /// Since when it is asked. Begins anew after a suspension.
     since: Duration,
     /// When it said last that it leads.
     led: Option<Duration>,
-    /// The highest term of which it had heard when it said that it does not lead.
+    /// The highest term of which it had heard when it said that it does not lead; 0 if it has said since that it leads.
     obeys: u64,
     /// When it is asked again.
     next: Duration,
@@ -178,12 +179,13 @@ enum Kind {
     HandOver,
 }
 
+/// A request to the API server that is under way.
 #[derive(Debug, Clone, Copy)]
 struct Open {
     number: Number,
     kind: Kind,
     begun: Duration,
-    /// The term that it writes.
+    /// The term that it writes; 0 if it reads.
     term: u64,
 }
 
@@ -192,7 +194,7 @@ struct Open {
 pub struct Election {
     me: Arc<Holder>,
     role: Role,
-    /// The term in which this replica holds the Lease, unless it is a follower.
+    /// The term in which this replica holds the Lease; of a follower, the last in which it did.
     term: u64,
     /// The highest term that it has heard of.
     heard: u64,
@@ -204,8 +206,9 @@ pub struct Election {
     /// When the next request to the API server is due.
     due: Duration,
     ticked: Duration,
-    /// False while its own internal port does not answer, and when it did last.
+    /// What the last tick said: see [`Event::Tick`].
     able: bool,
+    /// When a tick last said that it is able.
     answers: Duration,
     /// Since when it is not certain any more that nobody else leads. A write that is begun later, and succeeds, ends it.
     doubt: Option<Duration>,
@@ -213,7 +216,7 @@ pub struct Election {
     suspended: bool,
     /// The holder of the Lease, and whoever led before it and may still do so.
     asked: Vec<Asked>,
-    /// The term in which the leader before has handed the Lease over.
+    /// The term of which the leader before has said that it has handed the Lease over.
     handed: Option<u64>,
 }
 
@@ -240,8 +243,8 @@ impl Election {
         }
     }
 
-    /// The term in which this replica may act as the leader at this moment. To be asked before anything is sent upstream or
-    /// answered from memory: a process does not know that it was suspended until it looks at the time.
+    /// The term in which this replica may act as the leader at this moment. The answer is good for [`GAP`] after the last tick: a
+    /// process does not know that it was suspended until it looks at the time, so [`elected`](super::elected) does for each call.
     pub fn leads(&mut self, now: Duration) -> Option<u64> {
         self.look_at_the_time(now);
         (self.role == Role::Leader && self.doubt.is_none()).then_some(self.term)
@@ -265,7 +268,7 @@ impl Election {
         };
         match holder {
             Some((holder, term)) if answers(&holder) => Standing::Forwards(holder, term),
-            _ => Standing::Holds,
+            _ => Standing::Nobody,
         }
     }
 
@@ -331,12 +334,12 @@ impl Election {
 }
 
 impl Asked {
-    /// When it will not have said for so long that it leads, unless it does before.
+    /// When it will not have said for [`SILENCE`] that it leads, unless it says so before.
     fn silent_at(&self) -> Duration {
         self.led.map_or(self.since, |led| led.max(self.since)) + SILENCE
     }
 
-    /// True if it has not said for so long that it leads.
+    /// True if it has not said for [`SILENCE`] that it leads.
     fn is_silent(&self, now: Duration) -> bool {
         now >= self.silent_at()
     }

@@ -1,4 +1,4 @@
-//! Changes of users, as a stream that can go on as they come.
+//! Changes of users, as a stream that ends at the present, or goes on as more are made.
 //!
 //! Zendesk allows ten requests for changes a minute, and leaves the last minute out. So all who want to know of them with one
 //! credential share the requests: see [`feed`]. A caller keeps the token of the last page that it has, and loses nothing whatever
@@ -28,9 +28,9 @@ use asker::Asker;
 pub use asker::Feeds;
 use feed::{Page, list};
 
-/// How old a time must be to ask for the changes since. Zendesk wants a minute; its clock may differ.
+/// How old a start time must be; one between then and now is moved back. Zendesk wants a minute; its clock may differ.
 const OLD_ENOUGH: Duration = Duration::from_secs(90);
-/// Most consecutive pages that may claim more while adding nothing.
+/// A stream fails at this many consecutive pages that claim more and add nothing.
 const EMPTY_PAGES: u32 = 3;
 
 impl Gateway {
@@ -63,7 +63,7 @@ impl Gateway {
     }
 }
 
-/// Returns where a request begins.
+/// Returns where the stream of a request begins.
 fn begin(request: StreamChangedUsersRequest) -> Result<From> {
     let StreamChangedUsersRequest { start_time, page_token, .. } = request;
     if let Position::After(cursor) = token::read(&page_token, &list().path, Style::Cursor)? {
@@ -91,12 +91,12 @@ struct Watch {
     follow: bool,
     /// The last page that was taken.
     last: Option<Arc<Page>>,
-    /// The cursors since the present was last reached.
+    /// The cursors that came since the present was last reached.
     seen: HashSet<String>,
     empty: u32,
     /// Messages that the caller has not taken yet.
     ready: VecDeque<Bytes>,
-    /// What they are charged.
+    /// What the last page is charged, until the next one comes.
     held: Charge,
     over: bool,
 }
@@ -106,13 +106,13 @@ impl Watch {
         while self.ready.is_empty() && !self.over {
             let page = tokio::select! {
                 biased;
-                // A stream that ends without an error says that there are no more changes.
+                // An error, because a stream that ends without one says that there are no more changes.
                 () = self.context.drain.begun() => return Err(Error::ShuttingDown),
                 page = self.asker.next(&self.from, self.last.as_deref()) => page?,
             };
             self.take(page)?;
         }
-        // As other streams do, for a peer that has stopped reading.
+        // Without a yield, a stream that is always ready would fill the transport's buffers for a peer that has stopped reading.
         tokio::task::yield_now().await;
         Ok(self.ready.pop_front())
     }
@@ -134,7 +134,7 @@ impl Watch {
                 return looped("a cursor came twice");
             }
         }
-        // Who has been told of the present is told of it again only with what has changed.
+        // A caller who has come to the present is told of it again only with changes, or with a new token.
         let is_news = page.has_rows || page.next != self.from || !self.last.as_ref().is_some_and(|last| last.is_end);
         if is_news {
             self.ready.extend(page.messages.iter().cloned());

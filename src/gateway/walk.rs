@@ -11,7 +11,7 @@ use crate::rest::row::Row;
 use crate::rest::{List, Paging, Style, checked, rows};
 use crate::upstream::rest::Rest;
 
-/// Most consecutive pages that may claim more while adding nothing.
+/// A list fails at this many consecutive pages that claim more and add nothing.
 const EMPTY_PAGES: u32 = 3;
 /// What is wrong with a page that leads nowhere.
 const NOWHERE: &str = "a page claims more and does not say where";

@@ -17,11 +17,12 @@ use crate::contract::RPCS;
 
 /// The replies of a stream, encoded.
 pub(super) type BoxStream = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
-/// A handler at work.
+/// The future of a handler's reply.
 pub(super) type Handling<T> = BoxFuture<Response<T>, Status>;
 
 impl Rpc {
-    /// Carries out a call of the RPC that has this place in [`RPCS`]. Messages of more than `most` bytes are refused.
+    /// Carries out a call of the RPC that has this place in [`RPCS`]. A request message of more than `most` bytes
+    /// is refused.
     pub async fn serve<B>(
         self: Arc<Self>,
         place: usize,

@@ -1,10 +1,10 @@
-//! What a peer speaks who does not speak what the port does, by the first bytes that it sends.
+//! What a peer speaks who does not speak what the port does: by its first bytes, or by how its TLS handshake fails.
 
 use std::fmt;
 
 /// What every HTTP/2 connection begins with.
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Bytes from which it can be told.
+/// How many of the first bytes are enough to tell what a peer speaks.
 pub const FIRST: usize = 16;
 
 /// What a peer speaks.
@@ -18,20 +18,20 @@ pub enum Spoken {
     Http1,
     /// A header of the PROXY protocol before everything else.
     ProxyHeader,
-    /// Versions or ciphers of TLS of which the port has none.
+    /// TLS, but no version or cipher that the port has.
     TlsVersion,
-    /// TLS, and no HTTP/2 in it.
+    /// TLS, but its ALPN does not offer HTTP/2.
     Alpn,
     /// Something else.
     Unknown,
 }
 
 impl Spoken {
-    /// All of them, by their numbers.
+    /// All of them, each at the place of its number.
     pub const ALL: [Self; 7] =
         [Self::Plaintext, Self::Tls, Self::Http1, Self::ProxyHeader, Self::TlsVersion, Self::Alpn, Self::Unknown];
 
-    /// Tells it from the first bytes, which are not what the port speaks.
+    /// Returns what the peer speaks, by its first bytes, which are not what the port speaks.
     pub fn of(first: &[u8]) -> Self {
         let is_method = |word: &[u8]| (3..=7).contains(&word.len()) && word.iter().all(u8::is_ascii_uppercase);
         let begins = |with: &[u8]| first.starts_with(&with[..with.len().min(FIRST)]);

@@ -6,7 +6,7 @@ use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, Should
 
 use super::trace::is_chosen;
 
-/// Follows the parent's decision, else that of the trace it links to, else what was decided for the call, else samples a share
+/// Samples a span as its parent was, else as the trace that it links to was, else if `start_call` has chosen its call, else a share
 /// of all traces. Without the second rule most traces of background work that a sampled call began would be missing.
 #[derive(Debug, Clone)]
 pub struct Ratio(pub f64);

@@ -17,7 +17,7 @@ pub fn read(text: &str) -> Option<Holder> {
     parts.next().is_none().then_some(Holder { process, pod, address, key })
 }
 
-/// Reads what a header says.
+/// Reads a holder from the value of a header.
 pub fn of_header(value: &HeaderValue) -> Option<Holder> {
     read(value.to_str().ok()?)
 }

@@ -205,7 +205,7 @@ fn object_of(mut before: Value, lease: &Lease, now: SystemTime) -> Option<Value>
     let holder = holder::written(lease.holder.as_ref()?);
     let now = humantime::format_rfc3339_micros(now).to_string();
     let is_same = before["spec"]["holderIdentity"] == holder.as_str();
-    let acquired = Some(before["spec"]["acquireTime"].take()).filter(|time| is_same && time.is_string());
+    let acquired = Some(before["spec"]["acquireTime"].clone()).filter(|time| is_same && time.is_string());
     let metadata = before.get_mut("metadata").and_then(Value::as_object_mut).map(std::mem::take);
     let mut metadata: Map<String, Value> = metadata?;
     metadata.remove("managedFields");
@@ -247,6 +247,11 @@ mod tests {
         assert_eq!(renewed["spec"]["acquireTime"], "1970-01-01T00:00:00.000000Z", "it is the same holder");
         assert_eq!(renewed["spec"]["renewTime"], "1970-01-01T00:00:01.000000Z");
         assert_eq!(object_of(renewed, &Lease { term: 1 << 31, ..lease("3") }, SystemTime::now()), None);
+        for odd in [json!([1]), json!("spec"), json!(null)] {
+            let before = json!({"metadata": {"resourceVersion": "1"}, "spec": odd});
+            let written = object_of(before, &lease("1"), SystemTime::UNIX_EPOCH).expect("an object");
+            assert_eq!(lease_of(&written), Some(lease("1")), "whatever stood there");
+        }
     }
 
     #[test]

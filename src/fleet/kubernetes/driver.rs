@@ -206,7 +206,7 @@ impl Driver {
             Standing::Leads(_) if self.elected.is_leaving() => Leads::Nobody,
             Standing::Leads(term) => Leads::Own(term),
             Standing::Forwards(holder, _) => Leads::Other(Arc::clone(&self.known(&holder).way)),
-            Standing::Holds => Leads::Nobody,
+            Standing::Nobody => Leads::Nobody,
         };
         self.leads.send_if_modified(|before| {
             let is_new = match (&*before, &leads) {

@@ -21,7 +21,7 @@ use crate::telemetry::Trace;
 use crate::upstream::credential::Credential;
 use crate::upstream::governor::Governor;
 
-/// How long before a follower's time is up the last request is made; less if a quarter of its time is less.
+/// How long before its time is up a follower has its last look, or a quarter of its time if that is shorter.
 const LAST_LOOK: Duration = Duration::from_millis(500);
 
 /// The account's background jobs: the slots for those that this gateway starts, and what is known of those that somebody
@@ -33,7 +33,8 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Returns the jobs of an account, of which none is followed yet. `governor` knows how many requests the account has.
+    /// Returns the jobs of an account, of which none is followed yet. `governor` knows how many requests a minute
+    /// Zendesk allows the account.
     pub(in crate::gateway) fn new(reads: Reads, governor: Option<Arc<Governor>>) -> Self {
         let (boards, polls) = Default::default();
         let polling = Arc::new(Polling { reads, pace: Arc::new(Pace::new(governor)), boards, polls });
@@ -78,7 +79,8 @@ impl Jobs {
     }
 }
 
-/// The jobs that somebody follows. Dropping it ends the requests about those that nobody else follows, and frees their slots.
+/// The jobs that one follower follows. Once it is dropped, those that nobody else follows are asked about no more, and their slots
+/// are free.
 pub struct Followed {
     jobs: Jobs,
     credential: Credential,
@@ -88,7 +90,7 @@ pub struct Followed {
 }
 
 impl Followed {
-    /// Asks once more shortly before the time is up, however long ago the last request was.
+    /// Asks once more shortly before the time is up, whether the jobs are due or not.
     #[must_use]
     pub fn with_last_look(mut self) -> Self {
         let left = self.terms.until.saturating_duration_since(Instant::now());
@@ -104,12 +106,12 @@ impl Followed {
         }
     }
 
-    /// Follows a job, too.
+    /// Follows a job of which only the caller says that it exists.
     pub fn add(&mut self, id: &str) {
         self.join(id, Source::Caller);
     }
 
-    /// Follows a job that, by a receipt, Zendesk has accepted from a gateway.
+    /// Follows a job that Zendesk has accepted from this gateway or another one, as the caller's receipt says.
     pub fn take_over(&mut self, id: &str) {
         self.join(id, Source::Receipt);
     }
@@ -135,7 +137,7 @@ impl Followed {
         self.open.insert(id);
     }
 
-    /// True if there is a job whose end has not been told.
+    /// True if there is a job of which [`Self::take`] has told neither that it has ended nor that it is lost.
     pub fn is_open(&self) -> bool {
         !self.open.is_empty()
     }
@@ -151,7 +153,7 @@ impl Followed {
         Some(news)
     }
 
-    /// Waits for news; none if every job has ended or is lost. Nothing gets lost if it is dropped and called again.
+    /// Waits for news; none if every job has ended or is lost. Cancel safe.
     pub async fn next(&mut self) -> Option<News> {
         loop {
             match self.take() {

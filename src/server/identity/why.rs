@@ -1,9 +1,9 @@
 //! Why a caller's credential is refused.
 
-/// A word for operators and a sentence for the caller.
+/// A word for metrics and a clause for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Why {
-    /// The reason in metrics and logs.
+    /// The reason in metrics.
     pub word: &'static str,
     /// The reason that the caller gets.
     pub text: &'static str,

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use super::addresses::Addresses;
 use super::connector::{Around, Attempt, Connector, Inner};
 
-/// Longest time that a dial may take where the name has several addresses: this, divided by their number, but at least `LEAST`.
-/// An address that accepts connections and never speaks would otherwise use up the time for all others.
+/// Longest time that a dial may take if the look-up before it found several addresses: `LONGEST` divided by their number, but at
+/// least `LEAST`. An address that accepts connections and never speaks would otherwise use up the time for all others.
 const LONGEST: Duration = Duration::from_secs(5);
 const LEAST: Duration = Duration::from_secs(2);
 
@@ -30,6 +30,7 @@ pub fn peer(connection: &impl Connection) -> Option<IpAddr> {
 
 struct Dial {
     addresses: Arc<Addresses>,
+    /// Its number in `addresses`, from when the name was looked up until the dial has ended.
     number: Mutex<Option<u64>>,
 }
 
@@ -52,7 +53,7 @@ impl Drop for Dial {
     }
 }
 
-/// Resolves names for a client, and tells the dial that asks where it goes.
+/// Resolves names for a client, and notes to which address the dial that asks goes first.
 pub struct Resolver(Arc<Addresses>);
 
 impl Resolver {

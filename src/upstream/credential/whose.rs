@@ -32,13 +32,13 @@ pub(super) async fn whose(zendesk: &client::Origin, header: http::HeaderValue) -
     let Ok(body) = client::read_body(&mut response, MOST_BYTES, || ()).await else {
         return Ok(Proof::Unknown(format!("HTTP {status} with a body that cannot be read")));
     };
-    let user = serde_json::from_slice::<Value>(&body).ok().map(|mut body| body["user"].take());
-    Ok(match (status, user) {
+    let body = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+    // Null, too, where the body is no object.
+    let user = &body["user"];
+    Ok(match status {
         // To a request without a credential that it knows, Zendesk answers with an anonymous user.
-        (200, Some(user)) if user.is_object() && user["id"].is_null() => {
-            Proof::Refused(KeptOut { means: CREDENTIAL, status })
-        }
-        (200, Some(user)) if user.is_object() => {
+        200 if user.is_object() && user["id"].is_null() => Proof::Refused(KeptOut { means: CREDENTIAL, status }),
+        200 if user.is_object() => {
             Proof::Accepted(user["role"].as_str().unwrap_or("unknown").chars().take(40).collect())
         }
         _ => KeptOut::of(status)

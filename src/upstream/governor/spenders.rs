@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Most by which two responses differ about the end of the same window.
+/// Most by which two responses may differ about the end of the same window.
 const TOLERANCE: Duration = Duration::from_secs(5);
 
-/// The callers who have spent something in this window, and in the one before.
+/// The callers who have spent something in this window, and in the last one before it in which anybody did.
 #[derive(Debug, Default)]
 pub struct Spenders {
     /// The end of this window.
@@ -18,7 +18,7 @@ pub struct Spenders {
 }
 
 impl Spenders {
-    /// Counts a request of a caller, in the window that ends then.
+    /// Counts a request of a caller, in the window that ends at `ends`.
     pub fn spend(&mut self, caller: u64, ends: Instant) {
         let is_new = self.ends.is_none_or(|known| ends > known + TOLERANCE);
         if is_new {
@@ -28,8 +28,8 @@ impl Spenders {
         *self.now.entry(caller).or_default() += 1;
     }
 
-    /// True unless there are several callers and this one has spent more of this window than each could, one part being left over
-    /// for who may come.
+    /// True if no other caller has spent anything, or if this one has spent at most an equal share of `limit` in the window that
+    /// ends at `ends`. There is one share more than there are callers, for one who may still come.
     pub fn is_fair(&self, caller: u64, limit: u32, ends: Instant) -> bool {
         if self.ends.is_none_or(|known| ends > known + TOLERANCE) {
             return true;

@@ -1,4 +1,4 @@
-//! Organizations.
+//! Organizations and the memberships in them, as answers show them.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -49,7 +49,8 @@ impl<'a> OrganizationView<'a> {
     }
 }
 
-/// A membership, with its keys in the order of Zendesk's examples. `default` is null unless it is the user's default.
+/// An organization membership, with its keys in the order of Zendesk's examples. `default` is null unless the organization is the
+/// user's default.
 #[derive(Serialize)]
 pub struct MembershipView<'a> {
     url: RecordUrl<'a, i64>,

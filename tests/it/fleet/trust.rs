@@ -26,7 +26,8 @@ use crate::support::authority::{Authority, Signed};
 use crate::support::raw::{Raw, framed};
 use crate::support::{Dynamic, account, key_file, refused, settings, with};
 
-/// Settings with two callers, whose keys are their names: one who may write users, and one who may do all but make agents final.
+/// Settings with two callers, whose keys are their names: `crm` may read, and write users; `hr` may also make agents and do what
+/// cannot be undone, but not read.
 fn callers(folder: &TempDir) -> Config {
     let mut config = settings();
     let path = folder.path().join("keys");
@@ -86,6 +87,7 @@ async fn values_that_raise_the_risk_of_a_call_are_held_against_its_callers_grant
     fleet.stop().await;
 }
 
+/// The headers by which a follower says that this caller calls, and may make calls of every risk class and impersonate.
 fn passport(caller: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let via = HeaderValue::from_static("follower-9");
@@ -94,7 +96,8 @@ fn passport(caller: &str) -> HeaderMap {
     headers
 }
 
-/// Everything that could make somebody somebody else, in every way that metadata can be sent.
+/// Metadata by which a caller might pass for another: a whole passport, each part of it alone, missing and twice, other grants, and
+/// other headers that replicas or proxies send.
 fn attempts() -> Vec<Vec<(HeaderName, HeaderValue)>> {
     let whole: Vec<(HeaderName, HeaderValue)> =
         passport("api_key:hr").iter().map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -158,7 +161,7 @@ async fn nobody_becomes_somebody_else_by_metadata_on_a_public_port() {
     assert_eq!(fleet.sandbox.total_hits(), 0, "nothing reached Zendesk");
     let cache = fleet.leader().telemetry.state().sources.cache.read().expect("a cache");
     assert_eq!(cache.invalidations, 0);
-    // A caller who may call, and says that it is another, is itself.
+    // A call that its caller may make is carried out under the caller's own name, whoever it says that it is.
     let mut request = with(
         UpdateUserRequest {
             id,
@@ -176,7 +179,7 @@ async fn nobody_becomes_somebody_else_by_metadata_on_a_public_port() {
     let sent = fleet.sandbox.requests();
     assert!(
         sent.iter().all(|sent| sent.headers.keys().all(|name| !name.as_str().starts_with("x-fleet"))),
-        "nor at Zendesk"
+        "no header of the fleet reaches Zendesk"
     );
     fleet.stop().await;
 }
@@ -210,7 +213,7 @@ async fn connect(
     send.ready().await.map_err(|error| error.to_string())
 }
 
-/// Makes a call and returns the head of its answer.
+/// Makes a call and returns the headers of its response.
 async fn call(send: SendRequest<Bytes>, path: &str, headers: HeaderMap) -> Result<HeaderMap, String> {
     let mut send = send.ready().await.map_err(|error| error.to_string())?;
     let mut request = Request::post(format!("https://fleet{path}")).body(()).expect("a request");

@@ -85,6 +85,9 @@ async fn what_answers_as_if_there_were_no_such_account_takes_nobodys_place() {
         ("402 Payment Required\r\ncontent-type: application/json", "{}", Some("access_refused")),
         ("423 Locked\r\ncontent-type: application/json", "{}", Some("access_refused")),
         ("200 OK\r\ncontent-type: text/html", page, Some("upstream_malformed")),
+        ("200 OK\r\ncontent-type: application/json", "[{}]", Some("upstream_malformed")),
+        ("200 OK\r\ncontent-type: application/json", "\"Unauthorized\"", Some("upstream_malformed")),
+        ("500 Internal Server Error\r\ncontent-type: application/json", "[]", None),
         ("503 Service Unavailable\r\ncontent-type: text/html", page, None),
         ("429 Too Many Requests\r\nretry-after: 30", "", None),
     ] {

@@ -1,4 +1,4 @@
-//! A gateway that tells everything: with an admin port, its log lines at hand, and every source of numbers.
+//! A gateway whose telemetry tests can see: its admin port, its log lines and its metrics.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -36,31 +36,31 @@ impl Observed {
         Self::before(sandbox, &upstream, settings).await
     }
 
-    /// Starts one whose parts say nothing about themselves, so that a test can speak for them.
+    /// Starts one whose parts are not registered with telemetry, so that a test can register numbers of its own.
     pub async fn bare(settings: config::Telemetry) -> Self {
         let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
         let (upstream, credential) = (sandbox.base_url(), api_token(&sandbox));
-        Box::pin(Self::put_together(sandbox, &upstream, with(settings), credential, false)).await
+        Box::pin(Self::put_together(sandbox, &upstream, with_telemetry(settings), credential, false)).await
     }
 
-    /// Starts it before another upstream than the stand-in.
+    /// Starts one before this upstream, which need not be the stand-in.
     pub async fn before(sandbox: Sandbox, upstream: &Url, settings: config::Telemetry) -> Self {
-        Self::with(sandbox, upstream, with(settings)).await
+        Self::with(sandbox, upstream, with_telemetry(settings)).await
     }
 
-    /// Starts one with other settings than those of telemetry, too.
+    /// Starts one with these settings.
     pub async fn configured(config: Config) -> Self {
         Self::signed(config, api_token).await
     }
 
-    /// The same, signed in at the stand-in with what `credential` makes.
+    /// The same, with the credential that `credential` makes for the stand-in.
     pub async fn signed(config: Config, credential: impl FnOnce(&Sandbox) -> Credential) -> Self {
         let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
         let (upstream, credential) = (sandbox.base_url(), credential(&sandbox));
         Box::pin(Self::put_together(sandbox, &upstream, config, credential, true)).await
     }
 
-    /// Starts one with everything chosen.
+    /// Starts one before this upstream with these settings.
     pub async fn with(sandbox: Sandbox, upstream: &Url, config: Config) -> Self {
         let credential = api_token(&sandbox);
         Box::pin(Self::put_together(sandbox, upstream, config, credential, true)).await
@@ -79,7 +79,7 @@ impl Observed {
         if introduced {
             gateway.introduce();
         }
-        // The tests tell the readiness themselves.
+        // The admin port answers by a readiness that tests set, not by the gateway's own.
         let (readiness, own) = (Readiness::default(), Readiness::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let admin = format!("http://{}", listener.local_addr().expect("it is bound"));
@@ -102,7 +102,7 @@ impl Observed {
         GroupServiceClient::new(self.channel.clone())
     }
 
-    /// Speaks for the parts that the gateway under test does not have.
+    /// Registers numbers for the parts that this gateway does not have.
     pub fn absent_sources(&self) {
         self.telemetry.instruments().connection_duration.record(1.0, &[]);
         let sources = &self.telemetry.state().sources;
@@ -158,7 +158,7 @@ pub fn breaker(class: &'static str, state: view::BreakerState) -> view::Breaker 
     view::Breaker { class, state, probe_in, is_unasked: false, opened: 2, refused: 31 }
 }
 
-fn with(settings: config::Telemetry) -> Config {
+fn with_telemetry(settings: config::Telemetry) -> Config {
     Config { telemetry: settings, ..Config::default() }
 }
 

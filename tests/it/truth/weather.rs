@@ -19,7 +19,7 @@ pub enum Fate {
     DoneAndClosed,
     /// Not done, and the connection is closed.
     Closed,
-    /// Done, and answered after so long that nobody waits.
+    /// Done, and the connection is closed without an answer, after so long that nobody waits.
     DoneAndHung,
 }
 
@@ -30,7 +30,7 @@ pub struct Weather {
     pub slowest: u32,
     /// Of a thousand requests, how many have another fate than to be answered.
     pub faults: u32,
-    /// Until when nothing works at all.
+    /// Until when every request fails, in nanoseconds of [`now`].
     pub outage_until: u64,
 }
 

@@ -31,8 +31,8 @@ const NEARLY_ALWAYS: u64 = 90;
 impl Found {
     /// Callers who get no connection, because one side does not take the other's certificate: nothing of them is seen otherwise.
     pub(super) fn handshakes(&mut self, lately: &Lately) {
-        const NEXT: &str = "see whether server.tls.cert_file or server.tls.client_ca_file has changed, and whether the authorities of both \
-                            sides overlapped; the log level server=debug names each failure";
+        const NEXT: &str = "see whether server.tls.cert_file or server.tls.client_ca_file has changed, whether the authorities of both sides \
+                            overlapped, and whether the certificate has the name that callers use; the log level server=debug names each failure";
         for (count, about, who) in [
             (lately.port_distrusted, "port", "their callers do not take the certificate of the gRPC port"),
             (
@@ -123,8 +123,8 @@ impl Found {
         if is_often(count) {
             let text =
                 format!("{count} of {} calls in {} come from callers who are not known.", lately.calls, lately.span());
-            let next = "zendesk_gateway.identity.refused says why; see whether keys, certificates or the issuer have changed, and for \
-                 pass_through whether Zendesk still takes the callers' own credentials";
+            let next = "zendesk_gateway.identity.refused says why; see whether keys, certificates or the issuer have changed, whether the clocks of \
+                 the issuer and of this node agree, and for pass_through whether Zendesk still takes the callers' own credentials";
             self.add("callers_unknown", Level::Warning, text, next);
         }
     }
