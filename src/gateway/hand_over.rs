@@ -42,7 +42,7 @@ struct Running {
 }
 
 impl Running {
-    fn new(credential: &Credential, id: &str, work: Work) -> Self {
+    fn new(credential: &Credential, id: &str, work: &Work) -> Self {
         let text = |value: Option<&http::HeaderValue>| value.and_then(|value| value.to_str().ok()).map(str::to_owned);
         Self {
             id: id.to_owned(),
@@ -61,7 +61,7 @@ impl Gateway {
         HandOver {
             unsettled: self.cache.unsettled(),
             turns: self.turns.taken(),
-            jobs: running.map(|(credential, id, work)| Running::new(&credential, &id, work)).collect(),
+            jobs: running.map(|(credential, id, work)| Running::new(&credential, &id, &work)).collect(),
             spent: self.governor.as_ref().map(|governor| governor.spent()),
         }
     }
