@@ -129,7 +129,7 @@ async fn reads_cost_what_they_cost_with_one_replica() {
         for replicas in sized(&[3][..], &[1, 3, 8]) {
             let fleet = Processes::start(real(), *replicas, &[]).await;
             let mut users = Zipf::over(fleet.sandbox.store().user_ids());
-            let channels = fleet.channels().await;
+            let channels = fleet.channels();
             let before = fleet.sandbox.total_hits();
             let time = Duration::from_secs(sized(8, 60));
             let mut reads = read(&channels, &mut users, *a_second, time).await;
@@ -151,12 +151,12 @@ async fn reads_cost_what_they_cost_with_one_replica() {
 async fn what_was_written_at_one_process_is_read_at_every_other() {
     let pairs = sized(300, 10_000);
     let fleet = Processes::start(sandbox::Config { users: 250, ..account() }, 3, &UNPACED).await;
-    let (channels, ids) = (fleet.channels().await, fleet.sandbox.store().user_ids());
+    let (channels, ids) = (fleet.channels(), fleet.sandbox.store().user_ids());
     let (left, old, unmarked) =
         (Arc::new(AtomicU64::new(pairs)), Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
     let mut callers = JoinSet::new();
-    for caller in 0..4_usize {
-        let (channels, id) = (channels.clone(), ids[caller]);
+    for (caller, id) in ids.into_iter().take(4).enumerate() {
+        let channels = channels.clone();
         let (left, old, unmarked) = (Arc::clone(&left), Arc::clone(&old), Arc::clone(&unmarked));
         callers.spawn(async move {
             let count = |left: u64| left.checked_sub(1);

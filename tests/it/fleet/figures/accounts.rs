@@ -23,7 +23,7 @@ async fn updates_of_all_are_as_many_as_the_account_may() {
     let ids = fleet.sandbox.store().user_ids();
     let time = Duration::from_secs(sized(10, 60));
     let (began, mut callers) = (Instant::now(), JoinSet::new());
-    for (caller, channel) in fleet.channels().await.into_iter().enumerate() {
+    for (caller, channel) in fleet.channels().into_iter().enumerate() {
         let ids: Vec<i64> = ids[caller * 100..][..100].to_vec();
         callers.spawn(async move {
             let (mut calls, mut done) = (JoinSet::new(), 0);
@@ -58,7 +58,7 @@ async fn jobs_of_all_are_as_many_as_the_account_may_have() {
     let (callers, rows) = sized((3, 1_500), (8, 3_000));
     let fleet = Processes::start(account, callers, &[]).await;
     let mut calls = JoinSet::new();
-    for (caller, channel) in fleet.channels().await.into_iter().enumerate() {
+    for (caller, channel) in fleet.channels().into_iter().enumerate() {
         let user = |row: usize| UserInput { name: Some(format!("Row {caller} {row}")), ..UserInput::default() };
         let request = BulkCreateUsersRequest { users: (0..rows).map(user).collect(), wait: true };
         let mut users = UserServiceClient::new(channel).max_decoding_message_size(64 << 20);
@@ -83,7 +83,7 @@ async fn jobs_of_all_are_as_many_as_the_account_may_have() {
 async fn the_list_of_one_group_is_always_that_of_one_caller() {
     let (callers, rounds) = sized((3, 10), (8, 200));
     let fleet = Processes::start(sandbox::Config { users: 2_000, ..account() }, callers, &UNPACED).await;
-    let (store, channels) = (fleet.sandbox.store(), fleet.channels().await);
+    let (store, channels) = (fleet.sandbox.store(), fleet.channels());
     let group = store.memberships()[0]["group_id"].as_i64().expect("an id");
     let staff = store.staff_ids();
     let mut whole = 0;
@@ -117,7 +117,7 @@ async fn a_cold_start_of_all_costs_no_refusal() {
     for left in sized(&[10][..], &[10, 50, 200]) {
         let fleet = Processes::start(real(), sized(3, 8), &[]).await;
         let mut users = Zipf::over(fleet.sandbox.store().user_ids());
-        let channels = fleet.channels().await;
+        let channels = fleet.channels();
         let sent = u32::try_from(fleet.sandbox.requests().len()).expect("few");
         fleet.sandbox.spend_budget(700 - sent - left);
         let reads = read(&channels, &mut users, 100, Duration::from_secs(sized(3, 20))).await;
@@ -138,7 +138,7 @@ async fn a_small_plan_is_used_up_and_not_overdrawn() {
     let (began, minute) = (Instant::now(), Duration::from_mins(1));
     let fleet = Processes::start(account, sized(3, 8), &[]).await;
     let mut users = Zipf::over(fleet.sandbox.store().user_ids());
-    let channels = fleet.channels().await;
+    let channels = fleet.channels();
     let mut streams = JoinSet::new();
     for channel in &channels {
         streams.spawn(stream(channel.clone()));
@@ -180,7 +180,7 @@ async fn reads_wait_for_streams_no_longer_than_on_one_replica() {
     for replicas in [1, 3] {
         let account = sandbox::Config { rate_limit: 300, ..real() };
         let fleet = Processes::start(account, replicas, &[]).await;
-        let channels = fleet.channels().await;
+        let channels = fleet.channels();
         let (last, streaming) = (channels[replicas - 1..].to_vec(), channels[..replicas.div_ceil(2)].to_vec());
         let mut streams = JoinSet::new();
         for at in 0..4 {

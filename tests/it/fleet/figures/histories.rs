@@ -160,7 +160,7 @@ impl Seen {
     }
 
     async fn balance(&self, fleet: &Processes) {
-        *self.channels.lock().expect("no panic") = fleet.channels().await;
+        *self.channels.lock().expect("no panic") = fleet.channels();
     }
 }
 
@@ -282,7 +282,7 @@ async fn what_was_seen_of_each_record_can_have_happened_one_after_the_other() {
     let keys: Vec<Key> = users.chain(groups.into_iter().map(Key::Group)).collect();
     let seen = Arc::new(Seen {
         began: Instant::now(),
-        channels: Mutex::new(fleet.channels().await),
+        channels: Mutex::new(fleet.channels()),
         keys: Mutex::new(keys),
         calls: Mutex::default(),
         values: AtomicU64::new(0),

@@ -53,14 +53,12 @@ impl Loading {
             let mut ticks = tokio::time::interval(Duration::from_secs(1) / (reads + writes));
             let take = |all: &mut Calls, (write, outcome, took): (Option<String>, Result<(), Status>, Duration)| {
                 all.longest = all.longest.max(took);
-                match write {
-                    Some(name) => all.writes.push((name, outcome)),
-                    None => {
-                        all.reads += 1;
-                        let at = all.began.elapsed();
-                        all.failed.extend(outcome.err().map(|status| (at, status.code(), status.message().to_owned())));
-                    }
+                if let Some(name) = write {
+                    return all.writes.push((name, outcome));
                 }
+                all.reads += 1;
+                let at = all.began.elapsed();
+                all.failed.extend(outcome.err().map(|status| (at, status.code(), status.message().to_owned())));
             };
             while !ended.load(Ordering::SeqCst) {
                 ticks.tick().await;
@@ -146,7 +144,7 @@ async fn leaders_that_are_killed_cost_no_read_and_do_no_write_twice() {
     let account = sandbox::Config { latency: Latency::Fixed(Duration::from_millis(30)), ..account() };
     let mut fleet = Processes::start(account, 3, &UNPACED).await;
     let ids = fleet.sandbox.store().user_ids()[..50].to_vec();
-    let balancer = Balancer::new(Mutex::new(fleet.channels().await));
+    let balancer = Balancer::new(Mutex::new(fleet.channels()));
     let (load, began) = (Loading::begin(&balancer, ids, 20, 2), Instant::now());
     for round in 0..sized(1, 8) {
         sleep(Duration::from_secs(sized(1, 15))).await;
@@ -154,7 +152,7 @@ async fn leaders_that_are_killed_cost_no_read_and_do_no_write_twice() {
         println!("{} is killed after {:?}", leader.name, began.elapsed());
         leader.binary.kill().await;
         // Whoever balances the load sees at once that the connection has ended.
-        *balancer.lock().expect("no panic") = fleet.channels().await;
+        *balancer.lock().expect("no panic") = fleet.channels();
         if round % 2 == 0 {
             // The container is started again.
             let again = fleet.process(&leader.name).await;
@@ -169,7 +167,7 @@ async fn leaders_that_are_killed_cost_no_read_and_do_no_write_twice() {
         for replica in &fleet.replicas {
             replica.ready().await;
         }
-        *balancer.lock().expect("no panic") = fleet.channels().await;
+        *balancer.lock().expect("no panic") = fleet.channels();
         sleep(Duration::from_secs(sized(1, 5))).await;
     }
     let calls = load.end().await;
@@ -194,7 +192,7 @@ async fn a_leader_that_stood_still_begins_none_of_its_queue() {
     let fleet = Processes::start(sandbox::Config { update_limits: limits, ..account() }, 3, &[]).await;
     let (ids, place) = (fleet.sandbox.store().user_ids(), fleet.leader());
     let leader = &fleet.replicas[place];
-    let channels = fleet.channels().await;
+    let channels = fleet.channels();
     let begun = |name: &str| {
         let requests = fleet.sandbox.requests();
         requests.iter().filter(|sent| String::from_utf8_lossy(&sent.body).contains(&format!("\"{name}\""))).count()
@@ -215,17 +213,14 @@ async fn a_leader_that_stood_still_begins_none_of_its_queue() {
         let (number, outcome) = write.expect("no panic");
         let times = begun(&format!("N{number}"));
         assert!(times <= 1, "{number} was sent {times} times");
-        match outcome {
-            Ok(answer) => {
-                let by = crate::fleet::metadata(&answer, "x-served-by");
-                assert_eq!(times, 1);
-                of_others += usize::from(by != leader.name);
-                after_waking += usize::from(by == leader.name && before[number] == 0);
-            }
-            Err(_) => {
-                unknown += 1;
-                after_waking += times - before[number];
-            }
+        if let Ok(answer) = outcome {
+            let by = crate::fleet::metadata(&answer, "x-served-by");
+            assert_eq!(times, 1);
+            of_others += usize::from(by != leader.name);
+            after_waking += usize::from(by == leader.name && before[number] == 0);
+        } else {
+            unknown += 1;
+            after_waking += times - before[number];
         }
     }
     say(
@@ -243,7 +238,7 @@ async fn all_replicas_are_replaced_and_no_call_fails() {
     let mut fleet = Processes::start(account, 3, &[&UNPACED[..], &announce].concat()).await;
     let ids = fleet.sandbox.store().user_ids();
     let all = ids.len();
-    let balancer = Balancer::new(Mutex::new(fleet.channels().await));
+    let balancer = Balancer::new(Mutex::new(fleet.channels()));
     let load = Loading::begin(&balancer, ids[..200].to_vec(), sized(60, 300), 10);
     let end = Arc::<AtomicBool>::default();
     let streams: Vec<_> =
@@ -255,7 +250,7 @@ async fn all_replicas_are_replaced_and_no_call_fails() {
         old.binary.signal("TERM").await;
         // Whoever balances the load has the time of the announcement for it.
         sleep(Duration::from_millis(500)).await;
-        *balancer.lock().expect("no panic") = fleet.channels().await;
+        *balancer.lock().expect("no panic") = fleet.channels();
         assert!(old.binary.ended(Duration::from_mins(1)).await.0.success());
     }
     sleep(Duration::from_secs(1)).await;

@@ -111,7 +111,7 @@ impl Processes {
         Process::start(&self.sandbox, &self.api, name, &more).await
     }
 
-    pub async fn channels(&self) -> Vec<Channel> {
+    pub fn channels(&self) -> Vec<Channel> {
         self.replicas.iter().map(Process::channel).collect()
     }
 
