@@ -112,7 +112,8 @@ pub struct Upstream {
     pub base_url: Option<Url>,
     /// `upstream.ca_file`: PEM file of certificates that are trusted beside the system's, for a proxy that ends TLS.
     pub ca_file: Option<PathBuf>,
-    /// `upstream.max_body_bytes`: largest response body, counted after decompression. Default 16 MiB.
+    /// `upstream.max_body_bytes`: largest response body, counted after decompression. One at a time may take about ten
+    /// times as much memory beside `server.message_memory`. Default 16 MiB.
     #[serde(deserialize_with = "bytes::size")]
     pub max_body_bytes: usize,
     /// `upstream.sort_fields`: fields by which lists may be sorted besides those that the contract names, as a list. Zendesk

@@ -148,11 +148,10 @@ const MOST_HEADERS: usize = 256;
 /// Most bytes of a response's headers over HTTP/2.
 const HEADER_LIST: u32 = 64 << 10;
 
-/// Bytes of an answer that may come before they are read: those of a large page, as it is where nothing packs it. Beyond them an
-/// answer takes one more round trip for each time that the window is used up. What is not read on waits at the peer.
-pub const STREAM_WINDOW: u32 = 1 << 20;
-/// The same for all answers of a connection, so that the few that may wait to be read on are in the way of no other.
-pub const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Bytes of an answer that may come before they are read: those of a usual page. What is not read on waits at the peer.
+pub const STREAM_WINDOW: u32 = 128 << 10;
+/// The same for all answers of a connection, so that some that are not read on are in the way of no other.
+const CONNECTION_WINDOW: u32 = 16 << 20;
 
 /// How long an unused connection is kept. Longer than a minute, so that a call a minute does not pay for a connection each
 /// time; shorter than the middleboxes that forget connections without a word.

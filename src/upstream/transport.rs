@@ -32,6 +32,7 @@ mod precedence;
 mod reading;
 mod request;
 mod since;
+mod sizes;
 mod under_way;
 
 use end::End;
@@ -44,6 +45,7 @@ use pool::Pool;
 use precedence::{MOST_MOVES, Precedence};
 use reading::Readers;
 use request::request;
+use sizes::Sizes;
 use under_way::UnderWay;
 
 pub use outside::Connections;
@@ -71,6 +73,7 @@ pub struct Transport {
     readers: Arc<Readers>,
     max_body: usize,
     overdraft: body::Overdraft,
+    sizes: Arc<Sizes>,
 }
 
 /// Why an exchange did not end with an answer.
@@ -100,7 +103,7 @@ impl Transport {
         let pool = Arc::new(Pool::new(origin, &settings.connection)?);
         let max_body = settings.max_body_bytes;
         let (origin, readers) = (Arc::new(origin.clone()), Arc::new(Readers::new(max_body)));
-        Ok(Self { pool, origin, readers, max_body, overdraft: body::Overdraft::default() })
+        Ok(Self { pool, origin, readers, max_body, overdraft: body::Overdraft::default(), sizes: Arc::default() })
     }
 
     /// Returns what is known of the connections.
@@ -113,7 +116,7 @@ impl Transport {
         let (mut moves, mut is_withdrawn) = (0, false);
         // The connection on which it was sent and not processed.
         let mut left: Option<Arc<Lane>> = None;
-        let needs = Needs::of(&call.rest);
+        let needs = Needs::of(&call.rest, &self.sizes);
         for _ in 0..MOST_MOVES {
             if !self.pool.may_offer() {
                 return Err(Error::NoStream { allowed: 0, is_shut: true });
@@ -129,7 +132,7 @@ impl Transport {
             if left.take_if(|left| !Arc::ptr_eq(left, &lane)).is_some() {
                 self.pool.moved();
             }
-            let waits = match self.exchange_on(seat, precedence, &call, needs).await {
+            let (sent, waits) = match self.exchange_on(seat, precedence, &call, needs).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed::Error(error)) => return Err(error),
                 Err(_) if call.ledger.is_closed() => return Err(Error::Deadline { sent: false }),
@@ -145,16 +148,22 @@ impl Transport {
                     // It is not under way while it waits for the next one, although a connection had it.
                     call.waits_for.set(&call.ledger.too_late());
                     left = left.or_else(|| sent.then(|| Arc::clone(&lane)));
-                    waits
+                    (sent, waits)
                 }
             };
             is_withdrawn = false;
-            if waits {
+            // Where nothing beside it was processed either, it may be what ends the connections: it goes before nobody, and lets
+            // others find out whether one answers.
+            let is_alone = sent && waits && !lane.processes();
+            moves = if is_alone { 0 } else { moves + 1 };
+            if is_alone {
+                self.pool.until_heard(Jitter::RANDOM.slight(4 * pause)).await;
+            } else if waits {
                 sleep(Jitter::RANDOM.slight(pause)).await;
+            }
+            if waits {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            // Where nothing beside it is processed either, it may be what ends the connections, and goes before nobody.
-            moves = if lane.processes() { moves + 1 } else { 0 };
         }
         if is_withdrawn {
             // There is no room, which says nothing of whether Zendesk works. The call waits in the queue.
@@ -204,7 +213,9 @@ impl Transport {
         }
         let mut memory = body::Memory::of(call, &self.overdraft);
         let body = if status.is_success() {
-            body::read(response, &headers, self.max_body, &mut memory, &handover).await?
+            let body = body::read(response, &headers, self.max_body, &mut memory, &handover).await?;
+            self.sizes.note(call.rest.endpoint, memory.came());
+            body
         } else {
             match explanation(response, &headers, self.max_body, || lane.heard(false)).await {
                 Ok(body) => body,

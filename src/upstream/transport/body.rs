@@ -37,27 +37,17 @@ const AGAIN: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The same for the answer to a write, which says what was done.
 const PATIENCE_FOR_A_WRITE: Duration = Duration::from_secs(10);
-/// Answers to reads, and to writes, that may wait so long. Each leaves as much of the connection's window unused as a stream has, and
-/// together they must leave some of it to the answers that go on.
-const PLACES: usize = 3;
-/// How long further ones wait: long enough for usual answers, before them, to be read and judged.
-const WITHOUT_PLACE: Duration = Duration::from_secs(1);
 /// How long nothing more of the answer to a write may come, once its head has. A change was made before that, so nothing is gained by
 /// a longer wait, in which the write would keep its permit and its turn.
 const STOPS: Duration = Duration::from_secs(3);
 
-/// The one permit to read an answer on without being charged, and the places where answers wait for memory.
+/// The one permit to read an answer on without being charged.
 #[derive(Clone)]
-pub struct Overdraft {
-    permit: Arc<Semaphore>,
-    /// Of reads, and of writes.
-    places: [Arc<Semaphore>; 2],
-}
+pub struct Overdraft(Arc<Semaphore>);
 
 impl Default for Overdraft {
     fn default() -> Self {
-        let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        Self { permit: semaphore(1), places: [semaphore(PLACES), semaphore(PLACES)] }
+        Self(Arc::new(Semaphore::new(1)))
     }
 }
 
@@ -70,7 +60,8 @@ pub struct Memory {
     /// True for the answer to a write.
     is_of_write: bool,
     permit: Option<OwnedSemaphorePermit>,
-    began_to_wait: Option<Instant>,
+    give_up: Option<Instant>,
+    came: usize,
 }
 
 impl Memory {
@@ -78,7 +69,12 @@ impl Memory {
     pub fn of(call: &Call, overdraft: &Overdraft) -> Self {
         let is_of_write = call.idempotency != Idempotency::NoSideEffects;
         let charge = Charge::none(&call.share);
-        Self { charge, room: FREE, overdraft: overdraft.clone(), is_of_write, permit: None, began_to_wait: None }
+        Self { charge, room: FREE, overdraft: overdraft.clone(), is_of_write, permit: None, give_up: None, came: 0 }
+    }
+
+    /// Returns how many bytes came over the connection.
+    pub fn came(&self) -> usize {
+        self.came
     }
 
     /// Completes when there is memory for a body of so many bytes.
@@ -89,16 +85,9 @@ impl Memory {
         if self.permit.is_some() || self.fits(bytes) {
             return Ok(());
         }
-        let places = Arc::clone(&self.overdraft.places[usize::from(self.is_of_write)]);
-        let place = places.try_acquire();
-        let patience = match (&place, self.is_of_write) {
-            (Ok(_), true) => PATIENCE_FOR_A_WRITE,
-            (Ok(_), false) => PATIENCE,
-            (Err(_), _) => WITHOUT_PLACE,
-        };
-        let began = *self.began_to_wait.get_or_insert_with(Instant::now);
-        let give_up = began + patience;
-        let mut acquiring = pin!(Arc::clone(&self.overdraft.permit).acquire_owned());
+        let patience = if self.is_of_write { PATIENCE_FOR_A_WRITE } else { PATIENCE };
+        let give_up = *self.give_up.get_or_insert_with(|| Instant::now() + patience);
+        let mut acquiring = pin!(Arc::clone(&self.overdraft.0).acquire_owned());
         while Instant::now() < give_up {
             tokio::select! {
                 biased;
@@ -146,14 +135,13 @@ pub async fn read(
     let garbled = |error: io::Error| Error::BrokenBody(ConnectionError::of(&error));
     // What is announced need not come, so it is no reason to take memory.
     let mut body = Coming::of(headers, announced(response, most).map_err(unread)?.min(FREE));
-    let mut came = 0;
     loop {
-        let next = next_part(response, came, most);
+        let next = next_part(response, memory.came, most);
         let stops = || Error::BrokenBody(ConnectionError::new("nothing more of the answer came"));
         let next = if memory.is_of_write { timeout(STOPS, next).await.map_err(|_| stops())? } else { next.await };
         let Some(part) = next.map_err(unread)? else { break };
         handover.lane().heard(false);
-        came += part.len();
+        memory.came += part.len();
         for piece in part.chunks(body.piece()) {
             memory.hold(body.len() + piece.len()).await?;
             body.add(piece).map_err(garbled)?;
@@ -184,6 +172,7 @@ mod tests {
 
     use super::super::lane::{Lane, Seat};
     use super::super::link::Link;
+    use super::super::needs::Purpose;
     use super::super::precedence::Precedence;
     use super::*;
     use crate::config;
@@ -244,31 +233,6 @@ mod tests {
         assert_eq!(shares.bytes(), 0);
     }
 
-    /// An answer that waits leaves much of the connection's window unused.
-    #[tokio::test(start_paused = true)]
-    async fn few_answers_wait_long_for_memory_so_that_those_of_others_go_on() {
-        let shares = Shares::new(&config::Callers::default(), 4 * LARGE);
-        let (one, overdraft) = (shares.of("one"), Overdraft::default());
-        let _replies = one.charge(one.most_bytes()).expect("replies that nobody reads");
-        let _first = Arc::clone(&overdraft.permit).try_acquire_owned().expect("an answer that is read on");
-        let write = Call { share: one.clone(), ..support::unsafe_write() };
-        let waits = |call: Call| {
-            let (mut memory, began) = (Memory::of(&call, &overdraft), Instant::now());
-            async move {
-                memory.hold(LARGE).await.expect_err("there is none");
-                began.elapsed().as_secs_f64().round()
-            }
-        };
-        let reads = (0..2 * PLACES).map(|_| waits(Call { share: one.clone(), ..support::read() }));
-        let writes = (0..2 * PLACES).map(|_| waits(write.clone()));
-        let (reads, writes) = tokio::join!(join_all(reads), join_all(writes));
-        let most = usize::try_from(crate::upstream::client::STREAM_WINDOW).expect("a size") * 2 * PLACES;
-        assert!(most < usize::try_from(crate::upstream::client::CONNECTION_WINDOW).expect("a size"));
-        let after = |waited: &[f64], seconds: f64| waited.iter().filter(|waited| **waited == seconds).count();
-        assert_eq!((after(&reads, 2.0), after(&writes, 10.0)), (PLACES, PLACES), "{reads:?}, {writes:?}");
-        assert!(reads[PLACES..].iter().chain(&writes[PLACES..]).all(|waited| *waited <= 1.0), "{reads:?}, {writes:?}");
-    }
-
     #[tokio::test(start_paused = true)]
     async fn the_answer_to_a_write_that_stops_is_given_up_soon() {
         for call in [support::unsafe_write(), support::idempotent_write()] {
@@ -276,7 +240,7 @@ mod tests {
             let parts = stream::iter([Ok::<_, io::Error>(part)]).chain(stream::pending());
             let mut response = http::Response::new(reqwest::Body::wrap(StreamBody::new(parts))).into();
             let link = Arc::new(Link::new(&Arc::default()));
-            let lane = Lane::new(reqwest::Client::new(), link, false, Duration::ZERO, &Arc::default());
+            let lane = Lane::new(reqwest::Client::new(), link, Purpose::Usual, Duration::ZERO, &Arc::default());
             let handover = Handover::new(&call.ledger, &call.waits_for, Seat::on(&lane), Precedence::default());
             let (began, mut memory) = (Instant::now(), Memory::of(&call, &Overdraft::default()));
             let read = super::read(&mut response, &HeaderMap::new(), LARGE, &mut memory, &handover).await;

@@ -244,6 +244,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::super::link::Link;
+    use super::super::needs::Purpose;
     use super::*;
 
     /// Answers 200 and reports each request that was received whole.
@@ -276,7 +277,7 @@ mod tests {
     fn seat(client: &reqwest::Client) -> Seat {
         let link = Arc::new(Link::new(&Arc::default()));
         link.connected(true);
-        Seat::on(&Lane::new(client.clone(), link, false, std::time::Duration::from_secs(3), &Arc::default()))
+        Seat::on(&Lane::new(client.clone(), link, Purpose::Usual, std::time::Duration::from_secs(3), &Arc::default()))
     }
 
     fn clients() -> [reqwest::Client; 2] {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::connector::{CONNECT_TIMEOUT, Layer};
 use super::end::End;
 use super::link::Link;
+use super::needs::Purpose;
 use super::since::Since;
 use crate::error::ConnectionError;
 use crate::upstream::client::Origin;
@@ -49,8 +50,8 @@ pub struct Lane {
     /// The client of writes over HTTP/1.1, which keeps no connection: see [`Lane::client`].
     of_writes: OnceLock<reqwest::Client>,
     link: Arc<Link>,
-    /// Whether it is for requests with long bodies, which would hold up others.
-    for_uploads: bool,
+    /// What it is for.
+    purpose: Purpose,
     /// How long pings take to decide whether the connection lives.
     decided_after: Duration,
     /// Requests that have a seat.
@@ -89,7 +90,7 @@ impl Lane {
     pub fn new(
         client: reqwest::Client,
         link: Arc<Link>,
-        for_uploads: bool,
+        purpose: Purpose,
         decided_after: Duration,
         changed: &Arc<Notify>,
     ) -> Arc<Self> {
@@ -97,7 +98,7 @@ impl Lane {
             client,
             of_writes: OnceLock::new(),
             link,
-            for_uploads,
+            purpose,
             decided_after,
             seats: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
@@ -127,9 +128,9 @@ impl Lane {
         self.of_writes.get_or_init(|| for_single_use(origin, &self.link).expect("such a client was built before"))
     }
 
-    /// Whether it is for requests with long bodies.
-    pub fn is_for_uploads(&self) -> bool {
-        self.for_uploads
+    /// What it is for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
     }
 
     /// True if the HTTP/2 connection is there, whether it has taken a request or not.

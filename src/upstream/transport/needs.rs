@@ -1,5 +1,6 @@
 //! What a request asks of a connection.
 
+use super::sizes::Sizes;
 use crate::upstream::rest::{Body, Rest};
 
 /// Longest body that goes beside other requests: as much as a peer gives a connection room for at first (RFC 9113, section 6.9.2).
@@ -17,9 +18,20 @@ pub struct Needs {
     /// Whether it may try whether a connection takes more requests than was learnt. Not a write without a body: the client may
     /// hold it back, and it would leave when nobody expects it to.
     pub tries: bool,
-    /// Whether its body is so long that those of other requests would wait for it: all on a connection share the room that the peer
+    /// For what the connection should be.
+    pub purpose: Purpose,
+}
+
+/// What a connection is for. If there may be no further connection, requests share those that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// All that follows needs no other.
+    Usual,
+    /// Requests whose bodies are so long that those of others would wait for them: all on a connection share the room that the peer
     /// gives to upload, and what the system has to send.
-    pub is_upload: bool,
+    Uploads,
+    /// Reads whose answers are large: see [`Sizes`](super::sizes::Sizes).
+    LargeAnswers,
 }
 
 impl Needs {
@@ -34,7 +46,7 @@ impl Needs {
     }
 
     /// Returns the needs of this request.
-    pub fn of(rest: &Rest) -> Self {
+    pub fn of(rest: &Rest, sizes: &Sizes) -> Self {
         let length = match &rest.body {
             Body::Empty => 0,
             Body::Json(document) => document.len(),
@@ -42,6 +54,12 @@ impl Needs {
         };
         let has_body = !matches!(rest.body, Body::Empty);
         let tries = has_body || rest.method == http::Method::GET;
-        Self { has_body, tries, is_upload: length > LONGEST_BESIDE_OTHERS }
+        let is_large = || rest.method == http::Method::GET && sizes.is_large(rest.endpoint);
+        let purpose = match () {
+            () if length > LONGEST_BESIDE_OTHERS => Purpose::Uploads,
+            () if is_large() => Purpose::LargeAnswers,
+            () => Purpose::Usual,
+        };
+        Self { has_body, tries, purpose }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Over HTTP/1.1 the client's own pool decides. Over HTTP/2 one [`Lane`] serves all as long as it has room. The pool opens
 //! another, one at a time, when there is none, or when it is full, ended or silent; the requests that need it wait for that one
-//! attempt and share its failure. Uploads have a connection of their own, as long as there may be one more.
+//! attempt and share its failure. Uploads have a connection of their own, and so have large answers, as long as there may be one more.
 //!
 //! Zendesk decides how many requests a connection takes at a time, and the client does not expose the number. But a request
 //! that the client holds back is not taken. From that the pool learns the number, and forgets it after a while, since it may
@@ -20,8 +20,9 @@ use super::connector;
 use super::end::End;
 use super::lane::{Lane, SETTLED_AFTER, Seat};
 use super::link::Link;
-use super::needs::Needs;
+use super::needs::{Needs, Purpose};
 use super::precedence::{Moved, PRECEDED, Precedence};
+use super::sizes;
 use crate::config;
 use crate::error::{ConnectionError, Error};
 #[cfg(doc)]
@@ -117,7 +118,7 @@ impl Pool {
         let (origin, settings) = (origin.clone(), settings.clone());
         let moved = Arc::default();
         let pool = Self { origin, settings, state: Mutex::new(state), changed, counters, moved };
-        pool.lane(false)?; // so that an error in building a client shows at the start
+        pool.lane(Purpose::Usual)?; // so that an error in building a client shows at the start
         Ok(pool)
     }
 
@@ -164,9 +165,10 @@ impl Pool {
         if state.lanes.iter().filter(|lane| lane.is_open()).count() > 1 {
             state.no_further = None;
         }
+        let purpose = state.purpose(needs.purpose);
         let (streams, proven) = (state.streams.of(needs.tries), state.streams.proven());
         let has_room = |lane: &&Arc<Lane>| lane.seats() < if lane.is_settled() { streams } else { streams.min(proven) };
-        let open = || state.lanes.iter().filter(|lane| lane.is_open() && lane.is_for_uploads() == needs.is_upload);
+        let open = || state.lanes.iter().filter(|lane| lane.is_open() && lane.purpose() == purpose);
         let lively = || open().filter(|lane| !lane.is_mute());
         // A place on an open connection: first on one that answers, then on one that is merely slow.
         if let Some(lane) = lively().find(has_room).or_else(|| open().filter(|lane| !lane.is_silent()).find(has_room)) {
@@ -185,7 +187,7 @@ impl Pool {
                 state.no_further = Some((failed, believed));
             }
         }
-        let fit = || state.lanes.iter().filter(|lane| lane.is_for_uploads() == needs.is_upload);
+        let fit = || state.lanes.iter().filter(|lane| lane.purpose() == purpose);
         let open = || fit().filter(|lane| lane.is_open());
         let opening = || fit().filter(|lane| !lane.is_open());
         let hopeful = |lane: &&Arc<Lane>| !self.is_slow(lane) || lane.is_connected();
@@ -199,7 +201,7 @@ impl Pool {
             return Ok(Step::Wait(Arc::clone(new)));
         }
         let may_open = self.may_open(&state);
-        let others = || state.lanes.iter().filter(|lane| lane.is_open() && lane.is_for_uploads() != needs.is_upload);
+        let others = || state.lanes.iter().filter(|lane| lane.is_open() && lane.purpose() != purpose);
         // If no further connection may be opened, uploads and other requests share what there is.
         if let Some(lane) = others().filter(|lane| !may_open && !lane.is_silent()).find(has_room) {
             return Ok(Step::Take(Seat::on(lane)));
@@ -213,8 +215,7 @@ impl Pool {
             if state.lanes.is_empty() && !pause.is_zero() {
                 return Ok(Step::Pause(pause));
             }
-            let lane =
-                self.lane(needs.is_upload).map_err(|error| Error::Connect(ConnectionError::of(error.as_ref())))?;
+            let lane = self.lane(purpose).map_err(|error| Error::Connect(ConnectionError::of(error.as_ref())))?;
             let seat = Seat::to_open(&lane).expect("nobody else knows it yet");
             state.lanes.push(lane);
             return Ok(Step::Take(seat));
@@ -247,7 +248,7 @@ impl Pool {
     pub fn has_place_besides(&self, lane: &Arc<Lane>) -> bool {
         let state = self.state();
         let is_slow = self.is_slow(lane);
-        let is_fit = |other: &Arc<Lane>| is_slow || other.is_for_uploads() == lane.is_for_uploads();
+        let is_fit = |other: &Arc<Lane>| is_slow || other.purpose() == lane.purpose();
         let is_other = |other: &&Arc<Lane>| !Arc::ptr_eq(other, lane) && !other.is_over() && is_fit(other);
         let others = || state.lanes.iter().filter(is_other);
         let has_room =
@@ -302,7 +303,7 @@ impl Pool {
         state.tidy();
     }
 
-    fn lane(&self, for_uploads: bool) -> anyhow::Result<Arc<Lane>> {
+    fn lane(&self, purpose: Purpose) -> anyhow::Result<Arc<Lane>> {
         let config::Connection { ping_interval, ping_timeout, .. } = self.settings;
         let link = Arc::new(Link::new(&self.counters));
         let builder = self
@@ -312,6 +313,7 @@ impl Pool {
             .http2_keep_alive_interval(ping_interval)
             .http2_keep_alive_timeout(ping_timeout)
             .http2_keep_alive_while_idle(true);
+        let builder = if purpose == Purpose::LargeAnswers { sizes::windows(builder) } else { builder };
         let builder = if self.origin.has_tls() {
             builder.connector_layer(connector::Layer::new(&link))
         } else {
@@ -321,7 +323,7 @@ impl Pool {
         };
         // The time until a ping is sent, its answer is late, and the client has noticed.
         let decided_after = ping_interval + ping_timeout + ping_timeout / 4;
-        Ok(Lane::new(builder.build()?, link, for_uploads, decided_after, &self.changed))
+        Ok(Lane::new(builder.build()?, link, purpose, decided_after, &self.changed))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -347,16 +349,23 @@ impl State {
         self.lanes.retain(|lane| !lane.is_over() && !lane.is_forsaken());
         let mut kept = 0;
         self.lanes.retain(|lane| {
-            let spare = (kept > 0 || lane.is_for_uploads())
+            let spare = (kept > 0 || lane.purpose() != Purpose::Usual)
                 && lane.is_open()
                 && lane.seats() == 0
                 && lane.heard_at().elapsed() > SPARE;
             if spare {
                 lane.end(End::Idle);
             }
-            kept += usize::from(!spare && !lane.is_for_uploads());
+            kept += usize::from(!spare && lane.purpose() == Purpose::Usual);
             !spare
         });
+    }
+
+    /// Returns for what the connection of a request should be. Large answers go beside each other as far as there is room for all.
+    fn purpose(&self, wanted: Purpose) -> Purpose {
+        let lanes = self.lanes.iter().filter(|lane| lane.purpose() == Purpose::LargeAnswers);
+        let is_full = || lanes.map(|lane| lane.seats()).sum::<usize>() >= sizes::MOST_LARGE;
+        if wanted == Purpose::LargeAnswers && is_full() { Purpose::Usual } else { wanted }
     }
 
     /// How many requests the connections take that are open.

@@ -42,8 +42,9 @@ impl Found {
             ),
         ] {
             if count >= SOME && count * 100 >= lately.connections * OFTEN_STRANGERS {
-                let text =
-                    format!("{count} of {} new connections in {} fail: {who}.", lately.connections, lately.span());
+                // A connection may have begun before the time that is looked at.
+                let all = lately.connections.max(count);
+                let text = format!("{count} of {all} new connections in {} fail: {who}.", lately.span());
                 self.about("handshakes_fail", about, Level::Problem, text, NEXT);
             }
         }
@@ -69,7 +70,8 @@ impl Found {
             "alpn" => "their callers, or a balancer before them, do not offer HTTP/2 (h2) in the TLS handshake",
             _ => "their callers send something that is no HTTP/2",
         };
-        let text = format!("{count} of {} new connections in {} fail: {who}.", lately.connections, lately.span());
+        let all = lately.connections.max(count);
+        let text = format!("{count} of {all} new connections in {} fail: {who}.", lately.span());
         let next = "see whether server.tls, the callers' own settings or a balancer's protocol has changed, and whether a probe or a \
                     scraper asks this port in place of the admin port; zendesk_gateway.connections.strays counts all by what they speak";
         self.about("handshakes_fail", "protocol", Level::Problem, text, next);

@@ -1,6 +1,9 @@
 //! What requests tell the pool of how they fared.
 
-use tokio::time::Instant;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
 
 use super::{Lane, Pool};
 #[cfg(doc)]
@@ -31,6 +34,21 @@ impl Pool {
         let taken = lane.taken().saturating_sub(1);
         if taken > 1 {
             state.streams.worked(taken);
+        }
+    }
+
+    /// Waits until a connection has answered that takes requests, but no longer than this.
+    pub async fn until_heard(&self, most: Duration) {
+        let until = Instant::now() + most;
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.state().lanes.iter().any(|lane| lane.has_heard() && !lane.is_over()) {
+                return;
+            }
+            if timeout_at(until, changed).await.is_err() {
+                return;
+            }
         }
     }
 

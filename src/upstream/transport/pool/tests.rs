@@ -4,7 +4,7 @@ use super::streams::{Limit, STREAMS_ASSUMED};
 use super::*;
 use crate::upstream::client::IDLE_TIMEOUT;
 
-const READ: Needs = Needs { has_body: false, tries: true, is_upload: false };
+const READ: Needs = Needs { has_body: false, tries: true, purpose: Purpose::Usual };
 
 fn pool(url: &str) -> Pool {
     let origin = Origin::new(&url.parse().expect("a URL"), None).expect("nothing is read");
@@ -14,7 +14,7 @@ fn pool(url: &str) -> Pool {
 #[tokio::test(start_paused = true)]
 async fn a_smaller_number_of_requests_is_believed_for_longer_each_time_that_it_is_found_again() {
     let pool = pool("https://127.0.0.1:1");
-    let lane = pool.lane(false).expect("a client");
+    let lane = pool.lane(Purpose::Usual).expect("a client");
     for _ in 0..2 {
         let _ = lane.take();
     }
@@ -47,7 +47,7 @@ async fn a_smaller_number_of_requests_is_believed_for_longer_each_time_that_it_i
 #[tokio::test(start_paused = true)]
 async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for_it() {
     let pool = pool("https://127.0.0.1:1");
-    let open = pool.lane(false).expect("a client");
+    let open = pool.lane(Purpose::Usual).expect("a client");
     let _ = open.take();
     open.heard(true);
     pool.state().lanes.push(open);
@@ -56,7 +56,7 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
     for believed in [250, 500, 1_000] {
         let link = Arc::new(Link::new(&pool.counters));
         let client = pool.origin.client().build().expect("a client");
-        let failed = Lane::new(client, Arc::clone(&link), false, Duration::ZERO, &pool.changed);
+        let failed = Lane::new(client, Arc::clone(&link), Purpose::Usual, Duration::ZERO, &pool.changed);
         link.fail(ConnectionError::new("refused"));
         for _ in 0..40 {
             drop(pool.step(Some(Arc::clone(&failed)), READ, Instant::now()));
@@ -91,8 +91,13 @@ async fn each_connection_is_told_once_with_the_reason_of_its_end_and_its_age() {
     let connected = || {
         let link = Arc::new(Link::new(&pool.counters));
         link.connected(true);
-        let lane =
-            Lane::new(pool.origin.client().build().expect("a client"), link, false, Duration::ZERO, &pool.changed);
+        let lane = Lane::new(
+            pool.origin.client().build().expect("a client"),
+            link,
+            Purpose::Usual,
+            Duration::ZERO,
+            &pool.changed,
+        );
         let _ = lane.take();
         lane.heard(true);
         pool.state().lanes.push(Arc::clone(&lane));
@@ -131,7 +136,7 @@ async fn each_connection_is_told_once_with_the_reason_of_its_end_and_its_age() {
 
 #[tokio::test(start_paused = true)]
 async fn uploads_have_a_connection_of_their_own_if_there_may_be_one_more() {
-    const UPLOAD: Needs = Needs { has_body: true, tries: true, is_upload: true };
+    const UPLOAD: Needs = Needs { has_body: true, tries: true, purpose: Purpose::Uploads };
     let lane = |pool: &Pool, needs| match pool.step(None, needs, Instant::now()) {
         Ok(Step::Take(seat)) => Arc::clone(seat.lane()),
         _ => panic!("there is a place"),
@@ -139,7 +144,7 @@ async fn uploads_have_a_connection_of_their_own_if_there_may_be_one_more() {
     for most in [1, 2] {
         let mut pool = pool("https://127.0.0.1:1");
         pool.settings.most = most;
-        let open = pool.lane(false).expect("a client");
+        let open = pool.lane(Purpose::Usual).expect("a client");
         let _ = open.take();
         open.heard(true);
         pool.state().lanes.push(Arc::clone(&open));
@@ -149,13 +154,38 @@ async fn uploads_have_a_connection_of_their_own_if_there_may_be_one_more() {
     }
 }
 
+/// All that may come on their connection and is not read fits its window, whatever waits for memory.
+#[tokio::test(start_paused = true)]
+async fn few_large_answers_at_a_time_have_a_connection_of_their_own() {
+    const LARGE: Needs = Needs { purpose: Purpose::LargeAnswers, ..READ };
+    let pool = pool("https://127.0.0.1:1");
+    let [usual, large] = [Purpose::Usual, Purpose::LargeAnswers].map(|purpose| {
+        let lane = pool.lane(purpose).expect("a client");
+        for _ in 0..2 * sizes::MOST_LARGE {
+            let _ = lane.take();
+        }
+        lane.heard(true);
+        pool.state().lanes.push(Arc::clone(&lane));
+        lane
+    });
+    pool.answered(&large);
+    let seat = |needs| match pool.step(None, needs, Instant::now()) {
+        Ok(Step::Take(seat)) => seat,
+        _ => panic!("there is a place"),
+    };
+    let seats: Vec<Seat> = (0..=sizes::MOST_LARGE).map(|_| seat(LARGE)).collect();
+    let (last, first) = seats.split_last().expect("many");
+    assert!(first.iter().all(|seat| Arc::ptr_eq(seat.lane(), &large)) && Arc::ptr_eq(last.lane(), &usual));
+    assert!(Arc::ptr_eq(seat(READ).lane(), &usual));
+}
+
 #[tokio::test(start_paused = true)]
 async fn silent_connections_take_the_place_of_no_other_up_to_as_many_again() {
     let most = config::Connection::default().most;
     for (silent, opens) in [(most - 1, true), (most, true), (2 * most - 1, true), (2 * most, false)] {
         let pool = pool("https://127.0.0.1:1");
         for _ in 0..silent {
-            let lane = pool.lane(false).expect("a client");
+            let lane = pool.lane(Purpose::Usual).expect("a client");
             let _ = lane.take();
             pool.state().lanes.push(lane);
         }
@@ -170,7 +200,7 @@ async fn silent_connections_take_the_place_of_no_other_up_to_as_many_again() {
 async fn a_connection_that_refuses_all_or_ends_no_answer_is_left_although_it_answers_pings() {
     let pool = pool("https://127.0.0.1:1");
     let lane = || {
-        let lane = pool.lane(false).expect("a client");
+        let lane = pool.lane(Purpose::Usual).expect("a client");
         let _ = lane.take();
         lane
     };

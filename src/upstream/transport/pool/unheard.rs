@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::super::lane::Lane;
 
 /// Time from the end of such a connection to the next attempt, at first and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_millis(400);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Those that have ended since the last answer.
 #[derive(Default)]
@@ -51,20 +51,21 @@ impl Unheard {
 #[cfg(test)]
 mod tests {
     use super::super::super::link::Link;
+    use super::super::super::needs::Purpose;
     use super::*;
     use crate::upstream::transport::end::End;
 
     fn lane() -> Arc<Lane> {
         let link = Arc::new(Link::new(&Arc::default()));
         link.connected(true);
-        Lane::new(reqwest::Client::new(), link, false, Duration::ZERO, &Arc::default())
+        Lane::new(reqwest::Client::new(), link, Purpose::Usual, Duration::ZERO, &Arc::default())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_grows_with_each_connection_that_ends_unheard_until_one_answers() {
         let mut unheard = Unheard::default();
         let pause = |unheard: &Unheard| u64::try_from(unheard.pause().as_millis()).expect("short");
-        for expected in [100, 200, 400, 400] {
+        for expected in [50, 100, 100] {
             let lane = lane();
             lane.end(End::Goaway);
             unheard.note([&lane].into_iter());
@@ -81,6 +82,6 @@ mod tests {
         assert_eq!(pause(&unheard), 0, "one has answered, and on the other a request may still be");
         open.leave(taken);
         unheard.note([].into_iter());
-        assert_eq!(pause(&unheard), 100, "it was not");
+        assert_eq!(pause(&unheard), 50, "it was not");
     }
 }
