@@ -275,7 +275,7 @@ async fn serve_one<S: connection::Stack>(
     let Accepted { socket, address, activity } = accepted;
     let connection = server.connection(activity.connection());
     let peer = |certificates| Peer::new(address, certificates, connection.clone());
-    let Some((tls, shares)) = tls else { return server.serve(socket, peer(None), &activity).await };
+    let Some((tls, shares)) = tls else { return server.serve(socket, false, peer(None), &activity).await };
     let shaken = tokio::select! {
         shaken = tls.accept(socket, &shares) => shaken,
         // The peer has made no call yet, so nothing is lost.
@@ -283,7 +283,10 @@ async fn serve_one<S: connection::Stack>(
         () = activity.asked_to_leave() => return counts.refuse(),
     };
     match shaken {
-        Ok((socket, certificates)) => server.serve(socket, peer(certificates), &activity).await,
+        Ok((socket, certificates)) => {
+            let agreed = socket.get_ref().1.alpn_protocol().is_some();
+            server.serve(socket, agreed, peer(certificates), &activity).await;
+        }
         Err(error) => {
             counts.refuse();
             if let Some(whose) = tls::distrusted(&error) {

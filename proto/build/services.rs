@@ -59,7 +59,7 @@ impl tonic_build::Method for Method {
     fn identifier(&self) -> &str {
         &self.0.proto_name
     }
-    fn codec_path(&self) -> &str {
+    fn codec_path(&self) -> &'static str {
         "tonic_prost::ProstCodec"
     }
     fn client_streaming(&self) -> bool {

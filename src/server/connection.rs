@@ -85,10 +85,11 @@ impl<S: Stack> Server<S> {
         if self.of_replicas { connection.draining(self.drain.part()) } else { connection }
     }
 
-    /// Serves one connection until either side ends it.
+    /// Serves one connection until either side ends it. `agreed` is true if a TLS handshake has agreed on HTTP/2.
     pub async fn serve(
         self,
         socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        agreed: bool,
         peer: Peer,
         activity: &Activity,
     ) {
@@ -96,6 +97,7 @@ impl<S: Stack> Server<S> {
         let over = peer.connection.over.clone();
         let calls = Calls::new(activity.clone(), settings.send_timeout, &self.drain);
         let socket = Socket::new(socket, settings.preface_timeout, settings.send_timeout, self.counts)
+            .agreed(agreed)
             .telling(activity)
             .finishing_within(settings.message_timeout, &self.unfinished);
         let answering = Answering { stack: self.stack, peer: Arc::new(peer) };

@@ -34,10 +34,14 @@ def channel():
 
 def run(main):
     """Runs a job, and ends the program."""
+    sys.stdout.reconfigure(line_buffering=True)  # what was done is told even by a job that is killed
     try:
         sys.exit(main())
     except grpc.RpcError as error:
         sys.exit(f"{error.code().name} {reason(error)}: {error.details()}\nwhat was done is done; start it again for the rest")
+    except BrokenPipeError:  # whoever reads what is printed has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 def lines(path):

@@ -38,7 +38,7 @@ struct Totals {
     changes_lost: u64,
     other_lines_lost: u64,
     turned_away: u64,
-    /// Credentials that were taken after the first one.
+    /// Credentials that were taken after the first one, and whether Zendesk does not refuse the one of the start.
     credentials: u64,
     jobs_ended: u64,
     jobs_failed: u64,
@@ -69,7 +69,7 @@ struct Refused {
 
 impl Refused {
     fn update(&mut self, totals: &Totals, now: Instant) {
-        let (good, all) = (totals.well() + totals.credentials, totals.refused());
+        let (good, all) = (totals.good(), totals.refused());
         if good != self.good {
             *self = Self { good, before: all, ..Self::default() };
         }
@@ -152,7 +152,7 @@ impl Recorder {
 
     /// Returns the counters to compare those of now with.
     fn since(&self, totals: &Totals, now: Instant) -> Option<&(Instant, Totals)> {
-        let had_none = |(_, then): &&(Instant, Totals)| then.well() == totals.well();
+        let had_none = |(_, then): &&(Instant, Totals)| then.good() == totals.good();
         // The newest that is old enough and, before it, those since which no call has succeeded.
         let is_in = |(then, _): &&(Instant, Totals)| now.duration_since(*then) < WINDOW;
         let recent = self.kept.iter().rev().take_while(is_in).count();
@@ -231,6 +231,11 @@ impl Totals {
         self.calls.saturating_sub(self.sum(|kind| !ANSWERS.contains(&kind.reason)))
     }
 
+    /// Changes when a call has succeeded, or another credential was taken or accepted: what was before says nothing of now.
+    fn good(&self) -> u64 {
+        self.well() + self.credentials
+    }
+
     /// Returns how many calls were refused for the gateway's own credential. UNAUTHENTICATED with the same reason is a caller's.
     fn refused(&self) -> u64 {
         self.sum(|kind| kind.reason == "CREDENTIAL_REFUSED" && kind.code != "UNAUTHENTICATED")
@@ -257,15 +262,16 @@ impl Totals {
             jobs_ended: jobs.completed + jobs.failed,
             jobs_failed: jobs.failed,
             connections,
-            credentials: state
-                .sources
-                .reloads
-                .read()
-                .unwrap_or_default()
-                .iter()
-                .filter(|one| is_credential(one))
-                .map(|one| one.taken)
-                .sum(),
+            credentials: u64::from(state.trouble.kept_out().is_none())
+                + state
+                    .sources
+                    .reloads
+                    .read()
+                    .iter()
+                    .flatten()
+                    .filter(|one| is_credential(one))
+                    .map(|one| one.taken)
+                    .sum::<u64>(),
         }
     }
 }
@@ -307,6 +313,24 @@ mod tests {
         assert!(calls == 5 && over < Duration::from_mins(11), "{calls} in {over:?}");
         let (calls, over) = told(60, Some(28));
         assert!(calls < 5 && over <= Duration::from_mins(5), "one has succeeded: {calls} in {over:?}");
+    }
+
+    #[test]
+    fn what_another_credential_mends_is_over_soon_even_if_nobody_calls() {
+        let (began, mut recorder) = (Instant::now(), Recorder::default());
+        let of = |second: u64| Totals {
+            credentials: u64::from(second >= 100),
+            ..totals(second.min(90), &[("CREDENTIAL_REFUSED", second.min(90))])
+        };
+        for second in 0..200 {
+            let now = began + Duration::from_secs(second);
+            recorder.forget(now);
+            recorder.kept.push_back((now, of(second)));
+        }
+        let (_, then) = recorder.since(&of(200), began + Duration::from_secs(200)).expect("it has begun");
+        assert_eq!(of(200).refused() - then.refused(), 0);
+        let (_, then) = recorder.since(&of(99), began + Duration::from_secs(99)).expect("it has begun");
+        assert_eq!(of(99).refused() - then.refused(), 90, "till then all are told");
     }
 
     #[test]

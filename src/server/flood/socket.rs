@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::activity::{Activity, Worth};
 use super::frames::{Budget, Unfinished};
-use crate::server::counts::Counts;
+use crate::server::counts::{Counts, Distrusted};
 use crate::server::spoken::{self, Spoken};
 use crate::turns::Turns;
 
@@ -27,6 +27,8 @@ pub struct Socket<T> {
     /// Ends when the preface must have come.
     begin_by: Pin<Box<Sleep>>,
     counts: Counts,
+    /// True if the peer has agreed to HTTP/2 within a TLS handshake.
+    agreed: bool,
     activity: Option<Activity>,
     unfinished: Option<Unfinished>,
     turns: Turns,
@@ -41,13 +43,21 @@ impl<T> Socket<T> {
     pub fn new(inner: T, preface_timeout: Duration, send_timeout: Duration, counts: Counts) -> Self {
         let begin_by = Box::pin(sleep(preface_timeout));
         let (turns, activity) = (Turns::new(), None);
-        Self { inner, begun: 0, begin_by, counts, activity, unfinished: None, turns, send_timeout, stuck: None }
+        let (unfinished, stuck, agreed) = (None, None, false);
+        Self { inner, begun: 0, begin_by, counts, agreed, activity, unfinished, turns, send_timeout, stuck }
     }
 
     /// Bounds how long, and how much, is left unfinished of what the peer sends after the preface.
     #[must_use]
     pub fn finishing_within(self, timeout: Duration, budget: &Budget) -> Self {
         Self { unfinished: Some(Unfinished::new(timeout, budget)), ..self }
+    }
+
+    /// Counts a peer that agreed to HTTP/2 within its TLS handshake and then leaves without a byte: so do the clients of gRPC's C
+    /// core that were given a certificate without the name that they call. A balancer's probe agrees to nothing.
+    #[must_use]
+    pub fn agreed(self, agreed: bool) -> Self {
+        Self { agreed, ..self }
     }
 
     /// Tells `activity` when the whole preface has come.
@@ -110,6 +120,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
             this.turns.pause();
         } else {
             this.turns.did(buffer.filled().len() - before);
+        }
+        let came = buffer.filled().len() - before;
+        if this.agreed && (came > 0 || outcome.is_ready()) {
+            this.agreed = false;
+            if came == 0 {
+                this.counts.distrust(Distrusted::Port);
+                this.counts.refuse();
+            }
         }
         this.look_at(&buffer.filled()[before..]);
         let preface = (PREFACE - this.begun).min(buffer.filled().len() - before);
@@ -221,6 +239,20 @@ mod tests {
             let late = socket.read_to_end(&mut Vec::new()).await.expect_err("it has not begun");
             assert_eq!((late.kind(), counts.view().refused), (io::ErrorKind::TimedOut, 1));
             assert!(began.elapsed().abs_diff(seconds) < Duration::from_millis(10));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_leaves_after_its_handshake_without_a_byte_has_not_taken_the_certificate() {
+        let minute = Duration::from_mins(1);
+        for (agreed, sent, distrusted) in [(true, &b""[..], 1), (true, b"PRI * HTTP/2.0", 0), (false, b"", 0)] {
+            let (mut peer, inner) = tokio::io::duplex(64);
+            peer.write_all(sent).await.expect("there is room");
+            drop(peer);
+            let counts = Counts::default();
+            let mut socket = Socket::new(inner, minute, minute, counts.clone()).agreed(agreed);
+            socket.read_to_end(&mut Vec::new()).await.expect("it has left");
+            assert_eq!((counts.view().port_distrusted, counts.view().refused), (distrusted, distrusted), "{sent:?}");
         }
     }
 

@@ -35,11 +35,18 @@ async fn ask(base: &Credential, zendesk: &client::Origin) -> Proof {
         },
         Origin::File(_) | Origin::Fixed => Some(base.current()),
     };
-    let Some(header) = credential.and_then(|credential| credential.header()) else {
+    let asked = credential.and_then(|credential| Some((credential.header()?, credential.token?)));
+    let Some((header, token)) = asked else {
         return Proof::Unknown("there is no access token yet".to_owned());
     };
     match whose(zendesk, header).await {
-        Ok(proof) => proof,
+        Ok(proof) => {
+            // A successor has one before it even where no call was sent.
+            if let (Proof::Accepted(_), Origin::File(file)) = (&proof, &base.origin) {
+                file.accepted(&token);
+            }
+            proof
+        }
         Err(error) => Proof::Unknown(ConnectionError::of(error.as_ref()).text),
     }
 }

@@ -94,7 +94,7 @@ async fn run(program: impl AsRef<Path>, arguments: &[&str], address: &str, examp
     tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("it starts")
 }
 
-/// What a program has printed, of which the end of its errors.
+/// What a program has printed, and its errors.
 fn text(output: &Output) -> (String, String) {
     let [printed, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     (printed, errors)

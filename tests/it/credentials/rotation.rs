@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tonic::Request;
 use zendesk_gateway::proto::{CreateGroupRequest, GroupInput, StreamGroupsRequest};
+use zendesk_gateway::upstream::credential::Proof;
 
 use super::*;
 use crate::support::load::{Load, reloads, spoil};
@@ -112,17 +113,30 @@ async fn fifty_rotations_under_load_with_half_written_files_fail_no_call() {
 
 #[tokio::test]
 async fn a_new_secret_is_tried_at_once_and_taken_when_zendesk_accepts_it() {
+    for has_called in [true, false] {
+        a_new_secret_is_tried(has_called).await;
+    }
+}
+
+/// The first secret is accepted by a call, or by the answer to the question at the start: a replica may never send a call itself.
+async fn a_new_secret_is_tried(has_called: bool) {
     let folder = TempDir::new().expect("a temporary folder");
     let watcher = watcher();
     let mut file = None;
-    let (t, _source) = signed_and_watched(&watcher, |sandbox| {
+    let (t, source) = signed_and_watched(&watcher, |sandbox| {
         let token_file = secret(&folder, &sandbox.config().credential.oauth_token);
         file = Some(token_file.clone());
         config::Credential::OauthToken { token_file }
     })
     .await;
     let file = file.expect("it was made");
-    t.users().get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0] }).await.expect("the first is accepted");
+    if has_called {
+        let id = t.sandbox.store().user_ids()[0];
+        t.users().get_user(GetUserRequest { id }).await.expect("the first is accepted");
+    } else {
+        let proof = source.prove(&plain(&t.sandbox.base_url()), Duration::from_secs(10)).await;
+        assert!(matches!(proof, Proof::Accepted(_)), "{proof:?}");
+    }
     let state = || {
         let all = watcher.reloads();
         let one = all.iter().find(|one| one.what == "credential").expect("it is watched");

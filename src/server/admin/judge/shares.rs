@@ -31,8 +31,8 @@ const NEARLY_ALWAYS: u64 = 90;
 impl Found {
     /// Callers who get no connection, because one side does not take the other's certificate: nothing of them is seen otherwise.
     pub(super) fn handshakes(&mut self, lately: &Lately) {
-        const NEXT: &str = "see whether server.tls.cert_file or server.tls.client_ca_file has changed, and whether the authorities of both \
-                            sides overlapped; the log level server=debug names each failure";
+        const NEXT: &str = "see whether server.tls.cert_file or server.tls.client_ca_file has changed, whether the authorities of both sides \
+                            overlapped, and whether the certificate has the name that callers use; the log level server=debug names each failure";
         for (count, about, who) in [
             (lately.port_distrusted, "port", "their callers do not take the certificate of the gRPC port"),
             (
@@ -42,8 +42,9 @@ impl Found {
             ),
         ] {
             if count >= SOME && count * 100 >= lately.connections * OFTEN_STRANGERS {
-                let text =
-                    format!("{count} of {} new connections in {} fail: {who}.", lately.connections, lately.span());
+                // A connection may have begun before the time that is looked at.
+                let all = lately.connections.max(count);
+                let text = format!("{count} of {all} new connections in {} fail: {who}.", lately.span());
                 self.about("handshakes_fail", about, Level::Problem, text, NEXT);
             }
         }
@@ -69,7 +70,8 @@ impl Found {
             "alpn" => "their callers, or a balancer before them, do not offer HTTP/2 (h2) in the TLS handshake",
             _ => "their callers send something that is no HTTP/2",
         };
-        let text = format!("{count} of {} new connections in {} fail: {who}.", lately.connections, lately.span());
+        let all = lately.connections.max(count);
+        let text = format!("{count} of {all} new connections in {} fail: {who}.", lately.span());
         let next = "see whether server.tls, the callers' own settings or a balancer's protocol has changed, and whether a probe or a \
                     scraper asks this port in place of the admin port; zendesk_gateway.connections.strays counts all by what they speak";
         self.about("handshakes_fail", "protocol", Level::Problem, text, next);
@@ -123,8 +125,8 @@ impl Found {
         if is_often(count) {
             let text =
                 format!("{count} of {} calls in {} come from callers who are not known.", lately.calls, lately.span());
-            let next = "zendesk_gateway.identity.refused says why; see whether keys, certificates or the issuer have changed, and for \
-                 pass_through whether Zendesk still takes the callers' own credentials";
+            let next = "zendesk_gateway.identity.refused says why; see whether keys, certificates or the issuer have changed, whether the clocks of \
+                 the issuer and of this node agree, and for pass_through whether Zendesk still takes the callers' own credentials";
             self.add("callers_unknown", Level::Warning, text, next);
         }
     }
