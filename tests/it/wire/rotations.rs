@@ -84,7 +84,8 @@ async fn calls_at_an_even_pace_do_not_notice_that_connections_are_rotated() {
     }
 }
 
-/// An edge that restarts ends each connection with GOAWAY, before anything was processed on it. Returns its address and certificate.
+/// An edge that restarts ends each connection with GOAWAY, before anything was processed on it. Returns its address and
+/// certificate.
 async fn restarting_edge(restarts: &Arc<AtomicBool>, connections: &Arc<AtomicUsize>) -> (url::Url, String) {
     let (acceptor, certificate) = acceptor();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
