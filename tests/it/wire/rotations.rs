@@ -137,7 +137,7 @@ async fn an_edge_that_restarts_costs_no_storm_of_handshakes_and_no_call() {
     };
     let (calls, opened) = join(calls, over).await;
     assert!(calls.iter().all(Result::is_ok), "{calls:?}");
-    assert!((5..=25).contains(&opened), "{opened} connections in a second");
+    assert!((2..=25).contains(&opened), "{opened} connections in a second");
     drop(users);
     shutdown.send(()).expect("it listens");
     served.await.expect("no panic").expect("it ends well");
