@@ -80,7 +80,7 @@ async fn calls_at_an_even_pace_do_not_notice_that_connections_are_rotated() {
     let short: &[(usize, u32, u32)] = &[(200, 20, 83)];
     let long = [(100, 42), (1_000, 42), (100, 83), (1_000, 83)].map(|(every, pace)| (calls(), every, pace));
     for &(calls, every, pace) in if calls() > 1_000 { &long[..] } else { short } {
-        join(paced(What::Read, calls, every, pace), paced(What::Write, calls, every, pace)).await;
+        Box::pin(join(paced(What::Read, calls, every, pace), paced(What::Write, calls, every, pace))).await;
     }
 }
 

@@ -85,7 +85,9 @@ mod tests {
         let (heard, open) = (lane(), lane());
         let taken = open.take();
         heard.heard(true);
-        [&heard, &open].into_iter().for_each(|lane| lane.end(End::Goaway));
+        for lane in [&heard, &open] {
+            lane.end(End::Goaway);
+        }
         unheard.note([&heard, &open].into_iter());
         assert_eq!(unheard.pause(), Duration::ZERO, "one has answered, and on the other a request may still be");
         open.leave(taken);
