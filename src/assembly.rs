@@ -78,7 +78,14 @@ pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly
     let gateway = gateway(&config, stack).with_budget(&control.governor);
     let identity = Identity::start(&config, &watcher).await?;
     let able = Box::pin(std::future::ready(()));
-    let own = Own { config: &config, gateway: &gateway, identity: &identity, watcher: &watcher, trial };
+    let own = Own {
+        config: &config,
+        gateway: &gateway,
+        credentials: &credentials,
+        identity: &identity,
+        watcher: &watcher,
+        trial,
+    };
     let fleet = own.fleet(wire::account(origin.url(), &credentials)).await.context("fleet")?;
     let (member, port) = fleet.unzip();
     if let Some(Role::Elects(link, elected)) = member.as_ref().map(|member: &Member| member.role.clone()) {
@@ -94,6 +101,7 @@ pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly
 struct Own<'a> {
     config: &'a Config,
     gateway: &'a Gateway,
+    credentials: &'a Source,
     identity: &'a Identity,
     watcher: &'a Watcher,
     trial: Trial,
@@ -152,7 +160,8 @@ impl Own<'_> {
             name: &named,
             port: socket.local_addr()?,
             account: account.clone(),
-            cache: self.gateway.cache(),
+            gateway: self.gateway,
+            credentials: self.credentials,
             threads,
             watcher: self.watcher,
             trial: self.trial,
@@ -167,7 +176,7 @@ impl Own<'_> {
     #[cfg(not(feature = "kubernetes"))]
     #[expect(clippy::unused_async, reason = "with the feature it waits")]
     async fn elected(&self, _: String, _: HeaderValue, _: usize) -> anyhow::Result<(Member, Option<Port>)> {
-        let Self { trial: Trial { .. }, .. } = self;
+        let Self { trial: Trial { .. }, credentials: _, .. } = self;
         anyhow::bail!("fleet.mode: this gateway was built without the feature kubernetes")
     }
 

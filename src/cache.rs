@@ -60,7 +60,7 @@ pub use stats::{BATCH_SIZES, Counts};
 pub use tag::Tag;
 pub use waiting::WaitsFor;
 use write::Writes;
-pub use write::{Changes, UNKNOWN_SETTLES_AFTER, WriteGuard};
+pub use write::{Changes, UNKNOWN_SETTLES_AFTER, Unsettled, WriteGuard};
 
 /// The cache of one account. Cloning shares it.
 #[derive(Clone)]
@@ -272,6 +272,16 @@ impl Cache {
     /// Returns the writes of this process so far.
     pub fn changes(&self) -> Changes {
         self.0.writes.changes()
+    }
+
+    /// Returns under what nothing may be stored yet.
+    pub fn unsettled(&self) -> Unsettled {
+        Unsettled::of(&self.0.epochs)
+    }
+
+    /// Stores nothing where another cache of the account may not yet.
+    pub fn unsettle(&self, there: &Unsettled) {
+        there.take(&self.0.epochs);
     }
 
     /// Makes every answer with this tag void, for changes that were not made through this replica.

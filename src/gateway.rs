@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
+use tokio::sync::Notify;
 
 use crate::cache::{Batcher, Cache, Control, Key, Snapshot, Terms};
 use crate::config;
@@ -30,6 +31,7 @@ mod changes;
 pub mod context;
 mod drain;
 mod email;
+mod hand_over;
 pub mod jobs;
 pub mod origin;
 mod place;
@@ -46,6 +48,7 @@ pub use answered::Answered;
 use changes::Feeds;
 pub use context::Context;
 pub use drain::Drain;
+pub use hand_over::HandOver;
 use jobs::Jobs;
 pub use place::{Place, PlaceRef};
 use read::{ReadContext, Reads};
@@ -66,8 +69,12 @@ pub struct Gateway {
     organizations: Single,
     /// Makes declarative writes to one group or one user run one after the other.
     turns: Turns,
+    /// What Zendesk allows, where it is known.
+    governor: Option<Arc<Governor>>,
     /// The account's background jobs, of which Zendesk limits how many run at a time.
     jobs: Jobs,
+    /// Tells those who follow jobs that another gateway does.
+    handed_over: Arc<Notify>,
     /// What is asked for changes of users.
     changes: Feeds,
     streams: config::Stream,
@@ -91,8 +98,9 @@ impl Gateway {
         let organizations = single::<BatchGetOrganizationsRequest>(&reads, &cache);
         let jobs = Jobs::new(reads.clone(), None);
         let changes = Feeds::new(reads.clone());
-        let (turns, streams) = (Turns::default(), config::Stream::default());
-        Self { reads, cache, users, organizations, turns, jobs, changes, streams, sort_fields: Arc::default() }
+        let (turns, handed_over, streams, sort_fields) = Default::default();
+        let governor = None;
+        Self { reads, cache, users, organizations, turns, governor, jobs, handed_over, changes, streams, sort_fields }
     }
 
     /// Sets how lists are streamed.
@@ -110,7 +118,8 @@ impl Gateway {
     /// Limits the requests about jobs to a share of the account's requests, which `governor` knows.
     #[must_use]
     pub fn with_budget(self, governor: &Arc<Governor>) -> Self {
-        Self { jobs: Jobs::new(self.reads.clone(), Some(Arc::clone(governor))), ..self }
+        let governor = Some(Arc::clone(governor));
+        Self { jobs: Jobs::new(self.reads.clone(), governor.clone()), governor, ..self }
     }
 
     /// Returns the cache.

@@ -142,6 +142,30 @@ impl Epochs {
         }
     }
 
+    /// Returns each slot under which nothing is stored yet, and for how long: `open` where a writer is inside.
+    pub(super) fn unsettled(&self, open: Duration) -> Vec<(u32, Duration)> {
+        let now = self.since_birth(Instant::now());
+        let left = |slot: &Slot| {
+            let open = if slot.writers.load(SeqCst) > 0 { open } else { Duration::ZERO };
+            open.max(Duration::from_nanos(slot.unsettled.load(SeqCst).saturating_sub(now)))
+        };
+        let slots = (0..).zip(&*self.slots).map(|(number, slot)| (number, left(slot)));
+        slots.filter(|(_, left)| !left.is_zero()).collect()
+    }
+
+    /// Stores nothing under a slot for a while; there may be no such slot.
+    pub(super) fn unsettle(&self, slot: u32, time: Duration) {
+        let until = self.since_birth(Instant::now() + time);
+        if let Some(slot) = self.slots.get(slot as usize) {
+            slot.unsettled.fetch_max(until, SeqCst);
+        }
+    }
+
+    /// Returns how many slots there are.
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
     fn moved(&self, slots: &[u32]) -> u64 {
         let now = self.tick();
         for slot in slots {

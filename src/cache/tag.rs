@@ -131,6 +131,15 @@ impl Tag {
         u32::try_from(slot).expect("there are fewer slots than a u32 can count")
     }
 
+    /// Returns a number of the tags and their slots: two builds in which it is the same mean the same by a slot's number.
+    pub(super) fn layout() -> u64 {
+        let records = RECORDS.iter().copied().chain(text::LISTS).map(|(word, tag)| (word, tag(1)));
+        let all = ALONE.iter().map(|(word, tag)| (*word, tag())).chain(records);
+        all.fold(SHARED_SLOTS as u64, |layout, (word, tag)| {
+            word.bytes().map(u64::from).chain([tag.slot().into()]).fold(layout, |layout, part| mix(layout ^ part))
+        })
+    }
+
     /// Returns the place of the epoch that [`every_user`] and its like move.
     pub(super) fn family_slot(self) -> u32 {
         Self::new(self.family, Aspect::Every, 0).slot()

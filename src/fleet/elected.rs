@@ -4,7 +4,6 @@
 //! answer from memory, or to send a change, asks here at that moment: a process does not know that it was suspended until it looks
 //! at the time.
 
-use std::cmp::Reverse;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
@@ -14,29 +13,25 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::sleep;
-use tracing::{info, warn};
 
 use super::clock::Clock;
-use super::election::{Event, GAP, Holder, TIMEOUT};
+use super::election::{Event, GAP, Holder};
 use super::hop::Way;
-use super::wire::{AGE, CONTRACT, CONTRACT_OF, HEARD, HOLDER, SUCCEED, TAKE, TERM, TOKEN, number};
-use crate::cache::Cache;
+use super::wire::{AGE, CONTRACT, CONTRACT_OF, HEARD, HOLDER, TERM, TOKEN, number};
 use crate::files;
+use crate::gateway::Gateway;
+use crate::upstream::credential::Source;
 
 pub mod access;
+mod hand_over;
 pub mod holder;
 
 pub use access::{Access, Accesses};
 
-/// Longest that writes under way hold a hand-over up.
-const SETTLE: Duration = Duration::from_secs(5);
 /// A replica that has not asked for so long is not chosen as the successor.
 const RECENT: Duration = Duration::from_secs(2);
 /// Most replicas that are remembered.
 const MOST_PEERS: usize = 256;
-/// Most of them that are asked whether they would lead.
-const MOST_ASKED: usize = 3;
 /// Most bytes of a token.
 const MOST_TOKEN: u64 = 16 << 10;
 
@@ -88,8 +83,10 @@ pub struct Terms {
     pub token_file: PathBuf,
     /// The election's clock.
     pub clock: Clock,
-    /// Its cache.
-    pub cache: Cache,
+    /// What answers its calls.
+    pub gateway: Gateway,
+    /// Credentials for jobs that another one has started.
+    pub credentials: Source,
     /// Verifies the tokens of others.
     pub verify: Verify,
     /// Where whoever drives the election listens.
@@ -111,6 +108,8 @@ pub struct Elected {
     heard: AtomicU64,
     /// Followers, and the own callers, wait for the successor.
     leaving: AtomicBool,
+    /// Nothing is begun any more: the successor was told of all there is.
+    sealed: AtomicBool,
     /// It shuts down, and takes the lead no more.
     retired: AtomicBool,
     peers: Mutex<Vec<Peer>>,
@@ -140,6 +139,7 @@ impl Elected {
             until: AtomicU64::new(0),
             heard: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
+            sealed: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             peers: Mutex::default(),
             handing: tokio::sync::Mutex::default(),
@@ -178,9 +178,9 @@ impl Elected {
         self.state.load(SeqCst) == LEADS && nanos(self.clock().now()) <= self.until.load(SeqCst)
     }
 
-    /// True unless it led, and somebody else may lead by now.
+    /// True unless it led, and somebody else may lead by now or was told of all there is.
     pub fn may_write(&self) -> bool {
-        self.state.load(SeqCst) == NEVER || self.holds()
+        self.state.load(SeqCst) == NEVER || self.holds() && !self.sealed.load(SeqCst)
     }
 
     /// Notes in which term it leads, if it does, as of a moment.
@@ -198,11 +198,12 @@ impl Elected {
     /// Notes that another replica holds the Lease.
     pub fn follows(&self) {
         self.leaving.store(false, SeqCst);
+        self.sealed.store(false, SeqCst);
     }
 
     /// Begins a term with an empty cache.
     pub fn begin_term(&self) {
-        self.terms.cache.invalidate_all();
+        self.terms.gateway.cache().invalidate_all();
     }
 
     /// True while it waits for what is under way, to hand over.
@@ -300,75 +301,6 @@ impl Elected {
             let this = Arc::clone(self);
             tokio::spawn(async move { this.hand_over_to(contract).await });
         }
-    }
-
-    /// Returns who may lead next, first the one that should: of those who were heard of just now, one with the newest contract; of
-    /// these, the youngest.
-    fn successors(&self, least: u32) -> Vec<Arc<Holder>> {
-        let now = self.clock().now();
-        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let there = peers.iter().filter(|peer| now.saturating_sub(peer.seen) < RECENT && peer.contract >= least);
-        let mut there: Vec<_> = there.map(|peer| (peer.contract, peer.born, Arc::clone(&peer.holder))).collect();
-        there.sort_by_key(|(contract, born, _)| Reverse((*contract, *born)));
-        there.into_iter().map(|(_, _, holder)| holder).collect()
-    }
-
-    /// Hands the lead over, if this replica has it and another one is there: calls wait, writes under way end or are refused as
-    /// not sent, and the Lease names the successor. Returns once another leads, or cannot be had.
-    pub async fn hand_over(self: &Arc<Self>) {
-        self.hand_over_to(self.contract()).await;
-    }
-
-    /// The same, to one that has at least this contract.
-    async fn hand_over_to(self: &Arc<Self>, least: u32) {
-        let _one = self.handing.lock().await;
-        let began = self.clock().now();
-        if self.term().is_none() || self.lease.last() != Access::Good {
-            return;
-        }
-        let Some(to) = self.willing(least).await else { return };
-        self.leaving.store(true, SeqCst);
-        self.tell(Input::Look);
-        let settle = self.clock().now() + SETTLE;
-        while self.holds() && !self.terms.cache.changes().settled && self.clock().now() < settle {
-            sleep(Duration::from_millis(10)).await;
-        }
-        self.tell(Input::Event(Event::HandOver(Arc::clone(&to))));
-        let late = self.clock().now() + SETTLE;
-        while self.is_leaving() && self.clock().now() < late {
-            sleep(Duration::from_millis(10)).await;
-        }
-        let took = self.clock().now().saturating_sub(began);
-        if self.leaving.swap(false, SeqCst) {
-            return warn!(
-                fleet.successor = to.pod,
-                "the lead could not be handed over: the Lease could not be written"
-            );
-        }
-        self.handed_over_in.store(u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1), SeqCst);
-        info!(fleet.successor = to.pod, duration_ms = took.as_secs_f64() * 1e3, "the lead was handed over");
-    }
-
-    /// Returns the first of those who may lead next that says it will.
-    async fn willing(self: &Arc<Self>, least: u32) -> Option<Arc<Holder>> {
-        for to in self.successors(least).into_iter().take(MOST_ASKED) {
-            if self.ask(&to, SUCCEED, HeaderMap::new()).await {
-                return Some(to);
-            }
-            warn!(fleet.successor = to.pod, "the replica that is to lead does not say that it will");
-        }
-        None
-    }
-
-    /// Tells a replica that it holds the Lease.
-    pub async fn hand(self: &Arc<Self>, to: &Holder, term: u64) -> bool {
-        self.ask(to, TAKE, HeaderMap::from_iter([(TERM, HeaderValue::from(term))])).await
-    }
-
-    async fn ask(self: &Arc<Self>, to: &Holder, path: &'static str, headers: HeaderMap) -> bool {
-        let way = self.way(to);
-        let asked = async { way.greet().await?.ask(path, headers).await.then_some(()) };
-        tokio::time::timeout(TIMEOUT, asked).await.is_ok_and(|done| done.is_some())
     }
 
     /// Returns how long the last hand-over took.

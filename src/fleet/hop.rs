@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -133,7 +135,7 @@ impl Way {
     /// Connects, and says who this replica is, whoever leads.
     pub async fn greet(&self) -> Option<Open> {
         let open = self.reach().await?;
-        ask(&mut open.requests.clone(), HELLO, self.said(None)).await;
+        open.ask(HELLO, self.said(None)).await;
         Some(open)
     }
 
@@ -182,7 +184,7 @@ impl Way {
 
     async fn hello(&self, void: Option<HeaderValue>) -> Result<Open, Refused> {
         let mut open = self.connect().await.ok_or(Refused::Silent)?;
-        let hello = answer(&mut open.requests, HELLO, self.said(void)).await.ok_or(Refused::Silent)?;
+        let hello = answer(&mut open.requests, HELLO, self.said(void), Body::empty()).await.ok_or(Refused::Silent)?;
         let said = |name: HeaderName| hello.headers().get(name);
         let their_contract = said(CONTRACT_OF).and_then(number).ok_or(Refused::Silent)?;
         if let Some(elected) = &self.elected {
@@ -215,18 +217,14 @@ fn is_done(response: &Response<Incoming>) -> bool {
     response.headers().get("grpc-status").is_some_and(|status| status == "0")
 }
 
-/// Asks another replica for something that is no call of a caller; none if it does not do it.
-async fn ask(requests: &mut SendRequest<Body>, path: &'static str, headers: HeaderMap) -> Option<Response<Incoming>> {
-    answer(requests, path, headers).await.filter(is_done)
-}
-
-/// The same, with what else it may answer.
+/// Asks another replica for something that is no call of a caller.
 async fn answer(
     requests: &mut SendRequest<Body>,
     path: &'static str,
     headers: HeaderMap,
+    body: Body,
 ) -> Option<Response<Incoming>> {
-    let mut request = Request::post(format!("https://fleet{path}")).body(Body::empty()).ok()?;
+    let mut request = Request::post(format!("https://fleet{path}")).body(body).ok()?;
     *request.headers_mut() = headers;
     request.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     request.headers_mut().insert(http::header::TE, HeaderValue::from_static("trailers"));
@@ -246,12 +244,18 @@ impl Open {
 
     /// Has the leader do something that is no call of a caller; false if it does not say that it did.
     pub async fn ask(&self, path: &'static str, headers: HeaderMap) -> bool {
-        ask(&mut self.requests.clone(), path, headers).await.is_some()
+        answer(&mut self.requests.clone(), path, headers, Body::empty()).await.is_some_and(|said| is_done(&said))
+    }
+
+    /// The same, with more to say than headers hold.
+    pub async fn tell(&self, path: &'static str, what: Bytes) -> bool {
+        let body = Body::new(Full::new(what));
+        answer(&mut self.requests.clone(), path, HeaderMap::new(), body).await.is_some_and(|said| is_done(&said))
     }
 
     /// Asks whether the replica is there, and leads; none if it does not answer.
     pub async fn ping(&self, headers: HeaderMap) -> Option<HeaderMap> {
-        Some(answer(&mut self.requests.clone(), ASK, headers).await?.into_parts().0.headers)
+        Some(answer(&mut self.requests.clone(), ASK, headers, Body::empty()).await?.into_parts().0.headers)
     }
 
     /// Sends a call.

@@ -19,8 +19,9 @@ use super::elected::{Elected, Input, Terms, Trial};
 use super::election::Holder;
 use super::hop::{Trust, Way};
 use super::link::{Leads, Link};
-use crate::cache::Cache;
 use crate::config;
+use crate::gateway::Gateway;
+use crate::upstream::credential::Source;
 use crate::watch::Watcher;
 
 mod api;
@@ -40,8 +41,10 @@ pub struct Parts<'a> {
     pub port: SocketAddr,
     /// Its account: see [`wire::account`](super::wire::account).
     pub account: HeaderValue,
-    /// Its cache.
-    pub cache: &'a Cache,
+    /// What answers its calls.
+    pub gateway: &'a Gateway,
+    /// Credentials for calls that no caller makes.
+    pub credentials: &'a Source,
     /// How many threads serve callers.
     pub threads: usize,
     /// Watches the files that the settings name.
@@ -70,7 +73,7 @@ pub struct Replica {
 /// # Panics
 /// Outside a tokio runtime.
 pub async fn replica(parts: Parts<'_>) -> anyhow::Result<Replica> {
-    let Parts { settings, name, port, account, cache, threads, watcher, trial } = parts;
+    let Parts { settings, name, port, account, gateway, credentials, threads, watcher, trial } = parts;
     let of = &settings.kubernetes;
     let lease = of.lease.clone().context("fleet.kubernetes.lease: not set")?;
     let token_file = of.token_file.clone().context("fleet.kubernetes.token_file: not set")?;
@@ -89,7 +92,8 @@ pub async fn replica(parts: Parts<'_>) -> anyhow::Result<Replica> {
         contract: trial.contract,
         token_file,
         clock: Clock::faster(trial.rate),
-        cache: cache.clone(),
+        gateway: gateway.clone(),
+        credentials: credentials.clone(),
         verify: Box::new(move |token| {
             let verify = Arc::clone(&verify);
             Box::pin(async move { verify.is_good(&token).await })
@@ -98,7 +102,7 @@ pub async fn replica(parts: Parts<'_>) -> anyhow::Result<Replica> {
         way: Box::new(move |elected, to| way(elected, to, own.clone())),
     }));
     let (leads, following) = watch::channel(Leads::Nobody);
-    let link = Link::to(following, Some(Arc::clone(&elected)), settings.alone_after, cache, threads);
+    let link = Link::to(following, Some(Arc::clone(&elected)), settings.alone_after, gateway.cache(), threads);
     // Whether the port answers is asked over loopback: what others reach it by is not this replica's to know.
     let mut loopback = port;
     if port.ip().is_unspecified() {

@@ -32,6 +32,8 @@ pub const DRAIN: &str = "/fleet/Drain";
 pub const PING: &str = "/fleet/Ping";
 /// Asks whether the replica would lead.
 pub const SUCCEED: &str = "/fleet/Succeed";
+/// Tells the replica what it must know to lead: see [`HandOver`](crate::gateway::HandOver).
+pub const TAKE_OVER: &str = "/fleet/TakeOver";
 /// Tells the replica that it holds the Lease, in the term of [`TERM`].
 pub const TAKE: &str = "/fleet/Take";
 

@@ -30,6 +30,7 @@ mod unread;
 
 use collected::{Collected, Listed};
 use engine::{Engine, Order};
+pub(super) use follow::{FOLLOW, follow};
 pub(super) use outcome::result_of;
 pub use telling::Replies;
 

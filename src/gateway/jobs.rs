@@ -30,7 +30,7 @@ mod watch;
 
 pub use followed::{Followed, Jobs};
 pub use inbox::News;
-pub use slots::{Counts, Slot, Slots, Waiting};
+pub use slots::{Counts, Slot, Slots, Waiting, Work};
 pub use state::{has_ended, is_known};
 
 /// Bytes that a caller is charged for each job that it watches: the entries in three tables, and the job as it was last seen.

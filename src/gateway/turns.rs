@@ -27,7 +27,14 @@ type Lines = HashMap<Whole, Room<oneshot::Sender<Turn>>>;
 
 /// A call's turn; dropping the last clone ends it.
 #[derive(Debug, Clone)]
-pub struct Turn(#[expect(dead_code, reason = "held, not read")] Arc<Held>);
+pub struct Turn(Arc<Held>);
+
+impl Turn {
+    /// Returns what it is the turn to change.
+    pub fn whole(&self) -> Whole {
+        self.0.whole
+    }
+}
 
 struct Held {
     lines: Arc<Mutex<Lines>>,
@@ -64,6 +71,21 @@ impl Turns {
             Ok(Ok(turn)) => Ok(turn),
             _ => Err(Error::TurnMissed { what: whole.name() }),
         }
+    }
+
+    /// Returns what calls change now.
+    pub fn taken(&self) -> Vec<Whole> {
+        lock(&self.0).keys().copied().collect()
+    }
+
+    /// Takes a turn on behalf of another gateway, unless somebody here has it.
+    pub fn take_over(&self, whole: Whole) -> Option<Turn> {
+        let mut lines = lock(&self.0);
+        if lines.contains_key(&whole) {
+            return None;
+        }
+        lines.insert(whole, Room::new(usize::MAX));
+        Some(self.turn(whole))
     }
 
     fn turn(&self, whole: Whole) -> Turn {

@@ -1,6 +1,7 @@
 //! A request that one POST, PUT or DELETE carries out.
 
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::answer::envelope;
 use super::row::OwnRead;
@@ -57,7 +58,7 @@ pub trait Write: contract::Request<Reply: DeserializeOwned> {
 }
 
 /// What a declarative write sets as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Whole {
     /// The agents of a group.
     AgentsOfGroup(i64),

@@ -83,6 +83,11 @@ impl Credential {
         self.own && self.on_behalf_of.is_none()
     }
 
+    /// True if it is a caller's.
+    pub fn is_passed_through(&self) -> bool {
+        !self.own
+    }
+
     /// Returns a number that tells users of Zendesk apart within this process, for cache keys: 128 bits of a keyed hash, so
     /// nobody can search for two credentials with the same number.
     pub fn fingerprint(&self) -> u128 {

@@ -39,6 +39,7 @@ mod updates;
 mod waiting;
 
 pub use snapshot::{Snapshot, Window};
+pub use state::Spent;
 pub use waiting::Governor;
 
 /// Wraps a service in [`Service`].

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::contract::{ENDPOINTS, Endpoint};
 use crate::error::{Checks, Error, Result};
@@ -100,7 +100,7 @@ pub enum Body {
 }
 
 /// How an update names its user; Zendesk allows 5 updates per minute for each.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum UserKey {
     /// By id.
     Id(i64),

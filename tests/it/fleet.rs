@@ -3,6 +3,8 @@
 #[cfg(feature = "kubernetes")]
 mod elections;
 mod failures;
+#[cfg(feature = "kubernetes")]
+mod figures;
 mod streams;
 mod support;
 mod trust;

@@ -1,5 +1,6 @@
 //! Tags as operators write them: `user:7`, `groups`.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::{ALONE, RECORDS, Tag, memberships_of_group, memberships_of_user};
@@ -7,7 +8,7 @@ use super::{ALONE, RECORDS, Tag, memberships_of_group, memberships_of_user};
 type WithId = fn(i64) -> Tag;
 
 /// Words that need an id after them, as in `user:7`, beside those of single records.
-const LISTS: [(&str, WithId); 2] =
+pub(super) const LISTS: [(&str, WithId); 2] =
     [("memberships_of_user", memberships_of_user), ("memberships_of_group", memberships_of_group)];
 
 /// Returns all words that need an id after them.
@@ -47,6 +48,16 @@ impl FromStr for Tag {
             Some((_, tag)) => Ok(tag()),
             None => Err(NoTag::Word(word.chars().take(64).collect())),
         }
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((word, _)) = with_id().find(|(_, tag)| tag(self.id) == *self) {
+            return write!(to, "{word}:{}", self.id);
+        }
+        let alone = ALONE.iter().find(|(_, tag)| tag() == *self);
+        to.write_str(alone.map_or("", |(word, _)| word))
     }
 }
 

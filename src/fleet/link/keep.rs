@@ -126,7 +126,7 @@ impl Inner {
                 () = self.renounced.notified() => return,
                 () = sleep(TELL) => {}
             }
-            let Changes { steps, settled } = self.cache.changes();
+            let Changes { steps, settled, .. } = self.cache.changes();
             if steps != self.told.load(SeqCst) || open_ended {
                 if !self.void(open).await {
                     return;

@@ -21,7 +21,8 @@ use crate::contract;
 use crate::deadline::last_moment;
 use crate::error::{Blame, Error, Fate, Refusal, Row};
 use crate::gateway::audit::Targets;
-use crate::gateway::jobs::{Followed, News, Slot, Waiting, has_ended};
+use crate::gateway::jobs::{Followed, News, Slot, Waiting, Work, has_ended};
+use crate::gateway::turns::Turn;
 use crate::gateway::write::Change;
 use crate::gateway::{Context, Gateway};
 use crate::proto::{GetJobResponse, Job};
@@ -276,7 +277,8 @@ impl<S: Source, T: Tell> Engine<S, T> {
         if has_ended(&job) {
             slot.ended(&job);
         } else {
-            self.followed.hold(&job.id, slot);
+            let turn = self.context.turn.as_ref().map(Turn::whole);
+            self.followed.hold(&job.id, slot.of(Work { tags: self.order.changes.tags.clone(), turn }));
         }
         self.tell(Event::Accepted { items: items.clone(), job: Arc::clone(&job), warnings }).await;
         let live = Live { items, job, contested: None };
@@ -382,7 +384,7 @@ impl<S: Source, T: Tell> Engine<S, T> {
             // unfinished keeps what that job may change out of the cache for a while.
             drop(self.gateway.begin(&self.order.changes));
         }
-        follow::follow(&self.context, self.guard, self.followed);
+        follow::follow(self.context.turn, self.guard, self.followed, &self.gateway.handed_over);
         (self.stop, self.events)
     }
 }

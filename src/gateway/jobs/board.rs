@@ -13,6 +13,7 @@ use super::follower::{Follower, Source, Terms};
 use super::inbox::{Id, News};
 use super::pace::SHORTEST;
 use super::round::{LONGEST, Round};
+use super::slots::Work;
 use super::state::{has_ended, is_known, unreadable};
 use crate::error::{Error, Fate};
 use crate::proto::{ErrorReason, Job};
@@ -102,6 +103,11 @@ impl Board {
         let follower = self.followers.entry(terms.number).or_insert_with(|| Follower { terms: terms.clone(), open: 0 });
         follower.open += 1;
         self.wake.notify_one();
+    }
+
+    /// Returns the jobs that this gateway has started and that have not ended, and what they change.
+    pub fn running(&self) -> impl Iterator<Item = (&Id, &Work)> {
+        self.entries.iter().filter_map(|(id, entry)| Some((id, entry.slot.as_ref()?.work())))
     }
 
     /// Takes somebody out who does not follow these jobs any more.

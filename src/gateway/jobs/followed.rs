@@ -12,10 +12,11 @@ use super::follower::{Source, Terms};
 use super::inbox::{Id, Inbox, News};
 use super::pace::Pace;
 use super::poller::{Poller, Polling, locked};
-use super::slots::{Counts, Slot, Slots};
+use super::slots::{Counts, Slot, Slots, Work};
 use super::state::has_ended;
 use crate::gateway::Context;
 use crate::gateway::read::Reads;
+use crate::share::Share;
 use crate::telemetry::Trace;
 use crate::upstream::credential::Credential;
 use crate::upstream::governor::Governor;
@@ -51,13 +52,29 @@ impl Jobs {
         Counts { followed, polls: self.polling.polls.load(Relaxed), ..self.slots.counts() }
     }
 
+    /// Returns the jobs that this gateway has started and that have not ended, with the credential by which each is followed.
+    pub fn running(&self) -> Vec<(Credential, Id, Work)> {
+        let boards = locked(&self.polling.boards);
+        let of = |board: &Board| {
+            let credential = board.credential.clone();
+            let running = board.running().map(|(id, work)| (credential.clone(), Id::clone(id), work.clone()));
+            running.collect::<Vec<_>>()
+        };
+        boards.values().flat_map(of).collect()
+    }
+
     /// Begins to follow jobs for a call, which wants to know how they ended by `until`.
     pub fn follow(&self, context: &Context, until: Instant) -> Followed {
+        let (share, trace) = (context.caller.share().clone(), context.trace.detached());
+        self.follow_for(share, context.credential.clone(), trace, until)
+    }
+
+    /// Begins to follow jobs for this caller with this credential.
+    pub fn follow_for(&self, share: Share, credential: Credential, trace: Trace, until: Instant) -> Followed {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Relaxed);
         let inbox = Arc::<Inbox>::default();
-        let terms = Terms { number, share: context.caller.share().clone(), until, look_at: None, inbox };
-        let (credential, trace) = (context.credential.clone(), context.trace.detached());
+        let terms = Terms { number, share, until, look_at: None, inbox };
         Followed { jobs: self.clone(), credential, trace, terms, open: HashSet::new() }
     }
 }

@@ -12,8 +12,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
+use crate::cache::Tag;
 use crate::error::Error;
 use crate::proto::{Job, JobState};
+use crate::rest::Whole;
 use crate::share::Share;
 use crate::upstream::call::Priority;
 use crate::upstream::room::{Entry, Rank, Room, Wish};
@@ -171,7 +173,7 @@ impl Slots {
     fn slot(self: &Arc<Self>, state: &mut State, share: Share) -> Slot {
         state.in_use += 1;
         *state.held.entry(share.id()).or_default() += 1;
-        Slot { slots: Some(Arc::clone(self)), share }
+        Slot { slots: Some(Arc::clone(self)), share, work: Work::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -197,9 +199,32 @@ pub struct Slot {
     slots: Option<Arc<Slots>>,
     /// Held as long as the slot, so that the caller is still the same when it comes with another call.
     share: Share,
+    /// What its job changes, and in whose turn.
+    work: Work,
+}
+
+/// What a job changes, and in whose turn.
+#[derive(Debug, Clone, Default)]
+pub struct Work {
+    /// What is kept out of the cache until it has ended.
+    pub tags: Vec<Tag>,
+    /// Whose turn lasts until then.
+    pub turn: Option<Whole>,
 }
 
 impl Slot {
+    /// Notes what its job changes.
+    #[must_use]
+    pub fn of(mut self, work: Work) -> Self {
+        self.work = work;
+        self
+    }
+
+    /// Returns what its job changes.
+    pub fn work(&self) -> &Work {
+        &self.work
+    }
+
     /// Counts how its job ended, and gives it back.
     pub fn ended(self, job: &Job) {
         if let Some(slots) = &self.slots {

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 use http::{HeaderMap, HeaderValue, Response};
+use http_body_util::{BodyExt as _, Limited};
 use tonic::Status;
 use tonic::body::Body;
+use tonic::codegen::StdError;
 use tracing::info;
 
 use super::kept::Kept;
@@ -27,7 +30,7 @@ use crate::fleet::election::Event;
 use crate::fleet::link::Link;
 use crate::fleet::wire::{
     ACCOUNT, ALL, CONTRACT, CONTRACT_OF, DRAIN, HELLO, INVALIDATE, NOT_LEADER, NOT_READY, PING, Passport, SERVED_BY,
-    STATIC_TERM, SUCCEED, TAKE, TERM, VOID, number,
+    STATIC_TERM, SUCCEED, TAKE, TAKE_OVER, TERM, VOID, number,
 };
 use crate::gateway::audit;
 use crate::gateway::caller::{Caller, Grant};
@@ -37,6 +40,9 @@ use crate::server::admin::readiness::Phase;
 use crate::server::identity::metadata;
 use crate::server::inbound::{Answer, Arrival, Inbound};
 use crate::share::Shares;
+
+/// Most bytes that a leader hands over.
+const MOST_KNOWN: usize = 4 << 20;
 
 /// What a replica says of itself, and what it has void.
 #[derive(Clone)]
@@ -84,6 +90,8 @@ where
             Error = Infallible,
             Future = BoxFuture<'static, Result<Response<Body>, Infallible>>,
         >,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
@@ -99,6 +107,10 @@ where
             let answers = self.answers.clone();
             let (path, headers) = (call.path().to_owned(), std::mem::take(call.headers_mut()));
             let connection = call.facts().peer.connection.clone();
+            if path == TAKE_OVER {
+                let (_, known) = call.into_request().into_parts();
+                return Box::pin(async move { Ok(answers.take_over(known, &connection).await) });
+            }
             return Box::pin(async move { Ok(answers.ask(&path, headers, &connection).await) });
         }
         match self.answers.admit(&mut call) {
@@ -258,6 +270,20 @@ impl Answers {
             },
             _ => Status::unimplemented("").into_http(),
         }
+    }
+
+    /// Takes over from a leader that is about to leave.
+    async fn take_over<B>(&self, known: B, connection: &Connection) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<StdError>,
+    {
+        let Some(elected) = self.elected.as_ref().filter(|_| self.trusts(connection)) else { return refused() };
+        let taken = match Limited::new(known, MOST_KNOWN).collect().await {
+            Ok(known) => elected.take_over(&known.to_bytes()),
+            Err(_) => false,
+        };
+        if taken { done() } else { Status::failed_precondition("").into_http() }
     }
 
     /// Says what this replica is, and learns whether it may believe the other one. What a follower says is void is void from here

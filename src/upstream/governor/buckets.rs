@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use tokio::time::Instant;
 
-use super::budget::{Budget, Opening};
+use super::budget::{Budget, Left, Opening};
 use crate::contract::ENDPOINTS;
 use crate::limits::{JOBS, Window};
 use crate::upstream::call::Priority;
@@ -137,8 +137,32 @@ impl Buckets {
         self.named.iter().skip(self.documented.len()).map(|(name, budget)| (name.as_str(), budget))
     }
 
+    /// Returns what is left of each, by its name.
+    pub fn left_now(&self, now: Instant) -> Vec<(String, Left)> {
+        self.named.iter().map(|(name, budget)| (name.clone(), budget.left_now(now))).collect()
+    }
+
+    /// Goes on from what others have left. Which routes a bucket applies to is learnt from responses.
+    pub fn go_on(&mut self, left: &[(String, Left)], now: Instant) {
+        for (name, left) in left {
+            if let Some(place) = self.place(name) {
+                self.named[place].1.go_on(left, now);
+            }
+        }
+    }
+
     fn of(&self, route: Route) -> impl Iterator<Item = &Budget> {
         self.routes.get(&route).into_iter().flatten().map(|place| &self.named[*place].1)
+    }
+
+    /// Returns the place of the bucket of this name; none if there are too many.
+    fn place(&mut self, name: &str) -> Option<usize> {
+        let known = self.named.iter().position(|(known, _)| known == name);
+        if known.is_none() && self.named.len() < MOST {
+            self.named.push((name.to_owned(), Budget::new(self.headroom_percent, 0)));
+            return Some(self.named.len() - 1);
+        }
+        known
     }
 
     /// Returns the bucket, which applies to the route from now on.
@@ -146,15 +170,7 @@ impl Buckets {
         if name == JOBS {
             return None;
         }
-        let known = self.named.iter().position(|(known, _)| known == name);
-        let place = match known {
-            Some(place) => place,
-            None if self.named.len() < MOST => {
-                self.named.push((name.to_owned(), Budget::new(self.headroom_percent, 0)));
-                self.named.len() - 1
-            }
-            None => return None,
-        };
+        let place = self.place(name)?;
         if self.routes.len() < MOST || self.routes.contains_key(&route) {
             let places = self.routes.entry(route).or_default();
             if !places.contains(&place) {

@@ -8,6 +8,10 @@ use tokio::time::Instant;
 use crate::limits::Window;
 use crate::upstream::call::Priority;
 
+mod left;
+
+pub use left::{Left, millis};
+
 /// The length of a window where nothing longer has been seen. The account's is documented as a minute.
 const MINUTE: Duration = Duration::from_mins(1);
 /// Most by which two responses differ about the end of the same window: it is stated in whole seconds, plus network time.

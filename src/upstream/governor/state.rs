@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::buckets::{Buckets, Route};
-use super::budget::{Budget, Opening};
+use super::budget::{Budget, Left, Opening};
 use super::spenders::Spenders;
 use super::stated::{About, Stated};
-use super::updates::{Updates, is_of_user_updates};
+use super::updates::{RecentUpdates, Updates, is_of_user_updates};
 use crate::config;
 use crate::error::{Error, Refusal};
 use crate::limits::{LONGEST_WAIT, Limit, Limits, UNSTATED_WAIT, Window};
@@ -36,6 +37,14 @@ impl Need {
         let (route, user, caller) = (Route::of(rest), rest.updated_user.clone(), call.share.id());
         Self { priority: call.priority, route, user, caller }
     }
+}
+
+/// What one gateway has spent of the account's budgets and what is left, as another one goes on from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    account: Left,
+    buckets: Vec<(String, Left)>,
+    updates: RecentUpdates,
 }
 
 /// When a call is likely to get its turn.
@@ -92,6 +101,22 @@ impl<W: Waits> State<W> {
         let update = if update > now { Opening::At(update) } else { Opening::Now };
         let priority = self.priority(need, now);
         self.account.opening(priority, now).and(self.buckets.opening(need.route, priority, now)).and(update)
+    }
+
+    /// Returns what whoever spends next must know.
+    pub fn spent(&self, now: Instant) -> Spent {
+        Spent {
+            account: self.account.left_now(now),
+            buckets: self.buckets.left_now(now),
+            updates: self.updates.recent(now),
+        }
+    }
+
+    /// Goes on from what another one has spent.
+    pub fn go_on(&mut self, spent: &Spent, now: Instant) {
+        self.account.go_on(&spent.account, now);
+        self.buckets.go_on(&spent.buckets, now);
+        self.updates.go_on(&spent.updates, now);
     }
 
     /// Returns by which priority a call is paced. Writes go while anything is left; but those of a caller who has had a fair part of

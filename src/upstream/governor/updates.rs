@@ -7,9 +7,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::limits::Window;
+use super::budget::millis;
+use crate::limits::{LONGEST_WAIT, Window};
 use crate::upstream::rest::UserKey;
 
 /// A minute on Zendesk's clock, and what the network may add to it.
@@ -34,6 +36,15 @@ pub struct Updates {
     /// When the account may do the next.
     next: Option<Instant>,
     users: HashMap<UserKey, Recent>,
+}
+
+/// Recent updates; times are milliseconds from or before now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecentUpdates {
+    /// Until the account may do the next.
+    next: u64,
+    /// For each user, how long ago the last were sent, and how long it is still closed.
+    users: Vec<(UserKey, Vec<u64>, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -112,6 +123,31 @@ impl Updates {
         self.users.entry(user.clone()).or_default().closed_until = Some(until);
     }
 
+    /// Returns what whoever updates users next must know.
+    pub fn recent(&self, now: Instant) -> RecentUpdates {
+        let next = self.next.map(|next| millis(next, now)).unwrap_or_default();
+        let users = self.users.iter().map(|(user, recent)| {
+            let sent = recent.sent.iter().map(|sent| millis(now, *sent)).collect();
+            (user.clone(), sent, recent.closed_until.map(|until| millis(until, now)).unwrap_or_default())
+        });
+        RecentUpdates { next, users: users.collect() }
+    }
+
+    /// Goes on from another's updates.
+    pub fn go_on(&mut self, recent: &RecentUpdates, now: Instant) {
+        let next = now + Duration::from_millis(recent.next).min(MINUTE);
+        self.next = self.next.max(Some(next));
+        for (user, sent, closed) in recent.users.iter().take(MOST) {
+            let known = self.users.entry(user.clone()).or_default();
+            known.sent.extend(sent.iter().filter_map(|ago| now.checked_sub(Duration::from_millis(*ago))));
+            known.sent.make_contiguous().sort_unstable();
+            if *closed > 0 {
+                known.closed_until =
+                    known.closed_until.max(Some(now + Duration::from_millis(*closed).min(LONGEST_WAIT)));
+            }
+        }
+    }
+
     /// Returns how many users are remembered.
     pub fn len(&self) -> usize {
         self.users.len()
@@ -127,5 +163,23 @@ impl Updates {
             let oldest = oldest.map(|(user, _)| user.clone());
             oldest.map(|user| self.users.remove(&user));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_goes_on_remembers_the_updates_before() {
+        let (user, second) = (UserKey::Id(7), Duration::from_secs(1));
+        let (mut before, mut next) = (Updates::new(2, second), Updates::new(2, second));
+        before.spend(&user, Instant::now());
+        tokio::time::advance(second * 10).await;
+        let now = Instant::now();
+        before.spend(&user, now);
+        next.go_on(&before.recent(now), now);
+        assert_eq!(next.opening(&UserKey::Id(8), 0, 0, now), now + second);
+        assert_eq!(next.opening(&user, 0, 0, now), now + MINUTE - second * 10);
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::budget::Opening;
 use super::snapshot::Snapshot;
-use super::state::{Need, State, Waits};
+use super::state::{Need, Spent, State, Waits};
 use crate::config;
 use crate::deadline::last_moment;
 use crate::error::Error;
@@ -75,6 +75,18 @@ impl Governor {
     /// Returns how many requests a minute the account may send, where that is known.
     pub fn limit(&self) -> Option<u32> {
         self.state().account.view(Instant::now()).map(|view| view.limit)
+    }
+
+    /// Returns what whoever spends next must know.
+    pub fn spent(&self) -> Spent {
+        self.state().spent(Instant::now())
+    }
+
+    /// Goes on from what another one has spent.
+    pub fn go_on(&self, spent: &Spent) {
+        let mut state = self.state();
+        state.go_on(spent, Instant::now());
+        nudge_first(&state);
     }
 
     /// Returns a pass as soon as there is budget for the call, or refuses it at once if that will be too late.

@@ -1,6 +1,6 @@
 //! Replicas that elect their leader through a Lease.
 
-mod cluster;
+pub mod cluster;
 mod moves;
 mod partitions;
 mod processes;

@@ -12,13 +12,15 @@ use tonic::{Code, Status};
 use zendesk_gateway::fleet::wire::CONTRACT;
 use zendesk_gateway::proto::group_service_client::GroupServiceClient;
 use zendesk_gateway::proto::user_service_client::UserServiceClient;
-use zendesk_gateway::proto::{CreateGroupRequest, GetUserRequest, GroupInput};
+use zendesk_gateway::proto::{AgentList, CreateGroupRequest, GetUserRequest, GroupInput, UpdateGroupWithAgentsRequest};
 use zendesk_gateway::sandbox;
+use zendesk_gateway::sandbox::faults::{Hang, put};
 
 use super::cluster::{Elected, LONG};
 use super::served_by;
+use crate::fleet::support::Replica;
 use crate::fleet::{metadata, name, named};
-use crate::support::{account, settings, until, with};
+use crate::support::{account, refused, settings, until, with};
 
 /// What became of the calls of a load.
 #[derive(Default)]
@@ -130,6 +132,7 @@ async fn a_leader_that_leaves_hands_over_and_no_call_fails() {
     let ids: Vec<i64> = (0..8).map(|at| fleet.user(at)).collect();
     let place = fleet.place();
     let old = fleet.leader().name.clone();
+    let (term, holders) = (fleet.api.term(), fleet.api.holders());
     let load = Loading::begin(fleet.followers().map(|replica| replica.channel.clone()).collect(), &ids);
     sleep(Duration::from_millis(300)).await;
     fleet.replicas[place].shut_down();
@@ -145,7 +148,7 @@ async fn a_leader_that_leaves_hands_over_and_no_call_fails() {
     assert!(failed.is_empty(), "{} of {} calls failed: {:?}", failed.len(), load.reads.len(), failed[0]);
     assert!(made(&fleet.sandbox).values().all(|times| *times == 1));
     assert!(load.longest < Duration::from_secs(6), "{:?}", load.longest);
-    assert_eq!((fleet.api.term(), fleet.api.holders()), (2, 2), "it moves once");
+    assert_eq!((fleet.api.term(), fleet.api.holders()), (term + 1, holders + 1), "it moves once");
     fleet.stop().await;
 }
 
@@ -246,5 +249,77 @@ async fn the_last_replica_leads_until_its_end() {
     assert_eq!(served_by(fleet.leader(), id).await, "gateway-1");
     let code = fleet.leader().users().get_user(GetUserRequest { id: -1 }).await.expect_err("no id").code();
     assert_eq!(code, Code::InvalidArgument);
+    fleet.stop().await;
+}
+
+/// Has the leader hand over to the only other one, and returns the other's place once it leads.
+async fn hand_over(fleet: &mut Elected) -> usize {
+    let place = fleet.place();
+    fleet.replicas[place].shut_down();
+    let next = 1 - place;
+    until(|| fleet.replicas[next].course() == "leads").await;
+    next
+}
+
+/// What a leader has begun goes on with the next one, which cannot learn it from Zendesk in time.
+#[tokio::test]
+async fn whoever_takes_over_goes_on_with_jobs_turns_and_updates() {
+    let jobs = sandbox::Jobs { queued_for: Duration::ZERO, per_item: Duration::from_millis(100), ..Default::default() };
+    let update_limits = sandbox::UpdateLimits { per_user: 2, per_account: 0, ..Default::default() };
+    let mut config = settings();
+    config.upstream.rate.updates_per_user = 2;
+    let account = sandbox::Config { users: 2_000, jobs, update_limits, ..account() };
+    let mut fleet = Elected::of(account, config, 2).await;
+    let staff = fleet.sandbox.store().staff_ids();
+    let group = fleet.sandbox.store().memberships()[0]["group_id"].as_i64().expect("an id");
+    let updated = fleet.user(3);
+    for round in 0..2 {
+        fleet.leader().users().update_user(named(updated, &format!("Name {round}"))).await.expect("a write");
+    }
+    let roster = |agents: &[i64]| {
+        let agents = Some(AgentList { user_ids: agents.to_vec() });
+        UpdateGroupWithAgentsRequest { id: group, agents, ..Default::default() }
+    };
+    // Its caller leaves, and its job of four seconds goes on.
+    let (mut groups, many) = (fleet.leader().groups(), roster(&staff[..40]));
+    let left = tokio::spawn(async move { groups.update_group_with_agents(many).await });
+    let active = |replica: &Replica| replica.telemetry.state().sources.jobs.read().map(|jobs| jobs.active);
+    until(|| fleet.sandbox.hits("/group_memberships/create_many") > 0 && active(fleet.leader()) == Some(1)).await;
+    left.abort();
+
+    let next = hand_over(&mut fleet).await;
+    let next = &fleet.replicas[next];
+    until(|| fleet.replicas.iter().all(|replica| replica.name == next.name || active(replica) == Some(0))).await;
+    assert_eq!(active(next), Some(1), "one of them follows it");
+    let third = refused(next.users().update_user(with(named(updated, "Third"), &[("grpc-timeout", "5S")])).await);
+    assert_eq!(third.reason, "RATE_LIMITED", "it has had its two updates of this minute");
+    // In its turn: after the job that the old one has started.
+    next.groups().update_group_with_agents(roster(&staff[40..43])).await.expect("set");
+    let rows = fleet.sandbox.store().memberships().into_iter().filter(|row| row["group_id"] == group);
+    let mut members: Vec<i64> = rows.filter_map(|row| row["user_id"].as_i64()).collect();
+    members.sort_unstable();
+    assert_eq!(members, staff[40..43], "the list of one caller");
+    assert!(fleet.sandbox.requests().iter().all(|sent| sent.status != Some(429)));
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_takes_over_keeps_nothing_that_a_write_of_the_old_one_may_still_change() {
+    let mut fleet = Elected::start(2).await;
+    let (hanging, other) = (fleet.user(4), fleet.user(5));
+    // Nobody ever learns what becomes of it.
+    let hang = Hang::before_headers().after_applying();
+    fleet.sandbox.fault(put(&format!("/users/{hanging}")), hang);
+    let (mut users, hangs) = (fleet.leader().users(), named(hanging, "Hangs"));
+    let lost = tokio::spawn(async move { users.update_user(hangs).await });
+    until(|| fleet.sandbox.hits(&format!("/users/{hanging}")) > 0).await;
+    let next = hand_over(&mut fleet).await;
+    lost.abort();
+    // From here on the old one can tell nobody anything.
+    fleet.replicas.remove(1 - next).kill().await;
+    let next = &fleet.replicas[0];
+    for (id, again) in [(other, "hit"), (hanging, "miss")] {
+        assert_eq!((name(next, id).await.1.as_str(), name(next, id).await.1.as_str()), ("miss", again));
+    }
     fleet.stop().await;
 }
