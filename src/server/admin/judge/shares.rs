@@ -160,6 +160,18 @@ impl Found {
         const NEXT: &str = "403: see the role of the credential's user, the scopes of its token, and the account's IP restrictions; \
                             402 and 423: whether the account is paid and open; another status: whether a proxy on the way answers in its place";
         let is_often = |refused: u64, all: u64, percentage: u64| refused >= SOME && refused * 100 >= all * percentage;
+        // A follower has no exchanges of its own, but what its leader has answered.
+        if let Some(leader) = state.sources.fleet.read().filter(|it| it.course == "follows").and_then(|it| it.leader) {
+            let of = lately.errors.iter().filter(|(kind, _)| kind.reason == "PERMISSION_DENIED");
+            let refused = of.map(|(_, count)| count).sum();
+            if is_often(refused, lately.calls, OFTEN_REFUSED) {
+                let (calls, span) = (lately.calls, lately.span());
+                let text =
+                    format!("Zendesk refuses {refused} of {calls} calls in {span}, says the leader at {leader}.");
+                self.add("access_refused", Level::Problem, text, "see the leader's own status page");
+            }
+            return;
+        }
         let (all, refused) = (lately.exchanges(|tally| tally.all), lately.exchanges(|tally| tally.refused));
         let told = |refused: u64, all: u64, status: u16| {
             format!("{refused} of {all} requests in {}, the last with {status}", lately.span())
