@@ -23,9 +23,11 @@ use zendesk_gateway::server;
 use zendesk_gateway::server::admin::Readiness;
 use zendesk_gateway::server::descriptors::Descriptors;
 use zendesk_gateway::server::flood::workers::Workers;
+use zendesk_gateway::server::identity::Identity;
 use zendesk_gateway::server::signals::Signals;
 use zendesk_gateway::server::tls::{self, Tls};
 use zendesk_gateway::telemetry::Telemetry;
+use zendesk_gateway::telemetry::push::otlp::Collector;
 use zendesk_gateway::upstream::client::{self, Origin};
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::upstream::credential::Credential;
@@ -213,8 +215,19 @@ async fn check(
 async fn readable(config: &Config, sandboxed: bool) -> anyhow::Result<()> {
     let ca_file = config.upstream.ca_file.as_deref().filter(|_| !sandboxed);
     ca_file.map_or(Ok(()), client::read_ca_file)?;
-    Tls::load(&config.server.tls, &Watcher::default()).await.context("server.tls")?;
-    config.server.tls.cert_file.as_deref().map_or(Ok(()), tls::check).context("server.tls.cert_file")
+    let watcher = Watcher::default();
+    Tls::load(&config.server.tls, &watcher).await.context("server.tls")?;
+    config.server.tls.cert_file.as_deref().map_or(Ok(()), tls::check).context("server.tls.cert_file")?;
+    let mut of_files = config.clone();
+    // Only `check --online` asks the issuer.
+    if config.identity.jwt.jwks_url.is_some() {
+        of_files.identity.methods.retain(|method| *method != config::identity::Method::Jwt);
+    }
+    Identity::start(&of_files, &watcher).await?;
+    if let Some(paths) = config.fleet.tls.paths() {
+        Tls::of_fleet(paths, &watcher).await.context("fleet.tls")?;
+    }
+    Collector::of(&config.telemetry.otlp).map(drop)
 }
 
 async fn serve(

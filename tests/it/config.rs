@@ -250,6 +250,55 @@ fn check_reports_mistakes_and_fails() {
 }
 
 #[test]
+fn check_reads_each_file_as_the_gateway_does_at_its_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("it can be written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let check = |settings: &[(&str, &str)]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
+        command.args(["check", "--sandbox"]).env_clear();
+        command.envs(settings.iter().map(|(key, value)| (format!("ZENDESK_GATEWAY__{key}"), value)));
+        let output = command.output().expect("the binary runs");
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let keys = format!("one {}", "0".repeat(64));
+    let jwt = |file: &str| {
+        [
+            ("IDENTITY__METHODS", "jwt"),
+            ("IDENTITY__JWT__JWKS_FILE", file),
+            ("IDENTITY__JWT__ISSUER", "https://a"),
+            ("IDENTITY__JWT__AUDIENCE", "b"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    };
+    for (text, is_well) in [(&*keys, true), ("a b\nc", false), ("", false), ("one 00", false)] {
+        let path = file("keys", text);
+        let (well, said) = check(&[("IDENTITY__METHODS", "api_key"), ("IDENTITY__API_KEYS__FILE", &path)]);
+        assert_eq!(well, is_well, "{text}: {said}");
+        assert!(is_well || said.contains("identity.api_keys.file"), "{text}: {said}");
+    }
+    for text in ["nonsense", "[]", "{\"keys\":[]}"] {
+        let settings = jwt(&file("jwks", text));
+        let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (&**key, &**value)).collect();
+        let (well, said) = check(&settings);
+        assert!(!well && said.contains("identity.jwt"), "{text}: {said}");
+    }
+    let headers = file("headers", "no colon here");
+    let (well, said) =
+        check(&[("TELEMETRY__OTLP__ENDPOINT", "http://127.0.0.1:1"), ("TELEMETRY__OTLP__HEADERS_FILE", &headers)]);
+    assert!(!well && said.contains("telemetry.otlp.headers_file"), "{said}");
+    let authority = file("ca.pem", "-----BEGIN CERTIFICATE-----\nbm9uc2Vuc2U=\n-----END CERTIFICATE-----\n");
+    let (well, said) = check(&[("UPSTREAM__CA_FILE", &authority)]);
+    assert!(well, "the stand-in needs none: {said}");
+    let error = zendesk_gateway::upstream::client::read_ca_file(authority.as_ref()).expect_err("it is none");
+    let said = format!("{error:#}");
+    assert!(said.starts_with("upstream.ca_file: ") && said.ends_with("is none"), "{said}");
+}
+
+#[test]
 fn what_is_said_on_the_command_line_is_checked() {
     let binary = env!("CARGO_BIN_EXE_zendesk-gateway");
     for (arguments, told) in [

@@ -1,5 +1,5 @@
-//! How often Zendesk is asked about jobs: by the age of each job, and within a share of the account's requests, in which callers take
-//! turns, however many credentials each of them uses.
+//! How often Zendesk is asked about jobs: by the age of each job, and within a share of the account's requests, in which callers
+//! take turns, however many credentials each of them uses.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

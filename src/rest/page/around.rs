@@ -74,6 +74,7 @@ pub(super) enum Key<R> {
 }
 
 /// A key of what stands around the rows.
+#[derive(Clone, Copy)]
 pub(super) enum Aside {
     Users,
     Groups,

@@ -50,6 +50,8 @@ pub fn authorities(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> 
         let certificates =
             CertificateDer::pem_slice_iter(&files::read(file, MOST_BYTES)?).collect::<Result<Vec<_>, _>>()?;
         anyhow::ensure!(!certificates.is_empty(), "no certificate in it");
+        let is_one = |der: &CertificateDer<'_>| RootCertStore::empty().add(der.clone().into_owned()).is_ok();
+        anyhow::ensure!(certificates.iter().all(is_one), "what stands in it as a certificate is none");
         Ok(certificates)
     };
     read().with_context(|| format!("upstream.ca_file: {}", file.display()))

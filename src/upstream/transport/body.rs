@@ -37,8 +37,8 @@ const AGAIN: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The same for the answer to a write, which says what was done.
 const PATIENCE_FOR_A_WRITE: Duration = Duration::from_secs(10);
-/// How long nothing more of the answer to a write may come, once its head has. A change was made before that, so nothing is gained by
-/// a longer wait, in which the write would keep its permit and its turn.
+/// How long nothing more of the answer to a write may come, once its head has. A change was made before that, so nothing is gained
+/// by a longer wait, in which the write would keep its permit and its turn.
 const STOPS: Duration = Duration::from_secs(3);
 
 /// The one permit to read an answer on without being charged.

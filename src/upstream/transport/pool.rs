@@ -2,7 +2,8 @@
 //!
 //! Over HTTP/1.1 the client's own pool decides. Over HTTP/2 one [`Lane`] serves all as long as it has room. The pool opens
 //! another, one at a time, when there is none, or when it is full, ended or silent; the requests that need it wait for that one
-//! attempt and share its failure. Uploads have a connection of their own, and so have large answers, as long as there may be one more.
+//! attempt and share its failure. Uploads have a connection of their own, and so have large answers, as long as there may be one
+//! more.
 //!
 //! Zendesk decides how many requests a connection takes at a time, and the client does not expose the number. But a request
 //! that the client holds back is not taken. From that the pool learns the number, and forgets it after a while, since it may

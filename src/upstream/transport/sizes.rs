@@ -1,8 +1,8 @@
 //! Which reads have large answers, and how much of one may come before it is read.
 //!
 //! An answer of more than its window takes one more round trip for each time that the window is used up. But what may come and is
-//! not read takes memory, and all that may come on a connection must fit its own window, or answers that wait for memory would be in
-//! the way of others. So only reads whose answers have been found to be large go on a connection with large windows, and few at a
+//! not read takes memory, and all that may come on a connection must fit its own window, or answers that wait for memory would be
+//! in the way of others. So only reads whose answers have been found to be large go on a connection with large windows, and few at a
 //! time.
 
 use std::collections::HashMap;

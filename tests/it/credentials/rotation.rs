@@ -147,7 +147,7 @@ async fn a_new_secret_is_tried(has_called: bool) {
     until(|| state() == (0, 1, true)).await;
 
     let mut keys = t.sandbox.config().credential.clone();
-    keys.oauth_token = "the-next-token-0123456789".to_owned();
+    "the-next-token-0123456789".clone_into(&mut keys.oauth_token);
     t.sandbox.admit_credential(keys.clone());
     write(&file, &format!("{}\n", keys.oauth_token));
     until(|| state() == (1, 1, false)).await;

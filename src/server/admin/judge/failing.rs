@@ -10,6 +10,8 @@ use crate::telemetry::errors::Kind;
 
 /// Fewest such calls in half a minute.
 const AT_LEAST: u64 = 2;
+/// Fewest conflicts in that time that are a finding.
+const MANY: u64 = 5;
 /// The percentage of the calls from which they are a finding.
 const OFTEN: u64 = 1;
 /// The percentage from which it is a problem.
@@ -59,6 +61,11 @@ fn is_failure(kind: &Kind) -> bool {
     CODES.contains(&kind.code) && !MISTAKES.contains(&kind.reason) && !kind.method.starts_with("grpc.")
 }
 
+/// True if Zendesk refuses a call because of another change.
+fn is_conflict(kind: &Kind) -> bool {
+    kind.reason == "CONFLICT"
+}
+
 impl Found {
     /// Calls that fail for a reason that nothing else found explains.
     pub(super) fn failing(&mut self, lately: &Lately, state: &State) {
@@ -67,7 +74,11 @@ impl Found {
             FAILURES.iter().any(|(of, kind, ..)| *of == reason && is_told(kind))
                 || FOLLOWS.iter().any(|(of, kinds)| *of == reason && kinds.iter().any(|kind| is_told(kind)))
         };
-        let unexplained = || lately.errors.iter().filter(|(kind, _)| is_failure(kind) && !is_explained(kind.reason));
+        // Some calls meet a conflict where all is well.
+        let conflicts: u64 = lately.errors.iter().filter(|(kind, _)| is_conflict(kind)).map(|(_, count)| count).sum();
+        let is_contested = conflicts >= MANY && conflicts * 100 >= lately.calls * VERY_OFTEN;
+        let fails = |kind: &Kind| is_failure(kind) || is_contested && is_conflict(kind);
+        let unexplained = || lately.errors.iter().filter(|(kind, _)| fails(kind) && !is_explained(kind.reason));
         let count: u64 = unexplained().map(|(_, count)| count).sum();
         let Some((most, _)) = unexplained().max_by_key(|(kind, count)| (**count, **kind)) else { return };
         if count < AT_LEAST || count * 100 < lately.calls * OFTEN {
@@ -86,6 +97,9 @@ impl Found {
             _ if follows => "see the leader's own status page, too; the errors below have reason and method of each",
             "DEADLINE_EXCEEDED" => {
                 "compare the callers' deadlines, and server.unary_deadline, with what Zendesk takes: the slowest calls are below"
+            }
+            "CONFLICT" => {
+                "see who else writes the same records all the time: the access lines name the callers, and Zendesk's audit log the others"
             }
             "BODY_TOO_LARGE" => "raise upstream.max_body_bytes: Zendesk's answers are larger",
             _ => "the errors below have reason and method of each; the access lines with that reason have the calls",

@@ -1,6 +1,7 @@
 //! Connections that end before anything was heard on them, one after the other, as those of an edge that restarts do.
 //!
 //! What was sent on them may go on the next connection, so without a pause there would be as many handshakes as there is time for.
+//! A few cost none: one caller's request may end connections, on which others are answered now and then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +10,19 @@ use tokio::time::Instant;
 
 use super::super::lane::Lane;
 
-/// Time from the end of such a connection to the next attempt, at first and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// How many may end so, one after the other, before there is a pause after each.
+const FREE: u32 = 4;
+/// Time from the end of such a connection to the next attempt.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Those that have ended since the last answer.
 #[derive(Default)]
 pub struct Unheard {
     /// Ended, with requests under way that may still be answered.
     open: Vec<Arc<Lane>>,
-    /// When the last one ended, and the pause after it.
-    last: Option<(Instant, Duration)>,
+    /// How many there were, and when the last one ended.
+    row: u32,
+    last: Option<Instant>,
 }
 
 impl Unheard {
@@ -32,19 +35,20 @@ impl Unheard {
             lane.processes() && !lane.has_heard()
         });
         if is_new {
-            let pause = self.last.map_or(FIRST_PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
-            self.last = Some((Instant::now(), pause));
+            self.row += 1;
+            self.last = Some(Instant::now());
         }
     }
 
     /// Returns for how long no connection is opened now.
     pub fn pause(&self) -> Duration {
-        self.last.map_or(Duration::ZERO, |(ended, pause)| pause.saturating_sub(ended.elapsed()))
+        let last = self.last.filter(|_| self.row > FREE);
+        last.map_or(Duration::ZERO, |ended| PAUSE.saturating_sub(ended.elapsed()))
     }
 
     /// Notes that a connection answered.
     pub fn answered(&mut self) {
-        self.last = None;
+        self.row = 0;
     }
 }
 
@@ -62,26 +66,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_grows_with_each_connection_that_ends_unheard_until_one_answers() {
+    async fn there_is_a_pause_after_several_connections_that_ended_unheard_until_one_answers() {
         let mut unheard = Unheard::default();
-        let pause = |unheard: &Unheard| u64::try_from(unheard.pause().as_millis()).expect("short");
-        for expected in [50, 100, 100] {
+        let ends = |unheard: &mut Unheard| {
             let lane = lane();
             lane.end(End::Goaway);
             unheard.note([&lane].into_iter());
-            assert_eq!(pause(&unheard), expected);
-            tokio::time::sleep(Duration::from_millis(expected)).await;
-            assert_eq!(pause(&unheard), 0);
+            unheard.pause()
+        };
+        for _ in 0..FREE {
+            assert_eq!(ends(&mut unheard), Duration::ZERO);
         }
-        unheard.answered();
+        for _ in 0..3 {
+            assert_eq!(ends(&mut unheard), PAUSE);
+            tokio::time::sleep(PAUSE).await;
+            assert_eq!(unheard.pause(), Duration::ZERO);
+        }
         let (heard, open) = (lane(), lane());
         let taken = open.take();
         heard.heard(true);
-        [&heard, &open].into_iter().for_each(|lane| lane.end(End::Goaway));
+        for lane in [&heard, &open] {
+            lane.end(End::Goaway);
+        }
         unheard.note([&heard, &open].into_iter());
-        assert_eq!(pause(&unheard), 0, "one has answered, and on the other a request may still be");
+        assert_eq!(unheard.pause(), Duration::ZERO, "one has answered, and on the other a request may still be");
         open.leave(taken);
         unheard.note([].into_iter());
-        assert_eq!(pause(&unheard), 50, "it was not");
+        assert_eq!(unheard.pause(), PAUSE, "it was not");
+        unheard.answered();
+        assert_eq!(ends(&mut unheard), Duration::ZERO);
     }
 }
