@@ -30,7 +30,7 @@ ARG FEATURES=""
 COPY Cargo.toml Cargo.lock ./
 COPY stand-in/Cargo.toml stand-in/
 RUN mkdir -p benches src stand-in/src \
-    && touch src/lib.rs stand-in/src/lib.rs benches/cache.rs benches/compare.rs benches/instructions.rs benches/streams.rs benches/telemetry.rs \
+    && touch src/lib.rs stand-in/src/lib.rs benches/cache.rs benches/compare.rs benches/hop.rs benches/instructions.rs benches/streams.rs benches/telemetry.rs \
     && echo 'fn main() {}' | tee build.rs > src/main.rs
 RUN cargo build --profile dist --locked --package zendesk-gateway --no-default-features --features "kubernetes $FEATURES" --bin zendesk-gateway
 COPY build.rs ./
