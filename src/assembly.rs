@@ -81,6 +81,7 @@ pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly
     let own = Own {
         config: &config,
         gateway: &gateway,
+        #[cfg(feature = "kubernetes")]
         credentials: &credentials,
         identity: &identity,
         watcher: &watcher,
@@ -101,6 +102,7 @@ pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly
 struct Own<'a> {
     config: &'a Config,
     gateway: &'a Gateway,
+    #[cfg(feature = "kubernetes")]
     credentials: &'a Source,
     identity: &'a Identity,
     watcher: &'a Watcher,
@@ -176,7 +178,7 @@ impl Own<'_> {
     #[cfg(not(feature = "kubernetes"))]
     #[expect(clippy::unused_async, reason = "with the feature it waits")]
     async fn elected(&self, _: String, _: HeaderValue, _: usize) -> anyhow::Result<(Member, Option<Port>)> {
-        let Self { trial: Trial { .. }, credentials: _, .. } = self;
+        let Self { trial: Trial { .. }, .. } = self;
         anyhow::bail!("fleet.mode: this gateway was built without the feature kubernetes")
     }
 

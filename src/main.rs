@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 #[cfg(feature = "sandbox")]
 use anyhow::ensure;
 use clap::{Args, Parser, Subcommand};
@@ -23,12 +22,9 @@ use zendesk_gateway::server;
 use zendesk_gateway::server::admin::Readiness;
 use zendesk_gateway::server::descriptors::Descriptors;
 use zendesk_gateway::server::flood::workers::Workers;
-use zendesk_gateway::server::identity::Identity;
 use zendesk_gateway::server::signals::Signals;
-use zendesk_gateway::server::tls::{self, Tls};
 use zendesk_gateway::telemetry::Telemetry;
-use zendesk_gateway::telemetry::push::otlp::Collector;
-use zendesk_gateway::upstream::client::{self, Origin};
+use zendesk_gateway::upstream::client::Origin;
 #[cfg(feature = "sandbox")]
 use zendesk_gateway::upstream::credential::Credential;
 use zendesk_gateway::upstream::credential::Source;
@@ -40,6 +36,8 @@ mod complaint;
 mod flags;
 #[path = "main/online.rs"]
 mod online;
+#[path = "main/readable.rs"]
+mod readable;
 
 #[cfg(feature = "sandbox")]
 use flags::Account;
@@ -203,31 +201,12 @@ async fn check(
 ) -> anyhow::Result<()> {
     let checked = async {
         let config = config.await?;
-        readable(&config, sandboxed).await?;
+        readable::all(&config, sandboxed).await?;
         config.remarks().iter().for_each(|remark| eprintln!("warning: {remark}"));
         println!("the configuration is valid; gRPC would listen on {}", config.server.listen);
         if online { online::check(&config, sandboxed).await } else { Ok(()) }
     };
     signals.unless_ended(checked).await.map(drop)
-}
-
-/// Reads what the settings name as the gateway would at its start.
-async fn readable(config: &Config, sandboxed: bool) -> anyhow::Result<()> {
-    let ca_file = config.upstream.ca_file.as_deref().filter(|_| !sandboxed);
-    ca_file.map_or(Ok(()), client::read_ca_file)?;
-    let watcher = Watcher::default();
-    Tls::load(&config.server.tls, &watcher).await.context("server.tls")?;
-    config.server.tls.cert_file.as_deref().map_or(Ok(()), tls::check).context("server.tls.cert_file")?;
-    let mut of_files = config.clone();
-    // Only `check --online` asks the issuer.
-    if config.identity.jwt.jwks_url.is_some() {
-        of_files.identity.methods.retain(|method| *method != config::identity::Method::Jwt);
-    }
-    Identity::start(&of_files, &watcher).await?;
-    if let Some(paths) = config.fleet.tls.paths() {
-        Tls::of_fleet(paths, &watcher).await.context("fleet.tls")?;
-    }
-    Collector::of(&config.telemetry.otlp).map(drop)
 }
 
 async fn serve(

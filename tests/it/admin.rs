@@ -549,14 +549,13 @@ async fn a_follower_names_its_leader_where_that_is_what_fails() {
     });
     state.errors.note(error("CREDENTIAL_REFUSED", "INTERNAL"));
     state.errors.note(error("IDENTITY_UNAVAILABLE", "UNAVAILABLE"));
+    (0..5).for_each(|_| state.errors.note(error("PERMISSION_DENIED", "PERMISSION_DENIED")));
     let findings = t.status().await["findings"].clone();
     let text = findings[0]["text"].as_str().expect("text");
     assert!(text.ends_with("(1 call in half a minute), says the leader at gateway-a:50052."), "{findings}");
     assert_eq!(findings[0]["next"], "see the leader's own status page");
     assert_eq!(findings[1]["kind"], "callers_unverifiable");
     assert!(!findings[1]["text"].to_string().contains("leader"), "{findings}");
-    (0..5).for_each(|_| state.errors.note(error("PERMISSION_DENIED", "PERMISSION_DENIED")));
-    let findings = t.status().await["findings"].clone();
     assert_eq!(findings[2]["kind"], "access_refused", "{findings}");
     assert!(findings[2]["text"].to_string().contains("says the leader at gateway-a:50052"), "{findings}");
 }

@@ -257,9 +257,10 @@ fn check_reads_each_file_as_the_gateway_does_at_its_start() {
         std::fs::write(&path, text).expect("it can be written");
         path.to_str().expect("UTF-8").to_owned()
     };
+    let rules = file("rules.toml", "[[authorization.rules]]\ncallers = [\"*\"]\nrisks = [\"read\"]\n");
     let check = |settings: &[(&str, &str)]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
-        command.args(["check", "--sandbox"]).env_clear();
+        command.args(["check", "--sandbox", "--config", &*rules]).env_clear();
         command.envs(settings.iter().map(|(key, value)| (format!("ZENDESK_GATEWAY__{key}"), value)));
         let output = command.output().expect("the binary runs");
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())

@@ -187,8 +187,9 @@ impl Found {
         let is_told = |what: &str| what == "access_token";
         for reload in status.reloads.iter().filter(|reload| reload.failing && !is_told(reload.what)) {
             let what = reload.what;
-            // Without a first answer there is none before it that could be in use.
-            if what == "jwks" && (status.phase == Phase::Starting || reload.taken == 0) {
+            // Without a first answer there is none before it that could be in use. A file was read, or there would have been no start.
+            let is_of_file = status.settings.iter().any(|(key, _)| key == "identity.jwt.jwks_file");
+            if what == "jwks" && !is_of_file && (status.phase == Phase::Starting || reload.taken == 0) {
                 let text =
                     "The issuer's keys cannot be read, and never were, so callers with a token cannot be verified";
                 let then = if status.phase == Phase::Starting { " and this replica is not ready" } else { "" };

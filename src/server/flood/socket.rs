@@ -72,6 +72,14 @@ impl<T> Socket<T> {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface in time")))
     }
 
+    /// Notes that the peer has ended the connection.
+    fn left(&mut self) {
+        if std::mem::take(&mut self.agreed) {
+            self.counts.distrust(Distrusted::Port);
+            self.counts.refuse();
+        }
+    }
+
     /// Counts a peer that begins with something else than the preface. What follows is for hyper, which ends it.
     fn look_at(&mut self, came: &[u8]) {
         let rest = &spoken::PREFACE[self.begun..];
@@ -87,6 +95,10 @@ impl<T> Socket<T> {
     fn written<R>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if outcome.is_ready() {
             self.stuck = None;
+            // Who has left is often noticed first by what cannot be written.
+            if matches!(outcome, Poll::Ready(Err(_))) {
+                self.left();
+            }
             return outcome;
         }
         // hyper reads nothing more until this is written, so others may have the turn.
@@ -122,12 +134,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
             this.turns.did(buffer.filled().len() - before);
         }
         let came = buffer.filled().len() - before;
-        if this.agreed && (came > 0 || outcome.is_ready()) {
+        if came > 0 {
             this.agreed = false;
-            if came == 0 {
-                this.counts.distrust(Distrusted::Port);
-                this.counts.refuse();
-            }
+        } else if outcome.is_ready() {
+            this.left();
         }
         this.look_at(&buffer.filled()[before..]);
         let preface = (PREFACE - this.begun).min(buffer.filled().len() - before);
@@ -254,6 +264,14 @@ mod tests {
             socket.read_to_end(&mut Vec::new()).await.expect("it has left");
             assert_eq!((counts.view().port_distrusted, counts.view().refused), (distrusted, distrusted), "{sent:?}");
         }
+        // What cannot be written may be noticed first, and what is read then is not counted again.
+        let (peer, inner) = tokio::io::duplex(64);
+        drop(peer);
+        let counts = Counts::default();
+        let mut socket = Socket::new(inner, minute, minute, counts.clone()).agreed(true);
+        socket.write_all(b"SETTINGS").await.expect_err("nobody is there");
+        socket.read_to_end(&mut Vec::new()).await.expect("it has left");
+        assert_eq!(counts.view().port_distrusted, 1);
     }
 
     #[tokio::test]

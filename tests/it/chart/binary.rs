@@ -32,6 +32,8 @@ fn the_binary_finds_no_mistake_in_what_any_scenario_renders() {
         Some("tls.crt") => own.certificate.clone(),
         Some("tls.key") => own.key.clone(),
         Some("ca.crt") => trusted.clone(),
+        Some("callers") => format!("one {}", "0".repeat(64)),
+        Some("otlp-headers") => "authorization: Bearer one".to_owned(),
         _ => any(path),
     };
     for (name, files) in scenarios() {

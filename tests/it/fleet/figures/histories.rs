@@ -159,7 +159,7 @@ impl Seen {
         }
     }
 
-    async fn balance(&self, fleet: &Processes) {
+    fn balance(&self, fleet: &Processes) {
         *self.channels.lock().expect("no panic") = fleet.channels();
     }
 }
@@ -190,13 +190,13 @@ async fn befall(fault: Fault, fleet: &mut Processes, seen: &Seen) {
             fleet.join().await.ready().await;
             let old = fleet.replicas.remove(place);
             old.binary.signal("TERM").await;
-            seen.balance(fleet).await;
+            seen.balance(fleet);
             old.binary.ended(Duration::from_mins(1)).await;
         }
         Fault::Kill => {
             let mut old = fleet.replicas.remove(place);
             old.binary.kill().await;
-            seen.balance(fleet).await;
+            seen.balance(fleet);
             let again = fleet.process(&old.name).await;
             again.ready().await;
             fleet.replicas.push(again);
@@ -231,7 +231,7 @@ async fn befall(fault: Fault, fleet: &mut Processes, seen: &Seen) {
         }
         Fault::Alone => alone(fleet, place, seen).await,
     }
-    seen.balance(fleet).await;
+    seen.balance(fleet);
 }
 
 /// While replicas are cut off from each other nothing is promised between them. So one of them alone is called, and when it has come
