@@ -116,7 +116,9 @@ async fn run(config: &Config, load: u32) -> Run {
         calls.spawn(async move {
             if write {
                 let user = Some(UserInput { alias: Some("x".to_owned()), ..Default::default() });
-                let outcome = rpc.update_user(Request::new(UpdateUserRequest { id, user, update_mask: None })).await;
+                let outcome = rpc
+                    .update_user(Request::new(UpdateUserRequest { id, user, update_mask: None, ..Default::default() }))
+                    .await;
                 failed.fetch_add(outcome.is_err().into(), Ordering::Relaxed);
                 return;
             }

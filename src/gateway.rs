@@ -41,6 +41,7 @@ pub mod stream;
 pub mod token;
 mod turns;
 mod usage;
+mod user_fields;
 mod walk;
 pub mod write;
 

@@ -89,10 +89,10 @@ pub use losses::{Loss, Losses, is_replaced, lost, row_lost, rows_lost};
 pub use object::{
     Identified, Item, Object, identified, object_or_nothing, objects, optional_identified, optional_object,
 };
-pub use patch::{EnumFields, Input, body, patch};
+pub use patch::{EnumFields, Input, body, custom_fields, patch};
 pub use results::results;
 pub use room::{room_for_row, row_begins, row_ends};
-pub use structure::{structure, write_structure};
+pub use structure::{structure, to_json, write_structure};
 pub use texts::{optional_code, optional_texts};
 
 thread_local! {

@@ -8,6 +8,7 @@ mod batch;
 pub mod bulk;
 pub mod changes;
 mod field;
+pub mod field_values;
 pub mod groups;
 pub mod identities;
 pub mod input;
@@ -22,6 +23,7 @@ mod read;
 mod roles;
 pub mod row;
 mod tags;
+pub mod user_fields;
 pub mod users;
 mod write;
 

@@ -3,7 +3,7 @@
 
 use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 
-use crate::descriptor::{PACKAGE, methods, upstream};
+use crate::descriptor::{PACKAGE, methods, reads, upstream};
 
 /// An endpoint of the contract.
 pub struct Endpoint {
@@ -55,7 +55,8 @@ pub fn endpoints(pool: &DescriptorPool) -> Vec<Endpoint> {
         let class = upstream(method).get_field_by_name("class").and_then(|class| class.as_enum_number()).unwrap_or(0);
         let per_minute = upstream(method).get_field_by_name("per_minute").and_then(|limit| limit.as_i32()).unwrap_or(0);
         let stated = stated(method);
-        let reads = stated.iter().all(|(verb, _)| *verb == "get");
+        // A search by POST changes nothing.
+        let reads = reads(method);
         for (verb, path) in stated.into_iter().filter(|(verb, _)| class > 0 && (reads || *verb != "get")) {
             let number = endpoints.len();
             match endpoints.iter().find(|endpoint| endpoint.is(verb, &path)) {

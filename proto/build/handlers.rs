@@ -63,7 +63,7 @@ pub fn handlers(pool: &DescriptorPool) -> String {
     let unknown = COMPOSED.iter().find(|name| methods.iter().all(|method| method.name() != **name));
     assert_eq!(unknown, None, "the contract has no such RPC");
     let mut code =
-        "#[expect(clippy::unused_async, reason = \"all handlers are called alike\")]\nimpl Rpc {\n".to_owned();
+        "#[expect(clippy::unused_async, clippy::too_many_lines, reason = \"one line for each RPC, all called alike\")]\nimpl Rpc {\n".to_owned();
     for method in &methods {
         let message = format!("crate::proto::{}", method.input().name());
         let message = if method.is_client_streaming() { "Streaming<Bytes>".to_owned() } else { message };

@@ -48,8 +48,10 @@ fn words(pool: &DescriptorPool, enumeration: &EnumDescriptor) -> String {
 fn fields(message: &MessageDescriptor) -> String {
     let fields: Vec<(String, bool)> =
         message.fields().map(|field| (field.name().to_owned(), field.cardinality() == Cardinality::Repeated)).collect();
+    // Other objects are sent as a whole.
     let is_object = |field: &FieldDescriptor| {
-        field.kind().as_message().is_some_and(|message| message.full_name() == "google.protobuf.Struct")
+        field.name().ends_with("_fields")
+            && field.kind().as_message().is_some_and(|message| message.full_name() == "google.protobuf.Struct")
     };
     let custom_fields = message.fields().find(is_object).map_or_else(String::new, |field| {
         format!(

@@ -15,9 +15,11 @@ pub fn table(pool: &DescriptorPool) -> String {
     for (index, method) in methods(pool).iter().enumerate() {
         line!(code, "    {},", rpc(method, &endpoints));
         let (request, reply) = (method.input(), method.output());
-        // A request that writes a user can make it an agent, so the values in a request can raise the risk.
-        let writes_users = reachable([request.clone()]).iter().any(|message| message.name() == "UserInput");
-        let risk = if writes_users { "    fn risk(&self) -> Risk { risk::Values::risk(self) }\n" } else { "" };
+        // A request that writes a user can make it an agent, and one that writes a field can take its options away, so the values in
+        // a request can raise the risk.
+        let raises = |name: &str| ["UserInput", "UserFieldInput"].contains(&name);
+        let can_raise = reachable([request.clone()]).iter().any(|message| raises(message.name()));
+        let risk = if can_raise { "    fn risk(&self) -> Risk { risk::Values::risk(self) }\n" } else { "" };
         line!(
             links,
             "impl Request for crate::proto::{} {{\n    type Reply = crate::proto::{};\n    \

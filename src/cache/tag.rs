@@ -92,6 +92,8 @@ families! {
         every_organization_membership = "organization_memberships",
         organization_memberships = "organization_membership_lists",
         organization_membership = "organization_membership";
+    /// definitions of user fields.
+    UserField of "user_field": every_user_field = "user_fields", user_fields = "user_field_lists", user_field = "user_field";
 }
 
 /// How many slots the tags without an id take.

@@ -1,16 +1,18 @@
-//! Requests whose values can raise the risk of their RPC: whoever writes a user can make it an agent, or sign in as one.
+//! Requests whose values can raise the risk of their RPC: whoever writes a user can make it an agent, or sign in as one, and whoever
+//! writes the options of a user field can take values away from users.
 //!
 //! A caller who may write users must not thereby decide who is an agent, what agents may do and where they belong, nor who
 //! can sign in as a user that exists; that is what the class ADMIN is for. The build demands an implementation here of every
-//! request that holds a `UserInput`.
+//! request that holds a `UserInput` or a `UserFieldInput`.
 
 use prost_types::FieldMask;
 
 use super::{Request, Risk};
 use crate::proto::{
     BulkCreateOrUpdateUsersRequest, BulkCreateUsersRequest, BulkUpdateUsersRequest, CreateOrUpdateUserRequest,
-    CreateUserRequest, RequestUserCreateRequest, StreamBulkCreateOrUpdateUsersRequest, StreamBulkCreateUsersRequest,
-    StreamBulkUpdateUsersRequest, UpdateUserRequest, UserInput, UserRole, UserUpdate,
+    CreateUserFieldRequest, CreateUserRequest, RequestUserCreateRequest, StreamBulkCreateOrUpdateUsersRequest,
+    StreamBulkCreateUsersRequest, StreamBulkUpdateUsersRequest, UpdateUserFieldRequest, UpdateUserRequest, UserInput,
+    UserRole, UserUpdate,
 };
 
 /// A request whose values matter.
@@ -108,6 +110,24 @@ impl Values for UpdateUserRequest {
     }
 }
 
+impl Values for CreateUserFieldRequest {
+    fn risk(&self) -> Risk {
+        Self::rpc().risk
+    }
+}
+
+/// Options that are left out are removed.
+impl Values for UpdateUserFieldRequest {
+    fn risk(&self) -> Risk {
+        let has_options = self.user_field.as_ref().is_some_and(|field| !field.custom_field_options.is_empty());
+        if has_options || names(self.update_mask.as_ref(), &["custom_field_options"]) {
+            Risk::Destructive
+        } else {
+            Self::rpc().risk
+        }
+    }
+}
+
 /// A call with many users, or each message of such a stream.
 macro_rules! many {
     ($($request:ident: $privileged:expr),+ $(,)?) => {
@@ -139,11 +159,12 @@ fn updates_change(each: &[UserUpdate], all: Option<&UserInput>, mask: Option<&Fi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::UserIdentityInput;
+    use crate::proto::{CustomFieldOptionInput, UserFieldInput, UserIdentityInput};
 
     #[test]
     fn every_field_that_makes_an_agent_or_moves_one_raises_an_update_to_admin() {
-        let update = |user: UserInput| Request::risk(&UpdateUserRequest { id: 7, user: Some(user), update_mask: None });
+        let update =
+            |user: UserInput| Request::risk(&UpdateUserRequest { id: 7, user: Some(user), ..Default::default() });
         let plain = UserInput { name: Some("A".to_owned()), tags: vec!["t".to_owned()], ..UserInput::default() };
         assert_eq!(update(plain), Risk::Write);
         for role in [UserRole::EndUser, UserRole::Agent, UserRole::Admin] {
@@ -157,7 +178,7 @@ mod tests {
         ];
         for user in new {
             assert_eq!(update(user.clone()), Risk::Admin, "{user:?}");
-            let create = CreateUserRequest { user: Some(user.clone()) };
+            let create = CreateUserRequest { user: Some(user.clone()), ..Default::default() };
             assert_eq!(Request::risk(&create), Risk::Admin, "{user:?}");
         }
         let existing = [
@@ -171,7 +192,8 @@ mod tests {
         }
         for field in PRIVILEGES {
             let update_mask = Some(FieldMask { paths: vec!["name".to_owned(), field.to_owned()] });
-            let request = UpdateUserRequest { id: 7, user: Some(UserInput::default()), update_mask };
+            let request =
+                UpdateUserRequest { id: 7, user: Some(UserInput::default()), update_mask, ..Default::default() };
             assert_eq!(Request::risk(&request), Risk::Admin, "{field} is cleared");
         }
     }
@@ -179,7 +201,7 @@ mod tests {
     #[test]
     fn an_end_user_may_be_created_without_being_an_administrator() {
         let user = |role: UserRole| UserInput { role: Some(role.into()), ..UserInput::default() };
-        let create = |role| Request::risk(&CreateUserRequest { user: Some(user(role)) });
+        let create = |role| Request::risk(&CreateUserRequest { user: Some(user(role)), ..Default::default() });
         assert_eq!((create(UserRole::EndUser), create(UserRole::Agent)), (Risk::Write, Risk::Admin));
         let request = RequestUserCreateRequest { user: Some(user(UserRole::Agent)) };
         assert_eq!(Request::risk(&request), Risk::Write, "it only asks");
@@ -192,7 +214,7 @@ mod tests {
         let email = || Some("a@x.example".to_owned());
         let update = |user, paths: &[&str]| {
             let update_mask = Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() });
-            Request::risk(&UpdateUserRequest { id: 7, user: Some(user), update_mask })
+            Request::risk(&UpdateUserRequest { id: 7, user: Some(user), update_mask, ..Default::default() })
         };
         let address = UserInput { email: email(), ..UserInput::default() };
         let verified = UserInput { verified: Some(true), ..UserInput::default() };
@@ -219,8 +241,26 @@ mod tests {
             Risk::Admin
         );
         for new in [address, verified] {
-            assert_eq!(Request::risk(&CreateUserRequest { user: Some(new) }), Risk::Write, "the user is new");
+            assert_eq!(
+                Request::risk(&CreateUserRequest { user: Some(new), ..Default::default() }),
+                Risk::Write,
+                "the user is new"
+            );
         }
+    }
+
+    #[test]
+    fn options_that_an_update_of_a_field_leaves_out_are_destroyed() {
+        let update = |user_field: UserFieldInput, paths: &[&str]| {
+            let update_mask = Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() });
+            Request::risk(&UpdateUserFieldRequest { id: 7, user_field: Some(user_field), update_mask })
+        };
+        let options = || vec![CustomFieldOptionInput::default()];
+        let some = UserFieldInput { custom_field_options: options(), ..UserFieldInput::default() };
+        assert_eq!(update(some.clone(), &[]), Risk::Destructive);
+        assert_eq!(update(UserFieldInput::default(), &["custom_field_options"]), Risk::Destructive);
+        assert_eq!(update(UserFieldInput::default(), &["title"]), Risk::Admin);
+        assert_eq!(Request::risk(&CreateUserFieldRequest { user_field: Some(some) }), Risk::Admin, "it is new");
     }
 
     #[test]

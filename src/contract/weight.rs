@@ -121,7 +121,7 @@ mod tests {
     fn lists_within_records_count_too() {
         let tags = vec![String::new(); 1000];
         let user = UserInput { tags, ..UserInput::default() };
-        let encoded = CreateUserRequest { user: Some(user) }.encode_to_vec();
+        let encoded = CreateUserRequest { user: Some(user), ..Default::default() }.encode_to_vec();
         assert!(CreateUserRequest::rpc().weigh(&encoded, MOST) >= 24_000);
         let ids = BatchGetUsersRequest { ids: (1..1001).collect(), ..Default::default() }.encode_to_vec();
         assert!((8_000..40_000).contains(&BatchGetUsersRequest::rpc().weigh(&ids, MOST)));

@@ -199,6 +199,6 @@ mod tests {
         let mut digest = Context::new(&SHA256);
         digest.update(&set.encode_to_vec());
         let digest = digest.finish().as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-        assert_eq!((CONTRACT, &digest[..16]), (1, "dee9f58c75175477"), "{digest}");
+        assert_eq!((CONTRACT, &digest[..16]), (1, "885f106717c08e4b"), "{digest}");
     }
 }

@@ -38,6 +38,7 @@ impl Gateway {
     /// Answers a bulk request.
     pub async fn bulk<B: Bulk>(&self, context: &Context, request: &B) -> Result<B::Reply> {
         let chunks = request.chunks()?;
+        self.check_user_fields(context, &request.user_fields()).await?;
         Ok(self.run_bulk(context, chunks, &request.changes(), B::KIND, request.wait()).await?.into())
     }
 

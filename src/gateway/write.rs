@@ -65,6 +65,12 @@ fn told(error: Error, ledger: &Ledger) -> Error {
 impl Gateway {
     /// Answers a write.
     pub async fn write<W: Write>(&self, context: &Context, request: &W) -> Result<Answered<W::Reply>> {
+        let given = request.user_fields();
+        if !given.is_empty() {
+            // What is wrong whatever the definitions say is refused without them.
+            request.rest()?;
+            self.check_user_fields(context, &given).await?;
+        }
         let context = self.in_turn_of(context, request).await?;
         let (mut answer, since) = self.written(&context, request).await?;
         let parsed = std::mem::replace(&mut answer.parsed, Box::new(()));

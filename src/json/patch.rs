@@ -72,6 +72,22 @@ pub fn body<I: Input>(
     Some(if paths.is_empty() { set } else { masked(input, &set, paths, within, checks) })
 }
 
+/// Returns the custom fields that are sent of an input, each with its value; none for one that a mask names and that is not set.
+pub fn custom_fields<'a, I: Input>(
+    input: &'a I,
+    mask: Option<&'a FieldMask>,
+) -> Vec<(&'a str, Option<&'a prost_types::Value>)> {
+    let held = || input.custom_fields().into_iter().flat_map(|object| &object.fields);
+    let all = || held().map(|(key, value)| (key.as_str(), Some(value)));
+    let Some(mask) = mask.filter(|mask| !mask.paths.is_empty()) else { return all().collect() };
+    let is_whole = mask.paths.iter().any(|path| path == I::CUSTOM);
+    let single = mask.paths.iter().filter_map(|path| custom_key::<I>(path));
+    let single = single.map(|key| (key, input.custom_fields().and_then(|object| object.fields.get(key))));
+    let mut sent: Vec<_> = if is_whole { all().collect() } else { Vec::new() };
+    sent.extend(single.filter(|(_, value)| !is_whole || value.is_none()));
+    sent
+}
+
 /// Returns the key of the custom field that a path addresses, if it addresses one.
 fn custom_key<I: Input>(path: &str) -> Option<&str> {
     field::<I>(I::CUSTOM)?;

@@ -46,7 +46,7 @@ pub(super) fn as_text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::E
 }
 
 /// One value of an object as JSON.
-pub(super) fn to_json(value: &Value) -> serde_json::Value {
+pub fn to_json(value: &Value) -> serde_json::Value {
     serde_json::to_value(Written(value)).expect("a struct value has string keys and finite parts only")
 }
 

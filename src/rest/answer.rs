@@ -75,7 +75,7 @@ where
 }
 
 fn nothing_beside<R: contract::Request>(body: &[u8], expected: Option<&str>) -> Result<Parsed, Malformed> {
-    const OF_OTHERS: [&str; 17] = [
+    const OF_OTHERS: [&str; 20] = [
         "error",
         "errors",
         "user",
@@ -91,6 +91,9 @@ fn nothing_beside<R: contract::Request>(body: &[u8], expected: Option<&str>) -> 
         "organizations",
         "organization_membership",
         "organization_memberships",
+        "user_field",
+        "custom_field_option",
+        "custom_field_options",
         "job_status",
         "job_statuses",
     ];

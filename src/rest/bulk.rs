@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::answer::envelope;
+use super::field_values::Given;
 use super::write::Changes;
 use crate::cache::Tag;
 use crate::contract;
@@ -28,6 +29,10 @@ pub trait Bulk: contract::Request<Reply: From<Outcome>> {
     fn chunks(&self) -> Result<Vec<Chunk>>;
     /// True if the caller waits until the jobs have ended.
     fn wait(&self) -> bool;
+    /// Returns the values of user fields that are to be checked against their definitions before anything is sent.
+    fn user_fields(&self) -> Vec<Given<'_>> {
+        Vec::new()
+    }
     /// Returns what the jobs change.
     fn changes(&self) -> Changes;
 }

@@ -7,8 +7,8 @@ use serde_json::{Map, json};
 use crate::error::{Checks, Error, Result, snippet};
 use crate::json::{body, patch};
 use crate::proto::{
-    GroupInput, IdentityType, OrganizationInput, Separation, SeparationScope, UserIdentityInput,
-    UserIdentityUpdateInput, UserInput,
+    CustomFieldOptionInput, GroupInput, IdentityType, OrganizationInput, Separation, SeparationScope, UserFieldInput,
+    UserIdentityInput, UserIdentityUpdateInput, UserInput,
 };
 use crate::rest::many::positive;
 use crate::upstream::rest::UserKey;
@@ -151,6 +151,46 @@ pub fn organization(
     checks.end(Some(body))
 }
 
+/// Returns the `user_field` object of a request body.
+pub fn user_field(
+    input: Option<&UserFieldInput>,
+    mask: Option<&FieldMask>,
+    create: bool,
+) -> Result<Map<String, serde_json::Value>> {
+    let input = input.ok_or_else(|| absent("user_field", mask))?;
+    let mut checks = Checks::default();
+    for (index, option) in input.custom_field_options.iter().enumerate() {
+        check_option(option, &format!("user_field.custom_field_options[{index}]"), &mut checks);
+    }
+    checks.take(exact(input.relationship_filter.as_ref(), "user_field.relationship_filter"));
+    let made = if create { body::<UserFieldInput> } else { patch };
+    let Some(body) = made(input, mask, "user_field", &mut checks) else { return checks.end(None) };
+    for name in ["key", "title"] {
+        let is_blank = |value: &serde_json::Value| value.as_str().is_none_or(|text| text.trim().is_empty());
+        if body.get(name).map_or(create, is_blank) {
+            checks.refuse(&format!("user_field.{name}"), "must not be empty");
+        }
+    }
+    for name in ["type", "active", "position", "relationship_filter"] {
+        if body.get(name).is_some_and(serde_json::Value::is_null) {
+            checks.refuse(&format!("user_field.{name}"), CANNOT_CLEAR);
+        }
+    }
+    checks.end(Some(body))
+}
+
+/// Checks an option of a user field.
+pub fn check_option(option: &CustomFieldOptionInput, within: &str, checks: &mut Checks) {
+    if option.id.is_some_and(|id| id <= 0) {
+        checks.refuse(&format!("{within}.id"), "must be a positive id");
+    }
+    for (name, text) in [("name", &option.name), ("value", &option.value)] {
+        if text.trim().is_empty() {
+            checks.refuse(&format!("{within}.{name}"), "must not be empty");
+        }
+    }
+}
+
 /// Returns the `identity` object of an update's body.
 pub fn identity(
     input: Option<&UserIdentityUpdateInput>,
@@ -246,7 +286,7 @@ fn check_separation(separation: &Separation, within: &str) -> Result<()> {
 
 /// Refuses what JSON cannot hold: NaN and infinite numbers, and values that are of no kind, of which `serde` would make null and so
 /// clear the field. And numbers of which a double does not hold all digits: what the caller meant may have been another one.
-fn exact(object: Option<&Struct>, field: &str) -> Result<()> {
+pub fn exact(object: Option<&Struct>, field: &str) -> Result<()> {
     fn problem(value: &Value) -> Option<&'static str> {
         match value.kind.as_ref() {
             None => Some(

@@ -1,20 +1,25 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/users/users/>
 
+use prost_types::value::Kind;
+use prost_types::{Struct, Value};
+use serde_json::json;
+
 use super::{
     List, Paging, Read, Style, brand, envelope, has_id, id, is_count, is_unread, known_word, list, optional_id, sorted,
 };
 use crate::cache::{Policy, tag};
 use crate::error::{Checks, Result};
-use crate::json::Malformed;
+use crate::json::{self, Malformed};
 use crate::path;
 use crate::proto::{
     AutocompleteFilter, AutocompleteUsersRequest, ComplianceDeletionStatus, CountDeletedUsersRequest,
     CountUsersRequest, DeletedUser, ExportUsersRequest, GetCurrentUserRequest, GetDeletedUserRequest,
-    GetUserRelatedRequest, GetUserRequest, ListComplianceDeletionStatusesRequest, ListDeletedUsersRequest,
-    ListUsersRequest, SearchUsersRequest, StreamComplianceDeletionStatusesRequest, StreamDeletedUsersRequest,
-    StreamExportUsersRequest, StreamSearchUsersRequest, StreamUsersRequest, User, UserFilter, UserRelated, UserRole,
-    UserSearchFilter, user_filter::Scope,
+    GetUserEntitlementsRequest, GetUserRelatedRequest, GetUserRequest, ListComplianceDeletionStatusesRequest,
+    ListDeletedUsersRequest, ListUsersRequest, SearchUsersRequest, StreamComplianceDeletionStatusesRequest,
+    StreamDeletedUsersRequest, StreamExportUsersRequest, StreamSearchUsersRequest, StreamUsersRequest, User,
+    UserFilter, UserRelated, UserRole, UserSearchFilter, user_filter::Scope,
 };
+use crate::rest::input;
 use crate::upstream::call::Parsed;
 use crate::upstream::rest::Rest;
 
@@ -76,6 +81,22 @@ impl Read for GetUserRelatedRequest {
 
     fn fits(&self, reply: &Self::Reply) -> bool {
         reply.user_related.as_ref().is_some_and(|related| *related != UserRelated::default())
+    }
+
+    fn cache(&self) -> Policy {
+        Policy::related(tag::user(self.id))
+    }
+}
+
+/// Get Full User Entitlements.
+/// <https://developer.zendesk.com/api-reference/ticketing/users/users/#get-full-user-entitlements>
+impl Read for GetUserEntitlementsRequest {
+    fn rest(&self) -> Result<Rest> {
+        Ok(Rest::get(path!["users", id("id", self.id)?, "entitlements", "full"]))
+    }
+
+    fn fits(&self, reply: &Self::Reply) -> bool {
+        reply.entitlements.is_some()
     }
 
     fn cache(&self) -> Policy {
@@ -228,6 +249,9 @@ impl List for AutocompleteUsersRequest {
             number => checks.take(known_word::<AutocompleteFilter>("filter", number)),
         };
         let brand = checks.take(brand("brand_id", self.brand_id.as_deref())).flatten();
+        if let Some(values) = &self.dynamic_values {
+            return self.with(values, brand, checks);
+        }
         let rest = Rest::get(path!["users", "autocomplete"])
             .text(&mut checks, "name", "name", set(name))
             .text(&mut checks, "phone", "phone", set(phone))
@@ -244,6 +268,34 @@ impl List for AutocompleteUsersRequest {
 
     fn cache(&self) -> Policy {
         Policy::search(tag::users())
+    }
+}
+
+impl AutocompleteUsersRequest {
+    /// Autocomplete Users by Request Body: only there can a filter have values.
+    /// <https://developer.zendesk.com/api-reference/ticketing/users/users/#autocomplete-users-by-request-body>
+    fn with(&self, values: &Struct, brand: Option<&str>, mut checks: Checks) -> Result<Rest> {
+        let field = self.field_id.parse::<i64>().ok().filter(|field| *field > 0);
+        if field.is_none() {
+            checks.refuse("field_id", "must be the id of a field, as dynamic_values is set");
+        }
+        if self.filter != 0 {
+            checks.refuse("filter", "cannot be combined with dynamic_values");
+        }
+        checks.take(input::exact(Some(values), "dynamic_values"));
+        let mut body = json!({ "field_id": field, "source": self.source });
+        body["filter"] =
+            json!({ "dynamic_values": json::to_json(&Value { kind: Some(Kind::StructValue(values.clone())) }) });
+        for (name, text) in [("name", self.name.as_str()), ("phone", self.phone.as_str())] {
+            if !text.is_empty() {
+                body[name] = text.into();
+            }
+        }
+        if let Some(brand) = brand {
+            // An id is a number there.
+            body["brand_id"] = brand.parse::<i64>().map_or_else(|_| brand.into(), Into::into);
+        }
+        checks.end(Some(Rest::post(path!["users", "autocomplete"]).json(&body)))
     }
 }
 

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::answer::envelope;
+use super::field_values::Given;
 use super::row::OwnRead;
 use crate::cache::Tag;
 use crate::contract::{self, Idempotency};
@@ -40,6 +41,11 @@ pub trait Write: contract::Request<Reply: DeserializeOwned> {
 
     /// Returns the changed records that only the reply names, such as a new one.
     fn learnt(_reply: &Self::Reply) -> Vec<Tag> {
+        Vec::new()
+    }
+
+    /// Returns the values of user fields that are to be checked against their definitions before anything is sent.
+    fn user_fields(&self) -> Vec<Given<'_>> {
         Vec::new()
     }
 

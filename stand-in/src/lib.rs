@@ -41,6 +41,7 @@ mod store;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod user_fields;
 mod users;
 mod view;
 
@@ -112,7 +113,7 @@ impl Sandbox {
             Some(alias) => format!("https://{alias}"),
             None => format!("{}://{address}", scheme(&connections)),
         };
-        let links = view::Links::new(origin, config.assumptions.json_suffix);
+        let links = view::Links::new(origin, config.assumptions.json_suffix, &tables.user_fields);
         let world = Arc::new(World {
             store: Store::new(tables, &config, clock, links),
             keys: auth::Keys::new(config.credential.clone()),

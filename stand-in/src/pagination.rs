@@ -105,7 +105,7 @@ pub fn alone<T>(envelope: Envelope, _rows: &[T]) -> Envelope {
 
 /// A link to another page of the list that `call` asks for.
 pub fn link(call: &Call, changes: &[(&str, Option<String>)]) -> String {
-    let Links { origin, suffix } = &call.links;
+    let Links { origin, suffix, .. } = &call.links;
     format!("{origin}/api/v2{}{suffix}?{}", call.path, call.query.with(changes))
 }
 

@@ -10,7 +10,9 @@ use super::World;
 use super::call::Call;
 use super::errors;
 use super::reply::Answer;
-use super::{auth, groups, jobs, memberships, organization_memberships, organizations, roles, tags, users};
+use super::{
+    auth, groups, jobs, memberships, organization_memberships, organizations, roles, tags, user_fields, users,
+};
 
 /// The table of routes; paths come here without `.json`.
 #[rustfmt::skip]
@@ -31,6 +33,7 @@ pub fn table() -> Router<Arc<World>> {
         .route("/users/destroy_many", delete(to(users::many::destroy)))
         .route("/users/{user_id}", get(to(users::show::one)).put(to(users::write::update)).delete(to(users::write::delete)))
         .route("/users/{user_id}/merge", put(to(users::write::merge)))
+        .route("/users/{user_id}/entitlements/full", get(to(users::show::entitlements)))
         .route("/users/{user_id}/related", get(to(users::show::related)))
         .route("/users/{user_id}/compliance_deletion_statuses", get(to(users::deleted::compliance)))
         .route("/users/{user_id}/identities", get(to(users::identities::list)).post(to(users::identities::write::create)))
@@ -88,6 +91,12 @@ pub fn table() -> Router<Arc<World>> {
         .route("/group_memberships/{group_membership_id}", get(to(memberships::show)).delete(to(memberships::write::delete)))
         .route("/custom_roles", get(to(roles::list)))
         .route("/custom_roles/{custom_role_id}", get(to(roles::show)))
+        .route("/user_fields", get(to(user_fields::list)).post(to(user_fields::write::create)))
+        .route("/user_fields/show_many", get(to(user_fields::many)))
+        .route("/user_fields/reorder", put(to(user_fields::write::reorder)))
+        .route("/user_fields/{user_field_id}", get(to(user_fields::show)).put(to(user_fields::write::update)).delete(to(user_fields::write::delete)))
+        .route("/user_fields/{user_field_id}/options", get(to(user_fields::options)).post(to(user_fields::write::put_option)))
+        .route("/user_fields/{user_field_id}/options/{user_field_option_id}", get(to(user_fields::show_option)).delete(to(user_fields::write::delete_option)))
         .route("/search/export", get(to(users::search::export)))
         .route("/incremental/users/cursor", get(to(users::changes::page)))
         .route("/job_statuses", get(to(jobs::list)))

@@ -76,7 +76,7 @@ mod tests {
     }
 
     fn rendered(tables: &Tables) -> Vec<String> {
-        let links = Links::new("https://a.example".into(), true);
+        let links = Links::new("https://a.example".into(), true, &tables.user_fields);
         let users = tables.live().iter().chain(tables.deleted());
         users
             .map(|id| {

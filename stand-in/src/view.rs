@@ -6,11 +6,13 @@ mod identity;
 mod job;
 mod organization;
 mod user;
+mod user_field;
 
 use std::fmt::{self, Display};
 
 use serde::{Serialize, Serializer};
 
+use super::store::fields::{Definition, Definitions, FieldOption};
 use super::store::group::{Group, Membership};
 use super::store::identity::Identity;
 use super::store::job::Job;
@@ -26,17 +28,19 @@ pub struct Links {
     /// Scheme and host, such as `https://example.zendesk.com`.
     pub origin: String,
     pub suffix: &'static str,
+    /// The account's custom user fields, which each user is shown with.
+    pub fields: Definitions,
 }
 
 impl Links {
-    /// Links of records at `origin`.
-    pub fn new(origin: String, json_suffix: bool) -> Self {
-        Self { origin, suffix: if json_suffix { ".json" } else { "" } }
+    /// Links of records at `origin`, of an account with these custom user fields.
+    pub fn new(origin: String, json_suffix: bool, fields: &Definitions) -> Self {
+        Self { origin, suffix: if json_suffix { ".json" } else { "" }, fields: fields.clone() }
     }
 
     /// The same links at another origin.
     pub fn at(&self, origin: String) -> Self {
-        Self { origin, suffix: self.suffix }
+        Self { origin, ..self.clone() }
     }
 
     pub fn user(&self, user: &User) -> Vec<u8> {
@@ -78,6 +82,14 @@ impl Links {
         json(&organization::MembershipView::new(self, membership, tables))
     }
 
+    pub fn user_field(&self, field: &Definition) -> Vec<u8> {
+        json(&user_field::FieldView::new(self, field))
+    }
+
+    pub fn user_field_option(&self, field: i64, position: usize, option: &FieldOption) -> Vec<u8> {
+        json(&user_field::OptionView::new(self, field, position, option))
+    }
+
     pub fn job(&self, job: &Job) -> Vec<u8> {
         json(&job::JobView::new(self, job))
     }
@@ -97,7 +109,7 @@ pub struct RecordUrl<'a, I> {
 
 impl<I: Display> Display for RecordUrl<'_, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Links { origin, suffix } = self.links;
+        let Links { origin, suffix, .. } = self.links;
         write!(f, "{origin}/api/v2/{}/{}{suffix}", self.kind, self.id)
     }
 }

@@ -31,6 +31,7 @@ fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("CreateOrUpdateUser", r#"{"user": {"email": "a@b.example"}}"#, "user", user.clone()),
         ("UpdateUser", r#"{"id": 7, "user": {"notes": "n"}}"#, "user", user.clone()),
         ("UploadUserPhoto", r#"{"id": 7, "content": "R0lGODlh", "content_type": "image/gif", "file_name": "a.gif"}"#, "user", user.clone()),
+        ("RemoveUserPhoto", r#"{"id": 7}"#, "user", user.clone()),
         ("MergeUser", r#"{"id": 3, "target_id": 7}"#, "user", user.clone()),
         ("DeleteUser", r#"{"id": 7}"#, "user", user.clone()),
         ("PermanentlyDeleteUser", r#"{"id": 7}"#, "deleted_user", user),
@@ -49,6 +50,11 @@ fn records() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("GetOrganizationMembership", r#"{"id": 7}"#, "organization_membership", place.clone()),
         ("GetOrganizationMembership", r#"{"id": 7, "user_id": 8}"#, "organization_membership", place.clone()),
         ("CreateOrganizationMembership", r#"{"organization_membership": {"user_id": 8, "organization_id": 9}}"#, "organization_membership", place.clone()),
+        ("GetUserField", r#"{"id": 7}"#, "user_field", json!({"id": 7, "key": "k"})),
+        ("CreateUserField", r#"{"user_field": {"key": "k", "title": "K"}}"#, "user_field", json!({"id": 7, "key": "k"})),
+        ("UpdateUserField", r#"{"id": 7, "user_field": {"title": "K"}}"#, "user_field", json!({"id": 7, "key": "k"})),
+        ("GetUserFieldOption", r#"{"user_field_id": 8, "id": 7}"#, "custom_field_option", json!({"id": 7, "value": "v"})),
+        ("CreateOrUpdateUserFieldOption", r#"{"user_field_id": 8, "custom_field_option": {"id": 7, "name": "N", "value": "v"}}"#, "custom_field_option", json!({"id": 7, "value": "v"})),
         ("SetDefaultOrganization", r#"{"user_id": 8, "organization_id": 9}"#, "organization_membership", place),
     ]
 }
@@ -62,6 +68,7 @@ const ELSEWHERE: &[&str] = &[
     "WatchJobs",
     "GetCurrentUser",
     "GetUserRelated",
+    "GetUserEntitlements",
     "GetOrganizationRelated",
     "CountOrganizations",
     "SearchOrganizations",
@@ -81,7 +88,12 @@ const ELSEWHERE: &[&str] = &[
     "DeleteOrganizationMembership",
     "UnassignOrganization",
     "DeleteUserIdentity",
+    "DeleteUserField",
+    "DeleteUserFieldOption",
+    "ReorderUserFields",
     "RequestUserIdentityVerification",
+    // user_fields
+    "BatchGetUserFields",
     // people, and email
     "MakeUserIdentityPrimary",
     "ChangeUserEmail",
@@ -267,6 +279,9 @@ async fn an_error_or_a_record_is_no_answer_to_a_write_that_is_answered_with_noth
         ("LogoutUsers", r#"{"ids": [7]}"#),
         ("DeleteUserIdentity", r#"{"user_id": 8, "id": 7}"#),
         ("RequestUserIdentityVerification", r#"{"user_id": 8, "id": 7}"#),
+        ("DeleteUserField", r#"{"id": 7}"#),
+        ("DeleteUserFieldOption", r#"{"user_field_id": 8, "id": 7}"#),
+        ("ReorderUserFields", r#"{"ids": [7]}"#),
     ];
     let bodies = [
         r#"{"error":"RecordNotFound","description":"Not found"}"#,

@@ -69,7 +69,7 @@ impl Audited {
 
 fn note(id: i64) -> UpdateUserRequest {
     let user = UserInput { notes: Some("a secret note".to_owned()), ..UserInput::default() };
-    UpdateUserRequest { id, user: Some(user), update_mask: None }
+    UpdateUserRequest { id, user: Some(user), update_mask: None, ..Default::default() }
 }
 
 fn named(name: &str) -> UserInput {
@@ -102,7 +102,8 @@ async fn a_change_is_on_record_with_who_what_and_how_it_went() {
     assert!(line.get("error.reason").is_none(), "{line}");
 
     let user = Some(named("Nia New"));
-    let created = a.t.users().create_user(CreateUserRequest { user }).await.expect("created").into_inner();
+    let created =
+        a.t.users().create_user(CreateUserRequest { user, ..Default::default() }).await.expect("created").into_inner();
     let line = a.line(1).await;
     assert_eq!(line["targets"], format!("user:{}", created.user.expect("a user").id));
     assert_eq!(line["http.status"], "201");
@@ -129,7 +130,10 @@ async fn every_way_to_fail_is_told_apart() {
     assert_eq!((&line["attempts"], line.get("http.status")), (&0.into(), None), "{line}");
 
     a.t.sandbox.fault(post("/users"), Eof::before_headers().after_applying());
-    users.create_user(CreateUserRequest { user: Some(named("L")) }).await.expect_err("the answer is lost");
+    users
+        .create_user(CreateUserRequest { user: Some(named("L")), ..Default::default() })
+        .await
+        .expect_err("the answer is lost");
     let line = a.line(2).await;
     assert_eq!((&line["outcome"], &line["error.reason"]), (&"unknown".into(), &"OUTCOME_UNKNOWN".into()), "{line}");
     assert_eq!(line["attempts"], 1, "{line}");
@@ -141,7 +145,7 @@ async fn every_way_to_fail_is_told_apart() {
     assert_eq!(line["http.status"], "429 200", "{line}");
 
     a.t.sandbox.fault(post("/users"), Respond::with(422));
-    users.create_user(CreateUserRequest { user: Some(named("M")) }).await.expect_err("refused");
+    users.create_user(CreateUserRequest { user: Some(named("M")), ..Default::default() }).await.expect_err("refused");
     let line = a.line(4).await;
     assert_eq!((&line["outcome"], &line["http.status"]), (&"refused".into(), &"422".into()), "{line}");
 }
@@ -168,7 +172,7 @@ async fn callers_who_are_not_let_through_are_on_record_if_they_wanted_to_change_
     users.delete_user(with(DeleteUserRequest { id }, &key)).await.expect_err("not allowed");
     assert_eq!(reason(&a.line(1).await), told("api_key:crm", "CALLER_FORBIDDEN"));
     let agent = UserInput { custom_role_id: Some(7), ..UserInput::default() };
-    let raised = UpdateUserRequest { id, user: Some(agent), update_mask: None };
+    let raised = UpdateUserRequest { id, user: Some(agent), update_mask: None, ..Default::default() };
     users.update_user(with(raised, &key)).await.expect_err("its values raise it");
     assert_eq!(reason(&a.line(2).await), told("api_key:crm", "CALLER_FORBIDDEN"));
     users.get_user(GetUserRequest { id }).await.expect_err("a read without a key leaves no line");
@@ -201,7 +205,10 @@ async fn for_whom_a_change_was_made_is_on_record_by_id_and_never_by_address() {
     assert_eq!(told(&a.line(0).await), wanted(&format!("user:{agent}"), "done"));
     users.update_user(with(note(id), &acting(&address))).await.expect("a change for the agent");
     assert_eq!(told(&a.line(1).await), wanted("address", "done"));
-    users.create_user(with(CreateUserRequest { user: Some(named("N")) }, &acting(&agent))).await.expect_err("no right");
+    users
+        .create_user(with(CreateUserRequest { user: Some(named("N")), ..Default::default() }, &acting(&agent)))
+        .await
+        .expect_err("no right");
     assert_eq!(told(&a.line(2).await), wanted(&format!("user:{agent}"), "refused"));
     users.delete_user(with(DeleteUserRequest { id }, &acting(&address))).await.expect_err("no rule for it");
     assert_eq!(told(&a.line(3).await), wanted("address", "refused"));
@@ -294,7 +301,7 @@ async fn a_change_that_the_end_of_the_process_cuts_is_on_record() {
     let t = Seam::new(&config, |_| std::future::pending::<Result<Answer, Error>>());
     let drain = Drain::default();
     let rpc = t.rpc.clone().until(&drain, &config.server);
-    let request = CreateUserRequest { user: Some(named("L")) };
+    let request = CreateUserRequest { user: Some(named("L")), ..Default::default() };
     let cut = async {
         while t.hits() == 0 {
             tokio::task::yield_now().await;

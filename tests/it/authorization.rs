@@ -67,7 +67,7 @@ async fn the_right_caller_with_the_wrong_class_is_refused_before_anything_is_sen
 }
 
 fn update(id: i64, user: UserInput) -> UpdateUserRequest {
-    UpdateUserRequest { id, user: Some(user), update_mask: None }
+    UpdateUserRequest { id, user: Some(user), update_mask: None, ..Default::default() }
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn whoever_may_write_users_cannot_thereby_make_agents() {
     forbidden(t.users().update_user(with(update(id, agent()), &crm)).await, raised, "role");
     let custom = UserInput { custom_role_id: Some(7), ..UserInput::default() };
     forbidden(t.users().update_user(with(update(id, custom), &crm)).await, raised, "custom_role_id");
-    let create = CreateUserRequest { user: Some(agent()) };
+    let create = CreateUserRequest { user: Some(agent()), ..Default::default() };
     forbidden(t.users().create_user(with(create, &crm)).await, "with risk admin", "create");
     let many = BulkUpdateUsersRequest { ids: vec![id], user: Some(agent()), ..Default::default() };
     forbidden(t.users().bulk_update_users(with(many, &crm)).await, "with risk admin", "bulk");

@@ -92,8 +92,12 @@ async fn created_users_come_back_by_index_where_that_can_be_known() {
         .collect();
     users[42].email = taken;
     users[120].email = Some("not an address".to_owned());
-    let reply =
-        t.users().bulk_create_users(BulkCreateUsersRequest { users, wait: true }).await.expect("done").into_inner();
+    let reply = t
+        .users()
+        .bulk_create_users(BulkCreateUsersRequest { users, wait: true, ..Default::default() })
+        .await
+        .expect("done")
+        .into_inner();
     assert_eq!((reply.jobs.len(), reply.outcomes.len()), (2, 150));
     for (index, outcome) in reply.outcomes.iter().enumerate() {
         let wanted = if index == 42 || index == 120 { BulkResult::Failed } else { BulkResult::Created };
@@ -109,10 +113,10 @@ async fn upserts_updates_and_deletions_are_told_apart() {
     let known = UserInput { external_id: Some("up-1".to_owned()), name: Some("U".to_owned()), ..Default::default() };
     let new =
         UserInput { email: Some("up-2@bulk.example".to_owned()), name: Some("V".to_owned()), ..Default::default() };
-    let first = BulkCreateOrUpdateUsersRequest { users: vec![known.clone()], wait: true };
+    let first = BulkCreateOrUpdateUsersRequest { users: vec![known.clone()], wait: true, ..Default::default() };
     let first = t.users().bulk_create_or_update_users(first).await.expect("done").into_inner();
     assert_eq!(first.outcomes[0].result(), BulkResult::Created);
-    let both = BulkCreateOrUpdateUsersRequest { users: vec![known, new], wait: true };
+    let both = BulkCreateOrUpdateUsersRequest { users: vec![known, new], wait: true, ..Default::default() };
     let both = t.users().bulk_create_or_update_users(both).await.expect("done").into_inner();
     let results: Vec<BulkResult> = both.outcomes.iter().map(BulkOutcome::result).collect();
     assert_eq!(results, [BulkResult::Updated, BulkResult::Created]);
@@ -163,7 +167,7 @@ async fn a_deadline_before_the_end_leaves_outcomes_pending_and_the_rest_unsent()
     config.server.unary_deadline = Duration::from_secs(4);
     let t = TestGateway::configured(sandbox::Config { jobs, ..account() }, config).await;
     let users = (0..350).map(|n| UserInput { name: Some(format!("P {n}")), ..Default::default() }).collect();
-    let request = BulkCreateUsersRequest { users, wait: true };
+    let request = BulkCreateUsersRequest { users, wait: true, ..Default::default() };
     let reply = t.users().bulk_create_users(request).await.expect("two jobs were accepted").into_inner();
     assert_eq!((reply.jobs.len(), reply.outcomes.len()), (2, 350));
     assert!(reply.outcomes[..200].iter().all(|outcome| outcome.result() == BulkResult::Pending));
@@ -176,6 +180,7 @@ async fn the_first_refusal_is_the_calls_and_a_later_one_its_inputs_unless_it_is_
     let users = |count: usize| BulkCreateUsersRequest {
         users: (0..count).map(|n| UserInput { name: Some(format!("R {n}")), ..Default::default() }).collect(),
         wait: true,
+        ..Default::default()
     };
     let body = json!({"error": {"title": "Forbidden", "message": "bulk import is not enabled"}});
     t.sandbox.fault(post("/users/create_many"), Respond::with(403).json(body.clone()));

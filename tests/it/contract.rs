@@ -30,6 +30,9 @@ const REQUESTS: &[(&str, &str)] = &[
     ("StreamSearchUsers", r#"{"filter": {"external_id": "a"}}"#),
     ("ExportUsers", r#"{"query": "jo"}"#),
     ("StreamExportUsers", r#"{"query": "jo"}"#),
+    ("AutocompleteUsers", r#"{"name": "jo", "field_id": "7", "source": "zen:user", "dynamic_values": {"a": "b"}}"#),
+    ("GetUserEntitlements", r#"{"id": 7}"#),
+    ("RemoveUserPhoto", r#"{"id": 7}"#),
     ("AutocompleteUsers", r#"{"name": "jo", "filter": "AUTOCOMPLETE_FILTER_REQUESTER"}"#),
     ("CountUsers", r#"{"filter": {"roles": ["USER_ROLE_AGENT"], "permission_set": 7}}"#),
     ("CountUsers", r#"{"filter": {"group_id": 7}}"#),
@@ -59,20 +62,29 @@ const REQUESTS: &[(&str, &str)] = &[
     ("StreamAssignableMemberships", r#"{"filter": {"group_id": 7}}"#),
     ("GetJob", r#"{"id": "V3-0123456789abcdef0123456789abcdef"}"#),
     ("CreateUser", r#"{"user": {"name": "A"}}"#),
+    ("CreateUser", r#"{"user": {"name": "F", "user_fields": {"plan": "gold"}}, "check_user_fields": true}"#),
     ("CreateOrUpdateUser", r#"{"user": {"email": "a@b.example"}}"#),
+    ("CreateOrUpdateUser", r#"{"user": {"email": "f@b.example", "user_fields": {"vip": true}}, "check_user_fields": true}"#),
     ("RequestUserCreate", r#"{"user": {"name": "A", "email": "c@b.example"}}"#),
     ("UpdateUser", r#"{"id": 7, "user": {"notes": "n"}}"#),
+    ("UpdateUser", r#"{"id": 7, "user": {"user_fields": {"seats": 7}}, "check_user_fields": true}"#),
     ("UploadUserPhoto", r#"{"id": 7, "content": "R0lGODlh", "content_type": "image/gif", "file_name": "a.gif"}"#),
     ("MergeUser", r#"{"id": 7, "target_id": 8}"#),
     ("DeleteUser", r#"{"id": 7}"#),
     ("LogoutUsers", r#"{"ids": [7, 8]}"#),
     ("BulkCreateUsers", r#"{"users": [{"name": "B", "external_id": "b"}, {"name": "C"}], "wait": true}"#),
+    ("BulkCreateUsers", r#"{"users": [{"name": "D", "user_fields": {"plan": "gold"}}], "check_user_fields": true}"#),
     ("BulkCreateOrUpdateUsers", r#"{"users": [{"email": "d@b.example"}], "wait": true}"#),
+    ("BulkCreateOrUpdateUsers", r#"{"users": [{"email": "g@b.example", "user_fields": {"plan": null}}], "check_user_fields": true}"#),
     ("BulkUpdateUsers", r#"{"ids": [7], "user": {"notes": "n"}, "wait": true}"#),
     ("BulkUpdateUsers", r#"{"users": [{"id": 7, "user": {"notes": "n"}}], "wait": true}"#),
+    ("BulkUpdateUsers", r#"{"ids": [7], "user": {"user_fields": {"plan": "free"}}, "check_user_fields": true}"#),
     ("BulkDeleteUsers", r#"{"external_ids": ["nobody"], "wait": true}"#),
     ("StreamBulkCreateUsers", r#"{"users": [{"name": "B", "external_id": "s"}, {"name": "C"}]}"#),
     ("StreamBulkCreateOrUpdateUsers", r#"{"users": [{"email": "e@b.example"}]}"#),
+    ("StreamBulkCreateUsers", r#"{"users": [{"name": "E", "user_fields": {"plan": "gold"}}], "check_user_fields": true}"#),
+    ("StreamBulkCreateOrUpdateUsers", r#"{"users": [{"email": "h@b.example", "user_fields": {"plan": "gold"}}], "check_user_fields": true}"#),
+    ("StreamBulkUpdateUsers", r#"{"ids": [7], "user": {"user_fields": {"plan": "gold"}}, "check_user_fields": true}"#),
     ("StreamBulkUpdateUsers", r#"{"ids": [7], "user": {"notes": "n"}}"#),
     ("StreamBulkUpdateUsers", r#"{"users": [{"id": 7, "user": {"notes": "n"}}]}"#),
     ("StreamBulkDeleteUsers", r#"{"external_ids": ["nobody"]}"#),
@@ -167,6 +179,17 @@ const REQUESTS: &[(&str, &str)] = &[
     ("BulkDeleteOrganizationMemberships", r#"{"ids": [7, 8], "wait": true}"#),
     ("StreamBulkCreateOrganizationMemberships", r#"{"organization_memberships": [{"user_id": 7, "organization_id": 8}]}"#),
     ("StreamBulkDeleteOrganizationMemberships", r#"{"ids": [7, 8]}"#),
+    ("GetUserField", r#"{"id": 7}"#),
+    ("BatchGetUserFields", r#"{"keys": ["plan", "vip"]}"#),
+    ("CreateUserField", r#"{"user_field": {"key": "k", "title": "K"}}"#),
+    ("UpdateUserField", r#"{"id": 7, "user_field": {"title": "K"}}"#),
+    ("DeleteUserField", r#"{"id": 7}"#),
+    ("ReorderUserFields", r#"{"ids": [7, 8]}"#),
+    ("ListUserFieldOptions", r#"{"user_field_id": 7}"#),
+    ("StreamUserFieldOptions", r#"{"user_field_id": 7}"#),
+    ("GetUserFieldOption", r#"{"user_field_id": 7, "id": 8}"#),
+    ("CreateOrUpdateUserFieldOption", r#"{"user_field_id": 7, "custom_field_option": {"name": "N", "value": "v"}}"#),
+    ("DeleteUserFieldOption", r#"{"user_field_id": 7, "id": 8}"#),
     ("BatchGetJobs", r#"{"ids": ["a", "b"]}"#),
     ("WatchJobs", r#"{"ids": ["JOB"]}"#),
 ];
@@ -203,7 +226,10 @@ async fn every_rpc_calls_the_endpoints_of_its_option_and_no_other() {
             }
         }
         for endpoint in rpc.endpoints {
-            let is_excused = |rpc| NOT_REACHED_HERE.contains(&(rpc, endpoint.path));
+            // The definitions that values are compared with are kept: the first RPC that asks for them asks Zendesk.
+            let is_kept =
+                endpoint.path == "/api/v2/user_fields" && rpc.service == "UserService" && rpc.method != "CreateUser";
+            let is_excused = |rpc| is_kept || NOT_REACHED_HERE.contains(&(rpc, endpoint.path));
             let was_called = called.contains(&(endpoint.verb, endpoint.path));
             assert!(
                 was_called || is_excused(rpc.method) || is_excused("*"),
@@ -276,7 +302,9 @@ fn every_rpc_states_what_it_calls_and_what_it_risks() {
     use zendesk_gateway::contract::{Idempotency, Risk};
     for rpc in RPCS {
         assert!(!rpc.endpoints.is_empty(), "{} states no endpoint", rpc.method);
-        let reads_only = rpc.endpoints.iter().all(|endpoint| endpoint.verb == "GET");
+        // What is searched for may be too long for a URL, and then goes as the body of a POST.
+        let reads = |endpoint: &Endpoint| endpoint.verb == "GET" || endpoint.path == "/api/v2/users/autocomplete";
+        let reads_only = rpc.endpoints.iter().all(reads);
         assert_eq!(reads_only, rpc.risk == Risk::Read, "{}", rpc.method);
         assert_eq!(reads_only, rpc.idempotency == Idempotency::NoSideEffects, "{}", rpc.method);
         assert!(rpc.endpoints.iter().all(|endpoint| endpoint.path.starts_with("/api/v2/")), "{}", rpc.method);

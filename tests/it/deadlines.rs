@@ -181,7 +181,7 @@ async fn a_client_with_a_timer_of_its_own_learns_that_the_outcome_is_unknown() {
     let user = Some(UserInput { name: Some("New Name".to_owned()), ..Default::default() });
     let group = Some(GroupInput { name: Some("G".to_owned()), ..Default::default() });
     let (created, updated, logged_out, made, deleted) = tokio::join!(
-        users.create_user(CreateUserRequest { user: user.clone() }),
+        users.create_user(CreateUserRequest { user: user.clone(), ..Default::default() }),
         others.update_user(UpdateUserRequest { id: held.user_id, user, ..Default::default() }),
         more.logout_users(LogoutUsersRequest { ids: vec![held.user_id] }),
         groups.create_group(CreateGroupRequest { group }),

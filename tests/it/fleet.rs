@@ -33,7 +33,7 @@ use support::{Fleet, Replica};
 
 fn named(id: i64, name: &str) -> UpdateUserRequest {
     let user = UserInput { name: Some(name.to_owned()), ..UserInput::default() };
-    UpdateUserRequest { id, user: Some(user), update_mask: None }
+    UpdateUserRequest { id, user: Some(user), update_mask: None, ..Default::default() }
 }
 
 fn metadata<M>(response: &tonic::Response<M>, key: &str) -> String {
@@ -93,7 +93,7 @@ async fn messages_go_compressed_as_they_came() {
     let long = "long ".repeat(400);
     let id = fleet.user(5);
     let user = UserInput { notes: Some(long.clone()), ..UserInput::default() };
-    let update = UpdateUserRequest { id, user: Some(user), update_mask: None };
+    let update = UpdateUserRequest { id, user: Some(user), update_mask: None, ..Default::default() };
     let written = users.update_user(update).await.expect("a write");
     assert_eq!(metadata(&written, "grpc-encoding"), "gzip");
     assert_eq!(written.into_inner().user.expect("a user").notes.as_deref(), Some(long.as_str()));

@@ -220,7 +220,7 @@ async fn no_metadata_of_a_caller_reaches_the_upstream() {
     let t = TestGateway::start().await;
     let id = t.sandbox.store().user_ids()[3];
     let note = UserInput { notes: Some("n".to_owned()), ..UserInput::default() };
-    let update = UpdateUserRequest { id, user: Some(note), update_mask: None };
+    let update = UpdateUserRequest { id, user: Some(note), update_mask: None, ..Default::default() };
     // One by one, for a name can be refused on the way; and the tracing headers in a form that is taken.
     for name in SMUGGLED {
         t.sandbox.reset_stats();

@@ -109,7 +109,11 @@ async fn call(t: &TestGateway, class: &str) -> Refused {
         "list" => refused(t.groups().list_groups(ListGroupsRequest::default()).await),
         "idempotent write" => {
             let user = Some(UserInput { alias: Some("a".to_owned()), ..Default::default() });
-            refused(t.users().update_user(UpdateUserRequest { id: held.user_id, user, update_mask: None }).await)
+            refused(
+                t.users()
+                    .update_user(UpdateUserRequest { id: held.user_id, user, update_mask: None, ..Default::default() })
+                    .await,
+            )
         }
         _ => {
             let group = Some(GroupInput { name: Some("G".to_owned()), ..Default::default() });

@@ -81,7 +81,7 @@ async fn what_callers_do_wrong_is_no_failure_of_the_service() {
     read.set_timeout(Duration::from_millis(60));
     t.users().get_user(read).await.expect_err("too little time");
     let user = Some(UserInput { notes: Some("n".to_owned()), ..UserInput::default() });
-    let mut write = Request::new(UpdateUserRequest { id, user, update_mask: None });
+    let mut write = Request::new(UpdateUserRequest { id, user, update_mask: None, ..Default::default() });
     write.set_timeout(Duration::from_millis(60));
     t.users().update_user(write).await.expect_err("too little time");
     // The client may have left a moment before the gateway's answer, and then its call was CANCELLED.
@@ -192,7 +192,7 @@ async fn a_reply_that_is_larger_than_the_gateway_sends_has_its_reason() {
     assert!(refused.message.contains("ask for less"), "{}", refused.message);
     let notes = Some("n".repeat(2_000));
     let user = Some(UserInput { name: Some("N".to_owned()), notes, ..UserInput::default() });
-    let done = crate::support::refused(t.users().create_user(CreateUserRequest { user }).await);
+    let done = crate::support::refused(t.users().create_user(CreateUserRequest { user, ..Default::default() }).await);
     assert_eq!((done.code, done.reason.as_str()), (Code::OutOfRange, "REPLY_TOO_LARGE"), "{}", done.message);
     assert!(done.message.contains("the change was made"), "{}", done.message);
     let mut stream = t.users().stream_users(StreamUsersRequest::default()).await.expect("it begins").into_inner();

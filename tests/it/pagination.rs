@@ -154,12 +154,16 @@ async fn one_odd_record_in_ten_fails_no_list_and_no_stream_and_is_counted_exactl
     let t = Observed::configured(settings()).await;
     let client = Dynamic::new(t.channel.clone());
     let user = t.sandbox.store().user_ids()[0];
+    let fields = client.call("ListUserFields", "{}").await.expect("a page").remove(0);
+    let mut fields = fields["user_fields"].as_array().into_iter().flatten();
+    let choices = fields.find(|field| field["custom_field_options"].is_array()).expect("one has options")["id"].clone();
     let mut lists = 0;
     let (mut told, mut lost) = (0, 0);
     for rpc in RPCS.iter().filter(|rpc| !rpc.client_streaming) {
         let name = rpc.method;
         let request = match name.trim_start_matches("List").trim_start_matches("Stream") {
             "ComplianceDeletionStatuses" | "UserIdentities" => format!(r#"{{"user_id": {user}}}"#),
+            "UserFieldOptions" => format!(r#"{{"user_field_id": {choices}}}"#),
             "SearchUsers" => r#"{"filter": {"query": "a"}}"#.to_owned(),
             "ExportUsers" => r#"{"query": "a"}"#.to_owned(),
             "AutocompleteUsers" => r#"{"name": "a"}"#.to_owned(),

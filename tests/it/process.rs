@@ -205,7 +205,7 @@ async fn what_it_prints_and_logs_need_not_be_read_for_it_to_start_serve_and_end(
     }
     for _ in 0..CHANGES {
         let user = Some(UserInput { name: Some("N".to_owned()), ..UserInput::default() });
-        users.create_user(CreateUserRequest { user }).await.expect("a change");
+        users.create_user(CreateUserRequest { user, ..Default::default() }).await.expect("a change");
     }
     let id = child.id().expect("it runs").to_string();
     assert!(Command::new("kill").args(["-s", "TERM", &id]).status().await.expect("kill exists").success());

@@ -26,7 +26,7 @@ fn request(method: &Method, path: &str, content_type: Option<&str>) -> Request<(
 
 fn creation() -> Bytes {
     let user = UserInput { name: Some("Page".to_owned()), ..UserInput::default() };
-    framed(0, &CreateUserRequest { user: Some(user) }.encode_to_vec())
+    framed(0, &CreateUserRequest { user: Some(user), ..Default::default() }.encode_to_vec())
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! Single records, counts and batches.
 
+use serde_json::json;
 use zendesk_gateway::proto::{
     BatchGetUsersRequest, CountDeletedUsersRequest, CountGroupsRequest, CountUsersRequest, GetCurrentUserRequest,
     GetDeletedUserRequest, GetGroupRequest, GetMembershipRequest, GetUserRelatedRequest, GetUserRequest, GroupFilter,
     UserFilter, UserRole, user_filter::Scope,
 };
 
-use crate::support::{TestGateway, account};
+use crate::support::{Dynamic, TestGateway, account, refused};
 use zendesk_gateway::sandbox;
 
 #[tokio::test]
@@ -123,4 +124,45 @@ async fn groups_memberships_related_and_deleted_users_are_read() {
     let soft = deleted.iter().find(|user| user.email.is_some()).expect("one that is not permanently deleted");
     let shown = t.users().get_deleted_user(GetDeletedUserRequest { id: soft.id }).await.expect("it").into_inner();
     assert_eq!(shown.deleted_user.as_ref(), Some(soft));
+}
+
+#[tokio::test]
+async fn the_entitlements_of_a_user_are_read_and_kept() {
+    let t = TestGateway::start().await;
+    let client = Dynamic::new(t.channel.clone());
+    let id = t.sandbox.store().staff_ids()[0];
+    for _ in 0..2 {
+        let reply =
+            client.call("GetUserEntitlements", &json!({"id": id}).to_string()).await.expect("answered").remove(0);
+        assert_eq!(reply["entitlements"]["chat"]["is_active"], true, "{reply}");
+        assert!(reply["entitlements"]["guide"].is_null(), "{reply}");
+    }
+    assert_eq!(t.sandbox.total_hits(), 1);
+    let missing = refused(client.call("GetUserEntitlements", r#"{"id": 7}"#).await);
+    assert_eq!(missing.reason, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_completion_with_values_is_asked_for_in_a_body_and_kept_by_them() {
+    let t = TestGateway::start().await;
+    let client = Dynamic::new(t.channel.clone());
+    let name = t.sandbox.store().user(t.sandbox.store().user_ids()[3]).expect("a user")["name"].clone();
+    let ask = async |team: &str| {
+        let request = json!({"name": name, "field_id": "7", "source": "zen:user", "brand_id": "5", "page_size": 10,
+            "dynamic_values": {"team": team}});
+        let reply = client.call("AutocompleteUsers", &request.to_string()).await.expect("answered").remove(0);
+        assert!(
+            reply["users"].as_array().is_some_and(|users| users.iter().any(|user| user["name"] == name)),
+            "{reply}"
+        );
+    };
+    ask("red").await;
+    ask("red").await;
+    let sent = t.sandbox.requests();
+    assert_eq!((sent.len(), sent[0].method.as_str(), sent[0].query.as_str()), (1, "POST", "per_page=10"));
+    let body: serde_json::Value = serde_json::from_slice(&sent[0].body).expect("JSON");
+    let filter = json!({"dynamic_values": {"team": "red"}});
+    assert_eq!(body, json!({"name": name, "field_id": 7, "source": "zen:user", "brand_id": 5, "filter": filter}));
+    ask("blue").await;
+    assert_eq!(t.sandbox.total_hits(), 2);
 }

@@ -87,7 +87,7 @@ async fn make(
         }
         What::Write => {
             let user = UserInput { name: Some(name(number)), ..Default::default() };
-            users.create_user(within(CreateUserRequest { user: Some(user) }, deadline)).await?;
+            users.create_user(within(CreateUserRequest { user: Some(user), ..Default::default() }, deadline)).await?;
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prost_types::FieldMask;
 use serde_json::{Value, json};
 use tonic::Code;
+use zendesk_gateway::config::Config;
 use zendesk_gateway::proto::{
     CreateGroupRequest, CreateMembershipRequest, CreateOrUpdateUserRequest, CreateUserRequest, DeleteGroupRequest,
     DeleteMembershipRequest, DeleteUserRequest, Disposition, GetDeletedUserRequest, GetGroupRequest, GetUserRequest,
@@ -14,7 +15,7 @@ use zendesk_gateway::proto::{
 };
 use zendesk_gateway::sandbox::faults::{Eof, Hang, Respond, any, post, put};
 
-use crate::support::{TestGateway, account, refused, settings, until};
+use crate::support::{Dynamic, Scripted, TestGateway, account, basic, refused, serve, settings, until};
 
 fn named(name: &str) -> UserInput {
     UserInput { name: Some(name.to_owned()), ..Default::default() }
@@ -37,7 +38,12 @@ async fn a_created_user_is_what_was_asked_and_reads_cost_nothing_after() {
         skip_verify_email: Some(true),
         ..named("Nia New")
     };
-    let created = t.users().create_user(CreateUserRequest { user: Some(input) }).await.expect("created").into_inner();
+    let created = t
+        .users()
+        .create_user(CreateUserRequest { user: Some(input), ..Default::default() })
+        .await
+        .expect("created")
+        .into_inner();
     let user = created.user.expect("set");
     let body = json!({"user": {"name": "Nia New", "email": "new@acme.example", "role": "end-user", "tags": ["a", "b"],
                                "skip_verify_email": true}});
@@ -55,7 +61,7 @@ async fn an_upsert_says_whether_it_created_or_updated() {
     let t = TestGateway::start().await;
     let mut input = UserInput { external_id: Some("Ext-1".to_owned()), ..named("Una Upsert") };
     let call = async |input: &UserInput| {
-        let request = CreateOrUpdateUserRequest { user: Some(input.clone()), update_mask: None };
+        let request = CreateOrUpdateUserRequest { user: Some(input.clone()), update_mask: None, ..Default::default() };
         t.users().create_or_update_user(request).await.expect("done").into_inner()
     };
     let first = call(&input).await;
@@ -73,7 +79,7 @@ async fn a_repeated_upsert_does_not_claim_to_know_which_it_was() {
     let t = TestGateway::start().await;
     t.sandbox.fault(post("/users/create_or_update"), Respond::with(503).after_applying());
     let input = UserInput { email: Some("lost@acme.example".to_owned()), ..named("Lou Lost") };
-    let request = CreateOrUpdateUserRequest { user: Some(input), update_mask: None };
+    let request = CreateOrUpdateUserRequest { user: Some(input), update_mask: None, ..Default::default() };
     let reply = t.users().create_or_update_user(request).await.expect("done").into_inner();
     assert_eq!(reply.disposition(), Disposition::Unspecified);
     assert_eq!(t.sandbox.hits("/users/create_or_update"), 2);
@@ -85,7 +91,8 @@ async fn an_update_sends_its_mask_and_nothing_else() {
     let id = t.sandbox.store().user_ids()[20];
     let input = UserInput { notes: Some("kept out".to_owned()), alias: Some("Ali".to_owned()), ..Default::default() };
     let paths = ["alias", "details", "tags", "user_fields.plan"].map(str::to_owned).to_vec();
-    let request = UpdateUserRequest { id, user: Some(input), update_mask: Some(FieldMask { paths }) };
+    let request =
+        UpdateUserRequest { id, user: Some(input), update_mask: Some(FieldMask { paths }), ..Default::default() };
     let updated = t.users().update_user(request).await.expect("updated").into_inner().user.expect("set");
     let body = json!({"user": {"alias": "Ali", "details": null, "tags": [], "user_fields": {"plan": null}}});
     assert_eq!(sent(&t, "PUT"), body);
@@ -102,7 +109,10 @@ async fn reads_after_a_write_never_see_what_was_before() {
         t.users().get_user(GetUserRequest { id }).await.expect("it");
         let alias = format!("alias {round}");
         let user = Some(UserInput { alias: Some(alias.clone()), ..Default::default() });
-        t.users().update_user(UpdateUserRequest { id, user, update_mask: None }).await.expect("updated");
+        t.users()
+            .update_user(UpdateUserRequest { id, user, update_mask: None, ..Default::default() })
+            .await
+            .expect("updated");
         let read = t.users().get_user(GetUserRequest { id }).await.expect("it").into_inner().user.expect("set");
         assert_eq!(read.alias, Some(alias));
         let page = t.users().list_users(zendesk_gateway::proto::ListUsersRequest::default()).await.expect("a page");
@@ -119,7 +129,11 @@ async fn an_attribute_that_zendesk_ignores_is_told_to_the_caller() {
     let warn = "{:allowed_parameters=>{}, :unpermitted_keys=>[\"user.restricted_agent\"], :invalid_values=>[]}";
     let body = json!({"user": {"id": id, "name": "x"}});
     t.sandbox.fault(put(&format!("/users/{id}")), Respond::with(200).json(body).header("x-zendesk-api-warn", warn));
-    let reply = t.users().update_user(UpdateUserRequest { id, user, update_mask: None }).await.expect("updated");
+    let reply = t
+        .users()
+        .update_user(UpdateUserRequest { id, user, update_mask: None, ..Default::default() })
+        .await
+        .expect("updated");
     assert_eq!(reply.metadata().get("x-zendesk-api-warn").expect("passed on"), warn);
 }
 
@@ -162,7 +176,12 @@ async fn merge_delete_and_permanent_deletion_do_what_they_say() {
     let mut ids = Vec::new();
     for n in 0..3 {
         let input = UserInput { email: Some(format!("m{n}@acme.example")), ..named("M") };
-        let reply = t.users().create_user(CreateUserRequest { user: Some(input) }).await.expect("created").into_inner();
+        let reply = t
+            .users()
+            .create_user(CreateUserRequest { user: Some(input), ..Default::default() })
+            .await
+            .expect("created")
+            .into_inner();
         ids.push(reply.user.expect("set").id);
     }
     let merged = t.users().merge_user(MergeUserRequest { id: ids[0], target_id: ids[1] }).await.expect("merged");
@@ -230,8 +249,10 @@ async fn groups_and_memberships_are_written_by_both_paths() {
 #[tokio::test]
 async fn a_duplicate_is_already_exists_with_the_field() {
     let t = TestGateway::start().await;
-    let request =
-        || CreateUserRequest { user: Some(UserInput { email: Some("Twice@acme.example".to_owned()), ..named("T") }) };
+    let request = || CreateUserRequest {
+        user: Some(UserInput { email: Some("Twice@acme.example".to_owned()), ..named("T") }),
+        ..Default::default()
+    };
     t.users().create_user(request()).await.expect("the first");
     let refused = refused(t.users().create_user(request()).await);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::AlreadyExists, "DUPLICATE_VALUE"));
@@ -250,7 +271,7 @@ async fn a_write_whose_answer_is_lost_says_so_and_is_repeated_only_if_declared_i
     }
     let held = &t.held_memberships()[0];
     let lost = [
-        refused(t.users().create_user(CreateUserRequest { user: Some(named("L")) }).await),
+        refused(t.users().create_user(CreateUserRequest { user: Some(named("L")), ..Default::default() }).await),
         refused(
             t.groups()
                 .create_group(CreateGroupRequest {
@@ -293,12 +314,13 @@ async fn a_write_whose_answer_is_lost_says_so_and_is_repeated_only_if_declared_i
     t.sandbox.fault(put(&format!("/users/{id}")), Respond::with(503).after_applying());
     let user = Some(UserInput { alias: Some("twice".to_owned()), ..Default::default() });
     t.users()
-        .update_user(UpdateUserRequest { id, user, update_mask: None })
+        .update_user(UpdateUserRequest { id, user, update_mask: None, ..Default::default() })
         .await
         .expect("an idempotent write is repeated");
     let user = Some(UserInput { email: Some("second@acme.example".to_owned()), ..Default::default() });
     t.sandbox.fault(put(&format!("/users/{id}")), Respond::with(503));
-    let refused = refused(t.users().update_user(UpdateUserRequest { id, user, update_mask: None }).await);
+    let refused =
+        refused(t.users().update_user(UpdateUserRequest { id, user, update_mask: None, ..Default::default() }).await);
     assert_eq!(refused.reason, "OUTCOME_UNKNOWN", "an address is added, so it is not added twice");
 }
 
@@ -309,7 +331,7 @@ async fn a_write_that_outlives_its_caller_runs_to_its_end() {
     config.server.unary_deadline = Duration::from_secs(2);
     let t = TestGateway::configured(account(), config).await;
     t.sandbox.fault(any("/users"), Hang::before_headers().after_applying());
-    let request = CreateUserRequest { user: Some(named("Orla Orphan")) };
+    let request = CreateUserRequest { user: Some(named("Orla Orphan")), ..Default::default() };
     let refused = refused(t.users().create_user(request).await);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN"));
     assert_eq!(t.sandbox.stats().cancelled, 0, "the request is not cut off");
@@ -318,4 +340,27 @@ async fn a_write_that_outlives_its_caller_runs_to_its_end() {
         last.filter_map(|id| t.sandbox.store().user(id)).any(|user| user["name"] == "Orla Orphan")
     };
     until(done).await;
+}
+
+#[tokio::test]
+async fn a_photo_is_removed_and_what_was_kept_of_the_user_is_void() {
+    let t = TestGateway::start().await;
+    let client = Dynamic::new(t.channel.clone());
+    let id = t.sandbox.store().user_ids()[1];
+    let of = json!({"id": id}).to_string();
+    let has_photo = async || client.call("GetUser", &of).await.expect("a user")[0]["user"].get("photo").is_some();
+    let photo = json!({"id": id, "content": "R0lGODlh", "content_type": "image/gif", "file_name": "a.gif"});
+    client.call("UploadUserPhoto", &photo.to_string()).await.expect("set");
+    assert!(has_photo().await);
+    client.call("RemoveUserPhoto", &of).await.expect("removed");
+    assert!(!has_photo().await);
+    let sent = t.sandbox.requests().into_iter().rfind(|sent| sent.method == "PUT").expect("it was sent");
+    let body: Value = serde_json::from_slice(&sent.body).expect("JSON");
+    assert_eq!(body, json!({"user": {"photo": null}}));
+    // One that is still there was not removed.
+    let user = json!({"user": {"id": 7, "photo": {"id": 5, "content_url": "https://a.example/me.png"}}}).to_string();
+    let upstream = Scripted::in_turn(&[&user]).await;
+    let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), Config::default()).await;
+    let seen = refused(Dynamic::new(channel).call("RemoveUserPhoto", r#"{"id": 7}"#).await);
+    assert_eq!(seen.reason, "OUTCOME_UNKNOWN");
 }

@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let plan = Value { kind: Some(Kind::StringValue("gold".to_owned())) };
     let mask = FieldMask { paths: vec!["user_fields.plan".to_owned(), "notes".to_owned()] };
     let input = UserInput { user_fields: Some(Struct { fields: [("plan".to_owned(), plan)].into() }), ..Default::default() };
-    let update = UpdateUserRequest { id: page.users[1].id, user: Some(input), update_mask: Some(mask) };
+    let update = UpdateUserRequest { id: page.users[1].id, user: Some(input), update_mask: Some(mask), ..Default::default() };
     let user = users.update_user(within(10, update)).await?.into_inner().user.unwrap_or_default();
     println!("update: {:?} {:?}", user.user_fields.as_ref().and_then(|fields| fields.fields.get("plan")), user.notes());
     let (mut rows, mut token, mut more) = (Vec::new(), String::new(), true);

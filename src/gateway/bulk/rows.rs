@@ -12,10 +12,11 @@ use futures_util::{Stream, StreamExt as _};
 use super::event::{Ended, Event, Next, Source, Stop};
 use super::items::{Items, Part};
 use super::seen::Seen;
-use crate::error::{Error, Result, reason_name, snippet};
-use crate::gateway::Context;
+use crate::error::{Checks, Error, Result, reason_name, snippet};
+use crate::gateway::{Context, Gateway};
 use crate::proto::{BulkItemOutcome, BulkResult, BulkViolation, ErrorReason};
 use crate::rest::bulk::{Bulk as _, BulkStream, Chunk, Key, within_row};
+use crate::rest::field_values::Definitions;
 use crate::rest::many::{MOST_ITEMS, Name};
 use crate::share::FREE_MESSAGE;
 
@@ -26,6 +27,7 @@ const COPIES: usize = 3;
 
 /// See the module.
 pub struct Rows<R: BulkStream, M> {
+    gateway: Gateway,
     context: Context,
     /// The first message, without its rows.
     first: R,
@@ -42,6 +44,8 @@ pub struct Rows<R: BulkStream, M> {
     /// What was made of rows and has not been taken yet.
     ready: VecDeque<Next>,
     seen: Seen,
+    /// By which values of user fields are judged in the rows that come next; none if they are not to be checked.
+    definitions: Option<Definitions>,
     /// Bytes that the receipts from earlier streams take.
     open: usize,
     /// Bytes that were charged to the caller, for what is held beside the last message.
@@ -70,6 +74,7 @@ impl<R: BulkStream, M> Rows<R, M> {
     /// # Errors
     /// The caller has too much under way, or the rows are not alike.
     pub fn new(
+        gateway: &Gateway,
         context: Context,
         mut first: R,
         messages: M,
@@ -83,6 +88,8 @@ impl<R: BulkStream, M> Rows<R, M> {
         let is_charged = first.encoded_len() > FREE_MESSAGE;
         let of_first = first.take_rows();
         let mut rows = Self {
+            gateway: gateway.clone(),
+            definitions: None,
             context,
             first,
             messages: Some(messages),
@@ -154,6 +161,16 @@ impl<R: BulkStream, M> Rows<R, M> {
             (rows, bytes) = (rows + 1, bytes + more);
         }
         (rows, bytes)
+    }
+
+    /// Reads the definitions that the next rows are checked against, if they are.
+    async fn look_up(&mut self, rows: usize) -> Result<()> {
+        let call = self.first.call(self.waiting.iter().take(rows).cloned().collect());
+        let given = call.user_fields();
+        let definitions =
+            if given.is_empty() { None } else { Some(self.gateway.definitions_for(&self.context, &given).await?) };
+        self.definitions = definitions;
+        Ok(())
     }
 
     /// Makes a request of the next rows.
@@ -244,7 +261,13 @@ impl<R: BulkStream, M> Rows<R, M> {
 
     /// Returns the requests for rows.
     fn chunks(&self, rows: &[Kept<R>]) -> Result<Vec<Chunk>> {
-        self.first.call(rows.iter().map(|(_, row)| row.clone()).collect()).chunks()
+        let call = self.first.call(rows.iter().map(|(_, row)| row.clone()).collect());
+        let mut checks = Checks::default();
+        let chunks = checks.take(call.chunks());
+        if let Some(definitions) = &self.definitions {
+            checks.take(definitions.check(&call.user_fields()));
+        }
+        checks.end(chunks)
     }
 
     /// Queues requests. Together they cover all rows up to the next one.
@@ -281,6 +304,7 @@ where
                     if rows == 0 {
                         return Ok(None);
                     }
+                    self.look_up(rows).await.map_err(Stop::Failed)?;
                     self.cut(rows).map_err(Stop::Failed)?;
                     continue;
                 }

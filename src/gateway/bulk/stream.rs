@@ -58,7 +58,7 @@ impl Gateway {
         let open = checks.end(Some(open))?;
         let (leaving, inner) = Leaving::of(&context);
         let (kind, left) = (R::Call::KIND, leaving.left.clone());
-        let rows = AnySource(Box::new(Rows::new(context, first, further, resume_from, dry_run, &open)?));
+        let rows = AnySource(Box::new(Rows::new(self, context, first, further, resume_from, dry_run, &open)?));
         // Whatever the rows are, their jobs may change the same.
         let changes = R::Call::default().changes();
         let order = Order { kind, changes, wait: true, is_stream: true, left: left.clone() };

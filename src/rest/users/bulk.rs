@@ -11,6 +11,7 @@ use crate::proto::{
 };
 use crate::rest::Changes;
 use crate::rest::bulk::{Bulk, Chunk, Key, Kind};
+use crate::rest::field_values::{Given, given};
 use crate::rest::input::{self, For, envelope};
 use crate::rest::many::{Name, Named, Names, distinct, external_ids, ids, listed, some};
 use crate::upstream::rest::Rest;
@@ -27,6 +28,10 @@ impl Bulk for BulkCreateUsersRequest {
 
     fn wait(&self) -> bool {
         self.wait
+    }
+
+    fn user_fields(&self) -> Vec<Given<'_>> {
+        of_inputs(self.check_user_fields, &self.users)
     }
 
     fn changes(&self) -> Changes {
@@ -47,9 +52,19 @@ impl Bulk for BulkCreateOrUpdateUsersRequest {
         self.wait
     }
 
+    fn user_fields(&self) -> Vec<Given<'_>> {
+        of_inputs(self.check_user_fields, &self.users)
+    }
+
     fn changes(&self) -> Changes {
         everybody()
     }
+}
+
+/// Returns the values of user fields that these users have, if they are to be checked.
+fn of_inputs(is_wanted: bool, users: &[UserInput]) -> Vec<Given<'_>> {
+    let users = users.iter().enumerate();
+    users.filter_map(|(index, user)| given(is_wanted, Some(user), None, || format!("users[{index}]"))).collect()
 }
 
 fn inputs(users: &[UserInput], wanted: For, rest: impl Fn() -> Rest) -> Result<Vec<Chunk>> {
@@ -126,6 +141,15 @@ impl Bulk for BulkUpdateUsersRequest {
 
     fn wait(&self) -> bool {
         self.wait
+    }
+
+    fn user_fields(&self) -> Vec<Given<'_>> {
+        let is_wanted = self.check_user_fields;
+        let one = given(is_wanted, self.user.as_ref(), self.update_mask.as_ref(), || "user".to_owned());
+        let each = self.users.iter().enumerate().filter_map(|(index, update)| {
+            given(is_wanted, update.user.as_ref(), update.update_mask.as_ref(), || format!("users[{index}].user"))
+        });
+        one.into_iter().chain(each).collect()
     }
 
     fn changes(&self) -> Changes {

@@ -172,7 +172,7 @@ fn sometimes(dice: &mut Rng, text: &str) -> Option<Box<str>> {
 
 fn fields(dice: &mut Rng, created: Time) -> Fields {
     let mut values = Vec::new();
-    for at in 0..10_u8 {
+    for at in 0..10_u16 {
         if dice.u8(..) > 60 {
             continue;
         }

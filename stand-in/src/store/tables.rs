@@ -11,6 +11,7 @@ mod users;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use super::fields::Definitions;
 use super::group::{Group, Membership};
 use super::history::History;
 use super::identity::Identity;
@@ -48,6 +49,7 @@ pub struct Tables {
     jobs: Vec<Job>,
     has_live_jobs: bool,
     pub default_group: i64,
+    pub user_fields: Definitions,
     next_id: i64,
 }
 

@@ -65,6 +65,18 @@ pub fn me(call: &Call) -> Reply {
     Reply::ok(envelope.finish())
 }
 
+/// `GET /users/{user_id}/entitlements/full`: agents use Chat and Explore, and
+/// nobody anything else (an assumption).
+pub fn entitlements(call: &Call) -> Outcome {
+    let id = call.id("user_id")?;
+    let tables = call.world.store.read();
+    let user = tables.active_user(id).ok_or_else(errors::not_found)?;
+    let of = |name: &str| serde_json::json!({"name": name, "is_active": user.is_staff()});
+    let role = if user.is_staff() { user.role.name() } else { "none" };
+    let all = serde_json::json!({"chat": of(role), "explore": of(role), "guide": null, "talk": null});
+    Ok(Reply::ok(Envelope::new().value("entitlements", &all).finish()))
+}
+
 /// `GET /users/{user_id}/related`: the account has no tickets, so the numbers
 /// follow from the id.
 pub fn related(call: &Call) -> Outcome {

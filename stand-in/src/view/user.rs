@@ -4,7 +4,7 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use crate::clock::Time;
-use crate::store::fields::Fields;
+use crate::store::fields::Shown;
 use crate::store::user::{Photo, Restriction, User};
 
 use super::{Links, RecordUrl};
@@ -52,7 +52,7 @@ pub struct UserView<'a> {
     suspended: bool,
     default_group_id: Option<i64>,
     report_csv: bool,
-    user_fields: &'a Fields,
+    user_fields: Shown<'a>,
 }
 
 impl<'a> UserView<'a> {
@@ -95,7 +95,7 @@ impl<'a> UserView<'a> {
             suspended: user.suspended,
             default_group_id: user.default_group_id,
             report_csv: false,
-            user_fields: &user.fields,
+            user_fields: Shown(&user.fields, links.fields.all()),
         }
     }
 }

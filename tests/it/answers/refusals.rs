@@ -167,7 +167,8 @@ async fn a_long_warning_is_told_whole_or_says_that_it_is_cut() {
         let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), settings()).await;
         let mut users = zendesk_gateway::proto::user_service_client::UserServiceClient::new(channel);
         let user = Some(zendesk_gateway::proto::UserInput { name: Some("n".to_owned()), ..Default::default() });
-        let request = zendesk_gateway::proto::UpdateUserRequest { id: 1, user, update_mask: None };
+        let request =
+            zendesk_gateway::proto::UpdateUserRequest { id: 1, user, update_mask: None, ..Default::default() };
         let reply = users.update_user(request).await.expect("updated");
         let told = reply.metadata().get("x-zendesk-api-warn").expect("told").to_str().expect("ASCII");
         assert!(if is_whole { told == warning } else { told.ends_with("... (cut)") }, "{length}: {} bytes", told.len());

@@ -50,7 +50,7 @@ async fn unfinished(address: &str, number: usize, path: &str, message: &Bytes, e
 fn inflating() -> Bytes {
     let name = Some("n".repeat((4 << 20) - 100));
     let user = Some(UserInput { name, ..UserInput::default() });
-    framed(1, &gzip(&CreateUserRequest { user }.encode_to_vec()))
+    framed(1, &gzip(&CreateUserRequest { user, ..Default::default() }.encode_to_vec()))
 }
 
 /// Calls whose answers nobody reads, over connections of 75 calls each; they ask, and go on or not.
@@ -110,7 +110,7 @@ async fn messages_of_every_heavy_kind_at_once() {
     held.extend(unfinished(&address, number / 4, BULK_CREATE, &empty, "gzip").await);
     let identities = vec![UserIdentityInput::default(); 1_000_000];
     let user = Some(UserInput { name: Some("n".to_owned()), identities, ..UserInput::default() });
-    let nested = framed(1, &gzip(&CreateUserRequest { user }.encode_to_vec()));
+    let nested = framed(1, &gzip(&CreateUserRequest { user, ..Default::default() }.encode_to_vec()));
     held.extend(unfinished(&address, number / 4, CREATE_USER, &nested, "gzip").await);
     // Streams whose second message is such a one, and does not end.
     let first = framed(0, &[]);

@@ -10,7 +10,7 @@ const CREATE_USER: &str = "/zendesk.gateway.v1.UserService/CreateUser";
 async fn floods_of_requests_that_are_no_calls() {
     withstand("wrong content-types and methods", ATTACKERS, async |address| {
         let user = zendesk_gateway::proto::UserInput { name: Some("Page".to_owned()), ..Default::default() };
-        let user = zendesk_gateway::proto::CreateUserRequest { user: Some(user) };
+        let user = zendesk_gateway::proto::CreateUserRequest { user: Some(user), ..Default::default() };
         let body = framed(0, &user.encode_to_vec());
         let (client, _) = Raw::connect(&address).await;
         let rows = [

@@ -119,7 +119,7 @@ async fn changes_within_a_flood(key: Option<&'static str>) -> Flooded {
     let changes = futures_util::stream::iter(0..CHANGES).map(|number| {
         let mut users = users.clone();
         let user = UserInput { name: Some(format!("N{number}")), ..UserInput::default() };
-        let request = with(CreateUserRequest { user: Some(user) }, &right);
+        let request = with(CreateUserRequest { user: Some(user), ..Default::default() }, &right);
         async move { users.create_user(request).await }
     });
     let changes: Vec<_> = changes.buffer_unordered(10).collect().await;
@@ -183,7 +183,7 @@ async fn a_change_that_cannot_be_put_on_record_is_made_and_its_loss_is_told() {
     let gateway = Binary::whose_log_is_full(&[]).await;
     let ids = gateway.ids().await;
     let input = UserInput { notes: Some("n".to_owned()), ..UserInput::default() };
-    let request = UpdateUserRequest { id: ids[0], user: Some(input), update_mask: None };
+    let request = UpdateUserRequest { id: ids[0], user: Some(input), update_mask: None, ..Default::default() };
     gateway.users().await.update_user(request).await.expect("a change");
     let get = async |path: &str| {
         let answer = reqwest::get(format!("{}{path}", gateway.admin)).await.expect("it answers");

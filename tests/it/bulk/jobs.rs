@@ -19,7 +19,7 @@ use crate::support::{TestGateway, account, refused, settings};
 
 fn users(count: usize) -> BulkCreateUsersRequest {
     let user = |n: usize| UserInput { name: Some(format!("J {n}")), ..UserInput::default() };
-    BulkCreateUsersRequest { users: (0..count).map(user).collect(), wait: true }
+    BulkCreateUsersRequest { users: (0..count).map(user).collect(), wait: true, ..Default::default() }
 }
 
 fn ends(outcomes: &[BulkOutcome]) -> Vec<BulkResult> {

@@ -75,12 +75,12 @@ impl Replies {
         let mut users = gateway.users().await;
         match way {
             Way::Upsert => {
-                let make = |start, users| StreamBulkCreateOrUpdateUsersRequest { start, users };
+                let make = |start, users| StreamBulkCreateOrUpdateUsersRequest { start, users, ..Default::default() };
                 let stream = users.stream_bulk_create_or_update_users(messages(way, start, make)).await;
                 Self::Upserts(stream.expect("a stream").into_inner())
             }
             Way::Create => {
-                let make = |start, users| StreamBulkCreateUsersRequest { start, users };
+                let make = |start, users| StreamBulkCreateUsersRequest { start, users, ..Default::default() };
                 let stream = users.stream_bulk_create_users(messages(way, start, make)).await;
                 Self::Creations(stream.expect("a stream").into_inner())
             }

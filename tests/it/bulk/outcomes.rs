@@ -33,7 +33,7 @@ fn ends_with(t: &TestGateway, request: Matcher, results: &Value) {
 }
 
 async fn upsert(t: &TestGateway, users: Vec<UserInput>) -> Vec<BulkOutcome> {
-    let request = BulkCreateOrUpdateUsersRequest { users, wait: true };
+    let request = BulkCreateOrUpdateUsersRequest { users, wait: true, ..Default::default() };
     t.users().bulk_create_or_update_users(request).await.expect("a job").into_inner().outcomes
 }
 
@@ -102,7 +102,7 @@ async fn other_inputs_are_unknown_where_no_result_proves_how_they_ended() {
     let created = |id: i64| json!({"id": id, "status": "Created"});
     ends_with(&t, post("/users/create_many"), &json!([created(1), created(2)]));
     let users: Vec<UserInput> = ["a", "b", "c"].map(by_external_id).to_vec();
-    let request = BulkCreateUsersRequest { users, wait: true };
+    let request = BulkCreateUsersRequest { users, wait: true, ..Default::default() };
     let outcomes = t.users().bulk_create_users(request).await.expect("a job").into_inner().outcomes;
     assert_eq!(ends(&outcomes), [BulkResult::Unknown; 3]);
 
@@ -132,7 +132,7 @@ async fn created_users_come_with_their_ids_where_they_have_keys_and_else_in_a_li
     for bare in [7, 8] {
         users[bare].external_id = None;
     }
-    let request = BulkCreateUsersRequest { users, wait: true };
+    let request = BulkCreateUsersRequest { users, wait: true, ..Default::default() };
     let reply = t.users().bulk_create_users(request).await.expect("jobs").into_inner();
     let places: Vec<(i32, i32)> = reply.jobs.iter().map(|job| (job.first_index, job.item_count)).collect();
     assert_eq!(places, [(0, 100), (100, 100), (200, 50)]);
@@ -195,7 +195,8 @@ async fn every_job_comes_with_its_results_as_it_ended() {
     let results = kept(t.users().bulk_update_users(request).await.expect("a job").into_inner().jobs);
     assert_eq!(results.iter().filter_map(|result| result.id).collect::<Vec<_>>(), ids);
 
-    let request = BulkCreateOrUpdateUsersRequest { users: vec![by_external_id("r-1")], wait: true };
+    let request =
+        BulkCreateOrUpdateUsersRequest { users: vec![by_external_id("r-1")], wait: true, ..Default::default() };
     let results = kept(t.users().bulk_create_or_update_users(request).await.expect("a job").into_inner().jobs);
     assert_eq!(results[0].status.as_deref(), Some("Created"));
 

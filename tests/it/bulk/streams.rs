@@ -211,7 +211,7 @@ async fn a_dry_run_tells_every_fault_and_sends_nothing() {
     rows[120].role = Some(99);
     rows[240].external_id = Some("s-3".to_owned());
     let start = Some(BulkStart { dry_run: true, resume_from: 1000, ..BulkStart::default() });
-    let (import, end) = upsert(&t, vec![Upserts { start, users: rows }]).await;
+    let (import, end) = upsert(&t, vec![Upserts { start, users: rows, ..Default::default() }]).await;
     end.expect("a good end");
     let told: Vec<_> =
         import.violations.iter().map(|fault| (fault.index, fault.field.as_str(), fault.same_as)).collect();
@@ -287,7 +287,8 @@ async fn an_answer_that_is_lost_leaves_its_rows_unknown_and_no_others() {
     assert_eq!(import.results()[..100], [BulkResult::Created; 100]);
     assert_eq!(import.results()[100..], [BulkResult::Unknown; 100]);
     assert_eq!(import.start().resume_from, 200);
-    let stream = Open::with(&t, Upserts { start: Some(import.start()), users: users(200..250) }, import);
+    let stream =
+        Open::with(&t, Upserts { start: Some(import.start()), users: users(200..250), ..Default::default() }, import);
     let (import, end) = stream.await.finish().await;
     end.expect("a good end");
     assert_eq!(import.results()[200..], [BulkResult::Created; 50]);
@@ -310,7 +311,7 @@ async fn what_is_open_is_told_at_another_gateway_and_nothing_is_sent_twice() {
 
     let other = TestGateway::before(t.leave().await, settings()).await;
     let from = usize::try_from(start.resume_from).expect("a row");
-    let first = Upserts { start: Some(start), users: users(from..250) };
+    let first = Upserts { start: Some(start), users: users(from..250), ..Default::default() };
     let (import, end) = Open::with(&other, first, import).await.finish().await;
     end.expect("a good end");
     assert_eq!(import.results(), [BulkResult::Created; 250]);
@@ -326,7 +327,7 @@ async fn a_job_that_zendesk_does_not_know_any_more_is_unknown_and_the_stream_goe
     let mut receipt = import_of_receipt(&t).await;
     receipt.job_id = "V3-00000000000000000000000000000000".to_owned();
     let start = Some(BulkStart { resume_from: 300, open_receipts: vec![receipt.clone()], dry_run: false });
-    let first = Upserts { start, users: users(300..310) };
+    let first = Upserts { start, users: users(300..310), ..Default::default() };
     let mut resumed = Import::default();
     resumed.open.insert(receipt.job_id.clone(), receipt);
     let mut stream = Open::with(&t, first, resumed).await;
@@ -344,7 +345,7 @@ async fn a_job_that_zendesk_does_not_know_any_more_is_unknown_and_the_stream_goe
 /// A receipt of rows 100 to 200.
 async fn import_of_receipt(t: &TestGateway) -> zendesk_gateway::proto::BulkReceipt {
     let start = Some(BulkStart { resume_from: 100, ..BulkStart::default() });
-    let mut stream = Open::begin(t, Upserts { start, users: users(100..200) }).await;
+    let mut stream = Open::begin(t, Upserts { start, users: users(100..200), ..Default::default() }).await;
     stream.import.skip_to(100);
     stream.read_while(|import| import.receipts < 1).await;
     stream.import.open.into_values().next().expect("a receipt")
@@ -372,7 +373,7 @@ async fn a_stream_goes_on_beyond_what_a_unary_call_may_take() {
     config.server.unary_deadline = Duration::from_secs(2);
     let jobs = sandbox::Jobs { queued_for: Duration::from_secs(3), ..sandbox::Jobs::default() };
     let t = TestGateway::configured(sandbox::Config { jobs, ..account() }, config).await;
-    let call = BulkCreateOrUpdateUsersRequest { users: users(0..150), wait: true };
+    let call = BulkCreateOrUpdateUsersRequest { users: users(0..150), wait: true, ..Default::default() };
     let reply = t.users().bulk_create_or_update_users(call).await.expect("jobs").into_inner();
     assert!(reply.outcomes.iter().all(|outcome| outcome.result() == BulkResult::Pending), "{:?}", reply.outcomes[0]);
     let (import, end) = upsert(&t, vec![message(users(200..350))]).await;

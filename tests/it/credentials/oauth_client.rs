@@ -200,7 +200,7 @@ async fn a_write_for_which_no_token_could_be_had_was_never_sent() {
         let (_, channel, _running, _) = crate::support::serve(&upstream.url, source, settings()).await;
         let mut users = zendesk_gateway::proto::user_service_client::UserServiceClient::new(channel);
         let user = Some(UserInput { name: Some("N".to_owned()), ..UserInput::default() });
-        let refused = refused(users.create_user(CreateUserRequest { user }).await);
+        let refused = refused(users.create_user(CreateUserRequest { user, ..Default::default() }).await);
         assert_eq!(refused.reason, "UPSTREAM_UNAVAILABLE", "{head} {body}: {}", refused.message);
         assert!(refused.retry_after.is_some(), "{head} {body}: {}", refused.message);
     }

@@ -34,7 +34,7 @@ fn for_whom(sandbox: &Sandbox) -> Option<String> {
 
 fn change(id: i64) -> UpdateUserRequest {
     let user = UserInput { notes: Some("n".to_owned()), ..UserInput::default() };
-    UpdateUserRequest { id, user: Some(user), update_mask: None }
+    UpdateUserRequest { id, user: Some(user), update_mask: None, ..Default::default() }
 }
 
 async fn me(t: &TestGateway, metadata: &[(&'static str, &str)]) -> Result<(i64, String), Status> {

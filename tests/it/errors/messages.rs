@@ -68,7 +68,8 @@ async fn what_the_gateway_refuses_is_said_with_its_value_and_its_choices() {
     ] {
         assert_eq!(told(&t, rpc, request).await, message, "{rpc} {request}");
     }
-    let mut blank = UpdateUserRequest { id: 7, user: Some(UserInput::default()), update_mask: None };
+    let mut blank =
+        UpdateUserRequest { id: 7, user: Some(UserInput::default()), update_mask: None, ..Default::default() };
     blank.update_mask = Some(prost_types::FieldMask { paths: vec![" ".to_owned()] });
     let blank = refused(t.users().update_user(blank).await).message;
     assert!(blank.starts_with("update_mask has the path \" \", which is no field of user"), "{blank}");
@@ -146,6 +147,7 @@ async fn what_zendesk_refuses_is_said_with_what_was_to_be_done() {
             email: Some("no address".to_owned()),
             ..Default::default()
         }),
+        ..Default::default()
     };
     let invalid = refused(t.users().create_user(invalid).await);
     assert!(
@@ -157,6 +159,7 @@ async fn what_zendesk_refuses_is_said_with_what_was_to_be_done() {
         id: 7,
         user: Some(UserInput { notes: Some("n".to_owned()), ..Default::default() }),
         update_mask: None,
+        ..Default::default()
     };
     assert!(refused(t.users().update_user(nobody).await).message.contains("zendesk holds no users/7: "));
 }

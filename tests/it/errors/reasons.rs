@@ -429,7 +429,11 @@ async fn a_job_that_fails_is_told_of_each_input() {
     let seen = serde_json::json!({"job_statuses": [job("failed")]});
     t.sandbox.fault(get("/job_statuses/show_many"), Respond::with(200).json(seen).forever());
     let users = vec![UserInput { name: Some("A".to_owned()), ..Default::default() }];
-    let reply =
-        t.users().bulk_create_users(BulkCreateUsersRequest { users, wait: true }).await.expect("a job").into_inner();
+    let reply = t
+        .users()
+        .bulk_create_users(BulkCreateUsersRequest { users, wait: true, ..Default::default() })
+        .await
+        .expect("a job")
+        .into_inner();
     assert_eq!(reply.outcomes[0].error.as_deref(), Some("JOB_FAILED"), "{reply:?}");
 }

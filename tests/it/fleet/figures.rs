@@ -48,7 +48,7 @@ fn within<T>(seconds: u64, message: T) -> Request<T> {
 
 fn named(id: i64, name: &str) -> UpdateUserRequest {
     let user = UserInput { name: Some(name.to_owned()), ..UserInput::default() };
-    UpdateUserRequest { id, user: Some(user), update_mask: None }
+    UpdateUserRequest { id, user: Some(user), ..UpdateUserRequest::default() }
 }
 
 /// Draws from users of whom few are asked for often: the n-th with a weight of 1/n.

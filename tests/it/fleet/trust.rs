@@ -133,7 +133,7 @@ async fn nobody_becomes_somebody_else_by_metadata_on_a_public_port() {
     let fleet = Fleet::of(account(), callers(&folder), 1).await;
     let id = fleet.user(5);
     let agent = UserInput { role: Some(UserRole::Agent.into()), ..UserInput::default() };
-    let update = UpdateUserRequest { id, user: Some(agent), update_mask: None };
+    let update = UpdateUserRequest { id, user: Some(agent), update_mask: None, ..Default::default() };
     let attempts = attempts();
     let mut made = 0;
     for replica in fleet.replicas() {
@@ -167,6 +167,7 @@ async fn nobody_becomes_somebody_else_by_metadata_on_a_public_port() {
             id,
             user: Some(UserInput { name: Some("N".to_owned()), ..UserInput::default() }),
             update_mask: None,
+            ..Default::default()
         },
         &[("x-api-key", "crm")],
     );

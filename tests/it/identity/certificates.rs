@@ -29,7 +29,7 @@ fn over(t: &TestGateway, tls: ClientTlsConfig) -> UserServiceClient<Channel> {
 
 fn change(id: i64) -> UpdateUserRequest {
     let user = UserInput { notes: Some("n".to_owned()), ..UserInput::default() };
-    UpdateUserRequest { id, user: Some(user), update_mask: None }
+    UpdateUserRequest { id, user: Some(user), update_mask: None, ..Default::default() }
 }
 
 #[tokio::test]

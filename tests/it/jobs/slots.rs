@@ -34,7 +34,7 @@ async fn start() -> (Arc<Sandbox>, Seam, Rpc) {
 
 fn creation(caller: Caller, count: usize, wait: bool, time: Duration) -> Request<BulkCreateUsersRequest> {
     let user = |n: usize| UserInput { name: Some(format!("S {n}")), ..UserInput::default() };
-    by(caller, time, BulkCreateUsersRequest { users: (0..count).map(user).collect(), wait })
+    by(caller, time, BulkCreateUsersRequest { users: (0..count).map(user).collect(), wait, ..Default::default() })
 }
 
 /// Creates so many users, and returns when that was done.

@@ -43,6 +43,9 @@ const FILLED: &[(&str, &str, &str)] = &[
     ("CreateOrUpdateOrganization", "{}", "organization"),
     ("CreateOrUpdateOrganization", r#"{"id": 7}"#, "organization"),
     ("UpdateOrganization", r#"{"id": 7}"#, "organization"),
+    ("CreateUserField", "{}", "user_field"),
+    ("UpdateUserField", r#"{"id": 7}"#, "user_field"),
+    ("CreateOrUpdateUserFieldOption", r#"{"user_field_id": 7}"#, "custom_field_option"),
     ("BulkCreateOrganizations", r#"{"wait": true}"#, "organizations"),
     ("BulkUpdateOrganizations", r#"{"ids": [7], "wait": true}"#, "organization"),
     ("BulkUpdateOrganizations", r#"{"external_ids": ["e"]}"#, "organization"),
@@ -53,6 +56,15 @@ const PLAIN: &[(&str, &str)] = &[
     (
         "UploadUserPhoto",
         r#"{"id": 9223372036854775807, "content": "R0lGODlh", "content_type": "image/gif", "file_name": "Zoë 🦀.gif"}"#,
+    ),
+    ("RemoveUserPhoto", r#"{"id": 9223372036854775807}"#),
+    (
+        "AutocompleteUsers",
+        r#"{"phone": "+1", "field_id": "9007199254740993", "source": "zen:user", "brand_id": "7", "dynamic_values": {"a": [1]}}"#,
+    ),
+    (
+        "AutocompleteUsers",
+        r#"{"name": "Zoë", "field_id": "7", "source": "zen:ticket", "brand_id": "all", "dynamic_values": {"a": "b"}}"#,
     ),
     ("MergeUser", r#"{"id": 9223372036854775807, "target_id": 9007199254740993}"#),
     ("MergeUser", r#"{"id": 1, "target_id": 2}"#),
@@ -82,6 +94,9 @@ const PLAIN: &[(&str, &str)] = &[
     ("SetDefaultOrganizationMembership", r#"{"id": 9223372036854775807, "user_id": 9223372036854775807}"#),
     ("SetDefaultOrganization", r#"{"user_id": 9223372036854775807, "organization_id": 9223372036854775807}"#),
     ("BulkDeleteOrganizationMemberships", r#"{"ids": [1, 9223372036854775807], "wait": true}"#),
+    ("DeleteUserField", r#"{"id": 9223372036854775807}"#),
+    ("ReorderUserFields", r#"{"ids": [1, 9223372036854775807]}"#),
+    ("DeleteUserFieldOption", r#"{"user_field_id": 9223372036854775807, "id": 9223372036854775807}"#),
     ("DeleteOrganization", r#"{"id": 9223372036854775807}"#),
     ("BulkUpdateOrganizations", r#"{"organizations": [{"id": 9223372036854775807, "organization": {"notes": "n"}}]}"#),
     ("BulkDeleteOrganizations", r#"{"ids": [1, 9223372036854775807], "wait": true}"#),
@@ -98,6 +113,13 @@ const NOT_SENT: &[(&str, &str)] = &[
     ("UpdateGroupWithAgents", "validate_only"),
     ("SetUserGroups", "validate_only"),
     ("ChangeUserEmail", "validate_only"),
+    // What is sent does not depend on it: see user_fields.
+    ("CreateUser", "check_user_fields"),
+    ("CreateOrUpdateUser", "check_user_fields"),
+    ("UpdateUser", "check_user_fields"),
+    ("BulkCreateUsers", "check_user_fields"),
+    ("BulkCreateOrUpdateUsers", "check_user_fields"),
+    ("BulkUpdateUsers", "check_user_fields"),
 ];
 
 /// Calls RPCs and holds what they send against the schema.

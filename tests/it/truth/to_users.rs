@@ -30,7 +30,8 @@ fn judge<A>(caller: &Caller, nonce: u64, told: &Told<A>, user: Option<&User>, wa
 }
 
 pub async fn create_user(caller: &mut Caller) {
-    let (nonce, told) = caller.write(true, None, |nonce| CreateUserRequest { user: Some(named(nonce)) }).await;
+    let (nonce, told) =
+        caller.write(true, None, |nonce| CreateUserRequest { user: Some(named(nonce)), ..Default::default() }).await;
     let Ok(reply) = &told.outcome else { return };
     judge(caller, nonce, &told, reply.user.as_ref(), None);
     if let Some(user) = &reply.user {
@@ -43,7 +44,7 @@ pub async fn create_or_update_user(caller: &mut Caller) {
     let request = |nonce: u64| {
         let external_id = Some(known.map_or_else(|| format!("u{nonce}"), |id| format!("x{id}")));
         let user = Some(UserInput { external_id, ..named(nonce) });
-        CreateOrUpdateUserRequest { user, update_mask: None }
+        CreateOrUpdateUserRequest { user, update_mask: None, ..Default::default() }
     };
     let (nonce, told) = caller.write(false, None, request).await;
     let Ok(reply) = &told.outcome else { return };
@@ -60,7 +61,7 @@ pub async fn request_user_create(caller: &mut Caller) {
 
 pub async fn update_user(caller: &mut Caller) {
     let id = caller.any(USERS);
-    let request = |nonce| UpdateUserRequest { id, user: Some(notes(nonce)), update_mask: None };
+    let request = |nonce| UpdateUserRequest { id, user: Some(notes(nonce)), update_mask: None, ..Default::default() };
     let (nonce, told) = caller.write(false, None, request).await;
     caller.lasting(&told, Kind::User, id);
     if let Ok(reply) = &told.outcome {
@@ -124,7 +125,7 @@ pub async fn logout_users(caller: &mut Caller) {
 
 pub async fn bulk_create_users(caller: &mut Caller) {
     let (count, wait) = (caller.random.usize(1..4), caller.chance(70));
-    let request = |nonce| BulkCreateUsersRequest { users: vec![named(nonce); count], wait };
+    let request = |nonce| BulkCreateUsersRequest { users: vec![named(nonce); count], wait, ..Default::default() };
     let (nonce, told) = caller.write(true, None, request).await;
     let Ok(reply) = &told.outcome else { return };
     caller.judge(|state| {
@@ -143,7 +144,11 @@ pub async fn bulk_create_or_update_users(caller: &mut Caller) {
     let wait = caller.chance(70);
     let request = |nonce: u64| {
         let user = |external_id: String| UserInput { external_id: Some(external_id), ..named(nonce) };
-        BulkCreateOrUpdateUsersRequest { users: vec![user(format!("x{id}")), user(format!("u{nonce}"))], wait }
+        BulkCreateOrUpdateUsersRequest {
+            users: vec![user(format!("x{id}")), user(format!("u{nonce}"))],
+            wait,
+            ..Default::default()
+        }
     };
     let (_, told) = caller.write(true, None, request).await;
     let Ok(reply) = &told.outcome else { return };

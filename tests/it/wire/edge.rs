@@ -119,7 +119,7 @@ async fn calls(then: Then, kinds: &[What], deadline: Duration, time: Duration) -
         async move {
             if what == What::Write {
                 let user = Some(UserInput { name: Some("N".to_owned()), ..UserInput::default() });
-                users.create_user(within(CreateUserRequest { user }, deadline)).await.map(drop)
+                users.create_user(within(CreateUserRequest { user, ..Default::default() }, deadline)).await.map(drop)
             } else {
                 users.get_user_related(within(GetUserRelatedRequest { id }, deadline)).await.map(drop)
             }

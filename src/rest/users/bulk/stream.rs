@@ -28,7 +28,7 @@ macro_rules! of_inputs {
             }
 
             fn call(&self, users: Vec<UserInput>) -> $call {
-                $call { users, wait: true }
+                $call { users, wait: true, check_user_fields: self.check_user_fields }
             }
 
             fn names(row: &UserInput) -> Names {
@@ -70,7 +70,8 @@ impl BulkStream for StreamBulkUpdateUsersRequest {
     fn call(&self, rows: Vec<Row>) -> BulkUpdateUsersRequest {
         let (user, update_mask, brand_id) = (self.user.clone(), self.update_mask.clone(), self.brand_id);
         let (ids, external_ids, users) = Row::apart(rows);
-        BulkUpdateUsersRequest { ids, external_ids, user, update_mask, users, brand_id, wait: true }
+        let check_user_fields = self.check_user_fields;
+        BulkUpdateUsersRequest { ids, external_ids, user, update_mask, users, brand_id, wait: true, check_user_fields }
     }
 
     fn names(row: &Row) -> Names {

@@ -91,7 +91,7 @@ fn read(tables: &Tables, mut user: User, given: Map<String, Value>, is_new: bool
     let mut problems = Vec::new();
     given.not_null(&NEVER_NULL);
     inert(&mut given);
-    plain(&mut user, &mut given);
+    plain(tables, &mut user, &mut given);
     name(&mut user, &mut given, &mut problems);
     place_and_time(&mut user, &mut given, &mut problems);
     role::apply(&mut user, &mut given, &mut problems);
@@ -141,7 +141,7 @@ pub fn tags_of<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String>
 }
 
 /// Attributes that accept any value.
-fn plain(user: &mut User, given: &mut Attributes) {
+fn plain(tables: &Tables, user: &mut User, given: &mut Attributes) {
     given.text("alias").map(Box::from).write(&mut user.alias);
     given.text("details").map(Box::from).write(&mut user.details);
     given.text("notes").map(Box::from).write(&mut user.notes);
@@ -154,7 +154,11 @@ fn plain(user: &mut User, given: &mut Attributes) {
     user.suspended = given.boolean("suspended").unwrap_or(user.suspended);
     user.only_private_comments = given.boolean("only_private_comments").unwrap_or(user.only_private_comments);
     if let Some(fields) = given.object("user_fields") {
-        user.fields.apply(&fields);
+        user.fields.apply(&fields, &tables.user_fields.all());
+    }
+    // That null takes the picture away is an assumption.
+    if given.take("photo").is_some_and(|photo| photo.is_null()) {
+        user.photo = None;
     }
     if let Change::Set(url) = given.text("remote_photo_url") {
         let file_name = url.rsplit('/').next().unwrap_or("photo");

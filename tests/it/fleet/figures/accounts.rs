@@ -60,7 +60,11 @@ async fn jobs_of_all_are_as_many_as_the_account_may_have() {
     let mut calls = JoinSet::new();
     for (caller, channel) in fleet.channels().into_iter().enumerate() {
         let user = |row: usize| UserInput { name: Some(format!("Row {caller} {row}")), ..UserInput::default() };
-        let request = BulkCreateUsersRequest { users: (0..rows).map(user).collect(), wait: true };
+        let request = BulkCreateUsersRequest {
+            users: (0..rows).map(user).collect(),
+            wait: true,
+            ..BulkCreateUsersRequest::default()
+        };
         let mut users = UserServiceClient::new(channel).max_decoding_message_size(64 << 20);
         calls.spawn(async move { users.bulk_create_users(within(600, request)).await });
     }

@@ -8,7 +8,10 @@ use zendesk_gateway::proto::{CreateUserRequest, UserInput};
 const CREATE: &str = "/zendesk.gateway.v1.UserService/CreateUser";
 
 fn create() -> CreateUserRequest {
-    CreateUserRequest { user: Some(UserInput { name: Some("N".to_owned()), ..UserInput::default() }) }
+    CreateUserRequest {
+        user: Some(UserInput { name: Some("N".to_owned()), ..UserInput::default() }),
+        ..Default::default()
+    }
 }
 
 async fn stage(arrived: &Arrived) -> Stage {

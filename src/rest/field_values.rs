@@ -1,0 +1,208 @@
+//! The check of values of user fields against the account's definitions.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use prost_types::value::Kind;
+use prost_types::{FieldMask, Value};
+use regex::{Regex, RegexBuilder};
+
+use super::answer::is_unread;
+use crate::error::{Checks, Result, quoted, snippet};
+use crate::json;
+use crate::proto::{CustomFieldOption, UserField, UserFieldType, UserInput};
+
+/// Most options that a refusal names.
+const MOST_NAMED: usize = 10;
+/// Most memory of a pattern. One that takes more is not checked.
+const LARGEST_PATTERN: usize = 1 << 20;
+
+/// The values that a write sends of one user's fields.
+#[derive(Debug)]
+pub struct Given<'a> {
+    /// The path of the user in the request.
+    within: String,
+    /// The fields by their keys, each with its value; none for one that is cleared.
+    fields: Vec<(&'a str, Option<&'a Value>)>,
+}
+
+/// Returns the values that a write sends of a user's fields, if they are to be checked and there are any.
+pub fn given<'a>(
+    is_wanted: bool,
+    user: Option<&'a UserInput>,
+    mask: Option<&'a FieldMask>,
+    within: impl FnOnce() -> String,
+) -> Option<Given<'a>> {
+    let fields = json::custom_fields(user.filter(|_| is_wanted)?, mask);
+    (!fields.is_empty()).then(|| Given { within: within(), fields })
+}
+
+/// The account's definitions of user fields.
+#[derive(Debug)]
+pub struct Definitions {
+    fields: HashMap<String, Definition>,
+    /// True if a key that has no definition here has none.
+    is_whole: bool,
+}
+
+#[derive(Debug)]
+struct Definition {
+    field: UserField,
+    /// The pattern of values; none if there is none that can be tested.
+    pattern: OnceLock<Option<Regex>>,
+}
+
+impl Definitions {
+    /// Returns what these rows define. `is_whole` says that the account has no others.
+    pub fn of(rows: Vec<UserField>, mut is_whole: bool) -> Self {
+        let mut fields = HashMap::with_capacity(rows.len());
+        for field in rows {
+            match field.key.clone().filter(|_| !is_unread(&field.unreadable_fields, "key")) {
+                Some(key) => drop(fields.insert(key, Definition { field, pattern: OnceLock::new() })),
+                None => is_whole = false,
+            }
+        }
+        Self { fields, is_whole }
+    }
+
+    /// Refuses, each by its path, keys that no field has, fields that are not active, and values that are none of their field's type.
+    pub fn check(&self, given: &[Given<'_>]) -> Result<()> {
+        let mut checks = Checks::default();
+        for Given { within, fields } in given {
+            for (key, value) in fields {
+                if let Some(problem) = self.problem(key, *value) {
+                    checks.refuse(&format!("{within}.user_fields.{}", snippet(key)), &problem);
+                }
+            }
+        }
+        checks.end(Some(()))
+    }
+
+    fn problem(&self, key: &str, value: Option<&Value>) -> Option<String> {
+        let Some(definition) = self.fields.get(key) else {
+            return self.is_whole.then(|| "is no user field of the account".to_owned());
+        };
+        // Zendesk does not say what becomes of a value that is written to such a field, so the caller cannot rely on anything.
+        if definition.field.active == Some(false) {
+            return Some("is a user field that is not active".to_owned());
+        }
+        value.and_then(|value| value.kind.as_ref()).and_then(|kind| definition.refuses(kind))
+    }
+}
+
+impl Definition {
+    fn refuses(&self, value: &Kind) -> Option<String> {
+        let kind = self.field.r#type();
+        match (kind, value) {
+            (_, Kind::NullValue(_))
+            | (UserFieldType::Unspecified, _)
+            | (UserFieldType::Text | UserFieldType::Textarea, Kind::StringValue(_))
+            | (UserFieldType::Checkbox, Kind::BoolValue(_)) => return None,
+            (UserFieldType::Date, Kind::StringValue(text)) if is_date(text) => return None,
+            (UserFieldType::Integer, value) if is_integer(value) => return None,
+            (UserFieldType::Decimal | UserFieldType::Currency, value) if is_decimal(value) => return None,
+            (UserFieldType::Lookup, value) if self.is_name(value) => return None,
+            (UserFieldType::Regexp, Kind::StringValue(text)) => {
+                let pattern = self.pattern.get_or_init(|| pattern(&self.field)).as_ref()?;
+                // An empty value is none.
+                let is_right = text.is_empty() || pattern.is_match(text);
+                return (!is_right).then(|| format!("must be text that matches {}", quoted(pattern.as_str(), 256)));
+            }
+            (UserFieldType::Dropdown | UserFieldType::Tagger, Kind::StringValue(text)) => {
+                return self.lacks(text).then(|| format!("must be the value of one of {}", self.options()));
+            }
+            (UserFieldType::Multiselect, Kind::ListValue(list)) if list.values.iter().all(is_text) => {
+                let is_wrong = list
+                    .values
+                    .iter()
+                    .any(|item| matches!(&item.kind, Some(Kind::StringValue(text)) if self.lacks(text)));
+                return is_wrong.then(|| format!("must be a list of values of {}", self.options()));
+            }
+            _ => {}
+        }
+        let wanted = match kind {
+            UserFieldType::Checkbox => "must be true or false: the field is a checkbox",
+            UserFieldType::Date => "must be a date such as \"2026-11-30\", perhaps with a time",
+            UserFieldType::Integer => "must be a whole number, or a string of its digits",
+            UserFieldType::Decimal | UserFieldType::Currency => "must be a number, or a string of its digits",
+            UserFieldType::Lookup => "must be the id of a record, as a number or a string",
+            UserFieldType::Dropdown | UserFieldType::Tagger => {
+                "must be a string, the value of one of the field's options"
+            }
+            UserFieldType::Multiselect => "must be a list of strings, values of the field's options",
+            _ => "must be a string",
+        };
+        Some(wanted.to_owned())
+    }
+
+    /// True if no option has this value, and all of them could be read.
+    fn lacks(&self, value: &str) -> bool {
+        let UserField { custom_field_options: options, unreadable_fields, .. } = &self.field;
+        let is_clear = |option: &CustomFieldOption| option.value.is_some() && option.unreadable_fields.is_empty();
+        let are_read = !unreadable_fields.iter().any(|path| path.starts_with("custom_field_options"));
+        are_read && options.iter().all(is_clear) && !options.iter().any(|option| option.value.as_deref() == Some(value))
+    }
+
+    fn options(&self) -> String {
+        let options = &self.field.custom_field_options;
+        let named = options.iter().take(MOST_NAMED).filter_map(|option| option.value.as_deref());
+        let named: Vec<String> = named.map(|value| format!("\"{}\"", quoted(value, 64))).collect();
+        let more = options.len().saturating_sub(MOST_NAMED);
+        let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+        format!("the field's options, which are {}{more}", named.join(", "))
+    }
+
+    /// True if a value can name a record of the kind that a lookup is for. Those of custom objects have ids that are text.
+    fn is_name(&self, value: &Kind) -> bool {
+        let target = self.field.relationship_target_type.as_deref().unwrap_or_default();
+        match value {
+            Kind::NumberValue(number) => *number > 0.0 && is_integer(value),
+            Kind::StringValue(text) if target.starts_with("zen:custom_object:") => !text.trim().is_empty(),
+            Kind::StringValue(text) => is_integer(value) && !text.starts_with('-'),
+            _ => false,
+        }
+    }
+}
+
+/// Returns the pattern of a field. Ruby, for which it was written, lets `^` and `$` match at each line. One that only Ruby
+/// understands is none.
+fn pattern(field: &UserField) -> Option<Regex> {
+    let pattern = field.regexp_for_validation.as_deref().filter(|text| !text.is_empty())?;
+    let is_read = !is_unread(&field.unreadable_fields, "regexp_for_validation");
+    RegexBuilder::new(pattern).multi_line(true).size_limit(LARGEST_PATTERN).build().ok().filter(|_| is_read)
+}
+
+fn is_text(item: &Value) -> bool {
+    matches!(item.kind, Some(Kind::StringValue(_)))
+}
+
+fn is_integer(value: &Kind) -> bool {
+    match value {
+        Kind::NumberValue(number) => number.fract() == 0.0,
+        Kind::StringValue(text) => has_digits(text.strip_prefix('-').unwrap_or(text)),
+        _ => false,
+    }
+}
+
+fn is_decimal(value: &Kind) -> bool {
+    match value {
+        Kind::NumberValue(_) => true,
+        Kind::StringValue(text) => {
+            let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+            has_digits(whole.strip_prefix('-').unwrap_or(whole)) && has_digits(part)
+        }
+        _ => false,
+    }
+}
+
+fn has_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// True if a text is a day of the calendar, alone or with a time after it.
+fn is_date(text: &str) -> bool {
+    let day = text.get(..10).filter(|day| day.is_ascii()).unwrap_or_default();
+    let has_time = text.len() > 10;
+    let time = if has_time { text } else { &format!("{day}T00:00:00Z") };
+    time.parse::<prost_types::Timestamp>().is_ok()
+}
