@@ -52,7 +52,8 @@ pub fn word_of<E: Words>(number: i32) -> Option<&'static str> {
 
 /// Reads an enum field with presence.
 pub fn optional_word<'de, E: Words, D: Deserializer<'de>>(from: D) -> Result<Option<i32>, D::Error> {
-    from.deserialize_option(Text)?.map(|word| number_of::<E, D::Error>(&word)).transpose()
+    // Some words are numbers, such as those of `role_type`.
+    from.deserialize_any(Text)?.map(|word| number_of::<E, D::Error>(&word)).transpose()
 }
 
 /// Reads an enum field without presence; null is UNSPECIFIED.
@@ -305,6 +306,9 @@ impl<'de> Visitor<'de> for Text {
         Ok(Some(bool.to_string().into()))
     }
     null_or!(None, D::deserialize_str);
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
     fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
         lost("number").map(|()| None)
     }

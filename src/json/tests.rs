@@ -369,3 +369,12 @@ proptest! {
         prop_assert_eq!(one.is_ok(), other.is_ok(), "{}", String::from_utf8_lossy(&bytes));
     }
 }
+
+/// What the strict reader refuses is read again, which takes twice as long.
+#[test]
+fn an_ordinary_agent_is_read_strictly() {
+    let body = include_bytes!("../../benches/common/user.json");
+    let read: Result<Object<crate::proto::GetUserResponse>, _> = sonic_rs::from_slice(body);
+    let Object(read) = read.expect("nothing in it is odd");
+    assert_eq!(read.user.expect("a user").role_type, Some(crate::proto::RoleType::CustomAgent.into()));
+}
