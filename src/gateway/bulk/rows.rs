@@ -165,6 +165,9 @@ impl<R: BulkStream, M> Rows<R, M> {
 
     /// Reads the definitions that the next rows are checked against, if they are.
     async fn look_up(&mut self, rows: usize) -> Result<()> {
+        if !self.first.checks_user_fields() {
+            return Ok(());
+        }
         let call = self.first.call(self.waiting.iter().take(rows).cloned().collect());
         let given = call.user_fields();
         let definitions =

@@ -20,6 +20,10 @@ pub trait BulkStream: contract::Request<Reply: From<BulkEvent>> + PartialEq {
     fn take_rows(&mut self) -> Vec<Self::Row>;
     /// Returns the call for these rows. `self` is the first message of their stream.
     fn call(&self, rows: Vec<Self::Row>) -> Self::Call;
+    /// True if values of user fields in its rows are to be compared with their definitions.
+    fn checks_user_fields(&self) -> bool {
+        false
+    }
     /// Returns what a row names a record by.
     fn names(row: &Self::Row) -> Names;
     /// Returns about how many bytes a row has in a request to Zendesk.

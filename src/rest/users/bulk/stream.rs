@@ -31,6 +31,10 @@ macro_rules! of_inputs {
                 $call { users, wait: true, check_user_fields: self.check_user_fields }
             }
 
+            fn checks_user_fields(&self) -> bool {
+                self.check_user_fields
+            }
+
             fn names(row: &UserInput) -> Names {
                 names_of(row)
             }
@@ -72,6 +76,10 @@ impl BulkStream for StreamBulkUpdateUsersRequest {
         let (ids, external_ids, users) = Row::apart(rows);
         let check_user_fields = self.check_user_fields;
         BulkUpdateUsersRequest { ids, external_ids, user, update_mask, users, brand_id, wait: true, check_user_fields }
+    }
+
+    fn checks_user_fields(&self) -> bool {
+        self.check_user_fields
     }
 
     fn names(row: &Row) -> Names {
