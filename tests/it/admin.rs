@@ -1,5 +1,7 @@
 //! The admin port: health for machines, status for people.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -274,6 +276,28 @@ async fn calls_that_fail_are_a_finding_where_no_other_one_says_why() {
     }
     let findings = of("UPSTREAM_TIMEOUT", "DEADLINE_EXCEEDED", 30, 30).await;
     assert_eq!((findings.as_array().map(Vec::len), &findings[0]["kind"]), (Some(1), &json!("upstream_down")));
+}
+
+#[tokio::test]
+async fn what_was_explained_at_its_time_begins_nothing_once_its_cause_is_over() {
+    let t = Observed::bare(Settings::default()).await;
+    t.readiness.serving();
+    let state = t.telemetry.state();
+    let fail = |count| (0..count).for_each(|_| state.errors.note(error("BREAKER_OPEN", "UNAVAILABLE")));
+    let is_open = Arc::new(AtomicBool::new(true));
+    let known = Arc::clone(&is_open);
+    state.sources.breakers.set(move || {
+        let is_open = known.load(Ordering::Relaxed);
+        vec![breaker("users", if is_open { BreakerState::Open } else { BreakerState::Closed })]
+    });
+    fail(60);
+    assert_eq!(kinds(&t.status().await), [("circuit_open".to_owned(), "users".to_owned())]);
+    fail(3);
+    is_open.store(false, Ordering::Relaxed);
+    assert_eq!(kinds(&t.status().await), [], "the last calls failed for it, too");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    fail(3);
+    assert_eq!(kinds(&t.status().await), [("calls_fail".to_owned(), String::new())], "but these have no cause");
 }
 
 #[tokio::test]
@@ -626,10 +650,10 @@ async fn what_is_no_longer_in_use_as_it_is_there_stays_a_finding_until_it_is_men
     let t = Observed::bare(Settings::default()).await;
     t.readiness.serving();
     let state = t.telemetry.state();
-    let failing = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let now = std::sync::Arc::clone(&failing);
+    let failing = Arc::new(AtomicBool::new(true));
+    let now = Arc::clone(&failing);
     state.sources.reloads.set(move || {
-        let failing = now.load(std::sync::atomic::Ordering::Relaxed);
+        let failing = now.load(Ordering::Relaxed);
         vec![view::Reload { what: "credential", taken: 0, failed: 1, failing }]
     });
     let soon = std::time::SystemTime::now() + Duration::from_hours(47);
@@ -656,6 +680,6 @@ async fn what_is_no_longer_in_use_as_it_is_there_stays_a_finding_until_it_is_men
         "certificate_ended certificate of the callers' authority",
     ];
     assert_eq!(kinds(t.status().await), wanted);
-    failing.store(false, std::sync::atomic::Ordering::Relaxed);
+    failing.store(false, Ordering::Relaxed);
     assert_eq!(kinds(t.status().await), wanted[1..]);
 }

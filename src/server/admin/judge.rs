@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 mod failing;
 mod shares;
 
+pub use failing::explains;
+
 use super::failures::FAILURES;
 use super::figures::{counted, span};
 use super::findings::{Finding, Level};

@@ -23,6 +23,8 @@ const REFUSED_FOR: Duration = Duration::from_mins(30);
 const ANSWERS: [&str; 5] = ["NOT_FOUND", "RECORD_INVALID", "DUPLICATE_VALUE", "CURSOR_EXPIRED", "PAGINATION_DEPTH"];
 /// How long lost lines about changes are told: somebody has to see it, and nothing can be done about them.
 const TOLD: Duration = Duration::from_mins(15);
+/// How long after the end of its cause a call may fail for it.
+const AFTER_ITS_CAUSE: Duration = Duration::from_secs(5);
 /// Least time between two counters that are kept, and between two that are older than the long window.
 const STEP: Duration = Duration::from_secs(1);
 const LONG_STEP: Duration = Duration::from_mins(1);
@@ -54,6 +56,10 @@ pub struct Recorder {
     /// When a line about a change was last found to be lost, and how many there were.
     changes_lost: Option<(Instant, u64)>,
     refused: Refused,
+    /// The errors when it was last asked.
+    errors: HashMap<Kind, u64>,
+    /// Of these, those that a finding of their time explains, and when it was last there.
+    explained: HashMap<Kind, (u64, Instant)>,
 }
 
 /// Refusals of the gateway's credential since a call has succeeded, or another one was taken.
@@ -91,6 +97,8 @@ impl Refused {
 pub struct Lately {
     /// Calls that ended with an error, by kind.
     pub errors: HashMap<Kind, u64>,
+    /// Of these, those that findings of their time explain, although they may be over.
+    pub explained: HashMap<Kind, u64>,
     /// Calls that ended.
     pub calls: u64,
     /// Exchanges with Zendesk, by endpoint class.
@@ -167,11 +175,28 @@ impl Recorder {
         self.older.iter().rev().take_while(had_none).find(has_a_few).or(Some(then))
     }
 
+    /// Takes in which errors are explained by what is found now.
+    pub fn explain(&mut self, is_explained: impl Fn(&'static str) -> bool, now: Instant) {
+        let explained = self.errors.iter().filter(|(kind, _)| is_explained(kind.reason));
+        self.explained.extend(explained.map(|(kind, count)| (*kind, (*count, now))));
+    }
+
+    /// Takes in all errors so far. Those that follow soon after their cause is over are explained by it, too.
+    fn note_errors(&mut self, errors: &HashMap<Kind, u64>, now: Instant) {
+        self.errors.clone_from(errors);
+        for (kind, (known, last)) in &mut self.explained {
+            if now.duration_since(*last) < AFTER_ITS_CAUSE {
+                *known = errors.get(kind).copied().unwrap_or_default();
+            }
+        }
+    }
+
     /// Returns what happened lately. It knows of as much as it was asked often.
     pub fn lately(&mut self, state: &State) -> Lately {
         let (now, totals) = (Instant::now(), Totals::of(state));
         self.forget(now);
         self.refused.update(&totals, now);
+        self.note_errors(&totals.errors, now);
         let known = self.changes_lost.map_or(0, |(_, lost)| lost);
         if totals.changes_lost > known {
             self.changes_lost = Some((now, totals.changes_lost));
@@ -181,7 +206,12 @@ impl Recorder {
         let changes_lost = self.changes_lost.filter(|(when, _)| now.duration_since(*when) < TOLD);
         let none = Totals::default();
         let then = then.map_or(&none, |(_, then)| then);
+        let explained = |kind: &Kind| {
+            let known = self.explained.get(kind).map_or(0, |(count, _)| *count);
+            known.saturating_sub(then.errors.get(kind).copied().unwrap_or_default())
+        };
         let lately = Lately {
+            explained: totals.errors.keys().map(|kind| (*kind, explained(kind))).collect(),
             errors: totals
                 .errors
                 .iter()
