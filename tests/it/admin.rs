@@ -573,7 +573,8 @@ async fn a_follower_names_its_leader_where_that_is_what_fails() {
     });
     state.errors.note(error("CREDENTIAL_REFUSED", "INTERNAL"));
     state.errors.note(error("IDENTITY_UNAVAILABLE", "UNAVAILABLE"));
-    (0..5).for_each(|_| state.errors.note(error("PERMISSION_DENIED", "PERMISSION_DENIED")));
+    (0..3).for_each(|_| state.errors.note(error("PERMISSION_DENIED", "PERMISSION_DENIED")));
+    (0..2).for_each(|_| state.errors.note(error("UPSTREAM_REFUSED", "FAILED_PRECONDITION")));
     let findings = t.status().await["findings"].clone();
     let text = findings[0]["text"].as_str().expect("text");
     assert!(text.ends_with("(1 call in half a minute), says the leader at gateway-a:50052."), "{findings}");

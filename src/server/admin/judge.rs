@@ -349,24 +349,24 @@ impl Found {
     fn telemetry(&mut self, state: &State, lately: &Lately) {
         if lately.other_lines > 0 {
             let lines = counted(lately.other_lines, "log line was", "log lines were");
-            let text = format!("{lines} lost in {}: standard error is not read in time.", lately.span());
+            let text = format!("{lines} lost in {}: {}.", lately.span(), state.lost_lines.why());
             self.add(
                 "log_lines_lost",
                 Level::Warning,
                 text,
-                "see the node's log agent, or write fewer: telemetry.log_filter",
+                "see the node's log agent and its disk, or write fewer: telemetry.log_filter",
             );
         }
         match lately.changes_lost {
             0 => {}
             lost => {
                 let lines = counted(lost, "change is", "changes are");
-                let text = format!("{lines} not on record since the start: standard error was not read in time.");
+                let text = format!("{lines} not on record since the start: {}.", state.lost_lines.why());
                 self.add(
                     "changes_not_on_record",
                     Level::Problem,
                     text,
-                    "see the node's log agent; Zendesk's own audit log has every change",
+                    "see the node's log agent and its disk; Zendesk's own audit log has every change",
                 );
             }
         }

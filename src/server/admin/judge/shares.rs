@@ -162,7 +162,8 @@ impl Found {
         let is_often = |refused: u64, all: u64, percentage: u64| refused >= SOME && refused * 100 >= all * percentage;
         // A follower has no exchanges of its own, but what its leader has answered.
         if let Some(leader) = state.sources.fleet.read().filter(|it| it.course == "follows").and_then(|it| it.leader) {
-            let of = lately.errors.iter().filter(|(kind, _)| kind.reason == "PERMISSION_DENIED");
+            let is_refusal = |kind: &Kind| ["PERMISSION_DENIED", "UPSTREAM_REFUSED"].contains(&kind.reason);
+            let of = lately.errors.iter().filter(|(kind, _)| is_refusal(kind));
             let refused = of.map(|(_, count)| count).sum();
             if is_often(refused, lately.calls, OFTEN_REFUSED) {
                 let (calls, span) = (lately.calls, lately.span());
