@@ -10,8 +10,9 @@ use rustls::CertificateError::{
 
 /// Says what an error of the TLS library means; none for any other error.
 pub fn words(error: &(dyn Error + 'static)) -> Option<String> {
-    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    let error = inner.map_or(error, |inner| inner);
+    if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        return words(inner);
+    }
     Some(match error.downcast_ref()? {
         rustls::Error::InvalidCertificate(why) => match why {
             UnknownIssuer => "the peer's certificate is signed by no authority that is trusted here".to_owned(),
@@ -49,7 +50,7 @@ mod tests {
     #[test]
     fn errors_of_the_library_are_said_in_words_wherever_they_are_in_a_chain() {
         let of = |error: rustls::Error| {
-            let error = anyhow::Error::new(io::Error::other(error)).context("upstream");
+            let error = anyhow::Error::new(io::Error::other(io::Error::other(error))).context("upstream");
             in_words(&error)
         };
         for (error, words) in [
