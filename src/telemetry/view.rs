@@ -87,7 +87,7 @@ pub struct Fleet {
 pub struct Election {
     /// The highest term that it has heard of.
     pub term: u64,
-    /// How the Lease was read or written last: `good`, `unreachable`, `missing`, `forbidden`.
+    /// How the Lease was read or written last: `good`, `unreachable`, `missing`, `forbidden`, `failing`.
     pub lease: &'static str,
     /// For how long it could not be.
     #[serde(skip)]

@@ -18,7 +18,7 @@ use zendesk_gateway::proto::{
     BulkUpdateUsersRequest, StreamChangedUsersRequest as Request, StreamChangedUsersResponse as Reply, UserInput,
 };
 use zendesk_gateway::rpc::Rpc;
-use zendesk_gateway::sandbox::faults::{Delay, get};
+use zendesk_gateway::sandbox::faults::{Delay, Respond, get};
 use zendesk_gateway::sandbox::{self, Sandbox};
 use zendesk_gateway::upstream::Call;
 
@@ -341,5 +341,25 @@ async fn the_end_of_a_follower_who_has_come_to_the_present_is_no_failure() {
         while let Some(Ok(_)) = stream.next().await {}
         let reasons: Vec<_> = t.telemetry.state().errors.read().into_iter().map(|one| one.kind.reason).collect();
         assert_eq!(reasons, [reason]);
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_that_zendesk_does_not_know_any_more_is_told_as_that() {
+    for status in [400, 422] {
+        let t = TestGateway::start().await;
+        let mut stream =
+            t.users().stream_changed_users(since(now() - 3_600, false)).await.expect("it begins").into_inner();
+        let mut token = String::new();
+        while let Some(reply) = stream.message().await.expect("no error") {
+            token = reply.next_page_token;
+        }
+        let said = json!({"error": {"title": "InvalidPaginationParameter", "message": "cursor is not valid"}});
+        t.sandbox.fault(get("/incremental/users/*"), Respond::with(status).json(said).forever());
+        let request = Request { page_token: token, ..Request::default() };
+        let mut stream = t.users().stream_changed_users(request).await.expect("it begins").into_inner();
+        let error = stream.message().await.expect_err("the cursor is refused");
+        assert_eq!(reason_of(&error), Some("CURSOR_EXPIRED"), "{status}: {error}");
+        t.stop().await;
     }
 }
