@@ -153,6 +153,7 @@ impl Gateway {
         mut guard: WriteGuard,
     ) -> Result<(Answer, Snapshot)> {
         let (ledger, waits_for) = (Ledger::within(&context.ledger), WaitsFor::noted());
+        ledger.changes(true);
         let call = Call {
             rest: change.rest.into(),
             idempotency: change.idempotency,
@@ -175,7 +176,7 @@ impl Gateway {
                 biased;
                 sent = sent => sent,
                 // The process ends, and the change would leave no line.
-                () = over.cancelled() => Err(record.ledger.cut_short(true)),
+                () = over.cancelled() => Err(record.ledger.cut_short()),
             };
             let sent = sent.map_err(|error| of_write(error, &record.ledger));
             let outcome = match sent.inspect_err(|error| record.failed(error)) {

@@ -97,6 +97,10 @@ pub struct Ledger {
     progress: Mutex<Progress>,
     identified: AtomicBool,
     watching: AtomicBool,
+    /// It is that of a call that changes something.
+    changes: AtomicBool,
+    /// Another replica has the inbound call, or may have it.
+    elsewhere: AtomicBool,
     /// Attempts begun, until one of them is answered.
     begun: AtomicU32,
     answered_once: AtomicBool,
@@ -137,15 +141,31 @@ impl Ledger {
         Ok(())
     }
 
-    /// Returns the error of a call whose deadline passes now.
-    pub fn too_late(&self) -> Error {
-        Error::Deadline { sent: self.may_have_acted() }
+    /// Notes whether the call changes something.
+    pub fn changes(&self, changes: bool) {
+        self.changes.store(changes, Ordering::Relaxed);
     }
 
-    /// Returns the error of a call that the gateway ends because it shuts down, and that changes something or does not.
-    pub fn cut_short(&self, changes: bool) -> Error {
-        let is_open = changes && self.may_have_acted();
-        if is_open { Error::OutcomeUnknown(Box::new(Error::ShuttingDown)) } else { Error::ShuttingDown }
+    /// Notes whether another replica has the inbound call, or may have it.
+    pub fn is_elsewhere(&self, elsewhere: bool) {
+        self.elsewhere.store(elsewhere, Ordering::Relaxed);
+    }
+
+    /// Returns the error of a call that ends now for this reason, whatever is under way of it. If it changes something, and anything
+    /// was sent, nobody will tell its caller what became of that.
+    pub fn broken_off(&self, why: Error) -> Error {
+        let is_open = self.changes.load(Ordering::Relaxed) && self.may_have_acted();
+        if is_open { Error::OutcomeUnknown(Box::new(why)) } else { why }
+    }
+
+    /// Returns the error of a call whose deadline passes now.
+    pub fn too_late(&self) -> Error {
+        self.broken_off(Error::Deadline { sent: self.may_have_acted() })
+    }
+
+    /// Returns the error of a call that the gateway ends because it shuts down.
+    pub fn cut_short(&self) -> Error {
+        self.broken_off(Error::ShuttingDown)
     }
 
     /// Counts the first attempt of a request.
@@ -313,7 +333,7 @@ impl Ledger {
 
     /// Whether a request that was sent may have been acted upon.
     pub fn may_have_acted(&self) -> bool {
-        self.requests() > self.harmless.load(Ordering::Relaxed)
+        self.requests() > self.harmless.load(Ordering::Relaxed) || self.elsewhere.load(Ordering::Relaxed)
     }
 
     /// Whether more than one request may have been acted upon: an attempt was lost and may still be carried out.
