@@ -422,6 +422,44 @@ async fn a_part_that_zendesk_refuses_is_a_finding_and_a_share_that_goes_up_and_d
     }
 }
 
+#[tokio::test]
+async fn a_class_that_is_slow_is_found_beside_many_quick_requests() {
+    let t = Observed::bare(Settings::default()).await;
+    t.readiness.serving();
+    t.status().await;
+    let note = |class, count: u64, seconds| {
+        let exchanges = &t.telemetry.state().exchanges;
+        (0..count).for_each(|_| exchanges.note(class, Duration::from_secs(seconds), exchanges::End::Well));
+    };
+    note("user_reads", 600, 0);
+    note("group_reads", 14, 4);
+    let found = |about: &str| [("upstream_slow".to_owned(), about.to_owned())];
+    assert_eq!(kinds(&t.status().await), found("group_reads"));
+    note("user_reads", 100, 4);
+    assert_eq!(kinds(&t.status().await), found(""), "then all of it is");
+}
+
+#[tokio::test]
+async fn rows_and_many_values_that_callers_do_not_get_are_a_finding() {
+    let t = Observed::bare(Settings::default()).await;
+    t.readiness.serving();
+    t.status().await;
+    let exchanges = &t.telemetry.state().exchanges;
+    for (field, count, found) in [
+        ("users.email", 19, vec![]),
+        ("groups", 1, vec![("groups", "warning")]),
+        ("users.email", 1, vec![("groups", "warning"), ("users.email", "warning")]),
+        ("groups", 19, vec![("groups", "problem"), ("users.email", "warning")]),
+    ] {
+        exchanges.lose(field, count);
+        let status = t.status().await;
+        let told: Vec<_> = kinds(&status).into_iter().collect();
+        let levels = status["findings"].as_array().expect("a list").iter().map(|one| one["level"].as_str());
+        let told: Vec<_> = told.iter().map(|(_, about)| about.as_str()).zip(levels.flatten()).collect();
+        assert_eq!(told, found, "{status}");
+    }
+}
+
 fn error(reason: &'static str, code: &'static str) -> errors::Kind {
     errors::Kind { reason, code, method: "zendesk.gateway.v1.UserService/GetUser" }
 }

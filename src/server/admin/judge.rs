@@ -47,14 +47,15 @@ pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     found.reloads(status);
     found.failures(lately, status, state);
     found.refused(lately, state);
+    found.certificates(state);
     found.handshakes(lately);
     found.strangers(lately, &status.settings);
     found.limited(lately);
     found.jobs(lately);
     found.breakers(&status.breakers, state);
     found.slow(lately);
+    found.unreadable(lately);
     found.budgets(status);
-    found.certificates(state);
     found.connections(status, lately);
     found.process(Process::read());
     found.failing(lately, state);
@@ -201,7 +202,11 @@ impl Found {
             }
             let text =
                 format!("A new {what} could not be taken; the one before is still in use, and a restart would fail.");
-            let next = "see the log for the file and why it was refused, and put the right content there";
+            let next = if what == "jwks" && !is_of_file {
+                "see the log for what the issuer answers, and whether identity.jwt.jwks_url answers from here"
+            } else {
+                "see the log for the file and why it was refused, and put the right content there"
+            };
             self.about("reload_failed", what, Level::Warning, text, next);
         }
     }

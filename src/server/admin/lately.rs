@@ -9,6 +9,9 @@ use crate::telemetry::exchanges::Tally;
 use crate::telemetry::logs::writer::Room;
 use crate::telemetry::{State, view};
 
+#[cfg(test)]
+mod tests;
+
 /// How far back it looks.
 const WINDOW: Duration = Duration::from_secs(30);
 /// How far back it looks where no call has succeeded since: with few calls, half a minute may have none.
@@ -35,6 +38,7 @@ struct Totals {
     errors: HashMap<Kind, u64>,
     calls: u64,
     exchanges: BTreeMap<&'static str, Tally>,
+    losses: BTreeMap<String, u64>,
     reads: u64,
     free_reads: u64,
     changes_lost: u64,
@@ -103,6 +107,8 @@ pub struct Lately {
     pub calls: u64,
     /// Exchanges with Zendesk, by endpoint class.
     pub exchanges: BTreeMap<&'static str, Tally>,
+    /// Values and rows of Zendesk's answers that could not be read, by field.
+    pub losses: BTreeMap<String, u64>,
     /// Reads that asked the cache.
     pub reads: u64,
     /// Of these, those that cost no request of their own.
@@ -224,6 +230,12 @@ impl Recorder {
                 .iter()
                 .map(|(class, tally)| (*class, tally.since(then.exchanges.get(class).copied().unwrap_or_default())))
                 .collect(),
+            losses: totals
+                .losses
+                .iter()
+                .map(|(field, count)| (field.clone(), count - then.losses.get(field).unwrap_or(&0)))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
             reads: totals.reads - then.reads,
             free_reads: totals.free_reads - then.free_reads,
             changes_lost: changes_lost.map_or(0, |(_, lost)| lost),
@@ -284,6 +296,7 @@ impl Totals {
             errors: state.errors.read().into_iter().map(|one| (one.kind, one.count)).collect(),
             calls: state.calls.ended() + state.streams.ended(),
             exchanges: state.exchanges.read(),
+            losses: state.exchanges.losses(),
             reads: free_reads + cache.misses,
             free_reads,
             changes_lost: state.lost_lines.read(Room::Changes),
@@ -302,95 +315,6 @@ impl Totals {
                     .filter(|one| is_credential(one))
                     .map(|one| one.taken)
                     .sum::<u64>(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn totals(calls: u64, errors: &[(&'static str, u64)]) -> Totals {
-        let kind = |reason| Kind { reason, code: "INTERNAL", method: "m" };
-        let errors = errors.iter().map(|(reason, count)| (kind(*reason), *count)).collect();
-        Totals { errors, calls, ..Totals::default() }
-    }
-
-    #[test]
-    fn where_calls_are_rare_and_none_succeeds_it_looks_as_far_back_as_the_last_few() {
-        // Each two minutes a call is refused, and once one succeeds.
-        let told = |minutes: u64, succeeds: Option<u64>| {
-            let (began, mut recorder) = (Instant::now(), Recorder::default());
-            let mut last = (0, Duration::ZERO);
-            for second in 0..=minutes * 60 {
-                let now = began + Duration::from_secs(second);
-                let calls = second / 120;
-                let well = u64::from(succeeds.is_some_and(|call| calls >= call));
-                let totals = totals(calls, &[("ACCESS_REFUSED", calls - well)]);
-                recorder.forget(now);
-                last = recorder.since(&totals, now).map_or((0, Duration::ZERO), |(then, before)| {
-                    (totals.calls - before.calls, now.duration_since(*then))
-                });
-                recorder.kept.push_back((now, totals));
-            }
-            assert!(recorder.older.len() <= 30, "{} are kept", recorder.older.len());
-            last
-        };
-        assert!(told(8, None).0 < 5, "too few to tell a share of");
-        let (calls, over) = told(14, None);
-        assert!(calls == 5 && over > Duration::from_mins(8) && over < Duration::from_mins(11), "{calls} in {over:?}");
-        let (calls, over) = told(60, None);
-        assert!(calls == 5 && over < Duration::from_mins(11), "{calls} in {over:?}");
-        let (calls, over) = told(60, Some(28));
-        assert!(calls < 5 && over <= Duration::from_mins(5), "one has succeeded: {calls} in {over:?}");
-    }
-
-    #[test]
-    fn what_another_credential_mends_is_over_soon_even_if_nobody_calls() {
-        let (began, mut recorder) = (Instant::now(), Recorder::default());
-        let of = |second: u64| Totals {
-            credentials: u64::from(second >= 100),
-            ..totals(second.min(90), &[("CREDENTIAL_REFUSED", second.min(90))])
-        };
-        for second in 0..200 {
-            let now = began + Duration::from_secs(second);
-            recorder.forget(now);
-            recorder.kept.push_back((now, of(second)));
-        }
-        let (_, then) = recorder.since(&of(200), began + Duration::from_secs(200)).expect("it has begun");
-        assert_eq!(of(200).refused() - then.refused(), 0);
-        let (_, then) = recorder.since(&of(99), began + Duration::from_secs(99)).expect("it has begun");
-        assert_eq!(of(99).refused() - then.refused(), 90, "till then all are told");
-    }
-
-    #[test]
-    fn that_there_is_no_such_record_is_a_success() {
-        assert_eq!(totals(5, &[("NOT_FOUND", 3), ("UPSTREAM_ERROR", 1)]).well(), 4);
-    }
-
-    #[test]
-    fn a_refused_credential_is_told_until_a_call_succeeds_or_another_one_is_taken() {
-        let began = Instant::now();
-        let minutes = |number| Duration::from_mins(number);
-        // Three calls have succeeded, and since then each ten minutes one is refused.
-        let refused = |calls: u64| totals(3 + calls, &[("CREDENTIAL_REFUSED", calls)]);
-        let told = || {
-            let mut told = Refused::default();
-            told.update(&refused(0), began);
-            for minute in 0..=40 {
-                told.update(&refused(1 + minute / 10), began + minutes(minute));
-                assert_eq!(told.read(began + minutes(minute)), Some((1 + minute / 10, minutes(minute))));
-            }
-            told
-        };
-        assert_eq!(told().read(began + minutes(70)), None, "nobody has called for half an hour");
-        for mended in [Totals { calls: 9, ..refused(5) }, Totals { credentials: 1, ..refused(5) }] {
-            let mut told = told();
-            told.update(&mended, began + minutes(41));
-            assert_eq!(told.read(began + minutes(41)), None);
-            let again = Totals { calls: mended.calls + 1, ..totals(0, &[("CREDENTIAL_REFUSED", 6)]) };
-            told.update(&Totals { credentials: mended.credentials, ..again }, began + minutes(42));
-            assert_eq!(told.read(began + minutes(42)), Some((1, Duration::ZERO)));
         }
     }
 }

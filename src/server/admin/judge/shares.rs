@@ -2,6 +2,7 @@
 
 use super::Found;
 use crate::contract::{RPCS, Risk};
+use crate::server::admin::figures::counted;
 use crate::server::admin::findings::Level;
 use crate::server::admin::lately::Lately;
 use crate::telemetry::State;
@@ -27,6 +28,11 @@ const OFTEN_REFUSED: u64 = 30;
 const SOMETIMES_REFUSED: u64 = 10;
 /// It refuses what is asked for in a class if it refuses this percentage of the class's.
 const NEARLY_ALWAYS: u64 = 90;
+
+/// So many values that cannot be read are more than a few odd records; so many rows are a problem.
+const MANY_LOST: u64 = 20;
+/// Most fields that are told.
+const MOST_FIELDS: usize = 3;
 
 impl Found {
     /// Callers who get no connection, because one side does not take the other's certificate: nothing of them is seen otherwise.
@@ -201,9 +207,20 @@ impl Found {
         let all = lately.exchanges(|tally| tally.timed);
         let (slow, given_up) = (lately.exchanges(|tally| tally.slow), lately.exchanges(|tally| tally.given_up));
         let next = "compare with a plain request from the same network; the slowest calls below name the endpoints";
-        if slow >= 3 && slow * 100 > all * OFTEN_SLOW {
+        let is_often = |slow: u64, all: u64| slow >= 3 && slow * 100 > all * OFTEN_SLOW;
+        if is_often(slow, all) {
             let text = format!("Zendesk is slow: {slow} of {all} requests in {} took more than 2.5 s.", lately.span());
             self.add("upstream_slow", Level::Warning, text, next);
+        }
+        // A class of which few requests are sent is seen only by itself.
+        for (class, tally) in lately.exchanges.iter().filter(|_| !is_often(slow, all)) {
+            let (slow, all) = (tally.slow, tally.timed);
+            if is_often(slow, all) {
+                let span = lately.span();
+                let text =
+                    format!("Zendesk is slow for {class}: {slow} of {all} requests in {span} took more than 2.5 s.");
+                self.about("upstream_slow", class, Level::Warning, text, next);
+            }
         }
         if given_up >= SOME && given_up * 100 > all * OFTEN_GIVEN_UP {
             let text = format!(
@@ -212,6 +229,26 @@ impl Found {
                 lately.span()
             );
             self.add("upstream_late", Level::Problem, text, next);
+        }
+    }
+
+    /// Rows and values of Zendesk's answers that callers do not get.
+    pub(super) fn unreadable(&mut self, lately: &Lately) {
+        let mut losses: Vec<_> = lately.losses.iter().collect();
+        losses.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let (rows, values): (Vec<_>, Vec<_>) = losses.into_iter().partition(|(field, _)| !field.contains('.'));
+        let next = "see whether a proxy on the way changes answers, and Zendesk's API changelog; the log level upstream=debug names each \
+                    field, and what was met in its place";
+        for (field, count) in rows {
+            let level = if *count >= MANY_LOST { Level::Problem } else { Level::Warning };
+            let what = counted(*count, "row", "rows");
+            let text = format!("{what} of {field} in {} could not be read, and are left out of lists.", lately.span());
+            self.about("answers_unreadable", field, level, text, next);
+        }
+        let values = values.into_iter().filter(|(_, count)| **count >= MANY_LOST);
+        for (field, count) in values.take(MOST_FIELDS) {
+            let text = format!("{count} values of {field} in {} could not be read, and are left out.", lately.span());
+            self.about("answers_unreadable", field, Level::Warning, text, next);
         }
     }
 
