@@ -83,7 +83,12 @@ impl Gateway {
     /// Waits for the call's turn, and returns a context that holds it.
     pub(super) async fn in_turn(&self, context: &Context, whole: Whole) -> Result<Context> {
         let until = last_moment(context.deadline);
-        Ok(Context { turn: Some(self.turns.take(whole, context.caller.share(), until).await?), ..context.clone() })
+        let turn = self.turns.take(whole, context.caller.share(), until).await?;
+        // Whoever leads by now gets the call, and need not wait for what it would read here first.
+        if !self.gate.is_open() {
+            return Err(Error::NotLeader);
+        }
+        Ok(Context { turn: Some(turn), ..context.clone() })
     }
 
     /// Waits for the turn of a write, if it takes turns with others. A request that will be refused waits for nobody.
@@ -123,7 +128,9 @@ impl Gateway {
         context: &Context,
         request: LogoutUsersRequest,
     ) -> Result<Encoded<LogoutUsersResponse>> {
-        for chunk in users::logout_many(&request)? {
+        let chunks = users::logout_many(&request)?;
+        let _open = self.whole();
+        for chunk in chunks {
             let change = Change {
                 targets: Targets::of_chunk(&chunk),
                 rest: chunk.rest,
@@ -143,6 +150,11 @@ impl Gateway {
         let mut guard = self.cache.begin_write(&changes.tags);
         changes.if_unknown.iter().for_each(|tag| guard.add_tag_if_unknown(*tag));
         guard
+    }
+
+    /// Begins a call of several changes, which no hand-over comes between.
+    pub(super) fn whole(&self) -> Open {
+        Open(Some(self.begin(&Changes::default())))
     }
 
     /// Sends one change on a task of its own, so that a caller who leaves cannot cancel it half-way.
@@ -230,6 +242,16 @@ impl Gateway {
         };
         drop(leaving);
         outcome.map_err(|error| told(error, &ledger))
+    }
+}
+
+/// A call of several changes, until it is dropped.
+pub(super) struct Open(Option<WriteGuard>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // What of it goes on has a guard of its own.
+        drop(self.0.take().map(WriteGuard::finish));
     }
 }
 

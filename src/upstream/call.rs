@@ -91,6 +91,11 @@ pub struct Ledger {
     /// When a request was last sent, unless it was provably not processed.
     sent_at: Mutex<Option<Instant>>,
     harmless: AtomicU32,
+    /// The same of those requests alone that are meant to change something.
+    sent_changes: AtomicU32,
+    harmless_changes: AtomicU32,
+    /// It is that of a request that changes nothing.
+    is_read: bool,
     closed: AtomicBool,
     /// When the answer to the attempt under way came in whole.
     came: Mutex<Option<Instant>>,
@@ -128,6 +133,11 @@ impl Ledger {
         Arc::new(Self { within: Some(Arc::clone(outer)), ..Self::default() })
     }
 
+    /// The same for a request that changes something, or does not.
+    pub fn of_request(outer: &Arc<Self>, is_read: bool) -> Arc<Self> {
+        Arc::new(Self { within: Some(Arc::clone(outer)), is_read, ..Self::default() })
+    }
+
     /// Counts one HTTP request. The transport calls it when a connection takes the request.
     ///
     /// # Errors
@@ -151,10 +161,10 @@ impl Ledger {
         self.elsewhere.store(elsewhere, Ordering::Relaxed);
     }
 
-    /// Returns the error of a call that ends now for this reason, whatever is under way of it. If it changes something, and anything
+    /// Returns the error of a call that ends now for this reason, whatever is under way of it. If it changes something, and a change
     /// was sent, nobody will tell its caller what became of that.
     pub fn broken_off(&self, why: Error) -> Error {
-        let is_open = self.changes.load(Ordering::Relaxed) && self.may_have_acted();
+        let is_open = self.changes.load(Ordering::Relaxed) && self.may_have_changed();
         if is_open { Error::OutcomeUnknown(Box::new(why)) } else { why }
     }
 
@@ -276,27 +286,42 @@ impl Ledger {
 
     /// Counts one HTTP request.
     pub fn sent(&self) {
+        self.add(self.is_read);
+    }
+
+    fn add(&self, is_read: bool) {
+        self.sent_changes.fetch_add(u32::from(!is_read), Ordering::SeqCst);
         self.sent.fetch_add(1, Ordering::SeqCst);
         *locked(&self.sent_at) = Some(Instant::now());
         if let Some(outer) = &self.within {
-            outer.sent();
+            outer.add(is_read);
         }
     }
 
     /// Takes back one counted request that was not sent after all, or was provably not processed.
     pub fn unsend(&self) {
+        self.take_back(self.is_read);
+    }
+
+    fn take_back(&self, is_read: bool) {
+        self.sent_changes.fetch_sub(u32::from(!is_read), Ordering::SeqCst);
         self.sent.fetch_sub(1, Ordering::SeqCst);
         *locked(&self.sent_at) = None;
         if let Some(outer) = &self.within {
-            outer.unsend();
+            outer.take_back(is_read);
         }
     }
 
     /// Records that `requests` of those sent cannot have changed anything: undelivered, or refused without acting.
     pub fn harmless(&self, requests: u32) {
+        self.excuse(requests, self.is_read);
+    }
+
+    fn excuse(&self, requests: u32, is_read: bool) {
+        self.harmless_changes.fetch_add(if is_read { 0 } else { requests }, Ordering::Relaxed);
         self.harmless.fetch_add(requests, Ordering::Relaxed);
         if let Some(outer) = &self.within {
-            outer.harmless(requests);
+            outer.excuse(requests, is_read);
         }
     }
 
@@ -329,6 +354,12 @@ impl Ledger {
     /// Returns what Zendesk ignored, if anything, as one text for metadata, in at most so many bytes.
     pub fn warnings(&self, most: usize) -> Option<String> {
         locked(&self.warnings).text(most)
+    }
+
+    /// Whether a change that was sent, here or by another replica, may have been carried out.
+    pub fn may_have_changed(&self) -> bool {
+        self.sent_changes.load(Ordering::SeqCst) > self.harmless_changes.load(Ordering::Relaxed)
+            || self.elsewhere.load(Ordering::Relaxed)
     }
 
     /// Whether a request that was sent may have been acted upon.

@@ -43,7 +43,7 @@ use crate::server::trace::request_id;
 use crate::share::FREE_MESSAGE;
 use crate::upstream::credential::{AUTHORIZATION, ON_BEHALF_OF};
 
-/// What is kept back of a call's time for the way to the leader and back.
+/// What is kept back of a call's time for the way to the leader and back, at most a tenth of it.
 const HOP: Duration = Duration::from_millis(50);
 /// Pause before a call that was not taken is sent again.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -126,8 +126,8 @@ where
             loop {
                 let facts = call.facts().clone();
                 let response = inner.call(call).await?;
-                // It led when the call came, and does not any more. If nothing was sent, whoever leads now gets the call.
-                let not_sent = response.headers().contains_key(NOT_LEADER) && facts.origin.ledger.requests() == 0;
+                // It led when the call came, and does not any more. If no change was sent, whoever leads now gets the call.
+                let not_sent = response.headers().contains_key(NOT_LEADER) && !facts.origin.ledger.may_have_changed();
                 let Some(whole_call) = whole.take().filter(|_| not_sent) else {
                     let hold = rpc.changes().then(|| Hold::of(&link, &facts));
                     let response = match hold {
@@ -278,7 +278,7 @@ impl Forwarding {
             let Course::Leader(term) = course else { return Ok(Err(messages)) };
             let time = end.saturating_duration_since(Instant::now());
             // The leader keeps as much of it for the way home as was kept here.
-            let left = (time + way_home(time)).saturating_sub(HOP);
+            let left = (time + way_home(time)).saturating_sub(HOP.min(time / 10));
             if left.is_zero() {
                 return Err(Error::Deadline { sent: false });
             }

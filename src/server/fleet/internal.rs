@@ -122,8 +122,8 @@ where
                 let (answer, name) = (self.inner.call(call.map(Kept::live)), self.answers.name.clone());
                 Box::pin(answer.map(move |answer| {
                     answer.map(|mut response| {
-                        // Of a call of several requests some were sent: it must not be sent again.
-                        if ledger.requests() > 0 {
+                        // Of a call of several changes some were sent: it must not be sent again.
+                        if ledger.may_have_changed() {
                             response.headers_mut().remove(NOT_LEADER);
                         }
                         // It may have lost the lead meanwhile: then no answer of the next one may be older.
