@@ -60,13 +60,11 @@ impl Hold {
     fn settled(&self) -> Settled {
         let (link, until) = (self.link.clone(), self.until);
         Box::pin(async move {
-            match until {
-                Some(until) => timeout_at(until, link.settled()).await.is_ok(),
-                None => {
-                    link.settled().await;
-                    true
-                }
+            if let Some(until) = until {
+                return timeout_at(until, link.settled()).await.is_ok();
             }
+            link.settled().await;
+            true
         })
     }
 }
