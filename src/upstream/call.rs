@@ -97,6 +97,7 @@ pub struct Ledger {
     progress: Mutex<Progress>,
     identified: AtomicBool,
     watching: AtomicBool,
+    forwarded: AtomicBool,
     /// Attempts begun, until one of them is answered.
     begun: AtomicU32,
     answered_once: AtomicBool,
@@ -179,6 +180,16 @@ impl Ledger {
     /// True if the gateway knows whose call it is.
     pub fn is_identified(&self) -> bool {
         self.identified.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the call has come from another replica, which measures it.
+    pub fn forwarded(&self) {
+        self.forwarded.store(true, Ordering::Relaxed);
+    }
+
+    /// True if the call has come from another replica.
+    pub fn is_forwarded(&self) -> bool {
+        self.forwarded.load(Ordering::Relaxed)
     }
 
     /// Notes whether the inbound call has been told all that there is so far, and waits for news.

@@ -116,6 +116,7 @@ where
             }
             return Box::pin(async move { Ok(answers.ask(&path, headers, &connection).await) });
         }
+        call.facts().origin.ledger.forwarded();
         match self.answers.admit(&mut call) {
             Ok(()) => {
                 let ledger = Arc::clone(&call.facts().origin.ledger);
