@@ -13,6 +13,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::trace::{SpanBuilder, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
@@ -80,6 +81,7 @@ impl Telemetry {
     /// # Panics
     /// Outside a tokio runtime, if the settings name a collector: the connection to it lives in the runtime.
     pub fn start(settings: &config::Telemetry, lines: impl Write + Send + 'static) -> anyhow::Result<Self> {
+        check_resource()?;
         let resource = resource();
         let pushed = Pushed::default();
         let collector = Collector::of(&settings.otlp)?;
@@ -239,6 +241,27 @@ impl Telemetry {
         let lines = self.0.lines.clone();
         tokio::task::spawn_blocking(move || lines.flush()).await.ok();
     }
+}
+
+/// Says which attribute of `OTEL_RESOURCE_ATTRIBUTES` no metric could have as a label: one alone, and whoever scrapes can read none of
+/// the metrics.
+///
+/// # Errors
+/// There is one.
+pub fn check_resource() -> anyhow::Result<()> {
+    let attributes = std::env::var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
+    for attribute in attributes.split(',').map(str::trim).filter(|attribute| !attribute.is_empty()) {
+        let (key, _) = attribute.split_once('=').with_context(|| {
+            format!("OTEL_RESOURCE_ATTRIBUTES: {attribute:?} is no key=value; the pairs have commas between them")
+        })?;
+        let key = key.trim();
+        let is_name = key.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+        anyhow::ensure!(
+            is_name && !key.starts_with("__"),
+            "OTEL_RESOURCE_ATTRIBUTES: {key:?} is no key: it must begin with a letter, or with one _"
+        );
+    }
+    Ok(())
 }
 
 /// Returns the resource that all telemetry names as its source. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` override it,

@@ -78,6 +78,9 @@ pub struct Fleet {
     pub lost: u64,
     /// Calls that a leader had not taken, so that they were sent again.
     pub not_taken: u64,
+    /// What deserves attention at the leader that this replica follows, and whether it is a problem.
+    #[serde(skip)]
+    pub found: Vec<(&'static str, bool)>,
     /// The election, if there is one.
     pub election: Option<Election>,
 }

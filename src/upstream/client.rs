@@ -17,14 +17,6 @@ use dial::Resolver;
 pub use addresses::Addresses;
 pub use dial::peer;
 
-/// Reads the file of further authorities, as [`Origin::new`] does.
-///
-/// # Errors
-/// It cannot be read, or holds no certificate.
-pub fn read_ca_file(file: &Path) -> anyhow::Result<()> {
-    tls::authorities(file).map(drop)
-}
-
 /// Scheme, host and port of the account, with what a client needs to speak to it.
 #[derive(Clone)]
 pub struct Origin {

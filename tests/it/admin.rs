@@ -624,6 +624,26 @@ async fn a_follower_names_its_leader_where_that_is_what_fails() {
 }
 
 #[tokio::test]
+async fn a_follower_tells_what_its_leader_finds_about_zendesk() {
+    let t = Observed::bare(Settings::default()).await;
+    t.readiness.serving();
+    let state = t.telemetry.state();
+    state.sources.fleet.set(|| view::Fleet {
+        leader: Some("gateway-a:50052".to_owned()),
+        course: "follows",
+        found: vec![("cache_cold", false), ("upstream_slow", false), ("endpoint_not_found", true)],
+        ..view::Fleet::default()
+    });
+    (0..60).for_each(|_| state.errors.note(error("ACCOUNT_NOT_FOUND", "INTERNAL")));
+    let status = t.status().await;
+    let told =
+        [("endpoint_not_found", ""), ("upstream_slow", "")].map(|(kind, about)| (kind.to_owned(), about.to_owned()));
+    assert_eq!(kinds(&status), told, "and nothing says that no finding has the cause");
+    let text = &status["findings"][0]["text"];
+    assert_eq!(text, "The leader at gateway-a:50052 finds endpoint not found, for all that it is sent.");
+}
+
+#[tokio::test]
 async fn keys_of_an_issuer_that_were_never_read_cannot_be_in_use() {
     let t = Observed::bare(Settings::default()).await;
     t.readiness.serving();

@@ -258,12 +258,14 @@ fn check_reads_each_file_as_the_gateway_does_at_its_start() {
         path.to_str().expect("UTF-8").to_owned()
     };
     let rules = file("rules.toml", "[[authorization.rules]]\ncallers = [\"*\"]\nrisks = [\"read\"]\n");
-    let check = |settings: &[(&str, &str)]| {
+    let in_environment = |variables: Vec<(String, &str)>| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_zendesk-gateway"));
-        command.args(["check", "--sandbox", "--config", &*rules]).env_clear();
-        command.envs(settings.iter().map(|(key, value)| (format!("ZENDESK_GATEWAY__{key}"), value)));
+        command.args(["check", "--sandbox", "--config", &*rules]).env_clear().envs(variables);
         let output = command.output().expect("the binary runs");
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let check = |settings: &[(&str, &str)]| {
+        in_environment(settings.iter().map(|(key, value)| (format!("ZENDESK_GATEWAY__{key}"), *value)).collect())
     };
     let keys = format!("one {}", "0".repeat(64));
     let jwt = |file: &str| {
@@ -287,6 +289,13 @@ fn check_reads_each_file_as_the_gateway_does_at_its_start() {
         let (well, said) = check(&settings);
         assert!(!well && said.contains("identity.jwt"), "{text}: {said}");
     }
+    for (attributes, named) in
+        [("1abc=x", r#""1abc" is no key"#), ("=x", r#""" is no key"#), ("a", r#""a" is no key=value"#)]
+    {
+        let (well, said) = in_environment(vec![("OTEL_RESOURCE_ATTRIBUTES".to_owned(), attributes)]);
+        assert!(!well && said.contains("OTEL_RESOURCE_ATTRIBUTES") && said.contains(named), "{said}");
+    }
+    assert!(in_environment(vec![("OTEL_RESOURCE_ATTRIBUTES".to_owned(), "team=support,k8s.pod.name=a")]).0);
     let headers = file("headers", "no colon here");
     let (well, said) =
         check(&[("TELEMETRY__OTLP__ENDPOINT", "http://127.0.0.1:1"), ("TELEMETRY__OTLP__HEADERS_FILE", &headers)]);
@@ -294,7 +303,9 @@ fn check_reads_each_file_as_the_gateway_does_at_its_start() {
     let authority = file("ca.pem", "-----BEGIN CERTIFICATE-----\nbm9uc2Vuc2U=\n-----END CERTIFICATE-----\n");
     let (well, said) = check(&[("UPSTREAM__CA_FILE", &authority)]);
     assert!(well, "the stand-in needs none: {said}");
-    let error = zendesk_gateway::upstream::client::read_ca_file(authority.as_ref()).expect_err("it is none");
+    let zendesk = "https://example.zendesk.com".parse().expect("a URL");
+    let error =
+        zendesk_gateway::upstream::client::Origin::new(&zendesk, Some(authority.as_ref())).err().expect("it is none");
     let said = format!("{error:#}");
     assert!(said.starts_with("upstream.ca_file: ") && said.ends_with("is none"), "{said}");
 }

@@ -22,10 +22,11 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 use zendesk_gateway::proto::{
-    CreateGroupRequest, GetUserRequest, GroupInput, ListUsersRequest, UpdateUserRequest, UserInput,
+    CreateGroupRequest, GetGroupRequest, GetUserRequest, GroupInput, ListUsersRequest, StreamUsersRequest,
+    UpdateUserRequest, UserInput,
 };
 use zendesk_gateway::sandbox;
-use zendesk_gateway::sandbox::faults::{Delay, Hang, Throttle, any, get, post};
+use zendesk_gateway::sandbox::faults::{Delay, Hang, Respond, Throttle, any, get, post};
 
 use crate::support::raw::Raw;
 use crate::support::{account, refused, settings, until, with};
@@ -223,6 +224,47 @@ async fn what_an_operator_makes_void_at_a_follower_is_void_at_the_leader() {
         );
         assert_eq!(name(leader, id).await.1, "miss", "{path}");
     }
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn a_forwarded_call_is_measured_once_by_the_replica_that_was_called() {
+    let fleet = Fleet::start(1).await;
+    let follower = &fleet.followers[0];
+    for index in 0..3 {
+        name(follower, fleet.user(index)).await;
+    }
+    follower.users().get_user(GetUserRequest { id: 999_999_999 }).await.expect_err("there is none");
+    let mut all = follower.users().stream_users(StreamUsersRequest::default()).await.expect("a stream").into_inner();
+    while all.message().await.expect("no error").is_some() {}
+    let count = async |replica: &Replica, start: &str| {
+        let text = replica.get("/metrics").await.1;
+        let of = |line: &str| line.rsplit(' ').next().and_then(|number| number.parse::<f64>().ok());
+        text.lines().filter(|line| line.starts_with(start) && line.contains("UserService")).filter_map(of).sum::<f64>()
+    };
+    for (metric, at_follower) in [
+        ("rpc_server_call_duration_seconds_count", 5.0),
+        ("zendesk_gateway_call_errors_total", 1.0),
+        ("zendesk_gateway_call_upstream_requests_count", 5.0),
+    ] {
+        let both = (count(follower, metric).await, count(fleet.leader(), metric).await);
+        assert_eq!(both, (at_follower, 0.0), "{metric}");
+    }
+    let sent = count(follower, "zendesk_gateway_call_upstream_requests_sum").await;
+    assert_eq!(sent, f64::from(u32::try_from(fleet.sandbox.total_hits()).expect("few")));
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_leader_finds_about_zendesk_is_told_by_a_follower() {
+    let fleet = Fleet::start(1).await;
+    let follower = &fleet.followers[0];
+    fleet.sandbox.fault(get("/groups/*"), Respond::with(302).header("location", "https://elsewhere.example/").times(1));
+    follower.groups().get_group(GetGroupRequest { id: 1 }).await.expect_err("redirected");
+    follower.finds(&["redirected"]).await;
+    follower.groups().get_group(GetGroupRequest { id: 1 }).await.ok();
+    follower.users().get_user(GetUserRequest { id: fleet.user(1) }).await.expect("a user");
+    follower.finds(&[]).await;
     fleet.stop().await;
 }
 

@@ -58,6 +58,7 @@ pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     found.budgets(status);
     found.connections(status, lately);
     found.process(Process::read());
+    found.of_leader(state);
     found.failing(lately, state);
     if status.cache.as_ref().is_some_and(|cache| cache.max_bytes > 0) {
         found.cold_cache(lately);

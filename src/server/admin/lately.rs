@@ -60,6 +60,9 @@ pub struct Recorder {
     /// When a line about a change was last found to be lost, and how many there were.
     changes_lost: Option<(Instant, u64)>,
     refused: Refused,
+    /// Whether no access token could be had, and how often that was over.
+    lacks_token: bool,
+    tokens: u64,
     /// The errors when it was last asked.
     errors: HashMap<Kind, u64>,
     /// Of these, those that a finding of their time explains, and when it was last there.
@@ -199,8 +202,11 @@ impl Recorder {
 
     /// Returns what happened lately. It knows of as much as it was asked often.
     pub fn lately(&mut self, state: &State) -> Lately {
-        let (now, totals) = (Instant::now(), Totals::of(state));
+        let (now, mut totals) = (Instant::now(), Totals::of(state));
         self.forget(now);
+        let lacks_token = state.sources.credential.read().is_some_and(|it| it.failing.is_some());
+        self.tokens += u64::from(std::mem::replace(&mut self.lacks_token, lacks_token) && !lacks_token);
+        totals.credentials += self.tokens;
         self.refused.update(&totals, now);
         self.note_errors(&totals.errors, now);
         let known = self.changes_lost.map_or(0, |(_, lost)| lost);

@@ -55,6 +55,8 @@ pub struct Call {
     ledger: Arc<Ledger>,
     request_id: HeaderValue,
     cache: Option<&'static str>,
+    /// The number of upstream requests, where the reply says it: of a forwarded call, the leader knows it.
+    requests: Option<u32>,
     code: Option<Code>,
     reason: Option<&'static str>,
     /// The timeout that the caller sent.
@@ -87,6 +89,7 @@ impl Call {
             ledger,
             request_id,
             cache: None,
+            requests: None,
             code: None,
             reason: None,
             asked: None,
@@ -138,6 +141,8 @@ impl Call {
     /// Notes the status in headers or trailers. A status without a reason was made by the server library. Its details are added
     /// here, so that callers find them in every error.
     fn status(&mut self, headers: &mut HeaderMap) {
+        let told = || headers.get(&UPSTREAM_CALLS)?.to_str().ok()?.parse().ok();
+        self.requests = self.requests.or_else(told);
         let Some(code) = headers.get(&STATUS) else { return };
         let code = Code::from_bytes(code.as_bytes());
         self.code = Some(code);
@@ -168,6 +173,11 @@ impl Call {
         }
     }
 
+    /// Returns the number of upstream requests so far.
+    fn requests(&self) -> u32 {
+        self.requests.unwrap_or_else(|| self.ledger.requests())
+    }
+
     /// Returns the counters for calls or for streams; none for methods outside the contract.
     fn calls(&self) -> Option<&Calls> {
         let state = self.reports.telemetry.state();
@@ -177,8 +187,12 @@ impl Call {
     fn measure(&self, code: Code, failed: Failed, seconds: f64) {
         let instruments = self.reports.telemetry.instruments();
         let span = self.context.span();
+        // The replica that the caller has called measures it.
+        let is_own = !self.ledger.is_forwarded();
         if code == Code::Ok {
-            self.reports.bound.record(self.method, seconds, self.ledger.requests());
+            if is_own {
+                self.reports.bound.record(self.method, seconds, self.requests());
+            }
             if !span.is_recording() {
                 return;
             }
@@ -192,18 +206,20 @@ impl Call {
         ];
         let told = if failed.is_failure() { &attributes[..] } else { &attributes[..3] };
         if code != Code::Ok {
-            instruments.call_duration.record(seconds, told);
-            if self.method.is_ours() {
-                instruments.call_requests.record(self.ledger.requests().into(), &attributes[1..2]);
-            }
             let reason = failed.mistake().or(self.reason).unwrap_or(status);
             self.reports.telemetry.state().errors.note(Kind { reason, code: status, method: self.method.name });
-            let reason = KeyValue::new(semconv::ERROR_TYPE, reason);
-            instruments.call_errors.add(1, &[attributes[1].clone(), attributes[2].clone(), reason]);
+            if is_own {
+                instruments.call_duration.record(seconds, told);
+                if self.method.is_ours() {
+                    instruments.call_requests.record(self.requests().into(), &attributes[1..2]);
+                }
+                let reason = KeyValue::new(semconv::ERROR_TYPE, reason);
+                instruments.call_errors.add(1, &[attributes[1].clone(), attributes[2].clone(), reason]);
+            }
         }
         if span.is_recording() {
             span.set_attributes(told.iter().cloned());
-            span.set_attribute(KeyValue::new("zendesk_gateway.upstream_requests", i64::from(self.ledger.requests())));
+            span.set_attribute(KeyValue::new("zendesk_gateway.upstream_requests", i64::from(self.requests())));
             span.set_attributes(self.cache.map(|cache| KeyValue::new("zendesk_gateway.cache", cache)));
             if failed.is_failure() {
                 span.set_status(SpanStatus::error(self.reason.unwrap_or(status)));
@@ -234,7 +250,7 @@ impl Call {
                         rpc.method = self.method.name,
                         rpc.status_code = name(code),
                         duration_ms = (seconds * 1e6).round() / 1e3,
-                        upstream_calls = self.ledger.requests(),
+                        upstream_calls = self.requests(),
                         cache = self.cache,
                         error.reason = self.reason,
                         request_id = self.request_id.to_str().unwrap_or_default(),

@@ -26,7 +26,8 @@ pub fn config(ca_file: Option<&Path>) -> anyhow::Result<ClientConfig> {
     provider.kx_groups.retain(|group| group.name() != hybrid.name());
     provider.kx_groups.insert(0, hybrid);
     let provider = Arc::new(provider);
-    let verifier = Verifier::new_with_extra_roots(authorities, Arc::clone(&provider))?;
+    let verifier = Verifier::new_with_extra_roots(authorities, Arc::clone(&provider))
+        .context("the system's certificates cannot be read: SSL_CERT_FILE and SSL_CERT_DIR say where they are")?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous() // rustls calls every verifier so that is not its own
@@ -45,7 +46,7 @@ pub fn none() -> anyhow::Result<ClientConfig> {
 }
 
 /// Reads certificates.
-pub fn authorities(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+fn authorities(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read = || -> anyhow::Result<Vec<_>> {
         let certificates =
             CertificateDer::pem_slice_iter(&files::read(file, MOST_BYTES)?).collect::<Result<Vec<_>, _>>()?;

@@ -3,7 +3,7 @@
 use super::Found;
 use crate::contract::{RPCS, Risk};
 use crate::server::admin::figures::counted;
-use crate::server::admin::findings::Level;
+use crate::server::admin::findings::{Finding, Level};
 use crate::server::admin::lately::Lately;
 use crate::telemetry::State;
 use crate::telemetry::errors::Kind;
@@ -31,6 +31,35 @@ const NEARLY_ALWAYS: u64 = 90;
 
 /// So many values that cannot be read are more than a few odd records; so many rows are a problem.
 const MANY_LOST: u64 = 20;
+/// Kinds of findings about Zendesk, or about the way there, of which the leader alone knows.
+const ABOUT_ZENDESK: [&str; 26] = [
+    "access_refused",
+    "access_refused_partly",
+    "account_not_found",
+    "answers_unreadable",
+    "budget_short",
+    "budget_spent",
+    "budget_used_up",
+    "budget_waiting",
+    "circuit_open",
+    "credential_ended",
+    "credential_ends",
+    "credential_refused",
+    "endpoint_not_found",
+    "foreign_answers",
+    "jobs_failed",
+    "jobs_full",
+    "outcomes_unknown",
+    "overloaded",
+    "paused",
+    "permits_waiting",
+    "redirected",
+    "token_renewal_failed",
+    "upstream_down",
+    "upstream_late",
+    "upstream_malformed",
+    "upstream_slow",
+];
 /// Most fields that are told.
 const MOST_FIELDS: usize = 3;
 
@@ -249,6 +278,20 @@ impl Found {
         for (field, count) in values.take(MOST_FIELDS) {
             let text = format!("{count} values of {field} in {} could not be read, and are left out.", lately.span());
             self.about("answers_unreadable", field, Level::Warning, text, next);
+        }
+    }
+
+    /// What the leader finds about Zendesk: it concerns the calls that this replica forwards.
+    pub(super) fn of_leader(&mut self, state: &State) {
+        let Some(fleet) = state.sources.fleet.read().filter(|fleet| fleet.course == "follows") else { return };
+        let leader = fleet.leader.unwrap_or_default();
+        let is_new = |kind: &str, found: &[Finding]| found.iter().all(|other| other.kind != kind);
+        for (kind, is_problem) in fleet.found {
+            if ABOUT_ZENDESK.contains(&kind) && is_new(kind, &self.0) {
+                let level = if is_problem { Level::Problem } else { Level::Warning };
+                let text = format!("The leader at {leader} finds {}, for all that it is sent.", kind.replace('_', " "));
+                self.add(kind, level, text, "see the leader's own status page");
+            }
         }
     }
 

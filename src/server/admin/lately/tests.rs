@@ -1,6 +1,10 @@
 //! How far back it looks.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
+use crate::telemetry::Telemetry;
 
 fn totals(calls: u64, errors: &[(&'static str, u64)]) -> Totals {
     let kind = |reason| Kind { reason, code: "INTERNAL", method: "m" };
@@ -84,4 +88,21 @@ fn a_refused_credential_is_told_until_a_call_succeeds_or_another_one_is_taken() 
         told.update(&Totals { credentials: mended.credentials, ..again }, began + minutes(42));
         assert_eq!(told.read(began + minutes(42)), Some((1, Duration::ZERO)));
     }
+}
+
+#[test]
+fn a_refused_client_is_over_once_a_token_is_issued_even_if_nobody_calls() {
+    let telemetry = Telemetry::start(&crate::config::Telemetry::default(), std::io::sink()).expect("telemetry");
+    let (state, mut recorder) = (telemetry.state(), Recorder::default());
+    let is_refused = Arc::new(AtomicBool::new(true));
+    let known = Arc::clone(&is_refused);
+    state.sources.credential.set(move || {
+        let failing = known.load(Ordering::Relaxed).then(|| "401".to_owned());
+        view::Credential { failing, ..view::Credential::default() }
+    });
+    recorder.lately(state);
+    state.errors.note(Kind { reason: "CREDENTIAL_REFUSED", code: "INTERNAL", method: "m" });
+    assert!(recorder.lately(state).refused.is_some_and(|(count, _)| count == 1));
+    is_refused.store(false, Ordering::Relaxed);
+    assert_eq!(recorder.lately(state).refused, None);
 }
