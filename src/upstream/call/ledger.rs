@@ -87,8 +87,8 @@ impl Ledger {
         self.elsewhere.store(elsewhere, Ordering::Relaxed);
     }
 
-    /// Returns the error of a call that ends now for this reason, whatever is under way of it. If it changes something, and a change
-    /// was sent, nobody will tell its caller what became of that.
+    /// Returns the error of a call that ends now for this reason, whatever is under way of it. If it changes something, and a
+    /// change was sent, nobody will tell its caller what became of that.
     pub fn broken_off(&self, why: Error) -> Error {
         let is_open = self.changes.load(Ordering::Relaxed) && self.may_have_changed();
         if is_open { Error::OutcomeUnknown(Box::new(why)) } else { why }
@@ -207,8 +207,8 @@ impl Ledger {
         locked(&self.came).is_some()
     }
 
-    /// Returns when the request of the attempt that began then was sent, once more if it was not processed. What took time before says
-    /// nothing of how long Zendesk takes.
+    /// Returns when the request of the attempt that began then was sent, once more if it was not processed. What took time before
+    /// says nothing of how long Zendesk takes.
     pub fn sent_since(&self, began: Instant) -> Option<Instant> {
         locked(&self.sent_at).filter(|sent| *sent >= began)
     }
