@@ -1,5 +1,5 @@
 //! Drops the window updates of calls that came too late. A client that opens streams until it has seen the last GOAWAY may send
-//! frames on them, which are to be ignored (RFC 9113, section 6.8). h2 0.4 ignores all but WINDOW_UPDATE: for that it ends the
+//! frames on them, which are to be ignored (RFC 9113, section 6.8). h2 0.4 ignores all but `WINDOW_UPDATE`: for that it ends the
 //! connection, with all calls under way. gRPC's C core sends one with each call.
 //!
 //! To measure without it: let [`Late::new`] take `u32::MAX` for the newest stream.
