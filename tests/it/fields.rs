@@ -133,7 +133,7 @@ fn of_type(message: &MessageDescriptor) -> Value {
         |field: &FieldDescriptor| field.name().starts_with("unreadable_") || ["raw", "of_all"].contains(&field.name());
     let fields = message.fields().filter(|field| !is_own(field) && !is_itself(field));
     let value = |field: &FieldDescriptor| if field.is_list() { json!([one(field)]) } else { one(field) };
-    fields.map(|field| (field.name().to_owned(), value(&field))).collect::<serde_json::Map<_, _>>().into()
+    fields.map(|field| (field.name().to_owned(), value(&field))).collect::<Map<_, _>>().into()
 }
 
 /// What Zendesk writes for a value of an enum.

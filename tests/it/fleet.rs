@@ -238,7 +238,11 @@ async fn a_forwarded_call_is_measured_once_by_the_replica_that_was_called() {
     for index in 0..3 {
         name(follower, fleet.user(index)).await;
     }
-    follower.users().get_user(GetUserRequest { id: 999_999_999 }).await.expect_err("there is none");
+    follower
+        .users()
+        .get_user(GetUserRequest { id: 999_999_999, ..Default::default() })
+        .await
+        .expect_err("there is none");
     let mut all = follower.users().stream_users(StreamUsersRequest::default()).await.expect("a stream").into_inner();
     while all.message().await.expect("no error").is_some() {}
     let count = async |replica: &Replica, start: &str| {
@@ -264,10 +268,10 @@ async fn what_the_leader_finds_about_zendesk_is_told_by_a_follower() {
     let fleet = Fleet::start(1).await;
     let follower = &fleet.followers[0];
     fleet.sandbox.fault(get("/groups/*"), Respond::with(302).header("location", "https://elsewhere.example/").times(1));
-    follower.groups().get_group(GetGroupRequest { id: 1 }).await.expect_err("redirected");
+    follower.groups().get_group(GetGroupRequest { id: 1, ..Default::default() }).await.expect_err("redirected");
     follower.finds(&["redirected"]).await;
-    follower.groups().get_group(GetGroupRequest { id: 1 }).await.ok();
-    follower.users().get_user(GetUserRequest { id: fleet.user(1) }).await.expect("a user");
+    follower.groups().get_group(GetGroupRequest { id: 1, ..Default::default() }).await.ok();
+    follower.users().get_user(GetUserRequest { id: fleet.user(1), ..Default::default() }).await.expect("a user");
     follower.finds(&[]).await;
     fleet.stop().await;
 }
