@@ -75,7 +75,7 @@ pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly
     let (stack, control) = upstream::stack(&config.upstream, Some(seen), transport);
     let stuck = connections.clone();
     control.set_stuck(move || stuck.stuck());
-    let gateway = gateway(&config, stack).with_budget(&control.governor);
+    let gateway = gateway(&config, stack).with_budget(&control.governor).with_gate(&control.gate);
     let identity = Identity::start(&config, &watcher).await?;
     let able = Box::pin(std::future::ready(()));
     let own = Own {

@@ -95,6 +95,11 @@ impl Rpc {
         self.request.weigh(encoded, most)
     }
 
+    /// True if it changes something.
+    pub fn changes(&self) -> bool {
+        self.idempotency != Idempotency::NoSideEffects
+    }
+
     /// Returns its name without the package, such as `UserService/GetUser`.
     pub fn name(&self) -> &'static str {
         self.path.trim_start_matches("/zendesk.gateway.v1.")

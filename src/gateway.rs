@@ -20,6 +20,7 @@ use crate::rest::{Batch, Includes as _, List, Read};
 use crate::upstream::Upstream;
 use crate::upstream::call::Priority;
 use crate::upstream::credential::Credential;
+use crate::upstream::gate::Gate;
 use crate::upstream::governor::Governor;
 
 mod answered;
@@ -70,6 +71,8 @@ pub struct Gateway {
     organizations: Single,
     /// Makes declarative writes to one group or one user run one after the other.
     turns: Turns,
+    /// Whether a change may be sent.
+    gate: Arc<Gate>,
     /// What Zendesk allows, where it is known.
     governor: Option<Arc<Governor>>,
     /// The account's background jobs, of which Zendesk limits how many run at a time.
@@ -99,9 +102,22 @@ impl Gateway {
         let organizations = single::<BatchGetOrganizationsRequest>(&reads, &cache);
         let jobs = Jobs::new(reads.clone(), None);
         let changes = Feeds::new(reads.clone());
-        let (turns, handed_over, streams, sort_fields) = Default::default();
+        let (turns, gate, handed_over, streams, sort_fields) = Default::default();
         let governor = None;
-        Self { reads, cache, users, organizations, turns, governor, jobs, handed_over, changes, streams, sort_fields }
+        Self {
+            reads,
+            cache,
+            users,
+            organizations,
+            turns,
+            gate,
+            governor,
+            jobs,
+            handed_over,
+            changes,
+            streams,
+            sort_fields,
+        }
     }
 
     /// Sets how lists are streamed.
@@ -121,6 +137,12 @@ impl Gateway {
     pub fn with_budget(self, governor: &Arc<Governor>) -> Self {
         let governor = Some(Arc::clone(governor));
         Self { jobs: Jobs::new(self.reads.clone(), governor.clone()), governor, ..self }
+    }
+
+    /// Has calls that change something in turn begin only while `gate` is open.
+    #[must_use]
+    pub fn with_gate(self, gate: &Arc<Gate>) -> Self {
+        Self { gate: Arc::clone(gate), ..self }
     }
 
     /// Returns the cache.

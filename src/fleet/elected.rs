@@ -110,6 +110,8 @@ pub struct Elected {
     leaving: AtomicBool,
     /// Nothing is begun any more: the successor was told of all there is.
     sealed: AtomicBool,
+    /// The last term in which the Lease was written with a successor.
+    given: AtomicU64,
     /// It shuts down, and takes the lead no more.
     retired: AtomicBool,
     peers: Mutex<Vec<Peer>>,
@@ -140,6 +142,7 @@ impl Elected {
             heard: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
             sealed: AtomicBool::new(false),
+            given: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             peers: Mutex::default(),
             handing: tokio::sync::Mutex::default(),
@@ -176,6 +179,11 @@ impl Elected {
     /// True while nobody else leads, although it may be about to leave.
     pub fn holds(&self) -> bool {
         self.state.load(SeqCst) == LEADS && nanos(self.clock().now()) <= self.until.load(SeqCst)
+    }
+
+    /// True if no other replica has led after this one's term began, as far as can be known at this moment.
+    pub fn is_the_last(&self) -> bool {
+        self.holds() && self.given.load(SeqCst) != self.term.load(SeqCst)
     }
 
     /// True unless it led, and somebody else may lead by now or was told of all there is.

@@ -307,16 +307,16 @@ impl Link {
         }
     }
 
-    /// Completes once the answer to a write that this replica has sent itself may be given: when it is alone, or the leader has
-    /// made void what may be older.
+    /// Completes once the answer to a write that this replica has sent itself may be given: nobody else can know an older one.
     pub async fn settled(&self) {
         let mut courses = self.courses();
         loop {
             let course = *courses.borrow_and_update();
             let done = match course {
-                Course::Alone(_) | Course::Own(_) => true,
+                Course::Alone(_) => true,
                 Course::Leader(_) => self.0.inner.tell().await,
-                Course::Held => false,
+                // While it is about to leave, too: the next one begins with an empty cache, and later.
+                Course::Own(_) | Course::Held => self.elected().is_some_and(|elected| elected.is_the_last()),
             };
             if done {
                 return;

@@ -167,6 +167,7 @@ impl Change<'_> {
 
     /// Takes the steps. A failure before anything was written fails the call; one after that ends the steps and is told.
     async fn carry_out(&mut self, plan: &EmailPlan) -> Result<Vec<EmailFailure>> {
+        let _open = self.gateway.whole();
         let mut failures: Vec<EmailFailure> = Vec::new();
         let (mut written, until) = (false, last_moment(self.context.deadline));
         for step in plan.steps() {

@@ -63,6 +63,7 @@ impl Gateway {
             let reply = CreateGroupWithAgentsResponse { plan: Some(plan), ..Default::default() };
             return Ok(Encoded::new(&reply));
         }
+        let _open = self.whole();
         let group = self.carry(context, &create).await?.group;
         let group = group.expect("a reply without the group is refused");
         let difference = Difference::between(&wanted, &[], Side::AgentsOf(group.id));

@@ -83,7 +83,12 @@ impl Gateway {
     /// Waits for the call's turn, and returns a context that holds it.
     pub(super) async fn in_turn(&self, context: &Context, whole: Whole) -> Result<Context> {
         let until = last_moment(context.deadline);
-        Ok(Context { turn: Some(self.turns.take(whole, context.caller.share(), until).await?), ..context.clone() })
+        let turn = self.turns.take(whole, context.caller.share(), until).await?;
+        // Whoever leads by now gets the call, and need not wait for what it would read here first.
+        if !self.gate.is_open() {
+            return Err(Error::NotLeader);
+        }
+        Ok(Context { turn: Some(turn), ..context.clone() })
     }
 
     /// Waits for the turn of a write, if it takes turns with others. A request that will be refused waits for nobody.
@@ -123,7 +128,9 @@ impl Gateway {
         context: &Context,
         request: LogoutUsersRequest,
     ) -> Result<Encoded<LogoutUsersResponse>> {
-        for chunk in users::logout_many(&request)? {
+        let chunks = users::logout_many(&request)?;
+        let _open = self.whole();
+        for chunk in chunks {
             let change = Change {
                 targets: Targets::of_chunk(&chunk),
                 rest: chunk.rest,
@@ -145,6 +152,11 @@ impl Gateway {
         guard
     }
 
+    /// Begins a call of several changes, which no hand-over comes between.
+    pub(super) fn whole(&self) -> Open {
+        Open(Some(self.begin(&Changes::default())))
+    }
+
     /// Sends one change on a task of its own, so that a caller who leaves cannot cancel it half-way.
     pub(super) async fn change(
         &self,
@@ -153,6 +165,7 @@ impl Gateway {
         mut guard: WriteGuard,
     ) -> Result<(Answer, Snapshot)> {
         let (ledger, waits_for) = (Ledger::within(&context.ledger), WaitsFor::noted());
+        ledger.changes(true);
         let call = Call {
             rest: change.rest.into(),
             idempotency: change.idempotency,
@@ -175,7 +188,7 @@ impl Gateway {
                 biased;
                 sent = sent => sent,
                 // The process ends, and the change would leave no line.
-                () = over.cancelled() => Err(record.ledger.cut_short(true)),
+                () = over.cancelled() => Err(record.ledger.cut_short()),
             };
             let sent = sent.map_err(|error| of_write(error, &record.ledger));
             let outcome = match sent.inspect_err(|error| record.failed(error)) {
@@ -229,6 +242,16 @@ impl Gateway {
         };
         drop(leaving);
         outcome.map_err(|error| told(error, &ledger))
+    }
+}
+
+/// A call of several changes, until it is dropped.
+pub(super) struct Open(Option<WriteGuard>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // What of it goes on has a guard of its own.
+        drop(self.0.take().map(WriteGuard::finish));
     }
 }
 

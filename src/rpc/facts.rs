@@ -183,6 +183,7 @@ impl Terms {
             (false, _) => (None, self.beside_the_contract(method, &peer.connection)),
         };
         let deadline = asked.into_iter().chain(longest).min().map(|time| began + time);
+        origin.ledger.changes(method.rpc().is_some_and(contract::Rpc::changes));
         Facts { method, peer, began, deadline, origin, place, caller: None }
     }
 

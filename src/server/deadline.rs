@@ -25,10 +25,9 @@ use super::flood::waiting::{MESSAGE_GRACE, MessageWait, Waiting};
 use super::inbound::Inbound;
 use super::refusal;
 use crate::config;
-use crate::contract::{Idempotency, Rpc};
 use crate::error::Error;
 use crate::gateway::{Drain, Place};
-use crate::rpc::facts::{Facts, Peer};
+use crate::rpc::facts::Peer;
 use crate::upstream::call::Ledger;
 
 /// Ends calls a moment after their deadline: see the module.
@@ -84,7 +83,7 @@ where
         let place = facts.method.is_ours().then(|| facts.place.clone());
         let (waiting, peer) = (Arc::clone(&self.layer.waiting), Arc::clone(&facts.peer));
         let ledger = Arc::clone(&facts.origin.ledger);
-        let limits = Limits { place, ledger, waiting, peer, message_wait: None, answer_by, cut: Cut::of(facts) };
+        let limits = Limits { place, ledger, waiting, peer, message_wait: None, answer_by, cut: Cut::default() };
         ResponseFuture { answer: self.inner.call(call), limits, timer, cut_at }
     }
 }
@@ -93,7 +92,7 @@ where
 struct Limits {
     /// None for health and reflection: they count as waiting for their message until their answer begins.
     place: Option<Place>,
-    /// Tells whether anything was sent to Zendesk.
+    /// Tells what may have been carried out.
     ledger: Arc<Ledger>,
     waiting: Arc<Waiting>,
     /// Whose connection may have to make room for another.
@@ -105,23 +104,15 @@ struct Limits {
 }
 
 /// The end of all calls that are left when the gateway shuts down. Most calls are answered at once, and need not wait for it.
-struct Cut {
-    /// True if the call changes something.
-    changes: bool,
-    wait: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
-}
+#[derive(Default)]
+struct Cut(Option<Pin<Box<WaitForCancellationFutureOwned>>>);
 
 impl Cut {
-    fn of(facts: &Facts) -> Self {
-        let changes = |rpc: &Rpc| rpc.idempotency != Idempotency::NoSideEffects;
-        Self { changes: facts.method.rpc().is_some_and(changes), wait: None }
-    }
-
     /// Completes with the error for a call that has to end.
     fn poll(&mut self, peer: &Peer, ledger: &Ledger, context: &mut Context<'_>) -> Poll<Error> {
         let over = || Box::pin(peer.connection.over.clone().cancelled_owned());
-        ready!(self.wait.get_or_insert_with(over).as_mut().poll(context));
-        Poll::Ready(ledger.cut_short(self.changes))
+        ready!(self.0.get_or_insert_with(over).as_mut().poll(context));
+        Poll::Ready(ledger.cut_short())
     }
 }
 
@@ -185,8 +176,7 @@ where
         let this = self.project();
         if let Poll::Ready(Ok(response)) = this.answer.poll(context) {
             let Limits { ledger, peer, cut, .. } = this.limits;
-            let (ledger, peer) = (Arc::clone(ledger), Arc::clone(peer));
-            let cut = Cut { changes: cut.changes, wait: cut.wait.take() };
+            let (ledger, peer, cut) = (Arc::clone(ledger), Arc::clone(peer), std::mem::take(cut));
             let hook = EndAtDeadline { at: *this.cut_at, timer: None, ledger, peer, cut };
             return Poll::Ready(Ok(response.map(|body| HookedBody::new(body, hook))));
         }
@@ -200,7 +190,7 @@ pub struct EndAtDeadline {
     /// A moment after the deadline; none if the call has none.
     at: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Tells whether anything was sent to Zendesk.
+    /// Tells what may have been carried out.
     ledger: Arc<Ledger>,
     peer: Arc<Peer>,
     cut: Cut,
@@ -227,14 +217,18 @@ impl BodyHook for EndAtDeadline {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
     use futures_util::future::BoxFuture;
-    use http::Request;
+    use futures_util::{FutureExt as _, stream};
+    use http::{HeaderMap, Request};
+    use http_body::Frame;
+    use http_body_util::{BodyExt as _, StreamBody};
     use tokio::time::{sleep, timeout};
+    use tonic::Status;
     use tower::{Layer as _, ServiceExt as _, service_fn};
 
     use super::*;
     use crate::contract::RPCS;
+    use crate::error::reason_of;
     use crate::gateway::caller::Caller;
     use crate::rpc::facts::Terms;
     use crate::server::flood::waiting::MAX_WAITING;
@@ -317,5 +311,52 @@ mod tests {
             timeout(Duration::from_mins(9), slow).await.is_err(),
             "a call whose message has come is not ended by the shutdown"
         );
+    }
+
+    /// Ends one call of each RPC that never ends by itself, before its answer or within it; it may have `sent` something. Returns
+    /// whether the RPC changes something, and the reason that the caller is told.
+    async fn ends(sent: Option<fn(&Ledger)>, answers: bool, shutdown: bool) -> Vec<(bool, &'static str)> {
+        let settings = config::Server::default();
+        let (layer, terms) = (Layer::new(&settings, &Drain::default()), Terms::of(&settings));
+        let service = layer.layer(service_fn(move |call: Inbound<()>| async move {
+            call.facts().place.take().expect("there is room");
+            if !answers {
+                std::future::pending::<()>().await;
+            }
+            Ok(Response::new(StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>())))
+        }));
+        let mut all = Vec::new();
+        for rpc in RPCS {
+            let facts = terms.local(rpc, Caller::local());
+            sent.inspect(|sent| sent(&facts.origin.ledger));
+            if shutdown {
+                facts.peer.connection.over.cancel();
+            }
+            let response = service.clone().oneshot(Inbound::new(facts, Request::new(()))).await.expect("an answer");
+            let (head, body) = response.into_parts();
+            let end: Option<HeaderMap> = body.collect().await.expect("its end").trailers().cloned();
+            let status = Status::from_header_map(end.as_ref().unwrap_or(&head.headers)).expect("a status");
+            all.push((rpc.changes(), reason_of(&status).expect("one of the contract's")));
+        }
+        all
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_ends_a_write_that_may_have_been_sent_says_that_its_outcome_is_unknown() {
+        let harmless: fn(&Ledger) = |ledger| {
+            ledger.sent();
+            ledger.harmless(1);
+        };
+        for (answers, shutdown) in [(false, false), (true, false), (false, true), (true, true)] {
+            let usual = if shutdown { "SHUTTING_DOWN" } else { "DEADLINE_EXCEEDED" };
+            for sent in [Ledger::sent, |ledger: &Ledger| ledger.is_elsewhere(true)] {
+                for (changes, reason) in ends(Some(sent), answers, shutdown).await {
+                    assert_eq!(reason, if changes { "OUTCOME_UNKNOWN" } else { usual });
+                }
+            }
+            for sent in [None, Some(harmless)] {
+                assert!(ends(sent, answers, shutdown).await.iter().all(|(_, reason)| *reason == usual));
+            }
+        }
     }
 }

@@ -95,10 +95,10 @@ where
             return Box::pin(async move { Err(counters.passed(false)) });
         }
         // The inbound call may make several calls at a time; a ledger of its own tells whether this one was sent.
-        let ledger = Ledger::within(&call.ledger);
+        let write = call.idempotency != Idempotency::NoSideEffects;
+        let ledger = Ledger::of_request(&call.ledger, !write);
         call.ledger = Arc::clone(&ledger);
         ledger.begin();
-        let write = call.idempotency != Idempotency::NoSideEffects;
         let answer = self.inner.call(call);
         Box::pin(async move {
             let mut answer = pin!(answer);

@@ -25,7 +25,8 @@ impl Gate {
         drop(self.0.set(Box::new(may)));
     }
 
-    fn is_open(&self) -> bool {
+    /// True if changes may be sent at this moment.
+    pub fn is_open(&self) -> bool {
         self.0.get().is_none_or(|may| may())
     }
 }

@@ -93,6 +93,7 @@ impl Elected {
 
     /// Has the Lease name the successor, which knows what it must.
     async fn give(&self, to: Arc<Holder>, began: Duration) {
+        self.given.store(self.term.load(SeqCst), SeqCst);
         self.tell(Input::Event(Event::HandOver(Arc::clone(&to))));
         let late = self.clock().now() + SETTLE;
         while self.is_leaving() && self.clock().now() < late {
@@ -101,6 +102,7 @@ impl Elected {
         let took = self.clock().now().saturating_sub(began);
         self.sealed.store(false, SeqCst);
         if self.leaving.swap(false, SeqCst) {
+            self.given.store(0, SeqCst);
             return warn!(
                 fleet.successor = to.pod,
                 "the lead could not be handed over: the Lease could not be written"

@@ -7,6 +7,7 @@ use super::list::{self, Side};
 use crate::deadline::last_moment;
 use crate::error::{Error, Result, reason_name};
 use crate::gateway::bulk::result_of;
+use crate::gateway::write::Open;
 use crate::gateway::{Context, Gateway};
 use crate::proto::{
     BulkResult, CreateMembershipRequest, DeleteMembershipRequest, ErrorReason, GroupMembership, GroupMembershipInput,
@@ -27,6 +28,7 @@ pub struct Writing<'a> {
     /// True once the call has changed something. From then on, failures are listed in the reply and do not fail the call.
     written: bool,
     failed: Vec<Failed>,
+    _open: Open,
     /// When the call must be answered. No step begins later, although each has most of the time that is left then.
     until: Instant,
 }
@@ -66,7 +68,8 @@ impl Wanted {
 impl<'a> Writing<'a> {
     /// Begins the writes of a call.
     pub fn of(gateway: &'a Gateway, context: &'a Context, side: Side) -> Self {
-        Self { gateway, context, side, written: false, failed: Vec::new(), until: last_moment(context.deadline) }
+        let (open, until) = (gateway.whole(), last_moment(context.deadline));
+        Self { gateway, context, side, written: false, failed: Vec::new(), _open: open, until }
     }
 
     /// Notes that the call has changed something by other means.

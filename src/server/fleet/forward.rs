@@ -25,9 +25,9 @@ use tonic::codegen::StdError;
 use super::Member;
 use super::internal::served_by;
 use super::kept::Kept;
-use super::reply::{Relay, Settling};
-use crate::contract::{Idempotency, Risk, Rpc};
-use crate::deadline::latest;
+use super::reply::{Hold, Relay, Settling};
+use crate::contract::{Risk, Rpc};
+use crate::deadline::way_home;
 use crate::error::Error;
 use crate::fleet::hop::Lost;
 use crate::fleet::link::{Course, Link};
@@ -43,7 +43,7 @@ use crate::server::trace::request_id;
 use crate::share::FREE_MESSAGE;
 use crate::upstream::credential::{AUTHORIZATION, ON_BEHALF_OF};
 
-/// What is kept back of a call's time for the way to the leader and back.
+/// What is kept back of a call's time for the way to the leader and back, at most a tenth of it.
 const HOP: Duration = Duration::from_millis(50);
 /// Pause before a call that was not taken is sent again.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -114,10 +114,9 @@ where
         let (mut inner, most) = (self.inner.clone(), self.layer.max_request_bytes);
         Box::pin(async move {
             let Some(link) = link else { return Ok(served_by(inner.call(call.map(Kept::live)).await?, name)) };
-            let changes = rpc.idempotency != Idempotency::NoSideEffects;
             let outcome = match link.course() {
                 Course::Alone(_) => Outcome::Here(call.map(Kept::live), None),
-                Course::Own(_) if !changes => Outcome::Here(call.map(Kept::live), None),
+                Course::Own(_) if !rpc.changes() => Outcome::Here(call.map(Kept::live), None),
                 _ => Forwarding::of(rpc, &link, &name, call.facts()).outcome(call, most).await,
             };
             let (mut call, mut whole) = match outcome {
@@ -127,11 +126,14 @@ where
             loop {
                 let facts = call.facts().clone();
                 let response = inner.call(call).await?;
-                // It led when the call came, and does not any more. If nothing was sent, whoever leads now gets the call.
-                let not_sent = response.headers().contains_key(NOT_LEADER) && facts.origin.ledger.requests() == 0;
+                // It led when the call came, and does not any more. If no change was sent, whoever leads now gets the call.
+                let not_sent = response.headers().contains_key(NOT_LEADER) && !facts.origin.ledger.may_have_changed();
                 let Some(whole_call) = whole.take().filter(|_| not_sent) else {
-                    let response =
-                        if changes { response.map(|body| Body::new(Settling::new(body, &link))) } else { response };
+                    let hold = rpc.changes().then(|| Hold::of(&link, &facts));
+                    let response = match hold {
+                        Some(hold) => response.map(|body| Body::new(Settling::new(body, hold))),
+                        None => response,
+                    };
                     return Ok(served_by(response, name));
                 };
                 sleep(PAUSE).await;
@@ -197,7 +199,7 @@ impl Forwarding {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<StdError> + Send + 'static,
     {
-        let (Some(caller), Some(deadline)) = (self.facts.caller.clone(), self.facts.deadline) else {
+        let (Some(caller), Some(end)) = (self.facts.caller.clone(), self.facts.wanted_by()) else {
             return Outcome::Answer(incomplete());
         };
         let streaming = self.rpc.streaming;
@@ -207,7 +209,7 @@ impl Forwarding {
         if let Err(error) = placed {
             return Outcome::Answer(self.failed(&caller, &parts.headers, error));
         }
-        match self.forward(&parts, messages, &caller, deadline).await {
+        match self.forward(&parts, messages, &caller, end).await {
             Ok(Ok(response)) => Outcome::Answer(self.relayed(&caller, &parts.headers, response)),
             Ok(Err(messages)) => {
                 place.release_message();
@@ -261,20 +263,22 @@ impl Forwarding {
         parts: &Parts,
         mut messages: Messages<B>,
         caller: &Caller,
-        deadline: Instant,
+        end: Instant,
     ) -> Result<Result<Response<Incoming>, Messages<B>>, Error>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<StdError> + Send + 'static,
     {
-        let end = latest(deadline); // before the caller's own timer ends the call
+        let ledger = &self.facts.origin.ledger;
         let late = |sent| move |_: Elapsed| Error::Deadline { sent };
         let mut lost = 0;
         loop {
             let (course, _credit) =
                 timeout_at(end, self.link.way(caller.share(), self.is_read())).await.map_err(late(false))??;
             let Course::Leader(term) = course else { return Ok(Err(messages)) };
-            let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(HOP);
+            let time = end.saturating_duration_since(Instant::now());
+            // The leader keeps as much of it for the way home as was kept here.
+            let left = (time + way_home(time)).saturating_sub(HOP.min(time / 10));
             if left.is_zero() {
                 return Err(Error::Deadline { sent: false });
             }
@@ -283,11 +287,12 @@ impl Forwarding {
                 Messages::Many(body) => (Body::new(body), None),
             };
             let request = self.request(parts, caller, term, left, body);
+            ledger.is_elsewhere(true);
             let outcome = timeout_at(end, self.link.send(self.rpc.streaming, term, request)).await;
             let outcome = outcome.map_err(late(true)).map_err(|error| self.told(error))?;
             let back = match outcome {
                 Ok(response) => {
-                    self.facts.origin.ledger.watches(WATCHES.contains(&self.rpc.path));
+                    ledger.watches(WATCHES.contains(&self.rpc.path));
                     return Ok(Ok(response));
                 }
                 Err(Lost::NotTaken(back)) => back,
@@ -299,6 +304,7 @@ impl Forwarding {
                 }
                 Err(Lost::Unknown) => return Err(self.told(Error::LeaderLost)),
             };
+            ledger.is_elsewhere(false);
             messages = match (whole, back) {
                 (Some(message), _) => Messages::One(message),
                 (None, Some(request)) => Messages::Many(Kept::back(request.into_body())),
@@ -310,7 +316,7 @@ impl Forwarding {
     }
 
     fn is_read(&self) -> bool {
-        self.rpc.idempotency == Idempotency::NoSideEffects
+        !self.rpc.changes()
     }
 
     /// Returns an error of the hop as the caller is told of it.

@@ -20,10 +20,10 @@ use tonic::codegen::StdError;
 use tracing::info;
 
 use super::kept::Kept;
-use super::reply::Settling;
+use super::reply::{Hold, Settling};
 use crate::cache::{Cache, Tag};
 use crate::config::identity::ANONYMOUS;
-use crate::contract::{Idempotency, Rpc};
+use crate::contract::Rpc;
 use crate::error::Error;
 use crate::fleet::elected::{Elected, Input};
 use crate::fleet::election::Event;
@@ -119,19 +119,20 @@ where
         call.facts().origin.ledger.forwarded();
         match self.answers.admit(&mut call) {
             Ok(()) => {
-                let ledger = Arc::clone(&call.facts().origin.ledger);
-                let changes = |rpc: &Rpc| rpc.idempotency != Idempotency::NoSideEffects;
-                let link = self.answers.link.clone().filter(|_| call.facts().method.rpc().is_some_and(changes));
+                let facts = call.facts();
+                let ledger = Arc::clone(&facts.origin.ledger);
+                let link = self.answers.link.as_ref().filter(|_| facts.method.rpc().is_some_and(Rpc::changes));
+                let hold = link.map(|link| Hold::of(link, facts));
                 let (answer, name) = (self.inner.call(call.map(Kept::live)), self.answers.name.clone());
                 Box::pin(answer.map(move |answer| {
                     answer.map(|mut response| {
-                        // Of a call of several requests some were sent: it must not be sent again.
-                        if ledger.requests() > 0 {
+                        // Of a call of several changes some were sent: it must not be sent again.
+                        if ledger.may_have_changed() {
                             response.headers_mut().remove(NOT_LEADER);
                         }
                         // It may have lost the lead meanwhile: then no answer of the next one may be older.
-                        let response = match &link {
-                            Some(link) => response.map(|body| Body::new(Settling::new(body, link))),
+                        let response = match hold {
+                            Some(hold) => response.map(|body| Body::new(Settling::new(body, hold))),
                             None => response,
                         };
                         served_by(response, name)

@@ -1,16 +1,21 @@
 //! The replies of a follower, which it passes on or, where it was the one who answered, holds until the leader knows.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::Frame;
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
 
 use crate::error::Error;
 use crate::fleet::link::Link;
+use crate::rpc::facts::Facts;
 use crate::server::ending::{BodyHook, Next};
+use crate::server::refusal;
+use crate::upstream::call::Ledger;
 
 /// The reply of the leader on its way to the caller.
 pub struct Relay {
@@ -35,19 +40,48 @@ impl BodyHook for Relay {
     }
 }
 
-type Settled = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Settled = Pin<Box<dyn Future<Output = bool> + Send>>;
 
-/// The reply to a write that this replica has sent itself. Its messages wait until no answer of the leader is older.
-pub struct Settling {
-    body: Body,
+/// What the reply to a write waits for, and how long.
+pub struct Hold {
     link: Link,
+    /// When its caller is told at the latest.
+    until: Option<Instant>,
+    ledger: Arc<Ledger>,
+}
+
+impl Hold {
+    /// Returns that of one call.
+    pub fn of(link: &Link, facts: &Facts) -> Self {
+        Self { link: link.clone(), until: facts.wanted_by(), ledger: Arc::clone(&facts.origin.ledger) }
+    }
+
+    /// Completes once the reply may be given; with false if that is too late.
+    fn settled(&self) -> Settled {
+        let (link, until) = (self.link.clone(), self.until);
+        Box::pin(async move {
+            if let Some(until) = until {
+                return timeout_at(until, link.settled()).await.is_ok();
+            }
+            link.settled().await;
+            true
+        })
+    }
+}
+
+/// The reply to a write that this replica has sent itself. Its messages wait until no answer of the leader is older. If that takes
+/// until the deadline, its caller is told that the outcome is unknown: an answer would promise more.
+pub struct Settling {
+    /// None once it was ended early.
+    body: Option<Body>,
+    hold: Hold,
     next: Option<(Frame<Bytes>, Settled)>,
 }
 
 impl Settling {
     /// Holds the messages of a reply to a write.
-    pub fn new(body: Body, link: &Link) -> Self {
-        Self { body, link: link.clone(), next: None }
+    pub fn new(body: Body, hold: Hold) -> Self {
+        Self { body: Some(body), hold, next: None }
     }
 }
 
@@ -58,20 +92,25 @@ impl http_body::Body for Settling {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         if this.next.is_none() {
-            let frame = match ready!(Pin::new(&mut this.body).poll_frame(context)) {
-                Some(Ok(frame)) => frame,
+            let Some(body) = &mut this.body else { return Poll::Ready(None) };
+            match ready!(Pin::new(body).poll_frame(context)) {
+                Some(Ok(message)) if message.is_data() => this.next = Some((message, this.hold.settled())),
                 end => return Poll::Ready(end),
-            };
-            let link = this.link.clone();
-            this.next = Some((frame, Box::pin(async move { link.settled().await })));
+            }
         }
-        if let Some((_, settled)) = &mut this.next {
-            ready!(settled.as_mut().poll(context));
+        let in_time = match &mut this.next {
+            Some((_, settled)) => ready!(settled.as_mut().poll(context)),
+            None => true,
+        };
+        let message = this.next.take().map(|(message, _)| message);
+        if in_time {
+            return Poll::Ready(message.map(Ok));
         }
-        Poll::Ready(this.next.take().map(|(frame, _)| Ok(frame)))
+        this.body = None;
+        Poll::Ready(Some(Ok(Frame::trailers(refusal::trailers(this.hold.ledger.too_late())))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.next.is_none() && self.body.is_end_stream()
+        self.next.is_none() && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 }

@@ -5,6 +5,7 @@ mod moves;
 mod partitions;
 mod processes;
 mod proof;
+mod under_way;
 
 use std::time::Duration;
 

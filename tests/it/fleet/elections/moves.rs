@@ -37,7 +37,7 @@ struct Loading {
     tasks: Vec<JoinHandle<Load>>,
 }
 
-const TWENTY: [(&str, &str); 1] = [("grpc-timeout", "20S")];
+pub const TWENTY: [(&str, &str); 1] = [("grpc-timeout", "20S")];
 
 impl Loading {
     fn begin(channels: Vec<Channel>, ids: &[i64]) -> Self {
@@ -260,7 +260,7 @@ async fn the_last_replica_leads_until_its_end() {
 }
 
 /// Has the leader hand over to the only other one, and returns the other's place once it leads.
-async fn hand_over(fleet: &mut Elected) -> usize {
+pub async fn hand_over(fleet: &mut Elected) -> usize {
     let place = fleet.place();
     fleet.replicas[place].shut_down();
     let next = 1 - place;

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use tempfile::TempDir;
-use zendesk_gateway::proto::GetUserRequest;
+use tonic::Code;
+use zendesk_gateway::proto::{CreateGroupRequest, GetUserRequest, GroupInput};
 use zendesk_gateway::sandbox::Sandbox;
+use zendesk_gateway::sandbox::faults::{Delay, post};
 
 use super::cluster::{ApiServer, LEASE, pod};
 use crate::fleet::metadata;
 use crate::support::binary::Binary;
-use crate::support::{account, with};
+use crate::support::raw::Raw;
+use crate::support::{account, refused, with};
 
 struct Process {
     name: String,
@@ -83,4 +86,56 @@ async fn three_processes_go_on_while_leaders_leave_and_are_killed() {
     leader.binary.kill().await;
     let third = processes[0].served_by(id).await;
     assert_eq!((third.as_str(), api.term(), api.holders()), (processes[0].name.as_str(), 3, 3));
+}
+
+/// Writes whose deadlines end while the lead is handed over: whoever is told anything else than that the outcome is unknown may
+/// repeat the write.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_write_that_was_sent_is_told_as_one_that_was_not_while_a_leader_leaves() {
+    let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
+    let api = ApiServer::start().await;
+    let id = sandbox.store().user_ids()[0];
+    let mut processes = Vec::new();
+    for number in 0..3 {
+        processes.push(Process::start(&sandbox, &api, number).await);
+    }
+    let first = processes[0].served_by(id).await;
+    for process in &processes {
+        assert_eq!(process.served_by(id).await, first);
+    }
+    sandbox.fault(post("*"), Delay::by(Duration::from_millis(300)).forever());
+    let mut writes = Vec::new();
+    for number in 0..48 {
+        // A client without a timer of its own.
+        let raw = Raw::connect(&processes[number % 3].binary.address).await.0;
+        let timeout = ["480m", "600m", "700m", "850m", "1000m", "1200m"][number / 3 % 6];
+        writes.push(tokio::spawn(async move {
+            let name = format!("Group {number:02}");
+            let group = GroupInput { name: Some(name.clone()), ..GroupInput::default() };
+            let (path, write) =
+                ("/zendesk.gateway.v1.GroupService/CreateGroup", CreateGroupRequest { group: Some(group) });
+            let answer = raw.call(path, &[("grpc-timeout", timeout)], &write).await.expect("an answer");
+            (name, answer.status())
+        }));
+        if number == 24 {
+            let leader = processes.iter().find(|process| process.name == first).expect("it runs");
+            leader.binary.signal("TERM").await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut unknown = 0;
+    for write in writes {
+        let (name, status) = write.await.expect("no panic");
+        let is_it = |body: &[u8]| String::from_utf8_lossy(body).contains(&name);
+        let sent = sandbox.requests().iter().filter(|sent| sent.method == "POST" && is_it(&sent.body)).count();
+        assert!(sent <= 1, "{name}: {sent}");
+        if status.code() == Code::Ok {
+            continue;
+        }
+        let told = refused(Err::<(), _>(status));
+        let is_unknown = told.reason == "OUTCOME_UNKNOWN";
+        assert!(is_unknown || sent == 0, "{name}, which was sent: {} {}", told.reason, told.message);
+        unknown += usize::from(is_unknown);
+    }
+    println!("{unknown} of 48 have an unknown outcome");
 }
