@@ -122,7 +122,7 @@ async fn run(config: &Config, load: u32) -> Run {
                 failed.fetch_add(outcome.is_err().into(), Ordering::Relaxed);
                 return;
             }
-            let outcome = rpc.get_user(Request::new(GetUserRequest { id })).await;
+            let outcome = rpc.get_user(Request::new(GetUserRequest { id, ..Default::default() })).await;
             failed.fetch_add(outcome.is_err().into(), Ordering::Relaxed);
             let old = outcome.is_ok_and(|answer| answer.metadata().get("x-cache").is_some_and(|it| it == "stale"));
             reads.fetch_add(measured.into(), Ordering::Relaxed);

@@ -191,7 +191,7 @@ async fn measure((rounds, calls): (usize, usize)) -> anyhow::Result<()> {
     let page = leader.client.clone().list_users(ListUsersRequest { page_size: 10, ..Default::default() }).await?;
     let id = page.into_inner().users.first().context("the stand-in has users")?.id;
     for tested in [&leader, &follower, &proxy] {
-        let answer = tested.client.clone().get_user(GetUserRequest { id }).await?;
+        let answer = tested.client.clone().get_user(GetUserRequest { id, ..Default::default() }).await?;
         let of = |name: &str| answer.metadata().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         ensure!((of("x-served-by"), of("x-cache")) == ("leader", "hit"), "{}: {:?}", tested.name, answer.metadata());
     }
@@ -223,7 +223,7 @@ async fn measure((rounds, calls): (usize, usize)) -> anyhow::Result<()> {
 async fn calling(tested: &Tested, id: i64, calls: usize) -> anyhow::Result<Vec<Duration>> {
     let (mut client, mut took) = (tested.client.clone(), Vec::with_capacity(calls));
     for _ in 0..calls {
-        let mut request = tonic::Request::new(GetUserRequest { id });
+        let mut request = tonic::Request::new(GetUserRequest { id, ..Default::default() });
         request.set_timeout(Duration::from_secs(10));
         let began = Instant::now();
         client.get_user(request).await?;

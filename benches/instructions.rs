@@ -130,7 +130,7 @@ async fn read(kind: &str, calls: u32) -> anyhow::Result<()> {
         let request = ListUsersRequest { page_size: 100, ..ListUsersRequest::default() };
         Served::new(gateway, Some(&telemetry), "ListUsers", &request)
     } else {
-        Served::new(gateway, Some(&telemetry), "GetUser", &GetUserRequest { id: 7 })
+        Served::new(gateway, Some(&telemetry), "GetUser", &GetUserRequest { id: 7, ..Default::default() })
     };
     let mut metadata = HeaderMap::new();
     if kind != "cached" {

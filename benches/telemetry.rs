@@ -48,7 +48,8 @@ async fn main() {
     let mut measured: Vec<(&str, Option<Telemetry>, Served, Duration)> = Vec::new();
     for (name, settings) in variants {
         let telemetry = settings.map(|it| Telemetry::start(&it, std::io::sink()).expect("telemetry"));
-        let service = Served::new(gateway(), telemetry.as_ref(), "GetUser", &GetUserRequest { id: 7 });
+        let service =
+            Served::new(gateway(), telemetry.as_ref(), "GetUser", &GetUserRequest { id: 7, ..Default::default() });
         measured.push((name, telemetry, service, Duration::MAX));
     }
     for _ in 0..ROUNDS {

@@ -16,7 +16,7 @@ use crate::proto::{
 use crate::rest::many::MOST_ITEMS;
 use crate::rest::page::Page;
 use crate::rest::row::OwnRead;
-use crate::rest::{Batch, List, Read};
+use crate::rest::{Batch, Includes as _, List, Read};
 use crate::upstream::Upstream;
 use crate::upstream::call::Priority;
 use crate::upstream::credential::Credential;
@@ -173,6 +173,10 @@ impl Gateway {
 
     /// Show User.
     pub async fn get_user(&self, context: &Context, request: GetUserRequest) -> Result<Answered<GetUserResponse>> {
+        if !request.includes().is_empty() {
+            // The answer for many does not say what belongs to which of them.
+            return self.read(context, &request).await;
+        }
         self.read_in_batches(context, request, request.id, &self.users).await
     }
 

@@ -5,6 +5,7 @@
 
 mod answer;
 mod batch;
+mod beside;
 pub mod bulk;
 pub mod changes;
 mod field;
@@ -29,6 +30,7 @@ mod write;
 
 pub use answer::{envelope, is_nothing, nothing};
 pub use batch::{Batch, LeftOut};
+pub use beside::{Beside, Includes};
 pub use list::{List, Paging, Part, Style, checked, rows};
 pub use read::Read;
 pub use write::{Changes, Whole, Write};

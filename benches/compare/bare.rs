@@ -163,7 +163,7 @@ struct UserDocument {
 
 impl From<UserDocument> for GetUserResponse {
     fn from(UserDocument { user }: UserDocument) -> Self {
-        Self { user: Some(user) }
+        Self { user: Some(user), ..Self::default() }
     }
 }
 
@@ -183,7 +183,7 @@ struct GroupDocument {
 
 impl From<GroupDocument> for GetGroupResponse {
     fn from(GroupDocument { group }: GroupDocument) -> Self {
-        Self { group: Some(group) }
+        Self { group: Some(group), ..Self::default() }
     }
 }
 

@@ -200,7 +200,7 @@ pub async fn json(stage: &Stage) -> anyhow::Result<(Series, Series)> {
 
 /// Reads that the cache answers.
 pub async fn cached(stage: &Stage) -> anyhow::Result<Scene> {
-    let request = GetUserRequest { id: stage.user };
+    let request = GetUserRequest { id: stage.user, ..Default::default() };
     let gateway = stage.gateway("gateway", SERVER_CORE, &[])?;
     let logging = stage.gateway("gateway-logging", SERVER_CORE, &[("telemetry.log_filter", "info")])?;
     let (gateway_target, reply) = stage.target(&gateway, &[], &request, stage.user).await?;
@@ -243,7 +243,7 @@ pub async fn cached(stage: &Stage) -> anyhow::Result<Scene> {
 /// Reads that go upstream, one after another.
 pub async fn uncached(stage: &Stage) -> anyhow::Result<Scene> {
     let shape = |calls| Shape { calls: stage.size.calls(calls), connections: 1, at_once: 1 };
-    let request = GetUserRequest { id: stage.user };
+    let request = GetUserRequest { id: stage.user, ..Default::default() };
     let path = format!("/api/v2/users/{}", stage.user);
     let mut contenders = translators(stage, &request, stage.user, true, shape).await?;
     let direct = Target {
@@ -260,7 +260,7 @@ pub async fn uncached(stage: &Stage) -> anyhow::Result<Scene> {
 /// Reads that go upstream, as many at a time as the gateway lets through.
 pub async fn concurrent(stage: &Stage) -> anyhow::Result<Scene> {
     let shape = |calls| Shape { calls: stage.size.calls(4 * calls), connections: 8, at_once: 8 };
-    let request = GetGroupRequest { id: stage.group };
+    let request = GetGroupRequest { id: stage.group, ..Default::default() };
     let contenders = translators(stage, &request, stage.group, true, shape).await?;
     contenders.measure(stage, "uncached reads, many at a time", &request, stage.group).await
 }
@@ -344,7 +344,7 @@ impl<'a> Translators<'a> {
 pub async fn cores(stage: &Stage) -> anyhow::Result<(Scene, Scene)> {
     let one = stage.gateway("gateway", SERVER_CORE, &[])?;
     let two = stage.gateway("gateway-two-cores", "0,1", &[])?;
-    let user = GetUserRequest { id: stage.user };
+    let user = GetUserRequest { id: stage.user, ..Default::default() };
     let batch = BatchGetUsersRequest { ids: stage.users.clone(), ..BatchGetUsersRequest::default() };
     let shape = |calls| Shape { calls: stage.size.calls(calls), connections: 2, at_once: 16 };
     let users =

@@ -68,6 +68,11 @@ pub fn row(method: &MethodDescriptor) -> MessageDescriptor {
     row.expect("a list has rows")
 }
 
+/// True if a field of a reply to a read holds records that come beside those in field 1.
+pub fn is_sideload(field: &FieldDescriptor) -> bool {
+    field.number() != 1 && field.is_list() && field.kind().as_message().is_some()
+}
+
 /// Returns the value of one of the options that `options.proto` adds.
 pub fn extension(pool: &DescriptorPool, options: &DynamicMessage, name: &str) -> Option<Value> {
     let extension = pool.get_extension_by_name(&format!("{PACKAGE}.{name}"))?;

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, Kind};
 
 use crate::descriptor::{
-    OF_ALL, RAW, UNREADABLE_FIELDS, UNREADABLE_ROWS, inputs, is_identified, names_records, reachable, replies,
+    OF_ALL, RAW, UNREADABLE_FIELDS, UNREADABLE_ROWS, inputs, is_identified, is_sideload, names_records, reachable,
+    replies,
 };
 
 /// The type of fields that hold any JSON object.
@@ -29,6 +30,7 @@ pub fn derive(pool: &DescriptorPool, config: &mut prost_build::Config) {
     for message in reachable(replies(pool)) {
         let name = message.full_name().to_owned();
         config.message_attribute(&name, "#[derive(serde::Deserialize)]\n#[serde(default)]");
+        let has_rows = message.get_field_by_name(UNREADABLE_ROWS).is_some();
         for field in message.fields() {
             let attribute = match field.name() {
                 // What the record is told at its end; not a field of Zendesk's.
@@ -37,6 +39,8 @@ pub fn derive(pool: &DescriptorPool, config: &mut prost_build::Config) {
                         .to_owned()
                 }
                 UNREADABLE_ROWS | RAW | OF_ALL => "#[serde(skip)]".to_owned(),
+                // Read apart, as what comes beside the rows of a page.
+                _ if has_rows && is_sideload(&field) => "#[serde(skip)]".to_owned(),
                 _ => format!("#[serde(deserialize_with = \"crate::json::{}\")]", reader(&field)),
             };
             config.field_attribute(format!("{name}.{}", field.name()), attribute);

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use prost_reflect::{DescriptorPool, Kind, MessageDescriptor, MethodDescriptor, Value};
+use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value};
 
-use crate::descriptor::{lists, methods, reads, row, rows, upstream};
+use crate::descriptor::{UNREADABLE_ROWS, is_sideload, lists, methods, reads, row, rows, upstream};
 use crate::endpoints::stated;
 
 /// Writes the impls of all records and replies.
@@ -20,6 +20,54 @@ pub fn impls(pool: &DescriptorPool) -> String {
     for lists in records.values() {
         code.push_str(&record(lists, &methods));
     }
+    for method in methods.iter().filter(|method| !lists(method)) {
+        code.push_str(&beside_records(method));
+    }
+    for method in &methods {
+        code.push_str(&includes(method));
+    }
+    code
+}
+
+/// The fields of a reply that hold what comes beside its rows, or beside its record.
+fn sideloads(reply: &MessageDescriptor) -> impl Iterator<Item = FieldDescriptor> {
+    let has_rows = reply.get_field_by_name(UNREADABLE_ROWS).is_some();
+    reply.fields().filter(move |field| has_rows && is_sideload(field))
+}
+
+/// Writes how what comes beside records is put into the reply that has them.
+fn beside_records(method: &MethodDescriptor) -> String {
+    let (reply, mut code) = (method.output(), String::new());
+    if sideloads(&reply).next().is_none() {
+        return code;
+    }
+    let record = reply.get_field(1).and_then(|field| field.kind().as_message().cloned());
+    line!(code, "impl crate::rest::Beside for crate::proto::{} {{", reply.name());
+    line!(code, "    type Row = crate::proto::{};", record.expect("a reply has records").name());
+    line!(code, "    fn put(&mut self, sideloads: crate::rest::page::Sideloads, unreadable_rows: i32) {{");
+    for field in sideloads(&reply) {
+        line!(code, "        self.{0} = sideloads.{0};", field.name());
+    }
+    code.push_str("        self.unreadable_rows = unreadable_rows;\n    }\n}\n");
+    code
+}
+
+/// Writes what a request asks for beside what it is about, by the names that Zendesk has for it. `include_roles` asks for what the
+/// reply has as `roles`.
+fn includes(method: &MethodDescriptor) -> String {
+    let (request, reply, mut code) = (method.input(), method.output(), String::new());
+    let is_answered = |name: &str| sideloads(&reply).any(|field| [name, &format!("{name}s")].contains(&field.name()));
+    let names = request.fields().filter_map(|field| field.name().strip_prefix("include_").map(str::to_owned));
+    let names: Vec<String> = names.filter(|name| is_answered(name)).collect();
+    if !names.is_empty() {
+        let pairs = names.iter().map(|name| format!("(self.include_{name}, {name:?})")).collect::<Vec<_>>().join(", ");
+        line!(
+            code,
+            "impl crate::rest::Includes for crate::proto::{} {{\n    fn includes(&self) -> Vec<&'static str> {{\n        \
+             [{pairs}].into_iter().filter_map(|(is_wanted, name)| is_wanted.then_some(name)).collect()\n    }}\n}}",
+            request.name()
+        );
+    }
     code
 }
 
@@ -30,14 +78,15 @@ fn reply(method: &MethodDescriptor) -> String {
         "next_page_token" => "part.next_page_token",
         "unreadable_rows" => "part.page.unreadable_rows",
         "total_count" => "part.page.count",
-        "users" => "part.page.users",
-        "groups" => "part.page.groups",
-        "organizations" => "part.page.organizations",
         other => panic!("a page has no {other}, which {} wants", reply.name()),
     };
     let fields = reply.fields().map(|field| {
-        let value = if field.number() == 1 { "part.page.rows" } else { from(field.name()) };
-        format!("{}: {value}", field.name())
+        let name = field.name();
+        match field.number() {
+            1 => format!("{name}: part.page.rows"),
+            _ if is_sideload(&field) => format!("{name}: part.page.beside.{name}"),
+            _ => format!("{name}: {}", from(name)),
+        }
     });
     let (row, fields) = (row(method), fields.collect::<Vec<_>>().join(", "));
     format!(
@@ -60,12 +109,7 @@ fn record(lists: &[&MethodDescriptor], methods: &[MethodDescriptor]) -> String {
     if lists.iter().any(is_export) {
         line!(code, "    const EXPORTED: bool = true;");
     }
-    let is_beside = |list: &&MethodDescriptor| {
-        list.output()
-            .fields()
-            .any(|field| field.number() != 1 && field.is_list() && field.kind().as_message().is_some())
-    };
-    if lists.iter().any(is_beside) {
+    if lists.iter().any(|list| sideloads(&list.output()).next().is_some()) {
         line!(code, "    const SIDELOADS: bool = true;");
     }
     match record.get_field_by_name("id").map(|id| id.kind()) {
@@ -110,11 +154,13 @@ fn answers(method: &MethodDescriptor, record: &MessageDescriptor) -> bool {
     answers_rows && reply.as_ref() == Some(record)
 }
 
-/// The fields of a request that has nothing but an id.
+/// The fields of a request for nothing but the record with an id.
 fn fields_with_id(request: &MessageDescriptor) -> String {
     let fields = request.fields().map(|field| match field.name() {
         "id" => "id".to_owned(),
-        name => format!("{name}: None"),
+        name if field.supports_presence() => format!("{name}: None"),
+        // What comes beside a record is in no row.
+        name => format!("{name}: false"),
     });
     fields.collect::<Vec<_>>().join(", ")
 }

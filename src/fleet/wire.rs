@@ -203,6 +203,6 @@ mod tests {
         let mut digest = Context::new(&SHA256);
         digest.update(&set.encode_to_vec());
         let digest = digest.finish().as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-        assert_eq!((CONTRACT, &digest[..16]), (1, "885f106717c08e4b"), "{digest}");
+        assert_eq!((CONTRACT, &digest[..16]), (1, "0fc51b93ee0747b1"), "{digest}");
     }
 }

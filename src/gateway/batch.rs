@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
 
+use super::read::Around;
 use super::{Answered, Context, Gateway};
 use crate::cache::{CacheStatus, Held, Look};
 use crate::codec::Encoded;
@@ -79,11 +80,14 @@ impl Gateway {
         let (mut came, mut is_answered) = (0, false);
         // What has come of the reply is held until all has, which can be thousands of records.
         let mut held = Charge::none(context.caller.share());
+        let mut beside = Around::default();
         while let Some((ids, rows)) = parts.next().await {
             came += 1;
             match rows {
                 Ok(many) => {
                     is_answered = true;
+                    held.grow(many.around.sideloads.weight())?;
+                    beside.add(many.around);
                     if !many.all_read {
                         unreadable.extend(ids.iter().filter(|id| !many.rows.iter().any(|row| row.id() == Some(**id))));
                     }
@@ -126,12 +130,17 @@ impl Gateway {
             }
         }
         left_out.encode(&mut bytes).expect("encoding into a Vec cannot fail");
+        beside.encode(request, &mut bytes);
         Ok(Answered { message: Encoded::from_bytes(bytes.into()), cached: Some((found.status, found.age)) })
     }
 
     /// Looks records up in the cache. One that the cache knows not to exist goes neither into `replies` nor into `unknown`.
     fn cached<B: Batch>(&self, context: &Context, ids: &[i64], request: &B) -> Found {
         let mut found = Found::default();
+        if request.is_for_more() {
+            found.unknown.extend_from_slice(ids);
+            return found;
+        }
         for id in ids {
             match self.cache.look(&context.key(&B::one(*id)), context.control) {
                 // A cached 404 of a single read does not say all.
@@ -178,8 +187,9 @@ impl Gateway {
             held.grow(part.weight())?;
             parts.push(part);
         }
-        let (mut bytes, mut left_out) = (Vec::new(), LeftOut::default());
+        let (mut bytes, mut left_out, mut beside) = (Vec::new(), LeftOut::default(), Around::default());
         for (ids, many) in lists.into_iter().zip(parts) {
+            beside.add(many.around);
             let all_read = many.all_read;
             let mut found: HashMap<String, B::Row> =
                 many.rows.into_iter().filter_map(|row| Some((external_id::<B>(&row)?, row))).collect();
@@ -194,8 +204,24 @@ impl Gateway {
             }
         }
         left_out.encode(&mut bytes).expect("encoding into a Vec cannot fail");
+        beside.encode(request, &mut bytes);
         // No part of the reply is from the cache.
         Ok(Answered { message: Encoded::from_bytes(bytes.into()), cached: Some((CacheStatus::Bypass, Duration::ZERO)) })
+    }
+}
+
+impl Around {
+    fn add(&mut self, other: Self) {
+        self.sideloads.append(other.sideloads);
+        self.unreadable_rows = self.unreadable_rows.saturating_add(other.unreadable_rows);
+    }
+
+    /// Adds it to an encoded reply, if the request asks for it. Requests for other records may have brought the same.
+    fn encode<B: Batch>(self, request: &B, bytes: &mut Vec<u8>) {
+        if request.is_for_more() {
+            let reply = B::beside(self.sideloads.once(), self.unreadable_rows);
+            reply.encode(bytes).expect("encoding into a Vec cannot fail");
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use futures_util::Stream;
 
-use super::read::Many;
+use super::read::{Around, Many};
 use super::{Context, Gateway};
 use crate::codec::Encoded;
 use crate::error::{Checks, Error, Result};
@@ -64,7 +64,7 @@ impl Gateway {
 
     /// Reads jobs, at most 100 per request; unknown ones are left out. What they take is charged as they come.
     async fn show_jobs(&self, context: &Context, ids: &[String], held: &mut Charge) -> Result<Many<Job>> {
-        let mut jobs = Many { rows: Vec::with_capacity(ids.len()), all_read: true };
+        let mut jobs = Many { rows: Vec::with_capacity(ids.len()), around: Around::default(), all_read: true };
         for ids in lists(ids) {
             let read = context.read(Priority::Interactive);
             let part = self.reads.many(&read, show_many(ids), ids.to_vec(), |job: &Job| Some(job.id.clone())).await?;

@@ -20,7 +20,7 @@ use crate::contract::Idempotency;
 use crate::error::{Error, Result};
 use crate::json::Malformed;
 use crate::rest::many::joined;
-use crate::rest::page::{Page, Rows};
+use crate::rest::page::{Page, Rows, Sideloads};
 use crate::rest::row::Row;
 use crate::rest::{Batch, Read};
 use crate::share::Share;
@@ -79,19 +79,30 @@ impl ReadContext {
     }
 }
 
+/// What comes beside the records of an answer.
+#[derive(Default)]
+pub(super) struct Around {
+    /// The records.
+    pub sideloads: Sideloads,
+    /// How many rows, of these and of the answer itself, cannot be read.
+    pub unreadable_rows: i32,
+}
+
 /// The answer to a read of many records.
 pub(super) struct Many<R> {
     /// The rows, in Zendesk's order.
     pub rows: Vec<R>,
+    /// What comes beside them.
+    pub around: Around,
     /// False if a row was left out because its id cannot be read, or if it cannot be read whether there is another page: then a
     /// record without a row may exist.
     pub all_read: bool,
 }
 
 impl<R: Row> Many<R> {
-    /// Returns about how many bytes its rows take.
+    /// Returns about how many bytes it takes.
     pub fn weight(&self) -> usize {
-        self.rows.iter().map(|row| size_of::<R>() + row.encoded_len()).sum()
+        self.around.sideloads.weight() + self.rows.iter().map(|row| size_of::<R>() + row.encoded_len()).sum::<usize>()
     }
 }
 
@@ -163,8 +174,11 @@ impl Reads {
         R: Row + PartialEq,
         Id: PartialEq + Send + Sync + 'static,
     {
+        let includes = rest.includes.clone();
         let parse: Parse = Arc::new(move |body| {
             let mut page = Page::<R>::read(body, Owner::Anybody)?;
+            let sideloads = std::mem::take(&mut page.beside).only(&includes);
+            let around = Around { sideloads, unreadable_rows: page.unreadable_rows };
             let before = page.rows.len();
             let says_that_there_is_more = page.says_that_there_is_more();
             page.rows.retain(|row| id(row).is_some());
@@ -188,7 +202,7 @@ impl Reads {
             }
             // Only if there is no further page does a record count as missing that is not on this one.
             let all_read = all_read && all_fit && !says_that_there_is_more;
-            Ok(Box::new(Many { rows, all_read }) as Parsed)
+            Ok(Box::new(Many { rows, around, all_read }) as Parsed)
         });
         Ok(self.send(read, rest, parse, None).await?.body())
     }
@@ -204,9 +218,11 @@ impl Reads {
     ) -> Result<Page<R, C>> {
         let owner = list.list().owner;
         let (goes_on, is_numbered) = (list.goes_on(), list.is_numbered());
+        let wanted = list.list().includes.clone();
         let parse: Parse = Arc::new(move |body| {
-            let page =
+            let mut page =
                 if goes_on { Page::<R, C>::read_of_many(body, owner, is_numbered)? } else { Page::read(body, owner)? };
+            page.beside = page.beside.only(&wanted);
             Ok(Box::new(page) as Parsed)
         });
         let answer = self.send(read, list.rest(at), parse.clone(), peek).await;

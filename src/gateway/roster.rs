@@ -223,7 +223,10 @@ impl Gateway {
     }
 
     async fn group(&self, context: &Context, group: i64) -> Result<Group> {
-        let reply = self.reads.one(&context.read(Priority::Interactive), &GetGroupRequest { id: group }).await?;
+        let reply = self
+            .reads
+            .one(&context.read(Priority::Interactive), &GetGroupRequest { id: group, ..Default::default() })
+            .await?;
         Ok(reply.group.expect("a reply without the group is refused"))
     }
 }

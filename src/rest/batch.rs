@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::page::Sideloads;
 use super::read::Read;
 use super::row::Row;
 use crate::contract;
@@ -24,6 +25,16 @@ pub trait Batch: contract::Request {
 
     /// Returns the request for some of them, named in the query by `key`: `ids` or `external_ids`.
     fn rest(&self, key: &'static str, list: String) -> Result<Rest>;
+
+    /// True if it asks for more beside the records. What is cached of these has none of it.
+    fn is_for_more(&self) -> bool {
+        false
+    }
+
+    /// Returns the part of the reply that has what came beside the records, and how many of it cannot be read.
+    fn beside(_sideloads: Sideloads, _unreadable_rows: i32) -> Self::Reply {
+        Self::Reply::default()
+    }
 
     /// Returns a record's external id, and which of the record's fields cannot be read.
     fn external_id(row: &Self::Row) -> (Option<&str>, &[String]);

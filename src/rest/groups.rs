@@ -1,13 +1,16 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/groups/groups/>
 
-use super::{Read, Style, has_id, id, is_count, list, sorted};
-use crate::cache::{Policy, tag};
-use crate::error::{Error, Result};
+use super::beside::{beside, refuse};
+use super::{Includes as _, Read, Style, envelope, has_id, id, is_count, list, sorted};
+use crate::cache::{Policy, Tag, tag};
+use crate::error::{Checks, Error, Result};
+use crate::json::Malformed;
 use crate::path;
 use crate::proto::{
     CountGroupsRequest, GetGroupRequest, Group, GroupFilter, ListAssignableGroupsRequest, ListGroupsRequest,
     StreamAssignableGroupsRequest, StreamGroupsRequest,
 };
+use crate::upstream::call::Parsed;
 use crate::upstream::rest::Rest;
 
 mod writes;
@@ -15,15 +18,19 @@ mod writes;
 /// Show Group. <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#show-group>
 impl Read for GetGroupRequest {
     fn rest(&self) -> Result<Rest> {
-        Ok(Rest::get(path!["groups", id("id", self.id)?]))
+        Ok(Rest::get(path!["groups", id("id", self.id)?]).include(self.includes()))
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
         has_id(reply.group.as_ref(), self.id, |group| group.id)
     }
 
+    fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
+        beside::<Self::Reply>(envelope(body, |reply| self.fits(reply))?, body, &self.includes())
+    }
+
     fn cache(&self) -> Policy {
-        Policy::record(tag::group(self.id))
+        with_members(Policy::record(tag::group(self.id)), self.include_users, tag::memberships_of_group(self.id))
     }
 }
 
@@ -32,14 +39,18 @@ const GROUPS: &[&str] = &["id", "name", "created_at", "updated_at"];
 
 // List Groups. <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#list-groups>
 list!(ListGroupsRequest | StreamGroupsRequest => Group, Style::Cursor, sorted by GROUPS, |this| {
-    let filter = this.filter.unwrap_or_default();
-    let rest = match filter.user_id {
-        None => Rest::get(path!["groups"]),
-        Some(user) => Rest::get(path!["users", id("filter.user_id", user)?, "groups"]),
-    };
+    let (filter, mut checks) = (this.filter.unwrap_or_default(), Checks::default());
+    if filter.user_id.is_some() {
+        refuse(&mut checks, &this.includes(), "filter.user_id");
+    }
+    let rest = checks.take(match filter.user_id {
+        None => Ok(Rest::get(path!["groups"])),
+        Some(user) => id("filter.user_id", user).map(|user| Rest::get(path!["users", user, "groups"])),
+    });
     let exclude_deleted = filter.exclude_deleted.map(|exclude| exclude.to_string());
-    Ok(sorted(rest.query_if("exclude_deleted", exclude_deleted), &this.sort))
-}, scoped(Policy::list(tag::groups()), this.filter));
+    let rest = rest.map(|rest| rest.query_if("exclude_deleted", exclude_deleted).include(this.includes()));
+    checks.end(rest.map(|rest| sorted(rest, &this.sort)))
+}, with_members(scoped(Policy::list(tag::groups()), this.filter), this.include_users, tag::memberships()));
 
 /// Count Groups. <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#count-groups>
 impl Read for CountGroupsRequest {
@@ -68,6 +79,11 @@ impl Read for CountGroupsRequest {
 list!(ListAssignableGroupsRequest | StreamAssignableGroupsRequest => Group, Style::CursorOrOffset, |this| {
     Ok(Rest::get(path!["groups", "assignable"]))
 }, Policy::list(tag::groups()));
+
+/// Who the members of groups are changes with memberships, too.
+fn with_members(policy: Policy, are_included: bool, memberships: Tag) -> Policy {
+    if are_included { policy.and(tag::users()).and(memberships) } else { policy }
+}
 
 /// A list or count of a user's groups changes with the user's memberships, too.
 fn scoped(policy: Policy, filter: Option<GroupFilter>) -> Policy {

@@ -20,6 +20,8 @@ pub enum For {
     Create,
     /// Create or update.
     Upsert,
+    /// The same for many, where an id can say which user is meant.
+    UpsertMany,
     /// Update.
     Update,
 }
@@ -62,12 +64,23 @@ fn check_body(body: &Map<String, serde_json::Value>, wanted: For, within: &str, 
         |name: &str| body.get(name).is_some_and(|value| value.as_str().is_some_and(|text| !text.trim().is_empty()));
     // A masked field without its value is told as one that cannot be cleared.
     let is_null = |name: &str| body.get(name).is_some_and(serde_json::Value::is_null);
+    let has_id = wanted == For::UpsertMany && body.contains_key("id");
+    if body.contains_key("id") && !has_id {
+        checks.refuse(&field("id"), "goes with creating or updating many only");
+    }
     match wanted {
         For::Create if !says("name") => checks.refuse(&field("name"), "must not be empty"),
-        For::Upsert if !says("email") && !says("external_id") => {
-            checks.refuse(&field("email"), "must be sent, or external_id, to say which user is meant");
+        For::UpsertMany if has_id => {
+            for name in ["email", "external_id", "separation"].iter().filter(|name| body.contains_key(**name)) {
+                checks.refuse(&field(name), "cannot be combined with id, which says which user is meant");
+            }
         }
-        For::Upsert if body.contains_key("separation") && !says("name") => {
+        For::Upsert | For::UpsertMany if !says("email") && !says("external_id") => {
+            let or_id = if wanted == For::UpsertMany { " or id" } else { "" };
+            let problem = format!("must be sent, or external_id{or_id}, to say which user is meant");
+            checks.refuse(&field("email"), &problem);
+        }
+        For::Upsert | For::UpsertMany if body.contains_key("separation") && !says("name") => {
             checks.refuse(&field("separation"), "is for creation, which needs a name, too");
         }
         For::Update => {
@@ -79,7 +92,7 @@ fn check_body(body: &Map<String, serde_json::Value>, wanted: For, within: &str, 
     }
     let refused = |name: &str| match wanted {
         For::Create => name == "name",
-        For::Upsert => name == "email" && !says("external_id") || name == "separation",
+        For::Upsert | For::UpsertMany => name == "email" && !says("external_id") || name == "separation",
         For::Update => CREATION_ONLY.contains(&name),
     };
     for name in NEVER_NULL.iter().filter(|name| is_null(name) && !refused(name)) {
@@ -225,6 +238,7 @@ pub fn envelope(key: &str, object: &Map<String, serde_json::Value>) -> serde_jso
 fn check_user(input: &UserInput, within: &str, checks: &mut Checks) {
     let field = |name: &str| format!("{within}.{name}");
     let ids = [
+        ("id", input.id),
         ("custom_role_id", input.custom_role_id),
         ("locale_id", input.locale_id),
         ("organization_id", input.organization_id),

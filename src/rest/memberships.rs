@@ -1,6 +1,7 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/groups/group_memberships/>
 
-use super::{Read, Style, id, list, names, sorted};
+use super::beside::also;
+use super::{Includes as _, Read, Style, id, list, names, sorted};
 use crate::cache::{Policy, tag};
 use crate::error::{Checks, Result};
 use crate::path;
@@ -60,21 +61,14 @@ list!(ListMembershipsRequest | StreamMembershipsRequest => GroupMembership, Styl
             id("filter.group_id", group).map(|group| Rest::get(path!["groups", group, "memberships"]))
         }
     });
-    let include = match (this.include_users, this.include_groups) {
-        (false, false) => None,
-        (true, false) => Some("users"),
-        (false, true) => Some("groups"),
-        (true, true) => Some("users,groups"),
-    };
-    checks.end(rest.map(|rest| sorted(rest.query_if("include", include), &this.sort)))
+    checks.end(rest.map(|rest| sorted(rest.include(this.includes()), &this.sort)))
 }, {
     let policy = Policy::list(match this.filter.as_ref().and_then(|filter| filter.scope) {
         None => tag::memberships(),
         Some(Scope::UserId(user)) => tag::memberships_of_user(user),
         Some(Scope::GroupId(group)) => tag::memberships_of_group(group),
     });
-    let policy = if this.include_users { policy.and(tag::users()) } else { policy };
-    if this.include_groups { policy.and(tag::groups()) } else { policy }
+    also(policy, &this.includes())
 });
 
 // List Assignable Memberships, paged as assignable groups are.

@@ -1,6 +1,7 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/organizations/organization_memberships/>
 
-use super::{Read, Style, id, list, names, sorted};
+use super::beside::also;
+use super::{Includes as _, Read, Style, id, list, names, sorted};
 use crate::cache::{Policy, tag};
 use crate::error::{Checks, Result};
 use crate::path;
@@ -59,17 +60,8 @@ list!(ListOrganizationMembershipsRequest | StreamOrganizationMembershipsRequest
         Some(Scope::OrganizationId(organization)) => id("filter.organization_id", organization)
             .map(|organization| Rest::get(path!["organizations", organization, "organization_memberships"])),
     });
-    let include: Vec<&str> = [(this.include_users, "users"), (this.include_organizations, "organizations")]
-        .into_iter()
-        .filter_map(|(is_wanted, name)| is_wanted.then_some(name))
-        .collect();
-    let include = Some(include.join(",")).filter(|include| !include.is_empty());
-    checks.end(rest.map(|rest| sorted(rest.query_if("include", include), &this.sort)))
-}, {
-    let policy = Policy::list(tag::organization_memberships());
-    let policy = if this.include_users { policy.and(tag::users()) } else { policy };
-    if this.include_organizations { policy.and(tag::organizations()) } else { policy }
-});
+    checks.end(rest.map(|rest| sorted(rest.include(this.includes()), &this.sort)))
+}, also(Policy::list(tag::organization_memberships()), &this.includes()));
 
 /// List Memberships of a user. <https://developer.zendesk.com/api-reference/ticketing/organizations/organization_memberships/#list-memberships>
 pub fn of_user(user: i64) -> Result<Rest> {

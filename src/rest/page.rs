@@ -1,6 +1,5 @@
 //! One page of a Zendesk list, read straight from its JSON: rows, sideloads, and where the next page begins.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -9,14 +8,16 @@ use serde::{Deserialize, Deserializer};
 
 use super::row::Row;
 use crate::json::{self, Malformed};
-use crate::proto::{Group, Organization, User};
+use crate::proto::Group;
 use crate::upstream::rest::{Names, Owner};
 
 mod around;
+mod beside;
 mod link;
 mod meta;
 mod next;
 mod rows;
+mod sideloads;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use meta::Unread;
 pub use meta::{Meta, is_cursor};
 pub use next::{Next, Size};
 pub use rows::{Rows, next_row};
+pub use sideloads::Sideloads;
 
 /// True if a list of so many items, which stands in this body under a key of its own, may be a part of a longer one: by what stands
 /// around it, or because that cannot be read.
@@ -43,12 +45,8 @@ pub fn may_go_on(body: &[u8], items: usize) -> bool {
 pub struct Page<R, C = Vec<R>> {
     /// The rows.
     pub rows: C,
-    /// Sideloaded users, each once.
-    pub users: Vec<User>,
-    /// Sideloaded groups, each once.
-    pub groups: Vec<Group>,
-    /// Sideloaded organizations, each once.
-    pub organizations: Vec<Organization>,
+    /// What comes beside the rows.
+    pub beside: Sideloads,
     /// How many rows the whole list has; lists with page numbers state it.
     pub count: Option<i64>,
     /// How many rows, and sideloads, were left out because they cannot be read.
@@ -77,15 +75,21 @@ impl<R: Row, C: Rows> Page<R, C> {
             other => other,
         })?;
         page.unreadable_rows = losses.rows;
-        page.users = each_once(page.users, |user| user.id);
-        page.groups = each_once(page.groups, |group| group.id);
-        page.organizations = each_once(page.organizations, |organization| organization.id);
         page.unread = Unread::of(&losses.untold).map_err(Malformed::without)?;
         match () {
             () if page.listed && page.rows.belong_to(owner) => Ok(page),
             () if page.listed || page.others => Err(Malformed::Foreign),
             () => Err(Malformed::without(R::KEY)),
         }
+    }
+
+    /// Reads what comes beside one record, which stands alone in its answer. Also returns how many of it cannot be read.
+    ///
+    /// # Errors
+    /// The body is no object.
+    pub fn beside_one(body: &[u8]) -> Result<(Sideloads, i32), Malformed> {
+        let (page, losses) = json::decode::<Self>(body)?;
+        Ok((page.beside, losses.rows))
     }
 
     /// Reads a page of a list that goes on by cursor or by number.
@@ -203,45 +207,33 @@ impl<R: Row, C: Rows> Page<R, C> {
         u32::try_from(self.length()).is_ok_and(|rows| rows == size)
     }
 
-    /// Returns a page without rows, with the sideloads that the given rows name.
+    /// Returns what goes into a message of the page that has rows which name these records. What is beside rows that name none goes
+    /// with the last of them: which row it belongs to is not said.
     #[must_use]
-    pub fn beside(&self, names: &[Names]) -> Page<R> {
-        let ids = |of: fn(&Names) -> Option<i64>| names.iter().filter_map(of).collect::<HashSet<_>>();
-        let (users, groups) = (ids(|names| names.user), ids(|names| names.group));
-        let organizations = ids(|names| names.organization);
-        Page {
-            users: self.users.iter().filter(|user| users.contains(&user.id)).cloned().collect(),
-            groups: self.groups.iter().filter(|group| groups.contains(&group.id)).cloned().collect(),
-            organizations: self.organizations.iter().filter(|one| organizations.contains(&one.id)).cloned().collect(),
-            count: self.count,
-            ..Page::new(Vec::new())
-        }
+    pub fn part(&mut self, names: &[Names], is_last: bool) -> Page<R> {
+        let beside = match (R::NAMES, is_last) {
+            (true, _) => self.beside.of(names),
+            (false, true) => std::mem::take(&mut self.beside),
+            (false, false) => Sideloads::default(),
+        };
+        let unreadable_rows = if is_last { self.unreadable_rows } else { 0 };
+        Page { beside, count: self.count, unreadable_rows, ..Page::new(Vec::new()) }
     }
 
     /// Returns the page without its rows: what stands beside them.
     #[must_use]
     pub fn without_rows(self) -> Page<R> {
         // Each field by its name, so that a new one cannot be forgotten.
-        let Self { users, groups, organizations, count, unreadable_rows, rows: _, .. } = self;
-        Page { users, groups, organizations, count, unreadable_rows, ..Page::new(Vec::new()) }
+        let Self { beside, count, unreadable_rows, rows: _, .. } = self;
+        Page { beside, count, unreadable_rows, ..Page::new(Vec::new()) }
     }
-}
-
-/// Removes the rows whose id another one has before them.
-#[inline(never)]
-fn each_once<T>(mut rows: Vec<T>, id: fn(&T) -> i64) -> Vec<T> {
-    let mut seen = HashSet::new();
-    rows.retain(|row| seen.insert(id(row)));
-    rows
 }
 
 impl<R, C> Page<R, C> {
     fn new(rows: C) -> Self {
         Self {
             rows,
-            users: Vec::new(),
-            groups: Vec::new(),
-            organizations: Vec::new(),
+            beside: Sideloads::default(),
             count: None,
             unreadable_rows: 0,
             listed: false,
@@ -281,10 +273,10 @@ impl<'de, R: Row, C: Rows> Visitor<'de> for Reader<R, C> {
                 Key::Around(key) => around.read(key, &mut map)?,
             }
         }
-        let Around { users, groups, organizations, count, others, meta, top, link } = around;
+        let Around { beside, count, others, meta, top, link } = around;
         let meta =
             Meta { has_more: meta.has_more.or(top.has_more), after_cursor: meta.after_cursor.or(top.after_cursor) };
-        Ok(Page { users, groups, organizations, count, others, meta, link, ..page })
+        Ok(Page { beside, count, others, meta, link, ..page })
     }
 }
 

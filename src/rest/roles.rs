@@ -1,7 +1,7 @@
 //! <https://developer.zendesk.com/api-reference/ticketing/account-configuration/custom_roles/>
 
 use super::{Read, Style, has_id, id, list};
-use crate::cache::Policy;
+use crate::cache::{Policy, tag};
 use crate::error::Result;
 use crate::path;
 use crate::proto::{CustomRole, GetCustomRoleRequest, ListCustomRolesRequest, StreamCustomRolesRequest};
@@ -11,7 +11,7 @@ use crate::upstream::rest::Rest;
 // <https://developer.zendesk.com/api-reference/ticketing/account-configuration/custom_roles/#list-custom-roles>
 list!(ListCustomRolesRequest | StreamCustomRolesRequest => CustomRole, Style::Whole, |this| {
     Ok(Rest::get(path!["custom_roles"]))
-}, Policy::list(None));
+}, Policy::list(tag::users()));
 
 /// Show Custom Role.
 /// <https://developer.zendesk.com/api-reference/ticketing/account-configuration/custom_roles/#show-custom-role>
@@ -24,7 +24,8 @@ impl Read for GetCustomRoleRequest {
         has_id(reply.custom_role.as_ref(), self.id, |role| role.id)
     }
 
+    /// How many agents have it changes with users.
     fn cache(&self) -> Policy {
-        Policy::record(None)
+        Policy::record(tag::users())
     }
 }

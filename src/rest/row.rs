@@ -5,6 +5,7 @@ use prost::encoding::WireType;
 use serde::de::DeserializeOwned;
 
 use crate::cache::Policy;
+use crate::proto::{SideloadedRole, UserAbilities};
 use crate::rest::read::Read;
 use crate::upstream::rest::{Names, is_text_id};
 
@@ -73,6 +74,24 @@ pub struct OwnRead {
 impl OwnRead {
     fn of<R: Read>(request: &R, reply: Bytes) -> Self {
         Self { rpc: R::rpc().path, request: request.encode_to_vec(), policy: request.cache(), reply }
+    }
+}
+
+// What comes beside users, and no RPC lists.
+impl Row for SideloadedRole {
+    const KEY: &'static str = "roles";
+
+    /// Zendesk's own roles have no id.
+    fn id(&self) -> Option<i64> {
+        None
+    }
+}
+
+impl Row for UserAbilities {
+    const KEY: &'static str = "abilities";
+
+    fn id(&self) -> Option<i64> {
+        Some(self.user_id)
     }
 }
 

@@ -4,10 +4,12 @@ use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use serde_json::json;
 
+use super::beside::{also, beside, refuse};
 use super::{
-    List, Paging, Read, Style, brand, envelope, has_id, id, is_count, is_unread, known_word, list, optional_id, sorted,
+    Includes as _, List, Paging, Read, Style, brand, envelope, has_id, id, is_count, is_unread, known_word, list,
+    optional_id, sorted,
 };
-use crate::cache::{Policy, tag};
+use crate::cache::{Policy, Tag, tag};
 use crate::error::{Checks, Result};
 use crate::json::{self, Malformed};
 use crate::path;
@@ -32,22 +34,26 @@ pub use many::logout_many;
 /// Show User. <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-user>
 impl Read for GetUserRequest {
     fn rest(&self) -> Result<Rest> {
-        Ok(Rest::get(path!["users", id("id", self.id)?]))
+        Ok(Rest::get(path!["users", id("id", self.id)?]).include(self.includes()))
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
         has_id(reply.user.as_ref(), self.id, |user| user.id)
     }
 
+    fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
+        beside::<Self::Reply>(envelope(body, |reply| self.fits(reply))?, body, &self.includes())
+    }
+
     fn cache(&self) -> Policy {
-        Policy::record(tag::user(self.id))
+        with_places(Policy::record(tag::user(self.id)), &self.includes(), tag::memberships_of_user(self.id))
     }
 }
 
 /// Show Self. <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-self>
 impl Read for GetCurrentUserRequest {
     fn rest(&self) -> Result<Rest> {
-        Ok(Rest::get(path!["users", "me"]))
+        Ok(Rest::get(path!["users", "me"]).include(self.includes()))
     }
 
     /// Refuses a body without any user, and one whose user has an id that cannot be read.
@@ -64,7 +70,7 @@ impl Read for GetCurrentUserRequest {
             is_signed_in = reply.user.as_ref().is_some_and(|user| user.id > 0);
             self.fits(reply)
         })?;
-        if is_signed_in { Ok(parsed) } else { Err(Malformed::Anonymous) }
+        if is_signed_in { beside::<Self::Reply>(parsed, body, &self.includes()) } else { Err(Malformed::Anonymous) }
     }
 
     fn cache(&self) -> Policy {
@@ -115,6 +121,9 @@ list!(ListUsersRequest | StreamUsersRequest => User, Style::Cursor, sorted by US
     if let Some(scope) = filter.and_then(scope_field) && !this.sort.is_empty() {
         checks.refuse("sort", &format!("cannot be combined with {scope}"));
     }
+    if let Some(scope) = filter.and_then(scope_field) {
+        refuse(&mut checks, &this.includes(), scope);
+    }
     let path = match filter.and_then(|filter| filter.scope) {
         None => Ok(Rest::get(path!["users"])),
         Some(Scope::GroupId(group)) => {
@@ -126,9 +135,9 @@ list!(ListUsersRequest | StreamUsersRequest => User, Style::Cursor, sorted by US
     let path = checks.take(path).unwrap_or_else(|| Rest::get(path!["users"]));
     let external_id = filter.and_then(|filter| filter.external_id.as_deref());
     let rest = filtered(path, filter, &mut checks);
-    let rest = rest.text(&mut checks, "filter.external_id", "external_id", external_id);
+    let rest = rest.text(&mut checks, "filter.external_id", "external_id", external_id).include(this.includes());
     checks.end(Some(sorted(rest, &this.sort)))
-}, scoped(Policy::list(tag::users()), this.filter.as_ref()));
+}, with_places(scoped(Policy::list(tag::users()), this.filter.as_ref()), &this.includes(), tag::memberships()));
 
 /// Count Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#count-users>
 impl Read for CountUsersRequest {
@@ -157,6 +166,12 @@ impl Read for CountUsersRequest {
     fn cache(&self) -> Policy {
         scoped(Policy::count(tag::users()), self.filter.as_ref())
     }
+}
+
+/// Adds what answers are about for what comes beside users: which groups users are in changes with memberships, too.
+fn with_places(policy: Policy, includes: &[&str], memberships: Tag) -> Policy {
+    let policy = also(policy, includes);
+    if includes.contains(&"groups") { policy.and(memberships) } else { policy }
 }
 
 /// A list or count of a group's users changes with the group's memberships, too.
@@ -199,7 +214,9 @@ fn filtered(rest: Rest, filter: Option<&UserFilter>, checks: &mut Checks) -> Res
 
 // Search Users, offset pagination only.
 // <https://developer.zendesk.com/api-reference/ticketing/users/users/#search-users>
-list!(SearchUsersRequest | StreamSearchUsersRequest => User, Style::Offset, |this| search(this.filter.as_ref()), Policy::search(tag::users()));
+list!(SearchUsersRequest | StreamSearchUsersRequest => User, Style::Offset, |this| {
+    Ok(search(this.filter.as_ref())?.include(this.includes()))
+}, with_places(Policy::search(tag::users()), &this.includes(), tag::memberships()));
 
 fn search(filter: Option<&UserSearchFilter>) -> Result<Rest> {
     let mut checks = Checks::default();
@@ -258,7 +275,8 @@ impl List for AutocompleteUsersRequest {
             .query_if("filter", filter)
             .text(&mut checks, "field_id", "field_id", field_id)
             .text(&mut checks, "source", "source", source)
-            .text(&mut checks, "brand_id", "brand_id", brand);
+            .text(&mut checks, "brand_id", "brand_id", brand)
+            .include(self.includes());
         checks.end(Some(rest))
     }
 
@@ -267,7 +285,7 @@ impl List for AutocompleteUsersRequest {
     }
 
     fn cache(&self) -> Policy {
-        Policy::search(tag::users())
+        with_places(Policy::search(tag::users()), &self.includes(), tag::memberships())
     }
 }
 
@@ -295,7 +313,7 @@ impl AutocompleteUsersRequest {
             // An id is a number there.
             body["brand_id"] = brand.parse::<i64>().map_or_else(|_| brand.into(), Into::into);
         }
-        checks.end(Some(Rest::post(path!["users", "autocomplete"]).json(&body)))
+        checks.end(Some(Rest::post(path!["users", "autocomplete"]).include(self.includes()).json(&body)))
     }
 }
 

@@ -81,7 +81,7 @@ mod tests {
     }
 
     async fn code(rpc: &Rpc, facts: Option<Facts>) -> Code {
-        let mut request = Request::new(GetUserRequest { id: 7 });
+        let mut request = Request::new(GetUserRequest { id: 7, ..Default::default() });
         facts.map(|facts| request.extensions_mut().insert(facts));
         rpc.get_user(request).await.err().map_or(Code::Ok, |status| status.code())
     }

@@ -35,6 +35,8 @@ pub struct Rest {
     pub names_record: bool,
     /// Whose rows the answer holds.
     pub owner: Owner,
+    /// What is asked for beside them, by Zendesk's names.
+    pub includes: Vec<&'static str>,
     /// What the request does, such as "adding user 7 to group 8", where a refusal does not say what it is about.
     pub doing: Option<String>,
     /// How many bytes the longest text takes in the query, and the field of the request message that it comes from.
@@ -217,6 +219,7 @@ impl Rest {
             updated_user: None,
             names_record,
             owner,
+            includes: Vec::new(),
             doing: None,
             longest_text: None,
         }
@@ -241,6 +244,13 @@ impl Rest {
             Some(value) => self.query(name, value),
             None => self,
         }
+    }
+
+    /// Asks for more beside the records, by Zendesk's names.
+    #[must_use]
+    pub fn include(self, names: Vec<&'static str>) -> Self {
+        let list = Some(names.join(",")).filter(|list| !list.is_empty());
+        Self { includes: names, ..self.query_if("include", list) }
     }
 
     /// Adds what a caller wrote in `field`, if it is set. Refuses a blank text, and the longest one if the request line gets too

@@ -70,9 +70,12 @@ async fn status_is_html_for_a_browser_and_json_for_everyone_else() {
     t.absent_sources();
     let id = t.sandbox.store().user_ids()[1];
     for _ in 0..3 {
-        t.users().get_user(GetUserRequest { id }).await.expect("a user");
+        t.users().get_user(GetUserRequest { id, ..Default::default() }).await.expect("a user");
     }
-    t.users().get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0] }).await.expect("a user");
+    t.users()
+        .get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0], ..Default::default() })
+        .await
+        .expect("a user");
     let (_, page) = t.get("/status", "text/html,application/xhtml+xml,*/*;q=0.8").await;
     assert!(page.starts_with("<!doctype html>") && page.contains("all is well"), "{page}");
     assert!(!page.contains("<script") && !page.contains("http-equiv=refresh content=0"), "nothing runs in it");
@@ -146,9 +149,9 @@ async fn an_operator_makes_answers_void_by_tag_or_all_of_them() {
     let read_all = async || {
         t.sandbox.reset_stats();
         for id in ids {
-            t.users().get_user(GetUserRequest { id: *id }).await.expect("a user");
+            t.users().get_user(GetUserRequest { id: *id, ..Default::default() }).await.expect("a user");
         }
-        t.groups().get_group(GetGroupRequest { id: group }).await.expect("a group");
+        t.groups().get_group(GetGroupRequest { id: group, ..Default::default() }).await.expect("a group");
         t.sandbox.total_hits()
     };
     assert_eq!((read_all().await, read_all().await), (3, 0));
@@ -169,7 +172,7 @@ async fn an_operator_makes_answers_void_by_tag_or_all_of_them() {
 async fn what_is_no_invalidation_is_refused_by_name_and_voids_nothing() {
     let t = Observed::start(Settings::default()).await;
     let id = t.sandbox.store().user_ids()[0];
-    t.users().get_user(GetUserRequest { id }).await.expect("a user");
+    t.users().get_user(GetUserRequest { id, ..Default::default() }).await.expect("a user");
     for (query, wrong) in [
         ("", "tag: is missing"),
         ("?tag=user:x", "tag: `user` needs a positive id"),
@@ -184,7 +187,7 @@ async fn what_is_no_invalidation_is_refused_by_name_and_voids_nothing() {
     let (status, text) = t.post("/cache/invalidate?all=true", &[("origin", "https://elsewhere.example")]).await;
     assert!(status == 403 && text.contains("origin"), "{text}");
     assert_eq!(t.get("/cache/invalidate?all=true", "*/*").await.0, 405, "a link must not change anything");
-    t.users().get_user(GetUserRequest { id }).await.expect("a user");
+    t.users().get_user(GetUserRequest { id, ..Default::default() }).await.expect("a user");
     assert_eq!(t.sandbox.total_hits(), 1, "the answer is still there");
 }
 
@@ -199,7 +202,7 @@ async fn status_says_when_the_address_or_the_way_to_it_is_wrong() {
         let sandbox = Sandbox::start(account()).await.expect("a stand-in");
         let t = Observed::before(sandbox, &upstream.url, Settings::default()).await;
         t.readiness.serving();
-        t.users().get_user(GetUserRequest { id: 7 }).await.expect_err(begins);
+        t.users().get_user(GetUserRequest { id: 7, ..Default::default() }).await.expect_err(begins);
         let findings = t.status().await["findings"].clone();
         let text = findings[0]["text"].as_str().unwrap_or_else(|| panic!("{begins}: {findings}"));
         assert!(findings[0]["level"] == "problem" && text.starts_with(begins), "{findings}");
@@ -213,7 +216,7 @@ async fn a_finding_says_why_zendesk_cannot_be_reached() {
     let t = Observed::before(sandbox, &format!("http://{closed}").parse().expect("a URL"), Settings::default()).await;
     t.readiness.serving();
     for _ in 0..2 {
-        t.users().get_user(GetUserRequest { id: 7 }).await.expect_err("nobody listens");
+        t.users().get_user(GetUserRequest { id: 7, ..Default::default() }).await.expect_err("nobody listens");
     }
     let findings = t.status().await["findings"].clone();
     let of = |finding: &&serde_json::Value| finding["kind"] == "upstream_down";
@@ -228,7 +231,7 @@ async fn a_request_on_which_a_proxy_gave_up_is_no_sign_that_zendesk_is_down() {
     let t = Observed::before(sandbox, &upstream.url, Settings::default()).await;
     t.readiness.serving();
     for _ in 0..3 {
-        t.users().get_user(GetUserRequest { id: 7 }).await.expect_err("given up");
+        t.users().get_user(GetUserRequest { id: 7, ..Default::default() }).await.expect_err("given up");
     }
     assert_eq!(kinds(&t.status().await), [("calls_fail".to_owned(), String::new())], "but calls fail");
 }
@@ -313,7 +316,7 @@ async fn each_way_of_failing_is_a_finding_that_says_what_to_do_and_that_begins_a
     let _lines = tracing::dispatcher::set_default(t.telemetry.dispatch());
     t.readiness.serving();
     assert_eq!(t.status().await["findings"], serde_json::json!([]));
-    t.users().get_user(GetUserRequest { id: 7 }).await.expect_err("refused");
+    t.users().get_user(GetUserRequest { id: 7, ..Default::default() }).await.expect_err("refused");
     let status = t.status().await;
     let finding = &status["findings"][0];
     assert_eq!((&finding["kind"], &finding["level"]), (&json!("credential_refused"), &json!("problem")), "{status}");
@@ -363,7 +366,7 @@ async fn zendesk_that_refuses_whoever_asks_is_a_finding() {
         let t = Observed::before(sandbox, &upstream.url, Settings::default()).await;
         t.readiness.serving();
         for id in 1..=5 {
-            t.users().get_user(GetUserRequest { id }).await.expect_err("refused");
+            t.users().get_user(GetUserRequest { id, ..Default::default() }).await.expect_err("refused");
         }
         let status = t.status().await;
         assert_eq!(kinds(&status), [("access_refused".to_owned(), String::new())]);
@@ -382,18 +385,18 @@ async fn a_class_that_zendesk_refuses_or_does_not_have_is_named() {
         t.sandbox.fault(get("/groups/*"), fault.forever());
         let users = t.sandbox.store().user_ids();
         for (id, some) in (1..=6).zip(users.chunks(4)) {
-            t.groups().get_group(GetGroupRequest { id }).await.expect_err("refused");
+            t.groups().get_group(GetGroupRequest { id, ..Default::default() }).await.expect_err("refused");
             for id in some {
-                t.users().get_user(GetUserRequest { id: *id }).await.expect("a user");
+                t.users().get_user(GetUserRequest { id: *id, ..Default::default() }).await.expect("a user");
             }
         }
         if kind == "endpoint_not_found" {
             // Until then the others could have been under way before the account was closed.
             tokio::time::sleep(Duration::from_millis(1_100)).await;
-            t.groups().get_group(GetGroupRequest { id: 7 }).await.expect_err("refused");
-            t.users().get_user(GetUserRequest { id: users[30] }).await.expect("a user");
-            t.users().get_user(GetUserRequest { id: users[31] }).await.expect("a user");
-            t.groups().get_group(GetGroupRequest { id: 8 }).await.expect_err("refused");
+            t.groups().get_group(GetGroupRequest { id: 7, ..Default::default() }).await.expect_err("refused");
+            t.users().get_user(GetUserRequest { id: users[30], ..Default::default() }).await.expect("a user");
+            t.users().get_user(GetUserRequest { id: users[31], ..Default::default() }).await.expect("a user");
+            t.groups().get_group(GetGroupRequest { id: 8, ..Default::default() }).await.expect_err("refused");
         }
         assert_eq!(kinds(&t.status().await), [(kind.to_owned(), "group_reads".to_owned())]);
     }
@@ -678,7 +681,7 @@ async fn callers_who_are_not_known_any_more_are_a_finding() {
     let t = Observed::configured(config).await;
     t.readiness.serving();
     for id in 1..=5 {
-        t.users().get_user(GetUserRequest { id }).await.expect_err("nobody");
+        t.users().get_user(GetUserRequest { id, ..Default::default() }).await.expect_err("nobody");
     }
     assert_eq!(kinds(&t.status().await), [("callers_unknown".to_owned(), String::new())]);
 }

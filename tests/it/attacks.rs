@@ -84,7 +84,7 @@ async fn call(users: &mut UserServiceClient<Channel>, id: i64, enough: impl Fn(u
     let mut times = Vec::new();
     while !enough(times.len()) {
         let began = Instant::now();
-        let mut request = tonic::Request::new(GetUserRequest { id });
+        let mut request = tonic::Request::new(GetUserRequest { id, ..Default::default() });
         request.set_timeout(LONG);
         users.get_user(request).await.expect("other callers are answered");
         times.push(began.elapsed());
@@ -262,7 +262,12 @@ async fn callers_who_all_give_up_at_once_keep_their_connection() {
         frames.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
     }
     frames.extend(frame(HEADERS, END_HEADERS, 201, &call_headers()));
-    frames.extend(frame(DATA, END_STREAM, 201, &framed(0, &GetUserRequest { id: 1 }.encode_to_vec())));
+    frames.extend(frame(
+        DATA,
+        END_STREAM,
+        201,
+        &framed(0, &GetUserRequest { id: 1, ..Default::default() }.encode_to_vec()),
+    ));
     wire.socket.write_all(&frames).await.expect("taken");
     let answered = async {
         let mut head = [0; 9];
@@ -502,7 +507,8 @@ async fn json_that_is_nested_without_end() {
         let sandbox = zendesk_gateway::sandbox::Sandbox::start(crate::support::account()).await.expect("it starts");
         let (address, _channel, shutdown, served) = serve(&deep.url, api_token(&sandbox), settings()).await;
         let (client, _) = Raw::connect(&address).await;
-        let answer = client.call(GET_USER, &[], &GetUserRequest { id: 7 }).await.expect("answered");
+        let answer =
+            client.call(GET_USER, &[], &GetUserRequest { id: 7, ..Default::default() }).await.expect("answered");
         assert_eq!(answer.code(), Code::Internal, "{answer:?}");
         drop(client);
         shutdown.send(()).expect("it listens");

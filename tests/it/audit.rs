@@ -80,7 +80,7 @@ fn named(name: &str) -> UserInput {
 async fn a_change_is_on_record_with_who_what_and_how_it_went() {
     let a = Audited::start(quiet()).await;
     let id = a.user(3);
-    a.t.users().get_user(GetUserRequest { id }).await.expect("a read leaves no line");
+    a.t.users().get_user(GetUserRequest { id, ..Default::default() }).await.expect("a read leaves no line");
     let reply = a.t.users().update_user(with(note(id), &[("x-request-id", "order-7")])).await.expect("a change");
     drop(reply);
     let (line, target) = (a.line(0).await, format!("user:{id}"));
@@ -175,7 +175,7 @@ async fn callers_who_are_not_let_through_are_on_record_if_they_wanted_to_change_
     let raised = UpdateUserRequest { id, user: Some(agent), update_mask: None, ..Default::default() };
     users.update_user(with(raised, &key)).await.expect_err("its values raise it");
     assert_eq!(reason(&a.line(2).await), told("api_key:crm", "CALLER_FORBIDDEN"));
-    users.get_user(GetUserRequest { id }).await.expect_err("a read without a key leaves no line");
+    users.get_user(GetUserRequest { id, ..Default::default() }).await.expect_err("a read without a key leaves no line");
     users.update_user(with(note(id), &key)).await.expect("allowed");
     let line = a.line(3).await;
     assert_eq!((&line["caller"], &line["outcome"]), (&"api_key:crm".into(), &"done".into()));
@@ -194,7 +194,8 @@ async fn for_whom_a_change_was_made_is_on_record_by_id_and_never_by_address() {
     let a = Audited::of(Observed::signed(config, oauth_token).await);
     let id = a.user(3);
     let agent = a.t.sandbox.store().memberships()[0]["user_id"].as_i64().expect("an id");
-    let address = a.t.users().get_user(GetUserRequest { id: agent }).await.expect("the agent").into_inner();
+    let address =
+        a.t.users().get_user(GetUserRequest { id: agent, ..Default::default() }).await.expect("the agent").into_inner();
     let address = address.user.and_then(|user| user.email).expect("an address");
     let (agent, mut users) = (agent.to_string(), a.t.users());
     let acting = |user: &str| [("x-on-behalf-of", user.to_owned())];

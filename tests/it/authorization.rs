@@ -157,7 +157,7 @@ async fn anonymous(change: impl FnOnce(&mut Config)) -> (TestGateway, UserServic
 async fn without_any_settings_everything_works_but_what_cannot_be_undone() {
     let (t, mut users) = anonymous(|_| {}).await;
     let id = t.sandbox.store().user_ids()[5];
-    users.get_user(GetUserRequest { id }).await.expect("a read");
+    users.get_user(GetUserRequest { id, ..Default::default() }).await.expect("a read");
     let note = UserInput { notes: Some("n".to_owned()), ..UserInput::default() };
     users.update_user(update(id, note)).await.expect("a write");
     users.logout_users(LogoutUsersRequest { ids: vec![id] }).await.expect("an administrator's call");
@@ -193,7 +193,7 @@ async fn one_rule_for_anonymous_callers_ends_the_freedom_of_having_none() {
     let only_reads = Rule { callers: vec!["anonymous".to_owned()], risks: vec![Risk::Read], ..Rule::default() };
     let (t, mut users) = anonymous(|config| config.authorization.rules = vec![only_reads]).await;
     let id = t.sandbox.store().user_ids()[5];
-    users.get_user(GetUserRequest { id }).await.expect("a read");
+    users.get_user(GetUserRequest { id, ..Default::default() }).await.expect("a read");
     let note = UserInput { notes: Some("n".to_owned()), ..UserInput::default() };
     forbidden(users.update_user(update(id, note)).await, "no rule allows anonymous", "write");
 }

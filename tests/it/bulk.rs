@@ -130,7 +130,14 @@ async fn upserts_updates_and_deletions_are_told_apart() {
         let wanted = if index == 7 { BulkResult::Failed } else { BulkResult::Updated };
         assert_eq!((outcome.result(), outcome.id), (wanted, Some(some[index])), "{outcome:?}");
     }
-    let read = t.users().get_user(GetUserRequest { id: ids[0] }).await.expect("it").into_inner().user.expect("set");
+    let read = t
+        .users()
+        .get_user(GetUserRequest { id: ids[0], ..Default::default() })
+        .await
+        .expect("it")
+        .into_inner()
+        .user
+        .expect("set");
     assert_eq!(read.notes.as_deref(), Some("same for all"), "a read after the jobs sees what they did");
 
     let each = |(n, id): (usize, &i64)| UserUpdate {

@@ -82,7 +82,7 @@ async fn of_a_thousand_calls_cancelled_at_50_ms_every_read_is_cut_and_every_writ
             records(&call)
         }
     });
-    t.rpc.get_group(Request::new(GetGroupRequest { id: 1 })).await.expect("answered");
+    t.rpc.get_group(Request::new(GetGroupRequest { id: 1, ..Default::default() })).await.expect("answered");
     let (idle, tasks) = (t.control.snapshot(), Handle::current().metrics().num_alive_tasks());
 
     let mut calls = JoinSet::new();
@@ -93,7 +93,9 @@ async fn of_a_thousand_calls_cancelled_at_50_ms_every_read_is_cut_and_every_writ
     tokio::task::yield_now().await; // so that no read takes a permit before the writes have theirs
     for id in 2..502 {
         let rpc = t.rpc.clone();
-        calls.spawn(async move { rpc.get_group(Request::new(GetGroupRequest { id })).await.map(drop) });
+        calls.spawn(async move {
+            rpc.get_group(Request::new(GetGroupRequest { id, ..Default::default() })).await.map(drop)
+        });
     }
     sleep(Duration::from_millis(50)).await;
     let busy = t.control.snapshot().queue;
@@ -124,14 +126,19 @@ async fn callers_who_leave_take_their_reads_along_at_zendesk_and_leave_their_wri
     let mut config = settings();
     config.upstream.queue.permits = 200;
     let t = TestGateway::configured(account(), config).await;
-    t.groups().get_group(GetGroupRequest { id: t.held_memberships()[0].group_id }).await.expect("a group");
+    t.groups()
+        .get_group(GetGroupRequest { id: t.held_memberships()[0].group_id, ..Default::default() })
+        .await
+        .expect("a group");
     t.sandbox.reset_stats();
     t.sandbox.fault(get("*"), Hang::before_headers().forever());
     t.sandbox.fault(post("/groups"), Delay::by(Duration::from_secs(2)).forever());
     let mut calls = JoinSet::new();
     for number in 1..=EACH.cast_signed() {
         let (mut reads, mut writes) = (t.groups(), t.groups());
-        calls.spawn(async move { reads.get_group(GetGroupRequest { id: 1_000 + number }).await.map(drop) });
+        calls.spawn(async move {
+            reads.get_group(GetGroupRequest { id: 1_000 + number, ..Default::default() }).await.map(drop)
+        });
         calls.spawn(async move { writes.create_group(create(number)).await.map(drop) });
     }
     until(|| t.sandbox.total_hits() == 2 * EACH).await;

@@ -72,7 +72,7 @@ async fn each_kind_of_credential_is_read_from_its_file_and_means_the_owner() {
     for kind in kinds {
         let folder = TempDir::new().expect("a temporary folder");
         let (t, source) = signed(|sandbox| kind(sandbox, &folder)).await;
-        let me = t.users().get_current_user(GetCurrentUserRequest {}).await.expect("the owner").into_inner();
+        let me = t.users().get_current_user(GetCurrentUserRequest::default()).await.expect("the owner").into_inner();
         let me = me.user.expect("a user");
         let known = t.sandbox.config().credential.clone();
         assert_eq!(me.email.as_ref(), Some(&known.email));
@@ -91,7 +91,7 @@ async fn a_wrong_credential_of_the_gateway_is_no_fault_of_the_caller() {
         basic(&format!("{email}/token:wrong"))
     })
     .await;
-    let refused = refused(t.users().get_user(GetUserRequest { id: 7 }).await);
+    let refused = refused(t.users().get_user(GetUserRequest { id: 7, ..Default::default() }).await);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Internal, "CREDENTIAL_REFUSED"));
     assert!(!refused.message.contains("wrong"), "{}", refused.message);
 }
@@ -103,7 +103,7 @@ async fn a_password_that_zendesk_does_not_know_is_no_user_rather_than_an_empty_o
         basic(&format!("{email}:wrong"))
     })
     .await;
-    let refused = refused(t.users().get_current_user(GetCurrentUserRequest {}).await);
+    let refused = refused(t.users().get_current_user(GetCurrentUserRequest::default()).await);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Internal, "CREDENTIAL_REFUSED"));
 }
 

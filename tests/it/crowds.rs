@@ -28,9 +28,9 @@ async fn a_thousand_callers_with_mixed_deadlines_cost_one_request_and_all_with_t
             callers.spawn(async move {
                 let began = Instant::now();
                 let code = if user {
-                    rpc.get_user(within(deadline, GetUserRequest { id: 7 })).await.map(drop)
+                    rpc.get_user(within(deadline, GetUserRequest { id: 7, ..Default::default() })).await.map(drop)
                 } else {
-                    rpc.get_group(within(deadline, GetGroupRequest { id: 7 })).await.map(drop)
+                    rpc.get_group(within(deadline, GetGroupRequest { id: 7, ..Default::default() })).await.map(drop)
                 };
                 (deadline, began.elapsed(), code.map_or_else(|status| status.code(), |()| Code::Ok))
             });
@@ -63,7 +63,9 @@ async fn a_crowd_whose_deadlines_are_all_too_short_costs_one_request_and_leaves_
     let mut callers = JoinSet::new();
     for _ in 0..1_000 {
         let rpc = t.rpc.clone();
-        callers.spawn(async move { rpc.get_group(within(LATENCY / 3, GetGroupRequest { id: 7 })).await.map(drop) });
+        callers.spawn(async move {
+            rpc.get_group(within(LATENCY / 3, GetGroupRequest { id: 7, ..Default::default() })).await.map(drop)
+        });
     }
     assert!(callers.join_all().await.iter().all(Result::is_err));
     sleep(Duration::from_millis(100)).await;
@@ -103,7 +105,11 @@ async fn in_ten_thousand_interleaved_calls_no_credential_sees_what_another_may_r
         let (rpc, begins) = (rpcs[whose].clone(), Duration::from_millis(random.u64(0..120_000)));
         calls.spawn(async move {
             sleep(begins).await;
-            let answer = rpc.get_user(Request::new(GetUserRequest { id })).await.expect("alive").into_inner();
+            let answer = rpc
+                .get_user(Request::new(GetUserRequest { id, ..Default::default() }))
+                .await
+                .expect("alive")
+                .into_inner();
             let user = GetUserResponse::decode(answer.bytes().clone()).expect("it is one").user.expect("set");
             (user.id == id && user.name == Some(whose.to_string()), whose, id)
         });

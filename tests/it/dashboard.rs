@@ -99,8 +99,11 @@ fn series(query: &str) -> (BTreeSet<String>, BTreeSet<String>) {
 async fn every_series_and_label_of_the_dashboard_and_the_alerts_is_in_a_live_scrape() {
     let t = Observed::start(Settings::default()).await;
     t.absent_sources();
-    t.users().get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0] }).await.expect("a user");
-    t.users().get_user(GetUserRequest { id: 1 }).await.expect_err("no such user");
+    t.users()
+        .get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0], ..Default::default() })
+        .await
+        .expect("a user");
+    t.users().get_user(GetUserRequest { id: 1, ..Default::default() }).await.expect_err("no such user");
     t.sandbox.fault(get("/groups"), OddRows::forever());
     t.groups().list_groups(ListGroupsRequest::default()).await.expect("groups");
     // The one label that only a server's failure brings.
@@ -181,7 +184,10 @@ fn the_alerts_fire_when_they_should_and_only_then() {
 async fn promtool_reads_a_live_scrape() {
     let t = Observed::start(Settings::default()).await;
     t.absent_sources();
-    t.users().get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0] }).await.expect("a user");
+    t.users()
+        .get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0], ..Default::default() })
+        .await
+        .expect("a user");
     let text = t.scrape().await;
     let checked = tokio::task::spawn_blocking(move || promtool(&["check", "metrics"], Some(&text)));
     if let Some((_, text)) = checked.await.expect("no panic") {

@@ -33,7 +33,10 @@ async fn a_unary_call_ends_at_the_callers_deadline_with_its_own_code() {
     slow(&t, NEVER);
     let (client, _) = Raw::connect(&t.address).await;
     let started = Instant::now();
-    let answer = client.call(GET_USER, &[("grpc-timeout", "300m")], &GetUserRequest { id: 7 }).await.expect("answered");
+    let answer = client
+        .call(GET_USER, &[("grpc-timeout", "300m")], &GetUserRequest { id: 7, ..Default::default() })
+        .await
+        .expect("answered");
     assert_eq!(answer.code(), Code::DeadlineExceeded, "{answer:?}");
     assert!(started.elapsed() >= Duration::from_millis(250), "in time, and no sooner: {:?}", started.elapsed());
     t.stop().await;
@@ -47,7 +50,8 @@ async fn the_setting_ends_what_no_caller_does() {
     slow(&t, NEVER);
     let (client, _) = Raw::connect(&t.address).await;
     for headers in [&[][..], &[("grpc-timeout", "1H")]] {
-        let answer = client.call(GET_USER, headers, &GetUserRequest { id: 7 }).await.expect("answered");
+        let answer =
+            client.call(GET_USER, headers, &GetUserRequest { id: 7, ..Default::default() }).await.expect("answered");
         assert_eq!(answer.code(), Code::DeadlineExceeded, "{answer:?}");
     }
     t.stop().await;
@@ -60,9 +64,9 @@ async fn a_wait_for_the_upstream_permit_ends_at_the_deadline() {
     let t = TestGateway::configured(account(), config).await;
     slow(&t, NEVER);
     let (client, _) = Raw::connect(&t.address).await;
-    let first = client.start(GET_USER, &[], &GetUserRequest { id: 7 }).await.expect("sent");
+    let first = client.start(GET_USER, &[], &GetUserRequest { id: 7, ..Default::default() }).await.expect("sent");
     let group = "/zendesk.gateway.v1.GroupService/GetGroup";
-    let request = zendesk_gateway::proto::GetGroupRequest { id: 7 };
+    let request = zendesk_gateway::proto::GetGroupRequest { id: 7, ..Default::default() };
     let second = client.call(group, &[("grpc-timeout", "300m")], &request).await.expect("answered");
     assert_eq!(second.code(), Code::DeadlineExceeded, "{second:?}");
     drop(first);
@@ -141,7 +145,10 @@ async fn a_stream_that_nobody_reads_is_reset_at_the_deadline() {
 async fn a_deadline_that_makes_no_sense_is_named() {
     let t = TestGateway::start().await;
     let (client, _) = Raw::connect(&t.address).await;
-    let answer = client.call(GET_USER, &[("grpc-timeout", "soon")], &GetUserRequest { id: 7 }).await.expect("answered");
+    let answer = client
+        .call(GET_USER, &[("grpc-timeout", "soon")], &GetUserRequest { id: 7, ..Default::default() })
+        .await
+        .expect("answered");
     assert_eq!(answer.code(), Code::InvalidArgument, "{answer:?}");
     assert!(answer.status().message().contains("grpc-timeout"), "{answer:?}");
     assert_eq!(t.sandbox.total_hits(), 0, "and nothing is sent");

@@ -42,7 +42,7 @@ async fn a_call_that_is_under_way_is_answered() {
     let id = t.sandbox.store().user_ids()[0];
     t.sandbox.fault(Matcher::default(), Delay::by(Duration::from_secs(1)).forever());
     let mut users = t.users();
-    let call = tokio::spawn(async move { users.get_user(GetUserRequest { id }).await });
+    let call = tokio::spawn(async move { users.get_user(GetUserRequest { id, ..Default::default() }).await });
     asked(&t.sandbox, 1).await;
     t.shut_down();
     call.await.expect("no panic").expect("answered after the signal");
@@ -106,7 +106,10 @@ async fn it_says_not_serving_at_once_and_still_accepts_for_a_while() {
     let fresh = tonic::transport::Endpoint::from_shared(format!("http://{}", t.address)).expect("a URI");
     let fresh = fresh.connect().await.expect("a new connection is accepted");
     let mut users = zendesk_gateway::proto::user_service_client::UserServiceClient::new(fresh);
-    users.get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0] }).await.expect("and its call answered");
+    users
+        .get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0], ..Default::default() })
+        .await
+        .expect("and its call answered");
     drop((users, health, watch));
     t.stop().await;
 }
@@ -193,7 +196,10 @@ async fn mute_peers_do_not_hold_up_the_end() {
         let mut health = HealthClient::new(t.channel.clone());
         health.watch(HealthCheckRequest::default()).await.expect("a watch")
     };
-    t.users().get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0] }).await.expect("answered");
+    t.users()
+        .get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0], ..Default::default() })
+        .await
+        .expect("answered");
     let started = Instant::now();
     // Within 10 s, while the settings allow 45.
     t.stop().await;
@@ -214,7 +220,7 @@ async fn a_call_whose_message_never_comes_does_not_hold_up_the_end() {
         mute.push(client.begin(path, &[]).await.expect("sent"));
     }
     // An answer on the same connection shows that they have arrived.
-    client.call(GET_USER, &[], &GetUserRequest { id: 7 }).await.expect("answered");
+    client.call(GET_USER, &[], &GetUserRequest { id: 7, ..Default::default() }).await.expect("answered");
     t.shut_down();
     for call in mute {
         let refusal = crate::support::refused(Err::<(), _>(call.answer().await.expect("answered").status()));
@@ -244,7 +250,10 @@ async fn what_does_not_end_is_cut_and_says_why() {
     let mut t = TestGateway::configured(account(), config).await;
     t.sandbox.fault(Matcher::default(), Delay::by(Duration::from_mins(10)).forever());
     let (mut users, mut groups) = (t.users(), t.groups());
-    let read = tokio::spawn(async move { users.get_user(GetUserRequest { id: 7 }).await.expect_err("cut") });
+    let read =
+        tokio::spawn(
+            async move { users.get_user(GetUserRequest { id: 7, ..Default::default() }).await.expect_err("cut") },
+        );
     let group = Some(GroupInput { name: Some("A".to_owned()), ..GroupInput::default() });
     let write = tokio::spawn(async move { groups.create_group(CreateGroupRequest { group }).await.expect_err("cut") });
     asked(&t.sandbox, 2).await;

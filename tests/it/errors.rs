@@ -98,7 +98,7 @@ async fn every_shape_of_failure_has_its_code_reason_and_message() {
     for Row(status, kind, body, code, reason, text) in TABLE {
         let upstream = Scripted::start(&format!("{status}\r\n{kind}\r\nx-request-id: req-1"), *body).await;
         let (mut users, _running) = client(&upstream).await;
-        let status_of = users.get_user(GetUserRequest { id: 7 }).await.expect_err(body);
+        let status_of = users.get_user(GetUserRequest { id: 7, ..Default::default() }).await.expect_err(body);
         let info = status_of.get_error_details().error_info().expect("every error has an ErrorInfo").clone();
         let shown = format!("{status} {body}: {status_of:?}");
         assert_eq!(status_of.code(), *code, "{shown}");
@@ -116,9 +116,10 @@ async fn field_violations_keep_zendesks_field_names() {
     let row = TABLE.iter().find(|Row(_, _, body, ..)| body.contains("DuplicateValue"));
     let Row(status, kind, body, ..) = row.expect("it is in the table");
     let upstream = Scripted::start(&format!("{status}\r\n{kind}"), *body).await;
-    let refused = refused(client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await);
+    let refused = refused(client(&upstream).await.0.get_user(GetUserRequest { id: 7, ..Default::default() }).await);
     assert_eq!(refused.fields, ["email"]);
-    let status = client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await.expect_err("refused");
+    let status =
+        client(&upstream).await.0.get_user(GetUserRequest { id: 7, ..Default::default() }).await.expect_err("refused");
     let details = status.get_error_details();
     let violation = &details.bad_request().expect("violations").field_violations[0];
     assert_eq!(violation.reason, "DuplicateValue", "the word that programs decide by");
@@ -127,7 +128,12 @@ async fn field_violations_keep_zendesks_field_names() {
 #[tokio::test]
 async fn a_wait_that_zendesk_asks_for_is_passed_on_and_a_missing_record_is_named() {
     let upstream = Scripted::start(&format!("429 Too Many Requests\r\n{TEXT}\r\nretry-after: 93"), "slow down").await;
-    let status = client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await.expect_err("throttled");
+    let status = client(&upstream)
+        .await
+        .0
+        .get_user(GetUserRequest { id: 7, ..Default::default() })
+        .await
+        .expect_err("throttled");
     let wait = status.get_error_details().retry_info().and_then(|info| info.retry_delay);
     assert_eq!(wait, Some(Duration::from_secs(93)));
 
@@ -135,13 +141,23 @@ async fn a_wait_that_zendesk_asks_for_is_passed_on_and_a_missing_record_is_named
         [("retry-after: -1", 10), ("ratelimit-limit: 700\r\nratelimit-remaining: 0\r\nratelimit-reset: 41", 41)]
     {
         let upstream = Scripted::start(&format!("429 Too Many Requests\r\n{TEXT}\r\n{head}"), "slow down").await;
-        let status = client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await.expect_err("throttled");
+        let status = client(&upstream)
+            .await
+            .0
+            .get_user(GetUserRequest { id: 7, ..Default::default() })
+            .await
+            .expect_err("throttled");
         let wait = status.get_error_details().retry_info().and_then(|info| info.retry_delay).expect("always");
         assert!(wait.as_secs().abs_diff(wanted) <= 1, "{head}: {wait:?}");
     }
 
     let upstream = Scripted::start(&format!("404 Not Found\r\n{JSON}"), r#"{"error":"RecordNotFound"}"#).await;
-    let status = client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await.expect_err("not found");
+    let status = client(&upstream)
+        .await
+        .0
+        .get_user(GetUserRequest { id: 7, ..Default::default() })
+        .await
+        .expect_err("not found");
     let resource = status.get_error_details().resource_info().expect("the record is named").clone();
     assert_eq!((resource.resource_type.as_str(), resource.resource_name.as_str()), ("users", "users/7"));
 }
@@ -156,7 +172,7 @@ async fn long_texts_and_many_violations_are_cut() {
         problems.join(",")
     );
     let upstream = Scripted::start(&format!("422 Unprocessable Entity\r\n{JSON}"), body).await;
-    let refused = refused(client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await);
+    let refused = refused(client(&upstream).await.0.get_user(GetUserRequest { id: 7, ..Default::default() }).await);
     assert!(refused.message.chars().count() <= 512);
     assert!((1..=16).contains(&refused.fields.len()), "{}", refused.fields.len());
     for letter in ["x", "é", "漢", "😀"] {
@@ -169,7 +185,12 @@ async fn long_texts_and_many_violations_are_cut() {
             problems.join(",")
         );
         let upstream = Scripted::start(&format!("422 Unprocessable Entity\r\n{JSON}"), body).await;
-        let status = client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await.expect_err("refused");
+        let status = client(&upstream)
+            .await
+            .0
+            .get_user(GetUserRequest { id: 7, ..Default::default() })
+            .await
+            .expect_err("refused");
         assert_eq!(status.code(), Code::InvalidArgument, "{letter}");
         let message: usize =
             status.message().chars().map(|char| if char.is_ascii() { 1 } else { 3 * char.len_utf8() }).sum();
@@ -187,7 +208,7 @@ async fn long_texts_and_many_violations_are_cut() {
 async fn an_anonymous_user_is_no_answer() {
     let body = r#"{"user":{"id":null,"url":"https://x.example/api/v2/users/.json","name":"Anonymous user","email":"invalid@example.com","role":"end-user"}}"#;
     let upstream = Scripted::start(&format!("200 OK\r\n{JSON}"), body).await;
-    let refused = refused(client(&upstream).await.0.get_current_user(GetCurrentUserRequest {}).await);
+    let refused = refused(client(&upstream).await.0.get_current_user(GetCurrentUserRequest::default()).await);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Internal, "CREDENTIAL_REFUSED"));
 }
 
@@ -203,13 +224,14 @@ async fn a_broken_connection_says_where_it_broke() {
     let half = format!("HTTP/1.1 200 OK\r\n{JSON}\r\ncontent-length: 500\r\n\r\n{{\"user\":{{");
     for (answer, text) in [("", "before it answered"), ("HTTP/1.1 20", "before it answered"), (&half, "broke off")] {
         let upstream = Scripted::raw(answer.as_bytes().to_vec()).await;
-        let refused = refused(client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await);
+        let refused = refused(client(&upstream).await.0.get_user(GetUserRequest { id: 7, ..Default::default() }).await);
         assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "UPSTREAM_UNAVAILABLE"), "{answer}");
         assert!(refused.message.contains(text), "{answer:?}: {}", refused.message);
     }
     let nobody = "http://127.0.0.1:1".parse().expect("a URL");
     let (_, channel, _running, _) = serve(&nobody, basic("a@b.example:p"), Config::default()).await;
-    let refused = refused(UserServiceClient::new(channel).get_user(GetUserRequest { id: 7 }).await);
+    let refused =
+        refused(UserServiceClient::new(channel).get_user(GetUserRequest { id: 7, ..Default::default() }).await);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "UPSTREAM_UNAVAILABLE"));
     assert!(refused.message.contains("cannot be reached"), "{}", refused.message);
 }
@@ -222,26 +244,31 @@ async fn a_compressed_body_is_read_and_one_that_explodes_is_refused() {
     };
     let head = format!("200 OK\r\n{JSON}\r\ncontent-encoding: gzip");
     let upstream = Scripted::start(&head, gzip(br#"{"user":{"id":7,"name":"Jo"}}"#)).await;
-    let reply = client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await.expect("readable");
+    let reply =
+        client(&upstream).await.0.get_user(GetUserRequest { id: 7, ..Default::default() }).await.expect("readable");
     assert_eq!(reply.into_inner().user.and_then(|user| user.name), Some("Jo".to_owned()));
 
     let bomb = gzip(&vec![b' '; 64 << 20]);
     let upstream = Scripted::start(&head, bomb).await;
-    let bombed = refused(client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await);
+    let bombed = refused(client(&upstream).await.0.get_user(GetUserRequest { id: 7, ..Default::default() }).await);
     assert_eq!((bombed.code, bombed.reason.as_str()), (Code::Internal, "BODY_TOO_LARGE"));
 
     let upstream = Scripted::start(&head, b"not gzip".to_vec()).await;
-    let broken = refused(client(&upstream).await.0.get_user(GetUserRequest { id: 7 }).await);
+    let broken = refused(client(&upstream).await.0.get_user(GetUserRequest { id: 7, ..Default::default() }).await);
     assert_eq!((broken.code, broken.reason.as_str()), (Code::Unavailable, "UPSTREAM_UNAVAILABLE"));
 }
 
 #[tokio::test]
 async fn every_reply_says_what_it_cost() {
     let t = TestGateway::start().await;
-    let missing = t.users().get_user(GetUserRequest { id: i64::MAX }).await.expect_err("nobody has this id");
+    let missing = t
+        .users()
+        .get_user(GetUserRequest { id: i64::MAX, ..Default::default() })
+        .await
+        .expect_err("nobody has this id");
     assert_eq!(missing.code(), Code::NotFound);
     assert_eq!(missing.metadata().get("x-upstream-calls").expect("its cost"), "1");
-    let bad = t.users().get_user(GetUserRequest { id: 0 }).await.expect_err("no id");
+    let bad = t.users().get_user(GetUserRequest { id: 0, ..Default::default() }).await.expect_err("no id");
     assert_eq!(bad.code(), Code::InvalidArgument);
     let list = t.users().list_users(ListUsersRequest::default()).await.expect("a page");
     assert_eq!(list.metadata().get("x-upstream-calls").expect("its cost"), "1");

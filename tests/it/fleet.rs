@@ -43,7 +43,7 @@ fn metadata<M>(response: &tonic::Response<M>, key: &str) -> String {
 }
 
 async fn name(replica: &Replica, id: i64) -> (String, String) {
-    let response = replica.users().get_user(GetUserRequest { id }).await.expect("a read");
+    let response = replica.users().get_user(GetUserRequest { id, ..Default::default() }).await.expect("a read");
     let cache = metadata(&response, "x-cache");
     (response.into_inner().user.expect("a user").name.unwrap_or_default(), cache)
 }
@@ -54,7 +54,10 @@ async fn one_replica_answers_for_all_and_all_say_which() {
     let id = fleet.user(3);
     let mut seen = Vec::new();
     for replica in fleet.replicas() {
-        let response = replica.users().get_user(with(GetUserRequest { id }, &[("x-request-id", "order-7")])).await;
+        let response = replica
+            .users()
+            .get_user(with(GetUserRequest { id, ..Default::default() }, &[("x-request-id", "order-7")]))
+            .await;
         let response = response.expect("a read");
         assert_eq!(metadata(&response, "x-served-by"), "leader");
         assert_eq!(metadata(&response, "x-request-id"), "order-7");
@@ -109,8 +112,9 @@ async fn errors_come_whole() {
     let (leader, follower) = (fleet.leader(), &fleet.followers[0]);
     let mut same = Vec::new();
     for replica in [leader, follower] {
-        let missing = replica.users().get_user(GetUserRequest { id: 77 }).await.expect_err("no such user");
-        let wrong = replica.users().get_user(GetUserRequest { id: -1 }).await.expect_err("no id");
+        let missing =
+            replica.users().get_user(GetUserRequest { id: 77, ..Default::default() }).await.expect_err("no such user");
+        let wrong = replica.users().get_user(GetUserRequest { id: -1, ..Default::default() }).await.expect_err("no id");
         same.push([missing, wrong].map(|status| {
             let mut metadata: HeaderMap = status.metadata().clone().into_headers();
             for name in ["x-request-id", "x-upstream-calls", "date"] {
@@ -147,7 +151,7 @@ async fn the_leader_answers_before_the_callers_time_is_over() {
     fleet.sandbox.fault(any("*"), Hang::before_headers().forever());
     let timeout = [("grpc-timeout", "300m")];
     for _ in 0..5 {
-        let read = GetUserRequest { id: fleet.user(1) };
+        let read = GetUserRequest { id: fleet.user(1), ..Default::default() };
         let late = raw.call("/zendesk.gateway.v1.UserService/GetUser", &timeout, &read).await.expect("an answer");
         let late = refused(Err::<(), _>(late.status()));
         assert_eq!((late.code, late.reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
@@ -173,7 +177,7 @@ async fn who_leaves_a_follower_leaves_the_leader() {
     fleet.sandbox.fault(get("*"), Delay::by(Duration::from_mins(5)).forever());
     let mut users = fleet.followers[0].users();
     let id = fleet.user(1);
-    let call = tokio::spawn(async move { users.get_user(GetUserRequest { id }).await });
+    let call = tokio::spawn(async move { users.get_user(GetUserRequest { id, ..Default::default() }).await });
     until(|| fleet.sandbox.total_hits() > 0).await;
     call.abort();
     fleet.leader().told("access", |line| line["rpc.status_code"] == "CANCELLED").await;
@@ -201,7 +205,7 @@ async fn a_trace_goes_on_at_the_leader() {
     let fleet = Fleet::start(1).await;
     let trace = "0af7651916cd43dd8448eb211c80319c";
     let place = format!("00-{trace}-b7ad6b7169203331-01");
-    let request = with(GetUserRequest { id: fleet.user(1) }, &[("traceparent", place)]);
+    let request = with(GetUserRequest { id: fleet.user(1), ..Default::default() }, &[("traceparent", place)]);
     fleet.followers[0].users().get_user(request).await.expect("a read");
     let line = fleet.leader().told("access", |line| line["trace_id"] == trace).await;
     assert_ne!(line["span_id"], "b7ad6b7169203331");
@@ -234,7 +238,11 @@ async fn a_forwarded_call_is_measured_once_by_the_replica_that_was_called() {
     for index in 0..3 {
         name(follower, fleet.user(index)).await;
     }
-    follower.users().get_user(GetUserRequest { id: 999_999_999 }).await.expect_err("there is none");
+    follower
+        .users()
+        .get_user(GetUserRequest { id: 999_999_999, ..Default::default() })
+        .await
+        .expect_err("there is none");
     let mut all = follower.users().stream_users(StreamUsersRequest::default()).await.expect("a stream").into_inner();
     while all.message().await.expect("no error").is_some() {}
     let count = async |replica: &Replica, start: &str| {
@@ -260,10 +268,10 @@ async fn what_the_leader_finds_about_zendesk_is_told_by_a_follower() {
     let fleet = Fleet::start(1).await;
     let follower = &fleet.followers[0];
     fleet.sandbox.fault(get("/groups/*"), Respond::with(302).header("location", "https://elsewhere.example/").times(1));
-    follower.groups().get_group(GetGroupRequest { id: 1 }).await.expect_err("redirected");
+    follower.groups().get_group(GetGroupRequest { id: 1, ..Default::default() }).await.expect_err("redirected");
     follower.finds(&["redirected"]).await;
-    follower.groups().get_group(GetGroupRequest { id: 1 }).await.ok();
-    follower.users().get_user(GetUserRequest { id: fleet.user(1) }).await.expect("a user");
+    follower.groups().get_group(GetGroupRequest { id: 1, ..Default::default() }).await.ok();
+    follower.users().get_user(GetUserRequest { id: fleet.user(1), ..Default::default() }).await.expect("a user");
     follower.finds(&[]).await;
     fleet.stop().await;
 }

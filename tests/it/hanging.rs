@@ -71,8 +71,10 @@ async fn besieged(callers: usize, hang: fn(Channel, i64) -> BoxFuture<'static, R
             for round in 0..5 {
                 let begun = Instant::now();
                 if number % 2 == 0 {
-                    let read =
-                        with(GetGroupRequest { id }, &[("x-api-key", name.as_str()), ("x-cache-control", "no-cache")]);
+                    let read = with(
+                        GetGroupRequest { id, ..Default::default() },
+                        &[("x-api-key", name.as_str()), ("x-cache-control", "no-cache")],
+                    );
                     groups.get_group(read).await.expect("another's calls that hang are no matter");
                 } else {
                     let change = UpdateGroupRequest {
@@ -96,7 +98,7 @@ async fn besieged(callers: usize, hang: fn(Channel, i64) -> BoxFuture<'static, R
 }
 
 fn reads(channel: Channel, id: i64) -> BoxFuture<'static, Result<(), Status>> {
-    let read = of("greedy", Duration::from_mins(1), GetGroupRequest { id });
+    let read = of("greedy", Duration::from_mins(1), GetGroupRequest { id, ..Default::default() });
     async move { GroupServiceClient::new(channel).get_group(read).await.map(drop) }.boxed()
 }
 
@@ -126,7 +128,10 @@ async fn callers_with_timers_of_their_own_learn_why_nothing_came() {
     // The best counts: what else the machine does only ever adds.
     const ATTEMPTS: usize = 5;
     let t = TestGateway::start().await;
-    t.users().get_user(GetUserRequest { id: 1 }).await.expect_err("no such user, but the connection is open");
+    t.users()
+        .get_user(GetUserRequest { id: 1, ..Default::default() })
+        .await
+        .expect_err("no such user, but the connection is open");
     t.sandbox.fault(any("*"), Hang::before_headers().forever());
     for time in [Duration::from_secs(1), Duration::from_secs(2)] {
         let mut bare = usize::MAX;
@@ -135,7 +140,7 @@ async fn callers_with_timers_of_their_own_learn_why_nothing_came() {
                 let (mut users, mut groups) = (t.users(), t.groups());
                 let call = async move {
                     if number % 2 == 0 {
-                        let mut read = Request::new(GetUserRequest { id: 1_000 + number });
+                        let mut read = Request::new(GetUserRequest { id: 1_000 + number, ..Default::default() });
                         read.set_timeout(time);
                         return users.get_user(read).await.map(drop);
                     }

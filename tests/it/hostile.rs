@@ -225,13 +225,13 @@ async fn no_metadata_of_a_caller_reaches_the_upstream() {
     for name in SMUGGLED {
         t.sandbox.reset_stats();
         if name.ends_with("-bin") {
-            let mut request = tonic::Request::new(GetUserRequest { id });
+            let mut request = tonic::Request::new(GetUserRequest { id, ..Default::default() });
             request.metadata_mut().insert_bin(name, tonic::metadata::MetadataValue::from_bytes(b"smuggled"));
             request.metadata_mut().insert("cache-control", "no-cache".parse().expect("ASCII"));
             t.users().get_user(request).await.expect("it is ignored");
         } else {
             let metadata = [(name, "smuggled"), ("cache-control", "no-cache")];
-            t.users().get_user(with(GetUserRequest { id }, &metadata)).await.expect(name);
+            t.users().get_user(with(GetUserRequest { id, ..Default::default() }, &metadata)).await.expect(name);
             t.users().update_user(with(update.clone(), &metadata)).await.expect(name);
         }
         unseen(&t, name);
@@ -239,19 +239,22 @@ async fn no_metadata_of_a_caller_reaches_the_upstream() {
     // These two would change whose authority is used, and here they must not.
     for name in ["x-zendesk-authorization", "x-on-behalf-of"] {
         t.sandbox.reset_stats();
-        t.users().get_user(with(GetUserRequest { id }, &[(name, "smuggled")])).await.expect_err(name);
+        t.users()
+            .get_user(with(GetUserRequest { id, ..Default::default() }, &[(name, "smuggled")]))
+            .await
+            .expect_err(name);
         assert_eq!(t.sandbox.total_hits(), 0, "{name}");
     }
     t.sandbox.reset_stats();
     for name in REFUSED {
         let metadata = [(name, "7"), ("cache-control", "no-cache")];
-        t.users().get_user(with(GetUserRequest { id }, &metadata)).await.expect_err(name);
+        t.users().get_user(with(GetUserRequest { id, ..Default::default() }, &metadata)).await.expect_err(name);
         t.users().update_user(with(update.clone(), &metadata)).await.expect_err(name);
     }
     assert_eq!(t.sandbox.total_hits(), 0, "nothing may reach the upstream");
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let metadata = [("traceparent", trace), ("tracestate", "a=smuggled"), ("cache-control", "no-cache")];
-    t.users().get_user(with(GetUserRequest { id }, &metadata)).await.expect("traced");
+    t.users().get_user(with(GetUserRequest { id, ..Default::default() }, &metadata)).await.expect("traced");
     unseen(&t, "traceparent");
 }
 

@@ -61,7 +61,7 @@ async fn started(config: Config) -> TestGateway {
 
 /// Asks who the gateway is at Zendesk, with some metadata.
 async fn ask(t: &TestGateway, metadata: &[(&'static str, &str)]) -> Result<(), Status> {
-    t.users().get_current_user(with(GetCurrentUserRequest {}, metadata)).await.map(|_| ())
+    t.users().get_current_user(with(GetCurrentUserRequest::default(), metadata)).await.map(|_| ())
 }
 
 #[track_caller]
@@ -139,7 +139,7 @@ async fn refused_callers_are_counted_by_what_was_wrong() {
     let config = with_keys(&folder);
     let t = Observed::configured(config).await;
     for key in ["wrong", "right", "wrong"] {
-        t.users().get_user(with(GetUserRequest { id: 7 }, &[("x-api-key", key)])).await.ok();
+        t.users().get_user(with(GetUserRequest { id: 7, ..Default::default() }, &[("x-api-key", key)])).await.ok();
     }
     let live = scrape::read(&t.scrape().await);
     let family = &live["zendesk_gateway_identity_refused_total"];

@@ -120,6 +120,16 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("BulkCreateUsers", r#"{"users": [{"name": "A"}, {}]}"#, "users[1].name"),
     ("BulkCreateUsers", r#"{"users": [{"name": "A", "email": "x@y.z"}, {"name": "B", "email": "X@Y.Z"}]}"#, "users[0].email users[1].email"),
     ("BulkCreateOrUpdateUsers", r#"{"users": [{"name": "A"}]}"#, "users[0].email"),
+    ("BulkCreateOrUpdateUsers", r#"{"users": [{"id": 0, "name": "A"}]}"#, "users[0].id"),
+    ("BulkCreateOrUpdateUsers", r#"{"users": [{"id": 7, "email": "x@y.z"}, {"id": 8, "external_id": "e"}]}"#, "users[0].email users[1].external_id"),
+    ("BulkCreateOrUpdateUsers", r#"{"users": [{"id": 7, "name": "A", "separation": {"scope": 1}}]}"#, "users[0].separation"),
+    ("BulkCreateOrUpdateUsers", r#"{"users": [{"id": 7}, {"email": "x@y.z"}, {"id": 7}]}"#, "users[0].id users[2].id"),
+    ("BulkCreateUsers", r#"{"users": [{"id": 7, "name": "A"}]}"#, "users[0].id"),
+    ("BulkUpdateUsers", r#"{"users": [{"id": 7, "user": {"id": 7, "notes": "n"}}]}"#, "users[0].user.id"),
+    ("CreateUser", r#"{"user": {"id": 7, "name": "A"}}"#, "user.id"),
+    ("CreateOrUpdateUser", r#"{"user": {"id": 7, "email": "x@y.z"}}"#, "user.id"),
+    ("UpdateUser", r#"{"id": 7, "user": {"id": 7, "notes": "n"}}"#, "user.id"),
+    ("UpdateUser", r#"{"id": 7, "update_mask": "id,notes", "user": {"notes": "n"}}"#, "user.id"),
     ("BulkUpdateUsers", "{}", "ids user"),
     ("BulkUpdateUsers", r#"{"ids": [7], "external_ids": ["a"], "user": {"notes": "n"}}"#, "external_ids"),
     ("BulkUpdateUsers", r#"{"ids": [7], "users": [{"id": 8}]}"#, "users users[0].user"),
@@ -445,7 +455,7 @@ async fn a_page_token_of_another_list_is_refused() {
 #[tokio::test]
 async fn a_malformed_deadline_is_refused_by_name() {
     let t = TestGateway::start().await;
-    let mut request = tonic::Request::new(zendesk_gateway::proto::GetGroupRequest { id: 1 });
+    let mut request = tonic::Request::new(zendesk_gateway::proto::GetGroupRequest { id: 1, ..Default::default() });
     request.metadata_mut().insert("grpc-timeout", "soon".parse().expect("ascii"));
     let refused = refused(t.groups().get_group(request).await);
     assert_eq!((refused.code, refused.fields.as_slice()), (Code::InvalidArgument, &["grpc-timeout".to_owned()][..]));

@@ -112,7 +112,12 @@ async fn a_search_goes_page_by_page_and_says_how_many_there_are() {
     let first = t.users().search_users(request).await.expect("a page").into_inner();
     let total = first.total_count.expect("offset lists count");
     assert!(total > 200, "most users are end users");
-    let second = SearchUsersRequest { page_token: first.next_page_token, filter: filter.clone(), page_size: 100 };
+    let second = SearchUsersRequest {
+        page_token: first.next_page_token,
+        filter: filter.clone(),
+        page_size: 100,
+        ..Default::default()
+    };
     let second = t.users().search_users(second).await.expect("a page").into_inner();
     let first_ids: HashSet<i64> = first.users.iter().map(|user| user.id).collect();
     assert!(second.users.iter().all(|user| !first_ids.contains(&user.id)));
@@ -132,7 +137,7 @@ async fn a_page_token_of_a_search_is_bound_to_its_page_size() {
     let filter = Some(UserSearchFilter { query: Some("role:end-user".to_owned()), ..Default::default() });
     let request = SearchUsersRequest { filter: filter.clone(), page_size: 50, ..Default::default() };
     let page_token = t.users().search_users(request).await.expect("a page").into_inner().next_page_token;
-    let request = SearchUsersRequest { filter, page_size: 20, page_token };
+    let request = SearchUsersRequest { filter, page_size: 20, page_token, ..Default::default() };
     let refused = crate::support::refused(t.users().search_users(request).await);
     assert_eq!(refused.fields, ["page_token"], "page 2 of 50 is not page 2 of 20");
 }

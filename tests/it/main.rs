@@ -56,6 +56,7 @@ mod requests;
 mod room;
 mod rosters;
 mod server;
+mod sideloads;
 mod start;
 mod streams;
 mod support;

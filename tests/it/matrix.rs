@@ -105,7 +105,7 @@ async fn every_fault_against_every_class_has_its_code_and_its_attempts() {
 async fn call(t: &TestGateway, class: &str) -> Refused {
     let held = t.held_memberships()[0].clone();
     match class {
-        "read" => refused(t.groups().get_group(GetGroupRequest { id: held.group_id }).await),
+        "read" => refused(t.groups().get_group(GetGroupRequest { id: held.group_id, ..Default::default() }).await),
         "list" => refused(t.groups().list_groups(ListGroupsRequest::default()).await),
         "idempotent write" => {
             let user = Some(UserInput { alias: Some("a".to_owned()), ..Default::default() });

@@ -57,7 +57,7 @@ async fn what_callers_do_wrong_is_no_failure_of_the_service() {
         call.request.send_data(bytes.unwrap_or_default().to_vec().into(), true).expect("sent");
         call.answer().await.expect("answered").code()
     };
-    let message = framed(0, &GetUserRequest { id: 7 }.encode_to_vec());
+    let message = framed(0, &GetUserRequest { id: 7, ..Default::default() }.encode_to_vec());
     for (path, headers, bytes, code) in [
         ("/zendesk.gateway.v1.UserService/NoSuch", &[][..], Some(&message[..]), Code::Unimplemented),
         ("/no.such.Service/Method", &[], Some(&message), Code::Unimplemented),
@@ -77,7 +77,7 @@ async fn what_callers_do_wrong_is_no_failure_of_the_service() {
     let id = t.sandbox.store().user_ids()[3];
     t.sandbox.fault(get(&format!("/users/{id}")), Delay::by(Duration::from_millis(300)));
     t.sandbox.fault(put(&format!("/users/{id}")), Delay::by(Duration::from_millis(300)));
-    let mut read = Request::new(GetUserRequest { id });
+    let mut read = Request::new(GetUserRequest { id, ..Default::default() });
     read.set_timeout(Duration::from_millis(60));
     t.users().get_user(read).await.expect_err("too little time");
     let user = Some(UserInput { notes: Some("n".to_owned()), ..UserInput::default() });
@@ -113,7 +113,7 @@ async fn messages_that_never_come_and_replies_that_nobody_reads_are_no_failures_
     builder.initial_window_size(1);
     let (client, _connection) = Raw::with(&t.address, builder).await;
     let half_a_second = [("grpc-timeout", "500m")];
-    let message = framed(0, &GetUserRequest { id: 7 }.encode_to_vec());
+    let message = framed(0, &GetUserRequest { id: 7, ..Default::default() }.encode_to_vec());
     // None of the message, and a part of it.
     for sent in [None, Some(&message[..6])] {
         let mut call = client.begin(GET_USER, &half_a_second).await.expect("sent");
@@ -148,7 +148,8 @@ async fn messages_that_never_come_and_replies_that_nobody_reads_are_no_failures_
 async fn every_error_has_its_reason_whoever_found_it() {
     let t = Observed::start(Settings::default()).await;
     let (client, _connection) = Raw::connect(&t.address).await;
-    let (user, check) = (GetUserRequest { id: 7 }.encode_to_vec(), "/grpc.health.v1.Health/Check");
+    let (user, check) =
+        (GetUserRequest { id: 7, ..Default::default() }.encode_to_vec(), "/grpc.health.v1.Health/Check");
     let message = framed(0, &user);
     let unpacks_to_rubbish = framed(1, b"no gzip");
     let service = framed(0, &tonic_health::pb::HealthCheckRequest { service: "no.such".to_owned() }.encode_to_vec());
@@ -211,10 +212,11 @@ async fn deadlines_that_a_healthy_call_meets_and_upstreams_that_fail_are_failure
     let ids = t.sandbox.store().user_ids();
     t.sandbox.fault(get(&format!("/users/{}", ids[3])), Delay::by(Duration::from_secs(2)));
     let (client, _connection) = Raw::connect(&t.address).await;
-    let late = client.call(GET_USER, &[("grpc-timeout", "500m")], &GetUserRequest { id: ids[3] }).await;
+    let late =
+        client.call(GET_USER, &[("grpc-timeout", "500m")], &GetUserRequest { id: ids[3], ..Default::default() }).await;
     assert_eq!(late.expect("answered").code(), Code::DeadlineExceeded);
     t.sandbox.fault(get(&format!("/users/{}", ids[4])), Respond::with(500).forever());
-    let request = with(GetUserRequest { id: ids[4] }, &[("cache-control", "no-cache")]);
+    let request = with(GetUserRequest { id: ids[4], ..Default::default() }, &[("cache-control", "no-cache")]);
     t.users().get_user(request).await.expect_err("it fails");
     let counted = counted(&t).await;
     assert_eq!((counted["DEADLINE_EXCEEDED"], counted["INTERNAL"]), ((1, 1), (1, 1)), "{counted:#?}");

@@ -23,7 +23,7 @@ fn organizations(reply: &Value) -> Vec<i64> {
 }
 
 struct Case {
-    _t: TestGateway,
+    t: TestGateway,
     client: Dynamic,
     held: Vec<i64>,
     user: i64,
@@ -37,7 +37,7 @@ impl Case {
         let held = t.sandbox.store().organization_ids();
         let new = json!({"user": {"name": "A", "email": "a@x.example", "organization_id": held[0]}});
         let user = ask(&client, "CreateUser", new).await["user"]["id"].as_i64().expect("an id");
-        Self { _t: t, client, held, user }
+        Self { t, client, held, user }
     }
 
     async fn ask(&self, rpc: &str, request: Value) -> Value {
@@ -239,4 +239,65 @@ async fn two_callers_who_join_a_user_at_once_make_one_membership() {
         [one, other].into_iter().filter(Result::is_err).map(|end| refused(end).reason).collect();
     assert_eq!(failures, ["DUPLICATE_VALUE"]);
     assert_eq!(organizations(&c.of_user().await), [c.held[0], c.held[1]]);
+}
+
+/// Zendesk makes users members of the organization that has the domain of a verified address of theirs.
+#[tokio::test]
+async fn what_makes_users_join_an_organization_voids_what_is_known_of_its_members() {
+    let case = Case::begin().await;
+    let other = case.ask("CreateUser", json!({"user": {"name": "B"}})).await["user"]["id"].clone();
+    let of_other = json!({"filter": {"user_id": other}});
+    let identity = json!({"type": "IDENTITY_TYPE_EMAIL", "value": "b@x.example"});
+    let made = case.ask("CreateUserIdentity", json!({"user_id": other, "identity": identity})).await;
+    let id = &made["identity"]["id"];
+    let domain = |name: &str| json!({"name": name, "domain_names": [format!("{name}.example")]});
+    let writes = [
+        (
+            "CreateUserIdentity",
+            json!({"user_id": other, "identity": {"type": "IDENTITY_TYPE_EMAIL", "value": "c@x.example"}}),
+        ),
+        ("VerifyUserIdentity", json!({"user_id": other, "id": id})),
+        ("UpdateUserIdentity", json!({"user_id": other, "id": id, "identity": {"verified": true}})),
+        ("UpdateUser", json!({"id": other, "user": {"email": "d@x.example"}})),
+        ("UpdateUser", json!({"id": other, "user": {"verified": true}})),
+        ("CreateOrganization", json!({"organization": domain("one")})),
+        ("UpdateOrganization", json!({"id": case.held[0], "organization": {"domain_names": ["x.example"]}})),
+        ("CreateOrUpdateOrganization", json!({"id": case.held[0], "organization": {"domain_names": ["y.example"]}})),
+    ];
+    let in_organization = json!({"filter": {"organization_id": case.held[0]}});
+    let reads = [
+        ("ListOrganizationMemberships", of_other.clone()),
+        ("ListOrganizationMemberships", in_organization.clone()),
+        ("ListOrganizationMemberships", json!({})),
+        ("ListOrganizations", of_other),
+        ("ListUsers", in_organization.clone()),
+        ("CountUsers", in_organization),
+    ];
+    for (write, change) in writes {
+        for (rpc, request) in &reads {
+            case.ask(rpc, request.clone()).await;
+        }
+        case.ask(write, change).await;
+        for (rpc, request) in &reads {
+            case.t.sandbox.reset_stats();
+            case.ask(rpc, request.clone()).await;
+            assert_eq!(case.t.sandbox.requests().len(), 1, "{rpc} {request} after {write}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_gets_a_role_voids_how_many_have_it() {
+    let case = Case::begin().await;
+    let roles = case.ask("ListCustomRoles", json!({})).await;
+    let id = &roles["custom_roles"][0]["id"];
+    case.ask("GetCustomRole", json!({"id": id})).await;
+    let change = json!({"role": "USER_ROLE_AGENT", "custom_role_id": id});
+    case.ask("UpdateUser", json!({"id": case.user, "user": change})).await;
+    // A list fills in its rows, so it is asked for last.
+    for (rpc, request) in [("GetCustomRole", json!({"id": id})), ("ListCustomRoles", json!({}))] {
+        case.t.sandbox.reset_stats();
+        case.ask(rpc, request).await;
+        assert_eq!(case.t.sandbox.requests().len(), 1, "{rpc}");
+    }
 }

@@ -46,7 +46,7 @@ async fn while_zendesk_is_dead_for_five_minutes_every_known_read_is_answered_wit
         });
         let mut known = HashMap::new();
         for id in 1..=USERS {
-            t.rpc.get_user(Request::new(GetUserRequest { id })).await.expect("alive");
+            t.rpc.get_user(Request::new(GetUserRequest { id, ..Default::default() })).await.expect("alive");
             known.insert(id, Instant::now());
             sleep(Duration::from_millis(70)).await;
         }
@@ -56,7 +56,7 @@ async fn while_zendesk_is_dead_for_five_minutes_every_known_read_is_answered_wit
         while began.elapsed() < Duration::from_mins(5) {
             for (id, read) in &known {
                 let asked = Instant::now();
-                let answer = t.rpc.get_user(Request::new(GetUserRequest { id: *id })).await;
+                let answer = t.rpc.get_user(Request::new(GetUserRequest { id: *id, ..Default::default() })).await;
                 let answer = answer.unwrap_or_else(|status| panic!("{outage:?}: {status:?}"));
                 let said = |name| answer.metadata().get(name).expect("set").to_str().expect("ASCII").to_owned();
                 let age = read.elapsed().as_secs();
@@ -73,16 +73,23 @@ async fn while_zendesk_is_dead_for_five_minutes_every_known_read_is_answered_wit
         assert!(stale > 300, "{outage:?}: {stale}");
         // After a failure the next try is 1, 2, 4 … 30 s away: 14 tries in 4.5 minutes, and the first of them may repeat.
         assert!((1..=20).contains(&most), "{outage:?}: a key was asked for {most} times");
-        let unknown = t.rpc.get_user(Request::new(GetUserRequest { id: 999 })).await.map(drop).expect_err("never read");
+        let unknown = t
+            .rpc
+            .get_user(Request::new(GetUserRequest { id: 999, ..Default::default() }))
+            .await
+            .map(drop)
+            .expect_err("never read");
         assert!(matches!(unknown.code(), Code::Unavailable | Code::DeadlineExceeded), "{unknown:?}");
         assert_eq!(t.cache.counts().flights_in_progress, 0);
 
         dead.store(false, Ordering::Relaxed);
         sleep(Duration::from_mins(2)).await;
-        let back = t.rpc.get_user(Request::new(GetUserRequest { id: 1 })).await.expect("alive again");
+        let back =
+            t.rpc.get_user(Request::new(GetUserRequest { id: 1, ..Default::default() })).await.expect("alive again");
         assert_ne!(back.metadata().get("x-cache").expect("set"), "hit");
         sleep(Duration::from_secs(1)).await;
-        let fresh = t.rpc.get_user(Request::new(GetUserRequest { id: 1 })).await.expect("alive again");
+        let fresh =
+            t.rpc.get_user(Request::new(GetUserRequest { id: 1, ..Default::default() })).await.expect("alive again");
         assert_eq!(fresh.metadata().get("x-cache").expect("set"), "hit", "{outage:?}");
     }
 }
@@ -140,7 +147,12 @@ async fn answers_of_very_different_sizes_never_take_more_memory_than_they_may() 
     for number in 0..4_000_i64 {
         // A few are asked for again and again, most once or twice.
         let id = 1 + if number % 3 == 0 { number % 30 } else { number % 900 };
-        let answer = t.rpc.get_user(Request::new(GetUserRequest { id })).await.expect("alive").into_inner();
+        let answer = t
+            .rpc
+            .get_user(Request::new(GetUserRequest { id, ..Default::default() }))
+            .await
+            .expect("alive")
+            .into_inner();
         let user = <GetUserResponse as prost::Message>::decode(answer.bytes().clone()).expect("it is one").user;
         assert_eq!(user.expect("set").notes.expect("set").len(), 1 << (id % 18));
         most = most.max(t.cache.counts().bytes);

@@ -31,7 +31,12 @@ async fn the_binary_serves_its_sandbox_says_where_and_ends_on_sigterm() {
     let like_it = sandbox::Config { users: 3000, seed: 7, ..account() };
     let twin = sandbox::Sandbox::start(like_it).await.expect("a twin");
     let id = twin.store().user_ids()[11];
-    let user = running.users().await.get_user(GetUserRequest { id }).await.expect("the same seed has the same users");
+    let user = running
+        .users()
+        .await
+        .get_user(GetUserRequest { id, ..Default::default() })
+        .await
+        .expect("the same seed has the same users");
     assert_eq!(user.into_inner().user.map(|user| user.id), Some(id));
 
     running.signal("TERM").await;
@@ -69,7 +74,7 @@ async fn round(calls: &Arc<AtomicU64>, streams: &Arc<AtomicU64>) -> Duration {
             let mut made = 0;
             while !leaving.load(Ordering::Relaxed) {
                 users
-                    .get_user(GetUserRequest { id: ids[(worker * 25 + made) % ids.len()] })
+                    .get_user(GetUserRequest { id: ids[(worker * 25 + made) % ids.len()], ..Default::default() })
                     .await
                     .expect("no call fails");
                 let mut list = tonic::Request::new(ListUsersRequest { page_size: 10, ..Default::default() });
@@ -201,7 +206,7 @@ async fn what_it_prints_and_logs_need_not_be_read_for_it_to_start_serve_and_end(
     // More lines than a pipe holds.
     let mut users = narrow(&address);
     for _ in 0..500 {
-        users.get_user(GetUserRequest { id: 1 }).await.expect_err("no such user");
+        users.get_user(GetUserRequest { id: 1, ..Default::default() }).await.expect_err("no such user");
     }
     for _ in 0..CHANGES {
         let user = Some(UserInput { name: Some("N".to_owned()), ..UserInput::default() });

@@ -77,7 +77,7 @@ async fn a_request_that_is_no_grpc_call_is_refused_before_anything_is_done() {
 async fn what_clients_of_all_kinds_send_is_a_call() {
     let t = TestGateway::start().await;
     let (client, _) = Raw::connect(&t.address).await;
-    let get = framed(0, &GetUserRequest { id: -1 }.encode_to_vec());
+    let get = framed(0, &GetUserRequest { id: -1, ..Default::default() }.encode_to_vec());
     for one in ["application/grpc", "application/grpc+proto", "Application/gRPC", "application/grpc; charset=utf-8"] {
         let answer = client.send(request(&Method::POST, GET_USER, Some(one)), get.clone()).await.expect("answered");
         let status = Status::from_header_map(&answer.headers).expect("a status");
@@ -91,7 +91,7 @@ async fn a_method_that_takes_one_message_gets_exactly_one_or_does_nothing() {
     let t = TestGateway::start().await;
     let (client, _) = Raw::connect(&t.address).await;
     let check = framed(0, &tonic_health::pb::HealthCheckRequest::default().encode_to_vec());
-    let get = framed(0, &GetUserRequest { id: t.sandbox.store().user_ids()[0] }.encode_to_vec());
+    let get = framed(0, &GetUserRequest { id: t.sandbox.store().user_ids()[0], ..Default::default() }.encode_to_vec());
     let stream = framed(0, &zendesk_gateway::proto::StreamUsersRequest::default().encode_to_vec());
     for (path, message) in [
         (CREATE_USER, creation()),
@@ -134,7 +134,10 @@ async fn a_call_with_too_much_metadata_is_refused_as_grpc_clients_understand_it(
     let limit = usize::try_from(config::Server::default().max_header_bytes).expect("it fits");
     let call = async |bytes: usize| {
         let much = "v".repeat(bytes - others);
-        let call = client.start(GET_USER, &[("x-much", &much)], &GetUserRequest { id: -1 }).await.expect("it is sent");
+        let call = client
+            .start(GET_USER, &[("x-much", &much)], &GetUserRequest { id: -1, ..Default::default() })
+            .await
+            .expect("it is sent");
         call.answer().await.expect("it is answered").trailers
     };
     let said = |trailers: &HeaderMap| {

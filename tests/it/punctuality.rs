@@ -48,7 +48,7 @@ async fn gateway(obstacle: Obstacle) -> TestGateway {
 
 /// A read that shares its flight with no other.
 fn group(number: i64) -> GetGroupRequest {
-    GetGroupRequest { id: 10_000 + number }
+    GetGroupRequest { id: 10_000 + number, ..Default::default() }
 }
 
 /// Makes a call that knows no clock, and returns its answer and how long that took.

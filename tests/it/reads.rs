@@ -14,7 +14,14 @@ use zendesk_gateway::sandbox;
 async fn a_user_is_read_as_zendesk_holds_it() {
     let t = TestGateway::start().await;
     let id = t.sandbox.store().user_ids()[3];
-    let user = t.users().get_user(GetUserRequest { id }).await.expect("a user").into_inner().user.expect("set");
+    let user = t
+        .users()
+        .get_user(GetUserRequest { id, ..Default::default() })
+        .await
+        .expect("a user")
+        .into_inner()
+        .user
+        .expect("set");
     assert_eq!(user.id, id);
     assert!(id > i64::from(u32::MAX), "ids go beyond 32 bits");
     assert!(user.user_fields.is_some_and(|fields| fields.fields.len() > 5), "all custom fields are there");
@@ -26,7 +33,7 @@ async fn a_user_is_read_as_zendesk_holds_it() {
 async fn a_record_is_asked_for_as_it_is_and_many_are_asked_for_compressed() {
     let t = TestGateway::start().await;
     let ids = t.sandbox.store().user_ids()[..2].to_vec();
-    t.users().get_user(GetUserRequest { id: ids[0] }).await.expect("a user");
+    t.users().get_user(GetUserRequest { id: ids[0], ..Default::default() }).await.expect("a user");
     let many = BatchGetUsersRequest { ids, ..Default::default() };
     t.users().batch_get_users(many).await.expect("users");
     let asked = |sent: &sandbox::Recorded| sent.headers["accept-encoding"].to_str().expect("text").to_owned();
@@ -36,7 +43,7 @@ async fn a_record_is_asked_for_as_it_is_and_many_are_asked_for_compressed() {
 #[tokio::test]
 async fn the_current_user_is_the_credentials() {
     let t = TestGateway::start().await;
-    let me = t.users().get_current_user(GetCurrentUserRequest {}).await.expect("a user").into_inner().user;
+    let me = t.users().get_current_user(GetCurrentUserRequest::default()).await.expect("a user").into_inner().user;
     let me = me.expect("set");
     assert_eq!(me.email.as_deref(), Some(t.sandbox.config().credential.email.as_str()));
     assert_eq!(me.role, Some(UserRole::Admin.into()));
@@ -64,7 +71,14 @@ async fn a_batch_by_external_id_ignores_case() {
     let t = TestGateway::start().await;
     let mut users = Vec::new();
     for id in t.sandbox.store().user_ids() {
-        let user = t.users().get_user(GetUserRequest { id }).await.expect("a user").into_inner().user.expect("set");
+        let user = t
+            .users()
+            .get_user(GetUserRequest { id, ..Default::default() })
+            .await
+            .expect("a user")
+            .into_inner()
+            .user
+            .expect("set");
         users.extend(user.external_id.map(|external_id| (external_id, user.id)));
         if users.len() == 3 {
             break;
@@ -115,7 +129,12 @@ async fn groups_memberships_related_and_deleted_users_are_read() {
     let under_user = GetMembershipRequest { id: membership.id, user_id: Some(membership.user_id) };
     let under_user = t.memberships().get_membership(under_user).await.expect("a membership").into_inner();
     assert_eq!(under_user.group_membership, Some(by_id));
-    let group = t.groups().get_group(GetGroupRequest { id: membership.group_id }).await.expect("a group").into_inner();
+    let group = t
+        .groups()
+        .get_group(GetGroupRequest { id: membership.group_id, ..Default::default() })
+        .await
+        .expect("a group")
+        .into_inner();
     assert_eq!(group.group.expect("set").id, membership.group_id);
     let related = t.users().get_user_related(GetUserRelatedRequest { id: membership.user_id }).await;
     assert!(related.expect("numbers").into_inner().user_related.expect("set").assigned_tickets.is_some());

@@ -46,14 +46,14 @@ async fn busy(t: &TestGateway) -> (Raw, Call) {
     let id = t.sandbox.store().user_ids()[0];
     t.sandbox.fault(get(&format!("/users/{id}")), Delay::by(LONG * 10));
     let uncached = [("cache-control", "no-cache")];
-    let call = client.start(GET_USER, &uncached, &GetUserRequest { id }).await.expect("sent");
+    let call = client.start(GET_USER, &uncached, &GetUserRequest { id, ..Default::default() }).await.expect("sent");
     assert_refused_before_anything_is_sent(&client).await;
     (client, call)
 }
 
 /// Makes a call that costs nothing: its answer shows that the connection is served, and that the calls before have arrived.
 async fn assert_refused_before_anything_is_sent(client: &Raw) {
-    let answer = client.call(GET_USER, &[], &GetUserRequest { id: -1 }).await.expect("answered");
+    let answer = client.call(GET_USER, &[], &GetUserRequest { id: -1, ..Default::default() }).await.expect("answered");
     assert_eq!(answer.code(), Code::InvalidArgument, "{answer:?}");
 }
 
@@ -192,7 +192,8 @@ async fn one_peer_may_have_so_many_connections_and_others_still_get_in() {
 async fn connections_are_counted() {
     let t = Observed::start(Telemetry::default()).await;
     let id = t.sandbox.store().user_ids()[0];
-    let answer: GetUserResponse = t.users().get_user(GetUserRequest { id }).await.expect("a user").into_inner();
+    let answer: GetUserResponse =
+        t.users().get_user(GetUserRequest { id, ..Default::default() }).await.expect("a user").into_inner();
     assert_eq!(answer.user.map(|user| user.id), Some(id));
     let status = t.status().await;
     assert_eq!((&status["connections"]["active"], &status["connections"]["accepted"]), (&1.into(), &1.into()));

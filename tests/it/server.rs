@@ -37,7 +37,10 @@ async fn a_peer_that_does_not_begin_is_closed_and_holds_up_nobody() {
     let mute = TcpStream::connect(&t.address).await.expect("it listens");
     let mut dripping = TcpStream::connect(&t.address).await.expect("it listens");
     dripping.write_all(b"PRI * HTTP").await.expect("taken");
-    t.users().get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0] }).await.expect("others are answered");
+    t.users()
+        .get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0], ..Default::default() })
+        .await
+        .expect("others are answered");
     closed(mute).await;
     closed(dripping).await;
     t.stop().await;
@@ -54,7 +57,7 @@ async fn calls_beyond_the_limit_are_refused_but_health_is_not() {
     let slow = t.sandbox.fault(Matcher::default(), Delay::by(Duration::from_mins(10)).forever());
     let mut held = Vec::new();
     for id in [ids[1], ids[2]] {
-        held.push(client.start(GET_USER, &[], &GetUserRequest { id }).await.expect("sent"));
+        held.push(client.start(GET_USER, &[], &GetUserRequest { id, ..Default::default() }).await.expect("sent"));
     }
     let mut idle = Vec::new();
     for _ in 0..10 {
@@ -63,7 +66,8 @@ async fn calls_beyond_the_limit_are_refused_but_health_is_not() {
     let id = ids[0];
     let refusal = tokio::time::timeout(LONG, async {
         loop {
-            let answer = client.call(GET_USER, &[("grpc-timeout", "200m")], &GetUserRequest { id }).await;
+            let answer =
+                client.call(GET_USER, &[("grpc-timeout", "200m")], &GetUserRequest { id, ..Default::default() }).await;
             let refusal = refused(Err::<(), _>(answer.expect("answered").status()));
             // Until both of the others have their places it may have one.
             if refusal.code != Code::DeadlineExceeded {
@@ -77,7 +81,9 @@ async fn calls_beyond_the_limit_are_refused_but_health_is_not() {
     drop(held);
     t.sandbox.faults().remove(slow);
     let again = tokio::time::timeout(LONG, async {
-        while client.call(GET_USER, &[], &GetUserRequest { id }).await.expect("answered").code() != Code::Ok {
+        while client.call(GET_USER, &[], &GetUserRequest { id, ..Default::default() }).await.expect("answered").code()
+            != Code::Ok
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
@@ -97,7 +103,7 @@ async fn calls_without_a_message_keep_nobody_out() {
         idle.push(client.begin(GET_USER, &[]).await.expect("sent"));
     }
     let id = t.sandbox.store().user_ids()[0];
-    let answer = client.call(GET_USER, &[], &GetUserRequest { id }).await.expect("answered");
+    let answer = client.call(GET_USER, &[], &GetUserRequest { id, ..Default::default() }).await.expect("answered");
     assert_eq!(answer.code(), Code::Ok, "{answer:?}");
     drop(idle);
     t.stop().await;
@@ -113,7 +119,7 @@ async fn a_stream_counts_until_it_ends() {
     let (client, _) = Raw::with(&t.address, builder).await;
     let call = client.start(STREAM_USERS, &[], &StreamUsersRequest::default()).await.expect("sent");
     let response = call.response.await.expect("headers");
-    let answer = client.call(GET_USER, &[], &GetUserRequest { id: 1 }).await;
+    let answer = client.call(GET_USER, &[], &GetUserRequest { id: 1, ..Default::default() }).await;
     // Its own answer does not fit into the window of one byte, but a refusal has no body.
     assert_eq!(answer.expect("answered").code(), Code::Unavailable);
     drop((response, call.request));
@@ -150,7 +156,7 @@ async fn an_old_connection_is_asked_to_end_and_its_calls_are_answered() {
     t.sandbox.fault(Matcher::default(), Delay::by(Duration::from_secs(2)).forever());
     let (client, ended) = Raw::connect(&t.address).await;
     let id = t.sandbox.store().user_ids()[0];
-    let answer = client.call(GET_USER, &[], &GetUserRequest { id }).await.expect("answered");
+    let answer = client.call(GET_USER, &[], &GetUserRequest { id, ..Default::default() }).await.expect("answered");
     assert_eq!(answer.code(), Code::Ok, "a call that outlives the age is answered");
     tokio::time::timeout(LONG, ended).await.expect("then the connection ends").expect("no panic").expect("in order");
     t.stop().await;
@@ -165,7 +171,7 @@ async fn an_old_connection_whose_calls_do_not_end_is_cut_after_the_grace_and_say
     t.sandbox.fault(Matcher::default(), Delay::by(LONG * 10).forever());
     let (client, ended) = Raw::connect(&t.address).await;
     let group = Some(GroupInput { name: Some("A".to_owned()), ..GroupInput::default() });
-    let (read, write) = (GetUserRequest { id: 7 }, CreateGroupRequest { group });
+    let (read, write) = (GetUserRequest { id: 7, ..Default::default() }, CreateGroupRequest { group });
     let (read, write) = tokio::join!(client.call(GET_USER, &[], &read), client.call(CREATE_GROUP, &[], &write));
     for (answer, reason) in [(read, "SHUTTING_DOWN"), (write, "OUTCOME_UNKNOWN")] {
         let refusal = refused(Err::<(), _>(answer.expect("it is told").status()));
@@ -195,7 +201,10 @@ async fn a_peer_that_stops_reading_loses_its_call_and_keeps_its_connection() {
         }
     });
     assert_eq!(lost.await.expect("it is reset").reason(), Some(h2::Reason::CANCEL));
-    let answer = client.call(GET_USER, &[], &GetUserRequest { id: -1 }).await.expect("the connection is there");
+    let answer = client
+        .call(GET_USER, &[], &GetUserRequest { id: -1, ..Default::default() })
+        .await
+        .expect("the connection is there");
     assert_eq!(answer.code(), Code::InvalidArgument);
     t.stop().await;
 }
@@ -252,13 +261,19 @@ async fn metadata_beyond_the_limit_is_refused_without_a_call() {
     let (client, _) = Raw::connect(&t.address).await;
     // Up to twice the limit the refusal is gRPC's, beyond it HTTP's: see protocol::.
     let long = "x".repeat(40_000);
-    let call = client.start(GET_USER, &[("x-long", &long)], &GetUserRequest { id: 7 }).await.expect("sent");
+    let call = client
+        .start(GET_USER, &[("x-long", &long)], &GetUserRequest { id: 7, ..Default::default() })
+        .await
+        .expect("sent");
     match call.response.await {
         Ok(response) => assert_eq!(response.status(), http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
         Err(error) => assert!(error.is_reset() || error.is_go_away(), "{error:?}"),
     }
     assert_eq!(t.sandbox.total_hits(), 0);
-    t.users().get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0] }).await.expect("others are answered");
+    t.users()
+        .get_user(GetUserRequest { id: t.sandbox.store().user_ids()[0], ..Default::default() })
+        .await
+        .expect("others are answered");
     t.stop().await;
 }
 

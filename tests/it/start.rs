@@ -59,7 +59,7 @@ async fn started(config: &str, settings: &[(&str, &str)]) -> Binary {
 }
 
 async fn ask(gateway: &Binary, metadata: (&'static str, &str)) -> Result<(), tonic::Status> {
-    let request = with(GetCurrentUserRequest {}, &[metadata]);
+    let request = with(GetCurrentUserRequest::default(), &[metadata]);
     gateway.users().await.get_current_user(request).await.map(drop)
 }
 

@@ -225,6 +225,7 @@ async fn a_search_stream_resumes_at_each_of_its_tokens() {
         filter: Some(everybody()),
         page_size: 40,
         page_token: page_token.to_owned(),
+        ..Default::default()
     };
     let mut stream = t.users().stream_search_users(request("")).await.expect("a stream").into_inner();
     let mut seen = Vec::new();
@@ -248,7 +249,8 @@ async fn calls_for_a_streamed_user(config: Config) -> u64 {
     let (seen, end) = rest(users(&t, 0, "").await).await;
     end.expect("a good end");
     let before = t.sandbox.total_hits();
-    let user = t.users().get_user(GetUserRequest { id: seen[7] }).await.expect("a user").into_inner();
+    let user =
+        t.users().get_user(GetUserRequest { id: seen[7], ..Default::default() }).await.expect("a user").into_inner();
     assert_eq!(user.user.map(|user| user.id), Some(seen[7]));
     t.sandbox.total_hits() - before
 }

@@ -55,7 +55,13 @@ async fn one_call_is_told_in_spans_metrics_and_logs_that_share_its_trace() {
     let t = Observed::start(pushed_to(&url)).await;
     let _lines = tracing::dispatcher::set_default(t.telemetry.dispatch());
     let id = t.sandbox.store().user_ids()[3];
-    let user = t.users().get_user(traced(GetUserRequest { id })).await.expect("a user").into_inner().user;
+    let user = t
+        .users()
+        .get_user(traced(GetUserRequest { id, ..Default::default() }))
+        .await
+        .expect("a user")
+        .into_inner()
+        .user;
     let user = user.expect("a user");
     t.telemetry.flush().await;
 
@@ -126,7 +132,7 @@ async fn a_failed_call_names_its_failure_in_the_conventions_words() {
     )
     .await;
     let _lines = tracing::dispatcher::set_default(t.telemetry.dispatch());
-    let mut request = traced(GetUserRequest { id: 7 });
+    let mut request = traced(GetUserRequest { id: 7, ..Default::default() });
     request.set_timeout(Duration::from_secs(20));
     t.users().get_user(request).await.expect_err("nobody listens there");
     t.telemetry.flush().await;
@@ -164,7 +170,7 @@ async fn the_trace_context_goes_to_zendesk_only_if_switched_on() {
     for on in [false, true] {
         let sandbox = Sandbox::start(account()).await.expect("a stand-in");
         let t = Observed::before(sandbox, &url, Settings { propagate_upstream: on, ..settings() }).await;
-        t.users().get_user(traced(GetUserRequest { id: 7 })).await.expect("a user");
+        t.users().get_user(traced(GetUserRequest { id: 7, ..Default::default() })).await.expect("a user");
         let headers = seen.lock().expect("no test panics inside").pop().expect("it was asked");
         let place = headers.get("traceparent").map(|place| place.to_str().expect("ASCII").to_owned());
         assert_eq!(place.is_some(), on, "{headers:?}");
@@ -180,13 +186,13 @@ async fn a_dead_collector_is_counted_and_a_mute_one_holds_nothing_up() {
     wait.otlp.timeout = Duration::from_secs(3);
     let t = Observed::start(wait).await;
     let id = t.sandbox.store().user_ids()[0];
-    t.users().get_user(traced(GetUserRequest { id })).await.expect("a user");
+    t.users().get_user(traced(GetUserRequest { id, ..Default::default() })).await.expect("a user");
     let telemetry = t.telemetry.clone();
     let pushing = tokio::spawn(async move { telemetry.flush().await });
     let (_connection, _) = mute.accept().await.expect("the push has begun");
     let started = Instant::now();
     for _ in 0..50 {
-        t.users().get_user(traced(GetUserRequest { id })).await.expect("a user");
+        t.users().get_user(traced(GetUserRequest { id, ..Default::default() })).await.expect("a user");
     }
     let took = started.elapsed();
     assert!(!pushing.is_finished() || took < Duration::from_secs(3), "a push was under way all the time");
@@ -194,7 +200,7 @@ async fn a_dead_collector_is_counted_and_a_mute_one_holds_nothing_up() {
 
     let t = Observed::start(pushed_to("http://127.0.0.1:1")).await;
     let id = t.sandbox.store().user_ids()[0];
-    t.users().get_user(traced(GetUserRequest { id })).await.expect("a user");
+    t.users().get_user(traced(GetUserRequest { id, ..Default::default() })).await.expect("a user");
     t.telemetry.flush().await;
     let metrics = scrape::read(&t.scrape().await);
     let failed = metrics["zendesk_gateway_telemetry_items_total"].samples.iter().find(|(_, labels, _)| {
@@ -209,12 +215,12 @@ async fn a_dead_collector_is_counted_and_a_mute_one_holds_nothing_up() {
 async fn each_call_has_one_access_line_and_health_checks_only_for_debugging() {
     let t = Observed::start(settings()).await;
     let _lines = tracing::dispatcher::set_default(t.telemetry.dispatch());
-    let mut request = traced(GetUserRequest { id: t.sandbox.store().user_ids()[0] });
+    let mut request = traced(GetUserRequest { id: t.sandbox.store().user_ids()[0], ..Default::default() });
     request.metadata_mut().insert("x-request-id", "order-7".parse().expect("ASCII"));
     let response = t.users().get_user(request).await.expect("a user");
     assert_eq!(response.metadata().get("x-request-id").expect("echoed"), "order-7");
     assert_eq!(response.metadata().get("x-upstream-calls").expect("what it cost"), "1");
-    let refused = t.users().get_user(GetUserRequest { id: -1 }).await.expect_err("no such id");
+    let refused = t.users().get_user(GetUserRequest { id: -1, ..Default::default() }).await.expect_err("no such id");
     let generated =
         refused.metadata().get("x-request-id").expect("errors have one, too").to_str().expect("ASCII").to_owned();
     let mut stream = t.users().stream_users(StreamUsersRequest::default()).await.expect("a stream").into_inner();
@@ -310,8 +316,8 @@ async fn every_instrument_in_the_documentation_is_in_a_live_scrape_and_no_other(
     t.absent_sources();
     t.sandbox.fault(get("/groups"), OddRows::forever());
     let id = t.sandbox.store().user_ids()[0];
-    t.users().get_user(GetUserRequest { id }).await.expect("a user");
-    t.users().get_user(GetUserRequest { id: -1 }).await.expect_err("a refusal");
+    t.users().get_user(GetUserRequest { id, ..Default::default() }).await.expect("a user");
+    t.users().get_user(GetUserRequest { id: -1, ..Default::default() }).await.expect_err("a refusal");
     let mut groups = t.groups().stream_groups(StreamGroupsRequest::default()).await.expect("a stream").into_inner();
     while groups.message().await.expect("no break").is_some() {}
 
@@ -353,7 +359,7 @@ async fn answers_from_the_cache_are_told_apart_and_cost_no_request() {
     let _lines = tracing::dispatcher::set_default(t.telemetry.dispatch());
     let id = t.sandbox.store().user_ids()[0];
     for _ in 0..3 {
-        t.users().get_user(GetUserRequest { id }).await.expect("a user");
+        t.users().get_user(GetUserRequest { id, ..Default::default() }).await.expect("a user");
     }
     t.telemetry.flush().await;
     let told: Vec<_> =
@@ -374,8 +380,8 @@ async fn a_background_refresh_is_a_trace_of_its_own_that_links_to_its_cause() {
     config.cache.record.fresh = Some(Duration::ZERO);
     let t = Observed::configured(config).await;
     let id = t.sandbox.store().user_ids()[0];
-    t.users().get_user(traced(GetUserRequest { id })).await.expect("a user");
-    let stale = t.users().get_user(traced(GetUserRequest { id })).await.expect("a user");
+    t.users().get_user(traced(GetUserRequest { id, ..Default::default() })).await.expect("a user");
+    let stale = t.users().get_user(traced(GetUserRequest { id, ..Default::default() })).await.expect("a user");
     assert_eq!(stale.metadata().get("x-cache").expect("where it came from"), "stale");
     let patience = Instant::now() + Duration::from_secs(20);
     while t.status().await["cache"]["fills"] != 2 {

@@ -37,13 +37,13 @@ async fn connect(address: &str, tls: ClientTlsConfig) -> Result<Channel, String>
 }
 
 async fn read(channel: Channel, id: i64) -> Result<(), Status> {
-    UserServiceClient::new(channel).get_user(GetUserRequest { id }).await.map(drop)
+    UserServiceClient::new(channel).get_user(GetUserRequest { id, ..Default::default() }).await.map(drop)
 }
 
 /// Asks for no user at all over a new connection: the answer shows that the call got through, and costs nothing.
 async fn ask(address: &str, tls: ClientTlsConfig) -> Result<(), String> {
     let channel = connect(address, tls).await?;
-    match UserServiceClient::new(channel).get_user(GetUserRequest { id: -1 }).await {
+    match UserServiceClient::new(channel).get_user(GetUserRequest { id: -1, ..Default::default() }).await {
         Err(status) if status.code() == tonic::Code::InvalidArgument => Ok(()),
         other => Err(format!("{other:?}")),
     }
@@ -73,7 +73,10 @@ async fn a_port_with_a_certificate_speaks_tls_only() {
     ask(&t.address, authority.trusted()).await.expect("answered");
     ask(&t.address, Authority::new().trusted()).await.expect_err("who trusts another authority does not believe it");
     let plain = Endpoint::from_shared(format!("http://{}", t.address)).expect("a URI").connect_lazy();
-    UserServiceClient::new(plain).get_user(GetUserRequest { id: -1 }).await.expect_err("no plaintext");
+    UserServiceClient::new(plain)
+        .get_user(GetUserRequest { id: -1, ..Default::default() })
+        .await
+        .expect_err("no plaintext");
     t.stop().await;
 }
 

@@ -26,8 +26,8 @@ enum Record {
 
 async fn read(t: &Seam, record: Record, id: i64, time: Duration) -> Result<(), tonic::Status> {
     match record {
-        Record::Group => t.rpc.get_group(within(time, GetGroupRequest { id })).await.map(drop),
-        Record::User => t.rpc.get_user(within(time, GetUserRequest { id })).await.map(drop),
+        Record::Group => t.rpc.get_group(within(time, GetGroupRequest { id, ..Default::default() })).await.map(drop),
+        Record::User => t.rpc.get_user(within(time, GetUserRequest { id, ..Default::default() })).await.map(drop),
     }
 }
 

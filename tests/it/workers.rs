@@ -33,7 +33,9 @@ async fn callers_on_different_threads_share_one_upstream_read_and_its_answer() {
     let before = t.sandbox.hits(&format!("/users/{id}"));
     let mut callers = JoinSet::new();
     for mut client in clients {
-        callers.spawn(async move { client.get_user(GetUserRequest { id }).await.expect_err("nobody").code() });
+        callers.spawn(async move {
+            client.get_user(GetUserRequest { id, ..Default::default() }).await.expect_err("nobody").code()
+        });
     }
     assert_eq!(callers.join_all().await, [tonic::Code::NotFound; CONNECTIONS]);
     assert_eq!(t.sandbox.hits(&format!("/users/{id}")) - before, 1);
@@ -51,7 +53,8 @@ async fn what_is_written_on_one_thread_is_read_on_every_other() {
         let update = UpdateUserRequest { id, user, ..UpdateUserRequest::default() };
         clients[number].update_user(update).await.expect("updated");
         for client in &mut clients {
-            let user = client.get_user(GetUserRequest { id }).await.expect("answered").into_inner().user;
+            let user =
+                client.get_user(GetUserRequest { id, ..Default::default() }).await.expect("answered").into_inner().user;
             assert_eq!(user.and_then(|user| user.name).as_ref(), Some(&name));
         }
     }

@@ -50,7 +50,7 @@ async fn a_created_user_is_what_was_asked_and_reads_cost_nothing_after() {
     assert_eq!(sent(&t, "POST"), body);
     assert_eq!((user.name.as_deref(), user.tags.len()), (Some("Nia New"), 2));
     let before = t.sandbox.total_hits();
-    let read = t.users().get_user(GetUserRequest { id: user.id }).await.expect("it");
+    let read = t.users().get_user(GetUserRequest { id: user.id, ..Default::default() }).await.expect("it");
     assert_eq!(read.metadata().get("x-cache").expect("said"), "hit");
     assert_eq!(read.into_inner().user.expect("set"), user);
     assert_eq!(t.sandbox.total_hits(), before, "the answer of the write is the answer of the read");
@@ -97,7 +97,14 @@ async fn an_update_sends_its_mask_and_nothing_else() {
     let body = json!({"user": {"alias": "Ali", "details": null, "tags": [], "user_fields": {"plan": null}}});
     assert_eq!(sent(&t, "PUT"), body);
     assert_eq!(updated.alias.as_deref(), Some("Ali"));
-    let read = t.users().get_user(GetUserRequest { id }).await.expect("it").into_inner().user.expect("set");
+    let read = t
+        .users()
+        .get_user(GetUserRequest { id, ..Default::default() })
+        .await
+        .expect("it")
+        .into_inner()
+        .user
+        .expect("set");
     assert_eq!(read, updated, "a read after the write sees the write");
 }
 
@@ -106,14 +113,21 @@ async fn reads_after_a_write_never_see_what_was_before() {
     let t = TestGateway::start().await;
     let id = t.sandbox.store().user_ids()[20];
     for round in 0..20 {
-        t.users().get_user(GetUserRequest { id }).await.expect("it");
+        t.users().get_user(GetUserRequest { id, ..Default::default() }).await.expect("it");
         let alias = format!("alias {round}");
         let user = Some(UserInput { alias: Some(alias.clone()), ..Default::default() });
         t.users()
             .update_user(UpdateUserRequest { id, user, update_mask: None, ..Default::default() })
             .await
             .expect("updated");
-        let read = t.users().get_user(GetUserRequest { id }).await.expect("it").into_inner().user.expect("set");
+        let read = t
+            .users()
+            .get_user(GetUserRequest { id, ..Default::default() })
+            .await
+            .expect("it")
+            .into_inner()
+            .user
+            .expect("set");
         assert_eq!(read.alias, Some(alias));
         let page = t.users().list_users(zendesk_gateway::proto::ListUsersRequest::default()).await.expect("a page");
         let row = page.into_inner().users.into_iter().find(|user| user.id == id).expect("in the list");
@@ -232,7 +246,14 @@ async fn groups_and_memberships_are_written_by_both_paths() {
     let request = SetDefaultMembershipRequest { id: plain.id, user_id: one };
     let all = t.memberships().set_default_membership(request).await.expect("done").into_inner().group_memberships;
     assert!(all.iter().all(|row| row.user_id == Some(one) && row.default == Some(row.id == plain.id)), "{all:?}");
-    let user = t.users().get_user(GetUserRequest { id: one }).await.expect("it").into_inner().user.expect("set");
+    let user = t
+        .users()
+        .get_user(GetUserRequest { id: one, ..Default::default() })
+        .await
+        .expect("it")
+        .into_inner()
+        .user
+        .expect("set");
     assert_eq!(user.default_group_id, Some(group.id));
 
     t.memberships()
@@ -242,7 +263,12 @@ async fn groups_and_memberships_are_written_by_both_paths() {
     t.memberships().delete_membership(DeleteMembershipRequest { id: plain.id, user_id: None }).await.expect("gone");
     assert!(t.held_memberships().iter().all(|row| row.group_id != group.id));
     t.groups().delete_group(DeleteGroupRequest { id: group.id }).await.expect("gone");
-    let shown = t.groups().get_group(GetGroupRequest { id: group.id }).await.expect("still shown").into_inner();
+    let shown = t
+        .groups()
+        .get_group(GetGroupRequest { id: group.id, ..Default::default() })
+        .await
+        .expect("still shown")
+        .into_inner();
     assert_eq!(shown.group.expect("set").deleted, Some(true));
 }
 

@@ -96,26 +96,30 @@ def pause(error):
     time.sleep(retry.retry_delay.ToTimedelta().total_seconds() if retry else 1)
 
 
-def write(method, request, timeout=30):
+# Sent with a read, it keeps the gateway from answering from memory: for what is decided about things that cannot be undone.
+FRESH = (("cache-control", "no-cache"),)
+
+
+def write(method, request, timeout=30, metadata=()):
     """Makes a call. One that was refused for now is repeated, because nothing was carried out; one that was lost is not."""
     for tries in range(5):
         try:
-            return method(request, timeout=timeout)
+            return method(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             if reason(error) not in REFUSED or tries == 4:
                 raise
             pause(error)
 
 
-def read(method, request, timeout=30):
+def read(method, request, timeout=30, metadata=()):
     """Makes a call that only reads, so that it is repeated once where it was lost, too."""
     try:
-        return write(method, request, timeout)
+        return write(method, request, timeout, metadata)
     except grpc.RpcError as error:
         if error.code() != grpc.StatusCode.UNAVAILABLE:
             raise
         pause(error)
-        return write(method, request, timeout)
+        return write(method, request, timeout, metadata)
 
 
 def rows(method, request, field, beside=lambda message: None):

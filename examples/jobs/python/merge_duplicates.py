@@ -43,7 +43,8 @@ def main():
         suspects = [id for ids in ids_of.values() if len(ids) > 1 for id in ids]
         people = collections.defaultdict(list)
         for part in gateway.parts(suspects, 1000):
-            for user in gateway.read(users.BatchGetUsers, user_service_pb2.BatchGetUsersRequest(ids=part)).users:
+            request = user_service_pb2.BatchGetUsersRequest(ids=part)
+            for user in gateway.read(users.BatchGetUsers, request, metadata=gateway.FRESH).users:
                 if same := key(user, properties):
                     people[same].append(user)
         merges = []

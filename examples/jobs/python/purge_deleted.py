@@ -27,7 +27,7 @@ def main():
         # Those that changed last come last, so that the pages of recent deletions are not read at all.
         request = user_service_pb2.ListDeletedUsersRequest(sort="updated_at")
         while more:
-            page = gateway.read(users.ListDeletedUsers, request)
+            page = gateway.read(users.ListDeletedUsers, request, metadata=gateway.FRESH)
             old = [user for user in page.deleted_users if user.updated_at.ToDatetime(datetime.timezone.utc) < until]
             due += [user for user in old if not is_erased(user)]
             request.page_token = page.next_page_token

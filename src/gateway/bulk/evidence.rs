@@ -110,12 +110,12 @@ fn names(kind: Kind, result: &JobResult, keys: &[Key]) -> Names {
         }
     }
     if let Some(id) = result.id {
-        match only(keys, |key| key.id == Some(id)) {
-            Some(position) => named.push(position),
-            // Failed upserts give the position as "id". No input of an upsert has an id that it could be mistaken for.
-            None if kind == Kind::CreateOrUpdate && has_failed(result) => named.extend(position(id, keys)),
-            None => is_foreign |= !keys.is_empty() && keys.iter().all(|key| key.id.is_some()),
-        }
+        // Failed upserts give the position as "id". One that can be either names two inputs, unless they are the same.
+        let may_be_position = kind == Kind::CreateOrUpdate && has_failed(result);
+        let (by_id, by_position) =
+            (only(keys, |key| key.id == Some(id)), position(id, keys).filter(|_| may_be_position));
+        is_foreign |= by_id.or(by_position).is_none() && !keys.is_empty() && keys.iter().all(|key| key.id.is_some());
+        named.extend(by_id.into_iter().chain(by_position));
     }
     // An address that no input has is no contradiction: Zendesk reports a user found by a secondary address with the
     // primary one.
@@ -164,7 +164,8 @@ fn fits(result: &JobResult, key: &Key) -> bool {
 /// There must be as many results as inputs, all different, and a result that names an input must stand at that input's
 /// position. A result without an id must name its input, or it could be a repetition. A result may have an address that
 /// differs from its input's: the primary address of a user who was found by a secondary one. Such a user was not created,
-/// and some other result must name its input and so show that the order holds. No external id may differ.
+/// and some other result must name its input and so show that the order holds. No external id may differ, and no id of an input
+/// that has one.
 fn in_order(claims: &[Claim], keys: &[Key]) -> bool {
     let mut ids = HashSet::new();
     let by_another_address = |(claim, key): &(&Claim, &Key)| {
@@ -175,7 +176,11 @@ fn in_order(claims: &[Claim], keys: &[Key]) -> bool {
         let (mine, theirs) = (key.external_id.as_deref(), claim.result.external_id.as_deref());
         mine.is_some() && theirs.is_some() && !is_same(mine, theirs)
     };
-    if claims.iter().zip(keys).any(another_external_id) {
+    let another_id = |(claim, key): (&Claim, &Key)| {
+        let is_other = key.id.is_some() && claim.result.id.is_some() && key.id != claim.result.id;
+        is_other && !has_failed(claim.result)
+    };
+    if claims.iter().zip(keys).any(|pair| another_external_id(pair) || another_id(pair)) {
         return false;
     }
     let mut others = claims.iter().zip(keys).filter(by_another_address).peekable();

@@ -122,8 +122,7 @@ impl<R: Row> Page<R, Chunks<R>> {
         let finish = |(at, chunk): (usize, Chunk)| {
             let Chunk { mut bytes, ids, names } = chunk;
             let next_page_token = if at == last { token.to_owned() } else { String::new() };
-            let mut page = self.beside(&names);
-            page.unreadable_rows = if at == last { self.unreadable_rows } else { 0 };
+            let page = self.part(&names, at == last);
             let others = M::from(Part { page, next_page_token });
             others.encode(&mut bytes).expect("a vector grows");
             bytes.shrink_to_fit();

@@ -17,9 +17,10 @@ use crate::rest::{Changes, Whole, Write, nothing, nothing_but, optional_id, whol
 use crate::upstream::call::Parsed;
 use crate::upstream::rest::Rest;
 
-/// What a write to an identity changes: the user has the primary address and number, and is verified if an identity is.
+/// What a write to an identity changes: the user has the primary address and number, and is verified if an identity is. Who has a
+/// verified address joins the organization that has its domain.
 fn of_user(user: i64) -> Changes {
-    Changes::to([tag::user(user), tag::users()])
+    Changes::to([tag::user(user), tag::users(), tag::every_organization_membership()])
 }
 
 /// What a write to one identity changes and is about.

@@ -30,6 +30,13 @@ fn renamed(input: Option<&OrganizationInput>) -> Option<Tag> {
     input.filter(|input| input.name.is_some()).map(|_| tag::every_organization_membership())
 }
 
+/// Users with an address of its domains join an organization.
+fn joined(input: Option<&OrganizationInput>) -> impl Iterator<Item = Tag> + use<> {
+    let has_domains = input.is_some_and(|input| !input.domain_names.is_empty());
+    let joined = has_domains.then_some([tag::every_user(), tag::every_organization_membership()]);
+    joined.into_iter().flatten()
+}
+
 /// Create Organization.
 /// <https://developer.zendesk.com/api-reference/ticketing/organizations/organizations/#create-organization>
 impl Write for CreateOrganizationRequest {
@@ -43,7 +50,7 @@ impl Write for CreateOrganizationRequest {
     }
 
     fn changes(&self) -> Changes {
-        Changes::to([tag::organizations()])
+        Changes::to([tag::organizations()].into_iter().chain(joined(self.organization.as_ref())))
     }
 
     fn learnt(reply: &Self::Reply) -> Vec<Tag> {
@@ -89,7 +96,7 @@ impl Write for CreateOrUpdateOrganizationRequest {
     fn changes(&self) -> Changes {
         let known = self.id.map(tag::organization);
         let changed = [tag::organizations()].into_iter().chain(known).chain(renamed(self.organization.as_ref()));
-        Changes::to(changed).if_unknown(tag::every_organization())
+        Changes::to(changed.chain(joined(self.organization.as_ref()))).if_unknown(tag::every_organization())
     }
 
     fn learnt(reply: &Self::Reply) -> Vec<Tag> {
@@ -123,7 +130,8 @@ impl Write for UpdateOrganizationRequest {
 
     fn changes(&self) -> Changes {
         let changed = [tag::organization(self.id), tag::organizations()];
-        Changes::to(changed.into_iter().chain(renamed(self.organization.as_ref())))
+        let input = self.organization.as_ref();
+        Changes::to(changed.into_iter().chain(renamed(input)).chain(joined(input)))
     }
 
     fn record(reply: &Self::Reply) -> Option<OwnRead> {

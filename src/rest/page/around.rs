@@ -6,19 +6,17 @@ use std::marker::PhantomData;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::beside::{Beside, Counts};
 use super::link::{Link, Links};
 use super::meta::{Count, Cursor, Flag, Meta};
-use super::rows::Beside;
+use super::sideloads::Sideloads;
 use crate::json;
-use crate::proto::{Group, Organization, User};
 use crate::rest::row::Row;
 
 /// What stands around the rows, whatever rows they are.
 #[derive(Default)]
 pub(super) struct Around {
-    pub users: Vec<User>,
-    pub groups: Vec<Group>,
-    pub organizations: Vec<Organization>,
+    pub beside: Sideloads,
     pub count: Option<i64>,
     pub others: bool,
     pub meta: Meta,
@@ -31,10 +29,17 @@ impl Around {
     /// Reads the value of a key. One copy of it serves all kinds of rows.
     #[inline(never)]
     pub fn read<'de, A: MapAccess<'de>>(&mut self, key: Aside, map: &mut A) -> Result<(), A::Error> {
+        let beside = &mut self.beside;
+        // Where the list itself is missing, they say that it is the answer to another question.
+        self.others |= key.is_sideload();
         match key {
-            Aside::Users => self.users = map.next_value_seed(Beside(PhantomData))?,
-            Aside::Groups => self.groups = map.next_value_seed(Beside(PhantomData))?,
-            Aside::Organizations => self.organizations = map.next_value_seed(Beside(PhantomData))?,
+            Aside::Users => beside.users = map.next_value_seed(Beside(PhantomData))?,
+            Aside::Groups => beside.groups = map.next_value_seed(Beside(PhantomData))?,
+            Aside::Organizations => beside.organizations = map.next_value_seed(Beside(PhantomData))?,
+            Aside::Roles => beside.roles = map.next_value_seed(Beside(PhantomData))?,
+            Aside::Identities => beside.identities = map.next_value_seed(Beside(PhantomData))?,
+            Aside::Abilities => beside.abilities = map.next_value_seed(Beside(PhantomData))?,
+            Aside::OpenTicketCount => beside.open_ticket_counts = map.next_value_seed(Counts)?,
             Aside::Meta => self.meta = map.next_value::<Paging>()?.0.unwrap_or_default(),
             Aside::HasMore => self.top.has_more = map.next_value::<Value<Flag>>()?.0.map(|Flag(is)| is),
             Aside::EndOfStream => self.top.has_more = map.next_value::<Value<Flag>>()?.0.map(|Flag(is)| !is),
@@ -79,6 +84,10 @@ pub(super) enum Aside {
     Users,
     Groups,
     Organizations,
+    Roles,
+    Identities,
+    Abilities,
+    OpenTicketCount,
     Meta,
     HasMore,
     EndOfStream,
@@ -87,6 +96,13 @@ pub(super) enum Aside {
     NextPage,
     Links,
     Other,
+}
+
+impl Aside {
+    fn is_sideload(self) -> bool {
+        use Aside::{Abilities, Groups, Identities, OpenTicketCount, Organizations, Roles, Users};
+        matches!(self, Users | Groups | Organizations | Roles | Identities | Abilities | OpenTicketCount)
+    }
 }
 
 impl<'de, R: Row> Deserialize<'de> for Key<R> {
@@ -104,6 +120,10 @@ impl<'de, R: Row> Deserialize<'de> for Key<R> {
                     "users" if R::SIDELOADS => Aside::Users,
                     "groups" if R::SIDELOADS => Aside::Groups,
                     "organizations" if R::SIDELOADS => Aside::Organizations,
+                    "roles" if R::SIDELOADS => Aside::Roles,
+                    "identities" if R::SIDELOADS => Aside::Identities,
+                    "abilities" if R::SIDELOADS => Aside::Abilities,
+                    "open_ticket_count" if R::SIDELOADS => Aside::OpenTicketCount,
                     "meta" => Aside::Meta,
                     "has_more" => Aside::HasMore,
                     "end_of_stream" => Aside::EndOfStream,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserializer;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{SeqAccess, Visitor};
 
 use crate::json::{self, Item};
 use crate::rest::row::Row;
@@ -68,52 +68,4 @@ pub fn next_row<'de, R: Row, K: 'static, A: SeqAccess<'de>>(rows: &mut A) -> Res
         None => json::row_lost("no object with an id")?,
     }
     Ok(Some(row))
-}
-
-/// Reads sideloaded rows. The list's own rows can be used without them: null counts as no rows, and what is neither null nor a list
-/// as one row that cannot be read.
-pub(super) struct Beside<R>(pub PhantomData<R>);
-
-impl<'de, R: Row> DeserializeSeed<'de> for Beside<R> {
-    type Value = Vec<R>;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Vec<R>, D::Error> {
-        from.deserialize_option(self)
-    }
-}
-
-impl<'de, R: Row> Visitor<'de> for Beside<R> {
-    type Value = Vec<R>;
-
-    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "a list of {}", R::KEY)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, rows: A) -> Result<Vec<R>, A::Error> {
-        Rows::read(serde::de::value::SeqAccessDeserializer::new(rows))
-    }
-    fn visit_none<E>(self) -> Result<Vec<R>, E> {
-        Ok(Vec::new())
-    }
-    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Vec<R>, D::Error> {
-        from.deserialize_seq(self)
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<R>, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        json::rows_lost("object").map(|()| Vec::new())
-    }
-    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Vec<R>, E> {
-        json::rows_lost("string").map(|()| Vec::new())
-    }
-    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Vec<R>, E> {
-        json::rows_lost("boolean").map(|()| Vec::new())
-    }
-    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Vec<R>, E> {
-        json::rows_lost("number").map(|()| Vec::new())
-    }
-    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Vec<R>, E> {
-        json::rows_lost("number").map(|()| Vec::new())
-    }
-    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Vec<R>, E> {
-        json::rows_lost("number").map(|()| Vec::new())
-    }
 }

@@ -1,7 +1,7 @@
 //! Where a page says that its list goes on, and what is left out of it.
 
 use super::*;
-use crate::proto::GroupMembership;
+use crate::proto::{GroupMembership, User};
 
 fn page(json: &str) -> Page<Group> {
     serde_json::from_str(json).expect("a page")
@@ -269,12 +269,12 @@ fn odd_sideloads_do_not_cost_the_rows_beside_which_they_stand() {
 fn a_sideloaded_record_comes_once() {
     let body = r#"{"group_memberships":[{"id":1}],"users":[{"id":7},{"id":7},{"id":8}],"groups":[{"id":9},{"id":9}]}"#;
     let page = Page::<GroupMembership>::read(body.as_bytes(), Owner::Anybody).expect("a page");
-    assert_eq!((page.users.len(), page.groups.len(), page.unreadable_rows), (2, 1, 0));
+    let beside = page.beside.only(&["users", "groups"]);
+    assert_eq!((beside.users.len(), beside.groups.len(), page.unreadable_rows), (2, 1, 0));
 }
 
 #[test]
 fn a_row_that_takes_all_the_room_it_may_costs_itself_and_no_other_row() {
-    use crate::proto::User;
     let many = vec!["0"; 1 << 20].join(",");
     let other = |id: i64| format!(r#"{{"id":{id},"name":"B","tags":["a","b"],"user_fields":{{"a":[1,2]}}}}"#);
     let large = format!(r#"{{"id":1,"name":"A","role":[],"user_fields":{{"a":[{many}],"b":1}}}}"#);
@@ -292,7 +292,6 @@ fn a_row_that_takes_all_the_room_it_may_costs_itself_and_no_other_row() {
 
 #[test]
 fn a_page_is_read_whole_however_many_fields_its_rows_have_and_refused_where_its_rows_alone_take_too_much() {
-    use crate::proto::User;
     let page = |rows: usize, rest: &str| {
         let rows: Vec<String> = (1..=rows).map(|id| format!(r#"{{"id":{id}{rest}}}"#)).collect();
         let body = format!(r#"{{"users":[{}],"meta":{{"has_more":false}}}}"#, rows.join(","));
@@ -316,7 +315,6 @@ fn a_page_is_read_whole_however_many_fields_its_rows_have_and_refused_where_its_
 
 #[test]
 fn rows_that_are_left_out_leave_the_others_their_room() {
-    use crate::proto::User;
     let tags = vec![r#""a""#; 100].join(",");
     let row = |id: &str| format!(r#"{{"id":{id},"tags":[{tags}]}}"#);
     let body = format!(r#"{{"users":[{},{}]}}"#, vec![row("{}"); 5_000].join(","), row("7"));

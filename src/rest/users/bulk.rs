@@ -45,7 +45,7 @@ impl Bulk for BulkCreateOrUpdateUsersRequest {
     const KIND: Kind = Kind::CreateOrUpdate;
 
     fn chunks(&self) -> Result<Vec<Chunk>> {
-        inputs(&self.users, For::Upsert, || Rest::post(path!["users", "create_or_update_many"]))
+        inputs(&self.users, For::UpsertMany, || Rest::post(path!["users", "create_or_update_many"]))
     }
 
     fn wait(&self) -> bool {
@@ -81,7 +81,7 @@ fn inputs(users: &[UserInput], wanted: For, rest: impl Fn() -> Rest) -> Result<V
         .iter()
         .map(|user| {
             let name = |text: &Option<String>| text.clone().filter(|text| says_something(text));
-            Key { id: None, email: name(&user.email), external_id: name(&user.external_id) }
+            Key { id: user.id, email: name(&user.email), external_id: name(&user.external_id) }
         })
         .collect();
     Ok(listed("users", &bodies, &keys, rest))
@@ -91,7 +91,8 @@ fn inputs(users: &[UserInput], wanted: For, rest: impl Fn() -> Rest) -> Result<V
 fn names_of(user: &UserInput) -> Names {
     let fields = [("email", &user.email), ("external_id", &user.external_id)];
     let named = fields.into_iter().filter_map(|(field, text)| Some((field, text.as_deref()?)));
-    named.filter(|(_, text)| says_something(text)).map(|(field, text)| (field, Name::text(text))).collect()
+    let named = named.filter(|(_, text)| says_something(text)).map(|(field, text)| (field, Name::text(text)));
+    named.chain(user.id.filter(|id| *id > 0).map(|id| ("id", Name::Id(id)))).collect()
 }
 
 /// True if a text can name a user. An empty cell of a table is often sent as an empty text.

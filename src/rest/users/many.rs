@@ -5,10 +5,11 @@ use prost::Message as _;
 
 use crate::error::{Checks, Result};
 use crate::path;
-use crate::proto::{BatchGetUsersRequest, GetUserRequest, LogoutUsersRequest, User};
+use crate::proto::{BatchGetUsersRequest, BatchGetUsersResponse, GetUserRequest, LogoutUsersRequest, User};
 use crate::rest::bulk::Chunk;
 use crate::rest::many::{self, Named};
-use crate::rest::{Batch, brand};
+use crate::rest::page::Sideloads;
+use crate::rest::{Batch, Beside as _, Includes as _, brand};
 use crate::upstream::rest::Rest;
 
 /// Show Many Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-many-users>
@@ -17,7 +18,7 @@ impl Batch for BatchGetUsersRequest {
     type One = GetUserRequest;
 
     fn one(id: i64) -> GetUserRequest {
-        GetUserRequest { id }
+        GetUserRequest { id, ..GetUserRequest::default() }
     }
 
     fn lists(&self) -> (&[i64], &[String]) {
@@ -33,7 +34,17 @@ impl Batch for BatchGetUsersRequest {
         if self.brand_id.is_some() && self.external_ids.is_empty() {
             checks.refuse("brand_id", "goes with external_ids only");
         }
-        checks.end(Some(rest))
+        checks.end(Some(rest.include(self.includes())))
+    }
+
+    fn is_for_more(&self) -> bool {
+        !self.includes().is_empty()
+    }
+
+    fn beside(sideloads: Sideloads, unreadable_rows: i32) -> BatchGetUsersResponse {
+        let mut reply = BatchGetUsersResponse::default();
+        reply.put(sideloads, unreadable_rows);
+        reply
     }
 
     fn external_id(row: &User) -> (Option<&str>, &[String]) {
@@ -75,14 +86,14 @@ pub fn logout_many(request: &LogoutUsersRequest) -> Result<Vec<Chunk>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{BatchGetUsersResponse, GetUserResponse};
+    use crate::proto::GetUserResponse;
     use crate::rest::LeftOut;
 
     #[test]
     fn whether_a_user_is_deleted_is_read_off_the_encoded_reply() {
         for active in [None, Some(true), Some(false)] {
             let user = User { id: 7, name: Some("N".to_owned()), active, ..User::default() };
-            let reply = GetUserResponse { user: Some(user.clone()) }.encode_to_vec();
+            let reply = GetUserResponse { user: Some(user.clone()), ..Default::default() }.encode_to_vec();
             let decoded = UserReplyActive::decode(reply.as_slice()).expect("the fields' numbers are the contract's");
             assert_eq!(decoded.user.expect("set").active, active);
             let left_out = LeftOut {
@@ -97,6 +108,7 @@ mod tests {
                 missing_external_ids: vec!["a".to_owned()],
                 unreadable_ids: vec![2],
                 unreadable_external_ids: vec!["b".to_owned()],
+                ..Default::default()
             };
             assert_eq!(many.encode_to_vec(), [reply.as_slice(), &reply, &left_out.encode_to_vec()].concat());
         }

@@ -339,8 +339,10 @@ fn seats(input: Option<&UserInput>, mask: Option<&FieldMask>, id: Option<i64>) -
     });
     // A masked field that is unset is cleared.
     let is_cleared = mask.is_some_and(|mask| mask.paths.iter().any(|path| path.starts_with("organization")));
-    // A new user also joins the organization that has the domain of the address.
-    if places || is_cleared || id.is_none() {
+    // A new user also joins the organization that has the domain of the address, and so does one who gets such an address or
+    // whose address is verified.
+    let joins = input.is_some_and(|user| user.email.is_some() || user.verified.is_some());
+    if places || is_cleared || joins || id.is_none() {
         tags.push(tag::every_organization_membership());
     }
     tags

@@ -7,7 +7,7 @@ pub use change::{is_address, tags_of};
 use serde_json::{Map, Value};
 
 use super::Refusal;
-use super::attributes::Warnings;
+use super::attributes::{Warnings, as_integer};
 use super::memberships;
 use crate::clock::Time;
 use crate::store::identity::Identity;
@@ -51,9 +51,13 @@ pub fn update(tables: &mut Tables, id: i64, given: Map<String, Value>, now: Time
     Ok(Saved { id, created: false, warnings })
 }
 
-/// Changes the user that has the external id or e-mail address given, or
-/// creates one. That the external id is looked for first is an assumption.
+/// Changes the user that has the id, the external id or the e-mail address
+/// given, or creates one. That they are looked for in this order is an
+/// assumption, and so is that nobody is created for an id that no user has.
 pub fn create_or_update(tables: &mut Tables, given: Map<String, Value>, now: Time) -> Result<Saved, Refusal> {
+    if let Some(id) = given.get("id").filter(|id| !id.is_null()) {
+        return update(tables, as_integer(id).ok_or(Refusal::NotFound)?, given, now);
+    }
     match find(tables, &given) {
         Some(id) => update(tables, id, given, now),
         None => create(tables, given, now),

@@ -1,17 +1,19 @@
 //! Records beside users: `include=organizations,roles,identities,groups,…`.
 //!
 //! Names that the sandbox does not know add nothing; what Zendesk does with
-//! them is an assumption.
+//! them is an assumption. The form of what comes beside users is that of the
+//! vendor's page on side-loading; who may do what is an assumption.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::bulk::may_edit;
 use crate::call::Call;
 use crate::reply::Envelope;
 use crate::store::roles::{self, OPENED};
 use crate::store::tables::Tables;
-use crate::store::user::User;
+use crate::store::user::{Role, User};
 
 /// Adds what `include` asks for.
 pub fn beside(call: &Call, tables: &Tables, envelope: Envelope, ids: &[i64]) -> Envelope {
@@ -39,6 +41,21 @@ pub fn beside(call: &Call, tables: &Tables, envelope: Envelope, ids: &[i64]) -> 
                 identities.into_iter().map(|identity| call.links.identity(user.id, &identity)).collect::<Vec<_>>()
             });
             envelope.rows("identities", rows)
+        }
+        "abilities" => {
+            let is_admin = call.caller.and_then(|id| tables.user(id)).is_some_and(|user| user.role == Role::Admin);
+            let rows = users().map(|user| {
+                let (is_own, may_edit) = (call.caller == Some(user.id), may_edit(tables, call.caller, user.id).is_ok());
+                json!({
+                    "can_edit": may_edit,
+                    "can_edit_password": may_edit && (is_own || is_admin),
+                    "can_manage_identities_of": may_edit,
+                    "can_verify_identities": may_edit && !is_own,
+                    "url": call.links.url("users", user.id),
+                    "user_id": user.id,
+                })
+            });
+            envelope.value("abilities", &rows.collect::<Vec<_>>())
         }
         "open_ticket_count" => {
             let counts = users().map(|user| (user.id.to_string(), json!(tables.open_tickets(user.id))));

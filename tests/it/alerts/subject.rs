@@ -154,7 +154,8 @@ impl Callers {
         let fresh = FRESH.fetch_add(1, Ordering::Relaxed) % self.users.len();
         let new = self.habits().nothing_twice;
         let id = if new || number % 4 == 1 { self.users[fresh] } else { self.users[number % 3] };
-        let (user, groups) = (self.request(GetUserRequest { id }), self.request(ListGroupsRequest::default()));
+        let (user, groups) =
+            (self.request(GetUserRequest { id, ..Default::default() }), self.request(ListGroupsRequest::default()));
         let mut of_user = self.request(ListMembershipsRequest {
             filter: Some(MembershipFilter { scope: Some(Scope::UserId(self.users[fresh])) }),
             ..Default::default()

@@ -181,7 +181,7 @@ async fn a_wait_that_does_not_fit_the_deadline_is_told_at_once() {
     let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), settings()).await;
     let mut users = zendesk_gateway::proto::user_service_client::UserServiceClient::new(channel);
     let began = Instant::now();
-    let mut request = tonic::Request::new(zendesk_gateway::proto::GetUserRequest { id: 1 });
+    let mut request = tonic::Request::new(zendesk_gateway::proto::GetUserRequest { id: 1, ..Default::default() });
     request.set_timeout(Duration::from_secs(2));
     let seen = refused(users.get_user(request).await);
     let mut request = tonic::Request::new(zendesk_gateway::proto::ListUsersRequest::default());

@@ -27,7 +27,8 @@ async fn all_is_well(gateway: &Binary, users: &mut UserServiceClient<Channel>, i
         let began = Instant::now();
         // Not from the cache, so it needs a descriptor for Zendesk.
         let mut fresh = gateway.users().await;
-        let uncached = crate::support::with(GetUserRequest { id }, &[("cache-control", "no-cache")]);
+        let uncached =
+            crate::support::with(GetUserRequest { id, ..Default::default() }, &[("cache-control", "no-cache")]);
         fresh.get_user(uncached).await.expect("others are answered");
         assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     }

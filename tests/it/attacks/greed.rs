@@ -83,7 +83,7 @@ async fn streams_of_one_caller_leave_room_for_everybody_else() {
     }
     assert_eq!((watches.len(), refused), (128, 384), "as callers.max_streams says");
     for _ in 0..100 {
-        let read = of("modest", GetUserRequest { id });
+        let read = of("modest", GetUserRequest { id, ..Default::default() });
         modest.get_user(read).await.expect("all calls of others are answered");
     }
     drop(watches);

@@ -42,7 +42,7 @@ async fn newcomers_from_elsewhere_get_in_while_strangers_open_connections_as_fas
             let began = Instant::now();
             let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).expect("a URI");
             let mut users = UserServiceClient::new(endpoint.connect().await.expect("it is let in"));
-            users.get_user(GetUserRequest { id }).await.expect("it is answered");
+            users.get_user(GetUserRequest { id, ..Default::default() }).await.expect("it is answered");
             times.push(began.elapsed());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

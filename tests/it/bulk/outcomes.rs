@@ -52,6 +52,24 @@ async fn known_and_new_external_ids_are_told_apart_and_come_with_their_ids() {
 }
 
 #[tokio::test]
+async fn a_row_that_names_its_user_by_id_updates_that_user_and_creates_nobody() {
+    let t = TestGateway::start().await;
+    let held = t.sandbox.store().user_ids();
+    let (known, before) = (held[3], held.len());
+    let by_id = |id: i64| UserInput { id: Some(id), notes: Some("by id".to_owned()), ..Default::default() };
+    let users = vec![by_external_id("n-1"), by_id(known), by_id(42), by_external_id("n-2")];
+    let outcomes = upsert(&t, users).await;
+    let wanted = [BulkResult::Created, BulkResult::Updated, BulkResult::Failed, BulkResult::Created];
+    assert_eq!(ends(&outcomes), wanted, "{outcomes:?}");
+    assert_eq!((outcomes[1].id, outcomes[2].id), (Some(known), Some(42)));
+    assert_eq!(t.sandbox.store().user(known).expect("a user")["notes"], "by id");
+    assert_eq!(t.sandbox.store().user_ids().len(), before + 2);
+    let sent = t.sandbox.requests().into_iter().find(|sent| sent.path.ends_with("create_or_update_many"));
+    let body: Value = serde_json::from_slice(&sent.expect("a request").body).expect("JSON");
+    assert_eq!(body["users"][1], json!({"id": known, "notes": "by id"}));
+}
+
+#[tokio::test]
 async fn a_refused_upsert_is_told_by_its_position() {
     let t = TestGateway::start().await;
     upsert(&t, vec![by_external_id("k-1")]).await;

@@ -87,6 +87,6 @@ async fn rows_that_come_one_by_one_end_no_connection() {
     let refused = refused(row_by_row(&t, 50_000).await);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::ResourceExhausted, "CALLER_LIMIT"));
     assert!(refused.message.contains("put a hundred rows into each"), "{}", refused.message);
-    let me = other.clone().get_current_user(GetCurrentUserRequest {}).await;
+    let me = other.clone().get_current_user(GetCurrentUserRequest::default()).await;
     me.expect("the connection is still there");
 }

@@ -112,12 +112,13 @@ async fn a_pod_signs_in_with_the_mounted_secret_and_stays_ready_while_zendesk_is
     let mut running = Running::start(&[], &values, &|_| credential.api_token.clone()).await;
     let address = format!("http://127.0.0.1:{}", running.port("grpc"));
     let mut users = UserServiceClient::connect(address).await.expect("it listens");
-    let me = users.get_current_user(GetCurrentUserRequest {}).await.expect("the secret is the stand-in's token");
+    let me =
+        users.get_current_user(GetCurrentUserRequest::default()).await.expect("the secret is the stand-in's token");
     assert_eq!(me.into_inner().user.and_then(|user| user.email), Some(credential.email));
 
     drop(sandbox);
     let gone = tokio::time::timeout(Duration::from_mins(1), async {
-        while users.get_current_user(GetCurrentUserRequest {}).await.is_ok() {
+        while users.get_current_user(GetCurrentUserRequest::default()).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });

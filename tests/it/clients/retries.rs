@@ -177,7 +177,7 @@ async fn an_open_circuit_says_when_to_come_back_if_the_caller_can_wait_that_long
     let t = TestGateway::configured(account(), config).await;
     t.sandbox.fault(any("*"), Respond::with(503).forever());
     let asked = async |timeout: u64| {
-        let mut request = tonic::Request::new(GetUserRequest { id: 7 });
+        let mut request = tonic::Request::new(GetUserRequest { id: 7, ..Default::default() });
         request.set_timeout(Duration::from_secs(timeout));
         t.users().get_user(request).await.expect_err("Zendesk fails")
     };
@@ -189,7 +189,7 @@ async fn an_open_circuit_says_when_to_come_back_if_the_caller_can_wait_that_long
         "{wait:?}"
     );
     assert_eq!(told(&asked(5).await).0, Some(-1), "the caller would wait in vain");
-    let wrong = t.users().get_user(GetUserRequest { id: 0 }).await.expect_err("no id");
+    let wrong = t.users().get_user(GetUserRequest { id: 0, ..Default::default() }).await.expect_err("no id");
     assert_eq!(told(&wrong), (None, None), "no policy repeats what is wrong");
     let group = Some(GroupInput { name: Some("G".to_owned()), ..GroupInput::default() });
     let write = t.groups().create_group(CreateGroupRequest { group }).await.expect_err("Zendesk fails");

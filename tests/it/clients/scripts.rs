@@ -10,11 +10,13 @@ use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
 use zendesk_gateway::contract::RPCS;
+use zendesk_gateway::proto::user_service_client::UserServiceClient;
+use zendesk_gateway::proto::{UpdateUserRequest, UserInput};
 use zendesk_gateway::sandbox::faults::{Eof, Respond, put};
 use zendesk_gateway::sandbox::{self, Sandbox};
 
 use crate::support::tools::{is_installed, python};
-use crate::support::{TestGateway, account};
+use crate::support::{TestGateway, account, api_token, serve, settings};
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/README.md");
@@ -171,6 +173,25 @@ async fn a_dry_run_of_a_job_says_what_it_would_do_and_changes_nothing() {
         let output = run(COMPARE, &["--dry-run", job, &t.address, &account, &folder], &t.address, &examples).await;
         assert!(output.status.success(), "{job}: {}", text(&output).1);
     }
+}
+
+/// Somebody else changes a user between the look at what would be merged and the merge, which cannot be undone.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_no_duplicate_any_more_is_not_merged() {
+    let Some(examples) = examples() else { return };
+    let t = TestGateway::with(plain()).await;
+    let program = examples.path().join("merge_duplicates.py");
+    let (printed, errors) = text(&run(&program, &["--dry-run"], &t.address, &examples).await);
+    let first = printed.lines().next().and_then(|line| line.split_whitespace().next());
+    let id: i64 = first.and_then(|id| id.parse().ok()).unwrap_or_else(|| panic!("{printed}{errors}"));
+    let (_, channel, _running, _) = serve(&t.sandbox.base_url(), api_token(&t.sandbox), settings()).await;
+    let user = Some(UserInput { name: Some("Quite Another Person".to_owned()), ..Default::default() });
+    let change = UpdateUserRequest { id, user, ..Default::default() };
+    UserServiceClient::new(channel).update_user(change).await.expect("it is renamed");
+    let (printed, errors) = text(&run(&program, &[], &t.address, &examples).await);
+    assert!(printed.contains(" is merged into "), "{printed}{errors}");
+    let user = t.sandbox.store().user(id).expect("it is there");
+    assert_eq!((&user["name"], &user["active"]), (&"Quite Another Person".into(), &true.into()), "{printed}");
 }
 
 /// Each program has its row in both tables, and `docs/from-rest.md` names the RPCs that it calls.

@@ -29,7 +29,7 @@ fn endpoint() -> Matcher {
 }
 
 async fn ask(t: &TestGateway) -> Result<String, tonic::Status> {
-    let mut request = Request::new(GetUserRequest { id: t.sandbox.store().user_ids()[0] });
+    let mut request = Request::new(GetUserRequest { id: t.sandbox.store().user_ids()[0], ..Default::default() });
     request.metadata_mut().insert("cache-control", "no-cache".parse().expect("ASCII"));
     let user = t.users().get_user(request).await?;
     Ok(user.metadata().get("x-upstream-calls").expect("a count").to_str().expect("ASCII").to_owned())
@@ -219,7 +219,7 @@ async fn a_redirect_of_the_endpoint_is_told_with_its_host() {
     let source = Source::start(&settings_of, &plain(&upstream.url), &watcher()).await.expect("a secret");
     let (_, channel, _running, _) = crate::support::serve(&upstream.url, source, settings()).await;
     let mut users = zendesk_gateway::proto::user_service_client::UserServiceClient::new(channel);
-    let refused = refused(users.get_user(GetUserRequest { id: 1 }).await);
+    let refused = refused(users.get_user(GetUserRequest { id: 1, ..Default::default() }).await);
     assert_eq!(refused.reason, "UPSTREAM_REFUSED");
     assert!(refused.message.contains("login.a.example"), "{}", refused.message);
 }
@@ -280,7 +280,7 @@ async fn a_limit_on_access_tokens_is_told_as_that_and_not_as_the_accounts_budget
     let source = Source::start(&settings_of, &plain(&upstream.url), &watcher()).await.expect("a secret");
     let (_, channel, _running, _) = crate::support::serve(&upstream.url, source, settings()).await;
     let mut users = zendesk_gateway::proto::user_service_client::UserServiceClient::new(channel);
-    let refused = refused(users.get_user(GetUserRequest { id: 1 }).await);
+    let refused = refused(users.get_user(GetUserRequest { id: 1, ..Default::default() }).await);
     assert_eq!((refused.reason.as_str(), refused.retry_after.is_some()), ("RATE_LIMITED", true));
     assert!(refused.message.starts_with("zendesk issues no further access token"), "{}", refused.message);
 }

@@ -38,7 +38,7 @@ fn change(id: i64) -> UpdateUserRequest {
 }
 
 async fn me(t: &TestGateway, metadata: &[(&'static str, &str)]) -> Result<(i64, String), Status> {
-    let reply = t.users().get_current_user(with(GetCurrentUserRequest {}, metadata)).await?.into_inner();
+    let reply = t.users().get_current_user(with(GetCurrentUserRequest::default(), metadata)).await?.into_inner();
     let user = reply.user.expect("a user");
     Ok((user.id, user.email.expect("an address")))
 }
@@ -61,7 +61,11 @@ async fn whoever_may_act_for_others_does_and_zendesk_is_told_for_whom() {
     let as_owner = &as_agent[..1];
     for (metadata, calls) in [(as_owner, "1"), (&as_agent, "1"), (&by_address, "1"), (as_owner, "0"), (&as_agent, "0")]
     {
-        let reply = t.users().get_user(with(GetUserRequest { id: own.0 }, metadata)).await.expect("a user");
+        let reply = t
+            .users()
+            .get_user(with(GetUserRequest { id: own.0, ..Default::default() }, metadata))
+            .await
+            .expect("a user");
         let made = reply.metadata().get("x-upstream-calls").expect("a count");
         assert_eq!(made, calls, "they share no answers: {metadata:?}");
     }
@@ -81,10 +85,14 @@ async fn whoever_may_not_is_refused_and_nothing_is_sent() {
         let crm = [("x-api-key", "crm"), ("x-on-behalf-of", user)];
         let desk = [("x-api-key", "desk"), ("x-on-behalf-of", user)];
         let outcomes = [
-            refused(t.users().get_user(with(GetUserRequest { id }, &crm)).await),
+            refused(t.users().get_user(with(GetUserRequest { id, ..Default::default() }, &crm)).await),
             refused(t.users().update_user(with(change(id), &crm)).await),
             // The rule that lets it is about users.
-            refused(t.groups().get_group(with(zendesk_gateway::proto::GetGroupRequest { id: group }, &desk)).await),
+            refused(
+                t.groups()
+                    .get_group(with(zendesk_gateway::proto::GetGroupRequest { id: group, ..Default::default() }, &desk))
+                    .await,
+            ),
         ];
         for outcome in outcomes {
             assert_eq!((outcome.code, outcome.reason.as_str()), (Code::PermissionDenied, "CALLER_FORBIDDEN"), "{user}");
@@ -92,7 +100,7 @@ async fn whoever_may_not_is_refused_and_nothing_is_sent() {
     }
     let desk = |user: &'static str| [("x-api-key", "desk"), ("x-on-behalf-of", user)];
     for user in ["no user at all", "", "0", "7\t8"] {
-        let outcome = refused(t.users().get_user(with(GetUserRequest { id }, &desk(user))).await);
+        let outcome = refused(t.users().get_user(with(GetUserRequest { id, ..Default::default() }, &desk(user))).await);
         assert_eq!(
             (outcome.code, outcome.fields),
             (Code::InvalidArgument, vec!["x-on-behalf-of".to_owned()]),
@@ -100,12 +108,12 @@ async fn whoever_may_not_is_refused_and_nothing_is_sent() {
         );
     }
     let twice = [("x-api-key", "desk"), ("x-on-behalf-of", "7"), ("x-on-behalf-of", "8")];
-    let outcome = refused(t.users().get_user(with(GetUserRequest { id }, &twice)).await);
+    let outcome = refused(t.users().get_user(with(GetUserRequest { id, ..Default::default() }, &twice)).await);
     assert_eq!(outcome.code, Code::InvalidArgument);
     assert_eq!(t.sandbox.total_hits(), 0);
 
     let t = TestGateway::signed(account(), desk_and_crm(&folder), api_token).await;
-    let outcome = refused(t.users().get_user(with(GetUserRequest { id }, &desk("7"))).await);
+    let outcome = refused(t.users().get_user(with(GetUserRequest { id, ..Default::default() }, &desk("7"))).await);
     assert_eq!(outcome.code, Code::InvalidArgument, "Zendesk would ignore the user and answer as somebody else");
     assert_eq!(t.sandbox.total_hits(), 0);
 }

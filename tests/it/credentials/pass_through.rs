@@ -41,7 +41,7 @@ async fn a_call_is_made_with_the_callers_credential_and_no_other_metadata_reache
         basic_header(&format!("{}/token:{}", known.email, known.api_token)),
         basic_header(&format!("{}:{}", known.email, known.password)),
     ] {
-        let mut request = with(&credential, GetCurrentUserRequest {});
+        let mut request = with(&credential, GetCurrentUserRequest::default());
         for name in ["authorization", "cookie", "x-evil", "x-forwarded-for", "user-agent", "x-request-id"] {
             request.metadata_mut().insert(name, "Bearer of-the-gateway".parse().expect("ASCII"));
         }
@@ -59,10 +59,11 @@ async fn a_call_is_made_with_the_callers_credential_and_no_other_metadata_reache
 #[tokio::test]
 async fn without_one_or_with_a_wrong_one_the_caller_is_unauthenticated() {
     let t = passing().await;
-    let missing = refused(t.users().get_user(GetUserRequest { id: 7 }).await);
+    let missing = refused(t.users().get_user(GetUserRequest { id: 7, ..Default::default() }).await);
     assert_eq!((missing.code, missing.reason.as_str()), (Code::Unauthenticated, "CREDENTIAL_MISSING"));
     assert_eq!(t.sandbox.total_hits(), 0);
-    let wrong = refused(t.users().get_user(with("Bearer wrong-secret", GetUserRequest { id: 7 })).await);
+    let wrong =
+        refused(t.users().get_user(with("Bearer wrong-secret", GetUserRequest { id: 7, ..Default::default() })).await);
     assert_eq!((wrong.code, wrong.reason.as_str()), (Code::Unauthenticated, "CREDENTIAL_REFUSED"));
     assert!(!wrong.message.contains("wrong-secret"), "{}", wrong.message);
     assert_eq!(t.sandbox.total_hits(), 1, "nobody can renew a caller's credential");
@@ -74,12 +75,12 @@ async fn what_is_no_credential_is_refused_before_anything_is_sent() {
     let long = format!("Bearer {}", "a".repeat(5000));
     for text in ["x", "Digest abc", "Bearer", "Bearer a b", "Bearer a,b", "Basic ::", "Bearer \u{7f}", &long] {
         let Ok(value) = text.parse() else { continue };
-        let mut request = Request::new(GetUserRequest { id: 7 });
+        let mut request = Request::new(GetUserRequest { id: 7, ..Default::default() });
         request.metadata_mut().insert("x-zendesk-authorization", value);
         let refused = refused(t.users().get_user(request).await);
         assert_eq!((refused.code, refused.fields), (Code::InvalidArgument, vec!["x-zendesk-authorization".to_owned()]));
     }
-    let mut twice = with("Bearer a", GetUserRequest { id: 7 });
+    let mut twice = with("Bearer a", GetUserRequest { id: 7, ..Default::default() });
     twice.metadata_mut().append("x-zendesk-authorization", "Bearer b".parse().expect("ASCII"));
     assert_eq!(refused(t.users().get_user(twice).await).code, Code::InvalidArgument);
     assert_eq!(t.sandbox.total_hits(), 0);
@@ -88,7 +89,7 @@ async fn what_is_no_credential_is_refused_before_anything_is_sent() {
 #[tokio::test]
 async fn a_gateway_with_a_credential_of_its_own_does_not_quietly_ignore_the_callers() {
     let t = TestGateway::start().await;
-    let refused = refused(t.users().get_user(with("Bearer x", GetUserRequest { id: 7 })).await);
+    let refused = refused(t.users().get_user(with("Bearer x", GetUserRequest { id: 7, ..Default::default() })).await);
     assert_eq!((refused.code, refused.fields), (Code::InvalidArgument, vec!["x-zendesk-authorization".to_owned()]));
     assert_eq!(t.sandbox.total_hits(), 0);
 }
@@ -157,7 +158,7 @@ async fn ten_thousand_interleaved_calls_of_two_callers_never_get_each_others_ans
             };
             match fastrand::u8(0..10) {
                 0 => {
-                    let reply = users.get_current_user(with(whose, GetCurrentUserRequest {})).await;
+                    let reply = users.get_current_user(with(whose, GetCurrentUserRequest::default())).await;
                     right(&reply.expect("a user").into_inner().user.expect("a user"));
                 }
                 1 => {
@@ -171,7 +172,7 @@ async fn ten_thousand_interleaved_calls_of_two_callers_never_get_each_others_ans
                     reply.expect("users").into_inner().users.iter().for_each(right);
                 }
                 kind => {
-                    let mut request = with(whose, GetUserRequest { id });
+                    let mut request = with(whose, GetUserRequest { id, ..Default::default() });
                     if kind == 3 {
                         request.metadata_mut().insert("cache-control", "no-cache".parse().expect("ASCII"));
                     }

@@ -19,7 +19,12 @@ pub fn under_load(t: &TestGateway) -> Load {
         let users = t.users();
         load.add(move || {
             let mut users = users.clone();
-            async move { users.get_user(with(GetUserRequest { id }, &[("cache-control", "no-cache")])).await.map(drop) }
+            async move {
+                users
+                    .get_user(with(GetUserRequest { id, ..Default::default() }, &[("cache-control", "no-cache")]))
+                    .await
+                    .map(drop)
+            }
         });
     }
     let groups = t.groups();
@@ -132,7 +137,7 @@ async fn a_new_secret_is_tried(has_called: bool) {
     let file = file.expect("it was made");
     if has_called {
         let id = t.sandbox.store().user_ids()[0];
-        t.users().get_user(GetUserRequest { id }).await.expect("the first is accepted");
+        t.users().get_user(GetUserRequest { id, ..Default::default() }).await.expect("the first is accepted");
     } else {
         let proof = source.prove(&plain(&t.sandbox.base_url()), Duration::from_secs(10)).await;
         assert!(matches!(proof, Proof::Accepted(_)), "{proof:?}");
@@ -182,7 +187,11 @@ async fn a_token_that_is_revoked_before_its_successor_was_seen_is_looked_up_with
     "next".clone_into(&mut keys.oauth_token);
     t.sandbox.rotate_credential(keys);
     secret(&folder, "next");
-    let user = t.users().get_user(GetUserRequest { id }).await.expect("sent again with what stands in the file");
+    let user = t
+        .users()
+        .get_user(GetUserRequest { id, ..Default::default() })
+        .await
+        .expect("sent again with what stands in the file");
     assert_eq!(user.metadata().get("x-upstream-calls").expect("a count"), "2");
 }
 
@@ -203,16 +212,16 @@ async fn whatever_becomes_of_its_file_the_last_good_secret_stays_in_use() {
         let (t, _) = signed_and_watched(&watcher, |sandbox| kind(sandbox, &folder)).await;
         let ask = async |when: &str| {
             for _ in 0..5 {
-                let me = t.users().get_current_user(GetCurrentUserRequest {}).await;
+                let me = t.users().get_current_user(GetCurrentUserRequest::default()).await;
                 let me = me.unwrap_or_else(|status| panic!("{when}: {status}")).into_inner().user.expect("a user");
                 assert_eq!(me.email.as_ref(), Some(&t.sandbox.config().credential.email), "{when}");
                 let id = t.sandbox.store().user_ids()[0];
-                let user = with(GetUserRequest { id }, &[("cache-control", "no-cache")]);
+                let user = with(GetUserRequest { id, ..Default::default() }, &[("cache-control", "no-cache")]);
                 t.users().get_user(user).await.unwrap_or_else(|status| panic!("{when}: {status}"));
             }
         };
         // Nothing but this call, which Zendesk answers for a wrong password, too.
-        t.users().get_current_user(GetCurrentUserRequest {}).await.expect("the first secret is right");
+        t.users().get_current_user(GetCurrentUserRequest::default()).await.expect("the first secret is right");
         let file = folder.path().join("secret");
         for wrong in ["mistyped", "half"] {
             let (_, failed) = reloads(&watcher, "credential");
@@ -242,7 +251,7 @@ async fn a_wrong_new_secret_is_tried_once_and_the_one_before_stays_in_use() {
     .await;
     let mut requests = 0;
     let ask = async || {
-        let mut request = Request::new(GetUserRequest { id: t.sandbox.store().user_ids()[0] });
+        let mut request = Request::new(GetUserRequest { id: t.sandbox.store().user_ids()[0], ..Default::default() });
         request.metadata_mut().insert("cache-control", "no-cache".parse().expect("ASCII"));
         t.users().get_user(request).await.expect("the credential before is good")
     };

@@ -48,7 +48,7 @@ async fn asked(mut config: Config, head: &str, body: &str) -> Status {
     config.server.unary_deadline = Duration::from_secs(2);
     let upstream = Scripted::start(head, body).await;
     let (_, channel, _running, _) = serve(&upstream.url, basic("a@b.example/token:t"), config).await;
-    UserServiceClient::new(channel).get_user(GetUserRequest { id: 7 }).await.expect_err(body)
+    UserServiceClient::new(channel).get_user(GetUserRequest { id: 7, ..Default::default() }).await.expect_err(body)
 }
 
 /// The status of a second call while the first one is under way, which never ends.
@@ -56,9 +56,10 @@ async fn beside_another(config: Config) -> Status {
     let t = TestGateway::configured(account(), config).await;
     t.sandbox.fault(Matcher::default(), Delay::by(Duration::from_mins(10)).forever());
     let mut users = t.users();
-    let first = tokio::spawn(async move { users.get_user(GetUserRequest { id: 7 }).await });
+    let first = tokio::spawn(async move { users.get_user(GetUserRequest { id: 7, ..Default::default() }).await });
     crate::support::until(|| t.sandbox.total_hits() > 0).await;
-    let refused = t.users().get_user(GetUserRequest { id: 8 }).await.expect_err("there is another");
+    let refused =
+        t.users().get_user(GetUserRequest { id: 8, ..Default::default() }).await.expect_err("there is another");
     first.abort();
     refused
 }
@@ -184,7 +185,8 @@ async fn make(reason: &str) -> (Status, Case) {
             config.server.unary_deadline = Duration::from_millis(300);
             let t = TestGateway::configured(account(), config).await;
             t.sandbox.fault(Matcher::default(), Delay::by(Duration::from_mins(10)).forever());
-            let status = t.users().get_user(GetUserRequest { id: 7 }).await.expect_err("too late");
+            let status =
+                t.users().get_user(GetUserRequest { id: 7, ..Default::default() }).await.expect_err("too late");
             (
                 status,
                 own(
@@ -198,8 +200,8 @@ async fn make(reason: &str) -> (Status, Case) {
             config.upstream.breaker.first_open = Duration::from_secs(20);
             let t = TestGateway::configured(account(), config).await;
             t.sandbox.fault(get("/users/{id}"), Respond::with(503).forever());
-            t.users().get_user(GetUserRequest { id: 7 }).await.expect_err("503");
-            let status = t.users().get_user(GetUserRequest { id: 8 }).await.expect_err("open");
+            t.users().get_user(GetUserRequest { id: 7, ..Default::default() }).await.expect_err("503");
+            let status = t.users().get_user(GetUserRequest { id: 8, ..Default::default() }).await.expect_err("open");
             // A circuit is open for a time of its own, near the one that is set.
             let wait = status.get_error_details().retry_info().and_then(|info| info.retry_delay).unwrap_or_default();
             let told =
@@ -257,7 +259,7 @@ async fn make(reason: &str) -> (Status, Case) {
             config.identity.methods = vec![Method::ApiKey];
             config.identity.api_keys.file = Some(file);
             let t = TestGateway::configured(account(), config).await;
-            let status = t.users().get_user(GetUserRequest { id: 7 }).await.expect_err("nobody");
+            let status = t.users().get_user(GetUserRequest { id: 7, ..Default::default() }).await.expect_err("nobody");
             (status, own(Code::Unauthenticated, "send a certificate, token or key that the operators have given you"))
         }
         "CALLER_FORBIDDEN" => {
@@ -268,7 +270,7 @@ async fn make(reason: &str) -> (Status, Case) {
         }
         "CACHE_MISS" => {
             let t = TestGateway::start().await;
-            let only = with(GetUserRequest { id: 7 }, &[("cache-control", "only-if-cached")]);
+            let only = with(GetUserRequest { id: 7, ..Default::default() }, &[("cache-control", "only-if-cached")]);
             let status = t.users().get_user(only).await.expect_err("nothing is cached");
             (status, own(Code::Unavailable, "nothing fresh enough is cached; call without only-if-cached"))
         }
@@ -298,7 +300,7 @@ async fn make(reason: &str) -> (Status, Case) {
         "INTERNAL" => {
             let seam = Seam::new(&settings(), |_| async { Err(zendesk_gateway::error::Error::AttemptTimeout) });
             let bare = zendesk_gateway::rpc::Rpc::new(seam.gateway(), basic("a:b"));
-            let call = tonic::Request::new(GetUserRequest { id: 7 });
+            let call = tonic::Request::new(GetUserRequest { id: 7, ..Default::default() });
             let outcome = bare.get_user(call).await;
             let status = outcome.err().expect("the server knows nothing of the call");
             (status, own(Code::Internal, "; tell the operators the x-request-id"))
@@ -313,7 +315,7 @@ async fn make(reason: &str) -> (Status, Case) {
             config.identity.jwt.jwks_url = Some(endpoint.url.clone());
             let t = TestGateway::configured(account(), config).await;
             let token = format!("Bearer {}", key.sign(&claims("a")));
-            let call = with(GetUserRequest { id: 7 }, &[("authorization", &*token)]);
+            let call = with(GetUserRequest { id: 7, ..Default::default() }, &[("authorization", &*token)]);
             let told = "tokens cannot be verified yet: the issuer's keys have not been read; try again in a moment";
             (t.users().get_user(call).await.expect_err("no keys"), own(Code::Unavailable, told))
         }
@@ -324,7 +326,10 @@ async fn make(reason: &str) -> (Status, Case) {
                 .await
                 .expect("complete");
             let (_, channel, _running, _) = serve(&upstream.url, source, config).await;
-            let status = UserServiceClient::new(channel).get_user(GetUserRequest { id: 7 }).await.expect_err("none");
+            let status = UserServiceClient::new(channel)
+                .get_user(GetUserRequest { id: 7, ..Default::default() })
+                .await
+                .expect_err("none");
             let told =
                 "the metadata x-zendesk-authorization is missing: calls are made with each caller's own credential";
             (status, own(Code::Unauthenticated, told))
@@ -346,7 +351,7 @@ async fn make(reason: &str) -> (Status, Case) {
         }
         "REQUEST_TOO_LARGE" => {
             config.server.max_request_bytes = 100;
-            let message = framed(0, &GetUserRequest { id: 7 }.encode_to_vec().repeat(100));
+            let message = framed(0, &GetUserRequest { id: 7, ..Default::default() }.encode_to_vec().repeat(100));
             let case = own(Code::ResourceExhausted, "at most 100 are allowed; cut it into several");
             (raw(config, GET_USER, Some(&message)).await, case)
         }

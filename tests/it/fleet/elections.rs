@@ -16,7 +16,10 @@ use super::{metadata, name, named};
 use cluster::Elected;
 
 async fn served_by(replica: &Replica, id: i64) -> String {
-    metadata(&replica.users().get_user(GetUserRequest { id }).await.expect("a read"), "x-served-by")
+    metadata(
+        &replica.users().get_user(GetUserRequest { id, ..Default::default() }).await.expect("a read"),
+        "x-served-by",
+    )
 }
 
 #[tokio::test]

@@ -29,7 +29,10 @@ fn group(name: &str) -> CreateGroupRequest {
 }
 
 async fn served_by(replica: &Replica, id: i64) -> String {
-    metadata(&replica.users().get_user(GetUserRequest { id }).await.expect("a read"), "x-served-by")
+    metadata(
+        &replica.users().get_user(GetUserRequest { id, ..Default::default() }).await.expect("a read"),
+        "x-served-by",
+    )
 }
 
 #[tokio::test]
@@ -43,7 +46,10 @@ async fn calls_wait_for_a_leader_that_comes_back_and_none_is_lost() {
     for (at, id) in ids.iter().copied().enumerate() {
         let (mut users, mut groups) = (fleet.followers[0].users(), fleet.followers[0].groups());
         calls.push(tokio::spawn(async move {
-            users.get_user(GetUserRequest { id }).await.map(|answer| metadata(&answer, "x-served-by"))?;
+            users
+                .get_user(GetUserRequest { id, ..Default::default() })
+                .await
+                .map(|answer| metadata(&answer, "x-served-by"))?;
             groups.create_group(group(&format!("G{at}"))).await.map(|answer| metadata(&answer, "x-served-by"))
         }));
     }
@@ -165,7 +171,7 @@ async fn a_write_that_was_lost_with_the_leader_is_not_repeated_and_a_read_is() {
     fleet.sandbox.fault(get("*"), slow.clone());
     fleet.sandbox.fault(post("*"), slow);
     let (mut users, mut groups, id) = (follower.users(), follower.groups(), fleet.user(2));
-    let read = tokio::spawn(async move { users.get_user(GetUserRequest { id }).await });
+    let read = tokio::spawn(async move { users.get_user(GetUserRequest { id, ..Default::default() }).await });
     let write = tokio::spawn(async move { groups.create_group(group("Once")).await });
     until(|| fleet.sandbox.total_hits() == 2).await;
     fleet.road.break_off();
@@ -194,7 +200,9 @@ async fn no_more_than_64_calls_wait_for_a_leader_and_each_within_its_deadline() 
     let raw = Raw::connect(&follower.address).await.0;
     let calls = (0..80).map(|_| async {
         let timeout = [("grpc-timeout", "1500m")];
-        let answer = raw.call("/zendesk.gateway.v1.UserService/GetUser", &timeout, &GetUserRequest { id }).await;
+        let answer = raw
+            .call("/zendesk.gateway.v1.UserService/GetUser", &timeout, &GetUserRequest { id, ..Default::default() })
+            .await;
         refused(Err::<(), _>(answer.expect("an answer").status())).reason
     });
     let reasons = futures_util::future::join_all(calls).await;

@@ -101,7 +101,7 @@ async fn read(channels: &[Channel], users: &mut Zipf, a_second: u32, time: Durat
         let id = users.draw();
         calls.spawn(async move {
             let began = Instant::now();
-            (client.get_user(within(20, GetUserRequest { id })).await.map(drop), began.elapsed())
+            (client.get_user(within(20, GetUserRequest { id, ..Default::default() })).await.map(drop), began.elapsed())
         });
         reads.sent += 1;
     }
@@ -167,7 +167,8 @@ async fn what_was_written_at_one_process_is_read_at_every_other() {
                     UserServiceClient::new(channels[(round + 1 + round / channels.len() % 2) % channels.len()].clone());
                 let wanted = format!("Name {round}");
                 at.update_user(within(20, named(id, &wanted))).await.expect("a write");
-                let answer = other.get_user(within(20, GetUserRequest { id })).await.expect("a read");
+                let answer =
+                    other.get_user(within(20, GetUserRequest { id, ..Default::default() })).await.expect("a read");
                 let is_stale = answer.metadata().get("x-cache").is_some_and(|how| how == "stale");
                 if answer.into_inner().user.and_then(|user| user.name).as_deref() != Some(&wanted) {
                     old.fetch_add(1, Ordering::SeqCst);

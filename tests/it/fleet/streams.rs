@@ -90,7 +90,11 @@ async fn streams_that_nobody_reads_are_in_the_way_of_no_other_call() {
         while let Some(message) = stream.message().await.expect("no error") {
             seen += message.users.len();
         }
-        let read = follower.users().get_user(GetUserRequest { id: fleet.user(1) }).await.expect("a read");
+        let read = follower
+            .users()
+            .get_user(GetUserRequest { id: fleet.user(1), ..Default::default() })
+            .await
+            .expect("a read");
         (seen, metadata(&read, "x-served-by"))
     };
     let other = tokio::time::timeout(Duration::from_mins(1), other).await.expect("it is not held up");

@@ -153,7 +153,13 @@ async fn nobody_becomes_somebody_else_by_metadata_on_a_public_port() {
         }
         let raw = Raw::connect(&replica.address).await.0;
         for path in [HELLO, INVALIDATE] {
-            let answer = raw.call(path, &[("x-api-key", "hr"), ("x-fleet-void", "all")], &GetUserRequest { id }).await;
+            let answer = raw
+                .call(
+                    path,
+                    &[("x-api-key", "hr"), ("x-fleet-void", "all")],
+                    &GetUserRequest { id, ..Default::default() },
+                )
+                .await;
             assert_eq!(answer.expect("an answer").code(), Code::Unimplemented, "{path}");
         }
     }
@@ -221,7 +227,8 @@ async fn call(send: SendRequest<Bytes>, path: &str, headers: HeaderMap) -> Resul
     *request.headers_mut() = headers;
     request.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
     let (response, mut body) = send.send_request(request, false).map_err(|error| error.to_string())?;
-    body.send_data(framed(0, &GetUserRequest { id: -1 }.encode_to_vec()), true).map_err(|error| error.to_string())?;
+    body.send_data(framed(0, &GetUserRequest { id: -1, ..Default::default() }.encode_to_vec()), true)
+        .map_err(|error| error.to_string())?;
     Ok(response.await.map_err(|error| error.to_string())?.into_parts().0.headers)
 }
 
@@ -255,7 +262,7 @@ async fn the_internal_port_is_for_replicas_alone() {
         outcome.expect_err(what);
     }
     let plain = Raw::with(&address.to_string(), h2::client::Builder::new()).await.0;
-    plain.call(GET_USER, &[], &GetUserRequest { id: -1 }).await.expect_err("no plaintext");
+    plain.call(GET_USER, &[], &GetUserRequest { id: -1, ..Default::default() }).await.expect_err("no plaintext");
     fleet.stop().await;
 }
 

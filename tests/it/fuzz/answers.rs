@@ -57,7 +57,7 @@ pub fn refusal(data: &[u8]) {
         wanted_by: tokio::time::Instant::now(),
         share: Share::default(),
         credential: Credential::new("Bearer x", true).expect("a header"),
-        parse: Arc::new(|body| GetUserRequest { id: 7 }.parse(body)),
+        parse: Arc::new(|body| GetUserRequest { id: 7, ..Default::default() }.parse(body)),
         peek: None,
         waits_for: WaitsFor::default(),
         ledger: Arc::default(),

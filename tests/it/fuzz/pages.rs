@@ -7,7 +7,7 @@ use zendesk_gateway::error::Error;
 use zendesk_gateway::gateway::stream::{self, Chunks};
 use zendesk_gateway::gateway::token::{self, Position};
 use zendesk_gateway::json;
-use zendesk_gateway::rest::page::{Next, Page};
+use zendesk_gateway::rest::page::{Next, Page, Sideloads};
 use zendesk_gateway::rest::row::Row;
 use zendesk_gateway::rest::{List, Style};
 
@@ -68,8 +68,13 @@ pub fn page(data: &[u8]) {
             drop(row.own_read());
         }
         let rows = page.rows.len();
-        let all = page.beside(&[]);
-        assert!(all.rows.is_empty() && all.users.is_empty() && all.groups.is_empty() && rows <= data.len());
+        let (all, mut page) = (page.beside.clone(), page);
+        let parts = [page.part(&[], false), page.part(&[], true)];
+        let beside: Vec<_> = parts.iter().map(|part| &part.beside).collect();
+        assert!(parts.iter().all(|part| part.rows.is_empty()) && rows <= data.len());
+        // What rows do not name comes with the last of them.
+        let last = if R::NAMES { Sideloads::default() } else { all };
+        assert_eq!(beside, [&Sideloads::default(), &last]);
     }
     macro_rules! each {
         ($($row:ident)+) => { $(of::<zendesk_gateway::proto::$row>(data);)+ };
@@ -92,7 +97,7 @@ pub fn stream_page(data: &[u8]) {
             (whole, chunks) => return assert_eq!(whole.is_ok(), chunks.is_ok(), "only one of them reads it"),
         };
         assert_eq!((chunks.after(2), chunks.after_page(7, 2)), (whole.after(2), whole.after_page(7, 2)));
-        assert_eq!((chunks.count, &chunks.users, &chunks.groups), (whole.count, &whole.users, &whole.groups));
+        assert_eq!((chunks.count, &chunks.beside), (whole.count, &whole.beside));
         let messages = chunks.messages::<L::Reply>("");
         let reads =
             messages.iter().flat_map(stream::Message::own_reads::<L::Row>).map(|read| (read.request, read.reply));

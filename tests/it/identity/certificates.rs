@@ -40,7 +40,7 @@ async fn a_certificate_names_its_caller_who_may_do_what_its_rule_allows() {
     for (name, uris) in [(None, &[API][..]), (Some("stranger"), &[API]), (Some("web"), &["https://a.example/"])] {
         let mut users = over(&t, server.trusted().identity(callers.sign_caller(name, uris).identity()));
         for _ in 0..2 {
-            users.get_user(GetUserRequest { id }).await.expect("its rule allows reads");
+            users.get_user(GetUserRequest { id, ..Default::default() }).await.expect("its rule allows reads");
         }
         let hits = t.sandbox.total_hits();
         let outcome = refused(users.update_user(change(id)).await);
@@ -59,7 +59,7 @@ async fn a_certificate_names_its_caller_who_may_do_what_its_rule_allows() {
         (None, &[API, "spiffe://prod.example/other"], Code::Unauthenticated, "more than one caller"),
     ] {
         let mut users = over(&t, server.trusted().identity(callers.sign_caller(name, uris).identity()));
-        let outcome = refused(users.get_user(GetUserRequest { id }).await);
+        let outcome = refused(users.get_user(GetUserRequest { id, ..Default::default() }).await);
         assert_eq!(outcome.code, code, "{name:?} {uris:?}: {}", outcome.message);
         assert!(outcome.message.contains(what), "{name:?} {uris:?}: {}", outcome.message);
     }
@@ -74,7 +74,9 @@ async fn without_a_certificate_or_with_one_of_another_authority_nobody_is_let_in
     for auth in [ClientAuth::Required, ClientAuth::Optional] {
         let t = knowing(&server, &callers, auth, &folder).await;
         let id = t.sandbox.store().user_ids()[0];
-        let ask = async |tls: ClientTlsConfig| refused(over(&t, tls).get_user(GetUserRequest { id }).await);
+        let ask = async |tls: ClientTlsConfig| {
+            refused(over(&t, tls).get_user(GetUserRequest { id, ..Default::default() }).await)
+        };
         let foreign = ask(forged.clone()).await;
         assert_eq!(foreign.reason, "", "the connection is refused before anything is asked: {}", foreign.message);
         let nobody = ask(server.trusted()).await;
@@ -86,7 +88,7 @@ async fn without_a_certificate_or_with_one_of_another_authority_nobody_is_let_in
         }
         assert_eq!(t.sandbox.total_hits(), 0, "{auth:?}");
         let known = server.trusted().identity(callers.sign_caller(None, &[API]).identity());
-        over(&t, known).get_user(GetUserRequest { id }).await.expect("a known caller is let in");
+        over(&t, known).get_user(GetUserRequest { id, ..Default::default() }).await.expect("a known caller is let in");
         t.stop().await;
     }
 }

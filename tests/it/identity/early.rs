@@ -42,7 +42,7 @@ async fn a_call_that_is_refused_is_answered_although_its_message_never_comes() {
     }
     assert_eq!(t.sandbox.total_hits(), 0);
 
-    let message = GetUserRequest { id: t.sandbox.store().user_ids()[0] }.encode_to_vec();
+    let message = GetUserRequest { id: t.sandbox.store().user_ids()[0], ..Default::default() }.encode_to_vec();
     waiting.request.send_data(framed(0, &message), true).expect("its message is waited for");
     assert_eq!(waiting.answer().await.expect("an answer").code(), Code::Ok, "who is let through is read to the end");
 }

@@ -47,7 +47,7 @@ impl Proof {
             load.add(move || {
                 let mut users = users.clone();
                 let value = proof.value.lock().expect("no panic").clone();
-                let request = with(GetUserRequest { id }, &[(proof.header, value)]);
+                let request = with(GetUserRequest { id, ..Default::default() }, &[(proof.header, value)]);
                 async move { users.get_user(request).await.map(drop) }
             });
         }

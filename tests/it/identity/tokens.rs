@@ -318,7 +318,7 @@ async fn a_key_that_is_left_out_is_told_once_by_its_name_and_again_only_after_it
     let in_use = async |key: &Key| {
         let token = format!("Bearer {}", key.sign(&claims("a")));
         let taken = async || {
-            let request = with(GetCurrentUserRequest {}, &[("authorization", &*token)]);
+            let request = with(GetCurrentUserRequest::default(), &[("authorization", &*token)]);
             t.users().get_current_user(request).await.is_ok()
         };
         while !taken().await {

@@ -32,7 +32,7 @@ async fn a_strangers_wish_to_be_traced_is_not_followed_and_a_callers_is() {
         &[("traceparent", SAMPLED), ("x-api-key", "right"), ("x-api-key", "right")],
     ] {
         unauthenticated(
-            t.users().get_current_user(with(GetCurrentUserRequest {}, metadata)).await.map(drop),
+            t.users().get_current_user(with(GetCurrentUserRequest::default(), metadata)).await.map(drop),
             "",
             "stranger",
         );
@@ -42,7 +42,7 @@ async fn a_strangers_wish_to_be_traced_is_not_followed_and_a_callers_is() {
     t.telemetry.flush().await;
     assert_eq!(traces(&collector), [""; 0], "no stranger is traced");
 
-    let own = with(GetCurrentUserRequest {}, &[("traceparent", SAMPLED), ("x-api-key", "right")]);
+    let own = with(GetCurrentUserRequest::default(), &[("traceparent", SAMPLED), ("x-api-key", "right")]);
     t.users().get_current_user(own).await.expect("a caller");
     t.telemetry.flush().await;
     let traces = traces(&collector);
@@ -53,7 +53,7 @@ async fn a_strangers_wish_to_be_traced_is_not_followed_and_a_callers_is() {
 async fn the_gateways_own_sampler_decides_about_strangers_who_keep_their_trace() {
     let folder = TempDir::new().expect("a folder");
     let (t, collector) = told(1.0, &folder).await;
-    let refused = t.users().get_current_user(with(GetCurrentUserRequest {}, &[("traceparent", SAMPLED)])).await;
+    let refused = t.users().get_current_user(with(GetCurrentUserRequest::default(), &[("traceparent", SAMPLED)])).await;
     let refused = refused.expect_err("no key");
     assert_eq!(refused.metadata().get("x-request-id").expect("an id"), TRACE);
     t.telemetry.flush().await;

@@ -62,7 +62,7 @@ impl Raw {
             loop {
                 let socket = TcpStream::connect(address).await.expect("the system accepts it");
                 if let Ok((client, _)) = Self::over(socket, h2::client::Builder::new()).await
-                    && client.call(path, &[], &GetUserRequest { id: -1 }).await.is_ok()
+                    && client.call(path, &[], &GetUserRequest { id: -1, ..Default::default() }).await.is_ok()
                 {
                     return client;
                 }

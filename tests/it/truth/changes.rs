@@ -197,7 +197,15 @@ fn task(request: &Request, path: &[&str], body: &Value) -> Option<Task> {
     };
     Some(match (request.method.as_str(), path) {
         ("POST", ["users", "create_many"]) => Task::CreateUsers(rows("users", "notes").len()),
-        ("POST", ["users", "create_or_update_many"]) => Task::UpsertUsers(rows("users", "external_id")),
+        ("POST", ["users", "create_or_update_many"]) => {
+            let users = body["users"].as_array().into_iter().flatten();
+            // Who is named by id has an external id that follows from it.
+            let name = |user: &Value| match (user["id"].as_i64(), user["external_id"].as_str()) {
+                (Some(id), _) => format!("x{id}"),
+                (None, name) => name.unwrap_or_default().to_owned(),
+            };
+            Task::UpsertUsers(users.map(name).collect())
+        }
         ("PUT", ["users", "update_many"]) => match param(&request.query, "external_ids") {
             Some(names) => Task::UpsertUsers(names.split(',').map(str::to_owned).collect()),
             None if !ids(&request.query).is_empty() => Task::UpdateUsers(ids(&request.query)),

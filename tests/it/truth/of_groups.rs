@@ -8,11 +8,14 @@ use super::views::View as _;
 use super::world::{GROUPS, GROUPS_OF_SET_USERS, Kind, SET_USERS, USERS};
 
 pub async fn get_group(caller: &mut Caller) {
-    let id = caller.any(GROUPS);
-    let told = caller.ask(&GetGroupRequest { id }).await;
+    let (id, include_users) = (caller.any(GROUPS), caller.chance(30));
+    let told = caller.ask(&GetGroupRequest { id, include_users }).await;
     caller.lasting(&told, Kind::Group, id);
     if let Ok(reply) = &told.outcome {
-        caller.judge(|state| state.one(&told.asked, reply.group.as_ref(), Some(id)));
+        caller.judge(|state| {
+            state.one(&told.asked, reply.group.as_ref(), Some(id));
+            state.beside(&told.asked, &reply.users, include_users);
+        });
     }
 }
 
@@ -32,9 +35,11 @@ pub async fn list_groups(caller: &mut Caller) {
         }
         return;
     }
-    let told = caller.ask(&ListGroupsRequest::default()).await;
+    let include_users = caller.chance(30);
+    let told = caller.ask(&ListGroupsRequest { include_users, ..Default::default() }).await;
     if let Ok(reply) = &told.outcome {
         caller.judge(|state| {
+            state.beside(&told.asked, &reply.users, include_users);
             state.rows(&told.asked, &reply.groups, true);
             state.all_there(&told.asked, &reply.groups, GROUPS);
         });
@@ -43,9 +48,11 @@ pub async fn list_groups(caller: &mut Caller) {
 
 pub async fn stream_groups(caller: &mut Caller) {
     let (asked, messages, ended) =
-        caller.stream(&StreamGroupsRequest { page_size: 4, ..Default::default() }, 1000).await;
+        caller.stream(&StreamGroupsRequest { page_size: 4, include_users: true, ..Default::default() }, 1000).await;
+    let beside: Vec<Vec<User>> = messages.iter().map(|message| message.users.clone()).collect();
     let groups: Vec<Group> = messages.into_iter().flat_map(|message| message.groups).collect();
     caller.judge(|state| {
+        beside.iter().for_each(|users| state.beside(&asked, users, true));
         state.rows(&asked, &groups, true);
         if ended {
             state.all_there(&asked, &groups, GROUPS);

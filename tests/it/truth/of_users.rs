@@ -12,11 +12,14 @@ fn name(id: i64) -> String {
 }
 
 pub async fn get_user(caller: &mut Caller) {
-    let id = caller.any(USERS);
-    let told = caller.ask(&GetUserRequest { id }).await;
+    let (id, include_groups) = (caller.any(USERS), caller.chance(20));
+    let told = caller.ask(&GetUserRequest { id, include_groups, ..Default::default() }).await;
     caller.lasting(&told, Kind::User, id);
     if let Ok(reply) = &told.outcome {
-        caller.judge(|state| state.one(&told.asked, reply.user.as_ref(), Some(id)));
+        caller.judge(|state| {
+            state.one(&told.asked, reply.user.as_ref(), Some(id));
+            state.beside(&told.asked, &reply.groups, include_groups);
+        });
     }
 }
 
@@ -24,7 +27,7 @@ pub async fn get_user(caller: &mut Caller) {
 pub async fn get_passing_user(caller: &mut Caller) {
     let some = caller.judge(|state| state.pools.users.some());
     let id = some.unwrap_or(7);
-    let told = caller.ask(&GetUserRequest { id }).await;
+    let told = caller.ask(&GetUserRequest { id, ..Default::default() }).await;
     caller.lasting(&told, Kind::User, id);
     if let Ok(reply) = &told.outcome {
         caller.judge(|state| state.one(&told.asked, reply.user.as_ref(), Some(id)));
@@ -36,12 +39,13 @@ pub async fn batch_get_users(caller: &mut Caller) {
     ids.sort_unstable();
     ids.dedup();
     caller.random.shuffle(&mut ids);
-    let by_name = caller.chance(30);
-    let request = if by_name {
-        BatchGetUsersRequest { external_ids: ids.iter().copied().map(name).collect(), ..Default::default() }
+    let (by_name, include_groups) = (caller.chance(30), caller.chance(30));
+    let mut request = BatchGetUsersRequest { include_groups, ..Default::default() };
+    if by_name {
+        request.external_ids = ids.iter().copied().map(name).collect();
     } else {
-        BatchGetUsersRequest { ids: ids.clone(), include_deleted: caller.chance(20), ..Default::default() }
-    };
+        (request.ids, request.include_deleted) = (ids.clone(), caller.chance(20));
+    }
     let told = caller.ask(&request).await;
     let Ok(reply) = &told.outcome else { return };
     caller.judge(|state| {
@@ -54,11 +58,12 @@ pub async fn batch_get_users(caller: &mut Caller) {
             );
         }
         reply.users.iter().for_each(|user| state.seen(&told.asked, user.seen(), None));
+        state.beside(&told.asked, &reply.groups, include_groups);
     });
 }
 
 pub async fn get_current_user(caller: &mut Caller) {
-    let told = caller.ask(&GetCurrentUserRequest {}).await;
+    let told = caller.ask(&GetCurrentUserRequest::default()).await;
     if let Ok(reply) = &told.outcome {
         caller.judge(|state| state.one(&told.asked, reply.user.as_ref(), Some(*USERS.start())));
     }
@@ -108,11 +113,13 @@ fn judge_of_group(caller: &Caller, asked: &super::judge::Asked, users: &[User], 
 pub async fn list_users(caller: &mut Caller) {
     let group = caller.chance(30).then(|| caller.random.i64(GROUPS));
     let page_size = *caller.random.choice(&[5, 24, 100]).expect("there are three");
-    let request = ListUsersRequest { filter: group.map(in_group), page_size, ..Default::default() };
+    let include_groups = group.is_none() && caller.chance(30);
+    let request = ListUsersRequest { filter: group.map(in_group), page_size, include_groups, ..Default::default() };
     let told = caller.ask(&request).await;
     let Ok(reply) = &told.outcome else { return };
     caller.judge(|state| {
         state.rows(&told.asked, &reply.users, true);
+        state.beside(&told.asked, &reply.groups, include_groups);
         if group.is_none() {
             let last = (*USERS.start() + i64::from(page_size) - 1).min(*USERS.end());
             state.all_there(&told.asked, &reply.users, *USERS.start()..=last);

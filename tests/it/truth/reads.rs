@@ -1,5 +1,6 @@
 //! What the upstream answers to reads.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::http::Response;
@@ -73,6 +74,15 @@ fn one(key: &str, record: Option<&Record>) -> Response {
     record.map_or_else(missing, |record| Response::new(200, format!(r#"{{"{key}":{}}}"#, record.json())))
 }
 
+/// The same with what is asked for beside it.
+fn one_of(state: &State, query: &str, key: &str, record: Option<&Record>) -> Response {
+    let shown = |record: &Record| {
+        let beside = linked(state, query, &[record]);
+        Response::new(200, format!(r#"{{"{key}":{}{beside}}}"#, record.json()))
+    };
+    record.map_or_else(missing, shown)
+}
+
 /// The users or groups that memberships are of, in the order of their ids.
 fn others(state: &State, kind: Kind, of: (Kind, i64)) -> impl Iterator<Item = &Record> {
     state.world.roster(of.0, of.1).into_iter().filter_map(move |id| state.world.get(kind, id))
@@ -99,6 +109,18 @@ fn sideloads(state: &State, query: &str, page: &[&Record]) -> String {
     text
 }
 
+/// What `include` asks for beside users or groups: those whom memberships link with them.
+fn linked(state: &State, query: &str, page: &[&Record]) -> String {
+    let Some(kind) = page.first().map(|row| row.kind) else { return String::new() };
+    let (word, other) = if kind == Kind::User { ("groups", Kind::Group) } else { ("users", Kind::User) };
+    if param(query, "include") != Some(word) {
+        return String::new();
+    }
+    let ids: BTreeSet<i64> = page.iter().flat_map(|row| state.world.roster(kind, row.id)).collect();
+    let rows = ids.iter().filter_map(|id| state.world.get(other, *id)).filter(|row| row.now.life == Life::Live);
+    format!(r#","{word}":[{}]"#, joined(rows))
+}
+
 /// Answers a read by what is true at this moment.
 pub fn read(state: &State, path: &[&str], query: &str) -> Response {
     use Kind::{Group, Membership, User};
@@ -106,7 +128,7 @@ pub fn read(state: &State, path: &[&str], query: &str) -> Response {
     let nothing = |_: &[&Record]| String::new();
     let id = path.iter().find_map(|segment| segment.parse::<i64>().ok()).unwrap_or_default();
     match path {
-        ["users"] => by_cursor("users", world.live(User), query, nothing),
+        ["users"] => by_cursor("users", world.live(User), query, |page| linked(state, query, page)),
         ["users", "count"] => count(world.users.now()),
         ["users", "me"] => one("user", world.get(User, 1001)),
         ["users", "show_many"] => many(state, query),
@@ -116,7 +138,7 @@ pub fn read(state: &State, path: &[&str], query: &str) -> Response {
             headers: "zendesk-ratelimit-search-export: total=100000000; remaining=99999999; resets=60",
             ..by_cursor("results", world.live(User), query, nothing)
         },
-        ["users", _] => one("user", world.get(User, id)),
+        ["users", _] => one_of(state, query, "user", world.get(User, id)),
         ["users", _, "related"] => world.get(User, id).map_or_else(missing, |user| {
             let version = user.now.version;
             let text = format!(r#"{{"user_related":{{"assigned_tickets":{id},"requested_tickets":{version}}}}}"#);
@@ -137,11 +159,11 @@ pub fn read(state: &State, path: &[&str], query: &str) -> Response {
             let text = format!(r#"{{"compliance_deletion_statuses":[{row}],"meta":{{"has_more":false}}}}"#);
             Response::new(200, text)
         }
-        ["groups"] => by_cursor("groups", world.live(Group), query, nothing),
+        ["groups"] => by_cursor("groups", world.live(Group), query, |page| linked(state, query, page)),
         ["groups", "count"] => count(world.groups.now()),
         // By cursor, as the vendor's pages promise. Those of memberships are by number, as some accounts have them.
         ["groups", "assignable"] => by_cursor("groups", world.live(Group), query, nothing),
-        ["groups", _] => one("group", world.get(Group, id)),
+        ["groups", _] => one_of(state, query, "group", world.get(Group, id)),
         ["groups", _, "users"] => by_cursor("users", others(state, User, (Group, id)), query, nothing),
         ["groups", _, "users", "count"] => count_of(others(state, User, (Group, id))),
         ["groups", _, "memberships"] => {
@@ -171,13 +193,14 @@ fn deleted(state: &State) -> impl Iterator<Item = &Record> {
 fn many(state: &State, query: &str) -> Response {
     let world = &state.world;
     let shown = |user: &&Record| user.now.life == Life::Live || query.contains("include_deleted=true");
-    let rows = if let Some(names) = param(query, "external_ids") {
+    let rows: Vec<&Record> = if let Some(names) = param(query, "external_ids") {
         let names: Vec<&str> = names.split(',').collect();
-        joined(world.all(Kind::User).filter(|user| names.contains(&user.external_id.as_str())).filter(shown))
+        world.all(Kind::User).filter(|user| names.contains(&user.external_id.as_str())).filter(shown).collect()
     } else {
         let mut ids = ids(query);
         ids.sort_unstable();
-        joined(ids.iter().filter_map(|id| world.get(Kind::User, *id)).filter(shown))
+        ids.iter().filter_map(|id| world.get(Kind::User, *id)).filter(shown).collect()
     };
-    Response::new(200, format!(r#"{{"users":[{rows}],"count":0}}"#))
+    let beside = linked(state, query, &rows);
+    Response::new(200, format!(r#"{{"users":[{}]{beside},"count":0}}"#, joined(rows.into_iter())))
 }

@@ -141,14 +141,11 @@ pub async fn bulk_create_users(caller: &mut Caller) {
 
 pub async fn bulk_create_or_update_users(caller: &mut Caller) {
     let id = caller.any(USERS);
-    let wait = caller.chance(70);
+    let (wait, by_id) = (caller.chance(70), caller.chance(30));
     let request = |nonce: u64| {
         let user = |external_id: String| UserInput { external_id: Some(external_id), ..named(nonce) };
-        BulkCreateOrUpdateUsersRequest {
-            users: vec![user(format!("x{id}")), user(format!("u{nonce}"))],
-            wait,
-            ..Default::default()
-        }
+        let known = if by_id { UserInput { id: Some(id), ..named(nonce) } } else { user(format!("x{id}")) };
+        BulkCreateOrUpdateUsersRequest { users: vec![known, user(format!("u{nonce}"))], wait, ..Default::default() }
     };
     let (_, told) = caller.write(true, None, request).await;
     let Ok(reply) = &told.outcome else { return };

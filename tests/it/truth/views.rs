@@ -59,6 +59,15 @@ impl State {
         }
     }
 
+    /// Judges what comes beside the records of an answer, in the order of the ids, where it was asked for.
+    pub fn beside(&mut self, asked: &Asked, rows: &[impl View], is_wanted: bool) {
+        if is_wanted {
+            self.rows(asked, rows, true);
+        } else if !rows.is_empty() {
+            self.wrong("an answer has more than was asked for", asked, "records beside the others");
+        }
+    }
+
     /// Judges whether all that nothing deletes is in a list that has come to its end or so far.
     pub fn all_there(&mut self, asked: &Asked, rows: &[impl View], lasting: RangeInclusive<i64>) {
         let there: BTreeSet<i64> = rows.iter().map(|row| row.seen().id).collect();

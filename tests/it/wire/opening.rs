@@ -97,7 +97,7 @@ async fn calls_that_wait_for_a_connection_share_its_failure_which_counts_once() 
     let users = zendesk_gateway::proto::user_service_client::UserServiceClient::new(channel);
     let read = |id| {
         let mut users = users.clone();
-        async move { users.get_user(GetUserRequest { id }).await.expect_err("no connection") }
+        async move { users.get_user(GetUserRequest { id, ..Default::default() }).await.expect_err("no connection") }
     };
     let refused = join_all((1..=20).map(read)).await;
     assert!(refused.iter().all(|status| reason(status) == "UPSTREAM_UNAVAILABLE"), "{refused:?}");

@@ -162,6 +162,42 @@ fn upserts_by_external_id_are_read_in_the_order_of_the_request() {
 }
 
 #[test]
+fn upserts_by_id_are_told_by_their_id_and_never_by_that_of_another() {
+    let keys = [of_ids(&[700, 1]), of_texts(&[(Some("c@x"), None)])].concat();
+    let done = |id: i64| json!({"id": id, "status": "Updated"});
+    let created = |id: i64| json!({"id": id, "status": "Created", "email": "c@x"});
+    let failed = |id: i64| json!({"id": id, "status": "Failed", "error": "E", "details": "d"});
+    let rows = [
+        (json!([done(700), done(1), created(90)]), "U700 U1 C90"),
+        (json!([created(90), done(1), done(700)]), "U700 U1 C90"),
+        // A failure tells its position, or the id of its row.
+        (json!([failed(0), done(1), created(90)]), "F700 U1 C90"),
+        (json!([done(700), failed(1), created(90)]), "U700 F1 C90"),
+        (json!([failed(700), done(1), created(90)]), "F700 U1 C90"),
+        (json!([done(700), done(1), failed(2)]), "U700 U1 F"),
+        // It can be either, of two rows, or neither.
+        (json!([done(700), created(90)]), "U700 ?1 C90"),
+        (json!([done(700), done(5), created(90)]), "U700 ?1 C90"),
+        (json!([done(5), done(1), created(90)]), "?700 U1 C90"),
+        (json!([done(1), done(700), created(90)]), "U700 U1 C90"),
+        (json!([done(700), done(700), created(90)]), "U700 ?1 C90"),
+        // Somebody is told as updated and as created.
+        (json!([done(700), done(1), {"id": 700, "status": "Updated", "email": "c@x"}]), "?700 U1 ?"),
+    ];
+    check(Kind::CreateOrUpdate, &keys, &rows);
+    // An id that is the position of another row.
+    let swapped = of_ids(&[1, 5]);
+    let rows = [(json!([failed(1), done(5)]), "?1 ?5"), (json!([done(1), failed(5)]), "U1 F5")];
+    check(Kind::CreateOrUpdate, &swapped, &rows);
+    let only = of_ids(&[700, 800]);
+    check(
+        Kind::CreateOrUpdate,
+        &only,
+        &[(json!([done(700), done(900)]), "U700 ?800"), (json!([done(800), done(700)]), "U700 U800")],
+    );
+}
+
+#[test]
 fn upserts_are_told_by_address_wherever_the_results_stand() {
     let told = |id: i64, status: &str, email: &str| json!({"id": id, "status": status, "email": email});
     let nameless = |id: i64, status: &str| json!({"id": id, "status": status});

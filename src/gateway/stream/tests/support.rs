@@ -64,7 +64,8 @@ pub fn by_cursor_for(gateway: &Gateway, page_size: i32, context: Context) -> Mes
 /// Streams a search by page number, `page_size` to a page.
 pub fn by_number(gateway: &Gateway, page_size: i32, page_token: &str) -> Messages<StreamSearchUsersResponse> {
     let filter = Some(UserSearchFilter { query: Some("a".to_owned()), ..UserSearchFilter::default() });
-    let request = StreamSearchUsersRequest { page_size, page_token: page_token.to_owned(), filter };
+    let request =
+        StreamSearchUsersRequest { page_size, page_token: page_token.to_owned(), filter, ..Default::default() };
     Box::pin(gateway.stream(context(), &request).expect("a good request"))
 }
 

@@ -60,9 +60,9 @@ async fn a_pod_that_wants_keys_is_probed_without_one_and_lets_in_the_callers_of_
     let address = format!("http://127.0.0.1:{}", running.port("grpc"));
     let channel = Channel::from_shared(address).expect("a URI").connect().await.expect("it listens");
     let mut users = UserServiceClient::new(channel);
-    let refused = users.get_current_user(GetCurrentUserRequest {}).await.expect_err("nobody");
+    let refused = users.get_current_user(GetCurrentUserRequest::default()).await.expect_err("nobody");
     assert_eq!(refused.code(), Code::Unauthenticated);
-    let mut request = tonic::Request::new(GetCurrentUserRequest {});
+    let mut request = tonic::Request::new(GetCurrentUserRequest::default());
     request.metadata_mut().insert("x-api-key", "a-key-that-a-test-may-know".parse().expect("a value"));
     users.get_current_user(request).await.expect("billing may read");
 }

@@ -56,7 +56,7 @@ impl Loading {
                             break;
                         }
                         let began = Instant::now();
-                        let read = GetUserRequest { id: ids[round % ids.len()] };
+                        let read = GetUserRequest { id: ids[round % ids.len()], ..Default::default() };
                         load.reads.push(users.get_user(with(read, &TWENTY)).await.map(drop));
                         if round % 10 == 0 {
                             let name = format!("G {at} {round}");
@@ -248,7 +248,13 @@ async fn the_last_replica_leads_until_its_end() {
     fleet.join().await;
     fleet.settled().await;
     assert_eq!(served_by(fleet.leader(), id).await, "gateway-1");
-    let code = fleet.leader().users().get_user(GetUserRequest { id: -1 }).await.expect_err("no id").code();
+    let code = fleet
+        .leader()
+        .users()
+        .get_user(GetUserRequest { id: -1, ..Default::default() })
+        .await
+        .expect_err("no id")
+        .code();
     assert_eq!(code, Code::InvalidArgument);
     fleet.stop().await;
 }

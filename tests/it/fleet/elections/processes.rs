@@ -45,7 +45,7 @@ impl Process {
 
     /// Who has answered a read, which may take as long as a leader needs to be replaced.
     async fn served_by(&self, id: i64) -> String {
-        let read = with(GetUserRequest { id }, &[("grpc-timeout", "25S")]);
+        let read = with(GetUserRequest { id, ..Default::default() }, &[("grpc-timeout", "25S")]);
         metadata(&self.binary.users().await.get_user(read).await.expect("a read"), "x-served-by")
     }
 }

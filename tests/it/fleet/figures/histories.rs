@@ -93,7 +93,10 @@ impl Seen {
                 let mut users = UserServiceClient::new(channel).max_decoding_message_size(64 << 20);
                 match fastrand::u8(0..4) {
                     0 | 1 => {
-                        let Ok(answer) = users.get_user(within(15, GetUserRequest { id })).await else { return };
+                        let Ok(answer) = users.get_user(within(15, GetUserRequest { id, ..Default::default() })).await
+                        else {
+                            return;
+                        };
                         self.shown(began, answer, |reply| vec![(key, reply.user.and_then(|user| user.name))]);
                     }
                     2 => {
@@ -117,7 +120,10 @@ impl Seen {
             Key::Group(id) => {
                 let mut groups = GroupServiceClient::new(channel);
                 if way {
-                    let Ok(answer) = groups.get_group(within(15, GetGroupRequest { id })).await else { return };
+                    let Ok(answer) = groups.get_group(within(15, GetGroupRequest { id, ..Default::default() })).await
+                    else {
+                        return;
+                    };
                     self.shown(began, answer, |reply| vec![(key, reply.group.and_then(|group| group.name))]);
                 } else {
                     let Ok(answer) = groups.list_groups(within(15, ListGroupsRequest::default())).await else { return };

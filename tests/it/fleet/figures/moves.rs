@@ -110,7 +110,7 @@ fn is_of_the_way(status: &Status) -> bool {
 }
 
 async fn got(channel: Channel, id: i64) -> Result<(), Status> {
-    UserServiceClient::new(channel).get_user(within(20, GetUserRequest { id })).await.map(drop)
+    UserServiceClient::new(channel).get_user(within(20, GetUserRequest { id, ..Default::default() })).await.map(drop)
 }
 
 async fn made(channel: Channel, name: &str) -> Result<(), Status> {

@@ -126,7 +126,9 @@ impl Processes {
         let id = self.sandbox.store().user_ids()[0];
         let began = Instant::now();
         loop {
-            let answer = UserServiceClient::new(through.channel()).get_user(within(20, GetUserRequest { id })).await;
+            let answer = UserServiceClient::new(through.channel())
+                .get_user(within(20, GetUserRequest { id, ..Default::default() }))
+                .await;
             let by = answer.map(|answer| metadata(&answer, "x-served-by")).unwrap_or_default();
             if !by.is_empty() && by != than {
                 return by;

@@ -14,7 +14,7 @@ async fn slowly(request: Request) -> Reply {
 }
 
 fn within(id: i64, time: Duration) -> tonic::Request<GetUserRequest> {
-    let mut request = tonic::Request::new(GetUserRequest { id });
+    let mut request = tonic::Request::new(GetUserRequest { id, ..Default::default() });
     request.set_timeout(time);
     request
 }
@@ -23,7 +23,7 @@ fn within(id: i64, time: Duration) -> tonic::Request<GetUserRequest> {
 async fn read_behind_one_who_left(t: &Stage, leaves: bool) -> (i64, i64) {
     let first = tokio::spawn({
         let mut users = t.users();
-        async move { users.get_user(GetUserRequest { id: 1002 }).await.map(drop) }
+        async move { users.get_user(GetUserRequest { id: 1002, ..Default::default() }).await.map(drop) }
     });
     sleep(Duration::from_millis(100)).await;
     let given_up = tokio::spawn({
