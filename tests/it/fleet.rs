@@ -259,7 +259,8 @@ async fn a_forwarded_call_is_measured_once_by_the_replica_that_was_called() {
         assert_eq!(both, (at_follower, 0.0), "{metric}");
     }
     let sent = count(follower, "zendesk_gateway_call_upstream_requests_sum").await;
-    assert_eq!(sent, f64::from(u32::try_from(fleet.sandbox.total_hits()).expect("few")));
+    let hits = u32::try_from(fleet.sandbox.total_hits()).expect("few");
+    assert!((sent - f64::from(hits)).abs() < 0.5, "{sent} of {hits}");
     fleet.stop().await;
 }
 
