@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use super::connections::Counters;
 use super::connector;
 use super::end::End;
-use super::lane::{Lane, SETTLED_AFTER, Seat};
+use super::lane::{Lane, Pings, SETTLED_AFTER, Seat};
 use super::link::Link;
 use super::needs::{Needs, Purpose};
 use super::precedence::{Moved, PRECEDED, Precedence};
@@ -322,9 +322,8 @@ impl Pool {
             link.connected(false);
             builder.connect_timeout(connector::CONNECT_TIMEOUT)
         };
-        // The time until a ping is sent, its answer is late, and the client has noticed.
-        let decided_after = ping_interval + ping_timeout + ping_timeout / 4;
-        Ok(Lane::new(builder.build()?, link, purpose, decided_after, &self.changed))
+        let pings = Pings { interval: ping_interval, timeout: ping_timeout };
+        Ok(Lane::new(builder.build()?, link, purpose, pings, &self.changed))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -347,7 +346,8 @@ impl State {
             self.failed = self.failed.max(Some(at));
         }
         self.unheard.note(self.lanes.iter().filter(|lane| lane.has_ended()));
-        self.lanes.retain(|lane| !lane.is_over() && !lane.is_forsaken());
+        self.lanes.iter().filter(|lane| lane.is_forsaken()).for_each(|lane| lane.forsake());
+        self.lanes.retain(|lane| !lane.is_over());
         let mut kept = 0;
         self.lanes.retain(|lane| {
             let spare = (kept > 0 || lane.purpose() != Purpose::Usual)

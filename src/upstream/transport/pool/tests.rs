@@ -56,7 +56,7 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
     for believed in [250, 500, 1_000] {
         let link = Arc::new(Link::new(&pool.counters));
         let client = pool.origin.client().build().expect("a client");
-        let failed = Lane::new(client, Arc::clone(&link), Purpose::Usual, Duration::ZERO, &pool.changed);
+        let failed = Lane::new(client, Arc::clone(&link), Purpose::Usual, Pings::default(), &pool.changed);
         link.fail(ConnectionError::new("refused"));
         for _ in 0..40 {
             drop(pool.step(Some(Arc::clone(&failed)), READ, Instant::now()));
@@ -95,7 +95,7 @@ async fn each_connection_is_told_once_with_the_reason_of_its_end_and_its_age() {
             pool.origin.client().build().expect("a client"),
             link,
             Purpose::Usual,
-            Duration::ZERO,
+            Pings::default(),
             &pool.changed,
         );
         let _ = lane.take();
