@@ -47,7 +47,7 @@ use request::request;
 use sizes::Sizes;
 use under_way::UnderWay;
 
-pub use outside::Connections;
+pub use outside::{Connections, Occupancy};
 pub(super) use pool::BELIEVED;
 
 /// How long it waits before that, at first and at most, where a connection has processed nothing at all.
@@ -115,6 +115,7 @@ impl Transport {
         let (mut moves, mut is_withdrawn) = (0, false);
         // The connection on which it was sent and not processed.
         let mut left: Option<Arc<Lane>> = None;
+        let caller = call.share.id();
         let needs = Needs::of(&call.rest, &self.sizes);
         for _ in 0..MOST_MOVES {
             if !self.pool.may_offer() {
@@ -124,6 +125,7 @@ impl Transport {
                 // There is room for those without a body.
                 return Err(Error::NoStream { allowed: self.pool.allowed(needs.tries), is_shut: true });
             }
+            let needs = self.pool.apart(needs, caller);
             // A moved request goes before newcomers, which would fill each new connection first.
             let precedence = self.pool.precedence(moves);
             let seat = self.pool.seat(moves, needs, call.wanted_by).await?;
@@ -134,7 +136,12 @@ impl Transport {
             let exchange = self.exchange_on(seat, precedence, &call, needs);
             let (sent, waits) = match Self::unless_silent(&lane, &call, exchange).await {
                 Ok(answer) => return Ok(answer),
-                Err(Failed::Error(error)) => return Err(error),
+                Err(Failed::Error(error)) => {
+                    if lane.is_broken() {
+                        self.pool.broke(caller, &lane);
+                    }
+                    return Err(error);
+                }
                 Err(_) if call.ledger.is_closed() => return Err(Error::Deadline { sent: false }),
                 // There may be room elsewhere; if not, the call goes back into the queue.
                 Err(Failed::Withdrawn) => {

@@ -213,9 +213,14 @@ impl Lane {
         !self.broken.swap(true, Ordering::SeqCst)
     }
 
+    /// True if it broke under requests, or does not answer its ping.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::SeqCst)
+    }
+
     /// Notes that nobody waits for the connection any more, which has answered nothing for long.
     pub fn forsake(&self) {
-        self.end(if self.broken.load(Ordering::SeqCst) { End::PingTimeout } else { End::Replaced });
+        self.end(if self.is_broken() { End::PingTimeout } else { End::Replaced });
     }
 
     /// True if the client knows how many requests the connection takes at a time, and so holds back surplus ones. Before that,
