@@ -85,6 +85,7 @@ pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly
         credentials: &credentials,
         identity: &identity,
         watcher: &watcher,
+        telemetry: &telemetry,
         trial,
     };
     let fleet = own.fleet(wire::account(origin.url(), &credentials)).await.context("fleet")?;
@@ -106,6 +107,7 @@ struct Own<'a> {
     credentials: &'a Source,
     identity: &'a Identity,
     watcher: &'a Watcher,
+    telemetry: &'a Telemetry,
     trial: Trial,
 }
 
@@ -191,7 +193,8 @@ impl Own<'_> {
         let (link, elected) = election.map(|(link, elected)| (link.clone(), Arc::clone(elected))).unzip();
         let (cache, shares) = (self.gateway.cache().clone(), self.identity.shares().clone());
         let readiness = Readiness::default();
-        internal::Answers { name: name.clone(), elected, link, account, cache, shares, readiness }
+        let telemetry = self.telemetry.clone();
+        internal::Answers { name: name.clone(), elected, link, account, cache, shares, readiness, telemetry }
     }
 }
 

@@ -54,6 +54,7 @@ use store::Store;
 pub use batch::Batcher;
 pub use control::Control;
 pub use epoch::Snapshot;
+pub use flight::carried_out;
 pub use key::Key;
 pub use policy::{Kind, Policy, Windows};
 pub use stats::{BATCH_SIZES, Counts};

@@ -28,6 +28,7 @@
 //! | `config` | settings |
 //! | `json` | JSON straight into messages |
 //! | `error` | every failure, and what it means |
+//! | `tls` | what is wrong with a certificate or a handshake, in words |
 //! | `limits` | what responses say of the request budget |
 //! | `contract` | the facts of each RPC |
 //! | `files` | the files that the settings name, read without waiting |
@@ -57,6 +58,7 @@ pub mod rpc;
 pub mod server;
 pub mod share;
 pub mod telemetry;
+pub mod tls;
 mod turns;
 pub mod upstream;
 pub mod watch;

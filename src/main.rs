@@ -120,7 +120,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Without a backtrace: what ends here is a mistake in the settings, or of the machine.
         Err(error) => {
-            complaint::write(&format!("{error:#}"));
+            complaint::write(&zendesk_gateway::tls::in_words(&error));
             ExitCode::FAILURE
         }
     }

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::files;
 use crate::telemetry::view;
+use crate::tls;
 
 /// Time between two reads, unless the watcher was made with another.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -250,7 +251,7 @@ impl Look {
             }
             Err(error) => {
                 inner.counts.failed();
-                let error = format!("{error:#}");
+                let error = tls::in_words(&error);
                 warn!(
                     file.what = inner.what,
                     error, "a changed file cannot be taken; what was read before stays in use"

@@ -235,6 +235,13 @@ The end of a pod, counted from SIGTERM: for `announce` it still takes calls, the
 
 {{- define "zendesk-gateway.guards.objects" -}}
 {{- $found := list -}}
+{{- range $name := keys .Values.prometheusRule.alertLabels | sortAlpha -}}
+{{- if not (regexMatch "^[a-zA-Z_][a-zA-Z0-9_]*$" $name) -}}
+{{- $found = append $found (printf "prometheusRule.alertLabels: %q is no name of a label (letters, digits and _); Prometheus would load none of the rules" $name) -}}
+{{- else if has $name (list "alertname" "job" "namespace" "severity") -}}
+{{- $found = append $found (printf "prometheusRule.alertLabels: %s is set by the rules, which find each other's alerts by it; severities has the severities" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
 {{- $found = append $found "podMonitor.enabled: serviceMonitor.enabled is set too; every series would be there twice" -}}
 {{- end -}}

@@ -234,7 +234,7 @@ const UNSENT: &str = "no connection took the request in time";
 
 /// Runs a fetch to its end, its deadline or its panic, and returns what callers may share: a deadline that passed inside
 /// becomes [`Error::AttemptTimeout`], or [`Error::Connect`] if nothing was sent, because it is no caller's own.
-pub(super) async fn carried_out<T>(
+pub async fn carried_out<T>(
     deadline: Instant,
     what: &'static str,
     fetch: impl Future<Output = Result<T>>,

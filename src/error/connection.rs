@@ -1,8 +1,13 @@
 //! Why a connection failed.
 
+use std::iter::successors;
 use std::time::Duration;
 
 use super::Verdict;
+use crate::tls;
+
+/// What hyper says of a proxy that refuses CONNECT, and what is said of it here.
+const NO_TUNNEL: (&str, &str) = ("tunnel error: unsuccessful", "the proxy refuses to connect to it");
 
 /// Why a connection failed, for the log and the circuit breaker.
 #[derive(Debug, Clone)]
@@ -33,14 +38,9 @@ impl ConnectionError {
     }
 
     /// Writes an error and all its causes in one line.
-    pub fn of(error: &dyn std::error::Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        Self { text, counted: false, retry_after: None }
+    pub fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let causes = successors(Some(error), |error| error.source());
+        let words: Vec<String> = causes.map(|error| tls::words(error).unwrap_or_else(|| error.to_string())).collect();
+        Self { text: words.join(": ").replace(NO_TUNNEL.0, NO_TUNNEL.1), counted: false, retry_after: None }
     }
 }

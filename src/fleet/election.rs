@@ -205,6 +205,9 @@ pub struct Election {
     numbers: Number,
     /// When the next request to the API server is due.
     due: Duration,
+    /// Writes in a row that did not succeed, and before when no other one begins.
+    unwritten: u32,
+    pause: Duration,
     ticked: Duration,
     /// What the last tick said: see [`Event::Tick`].
     able: bool,
@@ -233,6 +236,8 @@ impl Election {
             open: None,
             numbers: 0,
             due: now,
+            unwritten: 0,
+            pause: Duration::ZERO,
             ticked: now,
             able: false,
             answers: now,

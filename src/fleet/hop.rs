@@ -25,7 +25,8 @@ use tonic::body::Body;
 use super::elected::Elected;
 use super::tls::Loaded;
 use super::wire::{
-    ACCOUNT, CONTRACT, CONTRACT_OF, DRAIN, HEARD, HELLO, NOT_LEADER, NOT_READY, PING as ASK, TERM, TOKEN, VOID, number,
+    ACCOUNT, CONTRACT, CONTRACT_OF, DRAIN, FINDINGS, FOUND, HEARD, HELLO, NOT_LEADER, NOT_READY, PING as ASK, TERM,
+    TOKEN, VOID, number,
 };
 use crate::config::host_and_port;
 use crate::gateway::Drain;
@@ -256,6 +257,12 @@ impl Open {
     /// Asks whether the replica is there, and leads; none if it does not answer.
     pub async fn ping(&self, headers: HeaderMap) -> Option<HeaderMap> {
         Some(answer(&mut self.requests.clone(), ASK, headers, Body::empty()).await?.into_parts().0.headers)
+    }
+
+    /// Asks what deserves attention at the leader; none if it does not say.
+    pub async fn findings(&self) -> Option<HeaderValue> {
+        let said = answer(&mut self.requests.clone(), FINDINGS, HeaderMap::new(), Body::empty()).await?;
+        said.headers().get(FOUND).cloned()
     }
 
     /// Sends a call.

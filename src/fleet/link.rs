@@ -4,8 +4,7 @@
 //! this replica acts alone, with an empty cache, as if there were no fleet. Once the leader answers again, it is told to make all
 //! its answers void if this replica has sent writes, before any call is forwarded.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -138,6 +137,8 @@ struct Inner {
     /// How many steps of this replica's own writes the leader was told of.
     told: AtomicU64,
     control: Mutex<Option<Open>>,
+    /// See [`Link::found`].
+    found: Mutex<Vec<(&'static str, bool)>>,
     drain: OnceLock<Drain>,
 }
 
@@ -195,6 +196,7 @@ impl Link {
             lost: Default::default(),
             told: AtomicU64::new(cache.changes().steps),
             control: Mutex::default(),
+            found: Mutex::default(),
             drain: OnceLock::new(),
         });
         let task = tokio::spawn(Arc::clone(&inner).keep(leads)).abort_handle();

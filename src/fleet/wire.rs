@@ -30,6 +30,8 @@ pub const INVALIDATE: &str = "/fleet/Invalidate";
 pub const DRAIN: &str = "/fleet/Drain";
 /// Asks whether the replica is there, and leads.
 pub const PING: &str = "/fleet/Ping";
+/// Asks what deserves attention there.
+pub const FINDINGS: &str = "/fleet/Findings";
 /// Asks whether the replica would lead.
 pub const SUCCEED: &str = "/fleet/Succeed";
 /// Tells the replica what it must know to lead: see [`HandOver`](crate::gateway::HandOver).
@@ -53,6 +55,8 @@ pub const AGE: HeaderName = HeaderName::from_static("x-fleet-age");
 pub const TOKEN: HeaderName = HeaderName::from_static("x-fleet-token");
 /// In the answer to [`HELLO`] of a leader that the settings name: it is not ready, and nobody should follow it yet.
 pub const NOT_READY: HeaderName = HeaderName::from_static("x-fleet-not-ready");
+/// In the answer to [`FINDINGS`]: the kinds, with commas between them, and `!` before each that is a problem.
+pub const FOUND: HeaderName = HeaderName::from_static("x-fleet-found");
 /// What is void: tags, or [`ALL`].
 pub const VOID: HeaderName = HeaderName::from_static("x-fleet-void");
 /// Every answer.

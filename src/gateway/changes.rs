@@ -140,6 +140,7 @@ impl Watch {
             self.ready.extend(page.messages.iter().cloned());
         }
         self.over = page.is_end && !self.follow;
+        self.context.ledger.watches(page.is_end);
         self.from = page.next.clone();
         self.last = Some(page);
         Ok(())

@@ -14,6 +14,7 @@ use url::Url;
 use zendesk_gateway::config::{self, Config};
 use zendesk_gateway::server::identity::KeySet;
 use zendesk_gateway::telemetry::push::otlp::Collector;
+use zendesk_gateway::tls;
 use zendesk_gateway::upstream::client::{Origin, read_body};
 use zendesk_gateway::upstream::credential::{Proof, Source};
 use zendesk_gateway::watch::Watcher;
@@ -30,7 +31,7 @@ pub async fn check(config: &Config, sandboxed: bool) -> anyhow::Result<()> {
         Ok(said) => println!("{who}: {said}"),
         Err(error) => {
             failed += 1;
-            println!("{who}: FAILED: {error:#}");
+            println!("{who}: FAILED: {}", tls::in_words(&error));
         }
     };
     if !sandboxed {

@@ -1,11 +1,12 @@
 //! Makes a call's [`Context`] from its facts and its metadata.
 
-use tonic::Request;
+use tonic::metadata::MetadataMap;
+use tonic::{Extensions, Request};
 
 use super::facts::{Facts, absent};
 use super::{Rpc, STREAM_MEMORY};
 use crate::cache::Control;
-use crate::contract;
+use crate::contract::{self, Risk};
 use crate::error::Result;
 use crate::gateway::Context;
 use crate::gateway::audit::Trail;
@@ -13,22 +14,32 @@ use crate::gateway::audit::Trail;
 impl Rpc {
     /// Returns the call's context and message, once the call has its place and its caller may make it.
     pub(super) fn open<R: contract::Request>(&self, request: Request<R>) -> Result<(Context, R)> {
-        let (metadata, mut extensions, message) = request.into_parts();
-        let local = || self.local.as_ref().map(|(terms, caller)| terms.local(R::rpc(), caller.clone()));
+        let (metadata, extensions, message) = request.into_parts();
+        Ok((self.opened(R::rpc(), &metadata, extensions, message.risk())?, message))
+    }
+
+    /// The same for any RPC, so that there is one copy of it.
+    #[inline(never)]
+    fn opened(
+        &self,
+        rpc: &'static contract::Rpc,
+        metadata: &MetadataMap,
+        mut extensions: Extensions,
+        risk: Risk,
+    ) -> Result<Context> {
+        let local = || self.local.as_ref().map(|(terms, caller)| terms.local(rpc, caller.clone()));
         let facts: Facts = extensions.remove().or_else(local).ok_or_else(|| absent("everything"))?;
         let deadline = facts.wanted_by().ok_or_else(|| absent("the deadline"))?;
         let caller = facts.caller.ok_or_else(|| absent("the caller"))?;
-        let trail = Trail::begin(R::rpc(), &caller, &facts.origin, metadata.as_ref());
+        let trail = Trail::begin(rpc, &caller, &facts.origin, metadata.as_ref());
         // The identity layer has checked the RPC's risk class. The message's values, known only here, can raise the risk.
-        let streaming = R::rpc().streaming;
-        let placed = facts.place.take_for(caller.share(), streaming, Some(&facts.peer.connection.usage));
-        let placed =
-            placed.and_then(|()| if streaming { facts.place.charge(caller.share(), STREAM_MEMORY) } else { Ok(()) });
-        let allowed = placed.and_then(|()| caller.check(R::rpc(), message.risk()));
-        let asked =
-            allowed.and_then(|()| Ok((self.credential(&metadata, &caller)?, Control::from_metadata(&metadata)?)));
+        let placed = facts.place.take_for(caller.share(), rpc.streaming, Some(&facts.peer.connection.usage));
+        let placed = placed
+            .and_then(|()| if rpc.streaming { facts.place.charge(caller.share(), STREAM_MEMORY) } else { Ok(()) });
+        let allowed = placed.and_then(|()| caller.check(rpc, risk));
+        let asked = allowed.and_then(|()| Ok((self.credential(metadata, &caller)?, Control::from_metadata(metadata)?)));
         let (credential, control) = asked.inspect_err(|error| Trail::end(trail.as_ref(), Some(error)))?;
-        let context = Context {
+        Ok(Context {
             caller,
             deadline,
             credential,
@@ -39,8 +50,7 @@ impl Rpc {
             trail,
             turn: None,
             drain: facts.peer.connection.drain.as_ref().unwrap_or(&self.drain).clone(),
-        };
-        Ok((context, message))
+        })
     }
 }
 

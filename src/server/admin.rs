@@ -72,7 +72,8 @@ impl Admin {
     /// Takes a snapshot and says what about it deserves attention.
     fn status(&self) -> Status {
         let (mut status, state) = (Status::read(self), self.0.telemetry.state());
-        status.findings = self.0.findings.update(state, |lately| judge::judge(&status, state, lately));
+        let judged = |lately: &_| judge::judge(&status, state, lately);
+        status.findings = self.0.findings.update(state, judged, judge::explains);
         status
     }
 }

@@ -125,6 +125,6 @@ impl Member {
             failures: elected.lease.failures(),
             handed_over_in: elected.handed_over_in(),
         });
-        view::Fleet { leader: link.leader(), course, lost, not_taken, election }
+        view::Fleet { leader: link.leader(), course, lost, not_taken, found: link.found(), election }
     }
 }

@@ -11,6 +11,7 @@
 //! |---|---|---|
 //! | `socket` | floods of frames; peers who never speak HTTP/2 or never read | PING floods, "idle connections"; `server`, `room` |
 //! | `frames` | frames and blocks of headers that never end | `room`; its own |
+//! | `late` | nobody: it keeps clients who send calls after the last GOAWAY from ending those under way | `drain`; its own |
 //! | `stall` | peers who ask for large replies and do not read them | `attacks::streams_that_nobody_reads`; `server`, `room` |
 //! | `waiting` | calls whose message never comes | "held streams"; those of `deadline` |
 //! | `unpack` | messages that grow when unpacked | "gzip bombs"; its own |
@@ -39,6 +40,7 @@
 //! | `socket`: a turn is given up | long work beside a peer who floods and does not read | goes on | waits for 10 s and longer |
 //! | `socket`: time to take something | a connection whose peer takes nothing | cut after `send_timeout` | not cut |
 //! | `socket`: reads in portions | p99 of another caller, "PING flood" and "empty DATA" | 29 to 164 ms | no difference |
+//! | `late` | a call under way when others come after the last GOAWAY (`drain`) | is answered | breaks off |
 //! | `stall`: the timeout | a stream that nobody reads (`server`) | reset after `send_timeout` | still open a minute later |
 //! | `stall`: pieces | a reply of 1.4 MB that nobody reads, `send_timeout` of 1 s | reset within 3 s | still open after 15 s |
 //! | the same | memory of each stream that nobody reads | 92 KiB | 77 KiB: pieces do not save memory |
@@ -62,6 +64,7 @@
 pub(super) mod activity;
 pub(super) mod frames;
 pub(super) mod intake;
+mod late;
 pub(super) mod open;
 pub(super) mod socket;
 pub(super) mod stall;

@@ -48,6 +48,7 @@ pub struct Tally {
 pub struct Exchanges {
     tallies: Mutex<BTreeMap<&'static str, Tally>>,
     failures: Mutex<Failures>,
+    losses: Mutex<BTreeMap<String, u64>>,
 }
 
 /// With what exchanges failed last that count against Zendesk.
@@ -103,6 +104,21 @@ impl Exchanges {
     /// Returns how many were answered as Zendesk does where all is well.
     pub fn well(&self) -> u64 {
         self.tallies.lock().unwrap_or_else(PoisonError::into_inner).values().map(|tally| tally.well).sum()
+    }
+
+    /// Counts values of a field, or rows of a list, that could not be read.
+    pub fn lose(&self, field: &str, count: u64) {
+        let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = losses.get_mut(field) {
+            *known += count;
+        } else {
+            losses.insert(field.to_owned(), count);
+        }
+    }
+
+    /// Returns how many there were of each field.
+    pub fn losses(&self) -> BTreeMap<String, u64> {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns them.

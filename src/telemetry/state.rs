@@ -45,10 +45,11 @@ pub struct State {
 }
 
 /// Every kind of finding, so that each has a series from the start.
-pub const FINDINGS: [&str; 48] = [
+pub const FINDINGS: [&str; 49] = [
     "access_refused",
     "access_refused_partly",
     "account_not_found",
+    "answers_unreadable",
     "budget_short",
     "budget_spent",
     "budget_used_up",

@@ -78,6 +78,9 @@ pub struct Fleet {
     pub lost: u64,
     /// Calls that a leader had not taken, so that they were sent again.
     pub not_taken: u64,
+    /// What deserves attention at the leader that this replica follows, and whether it is a problem.
+    #[serde(skip)]
+    pub found: Vec<(&'static str, bool)>,
     /// The election, if there is one.
     pub election: Option<Election>,
 }
@@ -87,7 +90,7 @@ pub struct Fleet {
 pub struct Election {
     /// The highest term that it has heard of.
     pub term: u64,
-    /// How the Lease was read or written last: `good`, `unreachable`, `missing`, `forbidden`.
+    /// How the Lease was read or written last: `good`, `unreachable`, `missing`, `forbidden`, `failing`.
     pub lease: &'static str,
     /// For how long it could not be.
     #[serde(skip)]

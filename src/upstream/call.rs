@@ -96,6 +96,7 @@ pub struct Ledger {
     came: Mutex<Option<Instant>>,
     progress: Mutex<Progress>,
     identified: AtomicBool,
+    watching: AtomicBool,
     /// Attempts begun, until one of them is answered.
     begun: AtomicU32,
     answered_once: AtomicBool,
@@ -178,6 +179,16 @@ impl Ledger {
     /// True if the gateway knows whose call it is.
     pub fn is_identified(&self) -> bool {
         self.identified.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether the inbound call has been told all that there is so far, and waits for news.
+    pub fn watches(&self, watches: bool) {
+        self.outermost().watching.store(watches, Ordering::Relaxed);
+    }
+
+    /// True if the call only waits for news: then its deadline is no failure.
+    pub fn is_watching(&self) -> bool {
+        self.watching.load(Ordering::Relaxed)
     }
 
     /// Refuses every request from now on. Returns true if none was sent before. A request that a connection is taking at this

@@ -43,9 +43,7 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
     let has = |wanted: &str| code == wanted || refusal.violations.iter().any(|violation| violation.code == wanted);
     Err(match status.as_u16() {
         _ if has("TooManyJobs") => Error::JobLimit(refusal),
-        400 if has("InvalidPaginationParameter") && call.rest.query.contains("page%5Bafter%5D=") => {
-            Error::CursorExpired(refusal)
-        }
+        400 | 422 if has("InvalidPaginationParameter") && goes_on(&call.rest.query) => Error::CursorExpired(refusal),
         400 | 422 if has("InvalidPaginationDepth") || has_no_more => Error::PaginationDepth(refusal),
         400 | 422 if has("DuplicateValue") => Error::Duplicate(refusal),
         400 | 422 => Error::RecordInvalid(refusal),
@@ -73,6 +71,11 @@ pub fn judge(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) 
         400..=498 => Error::Refused(refusal),
         _ => Error::Server(refusal),
     })
+}
+
+/// True if a list is asked for from a cursor on.
+fn goes_on(query: &str) -> bool {
+    query.split('&').any(|part| part.starts_with("page%5Bafter%5D=") || part.starts_with("cursor="))
 }
 
 /// Whether a 404 says that there is no such record, rather than no such account or no such API.

@@ -1,5 +1,7 @@
 //! The admin port: health for machines, status for people.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -277,6 +279,28 @@ async fn calls_that_fail_are_a_finding_where_no_other_one_says_why() {
 }
 
 #[tokio::test]
+async fn what_was_explained_at_its_time_begins_nothing_once_its_cause_is_over() {
+    let t = Observed::bare(Settings::default()).await;
+    t.readiness.serving();
+    let state = t.telemetry.state();
+    let fail = |count| (0..count).for_each(|_| state.errors.note(error("BREAKER_OPEN", "UNAVAILABLE")));
+    let is_open = Arc::new(AtomicBool::new(true));
+    let known = Arc::clone(&is_open);
+    state.sources.breakers.set(move || {
+        let is_open = known.load(Ordering::Relaxed);
+        vec![breaker("users", if is_open { BreakerState::Open } else { BreakerState::Closed })]
+    });
+    fail(60);
+    assert_eq!(kinds(&t.status().await), [("circuit_open".to_owned(), "users".to_owned())]);
+    fail(3);
+    is_open.store(false, Ordering::Relaxed);
+    assert_eq!(kinds(&t.status().await), [], "the last calls failed for it, too");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    fail(3);
+    assert_eq!(kinds(&t.status().await), [("calls_fail".to_owned(), String::new())], "but these have no cause");
+}
+
+#[tokio::test]
 async fn each_way_of_failing_is_a_finding_that_says_what_to_do_and_that_begins_and_ends_in_the_log() {
     let upstream = Scripted::start(
         "401 Unauthorized\r\ncontent-type: application/json",
@@ -395,6 +419,44 @@ async fn a_part_that_zendesk_refuses_is_a_finding_and_a_share_that_goes_up_and_d
         note(well, refused);
         let found: Vec<_> = found.into_iter().map(|kind| (kind.to_owned(), String::new())).collect();
         assert_eq!(kinds(&t.status().await), found);
+    }
+}
+
+#[tokio::test]
+async fn a_class_that_is_slow_is_found_beside_many_quick_requests() {
+    let t = Observed::bare(Settings::default()).await;
+    t.readiness.serving();
+    t.status().await;
+    let note = |class, count: u64, seconds| {
+        let exchanges = &t.telemetry.state().exchanges;
+        (0..count).for_each(|_| exchanges.note(class, Duration::from_secs(seconds), exchanges::End::Well));
+    };
+    note("user_reads", 600, 0);
+    note("group_reads", 14, 4);
+    let found = |about: &str| [("upstream_slow".to_owned(), about.to_owned())];
+    assert_eq!(kinds(&t.status().await), found("group_reads"));
+    note("user_reads", 100, 4);
+    assert_eq!(kinds(&t.status().await), found(""), "then all of it is");
+}
+
+#[tokio::test]
+async fn rows_and_many_values_that_callers_do_not_get_are_a_finding() {
+    let t = Observed::bare(Settings::default()).await;
+    t.readiness.serving();
+    t.status().await;
+    let exchanges = &t.telemetry.state().exchanges;
+    for (field, count, found) in [
+        ("users.email", 19, vec![]),
+        ("groups", 1, vec![("groups", "warning")]),
+        ("users.email", 1, vec![("groups", "warning"), ("users.email", "warning")]),
+        ("groups", 19, vec![("groups", "problem"), ("users.email", "warning")]),
+    ] {
+        exchanges.lose(field, count);
+        let status = t.status().await;
+        let told: Vec<_> = kinds(&status).into_iter().collect();
+        let levels = status["findings"].as_array().expect("a list").iter().map(|one| one["level"].as_str());
+        let told: Vec<_> = told.iter().map(|(_, about)| about.as_str()).zip(levels.flatten()).collect();
+        assert_eq!(told, found, "{status}");
     }
 }
 
@@ -549,7 +611,8 @@ async fn a_follower_names_its_leader_where_that_is_what_fails() {
     });
     state.errors.note(error("CREDENTIAL_REFUSED", "INTERNAL"));
     state.errors.note(error("IDENTITY_UNAVAILABLE", "UNAVAILABLE"));
-    (0..5).for_each(|_| state.errors.note(error("PERMISSION_DENIED", "PERMISSION_DENIED")));
+    (0..3).for_each(|_| state.errors.note(error("PERMISSION_DENIED", "PERMISSION_DENIED")));
+    (0..2).for_each(|_| state.errors.note(error("UPSTREAM_REFUSED", "FAILED_PRECONDITION")));
     let findings = t.status().await["findings"].clone();
     let text = findings[0]["text"].as_str().expect("text");
     assert!(text.ends_with("(1 call in half a minute), says the leader at gateway-a:50052."), "{findings}");
@@ -558,6 +621,26 @@ async fn a_follower_names_its_leader_where_that_is_what_fails() {
     assert!(!findings[1]["text"].to_string().contains("leader"), "{findings}");
     assert_eq!(findings[2]["kind"], "access_refused", "{findings}");
     assert!(findings[2]["text"].to_string().contains("says the leader at gateway-a:50052"), "{findings}");
+}
+
+#[tokio::test]
+async fn a_follower_tells_what_its_leader_finds_about_zendesk() {
+    let t = Observed::bare(Settings::default()).await;
+    t.readiness.serving();
+    let state = t.telemetry.state();
+    state.sources.fleet.set(|| view::Fleet {
+        leader: Some("gateway-a:50052".to_owned()),
+        course: "follows",
+        found: vec![("cache_cold", false), ("upstream_slow", false), ("endpoint_not_found", true)],
+        ..view::Fleet::default()
+    });
+    (0..60).for_each(|_| state.errors.note(error("ACCOUNT_NOT_FOUND", "INTERNAL")));
+    let status = t.status().await;
+    let told =
+        [("endpoint_not_found", ""), ("upstream_slow", "")].map(|(kind, about)| (kind.to_owned(), about.to_owned()));
+    assert_eq!(kinds(&status), told, "and nothing says that no finding has the cause");
+    let text = &status["findings"][0]["text"];
+    assert_eq!(text, "The leader at gateway-a:50052 finds endpoint not found, for all that it is sent.");
 }
 
 #[tokio::test]
@@ -626,10 +709,10 @@ async fn what_is_no_longer_in_use_as_it_is_there_stays_a_finding_until_it_is_men
     let t = Observed::bare(Settings::default()).await;
     t.readiness.serving();
     let state = t.telemetry.state();
-    let failing = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let now = std::sync::Arc::clone(&failing);
+    let failing = Arc::new(AtomicBool::new(true));
+    let now = Arc::clone(&failing);
     state.sources.reloads.set(move || {
-        let failing = now.load(std::sync::atomic::Ordering::Relaxed);
+        let failing = now.load(Ordering::Relaxed);
         vec![view::Reload { what: "credential", taken: 0, failed: 1, failing }]
     });
     let soon = std::time::SystemTime::now() + Duration::from_hours(47);
@@ -656,6 +739,6 @@ async fn what_is_no_longer_in_use_as_it_is_there_stays_a_finding_until_it_is_men
         "certificate_ended certificate of the callers' authority",
     ];
     assert_eq!(kinds(t.status().await), wanted);
-    failing.store(false, std::sync::atomic::Ordering::Relaxed);
+    failing.store(false, Ordering::Relaxed);
     assert_eq!(kinds(t.status().await), wanted[1..]);
 }

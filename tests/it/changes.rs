@@ -11,15 +11,18 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tonic::Code;
-use zendesk_gateway::config::Config;
+use zendesk_gateway::config::{Config, Telemetry as Settings};
+use zendesk_gateway::error::reason_of;
 use zendesk_gateway::gateway::caller::Caller;
 use zendesk_gateway::proto::{
     BulkUpdateUsersRequest, StreamChangedUsersRequest as Request, StreamChangedUsersResponse as Reply, UserInput,
 };
 use zendesk_gateway::rpc::Rpc;
+use zendesk_gateway::sandbox::faults::{Delay, Respond, get};
 use zendesk_gateway::sandbox::{self, Sandbox};
 use zendesk_gateway::upstream::Call;
 
+use crate::support::observed::Observed;
 use crate::support::seam::{Seam, by, read, said, stand_in, unavailable, within};
 use crate::support::{Dynamic, TestGateway, account, api_token, refused};
 
@@ -313,4 +316,50 @@ async fn deleted_users_are_told_as_such_and_a_stream_ends_at_the_present() {
     client.call("UpdateUser", &json!({"id": live[0], "user": {"notes": "n"}}).to_string()).await.expect("done");
     let replies = client.call("StreamChangedUsers", &again).await.expect("a stream");
     assert_eq!(replies[0]["users"], json!(null), "Zendesk leaves the last minute out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn followers_learn_that_zendesk_does_not_answer_before_their_own_time_is_up() {
+    let t = Seam::new(&Config::default(), |_: Call| async move { std::future::pending().await });
+    let begun = Instant::now();
+    let request = by(Caller::local(), DAY, since(now() - 3_600, true));
+    let mut stream = t.rpc.stream_changed_users(request).await.expect("it begins").into_inner();
+    let status = stream.next().await.expect("it ends with an error").err().expect("nobody answers");
+    assert_eq!(reason_of(&status), Some("UPSTREAM_TIMEOUT"), "{status}");
+    assert!(begun.elapsed() < MINUTE, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn the_end_of_a_follower_who_has_come_to_the_present_is_no_failure() {
+    for (delay, reason) in [(Duration::ZERO, "STILL_RUNNING"), (Duration::from_secs(4), "DEADLINE_EXCEEDED")] {
+        let t = Observed::start(Settings::default()).await;
+        t.readiness.serving();
+        t.sandbox.fault(get("/incremental/users/*"), Delay::by(delay).forever());
+        let mut request = tonic::Request::new(since(now() - 3_600, true));
+        request.set_timeout(Duration::from_secs(2));
+        let mut stream = t.users().stream_changed_users(request).await.expect("it begins").into_inner();
+        while let Some(Ok(_)) = stream.next().await {}
+        let reasons: Vec<_> = t.telemetry.state().errors.read().into_iter().map(|one| one.kind.reason).collect();
+        assert_eq!(reasons, [reason]);
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_that_zendesk_does_not_know_any_more_is_told_as_that() {
+    for status in [400, 422] {
+        let t = TestGateway::start().await;
+        let mut stream =
+            t.users().stream_changed_users(since(now() - 3_600, false)).await.expect("it begins").into_inner();
+        let mut token = String::new();
+        while let Some(reply) = stream.message().await.expect("no error") {
+            token = reply.next_page_token;
+        }
+        let said = json!({"error": {"title": "InvalidPaginationParameter", "message": "cursor is not valid"}});
+        t.sandbox.fault(get("/incremental/users/*"), Respond::with(status).json(said).forever());
+        let request = Request { page_token: token, ..Request::default() };
+        let mut stream = t.users().stream_changed_users(request).await.expect("it begins").into_inner();
+        let error = stream.message().await.expect_err("the cursor is refused");
+        assert_eq!(reason_of(&error), Some("CURSOR_EXPIRED"), "{status}: {error}");
+        t.stop().await;
+    }
 }

@@ -15,7 +15,7 @@ use zendesk_gateway::proto::{
 use zendesk_gateway::sandbox::faults::{Delay, Matcher};
 use zendesk_gateway::sandbox::{self, Sandbox};
 
-use crate::support::raw::{LONG, Raw, Wire};
+use crate::support::raw::{LONG, Raw, Wire, block, frame, framed};
 use crate::support::{TestGateway, account, narrow, settings};
 
 const GET_USER: &str = "/zendesk.gateway.v1.UserService/GetUser";
@@ -46,6 +46,45 @@ async fn a_call_that_is_under_way_is_answered() {
     asked(&t.sandbox, 1).await;
     t.shut_down();
     call.await.expect("no panic").expect("answered after the signal");
+    t.stop().await;
+}
+
+/// A client that has not seen the last GOAWAY sends calls after it, each with a window update as gRPC's C core does.
+#[tokio::test]
+async fn calls_that_come_after_the_last_goaway_end_none_that_came_before() {
+    const SHORT_OF_END: u8 = 4;
+    let mut t = TestGateway::start().await;
+    t.sandbox.fault(Matcher::default(), Delay::by(Duration::from_secs(1)).forever());
+    let fields = [(":method", "POST"), (":scheme", "http"), (":path", GET_USER), ("content-type", "application/grpc")];
+    let (headers, message) = (block(&[&fields[..], &[("te", "trailers")]].concat()), framed(0, &[8, 7]));
+    let mut wire = Wire::begin(&t.address).await;
+    wire.frame(1, SHORT_OF_END, 1, &headers).await.expect("taken");
+    wire.frame(0, 1, 1, &message).await.expect("taken");
+    asked(&t.sandbox, 1).await;
+    t.shut_down();
+    let (mut announced, mut has_answer) = (0, false);
+    while let Some((kind, flags, stream, payload)) = wire.read().await {
+        match kind {
+            6 if flags == 0 => wire.frame(6, 1, 0, &payload).await.expect("taken"),
+            7 => {
+                announced += 1;
+                assert_eq!(payload[4..8], [0; 4], "no error");
+                if announced == 2 {
+                    assert_eq!(payload[..4], [0, 0, 0, 1]);
+                    let late = [
+                        frame(1, SHORT_OF_END, 3, &headers),
+                        frame(8, 0, 3, &[0, 0, 1, 0]),
+                        frame(0, 1, 3, &message),
+                        frame(8, 0, 3, &[0, 0, 1, 0]),
+                    ];
+                    wire.socket.write_all(&late.concat()).await.expect("taken");
+                }
+            }
+            1 if flags & 1 != 0 => has_answer |= stream == 1,
+            _ => {}
+        }
+    }
+    assert!(announced == 2 && has_answer, "the connection ended with a call under way");
     t.stop().await;
 }
 

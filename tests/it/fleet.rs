@@ -22,10 +22,10 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 use zendesk_gateway::proto::{
-    CreateGroupRequest, GetUserRequest, GroupInput, ListUsersRequest, UpdateUserRequest, UserInput,
+    CreateGroupRequest, GetGroupRequest, GetUserRequest, GroupInput, ListUsersRequest, UpdateUserRequest, UserInput,
 };
 use zendesk_gateway::sandbox;
-use zendesk_gateway::sandbox::faults::{Delay, Hang, Throttle, any, get, post};
+use zendesk_gateway::sandbox::faults::{Delay, Hang, Respond, Throttle, any, get, post};
 
 use crate::support::raw::Raw;
 use crate::support::{account, refused, settings, until, with};
@@ -223,6 +223,19 @@ async fn what_an_operator_makes_void_at_a_follower_is_void_at_the_leader() {
         );
         assert_eq!(name(leader, id).await.1, "miss", "{path}");
     }
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_leader_finds_about_zendesk_is_told_by_a_follower() {
+    let fleet = Fleet::start(1).await;
+    let follower = &fleet.followers[0];
+    fleet.sandbox.fault(get("/groups/*"), Respond::with(302).header("location", "https://elsewhere.example/").times(1));
+    follower.groups().get_group(GetGroupRequest { id: 1 }).await.expect_err("redirected");
+    follower.finds(&["redirected"]).await;
+    follower.groups().get_group(GetGroupRequest { id: 1 }).await.ok();
+    follower.users().get_user(GetUserRequest { id: fleet.user(1) }).await.expect("a user");
+    follower.finds(&[]).await;
     fleet.stop().await;
 }
 

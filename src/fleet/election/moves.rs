@@ -34,6 +34,10 @@ impl Election {
 
     fn send_write(&mut self, kind: Kind, holder: Arc<Holder>, term: u64, now: Duration, actions: &mut Vec<Action>) {
         let Some(version) = self.seen.as_ref().map(|seen| seen.lease.version.clone()) else { return };
+        if now < self.pause {
+            self.due = self.due.min(self.pause);
+            return;
+        }
         let number = self.begin(kind, term, now);
         actions.push(Action::Write(number, Lease { holder: Some(holder), term, version }));
     }
@@ -133,6 +137,11 @@ impl Election {
             Ok(version) => version,
             Err(unwritten) => {
                 (self.outdated, self.due) = (true, now);
+                // The first may have met another's. What goes on failing is not mended by asking more often.
+                self.unwritten += 1;
+                if self.unwritten > 1 {
+                    self.pause = open.begun + RENEWAL;
+                }
                 if unwritten == Unwritten::Conflict && open.kind != Kind::HandOver {
                     // Whoever wrote it may lead by now.
                     self.doubt = Some(now);
@@ -144,6 +153,7 @@ impl Election {
             (Role::Leaving { to }, Kind::HandOver) => Arc::clone(to),
             _ => Arc::clone(&self.me),
         };
+        self.unwritten = 0;
         let lease = Lease { holder: Some(Arc::clone(&holder)), term: open.term, version };
         self.seen = Some(Seen { lease, since: now, at: open.begun });
         self.heard = self.heard.max(open.term);
@@ -251,6 +261,35 @@ mod tests {
             }
         };
         assert_eq!((taken.term, now >= UNCHANGED), (10, true), "after {now:?}");
+    }
+
+    #[test]
+    fn a_lease_that_cannot_be_written_is_asked_for_no_more_often_than_one_that_can() {
+        let holders = [None, Some(Arc::new(holder("1"))), Some(Arc::new(holder("2")))];
+        for (unwritten, holder_of_it) in [Unwritten::Conflict, Unwritten::Unknown]
+            .into_iter()
+            .flat_map(|unwritten| holders.clone().map(|holder| (unwritten, holder)))
+        {
+            let mut election = Election::new(holder("1"), Duration::ZERO);
+            let lease = Lease { holder: holder_of_it.clone(), term: 1, version: "1".to_owned() };
+            let (mut requests, mut now) = (0, Duration::ZERO);
+            while now < Duration::from_mins(1) {
+                let mut actions = election.step(Event::Tick { able: true }, now);
+                while let Some(action) = actions.pop() {
+                    let event = match action {
+                        Action::Read(number) => Event::Read(number, Some(lease.clone())),
+                        Action::Write(number, _) => Event::Written(number, Err(unwritten)),
+                        _ => continue,
+                    };
+                    requests += 1;
+                    let most = 10 + 3 * now.as_secs();
+                    assert!(requests <= most, "{requests} requests within {now:?}: {unwritten:?}, {holder_of_it:?}");
+                    now += Duration::from_millis(1);
+                    actions.extend(election.step(event, now));
+                }
+                now += TICK;
+            }
+        }
     }
 
     #[test]

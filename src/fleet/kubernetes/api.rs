@@ -25,6 +25,8 @@ use crate::watch::{Watched, Watcher};
 const MOST_BYTES: usize = 1 << 20;
 /// Most bytes of a token or a name.
 const MOST_OF_A_FILE: u64 = 16 << 10;
+/// No fleet comes to so many changes of its leader; Kubernetes can hold some more.
+const MOST_TERM: u64 = 2_000_000_000;
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(1);
 
@@ -89,7 +91,7 @@ impl Api {
         if answer.status != StatusCode::OK {
             return Err(access(answer.status));
         }
-        let lease = lease_of(&answer.body).ok_or(Access::Unreachable)?;
+        let lease = lease_of(&answer.body).ok_or(Access::Failing)?;
         *self.object.lock().unwrap_or_else(PoisonError::into_inner) = answer.body;
         Ok(lease)
     }
@@ -98,7 +100,7 @@ impl Api {
     pub async fn write(&self, lease: &Lease) -> (Result<String, Unwritten>, Access) {
         let before = self.object.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(object) = object_of(before, lease, SystemTime::now()) else {
-            return (Err(Unwritten::Unknown), Access::Good);
+            return (Err(Unwritten::Unknown), Access::Failing);
         };
         let Ok(answer) = self.send(Method::PUT, &self.lease, Some(&object)).await else {
             return (Err(Unwritten::Unknown), Access::Unreachable);
@@ -143,7 +145,7 @@ fn access(status: StatusCode) -> Access {
     match status {
         StatusCode::NOT_FOUND => Access::Missing,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Access::Forbidden,
-        _ => Access::Unreachable,
+        _ => Access::Failing,
     }
 }
 
@@ -185,7 +187,7 @@ fn client(authority: Option<&[u8]>) -> anyhow::Result<reqwest::Client> {
     Ok(builder.https_only(authority.is_some()).build()?)
 }
 
-/// Reads a Lease object.
+/// Reads a Lease object. None if its term is one that somebody has made up: terms only grow, and after that there were none.
 fn lease_of(object: &Value) -> Option<Lease> {
     let version = object["metadata"]["resourceVersion"].as_str()?.to_owned();
     let spec = &object["spec"];
@@ -196,7 +198,8 @@ fn lease_of(object: &Value) -> Option<Lease> {
             || Holder { process: text.to_owned(), pod: String::new(), address: String::new(), key: String::new() };
         Arc::new(holder::read(text).unwrap_or_else(unknown))
     });
-    Some(Lease { holder, term: spec["leaseTransitions"].as_u64().unwrap_or_default(), version })
+    let term = spec["leaseTransitions"].as_u64().unwrap_or_default();
+    (term < MOST_TERM).then_some(Lease { holder, term, version })
 }
 
 /// Returns the object that says so: the one before with another spec. None if Kubernetes could not hold it.
@@ -247,6 +250,10 @@ mod tests {
         assert_eq!(renewed["spec"]["acquireTime"], "1970-01-01T00:00:00.000000Z", "it is the same holder");
         assert_eq!(renewed["spec"]["renewTime"], "1970-01-01T00:00:01.000000Z");
         assert_eq!(object_of(renewed, &Lease { term: 1 << 31, ..lease("3") }, SystemTime::now()), None);
+        for (term, is_one) in [(MOST_TERM - 1, true), (MOST_TERM, false), (i32::MAX as u64, false), (u64::MAX, false)] {
+            let made_up = json!({"metadata": {"resourceVersion": "1"}, "spec": {"leaseTransitions": term}});
+            assert_eq!(lease_of(&made_up).is_some(), is_one, "{term}");
+        }
         for odd in [json!([1]), json!("spec"), json!(null)] {
             let before = json!({"metadata": {"resourceVersion": "1"}, "spec": odd});
             let written = object_of(before, &lease("1"), SystemTime::UNIX_EPOCH).expect("an object");

@@ -153,13 +153,13 @@ impl Driver {
         match action {
             Action::Read(number) => drop(tokio::spawn(async move {
                 let read = timeout(patience, api.read()).await.unwrap_or(Err(Access::Unreachable));
-                elected.lease.note(read.as_ref().err().copied().unwrap_or(Access::Good), clock.now());
+                elected.lease.read(read.as_ref().err().copied().unwrap_or(Access::Good), clock.now());
                 tell(&elected, Event::Read(number, read.ok()));
             })),
             Action::Write(number, lease) => drop(tokio::spawn(async move {
                 let none = (Err(Unwritten::Unknown), Access::Unreachable);
                 let (written, access) = timeout(patience, api.write(&lease)).await.unwrap_or(none);
-                elected.lease.note(access, clock.now());
+                elected.lease.written(access, clock.now());
                 tell(&elected, Event::Written(number, written));
             })),
             Action::Ping(to, heard) => {
@@ -205,7 +205,10 @@ impl Driver {
         let leads = match standing {
             Standing::Leads(_) if self.elected.is_leaving() => Leads::Nobody,
             Standing::Leads(term) => Leads::Own(term),
-            Standing::Forwards(holder, _) => Leads::Other(Arc::clone(&self.known(&holder).way)),
+            Standing::Forwards(holder, _) => {
+                self.elected.lease.follows(now);
+                Leads::Other(Arc::clone(&self.known(&holder).way))
+            }
             Standing::Nobody => Leads::Nobody,
         };
         self.leads.send_if_modified(|before| {

@@ -20,6 +20,7 @@ use tracing::warn;
 
 use super::api::Api;
 use crate::files;
+use crate::tls;
 
 /// Longest that the API server is asked about a token.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -64,7 +65,7 @@ impl Proof {
         match timeout(PATIENCE, self.check(token)).await {
             Ok(Ok(good)) => good,
             Ok(Err(error)) => {
-                let error = format!("{error:#}");
+                let error = tls::in_words(&error);
                 warn!(error, "another replica's token cannot be verified");
                 false
             }

@@ -8,10 +8,18 @@ use http::{HeaderMap, HeaderValue};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{AGAIN, Course, Inner, Leads, Route, TELL};
+use super::{AGAIN, Course, Inner, Leads, Link, Route, TELL};
 use crate::cache::Changes;
 use crate::fleet::hop::{Lines, Open, Refused, Way};
 use crate::fleet::wire::{ALL, INVALIDATE, VOID};
+use crate::telemetry::state::FINDINGS;
+
+impl Link {
+    /// Returns what deserves attention at the leader, and whether it is a problem.
+    pub fn found(&self) -> Vec<(&'static str, bool)> {
+        self.0.inner.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 impl Inner {
     /// Makes this replica act alone, unless it does.
@@ -111,6 +119,7 @@ impl Inner {
         if self.tell().await {
             self.set(Course::Leader(open.term));
             self.watch(open).await;
+            self.found(None);
         }
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.set(Course::Held);
@@ -126,6 +135,7 @@ impl Inner {
                 () = self.renounced.notified() => return,
                 () = sleep(TELL) => {}
             }
+            self.found(open.findings().await.as_ref());
             let Changes { steps, settled, .. } = self.cache.changes();
             if steps != self.told.load(SeqCst) || open_ended {
                 if !self.void(open).await {
@@ -134,6 +144,14 @@ impl Inner {
                 open_ended = !settled;
             }
         }
+    }
+
+    /// Takes in what deserves attention at the leader. A newer one may find what this replica does not know.
+    fn found(&self, said: Option<&HeaderValue>) {
+        let said = said.and_then(|said| said.to_str().ok()).unwrap_or_default();
+        let known = |kind: &str| FINDINGS.iter().copied().find(|known| *known == kind);
+        let one = |text: &str| Some((known(text.trim_start_matches('!'))?, text.starts_with('!')));
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = said.split(',').filter_map(one).collect();
     }
 
     /// Tells the leader of this replica's own writes so far; false if it does not answer.

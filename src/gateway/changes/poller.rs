@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::feed::{Feed, Shared};
-use crate::cache::WaitsFor;
+use crate::cache::{WaitsFor, carried_out};
 use crate::error::Result;
 use crate::gateway::read::ReadContext;
 use crate::rest::changes::{Changed, From, page, read};
@@ -64,7 +64,9 @@ impl Poller {
             waits_for: WaitsFor::default(),
             trace,
         };
-        let mut asking = pin!(self.shared.reads.parsed(&context, page(from), Arc::new(read)));
+        // Whoever waits has a deadline of its own.
+        let asking = self.shared.reads.parsed(&context, page(from), Arc::new(read));
+        let mut asking = pin!(carried_out(deadline, "changes", asking));
         loop {
             tokio::select! {
                 biased;

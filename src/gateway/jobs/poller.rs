@@ -14,7 +14,7 @@ use tokio::time::{Instant, interval, sleep_until};
 use super::board::Board;
 use super::pace::{Pace, Turn};
 use super::round::{LONGEST, Round};
-use crate::cache::WaitsFor;
+use crate::cache::{WaitsFor, carried_out};
 use crate::error::{Error, Result};
 use crate::gateway::read::{ReadContext, Reads};
 use crate::proto::{GetJobRequest, Job};
@@ -156,7 +156,8 @@ impl Poller {
         };
         let (polling, round, sent) = (Arc::clone(&self.polling), Arc::clone(round), Arc::clone(&ledger));
         let asking = async move {
-            let outcome = send(&polling.reads, &read, &round).await;
+            // Whoever follows has a deadline of its own.
+            let outcome = carried_out(deadline, "jobs", send(&polling.reads, &read, &round)).await;
             Ended { round, ledger: sent, outcome }
         };
         Some((asking.boxed(), ledger))

@@ -1,5 +1,7 @@
 //! Watching jobs until they have ended.
 
+use std::sync::Arc;
+
 use futures_util::{Stream, stream};
 
 use super::followed::{Followed, Jobs};
@@ -12,6 +14,7 @@ use crate::gateway::Context;
 use crate::gateway::drain::Drain;
 use crate::proto::WatchJobsResponse;
 use crate::share::Charge;
+use crate::upstream::call::Ledger;
 
 /// Bytes of a message that are not charged.
 const FREE: usize = 4 << 10;
@@ -27,7 +30,7 @@ pub fn watch(
         followed.add(id);
     }
     let held = Charge::none(context.caller.share());
-    let watch = Watch { followed, lost: None, held, drain: context.drain };
+    let watch = Watch { followed, lost: None, held, ledger: context.ledger, drain: context.drain };
     stream::try_unfold(watch, |mut watch| async move {
         let Some(reply) = watch.next().await? else { return Ok(None) };
         let reply = Encoded::new(&reply);
@@ -43,6 +46,7 @@ struct Watch {
     lost: Option<Error>,
     /// What the last message takes.
     held: Charge,
+    ledger: Arc<Ledger>,
     drain: Drain,
 }
 
@@ -65,6 +69,7 @@ impl Watch {
                 // It may be readable when it is next seen.
                 Some(News::Seen(job)) if !is_known(&job) => {}
                 Some(News::Seen(job)) => {
+                    self.ledger.watches(true);
                     return Ok(Some(WatchJobsResponse { job_status: Some((*job).clone()) }));
                 }
             }

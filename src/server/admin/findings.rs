@@ -65,12 +65,19 @@ struct Known {
 }
 
 impl Findings {
-    /// Takes in what `judge` finds now, and returns it with the time since it began, the gravest first.
-    pub fn update(&self, state: &State, judge: impl FnOnce(&Lately) -> Vec<Finding>) -> Vec<Finding> {
+    /// Takes in what `judge` finds now, and for which reasons `explains` says that calls fail then, and returns it with the time since
+    /// it began, the gravest first.
+    pub fn update(
+        &self,
+        state: &State,
+        judge: impl FnOnce(&Lately) -> Vec<Finding>,
+        explains: fn(&[Finding], &str) -> bool,
+    ) -> Vec<Finding> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lately = inner.recorder.lately(state);
         let mut found = judge(&lately);
         let now = Instant::now();
+        inner.recorder.explain(|reason| explains(&found, reason), now);
         let mut before = std::mem::take(&mut inner.known);
         for finding in &mut found {
             debug_assert!(FINDINGS.contains(&finding.kind), "{} is a kind without a series", finding.kind);

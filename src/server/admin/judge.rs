@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 mod failing;
 mod shares;
 
+pub use failing::explains;
+
 use super::failures::FAILURES;
 use super::figures::{counted, span};
 use super::findings::{Finding, Level};
@@ -45,16 +47,18 @@ pub fn judge(status: &Status, state: &State, lately: &Lately) -> Vec<Finding> {
     found.reloads(status);
     found.failures(lately, status, state);
     found.refused(lately, state);
+    found.certificates(state);
     found.handshakes(lately);
     found.strangers(lately, &status.settings);
     found.limited(lately);
     found.jobs(lately);
     found.breakers(&status.breakers, state);
     found.slow(lately);
+    found.unreadable(lately);
     found.budgets(status);
-    found.certificates(state);
     found.connections(status, lately);
     found.process(Process::read());
+    found.of_leader(state);
     found.failing(lately, state);
     if status.cache.as_ref().is_some_and(|cache| cache.max_bytes > 0) {
         found.cold_cache(lately);
@@ -199,7 +203,11 @@ impl Found {
             }
             let text =
                 format!("A new {what} could not be taken; the one before is still in use, and a restart would fail.");
-            let next = "see the log for the file and why it was refused, and put the right content there";
+            let next = if what == "jwks" && !is_of_file {
+                "see the log for what the issuer answers, and whether identity.jwt.jwks_url answers from here"
+            } else {
+                "see the log for the file and why it was refused, and put the right content there"
+            };
             self.about("reload_failed", what, Level::Warning, text, next);
         }
     }
@@ -347,24 +355,24 @@ impl Found {
     fn telemetry(&mut self, state: &State, lately: &Lately) {
         if lately.other_lines > 0 {
             let lines = counted(lately.other_lines, "log line was", "log lines were");
-            let text = format!("{lines} lost in {}: standard error is not read in time.", lately.span());
+            let text = format!("{lines} lost in {}: {}.", lately.span(), state.lost_lines.why());
             self.add(
                 "log_lines_lost",
                 Level::Warning,
                 text,
-                "see the node's log agent, or write fewer: telemetry.log_filter",
+                "see the node's log agent and its disk, or write fewer: telemetry.log_filter",
             );
         }
         match lately.changes_lost {
             0 => {}
             lost => {
                 let lines = counted(lost, "change is", "changes are");
-                let text = format!("{lines} not on record since the start: standard error was not read in time.");
+                let text = format!("{lines} not on record since the start: {}.", state.lost_lines.why());
                 self.add(
                     "changes_not_on_record",
                     Level::Problem,
                     text,
-                    "see the node's log agent; Zendesk's own audit log has every change",
+                    "see the node's log agent and its disk; Zendesk's own audit log has every change",
                 );
             }
         }

@@ -9,6 +9,9 @@ use crate::telemetry::exchanges::Tally;
 use crate::telemetry::logs::writer::Room;
 use crate::telemetry::{State, view};
 
+#[cfg(test)]
+mod tests;
+
 /// How far back it looks.
 const WINDOW: Duration = Duration::from_secs(30);
 /// How far back it looks where no call has succeeded since: with few calls, half a minute may have none.
@@ -23,6 +26,8 @@ const REFUSED_FOR: Duration = Duration::from_mins(30);
 const ANSWERS: [&str; 5] = ["NOT_FOUND", "RECORD_INVALID", "DUPLICATE_VALUE", "CURSOR_EXPIRED", "PAGINATION_DEPTH"];
 /// How long lost lines about changes are told: somebody has to see it, and nothing can be done about them.
 const TOLD: Duration = Duration::from_mins(15);
+/// How long after the end of its cause a call may fail for it.
+const AFTER_ITS_CAUSE: Duration = Duration::from_secs(5);
 /// Least time between two counters that are kept, and between two that are older than the long window.
 const STEP: Duration = Duration::from_secs(1);
 const LONG_STEP: Duration = Duration::from_mins(1);
@@ -33,6 +38,7 @@ struct Totals {
     errors: HashMap<Kind, u64>,
     calls: u64,
     exchanges: BTreeMap<&'static str, Tally>,
+    losses: BTreeMap<String, u64>,
     reads: u64,
     free_reads: u64,
     changes_lost: u64,
@@ -54,6 +60,10 @@ pub struct Recorder {
     /// When a line about a change was last found to be lost, and how many there were.
     changes_lost: Option<(Instant, u64)>,
     refused: Refused,
+    /// The errors when it was last asked.
+    errors: HashMap<Kind, u64>,
+    /// Of these, those that a finding of their time explains, and when it was last there.
+    explained: HashMap<Kind, (u64, Instant)>,
 }
 
 /// Refusals of the gateway's credential since a call has succeeded, or another one was taken.
@@ -91,10 +101,14 @@ impl Refused {
 pub struct Lately {
     /// Calls that ended with an error, by kind.
     pub errors: HashMap<Kind, u64>,
+    /// Of these, those that findings of their time explain, although they may be over.
+    pub explained: HashMap<Kind, u64>,
     /// Calls that ended.
     pub calls: u64,
     /// Exchanges with Zendesk, by endpoint class.
     pub exchanges: BTreeMap<&'static str, Tally>,
+    /// Values and rows of Zendesk's answers that could not be read, by field.
+    pub losses: BTreeMap<String, u64>,
     /// Reads that asked the cache.
     pub reads: u64,
     /// Of these, those that cost no request of their own.
@@ -167,11 +181,28 @@ impl Recorder {
         self.older.iter().rev().take_while(had_none).find(has_a_few).or(Some(then))
     }
 
+    /// Takes in which errors are explained by what is found now.
+    pub fn explain(&mut self, is_explained: impl Fn(&'static str) -> bool, now: Instant) {
+        let explained = self.errors.iter().filter(|(kind, _)| is_explained(kind.reason));
+        self.explained.extend(explained.map(|(kind, count)| (*kind, (*count, now))));
+    }
+
+    /// Takes in all errors so far. Those that follow soon after their cause is over are explained by it, too.
+    fn note_errors(&mut self, errors: &HashMap<Kind, u64>, now: Instant) {
+        self.errors.clone_from(errors);
+        for (kind, (known, last)) in &mut self.explained {
+            if now.duration_since(*last) < AFTER_ITS_CAUSE {
+                *known = errors.get(kind).copied().unwrap_or_default();
+            }
+        }
+    }
+
     /// Returns what happened lately. It knows of as much as it was asked often.
     pub fn lately(&mut self, state: &State) -> Lately {
         let (now, totals) = (Instant::now(), Totals::of(state));
         self.forget(now);
         self.refused.update(&totals, now);
+        self.note_errors(&totals.errors, now);
         let known = self.changes_lost.map_or(0, |(_, lost)| lost);
         if totals.changes_lost > known {
             self.changes_lost = Some((now, totals.changes_lost));
@@ -181,7 +212,12 @@ impl Recorder {
         let changes_lost = self.changes_lost.filter(|(when, _)| now.duration_since(*when) < TOLD);
         let none = Totals::default();
         let then = then.map_or(&none, |(_, then)| then);
+        let explained = |kind: &Kind| {
+            let known = self.explained.get(kind).map_or(0, |(count, _)| *count);
+            known.saturating_sub(then.errors.get(kind).copied().unwrap_or_default())
+        };
         let lately = Lately {
+            explained: totals.errors.keys().map(|kind| (*kind, explained(kind))).collect(),
             errors: totals
                 .errors
                 .iter()
@@ -193,6 +229,12 @@ impl Recorder {
                 .exchanges
                 .iter()
                 .map(|(class, tally)| (*class, tally.since(then.exchanges.get(class).copied().unwrap_or_default())))
+                .collect(),
+            losses: totals
+                .losses
+                .iter()
+                .map(|(field, count)| (field.clone(), count - then.losses.get(field).unwrap_or(&0)))
+                .filter(|(_, count)| *count > 0)
                 .collect(),
             reads: totals.reads - then.reads,
             free_reads: totals.free_reads - then.free_reads,
@@ -254,6 +296,7 @@ impl Totals {
             errors: state.errors.read().into_iter().map(|one| (one.kind, one.count)).collect(),
             calls: state.calls.ended() + state.streams.ended(),
             exchanges: state.exchanges.read(),
+            losses: state.exchanges.losses(),
             reads: free_reads + cache.misses,
             free_reads,
             changes_lost: state.lost_lines.read(Room::Changes),
@@ -272,95 +315,6 @@ impl Totals {
                     .filter(|one| is_credential(one))
                     .map(|one| one.taken)
                     .sum::<u64>(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn totals(calls: u64, errors: &[(&'static str, u64)]) -> Totals {
-        let kind = |reason| Kind { reason, code: "INTERNAL", method: "m" };
-        let errors = errors.iter().map(|(reason, count)| (kind(*reason), *count)).collect();
-        Totals { errors, calls, ..Totals::default() }
-    }
-
-    #[test]
-    fn where_calls_are_rare_and_none_succeeds_it_looks_as_far_back_as_the_last_few() {
-        // Each two minutes a call is refused, and once one succeeds.
-        let told = |minutes: u64, succeeds: Option<u64>| {
-            let (began, mut recorder) = (Instant::now(), Recorder::default());
-            let mut last = (0, Duration::ZERO);
-            for second in 0..=minutes * 60 {
-                let now = began + Duration::from_secs(second);
-                let calls = second / 120;
-                let well = u64::from(succeeds.is_some_and(|call| calls >= call));
-                let totals = totals(calls, &[("ACCESS_REFUSED", calls - well)]);
-                recorder.forget(now);
-                last = recorder.since(&totals, now).map_or((0, Duration::ZERO), |(then, before)| {
-                    (totals.calls - before.calls, now.duration_since(*then))
-                });
-                recorder.kept.push_back((now, totals));
-            }
-            assert!(recorder.older.len() <= 30, "{} are kept", recorder.older.len());
-            last
-        };
-        assert!(told(8, None).0 < 5, "too few to tell a share of");
-        let (calls, over) = told(14, None);
-        assert!(calls == 5 && over > Duration::from_mins(8) && over < Duration::from_mins(11), "{calls} in {over:?}");
-        let (calls, over) = told(60, None);
-        assert!(calls == 5 && over < Duration::from_mins(11), "{calls} in {over:?}");
-        let (calls, over) = told(60, Some(28));
-        assert!(calls < 5 && over <= Duration::from_mins(5), "one has succeeded: {calls} in {over:?}");
-    }
-
-    #[test]
-    fn what_another_credential_mends_is_over_soon_even_if_nobody_calls() {
-        let (began, mut recorder) = (Instant::now(), Recorder::default());
-        let of = |second: u64| Totals {
-            credentials: u64::from(second >= 100),
-            ..totals(second.min(90), &[("CREDENTIAL_REFUSED", second.min(90))])
-        };
-        for second in 0..200 {
-            let now = began + Duration::from_secs(second);
-            recorder.forget(now);
-            recorder.kept.push_back((now, of(second)));
-        }
-        let (_, then) = recorder.since(&of(200), began + Duration::from_secs(200)).expect("it has begun");
-        assert_eq!(of(200).refused() - then.refused(), 0);
-        let (_, then) = recorder.since(&of(99), began + Duration::from_secs(99)).expect("it has begun");
-        assert_eq!(of(99).refused() - then.refused(), 90, "till then all are told");
-    }
-
-    #[test]
-    fn that_there_is_no_such_record_is_a_success() {
-        assert_eq!(totals(5, &[("NOT_FOUND", 3), ("UPSTREAM_ERROR", 1)]).well(), 4);
-    }
-
-    #[test]
-    fn a_refused_credential_is_told_until_a_call_succeeds_or_another_one_is_taken() {
-        let began = Instant::now();
-        let minutes = |number| Duration::from_mins(number);
-        // Three calls have succeeded, and since then each ten minutes one is refused.
-        let refused = |calls: u64| totals(3 + calls, &[("CREDENTIAL_REFUSED", calls)]);
-        let told = || {
-            let mut told = Refused::default();
-            told.update(&refused(0), began);
-            for minute in 0..=40 {
-                told.update(&refused(1 + minute / 10), began + minutes(minute));
-                assert_eq!(told.read(began + minutes(minute)), Some((1 + minute / 10, minutes(minute))));
-            }
-            told
-        };
-        assert_eq!(told().read(began + minutes(70)), None, "nobody has called for half an hour");
-        for mended in [Totals { calls: 9, ..refused(5) }, Totals { credentials: 1, ..refused(5) }] {
-            let mut told = told();
-            told.update(&mended, began + minutes(41));
-            assert_eq!(told.read(began + minutes(41)), None);
-            let again = Totals { calls: mended.calls + 1, ..totals(0, &[("CREDENTIAL_REFUSED", 6)]) };
-            told.update(&Totals { credentials: mended.credentials, ..again }, began + minutes(42));
-            assert_eq!(told.read(began + minutes(42)), Some((1, Duration::ZERO)));
         }
     }
 }

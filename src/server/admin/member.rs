@@ -93,6 +93,11 @@ fn lease(election: &Election) -> Option<Finding> {
             "the API server does not allow it",
             "the service account must be let get and update the Lease that fleet.kubernetes.lease names",
         ),
+        "failing" => (
+            "the API server answers with an error, or with a Lease that cannot be read",
+            "kubectl get lease shows it: its leaseTransitions must be below 2,000,000,000; else see the API server's log and its admission \
+             webhooks",
+        ),
         _ => (
             "the API server does not answer",
             "see whether it runs, and whether the network policy lets the replica reach it: networkPolicy.apiServerPort",

@@ -50,6 +50,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How often a read may be lost with the leader before its caller learns of it.
 const LOST_READS: u32 = 3;
 
+/// What waits for news as long as its caller likes, so that its deadline is no failure.
+const WATCHES: [&str; 2] =
+    ["/zendesk.gateway.v1.JobService/WatchJobs", "/zendesk.gateway.v1.UserService/StreamChangedUsers"];
+
 /// Forwards calls: see the module.
 #[derive(Clone)]
 pub struct Layer {
@@ -282,7 +286,10 @@ impl Forwarding {
             let outcome = timeout_at(end, self.link.send(self.rpc.streaming, term, request)).await;
             let outcome = outcome.map_err(late(true)).map_err(|error| self.told(error))?;
             let back = match outcome {
-                Ok(response) => return Ok(Ok(response)),
+                Ok(response) => {
+                    self.facts.origin.ledger.watches(WATCHES.contains(&self.rpc.path));
+                    return Ok(Ok(response));
+                }
                 Err(Lost::NotTaken(back)) => back,
                 Err(Lost::NotLeader) => None,
                 // A read may be asked again. Of a write nobody can say whether it was done, and after it another's may have been.

@@ -29,8 +29,8 @@ use crate::fleet::elected::{Elected, Input};
 use crate::fleet::election::Event;
 use crate::fleet::link::Link;
 use crate::fleet::wire::{
-    ACCOUNT, ALL, CONTRACT, CONTRACT_OF, DRAIN, HELLO, INVALIDATE, NOT_LEADER, NOT_READY, PING, Passport, SERVED_BY,
-    STATIC_TERM, SUCCEED, TAKE, TAKE_OVER, TERM, VOID, number,
+    ACCOUNT, ALL, CONTRACT, CONTRACT_OF, DRAIN, FINDINGS, FOUND, HELLO, INVALIDATE, NOT_LEADER, NOT_READY, PING,
+    Passport, SERVED_BY, STATIC_TERM, SUCCEED, TAKE, TAKE_OVER, TERM, VOID, number,
 };
 use crate::gateway::audit;
 use crate::gateway::caller::{Caller, Grant};
@@ -40,6 +40,7 @@ use crate::server::admin::readiness::Phase;
 use crate::server::identity::metadata;
 use crate::server::inbound::{Answer, Arrival, Inbound};
 use crate::share::Shares;
+use crate::telemetry::Telemetry;
 
 /// Most bytes that a leader hands over.
 const MOST_KNOWN: usize = 4 << 20;
@@ -61,6 +62,8 @@ pub struct Answers {
     pub shares: Shares,
     /// Whether it answers calls as it should.
     pub readiness: Readiness,
+    /// Knows what deserves attention here.
+    pub telemetry: Telemetry,
 }
 
 /// Takes forwarded calls.
@@ -259,6 +262,14 @@ impl Answers {
                     drain.begin();
                 }
                 done()
+            }
+            (FINDINGS, _) => {
+                let found = self.telemetry.state().findings.read();
+                let one = |(kind, is_problem): &(&str, bool)| format!("{}{kind}", if *is_problem { "!" } else { "" });
+                let text = found.iter().map(one).collect::<Vec<_>>().join(",");
+                let mut response = done();
+                response.headers_mut().extend(HeaderValue::try_from(text).ok().map(|text| (FOUND, text)));
+                response
             }
             (SUCCEED, Some(elected)) if elected.would_lead() => done(),
             (TAKE, Some(elected)) => match headers.get(TERM).and_then(number) {

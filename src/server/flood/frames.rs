@@ -13,10 +13,15 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Bytes of a frame before its payload: length, type, flags and stream (RFC 9113, section 4.1).
-const HEADER: usize = 9;
+pub(super) const HEADER: usize = 9;
 const HEADERS: u8 = 1;
+const PING: u8 = 6;
+pub(super) const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
+const ACK: u8 = 1;
+/// What h2 asks with, before its last GOAWAY, whether the peer has seen the first one.
+const SHUTDOWN: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 
 /// What an unfinished block of headers may take once it is decoded: few bytes can stand for many.
 const BLOCK: usize = 16 << 10;
@@ -49,15 +54,17 @@ impl Unfinished {
         Self { frames, timeout, finish_by: None, since, budget: budget.clone(), charged: 0 }
     }
 
-    /// Follows bytes that have come.
+    /// Follows bytes that have come. Returns how many of them there are until the connection takes no more streams, and the newest
+    /// one that it has taken, if they come to that; the others were not followed.
     ///
     /// # Errors
     /// Too much is unfinished on all connections together.
-    pub fn read(&mut self, bytes: &[u8], is_known: impl FnOnce() -> bool) -> io::Result<()> {
+    pub fn read(&mut self, bytes: &[u8], is_known: impl FnOnce() -> bool) -> io::Result<Option<(usize, u32)>> {
         if bytes.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let has_finished = self.frames.follow(bytes);
+        let (has_finished, followed, is_last) = self.frames.follow(bytes);
+        let last = is_last.then_some((followed, self.frames.newest));
         let held = self.frames.held();
         if has_finished {
             self.finish_by = None;
@@ -67,7 +74,7 @@ impl Unfinished {
         }
         let (held, before) = (if held > FREE { held } else { 0 }, self.charged);
         if held == before {
-            return Ok(());
+            return Ok(last);
         }
         self.charged = held;
         let all = &self.budget.0;
@@ -79,7 +86,7 @@ impl Unfinished {
         if held > before && now > if is_known() { MOST } else { MOST_OF_STRANGERS } {
             return Err(io::Error::other("too many unfinished frames"));
         }
-        Ok(())
+        Ok(last)
     }
 
     /// Completes once what is unfinished should have been finished. To be asked when nothing more has come.
@@ -110,11 +117,25 @@ struct Frames {
     left: usize,
     /// Bytes of the whole frames of a block of headers that has not ended.
     block: usize,
+    /// The newest stream that the peer has opened.
+    newest: u32,
+    /// What an answer to a PING says, as far as it has come.
+    ping: [u8; SHUTDOWN.len()],
+    /// True once the peer has said that it has seen the first GOAWAY.
+    is_told: bool,
+}
+
+/// Returns the stream of a frame.
+pub(super) fn stream_of(header: &[u8; HEADER]) -> u32 {
+    let [.., first, second, third, fourth] = *header;
+    u32::from_be_bytes([first & 0x7f, second, third, fourth])
 }
 
 impl Frames {
-    /// Follows bytes that have come. Returns whether they finish anything, or nothing was unfinished before.
-    fn follow(&mut self, mut bytes: &[u8]) -> bool {
+    /// Follows bytes that have come. Returns whether they finish anything, or nothing was unfinished before; and how many were
+    /// followed: all, unless the peer says with them that it has seen the first GOAWAY, which is returned, too.
+    fn follow(&mut self, mut bytes: &[u8]) -> (bool, usize, bool) {
+        let all = bytes.len();
         let mut finished = self.held() == 0;
         while !bytes.is_empty() {
             if self.came < HEADER {
@@ -127,8 +148,15 @@ impl Frames {
                 }
                 let [high, middle, low, ..] = self.header;
                 self.left = u32::from_be_bytes([0, high, middle, low]) as usize;
+                if self.header[3] == HEADERS {
+                    self.newest = self.newest.max(stream_of(&self.header));
+                }
             }
             let more = bytes.len().min(self.left);
+            let is_answer = self.header[3] == PING && self.header[4] & ACK != 0;
+            if is_answer && let Some(ping) = self.ping.get_mut(self.payload..self.payload + more) {
+                ping.copy_from_slice(&bytes[..more]);
+            }
             bytes = &bytes[more..];
             self.left -= more;
             self.payload += more;
@@ -138,10 +166,14 @@ impl Frames {
                 let goes_on = is_of_block && flags & END_HEADERS == 0;
                 self.block = if goes_on { self.block + HEADER + self.payload } else { 0 };
                 finished |= !goes_on;
+                let is_told = is_answer && self.payload == SHUTDOWN.len() && self.ping == SHUTDOWN;
                 (self.came, self.payload) = (0, 0);
+                if is_told && !std::mem::replace(&mut self.is_told, true) {
+                    return (finished, all - bytes.len(), true);
+                }
             }
         }
-        finished
+        (finished, all, false)
     }
 
     /// What is held of what is unfinished.

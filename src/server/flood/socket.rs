@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::activity::{Activity, Worth};
 use super::frames::{Budget, Unfinished};
+use super::late::Late;
 use crate::server::counts::{Counts, Distrusted};
 use crate::server::spoken::{self, Spoken};
 use crate::turns::Turns;
@@ -31,6 +32,8 @@ pub struct Socket<T> {
     agreed: bool,
     activity: Option<Activity>,
     unfinished: Option<Unfinished>,
+    /// Set once the connection takes no more streams.
+    late: Option<Late>,
     turns: Turns,
     send_timeout: Duration,
     /// Runs while the peer takes nothing.
@@ -43,8 +46,8 @@ impl<T> Socket<T> {
     pub fn new(inner: T, preface_timeout: Duration, send_timeout: Duration, counts: Counts) -> Self {
         let begin_by = Box::pin(sleep(preface_timeout));
         let (turns, activity) = (Turns::new(), None);
-        let (unfinished, stuck, agreed) = (None, None, false);
-        Self { inner, begun: 0, begin_by, counts, agreed, activity, unfinished, turns, send_timeout, stuck }
+        let (unfinished, late, stuck, agreed) = (None, None, None, false);
+        Self { inner, begun: 0, begin_by, counts, agreed, activity, unfinished, late, turns, send_timeout, stuck }
     }
 
     /// Bounds how long, and how much, is left unfinished of what the peer sends after the preface.
@@ -110,6 +113,15 @@ impl<T> Socket<T> {
     }
 }
 
+impl<T: AsyncRead + Unpin> Socket<T> {
+    fn poll_inner(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.late {
+            None => Pin::new(&mut self.inner).poll_read(context, buffer),
+            Some(late) => late.poll_read(&mut self.inner, context, buffer),
+        }
+    }
+}
+
 impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -121,12 +133,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
         let before = buffer.filled().len();
         let outcome = if buffer.remaining() > portion {
             let mut part = ReadBuf::new(buffer.initialize_unfilled_to(portion));
-            let outcome = Pin::new(&mut this.inner).poll_read(context, &mut part);
+            let outcome = this.poll_inner(context, &mut part);
             let read = part.filled().len();
             buffer.advance(read);
             outcome
         } else {
-            Pin::new(&mut this.inner).poll_read(context, buffer)
+            this.poll_inner(context, buffer)
         };
         if outcome.is_pending() {
             this.turns.pause();
@@ -143,7 +155,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
         let preface = (PREFACE - this.begun).min(buffer.filled().len() - before);
         if let Some(unfinished) = this.unfinished.as_mut().filter(|_| this.begun + preface >= PREFACE) {
             let is_known = || this.activity.as_ref().is_some_and(|activity| activity.worth() == Worth::Proven);
-            unfinished.read(&buffer.filled()[before + preface..], is_known)?;
+            let from = before + preface;
+            if let Some((followed, newest)) = unfinished.read(&buffer.filled()[from..], is_known)? {
+                this.late = Some(Late::new(newest, &buffer.filled()[from + followed..]));
+                buffer.set_filled(from + followed);
+            }
             if outcome.is_pending()
                 && let Poll::Ready(late) = unfinished.poll(context)
             {

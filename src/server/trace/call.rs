@@ -289,7 +289,7 @@ impl Drop for Call {
         }
         // Without a status the caller cancelled the call.
         let code = self.code.unwrap_or(Code::Cancelled);
-        let watches = self.method.name.ends_with("/WatchJobs");
+        let watches = self.ledger.is_watching();
         let failed = Failed { code, reason: self.reason, asked: self.asked, ours: self.method.is_ours(), watches };
         let seconds = self.started.elapsed().as_secs_f64();
         if let Some(calls) = self.calls() {

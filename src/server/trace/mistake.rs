@@ -23,7 +23,7 @@ pub struct Failed {
     pub asked: Option<Duration>,
     /// True for a call of the contract, false for health and reflection.
     pub ours: bool,
-    /// True for a call that watches something that may go on for longer than it.
+    /// True for a call that was told all there is, and waits for news.
     pub watches: bool,
 }
 

@@ -43,9 +43,19 @@ pub enum Room {
 pub struct Lost {
     changes: AtomicU64,
     others: AtomicU64,
+    /// What the last write failed with.
+    failure: Mutex<Option<String>>,
 }
 
 impl Lost {
+    /// Returns why lines are lost: the last write failed, or lines come faster than they are read.
+    pub fn why(&self) -> String {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        failure.map_or("standard error was not read in time".to_owned(), |why| {
+            format!("standard error could not be written: {why}")
+        })
+    }
+
     /// Returns how many lines of a room were lost.
     pub fn read(&self, room: Room) -> u64 {
         self.of(room).load(Ordering::Relaxed)
@@ -196,7 +206,9 @@ impl Shared {
             let in_piece = lines(piece);
             left -= in_piece;
             next.extend_from_slice(piece);
-            let is_lost = to.write_all(&next).and_then(|()| to.flush()).is_err();
+            let failure = to.write_all(&next).and_then(|()| to.flush()).err();
+            let is_lost = failure.is_some();
+            *self.lost.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure.map(|error| error.to_string());
             state = self.lock();
             if state.given_up {
                 return;
@@ -369,5 +381,6 @@ mod tests {
         writer.flush();
         let lost = writer.lost();
         assert_eq!((lost.read(Room::Changes), lost.read(Room::Others)), (3, 1));
+        assert_eq!(lost.why(), "standard error could not be written: broken pipe");
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct File {
     path: PathBuf,
     read: Read,
     watched: Watched<Token>,
+    /// What the file had at the start.
+    first: Arc<Token>,
     past: Mutex<Past>,
 }
 
@@ -67,7 +69,8 @@ impl File {
             .file_on_trial("credential", path, its)
             .await
             .map_err(|error| anyhow::anyhow!("{key}: {error:#}"))?;
-        let file = Arc::new(Self { path: path.to_owned(), read, watched, past: Mutex::default() });
+        let first = watched.get();
+        let file = Arc::new(Self { path: path.to_owned(), read, watched, first, past: Mutex::default() });
         tokio::spawn(follow(Arc::downgrade(&file), zendesk.clone()));
         Ok(file)
     }
@@ -94,9 +97,9 @@ impl File {
         if token.accepted.swap(true, Ordering::Relaxed) {
             return;
         }
-        let before = self.past().good.replace(Arc::clone(token));
+        self.past().good = Some(Arc::clone(token));
         if Arc::ptr_eq(token, &self.watched.get()) {
-            if before.is_none() {
+            if Arc::ptr_eq(token, &self.first) {
                 return self.watched.counts().unchanged();
             }
             self.watched.counts().taken();

@@ -9,6 +9,8 @@ use crate::limits::Window;
 use crate::upstream::call::Priority;
 
 mod left;
+#[cfg(test)]
+mod tests;
 
 pub use left::{Left, millis};
 
@@ -95,9 +97,9 @@ struct Told {
 }
 
 impl Told {
-    /// True if a request that was let through at `asked` is counted in what is left.
+    /// True if a request that was let through at `asked` is counted in what is left, or before it.
     fn counts(&self, asked: Instant) -> bool {
-        !self.assumed && asked + COUNTED_AFTER <= self.asked
+        if self.assumed { asked < self.begun } else { asked + COUNTED_AFTER <= self.asked }
     }
 }
 
@@ -137,7 +139,7 @@ impl Budget {
         if let Some(until) = self.closed_until.filter(|until| now < *until) {
             return Opening::At(until);
         }
-        let Some(told) = self.told() else {
+        let Some(told) = self.told(now) else {
             let enough = self.silent || self.under_way.len() < FIRST;
             return if enough { Opening::Now } else { self.unanswered(now, ASK_AT_FIRST_EVERY, None) };
         };
@@ -184,7 +186,7 @@ impl Budget {
     /// Returns when a call with `ahead` others before it is likely to get its turn, if nobody else spends.
     pub fn estimate(&self, priority: Priority, ahead: u32, now: Instant) -> Instant {
         let open = self.closed_until.map_or(now, |until| until.max(now));
-        let Some(told) = self.told() else { return open };
+        let Some(told) = self.told(now) else { return open };
         let mut ends = told.ends;
         let mut left = self.left(&told);
         let mut turn = i64::from(ahead) + 1;
@@ -222,7 +224,7 @@ impl Budget {
         if let Ok(at) = self.under_way.binary_search(&asked) {
             self.under_way.remove(at);
         }
-        self.told = self.told();
+        self.told = self.told(Instant::now());
         if let Some(told) = self.told.as_mut().filter(|told| unheard && !told.counts(asked)) {
             told.remaining = told.remaining.saturating_sub(1);
         }
@@ -323,7 +325,7 @@ impl Budget {
 
     /// Returns the budget as it is now, where anything is known.
     pub fn view(&self, now: Instant) -> Option<View> {
-        let told = self.told()?;
+        let told = self.told(now)?;
         let seconds = told.ends.saturating_duration_since(now).as_secs_f64().max(1.0);
         let left = u32::try_from(self.left(&told)).unwrap_or_default();
         Some(View {
@@ -336,12 +338,12 @@ impl Budget {
         })
     }
 
-    /// Returns what is known; an assumed window renews itself.
-    fn told(&self) -> Option<Told> {
+    /// Returns what is known; an assumed window that is over renews itself, as if it began at this look. So whatever is found for
+    /// `now` must not be later only because time passes.
+    fn told(&self, now: Instant) -> Option<Told> {
         let mut told = self.told?;
-        let now = Instant::now();
         if told.assumed && now >= told.ends {
-            (told.remaining, told.ends, told.heard) = (told.limit, now + MINUTE, now);
+            (told.remaining, told.ends, told.heard, told.begun) = (told.limit, now + MINUTE, now, now);
         }
         Some(told)
     }

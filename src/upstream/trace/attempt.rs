@@ -188,6 +188,7 @@ impl Running {
     fn lost(&self, loss: &Loss) {
         let field = KeyValue::new("zendesk_gateway.field", loss.field.clone());
         self.means.telemetry.instruments().unreadable.add(loss.count, &[field]);
+        self.means.telemetry.state().exchanges.lose(&loss.field, loss.count);
         debug!(
             target: "upstream",
             { url.template = self.endpoint.path, json.field = loss.field, json.met = loss.met, json.count = loss.count },

@@ -193,6 +193,16 @@ fn refused_by_the_cluster() -> Vec<(&'static str, Value, &'static str)> {
             "strategy.rollingUpdate.maxSurge: is 0, as",
         ),
         (account, json!({"minReadySeconds": 600}), "minReadySeconds: 600 is not less than"),
+        (
+            account,
+            json!({"prometheusRule": {"alertLabels": {"bad-name": "x", "team": "support"}}}),
+            "prometheusRule.alertLabels: \"bad-name\" is no name of a label",
+        ),
+        (
+            account,
+            json!({"prometheusRule": {"alertLabels": {"job": "x"}}}),
+            "prometheusRule.alertLabels: job is set by the rules",
+        ),
         (account, json!({"resources": {"requests": {"memory": "1Gi"}}}), "resources.requests.memory: 1Gi is more"),
         (
             account,
@@ -251,6 +261,21 @@ fn worded() -> Vec<String> {
 }
 
 #[test]
+fn a_rule_without_an_expression_is_refused_and_one_with_it_is_not() {
+    if !has_helm() {
+        return;
+    }
+    let with = |rule: Value| try_render(&files("api-token"), &json!({"prometheusRule": {"extraRules": [rule]}}));
+    for rule in [json!({"alert": "Ours"}), json!({"expr": "up"}), json!({"alert": "Ours", "expr": ""})] {
+        let said = with(rule.clone()).err().expect("refused");
+        assert!(said.contains("/prometheusRule/extraRules/0"), "{rule}: {said}");
+    }
+    for rule in [json!({"alert": "Ours", "expr": "up == 0"}), json!({"record": "ours", "expr": 1})] {
+        with(rule).expect("taken");
+    }
+}
+
+#[test]
 fn every_guard_fires_and_names_the_value() {
     if !has_helm() {
         return;
@@ -268,7 +293,7 @@ fn every_guard_fires_and_names_the_value() {
     assert!(worded.len() > 20, "{worded:#?}");
     for text in worded {
         let longest = text.split(['%', '\\']).max_by_key(|part| part.len()).expect("a part");
-        let longest = longest.trim_start_matches(['s', 'd', 'v']);
+        let longest = longest.trim_start_matches(['s', 'd', 'v', 'q']);
         assert!(fired.contains(longest), "no test makes this guard fire: {text}");
     }
 }

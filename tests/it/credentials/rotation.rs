@@ -155,6 +155,21 @@ async fn a_new_secret_is_tried(has_called: bool) {
 }
 
 #[tokio::test]
+async fn a_secret_that_mends_a_wrong_one_of_the_start_is_taken_as_others_are() {
+    let (folder, watcher) = (TempDir::new().expect("a temporary folder"), watcher());
+    let (t, source) = signed_and_watched(&watcher, |_| config::Credential::OauthToken {
+        token_file: secret(&folder, "this-is-not-the-token"),
+    })
+    .await;
+    let zendesk = plain(&t.sandbox.base_url());
+    let proof = source.prove(&zendesk, Duration::from_secs(10)).await;
+    assert!(matches!(proof, Proof::Refused(_)), "{proof:?}");
+    secret(&folder, &t.sandbox.config().credential.oauth_token);
+    until(|| reloads(&watcher, "credential") == (1, 0)).await;
+    t.stop().await;
+}
+
+#[tokio::test]
 async fn a_token_that_is_revoked_before_its_successor_was_seen_is_looked_up_within_the_call() {
     let folder = TempDir::new().expect("a temporary folder");
     let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");

@@ -3,9 +3,11 @@
 use std::future::pending;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use zendesk_gateway::config::Config;
+use zendesk_gateway::error::reason_of;
 use zendesk_gateway::gateway::caller::Caller;
 use zendesk_gateway::proto::{BulkDeleteUsersRequest, BulkResult, WatchJobsRequest};
 use zendesk_gateway::upstream::Call;
@@ -92,4 +94,15 @@ async fn where_the_list_hangs_each_job_is_told_of_by_its_own_path() {
     let outcome = read(&t.rpc.bulk_delete_users(request).await.expect("accepted").into_inner()).outcomes.remove(0);
     assert_eq!(outcome.result(), BulkResult::Deleted);
     assert_eq!(t.jobs().active, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_learns_that_zendesk_does_not_answer_before_its_own_time_is_up() {
+    let t = zendesk(Hangs::All);
+    let request = by(callers()("one"), 10 * MINUTE, WatchJobsRequest { ids: vec!["V3-666".to_owned()] });
+    let begun = Instant::now();
+    let mut watch = t.rpc.watch_jobs(request).await.expect("a stream").into_inner();
+    let status = watch.next().await.expect("it ends with an error").err().expect("nobody answers");
+    assert_eq!(reason_of(&status), Some("UPSTREAM_TIMEOUT"), "{status}");
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
 }

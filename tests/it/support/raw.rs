@@ -192,23 +192,31 @@ impl Wire {
     pub async fn closed(&mut self) -> Option<u32> {
         let ended = tokio::time::timeout(LONG, async {
             let mut reason = None;
-            loop {
-                let mut head = [0; 9];
-                if self.socket.read_exact(&mut head).await.is_err() {
-                    return reason;
-                }
-                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-                let mut payload = vec![0; length as usize];
-                if self.socket.read_exact(&mut payload).await.is_err() {
-                    return reason;
-                }
-                if head[3] == 7 {
+            while let Some((kind, _, _, payload)) = self.read().await {
+                if kind == 7 {
                     reason = Some(u32::from_be_bytes(payload[4..8].try_into().expect("four bytes")));
                 }
             }
+            reason
         });
         ended.await.expect("the server closes the connection")
     }
+
+    /// Reads the next frame: its kind, flags, stream and payload. None once the server has closed the connection.
+    pub async fn read(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
+        let mut head = [0; 9];
+        self.socket.read_exact(&mut head).await.ok()?;
+        let [high, middle, low, kind, flags, stream @ ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, high, middle, low]) as usize];
+        self.socket.read_exact(&mut payload).await.ok()?;
+        Some((kind, flags, u32::from_be_bytes(stream), payload))
+    }
+}
+
+/// A block of headers, each written out.
+pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let text = |text: &str| [&[u8::try_from(text.len()).expect("short")], text.as_bytes()].concat();
+    fields.iter().flat_map(|(name, value)| [&[0][..], &text(name), &text(value)].concat()).collect()
 }
 
 /// One frame.

@@ -3,7 +3,7 @@
 use super::Found;
 use crate::server::admin::failures::FAILURES;
 use crate::server::admin::figures::counted;
-use crate::server::admin::findings::Level;
+use crate::server::admin::findings::{Finding, Level};
 use crate::server::admin::lately::Lately;
 use crate::telemetry::State;
 use crate::telemetry::errors::Kind;
@@ -36,7 +36,7 @@ const FOLLOWS: [(&str, &[&str]); 7] = [
             "fleet_alone",
         ],
     ),
-    ("BREAKER_OPEN", &["circuit_open", "upstream_malformed"]),
+    ("BREAKER_OPEN", &["circuit_open", "upstream_malformed", "upstream_down"]),
     ("ACCOUNT_NOT_FOUND", &["account_not_found", "endpoint_not_found"]),
     ("UPSTREAM_MALFORMED", &["foreign_answers", "circuit_open", "token_renewal_failed"]),
     ("UPSTREAM_UNAVAILABLE", &["circuit_open", "token_renewal_failed"]),
@@ -66,21 +66,31 @@ fn is_conflict(kind: &Kind) -> bool {
     kind.reason == "CONFLICT"
 }
 
+/// True if one of the findings is why calls fail for this reason.
+pub fn explains(found: &[Finding], reason: &str) -> bool {
+    let is_told = |kind: &str| found.iter().any(|other| other.kind == kind);
+    FAILURES.iter().any(|(of, kind, ..)| *of == reason && is_told(kind))
+        || FOLLOWS.iter().any(|(of, kinds)| *of == reason && kinds.iter().any(|kind| is_told(kind)))
+}
+
 impl Found {
     /// Calls that fail for a reason that nothing else found explains.
     pub(super) fn failing(&mut self, lately: &Lately, state: &State) {
-        let is_told = |kind: &str| self.0.iter().any(|other| other.kind == kind);
-        let is_explained = |reason: &str| {
-            FAILURES.iter().any(|(of, kind, ..)| *of == reason && is_told(kind))
-                || FOLLOWS.iter().any(|(of, kinds)| *of == reason && kinds.iter().any(|kind| is_told(kind)))
+        // What was explained at its time stays so, after its cause is over.
+        let left = |kind: &Kind, count: u64| {
+            if explains(&self.0, kind.reason) {
+                return 0;
+            }
+            count.saturating_sub(lately.explained.get(kind).copied().unwrap_or_default())
         };
         // Some calls meet a conflict where all is well.
         let conflicts: u64 = lately.errors.iter().filter(|(kind, _)| is_conflict(kind)).map(|(_, count)| count).sum();
         let is_contested = conflicts >= MANY && conflicts * 100 >= lately.calls * VERY_OFTEN;
         let fails = |kind: &Kind| is_failure(kind) || is_contested && is_conflict(kind);
-        let unexplained = || lately.errors.iter().filter(|(kind, _)| fails(kind) && !is_explained(kind.reason));
-        let count: u64 = unexplained().map(|(_, count)| count).sum();
-        let Some((most, _)) = unexplained().max_by_key(|(kind, count)| (**count, **kind)) else { return };
+        let failed = lately.errors.iter().filter(|(kind, _)| fails(kind));
+        let unexplained: Vec<(u64, Kind)> = failed.map(|(kind, count)| (left(kind, *count), *kind)).collect();
+        let count: u64 = unexplained.iter().map(|(count, _)| count).sum();
+        let Some((_, most)) = unexplained.into_iter().max() else { return };
         if count < AT_LEAST || count * 100 < lately.calls * OFTEN {
             return;
         }

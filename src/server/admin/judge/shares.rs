@@ -2,7 +2,8 @@
 
 use super::Found;
 use crate::contract::{RPCS, Risk};
-use crate::server::admin::findings::Level;
+use crate::server::admin::figures::counted;
+use crate::server::admin::findings::{Finding, Level};
 use crate::server::admin::lately::Lately;
 use crate::telemetry::State;
 use crate::telemetry::errors::Kind;
@@ -27,6 +28,40 @@ const OFTEN_REFUSED: u64 = 30;
 const SOMETIMES_REFUSED: u64 = 10;
 /// It refuses what is asked for in a class if it refuses this percentage of the class's.
 const NEARLY_ALWAYS: u64 = 90;
+
+/// So many values that cannot be read are more than a few odd records; so many rows are a problem.
+const MANY_LOST: u64 = 20;
+/// Kinds of findings about Zendesk, or about the way there, of which the leader alone knows.
+const ABOUT_ZENDESK: [&str; 26] = [
+    "access_refused",
+    "access_refused_partly",
+    "account_not_found",
+    "answers_unreadable",
+    "budget_short",
+    "budget_spent",
+    "budget_used_up",
+    "budget_waiting",
+    "circuit_open",
+    "credential_ended",
+    "credential_ends",
+    "credential_refused",
+    "endpoint_not_found",
+    "foreign_answers",
+    "jobs_failed",
+    "jobs_full",
+    "outcomes_unknown",
+    "overloaded",
+    "paused",
+    "permits_waiting",
+    "redirected",
+    "token_renewal_failed",
+    "upstream_down",
+    "upstream_late",
+    "upstream_malformed",
+    "upstream_slow",
+];
+/// Most fields that are told.
+const MOST_FIELDS: usize = 3;
 
 impl Found {
     /// Callers who get no connection, because one side does not take the other's certificate: nothing of them is seen otherwise.
@@ -162,7 +197,8 @@ impl Found {
         let is_often = |refused: u64, all: u64, percentage: u64| refused >= SOME && refused * 100 >= all * percentage;
         // A follower has no exchanges of its own, but what its leader has answered.
         if let Some(leader) = state.sources.fleet.read().filter(|it| it.course == "follows").and_then(|it| it.leader) {
-            let of = lately.errors.iter().filter(|(kind, _)| kind.reason == "PERMISSION_DENIED");
+            let is_refusal = |kind: &Kind| ["PERMISSION_DENIED", "UPSTREAM_REFUSED"].contains(&kind.reason);
+            let of = lately.errors.iter().filter(|(kind, _)| is_refusal(kind));
             let refused = of.map(|(_, count)| count).sum();
             if is_often(refused, lately.calls, OFTEN_REFUSED) {
                 let (calls, span) = (lately.calls, lately.span());
@@ -200,9 +236,20 @@ impl Found {
         let all = lately.exchanges(|tally| tally.timed);
         let (slow, given_up) = (lately.exchanges(|tally| tally.slow), lately.exchanges(|tally| tally.given_up));
         let next = "compare with a plain request from the same network; the slowest calls below name the endpoints";
-        if slow >= 3 && slow * 100 > all * OFTEN_SLOW {
+        let is_often = |slow: u64, all: u64| slow >= 3 && slow * 100 > all * OFTEN_SLOW;
+        if is_often(slow, all) {
             let text = format!("Zendesk is slow: {slow} of {all} requests in {} took more than 2.5 s.", lately.span());
             self.add("upstream_slow", Level::Warning, text, next);
+        }
+        // A class of which few requests are sent is seen only by itself.
+        for (class, tally) in lately.exchanges.iter().filter(|_| !is_often(slow, all)) {
+            let (slow, all) = (tally.slow, tally.timed);
+            if is_often(slow, all) {
+                let span = lately.span();
+                let text =
+                    format!("Zendesk is slow for {class}: {slow} of {all} requests in {span} took more than 2.5 s.");
+                self.about("upstream_slow", class, Level::Warning, text, next);
+            }
         }
         if given_up >= SOME && given_up * 100 > all * OFTEN_GIVEN_UP {
             let text = format!(
@@ -211,6 +258,40 @@ impl Found {
                 lately.span()
             );
             self.add("upstream_late", Level::Problem, text, next);
+        }
+    }
+
+    /// Rows and values of Zendesk's answers that callers do not get.
+    pub(super) fn unreadable(&mut self, lately: &Lately) {
+        let mut losses: Vec<_> = lately.losses.iter().collect();
+        losses.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let (rows, values): (Vec<_>, Vec<_>) = losses.into_iter().partition(|(field, _)| !field.contains('.'));
+        let next = "see whether a proxy on the way changes answers, and Zendesk's API changelog; the log level upstream=debug names each \
+                    field, and what was met in its place";
+        for (field, count) in rows {
+            let level = if *count >= MANY_LOST { Level::Problem } else { Level::Warning };
+            let what = counted(*count, "row", "rows");
+            let text = format!("{what} of {field} in {} could not be read, and are left out of lists.", lately.span());
+            self.about("answers_unreadable", field, level, text, next);
+        }
+        let values = values.into_iter().filter(|(_, count)| **count >= MANY_LOST);
+        for (field, count) in values.take(MOST_FIELDS) {
+            let text = format!("{count} values of {field} in {} could not be read, and are left out.", lately.span());
+            self.about("answers_unreadable", field, Level::Warning, text, next);
+        }
+    }
+
+    /// What the leader finds about Zendesk: it concerns the calls that this replica forwards.
+    pub(super) fn of_leader(&mut self, state: &State) {
+        let Some(fleet) = state.sources.fleet.read().filter(|fleet| fleet.course == "follows") else { return };
+        let leader = fleet.leader.unwrap_or_default();
+        let is_new = |kind: &str, found: &[Finding]| found.iter().all(|other| other.kind != kind);
+        for (kind, is_problem) in fleet.found {
+            if ABOUT_ZENDESK.contains(&kind) && is_new(kind, &self.0) {
+                let level = if is_problem { Level::Problem } else { Level::Warning };
+                let text = format!("The leader at {leader} finds {}, for all that it is sent.", kind.replace('_', " "));
+                self.add(kind, level, text, "see the leader's own status page");
+            }
         }
     }
 

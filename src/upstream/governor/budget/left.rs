@@ -32,7 +32,7 @@ pub fn millis(at: Instant, now: Instant) -> u64 {
 impl Budget {
     /// Returns what whoever spends from it next must know.
     pub fn left_now(&self, now: Instant) -> Left {
-        let told = self.told().map(|told| Said {
+        let told = self.told(now).map(|told| Said {
             limit: told.limit,
             remaining: told.remaining.saturating_sub(self.open(&told)),
             ends: millis(told.ends, now),
