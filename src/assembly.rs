@@ -73,8 +73,8 @@ pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly
     let connections = transport.connections();
     let seen = upstream::trace::Layers::new(&telemetry, origin.url());
     let (stack, control) = upstream::stack(&config.upstream, Some(seen), transport);
-    let stuck = connections.clone();
-    control.set_stuck(move || stuck.stuck());
+    let occupied = connections.clone();
+    control.set_occupancy(move || occupied.occupancy());
     let gateway = gateway(&config, stack).with_budget(&control.governor).with_gate(&control.gate);
     let identity = Identity::start(&config, &watcher).await?;
     let able = Box::pin(std::future::ready(()));

@@ -10,6 +10,7 @@ use url::Url;
 mod addresses;
 pub mod connector;
 mod dial;
+pub mod received;
 mod tls;
 
 use dial::Resolver;

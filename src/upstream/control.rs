@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::jitter::Jitter;
+use super::transport::Occupancy;
 use super::{attempt, breaker, deadline, gate, governor, queue, retry};
 use crate::config;
 
@@ -57,9 +58,9 @@ impl Control {
         }
     }
 
-    /// Gives the queue a permit more for each exchange that `stuck` counts: those on connections that have fallen silent.
-    pub fn set_stuck(&self, stuck: impl Fn() -> usize + Send + Sync + 'static) {
-        self.queue.set_stuck(stuck);
+    /// Gives the queue permits by how the connections are occupied.
+    pub fn set_occupancy(&self, occupancy: impl Fn() -> Occupancy + Send + Sync + 'static) {
+        self.queue.set_occupancy(occupancy);
     }
 
     /// Returns everything as it is now.

@@ -24,6 +24,7 @@ mod handover;
 mod lane;
 mod link;
 pub mod loss;
+mod lost;
 mod needs;
 mod outside;
 mod packed;
@@ -35,11 +36,9 @@ mod since;
 mod sizes;
 mod under_way;
 
-use end::End;
 use explanation::{explanation, judge_in_part};
 use handover::Handover;
 use lane::{Lane, SILENT_AFTER, Seat};
-use loss::Loss;
 use needs::{FULL_WITH_ONE, Needs};
 use pool::Pool;
 use precedence::{MOST_MOVES, Precedence};
@@ -48,7 +47,7 @@ use request::request;
 use sizes::Sizes;
 use under_way::UnderWay;
 
-pub use outside::Connections;
+pub use outside::{Connections, Occupancy};
 pub(super) use pool::BELIEVED;
 
 /// How long it waits before that, at first and at most, where a connection has processed nothing at all.
@@ -116,6 +115,7 @@ impl Transport {
         let (mut moves, mut is_withdrawn) = (0, false);
         // The connection on which it was sent and not processed.
         let mut left: Option<Arc<Lane>> = None;
+        let caller = call.share.id();
         let needs = Needs::of(&call.rest, &self.sizes);
         for _ in 0..MOST_MOVES {
             if !self.pool.may_offer() {
@@ -125,6 +125,7 @@ impl Transport {
                 // There is room for those without a body.
                 return Err(Error::NoStream { allowed: self.pool.allowed(needs.tries), is_shut: true });
             }
+            let needs = self.pool.apart(needs, caller);
             // A moved request goes before newcomers, which would fill each new connection first.
             let precedence = self.pool.precedence(moves);
             let seat = self.pool.seat(moves, needs, call.wanted_by).await?;
@@ -132,9 +133,15 @@ impl Transport {
             if left.take_if(|left| !Arc::ptr_eq(left, &lane)).is_some() {
                 self.pool.moved();
             }
-            let (sent, waits) = match self.exchange_on(seat, precedence, &call, needs).await {
+            let exchange = self.exchange_on(seat, precedence, &call, needs);
+            let (sent, waits) = match Self::unless_silent(&lane, &call, exchange).await {
                 Ok(answer) => return Ok(answer),
-                Err(Failed::Error(error)) => return Err(error),
+                Err(Failed::Error(error)) => {
+                    if lane.is_broken() {
+                        self.pool.broke(caller, &lane);
+                    }
+                    return Err(error);
+                }
                 Err(_) if call.ledger.is_closed() => return Err(Error::Deadline { sent: false }),
                 // There may be room elsewhere; if not, the call goes back into the queue.
                 Err(Failed::Withdrawn) => {
@@ -336,51 +343,6 @@ impl Transport {
         }
         drop(turn);
         under_way.head().await.map_err(Some)
-    }
-
-    /// Decides what became of a request that got no answer.
-    fn before_headers(&self, error: &reqwest::Error, handover: &Handover, call: &Call) -> Failed {
-        let (lane, taken) = (handover.lane(), handover.is_taken());
-        let chain = ConnectionError::of(error);
-        match Loss::of(error) {
-            Loss::NotProcessed => {
-                // It was sent, but counts as not sent: it moves to another connection, and no failure is reported.
-                if taken {
-                    call.ledger.unsend();
-                }
-                lane.end(End::Goaway);
-                Failed::Move { sent: taken, waits: !lane.has_heard() }
-            }
-            Loss::Refused => {
-                // No answer, and a sign of life.
-                lane.heard(true);
-                if taken {
-                    call.ledger.unsend();
-                }
-                // The peer may do so for reasons of its own, whatever it allows, so this says nothing of how many requests the
-                // connection takes.
-                self.pool.refused();
-                lane.refuse();
-                Failed::Move { sent: taken, waits: true }
-            }
-            Loss::Stream if taken => Failed::Error(Error::BrokenBeforeHeaders(chain)),
-            Loss::Connection if taken => {
-                let is_first = lane.broke(End::of(error));
-                Failed::Error(Error::BrokenBeforeHeaders(if is_first { chain } else { chain.already_counted() }))
-            }
-            // Nothing was sent. A connection that did open and does not take the request has ended.
-            Loss::Stream | Loss::Connection if lane.is_http1() || lane.failure().is_some() => {
-                if self.pool.may_come_back(call.wanted_by) {
-                    Failed::Move { sent: false, waits: true }
-                } else {
-                    Failed::Error(Error::Connect(chain))
-                }
-            }
-            Loss::Stream | Loss::Connection => {
-                lane.found_closed();
-                Failed::Move { sent: false, waits: !lane.has_heard() }
-            }
-        }
     }
 }
 

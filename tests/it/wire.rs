@@ -17,6 +17,7 @@ use crate::support::{TestGateway, account, settings};
 mod causes;
 mod edge;
 mod ends;
+mod greedy;
 mod opening;
 mod outages;
 mod pages;

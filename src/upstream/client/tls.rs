@@ -10,6 +10,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_platform_verifier::Verifier;
 
+use super::received;
 use crate::files;
 
 /// Most bytes of a file with certificates: more than any bundle has.
@@ -25,6 +26,7 @@ pub fn config(ca_file: Option<&Path>) -> anyhow::Result<ClientConfig> {
     let hybrid = kx_group::X25519MLKEM768;
     provider.kx_groups.retain(|group| group.name() != hybrid.name());
     provider.kx_groups.insert(0, hybrid);
+    provider.cipher_suites = received::suites();
     let provider = Arc::new(provider);
     let verifier = Verifier::new_with_extra_roots(authorities, Arc::clone(&provider))
         .context("the system's certificates cannot be read: SSL_CERT_FILE and SSL_CERT_DIR say where they are")?;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::cache::WaitsFor;
 use crate::contract::Idempotency;
 use crate::upstream::call::Call;
+use crate::upstream::transport::Occupancy;
 
 /// After how long a request without an answer may hang until its time-out. Most are answered in a tenth of this.
 pub const HANGS: Duration = Duration::from_millis(750);
@@ -41,15 +42,31 @@ struct Holder {
 #[derive(Debug, Clone, Copy)]
 pub struct Permits {
     /// As set, or as many as the connections have room for.
-    pub set: usize,
+    set: usize,
+    /// In place of exchanges on connections that have fallen silent.
+    stuck: usize,
     /// With those in place of requests that hang.
-    pub most: usize,
+    most: usize,
 }
 
 impl Permits {
     /// Returns as many as are set.
     pub fn set(set: usize) -> Self {
-        Self { set, most: set }
+        Self { set, stuck: 0, most: set }
+    }
+
+    /// Returns so many, and as many as `most` while requests hang, with some for exchanges that are stuck. There are no more than the
+    /// connections take, and of those a part is only in place of requests that hang: with permits for all of them, one caller's would
+    /// take every stream that the peer allows.
+    pub fn of(set: usize, most: usize, occupied: Occupancy) -> Self {
+        let set = set.min(occupied.most - occupied.most / (TIMES_BEYOND + 1)).max(1);
+        let most = most.saturating_add(occupied.stuck).min(occupied.most).max(set);
+        Self { set, stuck: occupied.stuck, most }
+    }
+
+    /// Returns how many there are, but for those in place of requests that hang.
+    pub fn usual(self) -> usize {
+        self.set + self.stuck
     }
 }
 
@@ -130,10 +147,10 @@ impl Tally {
     /// True if this caller may have one more. Its own reads get as many more as it has writes that hang, up to a quarter of all.
     pub fn may(&self, caller: u64, writes: bool, permits: Permits) -> bool {
         let own = self.own(caller);
-        let kept = if writes { 0 } else { own.hanging_writes.min(permits.set.div_ceil(4)) };
-        let free = permits.set.saturating_sub(self.young + own.hanging - kept);
+        let kept = if writes { 0 } else { own.hanging_writes.min(permits.usual().div_ceil(4)) };
+        let free = permits.usual().saturating_sub(self.young + own.hanging - kept);
         // While a connection was silent, one caller may have got more than are set: that leaves the others no less.
-        let all: usize = self.own.iter().map(|own| own.held.min(permits.set)).sum();
+        let all: usize = self.own.iter().map(|own| own.held.min(permits.usual())).sum();
         let beyond = permits.most.saturating_sub(all);
         own.held < TIMES_SET * free && (all < permits.set || own.held < TIMES_BEYOND * beyond)
     }
@@ -142,7 +159,7 @@ impl Tally {
     /// get one, however long the others' requests take.
     pub fn is_owed(&self, caller: u64, waiting: usize, permits: Permits) -> bool {
         let others = self.own.iter().filter(|own| own.caller != caller).count();
-        others > 0 && (self.own(caller).held + waiting) * (others + 1) < permits.set
+        others > 0 && (self.own(caller).held + waiting) * (others + 1) < permits.usual()
     }
 }
 

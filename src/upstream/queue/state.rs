@@ -17,7 +17,7 @@ use crate::deadline::usable;
 use crate::error::Error;
 use crate::upstream::call::{Call, Ledger};
 use crate::upstream::room::{Entry, Rank, Room};
-use crate::upstream::transport::BELIEVED;
+use crate::upstream::transport::{BELIEVED, Occupancy};
 
 /// A call is let into the queue only if it has time for an exchange this many times as long as the mean.
 const SLOWER_THAN_MEAN: u32 = 2;
@@ -27,8 +27,8 @@ const DOUBLINGS: u32 = 10;
 
 const TOO_LONG: &str = "the queue for zendesk is longer than the deadline";
 
-/// Returns how many exchanges are under way on connections that have fallen silent.
-type Stuck = dyn Fn() -> usize + Send + Sync;
+/// Returns how requests occupy the connections.
+type Occupied = dyn Fn() -> Occupancy + Send + Sync;
 
 /// Why a call is refused.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ enum Why {
 pub struct Queue {
     state: Mutex<State>,
     permits: usize,
-    stuck: OnceLock<Box<Stuck>>,
+    occupied: OnceLock<Box<Occupied>>,
     full: AtomicU64,
     too_late: AtomicU64,
 }
@@ -93,19 +93,19 @@ impl Queue {
         let (room, pace) = (Room::new(settings.waiting), Pace::default());
         let state = State { held: Held::default(), allowed: None, room, pace };
         let (full, too_late) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { state: Mutex::new(state), permits: settings.permits, stuck: OnceLock::new(), full, too_late }
+        Self { state: Mutex::new(state), permits: settings.permits, occupied: OnceLock::new(), full, too_late }
     }
 
-    /// Gives a permit more for each exchange that `stuck` counts.
-    pub fn set_stuck(&self, stuck: impl Fn() -> usize + Send + Sync + 'static) {
-        drop(self.stuck.set(Box::new(stuck)));
+    /// Gives permits by how the connections are occupied.
+    pub fn set_occupancy(&self, occupancy: impl Fn() -> Occupancy + Send + Sync + 'static) {
+        drop(self.occupied.set(Box::new(occupancy)));
     }
 
     /// Returns the queue as it is now.
     pub fn snapshot(&self) -> Snapshot {
         let state = self.state();
         Snapshot {
-            permits: self.permits_of(&state).set,
+            permits: self.permits_of(&state).usual(),
             in_use: state.held.len(),
             waiting: state.room.waiting(),
             refused_full: self.full.load(Ordering::Relaxed),
@@ -223,16 +223,12 @@ impl Queue {
         }
     }
 
-    /// Returns how many permits there are now: more for each exchange on a connection that has fallen silent.
+    /// Returns how many permits there are now: some for exchanges on connections that have fallen silent, at most as many as are set.
     fn permits_of(&self, state: &State) -> Permits {
-        let stuck = self.stuck();
         let most = state.permits(self.permits + self.permits.div_ceil(2));
-        Permits { set: state.permits(self.permits) + stuck, most: most + stuck }
-    }
-
-    /// Returns how many exchanges hold no permit, at most as many as there are permits.
-    fn stuck(&self) -> usize {
-        self.stuck.get().map_or(0, |stuck| stuck().min(self.permits))
+        let occupied = self.occupied.get().map_or(Occupancy { stuck: 0, most: usize::MAX }, |occupied| occupied());
+        let occupied = Occupancy { stuck: occupied.stuck.min(self.permits), ..occupied };
+        Permits::of(state.permits(self.permits), most, occupied)
     }
 
     /// Hands out the permits that somebody who waits may have.
@@ -311,7 +307,7 @@ impl State {
 
     /// Returns how many permits there are as a rule: as many as are `set`, too, while nothing at all is processed.
     fn usually(&self, permits: Permits, set: usize) -> usize {
-        if matches!(self.allowed, Some((0, _))) { set } else { permits.set }
+        if matches!(self.allowed, Some((0, _))) { set } else { permits.usual() }
     }
 
     /// True if one of those who want a call has less than its part.

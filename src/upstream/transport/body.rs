@@ -170,7 +170,7 @@ mod tests {
     use http_body::Frame;
     use http_body_util::StreamBody;
 
-    use super::super::lane::{Lane, Seat};
+    use super::super::lane::{Lane, Pings, Seat};
     use super::super::link::Link;
     use super::super::needs::Purpose;
     use super::super::precedence::Precedence;
@@ -240,7 +240,7 @@ mod tests {
             let parts = stream::iter([Ok::<_, io::Error>(part)]).chain(stream::pending());
             let mut response = http::Response::new(reqwest::Body::wrap(StreamBody::new(parts))).into();
             let link = Arc::new(Link::new(&Arc::default()));
-            let lane = Lane::new(reqwest::Client::new(), link, Purpose::Usual, Duration::ZERO, &Arc::default());
+            let lane = Lane::new(reqwest::Client::new(), link, Purpose::Usual, Pings::default(), &Arc::default());
             let handover = Handover::new(&call.ledger, &call.waits_for, Seat::on(&lane), Precedence::default());
             let (began, mut memory) = (Instant::now(), Memory::of(&call, &Overdraft::default()));
             let read = super::read(&mut response, &HeaderMap::new(), LARGE, &mut memory, &handover).await;

@@ -154,7 +154,8 @@ impl<C: Connection + Send + 'static> Connecting<C> {
 
     async fn attempt(&self, attempt: Attempt<C>) {
         let began = Instant::now();
-        let outcome = timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or_else(|late| Err(late.into()));
+        let outcome = timeout(CONNECT_TIMEOUT, self.link.received().open(attempt)).await;
+        let outcome = outcome.unwrap_or_else(|late| Err(late.into()));
         let outcome = self.link.count(began, outcome);
         *self.state() = match outcome {
             Ok(connection) => {

@@ -243,6 +243,7 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::sync::mpsc;
 
+    use super::super::lane::Pings;
     use super::super::link::Link;
     use super::super::needs::Purpose;
     use super::*;
@@ -277,7 +278,7 @@ mod tests {
     fn seat(client: &reqwest::Client) -> Seat {
         let link = Arc::new(Link::new(&Arc::default()));
         link.connected(true);
-        Seat::on(&Lane::new(client.clone(), link, Purpose::Usual, std::time::Duration::from_secs(3), &Arc::default()))
+        Seat::on(&Lane::new(client.clone(), link, Purpose::Usual, Pings::default(), &Arc::default()))
     }
 
     fn clients() -> [reqwest::Client; 2] {

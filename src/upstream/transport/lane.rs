@@ -20,11 +20,10 @@ use crate::error::ConnectionError;
 use crate::upstream::client::Origin;
 
 mod seat;
+mod silence;
 
 pub use seat::Seat;
-
-/// A connection is passed over after it has kept a request waiting this long for any part of an answer, or has not taken one.
-pub const SILENT_AFTER: Duration = Duration::from_millis(750);
+pub use silence::{Pings, SILENT_AFTER};
 
 /// How long after its first request a connection counts as settled, even without an answer: how many requests it takes at a
 /// time is the first thing that a peer says.
@@ -41,6 +40,10 @@ const TURNS: usize = 8;
 /// How long a connection may refuse every request.
 const REFUSES_FOR: Duration = Duration::from_secs(1);
 
+/// For how long those that break after one over HTTP/1.1 are no failures by themselves: there is one for each request, and all of
+/// them break when what stands before Zendesk restarts.
+const AT_ONCE: Duration = Duration::from_millis(250);
+
 /// How many streams of one connection are reset before the client has forgotten the first: fewer than the 50 that it remembers.
 const REMEMBERED: usize = 45;
 
@@ -52,8 +55,8 @@ pub struct Lane {
     link: Arc<Link>,
     /// What it is for.
     purpose: Purpose,
-    /// How long pings take to decide whether the connection lives.
-    decided_after: Duration,
+    /// How the connection is pinged.
+    pings: Pings,
     /// Requests that have a seat.
     seats: AtomicUsize,
     /// Requests that the connection has taken.
@@ -74,6 +77,8 @@ pub struct Lane {
     bodies_stuck: Since,
     /// Whether a request has reported that the connection broke.
     broken: AtomicBool,
+    /// Since when connections over HTTP/1.1 have broken at once.
+    failing: Since,
     /// Since when the connection has taken requests.
     first_taken: Since,
     /// Since when an answer is awaited and nothing was received.
@@ -91,7 +96,7 @@ impl Lane {
         client: reqwest::Client,
         link: Arc<Link>,
         purpose: Purpose,
-        decided_after: Duration,
+        pings: Pings,
         changed: &Arc<Notify>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -99,7 +104,7 @@ impl Lane {
             of_writes: OnceLock::new(),
             link,
             purpose,
-            decided_after,
+            pings,
             seats: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
             takes: AtomicU64::new(0),
@@ -110,6 +115,7 @@ impl Lane {
             offering: Semaphore::new(1),
             bodies_stuck: Since::default(),
             broken: AtomicBool::new(false),
+            failing: Since::default(),
             first_taken: Since::default(),
             unanswered: Since::default(),
             unended: Since::default(),
@@ -194,7 +200,27 @@ impl Lane {
     /// Notes that the connection broke under a request. Returns whether this is the first to notice.
     pub fn broke(&self, why: End) -> bool {
         self.end(why);
-        self.is_http1() || !self.broken.swap(true, Ordering::SeqCst)
+        if self.is_http1() { self.fails_anew() } else { !self.broken.swap(true, Ordering::SeqCst) }
+    }
+
+    /// Notes that a connection over HTTP/1.1 broke, or could not be opened. Returns whether this is a failure by itself.
+    pub fn fails_anew(&self) -> bool {
+        self.failing.begin_again(self.link.now(), AT_ONCE)
+    }
+
+    /// Notes that a request leaves the connection because it does not answer its ping. Returns whether it is the first to notice.
+    pub fn is_first_to_leave(&self) -> bool {
+        !self.broken.swap(true, Ordering::SeqCst)
+    }
+
+    /// True if it broke under requests, or does not answer its ping.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::SeqCst)
+    }
+
+    /// Notes that nobody waits for the connection any more, which has answered nothing for long.
+    pub fn forsake(&self) {
+        self.end(if self.is_broken() { End::PingTimeout } else { End::Replaced });
     }
 
     /// True if the client knows how many requests the connection takes at a time, and so holds back surplus ones. Before that,
@@ -239,28 +265,6 @@ impl Lane {
     /// Waits until no other request is being offered one at a time.
     pub async fn turn(&self) -> SemaphorePermit<'_> {
         self.offering.acquire().await.expect("it is never closed")
-    }
-
-    /// True if an answer has been awaited for [`SILENT_AFTER`] or longer, so that no other request should join, and pings have
-    /// not decided yet whether the connection lives. Once they have, a dead connection is closed, which the next request
-    /// notices before it is sent, and a live one is merely slow.
-    pub fn is_silent(&self) -> bool {
-        self.unanswered().is_some_and(|waited| waited >= SILENT_AFTER && waited < self.decided_after)
-    }
-
-    /// True if an answer has been awaited for [`SILENT_AFTER`] or longer, whether pings have decided or not.
-    pub fn is_mute(&self) -> bool {
-        self.unanswered().is_some_and(|waited| waited >= SILENT_AFTER)
-    }
-
-    /// True if all who awaited an answer have given up, and pings have decided since. So nobody would notice if it came alive.
-    pub fn is_forsaken(&self) -> bool {
-        self.seats() == 0 && self.unanswered().is_some_and(|waited| waited >= self.decided_after)
-    }
-
-    /// For how long an answer has been awaited and nothing was received.
-    fn unanswered(&self) -> Option<Duration> {
-        self.unanswered.elapsed(self.link.now())
     }
 
     /// True if a part of an answer was ever received.
@@ -353,7 +357,7 @@ impl Lane {
     /// none was received whole, the lane is retired: pings, and beginnings of answers, may get through where nothing else does.
     pub fn give_up(&self) {
         let is_over = self.abandoned.fetch_add(1, Ordering::SeqCst) >= MOST_ABANDONED;
-        if is_over || self.unended.elapsed(self.link.now()).is_some_and(|waited| waited > self.decided_after) {
+        if is_over || self.unended.elapsed(self.link.now()).is_some_and(|waited| waited > self.pings.decided_after()) {
             self.retire();
         }
     }

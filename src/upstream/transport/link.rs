@@ -13,6 +13,7 @@ use super::connections::Counters;
 use super::end::End;
 use crate::error::ConnectionError;
 use crate::upstream::client::IDLE_TIMEOUT;
+use crate::upstream::client::received::Received;
 
 const CONNECTING: u8 = 0;
 const HTTP1: u8 = 1;
@@ -34,6 +35,8 @@ pub struct Link {
     peer: Mutex<Option<IpAddr>>,
     /// Where the connection's tasks run: on the thread of the call that it was handed to, whoever sends on it later.
     runtime: OnceLock<Handle>,
+    /// When something last came, whatever it was.
+    received: Arc<Received>,
     counters: Arc<Counters>,
 }
 
@@ -48,6 +51,7 @@ impl Link {
             failure: Mutex::default(),
             peer: Mutex::default(),
             runtime: OnceLock::new(),
+            received: Received::new(),
             counters: Arc::clone(counters),
         }
     }
@@ -122,6 +126,11 @@ impl Link {
     /// Milliseconds since it was made, from 1.
     pub fn now(&self) -> u64 {
         u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// Returns what notes when something comes on the connection.
+    pub fn received(&self) -> &Arc<Received> {
+        &self.received
     }
 
     /// Notes that a part of an answer was received. Returns whether it is the first.

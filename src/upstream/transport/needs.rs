@@ -32,6 +32,20 @@ pub enum Purpose {
     Uploads,
     /// Reads whose answers are large: see [`Sizes`](super::sizes::Sizes).
     LargeAnswers,
+    /// All requests of this caller, and no others: they may be what breaks connections.
+    Apart(u64),
+}
+
+impl Purpose {
+    /// True if a connection for this purpose may serve requests of another one.
+    pub fn goes_with(self, other: Self) -> bool {
+        self == other || !self.is_apart() && !other.is_apart()
+    }
+
+    /// True if it is one caller's.
+    pub fn is_apart(self) -> bool {
+        matches!(self, Self::Apart(_))
+    }
 }
 
 impl Needs {

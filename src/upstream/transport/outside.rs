@@ -7,6 +7,15 @@ use super::connections::Snapshot;
 use super::end::End;
 use super::pool::Pool;
 
+/// How requests occupy the connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Occupancy {
+    /// How many are under way on connections that have fallen silent, if there is another one for others to go on.
+    pub stuck: usize,
+    /// How many all connections together take that there may be, as far as that is known.
+    pub most: usize,
+}
+
 /// The connections of a transport, seen from outside.
 #[derive(Clone)]
 pub struct Connections(Arc<Pool>);
@@ -32,8 +41,8 @@ impl Connections {
         self.0.close();
     }
 
-    /// Returns how many requests are under way on connections that have fallen silent.
-    pub fn stuck(&self) -> usize {
-        self.0.stuck()
+    /// Returns how requests occupy them.
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy { stuck: self.0.stuck(), most: self.0.ceiling().unwrap_or(usize::MAX) }
     }
 }

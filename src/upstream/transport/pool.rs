@@ -17,24 +17,22 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::connections::Counters;
-use super::connector;
 use super::end::End;
 use super::lane::{Lane, SETTLED_AFTER, Seat};
-use super::link::Link;
 use super::needs::{Needs, Purpose};
 use super::precedence::{Moved, PRECEDED, Precedence};
 use super::sizes;
 use crate::config;
 use crate::error::{ConnectionError, Error};
-#[cfg(doc)]
-use crate::upstream::client::Addresses;
 use crate::upstream::client::Origin;
 
 mod learnt;
+mod opening;
 mod reach;
 mod refusals;
 mod seen;
 mod streams;
+mod suspects;
 #[cfg(test)]
 mod tests;
 mod unheard;
@@ -43,6 +41,7 @@ use reach::Reach;
 use refusals::Refusals;
 pub use streams::BELIEVED;
 use streams::{Streams, longer};
+use suspects::Suspects;
 use unheard::Unheard;
 
 /// Least time between two replacements of connections that answer something else than was asked: such answers can keep coming.
@@ -51,15 +50,6 @@ const LEAST: Duration = Duration::from_secs(1);
 /// Least time between a failed attempt to connect and the next one, when there is no connection. Each attempt counts as one
 /// failure in the circuits; at this distance a peer's short restart opens none.
 const APART: Duration = Duration::from_millis(100);
-
-/// How long opening a connection may take before another is opened beside it: a peer may accept a connection and never speak.
-const SLOW: Duration = Duration::from_secs(1);
-
-/// How long before that another one may be opened, to an address that no attempt goes to: see [`Addresses::is_next_due`].
-const FIRST_SLOW: Duration = Duration::from_millis(250);
-
-/// Most attempts to connect at a time, each to another address, while no connection is open.
-const MOST_ADDRESSES: usize = 6;
 
 /// How long an idle connection is kept beside others.
 const SPARE: Duration = Duration::from_mins(1);
@@ -86,6 +76,9 @@ struct State {
     /// When an attempt to open the only connection failed.
     failed: Option<Instant>,
     unheard: Unheard,
+    /// The same for connections of callers that have some of their own.
+    unheard_apart: Unheard,
+    suspects: Suspects,
     /// When connections over HTTP/1.1 were last replaced, and whether the present ones are due.
     renewed: Instant,
     distrusted: bool,
@@ -113,6 +106,8 @@ impl Pool {
             no_further: None,
             failed: None,
             unheard: Unheard::default(),
+            unheard_apart: Unheard::default(),
+            suspects: Suspects::default(),
             renewed: Instant::now(),
             distrusted: false,
         };
@@ -169,7 +164,7 @@ impl Pool {
         let purpose = state.purpose(needs.purpose);
         let (streams, proven) = (state.streams.of(needs.tries), state.streams.proven());
         let has_room = |lane: &&Arc<Lane>| lane.seats() < if lane.is_settled() { streams } else { streams.min(proven) };
-        let open = || state.lanes.iter().filter(|lane| lane.is_open() && lane.purpose() == purpose);
+        let open = || state.kin(purpose).filter(|lane| lane.is_open() && lane.purpose() == purpose);
         let lively = || open().filter(|lane| !lane.is_mute());
         // A place on an open connection: first on one that answers, then on one that is merely slow.
         if let Some(lane) = lively().find(has_room).or_else(|| open().filter(|lane| !lane.is_silent()).find(has_room)) {
@@ -178,12 +173,13 @@ impl Pool {
         // The connection that it waited for could not be opened. If there is no other, and none may come soon, the request fails
         // with it.
         if let Some((failed, chain)) = waited_for.and_then(|lane| Some((lane.failed_at()?, lane.failure()?))) {
-            if state.lanes.is_empty() && !state.reach.may_come_back(wanted_by) {
+            let is_only = state.kin(purpose).next().is_none();
+            if is_only && !state.reach.may_come_back(wanted_by) {
                 return Err(Error::Connect(chain.already_counted()));
             }
             // Many may have waited for the same attempt.
             let is_new = state.no_further.is_none_or(|(before, _)| failed > before);
-            if is_new && state.lanes.iter().any(|lane| lane.is_open()) {
+            if is_new && state.kin(purpose).any(|lane| lane.is_open()) {
                 let believed = state.no_further.map_or(BELIEVED, |(_, believed)| longer(believed));
                 state.no_further = Some((failed, believed));
             }
@@ -201,8 +197,8 @@ impl Pool {
         {
             return Ok(Step::Wait(Arc::clone(new)));
         }
-        let may_open = self.may_open(&state);
-        let others = || state.lanes.iter().filter(|lane| lane.is_open() && lane.purpose() != purpose);
+        let may_open = self.may_open(&state, purpose);
+        let others = || state.kin(purpose).filter(|lane| lane.is_open() && lane.purpose() != purpose);
         // If no further connection may be opened, uploads and other requests share what there is.
         if let Some(lane) = others().filter(|lane| !may_open && !lane.is_silent()).find(has_room) {
             return Ok(Step::Take(Seat::on(lane)));
@@ -212,8 +208,9 @@ impl Pool {
         }
         if may_open {
             let pause = state.failed.map_or(Duration::ZERO, |failed| APART.saturating_sub(failed.elapsed()));
-            let pause = pause.max(state.unheard.pause());
-            if state.lanes.is_empty() && !pause.is_zero() {
+            let unheard = if purpose.is_apart() { &state.unheard_apart } else { &state.unheard };
+            let pause = pause.max(unheard.pause());
+            if state.kin(purpose).next().is_none() && !pause.is_zero() {
                 return Ok(Step::Pause(pause));
             }
             let lane = self.lane(purpose).map_err(|error| Error::Connect(ConnectionError::of(error.as_ref())))?;
@@ -222,7 +219,7 @@ impl Pool {
             return Ok(Step::Take(seat));
         }
         // All are silent or full: better one that may be dead than none.
-        let open = state.lanes.iter().filter(|lane| lane.is_open());
+        let open = state.kin(purpose).filter(|lane| lane.is_open());
         match open.filter(has_room).max_by_key(|lane| lane.heard_at()) {
             Some(lane) => Ok(Step::Take(Seat::on(lane))),
             None => Err(Error::NoStream { allowed: state.allowed(needs.tries), is_shut: false }),
@@ -249,7 +246,9 @@ impl Pool {
     pub fn has_place_besides(&self, lane: &Arc<Lane>) -> bool {
         let state = self.state();
         let is_slow = self.is_slow(lane);
-        let is_fit = |other: &Arc<Lane>| is_slow || other.purpose() == lane.purpose();
+        let is_fit = |other: &Arc<Lane>| {
+            other.purpose() == lane.purpose() || is_slow && other.purpose().goes_with(lane.purpose())
+        };
         let is_other = |other: &&Arc<Lane>| !Arc::ptr_eq(other, lane) && !other.is_over() && is_fit(other);
         let others = || state.lanes.iter().filter(is_other);
         let has_room =
@@ -257,7 +256,7 @@ impl Pool {
         let waits = |other: &Arc<Lane>| !other.is_open() && other.is_connected() && other.seats() == 0;
         let is_opening = |other: &Arc<Lane>| !other.is_open() && !self.is_slow(other);
         others().any(|other| has_room(other) || waits(other))
-            || (is_slow && !others().any(is_opening) && self.may_open(&state))
+            || (is_slow && !others().any(is_opening) && self.may_open(&state, lane.purpose()))
     }
 
     /// Sends new requests on other connections than this one; over HTTP/1.1 on new ones, at most once a second. Requests under
@@ -277,54 +276,11 @@ impl Pool {
         self.state().allowed(tries)
     }
 
-    /// True if it takes so long to connect on this lane that another attempt should be made beside it.
-    fn is_slow(&self, lane: &Lane) -> bool {
-        let is_next_due = || !lane.is_connected() && self.origin.addresses().is_next_due();
-        lane.age() >= SLOW || (lane.age() >= FIRST_SLOW && is_next_due())
-    }
-
-    /// True if one more connection may be opened. While none is open, others may be tried beside those that do not come about, even
-    /// if the settings allow only one: a second one, and more as long as there are other addresses. Silent ones take the place of no
-    /// other, up to as many as may be lively: what silences a connection may be one caller's requests.
-    fn may_open(&self, state: &State) -> bool {
-        let is_open = |lane: &Arc<Lane>| lane.is_open();
-        let lively = || state.lanes.iter().filter(|lane| !lane.is_silent()).count();
-        let beside = || if self.origin.addresses().is_next_due() { MOST_ADDRESSES } else { 2 };
-        state.lanes.is_empty()
-            || (!state.lanes.iter().any(is_open) && state.lanes.len() < beside())
-            || (state.lanes.len() < 2 * self.settings.most
-                && lively() < self.settings.most
-                && state.no_further.is_none_or(|(failed, believed)| failed.elapsed() > believed))
-    }
-
     /// Remembers what is wrong with addresses, and drops lanes that are of no more use.
     fn tidy(&self, state: &mut State) {
         let speechless = state.lanes.iter().filter_map(|lane| lane.take_speechless_peer());
         speechless.for_each(|address| self.origin.addresses().failed(address));
         state.tidy();
-    }
-
-    fn lane(&self, purpose: Purpose) -> anyhow::Result<Arc<Lane>> {
-        let config::Connection { ping_interval, ping_timeout, .. } = self.settings;
-        let link = Arc::new(Link::new(&self.counters));
-        let builder = self
-            .origin
-            .client()
-            .no_gzip()
-            .http2_keep_alive_interval(ping_interval)
-            .http2_keep_alive_timeout(ping_timeout)
-            .http2_keep_alive_while_idle(true);
-        let builder = if purpose == Purpose::LargeAnswers { sizes::windows(builder) } else { builder };
-        let builder = if self.origin.has_tls() {
-            builder.connector_layer(connector::Layer::new(&link))
-        } else {
-            // Without TLS there is nothing to negotiate.
-            link.connected(false);
-            builder.connect_timeout(connector::CONNECT_TIMEOUT)
-        };
-        // The time until a ping is sent, its answer is late, and the client has noticed.
-        let decided_after = ping_interval + ping_timeout + ping_timeout / 4;
-        Ok(Lane::new(builder.build()?, link, purpose, decided_after, &self.changed))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -346,8 +302,12 @@ impl State {
         if let Some(at) = self.lanes.iter().filter_map(|lane| lane.failed_at()).max() {
             self.failed = self.failed.max(Some(at));
         }
-        self.unheard.note(self.lanes.iter().filter(|lane| lane.has_ended()));
-        self.lanes.retain(|lane| !lane.is_over() && !lane.is_forsaken());
+        let (apart, others): (Vec<_>, Vec<_>) =
+            self.lanes.iter().filter(|lane| lane.has_ended()).partition(|lane| lane.purpose().is_apart());
+        self.unheard.note(others.into_iter());
+        self.unheard_apart.note(apart.into_iter());
+        self.lanes.iter().filter(|lane| lane.is_forsaken()).for_each(|lane| lane.forsake());
+        self.lanes.retain(|lane| !lane.is_over());
         let mut kept = 0;
         self.lanes.retain(|lane| {
             let spare = (kept > 0 || lane.purpose() != Purpose::Usual)
@@ -360,6 +320,11 @@ impl State {
             kept += usize::from(!spare && lane.purpose() == Purpose::Usual);
             !spare
         });
+    }
+
+    /// Returns the connections that requests of this purpose may go on.
+    fn kin(&self, purpose: Purpose) -> impl Iterator<Item = &Arc<Lane>> {
+        self.lanes.iter().filter(move |lane| lane.purpose().goes_with(purpose))
     }
 
     /// Returns for what the connection of a request should be. Large answers go beside each other as far as there is room for all.

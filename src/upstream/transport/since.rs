@@ -19,6 +19,12 @@ impl Since {
         self.0.store(if holds { now } else { 0 }, SeqCst);
     }
 
+    /// Notes that it holds from now on, unless it has begun to less than this ago. Returns whether that is so.
+    pub fn begin_again(&self, now: u64, after: Duration) -> bool {
+        let is_over = |since| since == 0 || Duration::from_millis(now.saturating_sub(since)) >= after;
+        self.0.fetch_update(SeqCst, SeqCst, |since| is_over(since).then_some(now)).is_ok()
+    }
+
     /// Notes that it does not hold.
     pub fn end(&self) {
         self.0.store(0, SeqCst);

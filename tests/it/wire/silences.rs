@@ -7,7 +7,7 @@ use tonic::Status;
 use zendesk_gateway::sandbox::Mute;
 use zendesk_gateway::sandbox::faults::{Hang, get};
 
-use super::{What, call, created, gateway, reason};
+use super::{What, call, created, edge, gateway, reason, uncached};
 use crate::support::TestGateway;
 
 /// One call a second while the connection falls silent; returns how the calls ended that were made after that.
@@ -55,6 +55,36 @@ async fn of_a_connection_that_falls_silent_only_the_writes_it_took_have_an_unkno
     }
     acknowledged.stop().await;
     dropped.stop().await;
+}
+
+/// Nothing is under way that could be without an answer: only its ping is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_dies_while_idle_takes_no_call_once_the_answer_to_its_ping_is_late() {
+    let idle = async |kind| {
+        let mut config = uncached();
+        config.upstream.connection.ping_interval = Duration::from_millis(200);
+        let gateway = TestGateway::configured(edge(|_| ()), config).await;
+        call(&gateway, What::Read, 0, Duration::from_secs(5)).await.expect("all is well");
+        gateway.sandbox.connections().mute(kind).expect("a Linux socket takes a filter");
+        // A ping after 200 ms, and 750 ms for its answer; it is given up at 2.2 s.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        for (number, what) in [What::Write, What::Read].into_iter().enumerate() {
+            call(&gateway, what, number, Duration::from_secs(1)).await.expect("on another connection");
+        }
+        gateway.stop().await;
+    };
+    tokio::join!(idle(Mute::Acknowledged), idle(Mute::Dropped));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_leaves_a_connection_that_does_not_answer_its_ping_before_that_is_given_up() {
+    let mut config = uncached();
+    config.upstream.connection.ping_interval = Duration::from_millis(200);
+    let gateway = TestGateway::configured(edge(|_| ()), config).await;
+    call(&gateway, What::Read, 0, Duration::from_secs(5)).await.expect("all is well");
+    gateway.sandbox.connections().mute(Mute::Acknowledged).expect("a Linux socket takes a filter");
+    call(&gateway, What::Read, 1, Duration::from_millis(1_900)).await.expect("it is repeated");
+    gateway.stop().await;
 }
 
 /// It takes one request at a time, and does not answer the one that it has. Its pings are answered.

@@ -1,13 +1,14 @@
 //! What requests tell the pool of how they fared.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Lane, Pool};
+use super::{Lane, Needs, Pool, Purpose};
 #[cfg(doc)]
-use super::{Reach, Refusals};
+use super::{Reach, Refusals, Suspects};
 
 impl Pool {
     /// Learns how many requests a connection takes at a time, from one that it does not take. If that one has no body, the client
@@ -29,12 +30,24 @@ impl Pool {
             return;
         }
         state.refusals.answered();
-        state.unheard.answered();
+        let unheard = if lane.purpose().is_apart() { &mut state.unheard_apart } else { &mut state.unheard };
+        unheard.answered();
         // One may be held back in the client.
         let taken = lane.taken().saturating_sub(1);
         if taken > 1 {
             state.streams.worked(taken);
         }
+    }
+
+    /// Notes that a connection broke under a request of this caller.
+    pub fn broke(&self, caller: u64, lane: &Arc<Lane>) {
+        self.state().suspects.broke(caller, lane);
+    }
+
+    /// Returns what a request of this caller needs now: a connection of the caller's own, if it is suspect. See [`Suspects`].
+    pub fn apart(&self, needs: Needs, caller: u64) -> Needs {
+        let is_apart = self.state().suspects.is_apart(caller);
+        Needs { purpose: if is_apart { Purpose::Apart(caller) } else { needs.purpose }, ..needs }
     }
 
     /// Waits until a connection has answered that takes requests, but no longer than this.

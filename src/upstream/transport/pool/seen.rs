@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Pool;
+use super::{Pool, Purpose};
 use crate::upstream::transport::connections::Snapshot;
 use crate::upstream::transport::end::End;
 
@@ -25,10 +25,17 @@ impl Pool {
     /// Returns how many requests are under way on connections that have fallen silent, if there is another one for others to go on.
     pub fn stuck(&self) -> usize {
         let state = self.state();
-        if !state.lanes.iter().any(|lane| lane.is_open() && !lane.is_mute()) && !self.may_open(&state) {
+        if !state.lanes.iter().any(|lane| lane.is_open() && !lane.is_mute()) && !self.may_open(&state, Purpose::Usual) {
             return 0;
         }
         state.lanes.iter().filter(|lane| lane.is_silent()).map(|lane| lane.taken()).sum()
+    }
+
+    /// Returns how many requests all connections together take that there may be, those beside silent ones included; none if it is not
+    /// known that one takes fewer than is assumed.
+    pub fn ceiling(&self) -> Option<usize> {
+        let state = self.state();
+        state.streams.is_limited().then(|| 2 * self.settings.most * state.streams.last_known())
     }
 
     /// Returns the connections as they are now.

@@ -1,5 +1,7 @@
 //! What the pool learns, and for how long it believes it.
 
+use super::super::lane::Pings;
+use super::super::link::Link;
 use super::streams::{Limit, STREAMS_ASSUMED};
 use super::*;
 use crate::upstream::client::IDLE_TIMEOUT;
@@ -56,7 +58,7 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
     for believed in [250, 500, 1_000] {
         let link = Arc::new(Link::new(&pool.counters));
         let client = pool.origin.client().build().expect("a client");
-        let failed = Lane::new(client, Arc::clone(&link), Purpose::Usual, Duration::ZERO, &pool.changed);
+        let failed = Lane::new(client, Arc::clone(&link), Purpose::Usual, Pings::default(), &pool.changed);
         link.fail(ConnectionError::new("refused"));
         for _ in 0..40 {
             drop(pool.step(Some(Arc::clone(&failed)), READ, Instant::now()));
@@ -65,6 +67,27 @@ async fn the_failure_of_a_further_connection_counts_once_however_many_waited_for
         assert_eq!(known, Some(believed));
         tokio::time::sleep(Duration::from_secs(5)).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_answer_nothing_take_the_place_of_no_other_also_once_pings_have_decided() {
+    let pool = pool("https://127.0.0.1:1");
+    for _ in 0..4 {
+        let lane = pool.lane(Purpose::Usual).expect("a client");
+        let _ = lane.take();
+        pool.state().lanes.push(lane);
+    }
+    let may_open = || pool.may_open(&pool.state(), Purpose::Usual);
+    assert!(!may_open());
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(may_open());
+    }
+    for _ in 0..4 {
+        let lane = pool.lane(Purpose::Usual).expect("a client");
+        pool.state().lanes.push(lane);
+    }
+    assert!(!may_open(), "they are as many as may answer");
 }
 
 #[tokio::test]
@@ -95,7 +118,7 @@ async fn each_connection_is_told_once_with_the_reason_of_its_end_and_its_age() {
             pool.origin.client().build().expect("a client"),
             link,
             Purpose::Usual,
-            Duration::ZERO,
+            Pings::default(),
             &pool.changed,
         );
         let _ = lane.take();

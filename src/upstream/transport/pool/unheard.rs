@@ -54,6 +54,7 @@ impl Unheard {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::lane::Pings;
     use super::super::super::link::Link;
     use super::super::super::needs::Purpose;
     use super::*;
@@ -62,7 +63,7 @@ mod tests {
     fn lane() -> Arc<Lane> {
         let link = Arc::new(Link::new(&Arc::default()));
         link.connected(true);
-        Lane::new(reqwest::Client::new(), link, Purpose::Usual, Duration::ZERO, &Arc::default())
+        Lane::new(reqwest::Client::new(), link, Purpose::Usual, Pings::default(), &Arc::default())
     }
 
     #[tokio::test(start_paused = true)]
