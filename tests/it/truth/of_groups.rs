@@ -52,7 +52,9 @@ pub async fn stream_groups(caller: &mut Caller) {
     let beside: Vec<Vec<User>> = messages.iter().map(|message| message.users.clone()).collect();
     let groups: Vec<Group> = messages.into_iter().flat_map(|message| message.groups).collect();
     caller.judge(|state| {
-        beside.iter().for_each(|users| state.beside(&asked, users, true));
+        for users in &beside {
+            state.beside(&asked, users, true);
+        }
         state.rows(&asked, &groups, true);
         if ended {
             state.all_there(&asked, &groups, GROUPS);
