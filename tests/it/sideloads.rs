@@ -187,6 +187,9 @@ async fn a_read_with_more_is_part_of_no_batch_and_many_at_once_are_one_request()
 }
 
 /// Writes, and which of what comes beside the user or the group they change.
+/// An RPC, and what it is asked.
+type Read = (&'static str, Value);
+
 #[tokio::test]
 async fn a_write_to_what_comes_beside_a_record_voids_the_answer() {
     let case = Case::begin().await;
@@ -204,7 +207,7 @@ async fn a_write_to_what_comes_beside_a_record_voids_the_answer() {
     let rename = json!({"id": case.group, "group": {"name": "Renamed"}});
     let identity = json!({"user_id": user, "identity": {"type": "IDENTITY_TYPE_EMAIL", "value": "b@x.example"}});
     let notes = json!({"id": other, "user": {"notes": "n"}});
-    let writes: Vec<(&str, Value, Vec<(&str, Value)>)> = vec![
+    let writes: [(&str, Value, Vec<Read>); 5] = [
         (
             "UpdateOrganization",
             organization,
