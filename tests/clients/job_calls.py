@@ -35,7 +35,7 @@ def calls(make, failures):
     """Makes a call that fails so at first, and returns how often it was made, how long was waited, and whether it went well."""
     made, waited = 0, []
 
-    def method(request, timeout):
+    def method(request, timeout, metadata):
         nonlocal made
         made += 1
         if made <= len(failures):
