@@ -185,7 +185,7 @@ async fn serve_until(
         let Some(Port { socket, tls, mut answers, .. }) = port else { return std::future::pending().await };
         answers.readiness = readiness.clone();
         let settings = fleet::settings(settings);
-        let pings = internal::Pings(answers.elected.clone());
+        let pings = internal::Pings(answers.clone());
         let stack = layers(trace.trusting_everybody()).layer(internal::Layer(answers)).service(routes);
         let stack = ServiceBuilder::new().layer(pings).service(stack);
         let counts = Counts::default();

@@ -133,9 +133,8 @@ impl Inner {
             tokio::select! {
                 () = open.closed() => return,
                 () = self.renounced.notified() => return,
-                () = sleep(TELL) => {}
+                said = async { sleep(TELL).await; open.findings().await } => self.found(said.as_ref()),
             }
-            self.found(open.findings().await.as_ref());
             let Changes { steps, settled, .. } = self.cache.changes();
             if steps != self.told.load(SeqCst) || open_ended {
                 if !self.void(open).await {

@@ -144,15 +144,16 @@ where
     }
 }
 
-/// Answers pings, above all that is done for a call: they come several times a second, and nobody wants to read of each.
+/// Answers pings, and what deserves attention here, above all that is done for a call: both are asked each second or more often, and
+/// nobody wants to read of each.
 #[derive(Clone)]
-pub struct Pings(pub Option<Arc<Elected>>);
+pub struct Pings(pub Answers);
 
 impl<S> tower::Layer<S> for Pings {
     type Service = Pinged<S>;
 
     fn layer(&self, inner: S) -> Pinged<S> {
-        Pinged { inner, elected: self.0.clone() }
+        Pinged { inner, answers: self.0.clone() }
     }
 }
 
@@ -160,7 +161,7 @@ impl<S> tower::Layer<S> for Pings {
 #[derive(Clone)]
 pub struct Pinged<S> {
     inner: S,
-    elected: Option<Arc<Elected>>,
+    answers: Answers,
 }
 
 impl<S, B> tower::Service<Arrival<B>> for Pinged<S>
@@ -176,11 +177,15 @@ where
     }
 
     fn call(&mut self, arrival: Arrival<B>) -> Self::Future {
-        let Some(elected) = self.elected.as_ref().filter(|_| arrival.request.uri().path() == PING) else {
+        let connection = &arrival.peer.connection;
+        if arrival.request.uri().path() == FINDINGS && self.answers.trusts(connection) {
+            return Either::Right(ready(Ok(Answer { response: self.answers.found(), deadline: None })));
+        }
+        let Some(elected) = self.answers.elected.as_ref().filter(|_| arrival.request.uri().path() == PING) else {
             return Either::Left(self.inner.call(arrival));
         };
         // Who has proved nothing is told who leads, and not listened to.
-        if arrival.peer.connection.proved.load(Ordering::Relaxed) {
+        if connection.proved.load(Ordering::Relaxed) {
             elected.meet(arrival.request.headers());
         }
         let mut response = done();
@@ -214,6 +219,16 @@ impl Answers {
     /// True unless the other end of a connection has still to prove that it belongs to the fleet.
     fn trusts(&self, connection: &Connection) -> bool {
         self.elected.is_none() || connection.proved.load(Ordering::Relaxed)
+    }
+
+    /// Says what deserves attention here.
+    fn found(&self) -> Response<Body> {
+        let found = self.telemetry.state().findings.read();
+        let one = |(kind, is_problem): &(&str, bool)| format!("{}{kind}", if *is_problem { "!" } else { "" });
+        let text = found.iter().map(one).collect::<Vec<_>>().join(",");
+        let mut response = done();
+        response.headers_mut().extend(HeaderValue::try_from(text).ok().map(|text| (FOUND, text)));
+        response
     }
 
     /// Makes the call one of the caller that the follower names; else returns the answer.
@@ -264,14 +279,6 @@ impl Answers {
                     drain.begin();
                 }
                 done()
-            }
-            (FINDINGS, _) => {
-                let found = self.telemetry.state().findings.read();
-                let one = |(kind, is_problem): &(&str, bool)| format!("{}{kind}", if *is_problem { "!" } else { "" });
-                let text = found.iter().map(one).collect::<Vec<_>>().join(",");
-                let mut response = done();
-                response.headers_mut().extend(HeaderValue::try_from(text).ok().map(|text| (FOUND, text)));
-                response
             }
             (SUCCEED, Some(elected)) if elected.would_lead() => done(),
             (TAKE, Some(elected)) => match headers.get(TERM).and_then(number) {
