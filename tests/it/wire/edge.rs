@@ -166,12 +166,16 @@ async fn reads_go_on_where_no_connection_has_room_for_bodies() {
     assert_eq!(slow, 0, "once it is known, nobody waits for those with bodies: {reads:?}");
     let refused: Vec<_> = ended.iter().filter_map(|call| Some((call.took, call.outcome.as_ref().err()?))).collect();
     assert!(!refused.is_empty(), "{ended:?}");
+    let mut unknown = 0;
     for (took, status) in refused {
         assert!(took < deadline + Duration::from_millis(500), "{status:?}");
         // At the deadline the client does not wait for the reason.
         let is_told = ["OVERLOADED", "DEADLINE_EXCEEDED"].contains(&&*reason(status));
-        assert!(is_told || took >= deadline, "nothing was sent: {status:?}");
+        unknown += usize::from(reason(status) == "OUTCOME_UNKNOWN");
+        assert!(is_told || took >= deadline || reason(status) == "OUTCOME_UNKNOWN", "nothing was sent: {status:?}");
     }
+    // Until a new connection hears that there is no room, it takes bodies as if there were some, and cannot tell afterwards.
+    assert!(unknown <= 3, "{unknown} were told that they may have been done, and none was: {ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
