@@ -61,7 +61,7 @@ pod has started; here nothing has changed yet. All are collected, so that one lo
 {{- $limit := dig "limits" "memory" "" .Values.resources | toString -}}
 {{- if $limit -}}
 {{- $cache := include "zendesk-gateway.bytes" (dig "cache" "max_bytes" "64Mi" .Values.config) | int64 -}}
-{{- $messages := include "zendesk-gateway.bytes" (dig "server" "message_memory" "48Mi" .Values.config) | int64 -}}
+{{- $messages := include "zendesk-gateway.bytes" (dig "server" "message_memory" "40Mi" .Values.config) | int64 -}}
 {{- if gt (add $cache $messages) (include "zendesk-gateway.bytes" $limit | int64) -}}
 {{- $found = append $found (printf "resources.limits.memory: %s is less than config.cache.max_bytes, %d, and config.server.message_memory, %d, together; Kubernetes would kill the pod" $limit $cache $messages) -}}
 {{- end -}}

@@ -30,7 +30,7 @@ pub struct Server {
     #[serde(deserialize_with = "size")]
     pub max_response_bytes: usize,
     /// `server.message_memory`: most bytes that calls under way take together: requests, replies, pages of streams, large metadata
-    /// and Zendesk's large answers; what does not fit is refused, or waits. Default 48 MiB.
+    /// and Zendesk's large answers; what does not fit is refused, or waits. Default 40 MiB.
     #[serde(deserialize_with = "size")]
     pub message_memory: usize,
     /// `server.max_calls`: most calls at a time; more are UNAVAILABLE. Health and reflection are not counted. Default 512.
@@ -87,7 +87,7 @@ impl Default for Server {
             stream_deadline: Duration::from_mins(15),
             max_request_bytes: 4 << 20,
             max_response_bytes: 16 << 20,
-            message_memory: 48 << 20,
+            message_memory: 40 << 20,
             max_calls: 512,
             message_timeout: Duration::from_secs(10),
             stream_idle_timeout: Duration::from_mins(1),
