@@ -31,6 +31,7 @@ use crate::config;
 pub mod budget;
 pub mod errors;
 pub mod exchanges;
+pub mod findings;
 pub mod hex;
 pub mod instruments;
 pub mod logs;

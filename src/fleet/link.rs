@@ -23,7 +23,7 @@ use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::gateway::Drain;
 use crate::share::Share;
-use crate::telemetry::view;
+use crate::telemetry::{findings::Kind, view};
 use crate::upstream::call::Priority;
 use crate::upstream::room::{Entry, Rank, Room, Wish};
 use crate::watch::Watcher;
@@ -138,7 +138,7 @@ struct Inner {
     told: AtomicU64,
     control: Mutex<Option<Open>>,
     /// See [`Link::found`].
-    found: Mutex<Vec<(&'static str, bool)>>,
+    found: Mutex<Vec<(Kind, bool)>>,
     drain: OnceLock<Drain>,
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
+use super::findings::FINDINGS;
 use super::instruments::{CLASS, CONNECTION_END};
 use super::logs::writer::Room;
 use super::process::Process;
-use super::state::FINDINGS;
 use super::state::State;
 use super::view::BreakerState;
 
@@ -87,7 +87,7 @@ fn calls(on: &Observed<'_>) {
     on.gauge("zendesk_gateway.findings", "{finding}", "What deserves attention now, as the status page says it, by kind.", |s, put| {
         let mut counts = std::collections::BTreeMap::new();
         s.findings.read().into_iter().for_each(|(kind, _)| *counts.entry(kind).or_insert(0) += 1);
-        for kind in FINDINGS { put(counts.get(kind).copied().unwrap_or(0), &[is("zendesk_gateway.finding", kind)]) }
+        for kind in FINDINGS { put(counts.get(kind.name).copied().unwrap_or(0), &[is("zendesk_gateway.finding", kind.name)]) }
     });
 }
 

@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::findings::Kind;
+
 /// Where each view comes from. A part that is not there has none, and its instruments do not appear.
 #[derive(Default)]
 pub struct Sources {
@@ -80,7 +82,7 @@ pub struct Fleet {
     pub not_taken: u64,
     /// What deserves attention at the leader that this replica follows, and whether it is a problem.
     #[serde(skip)]
-    pub found: Vec<(&'static str, bool)>,
+    pub found: Vec<(Kind, bool)>,
     /// The election, if there is one.
     pub election: Option<Election>,
 }

@@ -10,6 +10,7 @@ use zendesk_gateway::proto::{GetGroupRequest, GetUserRelatedRequest, GetUserRequ
 use zendesk_gateway::sandbox::Sandbox;
 use zendesk_gateway::sandbox::faults::{Delay, Respond, any, get};
 use zendesk_gateway::telemetry::budget::Window;
+use zendesk_gateway::telemetry::findings::FINDINGS;
 use zendesk_gateway::telemetry::state::End;
 use zendesk_gateway::telemetry::view::{self, BreakerState};
 use zendesk_gateway::telemetry::{errors, exchanges};
@@ -631,10 +632,13 @@ async fn a_follower_tells_what_its_leader_finds_about_zendesk() {
     let t = Observed::bare(Settings::default()).await;
     t.readiness.serving();
     let state = t.telemetry.state();
-    state.sources.fleet.set(|| view::Fleet {
+    let found = [("cache_cold", false), ("upstream_slow", false), ("endpoint_not_found", true)];
+    let found = found
+        .map(|(name, is_problem)| (FINDINGS.into_iter().find(|kind| kind.name == name).expect("a kind"), is_problem));
+    state.sources.fleet.set(move || view::Fleet {
         leader: Some("gateway-a:50052".to_owned()),
         course: "follows",
-        found: vec![("cache_cold", false), ("upstream_slow", false), ("endpoint_not_found", true)],
+        found: found.to_vec(),
         ..view::Fleet::default()
     });
     (0..60).for_each(|_| state.errors.note(error("ACCOUNT_NOT_FOUND", "INTERNAL")));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use zendesk_gateway::config::Telemetry as Settings;
 use zendesk_gateway::proto::{GetUserRequest, ListGroupsRequest};
 use zendesk_gateway::sandbox::faults::{OddRows, get};
-use zendesk_gateway::telemetry::state::FINDINGS;
+use zendesk_gateway::telemetry::findings::{FINDINGS, Kind};
 
 use crate::support::observed::{Observed, scrape};
 use crate::support::tools::is_installed;
@@ -147,7 +147,7 @@ fn every_alert_has_a_section_in_the_runbook() {
 
 #[test]
 fn every_finding_is_named_in_the_runbook() {
-    for kind in FINDINGS {
+    for Kind { name: kind, .. } in FINDINGS {
         assert!(RUNBOOK.contains(&format!("`{kind}`")), "docs/operations.md does not say what to do about {kind}");
     }
 }

@@ -12,11 +12,11 @@ use super::{AGAIN, Course, Inner, Leads, Link, Route, TELL};
 use crate::cache::Changes;
 use crate::fleet::hop::{Lines, Open, Refused, Way};
 use crate::fleet::wire::{ALL, INVALIDATE, VOID};
-use crate::telemetry::state::FINDINGS;
+use crate::telemetry::findings::{FINDINGS, Kind};
 
 impl Link {
     /// Returns what deserves attention at the leader, and whether it is a problem.
-    pub fn found(&self) -> Vec<(&'static str, bool)> {
+    pub fn found(&self) -> Vec<(Kind, bool)> {
         self.0.inner.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -148,7 +148,7 @@ impl Inner {
     /// Takes in what deserves attention at the leader. A newer one may find what this replica does not know.
     fn found(&self, said: Option<&HeaderValue>) {
         let said = said.and_then(|said| said.to_str().ok()).unwrap_or_default();
-        let known = |kind: &str| FINDINGS.iter().copied().find(|known| *known == kind);
+        let known = |kind: &str| FINDINGS.iter().copied().find(|known| known.name == kind);
         let one = |text: &str| Some((known(text.trim_start_matches('!'))?, text.starts_with('!')));
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = said.split(',').filter_map(one).collect();
     }

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::lately::{Lately, Recorder};
 use crate::telemetry::State;
-use crate::telemetry::state::FINDINGS;
+use crate::telemetry::findings::FINDINGS;
 
 /// What is over sooner is not worth a line in the log.
 const LASTING: Duration = Duration::from_secs(3);
@@ -80,7 +80,11 @@ impl Findings {
         inner.recorder.explain(|reason| explains(&found, reason), now);
         let mut before = std::mem::take(&mut inner.known);
         for finding in &mut found {
-            debug_assert!(FINDINGS.contains(&finding.kind), "{} is a kind without a series", finding.kind);
+            debug_assert!(
+                FINDINGS.iter().any(|kind| kind.name == finding.kind),
+                "{} is a kind without a series",
+                finding.kind
+            );
             let key = (finding.kind, finding.about.clone());
             let known = before.remove(&key);
             let mut known = known.unwrap_or_else(|| Known { since: now, text: String::new(), logged: false });

@@ -7,6 +7,7 @@ use crate::server::admin::findings::{Finding, Level};
 use crate::server::admin::lately::Lately;
 use crate::telemetry::State;
 use crate::telemetry::errors::Kind;
+use crate::telemetry::findings::About;
 
 /// Fewest reads in half a minute for which a percentage says something.
 const ENOUGH: u64 = 30;
@@ -31,35 +32,6 @@ const NEARLY_ALWAYS: u64 = 90;
 
 /// So many values that cannot be read are more than a few odd records; so many rows are a problem.
 const MANY_LOST: u64 = 20;
-/// Kinds of findings about Zendesk, or about the way there, of which the leader alone knows.
-const ABOUT_ZENDESK: [&str; 26] = [
-    "access_refused",
-    "access_refused_partly",
-    "account_not_found",
-    "answers_unreadable",
-    "budget_short",
-    "budget_spent",
-    "budget_used_up",
-    "budget_waiting",
-    "circuit_open",
-    "credential_ended",
-    "credential_ends",
-    "credential_refused",
-    "endpoint_not_found",
-    "foreign_answers",
-    "jobs_failed",
-    "jobs_full",
-    "outcomes_unknown",
-    "overloaded",
-    "paused",
-    "permits_waiting",
-    "redirected",
-    "token_renewal_failed",
-    "upstream_down",
-    "upstream_late",
-    "upstream_malformed",
-    "upstream_slow",
-];
 /// Most fields that are told.
 const MOST_FIELDS: usize = 3;
 
@@ -287,10 +259,11 @@ impl Found {
         let leader = fleet.leader.unwrap_or_default();
         let is_new = |kind: &str, found: &[Finding]| found.iter().all(|other| other.kind != kind);
         for (kind, is_problem) in fleet.found {
-            if ABOUT_ZENDESK.contains(&kind) && is_new(kind, &self.0) {
+            if kind.about == About::Zendesk && is_new(kind.name, &self.0) {
                 let level = if is_problem { Level::Problem } else { Level::Warning };
-                let text = format!("The leader at {leader} finds {}, for all that it is sent.", kind.replace('_', " "));
-                self.add(kind, level, text, "see the leader's own status page");
+                let text =
+                    format!("The leader at {leader} finds {}, for all that it is sent.", kind.name.replace('_', " "));
+                self.add(kind.name, level, text, "see the leader's own status page");
             }
         }
     }
