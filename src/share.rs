@@ -2,6 +2,10 @@
 //!
 //! Callers are told apart by their names, and where nobody is authenticated by their IP addresses. A caller's own excess is
 //! refused with a reason of its own ([`Error::CallerLimit`]), before it takes anything from the others.
+//!
+//! Several who each take all that one may would leave nothing. So of what is limited for all together, a caller gets more only
+//! while it has no more than is left ([`leaves_enough`]): one may take half, two a third each, and a part is always left for
+//! whoever comes.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -170,6 +174,18 @@ impl Share {
         Ok(Taken { share: self.clone(), streaming })
     }
 
+    /// Checks a place that was taken among the caller's calls, in a room with `most` places for all callers of which so many are
+    /// `free`.
+    ///
+    /// # Errors
+    /// [`Error::CallerLimit`] if the caller has so many calls already that too few are left for others.
+    pub fn leaves_calls(&self, free: usize, most: usize) -> Result<()> {
+        let Count { now, most: own_most } = &self.0.calls;
+        let before = now.load(Ordering::Relaxed).saturating_sub(1);
+        let refused = Error::CallerLimit { what: "calls at a time", retry_after: TRY_AGAIN };
+        if leaves_enough((before, *own_most), (free, most)) { Ok(()) } else { Err(refused) }
+    }
+
     /// Takes a place among the caller's calls whose message is late: it may have as many of these as calls. None if it has.
     pub fn take_late(&self) -> Option<Late> {
         self.0.late.begin().then(|| Late(self.clone()))
@@ -194,6 +210,13 @@ impl Share {
     pub fn take_request(&self, now: Instant) -> std::result::Result<(), Instant> {
         self.0.requests.take(now)
     }
+}
+
+/// Whether a caller may have more of what all callers share: it has `own` of at most `most_own` (0 does not limit), and of `most` for
+/// all together so many are `free`. Beside others it may have the same part of what it has and what is free as it may have of all.
+fn leaves_enough((own, most_own): (usize, usize), (free, most): (usize, usize)) -> bool {
+    let others = most.saturating_sub(most_own);
+    most_own == 0 || own as u128 * others as u128 <= free as u128 * most_own as u128
 }
 
 /// A call's place among its caller's calls. Dropping it gives it back.
@@ -345,11 +368,39 @@ mod tests {
         let charge = one.charge(600).expect("its share");
         assert!(matches!(one.charge(1), Err(Error::CallerLimit { .. })));
         let rest = other.charge(400).expect("what is left");
-        assert!(matches!(other.charge(1), Err(Error::Overloaded { .. })));
+        assert!(matches!(other.charge(1), Err(Error::CallerLimit { .. })), "it has more than is left");
+        assert!(matches!(shares.of("third").charge(1), Err(Error::Overloaded { .. })));
         assert_eq!(shares.bytes(), 1000);
         drop((charge, rest));
         assert_eq!(shares.bytes(), 0);
         one.charge(600).expect("all was given back");
+    }
+
+    #[test]
+    fn callers_who_take_all_they_may_leave_a_part_however_many_they_are() {
+        let limits = config::Callers { max_calls: 50, message_memory_percent: 50, ..config::Callers::default() };
+        for greedy in 1..=9 {
+            let shares = Shares::new(&limits, 1000);
+            let (mut calls, mut charges, mut most) = (Vec::new(), Vec::new(), 0);
+            let mut take = |share: &Share| {
+                let call = share.take(false).and_then(|call| share.leaves_calls(100 - calls.len(), 100).map(|()| call));
+                let charge = share.charge(10);
+                let is_refused = call.is_err() && charge.is_err();
+                calls.extend(call);
+                charges.extend(charge);
+                most = most.max(calls.len());
+                !is_refused
+            };
+            for _ in 0..200 {
+                for number in 0..greedy {
+                    take(&shares.of(&number.to_string()));
+                }
+            }
+            let part = 100 / (greedy + 1);
+            assert!(take(&shares.of("modest")), "{greedy}");
+            assert!(calls.len() <= 100 - part + greedy, "{greedy} callers have {} of 100 calls", calls.len());
+            assert!(shares.bytes() <= 1000 - 10 * part + 10 * greedy, "{greedy} callers have {}", shares.bytes());
+        }
     }
 
     #[test]

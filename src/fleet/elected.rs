@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::clock::Clock;
-use super::election::{Event, GAP, Holder};
+use super::election::{Event, GAP, Holder, is_made_up};
 use super::hop::Way;
 use super::wire::{AGE, CONTRACT, CONTRACT_OF, HEARD, HOLDER, TERM, TOKEN, number};
 use crate::files;
@@ -30,8 +30,11 @@ pub use access::{Access, Accesses};
 
 /// A replica that has not asked for so long is not chosen as the successor.
 const RECENT: Duration = Duration::from_secs(2);
-/// Most replicas that are remembered.
+/// Most replicas that are remembered, and for how long: those who may know of another leader.
 const MOST_PEERS: usize = 256;
+const REMEMBERED: Duration = Duration::from_hours(1);
+/// Most of them that are asked.
+const MOST_AROUND: usize = 8;
 /// Most bytes of a token.
 const MOST_TOKEN: u64 = 16 << 10;
 
@@ -246,6 +249,9 @@ impl Elected {
 
     /// Hears of a term.
     pub fn hear(&self, term: u64) {
+        if is_made_up(term, self.heard()) {
+            return;
+        }
         if self.heard.fetch_max(term, SeqCst) < term {
             self.tell(Input::Event(Event::Heard(term)));
         }
@@ -278,7 +284,10 @@ impl Elected {
 
     /// True if what another replica says holds a token of this fleet.
     pub async fn verify(&self, said: &HeaderMap) -> bool {
-        let Some(token) = said.get(TOKEN).and_then(|token| token.to_str().ok()) else { return false };
+        let mut tokens = said.get_all(TOKEN).iter();
+        let (Some(token), None) = (tokens.next().and_then(|token| token.to_str().ok()), tokens.next()) else {
+            return false;
+        };
         (self.terms.verify)(token.to_owned()).await
     }
 
@@ -300,15 +309,22 @@ impl Elected {
         };
         let born = now.saturating_sub(Duration::from_secs(age));
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.retain(|peer| now.saturating_sub(peer.seen) < RECENT && peer.holder.process != holder.process);
-        if peers.len() < MOST_PEERS {
-            peers.push(Peer { holder: Arc::new(holder), contract, born, seen: now });
+        peers.retain(|peer| now.saturating_sub(peer.seen) < REMEMBERED && peer.holder.process != holder.process);
+        if peers.len() >= MOST_PEERS {
+            peers.remove(0);
         }
+        peers.push(Peer { holder: Arc::new(holder), contract, born, seen: now });
         drop(peers);
         if contract > self.contract() && self.term().is_some() && self.handing.try_lock().is_ok() {
             let this = Arc::clone(self);
             tokio::spawn(async move { this.hand_over_to(contract).await });
         }
+    }
+
+    /// Returns the replicas that were heard of last.
+    pub fn acquaintances(&self) -> Vec<Arc<Holder>> {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.iter().rev().take(MOST_AROUND).map(|peer| Arc::clone(&peer.holder)).collect()
     }
 
     /// Returns how long the last hand-over took.

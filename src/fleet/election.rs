@@ -40,6 +40,16 @@ pub const SILENCE: Duration = Duration::from_secs(5);
 pub const TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long a leader that does not answer is still taken to be there.
 pub const HELD: Duration = Duration::from_secs(3);
+/// No fleet comes to so many changes of its leader; Kubernetes can hold some more.
+const MOST_TERM: u64 = 2_000_000_000;
+/// Nor to so many while a replica of it is away.
+const MOST_CHANGES: u64 = 1_000_000;
+
+/// True for a term that somebody has made up, to a replica that has heard of `heard` before: terms only grow, and if it were believed there
+/// would soon be none left.
+pub fn is_made_up(term: u64, heard: u64) -> bool {
+    term >= MOST_TERM || heard > 0 && term > heard + MOST_CHANGES
+}
 
 /// One process, as the Lease names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,8 +102,8 @@ pub enum Event {
     Written(Number, Result<String, Unwritten>),
     /// A replica answered a ping.
     Answered {
-        /// Which process.
-        process: String,
+        /// Which one.
+        holder: Arc<Holder>,
         /// In which term it leads, if it does.
         leads: Option<u64>,
         /// The highest term that it has heard of.
@@ -116,6 +126,8 @@ pub enum Action {
     Write(Number, Lease),
     /// Ask a replica's internal port whether it leads, and tell it of the highest term.
     Ping(Arc<Holder>, u64),
+    /// Ask all replicas that were heard of in this way.
+    AskAround(u64),
     /// Forget what is cached, and lead in this term.
     Lead(u64),
     /// Lead no more.
@@ -189,6 +201,24 @@ struct Open {
     term: u64,
 }
 
+/// It is not certain any more that nobody else leads. A write that is begun later, and succeeds, ends it.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    since: Duration,
+    /// Of several the last in their order.
+    cause: Cause,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Cause {
+    /// The Lease has changed. A read that shows that this replica still holds it ends the doubt, too.
+    Changed,
+    /// Nobody reaches it, or somebody has heard of a higher term.
+    Other,
+    /// It was suspended.
+    Suspended,
+}
+
 /// The part that one process takes in the election.
 #[derive(Debug, Clone)]
 pub struct Election {
@@ -213,10 +243,9 @@ pub struct Election {
     able: bool,
     /// When a tick last said that it is able.
     answers: Duration,
-    /// Since when it is not certain any more that nobody else leads. A write that is begun later, and succeeds, ends it.
-    doubt: Option<Duration>,
-    /// True if that is because it was suspended.
-    suspended: bool,
+    doubt: Option<Doubt>,
+    /// When all replicas are asked next, because the Lease does not say who leads.
+    around: Duration,
     /// The holder of the Lease, and whoever led before it and may still do so.
     asked: Vec<Asked>,
     /// The term of which the leader before has said that it has handed the Lease over.
@@ -242,7 +271,7 @@ impl Election {
             able: false,
             answers: now,
             doubt: None,
-            suspended: false,
+            around: now,
             asked: Vec::new(),
             handed: None,
         }
@@ -293,7 +322,7 @@ impl Election {
                     self.written(result, open, now, &mut actions);
                 }
             }
-            Event::Answered { process, leads, heard } => self.answered(&process, leads, heard, now),
+            Event::Answered { holder, leads, heard } => self.answered(&holder, leads, heard, now, &mut actions),
             Event::Heard(term) => self.hear(term, now),
             Event::HandOver(to) if self.role == Role::Leader => (self.role, self.due) = (Role::Leaving { to }, now),
             Event::HandOver(_) => {}
@@ -306,16 +335,23 @@ impl Election {
         actions
     }
 
+    /// Notes that it is not certain any more that nobody else leads.
+    fn doubt(&mut self, cause: Cause, since: Duration) {
+        let cause = self.doubt.map_or(cause, |before| before.cause.max(cause));
+        self.doubt = Some(Doubt { since, cause });
+    }
+
     /// Notices that the process was suspended, or that others cannot reach it.
     fn look_at_the_time(&mut self, now: Duration) {
         if now.saturating_sub(self.answers) > GAP {
-            self.doubt = self.doubt.or(Some(now));
+            let since = self.doubt.map_or(now, |doubt| doubt.since);
+            self.doubt(Cause::Other, since);
         }
         if now.saturating_sub(self.ticked) <= GAP {
             return;
         }
         self.ticked = now;
-        (self.doubt, self.suspended) = (Some(now), true);
+        self.doubt(Cause::Suspended, now);
         // What it did not hear while it was suspended says nothing about others.
         for asked in &mut self.asked {
             asked.since = now;
@@ -334,6 +370,12 @@ impl Election {
         for asked in self.asked.iter_mut().filter(|asked| asked.next <= now) {
             asked.next = now + PING;
             actions.push(Action::Ping(Arc::clone(&asked.holder), heard));
+        }
+        // Who cannot read the Lease learns from the others that it names another.
+        let is_unread = self.seen.as_ref().is_none_or(|seen| now.saturating_sub(seen.at) > READS_APART);
+        if is_unread && self.around <= now && !matches!(self.standing(now), Standing::Forwards(..)) {
+            self.around = now + PING;
+            actions.push(Action::AskAround(heard));
         }
     }
 }

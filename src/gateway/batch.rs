@@ -1,6 +1,7 @@
 //! Many records by id or external id, in the order of the request, with a list of the missing ones.
 
 use std::collections::{HashMap, HashSet};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::rest::many::{LONGEST_LIST, MOST_ITEMS, at_most, each, lists, positive
 use crate::rest::row::Row as _;
 use crate::rest::{Batch, LeftOut};
 use crate::share::Charge;
+use crate::turns::Turns;
 use crate::upstream::call::Priority;
 use crate::upstream::rest::encoded;
 
@@ -27,6 +29,8 @@ use crate::upstream::rest::encoded;
 const MAX_CONCURRENT_REQUESTS: usize = 4;
 /// The same until one has been answered.
 const FEW: usize = 2;
+/// To look a record up costs about as much as to read so many bytes.
+const BYTES_FOR_ONE: usize = 64;
 
 impl Gateway {
     /// Show Many Users. <https://developer.zendesk.com/api-reference/ticketing/users/users/#show-many-users>
@@ -61,7 +65,9 @@ impl Gateway {
 
     async fn batch_by_id<B: Batch>(&self, context: &Context, request: &B) -> Result<Answered<B::Reply>> {
         let ids = unique(request.lists().0.iter().copied());
-        let mut found = self.cached(context, &ids, request);
+        // What is there of the reply is held until all is, which can be thousands of records.
+        let mut held = Charge::none(context.caller.share());
+        let mut found = self.cached(context, &ids, request, &mut held).await?;
         let mut unreadable: HashSet<i64> = HashSet::new();
         if context.control.only_if_cached && !found.unknown.is_empty() {
             return Err(Error::CacheMiss);
@@ -78,8 +84,6 @@ impl Gateway {
         });
         let mut parts = pin!(few_first(parts));
         let (mut came, mut is_answered) = (0, false);
-        // What has come of the reply is held until all has, which can be thousands of records.
-        let mut held = Charge::none(context.caller.share());
         let mut beside = Around::default();
         while let Some((ids, rows)) = parts.next().await {
             came += 1;
@@ -108,8 +112,8 @@ impl Gateway {
                         return Err(error);
                     }
                     for id in ids {
-                        let held = found.older.remove(id).expect("looked for just now");
-                        found.take(*id, held, request);
+                        let older = found.older.remove(id).expect("looked for just now");
+                        held.grow(found.take(*id, older, request))?;
                     }
                     if is_down {
                         break;
@@ -122,38 +126,43 @@ impl Gateway {
         // 16: room for a few missing ids.
         let mut bytes = Vec::with_capacity(found.replies.values().map(Bytes::len).sum::<usize>() + 16);
         let mut left_out = LeftOut::default();
-        for id in ids {
+        in_turns(&ids, |id| {
             match found.replies.remove(&id) {
                 Some(reply) => bytes.extend_from_slice(&reply),
                 None if unreadable.contains(&id) => left_out.unreadable_ids.push(id),
                 None => left_out.missing_ids.push(id),
             }
-        }
+            Ok(())
+        })
+        .await?;
         left_out.encode(&mut bytes).expect("encoding into a Vec cannot fail");
         beside.encode(request, &mut bytes);
         Ok(Answered { message: Encoded::from_bytes(bytes.into()), cached: Some((found.status, found.age)) })
     }
 
-    /// Looks records up in the cache. One that the cache knows not to exist goes neither into `replies` nor into `unknown`.
-    fn cached<B: Batch>(&self, context: &Context, ids: &[i64], request: &B) -> Found {
+    /// Looks records up in the cache, and charges to `held` what it finds. One that the cache knows not to exist goes neither into
+    /// `replies` nor into `unknown`.
+    async fn cached<B: Batch>(&self, context: &Context, ids: &[i64], request: &B, held: &mut Charge) -> Result<Found> {
         let mut found = Found::default();
         if request.is_for_more() {
             found.unknown.extend_from_slice(ids);
-            return found;
+            return Ok(found);
         }
-        for id in ids {
-            match self.cache.look(&context.key(&B::one(*id)), context.control) {
+        in_turns(ids, |id| {
+            match self.cache.look(&context.key(&B::one(id)), context.control) {
                 // A cached 404 of a single read does not say all.
-                Look::Good(Held { answer: Err(_), .. }) if request.finds_more() => found.unknown.push(*id),
-                Look::Good(held) => found.take(*id, held, request),
-                Look::IfZendeskFails(held) => {
-                    found.unknown.push(*id);
-                    found.older.insert(*id, held);
+                Look::Good(Held { answer: Err(_), .. }) if request.finds_more() => found.unknown.push(id),
+                Look::Good(good) => return held.grow(found.take(id, good, request)),
+                Look::IfZendeskFails(older) => {
+                    found.unknown.push(id);
+                    found.older.insert(id, older);
                 }
-                Look::Nothing => found.unknown.push(*id),
+                Look::Nothing => found.unknown.push(id),
             }
-        }
-        found
+            Ok(())
+        })
+        .await?;
+        Ok(found)
     }
 
     async fn batch_by_external_id<B: Batch>(&self, context: &Context, request: &B) -> Result<Answered<B::Reply>> {
@@ -249,6 +258,18 @@ fn check<B: Batch>(request: &B) -> Result<()> {
     checks.end(Some(()))
 }
 
+/// Does something for each of thousands of ids, in turns with what else the thread has to do.
+async fn in_turns(ids: &[i64], mut each: impl FnMut(i64) -> Result<()>) -> Result<()> {
+    let (mut turns, mut ids) = (Turns::new(), ids.iter());
+    while !ids.as_slice().is_empty() {
+        let portion = poll_fn(|context| turns.poll(context)).await;
+        let number = (portion / BYTES_FOR_ONE).max(1);
+        ids.by_ref().take(number).try_for_each(|id| each(*id))?;
+        turns.did(portion);
+    }
+    Ok(())
+}
+
 /// Carries out requests, several at a time, in their order. As long as none is answered only a few are under way: if Zendesk is
 /// down, these find out, and one of them may be repeated ([`Ledger::begin_again`](crate::upstream::call::Ledger::begin_again)).
 fn few_first<F: Future>(requests: impl IntoIterator<Item = F>) -> impl Stream<Item = F::Output> {
@@ -281,16 +302,16 @@ impl Default for Found {
 }
 
 impl Found {
-    /// Adds a cached answer for one record.
-    fn take<B: Batch>(&mut self, id: i64, held: Held, request: &B) {
+    /// Adds a cached answer for one record, and returns how much it adds to the reply.
+    fn take<B: Batch>(&mut self, id: i64, held: Held, request: &B) -> usize {
         self.age = self.age.max(held.age);
         if held.status == CacheStatus::Stale {
             self.status = CacheStatus::Stale;
         }
-        let Ok(bytes) = held.answer else { return };
-        if request.takes(&bytes) {
-            self.replies.insert(id, bytes);
-        }
+        let Some(bytes) = held.answer.ok().filter(|bytes| request.takes(bytes)) else { return 0 };
+        let size = bytes.len();
+        self.replies.insert(id, bytes);
+        size
     }
 }
 

@@ -34,6 +34,10 @@ pub(super) use follow::{FOLLOW, follow};
 pub(super) use outcome::result_of;
 pub use telling::Replies;
 
+/// What a record takes that is named by its id, which takes eight bytes in the message: its place among the rows and in what is sent, the
+/// marks that keep it out of the cache, and its outcome.
+const BYTES_PER_RECORD: usize = 256;
+
 impl Gateway {
     /// Answers a bulk request.
     pub async fn bulk<B: Bulk>(&self, context: &Context, request: &B) -> Result<B::Reply> {
@@ -57,7 +61,9 @@ impl Gateway {
     ) -> Result<Outcome> {
         let (leaving, inner) = Leaving::of(context);
         let ledger = Arc::clone(&inner.ledger);
-        let order = Order { kind, changes: changes.clone(), wait, is_stream: false, left: leaving.left.clone() };
+        let held = context.caller.share().charge(changes.tags.len() * BYTES_PER_RECORD)?;
+        let (changes, left) = (changes.clone(), leaving.left.clone());
+        let order = Order { kind, changes, wait, is_stream: false, left, _held: held };
         let (listed, collected) = (Listed::of(chunks), Collected::of(context));
         let mut engine = Engine::new(self, inner, order, listed, collected);
         let task = tokio::spawn(async move {

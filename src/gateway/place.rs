@@ -19,6 +19,8 @@ struct Inner {
     own: Option<Arc<Semaphore>>,
     /// The room that all connections share.
     shared: Arc<Semaphore>,
+    /// How many places it has, if callers are to leave each other some.
+    most: Option<usize>,
     full: &'static str,
     /// Whose call it is, once that is known.
     share: OnceLock<Share>,
@@ -33,19 +35,24 @@ struct Inner {
 impl Place {
     /// Returns a place in a room, not taken yet.
     pub fn within(room: &Arc<Semaphore>) -> Self {
-        Self::new(None, room, "too many calls at a time")
+        Self::new(None, (room, None), "too many calls at a time")
+    }
+
+    /// Returns a place, not taken yet, in a room of so many places, of which callers leave each other some.
+    pub fn shared_out(room: &Arc<Semaphore>, most: usize) -> Self {
+        Self::new(None, (room, Some(most)), "too many calls at a time")
     }
 
     /// Returns a place, not taken yet, in the room `own` of the connection, or in the one that all share if that is full. If both
     /// are, the call is refused with the words `full`.
     pub fn on_connection(own: &Arc<Semaphore>, shared: &Arc<Semaphore>, full: &'static str) -> Self {
-        Self::new(Some(Arc::clone(own)), shared, full)
+        Self::new(Some(Arc::clone(own)), (shared, None), full)
     }
 
-    fn new(own: Option<Arc<Semaphore>>, shared: &Arc<Semaphore>, full: &'static str) -> Self {
+    fn new(own: Option<Arc<Semaphore>>, (shared, most): (&Arc<Semaphore>, Option<usize>), full: &'static str) -> Self {
         let (shared, share, taken) = (Arc::clone(shared), OnceLock::new(), OnceLock::new());
         let (held, message) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { own, shared, full, share, taken, held, message }))
+        Self(Arc::new(Inner { own, shared, most, full, share, taken, held, message }))
     }
 
     /// Notes whose call it is.
@@ -75,8 +82,9 @@ impl Place {
         if self.is_taken() {
             return Ok(());
         }
+        let Inner { own, shared, most, full, taken, .. } = &*self.0;
         let caller_place = share.take(streaming)?;
-        let Inner { own, shared, full, taken, .. } = &*self.0;
+        most.map_or(Ok(()), |most| share.leaves_calls(shared.available_permits(), most))?;
         let place = own.iter().chain([shared]).find_map(|room| Arc::clone(room).try_acquire_owned().ok());
         let place = place.ok_or(Error::Overloaded { what: full })?;
         taken.set((place, caller_place, connection.map(InUse::begin))).ok();

@@ -156,6 +156,7 @@ pub struct Terms {
     unary_timeout: Duration,
     stream_timeout: Duration,
     calls: Arc<Semaphore>,
+    max_calls: usize,
     checks: Arc<Semaphore>,
     watches: Arc<Semaphore>,
     others: Arc<Semaphore>,
@@ -168,6 +169,7 @@ impl Terms {
             unary_timeout: settings.unary_deadline,
             stream_timeout: settings.stream_deadline,
             calls: Arc::new(Semaphore::new(settings.max_calls)),
+            max_calls: settings.max_calls,
             checks: Arc::new(Semaphore::new(MOST_CHECKS)),
             watches: Arc::new(Semaphore::new(MOST_WATCHES)),
             others: Arc::new(Semaphore::new(MOST_OTHERS)),
@@ -178,8 +180,8 @@ impl Terms {
     pub fn facts(&self, method: &'static Method, peer: Arc<Peer>, origin: Origin, asked: Option<Duration>) -> Facts {
         let began = Instant::now();
         let (longest, place) = match (method.is_ours(), method.streaming) {
-            (true, false) => (Some(self.unary_timeout), Place::within(&self.calls)),
-            (true, true) => (Some(self.stream_timeout), Place::within(&self.calls)),
+            (true, false) => (Some(self.unary_timeout), Place::shared_out(&self.calls, self.max_calls)),
+            (true, true) => (Some(self.stream_timeout), Place::shared_out(&self.calls, self.max_calls)),
             (false, _) => (None, self.beside_the_contract(method, &peer.connection)),
         };
         let deadline = asked.into_iter().chain(longest).min().map(|time| began + time);

@@ -45,8 +45,10 @@ impl Method {
     }
 }
 
+/// How a method is called that is not served, such as what replicas of a fleet ask each other.
+pub const OTHER_NAME: &str = "_OTHER";
 /// Nobody reads a message of what is not served, so their number does not matter.
-static OTHER: Method = Method::beside("_OTHER", false, true, false);
+static OTHER: Method = Method::beside(OTHER_NAME, false, true, false);
 
 /// What this server serves besides the contract.
 const COMMON: [Method; 4] = [

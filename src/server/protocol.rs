@@ -43,7 +43,8 @@ fn is_grpc(value: &[u8]) -> bool {
     if value == GRPC.as_bytes() {
         return true; // what nearly every client sends
     }
-    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    // No field begins with white space: RFC 9113, section 8.2.1.
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_end();
     let (Some(name), Some(format)) = (essence.get(..GRPC.len()), essence.get(GRPC.len()..)) else { return false };
     name.eq_ignore_ascii_case(GRPC.as_bytes()) && (format.is_empty() || format.eq_ignore_ascii_case(b"+proto"))
 }
@@ -124,6 +125,8 @@ mod tests {
             "application/grpc, text/plain",
             "application/grp",
             "x-application/grpc",
+            " application/grpc",
+            "\tapplication/grpc",
             "",
         ] {
             assert_eq!(checked("POST", &[one]), Err(NotGrpc::ContentType), "{one}");

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Inner, Share, TRY_AGAIN};
+use super::{Inner, Share, TRY_AGAIN, leaves_enough};
 use crate::error::{Error, Result};
 
 /// Bytes of messages under way, charged to a caller. Dropping it gives them back.
@@ -30,7 +30,8 @@ impl Charge {
         if alone > own.most {
             return Err(Error::ReplyTooLarge { bytes: alone, limit: own.most, done: false });
         }
-        if !own.add(bytes) {
+        let free = all_bytes.most - all_bytes.used().min(all_bytes.most);
+        if !leaves_enough((own.used(), own.most), (free, all_bytes.most)) || !own.add(bytes) {
             return Err(Error::CallerLimit { what: "bytes of messages at a time", retry_after: TRY_AGAIN });
         }
         if !all_bytes.add(bytes) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Action, Asked, Election, Holder, Kind, Lease, Number, Open, READING, READS_APART, RENEWAL, Role, Seen, UNCHANGED,
-    Unwritten,
+    Action, Asked, Cause, Election, Holder, Kind, Lease, Number, Open, READING, READS_APART, RENEWAL, Role, Seen,
+    UNCHANGED, Unwritten, is_made_up,
 };
 
 impl Election {
@@ -54,13 +54,17 @@ impl Election {
     }
 
     pub(super) fn read(&mut self, lease: Option<Lease>, open: Open, now: Duration, actions: &mut Vec<Action>) {
-        let Some(lease) = lease else {
+        let Some(mut lease) = lease else {
             // The time in which it is unchanged begins anew, or every stall of the API server would end in a race.
             if let Some(seen) = &mut self.seen {
                 seen.since = now;
             }
             return;
         };
+        // As if an old copy had been restored: whoever leads writes its own.
+        if is_made_up(lease.term, self.heard) {
+            lease.term = 0;
+        }
         let is_same = self.seen.as_ref().is_some_and(|seen| seen.lease == lease);
         let since = match &self.seen {
             Some(seen) if is_same && open.begun <= seen.at + READS_APART => seen.since,
@@ -75,8 +79,12 @@ impl Election {
         self.ask(lease.holder.as_ref().filter(|_| !is_mine), now);
         match &self.role {
             // Others may have led while it was suspended.
-            Role::Leader if self.suspended && !is_same => self.follow(actions),
-            Role::Leader if is_mine && lease.term == self.term && !is_old => {}
+            Role::Leader if !is_same && self.doubt.is_some_and(|doubt| doubt.cause == Cause::Suspended) => {
+                self.follow(actions);
+            }
+            Role::Leader if is_mine && lease.term == self.term && !is_old => {
+                self.doubt.take_if(|doubt| doubt.cause == Cause::Changed && doubt.since <= open.begun);
+            }
             // It was handed over to it, or an own write came late. It leads in that term once it has renewed.
             Role::Leader if is_mine && !is_old => {
                 self.follow(actions);
@@ -98,7 +106,7 @@ impl Election {
             Role::Follower if is_mine && self.handed == Some(lease.term) && lease.term > self.term => {
                 self.hold(lease.term);
                 // Somebody who saw it idle may be about to take it.
-                self.doubt = Some(now);
+                self.doubt(Cause::Other, now);
             }
             Role::Follower if self.may_be_taken(&lease, open, now) => self.take(now, actions),
             // The next read is due when it may be taken; no sooner while its holder answers, however long it is unchanged.
@@ -144,7 +152,7 @@ impl Election {
                 }
                 if unwritten == Unwritten::Conflict && open.kind != Kind::HandOver {
                     // Whoever wrote it may lead by now.
-                    self.doubt = Some(now);
+                    self.doubt(Cause::Changed, now);
                 }
                 return;
             }
@@ -157,9 +165,7 @@ impl Election {
         let lease = Lease { holder: Some(Arc::clone(&holder)), term: open.term, version };
         self.seen = Some(Seen { lease, since: now, at: open.begun });
         self.heard = self.heard.max(open.term);
-        if self.doubt.is_some_and(|doubt| doubt <= open.begun) {
-            (self.doubt, self.suspended) = (None, false);
-        }
+        self.doubt.take_if(|doubt| doubt.since <= open.begun);
         match (&self.role, open.kind) {
             (_, Kind::HandOver) => {
                 actions.push(Action::Hand(holder, open.term));
@@ -201,13 +207,17 @@ impl Election {
     }
 
     pub(super) fn hear(&mut self, term: u64, now: Duration) {
+        if is_made_up(term, self.heard) {
+            return;
+        }
         let is_new = term > self.heard;
         self.heard = self.heard.max(term);
         if is_new && self.role == Role::Follower && self.seen.as_ref().is_some_and(|seen| seen.lease.term < term) {
             self.due = self.due.min(now); // another leads, and the Lease says who
         }
         if matches!(self.role, Role::Leader | Role::Taking) && self.term < self.heard {
-            (self.doubt, self.outdated, self.due) = (Some(now), true, now);
+            self.doubt(Cause::Other, now);
+            (self.outdated, self.due) = (true, now);
         }
     }
 
@@ -220,99 +230,43 @@ impl Election {
         }
     }
 
-    pub(super) fn answered(&mut self, process: &str, leads: Option<u64>, heard: u64, now: Duration) {
-        if let Some(asked) = self.asked.iter_mut().find(|asked| asked.holder.process == process) {
+    pub(super) fn answered(
+        &mut self,
+        holder: &Arc<Holder>,
+        leads: Option<u64>,
+        heard: u64,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        self.hear(heard, now);
+        if let Some(term) = leads {
+            self.learn(holder, term, now, actions);
+        }
+        if let Some(asked) = self.asked.iter_mut().find(|asked| asked.holder.process == holder.process) {
             match leads {
                 Some(_) => (asked.led, asked.obeys) = (Some(now), 0),
                 None => asked.obeys = heard,
             }
         }
-        self.hear(heard, now);
+    }
+
+    /// Learns from a replica itself that it leads, in a term of which the Lease, as it was last read, does not know.
+    fn learn(&mut self, holder: &Arc<Holder>, term: u64, now: Duration, actions: &mut Vec<Action>) {
+        let at = self.seen.as_ref().map_or(Duration::ZERO, |seen| seen.at);
+        let is_known = self.seen.as_ref().is_some_and(|seen| seen.lease.term >= term) || self.term >= term;
+        if is_known || term < self.heard || is_made_up(term, self.heard) || holder.process == self.me.process {
+            return;
+        }
+        // It must be read before it can be written.
+        let lease = Lease { holder: Some(Arc::clone(holder)), term, version: String::new() };
+        (self.seen, self.outdated) = (Some(Seen { lease, since: now, at }), true);
+        self.hear(term, now);
+        if self.role != Role::Follower {
+            self.follow(actions);
+        }
+        self.ask(Some(holder), now);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{Event, TICK};
-    use super::*;
-
-    fn holder(process: &str) -> Holder {
-        let part = |text: &str| text.to_owned();
-        Holder { process: part(process), pod: part(process), address: part("a"), key: part("k") }
-    }
-
-    #[test]
-    fn whoever_takes_the_lease_does_so_in_a_term_above_all_that_it_has_heard_of() {
-        let mut election = Election::new(holder("1"), Duration::ZERO);
-        let lease = Lease { holder: None, term: 3, version: "1".to_owned() };
-        let mut now = Duration::ZERO;
-        let mut actions = election.step(Event::Heard(9), now);
-        let taken = loop {
-            match actions.pop() {
-                Some(Action::Read(number)) => {
-                    actions.extend(election.step(Event::Read(number, Some(lease.clone())), now));
-                }
-                Some(Action::Write(_, taken)) => break taken,
-                Some(other) => panic!("{other:?} at {now:?}"),
-                None => {
-                    now += TICK;
-                    actions = election.step(Event::Tick { able: true }, now);
-                }
-            }
-        };
-        assert_eq!((taken.term, now >= UNCHANGED), (10, true), "after {now:?}");
-    }
-
-    #[test]
-    fn a_lease_that_cannot_be_written_is_asked_for_no_more_often_than_one_that_can() {
-        let holders = [None, Some(Arc::new(holder("1"))), Some(Arc::new(holder("2")))];
-        for (unwritten, holder_of_it) in [Unwritten::Conflict, Unwritten::Unknown]
-            .into_iter()
-            .flat_map(|unwritten| holders.clone().map(|holder| (unwritten, holder)))
-        {
-            let mut election = Election::new(holder("1"), Duration::ZERO);
-            let lease = Lease { holder: holder_of_it.clone(), term: 1, version: "1".to_owned() };
-            let (mut requests, mut now) = (0, Duration::ZERO);
-            while now < Duration::from_mins(1) {
-                let mut actions = election.step(Event::Tick { able: true }, now);
-                while let Some(action) = actions.pop() {
-                    let event = match action {
-                        Action::Read(number) => Event::Read(number, Some(lease.clone())),
-                        Action::Write(number, _) => Event::Written(number, Err(unwritten)),
-                        _ => continue,
-                    };
-                    requests += 1;
-                    let most = 10 + 3 * now.as_secs();
-                    assert!(requests <= most, "{requests} requests within {now:?}: {unwritten:?}, {holder_of_it:?}");
-                    now += Duration::from_millis(1);
-                    actions.extend(election.step(event, now));
-                }
-                now += TICK;
-            }
-        }
-    }
-
-    #[test]
-    fn a_lease_that_is_not_renewed_while_its_holder_answers_is_read_no_more_often() {
-        let mut election = Election::new(holder("1"), Duration::ZERO);
-        let lease = Lease { holder: Some(Arc::new(holder("2"))), term: 1, version: "1".to_owned() };
-        let (mut reads, minute) = (0, Duration::from_mins(1));
-        let mut now = Duration::ZERO;
-        while now < minute {
-            let mut actions = election.step(Event::Tick { able: true }, now);
-            while let Some(action) = actions.pop() {
-                let event = match action {
-                    Action::Read(number) => {
-                        reads += 1;
-                        assert!(reads <= 2 + now.as_secs() / READING.as_secs(), "{reads} reads within {now:?}");
-                        Event::Read(number, Some(lease.clone()))
-                    }
-                    Action::Ping(..) => Event::Answered { process: "2".to_owned(), leads: Some(1), heard: 1 },
-                    other => panic!("{other:?} at {now:?}"),
-                };
-                actions.extend(election.step(event, now));
-            }
-            now += TICK;
-        }
-    }
-}
+mod tests;

@@ -188,8 +188,8 @@ impl Simulation {
             Message::Asks(from, term) => {
                 let actions = self.replicas[index].election.step(Event::Heard(term), now);
                 let replica = &mut self.replicas[index];
-                let (process, leads) = (replica.holder.process.clone(), replica.election.leads(now));
-                let answer = Event::Answered { process, leads, heard: replica.election.heard() };
+                let (holder, leads) = (Arc::new(replica.holder.clone()), replica.election.leads(now));
+                let answer = Event::Answered { holder, leads, heard: replica.election.heard() };
                 self.between(index, from, Message::Event(answer));
                 actions
             }
@@ -217,6 +217,11 @@ impl Simulation {
                 Action::Ping(to, term) => {
                     if let Some(to) = self.replicas.iter().position(|replica| replica.holder == *to) {
                         self.between(index, to, Message::Asks(index, term));
+                    }
+                }
+                Action::AskAround(term) => {
+                    for other in (0..REPLICAS).filter(|other| *other != index) {
+                        self.between(index, other, Message::Asks(index, term));
                     }
                 }
                 Action::Hand(to, term) => {

@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -25,8 +26,6 @@ use crate::watch::{Watched, Watcher};
 const MOST_BYTES: usize = 1 << 20;
 /// Most bytes of a token or a name.
 const MOST_OF_A_FILE: u64 = 16 << 10;
-/// No fleet comes to so many changes of its leader; Kubernetes can hold some more.
-const MOST_TERM: u64 = 2_000_000_000;
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(1);
 
@@ -39,6 +38,8 @@ pub struct Api {
     token: PathBuf,
     /// The Lease as it was read or written last, with what others keep in it.
     object: Mutex<Value>,
+    /// Writes in a row that met another version.
+    conflicts: AtomicU32,
 }
 
 /// An answer.
@@ -65,7 +66,14 @@ impl Api {
             watcher.files("kubernetes_authority", Vec::new(), |_| client(None)).await?
         };
         let lease = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{lease}");
-        Ok(Self { client, server, lease, token: folder.join("token"), object: Mutex::default() })
+        Ok(Self {
+            client,
+            server,
+            lease,
+            token: folder.join("token"),
+            object: Mutex::default(),
+            conflicts: AtomicU32::new(0),
+        })
     }
 
     /// Sends a request. The token is read for each, so that a new one is in use at once.
@@ -107,10 +115,15 @@ impl Api {
         };
         match (answer.status, lease_of(&answer.body)) {
             (StatusCode::OK | StatusCode::CREATED, Some(written)) => {
+                self.conflicts.store(0, SeqCst);
                 *self.object.lock().unwrap_or_else(PoisonError::into_inner) = answer.body;
                 (Ok(written.version), Access::Good)
             }
-            (StatusCode::CONFLICT, _) => (Err(Unwritten::Conflict), Access::Good),
+            // One may be another's write in between. The next write names the version that was read after it.
+            (StatusCode::CONFLICT, _) => {
+                let is_first = self.conflicts.fetch_add(1, SeqCst) == 0;
+                (Err(Unwritten::Conflict), if is_first { Access::Good } else { Access::Failing })
+            }
             (status, _) => (Err(Unwritten::Unknown), access(status)),
         }
     }
@@ -187,7 +200,7 @@ fn client(authority: Option<&[u8]>) -> anyhow::Result<reqwest::Client> {
     Ok(builder.https_only(authority.is_some()).build()?)
 }
 
-/// Reads a Lease object. None if its term is one that somebody has made up: terms only grow, and after that there were none.
+/// Reads a Lease object.
 fn lease_of(object: &Value) -> Option<Lease> {
     let version = object["metadata"]["resourceVersion"].as_str()?.to_owned();
     let spec = &object["spec"];
@@ -198,8 +211,7 @@ fn lease_of(object: &Value) -> Option<Lease> {
             || Holder { process: text.to_owned(), pod: String::new(), address: String::new(), key: String::new() };
         Arc::new(holder::read(text).unwrap_or_else(unknown))
     });
-    let term = spec["leaseTransitions"].as_u64().unwrap_or_default();
-    (term < MOST_TERM).then_some(Lease { holder, term, version })
+    Some(Lease { holder, term: spec["leaseTransitions"].as_u64().unwrap_or_default(), version })
 }
 
 /// Returns the object that says so: the one before with another spec. None if Kubernetes could not hold it.
@@ -250,10 +262,6 @@ mod tests {
         assert_eq!(renewed["spec"]["acquireTime"], "1970-01-01T00:00:00.000000Z", "it is the same holder");
         assert_eq!(renewed["spec"]["renewTime"], "1970-01-01T00:00:01.000000Z");
         assert_eq!(object_of(renewed, &Lease { term: 1 << 31, ..lease("3") }, SystemTime::now()), None);
-        for (term, is_one) in [(MOST_TERM - 1, true), (MOST_TERM, false), (i32::MAX as u64, false), (u64::MAX, false)] {
-            let made_up = json!({"metadata": {"resourceVersion": "1"}, "spec": {"leaseTransitions": term}});
-            assert_eq!(lease_of(&made_up).is_some(), is_one, "{term}");
-        }
         for odd in [json!([1]), json!("spec"), json!(null)] {
             let before = json!({"metadata": {"resourceVersion": "1"}, "spec": odd});
             let written = object_of(before, &lease("1"), SystemTime::UNIX_EPOCH).expect("an object");

@@ -171,8 +171,13 @@ impl Driver {
                     let of = |name| answer.get(name).and_then(number);
                     let Some(holder) = holder_of(&answer) else { return };
                     let (leads, heard) = (of(TERM), of(HEARD).unwrap_or_default());
-                    tell(&elected, Event::Answered { process: holder.process, leads, heard });
+                    tell(&elected, Event::Answered { holder: Arc::new(holder), leads, heard });
                 });
+            }
+            Action::AskAround(heard) => {
+                for peer in elected.acquaintances() {
+                    self.act(Action::Ping(peer, heard));
+                }
             }
             Action::Lead(_) => self.elected.begin_term(),
             Action::Follow => self.elected.follows(),

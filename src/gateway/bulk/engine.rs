@@ -28,6 +28,7 @@ use crate::gateway::{Context, Gateway};
 use crate::proto::{GetJobResponse, Job};
 use crate::rest::Changes;
 use crate::rest::bulk::{Kind, accepted};
+use crate::share::Charge;
 use crate::upstream::call::{Ledger, Priority};
 
 /// A caller that takes an event no sooner than this is slow.
@@ -45,6 +46,8 @@ pub struct Order {
     pub is_stream: bool,
     /// Cancelled when the caller has left.
     pub left: CancellationToken,
+    /// The memory that it takes beside its message.
+    pub _held: Charge,
 }
 
 /// A job that has not ended.

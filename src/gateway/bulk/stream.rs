@@ -15,6 +15,7 @@ use crate::gateway::audit::Trail;
 use crate::gateway::{Context, Gateway};
 use crate::proto::BulkStart;
 use crate::rest::bulk::{Bulk as _, BulkStream};
+use crate::share::Charge;
 
 /// Most receipts that a stream can begin with. When a stream breaks, few are open: those of the jobs that run, of which Zendesk
 /// takes 30 at a time.
@@ -61,7 +62,8 @@ impl Gateway {
         let rows = AnySource(Box::new(Rows::new(self, context, first, further, resume_from, dry_run, &open)?));
         // Whatever the rows are, their jobs may change the same.
         let changes = R::Call::default().changes();
-        let order = Order { kind, changes, wait: true, is_stream: true, left: left.clone() };
+        let held = Charge::none(inner.caller.share());
+        let order = Order { kind, changes, wait: true, is_stream: true, left: left.clone(), _held: held };
         let (teller, replies) = telling::<R::Reply, E>(leaving);
         let trail = inner.trail.clone();
         let mut engine = Engine::new(self, inner, order, rows, teller);

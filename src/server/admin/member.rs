@@ -95,8 +95,7 @@ fn lease(election: &Election) -> Option<Finding> {
         ),
         "failing" => (
             "the API server answers with an error, or with a Lease that cannot be read",
-            "kubectl get lease shows it: its leaseTransitions must be below 2,000,000,000; else see the API server's log and its admission \
-             webhooks",
+            "see the API server's log and its admission webhooks; kubectl get lease shows the Lease",
         ),
         _ => (
             "the API server does not answer",

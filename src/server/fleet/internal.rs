@@ -340,7 +340,7 @@ impl Answers {
             }
         }
         headers.insert(CONTRACT_OF, ours.into());
-        headers.insert(ACCOUNT, self.account.clone());
+        headers.extend(is_trusted.then(|| (ACCOUNT, self.account.clone())));
         response
     }
 

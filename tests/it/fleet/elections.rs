@@ -13,7 +13,7 @@ use zendesk_gateway::proto::GetUserRequest;
 
 use super::support::Replica;
 use super::{metadata, name, named};
-use cluster::Elected;
+use cluster::{Elected, LONG};
 
 async fn served_by(replica: &Replica, id: i64) -> String {
     metadata(
@@ -66,6 +66,18 @@ async fn answers_that_are_lost_late_or_overtaken_cost_nobody_the_lead() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+    // As an admission webhook that refuses all writes may answer.
+    fleet.api.overtake(u32::MAX);
+    let end = tokio::time::Instant::now() + LONG;
+    while tokio::time::Instant::now() < end {
+        for replica in &fleet.replicas {
+            assert_eq!(served_by(replica, id).await, leader);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    fleet.leader().finds(&["fleet_lease"]).await;
+    fleet.api.overtake(0);
+    fleet.leader().finds(&[]).await;
     assert_eq!(fleet.api.holders(), 1);
     fleet.stop().await;
 }

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// How long after a partition two may lead: the one of the lower term learns of the other, from it or from the Lease.
+const JOINED: u64 = 6_000;
+
 /// Numbers drawn from a seed (splitmix64).
 pub struct Draw(pub u64);
 
@@ -97,9 +100,9 @@ impl Simulation {
             Fault::Part(a, b) | Fault::Join(a, b) => {
                 let parts = matches!(fault, Fault::Part(..));
                 (self.parted[a][b], self.parted[b][a]) = (parts, parts);
-                self.excused = self.excused.max(self.now + if parts { FAULTS } else { 15_000 });
+                self.excused = self.excused.max(self.now + if parts { FAULTS } else { JOINED });
                 if !parts {
-                    self.excused = self.now + 15_000;
+                    self.excused = self.now + JOINED;
                 }
             }
             Fault::Cut(index) => self.replicas[index].cut = true,

@@ -2,6 +2,7 @@
 
 use super::Found;
 use crate::contract::{RPCS, Risk};
+use crate::rpc::method::OTHER_NAME;
 use crate::server::admin::figures::counted;
 use crate::server::admin::findings::{Finding, Level};
 use crate::server::admin::lately::Lately;
@@ -125,7 +126,8 @@ impl Found {
             self.add("callers_forbidden", Level::Warning, text, next);
         }
         let is_stranger = |kind: &Kind| {
-            kind.reason == "CALLER_UNAUTHENTICATED"
+            // A replica of the fleet that proves nothing is no caller.
+            kind.reason == "CALLER_UNAUTHENTICATED" && kind.method != OTHER_NAME
                 || kind.reason == "CREDENTIAL_REFUSED" && kind.code == "UNAUTHENTICATED"
         };
         let count = count(&is_stranger);

@@ -194,6 +194,16 @@ impl ApiServer {
         self.state().overtake = writes;
     }
 
+    /// Has the Lease name this term.
+    pub fn make_up(&self, term: i64) {
+        let mut state = self.state();
+        state.version += 1;
+        let version = state.version.to_string();
+        let lease = state.lease.as_mut().expect("there is one");
+        lease["metadata"]["resourceVersion"] = version.into();
+        lease["spec"]["leaseTransitions"] = term.into();
+    }
+
     pub fn hide_keys(&self) {
         self.state().hides_keys = true;
     }

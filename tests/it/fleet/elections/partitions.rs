@@ -112,3 +112,39 @@ async fn a_follower_that_is_cut_off_from_the_api_server_follows_on() {
     assert_eq!((served_by(follower, id).await, fleet.api.holders()), (leader.name.clone(), 1));
     fleet.stop().await;
 }
+
+#[tokio::test]
+async fn a_leader_that_was_replaced_gives_way_to_whoever_leads_before_it_can_read_the_lease() {
+    let fleet = Elected::start(3).await;
+    let (id, old) = (fleet.user(3), fleet.leader());
+    fleet.api.cut(&old.name);
+    fleet.road(old).cut();
+    until(|| fleet.api.holders() == 2).await;
+    old.is("follows").await;
+    let next = fleet.api.holder();
+    for replica in &fleet.replicas {
+        assert_eq!(served_by(replica, id).await, next, "at {}", replica.name);
+    }
+    assert_eq!((fleet.api.holders(), old.course()), (2, "follows"), "and the API server is still away for it");
+    fleet.road(old).heal();
+    fleet.api.heal();
+    fleet.settled().await;
+    assert_eq!(fleet.leader().name, next);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn a_term_that_somebody_has_written_into_the_lease_is_written_over() {
+    let fleet = Elected::start(2).await;
+    let (id, leader, term) = (fleet.user(3), fleet.leader().name.clone(), fleet.api.term());
+    for made_up in [2_000_000_000, 1_999_999_999, i64::from(i32::MAX)] {
+        fleet.api.make_up(made_up);
+        until(|| fleet.api.term() < 1_000).await;
+        fleet.settled().await;
+        for replica in &fleet.replicas {
+            assert_eq!(served_by(replica, id).await, leader);
+        }
+    }
+    assert!(fleet.api.term() > term);
+    fleet.stop().await;
+}

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use zendesk_gateway::fleet::kubernetes::pinned;
 use zendesk_gateway::fleet::wire::{
-    CONTRACT, CONTRACT_OF, HEARD, HELLO, HOLDER, INVALIDATE, PING, Passport, TAKE, TERM, TOKEN, VOID,
+    ACCOUNT, CONTRACT, CONTRACT_OF, HEARD, HELLO, HOLDER, INVALIDATE, PING, Passport, TAKE, TERM, TOKEN, VOID,
 };
 
 use super::cluster::{AUDIENCE, Elected};
@@ -97,6 +97,19 @@ async fn nobody_without_a_token_of_the_fleet_passes_for_a_replica() {
     assert_eq!(fleet.sandbox.total_hits(), 1, "nothing was asked, and nothing made void");
     assert_eq!((served_by(fleet.leader(), id).await, fleet.sandbox.total_hits()), (fleet.leader().name.clone(), 1));
     assert_eq!(api.term(), term);
+
+    // Nor does anybody take them for callers.
+    let mut stranger = Stranger::new(&fleet, &api.key()).await.expect("the port has this key");
+    for _ in 0..100 {
+        assert_eq!(stranger.hello(None).await, "16");
+    }
+    assert_eq!(fleet.leader().findings().await, [""; 0]);
+    let token = HeaderValue::from_str(&api.token("gateway", AUDIENCE)).expect("a token");
+    let mut twice = HeaderMap::from_iter([(CONTRACT_OF, CONTRACT.into()), (TOKEN, token.clone())]);
+    twice.append(TOKEN, token);
+    let refused = stranger.ask(HELLO, &twice).await;
+    assert_eq!(code(&refused), "16", "which one is it?");
+    assert!(!refused.contains_key(ACCOUNT), "it is not told whose gateway this is");
 
     let mut friend = Stranger::new(&fleet, &api.key()).await.expect("the port has this key");
     assert_eq!(friend.hello(Some(&api.token("gateway", AUDIENCE))).await, "0");
