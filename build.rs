@@ -26,6 +26,8 @@ mod handlers;
 mod impls;
 #[path = "proto/build/json.rs"]
 mod json;
+#[path = "proto/build/lists.rs"]
+mod lists;
 #[path = "proto/build/rows.rs"]
 mod rows;
 #[path = "proto/build/rpcs.rs"]
@@ -69,6 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     ];
     fs::write(out.join("contract.rs"), contract.concat())?;
     fs::write(out.join("rows.rs"), rows::impls(&pool))?;
+    fs::write(out.join("lists.rs"), lists::blocks(&pool))?;
     fs::write(out.join("endpoint_of.rs"), endpoints::endpoint_of(&pool))?;
     fs::write(out.join("handlers.rs"), handlers::handlers(&pool))?;
     Ok(())

@@ -1,7 +1,7 @@
 //! How each request message becomes a REST request, how its answer becomes the reply, and nothing else.
 //!
-//! One block per RPC, in the order of the vendor's reference. Transport, cache, retries and status codes are elsewhere. A
-//! wrong field is refused here, by its name, before anything is sent.
+//! One block per RPC, in the order of the vendor's reference; `lists` has those that the contract says all about. Transport,
+//! cache, retries and status codes are elsewhere. A wrong field is refused here, by its name, before anything is sent.
 
 mod answer;
 mod batch;
@@ -15,6 +15,7 @@ pub mod identities;
 pub mod input;
 pub mod jobs;
 mod list;
+mod lists;
 pub mod many;
 pub mod memberships;
 pub mod organization_memberships;

@@ -52,6 +52,12 @@ pub fn upstream(method: &MethodDescriptor) -> DynamicMessage {
     upstream.unwrap_or_else(|| panic!("{} has no (upstream) option", method.full_name()))
 }
 
+/// Returns the RPC that streams what an RPC lists: `StreamUsers` for `ListUsers`.
+pub fn twin(list: &MethodDescriptor) -> Option<MethodDescriptor> {
+    let name = format!("Stream{}", list.name().strip_prefix("List")?);
+    list.parent_service().methods().find(|method| method.name() == name)
+}
+
 /// True if an RPC answers a page of rows, or a stream of them.
 pub fn lists(method: &MethodDescriptor) -> bool {
     method.input().get_field_by_name("page_size").is_some() && rows(method).is_some()

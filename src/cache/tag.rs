@@ -28,7 +28,7 @@ enum Aspect {
 
 /// The families of records: what a record's id is the id of, and its tags as operators write them.
 ///
-/// A new kind of record is one line more here.
+/// A new kind of record is one line more in `tag/families.rs`.
 macro_rules! families {
     ($($(#[$about:meta])* $family:ident of $kind:literal:
         $every:ident = $all:literal, $collection:ident = $lists:literal, $record:ident = $one:literal;)+) => {
@@ -73,28 +73,7 @@ macro_rules! families {
     };
 }
 
-families! {
-    /// users.
-    User of "user": every_user = "users", users = "user_lists", user = "user";
-    /// deleted users.
-    DeletedUser of "user": every_deleted_user = "deleted_users", deleted_users = "deleted_user_lists", deleted_user = "deleted_user";
-    /// groups.
-    Group of "group": every_group = "groups", groups = "group_lists", group = "group";
-    /// memberships.
-    Membership of "membership": every_membership = "memberships", memberships = "membership_lists", membership = "membership";
-    /// identities.
-    Identity of "identity": every_identity = "identities", identities = "identity_lists", identity = "identity";
-    /// organizations.
-    Organization of "organization":
-        every_organization = "organizations", organizations = "organization_lists", organization = "organization";
-    /// memberships in organizations.
-    OrganizationMembership of "organization_membership":
-        every_organization_membership = "organization_memberships",
-        organization_memberships = "organization_membership_lists",
-        organization_membership = "organization_membership";
-    /// definitions of user fields.
-    UserField of "user_field": every_user_field = "user_fields", user_fields = "user_field_lists", user_field = "user_field";
-}
+include!("tag/families.rs");
 
 /// How many slots the tags without an id take.
 pub(super) const FIXED_SLOTS: usize = ALONE.len();
@@ -157,12 +136,12 @@ fn mix(mut bits: u64) -> u64 {
 
 /// Which memberships a user has; the id is the user's.
 pub const fn memberships_of_user(id: i64) -> Tag {
-    Tag::new(Family::Membership, Aspect::OfUser, id)
+    Tag::new(Family::GroupMembership, Aspect::OfUser, id)
 }
 
 /// Which memberships a group has; the id is the group's.
 pub const fn memberships_of_group(id: i64) -> Tag {
-    Tag::new(Family::Membership, Aspect::OfGroup, id)
+    Tag::new(Family::GroupMembership, Aspect::OfGroup, id)
 }
 
 #[cfg(test)]

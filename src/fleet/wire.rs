@@ -203,6 +203,6 @@ mod tests {
         let mut digest = Context::new(&SHA256);
         digest.update(&set.encode_to_vec());
         let digest = digest.finish().as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-        assert_eq!((CONTRACT, &digest[..16]), (1, "0fc51b93ee0747b1"), "{digest}");
+        assert_eq!((CONTRACT, &digest[..16]), (1, "3b03129ed54bd036"), "{digest}");
     }
 }

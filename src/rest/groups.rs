@@ -6,10 +6,7 @@ use crate::cache::{Policy, Tag, tag};
 use crate::error::{Checks, Error, Result};
 use crate::json::Malformed;
 use crate::path;
-use crate::proto::{
-    CountGroupsRequest, GetGroupRequest, Group, GroupFilter, ListAssignableGroupsRequest, ListGroupsRequest,
-    StreamAssignableGroupsRequest, StreamGroupsRequest,
-};
+use crate::proto::{CountGroupsRequest, GetGroupRequest, Group, GroupFilter, ListGroupsRequest, StreamGroupsRequest};
 use crate::upstream::call::Parsed;
 use crate::upstream::rest::Rest;
 
@@ -73,12 +70,6 @@ impl Read for CountGroupsRequest {
         scoped(Policy::count(tag::groups()), self.filter)
     }
 }
-
-// List Assignable Groups. The vendor's page promises cursors, but its specification lists no parameters.
-// <https://developer.zendesk.com/api-reference/ticketing/groups/groups/#list-assignable-groups>
-list!(ListAssignableGroupsRequest | StreamAssignableGroupsRequest => Group, Style::CursorOrOffset, |this| {
-    Ok(Rest::get(path!["groups", "assignable"]))
-}, Policy::list(tag::groups()));
 
 /// Who the members of groups are changes with memberships, too.
 fn with_members(policy: Policy, are_included: bool, memberships: Tag) -> Policy {

@@ -7,9 +7,8 @@ use crate::error::{Checks, Result};
 use crate::json::Malformed;
 use crate::path;
 use crate::proto::{
-    BatchGetUserFieldsRequest, BatchGetUserFieldsResponse, CustomFieldOption, GetUserFieldOptionRequest,
-    GetUserFieldRequest, ListUserFieldOptionsRequest, ListUserFieldsRequest, StreamUserFieldOptionsRequest,
-    StreamUserFieldsRequest, UserField,
+    BatchGetUserFieldsRequest, BatchGetUserFieldsResponse, GetUserFieldOptionRequest, GetUserFieldRequest,
+    ListUserFieldsRequest, StreamUserFieldsRequest, UserField,
 };
 use crate::rest::many::{MOST_ITEMS, each, some, unique};
 use crate::upstream::call::Parsed;
@@ -83,12 +82,6 @@ impl Read for BatchGetUserFieldsRequest {
         Policy::list(tag::user_fields())
     }
 }
-
-// List User Field Options.
-// <https://developer.zendesk.com/api-reference/ticketing/users/user_fields/#list-user-field-options>
-list!(ListUserFieldOptionsRequest | StreamUserFieldOptionsRequest => CustomFieldOption, Style::Cursor, |this| {
-    Ok(Rest::get(path!["user_fields", id("user_field_id", this.user_field_id)?, "options"]))
-}, Policy::list(tag::user_field(this.user_field_id)));
 
 /// Show a User Field Option.
 /// <https://developer.zendesk.com/api-reference/ticketing/users/user_fields/#show-a-user-field-option>
