@@ -10,6 +10,7 @@ use crate::support::{Dynamic, Scripted, basic, serve};
 
 mod large;
 mod odd;
+mod stand_in;
 
 /// Answers every request with `body` and calls `rpc` through the gateway.
 async fn through(body: &Value, rpc: &str, request: &str) -> Value {

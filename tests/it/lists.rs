@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
+use zendesk_gateway::cache::tag;
 use zendesk_gateway::proto::{
     AutocompleteUsersRequest, ListAssignableGroupsRequest, ListAssignableMembershipsRequest, ListGroupsRequest,
     ListMembershipsRequest, ListUsersRequest, MembershipFilter, SearchUsersRequest, StreamGroupsRequest,
-    StreamJobsRequest, StreamMembershipsRequest, StreamSearchUsersRequest, StreamUsersRequest, StreamUsersResponse,
-    UserFilter, UserRole, UserSearchFilter, membership_filter::Scope,
+    StreamJobsRequest, StreamMembershipsRequest, StreamSearchUsersRequest, StreamUserFieldOptionsRequest,
+    StreamUsersRequest, StreamUsersResponse, UserFilter, UserRole, UserSearchFilter, membership_filter::Scope,
 };
+use zendesk_gateway::rest::{List, Style};
 use zendesk_gateway::sandbox;
 
 use crate::support::{Dynamic, TestGateway, account};
@@ -250,4 +252,14 @@ async fn each_include_brings_what_it_names_on_pages_and_in_streams() {
         count += 1;
     }
     assert!(count >= 8, "users, groups, and memberships of groups and of organizations: {count}");
+}
+
+#[test]
+fn a_list_is_paged_as_its_options_state_and_cached_as_what_it_is_about() {
+    let groups = ListAssignableGroupsRequest::default();
+    let groups = (groups.paging().style, groups.cache().tags.to_vec());
+    assert_eq!(groups, (Style::CursorOrOffset, vec![tag::groups()]));
+    let options = StreamUserFieldOptionsRequest { user_field_id: 7, ..Default::default() };
+    let options = (options.paging().style, options.cache().tags.to_vec());
+    assert_eq!(options, (Style::Cursor, vec![tag::user_field(7)]));
 }
