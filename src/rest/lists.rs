@@ -1,4 +1,4 @@
-//! The lists that the contract says all about: their options say how Zendesk pages them. `proto/build/lists.rs` writes their blocks.
+//! The lists that the contract says all about, paging included. `proto/build/lists.rs` writes their blocks.
 
 use super::{Style, id, list};
 use crate::cache::{Policy, tag};

@@ -1,5 +1,5 @@
-//! What the stand-in writes of each record, against what the gateway hands on. It has its fields from the vendor's reference and knows
-//! nothing of the contract, so a field that is named otherwise in one of the two stands out.
+//! What the stand-in writes of each record, against what the gateway hands on. It has its fields from the vendor's reference and
+//! knows nothing of the contract, so a field that is named otherwise in one of the two stands out.
 
 use serde_json::Value;
 use zendesk_gateway::contract::{RPCS, Rpc};
