@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
@@ -85,6 +85,8 @@ struct Records {
     cancelled: u64,
     throttled: u64,
     in_flight: u64,
+    http2: u64,
+    gzipped: u64,
 }
 
 /// Counts as `GET /__sandbox/stats` shows them.
@@ -100,6 +102,10 @@ pub struct Stats {
     pub throttled: u64,
     /// Requests whose answer is not complete yet.
     pub in_flight: u64,
+    /// Requests that came over HTTP/2.
+    pub http2: u64,
+    /// Answers whose body was packed with gzip.
+    pub gzipped: u64,
 }
 
 impl Recorder {
@@ -127,6 +133,8 @@ impl Recorder {
             cancelled: records.cancelled,
             throttled: records.throttled,
             in_flight: records.in_flight,
+            http2: records.http2,
+            gzipped: records.gzipped,
         }
     }
 
@@ -149,6 +157,7 @@ impl Recorder {
         let mut records = self.records();
         records.total += 1;
         records.in_flight += 1;
+        records.http2 += u64::from(recorded.version == Version::HTTP_2);
         *records.by_route.entry(route).or_default() += 1;
         *records.by_path.entry(path.to_owned()).or_default() += 1;
         if records.ring.len() == KEPT {
@@ -159,9 +168,12 @@ impl Recorder {
         records.first + records.ring.len() as u64 - 1
     }
 
-    fn answered(&self, number: u64, status: StatusCode) {
-        if let Some(recorded) = self.records().get(number) {
-            recorded.status = Some(status.as_u16());
+    fn answered(&self, number: u64, response: &Response) {
+        let mut records = self.records();
+        let encoding = response.headers().get(header::CONTENT_ENCODING);
+        records.gzipped += u64::from(encoding.is_some_and(|encoding| encoding == "gzip"));
+        if let Some(recorded) = records.get(number) {
+            recorded.status = Some(response.status().as_u16());
         }
     }
 
@@ -219,7 +231,7 @@ pub async fn layer(State(world): State<Arc<World>>, request: Request, next: Next
         let answer = tokio::spawn(answer).await;
         answer.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
     };
-    world.recorder.answered(number, response.status());
+    world.recorder.answered(number, &response);
     stamp(response.headers_mut(), started);
     guard.follow(response)
 }

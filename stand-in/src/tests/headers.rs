@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::*;
-use crate::{Latency, Outcome};
+use crate::{Latency, Outcome, Wire};
 
 #[tokio::test]
 async fn reads_are_gzipped_and_chunked_for_who_accepts_it() {
@@ -101,6 +101,27 @@ async fn the_statistics_can_be_read_and_reset_over_http() {
     }
     answer(t.request(Method::POST, "!/__sandbox/stats/reset")).await;
     assert_eq!(t.sandbox.total_hits(), 0);
+}
+
+#[tokio::test]
+async fn the_statistics_tell_the_version_of_http_and_what_was_packed() {
+    let sandbox = probe(Config { wire: Wire { http1: false, ..Wire::default() }, ..Config::default() }).await.sandbox;
+    let client = reqwest::Client::builder().no_gzip().http2_prior_knowledge().build().expect("a plain client");
+    let t = Probe { sandbox, client };
+    let counted = || (t.sandbox.stats().total, t.sandbox.stats().http2, t.sandbox.stats().gzipped);
+    t.get("/users").await;
+    assert_eq!(counted(), (1, 1, 0));
+    t.authorized(Method::GET, "/users").header("accept-encoding", "gzip").send().await.expect("an answer");
+    assert_eq!(counted(), (2, 2, 1));
+    t.sandbox.reset_stats();
+    assert_eq!(counted(), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn requests_over_http_1_are_none_over_http_2() {
+    let t = probe(Config::default()).await;
+    t.get("/users").await;
+    assert_eq!((t.sandbox.stats().total, t.sandbox.stats().http2), (1, 0));
 }
 
 #[tokio::test]
