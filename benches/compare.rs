@@ -10,22 +10,27 @@ mod compare {
     pub mod collector;
     pub mod json;
     pub mod load;
+    pub mod memory;
     pub mod peers;
     pub mod probe;
     pub mod process;
     pub mod report;
     pub mod scenes;
     pub mod series;
+    pub mod stage;
+    pub mod stand_in;
+    pub mod uncached;
 }
 
 use std::process::{Command, Stdio};
 
 use anyhow::ensure;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use compare::peers::{OTHER_CORE, Tools};
 use compare::report::Report;
-use compare::scenes::{Size, Stage};
-use compare::{bare, scenes};
+use compare::stage::{Size, Stage};
+use compare::{bare, memory, scenes, uncached};
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -37,6 +42,7 @@ fn main() -> anyhow::Result<()> {
     let size = if arguments.iter().any(|argument| argument == "--quick") { Size::Quick } else { Size::Full };
     ensure!(std::thread::available_parallelism()?.get() >= 2, "server and load need a core each");
     stay_off_the_servers_core()?;
+    open_many_files()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(compare(size))
 }
@@ -46,11 +52,12 @@ async fn compare(size: Size) -> anyhow::Result<()> {
     let mut report = Report::new(stage.tools.versions()?, size);
     report.json(&scenes::json(&stage).await?);
     report.cached(&scenes::cached(&stage).await?);
-    report.uncached(&scenes::uncached(&stage).await?);
-    report.concurrent(&scenes::concurrent(&stage).await?);
-    report.pages(&scenes::pages(&stage).await?);
+    report.crowd(&scenes::crowd(&stage).await?);
+    report.one_at_a_time(&uncached::one_at_a_time(&stage).await?);
+    report.many_at_a_time(&uncached::many_at_a_time(&stage).await?);
+    report.pages(&uncached::pages(&stage).await?);
     report.cores(&scenes::cores(&stage).await?);
-    report.memory(&scenes::memory(&stage).await?);
+    report.memory(&memory::memory(&stage).await?);
     let page = report.page();
     println!("{page}");
     if matches!(size, Size::Full) {
@@ -68,4 +75,10 @@ fn stay_off_the_servers_core() -> anyhow::Result<()> {
     pin.args(["--pid", "--cpu-list", OTHER_CORE, &process]).stdout(Stdio::null());
     ensure!(pin.status()?.success(), "taskset failed");
     Ok(())
+}
+
+/// Servers and load generator inherit it: a scene has thousands of connections.
+fn open_many_files() -> anyhow::Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }

@@ -29,6 +29,8 @@ use zendesk_gateway::proto::{
     User,
 };
 
+use super::stand_in::client;
+
 /// What a service does for a call.
 #[derive(Clone)]
 enum Way {
@@ -238,7 +240,7 @@ impl Upstream {
 }
 
 /// Serves on a runtime of the named flavour. `arguments` say what: the way, and the file with the encoded reply, or the
-/// upstream's URL and credential.
+/// upstream's URL, credential and, if it speaks TLS, authority.
 pub fn serve(flavour: &str, port: u16, arguments: &[String]) -> anyhow::Result<()> {
     let encoded = |file: &str| std::fs::read(PathBuf::from(file)).context("the reply");
     let reply = |file: &str| Ok::<_, anyhow::Error>(Arc::new(GetUserResponse::decode(encoded(file)?.as_slice())?));
@@ -247,9 +249,10 @@ pub fn serve(flavour: &str, port: u16, arguments: &[String]) -> anyhow::Result<(
         ["clone", file] => Way::Clone(reply(file)?),
         ["shared", file] => Way::Shared(reply(file)?),
         ["bytes", file] => Way::Bytes(encoded(file)?.into()),
-        ["upstream", base, authorization] => {
+        ["upstream", base, authorization, ca @ ..] => {
+            let ca = ca.first().map(std::fs::read).transpose().context("the authority")?;
             let (base, authorization) = (Arc::from(*base), Arc::from(*authorization));
-            Way::Upstream(Upstream { client: reqwest::Client::new(), base, authorization })
+            Way::Upstream(Upstream { client: client(ca.as_deref())?, base, authorization })
         }
         _ => bail!("unknown way {arguments:?}"),
     };

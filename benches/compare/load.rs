@@ -26,7 +26,7 @@ pub struct Target {
     pub url: String,
     /// Metadata.
     pub headers: Vec<(String, String)>,
-    /// File with the request; without one it is a plain HTTP/1.1 GET.
+    /// File with the request; without one it is a GET, over HTTP/1.1 where there is no TLS.
     pub body: Option<PathBuf>,
     /// Bytes of body that each answer must have, where they are known.
     pub reply_bytes: Option<usize>,
@@ -51,10 +51,11 @@ pub fn run(core: &str, server: &Process, target: &Target, shape: Shape, log: &Pa
     command.args(["--cpu-list", core, "h2load"]);
     command.args(["-n", &calls.to_string(), "-c", &connections.to_string(), "-m", &at_once.to_string()]);
     command.arg("--log-file").arg(log);
-    match &target.body {
-        Some(body) => command.arg("-d").arg(body).args(["-H", "content-type: application/grpc", "-H", "te: trailers"]),
-        None => command.arg("--h1"),
-    };
+    if let Some(body) = &target.body {
+        command.arg("-d").arg(body).args(["-H", "content-type: application/grpc", "-H", "te: trailers"]);
+    } else if !target.url.starts_with("https:") {
+        command.arg("--h1");
+    }
     for (name, value) in &target.headers {
         command.args(["-H", &format!("{name}: {value}")]);
     }

@@ -11,6 +11,7 @@ use zendesk_gateway::contract::{Idempotency, RPCS};
 use zendesk_gateway::proto::DESCRIPTORS;
 
 use super::process::{Process, free_port};
+use super::stand_in::{StandIn, Wire};
 
 /// The core that servers have to themselves.
 pub const SERVER_CORE: &str = "0";
@@ -84,13 +85,19 @@ impl Tools {
     }
 
     /// Starts the Zendesk stand-in with a request budget that no load uses up.
-    pub fn stand_in(&self, users: u32) -> anyhow::Result<Server> {
+    pub fn stand_in(&self, users: u32, wire: Wire) -> anyhow::Result<StandIn> {
         let port = free_port()?;
         let mut command = Command::new(gateway_binary());
         command.args(["sandbox", "--listen", &format!("127.0.0.1:{port}"), "--users", &users.to_string()]);
         command.env("ZENDESK_GATEWAY__SANDBOX__RATE_LIMIT", "1000000000");
-        let process = Process::start(OTHER_CORE, &command, port, &self.log("stand-in"))?;
-        Ok(Server { process, port, headers: vec![("authorization".to_owned(), authorization())], admin: port })
+        let ca = (wire == Wire::Edge).then(|| self.directory.join("edge.pem"));
+        if let Some(ca) = &ca {
+            command.env("ZENDESK_GATEWAY__SANDBOX__WIRE__TLS", "true");
+            command.env("ZENDESK_GATEWAY__SANDBOX__WIRE__CA_FILE", ca);
+        }
+        let process = Process::start(OTHER_CORE, &command, port, &self.log(&format!("stand-in-{wire:?}")))?;
+        let headers = vec![("authorization".to_owned(), authorization())];
+        StandIn::new(Server { process, port, headers, admin: port }, ca)
     }
 
     /// Starts the gateway before `upstream`, with everything switched on that its settings can switch on, and `settings` on
@@ -99,7 +106,7 @@ impl Tools {
         &self,
         name: &str,
         cores: &str,
-        upstream: &Server,
+        upstream: &StandIn,
         collector: u16,
         settings: &[(&str, &str)],
     ) -> anyhow::Result<Server> {
@@ -115,7 +122,10 @@ impl Tools {
         };
         set("server.listen", &format!("127.0.0.1:{port}"));
         set("admin.listen", &format!("127.0.0.1:{admin}"));
-        set("upstream.base_url", &format!("http://127.0.0.1:{}", upstream.port));
+        set("upstream.base_url", &upstream.url);
+        if let Some(ca) = &upstream.ca {
+            set("upstream.ca_file", &ca.to_string_lossy());
+        }
         set("upstream.credential.kind", "api_token");
         set("upstream.credential.email", "owner@sandbox.example");
         set("upstream.credential.token_file", &token.to_string_lossy());
@@ -142,9 +152,11 @@ impl Tools {
     }
 
     /// Starts a bare tonic service that asks `upstream` with reqwest.
-    pub fn by_hand(&self, upstream: &Server) -> anyhow::Result<Server> {
-        let base = format!("http://127.0.0.1:{}", upstream.port);
-        self.bare_server("current_thread", &["upstream", &base, &authorization()])
+    pub fn by_hand(&self, upstream: &StandIn) -> anyhow::Result<Server> {
+        let authorization = authorization();
+        let ca = upstream.ca.as_ref().map(|ca| ca.to_string_lossy());
+        let what = ["upstream", &upstream.url, &authorization].into_iter().chain(ca.as_deref());
+        self.bare_server("current_thread", &what.collect::<Vec<_>>())
     }
 
     fn bare_server(&self, flavour: &str, what: &[&str]) -> anyhow::Result<Server> {
@@ -156,7 +168,7 @@ impl Tools {
     }
 
     /// Starts Envoy with its reverse transcoder before `upstream`.
-    pub fn envoy(&self, upstream: &Server) -> anyhow::Result<Server> {
+    pub fn envoy(&self, upstream: &StandIn) -> anyhow::Result<Server> {
         let port = free_port()?;
         let descriptors = self.directory.join("annotated.pb");
         let rpcs = self.directory.join("rpcs.txt");
@@ -164,10 +176,13 @@ impl Tools {
         let mut annotate = Command::new(&self.python);
         annotate.arg(format!("{PEERS}/annotate.py")).args([self.descriptors()?, descriptors.clone(), rpcs]);
         succeed(&mut annotate)?;
-        let template = fs::read_to_string(format!("{PEERS}/envoy.yaml"))?;
+        let mut template = fs::read_to_string(format!("{PEERS}/envoy.yaml"))?;
+        if let Some(ca) = &upstream.ca {
+            template += &fs::read_to_string(format!("{PEERS}/envoy-edge.yaml"))?.replace("@ca@", &ca.to_string_lossy());
+        }
         let settings = template
             .replace("@port@", &port.to_string())
-            .replace("@upstream_port@", &upstream.port.to_string())
+            .replace("@upstream_port@", &upstream.server.port.to_string())
             .replace("@authorization@", &authorization())
             .replace("@descriptors@", &descriptors.to_string_lossy());
         let file = self.directory.join("envoy.yaml");
@@ -179,11 +194,11 @@ impl Tools {
     }
 
     /// Starts the Python translation before `upstream`.
-    pub fn python(&self, upstream: &Server) -> anyhow::Result<Server> {
+    pub fn python(&self, upstream: &StandIn) -> anyhow::Result<Server> {
         let port = free_port()?;
         let mut command = Command::new(&self.python);
         command.args([format!("{PEERS}/aiohttp_gateway.py"), port.to_string()]).arg(self.descriptors()?);
-        command.args([format!("http://127.0.0.1:{}", upstream.port), authorization()]);
+        command.args([upstream.url.clone(), authorization()]).args(&upstream.ca);
         let process = Process::start(SERVER_CORE, &command, port, &self.log("python"))?;
         Ok(Server { process, port, headers: Vec::new(), admin: 0 })
     }
