@@ -24,7 +24,7 @@ mod memory;
 
 use memory::Bytes;
 
-pub use memory::Charge;
+pub use memory::{Charge, of_request};
 
 /// Largest message, as it is sent, that is not charged. Decoded, the worst of them take a hundred kilobytes.
 pub const FREE_MESSAGE: usize = 256;
@@ -199,6 +199,14 @@ impl Share {
         let mut charge = Charge::none(self);
         charge.grow(bytes)?;
         Ok(charge)
+    }
+
+    /// Charges bytes that a request takes.
+    ///
+    /// # Errors
+    /// See [`Charge::grow`]; [`Error::RequestTooLarge`] if they would never fit.
+    pub fn charge_request(&self, bytes: usize) -> Result<Charge> {
+        self.charge(bytes).map_err(of_request)
     }
 
     /// Returns how many bytes its messages may have together.

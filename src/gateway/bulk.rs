@@ -34,9 +34,8 @@ pub(super) use follow::{FOLLOW, follow};
 pub(super) use outcome::result_of;
 pub use telling::Replies;
 
-/// What a record takes that is named by its id, which takes eight bytes in the message: its place among the rows and in what is sent, the
-/// marks that keep it out of the cache, and its outcome.
-const BYTES_PER_RECORD: usize = 256;
+/// What a row takes beside its place in the message, be it only an id there: what identifies it in the results, and its outcome.
+const BYTES_PER_ROW: usize = 256;
 
 impl Gateway {
     /// Answers a bulk request.
@@ -61,7 +60,8 @@ impl Gateway {
     ) -> Result<Outcome> {
         let (leaving, inner) = Leaving::of(context);
         let ledger = Arc::clone(&inner.ledger);
-        let held = context.caller.share().charge(changes.tags.len() * BYTES_PER_RECORD)?;
+        let rows = chunks.iter().map(|chunk| chunk.keys.len()).sum::<usize>();
+        let held = context.caller.share().charge_request(rows * BYTES_PER_ROW)?;
         let (changes, left) = (changes.clone(), leaving.left.clone());
         let order = Order { kind, changes, wait, is_stream: false, left, _held: held };
         let (listed, collected) = (Listed::of(chunks), Collected::of(context));

@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::usage::{InUse, Usage};
 use crate::error::{Error, Result};
-use crate::share::{Charge, Share, Taken};
+use crate::share::{Charge, Share, Taken, of_request};
 
 /// A permit for one call under way. A call takes it once its message is there, so calls that are opened and send nothing keep
 /// no others out. Dropping the last clone returns it, and the bytes that were charged for the call's messages.
@@ -114,10 +114,7 @@ impl Place {
     /// # Errors
     /// See [`Share::charge`]; [`Error::RequestTooLarge`] if it would never fit.
     pub fn charge_message(&self, share: &Share, bytes: usize) -> Result<()> {
-        charge(&self.0.message, share, bytes).map_err(|error| match error {
-            Error::ReplyTooLarge { bytes, limit, .. } => Error::RequestTooLarge { bytes, limit },
-            other => other,
-        })
+        charge(&self.0.message, share, bytes).map_err(of_request)
     }
 
     /// Gives back all bytes that were charged for request messages so far.

@@ -76,6 +76,14 @@ impl Charge {
     }
 }
 
+/// The same error where the bytes are those of a request.
+pub fn of_request(error: Error) -> Error {
+    match error {
+        Error::ReplyTooLarge { bytes, limit, .. } => Error::RequestTooLarge { bytes, limit },
+        other => other,
+    }
+}
+
 impl Drop for Charge {
     fn drop(&mut self) {
         self.give_back(self.bytes);
