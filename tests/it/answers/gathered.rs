@@ -92,15 +92,17 @@ async fn results_that_do_not_fit_cost_their_words_and_no_outcome() {
 async fn rows_that_are_ids_count_by_what_they_take_while_their_jobs_run() {
     let job = json!({"job_status": {"id": "j", "status": "queued"}});
     let upstream = telling(vec![("/users/destroy_many", job)]).await;
+    // The gateway looks after jobs meanwhile.
+    let deletions = || upstream.asked().iter().filter(|head| head.starts_with("DELETE")).count();
     for (rpc, number, is_refused) in
         [("BulkDeleteUsers", 1_500, false), ("BulkDeleteUsers", 2_100, true), ("BulkDeleteMemberships", 2_100, true)]
     {
-        let before = upstream.asked().len();
+        let before = deletions();
         let ids: Vec<i64> = (1..=number).collect();
         let outcome = ask(&upstream, rpc, &json!({"ids": ids}).to_string()).await;
         if is_refused {
             assert_eq!(refused(outcome).reason, "REQUEST_TOO_LARGE", "{rpc}");
-            assert_eq!(upstream.asked().len(), before, "nothing was sent");
+            assert_eq!(deletions(), before, "nothing was sent");
         } else {
             assert_ne!(
                 outcome.err().map(|status| refused::<()>(Err(status)).reason).as_deref(),
