@@ -80,6 +80,12 @@ async fn nobody_without_a_token_of_the_fleet_passes_for_a_replica() {
         Some(foreign),
     ];
     served_by(fleet.leader(), id).await;
+    // Who only says that it is a replica is no caller who is not known.
+    let mut stranger = Stranger::new(&fleet, &api.key()).await.expect("the port has this key");
+    for _ in 0..100 {
+        assert_eq!(stranger.hello(None).await, "16");
+    }
+    assert_eq!(fleet.leader().findings().await, [""; 0]);
     for token in wrong {
         let mut stranger = Stranger::new(&fleet, &api.key()).await.expect("the port has this key");
         assert_eq!(stranger.hello(token.as_deref()).await, "16", "{token:?}");
@@ -98,12 +104,7 @@ async fn nobody_without_a_token_of_the_fleet_passes_for_a_replica() {
     assert_eq!((served_by(fleet.leader(), id).await, fleet.sandbox.total_hits()), (fleet.leader().name.clone(), 1));
     assert_eq!(api.term(), term);
 
-    // Nor does anybody take them for callers.
     let mut stranger = Stranger::new(&fleet, &api.key()).await.expect("the port has this key");
-    for _ in 0..100 {
-        assert_eq!(stranger.hello(None).await, "16");
-    }
-    assert_eq!(fleet.leader().findings().await, [""; 0]);
     let token = HeaderValue::from_str(&api.token("gateway", AUDIENCE)).expect("a token");
     let mut twice = HeaderMap::from_iter([(CONTRACT_OF, CONTRACT.into()), (TOKEN, token.clone())]);
     twice.append(TOKEN, token);
