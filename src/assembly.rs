@@ -92,7 +92,9 @@ pub async fn assemble(config: Config, around: Around) -> anyhow::Result<Assembly
     let (member, port) = fleet.unzip();
     if let Some(Role::Elects(link, elected)) = member.as_ref().map(|member: &Member| member.role.clone()) {
         // Alone it answers to nobody else's turn.
-        control.gate.set(move || elected.may_write() || matches!(link.course(), Course::Alone(_)));
+        let is_alone = move || matches!(link.course(), Course::Alone(_));
+        let (begins, alone) = (Arc::clone(&elected), is_alone.clone());
+        control.gate.set(move || elected.may_write() || is_alone(), move || begins.may_begin() || alone());
     }
     let rpc = Rpc::new(gateway.clone(), credentials.clone());
     let served = Served { rpc, identity, able, member, port: port.flatten() };

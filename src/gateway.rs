@@ -30,6 +30,7 @@ pub mod bulk;
 pub mod caller;
 mod changes;
 pub mod context;
+mod definitions;
 mod drain;
 mod email;
 mod hand_over;
@@ -81,6 +82,8 @@ pub struct Gateway {
     handed_over: Arc<Notify>,
     /// What is asked for changes of users.
     changes: Feeds,
+    /// The definitions of user fields.
+    user_fields: definitions::Read,
     streams: config::Stream,
     /// What lists may be sorted by besides what the contract names.
     sort_fields: Arc<[String]>,
@@ -102,7 +105,7 @@ impl Gateway {
         let organizations = single::<BatchGetOrganizationsRequest>(&reads, &cache);
         let jobs = Jobs::new(reads.clone(), None);
         let changes = Feeds::new(reads.clone());
-        let (turns, gate, handed_over, streams, sort_fields) = Default::default();
+        let (turns, gate, handed_over, user_fields, streams, sort_fields) = Default::default();
         let governor = None;
         Self {
             reads,
@@ -115,6 +118,7 @@ impl Gateway {
             jobs,
             handed_over,
             changes,
+            user_fields,
             streams,
             sort_fields,
         }

@@ -136,7 +136,7 @@ impl Rpc {
 
     async fn bulk<B: Bulk>(&self, request: Request<B>) -> Reply<B::Reply> {
         let (context, message) = self.open(request)?;
-        let outcome = self.gateway.bulk(&context, &message).await;
+        let outcome = self.gateway.bulk(&context, message).await;
         self.close(&context, outcome.map(|reply| Encoded::new(&reply)))
     }
 

@@ -194,6 +194,11 @@ impl Elected {
         self.state.load(SeqCst) == NEVER || self.holds() && !self.sealed.load(SeqCst)
     }
 
+    /// The same, and it is not about to leave: what is begun then might be cut in two.
+    pub fn may_begin(&self) -> bool {
+        self.may_write() && !self.is_leaving()
+    }
+
     /// Notes in which term it leads, if it does, as of a moment.
     pub fn publish(&self, leads: Option<u64>, at: Duration) {
         match leads {

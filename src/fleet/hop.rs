@@ -199,11 +199,15 @@ impl Way {
         if !fits {
             return Err(Refused::OtherContract);
         }
+        // Who is not believed is not told of which account it is.
+        if self.elected.is_some() && !is_done(&hello) {
+            return Err(Refused::Untrusted);
+        }
         if said(ACCOUNT) != Some(&self.account) {
             return Err(Refused::OtherAccount);
         }
         if !is_done(&hello) {
-            return Err(if self.elected.is_some() { Refused::Untrusted } else { Refused::Silent });
+            return Err(Refused::Silent);
         }
         if said(NOT_READY).is_some() {
             return Err(Refused::NotReady);

@@ -107,6 +107,10 @@ impl Trail {
 
     /// Notes how a call ended; it is logged only if the call sent no change.
     pub fn end(trail: Option<&Arc<Self>>, error: Option<&Error>) {
+        // Another replica carries the call out, and has its line.
+        if let (Some(trail), Some(Error::NotLeader)) = (trail, error) {
+            return trail.told.store(true, Ordering::Relaxed);
+        }
         let end = error.map_or(("unchanged", None), |error| (outcome(error), Some(error.reason())));
         Self::note(trail, end);
     }
@@ -124,6 +128,9 @@ impl Trail {
 
     /// Logs one change, now that its outcome is known.
     pub fn change(&self, targets: &Targets, job: Option<&str>, ledger: &Ledger, error: Option<&Error>) {
+        if matches!(error, Some(Error::NotLeader)) && !ledger.may_have_changed() {
+            return;
+        }
         self.told.store(true, Ordering::Relaxed);
         let (outcome, reason) = error.map_or(("done", None), |error| (outcome(error), Some(error.reason())));
         let (mut statuses, mut ids) = (String::new(), String::new());

@@ -22,14 +22,35 @@ use crate::upstream::room::{Entry, Rank, Room, Wish};
 #[derive(Clone, Default)]
 pub struct Turns(Arc<Mutex<Lines>>);
 
-/// Who waits for each list that a call changes now.
-type Lines = HashMap<Whole, Room<oneshot::Sender<Turn>>>;
+/// Of each list that a call changes now.
+type Lines = HashMap<Whole, Line>;
+
+struct Line {
+    /// Who waits for the turn.
+    waiting: Room<oneshot::Sender<Turn>>,
+    /// Whether whoever has it has begun to change something.
+    has_begun: bool,
+}
+
+impl Line {
+    fn new(has_begun: bool) -> Self {
+        // The server bounds the calls.
+        Self { waiting: Room::new(usize::MAX), has_begun }
+    }
+}
 
 /// A call's turn; dropping the last clone ends it.
 #[derive(Debug, Clone)]
 pub struct Turn(Arc<Held>);
 
 impl Turn {
+    /// Notes that something is about to be changed.
+    pub fn begin(&self) {
+        if let Some(line) = lock(&self.0.lines).get_mut(&self.0.whole) {
+            line.has_begun = true;
+        }
+    }
+
     /// Returns what it is the turn to change.
     pub fn whole(&self) -> Whole {
         self.0.whole
@@ -57,11 +78,10 @@ impl Turns {
         let rank = {
             let mut lines = lock(&self.0);
             let Some(line) = lines.get_mut(&whole) else {
-                // The server bounds the calls.
-                lines.insert(whole, Room::new(usize::MAX));
+                lines.insert(whole, Line::new(false));
                 return Ok(self.turn(whole));
             };
-            let Entry::Placed(rank) = line.enter(Wish::of(share, Priority::Write, Instant::now()), turn) else {
+            let Entry::Placed(rank) = line.waiting.enter(Wish::of(share, Priority::Write, Instant::now()), turn) else {
                 unreachable!("the room has no bound");
             };
             rank
@@ -73,9 +93,9 @@ impl Turns {
         }
     }
 
-    /// Returns what calls change now.
+    /// Returns what calls have begun to change.
     pub fn taken(&self) -> Vec<Whole> {
-        lock(&self.0).keys().copied().collect()
+        lock(&self.0).iter().filter(|(_, line)| line.has_begun).map(|(whole, _)| *whole).collect()
     }
 
     /// Takes a turn on behalf of another gateway, unless somebody here has it.
@@ -84,7 +104,7 @@ impl Turns {
         if lines.contains_key(&whole) {
             return None;
         }
-        lines.insert(whole, Room::new(usize::MAX));
+        lines.insert(whole, Line::new(true));
         Some(self.turn(whole))
     }
 
@@ -107,7 +127,7 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(line) = lock(self.lines).get_mut(&self.whole) {
-            line.leave(&self.rank);
+            line.waiting.leave(&self.rank);
         }
     }
 }
@@ -115,7 +135,10 @@ impl Drop for Waiting<'_> {
 impl Drop for Held {
     fn drop(&mut self) {
         let mut lines = lock(&self.lines);
-        let next = lines.get_mut(&self.whole).and_then(Room::take_first);
+        let next = lines.get_mut(&self.whole).and_then(|line| {
+            line.has_begun = false;
+            line.waiting.take_first()
+        });
         if next.is_none() {
             lines.remove(&self.whole);
         }

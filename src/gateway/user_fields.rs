@@ -1,13 +1,13 @@
 //! The account's definitions of user fields, by which values are checked before they are sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use prost::Message as _;
-
+use super::definitions::next_page_token;
 use super::{Context, Gateway};
 use crate::cache::Control;
 use crate::error::Result;
-use crate::proto::{ListUserFieldsRequest, ListUserFieldsResponse};
+use crate::proto::ListUserFieldsRequest;
 use crate::rest::field_values::{Definitions, Given};
 
 /// Definitions that are older refuse nothing.
@@ -22,31 +22,35 @@ impl Gateway {
     }
 
     /// Returns the definitions by which to judge these values: from the cache, unless older ones would refuse a value.
-    pub(super) async fn definitions_for(&self, context: &Context, given: &[Given<'_>]) -> Result<Definitions> {
+    pub(super) async fn definitions_for(&self, context: &Context, given: &[Given<'_>]) -> Result<Arc<Definitions>> {
         let (definitions, age) = self.definitions(context, Control::default()).await?;
         if age <= OLDEST || definitions.check(given).is_ok() {
+            return Ok(definitions);
+        }
+        // One reads them anew for all who wait for that.
+        let _one = self.user_fields.anew().await;
+        let (definitions, age) = self.definitions(context, Control::default()).await?;
+        if age <= OLDEST {
             return Ok(definitions);
         }
         Ok(self.definitions(context, Control { no_cache: true, ..Control::default() }).await?.0)
     }
 
     /// Reads all definitions, as `ListUserFields` does. Also returns the age of the oldest page.
-    async fn definitions(&self, context: &Context, control: Control) -> Result<(Definitions, Duration)> {
+    async fn definitions(&self, context: &Context, control: Control) -> Result<(Arc<Definitions>, Duration)> {
         let context = Context { control, ..context.clone() };
-        let (mut request, mut rows) = (ListUserFieldsRequest::default(), Vec::new());
-        let (mut age, mut is_whole) = (Duration::ZERO, true);
+        let (mut request, mut pages) = (ListUserFieldsRequest::default(), Vec::new());
+        let mut age = Duration::ZERO;
         for _ in 0..MOST_PAGES {
             let page = self.list(&context, &request).await?;
             age = age.max(page.cached.map_or(Duration::ZERO, |(_, age)| age));
-            let page =
-                ListUserFieldsResponse::decode(page.message.bytes().clone()).expect("the gateway has encoded it");
-            is_whole &= page.unreadable_rows == 0;
-            rows.extend(page.user_fields);
-            request.page_token = page.next_page_token;
+            let page = page.message.bytes().clone();
+            request.page_token = next_page_token(&page);
+            pages.push(page);
             if request.page_token.is_empty() {
-                return Ok((Definitions::of(rows, is_whole), age));
+                return Ok((self.user_fields.of(pages, true), age));
             }
         }
-        Ok((Definitions::of(rows, false), age))
+        Ok((self.user_fields.of(pages, false), age))
     }
 }

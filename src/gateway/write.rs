@@ -9,6 +9,7 @@ use tokio::time::timeout_at;
 use tower::ServiceExt as _;
 
 use super::audit::{Targets, Trail};
+use super::turns::Turn;
 use super::{Answered, Context, Gateway};
 use crate::cache::{Snapshot, Tag, UNKNOWN_SETTLES_AFTER, WaitsFor, WriteGuard};
 use crate::codec::Encoded;
@@ -85,7 +86,7 @@ impl Gateway {
         let until = last_moment(context.deadline);
         let turn = self.turns.take(whole, context.caller.share(), until).await?;
         // Whoever leads by now gets the call, and need not wait for what it would read here first.
-        if !self.gate.is_open() {
+        if !self.gate.lets_begin() {
             return Err(Error::NotLeader);
         }
         Ok(Context { turn: Some(turn), ..context.clone() })
@@ -166,6 +167,7 @@ impl Gateway {
     ) -> Result<(Answer, Snapshot)> {
         let (ledger, waits_for) = (Ledger::within(&context.ledger), WaitsFor::noted());
         ledger.changes(true);
+        context.turn.iter().for_each(Turn::begin);
         let call = Call {
             rest: change.rest.into(),
             idempotency: change.idempotency,

@@ -15,19 +15,28 @@ use crate::error::Error;
 
 type May = dyn Fn() -> bool + Send + Sync;
 
-/// Whether changes may be sent. They may unless [`Gate::set`] was told of something that forbids it.
+/// Whether changes may be sent, and calls of several changes begun. They may unless [`Gate::set`] was told of something that forbids it.
 #[derive(Default)]
-pub struct Gate(OnceLock<Box<May>>);
+pub struct Gate(OnceLock<(Box<May>, Box<May>)>);
 
 impl Gate {
-    /// Lets changes pass only while `may` says so.
-    pub fn set(&self, may: impl Fn() -> bool + Send + Sync + 'static) {
-        drop(self.0.set(Box::new(may)));
+    /// Lets changes pass only while `may_send` says so, and calls that wait for their turn begin only while `may_begin` does.
+    pub fn set(
+        &self,
+        may_send: impl Fn() -> bool + Send + Sync + 'static,
+        may_begin: impl Fn() -> bool + Send + Sync + 'static,
+    ) {
+        drop(self.0.set((Box::new(may_send), Box::new(may_begin))));
     }
 
     /// True if changes may be sent at this moment.
     pub fn is_open(&self) -> bool {
-        self.0.get().is_none_or(|may| may())
+        self.0.get().is_none_or(|(may_send, _)| may_send())
+    }
+
+    /// True if a call that has waited for its turn may begin at this moment.
+    pub fn lets_begin(&self) -> bool {
+        self.0.get().is_none_or(|(_, may_begin)| may_begin())
     }
 }
 

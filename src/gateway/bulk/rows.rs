@@ -5,6 +5,8 @@
 //! it covers is left without receipt or outcome.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt as _};
@@ -19,6 +21,7 @@ use crate::rest::bulk::{Bulk as _, BulkStream, Chunk, Key, within_row};
 use crate::rest::field_values::Definitions;
 use crate::rest::many::{MOST_ITEMS, Name};
 use crate::share::FREE_MESSAGE;
+use crate::turns::Turns;
 
 /// Most bytes of the rows of one request, unless one row has more.
 const MOST_BYTES: usize = 512 << 10;
@@ -45,7 +48,7 @@ pub struct Rows<R: BulkStream, M> {
     ready: VecDeque<Next>,
     seen: Seen,
     /// By which values of user fields are judged in the rows that come next; none if they are not to be checked.
-    definitions: Option<Definitions>,
+    definitions: Option<Arc<Definitions>>,
     /// Bytes that the receipts from earlier streams take.
     open: usize,
     /// Bytes that were charged to the caller, for what is held beside the last message.
@@ -297,6 +300,7 @@ where
 
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Next>, Stop<E>>> {
         Box::pin(async move {
+            let mut turns = Turns::new();
             loop {
                 if let Some(next) = self.ready.pop_front() {
                     return Ok(Some(next));
@@ -308,7 +312,10 @@ where
                         return Ok(None);
                     }
                     self.look_up(rows).await.map_err(Stop::Failed)?;
+                    // Nothing else may hold up a caller who sends thousands of rows that are refused.
+                    let portion = poll_fn(|context| turns.poll(context)).await;
                     self.cut(rows).map_err(Stop::Failed)?;
+                    turns.did(portion);
                     continue;
                 }
                 if !std::mem::replace(&mut self.is_reading, true) {

@@ -207,7 +207,10 @@ impl Call {
         let told = if failed.is_failure() { &attributes[..] } else { &attributes[..3] };
         if code != Code::Ok {
             let reason = failed.mistake().or(self.reason).unwrap_or(status);
-            self.reports.telemetry.state().errors.note(Kind { reason, code: status, method: self.method.name });
+            // What the next leader takes over has not failed.
+            if is_own || reason != Error::NotLeader.reason() {
+                self.reports.telemetry.state().errors.note(Kind { reason, code: status, method: self.method.name });
+            }
             if is_own {
                 instruments.call_duration.record(seconds, told);
                 if self.method.is_ours() {

@@ -22,7 +22,7 @@ async fn a_change_is_sent_only_if_it_may_be_at_that_moment_however_long_it_has_w
     settings.queue.permits = 1;
     let (upstream, control) = stack_with(&settings, Jitter::OFF, slow);
     let asked = Arc::clone(&leads);
-    control.gate.set(move || asked.load(Ordering::SeqCst));
+    control.gate.set(move || asked.load(Ordering::SeqCst), || true);
     let asking = |call| {
         let upstream = upstream.clone();
         tokio::spawn(async move { ask(&upstream, call).await })

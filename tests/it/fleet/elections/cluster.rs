@@ -52,6 +52,7 @@ struct State {
     /// Writes that somebody else overtakes.
     overtake: u32,
     hides_keys: bool,
+    refuses_reviews: bool,
     reviews: u32,
     /// The holders that were written, each once in a row.
     holders: Vec<String>,
@@ -111,6 +112,9 @@ impl ApiServer {
             (&Method::GET, "/openid/v1/jwks") if state.hides_keys => (StatusCode::FORBIDDEN, Value::Null),
             (&Method::GET, "/openid/v1/jwks") => {
                 (StatusCode::OK, serde_json::from_str(&jwks(&[&self.key])).expect("JSON"))
+            }
+            (&Method::POST, "/apis/authentication.k8s.io/v1/tokenreviews") if state.refuses_reviews => {
+                (StatusCode::FORBIDDEN, Value::Null)
             }
             (&Method::POST, "/apis/authentication.k8s.io/v1/tokenreviews") => {
                 state.reviews += 1;
@@ -206,6 +210,10 @@ impl ApiServer {
 
     pub fn hide_keys(&self) {
         self.state().hides_keys = true;
+    }
+
+    pub fn refuse_reviews(&self) {
+        self.state().refuses_reviews = true;
     }
 
     pub fn reviews(&self) -> u32 {

@@ -132,3 +132,17 @@ async fn where_keys_may_not_be_read_the_api_server_reviews_tokens() {
     assert_eq!(served_by(follower, fleet.user(3)).await, fleet.leader().name);
     fleet.stop().await;
 }
+
+#[tokio::test]
+async fn a_follower_whose_token_cannot_be_verified_acts_alone_and_says_why() {
+    let mut fleet = Elected::of(account(), crate::support::settings(), 1).await;
+    fleet.api.hide_keys();
+    fleet.api.refuse_reviews();
+    let place = fleet.join().await;
+    let lonely = &fleet.replicas[place];
+    lonely.is("untrusted").await;
+    lonely.finds(&["fleet_untrusted"]).await;
+    assert_eq!(served_by(lonely, fleet.user(3)).await, lonely.name);
+    assert_eq!(lonely.get("/readyz").await.0, 200);
+    fleet.stop().await;
+}

@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
+use zendesk_gateway::cache::UNKNOWN_SETTLES_AFTER;
 use zendesk_gateway::proto::{AgentList, UpdateGroupWithAgentsRequest};
 use zendesk_gateway::sandbox::faults::{Delay, any, put};
 
 use super::cluster::Elected;
 use super::moves::{TWENTY, hand_over};
-use crate::fleet::named;
+use crate::fleet::{metadata, named};
 use crate::support::raw::Raw;
 use crate::support::{refused, until, with};
 
@@ -99,10 +100,20 @@ async fn calls_of_several_writes_end_and_those_that_wait_for_their_turn_go_to_th
     });
     let calls: Vec<_> = calls.collect();
     until(|| added() > before).await;
+    let (old, began) = (fleet.leader().name.clone(), Instant::now());
     hand_over(&mut fleet).await;
+    let mut by_the_old = 0;
     for call in calls {
-        let reply = call.await.expect("no panic").expect("set").into_inner();
-        assert_eq!(reply.failures, [], "none was cut");
+        let answer = call.await.expect("no panic").expect("set");
+        by_the_old += usize::from(metadata(&answer, "x-served-by") == old);
+        assert_eq!(answer.into_inner().failures, [], "none was cut");
+    }
+    assert!(by_the_old <= 2, "{by_the_old} of those that waited were begun by the one that leaves");
+    assert!(began.elapsed() < UNKNOWN_SETTLES_AFTER, "no turn outlasts who has it: {:?}", began.elapsed());
+    for replica in &fleet.replicas {
+        let lines = replica.lines("audit").await;
+        let failed: Vec<_> = lines.iter().filter(|line| line["outcome"] == "failed").collect();
+        assert!(failed.is_empty(), "what the other one did has not failed: {failed:?}");
     }
     let rows = fleet.sandbox.store().memberships().into_iter().filter(|row| row["group_id"] == group);
     let mut members: Vec<i64> = rows.filter_map(|row| row["user_id"].as_i64()).collect();
