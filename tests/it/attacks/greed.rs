@@ -5,7 +5,8 @@ use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
 use zendesk_gateway::proto::job_service_client::JobServiceClient;
 use zendesk_gateway::proto::{
-    BulkUpdateUsersRequest, ListUsersRequest, SearchUsersRequest, UserInput, UserSearchFilter, WatchJobsRequest,
+    BulkCreateUsersRequest, BulkUpdateUsersRequest, ListUsersRequest, SearchUsersRequest, UserInput, UserSearchFilter,
+    WatchJobsRequest,
 };
 
 use super::*;
@@ -130,4 +131,28 @@ async fn a_short_budget_is_shared_between_callers_and_not_by_who_asks_most() {
     assert!(greedy > 10, "{greedy}");
     // It waits for one of the greedy one's, not for all of them.
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+}
+
+/// One call of some hundred bytes, packed, has ten thousand rows that are checked and refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_wrong_rows_hold_up_nobody() {
+    let gateway = Binary::start(&[("TELEMETRY__LOG_FILTER", "warn"), ("SERVER__WORKERS", "1")]).await;
+    let id = gateway.ids().await[0];
+    let (mut users, mut other) = (gateway.users().await, gateway.users().await);
+    let get = || GetUserRequest { id, ..Default::default() };
+    users.get_user(get()).await.expect("a read");
+    let row = UserInput { name: Some("N".to_owned()), email: Some("no address".to_owned()), ..Default::default() };
+    let wrong = BulkCreateUsersRequest { users: vec![row; 10_000], ..Default::default() };
+    let began = Instant::now();
+    let bulk = tokio::spawn(async move { (other.bulk_create_users(wrong).await, began.elapsed()) });
+    let mut longest = Duration::ZERO;
+    while !bulk.is_finished() {
+        let began = Instant::now();
+        users.get_user(get()).await.expect("a read");
+        longest = longest.max(began.elapsed());
+    }
+    let (refused, took) = bulk.await.expect("no panic");
+    assert_eq!(refused.expect_err("no row is right").code(), Code::InvalidArgument);
+    println!("the check took {took:?}, and another's read {longest:?} at most");
+    assert!(longest < took / 2, "{longest:?} of {took:?}");
 }
