@@ -4,7 +4,7 @@
 //! refused with a reason of its own ([`Error::CallerLimit`]), before it takes anything from the others.
 //!
 //! Several who each take all that one may would leave nothing. So of what is limited for all together, a caller gets more only
-//! while it has no more than is left ([`leaves_enough`]): one may take half, two a third each, and a part is always left for
+//! while it has no more than is left (`leaves_enough`): one may take half, two a third each, and a part is always left for
 //! whoever comes.
 
 use std::collections::HashMap;
