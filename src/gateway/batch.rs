@@ -29,6 +29,9 @@ use crate::upstream::rest::encoded;
 const MAX_CONCURRENT_REQUESTS: usize = 4;
 /// The same until one has been answered.
 const FEW: usize = 2;
+/// What an external id takes while it is asked for, beside its place in the message: its spellings, its place in a request, and whether it
+/// was found.
+const BYTES_PER_TEXT: usize = 256;
 /// To look a record up costs about as much as to read so many bytes.
 const BYTES_FOR_ONE: usize = 64;
 
@@ -170,6 +173,7 @@ impl Gateway {
         if context.control.only_if_cached {
             return Err(Error::CacheMiss);
         }
+        let mut held = context.caller.share().charge_request(request.lists().1.len() * BYTES_PER_TEXT)?;
         // Zendesk ignores the case of external ids, so two that differ only in case are one record, which is asked for once.
         let mut spellings: HashMap<String, Vec<&str>> = HashMap::new();
         let mut ids: Vec<&str> = Vec::new();
@@ -191,7 +195,7 @@ impl Gateway {
         let read = &context.read(Priority::Interactive);
         let parts = parts.into_iter().map(|(rest, wanted)| self.reads.many(read, rest, wanted, external_id::<B>));
         let mut coming = pin!(few_first(parts));
-        let (mut parts, mut held) = (Vec::new(), Charge::none(context.caller.share()));
+        let mut parts = Vec::new();
         while let Some(part) = coming.try_next().await? {
             held.grow(part.weight())?;
             parts.push(part);

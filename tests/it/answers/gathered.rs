@@ -111,3 +111,21 @@ async fn rows_that_are_ids_count_by_what_they_take_while_their_jobs_run() {
         }
     }
 }
+
+#[tokio::test]
+async fn external_ids_count_by_what_they_take_while_they_are_asked_for() {
+    let upstream = telling(vec![("/users/show_many", json!({"users": []}))]).await;
+    for (rpc, number, is_refused) in
+        [("BatchGetUsers", 500, false), ("BatchGetUsers", 2_100, true), ("BatchGetOrganizations", 2_100, true)]
+    {
+        let before = upstream.asked().len();
+        let ids: Vec<String> = (0..number).map(|id| format!("e{id}")).collect();
+        let outcome = ask(&upstream, rpc, &json!({"externalIds": ids}).to_string()).await;
+        if is_refused {
+            assert_eq!(refused(outcome).reason, "REQUEST_TOO_LARGE", "{rpc}");
+            assert_eq!(upstream.asked().len(), before, "nothing was asked for");
+        } else {
+            assert_eq!(outcome.expect("a reply")[0]["missing_external_ids"].as_array().map(Vec::len), Some(number));
+        }
+    }
+}
