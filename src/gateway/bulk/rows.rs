@@ -5,7 +5,6 @@
 //! it covers is left without receipt or outcome.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -21,7 +20,7 @@ use crate::rest::bulk::{Bulk as _, BulkStream, Chunk, Key, within_row};
 use crate::rest::field_values::Definitions;
 use crate::rest::many::{MOST_ITEMS, Name};
 use crate::share::FREE_MESSAGE;
-use crate::turns::Turns;
+use crate::turns;
 
 /// Most bytes of the rows of one request, unless one row has more.
 const MOST_BYTES: usize = 512 << 10;
@@ -300,7 +299,6 @@ where
 
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Next>, Stop<E>>> {
         Box::pin(async move {
-            let mut turns = Turns::new();
             loop {
                 if let Some(next) = self.ready.pop_front() {
                     return Ok(Some(next));
@@ -312,10 +310,9 @@ where
                         return Ok(None);
                     }
                     self.look_up(rows).await.map_err(Stop::Failed)?;
-                    // Nothing else may hold up a caller who sends thousands of rows that are refused.
-                    let portion = poll_fn(|context| turns.poll(context)).await;
+                    // Thousands of rows, of which none is sent, must not hold up others: what takes less time goes first.
+                    turns::after_the_others().await;
                     self.cut(rows).map_err(Stop::Failed)?;
-                    turns.did(portion);
                     continue;
                 }
                 if !std::mem::replace(&mut self.is_reading, true) {
