@@ -29,8 +29,8 @@ ARG FEATURES=""
 # The dependencies alone, before empty crates: a layer that lasts until a manifest or the lock file changes.
 COPY Cargo.toml Cargo.lock ./
 COPY stand-in/Cargo.toml stand-in/
-RUN mkdir -p benches src stand-in/src \
-    && touch src/lib.rs stand-in/src/lib.rs benches/cache.rs benches/compare.rs benches/hop.rs benches/instructions.rs benches/streams.rs benches/telemetry.rs \
+RUN mkdir -p benches src stand-in/src tests/it \
+    && touch src/lib.rs tests/it/long.rs stand-in/src/lib.rs benches/cache.rs benches/compare.rs benches/hop.rs benches/instructions.rs benches/streams.rs benches/telemetry.rs \
     && echo 'fn main() {}' | tee build.rs > src/main.rs
 RUN cargo build --profile dist --locked --package zendesk-gateway --no-default-features --features "kubernetes $FEATURES" --bin zendesk-gateway
 COPY build.rs ./

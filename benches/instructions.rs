@@ -70,7 +70,7 @@ fn compare() -> anyhow::Result<()> {
     ensure!(
         off.is_empty(),
         "instructions differ from the baseline: {}; if that is meant, renew it with \
-         `cargo bench --profile counted --bench instructions -- --renew`",
+         `cargo bench --profile release --bench instructions -- --renew`",
         off.join(", ")
     );
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! `bash tests/fuzz/run` fuzzes the same targets guided by coverage; `corpus` replays what that has found. Without it, each
 //! target gets a fixed number of inputs that are made from its examples by a fixed seed, so that a failure can be
-//! repeated. For a longer run: `ZENDESK_GATEWAY_FUZZ_RUNS=1000000 cargo test --profile counted --test it fuzz`, with another
+//! repeated. For a longer run: `ZENDESK_GATEWAY_FUZZ_RUNS=1000000 cargo test --release --test it fuzz`, with another
 //! `ZENDESK_GATEWAY_FUZZ_SEED` each time.
 
 use std::io::Write as _;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tonic::Code;
 use zendesk_gateway::proto::{
     CreateGroupRequest, GetGroupRequest, GroupInput, ListGroupsRequest, UpdateUserRequest, UserInput,
@@ -79,18 +80,24 @@ async fn every_fault_against_every_class_has_its_code_and_its_attempts() {
     let over_both =
         table(false).into_iter().map(|row| (false, row)).chain(table(true).into_iter().map(|row| (true, row)));
     for (http2, Row(fault, rule, expected)) in over_both {
-        for (class, (code, reason, attempts)) in
-            ["read", "list", "idempotent write", "unsafe write"].into_iter().zip(expected)
-        {
-            // A gateway for each: a breaker that one row opened must not answer the next.
-            // Only where no answer comes an attempt is cut short: a slow machine must not cut others.
-            let mute = matches!(fault, "no answer" | "an answer that stops");
-            let mut account = account();
-            account.wire.tls = http2;
-            let t = TestGateway::configured(account, if mute { &impatient } else { &config }.clone()).await;
-            rule(&t.sandbox);
-            let seen = call(&t, class).await;
-            let asked = usize::try_from(t.sandbox.total_hits()).expect("few");
+        let mute = matches!(fault, "no answer" | "an answer that stops");
+        let mut account = account();
+        account.wire.tls = http2;
+        // Only where no answer comes an attempt is cut short: a slow machine must not cut others.
+        let config = if mute { &impatient } else { &config };
+        let classes = ["read", "list", "idempotent write", "unsafe write"];
+        // A gateway for each: a breaker that one row opened must not answer the next.
+        let seen = classes.map(|class| {
+            let (account, config) = (account.clone(), config.clone());
+            async move {
+                let t = TestGateway::configured(account, config).await;
+                rule(&t.sandbox);
+                let seen = call(&t, class).await;
+                (seen, usize::try_from(t.sandbox.total_hits()).expect("few"))
+            }
+        });
+        let seen = join_all(seen).await;
+        for ((class, (code, reason, attempts)), (seen, asked)) in classes.into_iter().zip(expected).zip(seen) {
             if (seen.code, seen.reason.as_str(), asked) != (code, reason, attempts) {
                 wrong.push(format!(
                     "{fault} × {class}, over HTTP/2 {http2}: {:?} {} after {asked}, expected {code:?} {reason} after {attempts}: {}",

@@ -53,8 +53,8 @@
 //!
 //! ```console
 //! $ cargo test --test it truth::                                                       # 10,000 calls
-//! $ TRUTH_CALLS=200000 cargo test --profile counted --test it truth::every_answer -- --test-threads 1     # as CI does
-//! $ TRUTH_CALLS=10000000 TRUTH_SEED=7 cargo test --profile counted --test it truth::every_answer -- --nocapture --test-threads 1
+//! $ TRUTH_CALLS=200000 cargo test --release --test long truth::every_answer -- --test-threads 1     # as CI does
+//! $ TRUTH_CALLS=10000000 TRUTH_SEED=7 cargo test --release --test long truth::every_answer -- --nocapture --test-threads 1
 //! ```
 //!
 //! It is made twice: over HTTP/1.1, and over TLS and HTTP/2.

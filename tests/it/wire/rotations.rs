@@ -34,7 +34,7 @@ async fn rotated(kind: GoAway, what: What, calls: usize, every: u32) {
     gateway.stop().await;
 }
 
-/// `WIRE_CALLS=10000 cargo test --profile counted --test it wire::` for the long run.
+/// `WIRE_CALLS=10000 cargo test --release --test it wire::` for the long run.
 fn calls() -> usize {
     std::env::var("WIRE_CALLS").map_or(1_000, |calls| calls.parse().expect("a number"))
 }
