@@ -35,6 +35,7 @@ mod drain;
 mod email;
 mod hand_over;
 pub mod jobs;
+mod offload;
 pub mod origin;
 mod place;
 mod read;

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::config;
@@ -109,6 +110,7 @@ struct Inner {
     bytes: Bytes,
     all_bytes: Arc<Bytes>,
     requests: Requests,
+    long_work: Arc<Semaphore>,
 }
 
 /// The share of calls that this process makes itself.
@@ -142,6 +144,7 @@ impl Inner {
             bytes: Bytes::new(most),
             all_bytes,
             requests: Requests::new(limits.max_requests_per_minute),
+            long_work: Arc::new(Semaphore::new(1)),
         }
     }
 }
@@ -212,6 +215,11 @@ impl Share {
     /// Returns how many bytes its messages may have together.
     pub fn most_bytes(&self) -> usize {
         self.0.bytes.most()
+    }
+
+    /// Waits until none of the caller's other calls computes for long.
+    pub async fn begin_long_work(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.0.long_work).acquire_owned().await.expect("it is never closed")
     }
 
     /// Takes one request to Zendesk from what the caller may send in a minute, or returns when it may send the next.

@@ -67,6 +67,8 @@ pub enum Lost {
 pub enum Refused {
     /// The leader does not answer, or something else does.
     Silent,
+    /// It shows a certificate that is not of the fleet's authority, names another host, or has ended.
+    BadCertificate,
     /// It serves another account.
     OtherAccount,
     /// It has another contract.
@@ -80,10 +82,17 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// Returns why there is no TLS.
+    fn of(error: &std::io::Error) -> Self {
+        let error = error.get_ref().and_then(|error| error.downcast_ref());
+        if matches!(error, Some(rustls::Error::InvalidCertificate(_))) { Self::BadCertificate } else { Self::Silent }
+    }
+
     /// Returns its word on the status page.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Silent => "silent",
+            Self::BadCertificate => "bad_certificate",
             Self::OtherAccount => "other_account",
             Self::OtherContract => "other_contract",
             Self::NotLeading => "not_leading",
@@ -130,7 +139,7 @@ impl Way {
 
     /// Connects, and says nothing.
     pub async fn reach(&self) -> Option<Open> {
-        timeout(TIMEOUT, self.connect()).await.ok()?
+        timeout(TIMEOUT, self.connect()).await.ok()?.ok()
     }
 
     /// Connects, and says who this replica is, whoever leads.
@@ -140,16 +149,16 @@ impl Way {
         Some(open)
     }
 
-    async fn connect(&self) -> Option<Open> {
-        let (host, port) = host_and_port(&self.leader)?;
-        let name = ServerName::try_from(host.to_owned()).ok()?;
-        let socket = TcpStream::connect((host, port)).await.ok()?;
-        socket.set_nodelay(true).ok()?;
+    async fn connect(&self) -> Result<Open, Refused> {
+        let (host, port) = host_and_port(&self.leader).ok_or(Refused::Silent)?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| Refused::Silent)?;
+        let socket = TcpStream::connect((host, port)).await.map_err(|_| Refused::Silent)?;
+        socket.set_nodelay(true).map_err(|_| Refused::Silent)?;
         let config = match &self.trust {
             Trust::Files(files) => Arc::clone(&files.get().config),
             Trust::Key(config) => Arc::clone(config),
         };
-        let tls = TlsConnector::from(config).connect(name, socket).await.ok()?;
+        let tls = TlsConnector::from(config).connect(name, socket).await.map_err(|error| Refused::of(&error))?;
         let (requests, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -160,14 +169,14 @@ impl Way {
             .keep_alive_while_idle(true)
             .handshake(TokioIo::new(tls))
             .await
-            .ok()?;
+            .map_err(|_| Refused::Silent)?;
         let ended = CancellationToken::new();
         let end = ended.clone().drop_guard();
         tokio::spawn(async move {
             let _end = end;
             connection.await.ok(); // who has a request on it learns why
         });
-        Some(Open { requests, ended, term: 0 })
+        Ok(Open { requests, ended, term: 0 })
     }
 
     /// What this replica says of itself when it connects.
@@ -184,7 +193,7 @@ impl Way {
     }
 
     async fn hello(&self, void: Option<HeaderValue>) -> Result<Open, Refused> {
-        let mut open = self.connect().await.ok_or(Refused::Silent)?;
+        let mut open = self.connect().await?;
         let hello = answer(&mut open.requests, HELLO, self.said(void), Body::empty()).await.ok_or(Refused::Silent)?;
         let said = |name: HeaderName| hello.headers().get(name);
         let their_contract = said(CONTRACT_OF).and_then(number).ok_or(Refused::Silent)?;

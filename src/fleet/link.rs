@@ -8,16 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
+use http::HeaderValue;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
-use tonic::body::Body;
 use tracing::{info, warn};
 
 use super::elected::Elected;
-use super::hop::{Lines, Lost, Open, Refused, Trust, Way};
+use super::hop::{Lines, Open, Refused, Trust, Way};
 use super::tls;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
@@ -29,6 +27,7 @@ use crate::upstream::room::{Entry, Rank, Room, Wish};
 use crate::watch::Watcher;
 
 mod keep;
+mod send;
 
 /// Most calls at a time that wait for the leader that the settings name. If there are more, those are refused whose callers have
 /// most.
@@ -132,6 +131,8 @@ struct Inner {
     credit: [Semaphore; 2],
     /// The leader has said that it does not lead any more.
     renounced: Notify,
+    /// A connection for calls could not be opened, though the one that tells whether the leader is there lives.
+    doubted: Notify,
     /// Calls that were lost with the leader, and those that it had not taken.
     lost: [AtomicU64; 2],
     /// How many steps of this replica's own writes the leader was told of.
@@ -193,6 +194,7 @@ impl Link {
             credit: [Semaphore::new(CREDIT), Semaphore::new(CREDIT)],
             elected,
             renounced: Notify::new(),
+            doubted: Notify::new(),
             lost: Default::default(),
             told: AtomicU64::new(cache.changes().steps),
             control: Mutex::default(),
@@ -280,24 +282,6 @@ impl Link {
         }
     }
 
-    /// Sends a call to the leader.
-    pub async fn send(&self, streaming: bool, term: u64, request: Request<Body>) -> Result<Response<Incoming>, Lost> {
-        let inner = &*self.0.inner;
-        let outcome = inner.send(streaming, request).await;
-        match &outcome {
-            Ok(_) => {}
-            Err(Lost::Unknown) => drop(inner.lost[0].fetch_add(1, SeqCst)),
-            Err(Lost::NotTaken(_)) => drop(inner.lost[1].fetch_add(1, SeqCst)),
-            Err(Lost::NotLeader) => {
-                inner.lost[1].fetch_add(1, SeqCst);
-                if inner.elected.is_some() && *inner.course.borrow() == Course::Leader(term) {
-                    inner.renounced.notify_one();
-                }
-            }
-        }
-        outcome
-    }
-
     /// Makes answers void at the leader: tags with commas between, or all. False if it does not say that it did.
     pub async fn invalidate(&self, what: HeaderValue) -> bool {
         let open = self.0.inner.control();
@@ -343,19 +327,6 @@ impl Inner {
             (Course::Own(_), Some(elected)) if elected.term().is_none() => Course::Held,
             _ => course,
         }
-    }
-
-    async fn send(&self, streaming: bool, request: Request<Body>) -> Result<Response<Incoming>, Lost> {
-        let Some(route) = self.route() else { return Err(Lost::NotTaken(Some(Box::new(request)))) };
-        let line = route.lines.line(streaming);
-        let open = match line.now() {
-            Some(open) => open,
-            None => match line.open(&route.way, self.drain.get().filter(|_| streaming)).await {
-                Ok(open) => open,
-                Err(_) => return Err(Lost::NotTaken(Some(Box::new(request)))),
-            },
-        };
-        open.send(request).await
     }
 
     fn set(&self, course: Course) {

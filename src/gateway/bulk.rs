@@ -4,17 +4,16 @@
 //! sends, follows the jobs, and tells what happens. A unary call (`collected`) gathers that into one reply. A streaming one
 //! (`stream`) passes it on, so that nothing is lost with the stream.
 
-use std::panic::resume_unwind;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
+use super::offload::offload;
 use super::{Context, Gateway};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rest::Changes;
 use crate::rest::bulk::{Bulk, Chunk, Kind, Outcome};
+use crate::share::Share;
 use crate::upstream::call::Ledger;
 
 mod collected;
@@ -40,13 +39,13 @@ pub use telling::Replies;
 /// What a row takes beside its place in the message, be it only an id there: what identifies it in the results, and its outcome.
 const BYTES_PER_ROW: usize = 256;
 
-/// Bytes of a request whose check takes no long time.
+/// Bytes of a request whose rows, each of a few bytes, are checked in no long time.
 const SHORT: usize = 1 << 10;
 
 impl Gateway {
     /// Answers a bulk request.
     pub async fn bulk<B: Bulk>(&self, context: &Context, request: B) -> Result<B::Reply> {
-        let (request, chunks) = checked(request).await?;
+        let (request, chunks) = checked(context.caller.share(), request).await?;
         self.check_user_fields(context, &request.user_fields()).await?;
         Ok(self.run_bulk(context, chunks, &request.changes(), B::KIND, request.wait()).await?.into())
     }
@@ -87,24 +86,11 @@ impl Gateway {
     }
 }
 
-/// Checks a request, and cuts it into those that are sent: a long one on a thread of its own, one at a time, because thousands of rows
-/// take tens of milliseconds, and whoever shares the thread would wait for them.
-async fn checked<B: Bulk>(request: B) -> Result<(B, Vec<Chunk>)> {
-    static ONE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(1)));
-    if request.encoded_len() <= SHORT {
-        let chunks = request.chunks()?;
-        return Ok((request, chunks));
-    }
-    let permit = Arc::clone(&ONE).acquire_owned().await.expect("it is never closed");
-    let checking = spawn_blocking(move || {
-        let _permit = permit;
-        let chunks = request.chunks()?;
-        Ok((request, chunks))
-    });
-    checking.await.unwrap_or_else(|error| match error.try_into_panic() {
-        Ok(panic) => resume_unwind(panic),
-        Err(_) => Err(Error::Overloaded { what: "the process ends" }),
-    })
+/// Checks a request, and cuts it into those that are sent: thousands of rows take tens of milliseconds.
+async fn checked<B: Bulk>(share: &Share, request: B) -> Result<(B, Vec<Chunk>)> {
+    let is_short = request.encoded_len() <= SHORT;
+    let work = move || request.chunks().map(|chunks| (request, chunks));
+    if is_short { work() } else { offload(share, work).await }
 }
 
 /// When dropped, tells the engine that its caller has left, and refuses every further request to Zendesk.

@@ -1,9 +1,11 @@
 //! The account's definitions of user fields, decoded once for all calls that check values by them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use prost::Message as _;
+use tokio::sync::OwnedMutexGuard;
 
 use crate::proto::ListUserFieldsResponse;
 use crate::rest::field_values::Definitions;
@@ -13,15 +15,29 @@ use crate::rest::field_values::Definitions;
 #[derive(Clone, Default)]
 pub struct Read {
     last: Arc<Mutex<Option<Pages>>>,
-    anew: Arc<tokio::sync::Mutex<()>>,
+    /// By the fingerprint of the credential: one that Zendesk keeps waiting keeps nobody waiting who has another.
+    anew: Arc<Mutex<HashMap<u128, Weak<Turn>>>>,
 }
+
+type Turn = tokio::sync::Mutex<()>;
 
 type Pages = (Vec<Bytes>, Arc<Definitions>);
 
 impl Read {
-    /// Waits until nobody else reads them anew.
-    pub async fn anew(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.anew.lock().await
+    /// Waits until nobody else reads them anew with the credential of this fingerprint.
+    pub async fn anew(&self, fingerprint: u128) -> OwnedMutexGuard<()> {
+        self.turn(fingerprint).lock_owned().await
+    }
+
+    fn turn(&self, fingerprint: u128) -> Arc<Turn> {
+        let mut all = self.anew.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = all.get(&fingerprint).and_then(Weak::upgrade) {
+            return turn;
+        }
+        all.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::new(Turn::default());
+        all.insert(fingerprint, Arc::downgrade(&turn));
+        turn
     }
 
     /// Returns the definitions of these encoded pages, which may be all that there are.
@@ -77,5 +93,20 @@ mod tests {
         let first = read.of(pages(), true);
         assert!(Arc::ptr_eq(&first, &read.of(pages(), true)));
         assert!(!Arc::ptr_eq(&first, &read.of(vec![page("a", ""), page("c", "")], true)), "they have changed");
+    }
+    #[tokio::test]
+    async fn those_with_one_credential_read_them_anew_one_at_a_time_and_others_beside_them() {
+        use futures_util::FutureExt as _;
+
+        let read = Read::default();
+        let first = read.anew(1).await;
+        assert!(read.anew(1).now_or_never().is_none(), "the first is at it");
+        let other = read.anew(2).now_or_never().expect("nobody has this credential");
+        drop(first);
+        assert!(read.anew(1).now_or_never().is_some());
+        assert!(read.anew(2).now_or_never().is_none());
+        drop(other);
+        drop(read.anew(3).await);
+        assert_eq!(read.anew.lock().expect("no panic").len(), 1, "of those who have left nothing is kept");
     }
 }

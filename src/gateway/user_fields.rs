@@ -28,7 +28,7 @@ impl Gateway {
             return Ok(definitions);
         }
         // One reads them anew for all who wait for that.
-        let _one = self.user_fields.anew().await;
+        let _one = self.user_fields.anew(context.credential.fingerprint()).await;
         let (definitions, age) = self.definitions(context, Control::default()).await?;
         if age <= OLDEST {
             return Ok(definitions);

@@ -9,6 +9,7 @@ use tokio::time::timeout_at;
 use tower::ServiceExt as _;
 
 use super::audit::{Targets, Trail};
+use super::offload::offload;
 use super::turns::Turn;
 use super::{Answered, Context, Gateway};
 use crate::cache::{Snapshot, Tag, UNKNOWN_SETTLES_AFTER, WaitsFor, WriteGuard};
@@ -20,6 +21,9 @@ use crate::proto::{GetJobResponse, LogoutUsersRequest, LogoutUsersResponse};
 use crate::rest::{Changes, Whole, Write, is_nothing, nothing, users};
 use crate::upstream::call::{Answer, Call, Ledger, Parse, Parsed, Priority};
 use crate::upstream::rest::Rest;
+
+/// Bytes of a request that is checked and translated in no long time, be it full of user fields.
+const SHORT: usize = 32 << 10;
 
 /// One change to send.
 pub(super) struct Change {
@@ -63,13 +67,22 @@ fn told(error: Error, ledger: &Ledger) -> Error {
     }
 }
 
+/// Returns the request to send for a write.
+async fn rest<W: Write>(context: &Context, request: &W) -> Result<Rest> {
+    if request.encoded_len() <= SHORT {
+        return request.rest();
+    }
+    let request = request.clone();
+    offload(context.caller.share(), move || request.rest()).await
+}
+
 impl Gateway {
     /// Answers a write.
     pub async fn write<W: Write>(&self, context: &Context, request: &W) -> Result<Answered<W::Reply>> {
         let given = request.user_fields();
         if !given.is_empty() {
             // What is wrong whatever the definitions say is refused without them.
-            request.rest()?;
+            rest(context, request).await?;
             self.check_user_fields(context, &given).await?;
         }
         let context = self.in_turn_of(context, request).await?;
@@ -95,14 +108,14 @@ impl Gateway {
     /// Waits for the turn of a write, if it takes turns with others. A request that will be refused waits for nobody.
     pub(super) async fn in_turn_of<'a, W: Write>(&self, context: &'a Context, request: &W) -> Result<Cow<'a, Context>> {
         let Some(whole) = request.whole() else { return Ok(Cow::Borrowed(context)) };
-        request.rest()?;
+        rest(context, request).await?;
         Ok(Cow::Owned(self.in_turn(context, whole).await?))
     }
 
     /// Carries out one write. Returns its answer, and the cache's snapshot after it.
     pub(super) async fn written<W: Write>(&self, context: &Context, request: &W) -> Result<(Answer, Snapshot)> {
         let changes = request.changes();
-        let (rest, asked) = (request.rest()?, request.clone());
+        let (rest, asked) = (rest(context, request).await?, request.clone());
         // A deletion that is answered by nothing, as with 204, `null` or `{}`, is done.
         let may_be_empty = rest.method == http::Method::DELETE;
         let parse = move |body: &[u8]| {

@@ -4,6 +4,7 @@
 //! the only code that makes a caller from metadata.
 
 pub mod forward;
+mod gathered;
 pub mod internal;
 mod kept;
 mod reply;

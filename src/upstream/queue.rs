@@ -4,10 +4,10 @@
 //! connections take requests at a time. Exchanges on a connection that has fallen silent hold no permit: until pings have decided
 //! whether it lives, they would keep all others from the connections that work. Calls without one wait in a bounded `Room`. Under
 //! overload most calls must be refused, and the only question is when: a call that is refused on arrival can still be sent
-//! elsewhere, one that is refused at its deadline cannot. So a newcomer is refused at once when it would be the last in a full
-//! room, and also when the expected wait, judged by how long exchanges take, is longer than its deadline. Serving the earliest
-//! deadline first without that judgement would spend every permit on calls that are about to expire, and answer nobody. What one
-//! caller may hold is told in `held`.
+//! elsewhere, one that is refused at its deadline cannot. So where the room is full one is refused at once, and so is a newcomer
+//! whose expected wait, judged by how long exchanges take, is longer than its deadline. Serving the earliest deadline first
+//! without that judgement would spend every permit on calls that are about to expire, and answer nobody. What one caller may hold
+//! is told in `held`.
 
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -4,8 +4,10 @@
 //! What somebody waits for goes before streams, bulk jobs and refreshes. Within each of the two, callers take turns, by weight
 //! (start-time fair queueing): however many calls one caller has waiting, another caller's first call goes before the greedy
 //! one's second. Among the calls of one caller writes go first, then the earliest deadline: of two equal calls the one that
-//! can wait less. The last in that order is the one to refuse,
-//! newcomer or not, because it is the one that would be served last; so it is a call of whoever has most calls waiting.
+//! can wait less.
+//!
+//! If the room is full, one of whoever has most calls waiting, by weight, is refused, newcomer or not: the one that would be served
+//! last. So a caller's bulk job is not refused because another one has filled the room with reads.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, btree_map};
@@ -84,9 +86,9 @@ impl<W> Lane<W> {
 pub enum Entry<W> {
     /// It waits.
     Placed(Rank),
-    /// It waits in place of the last one, which has to be refused.
+    /// It waits in place of another one, which has to be refused.
     Displaced(Rank, W),
-    /// It would be the last in a full room.
+    /// It is refused itself.
     Full,
 }
 
@@ -124,19 +126,19 @@ impl<W> Room<W> {
         Self { lanes: BTreeMap::new(), clocks: BTreeMap::new(), len: 0, places, turn: 0 }
     }
 
-    /// Lets a newcomer in, if there is room or a waiting call ranks lower.
+    /// Lets a newcomer in, if there is room or somebody else's call is to be refused.
     pub fn enter(&mut self, wish: impl Into<Wish>, waiter: W) -> Entry<W> {
-        let wish = wish.into();
-        let displaced = if self.len < self.places {
-            None
-        } else {
-            match self.last() {
-                Some((order, rank)) if order > self.order(&wish) => self.leave(&rank),
-                _ => return Entry::Full,
-            }
-        };
+        let rank = self.place(wish.into(), waiter);
+        if self.len <= self.places {
+            return Entry::Placed(rank);
+        }
+        let last = self.last().expect("the newcomer waits");
+        let waiter = self.leave(&last).expect("it waits");
+        if last == rank { Entry::Full } else { Entry::Displaced(rank, waiter) }
+    }
+
+    fn place(&mut self, Wish { priority, deadline, caller, weight }: Wish, waiter: W) -> Rank {
         self.turn += 1;
-        let Wish { priority, deadline, caller, weight } = wish;
         let rank = Rank { priority, deadline, turn: self.turn, caller };
         let class = Class::of(priority);
         let clock = self.clock(class);
@@ -147,10 +149,7 @@ impl<W> Room<W> {
         }
         lane.waiting.insert(rank.within(), waiter);
         self.len += 1;
-        match displaced {
-            Some(last) => Entry::Displaced(rank, last),
-            None => Entry::Placed(rank),
-        }
+        rank
     }
 
     /// Returns the wish for a call. Of those who want it, it is that of whoever would get the best place.
@@ -258,14 +257,15 @@ impl<W> Room<W> {
         (class, tag, wish.priority, wish.deadline)
     }
 
-    /// Returns the last in the order.
-    fn last(&self) -> Option<(Order, Rank)> {
+    /// Returns the last in the order of those of the caller who has most waiting, by weight.
+    fn last(&self) -> Option<Rank> {
         let lasts = self.lanes.iter().filter_map(|((class, caller), lane)| {
             let (priority, deadline, turn) = *lane.waiting.last_key_value()?.0;
             let rank = Rank { priority, deadline, turn, caller: *caller };
-            Some(((*class, lane.tag_at(lane.waiting.len() - 1), priority, deadline), rank))
+            let waiting = STEP.saturating_mul(self.waiting_of(*caller) as u64) / lane.weight;
+            Some(((waiting, *class, lane.tag_at(lane.waiting.len() - 1), rank.within()), rank))
         });
-        lasts.max_by_key(|(order, rank)| (*order, rank.turn))
+        lasts.max_by_key(|(order, _)| *order).map(|(_, rank)| rank)
     }
 
     fn clock(&self, class: Class) -> u64 {

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -96,7 +97,13 @@ impl Inner {
                     self.follow(&open).await;
                     *lost = Instant::now();
                 }
-                Err(why @ (Refused::Silent | Refused::NotLeading | Refused::NotReady | Refused::Untrusted)) => {
+                Err(
+                    why @ (Refused::Silent
+                    | Refused::BadCertificate
+                    | Refused::NotLeading
+                    | Refused::NotReady
+                    | Refused::Untrusted),
+                ) => {
                     let says_more = *self.course.borrow() == Course::Alone(Refused::Silent) && why != Refused::Silent;
                     if says_more || held && lost.elapsed() >= self.alone_after {
                         self.be_alone(why);
@@ -117,6 +124,8 @@ impl Inner {
         // not told of now is told before any call goes there.
         self.course.send_if_modified(|course| std::mem::replace(course, Course::Held) != Course::Held);
         if self.tell().await {
+            // What was doubted before was another connection.
+            self.doubted.notified().now_or_never();
             self.set(Course::Leader(open.term));
             self.watch(open).await;
             self.found(None);
@@ -133,6 +142,8 @@ impl Inner {
             tokio::select! {
                 () = open.closed() => return,
                 () = self.renounced.notified() => return,
+                // It would be refused now, too: certificates have been replaced, or the token is not taken any more.
+                () = self.doubted.notified() => return,
                 said = async { sleep(TELL).await; open.findings().await } => self.found(said.as_ref()),
             }
             let Changes { steps, settled, .. } = self.cache.changes();

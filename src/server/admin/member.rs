@@ -51,6 +51,12 @@ fn course_of(course: &str, leader: Option<&str>, election: Option<&Election>) ->
             "does not answer",
             "see whether the leader runs, whether fleet.leader leads to it, and the certificates of fleet.tls on both",
         ),
+        "bad_certificate" => (
+            "fleet_alone",
+            Level::Warning,
+            "shows a certificate that this replica does not take",
+            "it must name the host in fleet.leader, come from the authority in fleet.tls, and not have ended",
+        ),
         "not_leading" => (
             "fleet_alone",
             Level::Warning,

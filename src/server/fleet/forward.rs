@@ -23,6 +23,7 @@ use tonic::body::Body;
 use tonic::codegen::StdError;
 
 use super::Member;
+use super::gathered::Gathered;
 use super::internal::served_by;
 use super::kept::Kept;
 use super::reply::{Hold, Relay, Settling};
@@ -264,7 +265,7 @@ impl Forwarding {
         mut messages: Messages<B>,
         caller: &Caller,
         end: Instant,
-    ) -> Result<Result<Response<Incoming>, Messages<B>>, Error>
+    ) -> Result<Result<Response<Gathered>, Messages<B>>, Error>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<StdError> + Send + 'static,
@@ -290,6 +291,12 @@ impl Forwarding {
             ledger.is_elsewhere(true);
             let outcome = timeout_at(end, self.link.send(self.rpc.streaming, term, request)).await;
             let outcome = outcome.map_err(late(true)).map_err(|error| self.told(error))?;
+            let outcome = match outcome {
+                Ok(response) if self.is_read() && whole.is_some() => {
+                    timeout_at(end, self.gathered(response, caller)).await.map_err(late(true))?
+                }
+                outcome => outcome.map(|response| response.map(Gathered::nothing)),
+            };
             let back = match outcome {
                 Ok(response) => {
                     ledger.watches(WATCHES.contains(&self.rpc.path));
@@ -312,6 +319,19 @@ impl Forwarding {
                 (None, None) => return Err(Error::LeaderLost),
             };
             sleep(PAUSE).await;
+        }
+    }
+
+    /// Keeps back the reply to a read as long as it can still break off; that of a stream goes on as it comes.
+    async fn gathered(&self, response: Response<Incoming>, caller: &Caller) -> Result<Response<Gathered>, Lost> {
+        if self.rpc.streaming || response.headers().contains_key("grpc-status") {
+            return Ok(response.map(Gathered::nothing));
+        }
+        let (parts, reply) = response.into_parts();
+        let may_keep = |bytes| bytes <= FREE_MESSAGE || self.facts.place.charge(caller.share(), bytes).is_ok();
+        match Gathered::of(reply, may_keep).await {
+            Some(reply) => Ok(Response::from_parts(parts, reply)),
+            None => Err(self.link.lost_in_reply()),
         }
     }
 
@@ -357,7 +377,7 @@ impl Forwarding {
     }
 
     /// Returns the leader's response as this replica's own.
-    fn relayed(self, caller: &Caller, headers: &HeaderMap, response: Response<Incoming>) -> Response<Body> {
+    fn relayed(self, caller: &Caller, headers: &HeaderMap, response: Response<Gathered>) -> Response<Body> {
         let on_behalf_of = headers.get(ON_BEHALF_OF).filter(|_| self.rpc.risk != Risk::Read);
         let record = on_behalf_of.map(|user| (http::HeaderName::from_static(ON_BEHALF_OF), user.clone()));
         let ended = response.headers().contains_key("grpc-status");

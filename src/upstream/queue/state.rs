@@ -33,7 +33,7 @@ type Occupied = dyn Fn() -> Occupancy + Send + Sync;
 /// Why a call is refused.
 #[derive(Debug, Clone, Copy)]
 enum Why {
-    /// It is the last in a full room.
+    /// The room is full.
     Full,
     /// The wait would be longer than its deadline.
     TooLate,

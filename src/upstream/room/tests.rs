@@ -137,6 +137,26 @@ async fn in_a_full_room_the_last_call_of_whoever_has_most_is_refused() {
     assert!(matches!(room.enter(&call(&greedy, 5), "f"), Entry::Full), "both have their part");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_bulk_job_is_not_refused_for_the_reads_of_another_caller_who_has_filled_the_room() {
+    let share = share(&[("heavy", 4)]);
+    let (greedy, modest, heavy) = (share("greedy"), share("modest"), share("heavy"));
+    let background = |share, seconds| Call { priority: Priority::Background, ..call(share, seconds) };
+    let mut room = Room::new(4);
+    for (seconds, name) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
+        room.enter(&call(&greedy, seconds), name);
+    }
+    assert!(matches!(room.enter(&background(&modest, 9), "X"), Entry::Displaced(_, "d")));
+    assert!(matches!(room.enter(&call(&greedy, 4), "e"), Entry::Full));
+    assert!(matches!(room.enter(&background(&greedy, 1), "f"), Entry::Full), "its own reads go before it");
+    assert_eq!(order(&room), "abcX");
+    assert!(matches!(room.enter(&call(&modest, 9), "Y"), Entry::Displaced(_, "c")));
+    assert!(matches!(room.enter(&call(&modest, 9), "Z"), Entry::Displaced(_, "X")), "of its own the last");
+    // Who weighs four times as much may have four times as many waiting.
+    (0..3).for_each(|_| assert!(!matches!(room.enter(&background(&heavy, 9), "h"), Entry::Full)));
+    assert!(order(&room).ends_with("hhh"), "{}", order(&room));
+}
+
 proptest! {
     #[test]
     fn whatever_comes_and_goes_the_order_is_kept_and_nobody_is_lost(

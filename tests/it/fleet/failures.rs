@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tonic::Code;
 use zendesk_gateway::config::Config;
-use zendesk_gateway::proto::{CreateGroupRequest, GetUserRequest, GroupInput, StreamUsersRequest};
+use zendesk_gateway::proto::{CreateGroupRequest, GetUserRequest, GroupInput, ListUsersRequest, StreamUsersRequest};
 use zendesk_gateway::sandbox::faults::{Delay, get, post, put};
 use zendesk_gateway::sandbox::{self, Sandbox};
 use zendesk_gateway::upstream::credential::{Credential, Source};
@@ -137,6 +137,62 @@ async fn a_certificate_of_the_fleet_that_ends_soon_is_a_finding_on_both_sides() 
         assert!(metrics.contains("zendesk_gateway_certificate=\"certificate of the fleet\""), "{metrics}");
         replica.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_leader_of_another_authority_is_told_by_its_certificate() {
+    let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
+    let (papers, others) = (Papers::new(), Papers::new());
+    let config = papers.leader(&settings(), ([127, 0, 0, 1], 0).into());
+    let leader = Replica::start(&sandbox, config, api_token(&sandbox)).await;
+    let config = others.follower(&alone_after(SOON), 0, leader.internal.expect("it leads"));
+    let follower = Replica::start(&sandbox, config, api_token(&sandbox)).await;
+    follower.is("bad_certificate").await;
+    assert_eq!(follower.findings().await, ["fleet_alone"]);
+    let status = follower.get("/status?format=json").await.1;
+    assert!(status.contains("shows a certificate that this replica does not take"), "{status}");
+    for replica in [follower, leader] {
+        replica.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn calls_that_cannot_be_sent_any_more_though_the_leader_answers_pings_are_answered_alone() {
+    let fleet = Fleet::of(account(), alone_after(SOON), 1).await;
+    let follower = &fleet.followers[0];
+    // No call has opened a connection yet, and from now on none can be opened, as with a token that has ended.
+    fleet.road.take_no_more();
+    assert_eq!(follower.course(), "follows");
+    assert_eq!(served_by(follower, fleet.user(3)).await, "follower-0");
+    assert_eq!(follower.course(), "silent");
+    assert_eq!(follower.findings().await, ["fleet_alone"]);
+    fleet.road.heal();
+    follower.is("follows").await;
+    assert_eq!(served_by(follower, fleet.user(3)).await, "leader");
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn a_read_whose_reply_breaks_off_is_asked_for_again() {
+    let fleet = Fleet::start(1).await;
+    let mut users = fleet.followers[0].users();
+    let list = ListUsersRequest { page_size: 100, ..Default::default() };
+    let whole = users.list_users(list.clone()).await.expect("a list").into_inner().users;
+    assert_eq!(whole.len(), 100);
+    for _ in 0..2 {
+        fleet.road.slow_down(Duration::from_millis(50));
+        let mut users = users.clone();
+        let again = list.clone();
+        let reply = tokio::spawn(async move { users.list_users(again).await });
+        // The reply takes eight pauses or more.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!reply.is_finished());
+        fleet.road.slow_down(Duration::ZERO);
+        fleet.road.break_off();
+        let reply = reply.await.expect("no panic").expect("a list").into_inner();
+        assert_eq!(reply.users, whole);
+    }
+    fleet.stop().await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -335,6 +335,8 @@ pub struct Road {
 struct State {
     to: SocketAddr,
     is_cut: bool,
+    /// Pause after each few kilobytes that come back.
+    pause: Duration,
     connections: JoinSet<()>,
 }
 
@@ -342,18 +344,33 @@ impl Road {
     pub async fn to(to: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let state = Arc::new(Mutex::new(State { to, is_cut: false, connections: JoinSet::new() }));
+        let state =
+            Arc::new(Mutex::new(State { to, is_cut: false, pause: Duration::ZERO, connections: JoinSet::new() }));
         let of = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
                 let mut state = of.lock().expect("no panic inside");
-                let to = state.to;
+                let (to, pause_of) = (state.to, Arc::clone(&of));
                 if !state.is_cut {
                     state.connections.spawn(async move {
-                        if let Ok(mut far) = TcpStream::connect(to).await {
-                            near.set_nodelay(true).ok();
-                            far.set_nodelay(true).ok();
-                            copy_bidirectional(&mut near, &mut far).await.ok();
+                        let Ok(mut far) = TcpStream::connect(to).await else { return };
+                        near.set_nodelay(true).ok();
+                        far.set_nodelay(true).ok();
+                        let (mut from_near, mut to_near) = near.split();
+                        let (mut from_far, mut to_far) = far.split();
+                        let back = async {
+                            let mut part = [0; 4096];
+                            while let Ok(read @ 1..) = from_far.read(&mut part).await {
+                                let pause = pause_of.lock().expect("no panic inside").pause;
+                                tokio::time::sleep(pause).await;
+                                if to_near.write_all(&part[..read]).await.is_err() {
+                                    return;
+                                }
+                            }
+                        };
+                        tokio::select! {
+                            _ = tokio::io::copy(&mut from_near, &mut to_far) => {}
+                            () = back => {}
                         }
                     });
                 }
@@ -373,9 +390,19 @@ impl Road {
         self.break_off();
     }
 
+    /// Takes no more connections, and leaves those that there are.
+    pub fn take_no_more(&self) {
+        self.state.lock().expect("no panic inside").is_cut = true;
+    }
+
     /// Takes connections again.
     pub fn heal(&self) {
         self.state.lock().expect("no panic inside").is_cut = false;
+    }
+
+    /// Pauses after each few kilobytes that come back.
+    pub fn slow_down(&self, pause: Duration) {
+        self.state.lock().expect("no panic inside").pause = pause;
     }
 
     /// Leads elsewhere from now on.
