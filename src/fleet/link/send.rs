@@ -6,14 +6,30 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tonic::body::Body;
 
-use super::{Course, Inner, Link};
-use crate::fleet::hop::Lost;
+use super::{Course, Link};
+use crate::fleet::hop::{Lost, Open};
 
 impl Link {
-    /// Sends a call to the leader.
-    pub async fn send(&self, streaming: bool, term: u64, request: Request<Body>) -> Result<Response<Incoming>, Lost> {
+    /// Returns a connection to the leader, which is opened if it is not. None if it cannot be.
+    pub async fn line(&self, streaming: bool) -> Option<Open> {
         let inner = &*self.0.inner;
-        let outcome = inner.send(streaming, request).await;
+        let route = inner.route()?;
+        let line = route.lines.line(streaming);
+        if let Some(open) = line.now() {
+            return Some(open);
+        }
+        let open = line.open(&route.way, inner.drain.get().filter(|_| streaming)).await.ok();
+        if open.is_none() {
+            inner.lost[1].fetch_add(1, SeqCst);
+            inner.doubted.notify_one();
+        }
+        open
+    }
+
+    /// Sends a call to the leader.
+    pub async fn send(&self, open: Open, term: u64, request: Request<Body>) -> Result<Response<Incoming>, Lost> {
+        let inner = &*self.0.inner;
+        let outcome = open.send(request).await;
         match &outcome {
             Ok(_) => {}
             Err(Lost::Unknown) => drop(inner.lost[0].fetch_add(1, SeqCst)),
@@ -32,21 +48,5 @@ impl Link {
     pub fn lost_in_reply(&self) -> Lost {
         self.0.inner.lost[0].fetch_add(1, SeqCst);
         Lost::Unknown
-    }
-}
-
-impl Inner {
-    async fn send(&self, streaming: bool, request: Request<Body>) -> Result<Response<Incoming>, Lost> {
-        let Some(route) = self.route() else { return Err(Lost::NotTaken(Some(Box::new(request)))) };
-        let line = route.lines.line(streaming);
-        let mut open = line.now();
-        if open.is_none() {
-            open = line.open(&route.way, self.drain.get().filter(|_| streaming)).await.ok();
-        }
-        let Some(open) = open else {
-            self.doubted.notify_one();
-            return Err(Lost::NotTaken(Some(Box::new(request))));
-        };
-        open.send(request).await
     }
 }

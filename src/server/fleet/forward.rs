@@ -15,7 +15,6 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
@@ -277,6 +276,11 @@ impl Forwarding {
             let (course, _credit) =
                 timeout_at(end, self.link.way(caller.share(), self.is_read())).await.map_err(late(false))??;
             let Course::Leader(term) = course else { return Ok(Err(messages)) };
+            let open = timeout_at(end, self.link.line(self.rpc.streaming)).await.map_err(late(false))?;
+            let Some(open) = open else {
+                sleep(PAUSE).await;
+                continue;
+            };
             let time = end.saturating_duration_since(Instant::now());
             // The leader keeps as much of it for the way home as was kept here.
             let left = (time + way_home(time)).saturating_sub(HOP.min(time / 10));
@@ -289,11 +293,13 @@ impl Forwarding {
             };
             let request = self.request(parts, caller, term, left, body);
             ledger.is_elsewhere(true);
-            let outcome = timeout_at(end, self.link.send(self.rpc.streaming, term, request)).await;
+            let outcome = timeout_at(end, self.link.send(open, term, request)).await;
             let outcome = outcome.map_err(late(true)).map_err(|error| self.told(error))?;
             let outcome = match outcome {
-                Ok(response) if self.is_read() && whole.is_some() => {
-                    timeout_at(end, self.gathered(response, caller)).await.map_err(late(true))?
+                Ok(response) if self.is_read() && whole.is_some() && !self.rpc.streaming => {
+                    let charge = |bytes| self.facts.place.charge(caller.share(), bytes);
+                    let reply = timeout_at(end, Gathered::reply(response, charge)).await.map_err(late(true))?;
+                    reply.ok_or_else(|| self.link.lost_in_reply())
                 }
                 outcome => outcome.map(|response| response.map(Gathered::nothing)),
             };
@@ -319,19 +325,6 @@ impl Forwarding {
                 (None, None) => return Err(Error::LeaderLost),
             };
             sleep(PAUSE).await;
-        }
-    }
-
-    /// Keeps back the reply to a read as long as it can still break off; that of a stream goes on as it comes.
-    async fn gathered(&self, response: Response<Incoming>, caller: &Caller) -> Result<Response<Gathered>, Lost> {
-        if self.rpc.streaming || response.headers().contains_key("grpc-status") {
-            return Ok(response.map(Gathered::nothing));
-        }
-        let (parts, reply) = response.into_parts();
-        let may_keep = |bytes| bytes <= FREE_MESSAGE || self.facts.place.charge(caller.share(), bytes).is_ok();
-        match Gathered::of(reply, may_keep).await {
-            Some(reply) => Ok(Response::from_parts(parts, reply)),
-            None => Err(self.link.lost_in_reply()),
         }
     }
 

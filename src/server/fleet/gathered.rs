@@ -6,9 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+
+use crate::error::Result;
+use crate::share::FREE_MESSAGE;
 
 /// Most bytes that are kept back; a page of a hundred users has fewer.
 const MOST: usize = 256 << 10;
@@ -26,7 +30,15 @@ impl Gathered {
     }
 
     /// Reads a reply to its end, or as much of it as may be kept. None if it breaks off before.
-    pub async fn of(mut reply: Incoming, mut may_keep: impl FnMut(usize) -> bool) -> Option<Self> {
+    pub async fn reply(response: Response<Incoming>, charge: impl Fn(usize) -> Result<()>) -> Option<Response<Self>> {
+        if response.headers().contains_key("grpc-status") {
+            return Some(response.map(Self::nothing));
+        }
+        let (parts, reply) = response.into_parts();
+        Some(Response::from_parts(parts, Self::read(reply, charge).await?))
+    }
+
+    async fn read(mut reply: Incoming, charge: impl Fn(usize) -> Result<()>) -> Option<Self> {
         let (mut first, mut bytes) = (VecDeque::new(), 0);
         loop {
             let frame = reply.frame().await?.ok()?;
@@ -36,7 +48,7 @@ impl Gathered {
                 return Some(Self { first, rest: None });
             }
             bytes += more;
-            if bytes > MOST || !may_keep(more) {
+            if bytes > MOST || more > FREE_MESSAGE && charge(more).is_err() {
                 return Some(Self { first, rest: Some(reply) });
             }
         }

@@ -303,7 +303,7 @@ impl Answers {
             Ok(known) => elected.take_over(&known.to_bytes()),
             Err(_) => false,
         };
-        if taken { done() } else { Status::failed_precondition("").into_http() }
+        if taken { done() } else { Status::from(Error::NotLeader).into_http() }
     }
 
     /// Says what this replica is, and learns whether it may believe the other one. What a follower says is void is void from here

@@ -7,6 +7,7 @@ use zendesk_gateway::config::Config;
 use zendesk_gateway::proto::{CreateGroupRequest, GetUserRequest, GroupInput, ListUsersRequest, StreamUsersRequest};
 use zendesk_gateway::sandbox::faults::{Delay, get, post, put};
 use zendesk_gateway::sandbox::{self, Sandbox};
+use zendesk_gateway::server::admin::readiness::Phase;
 use zendesk_gateway::upstream::credential::{Credential, Source};
 
 use super::support::{Fleet, Papers, Replica};
@@ -287,6 +288,8 @@ async fn before_another_account_a_replica_forwards_nothing_and_is_not_ready() {
 async fn a_replica_is_ready_once_it_has_found_its_leader_or_acts_alone() {
     let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
     let mut fleet = Fleet::of(account(), alone_after(SOON), 1).await;
+    let is_ready = |replica: &Replica| replica.readiness.phase() == Phase::Serving;
+    until(|| is_ready(&fleet.followers[0])).await;
     assert_eq!(fleet.followers[0].get("/readyz").await.0, 200);
     fleet.road.lead_to(nowhere);
     fleet.road.break_off();
@@ -295,7 +298,7 @@ async fn a_replica_is_ready_once_it_has_found_its_leader_or_acts_alone() {
     let lonely = &fleet.followers[1];
     assert_eq!(lonely.get("/readyz").await.0, 503);
     lonely.is("silent").await;
-    until(|| lonely.readiness.phase() == zendesk_gateway::server::admin::readiness::Phase::Serving).await;
+    until(|| is_ready(lonely)).await;
     fleet.stop().await;
 }
 
