@@ -47,7 +47,9 @@ pub fn shapes(pool: &DescriptorPool) -> String {
             fields.push(format!("({}, {repeated}, {part})", field.number()));
         }
         let fields = fields.join(", ");
-        line!(code, "static {}: Shape = Shape {{ size: {size}, fields: &[{fields}] }};", shape_name(&message));
+        let is_object = !message.is_map_entry() && !message.full_name().starts_with("google.protobuf.");
+        let name = shape_name(&message);
+        line!(code, "static {name}: Shape = Shape {{ size: {size}, is_object: {is_object}, fields: &[{fields}] }};");
     }
     code
 }

@@ -7,6 +7,8 @@ use prost::encoding::{WireType, decode_key, decode_varint};
 pub struct Shape {
     /// Bytes of the message's own struct.
     pub size: usize,
+    /// True if it becomes a JSON object of its own.
+    pub is_object: bool,
     /// Number of a field, whether it is repeated, and what it holds.
     pub fields: &'static [(u32, bool, Part)],
 }
@@ -28,6 +30,9 @@ pub enum Part {
 
 /// A list that grows has room for twice as many elements.
 const SLACK: usize = 2;
+/// What the JSON object of a record within a record takes while the request to Zendesk is made of all of them: its map has room for
+/// more than it holds, and there are two.
+const OBJECT: usize = 1_600;
 /// Most messages within each other; prost refuses more.
 const DEEPEST: usize = 100;
 
@@ -49,6 +54,8 @@ impl Shape {
             match part {
                 Some((repeated, Part::Message(shape))) => {
                     *weight += if repeated { shape.size * SLACK } else { 0 };
+                    // Those of the request itself, as the rows of a bulk call, are made one after the other.
+                    *weight += if repeated && shape.is_object && deepest < DEEPEST { OBJECT } else { 0 };
                     shape.add(content, most, deepest.checked_sub(1)?, weight)?;
                 }
                 Some((_, Part::Texts)) => *weight += size_of::<String>() * SLACK + of_text(content),
@@ -95,7 +102,8 @@ mod tests {
 
     use crate::contract::{Request as _, Rpc};
     use crate::proto::{
-        BatchGetUsersRequest, BulkCreateUsersRequest, CreateUserRequest, UploadUserPhotoRequest, UserInput,
+        BatchGetUsersRequest, BulkCreateUsersRequest, CreateUserRequest, UploadUserPhotoRequest, UserIdentityInput,
+        UserInput,
     };
 
     const MOST: usize = 1 << 30;
@@ -125,6 +133,16 @@ mod tests {
         assert!(CreateUserRequest::rpc().weigh(&encoded, MOST) >= 24_000);
         let ids = BatchGetUsersRequest { ids: (1..1001).collect(), ..Default::default() }.encode_to_vec();
         assert!((8_000..40_000).contains(&BatchGetUsersRequest::rpc().weigh(&ids, MOST)));
+    }
+
+    #[test]
+    fn records_within_records_weigh_what_their_json_takes() {
+        let identities = vec![UserIdentityInput::default(); 1000];
+        let user = UserInput { identities, ..UserInput::default() };
+        let encoded = CreateUserRequest { user: Some(user.clone()), ..Default::default() }.encode_to_vec();
+        assert!(CreateUserRequest::rpc().weigh(&encoded, MOST) >= 1000 * super::OBJECT);
+        let encoded = BulkCreateUsersRequest { users: vec![user; 10], ..Default::default() }.encode_to_vec();
+        assert!(rpc().weigh(&encoded, MOST) >= 10 * 1000 * super::OBJECT);
     }
 
     #[test]

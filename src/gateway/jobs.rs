@@ -83,7 +83,7 @@ impl Gateway {
     ) -> Result<impl Stream<Item = Result<Encoded<WatchJobsResponse>>> + Send + use<>> {
         let ids = checked(request.ids)?;
         context.place.charge(context.caller.share(), ids.len() * FOLLOWED)?;
-        Ok(watch::watch(&self.jobs, context, &ids))
+        Ok(watch::watch(&self.jobs, context, ids))
     }
 }
 

@@ -14,8 +14,11 @@ use crate::gateway::Context;
 use crate::gateway::drain::Drain;
 use crate::proto::WatchJobsResponse;
 use crate::share::Charge;
+use crate::turns;
 use crate::upstream::call::Ledger;
 
+/// Jobs that are begun to be followed in one piece.
+const AT_A_TIME: usize = 100;
 /// Bytes of a message that are not charged.
 const FREE: usize = 4 << 10;
 
@@ -23,15 +26,13 @@ const FREE: usize = 4 << 10;
 pub fn watch(
     jobs: &Jobs,
     context: Context,
-    ids: &[String],
+    ids: Vec<String>,
 ) -> impl Stream<Item = Result<Encoded<WatchJobsResponse>>> + Send + use<> {
-    let mut followed = jobs.follow(&context, last_moment(context.deadline));
-    for id in ids {
-        followed.add(id);
-    }
+    let followed = jobs.follow(&context, last_moment(context.deadline));
     let held = Charge::none(context.caller.share());
-    let watch = Watch { followed, lost: None, held, ledger: context.ledger, drain: context.drain };
+    let watch = Watch { ids, followed, lost: None, held, ledger: context.ledger, drain: context.drain };
     stream::try_unfold(watch, |mut watch| async move {
+        watch.begin().await;
         let Some(reply) = watch.next().await? else { return Ok(None) };
         let reply = Encoded::new(&reply);
         // Until the caller has taken it.
@@ -41,6 +42,8 @@ pub fn watch(
 }
 
 struct Watch {
+    /// The jobs that are still to be followed.
+    ids: Vec<String>,
     followed: Followed,
     /// Why a job cannot be watched any more, which is told when the others have ended.
     lost: Option<Error>,
@@ -51,6 +54,17 @@ struct Watch {
 }
 
 impl Watch {
+    /// Begins to follow the jobs. Thousands of them must not hold up others: what takes less time goes first.
+    async fn begin(&mut self) {
+        let ids = std::mem::take(&mut self.ids);
+        for (number, ids) in ids.chunks(AT_A_TIME).enumerate() {
+            if number > 0 {
+                turns::after_the_others().await;
+            }
+            ids.iter().for_each(|id| self.followed.add(id));
+        }
+    }
+
     /// Returns the next job that was seen; none when all have ended.
     async fn next(&mut self) -> Result<Option<WatchJobsResponse>> {
         loop {

@@ -75,7 +75,7 @@ async fn without_a_leader_a_replica_acts_alone_with_an_empty_cache_and_tells_the
         follower.is("silent").await;
     }
     let (leader, one, other) = (fleet.leader(), &fleet.followers[0], &fleet.followers[1]);
-    until(|| one.readiness.phase() == zendesk_gateway::server::admin::readiness::Phase::Serving).await;
+    until(|| one.readiness.phase() == Phase::Serving).await;
     assert_eq!(served_by(one, id).await, "follower-0");
     assert_eq!(name(other, id).await.1, "miss", "its cache is empty, whatever it knew of the leader's answers");
     one.users().update_user(named(id, "Written alone")).await.expect("a write");
