@@ -61,7 +61,9 @@ impl Watch {
             if number > 0 {
                 turns::after_the_others().await;
             }
-            ids.iter().for_each(|id| self.followed.add(id));
+            for id in ids {
+                self.followed.add(id);
+            }
         }
     }
 
