@@ -1,4 +1,4 @@
-//! What CI tries for minutes, as a program of its own: built optimised, all tests together take as long to compile as to run.
+//! What CI runs for minutes, as a program of its own: to compile all tests optimised would take longer than to run these.
 
 #![cfg(feature = "sandbox")]
 #![allow(dead_code, unused_imports)] // most of what supports tests is for others

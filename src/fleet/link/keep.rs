@@ -124,7 +124,7 @@ impl Inner {
         // not told of now is told before any call goes there.
         self.course.send_if_modified(|course| std::mem::replace(course, Course::Held) != Course::Held);
         if self.tell().await {
-            // What was doubted before was another connection.
+            // A doubt from before this connection says nothing of it.
             self.doubted.notified().now_or_never();
             self.set(Course::Leader(open.term));
             self.watch(open).await;
