@@ -1,6 +1,7 @@
 //! How many instructions a cached read, an uncached read and an uncached page of 100 users take: `cargo bench --bench instructions` compares them with the
 //! committed `benches/instructions.txt` and fails if they differ by more than the tolerance, in either direction, so that the
-//! file stays true. `-- --renew` writes the file anew.
+//! file stays true. `-- --renew` writes the file anew, and `-- --layers` prints what each layer of the outbound stack adds to an
+//! uncached read.
 //!
 //! Instructions are counted by valgrind, which no noise of the machine reaches. The real service answers in process, and a
 //! canned response stands in for the HTTP exchange with Zendesk: everything of ours is counted, from the request's headers to
@@ -16,14 +17,19 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use tower::service_fn;
+use tower::retry::RetryLayer;
+use tower::{Service, ServiceBuilder, service_fn};
 use zendesk_gateway::assembly;
 use zendesk_gateway::config::{self, Config, Otlp};
+use zendesk_gateway::error::Error;
 use zendesk_gateway::proto::{GetUserRequest, ListUsersRequest};
 use zendesk_gateway::telemetry::Telemetry;
+use zendesk_gateway::upstream::control::Control;
 use zendesk_gateway::upstream::judge::judge;
 use zendesk_gateway::upstream::trace::Layers;
-use zendesk_gateway::upstream::{self, Call};
+use zendesk_gateway::upstream::{
+    self, Answer, Call, Upstream, attempt, breaker, credential, deadline, gate, governor, queue, retry,
+};
 
 use in_process::Served;
 
@@ -32,6 +38,19 @@ const TOLERANCE_PERCENT: f64 = 10.0;
 /// Two runs of different length; their difference is free of what happens once.
 const CALLS: [u32; 2] = [200, 1200];
 const READS: [&str; 3] = ["cached", "uncached", "page"];
+/// The layers of the outbound stack from the innermost, as [`upstream::stack`] puts them.
+const LAYERS: [&str; 10] = [
+    "attempt",
+    "attempt's span",
+    "gate",
+    "breaker",
+    "queue",
+    "governor",
+    "retry",
+    "credential",
+    "deadline",
+    "operation's span",
+];
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 const USER: &[u8] = include_bytes!("common/user.json");
 
@@ -41,6 +60,7 @@ fn main() -> anyhow::Result<()> {
         ["read", kind, calls] => {
             tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(read(kind, calls.parse()?))
         }
+        ["--layers"] => layers(),
         ["--renew"] => {
             let mut lines = String::new();
             for kind in READS {
@@ -74,6 +94,45 @@ fn compare() -> anyhow::Result<()> {
         off.join(", ")
     );
     Ok(())
+}
+
+/// Prints what each layer adds.
+fn layers() -> anyhow::Result<()> {
+    let below = per_call("0")?;
+    println!("{:<18} {below:>7}", "the rest");
+    let mut before = below;
+    for (number, layer) in (1..).zip(LAYERS) {
+        let counted = per_call(&number.to_string())?;
+        println!("{layer:<18} {:>7}", i64::from(counted) - i64::from(before));
+        before = counted;
+    }
+    let whole = per_call("uncached")?;
+    println!("{:<18} {whole:>7}", "together");
+    ensure!(before.abs_diff(whole) < whole / 20, "the layers here, {before}, are not those of the gateway, {whole}");
+    Ok(())
+}
+
+/// Returns the stack with so many of its innermost layers.
+fn innermost<S>(layers: usize, settings: &config::Upstream, seen: Layers, transport: S) -> Upstream
+where
+    S: Service<Call, Response = Answer, Error = Error> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    // The handles of a stack that nobody calls.
+    let (_, control): (_, Control) = upstream::stack(settings, None, transport.clone());
+    let service = ServiceBuilder::new()
+        .option_layer((layers >= 10).then_some(seen.operation))
+        .option_layer((layers >= 9).then(|| deadline::Layer::new(&control.deadlines)))
+        .option_layer((layers >= 8).then_some(credential::Layer))
+        .option_layer((layers >= 7).then(|| RetryLayer::new(retry::Retry::new(&control.retries))))
+        .option_layer((layers >= 6).then(|| governor::Layer::new(&control.governor)))
+        .option_layer((layers >= 5).then(|| queue::Layer::new(&control.queue)))
+        .option_layer((layers >= 4).then(|| breaker::Layer::new(&control.breakers)))
+        .option_layer((layers >= 3).then(|| gate::Layer::new(&control.gate)))
+        .option_layer((layers >= 2).then_some(seen.attempt))
+        .option_layer((layers >= 1).then(|| attempt::Layer::new(&control.attempts)))
+        .service(transport);
+    Upstream::new(service)
 }
 
 /// Returns the instructions per call.
@@ -112,8 +171,9 @@ async fn read(kind: &str, calls: u32) -> anyhow::Result<()> {
         headers.insert(name, HeaderValue::from_static(value));
     }
     let page: Arc<[u8]> = page().into_bytes().into();
+    let headers = Arc::new(headers);
     let transport = service_fn(move |call: Call| {
-        let (headers, page) = (headers.clone(), Arc::clone(&page));
+        let (headers, page) = (Arc::clone(&headers), Arc::clone(&page));
         async move {
             call.ledger.send()?;
             judge(&call, StatusCode::OK, &headers, if call.rest.path.ends_with("/users") { &page } else { USER })
@@ -124,7 +184,10 @@ async fn read(kind: &str, calls: u32) -> anyhow::Result<()> {
     // However slow valgrind is, what is cached stays fresh.
     let long = Some(std::time::Duration::from_hours(1));
     config.cache.record = config::Windows { fresh: long, stale_while_revalidate: long, stale_if_error: long };
-    let (upstream, _control) = upstream::stack(&config.upstream, Some(seen), transport);
+    let upstream = match kind.parse() {
+        Ok(layers) => innermost(layers, &config.upstream, seen, transport),
+        Err(_) => upstream::stack(&config.upstream, Some(seen), transport).0,
+    };
     let gateway = assembly::gateway(&config, upstream);
     let mut served = if kind == "page" {
         let request = ListUsersRequest { page_size: 100, ..ListUsersRequest::default() };

@@ -3,12 +3,16 @@
 //! A cached answer is sent as it is stored. And because the handlers decode requests themselves, there is one copy of tonic's
 //! machinery for all RPCs: with a codec for each request and reply it was a tenth of the binary, and of the time to compile it.
 
+use std::cell::RefCell;
 use std::marker::PhantomData;
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use prost::Message;
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+/// Most bytes of a thread's buffer that are kept between two messages.
+const LARGEST_KEPT: usize = 16 << 10;
 
 /// An encoded message of type `T`. Cloning it shares the bytes.
 pub struct Encoded<T> {
@@ -19,8 +23,23 @@ pub struct Encoded<T> {
 impl<T: Message> Encoded<T> {
     /// Encodes a message.
     pub fn new(message: &T) -> Self {
-        Self::from_bytes(message.encode_to_vec().into())
+        Self::from_bytes(encoded(message))
     }
+}
+
+/// Encodes a message. Its length, which takes a third as long to count as the message takes to encode, is not counted first: a
+/// buffer of this thread has room for most messages.
+pub fn encoded(message: &impl Message) -> Bytes {
+    thread_local! {
+        static BUFFER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(LARGEST_KEPT));
+    }
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.clear();
+        message.encode_raw(buffer);
+        let bytes = Bytes::copy_from_slice(buffer);
+        buffer.shrink_to(LARGEST_KEPT);
+        bytes
+    })
 }
 
 impl<T> Encoded<T> {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use prost::Message as _;
 use tokio::sync::Notify;
 
 use crate::cache::{Batcher, Cache, Control, Key, Snapshot, Terms};
+use crate::codec;
 use crate::config;
 use crate::error::Result;
 use crate::proto::{
@@ -170,7 +170,7 @@ impl Gateway {
         let (reads, read, asked) = (self.reads.clone(), context.read(Priority::Interactive), request.clone());
         let fetch = move |terms: Terms| async move {
             let reply = reads.one(&read.within(terms), &asked).await?;
-            Ok(Bytes::from(reply.encode_to_vec()))
+            Ok(codec::encoded(&reply))
         };
         let hit = self.cache.read(&key, &request.cache(), context.control, context.want(), fetch).await?;
         Ok(Answered::of(hit))
@@ -217,7 +217,7 @@ impl Gateway {
             // The batch's answer left this record out. A single read tells why: it answers a deleted user, and 404 for a
             // missing one.
             let reply = reads.one(&read.within(terms), &request).await?;
-            Ok(Bytes::from(reply.encode_to_vec()))
+            Ok(codec::encoded(&reply))
         };
         let hit = self.cache.read(&key, &policy, context.control, context.want(), fetch).await?;
         Ok(Answered::of(hit))

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 /// Longest wait that the gateway obeys: after it Zendesk is asked again, whatever was stated.
 pub const LONGEST_WAIT: Duration = Duration::from_mins(5);
@@ -89,16 +89,27 @@ pub struct Window {
     pub reset: Option<Duration>,
 }
 
+/// The spellings of a header. They are constants because each response is asked for all, and a name given as text would be
+/// parsed each time.
+type Spellings = [HeaderName; 3];
+const LIMIT: Spellings = spellings("ratelimit-limit", "rate-limit", "x-rate-limit");
+const REMAINING: Spellings = spellings("ratelimit-remaining", "rate-limit-remaining", "x-rate-limit-remaining");
+const RESET: Spellings = spellings("ratelimit-reset", "rate-limit-reset", "x-rate-limit-reset");
+
+const fn spellings(one: &'static str, other: &'static str, third: &'static str) -> Spellings {
+    [HeaderName::from_static(one), HeaderName::from_static(other), HeaderName::from_static(third)]
+}
+
 impl Limits {
     /// Reads the headers of a response that came at `now`.
     pub fn of(headers: &HeaderMap, now: SystemTime) -> Self {
-        let number = |names: [&str; 3]| {
-            names.iter().find_map(|name| headers.get(*name)?.to_str().ok()?.trim().parse::<u64>().ok())
+        let number = |names: Spellings| {
+            names.iter().find_map(|name| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok())
         };
         let count = |names| number(names).map(|number| u32::try_from(number).unwrap_or(u32::MAX));
-        let limit = count(["ratelimit-limit", "rate-limit", "x-rate-limit"]);
-        let remaining = count(["ratelimit-remaining", "rate-limit-remaining", "x-rate-limit-remaining"]);
-        let reset = number(["ratelimit-reset", "rate-limit-reset", "x-rate-limit-reset"]);
+        let limit = count(LIMIT);
+        let remaining = count(REMAINING);
+        let reset = number(RESET);
         // A limit of 0 would be a budget that nothing could ever be spent from, so it states none.
         let account = limit.filter(|limit| *limit > 0).zip(remaining);
         let account =
@@ -164,10 +175,7 @@ mod tests {
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().expect("a value")))
-            .collect()
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().expect("a value"))).collect()
     }
 
     #[test]

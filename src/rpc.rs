@@ -29,6 +29,7 @@ use crate::upstream::warnings::{LONGEST_BESIDE_ERROR, LONGEST_TEXT as LONGEST_WA
 mod ahead;
 mod credential;
 pub mod facts;
+pub mod last_key;
 pub mod method;
 mod open;
 mod serve;

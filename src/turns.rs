@@ -9,6 +9,7 @@
 //!
 //! To measure without it: [`TURN`] of an hour, so that nothing counts as long.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -135,6 +136,20 @@ async fn next(queue: Arc<Semaphore>, pause: Duration) -> OwnedSemaphorePermit {
     // The runtime looks for new events before it polls a task that has yielded.
     yield_now().await;
     permit
+}
+
+/// Completes when the tasks that are ready now have had their turn. Unlike [`yield_now`] it does not look for what has come from
+/// peers meanwhile, which is a system call.
+pub async fn of_others() {
+    let mut passed = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut passed, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Waits until the ready short work of this thread has run; of several waiters, one continues at a time.

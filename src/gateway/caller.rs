@@ -16,6 +16,17 @@ pub struct Caller {
     share: Share,
 }
 
+/// An authenticated caller, whatever it calls. Cheap to clone.
+#[derive(Clone)]
+pub struct Known {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it may do with each of [`RPCS`](crate::contract::RPCS).
+    pub grants: Arc<[Grant]>,
+    /// What it has under way of what all callers share.
+    pub share: Share,
+}
+
 /// What one caller may do with one RPC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Grant(u8);

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use prost::Message as _;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
@@ -16,6 +15,7 @@ use super::Context;
 use super::token::Position;
 use super::walk::Paged;
 use crate::cache::{Terms, WaitsFor};
+use crate::codec;
 use crate::contract::Idempotency;
 use crate::error::{Error, Result};
 use crate::json::Malformed;
@@ -154,7 +154,7 @@ impl Reads {
     pub async fn by_id<B: Batch>(&self, read: &ReadContext, ids: &[i64]) -> Result<HashMap<i64, Bytes>> {
         if let [id] = *ids {
             let reply = self.one(read, &B::one(id)).await?;
-            return Ok(HashMap::from([(id, reply.encode_to_vec().into())]));
+            return Ok(HashMap::from([(id, codec::encoded(&reply))]));
         }
         let many = self.rows(read, &B::default(), ids).await?;
         Ok(many.rows.into_iter().filter_map(|row| Some((row.id()?, row.in_envelope()))).collect())

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use super::last_key::LastKey;
 use super::method::{self, Method};
 use crate::config;
 use crate::contract;
@@ -78,7 +79,7 @@ impl Facts {
 }
 
 /// Who is at the other end of a connection.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
@@ -88,6 +89,8 @@ pub struct Peer {
     pub connection: Connection,
     /// The share of this address, where callers are not authenticated; looked up by the first call.
     pub share: OnceLock<Share>,
+    /// The API key of its last call.
+    pub last_key: LastKey,
 }
 
 impl Peer {
@@ -97,7 +100,7 @@ impl Peer {
         certificates: Option<Arc<[CertificateDer<'static>]>>,
         connection: Connection,
     ) -> Self {
-        Self { address, certificates, connection, share: OnceLock::new() }
+        Self { address, certificates, connection, share: OnceLock::new(), last_key: LastKey::default() }
     }
 }
 

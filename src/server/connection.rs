@@ -1,8 +1,10 @@
 //! One connection of a caller, from its first byte to its last.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures_util::TryFutureExt as _;
@@ -13,8 +15,6 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tower::ServiceExt as _;
-use tower::util::Oneshot;
 use tracing::debug;
 
 use super::counts::Counts;
@@ -100,7 +100,7 @@ impl<S: Stack> Server<S> {
             .agreed(agreed)
             .telling(activity)
             .finishing_within(settings.message_timeout, &self.unfinished);
-        let answering = Answering { stack: self.stack, peer: Arc::new(peer) };
+        let answering = Answering { stack: RefCell::new(self.stack), peer: Arc::new(peer) };
         let mut connection = pin!(
             http2::Builder::new(calls.clone())
                 .timer(TokioTimer::new())
@@ -170,18 +170,23 @@ fn note(ended: hyper::Result<()>) {
 
 /// Hands a connection's calls to the stack.
 struct Answering<S> {
-    stack: S,
+    /// One for all calls of the connection: to copy it for each call takes longer than most layers do.
+    stack: RefCell<S>,
     peer: Arc<Peer>,
 }
 
 impl<S: Stack> hyper::service::Service<Request<Incoming>> for Answering<S> {
     type Response = Response<Reply>;
     type Error = Infallible;
-    type Future = MapOk<Oneshot<S, Arrival<Incoming>>, fn(Answer) -> Response<Reply>>;
+    type Future = MapOk<S::Future, fn(Answer) -> Response<Reply>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let arrival = Arrival { peer: Arc::clone(&self.peer), request };
         let reply = |Answer { response, deadline }: Answer| response.map(|body| Reply::new(body, deadline));
-        self.stack.clone().oneshot(arrival).map_ok(reply)
+        let mut stack = self.stack.borrow_mut();
+        // No layer keeps a call waiting before it has it.
+        let ready = stack.poll_ready(&mut Context::from_waker(Waker::noop()));
+        debug_assert!(ready.is_ready(), "a layer of the inbound stack is always ready");
+        stack.call(arrival).map_ok(reply)
     }
 }

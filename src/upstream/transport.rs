@@ -14,6 +14,7 @@ use super::jitter::Jitter;
 use super::judge::header;
 use crate::config;
 use crate::error::{ConnectionError, Error};
+use crate::turns;
 
 mod body;
 pub mod connections;
@@ -66,13 +67,16 @@ const OPENED_WITHIN: Duration = Duration::from_millis(1);
 
 /// Sends calls to Zendesk.
 #[derive(Clone)]
-pub struct Transport {
+pub struct Transport(Arc<Parts>);
+
+/// What exchanges share.
+struct Parts {
     pool: Arc<Pool>,
-    origin: Arc<Origin>,
-    readers: Arc<Readers>,
+    origin: Origin,
+    readers: Readers,
     max_body: usize,
     overdraft: body::Overdraft,
-    sizes: Arc<Sizes>,
+    sizes: Sizes,
 }
 
 /// Why an exchange did not end with an answer.
@@ -101,16 +105,19 @@ impl Transport {
     pub fn new(origin: &Origin, settings: &config::Upstream) -> anyhow::Result<Self> {
         let pool = Arc::new(Pool::new(origin, &settings.connection)?);
         let max_body = settings.max_body_bytes;
-        let (origin, readers) = (Arc::new(origin.clone()), Arc::new(Readers::new(max_body)));
-        Ok(Self { pool, origin, readers, max_body, overdraft: body::Overdraft::default(), sizes: Arc::default() })
+        let (origin, readers) = (origin.clone(), Readers::new(max_body));
+        let (overdraft, sizes) = (body::Overdraft::default(), Sizes::default());
+        Ok(Self(Arc::new(Parts { pool, origin, readers, max_body, overdraft, sizes })))
     }
 
     /// Returns what is known of the connections.
     pub fn connections(&self) -> Connections {
-        Connections::of(&self.pool)
+        Connections::of(&self.0.pool)
     }
+}
 
-    async fn exchange(self, call: Call) -> Result<Answer, Error> {
+impl Parts {
+    async fn exchange(self: Arc<Self>, call: Call) -> Result<Answer, Error> {
         let mut pause = FIRST_PAUSE;
         let (mut moves, mut is_withdrawn) = (0, false);
         // The connection on which it was sent and not processed.
@@ -281,7 +288,20 @@ impl Transport {
             }
         }
         let (offered, mut in_time) = (Instant::now(), 0);
-        while lane.is_open() && !lane.is_http1() {
+        if lane.is_open() && !lane.is_http1() {
+            // Most requests are taken as soon as the connection's task has its turn. A timer that is sooner than any other would
+            // wake this thread once more.
+            tokio::select! {
+                biased;
+                head = under_way.head() => {
+                    took_body();
+                    return head.map_err(Some);
+                }
+                () = handover.taken() => {}
+                () = turns::of_others() => {}
+            }
+        }
+        while lane.is_open() && !lane.is_http1() && !handover.is_taken() {
             let (began, takes) = (Instant::now(), lane.takes());
             tokio::select! {
                 head = under_way.head() => {
@@ -356,6 +376,6 @@ impl Service<Call> for Transport {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        Box::pin(self.clone().exchange(call))
+        Box::pin(Arc::clone(&self.0).exchange(call))
     }
 }

@@ -5,13 +5,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, bail, ensure};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
+use http::HeaderValue;
 
-use super::policy::{Known, Policy};
+use super::policy::Policy;
 use super::why::Why;
+use crate::gateway::caller::Known;
+use crate::rpc::last_key::LastKey;
 
 /// The key belongs to no caller.
 pub const UNKNOWN: Why = Why::new("unknown_key", "the API key is not known");
@@ -22,6 +26,8 @@ const LONGEST_NAME: usize = 128;
 pub struct Keys {
     /// Keys by the first 8 bytes of their hash. The whole hash is then compared in constant time.
     slots: HashMap<[u8; 8], Vec<Entry>>,
+    /// Which reading of a file they are, of all that there were.
+    reading: u64,
 }
 
 struct Entry {
@@ -55,11 +61,22 @@ impl Keys {
         }
         // An empty file is probably being written, and would lock every caller out.
         ensure!(!slots.is_empty(), "holds no key");
-        Ok(Self { slots })
+        static READINGS: AtomicU64 = AtomicU64::new(0);
+        Ok(Self { slots, reading: READINGS.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    /// Returns the caller that the key of a connection's call belongs to.
+    pub fn of_connection(&self, last: &LastKey, key: &HeaderValue) -> Option<Known> {
+        if let Some(known) = last.caller(self.reading, key) {
+            return Some(known);
+        }
+        let known = self.find(key.as_bytes())?;
+        last.remember(self.reading, key, &known);
+        Some(known)
     }
 
     /// Returns the caller that a key belongs to.
-    pub fn find(&self, key: &[u8]) -> Option<Known> {
+    fn find(&self, key: &[u8]) -> Option<Known> {
         let hash = digest(&SHA256, key);
         let hash = hash.as_ref();
         let slot = self.slots.get(&hash[..8])?;
@@ -129,6 +146,30 @@ mod tests {
         }
         let begins_the_same = format!("a {}{}\n", &one[..16], &other[16..]);
         assert!(read(&begins_the_same).expect("a file").find(b"one").is_none(), "the whole hash counts");
+    }
+
+    #[test]
+    fn a_connections_calls_may_come_with_several_keys_and_each_ends_with_its_file() {
+        let header = |key: &'static str| HeaderValue::from_static(key);
+        let text = format!("a {}\nb {}\n", hash_of("one"), hash_of("two"));
+        let (keys, last) = (read(&text).expect("a file"), LastKey::default());
+        let name = |keys: &Keys, key| keys.of_connection(&last, &header(key)).map(|known| known.name.to_string());
+        for _ in 0..2 {
+            for (key, caller) in [("one", Some("api_key:a")), ("onE", None), ("two", Some("api_key:b")), ("", None)] {
+                for _ in 0..2 {
+                    assert_eq!(name(&keys, key).as_deref(), caller, "{key}");
+                }
+            }
+        }
+        assert!(name(&keys, "one").is_some());
+        let later = read(&format!("b {}\n", hash_of("two"))).expect("a file");
+        assert_eq!(name(&later, "one"), None, "the key was taken out");
+        let renamed = read(&format!("c {}\n", hash_of("two"))).expect("a file");
+        assert_eq!(
+            (name(&later, "two").as_deref(), name(&renamed, "two").as_deref()),
+            (Some("api_key:b"), Some("api_key:c"))
+        );
+        assert!(!format!("{last:?}").contains("two"));
     }
 
     #[test]

@@ -8,8 +8,9 @@ use rustls_pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::policy::{Known, Policy};
+use super::policy::Policy;
 use super::why::Why;
+use crate::gateway::caller::Known;
 
 const UNREADABLE: Why = Why::new("certificate", "the client certificate cannot be read");
 const NO_NAME: Why = Why::new("certificate_name", "the client certificate names no caller");

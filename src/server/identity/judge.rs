@@ -12,14 +12,14 @@ use super::api_key::{self, Keys};
 use super::certificate::Certificates;
 use super::jwt::{self, Tokens};
 use super::metadata;
-use super::policy::{Known, Policy};
+use super::policy::Policy;
 use super::why::{NOTHING, SEVERAL, Why};
 use crate::config::Config;
 use crate::config::identity::{ANONYMOUS, Method};
 use crate::contract::RPCS;
 use crate::error::Error;
 use crate::gateway::audit;
-use crate::gateway::caller::Caller;
+use crate::gateway::caller::{Caller, Known};
 use crate::rpc::facts::Peer;
 use crate::server::inbound::Inbound;
 use crate::share::Shares;
@@ -214,7 +214,8 @@ impl Inner {
                 jwt::Failure::NoKey => Unknown::NoKey,
             }),
             (None, Some((keys, key))) => {
-                keys.get().find(key.as_bytes()).ok_or(Unknown::Refused("api_key", api_key::UNKNOWN))
+                let known = keys.get().of_connection(&peer.last_key, key);
+                known.ok_or(Unknown::Refused("api_key", api_key::UNKNOWN))
             }
             (None, None) => match self.certificates.as_ref().zip(peer.certificates.as_ref()) {
                 Some((certificates, chain)) => {

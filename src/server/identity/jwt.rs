@@ -14,10 +14,11 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::jwks::{KeySet, Reader};
-use super::policy::{Known, Policy};
+use super::policy::Policy;
 use super::remote::Remote;
 use super::why::Why;
 use crate::config;
+use crate::gateway::caller::Known;
 use crate::watch::{Watched, Watcher};
 
 pub const UNKNOWN_KEY: Why = Why::new("unknown_key", "the token is signed with a key that its issuer does not publish");

@@ -1,12 +1,10 @@
 //! Applies the rules to one caller: what it may do with each RPC.
 
-use std::sync::Arc;
-
 use crate::config::Authorization;
 use crate::config::identity::Rule;
 use crate::contract::{RPCS, Risk, Rpc};
-use crate::gateway::caller::Grant;
-use crate::share::{Share, Shares};
+use crate::gateway::caller::{Grant, Known};
+use crate::share::Shares;
 
 /// The settings of authorization.
 pub struct Policy {
@@ -14,17 +12,6 @@ pub struct Policy {
     read_only: bool,
     destructive: bool,
     shares: Shares,
-}
-
-/// An authenticated caller. Cheap to clone.
-#[derive(Clone)]
-pub struct Known {
-    /// Its name.
-    pub name: Arc<str>,
-    /// What it may do with each of [`RPCS`].
-    pub grants: Arc<[Grant]>,
-    /// What it has under way of what all callers share.
-    pub share: Share,
 }
 
 impl Policy {

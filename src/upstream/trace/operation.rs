@@ -1,5 +1,6 @@
 //! One upstream operation, however many attempts it takes.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -16,7 +17,10 @@ use crate::upstream::call::{Answer, Call};
 
 /// Traces and measures operations.
 #[derive(Clone)]
-pub struct Operation {
+pub struct Operation(Arc<Means>);
+
+/// What it needs for that.
+struct Means {
     telemetry: Telemetry,
     /// The durations of successful operations, by class.
     went_well: Bound<f64>,
@@ -26,7 +30,7 @@ impl Operation {
     /// Reports operations to `telemetry`.
     pub fn new(telemetry: &Telemetry) -> Self {
         let went_well = Bound::new(&telemetry.instruments().operation_duration, Class::ALL.len());
-        Self { telemetry: telemetry.clone(), went_well }
+        Self(Arc::new(Means { telemetry: telemetry.clone(), went_well }))
     }
 }
 
@@ -60,7 +64,7 @@ where
 
     fn call(&mut self, mut call: Call) -> Self::Future {
         let class = call.class();
-        let context = call.trace.start(self.layer.telemetry.tracer(), || {
+        let context = call.trace.start(self.layer.0.telemetry.tracer(), || {
             let template = call.rest.endpoint.path;
             let attributes = [KeyValue::new(CLASS, class.0), KeyValue::new(semconv::URL_TEMPLATE, template)];
             let name = format!("zendesk {}", class.0);
@@ -68,7 +72,7 @@ where
         });
         call.trace = Trace::below(context.clone()).counting_attempts();
         let running = Running {
-            layer: self.layer.clone(),
+            means: Arc::clone(&self.layer.0),
             trace: call.trace.clone(),
             context: context.clone(),
             class,
@@ -87,7 +91,7 @@ where
 
 /// An operation under way; dropping it records how it went.
 struct Running {
-    layer: Operation,
+    means: Arc<Means>,
     trace: Trace,
     context: Otel,
     class: Class,
@@ -98,7 +102,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let Operation { telemetry, went_well } = &self.layer;
+        let Means { telemetry, went_well } = &*self.means;
         let (seconds, class) = (self.started.elapsed().as_secs_f64(), KeyValue::new(CLASS, self.class.0));
         let span = self.context.span();
         if let Some(outcome) = self.outcome.take() {

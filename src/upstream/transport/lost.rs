@@ -6,11 +6,11 @@ use super::end::End;
 use super::handover::Handover;
 use super::lane::Lane;
 use super::loss::Loss;
-use super::{Failed, Transport};
+use super::{Failed, Parts};
 use crate::error::{ConnectionError, Error};
 use crate::upstream::call::{Answer, Call};
 
-impl Transport {
+impl Parts {
     /// Waits for the end of an exchange. A read leaves a connection that does not answer its ping in time, before it is clear
     /// whether the connection lives: it can be repeated on another one.
     pub(super) async fn unless_silent(
