@@ -13,6 +13,7 @@ use super::certificate::Certificates;
 use super::jwt::{self, Tokens};
 use super::metadata;
 use super::policy::{Known, Policy};
+use super::remote::Asked;
 use super::why::{NOTHING, SEVERAL, Why};
 use crate::config::Config;
 use crate::config::identity::{ANONYMOUS, Method};
@@ -162,24 +163,23 @@ impl Identity {
         Ok(())
     }
 
-    /// Asks the issuer for its keys, because a token needs an unknown one. Returns whether it has answered.
-    pub(super) async fn ask_issuer(&self) -> bool {
+    /// Asks the issuer for its keys, because a token needs an unknown one.
+    pub(super) async fn ask_issuer(&self) -> Asked {
         match &self.0.tokens {
             Some(tokens) => tokens.ask().await,
-            None => false,
+            None => Asked::Unanswered,
         }
     }
 
-    /// Returns the error for a call whose token needs a key that the issuer did not publish either.
-    pub(super) fn without_key<B>(call: &Inbound<B>, instruments: &Instruments) -> Error {
-        count(instruments, 1, "jwt", jwt::UNKNOWN_KEY.word);
-        refused(call, &Caller::default(), Error::Unauthenticated { why: jwt::UNKNOWN_KEY.text })
-    }
-
-    /// Returns the error for a call whose token needs a key of which the issuer has said nothing.
-    pub(super) fn unanswered<B>(call: &Inbound<B>, instruments: &Instruments) -> Error {
-        count(instruments, 1, "jwt", "no_keys");
-        refused(call, &Caller::default(), Error::IdentityUnavailable)
+    /// Returns the error for a call whose token needs a key that is not known after its issuer was `asked`, either.
+    pub(super) fn without_key<B>(call: &Inbound<B>, instruments: &Instruments, asked: Asked) -> Error {
+        let (word, error) = match asked {
+            Asked::Answered => (jwt::UNKNOWN_KEY.word, Error::Unauthenticated { why: jwt::UNKNOWN_KEY.text }),
+            Asked::TooSoon(retry_after) => (jwt::UNKNOWN_KEY.word, Error::KeyUnknown(retry_after)),
+            Asked::Unanswered => ("no_keys", Error::IdentityUnavailable),
+        };
+        count(instruments, 1, "jwt", word);
+        refused(call, &Caller::default(), error)
     }
 }
 
