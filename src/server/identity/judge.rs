@@ -140,10 +140,11 @@ impl Identity {
         };
         // Nothing tells anonymous callers apart, so they are strangers until a rule lets them in.
         if self.0.anonymous.is_none() {
-            call.facts().origin.ledger.identify();
+            call.facts().origin.ledger.identify(&known.name);
         }
         if let Some(place) = place {
-            let (rpc, caller) = (&RPCS[place], Caller::new(known.name, known.grants[place], known.share));
+            let name = Arc::clone(&known.name);
+            let (rpc, caller) = (&RPCS[place], Caller::new(name, known.grants[place], known.share));
             let charge = || metadata::charge(call, self.0.max_header_bytes, || caller.share().clone());
             let checked = caller.check(rpc, rpc.risk).and_then(|()| charge());
             if let Err(error) = checked {
@@ -154,7 +155,7 @@ impl Identity {
         } else {
             metadata::charge(call, self.0.max_header_bytes, || known.share).map_err(Problem::Refused)?;
         }
-        call.facts().origin.ledger.identify();
+        call.facts().origin.ledger.identify(&known.name);
         if self.0.anonymous.is_none() {
             // The layers below must not see the caller's credential.
             call.headers_mut().remove(http::header::AUTHORIZATION);
