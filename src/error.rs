@@ -286,6 +286,9 @@ pub enum Error {
         /// What is wrong with what the caller sent.
         why: &'static str,
     },
+    /// The caller's token names a key that is not known, and its issuer can be asked for its keys again after this time.
+    #[error("the caller is not authenticated: the token is signed with a key that is not known yet")]
+    KeyUnknown(Duration),
     /// The caller sent a token, and the keys to verify it with could not be fetched yet.
     #[error("tokens cannot be verified yet: the issuer's keys have not been read")]
     IdentityUnavailable,
@@ -379,6 +382,7 @@ impl Error {
             Self::PaginationLoop { .. }              => row(C::Internal,           R::PaginationLoop,        T::Never,       B::Ignore,           F::NotDone, W::Request,       false,          None,                          None),
             Self::CacheMiss                          => row(C::Unavailable,        R::CacheMiss,             T::Never,       B::Ignore,           F::NotDone, W::Circumstances, false,          None,                          None),
             Self::Unauthenticated { .. }             => row(C::Unauthenticated,    R::CallerUnauthenticated, T::Never,       B::Ignore,           F::NotDone, W::Rights,        false,          None,                          None),
+            Self::KeyUnknown(_)                      => row(C::Unavailable,        R::CallerUnauthenticated, T::Never,       B::Ignore,           F::NotDone, W::Circumstances, false,          None,                          None),
             Self::IdentityUnavailable                => row(C::Unavailable,        R::IdentityUnavailable,   T::Never,       B::Ignore,           F::NotDone, W::Circumstances, false,          None,                          None),
             Self::CallerForbidden { .. }             => row(C::PermissionDenied,   R::CallerForbidden,       T::Never,       B::Ignore,           F::NotDone, W::Rights,        false,          None,                          None),
             Self::Internal { .. }                    => row(C::Internal,           R::Internal,              T::Never,       B::Ignore,           F::NotDone, W::Circumstances, true,           None,                          None),

@@ -46,6 +46,7 @@ impl Error {
             R::Unimplemented if self.to_string().contains("compress")
                                    => "compress with gzip, or not at all",
             R::Unimplemented       => "call a method of this version as its proto file says",
+            R::CallerUnauthenticated if wait.is_some() => &later,
             R::CallerUnauthenticated => "send a certificate, token or key that the operators have given you",
             R::CallerForbidden     => "ask the operators to allow it",
             R::CacheMiss           => "call without only-if-cached",

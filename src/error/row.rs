@@ -201,7 +201,8 @@ impl Error {
         match self {
             Self::BreakerOpen { retry_after, .. }
             | Self::BudgetSpent { retry_after, .. }
-            | Self::CallerLimit { retry_after, .. } => Some(*retry_after),
+            | Self::CallerLimit { retry_after, .. }
+            | Self::KeyUnknown(retry_after) => Some(*retry_after),
             Self::SlotsTaken { .. } => Some(UNSTATED_WAIT),
             // By then some of those under way may have been answered, and a few others have gone to find out.
             Self::Unanswered => Some(Duration::from_secs(1)),

@@ -6,25 +6,32 @@ use std::time::Duration;
 use super::definitions::next_page_token;
 use super::{Context, Gateway};
 use crate::cache::Control;
-use crate::error::Result;
+use crate::error::{Checks, Result};
 use crate::proto::ListUserFieldsRequest;
 use crate::rest::field_values::{Definitions, Given};
+use crate::turns;
 
 /// Definitions that are older refuse nothing.
 const OLDEST: Duration = Duration::from_secs(1);
+/// Most values that are checked in one go. A message has room for so many that all of them take tens of milliseconds.
+const AT_ONCE: usize = 1000;
 /// Most pages of definitions that are read. Of an account that has more, no key is refused as unknown.
 const MOST_PAGES: usize = 100;
 
 impl Gateway {
     /// Checks values of user fields, if there are any.
     pub(super) async fn check_user_fields(&self, context: &Context, given: &[Given<'_>]) -> Result<()> {
-        if given.is_empty() { Ok(()) } else { self.definitions_for(context, given).await?.check(given) }
+        if given.is_empty() {
+            return Ok(());
+        }
+        let definitions = self.definitions_for(context, given).await?;
+        check(&definitions, given).await
     }
 
     /// Returns the definitions by which to judge these values: from the cache, unless older ones would refuse a value.
     pub(super) async fn definitions_for(&self, context: &Context, given: &[Given<'_>]) -> Result<Arc<Definitions>> {
         let (definitions, age) = self.definitions(context, Control::default()).await?;
-        if age <= OLDEST || definitions.check(given).is_ok() {
+        if age <= OLDEST || check(&definitions, given).await.is_ok() {
             return Ok(definitions);
         }
         // One reads them anew for all who wait for that.
@@ -52,5 +59,50 @@ impl Gateway {
             }
         }
         Ok((self.user_fields.of(pages, false), age))
+    }
+}
+
+/// Checks values by definitions, and lets others go first in between.
+async fn check(definitions: &Definitions, given: &[Given<'_>]) -> Result<()> {
+    let (mut checks, mut left) = (Checks::default(), AT_ONCE);
+    for part in given.iter().flat_map(|given| given.parts(AT_ONCE)) {
+        if part.number() > left {
+            turns::after_the_others().await;
+            left = AT_ONCE;
+        }
+        left -= part.number();
+        checks.take(definitions.check(&[part]));
+    }
+    checks.end(Some(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::proto::UserInput;
+    use crate::rest::field_values::given;
+
+    #[tokio::test]
+    async fn others_go_on_while_many_values_are_checked() {
+        const PARTS: usize = 20;
+        let value = || prost_types::Value { kind: Some(prost_types::value::Kind::BoolValue(true)) };
+        let fields = (0..AT_ONCE * PARTS).map(|number| (format!("f{number}"), value())).collect();
+        let user = UserInput { user_fields: Some(prost_types::Struct { fields }), ..UserInput::default() };
+        let given = given(true, Some(&user), None, || "user".to_owned()).expect("some");
+        let rounds = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&rounds);
+        tokio::spawn(async move {
+            loop {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        let whole = Definitions::of(Vec::new(), true);
+        assert!(check(&whole, std::slice::from_ref(&given)).await.is_err(), "none of them is known");
+        let before = rounds.load(Ordering::Relaxed);
+        check(&Definitions::of(Vec::new(), false), &[given]).await.expect("what is not known refuses nothing");
+        assert!(rounds.load(Ordering::Relaxed) - before >= PARTS - 1);
     }
 }

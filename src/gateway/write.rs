@@ -67,8 +67,9 @@ fn told(error: Error, ledger: &Ledger) -> Error {
     }
 }
 
-/// Returns the request to send for a write.
-async fn rest<W: Write>(context: &Context, request: &W) -> Result<Rest> {
+/// Returns the request to send for a write, or what is wrong with it whatever anybody else says. It is made once, before anything
+/// is waited for: of a large one that takes tens of milliseconds.
+pub(super) async fn rest<W: Write>(context: &Context, request: &W) -> Result<Rest> {
     if request.encoded_len() <= SHORT {
         return request.rest();
     }
@@ -79,14 +80,10 @@ async fn rest<W: Write>(context: &Context, request: &W) -> Result<Rest> {
 impl Gateway {
     /// Answers a write.
     pub async fn write<W: Write>(&self, context: &Context, request: &W) -> Result<Answered<W::Reply>> {
-        let given = request.user_fields();
-        if !given.is_empty() {
-            // What is wrong whatever the definitions say is refused without them.
-            rest(context, request).await?;
-            self.check_user_fields(context, &given).await?;
-        }
+        let rest = rest(context, request).await?;
+        self.check_user_fields(context, &request.user_fields()).await?;
         let context = self.in_turn_of(context, request).await?;
-        let (mut answer, since) = self.written(&context, request).await?;
+        let (mut answer, since) = self.written(&context, request, rest).await?;
         let parsed = std::mem::replace(&mut answer.parsed, Box::new(()));
         let mut reply = *parsed.downcast::<W::Reply>().expect("the write's own parse makes its reply");
         W::complete(&mut reply, &answer);
@@ -105,17 +102,20 @@ impl Gateway {
         Ok(Context { turn: Some(turn), ..context.clone() })
     }
 
-    /// Waits for the turn of a write, if it takes turns with others. A request that will be refused waits for nobody.
+    /// Waits for the turn of a write, if it takes turns with others.
     pub(super) async fn in_turn_of<'a, W: Write>(&self, context: &'a Context, request: &W) -> Result<Cow<'a, Context>> {
         let Some(whole) = request.whole() else { return Ok(Cow::Borrowed(context)) };
-        rest(context, request).await?;
         Ok(Cow::Owned(self.in_turn(context, whole).await?))
     }
 
-    /// Carries out one write. Returns its answer, and the cache's snapshot after it.
-    pub(super) async fn written<W: Write>(&self, context: &Context, request: &W) -> Result<(Answer, Snapshot)> {
-        let changes = request.changes();
-        let (rest, asked) = (rest(context, request).await?, request.clone());
+    /// Carries out one write, for which `rest` is sent. Returns its answer, and the cache's snapshot after it.
+    pub(super) async fn written<W: Write>(
+        &self,
+        context: &Context,
+        request: &W,
+        rest: Rest,
+    ) -> Result<(Answer, Snapshot)> {
+        let (changes, asked) = (request.changes(), request.clone());
         // A deletion that is answered by nothing, as with 204, `null` or `{}`, is done.
         let may_be_empty = rest.method == http::Method::DELETE;
         let parse = move |body: &[u8]| {

@@ -26,6 +26,18 @@ pub struct Given<'a> {
     fields: Vec<(&'a str, Option<&'a Value>)>,
 }
 
+impl<'a> Given<'a> {
+    /// Returns it in parts of so many fields at most.
+    pub fn parts(&self, most: usize) -> impl Iterator<Item = Given<'a>> {
+        self.fields.chunks(most).map(|fields| Given { within: self.within.clone(), fields: fields.to_vec() })
+    }
+
+    /// Returns the number of fields.
+    pub fn number(&self) -> usize {
+        self.fields.len()
+    }
+}
+
 /// Returns the values that a write sends of a user's fields, if they are to be checked and there are any.
 pub fn given<'a>(
     is_wanted: bool,

@@ -319,6 +319,7 @@ pub fn until(happened: impl Fn() -> bool) -> impl Future<Output = ()> {
 }
 
 /// The details of a refused call.
+#[derive(Debug)]
 pub struct Refused {
     pub code: tonic::Code,
     pub reason: String,

@@ -105,8 +105,8 @@ where
     }
 
     fn call(&mut self, mut call: Inbound<B>) -> Self::Future {
-        call.facts().origin.ledger.identify();
         if !call.facts().method.is_ours() {
+            call.facts().origin.ledger.identify(&"replica".into());
             let answers = self.answers.clone();
             let (path, headers) = (call.path().to_owned(), std::mem::take(call.headers_mut()));
             let connection = call.facts().peer.connection.clone();
@@ -239,6 +239,8 @@ impl Answers {
         let Some(passport) = Passport::take(call.headers_mut()).filter(|_| trusted) else {
             return Err(refuse(Error::Unauthenticated { why: "this port takes what other replicas forward" }));
         };
+        let name: Arc<str> = passport.caller.as_ref().into();
+        call.facts().origin.ledger.identify(&name);
         if self.term() != Some(passport.term) {
             let heard = self.elected.as_ref().map_or(STATIC_TERM, |elected| {
                 elected.hear(passport.term);
@@ -248,9 +250,9 @@ impl Answers {
             response.headers_mut().insert(NOT_LEADER, heard.into());
             return Err(response);
         }
-        let Passport { caller: name, grant, from, via, .. } = passport;
-        let share = if name == ANONYMOUS { self.shares.of_address(&name, from) } else { self.shares.of(&name) };
-        let caller = Caller::new(name.as_ref().into(), Grant::from_bits(grant), share);
+        let Passport { grant, from, via, .. } = passport;
+        let share = if &*name == ANONYMOUS { self.shares.of_address(&name, from) } else { self.shares.of(&name) };
+        let caller = Caller::new(name, Grant::from_bits(grant), share);
         call.facts_mut().origin.via = Some(via);
         // The replica that forwards it has measured its metadata, and added some.
         let charge = || metadata::charge(call, usize::MAX, || caller.share().clone());

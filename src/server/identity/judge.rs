@@ -12,7 +12,12 @@ use super::api_key::{self, Keys};
 use super::certificate::Certificates;
 use super::jwt::{self, Tokens};
 use super::metadata;
+<<<<<<< HEAD
 use super::policy::Policy;
+=======
+use super::policy::{Known, Policy};
+use super::remote::Asked;
+>>>>>>> b-19
 use super::why::{NOTHING, SEVERAL, Why};
 use crate::config::Config;
 use crate::config::identity::{ANONYMOUS, Method};
@@ -139,10 +144,11 @@ impl Identity {
         };
         // Nothing tells anonymous callers apart, so they are strangers until a rule lets them in.
         if self.0.anonymous.is_none() {
-            call.facts().origin.ledger.identify();
+            call.facts().origin.ledger.identify(&known.name);
         }
         if let Some(place) = place {
-            let (rpc, caller) = (&RPCS[place], Caller::new(known.name, known.grants[place], known.share));
+            let name = Arc::clone(&known.name);
+            let (rpc, caller) = (&RPCS[place], Caller::new(name, known.grants[place], known.share));
             let charge = || metadata::charge(call, self.0.max_header_bytes, || caller.share().clone());
             let checked = caller.check(rpc, rpc.risk).and_then(|()| charge());
             if let Err(error) = checked {
@@ -153,7 +159,7 @@ impl Identity {
         } else {
             metadata::charge(call, self.0.max_header_bytes, || known.share).map_err(Problem::Refused)?;
         }
-        call.facts().origin.ledger.identify();
+        call.facts().origin.ledger.identify(&known.name);
         if self.0.anonymous.is_none() {
             // The layers below must not see the caller's credential.
             call.headers_mut().remove(http::header::AUTHORIZATION);
@@ -162,24 +168,23 @@ impl Identity {
         Ok(())
     }
 
-    /// Asks the issuer for its keys, because a token needs an unknown one. Returns whether it has answered.
-    pub(super) async fn ask_issuer(&self) -> bool {
+    /// Asks the issuer for its keys, because a token needs an unknown one.
+    pub(super) async fn ask_issuer(&self) -> Asked {
         match &self.0.tokens {
             Some(tokens) => tokens.ask().await,
-            None => false,
+            None => Asked::Unanswered,
         }
     }
 
-    /// Returns the error for a call whose token needs a key that the issuer did not publish either.
-    pub(super) fn without_key<B>(call: &Inbound<B>, instruments: &Instruments) -> Error {
-        count(instruments, 1, "jwt", jwt::UNKNOWN_KEY.word);
-        refused(call, &Caller::default(), Error::Unauthenticated { why: jwt::UNKNOWN_KEY.text })
-    }
-
-    /// Returns the error for a call whose token needs a key of which the issuer has said nothing.
-    pub(super) fn unanswered<B>(call: &Inbound<B>, instruments: &Instruments) -> Error {
-        count(instruments, 1, "jwt", "no_keys");
-        refused(call, &Caller::default(), Error::IdentityUnavailable)
+    /// Returns the error for a call whose token needs a key that is not known after its issuer was `asked`, either.
+    pub(super) fn without_key<B>(call: &Inbound<B>, instruments: &Instruments, asked: Asked) -> Error {
+        let (word, error) = match asked {
+            Asked::Answered => (jwt::UNKNOWN_KEY.word, Error::Unauthenticated { why: jwt::UNKNOWN_KEY.text }),
+            Asked::TooSoon(retry_after) => (jwt::UNKNOWN_KEY.word, Error::KeyUnknown(retry_after)),
+            Asked::Unanswered => ("no_keys", Error::IdentityUnavailable),
+        };
+        count(instruments, 1, "jwt", word);
+        refused(call, &Caller::default(), error)
     }
 }
 

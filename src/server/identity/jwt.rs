@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::jwks::{KeySet, Reader};
 use super::policy::Policy;
-use super::remote::Remote;
+use super::remote::{Asked, Remote};
 use super::why::Why;
 use crate::config;
 use crate::gateway::caller::Known;
@@ -173,12 +173,11 @@ impl Tokens {
         }
     }
 
-    /// Asks the issuer's URL for its keys before the next regular read. A file is watched anyway. Returns whether the keys that are
-    /// known now are those that the issuer has.
-    pub async fn ask(&self) -> bool {
+    /// Asks the issuer's URL for its keys before the next regular read. A file is watched anyway.
+    pub async fn ask(&self) -> Asked {
         match &self.keys {
             Source::Url(remote) => remote.ask().await,
-            Source::File(_) => self.keys().is_some(),
+            Source::File(_) => Asked::Answered,
         }
     }
 

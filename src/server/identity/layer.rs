@@ -12,6 +12,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::judge::{self, Identity, Problem};
+use super::remote::Asked;
 use super::why::NOTHING;
 use crate::deadline::last_moment;
 use crate::error::Error;
@@ -41,15 +42,14 @@ impl Layer {
     /// Asks the issuer for its keys, then checks the call again. A call that cannot wait for the answer learns why, in time.
     async fn ask_and_judge<B>(&self, call: &mut Inbound<B>) -> Result<(), Error> {
         let asking = self.identity.ask_issuer();
-        let answered = match call.facts().wanted_by() {
-            Some(wanted_by) => timeout_at(last_moment(wanted_by), asking).await.unwrap_or(false),
+        let asked = match call.facts().wanted_by() {
+            Some(wanted_by) => timeout_at(last_moment(wanted_by), asking).await.unwrap_or(Asked::Unanswered),
             None => asking.await,
         };
         // What was read before may do, whatever the issuer says now.
         self.judge(call).map_err(|problem| match problem {
             Problem::Refused(error) => error,
-            Problem::AskIssuer if answered => Identity::without_key(call, self.telemetry.instruments()),
-            Problem::AskIssuer => Identity::unanswered(call, self.telemetry.instruments()),
+            Problem::AskIssuer => Identity::without_key(call, self.telemetry.instruments(), asked),
         })
     }
 }

@@ -1,8 +1,9 @@
 //! An issuer's keys at a URL: read at a regular interval, and earlier when a token names an unknown key.
 //!
 //! The last good keys stay in use while the issuer is down. Tokens with made-up keys cannot make the gateway ask all the time:
-//! it asks early at most once per [`EARLY`], and calls that need a key meanwhile wait for the same answer. A read is a task of
-//! its own: a caller who leaves neither ends it nor makes the gateway forget that it was begun.
+//! it asks early at most once per [`EARLY`], and calls that need a key meanwhile wait for the same answer. Those that come after
+//! it learn when the issuer can be asked next: their key may have been published since. A read is a task of its own: a caller
+//! who leaves neither ends it nor makes the gateway forget that it was begun.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -47,6 +48,17 @@ struct Inner {
     runtime: Handle,
 }
 
+/// What the issuer has said to a call whose token needs an unknown key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The keys that are known now are those that it publishes.
+    Answered,
+    /// It was asked a moment ago, and can be asked again after this time.
+    TooSoon(Duration),
+    /// It has not answered, or nothing that holds keys.
+    Unanswered,
+}
+
 /// The last read that was begun.
 struct Last {
     begun: Instant,
@@ -70,7 +82,7 @@ impl Remote {
         let (weak, unless) = (Arc::downgrade(&inner), EARLY.min(refresh / 2));
         tokio::spawn(async move {
             while let Some(inner) = weak.upgrade() {
-                let outcome = inner.refresh(unless);
+                let (outcome, _) = inner.refresh(unless);
                 drop(inner);
                 let went_well = ended(outcome).await;
                 let wait = if went_well { refresh } else { refresh.min(AGAIN) };
@@ -86,11 +98,15 @@ impl Remote {
         self.0.keys.borrow().clone()
     }
 
-    /// Reads the keys again, unless a read was begun less than [`EARLY`] ago; waits for the end of the read, and returns whether it
-    /// went well. Whoever stops waiting changes nothing about it.
-    pub async fn ask(&self) -> bool {
-        let outcome = self.0.refresh(EARLY);
-        ended(outcome).await
+    /// Reads the keys again, unless a read was begun less than [`EARLY`] ago; waits for the end of the read. Whoever stops waiting
+    /// changes nothing about it.
+    pub async fn ask(&self) -> Asked {
+        let (outcome, too_soon) = self.0.refresh(EARLY);
+        match (ended(outcome).await, too_soon) {
+            (true, None) => Asked::Answered,
+            (true, Some(wait)) => Asked::TooSoon(wait),
+            (false, _) => Asked::Unanswered,
+        }
     }
 
     /// Waits for the first keys, at most `longest`; logs a warning if they do not come. Returns whether they are there.
@@ -112,13 +128,19 @@ async fn ended(mut outcome: watch::Receiver<Option<bool>>) -> bool {
 
 impl Inner {
     /// Begins to read the keys, unless a read is under way or the last one was begun less than `unless` ago. Returns the
-    /// outcome of the read that now is the last.
-    fn refresh(self: &Arc<Self>, unless: Duration) -> watch::Receiver<Option<bool>> {
+    /// outcome of the read that now is the last and, if that has ended before, how long it is until there can be another.
+    fn refresh(self: &Arc<Self>, unless: Duration) -> (watch::Receiver<Option<bool>>, Option<Duration>) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // A read whose task is gone, which only a panic does, counts as ended.
         let is_under_way = |last: &Last| last.outcome.borrow().is_none() && last.outcome.has_changed().is_ok();
-        if let Some(last) = last.as_ref().filter(|last| is_under_way(last) || last.begun.elapsed() < unless) {
-            return last.outcome.clone();
+        if let Some(last) = last.as_ref() {
+            let wait = unless.saturating_sub(last.begun.elapsed());
+            if is_under_way(last) {
+                return (last.outcome.clone(), None);
+            }
+            if !wait.is_zero() {
+                return (last.outcome.clone(), Some(wait));
+            }
         }
         let (told, outcome) = watch::channel(None);
         *last = Some(Last { begun: Instant::now(), outcome: outcome.clone() });
@@ -128,7 +150,7 @@ impl Inner {
             let went_well = inner.read_once().await;
             told.send_replace(Some(went_well));
         });
-        outcome
+        (outcome, None)
     }
 
     /// Reads the keys, and puts them to use. Returns whether that went well.

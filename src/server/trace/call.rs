@@ -231,17 +231,24 @@ impl Call {
         span.end();
     }
 
-    /// Writes the access line. The calls of unknown callers leave only so many lines a second.
-    fn log(&self, code: Code, seconds: f64) {
+    /// Returns whether the access line may be written: if so, with how many before it were not. The calls of unknown callers leave
+    /// only so many lines a second, and so do each known caller's that failed and sent nothing.
+    fn admit(&self, code: Code) -> Option<u64> {
+        let samples = &self.reports.telemetry.state().samples;
         let unwanted = || !event_enabled!(target: "access", Level::INFO);
-        let left_out = if self.method.quiet || self.ledger.is_identified() || unwanted() {
-            None
-        } else {
-            match self.reports.telemetry.state().samples.strangers.admit() {
-                Some(left_out) => Some(left_out).filter(|left_out| *left_out > 0),
-                None => return,
-            }
-        };
+        let is_free = || code == Code::Ok || self.requests() > 0 || self.ledger.may_have_acted();
+        match self.ledger.caller() {
+            _ if self.method.quiet || unwanted() => Some(0),
+            None => samples.strangers.admit(),
+            Some(_) if is_free() => Some(0),
+            Some(caller) => samples.refused.admit(caller),
+        }
+    }
+
+    /// Writes the access line.
+    fn log(&self, code: Code, seconds: f64) {
+        let Some(left_out) = self.admit(code) else { return };
+        let left_out = Some(left_out).filter(|left_out| *left_out > 0);
         macro_rules! line {
             ($level:ident, $number:ident) => {
                 // The span's context is only needed if the line is written.

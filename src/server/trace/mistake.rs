@@ -37,6 +37,8 @@ impl Failed {
             (Code::Unimplemented, _) => Some(reason),
             (_, "CACHE_MISS" | "MALFORMED_REQUEST" | "REQUEST_INCOMPLETE" | "REPLY_NOT_READ") => Some(reason),
             (Code::DeadlineExceeded, "DEADLINE_EXCEEDED") if self.watches => Some("STILL_RUNNING"),
+            // Anybody can make up a token's key.
+            (Code::Unavailable, "CALLER_UNAUTHENTICATED") => Some(reason),
             // The queue refuses a call that would be served later than its deadline.
             (Code::DeadlineExceeded, "DEADLINE_EXCEEDED" | "OUTCOME_UNKNOWN")
             | (Code::Unavailable, "OVERLOADED" | "IDENTITY_UNAVAILABLE")
@@ -86,6 +88,8 @@ mod tests {
             (with(Code::DeadlineExceeded, Some("REQUEST_INCOMPLETE"), 0), Some("REQUEST_INCOMPLETE")),
             (with(Code::Unavailable, Some("REQUEST_INCOMPLETE"), 500), Some("REQUEST_INCOMPLETE")),
             (with(Code::DeadlineExceeded, Some("REPLY_NOT_READ"), 500), Some("REPLY_NOT_READ")),
+            (with(Code::Unavailable, Some("CALLER_UNAUTHENTICATED"), 0), Some("CALLER_UNAUTHENTICATED")),
+            (with(Code::Unavailable, Some("IDENTITY_UNAVAILABLE"), 0), None),
             (Failed { watches: true, ..with(Code::DeadlineExceeded, late, 0) }, Some("STILL_RUNNING")),
             (Failed { watches: true, ..with(Code::DeadlineExceeded, Some("UPSTREAM_TIMEOUT"), 0) }, None),
             (beside(Code::DeadlineExceeded, late), late),

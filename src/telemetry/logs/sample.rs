@@ -18,6 +18,8 @@ const MOST_CALLERS: usize = 1024;
 pub struct Samples {
     /// Access lines of calls whose caller is not known.
     pub strangers: Sampler,
+    /// Access lines of known callers' calls that failed and sent nothing.
+    pub refused: Callers,
     /// Audit lines of calls whose caller is not known.
     pub unproven: Sampler,
     /// Audit lines of known callers who changed nothing.
@@ -26,14 +28,18 @@ pub struct Samples {
 
 impl Default for Samples {
     fn default() -> Self {
-        Self { strangers: Sampler::new(10), unproven: Sampler::new(10), unchanged: Callers::new(100, 1_000) }
+        let callers = || Callers::new(100, 1_000);
+        Self { strangers: Sampler::new(10), refused: callers(), unproven: Sampler::new(10), unchanged: callers() }
     }
 }
 
 impl Samples {
     /// Returns how many lines were left out so far, by their target.
     pub fn left_out(&self) -> [(&'static str, u64); 2] {
-        [("access", self.strangers.left_out()), ("audit", self.unproven.left_out() + self.unchanged.left_out())]
+        [
+            ("access", self.strangers.left_out() + self.refused.left_out()),
+            ("audit", self.unproven.left_out() + self.unchanged.left_out()),
+        ]
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a call has spent upstream, and what it may have brought about.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -25,7 +25,8 @@ pub struct Ledger {
     /// When the answer to the attempt under way came in whole.
     came: Mutex<Option<Instant>>,
     progress: Mutex<Progress>,
-    identified: AtomicBool,
+    /// The name of its caller, once that is known.
+    caller: OnceLock<Arc<str>>,
     watching: AtomicBool,
     /// It is that of a call that changes something.
     changes: AtomicBool,
@@ -128,13 +129,13 @@ impl Ledger {
     }
 
     /// Notes that the gateway knows whose call it is.
-    pub fn identify(&self) {
-        self.identified.store(true, Ordering::Relaxed);
+    pub fn identify(&self, caller: &Arc<str>) {
+        self.caller.get_or_init(|| Arc::clone(caller));
     }
 
-    /// True if the gateway knows whose call it is.
-    pub fn is_identified(&self) -> bool {
-        self.identified.load(Ordering::Relaxed)
+    /// Returns the name of the caller, if the gateway knows whose call it is.
+    pub fn caller(&self) -> Option<&str> {
+        self.caller.get().map(AsRef::as_ref)
     }
 
     /// Notes that the call has come from another replica, which measures it.

@@ -83,6 +83,7 @@ fn attempts(error: &Error) -> [u32; 3] {
         | Error::Library { .. }
         | Error::MessageMissing { .. }
         | Error::Unauthenticated { .. }
+        | Error::KeyUnknown(_)
         | Error::IdentityUnavailable
         | Error::CallerForbidden { .. }
         | Error::Overloaded { .. }

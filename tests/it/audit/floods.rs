@@ -176,6 +176,14 @@ async fn a_known_caller_who_is_refused_again_and_again_displaces_no_change_from_
     let lines = of("api_key:shop").count();
     println!("{} refusals, {lines} lines about them", flooded.refused);
     assert!((100..20_000).contains(&lines) && told > 1_000, "{lines} lines, {told}");
+    // So do their access lines, and each change has its own.
+    let access = |code: &'static str| flooded.of("access").filter(move |line| line["rpc.status_code"] == code);
+    let lines = access("PERMISSION_DENIED").count() as u64;
+    let told: u64 = access("PERMISSION_DENIED").filter_map(|line| line["left_out"].as_u64()).sum();
+    println!("{lines} access lines, {told} left out");
+    assert!((100..flooded.refused / 2).contains(&lines), "{lines} of {}", flooded.refused);
+    assert!((flooded.refused / 2..=flooded.refused - lines).contains(&told), "{told} of {}", flooded.refused);
+    assert_eq!(access("OK").count(), CHANGES);
 }
 
 #[tokio::test(flavor = "multi_thread")]

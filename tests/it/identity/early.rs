@@ -59,6 +59,7 @@ async fn a_token_is_judged_before_the_message_comes_also_if_its_issuer_must_be_a
         (&key, CHANGES[0], Code::PermissionDenied),
         (&key, CHANGES[1], Code::PermissionDenied),
     ] {
+        tokens::later().await;
         let token = format!("Bearer {}", key.sign(&claims("billing")));
         let answer = answer(&client, &path(rpc), &[("authorization", &token)]).await;
         assert_eq!(answer.code, code, "{} {rpc}: {}", key.kid, answer.message);

@@ -156,7 +156,8 @@ async fn fifty_exchanges_of_signing_keys_at_a_url_under_load_fail_no_call() {
     assert!(load.end().await >= ROUNDS);
     let (taken, failed) = counts();
     assert!(taken == 51 && failed >= 37, "{taken} {failed}");
-    unauthenticated(ask(&t, &[("authorization", &bearer(&first))]).await, "does not publish", "withdrawn");
+    let withdrawn = refused(ask(&t, &[("authorization", &bearer(&first))]).await);
+    assert_eq!(withdrawn.reason, "CALLER_UNAUTHENTICATED", "{withdrawn:?}");
     t.stop().await;
 }
 

@@ -45,7 +45,7 @@ const FOLLOWS: [(&str, &[&str]); 7] = [
 ];
 
 /// Reasons of failures that are their callers' own mistakes.
-const MISTAKES: [&str; 7] = [
+const MISTAKES: [&str; 8] = [
     "DEADLINE_TOO_SHORT",
     "MALFORMED_REQUEST",
     "REQUEST_INCOMPLETE",
@@ -53,6 +53,7 @@ const MISTAKES: [&str; 7] = [
     "STILL_RUNNING",
     "UNIMPLEMENTED",
     "CACHE_MISS",
+    "CALLER_UNAUTHENTICATED",
 ];
 
 /// True if the gateway or Zendesk failed: what the burn rate counts, but for what is refused for lack of budget.
