@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
+use super::hop::Hop;
 use super::memory::Memory;
 use super::scenes::Crowd;
 use super::series::Series;
@@ -124,6 +125,34 @@ impl Report {
         self.wires(wires);
     }
 
+    /// The way over a follower.
+    pub fn hop(&mut self, hop: &Hop) {
+        self.section("The way over a follower");
+        self.text(
+            "A cached `GetUser` at the leader of a [fleet](fleet.md), over a follower, and over a bare tonic proxy that forwards \
+             the same bytes over the same TLS. CPU is that of both processes, with 16 calls at a time; latency is that of one \
+             call at a time. These gateways push no telemetry, and identify nobody. `cargo bench --bench hop` measures this alone.",
+        );
+        self.row(&["way", "CPU µs per call", "added", "p50 µs", "added"]);
+        self.row(&["---", "---:", "---:", "---:", "---:"]);
+        let row = |name: &str, took: &[Series; 2], added: &[String; 2]| {
+            [name.to_owned(), took[0].to_string(), added[0].clone(), took[1].to_string(), added[1].clone()]
+        };
+        let [follower, proxy] = hop.added().map(|added| added.map(|series| series.to_string()));
+        for cells in [
+            row("at the leader", &hop.leader, &<[String; 2]>::default()),
+            row("over a follower", &hop.follower, &follower),
+            row("over the proxy", &hop.proxy, &proxy),
+        ] {
+            self.row(&cells.each_ref().map(String::as_str));
+        }
+        let [cpu, latency] = hop.ratio();
+        let _ = writeln!(
+            self.tables,
+            "\nA follower adds {cpu} times the CPU that the proxy adds, and {latency} times the latency."
+        );
+    }
+
     /// One core against two.
     pub fn cores(&mut self, (users, batches): &(Scene, Scene)) {
         let rate = |name| &batches.of(name).rate;
@@ -188,11 +217,7 @@ impl Report {
             machine(),
             self.versions
         );
-        page.push_str("| what | promised | measured | |\n|---|---|---|---|\n");
-        for Promise { what, promised, measured, kept } in &self.promises {
-            let kept = if *kept { "kept" } else { "**missed**" };
-            let _ = writeln!(page, "| {what} | {promised} | {measured} | {kept} |");
-        }
+        self.say_promises(&mut page);
         let [envoy, python, latency] = self.floors.each_ref().map(|medians| range(medians));
         let _ = writeln!(
             page,
@@ -206,6 +231,23 @@ impl Report {
         page.push_str("\n## What was tried and did not help\n\n");
         page.push_str(include_str!("../tried.md"));
         page
+    }
+
+    /// Returns the promises and tables of what was measured, which is not all.
+    pub fn tables(&self) -> String {
+        let mut part = String::new();
+        if !self.promises.is_empty() {
+            self.say_promises(&mut part);
+        }
+        part + &self.tables
+    }
+
+    fn say_promises(&self, to: &mut String) {
+        to.push_str("| what | promised | measured | |\n|---|---|---|---|\n");
+        for Promise { what, promised, measured, kept } in &self.promises {
+            let kept = if *kept { "kept" } else { "**missed**" };
+            let _ = writeln!(to, "| {what} | {promised} | {measured} | {kept} |");
+        }
     }
 
     /// Holds processor time against that of the libraries alone, and against that of the peers.
