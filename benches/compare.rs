@@ -67,6 +67,9 @@ async fn compare(size: Size, names: &[&str]) -> anyhow::Result<()> {
     if wanted("crowd") {
         report.crowd(&scenes::crowd(&stage).await?);
     }
+    if wanted("batches") {
+        report.batches(&scenes::batches(&stage).await?);
+    }
     if wanted("one") {
         report.one_at_a_time(&uncached::one_at_a_time(&stage).await?);
     }

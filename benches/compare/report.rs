@@ -78,6 +78,16 @@ impl Report {
         self.scene(scene, name::BARE);
     }
 
+    /// Many users from the cache.
+    pub fn batches(&mut self, scene: &Scene) {
+        self.section("A hundred users from the cache");
+        self.text(
+            "2 connections with 16 calls at a time each. The bare service sends the stored bytes of the whole answer, which the \
+             gateway puts together from those of each user. A hundred `GetUser` count as one call here, but for their latency.",
+        );
+        self.scene(scene, name::BARE_BYTES);
+    }
+
     /// Reads that go upstream, one after another.
     pub fn one_at_a_time(&mut self, wires: &Wires) {
         self.uncached(wires, "uncached unary read, one at a time", 1.10);
