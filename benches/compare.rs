@@ -1,5 +1,5 @@
 //! The gateway beside the ceiling and its peers: `cargo bench --bench compare` measures, prints, and writes
-//! `docs/benchmarks.md`; with `-- --quick` the loads are small and nothing is written. `-- cached`, `-- hop` and the like measure
+//! `docs/benchmarks.md`; with `-- --quick` the loads are small and nothing is written. `-- rows`, `-- hop` and the like measure
 //! one thing alone, and write nothing either.
 //!
 //! All run on loopback. The server under test has one core to itself; the load generator, the Zendesk stand-in and the
@@ -17,6 +17,7 @@ mod compare {
     pub mod probe;
     pub mod process;
     pub mod report;
+    pub mod rows;
     pub mod scenes;
     pub mod series;
     pub mod stage;
@@ -32,7 +33,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use compare::peers::{OTHER_CORE, Tools};
 use compare::report::Report;
 use compare::stage::{Size, Stage};
-use compare::{bare, hop, memory, scenes, uncached};
+use compare::{bare, hop, memory, rows, scenes, stand_in, uncached};
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -40,6 +41,12 @@ fn main() -> anyhow::Result<()> {
         && role == "bare"
     {
         return bare::serve(flavour, port.parse()?, what);
+    }
+    if let [role, port, users] = arguments.as_slice()
+        && role == "unlimited"
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        return runtime.block_on(stand_in::serve_unlimited(port.parse()?, users.parse()?));
     }
     if hop::serves(&arguments)? {
         return Ok(());
@@ -78,6 +85,9 @@ async fn compare(size: Size, names: &[&str]) -> anyhow::Result<()> {
     }
     if wanted("pages") {
         report.pages(&uncached::pages(&stage).await?);
+    }
+    if wanted("rows") {
+        report.rows(&rows::streams(&stage).await?);
     }
     if wanted("hop") {
         report.hop(&hop::measure(size.rounds(), size.calls(20_000) as usize).await?);
