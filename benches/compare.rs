@@ -17,6 +17,7 @@ mod compare {
     pub mod probe;
     pub mod process;
     pub mod report;
+    pub mod roster;
     pub mod rows;
     pub mod scenes;
     pub mod series;
@@ -33,7 +34,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use compare::peers::{OTHER_CORE, Tools};
 use compare::report::Report;
 use compare::stage::{Size, Stage};
-use compare::{bare, hop, memory, rows, scenes, stand_in, uncached};
+use compare::{bare, hop, memory, roster, rows, scenes, stand_in, uncached};
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -88,6 +89,9 @@ async fn compare(size: Size, names: &[&str]) -> anyhow::Result<()> {
     }
     if wanted("rows") {
         report.rows(&rows::streams(&stage).await?);
+    }
+    if wanted("plans") {
+        report.plans(&roster::plans(&stage).await?);
     }
     if wanted("hop") {
         report.hop(&hop::measure(size.rounds(), size.calls(20_000) as usize).await?);

@@ -125,7 +125,7 @@ impl Tools {
         fs::write(&token, "sandbox-api-token")?;
         fs::write(&keys, format!("bench {API_KEY_HASH}\n"))?;
         let callers = self.directory.join("callers.toml");
-        fs::write(&callers, "[[authorization.rules]]\ncallers = [\"api_key:bench\"]\nrisks = [\"read\"]\n")?;
+        fs::write(&callers, "[[authorization.rules]]\ncallers = [\"api_key:bench\"]\nrisks = [\"read\", \"admin\"]\n")?;
         let mut command = Command::new(gateway_binary());
         let mut set = |key: &str, value: &str| {
             command.env(format!("ZENDESK_GATEWAY__{}", key.to_uppercase().replace('.', "__")), value);

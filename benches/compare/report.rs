@@ -6,6 +6,7 @@ use std::process::Command;
 
 use super::hop::Hop;
 use super::memory::Memory;
+use super::roster::Plans;
 use super::rows::Streams;
 use super::scenes::Crowd;
 use super::series::Series;
@@ -158,6 +159,19 @@ impl Report {
         ] {
             self.row(&[name, &rows.cpu.to_string(), &rows.rate.to_string()]);
         }
+    }
+
+    /// Plans of declarative writes.
+    pub fn plans(&mut self, Plans { members, replaced, scene }: &Plans) {
+        self.section("Plans");
+        let text = format!(
+            "`UpdateGroupWithAgents` with `validate_only`, which replaces {replaced} of a group's {members} agents, and \
+             `ListMemberships` of that group, which is told `cache-control: no-cache`; over 2 connections with 4 calls at a time \
+             each, and HTTP/1.1 without TLS. The list makes one upstream request, and the plan two, one after the other: it \
+             answers the group, too."
+        );
+        self.text(&text);
+        self.scene(scene, name::MEMBERS);
     }
 
     /// The way over a follower.

@@ -207,6 +207,8 @@ pub mod name {
     pub const BARE_CROWD: &str = "bare tonic, one thread, many connections";
     pub const BATCH: &str = "zendesk-gateway, one `BatchGetUsers`";
     pub const SINGLES: &str = "zendesk-gateway, 100 `GetUser`";
+    pub const PLAN: &str = "zendesk-gateway, plan";
+    pub const MEMBERS: &str = "zendesk-gateway, list of the members";
     pub const ENVOY: &str = "Envoy reverse transcoder";
     pub const BY_HAND: &str = "bare tonic and reqwest";
     pub const PYTHON: &str = "Python grpcio + aiohttp";
