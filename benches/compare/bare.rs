@@ -25,8 +25,8 @@ use tonic_prost::{ProstCodec, ProstDecoder};
 use tower::service_fn;
 use zendesk_gateway::codec::BytesCodec;
 use zendesk_gateway::proto::{
-    GetGroupRequest, GetGroupResponse, GetUserRequest, GetUserResponse, Group, ListUsersRequest, ListUsersResponse,
-    User,
+    BatchGetUsersRequest, GetGroupRequest, GetGroupResponse, GetUserRequest, GetUserResponse, Group, ListUsersRequest,
+    ListUsersResponse, User,
 };
 
 use super::stand_in::client;
@@ -38,7 +38,7 @@ enum Way {
     Clone(Arc<GetUserResponse>),
     /// Encodes the struct where it is.
     Shared(Arc<GetUserResponse>),
-    /// Sends stored bytes, as the gateway does.
+    /// Sends stored bytes, as the gateway does, for one user or for many.
     Bytes(Bytes),
     /// Asks Zendesk.
     Upstream(Upstream),
@@ -87,9 +87,14 @@ impl tower::Service<http::Request<Body>> for Users {
                 }
                 Way::Bytes(reply) => {
                     let answer = |call: Request<Bytes>| {
-                        let asked = GetUserRequest::decode(call.into_inner());
+                        let asked = call.into_inner();
+                        let asked = if get {
+                            GetUserRequest::decode(asked).map(drop)
+                        } else {
+                            BatchGetUsersRequest::decode(asked).map(drop)
+                        };
                         let asked = asked.map_err(|error| Status::internal(error.to_string()));
-                        ready(asked.map(|_| tonic::Response::new(reply.clone())))
+                        ready(asked.map(|()| tonic::Response::new(reply.clone())))
                     };
                     Grpc::new(BytesCodec).unary(service_fn(answer), request).await
                 }

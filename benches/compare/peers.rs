@@ -100,6 +100,16 @@ impl Tools {
         StandIn::new(Server { process, port, headers, admin: port }, ca)
     }
 
+    /// Starts a stand-in whose limits no load meets, that of requests for changes included.
+    pub fn unlimited(&self, users: u32) -> anyhow::Result<StandIn> {
+        let port = free_port()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["unlimited".to_owned(), port.to_string(), users.to_string()]);
+        let process = Process::start(OTHER_CORE, &command, port, &self.log("unlimited"))?;
+        let headers = vec![("authorization".to_owned(), authorization())];
+        StandIn::new(Server { process, port, headers, admin: port }, None)
+    }
+
     /// Starts the gateway before `upstream`, with everything switched on that its settings can switch on, and `settings` on
     /// top of that.
     pub fn gateway(
@@ -115,7 +125,7 @@ impl Tools {
         fs::write(&token, "sandbox-api-token")?;
         fs::write(&keys, format!("bench {API_KEY_HASH}\n"))?;
         let callers = self.directory.join("callers.toml");
-        fs::write(&callers, "[[authorization.rules]]\ncallers = [\"api_key:bench\"]\nrisks = [\"read\"]\n")?;
+        fs::write(&callers, "[[authorization.rules]]\ncallers = [\"api_key:bench\"]\nrisks = [\"read\", \"admin\"]\n")?;
         let mut command = Command::new(gateway_binary());
         let mut set = |key: &str, value: &str| {
             command.env(format!("ZENDESK_GATEWAY__{}", key.to_uppercase().replace('.', "__")), value);

@@ -94,6 +94,32 @@ pub async fn crowd(stage: &Stage) -> anyhow::Result<Crowd> {
     Ok(Crowd { connections, scene })
 }
 
+/// A hundred users that the cache has: in one call, and in a call for each.
+pub async fn batches(stage: &Stage) -> anyhow::Result<Scene> {
+    let plain = stage.stand_in(Wire::Plain);
+    let gateway = stage.gateway("gateway", SERVER_CORE, plain, &[])?;
+    let batch = BatchGetUsersRequest { ids: stage.users.clone(), ..BatchGetUsersRequest::default() };
+    let single = GetUserRequest { id: stage.user, ..Default::default() };
+    let (batch_target, reply) = stage.target(&gateway, &[], &batch, stage.last).await?;
+    let (single_target, _) = stage.target(&gateway, &[], &single, stage.user).await?;
+    let bare = stage.tools.bare("current_thread", "bytes", &reply)?;
+    let (bare_target, same) = stage.target(&bare, &[], &batch, stage.last).await?;
+    ensure!(reply == same, "all answer the same bytes");
+    let shape = |calls| Shape { calls: stage.size.calls(calls), connections: 2, at_once: 16 };
+    let contenders = [
+        Contender { name: name::BATCH, server: &gateway, target: batch_target, shape: shape(10_000) },
+        Contender { name: name::SINGLES, server: &gateway, target: single_target, shape: shape(100_000) },
+        Contender { name: name::BARE_BYTES, server: &bare, target: bare_target, shape: shape(10_000) },
+    ];
+    let before = plain.seen().await?.total;
+    let scene = tokio::task::block_in_place(|| stage.measure("100 users from the cache", &contenders))?;
+    stage.target(&gateway, &[], &batch, stage.last).await?;
+    let asked = plain.seen().await?.total - before;
+    // A batch that the cache answers is renewed in the background now and then.
+    ensure!(asked < 100, "the cache was to answer, and {asked} requests went upstream");
+    Ok(scene.counting(name::SINGLES, 100.0))
+}
+
 /// Cached reads over few connections, with one core and with two: of one user, and of a hundred at a time. The load generator
 /// shares the second core.
 pub async fn cores(stage: &Stage) -> anyhow::Result<(Scene, Scene)> {

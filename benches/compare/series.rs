@@ -33,6 +33,12 @@ impl Series {
         Self(self.0.iter().zip(&other.0).map(|(one, other)| one / other).collect())
     }
 
+    /// Returns this series multiplied by a number.
+    #[must_use]
+    pub fn times(&self, number: f64) -> Self {
+        Self(self.0.iter().map(|one| one * number).collect())
+    }
+
     /// Returns this series minus another of the same rounds, round by round.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {

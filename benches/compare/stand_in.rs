@@ -1,6 +1,7 @@
 //! Zendesk's stand-in, in a process of its own: how it is spoken to, and what it has seen.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Sub;
 use std::path::PathBuf;
 
@@ -8,6 +9,8 @@ use anyhow::Context as _;
 use reqwest::tls::Version;
 use reqwest::{Certificate, Client};
 use serde::Deserialize;
+
+use zendesk_gateway::sandbox::{self, Sandbox};
 
 use super::peers::Server;
 
@@ -77,4 +80,14 @@ impl StandIn {
 pub fn client(ca: Option<&[u8]>) -> reqwest::Result<Client> {
     let Some(ca) = ca else { return Ok(Client::new()) };
     Client::builder().tls_certs_only([Certificate::from_pem(ca)?]).tls_version_min(Version::TLS_1_3).build()
+}
+
+/// Serves a stand-in with so many users and without limits.
+pub async fn serve_unlimited(port: u16, users: u32) -> anyhow::Result<()> {
+    let mut settings = sandbox::Config { users, rate_limit: 1_000_000_000, ..sandbox::Config::default() };
+    settings.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    // Answers say so, and the gateway goes by that instead of what Zendesk documents.
+    settings.buckets.iter_mut().for_each(|bucket| bucket.total = 1_000_000_000);
+    let _sandbox = Sandbox::start(settings).await?;
+    std::future::pending().await
 }
