@@ -25,6 +25,8 @@ const LARGEST_BODY: usize = 16 * 1024 * 1024;
 /// One request as it arrived, and what became of it.
 #[derive(Clone, Debug)]
 pub struct Recorded {
+    /// When it came.
+    pub came: Instant,
     /// The version of HTTP that it came by.
     pub version: Version,
     /// HTTP method in capitals.
@@ -209,6 +211,7 @@ pub async fn layer(State(world): State<Arc<World>>, request: Request, next: Next
     let route = route.map_or("(no route)", MatchedPath::as_str);
     let sent = parts.extensions.get::<SentPath>();
     let recorded = Recorded {
+        came: started,
         version: parts.version,
         method: parts.method.to_string(),
         path: sent.map_or_else(|| path.to_owned(), |sent| sent.0.clone()),

@@ -1,5 +1,7 @@
 //! Changing the definitions of custom user fields, for admins.
 
+use std::ops::DerefMut;
+
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
@@ -10,6 +12,7 @@ use crate::reply::{Envelope, Outcome, Reply};
 use crate::rules::Refusal;
 use crate::rules::attributes::{Attributes, Change, Warnings, as_integer};
 use crate::store::fields::{Definition, FieldOption, Kind};
+use crate::store::tables::Tables;
 
 /// `POST /user_fields`
 pub fn create(call: &Call) -> Outcome {
@@ -40,8 +43,7 @@ pub fn create(call: &Call) -> Outcome {
 /// `PUT /user_fields/{user_field_id}`. That key and type of a field stay what
 /// they are is an assumption.
 pub fn update(call: &Call) -> Outcome {
-    let mut field = field(call)?;
-    call.admins_only()?;
+    let (mut tables, mut field) = to_change(call)?;
     let mut given = call.object("user_field")?;
     let is_same = |held: &str, value: Option<Value>| value.is_none_or(|value| value == held);
     if !is_same(&field.key, given.remove("key")) {
@@ -53,7 +55,6 @@ pub fn update(call: &Call) -> Outcome {
     if field.system && given.keys().any(|key| !["active", "position"].contains(&key.as_str())) {
         return Err(invalid("base", "InvalidValue", "System fields cannot be changed"));
     }
-    let mut tables = call.world.store.write();
     let warnings = change(&mut field, Attributes::new("user_field", given), || tables.fresh_id())?;
     save(call, &mut field);
     Ok(Reply::ok(shown(call, &field)).warning(warnings.header("user_fields", "update")))
@@ -78,6 +79,7 @@ pub fn reorder(call: &Call) -> Outcome {
     let ids = given.integers("user_field_ids");
     given.check()?;
     let ids = ids.ok_or_else(|| errors::parameter_missing("user_field_ids"))?;
+    let _tables = call.world.store.write();
     call.links.fields.change(|all| {
         if ids.iter().any(|id| all.iter().all(|field| field.id != *id)) {
             return Err(errors::not_found());
@@ -95,8 +97,7 @@ pub fn reorder(call: &Call) -> Outcome {
 /// `POST /user_fields/{user_field_id}/options`: 200 for one that is there, 201
 /// for a new one. What is refused is an assumption.
 pub fn put_option(call: &Call) -> Outcome {
-    let mut field = field(call)?;
-    call.admins_only()?;
+    let (mut tables, mut field) = to_change(call)?;
     if !field.kind.has_options() {
         return Err(invalid("base", "InvalidValue", "Field has no options"));
     }
@@ -106,7 +107,6 @@ pub fn put_option(call: &Call) -> Outcome {
     let (name, value) = (given.text("name").value(), given.text("value").value());
     given.check()?;
     let mut options = field.options.clone();
-    let mut tables = call.world.store.write();
     let (at, status) = match id.map(|id| options.iter().position(|option| option.id == id)) {
         Some(None) => return Err(errors::not_found()),
         Some(Some(at)) => (at, StatusCode::OK),
@@ -130,8 +130,8 @@ pub fn put_option(call: &Call) -> Outcome {
 
 /// `DELETE /user_fields/{user_field_id}/options/{user_field_option_id}`
 pub fn delete_option(call: &Call) -> Outcome {
-    let (mut field, id) = (field(call)?, call.id("user_field_option_id")?);
-    call.admins_only()?;
+    let id = call.id("user_field_option_id")?;
+    let (_tables, mut field) = to_change(call)?;
     let mut options = field.options.clone();
     options.retain(|option| option.id != id);
     if options.len() == field.options.len() {
@@ -140,6 +140,15 @@ pub fn delete_option(call: &Call) -> Outcome {
     field.set_options(options);
     save(call, &mut field);
     Ok(Reply::no_content())
+}
+
+/// Returns a field that nobody else changes meanwhile: it is written as a whole.
+fn to_change(call: &Call) -> Result<(impl DerefMut<Target = Tables> + '_, Definition), Reply> {
+    field(call)?;
+    call.admins_only()?;
+    let tables = call.world.store.write();
+    let field = field(call)?;
+    Ok((tables, field))
 }
 
 /// Puts a changed field in the place of what it was.

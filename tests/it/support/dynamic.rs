@@ -5,9 +5,11 @@ use prost::bytes::{Buf, BufMut};
 use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MethodDescriptor, SerializeOptions};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 
 /// A client that knows the contract from its descriptors only.
+#[derive(Clone)]
 pub struct Dynamic {
     channel: Channel,
     pool: DescriptorPool,
@@ -17,6 +19,11 @@ impl Dynamic {
     pub fn new(channel: Channel) -> Self {
         let pool = DescriptorPool::decode(zendesk_gateway::proto::DESCRIPTORS).expect("the contract's descriptors");
         Self { channel, pool }
+    }
+
+    /// The same over another channel.
+    pub fn over(&self, channel: Channel) -> Self {
+        Self { channel, pool: self.pool.clone() }
     }
 
     pub fn method(&self, name: &str) -> MethodDescriptor {
@@ -54,10 +61,18 @@ impl Dynamic {
         message: &DynamicMessage,
         metadata: &[(&'static str, impl AsRef<str>)],
     ) -> Result<Vec<serde_json::Value>, Status> {
-        let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
-        let json = |reply: DynamicMessage| reply.serialize_with_options(serde_json::value::Serializer, &options);
-        let replies = self.replies(name, message, metadata).await?;
-        Ok(replies.into_iter().map(|reply| json(reply).expect("messages are JSON")).collect())
+        Ok(self.replies(name, message, metadata).await?.iter().map(json).collect())
+    }
+
+    /// The same with the metadata before the replies.
+    pub async fn call_for_metadata(
+        &self,
+        name: &str,
+        request: &str,
+        metadata: &[(&'static str, impl AsRef<str>)],
+    ) -> Result<(MetadataMap, Vec<serde_json::Value>), Status> {
+        let (said, replies) = self.answer(name, &self.message(name, request), metadata).await?;
+        Ok((said, replies.iter().map(json).collect()))
     }
 
     /// The same with the replies as they are.
@@ -67,19 +82,34 @@ impl Dynamic {
         message: &DynamicMessage,
         metadata: &[(&'static str, impl AsRef<str>)],
     ) -> Result<Vec<DynamicMessage>, Status> {
+        Ok(self.answer(name, message, metadata).await?.1)
+    }
+
+    async fn answer(
+        &self,
+        name: &str,
+        message: &DynamicMessage,
+        metadata: &[(&'static str, impl AsRef<str>)],
+    ) -> Result<(MetadataMap, Vec<DynamicMessage>), Status> {
         let method = self.method(name);
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
         let path = path.parse().expect("a path");
         let mut client = tonic::client::Grpc::new(self.channel.clone());
         client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let response = client.server_streaming(super::with(message.encode_to_vec(), metadata), path, Bytes).await?;
+        let said = response.metadata().clone();
         let mut stream = response.into_inner();
         let mut replies = Vec::new();
         while let Some(reply) = stream.message().await? {
             replies.push(DynamicMessage::decode(method.output(), reply.as_slice()).expect("the reply's own type"));
         }
-        Ok(replies)
+        Ok((said, replies))
     }
+}
+
+fn json(reply: &DynamicMessage) -> serde_json::Value {
+    let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
+    reply.serialize_with_options(serde_json::value::Serializer, &options).expect("messages are JSON")
 }
 
 #[derive(Clone, Copy)]
