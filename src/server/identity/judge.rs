@@ -12,12 +12,8 @@ use super::api_key::{self, Keys};
 use super::certificate::Certificates;
 use super::jwt::{self, Tokens};
 use super::metadata;
-<<<<<<< HEAD
 use super::policy::Policy;
-=======
-use super::policy::{Known, Policy};
 use super::remote::Asked;
->>>>>>> b-19
 use super::why::{NOTHING, SEVERAL, Why};
 use crate::config::Config;
 use crate::config::identity::{ANONYMOUS, Method};
