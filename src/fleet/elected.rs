@@ -123,6 +123,8 @@ pub struct Elected {
     pub lease: Accesses,
     /// How long the last hand-over took, in milliseconds; 0 if there was none.
     handed_over_in: AtomicU64,
+    /// The other replica that the Lease names.
+    named: Mutex<Option<Arc<Holder>>>,
 }
 
 const NEVER: u8 = 0;
@@ -151,6 +153,7 @@ impl Elected {
             handing: tokio::sync::Mutex::default(),
             lease: Accesses::default(),
             handed_over_in: AtomicU64::new(0),
+            named: Mutex::default(),
         }
     }
 
@@ -330,6 +333,16 @@ impl Elected {
     pub fn acquaintances(&self) -> Vec<Arc<Holder>> {
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         peers.iter().rev().take(MOST_AROUND).map(|peer| Arc::clone(&peer.holder)).collect()
+    }
+
+    /// Notes which other replica the Lease names.
+    pub fn note(&self, named: Option<&Arc<Holder>>) {
+        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = named.cloned();
+    }
+
+    /// Returns which other replica the Lease names.
+    pub fn named(&self) -> Option<Arc<Holder>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns how long the last hand-over took.

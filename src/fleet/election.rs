@@ -289,6 +289,11 @@ impl Election {
         self.heard
     }
 
+    /// The other replica that the Lease names, as far as this one has read it.
+    pub fn named(&self) -> Option<&Arc<Holder>> {
+        self.seen.as_ref()?.lease.holder.as_ref().filter(|holder| **holder != self.me)
+    }
+
     /// Whom this replica sends its calls to.
     pub fn standing(&mut self, now: Duration) -> Standing {
         if let Some(term) = self.leads(now) {

@@ -205,6 +205,7 @@ impl Driver {
     /// Says who leads.
     fn publish(&mut self, now: Duration) {
         let standing = self.election.standing(now);
+        self.elected.note(self.election.named());
         let term = if let Standing::Leads(term) = standing { Some(term) } else { None };
         self.elected.publish(term, self.ticked);
         let leads = match standing {
