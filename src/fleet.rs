@@ -11,5 +11,5 @@ pub mod hop;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod link;
-mod tls;
+pub mod tls;
 pub mod wire;

@@ -166,6 +166,9 @@ impl Fleet {
         let of = &self.kubernetes;
         mistake(!cfg!(feature = "kubernetes"), "mode: this gateway was built without the feature kubernetes");
         mistake(self.leader.is_some(), "leader: is of no use while the replicas elect their leader");
+        for (key, path) in self.tls.files() {
+            mistake(path.is_some(), &format!("tls.{key}: is of no use while the replicas elect their leader"));
+        }
         mistake(self.listen.is_none(), "listen: not set, and fleet.mode needs it");
         mistake(self.address.is_none(), "address: not set, and fleet.mode needs it");
         let wrong = self.address.as_deref().is_some_and(|address| address_of(address, 1).is_none());
@@ -237,8 +240,10 @@ mod tests {
         let whole = Fleet { listen, address: Some("10.0.0.7".to_owned()), kubernetes, ..fleet };
         let said = whole.mistakes().join("; ");
         assert!(said.contains("kubernetes.api_server: must be https"), "{said}");
-        let named = Fleet { address: Some("gateway-0".to_owned()), leader: Some("a:1".to_owned()), ..whole };
+        let tls = FleetTls { ca_file: Some("/ca.crt".into()), ..FleetTls::default() };
+        let named = Fleet { address: Some("gateway-0".to_owned()), leader: Some("a:1".to_owned()), tls, ..whole };
         let said = named.mistakes().join("; ");
+        assert!(said.contains("fleet.tls.ca_file: is of no use") && !said.contains("tls.cert_file"), "{said}");
         assert!(said.contains("address: must be an IP address") && said.contains("leader: is of no use"), "{said}");
         for (address, wanted) in
             [("10.0.0.7", "10.0.0.7:50052"), ("10.0.0.7:1", "10.0.0.7:1"), ("fd00::1", "[fd00::1]:50052")]

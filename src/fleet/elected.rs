@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::mpsc::UnboundedSender;
@@ -84,6 +85,8 @@ pub struct Terms {
     pub contract: u32,
     /// The file with its token.
     pub token_file: PathBuf,
+    /// By what it knows itself.
+    pub secret: HeaderValue,
     /// The election's clock.
     pub clock: Clock,
     /// What answers its calls.
@@ -123,6 +126,8 @@ pub struct Elected {
     pub lease: Accesses,
     /// How long the last hand-over took, in milliseconds; 0 if there was none.
     handed_over_in: AtomicU64,
+    /// The other replica that the Lease names.
+    named: Mutex<Option<Arc<Holder>>>,
 }
 
 const NEVER: u8 = 0;
@@ -151,6 +156,7 @@ impl Elected {
             handing: tokio::sync::Mutex::default(),
             lease: Accesses::default(),
             handed_over_in: AtomicU64::new(0),
+            named: Mutex::default(),
         }
     }
 
@@ -287,13 +293,19 @@ impl Elected {
         Some(token)
     }
 
-    /// True if what another replica says holds a token of this fleet.
+    /// Returns by what it knows itself.
+    pub fn secret(&self) -> &HeaderValue {
+        &self.terms.secret
+    }
+
+    /// True if what a replica says holds a token of this fleet, or is said by this one.
     pub async fn verify(&self, said: &HeaderMap) -> bool {
         let mut tokens = said.get_all(TOKEN).iter();
         let (Some(token), None) = (tokens.next().and_then(|token| token.to_str().ok()), tokens.next()) else {
             return false;
         };
-        (self.terms.verify)(token.to_owned()).await
+        let is_its_own = verify_slices_are_equal(token.as_bytes(), self.terms.secret.as_bytes()).is_ok();
+        is_its_own || (self.terms.verify)(token.to_owned()).await
     }
 
     /// Takes note of what a replica of this fleet says of itself. One with a newer contract gets the lead, if this replica has it and
@@ -330,6 +342,16 @@ impl Elected {
     pub fn acquaintances(&self) -> Vec<Arc<Holder>> {
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         peers.iter().rev().take(MOST_AROUND).map(|peer| Arc::clone(&peer.holder)).collect()
+    }
+
+    /// Notes which other replica the Lease names.
+    pub fn note(&self, named: Option<&Arc<Holder>>) {
+        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = named.cloned();
+    }
+
+    /// Returns which other replica the Lease names.
+    pub fn named(&self) -> Option<Arc<Holder>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns how long the last hand-over took.

@@ -36,7 +36,8 @@ pub const UNCHANGED: Duration = Duration::from_secs(6);
 pub const PING: Duration = Duration::from_millis(500);
 /// How long a holder must not have said that it leads before its Lease may be taken.
 pub const SILENCE: Duration = Duration::from_secs(5);
-/// How long the driver waits for the answer to a request to the API server.
+/// How long the driver waits for the answer to a request to the API server. By a slow clock it is twice as long, and no longer than
+/// [`UNCHANGED`] by a fast one: what an answer says must still be true.
 pub const TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long a leader that does not answer is still taken to be there.
 pub const HELD: Duration = Duration::from_secs(3);
@@ -287,6 +288,11 @@ impl Election {
     /// The highest term that it has heard of, to be told with each answer to a ping.
     pub fn heard(&self) -> u64 {
         self.heard
+    }
+
+    /// The other replica that the Lease names, as far as this one has read it.
+    pub fn named(&self) -> Option<&Arc<Holder>> {
+        self.seen.as_ref()?.lease.holder.as_ref().filter(|holder| **holder != self.me)
     }
 
     /// Whom this replica sends its calls to.

@@ -120,6 +120,8 @@ pub struct Way {
     pub account: HeaderValue,
     /// This replica, if the fleet elects its leader.
     pub elected: Option<Arc<Elected>>,
+    /// True if it leads to this replica itself.
+    pub own: bool,
 }
 
 /// An open connection.
@@ -137,14 +139,9 @@ impl Way {
         timeout(TIMEOUT, self.hello(void)).await.unwrap_or(Err(Refused::Silent))
     }
 
-    /// Connects, and says nothing.
-    pub async fn reach(&self) -> Option<Open> {
-        timeout(TIMEOUT, self.connect()).await.ok()?.ok()
-    }
-
     /// Connects, and says who this replica is, whoever leads.
     pub async fn greet(&self) -> Option<Open> {
-        let open = self.reach().await?;
+        let open = timeout(TIMEOUT, self.connect()).await.ok()?.ok()?;
         open.ask(HELLO, self.said(None)).await;
         Some(open)
     }
@@ -185,7 +182,8 @@ impl Way {
         headers.insert(CONTRACT_OF, CONTRACT.into());
         if let Some(elected) = &self.elected {
             headers = elected.said();
-            headers.extend(elected.token().map(|token| (TOKEN, token)));
+            let token = if self.own { Some(elected.secret().clone()) } else { elected.token() };
+            headers.extend(token.map(|token| (TOKEN, token)));
         }
         headers.insert(ACCOUNT, self.account.clone());
         headers.extend(void.map(|void| (VOID, void)));

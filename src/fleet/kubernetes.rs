@@ -79,7 +79,8 @@ pub async fn replica(parts: Parts<'_>) -> anyhow::Result<Replica> {
     let token_file = of.token_file.clone().context("fleet.kubernetes.token_file: not set")?;
     let address = settings.address.as_deref().context("fleet.address: not set")?;
     let key = Key::new()?;
-    let process = process()?;
+    let (process, mut secret) = (random()?, HeaderValue::try_from(random()?)?);
+    secret.set_sensitive(true);
     let address = config::address_of(address, port.port()).context("fleet.address")?.to_string();
     let me = Arc::new(Holder { process, pod: name.to_owned(), address, key: key.digest().to_owned() });
     let api = Arc::new(api::Api::start(of, &lease, watcher).await.context("fleet.kubernetes")?);
@@ -91,6 +92,7 @@ pub async fn replica(parts: Parts<'_>) -> anyhow::Result<Replica> {
         me,
         contract: trial.contract,
         token_file,
+        secret,
         clock: Clock::faster(trial.rate),
         gateway: gateway.clone(),
         credentials: credentials.clone(),
@@ -115,16 +117,17 @@ pub async fn replica(parts: Parts<'_>) -> anyhow::Result<Replica> {
     Ok(Replica { link, elected, key, driver })
 }
 
-/// Returns what no other process has.
-fn process() -> anyhow::Result<String> {
-    let mut bytes = [0; 8];
+/// Returns what no other process has, and nobody can guess.
+fn random() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
     rand::fill(&mut bytes).ok().context("no random numbers")?;
     Ok(bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
 }
 
 fn way(elected: &Arc<Elected>, to: &Holder, account: HeaderValue) -> Way {
     let trust = Trust::Key(pinned(&to.key));
-    Way { leader: to.address.clone(), trust, account, elected: Some(Arc::clone(elected)) }
+    let own = to.process == elected.me().process;
+    Way { leader: to.address.clone(), trust, account, elected: Some(Arc::clone(elected)), own }
 }
 
 /// How long the API server has for an answer.

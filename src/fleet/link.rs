@@ -168,7 +168,7 @@ impl Link {
     pub async fn start(terms: Terms, cache: &Cache, watcher: &Watcher) -> anyhow::Result<Self> {
         let Terms { leader, alone_after, files, account, threads } = terms;
         let trust = Trust::Files(tls::follow(files, watcher).await?);
-        let way = Arc::new(Way { leader, trust, account, elected: None });
+        let way = Arc::new(Way { leader, trust, account, elected: None, own: false });
         let (_, leads) = watch::channel(Leads::Other(way));
         Ok(Self::to(leads, None, alone_after, cache, threads))
     }

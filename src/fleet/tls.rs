@@ -13,6 +13,8 @@ use crate::certificates::{self, Guard};
 use crate::telemetry::view;
 use crate::watch::{Watched, Watcher};
 
+pub mod check;
+
 /// What is made of the files.
 pub struct Loaded {
     /// With what a connection to the leader is made.
@@ -32,11 +34,17 @@ pub async fn follow(paths: Vec<PathBuf>, watcher: &Watcher) -> anyhow::Result<Wa
     watcher.files("fleet_certificate", paths, read).await
 }
 
-fn config(contents: &[Vec<u8>]) -> anyhow::Result<ClientConfig> {
+/// Returns the authorities of a file.
+fn roots(pem: &[u8]) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    for authority in certificates::read(&contents[2]).context("the fleet's authority")? {
-        roots.add(authority).context("the fleet's authority")?;
+    for authority in certificates::read(pem)? {
+        roots.add(authority)?;
     }
+    Ok(roots)
+}
+
+fn config(contents: &[Vec<u8>]) -> anyhow::Result<ClientConfig> {
+    let roots = roots(&contents[2]).context("the fleet's authority")?;
     let chain = certificates::read(&contents[0]).context("the certificate")?;
     // The library's own error is dropped, because it could quote the key.
     let key = PrivateKeyDer::from_pem_slice(&contents[1]).ok().context("the key: it is no PEM private key")?;

@@ -1,5 +1,6 @@
 //! `check --online`: asks the servers that the settings name whether they answer, and Zendesk whether it accepts the credential.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -12,6 +13,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use url::Url;
 use zendesk_gateway::config::{self, Config};
+use zendesk_gateway::fleet;
 use zendesk_gateway::server::identity::KeySet;
 use zendesk_gateway::telemetry::push::otlp::Collector;
 use zendesk_gateway::tls;
@@ -39,6 +41,9 @@ pub async fn check(config: &Config, sandboxed: bool) -> anyhow::Result<()> {
     }
     if let Some(url) = &config.identity.jwt.jwks_url {
         tell("issuer", issuer(url, &config.identity.jwt).await);
+    }
+    if let (Some(leader), Some(paths)) = (&config.fleet.leader, config.fleet.tls.paths()) {
+        tell("leader", timeout(PATIENCE, self::leader(leader, &paths)).await.unwrap_or_else(|late| Err(late.into())));
     }
     if config.telemetry.otlp.endpoint.is_some() {
         tell("collector", collector(&config.telemetry.otlp).await);
@@ -77,6 +82,12 @@ async fn issuer(url: &Url, settings: &config::identity::Jwt) -> anyhow::Result<S
     let body = read_body(&mut response, MOST_BYTES, || ()).await.map_err(|why| why.of_at_most(MOST_BYTES))?;
     KeySet::read(&body, settings).with_context(|| format!("the answer of {url}"))?;
     Ok(format!("{url} has keys that can be used"))
+}
+
+/// Whether it takes this replica's certificate, too, it says with its first answer, which only the gateway asks for.
+async fn leader(leader: &str, paths: &[PathBuf]) -> anyhow::Result<String> {
+    fleet::tls::check::reach(leader, paths).await.with_context(|| leader.to_owned())?;
+    Ok(format!("{leader} shows a certificate that is taken here"))
 }
 
 /// Pushes nothing of each signal that is switched on, which takes the same way and the same proof as a push of much.

@@ -2,7 +2,8 @@
 
 use anyhow::Context as _;
 use zendesk_gateway::config::identity::Method;
-use zendesk_gateway::config::{self, Config};
+use zendesk_gateway::config::{self, Config, FleetMode};
+use zendesk_gateway::fleet;
 use zendesk_gateway::server::identity::Identity;
 use zendesk_gateway::server::tls::{self, Tls};
 use zendesk_gateway::telemetry;
@@ -28,10 +29,10 @@ pub async fn all(config: &Config, sandboxed: bool) -> anyhow::Result<()> {
         of_one.identity.methods = vec![*method];
         read.push(Identity::start(&of_one, &watcher).await.map(drop));
     }
-    if let Some(paths) = config.fleet.tls.paths() {
-        read.push(Tls::of_fleet(paths, &watcher).await.map(drop).context("fleet.tls"));
+    let mut mistakes: Vec<String> = read.into_iter().filter_map(Result::err).map(|error| in_words(&error)).collect();
+    if let Some(paths) = config.fleet.tls.paths().filter(|_| config.fleet.mode == FleetMode::Static) {
+        mistakes.extend(fleet::tls::check::mistakes(&paths, config.fleet.listen.is_some()));
     }
-    let mistakes: Vec<String> = read.into_iter().filter_map(Result::err).map(|error| in_words(&error)).collect();
     if mistakes.is_empty() { Ok(()) } else { Err(config::Mistakes(mistakes).into()) }
 }
 

@@ -121,6 +121,7 @@ impl Member {
         let [lost, not_taken] = link.lost();
         let election = self.elected().map(|elected| view::Election {
             term: elected.heard(),
+            named: elected.named().map(|holder| format!("{} at {}", holder.pod, holder.address)),
             lease: elected.lease.last().as_str(),
             failing: elected.lease.failing_for(elected.clock().now()),
             failures: elected.lease.failures(),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -30,8 +31,10 @@ use crate::telemetry::view;
 use crate::watch::{Watched, Watcher};
 
 mod handshake;
+mod naming;
 
 use handshake::Handshake;
+use naming::{Naming, PEER};
 
 /// The first byte of a TLS connection: a record of its handshake.
 const HANDSHAKE: u8 = 0x16;
@@ -80,7 +83,7 @@ impl Tls {
         let guard = Guard::default();
         let read = move |contents: &[Vec<u8>]| {
             guard.look(&contents[0], "server.tls.cert_file")?;
-            let config = Arc::new(server_config(contents, auth, rustls::DEFAULT_VERSIONS)?);
+            let config = Arc::new(server_config(contents, auth, rustls::DEFAULT_VERSIONS, |verifier| verifier)?);
             let (own, authority) = ("certificate of the gRPC port", "certificate of the callers' authority");
             Ok(Loaded { config, certificates: certificates::ends(contents, own, authority) })
         };
@@ -97,7 +100,8 @@ impl Tls {
         let guard = Guard::default();
         let read = move |contents: &[Vec<u8>]| {
             guard.look(&contents[0], "fleet.tls.cert_file")?;
-            let config = Arc::new(server_config(contents, ClientAuth::Required, &[&rustls::version::TLS13])?);
+            let tls13 = [&rustls::version::TLS13];
+            let config = Arc::new(server_config(contents, ClientAuth::Required, &tls13, Naming::of)?);
             Ok(Loaded { config, certificates: certificates::ends_of_fleet(contents) })
         };
         let loaded = watcher.files("fleet_certificate", paths, read).await?;
@@ -125,10 +129,12 @@ impl Tls {
         socket: TcpStream,
         shares: &Shares,
     ) -> io::Result<(TlsStream<Handshake<TcpStream>>, Option<Arc<[CertificateDer<'static>]>>)> {
+        let peer = socket.peer_addr().ok();
         let handshake =
             TlsAcceptor::from(Arc::clone(&self.loaded.get().config)).accept(Handshake::begin(socket, shares));
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in time");
-        let shaken = timeout(self.handshake_timeout, handshake.into_fallible()).await.map_err(late)?;
+        let handshake = PEER.scope(peer, timeout(self.handshake_timeout, handshake.into_fallible()));
+        let shaken = handshake.await.map_err(late)?;
         let mut stream = shaken.map_err(|(error, socket)| match socket.first() {
             [HANDSHAKE, ..] if is_end(&error) => io::Error::new(error.kind(), Left),
             [] | [HANDSHAKE, ..] => error,
@@ -195,6 +201,7 @@ fn server_config(
     contents: &[Vec<u8>],
     auth: ClientAuth,
     versions: &[&'static SupportedProtocolVersion],
+    around: fn(Arc<dyn ClientCertVerifier>) -> Arc<dyn ClientCertVerifier>,
 ) -> anyhow::Result<ServerConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -209,7 +216,7 @@ fn server_config(
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
             let verifier = if auth == ClientAuth::Optional { verifier.allow_unauthenticated() } else { verifier };
-            builder.with_client_cert_verifier(verifier.build().context("the callers' authorities")?)
+            builder.with_client_cert_verifier(around(verifier.build().context("the callers' authorities")?))
         }
     };
     let chain = certificates::read(&contents[0]).context("the certificate")?;

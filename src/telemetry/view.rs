@@ -92,6 +92,8 @@ pub struct Fleet {
 pub struct Election {
     /// The highest term that it has heard of.
     pub term: u64,
+    /// The other replica that the Lease names, whether it answers or not.
+    pub named: Option<String>,
     /// How the Lease was read or written last: `good`, `unreachable`, `missing`, `forbidden`, `failing`.
     pub lease: &'static str,
     /// For how long it could not be.

@@ -1,5 +1,6 @@
 //! Replicas that are one gateway: what comes through a follower is what the leader would have answered.
 
+mod check;
 #[cfg(feature = "kubernetes")]
 mod elections;
 mod failures;

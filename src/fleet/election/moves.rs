@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Action, Asked, Cause, Election, Holder, Kind, Lease, Number, Open, READING, READS_APART, RENEWAL, Role, Seen,
-    UNCHANGED, Unwritten, is_made_up,
+    Action, Asked, Cause, Doubt, Election, GAP, Holder, Kind, Lease, Number, Open, READING, READS_APART, RENEWAL, Role,
+    Seen, UNCHANGED, Unwritten, is_made_up,
 };
 
 impl Election {
@@ -82,8 +82,10 @@ impl Election {
             Role::Leader if !is_same && self.doubt.is_some_and(|doubt| doubt.cause == Cause::Suspended) => {
                 self.follow(actions);
             }
+            // Not if others may have heard for SILENCE that it does not lead: who finds the Lease idle then may be about to take it.
             Role::Leader if is_mine && lease.term == self.term && !is_old => {
-                self.doubt.take_if(|doubt| doubt.cause == Cause::Changed && doubt.since <= open.begun);
+                let is_new = |doubt: &Doubt| doubt.since <= open.begun && now.saturating_sub(doubt.since) <= GAP;
+                self.doubt.take_if(|doubt| doubt.cause == Cause::Changed && is_new(doubt));
             }
             // It was handed over to it, or an own write came late. It leads in that term once it has renewed.
             Role::Leader if is_mine && !is_old => {

@@ -27,13 +27,11 @@ struct Probe {
     way: Arc<Way>,
     open: Mutex<Option<Open>>,
     busy: tokio::sync::Mutex<()>,
-    /// False for the own port, to which nobody need prove himself.
-    greets: bool,
 }
 
 impl Probe {
-    fn new(way: Arc<Way>, greets: bool) -> Arc<Self> {
-        Arc::new(Self { way, open: Mutex::default(), busy: tokio::sync::Mutex::default(), greets })
+    fn new(way: Arc<Way>) -> Arc<Self> {
+        Arc::new(Self { way, open: Mutex::default(), busy: tokio::sync::Mutex::default() })
     }
 
     async fn ping(&self, headers: HeaderMap) -> Option<HeaderMap> {
@@ -41,8 +39,7 @@ impl Probe {
         let known = self.locked().clone().filter(|open| !open.is_closed());
         let open = match known {
             Some(open) => open,
-            None if self.greets => self.way.greet().await?,
-            None => self.way.reach().await?,
+            None => self.way.greet().await?,
         };
         let answer = open.ping(headers).await;
         *self.locked() = answer.is_some().then_some(open);
@@ -88,7 +85,7 @@ pub async fn run(
         elected,
         api,
         leads,
-        own: Probe::new(own, false),
+        own: Probe::new(own),
         answered: Arc::default(),
         known: HashMap::new(),
         ticked: now,
@@ -198,13 +195,14 @@ impl Driver {
         }
         self.known.entry(holder.process.clone()).or_insert_with(|| {
             let way = Arc::new(elected.way(holder));
-            Known { probe: Probe::new(Arc::clone(&way), true), way }
+            Known { probe: Probe::new(Arc::clone(&way)), way }
         })
     }
 
     /// Says who leads.
     fn publish(&mut self, now: Duration) {
         let standing = self.election.standing(now);
+        self.elected.note(self.election.named());
         let term = if let Standing::Leads(term) = standing { Some(term) } else { None };
         self.elected.publish(term, self.ticked);
         let leads = match standing {

@@ -26,8 +26,13 @@ fn course_of(course: &str, leader: Option<&str>, election: Option<&Election>) ->
     let (kind, level, text, next) = match course {
         "held" => {
             let (text, next) = match (election, leader) {
-                (Some(_), _) => (
-                    "No replica leads the fleet, or none that answers: calls wait.".to_owned(),
+                (Some(election), _) => (
+                    match &election.named {
+                        Some(named) => {
+                            format!("The Lease names {named}, which does not say that it leads: calls wait.")
+                        }
+                        None => "The Lease names no other replica that leads the fleet: calls wait.".to_owned(),
+                    },
                     "it takes some ten seconds to replace a leader that was lost; else see the log of the leader, and whether \
                      the network policy lets replicas reach each other's fleet.listen",
                 ),
@@ -87,8 +92,12 @@ fn course_of(course: &str, leader: Option<&str>, election: Option<&Election>) ->
         ),
         _ => return None,
     };
-    let leader = leader.map(|leader| format!("the leader at {leader}"));
-    let leader = leader.unwrap_or_else(|| "no leader is known; whoever led".to_owned());
+    let named = election.and_then(|election| election.named.as_ref());
+    let leader = match (leader, named) {
+        (Some(leader), _) => format!("the leader at {leader}"),
+        (None, Some(named)) => format!("the leader that the Lease names, {named},"),
+        (None, None) => "no leader is known; whoever led".to_owned(),
+    };
     Some(found(kind, level, format!("This replica acts alone: {leader} {text}."), next))
 }
 

@@ -178,6 +178,10 @@ where
 
     fn call(&mut self, arrival: Arrival<B>) -> Self::Future {
         let connection = &arrival.peer.connection;
+        // A replica that asks each second, or more often, needs its connection, though it makes no call on it.
+        if connection.proved.load(Ordering::Relaxed) {
+            connection.usage.restart();
+        }
         if arrival.request.uri().path() == FINDINGS && self.answers.trusts(connection) {
             return Either::Right(ready(Ok(Answer { response: self.answers.found(), deadline: None })));
         }

@@ -27,9 +27,9 @@ struct Inner {
 pub enum Worth {
     /// Its peer has not begun to speak HTTP/2.
     Silent,
-    /// It has had no call of a known caller yet.
+    /// It has had no call of a known caller yet, and is not of a replica that has proved itself.
     Unproven,
-    /// It was in use.
+    /// It was in use, or is a replica's.
     Proven,
 }
 
@@ -79,7 +79,9 @@ impl Activity {
 
     /// Returns how much the connection is worth.
     pub fn worth(&self) -> Worth {
-        match (self.0.spoken.load(Ordering::Relaxed), self.0.connection.usage.was_ever()) {
+        let connection = &self.0.connection;
+        let proven = connection.usage.was_ever() || connection.proved.load(Ordering::Relaxed);
+        match (self.0.spoken.load(Ordering::Relaxed), proven) {
             (false, _) => Worth::Silent,
             (true, false) => Worth::Unproven,
             (true, true) => Worth::Proven,

@@ -52,7 +52,8 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    fn new(most: u32) -> Self {
+    /// Lets so many through.
+    pub fn new(most: u32) -> Self {
         Self { most, window: Mutex::default(), left_out: AtomicU64::new(0) }
     }
 

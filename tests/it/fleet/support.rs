@@ -1,7 +1,7 @@
 //! A fleet in one process: replicas before one stand-in, over loopback.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -234,6 +234,10 @@ impl Papers {
     /// Puts another certificate in the place of the replicas'.
     pub fn replace(&self, signed: &Signed) {
         signed.write(self.folder.path());
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -248,7 +248,7 @@ async fn the_internal_port_is_for_replicas_alone() {
     let answer = call(send, GET_USER, passport("api_key:anyone")).await.expect("an answer");
     assert_eq!(code(&answer), Code::InvalidArgument, "it got through to the handler");
 
-    let stranger = Authority::new().sign();
+    let stranger = Authority::new().sign_caller(Some("gateway-9"), &[]);
     for (what, certificate, versions) in [
         ("without a certificate", None, [&rustls::version::TLS13]),
         ("with a certificate of another authority", Some(&stranger), [&rustls::version::TLS13]),
@@ -261,6 +261,11 @@ async fn the_internal_port_is_for_replicas_alone() {
         };
         outcome.expect_err(what);
     }
+    let line = fleet.leader().told("zendesk_gateway::server::tls::naming", |_| true).await;
+    let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+    assert!(text("peer").starts_with("127.0.0.1:"), "{line}");
+    assert!(text("certificate.subject").contains("gateway-9"), "{line}");
+    assert!(text("certificate.issuer").contains("rcgen") && text("error").contains("signature"), "{line}");
     let plain = Raw::with(&address.to_string(), h2::client::Builder::new()).await.0;
     plain.call(GET_USER, &[], &GetUserRequest { id: -1, ..Default::default() }).await.expect_err("no plaintext");
     fleet.stop().await;

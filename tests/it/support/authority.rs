@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, SanType,
+};
 use rustls_pki_types::CertificateDer;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 use zendesk_gateway::config;
@@ -34,6 +37,14 @@ impl Authority {
     pub fn sign_until(&self, end: SystemTime) -> Signed {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
         params.not_after = end.into();
+        self.sign_what(&params)
+    }
+
+    /// Signs a certificate with these names, and for these purposes alone, or any if there are none.
+    pub fn sign_for(&self, names: &[&str], purposes: &[ExtendedKeyUsagePurpose]) -> Signed {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("parameters");
+        params.extended_key_usages = purposes.to_vec();
         self.sign_what(&params)
     }
 

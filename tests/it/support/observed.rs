@@ -117,6 +117,7 @@ impl Observed {
             course: "leads",
             election: Some(view::Election {
                 term: 1,
+                named: None,
                 lease: "good",
                 failing: Duration::ZERO,
                 failures: 0,

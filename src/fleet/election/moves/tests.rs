@@ -129,6 +129,40 @@ fn a_leader_goes_on_as_soon_as_it_has_read_that_it_still_holds_the_lease() {
     }
 }
 
+/// Others have heard for a while that it does not lead, and may be about to take a Lease that they find idle. A write is in their way,
+/// a read is not.
+#[test]
+fn a_leader_that_was_in_doubt_for_long_leads_again_once_it_has_written() {
+    let (mut election, mut now) = leader();
+    let (mut doubted, mut has_read) = (None, false);
+    for _ in 0..60 {
+        now += TICK;
+        let mut actions = election.step(Event::Tick { able: true }, now);
+        while let Some(action) = actions.pop() {
+            let is_late = doubted.is_some_and(|doubted| now > doubted + GAP);
+            let event = match action {
+                Action::Read(number) => Event::Read(number, is_late.then(|| lease(Some("1"), 1, "touched"))),
+                Action::Write(number, _) if doubted.is_none() => {
+                    doubted = Some(now);
+                    Event::Written(number, Err(Unwritten::Conflict))
+                }
+                Action::Write(number, _) => Event::Written(number, Ok("2".to_owned())),
+                _ => continue,
+            };
+            let (read, written) = (matches!(event, Event::Read(_, Some(_))), matches!(event, Event::Written(_, Ok(_))));
+            actions.extend(election.step(event, now));
+            has_read |= read;
+            assert!(!read || election.leads(now).is_none(), "it may have been taken since");
+            if written {
+                assert!(has_read);
+                assert_eq!(election.leads(now), Some(1));
+                return;
+            }
+        }
+    }
+    panic!("it writes the Lease");
+}
+
 #[test]
 fn a_term_that_somebody_has_made_up_is_not_believed_and_written_over() {
     for term in [u64::MAX, 1 << 31, 1_999_999_999] {

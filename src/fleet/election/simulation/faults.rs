@@ -101,7 +101,8 @@ impl Simulation {
                 let parts = matches!(fault, Fault::Part(..));
                 (self.parted[a][b], self.parted[b][a]) = (parts, parts);
                 self.excused = self.excused.max(self.now + if parts { FAULTS } else { JOINED });
-                if !parts {
+                // While others are parted still, two may lead.
+                if !self.parted.iter().flatten().any(|parted| *parted) {
                     self.excused = self.now + JOINED;
                 }
             }

@@ -84,6 +84,10 @@ async fn a_follower_that_is_cut_off_from_the_leader_acts_alone_and_comes_back() 
     assert_eq!(fleet.api.holders(), 1, "the leader renews, so nobody takes the lead");
     assert_eq!(served_by(follower, id).await, follower.name);
     follower.finds(&["fleet_alone"]).await;
+    // Nobody whom it reaches leads; whom the Lease names is known all the same.
+    let status = follower.get("/status").await.1;
+    let whom = format!("the leader that the Lease names, {} at {}, does not", leader.name, fleet.road(leader).address);
+    assert!(status.contains(&whom), "{whom}: {status}");
     follower.users().update_user(named(id, "Written alone")).await.expect("a write");
     assert_eq!(name(leader, id).await.1, "hit", "it cannot know");
     fleet.road(leader).heal();

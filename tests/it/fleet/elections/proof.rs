@@ -120,6 +120,33 @@ async fn nobody_without_a_token_of_the_fleet_passes_for_a_replica() {
     fleet.stop().await;
 }
 
+/// More connections than the port has places.
+#[tokio::test]
+async fn strangers_who_fill_the_port_are_in_the_way_of_no_replica() {
+    let fleet = Elected::start(3).await;
+    let (key, id, leader) = (fleet.api.key(), fleet.user(3), fleet.leader().name.clone());
+    let mut strangers = Vec::new();
+    for came in 0..700 {
+        let stranger = tokio::time::timeout(std::time::Duration::from_secs(2), Stranger::new(&fleet, &key)).await;
+        strangers.extend(stranger.ok().and_then(Result::ok));
+        for replica in &fleet.replicas {
+            let wanted = if replica.name == leader { "leads" } else { "follows" };
+            assert_eq!(replica.course(), wanted, "after {came} strangers");
+        }
+        if came % 50 == 0 {
+            for replica in &fleet.replicas {
+                assert_eq!(served_by(replica, id).await, leader, "after {came} strangers");
+            }
+        }
+    }
+    let mut left = 0;
+    for stranger in strangers {
+        left += usize::from(stranger.requests.ready().await.is_ok());
+    }
+    assert!((100..600).contains(&left), "some made room: {left}");
+    fleet.stop().await;
+}
+
 #[tokio::test]
 async fn where_keys_may_not_be_read_the_api_server_reviews_tokens() {
     let sandbox_account = account();
