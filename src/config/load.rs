@@ -113,7 +113,13 @@ fn templates() -> serde_json::Result<serde_json::Value> {
     let mut config = Config::default();
     config.authorization.rules = vec![Rule::default()];
     config.callers.weights = vec![Weight::default()];
-    serde_json::to_value(config)
+    #[cfg_attr(not(feature = "sandbox"), expect(unused_mut, reason = "the stand-in has a list of its own"))]
+    let mut templates = serde_json::to_value(&config)?;
+    #[cfg(feature = "sandbox")]
+    {
+        templates["sandbox"]["buckets"] = serde_json::to_value(config.sandbox.buckets)?;
+    }
+    Ok(templates)
 }
 
 /// Returns the variables that are text, and what is wrong with those that seem meant for the gateway and are not. All others are
@@ -189,7 +195,19 @@ impl Leaves {
 
 /// Reads one setting as if it were the only one: what fails now fails because of this key.
 fn alone(key: &str, value: &Value, defaults: &serde_json::Value) -> Result<(), String> {
-    let builder: ConfigBuilder<DefaultState> = config::Config::builder();
+    let mut builder: ConfigBuilder<DefaultState> = config::Config::builder();
+    if let Some((list, _)) = key.split_once("[0]") {
+        // Some fields of a table in a list have no default: beside those of the template each can be judged alone.
+        let template = defaults.pointer(&format!("/{}/0", list.replace('.', "/")));
+        for (field, value) in template.and_then(serde_json::Value::as_object).into_iter().flatten() {
+            let value = match value {
+                serde_json::Value::String(text) => Value::from(text.as_str()),
+                serde_json::Value::Number(number) => Value::from(number.as_u64().unwrap_or_default()),
+                _ => continue,
+            };
+            builder = builder.set_override(format!("{list}[0].{field}"), value).map_err(|error| error.to_string())?;
+        }
+    }
     let builder = builder.set_override(key, value.clone()).map_err(|error| error.to_string())?;
     let only = builder.build().map_err(|error| error.to_string())?;
     only.try_deserialize::<Config>().map_err(|error| describe(key, value, &error))?;
@@ -224,6 +242,20 @@ mod tests {
                 told(&format!("callers.weights = [{{callers = [\"*\"]}}, {{callers = [\"a\"], weight = {wrong}}}]"));
             assert!(said.contains("callers.weights[1].weight: is ") && said.contains("whole number"), "{said}");
         }
+    }
+
+    #[cfg(feature = "sandbox")]
+    #[test]
+    fn a_table_whose_fields_have_no_default_is_read_and_each_field_is_judged() {
+        let table = |total: &str| {
+            let fields = "name = \"a\", method = \"GET\", path = \"/users\", interval = \"1m\"";
+            format!("sandbox.buckets = [{{{fields}, total = 1}}, {{{fields}{total}}}]")
+        };
+        assert_eq!(told(&table(", total = 7")), "");
+        let said = told(&table(", total = -1"));
+        assert!(said.contains("sandbox.buckets[1].total: is "), "{said}");
+        let said = told(&table(""));
+        assert!(said.contains("total"), "a field is missing: {said}");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 mod wire;
 
@@ -166,7 +166,7 @@ impl Default for UpdateLimits {
 }
 
 /// A limit of one endpoint, announced as `zendesk-ratelimit-{name}`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bucket {
     /// The last part of the header's name.
