@@ -288,9 +288,9 @@ impl Parts {
             }
         }
         let (offered, mut in_time) = (Instant::now(), 0);
-        if lane.is_open() && !lane.is_http1() {
-            // Most requests are taken as soon as the connection's task has its turn. A timer that is sooner than any other would
-            // wake this thread once more.
+        if lane.is_open() && !lane.is_http1() && turn.is_none() {
+            // Where there is room, a request is taken as soon as the connection's task has its turn. A timer that is sooner than any
+            // other would wake this thread once more.
             tokio::select! {
                 biased;
                 head = under_way.head() => {
