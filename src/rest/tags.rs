@@ -152,7 +152,7 @@ mod tests {
         let (ignored, changed) = compared(&tags(&["a", "B", "c"]), &held(tags(&["a", "b", "d"])));
         assert_eq!((ignored, changed), (tags(&["c"]), tags(&["B"])));
         assert_eq!(left(&tags(&["A", "c"]), &held(tags(&["a"]))), tags(&["A"]));
-        let many = |kind| (0..10_000).map(|number| format!("{:0>300}{number}", kind)).collect::<Vec<_>>();
+        let many = |kind| (0..10_000).map(|number| format!("{kind:0>300}{number}")).collect::<Vec<_>>();
         let (asked, others) = (many('a'), held(many('b')));
         let began = Instant::now();
         assert_eq!((left(&asked, &others).len(), compared(&asked, &others).0.len()), (0, 10_000));

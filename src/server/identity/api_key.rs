@@ -19,6 +19,8 @@ use crate::rpc::last_key::LastKey;
 
 /// The key belongs to no caller.
 pub const UNKNOWN: Why = Why::new("unknown_key", "the API key is not known");
+/// How many readings of a file there were.
+static READINGS: AtomicU64 = AtomicU64::new(0);
 /// Most bytes of a caller's name.
 const LONGEST_NAME: usize = 128;
 
@@ -61,7 +63,6 @@ impl Keys {
         }
         // An empty file is probably being written, and would lock every caller out.
         ensure!(!slots.is_empty(), "holds no key");
-        static READINGS: AtomicU64 = AtomicU64::new(0);
         Ok(Self { slots, reading: READINGS.fetch_add(1, Ordering::Relaxed) })
     }
 
