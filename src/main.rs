@@ -247,9 +247,9 @@ async fn start(mut config: Config, sandboxed: bool, hangups: watch::Receiver<u32
     Descriptors::raise().share_out(&mut config, threads, sandboxed)?;
     let watcher = Watcher::default();
     tokio::spawn(look_again(hangups, watcher.clone()));
-    let socket = bind("server.listen", config.server.listen, backlog(&config.server))?;
+    let socket = bind("server.listen", config.server.listen)?;
     let address = socket.local_addr()?;
-    let admin_listener = bind("admin.listen", config.admin.listen, BACKLOG)?;
+    let admin_listener = bind("admin.listen", config.admin.listen)?;
     let admin_address = admin_listener.local_addr()?;
 
     #[cfg(feature = "sandbox")]
@@ -325,25 +325,17 @@ fn greeting(address: SocketAddr, url: &Url, sandboxed: bool, admin_address: Sock
 /// Most connections that may wait to be accepted, if the system allows as many. A connection beyond it would be retried after
 /// a second. Many come at once when another replica ends and all its callers connect here.
 const BACKLOG: u32 = 4096;
-/// The same for a port that may have few.
-const LEAST_BACKLOG: u32 = 128;
 
 /// Where the stand-in listens alone, if nobody says anything else.
 #[cfg(feature = "sandbox")]
 const SANDBOX: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
-/// Returns how many connections may wait to be accepted at the gRPC port: no more than may be open, because each may have to wait
-/// until one of those makes room.
-fn backlog(settings: &config::Server) -> u32 {
-    u32::try_from(settings.max_connections).unwrap_or(u32::MAX).clamp(LEAST_BACKLOG, BACKLOG)
-}
-
-fn bind(key: &str, address: SocketAddr, backlog: u32) -> anyhow::Result<TcpListener> {
+fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        socket.listen(backlog)
+        socket.listen(BACKLOG)
     };
     let explained = |error: std::io::Error| {
         // The port may be the near end of some program's outgoing connection, which no list of listeners shows.

@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
 use super::counts::Counts;
@@ -25,10 +25,6 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 /// How long a new connection waits for the place of an idle one that was asked to close.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// In how long as many connections are turned away at most as may be open, while as many wait as may. The others are left in the
-/// listen backlog meanwhile: who is closed comes back at once, and the more do, the fewer of those with a right to it get in. That
-/// some are taken out all the same lets newcomers from other addresses, who wait among them, be seen.
-const TURN_AWAY: Duration = Duration::from_secs(4);
 
 /// Most accepted connections per worker that wait for their first turn; others wait in the listen backlog of the system.
 pub const BEGINNINGS: usize = 8;
@@ -57,16 +53,12 @@ pub async fn accept<F>(
     let newcomers = Arc::new(Semaphore::new(newcomers(settings.max_connections)));
     let mut open = Open::default();
     // When to look again for connections that make room for those who wait.
-    let mut again: Option<Instant> = None;
+    let mut again = None;
     let mut backoff = FIRST_BACKOFF;
-    let pause = TURN_AWAY / u32::try_from(settings.max_connections).unwrap_or(u32::MAX);
-    // When the next connection is accepted even if nobody else may wait.
-    let mut next = Instant::now();
     loop {
         let begins = async {
             let beginning = Arc::clone(&beginnings).acquire_owned().await.expect("it is never closed");
-            let newcomer = timeout_at(next, Arc::clone(&newcomers).acquire_owned()).await.ok().and_then(Result::ok);
-            listener.accept().await.map(|accepted| (accepted, beginning, newcomer))
+            listener.accept().await.map(|accepted| (accepted, beginning))
         };
         let accepted = tokio::select! {
             biased; // connections that have ended are removed before new ones are accepted
@@ -80,7 +72,7 @@ pub async fn accept<F>(
             }
             accepted = begins => accepted,
         };
-        let ((socket, address), beginning, newcomer) = match accepted {
+        let ((socket, address), beginning) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 if !is_of_one_connection(&error) {
@@ -92,25 +84,26 @@ pub async fn accept<F>(
             }
         };
         backoff = FIRST_BACKOFF;
-        next = Instant::now() + pause;
         let most_of_one = settings.max_connections_per_peer;
         let too_many = most_of_one > 0 && open.of(address) >= most_of_one;
         // In the queue from now on: otherwise whoever comes next could take the place that is made for this one.
         let mut acquiring = Box::pin(Arc::clone(&room).acquire_owned());
         let place = (&mut acquiring).now_or_never().and_then(Result::ok);
-        let newcomer = if place.is_some() || too_many {
-            None
-        } else {
-            let displaced = if newcomer.is_none() { open.displaced_by(address) } else { None };
-            let may_wait = newcomer.is_some() || displaced.is_some();
-            match displaced {
-                _ if !may_wait || !makes_room(&mut open, &mut again) => None,
-                None => newcomer,
-                Some(displaced) => {
-                    displaced.ask_to_leave();
-                    Arc::clone(&newcomers).acquire_owned().await.ok()
+        let may_wait = place.is_none()
+            && !too_many
+            && match open.make_room() {
+                Room::Made => true,
+                Room::Soon(then) => {
+                    again = Some(again.map_or(then, |before: Instant| before.min(then)));
+                    true
                 }
-            }
+                Room::Never => false,
+            };
+        let newcomer = match Arc::clone(&newcomers).try_acquire_owned() {
+            _ if !may_wait => None,
+            Ok(newcomer) => Some(newcomer),
+            Err(_) if open.displace(address) => Arc::clone(&newcomers).acquire_owned().await.ok(),
+            Err(_) => None,
         };
         if too_many || place.is_none() && newcomer.is_none() {
             counts.turn_away();
@@ -153,18 +146,6 @@ pub async fn accept<F>(
         };
         let task = connections.spawn_on(connection, &worker).id();
         open.begun(task, address, begun);
-    }
-}
-
-/// Has a connection make room, if one may: now, or `again` when it is time to look for one.
-fn makes_room(open: &mut Open, again: &mut Option<Instant>) -> bool {
-    match open.make_room() {
-        Room::Made => true,
-        Room::Soon(then) => {
-            *again = Some(again.map_or(then, |before| before.min(then)));
-            true
-        }
-        Room::Never => false,
     }
 }
 

@@ -27,7 +27,6 @@ use crate::support::{Scripted, TestGateway, api_token, serve, settings};
 mod descriptors;
 mod greed;
 mod memory;
-mod neighbours;
 mod newcomers;
 mod probes;
 mod protocol;

@@ -2,9 +2,7 @@
 //!
 //! First go those whose peers have not begun to speak, then those that have had no call of a known caller yet, then the others; of
 //! each kind the one that was idle longest. So whoever opens many connections and does nothing with them displaces these, and
-//! not the callers: while a good part of the places is held by those who have had no call, newcomers wait for these places,
-//! which none of them has for long. Of newcomers who wait for a place, if they are too many, goes one whose address has more
-//! connections than that of the next who comes.
+//! not the callers. Of newcomers who wait for a place, if they are too many, goes the one whose address has most connections.
 //!
 //! To measure without it: [`MIN_IDLE`] and [`MIN_UNPROVEN`] of an hour, so that no connection makes room.
 
@@ -23,9 +21,6 @@ use super::activity::{Activity, Worth};
 const MIN_IDLE: Duration = Duration::from_secs(2);
 /// The same for a connection that was never in use. Most callers connect when they have a call to make.
 const MIN_UNPROVEN: Duration = Duration::from_millis(500);
-
-/// One that had a call of a known caller makes room only while those that had none are less than one in so many.
-const UNPROVEN: usize = 4;
 
 /// Most idle connections that one search finds. Searching thousands for each new connection would delay the others.
 const MAX_FOUND: usize = 64;
@@ -82,17 +77,19 @@ impl Open {
         self.numbers.get(&peer.ip().to_canonical()).copied().unwrap_or(0)
     }
 
-    /// Returns the one who waits for a place whom a newcomer from `peer` displaces: of those whose address has most connections the
-    /// one who has waited longest. None if no other address has more than the newcomer's own, behind which nobody can be told
-    /// from the others.
-    pub fn displaced_by(&mut self, peer: SocketAddr) -> Option<Activity> {
+    /// Turns away one who waits for a place, for a newcomer from `peer`: of those whose address has most connections the one who
+    /// has waited longest. Returns false if the newcomer's own address has more.
+    pub fn displace(&mut self, peer: SocketAddr) -> bool {
         let (all, numbers) = (&self.all, &self.numbers);
         self.newcomers.retain(|one| all.get(one).is_some_and(|(_, activity)| activity.waits_for_a_place()));
         let number = |one: &Id| all.get(one).map_or(0, |(address, _)| numbers[address]);
         // The last of several that are equal is returned: the oldest.
-        let one =
-            self.newcomers.iter().rev().max_by_key(|one| number(one)).filter(|one| number(one) > self.of(peer))?;
-        Some(all[one].1.clone())
+        let Some(one) = self.newcomers.iter().rev().max_by_key(|one| number(one)) else { return false };
+        let goes = number(one) >= self.of(peer);
+        if goes {
+            all[one].1.ask_to_leave();
+        }
+        goes
     }
 
     /// Asks connections to close until there is one for each that waits for a place. Returns when to try again, if it was too
@@ -136,20 +133,14 @@ impl Open {
 
     /// Searches for connections that have been idle for long enough.
     fn look(&mut self, now: Instant) {
-        let all = || self.all.values().map(|(_, activity)| activity);
-        let unproven = all().filter(|activity| !is_proven(activity) && activity.idle(now).is_some()).count();
-        let are_spared = unproven * UNPROVEN >= all().filter(|activity| !activity.waits()).count();
         let idle = self.all.iter().filter_map(|(one, (_, activity))| {
-            let idle = activity.idle(now).filter(|_| !(are_spared && is_proven(activity)))?;
+            let idle = activity.idle(now)?;
             Some((least(activity).saturating_sub(idle), activity.worth(), idle, *one))
         });
         let (mut enough, soon): (Vec<_>, Vec<_>) = idle.partition(|(missing, ..)| missing.is_zero());
         // One that begins now can be idle for long enough after that time.
         let soonest = soon.iter().map(|(missing, ..)| *missing).min().unwrap_or(MIN_UNPROVEN).min(MIN_UNPROVEN);
-        // Those who are spared may not be any more once these have gone.
-        let more = enough.len() > MAX_FOUND || are_spared && !enough.is_empty();
-        // A place that somebody gives up is nobody's in a moment.
-        let any = !(enough.is_empty() && soon.is_empty()) || all().any(Activity::gives_up_its_place);
+        let (more, any) = (enough.len() > MAX_FOUND, !(enough.is_empty() && soon.is_empty()));
         self.not_before = now.checked_add(soonest).filter(|_| !more).map(|then| (then, any));
         enough.sort_unstable_by_key(|(_, worth, idle, _)| (Reverse(*worth), *idle));
         let surplus = enough.len().saturating_sub(MAX_FOUND);
@@ -157,14 +148,9 @@ impl Open {
     }
 }
 
-/// Whether a connection had a call of a known caller.
-fn is_proven(activity: &Activity) -> bool {
-    activity.worth() == Worth::Proven
-}
-
 /// Returns how long a connection must be idle before it makes room.
 fn least(activity: &Activity) -> Duration {
-    if is_proven(activity) { MIN_IDLE } else { MIN_UNPROVEN }
+    if activity.worth() == Worth::Proven { MIN_IDLE } else { MIN_UNPROVEN }
 }
 
 #[cfg(test)]
@@ -290,44 +276,16 @@ mod tests {
             add(&mut open, address, &activity);
             activity
         });
-        let mut displaced = |newcomer: &str| {
-            let displaced = open.displaced_by(newcomer.parse().expect("an address"))?;
-            displaced.ask_to_leave();
-            waiting.iter().position(|activity| activity.is(&displaced))
-        };
-        assert_eq!(displaced("10.0.0.5:9"), None, "nobody who waits has more than it");
-        assert_eq!(displaced("10.0.0.1:9"), None, "nor than it, which is of the same address");
-        assert_eq!(displaced("10.0.0.9:1"), Some(1));
+        let displaced = || waiting.iter().map(Activity::is_to_leave).collect::<Vec<_>>();
+        let other = "10.0.0.9:1".parse().expect("an address");
+        assert!(!open.displace("10.0.0.5:9".parse().expect("an address")), "nobody who waits has as many as it");
+        assert!(open.displace(other));
+        assert_eq!(displaced(), [false, true, false, false]);
         waiting[2].has_its_place();
-        assert_eq!(displaced("10.0.0.9:1"), Some(3), "who has a place is left alone");
-        assert_eq!(displaced("10.0.0.9:1"), Some(0));
-        assert_eq!(displaced("10.0.0.9:1"), None, "nobody waits");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_had_a_call_makes_no_room_while_many_hold_places_who_had_none() {
-        let (mut open, all) = connections(&["10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3"]).await;
-        for activity in &all {
-            drop(call(activity));
-        }
-        tokio::time::advance(MIN_IDLE).await;
-        let stranger = Activity::begin();
-        add(&mut open, "10.0.0.9:1", &stranger);
-        let Room::Soon(then) = open.make_room() else { panic!("it is too young") };
-        assert_eq!(leaving(&all), [false; 3]);
-        tokio::time::sleep_until(then).await;
-        assert_eq!(open.make_room(), Room::Made);
-        assert!(stranger.is_to_leave());
-        assert_eq!(open.make_room(), Room::Made, "nobody else who had no call is there");
-        assert_eq!(leaving(&all).iter().filter(|leaves| **leaves).count(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whose_turn_comes_while_all_others_leave_waits_for_the_place_of_one_of_them() {
-        let (mut open, all) = connections(&["10.0.0.1:1"]).await;
-        assert_eq!(open.make_room(), Room::Made);
-        assert_eq!(leaving(&all), [true]);
-        assert!(matches!(open.make_room(), Room::Soon(_)));
+        assert!(open.displace(other));
+        assert_eq!(displaced(), [false, true, false, true], "who has a place is left alone");
+        assert!(open.displace(other), "of equals the one who came first goes");
+        assert!(!open.displace(other), "nobody waits");
     }
 
     #[tokio::test(start_paused = true)]
