@@ -51,7 +51,7 @@ async fn a_stream_of_large_pages_takes_as_long_as_its_pages() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_large_pages_that_hardly_pack_takes_as_long_as_its_pages() {
     // To make and to read one takes long in builds that are not optimised.
-    let (pages, round_trip) = if cfg!(debug_assertions) { (4, 400) } else { (12, 150) };
+    let (pages, round_trip) = if cfg!(debug_assertions) { (4, 800) } else { (12, 150) };
     large_pages(pages, round_trip, |id| {
         let mut random = fastrand::Rng::with_seed(id);
         std::iter::repeat_with(|| random.alphanumeric()).take(8_300).collect()
