@@ -132,7 +132,7 @@ impl Rpc {
 
     async fn write<W: Write>(&self, request: Request<W>) -> Reply<W::Reply> {
         let (context, message) = self.open(request)?;
-        self.close(&context, self.gateway.write(&context, &message).await)
+        self.close(&context, self.gateway.write(&context, message).await)
     }
 
     async fn bulk<B: Bulk>(&self, request: Request<B>) -> Reply<B::Reply> {

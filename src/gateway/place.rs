@@ -87,7 +87,7 @@ impl Place {
         most.map_or(Ok(()), |most| share.leaves_calls(shared.available_permits(), most))?;
         let place = own.iter().chain([shared]).find_map(|room| Arc::clone(room).try_acquire_owned().ok());
         let place = place.ok_or(Error::Overloaded { what: full })?;
-        taken.set((place, caller_place, connection.map(InUse::begin))).ok();
+        taken.set((place, caller_place, connection.map(|usage| InUse::begin(usage, share.id())))).ok();
         Ok(())
     }
 

@@ -5,6 +5,8 @@
 //! with the fewest calls. It keeps no state between calls: a call that was cut off can be repeated, and a call that finds
 //! everything as wanted writes nothing. Calls that change the same group or user take turns.
 
+use std::sync::Arc;
+
 use super::{Context, Gateway, write};
 use crate::codec::Encoded;
 use crate::error::{Checks, Error, Result};
@@ -207,9 +209,10 @@ impl Gateway {
         all: impl FnOnce() -> Result<Rest>,
         rows: fn(&mut W::Reply) -> &mut Vec<R>,
     ) -> Result<Encoded<W::Reply>> {
-        let rest = write::rest(context, request).await?;
-        let context = self.in_turn_of(context, request).await?;
-        let mut reply = self.written(&context, request, rest).await?.0.body::<W::Reply>();
+        let request = Arc::new(request.clone());
+        let rest = write::rest(context, &request).await?;
+        let context = self.in_turn_of(context, &*request).await?;
+        let mut reply = self.written(&context, &request, rest).await?.0.body::<W::Reply>();
         let told = rows(&mut reply);
         if told.is_empty() {
             // The write has succeeded, so a failure of this read must not fail the call.
@@ -220,8 +223,9 @@ impl Gateway {
 
     /// Carries out one write and returns its reply as a message.
     pub(super) async fn carry<W: Write>(&self, context: &Context, request: &W) -> Result<W::Reply> {
-        let rest = write::rest(context, request).await?;
-        Ok(self.written(context, request, rest).await?.0.body::<W::Reply>())
+        let request = Arc::new(request.clone());
+        let rest = write::rest(context, &request).await?;
+        Ok(self.written(context, &request, rest).await?.0.body::<W::Reply>())
     }
 
     async fn group(&self, context: &Context, group: i64) -> Result<Group> {

@@ -16,6 +16,8 @@ pub struct Usage {
     calls: AtomicUsize,
     /// True once it was in use.
     ever: AtomicBool,
+    /// Whose call was the last, as the number of a share.
+    caller: AtomicU64,
     since: Instant,
     /// When it was in use last, or became free to be used, in milliseconds after `since`.
     last: AtomicU64,
@@ -26,6 +28,7 @@ impl Default for Usage {
         Self {
             calls: AtomicUsize::new(0),
             ever: AtomicBool::new(false),
+            caller: AtomicU64::new(0),
             since: Instant::now(),
             last: AtomicU64::new(0),
         }
@@ -44,6 +47,11 @@ impl Usage {
         self.ever.load(Ordering::Relaxed)
     }
 
+    /// Returns the number of the share of whoever has made a call on it last; none if nobody has.
+    pub fn caller(&self) -> Option<u64> {
+        self.was_ever().then(|| self.caller.load(Ordering::Relaxed))
+    }
+
     /// Returns how long it has not been in use by `now`; none if it is.
     pub fn idle(&self, now: Instant) -> Option<Duration> {
         let last = self.since + Duration::from_millis(self.last.load(Ordering::Relaxed));
@@ -56,9 +64,10 @@ impl Usage {
 pub struct InUse(Arc<Usage>);
 
 impl InUse {
-    /// Begins to use a connection.
-    pub fn begin(usage: &Arc<Usage>) -> Self {
+    /// Begins to use a connection, for the caller whose share has this number.
+    pub fn begin(usage: &Arc<Usage>, caller: u64) -> Self {
         usage.calls.fetch_add(1, Ordering::Relaxed);
+        usage.caller.store(caller, Ordering::Relaxed);
         usage.ever.store(true, Ordering::Relaxed);
         Self(Arc::clone(usage))
     }

@@ -68,22 +68,23 @@ fn told(error: Error, ledger: &Ledger) -> Error {
 }
 
 /// Returns the request to send for a write, or what is wrong with it whatever anybody else says. It is made once, before anything
-/// is waited for: of a large one that takes tens of milliseconds.
-pub(super) async fn rest<W: Write>(context: &Context, request: &W) -> Result<Rest> {
+/// is waited for: of a large one that takes tens of milliseconds. The request itself is there once, however large it is.
+pub(super) async fn rest<W: Write>(context: &Context, request: &Arc<W>) -> Result<Rest> {
     if request.encoded_len() <= SHORT {
         return request.rest();
     }
-    let request = request.clone();
+    let request = Arc::clone(request);
     offload(context.caller.share(), move || request.rest()).await
 }
 
 impl Gateway {
     /// Answers a write.
-    pub async fn write<W: Write>(&self, context: &Context, request: &W) -> Result<Answered<W::Reply>> {
-        let rest = rest(context, request).await?;
+    pub async fn write<W: Write>(&self, context: &Context, request: W) -> Result<Answered<W::Reply>> {
+        let request = Arc::new(request);
+        let rest = rest(context, &request).await?;
         self.check_user_fields(context, &request.user_fields()).await?;
-        let context = self.in_turn_of(context, request).await?;
-        let (mut answer, since) = self.written(&context, request, rest).await?;
+        let context = self.in_turn_of(context, &*request).await?;
+        let (mut answer, since) = self.written(&context, &request, rest).await?;
         let parsed = std::mem::replace(&mut answer.parsed, Box::new(()));
         let mut reply = *parsed.downcast::<W::Reply>().expect("the write's own parse makes its reply");
         W::complete(&mut reply, &answer);
@@ -112,10 +113,10 @@ impl Gateway {
     pub(super) async fn written<W: Write>(
         &self,
         context: &Context,
-        request: &W,
+        request: &Arc<W>,
         rest: Rest,
     ) -> Result<(Answer, Snapshot)> {
-        let (changes, asked) = (request.changes(), request.clone());
+        let (changes, asked) = (request.changes(), Arc::clone(request));
         // A deletion that is answered by nothing, as with 204, `null` or `{}`, is done.
         let may_be_empty = rest.method == http::Method::DELETE;
         let parse = move |body: &[u8]| {

@@ -107,7 +107,7 @@ where
             Trusted::Known(identity) => identity.knows(request.headers(), &peer),
             Trusted::Everybody => true,
         };
-        let (mut call, origin) = Call::begin(reports, &request, is_known);
+        let (mut call, origin) = Call::begin(reports, &request, peer.address.ip(), is_known);
         let checked = protocol::check(&request).map_err(Refused::NotGrpc);
         let asked = checked.and_then(|()| timeout::read(request.headers()).map_err(Refused::Call));
         match asked {

@@ -237,6 +237,7 @@ async fn each_call_has_one_access_line_and_health_checks_only_for_debugging() {
     assert_eq!((first["request_id"].as_str(), first["trace_id"].as_str()), (Some("order-7"), Some(TRACE)));
     assert_eq!((&first["upstream_calls"], &first["cache"]), (&1.into(), &"miss".into()));
     assert!(first["duration_ms"].as_f64() > Some(0.0));
+    assert_eq!((&first["caller"], &first["client.address"]), (&"anonymous".into(), &"127.0.0.1".into()));
     assert_eq!(lines[1]["error.reason"], "INVALID_FIELD");
     assert_eq!(
         (&lines[1]["request_id"], &lines[1]["trace_id"]),

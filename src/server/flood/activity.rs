@@ -88,6 +88,13 @@ impl Activity {
         }
     }
 
+    /// Returns whose connection it is: the number of the share of its last caller. None if it has had no call of a known caller, or
+    /// carries the calls of many for another replica.
+    pub fn owner(&self) -> Option<u64> {
+        let connection = &self.0.connection;
+        connection.usage.caller().filter(|_| !connection.proved.load(Ordering::Relaxed))
+    }
+
     /// Returns how long the connection has not been in use by `now`; none if it is, was asked to close, or has no place yet.
     pub fn idle(&self, now: Instant) -> Option<Duration> {
         self.0.connection.usage.idle(now).filter(|_| !self.waits() && !self.is_to_leave())
@@ -142,7 +149,7 @@ mod tests {
         assert_eq!((idle(), activity.worth()), (Some(second * 3), Worth::Unproven), "it never had a call");
         let without_a_message = activity.calls().token();
         assert_eq!(idle(), Some(second * 3), "a call whose message has not come is no use");
-        let calls = [(); 2].map(|()| InUse::begin(&activity.connection().usage));
+        let calls = [(); 2].map(|()| InUse::begin(&activity.connection().usage, 1));
         assert_eq!(idle(), None);
         let [one, other] = calls;
         drop(one);

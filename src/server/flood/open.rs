@@ -4,7 +4,11 @@
 //! each kind the one that was idle longest. So whoever opens many connections and does nothing with them displaces these, and
 //! not the callers. Of newcomers who wait for a place, if they are too many, goes the one whose address has most connections.
 //!
-//! To measure without it: [`MIN_IDLE`] and [`MIN_UNPROVEN`] of an hour, so that no connection makes room.
+//! A caller that has a call on each of many connections, again and again, would keep all others out. So the connections of
+//! whoever has most of them, and more than one in [`PART`], go before those of other callers, and need not have been idle: they
+//! go one after the other, each between two calls.
+//!
+//! To measure without it: [`MIN_IDLE`] and [`MIN_UNPROVEN`] of an hour and a [`PART`] of 1, so that no connection makes room.
 
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
@@ -22,6 +26,12 @@ const MIN_IDLE: Duration = Duration::from_secs(2);
 /// The same for a connection that was never in use. Most callers connect when they have a call to make.
 const MIN_UNPROVEN: Duration = Duration::from_millis(500);
 
+/// Who has more than one in so many of all connections may be the one whose connections need not have been idle.
+const PART: usize = 8;
+/// In how long as many of these make room as are open: so slowly that a fleet of one caller, whose clients come again when their
+/// connections are closed, goes on.
+const GREEDY: Duration = Duration::from_secs(16);
+
 /// Most idle connections that one search finds. Searching thousands for each new connection would delay the others.
 const MAX_FOUND: usize = 64;
 
@@ -33,8 +43,12 @@ pub struct Open {
     numbers: HashMap<IpAddr, usize>,
     /// Those that came when there was no place, the oldest first. They may have one by now.
     newcomers: VecDeque<Id>,
-    /// The connections that go next, the first last.
+    /// The connections that go next, the first last, and when they were searched for.
     idle: Vec<Id>,
+    looked: Option<Instant>,
+    /// Who has most connections, if that is too many, and when the next of them may go that has not been idle for long.
+    greedy: Option<u64>,
+    next_of_greedy: Option<Instant>,
     /// The earliest time at which a further search can find an idle one, and whether there was any at the last.
     not_before: Option<(Instant, bool)>,
 }
@@ -112,12 +126,28 @@ impl Open {
     pub fn make_room(&mut self) -> Room {
         let now = Instant::now();
         loop {
-            while let Some(one) = self.idle.pop() {
+            while let Some(one) = self.idle.last() {
                 // The connection may have ended or been used since the search.
-                let Some((_, activity)) = self.all.get(&one) else { continue };
-                if activity.idle(now).is_some_and(|idle| idle >= least(activity)) {
-                    activity.ask_to_leave();
-                    return Room::Made;
+                let found = self.all.get(one).and_then(|(_, activity)| Some((activity, activity.idle(now)?)));
+                let missing = found.map(|(activity, idle)| (activity, self.missing(activity, idle, now)));
+                match missing {
+                    Some((activity, Duration::ZERO)) => {
+                        activity.ask_to_leave();
+                        if self.is_greedy(activity) {
+                            self.next_of_greedy =
+                                Some(now + GREEDY / u32::try_from(self.all.len()).unwrap_or(u32::MAX));
+                        }
+                        self.idle.pop();
+                        return Room::Made;
+                    }
+                    Some((activity, missing)) if self.is_greedy(activity) => {
+                        // Others may have become idle for long enough meanwhile, who go first.
+                        if self.looked.is_some_and(|then| now < then + MIN_UNPROVEN) {
+                            return Room::Soon(now + missing);
+                        }
+                        self.look(now);
+                    }
+                    _ => drop(self.idle.pop()),
                 }
             }
             match self.not_before {
@@ -133,28 +163,55 @@ impl Open {
 
     /// Searches for connections that have been idle for long enough.
     fn look(&mut self, now: Instant) {
+        self.looked = Some(now);
+        self.greedy = self.greediest();
         let idle = self.all.iter().filter_map(|(one, (_, activity))| {
             let idle = activity.idle(now)?;
-            Some((least(activity).saturating_sub(idle), activity.worth(), idle, *one))
+            let (missing, greedy) = (self.missing(activity, idle, now), self.is_greedy(activity));
+            Some((missing, activity.worth(), greedy, idle, *one))
         });
-        let (mut enough, soon): (Vec<_>, Vec<_>) = idle.partition(|(missing, ..)| missing.is_zero());
+        let (mut enough, soon): (Vec<_>, Vec<_>) =
+            idle.partition(|(missing, _, greedy, ..)| *greedy || missing.is_zero());
         // One that begins now can be idle for long enough after that time.
         let soonest = soon.iter().map(|(missing, ..)| *missing).min().unwrap_or(MIN_UNPROVEN).min(MIN_UNPROVEN);
         let (more, any) = (enough.len() > MAX_FOUND, !(enough.is_empty() && soon.is_empty()));
         self.not_before = now.checked_add(soonest).filter(|_| !more).map(|then| (then, any));
-        enough.sort_unstable_by_key(|(_, worth, idle, _)| (Reverse(*worth), *idle));
+        enough.sort_unstable_by_key(|(_, worth, greedy, idle, _)| (Reverse(*worth), *greedy, *idle));
         let surplus = enough.len().saturating_sub(MAX_FOUND);
         self.idle = enough[surplus..].iter().map(|(.., one)| *one).collect();
     }
-}
 
-/// Returns how long a connection must be idle before it makes room.
-fn least(activity: &Activity) -> Duration {
-    if activity.worth() == Worth::Proven { MIN_IDLE } else { MIN_UNPROVEN }
+    /// Returns who has most connections, if that is more than one in [`PART`].
+    fn greediest(&self) -> Option<u64> {
+        let mut numbers: HashMap<u64, usize> = HashMap::new();
+        for owner in self.all.values().filter_map(|(_, activity)| activity.owner()) {
+            *numbers.entry(owner).or_default() += 1;
+        }
+        let (owner, number) = numbers.into_iter().max_by_key(|(_, number)| *number)?;
+        (number > (self.all.len() / PART).max(1)).then_some(owner)
+    }
+
+    /// True if the connection is of the caller who has most, which is too many.
+    fn is_greedy(&self, activity: &Activity) -> bool {
+        self.greedy.is_some() && activity.owner() == self.greedy
+    }
+
+    /// Returns in how long a connection that has been `idle` for so long may make room.
+    fn missing(&self, activity: &Activity, idle: Duration, now: Instant) -> Duration {
+        let least = if activity.worth() == Worth::Proven { MIN_IDLE } else { MIN_UNPROVEN };
+        let missing = least.saturating_sub(idle);
+        if !self.is_greedy(activity) {
+            return missing;
+        }
+        let next = self.next_of_greedy.map_or(Duration::ZERO, |next| next.saturating_duration_since(now));
+        missing.min(next)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
     use crate::gateway::InUse;
 
@@ -163,9 +220,14 @@ mod tests {
         open.begun(task, address.parse().expect("an address"), activity.clone());
     }
 
-    /// A call of a known caller.
+    /// A call of a known caller, who has no other connection.
     fn call(activity: &Activity) -> InUse {
-        InUse::begin(&activity.connection().usage)
+        static CALLERS: AtomicU64 = AtomicU64::new(1 << 32);
+        call_of(activity, CALLERS.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn call_of(activity: &Activity, caller: u64) -> InUse {
+        InUse::begin(&activity.connection().usage, caller)
     }
 
     /// The connections of a test, oldest first, begun a second apart.
@@ -234,6 +296,54 @@ mod tests {
         assert!(matches!(open.make_room(), Room::Soon(_)));
         tokio::time::advance(MIN_IDLE).await;
         assert_eq!(open.make_room(), Room::Made);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_most_connections_keeps_them_by_calling_again_and_again_no_longer_than_others_wait() {
+        let (mut open, mut all) = (Open::default(), Vec::new());
+        for caller in [7, 7, 7, 7, 7, 7, 8, 9] {
+            let activity = Activity::begin();
+            activity.speaks();
+            add(&mut open, "10.0.0.1:1", &activity);
+            drop(call_of(&activity, caller));
+            all.push((caller, activity));
+        }
+        let leave = |all: &[(u64, Activity)]| -> Vec<u64> {
+            all.iter().filter(|(_, activity)| activity.is_to_leave()).map(|(caller, _)| *caller).collect()
+        };
+        let again =
+            |all: &[(u64, Activity)]| all.iter().for_each(|(caller, activity)| drop(call_of(activity, *caller)));
+        assert_eq!(open.make_room(), Room::Made, "it was in use just now, but not only it is the caller's");
+        assert_eq!(leave(&all), [7]);
+        let pace = GREEDY / 8;
+        assert_eq!(open.make_room(), Room::Soon(Instant::now() + pace), "the next not at once");
+        tokio::time::advance(pace / 2).await;
+        again(&all);
+        assert!(matches!(open.make_room(), Room::Soon(_)));
+        tokio::time::advance(pace / 2).await;
+        again(&all);
+        assert_eq!(open.make_room(), Room::Made);
+        assert_eq!(leave(&all), [7, 7]);
+        // Of those who have never been in use, one goes first, and at once.
+        add(&mut open, "10.0.0.1:1", &Activity::begin());
+        tokio::time::advance(MIN_UNPROVEN).await;
+        assert_eq!(open.make_room(), Room::Made);
+        assert_eq!(leave(&all), [7, 7]);
+        // A connection with a call stays, whoever it belongs to.
+        let calls: Vec<InUse> = all.iter().map(|(caller, activity)| call_of(activity, *caller)).collect();
+        tokio::time::advance(pace).await;
+        assert_eq!(leave(&all), [7, 7]);
+        while open.make_room() != Room::Never {
+            tokio::time::advance(MIN_UNPROVEN).await;
+        }
+        assert_eq!(leave(&all), [7, 7]);
+        drop(calls);
+        tokio::time::advance(MIN_IDLE).await;
+        for left in [3, 2, 1, 0] {
+            assert_eq!(open.make_room(), Room::Made);
+            let sevens = all.iter().filter(|(caller, activity)| *caller == 7 && !activity.is_to_leave()).count();
+            assert_eq!(sevens, left, "who has most goes before others who were idle as long");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! The span, the measurements and the access line of one call.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -50,6 +51,8 @@ impl Reports {
 pub struct Call {
     reports: Arc<Reports>,
     method: &'static Method,
+    /// The address of whoever called.
+    peer: IpAddr,
     context: Context,
     started: Instant,
     ledger: Arc<Ledger>,
@@ -64,9 +67,14 @@ pub struct Call {
 }
 
 impl Call {
-    /// Begins a call. Also returns the origin, with which the layers below trace and count. `is_known` says whether the caller is
-    /// authenticated; it is asked only if the caller wants the call to be traced, which strangers may not decide.
-    pub fn begin<B>(reports: &Arc<Reports>, request: &Request<B>, is_known: impl FnOnce() -> bool) -> (Self, Origin) {
+    /// Begins a call of a peer. Also returns the origin, with which the layers below trace and count. `is_known` says whether the
+    /// caller is authenticated; it is asked only if the caller wants the call to be traced, which strangers may not decide.
+    pub fn begin<B>(
+        reports: &Arc<Reports>,
+        request: &Request<B>,
+        peer: IpAddr,
+        is_known: impl FnOnce() -> bool,
+    ) -> (Self, Origin) {
         let telemetry = &reports.telemetry;
         let method = method::of(request.uri().path());
         let builder = SpanBuilder::from_name(method.name).with_kind(SpanKind::Server);
@@ -84,6 +92,7 @@ impl Call {
         let call = Self {
             reports: Arc::clone(reports),
             method,
+            peer,
             context,
             started: Instant::now(),
             ledger,
@@ -259,6 +268,8 @@ impl Call {
                     {
                         rpc.method = self.method.name,
                         rpc.status_code = name(code),
+                        caller = self.ledger.caller(),
+                        client.address = %self.peer.to_canonical(),
                         duration_ms = (seconds * 1e6).round() / 1e3,
                         upstream_calls = self.requests(),
                         cache = self.cache,

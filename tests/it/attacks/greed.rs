@@ -1,5 +1,7 @@
 //! One caller who takes all that it can get: the others are answered, all of them.
 
+use std::sync::atomic::AtomicUsize;
+
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
@@ -131,6 +133,45 @@ async fn a_short_budget_is_shared_between_callers_and_not_by_who_asks_most() {
     assert!(greedy > 10, "{greedy}");
     // It waits for one of the greedy one's, not for all of them.
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+}
+
+/// It holds every connection there may be, and has a call on each so often that none is ever idle for long.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_of_one_caller_in_use_again_and_again_leave_room_for_others() {
+    const MOST: usize = 96;
+    let settings = [("SERVER__MAX_CONNECTIONS", &*MOST.to_string()), ("TELEMETRY__LOG_FILTER", "warn")];
+    let (gateway, _folder) = start(&settings).await;
+    let id = an_id(&gateway).await;
+    let get = move |key: &str| of(key, GetUserRequest { id, ..Default::default() });
+    let (over, mut greedy) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
+    let answered = Arc::new(AtomicUsize::new(0));
+    for _ in 0..MOST {
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", gateway.address)).expect("a URI");
+        let mut users = UserServiceClient::new(endpoint.connect_lazy());
+        let (over, answered) = (Arc::clone(&over), Arc::clone(&answered));
+        greedy.spawn(async move {
+            // Whoever is turned away comes again.
+            while !over.load(Ordering::Relaxed) {
+                let done = users.get_user(get("greedy")).await.is_ok();
+                answered.fetch_add(usize::from(done), Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(400)).await;
+            }
+        });
+    }
+    crate::support::until(|| answered.load(Ordering::Relaxed) > 3 * MOST).await;
+    let mut times = Vec::new();
+    for number in 0..12 {
+        let began = Instant::now();
+        let mut modest = gateway.users().await;
+        let answer = modest.get_user(get("modest")).await;
+        answer.unwrap_or_else(|status| panic!("newcomer {number} is not let in: {status}"));
+        times.push(began.elapsed());
+    }
+    over.store(true, Ordering::Relaxed);
+    greedy.join_all().await;
+    let slowest = times.iter().max().expect("some");
+    println!("12 newcomers beside a caller on all {MOST} connections: within {slowest:?}");
+    assert!(*slowest < Duration::from_secs(3), "{times:?}");
 }
 
 /// One call of some hundred bytes, packed, has ten thousand rows that are checked and refused.
