@@ -8,14 +8,16 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use zendesk_gateway::proto::{
-    BatchGetUsersRequest, BulkCreateUsersRequest, CreateUserRequest, StreamUsersRequest, UserIdentityInput, UserInput,
-    WatchJobsRequest,
+    BatchGetUsersRequest, BulkCreateUsersRequest, CreateUserRequest, StreamUsersRequest, UpdateUserRequest,
+    UserIdentityInput, UserInput, WatchJobsRequest,
 };
+use zendesk_gateway::sandbox::{self, Sandbox};
 
 use super::*;
 use crate::support::raw::Call;
 
 const CREATE_USER: &str = "/zendesk.gateway.v1.UserService/CreateUser";
+const UPDATE_USER: &str = "/zendesk.gateway.v1.UserService/UpdateUser";
 const BULK_CREATE: &str = "/zendesk.gateway.v1.UserService/BulkCreateUsers";
 const STREAM_BULK: &str = "/zendesk.gateway.v1.UserService/StreamBulkCreateUsers";
 const STREAM_USERS: &str = "/zendesk.gateway.v1.UserService/StreamUsers";
@@ -145,4 +147,40 @@ async fn messages_of_every_heavy_kind_at_once() {
     let again = users.batch_get_users(all).await.expect("what was held is given back");
     assert!(!again.into_inner().users.is_empty());
     assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
+}
+
+/// Such a message has a megabyte, and takes ten times as much once it is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_of_many_user_fields_at_once() {
+    let latency = sandbox::Latency::Fixed(Duration::from_millis(300));
+    let sandbox = Sandbox::start(sandbox::Config { latency, ..sandbox::Config::default() }).await.expect("a free port");
+    let gateway = Binary::before(&sandbox, &[("TELEMETRY__LOG_FILTER", "warn")]).await;
+    let id = gateway.ids().await[0];
+    let value = || prost_types::Value { kind: Some(prost_types::value::Kind::StringValue("v".to_owned())) };
+    let fields = (0..60_000).map(|number| (format!("k{number}"), value())).collect();
+    let user_fields = Some(prost_types::Struct { fields });
+    let user = Some(UserInput { user_fields, ..UserInput::default() });
+    let updates = [false, true].map(|check_user_fields| {
+        let user = user.clone();
+        framed(0, &UpdateUserRequest { id, user, check_user_fields, ..Default::default() }.encode_to_vec())
+    });
+    let mut users = gateway.users().await;
+    call(&mut users, id, |made| made >= 50).await;
+    let before = gateway.peak();
+    let (mut writing, address) = (JoinSet::new(), gateway.address.clone());
+    for number in 0..40 {
+        let (address, update) = (address.clone(), updates[number % 2].clone());
+        writing.spawn(async move {
+            let (client, _) = Raw::connect(&address).await;
+            for _ in 0..scaled(3, 10) {
+                let mut call = client.begin(UPDATE_USER, &[]).await.expect("it is let in");
+                call.request.send_data(update.clone(), true).expect("it is sent");
+                let _ = call.response.await;
+            }
+        });
+    }
+    writing.join_all().await;
+    let grown = gateway.peak().saturating_sub(before);
+    println!("writes of 60,000 user fields, 40 at a time: memory +{} KiB", grown >> 10);
+    assert!(grown < MAX_GROWTH, "memory grew by {grown} bytes");
 }
