@@ -44,7 +44,15 @@ pub async fn memory(stage: &Stage) -> anyhow::Result<Memory> {
     let (full, entries) = (filled.process.resident_megabytes(), entries(&filled).await?);
     drop(filled);
     let (connections, streams) = (stage.size.calls(2_000), stage.size.calls(1_000));
-    let peopled = stage.gateway("gateway-memory", SERVER_CORE, &stand_in, &[])?;
+    // All of them are one caller's.
+    let unlimited = [
+        ("server.max_calls", "4096"),
+        ("server.message_memory", "512MiB"),
+        ("callers.max_calls", "0"),
+        ("callers.max_streams", "0"),
+        ("callers.message_memory_percent", "100"),
+    ];
+    let peopled = stage.gateway("gateway-memory", SERVER_CORE, &stand_in, &unlimited)?;
     let connection = per_connection(&peopled, connections).await?;
     let stream = per_stream(&peopled, streams).await?;
     Ok(Memory { idle, full, entries, connections, connection, streams, stream })

@@ -28,6 +28,9 @@ use crate::telemetry::logs::sample::Samples;
 use crate::upstream::call::Ledger;
 use crate::upstream::credential::{ON_BEHALF_OF, impersonated};
 
+/// Most bytes of names in one line: container runtimes cut lines of 16 KiB, and what collects them may drop long ones.
+const LONGEST: usize = 12 << 10;
+
 /// The audit trail of one call that can change something. If no change was logged, dropping the last clone logs how the call
 /// ended.
 #[derive(Debug)]
@@ -92,6 +95,18 @@ impl Targets {
             self.named.insert(name);
         }
     }
+
+    /// Returns the names for one line each: one part, unless they are too many.
+    fn parts(&self) -> Vec<&str> {
+        let (mut parts, mut left) = (Vec::new(), self.text.as_str());
+        while left.len() > LONGEST {
+            let Some(space) = left.as_bytes()[..LONGEST].iter().rposition(|byte| *byte == b' ') else { break };
+            parts.push(&left[..space]);
+            left = &left[space + 1..];
+        }
+        parts.push(left);
+        parts
+    }
 }
 
 impl Trail {
@@ -147,16 +162,20 @@ impl Trail {
                 let _ = write!(ids, "{}{id}", if ids.is_empty() { "" } else { " " });
             }
         }
-        let some = |text: String| Some(text).filter(|text| !text.is_empty());
-        let line = Line {
-            targets: some(targets.text.clone()),
-            job,
-            attempts: ledger.requests(),
-            statuses: some(statuses),
-            request_ids: some(ids),
-            ..Line::new(self, outcome, reason)
-        };
-        line.write(&self.trace);
+        let some = |text| Some(text).filter(|text: &&str| !text.is_empty());
+        let parts = targets.parts();
+        for (number, part) in parts.iter().enumerate() {
+            let line = Line {
+                targets: some(part),
+                part: (parts.len() > 1).then(|| format!("{}/{}", number + 1, parts.len())),
+                job,
+                attempts: ledger.requests(),
+                statuses: some(&statuses),
+                request_ids: some(&ids),
+                ..Line::new(self, outcome, reason)
+            };
+            line.write(&self.trace);
+        }
     }
 }
 
@@ -199,11 +218,12 @@ struct Line<'a> {
     on_behalf_of: Option<&'a str>,
     outcome: &'static str,
     reason: Option<&'static str>,
-    targets: Option<String>,
+    targets: Option<&'a str>,
+    part: Option<String>,
     job: Option<&'a str>,
     attempts: u32,
-    statuses: Option<String>,
-    request_ids: Option<String>,
+    statuses: Option<&'a str>,
+    request_ids: Option<&'a str>,
     request_id: Option<&'a str>,
     via: Option<&'a str>,
     left_out: Option<u64>,
@@ -218,6 +238,7 @@ impl<'a> Line<'a> {
             outcome,
             reason,
             targets: None,
+            part: None,
             job: None,
             attempts: 0,
             statuses: None,
@@ -240,6 +261,7 @@ impl<'a> Line<'a> {
                 outcome = self.outcome,
                 error.reason = self.reason,
                 targets = self.targets,
+                part = self.part,
                 job_id = self.job,
                 attempts = self.attempts,
                 http.status = self.statuses,
@@ -282,5 +304,11 @@ mod tests {
         assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
         let names: Vec<&str> = targets.text.split(' ').collect();
         assert_eq!((names.len(), names[0], names[9_999]), (10_000, "user_field:1", "user_field:10000"));
+        // No line is so long that it is cut, and none of them is lost in between.
+        let parts = targets.parts();
+        assert!(parts.len() > 10 && parts.iter().all(|part| part.len() <= LONGEST), "{}", parts.len());
+        assert_eq!(parts.join(" "), targets.text);
+        assert_eq!(Targets::of(&tags[..3]).parts(), ["user_field:1 user_field:2 user_field:3"]);
+        assert_eq!(Targets::default().parts(), [""], "a change of no record in particular has its line, too");
     }
 }
