@@ -116,6 +116,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    #[ignore = "slow"]
     async fn memory_stays_under_its_bound_with_entries_of_very_different_sizes() {
         let stats = Arc::new(Stats::default());
         let store = Store::new(BOUND, stats.clone());

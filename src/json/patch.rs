@@ -1,5 +1,7 @@
 //! The body of a partial update: exactly the masked fields, null where a masked field is unset.
 
+use std::collections::HashSet;
+
 use prost_types::{FieldMask, Struct};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -54,7 +56,7 @@ pub fn body<I: Input>(
     within: &str,
     checks: &mut Checks,
 ) -> Option<Map<String, Value>> {
-    let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
+    let paths = distinct(mask);
     for path in paths.iter().filter(|path| custom_key::<I>(path).is_none() && field::<I>(path).is_none()) {
         let (example, _) = I::FIELDS[0];
         let problem = format!(
@@ -69,7 +71,14 @@ pub fn body<I: Input>(
     let Value::Object(set) = serde_json::to_value(input).expect("inputs are objects whose enums have words") else {
         unreachable!("a message is written as an object")
     };
-    Some(if paths.is_empty() { set } else { masked(input, &set, paths, within, checks) })
+    Some(if paths.is_empty() { set } else { masked(input, set, paths, within, checks) })
+}
+
+/// Returns the paths of a mask, each once: a field that is named again and again is no more work than one.
+fn distinct(mask: Option<&FieldMask>) -> Vec<&str> {
+    let mut known = HashSet::new();
+    let paths = mask.into_iter().flat_map(|mask| &mask.paths);
+    paths.map(String::as_str).filter(|path| known.insert(*path)).collect()
 }
 
 /// Returns the custom fields that are sent of an input, each with its value; none for one that a mask names and that is not set.
@@ -80,8 +89,9 @@ pub fn custom_fields<'a, I: Input>(
     let held = || input.custom_fields().into_iter().flat_map(|object| &object.fields);
     let all = || held().map(|(key, value)| (key.as_str(), Some(value)));
     let Some(mask) = mask.filter(|mask| !mask.paths.is_empty()) else { return all().collect() };
-    let is_whole = mask.paths.iter().any(|path| path == I::CUSTOM);
-    let single = mask.paths.iter().filter_map(|path| custom_key::<I>(path));
+    let paths = distinct(Some(mask));
+    let is_whole = paths.contains(&I::CUSTOM);
+    let single = paths.into_iter().filter_map(custom_key::<I>);
     let single = single.map(|key| (key, input.custom_fields().and_then(|object| object.fields.get(key))));
     let mut sent: Vec<_> = if is_whole { all().collect() } else { Vec::new() };
     sent.extend(single.filter(|(_, value)| !is_whole || value.is_none()));
@@ -100,14 +110,14 @@ fn field<I: Input>(path: &str) -> Option<&'static (&'static str, bool)> {
 
 fn masked<I: Input>(
     input: &I,
-    set: &Map<String, Value>,
-    paths: &[String],
+    mut set: Map<String, Value>,
+    paths: Vec<&str>,
     within: &str,
     checks: &mut Checks,
 ) -> Map<String, Value> {
     let mut body = Map::new();
     // All custom fields before single ones, so that the order of the paths decides nothing.
-    let (single, whole): (Vec<_>, Vec<_>) = paths.iter().partition(|path| custom_key::<I>(path).is_some());
+    let (single, whole): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| custom_key::<I>(path).is_some());
     for path in whole.into_iter().chain(single) {
         if let Some(key) = custom_key::<I>(path) {
             let value = input.custom_fields().and_then(|object| object.fields.get(key)).map_or(Value::Null, to_json);
@@ -125,13 +135,15 @@ fn masked<I: Input>(
             continue;
         }
         let unset = if *is_list { Value::Array(Vec::new()) } else { Value::Null };
-        body.insert((*name).to_owned(), set.get(*name).cloned().unwrap_or(unset));
+        body.insert((*name).to_owned(), set.remove(*name).unwrap_or(unset));
     }
     body
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use proptest::prelude::*;
     use prost_types::value::Kind;
     use serde_json::json;
@@ -148,6 +160,19 @@ mod tests {
 
     fn mask(paths: &[&str]) -> FieldMask {
         FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() }
+    }
+
+    #[test]
+    fn a_field_that_the_mask_names_again_and_again_is_no_more_work_than_one() {
+        let input = UserInput { tags: (0..20_000).map(|tag| tag.to_string()).collect(), ..UserInput::default() };
+        let began = Instant::now();
+        let body = patch(&input, Some(&mask(&["tags"; 20_000])), "user").expect("a body");
+        // Copied for each path, the tags took many seconds.
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert_eq!(body["tags"].as_array().map(Vec::len), Some(20_000));
+        let fields = Struct { fields: [("k".to_owned(), prost_types::Value { kind: None })].into() };
+        let input = UserInput { user_fields: Some(fields), ..UserInput::default() };
+        assert_eq!(custom_fields(&input, Some(&mask(&["user_fields.k"; 9]))).len(), 1);
     }
 
     #[test]

@@ -227,6 +227,7 @@ fn of_a_repeated_key_the_last_one_counts_however_it_is_written() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn what_is_made_of_a_long_body_is_bounded_and_a_list_without_room_costs_itself_alone() {
     // Each of them would become more than ten times as large.
     let (few, many) = (r#"["a","b"]"#.to_owned(), format!("[{}]", vec![r#""a""#; 1_200_000].join(",")));

@@ -2,7 +2,7 @@
 
 use prost_types::value::Kind;
 use prost_types::{FieldMask, Struct, Value};
-use serde_json::{Map, json};
+use serde_json::Map;
 
 use crate::error::{Checks, Error, Result, snippet};
 use crate::json::{body, patch};
@@ -231,8 +231,8 @@ pub fn key_of(input: &UserInput) -> Option<UserKey> {
 }
 
 /// Wraps an object in Zendesk's envelope.
-pub fn envelope(key: &str, object: &Map<String, serde_json::Value>) -> serde_json::Value {
-    json!({ key: object })
+pub fn envelope(key: &str, object: Map<String, serde_json::Value>) -> serde_json::Value {
+    Map::from_iter([(key.to_owned(), object.into())]).into()
 }
 
 fn check_user(input: &UserInput, within: &str, checks: &mut Checks) {

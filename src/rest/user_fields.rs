@@ -43,7 +43,9 @@ impl Read for BatchGetUserFieldsRequest {
         let mut checks = Checks::default();
         checks.take(some("keys", &self.keys));
         if self.keys.len() > MOST_ITEMS {
+            // Then it is not looked at each of them: there can be hundreds of thousands.
             checks.refuse("keys", "must have at most 100 items");
+            return checks.end(None);
         }
         let problem = "must be 1 to 255 bytes of letters, digits or any of - _ . ~ = : +";
         checks.take(each("keys", &self.keys, |key| (!is_text_id(key) || key.contains(' ')).then_some(problem)));

@@ -8,7 +8,7 @@
 //! A [`Rule`] joins a [`Matcher`], a [`Fault`] and how often it acts. The first live rule that matches a request acts on it, in
 //! the order in which rules were added. Tests add rules in code, other processes over HTTP ([`control_routes`]):
 //!
-//! ```ignore
+//! ```text
 //! sandbox.fault(get("/users/7"), Throttle::once().retry_after(1));
 //! sandbox.fault(post("/users"), Reset::before_headers().after_applying());
 //! ```

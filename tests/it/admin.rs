@@ -283,6 +283,7 @@ async fn calls_that_fail_are_a_finding_where_no_other_one_says_why() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn what_was_explained_at_its_time_begins_nothing_once_its_cause_is_over() {
     let t = Observed::bare(Settings::default()).await;
     t.readiness.serving();
@@ -305,6 +306,7 @@ async fn what_was_explained_at_its_time_begins_nothing_once_its_cause_is_over() 
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn each_way_of_failing_is_a_finding_that_says_what_to_do_and_that_begins_and_ends_in_the_log() {
     let upstream = Scripted::start(
         "401 Unauthorized\r\ncontent-type: application/json",
@@ -377,6 +379,7 @@ async fn zendesk_that_refuses_whoever_asks_is_a_finding() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_class_that_zendesk_refuses_or_does_not_have_is_named() {
     let refused = Respond::with(403).json(json!({"error": "Forbidden"}));
     let missing = Respond::with(404).json(json!({"error": "InvalidEndpoint", "description": "Not found"}));

@@ -4,7 +4,7 @@
 //! scraped each second. promtool then judges the rules over hours: it is given what was scraped in the last seconds of each of the three
 //! times, going on at the same pace. Nothing else is made up.
 //!
-//! It takes two minutes of the machine, so it runs by `ALERT_LAB=1 cargo test --test it alerts -- --nocapture`, as a step of its own in CI.
+//! It takes two minutes of the machine, so it runs by `ALERT_LAB=1 cargo test --test it alerts -- --include-ignored --nocapture`, as a step of its own in CI.
 //! With `ALERT_LAB=FOLDER` it also keeps each status page and scrape of a gateway that fails as files.
 
 mod series;

@@ -3,7 +3,7 @@
 //! The strict figures, one attack after the other and at full scale, each kept up for five seconds. The gateway has the first
 //! processor to itself, and the caller whose calls are timed comes before the attackers on the second: in the field, neither
 //! shares one with it.
-//! `STRICT=1 cargo test --profile dist --test it attacks:: -- --nocapture --test-threads 1`
+//! `STRICT=1 cargo test --profile dist --test it attacks:: -- --include-ignored --nocapture --test-threads 1`
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -247,6 +247,7 @@ async fn reset_rapidly(address: String) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn rapid_resets() {
     withstand("rapid reset", ATTACKERS, reset_rapidly).await;
 }
@@ -301,6 +302,7 @@ async fn hold(address: String) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn many_held_streams() {
     withstand("held streams", 1, hold).await;
 }
@@ -315,6 +317,7 @@ async fn continue_without_end(address: String) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_flood_of_continuations() {
     withstand("CONTINUATION flood", ATTACKERS, continue_without_end).await;
 }
@@ -326,6 +329,7 @@ async fn send_empty_data(address: String) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn floods_of_empty_data() {
     withstand("empty DATA", ATTACKERS, send_empty_data).await;
 }
@@ -336,6 +340,7 @@ async fn send_tiny_data(address: String) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn floods_of_tiny_data() {
     withstand("1-byte DATA", ATTACKERS, send_tiny_data).await;
 }
@@ -345,6 +350,7 @@ async fn ping(address: String) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn floods_of_pings() {
     withstand("PING flood", ATTACKERS, ping).await;
 }
@@ -354,11 +360,13 @@ async fn change_settings(address: String) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn floods_of_settings() {
     withstand("SETTINGS flood", ATTACKERS, change_settings).await;
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn pings_whose_answers_nobody_reads() {
     withstand("PING flood, answers unread", 1, async |address| {
         let mut wire = Wire::begin(&address).await;
@@ -380,6 +388,7 @@ async fn promise_a_gigabyte(address: String) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn lengths_that_promise_a_gigabyte() {
     withstand("1 GiB length prefix", ATTACKERS, promise_a_gigabyte).await;
 }
@@ -401,6 +410,7 @@ async fn send_bomb(address: String, bomb: Bytes) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn messages_that_inflate_to_a_gigabyte() {
     let bomb = bomb(scaled(64, 1024));
     withstand("gzip bombs", ATTACKERS, move |address| send_bomb(address, bomb.clone())).await;
@@ -428,6 +438,7 @@ async fn crowd_in(address: &str) -> Vec<TcpStream> {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn connections_that_do_nothing() {
     withstand("idle connections", 1, async |address| {
         let _idle = crowd_in(&address).await;
@@ -461,11 +472,13 @@ async fn send_large_headers(address: String) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn headers_beyond_all_measure() {
     withstand("oversized headers", ATTACKERS, send_large_headers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn streams_that_nobody_reads() {
     let streams = scaled(400, 10_000);
     let calls = (streams + 100).to_string();
@@ -501,6 +514,7 @@ async fn streams_that_nobody_reads() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn json_that_is_nested_without_end() {
     for open in ["[", r#"{"user":{"user_fields":{"a":"#] {
         let deep = Scripted::start("200 OK\r\ncontent-type: application/json", open.repeat(100_000)).await;

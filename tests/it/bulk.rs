@@ -27,6 +27,7 @@ fn pace(per_item: Duration) -> sandbox::Jobs {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn five_thousand_memberships_are_fifty_jobs_and_five_thousand_outcomes() {
     let jobs = pace(Duration::from_millis(5));
     let t = TestGateway::with(sandbox::Config { users: 20_000, groups: 60, jobs, ..account() }).await;
@@ -167,6 +168,7 @@ async fn without_wait_the_jobs_come_back_at_once() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_deadline_before_the_end_leaves_outcomes_pending_and_the_rest_unsent() {
     let jobs = sandbox::Jobs { per_item: Duration::from_secs(1), live_limit: 2, ..sandbox::Jobs::default() };
     // The deadline is the server's cap: the clock of a client on a busy machine may end the call before its answer arrives.

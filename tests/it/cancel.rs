@@ -121,6 +121,7 @@ async fn of_a_thousand_calls_cancelled_at_50_ms_every_read_is_cut_and_every_writ
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn callers_who_leave_take_their_reads_along_at_zendesk_and_leave_their_writes() {
     const EACH: u64 = 45; // fewer in all than one connection may have at once
     let mut config = settings();

@@ -101,6 +101,7 @@ impl Told {
 
 /// For an hour of the account's time 1 % of its 25,000 users change each minute.
 #[tokio::test(start_paused = true)]
+#[ignore = "slow"]
 async fn each_follower_sees_each_changed_user_in_its_last_state_for_ten_requests_a_minute() {
     let minutes: u32 = std::env::var("CHANGES_MINUTES").map_or(60, |minutes| minutes.parse().expect("a number"));
     let account = sandbox::Config { users: 25_000, rate_limit: 100_000, ..account() };
@@ -195,6 +196,7 @@ async fn each_follower_sees_each_changed_user_in_its_last_state_for_ten_requests
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "slow"]
 async fn callers_who_begin_at_one_place_share_the_walk_and_nobody_asks_once_they_have_left() {
     let account = sandbox::Config { users: 2_500, ..account() };
     let sandbox = Arc::new(Sandbox::start(account).await.expect("a free port"));
@@ -330,6 +332,7 @@ async fn followers_learn_that_zendesk_does_not_answer_before_their_own_time_is_u
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn the_end_of_a_follower_who_has_come_to_the_present_is_no_failure() {
     for (delay, reason) in [(Duration::ZERO, "STILL_RUNNING"), (Duration::from_secs(4), "DEADLINE_EXCEEDED")] {
         let t = Observed::start(Settings::default()).await;
@@ -345,6 +348,7 @@ async fn the_end_of_a_follower_who_has_come_to_the_present_is_no_failure() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_cursor_that_zendesk_does_not_know_any_more_is_told_as_that() {
     for status in [400, 422] {
         let t = TestGateway::start().await;

@@ -59,6 +59,7 @@ fn the_service_config_repeats_reads_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn the_python_of_the_guide_spreads_its_calls_over_all_replicas() {
     let mut probe = python();
     probe.args(["-c", "import grpc"]);

@@ -401,6 +401,7 @@ fn keys(value: &serde_json::Value, key: &str, into: &mut Vec<String>) {
 }
 
 #[test]
+#[ignore = "slow"]
 fn no_message_about_any_wrong_value_names_a_type_of_rust() {
     let mut all = Vec::new();
     keys(&serde_json::to_value(Config::default()).expect("settings have a form in JSON"), "", &mut all);

@@ -207,6 +207,7 @@ const NOT_REACHED_HERE: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn every_rpc_calls_the_endpoints_of_its_option_and_no_other() {
     let t = TestGateway::start().await;
     let client = Dynamic::new(t.channel.clone());
@@ -262,6 +263,7 @@ fn fits(template: &str, path: &str) -> bool {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn no_rpc_is_unimplemented() {
     let t = TestGateway::start().await;
     let client = Dynamic::new(t.channel.clone());

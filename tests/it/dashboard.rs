@@ -169,6 +169,7 @@ fn promtool(arguments: &[&str], input: Option<&str>) -> Option<(bool, String)> {
 }
 
 #[test]
+#[ignore = "slow"]
 fn the_alerts_fire_when_they_should_and_only_then() {
     for arguments in [
         &["check", "rules", "helm/rules/zendesk-gateway.yaml"][..],

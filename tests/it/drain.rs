@@ -89,6 +89,7 @@ async fn calls_that_come_after_the_last_goaway_end_none_that_came_before() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn it_says_not_serving_at_once_and_still_accepts_for_a_while() {
     let mut config = settings();
     config.server.drain.announce = Duration::from_secs(2);
@@ -230,6 +231,7 @@ async fn a_call_whose_message_never_comes_does_not_hold_up_the_end() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_peer_that_has_stopped_reading_does_not_hold_up_the_end() {
     let t = TestGateway::with(many_users()).await;
     let mut builder = h2::client::Builder::new();

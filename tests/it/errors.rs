@@ -94,6 +94,7 @@ async fn client(upstream: &Scripted) -> (UserServiceClient<Channel>, tokio::sync
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn every_shape_of_failure_has_its_code_reason_and_message() {
     for Row(status, kind, body, code, reason, text) in TABLE {
         let upstream = Scripted::start(&format!("{status}\r\n{kind}\r\nx-request-id: req-1"), *body).await;
@@ -237,6 +238,7 @@ async fn a_broken_connection_says_where_it_broke() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_compressed_body_is_read_and_one_that_explodes_is_refused() {
     let gzip = |content: &[u8]| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());

@@ -28,6 +28,7 @@ fn unlimited(users: u32) -> sandbox::Config {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn an_export_goes_past_ten_thousand_users_the_newest_first() {
     let t = TestGateway::with(unlimited(10_300)).await;
     let client = Dynamic::new(t.channel.clone());

@@ -78,6 +78,7 @@ async fn one_replica_answers_for_all_and_all_say_which() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_write_at_one_replica_is_read_at_every_other() {
     let fleet = Fleet::start(2).await;
     let replicas: Vec<&Replica> = fleet.replicas().collect();
@@ -145,6 +146,7 @@ async fn errors_come_whole() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn the_leader_answers_before_the_callers_time_is_over() {
     let fleet = Fleet::start(1).await;
     // A client without a timer of its own.
@@ -233,6 +235,7 @@ async fn what_an_operator_makes_void_at_a_follower_is_void_at_the_leader() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_forwarded_call_is_measured_once_by_the_replica_that_was_called() {
     let fleet = Fleet::start(1).await;
     let follower = &fleet.followers[0];
@@ -266,6 +269,7 @@ async fn a_forwarded_call_is_measured_once_by_the_replica_that_was_called() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn what_the_leader_finds_about_zendesk_is_told_by_a_follower() {
     let fleet = Fleet::start(1).await;
     let follower = &fleet.followers[0];
@@ -280,6 +284,7 @@ async fn what_the_leader_finds_about_zendesk_is_told_by_a_follower() {
 
 /// Eight callers at once, over three replicas, against the limits that Zendesk has, in a smaller interval.
 #[tokio::test]
+#[ignore = "slow"]
 async fn updates_of_all_replicas_are_paced_as_those_of_one() {
     let mut account = account();
     let interval = Duration::from_millis(50);

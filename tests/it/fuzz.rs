@@ -2,7 +2,7 @@
 //!
 //! `bash tests/fuzz/run` fuzzes the same targets guided by coverage; `corpus` replays what that has found. Without it, each
 //! target gets a fixed number of inputs that are made from its examples by a fixed seed, so that a failure can be
-//! repeated. For a longer run: `ZENDESK_GATEWAY_FUZZ_RUNS=1000000 cargo test --release --test it fuzz`, with another
+//! repeated. For a longer run: `ZENDESK_GATEWAY_FUZZ_RUNS=1000000 cargo test --release --test it fuzz -- --include-ignored`, with another
 //! `ZENDESK_GATEWAY_FUZZ_SEED` each time.
 
 use std::io::Write as _;
@@ -113,6 +113,7 @@ fn changed(example: &[u8], others: &[&[u8]], random: &mut fastrand::Rng) -> Vec<
 }
 
 #[test]
+#[ignore = "slow"]
 fn no_input_breaks_a_parser_or_its_promises() {
     let runs = usize::try_from(setting("ZENDESK_GATEWAY_FUZZ_RUNS", 4_000)).expect("not so many");
     // A call costs as much as some hundred inputs of a parser.
@@ -133,6 +134,7 @@ fn no_input_breaks_a_parser_or_its_promises() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn nesting_of_any_depth_is_refused_and_not_followed() {
     for depth in [100, 1_000, 1_000_000] {
         for open in ["[", "{\"users\":", "{\"user\":{\"user_fields\":", "{\"users\":[{\"user_fields\":{\"a\":["] {
@@ -145,6 +147,7 @@ fn nesting_of_any_depth_is_refused_and_not_followed() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_compressed_body_that_was_tampered_with_is_an_error_and_never_more_than_its_cap() {
     const CAP: usize = 64 << 10;
     let pack = |body: &[u8]| {

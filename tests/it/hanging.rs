@@ -109,12 +109,14 @@ fn writes(channel: Channel, id: i64) -> BoxFuture<'static, Result<(), Status>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn reads_of_one_caller_that_hang_are_no_matter_to_the_others() {
     besieged(1, reads).await;
     besieged(19, reads).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn writes_of_one_caller_that_hang_are_no_matter_to_the_others() {
     besieged(1, writes).await;
     besieged(19, writes).await;
@@ -122,6 +124,7 @@ async fn writes_of_one_caller_that_hang_are_no_matter_to_the_others() {
 
 /// Its own timer ends a call without a word of why. So the gateway's answer has to be there before, whatever the way.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn callers_with_timers_of_their_own_learn_why_nothing_came() {
     // For one who is 20 ms away the timer ends so long before the gateway's clock says.
     const AWAY: Duration = Duration::from_millis(40);

@@ -85,6 +85,7 @@ async fn the_cases_of_h2spec_pass_in_plaintext() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn the_cases_of_h2spec_pass_over_tls() {
     let folder = TempDir::new().expect("a folder");
     let files = Authority::new().sign().write(folder.path());

@@ -26,6 +26,7 @@ async fn start_job(t: &TestGateway) -> String {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_watch_tells_each_change_until_all_jobs_have_ended() {
     let jobs = sandbox::Jobs { per_item: Duration::from_millis(20), ..sandbox::Jobs::default() };
     let t = TestGateway::with(sandbox::Config { jobs, ..account() }).await;
@@ -51,6 +52,7 @@ async fn a_watch_tells_each_change_until_all_jobs_have_ended() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_watch_survives_a_job_that_is_not_found_yet() {
     let jobs = sandbox::Jobs { unseen_for: Duration::from_secs(2), ..sandbox::Jobs::default() };
     let t = TestGateway::with(sandbox::Config { jobs, ..account() }).await;
@@ -62,6 +64,7 @@ async fn a_watch_survives_a_job_that_is_not_found_yet() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_job_that_is_never_found_is_named() {
     let t = TestGateway::start().await;
     let ids = vec!["V3-00000000000000000000000000000000".to_owned()];

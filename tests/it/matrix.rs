@@ -69,6 +69,7 @@ fn table(http2: bool) -> Vec<Row> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn every_fault_against_every_class_has_its_code_and_its_attempts() {
     let mut config = settings();
     config.upstream.retry.first_backoff = Duration::from_millis(1);

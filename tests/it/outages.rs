@@ -23,6 +23,7 @@ enum Outage {
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "slow"]
 async fn while_zendesk_is_dead_for_five_minutes_every_known_read_is_answered_with_its_true_age() {
     for outage in [Outage::Refuses, Outage::Hangs] {
         let dead = Arc::<AtomicBool>::default();
@@ -135,6 +136,7 @@ async fn many_users_at_once_say_where_they_come_from_and_how_old_the_oldest_is()
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "slow"]
 async fn answers_of_very_different_sizes_never_take_more_memory_than_they_may() {
     let mut config = Config::default();
     config.cache.max_bytes = 1 << 20;

@@ -17,12 +17,13 @@ use crate::support::collector::Collector;
 use crate::support::raw::{LONG, Wire};
 use crate::support::{account, narrow};
 
-/// `ROUNDS=20 cargo test --test it process::` does it that often.
+/// `ROUNDS=20 cargo test --test it process:: -- --include-ignored` does it that often.
 fn rounds() -> u32 {
     std::env::var("ROUNDS").ok().map_or(2, |rounds| rounds.parse().expect("a number"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn the_binary_serves_its_sandbox_says_where_and_ends_on_sigterm() {
     let running = Binary::start(&[("SANDBOX__SEED", "7")]).await;
     let calls = running.greeting.iter().filter(|line| line.contains("grpcurl -plaintext")).count();
@@ -45,6 +46,7 @@ async fn the_binary_serves_its_sandbox_says_where_and_ends_on_sigterm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_signal_under_load_fails_no_call_and_every_stream_ends_with_its_token() {
     let (calls, streams) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut longest = Duration::ZERO;
@@ -187,6 +189,7 @@ fn unread(address: &str, settings: &[(&str, &str)]) -> (Child, std::io::PipeRead
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn what_it_prints_and_logs_need_not_be_read_for_it_to_start_serve_and_end() {
     const CHANGES: i64 = 20;
     let free = async || {

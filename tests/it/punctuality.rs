@@ -68,6 +68,7 @@ async fn call(client: &Raw, obstacle: Obstacle, number: i64, deadline: Duration)
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn whatever_holds_a_call_up_it_ends_at_its_deadline_with_deadline_exceeded() {
     let mut late = Vec::new();
     for obstacle in [Obstacle::Hang, Obstacle::Drip, Obstacle::Queue, Obstacle::Stream] {
@@ -112,6 +113,7 @@ async fn whatever_holds_a_call_up_it_ends_at_its_deadline_with_deadline_exceeded
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_stream_whose_deadline_passes_keeps_what_it_has_sent() {
     let t = gateway(Obstacle::Stream).await;
     let (client, _connection) = Raw::connect(&t.address).await;

@@ -194,6 +194,7 @@ fn value(field: &FieldDescriptor, depth: u32) -> Option<Value> {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn calls_that_succeed_and_calls_that_fail_tell_nothing_of_what_they_carry() {
     let told = Told::with(None).await;
     let t = &told.t;
@@ -272,6 +273,7 @@ async fn calls_that_succeed_and_calls_that_fail_tell_nothing_of_what_they_carry(
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_request_with_a_mark_in_every_field_of_every_rpc_tells_nothing() {
     let told = Told::with(None).await;
     let client = Dynamic::new(told.t.channel.clone());
@@ -292,6 +294,7 @@ async fn a_request_with_a_mark_in_every_field_of_every_rpc_tells_nothing() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn whatever_zendesk_answers_is_told_to_the_caller_and_to_nobody_else() {
     let json = "content-type: application/json";
     let details = json!({"error": "RecordInvalid", "description": mark(), "details": {"email": [{"description": format!("Email: {} is taken", email()), "error": "InvalidValue"}], mark(): [{"description": mark()}]}});
@@ -344,6 +347,7 @@ async fn whatever_zendesk_answers_is_told_to_the_caller_and_to_nobody_else() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_mark_that_is_told_would_be_found() {
     let told = Told::with(None).await;
     tracing::info!(target: "access", leaked = mark(), "on purpose");
@@ -353,10 +357,17 @@ async fn a_mark_that_is_told_would_be_found() {
     }
 }
 
+/// Set for the process that is to panic.
+const ALONE: &str = "PANICS_ALONE";
+
 /// Panics with a text in it, as a slice that cuts a character does.
 #[test]
 #[ignore = "run by the test below, in a process of its own"]
 fn panics_with_what_a_caller_sent() {
+    // It takes over how the whole process tells of panics.
+    if std::env::var_os(ALONE).is_none() {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let _inside = runtime.enter();
     let telemetry = Telemetry::start(&Settings::default(), std::io::stderr()).expect("telemetry");
@@ -372,7 +383,7 @@ fn panics_with_what_a_caller_sent() {
 fn a_panic_is_logged_by_its_place_and_not_by_its_text() {
     let test = std::env::current_exe().expect("this very program");
     let arguments = ["redaction::panics_with_what_a_caller_sent", "--exact", "--ignored", "--nocapture"];
-    let output = std::process::Command::new(test).args(arguments).output().expect("it runs");
+    let output = std::process::Command::new(test).args(arguments).env(ALONE, "1").output().expect("it runs");
     let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
     assert!(told.contains("tests/it/redaction.rs:") && told.contains("the gateway panicked"), "{told}");

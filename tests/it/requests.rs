@@ -97,6 +97,7 @@ fn needed(request: &mut DynamicMessage) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn no_enum_number_without_a_word_is_sent() {
     let t = TestGateway::start().await;
     let client = Dynamic::new(t.channel.clone());

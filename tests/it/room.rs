@@ -58,6 +58,7 @@ async fn assert_refused_before_anything_is_sent(client: &Raw) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn connections_beyond_the_limit_are_closed_and_there_is_room_when_others_end() {
     let t = with_room_for(2).await;
     let (_first, second) = (busy(&t).await, busy(&t).await);
@@ -68,6 +69,7 @@ async fn connections_beyond_the_limit_are_closed_and_there_is_room_when_others_e
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_newcomer_takes_the_place_of_an_idle_connection_and_never_that_of_a_busy_one() {
     let t = with_room_for(3).await;
     let (busy, mut call) = busy(&t).await;
@@ -113,6 +115,7 @@ async fn a_connection_with_nothing_but_a_session_of_reflection_makes_room_and_th
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_newcomer_from_elsewhere_gets_in_while_a_crowd_comes() {
     const ROOM: usize = 16;
     let mut config = patient();

@@ -127,6 +127,7 @@ async fn a_stream_counts_until_it_ends() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn one_connection_may_have_so_many_calls_and_no_more() {
     let mut config = settings();
     config.server.max_streams_per_connection = 3;
@@ -149,6 +150,7 @@ async fn one_connection_may_have_so_many_calls_and_no_more() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn an_old_connection_is_asked_to_end_and_its_calls_are_answered() {
     let mut config = settings();
     config.server.max_connection_age = Duration::from_millis(300);
@@ -210,6 +212,7 @@ async fn a_peer_that_stops_reading_loses_its_call_and_keeps_its_connection() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_long_reply_that_nobody_reads_is_reset() {
     let mut config = settings();
     config.server.send_timeout = Duration::from_millis(400);
@@ -232,6 +235,7 @@ async fn a_long_reply_that_nobody_reads_is_reset() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_slow_reader_keeps_its_call() {
     let mut config = settings();
     config.server.send_timeout = Duration::from_secs(3);
@@ -290,6 +294,7 @@ async fn gzip_works_both_ways() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_request_that_inflates_beyond_the_limit_is_refused() {
     let mut config = settings();
     config.server.max_request_bytes = 100_000;

@@ -64,6 +64,7 @@ async fn ask(gateway: &Binary, metadata: (&'static str, &str)) -> Result<(), ton
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_silent_issuer_keeps_neither_keys_nor_the_port_waiting_only_the_readiness() {
     let folder = TempDir::new().expect("a folder");
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -98,6 +99,7 @@ async fn a_silent_issuer_keeps_neither_keys_nor_the_port_waiting_only_the_readin
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn sighup_has_the_files_read_again_and_ends_nothing() {
     let folder = TempDir::new().expect("a folder");
     let config = settings(&folder, None);
@@ -166,6 +168,7 @@ async fn a_process_that_has_only_just_started_ends_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_secret_file_that_everybody_can_read_is_told_once_at_start() {
     let folder = TempDir::new().expect("a folder");
     let config = settings(&folder, None);
@@ -216,6 +219,7 @@ async fn a_fifo_in_place_of_a_file_is_a_mistake_and_nothing_to_wait_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_file_that_becomes_a_fifo_leaves_what_was_read_before_in_use() {
     let folder = TempDir::new().expect("a folder");
     let config = settings(&folder, None);

@@ -123,6 +123,7 @@ async fn one_call_is_told_in_spans_metrics_and_logs_that_share_its_trace() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_failed_call_names_its_failure_in_the_conventions_words() {
     let (collector, url) = Collector::start().await;
     let t = Observed::before(
@@ -157,6 +158,7 @@ async fn a_failed_call_names_its_failure_in_the_conventions_words() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn the_trace_context_goes_to_zendesk_only_if_switched_on() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let keep = seen.clone();
@@ -179,6 +181,7 @@ async fn the_trace_context_goes_to_zendesk_only_if_switched_on() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_dead_collector_is_counted_and_a_mute_one_holds_nothing_up() {
     let mute = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", mute.local_addr().expect("it is bound"));
@@ -212,6 +215,7 @@ async fn a_dead_collector_is_counted_and_a_mute_one_holds_nothing_up() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn each_call_has_one_access_line_and_health_checks_only_for_debugging() {
     let t = Observed::start(settings()).await;
     let _lines = tracing::dispatcher::set_default(t.telemetry.dispatch());
@@ -250,6 +254,7 @@ async fn each_call_has_one_access_line_and_health_checks_only_for_debugging() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_stream_is_active_until_it_ends_and_cancelled_when_the_caller_leaves() {
     let sandbox = Sandbox::start(sandbox::Config { users: 5000, ..account() }).await.expect("a stand-in");
     let upstream = sandbox.base_url();
@@ -312,6 +317,7 @@ fn scraped(row: &Row<'_>) -> String {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn every_instrument_in_the_documentation_is_in_a_live_scrape_and_no_other() {
     let t = Observed::start(settings()).await;
     t.absent_sources();
@@ -355,6 +361,7 @@ async fn whatever_callers_ask_for_makes_no_new_series() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn answers_from_the_cache_are_told_apart_and_cost_no_request() {
     let t = Observed::start(settings()).await;
     let _lines = tracing::dispatcher::set_default(t.telemetry.dispatch());
@@ -401,6 +408,7 @@ async fn a_background_refresh_is_a_trace_of_its_own_that_links_to_its_cause() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn bulk_jobs_are_counted_from_their_start_to_their_end() {
     let t = Observed::start(settings()).await;
     let ids = t.sandbox.store().user_ids().into_iter().rev().take(150).collect();

@@ -67,6 +67,7 @@ async fn certificate(address: &str, authority: &Authority) -> std::io::Result<Ce
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_port_with_a_certificate_speaks_tls_only() {
     let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
     let t = TestGateway::configured(account(), with(authority.sign().write(folder.path()))).await;
@@ -87,6 +88,7 @@ fn strays(t: &Observed) -> Vec<(&'static str, u64)> {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn who_speaks_something_else_than_the_port_is_counted_by_what_it_speaks() {
     let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
     let plain = Observed::configured(settings()).await;
@@ -122,6 +124,7 @@ async fn who_speaks_something_else_than_the_port_is_counted_by_what_it_speaks() 
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn client_certificates_are_verified_and_can_be_required() {
     let (authority, callers) = (Authority::new(), Authority::new());
     let folder = tempfile::tempdir().expect("a folder");
@@ -163,6 +166,7 @@ async fn the_peers_certificate_is_known_after_the_handshake() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_peer_that_stalls_its_handshake_is_closed_and_holds_up_nobody() {
     let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
     let mut tls = authority.sign().write(folder.path());
@@ -210,6 +214,7 @@ async fn replace(folder: &Path, next: &Signed, watcher: &Watcher, round: usize) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow"]
 async fn fifty_exchanges_of_certificates_under_load_fail_no_call() {
     let (authority, folder, watcher) = (Arc::new(Authority::new()), tempfile::tempdir().expect("a folder"), watcher());
     let t = TestGateway::watched(with(authority.sign().write(folder.path())), &watcher).await;

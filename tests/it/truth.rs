@@ -52,8 +52,8 @@
 //! # Running it
 //!
 //! ```console
-//! $ cargo test --test it truth::                                                       # 10,000 calls
-//! $ TRUTH_CALLS=200000 cargo test --release --test long truth::every_answer -- --test-threads 1     # as CI does
+//! $ cargo test --test it truth:: -- --include-ignored                                                       # 10,000 calls
+//! $ TRUTH_CALLS=200000 cargo test --release --test long truth::every_answer -- --include-ignored --test-threads 1     # as CI does
 //! $ TRUTH_CALLS=10000000 TRUTH_SEED=7 cargo test --release --test long truth::every_answer -- --nocapture --test-threads 1
 //! ```
 //!

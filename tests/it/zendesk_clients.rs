@@ -38,6 +38,7 @@ async fn walks_everything(mut client: Command) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn zenpy_walks_all_users_and_groups() {
     let mut probe = python();
     probe.args(["-c", "import zenpy"]);
@@ -77,6 +78,7 @@ async fn the_java_client_walks_all_users_and_groups() {
 
 /// Go fetches the package by itself, where it can.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn go_zendesk_walks_all_users_and_groups() {
     let target = TempDir::new().expect("a folder");
     let program = target.path().join("walk");

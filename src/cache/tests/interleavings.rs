@@ -171,6 +171,7 @@ fn decode(hit: &Hit) -> Vec<u64> {
 }
 
 #[test]
+#[ignore = "slow"]
 fn in_a_hundred_thousand_random_steps_no_read_sees_what_was_there_before_an_ended_write() {
     let mut taken = [0; 6];
     for seed in 0..SEEDS {
@@ -199,6 +200,7 @@ fn in_a_hundred_thousand_random_steps_no_read_sees_what_was_there_before_an_ende
 }
 
 #[test]
+#[ignore = "slow"]
 fn threads_that_race_for_a_record_never_see_what_was_there_before_an_ended_write() {
     let cache = cache();
     let (version, floor, over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));

@@ -53,6 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[ignore = "slow"]
     fn the_last_names_are_remembered_and_no_more_than_fit() {
         let (mut seen, text) = (Seen::new(false), |text: &str| Name::text(text));
         seen.add("email", &text("A@b.example"), 7);

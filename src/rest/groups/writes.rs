@@ -15,7 +15,7 @@ use crate::upstream::rest::Rest;
 impl Write for CreateGroupRequest {
     fn rest(&self) -> Result<Rest> {
         let group = input::group(self.group.as_ref(), None, true)?;
-        Ok(Rest::post(path!["groups"]).json(&envelope("group", &group)))
+        Ok(Rest::post(path!["groups"]).json(&envelope("group", group)))
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
@@ -42,7 +42,7 @@ impl Write for UpdateGroupRequest {
         let id = checks.take(id("id", self.id));
         let group = checks.take(input::group(self.group.as_ref(), self.update_mask.as_ref(), false));
         let (id, group) = checks.end(id.zip(group))?;
-        Ok(Rest::put(path!["groups", id]).json(&envelope("group", &group)))
+        Ok(Rest::put(path!["groups", id]).json(&envelope("group", group)))
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {

@@ -59,7 +59,7 @@ impl Write for CreateUserIdentityRequest {
             body.insert("skip_verify_email".to_owned(), true.into());
         }
         let rest = Rest::post(path!["users", user, "identities"]).query_if("brand_id", brand);
-        Ok(rest.json(&envelope("identity", &body)))
+        Ok(rest.json(&envelope("identity", body)))
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
@@ -91,7 +91,7 @@ impl Write for UpdateUserIdentityRequest {
         let ids = checks.take(ids(self.user_id, self.id));
         let body = checks.take(input::identity(self.identity.as_ref(), self.update_mask.as_ref()));
         let ((user, identity), body) = checks.end(ids.zip(body))?;
-        Ok(Rest::put(path!["users", user, "identities", identity]).json(&envelope("identity", &body)))
+        Ok(Rest::put(path!["users", user, "identities", identity]).json(&envelope("identity", body)))
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {

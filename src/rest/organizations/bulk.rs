@@ -67,7 +67,7 @@ impl Bulk for BulkUpdateOrganizationsRequest {
         if self.organizations.is_empty() {
             let change =
                 input::organization(self.organization.as_ref(), self.update_mask.as_ref(), For::Update, "organization");
-            let body = checks.take(change).map(|change| envelope("organization", &change)).unwrap_or_default();
+            let body = checks.take(change).map(|change| envelope("organization", change)).unwrap_or_default();
             let chunks = checks.take(one_of(&self.ids, &self.external_ids, " or organizations", || put().json(&body)));
             return checks.end(chunks);
         }

@@ -42,7 +42,7 @@ fn joined(input: Option<&OrganizationInput>) -> impl Iterator<Item = Tag> + use<
 impl Write for CreateOrganizationRequest {
     fn rest(&self) -> Result<Rest> {
         let organization = input::organization(self.organization.as_ref(), None, For::Create, "organization")?;
-        Ok(Rest::post(path!["organizations"]).json(&envelope("organization", &organization)))
+        Ok(Rest::post(path!["organizations"]).json(&envelope("organization", organization)))
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
@@ -77,7 +77,7 @@ impl Write for CreateOrUpdateOrganizationRequest {
         ));
         let mut organization = checks.end(organization)?;
         organization.extend(self.id.map(|id| ("id".to_owned(), id.into())));
-        Ok(Rest::post(path!["organizations", "create_or_update"]).json(&envelope("organization", &organization)))
+        Ok(Rest::post(path!["organizations", "create_or_update"]).json(&envelope("organization", organization)))
     }
 
     fn complete(reply: &mut CreateOrUpdateOrganizationResponse, answer: &Answer) {
@@ -121,7 +121,7 @@ impl Write for UpdateOrganizationRequest {
             "organization",
         ));
         let (id, organization) = checks.end(id.zip(organization))?;
-        Ok(Rest::put(path!["organizations", id]).json(&envelope("organization", &organization)))
+        Ok(Rest::put(path!["organizations", id]).json(&envelope("organization", organization)))
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {

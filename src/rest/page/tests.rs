@@ -274,6 +274,7 @@ fn a_sideloaded_record_comes_once() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_row_that_takes_all_the_room_it_may_costs_itself_and_no_other_row() {
     let many = vec!["0"; 1 << 20].join(",");
     let other = |id: i64| format!(r#"{{"id":{id},"name":"B","tags":["a","b"],"user_fields":{{"a":[1,2]}}}}"#);
@@ -291,6 +292,7 @@ fn a_row_that_takes_all_the_room_it_may_costs_itself_and_no_other_row() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_page_is_read_whole_however_many_fields_its_rows_have_and_refused_where_its_rows_alone_take_too_much() {
     let page = |rows: usize, rest: &str| {
         let rows: Vec<String> = (1..=rows).map(|id| format!(r#"{{"id":{id}{rest}}}"#)).collect();

@@ -28,7 +28,7 @@ fn of_field(id: i64) -> Changes {
 impl Write for CreateUserFieldRequest {
     fn rest(&self) -> Result<Rest> {
         let field = input::user_field(self.user_field.as_ref(), None, true)?;
-        Ok(Rest::post(path!["user_fields"]).json(&envelope("user_field", &field)))
+        Ok(Rest::post(path!["user_fields"]).json(&envelope("user_field", field)))
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
@@ -57,7 +57,7 @@ impl Write for UpdateUserFieldRequest {
         let id = checks.take(id("id", self.id));
         let field = checks.take(input::user_field(self.user_field.as_ref(), self.update_mask.as_ref(), false));
         let (id, field) = checks.end(id.zip(field))?;
-        Ok(Rest::put(path!["user_fields", id]).json(&envelope("user_field", &field)))
+        Ok(Rest::put(path!["user_fields", id]).json(&envelope("user_field", field)))
     }
 
     /// A new option would be made a second time, or be refused as one that is there.
@@ -139,7 +139,7 @@ impl Write for CreateOrUpdateUserFieldOptionRequest {
             crate::json::body(option, None, "custom_field_option", &mut checks)
         });
         let (field, body): (_, Map<String, Value>) = checks.end(field.zip(body))?;
-        Ok(Rest::post(path!["user_fields", field, "options"]).json(&envelope("custom_field_option", &body)))
+        Ok(Rest::post(path!["user_fields", field, "options"]).json(&envelope("custom_field_option", body)))
     }
 
     fn idempotency(&self) -> Idempotency {

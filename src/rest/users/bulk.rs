@@ -129,7 +129,7 @@ impl Bulk for BulkUpdateUsersRequest {
             return checks.end(updates);
         }
         let user = checks.take(input::user(self.user.as_ref(), self.update_mask.as_ref(), For::Update, "user"));
-        let body = user.map(|user| envelope("user", &user)).unwrap_or_default();
+        let body = user.map(|user| envelope("user", user)).unwrap_or_default();
         let put = || Rest::put(path!["users", "update_many"]).json(&body);
         // If both lists are empty, that is told above.
         let chunks = if given[0] || given[1] {

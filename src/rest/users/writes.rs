@@ -33,7 +33,7 @@ fn has_external_id_of(user: &User, input: Option<&UserInput>) -> bool {
 impl Write for CreateUserRequest {
     fn rest(&self) -> Result<Rest> {
         let user = input::user(self.user.as_ref(), None, For::Create, "user")?;
-        Ok(Rest::post(path!["users"]).json(&envelope("user", &user)))
+        Ok(Rest::post(path!["users"]).json(&envelope("user", user)))
     }
 
     fn fits(&self, reply: &Self::Reply) -> bool {
@@ -63,7 +63,7 @@ impl Write for CreateUserRequest {
 impl Write for CreateOrUpdateUserRequest {
     fn rest(&self) -> Result<Rest> {
         let user = input::user(self.user.as_ref(), self.update_mask.as_ref(), For::Upsert, "user")?;
-        let mut rest = Rest::post(path!["users", "create_or_update"]).json(&envelope("user", &user));
+        let mut rest = Rest::post(path!["users", "create_or_update"]).json(&envelope("user", user));
         rest.updated_user = self.user.as_ref().and_then(input::key_of);
         Ok(rest)
     }
@@ -110,7 +110,7 @@ impl Write for RequestUserCreateRequest {
             checks.refuse("user.email", "must not be empty");
         }
         let user = checks.end(user)?;
-        Ok(Rest::post(path!["users", "request_create"]).json(&envelope("user", &user)))
+        Ok(Rest::post(path!["users", "request_create"]).json(&envelope("user", user)))
     }
 
     fn parse(&self, body: &[u8]) -> Result<Parsed, Malformed> {
@@ -133,7 +133,7 @@ impl Write for UpdateUserRequest {
         let user = checks.take(input::user(self.user.as_ref(), self.update_mask.as_ref(), For::Update, "user"));
         let id = checks.take(id("id", self.id));
         let (id, user) = checks.end(id.zip(user))?;
-        Ok(Rest::put(path!["users", id]).json(&envelope("user", &user)).updates(UserKey::Id(self.id)))
+        Ok(Rest::put(path!["users", id]).json(&envelope("user", user)).updates(UserKey::Id(self.id)))
     }
 
     /// Zendesk adds an e-mail address or phone number to the user's others. Whether it refuses to add one twice is unknown, so

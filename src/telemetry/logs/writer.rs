@@ -311,6 +311,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "slow"]
     fn no_amount_of_other_lines_displaces_those_about_changes() {
         let written = Arc::new(Mutex::new(Vec::new()));
         let writer = Writer::start(Slow(Arc::clone(&written)));

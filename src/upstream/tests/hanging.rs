@@ -92,6 +92,7 @@ async fn others(upstream: &Upstream, others: &[Share], at_once: usize, time: Dur
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "slow"]
 async fn no_call_of_another_caller_fails_or_waits_for_long_however_one_callers_requests_hang() {
     let share = shares();
     let greedy = share("greedy");
@@ -123,6 +124,7 @@ async fn no_call_of_another_caller_fails_or_waits_for_long_however_one_callers_r
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "slow"]
 async fn what_somebody_waits_for_waits_behind_one_page_of_other_callers_streams_at_most() {
     let (share, page) = (shares(), || Call { priority: Priority::Background, ..read() });
     for time in [100, 700] {
@@ -140,6 +142,7 @@ async fn what_somebody_waits_for_waits_behind_one_page_of_other_callers_streams_
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "slow"]
 async fn several_callers_whose_requests_hang_do_not_take_all_either() {
     let share = shares();
     let greedy: Vec<Share> = (0..3).map(|number| share(&format!("greedy-{number}"))).collect();

@@ -31,7 +31,7 @@ pub enum Ended {
 
 /// Calls back once, when the answer to a request has ended.
 ///
-/// ```ignore
+/// ```text
 /// let guard = AnswerGuard::new(&request, move |ended| recorder.end(number, ended));
 /// guard.follow(next.run(request).await)
 /// ```

@@ -16,6 +16,7 @@ async fn unexplained(head: &str, body: &[u8]) -> Scripted {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_refused_read_is_told_by_its_status_and_says_nothing_of_health() {
     let said = br#"{"error":"RecordNotFound","description":"Not found"}"#;
     let packed = "content-encoding: gzip\r\ncontent-length: 52";
@@ -67,6 +68,7 @@ async fn an_outage_keeps_its_status_and_how_long_to_wait_without_its_body() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn what_a_proxy_gave_up_on_and_odd_json_are_not_asked_for_again() {
     for (rpc, request, body) in [
         ("GetUser", r#"{"id": 1}"#, r#"{"user":{"id":"q"}}"#),
@@ -123,6 +125,7 @@ async fn the_first_violation_stands_in_the_message() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_job_that_is_shown_can_be_read() {
     for (id, is_shown) in [
         ("V3-0a", true),

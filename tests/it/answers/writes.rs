@@ -16,6 +16,7 @@ fn cut(head: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_refusal_is_one_although_its_words_are_lost() {
     let refusals = [
         "301 Moved Permanently",
@@ -51,6 +52,7 @@ async fn a_refusal_is_one_although_its_words_are_lost() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_refusal_is_one_although_its_words_never_end() {
     for (head, code) in [
         ("301 Moved Permanently", Code::FailedPrecondition),
@@ -69,6 +71,7 @@ async fn a_refusal_is_one_although_its_words_never_end() {
 
 /// Its head says that the change was made, but not what the record is like, or which job does it.
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_success_whose_body_does_not_come_whole_is_told_soon_and_with_its_status() {
     let told = async |upstream: &Scripted| {
         let began = Instant::now();
@@ -109,6 +112,7 @@ async fn a_write_that_is_told_to_look_elsewhere_names_where() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_part_of_the_memberships_is_read_to_the_end_after_a_default_was_set() {
     let part = r#"{"group_memberships":[{"id":7,"user_id":8,"group_id":9,"default":true}],"#;
     let whole = r#"{"group_memberships":[{"id":7,"user_id":8,"group_id":9,"default":true},{"id":6,"user_id":8,"group_id":5}],

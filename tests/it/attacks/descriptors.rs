@@ -43,6 +43,7 @@ async fn ends_well(gateway: Binary) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn crowds_at_the_admin_port() {
     let gateway = Binary::with_descriptors(1024, &[]).await;
     let (id, mut users) = (gateway.ids().await[0], gateway.users().await);
@@ -58,6 +59,7 @@ async fn crowds_at_the_admin_port() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn crowds_at_the_grpc_port() {
     let gateway = Binary::with_descriptors(1024, &[("SERVER__PREFACE_TIMEOUT", "1m")]).await;
     let (id, mut users) = (gateway.ids().await[0], gateway.users().await);

@@ -59,6 +59,7 @@ async fn an_id(gateway: &Binary) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn streams_of_one_caller_leave_room_for_everybody_else() {
     let (gateway, _folder) = start(&[("SANDBOX__JOBS__QUEUED_FOR", "5m")]).await;
     let id = an_id(&gateway).await;
@@ -93,6 +94,7 @@ async fn streams_of_one_caller_leave_room_for_everybody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_short_budget_is_shared_between_callers_and_not_by_who_asks_most() {
     // Twenty requests a second at most, of which the greedy one would take all, again and again.
     let (gateway, _folder) = start(&[("SANDBOX__RATE_LIMIT", "600"), ("UPSTREAM__QUEUE__PERMITS", "4")]).await;
@@ -137,6 +139,7 @@ async fn a_short_budget_is_shared_between_callers_and_not_by_who_asks_most() {
 
 /// It holds every connection there may be, and has a call on each so often that none is ever idle for long.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn connections_of_one_caller_in_use_again_and_again_leave_room_for_others() {
     const MOST: usize = 96;
     let settings = [("SERVER__MAX_CONNECTIONS", &*MOST.to_string()), ("TELEMETRY__LOG_FILTER", "warn")];
@@ -176,6 +179,7 @@ async fn connections_of_one_caller_in_use_again_and_again_leave_room_for_others(
 
 /// One call of some hundred bytes, packed, has ten thousand rows that are checked and refused.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn thousands_of_wrong_rows_hold_up_nobody() {
     let gateway = Binary::start(&[("TELEMETRY__LOG_FILTER", "warn"), ("SERVER__WORKERS", "1")]).await;
     let id = gateway.ids().await[0];

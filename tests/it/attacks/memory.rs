@@ -4,6 +4,7 @@
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
+use prost_types::FieldMask;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
@@ -87,6 +88,7 @@ async fn with_metadata(address: &str, number: usize, path: &str) -> Vec<(Raw, Ca
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn messages_of_every_heavy_kind_at_once() {
     let gateway = Binary::start(&[("TELEMETRY__LOG_FILTER", "warn"), ("SANDBOX__USERS", "10000")]).await;
     let ids = gateway.ids().await;
@@ -151,6 +153,7 @@ async fn messages_of_every_heavy_kind_at_once() {
 
 /// Such a message has a megabyte, and takes ten times as much once it is read.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn writes_of_many_user_fields_at_once() {
     let latency = sandbox::Latency::Fixed(Duration::from_millis(300));
     let sandbox = Sandbox::start(sandbox::Config { latency, ..sandbox::Config::default() }).await.expect("a free port");
@@ -159,22 +162,30 @@ async fn writes_of_many_user_fields_at_once() {
     let value = || prost_types::Value { kind: Some(prost_types::value::Kind::StringValue("v".to_owned())) };
     let fields = (0..60_000).map(|number| (format!("k{number}"), value())).collect();
     let user_fields = Some(prost_types::Struct { fields });
-    let user = Some(UserInput { user_fields, ..UserInput::default() });
-    let updates = [false, true].map(|check_user_fields| {
-        let user = user.clone();
-        framed(0, &UpdateUserRequest { id, user, check_user_fields, ..Default::default() }.encode_to_vec())
-    });
+    let user = Some(UserInput { name: Some("n".to_owned()), user_fields, ..UserInput::default() });
+    let update = |check_user_fields, paths: &[&str]| {
+        let update_mask = Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() });
+        let update = UpdateUserRequest { id, user: user.clone(), update_mask, check_user_fields, ..Default::default() };
+        (UPDATE_USER, framed(0, &update.encode_to_vec()))
+    };
+    let create = CreateUserRequest { user: user.clone(), check_user_fields: true, ..Default::default() };
+    let writes = [
+        update(false, &[]),
+        update(true, &[]),
+        update(true, &["user_fields", "name"]),
+        (CREATE_USER, framed(0, &create.encode_to_vec())),
+    ];
     let mut users = gateway.users().await;
     call(&mut users, id, |made| made >= 50).await;
     let before = gateway.peak();
     let (mut writing, address) = (JoinSet::new(), gateway.address.clone());
     for number in 0..40 {
-        let (address, update) = (address.clone(), updates[number % 2].clone());
+        let (address, (path, write)) = (address.clone(), writes[number % writes.len()].clone());
         writing.spawn(async move {
             let (client, _) = Raw::connect(&address).await;
             for _ in 0..scaled(3, 10) {
-                let mut call = client.begin(UPDATE_USER, &[]).await.expect("it is let in");
-                call.request.send_data(update.clone(), true).expect("it is sent");
+                let mut call = client.begin(path, &[]).await.expect("it is let in");
+                call.request.send_data(write.clone(), true).expect("it is sent");
                 let _ = call.response.await;
             }
         });

@@ -30,6 +30,7 @@ async fn open_many(address: String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn newcomers_from_elsewhere_get_in_while_strangers_open_connections_as_fast_as_they_can() {
     let settings = &[("TELEMETRY__LOG_FILTER", "warn"), ("SERVER__MAX_CONNECTIONS", "256")];
     let gateway = if strict() { Binary::on_processor(0, settings).await } else { Binary::start(settings).await };

@@ -48,6 +48,7 @@ pub async fn probe_within(time: Duration, address: &str, admin: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn health_watches_of_strangers() {
     let gateway = Binary::start(&[("TELEMETRY__LOG_FILTER", "warn")]).await;
     let id = gateway.ids().await[0];

@@ -144,6 +144,7 @@ async fn changes_within_a_flood(key: Option<&'static str>) -> Flooded {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_flood_of_strangers_displaces_no_change_from_the_record() {
     let flooded = changes_within_a_flood(None).await;
     let done = flooded.of("audit").filter(|line| line["outcome"] == "done").count();
@@ -168,6 +169,7 @@ async fn a_flood_of_strangers_displaces_no_change_from_the_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_known_caller_who_is_refused_again_and_again_displaces_no_change_from_the_record() {
     let flooded = changes_within_a_flood(Some("other")).await;
     let of = |caller: &'static str| flooded.of("audit").filter(move |line| line["caller"] == caller);

@@ -83,6 +83,7 @@ async fn a_lost_answer_leaves_a_hundred_rows_unknown_and_no_more() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn jobs_that_end_are_told_while_an_answer_is_awaited() {
     let t = TestGateway::start().await;
     t.sandbox.fault(post("/users/create_many"), Delay::by(Duration::from_secs(4)).after(1));
@@ -180,6 +181,7 @@ async fn empty_texts_name_nobody() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_dry_run_finds_a_name_that_came_long_before() {
     let t = TestGateway::start().await;
     let mut messages: Vec<Creations> = (0..200).map(|at| rows(at * 500..(at + 1) * 500)).collect();

@@ -59,6 +59,7 @@ async fn row_by_row(t: &TestGateway, rows: usize) -> Result<(), tonic::Status> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn rows_that_come_one_by_one_end_no_connection() {
     let t = TestGateway::start().await;
     t.sandbox.fault(post("/users/create_many"), Delay::by(Duration::from_millis(100)).forever());

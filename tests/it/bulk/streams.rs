@@ -120,6 +120,7 @@ async fn rows_of_many_messages_become_requests_of_a_hundred_and_each_has_its_out
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn every_bulk_call_has_a_stream_that_does_the_same() {
     let t = TestGateway::start().await;
     let client = Dynamic::new(t.channel.clone());
@@ -296,6 +297,7 @@ async fn an_answer_that_is_lost_leaves_its_rows_unknown_and_no_others() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn what_is_open_is_told_at_another_gateway_and_nothing_is_sent_twice() {
     let jobs = sandbox::Jobs { queued_for: Duration::from_secs(2), ..sandbox::Jobs::default() };
     let mut t = TestGateway::with(sandbox::Config { jobs, ..account() }).await;
@@ -320,6 +322,7 @@ async fn what_is_open_is_told_at_another_gateway_and_nothing_is_sent_twice() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_job_that_zendesk_does_not_know_any_more_is_unknown_and_the_stream_goes_on() {
     let t = TestGateway::start().await;
     let (import, end) = upsert(&t, vec![message(users(0..100))]).await;
@@ -352,6 +355,7 @@ async fn import_of_receipt(t: &TestGateway) -> zendesk_gateway::proto::BulkRecei
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_caller_who_leaves_stops_what_was_not_sent_and_nothing_else() {
     let t = TestGateway::with(sandbox::Config { jobs: pace(Duration::from_millis(2)), ..account() }).await;
     t.sandbox.fault(post("/users/create_or_update_many"), Delay::by(Duration::from_millis(200)).forever());
@@ -368,6 +372,7 @@ async fn a_caller_who_leaves_stops_what_was_not_sent_and_nothing_else() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_stream_goes_on_beyond_what_a_unary_call_may_take() {
     let mut config = settings();
     config.server.unary_deadline = Duration::from_secs(2);

@@ -22,6 +22,7 @@ fn any(_path: &str) -> String {
 }
 
 #[test]
+#[ignore = "slow"]
 fn the_binary_finds_no_mistake_in_what_any_scenario_renders() {
     if !has_helm() {
         return;
@@ -73,6 +74,7 @@ fn the_settings_of_a_pod_that_would_not_start_are_found_by_its_test() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_demo_pod_answers_its_probes_and_its_test_and_ends_within_its_grace_period() {
     if !has_helm() {
         return;
@@ -96,6 +98,7 @@ async fn a_demo_pod_answers_its_probes_and_its_test_and_ends_within_its_grace_pe
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_pod_signs_in_with_the_mounted_secret_and_stays_ready_while_zendesk_is_gone() {
     if !has_helm() {
         return;

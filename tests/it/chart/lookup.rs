@@ -107,6 +107,7 @@ fn hooks(name: &str, values: &Value, there: &[&str]) -> Option<String> {
 }
 
 #[test]
+#[ignore = "slow"]
 fn an_upgrade_that_makes_what_its_check_would_need_is_not_held_up_by_it() {
     if !has_helm() {
         return;

@@ -11,6 +11,7 @@ use super::rendered::{
 use crate::support::tools::is_installed;
 
 #[test]
+#[ignore = "slow"]
 fn every_scenario_lints_and_renders_without_a_warning() {
     if !has_helm() {
         return;
@@ -33,6 +34,7 @@ fn every_scenario_lints_and_renders_without_a_warning() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn each_option_makes_its_object_and_nothing_else_does() {
     if !has_helm() {
         return;
@@ -76,6 +78,7 @@ fn each_option_makes_its_object_and_nothing_else_does() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn every_pod_fits_the_restricted_standard_and_holds_no_token() {
     if !has_helm() {
         return;
@@ -110,6 +113,7 @@ fn every_pod_fits_the_restricted_standard_and_holds_no_token() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn no_folder_is_mounted_within_another_and_no_file_alone() {
     if !has_helm() {
         return;
@@ -187,6 +191,7 @@ fn services_and_budget_select_the_gateways_pods_and_not_the_tests() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn pods_elect_a_leader_where_there_may_be_two_and_may_do_no_more_than_that_takes() {
     if !has_helm() {
         return;
@@ -355,6 +360,7 @@ fn thresholds_severities_and_rules_can_be_ones_own() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn the_settings_travel_with_each_pod() {
     if !has_helm() {
         return;

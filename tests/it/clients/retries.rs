@@ -86,6 +86,7 @@ async fn repeats_nothing_that_the_gateway_has_repeated(command: Command) {
 
 /// Every call that only reads, streams and reads of hundreds of users, too, of however many requests it is made.
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_read_is_three_requests_at_most_while_zendesk_fails() {
     let t = failing().await;
     let (dynamic, known) = (Dynamic::new(t.channel.clone()), Known::of(&t));
@@ -129,6 +130,7 @@ async fn one_failure_does_not_fail_a_call_of_several_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn python_does_not_multiply_the_attempts() {
     let mut probe = python();
     probe.args(["-c", "import grpc"]);
@@ -140,6 +142,7 @@ async fn python_does_not_multiply_the_attempts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn go_does_not_multiply_the_attempts() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("retries");

@@ -128,8 +128,9 @@ async fn counted(job: &str, examples: &TempDir) -> Counted {
     serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{job}: {printed}"))
 }
 
-/// `BLESS=1 cargo test --test it scripts` writes the table of `examples/README.md`.
+/// `BLESS=1 cargo test --test it scripts -- --include-ignored` writes the table of `examples/README.md`.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn each_job_does_what_its_script_does_with_fewer_requests() {
     let Some(examples) = examples() else { return };
     let all = futures_util::stream::iter(JOBS).map(|(job, _)| counted(job, &examples)).buffered(2);
@@ -165,6 +166,7 @@ async fn each_job_does_what_its_script_does_with_fewer_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_dry_run_of_a_job_says_what_it_would_do_and_changes_nothing() {
     let Some(examples) = examples() else { return };
     let t = TestGateway::with(plain()).await;
@@ -177,6 +179,7 @@ async fn a_dry_run_of_a_job_says_what_it_would_do_and_changes_nothing() {
 
 /// Somebody else changes a user between the look at what would be merged and the merge, which cannot be undone.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn who_is_no_duplicate_any_more_is_not_merged() {
     let Some(examples) = examples() else { return };
     let t = TestGateway::with(plain()).await;
@@ -228,6 +231,7 @@ fn the_pages_name_each_job_and_what_it_calls() {
 
 /// Three users of whom one is refused, and the answer about one is lost.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_job_says_which_rows_failed_and_why_and_does_them_when_it_is_started_again() {
     let Some(examples) = examples() else { return };
     let t = TestGateway::with(plain()).await;

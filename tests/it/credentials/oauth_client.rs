@@ -57,6 +57,7 @@ async fn the_token_is_asked_for_as_documented_and_shown_without_its_text() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow"]
 async fn no_call_fails_while_tokens_are_renewed_ahead_of_their_end() {
     let (t, source, _folder) = client(Duration::from_secs(5)).await;
     let load = under_load(&t);
@@ -67,6 +68,7 @@ async fn no_call_fails_while_tokens_are_renewed_ahead_of_their_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow"]
 async fn tokens_that_are_revoked_fifty_times_under_load_are_renewed_within_the_calls_that_meet_it() {
     let (t, source, _folder) = client(Duration::from_hours(1)).await;
     let load = under_load(&t);
@@ -82,6 +84,7 @@ async fn tokens_that_are_revoked_fifty_times_under_load_are_renewed_within_the_c
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn while_the_token_endpoint_is_down_the_last_token_serves() {
     let (t, source, _folder) = client(Duration::from_hours(1)).await;
     ask(&t).await.expect("the first token");

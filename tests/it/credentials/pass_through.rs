@@ -139,6 +139,7 @@ async fn personal() -> (url::Url, Arc<AtomicU64>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow"]
 async fn ten_thousand_interleaved_calls_of_two_callers_never_get_each_others_answers() {
     let (url, requests) = personal().await;
     let source = Source::start(&config::Credential::PassThrough, &plain(&url), &watcher()).await.expect("no file");

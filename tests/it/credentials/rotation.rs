@@ -55,6 +55,7 @@ fn write(file: &Path, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow"]
 async fn fifty_rotations_under_load_with_half_written_files_fail_no_call() {
     let folder = TempDir::new().expect("a temporary folder");
     // As Kubernetes mounts a secret: the file is a link through a folder that is itself a link, which is swapped.
@@ -196,6 +197,7 @@ async fn a_token_that_is_revoked_before_its_successor_was_seen_is_looked_up_with
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn whatever_becomes_of_its_file_the_last_good_secret_stays_in_use() {
     let kinds: [fn(&Sandbox, &TempDir) -> config::Credential; 2] = [
         |sandbox, folder| {

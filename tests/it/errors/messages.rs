@@ -16,6 +16,7 @@ async fn told(t: &TestGateway, rpc: &str, request: &str) -> String {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn what_the_gateway_refuses_is_said_with_its_value_and_its_choices() {
     let t = TestGateway::start().await;
     for (rpc, request, message) in [

@@ -381,6 +381,7 @@ async fn make(reason: &str) -> (Status, Case) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn every_reason_happens_and_says_what_to_do() {
     let pool = DescriptorPool::decode(zendesk_gateway::proto::DESCRIPTORS).expect("the contract's descriptors");
     let reasons = pool.get_enum_by_name("zendesk.gateway.v1.ErrorReason").expect("it is there");

@@ -48,6 +48,7 @@ fn rows(record: &Value) -> Value {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn the_largest_pages_fit_into_what_clients_take_by_default() {
     let pool = DescriptorPool::decode(zendesk_gateway::proto::DESCRIPTORS).expect("the contract's descriptors");
     let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());

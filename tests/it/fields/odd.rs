@@ -97,6 +97,7 @@ fn breaks<R: Row + PartialEq + std::fmt::Debug>(record: &Value) {
 }
 
 #[test]
+#[ignore = "slow"]
 fn an_odd_value_costs_itself_only() {
     macro_rules! each {
         ($($row:ident)+) => {

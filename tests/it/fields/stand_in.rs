@@ -8,6 +8,7 @@ use super::assert_survived;
 use crate::support::{Dynamic, TestGateway};
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn every_field_that_the_stand_in_writes_survives() {
     let t = TestGateway::start().await;
     let (client, known) = (Dynamic::new(t.channel.clone()), t.sandbox.config().credential.clone());

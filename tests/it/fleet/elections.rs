@@ -23,6 +23,7 @@ async fn served_by(replica: &Replica, id: i64) -> String {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn replicas_elect_one_leader_and_the_others_forward_to_it() {
     let fleet = Elected::start(3).await;
     let (id, leader) = (fleet.user(3), fleet.leader().name.clone());
@@ -52,6 +53,7 @@ async fn replicas_elect_one_leader_and_the_others_forward_to_it() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn answers_that_are_lost_late_or_overtaken_cost_nobody_the_lead() {
     let fleet = Elected::start(2).await;
     let (id, leader) = (fleet.user(3), fleet.leader().name.clone());

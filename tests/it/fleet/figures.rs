@@ -1,7 +1,7 @@
 //! What a fleet of processes of the real binary promises in numbers, by what the stand-in counts.
 //!
 //! Each runs for seconds. With `FLEET_FULL=1` in the environment it runs for as long, and with as many processes, as
-//! docs/fleet.md says: `FLEET_FULL=1 cargo test --test it fleet::figures -- --nocapture --test-threads=1`.
+//! docs/fleet.md says: `FLEET_FULL=1 cargo test --test it fleet::figures -- --include-ignored --nocapture --test-threads=1`.
 
 mod accounts;
 mod histories;
@@ -123,6 +123,7 @@ const UNPACED: [(&str, &str); 2] =
     [("UPSTREAM__RATE__UPDATES_PER_USER", "0"), ("UPSTREAM__RATE__UPDATE_SPACING", "0s")];
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn reads_cost_what_they_cost_with_one_replica() {
     // By reads a second: the most requests that 1,000 reads may cost.
     for (a_second, most) in sized(&[(100, 90.0)][..], &[(100, 62.0), (300, 21.0)]) {
@@ -148,6 +149,7 @@ async fn reads_cost_what_they_cost_with_one_replica() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn what_was_written_at_one_process_is_read_at_every_other() {
     let pairs = sized(300, 10_000);
     let fleet = Processes::start(sandbox::Config { users: 250, ..account() }, 3, &UNPACED).await;

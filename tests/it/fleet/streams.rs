@@ -42,6 +42,7 @@ async fn a_stream_is_whole_and_says_what_it_cost() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_follower_that_leaves_ends_its_streams_at_a_page_and_no_others() {
     let mut fleet = Fleet::of(many_users(), settings(), 2).await;
     let request = StreamUsersRequest { page_size: 100, ..StreamUsersRequest::default() };
@@ -74,6 +75,7 @@ async fn a_follower_that_leaves_ends_its_streams_at_a_page_and_no_others() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn streams_that_nobody_reads_are_in_the_way_of_no_other_call() {
     let mut config = settings();
     config.callers.max_streams = 0;

@@ -27,6 +27,7 @@ fn unescape(line: &str) -> Vec<u8> {
 }
 
 #[test]
+#[ignore = "slow"]
 fn what_fuzzing_found_keeps_its_promises() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
     let mut size = 0;

@@ -69,6 +69,7 @@ async fn all_called(load: &Load) {
 const ROUNDS: u64 = 4 * 2 * 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow"]
 async fn fifty_exchanges_of_api_keys_under_load_fail_no_call() {
     let (folder, watcher) = (TempDir::new().expect("a folder"), watcher());
     let config = with_keys(&folder);
@@ -94,6 +95,7 @@ async fn fifty_exchanges_of_api_keys_under_load_fail_no_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow"]
 async fn fifty_exchanges_of_signing_keys_in_a_file_under_load_fail_no_call() {
     let (folder, watcher, first) = (TempDir::new().expect("a folder"), watcher(), Key::ec("first"));
     let config = with_tokens(&folder, &[&first]);
@@ -136,6 +138,7 @@ async fn publish(endpoint: &Endpoint, document: &str, taken_and_failed: impl Fn(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow"]
 async fn fifty_exchanges_of_signing_keys_at_a_url_under_load_fail_no_call() {
     let (watcher, first) = (watcher(), Key::ec("first"));
     let endpoint = Endpoint::start(jwks(&[&first])).await;

@@ -139,6 +139,7 @@ async fn every_way_to_forge_or_misuse_a_token_is_refused() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_token_that_was_accepted_is_refused_once_it_has_ended() {
     let (folder, key) = (TempDir::new().expect("a folder"), Key::ec("one"));
     let mut config = with_tokens(&folder, &[&key]);
@@ -253,6 +254,7 @@ async fn who_has_a_new_key_while_strangers_make_up_keys_is_told_when_to_come_bac
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn callers_who_leave_do_not_make_the_gateway_ask_its_issuer_again() {
     let key = Key::ec("one");
     let endpoint = Endpoint::start(jwks(&[&key])).await;
@@ -377,6 +379,7 @@ async fn a_key_that_is_left_out_is_told_once_by_its_name_and_again_only_after_it
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn keys_are_taken_from_the_url_that_is_set_only_and_not_without_end() {
     let key = Key::ec("one");
     let endpoint = Endpoint::start(jwks(&[&key])).await;

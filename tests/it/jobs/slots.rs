@@ -52,6 +52,7 @@ fn too_many(sandbox: &Sandbox, started: u64) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "slow"]
 async fn a_small_bulk_call_does_not_wait_for_eight_large_ones() {
     let caller = callers();
     let (_, _, rpc) = start().await;

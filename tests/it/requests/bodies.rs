@@ -277,6 +277,7 @@ async fn fill_updates(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn every_request_of_every_write_fits_zendesks_schema() {
     let mut checker = Checker::start().await;
     let known = Known::of(&checker.t);

@@ -32,6 +32,7 @@ async fn until_ready(gateway: &Binary, within: u64) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn it_is_not_ready_while_zendesk_refuses_its_credential_and_is_once_the_right_one_is_there() {
     let sandbox = Sandbox::start(account()).await.expect("the stand-in starts");
     let credential = sandbox.config().credential.clone();
@@ -58,6 +59,7 @@ async fn it_is_not_ready_while_zendesk_refuses_its_credential_and_is_once_the_ri
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn an_upstream_that_does_not_answer_keeps_nobody_back() {
     let folder = TempDir::new().expect("a folder");
     let token = folder.path().join("token");
@@ -73,6 +75,7 @@ async fn an_upstream_that_does_not_answer_keeps_nobody_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn what_answers_as_if_there_were_no_such_account_takes_nobodys_place() {
     let folder = TempDir::new().expect("a folder");
     let token = folder.path().join("token");

@@ -146,6 +146,7 @@ async fn calls(then: Then, kinds: &[What], deadline: Duration, time: Duration) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn writes_leave_a_connection_that_has_no_room_for_bodies() {
     let (ended, whole) = calls(Then::NoWindow, &[What::Write], Duration::from_secs(5), Duration::from_secs(3)).await;
     let failed: Vec<_> = ended.iter().filter(|call| call.outcome.is_err()).collect();
@@ -154,6 +155,7 @@ async fn writes_leave_a_connection_that_has_no_room_for_bodies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn reads_go_on_where_no_connection_has_room_for_bodies() {
     let kinds = [What::Read, What::Write, What::Read, What::Write];
     let deadline = Duration::from_secs(3);
@@ -179,6 +181,7 @@ async fn reads_go_on_where_no_connection_has_room_for_bodies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_connection_that_answers_nothing_but_pings_is_left_even_when_callers_have_little_time() {
     let (ended, _) = calls(Then::Stuck, &[What::Read], Duration::from_secs(2), Duration::from_secs(8)).await;
     let late: Vec<_> = ended.iter().filter(|call| call.at > Duration::from_secs(5) && call.outcome.is_err()).collect();
@@ -188,6 +191,7 @@ async fn a_connection_that_answers_nothing_but_pings_is_left_even_when_callers_h
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn nothing_is_known_of_the_budget_until_zendesk_answers() {
     // It accepts connections and never speaks.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -36,6 +36,7 @@ async fn what_a_reset_stream_leaves_open_depends_on_why_and_when() {
 
 /// What was written before is done, and the write keeps neither its permit nor its caller waiting for the rest.
 #[tokio::test]
+#[ignore = "slow"]
 async fn an_answer_to_a_write_that_stops_is_given_up_and_its_connection_goes_on() {
     let gateway = gateway(|_| ()).await;
     let sandbox = &gateway.sandbox;
@@ -62,6 +63,7 @@ async fn an_answer_to_a_write_that_stops_is_given_up_and_its_connection_goes_on(
 
 /// An edge that is overloaded refuses streams that its settings allow. That says nothing of how many it takes.
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_spell_of_refused_streams_costs_no_call_and_no_room() {
     let gateway = gateway(|_| ()).await;
     call(&gateway, What::Read, 0, Duration::from_secs(10)).await.expect("all is well");
@@ -83,6 +85,7 @@ async fn a_spell_of_refused_streams_costs_no_call_and_no_room() {
 
 /// Such a write waits most of the time for its next move, and nothing of it was processed.
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_write_that_is_refused_until_its_deadline_is_told_as_not_carried_out() {
     let gateway = gateway(|_| ()).await;
     call(&gateway, What::Write, 0, Duration::from_secs(10)).await.expect("all is well");
@@ -105,6 +108,7 @@ async fn a_write_that_is_refused_until_its_deadline_is_told_as_not_carried_out()
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn the_end_of_a_connection_is_one_failure_however_many_calls_it_hits() {
     let mut account = edge(|_| ());
     account.latency = sandbox::Latency::Fixed(Duration::from_millis(300));

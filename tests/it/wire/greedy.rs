@@ -181,6 +181,7 @@ fn failed(ended: &[Result<(), Status>]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn of_a_caller_whose_requests_cut_connections_others_notice_two_at_most() {
     let pause = Duration::from_millis(150);
     let [reads, writes] = beside(Bad::Cut, 100, 2, pause, (Duration::from_millis(60), 50)).await;
@@ -191,6 +192,7 @@ async fn of_a_caller_whose_requests_cut_connections_others_notice_two_at_most() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn of_a_caller_whose_requests_silence_connections_others_notice_the_first() {
     let pause = Duration::from_millis(300);
     let [reads, writes] = beside(Bad::Silence, 100, 1, pause, (Duration::from_millis(100), 60)).await;
@@ -202,6 +204,7 @@ async fn of_a_caller_whose_requests_silence_connections_others_notice_the_first(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn requests_of_one_caller_that_hang_leave_streams_for_others_where_a_connection_takes_few() {
     for streams in [4, 10] {
         let (pause, pace) = (Duration::from_millis(200), (Duration::from_millis(120), 50));

@@ -130,6 +130,7 @@ async fn an_edge_that_refuses_connections_for_a_moment_opens_no_circuit() {
 
 /// Something accepts connections and does not shake hands on them. Others may go on: another connection is opened beside.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_handshake_that_hangs_costs_a_second() {
     for (what, calls) in [(What::Read, 20), (What::Write, 20), (What::Read, 1), (What::Write, 1)] {
         let gateway = gateway(|wire| wire.silent_handshakes = true).await;

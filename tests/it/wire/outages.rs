@@ -123,17 +123,20 @@ async fn survives(wire: impl FnOnce(&mut Wire), outage: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn no_call_with_time_fails_because_connections_are_refused_for_a_moment() {
     survives(|_| {}, Duration::from_millis(900)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn the_same_over_http_1() {
     survives(|wire| wire.tls = false, Duration::from_millis(900)).await;
 }
 
 /// Over HTTP/1.1 each request has a connection to itself, and all of them are cut in the same moment.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_restart_that_cuts_many_connections_over_http_1_opens_no_circuit() {
     for tls in [false, true] {
         let mut account = edge(|wire| (wire.tls, wire.http2) = (tls, false));

@@ -70,6 +70,7 @@ async fn slow_edge(connections: &Arc<AtomicUsize>) -> (url::Url, String) {
 
 /// The client holds back what a connection has no room for, and whatever its thread has no time for.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_connection_on_which_long_answers_are_under_way_is_not_taken_for_a_full_one() {
     let connections = Arc::<AtomicUsize>::default();
     let (url, certificate) = slow_edge(&connections).await;

@@ -12,12 +12,14 @@ use super::{What, call, created, edge, flood, gateway, reason, uncached, within}
 use crate::support::TestGateway;
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn no_more_writes_are_given_to_connections_than_they_take_and_the_others_are_refused_at_once() {
     crowded(What::Write).await;
 }
 
 /// A read could serve others, too, who may have more time; that must not keep it in line for longer than it is wanted.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn no_more_reads_are_given_to_connections_than_they_take_and_the_others_are_refused_at_once() {
     crowded(What::Read).await;
 }
@@ -80,6 +82,7 @@ async fn crowded(what: What) {
 
 /// The client would take any number that comes at once, and send later what has no room: to nobody's knowledge.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn writes_for_which_there_is_no_room_do_not_leave_after_their_callers_were_told() {
     let mut account = edge(|wire| wire.max_concurrent_streams = Some(5));
     account.latency = sandbox::Latency::Fixed(Duration::from_secs(1));
@@ -103,6 +106,7 @@ async fn writes_for_which_there_is_no_room_do_not_leave_after_their_callers_were
 
 /// The client keeps few of the streams that it has reset in mind, and would end the connection at the 1,024th.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_connection_on_which_many_callers_gave_up_is_left_before_it_ends_under_the_others() {
     let gateway = gateway(|wire| wire.round_trip = Duration::from_millis(200)).await;
     call(&gateway, What::Write, 0, Duration::from_secs(5)).await.expect("all is well");
@@ -130,6 +134,7 @@ async fn a_connection_on_which_many_callers_gave_up_is_left_before_it_ends_under
 
 /// What comes on a stream after the client has reset it counts as an error, unless the client remembers the stream.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn answers_that_are_too_large_do_not_end_their_connection_under_others() {
     let refused = given_up(8 << 10, Duration::from_secs(10)).await;
     assert!(!refused.is_empty());
@@ -137,6 +142,7 @@ async fn answers_that_are_too_large_do_not_end_their_connection_under_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn callers_who_leave_long_answers_do_not_end_their_connection_under_others() {
     // The answers begin after 400 ms, and end 80 to 200 ms later.
     given_up(16 << 20, Duration::from_millis(470)).await;
@@ -180,6 +186,7 @@ async fn given_up(largest: usize, deadline: Duration) -> Vec<Status> {
 
 /// A write is taken once its stream is open, so a second one shows that a connection takes one, although only one was taken.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn that_a_connection_takes_one_request_is_learnt_from_writes_alone() {
     let mut account = edge(|wire| wire.max_concurrent_streams = Some(1));
     account.latency = sandbox::Latency::Fixed(Duration::from_millis(100));
@@ -234,6 +241,7 @@ fn overloaded(reasons: &[String]) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn calls_to_a_peer_that_refuses_every_stream_are_refused_for_lack_of_room() {
     for what in [What::Read, What::Write] {
         let gateway = gateway(|_| ()).await;
@@ -250,6 +258,7 @@ async fn calls_to_a_peer_that_refuses_every_stream_are_refused_for_lack_of_room(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn writes_to_a_peer_that_allows_no_stream_are_refused_for_lack_of_room() {
     let gateway = gateway(|wire| wire.max_concurrent_streams = Some(0)).await;
     let reasons = shut_out(&gateway, What::Write).await;

@@ -34,12 +34,13 @@ async fn rotated(kind: GoAway, what: What, calls: usize, every: u32) {
     gateway.stop().await;
 }
 
-/// `WIRE_CALLS=10000 cargo test --release --test it wire::` for the long run.
+/// `WIRE_CALLS=10000 cargo test --release --test it wire:: -- --include-ignored` for the long run.
 fn calls() -> usize {
     std::env::var("WIRE_CALLS").map_or(1_000, |calls| calls.parse().expect("a number"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn reads_do_not_notice_that_connections_are_rotated() {
     for every in [100, 1_000] {
         rotated(GoAway::Abrupt, What::Read, calls(), every).await;
@@ -48,6 +49,7 @@ async fn reads_do_not_notice_that_connections_are_rotated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn writes_do_not_notice_that_connections_are_rotated_and_are_done_once() {
     for every in [100, 1_000] {
         rotated(GoAway::Abrupt, What::Write, calls(), every).await;
@@ -76,6 +78,7 @@ async fn paced(what: What, calls: usize, every: u32, per_second: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn calls_at_an_even_pace_do_not_notice_that_connections_are_rotated() {
     let short: &[(usize, u32, u32)] = &[(200, 20, 83)];
     let long = [(100, 42), (1_000, 42), (100, 83), (1_000, 83)].map(|(every, pace)| (calls(), every, pace));
@@ -144,6 +147,7 @@ async fn an_edge_that_restarts_costs_no_storm_of_handshakes_and_no_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_request_that_is_moved_goes_before_those_that_come_later() {
     // Each connection takes ten requests, and 64 want to go.
     let gateway = gateway(|wire| (wire.goaway, wire.goaway_every) = (GoAway::Abrupt, Some(10))).await;

@@ -22,6 +22,7 @@ async fn silenced(gateway: &TestGateway, kind: Mute, what: What, deadline: Durat
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_connection_that_falls_silent_is_given_up_before_callers_of_reads_notice() {
     let (acknowledged, dropped) = tokio::join!(gateway(|_| ()), gateway(|_| ()));
     let (seconds_5, seconds_30) = (Duration::from_secs(5), Duration::from_secs(30));
@@ -37,6 +38,7 @@ async fn a_connection_that_falls_silent_is_given_up_before_callers_of_reads_noti
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn of_a_connection_that_falls_silent_only_the_writes_it_took_have_an_unknown_outcome() {
     let (acknowledged, dropped) = tokio::join!(gateway(|_| ()), gateway(|_| ()));
     let (seconds_5, seconds_30) = (Duration::from_secs(5), Duration::from_secs(30));
@@ -59,6 +61,7 @@ async fn of_a_connection_that_falls_silent_only_the_writes_it_took_have_an_unkno
 
 /// Nothing is under way that could be without an answer: only its ping is.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_connection_that_dies_while_idle_takes_no_call_once_the_answer_to_its_ping_is_late() {
     let idle = async |kind| {
         let mut config = uncached();
@@ -89,6 +92,7 @@ async fn a_read_leaves_a_connection_that_does_not_answer_its_ping_before_that_is
 
 /// It takes one request at a time, and does not answer the one that it has. Its pings are answered.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_connection_that_takes_nothing_is_left() {
     let gateway = gateway(|wire| wire.max_concurrent_streams = Some(1)).await;
     call(&gateway, What::Read, 0, Duration::from_secs(5)).await.expect("all is well");

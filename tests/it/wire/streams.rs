@@ -28,6 +28,7 @@ const fn most(optimised: f64) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_stream_takes_as_long_as_its_pages() {
     const PAGES: u32 = 50;
     let mut account = edge(|wire| wire.round_trip = Duration::from_millis(150));
@@ -43,12 +44,14 @@ async fn a_stream_takes_as_long_as_its_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_stream_of_large_pages_takes_as_long_as_its_pages() {
     large_pages(12, 150, |_| "n".repeat(8_300)).await;
 }
 
 /// As packed, too, such a page has most of its bytes, so each further round trip would show that a window is too small.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_stream_of_large_pages_that_hardly_pack_takes_as_long_as_its_pages() {
     // To make and to read one takes long in builds that are not optimised.
     let (pages, round_trip) = if cfg!(debug_assertions) { (4, 800) } else { (12, 150) };
@@ -86,6 +89,7 @@ async fn large_pages(pages: u32, round_trip: u64, notes: impl Fn(u64) -> String)
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_stream_has_every_row_once_although_connections_end_under_it() {
     let mut account = edge(|wire| wire.goaway_every = Some(7));
     account.users = 3_000;

@@ -17,6 +17,7 @@ fn photo(id: i64, kilobytes: usize) -> UploadUserPhotoRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn an_upload_that_goes_on_is_not_taken_for_one_that_is_stuck() {
     // A window is 64 KiB at first, so these take several round trips.
     let account = edge(|wire| wire.round_trip = Duration::from_millis(500));
@@ -31,6 +32,7 @@ async fn an_upload_that_goes_on_is_not_taken_for_one_that_is_stuck() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn others_do_not_wait_for_an_upload() {
     let account = edge(|wire| wire.round_trip = Duration::from_millis(300));
     let gateway = TestGateway::configured(account, uncached()).await;

@@ -96,6 +96,7 @@ async fn assert_well_spent(sandbox: &Sandbox, totals: &Mutex<Vec<u64>>, foreign:
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "slow"]
 async fn at_twice_the_budget_the_stand_in_refuses_nothing_and_its_budget_is_used() {
     let (sandbox, upstream, _) = account(0).await;
     let totals = watch(&sandbox);
@@ -107,6 +108,7 @@ async fn at_twice_the_budget_the_stand_in_refuses_nothing_and_its_budget_is_used
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "slow"]
 async fn what_a_foreign_integration_spends_at_the_stand_in_is_left_to_it() {
     const FOREIGN: u32 = 200;
     let (sandbox, upstream, _) = account(FOREIGN).await;

@@ -13,6 +13,7 @@ use crate::support::account;
 use crate::support::authority::Authority;
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_pod_with_a_certificate_is_probed_without_one_and_tested_with_one() {
     if !has_helm() {
         return;

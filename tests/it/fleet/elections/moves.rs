@@ -99,6 +99,7 @@ fn made(sandbox: &sandbox::Sandbox) -> HashMap<String, usize> {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_leader_that_is_killed_is_replaced_and_no_read_fails_and_no_write_is_done_twice() {
     let mut fleet = Elected::start(3).await;
     let ids: Vec<i64> = (0..8).map(|at| fleet.user(at)).collect();
@@ -128,6 +129,7 @@ async fn a_leader_that_is_killed_is_replaced_and_no_read_fails_and_no_write_is_d
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_leader_that_leaves_hands_over_and_no_call_fails() {
     let mut fleet = Elected::start(3).await;
     let ids: Vec<i64> = (0..8).map(|at| fleet.user(at)).collect();
@@ -154,6 +156,7 @@ async fn a_leader_that_leaves_hands_over_and_no_call_fails() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_leader_that_slept_sends_none_of_its_queue_and_whoever_leads_then_does() {
     let mut config = settings();
     config.upstream.rate.update_spacing = Duration::from_millis(700);
@@ -184,6 +187,7 @@ async fn a_leader_that_slept_sends_none_of_its_queue_and_whoever_leads_then_does
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_leader_begins_its_term_with_an_empty_cache() {
     let mut fleet = Elected::start(2).await;
     let (id, first) = (fleet.user(3), fleet.leader().name.clone());
@@ -200,6 +204,7 @@ async fn a_leader_begins_its_term_with_an_empty_cache() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_replica_with_a_newer_contract_gets_the_lead_before_it_is_ready() {
     let mut fleet = Elected::start(2).await;
     let id = fleet.user(3);
@@ -220,6 +225,7 @@ async fn a_replica_with_a_newer_contract_gets_the_lead_before_it_is_ready() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_replica_that_is_not_ready_takes_no_lead() {
     let mut fleet = Elected::start(1).await;
     let id = fleet.user(3);
@@ -238,6 +244,7 @@ async fn a_replica_that_is_not_ready_takes_no_lead() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn the_last_replica_leads_until_its_end() {
     let mut fleet = Elected::start(1).await;
     let id = fleet.user(3);
@@ -270,6 +277,7 @@ pub async fn hand_over(fleet: &mut Elected) -> usize {
 
 /// What a leader has begun goes on with the next one, which cannot learn it from Zendesk in time.
 #[tokio::test]
+#[ignore = "slow"]
 async fn whoever_takes_over_goes_on_with_jobs_turns_and_updates() {
     let jobs = sandbox::Jobs { queued_for: Duration::ZERO, per_item: Duration::from_millis(100), ..Default::default() };
     let update_limits = sandbox::UpdateLimits { per_user: 2, per_account: 0, ..Default::default() };
@@ -311,6 +319,7 @@ async fn whoever_takes_over_goes_on_with_jobs_turns_and_updates() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn whoever_takes_over_keeps_nothing_that_a_write_of_the_old_one_may_still_change() {
     let mut fleet = Elected::start(2).await;
     let (hanging, other) = (fleet.user(4), fleet.user(5));

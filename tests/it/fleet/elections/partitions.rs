@@ -17,6 +17,7 @@ fn alone_after(time: Duration) -> Config {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn while_the_api_server_is_away_nothing_changes_but_a_finding() {
     let fleet = Elected::start(3).await;
     let (id, leader) = (fleet.user(3), fleet.leader().name.clone());
@@ -46,6 +47,7 @@ async fn while_the_api_server_is_away_nothing_changes_but_a_finding() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_lease_that_is_deleted_or_forbidden_changes_nothing_but_a_finding() {
     let fleet = Elected::start(2).await;
     let (id, leader) = (fleet.user(3), fleet.leader().name.clone());
@@ -72,6 +74,7 @@ async fn a_lease_that_is_deleted_or_forbidden_changes_nothing_but_a_finding() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_follower_that_is_cut_off_from_the_leader_acts_alone_and_comes_back() {
     let fleet = Elected::of(account(), alone_after(Duration::from_millis(500)), 2).await;
     let (id, leader) = (fleet.user(3), fleet.leader());
@@ -98,6 +101,7 @@ async fn a_follower_that_is_cut_off_from_the_leader_acts_alone_and_comes_back() 
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_follower_that_is_cut_off_from_the_api_server_follows_on() {
     let fleet = Elected::start(2).await;
     let (id, leader) = (fleet.user(3), fleet.leader());
@@ -118,6 +122,7 @@ async fn a_follower_that_is_cut_off_from_the_api_server_follows_on() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_leader_that_was_replaced_gives_way_to_whoever_leads_before_it_can_read_the_lease() {
     let fleet = Elected::start(3).await;
     let (id, old) = (fleet.user(3), fleet.leader());
@@ -138,6 +143,7 @@ async fn a_leader_that_was_replaced_gives_way_to_whoever_leads_before_it_can_rea
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_term_that_somebody_has_written_into_the_lease_is_written_over() {
     let fleet = Elected::start(2).await;
     let (id, leader, term) = (fleet.user(3), fleet.leader().name.clone(), fleet.api.term());

@@ -51,6 +51,7 @@ impl Process {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn three_processes_go_on_while_leaders_leave_and_are_killed() {
     let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
     let api = ApiServer::start().await;
@@ -91,6 +92,7 @@ async fn three_processes_go_on_while_leaders_leave_and_are_killed() {
 /// Writes whose deadlines end while the lead is handed over: whoever is told anything else than that the outcome is unknown may
 /// repeat the write.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn no_write_that_was_sent_is_told_as_one_that_was_not_while_a_leader_leaves() {
     let sandbox = Sandbox::start(account()).await.expect("the stand-in starts on a free port");
     let api = ApiServer::start().await;

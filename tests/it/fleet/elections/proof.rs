@@ -62,6 +62,7 @@ fn passport(term: u64) -> HeaderMap {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn nobody_without_a_token_of_the_fleet_passes_for_a_replica() {
     let fleet = Elected::start(2).await;
     let (api, id) = (&fleet.api, fleet.user(3));
@@ -122,6 +123,7 @@ async fn nobody_without_a_token_of_the_fleet_passes_for_a_replica() {
 
 /// More connections than the port has places.
 #[tokio::test]
+#[ignore = "slow"]
 async fn strangers_who_fill_the_port_are_in_the_way_of_no_replica() {
     let fleet = Elected::start(3).await;
     let (key, id, leader) = (fleet.api.key(), fleet.user(3), fleet.leader().name.clone());
@@ -148,6 +150,7 @@ async fn strangers_who_fill_the_port_are_in_the_way_of_no_replica() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn where_keys_may_not_be_read_the_api_server_reviews_tokens() {
     let sandbox_account = account();
     let mut fleet = Elected::of(sandbox_account, crate::support::settings(), 1).await;
@@ -161,6 +164,7 @@ async fn where_keys_may_not_be_read_the_api_server_reviews_tokens() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_follower_whose_token_cannot_be_verified_acts_alone_and_says_why() {
     let mut fleet = Elected::of(account(), crate::support::settings(), 1).await;
     fleet.api.hide_keys();

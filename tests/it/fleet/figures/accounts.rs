@@ -19,6 +19,7 @@ use crate::support::account;
 
 /// Eight who update a user a second each, where the account may one.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn updates_of_all_are_as_many_as_the_account_may() {
     let fleet = Processes::start(real(), sized(3, 8), &[]).await;
     let ids = fleet.sandbox.store().user_ids();
@@ -53,6 +54,7 @@ async fn updates_of_all_are_as_many_as_the_account_may() {
 
 /// Eight bulk calls of thousands of rows each, where the account may have 30 jobs.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn jobs_of_all_are_as_many_as_the_account_may_have() {
     let jobs = sandbox::Jobs { per_item: Duration::from_millis(sized(5, 20)), ..sandbox::Jobs::default() };
     let account = sandbox::Config { jobs, latency: Latency::Fixed(Duration::from_millis(50)), ..account() };
@@ -86,6 +88,7 @@ async fn jobs_of_all_are_as_many_as_the_account_may_have() {
 /// One caller at each replica, who each say as a whole which agents one group has. Each fourth time they differ by so many that it takes
 /// jobs, of which the gateway asks after a quarter of a second at the earliest: with two for each caller, eight take five seconds.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn the_list_of_one_group_is_always_that_of_one_caller() {
     let (callers, rounds) = sized((3, 10), (8, 200));
     let fleet = Processes::start(sandbox::Config { users: 2_000, ..account() }, callers, &UNPACED).await;
@@ -122,6 +125,7 @@ async fn the_list_of_one_group_is_always_that_of_one_caller() {
 
 /// All start at once while little of the window is left.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_cold_start_of_all_costs_no_refusal() {
     for left in sized(&[10][..], &[10, 50, 200]) {
         let fleet = Processes::start(real(), sized(3, 8), &[]).await;
@@ -141,6 +145,7 @@ async fn a_cold_start_of_all_costs_no_refusal() {
 
 /// Others spend from a small plan, too.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_small_plan_is_used_up_and_not_overdrawn() {
     let account = sandbox::Config { rate_limit: 200, foreign_rate: 60, ..real() };
     // The stand-in counts minutes from its start.
@@ -240,6 +245,7 @@ impl Streaming {
 /// Streams that come by some replicas leave to reads by another what they would on one. Both are measured at the same time, window
 /// by window, so that whatever else the machine does befalls both; and by when Zendesk was asked.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn reads_wait_for_streams_no_longer_than_on_one_replica() {
     let (mut one, mut three) = tokio::join!(Streaming::start(1), Streaming::start(3));
     let mut ratios = [Vec::new(), Vec::new()];

@@ -146,6 +146,7 @@ fn settings() -> Vec<(&'static str, &'static str)> {
 
 /// What is written past the fleet, by a gateway that nobody tells of it, is found in the history of each family.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn what_no_replica_knows_of_is_found_in_the_history_of_each_family() {
     let fleet = Processes::start(small(), 2, &settings()).await;
     let alone = Binary::before(&fleet.sandbox, &settings()).await;
@@ -168,6 +169,7 @@ async fn what_no_replica_knows_of_is_found_in_the_history_of_each_family() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn what_was_seen_of_each_record_can_have_happened_one_after_the_other() {
     let mut fleet = Processes::start(small(), 3, &settings()).await;
     let client = Dynamic::new(fleet.replicas[0].channel());

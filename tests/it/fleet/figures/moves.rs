@@ -140,6 +140,7 @@ fn check(calls: &Calls, sandbox: &Sandbox) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn leaders_that_are_killed_cost_no_read_and_do_no_write_twice() {
     let account = sandbox::Config { latency: Latency::Fixed(Duration::from_millis(30)), ..account() };
     let mut fleet = Processes::start(account, 3, &UNPACED).await;
@@ -187,6 +188,7 @@ async fn leaders_that_are_killed_cost_no_read_and_do_no_write_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_leader_that_stood_still_begins_none_of_its_queue() {
     let limits = sandbox::UpdateLimits::default();
     let fleet = Processes::start(sandbox::Config { update_limits: limits, ..account() }, 3, &[]).await;
@@ -232,6 +234,7 @@ async fn a_leader_that_stood_still_begins_none_of_its_queue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn all_replicas_are_replaced_and_no_call_fails() {
     let announce = [("SERVER__DRAIN__ANNOUNCE", "2s")];
     let account = sandbox::Config { users: 5_000, latency: Latency::Realistic, ..account() };

@@ -42,6 +42,7 @@ async fn ask(t: &Stage, rpc: &str, envelope: &str, request: &str, id: i64) -> Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn an_answer_that_belongs_to_the_request_before_is_never_passed_on_as_right() {
     let mut wrong = Vec::new();
     for (rpc, envelope, request) in RPCS {
@@ -69,6 +70,7 @@ async fn an_answer_that_belongs_to_the_request_before_is_never_passed_on_as_righ
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_response_that_nobody_asked_for_answers_no_later_request() {
     let mut wrong = Vec::new();
     for (rpc, envelope, request) in RPCS {
@@ -94,6 +96,7 @@ async fn a_response_that_nobody_asked_for_answers_no_later_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_late_response_that_nobody_asked_for_answers_no_write() {
     let writes = [
         ("CreateUser", r#"{"user": {"name": "N"}}"#),

@@ -46,12 +46,14 @@ async fn read_behind_one_who_left(t: &Stage, leaves: bool) -> (i64, i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_read_is_answered_with_its_own_user_when_the_one_before_it_in_the_batch_runs_out_of_time() {
     let t = Stage::set(slowly).await;
     assert_eq!(read_behind_one_who_left(&t, false).await, (3, 3), "user 3 was asked for, twice");
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_read_is_answered_with_its_own_user_when_the_one_before_it_in_the_batch_is_cancelled() {
     let t = Stage::set(slowly).await;
     assert_eq!(read_behind_one_who_left(&t, true).await, (3, 3), "user 3 was asked for, twice");

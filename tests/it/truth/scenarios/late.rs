@@ -24,6 +24,7 @@ async fn stage(arrived: &Arrived) -> Stage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_write_whose_deadline_has_passed_does_not_leave_once_there_is_a_connection() {
     let arrived = Arrived::default();
     let t = stage(&arrived).await;
@@ -39,6 +40,7 @@ async fn a_write_whose_deadline_has_passed_does_not_leave_once_there_is_a_connec
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_write_that_its_caller_gave_up_does_not_leave_once_there_is_a_connection() {
     let arrived = Arrived::default();
     let t = stage(&arrived).await;

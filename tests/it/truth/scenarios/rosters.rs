@@ -92,6 +92,7 @@ async fn stage(account: &Account) -> Stage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn of_two_who_set_the_agents_of_one_group_at_once_one_gets_what_was_asked_for() {
     let account = Account::of(&[(3, 1), (4, 1)]);
     let t = stage(&account).await;
@@ -112,6 +113,7 @@ async fn of_two_who_set_the_agents_of_one_group_at_once_one_gets_what_was_asked_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn of_two_who_set_the_groups_of_one_agent_at_once_one_gets_what_was_asked_for() {
     let account = Account::of(&[(1, 1), (1, 2), (1, 3)]);
     let t = stage(&account).await;
