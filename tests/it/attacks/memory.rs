@@ -165,10 +165,10 @@ async fn writes_of_many_user_fields_at_once() {
     let user = Some(UserInput { name: Some("n".to_owned()), user_fields, ..UserInput::default() });
     let update = |check_user_fields, paths: &[&str]| {
         let update_mask = Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() });
-        let update = UpdateUserRequest { id, user: user.clone(), update_mask, check_user_fields, ..Default::default() };
+        let update = UpdateUserRequest { id, user: user.clone(), update_mask, check_user_fields };
         (UPDATE_USER, framed(0, &update.encode_to_vec()))
     };
-    let create = CreateUserRequest { user: user.clone(), check_user_fields: true, ..Default::default() };
+    let create = CreateUserRequest { user: user.clone(), check_user_fields: true };
     let writes = [
         update(false, &[]),
         update(true, &[]),
