@@ -196,10 +196,13 @@ impl Leaves {
 /// Reads one setting as if it were the only one: what fails now fails because of this key.
 fn alone(key: &str, value: &Value, defaults: &serde_json::Value) -> Result<(), String> {
     let mut builder: ConfigBuilder<DefaultState> = config::Config::builder();
-    if let Some((list, _)) = key.split_once("[0]") {
+    if let Some((list, own)) = key.split_once("[0].") {
+        let own = own.split('.').next().unwrap_or(own);
         // Some fields of a table in a list have no default: beside those of the template each can be judged alone.
         let template = defaults.pointer(&format!("/{}/0", list.replace('.', "/")));
-        for (field, value) in template.and_then(serde_json::Value::as_object).into_iter().flatten() {
+        // Not its own field: which of two values of it counts would be chance.
+        let fields = template.and_then(serde_json::Value::as_object).into_iter().flatten();
+        for (field, value) in fields.filter(|(field, _)| *field != own) {
             let value = match value {
                 serde_json::Value::String(text) => Value::from(text.as_str()),
                 serde_json::Value::Number(number) => Value::from(number.as_u64().unwrap_or_default()),
@@ -241,6 +244,11 @@ mod tests {
             let said =
                 told(&format!("callers.weights = [{{callers = [\"*\"]}}, {{callers = [\"a\"], weight = {wrong}}}]"));
             assert!(said.contains("callers.weights[1].weight: is ") && said.contains("whole number"), "{said}");
+        }
+        // Each time, not by chance.
+        for _ in 0..20 {
+            let said = told("callers.weights = [{weight = {no = \"table\"}}]");
+            assert!(said.contains("callers.weights[0].weight.no: is "), "{said}");
         }
     }
 

@@ -177,14 +177,12 @@ impl Gateway {
         // Zendesk ignores the case of external ids, so two that differ only in case are one record, which is asked for once.
         let mut spellings: HashMap<String, Vec<&str>> = HashMap::new();
         let mut ids: Vec<&str> = Vec::new();
-        for id in request.lists().1.iter().map(String::as_str) {
+        for id in unique(request.lists().1.iter().map(String::as_str)) {
             let known = spellings.entry(folded(id)).or_default();
             if known.is_empty() {
                 ids.push(id);
             }
-            if !known.contains(&id) {
-                known.push(id);
-            }
+            known.push(id);
         }
         let lists = lists(&ids);
         let part = |ids: &&[&str]| {

@@ -1,11 +1,15 @@
 //! The check of values of user fields against the account's definitions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use prost_types::value::Kind;
 use prost_types::{FieldMask, Value};
-use regex::{Regex, RegexBuilder};
+use regex_automata::Input;
+use regex_automata::dfa::dense::{self, DFA};
+use regex_automata::dfa::{Automaton as _, StartKind};
+use regex_automata::nfa::thompson;
+use regex_automata::util::syntax;
 
 use super::answer::is_unread;
 use crate::error::{Checks, Result, quoted, snippet};
@@ -14,8 +18,9 @@ use crate::proto::{CustomFieldOption, UserField, UserFieldType, UserInput};
 
 /// Most options that a refusal names.
 const MOST_NAMED: usize = 10;
-/// Most memory of a pattern. One that takes more is not checked.
-const LARGEST_PATTERN: usize = 1 << 20;
+/// Most memory of the automaton of a pattern. A value is not checked by a pattern that takes more, nor by one for which there is no
+/// automaton that looks at each byte once: else values of megabytes, of which a caller may send many, took minutes.
+const LARGEST_PATTERN: usize = 256 << 10;
 
 /// The values that a write sends of one user's fields.
 #[derive(Debug)]
@@ -61,8 +66,12 @@ pub struct Definitions {
 struct Definition {
     field: UserField,
     /// The pattern of values; none if there is none that can be tested.
-    pattern: OnceLock<Option<Regex>>,
+    pattern: OnceLock<Option<Pattern>>,
+    /// The values of the options; none if they could not all be read.
+    values: OnceLock<Option<HashSet<String>>>,
 }
+
+type Pattern = DFA<Vec<u32>>;
 
 impl Definitions {
     /// Returns what these rows define. `is_whole` says that the account has no others.
@@ -70,7 +79,7 @@ impl Definitions {
         let mut fields = HashMap::with_capacity(rows.len());
         for field in rows {
             match field.key.clone().filter(|_| !is_unread(&field.unreadable_fields, "key")) {
-                Some(key) => drop(fields.insert(key, Definition { field, pattern: OnceLock::new() })),
+                Some(key) => drop(fields.insert(key, Definition::of(field))),
                 None => is_whole = false,
             }
         }
@@ -103,6 +112,10 @@ impl Definitions {
 }
 
 impl Definition {
+    fn of(field: UserField) -> Self {
+        Self { field, pattern: OnceLock::new(), values: OnceLock::new() }
+    }
+
     fn refuses(&self, value: &Kind) -> Option<String> {
         let kind = self.field.r#type();
         match (kind, value) {
@@ -117,8 +130,11 @@ impl Definition {
             (UserFieldType::Regexp, Kind::StringValue(text)) => {
                 let pattern = self.pattern.get_or_init(|| pattern(&self.field)).as_ref()?;
                 // An empty value is none.
-                let is_right = text.is_empty() || pattern.is_match(text);
-                return (!is_right).then(|| format!("must be text that matches {}", quoted(pattern.as_str(), 256)));
+                let found = pattern.try_search_fwd(&Input::new(text).earliest(true));
+                // It gives up at what it does not know.
+                let is_wrong = !text.is_empty() && matches!(found, Ok(None));
+                let wanted = self.field.regexp_for_validation();
+                return is_wrong.then(|| format!("must be text that matches {}", quoted(wanted, 256)));
             }
             (UserFieldType::Dropdown | UserFieldType::Tagger, Kind::StringValue(text)) => {
                 return self.lacks(text).then(|| format!("must be the value of one of {}", self.options()));
@@ -149,10 +165,7 @@ impl Definition {
 
     /// True if no option has this value, and all of them could be read.
     fn lacks(&self, value: &str) -> bool {
-        let UserField { custom_field_options: options, unreadable_fields, .. } = &self.field;
-        let is_clear = |option: &CustomFieldOption| option.value.is_some() && option.unreadable_fields.is_empty();
-        let are_read = !unreadable_fields.iter().any(|path| path.starts_with("custom_field_options"));
-        are_read && options.iter().all(is_clear) && !options.iter().any(|option| option.value.as_deref() == Some(value))
+        self.values.get_or_init(|| values(&self.field)).as_ref().is_some_and(|values| !values.contains(value))
     }
 
     fn options(&self) -> String {
@@ -178,10 +191,28 @@ impl Definition {
 
 /// Returns the pattern of a field. Ruby, for which it was written, lets `^` and `$` match at each line. One that only Ruby
 /// understands is none.
-fn pattern(field: &UserField) -> Option<Regex> {
-    let pattern = field.regexp_for_validation.as_deref().filter(|text| !text.is_empty())?;
+fn pattern(field: &UserField) -> Option<Pattern> {
     let is_read = !is_unread(&field.unreadable_fields, "regexp_for_validation");
-    RegexBuilder::new(pattern).multi_line(true).size_limit(LARGEST_PATTERN).build().ok().filter(|_| is_read)
+    let pattern = field.regexp_for_validation.as_deref().filter(|text| is_read && !text.is_empty())?;
+    let limits = dense::Config::new()
+        .dfa_size_limit(Some(LARGEST_PATTERN))
+        .determinize_size_limit(Some(LARGEST_PATTERN))
+        .start_kind(StartKind::Unanchored)
+        .unicode_word_boundary(true);
+    dense::Builder::new()
+        .configure(limits)
+        .syntax(syntax::Config::new().multi_line(true))
+        .thompson(thompson::Config::new().nfa_size_limit(Some(LARGEST_PATTERN)))
+        .build(pattern)
+        .ok()
+}
+
+/// Returns the values of a field's options; none if not all of them could be read.
+fn values(field: &UserField) -> Option<HashSet<String>> {
+    let UserField { custom_field_options: options, unreadable_fields, .. } = field;
+    let are_read = !unreadable_fields.iter().any(|path| path.starts_with("custom_field_options"));
+    let value = |option: &CustomFieldOption| option.value.clone().filter(|_| option.unreadable_fields.is_empty());
+    options.iter().map(value).collect::<Option<_>>().filter(|_| are_read)
 }
 
 fn is_text(item: &Value) -> bool {
@@ -217,4 +248,83 @@ fn is_date(text: &str) -> bool {
     let has_time = text.len() > 10;
     let time = if has_time { text } else { &format!("{day}T00:00:00Z") };
     time.parse::<prost_types::Timestamp>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use prost_types::ListValue;
+
+    use super::*;
+
+    fn text(text: impl Into<String>) -> Value {
+        Value { kind: Some(Kind::StringValue(text.into())) }
+    }
+
+    fn definition(kind: UserFieldType, pattern: Option<&str>, options: usize) -> Definition {
+        let option = |number| CustomFieldOption { value: Some(format!("v{number}")), ..CustomFieldOption::default() };
+        Definition::of(UserField {
+            r#type: Some(kind.into()),
+            regexp_for_validation: pattern.map(str::to_owned),
+            custom_field_options: (0..options).map(option).collect(),
+            ..UserField::default()
+        })
+    }
+
+    fn is_refused(definition: &Definition, value: Value) -> bool {
+        definition.refuses(&value.kind.expect("a value")).is_some()
+    }
+
+    #[test]
+    fn a_pattern_costs_each_byte_of_a_value_the_same_or_is_not_checked() {
+        for pattern in
+            ["(a?){100}$", ".{0,300}x$", r"[a-z]{2,64}@[a-z]{2,64}\.com", "(a|b)*a(a|b){30}", r"(\w{1,99}){99}"]
+        {
+            let definition = definition(UserFieldType::Regexp, Some(pattern), 0);
+            let began = Instant::now();
+            is_refused(&definition, text(""));
+            is_refused(&definition, text("aa"));
+            println!("{pattern}: {:?} to be ready", began.elapsed());
+            let began = Instant::now();
+            is_refused(&definition, text("a".repeat(400_000)));
+            println!("{:?} for 400 KB", began.elapsed());
+            // Step by step through all its places, the pattern took seconds.
+            assert!(began.elapsed() < Duration::from_secs(1), "{pattern}: {:?}", began.elapsed());
+        }
+    }
+
+    #[test]
+    fn values_are_refused_by_the_patterns_that_do_not_match() {
+        for (pattern, right, wrong) in [
+            (r"^[A-Z]{2}\d+$", "AB12\nno", "A1"),
+            (r"[a-z]{2,64}@[a-z]{2,64}\.com", "to ann@example.com", "ann@example.org"),
+            (r"\bcat\b", "a cat", "cats"),
+            ("^.{3}$", "äöü", "äö"),
+            (r"(?i)^yes$", "YES", "yesno"),
+            (r"^\w+$", "größe", "a b"),
+        ] {
+            let definition = definition(UserFieldType::Regexp, Some(pattern), 0);
+            assert!(!is_refused(&definition, text(right)), "{pattern} {right}");
+            assert!(is_refused(&definition, text(wrong)), "{pattern} {wrong}");
+        }
+        for unknown in [r"(?<!a)\h+", "(a|b)*a(a|b){30}"] {
+            let definition = definition(UserFieldType::Regexp, Some(unknown), 0);
+            assert!(!is_refused(&definition, text("no")), "{unknown} is left to Zendesk");
+        }
+    }
+
+    #[test]
+    fn a_list_of_many_values_is_not_compared_with_each_of_many_options() {
+        let definition = definition(UserFieldType::Multiselect, None, 5_000);
+        let list = |last: &str| {
+            let values = (0..50_000).map(|_| text("v4999")).chain([text(last)]).collect();
+            Value { kind: Some(Kind::ListValue(ListValue { values })) }
+        };
+        let (right, wrong) = (list("v0"), list("no"));
+        let began = Instant::now();
+        assert!(!is_refused(&definition, right) && is_refused(&definition, wrong));
+        // Compared with each option, they took many seconds here.
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    }
 }

@@ -54,7 +54,7 @@
 //! ```console
 //! $ cargo test --test it truth:: -- --include-ignored                                                       # 10,000 calls
 //! $ TRUTH_CALLS=200000 cargo test --release --test long truth::every_answer -- --include-ignored --test-threads 1     # as CI does
-//! $ TRUTH_CALLS=10000000 TRUTH_SEED=7 cargo test --release --test long truth::every_answer -- --nocapture --test-threads 1
+//! $ TRUTH_CALLS=10000000 TRUTH_SEED=7 cargo test --release --test long truth::every_answer -- --include-ignored --nocapture --test-threads 1
 //! ```
 //!
 //! It is made twice: over HTTP/1.1, and over TLS and HTTP/2.
@@ -100,11 +100,13 @@ fn set(name: &str, default: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn every_answer_was_true_between_its_question_and_its_arrival() {
     Box::pin(every_answer_is_true(Wire::Http1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn every_answer_was_true_over_tls_and_http2() {
     Box::pin(every_answer_is_true(Wire::Http2)).await;
 }

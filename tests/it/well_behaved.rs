@@ -28,12 +28,14 @@ fn seconds() -> u64 {
 
 /// The hardest case: to the gateway they are one caller, with one caller's share.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn sixteen_clients_at_one_address_are_never_refused() {
     let (gateway, _folder) = start("[identity]\nmethods = [\"none\"]\n").await;
     work(&gateway, |_| String::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn sixteen_clients_with_keys_are_never_refused() {
     let key = |number: usize| format!("key-{number}");
     let names: Vec<(String, String)> = (0..=16).map(|number| (format!("client-{number}"), key(number))).collect();

@@ -7,8 +7,8 @@ use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
 use zendesk_gateway::proto::job_service_client::JobServiceClient;
 use zendesk_gateway::proto::{
-    BulkCreateUsersRequest, BulkUpdateUsersRequest, ListUsersRequest, SearchUsersRequest, UserInput, UserSearchFilter,
-    WatchJobsRequest,
+    BatchGetUsersRequest, BulkCreateUsersRequest, BulkUpdateUsersRequest, ListUsersRequest, SearchUsersRequest,
+    UserInput, UserSearchFilter, WatchJobsRequest,
 };
 
 use super::*;
@@ -175,6 +175,26 @@ async fn connections_of_one_caller_in_use_again_and_again_leave_room_for_others(
     let slowest = times.iter().max().expect("some");
     println!("12 newcomers beside a caller on all {MOST} connections: within {slowest:?}");
     assert!(*slowest < Duration::from_secs(3), "{times:?}");
+}
+
+/// They are one record to Zendesk, so all but one of them is asked for with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_spellings_of_one_external_id_hold_up_nobody() {
+    let gateway = Binary::start(&[("TELEMETRY__LOG_FILTER", "warn"), ("SERVER__WORKERS", "1")]).await;
+    let mut users = gateway.users().await;
+    // Fourteen letters have as many spellings.
+    let spelling = |number: usize| -> String {
+        let letter = |at: u8| char::from(if number >> at & 1 == 0 { b'a' + at } else { b'A' + at });
+        (0..14).map(letter).collect::<String>() + &"-".repeat(200)
+    };
+    let external_ids: Vec<String> = (0..10_000).map(spelling).collect();
+    let began = Instant::now();
+    let request = BatchGetUsersRequest { external_ids: external_ids.clone(), ..Default::default() };
+    let reply = users.batch_get_users(request).await.expect("an answer").into_inner();
+    println!("10,000 spellings of one id took {:?}", began.elapsed());
+    assert_eq!(reply.missing_external_ids, external_ids, "each in its place");
+    // Compared with each other, they took many seconds here.
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
 
 /// One call of some hundred bytes, packed, has ten thousand rows that are checked and refused.

@@ -36,46 +36,55 @@ const NODE: &[&str] = &["npm", "--version"];
 const MAVEN: &[&str] = &["mvn", "--version"];
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_newcomer_gets_there_from_the_shell() {
     walk("docs/clients.md", None, &[&["python3", "--version"], BUF, &["grpcurl", "-version"]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn the_first_calls_of_the_readme_work_as_they_are() {
     walk("README.md", Some("First calls"), &[&["python3", "--version"], &["grpcurl", "-version"]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_newcomer_gets_there_in_python() {
     walk("docs/clients/python.md", None, &[PYTHON]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_newcomer_gets_there_in_go() {
     walk("docs/clients/go.md", None, &[PYTHON, GO, BUF]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_newcomer_gets_there_in_node() {
     walk("docs/clients/node.md", None, &[PYTHON, NODE]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_newcomer_gets_there_in_typescript() {
     walk("docs/clients/typescript.md", None, &[PYTHON, NODE]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_newcomer_gets_there_in_java() {
     walk("docs/clients/java.md", None, &[PYTHON, MAVEN]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn the_jobs_in_python_do_what_they_say() {
     walk("examples/README.md", Some("Python"), &[PYTHON]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn the_jobs_in_go_do_what_they_say() {
     walk("examples/README.md", Some("Go"), &[PYTHON, GO, BUF]).await;
 }
