@@ -185,7 +185,7 @@ async fn thousands_of_spellings_of_one_external_id_hold_up_nobody() {
     // Fourteen letters have as many spellings.
     let spelling = |number: usize| -> String {
         let letter = |at: u8| char::from(if number >> at & 1 == 0 { b'a' + at } else { b'A' + at });
-        (0..14).map(letter).collect::<String>() + &"-".repeat(200)
+        "-".repeat(380) + &(0..14).map(letter).collect::<String>()
     };
     let external_ids: Vec<String> = (0..10_000).map(spelling).collect();
     let began = Instant::now();
@@ -193,8 +193,8 @@ async fn thousands_of_spellings_of_one_external_id_hold_up_nobody() {
     let reply = users.batch_get_users(request).await.expect("an answer").into_inner();
     println!("10,000 spellings of one id took {:?}", began.elapsed());
     assert_eq!(reply.missing_external_ids, external_ids, "each in its place");
-    // Compared with each other, they took many seconds here.
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    // Compared with each other, they took several times as long.
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
 /// One call of some hundred bytes, packed, has ten thousand rows that are checked and refused.
