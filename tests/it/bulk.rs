@@ -108,6 +108,7 @@ async fn created_users_come_back_by_index_where_that_can_be_known() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn upserts_updates_and_deletions_are_told_apart() {
     let t = TestGateway::start().await;
     let ids: Vec<i64> = t.sandbox.store().user_ids().into_iter().rev().take(120).collect();

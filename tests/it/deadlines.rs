@@ -105,6 +105,7 @@ async fn a_request_whose_message_never_comes_ends_at_the_deadline() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_message_that_does_not_come_is_waited_for_no_longer_than_its_own_limit() {
     let mut config = settings();
     config.server.unary_deadline = NEVER;

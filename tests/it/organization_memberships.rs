@@ -193,6 +193,7 @@ async fn what_is_written_to_a_user_or_an_organization_voids_the_memberships() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn many_memberships_are_made_and_ended_with_an_outcome_for_each() {
     let c = Case::begin().await;
     c.of_user().await;

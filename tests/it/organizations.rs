@@ -184,6 +184,7 @@ fn results(reply: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn many_organizations_are_written_with_an_outcome_for_each_and_what_was_kept_is_void() {
     let t = TestGateway::start().await;
     let client = Dynamic::new(t.channel.clone());

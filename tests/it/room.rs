@@ -226,6 +226,7 @@ async fn peers_that_begin_too_late_are_counted_as_refused() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_frame_that_does_not_end_and_headers_without_their_end_are_not_waited_for() {
     let mut config = patient();
     config.server.message_timeout = Duration::from_millis(300);
@@ -244,6 +245,7 @@ async fn a_frame_that_does_not_end_and_headers_without_their_end_are_not_waited_
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn what_a_caller_leaves_without_a_message_is_limited_by_its_calls() {
     let mut config = patient();
     config.callers.max_calls = 20;
@@ -288,6 +290,7 @@ async fn told(t: &Observed) -> (String, String) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_call_that_the_gateway_resets_is_not_told_as_one_that_its_caller_gave_up() {
     let stalled = |timeout| {
         let mut config = Config { telemetry: json(), ..Config::default() };

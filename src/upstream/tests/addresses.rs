@@ -131,6 +131,7 @@ async fn ask(transport: &Transport, call: Call, within: Duration) -> Option<Answ
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn of_two_addresses_a_dead_one_costs_a_moment_once() {
     for how in [Dead::Dropped, Dead::Silent] {
         for call in [read(), unsafe_write()] {

@@ -54,6 +54,7 @@ fn rows(numbers: std::ops::Range<usize>) -> Creations {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn what_says_nothing_of_the_rows_ends_the_stream_and_they_may_be_sent_again() {
     let no_such_account = json!({"error": "InvalidEndpoint", "description": "Not found"});
     for (status, body, code) in [

@@ -265,6 +265,7 @@ async fn a_refusal_ends_the_stream_until_something_was_accepted_and_then_costs_i
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_stream_that_cannot_go_on_says_what_was_not_sent() {
     let mut config = settings();
     config.upstream.retry.attempts = 1;
@@ -387,6 +388,7 @@ async fn a_stream_goes_on_beyond_what_a_unary_call_may_take() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn no_more_rows_are_read_than_are_needed() {
     let jobs = sandbox::Jobs { queued_for: Duration::from_secs(4), ..sandbox::Jobs::default() };
     let t = TestGateway::with(sandbox::Config { jobs, ..account() }).await;
@@ -410,6 +412,7 @@ async fn no_more_rows_are_read_than_are_needed() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_stream_that_brings_nothing_ends_and_says_so() {
     let mut config = settings();
     config.server.stream_idle_timeout = Duration::from_secs(1);

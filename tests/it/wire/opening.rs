@@ -111,6 +111,7 @@ async fn calls_that_wait_for_a_connection_share_its_failure_which_counts_once() 
 
 /// A balancer that restarts refuses connections for a moment. Each attempt that fails is one failure to the circuits.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn an_edge_that_refuses_connections_for_a_moment_opens_no_circuit() {
     for what in [What::Read, What::Write] {
         let gateway = gateway(|_| ()).await;

@@ -117,6 +117,7 @@ async fn restarting_edge(restarts: &Arc<AtomicBool>, connections: &Arc<AtomicUsi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn an_edge_that_restarts_costs_no_storm_of_handshakes_and_no_call() {
     let (restarts, connections) = (Arc::new(AtomicBool::new(true)), Arc::<AtomicUsize>::default());
     let (url, certificate) = restarting_edge(&restarts, &connections).await;

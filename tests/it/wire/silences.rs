@@ -80,6 +80,7 @@ async fn a_connection_that_dies_while_idle_takes_no_call_once_the_answer_to_its_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_read_leaves_a_connection_that_does_not_answer_its_ping_before_that_is_given_up() {
     let mut config = uncached();
     config.upstream.connection.ping_interval = Duration::from_millis(200);

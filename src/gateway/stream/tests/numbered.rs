@@ -253,6 +253,7 @@ fn deletions() -> impl Strategy<Value = Vec<Change>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
+    #[ignore = "slow"]
     fn rows_that_come_while_a_list_is_read_make_no_other_row_missing_or_double(
         changes in proptest::collection::vec(insertion(), 0..40), seed in any::<u64>(), width in 1..8_usize,
     ) {
@@ -263,6 +264,7 @@ proptest! {
     }
 
     #[test]
+    #[ignore = "slow"]
     fn rows_that_go_while_a_list_is_read_make_no_other_row_missing_or_double(
         changes in deletions(), seed in any::<u64>(), width in 1..8_usize,
     ) {

@@ -156,6 +156,7 @@ async fn headers_that_do_not_say_when_the_window_ends_are_enough() {
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "slow"]
 async fn interactive_reads_and_writes_do_not_wait_for_the_streams_that_use_up_the_rest() {
     let account = Account::new(700);
     let (upstream, control) = replica(&account);
@@ -184,6 +185,7 @@ async fn streams_get_less_than_a_third_while_interactive_reads_have_to_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "slow"]
 async fn streams_alone_use_the_whole_budget() {
     let account = Account::new(700);
     let (upstream, _) = replica(&account);

@@ -118,6 +118,7 @@ async fn what_a_foreign_integration_spends_at_the_stand_in_is_left_to_it() {
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "slow"]
 async fn interactive_reads_of_the_stand_in_keep_their_latency_while_a_bulk_stream_runs() {
     let (sandbox, upstream, control) = account(0).await;
     let totals = watch(&sandbox);
