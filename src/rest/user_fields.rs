@@ -43,7 +43,7 @@ impl Read for BatchGetUserFieldsRequest {
         let mut checks = Checks::default();
         checks.take(some("keys", &self.keys));
         if self.keys.len() > MOST_ITEMS {
-            // Then it is not looked at each of them: there can be hundreds of thousands.
+            // There can be hundreds of thousands: none of them is looked at.
             checks.refuse("keys", "must have at most 100 items");
             return checks.end(None);
         }

@@ -24,7 +24,7 @@
 //! the floods, "oversized headers"; its own tests).
 //!
 //! What each is worth, measured with it and without it: on two cores that others used, too, not optimised, at the smaller scale of
-//! every `cargo test`. Times of such a run tell of a difference only if it is large.
+//! every `.ci/run`. Times of such a run tell of a difference only if it is large.
 //!
 //! | mechanism | measure | with | without |
 //! |---|---|---|---|

@@ -68,7 +68,9 @@ impl Bulk for BulkUpdateOrganizationsRequest {
             let change =
                 input::organization(self.organization.as_ref(), self.update_mask.as_ref(), For::Update, "organization");
             let body = checks.take(change).map(|change| envelope("organization", change)).unwrap_or_default();
-            let chunks = checks.take(one_of(&self.ids, &self.external_ids, " or organizations", || put().json(&body)));
+            // Written once: it can have megabytes, and there can be a hundred requests.
+            let one = put().json(&body);
+            let chunks = checks.take(one_of(&self.ids, &self.external_ids, " or organizations", || one.clone()));
             return checks.end(chunks);
         }
         for (field, is_given) in [

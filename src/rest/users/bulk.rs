@@ -130,7 +130,9 @@ impl Bulk for BulkUpdateUsersRequest {
         }
         let user = checks.take(input::user(self.user.as_ref(), self.update_mask.as_ref(), For::Update, "user"));
         let body = user.map(|user| envelope("user", user)).unwrap_or_default();
-        let put = || Rest::put(path!["users", "update_many"]).json(&body);
+        // Written once: it can have megabytes, and there can be a hundred requests.
+        let one = Rest::put(path!["users", "update_many"]).json(&body);
+        let put = || one.clone();
         // If both lists are empty, that is told above.
         let chunks = if given[0] || given[1] {
             checks.take(named(&self.ids, &self.external_ids, self.brand_id, put))

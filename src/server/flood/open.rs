@@ -28,8 +28,8 @@ const MIN_UNPROVEN: Duration = Duration::from_millis(500);
 
 /// Who has more than one in so many of all connections may be the one whose connections need not have been idle.
 const PART: usize = 8;
-/// In how long as many of these make room as are open: so slowly that a fleet of one caller, whose clients come again when their
-/// connections are closed, goes on.
+/// Divided by the number of open connections, the time between two of these that make room. A fleet of one caller, whose clients
+/// come again when their connections are closed, goes on at that pace.
 const GREEDY: Duration = Duration::from_secs(16);
 
 /// Most idle connections that one search finds. Searching thousands for each new connection would delay the others.
