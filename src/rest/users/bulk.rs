@@ -266,3 +266,29 @@ fn everybody() -> Changes {
     let memberships = [tag::every_membership(), tag::every_organization_membership()];
     Changes::to([tag::every_user(), tag::every_deleted_user(), tag::organizations()].into_iter().chain(memberships))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{BulkUpdateOrganizationsRequest, OrganizationInput, UserInput};
+    use crate::upstream::rest::Body;
+
+    /// Where the body of a request lies in memory.
+    fn place(chunk: &Chunk) -> *const u8 {
+        let Body::Json(body) = &chunk.rest.body else { panic!("it has a body") };
+        body.as_ptr()
+    }
+
+    #[test]
+    fn a_shared_change_is_in_memory_once_however_many_requests_it_takes() {
+        let (ids, notes) = ((1..=1_000).collect::<Vec<i64>>(), Some("n".to_owned()));
+        let user = Some(UserInput { notes: notes.clone(), ..UserInput::default() });
+        let users = BulkUpdateUsersRequest { ids: ids.clone(), user, ..Default::default() }.chunks();
+        let organization = Some(OrganizationInput { notes, ..OrganizationInput::default() });
+        let organizations = BulkUpdateOrganizationsRequest { ids, organization, ..Default::default() }.chunks();
+        for chunks in [users, organizations].map(|chunks| chunks.expect("they are right")) {
+            assert_eq!(chunks.len(), 10);
+            assert!(chunks.iter().all(|chunk| place(chunk) == place(&chunks[0])));
+        }
+    }
+}
