@@ -1,6 +1,6 @@
 //! The body of a partial update: exactly the masked fields, null where a masked field is unset.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use prost_types::{FieldMask, Struct};
 use serde::Serialize;
@@ -74,9 +74,10 @@ pub fn body<I: Input>(
     Some(if paths.is_empty() { set } else { masked(input, set, paths, within, checks) })
 }
 
-/// Returns the paths of a mask, each once: a field that is named again and again is no more work than one.
-fn distinct(mask: Option<&FieldMask>) -> BTreeSet<&str> {
-    mask.into_iter().flat_map(|mask| &mask.paths).map(String::as_str).collect()
+/// Returns the paths of a mask in its order, each once: a field that is named again and again is no more work than one.
+fn distinct(mask: Option<&FieldMask>) -> Vec<&str> {
+    let mut known = HashSet::new();
+    mask.into_iter().flat_map(|mask| &mask.paths).map(String::as_str).filter(|path| known.insert(*path)).collect()
 }
 
 /// Returns the custom fields that are sent of an input, each with its value; none for one that a mask names and that is not set.
@@ -88,7 +89,7 @@ pub fn custom_fields<'a, I: Input>(
     let all = || held().map(|(key, value)| (key.as_str(), Some(value)));
     let Some(mask) = mask.filter(|mask| !mask.paths.is_empty()) else { return all().collect() };
     let paths = distinct(Some(mask));
-    let is_whole = paths.contains(I::CUSTOM);
+    let is_whole = paths.contains(&I::CUSTOM);
     let single = paths.into_iter().filter_map(custom_key::<I>);
     let single = single.map(|key| (key, input.custom_fields().and_then(|object| object.fields.get(key))));
     let mut sent: Vec<_> = if is_whole { all().collect() } else { Vec::new() };
@@ -109,7 +110,7 @@ fn field<I: Input>(path: &str) -> Option<&'static (&'static str, bool)> {
 fn masked<I: Input>(
     input: &I,
     mut set: Map<String, Value>,
-    paths: BTreeSet<&str>,
+    paths: Vec<&str>,
     within: &str,
     checks: &mut Checks,
 ) -> Map<String, Value> {
@@ -171,6 +172,9 @@ mod tests {
         let fields = Struct { fields: [("k".to_owned(), prost_types::Value { kind: None })].into() };
         let input = UserInput { user_fields: Some(fields), ..UserInput::default() };
         assert_eq!(custom_fields(&input, Some(&mask(&["user_fields.k"; 9]))).len(), 1);
+        let sent = mask(&["user_fields.z", "user_fields.k", "user_fields.z"]);
+        let keys: Vec<_> = custom_fields(&input, Some(&sent)).into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["z", "k"], "in the order of the mask");
     }
 
     #[test]
