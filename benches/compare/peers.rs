@@ -127,6 +127,8 @@ impl Tools {
         let callers = self.directory.join("callers.toml");
         fs::write(&callers, "[[authorization.rules]]\ncallers = [\"api_key:bench\"]\nrisks = [\"read\", \"admin\"]\n")?;
         let mut command = Command::new(gateway_binary());
+        // As the image has it.
+        command.env("MIMALLOC_PURGE_DELAY", "25");
         let mut set = |key: &str, value: &str| {
             command.env(format!("ZENDESK_GATEWAY__{}", key.to_uppercase().replace('.', "__")), value);
         };

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::definitions::next_page_token;
+use super::offload::offload;
 use super::{Context, Gateway};
 use crate::cache::Control;
 use crate::error::{Checks, Result};
 use crate::proto::ListUserFieldsRequest;
 use crate::rest::field_values::{Definitions, Given};
+use crate::share::Share;
 use crate::turns;
 
 /// Definitions that are older refuse nothing.
@@ -30,17 +32,29 @@ impl Gateway {
 
     /// Returns the definitions by which to judge these values: from the cache, unless older ones would refuse a value.
     pub(super) async fn definitions_for(&self, context: &Context, given: &[Given<'_>]) -> Result<Arc<Definitions>> {
-        let (definitions, age) = self.definitions(context, Control::default()).await?;
+        let (definitions, age) = self.ready(context, Control::default(), given).await?;
         if age <= OLDEST || check(&definitions, given).await.is_ok() {
             return Ok(definitions);
         }
         // One reads them anew for all who wait for that.
         let _one = self.user_fields.anew(context.credential.fingerprint()).await;
-        let (definitions, age) = self.definitions(context, Control::default()).await?;
+        let (definitions, age) = self.ready(context, Control::default(), given).await?;
         if age <= OLDEST {
             return Ok(definitions);
         }
-        Ok(self.definitions(context, Control { no_cache: true, ..Control::default() }).await?.0)
+        Ok(self.ready(context, Control { no_cache: true, ..Control::default() }, given).await?.0)
+    }
+
+    /// Reads all definitions, and makes ready by which patterns these values are judged.
+    async fn ready(
+        &self,
+        context: &Context,
+        control: Control,
+        given: &[Given<'_>],
+    ) -> Result<(Arc<Definitions>, Duration)> {
+        let (definitions, age) = self.definitions(context, control).await?;
+        make_ready(&definitions, given, context.caller.share()).await?;
+        Ok((definitions, age))
     }
 
     /// Reads all definitions, as `ListUserFields` does. Also returns the age of the oldest page.
@@ -62,15 +76,51 @@ impl Gateway {
     }
 }
 
+/// Looks at so many values at a time.
+struct InTurns {
+    left: usize,
+}
+
+impl Default for InTurns {
+    fn default() -> Self {
+        Self { left: AT_ONCE }
+    }
+}
+
+impl InTurns {
+    /// Lets others go first where so many more would be too many in one go.
+    async fn begin(&mut self, number: usize) {
+        if number > self.left {
+            turns::after_the_others().await;
+            self.left = AT_ONCE;
+        }
+        self.left -= number;
+    }
+}
+
+/// Makes ready by which patterns values are judged: each beside the workers, because it can take milliseconds, and by turns with other
+/// callers' long work.
+async fn make_ready(definitions: &Arc<Definitions>, given: &[Given<'_>], share: &Share) -> Result<()> {
+    let mut turns = InTurns::default();
+    for part in given.iter().flat_map(|given| given.parts(AT_ONCE)) {
+        turns.begin(part.number()).await;
+        for key in definitions.unready(&part) {
+            let (definitions, key) = (Arc::clone(definitions), key.to_owned());
+            let work = move || {
+                definitions.make_ready(&key);
+                Ok(())
+            };
+            offload(share, work).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Checks values by definitions, and lets others go first in between.
 async fn check(definitions: &Definitions, given: &[Given<'_>]) -> Result<()> {
-    let (mut checks, mut left) = (Checks::default(), AT_ONCE);
+    let (mut checks, mut turns) = (Checks::default(), InTurns::default());
     for part in given.iter().flat_map(|given| given.parts(AT_ONCE)) {
-        if part.number() > left {
-            turns::after_the_others().await;
-            left = AT_ONCE;
-        }
-        left -= part.number();
+        turns.begin(part.number()).await;
         checks.take(definitions.check(&[part]));
     }
     checks.end(Some(()))
@@ -81,16 +131,11 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::proto::UserInput;
+    use crate::proto::{UserField, UserFieldType, UserInput};
     use crate::rest::field_values::given;
 
-    #[tokio::test]
-    async fn others_go_on_while_many_values_are_checked() {
-        const PARTS: usize = 20;
-        let value = || prost_types::Value { kind: Some(prost_types::value::Kind::BoolValue(true)) };
-        let fields = (0..AT_ONCE * PARTS).map(|number| (format!("f{number}"), value())).collect();
-        let user = UserInput { user_fields: Some(prost_types::Struct { fields }), ..UserInput::default() };
-        let given = given(true, Some(&user), None, || "user".to_owned()).expect("some");
+    /// Counts how often others have had their turn.
+    fn rounds() -> Arc<AtomicUsize> {
         let rounds = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&rounds);
         tokio::spawn(async move {
@@ -99,6 +144,42 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
+        rounds
+    }
+
+    #[tokio::test]
+    async fn others_go_on_while_patterns_are_made_ready() {
+        const FIELDS: usize = 20;
+        let key = |number| format!("f{number}");
+        let words: Vec<String> = (0..450).map(|number| format!("k{number}x{number}")).collect();
+        let field = |number| UserField {
+            key: Some(key(number)),
+            r#type: Some(UserFieldType::Regexp.into()),
+            regexp_for_validation: Some(format!("{}|{number}", words.join("|"))),
+            ..UserField::default()
+        };
+        let definitions = Arc::new(Definitions::of((0..FIELDS).map(field).collect(), true));
+        let value = || prost_types::Value { kind: Some(prost_types::value::Kind::StringValue("k7x7".to_owned())) };
+        let fields = (0..FIELDS).map(|number| (key(number), value())).collect();
+        let user = UserInput { user_fields: Some(prost_types::Struct { fields }), ..UserInput::default() };
+        let given = [given(true, Some(&user), None, || "user".to_owned()).expect("some")];
+        assert_eq!(definitions.unready(&given[0]).count(), FIELDS);
+        let rounds = rounds();
+        let before = rounds.load(Ordering::Relaxed);
+        make_ready(&definitions, &given, &Share::default()).await.expect("they are made");
+        assert!(rounds.load(Ordering::Relaxed) - before > 10 * FIELDS);
+        assert_eq!(definitions.unready(&given[0]).count(), 0);
+        check(&definitions, &given).await.expect("all match");
+    }
+
+    #[tokio::test]
+    async fn others_go_on_while_many_values_are_checked() {
+        const PARTS: usize = 20;
+        let value = || prost_types::Value { kind: Some(prost_types::value::Kind::BoolValue(true)) };
+        let fields = (0..AT_ONCE * PARTS).map(|number| (format!("f{number}"), value())).collect();
+        let user = UserInput { user_fields: Some(prost_types::Struct { fields }), ..UserInput::default() };
+        let given = given(true, Some(&user), None, || "user".to_owned()).expect("some");
+        let rounds = rounds();
         let whole = Definitions::of(Vec::new(), true);
         assert!(check(&whole, std::slice::from_ref(&given)).await.is_err(), "none of them is known");
         let before = rounds.load(Ordering::Relaxed);

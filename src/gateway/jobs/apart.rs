@@ -1,5 +1,5 @@
-//! Whose jobs are asked about apart from those of others: what one caller follows can hang, and takes those along that are in the same
-//! request.
+//! Whose jobs are asked about apart from those of others: what one caller follows can hang, or have no answer, and takes those along that
+//! are in the same request.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::round::Round;
 
-/// How long a caller's jobs are kept apart after they were in a request that did not end in time.
+/// How long a caller's jobs are kept apart after they were in a request that did not end in time, or was not answered.
 const APART: Duration = Duration::from_secs(10);
 /// Most requests of one caller that are waited for beside others. Until one of them ends, it is asked about no more of its jobs.
 const MOST_LATE: usize = 4;

@@ -366,12 +366,17 @@ impl Board {
             }
         }
         let is_short_of_budget = error.row().reason == ErrorReason::RateLimited;
+        // One of the jobs may be all that is wrong with the request.
+        let may_be_one_of_them = about_the_jobs || error.row().fate == Fate::Unknown;
         let mut concerned = HashSet::new();
         for id in &round.ids {
             // One that was asked about once more meanwhile waits for what that brings.
             let is_of = |entry: &&mut Entry| entry.round == round.number;
             let Some(entry) = self.entries.get_mut(id.as_str()).filter(is_of) else { continue };
             entry.list_failed = (!round.alone).then_some(now);
+            if may_be_one_of_them {
+                self.apart.keep(entry.share.id());
+            }
             entry.alone = entry.alone && was_late || !round.alone && now - entry.told >= NOT_TOLD;
             entry.schedule(now, if is_refused { WHILE_REFUSED } else { AFTER_FAILURE });
             // A follower who has had news can wait for the next ones until there is budget, and does not hear of the failure.

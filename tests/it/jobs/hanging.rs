@@ -1,9 +1,10 @@
-//! Jobs about which Zendesk does not answer: whom that holds up.
+//! Jobs about which Zendesk does not answer, or with an error: whom that holds up.
 
 use std::future::pending;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use zendesk_gateway::config::Config;
@@ -13,17 +14,20 @@ use zendesk_gateway::proto::{BulkDeleteUsersRequest, BulkResult, WatchJobsReques
 use zendesk_gateway::upstream::Call;
 
 use super::polls::MINUTE;
-use crate::support::seam::{Seam, by, callers, read, said};
+use crate::support::seam::{Seam, answered, by, callers, read, said};
 
-/// Which requests about a job that names a hanging one are never answered.
+/// What becomes of requests that name a job of an even number.
 #[derive(Clone, Copy)]
 enum Hangs {
+    /// They are never answered.
     All,
+    /// Those of them that are lists are not.
     Lists,
+    /// Lists are answered with this status and body.
+    With(StatusCode, &'static str),
 }
 
-/// A gateway before a Zendesk that never answers requests that name jobs of even numbers; the others have ended. The job of a
-/// deletion has the number of the user.
+/// A gateway before a Zendesk that does so; the other jobs have ended. The job of a deletion has the number of the user.
 fn zendesk(hangs: Hangs) -> Seam {
     let job = |id: &str, status: &str| json!({"id": id, "status": status, "results": {"success": true}});
     let is_hanging = |id: &&str| id.ends_with(['0', '2', '4', '6', '8']);
@@ -33,8 +37,13 @@ fn zendesk(hangs: Hangs) -> Seam {
         let ids: Vec<&str> = asked.split(',').collect();
         let is_list = call.rest.path.ends_with("job_statuses/show_many");
         let is_about_jobs = call.rest.path.contains("job_statuses");
-        if is_about_jobs && ids.iter().any(is_hanging) && (is_list || matches!(hangs, Hangs::All)) {
-            pending::<()>().await;
+        if is_about_jobs && ids.iter().any(is_hanging) {
+            match hangs {
+                Hangs::With(status, body) if is_list => return answered(&call, status, body),
+                Hangs::Lists if is_list => pending().await,
+                Hangs::All => pending().await,
+                Hangs::Lists | Hangs::With(..) => {}
+            }
         }
         let jobs: Vec<Value> = ids.iter().map(|id| job(id, "completed")).collect();
         let body = match (is_about_jobs, is_list) {
@@ -79,12 +88,17 @@ async fn a_watched_job_that_hangs_holds_up_nobody_elses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_own_job_that_hangs_holds_up_nobody_elses() {
-    let (t, caller) = (zendesk(Hangs::All), callers());
-    for id in [2, 4, 6] {
-        t.rpc.bulk_delete_users(by(caller("greedy"), MINUTE, deletion(id, false))).await.expect("accepted");
+async fn an_own_job_that_hangs_or_fails_the_list_holds_up_nobody_elses() {
+    let cut = r#"{"job_statuses":[{"#;
+    let answers = [(StatusCode::INTERNAL_SERVER_ERROR, "{}"), (StatusCode::OK, cut), (StatusCode::BAD_REQUEST, "{}")];
+    let failing = answers.map(|(status, body)| Hangs::With(status, body));
+    for hangs in [Hangs::All].into_iter().chain(failing) {
+        let (t, caller) = (zendesk(hangs), callers());
+        for id in [2, 4, 6] {
+            t.rpc.bulk_delete_users(by(caller("greedy"), MINUTE, deletion(id, false))).await.expect("accepted");
+        }
+        assert_others_are_told(&t, || caller("modest")).await;
     }
-    assert_others_are_told(&t, || caller("modest")).await;
 }
 
 #[tokio::test(start_paused = true)]

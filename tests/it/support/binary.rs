@@ -125,6 +125,7 @@ impl Binary {
         for (key, value) in fixed.iter().chain(settings) {
             command.env(format!("ZENDESK_GATEWAY__{key}"), value);
         }
+        command.envs(of_the_image());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
@@ -207,6 +208,14 @@ impl Binary {
     pub fn log(&self) -> String {
         self.log.lock().expect("no panic inside").clone()
     }
+}
+
+/// The environment that the image gives a gateway.
+fn of_the_image() -> Vec<(String, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Dockerfile");
+    let text = std::fs::read_to_string(&path).expect("the Dockerfile");
+    let set = text.lines().filter_map(|line| line.strip_prefix("ENV ")?.split_once('='));
+    set.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Keeps what it reads, `pace` bytes a second at most.

@@ -133,7 +133,12 @@ where
 
 /// Reads a body as Zendesk's answer to a call.
 pub fn said(call: &Call, body: &str) -> Result<Answer, Error> {
-    judge(call, StatusCode::OK, &HeaderMap::new(), body.as_bytes())
+    answered(call, StatusCode::OK, body)
+}
+
+/// The same with a status.
+pub fn answered(call: &Call, status: StatusCode, body: &str) -> Result<Answer, Error> {
+    judge(call, status, &HeaderMap::new(), body.as_bytes())
 }
 
 /// 503.
